@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What is said between an agent and a model, independent of any provider.
+///
+/// Plain data, no CAF header needed. JSON travels as text. Every struct can cross nodes.
+
+#include "protocols/error.hpp"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace conclave {
+
+using key_values = std::vector<std::pair<std::string, std::string>>;
+
+enum class role : std::uint8_t { system, user, assistant, tool };
+
+/// A tool offered to the model. `parameters` is a JSON Schema object as text.
+struct tool_spec {
+  std::string name;
+  std::string description;
+  std::string parameters;
+  bool operator==(const tool_spec&) const = default;
+};
+
+/// A call the model asked for. `arguments` is the JSON text exactly as received (may be invalid); blank means `{}`.
+struct tool_call {
+  std::string id; ///< unique within one completion; synthesised if the provider sent none
+  std::string name;
+  std::string arguments;
+  bool operator==(const tool_call&) const = default;
+};
+
+/// The one answer to a `tool_call`.
+struct tool_result {
+  std::string id;
+  std::string text;
+  bool is_error = false;
+  bool operator==(const tool_result&) const = default;
+};
+
+/// One entry of a conversation.
+struct message {
+  role from = role::user;
+  std::string text;
+  std::string reasoning;              ///< assistant only: shown thinking, replayed by dialects that want it
+  std::vector<tool_call> calls;       ///< assistant only
+  std::string tool_call_id;           ///< role::tool only: the call this answers
+  bool is_error = false;              ///< role::tool only
+  std::string opaque;                 ///< assistant only: the provider's own JSON of this turn (thinking signatures), byte for byte
+  std::string opaque_dialect;         ///< dialect that produced `opaque`; others ignore it
+  bool operator==(const message&) const = default;
+};
+
+/// Tokens of one model call as the provider counted them. 0 where not reported.
+struct usage {
+  std::int64_t input_tokens = 0;
+  std::int64_t cached_input_tokens = 0;
+  std::int64_t output_tokens = 0;
+  std::int64_t reasoning_tokens = 0;
+  bool operator==(const usage&) const = default;
+};
+
+/// One model call. (task, run, call) identifies it everywhere; `epoch` only lets a receiver drop what is stale.
+struct model_request {
+  std::string task;
+  std::uint64_t run = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t call = 0; ///< counted per task and agent, never reused
+  std::string agent;      ///< real id; only for logs and sinks, never sent to a provider
+  std::string model;
+  std::vector<message> messages;
+  std::vector<tool_spec> tools;
+  std::string schema;       ///< JSON Schema the reply must satisfy (step 2 of the decision ladder); empty = free text
+  std::string params;       ///< JSON object merged into the body (temperature, ...); empty = none
+  std::int64_t max_output_tokens = 0; ///< 0 = provider default
+  std::int32_t slot = -1;             ///< local model server slot, -1 = any
+  std::int64_t first_token_timeout_ms = 300'000; ///< until the first semantic event
+  std::int64_t idle_timeout_ms = 120'000;        ///< between bytes
+  std::int64_t total_timeout_ms = 600'000;
+  bool operator==(const model_request&) const = default;
+};
+
+enum class chunk_kind : std::uint8_t { text, reasoning, tool_call, status };
+
+/// A piece of a stream, for eyes only; the completion is the truth.
+struct chunk {
+  chunk_kind kind = chunk_kind::text;
+  std::string text; ///< tool_call: the tool's name, once, when it is known
+  bool operator==(const chunk&) const = default;
+};
+
+/// All chunks decoded from one network read.
+struct chunk_batch {
+  std::string task;
+  std::uint64_t run = 0;
+  std::string agent; ///< real id
+  std::vector<chunk> chunks;
+  bool operator==(const chunk_batch&) const = default;
+};
+
+enum class completion_status : std::uint8_t {
+  finished,
+  truncated, ///< token limit hit; text is what came
+  refused,   ///< the provider's safety system refused
+  cancelled, ///< we abandoned it; text is what came before
+  broken,    ///< see `code`; text is what came before
+};
+
+/// The one reply to a `model_request` that was sent.
+struct completion {
+  completion_status status = completion_status::finished;
+  std::string text;
+  std::string reasoning;
+  std::vector<tool_call> calls;
+  conclave::usage usage;
+  ec code = ec::none;          ///< broken only
+  std::string error;           ///< one sentence: what was attempted, on what, what came back; no secrets
+  std::int64_t retry_after_ms = -1; ///< as the server asked; -1 = not said
+  bool semantic = false;       ///< at least one semantic event (text, reasoning, call) was seen
+  bool retryable_hint = true;  ///< false if the server said `x-should-retry: false`
+  std::string opaque;          ///< see message::opaque
+  std::string opaque_dialect;
+  bool operator==(const completion&) const = default;
+};
+
+std::string to_string(role x);
+std::string to_string(chunk_kind x);
+std::string to_string(completion_status x);
+
+} // namespace conclave

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What nodes say to each other. A node publishes a frozen `door` first: hello in, welcome out; never change those two structs.
+
+#include "protocols/config.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace conclave {
+
+inline constexpr std::uint32_t protocol_min = 1;
+inline constexpr std::uint32_t protocol_max = 1;
+
+/// Engine -> door. FROZEN.
+struct hello {
+  std::uint32_t min = protocol_min;
+  std::uint32_t max = protocol_max;
+  std::string build;
+  bool operator==(const hello&) const = default;
+};
+
+/// Engine -> node: make this agent ready for this task. Secrets are unexpanded; the node expands them from its own environment.
+struct spawn_agent {
+  std::string task;
+  std::uint64_t fence = 0;
+  agent_config agent;
+  std::uint32_t number = 0; ///< "agentN"
+  std::uint32_t team = 1;   ///< agents in the task, for sharing a local server's slots
+  bool operator==(const spawn_agent&) const = default;
+};
+
+/// Reply to spawn_agent.
+struct agent_ready {
+  std::string agent;
+  std::vector<std::string> tools; ///< public names offered
+  std::vector<std::string> notes; ///< what degraded (a tool server that did not start)
+  bool operator==(const agent_ready&) const = default;
+};
+
+} // namespace conclave

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// A run's configuration as plain data, and what is wrong with it. Read from YAML by app/load_config; built by hand by an embedding
+/// host. No secret is ever expanded here: `${NAME}` stays text until the node that uses it expands it. Times in milliseconds.
+
+#include "protocols/chat.hpp"
+#include "protocols/ledger.hpp"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// One step of a scripted model: answers one model call.
+struct script_step {
+  std::string text;                  ///< streamed text
+  std::string reasoning;             ///< streamed before the text
+  std::vector<tool_call> calls;      ///< tool calls (new_answer, vote, mcp__...)
+  std::int64_t first_delay_ms = 0;   ///< before the first chunk
+  std::int64_t chunk_delay_ms = 0;   ///< between chunks
+  std::int32_t chunk_bytes = 0;      ///< text per chunk; 0 = the whole text in one
+  ec error = ec::none;               ///< fails the call with this code after the text
+  std::int64_t retry_after_ms = -1;
+  bool truncated = false;
+  bool hang = false;                 ///< never ends by itself
+  bool optional = false;             ///< may stay unused
+  std::int32_t repeat = 1;           ///< times this step is used
+  bool operator==(const script_step&) const = default;
+};
+
+struct mcp_server_config {
+  std::string name;
+  std::string type;                  ///< stdio | streamable-http | http
+  std::vector<std::string> command;  ///< argv, stdio
+  std::map<std::string, std::string> env;
+  std::string cwd;
+  std::string url;
+  std::map<std::string, std::string> headers;
+  std::int64_t timeout_ms = 400'000;
+  bool has_allowed_tools = false;
+  std::vector<std::string> allowed_tools;
+  std::vector<std::string> exclude_tools;
+  std::string security_level = "strict";
+  std::vector<std::string> allowed_executables;
+  bool operator==(const mcp_server_config&) const = default;
+};
+
+/// How a model is reached. Keys that are not ours are in `params` and go to the provider.
+struct backend_config {
+  std::string type;      ///< lower case: chatcompletion, claude, openai, local, scripted, ...
+  std::string model;
+  std::string base_url;  ///< empty = the type's default
+  std::string api_key;   ///< literal or ${NAME}; empty = by host binding
+  std::string api_key_env;
+  std::string provider;  ///< display name
+  std::string decision = "auto"; ///< auto | tools | schema | text
+  std::string params;    ///< JSON object
+  std::string extra_body; ///< JSON object, merged last
+  std::map<std::string, std::string> extra_headers;
+  std::map<std::string, std::string> extra_query;
+  std::int64_t max_tokens = 0;
+  std::int64_t timeout_ms = 600'000;
+  std::int64_t first_token_timeout_ms = 300'000;
+  std::int64_t idle_timeout_ms = 120'000;
+  bool http2 = false;
+  std::string anthropic_version;     ///< claude only; empty = default
+  std::string script_path;           ///< scripted: where the steps came from
+  std::vector<script_step> script;   ///< scripted
+  std::string model_path;            ///< local: GGUF file; empty = the installed one
+  std::string server;                ///< local: auto | llama-server | xllamacpp | path of a binary
+  std::int32_t context_tokens = 0;   ///< local: per slot; 0 = 8192. Elsewhere: the model's window, 0 = unknown
+  std::vector<mcp_server_config> mcp_servers;
+  bool has_allowed_tools = false;
+  std::vector<std::string> allowed_tools;
+  std::vector<std::string> exclude_tools;
+  std::int32_t max_tool_iterations = 50;
+  bool parallel_tool_calls = true;
+  std::int64_t tool_timeout_ms = 400'000;
+  std::string cwd;                   ///< workspace of later work; recognised
+  std::vector<std::string> native_tools; ///< names of C++ tool sources registered by the host or built in
+  bool operator==(const backend_config&) const = default;
+};
+
+struct agent_config {
+  std::string id;
+  std::string system_message;
+  std::string node; ///< key of cluster.nodes; empty = placed by the engine
+  backend_config backend;
+  bool operator==(const agent_config&) const = default;
+};
+
+struct tls_config {
+  std::string cert, key, ca; ///< PEM paths; all empty = the per-user CA
+  bool insecure_loopback = false;
+  bool operator==(const tls_config&) const = default;
+};
+
+struct cluster_config {
+  std::vector<std::pair<std::string, std::string>> nodes; ///< name -> host:port, in file order
+  tls_config tls;
+  bool operator==(const cluster_config&) const = default;
+};
+
+struct ui_config {
+  std::string display_type;
+  bool operator==(const ui_config&) const = default;
+};
+
+enum class severity : std::uint8_t { warning, error, unavailable }; ///< unavailable: recognised, but running needs what is not built yet
+
+/// One thing wrong with a configuration.
+struct problem {
+  conclave::severity severity = severity::error;
+  std::string file;
+  int line = 0;       ///< 1-based, 0 = unknown
+  std::string path;   ///< YAML path: agents[1].backend.type
+  std::string text;   ///< what is wrong and what to do
+  bool operator==(const problem&) const = default;
+};
+
+/// "file:line: path: text" as shown to the user.
+std::string to_string(const problem& p);
+
+struct run_config {
+  std::string source; ///< file it came from, empty = built by hand
+  std::vector<agent_config> agents;
+  ledger::rules rules;
+  cluster_config cluster;
+  ui_config ui;
+  std::vector<problem> notes; ///< warnings and "not available yet" found while loading
+  bool operator==(const run_config&) const = default;
+};
+
+/// Returns every problem that can be seen without touching the OS: ids, types, ranges, references, secrets on remote agents.
+std::vector<problem> validate(const run_config& c);
+
+/// What a backend type means.
+struct backend_kind {
+  const char* type;
+  const char* dialect;       ///< name in wire/dialect; "" = not built yet (later issue), "scripted"/"local" handled by the node
+  const char* provider;      ///< display name
+  const char* base_url;      ///< default, "" = required
+  const char* key_env;       ///< comma separated, first that is set wins; "" = none needed
+  const char* default_model; ///< "" = the model is required
+};
+const std::vector<backend_kind>& backend_kinds();
+const backend_kind* find_backend_kind(const std::string& type);
+
+/// Returns the type for a model name (backends.md 1.3), empty if unknown.
+std::string infer_backend_type(const std::string& model);
+
+/// Returns the environment variable names that may hold the key for this connection, by host suffix of the base URL; empty = none.
+/// A provider's key goes only to that provider's hosts.
+std::vector<std::string> key_names(const backend_config& b);
+
+using lookup = std::function<const std::string*(const std::string& name)>;
+
+/// Expands `${NAME}` and `${NAME:-default}`. Unset or blank without default: returns false and names the variable in `missing`.
+bool expand(std::string& text, const lookup& env, std::string& missing);
+
+/// Returns whether the text holds a literal secret, i.e. is non-empty and not wholly made of ${NAME} references.
+bool is_literal_secret(const std::string& text);
+
+/// Returns the candidate nearest to `name` (edit distance), or empty if none is near.
+std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
+
+} // namespace conclave

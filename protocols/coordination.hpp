@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What is said about a task: events, verdicts, outcomes. Vocabulary:
+/// task = one question from start to terminal event; run = one agent's work from context to verdict; round = every live agent asked
+/// once; epoch = number of answers accepted so far.
+///
+/// The event list is the single one: store, `--json`, events.jsonl, `conclave show` and displays share it.
+
+#include "protocols/chat.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace conclave {
+
+enum class event_type : std::uint8_t {
+  session_start,        ///< task begins. text = question, labels = agent ids in registration order, extra = config digest
+  round_started,        ///< round
+  run_started,          ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
+  context_received,     ///< agent, run, labels = labels shown to the run
+  call_started,         ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name
+  call_ended,           ///< agent, run, number = call, reason = status, use, target as above
+  new_answer,           ///< agent, run, label, text, step; epoch = after acceptance
+  vote_cast,            ///< agent, run, label = agentN.voteK, target, target_label, reason, step
+  vote_ignored,         ///< agent, run, target, epoch = epoch now, number = epoch seen
+  refused,              ///< agent, run, reason; no effect on the state
+  restart_triggered,    ///< agent = trigger, labels = affected agents
+  restart_completed,    ///< agent, number = restarts it completed
+  run_ended,            ///< agent, run, reason = answered|voted|ignored|failed|straggler|cancelled|..., text = partial text
+  agent_error,          ///< agent, run, code, reason; number = failures in a row
+  agent_timeout,        ///< agent, run, reason = which deadline
+  agent_cancelled,      ///< agent, run
+  agent_out,            ///< agent, code, reason: final for the task
+  node_lost,            ///< target = node, labels = its agents, reason
+  round_timeout,        ///< patience or a round deadline passed: labels = stragglers
+  coordination_timeout, ///< the coordination deadline passed
+  final_agent_selected, ///< agent = winner, labels = candidates, number = votes, flag = tie, reason = how it was chosen
+  final_round_start,    ///< agent = winner, round
+  presentation_started, ///< agent, run; at most once per task
+  presentation_retried, ///< agent, run, reason
+  presentation_fallback, ///< agent, reason, text = stored answer delivered instead
+  final_answer,         ///< agent, label = agentN.final, text, flag = truncated
+  cancel_requested,     ///< reason = signal or host
+  session_end,          ///< bookkeeping: closes the session, just before the terminal event
+  task_ended,           ///< the one terminal event. reason = outcome, see `outcome_kind`
+  unknown,              ///< from a newer version; kept as it is
+};
+
+std::string to_string(event_type x);
+event_type event_type_from_string(std::string_view name);
+
+/// How a task ended.
+enum class outcome_kind : std::uint8_t { answered, failed, timed_out, interrupted };
+std::string to_string(outcome_kind x);
+
+/// One entry of a task's log. Fields not listed at its type are empty. `agent` and `target` are real ids, labels are anonymous.
+struct event {
+  std::uint64_t seq = 0;      ///< 1-based position in the task's stream
+  std::int64_t time_ms = 0;   ///< Unix time; entered with the command, so the log alone replays the task
+  event_type type = event_type::unknown;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::uint32_t round = 0;
+  std::uint64_t epoch = 0;
+  std::string label;
+  std::string target;
+  std::string target_label;
+  std::string text;
+  std::string reason;
+  std::vector<std::string> labels;
+  std::int64_t number = 0;
+  bool flag = false;
+  ec code = ec::none;
+  std::string step; ///< decision ladder: tools, schema or text
+  usage use;
+  std::string extra; ///< JSON object text: details and fields of other versions, kept as they are; empty = none
+  bool operator==(const event&) const = default;
+};
+
+/// What a run hands in.
+enum class verdict_kind : std::uint8_t {
+  answer,    ///< text
+  vote,      ///< target = shown id, reason
+  failed,    ///< code, reason; text = partial text
+  presented, ///< text; truncated
+};
+
+/// Agent -> orchestrator, a request; idempotent by (task, run, attempt).
+struct verdict {
+  std::string task;
+  std::uint64_t fence = 0;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::uint32_t attempt = 0;
+  verdict_kind kind = verdict_kind::failed;
+  std::string text;
+  std::string target;
+  std::string reason;
+  ec code = ec::none;
+  bool truncated = false;
+  std::string step;
+  bool operator==(const verdict&) const = default;
+};
+
+enum class ruling_kind : std::uint8_t { accepted, refused, superseded };
+
+/// Orchestrator -> agent. accepted only after durability; refused carries what the model may do instead.
+struct ruling {
+  ruling_kind kind = ruling_kind::superseded;
+  std::string reason;
+  std::vector<std::string> allowed; ///< ids that may be voted for
+  bool operator==(const ruling&) const = default;
+};
+
+/// Agent -> orchestrator, a request answered by `noted` once the event is durable. A model call is sent only after that.
+struct call_notice {
+  std::string task;
+  std::uint64_t fence = 0;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::uint64_t call = 0;
+  bool ended = false;
+  std::string target; ///< "model" or the tool's public name
+  std::string hash;   ///< of the request, started only
+  std::string status; ///< ended only
+  usage use;          ///< ended only
+  bool operator==(const call_notice&) const = default;
+};
+
+/// Reply to a call_notice; `go` false means the run is superseded: do not send.
+struct noted {
+  bool go = false;
+  bool operator==(const noted&) const = default;
+};
+
+/// An earlier message of the conversation the question belongs to.
+struct turn_text {
+  bool from_user = true;
+  std::string text;
+  bool operator==(const turn_text&) const = default;
+};
+
+/// An answer as a run is shown it. `id` is anonymous ("agent2").
+struct shown_answer {
+  std::string id;
+  std::string label; ///< "agent2.1"
+  std::string text;
+  bool operator==(const shown_answer&) const = default;
+};
+
+enum class run_kind : std::uint8_t { coordinate, present };
+
+/// Orchestrator -> node -> agent: start a run. `answers` carry labels only; the node fills in texts it was sent by `publish_answer`.
+struct run_task {
+  std::string task;
+  std::uint64_t fence = 0;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::uint32_t round = 0;
+  std::uint64_t epoch = 0;
+  std::uint64_t first_call = 1; ///< first free call number of this agent
+  run_kind kind = run_kind::coordinate;
+  std::string question;
+  std::vector<turn_text> history;
+  std::vector<shown_answer> answers;
+  bool may_answer = true;
+  bool may_vote = false;
+  std::string own_id;                     ///< present only: which shown id is the presenter's own
+  std::vector<std::string> vote_reasons;  ///< present only: reasons given for the winner
+  std::int64_t votes = 0;                 ///< present only
+  bool tie = false;                       ///< present only
+  std::int64_t now_ms = 0;                ///< local time for the prompt
+  bool operator==(const run_task&) const = default;
+};
+
+/// Orchestrator -> node, before the first run_task that names the label.
+struct publish_answer {
+  std::string task;
+  std::string label;
+  std::string text;
+  bool operator==(const publish_answer&) const = default;
+};
+
+/// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled` with partial text.
+struct cancel_run {
+  std::string task;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::string reason;
+  bool operator==(const cancel_run&) const = default;
+};
+
+/// Orchestrator -> node: the task is over; its agents end.
+struct end_task {
+  std::string task;
+  bool operator==(const end_task&) const = default;
+};
+
+/// Node -> orchestrator: an agent died or could not start.
+struct agent_lost {
+  std::string task;
+  std::string agent;
+  ec code = ec::unknown;
+  std::string reason;
+  bool operator==(const agent_lost&) const = default;
+};
+
+/// A question for the engine.
+struct question {
+  std::string text;
+  std::vector<turn_text> history;
+  bool operator==(const question&) const = default;
+};
+
+/// Totals of one agent.
+struct agent_summary {
+  std::string id;
+  std::string anonymous; ///< "agent2"
+  std::uint32_t answers = 0;
+  std::uint32_t votes_received = 0;
+  std::uint64_t calls = 0;
+  usage use;
+  std::string out_reason; ///< why it is out; empty if it is not
+  bool operator==(const agent_summary&) const = default;
+};
+
+/// The end of a task as the host sees it.
+struct outcome {
+  std::string task;
+  outcome_kind kind = outcome_kind::failed;
+  std::string answer;        ///< answered only
+  std::string winner;        ///< real id
+  std::string finish_reason; ///< completed, timeout, quorum, fallback, ...
+  std::string error;         ///< one sentence, not answered only
+  ec code = ec::none;
+  bool truncated = false;
+  std::vector<agent_summary> agents;
+  std::vector<std::string> warnings;
+  bool operator==(const outcome&) const = default;
+};
+
+} // namespace conclave

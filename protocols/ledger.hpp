@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The rules of a task, pure: no CAF, no clock, no I/O, no randomness.
+///
+///   state s = ledger::make(rules, agents);
+///   auto d = ledger::decide(s, command);          // events or a refusal
+///   for (auto& e : d.events) ledger::fold(s, e);  // the only way the state changes
+///   auto w = ledger::want(s);                     // runs, timers, presentation that should exist now
+///
+/// The orchestrator only reconciles what is with what is wanted; resume is fold + reconcile. Rules: ledger.pml of the design notes,
+/// coordination.md section 20-21, settled.md section 1-2. Invariants I1-I10 are checked by `check()`.
+
+#include "protocols/coordination.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace conclave::ledger {
+
+enum class pacing : std::uint8_t { barrier, eager };
+enum class strategy : std::uint8_t { winner_present, winner_reuse };
+
+/// Limits and deadlines; 0 means none unless said otherwise. Times in milliseconds.
+struct rules {
+  ledger::pacing pacing = pacing::barrier;
+  ledger::strategy strategy = strategy::winner_present;
+  bool skip_coordination = false; ///< first agent presents directly
+  std::int64_t patience_ms = 120'000;
+  std::uint32_t max_answers_per_agent = 3;
+  std::uint32_t max_answers_global = 0;
+  std::uint32_t max_failed_runs = 3;
+  std::uint32_t max_runs = 0; ///< 0 = 20 x agents
+  std::uint32_t max_answer_bytes = 262'144;
+  std::uint32_t max_reason_chars = 2'000;
+  std::int64_t coordination_ms = 1'800'000;
+  std::int64_t initial_run_ms = 600'000;
+  std::int64_t later_run_ms = 600'000;
+  std::int64_t presentation_ms = 300'000;
+  std::int64_t backoff_ms = 1'000; ///< doubles per failure in a row
+  std::int64_t backoff_cap_ms = 30'000;
+  std::int64_t cancel_grace_ms = 1'500; ///< how long cancelled runs may still report their partial text
+  bool operator==(const rules&) const = default;
+};
+
+enum class phase : std::uint8_t { idle, coordinating, presenting, cancelling, done };
+
+struct answer {
+  std::string label;
+  std::string text;
+  std::uint64_t epoch = 0; ///< epoch after its acceptance; also its age
+  bool operator==(const answer&) const = default;
+};
+
+struct ballot {
+  std::string target; ///< real id
+  std::string label;  ///< target's label at the time
+  std::string reason;
+  std::uint64_t epoch = 0;
+  bool operator==(const ballot&) const = default;
+};
+
+struct active_run {
+  std::uint64_t id = 0; ///< 0 = no run
+  std::uint64_t epoch = 0;
+  std::uint32_t round = 0;
+  std::vector<std::string> shown; ///< labels in this run's context
+  std::int64_t started_ms = 0;
+  bool operator==(const active_run&) const = default;
+};
+
+struct member {
+  std::string id;
+  std::uint32_t number = 0; ///< registration order, 1-based; "agentN" everywhere
+  bool live = true;
+  ec out_code = ec::none;
+  std::string out_reason;
+  std::vector<answer> answers; ///< all accepted, newest last
+  ballot vote;                 ///< vote.epoch == state.epoch and target non-empty = holds a current vote
+  std::uint32_t votes_cast = 0;
+  std::uint32_t failures = 0; ///< in a row
+  active_run run;
+  bool closed = false;        ///< this round needs nothing more of it
+  bool restart_pending = false; ///< eager
+  std::uint32_t restarts = 0;
+  std::int64_t not_before_ms = 0; ///< back-off
+  bool operator==(const member&) const = default;
+};
+
+struct state {
+  ledger::rules rules;
+  ledger::phase phase = phase::idle;
+  std::vector<member> members; ///< registration order
+  std::string question;
+  std::uint64_t epoch = 0;
+  std::uint32_t round = 0;
+  bool improved = false;
+  std::int64_t started_ms = 0;
+  std::int64_t first_verdict_ms = -1;  ///< of this round, -1 = none
+  std::int64_t last_verdict_ms = -1;   ///< re-arms the patience
+  std::int64_t longest_verdict_ms = 0; ///< longest finished verdict of this round
+  bool late = false;                   ///< the coordination deadline has struck
+  std::uint64_t next_run = 1;
+  std::uint32_t runs_started = 0;
+  std::string winner;
+  std::string win_reason;
+  bool tie = false;
+  std::uint32_t presentation_tries = 0;
+  std::int64_t presentation_deadline_ms = 0;
+  active_run presentation;
+  std::int64_t cancel_deadline_ms = 0;
+  std::string final_text;
+  bool final_truncated = false;
+  std::string finish_reason;
+  outcome_kind outcome = outcome_kind::failed; ///< valid when done
+  std::string error;
+  ec error_code = ec::none;
+  bool operator==(const state&) const = default;
+};
+
+enum class command_kind : std::uint8_t {
+  start,      ///< text = question
+  begin_run,  ///< agent: a wanted run begins (coordination or presentation)
+  answer,     ///< agent, run, text, step
+  vote,       ///< agent, run, target = id as the model gave it, reason, step
+  fail,       ///< agent, run, code, reason, text = partial text, jitter
+  present,    ///< agent, run, text, truncated
+  lose_agent, ///< agent, code, reason: out at once
+  lose_node,  ///< target = node, agents, reason
+  timer,      ///< timer = the key of a wanted timer that fired
+  cancel,     ///< reason: the user or the host ends the task
+};
+
+enum class timer_kind : std::uint8_t { coordination, round0_half, patience, run, presentation, backoff, cancel_grace };
+
+struct timer_key {
+  timer_kind kind = timer_kind::coordination;
+  std::string agent;      ///< run, backoff
+  std::uint64_t run = 0;  ///< run, presentation
+  std::int64_t due_ms = 0;
+  bool operator==(const timer_key&) const = default;
+};
+
+struct command {
+  command_kind kind = command_kind::start;
+  std::int64_t now_ms = 0;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::string text;
+  std::string target;
+  std::string reason;
+  std::string step;
+  ec code = ec::none;
+  bool truncated = false;
+  std::uint32_t jitter_permille = 0; ///< 0..250, added to the back-off; a random number the log records
+  std::vector<std::string> agents;
+  timer_key timer;
+};
+
+/// accepted: events to append and fold (may be empty: nothing to do). refused: one `refused` event, reason and allowed ids for the
+/// model; superseded: the run is no longer the agent's current one.
+struct decision {
+  ruling_kind kind = ruling_kind::accepted;
+  std::vector<event> events; ///< seq 0; set by the recorder
+  std::string reason;
+  std::vector<std::string> allowed;
+};
+
+struct wanted_run {
+  std::string agent;
+  std::uint64_t run = 0; ///< 0: to be begun now (command begin_run); else it should be active
+  bool present = false;
+};
+
+/// What should exist in this state. A running thing that is not listed is to be cancelled at once.
+struct wanted {
+  std::vector<wanted_run> runs;
+  std::vector<timer_key> timers;
+  bool done = false;
+};
+
+state make(const rules& r, const std::vector<std::string>& agent_ids);
+decision decide(const state& s, const command& c);
+void fold(state& s, const event& e);
+wanted want(const state& s);
+
+/// Labels an agent's next run is shown: the newest answer of every member that has one, registration order. The hook for topologies.
+std::vector<std::string> shown(const state& s, const std::string& agent);
+
+bool may_answer(const state& s, const std::string& agent); ///< a limit is not used up
+bool may_vote(const state& s, const std::string& agent);   ///< round >= 1 and there is something to vote for
+
+const member* find(const state& s, const std::string& agent);
+/// Returns the answer with this label, or nullptr.
+const answer* find_answer(const state& s, const std::string& label);
+/// Returns "agentN" of a label "agentN.M".
+std::string shown_id(const std::string& label);
+
+/// Votes of the current epoch per member, registration order.
+std::vector<std::uint32_t> tally(const state& s);
+
+/// Returns an empty string if I1-I10 hold in `s`, else which one is broken.
+std::string check(const state& s);
+
+outcome to_outcome(const state& s, const std::string& task);
+
+} // namespace conclave::ledger

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What an agent is told. Pure. Foreign text can never forge structure: every line of it is prefixed "| ", structure markers stand only
+/// on unprefixed lines (settled.md 3, D-28). Stable parts come first, for prompt caches.
+
+#include "protocols/coordination.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace conclave::prompts {
+
+enum class ladder : std::uint8_t { tools, schema, text };
+std::string to_string(ladder x);
+
+/// Returns `text` with every line (LF, CR, CRLF, VT, FF, NEL, U+2028, U+2029) prefixed "| ".
+std::string fence(const std::string& text);
+
+/// [system, user] for a run. `budget_bytes` bounds the user message: foreign answers are cut evenly with a marker; 0 = unbounded.
+/// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line format.
+std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes);
+
+/// Step 2's first request: asks only for the decision. Short: local models pay for every prompt token.
+std::vector<message> decision(const run_task& t, const std::string& system_message, std::size_t budget_bytes);
+
+/// [system, user] for the final presentation: question, history, anonymous answers with the presenter's own marked, vote count and
+/// reasons for the winner. Never a real id.
+std::vector<message> presentation(const run_task& t, const std::string& system_message, std::size_t budget_bytes);
+
+/// The user message that asks to finish with one of the workflow tools.
+std::string enforcement(bool may_answer, const std::vector<std::string>& ids);
+
+/// The text of a ledger refusal for the model.
+std::string refusal(const ruling& r);
+
+/// Removes from text what must not reach a terminal: ESC, C0 (but LF, TAB), DEL, C1, bidirectional controls, invalid UTF-8.
+std::string for_terminal(const std::string& text);
+
+} // namespace conclave::prompts

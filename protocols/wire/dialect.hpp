@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// A dialect: pure translation between our messages and one provider's wire format. No I/O, no state beyond a decoder.
+/// To add one: `wire/<name>.cpp`, one row in `dialect.cpp`, golden cases under tests/golden/<name>/.
+
+#include "protocols/chat.hpp"
+#include "protocols/wire/http.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace conclave::wire {
+
+/// A connection with everything resolved on the node that uses it.
+struct endpoint {
+  std::string base_url; ///< with or without trailing slash, or with the path already pasted
+  std::string api_key;  ///< empty = send no key
+  std::string provider; ///< display name, for quirks that follow the provider
+  std::string version;  ///< anthropic-version; empty = default
+  std::string extra_body; ///< JSON object merged last
+  std::map<std::string, std::string> headers;
+  std::map<std::string, std::string> query;
+  bool http2 = false;
+  bool id_slot = false; ///< local llama.cpp server: send id_slot / cache_prompt
+};
+
+/// Turns the bytes of one response into chunks, then one completion. Same bytes, any split: same result.
+class decoder {
+public:
+  virtual ~decoder() = default;
+
+  /// Called once before the first byte.
+  virtual void head(const http_head& h) = 0;
+
+  /// Appends what the bytes complete to `out`. Never throws; a protocol error is remembered for `finish`.
+  virtual void feed(std::string_view bytes, std::vector<chunk>& out) = 0;
+
+  /// Returns whether the reply is complete (its end marker was seen) or beyond repair, so the transfer can be let go.
+  virtual bool done() const = 0;
+
+  /// Returns whether a semantic event (text, reasoning, tool call) was seen.
+  virtual bool semantic() const = 0;
+
+  /// Returns the completion. Called once, after the transfer ended or was let go. Text so far is kept on every path.
+  virtual completion finish(const http_end& end) = 0;
+};
+
+struct dialect {
+  const char* name;
+  /// Returns the request; on failure (e.g. bad params JSON) `error` is set and the request is empty.
+  http_request (*encode)(const model_request& req, const endpoint& to, std::string& error);
+  std::unique_ptr<decoder> (*make_decoder)(const endpoint& to);
+};
+
+/// Returns the dialect with this name, or nullptr. Rows: openai_chat, anthropic.
+const dialect* find_dialect(std::string_view name);
+
+} // namespace conclave::wire

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// HTTP as values, shared by dialects (which write and read them) and the http_client (which moves them).
+
+#include "protocols/chat.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace conclave {
+
+struct http_request {
+  std::string method = "POST";
+  std::string url;
+  key_values headers;
+  std::string body;
+  std::int64_t connect_timeout_ms = 5'000;
+  std::int64_t total_timeout_ms = 600'000; ///< 0 = none
+  std::int64_t idle_timeout_ms = 120'000;  ///< no byte for this long after the request was sent; 0 = none
+  std::int64_t max_bytes = 64 << 20;       ///< of the decoded body; more ends the transfer with bad_reply
+  bool http2 = false;
+  bool stream = true; ///< asks on_data as bytes arrive
+};
+
+struct http_head {
+  int status = 0;
+  key_values headers; ///< names lower-cased
+};
+
+/// The end of a transfer, always reported exactly once.
+struct http_end {
+  ec code = ec::none;  ///< none = the body ended as HTTP says; else unavailable, timeout, cancelled, bad_reply, stream_broken
+  std::string error;   ///< one sentence without secrets
+  int status = 0;      ///< 0 = no response line was seen
+  bool sent = false;   ///< the request may have reached the peer
+};
+
+/// Returns the value of a lower-case header name, or nullptr.
+inline const std::string* find_header(const http_head& head, std::string_view name) {
+  for (auto& kv : head.headers)
+    if (kv.first == name)
+      return &kv.second;
+  return nullptr;
+}
+
+} // namespace conclave

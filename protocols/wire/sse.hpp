@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Incremental Server-Sent-Events decoder. Any split of the bytes gives the same events.
+/// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, "Parsing an event stream"; leniencies: backends.md 4.1.
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace conclave::wire {
+
+struct sse_event {
+  std::string name; ///< the `event` field, empty = message
+  std::string data; ///< data lines joined by LF, invalid UTF-8 kept as it is
+  std::string id;
+};
+
+class sse_decoder {
+public:
+  explicit sse_decoder(std::size_t max_line = 16u << 20);
+
+  /// Calls `on_event` for each event the bytes complete. Returns false once a line exceeded the bound; further bytes are ignored.
+  bool feed(std::string_view bytes, const std::function<void(sse_event&)>& on_event);
+
+  /// Dispatches a pending event that lacks its blank line, if its data is non-empty.
+  void finish(const std::function<void(sse_event&)>& on_event);
+
+private:
+  void line(std::string_view text, const std::function<void(sse_event&)>& on_event);
+
+  std::size_t max_line_;
+  std::string buffer_;
+  sse_event event_;
+  bool has_data_ = false;
+  bool started_ = false;
+  bool skip_lf_ = false;
+  bool broken_ = false;
+};
+
+} // namespace conclave::wire

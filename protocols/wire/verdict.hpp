@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Answer and vote as a model gives them: tools (step 1 of the decision ladder), a schema (step 2), plain text (step 3). Pure.
+
+#include "protocols/coordination.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave::wire {
+
+/// What a run may hand in.
+struct choice {
+  bool may_answer = true;
+  std::vector<std::string> ids; ///< votable shown ids; empty = no vote
+};
+
+/// The workflow tools for this choice: new_answer{content}, vote{agent_id enum ids, reason}. Schemas: coordination.md 5.2.
+std::vector<tool_spec> workflow_tools(const choice& c);
+
+bool is_workflow_tool(const std::string& name);
+
+/// The shape of a reply, judged. Exactly one of: `ok` with a verdict; corrections.
+struct judgement {
+  bool ok = false;
+  verdict handed_in;                 ///< kind, text, target, reason, step
+  std::vector<tool_result> results;  ///< one per workflow or unknown call id that needs an error result before the next call
+  std::string correction;            ///< user message, when there was no call to answer
+  std::vector<tool_result> ignored;  ///< with ok: results recorded for other calls (a second new_answer, unknown tools)
+};
+
+/// Judges a completion whose MCP and native tool calls (`known_tools`) were already carried out. Rules: coordination.md 5.3, S-12..S-21,
+/// settled.md 2 (truncated new_answer, blank, several votes, vote + answer, unknown tool, bad JSON, bad id shape is the ledger's).
+judgement judge(const completion& c, const choice& may, const std::vector<std::string>& known_tools);
+
+/// Step 2: the JSON Schema of the decision, {"action": enum, "agent_id": enum}; action first, no free text.
+std::string decision_schema(const choice& c);
+
+enum class decision_kind { answer, vote, unclear };
+struct decided {
+  decision_kind kind = decision_kind::unclear;
+  std::string target;
+};
+
+/// Reads a schema reply. Tolerant: JSON inside other text is found by string-aware brace matching; last valid object wins.
+decided read_decision(const std::string& text, const choice& c);
+
+/// Step 3: reads "VOTE: agentN" on a line of its own; else the text is an answer.
+decided read_text(const std::string& text, const choice& c);
+
+} // namespace conclave::wire

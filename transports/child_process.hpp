@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// A child in its own process group, with line callbacks and a bounded teardown. All children are forked from one transport thread
+/// that outlives them (PR_SET_PDEATHSIG fires when the forking *thread* ends), and check getppid() after the fork.
+///
+/// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also when
+/// the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct child_options {
+  std::vector<std::string> argv;             ///< argv[0] resolved on PATH; no shell
+  std::map<std::string, std::string> env;    ///< the whole environment of the child
+  std::string cwd;                           ///< empty = inherit
+  std::string stderr_path;                   ///< appended, size-capped (1 MiB); empty = /dev/null
+  std::size_t max_line = 16u << 20;          ///< a longer line ends the child with an error
+};
+
+struct child_exit {
+  bool started = false;
+  int status = 0;        ///< exit code, or 128 + signal
+  std::string error;     ///< why it did not start or was ended; empty = ended by itself
+};
+
+class child_process {
+public:
+  struct callbacks {
+    std::function<void(std::vector<std::string>)> on_lines; ///< stdout lines, without the LF, one call per read
+    std::function<void(child_exit)> on_exit;
+  };
+
+  /// Starts the child; returns at once.
+  static std::shared_ptr<child_process> start(child_options options, callbacks cb);
+
+  virtual ~child_process() = default; ///< same as close()
+
+  /// Queues bytes for stdin. Returns false if the child's stdin is closed or more than 32 MiB are queued.
+  virtual bool write(std::string bytes) = 0;
+
+  /// Teardown ladder: close stdin, 2 s, SIGTERM to the group, 2 s, SIGKILL to the group. Returns at once.
+  virtual void close() = 0;
+
+  /// SIGKILL to the group, now.
+  virtual void kill() = 0;
+
+  virtual int pid() const = 0; ///< 0 = not running
+};
+
+/// The small safe set a tool server inherits: HOME LOGNAME PATH SHELL TERM USER (values starting with "()" dropped).
+std::map<std::string, std::string> safe_environment();
+
+} // namespace conclave

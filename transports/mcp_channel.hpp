@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// A channel that moves whole JSON-RPC messages to and from one MCP server: send / on_message / close. Decides nothing.
+///
+/// Thread rule: any thread may call; callbacks run on a transport thread and must only post a message. on_close exactly once.
+
+#include "protocols/config.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace conclave {
+
+class mcp_channel {
+public:
+  struct callbacks {
+    std::function<void(std::string)> on_message;     ///< one JSON text
+    std::function<void(ec, std::string)> on_close;   ///< why; ec::none = we closed it
+  };
+
+  virtual ~mcp_channel() = default;
+  virtual bool send(std::string json) = 0; ///< false = closed
+  virtual void close() = 0;                ///< bounded teardown, returns at once
+};
+
+/// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a refused
+/// command. `stderr_path`: where the server's stderr goes.
+std::unique_ptr<mcp_channel> open_mcp_channel(const mcp_server_config& config, const std::string& stderr_path,
+                                              mcp_channel::callbacks cb, std::string& error);
+
+} // namespace conclave
