@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The variables keys come from: the process environment, then `.env` files. Read once, never written back to the process.
+
+#include "protocols/config.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// Precedence, first wins: process environment, ./.env, $CONCLAVE_HOME/.env, ~/.config/conclave/.env, ~/.massgen/.env,
+/// ~/.config/massgen/.env. A file never overrides a variable that is set already.
+class environment {
+public:
+  /// Only the process environment.
+  environment() = default;
+
+  /// Reads the files above that exist; problems (unreadable, too large, bad line, readable by others) are warnings.
+  static environment load(std::vector<problem>& problems);
+
+  /// Reads one more file with less precedence than everything before. Returns false if it does not exist.
+  bool add_file(const std::string& path, std::vector<problem>& problems);
+
+  /// Returns the value of a variable, or nullptr if it is set nowhere. The pointer lives as long as this object.
+  const std::string* find(const std::string& name) const;
+
+  /// Returns find() as a function for expand() and key look-ups; keep this object alive meanwhile.
+  conclave::lookup lookup() const;
+
+  /// Returns the .env files that were read, in order.
+  const std::vector<std::string>& files() const { return files_; }
+
+private:
+  std::map<std::string, std::string> values_;
+  mutable std::map<std::string, std::string> process_;
+  std::vector<std::string> files_;
+};
+
+/// Parses the text of a .env file: KEY=VALUE, `export KEY=VALUE`, single and double quotes, comments. The first of equal keys wins.
+std::map<std::string, std::string> parse_environment(const std::string& text, const std::string& name,
+                                                     std::vector<problem>& problems);
+
+} // namespace conclave

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Reads a configuration file (YAML or JSON) into a run_config. Every problem is found at once and named by file, line and path.
+/// No secret is expanded, nothing is started and nothing outside the file (and the scripts it names) is read.
+
+#include "protocols/config.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// A configuration and what is wrong with it. `config` is usable only if `ok()`.
+struct load_result {
+  run_config config;
+  std::vector<problem> problems; ///< errors, warnings and `unavailable` notes, sorted by line
+  /// Returns whether no problem is an error. `unavailable` notes do not count: see blocking().
+  bool ok() const;
+};
+
+/// Loads a file: at most 1 MiB, 64 levels, 10,000 nodes after aliases are expanded.
+load_result load_config(const std::string& path);
+
+/// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.
+load_result load_config_text(const std::string& text, const std::string& name);
+
+/// Makes a configuration of one agent from --model, --backend, --base-url and --system-message; empty = not given.
+run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
+                        const std::string& system_message, std::vector<problem>& problems);
+
+/// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not
+/// available yet. Cosmetic keys are warnings and never here.
+std::vector<problem> blocking(const std::vector<problem>& problems);
+
+/// Returns what the machine lacks for this configuration, as warnings: unset keys, missing files and executables. Nodes other than
+/// this one are not judged. Used by `validate`.
+std::vector<problem> environment_problems(const run_config& c, const lookup& env);
+
+} // namespace conclave
