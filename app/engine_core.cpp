@@ -48,6 +48,12 @@ outcome refused(std::string reason) {
   return o;
 }
 
+/// A .env file that cannot be read was already reported by whoever loaded the configuration.
+std::shared_ptr<environment> load_environment() {
+  std::vector<problem> ignored;
+  return std::make_shared<environment>(environment::load(ignored));
+}
+
 /// The first thing that keeps this configuration from running, or empty.
 std::string cannot_run(const run_config& config) {
   for (auto& p : config.notes)
@@ -77,7 +83,7 @@ void add_messages(caf::actor_system_config& config) {
 }
 
 engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find)
-  : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(std::make_shared<environment>()) {
+  : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(load_environment()) {
   node_resources r;
   r.http = std::make_shared<http_client>();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
@@ -126,7 +132,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
   std::shared_ptr<task_files> files;
   if (options_.write_logs) {
     auto dir = options_.log_root.empty() ? log_dir(task, error) : options_.log_root + "/" + task;
-    files = std::make_shared<task_files>(dir, task, config);
+    files = std::make_shared<task_files>(dir, task);
   }
   host_callbacks calls;
   calls.on_event = [files, l](const event& e) {
@@ -140,7 +146,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
   calls.on_done = [this, task, files, done = std::move(done)](outcome o) {
     o.task = task;
     if (files)
-      files->close();
+      files->finish();
     finished(task);
     done(std::move(o));
   };
