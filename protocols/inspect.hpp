@@ -62,6 +62,7 @@ CONCLAVE_INSPECT_CHECKED(run_task, x.kind <= run_kind::present, x.task, x.fence,
 CONCLAVE_INSPECT(publish_answer, x.task, x.label, x.text)
 CONCLAVE_INSPECT(cancel_run, x.task, x.agent, x.run, x.reason)
 CONCLAVE_INSPECT(end_task, x.task)
+CONCLAVE_INSPECT(task_closed, x.task, x.notes)
 CONCLAVE_INSPECT_CHECKED(agent_lost, x.code <= ec::unknown, x.task, x.agent, x.code, x.reason)
 CONCLAVE_INSPECT(question, x.text, x.history)
 CONCLAVE_INSPECT(agent_summary, x.id, x.anonymous, x.answers, x.votes_received, x.calls, x.use, x.out_reason)

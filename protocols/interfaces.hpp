@@ -79,8 +79,8 @@ using node_actor = caf::typed_actor<
   caf::reacts_to<run_task>,
   // Abandons a run of an agent here.
   caf::reacts_to<cancel_run>,
-  // The task is over: its agents end.
-  caf::reacts_to<end_task>>;
+  // The task is over: its agents end; replies what a script left unused.
+  caf::replies_to<end_task>::with<task_closed>>;
 
 /// In front of the event store.
 using recorder_actor = caf::typed_actor<
