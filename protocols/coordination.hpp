@@ -200,6 +200,13 @@ struct end_task {
   bool operator==(const end_task&) const = default;
 };
 
+/// Node -> orchestrator, reply to end_task: the agents have ended. `notes` say what a script left unused.
+struct task_closed {
+  std::string task;
+  std::vector<std::string> notes;
+  bool operator==(const task_closed&) const = default;
+};
+
 /// Node -> orchestrator: an agent died or could not start.
 struct agent_lost {
   std::string task;

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// One provider connection = dialect + http_client, shared by the agents of a node that use the same (type, base URL, key).
+/// Never retries: the breaker in front of it does.
+
+#include "actors/parts.hpp"
+
+#include "transports/local_model.hpp"
+
+#include <caf/actor_system.hpp>
+
+namespace conclave {
+
+backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts);
+
+/// A backend whose endpoint is a local model server that is acquired first; calls wait for it (progress goes to the sink).
+backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options);
+
+/// Plays a script: one step per model call. An unused or missing step is an error. One per agent.
+backend_actor spawn_scripted_backend(caf::actor_system& sys, std::vector<script_step> steps, std::string decision);
+
+} // namespace conclave

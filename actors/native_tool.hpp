@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// A tool written in C++ as a tool source: its function runs on a detached thread, so it may block; a call past its deadline is
+/// answered with an error result while the function finishes in the background.
+
+#include "actors/parts.hpp"
+
+namespace conclave {
+tool_source_actor spawn_native_tool(caf::actor_system& sys, tool_spec spec, bool read_only,
+                                    std::function<std::string(const std::string&)> run);
+} // namespace conclave

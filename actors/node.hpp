@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// One process that hosts agents: spawns an agent with its backend, breakers and tools (the kind -> actor table); shares backends by
+/// (type, base URL, key); relays chunks; keeps the answer texts of a task; ends a task's agents when its orchestrator is gone.
+
+#include "actors/parts.hpp"
+
+namespace conclave {
+
+node_actor spawn_node(caf::actor_system& sys, node_resources resources);
+
+/// The frozen first handshake: checks versions, hands out the node or a reason.
+door_actor spawn_door(caf::actor_system& sys, node_actor node, std::string build);
+
+} // namespace conclave

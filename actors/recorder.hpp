@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// In front of the event store: one per task, numbers the events, acknowledges them once they are durable, in order. Event-based: the
+/// store owns the writing thread.
+
+#include "protocols/interfaces.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <memory>
+#include <string>
+
+namespace conclave {
+class event_store;
+recorder_actor spawn_recorder(caf::actor_system& sys, std::shared_ptr<event_store> store, std::string task, std::uint64_t fence);
+} // namespace conclave

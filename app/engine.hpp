@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The engine inside another program; no CAF type here. A host with an actor_system of its own: app/engine_caf.hpp.
+///
+///   conclave::engine eng{{}};
+///   auto out = eng.ask(config, {"What is 6 x 7?", {}});
+///   if (out.kind == conclave::outcome_kind::answered) std::puts(out.answer.c_str());
+///
+/// Thread rule: all members may be called from any thread. Callbacks run on a thread of the engine, one at a time per task; they may
+/// block (their task's deadlines go on), and must not call `ask` on the same engine.
+
+#include "protocols/config.hpp"
+#include "protocols/coordination.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+class event_store;
+
+/// A tool written in C++. `run` may block: it has a thread of its own. It gets the arguments as JSON text and returns the result text;
+/// a thrown exception becomes an error result.
+struct native_tool {
+  tool_spec spec;
+  bool read_only = false;
+  std::function<std::string(const std::string& arguments)> run;
+};
+
+struct engine_options {
+  std::string store_path;            ///< empty = $CONCLAVE_HOME/tasks.db
+  std::string log_root;              ///< empty = $CONCLAVE_HOME/logs
+  bool write_logs = true;            ///< events.jsonl and status.json per task
+  std::size_t threads = 0;           ///< CAF workers; 0 = cores
+  std::vector<native_tool> tools;    ///< offered to every agent whose config names them in `native_tools`, or all if `tools_for_all`
+  bool tools_for_all = true;
+};
+
+/// Sinks of one task; both optional.
+struct listener {
+  std::function<void(const event&)> on_event;       ///< durable events, in order
+  std::function<void(const chunk_batch&)> on_chunk; ///< for eyes only
+};
+
+class engine {
+public:
+  explicit engine(engine_options options = {});
+  ~engine(); ///< same as stop()
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// Returns why the engine cannot work (store not to be opened, ...), empty if it can.
+  const std::string& error() const;
+
+  /// Runs a task to its end. `task` receives its id before the first event.
+  outcome ask(const run_config& config, const question& q, const listener& l = {});
+
+  /// Starts a task; `done` is called once, on an engine thread. Returns its id.
+  std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
+
+  /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
+  void cancel(const std::string& task, const std::string& reason);
+
+  /// Cancels every task, waits for them (bounded, 5 s), ends all actors, children and transfers.
+  void stop();
+
+  event_store& store();
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace conclave

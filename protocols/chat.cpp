@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/chat.hpp"
+
+namespace conclave {
+
+std::string to_string(role x) {
+  switch (x) {
+  case role::system:
+    return "system";
+  case role::user:
+    return "user";
+  case role::assistant:
+    return "assistant";
+  case role::tool:
+    return "tool";
+  }
+  return "unknown";
+}
+
+std::string to_string(chunk_kind x) {
+  switch (x) {
+  case chunk_kind::text:
+    return "text";
+  case chunk_kind::reasoning:
+    return "reasoning";
+  case chunk_kind::tool_call:
+    return "tool_call";
+  case chunk_kind::status:
+    return "status";
+  }
+  return "unknown";
+}
+
+std::string to_string(completion_status x) {
+  switch (x) {
+  case completion_status::finished:
+    return "finished";
+  case completion_status::truncated:
+    return "truncated";
+  case completion_status::refused:
+    return "refused";
+  case completion_status::cancelled:
+    return "cancelled";
+  case completion_status::broken:
+    return "broken";
+  }
+  return "unknown";
+}
+
+} // namespace conclave

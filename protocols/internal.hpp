@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Requests between actors that are not part of a task's vocabulary: calls, tools, chunk relay, recording. Plain data.
+
+#include "protocols/chat.hpp"
+#include "protocols/coordination.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// Agent -> backend: abandon this model call, if it still runs. Answered within 1 s; the call itself ends with `cancelled`.
+struct cancel_call {
+  std::string task;
+  std::string agent;
+  std::uint64_t run = 0;
+  std::uint64_t call = 0;
+  bool operator==(const cancel_call&) const = default;
+};
+
+struct cancel_done {
+  bool was_running = false;
+  bool operator==(const cancel_done&) const = default;
+};
+
+struct describe_backend {
+  std::uint8_t unused = 0;
+  bool operator==(const describe_backend&) const = default;
+};
+
+/// What is known of a connection. `step` is where the decision ladder stands for it.
+struct backend_info {
+  std::string step;       ///< tools, schema or text
+  bool saw_tools = false; ///< a tool call was seen from this connection
+  std::string dialect;
+  std::string provider;
+  std::int32_t context_tokens = 0; ///< 0 = unknown
+  std::int32_t leftover = 0;       ///< scripted: steps that must still be used
+  bool operator==(const backend_info&) const = default;
+};
+
+/// Agent -> backend: remember this ladder step for the connection; step "seen" = a tool call came.
+struct ladder_note {
+  std::string step;
+  bool operator==(const ladder_note&) const = default;
+};
+
+struct list_tools {
+  std::uint8_t unused = 0;
+  bool operator==(const list_tools&) const = default;
+};
+
+/// The tools of one source under their public names.
+struct tool_list {
+  std::string source; ///< for people: "mcp server everything"
+  std::vector<tool_spec> tools;
+  std::vector<std::string> read_only; ///< public names annotated read-only: may run in parallel
+  std::vector<std::string> notes;     ///< what was left out and why
+  bool operator==(const tool_list&) const = default;
+};
+
+/// Agent -> tool source; `call.name` is the public name.
+struct tool_invocation {
+  std::string task;
+  std::string agent;
+  std::uint64_t run = 0;
+  tool_call call;
+  std::int64_t timeout_ms = 400'000;
+  bool operator==(const tool_invocation&) const = default;
+};
+
+/// Agent -> tool source: abandon every call of this run.
+struct cancel_tools {
+  std::string task;
+  std::string agent;
+  std::uint64_t run = 0;
+  bool operator==(const cancel_tools&) const = default;
+};
+
+/// Relay -> sink on another node; one unacknowledged per run. `dropped`: bytes of older text left out before this batch.
+struct chunk_delivery {
+  chunk_batch batch;
+  std::uint64_t dropped = 0;
+  bool operator==(const chunk_delivery&) const = default;
+};
+
+struct chunk_ack {
+  std::uint8_t unused = 0;
+  bool operator==(const chunk_ack&) const = default;
+};
+
+/// Orchestrator -> recorder: make these durable, in order. `started`: the question, with the task's first batch.
+struct append_events {
+  std::vector<event> events;
+  std::string started;
+  bool operator==(const append_events&) const = default;
+};
+
+struct appended {
+  ec code = ec::none;
+  std::string error;
+  std::uint64_t seq = 0;
+  bool operator==(const appended&) const = default;
+};
+
+struct cancel_task {
+  std::string reason;
+  bool operator==(const cancel_task&) const = default;
+};
+
+/// Node -> agent: start your tools; replies agent_ready.
+struct get_ready {
+  std::uint8_t unused = 0;
+  bool operator==(const get_ready&) const = default;
+};
+
+/// Bytes of a model stream, curl thread -> backend actor. Never crosses nodes.
+struct http_bytes {
+  std::uint64_t id = 0;
+  std::string bytes;
+};
+
+} // namespace conclave
