@@ -111,8 +111,7 @@ run_config read_config(const tree& root, report& to) {
   auto agents = agents_of(top);
   for (const auto& [node, path] : agents)
     out.agents.push_back(read_agent(*node, path, out.agents.size(), base, to));
-  bool any_cwd = std::any_of(out.agents.begin(), out.agents.end(), [](const auto& a) { return !a.backend.cwd.empty(); });
-  read_orchestrator(top, out, out.agents.size(), any_cwd);
+  read_orchestrator(top, out);
   to.adopt(validate(out));
   return out;
 }

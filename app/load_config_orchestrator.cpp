@@ -55,7 +55,7 @@ void check_context_paths(const section& s) {
   }
 }
 
-void read_rules(const section& top, run_config& out, bool any_cwd) {
+void read_rules(const section& top, run_config& out) {
   section s{top.map("orchestrator"), key_scope::orchestrator, "orchestrator", "orchestrator", top.to()};
   read_pacing(s, out.rules);
   read_strategy(s, out.rules);
@@ -68,19 +68,22 @@ void read_rules(const section& top, run_config& out, bool any_cwd) {
   check_context_paths(s);
   section{s.map("coordination"), key_scope::coordination, "orchestrator.coordination", "orchestrator.coordination", top.to()};
   std::string folder;
-  if (any_cwd && (!s.text("snapshot_storage", folder) || !s.text("agent_temporary_workspace", folder)))
-    top.to().error(top.line("orchestrator"), "orchestrator",
-                   "an agent has a cwd: that needs orchestrator.snapshot_storage and orchestrator.agent_temporary_workspace");
+  if (s.text("snapshot_storage", folder) && s.text("agent_temporary_workspace", folder))
+    return;
+  for (std::size_t i = 0; i < out.agents.size(); ++i)
+    if (!out.agents[i].backend.cwd.empty())
+      top.to().error_at("agents[" + std::to_string(i) + "].backend.cwd",
+                        "needs orchestrator.snapshot_storage and orchestrator.agent_temporary_workspace");
 }
 
-void read_ui(const section& top, run_config& out, std::size_t agents) {
+void read_ui(const section& top, run_config& out) {
   // The singular `display` of some files is the same map.
   const auto* node = top.map("ui") ? top.map("ui") : top.map("display");
   section s{node, key_scope::ui, top.map("ui") ? "ui" : "display", "ui", top.to()};
   if (!s.text("display_type", out.ui.display_type))
     s.text("type", out.ui.display_type);
   bool orchestrate = true;
-  if (s.flag("use_orchestrator_for_single_agent", orchestrate) && !orchestrate && agents == 1)
+  if (s.flag("use_orchestrator_for_single_agent", orchestrate) && !orchestrate && out.agents.size() == 1)
     out.rules.skip_coordination = true;
 }
 
@@ -100,9 +103,9 @@ void read_cluster(const section& top, run_config& out) {
 
 } // namespace
 
-void read_orchestrator(const section& top, run_config& out, std::size_t agents, bool any_cwd) {
-  read_rules(top, out, any_cwd);
-  read_ui(top, out, agents);
+void read_orchestrator(const section& top, run_config& out) {
+  read_rules(top, out);
+  read_ui(top, out);
   read_cluster(top, out);
 }
 

@@ -60,6 +60,9 @@ public:
   /// Takes over problems of another file.
   void take(const std::vector<problem>& found);
 
+  /// Reports an error at the place of a field; `canonical` as validate() writes it.
+  void error_at(const std::string& canonical, const std::string& text);
+
   bool failed() const { return failed_; }
   const std::string& file() const { return file_; }
 
@@ -77,6 +80,12 @@ private:
 
 /// Reads a text into a tree; nullptr after an error. Bounded, see above; duplicate keys, cycles and foreign tags are errors.
 tree_ptr read_tree(const std::string& text, report& to);
+
+/// Returns the line of the first byte a configuration may not hold, or 0.
+int bad_byte(const std::string& text, std::string& why);
+
+/// JSON writes characters beyond U+FFFF as two escapes, which YAML does not know: joins them. Other escapes are common to both.
+std::string join_surrogates(const std::string& text);
 
 /// Reads a regular file of at most max_bytes. Returns false with `error` set.
 bool read_text(const std::string& path, std::string& text, std::string& error);
@@ -143,7 +152,7 @@ void read_backend(const section& s, backend_config& out);
 void read_servers(const section& backend, backend_config& out);
 std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to);
 std::vector<script_step> read_script_file(const std::string& path, const section& backend);
-void read_orchestrator(const section& top, run_config& out, std::size_t agents, bool any_cwd);
+void read_orchestrator(const section& top, run_config& out);
 void read_timeouts(const section& top, ledger::rules& rules, backend_config& base);
 
 /// Sets the type that a model's name stands for. Types that are not available yet are replaced by the chat API of the same

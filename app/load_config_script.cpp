@@ -136,32 +136,4 @@ std::vector<script_step> read_script_file(const std::string& path, const section
   return steps;
 }
 
-bool read_text(const std::string& path, std::string& text, std::string& error) {
-  // O_NONBLOCK: a named pipe without a writer must not hang the start.
-  int fd = path.find('\0') == std::string::npos ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-  if (fd < 0) {
-    error = path.find('\0') == std::string::npos ? std::string{"cannot be opened: "} + std::strerror(errno) : "is no path";
-    return false;
-  }
-  struct ::stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
-    error = S_ISDIR(info.st_mode) ? "is a folder" : "is no regular file";
-  text.clear();
-  while (error.empty() && text.size() <= max_bytes) {
-    char buffer[16384];
-    auto n = ::read(fd, buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      error = std::string{"cannot be read: "} + std::strerror(errno);
-    if (n <= 0)
-      break;
-    text.append(buffer, static_cast<std::size_t>(n));
-  }
-  ::close(fd);
-  if (error.empty() && text.size() > max_bytes)
-    error = "larger than 1 MiB";
-  return error.empty();
-}
-
 } // namespace conclave::loader

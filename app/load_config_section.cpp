@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Checks mappings against the key table, and collects problems.
+// Checks mappings against the key table, and gives out typed values.
 
 #include "app/load_config_parts.hpp"
 
@@ -53,49 +53,6 @@ bool is_inert(const tree& node, const key_info& key) {
 }
 
 } // namespace
-
-void report::add(severity s, int line, const std::string& path, const std::string& text) {
-  if (s == severity::error)
-    failed_ = true;
-  if (++count_ == max_problems + 1)
-    out_.push_back({failed_ ? severity::error : severity::warning, file_, line, "", "more problems are not listed"});
-  // An error must be among the listed ones, whatever came before.
-  if (count_ <= max_problems)
-    out_.push_back({s, file_, line, path, text});
-  else if (s == severity::error)
-    out_[out_.size() - 1].severity = severity::error;
-}
-
-void report::place(const std::string& canonical, const std::string& path, int line) {
-  places_[canonical] = {path, line};
-}
-
-void report::adopt(const std::vector<problem>& found) {
-  auto known = out_;
-  for (const auto& p : found) {
-    // The nearest place known: of the field itself, else of what it stands in.
-    auto at = p.path;
-    auto it = places_.find(at);
-    while (it == places_.end() && !at.empty()) {
-      auto cut = at.find_last_of(".[");
-      at = cut == std::string::npos ? "" : at.substr(0, cut);
-      it = places_.find(at);
-    }
-    auto path = it == places_.end() ? p.path : it->second.path + p.path.substr(at.size());
-    auto line = it == places_.end() ? 0 : it->second.line;
-    auto same = [&](const problem& k) { return k.path == path && k.severity != severity::warning; };
-    if (std::none_of(known.begin(), known.end(), same))
-      add(p.severity, line, path, p.text);
-  }
-}
-
-void report::take(const std::vector<problem>& found) {
-  for (const auto& p : found) {
-    failed_ = failed_ || p.severity == severity::error;
-    if (++count_ <= max_problems || (p.severity == severity::error && count_ < 2 * max_problems))
-      out_.push_back(p);
-  }
-}
 
 section::section(const tree* node, key_scope scope, std::string path, std::string canonical, report& to, const std::string& type)
     : scope_(scope), path_(std::move(path)), canonical_(std::move(canonical)), type_(type), to_(to) {
@@ -228,7 +185,9 @@ void section::check_status(const entry& e, const key_info& key) {
   if (key.status == key_status::later)
     to_.add(severity::unavailable, e.line, path(e.key), std::string{"not available yet ("} + key.help + ")");
   else
-    to_.warning(e.line, path(e.key), std::string{"has no effect ("} + key.help + ")");
+    to_.warning(e.line, path(e.key),
+                std::string{std::string_view{key.help}.starts_with("another spelling") ? "is " : "has no effect ("} + key.help
+                    + (std::string_view{key.help}.starts_with("another spelling") ? "" : ")"));
 }
 
 void section::unknown(const entry& e) {
