@@ -20,9 +20,9 @@ struct node_options {
   bool verbose = false;
 };
 
-/// Serves until SIGINT, SIGTERM or SIGHUP and returns the exit code: 0 ended by a signal, 1 usage (address, certificates), 2 could not
-/// listen. Called with these three signals blocked in every thread and SIGPIPE ignored, so it waits for them with sigwait or signalfd;
-/// a second signal ends the process at once.
+/// Serves until SIGINT, SIGTERM or SIGHUP and returns the exit code: 0 ended by a signal, 1 usage (address, certificates), 2 could
+/// not listen. Called with these three signals blocked in every thread and SIGPIPE ignored, so it waits for them with sigwait or
+/// signalfd; a second signal ends the process at once.
 int run_node(const node_options& options);
 
 } // namespace conclave

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/agent.hpp"
+
+#include "actors/agent_state.hpp"
+#include "protocols/caf_error.hpp"
+
+#include <caf/all.hpp>
+
+#include <memory>
+
+namespace conclave {
+
+namespace {
+
+constexpr auto list_limit = std::chrono::seconds(32);
+
+/// Asks every tool source for its tools. One that fails is a note, not a failure of the agent.
+caf::result<agent_ready> get_tools(agent_ptr self) {
+  auto& st = self->state;
+  auto out = std::make_shared<agent_ready>();
+  out->agent = st.parts.order.agent.id;
+  if (st.parts.tools.empty()) {
+    st.got_ready = true;
+    return *out;
+  }
+  auto promise = self->template make_response_promise<agent_ready>();
+  auto left = std::make_shared<std::size_t>(st.parts.tools.size());
+  auto finish = [self, out, promise, left]() mutable {
+    if (--*left > 0)
+      return;
+    self->state.got_ready = true;
+    for (auto& [tool, known] : self->state.tools)
+      out->tools.push_back(tool);
+    promise.deliver(*out);
+  };
+  for (std::size_t i = 0; i < st.parts.tools.size(); ++i)
+    self->request(st.parts.tools[i], list_limit, list_tools{})
+      .then(
+        [self, i, out, finish](tool_list& list) mutable {
+          for (auto& note : list.notes)
+            out->notes.push_back(list.source + ": " + note);
+          for (auto& spec : list.tools) {
+            auto read_only = std::find(list.read_only.begin(), list.read_only.end(), spec.name) != list.read_only.end();
+            auto tool = spec.name;
+            if (wire::is_workflow_tool(tool) || !self->state.tools.emplace(tool, agent_state::known_tool{spec, i, read_only}).second)
+              out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
+          }
+          finish();
+        },
+        [out, finish](const caf::error& e) mutable {
+          out->notes.push_back("a tool source is not available: " + text_of(e));
+          finish();
+        });
+  return caf::delegated<agent_ready>{};
+}
+
+agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
+  self->state.self = self;
+  self->state.parts = std::move(parts);
+  self->set_exit_handler([self](caf::exit_msg& m) {
+    self->state.shut_down();
+    self->quit(m.reason);
+  });
+  return {
+    [self](get_ready) { return get_tools(self); },
+    [self](run_task& t) { self->state.start(std::move(t)); },
+    [self](const cancel_run& c) { self->state.cancel(c); },
+  };
+}
+
+} // namespace
+
+agent_actor spawn_agent_actor(caf::actor_system& sys, agent_parts parts) {
+  return sys.spawn(agent, std::move(parts));
+}
+
+} // namespace conclave

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/agent_state.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace conclave {
+
+using prompts::ladder;
+
+namespace {
+
+constexpr std::uint32_t max_attempts = 3;
+constexpr auto boss_limit = std::chrono::seconds(60);
+constexpr auto info_limit = std::chrono::seconds(10);
+/// A decision is a few tokens of JSON.
+constexpr std::int64_t decision_tokens = 64;
+
+ladder from_name(const std::string& x) {
+  return x == "schema" ? ladder::schema : x == "text" ? ladder::text : ladder::tools;
+}
+
+std::string trim(const std::string& x) {
+  auto a = x.find_first_not_of(" \t\r\n");
+  return a == std::string::npos ? std::string{} : x.substr(a, x.find_last_not_of(" \t\r\n") - a + 1);
+}
+
+/// Names the request in the log; what is hashed is what the model is told.
+std::string hash_of(const model_request& r) {
+  std::string all = r.model + '\n' + r.params + '\n' + r.schema;
+  for (auto& m : r.messages) {
+    all += '\n' + std::to_string(static_cast<int>(m.from)) + m.text + m.tool_call_id;
+    for (auto& c : m.calls)
+      all += c.id + c.name + c.arguments;
+  }
+  for (auto& t : r.tools)
+    all += t.name + t.parameters;
+  return wire::hash(all);
+}
+
+} // namespace
+
+void agent_state::start(run_task t) {
+  if (active)
+    cancel(cancel_run{task.task, task.agent, task.run, "a newer run"});
+  ++turn;
+  active = true;
+  cancelled = false;
+  attempt = 1;
+  bare_replies = iterations = 0;
+  model_call = 0;
+  partial.clear();
+  round = {};
+  talk.clear();
+  calls = std::max(calls, t.first_call > 0 ? t.first_call - 1 : 0);
+  task = std::move(t);
+  wait = waiting::backend_info;
+  self->request(parts.backend, info_limit, describe_backend{})
+    .then([this, now = turn](const backend_info& info) {
+      if (now == turn)
+        begin(info);
+    },
+          [this, now = turn](const caf::error& e) {
+            if (now == turn)
+              fail(code_of(e), "the model connection is gone: " + text_of(e));
+          });
+}
+
+void agent_state::begin(const backend_info& info) {
+  auto& config = parts.order.agent.backend;
+  ladder_fixed = config.decision != "auto" && !config.decision.empty();
+  step = from_name(ladder_fixed ? config.decision : info.step);
+  saw_tools = info.saw_tools;
+  // Three bytes a token is a careful mean over languages; half of the window stays for the conversation's growth and the reply.
+  budget_bytes = info.context_tokens > 0 ? static_cast<std::size_t>(info.context_tokens) * 3 / 2 : 0;
+  open_talk();
+  call_model();
+}
+
+/// The first messages of the run for the ladder's step.
+void agent_state::open_talk() {
+  auto& system = parts.order.agent.system_message;
+  if (task.kind == run_kind::present) {
+    want = asked_for::presentation;
+    talk = prompts::presentation(task, system, budget_bytes);
+  } else if (step == ladder::tools) {
+    want = asked_for::verdict;
+    talk = prompts::coordination(task, system, step, budget_bytes);
+  } else if (step == ladder::schema && task.may_vote) {
+    want = asked_for::decision;
+    talk = prompts::decision(task, system, budget_bytes);
+  } else {
+    // Where only an answer is possible no decision is asked for: one text request.
+    want = step == ladder::schema ? asked_for::text_answer : asked_for::text_verdict;
+    talk = prompts::coordination(task, system, step, budget_bytes);
+  }
+}
+
+std::vector<std::string> agent_state::shown_ids() const {
+  std::vector<std::string> out;
+  for (auto& a : task.answers)
+    out.push_back(a.id);
+  return out;
+}
+
+wire::choice agent_state::choice() const {
+  return {task.may_answer, task.may_vote ? shown_ids() : std::vector<std::string>{}};
+}
+
+call_notice agent_state::notice(std::uint64_t call, std::string target) const {
+  call_notice n;
+  n.task = task.task;
+  n.fence = task.fence;
+  n.agent = task.agent;
+  n.run = task.run;
+  n.call = call;
+  n.target = std::move(target);
+  return n;
+}
+
+void agent_state::call_model() {
+  auto& config = parts.order.agent.backend;
+  model_request req;
+  req.task = task.task;
+  req.run = task.run;
+  req.epoch = task.epoch;
+  req.call = ++calls;
+  req.agent = task.agent;
+  req.model = config.model;
+  req.params = config.params;
+  req.max_output_tokens = config.max_tokens;
+  req.first_token_timeout_ms = config.first_token_timeout_ms;
+  req.idle_timeout_ms = config.idle_timeout_ms;
+  req.total_timeout_ms = config.timeout_ms;
+  req.messages = talk;
+  if (want == asked_for::decision) {
+    req.schema = wire::decision_schema(choice());
+    req.max_output_tokens = decision_tokens;
+  }
+  if (want == asked_for::verdict || want == asked_for::presentation) {
+    if (iterations < static_cast<std::uint32_t>(config.max_tool_iterations))
+      for (auto& [tool, known] : tools)
+        req.tools.push_back(known.spec);
+    if (want == asked_for::verdict)
+      for (auto& spec : wire::workflow_tools(choice()))
+        req.tools.push_back(spec);
+  }
+  auto n = notice(req.call, "model");
+  n.hash = hash_of(req);
+  wait = waiting::note;
+  self->request(parts.boss, boss_limit, std::move(n))
+    .then(
+      [this, now = turn, req = std::move(req)](const noted& r) mutable {
+        if (now != turn)
+          return;
+        if (r.go)
+          send_model(std::move(req));
+        else
+          over(); // superseded: somebody decided that while we asked
+      },
+      [this, now = turn](const caf::error&) {
+        if (now == turn)
+          over(); // no orchestrator, no run
+      });
+}
+
+void agent_state::send_model(model_request req) {
+  wait = waiting::model;
+  model_call = req.call;
+  auto n = notice(req.call, "model");
+  n.ended = true;
+  // The breaker may try three times; its own limits end each try, this one only keeps the promise finite.
+  auto limit = std::chrono::milliseconds(3 * (req.total_timeout_ms + 60'000) + 60'000);
+  auto ended = [this, n](std::string status, const usage& use) mutable {
+    n.status = std::move(status);
+    n.use = use;
+    self->request(parts.boss, boss_limit, n).then([](const noted&) {}, [](const caf::error&) {});
+  };
+  self->request(parts.backend, limit, std::move(req), parts.relay)
+    .then(
+      [this, now = turn, ended](completion& c) mutable {
+        ended(to_string(c.status), c.usage);
+        if (now == turn)
+          on_completion(std::move(c));
+      },
+      [this, now = turn, ended](const caf::error& e) mutable {
+        ended(to_string(code_of(e)), {});
+        if (now == turn)
+          fail(code_of(e), text_of(e));
+      });
+}
+
+void agent_state::on_completion(completion c) {
+  wait = waiting::nothing;
+  if (cancelled || c.status == completion_status::cancelled) {
+    partial = c.text;
+    return fail(ec::cancelled, "cancelled");
+  }
+  if (c.status == completion_status::broken) {
+    partial = c.text;
+    // A server that cannot do schemas says 400: go one step down instead of failing.
+    if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text))
+      return;
+    return fail(c.code, c.error);
+  }
+  if (c.status == completion_status::refused) {
+    partial = c.text;
+    return fail(ec::denied, c.error.empty() ? "the provider refused to answer" : c.error);
+  }
+  if (!c.calls.empty() && !saw_tools) {
+    saw_tools = true;
+    self->send(parts.backend, ladder_note{"seen"});
+  }
+  switch (want) {
+    case asked_for::verdict:
+      return on_verdict_reply(std::move(c));
+    case asked_for::decision:
+      return on_decision(c);
+    case asked_for::presentation:
+      return on_presentation(std::move(c));
+    default:
+      return on_text(c);
+  }
+}
+
+void agent_state::add_reply(const completion& c) {
+  message m;
+  m.from = role::assistant;
+  m.text = c.text;
+  m.reasoning = c.reasoning;
+  m.calls = c.calls;
+  m.opaque = c.opaque;
+  m.opaque_dialect = c.opaque_dialect;
+  talk.push_back(std::move(m));
+}
+
+void agent_state::add_result(const tool_result& r) {
+  message m;
+  m.from = role::tool;
+  m.tool_call_id = r.id;
+  m.text = r.text;
+  m.is_error = r.is_error;
+  talk.push_back(std::move(m));
+}
+
+void agent_state::on_verdict_reply(completion c) {
+  if (run_tools(c))
+    return;
+  add_reply(c);
+  std::vector<std::string> known;
+  for (auto& [tool, spec] : tools)
+    known.push_back(tool);
+  auto judged = wire::judge(c, choice(), known);
+  if (judged.ok) {
+    for (auto& r : judged.ignored)
+      add_result(r);
+    std::string id;
+    for (auto& call : c.calls)
+      if (wire::is_workflow_tool(call.name)) {
+        id = call.id;
+        break;
+      }
+    judged.handed_in.step = "tools";
+    return hand_in(std::move(judged.handed_in), id);
+  }
+  // A connection that never made a tool call probably cannot: two bare replies lead one step down, uncounted.
+  if (c.calls.empty() && !ladder_fixed && !saw_tools && ++bare_replies >= 2 && step_down(ladder::schema))
+    return;
+  correct(std::move(judged.results), std::move(judged.correction));
+}
+
+bool agent_state::step_down(ladder to) {
+  if (ladder_fixed || to == step)
+    return false;
+  step = to;
+  attempt = 1;
+  self->send(parts.backend, ladder_note{prompts::to_string(to)});
+  open_talk();
+  call_model();
+  return true;
+}
+
+void agent_state::correct(std::vector<tool_result> results, std::string text) {
+  if (++attempt > max_attempts)
+    return fail(ec::bad_reply, "no usable verdict in " + std::to_string(max_attempts) + " attempts");
+  for (auto& r : results)
+    add_result(r);
+  if (!text.empty() || results.empty())
+    talk.push_back({role::user, text.empty() ? prompts::enforcement(task.may_answer, choice().ids) : text, "", {}, "", false, "", ""});
+  call_model();
+}
+
+void agent_state::on_decision(const completion& c) {
+  auto d = wire::read_decision(c.text, choice());
+  if (d.kind == wire::decision_kind::vote) {
+    verdict v;
+    v.kind = verdict_kind::vote;
+    v.target = d.target;
+    v.step = "schema";
+    add_reply(c);
+    return hand_in(std::move(v), {});
+  }
+  if (d.kind == wire::decision_kind::answer && task.may_answer) {
+    want = asked_for::text_answer;
+    talk = prompts::coordination(task, parts.order.agent.system_message, ladder::schema, budget_bytes);
+    return call_model();
+  }
+  if (++attempt > 2 && step_down(ladder::text))
+    return;
+  if (attempt > max_attempts)
+    return fail(ec::bad_reply, "no readable decision in " + std::to_string(max_attempts) + " attempts");
+  call_model();
+}
+
+void agent_state::on_text(const completion& c) {
+  add_reply(c);
+  verdict v;
+  v.step = prompts::to_string(step);
+  v.kind = verdict_kind::answer;
+  v.text = trim(c.text);
+  if (want == asked_for::text_verdict) {
+    auto d = wire::read_text(c.text, choice());
+    if (d.kind == wire::decision_kind::vote) {
+      v.kind = verdict_kind::vote;
+      v.target = d.target;
+      v.text.clear();
+    }
+  }
+  if (v.kind == verdict_kind::answer && v.text.empty())
+    return correct({}, "");
+  hand_in(std::move(v), {});
+}
+
+void agent_state::on_presentation(completion c) {
+  if (run_tools(c))
+    return;
+  // Calls of tools nobody offered get their error result once; after that the text that is there counts.
+  if (!c.calls.empty() && trim(c.text).empty() && attempt < max_attempts) {
+    add_reply(c);
+    std::vector<tool_result> results;
+    for (auto& call : c.calls)
+      results.push_back({call.id, "Error: no tool named '" + call.name + "'. Write the final answer as plain text.", true});
+    return correct(std::move(results), "");
+  }
+  verdict v;
+  v.kind = verdict_kind::presented;
+  v.text = trim(c.text);
+  v.truncated = c.status == completion_status::truncated;
+  v.step = prompts::to_string(step);
+  hand_in(std::move(v), {});
+}
+
+void agent_state::hand_in(verdict v, std::string answers_call) {
+  v.task = task.task;
+  v.fence = task.fence;
+  v.agent = task.agent;
+  v.run = task.run;
+  v.attempt = attempt;
+  wait = waiting::ruling;
+  auto attempts_left = std::make_shared<int>(3);
+  // The verdict is kept until there is a ruling; it is idempotent, so a lost reply is asked for again.
+  auto ask = std::make_shared<std::function<void()>>();
+  *ask = [this, v = std::move(v), call = std::move(answers_call), now = turn, attempts_left, ask_again = std::weak_ptr(ask)] {
+    self->request(parts.boss, boss_limit, v)
+      .then(
+        [this, now, call, keep = ask_again.lock()](const ruling& r) {
+          if (now == turn)
+            on_ruling(r, call);
+        },
+        [this, now, attempts_left, keep = ask_again.lock()](const caf::error& e) {
+          if (now != turn)
+            return;
+          if (code_of(e) == ec::timeout && --*attempts_left > 0 && keep)
+            (*keep)();
+          else
+            over();
+        });
+  };
+  (*ask)();
+}
+
+void agent_state::on_ruling(const ruling& r, const std::string& answers_call) {
+  wait = waiting::nothing;
+  if (cancelled || r.kind != ruling_kind::refused)
+    return over();
+  if (++attempt > max_attempts)
+    return fail(ec::bad_reply, "no acceptable verdict in " + std::to_string(max_attempts) + " attempts; the last was refused: " + r.reason);
+  auto text = prompts::refusal(r);
+  if (!answers_call.empty())
+    add_result({answers_call, text, true});
+  else
+    talk.push_back({role::user, std::move(text), "", {}, "", false, "", ""});
+  if (want == asked_for::text_answer && task.may_vote && step == ladder::schema) {
+    want = asked_for::decision; // an answer was refused: ask again what it wants
+    talk = prompts::decision(task, parts.order.agent.system_message, budget_bytes);
+    talk.back().text += "\n" + prompts::refusal(r);
+  }
+  call_model();
+}
+
+void agent_state::fail(ec code, std::string reason) {
+  verdict v;
+  v.task = task.task;
+  v.fence = task.fence;
+  v.agent = task.agent;
+  v.run = task.run;
+  v.attempt = attempt;
+  v.kind = verdict_kind::failed;
+  v.code = code;
+  v.reason = std::move(reason);
+  v.text = partial;
+  v.step = prompts::to_string(step);
+  over();
+  self->request(parts.boss, boss_limit, std::move(v)).then([](const ruling&) {}, [](const caf::error&) {});
+}
+
+void agent_state::over() {
+  ++turn;
+  active = false;
+  wait = waiting::nothing;
+  talk.clear();
+}
+
+void agent_state::cancel(const cancel_run& c) {
+  if (!active || cancelled || c.task != task.task || c.run != task.run)
+    return;
+  cancelled = true;
+  if (wait == waiting::model) {
+    // The completion brings the partial text; it comes even if the cancel finds nothing.
+    self->request(parts.backend, info_limit, cancel_call{task.task, task.agent, task.run, model_call})
+      .then([](const cancel_done&) {}, [this, now = turn](const caf::error&) {
+        if (now == turn)
+          fail(ec::cancelled, "cancelled");
+      });
+    return;
+  }
+  if (wait == waiting::tools)
+    for (auto& source : parts.tools)
+      self->send(source, cancel_tools{task.task, task.agent, task.run});
+  if (wait != waiting::ruling) // a verdict under way counts, in arrival order
+    fail(ec::cancelled, "cancelled");
+}
+
+void agent_state::shut_down() {
+  if (!active)
+    return;
+  if (wait == waiting::model || wait == waiting::note)
+    caf::anon_send(parts.backend, cancel_call{task.task, task.agent, task.run, 0});
+  for (auto& source : parts.tools)
+    caf::anon_send(source, cancel_tools{task.task, task.agent, task.run});
+  over();
+}
+
+} // namespace conclave

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// One agent's data and named steps. A run is a chain of requests; `turn` counts everything that makes an older reply stale, so each
+/// continuation first checks that it is still wanted.
+///
+///   run_task -> describe backend -> prompts -> model call -> tools -> model call ... -> verdict -> ruling
+///
+/// A model or tool call is announced to the orchestrator first and sent only once that is durable.
+
+#include "actors/agent.hpp"
+#include "protocols/prompts.hpp"
+#include "protocols/type_ids.hpp"
+#include "protocols/wire/verdict.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct agent_state;
+using agent_ptr = agent_actor::stateful_pointer<agent_state>;
+
+/// What the agent waits for.
+enum class waiting : std::uint8_t { nothing, backend_info, note, model, tools, ruling };
+
+/// Which reply of the decision ladder a model call is to bring.
+enum class asked_for : std::uint8_t { verdict, decision, text_answer, text_verdict, presentation };
+
+struct agent_state {
+  static inline const char* name = "agent";
+
+  struct known_tool {
+    tool_spec spec;
+    std::size_t source = 0;
+    bool read_only = false;
+  };
+
+  /// Calls of one model reply under way.
+  struct tool_round {
+    std::vector<tool_call> calls;
+    std::vector<tool_result> results; ///< same order as calls
+    std::vector<std::uint8_t> stage;  ///< 0 waiting, 1 running, 2 done
+    completion reply;                 ///< the completion they belong to
+  };
+
+  agent_ptr self = nullptr;
+  agent_parts parts;
+  bool got_ready = false;
+  std::map<std::string, known_tool> tools;
+  std::uint64_t turn = 0;
+  std::uint64_t calls = 0; ///< model and tool calls so far; the next one is calls + 1
+
+  // The run.
+  bool active = false;
+  bool cancelled = false;
+  run_task task;
+  std::vector<message> talk;
+  prompts::ladder step = prompts::ladder::tools;
+  bool ladder_fixed = false;
+  bool saw_tools = false;
+  std::size_t budget_bytes = 0;
+  asked_for want = asked_for::verdict;
+  waiting wait = waiting::nothing;
+  std::uint32_t attempt = 1;
+  std::uint32_t bare_replies = 0; ///< finished replies without any call, before the first step down
+  std::uint32_t iterations = 0;
+  std::uint64_t model_call = 0; ///< number of the model call under way
+  std::string partial;          ///< text of the last broken or cancelled call
+  tool_round round;
+
+  void start(run_task t);
+  void cancel(const cancel_run& c);
+  void shut_down();
+
+  void begin(const backend_info& info);
+  void open_talk();
+  void call_model();
+  void send_model(model_request req);
+  void on_completion(completion c);
+  void on_verdict_reply(completion c);
+  void on_decision(const completion& c);
+  void on_text(const completion& c);
+  void on_presentation(completion c);
+  void correct(std::vector<tool_result> results, std::string text);
+  bool step_down(prompts::ladder to);
+  void hand_in(verdict v, std::string answers_call);
+  void on_ruling(const ruling& r, const std::string& answers_call);
+  void fail(ec code, std::string reason);
+  void over();
+
+  bool run_tools(const completion& c); ///< false if the reply calls none of ours
+  void next_tools();
+  void send_tool(std::size_t i);
+  void tool_done(std::size_t i, tool_result r, const std::string& status, std::uint64_t call);
+  void tools_done();
+
+  void add_reply(const completion& c);
+  void add_result(const tool_result& r);
+  wire::choice choice() const;
+  std::vector<std::string> shown_ids() const;
+  call_notice notice(std::uint64_t call, std::string target) const;
+  bool calls_known_tool(const completion& c) const;
+};
+
+} // namespace conclave

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/agent_state.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <set>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t max_parallel = 8;
+constexpr auto boss_limit = std::chrono::seconds(60);
+/// What a model is given of a tool's result at most; the source has its own, higher bound.
+constexpr std::size_t max_result_bytes = 256 * 1024;
+
+void cap(std::string& text) {
+  if (text.size() <= max_result_bytes)
+    return;
+  auto cut = text.size() - max_result_bytes;
+  auto end = max_result_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end;
+  text.resize(end);
+  text += "\n[cut: " + std::to_string(cut) + " bytes left out]";
+}
+
+} // namespace
+
+bool agent_state::calls_known_tool(const completion& c) const {
+  return std::any_of(c.calls.begin(), c.calls.end(), [this](const tool_call& call) { return tools.count(call.name) > 0; });
+}
+
+/// Carries out the calls of ours in a reply; calls of others (a verdict beside them) are judged afterwards.
+bool agent_state::run_tools(const completion& c) {
+  if (!calls_known_tool(c))
+    return false;
+  round = {};
+  round.reply = c;
+  for (auto& call : c.calls)
+    if (tools.count(call.name) > 0)
+      round.calls.push_back(call);
+  round.results.resize(round.calls.size());
+  round.stage.assign(round.calls.size(), 0);
+  ++iterations;
+  wait = waiting::tools;
+  next_tools();
+  return true;
+}
+
+/// Starts what may run now: read-only calls side by side, others one at a time per source, in order.
+void agent_state::next_tools() {
+  auto& config = parts.order.agent.backend;
+  auto running = static_cast<std::size_t>(std::count(round.stage.begin(), round.stage.end(), 1));
+  std::set<std::size_t> busy; // sources with a call before this one that is not read-only
+  auto limit = config.parallel_tool_calls ? max_parallel : 1;
+  for (std::size_t i = 0; i < round.calls.size(); ++i) {
+    auto& tool = tools.at(round.calls[i].name);
+    if (round.stage[i] == 0 && running < limit && (tool.read_only || busy.count(tool.source) == 0)) {
+      round.stage[i] = 1;
+      ++running;
+      send_tool(i);
+    }
+    if (round.stage[i] != 2 && !tool.read_only)
+      busy.insert(tool.source);
+  }
+}
+
+void agent_state::send_tool(std::size_t i) {
+  auto& call = round.calls[i];
+  auto n = notice(++calls, call.name);
+  auto number = n.call;
+  n.hash = wire::hash(call.name + '\n' + call.arguments);
+  self->request(parts.boss, boss_limit, std::move(n))
+    .then(
+      [this, now = turn, i, number](const noted& r) {
+        if (now != turn)
+          return;
+        if (!r.go)
+          return over();
+        auto& config = parts.order.agent.backend;
+        auto& asked = round.calls[i];
+        tool_invocation msg{task.task, task.agent, task.run, asked, config.tool_timeout_ms};
+        auto limit = std::chrono::milliseconds(config.tool_timeout_ms + 10'000);
+        self->send(parts.relay, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, "calls " + asked.name}}});
+        self->request(parts.tools[tools.at(asked.name).source], limit, std::move(msg))
+          .then(
+            [this, now, i, number](tool_result& result) {
+              if (now == turn)
+                tool_done(i, std::move(result), result.is_error ? "error" : "finished", number);
+            },
+            [this, now, i, number](const caf::error& e) {
+              if (now == turn)
+                tool_done(i, {round.calls[i].id, "Error: " + text_of(e), true}, to_string(code_of(e)), number);
+            });
+      },
+      [this, now = turn](const caf::error&) {
+        if (now == turn)
+          over();
+      });
+}
+
+void agent_state::tool_done(std::size_t i, tool_result r, const std::string& status, std::uint64_t call) {
+  auto n = notice(call, round.calls[i].name);
+  n.ended = true;
+  n.status = status;
+  self->request(parts.boss, boss_limit, std::move(n)).then([](const noted&) {}, [](const caf::error&) {});
+  r.id = round.calls[i].id;
+  cap(r.text);
+  if (r.text.empty())
+    r.text = "(no output)";
+  round.results[i] = std::move(r);
+  round.stage[i] = 2;
+  if (std::all_of(round.stage.begin(), round.stage.end(), [](std::uint8_t s) { return s == 2; }))
+    tools_done();
+  else
+    next_tools();
+}
+
+void agent_state::tools_done() {
+  auto done = std::move(round);
+  round = {};
+  wait = waiting::nothing;
+  add_reply(done.reply);
+  for (auto& r : done.results)
+    add_result(r);
+  auto& c = done.reply;
+  auto& config = parts.order.agent.backend;
+  auto others = c.calls.size() - done.calls.size();
+  if (others > 0 && want == asked_for::verdict) {
+    std::vector<std::string> known;
+    for (auto& [tool, spec] : tools)
+      known.push_back(tool);
+    auto judged = wire::judge(c, choice(), known);
+    for (auto& r : judged.ignored)
+      add_result(r);
+    if (judged.ok) {
+      std::string id;
+      for (auto& call : c.calls)
+        if (id.empty() && wire::is_workflow_tool(call.name))
+          id = call.id;
+      judged.handed_in.step = "tools";
+      return hand_in(std::move(judged.handed_in), id);
+    }
+    return correct(std::move(judged.results), std::move(judged.correction));
+  }
+  for (auto& call : c.calls)
+    if (tools.count(call.name) == 0)
+      add_result({call.id, "Error: no tool named '" + call.name + "'.", true});
+  if (iterations > static_cast<std::uint32_t>(config.max_tool_iterations))
+    return fail(ec::bad_reply, "still calling tools after " + std::to_string(config.max_tool_iterations) + " rounds of them");
+  if (iterations == static_cast<std::uint32_t>(config.max_tool_iterations))
+    talk.push_back({role::user, "The limit of tool calls is reached. Call no more tools; " + prompts::enforcement(task.may_answer, choice().ids),
+                    "", {}, "", false, "", ""});
+  call_model();
+}
+
+} // namespace conclave

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The one reader of a task on behalf of its host: calls back on a thread of its own, so a slow or blocking host delays nobody and is
+/// never cancelled. Ends itself after on_done.
+
+#include "protocols/interfaces.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <functional>
+
+namespace conclave {
+
+struct host_callbacks {
+  std::function<void(const event&)> on_event;
+  std::function<void(const chunk_batch&)> on_chunk;
+  std::function<void(outcome)> on_done; ///< once; after every event of the task
+};
+
+/// Takes the outcome too; everything that was sent before it is seen first.
+using host_sink_actor = event_sink_actor::extend<caf::reacts_to<outcome>>;
+
+host_sink_actor spawn_host_sink(caf::actor_system& sys, host_callbacks callbacks);
+
+} // namespace conclave

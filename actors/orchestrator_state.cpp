@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/orchestrator_state.hpp"
+
+#include "protocols/caf_error.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace conclave {
+
+using ledger::command;
+using ledger::command_kind;
+using std::chrono::milliseconds;
+
+namespace {
+constexpr auto append_limit = std::chrono::seconds(30);
+constexpr auto hire_limit = std::chrono::seconds(60);
+constexpr auto close_limit = std::chrono::seconds(3);
+} // namespace
+
+void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
+  self = ptr;
+  parts = std::move(p);
+  std::vector<std::string> ids;
+  for (auto& a : parts.agents)
+    ids.push_back(a.config.id);
+  log = ledger::make(parts.rules, ids);
+  wall_start = std::chrono::system_clock::now();
+  mono_start = self->clock().now();
+}
+
+std::int64_t orchestrator_state::now_ms() const {
+  auto gone = self->clock().now() - mono_start;
+  return std::chrono::duration_cast<milliseconds>(wall_start.time_since_epoch() + gone).count();
+}
+
+const placed_agent* orchestrator_state::place(const std::string& agent) const {
+  for (auto& a : parts.agents)
+    if (a.config.id == agent)
+      return &a;
+  return nullptr;
+}
+
+void orchestrator_state::hire() {
+  std::set<const void*> watched;
+  for (std::size_t i = 0; i < parts.agents.size(); ++i) {
+    auto& a = parts.agents[i];
+    auto lose = [this, id = a.config.id](ec code, std::string reason) {
+      command c;
+      c.kind = command_kind::lose_agent;
+      c.agent = id;
+      c.code = code;
+      c.reason = std::move(reason);
+      apply(std::move(c), nullptr);
+    };
+    if (!a.node) {
+      lose(ec::unavailable, a.reason.empty() ? "its node '" + a.node_name + "' cannot be reached" : a.reason);
+      continue;
+    }
+    auto addr = caf::actor_cast<caf::actor_addr>(a.node);
+    if (watched.insert(addr.get()).second)
+      self->monitor(a.node);
+    spawn_agent order{parts.task, parts.fence, a.config, static_cast<std::uint32_t>(i + 1),
+                      static_cast<std::uint32_t>(parts.agents.size())};
+    self->request(a.node, hire_limit, std::move(order), caf::actor_cast<orchestrator_actor>(self), parts.chunks)
+      .then(
+        [this](const agent_ready& r) {
+          ready.insert(r.agent);
+          for (auto& note : r.notes) {
+            event e;
+            e.type = event_type::agent_error;
+            e.agent = r.agent;
+            e.reason = note;
+            e.flag = true; // a notice: no failure is counted
+            record(std::move(e), nullptr);
+          }
+          batch b;
+          reconcile(b, now_ms());
+          commit(std::move(b));
+        },
+        [lose](const caf::error& e) { lose(code_of(e), text_of(e)); });
+  }
+}
+
+void orchestrator_state::node_down(const caf::actor_addr& source) {
+  command c;
+  c.kind = command_kind::lose_node;
+  for (auto& a : parts.agents)
+    if (a.node && caf::actor_cast<caf::actor_addr>(a.node) == source) {
+      c.target = a.node_name;
+      c.agents.push_back(a.config.id);
+      for (auto i = dispatched.begin(); i != dispatched.end();)
+        i = i->second == a.config.id ? dispatched.erase(i) : std::next(i);
+    }
+  c.reason = "node '" + c.target + "' is lost";
+  if (!c.agents.empty())
+    apply(std::move(c), nullptr);
+}
+
+void orchestrator_state::fire(const ledger::timer_key& key) {
+  armed.erase(std::remove(armed.begin(), armed.end(), key), armed.end());
+  auto wanted = ledger::want(log);
+  if (failed || std::find(wanted.timers.begin(), wanted.timers.end(), key) == wanted.timers.end())
+    return; // the ledger no longer waits for it
+  command c;
+  c.kind = command_kind::timer;
+  c.timer = key;
+  apply(std::move(c), nullptr);
+}
+
+void orchestrator_state::fold(batch& b, event e, std::int64_t now) {
+  e.seq = ++seq;
+  e.time_ms = now;
+  ledger::fold(log, e);
+  if (e.type == event_type::run_ended)
+    dispatched.erase(e.run);
+  b.events.push_back(std::move(e));
+}
+
+void orchestrator_state::apply(command c, std::function<void(const ledger::decision&)> effect) {
+  if (failed)
+    return;
+  c.now_ms = now_ms();
+  c.jitter_permille = static_cast<std::uint32_t>(random() % 251);
+  auto d = ledger::decide(log, c);
+  batch b;
+  auto before = dispatched;
+  for (auto& e : d.events)
+    fold(b, e, c.now_ms);
+  // A run the ledger ended by itself (straggler, deadline, agent out) is still working somewhere: it is cancelled on the wire at once.
+  for (auto& [run, agent] : before)
+    if (dispatched.count(run) == 0 && !(run == c.run && agent == c.agent))
+      if (auto* at = place(agent); at != nullptr && at->node)
+        b.effects.push_back([this, node = at->node, msg = cancel_run{parts.task, agent, run, "superseded"}] { self->send(node, msg); });
+  if (effect)
+    b.effects.push_back([effect = std::move(effect), d = std::move(d)] { effect(d); });
+  reconcile(b, c.now_ms);
+  commit(std::move(b));
+}
+
+void orchestrator_state::record(event e, std::function<void()> effect) {
+  if (failed)
+    return;
+  batch b;
+  fold(b, std::move(e), now_ms());
+  if (effect)
+    b.effects.push_back(std::move(effect));
+  commit(std::move(b));
+}
+
+void orchestrator_state::reconcile(batch& b, std::int64_t now) {
+  auto wanted = ledger::want(log);
+  for (auto progress = true; progress && !wanted.done;) {
+    progress = false;
+    for (auto& w : wanted.runs)
+      if (w.run == 0 && ready.count(w.agent) > 0) {
+        begin(b, w, now);
+        progress = true;
+      }
+    if (progress)
+      wanted = ledger::want(log);
+  }
+  // Runs the ledger still knows but no longer wants (the task is being cancelled): stop them; they report their partial text.
+  for (auto& [run, agent] : dispatched) {
+    auto still = std::any_of(wanted.runs.begin(), wanted.runs.end(), [&, r = run](const ledger::wanted_run& w) { return w.run == r; });
+    if (still || !stopping.insert(run).second)
+      continue;
+    if (auto* at = place(agent); at != nullptr && at->node)
+      b.effects.push_back([this, node = at->node, msg = cancel_run{parts.task, agent, run, "cancelled"}] { self->send(node, msg); });
+  }
+  arm(wanted.timers, now);
+}
+
+void orchestrator_state::begin(batch& b, const ledger::wanted_run& w, std::int64_t now) {
+  command c;
+  c.kind = command_kind::begin_run;
+  c.agent = w.agent;
+  c.now_ms = now;
+  auto d = ledger::decide(log, c);
+  for (auto& e : d.events)
+    fold(b, e, now);
+  auto* m = ledger::find(log, w.agent);
+  auto run = w.present ? log.presentation.id : m->run.id;
+  auto* at = place(w.agent);
+  if (d.events.empty() || run == 0 || at == nullptr || !at->node)
+    return;
+  dispatched.emplace(run, w.agent);
+  auto t = task_for(w, run, now);
+  publish(b.effects, *at, t);
+  for (auto& a : t.answers)
+    a.text.clear(); // the node has the texts
+  b.effects.push_back([this, node = at->node, t = std::move(t)] { self->send(node, t); });
+}
+
+void orchestrator_state::publish(std::vector<std::function<void()>>& effects, const placed_agent& to, const run_task& t) {
+  auto key = static_cast<const void*>(caf::actor_cast<caf::actor_addr>(to.node).get());
+  for (auto& a : t.answers)
+    if (told.emplace(key, a.label).second)
+      effects.push_back([this, node = to.node, msg = publish_answer{t.task, a.label, a.text}] { self->send(node, msg); });
+}
+
+run_task orchestrator_state::task_for(const ledger::wanted_run& w, std::uint64_t run, std::int64_t now) const {
+  auto* m = ledger::find(log, w.agent);
+  auto& active = w.present ? log.presentation : m->run;
+  run_task t;
+  t.task = parts.task;
+  t.fence = parts.fence;
+  t.agent = w.agent;
+  t.run = run;
+  t.round = active.round;
+  t.epoch = active.epoch;
+  t.first_call = m->calls + 1;
+  t.kind = w.present ? run_kind::present : run_kind::coordinate;
+  t.question = log.question;
+  t.history = history;
+  t.now_ms = now;
+  for (auto& label : active.shown)
+    if (auto* a = ledger::find_answer(log, label))
+      t.answers.push_back({ledger::shown_id(label), label, a->text});
+  if (w.present) {
+    t.may_answer = false;
+    t.own_id = "agent" + std::to_string(m->number);
+    t.tie = log.tie;
+    for (auto& voter : log.members)
+      if (voter.vote.target == w.agent && voter.vote.epoch == log.epoch) {
+        ++t.votes;
+        if (!voter.vote.reason.empty())
+          t.vote_reasons.push_back(voter.vote.reason);
+      }
+  } else {
+    t.may_answer = ledger::may_answer(log, w.agent);
+    t.may_vote = ledger::may_vote(log, w.agent);
+  }
+  return t;
+}
+
+void orchestrator_state::arm(const std::vector<ledger::timer_key>& timers, std::int64_t now) {
+  for (auto& t : timers) {
+    if (std::find(armed.begin(), armed.end(), t) != armed.end())
+      continue;
+    armed.push_back(t);
+    self->delayed_send(self, milliseconds(std::max<std::int64_t>(t.due_ms - now, 0)), ledger_tick{t});
+  }
+}
+
+void orchestrator_state::commit(batch b) {
+  if (b.events.empty()) {
+    // Nothing to make durable, but what came before must be: keep the order.
+    if (inflight.empty())
+      release(std::move(b));
+    else
+      std::move(b.effects.begin(), b.effects.end(), std::back_inserter(inflight.back().effects));
+    return;
+  }
+  append_events msg{b.events, b.events.front().seq == 1 ? log.question : std::string{}};
+  inflight.push_back(std::move(b));
+  self->request(parts.recorder, append_limit, std::move(msg))
+    .then(
+      [this](const appended& a) {
+        if (failed || inflight.empty())
+          return;
+        if (a.code != ec::none)
+          return give_up(a.code, a.error);
+        auto next = std::move(inflight.front());
+        inflight.pop_front();
+        release(std::move(next));
+      },
+      [this](const caf::error& e) { give_up(ec::unavailable, "the event store did not answer: " + text_of(e)); });
+}
+
+void orchestrator_state::release(batch b) {
+  for (auto& e : b.events)
+    for (auto& sink : parts.sinks)
+      self->send(sink, e);
+  for (auto& effect : b.effects)
+    effect();
+  auto over = std::any_of(b.events.begin(), b.events.end(), [](const event& e) { return e.type == event_type::task_ended; });
+  if (over)
+    close();
+}
+
+void orchestrator_state::close() {
+  if (closing)
+    return;
+  closing = true;
+  auto out = std::make_shared<outcome>(ledger::to_outcome(log, parts.task));
+  auto left = std::make_shared<std::size_t>(0);
+  auto finish = [this, out, left] {
+    if (--*left > 0)
+      return;
+    replied = true;
+    done.deliver(*out);
+  };
+  std::set<const void*> seen;
+  std::vector<node_actor> nodes;
+  for (auto& a : parts.agents)
+    if (a.node && seen.insert(caf::actor_cast<caf::actor_addr>(a.node).get()).second)
+      nodes.push_back(a.node);
+  *left = nodes.size() + 1;
+  for (auto& n : nodes)
+    self->request(n, close_limit, end_task{parts.task})
+      .then(
+        [out, finish](const task_closed& c) {
+          out->warnings.insert(out->warnings.end(), c.notes.begin(), c.notes.end());
+          finish();
+        },
+        [finish](const caf::error&) { finish(); });
+  finish();
+}
+
+void orchestrator_state::give_up(ec code, const std::string& reason) {
+  if (failed)
+    return;
+  failed = true;
+  inflight.clear();
+  for (auto& a : parts.agents)
+    if (a.node)
+      caf::anon_send(a.node, end_task{parts.task});
+  // The store cannot take it: the terminal event goes to the host only.
+  event e;
+  e.time_ms = now_ms();
+  e.type = event_type::task_ended;
+  e.reason = to_string(outcome_kind::failed);
+  e.text = reason;
+  e.code = code;
+  for (auto& sink : parts.sinks)
+    self->send(sink, e);
+  if (!asked || replied)
+    return;
+  replied = true;
+  auto out = ledger::to_outcome(log, parts.task);
+  out.kind = outcome_kind::failed;
+  out.answer.clear();
+  out.code = code;
+  out.error = reason;
+  done.deliver(std::move(out));
+}
+
+} // namespace conclave

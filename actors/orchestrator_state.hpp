@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The orchestrator's data and named steps. Decisions are made on the newest in-memory state; a decision's effects (rulings, run
+/// starts, cancels) and its events to the sinks are released in order, once the recorder says they are durable. Handlers never wait.
+
+#include "actors/orchestrator.hpp"
+#include "protocols/type_ids.hpp"
+
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// A timer of the ledger fires. Never crosses nodes.
+struct ledger_tick {
+  ledger::timer_key key;
+};
+
+struct orchestrator_state;
+using orchestrator_impl = orchestrator_actor::extend<caf::reacts_to<ledger_tick>>;
+using orchestrator_ptr = orchestrator_impl::stateful_pointer<orchestrator_state>;
+
+struct orchestrator_state {
+  static inline const char* name = "orchestrator";
+
+  /// What waits for durability together.
+  struct batch {
+    std::vector<event> events;
+    std::vector<std::function<void()>> effects;
+  };
+
+  orchestrator_ptr self = nullptr;
+  orchestrator_parts parts;
+  ledger::state log;
+  std::vector<turn_text> history;
+  std::uint64_t seq = 0;
+  std::deque<batch> inflight;
+  std::set<std::string> ready;                        ///< agents whose node said so
+  std::map<std::uint64_t, std::string> dispatched;    ///< runs sent out and not ended
+  std::set<std::uint64_t> stopping;                   ///< dispatched runs that were sent a cancel
+  std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent
+  std::vector<ledger::timer_key> armed;
+  caf::typed_response_promise<outcome> done;
+  bool asked = false, replied = false, failed = false, closing = false;
+  std::minstd_rand random{std::random_device{}()};
+  std::chrono::system_clock::time_point wall_start;
+  std::chrono::steady_clock::time_point mono_start;
+
+  void init(orchestrator_ptr self, orchestrator_parts p);
+
+  /// Unix time in ms, driven by the actor clock so that tests own it.
+  std::int64_t now_ms() const;
+
+  /// Decides, folds, begins what is wanted, cancels what is not; `effect` runs once durable.
+  void apply(ledger::command c, std::function<void(const ledger::decision&)> effect);
+
+  /// Appends an event that is no decision (a call began or ended); `effect` runs once durable.
+  void record(event e, std::function<void()> effect);
+
+  void hire();                             ///< asks each node to make its agent ready
+  void node_down(const caf::actor_addr& source);
+  void fire(const ledger::timer_key& key); ///< a timer's time has come
+  void give_up(ec code, const std::string& reason); ///< the store or the host failed: end without a durable terminal event
+
+private:
+  void fold(batch& b, event e, std::int64_t now);
+  void reconcile(batch& b, std::int64_t now);
+  void begin(batch& b, const ledger::wanted_run& w, std::int64_t now);
+  void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
+  void commit(batch b);
+  void release(batch b);
+  void close();
+  run_task task_for(const ledger::wanted_run& w, std::uint64_t run, std::int64_t now) const;
+  const placed_agent* place(const std::string& agent) const;
+  void publish(std::vector<std::function<void()>>& effects, const placed_agent& to, const run_task& t);
+};
+
+} // namespace conclave
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::ledger_tick)

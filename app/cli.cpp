@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/cli.hpp"
+
+#include "app/version.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <exception>
+#include <string_view>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::int64_t year_ms = std::int64_t{366} * 24 * 3600 * 1000;
+
+constexpr const char* footer = R"(
+Commands (the first word alone selects one):
+  conclave validate FILE [--strict] [--json]   what is wrong with a configuration
+  conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
+  conclave list [--json]                       stored tasks, newest first
+  conclave rm TASK...                          delete stored tasks
+  conclave prune --older-than 30d              delete stored tasks by age
+  conclave node --listen HOST:PORT             serve agents to engines on other machines
+
+Exit codes: 0 answered, 1 usage or configuration, 2 no answer or store failure, 3 timeout without answer, 4 interrupted.
+The answer alone goes to standard output, everything else to standard error. State: $CONCLAVE_HOME.)";
+
+void usage_error(command_line& c, const std::string& text, const std::string& help = "conclave --help") {
+  c.done = true;
+  c.code = static_cast<int>(exit_code::usage);
+  c.err = "conclave: " + text + "\nSee: " + help + "\n";
+}
+
+/// CLI11 without its surprises: one value per option, no abbreviations, help on -h and --help.
+void prepare(CLI::App& app) {
+  app.set_help_flag("-h,--help", "print this and exit");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  app.get_formatter()->column_width(34);
+}
+
+/// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
+bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help) {
+  // Reversed: CLI11 takes the arguments from the back of the vector, and this overload does not split or unquote anything.
+  std::vector<std::string> args;
+  for (int i = argc - 1; i >= 1; --i)
+    args.emplace_back(argv[i]);
+  try {
+    app.parse(std::move(args));
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    c.done = true;
+    c.out = app.help();
+  } catch (const CLI::ExtrasError&) {
+    auto extra = app.remaining();
+    std::string text = extra.empty() ? "unexpected argument" : "unexpected argument '" + extra.back() + "'";
+    if (!extra.empty() && extra.back().rfind("-", 0) != 0)
+      text += "; a question of several words needs quotes";
+    usage_error(c, text, help);
+  } catch (const CLI::Error& e) {
+    usage_error(c, e.what(), help);
+  } catch (const std::exception& e) {
+    usage_error(c, e.what(), help);
+  }
+  return false;
+}
+
+bool read_nodes(const std::vector<std::string>& texts, command_line& c) {
+  for (const auto& text : texts) {
+    auto eq = text.find('=');
+    if (eq == 0 || eq == std::string::npos) {
+      usage_error(c, "--node takes NAME=HOST:PORT, not '" + text + "'");
+      return false;
+    }
+    auto name = text.substr(0, eq);
+    std::string host, error;
+    std::uint16_t port = 0;
+    if (!parse_host_port(text.substr(eq + 1), host, port, error) || port == 0) {
+      usage_error(c, "--node " + name + ": " + (error.empty() ? "the port must not be 0" : error));
+      return false;
+    }
+    for (const auto& [known, address] : c.run.nodes)
+      if (known == name) {
+        usage_error(c, "--node " + name + " is given twice");
+        return false;
+      }
+    c.run.nodes.emplace_back(name, text.substr(eq + 1));
+  }
+  return true;
+}
+
+void check_run(command_line& c, const std::vector<std::string>& nodes, const std::string& timeout,
+               const CLI::Option& given_timeout) {
+  auto& o = c.run;
+  bool quick = !o.model.empty() || !o.backend.empty();
+  if (!o.config.empty() && (quick || !o.base_url.empty() || !o.system_message.empty()))
+    return usage_error(
+        c, "--config stands alone: --model, --backend, --base-url and --system-message describe a single agent without a file");
+  if (!quick && (!o.base_url.empty() || !o.system_message.empty()))
+    return usage_error(c, "--base-url and --system-message need --model");
+  if (given_timeout.count() > 0 && (o.timeout_ms = parse_seconds(timeout)) < 0)
+    return usage_error(c, "--timeout takes a positive number of seconds, not '" + timeout + "'");
+  if (o.verbose && (o.quiet || o.automation))
+    return usage_error(c, "--verbose and --quiet exclude each other");
+  read_nodes(nodes, c);
+}
+
+void parse_run(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Several language-model agents answer one question, see each other's answers, and vote.", "conclave");
+  prepare(app);
+  auto& o = c.run;
+  bool show_version = false;
+  std::vector<std::string> nodes;
+  std::string timeout;
+  auto* question = app.add_option("question", o.question, "the question; - or nothing reads standard input");
+  app.add_option("-c,--config", o.config, "team file (YAML or JSON); else ./conclave.yaml, ~/.config/conclave/config.yaml");
+  app.add_option("-m,--model", o.model, "ask one model instead of a team");
+  app.add_option("-b,--backend", o.backend, "its backend type, if the model's name does not tell");
+  app.add_option("--base-url", o.base_url, "its endpoint");
+  app.add_option("--system-message", o.system_message, "its system message");
+  app.add_option("--node", nodes, "NAME=HOST:PORT: a node agents may run on; repeatable")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  auto* given_timeout = app.add_option("-t,--timeout", timeout, "SECONDS until the agents must have decided");
+  app.add_option("-o,--output-file", o.output_file, "write the answer to this file, too");
+  app.add_flag("--json", o.json, "one durable event per line on standard output, no plain answer");
+  app.add_flag("-q,--quiet", o.quiet, "no display, only errors");
+  app.add_flag("--automation", o.automation, "quiet, with a few KEY: value lines (log folder, status file, result)");
+  app.add_flag("-v,--verbose", o.verbose, "show calls, reasoning and contexts, too");
+  app.add_flag("--version", show_version, "print the version and exit");
+  app.footer(footer);
+  if (!parse(app, c, argc, argv, "conclave --help"))
+    return;
+  if (show_version) {
+    c.done = true;
+    c.out = std::string("conclave ") + version + "\n";
+    return;
+  }
+  o.has_question = question->count() > 0;
+  check_run(c, nodes, timeout, *given_timeout);
+}
+
+void parse_validate(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Reads a configuration and prints every problem as file:line: path: text.", "conclave validate");
+  prepare(app);
+  app.add_option("file", c.validate.file, "team file (YAML or JSON)")->required();
+  app.add_flag("--strict", c.validate.strict, "warnings fail, too");
+  app.add_flag("--json", c.validate.json, "print a JSON array");
+  parse(app, c, argc, argv, "conclave validate --help");
+}
+
+void parse_show(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Shows a stored run: who saw what, answers, votes, why the winner won, partial texts, calls and tokens.",
+               "conclave show");
+  prepare(app);
+  app.add_option("task", c.show.task, "task id, the beginning of one, or last")->required();
+  app.add_flag("--full", c.show.full, "do not shorten answers");
+  app.add_flag("--json", c.show.json, "the stored events, one JSON object per line");
+  parse(app, c, argc, argv, "conclave show --help");
+}
+
+void parse_list(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Lists the stored tasks, newest first.", "conclave list");
+  prepare(app);
+  app.add_flag("--json", c.list.json, "one JSON object per line");
+  parse(app, c, argc, argv, "conclave list --help");
+}
+
+void parse_remove(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Deletes stored tasks and their logs.", "conclave rm");
+  prepare(app);
+  app.add_option("task", c.remove.tasks, "task ids, beginnings of ids, or last")->required();
+  parse(app, c, argc, argv, "conclave rm --help");
+}
+
+void parse_prune(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Deletes the stored tasks that started longer ago than this, and their logs.", "conclave prune");
+  prepare(app);
+  std::string age;
+  app.add_option("--older-than", age, "age: a number and s, m, h, d or w (30d)")->required();
+  if (!parse(app, c, argc, argv, "conclave prune --help"))
+    return;
+  c.prune.older_than_ms = parse_age(age);
+  if (c.prune.older_than_ms < 0)
+    usage_error(c, "--older-than takes a number and s, m, h, d or w, such as 30d, not '" + age + "'", "conclave prune --help");
+}
+
+void parse_node(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Serves agents to engines on other machines, with mutual TLS (a per-user CA made on first use, unless given).",
+               "conclave node");
+  prepare(app);
+  auto& o = c.node;
+  std::string listen;
+  app.add_option("--listen", listen, "HOST:PORT to listen on; port 0 = any")->required();
+  app.add_flag("--insecure-loopback", o.insecure_loopback,
+               "no TLS, loopback only: every user of this machine can spawn agents here");
+  app.add_option("--tls-cert", o.tls.cert, "PEM certificate of this node");
+  app.add_option("--tls-key", o.tls.key, "PEM private key of this node");
+  app.add_option("--tls-ca", o.tls.ca, "PEM certificate of the CA both sides trust");
+  app.add_flag("-q,--quiet", o.quiet, "only errors");
+  app.add_flag("-v,--verbose", o.verbose, "say more");
+  const char* help = "conclave node --help";
+  if (!parse(app, c, argc, argv, help))
+    return;
+  o.tls.insecure_loopback = o.insecure_loopback;
+  std::string error;
+  if (!parse_host_port(listen, o.host, o.port, error))
+    return usage_error(c, "--listen: " + error, help);
+  auto given = !o.tls.cert.empty() + !o.tls.key.empty() + !o.tls.ca.empty();
+  if (given != 0 && given != 3)
+    return usage_error(c, "--tls-cert, --tls-key and --tls-ca belong together", help);
+  if (given != 0 && o.insecure_loopback)
+    return usage_error(c, "--insecure-loopback means no TLS: leave out --tls-cert, --tls-key and --tls-ca", help);
+  if (o.verbose && o.quiet)
+    return usage_error(c, "--verbose and --quiet exclude each other", help);
+}
+
+struct entry {
+  std::string_view word;
+  command_name name;
+  void (*parse)(command_line&, int, const char* const*);
+};
+
+constexpr std::array<entry, 6> subcommands{{
+    {"validate", command_name::validate, parse_validate},
+    {"show", command_name::show, parse_show},
+    {"list", command_name::list, parse_list},
+    {"rm", command_name::remove, parse_remove},
+    {"prune", command_name::prune, parse_prune},
+    {"node", command_name::node, parse_node},
+}};
+
+} // namespace
+
+command_line parse_command_line(int argc, const char* const* argv) {
+  command_line c;
+  try {
+    if (argc > 1)
+      for (const auto& s : subcommands)
+        if (s.word == argv[1]) {
+          c.command = s.name;
+          s.parse(c, argc - 1, argv + 1);
+          return c;
+        }
+    parse_run(c, argc, argv);
+  } catch (const std::exception& e) { // CLI11 also throws while options are declared
+    usage_error(c, e.what());
+  }
+  return c;
+}
+
+std::int64_t parse_age(const std::string& text) {
+  if (text.size() < 2)
+    return -1;
+  std::int64_t unit = 0;
+  switch (text.back()) {
+  case 's':
+    unit = 1'000;
+    break;
+  case 'm':
+    unit = 60'000;
+    break;
+  case 'h':
+    unit = 3'600'000;
+    break;
+  case 'd':
+    unit = 86'400'000;
+    break;
+  case 'w':
+    unit = 604'800'000;
+    break;
+  default:
+    return -1;
+  }
+  std::int64_t n = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size() - 1, n);
+  if (error != std::errc{} || end != text.data() + text.size() - 1 || n < 0 || n > 100 * year_ms / unit)
+    return -1;
+  return n * unit;
+}
+
+std::int64_t parse_seconds(const std::string& text) {
+  double n = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n, std::chars_format::fixed);
+  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(n) || n <= 0
+      || n > static_cast<double>(year_ms) / 1000)
+    return -1;
+  return std::max<std::int64_t>(1, std::llround(n * 1000));
+}
+
+bool parse_host_port(const std::string& text, std::string& host, std::uint16_t& port, std::string& error) {
+  auto colon = text.rfind(':');
+  error = "'" + text + "' is not HOST:PORT";
+  if (colon == std::string::npos || colon == 0)
+    return false;
+  host = text.substr(0, colon);
+  if (host.front() == '[') {
+    if (host.size() < 3 || host.back() != ']')
+      return false;
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string::npos) {
+    error += "; write an IPv6 address as [address]:port";
+    return false;
+  }
+  auto [end, code] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
+  if (code != std::errc{} || end != text.data() + text.size() || colon + 1 == text.size())
+    return false;
+  auto odd = [](unsigned char ch) { return ch <= ' ' || ch >= 0x7f || ch == '/' || ch == '@' || ch == '[' || ch == ']'; };
+  if (std::any_of(host.begin(), host.end(), odd))
+    return false;
+  error.clear();
+  return true;
+}
+
+} // namespace conclave

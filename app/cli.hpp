@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
+///
+///   conclave [options] [QUESTION]      conclave validate|show|list|rm|prune|node ...
+///
+/// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions.
+
+#include "app/node_command.hpp"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace conclave {
+
+/// The exit codes of every command (settled.md section 6).
+enum class exit_code : int { answered = 0, usage = 1, failed = 2, timed_out = 3, interrupted = 4 };
+
+struct run_options {
+  std::string config;
+  std::string model, backend, base_url, system_message; ///< quick mode if model or backend is not empty
+  bool has_question = false;
+  std::string question;                                   ///< "-" = read standard input
+  std::vector<std::pair<std::string, std::string>> nodes; ///< name -> host:port, in the order given
+  std::int64_t timeout_ms = 0;                            ///< 0 = as configured
+  std::string output_file;
+  bool json = false, quiet = false, automation = false, verbose = false;
+};
+
+struct validate_options {
+  std::string file;
+  bool strict = false, json = false;
+};
+
+struct show_options {
+  std::string task; ///< id, prefix of one, or "last"
+  bool full = false, json = false;
+};
+
+struct list_options {
+  bool json = false;
+};
+
+struct remove_options {
+  std::vector<std::string> tasks; ///< each as in show
+};
+
+struct prune_options {
+  std::int64_t older_than_ms = 0;
+};
+
+enum class command_name { run, validate, show, list, remove, prune, node };
+
+struct command_line {
+  command_name command = command_name::run;
+  run_options run;
+  validate_options validate;
+  show_options show;
+  list_options list;
+  remove_options remove;
+  prune_options prune;
+  node_options node;
+
+  bool done = false; ///< nothing to run: print `out` and `err`, exit with `code` (--help, --version, a usage error)
+  int code = 0;
+  std::string out, err;
+};
+
+/// Reads the arguments; argv[0] is skipped. Never throws, never prints; usage errors have code 1.
+command_line parse_command_line(int argc, const char* const* argv);
+
+/// Reads "30d": a whole number and one of s, m, h, d, w. Returns milliseconds, -1 if it is nothing like that or beyond 100 years.
+std::int64_t parse_age(const std::string& text);
+
+/// Reads a positive number of seconds ("90", "0.5") up to a year into milliseconds (at least 1); -1 if it is none.
+std::int64_t parse_seconds(const std::string& text);
+
+/// Splits "host:port" or "[v6]:port". Returns false with one sentence in `error`.
+bool parse_host_port(const std::string& text, std::string& host, std::uint16_t& port, std::string& error);
+
+} // namespace conclave

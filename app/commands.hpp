@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What the commands do. Each returns the exit code of the process and prints for itself; the process is prepared already
+/// (host_io.hpp), signals are untouched.
+
+#include "app/cli.hpp"
+#include "protocols/config.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+int command_run(const run_options& o);
+int command_validate(const validate_options& o);
+int command_show(const show_options& o);
+int command_list(const list_options& o);
+int command_remove(const remove_options& o);
+int command_prune(const prune_options& o);
+int command_node(const node_options& o);
+
+/// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.
+std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json);
+
+/// Returns the configuration file used when none is named: ./conclave.yaml, ~/.config/conclave/config.yaml; empty if there is none.
+std::string default_config();
+
+/// Prints a text on standard error, cleaned for terminals, with the program's name in front and a line feed behind.
+void complain(const std::string& text);
+
+/// Prints on standard output. Returns `code`, or 2 with a complaint if it cannot be written; a reader that went away is no
+/// complaint.
+int print(const std::string& text, int code = 0);
+
+} // namespace conclave

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/commands.hpp"
+#include "app/display.hpp"
+#include "app/engine.hpp"
+#include "app/host_io.hpp"
+#include "app/load_config.hpp"
+#include "app/plain_text.hpp"
+#include "app/run_output.hpp"
+#include "protocols/prompts.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <system_error>
+
+namespace conclave {
+
+namespace {
+
+constexpr int usage_code = static_cast<int>(exit_code::usage);
+constexpr std::size_t max_question = 1024 * 1024;
+
+/// Prints what is wrong with a configuration. Returns whether it can run.
+bool judge(const std::vector<problem>& problems, bool quiet) {
+  auto stops = blocking(problems);
+  for (const auto& p : stops)
+    complain(to_string(p));
+  if (!stops.empty())
+    return false;
+  for (const auto& p : problems)
+    if (p.severity == severity::warning && !quiet)
+      complain("warning: " + to_string(p));
+  return true;
+}
+
+bool configure(const run_options& o, run_config& config) {
+  std::vector<problem> problems;
+  if (!o.model.empty() || !o.backend.empty()) {
+    config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems);
+  } else {
+    auto file = o.config.empty() ? default_config() : o.config;
+    if (file.empty()) {
+      complain("no configuration: name one with --config FILE, ask one model with --model NAME, or make ./conclave.yaml\n"
+               "A first team in one step: scripts/quickstart");
+      return false;
+    }
+    auto loaded = load_config(file);
+    config = std::move(loaded.config);
+    problems = std::move(loaded.problems);
+  }
+  if (!judge(problems, o.quiet || o.automation))
+    return false;
+  if (o.timeout_ms > 0)
+    config.rules.coordination_ms = o.timeout_ms;
+  if (o.nodes.empty())
+    return true;
+  for (const auto& [name, address] : o.nodes) {
+    auto known =
+        std::find_if(config.cluster.nodes.begin(), config.cluster.nodes.end(), [&](const auto& n) { return n.first == name; });
+    if (known != config.cluster.nodes.end())
+      known->second = address;
+    else
+      config.cluster.nodes.emplace_back(name, address);
+  }
+  // Agents without a node of their own go round the nodes of the command line (settled.md section 5).
+  std::size_t next = 0;
+  for (auto& a : config.agents)
+    if (a.node.empty())
+      a.node = o.nodes[next++ % o.nodes.size()].first;
+  return judge(validate(config), true);
+}
+
+/// Reads the question. Returns 0 or an exit code after a complaint.
+int read_question(const run_options& o, std::string& text) {
+  text = o.question;
+  std::string error;
+  if (!o.has_question || o.question == "-") {
+    if (!read_all(0, max_question, text, error)) {
+      complain(error);
+      return usage_code;
+    }
+  }
+  if (text.size() > max_question) {
+    complain("the question is longer than " + std::to_string(max_question) + " bytes");
+    return usage_code;
+  }
+  auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
+  while (!text.empty() && blank(text.back()))
+    text.pop_back();
+  text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), blank));
+  if (text.empty() || text.find('\0') != std::string::npos) {
+    complain(text.empty() ? "the question is empty" : "the question holds a zero byte: it is no text");
+    return usage_code;
+  }
+  return 0;
+}
+
+/// One task of the engine, from start to outcome, with the first signal and a broken standard output as reasons to end it early.
+class session {
+public:
+  session(engine& eng, run_output& out) : engine_(eng), out_(out) {}
+
+  outcome run(const run_config& config, const std::string& text) {
+    listener l;
+    l.on_event = [this](const event& e) {
+      if (!out_.on(e))
+        end("standard output is gone");
+    };
+    if (out_.wants_chunks())
+      l.on_chunk = [this](const chunk_batch& b) { out_.on(b); };
+    auto id = engine_.start(config, {text, {}}, l, [this](outcome o) {
+      std::lock_guard lock(mutex_);
+      outcome_ = std::move(o);
+      changed_.notify_all();
+    });
+    std::unique_lock lock(mutex_);
+    id_ = id;
+    if (!reason_.empty() && !outcome_) {
+      auto reason = reason_;
+      lock.unlock();
+      engine_.cancel(id, reason);
+      lock.lock();
+    }
+    changed_.wait(lock, [this] { return outcome_.has_value(); });
+    return std::move(*outcome_);
+  }
+
+  void end(const std::string& reason) {
+    std::string id;
+    {
+      std::lock_guard lock(mutex_);
+      if (!reason_.empty() || outcome_)
+        return;
+      reason_ = reason;
+      id = id_;
+    }
+    if (!id.empty()) // else `run` does it as soon as it knows the id
+      engine_.cancel(id, reason);
+  }
+
+private:
+  engine& engine_;
+  run_output& out_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string id_, reason_;
+  std::optional<outcome> outcome_;
+};
+
+} // namespace
+
+std::string default_config() {
+  std::error_code ignored;
+  std::vector<std::string> places{"conclave.yaml"};
+  if (auto* home = std::getenv("HOME"); home && *home)
+    places.push_back(std::string(home) + "/.config/conclave/config.yaml");
+  for (const auto& p : places)
+    if (std::filesystem::is_regular_file(p, ignored))
+      return p;
+  return {};
+}
+
+int command_run(const run_options& o) {
+  if (!o.has_question && is_terminal(0)) {
+    complain("no question. Try: conclave \"What is the capital of France?\"\nSee: conclave --help");
+    return usage_code;
+  }
+  run_config config;
+  if (!configure(o, config))
+    return usage_code;
+  if (auto error = output_problem(o.output_file); !error.empty()) {
+    complain(error);
+    return usage_code;
+  }
+  std::string text;
+  if (auto code = read_question(o, text))
+    return code;
+  block_signals(); // before the engine starts threads: they inherit it
+  engine eng;
+  if (!eng.error().empty()) {
+    complain(eng.error());
+    return static_cast<int>(exit_code::failed);
+  }
+  run_output out(o);
+  session s(eng, out);
+  signal_watch signals;
+  signals.arm([&](const char* name) {
+    out.note(std::string(name) + ": ending the task and keeping what there is; once more to leave at once");
+    s.end(name);
+  });
+  auto result = s.run(config, text);
+  auto code = out.finish(result);
+  eng.stop();
+  return code;
+}
+
+} // namespace conclave

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/commands.hpp"
+#include "app/environment.hpp"
+#include "app/host_io.hpp"
+#include "app/load_config.hpp"
+#include "app/plain_text.hpp"
+#include "protocols/prompts.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+namespace conclave {
+
+namespace {
+
+const char* name_of(severity s) {
+  return s == severity::error ? "error" : s == severity::warning ? "warning" : "unavailable";
+}
+
+} // namespace
+
+void complain(const std::string& text) {
+  write_all(2, "conclave: " + prompts::for_terminal(text) + "\n");
+}
+
+int print(const std::string& text, int code) {
+  auto problem = write_all(1, text);
+  if (problem == 0 || problem == EPIPE)
+    return code;
+  complain(std::string("cannot write to standard output: ") + std::strerror(problem));
+  return static_cast<int>(exit_code::failed);
+}
+
+std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json) {
+  std::string out;
+  std::size_t errors = 0, warnings = 0, unavailable = 0;
+  for (const auto& p : problems) {
+    auto kind = std::string(name_of(p.severity));
+    if (json)
+      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind)
+             + ",\"file\":" + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path)
+             + ",\"text\":" + wire::quote(p.text) + "}";
+    else
+      out += one_line(to_string(p)) + (p.severity == severity::error ? "" : " [" + kind + "]") + "\n";
+    ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);
+  }
+  if (json)
+    return out.empty() ? "[]\n" : out + "\n]\n";
+  out += one_line(file) + ": ";
+  if (errors + warnings + unavailable == 0)
+    return out + "no problems\n";
+  out += count_of(errors, "error") + ", " + count_of(warnings, "warning");
+  if (unavailable > 0)
+    out += ", " + count_of(unavailable, "key") + " not available yet";
+  return out + "\n";
+}
+
+int command_validate(const validate_options& o) {
+  auto loaded = load_config(o.file);
+  auto problems = loaded.problems;
+  if (loaded.ok()) {
+    auto env = environment::load(problems);
+    auto lacking = environment_problems(loaded.config, env.lookup());
+    problems.insert(problems.end(), lacking.begin(), lacking.end());
+  }
+  bool errors = false, others = false;
+  for (const auto& p : problems)
+    (p.severity == severity::error ? errors : others) = true;
+  auto code = errors || (o.strict && others) ? exit_code::usage : exit_code::answered;
+  return print(validation_text(o.file, problems, o.json), static_cast<int>(code));
+}
+
+} // namespace conclave

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/engine.hpp"
+
+#include "app/engine_caf.hpp"
+#include "app/engine_core.hpp"
+#include "transports/event_store.hpp"
+#include "transports/home.hpp"
+#include "transports/node_link.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <future>
+#include <thread>
+
+namespace conclave {
+
+namespace {
+
+/// Scheduler: sharing instead of stealing (no polling when idle), and a bounded throughput per actor (no starvation).
+struct system_config : caf::actor_system_config {
+  explicit system_config(std::size_t threads) {
+    add_messages(*this);
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", threads > 0 ? threads : std::max<std::size_t>(std::thread::hardware_concurrency(), 2));
+    set("scheduler.max-throughput", std::size_t{100});
+  }
+};
+
+std::shared_ptr<event_store> open_store(const engine_options& o, std::string& error) {
+  auto path = o.store_path;
+  if (path.empty()) {
+    auto home = home_dir(error);
+    if (home.empty())
+      return nullptr;
+    path = home + "/tasks.db";
+  }
+  return event_store::open(path, error);
+}
+
+/// One actor_system with an engine in it. TLS options belong to a system, so a cluster gets one of its own.
+struct world {
+  system_config config;
+  std::unique_ptr<caf::actor_system> sys;
+  std::unique_ptr<engine_core> core;
+  explicit world(std::size_t threads) : config(threads) {}
+  ~world() {
+    core.reset();
+    sys.reset();
+  }
+};
+
+} // namespace
+
+struct engine::impl {
+  engine_options options;
+  std::string error;
+  std::shared_ptr<event_store> store;
+  std::mutex mutex;
+  std::unique_ptr<world> local, cluster;
+  tls_config cluster_tls;
+
+  engine_core* core_for(const run_config& config, std::string& why) {
+    std::lock_guard guard(mutex);
+    if (config.cluster.nodes.empty()) {
+      if (!local) {
+        local = std::make_unique<world>(options.threads);
+        local->sys = std::make_unique<caf::actor_system>(local->config);
+        local->core = std::make_unique<engine_core>(*local->sys, store, options, nullptr);
+      }
+      return local->core.get();
+    }
+    if (cluster && !(cluster_tls == config.cluster.tls)) {
+      why = "one engine joins one cluster: its TLS settings are already in use with other values";
+      return nullptr;
+    }
+    if (!cluster) {
+      auto w = std::make_unique<world>(options.threads);
+      why = configure_link(w->config, config.cluster.tls);
+      if (!why.empty())
+        return nullptr;
+      w->sys = std::make_unique<caf::actor_system>(w->config);
+      auto insecure = config.cluster.tls.insecure_loopback;
+      auto find = [sys = w->sys.get(), insecure](const std::string& address, std::string& e) { return join_node(*sys, address, insecure, e); };
+      w->core = std::make_unique<engine_core>(*w->sys, store, options, find);
+      cluster_tls = config.cluster.tls;
+      cluster = std::move(w);
+    }
+    return cluster->core.get();
+  }
+};
+
+engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
+  impl_->options = std::move(options);
+  impl_->store = open_store(impl_->options, impl_->error);
+}
+
+engine::~engine() {
+  stop();
+}
+
+const std::string& engine::error() const {
+  return impl_->error;
+}
+
+std::string engine::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
+  outcome o;
+  o.code = ec::unavailable;
+  o.error = impl_->error;
+  engine_core* core = nullptr;
+  if (impl_->store) {
+    core = impl_->core_for(config, o.error);
+    o.code = ec::bad_config;
+  }
+  if (core == nullptr) {
+    done(std::move(o));
+    return {};
+  }
+  return core->start(config, q, std::move(l), std::move(done));
+}
+
+outcome engine::ask(const run_config& config, const question& q, const listener& l) {
+  std::promise<outcome> result;
+  auto future = result.get_future();
+  start(config, q, l, [&result](outcome o) { result.set_value(std::move(o)); });
+  return future.get();
+}
+
+void engine::cancel(const std::string& task, const std::string& reason) {
+  std::lock_guard guard(impl_->mutex);
+  for (auto* w : {impl_->local.get(), impl_->cluster.get()})
+    if (w != nullptr)
+      w->core->cancel(task, reason);
+}
+
+void engine::stop() {
+  std::lock_guard guard(impl_->mutex);
+  impl_->cluster.reset();
+  impl_->local.reset();
+}
+
+event_store& engine::store() {
+  return *impl_->store;
+}
+
+void init(caf::actor_system_config& config) {
+  add_messages(config);
+}
+
+hosted_engine::hosted_engine(caf::actor_system& sys, run_config config, engine_options options) : config_(std::move(config)) {
+  auto store = open_store(options, error_);
+  if (store)
+    core_ = std::make_unique<engine_core>(sys, std::move(store), std::move(options), nullptr);
+}
+
+hosted_engine::~hosted_engine() = default;
+
+const std::string& hosted_engine::error() const {
+  return error_;
+}
+
+outcome hosted_engine::ask(const question& q, const listener& l) {
+  if (core_)
+    return core_->ask(config_, q, l);
+  outcome o;
+  o.code = ec::unavailable;
+  o.error = error_;
+  return o;
+}
+
+std::string hosted_engine::start(const question& q, listener l, std::function<void(outcome)> done) {
+  if (core_)
+    return core_->start(config_, q, std::move(l), std::move(done));
+  done(ask(q, l));
+  return {};
+}
+
+void hosted_engine::cancel(const std::string& task, const std::string& reason) {
+  if (core_)
+    core_->cancel(task, reason);
+}
+
+} // namespace conclave

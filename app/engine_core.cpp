@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/engine_core.hpp"
+
+#include "actors/host_sink.hpp"
+#include "actors/native_tool.hpp"
+#include "actors/recorder.hpp"
+#include "app/environment.hpp"
+#include "app/task_files.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/type_ids.hpp"
+#include "transports/event_store.hpp"
+#include "transports/home.hpp"
+#include "transports/http_client.hpp"
+
+#include <caf/all.hpp>
+
+#include <chrono>
+#include <ctime>
+#include <future>
+#include <random>
+
+namespace conclave {
+
+namespace {
+
+constexpr auto stop_limit = std::chrono::seconds(5);
+/// Above every deadline of a task; the ledger ends it long before. CAF must never be given an infinite one.
+constexpr auto task_limit = std::chrono::minutes(60 * 24 * 7);
+
+/// Waits for the outcome so that no thread has to.
+void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q, host_sink_actor sink) {
+  self->request(boss, task_limit, std::move(q))
+    .then([self, sink](outcome& o) { self->send(sink, std::move(o)); },
+          [self, sink](const caf::error& e) {
+            outcome o;
+            o.code = code_of(e);
+            o.error = text_of(e);
+            self->send(sink, std::move(o));
+          });
+}
+
+outcome refused(std::string reason) {
+  outcome o;
+  o.code = ec::bad_config;
+  o.error = std::move(reason);
+  return o;
+}
+
+/// A .env file that cannot be read was already reported by whoever loaded the configuration.
+std::shared_ptr<environment> load_environment() {
+  std::vector<problem> ignored;
+  return std::make_shared<environment>(environment::load(ignored));
+}
+
+/// The first thing that keeps this configuration from running, or empty.
+std::string cannot_run(const run_config& config) {
+  for (auto& p : config.notes)
+    if (p.severity != severity::warning)
+      return to_string(p);
+  for (auto& p : validate(config))
+    if (p.severity != severity::warning)
+      return to_string(p);
+  return {};
+}
+
+} // namespace
+
+std::string new_task_id() {
+  auto now = std::time(nullptr);
+  std::tm tm{};
+  gmtime_r(&now, &tm);
+  char stamp[32];
+  std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
+  char random[16];
+  std::snprintf(random, sizeof random, "%06x", std::random_device{}() & 0xFFFFFFu);
+  return std::string(stamp) + "-" + random;
+}
+
+void add_messages(caf::actor_system_config& config) {
+  config.add_message_types<caf::id_block::conclave>();
+}
+
+engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find)
+  : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(load_environment()) {
+  node_resources r;
+  r.http = std::make_shared<http_client>();
+  r.env = [env = env_](const std::string& name) { return env->find(name); };
+  std::string ignored;
+  r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
+  r.tools_for_all = options_.tools_for_all;
+  for (auto& tool : options_.tools)
+    r.tools.emplace(tool.spec.name, [tool](caf::actor_system& s) { return spawn_native_tool(s, tool.spec, tool.read_only, tool.run); });
+  node_ = spawn_node(sys_, std::move(r));
+}
+
+engine_core::~engine_core() {
+  stop();
+}
+
+std::vector<placed_agent> engine_core::place(const run_config& config) {
+  std::vector<placed_agent> out;
+  std::map<std::string, std::pair<node_actor, std::string>> found;
+  for (auto& [name, address] : config.cluster.nodes) {
+    std::string error;
+    auto node = find_ ? find_(address, error) : node_actor{};
+    if (!node && error.empty())
+      error = "this engine has no cluster link";
+    found[name] = {node, error};
+  }
+  for (auto& a : config.agents) {
+    placed_agent p{a, node_, "local", ""};
+    if (!a.node.empty()) {
+      auto& [node, error] = found[a.node];
+      p.node = node;
+      p.node_name = a.node;
+      p.reason = error;
+    }
+    out.push_back(std::move(p));
+  }
+  return out;
+}
+
+std::string engine_core::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
+  auto task = new_task_id();
+  auto error = cannot_run(config);
+  if (!error.empty()) {
+    done(refused(std::move(error)));
+    return task;
+  }
+  std::shared_ptr<task_files> files;
+  if (options_.write_logs) {
+    auto dir = options_.log_root.empty() ? log_dir(task, error) : options_.log_root + "/" + task;
+    files = std::make_shared<task_files>(dir, task);
+  }
+  host_callbacks calls;
+  calls.on_event = [files, l](const event& e) {
+    if (files)
+      files->on(e);
+    if (l.on_event)
+      l.on_event(e);
+  };
+  if (l.on_chunk)
+    calls.on_chunk = l.on_chunk;
+  calls.on_done = [this, task, files, done = std::move(done)](outcome o) {
+    o.task = task;
+    if (files)
+      files->finish();
+    finished(task);
+    done(std::move(o));
+  };
+  auto sink = spawn_host_sink(sys_, std::move(calls));
+  auto recorder = spawn_recorder(sys_, store_, task, 1);
+  orchestrator_parts parts;
+  parts.task = task;
+  parts.rules = config.rules;
+  parts.agents = place(config);
+  parts.recorder = recorder;
+  parts.sinks.push_back(caf::actor_cast<event_sink_actor>(sink));
+  parts.chunks = caf::actor_cast<event_sink_actor>(sink);
+  auto boss = spawn_orchestrator(sys_, std::move(parts));
+  {
+    std::lock_guard guard(mutex_);
+    tasks_[task] = {boss, recorder};
+  }
+  sys_.spawn(wait_for, boss, q, sink);
+  return task;
+}
+
+outcome engine_core::ask(const run_config& config, const question& q, const listener& l) {
+  std::promise<outcome> result;
+  auto future = result.get_future();
+  start(config, q, l, [&result](outcome o) { result.set_value(std::move(o)); });
+  return future.get();
+}
+
+void engine_core::cancel(const std::string& task, const std::string& reason) {
+  std::lock_guard guard(mutex_);
+  for (auto& [id, t] : tasks_)
+    if (id == task || task.empty())
+      caf::anon_send(t.boss, cancel_task{reason});
+}
+
+void engine_core::finished(const std::string& task) {
+  std::lock_guard guard(mutex_);
+  auto i = tasks_.find(task);
+  if (i == tasks_.end())
+    return;
+  caf::anon_send_exit(i->second.boss, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(i->second.recorder, caf::exit_reason::user_shutdown);
+  tasks_.erase(i);
+  idle_.notify_all();
+}
+
+void engine_core::stop() {
+  {
+    std::unique_lock lock(mutex_);
+    if (stopped_)
+      return;
+    stopped_ = true;
+  }
+  cancel("", "the engine is being stopped");
+  std::unique_lock lock(mutex_);
+  idle_.wait_for(lock, stop_limit, [this] { return tasks_.empty(); });
+  for (auto& [id, t] : tasks_) // gave no answer in time: their waiters get an error from the dying orchestrator
+    caf::anon_send_exit(t.boss, caf::exit_reason::user_shutdown);
+  idle_.wait_for(lock, stop_limit, [this] { return tasks_.empty(); });
+  caf::anon_send_exit(node_, caf::exit_reason::user_shutdown);
+  node_ = nullptr;
+}
+
+} // namespace conclave

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What an engine does inside a given actor_system: its node, its transports, its running tasks. Used by `engine` (own systems) and
+/// `hosted_engine` (the host's system).
+///
+/// Thread rule: all members from any thread.
+
+#include "actors/node.hpp"
+#include "actors/orchestrator.hpp"
+#include "app/engine.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace conclave {
+
+class environment;
+
+/// Finds the node behind HOST:PORT, or a null handle and why.
+using node_finder = std::function<node_actor(const std::string& address, std::string& error)>;
+
+class engine_core {
+public:
+  engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find);
+  ~engine_core();
+  engine_core(const engine_core&) = delete;
+  engine_core& operator=(const engine_core&) = delete;
+
+  std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
+  outcome ask(const run_config& config, const question& q, const listener& l);
+  void cancel(const std::string& task, const std::string& reason);
+  void stop();
+
+private:
+  struct running {
+    orchestrator_actor boss;
+    recorder_actor recorder;
+  };
+
+  std::vector<placed_agent> place(const run_config& config);
+  void finished(const std::string& task);
+
+  caf::actor_system& sys_;
+  std::shared_ptr<event_store> store_;
+  engine_options options_;
+  node_finder find_;
+  std::shared_ptr<environment> env_;
+  node_actor node_;
+  std::mutex mutex_;
+  std::condition_variable idle_;
+  std::map<std::string, running> tasks_;
+  bool stopped_ = false;
+};
+
+/// Returns a new task id: sortable by time, unique across processes.
+std::string new_task_id();
+
+/// Registers our messages and sets the scheduler for an engine: few threads, bounded throughput.
+void add_messages(caf::actor_system_config& config);
+
+} // namespace conclave

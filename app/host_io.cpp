@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/host_io.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr int interrupted_code = 4;
+constexpr rlim_t wanted_files = 65'536; // more than any run needs; some children close every possible descriptor one by one
+
+sigset_t watched_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  // A blocked signal is queued even if it is ignored, so nohup's choice has to be respected here.
+  struct sigaction old {};
+  if (sigaction(SIGHUP, nullptr, &old) != 0 || old.sa_handler != SIG_IGN)
+    sigaddset(&set, SIGHUP);
+  return set;
+}
+
+const char* name_of(std::uint32_t number) {
+  return number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGHUP";
+}
+
+} // namespace
+
+void prepare_process() {
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) < 0)
+      std::_Exit(2);
+  std::signal(SIGPIPE, SIG_IGN);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted_files && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = std::min(files.rlim_max, wanted_files);
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+bool is_terminal(int fd) {
+  return isatty(fd) == 1;
+}
+
+std::size_t terminal_width(int fd, std::size_t otherwise) {
+  winsize size{};
+  return is_terminal(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : otherwise;
+}
+
+bool wants_colour(int fd) {
+  auto* off = std::getenv("NO_COLOR");
+  auto* term = std::getenv("TERM");
+  return is_terminal(fd) && (!off || !*off) && term && *term && std::strcmp(term, "dumb") != 0;
+}
+
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    auto n = ::write(fd, bytes.data(), bytes.size());
+    if (n > 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      pollfd p{fd, POLLOUT, 0};
+      if (poll(&p, 1, -1) < 0 && errno != EINTR)
+        return errno;
+    } else if (n < 0 && errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+bool read_all(int fd, std::size_t limit, std::string& out, std::string& error) {
+  out.clear();
+  char buffer[16'384];
+  for (;;) {
+    auto n = ::read(fd, buffer, sizeof buffer);
+    if (n == 0)
+      return true;
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      pollfd p{fd, POLLIN, 0};
+      poll(&p, 1, -1);
+      continue;
+    }
+    if (n < 0) {
+      error = std::string("cannot read standard input: ") + std::strerror(errno);
+      return false;
+    }
+    if (out.size() + static_cast<std::size_t>(n) > limit) {
+      error = "standard input holds more than " + std::to_string(limit) + " bytes";
+      return false;
+    }
+    out.append(buffer, static_cast<std::size_t>(n));
+  }
+}
+
+void block_signals() {
+  auto set = watched_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+struct signal_watch::impl {
+  int signals = -1, wake = -1;
+  std::mutex mutex;
+  std::function<void(const char*)> on_signal;
+  std::thread thread;
+
+  void work() {
+    bool seen = false;
+    for (;;) {
+      pollfd fds[2]{{signals, POLLIN, 0}, {wake, POLLIN, 0}};
+      if (poll(fds, 2, -1) < 0)
+        continue; // EINTR; nothing else can happen to two open descriptors
+      if (fds[1].revents)
+        return;
+      signalfd_siginfo info{};
+      if (!fds[0].revents || ::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info))
+        continue;
+      if (std::exchange(seen, true))
+        _exit(interrupted_code);
+      std::unique_lock lock(mutex);
+      if (!on_signal)
+        _exit(interrupted_code);
+      // On its own thread: if the handler blocks (a stopped terminal), the second signal still ends the process.
+      auto act = on_signal;
+      lock.unlock();
+      acting = std::thread([act = std::move(act), name = name_of(info.ssi_signo)] { act(name); });
+    }
+  }
+
+  std::thread acting;
+};
+
+signal_watch::signal_watch() : impl_(std::make_unique<impl>()) {
+  auto set = watched_signals();
+  impl_->signals = signalfd(-1, &set, SFD_CLOEXEC);
+  impl_->wake = eventfd(0, EFD_CLOEXEC);
+  try {
+    if (impl_->signals >= 0 && impl_->wake >= 0)
+      impl_->thread = std::thread([i = impl_.get()] { i->work(); });
+  } catch (const std::system_error&) {
+    // No thread to be had: leave the signals to the kernel, which ends the process.
+  }
+  if (!impl_->thread.joinable())
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+}
+
+signal_watch::~signal_watch() {
+  if (impl_->thread.joinable()) {
+    eventfd_write(impl_->wake, 1);
+    impl_->thread.join();
+  }
+  if (impl_->acting.joinable())
+    impl_->acting.join();
+  if (impl_->signals >= 0)
+    close(impl_->signals);
+  if (impl_->wake >= 0)
+    close(impl_->wake);
+}
+
+void signal_watch::arm(std::function<void(const char*)> on_signal) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->on_signal = std::move(on_signal);
+}
+
+} // namespace conclave

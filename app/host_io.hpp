@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The process around the command line: standard descriptors, signals, limits. Used by the executable only; an embedding host keeps
+/// its own.
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace conclave {
+
+/// Opens /dev/null on standard descriptors that are closed (else a socket or the store would get number 1 and be written to),
+/// ignores SIGPIPE, and raises the soft limit of open files.
+void prepare_process();
+
+bool is_terminal(int fd);
+
+/// Returns the columns of the terminal behind `fd`, `otherwise` if it is none.
+std::size_t terminal_width(int fd, std::size_t otherwise);
+
+/// Returns whether colour is wanted on `fd`: a terminal, TERM is not "dumb", and NO_COLOR is unset or empty (no-color.org).
+bool wants_colour(int fd);
+
+/// Writes everything, also to a pipe in non-blocking mode. Returns 0 or errno.
+int write_all(int fd, std::string_view bytes);
+
+/// Reads a descriptor to its end. Returns false with one sentence in `error` if there is more than `limit` bytes or reading fails.
+bool read_all(int fd, std::size_t limit, std::string& out, std::string& error);
+
+/// Blocks SIGINT, SIGTERM and SIGHUP (this one only if it is not ignored already: nohup) in the calling thread. Call before threads
+/// start.
+void block_signals();
+
+/// Takes the blocked signals on a thread of its own. The first goes to `on_signal`, the second ends the process with code 4 at
+/// once.
+class signal_watch {
+public:
+  /// `on_signal` runs on the watching thread with the signal's name. While it is unset (see `arm`), the first signal ends the
+  /// process.
+  signal_watch();
+  ~signal_watch();
+  signal_watch(const signal_watch&) = delete;
+  signal_watch& operator=(const signal_watch&) = delete;
+
+  /// Sets what the first signal does; nullptr: it ends the process again. What `on_signal` uses must outlive this object.
+  void arm(std::function<void(const char* name)> on_signal);
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace conclave

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The text of `conclave show`: a stored run explained from its events alone. Pure.
+
+#include "protocols/coordination.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct report_options {
+  bool full = false; ///< do not shorten answers and partial texts (the final answer never is)
+  bool raw = false;  ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
+};
+
+/// Returns the explanation: question, outcome, what happened in order with who saw what, answers, votes, why the winner won,
+/// partial texts, calls and tokens, the final answer. Lines of model text are prefixed "| ", so they can forge nothing. An empty
+/// list of events gives a text that says so.
+std::string report(const std::string& task, const std::vector<event>& events, const report_options& options);
+
+} // namespace conclave

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/run_output.hpp"
+
+#include "app/commands.hpp"
+#include "app/host_io.hpp"
+#include "app/plain_text.hpp"
+#include "protocols/prompts.hpp"
+#include "protocols/wire/json.hpp"
+#include "transports/home.hpp"
+
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace conclave {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+/// The mode a new file of the user's gets, as from a shell's redirection.
+unsigned plain_mode() {
+  auto mask = umask(022);
+  umask(mask);
+  return 0666u & ~static_cast<unsigned>(mask);
+}
+
+/// Resolves symbolic links, so that an atomic replacement does not replace the link.
+std::string target_of(const std::string& path) {
+  std::error_code problem;
+  auto target = fs::is_symlink(path, problem) ? fs::weakly_canonical(path, problem) : fs::path(path);
+  return problem || target.empty() ? path : target.string();
+}
+
+} // namespace
+
+std::string output_problem(const std::string& path) {
+  if (path.empty())
+    return {};
+  auto target = target_of(path);
+  std::error_code ignored;
+  if (fs::is_directory(target, ignored))
+    return "--output-file " + path + " is a folder";
+  if (fs::exists(target, ignored) && !fs::is_regular_file(target, ignored))
+    return access(target.c_str(), W_OK) == 0 ? "" : "--output-file " + path + ": " + std::strerror(errno);
+  auto folder = fs::path(target).parent_path().string();
+  if (access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0)
+    return "--output-file " + path + ": cannot write to its folder: " + std::strerror(errno);
+  return {};
+}
+
+std::string write_answer(const std::string& path, const std::string& text) {
+  auto target = target_of(path);
+  std::error_code ignored;
+  if (!fs::exists(target, ignored) || fs::is_regular_file(target, ignored))
+    return write_atomically(target, text, plain_mode());
+  int fd = open(target.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0)
+    return "cannot open " + path + ": " + std::strerror(errno);
+  auto problem = write_all(fd, text);
+  close(fd);
+  return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
+}
+
+exit_code code_of_outcome(const outcome& o, bool started) {
+  switch (o.kind) {
+  case outcome_kind::answered:
+    return exit_code::answered;
+  case outcome_kind::timed_out:
+    return exit_code::timed_out;
+  case outcome_kind::interrupted:
+    return exit_code::interrupted;
+  case outcome_kind::failed:
+    break;
+  }
+  return o.code == ec::bad_config && !started ? exit_code::usage : exit_code::failed;
+}
+
+run_output::run_output(const run_options& o) : options_(o) {
+  if (o.quiet || o.automation)
+    return;
+  display_options d;
+  d.colour = wants_colour(2);
+  d.progress = d.colour || (is_terminal(2) && std::getenv("TERM") && std::strcmp(std::getenv("TERM"), "dumb") != 0);
+  d.verbose = o.verbose;
+  d.width = terminal_width(2, 100);
+  d.now_ms = now_ms;
+  // A standard error that is gone must not end the run: what write_all returns is of no use to anybody.
+  display_ = std::make_unique<display>(d, [](std::string_view text) { write_all(2, text); });
+}
+
+bool run_output::on(const event& e) {
+  std::lock_guard lock(mutex_);
+  if (events_++ == 0)
+    first_ms_ = e.time_ms;
+  last_ms_ = e.time_ms;
+  if (display_)
+    display_->on(e);
+  if (!options_.json || stdout_error_ != 0)
+    return true;
+  auto line = wire::to_json(e);
+  stdout_error_ = write_all(1, (is_terminal(1) ? prompts::for_terminal(line) : line) + "\n");
+  return stdout_error_ == 0;
+}
+
+void run_output::on(const chunk_batch& b) {
+  std::lock_guard lock(mutex_);
+  if (display_)
+    display_->on(b);
+}
+
+void run_output::note(const std::string& text) {
+  std::lock_guard lock(mutex_);
+  if (display_)
+    display_->note(text);
+  else
+    complain(text);
+}
+
+/// One line of automation on standard error.
+void run_output::say(const std::string& text) {
+  write_all(2, one_line(text) + "\n");
+}
+
+void run_output::report_end(const outcome& o) {
+  auto seen = o.task.empty() ? std::string{} : "; see it: conclave show " + o.task;
+  if (display_)
+    display_->finish(o);
+  else if (o.kind == outcome_kind::interrupted)
+    complain("interrupted" + seen);
+  else if (o.kind != outcome_kind::answered)
+    complain("no answer, " + to_string(o.kind) + (o.error.empty() ? "" : ": " + one_line(o.error)) + seen);
+  if (!options_.automation)
+    return;
+  std::string error;
+  auto home = home_dir(error);
+  if (error.empty() && !o.task.empty()) {
+    say("LOG_DIR: " + home + "/logs/" + o.task);
+    say("STATUS: " + home + "/logs/" + o.task + "/status.json");
+  }
+  say("TASK: " + o.task);
+  say("OUTCOME: " + to_string(o.kind));
+  say("FINISH_REASON: " + o.finish_reason);
+  if (!o.winner.empty())
+    say("WINNER: " + o.winner);
+  say("DURATION: " + seconds(last_ms_ - first_ms_));
+  if (!options_.output_file.empty())
+    say("OUTPUT_FILE: " + options_.output_file);
+}
+
+/// Writes the answer to the file and to standard output. Returns the exit code.
+int run_output::deliver(const outcome& o) {
+  auto text = o.answer + (o.answer.empty() || o.answer.back() != '\n' ? "\n" : "");
+  int code = static_cast<int>(exit_code::answered);
+  if (!options_.output_file.empty())
+    if (auto problem = write_answer(options_.output_file, text); !problem.empty()) {
+      complain(problem);
+      code = static_cast<int>(exit_code::failed);
+    }
+  return options_.json ? code : print(is_terminal(1) ? prompts::for_terminal(text) : text, code);
+}
+
+int run_output::finish(const outcome& o) {
+  std::lock_guard lock(mutex_);
+  report_end(o);
+  auto code = static_cast<int>(code_of_outcome(o, events_ > 0));
+  if (o.kind == outcome_kind::answered)
+    code = deliver(o);
+  if (stdout_error_ != 0 && stdout_error_ != EPIPE) {
+    complain(std::string("cannot write to standard output: ") + std::strerror(stdout_error_));
+    code = static_cast<int>(exit_code::failed);
+  }
+  return code;
+}
+
+} // namespace conclave

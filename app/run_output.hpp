@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What a run prints where: the display on standard error, the answer or the events on standard output, the answer in a file.
+///
+/// Thread rule: any thread, serialised inside.
+
+#include "app/cli.hpp"
+#include "app/display.hpp"
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace conclave {
+
+class run_output {
+public:
+  explicit run_output(const run_options& o);
+
+  bool wants_chunks() const { return display_ != nullptr; }
+
+  /// Returns false, once, when standard output can take no more: the run is to be ended.
+  bool on(const event& e);
+  void on(const chunk_batch& b);
+
+  /// One line of the host's own on standard error, also when quiet.
+  void note(const std::string& text);
+
+  /// Prints the end: closing lines, answer, file. Returns the exit code.
+  int finish(const outcome& o);
+
+private:
+  void say(const std::string& text);
+  void report_end(const outcome& o);
+  int deliver(const outcome& o);
+
+  const run_options options_;
+  std::mutex mutex_;
+  std::unique_ptr<display> display_;
+  std::size_t events_ = 0;
+  int stdout_error_ = 0; ///< errno of the first failed write
+  std::int64_t first_ms_ = 0, last_ms_ = 0;
+};
+
+/// Returns why an answer could not be written to this file, empty if it probably can be (or `path` is empty). Asked before anything
+/// is paid for.
+std::string output_problem(const std::string& path);
+
+/// Writes the answer to a file: atomically beside a regular one (through a symbolic link to its target), directly to anything else
+/// (/dev/stderr, a FIFO). Returns an empty string or what went wrong.
+std::string write_answer(const std::string& path, const std::string& text);
+
+/// Returns the exit code of an outcome. `started`: at least one event was seen, so a bad_config is no matter of usage any more.
+exit_code code_of_outcome(const outcome& o, bool started);
+
+} // namespace conclave

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/task_files.hpp"
+
+#include "app/plain_text.hpp"
+#include "protocols/wire/json.hpp"
+#include "transports/home.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <condition_variable>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <sys/stat.h>
+#include <system_error>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+/// A JSON object under construction. Values are given as JSON text; names of agents are untrusted and quoted.
+class object {
+public:
+  object& add(const std::string& key, const std::string& json) {
+    text_ += (text_.empty() ? "" : ", ") + wire::quote(key) + ": " + json;
+    return *this;
+  }
+  object& text(const std::string& key, const std::string& value) { return add(key, wire::quote(value)); }
+  object& number(const std::string& key, std::int64_t n) { return add(key, std::to_string(n)); }
+  object& flag(const std::string& key, bool b) { return add(key, b ? "true" : "false"); }
+  std::string str() const { return "{" + text_ + "}"; }
+
+private:
+  std::string text_;
+};
+
+std::string or_null(const std::string& value) {
+  return value.empty() ? "null" : wire::quote(value);
+}
+
+/// Returns the beginning of a text, cut at a character.
+std::string preview(const std::string& text, std::size_t limit) {
+  auto part = text.substr(0, 4 * limit + 4);
+  std::size_t bytes = 0;
+  for (std::size_t n = 0; n < limit && bytes < part.size(); ++n)
+    bytes += prefix_within(std::string_view(part).substr(bytes), 0);
+  return part.substr(0, bytes);
+}
+
+std::string seconds_json(std::int64_t ms) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%lld.%03lld", static_cast<long long>(std::max<std::int64_t>(ms, 0) / 1000),
+                static_cast<long long>(std::max<std::int64_t>(ms, 0) % 1000));
+  return text;
+}
+
+std::string agent_json(const agent_view& a) {
+  object o;
+  o.text("status", a.status).number("answer_count", static_cast<std::int64_t>(a.answers.size()));
+  o.add("latest_answer_label", a.answers.empty() ? "null" : wire::quote(a.answers.back().label));
+  if (a.votes.empty()) {
+    o.add("vote_cast", "null");
+  } else {
+    const auto& x = a.votes.back();
+    object vote;
+    vote.text("voted_for_agent", x.target).text("voted_for_label", x.target_label).text("reason_preview", preview(x.reason, 100));
+    o.add("vote_cast", vote.str());
+  }
+  o.number("times_restarted", a.restarts).add("last_activity", a.last_ms == 0 ? "null" : wire::quote(iso8601(a.last_ms)));
+  if (a.error_ms == 0) {
+    o.add("error", "null");
+  } else {
+    object error;
+    error.text("type", to_string(a.error_code)).text("message", a.error).text("timestamp", iso8601(a.error_ms));
+    o.add("error", error.str());
+  }
+  o.number("model_calls", static_cast<std::int64_t>(a.model.started));
+  o.number("input_tokens", a.use.input_tokens).number("output_tokens", a.use.output_tokens);
+  return o.str();
+}
+
+std::string coordination_json(const task_view& v) {
+  object o;
+  bool presenting = v.selected || v.presenting || v.has_final;
+  o.text("phase", presenting ? "presentation" : v.state.round == 0 ? "initial_answer" : "enforcement");
+  std::string active;
+  std::size_t steps = 0;
+  for (const auto& a : v.agents) {
+    if (a.status == "streaming" && active.empty())
+      active = a.id;
+    // An answer is half of an agent's way, its vote (or being out) the other half; the last tenth is the presentation.
+    steps += a.out || a.status == "voted" ? 2 : a.answers.empty() ? 0 : 1;
+  }
+  std::size_t percent = v.agents.empty() ? 0 : steps * 90 / (2 * v.agents.size());
+  o.add("active_agent", or_null(active));
+  o.number("completion_percentage", v.ended ? 100 : presenting ? 90 : static_cast<std::int64_t>(percent));
+  o.number("round", v.state.round);
+  o.flag("is_final_presentation", presenting && !v.ended);
+  return o.str();
+}
+
+std::string results_json(const task_view& v) {
+  object votes;
+  auto tally = v.tally();
+  for (std::size_t i = 0; i < v.agents.size() && i < tally.size(); ++i)
+    if (tally[i] > 0 && !v.agents[i].answers.empty())
+      votes.number(v.agents[i].answers.back().label, tally[i]);
+  object o;
+  o.add("votes", votes.str()).add("winner", or_null(v.winner));
+  o.add("final_answer_preview", v.has_final ? wire::quote(preview(v.final_text, 200)) : "null");
+  return o.str();
+}
+
+} // namespace
+
+std::string status_json(const task_view& v, const std::string& task, const std::string& log_dir, std::int64_t now_ms) {
+  object meta;
+  meta.text("last_updated", iso8601(now_ms)).text("session_id", task).text("log_dir", log_dir).text("question", v.question);
+  meta.text("start_time", iso8601(v.started_ms))
+      .add("elapsed_seconds", seconds_json((v.ended ? v.last_ms : now_ms) - v.started_ms));
+  object agents;
+  for (const auto& a : v.agents)
+    agents.add(a.id, agent_json(a));
+  auto finish = !v.ended                     ? "in_progress"
+                : v.outcome == "answered"    ? (v.deadline ? "timeout" : "completed")
+                : v.outcome == "timed_out"   ? "timeout"
+                : v.outcome == "interrupted" ? "interrupted"
+                                             : "error";
+  auto details = !v.error.empty() ? v.error : v.finish_reason;
+  object o;
+  o.add("meta", meta.str()).add("coordination", coordination_json(v)).add("agents", agents.str()).add("results", results_json(v));
+  o.flag("is_complete", v.ended).text("finish_reason", finish).add("finish_reason_details", or_null(details));
+  o.add("outcome", v.ended ? wire::quote(v.outcome) : "null");
+  return o.str() + "\n";
+}
+
+struct task_files::impl {
+  impl(std::string d, std::string t, std::chrono::milliseconds e) : dir(std::move(d)), task(std::move(t)), every(e) {}
+
+  void fail(const std::string& text) {
+    if (error.empty())
+      error = text;
+  }
+
+  void append(const event& e) {
+    if (fd < 0 && error.empty()) {
+      auto path = dir + "/events.jsonl";
+      fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+      if (fd < 0)
+        fail("cannot open " + path + ": " + std::strerror(errno));
+    }
+    auto line = wire::to_json(e) + "\n";
+    for (std::size_t done = 0; fd >= 0 && done < line.size();) {
+      auto n = ::write(fd, line.data() + done, line.size() - done);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0) {
+        fail("cannot write " + dir + "/events.jsonl: " + std::strerror(errno));
+        ::close(fd); // half a line is the last one: readers skip it
+        fd = -1;
+        return;
+      }
+      done += static_cast<std::size_t>(n);
+    }
+  }
+
+  /// The thread: waits until something changed, writes, waits `every`. So a burst of events costs one write, and the last one is
+  /// never older than `every`.
+  void work() {
+    std::unique_lock lock(mutex);
+    while (!stopping) {
+      changed.wait(lock, [this] { return dirty || stopping; });
+      if (stopping)
+        break;
+      write(lock);
+      changed.wait_for(lock, every, [this] { return stopping; });
+    }
+  } // close() writes the last one
+
+  void write(std::unique_lock<std::mutex>& lock) {
+    dirty = false;
+    auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    auto text = status_json(view, task, dir, now);
+    lock.unlock(); // the disk may be slow; events go on meanwhile
+    auto problem = write_atomically(dir + "/status.json", text);
+    lock.lock();
+    if (!problem.empty())
+      fail(problem);
+  }
+
+  const std::string dir, task;
+  const std::chrono::milliseconds every;
+  mutable std::mutex mutex;
+  std::condition_variable changed;
+  task_view view;
+  std::string error;
+  int fd = -1;
+  bool dirty = false, stopping = false;
+  std::thread thread;
+};
+
+task_files::task_files(std::string dir, std::string task, const run_config& config, std::chrono::milliseconds every)
+    : impl_(std::make_unique<impl>(std::move(dir), std::move(task), every)) {
+  impl_->view.rules = config.rules;
+  if (impl_->dir.empty()) {
+    impl_->error = "there is no log folder";
+    impl_->stopping = true;
+    return;
+  }
+  if (::mkdir(impl_->dir.c_str(), 0700) != 0 && errno != EEXIST)
+    impl_->fail("cannot make " + impl_->dir + ": " + std::strerror(errno));
+  try {
+    impl_->thread = std::thread([i = impl_.get()] { i->work(); });
+  } catch (const std::system_error&) {
+    // No thread to be had: status.json is written once, by close().
+  }
+}
+
+task_files::~task_files() {
+  close();
+}
+
+void task_files::on(const event& e) {
+  std::lock_guard lock(impl_->mutex);
+  if (impl_->stopping)
+    return;
+  impl_->view.on(e);
+  impl_->append(e);
+  impl_->dirty = true;
+  impl_->changed.notify_one();
+}
+
+void task_files::close() {
+  std::unique_lock lock(impl_->mutex);
+  impl_->stopping = true;
+  impl_->changed.notify_one();
+  if (auto thread = std::exchange(impl_->thread, {}); thread.joinable()) {
+    lock.unlock();
+    thread.join();
+    lock.lock();
+  }
+  if (impl_->dirty)
+    impl_->write(lock);
+  if (impl_->fd >= 0)
+    ::close(std::exchange(impl_->fd, -1));
+}
+
+std::string task_files::error() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->error;
+}
+
+} // namespace conclave

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What a task leaves in its log folder for other programs: `events.jsonl`, every durable event in order, and `status.json`, a
+/// projection rewritten atomically at most every 2 s and at the end. Both are views; the store is the truth.
+///
+///   task_files files(log_dir(task, error), task, config);
+///   files.on(e);    // each durable event, in order
+///   files.close();  // or the destructor: the last status.json is on disk afterwards
+///
+/// Thread rule: any thread; calls are serialised inside. A file that cannot be written never disturbs the task: see error().
+
+#include "app/task_view.hpp"
+#include "protocols/config.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace conclave {
+
+/// Returns status.json for a task so far. `now_ms` is Unix time; times in it are ISO 8601, durations seconds. Ends with a line
+/// feed.
+std::string status_json(const task_view& v, const std::string& task, const std::string& log_dir, std::int64_t now_ms);
+
+class task_files {
+public:
+  /// Makes `dir` (0700) if it is missing; an empty one means that nothing is written. No file before the first event. The
+  /// configuration gives the rules the projection folds with.
+  task_files(std::string dir, std::string task, const run_config& config,
+             std::chrono::milliseconds every = std::chrono::milliseconds{2000});
+  ~task_files();
+  task_files(const task_files&) = delete;
+  task_files& operator=(const task_files&) = delete;
+
+  void on(const event& e);
+
+  /// Writes the last status and closes the files. Later events are ignored.
+  void close();
+
+  /// Returns the first thing that went wrong, empty if nothing did.
+  std::string error() const;
+
+private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+} // namespace conclave

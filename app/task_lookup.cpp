@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/task_lookup.hpp"
+
+#include "app/plain_text.hpp"
+#include "protocols/config.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <algorithm>
+
+namespace conclave {
+
+std::string find_task(const std::vector<task_row>& rows, const std::string& wanted, std::string& error) {
+  error.clear();
+  if (rows.empty()) {
+    error = "no tasks are stored yet";
+    return {};
+  }
+  if (wanted == "last")
+    return rows.front().task;
+  std::vector<std::string> matches, ids;
+  for (const auto& r : rows) {
+    if (r.task == wanted)
+      return r.task;
+    if (!wanted.empty() && r.task.compare(0, wanted.size(), wanted) == 0)
+      matches.push_back(r.task);
+    ids.push_back(r.task);
+  }
+  if (matches.size() == 1)
+    return matches.front();
+  if (matches.empty()) {
+    error = "no stored task '" + one_line(wanted, 80) + "'";
+    auto near = nearest(wanted, ids);
+    error += near.empty() ? "; conclave list shows what there is" : "; did you mean " + one_line(near, 80) + "?";
+    return {};
+  }
+  constexpr std::size_t most = 10;
+  error = "'" + one_line(wanted, 80) + "' fits " + count_of(matches.size(), "task") + ":";
+  for (std::size_t i = 0; i < std::min(matches.size(), most); ++i)
+    error += "\n  " + one_line(matches[i], 80);
+  if (matches.size() > most)
+    error += "\n  ... and " + std::to_string(matches.size() - most) + " more";
+  return {};
+}
+
+std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
+  if (rows.empty())
+    return "no tasks are stored yet\n";
+  std::size_t id_width = 4;
+  for (const auto& r : rows)
+    id_width = std::max(id_width, columns(one_line(r.task, 60)));
+  auto pad = [](const std::string& text, std::size_t n) { return text + std::string(n - std::min(n, columns(text)), ' '); };
+  auto line = [&](const std::string& id, const std::string& started, const std::string& outcome, const std::string& events,
+                  const std::string& question) {
+    auto text = pad(id, id_width) + "  " + pad(started, 23) + "  " + pad(outcome, 11) + "  "
+                + std::string(6 - std::min<std::size_t>(6, events.size()), ' ') + events + "  " + question;
+    if (width > 0 && columns(text) > width)
+      text = text.substr(0, prefix_within(text, width > 3 ? width - 3 : 1)) + "...";
+    return text + "\n";
+  };
+  auto out = line("task", "started", "outcome", "events", "question");
+  for (const auto& r : rows)
+    out += line(one_line(r.task, 60), utc(r.started_ms), r.outcome.empty() ? "interrupted" : one_line(r.outcome, 11),
+                std::to_string(r.events), one_line(r.question));
+  return out;
+}
+
+std::string task_lines(const std::vector<task_row>& rows) {
+  std::string out;
+  for (const auto& r : rows)
+    out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms)
+           + ",\"last\":" + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events) + ",\"outcome\":"
+           + wire::quote(r.outcome.empty() ? "interrupted" : r.outcome) + ",\"question\":" + wire::quote(r.question) + "}\n";
+  return out;
+}
+
+bool is_task_id(const std::string& text) {
+  auto plain = [](unsigned char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+  };
+  return !text.empty() && text.size() <= 128 && std::all_of(text.begin(), text.end(), plain);
+}
+
+} // namespace conclave

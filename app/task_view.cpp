@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/task_view.hpp"
+
+#include <algorithm>
+
+namespace conclave {
+
+namespace {
+
+/// Returns the run of this id, made if the log did not open it (a stream from the middle, or of another version).
+run_view& run_of(agent_view& a, std::uint64_t id) {
+  auto i = std::find_if(a.runs.rbegin(), a.runs.rend(), [&](const run_view& r) { return r.id == id; });
+  if (i != a.runs.rend())
+    return *i;
+  a.runs.push_back({});
+  a.runs.back().id = id;
+  return a.runs.back();
+}
+
+std::uint32_t round_of(const agent_view& a, const event& e) {
+  auto i = std::find_if(a.runs.rbegin(), a.runs.rend(), [&](const run_view& r) { return r.id == e.run; });
+  return i == a.runs.rend() ? e.round : i->round;
+}
+
+void add_usage(usage& sum, const usage& x) {
+  sum.input_tokens += x.input_tokens;
+  sum.cached_input_tokens += x.cached_input_tokens;
+  sum.output_tokens += x.output_tokens;
+  sum.reasoning_tokens += x.reasoning_tokens;
+}
+
+void on_call(agent_view& a, const event& e) {
+  bool is_model = e.target.empty() || e.target == "model";
+  auto& c = is_model ? a.model : a.tools[e.target];
+  if (e.type == event_type::call_started) {
+    ++c.started;
+    if (is_model)
+      a.status = "streaming";
+    return;
+  }
+  ++c.ended;
+  ++c.statuses[e.reason];
+  add_usage(a.use, e.use);
+}
+
+void on_run(agent_view& a, const event& e) {
+  auto& r = run_of(a, e.run);
+  if (e.type == event_type::run_started || e.type == event_type::presentation_started) {
+    r.round = e.round;
+    r.started_ms = e.time_ms;
+    r.presents = r.presents || e.type == event_type::presentation_started;
+    a.status = "streaming";
+  }
+  if (e.type == event_type::run_ended) {
+    r.ended_ms = e.time_ms;
+    r.end = e.reason;
+    r.partial = e.text;
+    return;
+  }
+  if (!e.labels.empty())
+    r.shown = e.labels;
+}
+
+void on_trouble(agent_view& a, const event& e, const char* status) {
+  a.status = status;
+  a.error_code = e.code;
+  a.error = e.reason;
+  a.error_ms = e.time_ms;
+}
+
+/// Events that belong to one agent.
+void on_agent(agent_view& a, const event& e) {
+  a.last_ms = e.time_ms;
+  switch (e.type) {
+  case event_type::run_started:
+  case event_type::context_received:
+  case event_type::run_ended:
+  case event_type::presentation_started:
+    return on_run(a, e);
+  case event_type::call_started:
+  case event_type::call_ended:
+    return on_call(a, e);
+  case event_type::new_answer:
+    a.answers.push_back({e.label, e.text, e.run, e.epoch, round_of(a, e), e.time_ms});
+    a.status = "answered";
+    return;
+  case event_type::vote_cast:
+    a.votes.push_back({e.label, e.target, e.target_label, e.reason, e.run, e.epoch, round_of(a, e), e.time_ms});
+    a.status = "voted";
+    return;
+  case event_type::vote_ignored:
+    ++a.votes_ignored;
+    return;
+  case event_type::refused:
+    ++a.refusals;
+    return;
+  case event_type::restart_completed:
+    a.restarts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
+    return;
+  case event_type::agent_error:
+    ++a.failures;
+    return on_trouble(a, e, "error");
+  case event_type::agent_timeout:
+    ++a.failures;
+    return on_trouble(a, e, "timeout");
+  case event_type::agent_cancelled:
+    a.status = "cancelled";
+    return;
+  case event_type::agent_out:
+    on_trouble(a, e, e.code == ec::timeout ? "timeout" : "error");
+    a.out = true;
+    a.out_reason = e.reason.empty() ? to_string(e.code) : e.reason;
+    return;
+  case event_type::final_answer:
+    a.status = "completed";
+    return;
+  default:
+    return;
+  }
+}
+
+void begin(task_view& v, const event& e) {
+  v.question = e.text;
+  v.started_ms = e.time_ms;
+  v.state = ledger::make(v.rules, e.labels);
+  v.agents.clear();
+  for (const auto& id : e.labels) {
+    v.agents.push_back({});
+    v.agents.back().id = id;
+    v.agents.back().number = static_cast<std::uint32_t>(v.agents.size());
+  }
+}
+
+/// Events of the whole task.
+void on_task(task_view& v, const event& e) {
+  switch (e.type) {
+  case event_type::restart_triggered:
+    for (const auto& id : e.labels)
+      if (auto* a = v.find(id); a && !a->out)
+        a->status = "restarting";
+    return;
+  case event_type::node_lost:
+    v.lost_nodes.push_back(e.target + (e.reason.empty() ? "" : ": " + e.reason));
+    return;
+  case event_type::coordination_timeout:
+    v.deadline = true;
+    return;
+  case event_type::final_agent_selected:
+    v.selected = true;
+    v.winner = e.agent;
+    v.win_reason = e.reason;
+    v.candidates = e.labels;
+    v.winner_votes = e.number;
+    v.tie = e.flag;
+    return;
+  case event_type::presentation_started:
+    v.presenting = true;
+    return;
+  case event_type::presentation_fallback:
+    v.fallback = true;
+    v.fallback_reason = e.reason;
+    return;
+  case event_type::final_answer:
+    v.has_final = true;
+    v.final_text = e.text;
+    v.truncated = e.flag;
+    return;
+  case event_type::cancel_requested:
+    v.cancel_reason = e.reason;
+    return;
+  case event_type::task_ended:
+    v.ended = true;
+    v.outcome = e.reason;
+    return;
+  default:
+    return;
+  }
+}
+
+} // namespace
+
+void task_view::on(const event& e) {
+  ++events;
+  if (e.time_ms > last_ms)
+    last_ms = e.time_ms;
+  if (events == 1)
+    started_ms = e.time_ms;
+  if (outcome.empty())
+    outcome = to_string(outcome_kind::interrupted);
+  if (e.type == event_type::session_start)
+    begin(*this, e);
+  if (!agents.empty())
+    ledger::fold(state, e);
+  on_task(*this, e);
+  if (auto* a = e.agent.empty() ? nullptr : find(e.agent))
+    on_agent(*a, e);
+  if (e.type == event_type::task_ended) {
+    finish_reason = state.finish_reason;
+    error = state.error;
+  }
+}
+
+const agent_view* task_view::find(const std::string& id) const {
+  auto i = std::find_if(agents.begin(), agents.end(), [&](const agent_view& a) { return a.id == id; });
+  return i == agents.end() ? nullptr : &*i;
+}
+
+agent_view* task_view::find(const std::string& id) {
+  return const_cast<agent_view*>(static_cast<const task_view*>(this)->find(id));
+}
+
+std::string task_view::anonymous(const std::string& id) const {
+  auto* a = find(id);
+  return a ? "agent" + std::to_string(a->number) : id;
+}
+
+std::vector<std::uint32_t> task_view::tally() const {
+  return agents.empty() ? std::vector<std::uint32_t>{} : ledger::tally(state);
+}
+
+task_view view_of(const std::vector<event>& events) {
+  task_view v;
+  for (const auto& e : events)
+    v.on(e);
+  return v;
+}
+
+} // namespace conclave

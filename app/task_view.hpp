@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What people want to know about a task, folded from its events: the ledger's state (who holds which answers and votes) and beside
+/// it what the ledger forgets: times, every vote ever cast, what each run was shown, partial texts, calls and tokens. Pure.
+
+#include "protocols/ledger.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct run_view {
+  std::uint64_t id = 0;
+  std::uint32_t round = 0;
+  std::int64_t started_ms = 0, ended_ms = -1; ///< -1: no end recorded
+  bool presents = false;
+  std::vector<std::string> shown; ///< labels
+  std::string end;                ///< answered, voted, failed, straggler, ...
+  std::string partial;            ///< text of a run that ended without a verdict
+};
+
+struct answer_view {
+  std::string label, text;
+  std::uint64_t run = 0, epoch = 0;
+  std::uint32_t round = 0;
+  std::int64_t time_ms = 0;
+};
+
+struct vote_view {
+  std::string label, target, target_label, reason;
+  std::uint64_t run = 0, epoch = 0;
+  std::uint32_t round = 0;
+  std::int64_t time_ms = 0;
+};
+
+struct call_view {
+  std::uint64_t started = 0, ended = 0;
+  std::map<std::string, std::uint64_t> statuses; ///< of ended calls
+};
+
+struct agent_view {
+  std::string id;
+  std::uint32_t number = 0;       ///< agentN
+  std::string status = "waiting"; ///< waiting streaming answered voted restarting error timeout cancelled completed
+  std::vector<run_view> runs;
+  std::vector<answer_view> answers;
+  std::vector<vote_view> votes;
+  std::uint32_t votes_ignored = 0, refusals = 0, failures = 0, restarts = 0;
+  call_view model;
+  std::map<std::string, call_view> tools;
+  usage use;
+  ec error_code = ec::none;
+  std::string error;
+  std::int64_t error_ms = 0;
+  std::string out_reason;
+  bool out = false;
+  std::int64_t last_ms = 0;
+};
+
+struct task_view {
+  ledger::rules rules; ///< set before the first event if they are known; what a view shows hardly depends on them
+  ledger::state state;
+  std::vector<agent_view> agents; ///< registration order
+  std::string question;
+  std::int64_t started_ms = 0, last_ms = 0;
+  std::uint64_t events = 0;
+  std::vector<std::string> lost_nodes;
+  bool selected = false; ///< a winner was chosen
+  std::string winner, win_reason;
+  std::vector<std::string> candidates;
+  std::int64_t winner_votes = 0;
+  bool tie = false;
+  bool presenting = false, fallback = false;
+  std::string fallback_reason;
+  bool has_final = false; ///< `final_text` is what was delivered
+  std::string final_text;
+  bool truncated = false;
+  std::string cancel_reason;
+  bool deadline = false; ///< the coordination deadline passed
+  bool ended = false;    ///< the terminal event was seen
+  std::string outcome;   ///< answered, failed, timed_out, interrupted; "interrupted" without a terminal event, too
+  std::string finish_reason;
+  std::string error;
+
+  /// Takes the next event. Events of unknown agents or types change only times and counts.
+  void on(const event& e);
+
+  const agent_view* find(const std::string& id) const;
+  agent_view* find(const std::string& id);
+
+  /// Returns "agent2" for a real id, the id itself if it is no agent's.
+  std::string anonymous(const std::string& id) const;
+
+  /// Returns the votes that count now, per agent in registration order.
+  std::vector<std::uint32_t> tally() const;
+};
+
+task_view view_of(const std::vector<event>& events);
+
+} // namespace conclave

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.agent
+
+#include "actors/agent.hpp"
+
+#include "protocols/caf_error.hpp"
+
+#include "support/fixture.hpp"
+
+using namespace conclave;
+
+namespace {
+
+/// Plays the model: replies what the test queued, remembers what it was asked.
+struct model_state {
+  std::deque<completion> replies;
+  std::vector<model_request> asked;
+  std::vector<std::string> notes;
+  std::vector<caf::typed_response_promise<completion>> hanging;
+  std::string step = "tools";
+  bool saw_tools = false;
+  bool hang = false;
+  int cancels = 0;
+};
+
+backend_actor::behavior_type fake_model(backend_actor::pointer self, std::shared_ptr<model_state> st) {
+  return {
+    [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
+      st->asked.push_back(r);
+      if (st->hang) {
+        st->hanging.push_back(self->make_response_promise<completion>());
+        return caf::delegated<completion>{};
+      }
+      if (st->replies.empty())
+        return make_error(ec::bad_request, "the test queued no reply");
+      auto c = st->replies.front();
+      st->replies.pop_front();
+      return c;
+    },
+    [st](const cancel_call&) -> caf::result<cancel_done> {
+      ++st->cancels;
+      for (auto& p : st->hanging) {
+        completion c;
+        c.status = completion_status::cancelled;
+        c.text = "half a thou";
+        p.deliver(c);
+      }
+      st->hanging.clear();
+      return cancel_done{true};
+    },
+    [st](describe_backend) -> caf::result<backend_info> {
+      backend_info i;
+      i.step = st->step;
+      i.saw_tools = st->saw_tools;
+      return i;
+    },
+    [st](const ladder_note& n) { st->notes.push_back(n.step); },
+  };
+}
+
+struct boss_state {
+  std::vector<verdict> verdicts;
+  std::vector<call_notice> notices;
+  std::deque<ruling> rulings; ///< empty = accepted
+  bool go = true;
+};
+
+orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
+  return {
+    [st](const verdict& v) -> caf::result<ruling> {
+      st->verdicts.push_back(v);
+      if (st->rulings.empty())
+        return ruling{ruling_kind::accepted, "", {}};
+      auto r = st->rulings.front();
+      st->rulings.pop_front();
+      return r;
+    },
+    [st](const call_notice& n) -> caf::result<noted> {
+      st->notices.push_back(n);
+      return noted{st->go};
+    },
+    [](const agent_lost&) {},
+    [](const question&) -> caf::result<outcome> { return outcome{}; },
+    [](const cancel_task&) {},
+  };
+}
+
+struct tool_state {
+  std::vector<std::string> called;
+};
+
+tool_source_actor::behavior_type fake_tools(std::shared_ptr<tool_state> st) {
+  return {
+    [](list_tools) -> caf::result<tool_list> {
+      tool_list l;
+      l.source = "test";
+      l.tools = {{"mcp__t__look", "looks", "{\"type\":\"object\"}"}};
+      return l;
+    },
+    [st](const tool_invocation& i) -> caf::result<tool_result> {
+      st->called.push_back(i.call.arguments);
+      return tool_result{i.call.id, "seen", false};
+    },
+    [](const cancel_tools&) {},
+  };
+}
+
+chunk_sink_actor::behavior_type fake_sink() {
+  return {[](const chunk_batch&) {}};
+}
+
+struct agent_fixture : conclave::test::fixture {
+  std::shared_ptr<model_state> model = std::make_shared<model_state>();
+  std::shared_ptr<boss_state> boss = std::make_shared<boss_state>();
+  std::shared_ptr<tool_state> tool = std::make_shared<tool_state>();
+  backend_actor backend;
+  orchestrator_actor orch;
+  tool_source_actor source;
+  chunk_sink_actor sink;
+  agent_actor aut;
+
+  void spawn_with(std::string decision) {
+    backend = sys.spawn(fake_model, model);
+    orch = sys.spawn(fake_boss, boss);
+    source = sys.spawn(fake_tools, tool);
+    sink = sys.spawn(fake_sink);
+    agent_parts p;
+    p.order.task = "t";
+    p.order.agent.id = "writer";
+    p.order.agent.backend.decision = std::move(decision);
+    p.backend = backend;
+    p.tools = {source};
+    p.relay = sink;
+    p.boss = orch;
+    aut = spawn_agent_actor(sys, p);
+    self->request(aut, caf::infinite, get_ready{});
+    settle();
+  }
+
+  ~agent_fixture() {
+    model->hanging.clear();
+    kill(aut);
+    kill(backend);
+    kill(orch);
+    kill(source);
+    kill(sink);
+  }
+
+  run_task task(bool may_vote) {
+    run_task t;
+    t.task = "t";
+    t.fence = 1;
+    t.agent = "writer";
+    t.run = 7;
+    t.question = "What is 6 x 7?";
+    t.may_vote = may_vote;
+    if (may_vote)
+      t.answers = {{"agent1", "agent1.1", "42"}, {"agent2", "agent2.1", "41"}};
+    return t;
+  }
+
+  void run(run_task t) {
+    caf::anon_send(aut, std::move(t));
+    settle();
+  }
+
+  completion calls(std::vector<tool_call> c) {
+    completion x;
+    x.calls = std::move(c);
+    x.semantic = true;
+    return x;
+  }
+
+  completion text(std::string s) {
+    completion x;
+    x.text = std::move(s);
+    x.semantic = true;
+    return x;
+  }
+
+  /// Every call id of a reply that is followed by another request has exactly one result in that request (I6).
+  void check_call_ids() {
+    for (auto& r : model->asked) {
+      std::map<std::string, int> results;
+      for (auto& m : r.messages)
+        if (m.from == role::tool)
+          ++results[m.tool_call_id];
+      for (auto& m : r.messages)
+        for (auto& c : m.calls)
+          CAF_CHECK_EQUAL(results[c.id], 1);
+    }
+  }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(agent_tests, agent_fixture)
+
+CAF_TEST(an answer by tool is handed in once) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "new_answer", R"({"content":"42"})"}})};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::answer);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "42");
+  CAF_CHECK_EQUAL(boss->verdicts[0].run, 7u);
+}
+
+CAF_TEST(a model call is announced before it is sent and its end is reported) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "new_answer", R"({"content":"42"})"}})};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->notices.size(), 2u);
+  CAF_CHECK(!boss->notices[0].ended);
+  CAF_CHECK(!boss->notices[0].hash.empty());
+  CAF_CHECK(boss->notices[1].ended);
+  CAF_CHECK_EQUAL(boss->notices[1].status, "finished");
+}
+
+CAF_TEST(a superseded run sends nothing to the model) {
+  spawn_with("tools");
+  boss->go = false;
+  run(task(false));
+  CAF_CHECK_EQUAL(model->asked.size(), 0u);
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 0u);
+}
+
+CAF_TEST(S12 plain text gets one correction and the history stays) {
+  spawn_with("tools");
+  model->replies = {text("It is 42."), calls({{"c1", "new_answer", R"({"content":"42"})"}})};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(model->asked.size(), 2u);
+  auto& second = model->asked[1].messages;
+  CAF_REQUIRE(second.size() > model->asked[0].messages.size());
+  CAF_CHECK(second.back().from == role::user);
+  CAF_CHECK_EQUAL(second[second.size() - 2].text, "It is 42.");
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 1u);
+}
+
+CAF_TEST(S13 plain text three times fails the run) {
+  spawn_with("tools");
+  model->replies = {text("a"), text("b"), text("c"), text("d")};
+  run(task(false));
+  CAF_CHECK_EQUAL(model->asked.size(), 3u);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::failed);
+}
+
+CAF_TEST(S14 two votes are corrected and every call id gets one result) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "vote", R"({"agent_id":"agent1","reason":"a"})"}, {"c2", "vote", R"({"agent_id":"agent2","reason":"b"})"}}),
+                    calls({{"c3", "vote", R"({"agent_id":"agent1","reason":"a"})"}})};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::vote);
+  CAF_CHECK_EQUAL(boss->verdicts[0].target, "agent1");
+  check_call_ids();
+}
+
+CAF_TEST(S15 a vote and an answer together fail the run on the third time) {
+  spawn_with("tools");
+  for (int i = 0; i < 4; ++i) {
+    auto n = std::to_string(i);
+    model->replies.push_back(calls({{"v" + n, "vote", R"({"agent_id":"agent1","reason":"a"})"}, {"a" + n, "new_answer", R"({"content":"x"})"}}));
+  }
+  run(task(true));
+  CAF_CHECK_EQUAL(model->asked.size(), 3u);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::failed);
+  check_call_ids();
+}
+
+CAF_TEST(S17 an unknown tool beside a valid vote does not spoil it) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "nonsense", "{}"}, {"c2", "vote", R"({"agent_id":"agent2","reason":"a"})"}})};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].target, "agent2");
+}
+
+CAF_TEST(S17 an unknown tool alone gets an error result and a correction) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "nonsense", "{}"}}), calls({{"c2", "new_answer", R"({"content":"42"})"}})};
+  run(task(false));
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 1u);
+  check_call_ids();
+}
+
+CAF_TEST(tools of ours run before the model is asked again) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "mcp__t__look", R"({"at":"sky"})"}}), calls({{"c2", "new_answer", R"({"content":"blue"})"}})};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(tool->called.size(), 1u);
+  CAF_CHECK_EQUAL(tool->called[0], R"({"at":"sky"})");
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].attempt, 1u); // a reply with only tool calls is no attempt
+  check_call_ids();
+}
+
+CAF_TEST(tool calls beside a verdict are carried out first) {
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "new_answer", R"({"content":"blue"})"}, {"c2", "mcp__t__look", "{}"}})};
+  run(task(false));
+  CAF_CHECK_EQUAL(tool->called.size(), 1u);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "blue");
+}
+
+CAF_TEST(a refusal of the ledger goes to the model as the result of its call) {
+  spawn_with("tools");
+  boss->rulings = {{ruling_kind::refused, "that answer is already there", {"agent1"}}};
+  model->replies = {calls({{"c1", "new_answer", R"({"content":"42"})"}}), calls({{"c2", "vote", R"({"agent_id":"agent1","reason":"x"})"}})};
+  run(task(true));
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 2u);
+  CAF_REQUIRE_EQUAL(model->asked.size(), 2u);
+  auto& last = model->asked[1].messages.back();
+  CAF_CHECK(last.from == role::tool);
+  CAF_CHECK_EQUAL(last.tool_call_id, "c1");
+  CAF_CHECK(last.text.find("already there") != std::string::npos);
+  check_call_ids();
+}
+
+CAF_TEST(two bare replies lead one step down and are not counted) {
+  spawn_with("auto");
+  model->replies = {text("It is 42."), text("I said 42."), text("The answer is 42.")};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::answer);
+  CAF_CHECK_EQUAL(boss->verdicts[0].step, "schema");
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "The answer is 42.");
+  CAF_REQUIRE_EQUAL(model->notes.size(), 1u);
+  CAF_CHECK_EQUAL(model->notes[0], "schema");
+}
+
+CAF_TEST(the schema step needs no decision when only an answer is offered) {
+  model->step = "schema";
+  spawn_with("auto");
+  model->replies = {text("42")};
+  run(task(false));
+  CAF_CHECK_EQUAL(model->asked.size(), 1u);
+  CAF_CHECK(model->asked[0].schema.empty());
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 1u);
+}
+
+CAF_TEST(the schema step asks for a decision and takes a vote) {
+  model->step = "schema";
+  spawn_with("auto");
+  model->replies = {text(R"({"action":"vote","agent_id":"agent2"})")};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::vote);
+  CAF_CHECK_EQUAL(boss->verdicts[0].target, "agent2");
+  CAF_CHECK(!model->asked[0].schema.empty());
+}
+
+CAF_TEST(a server without schemas leads to the text step) {
+  model->step = "schema";
+  spawn_with("auto");
+  completion no;
+  no.status = completion_status::broken;
+  no.code = ec::bad_request;
+  no.error = "response_format is not supported";
+  model->replies = {no, text("I agree with the first.\nVOTE: agent1\n")};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::vote);
+  CAF_CHECK_EQUAL(boss->verdicts[0].step, "text");
+}
+
+CAF_TEST(a cancelled run reports its partial text) {
+  spawn_with("tools");
+  model->hang = true;
+  run(task(false));
+  CAF_CHECK_EQUAL(model->hanging.size(), 1u);
+  caf::anon_send(aut, cancel_run{"t", "writer", 7, "deadline"});
+  settle();
+  CAF_CHECK_EQUAL(model->cancels, 1);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].code == ec::cancelled);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "half a thou");
+}
+
+CAF_TEST(the end of the agent cancels its call) {
+  spawn_with("tools");
+  model->hang = true;
+  run(task(false));
+  kill(aut);
+  CAF_CHECK_EQUAL(model->cancels, 1);
+}
+
+CAF_TEST(a broken call fails the run with its code and text) {
+  spawn_with("tools");
+  completion c;
+  c.status = completion_status::broken;
+  c.code = ec::unauthorized;
+  c.error = "POST /v1/messages: 401";
+  model->replies = {c};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].code == ec::unauthorized);
+  CAF_CHECK_EQUAL(boss->verdicts[0].reason, "POST /v1/messages: 401");
+}
+
+CAF_TEST(the presenter gets no workflow tools and its text is handed in) {
+  spawn_with("tools");
+  model->replies = {text("  It is 42.\n")};
+  auto t = task(true);
+  t.kind = run_kind::present;
+  t.may_vote = t.may_answer = false;
+  t.own_id = "agent1";
+  run(t);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::presented);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "It is 42.");
+  for (auto& tool_spec : model->asked[0].tools)
+    CAF_CHECK_EQUAL(tool_spec.name, "mcp__t__look");
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE app.cli
+
+#include "app/cli.hpp"
+
+#include "app/version.hpp"
+#include "caf/test/unit_test.hpp"
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+using namespace conclave;
+
+namespace {
+
+command_line parse(std::initializer_list<const char*> words) {
+  std::vector<const char*> argv{"conclave"};
+  argv.insert(argv.end(), words);
+  return parse_command_line(static_cast<int>(argv.size()), argv.data());
+}
+
+bool usage(std::initializer_list<const char*> words, const std::string& part) {
+  auto c = parse(words);
+  if (!c.done || c.code != 1 || !c.out.empty() || c.err.find(part) == std::string::npos) {
+    CAF_MESSAGE("code " << c.code << " out " << c.out << " err " << c.err);
+    return false;
+  }
+  return true;
+}
+
+} // namespace
+
+CAF_TEST(a question alone runs with no option set) {
+  auto c = parse({"What is 6 x 7?"});
+  CAF_REQUIRE(!c.done);
+  CAF_CHECK(c.command == command_name::run);
+  CAF_CHECK(c.run.has_question);
+  CAF_CHECK_EQUAL(c.run.question, "What is 6 x 7?");
+  CAF_CHECK_EQUAL(c.run.timeout_ms, 0);
+  CAF_CHECK(c.run.nodes.empty());
+}
+
+CAF_TEST(questions arrive byte for byte) {
+  for (auto text : {"[1,2]", "{}", "\"quoted\"", "'single'", "a\nb", "a, b", "%%", "x=y", "  spaces  ", "/opt", "\\n", "-"}) {
+    auto c = parse({text});
+    CAF_CHECK(!c.done);
+    CAF_CHECK_EQUAL(c.run.question, text);
+  }
+  auto dashes = parse({"--json", "--", "-5 + 3?"});
+  CAF_CHECK(!dashes.done);
+  CAF_CHECK_EQUAL(dashes.run.question, "-5 + 3?");
+  CAF_CHECK(dashes.run.json);
+  CAF_CHECK(!parse({}).run.has_question);
+  auto empty = parse({""});
+  CAF_CHECK(!empty.done);
+  CAF_CHECK_EQUAL(empty.run.question, "");
+}
+
+CAF_TEST(only an exact first word selects a subcommand) {
+  CAF_CHECK(parse({"validate this"}).command == command_name::run);
+  CAF_CHECK_EQUAL(parse({"validate this"}).run.question, "validate this");
+  CAF_CHECK_EQUAL(parse({"Validate"}).run.question, "Validate");
+  CAF_CHECK_EQUAL(parse({"--", "list"}).run.question, "list");
+  CAF_CHECK_EQUAL(parse({"-m", "m", "list"}).run.question, "list");
+  CAF_CHECK(parse({"list"}).command == command_name::list);
+}
+
+CAF_TEST(every option of a run is read) {
+  auto c = parse({"-m", "gpt", "-b", "openai", "--base-url", "http://h/v1", "--system-message", "be brief", "--node", "a=h:1",
+                  "--node", "b=[::1]:2", "why?", "--timeout", "1.5", "--output-file", "f", "--json", "-q"});
+  CAF_REQUIRE_EQUAL(c.err, "");
+  CAF_CHECK_EQUAL(c.run.model, "gpt");
+  CAF_CHECK_EQUAL(c.run.backend, "openai");
+  CAF_CHECK_EQUAL(c.run.base_url, "http://h/v1");
+  CAF_CHECK_EQUAL(c.run.system_message, "be brief");
+  CAF_REQUIRE_EQUAL(c.run.nodes.size(), 2u);
+  CAF_CHECK_EQUAL(c.run.nodes[1].first, "b");
+  CAF_CHECK_EQUAL(c.run.nodes[1].second, "[::1]:2");
+  CAF_CHECK_EQUAL(c.run.question, "why?");
+  CAF_CHECK_EQUAL(c.run.timeout_ms, 1500);
+  CAF_CHECK_EQUAL(c.run.output_file, "f");
+  CAF_CHECK(c.run.json && c.run.quiet && !c.run.verbose);
+  auto v = parse({"-v", "--automation", "q"});
+  CAF_CHECK(v.done);
+  CAF_CHECK(parse({"--automation", "q"}).run.automation);
+  CAF_CHECK(parse({"-v", "q"}).run.verbose);
+  CAF_CHECK_EQUAL(parse({"--config", "c.yaml", "q"}).run.config, "c.yaml");
+}
+
+CAF_TEST(a node does not swallow the question) {
+  auto c = parse({"--node", "a=h:1", "why?"});
+  CAF_CHECK_EQUAL(c.err, "");
+  CAF_CHECK_EQUAL(c.run.nodes.size(), 1u);
+  CAF_CHECK_EQUAL(c.run.question, "why?");
+}
+
+CAF_TEST(usage errors have code 1 and name what is wrong) {
+  CAF_CHECK(usage({"--config", "f", "--model", "m", "q"}, "--config stands alone"));
+  CAF_CHECK(usage({"--base-url", "u", "q"}, "need --model"));
+  CAF_CHECK(usage({"--nonsense", "q"}, "--nonsense"));
+  CAF_CHECK(usage({"what", "is", "this"}, "needs quotes"));
+  CAF_CHECK(usage({"--model"}, "--model"));
+  CAF_CHECK(usage({"-m", "a", "-m", "b", "q"}, "--model"));
+  CAF_CHECK(usage({"--node", "mars", "q"}, "NAME=HOST:PORT"));
+  CAF_CHECK(usage({"--node", "mars=h:0", "q"}, "mars"));
+  CAF_CHECK(usage({"--node", "mars=h:99999", "q"}, "HOST:PORT"));
+  CAF_CHECK(usage({"--node", "a=h:1", "--node", "a=h:2", "q"}, "twice"));
+  for (auto bad : {"0", "-1", "abc", "nan", "inf", "1e3", "", "5s", "99999999999"}) {
+    auto joined = std::string("--timeout=") + bad;
+    CAF_CHECK(usage({joined.c_str(), "q"}, "--timeout"));
+  }
+  CAF_CHECK(usage({"-q", "-v", "q"}, "exclude"));
+  CAF_CHECK(usage({"validate"}, "file"));
+  CAF_CHECK(usage({"validate", "a", "b"}, "unexpected argument"));
+  CAF_CHECK(usage({"show"}, "task"));
+  CAF_CHECK(usage({"list", "the", "planets"}, "quotes"));
+  CAF_CHECK(usage({"rm"}, "task"));
+  CAF_CHECK(usage({"prune"}, "--older-than"));
+  CAF_CHECK(usage({"prune", "--older-than", "soon"}, "30d"));
+  CAF_CHECK(usage({"node"}, "--listen"));
+  CAF_CHECK(usage({"node", "--listen", "nowhere"}, "HOST:PORT"));
+  CAF_CHECK(usage({"node", "--listen", "h:1", "--tls-cert", "c"}, "belong together"));
+  CAF_CHECK(
+      usage({"node", "--listen", "h:1", "--insecure-loopback", "--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a"}, "no TLS"));
+}
+
+CAF_TEST(help and version have code 0 and go to standard output) {
+  for (auto flag : {"--help", "-h"}) {
+    auto c = parse({flag});
+    CAF_CHECK(c.done);
+    CAF_CHECK_EQUAL(c.code, 0);
+    CAF_CHECK_EQUAL(c.err, "");
+    for (auto word : {"--config", "--timeout", "conclave prune", "Exit codes"})
+      CAF_CHECK(c.out.find(word) != std::string::npos);
+  }
+  for (auto word : {"validate", "show", "list", "rm", "prune", "node"}) {
+    auto c = parse({word, "--help"});
+    CAF_CHECK(c.done && c.code == 0);
+    CAF_CHECK(c.out.find(std::string("conclave ") + word) != std::string::npos);
+  }
+  auto c = parse({"--version"});
+  CAF_CHECK(c.done && c.code == 0);
+  CAF_CHECK_EQUAL(c.out, std::string("conclave ") + version + "\n");
+}
+
+CAF_TEST(subcommands read their options) {
+  auto v = parse({"validate", "f.yaml", "--strict", "--json"});
+  CAF_CHECK(v.validate.file == "f.yaml" && v.validate.strict && v.validate.json);
+  auto s = parse({"show", "last", "--full"});
+  CAF_CHECK(s.show.task == "last" && s.show.full && !s.show.json);
+  auto r = parse({"rm", "a", "b"});
+  CAF_CHECK_EQUAL(r.remove.tasks, (std::vector<std::string>{"a", "b"}));
+  auto p = parse({"prune", "--older-than", "2w"});
+  CAF_CHECK_EQUAL(p.prune.older_than_ms, 14 * 86'400'000);
+  auto n = parse({"node", "--listen", "[::1]:4711", "--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a"});
+  CAF_CHECK_EQUAL(n.err, "");
+  CAF_CHECK(n.node.host == "::1" && n.node.port == 4711 && n.node.tls.cert == "c" && n.node.tls.key == "k" && n.node.tls.ca == "a");
+  auto i = parse({"node", "--listen", "127.0.0.1:0", "--insecure-loopback"});
+  CAF_CHECK(i.node.insecure_loopback && i.node.tls.insecure_loopback && i.node.port == 0);
+}
+
+CAF_TEST(ages and addresses are read strictly) {
+  CAF_CHECK_EQUAL(parse_age("30d"), 30 * std::int64_t{86'400'000});
+  CAF_CHECK_EQUAL(parse_age("0s"), 0);
+  for (auto bad : {"", "d", "30", "-1d", "1.5d", "30x", " 1d", "99999999999999999999d", "999999999d"})
+    CAF_CHECK_EQUAL(parse_age(bad), -1);
+  std::string host, error;
+  std::uint16_t port = 0;
+  for (auto bad : {"", ":", "h", "h:", ":1", "h:1x", "h:-1", "h:65536", "::1:80", "[::1:80", "[]:80", "a b:1", "h/x:1", "u@h:1"}) {
+    CAF_CHECK(!parse_host_port(bad, host, port, error));
+    CAF_CHECK(!error.empty());
+  }
+  CAF_CHECK(parse_host_port("mars.example:4711", host, port, error));
+  CAF_CHECK(host == "mars.example" && port == 4711 && error.empty());
+}

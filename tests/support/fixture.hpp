@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// A deterministic actor system with our message types. Never `run()` while an actor ticks: use consume_messages() and advance_time().
+
+#include "protocols/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+#include "caf/test/dsl.hpp"
+
+namespace conclave::test {
+
+struct config : caf::actor_system_config {
+  config() { add_message_types<caf::id_block::conclave>(); }
+};
+
+struct fixture : test_coordinator_fixture<config> {
+  /// Delivers everything that can be delivered now; timers stay where they are.
+  void settle() {
+    while (consume_message()) {
+    }
+  }
+
+  template <class Handle>
+  void kill(Handle& h) {
+    if (!h)
+      return;
+    caf::anon_send_exit(h, caf::exit_reason::user_shutdown);
+    h = nullptr;
+    settle();
+  }
+};
+
+} // namespace conclave::test

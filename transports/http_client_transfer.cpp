@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#include "transports/http_client_transfer.hpp"
+
+#include <climits>
+
+#include <algorithm>
+#include <string_view>
+#include <system_error>
+
+namespace conclave::http_detail {
+
+namespace {
+
+constexpr std::size_t max_url_bytes = 32 << 10;
+constexpr std::size_t max_head_bytes = 256 << 10;   ///< of all heads of one transfer: libcurl 7.88 bounds one line only
+constexpr std::size_t max_pending_bytes = 64 << 10; ///< handed on at the latest then, however much one socket event brought
+constexpr std::size_t max_shown_path = 200;
+constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
+
+struct url_closer {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+using url_ptr = std::unique_ptr<CURLU, url_closer>;
+
+// -- validation --------------------------------------------------------------------------------------------------------------
+
+/// RFC 9110 §5.6.2: methods and header names are tokens.
+bool is_token(std::string_view text) {
+  constexpr std::string_view punctuation = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::ranges::all_of(text, [&](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || punctuation.find(c) != std::string_view::npos;
+  });
+}
+
+std::string lower(std::string_view text) {
+  std::string result{text};
+  for (auto& c : result)
+    if (c >= 'A' && c <= 'Z')
+      c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view blank = " \t\r\n";
+  auto first = text.find_first_not_of(blank);
+  return first == std::string_view::npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blank) - first + 1);
+}
+
+std::string url_part(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, 0) != CURLUE_OK || text == nullptr)
+    return {};
+  std::string result = text;
+  curl_free(text);
+  return result;
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || host == "::1"
+         || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+}
+
+struct checked_url {
+  std::string shown; ///< without query, fragment and userinfo
+  bool loopback = false;
+};
+
+/// Returns nothing if `text` is no absolute http or https URL.
+std::optional<checked_url> check_url(const std::string& text) {
+  auto bad = [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f; };
+  if (text.empty() || text.size() > max_url_bytes || std::ranges::any_of(text, bad))
+    return std::nullopt;
+  url_ptr url{curl_url()};
+  if (!url || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
+    return std::nullopt;
+  auto scheme = lower(url_part(url.get(), CURLUPART_SCHEME));
+  auto host = lower(url_part(url.get(), CURLUPART_HOST));
+  if ((scheme != "http" && scheme != "https") || host.empty())
+    return std::nullopt;
+  auto port = url_part(url.get(), CURLUPART_PORT);
+  auto path = url_part(url.get(), CURLUPART_PATH);
+  if (path.size() > max_shown_path)
+    path = path.substr(0, max_shown_path) + "...";
+  return checked_url{scheme + "://" + host + (port.empty() ? "" : ":" + port) + path, is_loopback(host)};
+}
+
+/// Returns why the header may not be sent, empty if it may. Never quotes the value: it may be a key.
+std::string header_fault(const std::string& name, const std::string& value) {
+  if (!is_token(name))
+    return "a header name is not a token";
+  auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; };
+  if (std::ranges::any_of(value, control))
+    return "header " + name + " holds a control character"; // a line break would start another header
+  auto low = lower(name);
+  if (low == "content-length" || low == "transfer-encoding")
+    return "header " + name + " is set by the client itself"; // another value would let the body pass for a second request
+  return {};
+}
+
+/// Fills the header list. Returns a fault, empty if all is well.
+std::string build_headers(transfer& t) {
+  curl_slist* list = nullptr;
+  auto add = [&](const std::string& line) {
+    auto* longer = curl_slist_append(list, line.c_str());
+    if (longer != nullptr)
+      list = longer;
+    return longer != nullptr;
+  };
+  bool ok = add("Expect:"); // libcurl would wait a second for a 100 that model servers never send
+  bool has_type = false;
+  std::string fault;
+  for (auto& [name, value] : t.request.headers) {
+    fault = header_fault(name, value);
+    if (!fault.empty())
+      break;
+    has_type = has_type || lower(name) == "content-type";
+    ok = ok && add(trim(value).empty() ? name + ";" : name + ": " + value);
+  }
+  if (!has_type)
+    ok = ok && add("Content-Type:"); // else libcurl calls every body a form
+  t.header_list.reset(list);
+  return fault.empty() && !ok ? "out of memory" : fault;
+}
+
+// -- libcurl's callbacks -----------------------------------------------------------------------------------------------------
+
+std::size_t refuse(transfer& t, std::string why) {
+  t.refusal = std::move(why);
+  return 0; // any count but the given one ends the transfer with CURLE_WRITE_ERROR
+}
+
+void take_status_line(transfer& t, std::string_view line) {
+  auto space = line.find(' ');
+  t.head = {};
+  if (space == std::string_view::npos || line.size() < space + 4)
+    return;
+  for (auto c : line.substr(space + 1, 3))
+    t.head.status = c >= '0' && c <= '9' ? t.head.status * 10 + (c - '0') : 0;
+}
+
+void take_header(transfer& t, std::string_view line) {
+  auto& headers = t.head.headers;
+  if (line.front() == ' ' || line.front() == '\t') { // RFC 9112 §5.2: a folded line continues the value before
+    if (!headers.empty())
+      headers.back().second.append(" ").append(trim(line));
+    return;
+  }
+  auto colon = line.find(':');
+  if (colon != std::string_view::npos)
+    headers.emplace_back(lower(trim(line.substr(0, colon))), std::string{trim(line.substr(colon + 1))});
+}
+
+std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& t = *static_cast<transfer*>(user);
+  auto bytes = size * count;
+  std::string_view line{data, bytes};
+  t.last_byte = clock_type::now();
+  t.head_bytes += bytes;
+  if (t.head_bytes > max_head_bytes)
+    return refuse(t, "the reply's headers exceed " + std::to_string(max_head_bytes) + " bytes");
+  if (t.head_seen || bytes == 0)
+    return bytes; // trailers after a chunked body
+  if (line.starts_with("HTTP/"))
+    take_status_line(t, line);
+  else if (!trim(line).empty())
+    take_header(t, line);
+  else if (t.head.status >= 200) { // an empty line ends the head; those of 1xx only announce another one
+    t.head_seen = true;
+    t.status = t.head.status;
+    call(t.cb.on_head, std::move(t.head));
+    t.head = {};
+  }
+  return bytes;
+}
+
+std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
+  auto& t = *static_cast<transfer*>(user);
+  auto bytes = size * count;
+  t.last_byte = clock_type::now();
+  if (static_cast<std::int64_t>(bytes) > t.request.max_bytes - t.body_bytes)
+    return refuse(t, "the reply exceeds " + std::to_string(t.request.max_bytes) + " bytes");
+  t.body_bytes += static_cast<std::int64_t>(bytes);
+  t.pending.append(data, bytes);
+  if (!t.request.stream)
+    return bytes;
+  if (t.pending.size() >= max_pending_bytes) {
+    auto marked = t.marked;
+    flush(t);
+    t.marked = marked;
+  } else if (!t.marked) {
+    t.marked = true;
+    t.dirty->push_back(&t);
+  }
+  return bytes;
+}
+
+/// Sees what the other callbacks do not: a body still being sent, compressed bytes that yield no text yet.
+int on_progress(void* user, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
+  auto& t = *static_cast<transfer*>(user);
+  if (std::exchange(t.moved, down + up) != down + up)
+    t.last_byte = clock_type::now();
+  return 0;
+}
+
+/// Runs once the connection stands and nothing was sent. A second time means that libcurl wants to send the request again, because
+/// a pooled connection died under it. Whether to retry is the breaker's business: the peer may have acted on the first.
+int on_ready(void* user, char*, char*, int, int) {
+  auto& t = *static_cast<transfer*>(user);
+  if (t.sent) {
+    t.refusal = "connection closed before a reply";
+    t.refusal_code = ec::unavailable;
+    return CURL_PREREQFUNC_ABORT;
+  }
+  t.sent = true;
+  t.last_byte = clock_type::now();
+  return CURL_PREREQFUNC_OK;
+}
+
+// -- set-up and verdict ------------------------------------------------------------------------------------------------------
+
+void set_method(CURL* easy, const http_request& request) {
+  auto& method = request.method;
+  if (method == "HEAD") {
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    return;
+  }
+  if (!request.body.empty() || method == "POST" || method == "PUT" || method == "PATCH") {
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.c_str()); // not copied: the transfer owns it
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+  }
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method.c_str());
+}
+
+void set_options(CURL* easy, transfer& t, const checked_url& url, const http_client::options& o) {
+  auto& r = t.request;
+  curl_easy_setopt(easy, CURLOPT_URL, r.url.c_str());
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, &t);
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // else cancelling joins a resolver thread: every stream would wait for DNS
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t.header_list.get());
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, "conclave");
+  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, buffer_bytes);
+  curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, buffer_bytes);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t.error_text.data());
+  // Over TLS alone: libcurl's clear-text upgrade would ask every HTTP/1.1 server for h2c.
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, r.http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(easy, CURLOPT_PIPEWAIT, r.http2 ? 1L : 0L);
+  auto connect_ms = std::clamp<std::int64_t>(r.connect_timeout_ms, 0, INT_MAX);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_ms));
+  if (url.loopback)
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, o.verify_tls ? 1L : 0L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, o.verify_tls ? 2L : 0L);
+  if (!o.ca_bundle.empty())
+    curl_easy_setopt(easy, CURLOPT_CAINFO, o.ca_bundle.c_str());
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &t);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &t);
+  curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+  curl_easy_setopt(easy, CURLOPT_XFERINFODATA, &t);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, &t);
+  set_method(easy, r);
+}
+
+/// libcurl 7.88 reports broken framing with the codes of a broken connection and of exhausted memory; retrying helps neither.
+const char* framing_fault(CURLcode code, const transfer& t) {
+  if (code == CURLE_RECV_ERROR && std::string_view{t.error_text.data()}.ends_with("in chunked-encoding"))
+    return "the reply's chunked encoding is broken";
+  if (code == CURLE_OUT_OF_MEMORY && t.sent && !t.head_seen)
+    return "a header line of the reply is too long";
+  return nullptr;
+}
+
+ec code_of(CURLcode code, const transfer& t) {
+  if (framing_fault(code, t) != nullptr)
+    return ec::bad_reply;
+  switch (code) {
+  case CURLE_OK:
+    return ec::none;
+  case CURLE_OPERATION_TIMEDOUT:
+    return ec::timeout;
+  case CURLE_URL_MALFORMAT:
+    return ec::bad_request;
+  case CURLE_UNSUPPORTED_PROTOCOL: // once connected: HTTP/0.9
+    return t.sent ? ec::bad_reply : ec::bad_request;
+  case CURLE_WRITE_ERROR:
+  case CURLE_BAD_CONTENT_ENCODING:
+  case CURLE_WEIRD_SERVER_REPLY:
+    return ec::bad_reply;
+  default:
+    return t.delivered ? ec::stream_broken : ec::unavailable;
+  }
+}
+
+std::string text_of(CURLcode code, const transfer& t) {
+  if (auto* fault = framing_fault(code, t))
+    return fault;
+  switch (code) {
+  case CURLE_OPERATION_TIMEDOUT: // the only deadline left to libcurl
+    return "no connection within the connect timeout of " + std::to_string(t.request.connect_timeout_ms) + " ms";
+  case CURLE_COULDNT_CONNECT: {
+    long number = 0;
+    curl_easy_getinfo(t.easy.get(), CURLINFO_OS_ERRNO, &number);
+    return number == 0 ? "could not connect" : lower(std::generic_category().message(static_cast<int>(number)));
+  }
+  case CURLE_COULDNT_RESOLVE_HOST:
+    return "could not resolve the host name";
+  case CURLE_GOT_NOTHING:
+    return "connection closed before a reply";
+  case CURLE_PARTIAL_FILE:
+    return "connection closed in mid-reply";
+  case CURLE_PEER_FAILED_VERIFICATION: // OpenSSL's reason names no secret and is what the user has to mend
+  case CURLE_SSL_CONNECT_ERROR:
+  case CURLE_SSL_CACERT_BADFILE:
+    if (t.error_text[0] != '\0')
+      return "TLS: " + std::string{t.error_text.data()};
+    [[fallthrough]];
+  default:
+    return lower(curl_easy_strerror(code));
+  }
+}
+
+} // namespace
+
+void flush(transfer& t) {
+  t.marked = false;
+  if (t.pending.empty())
+    return;
+  t.delivered = true;
+  call(t.cb.on_data, std::exchange(t.pending, {}));
+}
+
+std::optional<http_end> prepare(transfer& t, const http_client::options& o) {
+  if (!is_token(t.request.method))
+    return ended(ec::bad_request, "the method is not a token", t);
+  t.shown = t.request.method;
+  auto url = check_url(t.request.url);
+  if (!url)
+    return ended(ec::bad_request, "the URL is malformed or neither http nor https", t);
+  t.shown += " " + url->shown;
+  if (auto fault = build_headers(t); !fault.empty())
+    return ended(ec::bad_request, fault, t);
+  t.easy.reset(curl_easy_init());
+  if (!t.easy)
+    return ended(ec::unavailable, "no memory for a transfer", t);
+  set_options(t.easy.get(), t, *url, o);
+  return std::nullopt;
+}
+
+http_end verdict(CURLcode code, transfer& t) {
+  if (!t.refusal.empty())
+    return ended(t.refusal_code, t.refusal, t);
+  if (code == CURLE_OK)
+    return {ec::none, {}, t.status, t.sent};
+  return ended(code_of(code, t), text_of(code, t), t);
+}
+
+http_end ended(ec code, const std::string& text, transfer& t) {
+  return {code, t.shown + ": " + text, t.status, t.sent};
+}
+
+} // namespace conclave::http_detail
