@@ -207,7 +207,7 @@ std::string display::describe(const event& e) const {
   case event_type::restart_triggered:
     return "has changed the answers: " + joined(e.labels) + " to look again";
   case event_type::agent_error:
-    return "failed, " + trouble(e);
+    return (e.flag ? "notice, " : "failed, ") + trouble(e);
   case event_type::agent_timeout:
     return "ran out of time" + because(e.reason);
   case event_type::agent_out:
