@@ -8,8 +8,8 @@
 ///   auto out = eng.ask(config, {"What is 6 x 7?", {}});
 ///   if (out.kind == conclave::outcome_kind::answered) std::puts(out.answer.c_str());
 ///
-/// Thread rule: all members may be called from any thread. Callbacks run on a thread of the engine, one at a time per task; they may
-/// block (their task's deadlines go on), and must not call `ask` on the same engine.
+/// Thread rule: all members may be called from any thread. Callbacks run on a thread of the engine, one at a time per task; they
+/// may block (their task's deadlines go on), and must not call `ask` on the same engine.
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
@@ -23,8 +23,8 @@ namespace conclave {
 
 class event_store;
 
-/// A tool written in C++. `run` may block: it has a thread of its own. It gets the arguments as JSON text and returns the result text;
-/// a thrown exception becomes an error result.
+/// A tool written in C++. `run` may block: it has a thread of its own. It gets the arguments as JSON text and returns the result
+/// text; a thrown exception becomes an error result.
 struct native_tool {
   tool_spec spec;
   bool read_only = false;
@@ -32,11 +32,11 @@ struct native_tool {
 };
 
 struct engine_options {
-  std::string store_path;            ///< empty = $CONCLAVE_HOME/tasks.db
-  std::string log_root;              ///< empty = $CONCLAVE_HOME/logs
-  bool write_logs = true;            ///< events.jsonl and status.json per task
-  std::size_t threads = 0;           ///< CAF workers; 0 = cores
-  std::vector<native_tool> tools;    ///< offered to every agent whose config names them in `native_tools`, or all if `tools_for_all`
+  std::string store_path;         ///< empty = $CONCLAVE_HOME/tasks.db
+  std::string log_root;           ///< empty = $CONCLAVE_HOME/logs
+  bool write_logs = true;         ///< events.jsonl and status.json per task
+  std::size_t threads = 0;        ///< CAF workers; 0 = cores
+  std::vector<native_tool> tools; ///< offered to every agent whose config names them in `native_tools`, or all if `tools_for_all`
   bool tools_for_all = true;
 };
 

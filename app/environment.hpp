@@ -16,8 +16,8 @@ namespace conclave {
 /// ~/.config/massgen/.env. A file never overrides a variable that is set already.
 class environment {
 public:
-  /// Only the process environment.
-  environment() = default;
+  /// Takes a copy of the process environment, so that find() may be called from any thread.
+  environment();
 
   /// Reads the files above that exist; problems (unreadable, too large, bad line, readable by others) are warnings.
   static environment load(std::vector<problem>& problems);
@@ -36,7 +36,6 @@ public:
 
 private:
   std::map<std::string, std::string> values_;
-  mutable std::map<std::string, std::string> process_;
   std::vector<std::string> files_;
 };
 

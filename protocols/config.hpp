@@ -17,25 +17,25 @@ namespace conclave {
 
 /// One step of a scripted model: answers one model call.
 struct script_step {
-  std::string text;                  ///< streamed text
-  std::string reasoning;             ///< streamed before the text
-  std::vector<tool_call> calls;      ///< tool calls (new_answer, vote, mcp__...)
-  std::int64_t first_delay_ms = 0;   ///< before the first chunk
-  std::int64_t chunk_delay_ms = 0;   ///< between chunks
-  std::int32_t chunk_bytes = 0;      ///< text per chunk; 0 = the whole text in one
-  ec error = ec::none;               ///< fails the call with this code after the text
+  std::string text;                ///< streamed text
+  std::string reasoning;           ///< streamed before the text
+  std::vector<tool_call> calls;    ///< tool calls (new_answer, vote, mcp__...)
+  std::int64_t first_delay_ms = 0; ///< before the first chunk
+  std::int64_t chunk_delay_ms = 0; ///< between chunks
+  std::int32_t chunk_bytes = 0;    ///< text per chunk; 0 = the whole text in one
+  ec error = ec::none;             ///< fails the call with this code after the text
   std::int64_t retry_after_ms = -1;
   bool truncated = false;
-  bool hang = false;                 ///< never ends by itself
-  bool optional = false;             ///< may stay unused
-  std::int32_t repeat = 1;           ///< times this step is used
+  bool hang = false;       ///< never ends by itself
+  bool optional = false;   ///< may stay unused
+  std::int32_t repeat = 1; ///< times this step is used
   bool operator==(const script_step&) const = default;
 };
 
 struct mcp_server_config {
   std::string name;
-  std::string type;                  ///< stdio | streamable-http | http
-  std::vector<std::string> command;  ///< argv, stdio
+  std::string type;                 ///< stdio | streamable-http | http
+  std::vector<std::string> command; ///< argv, stdio
   std::map<std::string, std::string> env;
   std::string cwd;
   std::string url;
@@ -51,15 +51,15 @@ struct mcp_server_config {
 
 /// How a model is reached. Keys that are not ours are in `params` and go to the provider.
 struct backend_config {
-  std::string type;      ///< lower case: chatcompletion, claude, openai, local, scripted, ...
+  std::string type; ///< lower case: chatcompletion, claude, openai, local, scripted, ...
   std::string model;
-  std::string base_url;  ///< empty = the type's default
-  std::string api_key;   ///< literal or ${NAME}; empty = by host binding
+  std::string base_url; ///< empty = the type's default
+  std::string api_key;  ///< literal or ${NAME}; empty = by host binding
   std::string api_key_env;
-  std::string provider;  ///< display name
+  std::string provider;          ///< display name
   std::string decision = "auto"; ///< auto | tools | schema | text
-  std::string params;    ///< JSON object
-  std::string extra_body; ///< JSON object, merged last
+  std::string params;            ///< JSON object
+  std::string extra_body;        ///< JSON object, merged last
   std::map<std::string, std::string> extra_headers;
   std::map<std::string, std::string> extra_query;
   std::int64_t max_tokens = 0;
@@ -67,12 +67,12 @@ struct backend_config {
   std::int64_t first_token_timeout_ms = 300'000;
   std::int64_t idle_timeout_ms = 120'000;
   bool http2 = false;
-  std::string anthropic_version;     ///< claude only; empty = default
-  std::string script_path;           ///< scripted: where the steps came from
-  std::vector<script_step> script;   ///< scripted
-  std::string model_path;            ///< local: GGUF file; empty = the installed one
-  std::string server;                ///< local: auto | llama-server | xllamacpp | path of a binary
-  std::int32_t context_tokens = 0;   ///< local: per slot; 0 = 8192. Elsewhere: the model's window, 0 = unknown
+  std::string anthropic_version;   ///< claude only; empty = default
+  std::string script_path;         ///< scripted: where the steps came from
+  std::vector<script_step> script; ///< scripted
+  std::string model_path;          ///< local: GGUF file; empty = the installed one
+  std::string server;              ///< local: auto | llama-server | xllamacpp | path of a binary
+  std::int32_t context_tokens = 0; ///< local: per slot; 0 = 8192. Elsewhere: the model's window, 0 = unknown
   std::vector<mcp_server_config> mcp_servers;
   bool has_allowed_tools = false;
   std::vector<std::string> allowed_tools;
@@ -80,7 +80,7 @@ struct backend_config {
   std::int32_t max_tool_iterations = 50;
   bool parallel_tool_calls = true;
   std::int64_t tool_timeout_ms = 400'000;
-  std::string cwd;                   ///< workspace of later work; recognised
+  std::string cwd;                       ///< workspace of later work; recognised
   std::vector<std::string> native_tools; ///< names of C++ tool sources registered by the host or built in
   bool operator==(const backend_config&) const = default;
 };
@@ -110,15 +110,19 @@ struct ui_config {
   bool operator==(const ui_config&) const = default;
 };
 
-enum class severity : std::uint8_t { warning, error, unavailable }; ///< unavailable: recognised, but running needs what is not built yet
+enum class severity : std::uint8_t {
+  warning,
+  error,
+  unavailable
+}; ///< unavailable: recognised, but running needs what is not built yet
 
 /// One thing wrong with a configuration.
 struct problem {
   conclave::severity severity = severity::error;
   std::string file;
-  int line = 0;       ///< 1-based, 0 = unknown
-  std::string path;   ///< YAML path: agents[1].backend.type
-  std::string text;   ///< what is wrong and what to do
+  int line = 0;     ///< 1-based, 0 = unknown
+  std::string path; ///< YAML path: agents[1].backend.type
+  std::string text; ///< what is wrong and what to do
   bool operator==(const problem&) const = default;
 };
 
@@ -141,14 +145,34 @@ std::vector<problem> validate(const run_config& c);
 /// What a backend type means.
 struct backend_kind {
   const char* type;
-  const char* dialect;       ///< name in wire/dialect; "" = not built yet (later issue), "scripted"/"local" handled by the node
-  const char* provider;      ///< display name
-  const char* base_url;      ///< default, "" = required
-  const char* key_env;       ///< comma separated, first that is set wins; "" = none needed
-  const char* default_model; ///< "" = the model is required
+  const char* dialect;          ///< name in wire/dialect; "" = not built yet (later issue), "scripted"/"local" handled by the node
+  const char* provider;         ///< display name
+  const char* base_url;         ///< default, "" = required
+  const char* key_env;          ///< comma separated, first that is set wins; "" = none needed
+  const char* default_model;    ///< "" = the model is required
+  const char* default_key = ""; ///< sent when no key is set (servers that want any key); "" = send none
 };
 const std::vector<backend_kind>& backend_kinds();
 const backend_kind* find_backend_kind(const std::string& type);
+
+/// Returns whether backends of this type can run in this version.
+bool is_available(const backend_kind& kind);
+
+/// Returns the lower-case host of an http or https URL (IPv6 without brackets), or empty for anything else: other schemes, user
+/// names in the URL, a bad port, characters no host has.
+std::string url_host(const std::string& url);
+
+/// Returns whether `host` is localhost, in 127.0.0.0/8, or ::1.
+bool is_loopback_host(const std::string& host);
+
+/// Returns whether `address` is host:port, name or IPv4 or [IPv6], port 1-65535.
+bool is_host_port(const std::string& address);
+
+/// Returns the limit of a rule of mcp.md 13.1 this stdio server breaks (as a sentence that names it), or empty.
+std::string vet_command(const mcp_server_config& s);
+
+/// Returns why this variable may not be set for a tool server, or empty. `strict`: PATH, HOME, USER, USERNAME, SHELL too.
+std::string vet_variable(const std::string& name, const std::string& value, bool strict);
 
 /// Returns the type for a model name (backends.md 1.3), empty if unknown.
 std::string infer_backend_type(const std::string& model);
@@ -167,5 +191,8 @@ bool is_literal_secret(const std::string& text);
 
 /// Returns the candidate nearest to `name` (edit distance), or empty if none is near.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
+
+/// Returns `text` for a message: control characters and invalid bytes as `?`, cut to `limit` bytes with a mark.
+std::string shown_text(const std::string& text, std::size_t limit = 60);
 
 } // namespace conclave

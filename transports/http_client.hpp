@@ -33,7 +33,8 @@ public:
 
   http_client();
   explicit http_client(options o);
-  ~http_client(); ///< cancels what runs, joins the thread
+  /// Cancels what runs and joins the thread, so never from within a callback.
+  ~http_client();
 
   http_client(const http_client&) = delete;
   http_client& operator=(const http_client&) = delete;

@@ -90,8 +90,9 @@ std::optional<checked_url> check_url(const std::string& text) {
 std::string header_fault(const std::string& name, const std::string& value) {
   if (!is_token(name))
     return "a header name is not a token";
-  if (value.find_first_of(std::string_view{"\r\n\0", 3}) != std::string::npos)
-    return "header " + name + " holds a line break";
+  auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; };
+  if (std::ranges::any_of(value, control))
+    return "header " + name + " holds a control character"; // a line break would start another header
   auto low = lower(name);
   if (low == "content-length" || low == "transfer-encoding")
     return "header " + name + " is set by the client itself"; // another value would let the body pass for a second request
@@ -272,7 +273,18 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   set_method(easy, r);
 }
 
+/// libcurl 7.88 reports broken framing with the codes of a broken connection and of exhausted memory; retrying helps neither.
+const char* framing_fault(CURLcode code, const transfer& t) {
+  if (code == CURLE_RECV_ERROR && std::string_view{t.error_text.data()}.ends_with("in chunked-encoding"))
+    return "the reply's chunked encoding is broken";
+  if (code == CURLE_OUT_OF_MEMORY && t.sent && !t.head_seen)
+    return "a header line of the reply is too long";
+  return nullptr;
+}
+
 ec code_of(CURLcode code, const transfer& t) {
+  if (framing_fault(code, t) != nullptr)
+    return ec::bad_reply;
   switch (code) {
   case CURLE_OK:
     return ec::none;
@@ -292,6 +304,8 @@ ec code_of(CURLcode code, const transfer& t) {
 }
 
 std::string text_of(CURLcode code, const transfer& t) {
+  if (auto* fault = framing_fault(code, t))
+    return fault;
   switch (code) {
   case CURLE_OPERATION_TIMEDOUT: // the only deadline left to libcurl
     return "no connection within the connect timeout of " + std::to_string(t.request.connect_timeout_ms) + " ms";

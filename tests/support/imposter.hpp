@@ -136,7 +136,8 @@ public:
     std::vector<request> requests;
     std::size_t accepts = 0;
     std::size_t closed_by_client = 0; ///< connections the client left, in whatever state
-    std::size_t replied = 0;          ///< replies carried out to their end
+    std::size_t closed_by_server = 0;
+    std::size_t replied = 0; ///< replies carried out to their end
   };
 
   using handler = std::function<reply(const request&)>;
@@ -216,6 +217,7 @@ private:
     std::size_t next = 0;
     clock::time_point resume{};
     bool dead = false;
+    bool left = false; ///< by the client
     bool close_when_sent = false;
     bool hangs = false;
   };
@@ -287,11 +289,14 @@ private:
       }
       if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-      if (!c.dead)
-        note([](seen& s) { ++s.closed_by_client; });
-      c.dead = true;
+      leave(c);
       return;
     }
+  }
+
+  void leave(connection& c) {
+    c.dead = c.left = true;
+    note([](seen& s) { ++s.closed_by_client; });
   }
 
   /// Runs the script as far as it goes without waiting, then looks for the next request.
@@ -314,10 +319,8 @@ private:
         c.out.erase(0, static_cast<std::size_t>(count));
         continue;
       }
-      if (errno != EAGAIN && errno != EINTR) {
-        note([](seen& s) { ++s.closed_by_client; });
-        c.dead = true;
-      }
+      if (errno != EAGAIN && errno != EINTR)
+        leave(c);
       return false;
     }
     c.dead = c.dead || c.close_when_sent;
@@ -438,10 +441,13 @@ private:
   }
 
   void bury() {
-    connections_.remove_if([](connection& c) {
-      if (c.dead)
-        ::close(c.fd);
-      return c.dead;
+    connections_.remove_if([this](connection& c) {
+      if (!c.dead)
+        return false;
+      ::close(c.fd);
+      if (!c.left)
+        note([](seen& s) { ++s.closed_by_server; });
+      return true;
     });
   }
 

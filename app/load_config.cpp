@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/load_config.hpp"
+
+#include "app/load_config_parts.hpp"
+
+#include <algorithm>
+
+namespace conclave {
+
+namespace loader {
+
+namespace {
+
+std::string lowered(std::string text) {
+  for (auto& c : text)
+    if (c >= 'A' && c <= 'Z')
+      c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+/// "o3-mini-high" is o3-mini with an effort (backends.md 1.3); the name itself is unknown to the provider.
+void split_effort(backend_config& out) {
+  if (out.model.size() < 2 || out.model[0] != 'o')
+    return;
+  for (const auto* effort : {"low", "medium", "high"}) {
+    auto suffix = std::string{"-"} + effort;
+    if (!lowered(out.model).ends_with(suffix))
+      continue;
+    out.model.resize(out.model.size() - suffix.size());
+    auto added = std::string{"\"reasoning_effort\":\""} + effort + "\"";
+    if (out.params.find("\"reasoning_effort\"") == std::string::npos)
+      out.params = out.params.empty() ? "{" + added + "}" : "{" + added + "," + out.params.substr(1);
+    return;
+  }
+}
+
+void check_uploads(const section& s) {
+  const auto* uploads = s.get("upload_files");
+  if (!uploads)
+    return;
+  for (std::size_t i = 0; i < uploads->value->items.size(); ++i) {
+    const auto& e = uploads->value->items[i];
+    auto at = "upload_files[" + std::to_string(i) + "]";
+    section u{e.value.get(), key_scope::upload, s.path(at), s.canonical(at), s.to()};
+    if (e.value->kind == tree::map && e.value->items.size() != 1)
+      s.to().error(e.line, s.path(at), "needs exactly one of image_path, audio_path, video_path, file_path");
+  }
+}
+
+agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base, report& to) {
+  auto canonical = "agents[" + std::to_string(index) + "]";
+  to.place(canonical, path, node.line);
+  section s{&node, key_scope::agent, path, canonical, to};
+  agent_config out;
+  out.backend = base;
+  out.id = "agent" + std::to_string(index + 1);
+  s.text("id", out.id);
+  s.text("system_message", out.system_message);
+  s.text("node", out.node);
+  const auto* backend = s.map("backend");
+  if (!backend) {
+    if (node.kind == tree::map && (!node.find("backend") || node.find("backend")->kind == tree::null))
+      to.error(node.line, s.path("backend"), "needs a backend");
+    // What validate() would say about an empty backend is said.
+    to.place(canonical + ".backend.type", s.path("backend"), node.line);
+    return out;
+  }
+  // The type decides which keys mean something, so it is read first.
+  if (const auto* type = backend->find("type"); type && type->kind == tree::scalar)
+    out.backend.type = lowered(type->text);
+  if (const auto* model = backend->find("model"); model && model->kind == tree::scalar)
+    out.backend.model = model->text;
+  bool inferred = out.backend.type.empty();
+  if (inferred)
+    infer_type(out.backend);
+  section b{backend, key_scope::backend, s.path("backend"), canonical + ".backend", to, out.backend.type};
+  read_backend(b, out.backend);
+  if (inferred && out.backend.type == "chatcompletion")
+    split_effort(out.backend);
+  check_uploads(b);
+  return out;
+}
+
+/// Returns the agents of the file with the paths they stand at.
+std::vector<std::pair<const tree*, std::string>> agents_of(const section& top) {
+  const auto* one = top.map("agent");
+  const auto* many = top.get("agents");
+  if (one && many)
+    top.to().error(top.line("agents"), "agents", "either agent or agents, not both");
+  std::vector<std::pair<const tree*, std::string>> result;
+  if (one)
+    result.emplace_back(one, "agent");
+  else if (many)
+    for (const auto& e : many->value->items)
+      result.emplace_back(e.value.get(), "agents[" + std::to_string(result.size()) + "]");
+  return result;
+}
+
+run_config read_config(const tree& root, report& to) {
+  run_config out;
+  out.source = to.file();
+  if (root.kind != tree::map) {
+    to.error(root.line, "", "expected a map with the key 'agents'");
+    return out;
+  }
+  section top{&root, key_scope::top, "", "", to};
+  backend_config base;
+  read_timeouts(top, out.rules, base);
+  auto agents = agents_of(top);
+  for (const auto& [node, path] : agents)
+    out.agents.push_back(read_agent(*node, path, out.agents.size(), base, to));
+  read_orchestrator(top, out);
+  to.adopt(validate(out));
+  return out;
+}
+
+} // namespace
+
+void infer_type(backend_config& out) {
+  out.type = infer_backend_type(out.model);
+  // Their own APIs are not available yet, their chat APIs reach the same models.
+  if (out.type == "openai")
+    out.type = "chatcompletion";
+  if (out.type == "gemini") {
+    out.type = "chatcompletion";
+    if (out.base_url.empty()) // Source: https://ai.google.dev/gemini-api/docs/openai
+      out.base_url = "https://generativelanguage.googleapis.com/v1beta/openai";
+  }
+}
+
+} // namespace loader
+
+bool load_result::ok() const {
+  return std::none_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; });
+}
+
+load_result load_config_text(const std::string& text, const std::string& name) {
+  load_result out;
+  loader::report to{name, out.problems};
+  if (auto root = loader::read_tree(text, to))
+    out.config = loader::read_config(*root, to);
+  out.config.source = name;
+  // The list of problems is bounded; that there was an error must not be lost with it.
+  if (to.failed() && out.ok())
+    out.problems.push_back({severity::error, name, 0, "", "has errors"});
+  // Problems of this file in the order of its lines; a script's follow.
+  std::stable_sort(out.problems.begin(), out.problems.end(), [&](const problem& a, const problem& b) {
+    auto rank = [&](const problem& p) { return std::pair{p.file != name, p.file == name ? p.line : 0}; };
+    return rank(a) < rank(b);
+  });
+  for (const auto& p : out.problems)
+    if (p.severity != severity::error)
+      out.config.notes.push_back(p);
+  return out;
+}
+
+load_result load_config(const std::string& path) {
+  std::string text, error;
+  if (loader::read_text(path, text, error))
+    return load_config_text(text, path);
+  load_result out;
+  out.config.source = path;
+  out.problems.push_back({severity::error, path, 0, "", error});
+  return out;
+}
+
+run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
+                        const std::string& system_message, std::vector<problem>& problems) {
+  run_config out;
+  agent_config a;
+  a.id = "agent1";
+  a.system_message = system_message;
+  a.backend.model = model;
+  a.backend.base_url = base_url;
+  a.backend.type = loader::lowered(backend);
+  if (backend.empty()) {
+    loader::infer_type(a.backend);
+    if (a.backend.type.empty() && !base_url.empty())
+      a.backend.type = "chatcompletion";
+    if (a.backend.type.empty())
+      problems.push_back({severity::error, "", 0, "--model",
+                          "the provider of '" + shown_text(model) + "' is not known; name it by --backend or --base-url"});
+    if (a.backend.type == "chatcompletion")
+      loader::split_effort(a.backend);
+  }
+  const auto* kind = find_backend_kind(a.backend.type);
+  if (a.backend.model.empty() && kind)
+    a.backend.model = kind->default_model;
+  if (a.backend.type == "local")
+    a.backend.max_tokens = 512;
+  out.agents.push_back(std::move(a));
+  for (auto p : validate(out)) {
+    if (p.path == "agents[0].backend.type" && backend.empty())
+      continue; // said above
+    p.path = p.path == "agents[0].backend.type"       ? "--backend"
+             : p.path == "agents[0].backend.model"    ? "--model"
+             : p.path == "agents[0].backend.base_url" ? "--base-url"
+             : p.path == "agents[0].backend"          ? "--backend"
+                                                      : p.path;
+    problems.push_back(p);
+  }
+  for (const auto& p : problems)
+    if (p.severity != severity::error)
+      out.notes.push_back(p);
+  return out;
+}
+
+std::vector<problem> blocking(const std::vector<problem>& problems) {
+  std::vector<problem> out;
+  std::copy_if(problems.begin(), problems.end(), std::back_inserter(out),
+               [](const problem& p) { return p.severity != severity::warning; });
+  return out;
+}
+
+} // namespace conclave

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// One backend: what is ours goes to fields, what is the provider's to `params` (backends.md section 3).
+
+#include "app/load_config_parts.hpp"
+
+namespace conclave::loader {
+
+namespace {
+
+/// Writes the keys that go to the provider as one JSON object.
+void read_parameters(const section& s, backend_config& out) {
+  std::string json;
+  auto append = [&](const std::string& key, const std::string& value) {
+    json += (json.empty() ? "" : ",") + quote_json(key) + ':' + value;
+  };
+  bool has_template = false;
+  for (const auto* e : s.parameters()) {
+    std::string error;
+    auto value = to_json(*e->value, error);
+    if (!error.empty())
+      s.to().error(e->line, s.path(e->key), error);
+    if (e->key == "separate_reasoning" && out.type != "sglang")
+      continue; // warned about; vLLM refuses it
+    has_template = has_template || e->key == "chat_template_kwargs";
+    append(e->key, value);
+  }
+  bool thinking = false;
+  auto own_server = out.type == "vllm" || out.type == "sglang" || out.type == "lmstudio" || out.type == "ollama";
+  if (own_server && s.flag("enable_thinking", thinking)) {
+    if (has_template)
+      s.to().error(s.line("enable_thinking"), s.path("enable_thinking"), "not together with chat_template_kwargs; put it in there");
+    else
+      append("chat_template_kwargs", std::string{"{\"enable_thinking\":"} + (thinking ? "true" : "false") + "}");
+  }
+  if (!json.empty())
+    out.params = "{" + json + "}";
+}
+
+void read_extra_body(const section& s, backend_config& out) {
+  const auto* body = s.map("extra_body");
+  if (!body)
+    return;
+  for (const auto& e : body->items) {
+    const auto* key = find_key(key_scope::backend, e.key);
+    if (key && key->status == key_status::reserved)
+      s.to().error(e.line, s.path("extra_body") + "." + shown_text(e.key), std::string{"cannot be set: "} + key->help);
+  }
+  std::string error;
+  out.extra_body = to_json(*body, error);
+  if (!error.empty())
+    s.to().error(s.line("extra_body"), s.path("extra_body"), error);
+}
+
+void read_connection(const section& s, backend_config& out) {
+  s.text("base_url", out.base_url);
+  s.text("api_key", out.api_key);
+  s.text("api_key_env", out.api_key_env);
+  if (!s.text("provider", out.provider))
+    s.text("provider_name", out.provider);
+  std::int32_t port = 0;
+  const auto* kind = find_backend_kind(out.type);
+  if (s.number("port", port) && kind && *kind->default_key) {
+    if (!out.base_url.empty())
+      s.to().error(s.line("port"), s.path("port"), "not together with base_url; put the port in there");
+    else
+      out.base_url = "http://localhost:" + std::to_string(port) + "/v1";
+  }
+  if (out.type == "grok" && !out.base_url.empty() && url_host(out.base_url) != "api.x.ai" && out.api_key.empty()
+      && out.api_key_env.empty())
+    s.to().warning(s.line("base_url"), s.path("base_url"), "no key is bound to this host; name one by api_key or api_key_env");
+}
+
+void read_script(const section& s, backend_config& out) {
+  const auto* script = s.get("script");
+  const auto* steps = s.get("steps");
+  if (script && steps)
+    s.to().error(s.line("steps"), s.path("steps"), "either script or steps, not both");
+  else if (steps)
+    out.script = read_steps(*steps->value, s.path("steps"), s.canonical("steps"), s.to());
+  else if (s.text("script", out.script_path))
+    out.script = read_script_file(out.script_path, s);
+}
+
+} // namespace
+
+void read_backend(const section& s, backend_config& out) {
+  s.text("model", out.model);
+  read_connection(s, out);
+  s.text("decision", out.decision);
+  if (!s.number("max_tokens", out.max_tokens) && out.type == "local")
+    out.max_tokens = 512;
+  s.number("context_tokens", out.context_tokens);
+  s.milliseconds("timeout", out.timeout_ms);
+  s.milliseconds("first_token_timeout_seconds", out.first_token_timeout_ms);
+  s.milliseconds("idle_timeout_seconds", out.idle_timeout_ms);
+  s.text_map("extra_headers", out.extra_headers);
+  s.text_map("extra_query", out.extra_query);
+  s.flag("http2", out.http2);
+  s.text("anthropic_version", out.anthropic_version);
+  s.text("model_path", out.model_path);
+  s.text("server", out.server);
+  s.text("cwd", out.cwd);
+  out.has_allowed_tools = s.texts("allowed_tools", out.allowed_tools);
+  s.texts("exclude_tools", out.exclude_tools);
+  s.number("max_tool_iterations", out.max_tool_iterations);
+  s.flag("parallel_tool_calls", out.parallel_tool_calls);
+  s.milliseconds("mcp_tool_timeout_seconds", out.tool_timeout_ms);
+  s.texts("native_tools", out.native_tools);
+  read_parameters(s, out);
+  read_extra_body(s, out);
+  if (out.type == "scripted")
+    read_script(s, out);
+  read_servers(s, out);
+  const auto* kind = find_backend_kind(out.type);
+  if (out.model.empty() && kind)
+    out.model = kind->default_model;
+}
+
+} // namespace conclave::loader

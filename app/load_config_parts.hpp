@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Inner parts of the loader: the tree a text is read into, the report of problems, and sections checked against the key table.
+/// Only app/load_config*.cpp include this.
+
+#include "protocols/config.hpp"
+#include "protocols/config_keys.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave::loader {
+
+inline constexpr std::size_t max_bytes = 1'048'576;
+inline constexpr std::size_t max_nodes = 10'000; ///< after aliases are expanded
+inline constexpr int max_depth = 64;
+inline constexpr std::size_t max_problems = 100;
+
+struct tree;
+using tree_ptr = std::shared_ptr<const tree>;
+
+/// One entry of a list (empty key) or a map.
+struct entry {
+  std::string key;
+  int line = 0;
+  tree_ptr value;
+};
+
+/// A node of the file. Aliases share nodes; nothing changes after reading.
+struct tree {
+  enum kind_type { null, scalar, list, map };
+  kind_type kind = null;
+  std::string text;
+  bool quoted = false; ///< scalar: quoted, a block, or tagged !!str: always text
+  int line = 0;
+  std::vector<entry> items;
+
+  const tree* find(const std::string& key) const;
+};
+
+/// Collects problems of one file and remembers where each path stands.
+class report {
+public:
+  report(std::string file, std::vector<problem>& out) : file_(std::move(file)), out_(out) {}
+
+  void add(severity s, int line, const std::string& path, const std::string& text);
+  void error(int line, const std::string& path, const std::string& text) { add(severity::error, line, path, text); }
+  void warning(int line, const std::string& path, const std::string& text) { add(severity::warning, line, path, text); }
+
+  /// Remembers that the field validate() calls `canonical` stands at `path`.
+  void place(const std::string& canonical, const std::string& path, int line);
+
+  /// Takes over problems of validate(): gives them file, path and line, and leaves out what was reported at the same place already.
+  void adopt(const std::vector<problem>& found);
+
+  /// Takes over problems of another file.
+  void take(const std::vector<problem>& found);
+
+  /// Reports an error at the place of a field; `canonical` as validate() writes it.
+  void error_at(const std::string& canonical, const std::string& text);
+
+  bool failed() const { return failed_; }
+  const std::string& file() const { return file_; }
+
+private:
+  struct where {
+    std::string path;
+    int line = 0;
+  };
+  std::string file_;
+  std::vector<problem>& out_;
+  std::map<std::string, where> places_;
+  std::size_t count_ = 0;
+  bool failed_ = false;
+};
+
+/// Reads a text into a tree; nullptr after an error. Bounded, see above; duplicate keys, cycles and foreign tags are errors.
+tree_ptr read_tree(const std::string& text, report& to);
+
+/// Returns the line of the first byte a configuration may not hold, or 0.
+int bad_byte(const std::string& text, std::string& why);
+
+/// JSON writes characters beyond U+FFFF as two escapes, which YAML does not know: joins them. Other escapes are common to both.
+std::string join_surrogates(const std::string& text);
+
+/// Reads a regular file of at most max_bytes. Returns false with `error` set.
+bool read_text(const std::string& path, std::string& text, std::string& error);
+
+/// Writes a node as JSON. Plain scalars get their YAML 1.2 type; quoted ones stay strings. Not-a-number and infinity have no JSON
+/// form: then `error` is set.
+std::string to_json(const tree& node, std::string& error);
+
+std::string quote_json(const std::string& text);
+
+/// Scalars by the core schema of YAML 1.2; false if the text is none.
+bool to_flag(const tree& node, bool& out);
+bool to_integer(const tree& node, std::int64_t& out);
+bool to_number(const tree& node, double& out); ///< finite only
+
+/// One mapping of the file, checked against the key table on construction: unknown keys, types, ranges, keys that are not available
+/// yet. The getters leave `out` alone and return false if the key is absent, null or was reported.
+class section {
+public:
+  /// `node` may be nullptr or null: an empty section. `path` as the user wrote it, `canonical` as validate() writes it.
+  section(const tree* node, key_scope scope, std::string path, std::string canonical, report& to, const std::string& type = "");
+
+  const entry* get(const std::string& key) const; ///< checked, never null-valued
+  bool text(const std::string& key, std::string& out) const;
+  bool flag(const std::string& key, bool& out) const;
+  bool number(const std::string& key, std::int32_t& out) const;
+  bool number(const std::string& key, std::int64_t& out) const;
+  bool number(const std::string& key, std::uint32_t& out) const;
+  bool milliseconds(const std::string& key, std::int64_t& out) const;
+  bool texts(const std::string& key, std::vector<std::string>& out) const;
+  bool text_map(const std::string& key, std::map<std::string, std::string>& out) const;
+
+  /// Returns the mapping under a key, or nullptr.
+  const tree* map(const std::string& key) const;
+
+  std::string path(const std::string& key) const;
+  std::string canonical(const std::string& key) const;
+  int line(const std::string& key) const; ///< of the key, or of the section
+  report& to() const { return to_; }
+
+  /// Backend only: keys that go to the provider, in file order; unknown ones were warned about.
+  const std::vector<const entry*>& parameters() const { return parameters_; }
+
+private:
+  void check(const entry& e);
+  bool check_value(const entry& e, const key_info& key);
+  bool check_number(const entry& e, const key_info& key);
+  void check_status(const entry& e, const key_info& key);
+  void unknown(const entry& e);
+
+  key_scope scope_;
+  std::string path_;
+  std::string canonical_;
+  std::string type_; ///< backend type, for keys that belong to some types only
+  int line_ = 0;
+  report& to_;
+  std::map<std::string, const entry*> values_;
+  std::vector<const entry*> parameters_;
+};
+
+/// The parts of a configuration, one file each.
+/// `out.type` is set already, and the timeouts of the file.
+void read_backend(const section& s, backend_config& out);
+void read_servers(const section& backend, backend_config& out);
+std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to);
+std::vector<script_step> read_script_file(const std::string& path, const section& backend);
+void read_orchestrator(const section& top, run_config& out);
+void read_timeouts(const section& top, ledger::rules& rules, backend_config& base);
+
+/// Sets the type that a model's name stands for. Types that are not available yet are replaced by the chat API of the same
+/// provider.
+void infer_type(backend_config& out);
+
+} // namespace conclave::loader

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Tool servers: the three shapes of mcp.md section 2.1, and the rules of sections 2.3, 13.2 and 13.3 that the data alone decides.
+
+#include "app/load_config_parts.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace conclave::loader {
+
+namespace {
+
+/// Splits a command line at blanks, with quotes and backslashes as POSIX shells read them, but without a shell: what would mean
+/// more to one is refused. Returns false with `error` set.
+bool split_command(const std::string& text, std::vector<std::string>& out, std::string& error) {
+  std::string part;
+  bool inside = false;
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = text[i];
+    if (std::string_view{"&|;`$()<>\n\r"}.find(c) != std::string_view::npos) {
+      error = "holds a character with a meaning to shells; no shell reads this. Write the command as a list, or use args";
+      return false;
+    }
+    if (c == '\\' && quote != '\'' && i + 1 < text.size()) {
+      part += text[++i];
+      inside = true;
+    } else if (quote != 0) {
+      if (c == quote)
+        quote = 0;
+      else
+        part += c;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+      inside = true;
+    } else if (c == ' ' || c == '\t') {
+      if (inside)
+        out.push_back(std::move(part));
+      part.clear();
+      inside = false;
+    } else {
+      part += c;
+      inside = true;
+    }
+  }
+  if (quote != 0) {
+    error = "a quote is not closed";
+    return false;
+  }
+  if (inside)
+    out.push_back(std::move(part));
+  return true;
+}
+
+void read_command(const section& s, mcp_server_config& out) {
+  const auto* command = s.get("command");
+  if (command && command->value->kind == tree::list) {
+    for (const auto& e : command->value->items) {
+      if (e.value->kind == tree::scalar)
+        out.command.push_back(e.value->text);
+      else
+        s.to().error(e.line, s.path("command"), "server '" + shown_text(out.name) + "': a command is text, or a list of texts");
+    }
+  } else if (command && command->value->kind == tree::scalar) {
+    std::string error;
+    if (!split_command(command->value->text, out.command, error))
+      s.to().error(command->line, s.path("command"), "server '" + shown_text(out.name) + "': " + error);
+  } else if (command) {
+    s.to().error(command->line, s.path("command"), "server '" + shown_text(out.name) + "': a command is text, or a list of texts");
+  }
+  std::vector<std::string> args;
+  s.texts("args", args);
+  if (out.command.empty() && !args.empty()) {
+    // mcp.md 2.2: args[0] is never an executable.
+    s.to().error(s.line("args"), s.path("args"), "server '" + shown_text(out.name) + "': args without a command");
+    return;
+  }
+  out.command.insert(out.command.end(), args.begin(), args.end());
+}
+
+void read_security_env(const section& security, const mcp_server_config& server) {
+  section env{security.map("env"), key_scope::security_env, security.path("env"), security.canonical("env"), security.to()};
+  std::string mode = "denylist";
+  env.text("mode", mode);
+  std::vector<std::string> allowed, denied;
+  env.texts("allowed_vars", allowed);
+  env.texts("denied_vars", denied);
+  for (const auto& [name, value] : server.env) {
+    bool bad = mode == "allowlist" ? std::find(allowed.begin(), allowed.end(), name) == allowed.end()
+                                   : std::find(denied.begin(), denied.end(), name) != denied.end();
+    if (bad)
+      security.to().error(security.line("env"), security.path("env"),
+                          "server '" + shown_text(server.name) + "': the variable '" + shown_text(name)
+                              + "' is not allowed by this list");
+  }
+}
+
+/// Only what the text shows; addresses are checked again when the connection is made (mcp.md 13.2).
+void check_url(const section& s, const section& security, const mcp_server_config& server) {
+  auto host = url_host(server.url);
+  bool localhost = false, any_private = false;
+  security.flag("allow_localhost", localhost);
+  security.flag("allow_private_ips", any_private);
+  auto who = "server '" + shown_text(server.name) + "': ";
+  if (!host.empty() && is_loopback_host(host) && !localhost && !any_private)
+    s.to().error(s.line("url"), s.path("url"), who + "a loopback address needs security.allow_localhost: true");
+}
+
+mcp_server_config read_server(const tree& node, const std::string& name, const std::string& path, const std::string& canonical,
+                              const section& backend, std::int64_t timeout_ms) {
+  section s{&node, key_scope::mcp_server, path, canonical, backend.to()};
+  mcp_server_config out;
+  out.name = name;
+  out.timeout_ms = timeout_ms;
+  s.text("name", out.name);
+  auto who = "server '" + shown_text(out.name) + "': ";
+  if (!s.text("type", out.type)) {
+    if (s.get("command") || s.get("args"))
+      out.type = "stdio";
+    else if (s.get("url"))
+      out.type = "streamable-http";
+    else if (node.kind == tree::map)
+      s.to().error(node.line, path, who + "needs a command (a program) or a url");
+  }
+  for (auto& c : out.type)
+    c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  read_command(s, out);
+  s.text_map("env", out.env);
+  s.text("cwd", out.cwd);
+  s.text("url", out.url);
+  s.text_map("headers", out.headers);
+  s.milliseconds("timeout", out.timeout_ms);
+  out.has_allowed_tools = s.texts("allowed_tools", out.allowed_tools);
+  s.texts("exclude_tools", out.exclude_tools);
+  section security{s.map("security"), key_scope::security, s.path("security"), s.canonical("security"), s.to()};
+  if (security.text("level", out.security_level) && out.security_level == "high") {
+    s.to().warning(security.line("level"), security.path("level"), "'high' is read as 'strict'");
+    out.security_level = "strict";
+  }
+  if (security.texts("allowed_executables", out.allowed_executables) && out.allowed_executables.empty())
+    s.to().error(security.line("allowed_executables"), security.path("allowed_executables"), who + "an empty list allows nothing");
+  read_security_env(security, out);
+  if (out.type != "stdio")
+    check_url(s, security, out);
+  return out;
+}
+
+} // namespace
+
+void read_servers(const section& backend, backend_config& out) {
+  const auto* all = backend.get("mcp_servers");
+  if (!all)
+    return;
+  auto path = backend.path("mcp_servers");
+  auto canonical = backend.canonical("mcp_servers");
+  auto add = [&](const tree& node, const std::string& name, const std::string& at, int line) {
+    auto index = std::to_string(out.mcp_servers.size());
+    auto standard = canonical + "[" + index + "]";
+    backend.to().place(standard, at, line);
+    out.mcp_servers.push_back(read_server(node, name, at, standard, backend, out.tool_timeout_ms));
+  };
+  const auto& v = *all->value;
+  if (v.kind == tree::list) {
+    for (std::size_t i = 0; i < v.items.size(); ++i)
+      add(*v.items[i].value, "server_" + std::to_string(i), path + "[" + std::to_string(i) + "]", v.items[i].line);
+    return;
+  }
+  if (v.kind != tree::map) {
+    backend.to().error(all->line, path, "expected a list of servers, a map of servers by name, or one server");
+    return;
+  }
+  // A map that has a scalar `type`, `command` or `url` (or a list as command) is one server; else its keys are names.
+  auto is_value = [&](const char* key) {
+    const auto* value = v.find(key);
+    return value && (value->kind == tree::scalar || (value->kind == tree::list && std::string_view{key} == "command"));
+  };
+  if (is_value("type") || is_value("command") || is_value("url")) {
+    add(v, "server_0", path, all->line);
+    return;
+  }
+  for (const auto& e : v.items)
+    add(*e.value, e.key, path + "." + shown_text(e.key), e.line);
+}
+
+} // namespace conclave::loader

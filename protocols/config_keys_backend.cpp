@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Keys of a backend. Which of them are sent and which are ours: backends.md section 3.
+
+#include "protocols/config_keys.hpp"
+
+namespace conclave::key_table {
+
+namespace {
+
+constexpr double week = 604'800;
+
+using type = key_type;
+using status = key_status;
+
+key_info row(const char* name, type t, const char* fallback, const char* help, const char* only = "", status st = status::live) {
+  return {key_scope::backend, name, t, st, 0, 0, "", fallback, only, help};
+}
+
+key_info range(const char* name, type t, double low, double high, const char* fallback, const char* help, const char* only = "") {
+  return {key_scope::backend, name, t, status::live, low, high, "", fallback, only, help};
+}
+
+key_info pick(const char* name, const char* choices, const char* fallback, const char* help, const char* only = "",
+              status st = status::live) {
+  return {key_scope::backend, name, type::choice, st, 0, 0, choices, fallback, only, help};
+}
+
+key_info param(const char* name, type t, const char* help = "") {
+  return {key_scope::backend, name, t, status::parameter, 0, 0, "", "", "", help};
+}
+
+key_info later(const char* name, type t, const char* fallback, const char* help, const char* only = "") {
+  return row(name, t, fallback, help, only, status::later);
+}
+
+key_info ours(const char* name, const char* help) {
+  return row(name, type::any, "", help, "", status::reserved);
+}
+
+void connection(std::vector<key_info>& out) {
+  out.insert(
+      out.end(),
+      {
+          row("type", type::text, "", "kind of backend, see below; default: from `model`"),
+          row("model", type::text, "", "the provider's name of the model"),
+          row("base_url", type::text, "", "address of the API; default by `type`"),
+          row("api_key", type::text, "", "`${NAME}` or the key itself; default: the variable bound to the host"),
+          row("api_key_env", type::text, "", "name of the variable that holds the key, also for hosts no key is bound to"),
+          row("provider", type::text, "", "display name; default by host"),
+          row("provider_name", type::text, "", "another spelling of `provider`"),
+          range("port", type::integer, 1, 65535, "", "port of the server on this machine", "lmstudio vllm sglang ollama"),
+          pick("decision", "auto tools schema text", "auto",
+               "how a verdict is asked for: as tool calls, as JSON by schema, as text"),
+          range("max_tokens", type::integer, 1, 10'000'000, "",
+                "longest reply, in tokens; default of the provider, 512 for `local`"),
+          range("context_tokens", type::integer, 512, 100'000'000, "", "window of the model; for `local` per agent, default 8192"),
+          range("timeout", type::seconds, 0.001, week, "600", "one model call"),
+          range("first_token_timeout_seconds", type::seconds, 0.001, week, "300", "as in `timeout_settings`, for this agent"),
+          range("idle_timeout_seconds", type::seconds, 0.001, week, "120", "as in `timeout_settings`, for this agent"),
+          row("extra_body", type::map, "", "merged into the request last, wins over everything"),
+          row("extra_headers", type::text_map, "", "HTTP headers to add"),
+          row("extra_query", type::text_map, "", "URL parameters to add"),
+          row("http2", type::flag, "false", "allow HTTP/2"),
+          row("anthropic_version", type::text, "", "API version header", "claude"),
+          row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
+              "vllm sglang lmstudio ollama"),
+          row("script", type::text, "", "file of steps, relative to this file", "scripted"),
+          row("steps", type::list, "", "the steps themselves", "scripted"),
+          row("model_path", type::text, "", "GGUF file; default: the installed model", "local"),
+          row("server", type::text, "auto", "`auto`, `llama-server`, `xllamacpp`, or the path of a server", "local"),
+          row("mcp_servers", type::any, "", "tool servers: a list, a map by name, or one server"),
+          row("allowed_tools", type::texts, "", "the only tools offered; with or without the prefix `mcp__server__`"),
+          row("exclude_tools", type::texts, "", "tools never offered"),
+          range("max_tool_iterations", type::integer, 1, 1000, "50", "model calls in one run that only call tools"),
+          row("parallel_tool_calls", type::flag, "true", "several tool calls of one reply at the same time"),
+          range("mcp_tool_timeout_seconds", type::seconds, 0.001, 86'400, "400", "one tool call"),
+          row("native_tools", type::texts, "", "tool sources in C++, by name"),
+      });
+}
+
+void parameters(std::vector<key_info>& out) {
+  out.insert(out.end(), {
+                            param("temperature", type::number, "randomness"),
+                            param("top_p", type::number, "nucleus sampling"),
+                            param("top_k", type::integer, "sampling from the k likeliest"),
+                            param("min_p", type::number, "sampling floor"),
+                            param("seed", type::integer, "repeatable sampling, where supported"),
+                            param("stop", type::any, "texts that end the reply"),
+                            param("stop_sequences", type::any, "texts that end the reply"),
+                            param("presence_penalty", type::number),
+                            param("frequency_penalty", type::number),
+                            param("repetition_penalty", type::number),
+                            param("repeat_penalty", type::number),
+                            param("logit_bias", type::map),
+                            param("reasoning", type::map, "effort and summary"),
+                            param("reasoning_effort", type::text),
+                            param("verbosity", type::text),
+                            param("text", type::map, "verbosity"),
+                            param("thinking", type::map, "extended thinking"),
+                            param("chat_template_kwargs", type::map, "variables of the chat template"),
+                            {key_scope::backend, "separate_reasoning", type::flag, status::parameter, 0, 0, "", "", "sglang", ""},
+                            param("response_format", type::map),
+                            param("tool_choice", type::any),
+                            param("service_tier", type::text),
+                            param("metadata", type::map),
+                            param("user", type::text),
+                            param("max_completion_tokens", type::integer, "for models that refuse `max_tokens`"),
+                            param("search_parameters", type::map),
+                            param("cache_prompt", type::flag),
+                            param("safety_settings", type::any),
+                        });
+  out.insert(out.end(), {
+                            ours("stream", "replies are always streamed"),
+                            ours("stream_options", "usage is always asked for"),
+                            ours("messages", "made from the task"),
+                            ours("input", "made from the task"),
+                            ours("tools", "made from the task; see `mcp_servers`"),
+                            ours("n", "one reply is read"),
+                            ours("agent_id", "see `id` of the agent"),
+                            ours("session_id", "made by the engine"),
+                        });
+}
+
+void not_yet(std::vector<key_info>& out) {
+  out.insert(
+      out.end(),
+      {
+          later("cwd", type::text, "", "folder the agent works in"),
+          later("context_paths", type::list, "", "files and folders of this agent"),
+          later("context_write_access_enabled", type::flag, "false", "writing before the presentation"),
+          row("agent_temporary_workspace", type::text, "", "see `orchestrator`", "", status::cosmetic),
+          later("enable_web_search", type::flag, "false", "the provider's web search"),
+          later("enable_code_interpreter", type::flag, "false", "the provider's code tool"),
+          later("enable_code_execution", type::flag, "false", "the provider's code tool"),
+          later("enable_file_search", type::flag, "false", "the provider's file search"),
+          later("enable_image_generation", type::flag, "false", "image tools"),
+          later("enable_audio_generation", type::flag, "false", "audio tools"),
+          later("enable_video_generation", type::flag, "false", "video tools"),
+          later("upload_files", type::list, "", "images, audio and documents"),
+          row("media_max_file_size_mb", type::number, "64", "limit of `upload_files`", "", status::cosmetic),
+          row("audio_voice", type::text, "", "default of the audio tools", "", status::cosmetic),
+          row("audio_format", type::text, "", "default of the audio tools", "", status::cosmetic),
+          row("speaking_instructions", type::text, "", "default of the audio tools", "", status::cosmetic),
+          row("video_duration", type::number, "", "default of the video tools", "", status::cosmetic),
+          later("enable_mcp_command_line", type::flag, "false", "a tool that runs commands"),
+          pick("command_line_execution_mode", "local docker", "local", "where commands run", "", status::later),
+          row("command_line_allowed_commands", type::texts, "", "patterns of allowed commands", "", status::cosmetic),
+          row("command_line_blocked_commands", type::texts, "", "patterns of refused commands", "", status::cosmetic),
+          row("command_line_docker_image", type::text, "", "container image", "", status::cosmetic),
+          row("command_line_docker_memory_limit", type::text, "", "memory of the container", "", status::cosmetic),
+          row("command_line_docker_cpu_limit", type::number, "", "processors of the container", "", status::cosmetic),
+          pick("command_line_docker_network_mode", "none bridge host", "none", "network of the container", "", status::cosmetic),
+          row("max_mcp_message_history", type::integer, "200", "history kept while tools are used", "", status::cosmetic),
+          row("circuit_breaker_enabled", type::flag, "true", "breakers are always on", "", status::cosmetic),
+          later("custom_tools", type::any, "", "tools in Python"),
+          later("hooks", type::any, "", "programs called around tool calls"),
+          later("voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),
+          later("system_prompt", type::text, "", "replaces the preset", "claude_code"),
+          later("append_system_prompt", type::text, "", "added to the preset", "claude_code"),
+          later("permission_mode", type::text, "", "what needs no question", "claude_code"),
+          later("disallowed_tools", type::texts, "", "tools never used", "claude_code"),
+          later("max_thinking_tokens", type::integer, "", "budget of thinking", "claude_code"),
+          later("azure_endpoint", type::text, "", "address of the resource", "azure_openai"),
+          later("api_version", type::text, "", "version of the API", "azure_openai"),
+          later("deployment_name", type::text, "", "another spelling of `model`", "azure_openai"),
+          later("agent_config", type::map, "", "the framework's agent", "ag2 autogen"),
+          later("group_config", type::map, "", "the framework's group", "ag2 autogen"),
+      });
+}
+
+} // namespace
+
+std::vector<key_info> backend() {
+  std::vector<key_info> out;
+  connection(out);
+  parameters(out);
+  not_yet(out);
+  return out;
+}
+
+} // namespace conclave::key_table

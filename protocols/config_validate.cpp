@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// validate(): what can be judged from the data alone. The loader and embedding hosts get the same checks.
+
+#include "protocols/config.hpp"
+#include "protocols/config_keys.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace conclave {
+
+void validate_backend(const backend_config& b, const std::string& path, bool remote, std::vector<problem>& out);
+
+namespace {
+
+void add(std::vector<problem>& out, std::string path, std::string text, severity s = severity::error) {
+  out.push_back({s, "", 0, std::move(path), std::move(text)});
+}
+
+bool has_control(const std::string& text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
+
+/// Ids name files and directories and stand in terminals.
+std::string vet_id(const std::string& id) {
+  if (id.find_first_not_of(" \t") == std::string::npos)
+    return "an agent's id may not be empty";
+  if (id.size() > 64)
+    return "an agent's id has at most 64 bytes";
+  if (has_control(id))
+    return "an agent's id may not hold control characters";
+  if (id.find_first_of("/\\") != std::string::npos || id == "." || id == "..")
+    return "'" + shown_text(id) + "' cannot be an agent's id: ids name files; leave out '/', '\\' and dots alone";
+  if (id.front() == ' ' || id.back() == ' ')
+    return "'" + shown_text(id) + "' begins or ends with a blank";
+  return "";
+}
+
+std::string vet_node_name(const std::string& name) {
+  auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+  };
+  if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), good))
+    return "'" + shown_text(name) + "' cannot be a node's name: 1 to 64 letters, digits, '_', '-', '.'";
+  return "";
+}
+
+void check_agents(const run_config& c, std::vector<problem>& out) {
+  if (c.agents.empty())
+    add(out, "agents", "no agents: add at least one");
+  if (c.agents.size() > 64)
+    add(out, "agents", std::to_string(c.agents.size()) + " agents; at most 64");
+  std::map<std::string, std::size_t> seen;
+  for (std::size_t i = 0; i < c.agents.size(); ++i) {
+    const auto& a = c.agents[i];
+    auto path = "agents[" + std::to_string(i) + "]";
+    if (auto text = vet_id(a.id); !text.empty())
+      add(out, path + ".id", text);
+    if (auto [it, fresh] = seen.emplace(a.id, i); !fresh)
+      add(out, path + ".id",
+          "'" + shown_text(a.id) + "' is the id of agents[" + std::to_string(it->second) + "] too; ids must be unique");
+    if (!a.node.empty()) {
+      std::vector<std::string> names;
+      for (const auto& node : c.cluster.nodes)
+        names.push_back(node.first);
+      if (std::find(names.begin(), names.end(), a.node) == names.end()) {
+        auto near = nearest(a.node, names);
+        add(out, path + ".node",
+            "'" + shown_text(a.node) + "' is not in cluster.nodes" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
+      }
+    }
+    validate_backend(a.backend, path + ".backend", !a.node.empty(), out);
+  }
+}
+
+void check_cluster(const cluster_config& c, std::vector<problem>& out) {
+  if (c.nodes.size() > 256)
+    add(out, "cluster.nodes", "more than 256 nodes");
+  std::set<std::string> names;
+  for (const auto& [name, address] : c.nodes) {
+    auto path = "cluster.nodes." + name;
+    if (auto text = vet_node_name(name); !text.empty())
+      add(out, "cluster.nodes", text);
+    if (!names.insert(name).second)
+      add(out, path, "two nodes have this name");
+    if (!is_host_port(address))
+      add(out, path, "'" + shown_text(address) + "' is no address: write host:port, [address]:port for IPv6");
+  }
+  const auto& t = c.tls;
+  if (t.cert.empty() != t.key.empty())
+    add(out, "cluster.tls", "cert and key belong together");
+  if (t.insecure_loopback && !(t.cert.empty() && t.ca.empty()))
+    add(out, "cluster.tls.insecure_loopback", "cannot be combined with certificates");
+}
+
+struct limit {
+  key_scope scope;
+  const char* name;
+  double value; ///< in the unit of the key
+  bool zero_ok; ///< 0 stands for "none" in the struct
+};
+
+void check_rules(const ledger::rules& r, std::vector<problem>& out) {
+  auto s = [](std::int64_t ms) { return static_cast<double>(ms) / 1000; };
+  const auto o = key_scope::orchestrator;
+  const auto t = key_scope::timeout_settings;
+  for (const auto& l : std::vector<limit>{
+           {o, "straggler_patience_seconds", s(r.patience_ms), true},
+           {o, "max_new_answers_per_agent", static_cast<double>(r.max_answers_per_agent), true},
+           {o, "max_new_answers_global", static_cast<double>(r.max_answers_global), true},
+           {o, "max_failed_runs", static_cast<double>(r.max_failed_runs), false},
+           {o, "max_runs", static_cast<double>(r.max_runs), true},
+           {o, "max_answer_bytes", static_cast<double>(r.max_answer_bytes), true},
+           {t, "orchestrator_timeout_seconds", s(r.coordination_ms), true},
+           {t, "initial_round_timeout_seconds", s(r.initial_run_ms), true},
+           {t, "subsequent_round_timeout_seconds", s(r.later_run_ms), true},
+           {t, "presentation_timeout_seconds", s(r.presentation_ms), true},
+       }) {
+    const auto* key = find_key(l.scope, l.name);
+    if ((l.value == 0 && l.zero_ok) || (l.value >= key->low && l.value <= key->high))
+      continue;
+    add(out, to_string(l.scope) + "." + l.name, "is outside the limits of this key");
+  }
+}
+
+} // namespace
+
+std::vector<problem> validate(const run_config& c) {
+  std::vector<problem> out;
+  check_agents(c, out);
+  check_cluster(c.cluster, out);
+  check_rules(c.rules, out);
+  for (auto& p : out)
+    p.file = c.source;
+  return out;
+}
+
+} // namespace conclave

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// validate(), the part about one backend: type, connection, limits, secrets, scripts and tool servers.
+
+#include "protocols/config.hpp"
+#include "protocols/config_keys.hpp"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace conclave {
+
+void validate_backend(const backend_config& b, const std::string& path, bool remote, std::vector<problem>& out);
+
+namespace {
+
+void add(std::vector<problem>& out, std::string path, std::string text, severity s = severity::error) {
+  out.push_back({s, "", 0, std::move(path), std::move(text)});
+}
+
+std::string upper(std::string text) {
+  for (auto& c : text)
+    c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c == '-' ? '_' : c;
+  return text;
+}
+
+/// Returns whether a variable or header of this name usually holds a secret.
+bool names_secret(const std::string& name) {
+  auto n = upper(name);
+  for (const auto* part : {"KEY", "TOKEN", "SECRET", "PASSWORD", "AUTHORIZATION", "CREDENTIAL", "COOKIE"})
+    if (n.find(part) != std::string::npos)
+      return true;
+  return false;
+}
+
+/// `Bearer ${TOKEN}` holds no literal secret.
+bool is_literal_header(const std::string& value) {
+  auto space = value.find(' ');
+  auto scheme = upper(value.substr(0, space));
+  bool known = scheme == "BEARER" || scheme == "BASIC" || scheme == "TOKEN";
+  return is_literal_secret(known && space != std::string::npos ? value.substr(space + 1) : value);
+}
+
+void check_secrets(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  const char* text = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
+  if (is_literal_secret(b.api_key))
+    add(out, path + ".api_key", text);
+  for (const auto& [name, value] : b.extra_headers)
+    if (names_secret(name) && is_literal_header(value))
+      add(out, path + ".extra_headers." + name, text);
+  for (const auto& [name, value] : b.extra_query)
+    if (names_secret(name) && is_literal_secret(value))
+      add(out, path + ".extra_query." + name, text);
+  for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
+    auto server = path + ".mcp_servers[" + std::to_string(i) + "]";
+    for (const auto& [name, value] : b.mcp_servers[i].env)
+      if (names_secret(name) && is_literal_secret(value))
+        add(out, server + ".env." + name, text);
+    for (const auto& [name, value] : b.mcp_servers[i].headers)
+      if (names_secret(name) && is_literal_header(value))
+        add(out, server + ".headers." + name, text);
+  }
+}
+
+void check_headers(const std::map<std::string, std::string>& headers, const std::string& path, std::vector<problem>& out) {
+  auto token = [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7F
+           && std::string_view{"()<>@,;:\\\"/[]?={}"}.find(c) == std::string_view::npos;
+  };
+  for (const auto& [name, value] : headers) {
+    auto bad_value = std::any_of(value.begin(), value.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+    if (name.empty() || name.size() > 100 || !std::all_of(name.begin(), name.end(), token))
+      add(out, path, "'" + shown_text(name) + "' is no name of a header");
+    else if (bad_value || value.size() > 8192)
+      add(out, path + "." + name, "the value holds a line break or is longer than 8192 bytes");
+  }
+}
+
+void check_type(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  const auto* kind = find_backend_kind(b.type);
+  if (b.type.empty()) {
+    add(out, path + ".type",
+        "needs a type, or a model whose type is known; for a server that speaks the OpenAI chat API use 'chatcompletion'");
+    return;
+  }
+  if (!kind) {
+    std::vector<std::string> types;
+    for (const auto& k : backend_kinds())
+      types.emplace_back(k.type);
+    auto near = nearest(b.type, types);
+    std::string list;
+    for (const auto& k : backend_kinds())
+      if (is_available(k))
+        list += (list.empty() ? "" : ", ") + std::string{k.type};
+    add(out, path + ".type",
+        "unknown backend type '" + shown_text(b.type) + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?")
+            + "; types: " + list);
+    return;
+  }
+  if (!is_available(*kind)) {
+    std::string hint;
+    if (b.type == "openai" || b.type == "gemini")
+      hint =
+          b.type == "openai"
+              ? "; 'chatcompletion' reaches the same models"
+              : "; 'chatcompletion' with base_url https://generativelanguage.googleapis.com/v1beta/openai reaches the same models";
+    add(out, path + ".type", "backend type '" + b.type + "' is not available yet" + hint, severity::unavailable);
+    return;
+  }
+  if (b.model.empty() && !*kind->default_model)
+    add(out, path + ".model", "backend type '" + b.type + "' needs a model");
+  if (b.type == "scripted" && b.script.empty())
+    add(out, path, "a scripted backend needs steps: 'script: <file>' or 'steps: [...]'");
+}
+
+void check_connection(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  if (!b.base_url.empty()) {
+    auto host = url_host(b.base_url);
+    if (host.empty())
+      add(out, path + ".base_url",
+          "'" + shown_text(b.base_url.substr(0, b.base_url.find('?')).find('@') == std::string::npos ? b.base_url : "...", 100)
+              + "' is no address of an API: http:// or https://, a host, no user name");
+    else if (b.base_url.starts_with("http://") && !is_loopback_host(host) && (!b.api_key.empty() || !key_names(b).empty()))
+      add(out, path + ".base_url", "http:// sends the key and every text unencrypted; use https:// if the server has it",
+          severity::warning);
+  }
+  if (std::any_of(b.api_key.begin(), b.api_key.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }))
+    add(out, path + ".api_key", "holds a line break or control character");
+  check_headers(b.extra_headers, path + ".extra_headers", out);
+}
+
+void check_range(double value, const char* name, bool zero_ok, const std::string& path, std::vector<problem>& out) {
+  const auto* key = find_key(key_scope::backend, name);
+  if ((value == 0 && zero_ok) || (value >= key->low && value <= key->high))
+    return;
+  add(out, path + "." + name, "is outside the limits of this key");
+}
+
+void check_limits(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  auto s = [](std::int64_t ms) { return static_cast<double>(ms) / 1000; };
+  check_range(static_cast<double>(b.max_tokens), "max_tokens", true, path, out);
+  check_range(static_cast<double>(b.context_tokens), "context_tokens", true, path, out);
+  check_range(static_cast<double>(b.max_tool_iterations), "max_tool_iterations", false, path, out);
+  check_range(s(b.timeout_ms), "timeout", false, path, out);
+  check_range(s(b.first_token_timeout_ms), "first_token_timeout_seconds", false, path, out);
+  check_range(s(b.idle_timeout_ms), "idle_timeout_seconds", false, path, out);
+  check_range(s(b.tool_timeout_ms), "mcp_tool_timeout_seconds", false, path, out);
+  auto choices = words(find_key(key_scope::backend, "decision")->choices);
+  if (std::find(choices.begin(), choices.end(), b.decision) == choices.end())
+    add(out, path + ".decision", "'" + shown_text(b.decision) + "' is none of auto, tools, schema, text");
+}
+
+void check_steps(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  constexpr std::int64_t hour = 3'600'000;
+  for (std::size_t i = 0; i < b.script.size(); ++i) {
+    const auto& s = b.script[i];
+    auto in = [](std::int64_t v, std::int64_t low, std::int64_t high) { return v >= low && v <= high; };
+    if (!in(s.first_delay_ms, 0, hour) || !in(s.chunk_delay_ms, 0, hour) || !in(s.chunk_bytes, 0, 1'048'576)
+        || !in(s.retry_after_ms, -1, hour) || !in(s.repeat, 1, 1'000'000))
+      add(out, path + ".steps[" + std::to_string(i) + "]", "a number is outside its limits");
+  }
+}
+
+void check_servers(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
+    const auto& s = b.mcp_servers[i];
+    auto at = path + ".mcp_servers[" + std::to_string(i) + "]";
+    auto who = "server '" + shown_text(s.name) + "'";
+    auto good = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    };
+    if (s.name.empty() || s.name.size() > 50 || !std::all_of(s.name.begin(), s.name.end(), good))
+      add(out, at + ".name", who + ": a name has 1 to 50 letters, digits, '_' or '-'");
+    if (!names.insert(s.name).second)
+      add(out, at + ".name", who + ": two servers have this name");
+    if (s.type == "stdio") {
+      if (auto text = vet_command(s); !text.empty())
+        add(out, at + ".command", text);
+    } else if (s.type == "streamable-http" || s.type == "http") {
+      if (url_host(s.url).empty())
+        add(out, at + ".url", who + ": needs a url: http:// or https://, a host, no user name");
+      add(out, at + ".type", who + ": tool servers of type '" + s.type + "' are not available yet", severity::unavailable);
+    } else {
+      add(out, at + ".type",
+          who + ": '" + shown_text(s.type) + "' is none of stdio, streamable-http, http"
+              + (s.type == "sse" ? "; sse was replaced by streamable-http" : ""));
+    }
+    if (s.env.size() > 200)
+      add(out, at + ".env", who + ": more than 200 variables");
+    for (const auto& [name, value] : s.env)
+      if (auto text = vet_variable(name, value, s.security_level == "strict"); !text.empty())
+        add(out, at + ".env", who + ": " + text);
+    check_headers(s.headers, at + ".headers", out);
+  }
+}
+
+} // namespace
+
+void validate_backend(const backend_config& b, const std::string& path, bool remote, std::vector<problem>& out) {
+  check_type(b, path, out);
+  if (!b.cwd.empty())
+    add(out, path + ".cwd", "a folder to work in is not available yet", severity::unavailable);
+  check_connection(b, path, out);
+  check_limits(b, path, out);
+  check_steps(b, path, out);
+  check_servers(b, path, out);
+  if (remote)
+    check_secrets(b, path, out);
+}
+
+} // namespace conclave
