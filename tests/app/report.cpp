@@ -38,7 +38,7 @@ CAF_TEST(a whole task is explained) {
   auto text = report("t1", whole_task().events, {});
   CAF_CHECK(has(text, "  task      t1\n"));
   CAF_CHECK(has(text, "  question  What is 6 x 7?\n"));
-  CAF_CHECK(has(text, "  started   2026-09-21 14:13:20 UTC, took 16.2s\n"));
+  CAF_CHECK(has(text, "  started   2026-09-21 14:13:20 UTC, took 14.9s\n"));
   CAF_CHECK(has(text, "  outcome   answered, completed\n"));
   CAF_CHECK(has(text, "writer (agent1): 1 answer, 2 votes cast, 0 current votes received\n"));
   CAF_CHECK(has(text, "critic (agent2): 2 answers, 1 vote cast, 2 current votes received\n"));
@@ -49,7 +49,7 @@ CAF_TEST(a whole task is explained) {
   CAF_CHECK(has(text, "critic (agent2) starts run 7, shown agent1.1, agent2.2\n"));
   // Answers with their fate.
   CAF_CHECK(has(text, "  agent1.1 by writer, round 0, 2.1s\n    | It is 42.\n    | I am sure.\n"));
-  CAF_CHECK(has(text, "  agent2.1 by critic, round 0, 4.0s, replaced by agent2.2\n    | 42\n"));
+  CAF_CHECK(has(text, "  agent2.1 by critic, round 0, 3.9s, replaced by agent2.2\n    | 42\n"));
   CAF_CHECK(has(text, "  agent2.2 by critic, round 1, 9.2s\n    | 6 x 7 = 42\n"));
   // Votes, void and current.
   CAF_CHECK(has(text, "writer (agent1) for agent2.1 by critic (agent2), round 1, void: answers came after it: shorter\n"));
@@ -96,8 +96,7 @@ CAF_TEST(a failed and an interrupted task say why) {
   t.tell(event_type::cancel_requested).reason = "SIGINT";
   t.end("interrupted", "ended by SIGINT");
   auto text = report("t", t.events, {});
-  CAF_CHECK(has(text, "outcome   interrupted, interrupted: ended by SIGINT\n")
-            || has(text, "outcome   interrupted: ended by SIGINT\n"));
+  CAF_CHECK(has(text, "outcome   interrupted: ended by SIGINT\n"));
   CAF_CHECK(has(text, "ended by  SIGINT\n"));
   CAF_CHECK(text.find("no end was recorded") == std::string::npos);
   CAF_CHECK(text.find("Final answer") == std::string::npos);
@@ -210,6 +209,9 @@ CAF_TEST(texts are measured and cut by columns) {
   CAF_CHECK_EQUAL(prefix_within("\u4e2d\u6587", 3), 3u);
   CAF_CHECK_EQUAL(prefix_within("\u4e2d", 0), 3u);
   CAF_CHECK_EQUAL(prefix_within("", 5), 0u);
+  CAF_CHECK_EQUAL(whole_characters("a\u4e2d\u6587", 5), 4u);
+  CAF_CHECK_EQUAL(whole_characters("a\u4e2d\u6587", 7), 7u);
+  CAF_CHECK_EQUAL(whole_characters("\x80\x80\x80\x80\x80\x80", 5), 5u); // no character at all: bytes
   CAF_CHECK_EQUAL(one_line("a\n b\t\tc  "), "a b c");
   CAF_CHECK_EQUAL(one_line("abcdefghij", 10), "abcdefghij");
   CAF_CHECK_EQUAL(one_line("abcdefghijk", 10), "abcdefg...");
