@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -153,7 +154,8 @@ CAF_TEST(every way to end has a finish reason) {
   t.session("q", {"a"});
   t.tell(event_type::coordination_timeout);
   t.end("answered", "timeout");
-  CAF_CHECK_EQUAL(status(t.events, t.events.size())["finish_reason"], "timeout");
+  auto late = status(t.events, t.events.size());
+  CAF_CHECK_EQUAL(late["finish_reason"], "timeout");
 }
 
 CAF_TEST(events are appended as they come and the last status is on disk after closing) {
