@@ -288,8 +288,8 @@ void display::closing(const outcome& o) {
     std::uint64_t tools = 0;
     for (const auto& [name, calls] : a.tools)
       tools += calls.started;
-    say(painted(a.id, padded(a.id)) + "  " + count_of(a.model.started, "call") + ", " + with_commas(a.use.input_tokens) + " + "
-        + with_commas(a.use.output_tokens) + " tokens" + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
+    say(painted(a.id, padded(a.id)) + "  " + count_of(a.model.started, "call") + ", " + with_commas(a.use.input_tokens)
+        + " tokens in, " + with_commas(a.use.output_tokens) + " out" + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
         + (a.out ? ", out" + because(a.out_reason) : ""));
   }
   if (!o.finish_reason.empty() && o.finish_reason != "completed")

@@ -87,7 +87,7 @@ CAF_TEST(a whole task is one line per event and a few closing lines) {
   CAF_CHECK(s.has("critic  wins with 2 votes: most votes\n"));
   CAF_CHECK(s.has("critic  final answer (12 characters)\n"));
   CAF_CHECK(s.has("winner: critic, 2 of 2 votes\n"));
-  CAF_CHECK(s.has("critic  4 calls, 1,710 + 61 tokens, 1 tool call\n"));
+  CAF_CHECK(s.has("critic  4 calls, 1,710 tokens in, 61 out, 1 tool call\n"));
   CAF_CHECK(s.has("see it again: conclave show 20261124-081638-abc123\n"));
   CAF_CHECK(s.text().find("finish reason") == std::string::npos);
   CAF_CHECK(s.text().find("model call") == std::string::npos); // only when verbose
