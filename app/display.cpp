@@ -207,7 +207,7 @@ std::string display::describe(const event& e) const {
   case event_type::restart_triggered:
     return "has changed the answers: " + joined(e.labels) + " to look again";
   case event_type::agent_error:
-    return "failed, " + trouble(e);
+    return (e.flag ? "notice, " : "failed, ") + trouble(e);
   case event_type::agent_timeout:
     return "ran out of time" + because(e.reason);
   case event_type::agent_out:
@@ -288,8 +288,8 @@ void display::closing(const outcome& o) {
     std::uint64_t tools = 0;
     for (const auto& [name, calls] : a.tools)
       tools += calls.started;
-    say(painted(a.id, padded(a.id)) + "  " + count_of(a.model.started, "call") + ", " + with_commas(a.use.input_tokens) + " + "
-        + with_commas(a.use.output_tokens) + " tokens" + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
+    say(painted(a.id, padded(a.id)) + "  " + count_of(a.model.started, "call") + ", " + with_commas(a.use.input_tokens)
+        + " tokens in, " + with_commas(a.use.output_tokens) + " out" + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
         + (a.out ? ", out" + because(a.out_reason) : ""));
   }
   if (!o.finish_reason.empty() && o.finish_reason != "completed")

@@ -73,10 +73,20 @@ std::size_t prefix_within(std::string_view text, std::size_t width) {
   return bytes;
 }
 
+std::size_t whole_characters(std::string_view text, std::size_t limit) {
+  if (text.size() <= limit)
+    return text.size();
+  auto n = limit;
+  for (int back = 0; back < 4 && n > 0; ++back, --n)
+    if ((static_cast<unsigned char>(text[n]) & 0xc0) != 0x80)
+      return n;
+  return limit;
+}
+
 std::string one_line(const std::string& text, std::size_t width) {
   // Text beyond four bytes a column cannot be shown; do not clean megabytes for one line.
   bool cut = width > 0 && text.size() > 8 * width;
-  auto safe = prompts::for_terminal(cut ? text.substr(0, 8 * width) : text);
+  auto safe = prompts::for_terminal(cut ? text.substr(0, whole_characters(text, 8 * width)) : text);
   std::string out;
   for (char c : safe) {
     bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';

@@ -65,7 +65,7 @@ private:
   /// Model text, every line prefixed. Shortened to a part of it unless the whole was asked for.
   void quote(const std::string& text, bool whole) {
     bool cut = !whole && !o_.full && text.size() > short_bytes;
-    auto part = cut ? text.substr(0, prefix_within(std::string_view(text).substr(0, short_bytes + 8), short_bytes)) : text;
+    auto part = cut ? text.substr(0, whole_characters(text, short_bytes)) : text;
     auto safe = o_.raw ? part : prompts::for_terminal(part);
     std::size_t lines = 0;
     for (std::size_t from = 0; from < safe.size() || lines == 0; ++lines) {
@@ -89,7 +89,7 @@ private:
     auto end = v_.outcome;
     if (!v_.ended)
       end += " (no end was recorded: it was killed, or is still running)";
-    else if (!v_.finish_reason.empty())
+    else if (end == "answered" && !v_.finish_reason.empty())
       end += ", " + one_line(v_.finish_reason, 80);
     row("outcome   " + end + because(v_.error));
     if (!v_.cancel_reason.empty())
@@ -132,7 +132,7 @@ private:
     case event_type::restart_triggered:
       return who(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
     case event_type::agent_error:
-      return who(e.agent) + " fails, " + to_string(e.code) + because(e.reason);
+      return who(e.agent) + (e.flag ? " has trouble, " : " fails, ") + to_string(e.code) + because(e.reason);
     case event_type::agent_timeout:
       return who(e.agent) + " ran out of time" + because(e.reason);
     case event_type::agent_cancelled:

@@ -24,11 +24,10 @@ std::uint32_t round_of(const agent_view& a, const event& e) {
   return i == a.runs.rend() ? e.round : i->round;
 }
 
-void add_usage(usage& sum, const usage& x) {
-  sum.input_tokens += x.input_tokens;
-  sum.cached_input_tokens += x.cached_input_tokens;
-  sum.output_tokens += x.output_tokens;
-  sum.reasoning_tokens += x.reasoning_tokens;
+/// A provider may report any number: nonsense must not overflow a sum.
+void add(std::int64_t& sum, std::int64_t x) {
+  constexpr std::int64_t most = 1'000'000'000'000;
+  sum = std::min(sum + std::clamp<std::int64_t>(x, 0, most), most * 1000);
 }
 
 void on_call(agent_view& a, const event& e) {
@@ -42,7 +41,10 @@ void on_call(agent_view& a, const event& e) {
   }
   ++c.ended;
   ++c.statuses[e.reason];
-  add_usage(a.use, e.use);
+  add(a.use.input_tokens, e.use.input_tokens);
+  add(a.use.cached_input_tokens, e.use.cached_input_tokens);
+  add(a.use.output_tokens, e.use.output_tokens);
+  add(a.use.reasoning_tokens, e.use.reasoning_tokens);
 }
 
 void on_run(agent_view& a, const event& e) {
@@ -54,9 +56,13 @@ void on_run(agent_view& a, const event& e) {
     a.status = "streaming";
   }
   if (e.type == event_type::run_ended) {
-    r.ended_ms = e.time_ms;
-    r.end = e.reason;
-    r.partial = e.text;
+    // A late report of a run that had ended (flag) only brings its text; what ended it was said before.
+    if (!e.flag || r.end.empty())
+      r.end = e.reason;
+    if (!e.flag || r.ended_ms < 0)
+      r.ended_ms = e.time_ms;
+    if (!e.text.empty())
+      r.partial = e.text;
     return;
   }
   if (!e.labels.empty())
@@ -100,6 +106,8 @@ void on_agent(agent_view& a, const event& e) {
     a.restarts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
     return;
   case event_type::agent_error:
+    if (e.flag) // a notice, no failure
+      return;
     ++a.failures;
     return on_trouble(a, e, "error");
   case event_type::agent_timeout:
@@ -124,7 +132,7 @@ void on_agent(agent_view& a, const event& e) {
 void begin(task_view& v, const event& e) {
   v.question = e.text;
   v.started_ms = e.time_ms;
-  v.state = ledger::make(v.rules, e.labels);
+  v.state = ledger::make(ledger::rules{}, e.labels);
   v.agents.clear();
   for (const auto& id : e.labels) {
     v.agents.push_back({});

@@ -11,7 +11,7 @@ namespace conclave {
 namespace {
 
 // In the order of the enum.
-constexpr std::array<std::string_view, 30> event_names{
+constexpr std::array<std::string_view, 31> event_names{
     "session_start",
     "round_started",
     "run_started",
@@ -27,6 +27,7 @@ constexpr std::array<std::string_view, 30> event_names{
     "run_ended",
     "agent_error",
     "agent_timeout",
+    "backoff_over",
     "agent_cancelled",
     "agent_out",
     "node_lost",

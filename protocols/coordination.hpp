@@ -25,14 +25,17 @@ enum class event_type : std::uint8_t {
   call_started,         ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name
   call_ended,           ///< agent, run, number = call, reason = status, use, target as above
   new_answer,           ///< agent, run, label, text, step; epoch = after acceptance
-  vote_cast,            ///< agent, run, label = agentN.voteK, target, target_label, reason, step
+  vote_cast,            ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
   vote_ignored,         ///< agent, run, target, epoch = epoch now, number = epoch seen
   refused,              ///< agent, run, reason; no effect on the state
   restart_triggered,    ///< agent = trigger, labels = affected agents
   restart_completed,    ///< agent, number = restarts it completed
-  run_ended,            ///< agent, run, reason = answered|voted|ignored|failed|straggler|cancelled|..., text = partial text
-  agent_error,          ///< agent, run, code, reason; number = failures in a row
+  run_ended,            ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
+                        ///< lost|cancelled, text = partial text, code; flag = a late report of a run that had ended: no effect
+  agent_error,          ///< agent, run, code, reason; number = failures in a row, text = back-off in ms before its next run (decimal).
+                        ///< flag = a notice (a failed presentation, a note of its node): no failure is counted
   agent_timeout,        ///< agent, run, reason = which deadline
+  backoff_over,         ///< agent: the back-off after a failed run has passed, it may be asked again
   agent_cancelled,      ///< agent, run
   agent_out,            ///< agent, code, reason: final for the task
   node_lost,            ///< target = node, labels = its agents, reason
@@ -46,7 +49,8 @@ enum class event_type : std::uint8_t {
   final_answer,         ///< agent, label = agentN.final, text, flag = truncated
   cancel_requested,     ///< reason = signal or host
   session_end,          ///< bookkeeping: closes the session, just before the terminal event
-  task_ended,           ///< the one terminal event. reason = outcome, see `outcome_kind`
+  task_ended,           ///< the one terminal event. reason = outcome, see `outcome_kind`; text = finish reason if answered, else one
+                        ///< sentence saying why there is no answer, with code
   unknown,              ///< from a newer version; kept as it is
 };
 

@@ -82,10 +82,17 @@ struct member {
   std::uint32_t votes_cast = 0;
   std::uint32_t failures = 0; ///< in a row
   active_run run;
-  bool closed = false;        ///< this round needs nothing more of it
+  bool closed = false;          ///< this round needs nothing more of it
   bool restart_pending = false; ///< eager
   std::uint32_t restarts = 0;
-  std::int64_t not_before_ms = 0; ///< back-off
+  std::int64_t not_before_ms = 0; ///< end of its back-off, 0 = none; cleared by `backoff_over`
+  std::uint32_t attempts = 0;     ///< runs begun in this round
+  std::uint64_t abandoned = 0;    ///< newest run the ledger ended by itself; its late report may still bring partial text
+  std::string last_error;         ///< of the newest failed run
+  ec last_code = ec::none;
+  std::uint64_t calls = 0;       ///< highest call number seen; the next free one is calls + 1
+  std::uint64_t model_calls = 0; ///< model calls begun
+  usage use;                     ///< of all ended model calls
   bool operator==(const member&) const = default;
 };
 
@@ -108,15 +115,20 @@ struct state {
   std::string win_reason;
   bool tie = false;
   std::uint32_t presentation_tries = 0;
-  std::int64_t presentation_deadline_ms = 0;
+  std::uint32_t presentation_starts = 0;
+  std::string presentation_error; ///< why the newest attempt failed
+  bool fallback = false;
+  std::int64_t presentation_deadline_ms = 0; ///< of the presentation as a whole, 0 = none
   active_run presentation;
   std::int64_t cancel_deadline_ms = 0;
+  std::string cancel_reason;
   std::string final_text;
   bool final_truncated = false;
   std::string finish_reason;
   outcome_kind outcome = outcome_kind::failed; ///< valid when done
   std::string error;
   ec error_code = ec::none;
+  std::uint32_t terminals = 0; ///< task_ended events seen: at most one
   bool operator==(const state&) const = default;
 };
 
@@ -137,8 +149,8 @@ enum class timer_kind : std::uint8_t { coordination, round0_half, patience, run,
 
 struct timer_key {
   timer_kind kind = timer_kind::coordination;
-  std::string agent;      ///< run, backoff
-  std::uint64_t run = 0;  ///< run, presentation
+  std::string agent;     ///< run, backoff
+  std::uint64_t run = 0; ///< run
   std::int64_t due_ms = 0;
   bool operator==(const timer_key&) const = default;
 };
@@ -186,7 +198,8 @@ decision decide(const state& s, const command& c);
 void fold(state& s, const event& e);
 wanted want(const state& s);
 
-/// Labels an agent's next run is shown: the newest answer of every member that has one, registration order. The hook for topologies.
+/// Labels an agent's next run is shown: the newest answer of every member that has one, registration order. The hook for
+/// topologies.
 std::vector<std::string> shown(const state& s, const std::string& agent);
 
 bool may_answer(const state& s, const std::string& agent); ///< a limit is not used up
@@ -201,7 +214,16 @@ std::string shown_id(const std::string& label);
 /// Votes of the current epoch per member, registration order.
 std::vector<std::uint32_t> tally(const state& s);
 
-/// Returns an empty string if I1-I10 hold in `s`, else which one is broken.
+/// Runs that may begin in coordination: rules.max_runs, or 20 x agents.
+std::uint32_t run_limit(const state& s);
+
+/// Returns whether this round still waits for the agent: live, not closed, may hand in something, and has or may begin a run.
+bool needed(const state& s, const member& m);
+
+/// Returns whether a member holds a vote of the current epoch.
+bool holds_vote(const state& s, const member& m);
+
+/// Returns an empty string if I1-I10 hold in `s`, the state after a command, else which one is broken.
 std::string check(const state& s);
 
 outcome to_outcome(const state& s, const std::string& task);

@@ -2,13 +2,13 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// A deterministic actor system with our message types. Never `run()` while an actor ticks: use consume_messages() and advance_time().
+/// A deterministic actor system with our message types. Never `run()` while an actor ticks: use consume_messages() and
+/// advance_time().
 
+#include "caf/test/dsl.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
-
-#include "caf/test/dsl.hpp"
 
 namespace conclave::test {
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/ledger_draft.hpp"
+
+#include <algorithm>
+
+namespace conclave::ledger {
+
+namespace {
+
+bool space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+bool continues(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
+}
+
+} // namespace
+
+std::string anonymous(const member& m) {
+  return "agent" + std::to_string(m.number);
+}
+
+std::string cut_utf8(const std::string& text, std::size_t most) {
+  if (text.size() <= most)
+    return text;
+  while (most > 0 && continues(text[most]))
+    --most;
+  return text.substr(0, most);
+}
+
+std::string cut_chars(const std::string& text, std::size_t most) {
+  std::size_t chars = 0;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (!continues(text[i]) && chars++ == most)
+      return text.substr(0, i);
+  // Bytes that are no UTF-8 must not slip through uncounted: a character has at most 4.
+  return cut_utf8(text, most > SIZE_MAX / 4 ? SIZE_MAX : most * 4);
+}
+
+bool blank(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), space);
+}
+
+std::string folded(const std::string& text) {
+  std::string out;
+  out.reserve(text.size());
+  auto gap = false;
+  for (auto c : text) {
+    if (space(c)) {
+      gap = !out.empty();
+      continue;
+    }
+    if (gap)
+      out += ' ';
+    gap = false;
+    out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  return out;
+}
+
+} // namespace conclave::ledger

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/json.hpp"
+
+#include "protocols/wire/json_util.hpp"
+
+#include <set>
+#include <vector>
+
+namespace conclave::wire {
+
+namespace {
+
+/// Stops a parse that is too deep; with `strict` one that repeats a key.
+struct guard {
+  bool strict = false;
+  bool refused = false;
+  std::vector<std::set<std::string>> keys;
+
+  bool operator()(int depth, json::parse_event_t event, json& value) {
+    if (depth > max_depth)
+      refused = true;
+    if (refused)
+      return false;
+    if (!strict)
+      return true;
+    if (event == json::parse_event_t::object_start)
+      keys.emplace_back();
+    else if (event == json::parse_event_t::object_end && !keys.empty())
+      keys.pop_back();
+    else if (event == json::parse_event_t::key && !keys.empty() && !keys.back().insert(value.get<std::string>()).second)
+      refused = true;
+    return !refused;
+  }
+};
+
+/// Depth of nesting without building anything: a value far too deep must not even be recursed into.
+bool too_deep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > max_depth)
+        return true;
+    } else if (c == '}' || c == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+} // namespace
+
+std::optional<json> parse(std::string_view text, bool strict) {
+  if (too_deep(text))
+    return std::nullopt;
+  try {
+    guard g{strict, false, {}};
+    auto v = json::parse(text.begin(), text.end(), std::ref(g), false);
+    if (v.is_discarded() || g.refused)
+      return std::nullopt;
+    return v;
+  } catch (...) { // out of memory and the like; the parser itself was told not to throw
+    return std::nullopt;
+  }
+}
+
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+const json* member(const json& v, const char* key) {
+  if (!v.is_object())
+    return nullptr;
+  auto i = v.find(key);
+  return i == v.end() ? nullptr : &*i;
+}
+
+std::string string_at(const json& v, const char* key) {
+  auto* m = member(v, key);
+  return m != nullptr && m->is_string() ? m->get<std::string>() : std::string{};
+}
+
+std::int64_t int_at(const json& v, const char* key) {
+  auto* m = member(v, key);
+  if (m == nullptr || !m->is_number())
+    return 0;
+  if (m->is_number_float()) {
+    auto d = m->get<double>();
+    return d > -9e15 && d < 9e15 ? static_cast<std::int64_t>(d) : 0;
+  }
+  return m->is_number_unsigned() && m->get<std::uint64_t>() > INT64_MAX ? INT64_MAX : m->get<std::int64_t>();
+}
+
+std::string quote(std::string_view text) {
+  return dump(json(std::string(text)));
+}
+
+bool is_object(std::string_view text) {
+  auto v = parse(text, true);
+  return v && v->is_object();
+}
+
+bool get(std::string_view object, std::string_view key, std::string& out) {
+  auto v = parse(object);
+  if (!v)
+    return false;
+  auto* m = member(*v, std::string(key).c_str());
+  if (m == nullptr)
+    return false;
+  out = m->is_string() ? m->get<std::string>() : dump(*m);
+  return true;
+}
+
+std::string hash(std::string_view bytes) {
+  std::uint64_t h = 14695981039346656037ull; // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
+  for (unsigned char c : bytes) {
+    h ^= c;
+    h *= 1099511628211ull;
+  }
+  static const char* digits = "0123456789abcdef";
+  std::string out(16, '0');
+  for (int i = 15; i >= 0; --i, h >>= 4)
+    out[static_cast<std::size_t>(i)] = digits[h & 15];
+  return out;
+}
+
+} // namespace conclave::wire

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/sse.hpp"
+
+namespace conclave::wire {
+
+sse_decoder::sse_decoder(std::size_t max_line) : max_line_(max_line) {}
+
+bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_event&)>& on_event) {
+  std::size_t at = 0;
+  while (!broken_ && at < bytes.size()) {
+    if (skip_lf_) {
+      skip_lf_ = false;
+      if (bytes[at] == '\n') {
+        ++at;
+        continue;
+      }
+    }
+    auto end = bytes.find_first_of("\r\n", at);
+    if (end == std::string_view::npos) {
+      buffer_.append(bytes.substr(at));
+      break;
+    }
+    if (buffer_.empty()) {
+      line(bytes.substr(at, end - at), on_event);
+    } else {
+      buffer_.append(bytes.substr(at, end - at));
+      auto whole = std::move(buffer_);
+      buffer_.clear();
+      line(whole, on_event);
+    }
+    skip_lf_ = bytes[end] == '\r';
+    at = end + 1;
+  }
+  if (buffer_.size() > max_line_ || event_.data.size() > max_line_) {
+    broken_ = true;
+    buffer_.clear();
+    event_ = {};
+  }
+  return !broken_;
+}
+
+void sse_decoder::finish(const std::function<void(sse_event&)>& on_event) {
+  if (broken_)
+    return;
+  if (!buffer_.empty()) {
+    auto last = std::move(buffer_);
+    buffer_.clear();
+    line(last, on_event);
+  }
+  line({}, on_event);
+}
+
+void sse_decoder::line(std::string_view text, const std::function<void(sse_event&)>& on_event) {
+  if (!started_) {
+    started_ = true;
+    if (text.substr(0, 3) == "\xEF\xBB\xBF")
+      text.remove_prefix(3);
+  }
+  if (text.empty()) {
+    if (has_data_)
+      on_event(event_);
+    event_ = {};
+    has_data_ = false;
+    return;
+  }
+  if (text.front() == ':')
+    return;
+  auto colon = text.find(':');
+  auto field = text.substr(0, colon);
+  auto value = colon == std::string_view::npos ? std::string_view{} : text.substr(colon + 1);
+  if (!value.empty() && value.front() == ' ')
+    value.remove_prefix(1);
+  if (field == "data") {
+    if (has_data_)
+      event_.data += '\n';
+    event_.data.append(value);
+    has_data_ = true;
+  } else if (field == "event") {
+    event_.name = value;
+  } else if (field == "id" && value.find('\0') == std::string_view::npos) {
+    event_.id = value;
+  }
+}
+
+} // namespace conclave::wire

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/verdict.hpp"
+
+#include "protocols/wire/json_util.hpp"
+
+#include <algorithm>
+
+namespace conclave::wire {
+
+namespace {
+
+std::string list(const std::vector<std::string>& ids) {
+  std::string out;
+  for (auto& id : ids)
+    out += (out.empty() ? "" : ", ") + id;
+  return out;
+}
+
+bool blank(const std::string& x) {
+  return x.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
+}
+
+json object_schema(json properties, json required) {
+  return {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}, {"additionalProperties", false}};
+}
+
+/// Gives every workflow and unknown call the same kind of error result.
+judgement reject(const completion& c, const std::vector<std::string>& known, const std::string& text) {
+  judgement j;
+  bool first = true;
+  for (auto& call : c.calls) {
+    if (std::find(known.begin(), known.end(), call.name) != known.end())
+      continue;
+    j.results.push_back({call.id, first ? "Error: " + text : "Error: rejected together with the call before it.", true});
+    first = false;
+  }
+  if (j.results.empty())
+    j.correction = text;
+  return j;
+}
+
+std::string what_may_be_done(const choice& may) {
+  if (may.ids.empty())
+    return "Call new_answer once with your complete answer as `content`.";
+  if (!may.may_answer)
+    return "Call vote once; valid ids: " + list(may.ids) + ".";
+  return "Call exactly one of: new_answer with a complete, better answer; vote with one of " + list(may.ids) + ".";
+}
+
+} // namespace
+
+std::vector<tool_spec> workflow_tools(const choice& c) {
+  std::vector<tool_spec> out;
+  if (c.may_answer)
+    out.push_back({"new_answer", "Hand in a complete answer to the user's message that is better than every current one.",
+                   dump(object_schema({{"content",
+                                        {{"type", "string"},
+                                         {"description", "The whole answer. If you used tools, say what they gave."}}}},
+                                      {"content"}))});
+  if (!c.ids.empty())
+    out.push_back({"vote", "Vote for the answer that should be presented to the user.",
+                   dump(object_schema({{"agent_id", {{"type", "string"}, {"enum", c.ids}, {"description", "Whose answer is best."}}},
+                                       {"reason", {{"type", "string"}, {"description", "Why, in one or two sentences."}}}},
+                                      {"agent_id", "reason"}))});
+  return out;
+}
+
+bool is_workflow_tool(const std::string& name) {
+  return name == "new_answer" || name == "vote";
+}
+
+judgement judge(const completion& c, const choice& may, const std::vector<std::string>& known) {
+  std::vector<const tool_call*> votes, answers;
+  for (auto& call : c.calls) {
+    if (call.name == "vote")
+      votes.push_back(&call);
+    else if (call.name == "new_answer")
+      answers.push_back(&call);
+  }
+  if (votes.size() > 1)
+    return reject(c, known, "You made " + std::to_string(votes.size()) + " vote calls; exactly one is possible. " + what_may_be_done(may));
+  if (!votes.empty() && !answers.empty())
+    return reject(c, known, "You voted and handed in an answer at once. " + what_may_be_done(may));
+  if (votes.empty() && answers.empty()) {
+    if (c.calls.empty())
+      return reject(c, known, "You did not finish with a tool call. " + what_may_be_done(may));
+    return reject(c, known, "There is no such tool. " + what_may_be_done(may));
+  }
+  auto& call = votes.empty() ? *answers.front() : *votes.front();
+  auto arguments = blank(call.arguments) ? std::optional<json>(json::object()) : parse(call.arguments, true);
+  if (!arguments || !arguments->is_object())
+    return reject(c, known, call.name == "new_answer" && c.status == completion_status::truncated
+                              ? "Your answer was cut by the token limit before it was complete. Hand in a shorter one."
+                              : "The arguments of " + call.name + " are not a valid JSON object. Send the call again.");
+  judgement j;
+  j.handed_in.step = "tools";
+  if (votes.empty()) {
+    if (!may.may_answer)
+      return reject(c, known, "No further answer of yours is accepted. " + what_may_be_done(may));
+    if (c.status == completion_status::truncated)
+      return reject(c, known, "Your answer was cut by the token limit before it was complete. Hand in a shorter one.");
+    j.handed_in.kind = verdict_kind::answer;
+    j.handed_in.text = string_at(*arguments, "content");
+    if (blank(j.handed_in.text) && member(*arguments, "content") == nullptr)
+      j.handed_in.text = c.text; // the answer was streamed beside the call
+    if (blank(j.handed_in.text))
+      return reject(c, known, "The answer is blank. Put the complete answer into `content`.");
+  } else {
+    if (may.ids.empty())
+      return reject(c, known, "There is nothing to vote for yet. Use new_answer.");
+    j.handed_in.kind = verdict_kind::vote;
+    j.handed_in.target = string_at(*arguments, "agent_id");
+    j.handed_in.reason = string_at(*arguments, "reason");
+    if (blank(j.handed_in.target))
+      return reject(c, known, "The vote names nobody. Valid ids: " + list(may.ids) + ".");
+  }
+  j.ok = true;
+  for (auto& other : c.calls)
+    if (&other != &call && std::find(known.begin(), known.end(), other.name) == known.end())
+      j.ignored.push_back({other.id,
+                           is_workflow_tool(other.name) ? "Ignored: only the first " + other.name + " of a reply is taken."
+                                                        : "Error: there is no tool named '" + other.name + "'.",
+                           true});
+  return j;
+}
+
+std::string decision_schema(const choice& c) {
+  json actions = json::array();
+  if (!c.ids.empty())
+    actions.push_back("vote");
+  if (c.may_answer)
+    actions.push_back("new_answer");
+  // nlohmann sorts keys and "action" comes before "agent_id": the model decides what before whom.
+  json properties = {{"action", {{"type", "string"}, {"enum", actions}}}};
+  json required = {"action"};
+  if (!c.ids.empty()) {
+    properties["agent_id"] = {{"type", "string"}, {"enum", c.ids}};
+    required.push_back("agent_id");
+  }
+  return dump(object_schema(properties, required));
+}
+
+decided read_decision(const std::string& text, const choice& c) {
+  decided out;
+  auto take = [&](const json& v) {
+    auto action = string_at(v, "action");
+    auto id = string_at(v, "agent_id");
+    if (action == "vote" && std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
+      out = {decision_kind::vote, id};
+    else if (action == "new_answer" && c.may_answer)
+      out = {decision_kind::answer, ""};
+  };
+  // String-aware brace matching; the last valid object wins. Text is bounded by the decoder; starts are capped against "{{{{...".
+  int starts = 0;
+  for (std::size_t i = 0; i < text.size() && starts < 256; ++i) {
+    if (text[i] != '{')
+      continue;
+    ++starts;
+    int depth = 0;
+    bool in_string = false;
+    for (auto k = i; k < text.size(); ++k) {
+      if (in_string) {
+        if (text[k] == '\\')
+          ++k;
+        else if (text[k] == '"')
+          in_string = false;
+      } else if (text[k] == '"') {
+        in_string = true;
+      } else if (text[k] == '{') {
+        ++depth;
+      } else if (text[k] == '}' && --depth == 0) {
+        if (auto v = parse(std::string_view(text).substr(i, k - i + 1))) {
+          take(*v);
+          i = k;
+        }
+        break;
+      }
+    }
+  }
+  return out;
+}
+
+decided read_text(const std::string& text, const choice& c) {
+  std::size_t at = 0;
+  decided out{c.may_answer ? decision_kind::answer : decision_kind::unclear, ""};
+  while (at <= text.size()) {
+    auto end = std::min(text.find('\n', at), text.size());
+    auto line = text.substr(at, end - at);
+    at = end + 1;
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '.' || line.back() == '*'))
+      line.pop_back();
+    while (!line.empty() && (line.front() == ' ' || line.front() == '*'))
+      line.erase(0, 1);
+    if (line.size() > 5 && (line.compare(0, 5, "VOTE:") == 0 || line.compare(0, 5, "Vote:") == 0)) {
+      auto id = line.substr(5);
+      id.erase(0, id.find_first_not_of(' ') == std::string::npos ? id.size() : id.find_first_not_of(' '));
+      if (std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
+        out = {decision_kind::vote, id};
+    }
+  }
+  if (out.kind == decision_kind::answer && blank(text))
+    out.kind = decision_kind::unclear;
+  return out;
+}
+
+} // namespace conclave::wire

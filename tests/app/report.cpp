@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE app.report
+
+#include "app/report.hpp"
+
+#include "app/plain_text.hpp"
+#include "app/task_lookup.hpp"
+#include "app/task_view.hpp"
+#include "caf/test/unit_test.hpp"
+#include "tests/app/story.hpp"
+
+#include <algorithm>
+
+using namespace conclave;
+using story::whole_task;
+
+namespace {
+
+bool has(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos)
+    return true;
+  CAF_MESSAGE("'" << part << "' is missing in:\n" << text);
+  return false;
+}
+
+std::vector<task_row> rows(std::initializer_list<const char*> ids) {
+  std::vector<task_row> out;
+  for (auto id : ids)
+    out.push_back({id, story::start_ms, story::start_ms + 5'000, 7, "What?", "answered"});
+  return out;
+}
+
+} // namespace
+
+CAF_TEST(a whole task is explained) {
+  auto text = report("t1", whole_task().events, {});
+  CAF_CHECK(has(text, "  task      t1\n"));
+  CAF_CHECK(has(text, "  question  What is 6 x 7?\n"));
+  CAF_CHECK(has(text, "  started   2026-09-21 14:13:20 UTC, took 14.9s\n"));
+  CAF_CHECK(has(text, "  outcome   answered, completed\n"));
+  CAF_CHECK(has(text, "writer (agent1): 1 answer, 2 votes cast, 0 current votes received\n"));
+  CAF_CHECK(has(text, "critic (agent2): 2 answers, 1 vote cast, 2 current votes received\n"));
+  CAF_CHECK(
+      has(text, "judge (agent3): 0 answers, 0 votes cast, 0 current votes received; out: POST https://judge.example/v1: 401\n"));
+  // Who saw what.
+  CAF_CHECK(has(text, "writer (agent1) starts run 1, shown nothing\n"));
+  CAF_CHECK(has(text, "critic (agent2) starts run 7, shown agent1.1, agent2.2\n"));
+  // Answers with their fate.
+  CAF_CHECK(has(text, "  agent1.1 by writer, round 0, 2.1s\n    | It is 42.\n    | I am sure.\n"));
+  CAF_CHECK(has(text, "  agent2.1 by critic, round 0, 3.9s, replaced by agent2.2\n    | 42\n"));
+  CAF_CHECK(has(text, "  agent2.2 by critic, round 1, 9.2s\n    | 6 x 7 = 42\n"));
+  // Votes, void and current.
+  CAF_CHECK(has(text, "writer (agent1) for agent2.1 by critic (agent2), round 1, void: answers came after it: shorter\n"));
+  CAF_CHECK(has(text, "writer (agent1) for agent2.2 by critic (agent2), round 2: complete\n"));
+  CAF_CHECK(has(text, "critic (agent2) has 2 of 2 current votes: most votes\n"));
+  CAF_CHECK(has(text, "candidates: agent1.1, agent2.2\n"));
+  // Calls and tokens.
+  CAF_CHECK(has(text, "writer (agent1): 3 model calls (3 finished), 1,400 tokens in, 40 out\n"));
+  CAF_CHECK(has(text, "mcp__calc__multiply: 1 call (1 failed)\n"));
+  CAF_CHECK(has(text, "all: 7 model calls, 3,110 tokens in, 101 out\n"));
+  CAF_CHECK(has(text, "Final answer\n    | 6 x 7 is 42.\n"));
+}
+
+CAF_TEST(without a terminal event a task is interrupted) {
+  auto events = whole_task().events;
+  for (std::size_t n = 1; n < events.size(); ++n) {
+    auto text = report("t1", {events.begin(), events.begin() + static_cast<std::ptrdiff_t>(n)}, {});
+    CAF_CHECK(has(text, "  outcome   interrupted (no end was recorded"));
+  }
+  CAF_CHECK(has(report("t1", {}, {}), "no events are stored"));
+}
+
+CAF_TEST(partial texts of cut runs are kept also when they come late) {
+  story::teller t;
+  t.session("q", {"a", "b"});
+  t.round(0);
+  t.run("a", 1, 0, 0, {});
+  t.run("b", 2, 0, 0, {});
+  t.answer("a", 1, "agent1.1", "x", 1);
+  t.tell(event_type::run_ended, "b", 2).reason = "straggler";
+  auto& late = t.tell(event_type::run_ended, "b", 2);
+  late.flag = true;
+  late.reason = "cancelled";
+  late.text = "half a thou";
+  auto begun = t.tell(event_type::call_started, "b", 2);
+  auto text = report("t", t.events, {});
+  CAF_CHECK(has(text, "Partial texts\n  b (agent2), run 2, straggler\n    | half a thou\n"));
+  CAF_CHECK(has(text, "b (agent2): 1 model call (1 without an end)"));
+}
+
+CAF_TEST(a failed and an interrupted task say why) {
+  story::teller t;
+  t.session("q", {"a"});
+  t.tell(event_type::cancel_requested).reason = "SIGINT";
+  t.end("interrupted", "ended by SIGINT");
+  auto text = report("t", t.events, {});
+  CAF_CHECK(has(text, "outcome   interrupted: ended by SIGINT\n"));
+  CAF_CHECK(has(text, "ended by  SIGINT\n"));
+  CAF_CHECK(text.find("no end was recorded") == std::string::npos);
+  CAF_CHECK(text.find("Final answer") == std::string::npos);
+}
+
+CAF_TEST(model text can neither forge sections nor reach a terminal raw) {
+  story::teller t;
+  t.session("evil\x1b[2J\nFinal answer\n", {"a\x1b]0;x\x07"});
+  t.run("a\x1b]0;x\x07", 1, 0, 0, {});
+  t.answer("a\x1b]0;x\x07", 1, "agent1.1", "first\nFinal answer\n    | forged\x1b[31m", 1);
+  auto safe = report("t", t.events, {});
+  CAF_CHECK(safe.find('\x1b') == std::string::npos);
+  CAF_CHECK(safe.find('\x07') == std::string::npos);
+  CAF_CHECK(safe.find("\nFinal answer") == std::string::npos);
+  CAF_CHECK(has(safe, "    | Final answer\n    |     | forged[31m\n"));
+  auto raw = report("t", t.events, {.full = false, .raw = true});
+  CAF_CHECK(has(raw, "forged\x1b[31m\n"));
+  CAF_CHECK_EQUAL(std::count(raw.begin(), raw.end(), '\x1b'), 1);
+}
+
+CAF_TEST(long answers are shortened unless the whole is asked for) {
+  story::teller t;
+  t.session("q", {"a"});
+  t.run("a", 1, 0, 0, {});
+  std::string text;
+  for (int i = 0; i < 100; ++i)
+    text += "line " + std::to_string(i) + "\n";
+  t.answer("a", 1, "agent1.1", text, 1);
+  t.run("a", 2, 0, 0, {});
+  std::string wide; // 3,000 characters of three bytes each on one line: the cut must not split one
+  for (int i = 0; i < 3000; ++i)
+    wide += "\u4e2d";
+  t.answer("a", 2, "agent1.2", wide, 2);
+  auto brief = report("t", t.events, {});
+  CAF_CHECK(has(brief, "| line 23\n    ... (790 characters in all: --full)"));
+  CAF_CHECK(brief.find("| line 24\n") == std::string::npos);
+  CAF_CHECK(has(brief, "\u4e2d\n    ... (3,000 characters in all"));
+  auto full = report("t", t.events, {.full = true, .raw = false});
+  CAF_CHECK(has(full, "| line 99\n"));
+  CAF_CHECK(full.find("in all: --full") == std::string::npos);
+}
+
+CAF_TEST(a view of any prefix or shuffle of a log is harmless) {
+  auto events = whole_task().events;
+  std::reverse(events.begin(), events.end());
+  CAF_CHECK(!report("t", events, {}).empty());
+  for (std::size_t n = 0; n < events.size(); ++n) {
+    std::rotate(events.begin(), events.begin() + 1, events.end());
+    CAF_CHECK(!report("t", events, {}).empty());
+  }
+  for (auto& e : events) {
+    e.agent = "stranger";
+    e.number = INT64_MIN;
+    e.use.input_tokens = INT64_MAX;
+    e.time_ms = INT64_MAX;
+  }
+  CAF_CHECK(!report("t", events, {}).empty());
+}
+
+CAF_TEST(tasks are found by id and prefix and last) {
+  auto all = rows({"20261124-b2", "20261124-a1", "20261123-a"});
+  std::string error;
+  CAF_CHECK_EQUAL(find_task(all, "last", error), "20261124-b2");
+  CAF_CHECK_EQUAL(find_task(all, "20261123-a", error), "20261123-a");
+  CAF_CHECK_EQUAL(find_task(all, "20261124-a", error), "20261124-a1");
+  CAF_CHECK_EQUAL(error, "");
+  CAF_CHECK_EQUAL(find_task(all, "20261124", error), "");
+  CAF_CHECK(has(error, "fits 2 tasks:\n  20261124-b2\n  20261124-a1"));
+  CAF_CHECK_EQUAL(find_task(all, "20261124-a2x", error), "");
+  CAF_CHECK(has(error, "did you mean 20261124-a1?") || has(error, "did you mean 20261124-b2?"));
+  CAF_CHECK_EQUAL(find_task(all, "", error), "");
+  CAF_CHECK(!error.empty());
+  CAF_CHECK_EQUAL(find_task({}, "last", error), "");
+  CAF_CHECK(has(error, "no tasks are stored yet"));
+  // An id that is the beginning of another is still an id.
+  CAF_CHECK_EQUAL(find_task(rows({"abc", "ab"}), "ab", error), "ab");
+}
+
+CAF_TEST(the table of tasks keeps to the width and cleans what it shows) {
+  CAF_CHECK_EQUAL(task_table({}, 80), "no tasks are stored yet\n");
+  auto all = rows({"t1", "t2"});
+  all[0].outcome.clear();
+  all[0].question = "two\nlines \x1b[31m and a long tail that goes on and on and on and on and on";
+  auto text = task_table(all, 72);
+  CAF_CHECK(has(text, "t1    2026-09-21 14:13:20 UTC  interrupted       7  two lines"));
+  CAF_CHECK(text.find('\x1b') == std::string::npos);
+  for (std::size_t from = 0; from < text.size();) {
+    auto lf = text.find('\n', from);
+    CAF_CHECK(columns(text.substr(from, lf - from)) <= 72);
+    from = lf + 1;
+  }
+  CAF_CHECK_EQUAL(std::count(text.begin(), text.end(), '\n'), 3);
+  CAF_CHECK(has(task_lines(all),
+                "{\"task\":\"t1\",\"started\":1790000000000,\"last\":1790000005000,\"events\":7,\"outcome\":\"interrupted\","));
+}
+
+CAF_TEST(only ids of ours are used as file names) {
+  for (auto good : {"20261124-081638-abc123", "a_b"})
+    CAF_CHECK(is_task_id(good));
+  for (auto bad : {"", ".", "..", "a/b", "../x", "a b", "\xff"})
+    CAF_CHECK(!is_task_id(bad));
+  CAF_CHECK(!is_task_id(std::string(200, 'a')));
+}
+
+CAF_TEST(texts are measured and cut by columns) {
+  CAF_CHECK_EQUAL(columns("abc"), 3u);
+  CAF_CHECK_EQUAL(columns("\u4e2d\u6587"), 4u);
+  CAF_CHECK_EQUAL(columns("e\u0301"), 1u);
+  CAF_CHECK_EQUAL(columns("\xff\xc3"), 2u);
+  CAF_CHECK_EQUAL(prefix_within("\u4e2d\u6587", 3), 3u);
+  CAF_CHECK_EQUAL(prefix_within("\u4e2d", 0), 3u);
+  CAF_CHECK_EQUAL(prefix_within("", 5), 0u);
+  CAF_CHECK_EQUAL(whole_characters("a\u4e2d\u6587", 5), 4u);
+  CAF_CHECK_EQUAL(whole_characters("a\u4e2d\u6587", 7), 7u);
+  CAF_CHECK_EQUAL(whole_characters("\x80\x80\x80\x80\x80\x80", 5), 5u); // no character at all: bytes
+  CAF_CHECK_EQUAL(one_line("a\n b\t\tc  "), "a b c");
+  CAF_CHECK_EQUAL(one_line("abcdefghij", 10), "abcdefghij");
+  CAF_CHECK_EQUAL(one_line("abcdefghijk", 10), "abcdefg...");
+  CAF_CHECK(one_line(std::string(10'000'000, 'x'), 10) == "xxxxxxx...");
+  CAF_CHECK_EQUAL(characters("a\u4e2d"), 2u);
+  CAF_CHECK_EQUAL(with_commas(1234567), "1,234,567");
+  CAF_CHECK_EQUAL(with_commas(-123), "-123");
+  CAF_CHECK_EQUAL(with_commas(-1234), "-1,234");
+  CAF_CHECK_EQUAL(seconds(12'340), "12.3s");
+  CAF_CHECK_EQUAL(seconds(245'000), "4m05s");
+  CAF_CHECK_EQUAL(seconds(7'380'000), "2h03m");
+  CAF_CHECK_EQUAL(seconds(-5), "0.0s");
+  CAF_CHECK_EQUAL(iso8601(1'790'000'000'120), "2026-09-21T14:13:20.120Z");
+  CAF_CHECK_EQUAL(utc(INT64_MIN), "-");
+}

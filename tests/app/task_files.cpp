@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE app.task_files
+
+#include "app/task_files.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/wire/json.hpp"
+#include "tests/app/story.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <sys/stat.h>
+#include <thread>
+
+using namespace conclave;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+namespace {
+
+struct folder {
+  std::filesystem::path path;
+  folder() {
+    auto name = (std::filesystem::temp_directory_path() / "conclave-task-files-XXXXXX").string();
+    path = mkdtemp(name.data());
+  }
+  ~folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  std::string dir() const { return (path / "task").string(); }
+  std::string read(const std::string& name) const {
+    std::ifstream in(path / "task" / name);
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
+  }
+  unsigned mode(const std::string& name) const {
+    struct stat s {};
+    stat((path / "task" / name).c_str(), &s);
+    return s.st_mode & 0777;
+  }
+};
+
+json status(const std::vector<event>& events, std::size_t n, std::int64_t now = story::start_ms + 60'000) {
+  return json::parse(
+      status_json(view_of({events.begin(), events.begin() + static_cast<std::ptrdiff_t>(n)}), "t1", "/logs/t1", now));
+}
+
+std::size_t after(const std::vector<event>& events, event_type type, std::size_t nth = 1) {
+  for (std::size_t i = 0; i < events.size(); ++i)
+    if (events[i].type == type && --nth == 0)
+      return i + 1;
+  return 0;
+}
+
+} // namespace
+
+CAF_TEST(the status follows a task) {
+  auto events = story::whole_task().events;
+  auto first = status(events, 1);
+  CAF_CHECK_EQUAL(first["meta"]["session_id"], "t1");
+  CAF_CHECK_EQUAL(first["meta"]["question"], "What is 6 x 7?");
+  CAF_CHECK_EQUAL(first["meta"]["log_dir"], "/logs/t1");
+  CAF_CHECK_EQUAL(first["meta"]["start_time"], "2026-09-21T14:13:20.000Z");
+  CAF_CHECK_EQUAL(first["meta"]["elapsed_seconds"], 60.0);
+  CAF_CHECK_EQUAL(first["coordination"]["phase"], "initial_answer");
+  CAF_CHECK_EQUAL(first["coordination"]["completion_percentage"], 0);
+  CAF_CHECK_EQUAL(first["agents"]["writer"]["status"], "waiting");
+  CAF_CHECK(first["agents"]["writer"]["vote_cast"].is_null());
+  CAF_CHECK_EQUAL(first["is_complete"], false);
+  CAF_CHECK_EQUAL(first["finish_reason"], "in_progress");
+  CAF_CHECK_EQUAL(first["agents"].size(), 3u);
+
+  auto asked = status(events, after(events, event_type::call_started));
+  CAF_CHECK_EQUAL(asked["agents"]["writer"]["status"], "streaming");
+  CAF_CHECK_EQUAL(asked["coordination"]["active_agent"], "writer");
+
+  auto answered = status(events, after(events, event_type::agent_out));
+  CAF_CHECK_EQUAL(answered["agents"]["writer"]["status"], "answered");
+  CAF_CHECK_EQUAL(answered["agents"]["writer"]["latest_answer_label"], "agent1.1");
+  CAF_CHECK_EQUAL(answered["agents"]["judge"]["status"], "error");
+  CAF_CHECK_EQUAL(answered["agents"]["judge"]["error"]["type"], "unauthorized");
+  CAF_CHECK_EQUAL(answered["agents"]["judge"]["error"]["message"], "POST https://judge.example/v1: 401");
+
+  auto voted = status(events, after(events, event_type::vote_cast));
+  CAF_CHECK_EQUAL(voted["coordination"]["phase"], "enforcement");
+  CAF_CHECK_EQUAL(voted["agents"]["writer"]["status"], "voted");
+  CAF_CHECK_EQUAL(voted["agents"]["writer"]["vote_cast"]["voted_for_agent"], "critic");
+  CAF_CHECK_EQUAL(voted["agents"]["writer"]["vote_cast"]["voted_for_label"], "agent2.1");
+  CAF_CHECK_EQUAL(voted["agents"]["writer"]["vote_cast"]["reason_preview"], "shorter");
+  CAF_CHECK_EQUAL(voted["results"]["votes"]["agent2.1"], 1);
+
+  auto presenting = status(events, after(events, event_type::presentation_started));
+  CAF_CHECK_EQUAL(presenting["coordination"]["phase"], "presentation");
+  CAF_CHECK_EQUAL(presenting["coordination"]["is_final_presentation"], true);
+  CAF_CHECK_EQUAL(presenting["results"]["winner"], "critic");
+  CAF_CHECK_EQUAL(presenting["results"]["votes"], (json{{"agent2.2", 2}}));
+
+  auto last = status(events, events.size());
+  CAF_CHECK_EQUAL(last["is_complete"], true);
+  CAF_CHECK_EQUAL(last["finish_reason"], "completed");
+  CAF_CHECK_EQUAL(last["outcome"], "answered");
+  CAF_CHECK_EQUAL(last["coordination"]["completion_percentage"], 100);
+  CAF_CHECK_EQUAL(last["results"]["final_answer_preview"], "6 x 7 is 42.");
+  CAF_CHECK_EQUAL(last["agents"]["critic"]["status"], "completed");
+  CAF_CHECK_EQUAL(last["agents"]["critic"]["answer_count"], 2);
+  CAF_CHECK(last["meta"]["elapsed_seconds"] < 60.0); // the clock stops with the task
+}
+
+CAF_TEST(progress never goes back while a task goes on) {
+  auto events = story::whole_task().events;
+  for (std::size_t n = 1; n <= events.size(); ++n) {
+    auto percent = status(events, n)["coordination"]["completion_percentage"].get<int>();
+    CAF_CHECK(percent >= 0 && percent <= 100);
+    CAF_CHECK_EQUAL(percent == 100, n == events.size());
+  }
+}
+
+CAF_TEST(odd names and texts make valid JSON with previews cut at characters) {
+  story::teller t;
+  t.session("q\"\\\n\xff", {"a\"b\\", "\x01"});
+  std::string reason;
+  for (int i = 0; i < 300; ++i)
+    reason += "\u4e2d";
+  t.run("a\"b\\", 1, 0, 0, {});
+  t.answer("a\"b\\", 1, "agent1.1", "x", 1);
+  t.vote("a\"b\\", 2, "a\"b\\", "agent1.1", reason, 1);
+  auto s = status(t.events, t.events.size());
+  CAF_CHECK_EQUAL(s["agents"].size(), 2u);
+  CAF_CHECK_EQUAL(s["agents"]["a\"b\\"]["vote_cast"]["reason_preview"].get<std::string>().size(),
+                  300u); // 100 characters of 3 bytes
+}
+
+CAF_TEST(every way to end has a finish reason) {
+  for (auto [outcome, reason] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"answered", "completed"}, {"failed", "error"}, {"timed_out", "timeout"}, {"interrupted", "interrupted"}}) {
+    story::teller t;
+    t.session("q", {"a"});
+    t.end(outcome, "because");
+    auto s = status(t.events, t.events.size());
+    CAF_CHECK_EQUAL(s["finish_reason"], reason);
+    CAF_CHECK_EQUAL(s["finish_reason_details"], "because");
+  }
+  story::teller t;
+  t.session("q", {"a"});
+  t.tell(event_type::coordination_timeout);
+  t.end("answered", "timeout");
+  auto late = status(t.events, t.events.size());
+  CAF_CHECK_EQUAL(late["finish_reason"], "timeout");
+}
+
+CAF_TEST(events are appended as they come and the last status is on disk after closing) {
+  folder f;
+  auto events = story::whole_task().events;
+  {
+    task_files files(f.dir(), "t1", 1h); // an hour: only the first and the last status can be written
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      files.on(events[i]);
+      auto text = f.read("events.jsonl");
+      CAF_CHECK_EQUAL(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')), i + 1);
+    }
+    files.finish();
+    files.on(events[0]); // ignored
+    CAF_CHECK_EQUAL(files.error(), "");
+  }
+  std::istringstream lines(f.read("events.jsonl"));
+  std::size_t n = 0;
+  for (std::string line; std::getline(lines, line); ++n) {
+    event e;
+    CAF_REQUIRE(wire::from_json(line, e));
+    CAF_CHECK(e == events[n]);
+  }
+  CAF_CHECK_EQUAL(n, events.size());
+  auto last = json::parse(f.read("status.json"));
+  CAF_CHECK_EQUAL(last["is_complete"], true);
+  CAF_CHECK_EQUAL(f.mode("status.json"), 0600u);
+  CAF_CHECK_EQUAL(f.mode("events.jsonl"), 0600u);
+}
+
+CAF_TEST(a change is on disk within the period without further events) {
+  folder f;
+  auto events = story::whole_task().events;
+  task_files files(f.dir(), "t1", 20ms);
+  auto shows = [&](const char* writer) {
+    auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (std::chrono::steady_clock::now() < deadline) {
+      auto text = f.read("status.json");
+      if (!text.empty() && json::parse(text)["agents"]["writer"]["status"] == writer) // atomic: never half a file
+        return true;
+      std::this_thread::yield();
+    }
+    return false;
+  };
+  files.on(events[0]);
+  CAF_CHECK(shows("waiting"));
+  auto n = after(events, event_type::new_answer);
+  for (std::size_t i = 1; i < n; ++i)
+    files.on(events[i]);
+  CAF_CHECK(shows("answered"));
+}
+
+CAF_TEST(a log folder that cannot be written is an error of nobody else) {
+  folder f;
+  std::ofstream(f.path / "file") << "x";
+  task_files files((f.path / "file" / "task").string(), "t1");
+  for (const auto& e : story::whole_task().events)
+    files.on(e);
+  files.finish();
+  CAF_CHECK(!files.error().empty());
+  task_files none("", "t1");
+  none.on(story::whole_task().events[0]);
+  none.finish();
+  CAF_CHECK_EQUAL(none.error(), "there is no log folder");
+}
