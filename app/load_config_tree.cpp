@@ -49,7 +49,7 @@ public:
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1)
-      fail(mark.line + 1, "a second document ('---'); a configuration is one");
+      fail(mark.line + 1, "a second document begins here; a configuration is one");
   }
   void OnDocumentEnd() override {}
 
@@ -258,8 +258,9 @@ tree_ptr read_tree(const std::string& text, report& to) {
   builder b{to};
   try {
     YAML::Parser parser{in};
-    while (parser.HandleNextDocument(b)) {
-    }
+    // At most twice: on some bytes the parser finds empty documents for ever (seen with ",").
+    if (parser.HandleNextDocument(b))
+      parser.HandleNextDocument(b);
   } catch (const YAML::Exception& e) {
     std::string text_of = e.msg;
     // The parser words tabs in several ways, or as a consequence; say what to do.
