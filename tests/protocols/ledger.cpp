@@ -248,6 +248,11 @@ CAF_TEST(s20 a duplicate of a shown or own answer is refused) {
   x.answer("alpha", "new");
   CAF_CHECK(x.answer("zeta", "new").kind == ruling_kind::accepted); // not shown to this run
   CAF_CHECK(x.answer("alpha", "the answer!").kind == ruling_kind::accepted);
+  auto z = ready({"a"});
+  z.answer("a", "First");
+  z.answer("a", "Second");
+  CAF_CHECK(z.of("a").run.shown == strings({"agent1.2"}));
+  CAF_CHECK(z.answer("a", " FIRST").kind == ruling_kind::refused); // its own earlier one, though no longer shown
   auto y = answered({"a", "b"});
   y.vote("b", "agent1");
   CAF_CHECK(y.answer("a", "Ab").kind == ruling_kind::refused);
