@@ -128,6 +128,7 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
+  app.add_flag("--insecure-loopback", o.insecure_loopback, "no TLS towards nodes on this machine, for tests");
   auto* given_timeout = app.add_option("-t,--timeout", timeout, "SECONDS until the agents must have decided");
   app.add_option("-o,--output-file", o.output_file, "write the answer to this file, too");
   app.add_flag("--json", o.json, "one durable event per line on standard output, no plain answer");

@@ -26,6 +26,7 @@ struct run_options {
   bool has_question = false;
   std::string question;                                   ///< "-" = read standard input
   std::vector<std::pair<std::string, std::string>> nodes; ///< name -> host:port, in the order given
+  bool insecure_loopback = false;                         ///< no TLS towards nodes on loopback addresses
   std::int64_t timeout_ms = 0;                            ///< 0 = as configured
   std::string output_file;
   bool json = false, quiet = false, automation = false, verbose = false;

@@ -57,6 +57,7 @@ bool configure(const run_options& o, run_config& config) {
     return false;
   if (o.timeout_ms > 0)
     config.rules.coordination_ms = o.timeout_ms;
+  config.cluster.tls.insecure_loopback = config.cluster.tls.insecure_loopback || o.insecure_loopback;
   if (o.nodes.empty())
     return true;
   for (const auto& [name, address] : o.nodes) {
@@ -118,6 +119,7 @@ public:
       outcome_ = std::move(o);
       changed_.notify_all();
     });
+    out_.begin(id);
     std::unique_lock lock(mutex_);
     id_ = id;
     if (!reason_.empty() && !outcome_) {
@@ -130,17 +132,19 @@ public:
     return std::move(*outcome_);
   }
 
-  void end(const std::string& reason) {
+  /// Ends the task early. Returns false if it has ended, or is being ended, already.
+  bool end(const std::string& reason) {
     std::string id;
     {
       std::lock_guard lock(mutex_);
       if (!reason_.empty() || outcome_)
-        return;
+        return false;
       reason_ = reason;
       id = id_;
     }
     if (!id.empty()) // else `run` does it as soon as it knows the id
       engine_.cancel(id, reason);
+    return true;
   }
 
 private:
@@ -190,8 +194,9 @@ int command_run(const run_options& o) {
   session s(eng, out);
   signal_watch signals;
   signals.arm([&](const char* name) {
-    out.note(std::string(name) + ": ending the task and keeping what there is; once more to leave at once");
-    s.end(name);
+    // The task first: the note may wait for a stopped terminal.
+    if (s.end(name))
+      out.note(std::string(name) + ": ending the task and keeping what there is; once more to leave at once");
   });
   auto result = s.run(config, text);
   auto code = out.finish(result);

@@ -101,6 +101,21 @@ run_output::run_output(const run_options& o) : options_(o) {
   display_ = std::make_unique<display>(d, [](std::string_view text) { write_all(2, text); });
 }
 
+void run_output::begin(const std::string& task) {
+  std::lock_guard lock(mutex_);
+  if (finished_ || task.empty())
+    return;
+  if (options_.verbose && display_)
+    display_->note("task " + task);
+  std::string error;
+  auto home = options_.automation ? home_dir(error) : std::string{};
+  if (home.empty())
+    return;
+  say("TASK: " + task);
+  say("LOG_DIR: " + home + "/logs/" + task);
+  say("STATUS: " + home + "/logs/" + task + "/status.json");
+}
+
 bool run_output::on(const event& e) {
   std::lock_guard lock(mutex_);
   if (events_++ == 0)
@@ -123,6 +138,8 @@ void run_output::on(const chunk_batch& b) {
 
 void run_output::note(const std::string& text) {
   std::lock_guard lock(mutex_);
+  if (finished_)
+    return;
   if (display_)
     display_->note(text);
   else
@@ -144,13 +161,6 @@ void run_output::report_end(const outcome& o) {
     complain("no answer, " + to_string(o.kind) + (o.error.empty() ? "" : ": " + one_line(o.error)) + seen);
   if (!options_.automation)
     return;
-  std::string error;
-  auto home = home_dir(error);
-  if (error.empty() && !o.task.empty()) {
-    say("LOG_DIR: " + home + "/logs/" + o.task);
-    say("STATUS: " + home + "/logs/" + o.task + "/status.json");
-  }
-  say("TASK: " + o.task);
   say("OUTCOME: " + to_string(o.kind));
   say("FINISH_REASON: " + o.finish_reason);
   if (!o.winner.empty())
@@ -175,6 +185,7 @@ int run_output::deliver(const outcome& o) {
 int run_output::finish(const outcome& o) {
   std::lock_guard lock(mutex_);
   report_end(o);
+  finished_ = true;
   auto code = static_cast<int>(code_of_outcome(o, events_ > 0));
   if (o.kind == outcome_kind::answered)
     code = deliver(o);

@@ -21,11 +21,14 @@ public:
 
   bool wants_chunks() const { return display_ != nullptr; }
 
+  /// Says where the task of this id can be followed, if that was asked for.
+  void begin(const std::string& task);
+
   /// Returns false, once, when standard output can take no more: the run is to be ended.
   bool on(const event& e);
   void on(const chunk_batch& b);
 
-  /// One line of the host's own on standard error, also when quiet.
+  /// One line of the host's own on standard error, also when quiet; nothing after `finish`.
   void note(const std::string& text);
 
   /// Prints the end: closing lines, answer, file. Returns the exit code.
@@ -40,6 +43,7 @@ private:
   std::mutex mutex_;
   std::unique_ptr<display> display_;
   std::size_t events_ = 0;
+  bool finished_ = false;
   int stdout_error_ = 0; ///< errno of the first failed write
   std::int64_t first_ms_ = 0, last_ms_ = 0;
 };

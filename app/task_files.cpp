@@ -181,7 +181,7 @@ struct task_files::impl {
       write(lock);
       changed.wait_for(lock, every, [this] { return stopping; });
     }
-  } // close() writes the last one
+  } // finish() writes the last one
 
   void write(std::unique_lock<std::mutex>& lock) {
     dirty = false;
@@ -205,9 +205,8 @@ struct task_files::impl {
   std::thread thread;
 };
 
-task_files::task_files(std::string dir, std::string task, const run_config& config, std::chrono::milliseconds every)
+task_files::task_files(std::string dir, std::string task, std::chrono::milliseconds every)
     : impl_(std::make_unique<impl>(std::move(dir), std::move(task), every)) {
-  impl_->view.rules = config.rules;
   if (impl_->dir.empty()) {
     impl_->error = "there is no log folder";
     impl_->stopping = true;
@@ -218,12 +217,12 @@ task_files::task_files(std::string dir, std::string task, const run_config& conf
   try {
     impl_->thread = std::thread([i = impl_.get()] { i->work(); });
   } catch (const std::system_error&) {
-    // No thread to be had: status.json is written once, by close().
+    // No thread to be had: status.json is written once, by finish().
   }
 }
 
 task_files::~task_files() {
-  close();
+  finish();
 }
 
 void task_files::on(const event& e) {
@@ -236,7 +235,7 @@ void task_files::on(const event& e) {
   impl_->changed.notify_one();
 }
 
-void task_files::close() {
+void task_files::finish() {
   std::unique_lock lock(impl_->mutex);
   impl_->stopping = true;
   impl_->changed.notify_one();

@@ -5,14 +5,13 @@
 /// What a task leaves in its log folder for other programs: `events.jsonl`, every durable event in order, and `status.json`, a
 /// projection rewritten atomically at most every 2 s and at the end. Both are views; the store is the truth.
 ///
-///   task_files files(log_dir(task, error), task, config);
-///   files.on(e);    // each durable event, in order
-///   files.close();  // or the destructor: the last status.json is on disk afterwards
+///   task_files files(log_dir(task, error), task);
+///   files.on(e);     // each durable event, in order
+///   files.finish();  // or the destructor: the last status.json is on disk afterwards
 ///
 /// Thread rule: any thread; calls are serialised inside. A file that cannot be written never disturbs the task: see error().
 
 #include "app/task_view.hpp"
-#include "protocols/config.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -27,10 +26,8 @@ std::string status_json(const task_view& v, const std::string& task, const std::
 
 class task_files {
 public:
-  /// Makes `dir` (0700) if it is missing; an empty one means that nothing is written. No file before the first event. The
-  /// configuration gives the rules the projection folds with.
-  task_files(std::string dir, std::string task, const run_config& config,
-             std::chrono::milliseconds every = std::chrono::milliseconds{2000});
+  /// Makes `dir` (0700) if it is missing; an empty one means that nothing is written. No file before the first event.
+  task_files(std::string dir, std::string task, std::chrono::milliseconds every = std::chrono::milliseconds{2000});
   ~task_files();
   task_files(const task_files&) = delete;
   task_files& operator=(const task_files&) = delete;
@@ -38,7 +35,7 @@ public:
   void on(const event& e);
 
   /// Writes the last status and closes the files. Later events are ignored.
-  void close();
+  void finish();
 
   /// Returns the first thing that went wrong, empty if nothing did.
   std::string error() const;

@@ -132,7 +132,7 @@ void on_agent(agent_view& a, const event& e) {
 void begin(task_view& v, const event& e) {
   v.question = e.text;
   v.started_ms = e.time_ms;
-  v.state = ledger::make(v.rules, e.labels);
+  v.state = ledger::make(ledger::rules{}, e.labels);
   v.agents.clear();
   for (const auto& id : e.labels) {
     v.agents.push_back({});

@@ -63,7 +63,6 @@ struct agent_view {
 };
 
 struct task_view {
-  ledger::rules rules; ///< set before the first event if they are known; what a view shows hardly depends on them
   ledger::state state;
   std::vector<agent_view> agents; ///< registration order
   std::string question;

@@ -69,8 +69,26 @@ CAF_TEST(only an exact first word selects a subcommand) {
 }
 
 CAF_TEST(every option of a run is read) {
-  auto c = parse({"-m", "gpt", "-b", "openai", "--base-url", "http://h/v1", "--system-message", "be brief", "--node", "a=h:1",
-                  "--node", "b=[::1]:2", "why?", "--timeout", "1.5", "--output-file", "f", "--json", "-q"});
+  auto c = parse({"-m",
+                  "gpt",
+                  "-b",
+                  "openai",
+                  "--base-url",
+                  "http://h/v1",
+                  "--system-message",
+                  "be brief",
+                  "--node",
+                  "a=h:1",
+                  "--node",
+                  "b=[::1]:2",
+                  "why?",
+                  "--timeout",
+                  "1.5",
+                  "--output-file",
+                  "f",
+                  "--json",
+                  "-q",
+                  "--insecure-loopback"});
   CAF_REQUIRE_EQUAL(c.err, "");
   CAF_CHECK_EQUAL(c.run.model, "gpt");
   CAF_CHECK_EQUAL(c.run.backend, "openai");
@@ -82,7 +100,7 @@ CAF_TEST(every option of a run is read) {
   CAF_CHECK_EQUAL(c.run.question, "why?");
   CAF_CHECK_EQUAL(c.run.timeout_ms, 1500);
   CAF_CHECK_EQUAL(c.run.output_file, "f");
-  CAF_CHECK(c.run.json && c.run.quiet && !c.run.verbose);
+  CAF_CHECK(c.run.json && c.run.quiet && c.run.insecure_loopback && !c.run.verbose);
   auto v = parse({"-v", "--automation", "q"});
   CAF_CHECK(v.done);
   CAF_CHECK(parse({"--automation", "q"}).run.automation);

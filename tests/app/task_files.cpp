@@ -162,13 +162,13 @@ CAF_TEST(events are appended as they come and the last status is on disk after c
   folder f;
   auto events = story::whole_task().events;
   {
-    task_files files(f.dir(), "t1", {}, 1h); // an hour: only the first and the last status can be written
+    task_files files(f.dir(), "t1", 1h); // an hour: only the first and the last status can be written
     for (std::size_t i = 0; i < events.size(); ++i) {
       files.on(events[i]);
       auto text = f.read("events.jsonl");
       CAF_CHECK_EQUAL(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')), i + 1);
     }
-    files.close();
+    files.finish();
     files.on(events[0]); // ignored
     CAF_CHECK_EQUAL(files.error(), "");
   }
@@ -189,7 +189,7 @@ CAF_TEST(events are appended as they come and the last status is on disk after c
 CAF_TEST(a change is on disk within the period without further events) {
   folder f;
   auto events = story::whole_task().events;
-  task_files files(f.dir(), "t1", {}, 20ms);
+  task_files files(f.dir(), "t1", 20ms);
   auto shows = [&](const char* writer) {
     auto deadline = std::chrono::steady_clock::now() + 20s;
     while (std::chrono::steady_clock::now() < deadline) {
@@ -211,13 +211,13 @@ CAF_TEST(a change is on disk within the period without further events) {
 CAF_TEST(a log folder that cannot be written is an error of nobody else) {
   folder f;
   std::ofstream(f.path / "file") << "x";
-  task_files files((f.path / "file" / "task").string(), "t1", {});
+  task_files files((f.path / "file" / "task").string(), "t1");
   for (const auto& e : story::whole_task().events)
     files.on(e);
-  files.close();
+  files.finish();
   CAF_CHECK(!files.error().empty());
-  task_files none("", "t1", {});
+  task_files none("", "t1");
   none.on(story::whole_task().events[0]);
-  none.close();
+  none.finish();
   CAF_CHECK_EQUAL(none.error(), "there is no log folder");
 }

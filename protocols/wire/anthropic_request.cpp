@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/dialects.hpp"
+#include "protocols/wire/http_reply.hpp"
+#include "protocols/wire/json.hpp"
+#include "protocols/wire/json_util.hpp"
+
+#include <cctype>
+#include <set>
+
+// Source of the request's shape: https://docs.anthropic.com/en/api/messages; versions and headers: the vendor's TypeScript SDK 1.12.0 and
+// 0.137.0, read 2026-11-23.
+
+namespace conclave::wire {
+
+namespace {
+
+/// What an API version of the Messages API wants.
+struct api_version {
+  const char* from; ///< first version (dates compare as text)
+  bool bearer;      ///< key as `Authorization: Bearer`, else `x-api-key`
+  bool sampling;    ///< temperature, top_p and top_k are accepted
+};
+constexpr api_version versions[] = {{"2026-10-21", true, false}, {"", false, true}};
+
+std::string url_of(const endpoint& to) {
+  auto url = to.base_url;
+  while (!url.empty() && url.back() == '/')
+    url.pop_back();
+  auto ends = [&](const std::string& x) { return url.size() >= x.size() && url.compare(url.size() - x.size(), x.size(), x) == 0; };
+  if (!ends("/v1/messages"))
+    url += ends("/v1") ? "/messages" : "/v1/messages";
+  return with_query(std::move(url), to.query);
+}
+
+/// Ids of other providers may hold characters this API refuses; the same id gives the same result on both sides.
+std::string safe_id(const std::string& id) {
+  std::string out;
+  bool clean = !id.empty();
+  for (unsigned char c : id) {
+    auto ok = std::isalnum(c) != 0 || c == '_' || c == '-';
+    clean = clean && ok;
+    out += ok ? static_cast<char>(c) : '_';
+  }
+  return clean ? out : "id_" + out + "_" + hash(id).substr(0, 8);
+}
+
+bool blank(const std::string& x) {
+  return x.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
+json arguments_of(const tool_call& c) {
+  auto v = parse(c.arguments);
+  return v && v->is_object() ? *v : json::object();
+}
+
+/// Writes the messages array as text, because a replayed assistant turn must be the provider's own bytes.
+class message_writer {
+public:
+  explicit message_writer(const model_request& req) {
+    for (auto& m : req.messages)
+      if (m.from == role::tool)
+        answered_.insert(m.tool_call_id);
+  }
+
+  void add(const message& m) {
+    switch (m.from) {
+      case role::system:
+        if (!blank(m.text))
+          system_ += (system_.empty() ? "" : "\n\n") + m.text;
+        break;
+      case role::user:
+        if (!blank(m.text))
+          block("user", dump({{"type", "text"}, {"text", m.text}}));
+        break;
+      case role::tool:
+        if (asked_.count(m.tool_call_id) > 0)
+          result(m);
+        break;
+      case role::assistant:
+        assistant(m);
+        break;
+    }
+  }
+
+  const std::string& system() const { return system_; }
+
+  std::string finish() {
+    if (first_role_ == "assistant") // a conversation starts with the user
+      text_ = R"({"role":"user","content":[{"type":"text","text":"(the conversation continues)"}]},)" + text_;
+    close();
+    return "[" + text_ + "]";
+  }
+
+private:
+  void block(const std::string& from, const std::string& json_text) {
+    if (role_ != from) {
+      close();
+      role_ = from;
+      if (first_role_.empty())
+        first_role_ = from;
+    }
+    if (!blocks_.empty())
+      blocks_ += ',';
+    blocks_ += json_text;
+  }
+
+  /// Results come first in their user message: everything since the assistant's turn is one message.
+  void result(const message& m) {
+    json v = {{"type", "tool_result"}, {"tool_use_id", safe_id(m.tool_call_id)}, {"content", m.text}};
+    if (m.is_error)
+      v["is_error"] = true;
+    block("user", dump(v));
+  }
+
+  void assistant(const message& m) {
+    for (auto& c : m.calls)
+      asked_.insert(c.id);
+    auto all_answered = true;
+    for (auto& c : m.calls)
+      all_answered = all_answered && answered_.count(c.id) > 0;
+    if (m.opaque_dialect == "anthropic" && all_answered && m.opaque.size() > 2) {
+      block("assistant", m.opaque.substr(1, m.opaque.size() - 2)); // the array's inside, byte for byte
+      return;
+    }
+    auto text = m.text;
+    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())))
+      text.pop_back();
+    if (!text.empty())
+      block("assistant", dump({{"type", "text"}, {"text", text}}));
+    for (auto& c : m.calls)
+      if (answered_.count(c.id) > 0)
+        block("assistant", dump({{"type", "tool_use"}, {"id", safe_id(c.id)}, {"name", c.name}, {"input", arguments_of(c)}}));
+  }
+
+  void close() {
+    if (!blocks_.empty()) {
+      if (!text_.empty() && text_.back() != ',')
+        text_ += ',';
+      text_ += "{\"role\":\"" + role_ + "\",\"content\":[" + blocks_ + "]}";
+    }
+    blocks_.clear();
+  }
+
+  std::set<std::string> answered_, asked_;
+  std::string system_, text_, blocks_, role_, first_role_;
+};
+
+} // namespace
+
+http_request encode_anthropic(const model_request& req, const endpoint& to, std::string& error) {
+  auto version = to.version.empty() ? std::string("2023-06-01") : to.version;
+  const api_version* rules = versions;
+  while (version < rules->from)
+    ++rules;
+  message_writer messages(req);
+  for (auto& m : req.messages)
+    messages.add(m);
+  json body = {{"model", req.model}, {"stream", true}, {"max_tokens", req.max_output_tokens > 0 ? req.max_output_tokens : 4096}};
+  if (!messages.system().empty())
+    body["system"] = messages.system();
+  if (!req.tools.empty()) {
+    auto& tools = body["tools"] = json::array();
+    for (auto& t : req.tools) {
+      auto schema = parse(t.parameters);
+      tools.push_back({{"name", t.name}, {"description", t.description},
+                       {"input_schema", schema && schema->is_object() ? *schema : json{{"type", "object"}}}});
+    }
+  }
+  if (!req.schema.empty()) {
+    auto schema = parse(req.schema);
+    if (!schema) {
+      error = "the decision schema is no JSON";
+      return {};
+    }
+    body["output_config"] = {{"format", {{"type", "json_schema"}, {"schema", *schema}}}};
+  }
+  std::string betas;
+  if (!merge(body, req.params) || !merge(body, to.extra_body)) {
+    error = "the backend's extra parameters are no JSON object";
+    return {};
+  }
+  if (auto* list = member(body, "betas")) { // a header, never a member of the body
+    if (list->is_array())
+      for (auto& b : *list)
+        if (b.is_string())
+          betas += (betas.empty() ? "" : ",") + b.get<std::string>();
+    body.erase("betas");
+  }
+  if (!rules->sampling)
+    for (auto* key : {"temperature", "top_p", "top_k"})
+      body.erase(key);
+  if (req.tools.empty())
+    body.erase("tool_choice");
+  http_request out;
+  out.url = url_of(to);
+  out.headers = {{"Content-Type", "application/json"}, {"Accept", "text/event-stream"}, {"anthropic-version", version}};
+  if (!to.api_key.empty()) {
+    if (rules->bearer)
+      out.headers.emplace_back("Authorization", "Bearer " + to.api_key);
+    else
+      out.headers.emplace_back("x-api-key", to.api_key);
+  }
+  if (!betas.empty())
+    out.headers.emplace_back("anthropic-beta", betas);
+  for (auto& [name, value] : to.headers)
+    out.headers.emplace_back(name, value);
+  auto text = dump(body);
+  text.pop_back();
+  out.body = text + ",\"messages\":" + messages.finish() + "}";
+  out.http2 = to.http2;
+  return out;
+}
+
+} // namespace conclave::wire

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/json.hpp"
+#include "protocols/wire/json_util.hpp"
+
+#include <limits>
+
+namespace conclave::wire {
+
+namespace {
+
+json to_value(const usage& u) {
+  json v = json::object();
+  auto put = [&](const char* key, std::int64_t n) {
+    if (n != 0)
+      v[key] = n;
+  };
+  put("input_tokens", u.input_tokens);
+  put("cached_input_tokens", u.cached_input_tokens);
+  put("output_tokens", u.output_tokens);
+  put("reasoning_tokens", u.reasoning_tokens);
+  return v;
+}
+
+usage usage_from(const json& v) {
+  return {int_at(v, "input_tokens"), int_at(v, "cached_input_tokens"), int_at(v, "output_tokens"), int_at(v, "reasoning_tokens")};
+}
+
+constexpr const char* known[] = {"v",    "seq",  "time",   "type",   "agent", "run",   "round",  "epoch", "label", "target", "target_label",
+                                 "text", "reason", "labels", "number", "flag",  "code",  "step",   "usage"};
+
+bool is_known(const std::string& key) {
+  for (auto* k : known)
+    if (key == k)
+      return true;
+  return false;
+}
+
+} // namespace
+
+std::string to_json(const event& e) {
+  json v = json::object();
+  if (!e.extra.empty())
+    if (auto extra = parse(e.extra); extra && extra->is_object())
+      v = std::move(*extra);
+  v["v"] = event_version;
+  v["seq"] = e.seq;
+  v["time"] = e.time_ms;
+  if (e.type != event_type::unknown || member(v, "type") == nullptr)
+    v["type"] = to_string(e.type); // an unknown type was kept in `extra`
+  auto text = [&](const char* key, const std::string& x) {
+    if (!x.empty())
+      v[key] = x;
+  };
+  auto number = [&](const char* key, auto n) {
+    if (n != 0)
+      v[key] = n;
+  };
+  text("agent", e.agent);
+  number("run", e.run);
+  number("round", e.round);
+  number("epoch", e.epoch);
+  text("label", e.label);
+  text("target", e.target);
+  text("target_label", e.target_label);
+  text("text", e.text);
+  text("reason", e.reason);
+  if (!e.labels.empty())
+    v["labels"] = e.labels;
+  number("number", e.number);
+  if (e.flag)
+    v["flag"] = true;
+  if (e.code != ec::none)
+    v["code"] = to_string(e.code);
+  text("step", e.step);
+  if (!(e.use == usage{}))
+    v["usage"] = to_value(e.use);
+  return dump(v);
+}
+
+bool from_json(std::string_view text, event& out) {
+  auto v = parse(text);
+  if (!v || !v->is_object())
+    return false;
+  auto* type = member(*v, "type");
+  auto* seq = member(*v, "seq");
+  if (type == nullptr || !type->is_string() || seq == nullptr || !seq->is_number_unsigned())
+    return false;
+  event e;
+  e.seq = seq->get<std::uint64_t>();
+  e.time_ms = int_at(*v, "time");
+  e.type = event_type_from_string(type->get<std::string>());
+  e.agent = string_at(*v, "agent");
+  auto positive = [&](const char* key) { return static_cast<std::uint64_t>(std::max<std::int64_t>(int_at(*v, key), 0)); };
+  e.run = positive("run");
+  e.round = static_cast<std::uint32_t>(std::min<std::uint64_t>(positive("round"), std::numeric_limits<std::uint32_t>::max()));
+  e.epoch = positive("epoch");
+  e.label = string_at(*v, "label");
+  e.target = string_at(*v, "target");
+  e.target_label = string_at(*v, "target_label");
+  e.text = string_at(*v, "text");
+  e.reason = string_at(*v, "reason");
+  if (auto* labels = member(*v, "labels"); labels != nullptr && labels->is_array())
+    for (auto& x : *labels)
+      if (x.is_string())
+        e.labels.push_back(x.get<std::string>());
+  e.number = int_at(*v, "number");
+  if (auto* flag = member(*v, "flag"); flag != nullptr && flag->is_boolean())
+    e.flag = flag->get<bool>();
+  if (auto code = string_at(*v, "code"); !code.empty())
+    e.code = ec_from_string(code);
+  e.step = string_at(*v, "step");
+  if (auto* use = member(*v, "usage"))
+    e.use = usage_from(*use);
+  json extra = json::object();
+  for (auto& [key, value] : v->items())
+    if (!is_known(key) || (key == "type" && e.type == event_type::unknown && value != to_string(event_type::unknown)))
+      extra[key] = value;
+  if (!extra.empty())
+    e.extra = dump(extra);
+  out = std::move(e);
+  return true;
+}
+
+std::string to_json(const outcome& o) {
+  json v = {{"task", o.task}, {"outcome", to_string(o.kind)}, {"finish_reason", o.finish_reason}};
+  if (!o.answer.empty())
+    v["answer"] = o.answer;
+  if (!o.winner.empty())
+    v["winner"] = o.winner;
+  if (!o.error.empty())
+    v["error"] = o.error;
+  if (o.code != ec::none)
+    v["code"] = to_string(o.code);
+  if (o.truncated)
+    v["truncated"] = true;
+  if (!o.warnings.empty())
+    v["warnings"] = o.warnings;
+  v["agents"] = json::array();
+  for (auto& a : o.agents)
+    v["agents"].push_back({{"id", a.id}, {"shown_as", a.anonymous}, {"answers", a.answers}, {"votes_received", a.votes_received},
+                           {"calls", a.calls}, {"usage", to_value(a.use)}, {"out", a.out_reason}});
+  return dump(v);
+}
+
+} // namespace conclave::wire
