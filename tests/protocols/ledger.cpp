@@ -7,6 +7,7 @@
 #define CAF_SUITE protocols.ledger
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/wire/json.hpp"
 #include "tests/support/ledger_driver.hpp"
 
 using namespace conclave;
@@ -371,6 +372,14 @@ CAF_TEST(s50 the same commands give the same log and the log gives the state) {
   CAF_CHECK(x.log == y.log);
   CAF_CHECK(x.s == y.s);
   CAF_CHECK(x.replayed() == x.s);
+  // As stored: every event as a line of JSON.
+  auto stored = ledger::make({}, {"a", "b", "c"});
+  for (auto& e : x.log) {
+    event back;
+    CAF_REQUIRE(wire::from_json(wire::to_json(e), back));
+    ledger::fold(stored, back);
+  }
+  CAF_CHECK(stored == x.s);
   // A prefix of the log is a state that goes on: resume is fold and reconcile.
   auto half = ledger::make({}, {});
   for (std::size_t i = 0; i < x.log.size() / 2; ++i)
