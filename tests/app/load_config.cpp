@@ -5,8 +5,8 @@
 
 #include "app/load_config.hpp"
 
-#include "tests/app/load_config_support.hpp"
 #include "caf/test/unit_test.hpp"
+#include "tests/app/load_config_support.hpp"
 
 using namespace conclave;
 
@@ -85,12 +85,12 @@ ui:
   CAF_CHECK_EQUAL(b.extra_headers.at("X-A"), "1");
   CAF_CHECK_EQUAL(b.extra_query.at("q"), "v");
   CAF_CHECK(b.has_allowed_tools);
-  CAF_CHECK_EQUAL(b.allowed_tools, list{"one"});
-  CAF_CHECK_EQUAL(b.exclude_tools, (list{"two", "three"}));
+  CAF_CHECK_EQUAL(b.allowed_tools, strings{"one"});
+  CAF_CHECK_EQUAL(b.exclude_tools, (strings{"two", "three"}));
   CAF_CHECK_EQUAL(b.max_tool_iterations, 4);
   CAF_CHECK(!b.parallel_tool_calls);
   CAF_CHECK_EQUAL(b.tool_timeout_ms, 9000);
-  CAF_CHECK_EQUAL(b.native_tools, list{"clock"});
+  CAF_CHECK_EQUAL(b.native_tools, strings{"clock"});
   CAF_CHECK(b.http2);
   const auto& second = r.config.agents[1];
   CAF_CHECK_EQUAL(second.id, "agent2");
@@ -149,10 +149,10 @@ timeout_settings:
   orchestrator_timeout_second: 3
 orchestrater: {}
 )");
-  CAF_CHECK_EQUAL(where(r), (list{"3 agents[0].backned", "7 agents[0].backend.timeout", "8 agents[0].backend.max_tokens",
-                                  "9 agents[0].backend.decision", "10 agents[1].id", "11 agents[1].backend.model",
-                                  "13 orchestrator.max_new_answer_per_agent", "15 timeout_settings.orchestrator_timeout_second",
-                                  "16 orchestrater"}));
+  CAF_CHECK_EQUAL(where(r), (strings{"3 agents[0].backned", "7 agents[0].backend.timeout", "8 agents[0].backend.max_tokens",
+                                     "9 agents[0].backend.decision", "10 agents[1].id", "11 agents[1].backend.model",
+                                     "13 orchestrator.max_new_answer_per_agent", "15 timeout_settings.orchestrator_timeout_second",
+                                     "16 orchestrater"}));
   for (const auto* hint :
        {"'backend'", "'tools'", "'max_new_answers_per_agent'", "'orchestrator_timeout_seconds'", "'orchestrator'"})
     CAF_CHECK(says(r, std::string{"did you mean "} + hint + "?"));
@@ -161,19 +161,19 @@ orchestrater: {}
 
 CAF_TEST(the singular form keeps its own paths) {
   auto r = load("agent:\n  id: a/b\n  backend:\n    type: nope\n");
-  CAF_CHECK_EQUAL(where(r), (list{"2 agent.id", "4 agent.backend.type"}));
-  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: local}}\nagents: []\n")), list{"2 agents"});
-  CAF_CHECK_EQUAL(where(load("agents: []")), list{"1 agents"});
-  CAF_CHECK_EQUAL(where(load("ui: {}")), list{"0 agents"});
-  CAF_CHECK_EQUAL(where(load("agents: [{id: a}]")), list{"1 agents[0].backend"});
-  CAF_CHECK_EQUAL(where(load("agents: [{id: a, backend: }]")), list{"1 agents[0].backend"});
+  CAF_CHECK_EQUAL(where(r), (strings{"2 agent.id", "4 agent.backend.type"}));
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: local}}\nagents: []\n")), strings{"2 agents"});
+  CAF_CHECK_EQUAL(where(load("agents: []")), strings{"1 agents"});
+  CAF_CHECK_EQUAL(where(load("ui: {}")), strings{"0 agents"});
+  CAF_CHECK_EQUAL(where(load("agents: [{id: a}]")), strings{"1 agents[0].backend"});
+  CAF_CHECK_EQUAL(where(load("agents: [{id: a, backend: }]")), strings{"1 agents[0].backend"});
   CAF_CHECK_EQUAL(where(load("agents: [3, [], ~]")).size(), 3u);
 }
 
 CAF_TEST(unknown backend keys pass with one warning each and our own are refused) {
   auto r = load(with("temprature: 1\nnew_thing: {a: 1}\nnothing: ~"));
   CAF_CHECK(r.ok());
-  CAF_CHECK_EQUAL(where(r, severity::warning), (list{"6 agents[0].backend.temprature", "7 agents[0].backend.new_thing"}));
+  CAF_CHECK_EQUAL(where(r, severity::warning), (strings{"6 agents[0].backend.temprature", "7 agents[0].backend.new_thing"}));
   CAF_CHECK(says(r, "did you mean 'temperature'?"));
   CAF_CHECK_EQUAL(first(r).params, R"({"temprature":1,"new_thing":{"a":1}})");
   CAF_CHECK_EQUAL(r.config.notes.size(), 2u);
@@ -192,7 +192,7 @@ CAF_TEST(keys of own servers are translated) {
   auto sglang = load("agent: {backend: {type: sglang, model: m, separate_reasoning: true}}");
   CAF_CHECK_EQUAL(first(sglang).params, R"({"separate_reasoning":true})");
   CAF_CHECK_EQUAL(where(load("agent: {backend: {type: vllm, model: m, port: 9, base_url: 'http://h/v1'}}")).size(), 1u);
-  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: vllm}}")), list{"1 agent.backend.model"});
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: vllm}}")), strings{"1 agent.backend.model"});
 }
 
 CAF_TEST(numbers outside their limits are refused) {
@@ -236,12 +236,12 @@ display: {type: simple}
 )");
   CAF_CHECK(r.ok());
   CAF_CHECK_EQUAL(where(r, severity::unavailable),
-                  (list{"2 agents[0].backend.enable_web_search", "2 agents[0].backend.upload_files", "2 agents[0].backend.type",
-                        "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
-                        "7 orchestrator.coordination.enable_planning_mode", "8 orchestrator.context_paths"}));
+                  (strings{"2 agents[0].backend.enable_web_search", "2 agents[0].backend.upload_files", "2 agents[0].backend.type",
+                           "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
+                           "7 orchestrator.coordination.enable_planning_mode", "8 orchestrator.context_paths"}));
   CAF_CHECK_EQUAL(where(r, severity::warning),
-                  (list{"6 orchestrator.session_storage", "7 orchestrator.coordination.planning_mode_instruction", "9 ui.type",
-                        "9 ui.logging_enabled", "10 display"}));
+                  (strings{"6 orchestrator.session_storage", "7 orchestrator.coordination.planning_mode_instruction", "9 ui.type",
+                           "9 ui.logging_enabled", "10 display"}));
   CAF_CHECK_EQUAL(blocking(r.problems).size(), 7u);
   CAF_CHECK_EQUAL(r.config.notes.size(), 12u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
@@ -249,7 +249,7 @@ display: {type: simple}
 
 CAF_TEST(a folder to work in needs its two stores) {
   auto r = load(with("cwd: work"));
-  CAF_CHECK_EQUAL(where(r), list{"6 agents[0].backend.cwd"});
+  CAF_CHECK_EQUAL(where(r), strings{"6 agents[0].backend.cwd"});
   CAF_CHECK(says(r, "orchestrator.snapshot_storage and orchestrator.agent_temporary_workspace"));
   auto good = load(with("cwd: work") + "orchestrator: {snapshot_storage: s, agent_temporary_workspace: t}\n");
   CAF_CHECK(good.ok());
@@ -263,9 +263,9 @@ CAF_TEST(a model without a type is reached where it can be) {
   CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "chatcompletion");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.model, "o3-mini");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.params, R"({"reasoning_effort":"high"})");
-  CAF_CHECK_EQUAL(key_names(r.config.agents[1].backend), (list{"GOOGLE_API_KEY", "GEMINI_API_KEY"}));
+  CAF_CHECK_EQUAL(key_names(r.config.agents[1].backend), (strings{"GOOGLE_API_KEY", "GEMINI_API_KEY"}));
   CAF_CHECK_EQUAL(r.config.agents[2].backend.type, "grok");
-  CAF_CHECK_EQUAL(where(load("agent: {backend: {model: mystery}}")), list{"1 agent.backend.type"});
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {model: mystery}}")), strings{"1 agent.backend.type"});
 }
 
 CAF_TEST(secrets are never part of a problem) {
@@ -287,7 +287,7 @@ CAF_TEST(secrets are never part of a problem) {
 
 CAF_TEST(nodes named elsewhere add to the file or replace its own) {
   auto text = "agent: {node: far, backend: {type: local}}\ncluster: {nodes: {near: 'a:1'}}\n";
-  CAF_CHECK_EQUAL(where(load(text)), list{"1 agent.node"});
+  CAF_CHECK_EQUAL(where(load(text)), strings{"1 agent.node"});
   auto r = load_config_text(text, "t.yaml", {{"far", "b:2"}, {"near", "c:3"}});
   CAF_CHECK_EQUAL(all(r), "");
   CAF_CHECK(r.config.cluster.nodes == (node_list{{"near", "c:3"}, {"far", "b:2"}}));

@@ -4,9 +4,9 @@
 #define CAF_SUITE app.load_config_files
 
 #include "app/load_config.hpp"
-#include "tests/app/load_config_support.hpp"
 #include "caf/test/unit_test.hpp"
 #include "protocols/config_keys.hpp"
+#include "tests/app/load_config_support.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -90,17 +90,17 @@ CAF_TEST(options that name no model are refused by their names) {
   auto paths = [](const std::string& model, const std::string& backend, const std::string& url) {
     std::vector<problem> problems;
     quick_config(model, backend, url, "", problems);
-    list out;
+    strings out;
     for (const auto& p : problems)
       out.push_back(p.path);
     return out;
   };
-  CAF_CHECK_EQUAL(paths("mystery", "", ""), list{"--model"});
-  CAF_CHECK_EQUAL(paths("", "vllm", ""), list{"--model"});
-  CAF_CHECK_EQUAL(paths("m", "nope", ""), list{"--backend"});
-  CAF_CHECK_EQUAL(paths("m", "scripted", ""), list{"--backend"});
-  CAF_CHECK_EQUAL(paths("m", "claude_code", ""), list{"--backend"});
-  CAF_CHECK_EQUAL(paths("m", "vllm", "localhost:1"), list{"--base-url"});
+  CAF_CHECK_EQUAL(paths("mystery", "", ""), strings{"--model"});
+  CAF_CHECK_EQUAL(paths("", "vllm", ""), strings{"--model"});
+  CAF_CHECK_EQUAL(paths("m", "nope", ""), strings{"--backend"});
+  CAF_CHECK_EQUAL(paths("m", "scripted", ""), strings{"--backend"});
+  CAF_CHECK_EQUAL(paths("m", "claude_code", ""), strings{"--backend"});
+  CAF_CHECK_EQUAL(paths("m", "vllm", "localhost:1"), strings{"--base-url"});
 }
 
 CAF_TEST(what a machine lacks are warnings and other nodes are not judged) {
@@ -118,15 +118,15 @@ cluster: {nodes: {n: "h:1"}, tls: {ca: /no/such/ca.pem}}
     auto it = vars.find(name);
     return it == vars.end() ? nullptr : &it->second;
   };
-  list found;
+  strings found;
   for (const auto& p : environment_problems(r.config, env)) {
     CAF_CHECK(p.severity == severity::warning);
     found.push_back(p.path);
   }
   CAF_CHECK_EQUAL(found,
-                  (list{"agents[0].backend", "agents[1].backend.api_key", "agents[2].backend.model_path",
-                        "agents[2].backend.server", "agents[3].backend.mcp_servers[0].command",
-                        "agents[3].backend.mcp_servers[0].args", "agents[3].backend.mcp_servers[0].env.K", "cluster.tls.ca"}));
+                  (strings{"agents[0].backend", "agents[1].backend.api_key", "agents[2].backend.model_path",
+                           "agents[2].backend.server", "agents[3].backend.mcp_servers[0].command",
+                           "agents[3].backend.mcp_servers[0].args", "agents[3].backend.mcp_servers[0].env.K", "cluster.tls.ca"}));
   vars = {{"ANTHROPIC_API_KEY", "x"}, {"MINE", "x"}, {"T", "x"}, {"K", "x"}};
   CAF_CHECK_EQUAL(environment_problems(r.config, env).size(), 4u);
 }

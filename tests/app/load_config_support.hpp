@@ -12,15 +12,15 @@
 
 namespace conclave {
 
-using list = std::vector<std::string>;
+using strings = std::vector<std::string>;
 
 inline load_result load(const std::string& text) {
   return load_config_text(text, "t.yaml");
 }
 
 /// Returns "line path" of every problem of this severity.
-inline list where(const load_result& r, severity s = severity::error) {
-  list out;
+inline strings where(const load_result& r, severity s = severity::error) {
+  strings out;
   for (const auto& p : r.problems)
     if (p.severity == s)
       out.push_back(std::to_string(p.line) + " " + p.path);

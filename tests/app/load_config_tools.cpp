@@ -4,8 +4,8 @@
 #define CAF_SUITE app.load_config_tools
 
 #include "app/load_config.hpp"
-#include "tests/app/load_config_support.hpp"
 #include "caf/test/unit_test.hpp"
+#include "tests/app/load_config_support.hpp"
 
 using namespace conclave;
 
@@ -16,7 +16,7 @@ CAF_TEST(tool servers come in three shapes) {
     const auto s = first(r).mcp_servers[0];
     CAF_CHECK_EQUAL(s.name, name);
     CAF_CHECK_EQUAL(s.type, "stdio");
-    CAF_CHECK_EQUAL(s.command, (list{"npx", "-y", "a b", "c"}));
+    CAF_CHECK_EQUAL(s.command, (strings{"npx", "-y", "a b", "c"}));
     CAF_CHECK_EQUAL(s.timeout_ms, 400'000);
   };
   expect(load(with("mcp_servers: [{command: \"npx -y 'a b' c\"}]")), "server_0");
@@ -33,7 +33,7 @@ mcp_servers:
   CAF_CHECK_EQUAL(a.env.at("K"), "${K}");
   CAF_CHECK_EQUAL(a.env.at("N"), "1");
   CAF_CHECK(a.has_allowed_tools);
-  CAF_CHECK_EQUAL(a.exclude_tools, list{"y"});
+  CAF_CHECK_EQUAL(a.exclude_tools, strings{"y"});
   CAF_CHECK_EQUAL(a.security_level, "moderate");
   CAF_CHECK_EQUAL(a.timeout_ms, 5000);
   const auto b = first(full).mcp_servers[1];
@@ -53,11 +53,11 @@ CAF_TEST(bad tool servers are named where they stand) {
   word: 3
   high: {command: npx, security: {level: high}})"));
   CAF_CHECK_EQUAL(where(r),
-                  (list{"7 agents[0].backend.mcp_servers.shell.command", "8 agents[0].backend.mcp_servers.piped.command",
-                        "9 agents[0].backend.mcp_servers.only_args.command", "10 agents[0].backend.mcp_servers.nothing",
-                        "11 agents[0].backend.mcp_servers.old.type", "12 agents[0].backend.mcp_servers.loads.env",
-                        "13 agents[0].backend.mcp_servers.here.url", "14 agents[0].backend.mcp_servers.listed.security.env",
-                        "15 agents[0].backend.mcp_servers.word"}));
+                  (strings{"7 agents[0].backend.mcp_servers.shell.command", "8 agents[0].backend.mcp_servers.piped.command",
+                           "9 agents[0].backend.mcp_servers.only_args.command", "10 agents[0].backend.mcp_servers.nothing",
+                           "11 agents[0].backend.mcp_servers.old.type", "12 agents[0].backend.mcp_servers.loads.env",
+                           "13 agents[0].backend.mcp_servers.here.url", "14 agents[0].backend.mcp_servers.listed.security.env",
+                           "15 agents[0].backend.mcp_servers.word"}));
   for (const auto* name : {"shell", "piped", "only_args", "nothing", "old", "loads", "here", "listed"})
     CAF_CHECK(says(r, std::string{"server '"} + name + "'"));
   CAF_CHECK(says(r, "'high' is read as 'strict'"));
@@ -113,9 +113,9 @@ CAF_TEST(bad steps are reported) {
       - text
 )");
   CAF_CHECK_EQUAL(where(r),
-                  (list{"5 agent.backend.steps[0].txet", "6 agent.backend.steps[1].error", "7 agent.backend.steps[2].reason",
-                        "8 agent.backend.steps[3].calls[0].name", "9 agent.backend.steps[4].repeat",
-                        "10 agent.backend.steps[5].chunk_delay_ms", "11 agent.backend.steps[6]", "12 agent.backend.steps[7]"}));
-  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: scripted}}")), list{"1 agent.backend"});
+                  (strings{"5 agent.backend.steps[0].txet", "6 agent.backend.steps[1].error", "7 agent.backend.steps[2].reason",
+                           "8 agent.backend.steps[3].calls[0].name", "9 agent.backend.steps[4].repeat",
+                           "10 agent.backend.steps[5].chunk_delay_ms", "11 agent.backend.steps[6]", "12 agent.backend.steps[7]"}));
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: scripted}}")), strings{"1 agent.backend"});
   CAF_CHECK_EQUAL(where(load("agent: {backend: {type: scripted, steps: []}}")).size(), 2u);
 }

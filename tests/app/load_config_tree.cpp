@@ -4,8 +4,8 @@
 #define CAF_SUITE app.load_config_tree
 
 #include "app/load_config.hpp"
-#include "tests/app/load_config_support.hpp"
 #include "caf/test/unit_test.hpp"
+#include "tests/app/load_config_support.hpp"
 
 using namespace conclave;
 
@@ -38,7 +38,7 @@ CAF_TEST(what is no configuration is refused with a reason) {
 
 CAF_TEST(equal keys are an error that names both lines) {
   auto r = load("agents: []\nui: {}\nagents: []\n");
-  CAF_CHECK_EQUAL(where(r), list{"3 "});
+  CAF_CHECK_EQUAL(where(r), strings{"3 "});
   CAF_CHECK(says(r, "'agents' stands twice in one map; first in line 1"));
 }
 
