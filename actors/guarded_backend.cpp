@@ -40,6 +40,7 @@ struct guarded_call {
 };
 
 struct guard_state {
+  guard_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "guarded_backend";
   backend_actor guarded;
   breaker gate{breaker_policy{}};
