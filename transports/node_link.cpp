@@ -120,15 +120,15 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, bool in
   std::uint16_t port = 0;
   if (!split(address, host, port)) {
     error = "'" + address + "' is not HOST:PORT";
-    return nullptr;
+    return {};
   }
   if (insecure && !is_loopback(host)) {
     error = "without TLS only loopback addresses may be used, not " + host;
-    return nullptr;
+    return {};
   }
   if (error = reachable(host, port); !error.empty()) {
     error = "node " + address + " cannot be reached: " + error;
-    return nullptr;
+    return {};
   }
   // A request with a deadline: the blocking remote_actor() would wait for ever for a peer that accepts and then says nothing.
   caf::scoped_actor self{sys};
@@ -140,7 +140,7 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, bool in
   if (!found) {
     if (error.empty())
       error = "node " + address + " offers nothing: it is no conclave node";
-    return nullptr;
+    return {};
   }
   node_actor node;
   self->request(caf::actor_cast<door_actor>(found), hello_limit, hello{})
