@@ -97,7 +97,7 @@ void draft::next_round(std::uint32_t round) {
 }
 
 void draft::choose() {
-  end_all_runs("round_over");
+  end_all_runs("round_over"); // none today; a topology that shows an agent nothing could leave one
   auto votes = tally(s);
   auto most = votes.empty() ? 0 : *std::max_element(votes.begin(), votes.end());
   const member* best = nullptr;

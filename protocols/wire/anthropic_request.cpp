@@ -88,7 +88,7 @@ public:
 
   std::string finish() {
     if (first_role_ == "assistant") // a conversation starts with the user
-      text_ = R"({"role":"user","content":[{"type":"text","text":"(the conversation continues)"}]},)" + text_;
+      text_ = R"x({"role":"user","content":[{"type":"text","text":"(the conversation continues)"}]},)x" + text_;
     close();
     return "[" + text_ + "]";
   }

@@ -7,6 +7,7 @@
 #define CAF_SUITE protocols.ledger
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/wire/json.hpp"
 #include "tests/support/ledger_driver.hpp"
 
 using namespace conclave;
@@ -248,6 +249,11 @@ CAF_TEST(s20 a duplicate of a shown or own answer is refused) {
   x.answer("alpha", "new");
   CAF_CHECK(x.answer("zeta", "new").kind == ruling_kind::accepted); // not shown to this run
   CAF_CHECK(x.answer("alpha", "the answer!").kind == ruling_kind::accepted);
+  auto z = ready({"a"});
+  z.answer("a", "First");
+  z.answer("a", "Second");
+  CAF_CHECK(z.of("a").run.shown == strings({"agent1.2"}));
+  CAF_CHECK(z.answer("a", " FIRST").kind == ruling_kind::refused); // its own earlier one, though no longer shown
   auto y = answered({"a", "b"});
   y.vote("b", "agent1");
   CAF_CHECK(y.answer("a", "Ab").kind == ruling_kind::refused);
@@ -366,6 +372,14 @@ CAF_TEST(s50 the same commands give the same log and the log gives the state) {
   CAF_CHECK(x.log == y.log);
   CAF_CHECK(x.s == y.s);
   CAF_CHECK(x.replayed() == x.s);
+  // As stored: every event as a line of JSON.
+  auto stored = ledger::make({}, {"a", "b", "c"});
+  for (auto& e : x.log) {
+    event back;
+    CAF_REQUIRE(wire::from_json(wire::to_json(e), back));
+    ledger::fold(stored, back);
+  }
+  CAF_CHECK(stored == x.s);
   // A prefix of the log is a state that goes on: resume is fold and reconcile.
   auto half = ledger::make({}, {});
   for (std::size_t i = 0; i < x.log.size() / 2; ++i)

@@ -182,7 +182,7 @@ CAF_TEST(the limit of runs ends the task with what is there) {
   }
   CAF_CHECK_EQUAL(y.coordination_runs, 3u);
   CAF_CHECK(y.result().kind == outcome_kind::failed);
-  CAF_CHECK(y.result().error.find("a: 503") != std::string::npos);
+  CAF_CHECK_EQUAL(y.result().error, "no answer: the limit of runs is used up; a: 503");
   CAF_CHECK_EQUAL(ledger::run_limit(ledger::make({}, {"a", "b", "c"})), 60u);
 }
 
@@ -225,6 +225,7 @@ CAF_TEST(stragglers are asked again in the next round or abstain) {
   auto run = x.run_of("c");
   x.fire(timer_kind::patience);
   CAF_CHECK(x.last(event_type::round_timeout).labels == strings({"c"}));
+  CAF_CHECK_EQUAL(x.last(event_type::run_ended).reason, "straggler");
   CAF_CHECK_EQUAL(x.s.round, 2u);
   CAF_CHECK_EQUAL(x.of("c").failures, 0u);
   CAF_CHECK_NOT_EQUAL(x.run_of("c"), run);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/circuit_breaker.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+namespace conclave {
+
+struct retry_tick {
+  std::uint64_t id = 0;
+};
+
+} // namespace conclave
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::retry_tick)
+
+namespace conclave {
+
+namespace {
+
+using guard_impl = backend_actor::extend<caf::reacts_to<retry_tick>>;
+using std::chrono::milliseconds;
+
+/// A call in our care: on the wire, or waiting to be tried again.
+struct guarded_call {
+  model_request req;
+  chunk_sink_actor sink;
+  std::uint32_t tries = 0;
+  bool waiting = false;
+  bool cancelled = false;
+  completion last;
+  caf::typed_response_promise<completion> promise;
+};
+
+struct guard_state {
+  guard_state() {} // no aggregate: CAF would hand the actor itself to the first member
+  static inline const char* name = "guarded_backend";
+  backend_actor guarded;
+  breaker gate{breaker_policy{}};
+  std::uint64_t ids = 0;
+  std::map<std::uint64_t, guarded_call> calls;
+  std::minstd_rand random{std::random_device{}()};
+};
+
+using guard_ptr = guard_impl::stateful_pointer<guard_state>;
+
+std::int64_t now_ms(guard_ptr self) {
+  return std::chrono::duration_cast<milliseconds>(self->clock().now().time_since_epoch()).count();
+}
+
+void finish(guard_ptr self, std::uint64_t id, completion c) {
+  auto i = self->state.calls.find(id);
+  if (i == self->state.calls.end())
+    return;
+  i->second.promise.deliver(std::move(c));
+  self->state.calls.erase(i);
+}
+
+/// How long to wait before the next try, or -1: no further try.
+std::int64_t wait_before(guard_ptr self, const guarded_call& call, const completion& c) {
+  auto& p = self->state.gate.policy();
+  if (call.cancelled || c.status != completion_status::broken || c.semantic || !c.retryable_hint || !is_transient(c.code)
+      || c.code == ec::stream_broken || call.tries >= p.tries)
+    return -1;
+  if (c.retry_after_ms >= 0)
+    return c.retry_after_ms <= p.retry_after_cap_ms ? c.retry_after_ms : -1;
+  auto wait = std::min(p.retry_ms << std::min(call.tries - 1, 20u), p.retry_cap_ms);
+  return wait - static_cast<std::int64_t>(self->state.random() % static_cast<std::uint32_t>(wait / 4 + 1)); // up to 25 % less
+}
+
+void judge(guard_ptr self, std::uint64_t id, completion c);
+
+void attempt(guard_ptr self, std::uint64_t id) {
+  auto& st = self->state;
+  auto i = st.calls.find(id);
+  if (i == st.calls.end())
+    return;
+  auto& call = i->second;
+  call.waiting = false;
+  if (!st.gate.allow(now_ms(self))) {
+    auto text = "the connection failed too often lately; it is tried again in "
+                + std::to_string((st.gate.remaining_ms(now_ms(self)) + 999) / 1000) + " s";
+    if (call.tries == 0) {
+      call.promise.deliver(make_error(ec::breaker_open, std::move(text)));
+      st.calls.erase(i);
+    } else {
+      finish(self, id, std::move(call.last));
+    }
+    return;
+  }
+  ++call.tries;
+  auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
+  self->request(st.guarded, limit, call.req, call.sink)
+    .then([self, id](completion& c) { judge(self, id, std::move(c)); },
+          [self, id](caf::error& e) {
+            auto i2 = self->state.calls.find(id);
+            if (i2 == self->state.calls.end())
+              return;
+            i2->second.promise.deliver(std::move(e)); // nothing was sent
+            self->state.calls.erase(i2);
+          });
+}
+
+void judge(guard_ptr self, std::uint64_t id, completion c) {
+  auto& st = self->state;
+  auto i = st.calls.find(id);
+  if (i == st.calls.end())
+    return;
+  auto& call = i->second;
+  if (c.status == completion_status::broken && is_transient(c.code)) {
+    // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
+    if (c.code == ec::rate_limited && c.retry_after_ms > st.gate.policy().retry_after_cap_ms)
+      st.gate.open_until(now_ms(self) + c.retry_after_ms);
+    else if (c.code != ec::rate_limited || c.retry_after_ms < 0)
+      st.gate.failure(now_ms(self));
+  } else if (c.status != completion_status::cancelled && c.status != completion_status::broken) {
+    st.gate.success();
+  }
+  auto wait = wait_before(self, call, c);
+  if (wait < 0)
+    return finish(self, id, std::move(c));
+  call.waiting = true;
+  self->send(call.sink, chunk_batch{call.req.task, call.req.run, call.req.agent,
+                                    {{chunk_kind::status, c.error + "; trying again in " + std::to_string((wait + 99) / 100 * 100) + " ms"}}});
+  call.last = std::move(c);
+  self->delayed_send(self, milliseconds(wait), retry_tick{id});
+}
+
+guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_policy policy) {
+  self->state.guarded = std::move(guarded);
+  self->state.gate = breaker{policy};
+  self->set_exit_handler([self](caf::exit_msg& m) {
+    auto calls = std::move(self->state.calls);
+    self->state.calls.clear();
+    for (auto& [id, call] : calls) {
+      completion c;
+      c.status = completion_status::cancelled;
+      c.code = ec::cancelled;
+      c.error = "the connection is being closed";
+      call.promise.deliver(std::move(c));
+    }
+    self->send_exit(self->state.guarded, m.reason);
+    self->quit(m.reason);
+  });
+  return {
+    [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
+      auto id = ++self->state.ids;
+      auto& call = self->state.calls[id];
+      call.req = std::move(req);
+      call.sink = std::move(sink);
+      call.promise = self->template make_response_promise<completion>();
+      attempt(self, id);
+      return caf::delegated<completion>{};
+    },
+    [self](const cancel_call& c) -> caf::result<cancel_done> {
+      std::vector<std::uint64_t> waiting;
+      for (auto& [id, call] : self->state.calls)
+        if (call.req.task == c.task && call.req.agent == c.agent && call.req.run == c.run && (c.call == 0 || call.req.call == c.call)) {
+          call.cancelled = true;
+          if (call.waiting)
+            waiting.push_back(id);
+        }
+      for (auto id : waiting) {
+        auto last = self->state.calls[id].last;
+        last.status = completion_status::cancelled;
+        last.code = ec::cancelled;
+        finish(self, id, std::move(last));
+      }
+      if (!waiting.empty())
+        return cancel_done{true};
+      return self->delegate(self->state.guarded, c);
+    },
+    [self](describe_backend d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },
+    [self](const ladder_note& n) { self->send(self->state.guarded, n); },
+    [self](const retry_tick& t) { attempt(self, t.id); },
+  };
+}
+
+} // namespace
+
+backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, breaker_policy policy) {
+  return sys.spawn(guard, std::move(guarded), policy);
+}
+
+} // namespace conclave

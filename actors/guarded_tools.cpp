@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/circuit_breaker.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+namespace conclave {
+
+namespace {
+
+constexpr auto list_limit = std::chrono::seconds(31);
+
+struct tool_guard_state {
+  tool_guard_state() {} // no aggregate: CAF would hand the actor itself to the first member
+  static inline const char* name = "guarded_tools";
+  tool_source_actor guarded;
+  std::string source;
+  breaker gate{breaker_policy{}};
+};
+
+using tool_guard_ptr = tool_source_actor::stateful_pointer<tool_guard_state>;
+
+std::int64_t now_ms(tool_guard_ptr self) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now().time_since_epoch()).count();
+}
+
+caf::error closed(tool_guard_ptr self) {
+  auto left = (self->state.gate.remaining_ms(now_ms(self)) + 999) / 1000;
+  return make_error(ec::breaker_open, self->state.source + " failed too often lately; it is tried again in " + std::to_string(left) + " s");
+}
+
+/// Only losing the source or its silence counts; a denial, a bad argument or a tool's own error says nothing about its health.
+void learn(tool_guard_ptr self, ec code) {
+  if (code == ec::unavailable || code == ec::timeout || code == ec::bad_reply)
+    self->state.gate.failure(now_ms(self));
+}
+
+tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_actor guarded, std::string source, breaker_policy policy) {
+  self->state.guarded = std::move(guarded);
+  self->state.source = std::move(source);
+  self->state.gate = breaker{policy};
+  self->set_exit_handler([self](caf::exit_msg& m) {
+    self->send_exit(self->state.guarded, m.reason);
+    self->quit(m.reason);
+  });
+  return {
+    [self](list_tools l) -> caf::result<tool_list> {
+      if (!self->state.gate.allow(now_ms(self)))
+        return closed(self);
+      auto promise = self->template make_response_promise<tool_list>();
+      self->request(self->state.guarded, list_limit, l)
+        .then(
+          [self, promise](tool_list& t) mutable {
+            self->state.gate.success();
+            promise.deliver(std::move(t));
+          },
+          [self, promise](caf::error& e) mutable {
+            learn(self, code_of(e));
+            promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
+          });
+      return caf::delegated<tool_list>{};
+    },
+    [self](tool_invocation& i) -> caf::result<tool_result> {
+      if (!self->state.gate.allow(now_ms(self)))
+        return closed(self);
+      auto promise = self->template make_response_promise<tool_result>();
+      auto limit = std::chrono::milliseconds(i.timeout_ms + 5'000);
+      self->request(self->state.guarded, limit, std::move(i))
+        .then(
+          [self, promise](tool_result& r) mutable {
+            self->state.gate.success();
+            promise.deliver(std::move(r));
+          },
+          [self, promise](caf::error& e) mutable {
+            learn(self, code_of(e));
+            promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
+          });
+      return caf::delegated<tool_result>{};
+    },
+    [self](const cancel_tools& c) { self->send(self->state.guarded, c); },
+  };
+}
+
+} // namespace
+
+tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name, breaker_policy policy) {
+  return sys.spawn(tool_guard, std::move(guarded), std::move(name), policy);
+}
+
+} // namespace conclave

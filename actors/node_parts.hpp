@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// How a node makes an agent's parts: variables and keys resolved from this node's environment, the kind -> actor table.
+
+#include "actors/parts.hpp"
+
+#include <string>
+
+namespace conclave {
+
+/// A model connection with its secrets resolved, ready to be spawned. `share` names connections that are the same one; empty = its own.
+struct connection {
+  ec code = ec::none; ///< not none: cannot be made, see `error`
+  std::string error;
+  std::string kind;   ///< http, local, scripted
+  std::string share;
+  backend_parts parts;
+};
+
+/// Resolves an agent's backend: dialect, base URL, key (a provider's key goes only to that provider's hosts), decision step.
+connection resolve_backend(const backend_config& config, const node_resources& with);
+
+/// The kind -> actor table.
+backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with);
+
+/// Spawns the tool sources an agent's configuration names, each behind its breaker.
+std::vector<tool_source_actor> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with);
+
+} // namespace conclave

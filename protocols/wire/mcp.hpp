@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The Model Context Protocol as JSON-RPC texts: what we send, and what a server's messages mean. Pure.
+/// Source: https://modelcontextprotocol.io/specification/2025-11-25, read 2026-11-24.
+
+#include "protocols/chat.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace conclave::wire::mcp {
+
+inline constexpr const char* latest = "2025-11-25";
+
+std::string initialize(std::uint64_t id);
+std::string initialized();
+std::string list_tools(std::uint64_t id, const std::string& cursor);
+/// `arguments` is a JSON object text.
+std::string call_tool(std::uint64_t id, const std::string& name, const std::string& arguments);
+std::string cancelled(std::uint64_t id, const std::string& reason);
+std::string result(const std::string& id_json);                 ///< an empty result (ping)
+std::string method_not_found(const std::string& id_json);
+
+enum class kind : std::uint8_t { invalid, response, error, request, notification };
+
+/// A message from the server. Texts are JSON.
+struct incoming {
+  mcp::kind kind = mcp::kind::invalid;
+  std::uint64_t id = 0;   ///< response, error: ours; 0 = none of ours
+  std::string id_json;    ///< request: to be sent back as it is
+  std::string method;
+  std::string payload;    ///< result or params
+  std::int64_t code = 0;  ///< error
+  std::string message;    ///< error
+};
+
+incoming read(std::string_view line);
+
+/// Returns whether the server's answer to initialize names a version we speak; `version` is what it named.
+bool read_initialized(const std::string& payload, std::string& version);
+
+struct listed_tool {
+  std::string name;
+  std::string description;
+  std::string schema;
+  bool read_only = false;
+};
+struct tool_page {
+  std::vector<listed_tool> tools;
+  std::string next;   ///< cursor of the next page, empty = last
+  bool valid = false;
+};
+tool_page read_tools(const std::string& payload);
+
+/// A tools/call result as text for the model: text parts joined by line feeds; other content as a note; structuredContent if there is no
+/// text. More than 256 KiB is cut with a marker.
+tool_result read_result(const std::string& payload);
+
+/// Checks arguments against the limits of mcp.md 2.5: an object, depth, members, items, 1 MiB (16 MiB for tools that write files).
+/// Returns an empty string or what is wrong.
+std::string check_arguments(const std::string& arguments, bool writes_files);
+
+/// "mcp__<server>__<tool>": only letters, digits, _ and -, at most 64 characters (shortened with a hash). Empty if the name cannot be used.
+std::string public_name(const std::string& server, const std::string& tool);
+
+} // namespace conclave::wire::mcp

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/mcp_stdio.hpp"
+
+#include "transports/child_process.hpp"
+
+#include <cctype>
+
+namespace conclave {
+
+namespace {
+
+class stdio_channel final : public mcp_channel {
+public:
+  stdio_channel(child_options options, callbacks cb) {
+    child_process::callbacks c;
+    // Lines that are no JSON object are banners some servers print before the protocol starts.
+    c.on_lines = [on_message = cb.on_message](std::vector<std::string> lines) {
+      for (auto& line : lines) {
+        auto first = line.find_first_not_of(" \t\r");
+        if (first != std::string::npos && line[first] == '{')
+          on_message(std::move(line));
+      }
+    };
+    c.on_exit = [on_close = cb.on_close](child_exit e) {
+      if (!e.started)
+        on_close(ec::unavailable, "could not be started: " + e.error);
+      else if (!e.error.empty())
+        on_close(ec::unavailable, "ended: " + e.error);
+      else
+        on_close(ec::unavailable, "ended with status " + std::to_string(e.status));
+    };
+    child_ = child_process::start(std::move(options), std::move(c));
+  }
+
+  ~stdio_channel() override { close(); }
+
+  bool send(std::string json) override { return child_ && child_->write(std::move(json) + "\n"); }
+
+  void close() override {
+    if (child_)
+      child_->close();
+    child_.reset();
+  }
+
+private:
+  std::shared_ptr<child_process> child_;
+};
+
+} // namespace
+
+std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, const std::string& stderr_path, mcp_channel::callbacks cb,
+                                            std::string& error) {
+  if (config.command.empty()) {
+    error = "MCP server '" + config.name + "' has no command";
+    return nullptr;
+  }
+  child_options options;
+  options.argv = config.command;
+  options.cwd = config.cwd;
+  options.stderr_path = stderr_path;
+  // The small safe set and what is configured, nothing else: a provider's keys never reach a tool server by inheritance.
+  options.env = safe_environment();
+  for (auto& [name, value] : config.env)
+    options.env[name] = value;
+  return std::make_unique<stdio_channel>(std::move(options), std::move(cb));
+}
+
+} // namespace conclave
