@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# Shared by the scripts of this folder; sourced, not run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null 2>&1; then
+    sudo "$@"
+  else
+    die "this needs packages that are not installed; run as root or install sudo. Missing:${missing:-}"
+  fi
+}
+
+# Installs the Debian packages named that are not there yet.
+need_packages() {
+  missing=""
+  local p
+  command -v dpkg-query >/dev/null 2>&1 || die "this script installs Debian packages; on another system install: $*"
+  for p in "$@"; do
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing="$missing $p"
+  done
+  [ -n "$missing" ] || return 0
+  say "installing:$missing"
+  as_root apt-get update -qq
+  # shellcheck disable=SC2086
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+build_packages="g++ cmake ninja-build ccache git ca-certificates libcaf-dev nlohmann-json3-dev libcurl4-openssl-dev libyaml-cpp-dev
+  libboost1.81-dev libsqlite3-dev libssl-dev libcli11-dev pkg-config"
+check_packages="librapidcheck-dev libbenchmark-dev clang-format python3 python3-venv openssl"
+
+# Where quickstart keeps the local model and its server; the same rule as transports/home.cpp.
+local_dir() {
+  if [ -n "${CONCLAVE_HOME:-}" ]; then
+    printf '%s/local\n' "$CONCLAVE_HOME"
+  else
+    printf '%s/conclave/local\n' "${XDG_STATE_HOME:-$HOME/.local/state}"
+  fi
+}
