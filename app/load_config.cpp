@@ -52,6 +52,8 @@ void check_uploads(const section& s) {
 agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base, report& to) {
   auto canonical = "agents[" + std::to_string(index) + "]";
   to.place(canonical, path, node.line);
+  if (node.kind == tree::null)
+    to.error(node.line, path, "expected a map, found nothing");
   section s{&node, key_scope::agent, path, canonical, to};
   agent_config out;
   out.backend = base;
@@ -98,7 +100,7 @@ std::vector<std::pair<const tree*, std::string>> agents_of(const section& top) {
   return result;
 }
 
-run_config read_config(const tree& root, report& to) {
+run_config read_config(const tree& root, report& to, const node_list& nodes) {
   run_config out;
   out.source = to.file();
   if (root.kind != tree::map) {
@@ -112,6 +114,14 @@ run_config read_config(const tree& root, report& to) {
   for (const auto& [node, path] : agents)
     out.agents.push_back(read_agent(*node, path, out.agents.size(), base, to));
   read_orchestrator(top, out);
+  for (const auto& node : nodes) {
+    auto known =
+        std::find_if(out.cluster.nodes.begin(), out.cluster.nodes.end(), [&](const auto& n) { return n.first == node.first; });
+    if (known == out.cluster.nodes.end())
+      out.cluster.nodes.push_back(node);
+    else
+      known->second = node.second;
+  }
   to.adopt(validate(out));
   return out;
 }
@@ -136,11 +146,11 @@ bool load_result::ok() const {
   return std::none_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; });
 }
 
-load_result load_config_text(const std::string& text, const std::string& name) {
+load_result load_config_text(const std::string& text, const std::string& name, const node_list& nodes) {
   load_result out;
   loader::report to{name, out.problems};
   if (auto root = loader::read_tree(text, to))
-    out.config = loader::read_config(*root, to);
+    out.config = loader::read_config(*root, to, nodes);
   out.config.source = name;
   // The list of problems is bounded; that there was an error must not be lost with it.
   if (to.failed() && out.ok())
@@ -156,10 +166,10 @@ load_result load_config_text(const std::string& text, const std::string& name) {
   return out;
 }
 
-load_result load_config(const std::string& path) {
+load_result load_config(const std::string& path, const node_list& nodes) {
   std::string text, error;
   if (loader::read_text(path, text, error))
-    return load_config_text(text, path);
+    return load_config_text(text, path, nodes);
   load_result out;
   out.config.source = path;
   out.problems.push_back({severity::error, path, 0, "", error});

@@ -8,6 +8,7 @@
 #include "protocols/config.hpp"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -20,11 +21,14 @@ struct load_result {
   bool ok() const;
 };
 
+/// Cluster nodes from elsewhere (--node NAME=HOST:PORT): they add to those of the file, or replace them.
+using node_list = std::vector<std::pair<std::string, std::string>>;
+
 /// Loads a file: at most 1 MiB, 64 levels, 10,000 nodes after aliases are expanded.
-load_result load_config(const std::string& path);
+load_result load_config(const std::string& path, const node_list& nodes = {});
 
 /// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.
-load_result load_config_text(const std::string& text, const std::string& name);
+load_result load_config_text(const std::string& text, const std::string& name, const node_list& nodes = {});
 
 /// Makes a configuration of one agent from --model, --backend, --base-url and --system-message; empty = not given.
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,

@@ -46,7 +46,13 @@ void report::adopt(const std::vector<problem>& found) {
     }
     auto path = it == places_.end() ? p.path : it->second.path + p.path.substr(at.size());
     auto line = it == places_.end() ? 0 : it->second.line;
-    auto same = [&](const problem& k) { return k.path == path && k.severity != severity::warning && weight(k) >= weight(p); };
+    // Said already: of this field, or of what it stands in.
+    auto same = [&](const problem& k) {
+      if (k.severity == severity::warning || k.path.empty() || weight(k) < weight(p))
+        return false;
+      auto next = path.size() > k.path.size() ? path[k.path.size()] : '.';
+      return path.starts_with(k.path) && (next == '.' || next == '[');
+    };
     if (std::none_of(known.begin(), known.end(), same))
       add(p.severity, line, path, p.text);
   }

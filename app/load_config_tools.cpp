@@ -74,7 +74,7 @@ void read_command(const section& s, mcp_server_config& out) {
   s.texts("args", args);
   if (out.command.empty() && !args.empty()) {
     // mcp.md 2.2: args[0] is never an executable.
-    s.to().error(s.line("args"), s.path("args"), "server '" + shown_text(out.name) + "': args without a command");
+    s.to().error(s.line("args"), s.path("command"), "server '" + shown_text(out.name) + "': args without a command");
     return;
   }
   out.command.insert(out.command.end(), args.begin(), args.end());

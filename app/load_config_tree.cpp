@@ -49,7 +49,7 @@ public:
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1)
-      fail(mark.line + 1, "a second document ('---'); a configuration is one");
+      fail(mark.line + 1, "a second document begins here; a configuration is one");
   }
   void OnDocumentEnd() override {}
 
@@ -223,6 +223,18 @@ private:
   bool failed_ = false;
 };
 
+bool indented_by_tab(const std::string& text, int line) {
+  std::size_t at = 0;
+  for (int i = 0; i < line; ++i) {
+    at = text.find('\n', at);
+    if (at == std::string::npos)
+      return false;
+    ++at;
+  }
+  at = text.find_first_not_of(' ', at);
+  return at != std::string::npos && text[at] == '\t';
+}
+
 } // namespace
 
 const tree* tree::find(const std::string& key) const {
@@ -246,12 +258,13 @@ tree_ptr read_tree(const std::string& text, report& to) {
   builder b{to};
   try {
     YAML::Parser parser{in};
-    while (parser.HandleNextDocument(b)) {
-    }
+    // At most twice: on some bytes the parser finds empty documents for ever (seen with ",").
+    if (parser.HandleNextDocument(b))
+      parser.HandleNextDocument(b);
   } catch (const YAML::Exception& e) {
     std::string text_of = e.msg;
-    // The parser words tabs as "illegal tab"; say what to do.
-    if (text_of.find("tab") != std::string::npos)
+    // The parser words tabs in several ways, or as a consequence; say what to do.
+    if (text_of.find("tab") != std::string::npos || indented_by_tab(text, e.mark.line))
       text_of = "a tab where YAML wants blanks: indent with blanks";
     to.error(e.mark.line + 1, "", "cannot be read: " + shown_text(text_of, 200));
     return nullptr;

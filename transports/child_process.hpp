@@ -5,8 +5,9 @@
 /// A child in its own process group, with line callbacks and a bounded teardown. All children are forked from one transport thread
 /// that outlives them (PR_SET_PDEATHSIG fires when the forking *thread* ends), and check getppid() after the fork.
 ///
-/// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also when
-/// the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
+/// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also
+/// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe). When the child
+/// has ended, what is left of its group is killed. Destroying or closing the handle does not suppress callbacks.
 
 #include <cstdint>
 #include <functional>
@@ -18,23 +19,23 @@
 namespace conclave {
 
 struct child_options {
-  std::vector<std::string> argv;             ///< argv[0] resolved on PATH; no shell
-  std::map<std::string, std::string> env;    ///< the whole environment of the child
-  std::string cwd;                           ///< empty = inherit
-  std::string stderr_path;                   ///< appended, size-capped (1 MiB); empty = /dev/null
-  std::size_t max_line = 16u << 20;          ///< a longer line ends the child with an error
+  std::vector<std::string> argv;          ///< argv[0] resolved on PATH; no shell
+  std::map<std::string, std::string> env; ///< the whole environment of the child; its PATH counts, else ours
+  std::string cwd;                        ///< empty = inherit
+  std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = /dev/null
+  std::size_t max_line = 16u << 20;       ///< a longer line ends the child with an error
 };
 
 struct child_exit {
   bool started = false;
-  int status = 0;        ///< exit code, or 128 + signal
-  std::string error;     ///< why it did not start or was ended; empty = ended by itself
+  int status = 0;    ///< exit code, or 128 + signal
+  std::string error; ///< why it did not start or was ended; empty = ended by itself
 };
 
 class child_process {
 public:
   struct callbacks {
-    std::function<void(std::vector<std::string>)> on_lines; ///< stdout lines, without the LF, one call per read
+    std::function<void(std::vector<std::string>)> on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
     std::function<void(child_exit)> on_exit;
   };
 

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE app.load_config
+
+#include "app/load_config.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "tests/app/load_config_support.hpp"
+
+using namespace conclave;
+
+CAF_TEST(a full file is read into every field) {
+  auto r = load(R"(
+agents:
+  - id: first
+    system_message: |
+      Be brief.
+    backend:
+      type: ChatCompletion
+      model: gpt-x
+      base_url: https://api.groq.com/openai/v1
+      api_key_env: MY_KEY
+      provider: Mine
+      decision: Tools
+      max_tokens: 99
+      context_tokens: 4096
+      timeout: 1.5
+      idle_timeout_seconds: 7
+      temperature: 0.5
+      extra_body: {a: {b: [1, "1"]}}
+      extra_headers: {X-A: 1}
+      extra_query: {q: v}
+      allowed_tools: one
+      exclude_tools: [two, three]
+      max_tool_iterations: 4
+      parallel_tool_calls: off
+      mcp_tool_timeout_seconds: 9
+      native_tools: [clock]
+      http2: yes
+  - backend: {type: claude, anthropic_version: "2023-06-01"}
+    node: far
+orchestrator:
+  pacing: eager
+  straggler_patience_seconds: 2.5
+  max_new_answers_per_agent: 5
+  max_new_answers_global: 9
+  max_failed_runs: 2
+  max_runs: 77
+  max_answer_bytes: 1000
+  final_answer_strategy: winner_reuse
+timeout_settings:
+  orchestrator_timeout_seconds: 100
+  initial_round_timeout_seconds: 50
+  subsequent_round_timeout_seconds: 40
+  presentation_timeout_seconds: 30
+  first_token_timeout_seconds: 20
+  idle_timeout_seconds: 10
+cluster:
+  nodes: {far: "far.example.org:4242", near: "[::1]:1"}
+  tls: {cert: c.pem, key: k.pem, ca: a.pem}
+ui:
+  display_type: simple
+)");
+  CAF_CHECK_EQUAL(all(r), "");
+  CAF_REQUIRE_EQUAL(r.config.agents.size(), 2u);
+  CAF_CHECK_EQUAL(r.config.source, "t.yaml");
+  const auto& a = r.config.agents[0];
+  CAF_CHECK_EQUAL(a.id, "first");
+  CAF_CHECK_EQUAL(a.system_message, "Be brief.\n");
+  const auto& b = a.backend;
+  CAF_CHECK_EQUAL(b.type, "chatcompletion");
+  CAF_CHECK_EQUAL(b.model, "gpt-x");
+  CAF_CHECK_EQUAL(b.base_url, "https://api.groq.com/openai/v1");
+  CAF_CHECK_EQUAL(b.api_key_env, "MY_KEY");
+  CAF_CHECK_EQUAL(b.provider, "Mine");
+  CAF_CHECK_EQUAL(b.decision, "tools");
+  CAF_CHECK_EQUAL(b.max_tokens, 99);
+  CAF_CHECK_EQUAL(b.context_tokens, 4096);
+  CAF_CHECK_EQUAL(b.timeout_ms, 1500);
+  CAF_CHECK_EQUAL(b.first_token_timeout_ms, 20'000);
+  CAF_CHECK_EQUAL(b.idle_timeout_ms, 7000);
+  CAF_CHECK_EQUAL(b.params, R"({"temperature":0.5})");
+  CAF_CHECK_EQUAL(b.extra_body, R"({"a":{"b":[1,"1"]}})");
+  CAF_CHECK_EQUAL(b.extra_headers.at("X-A"), "1");
+  CAF_CHECK_EQUAL(b.extra_query.at("q"), "v");
+  CAF_CHECK(b.has_allowed_tools);
+  CAF_CHECK_EQUAL(b.allowed_tools, strings{"one"});
+  CAF_CHECK_EQUAL(b.exclude_tools, (strings{"two", "three"}));
+  CAF_CHECK_EQUAL(b.max_tool_iterations, 4);
+  CAF_CHECK(!b.parallel_tool_calls);
+  CAF_CHECK_EQUAL(b.tool_timeout_ms, 9000);
+  CAF_CHECK_EQUAL(b.native_tools, strings{"clock"});
+  CAF_CHECK(b.http2);
+  const auto& second = r.config.agents[1];
+  CAF_CHECK_EQUAL(second.id, "agent2");
+  CAF_CHECK_EQUAL(second.node, "far");
+  CAF_CHECK_EQUAL(second.backend.anthropic_version, "2023-06-01");
+  CAF_CHECK_EQUAL(second.backend.model, find_backend_kind("claude")->default_model);
+  CAF_CHECK_EQUAL(second.backend.idle_timeout_ms, 10'000);
+  const auto& rules = r.config.rules;
+  CAF_CHECK(rules.pacing == ledger::pacing::eager);
+  CAF_CHECK(rules.strategy == ledger::strategy::winner_reuse);
+  CAF_CHECK_EQUAL(rules.patience_ms, 2500);
+  CAF_CHECK_EQUAL(rules.max_answers_per_agent, 5u);
+  CAF_CHECK_EQUAL(rules.max_answers_global, 9u);
+  CAF_CHECK_EQUAL(rules.max_failed_runs, 2u);
+  CAF_CHECK_EQUAL(rules.max_runs, 77u);
+  CAF_CHECK_EQUAL(rules.max_answer_bytes, 1000u);
+  CAF_CHECK_EQUAL(rules.coordination_ms, 100'000);
+  CAF_CHECK_EQUAL(rules.initial_run_ms, 50'000);
+  CAF_CHECK_EQUAL(rules.later_run_ms, 40'000);
+  CAF_CHECK_EQUAL(rules.presentation_ms, 30'000);
+  CAF_REQUIRE_EQUAL(r.config.cluster.nodes.size(), 2u);
+  CAF_CHECK_EQUAL(r.config.cluster.nodes[0].first, "far");
+  CAF_CHECK_EQUAL(r.config.cluster.nodes[1].second, "[::1]:1");
+  CAF_CHECK_EQUAL(r.config.cluster.tls.ca, "a.pem");
+  CAF_CHECK_EQUAL(r.config.ui.display_type, "simple");
+}
+
+CAF_TEST(defaults are those of the structs) {
+  auto r = load(with(""));
+  CAF_CHECK_EQUAL(all(r), "");
+  backend_config b;
+  b.type = "chatcompletion";
+  b.model = "m";
+  CAF_CHECK(first(r) == b);
+  CAF_CHECK(r.config.rules == ledger::rules{});
+  auto local = load("agent: {backend: {type: local}}");
+  CAF_CHECK_EQUAL(all(local), "");
+  CAF_CHECK_EQUAL(first(local).max_tokens, 512);
+}
+
+CAF_TEST(every problem is reported at once with its line and path) {
+  auto r = load(R"(agents:
+  - id: a
+    backned: {type: local}
+    backend:
+      type: chatcompletion
+      model: m
+      timeout: -1
+      max_tokens: many
+      decision: tool
+  - id: a
+    backend: {type: chatcompletion}
+orchestrator:
+  max_new_answer_per_agent: 3
+timeout_settings:
+  orchestrator_timeout_second: 3
+orchestrater: {}
+)");
+  CAF_CHECK_EQUAL(where(r), (strings{"3 agents[0].backned", "7 agents[0].backend.timeout", "8 agents[0].backend.max_tokens",
+                                     "9 agents[0].backend.decision", "10 agents[1].id", "11 agents[1].backend.model",
+                                     "13 orchestrator.max_new_answer_per_agent", "15 timeout_settings.orchestrator_timeout_second",
+                                     "16 orchestrater"}));
+  for (const auto* hint :
+       {"'backend'", "'tools'", "'max_new_answers_per_agent'", "'orchestrator_timeout_seconds'", "'orchestrator'"})
+    CAF_CHECK(says(r, std::string{"did you mean "} + hint + "?"));
+  CAF_CHECK(all(r).starts_with("t.yaml:3: agents[0].backned: unknown key"));
+}
+
+CAF_TEST(the singular form keeps its own paths) {
+  auto r = load("agent:\n  id: a/b\n  backend:\n    type: nope\n");
+  CAF_CHECK_EQUAL(where(r), (strings{"2 agent.id", "4 agent.backend.type"}));
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: local}}\nagents: []\n")), strings{"2 agents"});
+  CAF_CHECK_EQUAL(where(load("agents: []")), strings{"1 agents"});
+  CAF_CHECK_EQUAL(where(load("ui: {}")), strings{"0 agents"});
+  CAF_CHECK_EQUAL(where(load("agents: [{id: a}]")), strings{"1 agents[0].backend"});
+  CAF_CHECK_EQUAL(where(load("agents: [{id: a, backend: }]")), strings{"1 agents[0].backend"});
+  CAF_CHECK_EQUAL(where(load("agents: [3, [], ~]")).size(), 3u);
+}
+
+CAF_TEST(unknown backend keys pass with one warning each and our own are refused) {
+  auto r = load(with("temprature: 1\nnew_thing: {a: 1}\nnothing: ~"));
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(where(r, severity::warning), (strings{"6 agents[0].backend.temprature", "7 agents[0].backend.new_thing"}));
+  CAF_CHECK(says(r, "did you mean 'temperature'?"));
+  CAF_CHECK_EQUAL(first(r).params, R"({"temprature":1,"new_thing":{"a":1}})");
+  CAF_CHECK_EQUAL(r.config.notes.size(), 2u);
+  for (const auto* key : {"stream", "messages", "tools", "n"}) {
+    CAF_CHECK_EQUAL(where(load(with(std::string{key} + ": 1"))).size(), 1u);
+    CAF_CHECK_EQUAL(where(load(with("extra_body: {" + std::string{key} + ": 1}"))).size(), 1u);
+  }
+}
+
+CAF_TEST(keys of own servers are translated) {
+  auto r = load("agent: {backend: {type: vllm, model: m, port: 9, enable_thinking: false, separate_reasoning: true, top_k: 5}}");
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(first(r).base_url, "http://localhost:9/v1");
+  CAF_CHECK_EQUAL(first(r).params, R"({"top_k":5,"chat_template_kwargs":{"enable_thinking":false}})");
+  CAF_CHECK(says(r, "separate_reasoning: has no effect with type 'vllm'"));
+  auto sglang = load("agent: {backend: {type: sglang, model: m, separate_reasoning: true}}");
+  CAF_CHECK_EQUAL(first(sglang).params, R"({"separate_reasoning":true})");
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: vllm, model: m, port: 9, base_url: 'http://h/v1'}}")).size(), 1u);
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: vllm}}")), strings{"1 agent.backend.model"});
+}
+
+CAF_TEST(numbers outside their limits are refused) {
+  for (const auto* bad : {"timeout: 0", "timeout: -3", "timeout: .inf", "timeout: .nan", "timeout: 1e9", "timeout: '5'",
+                          "timeout: ten", "timeout: [1]", "timeout: true", "max_tokens: 0", "max_tokens: 1.5",
+                          "max_tokens: 99999999999999999999", "max_tool_iterations: 1001", "port: 0", "parallel_tool_calls: maybe",
+                          "extra_headers: [a]", "extra_headers: {a: {}}", "extra_body: 3", "allowed_tools: {a: b}"})
+    CAF_CHECK_EQUAL(where(load(with(bad))).size(), 1u);
+  CAF_CHECK_EQUAL(first(load(with("timeout: 0.25"))).timeout_ms, 250);
+  auto r = load(with("") + "orchestrator: {straggler_patience_seconds: 0}\n");
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(r.config.rules.patience_ms, 0);
+}
+
+CAF_TEST(pacing and its other spelling exclude each other) {
+  auto r = load(with("") + "orchestrator: {defer_voting_until_all_answered: true}\n");
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(r.config.rules.patience_ms, 0);
+  CAF_CHECK(r.config.rules.pacing == ledger::pacing::barrier);
+  for (const auto* bad : {"pacing: barrier, defer_voting_until_all_answered: true",
+                          "straggler_patience_seconds: 3, defer_voting_until_all_answered: true",
+                          "skip_final_presentation: true, final_answer_strategy: winner_present", "pacing: fast"})
+    CAF_CHECK_EQUAL(where(load(with("") + "orchestrator: {" + bad + "}\n")).size(), 1u);
+  auto reuse = load(with("") + "orchestrator: {skip_final_presentation: true, skip_coordination_rounds: true}\n");
+  CAF_CHECK(reuse.config.rules.strategy == ledger::strategy::winner_reuse);
+  CAF_CHECK(reuse.config.rules.skip_coordination);
+  CAF_CHECK(load(with("") + "ui: {use_orchestrator_for_single_agent: false}\n").config.rules.skip_coordination);
+}
+
+CAF_TEST(what is not available yet blocks a run and what is cosmetic does not ) {
+  auto r = load(R"(agents:
+  - backend: {type: gemini, enable_web_search: true, enable_code_execution: false, upload_files: [{image_path: a.png}]}
+  - backend: {type: local, mcp_servers: [{name: s, url: "https://mcp.example.org/"}]}
+orchestrator:
+  final_answer_strategy: synthesize
+  session_storage: x
+  coordination: {enable_planning_mode: true, planning_mode_instruction: x}
+  context_paths: [{path: /x, permission: write}]
+ui: {type: rich_terminal, logging_enabled: false}
+display: {type: simple}
+)");
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(where(r, severity::unavailable),
+                  (strings{"2 agents[0].backend.enable_web_search", "2 agents[0].backend.upload_files", "2 agents[0].backend.type",
+                           "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
+                           "7 orchestrator.coordination.enable_planning_mode", "8 orchestrator.context_paths"}));
+  CAF_CHECK_EQUAL(where(r, severity::warning),
+                  (strings{"6 orchestrator.session_storage", "7 orchestrator.coordination.planning_mode_instruction", "9 ui.type",
+                           "9 ui.logging_enabled", "10 display"}));
+  CAF_CHECK_EQUAL(blocking(r.problems).size(), 7u);
+  CAF_CHECK_EQUAL(r.config.notes.size(), 12u);
+  CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
+}
+
+CAF_TEST(a folder to work in needs its two stores) {
+  auto r = load(with("cwd: work"));
+  CAF_CHECK_EQUAL(where(r), strings{"6 agents[0].backend.cwd"});
+  CAF_CHECK(says(r, "orchestrator.snapshot_storage and orchestrator.agent_temporary_workspace"));
+  auto good = load(with("cwd: work") + "orchestrator: {snapshot_storage: s, agent_temporary_workspace: t}\n");
+  CAF_CHECK(good.ok());
+  CAF_CHECK_EQUAL(blocking(good.problems).size(), 1u);
+}
+
+CAF_TEST(a model without a type is reached where it can be) {
+  auto r =
+      load("agents:\n  - backend: {model: o3-mini-high}\n  - backend: {model: gemini-2.5-pro}\n  - backend: {model: grok-4}\n");
+  CAF_CHECK_EQUAL(all(r), "");
+  CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "chatcompletion");
+  CAF_CHECK_EQUAL(r.config.agents[0].backend.model, "o3-mini");
+  CAF_CHECK_EQUAL(r.config.agents[0].backend.params, R"({"reasoning_effort":"high"})");
+  CAF_CHECK_EQUAL(key_names(r.config.agents[1].backend), (strings{"GOOGLE_API_KEY", "GEMINI_API_KEY"}));
+  CAF_CHECK_EQUAL(r.config.agents[2].backend.type, "grok");
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {model: mystery}}")), strings{"1 agent.backend.type"});
+}
+
+CAF_TEST(secrets are never part of a problem) {
+  auto r = load(R"(agents:
+  - id: a
+    node: nowhere
+    backend:
+      type: chatcompletion
+      model: m
+      api_key: sk-secret-value
+      base_url: "http://user:sk-secret-value@example.org"
+      extra_headers: {Authorization: "Bearer sk-secret-value"}
+)");
+  CAF_CHECK(!r.ok());
+  CAF_CHECK(all(r).find("sk-secret-value") == std::string::npos);
+  CAF_CHECK(where(load(with("api_key: [sk-secret-value]"))).size() == 1);
+  CAF_CHECK(all(load(with("api_key: [sk-secret-value]"))).find("sk-secret") == std::string::npos);
+}
+
+CAF_TEST(nodes named elsewhere add to the file or replace its own) {
+  auto text = "agent: {node: far, backend: {type: local}}\ncluster: {nodes: {near: 'a:1'}}\n";
+  CAF_CHECK_EQUAL(where(load(text)), strings{"1 agent.node"});
+  auto r = load_config_text(text, "t.yaml", {{"far", "b:2"}, {"near", "c:3"}});
+  CAF_CHECK_EQUAL(all(r), "");
+  CAF_CHECK(r.config.cluster.nodes == (node_list{{"near", "c:3"}, {"far", "b:2"}}));
+  CAF_CHECK(!load_config_text(text, "t.yaml", {{"far", "no address"}}).ok());
+}

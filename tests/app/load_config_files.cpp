@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE app.load_config_files
+
+#include "app/load_config.hpp"
+#include "caf/test/unit_test.hpp"
+#include "protocols/config_keys.hpp"
+#include "tests/app/load_config_support.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <unistd.h>
+
+using namespace conclave;
+
+namespace {
+
+/// A folder of its own, removed at the end.
+struct folder {
+  std::string path;
+  folder() {
+    char name[] = "/tmp/conclave-config-XXXXXX";
+    path = ::mkdtemp(name);
+  }
+  ~folder() {
+    std::error_code code;
+    std::filesystem::remove_all(path, code);
+  }
+  std::string file(const std::string& name, const std::string& text) const {
+    std::ofstream{path + "/" + name, std::ios::binary} << text;
+    return path + "/" + name;
+  }
+};
+
+std::string read(const std::string& path) {
+  std::ifstream in{path, std::ios::binary};
+  return {std::istreambuf_iterator<char>{in}, {}};
+}
+
+} // namespace
+
+CAF_TEST(scripts are files beside the configuration with lines of their own) {
+  folder f;
+  f.file("good.json", R"([{"answer":"x"},{"vote":"agent1","reason":"y"}])");
+  f.file("map.yaml", "steps:\n  - answer: x\n");
+  f.file("bad.yaml", "- answer: x\n- wait: 3\n");
+  f.file("a.yaml", "agents:\n  - {id: a, backend: {type: scripted, script: good.json}}\n  - {id: b, backend: {type: scripted, "
+                   "script: map.yaml}}\n");
+  auto r = load_config(f.path + "/a.yaml");
+  CAF_CHECK_EQUAL(all(r), "");
+  CAF_CHECK_EQUAL(r.config.agents.at(0).backend.script.size(), 2u);
+  CAF_CHECK_EQUAL(r.config.agents.at(0).backend.script_path, "good.json");
+  CAF_CHECK_EQUAL(r.config.agents.at(1).backend.script.size(), 1u);
+  auto bad = load_config(f.file("b.yaml", "agent: {backend: {type: scripted, script: bad.yaml}}\n"));
+  CAF_CHECK(says(bad, f.path + "/bad.yaml:2: steps[1].wait: unknown key"));
+  auto none = load_config(f.file("c.yaml", "agent: {backend: {type: scripted, script: none.yaml}}\n"));
+  CAF_CHECK(says(none, "cannot be opened"));
+  CAF_CHECK(says(load_config(f.file("d.yaml", "agent: {backend: {type: scripted, script: .}}\n")), "is a folder"));
+}
+
+CAF_TEST(only regular files of bounded size are opened) {
+  folder f;
+  CAF_CHECK(says(load_config(f.path), "is a folder"));
+  CAF_CHECK(says(load_config(f.path + "/none"), "cannot be opened"));
+  CAF_CHECK(says(load_config("/dev/zero"), "no regular file"));
+  CAF_CHECK(says(load_config(std::string{"a\0b", 3}), "is no path"));
+  CAF_CHECK(says(load_config(f.file("big", std::string(1'048'577, '#'))), "larger than 1 MiB"));
+}
+
+CAF_TEST(a quick team is made from options) {
+  std::vector<problem> problems;
+  auto c = quick_config("gpt-4o-mini", "", "", "Be kind.", problems);
+  CAF_CHECK(problems.empty());
+  CAF_REQUIRE_EQUAL(c.agents.size(), 1u);
+  CAF_CHECK_EQUAL(c.agents[0].id, "agent1");
+  CAF_CHECK_EQUAL(c.agents[0].system_message, "Be kind.");
+  CAF_CHECK_EQUAL(c.agents[0].backend.type, "chatcompletion");
+  c = quick_config("", "Claude", "", "", problems);
+  CAF_CHECK(problems.empty());
+  CAF_CHECK_EQUAL(c.agents[0].backend.model, find_backend_kind("claude")->default_model);
+  c = quick_config("mystery", "", "http://localhost:8080/v1", "", problems);
+  CAF_CHECK(problems.empty());
+  CAF_CHECK_EQUAL(c.agents[0].backend.type, "chatcompletion");
+}
+
+CAF_TEST(options that name no model are refused by their names) {
+  auto paths = [](const std::string& model, const std::string& backend, const std::string& url) {
+    std::vector<problem> problems;
+    quick_config(model, backend, url, "", problems);
+    strings out;
+    for (const auto& p : problems)
+      out.push_back(p.path);
+    return out;
+  };
+  CAF_CHECK_EQUAL(paths("mystery", "", ""), strings{"--model"});
+  CAF_CHECK_EQUAL(paths("", "vllm", ""), strings{"--model"});
+  CAF_CHECK_EQUAL(paths("m", "nope", ""), strings{"--backend"});
+  CAF_CHECK_EQUAL(paths("m", "scripted", ""), strings{"--backend"});
+  CAF_CHECK_EQUAL(paths("m", "claude_code", ""), strings{"--backend"});
+  CAF_CHECK_EQUAL(paths("m", "vllm", "localhost:1"), strings{"--base-url"});
+}
+
+CAF_TEST(what a machine lacks are warnings and other nodes are not judged) {
+  auto r = load(R"(agents:
+  - {id: a, backend: {type: claude}}
+  - {id: b, backend: {type: chatcompletion, model: m, api_key: "${MINE}"}}
+  - {id: c, backend: {type: local, model_path: /no/such/model.gguf, server: /no/such/server}}
+  - {id: d, backend: {type: vllm, model: m, mcp_servers: {s: {command: npx, args: ["${T}"], env: {K: "${K}"}}}}}
+  - {id: e, node: n, backend: {type: claude}}
+cluster: {nodes: {n: "h:1"}, tls: {ca: /no/such/ca.pem}}
+)");
+  CAF_CHECK_EQUAL(all(r), "");
+  std::map<std::string, std::string> vars{{"PATH", "/no/such/folder"}};
+  lookup env = [&](const std::string& name) {
+    auto it = vars.find(name);
+    return it == vars.end() ? nullptr : &it->second;
+  };
+  strings found;
+  for (const auto& p : environment_problems(r.config, env)) {
+    CAF_CHECK(p.severity == severity::warning);
+    found.push_back(p.path);
+  }
+  CAF_CHECK_EQUAL(found,
+                  (strings{"agents[0].backend", "agents[1].backend.api_key", "agents[2].backend.model_path",
+                           "agents[2].backend.server", "agents[3].backend.mcp_servers[0].command",
+                           "agents[3].backend.mcp_servers[0].args", "agents[3].backend.mcp_servers[0].env.K", "cluster.tls.ca"}));
+  vars = {{"ANTHROPIC_API_KEY", "x"}, {"MINE", "x"}, {"T", "x"}, {"K", "x"}};
+  CAF_CHECK_EQUAL(environment_problems(r.config, env).size(), 4u);
+}
+
+CAF_TEST(every file of the project loads and says how it is run) {
+  std::set<std::string> seen;
+  for (const auto& entry : std::filesystem::directory_iterator{std::string{CONCLAVE_SOURCE_DIR} + "/configs"}) {
+    if (entry.path().extension() != ".yaml")
+      continue;
+    auto name = entry.path().filename().string();
+    seen.insert(name);
+    auto r = load_config(entry.path().string());
+    CAF_CHECK_EQUAL(all(r), "");
+    CAF_CHECK(read(entry.path().string()).starts_with("# conclave --config configs/" + name));
+  }
+  for (const auto* name : {"offline.yaml", "single.yaml", "team.yaml", "tools.yaml", "cluster.yaml"})
+    CAF_CHECK(seen.contains(name));
+}
+
+CAF_TEST(the documentation holds the reference of the key table) {
+  auto text = read(std::string{CONCLAVE_SOURCE_DIR} + "/docs/configuration.md");
+  auto begin = text.find("<!-- keys: begin -->\n");
+  auto end = text.find("<!-- keys: end -->");
+  CAF_REQUIRE(begin != std::string::npos && end != std::string::npos);
+  begin = text.find('\n', begin) + 1;
+  auto same = text.substr(begin, end - begin) == "\n" + key_reference() + "\n";
+  if (!same) {
+    std::ofstream{std::string{CONCLAVE_BINARY_DIR} + "/key_reference.md"} << key_reference();
+    CAF_MESSAGE("docs/configuration.md is stale: the right text is in key_reference.md of the build folder");
+  }
+  CAF_CHECK(same);
+}
