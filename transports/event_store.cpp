@@ -61,7 +61,7 @@ std::string what_to_do(int code) {
 
 std::string explain(sqlite3* db, int code, const std::string& path) {
   auto hint = what_to_do(code);
-  auto text = "event store " + path + ": " + (db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+  auto text = "event store " + path + ": " + sqlite3_errstr(code) + (db != nullptr && sqlite3_errcode(db) == code ? std::string(", ") + sqlite3_errmsg(db) : std::string{});
   return hint.empty() ? text : text + "; " + hint;
 }
 
@@ -99,13 +99,13 @@ private:
   int last_ = SQLITE_OK;
 };
 
-void bind(sqlite3_stmt* s, int i, const std::string& text) {
+void put(sqlite3_stmt* s, int i, const std::string& text) {
   sqlite3_bind_text(s, i, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
 }
-void bind(sqlite3_stmt* s, int i, std::uint64_t n) {
+void put(sqlite3_stmt* s, int i, std::uint64_t n) {
   sqlite3_bind_int64(s, i, static_cast<sqlite3_int64>(n));
 }
-void bind(sqlite3_stmt* s, int i, std::int64_t n) {
+void put(sqlite3_stmt* s, int i, std::int64_t n) {
   sqlite3_bind_int64(s, i, n);
 }
 
@@ -154,7 +154,7 @@ public:
         return explain(write_.get(), code, path_);
     if (version < schema_version)
       if (code = in_transaction([this] { return write_.run(schema); }); code != SQLITE_OK)
-        return explain(write_.get(), code, path_);
+        return failure_;
     writer_ = std::thread([this] { loop(); });
     return {};
   }
@@ -172,8 +172,8 @@ public:
     std::vector<stored_event> out;
     reading(error, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq",
             [&](sqlite3_stmt* s) {
-              bind(s, 1, task);
-              bind(s, 2, after);
+              put(s, 1, task);
+              put(s, 2, after);
             },
             [&](sqlite3_stmt* s) { out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_at(s, 1)}); });
     return out;
@@ -208,13 +208,17 @@ private:
   template <class F>
   int in_transaction(F&& f) {
     auto code = write_.run("BEGIN IMMEDIATE");
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK) {
+      failure_ = explain(write_.get(), code, path_);
       return code;
+    }
     code = f();
     if (code == SQLITE_OK)
       code = write_.run("COMMIT");
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK) {
+      failure_ = explain(write_.get(), code, path_); // the rollback would overwrite it
       write_.run("ROLLBACK");
+    }
     return code;
   }
 
@@ -240,7 +244,7 @@ private:
       });
       for (auto& j : batch) {
         if (code != SQLITE_OK)
-          j.result = {ec::unavailable, explain(write_.get(), code, path_), 0};
+          j.result = {ec::unavailable, failure_, 0};
         j.done(std::move(j.result));
       }
       lock.lock();
@@ -252,7 +256,7 @@ private:
     auto at = write_.prepare("SELECT fence, seq FROM tasks WHERE task = ?1");
     if (!at)
       return write_.last();
-    bind(at.get(), 1, j.task);
+    put(at.get(), 1, j.task);
     std::uint64_t fence = 0, seq = 0;
     auto code = sqlite3_step(at.get());
     if (code == SQLITE_ROW) {
@@ -272,9 +276,9 @@ private:
     if (!insert)
       return write_.last();
     for (auto& json : j.events) {
-      bind(insert.get(), 1, j.task);
-      bind(insert.get(), 2, ++seq);
-      bind(insert.get(), 3, json);
+      put(insert.get(), 1, j.task);
+      put(insert.get(), 2, ++seq);
+      put(insert.get(), 3, json);
       if (code = sqlite3_step(insert.get()); code != SQLITE_DONE)
         return code;
       sqlite3_reset(insert.get());
@@ -284,12 +288,12 @@ private:
                                " outcome = CASE WHEN ?6 = '' THEN outcome ELSE ?6 END");
     if (!task)
       return write_.last();
-    bind(task.get(), 1, j.task);
-    bind(task.get(), 2, j.fence);
-    bind(task.get(), 3, seq);
-    bind(task.get(), 4, j.note.time_ms);
-    bind(task.get(), 5, cut_question(j.note.question));
-    bind(task.get(), 6, j.note.outcome);
+    put(task.get(), 1, j.task);
+    put(task.get(), 2, j.fence);
+    put(task.get(), 3, seq);
+    put(task.get(), 4, j.note.time_ms);
+    put(task.get(), 5, cut_question(j.note.question));
+    put(task.get(), 6, j.note.outcome);
     code = sqlite3_step(task.get());
     j.result = {ec::none, "", seq};
     return code == SQLITE_DONE ? SQLITE_OK : code;
@@ -322,9 +326,9 @@ private:
         if (!s)
           return write_.last();
         if (task != nullptr)
-          bind(s.get(), 1, *task);
+          put(s.get(), 1, *task);
         else
-          bind(s.get(), 2, before);
+          put(s.get(), 2, before);
         int c = 0;
         while ((c = sqlite3_step(s.get())) == SQLITE_ROW)
           row(s.get());
@@ -338,7 +342,7 @@ private:
       return each("DELETE FROM tasks WHERE " + where, none);
     });
     if (code != SQLITE_OK) {
-      error = explain(write_.get(), code, path_);
+      error = failure_;
       gone.clear();
     }
     return gone;
@@ -346,6 +350,7 @@ private:
 
   std::string path_;
   connection write_;
+  std::string failure_; ///< why the last transaction failed
   std::mutex write_mutex_; ///< the writing connection: the loop and deletions
   std::mutex mutex_;
   std::condition_variable wake_;
