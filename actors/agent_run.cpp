@@ -322,7 +322,7 @@ void agent_state::on_text(const completion& c) {
   verdict v;
   v.step = prompts::to_string(step);
   v.kind = verdict_kind::answer;
-  v.text = trim(c.text);
+  v.text = prompts::unfence(trim(c.text));
   if (want == asked_for::text_verdict) {
     auto d = wire::read_text(c.text, choice());
     if (d.kind == wire::decision_kind::vote) {
@@ -349,7 +349,7 @@ void agent_state::on_presentation(completion c) {
   }
   verdict v;
   v.kind = verdict_kind::presented;
-  v.text = trim(c.text);
+  v.text = prompts::unfence(trim(c.text));
   v.truncated = c.status == completion_status::truncated;
   v.step = prompts::to_string(step);
   hand_in(std::move(v), {});

@@ -47,6 +47,7 @@ struct guard_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, guarded_call> calls;
   std::minstd_rand random{std::random_device{}()};
+  std::string last_failure; ///< what to name as the cause while the gate is closed
 };
 
 using guard_ptr = guard_impl::stateful_pointer<guard_state>;
@@ -85,8 +86,8 @@ void attempt(guard_ptr self, std::uint64_t id) {
   auto& call = i->second;
   call.waiting = false;
   if (!st.gate.allow(now_ms(self))) {
-    auto text = "the connection failed too often lately; it is tried again in "
-                + std::to_string((st.gate.remaining_ms(now_ms(self)) + 999) / 1000) + " s";
+    auto text = st.last_failure + " (failed too often lately, tried again in "
+                + std::to_string((st.gate.remaining_ms(now_ms(self)) + 999) / 1000) + " s)";
     if (call.tries == 0) {
       call.promise.deliver(make_error(ec::breaker_open, std::move(text)));
       st.calls.erase(i);
@@ -115,6 +116,7 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
     return;
   auto& call = i->second;
   if (c.status == completion_status::broken && is_transient(c.code)) {
+    st.last_failure = c.error;
     // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
     if (c.code == ec::rate_limited && c.retry_after_ms > st.gate.policy().retry_after_cap_ms)
       st.gate.open_until(now_ms(self) + c.retry_after_ms);

@@ -110,7 +110,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   return c;
 }
 
-backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources&) {
+backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with) {
   auto& b = order.agent.backend;
   if (c.kind == "scripted")
     return spawn_scripted_backend(sys, b.script, b.decision);
@@ -119,6 +119,8 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     o.model_path = b.model_path;
     o.server = b.server;
     o.context_tokens = c.parts.context_tokens;
+    if (!with.log_dir.empty())
+      o.log_path = with.log_dir + "/" + order.task + "/local_model.log";
     o.slots = static_cast<std::int32_t>(std::clamp<std::uint32_t>(order.team, 1, 8));
     return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o)));
   }

@@ -156,6 +156,21 @@ std::string fence(const std::string& text) {
   return out;
 }
 
+std::string unfence(const std::string& text) {
+  if (text.rfind("| ", 0) != 0)
+    return text;
+  std::string out;
+  for (std::size_t at = 0; at <= text.size();) {
+    auto end = std::min(text.find('\n', at), text.size());
+    auto line = text.substr(at, end - at);
+    if (line == "|")
+      line.clear();
+    out += (at == 0 ? "" : "\n") + (line.rfind("| ", 0) == 0 ? line.substr(2) : line);
+    at = end + 1;
+  }
+  return out;
+}
+
 std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes) {
   auto judging = !t.answers.empty();
   std::string user = question_block(t);

@@ -16,7 +16,6 @@ def main():
     model, context, slots = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     params = xllamacpp.CommonParams()
     params.model.path = model
-    params.hostname = "127.0.0.1"
     params.port = 0
     params.n_ctx = context * slots
     params.n_parallel = slots
