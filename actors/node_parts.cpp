@@ -132,8 +132,8 @@ std::vector<tool_source_actor> spawn_tools(caf::actor_system& sys, const spawn_a
   std::vector<tool_source_actor> out;
   for (auto& server : b.mcp_servers) {
     auto log = with.log_dir.empty() ? std::string{}
-                                    : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_" + server.name
-                                        + "_stderr.log";
+                                    : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_"
+                                          + server.name + "_stderr.log";
     auto source = spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools);
     out.push_back(spawn_guarded_tools(sys, std::move(source), "mcp server " + server.name));
   }

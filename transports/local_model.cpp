@@ -101,8 +101,10 @@ public:
     };
     cb.on_exit = [weak](child_exit e) {
       if (auto self = weak.lock())
-        self->fail(ec::unavailable, "the local model server " + (e.started ? "ended with status " + std::to_string(e.status) : "did not start: " + e.error)
-                                      + (self->options_.log_path.empty() ? "" : "; see " + self->options_.log_path));
+        self->fail(ec::unavailable,
+                   "the local model server "
+                       + (e.started ? "ended with status " + std::to_string(e.status) : "did not start: " + e.error)
+                       + (self->options_.log_path.empty() ? "" : "; see " + self->options_.log_path));
     };
     began_ = clock::now();
     progress("starting a local model server for " + name());
@@ -176,13 +178,24 @@ private:
       auto port = free_port();
       base_ = "http://127.0.0.1:" + std::to_string(port);
       c.env["LLAMA_API_KEY"] = key_;
-      c.argv = {binary, "-m", model, "-c", std::to_string(options_.context_tokens * options_.slots), "-np", std::to_string(options_.slots),
-                "--host", "127.0.0.1", "--port", std::to_string(port), "--jinja"};
+      c.argv = {binary,
+                "-m",
+                model,
+                "-c",
+                std::to_string(options_.context_tokens * options_.slots),
+                "-np",
+                std::to_string(options_.slots),
+                "--host",
+                "127.0.0.1",
+                "--port",
+                std::to_string(port),
+                "--jinja"};
     } else if (wanted != "llama-server" && readable(python) && readable(script)) {
       c.env["CONCLAVE_LOCAL_KEY"] = key_;
       c.argv = {python, script, model, context, std::to_string(options_.slots)};
     } else {
-      error = "there is no local model server: run ./scripts/quickstart once, put llama-server on the PATH, or set backend.server to one";
+      error = "there is no local model server: run ./scripts/quickstart once, put llama-server on the PATH, or set backend.server "
+              "to one";
     }
     return c;
   }
