@@ -37,22 +37,23 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
   };
   for (std::size_t i = 0; i < st.parts.tools.size(); ++i)
     self->request(st.parts.tools[i], list_limit, list_tools{})
-      .then(
-        [self, i, out, finish](tool_list& list) mutable {
-          for (auto& note : list.notes)
-            out->notes.push_back(list.source + ": " + note);
-          for (auto& spec : list.tools) {
-            auto read_only = std::find(list.read_only.begin(), list.read_only.end(), spec.name) != list.read_only.end();
-            auto tool = spec.name;
-            if (wire::is_workflow_tool(tool) || !self->state.tools.emplace(tool, agent_state::known_tool{spec, i, read_only}).second)
-              out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
-          }
-          finish();
-        },
-        [out, finish](const caf::error& e) mutable {
-          out->notes.push_back("a tool source is not available: " + text_of(e));
-          finish();
-        });
+        .then(
+            [self, i, out, finish](tool_list& list) mutable {
+              for (auto& note : list.notes)
+                out->notes.push_back(list.source + ": " + note);
+              for (auto& spec : list.tools) {
+                auto read_only = std::find(list.read_only.begin(), list.read_only.end(), spec.name) != list.read_only.end();
+                auto tool = spec.name;
+                if (wire::is_workflow_tool(tool)
+                    || !self->state.tools.emplace(tool, agent_state::known_tool{spec, i, read_only}).second)
+                  out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
+              }
+              finish();
+            },
+            [out, finish](const caf::error& e) mutable {
+              out->notes.push_back("a tool source is not available: " + text_of(e));
+              finish();
+            });
   return caf::delegated<agent_ready>{};
 }
 
@@ -64,9 +65,9 @@ agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
     self->quit(m.reason);
   });
   return {
-    [self](get_ready) { return get_tools(self); },
-    [self](run_task& t) { self->state.start(std::move(t)); },
-    [self](const cancel_run& c) { self->state.cancel(c); },
+      [self](get_ready) { return get_tools(self); },
+      [self](run_task& t) { self->state.start(std::move(t)); },
+      [self](const cancel_run& c) { self->state.cancel(c); },
   };
 }
 

@@ -61,10 +61,11 @@ void agent_state::start(run_task t) {
   task = std::move(t);
   wait = waiting::backend_info;
   self->request(parts.backend, info_limit, describe_backend{})
-    .then([this, now = turn](const backend_info& info) {
-      if (now == turn)
-        begin(info);
-    },
+      .then(
+          [this, now = turn](const backend_info& info) {
+            if (now == turn)
+              begin(info);
+          },
           [this, now = turn](const caf::error& e) {
             if (now == turn)
               fail(code_of(e), "the model connection is gone: " + text_of(e));
@@ -154,19 +155,19 @@ void agent_state::call_model() {
   n.hash = hash_of(req);
   wait = waiting::note;
   self->request(parts.boss, boss_limit, std::move(n))
-    .then(
-      [this, now = turn, req = std::move(req)](const noted& r) mutable {
-        if (now != turn)
-          return;
-        if (r.go)
-          send_model(std::move(req));
-        else
-          over(); // superseded: somebody decided that while we asked
-      },
-      [this, now = turn](const caf::error&) {
-        if (now == turn)
-          over(); // no orchestrator, no run
-      });
+      .then(
+          [this, now = turn, req = std::move(req)](const noted& r) mutable {
+            if (now != turn)
+              return;
+            if (r.go)
+              send_model(std::move(req));
+            else
+              over(); // superseded: somebody decided that while we asked
+          },
+          [this, now = turn](const caf::error&) {
+            if (now == turn)
+              over(); // no orchestrator, no run
+          });
 }
 
 void agent_state::send_model(model_request req) {
@@ -182,17 +183,17 @@ void agent_state::send_model(model_request req) {
     self->request(parts.boss, boss_limit, n).then([](const noted&) {}, [](const caf::error&) {});
   };
   self->request(parts.backend, limit, std::move(req), parts.relay)
-    .then(
-      [this, now = turn, ended](completion& c) mutable {
-        ended(to_string(c.status), c.usage);
-        if (now == turn)
-          on_completion(std::move(c));
-      },
-      [this, now = turn, ended](const caf::error& e) mutable {
-        ended(to_string(code_of(e)), {});
-        if (now == turn)
-          fail(code_of(e), text_of(e));
-      });
+      .then(
+          [this, now = turn, ended](completion& c) mutable {
+            ended(to_string(c.status), c.usage);
+            if (now == turn)
+              on_completion(std::move(c));
+          },
+          [this, now = turn, ended](const caf::error& e) mutable {
+            ended(to_string(code_of(e)), {});
+            if (now == turn)
+              fail(code_of(e), text_of(e));
+          });
 }
 
 void agent_state::on_completion(completion c) {
@@ -217,14 +218,14 @@ void agent_state::on_completion(completion c) {
     self->send(parts.backend, ladder_note{"seen"});
   }
   switch (want) {
-    case asked_for::verdict:
-      return on_verdict_reply(std::move(c));
-    case asked_for::decision:
-      return on_decision(c);
-    case asked_for::presentation:
-      return on_presentation(std::move(c));
-    default:
-      return on_text(c);
+  case asked_for::verdict:
+    return on_verdict_reply(std::move(c));
+  case asked_for::decision:
+    return on_decision(c);
+  case asked_for::presentation:
+    return on_presentation(std::move(c));
+  default:
+    return on_text(c);
   }
 }
 
@@ -291,7 +292,8 @@ void agent_state::correct(std::vector<tool_result> results, std::string text) {
   for (auto& r : results)
     add_result(r);
   if (!text.empty() || results.empty())
-    talk.push_back({role::user, text.empty() ? prompts::enforcement(task.may_answer, choice().ids) : text, "", {}, "", false, "", ""});
+    talk.push_back(
+        {role::user, text.empty() ? prompts::enforcement(task.may_answer, choice().ids) : text, "", {}, "", false, "", ""});
   call_model();
 }
 
@@ -322,7 +324,7 @@ void agent_state::on_text(const completion& c) {
   verdict v;
   v.step = prompts::to_string(step);
   v.kind = verdict_kind::answer;
-  v.text = trim(c.text);
+  v.text = prompts::unfence(trim(c.text));
   if (want == asked_for::text_verdict) {
     auto d = wire::read_text(c.text, choice());
     if (d.kind == wire::decision_kind::vote) {
@@ -349,7 +351,7 @@ void agent_state::on_presentation(completion c) {
   }
   verdict v;
   v.kind = verdict_kind::presented;
-  v.text = trim(c.text);
+  v.text = prompts::unfence(trim(c.text));
   v.truncated = c.status == completion_status::truncated;
   v.step = prompts::to_string(step);
   hand_in(std::move(v), {});
@@ -367,19 +369,19 @@ void agent_state::hand_in(verdict v, std::string answers_call) {
   auto ask = std::make_shared<std::function<void()>>();
   *ask = [this, v = std::move(v), call = std::move(answers_call), now = turn, attempts_left, ask_again = std::weak_ptr(ask)] {
     self->request(parts.boss, boss_limit, v)
-      .then(
-        [this, now, call, keep = ask_again.lock()](const ruling& r) {
-          if (now == turn)
-            on_ruling(r, call);
-        },
-        [this, now, attempts_left, keep = ask_again.lock()](const caf::error& e) {
-          if (now != turn)
-            return;
-          if (code_of(e) == ec::timeout && --*attempts_left > 0 && keep)
-            (*keep)();
-          else
-            over();
-        });
+        .then(
+            [this, now, call, keep = ask_again.lock()](const ruling& r) {
+              if (now == turn)
+                on_ruling(r, call);
+            },
+            [this, now, attempts_left, keep = ask_again.lock()](const caf::error& e) {
+              if (now != turn)
+                return;
+              if (code_of(e) == ec::timeout && --*attempts_left > 0 && keep)
+                (*keep)();
+              else
+                over();
+            });
   };
   (*ask)();
 }
@@ -389,7 +391,8 @@ void agent_state::on_ruling(const ruling& r, const std::string& answers_call) {
   if (cancelled || r.kind != ruling_kind::refused)
     return over();
   if (++attempt > max_attempts)
-    return fail(ec::bad_reply, "no acceptable verdict in " + std::to_string(max_attempts) + " attempts; the last was refused: " + r.reason);
+    return fail(ec::bad_reply,
+                "no acceptable verdict in " + std::to_string(max_attempts) + " attempts; the last was refused: " + r.reason);
   auto text = prompts::refusal(r);
   if (!answers_call.empty())
     add_result({answers_call, text, true});
@@ -433,10 +436,11 @@ void agent_state::cancel(const cancel_run& c) {
   if (wait == waiting::model) {
     // The completion brings the partial text; it comes even if the cancel finds nothing.
     self->request(parts.backend, info_limit, cancel_call{task.task, task.agent, task.run, model_call})
-      .then([](const cancel_done&) {}, [this, now = turn](const caf::error&) {
-        if (now == turn)
-          fail(ec::cancelled, "cancelled");
-      });
+        .then([](const cancel_done&) {},
+              [this, now = turn](const caf::error&) {
+                if (now == turn)
+                  fail(ec::cancelled, "cancelled");
+              });
     return;
   }
   if (wait == waiting::tools)

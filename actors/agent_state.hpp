@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// One agent's data and named steps. A run is a chain of requests; `turn` counts everything that makes an older reply stale, so each
-/// continuation first checks that it is still wanted.
+/// One agent's data and named steps. A run is a chain of requests; `turn` counts everything that makes an older reply stale, so
+/// each continuation first checks that it is still wanted.
 ///
 ///   run_task -> describe backend -> prompts -> model call -> tools -> model call ... -> verdict -> ruling
 ///

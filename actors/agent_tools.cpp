@@ -77,32 +77,32 @@ void agent_state::send_tool(std::size_t i) {
   auto number = n.call;
   n.hash = wire::hash(call.name + '\n' + call.arguments);
   self->request(parts.boss, boss_limit, std::move(n))
-    .then(
-      [this, now = turn, i, number](const noted& r) {
-        if (now != turn)
-          return;
-        if (!r.go)
-          return over();
-        auto& config = parts.order.agent.backend;
-        auto& asked = round.calls[i];
-        tool_invocation msg{task.task, task.agent, task.run, asked, config.tool_timeout_ms};
-        auto limit = std::chrono::milliseconds(config.tool_timeout_ms + 10'000);
-        self->send(parts.relay, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, "calls " + asked.name}}});
-        self->request(parts.tools[tools.at(asked.name).source], limit, std::move(msg))
-          .then(
-            [this, now, i, number](tool_result& result) {
-              if (now == turn)
-                tool_done(i, std::move(result), result.is_error ? "error" : "finished", number);
-            },
-            [this, now, i, number](const caf::error& e) {
-              if (now == turn)
-                tool_done(i, {round.calls[i].id, "Error: " + text_of(e), true}, to_string(code_of(e)), number);
-            });
-      },
-      [this, now = turn](const caf::error&) {
-        if (now == turn)
-          over();
-      });
+      .then(
+          [this, now = turn, i, number](const noted& r) {
+            if (now != turn)
+              return;
+            if (!r.go)
+              return over();
+            auto& config = parts.order.agent.backend;
+            auto& asked = round.calls[i];
+            tool_invocation msg{task.task, task.agent, task.run, asked, config.tool_timeout_ms};
+            auto limit = std::chrono::milliseconds(config.tool_timeout_ms + 10'000);
+            self->send(parts.relay, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, "calls " + asked.name}}});
+            self->request(parts.tools[tools.at(asked.name).source], limit, std::move(msg))
+                .then(
+                    [this, now, i, number](tool_result& result) {
+                      if (now == turn)
+                        tool_done(i, std::move(result), result.is_error ? "error" : "finished", number);
+                    },
+                    [this, now, i, number](const caf::error& e) {
+                      if (now == turn)
+                        tool_done(i, {round.calls[i].id, "Error: " + text_of(e), true}, to_string(code_of(e)), number);
+                    });
+          },
+          [this, now = turn](const caf::error&) {
+            if (now == turn)
+              over();
+          });
 }
 
 void agent_state::tool_done(std::size_t i, tool_result r, const std::string& status, std::uint64_t call) {
@@ -155,8 +155,15 @@ void agent_state::tools_done() {
   if (iterations > static_cast<std::uint32_t>(config.max_tool_iterations))
     return fail(ec::bad_reply, "still calling tools after " + std::to_string(config.max_tool_iterations) + " rounds of them");
   if (iterations == static_cast<std::uint32_t>(config.max_tool_iterations))
-    talk.push_back({role::user, "The limit of tool calls is reached. Call no more tools; " + prompts::enforcement(task.may_answer, choice().ids),
-                    "", {}, "", false, "", ""});
+    talk.push_back(
+        {role::user,
+         "The limit of tool calls is reached. Call no more tools; " + prompts::enforcement(task.may_answer, choice().ids),
+         "",
+         {},
+         "",
+         false,
+         "",
+         ""});
   call_model();
 }
 

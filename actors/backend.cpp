@@ -92,7 +92,8 @@ void abandon(backend_ptr self, stream& s, ec why, std::string text) {
   self->state.parts.http->cancel(s.transfer);
 }
 
-/// The deadline the stream waits for now: the first semantic event, then the gap between bytes; after the end the connection may drain.
+/// The deadline the stream waits for now: the first semantic event, then the gap between bytes; after the end the connection may
+/// drain.
 void watch(backend_ptr self, std::uint64_t id) {
   auto i = self->state.streams.find(id);
   if (i == self->state.streams.end())
@@ -105,14 +106,17 @@ void watch(backend_ptr self, std::uint64_t id) {
   }
   auto semantic = s.decoder->semantic();
   // A local server reads one prompt at a time: the wait for a first token counts from the last sign of life of any slot.
-  auto since = semantic ? s.last_byte : self->state.parts.endpoint.id_slot ? std::max(s.started, self->state.last_chunk) : s.started;
+  auto since = semantic                             ? s.last_byte
+               : self->state.parts.endpoint.id_slot ? std::max(s.started, self->state.last_chunk)
+                                                    : s.started;
   auto limit = semantic ? s.idle : s.first_token;
   if (limit.count() <= 0)
     return;
   auto due = since + limit;
   if (now >= due) {
     auto seconds = std::to_string(limit.count() / 1000);
-    abandon(self, s, ec::timeout, semantic ? "the stream was silent for " + seconds + " s" : "no first token within " + seconds + " s");
+    abandon(self, s, ec::timeout,
+            semantic ? "the stream was silent for " + seconds + " s" : "no first token within " + seconds + " s");
     return;
   }
   // Before the first token, bytes may turn the limit into the (shorter) idle one: look again then at the latest.
@@ -193,46 +197,46 @@ backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
     self->quit(m.reason);
   });
   return {
-    [self](model_request& req, chunk_sink_actor& sink) { return start(self, req, sink); },
-    [self](const cancel_call& c) -> caf::result<cancel_done> {
-      auto found = false;
-      for (auto& [id, s] : self->state.streams)
-        if (!s.replied && s.task == c.task && s.agent == c.agent && s.run == c.run && (c.call == 0 || s.call == c.call)) {
-          abandon(self, s, ec::cancelled, "cancelled");
-          found = true;
-        }
-      return cancel_done{found};
-    },
-    [self](describe_backend) -> caf::result<backend_info> {
-      auto& st = self->state;
-      backend_info info;
-      info.step = st.step;
-      info.saw_tools = st.saw_tools;
-      info.dialect = st.parts.dialect->name;
-      info.provider = st.parts.endpoint.provider;
-      info.context_tokens = st.parts.context_tokens;
-      return info;
-    },
-    [self](const ladder_note& n) {
-      if (n.step == "seen")
-        self->state.saw_tools = true;
-      else if (!self->state.parts.ladder_fixed)
-        self->state.step = n.step;
-    },
-    [self](const http_bytes& read) { receive(self, read); },
-    [self](const stream_head& h) {
-      auto i = self->state.streams.find(h.id);
-      if (i != self->state.streams.end())
-        i->second.decoder->head(h.head);
-    },
-    [self](const stream_end& e) {
-      auto i = self->state.streams.find(e.id);
-      if (i == self->state.streams.end())
-        return;
-      reply(self, i->second, e.end);
-      self->state.streams.erase(i);
-    },
-    [self](const stream_tick& t) { watch(self, t.id); },
+      [self](model_request& req, chunk_sink_actor& sink) { return start(self, req, sink); },
+      [self](const cancel_call& c) -> caf::result<cancel_done> {
+        auto found = false;
+        for (auto& [id, s] : self->state.streams)
+          if (!s.replied && s.task == c.task && s.agent == c.agent && s.run == c.run && (c.call == 0 || s.call == c.call)) {
+            abandon(self, s, ec::cancelled, "cancelled");
+            found = true;
+          }
+        return cancel_done{found};
+      },
+      [self](describe_backend) -> caf::result<backend_info> {
+        auto& st = self->state;
+        backend_info info;
+        info.step = st.step;
+        info.saw_tools = st.saw_tools;
+        info.dialect = st.parts.dialect->name;
+        info.provider = st.parts.endpoint.provider;
+        info.context_tokens = st.parts.context_tokens;
+        return info;
+      },
+      [self](const ladder_note& n) {
+        if (n.step == "seen")
+          self->state.saw_tools = true;
+        else if (!self->state.parts.ladder_fixed)
+          self->state.step = n.step;
+      },
+      [self](const http_bytes& read) { receive(self, read); },
+      [self](const stream_head& h) {
+        auto i = self->state.streams.find(h.id);
+        if (i != self->state.streams.end())
+          i->second.decoder->head(h.head);
+      },
+      [self](const stream_end& e) {
+        auto i = self->state.streams.find(e.id);
+        if (i == self->state.streams.end())
+          return;
+        reply(self, i->second, e.end);
+        self->state.streams.erase(i);
+      },
+      [self](const stream_tick& t) { watch(self, t.id); },
   };
 }
 

@@ -6,7 +6,6 @@
 /// Never retries: the breaker in front of it does.
 
 #include "actors/parts.hpp"
-
 #include "transports/local_model.hpp"
 
 #include <caf/actor_system.hpp>

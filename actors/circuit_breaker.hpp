@@ -2,9 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The pure policy (closed, open, half-open, retry waits) and its two guards: actors with the same handle type as what they guard, so
-/// no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event.
-/// Numbers: settled.md 3; mcp.md 9.
+/// The pure policy (closed, open, half-open, retry waits) and its two guards: actors with the same handle type as what they guard,
+/// so no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event. Numbers:
+/// settled.md 3; mcp.md 9.
 
 #include "actors/parts.hpp"
 
@@ -18,7 +18,7 @@ struct breaker_policy {
   std::uint32_t multiplier = 2;
   std::uint32_t max_multiplier = 8;
   std::uint32_t tries = 3;
-  std::int64_t retry_ms = 500;        ///< first wait; doubles, jittered by -25 %
+  std::int64_t retry_ms = 500; ///< first wait; doubles, jittered by -25 %
   std::int64_t retry_cap_ms = 8'000;
   std::int64_t retry_after_cap_ms = 60'000; ///< longer = failure now
 };
@@ -27,7 +27,7 @@ struct breaker_policy {
 class breaker {
 public:
   explicit breaker(breaker_policy p) : policy_(p) {}
-  bool allow(std::int64_t now_ms);          ///< also takes the half-open probe
+  bool allow(std::int64_t now_ms); ///< also takes the half-open probe
   void success();
   void failure(std::int64_t now_ms);
   void open_until(std::int64_t until_ms);
@@ -44,7 +44,8 @@ private:
 
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, breaker_policy policy = {});
 
-/// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never retries.
+/// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never
+/// retries.
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
                                       breaker_policy policy = {3, 30'000, 2, 8, 1, 500, 8'000, 60'000});
 

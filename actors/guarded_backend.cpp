@@ -47,6 +47,7 @@ struct guard_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, guarded_call> calls;
   std::minstd_rand random{std::random_device{}()};
+  std::string last_failure; ///< what to name as the cause while the gate is closed
 };
 
 using guard_ptr = guard_impl::stateful_pointer<guard_state>;
@@ -85,8 +86,8 @@ void attempt(guard_ptr self, std::uint64_t id) {
   auto& call = i->second;
   call.waiting = false;
   if (!st.gate.allow(now_ms(self))) {
-    auto text = "the connection failed too often lately; it is tried again in "
-                + std::to_string((st.gate.remaining_ms(now_ms(self)) + 999) / 1000) + " s";
+    auto text = st.last_failure + " (failed too often lately, tried again in "
+                + std::to_string((st.gate.remaining_ms(now_ms(self)) + 999) / 1000) + " s)";
     if (call.tries == 0) {
       call.promise.deliver(make_error(ec::breaker_open, std::move(text)));
       st.calls.erase(i);
@@ -98,14 +99,14 @@ void attempt(guard_ptr self, std::uint64_t id) {
   ++call.tries;
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
   self->request(st.guarded, limit, call.req, call.sink)
-    .then([self, id](completion& c) { judge(self, id, std::move(c)); },
-          [self, id](caf::error& e) {
-            auto i2 = self->state.calls.find(id);
-            if (i2 == self->state.calls.end())
-              return;
-            i2->second.promise.deliver(std::move(e)); // nothing was sent
-            self->state.calls.erase(i2);
-          });
+      .then([self, id](completion& c) { judge(self, id, std::move(c)); },
+            [self, id](caf::error& e) {
+              auto i2 = self->state.calls.find(id);
+              if (i2 == self->state.calls.end())
+                return;
+              i2->second.promise.deliver(std::move(e)); // nothing was sent
+              self->state.calls.erase(i2);
+            });
 }
 
 void judge(guard_ptr self, std::uint64_t id, completion c) {
@@ -115,6 +116,7 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
     return;
   auto& call = i->second;
   if (c.status == completion_status::broken && is_transient(c.code)) {
+    st.last_failure = c.error;
     // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
     if (c.code == ec::rate_limited && c.retry_after_ms > st.gate.policy().retry_after_cap_ms)
       st.gate.open_until(now_ms(self) + c.retry_after_ms);
@@ -127,8 +129,11 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   if (wait < 0)
     return finish(self, id, std::move(c));
   call.waiting = true;
-  self->send(call.sink, chunk_batch{call.req.task, call.req.run, call.req.agent,
-                                    {{chunk_kind::status, c.error + "; trying again in " + std::to_string((wait + 99) / 100 * 100) + " ms"}}});
+  self->send(call.sink,
+             chunk_batch{call.req.task,
+                         call.req.run,
+                         call.req.agent,
+                         {{chunk_kind::status, c.error + "; trying again in " + std::to_string((wait + 99) / 100 * 100) + " ms"}}});
   call.last = std::move(c);
   self->delayed_send(self, milliseconds(wait), retry_tick{id});
 }
@@ -150,36 +155,37 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
     self->quit(m.reason);
   });
   return {
-    [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
-      auto id = ++self->state.ids;
-      auto& call = self->state.calls[id];
-      call.req = std::move(req);
-      call.sink = std::move(sink);
-      call.promise = self->template make_response_promise<completion>();
-      attempt(self, id);
-      return caf::delegated<completion>{};
-    },
-    [self](const cancel_call& c) -> caf::result<cancel_done> {
-      std::vector<std::uint64_t> waiting;
-      for (auto& [id, call] : self->state.calls)
-        if (call.req.task == c.task && call.req.agent == c.agent && call.req.run == c.run && (c.call == 0 || call.req.call == c.call)) {
-          call.cancelled = true;
-          if (call.waiting)
-            waiting.push_back(id);
+      [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
+        auto id = ++self->state.ids;
+        auto& call = self->state.calls[id];
+        call.req = std::move(req);
+        call.sink = std::move(sink);
+        call.promise = self->template make_response_promise<completion>();
+        attempt(self, id);
+        return caf::delegated<completion>{};
+      },
+      [self](const cancel_call& c) -> caf::result<cancel_done> {
+        std::vector<std::uint64_t> waiting;
+        for (auto& [id, call] : self->state.calls)
+          if (call.req.task == c.task && call.req.agent == c.agent && call.req.run == c.run
+              && (c.call == 0 || call.req.call == c.call)) {
+            call.cancelled = true;
+            if (call.waiting)
+              waiting.push_back(id);
+          }
+        for (auto id : waiting) {
+          auto last = self->state.calls[id].last;
+          last.status = completion_status::cancelled;
+          last.code = ec::cancelled;
+          finish(self, id, std::move(last));
         }
-      for (auto id : waiting) {
-        auto last = self->state.calls[id].last;
-        last.status = completion_status::cancelled;
-        last.code = ec::cancelled;
-        finish(self, id, std::move(last));
-      }
-      if (!waiting.empty())
-        return cancel_done{true};
-      return self->delegate(self->state.guarded, c);
-    },
-    [self](describe_backend d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },
-    [self](const ladder_note& n) { self->send(self->state.guarded, n); },
-    [self](const retry_tick& t) { attempt(self, t.id); },
+        if (!waiting.empty())
+          return cancel_done{true};
+        return self->delegate(self->state.guarded, c);
+      },
+      [self](describe_backend d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },
+      [self](const ladder_note& n) { self->send(self->state.guarded, n); },
+      [self](const retry_tick& t) { attempt(self, t.id); },
   };
 }
 

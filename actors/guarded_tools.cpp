@@ -29,7 +29,8 @@ std::int64_t now_ms(tool_guard_ptr self) {
 
 caf::error closed(tool_guard_ptr self) {
   auto left = (self->state.gate.remaining_ms(now_ms(self)) + 999) / 1000;
-  return make_error(ec::breaker_open, self->state.source + " failed too often lately; it is tried again in " + std::to_string(left) + " s");
+  return make_error(ec::breaker_open,
+                    self->state.source + " failed too often lately; it is tried again in " + std::to_string(left) + " s");
 }
 
 /// Only losing the source or its silence counts; a denial, a bad argument or a tool's own error says nothing about its health.
@@ -38,7 +39,8 @@ void learn(tool_guard_ptr self, ec code) {
     self->state.gate.failure(now_ms(self));
 }
 
-tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_actor guarded, std::string source, breaker_policy policy) {
+tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_actor guarded, std::string source,
+                                            breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.source = std::move(source);
   self->state.gate = breaker{policy};
@@ -47,40 +49,40 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
     self->quit(m.reason);
   });
   return {
-    [self](list_tools l) -> caf::result<tool_list> {
-      if (!self->state.gate.allow(now_ms(self)))
-        return closed(self);
-      auto promise = self->template make_response_promise<tool_list>();
-      self->request(self->state.guarded, list_limit, l)
-        .then(
-          [self, promise](tool_list& t) mutable {
-            self->state.gate.success();
-            promise.deliver(std::move(t));
-          },
-          [self, promise](caf::error& e) mutable {
-            learn(self, code_of(e));
-            promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
-          });
-      return caf::delegated<tool_list>{};
-    },
-    [self](tool_invocation& i) -> caf::result<tool_result> {
-      if (!self->state.gate.allow(now_ms(self)))
-        return closed(self);
-      auto promise = self->template make_response_promise<tool_result>();
-      auto limit = std::chrono::milliseconds(i.timeout_ms + 5'000);
-      self->request(self->state.guarded, limit, std::move(i))
-        .then(
-          [self, promise](tool_result& r) mutable {
-            self->state.gate.success();
-            promise.deliver(std::move(r));
-          },
-          [self, promise](caf::error& e) mutable {
-            learn(self, code_of(e));
-            promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
-          });
-      return caf::delegated<tool_result>{};
-    },
-    [self](const cancel_tools& c) { self->send(self->state.guarded, c); },
+      [self](list_tools l) -> caf::result<tool_list> {
+        if (!self->state.gate.allow(now_ms(self)))
+          return closed(self);
+        auto promise = self->template make_response_promise<tool_list>();
+        self->request(self->state.guarded, list_limit, l)
+            .then(
+                [self, promise](tool_list& t) mutable {
+                  self->state.gate.success();
+                  promise.deliver(std::move(t));
+                },
+                [self, promise](caf::error& e) mutable {
+                  learn(self, code_of(e));
+                  promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
+                });
+        return caf::delegated<tool_list>{};
+      },
+      [self](tool_invocation& i) -> caf::result<tool_result> {
+        if (!self->state.gate.allow(now_ms(self)))
+          return closed(self);
+        auto promise = self->template make_response_promise<tool_result>();
+        auto limit = std::chrono::milliseconds(i.timeout_ms + 5'000);
+        self->request(self->state.guarded, limit, std::move(i))
+            .then(
+                [self, promise](tool_result& r) mutable {
+                  self->state.gate.success();
+                  promise.deliver(std::move(r));
+                },
+                [self, promise](caf::error& e) mutable {
+                  learn(self, code_of(e));
+                  promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
+                });
+        return caf::delegated<tool_result>{};
+      },
+      [self](const cancel_tools& c) { self->send(self->state.guarded, c); },
   };
 }
 

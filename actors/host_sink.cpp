@@ -47,19 +47,19 @@ host_sink_actor::behavior_type host_sink(host_sink_ptr self, host_callbacks call
     self->quit(m.reason);
   });
   return {
-    [self](const event& e) { guarded(self->state.call.on_event, e); },
-    [self](const chunk_batch& b) { guarded(self->state.call.on_chunk, b); },
-    [self](chunk_delivery& d) {
-      if (d.dropped > 0)
-        d.batch.chunks.insert(d.batch.chunks.begin(),
-                              {chunk_kind::status, "[" + std::to_string(d.dropped) + " bytes of the stream were left out]"});
-      guarded(self->state.call.on_chunk, d.batch);
-      return chunk_ack{};
-    },
-    [self](outcome& o) {
-      finish(self, std::move(o));
-      self->quit();
-    },
+      [self](const event& e) { guarded(self->state.call.on_event, e); },
+      [self](const chunk_batch& b) { guarded(self->state.call.on_chunk, b); },
+      [self](chunk_delivery& d) {
+        if (d.dropped > 0)
+          d.batch.chunks.insert(d.batch.chunks.begin(),
+                                {chunk_kind::status, "[" + std::to_string(d.dropped) + " bytes of the stream were left out]"});
+        guarded(self->state.call.on_chunk, d.batch);
+        return chunk_ack{};
+      },
+      [self](outcome& o) {
+        finish(self, std::move(o));
+        self->quit();
+      },
   };
 }
 

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The one reader of a task on behalf of its host: calls back on a thread of its own, so a slow or blocking host delays nobody and is
-/// never cancelled. Ends itself after on_done.
+/// The one reader of a task on behalf of its host: calls back on a thread of its own, so a slow or blocking host delays nobody and
+/// is never cancelled. Ends itself after on_done.
 
 #include "protocols/interfaces.hpp"
 

@@ -36,7 +36,8 @@ namespace conclave {
 
 namespace {
 
-using local_impl = backend_actor::extend<caf::reacts_to<server_progress>, caf::reacts_to<server_ready>, caf::reacts_to<server_failed>>;
+using local_impl =
+    backend_actor::extend<caf::reacts_to<server_progress>, caf::reacts_to<server_ready>, caf::reacts_to<server_failed>>;
 
 /// A call that waits for the server.
 struct waiting_call {
@@ -92,8 +93,8 @@ void forward(local_ptr self, waiting_call call) {
   auto limit = std::chrono::milliseconds(call.req.total_timeout_ms + 60'000);
   auto promise = call.promise;
   self->request(st.inner, limit, std::move(call.req), std::move(call.sink))
-    .then([promise](completion& c) mutable { promise.deliver(std::move(c)); },
-          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+      .then([promise](completion& c) mutable { promise.deliver(std::move(c)); },
+            [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
 local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, local_model_options options) {
@@ -110,74 +111,74 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
     self->quit(m.reason);
   });
   return {
-    [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
-      waiting_call call{std::move(req), std::move(sink), self->template make_response_promise<completion>()};
-      if (self->state.inner) {
-        forward(self, std::move(call));
-      } else {
-        self->state.waiting.push_back(std::move(call));
-        acquire(self);
-      }
-      return caf::delegated<completion>{};
-    },
-    [self](const cancel_call& c) -> caf::result<cancel_done> {
-      auto& waiting = self->state.waiting;
-      for (auto i = waiting.begin(); i != waiting.end(); ++i)
-        if (i->req.task == c.task && i->req.agent == c.agent && i->req.run == c.run) {
-          i->promise.deliver(not_run(completion_status::cancelled, ec::none, ""));
-          waiting.erase(i);
-          return cancel_done{true};
+      [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
+        waiting_call call{std::move(req), std::move(sink), self->template make_response_promise<completion>()};
+        if (self->state.inner) {
+          forward(self, std::move(call));
+        } else {
+          self->state.waiting.push_back(std::move(call));
+          acquire(self);
         }
-      if (!self->state.inner)
-        return cancel_done{false};
-      return self->delegate(self->state.inner, c);
-    },
-    [self](describe_backend) -> caf::result<backend_info> {
-      backend_info info;
-      info.step = self->state.step;
-      info.dialect = self->state.parts.dialect->name;
-      info.provider = "local model";
-      info.context_tokens = self->state.parts.context_tokens;
-      return info;
-    },
-    [self](const ladder_note& n) {
-      if (n.step != "seen" && !self->state.parts.ladder_fixed)
-        self->state.step = n.step;
-    },
-    [self](const server_progress& p) {
-      if (p.generation != self->state.generation)
-        return;
-      for (auto& w : self->state.waiting)
-        self->send(w.sink, chunk_batch{w.req.task, w.req.run, w.req.agent, {{chunk_kind::status, p.text}}});
-    },
-    [self](const server_ready& r) {
-      auto& st = self->state;
-      if (r.generation != st.generation || st.inner)
-        return;
-      auto resolved = st.parts;
-      resolved.endpoint.base_url = r.endpoint.base_url;
-      resolved.endpoint.api_key = r.endpoint.api_key;
-      resolved.endpoint.id_slot = true;
-      st.slots = r.endpoint.slots;
-      st.inner = spawn_backend(self->home_system(), std::move(resolved));
-      auto waiting = std::move(st.waiting);
-      st.waiting.clear();
-      for (auto& w : waiting)
-        forward(self, std::move(w));
-    },
-    [self](const server_failed& f) {
-      auto& st = self->state;
-      if (f.generation != st.generation)
-        return;
-      if (st.inner) { // calls under way break by themselves when their sockets close
-        self->send_exit(st.inner, caf::exit_reason::user_shutdown);
-        st.inner = nullptr;
-      }
-      st.server.reset(); // the next call tries again; the ledger's back-off bounds that
-      for (auto& w : st.waiting)
-        w.promise.deliver(not_run(completion_status::broken, f.code, f.text));
-      st.waiting.clear();
-    },
+        return caf::delegated<completion>{};
+      },
+      [self](const cancel_call& c) -> caf::result<cancel_done> {
+        auto& waiting = self->state.waiting;
+        for (auto i = waiting.begin(); i != waiting.end(); ++i)
+          if (i->req.task == c.task && i->req.agent == c.agent && i->req.run == c.run) {
+            i->promise.deliver(not_run(completion_status::cancelled, ec::none, ""));
+            waiting.erase(i);
+            return cancel_done{true};
+          }
+        if (!self->state.inner)
+          return cancel_done{false};
+        return self->delegate(self->state.inner, c);
+      },
+      [self](describe_backend) -> caf::result<backend_info> {
+        backend_info info;
+        info.step = self->state.step;
+        info.dialect = self->state.parts.dialect->name;
+        info.provider = "local model";
+        info.context_tokens = self->state.parts.context_tokens;
+        return info;
+      },
+      [self](const ladder_note& n) {
+        if (n.step != "seen" && !self->state.parts.ladder_fixed)
+          self->state.step = n.step;
+      },
+      [self](const server_progress& p) {
+        if (p.generation != self->state.generation)
+          return;
+        for (auto& w : self->state.waiting)
+          self->send(w.sink, chunk_batch{w.req.task, w.req.run, w.req.agent, {{chunk_kind::status, p.text}}});
+      },
+      [self](const server_ready& r) {
+        auto& st = self->state;
+        if (r.generation != st.generation || st.inner)
+          return;
+        auto resolved = st.parts;
+        resolved.endpoint.base_url = r.endpoint.base_url;
+        resolved.endpoint.api_key = r.endpoint.api_key;
+        resolved.endpoint.id_slot = true;
+        st.slots = r.endpoint.slots;
+        st.inner = spawn_backend(self->home_system(), std::move(resolved));
+        auto waiting = std::move(st.waiting);
+        st.waiting.clear();
+        for (auto& w : waiting)
+          forward(self, std::move(w));
+      },
+      [self](const server_failed& f) {
+        auto& st = self->state;
+        if (f.generation != st.generation)
+          return;
+        if (st.inner) { // calls under way break by themselves when their sockets close
+          self->send_exit(st.inner, caf::exit_reason::user_shutdown);
+          st.inner = nullptr;
+        }
+        st.server.reset(); // the next call tries again; the ledger's back-off bounds that
+        for (auto& w : st.waiting)
+          w.promise.deliver(not_run(completion_status::broken, f.code, f.text));
+        st.waiting.clear();
+      },
   };
 }
 

@@ -82,7 +82,8 @@ std::string about(mcp_ptr self, const std::string& text) {
   return "MCP server '" + self->state.config.name + "' " + text;
 }
 
-std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms, const std::function<std::string(std::uint64_t)>& make) {
+std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
+                           const std::function<std::string(std::uint64_t)>& make) {
   auto& st = self->state;
   auto id = ++st.ids;
   st.open[id].why = why;
@@ -178,7 +179,8 @@ void publish(mcp_ptr self) {
       shown = mcp::public_name(st.config.name, t.name).substr(0, 62) + "_" + std::to_string(n);
     seen.push_back(t.name);
     seen.push_back(shown);
-    if ((filtered && !names(allow, t.name, shown)) || names(st.config.exclude_tools, t.name, shown) || names(st.excluded, t.name, shown))
+    if ((filtered && !names(allow, t.name, shown)) || names(st.config.exclude_tools, t.name, shown)
+        || names(st.excluded, t.name, shown))
       continue;
     st.original[shown] = t.name;
     st.tools.tools.push_back({shown, t.description, t.schema});
@@ -195,12 +197,14 @@ void call(mcp_ptr self, open_request r) {
   auto& st = self->state;
   auto own = st.original.find(r.asked.call.name);
   if (own == st.original.end()) {
-    r.promise.deliver(tool_result{r.asked.call.id, "Error: no tool named '" + r.asked.call.name + "'; " + std::to_string(st.original.size())
-                                                     + " tools are available", true});
+    r.promise.deliver(tool_result{
+        r.asked.call.id,
+        "Error: no tool named '" + r.asked.call.name + "'; " + std::to_string(st.original.size()) + " tools are available", true});
     return;
   }
-  auto id = send_request(self, purpose::call, std::min(r.asked.timeout_ms, st.config.timeout_ms),
-                         [&](std::uint64_t n) { return mcp::call_tool(n, own->second, r.asked.call.arguments.empty() ? "{}" : r.asked.call.arguments); });
+  auto id = send_request(self, purpose::call, std::min(r.asked.timeout_ms, st.config.timeout_ms), [&](std::uint64_t n) {
+    return mcp::call_tool(n, own->second, r.asked.call.arguments.empty() ? "{}" : r.asked.call.arguments);
+  });
   st.open[id] = std::move(r);
 }
 
@@ -242,7 +246,8 @@ void on_reply(mcp_ptr self, const mcp::incoming& m) {
     if (m.kind == mcp::kind::error)
       return fail_all(self, ec::bad_reply, "refused to start: " + m.message);
     if (!mcp::read_initialized(m.payload, version))
-      return fail_all(self, ec::version_mismatch, "speaks protocol version '" + version.substr(0, 40) + "', which is not known here");
+      return fail_all(self, ec::version_mismatch,
+                      "speaks protocol version '" + version.substr(0, 40) + "', which is not known here");
     st.channel->send(mcp::initialized());
     st.found.clear();
     st.pages = 0;
@@ -261,21 +266,21 @@ void on_text(mcp_ptr self, const channel_text& t) {
     return;
   auto m = mcp::read(t.text);
   switch (m.kind) {
-    case mcp::kind::response:
-    case mcp::kind::error:
-      return on_reply(self, m);
-    case mcp::kind::request:
-      st.channel->send(m.method == "ping" ? mcp::result(m.id_json) : mcp::method_not_found(m.id_json));
-      return;
-    case mcp::kind::notification:
-      if (m.method == "notifications/tools/list_changed" && st.now == link::up) {
-        st.found.clear();
-        st.pages = 0;
-        ask_page(self, {});
-      }
-      return;
-    default:
-      return; // no JSON-RPC: skipped
+  case mcp::kind::response:
+  case mcp::kind::error:
+    return on_reply(self, m);
+  case mcp::kind::request:
+    st.channel->send(m.method == "ping" ? mcp::result(m.id_json) : mcp::method_not_found(m.id_json));
+    return;
+  case mcp::kind::notification:
+    if (m.method == "notifications/tools/list_changed" && st.now == link::up) {
+      st.found.clear();
+      st.pages = 0;
+      ask_page(self, {});
+    }
+    return;
+  default:
+    return; // no JSON-RPC: skipped
   }
 }
 
@@ -290,8 +295,9 @@ void on_late(mcp_ptr self, std::uint64_t id) {
   st.open.erase(i);
   if (st.channel)
     st.channel->send(mcp::cancelled(id, "timeout"));
-  r.promise.deliver(make_error(ec::timeout, about(self, "gave no result of '" + r.asked.call.name + "' within "
-                                                            + std::to_string(std::min(r.asked.timeout_ms, st.config.timeout_ms) / 1000) + " s")));
+  r.promise.deliver(
+      make_error(ec::timeout, about(self, "gave no result of '" + r.asked.call.name + "' within "
+                                              + std::to_string(std::min(r.asked.timeout_ms, st.config.timeout_ms) / 1000) + " s")));
 }
 
 caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
@@ -323,42 +329,43 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
     self->quit(m.reason);
   });
   return {
-    [self](list_tools) -> caf::result<tool_list> {
-      if (self->state.now == link::up)
-        return self->state.tools;
-      self->state.listing.push_back(self->template make_response_promise<tool_list>());
-      connect(self);
-      return caf::delegated<tool_list>{};
-    },
-    [self](tool_invocation& i) { return on_invocation(self, i); },
-    [self](const cancel_tools& c) {
-      auto& s = self->state;
-      for (auto i = s.open.begin(); i != s.open.end();) {
-        auto& a = i->second.asked;
-        if (i->second.why != purpose::call || a.task != c.task || a.agent != c.agent || a.run != c.run) {
-          ++i;
-          continue;
+      [self](list_tools) -> caf::result<tool_list> {
+        if (self->state.now == link::up)
+          return self->state.tools;
+        self->state.listing.push_back(self->template make_response_promise<tool_list>());
+        connect(self);
+        return caf::delegated<tool_list>{};
+      },
+      [self](tool_invocation& i) { return on_invocation(self, i); },
+      [self](const cancel_tools& c) {
+        auto& s = self->state;
+        for (auto i = s.open.begin(); i != s.open.end();) {
+          auto& a = i->second.asked;
+          if (i->second.why != purpose::call || a.task != c.task || a.agent != c.agent || a.run != c.run) {
+            ++i;
+            continue;
+          }
+          if (s.channel)
+            s.channel->send(mcp::cancelled(i->first, "cancelled"));
+          i->second.promise.deliver(tool_result{a.call.id, "Error: cancelled", true});
+          i = s.open.erase(i);
         }
-        if (s.channel)
-          s.channel->send(mcp::cancelled(i->first, "cancelled"));
-        i->second.promise.deliver(tool_result{a.call.id, "Error: cancelled", true});
-        i = s.open.erase(i);
-      }
-    },
-    [self](const channel_text& t) { on_text(self, t); },
-    [self](const channel_closed& c) {
-      if (c.generation == self->state.generation)
-        fail_all(self, c.code == ec::none ? ec::unavailable : c.code, c.why);
-    },
-    [self](const mcp_tick& t) { on_late(self, t.request); },
+      },
+      [self](const channel_text& t) { on_text(self, t); },
+      [self](const channel_closed& c) {
+        if (c.generation == self->state.generation)
+          fail_all(self, c.code == ec::none ? ec::unavailable : c.code, c.why);
+      },
+      [self](const mcp_tick& t) { on_late(self, t.request); },
   };
 }
 
 } // namespace
 
-tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path, bool has_allowed,
-                                   std::vector<std::string> allowed, std::vector<std::string> excluded) {
-  return sys.spawn(mcp_server, std::move(config), std::move(env), std::move(stderr_path), has_allowed, std::move(allowed), std::move(excluded));
+tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path,
+                                   bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded) {
+  return sys.spawn(mcp_server, std::move(config), std::move(env), std::move(stderr_path), has_allowed, std::move(allowed),
+                   std::move(excluded));
 }
 
 } // namespace conclave

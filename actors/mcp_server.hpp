@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// A tool source speaking MCP over a channel: initialize, tools/list (paged), tools/call, cancelled notifications; restarts its channel
-/// on the next use after a loss. Ends its server when it ends.
+/// A tool source speaking MCP over a channel: initialize, tools/list (paged), tools/call, cancelled notifications; restarts its
+/// channel on the next use after a loss. Ends its server when it ends.
 
 #include "actors/parts.hpp"
 

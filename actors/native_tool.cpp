@@ -56,22 +56,23 @@ struct native_tool_state {
 using tool_ptr = tool_impl::stateful_pointer<native_tool_state>;
 
 /// Runs the function; it may block, so it has a thread of its own.
-worker_actor::behavior_type worker(worker_actor::pointer self, std::function<std::string(const std::string&)> run, caf::actor_addr back) {
+worker_actor::behavior_type worker(worker_actor::pointer self, std::function<std::string(const std::string&)> run,
+                                   caf::actor_addr back) {
   return {
-    [self, run, back](const tool_work& w) {
-      tool_worked out{w.id, "", false};
-      try {
-        out.text = run(w.arguments);
-      } catch (const std::exception& e) {
-        out.text = std::string("Error: ") + e.what();
-        out.is_error = true;
-      } catch (...) {
-        out.text = "Error: the tool failed";
-        out.is_error = true;
-      }
-      if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
-        caf::anon_send(caf::actor_cast<tool_impl>(strong), std::move(out));
-    },
+      [self, run, back](const tool_work& w) {
+        tool_worked out{w.id, "", false};
+        try {
+          out.text = run(w.arguments);
+        } catch (const std::exception& e) {
+          out.text = std::string("Error: ") + e.what();
+          out.is_error = true;
+        } catch (...) {
+          out.text = "Error: the tool failed";
+          out.is_error = true;
+        }
+        if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
+          caf::anon_send(caf::actor_cast<tool_impl>(strong), std::move(out));
+      },
   };
 }
 
@@ -96,41 +97,41 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, tool_spec spec, bool 
     self->quit(m.reason);
   });
   return {
-    [self](list_tools) -> caf::result<tool_list> {
-      auto& st = self->state;
-      tool_list out;
-      out.source = "tool " + st.spec.name;
-      out.tools = {st.spec};
-      if (st.read_only)
-        out.read_only = {st.spec.name};
-      return out;
-    },
-    [self](const tool_invocation& i) -> caf::result<tool_result> {
-      auto& st = self->state;
-      if (i.call.name != st.spec.name)
-        return tool_result{i.call.id, "Error: no tool named '" + i.call.name + "' here", true};
-      auto id = ++st.ids;
-      auto& p = st.pending[id];
-      p.asked = i;
-      p.promise = self->template make_response_promise<tool_result>();
-      self->send(st.worker, tool_work{id, i.call.arguments});
-      self->delayed_send(self, std::chrono::milliseconds(i.timeout_ms), tool_late{id});
-      return caf::delegated<tool_result>{};
-    },
-    [self](const cancel_tools& c) {
-      std::vector<std::uint64_t> gone;
-      for (auto& [id, p] : self->state.pending)
-        if (p.asked.task == c.task && p.asked.agent == c.agent && p.asked.run == c.run)
-          gone.push_back(id);
-      for (auto id : gone)
-        answer(self, id, "Error: cancelled", true);
-    },
-    [self](tool_worked& w) { answer(self, w.id, std::move(w.text), w.is_error); },
-    [self](const tool_late& l) {
-      auto i = self->state.pending.find(l.id);
-      if (i != self->state.pending.end())
-        answer(self, l.id, "Error: no result within " + std::to_string(i->second.asked.timeout_ms / 1000) + " s", true);
-    },
+      [self](list_tools) -> caf::result<tool_list> {
+        auto& st = self->state;
+        tool_list out;
+        out.source = "tool " + st.spec.name;
+        out.tools = {st.spec};
+        if (st.read_only)
+          out.read_only = {st.spec.name};
+        return out;
+      },
+      [self](const tool_invocation& i) -> caf::result<tool_result> {
+        auto& st = self->state;
+        if (i.call.name != st.spec.name)
+          return tool_result{i.call.id, "Error: no tool named '" + i.call.name + "' here", true};
+        auto id = ++st.ids;
+        auto& p = st.pending[id];
+        p.asked = i;
+        p.promise = self->template make_response_promise<tool_result>();
+        self->send(st.worker, tool_work{id, i.call.arguments});
+        self->delayed_send(self, std::chrono::milliseconds(i.timeout_ms), tool_late{id});
+        return caf::delegated<tool_result>{};
+      },
+      [self](const cancel_tools& c) {
+        std::vector<std::uint64_t> gone;
+        for (auto& [id, p] : self->state.pending)
+          if (p.asked.task == c.task && p.asked.agent == c.agent && p.asked.run == c.run)
+            gone.push_back(id);
+        for (auto id : gone)
+          answer(self, id, "Error: cancelled", true);
+      },
+      [self](tool_worked& w) { answer(self, w.id, std::move(w.text), w.is_error); },
+      [self](const tool_late& l) {
+        auto i = self->state.pending.find(l.id);
+        if (i != self->state.pending.end())
+          answer(self, l.id, "Error: no result within " + std::to_string(i->second.asked.timeout_ms / 1000) + " s", true);
+      },
   };
 }
 

@@ -80,8 +80,8 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   auto& st = self->state;
   auto known = st.tasks.count(order.task) > 0;
   if (st.agents >= max_agents || (!known && st.tasks.size() >= max_tasks))
-    return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in " + std::to_string(st.tasks.size())
-                                         + " tasks");
+    return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in "
+                                           + std::to_string(st.tasks.size()) + " tasks");
   auto c = resolve_backend(order.agent.backend, st.resources);
   if (c.code != ec::none)
     return make_error(c.code, c.error);
@@ -105,8 +105,8 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   self->monitor(a.handle);
   auto promise = self->template make_response_promise<agent_ready>();
   self->request(a.handle, ready_limit, get_ready{})
-    .then([promise](agent_ready& r) mutable { promise.deliver(std::move(r)); },
-          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+      .then([promise](agent_ready& r) mutable { promise.deliver(std::move(r)); },
+            [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
   return caf::delegated<agent_ready>{};
 }
 
@@ -173,13 +173,13 @@ caf::result<task_closed> close_task(node_ptr self, const end_task& e) {
       continue;
     ++*left;
     self->request(a.own_backend, ask_limit, describe_backend{})
-      .then(
-        [out, finish, agent = id](const backend_info& info) mutable {
-          if (info.leftover > 0)
-            out->notes.push_back("script: " + std::to_string(info.leftover) + " steps of agent '" + agent + "' were unused");
-          finish();
-        },
-        [finish](const caf::error&) mutable { finish(); });
+        .then(
+            [out, finish, agent = id](const backend_info& info) mutable {
+              if (info.leftover > 0)
+                out->notes.push_back("script: " + std::to_string(info.leftover) + " steps of agent '" + agent + "' were unused");
+              finish();
+            },
+            [finish](const caf::error&) mutable { finish(); });
   }
   finish();
   return caf::delegated<task_closed>{};
@@ -198,35 +198,35 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
     self->quit(m.reason);
   });
   return {
-    [self](spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) { return hire(self, order, boss, sink); },
-    [self](publish_answer& p) {
-      auto t = self->state.tasks.find(p.task);
-      if (t != self->state.tasks.end() && t->second.texts.size() < max_labels && p.text.size() <= max_text)
-        t->second.texts[p.label] = std::move(p.text);
-    },
-    [self](run_task& r) { run(self, r); },
-    [self](const cancel_run& c) {
-      if (auto* a = find_agent(self, c.task, c.agent))
-        self->send(a->handle, c);
-    },
-    [self](const end_task& e) { return close_task(self, e); },
+      [self](spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) { return hire(self, order, boss, sink); },
+      [self](publish_answer& p) {
+        auto t = self->state.tasks.find(p.task);
+        if (t != self->state.tasks.end() && t->second.texts.size() < max_labels && p.text.size() <= max_text)
+          t->second.texts[p.label] = std::move(p.text);
+      },
+      [self](run_task& r) { run(self, r); },
+      [self](const cancel_run& c) {
+        if (auto* a = find_agent(self, c.task, c.agent))
+          self->send(a->handle, c);
+      },
+      [self](const end_task& e) { return close_task(self, e); },
   };
 }
 
 door_actor::behavior_type door(door_actor::pointer, node_actor node, std::string build) {
   return {
-    [node, build](const hello& h) -> caf::result<welcome> {
-      welcome w;
-      w.build = build;
-      if (h.max < protocol_min || h.min > protocol_max) {
-        w.reason = "this node speaks protocol " + std::to_string(protocol_min) + " to " + std::to_string(protocol_max) + ", the caller "
-                   + std::to_string(h.min) + " to " + std::to_string(h.max) + ": update the older side";
+      [node, build](const hello& h) -> caf::result<welcome> {
+        welcome w;
+        w.build = build;
+        if (h.max < protocol_min || h.min > protocol_max) {
+          w.reason = "this node speaks protocol " + std::to_string(protocol_min) + " to " + std::to_string(protocol_max)
+                     + ", the caller " + std::to_string(h.min) + " to " + std::to_string(h.max) + ": update the older side";
+          return w;
+        }
+        w.version = std::min(h.max, protocol_max);
+        w.node = caf::actor_cast<caf::strong_actor_ptr>(node);
         return w;
-      }
-      w.version = std::min(h.max, protocol_max);
-      w.node = caf::actor_cast<caf::strong_actor_ptr>(node);
-      return w;
-    },
+      },
   };
 }
 

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// One process that hosts agents: spawns an agent with its backend, breakers and tools (the kind -> actor table); shares backends by
-/// (type, base URL, key); relays chunks; keeps the answer texts of a task; ends a task's agents when its orchestrator is gone.
+/// One process that hosts agents: spawns an agent with its backend, breakers and tools (the kind -> actor table); shares backends
+/// by (type, base URL, key); relays chunks; keeps the answer texts of a task; ends a task's agents when its orchestrator is gone.
 
 #include "actors/parts.hpp"
 

@@ -110,7 +110,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   return c;
 }
 
-backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources&) {
+backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with) {
   auto& b = order.agent.backend;
   if (c.kind == "scripted")
     return spawn_scripted_backend(sys, b.script, b.decision);
@@ -119,6 +119,8 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     o.model_path = b.model_path;
     o.server = b.server;
     o.context_tokens = c.parts.context_tokens;
+    if (!with.log_dir.empty())
+      o.log_path = with.log_dir + "/" + order.task + "/local_model.log";
     o.slots = static_cast<std::int32_t>(std::clamp<std::uint32_t>(order.team, 1, 8));
     return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o)));
   }
@@ -130,8 +132,8 @@ std::vector<tool_source_actor> spawn_tools(caf::actor_system& sys, const spawn_a
   std::vector<tool_source_actor> out;
   for (auto& server : b.mcp_servers) {
     auto log = with.log_dir.empty() ? std::string{}
-                                    : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_" + server.name
-                                        + "_stderr.log";
+                                    : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_"
+                                          + server.name + "_stderr.log";
     auto source = spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools);
     out.push_back(spawn_guarded_tools(sys, std::move(source), "mcp server " + server.name));
   }

@@ -10,11 +10,12 @@
 
 namespace conclave {
 
-/// A model connection with its secrets resolved, ready to be spawned. `share` names connections that are the same one; empty = its own.
+/// A model connection with its secrets resolved, ready to be spawned. `share` names connections that are the same one; empty = its
+/// own.
 struct connection {
   ec code = ec::none; ///< not none: cannot be made, see `error`
   std::string error;
-  std::string kind;   ///< http, local, scripted
+  std::string kind; ///< http, local, scripted
   std::string share;
   backend_parts parts;
 };

@@ -26,18 +26,18 @@ command from(const verdict& v) {
   c.truncated = v.truncated;
   c.step = v.step;
   switch (v.kind) {
-    case verdict_kind::answer:
-      c.kind = command_kind::answer;
-      break;
-    case verdict_kind::vote:
-      c.kind = command_kind::vote;
-      break;
-    case verdict_kind::failed:
-      c.kind = command_kind::fail;
-      break;
-    case verdict_kind::presented:
-      c.kind = command_kind::present;
-      break;
+  case verdict_kind::answer:
+    c.kind = command_kind::answer;
+    break;
+  case verdict_kind::vote:
+    c.kind = command_kind::vote;
+    break;
+  case verdict_kind::failed:
+    c.kind = command_kind::fail;
+    break;
+  case verdict_kind::presented:
+    c.kind = command_kind::present;
+    break;
   }
   return c;
 }
@@ -103,26 +103,26 @@ orchestrator_impl::behavior_type orchestrator(orchestrator_ptr self, orchestrato
     self->quit(m.reason);
   });
   return {
-    [self](const verdict& v) { return on_verdict(self, v); },
-    [self](const call_notice& n) { return on_notice(self, n); },
-    [self](const agent_lost& l) {
-      if (l.task != self->state.parts.task)
-        return;
-      command c;
-      c.kind = command_kind::lose_agent;
-      c.agent = l.agent;
-      c.code = l.code;
-      c.reason = l.reason;
-      self->state.apply(std::move(c), nullptr);
-    },
-    [self](question& q) { return on_question(self, q); },
-    [self](const cancel_task& t) {
-      command c;
-      c.kind = command_kind::cancel;
-      c.reason = t.reason;
-      self->state.apply(std::move(c), nullptr);
-    },
-    [self](const ledger_tick& t) { self->state.fire(t.key); },
+      [self](const verdict& v) { return on_verdict(self, v); },
+      [self](const call_notice& n) { return on_notice(self, n); },
+      [self](const agent_lost& l) {
+        if (l.task != self->state.parts.task)
+          return;
+        command c;
+        c.kind = command_kind::lose_agent;
+        c.agent = l.agent;
+        c.code = l.code;
+        c.reason = l.reason;
+        self->state.apply(std::move(c), nullptr);
+      },
+      [self](question& q) { return on_question(self, q); },
+      [self](const cancel_task& t) {
+        command c;
+        c.kind = command_kind::cancel;
+        c.reason = t.reason;
+        self->state.apply(std::move(c), nullptr);
+      },
+      [self](const ledger_tick& t) { self->state.fire(t.key); },
   };
 }
 

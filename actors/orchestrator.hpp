@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The owner of one task: feeds commands to the ledger, persists the events, releases effects and events in order once they are durable,
-/// and reconciles what is (runs, timers) with what the ledger wants. Asks nobody where an agent lives.
+/// The owner of one task: feeds commands to the ledger, persists the events, releases effects and events in order once they are
+/// durable, and reconciles what is (runs, timers) with what the ledger wants. Asks nobody where an agent lives.
 
 #include "protocols/interfaces.hpp"
 #include "protocols/ledger.hpp"
@@ -29,8 +29,8 @@ struct orchestrator_parts {
   ledger::rules rules;
   std::vector<placed_agent> agents;
   recorder_actor recorder;
-  std::vector<event_sink_actor> sinks;  ///< get every durable event
-  event_sink_actor chunks;              ///< gets the chunks of all agents
+  std::vector<event_sink_actor> sinks; ///< get every durable event
+  event_sink_actor chunks;             ///< gets the chunks of all agents
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);

@@ -66,22 +66,22 @@ void orchestrator_state::hire() {
     spawn_agent order{parts.task, parts.fence, a.config, static_cast<std::uint32_t>(i + 1),
                       static_cast<std::uint32_t>(parts.agents.size())};
     self->request(a.node, hire_limit, std::move(order), caf::actor_cast<orchestrator_actor>(self), parts.chunks)
-      .then(
-        [this](const agent_ready& r) {
-          ready.insert(r.agent);
-          for (auto& note : r.notes) {
-            event e;
-            e.type = event_type::agent_error;
-            e.agent = r.agent;
-            e.reason = note;
-            e.flag = true; // a notice: no failure is counted
-            record(std::move(e), nullptr);
-          }
-          batch b;
-          reconcile(b, now_ms());
-          commit(std::move(b));
-        },
-        [lose](const caf::error& e) { lose(code_of(e), text_of(e)); });
+        .then(
+            [this](const agent_ready& r) {
+              ready.insert(r.agent);
+              for (auto& note : r.notes) {
+                event e;
+                e.type = event_type::agent_error;
+                e.agent = r.agent;
+                e.reason = note;
+                e.flag = true; // a notice: no failure is counted
+                record(std::move(e), nullptr);
+              }
+              batch b;
+              reconcile(b, now_ms());
+              commit(std::move(b));
+            },
+            [lose](const caf::error& e) { lose(code_of(e), text_of(e)); });
   }
 }
 
@@ -130,11 +130,13 @@ void orchestrator_state::apply(command c, std::function<void(const ledger::decis
   auto before = dispatched;
   for (auto& e : d.events)
     fold(b, e, c.now_ms);
-  // A run the ledger ended by itself (straggler, deadline, agent out) is still working somewhere: it is cancelled on the wire at once.
+  // A run the ledger ended by itself (straggler, deadline, agent out) is still working somewhere: it is cancelled on the wire at
+  // once.
   for (auto& [run, agent] : before)
     if (dispatched.count(run) == 0 && !(run == c.run && agent == c.agent))
       if (auto* at = place(agent); at != nullptr && at->node)
-        b.effects.push_back([this, node = at->node, msg = cancel_run{parts.task, agent, run, "superseded"}] { self->send(node, msg); });
+        b.effects.push_back(
+            [this, node = at->node, msg = cancel_run{parts.task, agent, run, "superseded"}] { self->send(node, msg); });
   if (effect)
     b.effects.push_back([effect = std::move(effect), d = std::move(d)] { effect(d); });
   reconcile(b, c.now_ms);
@@ -165,11 +167,13 @@ void orchestrator_state::reconcile(batch& b, std::int64_t now) {
   }
   // Runs the ledger still knows but no longer wants (the task is being cancelled): stop them; they report their partial text.
   for (auto& [run, agent] : dispatched) {
-    auto still = std::any_of(wanted.runs.begin(), wanted.runs.end(), [&, r = run](const ledger::wanted_run& w) { return w.run == r; });
+    auto still =
+        std::any_of(wanted.runs.begin(), wanted.runs.end(), [&, r = run](const ledger::wanted_run& w) { return w.run == r; });
     if (still || !stopping.insert(run).second)
       continue;
     if (auto* at = place(agent); at != nullptr && at->node)
-      b.effects.push_back([this, node = at->node, msg = cancel_run{parts.task, agent, run, "cancelled"}] { self->send(node, msg); });
+      b.effects.push_back(
+          [this, node = at->node, msg = cancel_run{parts.task, agent, run, "cancelled"}] { self->send(node, msg); });
   }
   arm(wanted.timers, now);
 }
@@ -258,17 +262,17 @@ void orchestrator_state::commit(batch b) {
   append_events msg{b.events, b.events.front().seq == 1 ? log.question : std::string{}};
   inflight.push_back(std::move(b));
   self->request(parts.recorder, append_limit, std::move(msg))
-    .then(
-      [this](const appended& a) {
-        if (failed || inflight.empty())
-          return;
-        if (a.code != ec::none)
-          return give_up(a.code, a.error);
-        auto next = std::move(inflight.front());
-        inflight.pop_front();
-        release(std::move(next));
-      },
-      [this](const caf::error& e) { give_up(ec::unavailable, "the event store did not answer: " + text_of(e)); });
+      .then(
+          [this](const appended& a) {
+            if (failed || inflight.empty())
+              return;
+            if (a.code != ec::none)
+              return give_up(a.code, a.error);
+            auto next = std::move(inflight.front());
+            inflight.pop_front();
+            release(std::move(next));
+          },
+          [this](const caf::error& e) { give_up(ec::unavailable, "the event store did not answer: " + text_of(e)); });
 }
 
 void orchestrator_state::release(batch b) {
@@ -302,12 +306,12 @@ void orchestrator_state::close() {
   *left = nodes.size() + 1;
   for (auto& n : nodes)
     self->request(n, close_limit, end_task{parts.task})
-      .then(
-        [out, finish](const task_closed& c) {
-          out->warnings.insert(out->warnings.end(), c.notes.begin(), c.notes.end());
-          finish();
-        },
-        [finish](const caf::error&) { finish(); });
+        .then(
+            [out, finish](const task_closed& c) {
+              out->warnings.insert(out->warnings.end(), c.notes.begin(), c.notes.end());
+              finish();
+            },
+            [finish](const caf::error&) { finish(); });
   finish();
 }
 

@@ -3,13 +3,14 @@
 #pragma once
 
 /// The orchestrator's data and named steps. Decisions are made on the newest in-memory state; a decision's effects (rulings, run
-/// starts, cancels) and its events to the sinks are released in order, once the recorder says they are durable. Handlers never wait.
+/// starts, cancels) and its events to the sinks are released in order, once the recorder says they are durable. Handlers never
+/// wait.
 
 #include "actors/orchestrator.hpp"
 #include "protocols/type_ids.hpp"
 
-#include <caf/typed_event_based_actor.hpp>
 #include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
 #include <caf/typed_response_promise.hpp>
 
 #include <chrono>
@@ -69,9 +70,9 @@ struct orchestrator_state {
   /// Appends an event that is no decision (a call began or ended); `effect` runs once durable.
   void record(event e, std::function<void()> effect);
 
-  void hire();                             ///< asks each node to make its agent ready
+  void hire(); ///< asks each node to make its agent ready
   void node_down(const caf::actor_addr& source);
-  void fire(const ledger::timer_key& key); ///< a timer's time has come
+  void fire(const ledger::timer_key& key);          ///< a timer's time has come
   void give_up(ec code, const std::string& reason); ///< the store or the host failed: end without a durable terminal event
 
 private:

@@ -25,9 +25,9 @@ using tool_factory = std::function<tool_source_actor(caf::actor_system&)>;
 /// What a node owns and lends to its actors.
 struct node_resources {
   std::shared_ptr<http_client> http;
-  lookup env;                                    ///< this node's environment and .env
-  std::string log_dir;                           ///< where tool servers' stderr goes; empty = nowhere
-  std::map<std::string, tool_factory> tools;     ///< C++ tools by name
+  lookup env;                                ///< this node's environment and .env
+  std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
+  std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
 };
 

@@ -42,37 +42,38 @@ recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_s
   self->state.task = std::move(task);
   self->state.fence = fence;
   return {
-    [self](append_events& batch) -> caf::result<appended> {
-      auto& st = self->state;
-      if (batch.events.empty())
-        return appended{};
-      append_note note;
-      note.question = batch.started;
-      note.time_ms = batch.events.back().time_ms;
-      std::vector<std::string> lines;
-      lines.reserve(batch.events.size());
-      for (auto& e : batch.events) {
-        if (e.type == event_type::task_ended)
-          note.outcome = e.reason;
-        lines.push_back(wire::to_json(e));
-      }
-      st.waiting.push_back(self->template make_response_promise<appended>());
-      // The transport holds a weak address and only posts: a late write of a dead task must not keep the actor alive.
-      auto weak = caf::actor_cast<caf::actor_addr>(self);
-      st.store->append(st.task, st.fence, batch.events.front().seq - 1, std::move(lines), std::move(note), [weak](append_result r) {
-        if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
-          caf::anon_send(caf::actor_cast<recorder_impl>(strong), store_reply{std::move(r)});
-      });
-      return caf::delegated<appended>{};
-    },
-    [self](const store_reply& reply) {
-      auto& waiting = self->state.waiting;
-      if (waiting.empty())
-        return;
-      auto promise = waiting.front();
-      waiting.pop_front();
-      promise.deliver(appended{reply.result.code, reply.result.error, reply.result.seq});
-    },
+      [self](append_events& batch) -> caf::result<appended> {
+        auto& st = self->state;
+        if (batch.events.empty())
+          return appended{};
+        append_note note;
+        note.question = batch.started;
+        note.time_ms = batch.events.back().time_ms;
+        std::vector<std::string> lines;
+        lines.reserve(batch.events.size());
+        for (auto& e : batch.events) {
+          if (e.type == event_type::task_ended)
+            note.outcome = e.reason;
+          lines.push_back(wire::to_json(e));
+        }
+        st.waiting.push_back(self->template make_response_promise<appended>());
+        // The transport holds a weak address and only posts: a late write of a dead task must not keep the actor alive.
+        auto weak = caf::actor_cast<caf::actor_addr>(self);
+        st.store->append(st.task, st.fence, batch.events.front().seq - 1, std::move(lines), std::move(note),
+                         [weak](append_result r) {
+                           if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
+                             caf::anon_send(caf::actor_cast<recorder_impl>(strong), store_reply{std::move(r)});
+                         });
+        return caf::delegated<appended>{};
+      },
+      [self](const store_reply& reply) {
+        auto& waiting = self->state.waiting;
+        if (waiting.empty())
+          return;
+        auto promise = waiting.front();
+        waiting.pop_front();
+        promise.deliver(appended{reply.result.code, reply.result.error, reply.result.seq});
+      },
   };
 }
 

@@ -72,35 +72,36 @@ void flush(relay_ptr self, std::pair<std::string, std::uint64_t> key) {
     i->second.under_way = false;
     flush(self, key);
   };
-  self->request(self->state.sink, ack_limit, std::move(d)).then([next](chunk_ack) { next(); }, [next](const caf::error&) { next(); });
+  self->request(self->state.sink, ack_limit, std::move(d))
+      .then([next](chunk_ack) { next(); }, [next](const caf::error&) { next(); });
 }
 
 chunk_sink_actor::behavior_type relay(relay_ptr self, event_sink_actor sink) {
   self->state.local = sink.node() == self->node();
   self->state.sink = std::move(sink);
   return {
-    [self](chunk_batch& b) {
-      auto& st = self->state;
-      if (st.local) {
-        self->send(st.sink, std::move(b));
-        return;
-      }
-      std::pair<std::string, std::uint64_t> key{b.task, b.run};
-      auto& l = st.lanes[key];
-      l.pending.task = b.task;
-      l.pending.run = b.run;
-      l.pending.agent = b.agent;
-      for (auto& c : b.chunks) {
-        l.bytes += c.text.size();
-        auto& chunks = l.pending.chunks;
-        if (!chunks.empty() && chunks.back().kind == c.kind && (c.kind == chunk_kind::text || c.kind == chunk_kind::reasoning))
-          chunks.back().text += c.text;
-        else
-          chunks.push_back(std::move(c));
-      }
-      drop_oldest(l);
-      flush(self, key);
-    },
+      [self](chunk_batch& b) {
+        auto& st = self->state;
+        if (st.local) {
+          self->send(st.sink, std::move(b));
+          return;
+        }
+        std::pair<std::string, std::uint64_t> key{b.task, b.run};
+        auto& l = st.lanes[key];
+        l.pending.task = b.task;
+        l.pending.run = b.run;
+        l.pending.agent = b.agent;
+        for (auto& c : b.chunks) {
+          l.bytes += c.text.size();
+          auto& chunks = l.pending.chunks;
+          if (!chunks.empty() && chunks.back().kind == c.kind && (c.kind == chunk_kind::text || c.kind == chunk_kind::reasoning))
+            chunks.back().text += c.text;
+          else
+            chunks.push_back(std::move(c));
+        }
+        drop_oldest(l);
+        flush(self, key);
+      },
   };
 }
 

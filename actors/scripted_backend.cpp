@@ -145,50 +145,50 @@ scripted_impl::behavior_type scripted_backend(scripted_ptr self, std::vector<scr
   self->state.steps = std::move(steps);
   self->state.decision = std::move(decision);
   return {
-    [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
-      auto& st = self->state;
-      auto id = ++st.ids;
-      auto* step = st.take();
-      if (step == nullptr) {
-        completion c;
-        c.status = completion_status::broken;
-        c.code = ec::bad_request;
-        c.error = "the script of agent '" + req.agent + "' has no step for model call " + std::to_string(id);
-        return c;
-      }
-      auto& p = st.running[id];
-      p.req = std::move(req);
-      p.sink = std::move(sink);
-      p.step = *step;
-      p.promise = self->template make_response_promise<completion>();
-      if (p.step.first_delay_ms > 0)
-        self->delayed_send(self, std::chrono::milliseconds(p.step.first_delay_ms), script_tick{id});
-      else
-        play(self, id);
-      return caf::delegated<completion>{};
-    },
-    [self](const cancel_call& c) -> caf::result<cancel_done> {
-      auto& running = self->state.running;
-      for (auto i = running.begin(); i != running.end(); ++i)
-        if (i->second.req.task == c.task && i->second.req.agent == c.agent && i->second.req.run == c.run
-            && (c.call == 0 || i->second.req.call == c.call)) {
-          i->second.promise.deliver(result_of(i->second, completion_status::cancelled));
-          running.erase(i);
-          return cancel_done{true};
+      [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
+        auto& st = self->state;
+        auto id = ++st.ids;
+        auto* step = st.take();
+        if (step == nullptr) {
+          completion c;
+          c.status = completion_status::broken;
+          c.code = ec::bad_request;
+          c.error = "the script of agent '" + req.agent + "' has no step for model call " + std::to_string(id);
+          return c;
         }
-      return cancel_done{false};
-    },
-    [self](describe_backend) -> caf::result<backend_info> {
-      backend_info info;
-      info.step = self->state.decision == "auto" || self->state.decision.empty() ? "tools" : self->state.decision;
-      info.saw_tools = true; // a script that answers in plain text means to
-      info.dialect = "scripted";
-      info.provider = "script";
-      info.leftover = self->state.leftover();
-      return info;
-    },
-    [](const ladder_note&) {},
-    [self](const script_tick& t) { play(self, t.id); },
+        auto& p = st.running[id];
+        p.req = std::move(req);
+        p.sink = std::move(sink);
+        p.step = *step;
+        p.promise = self->template make_response_promise<completion>();
+        if (p.step.first_delay_ms > 0)
+          self->delayed_send(self, std::chrono::milliseconds(p.step.first_delay_ms), script_tick{id});
+        else
+          play(self, id);
+        return caf::delegated<completion>{};
+      },
+      [self](const cancel_call& c) -> caf::result<cancel_done> {
+        auto& running = self->state.running;
+        for (auto i = running.begin(); i != running.end(); ++i)
+          if (i->second.req.task == c.task && i->second.req.agent == c.agent && i->second.req.run == c.run
+              && (c.call == 0 || i->second.req.call == c.call)) {
+            i->second.promise.deliver(result_of(i->second, completion_status::cancelled));
+            running.erase(i);
+            return cancel_done{true};
+          }
+        return cancel_done{false};
+      },
+      [self](describe_backend) -> caf::result<backend_info> {
+        backend_info info;
+        info.step = self->state.decision == "auto" || self->state.decision.empty() ? "tools" : self->state.decision;
+        info.saw_tools = true; // a script that answers in plain text means to
+        info.dialect = "scripted";
+        info.provider = "script";
+        info.leftover = self->state.leftover();
+        return info;
+      },
+      [](const ladder_note&) {},
+      [self](const script_tick& t) { play(self, t.id); },
   };
 }
 

@@ -22,9 +22,9 @@ namespace conclave {
 
 struct display_options {
   bool colour = false;
-  bool progress = false;                ///< a last line that is overwritten: the text on its way
-  bool verbose = false;                 ///< calls, contexts, refusals, reasoning
-  std::size_t width = 100;              ///< columns of the terminal; text lines break at 80 or there
+  bool progress = false;                  ///< a last line that is overwritten: the text on its way
+  bool verbose = false;                   ///< calls, contexts, refusals, reasoning
+  std::size_t width = 100;                ///< columns of the terminal; text lines break at 80 or there
   std::function<std::int64_t()> now_ms{}; ///< Unix time, for chunks (they carry none); unset: the time of the last event
 };
 

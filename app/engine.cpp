@@ -83,7 +83,9 @@ struct engine::impl {
         return nullptr;
       w->sys = std::make_unique<caf::actor_system>(w->config);
       auto insecure = config.cluster.tls.insecure_loopback;
-      auto find = [sys = w->sys.get(), insecure](const std::string& address, std::string& e) { return join_node(*sys, address, insecure, e); };
+      auto find = [sys = w->sys.get(), insecure](const std::string& address, std::string& e) {
+        return join_node(*sys, address, insecure, e);
+      };
       w->core = std::make_unique<engine_core>(*w->sys, store, options, find);
       cluster_tls = config.cluster.tls;
       cluster = std::move(w);

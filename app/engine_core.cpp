@@ -32,13 +32,13 @@ constexpr auto task_limit = std::chrono::minutes(60 * 24 * 7);
 /// Waits for the outcome so that no thread has to.
 void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q, host_sink_actor sink) {
   self->request(boss, task_limit, std::move(q))
-    .then([self, sink](outcome& o) { self->send(sink, std::move(o)); },
-          [self, sink](const caf::error& e) {
-            outcome o;
-            o.code = code_of(e);
-            o.error = text_of(e);
-            self->send(sink, std::move(o));
-          });
+      .then([self, sink](outcome& o) { self->send(sink, std::move(o)); },
+            [self, sink](const caf::error& e) {
+              outcome o;
+              o.code = code_of(e);
+              o.error = text_of(e);
+              self->send(sink, std::move(o));
+            });
 }
 
 outcome refused(std::string reason) {
@@ -83,7 +83,7 @@ void add_messages(caf::actor_system_config& config) {
 }
 
 engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find)
-  : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(load_environment()) {
+    : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(load_environment()) {
   node_resources r;
   r.http = std::make_shared<http_client>();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
@@ -91,7 +91,8 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
-    r.tools.emplace(tool.spec.name, [tool](caf::actor_system& s) { return spawn_native_tool(s, tool.spec, tool.read_only, tool.run); });
+    r.tools.emplace(tool.spec.name,
+                    [tool](caf::actor_system& s) { return spawn_native_tool(s, tool.spec, tool.read_only, tool.run); });
   node_ = spawn_node(sys_, std::move(r));
 }
 

@@ -64,6 +64,7 @@ public:
   void error_at(const std::string& canonical, const std::string& text);
 
   bool failed() const { return failed_; }
+  bool full() const { return count_ >= max_problems; } ///< no more problems are listed
   const std::string& file() const { return file_; }
 
 private:

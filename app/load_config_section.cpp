@@ -194,7 +194,7 @@ void section::unknown(const entry& e) {
   // x-...: a place for anchors, as in other YAML formats.
   if (scope_ == key_scope::top && e.key.starts_with("x-"))
     return;
-  auto near = nearest(e.key, key_names_in(scope_));
+  auto near = to_.full() ? std::string{} : nearest(e.key, key_names_in(scope_));
   auto hint = near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (scope_ == key_scope::backend) {

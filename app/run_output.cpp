@@ -10,6 +10,7 @@
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -189,6 +190,11 @@ int run_output::finish(const outcome& o) {
   auto code = static_cast<int>(code_of_outcome(o, events_ > 0));
   if (o.kind == outcome_kind::answered)
     code = deliver(o);
+  // A script that was not played to its end is a mistake in the script (or in what it tests): the answer stands, the run does not
+  // pass.
+  if (o.kind == outcome_kind::answered
+      && std::any_of(o.warnings.begin(), o.warnings.end(), [](const std::string& w) { return w.rfind("script: ", 0) == 0; }))
+    code = static_cast<int>(exit_code::failed);
   if (stdout_error_ != 0 && stdout_error_ != EPIPE) {
     complain(std::string("cannot write to standard output: ") + std::strerror(stdout_error_));
     code = static_cast<int>(exit_code::failed);

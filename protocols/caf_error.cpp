@@ -5,7 +5,6 @@
 
 #include <caf/exit_reason.hpp>
 #include <caf/sec.hpp>
-#include <caf/exit_reason.hpp>
 
 namespace conclave {
 

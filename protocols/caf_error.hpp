@@ -6,10 +6,10 @@
 
 #include "protocols/error.hpp"
 
-#include <caf/make_message.hpp> // CAF_ERROR_CODE_ENUM of 0.17.6 does not include it
 #include <caf/atom.hpp>
 #include <caf/deep_to_string.hpp>
 #include <caf/error.hpp>
+#include <caf/make_message.hpp> // CAF_ERROR_CODE_ENUM of 0.17.6 does not include it
 #include <caf/message.hpp>
 
 #include <string>

@@ -47,12 +47,12 @@ struct tool_result {
 struct message {
   role from = role::user;
   std::string text;
-  std::string reasoning;              ///< assistant only: shown thinking, replayed by dialects that want it
-  std::vector<tool_call> calls;       ///< assistant only
-  std::string tool_call_id;           ///< role::tool only: the call this answers
-  bool is_error = false;              ///< role::tool only
-  std::string opaque;                 ///< assistant only: the provider's own JSON of this turn (thinking signatures), byte for byte
-  std::string opaque_dialect;         ///< dialect that produced `opaque`; others ignore it
+  std::string reasoning;        ///< assistant only: shown thinking, replayed by dialects that want it
+  std::vector<tool_call> calls; ///< assistant only
+  std::string tool_call_id;     ///< role::tool only: the call this answers
+  bool is_error = false;        ///< role::tool only
+  std::string opaque;           ///< assistant only: the provider's own JSON of this turn (thinking signatures), byte for byte
+  std::string opaque_dialect;   ///< dialect that produced `opaque`; others ignore it
   bool operator==(const message&) const = default;
 };
 
@@ -75,8 +75,8 @@ struct model_request {
   std::string model;
   std::vector<message> messages;
   std::vector<tool_spec> tools;
-  std::string schema;       ///< JSON Schema the reply must satisfy (step 2 of the decision ladder); empty = free text
-  std::string params;       ///< JSON object merged into the body (temperature, ...); empty = none
+  std::string schema;                 ///< JSON Schema the reply must satisfy (step 2 of the decision ladder); empty = free text
+  std::string params;                 ///< JSON object merged into the body (temperature, ...); empty = none
   std::int64_t max_output_tokens = 0; ///< 0 = provider default
   std::int32_t slot = -1;             ///< local model server slot, -1 = any
   std::int64_t first_token_timeout_ms = 300'000; ///< until the first semantic event
@@ -118,12 +118,12 @@ struct completion {
   std::string reasoning;
   std::vector<tool_call> calls;
   conclave::usage usage;
-  ec code = ec::none;          ///< broken only
-  std::string error;           ///< one sentence: what was attempted, on what, what came back; no secrets
+  ec code = ec::none;               ///< broken only
+  std::string error;                ///< one sentence: what was attempted, on what, what came back; no secrets
   std::int64_t retry_after_ms = -1; ///< as the server asked; -1 = not said
-  bool semantic = false;       ///< at least one semantic event (text, reasoning, call) was seen
-  bool retryable_hint = true;  ///< false if the server said `x-should-retry: false`
-  std::string opaque;          ///< see message::opaque
+  bool semantic = false;            ///< at least one semantic event (text, reasoning, call) was seen
+  bool retryable_hint = true;       ///< false if the server said `x-should-retry: false`
+  std::string opaque;               ///< see message::opaque
   std::string opaque_dialect;
   bool operator==(const completion&) const = default;
 };

@@ -98,7 +98,8 @@ std::string nearest(const std::string& name, const std::vector<std::string>& can
   std::string best;
   auto limit = std::max<std::size_t>(1, std::min<std::size_t>(4, name.size() / 3)) + 1;
   for (const auto& candidate : candidates) {
-    auto d = candidate.size() > 64 ? limit : distance(name, candidate);
+    auto apart = std::max(name.size(), candidate.size()) - std::min(name.size(), candidate.size());
+    auto d = apart >= limit ? limit : distance(name, candidate);
     if (d < limit) {
       limit = d;
       best = candidate;

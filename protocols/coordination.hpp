@@ -18,40 +18,40 @@
 namespace conclave {
 
 enum class event_type : std::uint8_t {
-  session_start,        ///< task begins. text = question, labels = agent ids in registration order, extra = config digest
-  round_started,        ///< round
-  run_started,          ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
-  context_received,     ///< agent, run, labels = labels shown to the run
-  call_started,         ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name
-  call_ended,           ///< agent, run, number = call, reason = status, use, target as above
-  new_answer,           ///< agent, run, label, text, step; epoch = after acceptance
-  vote_cast,            ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
-  vote_ignored,         ///< agent, run, target, epoch = epoch now, number = epoch seen
-  refused,              ///< agent, run, reason; no effect on the state
-  restart_triggered,    ///< agent = trigger, labels = affected agents
-  restart_completed,    ///< agent, number = restarts it completed
-  run_ended,            ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
-                        ///< lost|cancelled, text = partial text, code; flag = a late report of a run that had ended: no effect
-  agent_error,          ///< agent, run, code, reason; number = failures in a row, text = back-off in ms before its next run (decimal).
-                        ///< flag = a notice (a failed presentation, a note of its node): no failure is counted
-  agent_timeout,        ///< agent, run, reason = which deadline
-  backoff_over,         ///< agent: the back-off after a failed run has passed, it may be asked again
-  agent_cancelled,      ///< agent, run
-  agent_out,            ///< agent, code, reason: final for the task
-  node_lost,            ///< target = node, labels = its agents, reason
-  round_timeout,        ///< patience or a round deadline passed: labels = stragglers
-  coordination_timeout, ///< the coordination deadline passed
-  final_agent_selected, ///< agent = winner, labels = candidates, number = votes, flag = tie, reason = how it was chosen
-  final_round_start,    ///< agent = winner, round
-  presentation_started, ///< agent, run; at most once per task
-  presentation_retried, ///< agent, run, reason
+  session_start,     ///< task begins. text = question, labels = agent ids in registration order, extra = config digest
+  round_started,     ///< round
+  run_started,       ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
+  context_received,  ///< agent, run, labels = labels shown to the run
+  call_started,      ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name
+  call_ended,        ///< agent, run, number = call, reason = status, use, target as above
+  new_answer,        ///< agent, run, label, text, step; epoch = after acceptance
+  vote_cast,         ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
+  vote_ignored,      ///< agent, run, target, epoch = epoch now, number = epoch seen
+  refused,           ///< agent, run, reason; no effect on the state
+  restart_triggered, ///< agent = trigger, labels = affected agents
+  restart_completed, ///< agent, number = restarts it completed
+  run_ended,     ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
+                 ///< lost|cancelled, text = partial text, code; flag = a late report of a run that had ended: no effect
+  agent_error,   ///< agent, run, code, reason; number = failures in a row, text = back-off in ms before its next run (decimal).
+                 ///< flag = a notice (a failed presentation, a note of its node): no failure is counted
+  agent_timeout, ///< agent, run, reason = which deadline
+  backoff_over,  ///< agent: the back-off after a failed run has passed, it may be asked again
+  agent_cancelled,       ///< agent, run
+  agent_out,             ///< agent, code, reason: final for the task
+  node_lost,             ///< target = node, labels = its agents, reason
+  round_timeout,         ///< patience or a round deadline passed: labels = stragglers
+  coordination_timeout,  ///< the coordination deadline passed
+  final_agent_selected,  ///< agent = winner, labels = candidates, number = votes, flag = tie, reason = how it was chosen
+  final_round_start,     ///< agent = winner, round
+  presentation_started,  ///< agent, run; at most once per task
+  presentation_retried,  ///< agent, run, reason
   presentation_fallback, ///< agent, reason, text = stored answer delivered instead
-  final_answer,         ///< agent, label = agentN.final, text, flag = truncated
-  cancel_requested,     ///< reason = signal or host
-  session_end,          ///< bookkeeping: closes the session, just before the terminal event
-  task_ended,           ///< the one terminal event. reason = outcome, see `outcome_kind`; text = finish reason if answered, else one
-                        ///< sentence saying why there is no answer, with code
-  unknown,              ///< from a newer version; kept as it is
+  final_answer,          ///< agent, label = agentN.final, text, flag = truncated
+  cancel_requested,      ///< reason = signal or host
+  session_end,           ///< bookkeeping: closes the session, just before the terminal event
+  task_ended, ///< the one terminal event. reason = outcome, see `outcome_kind`; text = finish reason if answered, else one
+              ///< sentence saying why there is no answer, with code
+  unknown,    ///< from a newer version; kept as it is
 };
 
 std::string to_string(event_type x);
@@ -63,8 +63,8 @@ std::string to_string(outcome_kind x);
 
 /// One entry of a task's log. Fields not listed at its type are empty. `agent` and `target` are real ids, labels are anonymous.
 struct event {
-  std::uint64_t seq = 0;      ///< 1-based position in the task's stream
-  std::int64_t time_ms = 0;   ///< Unix time; entered with the command, so the log alone replays the task
+  std::uint64_t seq = 0;    ///< 1-based position in the task's stream
+  std::int64_t time_ms = 0; ///< Unix time; entered with the command, so the log alone replays the task
   event_type type = event_type::unknown;
   std::string agent;
   std::uint64_t run = 0;
@@ -158,7 +158,8 @@ struct shown_answer {
 
 enum class run_kind : std::uint8_t { coordinate, present };
 
-/// Orchestrator -> node -> agent: start a run. `answers` carry labels only; the node fills in texts it was sent by `publish_answer`.
+/// Orchestrator -> node -> agent: start a run. `answers` carry labels only; the node fills in texts it was sent by
+/// `publish_answer`.
 struct run_task {
   std::string task;
   std::uint64_t fence = 0;
@@ -173,11 +174,11 @@ struct run_task {
   std::vector<shown_answer> answers;
   bool may_answer = true;
   bool may_vote = false;
-  std::string own_id;                     ///< present only: which shown id is the presenter's own
-  std::vector<std::string> vote_reasons;  ///< present only: reasons given for the winner
-  std::int64_t votes = 0;                 ///< present only
-  bool tie = false;                       ///< present only
-  std::int64_t now_ms = 0;                ///< local time for the prompt
+  std::string own_id;                    ///< present only: which shown id is the presenter's own
+  std::vector<std::string> vote_reasons; ///< present only: reasons given for the winner
+  std::int64_t votes = 0;                ///< present only
+  bool tie = false;                      ///< present only
+  std::int64_t now_ms = 0;               ///< local time for the prompt
   bool operator==(const run_task&) const = default;
 };
 
@@ -189,7 +190,8 @@ struct publish_answer {
   bool operator==(const publish_answer&) const = default;
 };
 
-/// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled` with partial text.
+/// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled` with partial
+/// text.
 struct cancel_run {
   std::string task;
   std::string agent;

@@ -2,8 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// How each message is written and read by CAF. Field order is the wire format between nodes: append only, and raise `protocol_max`.
-/// Enums are range-checked here because CAF 0.17 does not; doubles are not used in messages (inf hangs CAF's serializer).
+/// How each message is written and read by CAF. Field order is the wire format between nodes: append only, and raise
+/// `protocol_max`. Enums are range-checked here because CAF 0.17 does not; doubles are not used in messages (inf hangs CAF's
+/// serializer).
 
 #include "protocols/cluster.hpp"
 #include "protocols/config.hpp"
@@ -15,22 +16,22 @@
 #include <caf/meta/type_name.hpp>
 #include <caf/sec.hpp>
 
-#define CONCLAVE_INSPECT(type, ...)                                                                                                        \
-  template <class Inspector>                                                                                                               \
-  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                                         \
-    return f(caf::meta::type_name("conclave." #type) __VA_OPT__(, ) __VA_ARGS__);                                                          \
+#define CONCLAVE_INSPECT(type, ...)                                                                                                \
+  template <class Inspector>                                                                                                       \
+  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                                 \
+    return f(caf::meta::type_name("conclave." #type) __VA_OPT__(, ) __VA_ARGS__);                                                  \
   }
 
 /// As CONCLAVE_INSPECT, for types with an enum: `valid` is evaluated after loading.
-#define CONCLAVE_INSPECT_CHECKED(type, valid, ...)                                                                                         \
-  template <class Inspector>                                                                                                               \
-  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                                         \
-    auto check_range = [&]() -> caf::error {                                                                                               \
-      if (!(valid))                                                                                                                        \
-        return caf::sec::invalid_argument;                                                                                                 \
-      return caf::none;                                                                                                                    \
-    };                                                                                                                                     \
-    return f(caf::meta::type_name("conclave." #type), __VA_ARGS__, caf::meta::load_callback(check_range));                                 \
+#define CONCLAVE_INSPECT_CHECKED(type, valid, ...)                                                                                 \
+  template <class Inspector>                                                                                                       \
+  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                                 \
+    auto check_range = [&]() -> caf::error {                                                                                       \
+      if (!(valid))                                                                                                                \
+        return caf::sec::invalid_argument;                                                                                         \
+      return caf::none;                                                                                                            \
+    };                                                                                                                             \
+    return f(caf::meta::type_name("conclave." #type), __VA_ARGS__, caf::meta::load_callback(check_range));                         \
   }
 
 namespace conclave {
@@ -45,20 +46,22 @@ CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms)
 CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)
 CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
-CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::broken && x.code <= ec::unknown, x.status, x.text, x.reasoning, x.calls,
-                         x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.opaque, x.opaque_dialect)
-CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run, x.round,
-                         x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code, x.step, x.use,
-                         x.extra)
-CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.task, x.fence, x.agent, x.run, x.attempt,
-                         x.kind, x.text, x.target, x.reason, x.code, x.truncated, x.step)
+CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::broken && x.code <= ec::unknown, x.status, x.text, x.reasoning,
+                         x.calls, x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.opaque,
+                         x.opaque_dialect)
+CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run,
+                         x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code,
+                         x.step, x.use, x.extra)
+CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.task, x.fence, x.agent, x.run,
+                         x.attempt, x.kind, x.text, x.target, x.reason, x.code, x.truncated, x.step)
 CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded, x.kind, x.reason, x.allowed)
 CONCLAVE_INSPECT(call_notice, x.task, x.fence, x.agent, x.run, x.call, x.ended, x.target, x.hash, x.status, x.use)
 CONCLAVE_INSPECT(noted, x.go)
 CONCLAVE_INSPECT(turn_text, x.from_user, x.text)
 CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text)
-CONCLAVE_INSPECT_CHECKED(run_task, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call, x.kind,
-                         x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes, x.tie, x.now_ms)
+CONCLAVE_INSPECT_CHECKED(run_task, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
+                         x.kind, x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes,
+                         x.tie, x.now_ms)
 CONCLAVE_INSPECT(publish_answer, x.task, x.label, x.text)
 CONCLAVE_INSPECT(cancel_run, x.task, x.agent, x.run, x.reason)
 CONCLAVE_INSPECT(end_task, x.task)
@@ -73,10 +76,11 @@ CONCLAVE_INSPECT_CHECKED(script_step, x.error <= ec::unknown, x.text, x.reasonin
                          x.chunk_bytes, x.error, x.retry_after_ms, x.truncated, x.hang, x.optional, x.repeat)
 CONCLAVE_INSPECT(mcp_server_config, x.name, x.type, x.command, x.env, x.cwd, x.url, x.headers, x.timeout_ms, x.has_allowed_tools,
                  x.allowed_tools, x.exclude_tools, x.security_level, x.allowed_executables)
-CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.api_key, x.api_key_env, x.provider, x.decision, x.params, x.extra_body,
-                 x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms, x.first_token_timeout_ms, x.idle_timeout_ms, x.http2,
-                 x.anthropic_version, x.script_path, x.script, x.model_path, x.server, x.context_tokens, x.mcp_servers, x.has_allowed_tools,
-                 x.allowed_tools, x.exclude_tools, x.max_tool_iterations, x.parallel_tool_calls, x.tool_timeout_ms, x.cwd, x.native_tools)
+CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.api_key, x.api_key_env, x.provider, x.decision, x.params,
+                 x.extra_body, x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms, x.first_token_timeout_ms,
+                 x.idle_timeout_ms, x.http2, x.anthropic_version, x.script_path, x.script, x.model_path, x.server, x.context_tokens,
+                 x.mcp_servers, x.has_allowed_tools, x.allowed_tools, x.exclude_tools, x.max_tool_iterations, x.parallel_tool_calls,
+                 x.tool_timeout_ms, x.cwd, x.native_tools)
 CONCLAVE_INSPECT(agent_config, x.id, x.system_message, x.node, x.backend)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
 CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team)

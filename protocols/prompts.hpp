@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What an agent is told. Pure. Foreign text can never forge structure: every line of it is prefixed "| ", structure markers stand only
-/// on unprefixed lines (settled.md 3, D-28). Stable parts come first, for prompt caches.
+/// What an agent is told. Pure. Foreign text can never forge structure: every line of it is prefixed "| ", structure markers stand
+/// only on unprefixed lines (settled.md 3, D-28). Stable parts come first, for prompt caches.
 
 #include "protocols/coordination.hpp"
 
@@ -19,8 +19,12 @@ std::string to_string(ladder x);
 /// Returns `text` with every line (LF, CR, CRLF, VT, FF, NEL, U+2028, U+2029) prefixed "| ".
 std::string fence(const std::string& text);
 
+/// Takes the prefix away again where a model copied it: small ones do. Text whose first line is not prefixed is returned as it is.
+std::string unfence(const std::string& text);
+
 /// [system, user] for a run. `budget_bytes` bounds the user message: foreign answers are cut evenly with a marker; 0 = unbounded.
-/// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line format.
+/// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line
+/// format.
 std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes);
 
 /// Step 2's first request: asks only for the decision. Short: local models pay for every prompt token.

@@ -6,8 +6,8 @@
 /// that outlives them (PR_SET_PDEATHSIG fires when the forking *thread* ends), and check getppid() after the fork.
 ///
 /// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also
-/// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe). When the child
-/// has ended, what is left of its group is killed. Destroying or closing the handle does not suppress callbacks.
+/// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
+/// When the child has ended, what is left of its group is killed. Destroying or closing the handle does not suppress callbacks.
 
 #include <cstdint>
 #include <functional>
@@ -35,7 +35,8 @@ struct child_exit {
 class child_process {
 public:
   struct callbacks {
-    std::function<void(std::vector<std::string>)> on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
+    std::function<void(std::vector<std::string>)>
+        on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
     std::function<void(child_exit)> on_exit;
   };
 

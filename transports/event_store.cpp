@@ -42,26 +42,27 @@ using statement = std::unique_ptr<sqlite3_stmt, finalize>;
 
 std::string what_to_do(int code) {
   switch (code & 0xFF) {
-    case SQLITE_FULL:
-      return "the disk is full: free some space";
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      return "it stayed locked for 5 s: another program holds it";
-    case SQLITE_READONLY:
-    case SQLITE_CANTOPEN:
-    case SQLITE_PERM:
-      return "it cannot be written: check the permissions";
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return "it is damaged: move it away to start a new one";
-    default:
-      return "";
+  case SQLITE_FULL:
+    return "the disk is full: free some space";
+  case SQLITE_BUSY:
+  case SQLITE_LOCKED:
+    return "it stayed locked for 5 s: another program holds it";
+  case SQLITE_READONLY:
+  case SQLITE_CANTOPEN:
+  case SQLITE_PERM:
+    return "it cannot be written: check the permissions";
+  case SQLITE_CORRUPT:
+  case SQLITE_NOTADB:
+    return "it is damaged: move it away to start a new one";
+  default:
+    return "";
   }
 }
 
 std::string explain(sqlite3* db, int code, const std::string& path) {
   auto hint = what_to_do(code);
-  auto text = "event store " + path + ": " + (db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+  auto text = "event store " + path + ": " + sqlite3_errstr(code)
+              + (db != nullptr && sqlite3_errcode(db) == code ? std::string(", ") + sqlite3_errmsg(db) : std::string{});
   return hint.empty() ? text : text + "; " + hint;
 }
 
@@ -99,13 +100,13 @@ private:
   int last_ = SQLITE_OK;
 };
 
-void bind(sqlite3_stmt* s, int i, const std::string& text) {
+void put(sqlite3_stmt* s, int i, const std::string& text) {
   sqlite3_bind_text(s, i, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
 }
-void bind(sqlite3_stmt* s, int i, std::uint64_t n) {
+void put(sqlite3_stmt* s, int i, std::uint64_t n) {
   sqlite3_bind_int64(s, i, static_cast<sqlite3_int64>(n));
 }
-void bind(sqlite3_stmt* s, int i, std::int64_t n) {
+void put(sqlite3_stmt* s, int i, std::int64_t n) {
   sqlite3_bind_int64(s, i, n);
 }
 
@@ -147,14 +148,14 @@ public:
     if (version < 0)
       return explain(write_.get(), -version, path_);
     if (version > schema_version)
-      return "event store " + path_ + " has schema " + std::to_string(version) + ", this program knows " + std::to_string(schema_version)
-             + ": use a newer conclave, or another $CONCLAVE_HOME";
+      return "event store " + path_ + " has schema " + std::to_string(version) + ", this program knows "
+             + std::to_string(schema_version) + ": use a newer conclave, or another $CONCLAVE_HOME";
     for (auto* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"})
       if (code = write_.run(sql); code != SQLITE_OK)
         return explain(write_.get(), code, path_);
     if (version < schema_version)
       if (code = in_transaction([this] { return write_.run(schema); }); code != SQLITE_OK)
-        return explain(write_.get(), code, path_);
+        return failure_;
     writer_ = std::thread([this] { loop(); });
     return {};
   }
@@ -170,23 +171,27 @@ public:
 
   std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) override {
     std::vector<stored_event> out;
-    reading(error, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq",
-            [&](sqlite3_stmt* s) {
-              bind(s, 1, task);
-              bind(s, 2, after);
-            },
-            [&](sqlite3_stmt* s) { out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_at(s, 1)}); });
+    reading(
+        error, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq",
+        [&](sqlite3_stmt* s) {
+          put(s, 1, task);
+          put(s, 2, after);
+        },
+        [&](sqlite3_stmt* s) {
+          out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_at(s, 1)});
+        });
     return out;
   }
 
   std::vector<task_row> list(std::string& error) override {
     std::vector<task_row> out;
-    reading(error, "SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks ORDER BY started_ms DESC, task DESC",
-            [](sqlite3_stmt*) {},
-            [&](sqlite3_stmt* s) {
-              out.push_back({text_at(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2),
-                             static_cast<std::uint64_t>(sqlite3_column_int64(s, 3)), text_at(s, 4), text_at(s, 5)});
-            });
+    reading(
+        error, "SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks ORDER BY started_ms DESC, task DESC",
+        [](sqlite3_stmt*) {},
+        [&](sqlite3_stmt* s) {
+          out.push_back({text_at(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2),
+                         static_cast<std::uint64_t>(sqlite3_column_int64(s, 3)), text_at(s, 4), text_at(s, 5)});
+        });
     return out;
   }
 
@@ -208,13 +213,17 @@ private:
   template <class F>
   int in_transaction(F&& f) {
     auto code = write_.run("BEGIN IMMEDIATE");
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK) {
+      failure_ = explain(write_.get(), code, path_);
       return code;
+    }
     code = f();
     if (code == SQLITE_OK)
       code = write_.run("COMMIT");
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK) {
+      failure_ = explain(write_.get(), code, path_); // the rollback would overwrite it
       write_.run("ROLLBACK");
+    }
     return code;
   }
 
@@ -240,7 +249,7 @@ private:
       });
       for (auto& j : batch) {
         if (code != SQLITE_OK)
-          j.result = {ec::unavailable, explain(write_.get(), code, path_), 0};
+          j.result = {ec::unavailable, failure_, 0};
         j.done(std::move(j.result));
       }
       lock.lock();
@@ -252,7 +261,7 @@ private:
     auto at = write_.prepare("SELECT fence, seq FROM tasks WHERE task = ?1");
     if (!at)
       return write_.last();
-    bind(at.get(), 1, j.task);
+    put(at.get(), 1, j.task);
     std::uint64_t fence = 0, seq = 0;
     auto code = sqlite3_step(at.get());
     if (code == SQLITE_ROW) {
@@ -264,7 +273,7 @@ private:
     if (j.fence < fence || j.expected != seq) {
       j.result = {ec::denied,
                   "task " + j.task + " is at event " + std::to_string(seq) + ", not " + std::to_string(j.expected)
-                    + (j.fence < fence ? ", and another engine owns it" : ""),
+                      + (j.fence < fence ? ", and another engine owns it" : ""),
                   seq};
       return SQLITE_OK;
     }
@@ -272,24 +281,25 @@ private:
     if (!insert)
       return write_.last();
     for (auto& json : j.events) {
-      bind(insert.get(), 1, j.task);
-      bind(insert.get(), 2, ++seq);
-      bind(insert.get(), 3, json);
+      put(insert.get(), 1, j.task);
+      put(insert.get(), 2, ++seq);
+      put(insert.get(), 3, json);
       if (code = sqlite3_step(insert.get()); code != SQLITE_DONE)
         return code;
       sqlite3_reset(insert.get());
     }
-    auto task = write_.prepare("INSERT INTO tasks(task, fence, seq, started_ms, last_ms, question, outcome) VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6)"
-                               " ON CONFLICT(task) DO UPDATE SET fence = ?2, seq = ?3, last_ms = ?4,"
-                               " outcome = CASE WHEN ?6 = '' THEN outcome ELSE ?6 END");
+    auto task = write_.prepare(
+        "INSERT INTO tasks(task, fence, seq, started_ms, last_ms, question, outcome) VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6)"
+        " ON CONFLICT(task) DO UPDATE SET fence = ?2, seq = ?3, last_ms = ?4,"
+        " outcome = CASE WHEN ?6 = '' THEN outcome ELSE ?6 END");
     if (!task)
       return write_.last();
-    bind(task.get(), 1, j.task);
-    bind(task.get(), 2, j.fence);
-    bind(task.get(), 3, seq);
-    bind(task.get(), 4, j.note.time_ms);
-    bind(task.get(), 5, cut_question(j.note.question));
-    bind(task.get(), 6, j.note.outcome);
+    put(task.get(), 1, j.task);
+    put(task.get(), 2, j.fence);
+    put(task.get(), 3, seq);
+    put(task.get(), 4, j.note.time_ms);
+    put(task.get(), 5, cut_question(j.note.question));
+    put(task.get(), 6, j.note.outcome);
     code = sqlite3_step(task.get());
     j.result = {ec::none, "", seq};
     return code == SQLITE_DONE ? SQLITE_OK : code;
@@ -313,7 +323,8 @@ private:
     error = explain(c.get(), code, path_);
   }
 
-  std::vector<std::string> delete_where(const std::string& where, const std::string* task, std::int64_t before, std::string& error) {
+  std::vector<std::string> delete_where(const std::string& where, const std::string* task, std::int64_t before,
+                                        std::string& error) {
     std::vector<std::string> gone;
     std::lock_guard writing(write_mutex_);
     auto code = in_transaction([&]() -> int {
@@ -322,23 +333,24 @@ private:
         if (!s)
           return write_.last();
         if (task != nullptr)
-          bind(s.get(), 1, *task);
+          put(s.get(), 1, *task);
         else
-          bind(s.get(), 2, before);
+          put(s.get(), 2, before);
         int c = 0;
         while ((c = sqlite3_step(s.get())) == SQLITE_ROW)
           row(s.get());
         return c == SQLITE_DONE ? SQLITE_OK : c;
       };
       auto none = [](sqlite3_stmt*) {};
-      if (auto c = each("SELECT task FROM tasks WHERE " + where, [&](sqlite3_stmt* s) { gone.push_back(text_at(s, 0)); }); c != SQLITE_OK)
+      if (auto c = each("SELECT task FROM tasks WHERE " + where, [&](sqlite3_stmt* s) { gone.push_back(text_at(s, 0)); });
+          c != SQLITE_OK)
         return c;
       if (auto c = each("DELETE FROM events WHERE task IN (SELECT task FROM tasks WHERE " + where + ")", none); c != SQLITE_OK)
         return c;
       return each("DELETE FROM tasks WHERE " + where, none);
     });
     if (code != SQLITE_OK) {
-      error = explain(write_.get(), code, path_);
+      error = failure_;
       gone.clear();
     }
     return gone;
@@ -346,6 +358,7 @@ private:
 
   std::string path_;
   connection write_;
+  std::string failure_;    ///< why the last transaction failed
   std::mutex write_mutex_; ///< the writing connection: the loop and deletions
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -2,11 +2,11 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The durable log of all tasks: one task = one append-only stream. Owns its writing thread (group commit); nothing in this header is
-/// specific to the engine behind it.
+/// The durable log of all tasks: one task = one append-only stream. Owns its writing thread (group commit); nothing in this header
+/// is specific to the engine behind it.
 ///
-/// Thread rule: append may be called from any thread and calls back on the writing thread, in order per task, exactly once; reads are
-/// synchronous on the caller's thread and may run beside writers and other processes (busy wait up to 5 s).
+/// Thread rule: append may be called from any thread and calls back on the writing thread, in order per task, exactly once; reads
+/// are synchronous on the caller's thread and may run beside writers and other processes (busy wait up to 5 s).
 
 #include "protocols/error.hpp"
 
@@ -24,9 +24,9 @@ struct stored_event {
 };
 
 struct append_result {
-  ec code = ec::none;     ///< none; denied = conflict (seq or fence); unavailable = store failed (full, locked, corrupt)
-  std::string error;      ///< one sentence naming the file
-  std::uint64_t seq = 0;  ///< of the last event appended
+  ec code = ec::none;    ///< none; denied = conflict (seq or fence); unavailable = store failed (full, locked, corrupt)
+  std::string error;     ///< one sentence naming the file
+  std::uint64_t seq = 0; ///< of the last event appended
 };
 
 struct task_row {
@@ -34,8 +34,8 @@ struct task_row {
   std::int64_t started_ms = 0;
   std::int64_t last_ms = 0;
   std::uint64_t events = 0;
-  std::string question;  ///< first 200 bytes, cut at a character
-  std::string outcome;   ///< empty = still running or interrupted
+  std::string question; ///< first 200 bytes, cut at a character
+  std::string outcome;  ///< empty = still running or interrupted
 };
 
 /// Facts about the events of one append that the store keeps beside the JSON so that `list` reads no streams.
@@ -54,7 +54,8 @@ public:
 
   virtual ~event_store() = default; ///< flushes what was appended, joins the thread
 
-  /// Appends events after `expected_seq` (0 = new task). A conflict appends nothing. `fence` must be >= the highest seen for the task.
+  /// Appends events after `expected_seq` (0 = new task). A conflict appends nothing. `fence` must be >= the highest seen for the
+  /// task.
   virtual void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, std::vector<std::string> events,
                       append_note note, callback done) = 0;
 

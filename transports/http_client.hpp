@@ -26,9 +26,9 @@ public:
   };
 
   struct options {
-    long max_connections = 0;       ///< 0 = unlimited
-    std::string ca_bundle;          ///< empty = system
-    bool verify_tls = true;         ///< tests only
+    long max_connections = 0; ///< 0 = unlimited
+    std::string ca_bundle;    ///< empty = system
+    bool verify_tls = true;   ///< tests only
   };
 
   http_client();

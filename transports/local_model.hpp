@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Finds or starts a local inference server (llama.cpp's) on a free loopback port, waits for health, guards it with a random key, stops
-/// it with its last user. One server per (model file, context) and process; a kill -9 of this process leaves no orphan.
+/// Finds or starts a local inference server (llama.cpp's) on a free loopback port, waits for health, guards it with a random key,
+/// stops it with its last user. One server per (model file, context) and process; a kill -9 of this process leaves no orphan.
 ///
 /// Thread rule: any thread; callbacks run on transport threads and must only post a message.
 
@@ -19,11 +19,11 @@ namespace conclave {
 class http_client;
 
 struct local_model_options {
-  std::string model_path;   ///< empty = the model quickstart installed
-  std::string server;       ///< auto | llama-server | xllamacpp | path
+  std::string model_path;             ///< empty = the model quickstart installed
+  std::string server;                 ///< auto | llama-server | xllamacpp | path
   std::int32_t context_tokens = 8192; ///< per slot
   std::int32_t slots = 1;
-  std::string log_path;     ///< the server's output
+  std::string log_path; ///< the server's output
 };
 
 struct local_endpoint {
@@ -36,9 +36,9 @@ struct local_endpoint {
 class local_model {
 public:
   struct callbacks {
-    std::function<void(std::string)> on_progress;              ///< "loading SmolLM2-135M-Instruct.Q4_1.gguf ..."
-    std::function<void(local_endpoint)> on_ready;              ///< at most once
-    std::function<void(ec, std::string)> on_failed;            ///< could not start, or died later; says what to do
+    std::function<void(std::string)> on_progress;   ///< "loading SmolLM2-135M-Instruct.Q4_1.gguf ..."
+    std::function<void(local_endpoint)> on_ready;   ///< at most once
+    std::function<void(ec, std::string)> on_failed; ///< could not start, or died later; says what to do
   };
   /// Returns at once; on_ready or on_failed follows within 120 s.
   static std::shared_ptr<local_model> acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb);

@@ -7,9 +7,10 @@
 
 namespace conclave {
 
-std::unique_ptr<mcp_channel> open_mcp_channel(const mcp_server_config& config, const std::string& stderr_path, mcp_channel::callbacks cb,
-                                              std::string& error) {
-  using opener = std::unique_ptr<mcp_channel> (*)(const mcp_server_config&, const std::string&, mcp_channel::callbacks, std::string&);
+std::unique_ptr<mcp_channel> open_mcp_channel(const mcp_server_config& config, const std::string& stderr_path,
+                                              mcp_channel::callbacks cb, std::string& error) {
+  using opener =
+      std::unique_ptr<mcp_channel> (*)(const mcp_server_config&, const std::string&, mcp_channel::callbacks, std::string&);
   static constexpr struct {
     const char* kind;
     opener open;

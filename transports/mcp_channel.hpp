@@ -17,8 +17,8 @@ namespace conclave {
 class mcp_channel {
 public:
   struct callbacks {
-    std::function<void(std::string)> on_message;     ///< one JSON text
-    std::function<void(ec, std::string)> on_close;   ///< why; ec::none = we closed it
+    std::function<void(std::string)> on_message;   ///< one JSON text
+    std::function<void(ec, std::string)> on_close; ///< why; ec::none = we closed it
   };
 
   virtual ~mcp_channel() = default;
@@ -26,8 +26,8 @@ public:
   virtual void close() = 0;                ///< bounded teardown, returns at once
 };
 
-/// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a refused
-/// command. `stderr_path`: where the server's stderr goes.
+/// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a
+/// refused command. `stderr_path`: where the server's stderr goes.
 std::unique_ptr<mcp_channel> open_mcp_channel(const mcp_server_config& config, const std::string& stderr_path,
                                               mcp_channel::callbacks cb, std::string& error);
 

@@ -50,8 +50,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, const std::string& stderr_path, mcp_channel::callbacks cb,
-                                            std::string& error) {
+std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, const std::string& stderr_path,
+                                            mcp_channel::callbacks cb, std::string& error) {
   if (config.command.empty()) {
     error = "MCP server '" + config.name + "' has no command";
     return nullptr;

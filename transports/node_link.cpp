@@ -100,8 +100,8 @@ std::string configure_link(caf::actor_system_config& config, const tls_config& t
   return {};
 }
 
-std::uint16_t publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port, bool insecure,
-                           std::string& error) {
+std::uint16_t publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port,
+                           bool insecure, std::string& error) {
   if (insecure && !is_loopback(host)) {
     error = "without TLS only loopback addresses may be used, not " + host;
     return 0;
@@ -135,8 +135,8 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, bool in
   auto broker = insecure ? sys.middleman().actor_handle() : sys.openssl_manager().actor_handle();
   caf::strong_actor_ptr found;
   self->request(broker, handshake_limit, caf::connect_atom::value, host, port)
-    .receive([&](const caf::node_id&, caf::strong_actor_ptr& ptr, const std::set<std::string>&) { found = std::move(ptr); },
-             [&](const caf::error& e) { error = "node " + address + " refused the connection: " + sys.render(e); });
+      .receive([&](const caf::node_id&, caf::strong_actor_ptr& ptr, const std::set<std::string>&) { found = std::move(ptr); },
+               [&](const caf::error& e) { error = "node " + address + " refused the connection: " + sys.render(e); });
   if (!found) {
     if (error.empty())
       error = "node " + address + " offers nothing: it is no conclave node";
@@ -144,14 +144,14 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, bool in
   }
   node_actor node;
   self->request(caf::actor_cast<door_actor>(found), hello_limit, hello{})
-    .receive(
-      [&](const welcome& w) {
-        if (w.version == 0 || !w.node)
-          error = "node " + address + ": " + (w.reason.empty() ? "refused" : w.reason);
-        else
-          node = caf::actor_cast<node_actor>(w.node);
-      },
-      [&](const caf::error& e) { error = "node " + address + " did not say hello: " + text_of(e); });
+      .receive(
+          [&](const welcome& w) {
+            if (w.version == 0 || !w.node)
+              error = "node " + address + ": " + (w.reason.empty() ? "refused" : w.reason);
+            else
+              node = caf::actor_cast<node_actor>(w.node);
+          },
+          [&](const caf::error& e) { error = "node " + address + " did not say hello: " + text_of(e); });
   return node;
 }
 

@@ -132,7 +132,8 @@ std::string verify(const tls_config& t) {
       || X509_STORE_CTX_init(ctx.get(), store.get(), cert.get(), nullptr) != 1)
     return "cannot check certificate " + t.cert + ": " + last_error();
   if (X509_verify_cert(ctx.get()) != 1)
-    return "certificate " + t.cert + " is not valid under " + t.ca + ": " + X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx.get()));
+    return "certificate " + t.cert + " is not valid under " + t.ca + ": "
+           + X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx.get()));
   return {};
 }
 

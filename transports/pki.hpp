@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The per-user certificate authority behind a cluster's mutual TLS. Made on first use in $CONCLAVE_HOME/tls (0700, files 0600): ca.pem,
-/// ca.key, node.pem, node.key. Joining two hosts copies that folder. Any thread; blocks for file access.
+/// The per-user certificate authority behind a cluster's mutual TLS. Made on first use in $CONCLAVE_HOME/tls (0700, files 0600):
+/// ca.pem, ca.key, node.pem, node.key. Joining two hosts copies that folder. Any thread; blocks for file access.
 
 #include "protocols/config.hpp"
 
@@ -11,9 +11,9 @@
 
 namespace conclave {
 
-/// Returns the paths to use: those of `wanted` if any is set, else the per-user ones, created if missing. Every file is read and the key
-/// is checked against its certificate and the certificate against the CA, because the TLS stack would only find out at the first
-/// connection. On failure `error` says what and where.
+/// Returns the paths to use: those of `wanted` if any is set, else the per-user ones, created if missing. Every file is read and
+/// the key is checked against its certificate and the certificate against the CA, because the TLS stack would only find out at the
+/// first connection. On failure `error` says what and where.
 tls_config tls_files(const tls_config& wanted, std::string& error);
 
 } // namespace conclave

@@ -8,7 +8,8 @@
 
 #include <map>
 
-// Source of the stream's shape: https://docs.anthropic.com/en/api/messages-streaming and the vendor's TypeScript SDK 1.12.0, read 2026-11-23.
+// Source of the stream's shape: https://docs.anthropic.com/en/api/messages-streaming and the vendor's TypeScript SDK 1.12.0, read
+// 2026-11-23.
 
 namespace conclave::wire {
 

@@ -9,8 +9,8 @@
 #include <cctype>
 #include <set>
 
-// Source of the request's shape: https://docs.anthropic.com/en/api/messages; versions and headers: the vendor's TypeScript SDK 1.12.0 and
-// 0.137.0, read 2026-11-23.
+// Source of the request's shape: https://docs.anthropic.com/en/api/messages; versions and headers: the vendor's TypeScript
+// SDK 1.12.0 and 0.137.0, read 2026-11-23.
 
 namespace conclave::wire {
 
@@ -66,21 +66,21 @@ public:
 
   void add(const message& m) {
     switch (m.from) {
-      case role::system:
-        if (!blank(m.text))
-          system_ += (system_.empty() ? "" : "\n\n") + m.text;
-        break;
-      case role::user:
-        if (!blank(m.text))
-          block("user", dump({{"type", "text"}, {"text", m.text}}));
-        break;
-      case role::tool:
-        if (asked_.count(m.tool_call_id) > 0)
-          result(m);
-        break;
-      case role::assistant:
-        assistant(m);
-        break;
+    case role::system:
+      if (!blank(m.text))
+        system_ += (system_.empty() ? "" : "\n\n") + m.text;
+      break;
+    case role::user:
+      if (!blank(m.text))
+        block("user", dump({{"type", "text"}, {"text", m.text}}));
+      break;
+    case role::tool:
+      if (asked_.count(m.tool_call_id) > 0)
+        result(m);
+      break;
+    case role::assistant:
+      assistant(m);
+      break;
     }
   }
 
@@ -164,7 +164,8 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
     auto& tools = body["tools"] = json::array();
     for (auto& t : req.tools) {
       auto schema = parse(t.parameters);
-      tools.push_back({{"name", t.name}, {"description", t.description},
+      tools.push_back({{"name", t.name},
+                       {"description", t.description},
                        {"input_schema", schema && schema->is_object() ? *schema : json{{"type", "object"}}}});
     }
   }

@@ -9,8 +9,8 @@ namespace conclave::wire {
 
 const dialect* find_dialect(std::string_view name) {
   static const dialect table[] = {
-    {"openai_chat", encode_openai_chat, decode_openai_chat},
-    {"anthropic", encode_anthropic, decode_anthropic},
+      {"openai_chat", encode_openai_chat, decode_openai_chat},
+      {"anthropic", encode_anthropic, decode_anthropic},
   };
   for (auto& d : table)
     if (name == d.name)

@@ -18,10 +18,10 @@ namespace conclave::wire {
 
 /// A connection with everything resolved on the node that uses it.
 struct endpoint {
-  std::string base_url; ///< with or without trailing slash, or with the path already pasted
-  std::string api_key;  ///< empty = send no key
-  std::string provider; ///< display name, for quirks that follow the provider
-  std::string version;  ///< anthropic-version; empty = default
+  std::string base_url;   ///< with or without trailing slash, or with the path already pasted
+  std::string api_key;    ///< empty = send no key
+  std::string provider;   ///< display name, for quirks that follow the provider
+  std::string version;    ///< anthropic-version; empty = default
   std::string extra_body; ///< JSON object merged last
   std::map<std::string, std::string> headers;
   std::map<std::string, std::string> query;

@@ -70,8 +70,8 @@ bool says(const std::string& text, std::initializer_list<const char*> words) {
 }
 
 bool is_overflow(const std::string& text) {
-  return says(text, {"context_length", "context length", "context window", "maximum context", "too many tokens", "prompt is too long",
-                     "exceed_context", "exceeds the available context"});
+  return says(text, {"context_length", "context length", "context window", "maximum context", "too many tokens",
+                     "prompt is too long", "exceed_context", "exceeds the available context"});
 }
 
 ec code_for(int status, const std::string& text) {

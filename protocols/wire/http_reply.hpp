@@ -2,7 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Private to wire/*.cpp: what every provider's HTTP replies have in common: status -> code, waits the server asks for, error sentences.
+/// Private to wire/*.cpp: what every provider's HTTP replies have in common: status -> code, waits the server asks for, error
+/// sentences.
 
 #include "protocols/wire/dialect.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -11,12 +12,12 @@
 
 namespace conclave::wire {
 
-/// Returns how long the server asks to wait: retry-after-ms, else Retry-After in seconds (fractions allowed) or as an HTTP date; -1 = not
-/// said. Source: RFC 9110 section 10.2.3; vendors' clients.
+/// Returns how long the server asks to wait: retry-after-ms, else Retry-After in seconds (fractions allowed) or as an HTTP date; -1
+/// = not said. Source: RFC 9110 section 10.2.3; vendors' clients.
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s);
 
-/// Fills code, error, retry_after_ms, retryable_hint of a non-2xx reply. `body` is the (bounded) body; understands the error shapes of all
-/// providers: {"error":{message,type,code}}, {"error":"..."}, {"detail":...}, {"message":...}, plain text.
+/// Fills code, error, retry_after_ms, retryable_hint of a non-2xx reply. `body` is the (bounded) body; understands the error shapes
+/// of all providers: {"error":{message,type,code}}, {"error":"..."}, {"detail":...}, {"message":...}, plain text.
 void http_failure(completion& out, const http_head& head, std::string_view body);
 
 /// Fills status, code and error from how the transfer ended, for a reply that is not complete.

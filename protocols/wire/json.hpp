@@ -14,8 +14,8 @@ namespace conclave::wire {
 
 inline constexpr int event_version = 1;
 
-/// Returns one JSON object without line breaks: {"v":1,"seq":..,"time":..,"type":..,...}; empty fields are left out. Invalid UTF-8 is
-/// replaced.
+/// Returns one JSON object without line breaks: {"v":1,"seq":..,"time":..,"type":..,...}; empty fields are left out. Invalid UTF-8
+/// is replaced.
 std::string to_json(const event& e);
 
 /// Reads what `to_json` wrote, of any version; unknown fields are kept in `extra`. Returns false on anything that is no event.

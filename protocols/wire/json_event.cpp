@@ -27,8 +27,9 @@ usage usage_from(const json& v) {
   return {int_at(v, "input_tokens"), int_at(v, "cached_input_tokens"), int_at(v, "output_tokens"), int_at(v, "reasoning_tokens")};
 }
 
-constexpr const char* known[] = {"v",    "seq",  "time",   "type",   "agent", "run",   "round",  "epoch", "label", "target", "target_label",
-                                 "text", "reason", "labels", "number", "flag",  "code",  "step",   "usage"};
+constexpr const char* known[] = {"v",      "seq",   "time",   "type",         "agent", "run",    "round",
+                                 "epoch",  "label", "target", "target_label", "text",  "reason", "labels",
+                                 "number", "flag",  "code",   "step",         "usage"};
 
 bool is_known(const std::string& key) {
   for (auto* k : known)
@@ -139,8 +140,13 @@ std::string to_json(const outcome& o) {
     v["warnings"] = o.warnings;
   v["agents"] = json::array();
   for (auto& a : o.agents)
-    v["agents"].push_back({{"id", a.id}, {"shown_as", a.anonymous}, {"answers", a.answers}, {"votes_received", a.votes_received},
-                           {"calls", a.calls}, {"usage", to_value(a.use)}, {"out", a.out_reason}});
+    v["agents"].push_back({{"id", a.id},
+                           {"shown_as", a.anonymous},
+                           {"answers", a.answers},
+                           {"votes_received", a.votes_received},
+                           {"calls", a.calls},
+                           {"usage", to_value(a.use)},
+                           {"out", a.out_reason}});
   return dump(v);
 }
 

@@ -48,7 +48,7 @@ void add_item(std::string& out, const json& item) {
     return line(out, string_at(item, "text"));
   if (type == "image" || type == "audio")
     return line(out, "[" + type + " " + string_at(item, "mimeType") + ", " + std::to_string(string_at(item, "data").size() * 3 / 4)
-                       + " bytes, not shown]");
+                         + " bytes, not shown]");
   if (type == "resource_link")
     return line(out, "[resource " + string_at(item, "name") + ": " + string_at(item, "uri") + "]");
   if (type == "resource") {
@@ -78,7 +78,9 @@ std::string check(const json& v, int depth) {
 
 std::string initialize(std::uint64_t id) {
   return request(id, "initialize",
-                 {{"protocolVersion", latest}, {"capabilities", json::object()}, {"clientInfo", {{"name", "conclave"}, {"version", "0.1.0"}}}});
+                 {{"protocolVersion", latest},
+                  {"capabilities", json::object()},
+                  {"clientInfo", {{"name", "conclave"}, {"version", "0.1.0"}}}});
 }
 
 std::string initialized() {

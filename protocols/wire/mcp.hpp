@@ -22,7 +22,7 @@ std::string list_tools(std::uint64_t id, const std::string& cursor);
 /// `arguments` is a JSON object text.
 std::string call_tool(std::uint64_t id, const std::string& name, const std::string& arguments);
 std::string cancelled(std::uint64_t id, const std::string& reason);
-std::string result(const std::string& id_json);                 ///< an empty result (ping)
+std::string result(const std::string& id_json); ///< an empty result (ping)
 std::string method_not_found(const std::string& id_json);
 
 enum class kind : std::uint8_t { invalid, response, error, request, notification };
@@ -30,12 +30,12 @@ enum class kind : std::uint8_t { invalid, response, error, request, notification
 /// A message from the server. Texts are JSON.
 struct incoming {
   mcp::kind kind = mcp::kind::invalid;
-  std::uint64_t id = 0;   ///< response, error: ours; 0 = none of ours
-  std::string id_json;    ///< request: to be sent back as it is
+  std::uint64_t id = 0; ///< response, error: ours; 0 = none of ours
+  std::string id_json;  ///< request: to be sent back as it is
   std::string method;
-  std::string payload;    ///< result or params
-  std::int64_t code = 0;  ///< error
-  std::string message;    ///< error
+  std::string payload;   ///< result or params
+  std::int64_t code = 0; ///< error
+  std::string message;   ///< error
 };
 
 incoming read(std::string_view line);
@@ -51,20 +51,21 @@ struct listed_tool {
 };
 struct tool_page {
   std::vector<listed_tool> tools;
-  std::string next;   ///< cursor of the next page, empty = last
+  std::string next; ///< cursor of the next page, empty = last
   bool valid = false;
 };
 tool_page read_tools(const std::string& payload);
 
-/// A tools/call result as text for the model: text parts joined by line feeds; other content as a note; structuredContent if there is no
-/// text. More than 256 KiB is cut with a marker.
+/// A tools/call result as text for the model: text parts joined by line feeds; other content as a note; structuredContent if there
+/// is no text. More than 256 KiB is cut with a marker.
 tool_result read_result(const std::string& payload);
 
 /// Checks arguments against the limits of mcp.md 2.5: an object, depth, members, items, 1 MiB (16 MiB for tools that write files).
 /// Returns an empty string or what is wrong.
 std::string check_arguments(const std::string& arguments, bool writes_files);
 
-/// "mcp__<server>__<tool>": only letters, digits, _ and -, at most 64 characters (shortened with a hash). Empty if the name cannot be used.
+/// "mcp__<server>__<tool>": only letters, digits, _ and -, at most 64 characters (shortened with a hash). Empty if the name cannot
+/// be used.
 std::string public_name(const std::string& server, const std::string& tool);
 
 } // namespace conclave::wire::mcp

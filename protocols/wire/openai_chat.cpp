@@ -8,8 +8,8 @@
 
 #include <algorithm>
 
-// Source of the stream's shape: https://platform.openai.com/docs/api-reference/chat-streaming and backends.md section 6.3 (the quirks of
-// compatible servers), read 2026-11-24.
+// Source of the stream's shape: https://platform.openai.com/docs/api-reference/chat-streaming and backends.md section 6.3 (the
+// quirks of compatible servers), read 2026-11-24.
 
 namespace conclave::wire {
 
@@ -198,7 +198,8 @@ private:
       add(target->arguments, arguments->is_string() ? arguments->get<std::string>() : dump(*arguments));
   }
 
-  /// The call a fragment belongs to, or nullptr for a new one. Ids beat indices: servers send index 0 for every call, or none at all.
+  /// The call a fragment belongs to, or nullptr for a new one. Ids beat indices: servers send index 0 for every call, or none at
+  /// all.
   call* find_call(const json& t, const std::string& id) {
     if (!id.empty())
       for (auto& c : calls_)

@@ -8,7 +8,8 @@
 
 #include <set>
 
-// Source of the request's shape: https://platform.openai.com/docs/api-reference/chat/create and backends.md section 6, read 2026-11-24.
+// Source of the request's shape: https://platform.openai.com/docs/api-reference/chat/create and backends.md section 6, read
+// 2026-11-24.
 
 namespace conclave::wire {
 
@@ -43,14 +44,14 @@ json call_value(const tool_call& c) {
 
 json message_value(const message& m, const endpoint& to, const std::set<std::string>& answered) {
   switch (m.from) {
-    case role::system:
-      return {{"role", "system"}, {"content", m.text}};
-    case role::tool:
-      return {{"role", "tool"}, {"tool_call_id", m.tool_call_id}, {"content", m.text}};
-    case role::user:
-      return {{"role", "user"}, {"content", m.text}};
-    case role::assistant:
-      break;
+  case role::system:
+    return {{"role", "system"}, {"content", m.text}};
+  case role::tool:
+    return {{"role", "tool"}, {"tool_call_id", m.tool_call_id}, {"content", m.text}};
+  case role::user:
+    return {{"role", "user"}, {"content", m.text}};
+  case role::assistant:
+    break;
   }
   json v = {{"role", "assistant"}};
   json calls = json::array();
@@ -95,7 +96,8 @@ const char* token_key(const model_request& req, const endpoint& to) {
 } // namespace
 
 http_request encode_openai_chat(const model_request& req, const endpoint& to, std::string& error) {
-  json body = {{"model", req.model}, {"stream", true}, {"stream_options", {{"include_usage", true}}}, {"messages", messages_value(req, to)}};
+  json body = {
+      {"model", req.model}, {"stream", true}, {"stream_options", {{"include_usage", true}}}, {"messages", messages_value(req, to)}};
   if (req.model.empty())
     body.erase("model");
   if (!req.tools.empty()) {
@@ -103,7 +105,8 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, st
     for (auto& t : req.tools) {
       auto schema = parse(t.parameters);
       json parameters = schema && schema->is_object() ? *schema : json{{"type", "object"}, {"properties", json::object()}};
-      tools.push_back({{"type", "function"}, {"function", {{"name", t.name}, {"description", t.description}, {"parameters", parameters}}}});
+      tools.push_back(
+          {{"type", "function"}, {"function", {{"name", t.name}, {"description", t.description}, {"parameters", parameters}}}});
     }
   }
   if (!req.schema.empty()) {
@@ -112,7 +115,8 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, st
       error = "the decision schema is no JSON";
       return {};
     }
-    body["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"name", "decision"}, {"strict", true}, {"schema", *schema}}}};
+    body["response_format"] = {{"type", "json_schema"},
+                               {"json_schema", {{"name", "decision"}, {"strict", true}, {"schema", *schema}}}};
   }
   if (!merge(body, req.params) || !merge(body, to.extra_body)) {
     error = "the backend's extra parameters are no JSON object";

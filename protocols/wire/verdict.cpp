@@ -23,7 +23,10 @@ bool blank(const std::string& x) {
 }
 
 json object_schema(json properties, json required) {
-  return {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}, {"additionalProperties", false}};
+  return {{"type", "object"},
+          {"properties", std::move(properties)},
+          {"required", std::move(required)},
+          {"additionalProperties", false}};
 }
 
 /// Gives every workflow and unknown call the same kind of error result.
@@ -54,16 +57,17 @@ std::string what_may_be_done(const choice& may) {
 std::vector<tool_spec> workflow_tools(const choice& c) {
   std::vector<tool_spec> out;
   if (c.may_answer)
-    out.push_back({"new_answer", "Hand in a complete answer to the user's message that is better than every current one.",
-                   dump(object_schema({{"content",
-                                        {{"type", "string"},
-                                         {"description", "The whole answer. If you used tools, say what they gave."}}}},
-                                      {"content"}))});
+    out.push_back(
+        {"new_answer", "Hand in a complete answer to the user's message that is better than every current one.",
+         dump(object_schema(
+             {{"content", {{"type", "string"}, {"description", "The whole answer. If you used tools, say what they gave."}}}},
+             {"content"}))});
   if (!c.ids.empty())
-    out.push_back({"vote", "Vote for the answer that should be presented to the user.",
-                   dump(object_schema({{"agent_id", {{"type", "string"}, {"enum", c.ids}, {"description", "Whose answer is best."}}},
-                                       {"reason", {{"type", "string"}, {"description", "Why, in one or two sentences."}}}},
-                                      {"agent_id", "reason"}))});
+    out.push_back(
+        {"vote", "Vote for the answer that should be presented to the user.",
+         dump(object_schema({{"agent_id", {{"type", "string"}, {"enum", c.ids}, {"description", "Whose answer is best."}}},
+                             {"reason", {{"type", "string"}, {"description", "Why, in one or two sentences."}}}},
+                            {"agent_id", "reason"}))});
   return out;
 }
 
@@ -80,7 +84,8 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
       answers.push_back(&call);
   }
   if (votes.size() > 1)
-    return reject(c, known, "You made " + std::to_string(votes.size()) + " vote calls; exactly one is possible. " + what_may_be_done(may));
+    return reject(c, known,
+                  "You made " + std::to_string(votes.size()) + " vote calls; exactly one is possible. " + what_may_be_done(may));
   if (!votes.empty() && !answers.empty())
     return reject(c, known, "You voted and handed in an answer at once. " + what_may_be_done(may));
   if (votes.empty() && answers.empty()) {
@@ -91,9 +96,10 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
   auto& call = votes.empty() ? *answers.front() : *votes.front();
   auto arguments = blank(call.arguments) ? std::optional<json>(json::object()) : parse(call.arguments, true);
   if (!arguments || !arguments->is_object())
-    return reject(c, known, call.name == "new_answer" && c.status == completion_status::truncated
-                              ? "Your answer was cut by the token limit before it was complete. Hand in a shorter one."
-                              : "The arguments of " + call.name + " are not a valid JSON object. Send the call again.");
+    return reject(c, known,
+                  call.name == "new_answer" && c.status == completion_status::truncated
+                      ? "Your answer was cut by the token limit before it was complete. Hand in a shorter one."
+                      : "The arguments of " + call.name + " are not a valid JSON object. Send the call again.");
   judgement j;
   j.handed_in.step = "tools";
   if (votes.empty()) {

@@ -25,14 +25,15 @@ bool is_workflow_tool(const std::string& name);
 /// The shape of a reply, judged. Exactly one of: `ok` with a verdict; corrections.
 struct judgement {
   bool ok = false;
-  verdict handed_in;                 ///< kind, text, target, reason, step
-  std::vector<tool_result> results;  ///< one per workflow or unknown call id that needs an error result before the next call
-  std::string correction;            ///< user message, when there was no call to answer
-  std::vector<tool_result> ignored;  ///< with ok: results recorded for other calls (a second new_answer, unknown tools)
+  verdict handed_in;                ///< kind, text, target, reason, step
+  std::vector<tool_result> results; ///< one per workflow or unknown call id that needs an error result before the next call
+  std::string correction;           ///< user message, when there was no call to answer
+  std::vector<tool_result> ignored; ///< with ok: results recorded for other calls (a second new_answer, unknown tools)
 };
 
-/// Judges a completion whose MCP and native tool calls (`known_tools`) were already carried out. Rules: coordination.md 5.3, S-12..S-21,
-/// settled.md 2 (truncated new_answer, blank, several votes, vote + answer, unknown tool, bad JSON, bad id shape is the ledger's).
+/// Judges a completion whose MCP and native tool calls (`known_tools`) were already carried out. Rules: coordination.md 5.3,
+/// S-12..S-21, settled.md 2 (truncated new_answer, blank, several votes, vote + answer, unknown tool, bad JSON, bad id shape is the
+/// ledger's).
 judgement judge(const completion& c, const choice& may, const std::vector<std::string>& known_tools);
 
 /// Step 2: the JSON Schema of the decision, {"action": enum, "agent_id": enum}; action first, no free text.

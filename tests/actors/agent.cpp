@@ -6,7 +6,6 @@
 #include "actors/agent.hpp"
 
 #include "protocols/caf_error.hpp"
-
 #include "support/fixture.hpp"
 
 using namespace conclave;
@@ -27,36 +26,36 @@ struct model_state {
 
 backend_actor::behavior_type fake_model(backend_actor::pointer self, std::shared_ptr<model_state> st) {
   return {
-    [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
-      st->asked.push_back(r);
-      if (st->hang) {
-        st->hanging.push_back(self->make_response_promise<completion>());
-        return caf::delegated<completion>{};
-      }
-      if (st->replies.empty())
-        return make_error(ec::bad_request, "the test queued no reply");
-      auto c = st->replies.front();
-      st->replies.pop_front();
-      return c;
-    },
-    [st](const cancel_call&) -> caf::result<cancel_done> {
-      ++st->cancels;
-      for (auto& p : st->hanging) {
-        completion c;
-        c.status = completion_status::cancelled;
-        c.text = "half a thou";
-        p.deliver(c);
-      }
-      st->hanging.clear();
-      return cancel_done{true};
-    },
-    [st](describe_backend) -> caf::result<backend_info> {
-      backend_info i;
-      i.step = st->step;
-      i.saw_tools = st->saw_tools;
-      return i;
-    },
-    [st](const ladder_note& n) { st->notes.push_back(n.step); },
+      [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
+        st->asked.push_back(r);
+        if (st->hang) {
+          st->hanging.push_back(self->make_response_promise<completion>());
+          return caf::delegated<completion>{};
+        }
+        if (st->replies.empty())
+          return make_error(ec::bad_request, "the test queued no reply");
+        auto c = st->replies.front();
+        st->replies.pop_front();
+        return c;
+      },
+      [st](const cancel_call&) -> caf::result<cancel_done> {
+        ++st->cancels;
+        for (auto& p : st->hanging) {
+          completion c;
+          c.status = completion_status::cancelled;
+          c.text = "half a thou";
+          p.deliver(c);
+        }
+        st->hanging.clear();
+        return cancel_done{true};
+      },
+      [st](describe_backend) -> caf::result<backend_info> {
+        backend_info i;
+        i.step = st->step;
+        i.saw_tools = st->saw_tools;
+        return i;
+      },
+      [st](const ladder_note& n) { st->notes.push_back(n.step); },
   };
 }
 
@@ -69,21 +68,21 @@ struct boss_state {
 
 orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
   return {
-    [st](const verdict& v) -> caf::result<ruling> {
-      st->verdicts.push_back(v);
-      if (st->rulings.empty())
-        return ruling{ruling_kind::accepted, "", {}};
-      auto r = st->rulings.front();
-      st->rulings.pop_front();
-      return r;
-    },
-    [st](const call_notice& n) -> caf::result<noted> {
-      st->notices.push_back(n);
-      return noted{st->go};
-    },
-    [](const agent_lost&) {},
-    [](const question&) -> caf::result<outcome> { return outcome{}; },
-    [](const cancel_task&) {},
+      [st](const verdict& v) -> caf::result<ruling> {
+        st->verdicts.push_back(v);
+        if (st->rulings.empty())
+          return ruling{ruling_kind::accepted, "", {}};
+        auto r = st->rulings.front();
+        st->rulings.pop_front();
+        return r;
+      },
+      [st](const call_notice& n) -> caf::result<noted> {
+        st->notices.push_back(n);
+        return noted{st->go};
+      },
+      [](const agent_lost&) {},
+      [](const question&) -> caf::result<outcome> { return outcome{}; },
+      [](const cancel_task&) {},
   };
 }
 
@@ -93,17 +92,17 @@ struct tool_state {
 
 tool_source_actor::behavior_type fake_tools(std::shared_ptr<tool_state> st) {
   return {
-    [](list_tools) -> caf::result<tool_list> {
-      tool_list l;
-      l.source = "test";
-      l.tools = {{"mcp__t__look", "looks", "{\"type\":\"object\"}"}};
-      return l;
-    },
-    [st](const tool_invocation& i) -> caf::result<tool_result> {
-      st->called.push_back(i.call.arguments);
-      return tool_result{i.call.id, "seen", false};
-    },
-    [](const cancel_tools&) {},
+      [](list_tools) -> caf::result<tool_list> {
+        tool_list l;
+        l.source = "test";
+        l.tools = {{"mcp__t__look", "looks", "{\"type\":\"object\"}"}};
+        return l;
+      },
+      [st](const tool_invocation& i) -> caf::result<tool_result> {
+        st->called.push_back(i.call.arguments);
+        return tool_result{i.call.id, "seen", false};
+      },
+      [](const cancel_tools&) {},
   };
 }
 
@@ -250,8 +249,9 @@ CAF_TEST(S13 plain text three times fails the run) {
 
 CAF_TEST(S14 two votes are corrected and every call id gets one result) {
   spawn_with("tools");
-  model->replies = {calls({{"c1", "vote", R"({"agent_id":"agent1","reason":"a"})"}, {"c2", "vote", R"({"agent_id":"agent2","reason":"b"})"}}),
-                    calls({{"c3", "vote", R"({"agent_id":"agent1","reason":"a"})"}})};
+  model->replies = {
+      calls({{"c1", "vote", R"({"agent_id":"agent1","reason":"a"})"}, {"c2", "vote", R"({"agent_id":"agent2","reason":"b"})"}}),
+      calls({{"c3", "vote", R"({"agent_id":"agent1","reason":"a"})"}})};
   run(task(true));
   CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
   CAF_CHECK(boss->verdicts[0].kind == verdict_kind::vote);
@@ -263,7 +263,8 @@ CAF_TEST(S15 a vote and an answer together fail the run on the third time) {
   spawn_with("tools");
   for (int i = 0; i < 4; ++i) {
     auto n = std::to_string(i);
-    model->replies.push_back(calls({{"v" + n, "vote", R"({"agent_id":"agent1","reason":"a"})"}, {"a" + n, "new_answer", R"({"content":"x"})"}}));
+    model->replies.push_back(
+        calls({{"v" + n, "vote", R"({"agent_id":"agent1","reason":"a"})"}, {"a" + n, "new_answer", R"({"content":"x"})"}}));
   }
   run(task(true));
   CAF_CHECK_EQUAL(model->asked.size(), 3u);
@@ -311,7 +312,8 @@ CAF_TEST(tool calls beside a verdict are carried out first) {
 CAF_TEST(a refusal of the ledger goes to the model as the result of its call) {
   spawn_with("tools");
   boss->rulings = {{ruling_kind::refused, "that answer is already there", {"agent1"}}};
-  model->replies = {calls({{"c1", "new_answer", R"({"content":"42"})"}}), calls({{"c2", "vote", R"({"agent_id":"agent1","reason":"x"})"}})};
+  model->replies = {calls({{"c1", "new_answer", R"({"content":"42"})"}}),
+                    calls({{"c2", "vote", R"({"agent_id":"agent1","reason":"x"})"}})};
   run(task(true));
   CAF_CHECK_EQUAL(boss->verdicts.size(), 2u);
   CAF_REQUIRE_EQUAL(model->asked.size(), 2u);
