@@ -26,14 +26,17 @@ need_packages() {
   done
   [ -n "$missing" ] || return 0
   say "installing:$missing"
-  as_root apt-get update -qq
+  as_root apt-get update -qq || die "the package lists cannot be updated; install these yourself:$missing"
   # shellcheck disable=SC2086
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+    die "some packages cannot be installed (Debian 12 has them all):$missing"
 }
 
 build_packages="g++ cmake ninja-build ccache git ca-certificates libcaf-dev nlohmann-json3-dev libcurl4-openssl-dev libyaml-cpp-dev
   libboost1.81-dev libsqlite3-dev libssl-dev libcli11-dev pkg-config"
 check_packages="librapidcheck-dev libbenchmark-dev clang-format python3 python3-venv openssl"
+
+is_gguf() { [ -f "$1" ] && [ "$(head -c 4 "$1")" = GGUF ]; }
 
 # Where quickstart keeps the local model and its server; the same rule as transports/home.cpp.
 local_dir() {
