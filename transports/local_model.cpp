@@ -8,12 +8,15 @@
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <netinet/in.h>
-#include <random>
 #include <set>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,19 +27,41 @@ namespace {
 
 constexpr auto poll_every = std::chrono::milliseconds(200);
 constexpr auto start_limit = std::chrono::seconds(120);
-using clock = std::chrono::steady_clock;
 
+/// 32 random hexadecimal digits; empty if the system has no randomness to give.
 std::string random_key() {
-  std::random_device random;
   static const char* digits = "0123456789abcdef";
+  std::array<unsigned char, 16> bytes;
+  if (::getentropy(bytes.data(), bytes.size()) != 0)
+    return {};
   std::string out;
-  for (int i = 0; i < 32; ++i)
-    out += digits[random() & 15];
+  for (auto b : bytes) {
+    out += digits[b >> 4];
+    out += digits[b & 15];
+  }
   return out;
+}
+
+/// What a server started by a user's own means may need beyond the safe set: its libraries and its devices.
+std::map<std::string, std::string> server_environment() {
+  auto env = safe_environment();
+  for (auto* name : {"LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TMPDIR"})
+    if (auto* value = std::getenv(name))
+      env.emplace(name, value);
+  return env;
 }
 
 bool readable(const std::string& path) {
   return ::access(path.c_str(), R_OK) == 0;
+}
+
+bool is_gguf(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored))
+    return false;
+  std::ifstream in{path, std::ios::binary};
+  std::array<char, 4> magic{};
+  return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
 std::string on_path(const std::string& program) {
@@ -86,34 +111,38 @@ public:
 /// A server that starts, runs, or failed. All members are guarded by `mutex`; callbacks are called without it.
 class server : public std::enable_shared_from_this<server> {
 public:
-  server(local_model_options o, std::shared_ptr<http_client> http) : options_(std::move(o)), http_(std::move(http)) {}
+  server(local_model_options o, std::weak_ptr<http_client> http) : options_(std::move(o)), http_(std::move(http)) {}
 
   void start() {
     std::string error;
     child_options c = command(error);
     if (!error.empty())
       return fail(ec::bad_config, error);
-    child_process::callbacks cb;
+    auto* reactor = child_reactor::get();
+    if (reactor == nullptr)
+      return fail(ec::unavailable, "no thread or descriptor for the local model server");
     std::weak_ptr<server> weak = weak_from_this();
+    // Also for a server that runs and never says where it listens.
+    reactor->after(start_limit, [weak] {
+      if (auto self = weak.lock(); self && !self->ready())
+        self->fail(ec::timeout, "the local model server was not ready within 120 s" + self->see_log());
+    });
+    child_process::callbacks cb;
     cb.on_lines = [weak](std::vector<std::string> lines) {
       if (auto self = weak.lock())
         self->said(lines);
     };
     cb.on_exit = [weak](child_exit e) {
       if (auto self = weak.lock())
-        self->fail(ec::unavailable,
-                   "the local model server "
-                       + (e.started ? "ended with status " + std::to_string(e.status) : "did not start: " + e.error)
-                       + (self->options_.log_path.empty() ? "" : "; see " + self->options_.log_path));
+        self->ended(e);
     };
-    began_ = clock::now();
     progress("starting a local model server for " + name());
     auto child = child_process::start(std::move(c), std::move(cb));
     bool poll = false;
     {
       std::lock_guard guard(mutex_);
       child_ = std::move(child);
-      poll = !base_.empty();
+      poll = known_port_;
     }
     if (poll)
       check();
@@ -122,12 +151,18 @@ public:
   void join(user* u) {
     local_endpoint now;
     bool ready = false;
+    ec code = ec::none;
+    std::string text;
     {
       std::lock_guard guard(mutex_);
       users_.insert(u);
-      ready = ready_;
+      ready = ready_ && !failed_;
       now = endpoint();
+      code = failed_ ? code_ : ec::none;
+      text = text_;
     }
+    if (code != ec::none && u->call.on_failed) // it failed between our finding it and joining it
+      u->call.on_failed(code, text);
     if (ready && u->call.on_ready)
       u->call.on_ready(now);
   }
@@ -140,6 +175,11 @@ public:
   bool failed() {
     std::lock_guard guard(mutex_);
     return failed_;
+  }
+
+  bool ready() {
+    std::lock_guard guard(mutex_);
+    return ready_;
   }
 
   ~server() {
@@ -155,62 +195,64 @@ private:
 
   local_endpoint endpoint() const { return {base_ + "/v1", key_, options_.slots}; }
 
+  std::string see_log() const { return options_.log_path.empty() ? "" : "; see " + options_.log_path; }
+
   /// How the server is started; sets `error` with what to do if it cannot be.
   child_options command(std::string& error) {
     auto dir = local_model_dir();
     auto& model = options_.model_path;
-    if (model.empty())
-      model = dir + "/model.gguf";
-    if (!readable(model)) {
-      error = "there is no model file " + model + ": run ./scripts/quickstart once, or set backend.model_path";
+    auto& wanted = options_.server;
+    if (!is_gguf(model)) {
+      error = "there is no GGUF model in " + model + ": run ./scripts/quickstart, or set backend.model_path and backend.server";
       return {};
     }
-    key_ = random_key();
-    child_options c;
-    c.env = safe_environment();
-    c.stderr_path = options_.log_path;
-    auto wanted = options_.server;
+    bool own = wanted.find('/') != std::string::npos;
+    auto binary = own ? wanted : wanted == "xllamacpp" ? std::string{} : on_path("llama-server");
     auto python = dir + "/venv/bin/python";
     auto script = dir + "/local_server.py";
-    auto binary = wanted.find('/') != std::string::npos ? wanted : wanted == "xllamacpp" ? std::string{} : on_path("llama-server");
-    auto context = std::to_string(options_.context_tokens);
-    if (!binary.empty()) {
-      auto port = free_port();
-      base_ = "http://127.0.0.1:" + std::to_string(port);
+    child_options c;
+    c.env = server_environment();
+    c.stderr_path = options_.log_path;
+    key_ = random_key();
+    auto slots = std::to_string(options_.slots);
+    if (!own && wanted != "auto" && wanted != "llama-server" && wanted != "xllamacpp") {
+      error = "backend.server is '" + wanted + "'; it may be auto, llama-server, xllamacpp, or a path with a slash";
+    } else if (own && ::access(binary.c_str(), X_OK) != 0) {
+      error = "there is no program " + binary + ": mend backend.server";
+    } else if (key_.empty()) {
+      error = "the system gives no random bytes for the server's key";
+    } else if (!binary.empty()) {
+      auto port = std::to_string(free_port());
+      base_ = "http://127.0.0.1:" + port;
+      known_port_ = true;
+      // llama.cpp reads LLAMA_API_KEY as it does --api-key; the command line would show the key to other users.
       c.env["LLAMA_API_KEY"] = key_;
-      c.argv = {binary,
-                "-m",
-                model,
-                "-c",
-                std::to_string(options_.context_tokens * options_.slots),
-                "-np",
-                std::to_string(options_.slots),
-                "--host",
-                "127.0.0.1",
-                "--port",
-                std::to_string(port),
-                "--jinja"};
+      auto context = std::to_string(std::int64_t{options_.context_tokens} * options_.slots); // llama.cpp divides it among the slots
+      c.argv = {binary, "-m", model, "-c", context, "-np", slots, "--host", "127.0.0.1", "--port", port, "--jinja"};
     } else if (wanted != "llama-server" && readable(python) && readable(script)) {
       c.env["CONCLAVE_LOCAL_KEY"] = key_;
-      c.argv = {python, script, model, context, std::to_string(options_.slots)};
+      c.argv = {python, script, model, std::to_string(options_.context_tokens), slots};
     } else {
-      error = "there is no local model server: run ./scripts/quickstart once, put llama-server on the PATH, or set backend.server "
-              "to one";
+      error = "there is no local model server: run ./scripts/quickstart, or set backend.model_path and backend.server";
     }
     return c;
   }
 
-  /// The script prints where it listens.
+  /// Our script prints where it listens, on a line of its own.
   void said(const std::vector<std::string>& lines) {
+    constexpr std::string_view start = "http://127.0.0.1:";
     for (auto& line : lines) {
-      auto at = line.find("http://127.0.0.1:");
-      if (at == std::string::npos)
+      auto port = std::string_view{line}.substr(0, line.find_last_not_of("/\r ") + 1);
+      if (port.substr(0, start.size()) != start)
+        continue;
+      port.remove_prefix(start.size());
+      if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string_view::npos)
         continue;
       {
         std::lock_guard guard(mutex_);
         if (!base_.empty())
           return;
-        base_ = line.substr(at, line.find_first_of(" /\r\n", at + 7) - at);
+        base_ = std::string{start} + std::string{port};
       }
       progress("loading " + name());
       check();
@@ -218,9 +260,18 @@ private:
     }
   }
 
+  void ended(const child_exit& e) {
+    // What ends by itself before it was ever ready, was set up wrongly: a wrong file, a missing library. Signals (128 and more) may
+    // come from outside, for one because memory ran out, and so may the end of a server that did run.
+    bool setup = !ready() && (!e.started || (e.error.empty() && e.status < 128));
+    auto how = e.started ? "ended with status " + std::to_string(e.status) : "did not start: " + e.error;
+    fail(setup ? ec::bad_config : ec::unavailable, "the local model server " + how + see_log());
+  }
+
   void check() {
     http_request r;
     r.method = "GET";
+    r.max_bytes = 64 << 10;
     {
       std::lock_guard guard(mutex_);
       r.url = base_ + "/health";
@@ -233,17 +284,21 @@ private:
       if (auto self = weak.lock())
         self->checked(end);
     };
-    http_->start(std::move(r), std::move(cb));
+    if (auto http = http_.lock())
+      http->start(std::move(r), std::move(cb));
+    else
+      fail(ec::cancelled, "the engine is being closed");
   }
 
   void checked(const http_end& end) {
     std::vector<std::function<void(local_endpoint)>> tell;
     local_endpoint now;
+    bool healthy = end.code == ec::none && end.status == 200;
     {
       std::lock_guard guard(mutex_);
       if (failed_ || ready_)
         return;
-      if (end.code == ec::none && end.status == 200) {
+      if (healthy) {
         ready_ = true;
         now = endpoint();
         for (auto* u : users_)
@@ -251,19 +306,16 @@ private:
             tell.push_back(u->call.on_ready);
       }
     }
-    if (!tell.empty()) {
-      for (auto& f : tell)
-        f(now);
+    for (auto& f : tell)
+      f(now);
+    if (healthy)
       return;
-    }
-    if (clock::now() - began_ > start_limit)
-      return fail(ec::timeout, "the local model server did not become ready within 120 s");
     std::weak_ptr<server> weak = weak_from_this();
     auto* reactor = child_reactor::get();
     if (reactor == nullptr)
       return fail(ec::unavailable, "no thread to wait for the local model server with");
     reactor->after(poll_every, [weak] {
-      if (auto self = weak.lock())
+      if (auto self = weak.lock(); self && !self->failed())
         self->check();
     });
   }
@@ -287,6 +339,10 @@ private:
       if (failed_)
         return;
       failed_ = true;
+      code_ = code;
+      text_ = text;
+      if (child_)
+        child_->close();
       for (auto* u : users_)
         if (u->call.on_failed)
           tell.push_back(u->call.on_failed);
@@ -296,28 +352,29 @@ private:
   }
 
   local_model_options options_;
-  std::shared_ptr<http_client> http_;
+  std::weak_ptr<http_client> http_; ///< weak: our last reference may go on its thread, where it cannot be destroyed
   std::shared_ptr<child_process> child_;
-  clock::time_point began_;
   std::mutex mutex_;
   std::set<user*> users_;
   std::string base_, key_;
-  bool ready_ = false, failed_ = false;
+  bool known_port_ = false, ready_ = false, failed_ = false;
+  ec code_ = ec::none; ///< why it failed, for who joins late
+  std::string text_;
 };
 
 user::~user() {
   server_->leave(this);
 }
 
-/// Servers of this process by (model, server, context); weak, so that the last user ends one.
+/// Servers of this process by (model, server, context, client); weak, so that the last user ends one.
 struct registry {
   std::mutex mutex;
   std::map<std::string, std::weak_ptr<server>> servers;
 };
 
 registry& servers() {
-  static registry all;
-  return all;
+  static auto* all = new registry; // never destroyed: users may outlive the statics
+  return *all;
 }
 
 } // namespace
@@ -326,7 +383,16 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
   if (options.context_tokens <= 0)
     options.context_tokens = 8192;
   options.slots = std::max(options.slots, 1);
-  auto key = options.model_path + "\n" + options.server + "\n" + std::to_string(options.context_tokens);
+  if (options.server.empty())
+    options.server = "auto";
+  if (options.model_path.empty())
+    options.model_path = local_model_dir() + "/model.gguf";
+  std::error_code ignored; // quickstart leaves a link: show, and share by, what it points to
+  if (auto real = std::filesystem::canonical(options.model_path, ignored); !ignored)
+    options.model_path = real.string();
+  // Two engines of one process, told apart by their clients, start two: neither depends on how long the other lives.
+  auto key = options.model_path + "\n" + options.server + "\n" + std::to_string(options.context_tokens) + "\n"
+             + std::to_string(reinterpret_cast<std::uintptr_t>(http.get()));
   std::shared_ptr<server> s;
   bool fresh = false;
   {

@@ -7,6 +7,7 @@
 ///
 /// The server is a process of its own on the same machine; the CPU column counts the client's process alone.
 
+#include "support/stream_server.hpp"
 #include "transports/http_client.hpp"
 
 #include <algorithm>
@@ -29,42 +30,6 @@
 namespace {
 
 using clock_type = std::chrono::steady_clock;
-
-/// The server process; it ends when its stdin does.
-struct server_process {
-  pid_t pid = -1;
-  int in = -1;
-  std::string port;
-
-  server_process() {
-    int to[2];
-    int from[2];
-    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
-      return;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, to[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, from[1], 1);
-    std::string path = CONCLAVE_STREAM_SERVER;
-    std::array<char*, 2> argv{path.data(), nullptr};
-    if (posix_spawn(&pid, path.c_str(), &actions, nullptr, argv.data(), environ) != 0)
-      pid = -1;
-    posix_spawn_file_actions_destroy(&actions);
-    close(to[0]);
-    close(from[1]);
-    in = to[1];
-    char c = 0;
-    while (pid > 0 && read(from[0], &c, 1) == 1 && c != '\n')
-      port += c;
-    close(from[0]);
-  }
-
-  ~server_process() {
-    close(in);
-    if (pid > 0)
-      waitpid(pid, nullptr, 0);
-  }
-};
 
 double cpu_seconds() {
   rusage u{};
@@ -158,7 +123,7 @@ int main(int argc, char** argv) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
-  server_process server;
+  bench::stream_server server;
   if (server.port.empty()) {
     std::fprintf(stderr, "cannot start %s\n", CONCLAVE_STREAM_SERVER);
     return 1;
