@@ -282,7 +282,8 @@ void display::closing(const outcome& o) {
       text += ", " + std::to_string(view_.winner_votes) + " of " + count_of(all, "vote");
     say(text);
   } else if (o.kind != outcome_kind::answered) {
-    say("no answer, " + to_string(o.kind) + because(o.error));
+    say(o.error.rfind(to_string(o.kind), 0) == 0 ? "no answer, " + one_line(o.error, max_reason)
+                                                 : "no answer, " + to_string(o.kind) + because(o.error));
   }
   for (const auto& a : view_.agents) {
     std::uint64_t tools = 0;
@@ -292,7 +293,7 @@ void display::closing(const outcome& o) {
         + " tokens in, " + with_commas(a.use.output_tokens) + " out" + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
         + (a.out ? ", out" + because(a.out_reason) : ""));
   }
-  if (!o.finish_reason.empty() && o.finish_reason != "completed")
+  if (o.kind == outcome_kind::answered && !o.finish_reason.empty() && o.finish_reason != "completed")
     say("finish reason: " + one_line(o.finish_reason, max_reason));
   if (o.truncated)
     say("warning: the answer was cut by the token limit");

@@ -47,8 +47,9 @@ const char* name_of(std::uint32_t number) {
 } // namespace
 
 void prepare_process() {
+  // Standard output is opened for reading: an answer written to it fails, as it would have without us, instead of being lost.
   for (int fd = 0; fd <= 2; ++fd)
-    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) < 0)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 1 ? O_RDONLY : O_RDWR) < 0)
       std::_Exit(2);
   std::signal(SIGPIPE, SIG_IGN);
   rlimit files{};

@@ -38,11 +38,23 @@ unsigned plain_mode() {
   return 0666u & ~static_cast<unsigned>(mask);
 }
 
-/// Resolves symbolic links, so that an atomic replacement does not replace the link.
-std::string target_of(const std::string& path) {
+/// Where an answer goes: `whole` = a file to be replaced in one step, else something to be written to as it is.
+struct target {
+  std::string path;
+  bool whole = true;
+};
+
+/// Resolves symbolic links, so that a replacement does not replace the link. Names of open descriptors (/dev/stderr,
+/// /proc/self/fd/N) are not resolved: the log file behind one must be added to, not replaced.
+target target_of(const std::string& path) {
   std::error_code problem;
-  auto target = fs::is_symlink(path, problem) ? fs::weakly_canonical(path, problem) : fs::path(path);
-  return problem || target.empty() ? path : target.string();
+  auto absolute = fs::absolute(path, problem).lexically_normal().string();
+  if (absolute.rfind("/dev/", 0) == 0 || absolute.rfind("/proc/", 0) == 0)
+    return {path, false};
+  auto resolved = fs::is_symlink(path, problem) ? fs::weakly_canonical(path, problem) : fs::path(path);
+  target t{problem || resolved.empty() ? path : resolved.string(), true};
+  t.whole = !fs::exists(t.path, problem) || fs::is_regular_file(t.path, problem);
+  return t;
 }
 
 } // namespace
@@ -50,11 +62,11 @@ std::string target_of(const std::string& path) {
 std::string output_problem(const std::string& path) {
   if (path.empty())
     return {};
-  auto target = target_of(path);
+  auto [target, whole] = target_of(path);
   std::error_code ignored;
   if (fs::is_directory(target, ignored))
     return "--output-file " + path + " is a folder";
-  if (fs::exists(target, ignored) && !fs::is_regular_file(target, ignored))
+  if (!whole)
     return access(target.c_str(), W_OK) == 0 ? "" : "--output-file " + path + ": " + std::strerror(errno);
   auto folder = fs::path(target).parent_path().string();
   if (access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0)
@@ -63,11 +75,13 @@ std::string output_problem(const std::string& path) {
 }
 
 std::string write_answer(const std::string& path, const std::string& text) {
-  auto target = target_of(path);
-  std::error_code ignored;
-  if (!fs::exists(target, ignored) || fs::is_regular_file(target, ignored))
+  auto [target, whole] = target_of(path);
+  if (whole)
     return write_atomically(target, text, plain_mode());
-  int fd = open(target.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  // A descriptor of ours is used as it is: opened anew, a file behind it would have a position of its own.
+  int fd = target == "/dev/stdout" ? dup(1) : target == "/dev/stderr" ? dup(2) : -1;
+  if (fd < 0)
+    fd = open(target.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
   if (fd < 0)
     return "cannot open " + path + ": " + std::strerror(errno);
   auto problem = write_all(fd, text);
@@ -154,6 +168,8 @@ void run_output::say(const std::string& text) {
 
 void run_output::report_end(const outcome& o) {
   auto seen = o.task.empty() ? std::string{} : "; see it: conclave show " + o.task;
+  if (stdout_error_ == EPIPE && !options_.verbose) // the reader has what it wanted: end without a word
+    return;
   if (display_)
     display_->finish(o);
   else if (o.kind == outcome_kind::interrupted)

@@ -52,7 +52,7 @@ private:
 /// is paid for.
 std::string output_problem(const std::string& path);
 
-/// Writes the answer to a file: atomically beside a regular one (through a symbolic link to its target), directly to anything else
+/// Writes the answer to a file: atomically beside a regular one (through a symbolic link to its target), appended to anything else
 /// (/dev/stderr, a FIFO). Returns an empty string or what went wrong.
 std::string write_answer(const std::string& path, const std::string& text);
 

@@ -233,6 +233,23 @@ CAF_TEST(colour and progress are only there when asked for) {
   CAF_CHECK_EQUAL(s.writes.back().back(), '\n');
 }
 
+CAF_TEST(an answer after a deadline names its finish reason) {
+  screen s;
+  auto o = answered();
+  o.finish_reason = "timeout";
+  s.shown.finish(o);
+  CAF_CHECK(s.has("finish reason: timeout\n"));
+}
+
+CAF_TEST(an interruption is named once) {
+  screen s;
+  outcome o;
+  o.kind = outcome_kind::interrupted;
+  o.error = "interrupted: SIGINT";
+  s.shown.finish(o);
+  CAF_CHECK_EQUAL(s.text(), "         no answer, interrupted: SIGINT\n");
+}
+
 CAF_TEST(the end says why there is no answer and what else is odd) {
   screen s;
   for (const auto& e : two_agents().events)
@@ -245,7 +262,6 @@ CAF_TEST(the end says why there is no answer and what else is odd) {
   o.warnings = {"judge was out"};
   s.shown.finish(o);
   CAF_CHECK(s.has("no answer, timed_out: nobody answered in time\n"));
-  CAF_CHECK(s.has("finish reason: timeout\n"));
   CAF_CHECK(s.has("warning: judge was out\n"));
   auto n = s.writes.size();
   s.shown.finish(o);

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE app.run_output
+
+#include "app/run_output.hpp"
+
+#include "app/commands.hpp"
+#include "app/host_io.hpp"
+#include "caf/test/unit_test.hpp"
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace conclave;
+
+namespace {
+
+struct folder {
+  std::filesystem::path path;
+  folder() {
+    auto name = (std::filesystem::temp_directory_path() / "conclave-run-output-XXXXXX").string();
+    path = mkdtemp(name.data());
+  }
+  ~folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+  std::string operator()(const char* name) const { return (path / name).string(); }
+};
+
+std::string read(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+} // namespace
+
+CAF_TEST(outcomes become exit codes) {
+  auto code = [](outcome_kind kind, ec error, bool started) {
+    outcome o;
+    o.kind = kind;
+    o.code = error;
+    return static_cast<int>(code_of_outcome(o, started));
+  };
+  CAF_CHECK_EQUAL(code(outcome_kind::answered, ec::none, true), 0);
+  CAF_CHECK_EQUAL(code(outcome_kind::failed, ec::bad_config, false), 1);
+  CAF_CHECK_EQUAL(code(outcome_kind::failed, ec::bad_config, true), 2);
+  CAF_CHECK_EQUAL(code(outcome_kind::failed, ec::unavailable, false), 2);
+  CAF_CHECK_EQUAL(code(outcome_kind::timed_out, ec::timeout, true), 3);
+  CAF_CHECK_EQUAL(code(outcome_kind::interrupted, ec::cancelled, true), 4);
+}
+
+CAF_TEST(an answer replaces a file and keeps a link) {
+  folder f;
+  std::ofstream(f("old")) << "a much longer old text";
+  std::filesystem::create_symlink(f("old"), f("link"));
+  CAF_CHECK_EQUAL(output_problem(f("link")), "");
+  CAF_CHECK_EQUAL(write_answer(f("link"), "new\n"), "");
+  CAF_CHECK_EQUAL(read(f("old")), "new\n");
+  CAF_CHECK(std::filesystem::is_symlink(f("link")));
+  CAF_CHECK_EQUAL(write_answer(f("fresh"), "x\n"), "");
+  struct stat s {};
+  CAF_CHECK_EQUAL(stat(f("fresh").c_str(), &s), 0);
+  auto mask = umask(022);
+  umask(mask);
+  CAF_CHECK_EQUAL(s.st_mode & 0777u, 0666u & ~mask);
+}
+
+CAF_TEST(a descriptor named as output file is added to and never replaced) {
+  folder f;
+  std::ofstream(f("log")) << "before\n";
+  int fd = open(f("log").c_str(), O_WRONLY);
+  auto name = "/dev/fd/" + std::to_string(fd);
+  CAF_CHECK_EQUAL(output_problem(name), "");
+  CAF_CHECK_EQUAL(write_answer(name, "answer\n"), "");
+  close(fd);
+  CAF_CHECK_EQUAL(read(f("log")), "before\nanswer\n");
+}
+
+CAF_TEST(an answer goes through a FIFO) {
+  folder f;
+  CAF_REQUIRE_EQUAL(mkfifo(f("pipe").c_str(), 0600), 0);
+  std::string got;
+  std::thread reader([&] { got = read(f("pipe")); });
+  CAF_CHECK_EQUAL(write_answer(f("pipe"), "answer\n"), "");
+  reader.join();
+  CAF_CHECK_EQUAL(got, "answer\n");
+}
+
+CAF_TEST(what cannot be written is known before anything is paid for) {
+  folder f;
+  CAF_CHECK_EQUAL(output_problem(""), "");
+  CAF_CHECK_EQUAL(output_problem(f("new")), "");
+  CAF_CHECK(output_problem(f("")).find("is a folder") != std::string::npos);
+  CAF_CHECK(output_problem(f("no/such/folder")).find("cannot write to its folder") != std::string::npos);
+  CAF_CHECK(!write_answer(f("no/such/folder"), "x").empty());
+}
+
+CAF_TEST(a validation is one line per problem and a summary) {
+  std::vector<problem> problems{{severity::error, "f.yaml", 3, "agents[0].id", "is missing"},
+                                {severity::warning, "f.yaml", 4, "ui", "odd\x1b[2J"},
+                                {severity::unavailable, "f.yaml", 5, "x", "later"}};
+  auto text = validation_text("f.yaml", problems, false);
+  CAF_CHECK(text.find("f.yaml:3: agents[0].id: is missing\n") != std::string::npos);
+  CAF_CHECK(text.find(" [warning]\n") != std::string::npos);
+  CAF_CHECK(text.find(" [unavailable]\n") != std::string::npos);
+  CAF_CHECK(text.find('\x1b') == std::string::npos);
+  CAF_CHECK(text.find("f.yaml: 1 error, 1 warning, 1 key not available yet\n") != std::string::npos);
+  CAF_CHECK_EQUAL(validation_text("f.yaml", {}, false), "f.yaml: no problems\n");
+  CAF_CHECK_EQUAL(validation_text("f.yaml", {}, true), "[]\n");
+  auto json = validation_text("f.yaml", problems, true);
+  CAF_CHECK(
+      json.rfind("[\n  {\"severity\":\"error\",\"file\":\"f.yaml\",\"line\":3,\"path\":\"agents[0].id\",\"text\":\"is missing\"},",
+                 0)
+      == 0);
+}
+
+CAF_TEST(reading is bounded) {
+  int ends[2];
+  CAF_REQUIRE_EQUAL(pipe(ends), 0);
+  std::string out, error;
+  CAF_CHECK_EQUAL(write_all(ends[1], "0123456789"), 0);
+  CAF_CHECK(!read_all(ends[0], 9, out, error));
+  CAF_CHECK(error.find("more than 9 bytes") != std::string::npos);
+  CAF_CHECK_EQUAL(write_all(ends[1], "0123456789"), 0);
+  close(ends[1]);
+  CAF_CHECK(read_all(ends[0], 10, out, error));
+  CAF_CHECK_EQUAL(out, "0123456789");
+  close(ends[0]);
+  CAF_CHECK(!read_all(ends[0], 10, out, error));
+}
