@@ -87,7 +87,6 @@ void agent_state::send_tool(std::size_t i) {
             auto& asked = round.calls[i];
             tool_invocation msg{task.task, task.agent, task.run, asked, config.tool_timeout_ms};
             auto limit = std::chrono::milliseconds(config.tool_timeout_ms + 10'000);
-            self->send(parts.relay, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, "calls " + asked.name}}});
             self->request(parts.tools[tools.at(asked.name).source], limit, std::move(msg))
                 .then(
                     [this, now, i, number](tool_result& result) {

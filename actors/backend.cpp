@@ -54,6 +54,7 @@ struct stream {
   ec why = ec::none; ///< set when we ended the transfer ourselves
   std::string why_text;
   bool replied = false; ///< complete, only the connection is still draining
+  bool hidden = false;  ///< a reply under a schema is for the program, not for eyes
   caf::typed_response_promise<completion> promise;
 };
 
@@ -155,6 +156,7 @@ caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_a
   s.run = req.run;
   s.call = req.call;
   s.sink = std::move(sink);
+  s.hidden = !req.schema.empty();
   s.decoder = st.parts.dialect->make_decoder(st.parts.endpoint);
   s.first_token = milliseconds(req.first_token_timeout_ms);
   s.idle = milliseconds(req.idle_timeout_ms);
@@ -173,7 +175,7 @@ void receive(backend_ptr self, const http_bytes& read) {
   s.last_byte = self->state.last_chunk = self->clock().now();
   chunk_batch batch;
   s.decoder->feed(read.bytes, batch.chunks);
-  if (!batch.chunks.empty()) {
+  if (!batch.chunks.empty() && !s.hidden) {
     batch.task = s.task;
     batch.run = s.run;
     batch.agent = s.agent;

@@ -8,6 +8,7 @@
 #include <caf/all.hpp>
 
 #include <map>
+#include <set>
 
 namespace conclave {
 
@@ -148,8 +149,10 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
       [self](const server_progress& p) {
         if (p.generation != self->state.generation)
           return;
+        std::set<std::string> told; // once per task, however many of its agents wait
         for (auto& w : self->state.waiting)
-          self->send(w.sink, chunk_batch{w.req.task, w.req.run, w.req.agent, {{chunk_kind::status, p.text}}});
+          if (told.insert(w.req.task).second)
+            self->send(w.sink, chunk_batch{w.req.task, w.req.run, w.req.agent, {{chunk_kind::status, p.text}}});
       },
       [self](const server_ready& r) {
         auto& st = self->state;

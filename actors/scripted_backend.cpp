@@ -133,7 +133,7 @@ void play(scripted_ptr self, std::uint64_t id) {
   if (over && !p.step.hang)
     for (auto& call : p.step.calls)
       batch.chunks.push_back({chunk_kind::tool_call, call.name});
-  if (!batch.chunks.empty())
+  if (!batch.chunks.empty() && p.req.schema.empty()) // a reply under a schema is for the program, not for eyes
     self->send(p.sink, std::move(batch));
   if (!over)
     self->delayed_send(self, std::chrono::milliseconds(p.step.chunk_delay_ms), script_tick{id});

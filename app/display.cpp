@@ -5,6 +5,7 @@
 
 #include "app/plain_text.hpp"
 #include "protocols/prompts.hpp"
+#include "protocols/wire/verdict.hpp"
 
 #include <algorithm>
 #include <array>
@@ -74,7 +75,8 @@ void display::on(const chunk_batch& b) {
 
 void display::feed(const std::string& agent, std::uint64_t run, const chunk& c) {
   if (c.kind == chunk_kind::tool_call || c.kind == chunk_kind::status) {
-    if (c.text.empty() || (c.kind == chunk_kind::status && !options_.verbose))
+    // A verdict has an event of its own, which says what became of it.
+    if (c.text.empty() || (c.kind == chunk_kind::tool_call && !options_.verbose && wire::is_workflow_tool(c.text)))
       return;
     flush(agent);
     line(options_.now_ms ? options_.now_ms() : last_ms_, agent,

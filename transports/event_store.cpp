@@ -5,6 +5,8 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <fcntl.h>
@@ -73,6 +75,21 @@ std::string cut_question(const std::string& q) {
   while (end > 0 && (static_cast<unsigned char>(q[end]) & 0xC0) == 0x80)
     --end;
   return q.substr(0, end);
+}
+
+/// Some steps answer "busy" at once and do not ask the busy handler: the change to WAL, the recovery of a log, the clean-up by the
+/// last connection of another process (https://www.sqlite.org/wal.html section 8, read 2026-11-25). They are short: tried again
+/// until the same 5 s have passed. Called by hosts and the writing thread, never by an actor.
+template <class F>
+int patiently(F&& step) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(busy_ms);
+  for (int wait_ms = 1;; wait_ms = std::min(2 * wait_ms, 50)) {
+    auto code = step();
+    auto kind = code & 0xFF;
+    if ((kind != SQLITE_BUSY && kind != SQLITE_PROTOCOL) || std::chrono::steady_clock::now() >= until)
+      return code;
+    sqlite3_sleep(wait_ms);
+  }
 }
 
 /// One connection; not shared between threads.
@@ -144,14 +161,18 @@ public:
     if (code != SQLITE_OK)
       return explain(write_.get(), code, path_);
     ::chmod(path_.c_str(), 0600);
-    auto version = user_version();
+    int version = 0;
+    patiently([&] {
+      version = user_version();
+      return version < 0 ? -version : SQLITE_OK;
+    });
     if (version < 0)
       return explain(write_.get(), -version, path_);
     if (version > schema_version)
       return "event store " + path_ + " has schema " + std::to_string(version) + ", this program knows "
              + std::to_string(schema_version) + ": use a newer conclave, or another $CONCLAVE_HOME";
     for (auto* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"})
-      if (code = write_.run(sql); code != SQLITE_OK)
+      if (code = patiently([&] { return write_.run(sql); }); code != SQLITE_OK)
         return explain(write_.get(), code, path_);
     if (version < schema_version)
       if (code = in_transaction([this] { return write_.run(schema); }); code != SQLITE_OK)
@@ -212,7 +233,7 @@ private:
 
   template <class F>
   int in_transaction(F&& f) {
-    auto code = write_.run("BEGIN IMMEDIATE");
+    auto code = patiently([this] { return write_.run("BEGIN IMMEDIATE"); });
     if (code != SQLITE_OK) {
       failure_ = explain(write_.get(), code, path_);
       return code;
@@ -310,11 +331,15 @@ private:
     connection c;
     auto code = c.open(path_, SQLITE_OPEN_READWRITE);
     if (code == SQLITE_OK) {
-      auto s = c.prepare(sql);
-      code = c.last();
+      statement s;
+      code = patiently([&] {
+        s = c.prepare(sql);
+        return c.last();
+      });
       if (s) {
         set(s.get());
-        while ((code = sqlite3_step(s.get())) == SQLITE_ROW)
+        code = patiently([&] { return sqlite3_step(s.get()); }); // the first row takes the lock
+        for (; code == SQLITE_ROW; code = sqlite3_step(s.get()))
           row(s.get());
         if (code == SQLITE_DONE)
           return;

@@ -157,7 +157,7 @@ CAF_TEST(a line on its way is flushed before the event it led to) {
   CAF_CHECK(s.writes[1].find("answered agent1.1 (2 characters)") != std::string::npos);
 }
 
-CAF_TEST(reasoning and calls are shown when verbose only) {
+CAF_TEST(reasoning and model calls are shown when verbose only and waits always) {
   for (bool verbose : {false, true}) {
     screen s({.verbose = verbose});
     for (const auto& e : story::whole_task().events)
@@ -165,10 +165,12 @@ CAF_TEST(reasoning and calls are shown when verbose only) {
     s.say("writer", "hmm\n", chunk_kind::reasoning);
     s.say("writer", "waiting", chunk_kind::status);
     s.say("writer", "vote", chunk_kind::tool_call);
+    s.say("writer", "files__read", chunk_kind::tool_call);
     CAF_CHECK_EQUAL(s.text().find(" ~ hmm\n") != std::string::npos, verbose);
     CAF_CHECK_EQUAL(s.text().find("model call 1 finished, 1,200 + 30 tokens\n") != std::string::npos, verbose);
-    CAF_CHECK_EQUAL(s.text().find("waiting") != std::string::npos, verbose);
-    CAF_CHECK(s.has("writer  calls vote\n"));
+    CAF_CHECK(s.has("writer  waiting\n"));
+    CAF_CHECK(s.has("writer  calls files__read\n"));
+    CAF_CHECK_EQUAL(s.text().find("calls vote\n") != std::string::npos, verbose);
   }
 }
 

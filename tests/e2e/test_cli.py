@@ -124,7 +124,8 @@ class Runs(unittest.TestCase):
 
         def engine():
             for _ in range(10):
-                codes.append(self.home.run("--config", team, "q").returncode)
+                r = self.home.run("--config", team, "q")
+                codes.append(r.returncode and r.stderr)
 
         threads = [threading.Thread(target=engine) for _ in range(2)]
         [t.start() for t in threads]

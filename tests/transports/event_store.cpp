@@ -18,6 +18,7 @@
 #include <mutex>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 using namespace conclave;
@@ -190,6 +191,20 @@ CAF_TEST(two stores on one file agree on every event) {
 }
 
 // Run as a child of the next test only: appends one event after another and says which ones are safe, until it is killed.
+CAF_TEST(engines that start at the same moment on a new store all get it) {
+  for (int round = 0; round < 25; ++round) {
+    temp_dir dir;
+    std::vector<std::string> errors(4);
+    std::vector<std::thread> engines;
+    for (std::size_t i = 0; i < errors.size(); ++i)
+      engines.emplace_back([&dir, &error = errors[i]] { event_store::open(dir.file(), error); });
+    for (auto& e : engines)
+      e.join();
+    for (auto& error : errors)
+      CAF_CHECK_EQUAL(error, "");
+  }
+}
+
 CAF_TEST(writer of the next test) {
   CAF_CHECK(true);
   auto* path = std::getenv("CONCLAVE_TEST_STORE");
