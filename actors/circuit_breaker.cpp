@@ -34,6 +34,10 @@ void breaker::failure(std::int64_t now_ms) {
   until_ms_ = now_ms + policy_.reset_ms * static_cast<std::int64_t>(factor);
 }
 
+void breaker::undecided() {
+  probing_ = false;
+}
+
 void breaker::open_until(std::int64_t until_ms) {
   probing_ = false;
   until_ms_ = std::max(until_ms_, until_ms);

@@ -30,8 +30,10 @@ public:
   bool allow(std::int64_t now_ms); ///< also takes the half-open probe
   void success();
   void failure(std::int64_t now_ms);
+  void undecided(); ///< the probe ended without saying anything about the peer: the next call probes
   void open_until(std::int64_t until_ms);
   bool is_open(std::int64_t now_ms) const;
+  bool probing() const { return probing_; } ///< right after allow(): that call is the probe
   std::int64_t remaining_ms(std::int64_t now_ms) const;
   const breaker_policy& policy() const { return policy_; }
 

@@ -35,6 +35,7 @@ struct guarded_call {
   std::uint32_t tries = 0;
   bool waiting = false;
   bool cancelled = false;
+  bool probe = false; ///< its end decides over the gate, or frees the probe for the next call
   completion last;
   caf::typed_response_promise<completion> promise;
 };
@@ -97,6 +98,7 @@ void attempt(guard_ptr self, std::uint64_t id) {
     return;
   }
   ++call.tries;
+  call.probe = st.gate.probing();
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
   self->request(st.guarded, limit, call.req, call.sink)
       .then([self, id](completion& c) { judge(self, id, std::move(c)); },
@@ -104,6 +106,8 @@ void attempt(guard_ptr self, std::uint64_t id) {
               auto i2 = self->state.calls.find(id);
               if (i2 == self->state.calls.end())
                 return;
+              if (i2->second.probe)
+                self->state.gate.undecided();
               i2->second.promise.deliver(std::move(e)); // nothing was sent
               self->state.calls.erase(i2);
             });
@@ -115,6 +119,10 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   if (i == st.calls.end())
     return;
   auto& call = i->second;
+  // A probe that is cancelled, refused for its own fault or told to wait says nothing of the peer, but it must not stay the probe.
+  if (call.probe)
+    st.gate.undecided();
+  call.probe = false;
   if (c.status == completion_status::broken && is_transient(c.code)) {
     st.last_failure = c.error;
     // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
@@ -166,12 +174,15 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
       },
       [self](const cancel_call& c) -> caf::result<cancel_done> {
         std::vector<std::uint64_t> waiting;
+        auto on_the_wire = false;
         for (auto& [id, call] : self->state.calls)
           if (call.req.task == c.task && call.req.agent == c.agent && call.req.run == c.run
               && (c.call == 0 || call.req.call == c.call)) {
             call.cancelled = true;
             if (call.waiting)
               waiting.push_back(id);
+            else
+              on_the_wire = true;
           }
         for (auto id : waiting) {
           auto last = self->state.calls[id].last;
@@ -179,7 +190,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
           last.code = ec::cancelled;
           finish(self, id, std::move(last));
         }
-        if (!waiting.empty())
+        if (!waiting.empty() && !on_the_wire)
           return cancel_done{true};
         return self->delegate(self->state.guarded, c);
       },

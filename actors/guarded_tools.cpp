@@ -34,7 +34,9 @@ caf::error closed(tool_guard_ptr self) {
 }
 
 /// Only losing the source or its silence counts; a denial, a bad argument or a tool's own error says nothing about its health.
-void learn(tool_guard_ptr self, ec code) {
+void learn(tool_guard_ptr self, ec code, bool probe) {
+  if (probe)
+    self->state.gate.undecided(); // whatever it says, the call is over: it must not stay the probe
   if (code == ec::unavailable || code == ec::timeout || code == ec::bad_reply)
     self->state.gate.failure(now_ms(self));
 }
@@ -52,6 +54,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
       [self](list_tools l) -> caf::result<tool_list> {
         if (!self->state.gate.allow(now_ms(self)))
           return closed(self);
+        auto probe = self->state.gate.probing();
         auto promise = self->template make_response_promise<tool_list>();
         self->request(self->state.guarded, list_limit, l)
             .then(
@@ -59,8 +62,8 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
                   self->state.gate.success();
                   promise.deliver(std::move(t));
                 },
-                [self, promise](caf::error& e) mutable {
-                  learn(self, code_of(e));
+                [self, promise, probe](caf::error& e) mutable {
+                  learn(self, code_of(e), probe);
                   promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
                 });
         return caf::delegated<tool_list>{};
@@ -68,6 +71,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
       [self](tool_invocation& i) -> caf::result<tool_result> {
         if (!self->state.gate.allow(now_ms(self)))
           return closed(self);
+        auto probe = self->state.gate.probing();
         auto promise = self->template make_response_promise<tool_result>();
         auto limit = std::chrono::milliseconds(i.timeout_ms + 5'000);
         self->request(self->state.guarded, limit, std::move(i))
@@ -76,8 +80,8 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
                   self->state.gate.success();
                   promise.deliver(std::move(r));
                 },
-                [self, promise](caf::error& e) mutable {
-                  learn(self, code_of(e));
+                [self, promise, probe](caf::error& e) mutable {
+                  learn(self, code_of(e), probe);
                   promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
                 });
         return caf::delegated<tool_result>{};

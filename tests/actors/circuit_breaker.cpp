@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.circuit_breaker
+
+// The policy as plain data, and the guard of a model connection around one that plays what the test queued.
+
+#include "actors/circuit_breaker.hpp"
+
+#include "protocols/caf_error.hpp"
+#include "support/fixture.hpp"
+
+#include <deque>
+
+#undef allow // a macro of the test DSL
+
+using namespace conclave;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+struct peer_state {
+  std::deque<completion> replies;
+  std::deque<caf::error> errors; ///< taken first
+  std::vector<caf::typed_response_promise<completion>> hanging;
+  bool hang = false;
+  int calls = 0;
+  int cancels = 0;
+};
+
+backend_actor::behavior_type peer(backend_actor::pointer self, std::shared_ptr<peer_state> st) {
+  return {
+      [self, st](model_request&, chunk_sink_actor&) -> caf::result<completion> {
+        ++st->calls;
+        if (st->hang) {
+          st->hanging.push_back(self->make_response_promise<completion>());
+          return caf::delegated<completion>{};
+        }
+        if (!st->errors.empty()) {
+          auto e = st->errors.front();
+          st->errors.pop_front();
+          return e;
+        }
+        if (st->replies.empty())
+          return completion{};
+        auto c = st->replies.front();
+        st->replies.pop_front();
+        return c;
+      },
+      [st](const cancel_call&) -> caf::result<cancel_done> {
+        ++st->cancels;
+        for (auto& p : st->hanging) {
+          completion c;
+          c.status = completion_status::cancelled;
+          p.deliver(c);
+        }
+        auto any = !st->hanging.empty();
+        st->hanging.clear();
+        return cancel_done{any};
+      },
+      [](describe_backend) -> caf::result<backend_info> { return backend_info{}; },
+      [](const ladder_note&) {},
+  };
+}
+
+chunk_sink_actor::behavior_type sink_of(std::shared_ptr<std::vector<std::string>> seen) {
+  return {[seen](const chunk_batch& b) {
+    for (auto& c : b.chunks)
+      seen->push_back(c.text);
+  }};
+}
+
+completion broken(ec code, std::int64_t retry_after_ms = -1) {
+  completion c;
+  c.status = completion_status::broken;
+  c.code = code;
+  c.error = "POST /v1: " + to_string(code);
+  c.retry_after_ms = retry_after_ms;
+  return c;
+}
+
+struct guard_fixture : conclave::test::fixture {
+  std::shared_ptr<peer_state> st = std::make_shared<peer_state>();
+  std::shared_ptr<std::vector<std::string>> shown = std::make_shared<std::vector<std::string>>();
+  backend_actor guarded;
+  backend_actor guard;
+  chunk_sink_actor sink;
+  std::vector<completion> done;
+  std::vector<caf::error> failed;
+  std::vector<caf::actor> callers;
+
+  guard_fixture() {
+    guarded = sys.spawn(peer, st);
+    guard = spawn_guarded_backend(sys, guarded);
+    sink = sys.spawn(sink_of, shown);
+  }
+
+  ~guard_fixture() {
+    st->hanging.clear();
+    kill(guard);
+    kill(guarded);
+    kill(sink);
+    for (auto& c : callers)
+      kill(c);
+  }
+
+  void call(std::uint64_t run = 1) {
+    model_request r;
+    r.task = "t";
+    r.agent = "a";
+    r.run = run;
+    r.call = run;
+    callers.push_back(sys.spawn([this, r](caf::event_based_actor* me) {
+      me->request(guard, caf::infinite, r, sink)
+          .then([this](completion& c) { done.push_back(std::move(c)); }, [this](caf::error& e) { failed.push_back(std::move(e)); });
+    }));
+    settle();
+  }
+
+  void cancel(std::uint64_t run) {
+    caf::anon_send(guard, cancel_call{"t", "a", run, 0});
+    settle();
+  }
+
+  void pass(milliseconds t) {
+    advance_time(t);
+    settle();
+  }
+
+  /// Closes the gate: five failures without a try left after the first.
+  void trip() {
+    for (std::uint64_t i = 0; i < 5; ++i) {
+      auto c = broken(ec::unavailable);
+      c.retryable_hint = false;
+      st->replies.push_back(c);
+      call(100 + i);
+    }
+    done.clear();
+    st->calls = 0;
+  }
+
+  /// After something happened to the probe: the next call must get through.
+  void check_gate_opens() {
+    done.clear();
+    failed.clear();
+    st->hang = false;
+    st->calls = 0;
+    call(900);
+    CAF_CHECK_EQUAL(st->calls, 1);
+    CAF_REQUIRE_EQUAL(done.size(), 1u);
+    CAF_CHECK(done[0].status == completion_status::finished);
+    call(901); // the success has closed the matter
+    CAF_CHECK_EQUAL(st->calls, 2);
+  }
+};
+
+} // namespace
+
+CAF_TEST(a gate opens after its failures and lets one probe through) {
+  breaker b{breaker_policy{}};
+  for (int i = 0; i < 4; ++i)
+    b.failure(1'000);
+  CAF_CHECK(b.allow(1'000));
+  b.failure(1'000);
+  CAF_CHECK(!b.allow(60'999));
+  CAF_CHECK_EQUAL(b.remaining_ms(1'000), 60'000);
+  CAF_CHECK(b.allow(61'000));
+  CAF_CHECK(b.probing());
+  CAF_CHECK(!b.allow(61'000));
+  b.success();
+  CAF_CHECK(b.allow(61'000));
+  CAF_CHECK(!b.probing());
+}
+
+CAF_TEST(failed probes double the wait up to eight times) {
+  breaker b{breaker_policy{}};
+  for (int i = 0; i < 5; ++i)
+    b.failure(0);
+  std::int64_t now = 0;
+  for (auto factor : {1, 2, 4, 8, 8}) {
+    CAF_CHECK_EQUAL(b.remaining_ms(now), 60'000 * factor);
+    now += 60'000 * factor;
+    CAF_CHECK(b.allow(now));
+    b.failure(now);
+  }
+}
+
+CAF_TEST(an undecided probe leaves the next call to probe) {
+  breaker b{breaker_policy{}};
+  for (int i = 0; i < 5; ++i)
+    b.failure(0);
+  CAF_CHECK(b.allow(60'000));
+  b.undecided();
+  CAF_CHECK(b.allow(60'000));
+  CAF_CHECK(b.probing());
+  CAF_CHECK(!b.allow(60'000));
+}
+
+CAF_TEST_FIXTURE_SCOPE(guard_tests, guard_fixture)
+
+CAF_TEST(a failing call is tried three times and no more) {
+  st->replies = {broken(ec::unavailable), broken(ec::unavailable), broken(ec::unavailable), completion{}};
+  call();
+  CAF_CHECK_EQUAL(st->calls, 1);
+  pass(milliseconds(500));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  pass(milliseconds(1'000));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].code == ec::unavailable);
+  CAF_CHECK_EQUAL(shown->size(), 2u); // each wait is shown
+}
+
+CAF_TEST(nothing is tried again after the first semantic event) {
+  auto c = broken(ec::stream_broken);
+  c.semantic = true;
+  c.text = "half";
+  st->replies = {c};
+  call();
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(st->calls, 1);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK_EQUAL(done[0].text, "half");
+}
+
+CAF_TEST(a server that says do not retry and a fatal code are obeyed) {
+  auto c = broken(ec::unavailable);
+  c.retryable_hint = false;
+  st->replies = {c, broken(ec::unauthorized)};
+  call(1);
+  call(2);
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_CHECK_EQUAL(done.size(), 2u);
+}
+
+CAF_TEST(Retry After up to a minute is waited for and a longer one is a failure now) {
+  st->replies = {broken(ec::rate_limited, 60'000), completion{}, broken(ec::rate_limited, 60'001)};
+  call(1);
+  pass(milliseconds(59'999));
+  CAF_CHECK_EQUAL(st->calls, 1);
+  pass(milliseconds(1));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::finished);
+  call(2);
+  CAF_CHECK_EQUAL(st->calls, 3);
+  CAF_REQUIRE_EQUAL(done.size(), 2u);
+  CAF_CHECK(done[1].code == ec::rate_limited);
+  call(3); // the gate is shut until then
+  CAF_CHECK_EQUAL(st->calls, 3);
+  CAF_REQUIRE_EQUAL(failed.size(), 1u);
+  CAF_CHECK(code_of(failed[0]) == ec::breaker_open);
+}
+
+CAF_TEST(a call that waits for its next try ends at once when cancelled) {
+  st->replies = {broken(ec::rate_limited, 30'000)};
+  call(1);
+  CAF_CHECK_EQUAL(done.size(), 0u);
+  cancel(1);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::cancelled);
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(st->calls, 1); // the old timer finds nothing
+  CAF_CHECK_EQUAL(done.size(), 1u);
+}
+
+CAF_TEST(cancelling all calls of a run reaches the waiting one and the one on the wire) {
+  st->replies = {broken(ec::rate_limited, 30'000)};
+  call(1);
+  st->hang = true;
+  call(1);
+  cancel(1);
+  CAF_CHECK_EQUAL(done.size(), 2u);
+  CAF_CHECK_EQUAL(st->cancels, 1);
+}
+
+CAF_TEST(a closed gate names the cause and the wait) {
+  trip();
+  call();
+  CAF_CHECK_EQUAL(st->calls, 0);
+  CAF_REQUIRE_EQUAL(failed.size(), 1u);
+  auto text = text_of(failed[0]);
+  CAF_CHECK(text.find("POST /v1: unavailable") != std::string::npos);
+  CAF_CHECK(text.find("60 s") != std::string::npos);
+}
+
+CAF_TEST(a cancelled probe does not shut the gate for ever) {
+  trip();
+  pass(seconds(60));
+  st->hang = true;
+  call(1);
+  CAF_CHECK_EQUAL(st->calls, 1);
+  call(2); // beside the probe nobody gets through
+  CAF_CHECK_EQUAL(st->calls, 1);
+  cancel(1);
+  check_gate_opens();
+}
+
+CAF_TEST(a probe refused for its own fault does not shut the gate for ever) {
+  trip();
+  pass(seconds(60));
+  st->replies = {broken(ec::bad_request)};
+  call(1);
+  CAF_CHECK_EQUAL(done.size(), 1u);
+  check_gate_opens();
+}
+
+CAF_TEST(a probe told to wait probes again and does not shut the gate for ever) {
+  trip();
+  pass(seconds(60));
+  st->replies = {broken(ec::rate_limited, 2'000), completion{}};
+  call(1);
+  pass(seconds(2));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::finished);
+  check_gate_opens();
+}
+
+CAF_TEST(a probe that could not be sent does not shut the gate for ever) {
+  trip();
+  pass(seconds(60));
+  st->errors = {make_error(ec::bad_config, "cannot encode")};
+  call(1);
+  CAF_CHECK_EQUAL(failed.size(), 1u);
+  check_gate_opens();
+}
+
+CAF_TEST(the end of the guard answers every call and ends what it guards) {
+  st->hang = true;
+  call(1);
+  st->hang = false;
+  st->replies = {broken(ec::rate_limited, 30'000)};
+  call(2);
+  kill(guard);
+  CAF_REQUIRE_EQUAL(done.size(), 2u);
+  CAF_CHECK(done[0].status == completion_status::cancelled);
+  CAF_CHECK(done[1].status == completion_status::cancelled);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.guarded_tools
+
+#include "actors/circuit_breaker.hpp"
+#include "protocols/caf_error.hpp"
+#include "support/fixture.hpp"
+
+#include <deque>
+
+using namespace conclave;
+using std::chrono::seconds;
+
+namespace {
+
+struct source_state {
+  std::deque<ec> errors; ///< `none` = a result
+  bool error_result = false;
+  int calls = 0;
+  int cancels = 0;
+};
+
+tool_source_actor::behavior_type source(std::shared_ptr<source_state> st) {
+  return {
+      [](list_tools) -> caf::result<tool_list> { return tool_list{}; },
+      [st](const tool_invocation& i) -> caf::result<tool_result> {
+        ++st->calls;
+        auto code = ec::none;
+        if (!st->errors.empty()) {
+          code = st->errors.front();
+          st->errors.pop_front();
+        }
+        if (code != ec::none)
+          return make_error(code, "it says no");
+        return tool_result{i.call.id, "ok", st->error_result};
+      },
+      [st](const cancel_tools&) { ++st->cancels; },
+  };
+}
+
+struct tools_fixture : conclave::test::fixture {
+  std::shared_ptr<source_state> st = std::make_shared<source_state>();
+  tool_source_actor guarded;
+  tool_source_actor guard;
+  std::vector<tool_result> done;
+  std::vector<caf::error> failed;
+  std::vector<caf::actor> callers;
+
+  tools_fixture() {
+    guarded = sys.spawn(source, st);
+    guard = spawn_guarded_tools(sys, guarded, "mcp server x");
+  }
+
+  ~tools_fixture() {
+    kill(guard);
+    kill(guarded);
+    for (auto& c : callers)
+      kill(c);
+  }
+
+  void call() {
+    tool_invocation i;
+    i.task = "t";
+    i.agent = "a";
+    i.call = {"c1", "mcp__x__y", "{}"};
+    callers.push_back(sys.spawn([this, i](caf::event_based_actor* me) {
+      me->request(guard, caf::infinite, i)
+          .then([this](tool_result& r) { done.push_back(std::move(r)); },
+                [this](caf::error& e) { failed.push_back(std::move(e)); });
+    }));
+    settle();
+  }
+
+  void trip() {
+    st->errors = {ec::unavailable, ec::timeout, ec::bad_reply};
+    for (int i = 0; i < 3; ++i)
+      call();
+    CAF_REQUIRE_EQUAL(failed.size(), 3u);
+    failed.clear();
+    st->calls = 0;
+  }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(guarded_tools_tests, tools_fixture)
+
+CAF_TEST(a lost source is refused without trying after three failures) {
+  trip();
+  call();
+  CAF_CHECK_EQUAL(st->calls, 0);
+  CAF_REQUIRE_EQUAL(failed.size(), 1u);
+  CAF_CHECK(code_of(failed[0]) == ec::breaker_open);
+  CAF_CHECK(text_of(failed[0]).find("mcp server x") != std::string::npos);
+  advance_time(seconds(30));
+  call();
+  CAF_CHECK_EQUAL(st->calls, 1);
+  CAF_CHECK_EQUAL(done.size(), 1u);
+}
+
+CAF_TEST(a tool that fails by itself is never held against its source) {
+  st->error_result = true;
+  for (int i = 0; i < 10; ++i)
+    call();
+  CAF_CHECK_EQUAL(st->calls, 10);
+  CAF_CHECK_EQUAL(done.size(), 10u);
+}
+
+CAF_TEST(a tool call is never tried again) {
+  st->errors = {ec::unavailable};
+  call();
+  advance_time(seconds(60));
+  settle();
+  CAF_CHECK_EQUAL(st->calls, 1);
+  CAF_CHECK_EQUAL(failed.size(), 1u);
+}
+
+CAF_TEST(a probe that says nothing of the source does not shut the gate for ever) {
+  for (auto code : {ec::cancelled, ec::denied, ec::bad_config, ec::version_mismatch}) {
+    trip();
+    advance_time(seconds(300));
+    st->errors = {code};
+    call();
+    CAF_CHECK_EQUAL(st->calls, 1);
+    failed.clear();
+    call();
+    CAF_CHECK_EQUAL(st->calls, 2);
+    CAF_CHECK_EQUAL(failed.size(), 0u);
+  }
+}
+
+CAF_TEST(cancelling passes through a closed gate) {
+  trip();
+  caf::anon_send(guard, cancel_tools{"t", "a", 1});
+  settle();
+  CAF_CHECK_EQUAL(st->cancels, 1);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
