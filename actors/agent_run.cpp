@@ -184,16 +184,34 @@ void agent_state::send_model(model_request req) {
   };
   self->request(parts.backend, limit, std::move(req), parts.relay)
       .then(
-          [this, now = turn, ended](completion& c) mutable {
+          [this, now = turn, ended, n](completion& c) mutable {
             ended(to_string(c.status), c.usage);
             if (now == turn)
               on_completion(std::move(c));
+            else
+              report_late(n, std::move(c));
           },
           [this, now = turn, ended](const caf::error& e) mutable {
             ended(to_string(code_of(e)), {});
             if (now == turn)
               fail(code_of(e), text_of(e));
           });
+}
+
+/// A newer run took the place of this one while its call was being cancelled: the partial text still counts.
+void agent_state::report_late(const call_notice& n, completion c) {
+  if (trim(c.text).empty())
+    return;
+  verdict v;
+  v.task = n.task;
+  v.fence = n.fence;
+  v.agent = n.agent;
+  v.run = n.run;
+  v.kind = verdict_kind::failed;
+  v.code = ec::cancelled;
+  v.reason = "cancelled";
+  v.text = std::move(c.text);
+  self->request(parts.boss, boss_limit, std::move(v)).then([](const ruling&) {}, [](const caf::error&) {});
 }
 
 void agent_state::on_completion(completion c) {

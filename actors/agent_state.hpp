@@ -86,6 +86,7 @@ struct agent_state {
   void call_model();
   void send_model(model_request req);
   void on_completion(completion c);
+  void report_late(const call_notice& n, completion c);
   void on_verdict_reply(completion c);
   void on_decision(const completion& c);
   void on_text(const completion& c);
@@ -100,7 +101,8 @@ struct agent_state {
   bool run_tools(const completion& c); ///< false if the reply calls none of ours
   void next_tools();
   void send_tool(std::size_t i);
-  void tool_done(std::size_t i, tool_result r, const std::string& status, std::uint64_t call);
+  void tool_ended(call_notice n, std::string status);
+  void tool_done(std::size_t i, tool_result r);
   void tools_done();
 
   void add_reply(const completion& c);

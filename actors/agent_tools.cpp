@@ -74,11 +74,11 @@ void agent_state::next_tools() {
 void agent_state::send_tool(std::size_t i) {
   auto& call = round.calls[i];
   auto n = notice(++calls, call.name);
-  auto number = n.call;
+  auto ended = n;
   n.hash = wire::hash(call.name + '\n' + call.arguments);
   self->request(parts.boss, boss_limit, std::move(n))
       .then(
-          [this, now = turn, i, number](const noted& r) {
+          [this, now = turn, i, ended](const noted& r) {
             if (now != turn)
               return;
             if (!r.go)
@@ -89,13 +89,16 @@ void agent_state::send_tool(std::size_t i) {
             auto limit = std::chrono::milliseconds(config.tool_timeout_ms + 10'000);
             self->request(parts.tools[tools.at(asked.name).source], limit, std::move(msg))
                 .then(
-                    [this, now, i, number](tool_result& result) {
+                    [this, now, i, ended](tool_result& result) {
+                      std::string status = result.is_error ? "error" : "finished";
+                      tool_ended(ended, status);
                       if (now == turn)
-                        tool_done(i, std::move(result), result.is_error ? "error" : "finished", number);
+                        tool_done(i, std::move(result));
                     },
-                    [this, now, i, number](const caf::error& e) {
+                    [this, now, i, ended](const caf::error& e) {
+                      tool_ended(ended, to_string(code_of(e)));
                       if (now == turn)
-                        tool_done(i, {round.calls[i].id, "Error: " + text_of(e), true}, to_string(code_of(e)), number);
+                        tool_done(i, {round.calls[i].id, "Error: " + text_of(e), true});
                     });
           },
           [this, now = turn](const caf::error&) {
@@ -104,11 +107,14 @@ void agent_state::send_tool(std::size_t i) {
           });
 }
 
-void agent_state::tool_done(std::size_t i, tool_result r, const std::string& status, std::uint64_t call) {
-  auto n = notice(call, round.calls[i].name);
+/// Whatever became of the run meanwhile: a call that was recorded as begun has an end.
+void agent_state::tool_ended(call_notice n, std::string status) {
   n.ended = true;
-  n.status = status;
+  n.status = std::move(status);
   self->request(parts.boss, boss_limit, std::move(n)).then([](const noted&) {}, [](const caf::error&) {});
+}
+
+void agent_state::tool_done(std::size_t i, tool_result r) {
   r.id = round.calls[i].id;
   cap(r.text);
   if (r.text.empty())

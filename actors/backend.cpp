@@ -111,8 +111,11 @@ void watch(backend_ptr self, std::uint64_t id) {
                : self->state.parts.endpoint.id_slot ? std::max(s.started, self->state.last_chunk)
                                                     : s.started;
   auto limit = semantic ? s.idle : s.first_token;
-  if (limit.count() <= 0)
+  if (limit.count() <= 0) {
+    if (!semantic && s.idle.count() > 0) // no limit yet, but the next one must not be missed
+      self->delayed_send(self, s.idle, stream_tick{id});
     return;
+  }
   auto due = since + limit;
   if (now >= due) {
     auto seconds = std::to_string(limit.count() / 1000);

@@ -72,6 +72,7 @@ struct mcp_state {
   std::vector<open_request> queued;                            ///< calls that wait for the connection
   std::vector<mcp::listed_tool> found;
   std::size_t pages = 0;
+  bool stale = false; ///< the list changed while it was being read
   tool_list tools;
   std::map<std::string, std::string> original; ///< public name -> the server's own
 };
@@ -97,6 +98,7 @@ std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
 void fail_all(mcp_ptr self, ec code, const std::string& why) {
   auto& st = self->state;
   st.now = link::down;
+  st.stale = false;
   ++st.generation;
   if (st.channel)
     st.channel->close();
@@ -208,6 +210,20 @@ void call(mcp_ptr self, open_request r) {
   st.open[id] = std::move(r);
 }
 
+/// Reads the list anew; one reading at a time, or two would be added up (and a flood of notices would pile up requests).
+void list_again(mcp_ptr self) {
+  auto& st = self->state;
+  for (auto& [id, r] : st.open)
+    if (r.why == purpose::list) {
+      st.stale = true;
+      return;
+    }
+  st.stale = false;
+  st.found.clear();
+  st.pages = 0;
+  ask_page(self, {});
+}
+
 void up(mcp_ptr self) {
   auto& st = self->state;
   publish(self);
@@ -219,6 +235,8 @@ void up(mcp_ptr self) {
   st.queued.clear();
   for (auto& r : queued)
     call(self, std::move(r));
+  if (st.stale)
+    list_again(self);
 }
 
 void on_listed(mcp_ptr self, const mcp::incoming& m) {
@@ -273,11 +291,8 @@ void on_text(mcp_ptr self, const channel_text& t) {
     st.channel->send(m.method == "ping" ? mcp::result(m.id_json) : mcp::method_not_found(m.id_json));
     return;
   case mcp::kind::notification:
-    if (m.method == "notifications/tools/list_changed" && st.now == link::up) {
-      st.found.clear();
-      st.pages = 0;
-      ask_page(self, {});
-    }
+    if (m.method == "notifications/tools/list_changed" && st.now == link::up)
+      list_again(self);
     return;
   default:
     return; // no JSON-RPC: skipped
@@ -339,6 +354,16 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
       [self](tool_invocation& i) { return on_invocation(self, i); },
       [self](const cancel_tools& c) {
         auto& s = self->state;
+        // One that still waits for the connection must not run later.
+        for (auto i = s.queued.begin(); i != s.queued.end();) {
+          auto& a = i->asked;
+          if (a.task != c.task || a.agent != c.agent || a.run != c.run) {
+            ++i;
+            continue;
+          }
+          i->promise.deliver(tool_result{a.call.id, "Error: cancelled", true});
+          i = s.queued.erase(i);
+        }
         for (auto i = s.open.begin(); i != s.open.end();) {
           auto& a = i->second.asked;
           if (i->second.why != purpose::call || a.task != c.task || a.agent != c.agent || a.run != c.run) {

@@ -144,7 +144,7 @@ void orchestrator_state::apply(command c, std::function<void(const ledger::decis
 }
 
 void orchestrator_state::record(event e, std::function<void()> effect) {
-  if (failed)
+  if (failed || log.phase == ledger::phase::done) // nothing follows the terminal event
     return;
   batch b;
   fold(b, std::move(e), now_ms());
@@ -293,7 +293,7 @@ void orchestrator_state::close() {
   auto out = std::make_shared<outcome>(ledger::to_outcome(log, parts.task));
   auto left = std::make_shared<std::size_t>(0);
   auto finish = [this, out, left] {
-    if (--*left > 0)
+    if (--*left > 0 || replied)
       return;
     replied = true;
     done.deliver(*out);
@@ -320,6 +320,12 @@ void orchestrator_state::give_up(ec code, const std::string& reason) {
     return;
   failed = true;
   inflight.clear();
+  if (closing) { // the terminal event is out: what is left is to say how it ended
+    if (!replied)
+      done.deliver(ledger::to_outcome(log, parts.task));
+    replied = true;
+    return;
+  }
   for (auto& a : parts.agents)
     if (a.node)
       caf::anon_send(a.node, end_task{parts.task});

@@ -41,6 +41,12 @@ recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_s
   self->state.store = std::move(store);
   self->state.task = std::move(task);
   self->state.fence = fence;
+  self->set_exit_handler([self](caf::exit_msg& m) {
+    for (auto& p : self->state.waiting)
+      p.deliver(appended{ec::cancelled, "the recorder is being closed", 0});
+    self->state.waiting.clear();
+    self->quit(m.reason);
+  });
   return {
       [self](append_events& batch) -> caf::result<appended> {
         auto& st = self->state;

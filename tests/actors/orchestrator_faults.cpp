@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.orchestrator_faults
+
+// What goes wrong around a task: a store that fails, lost agents and nodes, cancels in each phase, late and repeated messages.
+
+#include "support/task_fixture.hpp"
+
+using namespace conclave;
+using namespace conclave::test;
+
+namespace {
+
+struct faults_fixture : task_fixture {
+  void usual_team() {
+    member("a", {answers("one", 100), votes("agent1", 100), says("presented", 100)});
+    member("b", {answers("two", 200), votes("agent1", 200)});
+  }
+
+  template <class T>
+  void tell(T msg) {
+    caf::anon_send(boss, std::move(msg));
+    settle();
+  }
+
+  ruling hand_in(verdict v) {
+    auto got = std::make_shared<std::vector<ruling>>();
+    auto who = sys.spawn([this, v, got](caf::event_based_actor* me) {
+      me->request(boss, caf::infinite, v).then([got](ruling& r) { got->push_back(std::move(r)); });
+    });
+    settle();
+    kill(who);
+    CAF_REQUIRE_EQUAL(got->size(), 1u);
+    return got->front();
+  }
+
+  verdict verdict_of(const std::string& agent, std::uint64_t run, verdict_kind kind) {
+    verdict v;
+    v.task = "t";
+    v.fence = 1;
+    v.agent = agent;
+    v.run = run;
+    v.attempt = 1;
+    v.kind = kind;
+    v.text = "late words";
+    v.target = "agent1";
+    return v;
+  }
+
+  std::uint64_t first_run(const std::string& agent) {
+    for (auto& e : host->events)
+      if (e.type == event_type::run_started && e.agent == agent)
+        return e.run;
+    return 0;
+  }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(orchestrator_fault_tests, faults_fixture)
+
+CAF_TEST(a store that fails at any append stops the task and only the host hears its end) {
+  std::size_t appends = 0;
+  {
+    faults_fixture whole;
+    whole.usual_team();
+    whole.ask();
+    CAF_REQUIRE(whole.finish());
+    appends = whole.book->appends;
+  }
+  CAF_REQUIRE(appends > 10);
+  for (std::size_t n = 0; n < appends; ++n) {
+    faults_fixture x;
+    x.book->fail_at = n;
+    x.usual_team();
+    x.ask();
+    CAF_REQUIRE(x.finish());
+    CAF_CHECK(x.outcomes[0].kind == outcome_kind::failed);
+    CAF_CHECK_EQUAL(x.outcomes[0].error, "the disk is full");
+    CAF_CHECK(x.outcomes[0].answer.empty());
+    auto tried = x.book->appends; // what was under way beside the one that failed
+    x.check_end();
+    CAF_CHECK_EQUAL(x.book->appends, tried);
+    for (auto& e : x.book->stored)
+      CAF_CHECK(e.type != event_type::task_ended);
+    CAF_CHECK_EQUAL(x.host->events.size(), x.book->stored.size() + 1);
+  }
+}
+
+CAF_TEST(a store that never answers ends the task after half a minute) {
+  book->mute = true;
+  usual_team();
+  ask();
+  CAF_REQUIRE(finish());
+  CAF_CHECK(outcomes[0].kind == outcome_kind::failed);
+  CAF_CHECK_EQUAL(gone_ms(), 30'000);
+  CAF_CHECK_EQUAL(count(event_type::task_ended), 1u);
+}
+
+CAF_TEST(nothing is shown or sent before it is durable) {
+  book->hold = true;
+  usual_team();
+  ask();
+  CAF_CHECK(host->events.empty());
+  std::size_t durable = 0;
+  while (outcomes.empty()) {
+    if (book->held.empty()) {
+      CAF_REQUIRE(sched.clock().trigger_timeout());
+      settle();
+      continue;
+    }
+    durable = book->held.front().second.seq;
+    release();
+    CAF_CHECK(host->events.empty() || host->events.back().seq <= durable);
+    CAF_CHECK(host->chunks.empty() || count(event_type::call_started) > 0);
+  }
+  CAF_CHECK_EQUAL(outcomes[0].answer, "presented");
+  check_log();
+}
+
+CAF_TEST(a lost agent is out once and the others finish) {
+  usual_team();
+  member("c", {hangs()});
+  ask();
+  until_seen(event_type::call_started, "c");
+  for (int i = 0; i < 3; ++i)
+    tell(agent_lost{"t", "c", ec::unknown, "it crashed"});
+  tell(agent_lost{"other task", "a", ec::unknown, "not ours"});
+  tell(agent_lost{"t", "nobody", ec::unknown, "not ours"});
+  CAF_REQUIRE(finish());
+  CAF_CHECK_EQUAL(outcomes[0].answer, "presented");
+  CAF_CHECK_EQUAL(count(event_type::agent_out), 1u);
+  check_end();
+}
+
+CAF_TEST(the loss of a node takes its agents out at once and the others finish) {
+  auto here = add_node();
+  auto mars = add_node();
+  member("a", {answers("one", 100), votes("agent1", 100), says("presented", 100)}, here);
+  member("b", {hangs()}, mars, "mars");
+  member("c", {hangs()}, mars, "mars");
+  ask();
+  until_seen(event_type::new_answer, "a");
+  auto when = gone_ms();
+  kill(nodes[1]);
+  CAF_CHECK_EQUAL(count(event_type::node_lost), 1u);
+  CAF_CHECK_EQUAL(count(event_type::agent_out), 2u);
+  CAF_REQUIRE(finish());
+  CAF_CHECK_EQUAL(outcomes[0].answer, "presented");
+  CAF_CHECK(gone_ms() - when < 1'000);
+  check_end();
+}
+
+CAF_TEST(the loss of the only node ends the task with its reason) {
+  usual_team();
+  ask();
+  until_seen(event_type::call_started, "a");
+  kill(nodes[0]);
+  CAF_REQUIRE(finish());
+  CAF_CHECK(outcomes[0].kind == outcome_kind::failed);
+  CAF_CHECK(!outcomes[0].error.empty());
+  check_end();
+}
+
+CAF_TEST(the loss of the presenters node delivers the stored answer) {
+  auto mars = add_node();
+  auto here = add_node();
+  member("a", {answers("stored"), votes("agent1"), hangs()}, mars, "mars");
+  member("b", {answers("two"), votes("agent1")}, here);
+  ask();
+  CAF_REQUIRE(until_seen(event_type::presentation_started));
+  kill(nodes[0]);
+  CAF_REQUIRE(finish());
+  CAF_CHECK(outcomes[0].kind == outcome_kind::answered);
+  CAF_CHECK_EQUAL(outcomes[0].answer, "stored");
+  CAF_CHECK_EQUAL(count(event_type::presentation_started), 1u);
+  check_end();
+}
+
+CAF_TEST(a cancel in any phase ends the task as interrupted with one terminal event) {
+  for (auto phase : {event_type::session_start, event_type::run_started, event_type::call_started, event_type::new_answer,
+                     event_type::vote_cast, event_type::final_agent_selected, event_type::presentation_started}) {
+    faults_fixture x;
+    x.member("a", {answers("one", 100), votes("agent1", 100), hangs("the final ans")});
+    x.member("b", {answers("two", 200), votes("agent1", 200)});
+    x.ask();
+    CAF_REQUIRE(x.until_seen(phase));
+    x.tell(cancel_task{"SIGINT"});
+    x.tell(cancel_task{"SIGINT"}); // an impatient second one changes nothing
+    auto when = x.gone_ms();
+    CAF_REQUIRE(x.finish());
+    CAF_CHECK(x.outcomes[0].kind == outcome_kind::interrupted);
+    CAF_CHECK(x.outcomes[0].answer.empty());
+    CAF_CHECK_EQUAL(x.count(event_type::cancel_requested), 1u);
+    CAF_CHECK(x.gone_ms() - when <= 2'000);
+    x.check_end();
+    x.check_log();
+  }
+}
+
+CAF_TEST(a cancel keeps the partial text of every run) {
+  member("a", {hangs("first half")});
+  member("b", {hangs("second half")});
+  ask();
+  until([this] { return host->chunks.size() == 2; });
+  tell(cancel_task{"SIGTERM"});
+  CAF_REQUIRE(finish());
+  for (auto* text : {"first half", "second half"})
+    CAF_CHECK(std::any_of(host->events.begin(), host->events.end(),
+                          [text](auto& e) { return e.type == event_type::run_ended && e.text == text; }));
+}
+
+CAF_TEST(late repeated and foreign verdicts change nothing) {
+  usual_team();
+  ask();
+  CAF_REQUIRE(until_seen(event_type::vote_cast, "a"));
+  auto run = first_run("a");
+  auto events = host->events.size();
+  for (auto kind : {verdict_kind::answer, verdict_kind::vote, verdict_kind::failed, verdict_kind::presented})
+    for (int i = 0; i < 2; ++i)
+      CAF_CHECK(hand_in(verdict_of("a", run, kind)).kind == ruling_kind::superseded);
+  auto foreign = verdict_of("b", first_run("b"), verdict_kind::answer);
+  foreign.task = "other";
+  CAF_CHECK(hand_in(foreign).kind == ruling_kind::superseded);
+  foreign.task = "t";
+  foreign.fence = 2;
+  CAF_CHECK(hand_in(foreign).kind == ruling_kind::superseded);
+  CAF_CHECK(hand_in(verdict_of("nobody", 1, verdict_kind::answer)).kind == ruling_kind::superseded);
+  CAF_CHECK(hand_in(verdict_of("b", 0, verdict_kind::answer)).kind == ruling_kind::superseded);
+  CAF_CHECK_EQUAL(host->events.size(), events);
+  CAF_REQUIRE(finish());
+  CAF_CHECK_EQUAL(outcomes[0].answer, "presented");
+  CAF_CHECK(hand_in(verdict_of("a", run, verdict_kind::presented)).kind == ruling_kind::superseded);
+  check_end();
+}
+
+CAF_TEST(the end of the orchestrator while it closes repeats no terminal event) {
+  usual_team();
+  ask();
+  // The node is asked to close the task; before it can say so the engine is stopped.
+  book->hold = true;
+  CAF_REQUIRE(until([this] {
+    if (book->held.empty())
+      return false;
+    auto last = book->stored.back().type == event_type::task_ended && book->held.size() == 1;
+    if (!last)
+      release();
+    return last;
+  }));
+  caf::anon_send(recorder, caf::ok_atom::value);
+  while (count(event_type::task_ended) == 0)
+    CAF_REQUIRE(consume_message());
+  kill(boss);
+  CAF_CHECK_EQUAL(count(event_type::task_ended), 1u);
+  CAF_REQUIRE_EQUAL(outcomes.size(), 1u);
+  CAF_CHECK(outcomes[0].kind == outcome_kind::answered);
+  CAF_CHECK_EQUAL(outcomes[0].answer, "presented");
+}
+
+CAF_TEST(the end of the orchestrator in mid task tells the host once and ends the agents) {
+  member("a", {hangs()});
+  ask();
+  until_seen(event_type::call_started);
+  kill(boss);
+  CAF_REQUIRE_EQUAL(outcomes.size(), 1u);
+  CAF_CHECK(outcomes[0].kind == outcome_kind::failed);
+  CAF_CHECK_EQUAL(count(event_type::task_ended), 1u);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
