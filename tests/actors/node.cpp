@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.node
+
+// A node hires, runs and ends agents; its boss is the test's own.
+
+#include "actors/node.hpp"
+
+#include "protocols/caf_error.hpp"
+#include "support/fixture.hpp"
+
+using namespace conclave;
+
+namespace {
+
+struct boss_state {
+  std::vector<verdict> verdicts;
+  std::vector<agent_lost> lost;
+};
+
+orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
+  return {
+      [st](const verdict& v) -> caf::result<ruling> {
+        st->verdicts.push_back(v);
+        return ruling{ruling_kind::accepted, "", {}};
+      },
+      [](const call_notice&) -> caf::result<noted> { return noted{true}; },
+      [st](const agent_lost& l) { st->lost.push_back(l); },
+      [](const question&) -> caf::result<outcome> { return outcome{}; },
+      [](const cancel_task&) {},
+  };
+}
+
+event_sink_actor::behavior_type no_sink() {
+  return {[](const event&) {}, [](const chunk_batch&) {}, [](const chunk_delivery&) { return chunk_ack{}; }};
+}
+
+struct node_fixture : conclave::test::fixture {
+  std::shared_ptr<boss_state> st = std::make_shared<boss_state>();
+  node_actor node;
+  orchestrator_actor boss;
+  event_sink_actor sink;
+  std::vector<agent_ready> ready;
+  std::vector<caf::error> refused;
+  std::vector<task_closed> closed;
+  std::vector<caf::actor> callers;
+  std::size_t idle_actors = 0;
+
+  node_fixture() {
+    node = spawn_node(sys, node_resources{});
+    boss = sys.spawn(fake_boss, st);
+    sink = sys.spawn(no_sink);
+    settle();
+    idle_actors = alive();
+  }
+
+  ~node_fixture() {
+    kill(node);
+    kill(boss);
+    kill(sink);
+    for (auto& c : callers)
+      kill(c);
+  }
+
+  /// Actors that have not ended: what a node leaves behind shows here.
+  std::size_t alive() { return sys.registry().running(); }
+
+  script_step hang() {
+    script_step s;
+    s.text = "half";
+    s.hang = true;
+    return s;
+  }
+
+  spawn_agent order(const std::string& task, const std::string& agent, std::vector<script_step> script = {}) {
+    spawn_agent o;
+    o.task = task;
+    o.fence = 1;
+    o.agent.id = agent;
+    o.agent.backend.type = "scripted";
+    o.agent.backend.decision = "tools";
+    o.agent.backend.script = std::move(script);
+    o.number = 1;
+    return o;
+  }
+
+  void hire(const spawn_agent& o) {
+    callers.push_back(sys.spawn([this, o](caf::event_based_actor* me) {
+      me->request(node, caf::infinite, o, boss, sink)
+          .then([this](agent_ready& r) { ready.push_back(std::move(r)); },
+                [this](caf::error& e) { refused.push_back(std::move(e)); });
+    }));
+    settle();
+    kill(callers.back());
+    callers.pop_back();
+  }
+
+  void end(const std::string& task) {
+    callers.push_back(sys.spawn([this, task](caf::event_based_actor* me) {
+      me->request(node, caf::infinite, end_task{task}).then([this](task_closed& c) { closed.push_back(std::move(c)); });
+    }));
+    settle();
+    kill(callers.back());
+    callers.pop_back();
+  }
+
+  run_task work(const std::string& task, const std::string& agent, std::vector<shown_answer> shown = {}) {
+    run_task r;
+    r.task = task;
+    r.fence = 1;
+    r.agent = agent;
+    r.run = 1;
+    r.question = "why?";
+    r.answers = std::move(shown);
+    return r;
+  }
+
+  template <class T>
+  void tell(T msg) {
+    caf::anon_send(node, std::move(msg));
+    settle();
+  }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(node_tests, node_fixture)
+
+CAF_TEST(the end of a task ends everything that was made for it) {
+  hire(order("t", "a", {hang()}));
+  hire(order("t", "b"));
+  CAF_REQUIRE_EQUAL(ready.size(), 2u);
+  CAF_CHECK(alive() > idle_actors);
+  tell(work("t", "a"));
+  end("t");
+  CAF_CHECK_EQUAL(closed.size(), 1u);
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+  end("t"); // again: nothing is there
+  CAF_CHECK_EQUAL(closed.size(), 2u);
+}
+
+CAF_TEST(steps a script left are named at the end) {
+  script_step s;
+  s.text = "x";
+  s.repeat = 3;
+  hire(order("t", "a", {s}));
+  end("t");
+  CAF_REQUIRE_EQUAL(closed.size(), 1u);
+  CAF_REQUIRE_EQUAL(closed[0].notes.size(), 1u);
+  CAF_CHECK(closed[0].notes[0].find("3 steps of agent 'a'") != std::string::npos);
+}
+
+CAF_TEST(an agent is hired once per task) {
+  hire(order("t", "a"));
+  hire(order("t", "a"));
+  CAF_CHECK_EQUAL(ready.size(), 1u);
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK(code_of(refused[0]) == ec::bad_request);
+  end("t");
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+}
+
+CAF_TEST(a node that is full says so and has room again later) {
+  for (int i = 0; i < 65; ++i)
+    hire(order("t" + std::to_string(i), "a"));
+  CAF_CHECK_EQUAL(ready.size(), 64u);
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK(code_of(refused[0]) == ec::unavailable);
+  CAF_CHECK(text_of(refused[0]).find("full") != std::string::npos);
+  end("t0");
+  hire(order("t65", "a"));
+  CAF_CHECK_EQUAL(ready.size(), 65u);
+}
+
+CAF_TEST(a task has at most 256 agents on a node) {
+  for (int i = 0; i < 257; ++i)
+    hire(order("t", "a" + std::to_string(i)));
+  CAF_CHECK_EQUAL(ready.size(), 256u);
+  CAF_CHECK_EQUAL(refused.size(), 1u);
+  end("t");
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+}
+
+CAF_TEST(an agent that cannot be made leaves nothing) {
+  auto o = order("t", "a");
+  o.agent.backend.type = "nonsense";
+  hire(o);
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK(code_of(refused[0]) == ec::bad_config);
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+}
+
+CAF_TEST(the end of the boss ends its agents) {
+  hire(order("t", "a", {hang()}));
+  tell(work("t", "a"));
+  kill(boss);
+  CAF_CHECK_EQUAL(alive(), idle_actors - 1);
+}
+
+CAF_TEST(a run that shows an unknown answer is reported and not begun) {
+  hire(order("t", "a", {hang()}));
+  tell(work("t", "a", {{"agent1", "agent1.1", ""}}));
+  CAF_REQUIRE_EQUAL(st->lost.size(), 1u);
+  CAF_CHECK_EQUAL(st->lost[0].agent, "a");
+  CAF_CHECK(st->lost[0].reason.find("agent1.1") != std::string::npos);
+  CAF_CHECK_EQUAL(st->verdicts.size(), 0u);
+}
+
+CAF_TEST(messages about tasks and agents that are not here are dropped) {
+  tell(work("nowhere", "a"));
+  tell(cancel_run{"nowhere", "a", 1, "x"});
+  tell(publish_answer{"nowhere", "agent1.1", "text"});
+  hire(order("t", "a"));
+  tell(work("t", "nobody"));
+  tell(cancel_run{"t", "nobody", 1, "x"});
+  CAF_CHECK_EQUAL(st->lost.size(), 0u);
+  CAF_CHECK_EQUAL(st->verdicts.size(), 0u);
+}
+
+CAF_TEST(a cancelled run reports its partial text through the node) {
+  hire(order("t", "a", {hang()}));
+  tell(work("t", "a"));
+  tell(cancel_run{"t", "a", 1, "deadline"});
+  CAF_REQUIRE_EQUAL(st->verdicts.size(), 1u);
+  CAF_CHECK(st->verdicts[0].code == ec::cancelled);
+  CAF_CHECK_EQUAL(st->verdicts[0].text, "half");
+}
+
+CAF_TEST(the end of the node ends all it made) {
+  hire(order("t", "a", {hang()}));
+  hire(order("u", "a", {hang()}));
+  tell(work("t", "a"));
+  kill(node);
+  CAF_CHECK_EQUAL(alive(), idle_actors - 1);
+}
+
+CAF_TEST(a door of another version gives a reason and no node) {
+  auto door = spawn_door(sys, node, "build 1");
+  std::vector<welcome> got;
+  for (auto h : {hello{1, 1, "x"}, hello{2, 9, "x"}, hello{1, 9, "x"}}) {
+    auto who = sys.spawn([&got, door, h](caf::event_based_actor* me) {
+      me->request(door, caf::infinite, h).then([&got](welcome& w) { got.push_back(std::move(w)); });
+    });
+    settle();
+    kill(who);
+  }
+  CAF_REQUIRE_EQUAL(got.size(), 3u);
+  CAF_CHECK_EQUAL(got[0].version, 1u);
+  CAF_CHECK(got[0].node != nullptr);
+  CAF_CHECK_EQUAL(got[1].version, 0u);
+  CAF_CHECK(got[1].node == nullptr);
+  CAF_CHECK(!got[1].reason.empty());
+  CAF_CHECK_EQUAL(got[2].version, 1u);
+  kill(door);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# Part of Conclave. See LICENSE.
+"""A small MCP server over stdio that misbehaves on request.
+
+  bad_mcp.py echo              answers as it should
+  bad_mcp.py crash             ends in the middle of a call
+  bad_mcp.py slow              never answers a call
+  bad_mcp.py malformed         writes what is no JSON between its answers
+  bad_mcp.py burst             announces a changed tool list 200 times before each answer
+  bad_mcp.py grandchild        starts a process that keeps its pipes open, then ends on a call
+  bad_mcp.py ignores-sigterm   neither the end of stdin nor SIGTERM ends it
+  bad_mcp.py mute              does not even answer initialize
+  bad_mcp.py old               speaks a version nobody knows
+
+Its process id goes to the file named by BAD_MCP_PID.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+mode = sys.argv[1]
+if os.environ.get("BAD_MCP_PID"):
+    with open(os.environ["BAD_MCP_PID"], "a", encoding="ascii") as f:
+        f.write(f"{os.getpid()}\n")
+if mode == "ignores-sigterm":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if mode == "grandchild":
+    subprocess.Popen(["sleep", "300"])
+
+
+def send(**message):
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    sys.stdout.flush()
+
+
+for line in sys.stdin:
+    m = json.loads(line)
+    method, number = m.get("method"), m.get("id")
+    if mode == "mute" or number is None:
+        continue
+    if mode == "malformed":
+        sys.stdout.write("Listening on stdio ...\n{\"jsonrpc\": \n[]\n\"x\"\n{\"jsonrpc\":\"2.0\",\"id\":99999,\"result\":{}}\n")
+    if mode == "burst":
+        for _ in range(200):
+            send(method="notifications/tools/list_changed")
+    if method == "initialize":
+        version = "1999-01-01" if mode == "old" else m["params"]["protocolVersion"]
+        send(id=number, result={"protocolVersion": version, "capabilities": {"tools": {}},
+                                "serverInfo": {"name": "bad", "version": "1"}})
+    elif method == "tools/list":
+        send(id=number, result={"tools": [{"name": "echo", "description": "says it again",
+                                           "inputSchema": {"type": "object"}}]})
+    elif method == "tools/call":
+        if mode in ("crash", "grandchild"):
+            os._exit(3)
+        if mode == "slow":
+            continue
+        send(id=number, result={"content": [{"type": "text", "text": json.dumps(m["params"]["arguments"])}]})
+    else:
+        send(id=number, error={"code": -32601, "message": "no such method"})
+while mode == "ignores-sigterm":
+    time.sleep(60)
