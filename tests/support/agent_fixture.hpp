@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// One agent between a model, an orchestrator and a tool source that the test plays.
+
+#include "actors/agent.hpp"
+#include "protocols/caf_error.hpp"
+#include "support/fixture.hpp"
+
+#include <deque>
+
+namespace conclave::test {
+
+/// Plays the model: replies what the test queued, remembers what it was asked.
+struct model_state {
+  std::deque<completion> replies;
+  std::vector<model_request> asked;
+  std::vector<std::string> notes;
+  std::vector<caf::typed_response_promise<completion>> hanging;
+  std::string step = "tools";
+  bool saw_tools = false;
+  bool hang = false;
+  int cancels = 0;
+};
+
+inline backend_actor::behavior_type fake_model(backend_actor::pointer self, std::shared_ptr<model_state> st) {
+  return {
+      [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
+        st->asked.push_back(r);
+        if (st->hang) {
+          st->hanging.push_back(self->make_response_promise<completion>());
+          return caf::delegated<completion>{};
+        }
+        if (st->replies.empty())
+          return make_error(ec::bad_request, "the test queued no reply");
+        auto c = st->replies.front();
+        st->replies.pop_front();
+        return c;
+      },
+      [st](const cancel_call&) -> caf::result<cancel_done> {
+        ++st->cancels;
+        for (auto& p : st->hanging) {
+          completion c;
+          c.status = completion_status::cancelled;
+          c.text = "half a thou";
+          p.deliver(c);
+        }
+        st->hanging.clear();
+        return cancel_done{true};
+      },
+      [st](describe_backend) -> caf::result<backend_info> {
+        backend_info i;
+        i.step = st->step;
+        i.saw_tools = st->saw_tools;
+        return i;
+      },
+      [st](const ladder_note& n) { st->notes.push_back(n.step); },
+  };
+}
+
+struct boss_state {
+  std::vector<verdict> verdicts;
+  std::vector<call_notice> notices;
+  std::deque<ruling> rulings; ///< empty = accepted
+  bool go = true;
+};
+
+inline orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
+  return {
+      [st](const verdict& v) -> caf::result<ruling> {
+        st->verdicts.push_back(v);
+        if (st->rulings.empty())
+          return ruling{ruling_kind::accepted, "", {}};
+        auto r = st->rulings.front();
+        st->rulings.pop_front();
+        return r;
+      },
+      [st](const call_notice& n) -> caf::result<noted> {
+        st->notices.push_back(n);
+        return noted{st->go};
+      },
+      [](const agent_lost&) {},
+      [](const question&) -> caf::result<outcome> { return outcome{}; },
+      [](const cancel_task&) {},
+  };
+}
+
+struct tool_state {
+  std::vector<std::string> called;
+  std::vector<caf::typed_response_promise<tool_result>> hanging;
+  bool hang = false;
+};
+
+inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer self, std::shared_ptr<tool_state> st) {
+  return {
+      [](list_tools) -> caf::result<tool_list> {
+        tool_list l;
+        l.source = "test";
+        l.tools = {{"mcp__t__look", "looks", "{\"type\":\"object\"}"}};
+        return l;
+      },
+      [self, st](const tool_invocation& i) -> caf::result<tool_result> {
+        st->called.push_back(i.call.arguments);
+        if (st->hang) {
+          st->hanging.push_back(self->make_response_promise<tool_result>());
+          return caf::delegated<tool_result>{};
+        }
+        return tool_result{i.call.id, "seen", false};
+      },
+      [st](const cancel_tools&) {
+        for (auto& p : st->hanging)
+          p.deliver(tool_result{"c1", "Error: cancelled", true});
+        st->hanging.clear();
+      },
+  };
+}
+
+inline chunk_sink_actor::behavior_type fake_sink() {
+  return {[](const chunk_batch&) {}};
+}
+
+struct agent_fixture : fixture {
+  std::shared_ptr<model_state> model = std::make_shared<model_state>();
+  std::shared_ptr<boss_state> boss = std::make_shared<boss_state>();
+  std::shared_ptr<tool_state> tool = std::make_shared<tool_state>();
+  backend_actor backend;
+  orchestrator_actor orch;
+  tool_source_actor source;
+  chunk_sink_actor sink;
+  agent_actor aut;
+
+  void spawn_with(std::string decision) {
+    backend = sys.spawn(fake_model, model);
+    orch = sys.spawn(fake_boss, boss);
+    source = sys.spawn(fake_tools, tool);
+    sink = sys.spawn(fake_sink);
+    agent_parts p;
+    p.order.task = "t";
+    p.order.agent.id = "writer";
+    p.order.agent.backend.decision = std::move(decision);
+    p.backend = backend;
+    p.tools = {source};
+    p.relay = sink;
+    p.boss = orch;
+    aut = spawn_agent_actor(sys, p);
+    self->request(aut, caf::infinite, get_ready{});
+    settle();
+  }
+
+  ~agent_fixture() {
+    model->hanging.clear();
+    tool->hanging.clear();
+    kill(aut);
+    kill(backend);
+    kill(orch);
+    kill(source);
+    kill(sink);
+  }
+
+  run_task task(bool may_vote) {
+    run_task t;
+    t.task = "t";
+    t.fence = 1;
+    t.agent = "writer";
+    t.run = 7;
+    t.question = "What is 6 x 7?";
+    t.may_vote = may_vote;
+    if (may_vote)
+      t.answers = {{"agent1", "agent1.1", "42"}, {"agent2", "agent2.1", "41"}};
+    return t;
+  }
+
+  void run(run_task t) {
+    caf::anon_send(aut, std::move(t));
+    settle();
+  }
+
+  completion calls(std::vector<tool_call> c) {
+    completion x;
+    x.calls = std::move(c);
+    x.semantic = true;
+    return x;
+  }
+
+  completion text(std::string s) {
+    completion x;
+    x.text = std::move(s);
+    x.semantic = true;
+    return x;
+  }
+
+  /// Every call id of a reply that is followed by another request has exactly one result in that request (I6).
+  void check_call_ids() {
+    for (auto& r : model->asked) {
+      std::map<std::string, int> results;
+      for (auto& m : r.messages)
+        if (m.from == role::tool)
+          ++results[m.tool_call_id];
+      for (auto& m : r.messages)
+        for (auto& c : m.calls)
+          CAF_CHECK_EQUAL(results[c.id], 1);
+    }
+  }
+};
+
+} // namespace conclave::test
