@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.native_tool
+
+// A C++ function as a tool. It has a thread of its own, so the scheduler is the real one.
+
+#include "actors/native_tool.hpp"
+
+#include "caf/test/dsl.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+#include <future>
+
+using namespace conclave;
+using std::chrono::seconds;
+
+namespace {
+
+struct config : caf::actor_system_config {
+  config() {
+    add_message_types<caf::id_block::conclave>();
+    set("scheduler.policy", caf::atom("sharing"));
+  }
+};
+
+struct tool_fixture {
+  config cfg;
+  caf::actor_system sys{cfg};
+  caf::scoped_actor me{sys};
+  std::promise<void> opened; ///< lets a blocked function go on
+  std::shared_future<void> gate = opened.get_future().share();
+  bool open = false;
+  tool_source_actor aut;
+
+  ~tool_fixture() {
+    release();
+    if (aut)
+      caf::anon_send_exit(aut, caf::exit_reason::user_shutdown);
+  }
+
+  void release() {
+    if (!std::exchange(open, true))
+      opened.set_value();
+  }
+
+  void start(std::function<std::string(const std::string&)> f) {
+    aut = spawn_native_tool(sys, {"look", "looks", "{\"type\":\"object\"}"}, true, std::move(f));
+  }
+
+  tool_invocation asks(std::string name, std::int64_t timeout_ms = 20'000) {
+    tool_invocation i;
+    i.task = "t";
+    i.agent = "a";
+    i.run = 7;
+    i.call = {"c1", std::move(name), "{}"};
+    i.timeout_ms = timeout_ms;
+    return i;
+  }
+
+  tool_result call(const tool_invocation& i) {
+    tool_result out;
+    me->request(aut, seconds(30), i).receive([&](tool_result& r) { out = std::move(r); }, [](caf::error&) { CAF_FAIL("error"); });
+    CAF_CHECK_EQUAL(out.id, "c1");
+    return out;
+  }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(native_tool_tests, tool_fixture)
+
+CAF_TEST(a function is listed and called) {
+  start([](const std::string& arguments) { return "seen " + arguments; });
+  me->request(aut, seconds(30), list_tools{})
+      .receive(
+          [](tool_list& l) {
+            CAF_REQUIRE_EQUAL(l.tools.size(), 1u);
+            CAF_CHECK_EQUAL(l.read_only.size(), 1u);
+          },
+          [](caf::error&) { CAF_FAIL("no list"); });
+  auto r = call(asks("look"));
+  CAF_CHECK_EQUAL(r.text, "seen {}");
+  CAF_CHECK(!r.is_error);
+}
+
+CAF_TEST(what a function throws is a result the model reads) {
+  start([](const std::string& a) -> std::string {
+    if (a.empty())
+      throw 1;
+    throw std::runtime_error("the sky is clouded");
+  });
+  auto r = call(asks("look"));
+  CAF_CHECK(r.is_error);
+  CAF_CHECK_EQUAL(r.text, "Error: the sky is clouded");
+  auto i = asks("look");
+  i.call.arguments.clear();
+  CAF_CHECK(call(i).is_error);
+  CAF_CHECK(call(asks("other")).is_error);
+}
+
+CAF_TEST(a function that blocks ends at its deadline and the late result is dropped) {
+  start([this](const std::string&) {
+    gate.wait();
+    return std::string{"late"};
+  });
+  auto r = call(asks("look", 100));
+  CAF_CHECK(r.is_error);
+  CAF_CHECK(r.text.find("no result") != std::string::npos);
+  release();
+  CAF_CHECK_EQUAL(call(asks("look")).text, "late"); // of this call, not of the first
+}
+
+CAF_TEST(a cancelled call is answered at once) {
+  start([this](const std::string&) {
+    gate.wait();
+    return std::string{"late"};
+  });
+  auto pending = me->request(aut, seconds(30), asks("look"));
+  me->send(aut, cancel_tools{"t", "a", 7});
+  pending.receive([](tool_result& r) { CAF_CHECK_EQUAL(r.text, "Error: cancelled"); }, [](caf::error&) { CAF_FAIL("error"); });
+}
+
+CAF_TEST(the end of the tool answers who waits) {
+  start([this](const std::string&) {
+    gate.wait();
+    return std::string{"late"};
+  });
+  auto pending = me->request(aut, seconds(30), asks("look"));
+  caf::anon_send_exit(aut, caf::exit_reason::user_shutdown);
+  pending.receive([](tool_result& r) { CAF_CHECK(r.is_error); }, [](caf::error&) { CAF_FAIL("error"); });
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
