@@ -12,6 +12,27 @@ using namespace conclave::test;
 
 namespace {
 
+/// A node that says an agent is ready only when the test sends it an answer to publish.
+node_actor::behavior_type slow_node(node_actor::pointer self,
+                                    std::shared_ptr<std::vector<caf::typed_response_promise<agent_ready>>> held) {
+  return {
+      [self, held](const spawn_agent&, const orchestrator_actor&, const event_sink_actor&) -> caf::result<agent_ready> {
+        held->push_back(self->make_response_promise<agent_ready>());
+        return caf::delegated<agent_ready>{};
+      },
+      [held](const publish_answer&) {
+        for (auto& p : *held)
+          p.deliver(agent_ready{"a", {}, {"a tool server did not start"}});
+        held->clear();
+      },
+      [](const run_task&) {},
+      [](const cancel_run&) {},
+      [](const end_task& e) {
+        return task_closed{e.task, {}};
+      },
+  };
+}
+
 struct faults_fixture : task_fixture {
   void usual_team() {
     member("a", {answers("one", 100), votes("agent1", 100), says("presented", 100)});
@@ -266,6 +287,23 @@ CAF_TEST(the end of the orchestrator in mid task tells the host once and ends th
   CAF_REQUIRE_EQUAL(outcomes.size(), 1u);
   CAF_CHECK(outcomes[0].kind == outcome_kind::failed);
   CAF_CHECK_EQUAL(count(event_type::task_ended), 1u);
+}
+
+CAF_TEST(an agent that is ready after the end adds nothing to the log) {
+  auto held = std::make_shared<std::vector<caf::typed_response_promise<agent_ready>>>();
+  auto far = sys.spawn(slow_node, held);
+  member("a", {}, far);
+  ask();
+  CAF_CHECK_EQUAL(held->size(), 1u);
+  tell(cancel_task{"SIGINT"});
+  CAF_REQUIRE(finish());
+  auto stored = book->stored.size();
+  caf::anon_send(far, publish_answer{});
+  settle();
+  CAF_CHECK_EQUAL(held->size(), 0u);
+  CAF_CHECK_EQUAL(book->stored.size(), stored);
+  check_end();
+  kill(far);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
