@@ -32,7 +32,8 @@ std::size_t char_end(const std::string& t, std::size_t limit) {
   return end;
 }
 
-/// Cuts every text to an equal share of `budget` where that is needed; what short ones leave over goes to the long ones.
+/// Cuts every fenced text to an equal share of `budget` where that is needed; what short ones leave over goes to the long ones.
+/// Fenced, because the fence can treble a text that is all line breaks.
 void cut_evenly(std::vector<shown_answer>& answers, std::size_t budget) {
   if (budget == 0)
     return;
@@ -58,7 +59,9 @@ void cut_evenly(std::vector<shown_answer>& answers, std::size_t budget) {
       auto end = char_end(a.text, share);
       auto gone = a.text.size() - end;
       a.text.resize(end);
-      a.text += "\n[cut here: " + std::to_string(gone) + " bytes left out to fit the model's context]";
+      if (auto fence_at = a.text.rfind('\n'); fence_at != std::string::npos && a.text.size() - fence_at < 3)
+        a.text.resize(fence_at); // half a fence
+      a.text += "\n| [cut here: " + std::to_string(gone) + " bytes left out to fit the model's context]";
     }
 }
 
@@ -77,11 +80,14 @@ std::string clock_line(std::int64_t now_ms) {
 std::string plain(const std::string& text) {
   std::string out;
   bool line_start = true;
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = 0; i < text.size();) {
     if (line_start && (text[i] == '<' || text[i] == '|'))
       out += ' ';
-    line_start = break_at(text, i) > 0;
-    out += text[i];
+    auto n = break_at(text, i);
+    line_start = n > 0;
+    n = std::max<std::size_t>(n, 1);
+    out.append(text, i, n);
+    i += n;
   }
   return out;
 }
@@ -99,10 +105,12 @@ std::string question_block(const run_task& t) {
 
 std::string answers_block(const run_task& t, std::size_t budget, bool mark_own) {
   auto answers = t.answers;
+  for (auto& a : answers)
+    a.text = fence(a.text);
   cut_evenly(answers, budget);
   std::string out = "\n<CURRENT ANSWERS>\n";
   for (auto& a : answers) {
-    out += "<" + a.id + (mark_own && a.id == t.own_id ? " (yours)" : "") + ">\n" + fence(a.text) + "\n<end of " + a.id + ">\n";
+    out += "<" + a.id + (mark_own && a.id == t.own_id ? " (yours)" : "") + ">\n" + a.text + "\n<end of " + a.id + ">\n";
   }
   return out + "<END OF CURRENT ANSWERS>\n";
 }

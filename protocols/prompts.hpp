@@ -22,7 +22,7 @@ std::string fence(const std::string& text);
 /// Takes the prefix away again where a model copied it: small ones do. Text whose first line is not prefixed is returned as it is.
 std::string unfence(const std::string& text);
 
-/// [system, user] for a run. `budget_bytes` bounds the user message: foreign answers are cut evenly with a marker; 0 = unbounded.
+/// [system, user] for a run. `budget_bytes` bounds what is shown of the answers: they are cut evenly with a marker; 0 = unbounded.
 /// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line
 /// format.
 std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes);

@@ -25,13 +25,11 @@ struct api_version {
 constexpr api_version versions[] = {{"2026-10-21", true, false}, {"", false, true}};
 
 std::string url_of(const endpoint& to) {
-  auto url = to.base_url;
-  while (!url.empty() && url.back() == '/')
-    url.pop_back();
-  auto ends = [&](const std::string& x) { return url.size() >= x.size() && url.compare(url.size() - x.size(), x.size(), x) == 0; };
-  if (!ends("/v1/messages"))
-    url += ends("/v1") ? "/messages" : "/v1/messages";
-  return with_query(std::move(url), to.query);
+  auto base = to.base_url.substr(0, to.base_url.find('?'));
+  while (!base.empty() && base.back() == '/')
+    base.pop_back();
+  auto versioned = base.size() >= 3 && base.compare(base.size() - 3, 3, "/v1") == 0;
+  return with_query(with_path(to.base_url, versioned ? "/messages" : "/v1/messages"), to.query);
 }
 
 /// Ids of other providers may hold characters this API refuses; the same id gives the same result on both sides.
@@ -108,7 +106,9 @@ private:
 
   /// Results come first in their user message: everything since the assistant's turn is one message.
   void result(const message& m) {
-    json v = {{"type", "tool_result"}, {"tool_use_id", safe_id(m.tool_call_id)}, {"content", m.text}};
+    json v = {{"type", "tool_result"},
+              {"tool_use_id", own_.count(m.tool_call_id) > 0 ? m.tool_call_id : safe_id(m.tool_call_id)},
+              {"content", m.text}};
     if (m.is_error)
       v["is_error"] = true;
     block("user", dump(v));
@@ -122,6 +122,8 @@ private:
       all_answered = all_answered && answered_.count(c.id) > 0;
     if (m.opaque_dialect == "anthropic" && all_answered && m.opaque.size() > 2) {
       block("assistant", m.opaque.substr(1, m.opaque.size() - 2)); // the array's inside, byte for byte
+      for (auto& c : m.calls)
+        own_.insert(c.id); // so its results must name the ids as the server wrote them
       return;
     }
     auto text = m.text;
@@ -143,7 +145,7 @@ private:
     blocks_.clear();
   }
 
-  std::set<std::string> answered_, asked_;
+  std::set<std::string> answered_, asked_, own_;
   std::string system_, text_, blocks_, role_, first_role_;
 };
 
@@ -205,8 +207,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
   }
   if (!betas.empty())
     out.headers.emplace_back("anthropic-beta", betas);
-  for (auto& [name, value] : to.headers)
-    out.headers.emplace_back(name, value);
+  add_headers(out.headers, to);
   auto text = dump(body);
   text.pop_back();
   out.body = text + ",\"messages\":" + messages.finish() + "}";

@@ -3,6 +3,8 @@
 
 #include "protocols/wire/http_reply.hpp"
 
+#include "protocols/prompts.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -16,21 +18,6 @@ namespace {
 std::string lower(std::string x) {
   for (auto& c : x)
     c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return x;
-}
-
-/// One line, at most 300 bytes, cut at a character.
-std::string brief(std::string x) {
-  for (auto& c : x)
-    if (static_cast<unsigned char>(c) < 0x20)
-      c = ' ';
-  if (x.size() > 300) {
-    std::size_t end = 300;
-    while (end > 0 && (static_cast<unsigned char>(x[end]) & 0xC0) == 0x80)
-      --end;
-    x.resize(end);
-    x += "...";
-  }
   return x;
 }
 
@@ -65,6 +52,24 @@ reason read_reason(const json& v) {
   return r;
 }
 
+/// What an error page says to a reader: a proxy answers with HTML where an API would not.
+std::string page_text(std::string_view body) {
+  body = body.substr(0, 4096);
+  if (auto start = body.find_first_not_of(" \t\r\n"); start == std::string_view::npos || body[start] != '<')
+    return std::string(body.substr(0, 400));
+  std::string out;
+  bool in_tag = false;
+  for (char c : body) {
+    if (c == '<')
+      in_tag = true;
+    else if (c == '>')
+      in_tag = false;
+    else if (!in_tag && (std::isspace(static_cast<unsigned char>(c)) == 0 || (!out.empty() && out.back() != ' ')))
+      out += std::isspace(static_cast<unsigned char>(c)) == 0 ? c : ' ';
+  }
+  return out.substr(0, 400);
+}
+
 bool says(const std::string& text, std::initializer_list<const char*> words) {
   return std::any_of(words.begin(), words.end(), [&](const char* w) { return text.find(w) != std::string::npos; });
 }
@@ -90,6 +95,51 @@ ec code_for(int status, const std::string& text) {
 
 } // namespace
 
+std::string brief(std::string_view text, std::size_t limit) {
+  std::string line(text.substr(0, limit + 4)); // at most one more character than may stay
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
+  line = prompts::for_terminal(line);
+  if (line.size() <= limit && text.size() <= limit)
+    return line;
+  auto end = std::min(limit, line.size());
+  while (end > 0 && end < line.size() && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80)
+    --end;
+  line.resize(end);
+  return line + "...";
+}
+
+bool is_body(const http_head& head, std::string_view beginning) {
+  auto* type = find_header(head, "content-type");
+  auto name = type == nullptr ? std::string{} : lower(*type);
+  if (name.find("event-stream") != std::string::npos)
+    return false;
+  auto first = beginning.substr(0, 1);
+  return name.find("json") != std::string::npos || first == "{" || first == "<";
+}
+
+std::vector<std::string> secrets_of(const endpoint& to) {
+  std::vector<std::string> out;
+  auto add = [&](const std::string& x) {
+    if (x.size() >= 8) // shorter ones are words: "none", "EMPTY"
+      out.push_back(x);
+  };
+  add(to.api_key);
+  for (auto& [name, value] : to.headers)
+    if (says(lower(name), {"auth", "key", "token", "secret", "cookie"})) {
+      add(value);
+      if (auto space = value.find(' '); space != std::string::npos)
+        add(value.substr(space + 1)); // after the scheme
+    }
+  return out;
+}
+
+void hide(std::string& text, const std::vector<std::string>& secrets) {
+  for (auto& s : secrets)
+    for (auto at = text.find(s); at != std::string::npos; at = text.find(s, at + 3))
+      text.replace(at, s.size(), "***");
+}
+
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
   auto number = [](const std::string& text, double& out) {
     char* end = nullptr;
@@ -112,10 +162,10 @@ std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
 
 void http_failure(completion& out, const http_head& head, std::string_view body) {
   reason r;
-  if (auto v = parse(body))
+  if (auto v = parse_lenient(body))
     r = read_reason(v->is_array() && !v->empty() ? v->front() : *v);
   else
-    r.message = std::string(body.substr(0, 400));
+    r.message = page_text(body);
   out.status = completion_status::broken;
   out.code = code_for(head.status, lower(r.message + " " + r.code));
   out.retry_after_ms = retry_after_ms(head, std::time(nullptr));
@@ -132,6 +182,7 @@ void http_failure(completion& out, const http_head& head, std::string_view body)
 }
 
 void transfer_failure(completion& out, const http_end& end, bool semantic) {
+  out.calls.clear(); // never act on half a reply
   if (end.code == ec::cancelled) {
     out.status = completion_status::cancelled;
     out.code = ec::cancelled;
@@ -149,7 +200,7 @@ void stream_failure(completion& out, const json& error, bool semantic) {
   auto r = read_reason(error);
   auto text = lower(r.message + " " + r.code);
   out.status = completion_status::broken;
-  auto status = std::atoi(r.code.c_str());
+  auto status = std::atoi(r.code.substr(0, 4).c_str());
   if (status >= 300)
     out.code = code_for(status, text);
   else if (says(text, {"rate_limit", "rate limit"}))
@@ -177,6 +228,23 @@ bool merge(json& body, const std::string& object) {
     if (!value.is_null())
       body[key] = value;
   return true;
+}
+
+std::string with_path(const std::string& base, const std::string& path) {
+  auto query_at = std::min(base.find('?'), base.size());
+  auto url = base.substr(0, query_at);
+  while (!url.empty() && url.back() == '/')
+    url.pop_back();
+  if (url.size() < path.size() || url.compare(url.size() - path.size(), path.size(), path) != 0)
+    url += path;
+  return url + base.substr(query_at);
+}
+
+void add_headers(key_values& headers, const endpoint& to) {
+  for (auto& own : to.headers) {
+    std::erase_if(headers, [&](auto& h) { return lower(h.first) == lower(own.first); });
+    headers.emplace_back(own.first, own.second);
+  }
 }
 
 std::string with_query(std::string url, const std::map<std::string, std::string>& query) {

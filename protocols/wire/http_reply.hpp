@@ -9,8 +9,23 @@
 #include "protocols/wire/json_util.hpp"
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace conclave::wire {
+
+/// Returns `text` as one clean line for an error sentence: no controls, valid UTF-8, at most `limit` bytes, cut at a character.
+std::string brief(std::string_view text, std::size_t limit = 300);
+
+/// Returns whether a reply is one body (JSON, or a proxy's HTML page) rather than a stream of events: by its content type, or where
+/// that says nothing of use, by its first character (no line of an event stream begins with a brace or a tag).
+bool is_body(const http_head& head, std::string_view beginning);
+
+/// Returns what of a connection must never show in an error: its key and the headers that carry one. Servers echo what they refuse.
+std::vector<std::string> secrets_of(const endpoint& to);
+
+/// Replaces each of `secrets` in `text`.
+void hide(std::string& text, const std::vector<std::string>& secrets);
 
 /// Returns how long the server asks to wait: retry-after-ms, else Retry-After in seconds (fractions allowed) or as an HTTP date; -1
 /// = not said. Source: RFC 9110 section 10.2.3; vendors' clients.
@@ -28,6 +43,12 @@ void stream_failure(completion& out, const json& error, bool semantic);
 
 /// Merges the members of a JSON object text into `body`; returns false if the text is no object.
 bool merge(json& body, const std::string& object);
+
+/// Returns `base` + `path`: a trailing slash is dropped, a path already pasted is not repeated, a query stays at the end.
+std::string with_path(const std::string& base, const std::string& path);
+
+/// Adds the headers of the configuration; they replace ours of the same name.
+void add_headers(key_values& headers, const endpoint& to);
 
 /// Appends query parameters, percent-encoded.
 std::string with_query(std::string url, const std::map<std::string, std::string>& query);

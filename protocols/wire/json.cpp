@@ -5,6 +5,7 @@
 
 #include "protocols/wire/json_util.hpp"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -74,6 +75,14 @@ std::optional<json> parse(std::string_view text, bool strict) {
   }
 }
 
+std::optional<json> parse_lenient(std::string_view text) {
+  auto v = parse(text);
+  if (!v && std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
+    if (auto clean = parse(quote(text)))
+      v = parse(clean->get<std::string>());
+  return v;
+}
+
 std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -99,6 +108,10 @@ std::int64_t int_at(const json& v, const char* key) {
     return d > -9e15 && d < 9e15 ? static_cast<std::int64_t>(d) : 0;
   }
   return m->is_number_unsigned() && m->get<std::uint64_t>() > INT64_MAX ? INT64_MAX : m->get<std::int64_t>();
+}
+
+std::int64_t tokens_at(const json& v, const char* key) {
+  return std::clamp<std::int64_t>(int_at(v, key), 0, 1'000'000'000'000);
 }
 
 std::string quote(std::string_view text) {

@@ -3,6 +3,7 @@
 
 #include "protocols/wire/mcp.hpp"
 
+#include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
 
@@ -137,7 +138,7 @@ incoming read(std::string_view text) {
   } else if (auto* e = member(*v, "error")) {
     out.kind = kind::error;
     out.code = int_at(*e, "code");
-    out.message = string_at(*e, "message").substr(0, 500);
+    out.message = brief(string_at(*e, "message"), 500);
   }
   return out;
 }

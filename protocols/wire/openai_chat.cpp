@@ -17,12 +17,14 @@ namespace {
 
 class openai_chat_decoder final : public decoder {
 public:
+  explicit openai_chat_decoder(const endpoint& to) : secrets_(secrets_of(to)) {}
+
   void head(const http_head& h) override { head_ = h; }
 
   void feed(std::string_view bytes, std::vector<chunk>& out) override {
     if (done_)
       return;
-    if (head_.status >= 300 || is_json()) {
+    if (as_body(bytes)) {
       if (body_.size() + bytes.size() > max_reply_bytes)
         return fail(ec::bad_reply, "the reply is larger than 32 MiB");
       body_.append(bytes);
@@ -38,6 +40,7 @@ public:
 
   completion finish(const http_end& end) override {
     if (head_.status >= 300) {
+      hide(body_, secrets_);
       http_failure(result_, head_, body_);
       if (end.code == ec::cancelled)
         transfer_failure(result_, end, semantic_);
@@ -45,29 +48,29 @@ public:
     }
     std::vector<chunk> late; // what an unterminated last event held: too late for eyes, not for the completion
     if (!done_ && end.code == ec::none) {
-      if (is_json())
+      if (whole_)
         on_body(late);
       else
         sse_.finish([&](sse_event& e) {
-          if (parse(e.data) || e.data.substr(0, 6) == "[DONE]")
+          if (parse(e.data) || is_end(e.data))
             on_event(e, late);
         });
     }
     result_.semantic = semantic_;
     result_.usage = use_;
-    settle_calls();
+    hide(result_.error, secrets_);
     if (failed_)
-      return std::move(result_);
+      return std::move(result_); // without calls: never act on half a reply
     if (!marker_ && reason_.empty()) {
       transfer_failure(result_, end, semantic_);
-      result_.calls.clear(); // never act on half a reply
       return std::move(result_);
     }
+    settle_calls();
     if (reason_ == "length")
       result_.status = completion_status::truncated;
     else if ((reason_ == "content_filter" && result_.calls.empty()) || !refusal_.empty()) {
       result_.status = completion_status::refused;
-      result_.error = refusal_.empty() ? "the provider's content filter stopped the reply" : refusal_.substr(0, 300);
+      result_.error = refusal_.empty() ? "the provider's content filter stopped the reply" : brief(refusal_);
     }
     return std::move(result_);
   }
@@ -78,9 +81,18 @@ private:
     std::string id, name, arguments;
   };
 
-  bool is_json() const {
-    auto* type = find_header(head_, "content-type");
-    return type != nullptr && type->find("application/json") != std::string::npos;
+  /// Whether the bytes are one body to be read at the end: an error, or JSON although a stream was asked for.
+  bool as_body(std::string_view bytes) {
+    if (head_.status < 300 && !judged_ && !bytes.empty()) {
+      judged_ = true;
+      whole_ = is_body(head_, bytes);
+    }
+    return head_.status >= 300 || whole_;
+  }
+
+  static bool is_end(const std::string& data) {
+    auto start = data.find_first_not_of(' ');
+    return start != std::string::npos && data.compare(start, 6, "[DONE]") == 0;
   }
 
   void fail(ec code, std::string error) {
@@ -93,13 +105,15 @@ private:
   void on_event(sse_event& e, std::vector<chunk>& out) {
     if (done_)
       return;
-    if (e.data.compare(0, 6, "[DONE]") == 0) {
+    if (is_end(e.data)) {
       marker_ = done_ = true;
       return;
     }
-    auto v = parse(e.data);
+    auto v = parse_lenient(e.data);
+    if (e.name == "error" && v)
+      return on_error(*v);
     if (!v || !v->is_object())
-      return fail(ec::bad_reply, "an event of the stream is no JSON object: " + e.data.substr(0, 80));
+      return fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80));
     if (auto* error = member(*v, "error"); error != nullptr && !error->is_null())
       return on_error(*v);
     if (auto* groq = member(*v, "x_groq"))
@@ -121,9 +135,9 @@ private:
 
   /// A JSON body with 200: an error or a whole answer.
   void on_body(std::vector<chunk>& out) {
-    auto v = parse(body_);
+    auto v = parse_lenient(body_);
     if (!v || !v->is_object())
-      return fail(ec::bad_reply, "the reply is no JSON: " + body_.substr(0, 80));
+      return fail(ec::bad_reply, "the reply is no JSON: " + brief(body_, 80));
     if (auto* error = member(*v, "error"); error != nullptr && !error->is_null())
       return on_error(*v);
     on_usage(*v);
@@ -181,7 +195,7 @@ private:
     if (target == nullptr) {
       if (calls_.size() >= 256)
         return fail(ec::bad_reply, "more than 256 tool calls in one reply");
-      calls_.push_back({calls_.empty() ? 0 : calls_.back().index + 1, id, "", ""});
+      calls_.push_back({calls_.empty() || calls_.back().index == INT64_MAX ? 0 : calls_.back().index + 1, id, "", ""});
       if (auto* index = member(t, "index"); index != nullptr && index->is_number_integer())
         calls_.back().index = int_at(t, "index");
       target = &calls_.back();
@@ -198,16 +212,17 @@ private:
       add(target->arguments, arguments->is_string() ? arguments->get<std::string>() : dump(*arguments));
   }
 
-  /// The call a fragment belongs to, or nullptr for a new one. Ids beat indices: servers send index 0 for every call, or none at
-  /// all.
+  /// The call a fragment belongs to, or nullptr for a new one. A new id is a new call whatever the index: servers send index 0 for
+  /// every call, or none at all. So is a known id under a new index: some give all calls the same id.
   call* find_call(const json& t, const std::string& id) {
+    auto* index = member(t, "index");
+    auto numbered = index != nullptr && index->is_number_integer();
+    auto n = int_at(t, "index");
     if (!id.empty())
       for (auto& c : calls_)
-        if (c.id == id)
+        if (c.id == id && (!numbered || c.index == n))
           return &c;
-    auto* index = member(t, "index");
-    if (index != nullptr && index->is_number_integer()) {
-      auto n = int_at(t, "index");
+    if (numbered) {
       for (auto i = calls_.rbegin(); i != calls_.rend(); ++i)
         if (i->index == n) {
           if (id.empty() || i->id.empty()) {
@@ -222,6 +237,20 @@ private:
     return id.empty() && !calls_.empty() ? &calls_.back() : nullptr;
   }
 
+  /// Every call must be answered under an id of its own.
+  std::string unused_id(const std::string& id, std::size_t number) const {
+    auto used = [this](const std::string& x) {
+      return x.empty() || std::any_of(result_.calls.begin(), result_.calls.end(), [&](auto& c) { return c.id == x; })
+             || std::any_of(calls_.begin(), calls_.end(), [&](auto& c) { return c.id == x; });
+    };
+    if (!id.empty() && std::none_of(result_.calls.begin(), result_.calls.end(), [&](auto& c) { return c.id == id; }))
+      return id;
+    auto out = "call_" + std::to_string(number);
+    while (used(out))
+      out += "_";
+    return out;
+  }
+
   void settle_calls() {
     std::stable_sort(calls_.begin(), calls_.end(), [](const call& a, const call& b) { return a.index < b.index; });
     for (std::size_t i = 0; i < calls_.size(); ++i) {
@@ -234,7 +263,7 @@ private:
       }
       if (c.name.empty())
         continue;
-      result_.calls.push_back({c.id.empty() ? "call_" + std::to_string(i) : c.id, c.name, std::move(arguments)});
+      result_.calls.push_back({unused_id(c.id, i), c.name, std::move(arguments)});
     }
     calls_.clear();
   }
@@ -245,12 +274,12 @@ private:
       if (u == nullptr || !u->is_object() || rank < usage_rank_)
         return;
       usage_rank_ = rank;
-      use_.input_tokens = int_at(*u, "prompt_tokens");
-      use_.output_tokens = int_at(*u, "completion_tokens");
+      use_.input_tokens = tokens_at(*u, "prompt_tokens");
+      use_.output_tokens = tokens_at(*u, "completion_tokens");
       if (auto* d = member(*u, "prompt_tokens_details"))
-        use_.cached_input_tokens = int_at(*d, "cached_tokens");
+        use_.cached_input_tokens = tokens_at(*d, "cached_tokens");
       if (auto* d = member(*u, "completion_tokens_details"))
-        use_.reasoning_tokens = int_at(*d, "reasoning_tokens");
+        use_.reasoning_tokens = tokens_at(*d, "reasoning_tokens");
     };
     if (auto* groq = member(v, "x_groq"))
       take(member(*groq, "usage"), 1);
@@ -267,13 +296,14 @@ private:
   usage use_;
   int usage_rank_ = 0;
   std::size_t total_ = 0;
-  bool semantic_ = false, done_ = false, failed_ = false, marker_ = false;
+  bool semantic_ = false, done_ = false, failed_ = false, marker_ = false, judged_ = false, whole_ = false;
+  std::vector<std::string> secrets_;
 };
 
 } // namespace
 
-std::unique_ptr<decoder> decode_openai_chat(const endpoint&) {
-  return std::make_unique<openai_chat_decoder>();
+std::unique_ptr<decoder> decode_openai_chat(const endpoint& to) {
+  return std::make_unique<openai_chat_decoder>(to);
 }
 
 } // namespace conclave::wire

@@ -19,16 +19,6 @@ bool has(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-std::string url_of(const endpoint& to) {
-  auto url = to.base_url;
-  while (!url.empty() && url.back() == '/')
-    url.pop_back();
-  static const std::string path = "/chat/completions";
-  if (url.size() < path.size() || url.compare(url.size() - path.size(), path.size(), path) != 0)
-    url += path;
-  return with_query(std::move(url), to.query);
-}
-
 /// Providers that want an assistant turn's reasoning back beside its tool calls.
 const char* reasoning_field(const endpoint& to) {
   if (has(to.base_url, "deepseek.") || has(to.base_url, "moonshot."))
@@ -133,12 +123,11 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, st
       body["id_slot"] = req.slot;
   }
   http_request out;
-  out.url = url_of(to);
+  out.url = with_query(with_path(to.base_url, "/chat/completions"), to.query);
   out.headers = {{"Content-Type", "application/json"}, {"Accept", "text/event-stream"}};
   if (!to.api_key.empty())
     out.headers.emplace_back("Authorization", "Bearer " + to.api_key);
-  for (auto& [name, value] : to.headers)
-    out.headers.emplace_back(name, value);
+  add_headers(out.headers, to);
   out.body = dump(body);
   out.http2 = to.http2;
   return out;

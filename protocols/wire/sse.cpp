@@ -3,6 +3,8 @@
 
 #include "protocols/wire/sse.hpp"
 
+#include <algorithm>
+
 namespace conclave::wire {
 
 sse_decoder::sse_decoder(std::size_t max_line) : max_line_(max_line) {}
@@ -18,6 +20,11 @@ bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_even
       }
     }
     auto end = bytes.find_first_of("\r\n", at);
+    // Judged per line, not per read: any split of the bytes meets the bound at the same place.
+    if (std::min(end, bytes.size()) - at > max_line_ - buffer_.size()) {
+      give_up();
+      break;
+    }
     if (end == std::string_view::npos) {
       buffer_.append(bytes.substr(at));
       break;
@@ -33,12 +40,14 @@ bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_even
     skip_lf_ = bytes[end] == '\r';
     at = end + 1;
   }
-  if (buffer_.size() > max_line_ || event_.data.size() > max_line_) {
-    broken_ = true;
-    buffer_.clear();
-    event_ = {};
-  }
   return !broken_;
+}
+
+void sse_decoder::give_up() {
+  broken_ = true;
+  buffer_.clear();
+  event_ = {};
+  has_data_ = false;
 }
 
 void sse_decoder::finish(const std::function<void(sse_event&)>& on_event) {
@@ -49,7 +58,8 @@ void sse_decoder::finish(const std::function<void(sse_event&)>& on_event) {
     buffer_.clear();
     line(last, on_event);
   }
-  line({}, on_event);
+  if (!broken_)
+    line({}, on_event);
 }
 
 void sse_decoder::line(std::string_view text, const std::function<void(sse_event&)>& on_event) {
@@ -59,7 +69,7 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
       text.remove_prefix(3);
   }
   if (text.empty()) {
-    if (has_data_)
+    if (!event_.data.empty()) // the standard drops an event without data, also one whose data is empty: servers prime streams so
       on_event(event_);
     event_ = {};
     has_data_ = false;
@@ -73,6 +83,8 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
   if (!value.empty() && value.front() == ' ')
     value.remove_prefix(1);
   if (field == "data") {
+    if (event_.data.size() + value.size() + 1 > max_line_)
+      return give_up();
     if (has_data_)
       event_.data += '\n';
     event_.data.append(value);

@@ -22,7 +22,8 @@ class sse_decoder {
 public:
   explicit sse_decoder(std::size_t max_line = 16u << 20);
 
-  /// Calls `on_event` for each event the bytes complete. Returns false once a line exceeded the bound; further bytes are ignored.
+  /// Calls `on_event` for each event the bytes complete. Returns false once a line or the data of one event exceeded the bound;
+  /// further bytes are ignored.
   bool feed(std::string_view bytes, const std::function<void(sse_event&)>& on_event);
 
   /// Dispatches a pending event that lacks its blank line, if its data is non-empty.
@@ -30,6 +31,7 @@ public:
 
 private:
   void line(std::string_view text, const std::function<void(sse_event&)>& on_event);
+  void give_up();
 
   std::size_t max_line_;
   std::string buffer_;

@@ -148,17 +148,23 @@ std::string decision_schema(const choice& c) {
   return dump(object_schema(properties, required));
 }
 
-decided read_decision(const std::string& text, const choice& c) {
+decided read_decision(const std::string& whole, const choice& c) {
   decided out;
   auto take = [&](const json& v) {
+    if (member(v, "action") == nullptr)
+      return false; // perhaps inside: {"decision": {...}}
     auto action = string_at(v, "action");
     auto id = string_at(v, "agent_id");
     if (action == "vote" && std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
       out = {decision_kind::vote, id};
     else if (action == "new_answer" && c.may_answer)
       out = {decision_kind::answer, ""};
+    return true;
   };
-  // String-aware brace matching; the last valid object wins. Text is bounded by the decoder; starts are capped against "{{{{...".
+  // String-aware brace matching; the last valid object wins. A decision is short: of a long text only the end is read, and starts
+  // are capped, so that "{{{{..." costs little.
+  constexpr std::size_t tail = 64 * 1024;
+  auto text = whole.size() > tail ? whole.substr(whole.size() - tail) : whole;
   int starts = 0;
   for (std::size_t i = 0; i < text.size() && starts < 256; ++i) {
     if (text[i] != '{')
@@ -178,8 +184,8 @@ decided read_decision(const std::string& text, const choice& c) {
         ++depth;
       } else if (text[k] == '}' && --depth == 0) {
         if (auto v = parse(std::string_view(text).substr(i, k - i + 1))) {
-          take(*v);
-          i = k;
+          if (take(*v))
+            i = k;
         }
         break;
       }
@@ -195,13 +201,14 @@ decided read_text(const std::string& text, const choice& c) {
     auto end = std::min(text.find('\n', at), text.size());
     auto line = text.substr(at, end - at);
     at = end + 1;
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '.' || line.back() == '*'))
-      line.pop_back();
-    while (!line.empty() && (line.front() == ' ' || line.front() == '*'))
-      line.erase(0, 1);
-    if (line.size() > 5 && (line.compare(0, 5, "VOTE:") == 0 || line.compare(0, 5, "Vote:") == 0)) {
-      auto id = line.substr(5);
-      id.erase(0, id.find_first_not_of(' ') == std::string::npos ? id.size() : id.find_first_not_of(' '));
+    // Small models dress the line up: **VOTE:** agent1, VOTE: <agent1>., VOTE: `agent1`
+    auto bare = [](const std::string& x, const char* dress) {
+      auto first = x.find_first_not_of(dress);
+      return first == std::string::npos ? std::string{} : x.substr(first, x.find_last_not_of(dress) - first + 1);
+    };
+    line = bare(line, " \t\r*_`");
+    if (line.compare(0, 5, "VOTE:") == 0 || line.compare(0, 5, "Vote:") == 0) {
+      auto id = bare(line.substr(5), " \t\r*_`\"'<>[]().");
       if (std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
         out = {decision_kind::vote, id};
     }
