@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// A tool server may send anything, and a model may ask for anything.
+
+#include "protocols/wire/mcp.hpp"
+
+#include "fuzz/fuzz.hpp"
+#include "protocols/wire/json_util.hpp"
+
+using namespace conclave;
+namespace mcp = conclave::wire::mcp;
+
+namespace {
+
+/// One JSON-RPC message on one line.
+void check_sent(const std::string& line) {
+  auto v = wire::parse(line);
+  FUZZ_REQUIRE(v && v->is_object() && wire::string_at(*v, "jsonrpc") == "2.0" && line.find('\n') == std::string::npos);
+}
+
+void check_name(const std::string& name) {
+  FUZZ_REQUIRE(name.size() <= 64);
+  for (char c : name)
+    FUZZ_REQUIRE((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-');
+  FUZZ_REQUIRE(name.empty() || name.rfind("mcp__", 0) == 0);
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  auto text = fuzz::text_of(data, size);
+  auto m = mcp::read(text);
+  if (m.kind == mcp::kind::request) {
+    check_sent(mcp::result(m.id_json));
+    check_sent(mcp::method_not_found(m.id_json));
+  }
+  FUZZ_REQUIRE(m.kind != mcp::kind::error || fuzz::is_clean_line(m.message));
+  for (auto* payload : {&m.payload, &text}) {
+    std::string version;
+    FUZZ_REQUIRE(!mcp::read_initialized(*payload, version) || version.size() == 10);
+    for (auto& t : mcp::read_tools(*payload).tools) {
+      FUZZ_REQUIRE(!t.name.empty() && t.description.size() <= 4096 && wire::parse(t.schema)->is_object());
+      check_name(mcp::public_name("server", t.name));
+    }
+    auto r = mcp::read_result(*payload);
+    FUZZ_REQUIRE(r.text.size() < 257 * 1024);
+  }
+  check_name(mcp::public_name("server", text));
+  check_sent(mcp::call_tool(7, text, text));
+  check_sent(mcp::cancelled(7, text));
+  check_sent(mcp::list_tools(7, text));
+  if (mcp::check_arguments(text, false).empty())
+    FUZZ_REQUIRE(wire::is_object(text));
+  return 0;
+}
