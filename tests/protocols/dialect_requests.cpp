@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What we send: golden bodies, and the rules about addresses, headers and conversations that no provider forgives breaking.
+
+#define CAF_SUITE protocols.dialect_requests
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/wire/dialect.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <sstream>
+
+using namespace conclave;
+using nlohmann::json;
+
+namespace {
+
+const std::string base = "http://127.0.0.1:1/v1";
+
+message say(role from, std::string text) {
+  message m;
+  m.from = from;
+  m.text = std::move(text);
+  return m;
+}
+
+message asks(std::string text, std::vector<tool_call> calls, std::string opaque = "", std::string dialect = "") {
+  auto m = say(role::assistant, std::move(text));
+  m.calls = std::move(calls);
+  m.opaque = std::move(opaque);
+  m.opaque_dialect = std::move(dialect);
+  return m;
+}
+
+message answers(std::string id, std::string text, bool is_error = false) {
+  auto m = say(role::tool, std::move(text));
+  m.tool_call_id = std::move(id);
+  m.is_error = is_error;
+  return m;
+}
+
+model_request plain() {
+  model_request r;
+  r.agent = "real_id_of_the_agent";
+  r.model = "test-model";
+  r.messages = {say(role::system, "Be brief."), say(role::user, "Wie viel ist 2 + 2? \xE2\x82\xAC")};
+  return r;
+}
+
+model_request tools() {
+  auto r = plain();
+  r.tools = {{"new_answer", "Hand in.", R"({"type":"object","properties":{"content":{"type":"string"}},"required":["content"]})"},
+             {"odd", "", "no schema"}};
+  r.params = R"({"temperature":0.5,"top_p":null,"tool_choice":"auto","betas":["b-1","b-2"]})";
+  r.max_output_tokens = 256;
+  return r;
+}
+
+model_request tool_loop() {
+  auto r = plain();
+  r.messages.push_back(asks("I look.", {{"c1", "f", R"({"a":1})"}, {"c:2", "g", "not json"}, {"c3", "h", "{}"}}));
+  r.messages.push_back(answers("c1", "one"));
+  r.messages.push_back(answers("c:2", "Error: bad arguments", true));
+  r.messages.push_back(answers("orphan", "of nobody"));
+  r.messages.push_back(say(role::user, "Finish now."));
+  return r;
+}
+
+model_request thinking() {
+  auto r = plain();
+  r.messages.push_back(asks("", {{"call:0", "f", R"({"z":1,"a":2})"}},
+                            R"([{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"redacted_thinking","data":"eA=="},)"
+                            R"({"type":"tool_use","id":"call:0","name":"f","input":{"z":1,"a":2}}])",
+                            "anthropic"));
+  r.messages.push_back(answers("call:0", "done"));
+  return r;
+}
+
+model_request decision() {
+  auto r = plain();
+  r.messages = {say(role::user, "Which?")};
+  r.schema = R"({"type":"object","properties":{"action":{"enum":["vote"]}}})";
+  return r;
+}
+
+struct golden_case {
+  const char* name;
+  model_request (*make)();
+};
+constexpr golden_case cases[] = {
+    {"plain", plain}, {"tools", tools}, {"tool_loop", tool_loop}, {"thinking", thinking}, {"decision", decision}};
+
+http_request encode(const char* dialect, const model_request& r, wire::endpoint to = {base, "", "", "", "", {}, {}, false, false}) {
+  std::string error;
+  auto out = wire::find_dialect(dialect)->encode(r, to, error);
+  CAF_CHECK_EQUAL(error, "");
+  return out;
+}
+
+json body_of(const char* dialect, const model_request& r) {
+  return json::parse(encode(dialect, r).body);
+}
+
+std::string header(const http_request& r, std::string name) {
+  std::string out;
+  for (auto& [key, value] : r.headers)
+    if (key == name)
+      out += out.empty() ? value : " AND " + value;
+  return out;
+}
+
+void run_golden(const std::string& dialect) {
+  for (auto& c : cases) {
+    std::ifstream in(std::string(CONCLAVE_SOURCE_DIR) + "/tests/golden/" + dialect + "/" + c.name + ".request.json");
+    std::ostringstream text;
+    text << in.rdbuf();
+    auto expected = json::parse(text.str(), nullptr, false);
+    auto http = encode(dialect.c_str(), c.make());
+    CAF_CHECK_EQUAL(c.name + json::parse(http.body).dump(), c.name + expected.dump());
+    CAF_CHECK(http.body.find("real_id_of_the_agent") == std::string::npos);
+  }
+}
+
+} // namespace
+
+CAF_TEST(every golden request of Chat Completions is what we send) {
+  run_golden("openai_chat");
+}
+
+CAF_TEST(every golden request of Anthropic Messages is what we send) {
+  run_golden("anthropic");
+}
+
+CAF_TEST(a turn with signatures goes back byte for byte) {
+  CAF_CHECK(encode("anthropic", thinking()).body.find(thinking().messages[2].opaque) != std::string::npos);
+}
+
+CAF_TEST(a turn of another dialect is rebuilt without its signatures) {
+  auto body = encode("openai_chat", thinking()).body;
+  CAF_CHECK(body.find("c2ln") == std::string::npos && body.find("call:0") != std::string::npos);
+  auto r = thinking();
+  r.messages[2].opaque_dialect = "of_another";
+  CAF_CHECK(encode("anthropic", r).body.find("c2ln") == std::string::npos);
+}
+
+CAF_TEST(results name the id the server wrote in a turn of its own and a safe one elsewhere) {
+  auto own = body_of("anthropic", thinking())["messages"];
+  CAF_CHECK_EQUAL(own[1]["content"][2]["id"], own[2]["content"][0]["tool_use_id"]);
+  CAF_CHECK_EQUAL(own[2]["content"][0]["tool_use_id"], "call:0");
+  auto r = thinking();
+  r.messages[2].opaque.clear();
+  auto foreign = body_of("anthropic", r)["messages"];
+  auto id = foreign[1]["content"][0]["id"].get<std::string>();
+  CAF_CHECK_EQUAL(id, foreign[2]["content"][0]["tool_use_id"].get<std::string>());
+  CAF_CHECK(id.find(':') == std::string::npos);
+}
+
+CAF_TEST(different unsafe ids stay different) {
+  auto r = plain();
+  r.messages.push_back(asks("", {{"a:b", "f", "{}"}, {"a.b", "f", "{}"}, {"", "f", "{}"}}));
+  for (auto* id : {"a:b", "a.b", ""})
+    r.messages.push_back(answers(id, "x"));
+  auto turn = body_of("anthropic", r)["messages"][1]["content"];
+  CAF_REQUIRE_EQUAL(turn.size(), 3u);
+  CAF_CHECK(turn[0]["id"] != turn[1]["id"] && turn[1]["id"] != turn[2]["id"] && turn[0]["id"] != turn[2]["id"]);
+}
+
+CAF_TEST(a conversation that begins with the assistant or has blank turns is mended) {
+  auto r = plain();
+  r.messages = {say(role::assistant, "I begin. \n"),
+                say(role::user, " "),
+                say(role::assistant, ""),
+                say(role::assistant, "And go on."),
+                say(role::user, "a"),
+                say(role::user, "b"),
+                say(role::system, "two"),
+                say(role::system, " ")};
+  auto body = body_of("anthropic", r);
+  CAF_CHECK_EQUAL(body["system"], "two");
+  auto& m = body["messages"];
+  CAF_REQUIRE_EQUAL(m.size(), 3u);
+  CAF_CHECK_EQUAL(m[0]["role"], "user");
+  CAF_CHECK_EQUAL(m[1]["content"].size(), 2u);
+  CAF_CHECK_EQUAL(m[1]["content"][0]["text"], "I begin.");
+  CAF_CHECK_EQUAL(m[2]["content"].size(), 2u);
+  CAF_CHECK_EQUAL(body_of("openai_chat", r)["messages"].size(), 7u); // the blank assistant turn is dropped
+}
+
+CAF_TEST(invalid UTF - 8 in a tool result is replaced and the rest is sent) {
+  auto r = plain();
+  r.messages.push_back(asks("", {{"c", "f", "{}"}}));
+  r.messages.push_back(answers("c", "a\xFF\xC3z"));
+  for (auto* dialect : {"openai_chat", "anthropic"})
+    CAF_CHECK(encode(dialect, r).body.find("z") != std::string::npos && json::accept(encode(dialect, r).body));
+}
+
+CAF_TEST(addresses with slash path and query) {
+  struct {
+    const char *base, *openai, *anthropic;
+  } table[] = {
+      {"https://h/v1", "https://h/v1/chat/completions", "https://h/v1/messages"},
+      {"https://h/v1//", "https://h/v1/chat/completions", "https://h/v1/messages"},
+      {"https://h", "https://h/chat/completions", "https://h/v1/messages"},
+      {"https://h/v1?api-version=1", "https://h/v1/chat/completions?api-version=1", "https://h/v1/messages?api-version=1"}};
+  for (auto& t : table) {
+    wire::endpoint to{t.base, "", "", "", "", {}, {}, false, false};
+    CAF_CHECK_EQUAL(encode("openai_chat", plain(), to).url, t.openai);
+    CAF_CHECK_EQUAL(encode("anthropic", plain(), to).url, t.anthropic);
+    for (auto* dialect : {"openai_chat", "anthropic"}) { // the path already pasted
+      to.base_url = encode(dialect, plain(), {t.base, "", "", "", "", {}, {}, false, false}).url;
+      CAF_CHECK_EQUAL(encode(dialect, plain(), to).url, to.base_url);
+    }
+  }
+  wire::endpoint to{"https://h/v1", "", "", "", "", {}, {{"a b", "1&2"}, {"c", "\xC3\xA9"}}, false, false};
+  CAF_CHECK_EQUAL(encode("openai_chat", plain(), to).url, "https://h/v1/chat/completions?a%20b=1%262&c=%C3%A9");
+}
+
+CAF_TEST(keys travel in one header as the version wants and headers of the configuration replace ours) {
+  wire::endpoint to{base, "k", "", "", "", {}, {}, true, false};
+  auto r = encode("openai_chat", plain(), to);
+  CAF_CHECK_EQUAL(header(r, "Authorization"), "Bearer k");
+  CAF_CHECK(r.http2 && r.method == "POST" && r.url.find("k") == std::string::npos && r.body.find("\"k\"") == std::string::npos);
+  r = encode("anthropic", plain(), to);
+  CAF_CHECK_EQUAL(header(r, "x-api-key") + header(r, "anthropic-version"), "k2023-06-01");
+  to.version = "2026-10-21";
+  auto sampled = tools();
+  r = encode("anthropic", sampled, to);
+  CAF_CHECK_EQUAL(header(r, "Authorization") + header(r, "x-api-key"), "Bearer k");
+  CAF_CHECK(!json::parse(r.body).contains("temperature"));
+  CAF_CHECK_EQUAL(header(r, "anthropic-beta"), "b-1,b-2");
+  to.headers = {{"authorization", "Basic x"}, {"accept", "*/*"}};
+  r = encode("openai_chat", plain(), to);
+  CAF_CHECK_EQUAL(header(r, "authorization") + header(r, "Authorization") + header(r, "Accept"), "Basic x");
+  to = {base, "", "", "", "", {}, {}, false, false};
+  CAF_CHECK_EQUAL(header(encode("openai_chat", plain(), to), "Authorization"), "");
+}
+
+CAF_TEST(the extra body wins and a choice of tool without tools is not sent) {
+  auto r = plain();
+  r.params = R"({"temperature":1,"tool_choice":"auto","parallel_tool_calls":false})";
+  wire::endpoint to{base, "", "", "", R"({"temperature":0,"top_k":5})", {}, {}, false, true};
+  r.slot = 2;
+  auto body = json::parse(encode("openai_chat", r, to).body);
+  CAF_CHECK(body["temperature"] == 0 && body["top_k"] == 5 && !body.contains("tool_choice")
+            && !body.contains("parallel_tool_calls"));
+  CAF_CHECK(body["id_slot"] == 2 && body["cache_prompt"] == true);
+  for (auto* dialect : {"openai_chat", "anthropic"})
+    for (auto* bad : {"[1]", "{", "text"}) {
+      std::string error;
+      r.params = bad;
+      auto http = wire::find_dialect(dialect)->encode(r, to, error);
+      CAF_CHECK(!error.empty() && http.url.empty() && http.body.empty());
+    }
+}
+
+CAF_TEST(reasoning models of OpenAI take their own name for the token limit) {
+  auto r = plain();
+  r.max_output_tokens = 9;
+  r.model = "gpt-5-mini";
+  wire::endpoint to{"https://api.openai.com/v1", "", "", "", "", {}, {}, false, false};
+  CAF_CHECK(json::parse(encode("openai_chat", r, to).body).contains("max_completion_tokens"));
+  CAF_CHECK(body_of("openai_chat", r).contains("max_tokens"));
+}
+
+CAF_TEST(providers that want reasoning back get it under their name) {
+  auto r = plain();
+  r.messages.push_back(asks("", {{"c", "f", "{}"}}));
+  r.messages.back().reasoning = "because";
+  r.messages.push_back(answers("c", "x"));
+  auto turn = [&](const char* url) {
+    return json::parse(encode("openai_chat", r, {url, "", "", "", "", {}, {}, false, false}).body)["messages"][2];
+  };
+  CAF_CHECK_EQUAL(turn("https://api.deepseek.com").value("reasoning_content", ""), "because");
+  CAF_CHECK_EQUAL(turn("https://openrouter.ai/api/v1").value("reasoning", ""), "because");
+  CAF_CHECK(!turn(base.c_str()).contains("reasoning") && !turn(base.c_str()).contains("reasoning_content"));
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Replies of both dialects: every golden case whole, byte by byte and cut at each place; what needs no file of its own is below.
+
+#define CAF_SUITE protocols.dialects
+
+#include "caf/test/unit_test.hpp"
+#include "support/decode.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+using namespace conclave;
+using namespace conclave::test;
+using nlohmann::json;
+
+namespace {
+
+std::string read_file(const std::filesystem::path& p) {
+  std::ifstream in(p, std::ios::binary);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+json shown(const completion& c) {
+  json v = {{"status", to_string(c.status)}};
+  auto text = [&](const char* key, const std::string& x) {
+    if (!x.empty())
+      v[key] = x;
+  };
+  text("text", c.text);
+  text("reasoning", c.reasoning);
+  for (auto& call : c.calls)
+    v["calls"].push_back({call.id, call.name, call.arguments});
+  if (!(c.usage == usage{}))
+    v["usage"] = {c.usage.input_tokens, c.usage.cached_input_tokens, c.usage.output_tokens, c.usage.reasoning_tokens};
+  if (c.code != ec::none)
+    v["code"] = to_string(c.code);
+  text("error", c.error);
+  if (c.semantic)
+    v["semantic"] = true;
+  if (!c.opaque.empty())
+    v["opaque"] = json::parse(c.opaque);
+  return v;
+}
+
+json shown(const std::vector<chunk>& chunks) {
+  json v = json::array();
+  for (auto& c : chunks)
+    v.push_back({to_string(c.kind), c.text});
+  return v;
+}
+
+int run_golden(const std::string& dialect) {
+  auto folder = std::filesystem::path(CONCLAVE_SOURCE_DIR) / "tests/golden" / dialect;
+  int cases = 0;
+  for (auto& entry : std::filesystem::directory_iterator(folder)) {
+    auto name = entry.path().filename().string();
+    if (name.size() < 10 || name.substr(name.size() - 10) != ".reply.sse")
+      continue;
+    ++cases;
+    auto stem = name.substr(0, name.size() - 10);
+    auto bytes = read_file(entry.path());
+    auto expected = json::parse(read_file(folder / (stem + ".chunks.json")));
+    http_end end;
+    if (expected.contains("end"))
+      end = {ec_from_string(expected["end"][0].get<std::string>()), expected["end"][1].get<std::string>(), 200, true};
+    auto head = head_of(200, "text/event-stream");
+    auto whole = decode(dialect.c_str(), head, bytes, {}, end);
+    CAF_CHECK_EQUAL(stem + " " + shown(whole.chunks).dump(), stem + " " + expected["chunks"].dump());
+    CAF_CHECK_EQUAL(stem + " " + shown(whole.completion).dump(), stem + " " + expected["completion"].dump());
+    CAF_CHECK_EQUAL(whole.completion.opaque_dialect, whole.completion.opaque.empty() ? "" : dialect);
+    CAF_CHECK(decode(dialect.c_str(), head, bytes, {1}, end) == whole);
+    for (std::size_t cut = 1; cut < bytes.size(); ++cut)
+      if (!(decode(dialect.c_str(), head, bytes, {cut, bytes.size()}, end) == whole))
+        CAF_FAIL(stem << ": cut at " << cut << " gives another result");
+  }
+  return cases;
+}
+
+const char* both[] = {"openai_chat", "anthropic"};
+
+} // namespace
+
+CAF_TEST(every golden reply of Chat Completions reads the same in any pieces) {
+  CAF_CHECK(run_golden("openai_chat") >= 25);
+}
+
+CAF_TEST(every golden reply of Anthropic Messages reads the same in any pieces) {
+  CAF_CHECK(run_golden("anthropic") >= 15);
+}
+
+CAF_TEST(an unknown dialect has no row) {
+  CAF_CHECK(wire::find_dialect("openai_chat") != nullptr);
+  CAF_CHECK(wire::find_dialect("gopher") == nullptr);
+}
+
+CAF_TEST(a JSON body in place of a stream is read as one answer) {
+  std::string body = R"({"choices":[{"index":0,"message":{"role":"assistant","content":"whole","reasoning":"why",
+    "tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],
+    "usage":{"prompt_tokens":4,"completion_tokens":2}})";
+  for (auto* type : {"application/json", "Application/JSON; charset=utf-8", "text/plain", ""})
+    for (std::size_t piece : {std::size_t{1}, std::size_t{7}, body.size()}) {
+      auto d = decode("openai_chat", head_of(200, type), body, {piece});
+      CAF_CHECK_EQUAL(shown(d.completion).dump(), json({{"status", "finished"},
+                                                        {"text", "whole"},
+                                                        {"reasoning", "why"},
+                                                        {"semantic", true},
+                                                        {"calls", {{"a", "f", "{}"}}},
+                                                        {"usage", {4, 0, 2, 0}}})
+                                                      .dump());
+    }
+  body = R"({"type":"message","content":[{"type":"thinking","thinking":"why","signature":"s"},{"type":"text","text":"whole"},
+    {"type":"tool_use","id":"t","name":"f","input":{"a":1}}],"stop_reason":"tool_use","usage":{"input_tokens":4,"output_tokens":2}})";
+  auto d = decode("anthropic", head_of(200, "application/json"), body, {3});
+  CAF_CHECK_EQUAL(d.completion.text + d.completion.reasoning, "wholewhy");
+  CAF_REQUIRE_EQUAL(d.completion.calls.size(), 1u);
+  CAF_CHECK_EQUAL(d.completion.calls[0].arguments, R"({"a":1})");
+  CAF_CHECK_EQUAL(json::parse(d.completion.opaque).size(), 3u);
+}
+
+CAF_TEST(an error body with status 200 is an error) {
+  auto d = decode("openai_chat", head_of(200, "application/json"), R"({"error":{"message":"no such model","code":404}})");
+  CAF_CHECK(d.completion.code == ec::bad_request);
+  d = decode("anthropic", head_of(200, ""), R"({"type":"error","error":{"type":"authentication_error","message":"bad key"}})");
+  CAF_CHECK(d.completion.code == ec::unauthorized);
+}
+
+CAF_TEST(a web page with status 200 is a bad reply that names itself) {
+  for (auto* dialect : both)
+    for (auto* type : {"text/html", ""}) {
+      auto d = decode(dialect, head_of(200, type), "<html><body>Log in to the network</body></html>", {5});
+      CAF_CHECK(d.completion.code == ec::bad_reply);
+      CAF_CHECK_EQUAL(d.completion.error, "the reply is no JSON: <html><body>Log in to the network</body></html>");
+    }
+}
+
+CAF_TEST(a status of failure wins over whatever the body looks like) {
+  for (auto* dialect : both) {
+    auto d = decode(dialect, head_of(529, "application/json"),
+                    R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})");
+    CAF_CHECK(d.completion.code == ec::unavailable);
+    CAF_CHECK_EQUAL(d.completion.error, "529, \"Overloaded\"");
+    d = decode(dialect, head_of(429, "text/event-stream", {{"retry-after", "3"}}), "data: {}\n\n", {1});
+    CAF_CHECK(d.completion.code == ec::rate_limited);
+    CAF_CHECK_EQUAL(d.completion.retry_after_ms, 3000);
+    d = decode(dialect, head_of(500, ""), "busy", {}, {ec::cancelled, "cancelled", 500, true});
+    CAF_CHECK(d.completion.status == completion_status::cancelled && d.completion.code == ec::cancelled);
+  }
+}
+
+CAF_TEST(no byte at all is a failure that may be tried again) {
+  for (auto* dialect : both) {
+    auto d = decode(dialect, {}, "", {}, {ec::unavailable, "cannot connect to 127.0.0.1:1", 0, false});
+    CAF_CHECK(d.completion.code == ec::unavailable && !d.completion.semantic);
+    CAF_CHECK_EQUAL(d.completion.error, "cannot connect to 127.0.0.1:1");
+    d = decode(dialect, head_of(200, "text/event-stream"), "");
+    CAF_CHECK(d.completion.status == completion_status::broken && d.completion.code == ec::unavailable);
+  }
+}
+
+CAF_TEST(a character cut between two events is replaced and the reply goes on) {
+  auto bytes = std::string("data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\xE6\x9D\"}}]}\n\n")
+               + "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xB1"
+                 "b\"},\"finish_reason\":\"stop\"}]}\n\n";
+  auto d = decode("openai_chat", head_of(200, "text/event-stream"), bytes, {1});
+  CAF_CHECK(d.completion.status == completion_status::finished);
+  CAF_CHECK_EQUAL(d.completion.text.front(), 'a');
+  CAF_CHECK_EQUAL(d.completion.text.back(), 'b');
+  CAF_CHECK(d.completion.text.find("\xEF\xBF\xBD") != std::string::npos);
+}
+
+CAF_TEST(deep or endless replies end as bad replies within their bounds) {
+  auto deep = "data: {\"choices\":" + std::string(100'000, '[') + "\n\n";
+  auto endless = "data: " + std::string(17u << 20, 'x');
+  for (auto* dialect : both) {
+    CAF_CHECK(decode(dialect, head_of(200, "text/event-stream"), deep).completion.code == ec::bad_reply);
+    auto d = decode(dialect, head_of(200, "text/event-stream"), endless, {1u << 16});
+    CAF_CHECK(d.done && d.completion.code == ec::bad_reply);
+    CAF_CHECK_EQUAL(d.completion.error, "one event of the stream is larger than 16 MiB");
+    d = decode(dialect, head_of(200, "application/json"), std::string(33u << 20, ' '), {1u << 20});
+    CAF_CHECK(d.done && d.completion.code == ec::bad_reply);
+  }
+}
+
+CAF_TEST(more text than the bound ends the stream and keeps none of what follows) {
+  std::string event = R"(data: {"choices":[{"index":0,"delta":{"content":")" + std::string(1u << 20, 'x') + "\"}}]}\n\n", bytes;
+  for (int i = 0; i < 40; ++i)
+    bytes += event;
+  auto d = decode("openai_chat", head_of(200, "text/event-stream"), bytes, {1u << 16});
+  CAF_CHECK(d.done && d.completion.code == ec::bad_reply && d.completion.text.size() <= 33u << 20);
+}
+
+CAF_TEST(an event of 15 MiB is read) {
+  auto bytes = R"(data: {"choices":[{"index":0,"delta":{"content":")" + std::string(15u << 20, 'x')
+               + "\"},\"finish_reason\":\"stop\"}]}\n\n";
+  auto d = decode("openai_chat", head_of(200, "text/event-stream"), bytes, {1u << 16});
+  CAF_CHECK(d.completion.status == completion_status::finished && d.completion.text.size() == 15u << 20);
+}
+
+CAF_TEST(more calls or blocks than any model makes are refused) {
+  std::string calls, blocks;
+  for (int i = 0; i < 300; ++i)
+    calls += R"(data: {"choices":[{"index":0,"delta":{"tool_calls":[{"id":"c)" + std::to_string(i)
+             + R"(","function":{"name":"f"}}]}}]})" + "\n\n";
+  for (int i = 0; i < 1100; ++i)
+    blocks += R"(data: {"type":"content_block_start","index":)" + std::to_string(i)
+              + R"(,"content_block":{"type":"text","text":""}})" + "\n\n";
+  CAF_CHECK(decode("openai_chat", head_of(200, "text/event-stream"), calls).completion.code == ec::bad_reply);
+  CAF_CHECK(decode("anthropic", head_of(200, "text/event-stream"), blocks).completion.code == ec::bad_reply);
+}
+
+CAF_TEST(a call without an index after the greatest index does not overflow) {
+  auto body = R"({"choices":[{"message":{"tool_calls":[{"index":9223372036854775807,"id":"a","function":{"name":"f"}},
+    {"id":"b","function":{"name":"g"}}]},"finish_reason":"stop"}]})";
+  auto d = decode("openai_chat", head_of(200, "application/json"), body);
+  CAF_CHECK_EQUAL(d.completion.calls.size(), 2u);
+}
+
+CAF_TEST(a server that echoes the key does not put it into the error) {
+  wire::endpoint to;
+  to.api_key = "sk-very-secret-key";
+  to.headers = {{"X-Api-Key", "another-secret"}, {"Authorization", "Bearer third-secret"}, {"X-Title", "conclave team"}};
+  for (auto* dialect : both)
+    for (auto status : {401, 200}) {
+      auto d = wire::find_dialect(dialect)->make_decoder(to);
+      d->head(head_of(status, "application/json"));
+      std::vector<chunk> chunks;
+      d->feed(
+          R"({"type":"error","error":{"type":"authentication_error","message":"bad key sk-very-secret-key, another-secret, third-secret, conclave team"}})",
+          chunks);
+      auto c = d->finish({});
+      CAF_CHECK(c.code == ec::unauthorized);
+      CAF_CHECK(c.error.find("bad key ***, ***, ***, conclave team") != std::string::npos);
+    }
+}

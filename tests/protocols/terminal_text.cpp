@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Model text on its way to a terminal: nothing that steers it gets through, nothing a reader needs is lost.
+
+#define CAF_SUITE protocols.terminal_text
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/prompts.hpp"
+
+using conclave::prompts::for_terminal;
+
+namespace {
+
+const std::string bad = "\xEF\xBF\xBD"; // U+FFFD
+
+std::string utf8(std::uint32_t c) {
+  auto byte = [](std::uint32_t x) { return static_cast<char>(x); };
+  if (c < 0x80)
+    return {byte(c)};
+  if (c < 0x800)
+    return {byte(0xC0 | c >> 6), byte(0x80 | (c & 0x3F))};
+  if (c < 0x10000)
+    return {byte(0xE0 | c >> 12), byte(0x80 | (c >> 6 & 0x3F)), byte(0x80 | (c & 0x3F))};
+  return {byte(0xF0 | c >> 18), byte(0x80 | (c >> 12 & 0x3F)), byte(0x80 | (c >> 6 & 0x3F)), byte(0x80 | (c & 0x3F))};
+}
+
+} // namespace
+
+CAF_TEST(every control is removed but line feed and tab) {
+  for (std::uint32_t c = 0; c < 0xA0; ++c) {
+    auto control = (c < 0x20 && c != '\n' && c != '\t') || c >= 0x7F;
+    CAF_CHECK_EQUAL(for_terminal("a" + utf8(c) + "b"), control ? "ab" : "a" + utf8(c) + "b");
+  }
+}
+
+CAF_TEST(sequences that steer a terminal become harmless text) {
+  CAF_CHECK_EQUAL(for_terminal("\x1b[2J\x1b]0;title\x07\x1bPq\x1b\\x"), "[2J]0;titlePq\\x");
+  CAF_CHECK_EQUAL(for_terminal("\xC2\x9B"
+                               "31mred"),
+                  "31mred"); // CSI as a C1 character
+  CAF_CHECK_EQUAL(for_terminal("\x9B"
+                               "31mred"),
+                  bad + "31mred");                           // CSI as a bare byte
+  CAF_CHECK_EQUAL(for_terminal("\xC2\x1b[2J"), bad + "[2J"); // hidden behind half a character
+  CAF_CHECK_EQUAL(for_terminal("over\rwrite\b\b"), "overwrite");
+}
+
+CAF_TEST(every bidirectional control is removed) {
+  for (std::uint32_t c :
+       {0x061Cu, 0x200Eu, 0x200Fu, 0x202Au, 0x202Bu, 0x202Cu, 0x202Du, 0x202Eu, 0x2066u, 0x2067u, 0x2068u, 0x2069u})
+    CAF_CHECK_EQUAL(for_terminal("a" + utf8(c) + "b"), "ab");
+  for (std::uint32_t c : {0x061Bu, 0x200Du, 0x2010u, 0x2029u, 0x202Fu, 0x2065u, 0x206Au})
+    CAF_CHECK_EQUAL(for_terminal(utf8(c)), utf8(c));
+}
+
+CAF_TEST(text of all scripts stays as it is also where it needs a zero width joiner) {
+  for (auto* text :
+       {"Gr\xC3\xBC\xC3\x9F"
+        "e, \xE6\x9D\xB1\xE4\xBA\xAC",
+        "\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D \xD8\xB3\xD9\x84\xD8\xA7\xD9\x85", "\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x92\xBB",
+        "\xD9\x85\xDB\x8C\xE2\x80\x8C\xD8\xAE\xD9\x88\xD8\xA7\xD9\x87\xD9\x85", "a\tb\nc", ""})
+    CAF_CHECK_EQUAL(for_terminal(text), text);
+}
+
+CAF_TEST(bytes that are no UTF 8 are replaced one by one) {
+  struct {
+    std::string bytes;
+    int replaced;
+  } table[] = {{"\x80", 1},         {"\xFF\xFE", 2},         {"\xC0\x9B", 2},         {"\xC1\xBF", 2}, {"\xE0\x80\x9B", 3},
+               {"\xE0\x9F\xBF", 3}, {"\xED\xA0\x80", 3},     {"\xF0\x80\x80\x9B", 4}, {"\xC3", 1},     {"\xE6\x9D", 2},
+               {"\xF0\x9F\x97", 3}, {"\xF4\x90\x80\x80", 4}, {"\xF5\x80\x80\x80", 4}};
+  for (auto& t : table) {
+    std::string expected = "a";
+    for (int i = 0; i < t.replaced; ++i)
+      expected += bad;
+    CAF_CHECK_EQUAL(for_terminal("a" + t.bytes), expected);
+    CAF_CHECK_EQUAL(for_terminal("a" + t.bytes + "z"), expected + "z");
+  }
+  CAF_CHECK_EQUAL(for_terminal(utf8(0x10FFFF) + utf8(0xD7FF) + utf8(0xE000)), utf8(0x10FFFF) + utf8(0xD7FF) + utf8(0xE000));
+}
+
+CAF_TEST(what came through once comes through again unchanged) {
+  std::string all;
+  for (int c = 0; c < 256; ++c)
+    all += {static_cast<char>(c), static_cast<char>(255 - c), static_cast<char>(c ^ 0x55)};
+  auto once = for_terminal(all);
+  CAF_CHECK_EQUAL(for_terminal(once), once);
+}
