@@ -74,6 +74,13 @@ caf::result<noted> on_notice(orchestrator_ptr self, const call_notice& n) {
   return caf::delegated<noted>{};
 }
 
+void cancel(orchestrator_ptr self, const std::string& reason) {
+  command c;
+  c.kind = command_kind::cancel;
+  c.reason = reason;
+  self->state.apply(std::move(c), nullptr);
+}
+
 caf::result<outcome> on_question(orchestrator_ptr self, question& q) {
   auto& st = self->state;
   if (st.log.phase != ledger::phase::idle || st.asked)
@@ -90,6 +97,8 @@ caf::result<outcome> on_question(orchestrator_ptr self, question& q) {
   });
   if (st.log.phase != ledger::phase::idle)
     st.hire();
+  if (st.cancelled_early)
+    cancel(self, *st.cancelled_early);
   return caf::delegated<outcome>{};
 }
 
@@ -117,10 +126,10 @@ orchestrator_impl::behavior_type orchestrator(orchestrator_ptr self, orchestrato
       },
       [self](question& q) { return on_question(self, q); },
       [self](const cancel_task& t) {
-        command c;
-        c.kind = command_kind::cancel;
-        c.reason = t.reason;
-        self->state.apply(std::move(c), nullptr);
+        if (self->state.asked)
+          cancel(self, t.reason);
+        else
+          self->state.cancelled_early = t.reason;
       },
       [self](const ledger_tick& t) { self->state.fire(t.key); },
   };

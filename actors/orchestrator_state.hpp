@@ -17,6 +17,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -55,6 +56,7 @@ struct orchestrator_state {
   std::vector<ledger::timer_key> armed;
   caf::typed_response_promise<outcome> done;
   bool asked = false, replied = false, failed = false, closing = false;
+  std::optional<std::string> cancelled_early; ///< the reason of a cancel that overtook the question
   std::minstd_rand random{std::random_device{}()};
   std::chrono::system_clock::time_point wall_start;
   std::chrono::steady_clock::time_point mono_start;

@@ -12,6 +12,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <condition_variable>
 #include <future>
 #include <thread>
 
@@ -59,11 +60,18 @@ struct engine::impl {
   std::string error;
   std::shared_ptr<event_store> store;
   std::mutex mutex;
+  std::condition_variable calm;
   std::unique_ptr<world> local, cluster;
+  std::size_t starting = 0; ///< threads inside `start`: they use a world without the lock
+  bool stopped = false;
   tls_config cluster_tls;
 
+  /// Call with the lock held.
   engine_core* core_for(const run_config& config, std::string& why) {
-    std::lock_guard guard(mutex);
+    if (stopped) {
+      why = "the engine was stopped";
+      return nullptr;
+    }
     if (config.cluster.nodes.empty()) {
       if (!local) {
         local = std::make_unique<world>(options.threads);
@@ -113,13 +121,23 @@ std::string engine::start(const run_config& config, const question& q, listener 
   o.error = impl_->error;
   engine_core* core = nullptr;
   if (impl_->store) {
+    std::lock_guard guard(impl_->mutex);
     core = impl_->core_for(config, o.error);
-    o.code = ec::bad_config;
+    o.code = impl_->stopped ? ec::cancelled : ec::bad_config;
+    impl_->starting += core != nullptr;
   }
   if (core == nullptr) {
     done(std::move(o));
     return {};
   }
+  struct leaving {
+    impl& of;
+    ~leaving() {
+      std::lock_guard guard(of.mutex);
+      --of.starting;
+      of.calm.notify_all();
+    }
+  } guard{*impl_};
   return core->start(config, q, std::move(l), std::move(done));
 }
 
@@ -131,6 +149,8 @@ outcome engine::ask(const run_config& config, const question& q, const listener&
 }
 
 void engine::cancel(const std::string& task, const std::string& reason) {
+  if (task.empty()) // a task that could not start; inside, no name means all of them
+    return;
   std::lock_guard guard(impl_->mutex);
   for (auto* w : {impl_->local.get(), impl_->cluster.get()})
     if (w != nullptr)
@@ -138,9 +158,17 @@ void engine::cancel(const std::string& task, const std::string& reason) {
 }
 
 void engine::stop() {
-  std::lock_guard guard(impl_->mutex);
-  impl_->cluster.reset();
-  impl_->local.reset();
+  std::unique_ptr<world> cluster, local;
+  {
+    std::unique_lock lock(impl_->mutex);
+    impl_->stopped = true;
+    impl_->calm.wait(lock, [this] { return impl_->starting == 0; });
+    cluster = std::move(impl_->cluster);
+    local = std::move(impl_->local);
+  }
+  // Without the lock: callbacks that call `cancel` meanwhile must not wait for the end they hold up.
+  cluster.reset();
+  local.reset();
 }
 
 event_store& engine::store() {
@@ -180,7 +208,7 @@ std::string hosted_engine::start(const question& q, listener l, std::function<vo
 }
 
 void hosted_engine::cancel(const std::string& task, const std::string& reason) {
-  if (core_)
+  if (core_ && !task.empty())
     core_->cancel(task, reason);
 }
 

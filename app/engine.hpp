@@ -9,7 +9,8 @@
 ///   if (out.kind == conclave::outcome_kind::answered) std::puts(out.answer.c_str());
 ///
 /// Thread rule: all members may be called from any thread. Callbacks run on a thread of the engine, one at a time per task; they
-/// may block (their task's deadlines go on), and must not call `ask` on the same engine.
+/// may block (their task's deadlines go on); an exception they throw is dropped. They must not call `ask` or `stop` on the same
+/// engine, nor destroy it.
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
@@ -56,19 +57,20 @@ public:
   /// Returns why the engine cannot work (store not to be opened, ...), empty if it can.
   const std::string& error() const;
 
-  /// Runs a task to its end. `task` receives its id before the first event.
+  /// Runs a task to its end.
   outcome ask(const run_config& config, const question& q, const listener& l = {});
 
-  /// Starts a task; `done` is called once, on an engine thread. Returns its id.
+  /// Starts a task; `done` is called once: on an engine thread, after the last event, or before this returns if the task cannot
+  /// start. Returns its id.
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
 
   /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
   void cancel(const std::string& task, const std::string& reason);
 
-  /// Cancels every task, waits for them (bounded, 5 s), ends all actors, children and transfers.
+  /// Cancels every task, waits for them (bounded, 5 s), ends all actors, children and transfers. No task starts afterwards.
   void stop();
 
-  event_store& store();
+  event_store& store(); ///< only if `error()` is empty
 
 private:
   struct impl;

@@ -20,6 +20,7 @@
 #include <ctime>
 #include <future>
 #include <random>
+#include <utility>
 
 namespace conclave {
 
@@ -144,11 +145,19 @@ std::string engine_core::start(const run_config& config, const question& q, list
   };
   if (l.on_chunk)
     calls.on_chunk = l.on_chunk;
-  calls.on_done = [this, task, files, done = std::move(done)](outcome o) {
+  calls.on_done = [reg = register_, task, files, done = std::move(done)](outcome o) {
+    // The host's callback first: once a task has left the register, an engine that is being stopped waits for it no more.
+    struct leaving {
+      register_of_tasks& of;
+      const std::string& task;
+      ~leaving() { of.finished(task); }
+    } guard{*reg, task};
     o.task = task;
-    if (files)
+    if (files) {
       files->finish();
-    finished(task);
+      if (auto problem = files->error(); !problem.empty())
+        o.warnings.push_back("logs: " + problem);
+    }
     done(std::move(o));
   };
   auto sink = spawn_host_sink(sys_, std::move(calls));
@@ -162,8 +171,8 @@ std::string engine_core::start(const run_config& config, const question& q, list
   parts.chunks = caf::actor_cast<event_sink_actor>(sink);
   auto boss = spawn_orchestrator(sys_, std::move(parts));
   {
-    std::lock_guard guard(mutex_);
-    tasks_[task] = {boss, recorder};
+    std::lock_guard guard(register_->mutex);
+    register_->tasks[task] = {boss, recorder};
   }
   sys_.spawn(wait_for, boss, q, sink);
   return task;
@@ -177,36 +186,35 @@ outcome engine_core::ask(const run_config& config, const question& q, const list
 }
 
 void engine_core::cancel(const std::string& task, const std::string& reason) {
-  std::lock_guard guard(mutex_);
-  for (auto& [id, t] : tasks_)
+  std::lock_guard guard(register_->mutex);
+  for (auto& [id, t] : register_->tasks)
     if (id == task || task.empty())
       caf::anon_send(t.boss, cancel_task{reason});
 }
 
-void engine_core::finished(const std::string& task) {
-  std::lock_guard guard(mutex_);
-  auto i = tasks_.find(task);
-  if (i == tasks_.end())
+void engine_core::register_of_tasks::finished(const std::string& task) {
+  std::lock_guard guard(mutex);
+  auto i = tasks.find(task);
+  if (i == tasks.end())
     return;
   caf::anon_send_exit(i->second.boss, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(i->second.recorder, caf::exit_reason::user_shutdown);
-  tasks_.erase(i);
-  idle_.notify_all();
+  tasks.erase(i);
+  idle.notify_all();
 }
 
 void engine_core::stop() {
-  {
-    std::unique_lock lock(mutex_);
-    if (stopped_)
-      return;
-    stopped_ = true;
-  }
+  std::unique_lock lock(register_->mutex);
+  if (std::exchange(stopped_, true))
+    return;
+  lock.unlock();
   cancel("", "the engine is being stopped");
-  std::unique_lock lock(mutex_);
-  idle_.wait_for(lock, stop_limit, [this] { return tasks_.empty(); });
-  for (auto& [id, t] : tasks_) // gave no answer in time: their waiters get an error from the dying orchestrator
+  lock.lock();
+  auto empty = [this] { return register_->tasks.empty(); };
+  register_->idle.wait_for(lock, stop_limit, empty);
+  for (auto& [id, t] : register_->tasks) // gave no answer in time: their waiters get an error from the dying orchestrator
     caf::anon_send_exit(t.boss, caf::exit_reason::user_shutdown);
-  idle_.wait_for(lock, stop_limit, [this] { return tasks_.empty(); });
+  register_->idle.wait_for(lock, stop_limit, empty);
   caf::anon_send_exit(node_, caf::exit_reason::user_shutdown);
   node_ = nullptr;
 }

@@ -44,8 +44,15 @@ private:
     recorder_actor recorder;
   };
 
+  /// What the end of a task needs. Shared with its sink, whose last callback may outlive the engine.
+  struct register_of_tasks {
+    std::mutex mutex;
+    std::condition_variable idle;
+    std::map<std::string, running> tasks;
+    void finished(const std::string& task);
+  };
+
   std::vector<placed_agent> place(const run_config& config);
-  void finished(const std::string& task);
 
   caf::actor_system& sys_;
   std::shared_ptr<event_store> store_;
@@ -53,9 +60,7 @@ private:
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
-  std::mutex mutex_;
-  std::condition_variable idle_;
-  std::map<std::string, running> tasks_;
+  std::shared_ptr<register_of_tasks> register_ = std::make_shared<register_of_tasks>();
   bool stopped_ = false;
 };
 

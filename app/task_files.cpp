@@ -212,6 +212,9 @@ task_files::task_files(std::string dir, std::string task, std::chrono::milliseco
     impl_->stopping = true;
     return;
   }
+  // A host may name a folder for its logs that is not there yet.
+  for (auto slash = impl_->dir.find('/', 1); slash != std::string::npos; slash = impl_->dir.find('/', slash + 1))
+    ::mkdir(impl_->dir.substr(0, slash).c_str(), 0700);
   if (::mkdir(impl_->dir.c_str(), 0700) != 0 && errno != EEXIST)
     impl_->fail("cannot make " + impl_->dir + ": " + std::strerror(errno));
   try {
