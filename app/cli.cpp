@@ -4,6 +4,7 @@
 #include "app/cli.hpp"
 
 #include "app/version.hpp"
+#include "protocols/config.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -45,6 +46,23 @@ void prepare(CLI::App& app) {
   app.get_formatter()->column_width(34);
 }
 
+/// Says which argument is too many. An unknown option is named rather than the value that follows it.
+std::string unexpected(const CLI::App& app, bool asks) {
+  auto extra = app.remaining();
+  if (extra.empty())
+    return "unexpected argument";
+  auto option = std::find_if(extra.begin(), extra.end(), [](const std::string& t) { return t.size() > 1 && t.front() == '-'; });
+  if (option == extra.end())
+    return "unexpected argument '" + extra.back() + "'; "
+           + (asks ? "a question of several words needs quotes" : "if this is a question, put it in quotes");
+  std::vector<std::string> names;
+  for (const auto* o : app.get_options())
+    for (const auto& name : o->get_lnames())
+      names.push_back("--" + name);
+  auto near = nearest(option->substr(0, option->find('=')), names);
+  return "unknown option '" + *option + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
+}
+
 /// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
 bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help) {
   // Reversed: CLI11 takes the arguments from the back of the vector, and this overload does not split or unquote anything.
@@ -58,11 +76,7 @@ bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, co
     c.done = true;
     c.out = app.help();
   } catch (const CLI::ExtrasError&) {
-    auto extra = app.remaining();
-    std::string text = extra.empty() ? "unexpected argument" : "unexpected argument '" + extra.back() + "'";
-    if (!extra.empty() && extra.back().rfind("-", 0) != 0)
-      text += "; a question of several words needs quotes";
-    usage_error(c, text, help);
+    usage_error(c, unexpected(app, c.command == command_name::run), help);
   } catch (const CLI::Error& e) {
     usage_error(c, e.what(), help);
   } catch (const std::exception& e) {

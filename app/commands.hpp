@@ -30,8 +30,8 @@ std::string default_config();
 /// Prints a text on standard error, cleaned for terminals, with the program's name in front and a line feed behind.
 void complain(const std::string& text);
 
-/// Prints on standard output. Returns `code`, or 2 with a complaint if it cannot be written; a reader that went away is no
-/// complaint.
+/// Prints on standard output; a terminal gets it without control characters. Returns `code`, or 2 with a complaint if it cannot be
+/// written; a reader that went away is no complaint.
 int print(const std::string& text, int code = 0);
 
 } // namespace conclave

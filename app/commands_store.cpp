@@ -6,7 +6,6 @@
 #include "app/plain_text.hpp"
 #include "app/report.hpp"
 #include "app/task_lookup.hpp"
-#include "protocols/prompts.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
@@ -75,7 +74,7 @@ int command_show(const show_options& o) {
     std::string lines;
     for (const auto& e : stored)
       lines += e.json + "\n";
-    return print(is_terminal(1) ? prompts::for_terminal(lines) : lines);
+    return print(lines);
   }
   std::vector<event> events;
   for (const auto& e : stored) {

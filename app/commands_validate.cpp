@@ -27,7 +27,7 @@ void complain(const std::string& text) {
 }
 
 int print(const std::string& text, int code) {
-  auto problem = write_all(1, text);
+  auto problem = write_all(1, is_terminal(1) ? prompts::for_terminal(text) : text);
   if (problem == 0 || problem == EPIPE)
     return code;
   complain(std::string("cannot write to standard output: ") + std::strerror(problem));

@@ -68,6 +68,8 @@ void display::on(const event& e) {
 void display::on(const chunk_batch& b) {
   if (finished_)
     return;
+  if (options_.width_now)
+    options_.width = std::max<std::size_t>(options_.width_now(), 20);
   for (const auto& c : b.chunks)
     feed(b.agent, b.run, c);
   progress(b.agent);
@@ -264,6 +266,13 @@ std::string display::describe_more(const event& e) const {
   }
 }
 
+std::string why_no_answer(const outcome& o, std::size_t width) {
+  auto begins = [&](const std::string& word) { return o.error.rfind(word, 0) == 0; };
+  auto kind = to_string(o.kind);
+  auto head = begins("no answer") ? "" : begins(kind) ? "no answer, " : "no answer, " + kind + (o.error.empty() ? "" : ": ");
+  return head + one_line(o.error, width);
+}
+
 void display::finish(const outcome& o) {
   if (finished_)
     return;
@@ -284,8 +293,7 @@ void display::closing(const outcome& o) {
       text += ", " + std::to_string(view_.winner_votes) + " of " + count_of(all, "vote");
     say(text);
   } else if (o.kind != outcome_kind::answered) {
-    say(o.error.rfind(to_string(o.kind), 0) == 0 ? "no answer, " + one_line(o.error, max_reason)
-                                                 : "no answer, " + to_string(o.kind) + because(o.error));
+    say(why_no_answer(o, max_reason));
   }
   for (const auto& a : view_.agents) {
     std::uint64_t tools = 0;
@@ -300,7 +308,9 @@ void display::closing(const outcome& o) {
   if (o.truncated)
     say("warning: the answer was cut by the token limit");
   for (const auto& w : o.warnings)
-    say("warning: " + one_line(w, max_reason));
+    if (std::none_of(view_.agents.begin(), view_.agents.end(),
+                     [&](const auto& a) { return a.out && w == a.id + " is out: " + a.out_reason; })) // its line says so
+      say("warning: " + one_line(w, max_reason));
   if (!o.task.empty())
     say("see it again: conclave show " + one_line(o.task, 80));
 }

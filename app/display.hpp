@@ -22,11 +22,15 @@ namespace conclave {
 
 struct display_options {
   bool colour = false;
-  bool progress = false;                  ///< a last line that is overwritten: the text on its way
-  bool verbose = false;                   ///< calls, contexts, refusals, reasoning
-  std::size_t width = 100;                ///< columns of the terminal; text lines break at 80 or there
-  std::function<std::int64_t()> now_ms{}; ///< Unix time, for chunks (they carry none); unset: the time of the last event
+  bool progress = false;                    ///< a last line that is overwritten: the text on its way
+  bool verbose = false;                     ///< calls, contexts, refusals, reasoning
+  std::size_t width = 100;                  ///< columns of the terminal; text lines break at 80 or there
+  std::function<std::size_t()> width_now{}; ///< asked before text is laid out, for a terminal that is resized; unset: `width`
+  std::function<std::int64_t()> now_ms{};   ///< Unix time, for chunks (they carry none); unset: the time of the last event
 };
+
+/// One line on why there is no answer; the outcome's own text often says half of it already. Width 0 = not shortened.
+std::string why_no_answer(const outcome& o, std::size_t width);
 
 class display {
 public:

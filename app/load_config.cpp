@@ -167,8 +167,8 @@ load_result load_config_text(const std::string& text, const std::string& name, c
 }
 
 load_result load_config(const std::string& path, const node_list& nodes) {
-  std::string text, error;
-  if (loader::read_text(path, text, error))
+  std::string text, error = path.empty() ? "the name of the configuration is empty" : "";
+  if (!path.empty() && loader::read_text(path, text, error))
     return load_config_text(text, path, nodes);
   load_result out;
   out.config.source = path;

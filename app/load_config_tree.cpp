@@ -262,6 +262,8 @@ tree_ptr read_tree(const std::string& text, report& to) {
     if (parser.HandleNextDocument(b))
       parser.HandleNextDocument(b);
   } catch (const YAML::Exception& e) {
+    if (to.failed()) // said already; what the parser stumbles over afterwards is a consequence
+      return nullptr;
     std::string text_of = e.msg;
     // The parser words tabs in several ways, or as a consequence; say what to do.
     if (text_of.find("tab") != std::string::npos || indented_by_tab(text, e.mark.line))

@@ -111,6 +111,8 @@ run_output::run_output(const run_options& o) : options_(o) {
   d.progress = d.colour || (is_terminal(2) && std::getenv("TERM") && std::strcmp(std::getenv("TERM"), "dumb") != 0);
   d.verbose = o.verbose;
   d.width = terminal_width(2, 100);
+  if (is_terminal(2))
+    d.width_now = [] { return terminal_width(2, 100); };
   d.now_ms = now_ms;
   // A standard error that is gone must not end the run: what write_all returns is of no use to anybody.
   display_ = std::make_unique<display>(d, [](std::string_view text) { write_all(2, text); });
@@ -175,7 +177,7 @@ void run_output::report_end(const outcome& o) {
   else if (o.kind == outcome_kind::interrupted)
     complain("interrupted" + seen);
   else if (o.kind != outcome_kind::answered)
-    complain("no answer, " + to_string(o.kind) + (o.error.empty() ? "" : ": " + one_line(o.error)) + seen);
+    complain(why_no_answer(o, 0) + seen);
   if (!options_.automation)
     return;
   say("OUTCOME: " + to_string(o.kind));
@@ -196,7 +198,7 @@ int run_output::deliver(const outcome& o) {
       complain(problem);
       code = static_cast<int>(exit_code::failed);
     }
-  return options_.json ? code : print(is_terminal(1) ? prompts::for_terminal(text) : text, code);
+  return options_.json ? code : print(text, code);
 }
 
 int run_output::finish(const outcome& o) {
@@ -204,8 +206,11 @@ int run_output::finish(const outcome& o) {
   report_end(o);
   finished_ = true;
   auto code = static_cast<int>(code_of_outcome(o, events_ > 0));
-  if (o.kind == outcome_kind::answered)
+  if (o.kind == outcome_kind::answered) {
+    if (display_ && !options_.json && is_terminal(1) && is_terminal(2))
+      write_all(2, "\n"); // on one screen the answer stands apart from the display
     code = deliver(o);
+  }
   // A script that was not played to its end is a mistake in the script (or in what it tests): the answer stands, the run does not
   // pass.
   if (o.kind == outcome_kind::answered

@@ -5,6 +5,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/prompts.hpp"
 
 #include <algorithm>
 #include <set>
@@ -19,8 +20,9 @@ void add(std::vector<problem>& out, std::string path, std::string text, severity
   out.push_back({s, "", 0, std::move(path), std::move(text)});
 }
 
+/// Also those beyond ASCII: C1, and the bidirectional ones, by which two ids could look alike.
 bool has_control(const std::string& text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  return text.find_first_of("\n\t") != std::string::npos || prompts::for_terminal(text) != text;
 }
 
 /// Ids name files and directories and stand in terminals.

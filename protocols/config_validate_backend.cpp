@@ -95,8 +95,8 @@ void check_type(const backend_config& b, const std::string& path, std::vector<pr
       if (is_available(k))
         list += (list.empty() ? "" : ", ") + std::string{k.type};
     add(out, path + ".type",
-        "unknown backend type '" + shown_text(b.type) + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?")
-            + "; types: " + list);
+        "unknown backend type '" + shown_text(b.type) + "'"
+            + (near.empty() ? "; types: " + list : "; did you mean '" + near + "'? Types: " + list));
     return;
   }
   if (!is_available(*kind)) {

@@ -118,7 +118,9 @@ CAF_TEST(a node does not swallow the question) {
 CAF_TEST(usage errors have code 1 and name what is wrong) {
   CAF_CHECK(usage({"--config", "f", "--model", "m", "q"}, "--config stands alone"));
   CAF_CHECK(usage({"--base-url", "u", "q"}, "need --model"));
-  CAF_CHECK(usage({"--nonsense", "q"}, "--nonsense"));
+  CAF_CHECK(usage({"--nonsense", "q"}, "unknown option '--nonsense'"));
+  CAF_CHECK(usage({"--confg", "x", "q"}, "unknown option '--confg'; did you mean '--config'?"));
+  CAF_CHECK(usage({"list", "extra"}, "unexpected argument 'extra'; if this is a question, put it in quotes"));
   CAF_CHECK(usage({"what", "is", "this"}, "needs quotes"));
   CAF_CHECK(usage({"--model"}, "--model"));
   CAF_CHECK(usage({"-m", "a", "-m", "b", "q"}, "--model"));

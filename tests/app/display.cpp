@@ -111,6 +111,31 @@ CAF_TEST(streams of two agents never mix within a line) {
   CAF_CHECK_EQUAL(s.writes[2], "         writer | is 42\n"); // flushed at the end
 }
 
+CAF_TEST(a terminal that is resized is asked for its width) {
+  std::size_t width = 100;
+  screen s({.progress = true, .width_now = [&] { return width; }});
+  for (const auto& e : two_agents().events)
+    s.shown.on(e);
+  width = 40;
+  s.now += 1000;
+  s.say("me", std::string(60, 'x'));
+  for (const auto& w : s.writes)
+    CAF_CHECK(w.find(std::string(30, 'x')) == std::string::npos);
+}
+
+CAF_TEST(why there is no answer is said without repeating itself) {
+  outcome o;
+  o.kind = outcome_kind::failed;
+  o.error = "no answer: writer: no key";
+  CAF_CHECK_EQUAL(why_no_answer(o, 0), "no answer: writer: no key");
+  o.error = "disk full";
+  CAF_CHECK_EQUAL(why_no_answer(o, 0), "no answer, failed: disk full");
+  o.error = "failed early";
+  CAF_CHECK_EQUAL(why_no_answer(o, 0), "no answer, failed early");
+  o.error = "";
+  CAF_CHECK_EQUAL(why_no_answer(o, 0), "no answer, failed");
+}
+
 CAF_TEST(long lines break at spaces within the width) {
   screen s;
   for (const auto& e : two_agents().events)

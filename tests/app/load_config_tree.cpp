@@ -36,6 +36,18 @@ CAF_TEST(what is no configuration is refused with a reason) {
   CAF_CHECK(says(load(std::string(1'048'577, ' ')), "larger than 1 MiB"));
 }
 
+CAF_TEST(what the parser stumbles over after an error is not a second one) {
+  auto r = load("agents: " + std::string(5000, '[') + std::string(5000, ']') + "\n");
+  CAF_CHECK_EQUAL(r.problems.size(), 1u);
+  CAF_CHECK(says(r, "nested more than 64 deep"));
+}
+
+CAF_TEST(ids hold no control of any kind) {
+  for (const char* id : {"\\e[31m", "a\\u202Eb", "a\\u2066b", "a\\x9bb", "a\\nb"})
+    CAF_CHECK(says(load("agents: [{id: \"" + std::string(id) + "\", backend: {type: local}}]\n"), "control characters"));
+  CAF_CHECK(!says(load("agents: [{id: \"N\u00e4me \u540d\", backend: {type: local}}]\n"), "control characters"));
+}
+
 CAF_TEST(equal keys are an error that names both lines) {
   auto r = load("agents: []\nui: {}\nagents: []\n");
   CAF_CHECK_EQUAL(where(r), strings{"3 "});
