@@ -29,11 +29,12 @@ struct config : caf::actor_system_config {
 
 struct tool_fixture {
   config cfg;
-  caf::actor_system sys{cfg};
-  caf::scoped_actor me{sys};
+  // Ahead of the system: its end waits for the tool's thread, which may still be leaving the gate.
   std::promise<void> opened; ///< lets a blocked function go on
   std::shared_future<void> gate = opened.get_future().share();
   bool open = false;
+  caf::actor_system sys{cfg};
+  caf::scoped_actor me{sys};
   tool_source_actor aut;
 
   ~tool_fixture() {
