@@ -16,6 +16,7 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <future>
@@ -102,19 +103,29 @@ engine_core::~engine_core() {
 }
 
 std::vector<placed_agent> engine_core::place(const run_config& config) {
-  std::vector<placed_agent> out;
-  std::map<std::string, std::pair<node_actor, std::string>> found;
+  // Side by side: a host that does not answer takes its 3 s, and must not delay the others. Nodes without an agent are left alone.
+  using found = std::pair<node_actor, std::string>;
+  std::map<std::string, std::future<found>> joining;
   for (auto& [name, address] : config.cluster.nodes) {
-    std::string error;
-    auto node = find_ ? find_(address, error) : node_actor{};
-    if (!node && error.empty())
-      error = "this engine has no cluster link";
-    found[name] = {node, error};
+    auto used = std::any_of(config.agents.begin(), config.agents.end(), [&, n = name](const auto& a) { return a.node == n; });
+    if (used)
+      joining.emplace(name, std::async(std::launch::async, [this, at = address] {
+                        found f;
+                        if (find_)
+                          f.first = find_(at, f.second);
+                        if (!f.first && f.second.empty())
+                          f.second = "this engine has no cluster link";
+                        return f;
+                      }));
   }
+  std::map<std::string, found> nodes;
+  for (auto& [name, result] : joining)
+    nodes[name] = result.get();
+  std::vector<placed_agent> out;
   for (auto& a : config.agents) {
     placed_agent p{a, node_, "local", ""};
     if (!a.node.empty()) {
-      auto& [node, error] = found[a.node];
+      auto& [node, error] = nodes[a.node];
       p.node = node;
       p.node_name = a.node;
       p.reason = error;
