@@ -24,7 +24,8 @@ json to_value(const usage& u) {
 }
 
 usage usage_from(const json& v) {
-  return {tokens_at(v, "input_tokens"), tokens_at(v, "cached_input_tokens"), tokens_at(v, "output_tokens"), tokens_at(v, "reasoning_tokens")};
+  return {tokens_at(v, "input_tokens"), tokens_at(v, "cached_input_tokens"), tokens_at(v, "output_tokens"),
+          tokens_at(v, "reasoning_tokens")};
 }
 
 constexpr const char* known[] = {"v",      "seq",   "time",   "type",         "agent", "run",    "round",
