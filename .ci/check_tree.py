@@ -19,8 +19,8 @@ ADDRESSES = {
     r"yaml-cpp/": ["app/load_config"],
     r"nlohmann/json\.hpp": ["protocols/wire/"],
     r"CLI/": ["app/cli", "app/main"],
-    r"openssl/": ["transports/pki", "transports/node_link"],
-    r"caf/io/|caf/openssl/": ["transports/node_link", "app/engine", "app/node_command"],
+    r"openssl/": ["transports/pki", "transports/tls_tunnel"],
+    r"caf/io/": ["transports/node_link"],
     r"boost/": [],
 }
 

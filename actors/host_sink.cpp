@@ -63,10 +63,30 @@ host_sink_actor::behavior_type host_sink(host_sink_ptr self, host_callbacks call
   };
 }
 
+event_sink_actor::behavior_type chunk_gate(event_sink_actor::pointer self, const event_sink_actor& sink) {
+  self->monitor(sink);
+  self->set_down_handler([self](const caf::down_msg&) { self->quit(); });
+  return {
+      [self, sink](event& e) { self->send(sink, std::move(e)); },
+      [self, sink](chunk_batch& b) { self->send(sink, std::move(b)); },
+      [self, sink](chunk_delivery& d) -> caf::result<chunk_ack> {
+        auto promise = self->make_response_promise<chunk_ack>();
+        // No limit of its own: the far end has one, and the end of the sink ends this actor.
+        self->request(sink, caf::infinite, std::move(d))
+            .then([promise](chunk_ack a) mutable { promise.deliver(a); }, [promise](caf::error& e) mutable { promise.deliver(e); });
+        return caf::delegated<chunk_ack>{};
+      },
+  };
+}
+
 } // namespace
 
 host_sink_actor spawn_host_sink(caf::actor_system& sys, host_callbacks callbacks) {
   return sys.spawn<caf::detached>(host_sink, std::move(callbacks));
+}
+
+event_sink_actor spawn_chunk_gate(caf::actor_system& sys, event_sink_actor sink) {
+  return sys.spawn(chunk_gate, std::move(sink));
 }
 
 } // namespace conclave

@@ -86,14 +86,12 @@ struct engine::impl {
     }
     if (!cluster) {
       auto w = std::make_unique<world>(options.threads);
-      why = configure_link(w->config, config.cluster.tls);
+      auto me = load_link_identity(config.cluster.tls, why);
       if (!why.empty())
         return nullptr;
+      configure_link(w->config);
       w->sys = std::make_unique<caf::actor_system>(w->config);
-      auto insecure = config.cluster.tls.insecure_loopback;
-      auto find = [sys = w->sys.get(), insecure](const std::string& address, std::string& e) {
-        return join_node(*sys, address, insecure, e);
-      };
+      auto find = [sys = w->sys.get(), me](const std::string& address, std::string& e) { return join_node(*sys, address, me, e); };
       w->core = std::make_unique<engine_core>(*w->sys, store, options, find);
       cluster_tls = config.cluster.tls;
       cluster = std::move(w);

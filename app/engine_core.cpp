@@ -179,7 +179,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
   parts.agents = place(config);
   parts.recorder = recorder;
   parts.sinks.push_back(caf::actor_cast<event_sink_actor>(sink));
-  parts.chunks = caf::actor_cast<event_sink_actor>(sink);
+  parts.chunks = find_ ? spawn_chunk_gate(sys_, parts.sinks.back()) : parts.sinks.back();
   auto boss = spawn_orchestrator(sys_, std::move(parts));
   {
     std::lock_guard guard(register_->mutex);

@@ -56,15 +56,17 @@ void wait_for_signal() {
 int run_node(const node_options& options) {
   auto tls = options.tls;
   tls.insecure_loopback = options.insecure_loopback;
-  node_config config;
-  if (auto error = configure_link(config, tls); !error.empty())
+  std::string error;
+  auto me = load_link_identity(tls, error);
+  if (!error.empty())
     return complain(error, 1);
+  node_config config;
+  configure_link(config);
   std::vector<problem> problems;
   auto env = std::make_shared<environment>(environment::load(problems));
   if (!options.quiet)
     for (auto& p : problems)
       std::fprintf(stderr, "conclave node: %s\n", to_string(p).c_str());
-  std::string error;
   caf::actor_system sys{config};
   node_resources resources;
   resources.http = std::make_shared<http_client>();
@@ -73,15 +75,15 @@ int run_node(const node_options& options) {
   auto node = spawn_node(sys, std::move(resources));
   auto door = spawn_door(sys, node, version);
   error.clear();
-  auto port = publish_door(sys, door, options.host, options.port, options.insecure_loopback, error);
-  if (port == 0) {
+  auto opened = publish_door(sys, door, options.host, options.port, me, error);
+  if (opened.port() == 0) {
     caf::anon_send_exit(door, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
     return complain(error, 2);
   }
   if (options.insecure_loopback && !options.quiet)
     std::fprintf(stderr, "conclave node: warning: no TLS; every user of this machine may use this node and its keys\n");
-  std::printf("listening on %s:%u\n", options.host.c_str(), static_cast<unsigned>(port));
+  std::printf("listening on %s:%u\n", options.host.c_str(), static_cast<unsigned>(opened.port()));
   std::fflush(stdout);
   wait_for_signal();
   caf::anon_send_exit(door, caf::exit_reason::user_shutdown);

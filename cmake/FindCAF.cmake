@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Finds the packaged C++ Actor Framework. Targets: CAF::core CAF::io CAF::openssl (ask for them in this order).
+# Finds the packaged C++ Actor Framework. Targets: CAF::core CAF::io (ask for them in this order).
 include(FindPackageHandleStandardArgs)
 find_package(Threads REQUIRED)
 find_path(CAF_INCLUDE_DIR caf/all.hpp)
@@ -19,7 +19,6 @@ endforeach()
 find_package_handle_standard_args(CAF REQUIRED_VARS CAF_INCLUDE_DIR VERSION_VAR CAF_VERSION HANDLE_COMPONENTS)
 set(_caf_needs_core Threads::Threads)
 set(_caf_needs_io CAF::core)
-set(_caf_needs_openssl CAF::io)
 foreach(_caf_part IN LISTS CAF_FIND_COMPONENTS)
   if(CAF_FOUND AND CAF_${_caf_part}_FOUND AND NOT TARGET CAF::${_caf_part})
     add_library(CAF::${_caf_part} UNKNOWN IMPORTED)

@@ -13,21 +13,47 @@
 #include <caf/fwd.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+
+struct ssl_ctx_st;
 
 namespace conclave {
 
-/// Loads the network modules into `config`, with heartbeats (1 s, lost after 6 s) and TLS. Returns an empty string or what is wrong
-/// with the certificates. Call it before the actor_system is made.
-std::string configure_link(caf::actor_system_config& config, const tls_config& tls);
+class node_listener;
 
-/// Publishes `door`. `host` is a numeric address or a name of this machine; port 0 = any free one. Returns the port, or 0 and
-/// `error`.
-std::uint16_t publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port,
-                           bool insecure, std::string& error);
+/// Who we are in a cluster. The default value may connect to nobody.
+struct link_identity {
+  std::shared_ptr<ssl_ctx_st> tls;
+  bool insecure_loopback = false; ///< no TLS; loopback addresses only
+};
 
-/// Connects to HOST:PORT, says hello and returns the node; null and `error` (unreachable within 3 s, refused, other version)
-/// otherwise.
-node_actor join_node(caf::actor_system& sys, const std::string& address, bool insecure, std::string& error);
+/// Loads the network module into `config`, with heartbeats (1 s, lost after 6 s). Call it before the actor_system is made.
+void configure_link(caf::actor_system_config& config);
+
+/// Reads the certificates, or makes them on first use. `error` says what is wrong with them.
+link_identity load_link_identity(const tls_config& tls, std::string& error);
+
+/// A door that is open to others. Destroy it before its actor_system.
+class open_door {
+public:
+  open_door();
+  explicit open_door(std::unique_ptr<node_listener> listener);
+  open_door(open_door&&) noexcept;
+  open_door& operator=(open_door&&) noexcept;
+  ~open_door();
+  std::uint16_t port() const; ///< 0 if it is not open
+
+private:
+  std::unique_ptr<node_listener> listener_;
+};
+
+/// Publishes `door`. `host` is a numeric address or a name of this machine; port 0 = any free one. `error` if it cannot listen.
+open_door publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port,
+                       const link_identity& me, std::string& error);
+
+/// Connects to HOST:PORT, says hello and returns the node; null and `error` (unreachable within 3 s, silent for 3 s, refused, other
+/// version) otherwise.
+node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error);
 
 } // namespace conclave
