@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model provider on loopback that plays the protocol in either dialect and can misbehave on demand. Not a test of its own: what a
+real provider sends is tested with recorded replies and with aimock; this one is for faults and counts."""
+
+import asyncio
+import json
+import threading
+
+
+def chat_events(text, calls):
+    yield {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]}
+    for i, (name, arguments) in enumerate(calls):
+        yield {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": i, "id": f"c{i}", "type": "function",
+                                                                  "function": {"name": name, "arguments": json.dumps(arguments)}}]}}]}
+    yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if calls else "stop"}]}
+
+
+def chat_stream(text, calls):
+    return [f"data: {json.dumps(e)}\n\n".encode() for e in chat_events(text, calls)] + [b"data: [DONE]\n\n"]
+
+
+def messages_stream(text, calls):
+    events = [{"type": "message_start", "message": {"id": "m", "role": "assistant", "content": [], "usage": {"input_tokens": 1}}},
+              {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+              {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+              {"type": "content_block_stop", "index": 0}]
+    for i, (name, arguments) in enumerate(calls, 1):
+        events += [{"type": "content_block_start", "index": i, "content_block": {"type": "tool_use", "id": f"c{i}", "name": name, "input": {}}},
+                   {"type": "content_block_delta", "index": i, "delta": {"type": "input_json_delta", "partial_json": json.dumps(arguments)}},
+                   {"type": "content_block_stop", "index": i}]
+    events += [{"type": "message_delta", "delta": {"stop_reason": "tool_use" if calls else "end_turn"}, "usage": {"output_tokens": 1}},
+               {"type": "message_stop"}]
+    return [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events]
+
+
+class Provider:
+    """`behave(provider, request, reply)` is a coroutine; `request` is the JSON body with "path", `reply` has the means below. Counts and times
+    all requests."""
+
+    def __init__(self, behave):
+        self.behave, self.requests, self.closed, self.open_now = behave, [], [], 0
+        self.changed = threading.Condition()
+        ready = threading.Event()
+
+        def serve():
+            self.loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self.loop)
+            self.server = self.loop.run_until_complete(asyncio.start_server(self.connection, "127.0.0.1", 0, backlog=256))
+            self.port = self.server.sockets[0].getsockname()[1]
+            ready.set()
+            self.loop.run_forever()
+
+        self.thread = threading.Thread(target=serve, daemon=True)
+        self.thread.start()
+        ready.wait(10)
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def stop(self):
+        async def end():
+            self.server.close()
+            others = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+            for t in others:
+                t.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+    def note(self, change):
+        with self.changed:
+            change()
+            self.changed.notify_all()
+
+    def wait(self, what, seconds=20):
+        with self.changed:
+            return self.changed.wait_for(what, seconds)
+
+    async def connection(self, reader, writer):
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
+                request = json.loads(await reader.readexactly(length) or b"{}")
+                request["path"] = head.split(b" ")[1].decode()
+                request["at"] = self.loop.time()
+                self.note(lambda: (self.requests.append(request), setattr(self, "open_now", self.open_now + 1)))
+                reply = Reply(writer, request)
+                task = asyncio.ensure_future(self.behave(self, request, reply))
+                gone = asyncio.ensure_future(reader.read(1))  # nobody pipelines: a byte or an end means the client left
+                try:
+                    await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    done = task.done()
+                    task.cancel()
+                if not done:
+                    self.note(lambda: self.closed.append(request))
+                    return
+                await task
+                self.note(lambda: setattr(self, "open_now", self.open_now - 1))
+                gone.cancel()
+                try:
+                    await gone
+                except asyncio.CancelledError:
+                    pass
+                if reply.last:
+                    return
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+class Reply:
+    def __init__(self, writer, request):
+        self.writer, self.request, self.last = writer, request, False
+        self.messages = request["path"].endswith("/messages")
+
+    def tools(self):
+        return {t["name"] if self.messages else t["function"]["name"] for t in self.request.get("tools", [])}
+
+    async def head(self, status=200, content="text/event-stream", **headers):
+        lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
+        self.writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: {content}\r\n{lines}".encode() +
+                          (b"" if "Content_Length" in headers else b"Transfer-Encoding: chunked\r\n") + b"\r\n")
+        await self.writer.drain()
+
+    async def chunk(self, data):
+        self.writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+        await self.writer.drain()
+
+    async def end(self):
+        self.writer.write(b"0\r\n\r\n")
+        await self.writer.drain()
+
+    async def error(self, status, message, **headers):
+        body = json.dumps({"error": {"message": message, "type": "error"}}).encode()
+        await self.head(status, "application/json", Content_Length=len(body), **headers)
+        self.writer.write(body)
+        await self.writer.drain()
+
+    async def play(self, text="", calls=(), gap=0.0):
+        await self.head()
+        for data in (messages_stream if self.messages else chat_stream)(text, calls):
+            await self.chunk(data)
+            if gap:
+                await asyncio.sleep(gap)
+        await self.end()
+
+    async def decide(self, answer, final="the final answer", gap=0.0):
+        """What a model does that improves nothing: answer first, then vote for agent1, then present."""
+        tools = self.tools()
+        if "vote" in tools:
+            await self.play("Fine.", [("vote", {"agent_id": "agent1", "reason": "fine"})], gap)
+        elif "new_answer" in tools:
+            await self.play("Here.", [("new_answer", {"content": answer})], gap)
+        else:
+            await self.play(final, gap=gap)

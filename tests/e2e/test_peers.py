@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Against programs of others: the mock provider aimock (--strict: an unmatched request is an error) and the MCP reference server
+`server-everything` over stdio. `scripts/check` installs both from package-lock.json."""
+
+import concurrent.futures
+import shutil
+import unittest
+import urllib.request
+
+from support import *
+
+NPM = pathlib.Path(os.environ.get("CONCLAVE_NPM_DIR", ROOT / "build" / "npm" / "node_modules"))
+AIMOCK = NPM / "@copilotkit" / "aimock" / "dist" / "cli.js"
+EVERYTHING = NPM / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
+SUM = "mcp__everything__get-sum"
+ROUNDS = int(os.environ.get("CONCLAVE_PEER_ROUNDS", "1"))
+
+
+def member(model, answer):
+    """What aimock plays for one model: a tool first, then an answer with its result, then a vote, then the presentation."""
+    return [{"match": {"model": model, "toolName": "vote"},
+             "response": {"reasoning": "Which is best?", "toolCalls": [{"name": "vote", "arguments": {"agent_id": "agent1", "reason": "right"}}]}},
+            {"match": {"model": model, "toolName": "new_answer", "hasToolResult": False},
+             "response": {"toolCalls": [{"name": SUM, "arguments": {"a": 19, "b": 23}}]}},
+            {"match": {"model": model, "toolName": "new_answer", "toolResultContains": "42"},
+             "response": {"toolCalls": [{"name": "new_answer", "arguments": {"content": answer}}]}},
+            {"match": {"model": model, "systemMessage": "final answer"}, "response": {"content": f"{answer} Presented."}}]
+
+
+class Mock:
+    def __init__(self, home, fixtures):
+        self.process = subprocess.Popen(["node", str(AIMOCK), "-p", "0", "-f", home.write("fixtures.json", {"fixtures": fixtures}), "--strict",
+                                         "--log-level", "info"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=home.env)
+        line = Lines(self.process.stdout).until("http://127.0.0.1:")
+        self.url = "http://127.0.0.1:" + "".join(c for c in line.split("http://127.0.0.1:")[1].split()[0] if c.isdigit())
+
+    def ask(self, path, body=None, method=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers={"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as r:
+            return json.loads(r.read() or b"null")
+
+    def journal(self):
+        got = self.ask("/__aimock/journal?limit=1000")
+        return got["entries"] if isinstance(got, dict) else got
+
+    def stop(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def backend(kind, model, url, tools=True):
+    b = {"type": kind, "model": model, "base_url": url + ("/v1" if kind == "chatcompletion" else ""), "api_key": "dummy"}
+    if tools:
+        b["mcp_servers"] = {"everything": {"command": "node", "args": [str(EVERYTHING), "stdio"]}}
+    return b
+
+
+class Peers(unittest.TestCase):
+    def setUp(self):
+        self.home = Home()
+        self.mock = None
+
+    def tearDown(self):
+        if self.mock:
+            self.mock.stop()
+        self.home.__exit__()
+
+    def run_team(self, agents, **more):
+        return self.home.run("--config", self.home.write("team.json", {"agents": agents, **more}), "--json", "What is 19 plus 23?", timeout=120)
+
+    def test_a_team_of_three_kinds_uses_tools_and_answers(self):
+        self.mock = Mock(self.home, member("gpt-mock", "It is 42, says chat.") + member("claude-mock", "It is 42, says messages."))
+        for _ in range(ROUNDS):
+            scripted = agent("script", [{"calls": [{"name": SUM, "arguments": {"a": 19, "b": 23}}], "first_delay_ms": 200},
+                                        {"answer": "It is 42, says the script."}, {"vote": "agent1", "reason": "right"},
+                                        {"text": "It is 42.", "optional": True}])
+            scripted["backend"]["mcp_servers"] = backend("", "", "")["mcp_servers"]
+            r = self.run_team([{"id": "chat", "backend": backend("chatcompletion", "gpt-mock", self.mock.url)},
+                               {"id": "messages", "backend": backend("claude", "claude-mock", self.mock.url)}, scripted])
+            self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
+            events = events_of(r.stdout)
+            tools = [(e["agent"], e["target"]) for e in events if e["type"] == "call_started" and e.get("target") != "model"]
+            self.assertEqual(sorted(tools), [(a, SUM) for a in ("chat", "messages", "script")])
+            answers = {e["agent"]: e["text"] for e in events if e["type"] == "new_answer"}
+            self.assertEqual(answers, {"chat": "It is 42, says chat.", "messages": "It is 42, says messages.",
+                                       "script": "It is 42, says the script."})
+            self.assertEqual([e["target"] for e in events if e["type"] == "vote_cast"], ["chat"] * 3)
+            self.assertEqual([(e["agent"], e["text"]) for e in events if e["type"] == "final_answer"],
+                             [("chat", "It is 42, says chat. Presented.")])
+            self.assertEqual([e["type"] for e in events].count("task_ended"), 1)
+            self.assertEqual(model_calls(events), 2 * 3 + 1 + 3)
+        journal = self.mock.journal()
+        self.assertEqual(len(journal), 7 * ROUNDS)
+        self.assertEqual({e["response"]["status"] for e in journal}, {200})
+        self.assertFalse(subprocess.run(["pgrep", "-f", str(EVERYTHING)], capture_output=True).stdout, "a tool server was left behind")
+
+    def test_faults_of_a_provider(self):
+        """Each fault hits one of two agents; the other's answer is delivered, and the run ends well within its deadlines."""
+        good = {"match": {"model": "gpt-good", "toolName": "vote"},
+                "response": {"toolCalls": [{"name": "vote", "arguments": {"agent_id": "agent1", "reason": "r"}}]}}
+        rest = [{"match": {"model": "gpt-good", "toolName": "new_answer"},
+                 "response": {"toolCalls": [{"name": "new_answer", "arguments": {"content": "good"}}]}},
+                {"match": {"model": "gpt-good"}, "response": {"content": "good, presented"}}]
+        faults = {"rate limited": {"response": {"error": {"message": "slow down", "type": "rate_limit_error"}, "status": 429}},
+                  "refused key": {"response": {"error": {"message": "bad key", "type": "authentication_error"}, "status": 401}},
+                  "broken server": {"response": {"error": {"message": "boom", "type": "server_error"}, "status": 500}},
+                  "cut": {"response": {"content": "This sentence is long enough to be cut before its end."}, "chunkSize": 5, "latency": 30,
+                          "truncateAfterChunks": 4},
+                  "malformed": {"response": {"content": "x"}, "chaos": {"malformedRate": 1}},
+                  "disconnect": {"response": {"content": "x"}, "chaos": {"disconnectRate": 1}}}
+        cases = [(kind, name, what) for kind, name in (("chatcompletion", "gpt-bad"), ("claude", "claude-bad")) for what in faults]
+
+        def run(case):
+            kind, name, what = case
+            with Home() as home:
+                mock = Mock(home, [good, *rest, {"match": {"model": name}, **faults[what]}])
+                start = time.monotonic()
+                # A connection (type, address, key) has one gate for all its models: another spelling is another connection.
+                team = [{"id": "good", "backend": backend("chatcompletion", "gpt-good", mock.url, tools=False)},
+                        {"id": "bad", "backend": backend(kind, name, mock.url.replace("127.0.0.1", "localhost"), tools=False)}]
+                r = home.run("--config", home.write("team.json", {"agents": team}), "--json", "q", timeout=120)
+                took = time.monotonic() - start
+                asked = sum(1 for e in mock.journal() if e["body"]["model"] == name)
+                mock.stop()
+            return r, took, asked
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for (kind, name, what), (r, took, asked) in zip(cases, pool.map(run, cases)):
+                with self.subTest(f"{kind}: {what}"):
+                    events = events_of(r.stdout)
+                    self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
+                    self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], ["good, presented"])
+                    out = [e for e in events if e["type"] == "agent_out"]
+                    self.assertEqual([e["agent"] for e in out], ["bad"])
+                    self.assertLess(asked, 10, "a dead provider costs at most 9 requests")
+                    if what == "refused key":
+                        self.assertEqual(asked, 1)
+                    print(f"{kind}, {what}: {asked} requests, {took:.1f} s, out: {out[0]['reason']}", flush=True)
+
+    def test_all_providers_down(self):
+        self.mock = Mock(self.home, [{"match": {}, "response": {"error": {"message": "boom", "type": "server_error"}, "status": 500}}])
+        team = {"agents": [{"id": "a", "backend": backend("chatcompletion", "gpt-mock", self.mock.url, tools=False)},
+                           {"id": "b", "backend": backend("claude", "claude-mock", self.mock.url, tools=False)}]}
+        r = self.home.run("--config", self.home.write("team.json", team), "q", timeout=120)
+        self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+        cause = [line for line in r.stderr.splitlines() if "no answer" in line]
+        self.assertEqual(len(cause), 1, r.stderr)
+        self.assertIn("boom", cause[0])
+        for model in ("gpt-mock", "claude-mock"):
+            self.assertLess(sum(1 for e in self.mock.journal() if e["body"]["model"] == model), 10)
+
+
+if __name__ == "__main__":
+    need_binary()
+    for peer in (AIMOCK, EVERYTHING):
+        if not peer.exists():
+            print(f"skipped: {peer} is not installed; scripts/check installs it where npm is")
+            sys.exit(77)
+    if not shutil.which("node"):
+        print("skipped: node is not installed")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)
