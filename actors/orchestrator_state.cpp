@@ -94,7 +94,9 @@ void orchestrator_state::node_down(const caf::actor_addr& source) {
       c.agents.push_back(a.config.id);
       for (auto i = dispatched.begin(); i != dispatched.end();)
         i = i->second == a.config.id ? dispatched.erase(i) : std::next(i);
+      a.node = nullptr; // CAF answers no request to it, not even with an error
     }
+  closed(source, nullptr);
   c.reason = "node '" + c.target + "' is lost";
   if (!c.agents.empty())
     apply(std::move(c), nullptr);
@@ -290,29 +292,22 @@ void orchestrator_state::close() {
   if (closing)
     return;
   closing = true;
-  auto out = std::make_shared<outcome>(ledger::to_outcome(log, parts.task));
-  auto left = std::make_shared<std::size_t>(0);
-  auto finish = [this, out, left] {
-    if (--*left > 0 || replied)
-      return;
-    replied = true;
-    done.deliver(*out);
-  };
-  std::set<const void*> seen;
-  std::vector<node_actor> nodes;
+  ending = ledger::to_outcome(log, parts.task);
   for (auto& a : parts.agents)
-    if (a.node && seen.insert(caf::actor_cast<caf::actor_addr>(a.node).get()).second)
-      nodes.push_back(a.node);
-  *left = nodes.size() + 1;
-  for (auto& n : nodes)
-    self->request(n, close_limit, end_task{parts.task})
-        .then(
-            [out, finish](const task_closed& c) {
-              out->warnings.insert(out->warnings.end(), c.notes.begin(), c.notes.end());
-              finish();
-            },
-            [finish](const caf::error&) { finish(); });
-  finish();
+    if (auto addr = caf::actor_cast<caf::actor_addr>(a.node); a.node && unclosed.insert(addr).second)
+      self->request(a.node, close_limit, end_task{parts.task})
+          .then([this, addr](const task_closed& c) { closed(addr, &c); },
+                [this, addr](const caf::error&) { closed(addr, nullptr); });
+  closed({}, nullptr);
+}
+
+void orchestrator_state::closed(const caf::actor_addr& node, const task_closed* with) {
+  if (unclosed.erase(node) > 0 && with != nullptr)
+    ending.warnings.insert(ending.warnings.end(), with->notes.begin(), with->notes.end());
+  if (!closing || replied || !unclosed.empty())
+    return;
+  replied = true;
+  done.deliver(std::move(ending));
 }
 
 void orchestrator_state::give_up(ec code, const std::string& reason) {

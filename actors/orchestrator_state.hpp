@@ -54,6 +54,8 @@ struct orchestrator_state {
   std::set<std::uint64_t> stopping;                   ///< dispatched runs that were sent a cancel
   std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent
   std::vector<ledger::timer_key> armed;
+  std::set<caf::actor_addr> unclosed; ///< nodes asked to end the task that have not said they did
+  outcome ending;                     ///< what is left to say then
   caf::typed_response_promise<outcome> done;
   bool asked = false, replied = false, failed = false, closing = false;
   std::optional<std::string> cancelled_early; ///< the reason of a cancel that overtook the question
@@ -84,7 +86,8 @@ private:
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
   void commit(batch b);
   void release(batch b);
-  void close();
+  void close(); ///< once the terminal event is out: ends the task on all nodes, then answers who asked
+  void closed(const caf::actor_addr& node, const task_closed* with); ///< `node` has ended the task, or is lost
   run_task task_for(const ledger::wanted_run& w, std::uint64_t run, std::int64_t now) const;
   const placed_agent* place(const std::string& agent) const;
   void publish(std::vector<std::function<void()>>& effects, const placed_agent& to, const run_task& t);
