@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// One process that asks again and again holds no more descriptors, threads and children after the twelfth answer than after the
+// second.
+
+#define CAF_SUITE app.engine_leaks
+
+#include "app/engine.hpp"
+#include "caf/test/unit_test.hpp"
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <spawn.h>
+#include <string>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace conclave;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int asks = 12;
+
+struct folder {
+  std::string path;
+  folder() {
+    auto name = (fs::temp_directory_path() / "conclave-leaks-XXXXXX").string();
+    path = ::mkdtemp(name.data());
+    ::setenv("CONCLAVE_HOME", (path + "/home").c_str(), 1);
+  }
+  ~folder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+};
+
+struct usage {
+  std::size_t descriptors = 0, threads = 0, children = 0;
+  bool operator<=(const usage& o) const { return descriptors <= o.descriptors && threads <= o.threads && children <= o.children; }
+};
+
+std::size_t entries(const char* path) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(path), fs::directory_iterator{}));
+}
+
+usage now() {
+  usage u{entries("/proc/self/fd"), entries("/proc/self/task"), 0};
+  for (auto& t : fs::directory_iterator("/proc/self/task")) {
+    std::ifstream in(t.path() / "children");
+    u.children += static_cast<std::size_t>(std::distance(std::istream_iterator<std::string>(in), {}));
+  }
+  return u;
+}
+
+/// What is given back after an answer is given back on other threads: wait for it, with a deadline.
+usage settled(const usage& wanted) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  auto u = now();
+  while (!(u <= wanted) && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    u = now();
+  }
+  return u;
+}
+
+agent_config member(const char* id) {
+  agent_config a;
+  a.id = id;
+  a.backend.type = "scripted";
+  a.backend.script.resize(3);
+  a.backend.script[0].calls = {{"", "new_answer", std::string("{\"content\":\"from ") + id + "\"}"}};
+  a.backend.script[1].calls = {{"", "vote", "{\"agent_id\":\"agent1\",\"reason\":\"fine\"}"}};
+  a.backend.script[2].text = "final";
+  a.backend.script[2].optional = true;
+  return a;
+}
+
+void ask_again_and_again(const run_config& team, const folder& home) {
+  engine_options o;
+  o.store_path = home.path + "/tasks.db";
+  o.log_root = home.path + "/logs";
+  engine eng{o};
+  CAF_REQUIRE_EQUAL(eng.error(), "");
+  auto ask = [&] {
+    auto out = eng.ask(team, {"q", {}});
+    CAF_CHECK(out.kind == outcome_kind::answered);
+    CAF_CHECK_EQUAL(out.error, "");
+  };
+  ask();
+  ask(); // pools and lazily made parts are there now
+  auto before = now();
+  for (int i = 2; i < asks; ++i)
+    ask();
+  auto after = settled(before);
+  CAF_CHECK_LESS_OR_EQUAL(after.descriptors, before.descriptors);
+  CAF_CHECK_LESS_OR_EQUAL(after.threads, before.threads);
+  CAF_CHECK_LESS_OR_EQUAL(after.children, before.children);
+}
+
+} // namespace
+
+CAF_TEST(a scripted team leaves nothing behind) {
+  folder home;
+  run_config team;
+  team.agents = {member("a"), member("b")};
+  ask_again_and_again(team, home);
+}
+
+CAF_TEST(a team with a tool server leaves nothing behind) {
+  folder home;
+  run_config team;
+  team.agents = {member("a"), member("b")};
+  mcp_server_config tools;
+  tools.name = "echo";
+  tools.type = "stdio";
+  tools.command = {"python3", CONCLAVE_SOURCE_DIR "/tests/support/bad_mcp.py", "echo"};
+  team.agents[0].backend.mcp_servers = {tools};
+  ask_again_and_again(team, home);
+}
+
+CAF_TEST(a team on a node leaves nothing behind) {
+  auto binary = std::string(CONCLAVE_BINARY_DIR) + "/conclave";
+  if (!fs::exists(binary)) {
+    CAF_MESSAGE("skipped: " << binary << " is not built");
+    CAF_CHECK(true);
+    return;
+  }
+  folder home; // of both, so that they trust each other
+  int ends[2];
+  CAF_REQUIRE_EQUAL(::pipe2(ends, O_CLOEXEC), 0);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+  const char* argv[] = {binary.c_str(), "node", "--listen", "127.0.0.1:0", nullptr};
+  pid_t pid = -1;
+  auto rc = ::posix_spawn(&pid, binary.c_str(), &actions, nullptr, const_cast<char**>(argv), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  CAF_REQUIRE_EQUAL(rc, 0);
+  std::string line;
+  for (char c = 0; ::read(ends[0], &c, 1) == 1 && c != '\n';)
+    line += c;
+  ::close(ends[0]);
+  auto at = line.rfind(' ');
+  CAF_CHECK(at != std::string::npos);
+  if (at != std::string::npos) {
+    run_config team;
+    team.cluster.nodes = {{"n", line.substr(at + 1)}};
+    team.agents = {member("a"), member("b")};
+    team.agents[1].node = "n";
+    ask_again_and_again(team, home);
+  }
+  ::kill(pid, SIGTERM);
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  CAF_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
