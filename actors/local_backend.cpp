@@ -58,6 +58,7 @@ struct local_state {
   std::vector<waiting_call> waiting;
   std::map<std::string, std::int32_t> slot_of; ///< agent -> slot: its prompt prefix stays cached
   std::string step;
+  std::string last_failure; ///< why the last server was lost
 };
 
 using local_ptr = local_impl::stateful_pointer<local_state>;
@@ -94,8 +95,17 @@ void forward(local_ptr self, waiting_call call) {
   auto limit = std::chrono::milliseconds(call.req.total_timeout_ms + 60'000);
   auto promise = call.promise;
   self->request(st.inner, limit, std::move(call.req), std::move(call.sink))
-      .then([promise](completion& c) mutable { promise.deliver(std::move(c)); },
-            [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+      .then(
+          [self, promise, inner = st.inner](completion& c) mutable {
+            // Its connection was closed because the server died: that is a failure to be tried again, not somebody's wish.
+            if (c.status == completion_status::cancelled && self->state.inner != inner) {
+              c.status = completion_status::broken;
+              c.code = ec::stream_broken;
+              c.error = self->state.last_failure;
+            }
+            promise.deliver(std::move(c));
+          },
+          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
 local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, local_model_options options) {
@@ -173,7 +183,8 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
         auto& st = self->state;
         if (f.generation != st.generation)
           return;
-        if (st.inner) { // calls under way break by themselves when their sockets close
+        st.last_failure = f.text;
+        if (st.inner) {
           self->send_exit(st.inner, caf::exit_reason::user_shutdown);
           st.inner = nullptr;
         }

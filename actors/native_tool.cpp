@@ -8,15 +8,16 @@
 
 #include <caf/all.hpp>
 
+#include <condition_variable>
+#include <deque>
 #include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
 
 namespace conclave {
 
-/// One call for the worker, and its result on the way back. Never cross nodes.
-struct tool_work {
-  std::uint64_t id = 0;
-  std::string arguments;
-};
+/// A result on its way back to the actor. Never crosses nodes.
 struct tool_worked {
   std::uint64_t id = 0;
   std::string text;
@@ -28,7 +29,6 @@ struct tool_late {
 
 } // namespace conclave
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::tool_work)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::tool_worked)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::tool_late)
 
@@ -37,44 +37,98 @@ namespace conclave {
 namespace {
 
 using tool_impl = tool_source_actor::extend<caf::reacts_to<tool_worked>, caf::reacts_to<tool_late>>;
-using worker_actor = caf::typed_actor<caf::reacts_to<tool_work>>;
 
 struct pending_call {
   tool_invocation asked;
   caf::typed_response_promise<tool_result> promise;
 };
 
+/// The thread of one tool. Not a detached actor: a function that never returns would hold up the end of the whole actor system.
+class tool_thread {
+public:
+  using function = std::function<std::string(const std::string&)>;
+  using post = std::function<void(tool_worked)>;
+
+  /// `back` is called on the thread, and not any more once this object is gone.
+  tool_thread(function run, post back) : shared_(std::make_shared<shared>()) {
+    shared_->run = std::move(run);
+    shared_->back = std::move(back);
+  }
+  ~tool_thread() {
+    std::lock_guard lock{shared_->mutex};
+    shared_->closed = true;
+    shared_->back = nullptr;
+    shared_->wake.notify_one();
+  }
+  tool_thread(const tool_thread&) = delete;
+  tool_thread& operator=(const tool_thread&) = delete;
+
+  /// Returns false if the system gives no thread.
+  bool call(std::uint64_t id, std::string arguments) {
+    std::lock_guard lock{shared_->mutex};
+    if (!started_) {
+      try {
+        std::thread([s = shared_] { loop(*s); }).detach();
+      } catch (const std::system_error&) {
+        return false;
+      }
+      started_ = true;
+    }
+    shared_->work.emplace_back(id, std::move(arguments));
+    shared_->wake.notify_one();
+    return true;
+  }
+
+private:
+  struct shared {
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::deque<std::pair<std::uint64_t, std::string>> work;
+    function run;
+    post back;
+    bool closed = false;
+  };
+
+  static void loop(shared& s) {
+    std::unique_lock lock{s.mutex};
+    for (;;) {
+      s.wake.wait(lock, [&] { return s.closed || !s.work.empty(); });
+      if (s.closed)
+        return;
+      auto [id, arguments] = std::move(s.work.front());
+      s.work.pop_front();
+      lock.unlock();
+      tool_worked out{id, "", false};
+      try {
+        out.text = s.run(arguments);
+      } catch (const std::exception& e) {
+        out.text = std::string("Error: ") + e.what();
+        out.is_error = true;
+      } catch (...) {
+        out.text = "Error: the tool failed";
+        out.is_error = true;
+      }
+      lock.lock();
+      if (s.back) // under the lock: the actor system cannot end meanwhile, because the actor waits for the lock on its way out
+        s.back(std::move(out));
+    }
+  }
+
+  std::shared_ptr<shared> shared_;
+  bool started_ = false;
+};
+
 struct native_tool_state {
+  native_tool_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "native_tool";
   tool_spec spec;
   bool read_only = false;
-  worker_actor worker;
+  std::unique_ptr<tool_thread> thread;
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending_call> pending;
 };
 
 using tool_ptr = tool_impl::stateful_pointer<native_tool_state>;
-
-/// Runs the function; it may block, so it has a thread of its own.
-worker_actor::behavior_type worker(worker_actor::pointer self, std::function<std::string(const std::string&)> run,
-                                   caf::actor_addr back) {
-  return {
-      [self, run, back](const tool_work& w) {
-        tool_worked out{w.id, "", false};
-        try {
-          out.text = run(w.arguments);
-        } catch (const std::exception& e) {
-          out.text = std::string("Error: ") + e.what();
-          out.is_error = true;
-        } catch (...) {
-          out.text = "Error: the tool failed";
-          out.is_error = true;
-        }
-        if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
-          caf::anon_send(caf::actor_cast<tool_impl>(strong), std::move(out));
-      },
-  };
-}
 
 void answer(tool_ptr self, std::uint64_t id, std::string text, bool is_error) {
   auto i = self->state.pending.find(id);
@@ -88,12 +142,15 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, tool_spec spec, bool 
                                             std::function<std::string(const std::string&)> run) {
   self->state.spec = std::move(spec);
   self->state.read_only = read_only;
-  self->state.worker = self->spawn<caf::detached>(worker, std::move(run), caf::actor_cast<caf::actor_addr>(self));
+  self->state.thread =
+      std::make_unique<tool_thread>(std::move(run), [back = caf::actor_cast<caf::actor_addr>(self)](tool_worked w) {
+        if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
+          caf::anon_send(caf::actor_cast<tool_impl>(strong), std::move(w));
+      });
   self->set_exit_handler([self](caf::exit_msg& m) {
     for (auto& [id, p] : self->state.pending)
       p.promise.deliver(tool_result{p.asked.call.id, "Error: the tool is being closed", true});
     self->state.pending.clear();
-    self->send_exit(self->state.worker, caf::exit_reason::user_shutdown);
     self->quit(m.reason);
   });
   return {
@@ -114,7 +171,10 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, tool_spec spec, bool 
         auto& p = st.pending[id];
         p.asked = i;
         p.promise = self->template make_response_promise<tool_result>();
-        self->send(st.worker, tool_work{id, i.call.arguments});
+        if (!st.thread->call(id, i.call.arguments)) {
+          answer(self, id, "Error: the system gives no thread for this tool", true);
+          return caf::delegated<tool_result>{};
+        }
         self->delayed_send(self, std::chrono::milliseconds(i.timeout_ms), tool_late{id});
         return caf::delegated<tool_result>{};
       },

@@ -2,8 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// A tool written in C++ as a tool source: its function runs on a detached thread, so it may block; a call past its deadline is
-/// answered with an error result while the function finishes in the background.
+/// A tool written in C++ as a tool source: its function runs on a thread of its own, so it may block; a call past its deadline is
+/// answered with an error result while the function finishes in the background. It holds up nothing, not even the end of the actor
+/// system: a function that is still at work then returns into the void.
 
 #include "actors/parts.hpp"
 

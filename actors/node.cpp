@@ -21,6 +21,7 @@ namespace {
 constexpr std::size_t max_agents = 256;
 constexpr std::size_t max_tasks = 64;
 constexpr std::size_t max_labels = 1000;
+constexpr std::size_t max_unused_backends = 64;
 constexpr std::size_t max_text = 512 * 1024;
 constexpr auto ready_limit = std::chrono::seconds(45);
 constexpr auto ask_limit = std::chrono::seconds(2);
@@ -29,10 +30,18 @@ struct hosted_agent {
   agent_actor handle;
   std::vector<tool_source_actor> tools;
   backend_actor own_backend; ///< scripted: ends with the agent
+  std::string share;         ///< else the key of its shared connection
   chunk_sink_actor relay;
 };
 
+struct shared_backend {
+  backend_actor handle;
+  std::size_t users = 0;
+  bool leaves = false; ///< ends with its last user: it holds a server that costs memory
+};
+
 struct hosted_task {
+  std::uint64_t fence = 0;
   orchestrator_actor boss;
   std::map<std::string, hosted_agent> agents;
   std::map<std::string, std::string> texts; ///< label -> answer
@@ -42,11 +51,22 @@ struct node_state {
   static inline const char* name = "node";
   node_resources resources;
   std::map<std::string, hosted_task> tasks;
-  std::map<std::string, backend_actor> backends; ///< shared connections
+  std::map<std::string, shared_backend> backends; ///< by share key; unused ones keep what they learned, up to a bound
   std::size_t agents = 0;
 };
 
 using node_ptr = node_actor::stateful_pointer<node_state>;
+
+void release_backend(node_ptr self, const std::string& share) {
+  auto& st = self->state;
+  auto i = st.backends.find(share);
+  if (i == st.backends.end() || --i->second.users > 0)
+    return;
+  if (i->second.leaves || st.backends.size() > max_unused_backends) {
+    self->send_exit(i->second.handle, caf::exit_reason::user_shutdown);
+    st.backends.erase(i);
+  }
+}
 
 void end_agent(node_ptr self, hosted_agent& a) {
   // The agent first: on its way out it cancels its calls, which the backend and tools must still hear.
@@ -55,6 +75,8 @@ void end_agent(node_ptr self, hosted_agent& a) {
     self->send_exit(t, caf::exit_reason::user_shutdown);
   if (a.own_backend)
     self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
+  if (!a.share.empty())
+    release_backend(self, a.share);
   self->send_exit(a.relay, caf::exit_reason::user_shutdown);
   --self->state.agents;
 }
@@ -71,13 +93,23 @@ backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent&
   if (c.share.empty())
     return a.own_backend = spawn_connection(self->home_system(), c, order, st.resources);
   auto& shared = st.backends[c.share];
-  if (!shared)
-    shared = spawn_connection(self->home_system(), c, order, st.resources);
-  return shared;
+  if (!shared.handle) {
+    shared.handle = spawn_connection(self->home_system(), c, order, st.resources);
+    shared.leaves = c.kind == "local";
+  }
+  ++shared.users;
+  a.share = c.share;
+  return shared.handle;
 }
 
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
+  if (auto old = st.tasks.find(order.task); old != st.tasks.end() && old->second.boss != boss) {
+    // Two orchestrators of one task: the younger one wins, whatever order they come in (beyond-0.1.0.md, fencing).
+    if (order.fence <= old->second.fence)
+      return make_error(ec::bad_request, "task " + order.task + " is in the hands of another orchestrator");
+    end_hosted(self, old);
+  }
   auto known = st.tasks.count(order.task) > 0;
   if (st.agents >= max_agents || (!known && st.tasks.size() >= max_tasks))
     return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in "
@@ -88,6 +120,7 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   auto& task = st.tasks[order.task];
   if (!known) {
     task.boss = boss;
+    task.fence = order.fence;
     self->monitor(boss);
   }
   auto id = order.agent.id;
@@ -193,7 +226,7 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
     while (!st.tasks.empty())
       end_hosted(self, st.tasks.begin());
     for (auto& [key, b] : st.backends)
-      self->send_exit(b, caf::exit_reason::user_shutdown);
+      self->send_exit(b.handle, caf::exit_reason::user_shutdown);
     st.backends.clear();
     self->quit(m.reason);
   });

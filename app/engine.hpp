@@ -25,7 +25,8 @@ namespace conclave {
 class event_store;
 
 /// A tool written in C++. `run` may block: it has a thread of its own. It gets the arguments as JSON text and returns the result
-/// text; a thrown exception becomes an error result.
+/// text; a thrown exception becomes an error result. A call that is past its deadline when the engine ends is left alone: what
+/// `run` uses must live until it returns.
 struct native_tool {
   tool_spec spec;
   bool read_only = false;

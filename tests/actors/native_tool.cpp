@@ -125,6 +125,28 @@ CAF_TEST(a cancelled call is answered at once) {
   pending.receive([](tool_result& r) { CAF_CHECK_EQUAL(r.text, "Error: cancelled"); }, [](caf::error&) { CAF_FAIL("error"); });
 }
 
+CAF_TEST(a function that never returns does not hold up the end of the system) {
+  std::promise<void> entered;
+  auto left = std::make_shared<std::promise<void>>(); // outlives this test in the hands of the thread
+  auto gone = left->get_future();
+  {
+    config own;
+    caf::actor_system other{own};
+    auto t = spawn_native_tool(other, {"look", "looks", "{}"}, true, [&entered, left, shut = gate](const std::string&) {
+      entered.set_value();
+      shut.wait();
+      left->set_value();
+      return std::string{"into the void"};
+    });
+    caf::anon_send(t, asks("look"));
+    entered.get_future().wait();
+    caf::anon_send_exit(t, caf::exit_reason::user_shutdown);
+  }
+  CAF_CHECK(gone.wait_for(seconds(0)) == std::future_status::timeout); // the system is gone, the function is not
+  release();
+  gone.wait();
+}
+
 CAF_TEST(the end of the tool answers who waits) {
   start([this](const std::string&) {
     gate.wait();

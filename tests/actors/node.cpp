@@ -198,6 +198,56 @@ CAF_TEST(the end of the boss ends its agents) {
   CAF_CHECK_EQUAL(alive(), idle_actors - 1);
 }
 
+CAF_TEST(a local model is let go with its last user and a connection is kept) {
+  auto with = [&](const std::string& task, const std::string& agent, const std::string& type) {
+    auto o = order(task, agent);
+    o.agent.backend = {};
+    o.agent.backend.type = type;
+    o.agent.backend.base_url = type == "chatcompletion" ? "http://127.0.0.1:1/v1" : "";
+    o.agent.backend.model = type == "chatcompletion" ? "m" : "";
+    return o;
+  };
+  hire(with("t", "a", "local"));
+  hire(with("t", "b", "local"));
+  hire(with("u", "c", "local"));
+  CAF_REQUIRE_EQUAL(ready.size(), 3u);
+  end("t");
+  CAF_CHECK(alive() > idle_actors); // c still uses it
+  end("u");
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+  hire(with("t", "a", "local"));
+  kill(boss); // nobody is left who would end the task
+  CAF_CHECK_EQUAL(alive(), idle_actors - 1);
+  boss = sys.spawn(fake_boss, st);
+  hire(with("t", "a", "chatcompletion"));
+  auto busy = alive();
+  end("t");
+  auto kept = alive();
+  CAF_CHECK(kept > idle_actors && kept < busy); // what it learned of the provider stays
+  hire(with("t", "a", "chatcompletion"));
+  CAF_CHECK_EQUAL(alive(), busy);
+}
+
+CAF_TEST(of two orchestrators of one task the one with the higher fence has it) {
+  hire(order("t", "a", {hang()}));
+  auto older = boss;
+  auto rival = std::make_shared<boss_state>();
+  boss = sys.spawn(fake_boss, rival);
+  hire(order("t", "b"));
+  CAF_REQUIRE_EQUAL(refused.size(), 1u); // the same fence: somebody starts a task twice
+  CAF_CHECK(code_of(refused[0]) == ec::bad_request);
+  auto o = order("t", "b", {hang()});
+  o.fence = 2;
+  hire(o);
+  CAF_CHECK_EQUAL(ready.size(), 2u);
+  tell(work("t", "a")); // went with its boss
+  tell(work("t", "b"));
+  kill(older); // its end is nobody's any more
+  end("t");
+  CAF_CHECK_EQUAL(closed.size(), 1u);
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+}
+
 CAF_TEST(a run that shows an unknown answer is reported and not begun) {
   hire(order("t", "a", {hang()}));
   tell(work("t", "a", {{"agent1", "agent1.1", ""}}));
