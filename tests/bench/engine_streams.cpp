@@ -60,7 +60,9 @@ long resident_kib() {
 } // namespace
 
 int main(int argc, char** argv) {
-  auto argument = [&](int i, std::size_t otherwise) { return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise; };
+  auto argument = [&](int i, std::size_t otherwise) -> std::size_t {
+    return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
+  };
   auto streams = argument(1, 1), chunks = argument(2, 200), rate = argument(3, 50);
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);

@@ -130,7 +130,9 @@ int main(int argc, char** argv) {
   }
   std::printf("%8s %7s %6s %9s %9s %7s %9s %9s %9s %8s %7s\n", "streams", "chunks", "rate", "chunks/s", "us CPU/ch", "CPU %",
               "p50 us", "p99 us", "max us", "KiB/str", "failed");
-  auto argument = [&](int i, std::size_t otherwise) { return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise; };
+  auto argument = [&](int i, std::size_t otherwise) -> std::size_t {
+    return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
+  };
   if (argc > 1)
     return measure(server.port, argument(1, 1), argument(2, 200), argument(3, 50)) ? 0 : 1;
   bool ok = true;

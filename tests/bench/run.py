@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes all figures of docs/performance.md: `scripts/bench [--callgrind]` builds what this needs. Nothing else should run meanwhile."""
+
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = pathlib.Path(sys.argv[1]).resolve()
+BENCH = BUILD / "tests" / "bench"
+HOME = tempfile.TemporaryDirectory(prefix="conclave-bench-")
+ENV = {**{k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}, "CONCLAVE_HOME": HOME.name, "NO_COLOR": "1"}
+
+
+def run(*args):
+    """Wall and CPU seconds and peak MiB of one process."""
+    start = time.perf_counter()
+    p = subprocess.Popen([str(a) for a in args], env=ENV, cwd=HOME.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True)
+    err = p.stderr.read()
+    _, status, usage = os.wait4(p.pid, 0)
+    p.returncode = os.waitstatus_to_exitcode(status)
+    if p.returncode != 0:
+        sys.exit(f"{args[0]} ended with {p.returncode}: {err[-2000:]}")
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def median(times, *args):
+    taken = [run(*args) for _ in range(times)]
+    return [statistics.median(t[i] for t in taken) for i in range(3)]
+
+
+def row(what, figure, target=""):
+    print(f"{what:<62} {figure:>26}   {target}", flush=True)
+
+
+def config(agents):
+    path = pathlib.Path(HOME.name) / "team.json"
+    path.write_text(json.dumps({"agents": agents}))
+    return path
+
+
+def scripted(n):
+    return config([{"id": f"m{i}", "backend": {"type": "scripted", "steps": [{"answer": f"answer {i}"}, {"vote": "agent1", "reason": "fine"},
+                                                                            {"text": "the end", "optional": True}]}} for i in range(n)])
+
+
+class Server:
+    def __init__(self, **settings):
+        self.process = subprocess.Popen([BENCH / "stream_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        env={**os.environ, **{f"STREAM_{k.upper()}": str(v) for k, v in settings.items()}})
+        self.url = f"http://127.0.0.1:{int(re.search('[0-9]+', self.process.stdout.readline()).group())}/v1"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def over_http(n, url):
+    return config([{"id": f"m{i}", "backend": {"type": "chatcompletion", "model": "load", "base_url": url, "api_key": "x"}} for i in range(n)])
+
+
+def streams(*args):
+    out = subprocess.run([BENCH / "engine_streams", *map(str, args)], env=ENV, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"complete (\d+), (\d+) chunks/s, CPU ([\d.]+) s = ([\d.]+) us/chunk, p50 (\d+) us, p99 (\d+) us, max (\d+) us, "
+                      r"([\d.]+) KiB", out)
+    keys = ("complete", "rate", "cpu", "per_chunk", "p50", "p99", "max", "kib")
+    return dict(zip(keys, map(float, found.groups())))
+
+
+def instructions(chunks):
+    out = pathlib.Path(HOME.name) / "callgrind"
+    subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", BENCH / "engine_streams", "1", str(chunks), "200"], env=ENV,
+                   capture_output=True, check=True)
+    return int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.M).group(1))
+
+
+def main():
+    binary = BUILD / "conclave"
+    row("figure", "measured", "target")
+    wall, _, memory = median(15, binary, "--version")
+    row("conclave --version, wall (memory)", f"{wall * 1e3:.1f} ms ({memory:.0f} MiB)", "< 20 ms")
+    for n in (3, 10, 30):
+        wall, cpu, memory = median(15, binary, "--config", scripted(n), "q")
+        row(f"scripted run of {n} agents, wall / CPU (memory)", f"{wall * 1e3:.0f} / {cpu * 1e3:.0f} ms ({memory:.0f} MiB)",
+            "< 60 ms" if n == 3 else "")
+    with Server(chunks=200, rate=0) as s:
+        for n in (3, 10, 30):
+            wall, cpu, memory = median(7, binary, "--config", over_http(n, s.url), "q")
+            row(f"{n} agents over HTTP, 200 chunks a call, wall / CPU (memory)", f"{wall * 1e3:.0f} / {cpu * 1e3:.0f} ms ({memory:.0f} MiB)")
+    cost = {}
+    for chunks in (200, 2000):
+        with Server(chunks=chunks, rate=250) as s:
+            cost[chunks] = statistics.median(run(binary, "--config", over_http(3, s.url), "q")[1] for _ in range(3))
+    row("CPU per chunk, all in (3 agents, 7 calls, slope 200 to 2,000)", f"{(cost[2000] - cost[200]) / (7 * 1800) * 1e6:.1f} us", "< 40 us")
+    taken = [streams(200, 200, 25) for _ in range(5)]
+    middle = sorted(taken, key=lambda t: t["p99"])[2]
+    row("200 streams x 25 chunks/s, server's write to sink, p50 / p99", f"{middle['p50']:.0f} / {middle['p99']:.0f} us", "p99 < 1,000 us")
+    for n in (1, 100, 1000):
+        t = streams(n, 200, 50 if n < 1000 else 25)
+        row(f"{n} streams of 200 chunks at {50 if n < 1000 else 25}/s: complete; CPU per chunk",
+            f"{t['complete']:.0f}; {t['per_chunk']:.1f} us", f"all {n}")
+        row("    chunks/s; p99; memory per stream", f"{t['rate']:,.0f}; {t['p99']:.0f} us; {t['kib']:.0f} KiB")
+    t = streams(100, 5000, 0)
+    row("100 streams flat out: chunks/s; CPU per chunk", f"{t['rate']:,.0f}; {t['per_chunk']:.1f} us")
+    out = subprocess.run([BENCH / "actors_bench", "agents", "10000"], env=ENV, capture_output=True, text=True, check=True).stdout
+    row("10,000 idle agents, each", f"{re.search('([0-9.]+) KiB', out).group(1)} KiB", "<= 16 KiB")
+    out = subprocess.run([BENCH / "actors_bench", "append", HOME.name], env=ENV, capture_output=True, text=True, check=True).stdout
+    alone, group = re.findall("([0-9.]+) us each", out)
+    row("event append: alone, durable / 1,000 at once", f"{alone} / {group} us")
+    if "--callgrind" in sys.argv:
+        row("instructions per chunk (callgrind, 1 stream, slope 200 to 2,000)", f"{(instructions(2000) - instructions(200)) / 1800:,.0f}")
+
+
+main()
