@@ -182,7 +182,7 @@ void agent_state::send_model(model_request req) {
     n.use = use;
     self->request(parts.boss, boss_limit, n).then([](const noted&) {}, [](const caf::error&) {});
   };
-  self->request(parts.backend, limit, std::move(req), parts.relay)
+  self->request(parts.backend, limit, std::move(req), parts.chunks)
       .then(
           [this, now = turn, ended, n](completion& c) mutable {
             ended(to_string(c.status), c.usage);

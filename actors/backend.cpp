@@ -9,18 +9,18 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <map>
+#include <optional>
 
 namespace conclave {
 
 /// Posted by the transport thread. Never cross nodes.
-struct stream_head {
-  std::uint64_t id = 0;
-  http_head head;
-};
 struct stream_end {
   std::uint64_t id = 0;
+  std::shared_ptr<wire::decoder> decoder; ///< the transport's thread has let go of it; null when it had done so before
   http_end end;
+  bool closed = false; ///< nothing more will come
 };
 struct stream_tick {
   std::uint64_t id = 0;
@@ -28,8 +28,6 @@ struct stream_tick {
 
 } // namespace conclave
 
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::http_bytes)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::stream_head)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::stream_end)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::stream_tick)
 
@@ -37,24 +35,73 @@ namespace conclave {
 
 namespace {
 
-using backend_impl = backend_actor::extend<caf::reacts_to<http_bytes>, caf::reacts_to<stream_head>, caf::reacts_to<stream_end>,
-                                           caf::reacts_to<stream_tick>>;
+using backend_impl = backend_actor::extend<caf::reacts_to<stream_end>, caf::reacts_to<stream_tick>>;
 using clock = caf::actor_clock::clock_type;
 using std::chrono::milliseconds;
+
+/// Decodes a model call on the transport's thread, so that a chunk costs one message, from the socket to the sink. The actor learns
+/// of the end, and looks at the two times when a deadline is due.
+class intake {
+public:
+  intake(std::shared_ptr<wire::decoder> decoder, caf::actor_addr backend, std::uint64_t id, chunk_sink_actor sink,
+         chunk_batch frame)
+      : decoder_(std::move(decoder)), backend_(std::move(backend)), id_(id), sink_(std::move(sink)), frame_(std::move(frame)) {}
+
+  // -- the transport's thread --
+
+  void on_head(const http_head& h) {
+    if (decoder_)
+      decoder_->head(h);
+  }
+
+  void on_data(std::string_view bytes) {
+    last_byte_.store(clock::now(), std::memory_order_relaxed);
+    if (!decoder_)
+      return;
+    auto batch = frame_;
+    decoder_->feed(bytes, batch.chunks);
+    if (!batch.chunks.empty() && sink_)
+      caf::anon_send(sink_, std::move(batch));
+    if (decoder_->semantic())
+      semantic_.store(true, std::memory_order_relaxed);
+    if (decoder_->done())
+      post(http_end{}, false);
+  }
+
+  void on_done(http_end end) { post(std::move(end), true); }
+
+  // -- any thread --
+
+  bool semantic() const { return semantic_.load(std::memory_order_relaxed); }
+  clock::time_point last_byte() const { return last_byte_.load(std::memory_order_relaxed); }
+
+private:
+  void post(http_end end, bool closed) {
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(backend_))
+      caf::anon_send(caf::actor_cast<backend_impl>(strong), stream_end{id_, std::move(decoder_), std::move(end), closed});
+    decoder_ = nullptr;
+  }
+
+  std::shared_ptr<wire::decoder> decoder_;
+  caf::actor_addr backend_; ///< weak: a transfer must not keep the actor alive
+  std::uint64_t id_;
+  chunk_sink_actor sink_; ///< none when the reply is not for eyes
+  chunk_batch frame_;     ///< task, run and agent of every batch
+  std::atomic<bool> semantic_{false};
+  std::atomic<clock::time_point> last_byte_{clock::time_point{}};
+};
 
 /// A model call on the wire.
 struct stream {
   std::string task, agent;
   std::uint64_t run = 0, call = 0;
-  chunk_sink_actor sink;
-  std::unique_ptr<wire::decoder> decoder;
+  std::shared_ptr<intake> in;
   std::uint64_t transfer = 0;
   milliseconds first_token{0}, idle{0};
-  clock::time_point started, last_byte;
+  clock::time_point started;
   ec why = ec::none; ///< set when we ended the transfer ourselves
   std::string why_text;
   bool replied = false; ///< complete, only the connection is still draining
-  bool hidden = false;  ///< a reply under a schema is for the program, not for eyes
   caf::typed_response_promise<completion> promise;
 };
 
@@ -65,20 +112,19 @@ struct backend_state {
   bool saw_tools = false;
   std::uint64_t ids = 0;
   std::map<std::uint64_t, stream> streams;
-  clock::time_point last_chunk; ///< of any stream: a local server works on its slots in turn
+  clock::time_point last_chunk;      ///< of the streams that have ended
+  std::optional<caf::error> closing; ///< set once the actor only waits for the ends of its streams
 };
 
 using backend_ptr = backend_impl::stateful_pointer<backend_state>;
 
-void reply(backend_ptr self, stream& s, http_end end) {
-  if (s.replied)
-    return;
+void reply(backend_ptr self, stream& s, wire::decoder& decoder, http_end end) {
   s.replied = true;
   if (s.why != ec::none) {
     end.code = s.why;
     end.error = s.why_text;
   }
-  auto c = s.decoder->finish(end);
+  auto c = decoder.finish(end);
   if (!c.calls.empty())
     self->state.saw_tools = true;
   s.promise.deliver(std::move(c));
@@ -105,11 +151,14 @@ void watch(backend_ptr self, std::uint64_t id) {
     self->state.parts.http->cancel(s.transfer);
     return;
   }
-  auto semantic = s.decoder->semantic();
+  auto semantic = s.in->semantic();
+  auto since = semantic ? s.in->last_byte() : s.started;
   // A local server reads one prompt at a time: the wait for a first token counts from the last sign of life of any slot.
-  auto since = semantic                             ? s.last_byte
-               : self->state.parts.endpoint.id_slot ? std::max(s.started, self->state.last_chunk)
-                                                    : s.started;
+  if (!semantic && self->state.parts.endpoint.id_slot) {
+    since = std::max(since, self->state.last_chunk);
+    for (auto& [other, o] : self->state.streams)
+      since = std::max(since, o.in->last_byte());
+  }
   auto limit = semantic ? s.idle : s.first_token;
   if (limit.count() <= 0) {
     if (!semantic && s.idle.count() > 0) // no limit yet, but the next one must not be missed
@@ -130,21 +179,10 @@ void watch(backend_ptr self, std::uint64_t id) {
   self->delayed_send(self, wait, stream_tick{id});
 }
 
-http_client::callbacks posts_to(backend_ptr self, std::uint64_t id) {
-  auto weak = caf::actor_cast<caf::actor_addr>(self);
-  auto post = [weak](auto msg) {
-    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
-      caf::anon_send(caf::actor_cast<backend_impl>(strong), std::move(msg));
-  };
-  http_client::callbacks cb;
-  cb.on_head = [post, id](http_head h) { post(stream_head{id, std::move(h)}); };
-  cb.on_data = [post, id](std::string bytes) { post(http_bytes{id, std::move(bytes)}); };
-  cb.on_done = [post, id](http_end end) { post(stream_end{id, std::move(end)}); };
-  return cb;
-}
-
 caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_actor& sink) {
   auto& st = self->state;
+  if (st.closing)
+    return make_error(ec::unavailable, "the connection is being closed");
   std::string error;
   auto http = st.parts.dialect->encode(req, st.parts.endpoint, error);
   if (!error.empty())
@@ -158,48 +196,51 @@ caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_a
   s.agent = req.agent;
   s.run = req.run;
   s.call = req.call;
-  s.sink = std::move(sink);
-  s.hidden = !req.schema.empty();
-  s.decoder = st.parts.dialect->make_decoder(st.parts.endpoint);
+  if (!req.schema.empty())
+    sink = nullptr; // a reply under a schema is for the program, not for eyes
+  s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
+                                  std::move(sink), chunk_batch{s.task, s.run, s.agent, {}});
   s.first_token = milliseconds(req.first_token_timeout_ms);
   s.idle = milliseconds(req.idle_timeout_ms);
-  s.started = s.last_byte = self->clock().now();
+  s.started = self->clock().now();
   s.promise = self->template make_response_promise<completion>();
-  s.transfer = st.parts.http->start(std::move(http), posts_to(self, id));
+  http_client::callbacks callbacks;
+  callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
+  callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
+  callbacks.on_done = [in = s.in](http_end end) { in->on_done(std::move(end)); };
+  s.transfer = st.parts.http->start(std::move(http), std::move(callbacks));
   watch(self, id);
   return caf::delegated<completion>{};
 }
 
-void receive(backend_ptr self, const http_bytes& read) {
-  auto i = self->state.streams.find(read.id);
-  if (i == self->state.streams.end() || i->second.replied)
+void ended(backend_ptr self, stream_end& e) {
+  auto& st = self->state;
+  auto i = st.streams.find(e.id);
+  if (i == st.streams.end())
     return;
-  auto& s = i->second;
-  s.last_byte = self->state.last_chunk = self->clock().now();
-  chunk_batch batch;
-  s.decoder->feed(read.bytes, batch.chunks);
-  if (!batch.chunks.empty() && !s.hidden) {
-    batch.task = s.task;
-    batch.run = s.run;
-    batch.agent = s.agent;
-    self->send(s.sink, std::move(batch));
-  }
-  if (s.decoder->done()) {
-    reply(self, s, http_end{});
+  if (e.decoder)
+    reply(self, i->second, *e.decoder, std::move(e.end));
+  if (!e.closed) {
     // The connection goes back to the pool if the server ends the body in time.
-    self->delayed_send(self, milliseconds(2000), stream_tick{read.id});
+    self->delayed_send(self, milliseconds(2000), stream_tick{e.id});
+    return;
   }
+  st.last_chunk = std::max(st.last_chunk, i->second.in->last_byte());
+  st.streams.erase(i);
+  if (st.closing && st.streams.empty())
+    self->quit(*st.closing);
 }
 
 backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
   self->state.step = parts.decision.empty() ? "tools" : parts.decision;
   self->state.parts = std::move(parts);
   self->set_exit_handler([self](caf::exit_msg& m) {
-    for (auto& [id, s] : self->state.streams) {
-      self->state.parts.http->cancel(s.transfer);
-      reply(self, s, http_end{ec::cancelled, "the connection is being closed", 0, true});
-    }
-    self->quit(m.reason);
+    auto& st = self->state;
+    st.closing = m.reason;
+    for (auto& [id, s] : st.streams)
+      abandon(self, s, ec::cancelled, "the connection is being closed");
+    if (st.streams.empty())
+      self->quit(m.reason);
   });
   return {
       [self](model_request& req, chunk_sink_actor& sink) { return start(self, req, sink); },
@@ -228,19 +269,7 @@ backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
         else if (!self->state.parts.ladder_fixed)
           self->state.step = n.step;
       },
-      [self](const http_bytes& read) { receive(self, read); },
-      [self](const stream_head& h) {
-        auto i = self->state.streams.find(h.id);
-        if (i != self->state.streams.end())
-          i->second.decoder->head(h.head);
-      },
-      [self](const stream_end& e) {
-        auto i = self->state.streams.find(e.id);
-        if (i == self->state.streams.end())
-          return;
-        reply(self, i->second, e.end);
-        self->state.streams.erase(i);
-      },
+      [self](stream_end& e) { ended(self, e); },
       [self](const stream_tick& t) { watch(self, t.id); },
   };
 }

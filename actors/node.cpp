@@ -31,7 +31,7 @@ struct hosted_agent {
   std::vector<tool_source_actor> tools;
   backend_actor own_backend; ///< scripted: ends with the agent
   std::string share;         ///< else the key of its shared connection
-  chunk_sink_actor relay;
+  chunk_sink_actor relay;    ///< when the sink is on another node
 };
 
 struct shared_backend {
@@ -77,7 +77,8 @@ void end_agent(node_ptr self, hosted_agent& a) {
     self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
   if (!a.share.empty())
     release_backend(self, a.share);
-  self->send_exit(a.relay, caf::exit_reason::user_shutdown);
+  if (a.relay)
+    self->send_exit(a.relay, caf::exit_reason::user_shutdown);
   --self->state.agents;
 }
 
@@ -131,7 +132,9 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   agent_parts parts;
   parts.backend = backend_for(self, c, order, a);
   parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources);
-  parts.relay = a.relay = spawn_relay(self->home_system(), sink);
+  parts.chunks = sink;
+  if (sink.node() != self->node())
+    parts.chunks = a.relay = spawn_relay(self->home_system(), sink);
   parts.boss = boss;
   parts.order = std::move(order);
   a.handle = spawn_agent_actor(self->home_system(), std::move(parts));

@@ -35,7 +35,7 @@ struct agent_parts {
   spawn_agent order;
   backend_actor backend;
   std::vector<tool_source_actor> tools;
-  chunk_sink_actor relay;
+  chunk_sink_actor chunks; ///< where pieces of its streams go
   orchestrator_actor boss;
 };
 

@@ -28,7 +28,6 @@ struct relay_state {
   relay_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "relay";
   event_sink_actor sink;
-  bool local = true;
   std::map<std::pair<std::string, std::uint64_t>, lane> lanes;
 };
 
@@ -77,17 +76,11 @@ void flush(relay_ptr self, std::pair<std::string, std::uint64_t> key) {
 }
 
 chunk_sink_actor::behavior_type relay(relay_ptr self, event_sink_actor sink) {
-  self->state.local = sink.node() == self->node();
   self->state.sink = std::move(sink);
   return {
       [self](chunk_batch& b) {
-        auto& st = self->state;
-        if (st.local) {
-          self->send(st.sink, std::move(b));
-          return;
-        }
         std::pair<std::string, std::uint64_t> key{b.task, b.run};
-        auto& l = st.lanes[key];
+        auto& l = self->state.lanes[key];
         l.pending.task = b.task;
         l.pending.run = b.run;
         l.pending.agent = b.agent;

@@ -2,9 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Between the streams of a node and one event sink. On the same node chunks pass straight through; to another node one batch per
-/// run is under way at a time, text is merged meanwhile and capped at 64 KiB: older text is dropped, and the next batch says how
-/// much.
+/// Between the streams of a node and an event sink on another: one batch per run is under way at a time, text is merged meanwhile
+/// and capped at 64 KiB: older text is dropped, and the next batch says how much.
 
 #include "protocols/interfaces.hpp"
 

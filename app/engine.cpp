@@ -41,7 +41,7 @@ std::shared_ptr<event_store> open_store(const engine_options& o, std::string& er
   return event_store::open(path, error);
 }
 
-/// One actor_system with an engine in it. TLS options belong to a system, so a cluster gets one of its own.
+/// One actor_system with an engine in it. A run of one machine loads no networking, so a cluster gets a system of its own.
 struct world {
   system_config config;
   std::unique_ptr<caf::actor_system> sys;

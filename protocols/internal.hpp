@@ -118,10 +118,4 @@ struct get_ready {
   bool operator==(const get_ready&) const = default;
 };
 
-/// Bytes of a model stream, curl thread -> backend actor. Never crosses nodes.
-struct http_bytes {
-  std::uint64_t id = 0;
-  std::string bytes;
-};
-
 } // namespace conclave

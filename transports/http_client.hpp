@@ -4,9 +4,9 @@
 
 /// One curl_multi thread for all HTTP transfers of the process. Never retries, decides nothing.
 ///
-/// Thread rule: start and cancel may be called from any thread; callbacks run on the client's thread and must only post a message.
-/// on_head at most once, on_data any number of times, on_done exactly once for every started transfer, also after cancel and on
-/// destruction. Callbacks of a transfer never run after its on_done.
+/// Thread rule: start and cancel may be called from any thread; callbacks run on the client's thread, which serves every transfer:
+/// they decode and post a message, and never wait. on_head at most once, on_data any number of times, on_done exactly once for
+/// every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done.
 
 #include "protocols/wire/http.hpp"
 

@@ -11,7 +11,6 @@
 #include "actors/host_sink.hpp"
 #include "actors/orchestrator.hpp"
 #include "actors/recorder.hpp"
-#include "actors/relay.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
 #include "transports/event_store.hpp"
@@ -45,7 +44,6 @@ int agents(std::size_t n) {
   caf::actor_system sys{cfg};
   auto sink = spawn_host_sink(sys, {});
   auto backend = spawn_scripted_backend(sys, {}, "tools");
-  auto relay = spawn_relay(sys, caf::actor_cast<event_sink_actor>(sink));
   orchestrator_parts boss_parts;
   auto boss = spawn_orchestrator(sys, boss_parts);
   std::vector<agent_actor> all;
@@ -56,7 +54,7 @@ int agents(std::size_t n) {
     p.order.task = "bench";
     p.order.agent.id = "agent" + std::to_string(i);
     p.backend = backend;
-    p.relay = relay;
+    p.chunks = sink;
     p.boss = boss;
     all.push_back(spawn_agent_actor(sys, std::move(p)));
   }
@@ -69,7 +67,6 @@ int agents(std::size_t n) {
     caf::anon_send_exit(a, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(boss, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(backend, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(relay, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(sink, caf::exit_reason::user_shutdown);
   return 0;
 }

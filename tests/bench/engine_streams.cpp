@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// What one streamed chunk costs all in: socket, decoder, backend actor, relay, host sink. And how late it arrives.
+/// What one streamed chunk costs all in: socket, decoder, backend actor, host sink. And how late it arrives.
 ///
 ///   engine_streams STREAMS CHUNKS RATE     rate per second and stream, 0 = flat out
 ///
@@ -10,7 +10,6 @@
 
 #include "actors/backend.hpp"
 #include "actors/host_sink.hpp"
-#include "actors/relay.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
 #include "support/stream_server.hpp"
@@ -87,7 +86,6 @@ int main(int argc, char** argv) {
   caf::actor_system sys{cfg};
   auto http = std::make_shared<http_client>();
   auto sink = spawn_host_sink(sys, calls);
-  auto relay = spawn_relay(sys, caf::actor_cast<event_sink_actor>(sink));
   backend_parts parts;
   parts.dialect = wire::find_dialect("openai_chat");
   parts.http = http;
@@ -116,7 +114,7 @@ int main(int argc, char** argv) {
           if (++done == streams)
             changed.notify_one();
         };
-        me->request(backend, std::chrono::seconds(900), r, relay)
+        me->request(backend, std::chrono::seconds(900), r, caf::actor_cast<chunk_sink_actor>(sink))
             .then([count](const completion& c) { count(c.status == completion_status::finished); },
                   [count](const caf::error&) { count(false); });
       }
@@ -127,10 +125,8 @@ int main(int argc, char** argv) {
   auto wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   cpu = cpu_seconds() - cpu;
   caf::anon_send_exit(backend, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(relay, caf::exit_reason::user_shutdown);
   caf::anon_send(sink, outcome{});
   backend = nullptr;
-  relay = nullptr;
   sink = nullptr;
   sys.await_all_actors_done();
   std::sort(delays.begin(), delays.end());

@@ -141,7 +141,7 @@ struct agent_fixture : fixture {
     p.order.agent.backend.decision = std::move(decision);
     p.backend = backend;
     p.tools = {source};
-    p.relay = sink;
+    p.chunks = sink;
     p.boss = orch;
     aut = spawn_agent_actor(sys, p);
     self->request(aut, caf::infinite, get_ready{});
