@@ -13,19 +13,14 @@ namespace conclave::wire {
 
 namespace {
 
-/// Stops a parse that is too deep; with `strict` one that repeats a key.
+/// Stops a parse that repeats a key.
 struct guard {
-  bool strict = false;
   bool refused = false;
   std::vector<std::set<std::string>> keys;
 
-  bool operator()(int depth, json::parse_event_t event, json& value) {
-    if (depth > max_depth)
-      refused = true;
+  bool operator()(int, json::parse_event_t event, json& value) {
     if (refused)
       return false;
-    if (!strict)
-      return true;
     if (event == json::parse_event_t::object_start)
       keys.emplace_back();
     else if (event == json::parse_event_t::object_end && !keys.empty())
@@ -65,8 +60,9 @@ std::optional<json> parse(std::string_view text, bool strict) {
   if (too_deep(text))
     return std::nullopt;
   try {
-    guard g{strict, false, {}};
-    auto v = json::parse(text.begin(), text.end(), std::ref(g), false);
+    guard g;
+    // A callback makes a parse a third dearer.
+    auto v = json::parse(text.begin(), text.end(), strict ? json::parser_callback_t(std::ref(g)) : nullptr, false);
     if (v.is_discarded() || g.refused)
       return std::nullopt;
     return v;

@@ -10,7 +10,8 @@ namespace conclave::wire {
 sse_decoder::sse_decoder(std::size_t max_line) : max_line_(max_line) {}
 
 bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_event&)>& on_event) {
-  std::size_t at = 0;
+  std::size_t at = 0, cr = 0, lf = 0; // the next of each is looked for once: many of one kind must not cost a walk for the other
+  auto next = [&](char c, std::size_t known) { return known < at || known == 0 ? bytes.find(c, at) : known; };
   while (!broken_ && at < bytes.size()) {
     if (skip_lf_) {
       skip_lf_ = false;
@@ -19,7 +20,9 @@ bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_even
         continue;
       }
     }
-    auto end = bytes.find_first_of("\r\n", at);
+    cr = next('\r', cr);
+    lf = next('\n', lf);
+    auto end = std::min(cr, lf);
     // Judged per line, not per read: any split of the bytes meets the bound at the same place.
     if (std::min(end, bytes.size()) - at > max_line_ - buffer_.size()) {
       give_up();
