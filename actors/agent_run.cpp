@@ -20,6 +20,8 @@ constexpr auto boss_limit = std::chrono::seconds(60);
 constexpr auto info_limit = std::chrono::seconds(10);
 /// A decision is a few tokens of JSON.
 constexpr std::int64_t decision_tokens = 64;
+constexpr std::uint32_t max_overflows = 4;
+constexpr std::size_t min_result_bytes = 512;
 
 ladder from_name(const std::string& x) {
   return x == "schema" ? ladder::schema : x == "text" ? ladder::text : ladder::tools;
@@ -43,6 +45,14 @@ std::string hash_of(const model_request& r) {
   return wire::hash(all);
 }
 
+/// Whether a server's error says that the model or server has no tool calls. There is no common code: Ollama says 400 "does not
+/// support tools", vLLM 400 "tool choice requires ...", llama.cpp 500 "tools param requires --jinja", OpenRouter 404.
+bool is_about_tools(std::string error) {
+  std::transform(error.begin(), error.end(), error.begin(), [](unsigned char c) { return std::tolower(c); });
+  auto has = [&](const char* word) { return error.find(word) != std::string::npos; };
+  return (has("tool") || has("function call")) && (has("support") || has("tool choice") || has("tool_choice") || has("requires"));
+}
+
 } // namespace
 
 void agent_state::start(run_task t) {
@@ -52,7 +62,8 @@ void agent_state::start(run_task t) {
   active = true;
   cancelled = false;
   attempt = 1;
-  bare_replies = iterations = 0;
+  bare_replies = iterations = overflows = repeats = 0;
+  last_asked.clear();
   model_call = 0;
   partial.clear();
   round = {};
@@ -60,7 +71,7 @@ void agent_state::start(run_task t) {
   calls = std::max(calls, t.first_call > 0 ? t.first_call - 1 : 0);
   task = std::move(t);
   wait = waiting::backend_info;
-  self->request(parts.backend, info_limit, describe_backend{})
+  self->request(parts.backend, info_limit, describe_backend{parts.order.agent.backend.model})
       .then(
           [this, now = turn](const backend_info& info) {
             if (now == turn)
@@ -79,6 +90,8 @@ void agent_state::begin(const backend_info& info) {
   saw_tools = info.saw_tools;
   // Three bytes a token is a careful mean over languages; half of the window stays for the conversation's growth and the reply.
   budget_bytes = info.context_tokens > 0 ? static_cast<std::size_t>(info.context_tokens) * 3 / 2 : 0;
+  if (learned_budget > 0 && (budget_bytes == 0 || learned_budget < budget_bytes))
+    budget_bytes = learned_budget;
   open_talk();
   call_model();
 }
@@ -143,7 +156,7 @@ void agent_state::call_model() {
     req.schema = wire::decision_schema(choice());
     req.max_output_tokens = decision_tokens;
   }
-  if (want == asked_for::verdict || want == asked_for::presentation) {
+  if (step == ladder::tools && (want == asked_for::verdict || want == asked_for::presentation)) {
     if (iterations < static_cast<std::uint32_t>(config.max_tool_iterations))
       for (auto& [tool, known] : tools)
         req.tools.push_back(known.spec);
@@ -222,8 +235,12 @@ void agent_state::on_completion(completion c) {
   }
   if (c.status == completion_status::broken) {
     partial = c.text;
-    // A server that cannot do schemas says 400: go one step down instead of failing.
+    // A server that cannot do schemas says 400: go one step down instead of failing. Likewise one that cannot do tools.
     if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text))
+      return;
+    if (want == asked_for::verdict && !saw_tools && !c.semantic && is_about_tools(c.error) && step_down(ladder::schema))
+      return;
+    if (c.code == ec::context_overflow && shorten())
       return;
     return fail(c.code, c.error);
   }
@@ -233,7 +250,7 @@ void agent_state::on_completion(completion c) {
   }
   if (!c.calls.empty() && !saw_tools) {
     saw_tools = true;
-    self->send(parts.backend, ladder_note{"seen"});
+    self->send(parts.backend, ladder_note{"seen", parts.order.agent.backend.model});
   }
   switch (want) {
   case asked_for::verdict:
@@ -293,12 +310,38 @@ void agent_state::on_verdict_reply(completion c) {
   correct(std::move(judged.results), std::move(judged.correction));
 }
 
+/// The provider says the conversation is too long: halves what can be cut, tool results first, then the answers of others.
+bool agent_state::shorten() {
+  if (++overflows > max_overflows)
+    return false;
+  std::size_t total = 0, results = 0;
+  for (auto& m : talk) {
+    total += m.text.size();
+    results += m.from == role::tool ? m.text.size() : 0;
+  }
+  if (results > total / 3) {
+    for (auto& m : talk)
+      if (m.from == role::tool)
+        prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
+  } else if (!task.answers.empty() && want != asked_for::decision) {
+    std::size_t shown = 0;
+    for (auto& a : task.answers)
+      shown += a.text.size();
+    learned_budget = budget_bytes = std::max<std::size_t>((budget_bytes > 0 ? std::min(budget_bytes, shown) : shown) / 2, 256);
+    open_talk();
+  } else {
+    return false;
+  }
+  call_model();
+  return true;
+}
+
 bool agent_state::step_down(ladder to) {
   if (ladder_fixed || to == step)
     return false;
   step = to;
   attempt = 1;
-  self->send(parts.backend, ladder_note{prompts::to_string(to)});
+  self->send(parts.backend, ladder_note{prompts::to_string(to), parts.order.agent.backend.model});
   open_talk();
   call_model();
   return true;
@@ -337,12 +380,18 @@ void agent_state::on_decision(const completion& c) {
   call_model();
 }
 
+/// A reply in plain text; a small model that was shown quoted answers may quote its own.
+std::string agent_state::bare_text(const completion& c) const {
+  auto text = trim(c.text);
+  return task.answers.empty() ? text : prompts::unfence(text);
+}
+
 void agent_state::on_text(const completion& c) {
   add_reply(c);
   verdict v;
   v.step = prompts::to_string(step);
   v.kind = verdict_kind::answer;
-  v.text = prompts::unfence(trim(c.text));
+  v.text = bare_text(c);
   if (want == asked_for::text_verdict) {
     auto d = wire::read_text(c.text, choice());
     if (d.kind == wire::decision_kind::vote) {
@@ -369,7 +418,7 @@ void agent_state::on_presentation(completion c) {
   }
   verdict v;
   v.kind = verdict_kind::presented;
-  v.text = prompts::unfence(trim(c.text));
+  v.text = bare_text(c);
   v.truncated = c.status == completion_status::truncated;
   v.step = prompts::to_string(step);
   hand_in(std::move(v), {});

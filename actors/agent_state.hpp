@@ -68,11 +68,15 @@ struct agent_state {
   bool ladder_fixed = false;
   bool saw_tools = false;
   std::size_t budget_bytes = 0;
+  std::size_t learned_budget = 0; ///< from a provider that found a conversation too long; 0 = none did
+  std::uint32_t overflows = 0;
   asked_for want = asked_for::verdict;
   waiting wait = waiting::nothing;
   std::uint32_t attempt = 1;
   std::uint32_t bare_replies = 0; ///< finished replies without any call, before the first step down
   std::uint32_t iterations = 0;
+  std::string last_asked;       ///< the tool calls of the last round
+  std::uint32_t repeats = 0;    ///< how often in a row
   std::uint64_t model_call = 0; ///< number of the model call under way
   std::string partial;          ///< text of the last broken or cancelled call
   tool_round round;
@@ -93,6 +97,8 @@ struct agent_state {
   void on_presentation(completion c);
   void correct(std::vector<tool_result> results, std::string text);
   bool step_down(prompts::ladder to);
+  bool shorten();
+  std::string bare_text(const completion& c) const;
   void hand_in(verdict v, std::string answers_call);
   void on_ruling(const ruling& r, const std::string& answers_call);
   void fail(ec code, std::string reason);
@@ -100,6 +106,7 @@ struct agent_state {
 
   bool run_tools(const completion& c); ///< false if the reply calls none of ours
   void next_tools();
+  void refuse_tools(const std::string& why);
   void send_tool(std::size_t i);
   void tool_ended(call_notice n, std::string status);
   void tool_done(std::size_t i, tool_result r);

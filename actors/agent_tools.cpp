@@ -19,16 +19,8 @@ constexpr auto boss_limit = std::chrono::seconds(60);
 /// What a model is given of a tool's result at most; the source has its own, higher bound.
 constexpr std::size_t max_result_bytes = 256 * 1024;
 
-void cap(std::string& text) {
-  if (text.size() <= max_result_bytes)
-    return;
-  auto cut = text.size() - max_result_bytes;
-  auto end = max_result_bytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-    --end;
-  text.resize(end);
-  text += "\n[cut: " + std::to_string(cut) + " bytes left out]";
-}
+/// The same calls with the same arguments so often in a row are a loop.
+constexpr std::uint32_t max_repeats = 3;
 
 } // namespace
 
@@ -49,8 +41,26 @@ bool agent_state::run_tools(const completion& c) {
   round.stage.assign(round.calls.size(), 0);
   ++iterations;
   wait = waiting::tools;
-  next_tools();
+  std::string asked;
+  for (auto& call : round.calls)
+    asked += call.name + '\n' + call.arguments + '\n';
+  repeats = asked == last_asked ? repeats + 1 : 1;
+  last_asked = std::move(asked);
+  if (iterations > static_cast<std::uint32_t>(parts.order.agent.backend.max_tool_iterations))
+    refuse_tools("the limit of tool calls is reached");
+  else if (repeats >= max_repeats)
+    refuse_tools("the same call was just made " + std::to_string(max_repeats - 1)
+                 + " times, its result is above; go on from there");
+  else
+    next_tools();
   return true;
+}
+
+/// Every call gets its one result, none is carried out.
+void agent_state::refuse_tools(const std::string& why) {
+  for (std::size_t i = 0; i < round.calls.size(); ++i)
+    round.results[i] = {round.calls[i].id, "Error: not carried out: " + why + ".", true};
+  tools_done();
 }
 
 /// Starts what may run now: read-only calls side by side, others one at a time per source, in order.
@@ -116,7 +126,7 @@ void agent_state::tool_ended(call_notice n, std::string status) {
 
 void agent_state::tool_done(std::size_t i, tool_result r) {
   r.id = round.calls[i].id;
-  cap(r.text);
+  prompts::cut(r.text, max_result_bytes);
   if (r.text.empty())
     r.text = "(no output)";
   round.results[i] = std::move(r);

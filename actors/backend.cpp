@@ -105,11 +105,16 @@ struct stream {
   caf::typed_response_promise<completion> promise;
 };
 
+/// Where the decision ladder stands for one model.
+struct ladder_place {
+  std::string step;
+  bool saw_tools = false;
+};
+
 struct backend_state {
   static inline const char* name = "backend";
   backend_parts parts;
-  std::string step;
-  bool saw_tools = false;
+  std::map<std::string, ladder_place> ladder; ///< by model
   std::uint64_t ids = 0;
   std::map<std::uint64_t, stream> streams;
   clock::time_point last_chunk;      ///< of the streams that have ended
@@ -118,16 +123,25 @@ struct backend_state {
 
 using backend_ptr = backend_impl::stateful_pointer<backend_state>;
 
-void reply(backend_ptr self, stream& s, wire::decoder& decoder, http_end end) {
+constexpr std::size_t max_models = 1000;
+
+ladder_place& place_of(backend_ptr self, const std::string& model) {
+  auto& st = self->state;
+  if (st.ladder.size() > max_models)
+    st.ladder.clear();
+  auto [i, added] = st.ladder.try_emplace(model);
+  if (added)
+    i->second.step = st.parts.decision.empty() ? "tools" : st.parts.decision;
+  return i->second;
+}
+
+void reply(stream& s, wire::decoder& decoder, http_end end) {
   s.replied = true;
   if (s.why != ec::none) {
     end.code = s.why;
     end.error = s.why_text;
   }
-  auto c = decoder.finish(end);
-  if (!c.calls.empty())
-    self->state.saw_tools = true;
-  s.promise.deliver(std::move(c));
+  s.promise.deliver(decoder.finish(end));
 }
 
 /// Ends the transfer for a reason of ours; the reply follows with on_done.
@@ -219,7 +233,7 @@ void ended(backend_ptr self, stream_end& e) {
   if (i == st.streams.end())
     return;
   if (e.decoder)
-    reply(self, i->second, *e.decoder, std::move(e.end));
+    reply(i->second, *e.decoder, std::move(e.end));
   if (!e.closed) {
     // The connection goes back to the pool if the server ends the body in time.
     self->delayed_send(self, milliseconds(2000), stream_tick{e.id});
@@ -232,7 +246,6 @@ void ended(backend_ptr self, stream_end& e) {
 }
 
 backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
-  self->state.step = parts.decision.empty() ? "tools" : parts.decision;
   self->state.parts = std::move(parts);
   self->set_exit_handler([self](caf::exit_msg& m) {
     auto& st = self->state;
@@ -253,21 +266,23 @@ backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
           }
         return cancel_done{found};
       },
-      [self](describe_backend) -> caf::result<backend_info> {
+      [self](const describe_backend& about) -> caf::result<backend_info> {
         auto& st = self->state;
+        auto& place = place_of(self, about.model);
         backend_info info;
-        info.step = st.step;
-        info.saw_tools = st.saw_tools;
+        info.step = place.step;
+        info.saw_tools = place.saw_tools;
         info.dialect = st.parts.dialect->name;
         info.provider = st.parts.endpoint.provider;
         info.context_tokens = st.parts.context_tokens;
         return info;
       },
       [self](const ladder_note& n) {
+        auto& place = place_of(self, n.model);
         if (n.step == "seen")
-          self->state.saw_tools = true;
-        else if (!self->state.parts.ladder_fixed)
-          self->state.step = n.step;
+          place.saw_tools = true;
+        else if (!self->state.parts.ladder_fixed && !place.saw_tools) // one weak reply is no reason to take its tools away
+          place.step = n.step;
       },
       [self](stream_end& e) { ended(self, e); },
       [self](const stream_tick& t) { watch(self, t.id); },

@@ -3,8 +3,9 @@
 #pragma once
 
 /// The pure policy (closed, open, half-open, retry waits) and its two guards: actors with the same handle type as what they guard,
-/// so no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event. Numbers:
-/// settled.md 3; mcp.md 9.
+/// so no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event. What
+/// counts against a model connection is a call that was given up, and calls that ran side by side count once: one short outage must
+/// not close the connection for a whole team. Numbers: settled.md 3; mcp.md 9.
 
 #include "actors/parts.hpp"
 

@@ -33,6 +33,7 @@ struct guarded_call {
   model_request req;
   chunk_sink_actor sink;
   std::uint32_t tries = 0;
+  std::int64_t since_ms = 0; ///< first try
   bool waiting = false;
   bool cancelled = false;
   bool probe = false; ///< its end decides over the gate, or frees the probe for the next call
@@ -48,7 +49,9 @@ struct guard_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, guarded_call> calls;
   std::minstd_rand random{std::random_device{}()};
-  std::string last_failure; ///< what to name as the cause while the gate is closed
+  std::string last_failure;         ///< what to name as the cause while the gate is closed
+  std::int64_t last_counted_ms = 0; ///< the last call given up
+  std::int64_t paced_until_ms = 0;  ///< the server asked for a wait: it holds for everybody with the same key
 };
 
 using guard_ptr = guard_impl::stateful_pointer<guard_state>;
@@ -86,9 +89,15 @@ void attempt(guard_ptr self, std::uint64_t id) {
     return;
   auto& call = i->second;
   call.waiting = false;
-  if (!st.gate.allow(now_ms(self))) {
+  auto now = now_ms(self);
+  if (now < st.paced_until_ms) {
+    call.waiting = true;
+    self->delayed_send(self, milliseconds(st.paced_until_ms - now), retry_tick{id});
+    return;
+  }
+  if (!st.gate.allow(now)) {
     auto text = st.last_failure + " (failed too often lately, tried again in "
-                + std::to_string((st.gate.remaining_ms(now_ms(self)) + 999) / 1000) + " s)";
+                + std::to_string((st.gate.remaining_ms(now) + 999) / 1000) + " s)";
     if (call.tries == 0) {
       call.promise.deliver(make_error(ec::breaker_open, std::move(text)));
       st.calls.erase(i);
@@ -97,7 +106,8 @@ void attempt(guard_ptr self, std::uint64_t id) {
     }
     return;
   }
-  ++call.tries;
+  if (++call.tries == 1)
+    call.since_ms = now;
   call.probe = st.gate.probing();
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
   self->request(st.guarded, limit, call.req, call.sink)
@@ -123,17 +133,23 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   if (call.probe)
     st.gate.undecided();
   call.probe = false;
+  auto wait = wait_before(self, call, c);
+  auto now = now_ms(self);
   if (c.status == completion_status::broken && is_transient(c.code)) {
     st.last_failure = c.error;
     // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
-    if (c.code == ec::rate_limited && c.retry_after_ms > st.gate.policy().retry_after_cap_ms)
-      st.gate.open_until(now_ms(self) + c.retry_after_ms);
-    else if (c.code != ec::rate_limited || c.retry_after_ms < 0)
-      st.gate.failure(now_ms(self));
+    auto paced = c.code == ec::rate_limited && c.retry_after_ms >= 0;
+    if (paced && c.retry_after_ms > st.gate.policy().retry_after_cap_ms) {
+      st.gate.open_until(now + c.retry_after_ms);
+    } else if (paced) {
+      st.paced_until_ms = std::max(st.paced_until_ms, now + c.retry_after_ms);
+    } else if (wait < 0 && !call.cancelled && call.since_ms >= st.last_counted_ms) {
+      st.last_counted_ms = now;
+      st.gate.failure(now);
+    }
   } else if (c.status != completion_status::cancelled && c.status != completion_status::broken) {
     st.gate.success();
   }
-  auto wait = wait_before(self, call, c);
   if (wait < 0)
     return finish(self, id, std::move(c));
   call.waiting = true;
@@ -194,7 +210,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
           return cancel_done{true};
         return self->delegate(self->state.guarded, c);
       },
-      [self](describe_backend d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },
+      [self](const describe_backend& d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },
       [self](const ladder_note& n) { self->send(self->state.guarded, n); },
       [self](const retry_tick& t) { attempt(self, t.id); },
   };

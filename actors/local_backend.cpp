@@ -144,7 +144,7 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
           return cancel_done{false};
         return self->delegate(self->state.inner, c);
       },
-      [self](describe_backend) -> caf::result<backend_info> {
+      [self](const describe_backend&) -> caf::result<backend_info> {
         backend_info info;
         info.step = self->state.step;
         info.dialect = self->state.parts.dialect->name;

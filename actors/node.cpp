@@ -20,9 +20,10 @@ namespace {
 
 constexpr std::size_t max_agents = 256;
 constexpr std::size_t max_tasks = 64;
-constexpr std::size_t max_labels = 1000;
+constexpr std::size_t max_labels = 10'000;
 constexpr std::size_t max_unused_backends = 64;
-constexpr std::size_t max_text = 512 * 1024;
+constexpr std::size_t max_text = 4u << 20; ///< as the ledger's highest bound
+constexpr std::size_t max_task_text = 256u << 20;
 constexpr auto ready_limit = std::chrono::seconds(45);
 constexpr auto ask_limit = std::chrono::seconds(2);
 
@@ -45,6 +46,7 @@ struct hosted_task {
   orchestrator_actor boss;
   std::map<std::string, hosted_agent> agents;
   std::map<std::string, std::string> texts; ///< label -> answer
+  std::size_t text_bytes = 0;
 };
 
 struct node_state {
@@ -237,8 +239,14 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
       [self](spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) { return hire(self, order, boss, sink); },
       [self](publish_answer& p) {
         auto t = self->state.tasks.find(p.task);
-        if (t != self->state.tasks.end() && t->second.texts.size() < max_labels && p.text.size() <= max_text)
-          t->second.texts[p.label] = std::move(p.text);
+        if (t == self->state.tasks.end())
+          return;
+        auto& task = t->second;
+        if (task.texts.size() >= max_labels || p.text.size() > max_text || task.text_bytes + p.text.size() > max_task_text)
+          return; // a run that needs it says that it was never sent
+        auto [place, added] = task.texts.try_emplace(p.label);
+        task.text_bytes += p.text.size() - place->second.size();
+        place->second = std::move(p.text);
       },
       [self](run_task& r) { run(self, r); },
       [self](const cancel_run& c) {

@@ -178,7 +178,7 @@ scripted_impl::behavior_type scripted_backend(scripted_ptr self, std::vector<scr
           }
         return cancel_done{false};
       },
-      [self](describe_backend) -> caf::result<backend_info> {
+      [self](const describe_backend&) -> caf::result<backend_info> {
         backend_info info;
         info.step = self->state.decision == "auto" || self->state.decision.empty() ? "tools" : self->state.decision;
         info.saw_tools = true; // a script that answers in plain text means to

@@ -36,7 +36,7 @@ using backend_actor = caf::typed_actor<
     caf::replies_to<cancel_call>::with<cancel_done>,
     // Says what is known of the connection.
     caf::replies_to<describe_backend>::with<backend_info>,
-    // Remembers a step of the decision ladder for the connection.
+    // Remembers a step of the decision ladder for a model of the connection.
     caf::reacts_to<ladder_note>>;
 
 /// Anything that lists tools and answers calls: an MCP server, a C++ tool, a breaker in front of one.

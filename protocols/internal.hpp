@@ -28,14 +28,14 @@ struct cancel_done {
 };
 
 struct describe_backend {
-  std::uint8_t unused = 0;
+  std::string model; ///< models of one connection differ in what they can
   bool operator==(const describe_backend&) const = default;
 };
 
-/// What is known of a connection. `step` is where the decision ladder stands for it.
+/// What is known of a connection. `step` is where the decision ladder stands for the model asked about.
 struct backend_info {
   std::string step;       ///< tools, schema or text
-  bool saw_tools = false; ///< a tool call was seen from this connection
+  bool saw_tools = false; ///< a tool call of the model was seen
   std::string dialect;
   std::string provider;
   std::int32_t context_tokens = 0; ///< 0 = unknown
@@ -43,9 +43,10 @@ struct backend_info {
   bool operator==(const backend_info&) const = default;
 };
 
-/// Agent -> backend: remember this ladder step for the connection; step "seen" = a tool call came.
+/// Agent -> backend: remember this ladder step for the model; step "seen" = a tool call came.
 struct ladder_note {
   std::string step;
+  std::string model;
   bool operator==(const ladder_note&) const = default;
 };
 

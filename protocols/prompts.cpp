@@ -166,18 +166,28 @@ std::string fence(const std::string& text) {
 }
 
 std::string unfence(const std::string& text) {
-  if (text.rfind("| ", 0) != 0)
-    return text;
   std::string out;
+  auto table = true; // every line has a bar at its end: the bars are the model's own
   for (std::size_t at = 0; at <= text.size();) {
     auto end = std::min(text.find('\n', at), text.size());
     auto line = text.substr(at, end - at);
-    if (line == "|")
-      line.clear();
-    out += (at == 0 ? "" : "\n") + (line.rfind("| ", 0) == 0 ? line.substr(2) : line);
+    if (!line.empty() && line != "|" && line.rfind("| ", 0) != 0)
+      return text;
+    line.erase(0, 2);
+    table = table && !line.empty() && line.back() == '|';
+    out += (at == 0 ? "" : "\n") + line;
     at = end + 1;
   }
-  return out;
+  return table ? text : out;
+}
+
+void cut(std::string& text, std::size_t most) {
+  if (text.size() <= most)
+    return;
+  auto end = char_end(text, most);
+  auto gone = text.size() - end;
+  text.resize(end);
+  text += "\n[cut: " + std::to_string(gone) + " bytes left out]";
 }
 
 std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes) {

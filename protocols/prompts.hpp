@@ -19,7 +19,8 @@ std::string to_string(ladder x);
 /// Returns `text` with every line (LF, CR, CRLF, VT, FF, NEL, U+2028, U+2029) prefixed "| ".
 std::string fence(const std::string& text);
 
-/// Takes the prefix away again where a model copied it: small ones do. Text whose first line is not prefixed is returned as it is.
+/// Takes the prefix away again where a model copied it onto every line: small ones do. Other text, and a table, is returned as it
+/// is.
 std::string unfence(const std::string& text);
 
 /// [system, user] for a run. `budget_bytes` bounds what is shown of the answers: they are cut evenly with a marker; 0 = unbounded.
@@ -33,6 +34,9 @@ std::vector<message> decision(const run_task& t, const std::string& system_messa
 /// [system, user] for the final presentation: question, history, anonymous answers with the presenter's own marked, vote count and
 /// reasons for the winner. Never a real id.
 std::vector<message> presentation(const run_task& t, const std::string& system_message, std::size_t budget_bytes);
+
+/// Cuts `text` to about `most` bytes, between characters, and says so at its end.
+void cut(std::string& text, std::size_t most);
 
 /// The user message that asks to finish with one of the workflow tools.
 std::string enforcement(bool may_answer, const std::vector<std::string>& ids);

@@ -184,6 +184,110 @@ CAF_TEST(a server without schemas leads to the text step) {
   CAF_CHECK_EQUAL(boss->verdicts[0].step, "text");
 }
 
+CAF_TEST(a server without tools leads to the schema step and then gets none) {
+  for (auto* error : {"400, \"gemma2:2b does not support tools\"", "400, \"auto\" tool choice requires --enable-auto-tool-choice",
+                      "500, \"tools param requires --jinja flag\"", "404, \"No endpoints found that support tool use\""}) {
+    spawn_with("auto");
+    model->asked.clear();
+    boss->verdicts.clear();
+    model->replies = {broken(ec::bad_request, error), text("It is 42.")};
+    run(task(false));
+    CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+    CAF_CHECK(boss->verdicts[0].kind == verdict_kind::answer);
+    CAF_CHECK(model->asked[1].tools.empty());
+    model->step = "schema";
+    model->replies = {text("The end.")};
+    auto t = task(true);
+    t.kind = run_kind::present;
+    run(t);
+    CAF_CHECK(model->asked[2].tools.empty());
+    model->step = "tools";
+    kill(aut);
+    kill(backend);
+    kill(orch);
+    kill(source);
+    kill(sink);
+  }
+}
+
+CAF_TEST(another bad request is no reason to step down) {
+  spawn_with("auto");
+  model->replies = {broken(ec::bad_request, "400, \"messages.0: too short\"")};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].code == ec::bad_request);
+}
+
+CAF_TEST(a conversation that is too long is shortened and sent again) {
+  spawn_with("tools");
+  auto overflow = broken(ec::context_overflow, "400, too long");
+  model->replies = {overflow, overflow, calls({{"c1", "vote", R"({"agent_id":"agent1","reason":"a"})"}})};
+  auto t = task(true);
+  t.answers[0].text = std::string(20'000, 'x');
+  run(t);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::vote);
+  CAF_REQUIRE_EQUAL(model->asked.size(), 3u);
+  auto size = [&](std::size_t i) { return model->asked[i].messages.back().text.size(); };
+  CAF_CHECK(size(1) < size(0) * 2 / 3);
+  CAF_CHECK(size(2) < size(1) * 2 / 3);
+  // What was learned holds for the next run.
+  model->replies = {calls({{"c2", "vote", R"({"agent_id":"agent1","reason":"a"})"}})};
+  t.run = 8;
+  run(t);
+  CAF_CHECK(size(3) <= size(2));
+}
+
+CAF_TEST(tool results that are too long are cut and their calls keep them) {
+  tool->result = std::string(50'000, 'r');
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "mcp__t__look", "{}"}}), broken(ec::context_overflow, "400, too long"),
+                    calls({{"c2", "new_answer", R"({"content":"blue"})"}})};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "blue");
+  CAF_CHECK(model->asked[2].messages.back().text.size() < 26'000);
+  check_call_ids();
+}
+
+CAF_TEST(a question that is too long for the model ends the run) {
+  spawn_with("tools");
+  model->replies = {broken(ec::context_overflow, "400, too long")};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].code == ec::context_overflow);
+}
+
+CAF_TEST(a tool call past the limit is not carried out) {
+  spawn_with("tools", 1);
+  model->replies = {calls({{"c1", "mcp__t__look", "{}"}}), calls({{"c2", "mcp__t__look", R"({"at":"sea"})"}})};
+  run(task(false));
+  CAF_CHECK_EQUAL(tool->called.size(), 1u);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::failed);
+}
+
+CAF_TEST(the same call a third time in a row is not carried out) {
+  spawn_with("tools");
+  for (auto* id : {"c1", "c2", "c3"})
+    model->replies.push_back(calls({{id, "mcp__t__look", "{}"}}));
+  model->replies.push_back(calls({{"c4", "new_answer", R"({"content":"blue"})"}}));
+  run(task(false));
+  CAF_CHECK_EQUAL(tool->called.size(), 2u);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "blue");
+  check_call_ids();
+}
+
+CAF_TEST(a table at the start of an answer stays a table) {
+  spawn_with("text");
+  std::string table = "| City | Pop |\n|------|-----|\n| Rome | 3 |";
+  model->replies = {text(table)};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, table);
+}
+
 CAF_TEST(a cancelled run reports its partial text) {
   spawn_with("tools");
   model->hang = true;

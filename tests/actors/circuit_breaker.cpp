@@ -59,7 +59,7 @@ backend_actor::behavior_type peer(backend_actor::pointer self, std::shared_ptr<p
         st->hanging.clear();
         return cancel_done{any};
       },
-      [](describe_backend) -> caf::result<backend_info> { return backend_info{}; },
+      [](const describe_backend&) -> caf::result<backend_info> { return backend_info{}; },
       [](const ladder_note&) {},
   };
 }
@@ -269,13 +269,42 @@ CAF_TEST(a call that waits for its next try ends at once when cancelled) {
 }
 
 CAF_TEST(cancelling all calls of a run reaches the waiting one and the one on the wire) {
-  st->replies = {broken(ec::rate_limited, 30'000)};
-  call(1);
   st->hang = true;
+  call(1);
+  st->hang = false;
+  st->replies = {broken(ec::rate_limited, 30'000)};
   call(1);
   cancel(1);
   CAF_CHECK_EQUAL(done.size(), 2u);
   CAF_CHECK_EQUAL(st->cancels, 1);
+}
+
+CAF_TEST(one outage that meets many calls at once closes nothing) {
+  for (int tries = 0; tries < 3; ++tries)
+    for (int i = 0; i < 8; ++i)
+      st->replies.push_back(broken(ec::unavailable));
+  for (std::uint64_t i = 0; i < 8; ++i)
+    call(i);
+  pass(seconds(1));
+  pass(seconds(1));
+  CAF_CHECK_EQUAL(st->calls, 24);
+  CAF_REQUIRE_EQUAL(done.size(), 8u);
+  for (std::uint64_t i = 0; i < 8; ++i)
+    call(i); // the peer is back
+  CAF_REQUIRE_EQUAL(done.size(), 16u);
+  CAF_CHECK(done.back().status == completion_status::finished);
+}
+
+CAF_TEST(a wait the server asked for holds for every call) {
+  st->replies = {broken(ec::rate_limited, 5'000)};
+  call(1);
+  call(2);
+  CAF_CHECK_EQUAL(st->calls, 1);
+  pass(milliseconds(4'999));
+  CAF_CHECK_EQUAL(st->calls, 1);
+  pass(milliseconds(1));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  CAF_CHECK_EQUAL(done.size(), 2u);
 }
 
 CAF_TEST(a closed gate names the cause and the wait) {

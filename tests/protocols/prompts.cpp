@@ -96,8 +96,10 @@ CAF_TEST(every line of fenced text has the prefix) {
 
 CAF_TEST(a model that copied the prefix is read without it) {
   CAF_CHECK_EQUAL(unfence("| a\n| b"), "a\nb");
-  CAF_CHECK_EQUAL(unfence("| a\n|\nb"), "a\n\nb");
-  CAF_CHECK_EQUAL(unfence("a\n| b"), "a\n| b"); // a table of its own
+  CAF_CHECK_EQUAL(unfence("| a\n|\n| b\n\n| c"), "a\n\nb\n\nc");
+  for (std::string own :
+       {"a\n| b", "| a\nb", "| City | Pop |\n|------|-----|\n| Rome | 3 |", "| City | Pop |\n| --- | --- |\n| Rome | 3 |"})
+    CAF_CHECK_EQUAL(unfence(own), own); // bars of its own
   CAF_CHECK_EQUAL(unfence(""), "");
   CAF_CHECK_EQUAL(unfence(fence("x\n\ny")), "x\n\ny");
 }

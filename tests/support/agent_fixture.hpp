@@ -49,7 +49,7 @@ inline backend_actor::behavior_type fake_model(backend_actor::pointer self, std:
         st->hanging.clear();
         return cancel_done{true};
       },
-      [st](describe_backend) -> caf::result<backend_info> {
+      [st](const describe_backend&) -> caf::result<backend_info> {
         backend_info i;
         i.step = st->step;
         i.saw_tools = st->saw_tools;
@@ -87,6 +87,7 @@ inline orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> s
 }
 
 struct tool_state {
+  std::string result = "seen";
   std::vector<std::string> called;
   std::vector<caf::typed_response_promise<tool_result>> hanging;
   bool hang = false;
@@ -106,7 +107,7 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
           st->hanging.push_back(self->make_response_promise<tool_result>());
           return caf::delegated<tool_result>{};
         }
-        return tool_result{i.call.id, "seen", false};
+        return tool_result{i.call.id, st->result, false};
       },
       [st](const cancel_tools&) {
         for (auto& p : st->hanging)
@@ -130,7 +131,7 @@ struct agent_fixture : fixture {
   chunk_sink_actor sink;
   agent_actor aut;
 
-  void spawn_with(std::string decision) {
+  void spawn_with(std::string decision, std::int32_t max_tool_iterations = 50) {
     backend = sys.spawn(fake_model, model);
     orch = sys.spawn(fake_boss, boss);
     source = sys.spawn(fake_tools, tool);
@@ -139,6 +140,7 @@ struct agent_fixture : fixture {
     p.order.task = "t";
     p.order.agent.id = "writer";
     p.order.agent.backend.decision = std::move(decision);
+    p.order.agent.backend.max_tool_iterations = max_tool_iterations;
     p.backend = backend;
     p.tools = {source};
     p.chunks = sink;
@@ -187,6 +189,14 @@ struct agent_fixture : fixture {
     completion x;
     x.text = std::move(s);
     x.semantic = true;
+    return x;
+  }
+
+  completion broken(ec code, std::string error) {
+    completion x;
+    x.status = completion_status::broken;
+    x.code = code;
+    x.error = std::move(error);
     return x;
   }
 
