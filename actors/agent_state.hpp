@@ -35,6 +35,12 @@ enum class waiting : std::uint8_t { nothing, backend_info, note, model, tools, r
 /// Which reply of the decision ladder a model call is to bring.
 enum class asked_for : std::uint8_t { verdict, decision, text_answer, text_verdict, presentation };
 
+/// Replies without a usable verdict before the run fails.
+constexpr std::uint32_t max_attempts = 3;
+
+/// Returns `x` without white space at its ends.
+std::string trim(const std::string& x);
+
 struct agent_state {
   static inline const char* name = "agent";
 

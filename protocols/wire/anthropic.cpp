@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/wire/answer_reader.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -40,6 +41,14 @@ public:
   bool semantic() const override { return semantic_; }
 
   completion finish(const http_end& end) override {
+    auto c = close(end);
+    if (c.text.empty() && (c.status == completion_status::broken || c.status == completion_status::cancelled))
+      c.text = std::move(written_);
+    return c;
+  }
+
+private:
+  completion close(const http_end& end) {
     if (head_.status >= 300) {
       hide(body_, secrets_);
       http_failure(result_, head_, body_);
@@ -82,13 +91,13 @@ public:
     return std::move(result_);
   }
 
-private:
   struct block {
     json value;
     std::string type;
     std::string text;      ///< text_delta or thinking_delta pieces
     std::string signature; ///< signature_delta pieces
     std::string input;     ///< input_json_delta pieces
+    answer_reader answer;
   };
 
   /// Whether the bytes are one body to be read at the end: an error, or JSON although a stream was asked for.
@@ -160,7 +169,7 @@ private:
     auto type = string_at(*b, "type");
     // A compatible server that numbers every block 0 starts a new one each time: nothing is overwritten.
     open_[int_at(v, "index")] = blocks_.size();
-    blocks_.push_back({*b, type, "", "", ""});
+    blocks_.push_back({*b, type, "", "", "", {}});
     if (type == "tool_use") {
       semantic_ = true;
       out.push_back({chunk_kind::tool_call, string_at(*b, "name")});
@@ -205,7 +214,12 @@ private:
     } else if (type == "signature_delta" && b.type == "thinking") {
       piece("signature", b.signature);
     } else if (type == "input_json_delta" && (b.type == "tool_use" || b.type == "server_tool_use")) {
-      piece("partial_json", b.input);
+      auto added = piece("partial_json", b.input);
+      if (string_at(b.value, "name") == "new_answer")
+        if (auto text = b.answer.feed(added); !text.empty()) {
+          written_ += text;
+          out.push_back({chunk_kind::text, std::move(text)});
+        }
     } else if (type == "citations_delta" && b.type == "text") {
       if (auto* c = member(*d, "citation"); c != nullptr && grow(dump(*c).size())) {
         if (!b.value.contains("citations") || !b.value["citations"].is_array())
@@ -309,6 +323,7 @@ private:
   std::vector<block> blocks_;                ///< in the order they came
   std::map<std::int64_t, std::size_t> open_; ///< index on the wire -> the latest block of that number
   completion result_;
+  std::string written_; ///< of an answer in a new_answer call: kept when the call breaks off
   usage use_;
   std::int64_t fresh_input_ = 0, cache_write_ = 0;
   std::size_t total_ = 0;

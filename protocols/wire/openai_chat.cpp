@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/wire/answer_reader.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -39,6 +40,14 @@ public:
   bool semantic() const override { return semantic_; }
 
   completion finish(const http_end& end) override {
+    auto c = close(end);
+    if (c.text.empty() && (c.status == completion_status::broken || c.status == completion_status::cancelled))
+      c.text = std::move(written_);
+    return c;
+  }
+
+private:
+  completion close(const http_end& end) {
     if (head_.status >= 300) {
       hide(body_, secrets_);
       http_failure(result_, head_, body_);
@@ -75,10 +84,10 @@ public:
     return std::move(result_);
   }
 
-private:
   struct call {
     std::int64_t index = 0;
     std::string id, name, arguments;
+    answer_reader answer;
   };
 
   /// Whether the bytes are one body to be read at the end: an error, or JSON although a stream was asked for.
@@ -195,7 +204,7 @@ private:
     if (target == nullptr) {
       if (calls_.size() >= 256)
         return fail(ec::bad_reply, "more than 256 tool calls in one reply");
-      calls_.push_back({calls_.empty() || calls_.back().index == INT64_MAX ? 0 : calls_.back().index + 1, id, "", ""});
+      calls_.push_back({calls_.empty() || calls_.back().index == INT64_MAX ? 0 : calls_.back().index + 1, id, "", "", {}});
       if (auto* index = member(t, "index"); index != nullptr && index->is_number_integer())
         calls_.back().index = int_at(t, "index");
       target = &calls_.back();
@@ -208,8 +217,15 @@ private:
       if (!known)
         out.push_back({chunk_kind::tool_call, name});
     }
-    if (auto* arguments = member(*function, "arguments"); arguments != nullptr && !arguments->is_null())
-      add(target->arguments, arguments->is_string() ? arguments->get<std::string>() : dump(*arguments));
+    if (auto* arguments = member(*function, "arguments"); arguments != nullptr && !arguments->is_null()) {
+      auto piece = arguments->is_string() ? arguments->get<std::string>() : dump(*arguments);
+      add(target->arguments, piece);
+      if (target->name == "new_answer")
+        if (auto text = target->answer.feed(piece); !text.empty()) {
+          written_ += text;
+          out.push_back({chunk_kind::text, std::move(text)});
+        }
+    }
   }
 
   /// The call a fragment belongs to, or nullptr for a new one. A new id is a new call whatever the index: servers send index 0 for
@@ -293,6 +309,7 @@ private:
   std::string body_, refusal_, reason_;
   std::vector<call> calls_;
   completion result_;
+  std::string written_; ///< of an answer in a new_answer call: kept when the call breaks off
   usage use_;
   int usage_rank_ = 0;
   std::size_t total_ = 0;

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What becomes of a model's reply: the step down the ladder, the correction, the shorter request, the verdict.
+
+#include "actors/agent_state.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace conclave {
+
+using prompts::ladder;
+
+namespace {
+
+constexpr std::uint32_t max_overflows = 4;
+constexpr std::size_t min_result_bytes = 512;
+
+/// Whether a server's error says that the model or server has no tool calls. There is no common code: Ollama says 400 "does not
+/// support tools", vLLM 400 "tool choice requires ...", llama.cpp 500 "tools param requires --jinja", OpenRouter 404.
+bool is_about_tools(std::string error) {
+  std::transform(error.begin(), error.end(), error.begin(), [](unsigned char c) { return std::tolower(c); });
+  auto has = [&](const char* word) { return error.find(word) != std::string::npos; };
+  return (has("tool") || has("function call")) && (has("support") || has("tool choice") || has("tool_choice") || has("requires"));
+}
+
+} // namespace
+
+void agent_state::on_completion(completion c) {
+  wait = waiting::nothing;
+  if (cancelled || c.status == completion_status::cancelled) {
+    partial = c.text;
+    return fail(ec::cancelled, "cancelled");
+  }
+  if (c.status == completion_status::broken) {
+    partial = c.text;
+    // A server that cannot do schemas says 400: go one step down instead of failing. Likewise one that cannot do tools.
+    if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text))
+      return;
+    if (want == asked_for::verdict && !saw_tools && !c.semantic && is_about_tools(c.error) && step_down(ladder::schema))
+      return;
+    if (c.code == ec::context_overflow && shorten())
+      return;
+    return fail(c.code, c.error);
+  }
+  if (c.status == completion_status::refused) {
+    partial = c.text;
+    return fail(ec::denied, c.error.empty() ? "the provider refused to answer" : c.error);
+  }
+  if (!c.calls.empty() && !saw_tools) {
+    saw_tools = true;
+    self->send(parts.backend, ladder_note{"seen", parts.order.agent.backend.model});
+  }
+  switch (want) {
+  case asked_for::verdict:
+    return on_verdict_reply(std::move(c));
+  case asked_for::decision:
+    return on_decision(c);
+  case asked_for::presentation:
+    return on_presentation(std::move(c));
+  default:
+    return on_text(c);
+  }
+}
+
+void agent_state::on_verdict_reply(completion c) {
+  if (run_tools(c))
+    return;
+  add_reply(c);
+  std::vector<std::string> known;
+  for (auto& [tool, spec] : tools)
+    known.push_back(tool);
+  auto judged = wire::judge(c, choice(), known);
+  if (judged.ok) {
+    for (auto& r : judged.ignored)
+      add_result(r);
+    std::string id;
+    for (auto& call : c.calls)
+      if (wire::is_workflow_tool(call.name)) {
+        id = call.id;
+        break;
+      }
+    judged.handed_in.step = "tools";
+    return hand_in(std::move(judged.handed_in), id);
+  }
+  // A connection that never made a tool call probably cannot: two bare replies lead one step down, uncounted.
+  if (c.calls.empty() && !ladder_fixed && !saw_tools && ++bare_replies >= 2 && step_down(ladder::schema))
+    return;
+  correct(std::move(judged.results), std::move(judged.correction));
+}
+
+/// The provider says the conversation is too long: halves what can be cut, tool results first, then the answers of others.
+bool agent_state::shorten() {
+  if (++overflows > max_overflows)
+    return false;
+  std::size_t total = 0, results = 0;
+  for (auto& m : talk) {
+    total += m.text.size();
+    results += m.from == role::tool ? m.text.size() : 0;
+  }
+  if (results > total / 3) {
+    for (auto& m : talk)
+      if (m.from == role::tool)
+        prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
+  } else if (!task.answers.empty() && want != asked_for::decision) {
+    std::size_t shown = 0;
+    for (auto& a : task.answers)
+      shown += a.text.size();
+    learned_budget = budget_bytes = std::max<std::size_t>((budget_bytes > 0 ? std::min(budget_bytes, shown) : shown) / 2, 256);
+    open_talk();
+  } else {
+    return false;
+  }
+  call_model();
+  return true;
+}
+
+bool agent_state::step_down(ladder to) {
+  if (ladder_fixed || to == step)
+    return false;
+  step = to;
+  attempt = 1;
+  self->send(parts.backend, ladder_note{prompts::to_string(to), parts.order.agent.backend.model});
+  open_talk();
+  call_model();
+  return true;
+}
+
+void agent_state::correct(std::vector<tool_result> results, std::string text) {
+  if (++attempt > max_attempts)
+    return fail(ec::bad_reply, "no usable verdict in " + std::to_string(max_attempts) + " attempts");
+  for (auto& r : results)
+    add_result(r);
+  if (!text.empty() || results.empty())
+    talk.push_back(
+        {role::user, text.empty() ? prompts::enforcement(task.may_answer, choice().ids) : text, "", {}, "", false, "", ""});
+  call_model();
+}
+
+void agent_state::on_decision(const completion& c) {
+  auto d = wire::read_decision(c.text, choice());
+  if (d.kind == wire::decision_kind::vote) {
+    verdict v;
+    v.kind = verdict_kind::vote;
+    v.target = d.target;
+    v.step = "schema";
+    add_reply(c);
+    return hand_in(std::move(v), {});
+  }
+  if (d.kind == wire::decision_kind::answer && task.may_answer) {
+    want = asked_for::text_answer;
+    talk = prompts::coordination(task, parts.order.agent.system_message, ladder::schema, budget_bytes);
+    return call_model();
+  }
+  if (++attempt > 2 && step_down(ladder::text))
+    return;
+  if (attempt > max_attempts)
+    return fail(ec::bad_reply, "no readable decision in " + std::to_string(max_attempts) + " attempts");
+  call_model();
+}
+
+/// A reply in plain text; a small model that was shown quoted answers may quote its own.
+std::string agent_state::bare_text(const completion& c) const {
+  auto text = trim(c.text);
+  return task.answers.empty() ? text : prompts::unfence(text);
+}
+
+void agent_state::on_text(const completion& c) {
+  add_reply(c);
+  verdict v;
+  v.step = prompts::to_string(step);
+  v.kind = verdict_kind::answer;
+  v.text = bare_text(c);
+  if (want == asked_for::text_verdict) {
+    auto d = wire::read_text(c.text, choice());
+    if (d.kind == wire::decision_kind::vote) {
+      v.kind = verdict_kind::vote;
+      v.target = d.target;
+      v.text.clear();
+    }
+  }
+  if (v.kind == verdict_kind::answer && v.text.empty())
+    return correct({}, "");
+  hand_in(std::move(v), {});
+}
+
+void agent_state::on_presentation(completion c) {
+  if (run_tools(c))
+    return;
+  // Calls of tools nobody offered get their error result once; after that the text that is there counts.
+  if (!c.calls.empty() && trim(c.text).empty() && attempt < max_attempts) {
+    add_reply(c);
+    std::vector<tool_result> results;
+    for (auto& call : c.calls)
+      results.push_back({call.id, "Error: no tool named '" + call.name + "'. Write the final answer as plain text.", true});
+    return correct(std::move(results), "");
+  }
+  verdict v;
+  v.kind = verdict_kind::presented;
+  v.text = bare_text(c);
+  v.truncated = c.status == completion_status::truncated;
+  v.step = prompts::to_string(step);
+  hand_in(std::move(v), {});
+}
+
+} // namespace conclave
