@@ -42,8 +42,8 @@ public:
 
   completion finish(const http_end& end) override {
     auto c = close(end);
-    if (c.text.empty() && (c.status == completion_status::broken || c.status == completion_status::cancelled))
-      c.text = std::move(written_);
+    if (!written_.empty() && (c.status == completion_status::broken || c.status == completion_status::cancelled))
+      c.text += (c.text.empty() ? "" : "\n\n") + written_;
     return c;
   }
 

@@ -50,6 +50,19 @@ class OverHttp(unittest.TestCase):
                 self.assertEqual((len(provider.requests), model_calls(events)), (2 * n + 1, 2 * n + 1))
                 self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], ["the final answer"])
 
+    def test_a_short_outage_ends_no_team(self):
+        async def behave(provider, request, reply):
+            if provider.loop.time() - provider.requests[0]["at"] < 0.7:
+                await reply.error(503, "overloaded")
+            else:
+                await reply.decide("x")
+
+        for kind in DIALECTS:
+            provider = self.serve(behave)
+            r, events = self.run_team([{"id": f"m{i}", "backend": backend(kind, provider.url, "m")} for i in range(6)])
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertFalse([e for e in events if e["type"] == "agent_out"])
+
     def test_retry_after_is_kept_and_counts_as_no_failure(self):
         for kind in DIALECTS:
             async def behave(provider, request, reply):
@@ -124,14 +137,16 @@ class OverHttp(unittest.TestCase):
                     print(f"{kind}, {behave.__name__}, {name}: {requests} requests, {took:.1f} s, {out[0]['reason']}", flush=True)
 
     def test_interruption_cancels_on_the_wire_and_keeps_partial_text(self):
-        async def behave(provider, request, reply):
-            if "vote" in reply.tools() or request["model"] == "fast":
-                return await reply.decide("a fast answer")
-            await reply.head()
-            await reply.chunk(b'data: {"choices":[{"index":0,"delta":{"content":"line\\nI was about to sa"}}]}\n\n')
-            await asyncio.sleep(1000)
+        plain = {"content": "line\nI was about to sa"}
+        call = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "new_answer", "arguments": '{"content":"line\\nI was about to sa'}}]}
+        for number, delta in ((signal.SIGINT, plain), (signal.SIGTERM, call)):
+            async def behave(provider, request, reply):
+                if "vote" in reply.tools() or request["model"] == "fast":
+                    return await reply.decide("a fast answer")
+                await reply.head()
+                await reply.chunk(b"data: " + json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode() + b"\n\n")
+                await asyncio.sleep(1000)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
             provider = self.serve(behave)
             team = [{"id": m, "backend": backend("chatcompletion", provider.url, m)} for m in ("fast", "slow")]
             p = self.home.start("--config", self.home.write("team.json", {"agents": team}), "-v", "--json", "q")
