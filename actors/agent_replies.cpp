@@ -15,6 +15,7 @@ using prompts::ladder;
 namespace {
 
 constexpr std::uint32_t max_overflows = 4;
+constexpr std::uint32_t max_pauses = 8;
 constexpr std::size_t min_result_bytes = 512;
 
 /// Whether a server's error says that the model or server has no tool calls. There is no common code: Ollama says 400 "does not
@@ -29,6 +30,8 @@ bool is_about_tools(std::string error) {
 
 void agent_state::on_completion(completion c) {
   wait = waiting::nothing;
+  c.text.insert(0, said);
+  said.clear();
   if (cancelled || c.status == completion_status::cancelled) {
     partial = c.text;
     return fail(ec::cancelled, "cancelled");
@@ -48,6 +51,9 @@ void agent_state::on_completion(completion c) {
     partial = c.text;
     return fail(ec::denied, c.error.empty() ? "the provider refused to answer" : c.error);
   }
+  if (c.status == completion_status::paused)
+    return go_on(std::move(c));
+  pauses = 0;
   if (!c.calls.empty() && !saw_tools) {
     saw_tools = true;
     self->send(parts.backend, ladder_note{"seen", parts.order.agent.backend.model});
@@ -62,6 +68,17 @@ void agent_state::on_completion(completion c) {
   default:
     return on_text(c);
   }
+}
+
+/// The model is in the middle of its turn: it gets back what it said, as it stands, and continues.
+void agent_state::go_on(completion c) {
+  said = std::move(c.text);
+  if (++pauses > max_pauses)
+    return fail(ec::bad_reply, "the provider paused its turn more than " + std::to_string(max_pauses) + " times");
+  c.text.clear(); // counted with the rest of the turn
+  c.reasoning.clear();
+  add_reply(c);
+  call_model();
 }
 
 void agent_state::on_verdict_reply(completion c) {

@@ -53,7 +53,8 @@ void agent_state::start(run_task t) {
   attempt = 1;
   bare_replies = iterations = overflows = repeats = 0;
   last_asked.clear();
-  model_call = 0;
+  model_call = pauses = 0;
+  said.clear();
   partial.clear();
   round = {};
   talk.clear();
@@ -295,7 +296,7 @@ void agent_state::fail(ec code, std::string reason) {
   v.kind = verdict_kind::failed;
   v.code = code;
   v.reason = std::move(reason);
-  v.text = partial;
+  v.text = partial.empty() ? said : partial;
   v.step = prompts::to_string(step);
   over();
   self->request(parts.boss, boss_limit, std::move(v)).then([](const ruling&) {}, [](const caf::error&) {});

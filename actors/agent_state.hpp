@@ -84,6 +84,8 @@ struct agent_state {
   std::string last_asked;       ///< the tool calls of the last round
   std::uint32_t repeats = 0;    ///< how often in a row
   std::uint64_t model_call = 0; ///< number of the model call under way
+  std::uint32_t pauses = 0;     ///< of the model's turn
+  std::string said;             ///< text of the model's turn before its last pause
   std::string partial;          ///< text of the last broken or cancelled call
   tool_round round;
 
@@ -96,6 +98,7 @@ struct agent_state {
   void call_model();
   void send_model(model_request req);
   void on_completion(completion c);
+  void go_on(completion c);
   void report_late(const call_notice& n, completion c);
   void on_verdict_reply(completion c);
   void on_decision(const completion& c);

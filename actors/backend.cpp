@@ -93,15 +93,16 @@ private:
 
 /// A model call on the wire.
 struct stream {
-  std::string task, agent;
-  std::uint64_t run = 0, call = 0;
+  model_request req;
+  chunk_sink_actor sink;
   std::shared_ptr<intake> in;
   std::uint64_t transfer = 0;
   milliseconds first_token{0}, idle{0};
   clock::time_point started;
   ec why = ec::none; ///< set when we ended the transfer ourselves
   std::string why_text;
-  bool replied = false; ///< complete, only the connection is still draining
+  bool without_options = false; ///< the request had no stream_options
+  bool replied = false;         ///< complete, only the connection is still draining
   caf::typed_response_promise<completion> promise;
 };
 
@@ -135,13 +136,23 @@ ladder_place& place_of(backend_ptr self, const std::string& model) {
   return i->second;
 }
 
-void reply(stream& s, wire::decoder& decoder, http_end end) {
-  s.replied = true;
+completion completed(stream& s, wire::decoder& decoder, http_end end) {
   if (s.why != ec::none) {
     end.code = s.why;
     end.error = s.why_text;
   }
-  s.promise.deliver(decoder.finish(end));
+  return decoder.finish(end);
+}
+
+void reply(stream& s, completion c) {
+  s.replied = true;
+  s.promise.deliver(std::move(c));
+}
+
+/// Whether the server refuses the one field that we add unasked, not every compatible server knows, and nothing depends on.
+bool refuses_stream_options(const stream& s, const completion& c) {
+  return s.why == ec::none && c.status == completion_status::broken && !c.semantic && c.code == ec::bad_request
+         && (c.error.starts_with("400") || c.error.starts_with("422")) && c.error.find("stream_options") != std::string::npos;
 }
 
 /// Ends the transfer for a reason of ours; the reply follows with on_done.
@@ -193,6 +204,23 @@ void watch(backend_ptr self, std::uint64_t id) {
   self->delayed_send(self, wait, stream_tick{id});
 }
 
+void transmit(backend_ptr self, std::uint64_t id, http_request http) {
+  auto& st = self->state;
+  auto& s = st.streams[id];
+  http.total_timeout_ms = s.req.total_timeout_ms;
+  http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
+  http.http2 = st.parts.endpoint.http2;
+  s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
+                                  s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
+  s.started = self->clock().now();
+  s.without_options = st.parts.endpoint.no_stream_options;
+  http_client::callbacks callbacks;
+  callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
+  callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
+  callbacks.on_done = [in = s.in](http_end end) { in->on_done(std::move(end)); };
+  s.transfer = st.parts.http->start(std::move(http), std::move(callbacks));
+}
+
 caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_actor& sink) {
   auto& st = self->state;
   if (st.closing)
@@ -201,28 +229,15 @@ caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_a
   auto http = st.parts.dialect->encode(req, st.parts.endpoint, error);
   if (!error.empty())
     return make_error(ec::bad_config, std::move(error));
-  http.total_timeout_ms = req.total_timeout_ms;
-  http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
-  http.http2 = st.parts.endpoint.http2;
   auto id = ++st.ids;
   auto& s = st.streams[id];
-  s.task = req.task;
-  s.agent = req.agent;
-  s.run = req.run;
-  s.call = req.call;
-  if (!req.schema.empty())
-    sink = nullptr; // a reply under a schema is for the program, not for eyes
-  s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
-                                  std::move(sink), chunk_batch{s.task, s.run, s.agent, {}});
+  if (req.schema.empty())
+    s.sink = std::move(sink); // a reply under a schema is for the program, not for eyes
   s.first_token = milliseconds(req.first_token_timeout_ms);
   s.idle = milliseconds(req.idle_timeout_ms);
-  s.started = self->clock().now();
+  s.req = std::move(req);
   s.promise = self->template make_response_promise<completion>();
-  http_client::callbacks callbacks;
-  callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
-  callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
-  callbacks.on_done = [in = s.in](http_end end) { in->on_done(std::move(end)); };
-  s.transfer = st.parts.http->start(std::move(http), std::move(callbacks));
+  transmit(self, id, std::move(http));
   watch(self, id);
   return caf::delegated<completion>{};
 }
@@ -232,8 +247,18 @@ void ended(backend_ptr self, stream_end& e) {
   auto i = st.streams.find(e.id);
   if (i == st.streams.end())
     return;
-  if (e.decoder)
-    reply(i->second, *e.decoder, std::move(e.end));
+  if (e.decoder) {
+    auto& s = i->second;
+    auto c = completed(s, *e.decoder, std::move(e.end));
+    if (e.closed && refuses_stream_options(s, c) && !s.without_options) {
+      st.parts.endpoint.no_stream_options = true;
+      std::string error;
+      auto http = st.parts.dialect->encode(s.req, st.parts.endpoint, error);
+      if (error.empty())
+        return transmit(self, e.id, std::move(http)); // the tick that is under way watches this one
+    }
+    reply(s, std::move(c));
+  }
   if (!e.closed) {
     // The connection goes back to the pool if the server ends the body in time.
     self->delayed_send(self, milliseconds(2000), stream_tick{e.id});
@@ -260,7 +285,8 @@ backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
       [self](const cancel_call& c) -> caf::result<cancel_done> {
         auto found = false;
         for (auto& [id, s] : self->state.streams)
-          if (!s.replied && s.task == c.task && s.agent == c.agent && s.run == c.run && (c.call == 0 || s.call == c.call)) {
+          if (!s.replied && s.req.task == c.task && s.req.agent == c.agent && s.req.run == c.run
+              && (c.call == 0 || s.req.call == c.call)) {
             abandon(self, s, ec::cancelled, "cancelled");
             found = true;
           }

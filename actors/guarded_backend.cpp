@@ -71,8 +71,8 @@ void finish(guard_ptr self, std::uint64_t id, completion c) {
 /// How long to wait before the next try, or -1: no further try.
 std::int64_t wait_before(guard_ptr self, const guarded_call& call, const completion& c) {
   auto& p = self->state.gate.policy();
-  if (call.cancelled || c.status != completion_status::broken || c.semantic || !c.retryable_hint || !is_transient(c.code)
-      || c.code == ec::stream_broken || call.tries >= p.tries)
+  if (call.cancelled || c.status != completion_status::broken || c.semantic || !c.retryable_hint
+      || !(is_transient(c.code) || c.retry_asked) || c.code == ec::stream_broken || call.tries >= p.tries)
     return -1;
   if (c.retry_after_ms >= 0)
     return c.retry_after_ms <= p.retry_after_cap_ms ? c.retry_after_ms : -1;

@@ -4,6 +4,7 @@
 #include "actors/mcp_server.hpp"
 
 #include "protocols/caf_error.hpp"
+#include "protocols/secrets.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/mcp.hpp"
 #include "transports/mcp_channel.hpp"
@@ -64,6 +65,7 @@ struct mcp_state {
   std::string stderr_path;
   bool has_allowed = false;
   std::vector<std::string> allowed, excluded;
+  secrets hidden; ///< what the server was told and must not repeat in its errors
   std::unique_ptr<mcp_channel> channel;
   std::uint64_t generation = 0, ids = 0;
   link now = link::down;
@@ -79,7 +81,9 @@ struct mcp_state {
 
 using mcp_ptr = mcp_impl::stateful_pointer<mcp_state>;
 
-std::string about(mcp_ptr self, const std::string& text) {
+/// Returns a sentence for an error. `text` may hold what the server said.
+std::string about(mcp_ptr self, std::string text) {
+  self->state.hidden.hide(text);
   return "MCP server '" + self->state.config.name + "' " + text;
 }
 
@@ -116,16 +120,26 @@ void fail_all(mcp_ptr self, ec code, const std::string& why) {
   st.queued.clear();
 }
 
-/// Expands the variables of args and env; only what the configuration names, never what is inherited.
+/// Expands the variables of args and env; only what the configuration names, never what is inherited. Notes which values are
+/// secret.
 std::string resolve(mcp_ptr self, mcp_server_config& c) {
-  auto& env = self->state.env;
+  auto& st = self->state;
+  st.hidden = {};
+  auto env = [&st](const std::string& name) {
+    auto* value = st.env ? st.env(name) : nullptr;
+    if (value != nullptr)
+      st.hidden.add_variable(name, *value);
+    return value;
+  };
   std::string missing;
   for (std::size_t i = 1; i < c.command.size(); ++i)
     if (!expand(c.command[i], env, missing))
       return missing;
   for (auto* values : {&c.env, &c.headers})
     for (auto& [key, value] : *values)
-      if (!expand(value, env, missing))
+      if (expand(value, env, missing))
+        st.hidden.add_named(key, value);
+      else
         return missing;
   return expand(c.cwd, env, missing) && expand(c.url, env, missing) ? std::string{} : missing;
 }
@@ -263,7 +277,9 @@ void on_reply(mcp_ptr self, const mcp::incoming& m) {
     std::string version;
     if (m.kind == mcp::kind::error)
       return fail_all(self, ec::bad_reply, "refused to start: " + m.message);
-    if (!mcp::read_initialized(m.payload, version))
+    auto known = mcp::read_initialized(m.payload, version);
+    st.hidden.hide(version); // before the cut
+    if (!known)
       return fail_all(self, ec::version_mismatch,
                       "speaks protocol version '" + version.substr(0, 40) + "', which is not known here");
     st.channel->send(mcp::initialized());
@@ -274,6 +290,8 @@ void on_reply(mcp_ptr self, const mcp::incoming& m) {
   if (r.why == purpose::list)
     return on_listed(self, m);
   auto out = m.kind == mcp::kind::error ? tool_result{"", "Error: " + m.message, true} : mcp::read_result(m.payload);
+  if (out.is_error) // what succeeded is the tool's answer and stays as it is
+    st.hidden.hide(out.text);
   out.id = r.asked.call.id;
   r.promise.deliver(std::move(out));
 }
@@ -282,7 +300,7 @@ void on_text(mcp_ptr self, const channel_text& t) {
   auto& st = self->state;
   if (t.generation != st.generation || !st.channel)
     return;
-  auto m = mcp::read(t.text);
+  auto m = mcp::read(t.text, st.hidden);
   switch (m.kind) {
   case mcp::kind::response:
   case mcp::kind::error:

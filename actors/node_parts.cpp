@@ -74,8 +74,15 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   for (auto* text : {&b.base_url, &b.model, &b.model_path})
     if (!expand(*text, with.env, missing))
       return failure(ec::bad_config, "variable " + missing + " is not set");
+  secrets hidden;
+  auto noting = [&](const std::string& name) {
+    auto* value = with.env ? with.env(name) : nullptr;
+    if (value != nullptr)
+      hidden.add_variable(name, *value);
+    return value;
+  };
   for (auto* values : {&b.extra_headers, &b.extra_query})
-    if (missing = expand_all(*values, with.env); !missing.empty())
+    if (missing = expand_all(*values, noting); !missing.empty())
       return failure(ec::bad_config, "variable " + missing + " is not set");
   c.kind = b.type == "scripted" ? "scripted" : b.type == "local" ? "local" : "http";
   auto& p = c.parts;
@@ -93,6 +100,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   p.endpoint.extra_body = b.extra_body;
   p.endpoint.headers = b.extra_headers;
   p.endpoint.query = b.extra_query;
+  p.endpoint.hidden = std::move(hidden);
   p.endpoint.http2 = b.http2;
   if (c.kind == "local") {
     c.share = "local " + b.model_path + " " + b.server + " " + std::to_string(p.context_tokens) + " " + p.decision;

@@ -5,6 +5,8 @@
 
 #include "app/load_config_parts.hpp"
 
+#include <string_view>
+
 namespace conclave::loader {
 
 namespace {
@@ -44,13 +46,27 @@ void read_extra_body(const section& s, backend_config& out) {
     return;
   for (const auto& e : body->items) {
     const auto* key = find_key(key_scope::backend, e.key);
-    if (key && key->status == key_status::reserved)
+    // What we add may be taken away, for servers that refuse it; a request without messages is none.
+    auto taken_away = e.value->kind == tree::null && e.key != "messages";
+    if (key && key->status == key_status::reserved && !taken_away)
       s.to().error(e.line, s.path("extra_body") + "." + shown_text(e.key), std::string{"cannot be set: "} + key->help);
   }
   std::string error;
   out.extra_body = to_json(*body, error);
   if (!error.empty())
     s.to().error(s.line("extra_body"), s.path("extra_body"), error);
+}
+
+/// The provider refuses a smaller budget (backends.md section 8.1).
+void check_thinking(const section& s, const backend_config& out) {
+  const auto* kind = find_backend_kind(out.type);
+  const auto* thinking = s.get("thinking");
+  if (!kind || std::string_view{kind->dialect} != "anthropic" || !thinking || thinking->value->kind != tree::map)
+    return;
+  const auto* budget = thinking->value->find("budget_tokens");
+  std::int64_t tokens = 0;
+  if (budget && to_integer(*budget, tokens) && tokens < 1024)
+    s.to().error(budget->line, s.path("thinking") + ".budget_tokens", "must be at least 1024");
 }
 
 void read_connection(const section& s, backend_config& out) {
@@ -110,6 +126,7 @@ void read_backend(const section& s, backend_config& out) {
   s.texts("native_tools", out.native_tools);
   read_parameters(s, out);
   read_extra_body(s, out);
+  check_thinking(s, out);
   if (out.type == "scripted")
     read_script(s, out);
   read_servers(s, out);

@@ -45,6 +45,8 @@ std::string to_string(completion_status x) {
     return "cancelled";
   case completion_status::broken:
     return "broken";
+  case completion_status::paused:
+    return "paused";
   }
   return "unknown";
 }

@@ -109,6 +109,7 @@ enum class completion_status : std::uint8_t {
   refused,   ///< the provider's safety system refused
   cancelled, ///< we abandoned it; text is what came before
   broken,    ///< see `code`; text is what came before
+  paused,    ///< the provider ran tools of its own and goes on once it is sent `opaque`; text is what came before
 };
 
 /// The one reply to a `model_request` that was sent.
@@ -123,6 +124,7 @@ struct completion {
   std::int64_t retry_after_ms = -1; ///< as the server asked; -1 = not said
   bool semantic = false;            ///< at least one semantic event (text, reasoning, call) was seen
   bool retryable_hint = true;       ///< false if the server said `x-should-retry: false`
+  bool retry_asked = false;         ///< true if it said `x-should-retry: true`: try again whatever the code
   std::string opaque;               ///< see message::opaque
   std::string opaque_dialect;
   bool operator==(const completion&) const = default;

@@ -46,8 +46,8 @@ CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms)
 CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)
 CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
-CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::broken && x.code <= ec::unknown, x.status, x.text, x.reasoning,
-                         x.calls, x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.opaque,
+CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::paused && x.code <= ec::unknown, x.status, x.text, x.reasoning,
+                         x.calls, x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.retry_asked, x.opaque,
                          x.opaque_dialect)
 CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run,
                          x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code,

@@ -15,7 +15,7 @@ std::size_t break_at(const std::string& t, std::size_t i) {
   auto c = static_cast<unsigned char>(t[i]);
   if (c == '\r')
     return i + 1 < t.size() && t[i + 1] == '\n' ? 2 : 1;
-  if (c == '\n' || c == '\v' || c == '\f')
+  if (c == '\n' || c == '\v' || c == '\f' || (c >= 0x1C && c <= 0x1E)) // Python's splitlines() breaks at separators, too
     return 1;
   auto next = [&](std::size_t k) { return i + k < t.size() ? static_cast<unsigned char>(t[i + k]) : 0; };
   if (c == 0xC2 && next(1) == 0x85)

@@ -283,8 +283,18 @@ private:
       auto code = message->data.result; // the message dies with its handle
       transfer* t = nullptr;
       curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &t);
-      finish(*t, verdict(code, *t));
+      if (code == CURLE_OK && !t->next_url.empty())
+        again(*t);
+      else
+        finish(*t, verdict(code, *t));
     }
+  }
+
+  void again(transfer& t) {
+    curl_multi_remove_handle(multi_, t.easy.get());
+    follow(t);
+    if (auto rc = curl_multi_add_handle(multi_, t.easy.get()); rc != CURLM_OK)
+      finish(t, ended(ec::unavailable, curl_multi_strerror(rc), t));
   }
 
   void finish(transfer& t, http_end end) {

@@ -39,7 +39,8 @@ public:
   http_client(const http_client&) = delete;
   http_client& operator=(const http_client&) = delete;
 
-  /// Starts a transfer. Returns its id, never 0. A malformed URL is an ordinary on_done with bad_request.
+  /// Starts a transfer. Returns its id, never 0. A malformed URL is an ordinary on_done with bad_request. A 307 or 308 to another
+  /// place of the same origin (scheme, host, port) is followed, three times at most; every other redirect is a reply like any.
   std::uint64_t start(http_request request, callbacks cb);
 
   /// Abandons a transfer: its connection is closed, on_done comes with `cancelled`. Unknown ids are ignored.

@@ -16,6 +16,7 @@ constexpr std::size_t max_url_bytes = 32 << 10;
 constexpr std::size_t max_head_bytes = 256 << 10;   ///< of all heads of one transfer: libcurl 7.88 bounds one line only
 constexpr std::size_t max_pending_bytes = 64 << 10; ///< handed on at the latest then, however much one socket event brought
 constexpr std::size_t max_shown_path = 200;
+constexpr int max_redirects = 3;
 constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
 
 struct url_closer {
@@ -48,9 +49,9 @@ std::string_view trim(std::string_view text) {
   return first == std::string_view::npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
-std::string url_part(CURLU* url, CURLUPart part) {
+std::string url_part(CURLU* url, CURLUPart part, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url, part, &text, 0) != CURLUE_OK || text == nullptr)
+  if (curl_url_get(url, part, &text, flags) != CURLUE_OK || text == nullptr)
     return {};
   std::string result = text;
   curl_free(text);
@@ -84,6 +85,23 @@ std::optional<checked_url> check_url(const std::string& text) {
   if (path.size() > max_shown_path)
     path = path.substr(0, max_shown_path) + "...";
   return checked_url{scheme + "://" + host + (port.empty() ? "" : ":" + port) + path, is_loopback(host)};
+}
+
+/// Returns where a redirect leads, empty unless that is another place of the same origin: scheme, host and port. The headers hold a
+/// key, which must go to no other.
+std::string same_origin(const std::string& from, const std::string& location) {
+  url_ptr base{curl_url()};
+  url_ptr target{curl_url()};
+  for (auto* url : {base.get(), target.get()})
+    if (url == nullptr || curl_url_set(url, CURLUPART_URL, from.c_str(), 0) != CURLUE_OK)
+      return {};
+  if (location.empty() || curl_url_set(target.get(), CURLUPART_URL, location.c_str(), 0) != CURLUE_OK)
+    return {};
+  for (auto part : {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT, CURLUPART_USER, CURLUPART_PASSWORD})
+    if (lower(url_part(base.get(), part, CURLU_DEFAULT_PORT)) != lower(url_part(target.get(), part, CURLU_DEFAULT_PORT)))
+      return {};
+  auto url = url_part(target.get(), CURLUPART_URL);
+  return check_url(url) ? url : std::string{};
 }
 
 /// Returns why the header may not be sent, empty if it may. Never quotes the value: it may be a key.
@@ -169,7 +187,12 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   else if (t.head.status >= 200) { // an empty line ends the head; those of 1xx only announce another one
     t.head_seen = true;
     t.status = t.head.status;
-    call(t.cb.on_head, std::move(t.head));
+    // These two keep method and body (RFC 9110 §15.4.8, §15.4.9); others would make a GET of it.
+    if (auto* location = find_header(t.head, "location"); location != nullptr && (t.status == 307 || t.status == 308))
+      if (t.redirects < max_redirects)
+        t.next_url = same_origin(t.request.url, *location);
+    if (t.next_url.empty())
+      call(t.cb.on_head, std::move(t.head));
     t.head = {};
   }
   return bytes;
@@ -182,6 +205,8 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   if (static_cast<std::int64_t>(bytes) > t.request.max_bytes - t.body_bytes)
     return refuse(t, "the reply exceeds " + std::to_string(t.request.max_bytes) + " bytes");
   t.body_bytes += static_cast<std::int64_t>(bytes);
+  if (!t.next_url.empty())
+    return bytes; // a page for people
   t.pending.append(data, bytes);
   if (!t.request.stream)
     return bytes;
@@ -356,6 +381,18 @@ std::optional<http_end> prepare(transfer& t, const http_client::options& o) {
     return ended(ec::unavailable, "no memory for a transfer", t);
   set_options(t.easy.get(), t, *url, o);
   return std::nullopt;
+}
+
+void follow(transfer& t) {
+  ++t.redirects;
+  t.request.url = std::exchange(t.next_url, {});
+  if (auto url = check_url(t.request.url))
+    t.shown = t.request.method + " " + url->shown;
+  t.head = {};
+  t.status = 0;
+  t.head_seen = t.sent = false;
+  t.body_bytes = 0;
+  curl_easy_setopt(t.easy.get(), CURLOPT_URL, t.request.url.c_str());
 }
 
 http_end verdict(CURLcode code, transfer& t) {

@@ -49,6 +49,8 @@ struct transfer {
   clock_type::time_point due = clock_type::time_point::max(); ///< when to look at the deadlines next
   int status = 0;
   std::vector<transfer*>* dirty = nullptr;
+  std::string next_url; ///< where the reply under way sends the request on to
+  int redirects = 0;
   std::string refusal; ///< why we broke it off ourselves
   ec refusal_code = ec::bad_reply;
   bool marked = false; ///< in `dirty`
@@ -75,6 +77,9 @@ void flush(transfer& t);
 
 /// Checks the request and gives `t` an easy handle that is ready for the multi handle. Otherwise returns the end of the transfer.
 std::optional<http_end> prepare(transfer& t, const http_client::options& o);
+
+/// Makes `t` ready to go to its `next_url`.
+void follow(transfer& t);
 
 /// Returns how the transfer ended, seen from libcurl's result.
 http_end verdict(CURLcode code, transfer& t);

@@ -50,8 +50,7 @@ public:
 private:
   completion close(const http_end& end) {
     if (head_.status >= 300) {
-      hide(body_, secrets_);
-      http_failure(result_, head_, body_);
+      http_failure(result_, head_, body_, secrets_);
       if (end.code == ec::cancelled)
         transfer_failure(result_, end, semantic_);
       return std::move(result_);
@@ -68,7 +67,7 @@ private:
     }
     result_.semantic = semantic_;
     result_.usage = use_;
-    hide(result_.error, secrets_);
+    secrets_.hide(result_.error);
     if (failed_)
       return std::move(result_);
     if (!stopped_) {
@@ -81,12 +80,8 @@ private:
     } else if (reason_ == "refusal") {
       result_.status = completion_status::refused;
       result_.error = refusal_.empty() ? "the provider's safety system refused" : refusal_;
-    } else if (reason_ == "pause_turn") {
-      // Only server tools pause a turn, and we offer none.
-      result_.status = completion_status::broken;
-      result_.code = ec::bad_reply;
-      result_.error = "the server paused the turn, which only its own tools do";
-      result_.calls.clear();
+    } else if (reason_ == "pause_turn" && result_.calls.empty()) { // calls of ours are answered first
+      result_.status = completion_status::paused;
     }
     return std::move(result_);
   }
@@ -130,13 +125,13 @@ private:
       return;
     auto v = parse_lenient(e.data);
     if (!v || !v->is_object())
-      return fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80));
+      return fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80, secrets_));
     auto type = string_at(*v, "type");
     if (type.empty())
       type = e.name.empty() && member(*v, "error") != nullptr ? "error" : e.name;
     if (type == "error") {
       failed_ = done_ = true;
-      return stream_failure(result_, *v, semantic_);
+      return stream_failure(result_, *v, semantic_, secrets_);
     }
     if (type == "message_start") {
       if (auto* m = member(*v, "message"))
@@ -150,7 +145,7 @@ private:
         if (auto r = string_at(*d, "stop_reason"); !r.empty())
           reason_ = r;
         if (auto* details = member(*d, "stop_details"))
-          refusal_ = brief(string_at(*details, "explanation"));
+          refusal_ = brief(string_at(*details, "explanation"), 300, secrets_);
       }
       on_usage(member(*v, "usage"));
     } else if (type == "message_stop") {
@@ -233,10 +228,10 @@ private:
   void on_body(std::vector<chunk>& out) {
     auto v = parse_lenient(body_);
     if (!v || !v->is_object())
-      return fail(ec::bad_reply, "the reply is no JSON: " + brief(body_, 80));
+      return fail(ec::bad_reply, "the reply is no JSON: " + brief(body_, 80, secrets_));
     if (string_at(*v, "type") == "error") {
       failed_ = done_ = true;
-      return stream_failure(result_, *v, semantic_);
+      return stream_failure(result_, *v, semantic_, secrets_);
     }
     auto* content = member(*v, "content");
     if (content == nullptr || !content->is_array())
@@ -328,7 +323,7 @@ private:
   std::int64_t fresh_input_ = 0, cache_write_ = 0;
   std::size_t total_ = 0;
   bool semantic_ = false, done_ = false, failed_ = false, stopped_ = false, judged_ = false, whole_ = false;
-  std::vector<std::string> secrets_;
+  secrets secrets_;
 };
 
 } // namespace

@@ -44,6 +44,19 @@ std::string safe_id(const std::string& id) {
   return clean ? out : "id_" + out + "_" + hash(id).substr(0, 8);
 }
 
+/// Tokens of a reply where nobody says how many.
+constexpr std::int64_t default_tokens = 4096;
+
+/// Thinking counts towards max_tokens, which must be more than its budget: the text gets the usual room on top.
+void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
+  auto* thinking = member(body, "thinking");
+  if (thinking == nullptr || string_at(*thinking, "type") != "enabled")
+    return;
+  auto budget = tokens_at(*thinking, "budget_tokens");
+  if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
+    body["max_tokens"] = budget + default_tokens;
+}
+
 bool blank(const std::string& x) {
   return x.find_first_not_of(" \t\r\n") == std::string::npos;
 }
@@ -159,7 +172,8 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
   message_writer messages(req);
   for (auto& m : req.messages)
     messages.add(m);
-  json body = {{"model", req.model}, {"stream", true}, {"max_tokens", req.max_output_tokens > 0 ? req.max_output_tokens : 4096}};
+  auto max_tokens = req.max_output_tokens > 0 ? req.max_output_tokens : default_tokens;
+  json body = {{"model", req.model}, {"stream", true}, {"max_tokens", max_tokens}};
   if (!messages.system().empty())
     body["system"] = messages.system();
   if (!req.tools.empty()) {
@@ -180,10 +194,11 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
     body["output_config"] = {{"format", {{"type", "json_schema"}, {"schema", *schema}}}};
   }
   std::string betas;
-  if (!merge(body, req.params) || !merge(body, to.extra_body)) {
+  if (!merge(body, req.params) || !merge(body, to.extra_body, null_member::removes)) {
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
+  make_room_for_thinking(body, max_tokens);
   if (auto* list = member(body, "betas")) { // a header, never a member of the body
     if (list->is_array())
       for (auto& b : *list)
@@ -210,7 +225,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
   add_headers(out.headers, to);
   auto text = dump(body);
   text.pop_back();
-  out.body = text + ",\"messages\":" + messages.finish() + "}";
+  out.body = text + (body.empty() ? "" : ",") + "\"messages\":" + messages.finish() + "}";
   out.http2 = to.http2;
   return out;
 }

@@ -6,6 +6,7 @@
 /// To add one: `wire/<name>.cpp`, one row in `dialect.cpp`, golden cases under tests/golden/<name>/.
 
 #include "protocols/chat.hpp"
+#include "protocols/secrets.hpp"
 #include "protocols/wire/http.hpp"
 
 #include <map>
@@ -26,7 +27,9 @@ struct endpoint {
   std::map<std::string, std::string> headers;
   std::map<std::string, std::string> query;
   bool http2 = false;
-  bool id_slot = false; ///< local llama.cpp server: send id_slot / cache_prompt
+  bool id_slot = false;           ///< local llama.cpp server: send id_slot / cache_prompt
+  bool no_stream_options = false; ///< the server refuses this field
+  secrets hidden = {};            ///< values of variables in headers and query, which may be secrets
 };
 
 /// Turns the bytes of one response into chunks, then one completion. Same bytes, any split: same result.

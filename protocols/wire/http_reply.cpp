@@ -15,6 +15,9 @@ namespace conclave::wire {
 
 namespace {
 
+/// Of a text that is cut to a few hundred bytes: no key is longer than what is searched for one beyond the cut.
+constexpr std::size_t max_searched = 64 << 10;
+
 std::string lower(std::string x) {
   for (auto& c : x)
     c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -95,7 +98,13 @@ ec code_for(int status, const std::string& text) {
 
 } // namespace
 
-std::string brief(std::string_view text, std::size_t limit) {
+std::string brief(std::string_view text, std::size_t limit, const secrets& hidden) {
+  std::string clean;
+  if (!hidden.empty()) {
+    clean = text.substr(0, max_searched);
+    hidden.hide(clean);
+    text = clean;
+  }
   std::string line(text.substr(0, limit + 4)); // at most one more character than may stay
   std::replace_if(
       line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
@@ -118,26 +127,14 @@ bool is_body(const http_head& head, std::string_view beginning) {
   return name.find("json") != std::string::npos || first == "{" || first == "<";
 }
 
-std::vector<std::string> secrets_of(const endpoint& to) {
-  std::vector<std::string> out;
-  auto add = [&](const std::string& x) {
-    if (x.size() >= 8) // shorter ones are words: "none", "EMPTY"
-      out.push_back(x);
-  };
-  add(to.api_key);
-  for (auto& [name, value] : to.headers)
-    if (says(lower(name), {"auth", "key", "token", "secret", "cookie"})) {
-      add(value);
-      if (auto space = value.find(' '); space != std::string::npos)
-        add(value.substr(space + 1)); // after the scheme
-    }
+secrets secrets_of(const endpoint& to) {
+  auto out = to.hidden;
+  out.add_key(to.api_key);
+  out.add_query(to.base_url);
+  for (auto* values : {&to.headers, &to.query})
+    for (auto& [name, value] : *values)
+      out.add_named(name, value);
   return out;
-}
-
-void hide(std::string& text, const std::vector<std::string>& secrets) {
-  for (auto& s : secrets)
-    for (auto at = text.find(s); at != std::string::npos; at = text.find(s, at + 3))
-      text.replace(at, s.size(), "***");
 }
 
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
@@ -160,23 +157,28 @@ std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
   return std::max<std::int64_t>((static_cast<std::int64_t>(timegm(&tm)) - now_s) * 1000, 0);
 }
 
-void http_failure(completion& out, const http_head& head, std::string_view body) {
+void http_failure(completion& out, const http_head& head, std::string_view body, const secrets& hidden) {
   reason r;
   if (auto v = parse_lenient(body))
     r = read_reason(v->is_array() && !v->empty() ? v->front() : *v);
-  else
-    r.message = page_text(body);
+  else {
+    r.message = body.substr(0, max_searched);
+    hidden.hide(r.message); // before the page is cut
+    r.message = page_text(r.message);
+  }
   out.status = completion_status::broken;
   out.code = code_for(head.status, lower(r.message + " " + r.code));
   out.retry_after_ms = retry_after_ms(head, std::time(nullptr));
-  if (auto* hint = find_header(head, "x-should-retry"))
+  if (auto* hint = find_header(head, "x-should-retry")) {
     out.retryable_hint = lower(*hint) != "false";
+    out.retry_asked = lower(*hint) == "true";
+  }
   out.error = std::to_string(head.status);
   if (!r.message.empty())
-    out.error += ", \"" + brief(r.message) + "\"";
+    out.error += ", \"" + brief(r.message, 300, hidden) + "\"";
   for (auto* name : {"x-request-id", "request-id", "apim-request-id", "x-generation-id"})
     if (auto* id = find_header(head, name)) {
-      out.error += " (request " + brief(*id) + ")";
+      out.error += " (request " + brief(*id, 300, hidden) + ")";
       break;
     }
 }
@@ -196,7 +198,7 @@ void transfer_failure(completion& out, const http_end& end, bool semantic) {
   out.error = end.error.empty() ? "the stream ended before the reply was complete" : end.error;
 }
 
-void stream_failure(completion& out, const json& error, bool semantic) {
+void stream_failure(completion& out, const json& error, bool semantic, const secrets& hidden) {
   auto r = read_reason(error);
   auto text = lower(r.message + " " + r.code);
   out.status = completion_status::broken;
@@ -215,10 +217,11 @@ void stream_failure(completion& out, const json& error, bool semantic) {
     out.code = ec::unavailable;
   if (semantic && is_transient(out.code))
     out.code = ec::stream_broken;
-  out.error = "the server reported an error in its stream: \"" + brief(r.message.empty() ? dump(error) : r.message) + "\"";
+  auto said = brief(r.message.empty() ? dump(error) : r.message, 300, hidden);
+  out.error = "the server reported an error in its stream: \"" + said + "\"";
 }
 
-bool merge(json& body, const std::string& object) {
+bool merge(json& body, const std::string& object, null_member nulls) {
   if (object.empty())
     return true;
   auto v = parse(object);
@@ -227,6 +230,8 @@ bool merge(json& body, const std::string& object) {
   for (auto& [key, value] : v->items())
     if (!value.is_null())
       body[key] = value;
+    else if (nulls == null_member::removes)
+      body.erase(key);
   return true;
 }
 

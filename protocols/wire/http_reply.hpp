@@ -14,35 +14,36 @@
 
 namespace conclave::wire {
 
-/// Returns `text` as one clean line for an error sentence: no controls, valid UTF-8, at most `limit` bytes, cut at a character.
-std::string brief(std::string_view text, std::size_t limit = 300);
+/// Returns `text` as one clean line for an error sentence: without `hidden` (before the cut, which could leave half a key), no
+/// controls, valid UTF-8, at most `limit` bytes, cut at a character.
+std::string brief(std::string_view text, std::size_t limit = 300, const secrets& hidden = {});
 
 /// Returns whether a reply is one body (JSON, or a proxy's HTML page) rather than a stream of events: by its content type, or where
 /// that says nothing of use, by its first character (no line of an event stream begins with a brace or a tag).
 bool is_body(const http_head& head, std::string_view beginning);
 
-/// Returns what of a connection must never show in an error: its key and the headers that carry one. Servers echo what they refuse.
-std::vector<std::string> secrets_of(const endpoint& to);
-
-/// Replaces each of `secrets` in `text`.
-void hide(std::string& text, const std::vector<std::string>& secrets);
+/// Returns what of a connection must never show in an error: its key, headers and URL parameters that carry one, and what came from
+/// variables. Servers echo what they refuse.
+secrets secrets_of(const endpoint& to);
 
 /// Returns how long the server asks to wait: retry-after-ms, else Retry-After in seconds (fractions allowed) or as an HTTP date; -1
 /// = not said. Source: RFC 9110 section 10.2.3; vendors' clients.
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s);
 
-/// Fills code, error, retry_after_ms, retryable_hint of a non-2xx reply. `body` is the (bounded) body; understands the error shapes
+/// Fills code, error, retry_after_ms and the hints of a non-2xx reply. `body` is the (bounded) body; understands the error shapes
 /// of all providers: {"error":{message,type,code}}, {"error":"..."}, {"detail":...}, {"message":...}, plain text.
-void http_failure(completion& out, const http_head& head, std::string_view body);
+void http_failure(completion& out, const http_head& head, std::string_view body, const secrets& hidden = {});
 
 /// Fills status, code and error from how the transfer ended, for a reply that is not complete.
 void transfer_failure(completion& out, const http_end& end, bool semantic);
 
 /// Fills code and error from an error object inside a stream.
-void stream_failure(completion& out, const json& error, bool semantic);
+void stream_failure(completion& out, const json& error, bool semantic, const secrets& hidden = {});
 
-/// Merges the members of a JSON object text into `body`; returns false if the text is no object.
-bool merge(json& body, const std::string& object);
+/// Merges the members of a JSON object text into `body`; returns false if the text is no object. A null leaves what is there, or
+/// takes it away.
+enum class null_member : std::uint8_t { leaves, removes };
+bool merge(json& body, const std::string& object, null_member nulls = null_member::leaves);
 
 /// Returns `base` + `path`: a trailing slash is dropped, a path already pasted is not repeated, a query stays at the end.
 std::string with_path(const std::string& base, const std::string& path);

@@ -112,7 +112,7 @@ std::string method_not_found(const std::string& id_json) {
   return R"({"jsonrpc":"2.0","id":)" + id_json + R"(,"error":{"code":-32601,"message":"Method not found"}})";
 }
 
-incoming read(std::string_view text) {
+incoming read(std::string_view text, const secrets& hidden) {
   incoming out;
   auto v = parse(text);
   if (!v || !v->is_object() || string_at(*v, "jsonrpc") != "2.0")
@@ -138,7 +138,7 @@ incoming read(std::string_view text) {
   } else if (auto* e = member(*v, "error")) {
     out.kind = kind::error;
     out.code = int_at(*e, "code");
-    out.message = brief(string_at(*e, "message"), 500);
+    out.message = brief(string_at(*e, "message"), 500, hidden);
   }
   return out;
 }

@@ -6,6 +6,7 @@
 /// Source: https://modelcontextprotocol.io/specification/2025-11-25, read 2026-11-24.
 
 #include "protocols/chat.hpp"
+#include "protocols/secrets.hpp"
 
 #include <cstdint>
 #include <string>
@@ -38,7 +39,8 @@ struct incoming {
   std::string message;   ///< error
 };
 
-incoming read(std::string_view line);
+/// Reads a line; the sentence of an error comes without `hidden`.
+incoming read(std::string_view line, const secrets& hidden = {});
 
 /// Returns whether the server's answer to initialize names a version we speak; `version` is what it named.
 bool read_initialized(const std::string& payload, std::string& version);

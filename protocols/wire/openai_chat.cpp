@@ -49,8 +49,7 @@ public:
 private:
   completion close(const http_end& end) {
     if (head_.status >= 300) {
-      hide(body_, secrets_);
-      http_failure(result_, head_, body_);
+      http_failure(result_, head_, body_, secrets_);
       if (end.code == ec::cancelled)
         transfer_failure(result_, end, semantic_);
       return std::move(result_);
@@ -67,7 +66,7 @@ private:
     }
     result_.semantic = semantic_;
     result_.usage = use_;
-    hide(result_.error, secrets_);
+    secrets_.hide(result_.error);
     if (failed_)
       return std::move(result_); // without calls: never act on half a reply
     if (!marker_ && reason_.empty()) {
@@ -79,7 +78,7 @@ private:
       result_.status = completion_status::truncated;
     else if ((reason_ == "content_filter" && result_.calls.empty()) || !refusal_.empty()) {
       result_.status = completion_status::refused;
-      result_.error = refusal_.empty() ? "the provider's content filter stopped the reply" : brief(refusal_);
+      result_.error = refusal_.empty() ? "the provider's content filter stopped the reply" : brief(refusal_, 300, secrets_);
     }
     return std::move(result_);
   }
@@ -122,7 +121,7 @@ private:
     if (e.name == "error" && v)
       return on_error(*v);
     if (!v || !v->is_object())
-      return fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80));
+      return fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80, secrets_));
     if (auto* error = member(*v, "error"); error != nullptr && !error->is_null())
       return on_error(*v);
     if (auto* groq = member(*v, "x_groq"))
@@ -139,14 +138,14 @@ private:
 
   void on_error(const json& v) {
     failed_ = done_ = true;
-    stream_failure(result_, v, semantic_);
+    stream_failure(result_, v, semantic_, secrets_);
   }
 
   /// A JSON body with 200: an error or a whole answer.
   void on_body(std::vector<chunk>& out) {
     auto v = parse_lenient(body_);
     if (!v || !v->is_object())
-      return fail(ec::bad_reply, "the reply is no JSON: " + brief(body_, 80));
+      return fail(ec::bad_reply, "the reply is no JSON: " + brief(body_, 80, secrets_));
     if (auto* error = member(*v, "error"); error != nullptr && !error->is_null())
       return on_error(*v);
     on_usage(*v);
@@ -314,7 +313,7 @@ private:
   int usage_rank_ = 0;
   std::size_t total_ = 0;
   bool semantic_ = false, done_ = false, failed_ = false, marker_ = false, judged_ = false, whole_ = false;
-  std::vector<std::string> secrets_;
+  secrets secrets_;
 };
 
 } // namespace

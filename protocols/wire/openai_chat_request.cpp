@@ -90,6 +90,8 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, st
       {"model", req.model}, {"stream", true}, {"stream_options", {{"include_usage", true}}}, {"messages", messages_value(req, to)}};
   if (req.model.empty())
     body.erase("model");
+  if (to.no_stream_options)
+    body.erase("stream_options");
   if (!req.tools.empty()) {
     auto& tools = body["tools"] = json::array();
     for (auto& t : req.tools) {
@@ -108,20 +110,24 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, st
     body["response_format"] = {{"type", "json_schema"},
                                {"json_schema", {{"name", "decision"}, {"strict", true}, {"schema", *schema}}}};
   }
-  if (!merge(body, req.params) || !merge(body, to.extra_body)) {
-    error = "the backend's extra parameters are no JSON object";
-    return {};
-  }
-  if (req.tools.empty()) // a choice without tools is refused by most servers
-    for (auto* key : {"tool_choice", "parallel_tool_calls"})
-      body.erase(key);
+  auto merged = merge(body, req.params);
+  auto* tokens = token_key(req, to);
   if (req.max_output_tokens > 0)
-    body[token_key(req, to)] = req.max_output_tokens;
+    body[tokens] = req.max_output_tokens;
   if (to.id_slot) {
     body["cache_prompt"] = true;
     if (req.slot >= 0)
       body["id_slot"] = req.slot;
   }
+  if (!merged || !merge(body, to.extra_body, null_member::removes)) {
+    error = "the backend's extra parameters are no JSON object";
+    return {};
+  }
+  if (body.contains("max_tokens") && body.contains("max_completion_tokens"))
+    body.erase(tokens);  // whoever wrote the other name means that one, and both are refused
+  if (req.tools.empty()) // a choice without tools is refused by most servers
+    for (auto* key : {"tool_choice", "parallel_tool_calls"})
+      body.erase(key);
   http_request out;
   out.url = with_query(with_path(to.base_url, "/chat/completions"), to.query);
   out.headers = {{"Content-Type", "application/json"}, {"Accept", "text/event-stream"}};

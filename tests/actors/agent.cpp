@@ -337,4 +337,34 @@ CAF_TEST(the presenter gets no workflow tools and its text is handed in) {
     CAF_CHECK_EQUAL(tool_spec.name, "mcp__t__look");
 }
 
+CAF_TEST(a paused turn goes on with what was said and counts as one text) {
+  spawn_with("tools");
+  model->replies = {paused("It "), paused("is "), text("42.")};
+  auto t = task(true);
+  t.kind = run_kind::present;
+  t.may_vote = t.may_answer = false;
+  t.own_id = "agent1";
+  run(t);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "It is 42.");
+  CAF_REQUIRE_EQUAL(model->asked.size(), 3u);
+  CAF_CHECK_EQUAL(model->asked[2].messages.size(), model->asked[0].messages.size() + 2);
+  auto& back = model->asked[1].messages.back();
+  CAF_CHECK(back.from == role::assistant && back.text.empty());
+  CAF_CHECK_EQUAL(back.opaque, R"([{"type":"server_tool_use"}])");
+  CAF_CHECK_EQUAL(back.opaque_dialect, "anthropic");
+  CAF_CHECK_EQUAL(boss->notices[1].status, "paused");
+}
+
+CAF_TEST(a turn that pauses for ever fails after eight continuations) {
+  spawn_with("tools");
+  for (int i = 0; i < 20; ++i)
+    model->replies.push_back(paused("x"));
+  run(task(false));
+  CAF_CHECK_EQUAL(model->asked.size(), 9u);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::failed && boss->verdicts[0].code == ec::bad_reply);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "xxxxxxxxx");
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()

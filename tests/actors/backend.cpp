@@ -137,6 +137,36 @@ CAF_TEST(a chunk is with the sink before the next one is sent) {
   }
 }
 
+CAF_TEST(a server that does not know stream_options is asked again without it and never with it) {
+  auto unknown =
+      R"({"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted"}]})";
+  // Two calls at once: both were sent with the field before the first refusal came.
+  replies(reply{}.status(422).header("Content-Type", "application/json").gate("a").send(unknown));
+  replies(reply{}.status(422).header("Content-Type", "application/json").gate("a").send(unknown));
+  for (int i = 0; i < 3; ++i)
+    replies(reply{}.sse().send(piece("fine")).send(stop));
+  auto one = me->request(aut, 20s, ask(1), caf::actor_cast<chunk_sink_actor>(sink));
+  auto two = me->request(aut, 20s, ask(2), caf::actor_cast<chunk_sink_actor>(sink));
+  CAF_CHECK(server.wait([](auto& s) { return s.requests.size() == 2; }));
+  server.open("a");
+  CAF_CHECK_EQUAL(result(one).text, "fine");
+  CAF_CHECK_EQUAL(result(two).text, "fine");
+  CAF_CHECK_EQUAL(result(me->request(aut, 20s, ask(3), caf::actor_cast<chunk_sink_actor>(sink))).text, "fine");
+  auto sent = server.inspect().requests;
+  CAF_REQUIRE_EQUAL(sent.size(), 5u);
+  for (std::size_t i = 0; i < 5; ++i)
+    CAF_CHECK_EQUAL(sent[i].body.find("stream_options") != std::string::npos, i < 2);
+}
+
+CAF_TEST(a server that refuses the request in any form is asked twice at most) {
+  for (int i = 0; i < 2; ++i)
+    replies(
+        reply{}.status(400).header("Content-Type", "application/json").send(R"({"error":{"message":"no stream_options here"}})"));
+  auto c = result(me->request(aut, 20s, ask(), caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.code, ec::bad_request);
+  CAF_CHECK_EQUAL(server.inspect().requests.size(), 2u);
+}
+
 CAF_TEST(a complete reply does not wait for the end of the connection) {
   replies(reply{}.sse().send(piece("all")).send(stop).send(piece("more")).hang());
   auto c = result(me->request(aut, 20s, ask(), caf::actor_cast<chunk_sink_actor>(sink)));

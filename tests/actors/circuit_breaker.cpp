@@ -237,6 +237,24 @@ CAF_TEST(a server that says do not retry and a fatal code are obeyed) {
   CAF_CHECK_EQUAL(done.size(), 2u);
 }
 
+CAF_TEST(a server that asks for another try gets it whatever the code) {
+  auto c = broken(ec::bad_request);
+  c.retry_asked = true;
+  st->replies = {c, completion{}};
+  call(1);
+  pass(seconds(1));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::finished);
+  st->replies = {c, c, c, c};
+  call(2);
+  for (int i = 0; i < 5; ++i)
+    pass(seconds(10));
+  CAF_CHECK_EQUAL(st->calls, 5); // three tries, as ever
+  CAF_REQUIRE_EQUAL(done.size(), 2u);
+  CAF_CHECK(done[1].code == ec::bad_request);
+}
+
 CAF_TEST(Retry After up to a minute is waited for and a longer one is a failure now) {
   st->replies = {broken(ec::rate_limited, 60'000), completion{}, broken(ec::rate_limited, 60'001)};
   call(1);

@@ -39,6 +39,7 @@ struct mcp_fixture {
   caf::scoped_actor me{sys};
   tool_source_actor aut;
   std::string pid_file;
+  std::string place = "a-place-nobody-knows"; ///< the variable PLACE
 
   mcp_fixture() {
     auto name = (std::filesystem::temp_directory_path() / "conclave_mcp_XXXXXX").string();
@@ -59,14 +60,18 @@ struct mcp_fixture {
     aut = nullptr;
   }
 
-  void start(const std::string& mode, std::int64_t timeout_ms = 20'000) {
+  void start(const std::string& mode, std::int64_t timeout_ms = 20'000, std::map<std::string, std::string> env = {},
+             std::vector<std::string> more_args = {}) {
     mcp_server_config c;
     c.name = "bad";
     c.type = "stdio";
     c.command = {"python3", CONCLAVE_SOURCE_DIR "/tests/support/bad_mcp.py", mode};
-    c.env = {{"BAD_MCP_PID", pid_file}};
+    c.command.insert(c.command.end(), more_args.begin(), more_args.end());
+    c.env = std::move(env);
+    c.env["BAD_MCP_PID"] = pid_file;
     c.timeout_ms = timeout_ms;
-    aut = spawn_mcp_server(sys, c, [](const std::string&) -> const std::string* { return nullptr; }, "", false, {}, {});
+    auto variables = [this](const std::string& name) -> const std::string* { return name == "PLACE" ? &place : nullptr; };
+    aut = spawn_mcp_server(sys, c, variables, "", false, {}, {});
   }
 
   caf::expected<tool_list> list() {
@@ -115,6 +120,26 @@ struct mcp_fixture {
 } // namespace
 
 CAF_TEST_FIXTURE_SCOPE(mcp_server_tests, mcp_fixture)
+
+CAF_TEST(a server that tells its token when it refuses to start is not quoted on it) {
+  start("tells", 20'000, {{"API_TOKEN", "t0k/en"}}, {"--place=${PLACE}"});
+  auto l = list();
+  CAF_REQUIRE(!l);
+  CAF_CHECK_EQUAL(text_of(l.error()), "MCP server 'bad' refused to start: no entry for *** *** from --place=***");
+}
+
+CAF_TEST(a token in a failed result is hidden and in a good one left alone) {
+  start("tells-later", 20'000, {{"API_TOKEN", "t0ken-of-many-letters"}});
+  auto r = call(R"({"how":"error"})");
+  CAF_REQUIRE(r);
+  CAF_CHECK_EQUAL(r->text, "Error: " + std::string(490, 'x') + " ***");
+  r = call(R"({"how":"failed"})");
+  CAF_REQUIRE(r);
+  CAF_CHECK(r->is_error && r->text.find("it is ***") != std::string::npos);
+  r = call(R"({"how":"fine"})");
+  CAF_REQUIRE(r);
+  CAF_CHECK_EQUAL(r->text, "it is t0ken-of-many-letters");
+}
 
 CAF_TEST(a server that behaves lists its tools and answers) {
   start("echo");

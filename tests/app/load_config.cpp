@@ -181,6 +181,22 @@ CAF_TEST(unknown backend keys pass with one warning each and our own are refused
     CAF_CHECK_EQUAL(where(load(with(std::string{key} + ": 1"))).size(), 1u);
     CAF_CHECK_EQUAL(where(load(with("extra_body: {" + std::string{key} + ": 1}"))).size(), 1u);
   }
+  auto without = load(with("extra_body: {stream_options: null, n: ~}"));
+  CAF_CHECK(without.ok());
+  CAF_CHECK_EQUAL(first(without).extra_body, R"({"stream_options":null,"n":null})");
+  CAF_CHECK_EQUAL(where(load(with("extra_body: {messages: null}"))).size(), 1u);
+}
+
+CAF_TEST(a budget of thinking below the least the provider takes is an error) {
+  auto with_type = [](const char* type, const char* thinking) {
+    return load(std::string{"agent: {backend: {type: "} + type + ", model: m, thinking: " + thinking + "}}");
+  };
+  CAF_CHECK(with_type("claude", "{type: enabled, budget_tokens: 1024}").ok());
+  CAF_CHECK(with_type("claude", "{type: adaptive}").ok());
+  CAF_CHECK(with_type("zai", "{type: enabled, budget_tokens: 10}").ok());
+  auto r = with_type("claude", "{type: enabled, budget_tokens: 1000}");
+  CAF_CHECK_EQUAL(where(r), (strings{"1 agent.backend.thinking.budget_tokens"}));
+  CAF_CHECK(says(r, "at least 1024"));
 }
 
 CAF_TEST(keys of own servers are translated) {

@@ -256,6 +256,53 @@ CAF_TEST(the extra body wins and a choice of tool without tools is not sent) {
     }
 }
 
+CAF_TEST(the extra body has the last word on what we add and null takes it away) {
+  auto r = plain();
+  r.max_output_tokens = 50;
+  wire::endpoint to{base, "", "",    "",  R"({"max_tokens":100,"stream_options":null,"model":null,"stream":null})",
+                    {},   {}, false, true};
+  for (auto* dialect : {"openai_chat", "anthropic"}) {
+    auto body = json::parse(encode(dialect, r, to).body);
+    CAF_CHECK_EQUAL(body["max_tokens"].dump(), "100");
+    CAF_CHECK(!body.contains("stream_options") && !body.contains("model") && !body.contains("stream") && body.contains("messages"));
+  }
+  to.extra_body = R"({"max_tokens":null,"model":null,"stream":null,"system":null})";
+  CAF_CHECK_EQUAL(json::parse(encode("anthropic", r, to).body).size(), 1u);
+  to.extra_body = R"({"cache_prompt":false,"max_completion_tokens":7})";
+  auto body = json::parse(encode("openai_chat", r, to).body);
+  CAF_CHECK(body["cache_prompt"] == false && body["max_completion_tokens"] == 7 && !body.contains("max_tokens"));
+}
+
+CAF_TEST(a budget of thinking leaves room for the text) {
+  auto r = plain();
+  auto sent = [&](std::int64_t max, std::string thinking, std::string extra = {}) {
+    r.max_output_tokens = max;
+    r.params = R"({"thinking":)" + thinking + "}";
+    return json::parse(encode("anthropic", r, {base, "", "", "", extra, {}, {}, false, false}).body)["max_tokens"].dump();
+  };
+  const std::string enabled = R"({"type":"enabled","budget_tokens":8000})";
+  CAF_CHECK_EQUAL(sent(0, enabled), "12096");
+  CAF_CHECK_EQUAL(sent(8000, enabled), "12096");
+  CAF_CHECK_EQUAL(sent(8001, enabled), "8001");
+  CAF_CHECK_EQUAL(sent(0, R"({"type":"enabled","budget_tokens":2000})"), "4096");
+  CAF_CHECK_EQUAL(sent(0, R"({"type":"adaptive"})"), "4096");
+  CAF_CHECK_EQUAL(sent(0, R"({"type":"disabled","budget_tokens":8000})"), "4096");
+  CAF_CHECK_EQUAL(sent(0, "3"), "4096");
+  CAF_CHECK_EQUAL(sent(0, enabled, R"({"max_tokens":100})"), "100"); // the user's own word
+  CAF_CHECK_EQUAL(sent(0, "null", "{\"thinking\":" + enabled + "}"), "12096");
+}
+
+CAF_TEST(a paused turn is sent back as it came) {
+  auto r = plain();
+  message m;
+  m.from = role::assistant;
+  m.opaque = R"([{"type":"text","text":"Wait "},{"id":"s","input":{},"name":"web_search","type":"server_tool_use"}])";
+  m.opaque_dialect = "anthropic";
+  r.messages.push_back(m);
+  auto last = body_of("anthropic", r)["messages"].back();
+  CAF_CHECK(last["role"] == "assistant" && last["content"] == json::parse(m.opaque));
+}
+
 CAF_TEST(reasoning models of OpenAI take their own name for the token limit) {
   auto r = plain();
   r.max_output_tokens = 9;

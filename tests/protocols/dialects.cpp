@@ -239,3 +239,35 @@ CAF_TEST(a server that echoes the key does not put it into the error) {
       CAF_CHECK(c.error.find("bad key ***, ***, ***, conclave team") != std::string::npos);
     }
 }
+
+CAF_TEST(a key that is echoed escaped or at a cut or as a request id does not show) {
+  wire::endpoint to;
+  to.api_key = "sk/abc/SECRET";
+  to.base_url = "https://h/v1?sig=s%2Bg4&api-version=2024-10-21";
+  to.query = {{"key", "q-1234"}, {"mode", "q-mode"}};
+  to.hidden.add_variable("PLACE", "somewhere-far");
+  auto error_of = [&](const char* dialect, int status, const char* type, const std::string& body) {
+    auto d = wire::find_dialect(dialect)->make_decoder(to);
+    d->head(head_of(status, type, {{"request-id", "r-sk%2Fabc/SECRET"}}));
+    std::vector<chunk> chunks;
+    d->feed(body, chunks);
+    auto error = d->finish({}).error;
+    for (auto* part : {"SECRET", "sk/abc", "sk\\/abc", "s+g4", "q-1234", "somewhere"})
+      CAF_CHECK_EQUAL(error.find(part) == std::string::npos ? std::string{} : error, "");
+    return error;
+  };
+  const std::string echo = R"(sk\/abc\u002fSECRET s%2bg4 2024-10-21 q-1234 q-mode somewhere-far)";
+  for (auto* dialect : both)
+    for (auto status : {401, 200}) {
+      auto object = R"({"type":"error","error":{"message":")" + echo + "\"}}";
+      CAF_CHECK(error_of(dialect, status, "application/json", object).find("*** *** 2024-10-21 *** q-mode ***")
+                != std::string::npos);
+      error_of(dialect, status, "text/event-stream", "event: error\ndata: " + object + "\n\n");
+      error_of(dialect, status, "text/html", "<html>" + echo + std::string(385, 'x') + "sk/abc/SECRET</html>");
+      error_of(dialect, status, "application/json", R"({"error":{"type":"error","info":"sk\/abc\/SECRET"}})"); // shown as JSON
+      for (std::size_t n = 60; n < 100; ++n) // no JSON: shown up to 80 bytes
+        error_of(dialect, status, "text/event-stream", "data: {" + std::string(n, 'x') + "sk/abc/SECRET\n\n");
+      for (std::size_t n = 280; n < 310; ++n)
+        error_of(dialect, status, "application/json", R"({"error":{"message":")" + std::string(n, 'x') + R"(sk\/abc\/SECRET"}})");
+    }
+}

@@ -117,7 +117,9 @@ CAF_TEST(waits are read in milliseconds seconds and as a date) {
   CAF_CHECK_EQUAL(retry_after_ms({429, {}}, 0), -1);
 }
 
-CAF_TEST(a server may forbid another try) {
+CAF_TEST(a server may forbid another try or ask for one) {
+  CAF_CHECK(!failure(500, "").retry_asked && !failure(400, "", {{"x-should-retry", "false"}}).retry_asked);
+  CAF_CHECK(failure(400, "", {{"x-should-retry", "True"}}).retry_asked);
   CAF_CHECK(failure(500, "").retryable_hint);
   CAF_CHECK(failure(500, "", {{"x-should-retry", "true"}}).retryable_hint);
   CAF_CHECK(!failure(500, "", {{"x-should-retry", "False"}}).retryable_hint);
@@ -162,9 +164,11 @@ CAF_TEST(how a transfer ended decides the code and never leaves calls) {
   }
 }
 
-CAF_TEST(members are merged last and null leaves what is there) {
+CAF_TEST(members are merged last and null leaves or removes what is there) {
   json body = {{"a", 1}, {"b", 1}};
   CAF_CHECK(merge(body, R"({"a":2,"b":null,"c":{"d":[]}})"));
   CAF_CHECK_EQUAL(dump(body), R"({"a":2,"b":1,"c":{"d":[]}})");
+  CAF_CHECK(merge(body, R"({"a":null,"b":3,"no":null})", null_member::removes));
+  CAF_CHECK_EQUAL(dump(body), R"({"b":3,"c":{"d":[]}})");
   CAF_CHECK(merge(body, "") && !merge(body, "[]") && !merge(body, "{") && !merge(body, "null"));
 }

@@ -220,7 +220,7 @@ CAF_TEST(requests between actors come back as they were sent) {
 CAF_TEST(enums out of range are refused wherever they are) {
   check_range(&message::from, role::tool);
   check_range(&chunk::kind, chunk_kind::status);
-  check_range(&completion::status, completion_status::broken);
+  check_range(&completion::status, completion_status::paused);
   check_range(&completion::code, ec::unknown);
   check_range(&event::type, event_type::unknown);
   check_range(&event::code, ec::unknown);

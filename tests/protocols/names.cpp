@@ -59,5 +59,6 @@ CAF_TEST(roles chunks statuses and outcomes have names) {
   CAF_CHECK_EQUAL(to_string(completion_status::refused), "refused");
   CAF_CHECK_EQUAL(to_string(completion_status::cancelled), "cancelled");
   CAF_CHECK_EQUAL(to_string(completion_status::broken), "broken");
+  CAF_CHECK_EQUAL(to_string(completion_status::paused), "paused");
   CAF_CHECK_EQUAL(to_string(outcome_kind::timed_out), "timed_out");
 }

@@ -200,6 +200,14 @@ struct agent_fixture : fixture {
     return x;
   }
 
+  completion paused(std::string s) {
+    auto x = text(std::move(s));
+    x.status = completion_status::paused;
+    x.opaque = R"([{"type":"server_tool_use"}])";
+    x.opaque_dialect = "anthropic";
+    return x;
+  }
+
   /// Every call id of a reply that is followed by another request has exactly one result in that request (I6).
   void check_call_ids() {
     for (auto& r : model->asked) {

@@ -12,6 +12,8 @@
   bad_mcp.py ignores-sigterm   neither the end of stdin nor SIGTERM ends it
   bad_mcp.py mute              does not even answer initialize
   bad_mcp.py old               speaks a version nobody knows
+  bad_mcp.py tells             names its API_TOKEN when it refuses to start
+  bad_mcp.py tells-later       names its API_TOKEN in an error, a failed result, or a good one, as the argument "how" says
 
 Its process id goes to the file named by BAD_MCP_PID.
 """
@@ -47,7 +49,15 @@ for line in sys.stdin:
     if mode == "burst":
         for _ in range(200):
             send(method="notifications/tools/list_changed")
-    if method == "initialize":
+    token = os.environ.get("API_TOKEN", "")
+    if mode == "tells" and method == "initialize":
+        send(id=number, error={"code": -32000, "message": f"no entry for {token} {token.replace('/', '%2F')} from {sys.argv[2]}"})
+    elif mode == "tells-later" and method == "tools/call" and m["params"]["arguments"]["how"] == "error":
+        send(id=number, error={"code": -32000, "message": "x" * 490 + " " + token})
+    elif mode == "tells-later" and method == "tools/call":
+        send(id=number, result={"content": [{"type": "text", "text": f"it is {token}"}],
+                                "isError": m["params"]["arguments"]["how"] == "failed"})
+    elif method == "initialize":
         version = "1999-01-01" if mode == "old" else m["params"]["protocolVersion"]
         send(id=number, result={"protocolVersion": version, "capabilities": {"tools": {}},
                                 "serverInfo": {"name": "bad", "version": "1"}})

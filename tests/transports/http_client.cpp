@@ -216,6 +216,56 @@ CAF_TEST(an error status is a reply like any other) {
   CAF_CHECK_EQUAL(server.inspect().requests.size(), 2u); // the redirect was not followed
 }
 
+CAF_TEST(a redirect within the origin is followed with body and headers) {
+  imposter server;
+  server.when("/a", reply{"moved"}.status(307).header("Location", "/b?x=1"));
+  server.when("/b", reply{}.status(308).header("Location", server.url("/c")).chunked().send("see ").send("there"));
+  server.when("/c", reply{"here"}.header("X-Last", "yes"));
+  http_client client;
+  probe p;
+  auto request = post(server.url("/a"));
+  request.body = R"({"model":"m"})";
+  request.headers.emplace_back("Authorization", "Bearer k");
+  client.start(request, p.callbacks());
+  CAF_CHECK_EQUAL(p.end().code, ec::none);
+  CAF_CHECK_EQUAL(p.end().status, 200);
+  auto seen = p.inspect();
+  CAF_REQUIRE_EQUAL(seen.heads.size(), 1u);
+  CAF_CHECK(find_header(seen.heads[0], "x-last") != nullptr && find_header(seen.heads[0], "location") == nullptr);
+  CAF_CHECK_EQUAL(seen.body(), "here");
+  auto sent = server.inspect().requests;
+  CAF_REQUIRE_EQUAL(sent.size(), 3u);
+  CAF_CHECK_EQUAL(sent[1].target, "/b?x=1");
+  for (auto& r : sent) {
+    CAF_CHECK_EQUAL(r.method, "POST");
+    CAF_CHECK_EQUAL(r.body, request.body);
+    CAF_CHECK_EQUAL(r.header("authorization"), "Bearer k");
+    CAF_CHECK_EQUAL(r.connection, 1u);
+  }
+}
+
+CAF_TEST(a redirect to another origin or without end is a reply like any other) {
+  imposter server;
+  imposter other;
+  http_client client;
+  auto port = server.url("").substr(server.url("").rfind(':'));
+  for (auto& place : {other.url("/a"), "https://127.0.0.1" + port, "http://localhost" + port, "http://u:p@127.0.0.1" + port,
+                      "//127.0.0.2" + port, std::string{"ftp://127.0.0.1/"}, std::string{"http://"}, std::string{}}) {
+    auto path = "/" + std::to_string(server.inspect().requests.size());
+    server.when(path, reply{"x"}.status(307).header("Location", place));
+    CAF_CHECK_EQUAL(run(client, post(server.url(path))).status, 307);
+  }
+  CAF_CHECK_EQUAL(other.inspect().requests.size(), 0u);
+  auto before = server.inspect().requests.size();
+  server.when("/round", reply{"x"}.status(308).header("Location", "/round"));
+  probe p;
+  client.start(post(server.url("/round")), p.callbacks());
+  CAF_CHECK_EQUAL(p.end().status, 308);
+  CAF_CHECK_EQUAL(p.inspect().body(), "x");
+  CAF_CHECK_EQUAL(p.inspect().heads.size(), 1u);
+  CAF_CHECK_EQUAL(server.inspect().requests.size(), before + 4);
+}
+
 CAF_TEST(heads of 1xx folded lines and trailers leave one clean head) {
   imposter server;
   server.when("/", reply{}.raw().send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 201 Made\r\nX-A:  one \r\n two\r\n"

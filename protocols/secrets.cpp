@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/secrets.hpp"
+
+#include "protocols/config.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t least_key = 4, least_value = 8;
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+/// A text, maybe decoded, that knows where each of its bytes began in the original.
+struct traced {
+  std::string text;
+  std::vector<std::size_t> at; ///< one more than `text` has bytes: the last is the end of the original
+};
+
+/// Returns the value of `digits` hexadecimal digits at `i`, or -1.
+int hex_at(const std::string& t, std::size_t i, std::size_t digits) {
+  if (i + digits > t.size())
+    return -1;
+  int out = 0;
+  for (auto end = i + digits; i < end; ++i) {
+    auto c = lower(t[i]);
+    if (c >= '0' && c <= '9')
+      out = out * 16 + (c - '0');
+    else if (c >= 'a' && c <= 'f')
+      out = out * 16 + (c - 'a' + 10);
+    else
+      return -1;
+  }
+  return out;
+}
+
+/// Decodes one escape at `i` into `out`; returns its length, 0 if there is none.
+using unescape = std::size_t (*)(const std::string& t, std::size_t i, std::string& out);
+
+std::size_t json_escape(const std::string& t, std::size_t i, std::string& out) {
+  if (t[i] != '\\' || i + 1 == t.size())
+    return 0;
+  static constexpr std::pair<char, char> letters[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
+                                                      {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
+  for (auto [name, meant] : letters)
+    if (t[i + 1] == name) {
+      out = meant;
+      return 2;
+    }
+  auto code = t[i + 1] == 'u' ? hex_at(t, i + 2, 4) : -1;
+  if (code < 0)
+    return 0;
+  // As UTF-8. Halves of a pair stay apart: keys are ASCII.
+  if (code < 0x80)
+    out = {static_cast<char>(code)};
+  else if (code < 0x800)
+    out = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
+  else
+    out = {static_cast<char>(0xE0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 0x3F)),
+           static_cast<char>(0x80 | (code & 0x3F))};
+  return 6;
+}
+
+std::size_t percent_escape(const std::string& t, std::size_t i, std::string& out) {
+  auto code = t[i] == '%' ? hex_at(t, i + 1, 2) : -1;
+  if (code < 0)
+    return 0;
+  out = {static_cast<char>(code)};
+  return 3;
+}
+
+traced decode(const traced& from, unescape one) {
+  traced to;
+  to.text.reserve(from.text.size());
+  to.at.reserve(from.at.size());
+  std::string meant;
+  for (std::size_t i = 0; i < from.text.size();) {
+    auto length = one(from.text, i, meant);
+    if (length == 0)
+      meant = {from.text[i]};
+    to.text += meant;
+    to.at.insert(to.at.end(), meant.size(), from.at[i]);
+    i += std::max<std::size_t>(length, 1);
+  }
+  to.at.push_back(from.at.back());
+  return to;
+}
+
+using spans = std::vector<std::pair<std::size_t, std::size_t>>; ///< begin and end in the original
+
+void find(const traced& in, const std::vector<std::string>& values, spans& out) {
+  for (auto& v : values)
+    for (auto i = in.text.find(v); i != std::string::npos; i = in.text.find(v, i + 1)) {
+      auto end = i + v.size();
+      while (end < in.text.size() && in.at[end] == in.at[end - 1])
+        ++end; // one escape may stand for several bytes
+      out.emplace_back(in.at[i], in.at[end]);
+    }
+}
+
+} // namespace
+
+bool names_a_secret(const std::string& name) {
+  std::string n;
+  for (auto c : name)
+    n += c == '-' ? '_' : lower(c);
+  for (auto* part : {"key", "token", "secret", "passw", "pwd", "auth", "credential", "cookie", "signature"})
+    if (n.find(part) != std::string::npos)
+      return true;
+  return n == "sig" || n.ends_with("_sig"); // as Azure's shared access signatures; not "design"
+}
+
+void secrets::add(const std::string& value, std::size_t least) {
+  if (value.size() >= least && std::find(values_.begin(), values_.end(), value) == values_.end())
+    values_.push_back(value);
+}
+
+void secrets::add_key(const std::string& value) {
+  auto same = [&](const char* word) {
+    return std::equal(value.begin(), value.end(), word, word + std::char_traits<char>::length(word),
+                      [](char a, char b) { return lower(a) == lower(b); });
+  };
+  if (same("none") || same("dummy")
+      || std::any_of(backend_kinds().begin(), backend_kinds().end(), [&](auto& k) { return same(k.default_key); }))
+    return;
+  add(value, least_key);
+}
+
+void secrets::add_variable(const std::string& name, const std::string& value) {
+  add_named(name, value);
+  if (!value.starts_with('/'))
+    add(value, least_value);
+}
+
+void secrets::add_named(const std::string& name, const std::string& value) {
+  // TOKENIZERS_PARALLELISM=false, MAX_TOKENS=4096: settings that only sound like one.
+  auto number = value.size() < least_value && value.find_first_not_of("0123456789.") == std::string::npos;
+  if (!names_a_secret(name) || number || value == "true" || value == "false")
+    return;
+  add_key(value);
+  if (auto space = value.find(' '); space != std::string::npos)
+    add_key(value.substr(space + 1));
+}
+
+void secrets::add_query(const std::string& url) {
+  auto i = url.find('?');
+  while (i < url.size()) {
+    auto end = std::min(url.find('&', ++i), url.size());
+    auto equals = std::min(url.find('=', i), end);
+    traced value{url.substr(std::min(equals + 1, end), end - std::min(equals + 1, end)), {}};
+    value.at.resize(value.text.size() + 1);
+    add_named(url.substr(i, equals - i), decode(value, percent_escape).text);
+    i = end;
+  }
+}
+
+void secrets::hide(std::string& text) const {
+  if (values_.empty() || text.empty())
+    return;
+  traced seen{text, std::vector<std::size_t>(text.size() + 1)};
+  for (std::size_t i = 0; i < seen.at.size(); ++i)
+    seen.at[i] = i;
+  spans found;
+  for (int depth = 0; depth < 3; ++depth) {
+    find(seen, values_, found);
+    if (seen.text.find('%') != std::string::npos)
+      find(decode(seen, percent_escape), values_, found);
+    if (seen.text.find('\\') == std::string::npos)
+      break;
+    seen = decode(seen, json_escape);
+  }
+  if (found.empty())
+    return;
+  std::sort(found.begin(), found.end());
+  std::string out;
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < found.size();) {
+    auto [begin, end] = found[i];
+    for (++i; i < found.size() && found[i].first < end; ++i)
+      end = std::max(end, found[i].second);
+    out.append(text, done, begin - done).append("***");
+    done = end;
+  }
+  text = out.append(text, done);
+}
+
+} // namespace conclave

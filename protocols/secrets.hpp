@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What must never be shown, and how it is taken out of texts that others wrote: servers echo what they refuse. Pure.
+///
+///   secrets s;
+///   s.add_key(api_key);
+///   s.hide(error); // "bad key sk\/123" -> "bad key ***"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// Returns whether a variable, header or URL parameter of this name usually holds a secret.
+bool names_a_secret(const std::string& name);
+
+class secrets {
+public:
+  /// Adds a key. Shorter than four bytes it is no secret (anybody could guess it, and every other word would be hidden with it);
+  /// nor is what servers that want no key are given instead ("EMPTY").
+  void add_key(const std::string& value);
+
+  /// Adds the value of a variable. Where its name does not tell, it may be anything: hidden from eight bytes on, so that words and
+  /// ports stay, and unless it is an absolute path, which a reader needs.
+  void add_variable(const std::string& name, const std::string& value);
+
+  /// Adds the value of a setting if its name says so and it is no short number or switch. An echo may lack a scheme in front of it.
+  void add_named(const std::string& name, const std::string& value);
+
+  /// Adds what the query of `url` holds under the names of keys.
+  void add_query(const std::string& url);
+
+  /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
+  void hide(std::string& text) const;
+
+  bool empty() const { return values_.empty(); }
+
+private:
+  void add(const std::string& value, std::size_t least);
+
+  std::vector<std::string> values_;
+};
+
+} // namespace conclave
