@@ -49,7 +49,7 @@ bool configure(const run_options& o, run_config& config) {
                "A first team in one step: scripts/quickstart");
       return false;
     }
-    auto loaded = load_config(file, o.nodes);
+    auto loaded = load_config(file, {.nodes = o.nodes});
     config = std::move(loaded.config);
     problems = std::move(loaded.problems);
   }

@@ -288,8 +288,8 @@ CAF_TEST(secrets are never part of a problem) {
 CAF_TEST(nodes named elsewhere add to the file or replace its own) {
   auto text = "agent: {node: far, backend: {type: local}}\ncluster: {nodes: {near: 'a:1'}}\n";
   CAF_CHECK_EQUAL(where(load(text)), strings{"1 agent.node"});
-  auto r = load_config_text(text, "t.yaml", {{"far", "b:2"}, {"near", "c:3"}});
+  auto r = load_config_text(text, "t.yaml", {.nodes = {{"far", "b:2"}, {"near", "c:3"}}});
   CAF_CHECK_EQUAL(all(r), "");
   CAF_CHECK(r.config.cluster.nodes == (node_list{{"near", "c:3"}, {"far", "b:2"}}));
-  CAF_CHECK(!load_config_text(text, "t.yaml", {{"far", "no address"}}).ok());
+  CAF_CHECK(!load_config_text(text, "t.yaml", {.nodes = {{"far", "no address"}}}).ok());
 }

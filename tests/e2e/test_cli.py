@@ -84,6 +84,19 @@ class Runs(unittest.TestCase):
         self.assertEqual(self.home.run("--nonsense").returncode, 1)
         self.assertEqual(self.home.run("--config", "missing.yaml", "q").returncode, 1)
 
+    def test_variables_stand_in_every_text(self):
+        team = calm_team(1)
+        team["agents"][0]["backend"]["steps"][2]["text"] = "from ${WHO}, not $${WHO}"
+        path = self.home.write("team.json", team)
+        self.assertEqual(self.home.run("--config", path, "q", env={"WHO": "Ann"}).stdout, "from Ann, not ${WHO}\n")
+        r = self.home.run("--config", path, "q")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("team.json:1: agents[0].backend.steps[2].text: the variable WHO is not set", r.stderr)
+        judged = self.home.run("validate", path)
+        self.assertEqual(judged.returncode, 0)
+        self.assertIn("the variable WHO is not set", judged.stdout)
+        self.assertEqual(self.home.run("validate", "--strict", path).returncode, 1)
+
     def test_question_from_stdin(self):
         team = self.home.write("team.json", calm_team(1))
         self.assertEqual(self.home.run("--config", team, "-", stdin="What?").stdout, "the final answer\n")

@@ -76,6 +76,25 @@ CAF_TEST(references are expanded once and only by upper case names) {
   CAF_CHECK_EQUAL(expanded("${1A} ${}", vars), "${1A} ${}");
   CAF_CHECK_EQUAL(expanded("${NONE:-d}|${NONE:-}|${A:-d}", vars), "d||one");
   CAF_CHECK_EQUAL(expanded("${BLANK:-d}", vars), "d");
+  CAF_CHECK_EQUAL(expanded("${A", vars), "${A");
+  CAF_CHECK_EQUAL(expanded("${A:-", vars), "${A:-");
+  CAF_CHECK_EQUAL(expanded("${A:x} ${A-x}", vars), "${A:x} ${A-x}");
+}
+
+CAF_TEST(two dollar signs before a brace are one and no reference) {
+  variables vars{{"A", "one"}};
+  CAF_CHECK_EQUAL(expanded("$${A} costs $$5, ${A}$${", vars), "${A} costs $$5, one${");
+  CAF_CHECK_EQUAL(expanded("$$${A}", vars), "$${A}");
+  CAF_CHECK(is_literal_secret("$${A}"));
+}
+
+CAF_TEST(a text full of open references is read in one go) {
+  std::string text;
+  for (int i = 0; i < 300'000; ++i)
+    text += "${A:-";
+  CAF_CHECK_EQUAL(expanded(text, {}).size(), text.size());
+  CAF_CHECK_EQUAL(expanded(text + "}", {}).size(), text.size() - 5);
+  CAF_CHECK(is_literal_secret(text));
 }
 
 CAF_TEST(an unset or blank variable is named and the text is left alone) {
