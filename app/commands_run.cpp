@@ -170,6 +170,9 @@ std::string default_config() {
 }
 
 int command_run(const run_options& o) {
+  block_signals(); // before threads start: they inherit it
+  // Reading a question or opening the store may take its time; nothing is kept of a run that has not begun.
+  std::optional<signal_watch> early(std::in_place);
   if (!o.has_question && is_terminal(0)) {
     complain("no question. Try: conclave \"What is the capital of France?\"\nSee: conclave --help");
     return usage_code;
@@ -184,7 +187,6 @@ int command_run(const run_options& o) {
   std::string text;
   if (auto code = read_question(o, text))
     return code;
-  block_signals(); // before the engine starts threads: they inherit it
   engine eng;
   if (!eng.error().empty()) {
     complain(eng.error());
@@ -192,6 +194,7 @@ int command_run(const run_options& o) {
   }
   run_output out(o);
   session s(eng, out);
+  early.reset(); // a signal from here on waits for the next line
   signal_watch signals;
   signals.arm([&](const char* name) {
     // The task first: the note may wait for a stopped terminal.
