@@ -57,6 +57,24 @@ std::size_t distance(const std::string& a, const std::string& b) {
   return d[a.size()][b.size()];
 }
 
+/// Returns whether one text is in the other as whole words ("timeout" in "idle_timeout_seconds"), or is how the other begins. At
+/// least four characters of a word must match: less is chance.
+bool is_part(const std::string& a, const std::string& b) {
+  auto fold = [](const std::string& text) {
+    auto from = std::min(text.find_first_not_of('-'), text.size()); // --option
+    std::string out;
+    for (auto c : text.substr(from))
+      out += c == '-' || c == '.' || c == ' ' ? '_' : lower(c);
+    return out;
+  };
+  auto part = fold(a), whole = fold(b);
+  if (part.size() > whole.size())
+    std::swap(part, whole);
+  if (part.size() < 4 || part.find_first_not_of('_') == std::string::npos)
+    return false;
+  return whole.starts_with(part) || ("_" + whole + "_").find("_" + part + "_") != std::string::npos;
+}
+
 } // namespace
 
 bool expand(std::string& text, const lookup& env, std::string& missing) {
@@ -113,6 +131,17 @@ std::string nearest(const std::string& name, const std::vector<std::string>& can
     auto d = apart >= limit ? limit : distance(name, candidate);
     if (d < limit) {
       limit = d;
+      best = candidate;
+    }
+  }
+  if (!best.empty())
+    return best;
+  // No typing error: then a name that was cut short or said too much; the one that differs least.
+  auto least = std::string::npos;
+  for (const auto& candidate : candidates) {
+    auto apart = std::max(name.size(), candidate.size()) - std::min(name.size(), candidate.size());
+    if (apart < least && is_part(name, candidate)) {
+      least = apart;
       best = candidate;
     }
   }

@@ -192,7 +192,8 @@ bool expand(std::string& text, const lookup& env, std::string& missing);
 /// Returns whether the text holds a literal secret, i.e. is non-empty and not wholly made of ${NAME} references.
 bool is_literal_secret(const std::string& text);
 
-/// Returns the candidate nearest to `name` (edit distance), or empty if none is near.
+/// Returns the candidate nearest to `name`, or empty if none is near: by edit distance, else one that begins with it or holds it as
+/// a word, or the other way round.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
 
 /// Returns `text` for a message: control characters and invalid bytes as `?`, cut to `limit` bytes with a mark.

@@ -125,6 +125,21 @@ CAF_TEST(the nearest name is found by typing errors and not by chance) {
   CAF_CHECK_EQUAL(nearest("x", {}), "");
 }
 
+CAF_TEST(a name that is a part of another or the other way round is near) {
+  std::vector<std::string> all{"orchestrator_timeout_seconds", "idle_timeout_seconds", "model", "max_tokens", "claude"};
+  CAF_CHECK_EQUAL(nearest("orchestrator_timeout", all), "orchestrator_timeout_seconds");
+  CAF_CHECK_EQUAL(nearest("orchestrator_timeout_seconds_max", all), "orchestrator_timeout_seconds");
+  CAF_CHECK_EQUAL(nearest("ORCH", all), "orchestrator_timeout_seconds");
+  CAF_CHECK_EQUAL(nearest("timeout", all), "idle_timeout_seconds"); // of several the one that differs least
+  CAF_CHECK_EQUAL(nearest("model_name", all), "model");
+  CAF_CHECK_EQUAL(nearest("tokens", all), "max_tokens");
+  CAF_CHECK_EQUAL(nearest("claude-opus", all), "claude");
+  CAF_CHECK_EQUAL(nearest("--time", {"--system-message", "--timeout"}), "--timeout");
+  CAF_CHECK_EQUAL(nearest("max", all), "");  // too short to mean one
+  CAF_CHECK_EQUAL(nearest("time", all), ""); // not a word of one
+  CAF_CHECK_EQUAL(nearest("----", all), "");
+}
+
 CAF_TEST(shown text holds no control characters and is cut between characters) {
   CAF_CHECK_EQUAL(shown_text("a\x1b[31mb\nc"), "a?[31mb?c");
   CAF_CHECK_EQUAL(shown_text("\xC3\xA4\xC3\xA4", 3), "\xC3\xA4...");
