@@ -22,7 +22,7 @@ constexpr std::size_t max_agents = 256;
 constexpr std::size_t max_tasks = 64;
 constexpr std::size_t max_labels = 1000;
 constexpr std::size_t max_unused_backends = 64;
-constexpr std::size_t max_text = 512 * 1024;
+constexpr std::size_t max_text = std::size_t{512} * 1024;
 constexpr auto ready_limit = std::chrono::seconds(45);
 constexpr auto ask_limit = std::chrono::seconds(2);
 

@@ -23,7 +23,7 @@ namespace conclave {
 namespace {
 
 constexpr int usage_code = static_cast<int>(exit_code::usage);
-constexpr std::size_t max_question = 1024 * 1024;
+constexpr std::size_t max_question = std::size_t{1024} * 1024;
 
 /// Prints what is wrong with a configuration. Returns whether it can run.
 bool judge(const std::vector<problem>& problems, bool quiet) {
@@ -60,13 +60,13 @@ bool configure(const run_options& o, run_config& config) {
   config.cluster.tls.insecure_loopback = config.cluster.tls.insecure_loopback || o.insecure_loopback;
   if (o.nodes.empty())
     return true;
-  for (const auto& [name, address] : o.nodes) {
-    auto known =
-        std::find_if(config.cluster.nodes.begin(), config.cluster.nodes.end(), [&](const auto& n) { return n.first == name; });
-    if (known != config.cluster.nodes.end())
-      known->second = address;
+  auto& nodes = config.cluster.nodes;
+  for (const auto& node : o.nodes) {
+    auto known = std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n.first == node.first; });
+    if (known != nodes.end())
+      known->second = node.second;
     else
-      config.cluster.nodes.emplace_back(name, address);
+      nodes.push_back(node);
   }
   // Agents without a node of their own go round the nodes of the command line (settled.md section 5).
   std::size_t next = 0;
