@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t max_parallel = 8;
 constexpr auto boss_limit = std::chrono::seconds(60);
 /// What a model is given of a tool's result at most; the source has its own, higher bound.
-constexpr std::size_t max_result_bytes = 256 * 1024;
+constexpr std::size_t max_result_bytes = std::size_t{256} * 1024;
 
 /// The same calls with the same arguments so often in a row are a loop.
 constexpr std::uint32_t max_repeats = 3;

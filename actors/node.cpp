@@ -22,8 +22,8 @@ constexpr std::size_t max_agents = 256;
 constexpr std::size_t max_tasks = 64;
 constexpr std::size_t max_labels = 10'000;
 constexpr std::size_t max_unused_backends = 64;
-constexpr std::size_t max_text = 4u << 20; ///< as the ledger's highest bound
-constexpr std::size_t max_task_text = 256u << 20;
+constexpr std::size_t max_text = std::size_t{4} << 20; ///< as the ledger's highest bound
+constexpr std::size_t max_task_text = std::size_t{256} << 20;
 constexpr auto ready_limit = std::chrono::seconds(45);
 constexpr auto ask_limit = std::chrono::seconds(2);
 

@@ -71,7 +71,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
     return failure(ec::bad_config, "backend type '" + b.type + "' is not available");
   connection c;
   std::string missing;
-  for (auto* text : {&b.base_url, &b.model, &b.model_path})
+  for (auto* text : {&b.model_path, &b.server})
     if (!expand(*text, with.env, missing))
       return failure(ec::bad_config, "variable " + missing + " is not set");
   secrets hidden;
@@ -103,6 +103,8 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   p.endpoint.hidden = std::move(hidden);
   p.endpoint.http2 = b.http2;
   if (c.kind == "local") {
+    c.model_path = b.model_path;
+    c.server = b.server;
     c.share = "local " + b.model_path + " " + b.server + " " + std::to_string(p.context_tokens) + " " + p.decision;
     return c;
   }
@@ -124,8 +126,8 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     return spawn_scripted_backend(sys, b.script, b.decision);
   if (c.kind == "local") {
     local_model_options o;
-    o.model_path = b.model_path;
-    o.server = b.server;
+    o.model_path = c.model_path;
+    o.server = c.server;
     o.context_tokens = c.parts.context_tokens;
     if (!with.log_dir.empty())
       o.log_path = with.log_dir + "/" + order.task + "/local_model.log";

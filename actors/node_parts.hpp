@@ -17,6 +17,7 @@ struct connection {
   std::string error;
   std::string kind; ///< http, local, scripted
   std::string share;
+  std::string model_path, server; ///< local: as on this machine
   backend_parts parts;
 };
 

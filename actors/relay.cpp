@@ -13,7 +13,7 @@ namespace conclave {
 
 namespace {
 
-constexpr std::size_t max_pending = 64 * 1024;
+constexpr std::size_t max_pending = std::size_t{64} * 1024;
 constexpr auto ack_limit = std::chrono::seconds(20);
 
 /// What waits for the acknowledgement of one run's batch.

@@ -85,26 +85,38 @@ bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, co
   return false;
 }
 
+/// Makes a node's name of its address: 127.0.0.1:4711 -> 127.0.0.1-4711, [::1]:4711 -> --1-4711.
+std::string name_of(const std::string& address) {
+  std::string name;
+  for (auto c : address)
+    if (c != '[' && c != ']')
+      name += c == ':' ? '-' : c;
+  return name.size() <= 64 ? name : name.substr(name.size() - 64); // the end tells more
+}
+
 bool read_nodes(const std::vector<std::string>& texts, command_line& c) {
   for (const auto& text : texts) {
     auto eq = text.find('=');
-    if (eq == 0 || eq == std::string::npos) {
-      usage_error(c, "--node takes NAME=HOST:PORT, not '" + text + "'");
-      return false;
-    }
-    auto name = text.substr(0, eq);
+    bool named = eq != std::string::npos;
+    auto address = named ? text.substr(eq + 1) : text;
+    auto name = named ? text.substr(0, eq) : name_of(address);
     std::string host, error;
     std::uint16_t port = 0;
-    if (!parse_host_port(text.substr(eq + 1), host, port, error) || port == 0) {
-      usage_error(c, "--node " + name + ": " + (error.empty() ? "the port must not be 0" : error));
+    if (name.empty()) {
+      usage_error(c, "--node takes NAME=HOST:PORT or HOST:PORT, not '" + text + "'");
       return false;
     }
-    for (const auto& [known, address] : c.run.nodes)
+    if (!parse_host_port(address, host, port, error) || port == 0) {
+      usage_error(c, "--node " + (named ? name + ": " : "") + (error.empty() ? "the port must not be 0" : error)
+                         + (named ? "" : "; --node takes NAME=HOST:PORT or HOST:PORT"));
+      return false;
+    }
+    for (const auto& [known, where] : c.run.nodes)
       if (known == name) {
         usage_error(c, "--node " + name + " is given twice");
         return false;
       }
-    c.run.nodes.emplace_back(name, text.substr(eq + 1));
+    c.run.nodes.emplace_back(name, address);
   }
   return true;
 }
@@ -138,7 +150,7 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   app.add_option("-b,--backend", o.backend, "its backend type, if the model's name does not tell");
   app.add_option("--base-url", o.base_url, "its endpoint");
   app.add_option("--system-message", o.system_message, "its system message");
-  app.add_option("--node", nodes, "NAME=HOST:PORT: a node agents may run on; repeatable")
+  app.add_option("--node", nodes, "[NAME=]HOST:PORT: a node agents may run on; repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
@@ -233,6 +245,9 @@ void parse_node(command_line& c, int argc, const char* const* argv) {
     return usage_error(c, "--tls-cert, --tls-key and --tls-ca belong together", help);
   if (given != 0 && o.insecure_loopback)
     return usage_error(c, "--insecure-loopback means no TLS: leave out --tls-cert, --tls-key and --tls-ca", help);
+  if (o.insecure_loopback && !is_loopback_host(o.host))
+    return usage_error(c, "--insecure-loopback needs a loopback address such as 127.0.0.1 to listen on, not '" + o.host + "'",
+                       help);
   if (o.verbose && o.quiet)
     return usage_error(c, "--verbose and --quiet exclude each other", help);
 }

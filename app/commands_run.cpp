@@ -23,7 +23,7 @@ namespace conclave {
 namespace {
 
 constexpr int usage_code = static_cast<int>(exit_code::usage);
-constexpr std::size_t max_question = 1024 * 1024;
+constexpr std::size_t max_question = std::size_t{1024} * 1024;
 
 /// Prints what is wrong with a configuration. Returns whether it can run.
 bool judge(const std::vector<problem>& problems, bool quiet) {
@@ -49,7 +49,7 @@ bool configure(const run_options& o, run_config& config) {
                "A first team in one step: scripts/quickstart");
       return false;
     }
-    auto loaded = load_config(file, o.nodes);
+    auto loaded = load_config(file, {.nodes = o.nodes});
     config = std::move(loaded.config);
     problems = std::move(loaded.problems);
   }
@@ -60,13 +60,13 @@ bool configure(const run_options& o, run_config& config) {
   config.cluster.tls.insecure_loopback = config.cluster.tls.insecure_loopback || o.insecure_loopback;
   if (o.nodes.empty())
     return true;
-  for (const auto& [name, address] : o.nodes) {
-    auto known =
-        std::find_if(config.cluster.nodes.begin(), config.cluster.nodes.end(), [&](const auto& n) { return n.first == name; });
-    if (known != config.cluster.nodes.end())
-      known->second = address;
+  auto& nodes = config.cluster.nodes;
+  for (const auto& node : o.nodes) {
+    auto known = std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n.first == node.first; });
+    if (known != nodes.end())
+      known->second = node.second;
     else
-      config.cluster.nodes.emplace_back(name, address);
+      nodes.push_back(node);
   }
   // Agents without a node of their own go round the nodes of the command line (settled.md section 5).
   std::size_t next = 0;
@@ -170,6 +170,9 @@ std::string default_config() {
 }
 
 int command_run(const run_options& o) {
+  block_signals(); // before threads start: they inherit it
+  // Reading a question or opening the store may take its time; nothing is kept of a run that has not begun.
+  std::optional<signal_watch> early(std::in_place);
   if (!o.has_question && is_terminal(0)) {
     complain("no question. Try: conclave \"What is the capital of France?\"\nSee: conclave --help");
     return usage_code;
@@ -184,7 +187,6 @@ int command_run(const run_options& o) {
   std::string text;
   if (auto code = read_question(o, text))
     return code;
-  block_signals(); // before the engine starts threads: they inherit it
   engine eng;
   if (!eng.error().empty()) {
     complain(eng.error());
@@ -192,6 +194,7 @@ int command_run(const run_options& o) {
   }
   run_output out(o);
   session s(eng, out);
+  early.reset(); // a signal from here on waits for the next line
   signal_watch signals;
   signals.arm([&](const char* name) {
     // The task first: the note may wait for a stopped terminal.

@@ -59,10 +59,13 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
 }
 
 int command_validate(const validate_options& o) {
-  auto loaded = load_config(o.file);
+  std::vector<problem> of_environment;
+  auto env = environment::load(of_environment);
+  // The file is judged, not this machine: what is not set here may be set where it runs (settled.md section 6).
+  auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning});
   auto problems = loaded.problems;
   if (loaded.ok()) {
-    auto env = environment::load(problems);
+    problems.insert(problems.end(), of_environment.begin(), of_environment.end());
     auto lacking = environment_problems(loaded.config, env.lookup());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
   }

@@ -141,8 +141,10 @@ struct signal_watch::impl {
       if (std::exchange(seen, true))
         _exit(interrupted_code);
       std::unique_lock lock(mutex);
-      if (!on_signal)
+      if (!on_signal) {
+        write_all(2, std::string("conclave: interrupted by ") + name_of(info.ssi_signo) + " before the question was asked\n");
         _exit(interrupted_code);
+      }
       // On its own thread: if the handler blocks (a stopped terminal), the second signal still ends the process.
       auto act = on_signal;
       lock.unlock();

@@ -40,7 +40,7 @@ void block_signals();
 class signal_watch {
 public:
   /// `on_signal` runs on the watching thread with the signal's name. While it is unset (see `arm`), the first signal ends the
-  /// process.
+  /// process with code 4 and a line on standard error.
   signal_watch();
   ~signal_watch();
   signal_watch(const signal_watch&) = delete;

@@ -49,7 +49,8 @@ void check_uploads(const section& s) {
   }
 }
 
-agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base, report& to) {
+agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base,
+                        const load_options& options, report& to) {
   auto canonical = "agents[" + std::to_string(index) + "]";
   to.place(canonical, path, node.line);
   if (node.kind == tree::null)
@@ -75,10 +76,12 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
   if (const auto* model = backend->find("model"); model && model->kind == tree::scalar)
     out.backend.model = model->text;
   bool inferred = out.backend.type.empty();
+  if (inferred && to.is_excused(s.path("backend") + ".model"))
+    to.excuse(s.path("backend") + ".type"); // the model is not known, so neither is its type
   if (inferred)
     infer_type(out.backend);
   section b{backend, key_scope::backend, s.path("backend"), canonical + ".backend", to, out.backend.type};
-  read_backend(b, out.backend);
+  read_backend(b, out.backend, options);
   if (inferred && out.backend.type == "chatcompletion")
     split_effort(out.backend);
   check_uploads(b);
@@ -100,7 +103,7 @@ std::vector<std::pair<const tree*, std::string>> agents_of(const section& top) {
   return result;
 }
 
-run_config read_config(const tree& root, report& to, const node_list& nodes) {
+run_config read_config(const tree& root, report& to, const load_options& options) {
   run_config out;
   out.source = to.file();
   if (root.kind != tree::map) {
@@ -112,9 +115,9 @@ run_config read_config(const tree& root, report& to, const node_list& nodes) {
   read_timeouts(top, out.rules, base);
   auto agents = agents_of(top);
   for (const auto& [node, path] : agents)
-    out.agents.push_back(read_agent(*node, path, out.agents.size(), base, to));
+    out.agents.push_back(read_agent(*node, path, out.agents.size(), base, options, to));
   read_orchestrator(top, out);
-  for (const auto& node : nodes) {
+  for (const auto& node : options.nodes) {
     auto known =
         std::find_if(out.cluster.nodes.begin(), out.cluster.nodes.end(), [&](const auto& n) { return n.first == node.first; });
     if (known == out.cluster.nodes.end())
@@ -146,11 +149,11 @@ bool load_result::ok() const {
   return std::none_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; });
 }
 
-load_result load_config_text(const std::string& text, const std::string& name, const node_list& nodes) {
+load_result load_config_text(const std::string& text, const std::string& name, const load_options& options) {
   load_result out;
   loader::report to{name, out.problems};
   if (auto root = loader::read_tree(text, to))
-    out.config = loader::read_config(*root, to, nodes);
+    out.config = loader::read_config(*loader::expand_config(root, options, to), to, options);
   out.config.source = name;
   // The list of problems is bounded; that there was an error must not be lost with it.
   if (to.failed() && out.ok())
@@ -166,10 +169,10 @@ load_result load_config_text(const std::string& text, const std::string& name, c
   return out;
 }
 
-load_result load_config(const std::string& path, const node_list& nodes) {
+load_result load_config(const std::string& path, const load_options& options) {
   std::string text, error = path.empty() ? "the name of the configuration is empty" : "";
   if (!path.empty() && loader::read_text(path, text, error))
-    return load_config_text(text, path, nodes);
+    return load_config_text(text, path, options);
   load_result out;
   out.config.source = path;
   out.problems.push_back({severity::error, path, 0, "", error});

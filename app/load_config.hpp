@@ -3,7 +3,8 @@
 #pragma once
 
 /// Reads a configuration file (YAML or JSON) into a run_config. Every problem is found at once and named by file, line and path.
-/// No secret is expanded, nothing is started and nothing outside the file (and the scripts it names) is read.
+/// No secret is expanded and nothing is started. Nothing outside the file is read but the scripts it names and, if it names a
+/// variable, the .env files.
 
 #include "protocols/config.hpp"
 
@@ -24,11 +25,17 @@ struct load_result {
 /// Cluster nodes from elsewhere (--node NAME=HOST:PORT): they add to those of the file, or replace them.
 using node_list = std::vector<std::pair<std::string, std::string>>;
 
+struct load_options {
+  node_list nodes = {};
+  lookup env = {};                  ///< variables of the texts; empty = the process environment and the .env files
+  severity unset = severity::error; ///< what a variable is that is not set; a warning where the file alone is judged
+};
+
 /// Loads a file: at most 1 MiB, 64 levels, 10,000 nodes after aliases are expanded.
-load_result load_config(const std::string& path, const node_list& nodes = {});
+load_result load_config(const std::string& path, const load_options& options = {});
 
 /// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.
-load_result load_config_text(const std::string& text, const std::string& name, const node_list& nodes = {});
+load_result load_config_text(const std::string& text, const std::string& name, const load_options& options = {});
 
 /// Makes a configuration of one agent from --model, --backend, --base-url and --system-message; empty = not given.
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,

@@ -20,7 +20,11 @@ void read_parameters(const section& s, backend_config& out) {
   bool has_template = false;
   for (const auto* e : s.parameters()) {
     std::string error;
-    auto value = to_json(*e->value, error);
+    auto node = *e->value;
+    const auto* key = find_key(key_scope::backend, e->key);
+    if (key && (key->type == key_type::flag || key->type == key_type::integer || key->type == key_type::number))
+      node.expanded = false; // `temperature: ${T}` is a number
+    auto value = to_json(node, error);
     if (!error.empty())
       s.to().error(e->line, s.path(e->key), error);
     if (e->key == "separate_reasoning" && out.type != "sglang")
@@ -88,7 +92,7 @@ void read_connection(const section& s, backend_config& out) {
     s.to().warning(s.line("base_url"), s.path("base_url"), "no key is bound to this host; name one by api_key or api_key_env");
 }
 
-void read_script(const section& s, backend_config& out) {
+void read_script(const section& s, backend_config& out, const load_options& options) {
   const auto* script = s.get("script");
   const auto* steps = s.get("steps");
   if (script && steps)
@@ -96,12 +100,12 @@ void read_script(const section& s, backend_config& out) {
   else if (steps)
     out.script = read_steps(*steps->value, s.path("steps"), s.canonical("steps"), s.to());
   else if (s.text("script", out.script_path))
-    out.script = read_script_file(out.script_path, s);
+    out.script = read_script_file(out.script_path, s, options);
 }
 
 } // namespace
 
-void read_backend(const section& s, backend_config& out) {
+void read_backend(const section& s, backend_config& out, const load_options& options) {
   s.text("model", out.model);
   read_connection(s, out);
   s.text("decision", out.decision);
@@ -128,7 +132,7 @@ void read_backend(const section& s, backend_config& out) {
   read_extra_body(s, out);
   check_thinking(s, out);
   if (out.type == "scripted")
-    read_script(s, out);
+    read_script(s, out, options);
   read_servers(s, out);
   const auto* kind = find_backend_kind(out.type);
   if (out.model.empty() && kind)

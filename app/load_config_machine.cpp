@@ -58,10 +58,13 @@ private:
       add(at, "'" + shown_text(path, 200) + "' does not exist");
   }
 
-  void references(std::string text, const std::string& at) {
+  /// Returns the text with its variables expanded, empty after a warning.
+  std::string references(std::string text, const std::string& at) {
     std::string missing;
-    if (!expand(text, env_, missing))
-      add(at, "the variable " + missing + " is not set");
+    if (expand(text, env_, missing))
+      return text;
+    add(at, "the variable " + missing + " is not set");
+    return "";
   }
 
   void judge_key(const backend_config& b, const std::string& at) {
@@ -88,9 +91,12 @@ private:
     judge_key(b, at);
     for (const auto& [name, value] : b.extra_headers)
       references(value, at + ".extra_headers." + name);
-    file(b.model_path, at + ".model_path");
-    if (b.server.find('/') != std::string::npos && !is_program(b.server, env_))
-      add(at + ".server", "'" + shown_text(b.server, 200) + "' is no program");
+    for (const auto& [name, value] : b.extra_query)
+      references(value, at + ".extra_query." + name);
+    file(references(b.model_path, at + ".model_path"), at + ".model_path");
+    auto program = references(b.server, at + ".server");
+    if (program.find('/') != std::string::npos && !is_program(program, env_))
+      add(at + ".server", "'" + shown_text(program, 200) + "' is no program");
     for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
       const auto& s = b.mcp_servers[i];
       auto server = at + ".mcp_servers[" + std::to_string(i) + "]";
@@ -100,7 +106,10 @@ private:
         references(s.command[k], server + ".args");
       for (const auto& [name, value] : s.env)
         references(value, server + ".env." + name);
-      file(s.cwd, server + ".cwd");
+      for (const auto& [name, value] : s.headers)
+        references(value, server + ".headers." + name);
+      references(s.url, server + ".url");
+      file(references(s.cwd, server + ".cwd"), server + ".cwd");
     }
   }
 

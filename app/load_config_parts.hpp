@@ -5,11 +5,13 @@
 /// Inner parts of the loader: the tree a text is read into, the report of problems, and sections checked against the key table.
 /// Only app/load_config*.cpp include this.
 
+#include "app/load_config.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,7 +37,8 @@ struct tree {
   enum kind_type { null, scalar, list, map };
   kind_type kind = null;
   std::string text;
-  bool quoted = false; ///< scalar: quoted, a block, or tagged !!str: always text
+  bool quoted = false;   ///< scalar: quoted, a block, or tagged !!str: always text
+  bool expanded = false; ///< scalar: came from a variable; text wherever the key does not ask for a number or a flag
   int line = 0;
   std::vector<entry> items;
 
@@ -63,6 +66,10 @@ public:
   /// Reports an error at the place of a field; `canonical` as validate() writes it.
   void error_at(const std::string& canonical, const std::string& text);
 
+  /// Leaves out everything said of this path from now on: what is wrong there is said already.
+  void excuse(const std::string& path) { excused_.insert(path); }
+  bool is_excused(const std::string& path) const { return excused_.contains(path); }
+
   bool failed() const { return failed_; }
   bool full() const { return count_ >= max_problems; } ///< no more problems are listed
   const std::string& file() const { return file_; }
@@ -75,12 +82,18 @@ private:
   std::string file_;
   std::vector<problem>& out_;
   std::map<std::string, where> places_;
+  std::set<std::string> excused_;
   std::size_t count_ = 0;
   bool failed_ = false;
 };
 
 /// Reads a text into a tree; nullptr after an error. Bounded, see above; duplicate keys, cycles and foreign tags are errors.
 tree_ptr read_tree(const std::string& text, report& to);
+
+/// Expands the variables of a configuration, but for what the node of an agent expands; reports the ones that are not set. The
+/// texts of a script are all expanded.
+tree_ptr expand_config(const tree_ptr& root, const load_options& options, report& to);
+tree_ptr expand_script(const tree_ptr& root, const load_options& options, report& to);
 
 /// Returns the line of the first byte a configuration may not hold, or 0.
 int bad_byte(const std::string& text, std::string& why);
@@ -149,10 +162,10 @@ private:
 
 /// The parts of a configuration, one file each.
 /// `out.type` is set already, and the timeouts of the file.
-void read_backend(const section& s, backend_config& out);
+void read_backend(const section& s, backend_config& out, const load_options& options);
 void read_servers(const section& backend, backend_config& out);
 std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to);
-std::vector<script_step> read_script_file(const std::string& path, const section& backend);
+std::vector<script_step> read_script_file(const std::string& path, const section& backend, const load_options& options);
 void read_orchestrator(const section& top, run_config& out);
 void read_timeouts(const section& top, ledger::rules& rules, backend_config& base);
 

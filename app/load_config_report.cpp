@@ -18,6 +18,8 @@ int weight(const problem& p) {
 } // namespace
 
 void report::add(severity s, int line, const std::string& path, const std::string& text) {
+  if (excused_.contains(path))
+    return;
   if (s == severity::error)
     failed_ = true;
   if (++count_ == max_problems + 1)

@@ -114,7 +114,7 @@ void write(const tree& node, std::string& out, std::string& error) {
     out += "null";
     break;
   case tree::scalar:
-    out += node.quoted ? quote_json(node.text) : plain_json(node.text, error);
+    out += node.quoted || node.expanded ? quote_json(node.text) : plain_json(node.text, error);
     break;
   case tree::list:
   case tree::map: {

@@ -108,7 +108,7 @@ std::vector<script_step> read_steps(const tree& list, const std::string& path, c
   return out;
 }
 
-std::vector<script_step> read_script_file(const std::string& path, const section& backend) {
+std::vector<script_step> read_script_file(const std::string& path, const section& backend, const load_options& options) {
   auto full = path;
   auto& to = backend.to();
   if (!path.empty() && path.front() != '/') {
@@ -126,6 +126,7 @@ std::vector<script_step> read_script_file(const std::string& path, const section
   report own{full, found};
   std::vector<script_step> steps;
   if (auto root = read_tree(text, own)) {
+    root = expand_script(root, options, own);
     const auto* list = root->kind == tree::map ? root->find("steps") : root.get();
     if (list)
       steps = read_steps(*list, "steps", "steps", own);

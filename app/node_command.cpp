@@ -7,6 +7,7 @@
 #include "app/engine_core.hpp"
 #include "app/environment.hpp"
 #include "app/version.hpp"
+#include "protocols/prompts.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
 #include "transports/node_link.hpp"
@@ -31,8 +32,9 @@ struct node_config : caf::actor_system_config {
   }
 };
 
+/// The text may quote the command line or a file: it must not drive the terminal.
 int complain(const std::string& text, int code) {
-  std::fprintf(stderr, "conclave node: %s\n", text.c_str());
+  std::fprintf(stderr, "conclave node: %s\n", prompts::for_terminal(text).c_str());
   return code;
 }
 
@@ -66,7 +68,7 @@ int run_node(const node_options& options) {
   auto env = std::make_shared<environment>(environment::load(problems));
   if (!options.quiet)
     for (auto& p : problems)
-      std::fprintf(stderr, "conclave node: %s\n", to_string(p).c_str());
+      complain(to_string(p), 0);
   caf::actor_system sys{config};
   node_resources resources;
   resources.http = std::make_shared<http_client>();

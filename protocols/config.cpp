@@ -11,22 +11,26 @@ namespace conclave {
 namespace {
 
 /// Returns the length of a reference `${NAME}` or `${NAME:-default}` at `at`, or 0. NAME = upper-case letters, digits, `_`: other
-/// texts in braces are none of ours and stay as they are.
-std::size_t reference_at(const std::string& text, std::size_t at, std::string& name, bool& has_default, std::string& fallback) {
-  if (text.compare(at, 2, "${") != 0)
+/// texts in braces are none of ours and stay as they are. `last` is the last '}' of the text: nothing behind it is searched.
+std::size_t reference_at(const std::string& text, std::size_t at, std::size_t last, std::string& name, bool& has_default,
+                         std::string& fallback) {
+  if (last == std::string::npos || at >= last || text.compare(at, 2, "${") != 0)
     return 0;
-  auto end = text.find('}', at);
-  if (end == std::string::npos)
-    return 0;
-  auto inside = text.substr(at + 2, end - at - 2);
-  auto colon = inside.find(":-");
-  has_default = colon != std::string::npos;
-  fallback = has_default ? inside.substr(colon + 2) : "";
-  name = inside.substr(0, colon);
   auto good = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; };
-  if (name.empty() || (name[0] >= '0' && name[0] <= '9') || !std::all_of(name.begin(), name.end(), good))
+  auto end = at + 2;
+  while (good(text[end]))
+    ++end;
+  name = text.substr(at + 2, end - at - 2);
+  if (name.empty() || (name[0] >= '0' && name[0] <= '9'))
     return 0;
-  return end + 1 - at;
+  has_default = text.compare(end, 2, ":-") == 0 && end + 2 <= last;
+  fallback.clear();
+  if (has_default) {
+    auto from = end + 2;
+    end = text.find('}', from);
+    fallback = text.substr(from, end - from);
+  }
+  return text[end] == '}' ? end + 1 - at : 0;
 }
 
 bool is_blank(const std::string& text) {
@@ -53,14 +57,38 @@ std::size_t distance(const std::string& a, const std::string& b) {
   return d[a.size()][b.size()];
 }
 
+/// Returns whether one text is in the other as whole words ("timeout" in "idle_timeout_seconds"), or is how the other begins. At
+/// least four characters of a word must match: less is chance.
+bool is_part(const std::string& a, const std::string& b) {
+  auto fold = [](const std::string& text) {
+    auto from = std::min(text.find_first_not_of('-'), text.size()); // --option
+    std::string out;
+    for (auto c : text.substr(from))
+      out += c == '-' || c == '.' || c == ' ' ? '_' : lower(c);
+    return out;
+  };
+  auto part = fold(a), whole = fold(b);
+  if (part.size() > whole.size())
+    std::swap(part, whole);
+  if (part.size() < 4 || part.find_first_not_of('_') == std::string::npos)
+    return false;
+  return whole.starts_with(part) || ("_" + whole + "_").find("_" + part + "_") != std::string::npos;
+}
+
 } // namespace
 
 bool expand(std::string& text, const lookup& env, std::string& missing) {
   std::string result;
+  auto last = text.rfind('}');
   for (std::size_t i = 0; i < text.size();) {
     std::string name, fallback;
     bool has_default = false;
-    auto length = reference_at(text, i, name, has_default, fallback);
+    if (text.compare(i, 3, "$${") == 0) {
+      result += "${";
+      i += 3;
+      continue;
+    }
+    auto length = reference_at(text, i, last, name, has_default, fallback);
     if (length == 0) {
       result += text[i++];
       continue;
@@ -81,10 +109,11 @@ bool expand(std::string& text, const lookup& env, std::string& missing) {
 }
 
 bool is_literal_secret(const std::string& text) {
+  auto last = text.rfind('}');
   for (std::size_t i = 0; i < text.size();) {
     std::string name, fallback;
     bool has_default = false;
-    auto length = reference_at(text, i, name, has_default, fallback);
+    auto length = reference_at(text, i, last, name, has_default, fallback);
     if (length == 0 || !is_blank(fallback))
       return true; // also a default is a literal that stands in the file
     i += length;
@@ -102,6 +131,17 @@ std::string nearest(const std::string& name, const std::vector<std::string>& can
     auto d = apart >= limit ? limit : distance(name, candidate);
     if (d < limit) {
       limit = d;
+      best = candidate;
+    }
+  }
+  if (!best.empty())
+    return best;
+  // No typing error: then a name that was cut short or said too much; the one that differs least.
+  auto least = std::string::npos;
+  for (const auto& candidate : candidates) {
+    auto apart = std::max(name.size(), candidate.size()) - std::min(name.size(), candidate.size());
+    if (apart < least && is_part(name, candidate)) {
+      least = apart;
       best = candidate;
     }
   }

@@ -3,7 +3,9 @@
 #pragma once
 
 /// A run's configuration as plain data, and what is wrong with it. Read from YAML by app/load_config; built by hand by an embedding
-/// host. No secret is ever expanded here: `${NAME}` stays text until the node that uses it expands it. Times in milliseconds.
+/// host. No secret is ever expanded here: `${NAME}` stays text in api_key, extra_headers, extra_query, model_path, server and in
+/// the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All other texts mean
+/// what they are. Times in milliseconds.
 
 #include "protocols/chat.hpp"
 #include "protocols/ledger.hpp"
@@ -183,13 +185,15 @@ std::vector<std::string> key_names(const backend_config& b);
 
 using lookup = std::function<const std::string*(const std::string& name)>;
 
-/// Expands `${NAME}` and `${NAME:-default}`. Unset or blank without default: returns false and names the variable in `missing`.
+/// Expands `${NAME}` and `${NAME:-default}`, once; `$${` is a literal `${`. Unset or blank without default: returns false and names
+/// the variable in `missing`.
 bool expand(std::string& text, const lookup& env, std::string& missing);
 
 /// Returns whether the text holds a literal secret, i.e. is non-empty and not wholly made of ${NAME} references.
 bool is_literal_secret(const std::string& text);
 
-/// Returns the candidate nearest to `name` (edit distance), or empty if none is near.
+/// Returns the candidate nearest to `name`, or empty if none is near: by edit distance, else one that begins with it or holds it as
+/// a word, or the other way round.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
 
 /// Returns `text` for a message: control characters and invalid bytes as `?`, cut to `limit` bytes with a mark.

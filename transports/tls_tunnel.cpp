@@ -19,8 +19,8 @@ namespace conclave {
 
 namespace {
 
-constexpr std::size_t buffer_size = 16 * 1024; // one TLS record
-constexpr int rounds_per_turn = 16;            // then the other descriptors of the reactor have their turn
+constexpr std::size_t buffer_size = std::size_t{16} * 1024; // one TLS record
+constexpr int rounds_per_turn = 16;                         // then the other descriptors of the reactor have their turn
 constexpr auto stall_limit = std::chrono::seconds(10);
 
 std::string last_tls_error() {

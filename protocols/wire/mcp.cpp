@@ -15,8 +15,8 @@ namespace conclave::wire::mcp {
 
 namespace {
 
-constexpr std::size_t max_result = 256 * 1024;
-constexpr std::size_t max_description = 4 * 1024;
+constexpr std::size_t max_result = std::size_t{256} * 1024;
+constexpr std::size_t max_description = std::size_t{4} * 1024;
 
 std::string request(std::uint64_t id, const char* method, json params) {
   return dump({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", std::move(params)}});

@@ -163,7 +163,7 @@ decided read_decision(const std::string& whole, const choice& c) {
   };
   // String-aware brace matching; the last valid object wins. A decision is short: of a long text only the end is read, and starts
   // are capped, so that "{{{{..." costs little.
-  constexpr std::size_t tail = 64 * 1024;
+  constexpr std::size_t tail = std::size_t{64} * 1024;
   auto text = whole.size() > tail ? whole.substr(whole.size() - tail) : whole;
   int starts = 0;
   for (std::size_t i = 0; i < text.size() && starts < 256; ++i) {

@@ -7,6 +7,7 @@
 
 #include "actors/node.hpp"
 
+#include "actors/node_parts.hpp"
 #include "protocols/caf_error.hpp"
 #include "support/fixture.hpp"
 
@@ -283,6 +284,29 @@ CAF_TEST(the end of the node ends all it made) {
   tell(work("t", "a"));
   kill(node);
   CAF_CHECK_EQUAL(alive(), idle_actors - 1);
+}
+
+CAF_TEST(a node expands keys and its own paths and nothing else) {
+  const std::string value = "v";
+  node_resources with;
+  with.env = [&](const std::string& name) { return name == "NAME" ? &value : nullptr; };
+  backend_config b;
+  b.type = "local";
+  b.model_path = "/${NAME}/m.gguf";
+  b.server = "/${NAME}/server";
+  auto local = resolve_backend(b, with);
+  CAF_CHECK_EQUAL(local.model_path, "/v/m.gguf");
+  CAF_CHECK_EQUAL(local.server, "/v/server");
+  b.model_path = "/${NONE}";
+  CAF_CHECK(resolve_backend(b, with).code == ec::bad_config);
+  b = {};
+  b.type = "chatcompletion";
+  b.model = "m";
+  b.base_url = "http://127.0.0.1:1/${NAME}";
+  b.api_key = "k-${NAME}";
+  auto http = resolve_backend(b, with);
+  CAF_CHECK_EQUAL(http.parts.endpoint.api_key, "k-v");
+  CAF_CHECK_EQUAL(http.parts.endpoint.base_url, b.base_url); // expanded when the file was loaded
 }
 
 CAF_TEST(a door of another version gives a reason and no node) {

@@ -108,6 +108,14 @@ CAF_TEST(every option of a run is read) {
   CAF_CHECK_EQUAL(parse({"--config", "c.yaml", "q"}).run.config, "c.yaml");
 }
 
+CAF_TEST(a node without a name is called after its address) {
+  auto c = parse({"--node", "127.0.0.1:4711", "--node", "[::1]:2", "--node", "mars=h:3", "q"});
+  CAF_CHECK(!c.done);
+  CAF_CHECK(c.run.nodes
+            == (std::vector<std::pair<std::string, std::string>>{
+                {"127.0.0.1-4711", "127.0.0.1:4711"}, {"--1-2", "[::1]:2"}, {"mars", "h:3"}}));
+}
+
 CAF_TEST(a node does not swallow the question) {
   auto c = parse({"--node", "a=h:1", "why?"});
   CAF_CHECK_EQUAL(c.err, "");
@@ -125,6 +133,9 @@ CAF_TEST(usage errors have code 1 and name what is wrong) {
   CAF_CHECK(usage({"--model"}, "--model"));
   CAF_CHECK(usage({"-m", "a", "-m", "b", "q"}, "--model"));
   CAF_CHECK(usage({"--node", "mars", "q"}, "NAME=HOST:PORT"));
+  CAF_CHECK(usage({"--node", "=h:1", "q"}, "NAME=HOST:PORT"));
+  CAF_CHECK(usage({"--node", "h:0", "q"}, "must not be 0"));
+  CAF_CHECK(usage({"--node", "h:1", "--node", "h:1", "q"}, "twice"));
   CAF_CHECK(usage({"--node", "mars=h:0", "q"}, "mars"));
   CAF_CHECK(usage({"--node", "mars=h:99999", "q"}, "HOST:PORT"));
   CAF_CHECK(usage({"--node", "a=h:1", "--node", "a=h:2", "q"}, "twice"));
@@ -143,6 +154,8 @@ CAF_TEST(usage errors have code 1 and name what is wrong) {
   CAF_CHECK(usage({"node"}, "--listen"));
   CAF_CHECK(usage({"node", "--listen", "nowhere"}, "HOST:PORT"));
   CAF_CHECK(usage({"node", "--listen", "h:1", "--tls-cert", "c"}, "belong together"));
+  CAF_CHECK(usage({"node", "--listen", "0.0.0.0:0", "--insecure-loopback"}, "loopback address"));
+  CAF_CHECK(usage({"node", "--listen", "[::]:0", "--insecure-loopback"}, "loopback address"));
   CAF_CHECK(
       usage({"node", "--listen", "h:1", "--insecure-loopback", "--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a"}, "no TLS"));
 }

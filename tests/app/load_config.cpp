@@ -304,8 +304,15 @@ CAF_TEST(secrets are never part of a problem) {
 CAF_TEST(nodes named elsewhere add to the file or replace its own) {
   auto text = "agent: {node: far, backend: {type: local}}\ncluster: {nodes: {near: 'a:1'}}\n";
   CAF_CHECK_EQUAL(where(load(text)), strings{"1 agent.node"});
-  auto r = load_config_text(text, "t.yaml", {{"far", "b:2"}, {"near", "c:3"}});
+  auto r = load_config_text(text, "t.yaml", {.nodes = {{"far", "b:2"}, {"near", "c:3"}}});
   CAF_CHECK_EQUAL(all(r), "");
   CAF_CHECK(r.config.cluster.nodes == (node_list{{"near", "c:3"}, {"far", "b:2"}}));
-  CAF_CHECK(!load_config_text(text, "t.yaml", {{"far", "no address"}}).ok());
+  CAF_CHECK(!load_config_text(text, "t.yaml", {.nodes = {{"far", "no address"}}}).ok());
+}
+
+CAF_TEST(a key that was cut short and a value that says too much name the one that is meant) {
+  CAF_CHECK(says(load("agent: {backend: {type: local}}\ntimeout_settings: {orchestrator_timeout: 5}\n"),
+                 "t.yaml:2: timeout_settings.orchestrator_timeout: unknown key; did you mean 'orchestrator_timeout_seconds'?"));
+  CAF_CHECK(says(load(with("decision: tools_only")), "did you mean 'tools'?"));
+  CAF_CHECK(says(load("agent: {backend: {type: claude-code-x, model: m}}\n"), "did you mean 'claude"));
 }

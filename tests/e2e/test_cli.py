@@ -2,6 +2,7 @@
 """The command line with scripted models: answers, costs, events, files, interruption, crashes."""
 
 import random
+import select
 import threading
 import unittest
 
@@ -84,10 +85,43 @@ class Runs(unittest.TestCase):
         self.assertEqual(self.home.run("--nonsense").returncode, 1)
         self.assertEqual(self.home.run("--config", "missing.yaml", "q").returncode, 1)
 
+    def test_variables_stand_in_every_text(self):
+        team = calm_team(1)
+        team["agents"][0]["backend"]["steps"][2]["text"] = "from ${WHO}, not $${WHO}"
+        path = self.home.write("team.json", team)
+        self.assertEqual(self.home.run("--config", path, "q", env={"WHO": "Ann"}).stdout, "from Ann, not ${WHO}\n")
+        r = self.home.run("--config", path, "q")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("team.json:1: agents[0].backend.steps[2].text: the variable WHO is not set", r.stderr)
+        judged = self.home.run("validate", path)
+        self.assertEqual(judged.returncode, 0)
+        self.assertIn("the variable WHO is not set", judged.stdout)
+        self.assertEqual(self.home.run("validate", "--strict", path).returncode, 1)
+
     def test_question_from_stdin(self):
         team = self.home.write("team.json", calm_team(1))
         self.assertEqual(self.home.run("--config", team, "-", stdin="What?").stdout, "the final answer\n")
         self.assertEqual(self.home.run("--config", team, stdin="What?").stdout, "the final answer\n")
+
+    def test_a_signal_while_the_question_is_read_is_exit_4(self):
+        team = self.home.write("team.json", calm_team(1))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            read, write = os.pipe()
+            p = subprocess.Popen([str(BIN), "--config", team, "-"], stdin=read, env=self.home.env, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
+            try:
+                os.write(write, b"half a question")
+                deadline = time.monotonic() + 20
+                while select.select([read], [], [], 0)[0] and time.monotonic() < deadline:
+                    time.sleep(0.01)  # until it has been read
+                p.send_signal(number)
+                out, err = p.communicate(timeout=20)
+            finally:
+                p.kill()
+                os.close(read)
+                os.close(write)
+            self.assertEqual((p.returncode, out), (4, ""), err)
+            self.assertIn(signal.Signals(number).name, err)
 
     def test_deadline_without_answer_is_exit_3(self):
         team = {"agents": [agent("a", [{"text": "x", "hang": True}])], "timeout_settings": {"orchestrator_timeout_seconds": 1}}

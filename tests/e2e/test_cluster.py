@@ -67,7 +67,7 @@ class Cluster(unittest.TestCase):
         config = self.home.write("team.json", team(4, 220))
         alone = self.home.run("--config", config, "--json", "q")
         a, b = self.node(), self.node()
-        spread = self.home.run("--config", config, "--json", "--node", f"a={a.address}", "--node", f"b={b.address}", "q")
+        spread = self.home.run("--config", config, "--json", "--node", f"a={a.address}", "--node", b.address, "q")
         self.assertEqual((alone.returncode, spread.returncode), (0, 0), spread.stderr)
         self.assertEqual(essence(events_of(alone.stdout)), essence(events_of(spread.stdout)))
 

@@ -123,6 +123,14 @@ class NodePort(unittest.TestCase):
             self.assert_lost(self.ask(), "does not answer")
             self.assert_lost(self.ask(tls={"insecure_loopback": True}), "does not answer")
 
+    def test_a_node_that_cannot_start_says_why_without_driving_the_terminal(self):
+        r = self.home.run("node", "--listen", "0.0.0.0:0", "--insecure-loopback")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("loopback", r.stderr)
+        r = self.home.run("node", "--listen", "127.0.0.1:0", "--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a\x1b[31mb")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("a[31mb", r.stderr)
+
     def test_without_tls(self):
         self.assert_lost(self.ask(tls={"insecure_loopback": True}), "does not answer")
         plain = self.home.start("node", "--listen", "127.0.0.1:0", "--insecure-loopback")

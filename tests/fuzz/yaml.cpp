@@ -24,7 +24,9 @@ void require(bool what) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::string text(reinterpret_cast<const char*>(data), size);
   // A folder that does not exist: no script of this machine is read.
-  auto r = load_config_text(text, "/no/such/folder/fuzz.yaml");
+  static const std::string value = "a: [b], \"c\" ${HOME}";
+  load_options options{{}, [](const std::string& name) { return name.size() % 2 == 0 ? &value : nullptr; }, severity::error};
+  auto r = load_config_text(text, "/no/such/folder/fuzz.yaml", options);
   require(r.problems.size() <= 202);
   for (const auto& p : r.problems)
     require(!p.text.empty() && p.line >= 0);
@@ -36,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const auto& p : environment_problems(r.config, none))
       require(p.severity == severity::warning);
   }
-  auto again = load_config_text(text, "/no/such/folder/fuzz.yaml");
+  auto again = load_config_text(text, "/no/such/folder/fuzz.yaml", options);
   require(again.problems == r.problems && again.config == r.config);
   std::vector<problem> problems;
   for (const auto& [name, value] : parse_environment(text, ".env", problems))

@@ -76,6 +76,25 @@ CAF_TEST(references are expanded once and only by upper case names) {
   CAF_CHECK_EQUAL(expanded("${1A} ${}", vars), "${1A} ${}");
   CAF_CHECK_EQUAL(expanded("${NONE:-d}|${NONE:-}|${A:-d}", vars), "d||one");
   CAF_CHECK_EQUAL(expanded("${BLANK:-d}", vars), "d");
+  CAF_CHECK_EQUAL(expanded("${A", vars), "${A");
+  CAF_CHECK_EQUAL(expanded("${A:-", vars), "${A:-");
+  CAF_CHECK_EQUAL(expanded("${A:x} ${A-x}", vars), "${A:x} ${A-x}");
+}
+
+CAF_TEST(two dollar signs before a brace are one and no reference) {
+  variables vars{{"A", "one"}};
+  CAF_CHECK_EQUAL(expanded("$${A} costs $$5, ${A}$${", vars), "${A} costs $$5, one${");
+  CAF_CHECK_EQUAL(expanded("$$${A}", vars), "$${A}");
+  CAF_CHECK(is_literal_secret("$${A}"));
+}
+
+CAF_TEST(a text full of open references is read in one go) {
+  std::string text;
+  for (int i = 0; i < 300'000; ++i)
+    text += "${A:-";
+  CAF_CHECK_EQUAL(expanded(text, {}).size(), text.size());
+  CAF_CHECK_EQUAL(expanded(text + "}", {}).size(), text.size() - 5);
+  CAF_CHECK(is_literal_secret(text));
 }
 
 CAF_TEST(an unset or blank variable is named and the text is left alone) {
@@ -104,6 +123,21 @@ CAF_TEST(the nearest name is found by typing errors and not by chance) {
   CAF_CHECK_EQUAL(nearest("zebra", all), "");
   CAF_CHECK_EQUAL(nearest(std::string(100'000, 't'), all), "");
   CAF_CHECK_EQUAL(nearest("x", {}), "");
+}
+
+CAF_TEST(a name that is a part of another or the other way round is near) {
+  std::vector<std::string> all{"orchestrator_timeout_seconds", "idle_timeout_seconds", "model", "max_tokens", "claude"};
+  CAF_CHECK_EQUAL(nearest("orchestrator_timeout", all), "orchestrator_timeout_seconds");
+  CAF_CHECK_EQUAL(nearest("orchestrator_timeout_seconds_max", all), "orchestrator_timeout_seconds");
+  CAF_CHECK_EQUAL(nearest("ORCH", all), "orchestrator_timeout_seconds");
+  CAF_CHECK_EQUAL(nearest("timeout", all), "idle_timeout_seconds"); // of several the one that differs least
+  CAF_CHECK_EQUAL(nearest("model_name", all), "model");
+  CAF_CHECK_EQUAL(nearest("tokens", all), "max_tokens");
+  CAF_CHECK_EQUAL(nearest("claude-opus", all), "claude");
+  CAF_CHECK_EQUAL(nearest("--time", {"--system-message", "--timeout"}), "--timeout");
+  CAF_CHECK_EQUAL(nearest("max", all), "");  // too short to mean one
+  CAF_CHECK_EQUAL(nearest("time", all), ""); // not a word of one
+  CAF_CHECK_EQUAL(nearest("----", all), "");
 }
 
 CAF_TEST(shown text holds no control characters and is cut between characters) {
