@@ -9,6 +9,7 @@
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -39,6 +40,11 @@ struct opened {
       return 0;
     complain(error.empty() ? "the store cannot be opened" : error);
     return failed;
+  }
+
+  task_row row(const std::string& task) const {
+    auto i = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
+    return i == rows.end() ? task_row{} : *i;
   }
 
   /// Deletes the log folder of a task that was deleted from the store. Returns whether nothing is left of it.
@@ -84,7 +90,7 @@ int command_show(const show_options& o) {
     else
       complain("event " + std::to_string(e.seq) + " of " + task + " cannot be read and is left out");
   }
-  return print(report(task, events, {.full = o.full, .raw = !is_terminal(1)}));
+  return print(report(task, events, {.running = s.row(task).live, .full = o.full, .raw = !is_terminal(1)}));
 }
 
 int command_list(const list_options& o) {
@@ -106,6 +112,10 @@ int command_remove(const remove_options& o) {
     if (tasks.back().empty()) {
       complain(error);
       return wrong_usage;
+    }
+    if (s.row(tasks.back()).live) {
+      complain("task " + tasks.back() + " is still running: end it first");
+      return failed;
     }
   }
   int code = 0;

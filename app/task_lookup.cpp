@@ -44,6 +44,14 @@ std::string find_task(const std::vector<task_row>& rows, const std::string& want
   return {};
 }
 
+namespace {
+
+std::string outcome_of(const task_row& r) {
+  return !r.outcome.empty() ? r.outcome : r.live ? "running" : "interrupted";
+}
+
+} // namespace
+
 std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
   if (rows.empty())
     return "no tasks are stored yet\n";
@@ -61,8 +69,8 @@ std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
   };
   auto out = line("task", "started", "outcome", "events", "question");
   for (const auto& r : rows)
-    out += line(one_line(r.task, 60), utc(r.started_ms), r.outcome.empty() ? "interrupted" : one_line(r.outcome, 11),
-                std::to_string(r.events), one_line(r.question));
+    out +=
+        line(one_line(r.task, 60), utc(r.started_ms), one_line(outcome_of(r), 11), std::to_string(r.events), one_line(r.question));
   return out;
 }
 
@@ -70,8 +78,8 @@ std::string task_lines(const std::vector<task_row>& rows) {
   std::string out;
   for (const auto& r : rows)
     out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms)
-           + ",\"last\":" + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events) + ",\"outcome\":"
-           + wire::quote(r.outcome.empty() ? "interrupted" : r.outcome) + ",\"question\":" + wire::quote(r.question) + "}\n";
+           + ",\"last\":" + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events)
+           + ",\"outcome\":" + wire::quote(outcome_of(r)) + ",\"question\":" + wire::quote(r.question) + "}\n";
   return out;
 }
 

@@ -3,6 +3,8 @@
 
 #include "transports/event_store.hpp"
 
+#include "transports/live_tasks.hpp"
+
 #include <sqlite3.h>
 
 #include <algorithm>
@@ -144,7 +146,7 @@ struct job {
 
 class sqlite_store final : public event_store {
 public:
-  explicit sqlite_store(std::string path) : path_(std::move(path)) {}
+  explicit sqlite_store(std::string path) : path_(std::move(path)), live_(path_ + "-live") {}
 
   ~sqlite_store() override {
     {
@@ -211,12 +213,20 @@ public:
         [](sqlite3_stmt*) {},
         [&](sqlite3_stmt* s) {
           out.push_back({text_at(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2),
-                         static_cast<std::uint64_t>(sqlite3_column_int64(s, 3)), text_at(s, 4), text_at(s, 5)});
+                         static_cast<std::uint64_t>(sqlite3_column_int64(s, 3)), text_at(s, 4), text_at(s, 5), false});
         });
+    for (auto& row : out)
+      row.live = row.outcome.empty() && live_.is_live(row.task);
     return out;
   }
 
-  bool remove(const std::string& task, std::string& error) override { return !delete_where("task = ?1", &task, 0, error).empty(); }
+  bool remove(const std::string& task, std::string& error) override {
+    if (live_.is_live(task)) {
+      error = "task " + task + " is still running: end it first";
+      return false;
+    }
+    return !delete_where("task = ?1", &task, 0, error).empty();
+  }
 
   std::vector<std::string> prune(std::int64_t before_ms, std::string& error) override {
     return delete_where("started_ms < ?2", nullptr, before_ms, error);
@@ -271,6 +281,8 @@ private:
       for (auto& j : batch) {
         if (code != SQLITE_OK)
           j.result = {ec::unavailable, failure_, 0};
+        else if (!j.note.outcome.empty())
+          live_.let_go(j.task);
         j.done(std::move(j.result));
       }
       lock.lock();
@@ -298,6 +310,8 @@ private:
                   seq};
       return SQLITE_OK;
     }
+    if (seq == 0)
+      live_.hold(j.task);
     auto insert = write_.prepare("INSERT INTO events(task, seq, json) VALUES(?1, ?2, ?3)");
     if (!insert)
       return write_.last();
@@ -353,12 +367,12 @@ private:
     std::vector<std::string> gone;
     std::lock_guard writing(write_mutex_);
     auto code = in_transaction([&]() -> int {
-      auto each = [&](const std::string& sql, auto&& row) {
+      auto each = [&](const std::string& sql, const std::string* id, auto&& row) {
         auto s = write_.prepare(sql.c_str());
         if (!s)
           return write_.last();
-        if (task != nullptr)
-          put(s.get(), 1, *task);
+        if (id != nullptr)
+          put(s.get(), 1, *id);
         else
           put(s.get(), 2, before);
         int c = 0;
@@ -367,12 +381,15 @@ private:
         return c == SQLITE_DONE ? SQLITE_OK : c;
       };
       auto none = [](sqlite3_stmt*) {};
-      if (auto c = each("SELECT task FROM tasks WHERE " + where, [&](sqlite3_stmt* s) { gone.push_back(text_at(s, 0)); });
+      if (auto c = each("SELECT task FROM tasks WHERE " + where, task, [&](sqlite3_stmt* s) { gone.push_back(text_at(s, 0)); });
           c != SQLITE_OK)
         return c;
-      if (auto c = each("DELETE FROM events WHERE task IN (SELECT task FROM tasks WHERE " + where + ")", none); c != SQLITE_OK)
-        return c;
-      return each("DELETE FROM tasks WHERE " + where, none);
+      std::erase_if(gone, [this](const std::string& id) { return live_.is_live(id); });
+      for (auto& id : gone)
+        for (auto* sql : {"DELETE FROM events WHERE task = ?1", "DELETE FROM tasks WHERE task = ?1"})
+          if (auto c = each(sql, &id, none); c != SQLITE_OK)
+            return c;
+      return SQLITE_OK;
     });
     if (code != SQLITE_OK) {
       error = failure_;
@@ -382,6 +399,7 @@ private:
   }
 
   std::string path_;
+  live_tasks live_;
   connection write_;
   std::string failure_;    ///< why the last transaction failed
   std::mutex write_mutex_; ///< the writing connection: the loop and deletions

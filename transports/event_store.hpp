@@ -36,6 +36,7 @@ struct task_row {
   std::uint64_t events = 0;
   std::string question; ///< first 200 bytes, cut at a character
   std::string outcome;  ///< empty = still running or interrupted
+  bool live = false;    ///< under way, in this or another process
 };
 
 /// Facts about the events of one append that the store keeps beside the JSON so that `list` reads no streams.
@@ -65,7 +66,8 @@ public:
   /// Newest first.
   virtual std::vector<task_row> list(std::string& error) = 0;
 
-  /// Deletes one task, or all that started before `before_ms`. Returns the ids deleted.
+  /// Deletes one task, or all that started before `before_ms`. Returns the ids deleted. A task under way is never deleted: for one
+  /// that is an error, of many it is left out.
   virtual bool remove(const std::string& task, std::string& error) = 0;
   virtual std::vector<std::string> prune(std::int64_t before_ms, std::string& error) = 0;
 };

@@ -372,6 +372,31 @@ CAF_TEST(a store of a newer program is refused and left as it was) {
   CAF_CHECK(contents(dir.file()) == before);
 }
 
+CAF_TEST(a task under way is known as such everywhere and is not deleted) {
+  temp_dir dir;
+  auto engine = open_store(dir.file());
+  auto visitor = open_store(dir.file());
+  CAF_REQUIRE(engine && visitor);
+  append(*engine, "t", 1, 0, {"a"}, {1000, "q", ""});
+  std::string error;
+  for (auto* s : {engine.get(), visitor.get()}) {
+    CAF_REQUIRE_EQUAL(s->list(error).size(), 1u);
+    CAF_CHECK(s->list(error)[0].live);
+    CAF_CHECK(s->prune(5000, error).empty());
+    CAF_CHECK_EQUAL(error, "");
+    CAF_CHECK(!s->remove("t", error));
+    CAF_CHECK(error.find("still running") != std::string::npos);
+    error.clear();
+  }
+  append(*engine, "t", 1, 1, {"b"}, {2000, "", "answered"});
+  CAF_CHECK(!visitor->list(error)[0].live);
+  CAF_CHECK(visitor->remove("t", error));
+  append(*engine, "u", 1, 0, {"a"}, {1000, "q", ""});
+  engine.reset(); // gone without an end
+  CAF_CHECK(!visitor->list(error)[0].live);
+  CAF_CHECK_EQUAL(visitor->prune(5000, error).size(), 1u);
+}
+
 CAF_TEST(tasks are listed removed and pruned) {
   temp_dir dir;
   auto s = open_store(dir.file());
@@ -382,6 +407,9 @@ CAF_TEST(tasks are listed removed and pruned) {
   append(*s, "mid", 1, 0, {"a", "b"}, {2000, "middle?", ""});
   append(*s, "mid", 1, 2, {"c"}, {2500, "ignored", "answered"});
   append(*s, "new", 1, 0, {"a"}, {3000, "'; DROP TABLE tasks; --", ""});
+  s.reset(); // as if the engine had been killed: nothing is under way any more
+  s = open_store(dir.file());
+  CAF_REQUIRE(s);
   std::string error;
   auto rows = s->list(error);
   CAF_CHECK_EQUAL(error, "");
