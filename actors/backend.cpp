@@ -5,11 +5,14 @@
 
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/http_reply.hpp"
 #include "transports/http_client.hpp"
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <map>
 #include <optional>
 
@@ -97,6 +100,7 @@ struct stream {
   chunk_sink_actor sink;
   std::shared_ptr<intake> in;
   std::uint64_t transfer = 0;
+  std::string asked; ///< method, address, model
   milliseconds first_token{0}, idle{0};
   clock::time_point started;
   ec why = ec::none; ///< set when we ended the transfer ourselves
@@ -136,6 +140,21 @@ ladder_place& place_of(backend_ptr self, const std::string& model) {
   return i->second;
 }
 
+/// The URL without what may be secret: user info, query.
+std::string address_of(const std::string& url) {
+  auto out = url.substr(0, url.find_first_of("?#"));
+  auto host = out.find("://");
+  host = host == std::string::npos ? 0 : host + 3;
+  auto end = std::min(out.find('/', host), out.size());
+  if (auto at = out.rfind('@', end); at != std::string::npos && at >= host)
+    out.erase(host, at + 1 - host);
+  return out;
+}
+
+const char* advice(const completion& c) {
+  return c.code == ec::unauthorized ? "; check the key" : c.error.starts_with("404") ? "; check `model` and `base_url`" : "";
+}
+
 completion completed(stream& s, wire::decoder& decoder, http_end end) {
   if (s.why != ec::none) {
     end.code = s.why;
@@ -146,6 +165,9 @@ completion completed(stream& s, wire::decoder& decoder, http_end end) {
 
 void reply(stream& s, completion c) {
   s.replied = true;
+  // What a server refused says nothing of which server it was.
+  if (c.status == completion_status::broken && !c.error.empty() && std::isdigit(static_cast<unsigned char>(c.error.front())) != 0)
+    c.error = s.asked + ": " + c.error + advice(c);
   s.promise.deliver(std::move(c));
 }
 
@@ -207,6 +229,8 @@ void watch(backend_ptr self, std::uint64_t id) {
 void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   auto& st = self->state;
   auto& s = st.streams[id];
+  s.asked = http.method + " " + address_of(http.url) + ", model " + s.req.model;
+  wire::secrets_of(st.parts.endpoint).hide(s.asked);
   http.total_timeout_ms = s.req.total_timeout_ms;
   http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
   http.http2 = st.parts.endpoint.http2;

@@ -16,6 +16,7 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t max_name = 24;           // columns an agent's name may take
+constexpr std::size_t max_error = 1000;        // of the cause, where it is said last
 constexpr std::size_t max_reason = 160;        // columns of a reason on an event's line
 constexpr std::int64_t progress_every_ms = 80; // a terminal need not be redrawn for every token
 constexpr std::array<const char*, 6> colours{"36", "33", "35", "32", "34", "31"};
@@ -32,7 +33,7 @@ std::string because(const std::string& reason) {
 }
 
 std::string trouble(const event& e) {
-  return to_string(e.code) + because(e.reason);
+  return e.code == ec::none ? one_line(e.reason, max_reason) : to_string(e.code) + because(e.reason);
 }
 
 bool is_model(const event& e) {
@@ -63,6 +64,8 @@ void display::on(const event& e) {
     flush(e.agent);
   if (!text.empty())
     line(e.time_ms, e.agent, text);
+  if (e.type == event_type::agent_error && !e.flag)
+    last_trouble_[e.agent] = e.reason;
 }
 
 void display::on(const chunk_batch& b) {
@@ -204,8 +207,8 @@ std::string display::describe(const event& e) const {
   case event_type::new_answer:
     return "answered " + one_line(e.label, max_name) + " (" + count_of(characters(e.text), "character") + ")";
   case event_type::vote_cast:
-    return "voted for " + one_line(e.target_label.empty() ? e.target : e.target_label, max_name) + " by "
-           + one_line(e.target, max_name) + because(e.reason);
+    return "voted for " + one_line(e.target, max_name) + (e.target_label.empty() ? "" : "'s " + one_line(e.target_label, max_name))
+           + because(e.reason);
   case event_type::vote_ignored:
     return "vote ignored: newer answers exist";
   case event_type::restart_triggered:
@@ -215,11 +218,11 @@ std::string display::describe(const event& e) const {
   case event_type::agent_timeout:
     return "ran out of time" + because(e.reason);
   case event_type::agent_out:
-    return "is out, " + trouble(e);
+    return "is out" + what_is_new(e);
   case event_type::node_lost:
     return "node " + one_line(e.target, max_name) + " lost (" + joined(e.labels) + ")" + because(e.reason);
   case event_type::round_timeout:
-    return "the round closes without " + joined(e.labels);
+    return "the round closes without " + joined(e.labels) + because(e.reason);
   case event_type::coordination_timeout:
     return "the time to decide is over";
   case event_type::final_agent_selected:
@@ -238,6 +241,18 @@ std::string display::describe(const event& e) const {
   default:
     return "";
   }
+}
+
+/// The reason of an agent's end without what its last failure said a line above.
+std::string display::what_is_new(const event& e) const {
+  auto i = last_trouble_.find(e.agent);
+  if (i == last_trouble_.end() || i->second.empty() || !e.reason.ends_with(i->second))
+    return ", " + trouble(e);
+  auto rest = e.reason.substr(0, e.reason.size() - i->second.size());
+  constexpr std::string_view joint = ", the last: ";
+  if (rest.ends_with(joint))
+    rest.resize(rest.size() - joint.size());
+  return rest.empty() ? "" : ": " + one_line(rest, max_reason);
 }
 
 std::string display::describe_more(const event& e) const {
@@ -293,7 +308,7 @@ void display::closing(const outcome& o) {
       text += ", " + std::to_string(view_.winner_votes) + " of " + count_of(all, "vote");
     say(text);
   } else if (o.kind != outcome_kind::answered) {
-    say(why_no_answer(o, max_reason));
+    say(why_no_answer(o, max_error));
   }
   for (const auto& a : view_.agents) {
     std::uint64_t tools = 0;
@@ -301,7 +316,7 @@ void display::closing(const outcome& o) {
       tools += calls.started;
     say(painted(a.id, padded(a.id)) + "  " + count_of(a.model.started, "call") + ", " + with_commas(a.use.input_tokens)
         + " tokens in, " + with_commas(a.use.output_tokens) + " out" + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
-        + (a.out ? ", out" + because(a.out_reason) : ""));
+        + (a.out ? ", out" : ""));
   }
   if (o.kind == outcome_kind::answered && !o.finish_reason.empty() && o.finish_reason != "completed")
     say("finish reason: " + one_line(o.finish_reason, max_reason));

@@ -67,12 +67,14 @@ private:
   std::string padded(const std::string& who) const;
   std::string describe(const event& e) const;
   std::string describe_more(const event& e) const;
+  std::string what_is_new(const event& e) const;
   void closing(const outcome& o);
 
   display_options options_;
   writer out_;
   task_view view_;
   std::map<std::string, stream> streams_;
+  std::map<std::string, std::string> last_trouble_; ///< of each agent
   std::size_t name_width_ = 0;
   bool has_progress_ = false;
   std::int64_t progress_ms_ = 0;

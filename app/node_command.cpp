@@ -85,7 +85,8 @@ int run_node(const node_options& options) {
   }
   if (options.insecure_loopback && !options.quiet)
     std::fprintf(stderr, "conclave node: warning: no TLS; every user of this machine may use this node and its keys\n");
-  std::printf("listening on %s:%u\n", options.host.c_str(), static_cast<unsigned>(opened.port()));
+  auto v6 = options.host.find(':') != std::string::npos;
+  std::printf("listening on %s%s%s:%u\n", v6 ? "[" : "", options.host.c_str(), v6 ? "]" : "", static_cast<unsigned>(opened.port()));
   std::fflush(stdout);
   wait_for_signal();
   caf::anon_send_exit(door, caf::exit_reason::user_shutdown);

@@ -132,7 +132,7 @@ private:
     case event_type::restart_triggered:
       return who(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
     case event_type::agent_error:
-      return who(e.agent) + (e.flag ? " has trouble, " : " fails, ") + to_string(e.code) + because(e.reason);
+      return who(e.agent) + (e.flag ? " has trouble" : " fails, " + to_string(e.code)) + because(e.reason);
     case event_type::agent_timeout:
       return who(e.agent) + " ran out of time" + because(e.reason);
     case event_type::agent_cancelled:
@@ -142,7 +142,7 @@ private:
     case event_type::node_lost:
       return "node " + name(e.target) + " is lost with " + joined(e.labels, "nobody") + because(e.reason);
     case event_type::round_timeout:
-      return "the round closes without " + joined(e.labels, "anybody");
+      return "the round closes without " + joined(e.labels, "anybody") + because(e.reason);
     case event_type::coordination_timeout:
       return "the time to decide is over";
     case event_type::final_agent_selected:

@@ -117,7 +117,7 @@ unique_fd dial(const std::string& host, std::uint16_t port, std::string& error) 
 unique_fd plain_stream(unique_fd net, const link_identity& me, std::string& error) {
   if (!me.tls) {
     if (!wait_until(net.get(), POLLIN, clock::now() + answer_limit)) {
-      error = "it takes connections but does not answer: it is stopped, hangs, or is no conclave node";
+      error = "it takes connections but does not answer: it is stopped, hangs, speaks TLS, or is no conclave node";
       return {};
     }
     return net;

@@ -81,7 +81,7 @@ CAF_TEST(a whole task is one line per event and a few closing lines) {
   CAF_CHECK(s.has("   2.1s  writer  answered agent1.1 (20 characters)\n"));
   CAF_CHECK(s.has("judge   is out, unauthorized: POST https://judge.example/v1: 401\n"));
   CAF_CHECK(s.has("writer  starts, sees agent1.1, agent2.1\n"));
-  CAF_CHECK(s.has("writer  voted for agent2.1 by critic: shorter\n"));
+  CAF_CHECK(s.has("writer  voted for critic's agent2.1: shorter\n"));
   CAF_CHECK(s.has("critic  uses mcp__calc__multiply\n"));
   CAF_CHECK(s.has("critic  mcp__calc__multiply failed\n"));
   CAF_CHECK(s.has("critic  wins with 2 votes: most votes\n"));
