@@ -192,7 +192,9 @@ int command_run(const run_options& o) {
     complain(eng.error());
     return static_cast<int>(exit_code::failed);
   }
-  run_output out(o);
+  auto shown = o;
+  shown.quiet = o.quiet || (config.ui.display_type == "silent" && !o.verbose);
+  run_output out(shown);
   session s(eng, out);
   early.reset(); // a signal from here on waits for the next line
   signal_watch signals;

@@ -178,6 +178,10 @@ void run_output::report_end(const outcome& o) {
     complain("interrupted" + seen);
   else if (o.kind != outcome_kind::answered)
     complain(why_no_answer(o, 0) + seen);
+  else
+    for (const auto& w : o.warnings)
+      if (w.starts_with("script: ")) // the reason of the exit code
+        complain(one_line(w));
   if (!options_.automation)
     return;
   say("OUTCOME: " + to_string(o.kind));
