@@ -59,7 +59,7 @@ void orchestrator(std::vector<key_info>& out) {
           pick(s, "pacing", "barrier eager", "barrier",
                "`barrier`: in rounds, everybody is heard before anybody is asked again; `eager`: no rounds"),
           range(s, "straggler_patience_seconds", type::seconds, 0, week, "120",
-                "how long a round waits for its last agents; 0 = for ever"),
+                "how long a round waits for its last agents; 0 = for ever, but the first one ends at half of the time to decide"),
           row(s, "defer_voting_until_all_answered", type::flag, "false",
               "barrier with patience 0; not together with `pacing` or the patience"),
           range(s, "max_new_answers_per_agent", type::integer, 1, 1000, "3", "answers one agent may hand in"),

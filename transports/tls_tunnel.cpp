@@ -123,7 +123,8 @@ std::string tls_tunnel::explain(int code) const {
     return std::string("its certificate is not of our authority (") + X509_verify_cert_error_string(verdict)
            + "): all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
   if (code == SSL_ERROR_SSL && reason >= SSL_AD_REASON_OFFSET)
-    return "it refuses our certificate (" + last_tls_error() + "): all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
+    return "it refuses our certificate (" + last_tls_error()
+           + "): all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
   if (code == SSL_ERROR_SSL && speaks_no_tls(reason))
     return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
   if (code == SSL_ERROR_SSL && reason != SSL_R_UNEXPECTED_EOF_WHILE_READING)
