@@ -108,7 +108,8 @@ run_output::run_output(const run_options& o) : options_(o) {
     return;
   display_options d;
   d.colour = wants_colour(2);
-  d.progress = d.colour || (is_terminal(2) && std::getenv("TERM") && std::strcmp(std::getenv("TERM"), "dumb") != 0);
+  const auto* term = std::getenv("TERM");
+  d.progress = d.colour || (is_terminal(2) && term != nullptr && std::strcmp(term, "dumb") != 0);
   d.verbose = o.verbose;
   d.width = terminal_width(2, 100);
   if (is_terminal(2))
