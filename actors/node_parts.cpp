@@ -12,10 +12,65 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace conclave {
 
 namespace {
+
+struct named_host {
+  std::string_view suffix; ///< whole labels at the end of the host name
+  const char* provider;
+};
+
+/// Whose API an address is, whatever dialect it is spoken to in. The longer of two suffixes stands first.
+/// Source: config-and-cli.md 5.1, and the hosts of protocols/backend_kinds.cpp.
+constexpr std::array<named_host, 24> named_hosts = {{
+    {"openai.azure.com", "Azure OpenAI"},
+    {"cognitiveservices.azure.com", "Azure OpenAI"},
+    {"openai.com", "OpenAI"},
+    {"anthropic.com", "Claude"},
+    {"x.ai", "Grok"},
+    {"generativelanguage.googleapis.com", "Gemini"},
+    {"cerebras.ai", "Cerebras AI"},
+    {"together.xyz", "Together AI"},
+    {"together.ai", "Together AI"},
+    {"fireworks.ai", "Fireworks AI"},
+    {"groq.com", "Groq"},
+    {"nebius.com", "Nebius AI Studio"},
+    {"nebius.ai", "Nebius AI Studio"},
+    {"openrouter.ai", "OpenRouter"},
+    {"z.ai", "ZAI"},
+    {"bigmodel.cn", "ZAI"},
+    {"moonshot.ai", "Kimi"},
+    {"moonshot.cn", "Kimi"},
+    {"poe.com", "POE"},
+    {"aliyuncs.com", "Qwen"},
+    {"mistral.ai", "Mistral"},
+    {"deepseek.com", "DeepSeek"},
+    {"huggingface.co", "Hugging Face"},
+    {"ollama.com", "Ollama"},
+}};
+
+/// Returns the display name: the user's, else by host, else by type. A user's own server goes by its type wherever it runs.
+std::string provider_name(const backend_config& b, const backend_kind& kind, const std::string& base_url) {
+  if (!b.provider.empty())
+    return b.provider;
+  auto host = "." + url_host(base_url);
+  if (*kind.default_key == '\0')
+    for (const auto& row : named_hosts)
+      if (host.ends_with("." + std::string{row.suffix}))
+        return row.provider;
+  return kind.provider;
+}
+
+/// As expand() judges it: a blank variable is one that is not set.
+bool is_blank(const std::string& value) {
+  return value.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
+constexpr const char* places_of_keys = " in the environment, in ./.env or in ~/.config/conclave/.env";
 
 connection failure(ec code, std::string error) {
   connection c;
@@ -42,23 +97,26 @@ bool find_key(const backend_config& b, const backend_kind& kind, const std::stri
     std::string missing;
     if (expand(key, env, missing))
       return true;
-    error = "variable " + missing + " is not set: put it into the environment or into ./.env";
+    error = "no key: set " + missing + places_of_keys;
     return false;
   }
-  auto names = b.api_key_env.empty() ? key_names(b) : std::vector<std::string>{b.api_key_env};
-  for (auto& n : names)
-    if (auto* value = env(n); value != nullptr && !value->empty()) {
+  auto names = key_names(b);
+  std::string list;
+  for (auto& n : names) {
+    if (auto* value = env(n); value != nullptr && !is_blank(*value)) {
       key = *value;
       name = n;
       return true;
     }
+    list += (list.empty() ? "" : " or ") + n;
+  }
   if (*kind.default_key != '\0') {
     key = kind.default_key;
     return true;
   }
   if (names.empty() || (is_loopback_host(url_host(base_url)) && b.api_key_env.empty()))
     return true; // a host of nobody's binding gets no key; loopback needs none
-  error = "no key: set " + names.front() + " in the environment or in ./.env";
+  error = "no key: set " + list + places_of_keys;
   return false;
 }
 
@@ -95,7 +153,8 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   p.dialect = wire::find_dialect(c.kind == "local" ? "openai_chat" : kind->dialect);
   if (p.dialect == nullptr)
     return failure(ec::bad_config, "backend type '" + b.type + "' has no dialect");
-  p.endpoint.provider = b.provider.empty() ? kind->provider : b.provider;
+  const std::string base_url = b.base_url.empty() ? kind->base_url : b.base_url;
+  p.endpoint.provider = provider_name(b, *kind, base_url);
   p.endpoint.version = b.anthropic_version;
   p.endpoint.extra_body = b.extra_body;
   p.endpoint.headers = b.extra_headers;
@@ -108,7 +167,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
     c.share = "local " + b.model_path + " " + b.server + " " + std::to_string(p.context_tokens) + " " + p.decision;
     return c;
   }
-  p.endpoint.base_url = b.base_url.empty() ? kind->base_url : b.base_url;
+  p.endpoint.base_url = base_url;
   std::string key_name, error;
   if (!find_key(b, *kind, p.endpoint.base_url, with.env, p.endpoint.api_key, key_name, error))
     return failure(ec::unauthorized, p.endpoint.provider + ": " + error);

@@ -48,6 +48,11 @@ struct tree {
 /// Collects problems of one file and remembers where each path stands.
 class report {
 public:
+  struct where {
+    std::string path; ///< as the user wrote it
+    int line = 0;     ///< 0 = unknown
+  };
+
   report(std::string file, std::vector<problem>& out) : file_(std::move(file)), out_(out) {}
 
   void add(severity s, int line, const std::string& path, const std::string& text);
@@ -56,6 +61,9 @@ public:
 
   /// Remembers that the field validate() calls `canonical` stands at `path`.
   void place(const std::string& canonical, const std::string& path, int line);
+
+  /// Returns where the field validate() calls `canonical` stands, or else what it stands in.
+  where place_of(const std::string& canonical) const;
 
   /// Takes over problems of validate(): gives them file, path and line, and leaves out what was reported at the same place already.
   void adopt(const std::vector<problem>& found);
@@ -75,10 +83,6 @@ public:
   const std::string& file() const { return file_; }
 
 private:
-  struct where {
-    std::string path;
-    int line = 0;
-  };
   std::string file_;
   std::vector<problem>& out_;
   std::map<std::string, where> places_;

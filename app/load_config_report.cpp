@@ -35,21 +35,26 @@ void report::place(const std::string& canonical, const std::string& path, int li
   places_[canonical] = {path, line};
 }
 
+report::where report::place_of(const std::string& canonical) const {
+  // The nearest place known: of the field itself, else of what it stands in.
+  auto at = canonical;
+  auto it = places_.find(at);
+  while (it == places_.end() && !at.empty()) {
+    auto cut = at.find_last_of(".[");
+    at = cut == std::string::npos ? "" : at.substr(0, cut);
+    it = places_.find(at);
+  }
+  if (it == places_.end())
+    return {canonical, 0};
+  return {it->second.path + canonical.substr(at.size()), it->second.line};
+}
+
 void report::adopt(const std::vector<problem>& found) {
   auto known = out_;
   for (const auto& p : found) {
-    // The nearest place known: of the field itself, else of what it stands in.
-    auto at = p.path;
-    auto it = places_.find(at);
-    while (it == places_.end() && !at.empty()) {
-      auto cut = at.find_last_of(".[");
-      at = cut == std::string::npos ? "" : at.substr(0, cut);
-      it = places_.find(at);
-    }
-    auto path = it == places_.end() ? p.path : it->second.path + p.path.substr(at.size());
-    auto line = it == places_.end() ? 0 : it->second.line;
+    const auto [path, line] = place_of(p.path);
     // Said already: of this field, or of what it stands in.
-    auto same = [&](const problem& k) {
+    auto same = [&, &path = path](const problem& k) {
       if (k.severity == severity::warning || k.path.empty() || weight(k) < weight(p))
         return false;
       auto next = path.size() > k.path.size() ? path[k.path.size()] : '.';

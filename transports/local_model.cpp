@@ -111,7 +111,8 @@ public:
 /// A server that starts, runs, or failed. All members are guarded by `mutex`; callbacks are called without it.
 class server : public std::enable_shared_from_this<server> {
 public:
-  server(local_model_options o, std::weak_ptr<http_client> http) : options_(std::move(o)), http_(std::move(http)) {}
+  server(local_model_options o, bool installed, std::weak_ptr<http_client> http)
+      : options_(std::move(o)), installed_(installed), http_(std::move(http)) {}
 
   void start() {
     std::string error;
@@ -203,7 +204,8 @@ private:
     auto& model = options_.model_path;
     auto& wanted = options_.server;
     if (!is_gguf(model)) {
-      error = "there is no GGUF model in " + model + ": run ./scripts/quickstart, or set backend.model_path and backend.server";
+      error = "there is no GGUF model in " + model
+              + (installed_ ? ": run ./scripts/quickstart, or set backend.model_path" : ": correct backend.model_path");
       return {};
     }
     bool own = wanted.find('/') != std::string::npos;
@@ -233,7 +235,10 @@ private:
       c.env["CONCLAVE_LOCAL_KEY"] = key_;
       c.argv = {python, script, model, std::to_string(options_.context_tokens), slots};
     } else {
-      error = "there is no local model server: run ./scripts/quickstart, or set backend.model_path and backend.server";
+      error = wanted == "llama-server" ? "there is no llama-server on the PATH: install llama.cpp, or set backend.server"
+              : wanted == "xllamacpp"  ? "xllamacpp is not installed: run ./scripts/quickstart, or set backend.server"
+                                       : "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set "
+                                         "backend.server";
     }
     return c;
   }
@@ -352,6 +357,7 @@ private:
   }
 
   local_model_options options_;
+  bool installed_;                  ///< the model is the one quickstart installs: the user named none
   std::weak_ptr<http_client> http_; ///< weak: our last reference may go on its thread, where it cannot be destroyed
   std::shared_ptr<child_process> child_;
   std::mutex mutex_;
@@ -385,7 +391,8 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
   options.slots = std::max(options.slots, 1);
   if (options.server.empty())
     options.server = "auto";
-  if (options.model_path.empty())
+  bool installed = options.model_path.empty();
+  if (installed)
     options.model_path = local_model_dir() + "/model.gguf";
   std::error_code ignored; // quickstart leaves a link: show, and share by, what it points to
   if (auto real = std::filesystem::canonical(options.model_path, ignored); !ignored)
@@ -400,7 +407,7 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
     std::lock_guard guard(all.mutex);
     s = all.servers[key].lock();
     if (!s || s->failed()) {
-      s = std::make_shared<server>(std::move(options), std::move(http));
+      s = std::make_shared<server>(std::move(options), installed, std::move(http));
       all.servers[key] = s;
       fresh = true;
     }

@@ -309,6 +309,33 @@ CAF_TEST(a node expands keys and its own paths and nothing else) {
   CAF_CHECK_EQUAL(http.parts.endpoint.base_url, b.base_url); // expanded when the file was loaded
 }
 
+CAF_TEST(a missing key is named with the provider of its host and all its variables) {
+  const std::string blank = " \n";
+  node_resources with;
+  with.env = [&](const std::string& name) { return name == "GROQ_API_KEY" ? &blank : nullptr; };
+  auto tried = [&](const std::string& type, const std::string& url, const std::string& key_env = "", const std::string& key = "") {
+    backend_config b;
+    b.type = type;
+    b.model = "m";
+    b.base_url = url;
+    b.api_key_env = key_env;
+    b.api_key = key;
+    return resolve_backend(b, with);
+  };
+  const std::string places = " in the environment, in ./.env or in ~/.config/conclave/.env";
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://api.groq.com/openai/v1").error, "Groq: no key: set GROQ_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://api.moonshot.cn/v1").error,
+                  "Kimi: no key: set MOONSHOT_API_KEY or KIMI_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "").error, "OpenAI: no key: set OPENAI_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("claude", "").error, "Claude: no key: set ANTHROPIC_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("claude", "https://api.z.ai/api/anthropic").error, "ZAI: no key: set ZAI_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://evil-groq.com/v1", "K").error, "ChatCompletion: no key: set K" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://x.openai.azure.com/v1", "", "${K}").error,
+                  "Azure OpenAI: no key: set K" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://llm.example/v1").parts.endpoint.provider, "ChatCompletion");
+  CAF_CHECK_EQUAL(tried("vllm", "https://api.groq.com/openai/v1").parts.endpoint.provider, "vLLM"); // the user's own word
+}
+
 CAF_TEST(a door of another version gives a reason and no node) {
   auto door = spawn_door(sys, node, "build 1");
   std::vector<welcome> got;

@@ -3,6 +3,7 @@
 
 #define CAF_SUITE app.load_config_files
 
+#include "actors/node_parts.hpp"
 #include "app/load_config.hpp"
 #include "caf/test/unit_test.hpp"
 #include "protocols/config_keys.hpp"
@@ -129,6 +130,141 @@ cluster: {nodes: {n: "h:1"}, tls: {ca: /no/such/ca.pem}}
                            "agents[3].backend.mcp_servers[0].args", "agents[3].backend.mcp_servers[0].env.K", "cluster.tls.ca"}));
   vars = {{"ANTHROPIC_API_KEY", "x"}, {"MINE", "x"}, {"T", "x"}, {"K", "x"}};
   CAF_CHECK_EQUAL(environment_problems(r.config, env).size(), 4u);
+}
+
+namespace {
+
+/// What `validate` prints of a machine with nothing but an empty folder as home and these variables.
+strings lacking(const folder& f, const std::string& text, std::map<std::string, std::string> vars = {}) {
+  auto file = f.file("t.yaml", text);
+  auto r = load_config(file);
+  CAF_CHECK_EQUAL(all(r), "");
+  const auto* before = std::getenv("CONCLAVE_HOME");
+  std::string home = before ? before : "";
+  ::setenv("CONCLAVE_HOME", (f.path + "/home").c_str(), 1);
+  strings out;
+  for (const auto& p : environment_problems(r.config, [&](const std::string& name) {
+         auto it = vars.find(name);
+         return it == vars.end() ? nullptr : &it->second;
+       })) {
+    CAF_CHECK_EQUAL(p.file, file);
+    out.push_back(to_string(p).substr(file.size() + 1));
+  }
+  home.empty() ? ::unsetenv("CONCLAVE_HOME") : ::setenv("CONCLAVE_HOME", home.c_str(), 1);
+  return out;
+}
+
+const std::string key_places = " in the environment, in ./.env or in ~/.config/conclave/.env";
+
+} // namespace
+
+CAF_TEST(a machine without the installed model or its server is told so) {
+  folder f;
+  auto model = f.file("m.gguf", "GGUF.");
+  CAF_CHECK_EQUAL(lacking(f, "agents:\n  - id: a\n    backend: {type: local}\n"),
+                  (strings{"3: agents[0].backend.model_path: there is no GGUF model in '" + f.path
+                           + "/home/local/model.gguf': run ./scripts/quickstart, or set model_path"}));
+  auto server = [&](const std::string& name, const std::string& path = "/nowhere") {
+    return lacking(f, "agent:\n  backend:\n    type: local\n    model_path: " + model + "\n    server: " + name + "\n",
+                   {{"PATH", path}});
+  };
+  CAF_CHECK_EQUAL(server("llama-server"),
+                  strings{"5: agent.backend.server: there is no llama-server on the PATH: install llama.cpp, or set server"});
+  CAF_CHECK_EQUAL(server("auto"),
+                  strings{"5: agent.backend.server: there is no local model server: run ./scripts/quickstart, install "
+                          "llama.cpp, or set server"});
+  CAF_CHECK_EQUAL(server("xllamacpp"),
+                  strings{"5: agent.backend.server: xllamacpp is not installed: run ./scripts/quickstart, or set server"});
+  CAF_CHECK_EQUAL(server("/no/server"), strings{"5: agent.backend.server: '/no/server' is no program: correct server"});
+  CAF_CHECK_EQUAL(server("ollama"),
+                  strings{"5: agent.backend.server: 'ollama' is none of auto, llama-server, xllamacpp, a path with a slash"});
+  std::filesystem::permissions(f.file("llama-server", ""), std::filesystem::perms::owner_all);
+  CAF_CHECK_EQUAL(server("llama-server", f.path), strings{});
+  CAF_CHECK_EQUAL(server("auto", f.path), strings{});
+  f.file("n.gguf", "no model");
+  CAF_CHECK_EQUAL(lacking(f, "agent:\n  backend: {type: local, model_path: \"" + f.path + "/n.gguf\", server: /bin/sh}\n"),
+                  strings{"2: agent.backend.model_path: there is no GGUF model in '" + f.path + "/n.gguf': correct model_path"});
+}
+
+CAF_TEST(what a machine lacks has the lines and the paths of the file) {
+  folder f;
+  CAF_CHECK_EQUAL(lacking(f, R"(agents:
+  - id: a
+    backend:
+      type: claude
+      extra_headers:
+        X-A: "${HERE}"
+        x.b: "${T}"
+  - id: b
+    backend:
+      type: vllm
+      model: m
+      mcp_servers:
+        files:
+          command: npx
+          args:
+            - "${T}"
+        b:
+          command: npm
+  - id: d
+    backend:
+      type: vllm
+      model: m
+      mcp_servers:
+        command: npx
+  - id: c
+    backend: {type: chatcompletion, model: m, base_url: "https://api.moonshot.ai/v1"}
+cluster:
+  tls:
+    cert: /no/cert.pem
+    key: /no/key.pem
+)",
+                          {{"HERE", "x"}}),
+                  (strings{
+                      "3: agents[0].backend: no key: set ANTHROPIC_API_KEY" + key_places,
+                      "7: agents[0].backend.extra_headers.x.b: the variable T is not set",
+                      "14: agents[1].backend.mcp_servers.files.command: 'npx' is not installed",
+                      "15: agents[1].backend.mcp_servers.files.args: the variable T is not set",
+                      "18: agents[1].backend.mcp_servers.b.command: 'npm' is not installed",
+                      "24: agents[2].backend.mcp_servers.command: 'npx' is not installed",
+                      "26: agents[3].backend: no key: set MOONSHOT_API_KEY or KIMI_API_KEY" + key_places,
+                      "29: cluster.tls.cert: '/no/cert.pem' does not exist",
+                      "30: cluster.tls.key: '/no/key.pem' does not exist",
+                  }));
+}
+
+CAF_TEST(validate and the run name a missing key in the same words) {
+  folder f;
+  for (const auto* more :
+       {"api_key_env: NONE", "api_key: \"${A}-${B}\"", "base_url: \"https://api.moonshot.ai/v1\"", "max_tokens: 9"}) {
+    auto text = "agent: {backend: {type: chatcompletion, model: m, " + std::string{more} + "}}\n";
+    auto said = lacking(f, text);
+    CAF_REQUIRE_EQUAL(said.size(), 1u);
+    node_resources with;
+    with.env = [](const std::string&) -> const std::string* { return nullptr; };
+    auto run = resolve_backend(first(load(text)), with).error;
+    CAF_CHECK_EQUAL(run.substr(run.find(": ")), said[0].substr(said[0].find(": no key")));
+  }
+}
+
+CAF_TEST(a host that is sent no key is named) {
+  folder f;
+  auto at = [&](const std::string& more) {
+    return lacking(f, "agent:\n  backend:\n    type: chatcompletion\n    model: m\n" + more, {{"SET", "x"}});
+  };
+  CAF_CHECK_EQUAL(at("    base_url: https://llm.example/v1\n"),
+                  strings{"5: agent.backend.base_url: no key is bound to llm.example, so none is sent; name one by api_key or "
+                          "api_key_env"});
+  CAF_CHECK_EQUAL(at("    base_url: http://127.0.0.1:8080/v1\n"), strings{});
+  CAF_CHECK_EQUAL(at("    base_url: https://llm.example/v1\n    api_key: ${SET}\n"), strings{});
+  CAF_CHECK_EQUAL(at("    base_url: https://llm.example/v1\n    api_key_env: SET\n"), strings{});
+  CAF_CHECK_EQUAL(at("    base_url: https://llm.example/v1\n    extra_headers: {Authorization: \"Basic ${SET}\"}\n"), strings{});
+  CAF_CHECK_EQUAL(at("    base_url: https://llm.example/v1\n    api_key_env: NONE\n"),
+                  strings{"6: agent.backend.api_key_env: no key: set NONE" + key_places});
+  CAF_CHECK_EQUAL(lacking(f, "agent:\n  backend: {type: vllm, model: m, base_url: \"https://gpu.example/v1\"}\n"), strings{});
+  CAF_CHECK_EQUAL(
+      lacking(f, "agent:\n  backend: {type: vllm, model: m, api_key_env: NONE}\n"),
+      strings{"2: agent.backend.api_key_env: the variable NONE is not set: the server is sent the usual key of its type"});
 }
 
 CAF_TEST(every file of the project loads and says how it is run) {

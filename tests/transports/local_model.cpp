@@ -244,8 +244,7 @@ CAF_TEST(what cannot work says what to do) {
   CAF_CHECK_EQUAL(p.lines("log"), std::vector<std::string>{"no such device"});
   auto o = p.options();
   o.model_path = "/no/such.gguf";
-  CAF_CHECK_EQUAL(why(o), "there is no GGUF model in /no/such.gguf: run ./scripts/quickstart, or set backend.model_path and "
-                          "backend.server");
+  CAF_CHECK_EQUAL(why(o), "there is no GGUF model in /no/such.gguf: correct backend.model_path");
   o.model_path = o.server; // a file, but no model
   CAF_CHECK(why(o).find("there is no GGUF model in") == 0);
   o = p.options();
@@ -259,14 +258,17 @@ CAF_TEST(what cannot work says what to do) {
   ::setenv("CONCLAVE_HOME", p.dir.c_str(), 1);
   ::setenv("PATH", "/nowhere", 1);
   o = p.options();
-  for (auto* server : {"auto", "", "llama-server", "xllamacpp"}) {
+  for (auto* server : {"auto", ""}) {
     o.server = server;
-    CAF_CHECK_EQUAL(why(o),
-                    "there is no local model server: run ./scripts/quickstart, or set backend.model_path and backend.server");
+    CAF_CHECK_EQUAL(why(o), "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set backend.server");
   }
+  o.server = "llama-server"; // quickstart does not bring it
+  CAF_CHECK_EQUAL(why(o), "there is no llama-server on the PATH: install llama.cpp, or set backend.server");
+  o.server = "xllamacpp";
+  CAF_CHECK_EQUAL(why(o), "xllamacpp is not installed: run ./scripts/quickstart, or set backend.server");
   o.model_path.clear();
   CAF_CHECK_EQUAL(why(o), "there is no GGUF model in " + p.dir.string()
-                              + "/local/model.gguf: run ./scripts/quickstart, or set backend.model_path and backend.server");
+                              + "/local/model.gguf: run ./scripts/quickstart, or set backend.model_path");
   ::setenv("PATH", path.c_str(), 1);
   if (home.empty())
     ::unsetenv("CONCLAVE_HOME");
