@@ -24,7 +24,7 @@ struct named_host {
   const char* provider;
 };
 
-/// Whose API an address is, whatever dialect it is spoken to in. The longer of two suffixes stands first.
+/// Whose API an address is, whatever dialect it is spoken to in.
 /// Source: config-and-cli.md 5.1, and the hosts of protocols/backend_kinds.cpp.
 constexpr std::array<named_host, 24> named_hosts = {{
     {"openai.azure.com", "Azure OpenAI"},
