@@ -183,7 +183,6 @@ CAF_TEST(values that are no text or too much are refused) {
 
 CAF_TEST(without a lookup the process environment is asked) {
   ::setenv("CONCLAVE_EXPAND_TEST", "from here", 1);
-  CAF_CHECK_EQUAL(
-      load("agent: {system_message: \"${CONCLAVE_EXPAND_TEST}\", backend: {type: local}}\n").config.agents.at(0).system_message,
-      "from here");
+  auto r = load("agent: {system_message: \"${CONCLAVE_EXPAND_TEST}\", backend: {type: local}}\n");
+  CAF_CHECK_EQUAL(r.config.agents.at(0).system_message, "from here");
 }
