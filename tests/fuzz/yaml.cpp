@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto again = load_config_text(text, "/no/such/folder/fuzz.yaml", options);
   require(again.problems == r.problems && again.config == r.config);
   std::vector<problem> problems;
-  for (const auto& [name, value] : parse_environment(text, ".env", problems))
-    require(!name.empty() && value.find('\0') == std::string::npos);
+  for (const auto& [key, text_of_key] : parse_environment(text, ".env", problems))
+    require(!key.empty() && text_of_key.find('\0') == std::string::npos);
   return 0;
 }
