@@ -254,10 +254,7 @@ private:
       for (const auto& [tool, c] : a.tools)
         row("  " + one_line(tool, 60) + ": " + count_of(c.started, "call") + statuses(c));
       calls += a.model.started;
-      sum.input_tokens += a.use.input_tokens;
-      sum.cached_input_tokens += a.use.cached_input_tokens;
-      sum.output_tokens += a.use.output_tokens;
-      sum.reasoning_tokens += a.use.reasoning_tokens;
+      add(sum, a.use);
     }
     row("all: " + count_of(calls, "model call") + ", " + tokens(sum));
   }

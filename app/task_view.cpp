@@ -24,12 +24,6 @@ std::uint32_t round_of(const agent_view& a, const event& e) {
   return i == a.runs.rend() ? e.round : i->round;
 }
 
-/// A provider may report any number: nonsense must not overflow a sum.
-void add(std::int64_t& sum, std::int64_t x) {
-  constexpr std::int64_t most = 1'000'000'000'000;
-  sum = std::min(sum + std::clamp<std::int64_t>(x, 0, most), most * 1000);
-}
-
 void on_call(agent_view& a, const event& e) {
   bool is_model = e.target.empty() || e.target == "model";
   auto& c = is_model ? a.model : a.tools[e.target];
@@ -41,10 +35,7 @@ void on_call(agent_view& a, const event& e) {
   }
   ++c.ended;
   ++c.statuses[e.reason];
-  add(a.use.input_tokens, e.use.input_tokens);
-  add(a.use.cached_input_tokens, e.use.cached_input_tokens);
-  add(a.use.output_tokens, e.use.output_tokens);
-  add(a.use.reasoning_tokens, e.use.reasoning_tokens);
+  add(a.use, e.use);
 }
 
 void on_run(agent_view& a, const event& e) {

@@ -3,7 +3,16 @@
 
 #include "protocols/chat.hpp"
 
+#include <algorithm>
+
 namespace conclave {
+
+void add(usage& sum, const usage& x) {
+  constexpr std::int64_t most = 1'000'000'000'000;
+  for (auto count : {&usage::input_tokens, &usage::cached_input_tokens, &usage::output_tokens, &usage::reasoning_tokens,
+                     &usage::requests, &usage::unreported})
+    sum.*count = std::min(sum.*count + std::clamp<std::int64_t>(x.*count, 0, most), most * 1000);
+}
 
 std::string to_string(role x) {
   switch (x) {

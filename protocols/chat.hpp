@@ -56,14 +56,19 @@ struct message {
   bool operator==(const message&) const = default;
 };
 
-/// Tokens of one model call as the provider counted them. 0 where not reported.
+/// What one or more model calls cost: tokens as the provider counted them, requests as we sent them.
 struct usage {
   std::int64_t input_tokens = 0;
-  std::int64_t cached_input_tokens = 0;
+  std::int64_t cached_input_tokens = 0; ///< of the input tokens
   std::int64_t output_tokens = 0;
-  std::int64_t reasoning_tokens = 0;
+  std::int64_t reasoning_tokens = 0; ///< of the output tokens
+  std::int64_t requests = 0;         ///< HTTP requests, repeats included; 0 for a model that is not asked over HTTP
+  std::int64_t unreported = 0;       ///< calls of which the provider gave no count: their tokens are unknown, not 0
   bool operator==(const usage&) const = default;
 };
+
+/// Adds what was counted: a provider may report anything, so no value is negative and no sum overflows.
+void add(usage& sum, const usage& x);
 
 /// One model call. (task, run, call) identifies it everywhere; `epoch` only lets a receiver drop what is stale.
 struct model_request {
@@ -127,6 +132,9 @@ struct completion {
   bool retry_asked = false;         ///< true if it said `x-should-retry: true`: try again whatever the code
   std::string opaque;               ///< see message::opaque
   std::string opaque_dialect;
+  std::string finish; ///< finish reason as the provider gave it; empty = none came
+  std::string said;   ///< broken only: the server's own sentence and code, without address, model and secrets; empty = nothing
+  bool model_fault = false; ///< broken only: the server blames the model's own output, so another attempt may succeed
   bool operator==(const completion&) const = default;
 };
 

@@ -40,8 +40,8 @@ CONCLAVE_INSPECT(tool_spec, x.name, x.description, x.parameters)
 CONCLAVE_INSPECT(tool_call, x.id, x.name, x.arguments)
 CONCLAVE_INSPECT(tool_result, x.id, x.text, x.is_error)
 CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reasoning, x.calls, x.tool_call_id, x.is_error, x.opaque,
-                         x.opaque_dialect)
-CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens)
+                         x.opaque_dialect, x.finish, x.said, x.model_fault)
+CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported)
 CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms)
 CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)

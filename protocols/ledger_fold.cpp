@@ -137,12 +137,6 @@ void restart(state& s, const event& e) {
       m->restart_pending = true;
 }
 
-// A provider may report anything: nonsense must not overflow the sum.
-void add(std::int64_t& sum, std::int64_t x) {
-  constexpr std::int64_t most = 1'000'000'000'000;
-  sum = std::min(sum + std::clamp<std::int64_t>(x, 0, most), most * 1000);
-}
-
 void count_call(member& m, const event& e) {
   m.calls = std::max(m.calls, e.number > 0 ? static_cast<std::uint64_t>(e.number) : 0);
   if (e.target != "model")
@@ -151,10 +145,7 @@ void count_call(member& m, const event& e) {
     ++m.model_calls;
     return;
   }
-  add(m.use.input_tokens, e.use.input_tokens);
-  add(m.use.cached_input_tokens, e.use.cached_input_tokens);
-  add(m.use.output_tokens, e.use.output_tokens);
-  add(m.use.reasoning_tokens, e.use.reasoning_tokens);
+  add(m.use, e.use);
 }
 
 void select(state& s, const event& e) {

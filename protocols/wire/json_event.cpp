@@ -20,12 +20,15 @@ json to_value(const usage& u) {
   put("cached_input_tokens", u.cached_input_tokens);
   put("output_tokens", u.output_tokens);
   put("reasoning_tokens", u.reasoning_tokens);
+  put("requests", u.requests);
+  put("unreported", u.unreported);
   return v;
 }
 
 usage usage_from(const json& v) {
-  return {tokens_at(v, "input_tokens"), tokens_at(v, "cached_input_tokens"), tokens_at(v, "output_tokens"),
-          tokens_at(v, "reasoning_tokens")};
+  return {tokens_at(v, "input_tokens"),  tokens_at(v, "cached_input_tokens"),
+          tokens_at(v, "output_tokens"), tokens_at(v, "reasoning_tokens"),
+          tokens_at(v, "requests"),      tokens_at(v, "unreported")};
 }
 
 constexpr const char* known[] = {"v",      "seq",   "time",   "type",         "agent", "run",    "round",
