@@ -9,6 +9,7 @@
 #include "protocols/prompts.hpp"
 #include "protocols/wire/json.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -18,6 +19,13 @@ namespace {
 
 const char* name_of(severity s) {
   return s == severity::error ? "error" : s == severity::warning ? "warning" : "unavailable";
+}
+
+/// A problem as one line, and below it the place in the file where its text has one.
+std::string problem_lines(const problem& p, const std::string& mark) {
+  auto text = to_string(p);
+  auto end = std::min(text.find('\n'), text.size());
+  return one_line(text.substr(0, end)) + mark + prompts::for_terminal(text.substr(end)) + "\n";
 }
 
 } // namespace
@@ -44,7 +52,7 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
              + ",\"file\":" + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path)
              + ",\"text\":" + wire::quote(p.text) + "}";
     else
-      out += one_line(to_string(p)) + (p.severity == severity::error ? "" : " [" + kind + "]") + "\n";
+      out += problem_lines(p, p.severity == severity::error ? "" : " [" + kind + "]");
     ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);
   }
   if (json)

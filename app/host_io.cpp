@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -90,10 +91,27 @@ int write_all(int fd, std::string_view bytes) {
   return 0;
 }
 
-bool read_all(int fd, std::size_t limit, std::string& out, std::string& error) {
+int wait_readable(int fd, int ms) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  for (;;) {
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    pollfd p{fd, POLLIN, 0};
+    auto ready = poll(&p, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+    if (ready >= 0 || errno != EINTR)
+      return ready != 0 ? 1 : 0;
+  }
+}
+
+bool read_all(int fd, std::size_t limit, std::string& out, std::string& error, const char* name,
+              const std::function<void()>& on_wait) {
   out.clear();
+  bool said = !on_wait;
   char buffer[16'384];
   for (;;) {
+    if (!said && wait_readable(fd, 2'000) == 0) {
+      said = true;
+      on_wait();
+    }
     auto n = ::read(fd, buffer, sizeof buffer);
     if (n == 0)
       return true;
@@ -105,11 +123,11 @@ bool read_all(int fd, std::size_t limit, std::string& out, std::string& error) {
       continue;
     }
     if (n < 0) {
-      error = std::string("cannot read standard input: ") + std::strerror(errno);
+      error = std::string("cannot read ") + name + ": " + std::strerror(errno);
       return false;
     }
     if (out.size() + static_cast<std::size_t>(n) > limit) {
-      error = "standard input holds more than " + std::to_string(limit) + " bytes";
+      error = std::string(name) + " holds more than " + std::to_string(limit) + " bytes";
       return false;
     }
     out.append(buffer, static_cast<std::size_t>(n));

@@ -28,8 +28,14 @@ bool wants_colour(int fd);
 /// Writes everything, also to a pipe in non-blocking mode. Returns 0 or errno.
 int write_all(int fd, std::string_view bytes);
 
-/// Reads a descriptor to its end. Returns false with one sentence in `error` if there is more than `limit` bytes or reading fails.
-bool read_all(int fd, std::size_t limit, std::string& out, std::string& error);
+/// Reads a descriptor to its end. Returns false with one sentence in `error`, about `name`, if there is more than `limit` bytes or
+/// reading fails. `on_wait` is called once, when nothing has come for two seconds.
+bool read_all(int fd, std::size_t limit, std::string& out, std::string& error, const char* name = "standard input",
+              const std::function<void()>& on_wait = {});
+
+/// Waits until a descriptor has bytes, is at its end or has failed, so that a read does not wait. Returns 1 then, 0 if `ms` went
+/// by.
+int wait_readable(int fd, int ms);
 
 /// Blocks SIGINT, SIGTERM and SIGHUP (this one only if it is not ignored already: nohup) in the calling thread. Call before threads
 /// start.

@@ -170,8 +170,12 @@ load_result load_config_text(const std::string& text, const std::string& name, c
 }
 
 load_result load_config(const std::string& path, const load_options& options) {
-  std::string text, error = path.empty() ? "the name of the configuration is empty" : "";
-  if (!path.empty() && loader::read_text(path, text, error))
+  std::string text, error = path.empty() ? "the name of the configuration is empty"
+                            : path.starts_with("@examples")
+                                ? "MassGen's examples are not here: configs/ in the source tree holds team "
+                                  "files, and a file of MassGen is named by its path"
+                                : "";
+  if (error.empty() && loader::read_text(path == "-" ? "/dev/stdin" : path, text, error))
     return load_config_text(text, path, options);
   load_result out;
   out.config.source = path;

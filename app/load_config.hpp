@@ -31,7 +31,8 @@ struct load_options {
   severity unset = severity::error; ///< what a variable is that is not set; a warning where the file alone is judged
 };
 
-/// Loads a file: at most 1 MiB, 64 levels, 10,000 nodes after aliases are expanded.
+/// Loads a file, or what comes through a pipe ("-" is standard input): at most 1 MiB, 64 levels, 10,000 nodes after aliases are
+/// expanded.
 load_result load_config(const std::string& path, const load_options& options = {});
 
 /// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.

@@ -70,6 +70,9 @@ bool may_hold_key(std::string name) {
 
 /// Reads the file again for the lines and spellings that a run_config does not keep. Without the file, paths stay as they are.
 void put_places(const std::string& file, std::vector<problem>& found) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(file, ignored))
+    return; // a pipe is read once
   std::string text, error;
   std::vector<problem> said; // by the loader already
   loader::report to{file, said};

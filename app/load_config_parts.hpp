@@ -13,6 +13,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace conclave::loader {
@@ -94,18 +95,44 @@ private:
 /// Reads a text into a tree; nullptr after an error. Bounded, see above; duplicate keys, cycles and foreign tags are errors.
 tree_ptr read_tree(const std::string& text, report& to);
 
+/// A place in a text, in bytes, and what is wrong there and what to do.
+struct syntax_fault {
+  static constexpr auto nowhere = std::string::npos;
+  std::size_t at = nowhere;
+  std::string text;
+};
+
+/// Finds what the writer of a text that is no YAML probably got wrong; `nowhere` if nothing known. Linear.
+syntax_fault find_slip(const std::string& text);
+
+/// Returns whether a text holds a character that only looks like a blank: a no-break space, say.
+bool holds_odd_blank(std::string_view text);
+
+/// Returns whether a text without quotes has typographic ones around it, which are part of it.
+bool has_typographic_quotes(std::string_view text);
+
+/// What to say of these.
+inline constexpr const char* odd_blank = "a blank of another kind (a no-break space, say), as web pages have them: type it anew";
+inline constexpr const char* typographic = "the quotes of this text are typographic: YAML knows \" and ' only";
+
+/// Puts a message of the parser into words of who wrote the file.
+std::string in_plain_words(const std::string& message);
+
+/// Returns "column N: text", and below it the line with a mark under the column; without control characters and what may be a key.
+std::string with_excerpt(const std::string& text, const syntax_fault& fault);
+
 /// Expands the variables of a configuration, but for what the node of an agent expands; reports the ones that are not set. The
 /// texts of a script are all expanded.
 tree_ptr expand_config(const tree_ptr& root, const load_options& options, report& to);
 tree_ptr expand_script(const tree_ptr& root, const load_options& options, report& to);
 
-/// Returns the line of the first byte a configuration may not hold, or 0.
+/// Returns the line of the first byte a configuration may not hold, or 0. `why` says what it is and what to do.
 int bad_byte(const std::string& text, std::string& why);
 
 /// JSON writes characters beyond U+FFFF as two escapes, which YAML does not know: joins them. Other escapes are common to both.
 std::string join_surrogates(const std::string& text);
 
-/// Reads a regular file of at most max_bytes. Returns false with `error` set.
+/// Reads a file, or a pipe to its end, of at most max_bytes. Returns false with `error` set.
 bool read_text(const std::string& path, std::string& text, std::string& error);
 
 /// Writes a node as JSON. Plain scalars get their YAML 1.2 type; quoted ones stay strings. Not-a-number and infinity have no JSON
@@ -153,6 +180,7 @@ private:
   bool check_number(const entry& e, const key_info& key);
   void check_status(const entry& e, const key_info& key);
   void unknown(const entry& e);
+  bool asks_for_nothing(const entry& e, const std::string& near) const;
 
   key_scope scope_;
   std::string path_;

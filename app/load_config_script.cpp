@@ -113,7 +113,8 @@ std::vector<script_step> read_script_file(const std::string& path, const section
   auto& to = backend.to();
   if (!path.empty() && path.front() != '/') {
     auto slash = to.file().find_last_of('/');
-    if (slash != std::string::npos)
+    bool piped = to.file().starts_with("/dev/") || to.file().starts_with("/proc/"); // comes from no folder
+    if (slash != std::string::npos && !piped)
       full = to.file().substr(0, slash + 1) + path;
   }
   std::string text, error;

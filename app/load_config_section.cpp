@@ -4,6 +4,7 @@
 // Checks mappings against the key table, and gives out typed values.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -42,6 +43,26 @@ const char* kind_text(const tree& node) {
   return "";
 }
 
+/// Returns what is probably missing where one kind of value stands for another: a blank, or the mark of a list item.
+std::string kind_hint(const tree& node, tree::kind_type wanted) {
+  if (wanted == tree::map && node.kind == tree::scalar && !node.quoted) {
+    auto colon = node.text.find(':');
+    auto is_key = colon != std::string::npos && colon > 0
+                  && std::all_of(node.text.begin(), node.text.begin() + static_cast<std::ptrdiff_t>(colon),
+                                 [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+    if (is_key && colon + 1 < node.text.size())
+      return "; a blank is missing behind '" + shown_text(node.text.substr(0, colon + 1)) + "'";
+  }
+  return wanted == tree::list && node.kind == tree::map ? "; begin each item with '- '" : "";
+}
+
+/// Returns whether there is nothing in a value: nothing, false, an empty text, list or map.
+bool is_empty(const tree& node) {
+  bool flag = true;
+  return node.kind == tree::null
+         || (node.kind == tree::scalar ? node.text.empty() || (to_flag(node, flag) && !flag) : node.items.empty());
+}
+
 /// Returns whether the value asks for nothing: the default, false, or empty.
 bool is_inert(const tree& node, const key_info& key) {
   if (node.kind == tree::list || node.kind == tree::map)
@@ -60,7 +81,7 @@ section::section(const tree* node, key_scope scope, std::string path, std::strin
     return;
   line_ = node->line;
   if (node->kind != tree::map) {
-    to_.error(line_, path_, std::string{"expected a map, found "} + kind_text(*node));
+    to_.error(line_, path_, std::string{"expected a map, found "} + kind_text(*node) + kind_hint(*node, tree::map));
     return;
   }
   for (const auto& e : node->items) {
@@ -94,6 +115,9 @@ void section::check(const entry& e) {
     to_.error(e.line, path(e.key), std::string{"cannot be set: "} + key->help);
     return;
   }
+  // What is not built yet and not asked for is of any type: files of other versions hold it.
+  if ((key->status == key_status::later || key->status == key_status::cosmetic) && is_empty(*e.value) && is_inert(*e.value, *key))
+    return;
   if (!check_value(e, *key))
     return;
   check_status(e, *key);
@@ -104,8 +128,8 @@ void section::check(const entry& e) {
 
 bool section::check_value(const entry& e, const key_info& key) {
   const auto& v = *e.value;
-  auto wrong = [&](const char* expected) {
-    to_.error(e.line, path(e.key), std::string{"expected "} + expected + ", found " + kind_text(v));
+  auto wrong = [&](const char* expected, tree::kind_type wanted = tree::null) {
+    to_.error(e.line, path(e.key), std::string{"expected "} + expected + ", found " + kind_text(v) + kind_hint(v, wanted));
     return false;
   };
   auto scalars = [](const tree& node) {
@@ -136,13 +160,13 @@ bool section::check_value(const entry& e, const key_info& key) {
     return false;
   }
   case key_type::texts:
-    return v.kind == tree::scalar || (v.kind == tree::list && scalars(v)) || wrong("a list of texts");
+    return v.kind == tree::scalar || (v.kind == tree::list && scalars(v)) || wrong("a list of texts", tree::list);
   case key_type::text_map:
-    return (v.kind == tree::map && scalars(v)) || wrong("a map of texts");
+    return (v.kind == tree::map && scalars(v)) || wrong("a map of texts", tree::map);
   case key_type::map:
-    return v.kind == tree::map || wrong("a map");
+    return v.kind == tree::map || wrong("a map", tree::map);
   case key_type::list:
-    return v.kind == tree::list || wrong("a list");
+    return v.kind == tree::list || wrong("a list", tree::list);
   case key_type::any:
     return true;
   }
@@ -197,16 +221,35 @@ void section::unknown(const entry& e) {
   auto near = to_.full() ? std::string{} : nearest(e.key, key_names_in(scope_));
   auto hint = near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
-  if (scope_ == key_scope::backend) {
+  if (e.key.starts_with("//") || e.key.starts_with("/*")) {
+    to_.error(e.line, name, "comments begin with '#', also in JSON");
+  } else if (holds_odd_blank(e.key)) {
+    to_.error(e.line, name, std::string{"unknown key; it holds "} + odd_blank);
+  } else if (e.key.find(" = ") != std::string::npos) {
+    to_.error(e.line, name, "unknown key; YAML has 'key: value', not 'key = value'");
+  } else if (auto colon = e.key.find(':'); colon != std::string::npos && find_key(scope_, e.key.substr(0, colon))) {
+    to_.error(e.line, name, "unknown key; a blank is missing behind '" + e.key.substr(0, colon + 1) + "'");
+  } else if (scope_ == key_scope::backend) {
     if (e.value->kind == tree::null)
       return;
+    if (is_clients_own(e.key)) {
+      to_.add(is_empty(*e.value) ? severity::warning : severity::unavailable, e.line, name,
+              "not available yet, and not the provider's: it is not sent" + hint);
+      return;
+    }
     to_.warning(e.line, name, "unknown key, sent to the provider as it is" + hint);
     parameters_.push_back(&e);
   } else if (scope_ == key_scope::mcp_server || scope_ == key_scope::ui || scope_ == key_scope::coordination) {
     to_.warning(e.line, name, "unknown key" + hint);
+  } else if (asks_for_nothing(e, near)) {
+    to_.warning(e.line, name, "unknown key, without effect: its value asks for nothing" + hint);
   } else {
     to_.error(e.line, name, "unknown key" + hint);
   }
+}
+
+bool section::asks_for_nothing(const entry& e, const std::string& near) const {
+  return is_empty(*e.value) && (near.empty() || !is_one_slip(e.key, near)); // a slip of a key of ours stays one
 }
 
 const entry* section::get(const std::string& key) const {

@@ -3,7 +3,9 @@
 
 // The bytes of a file, before they are YAML: reading them bounded, what they may not hold, escapes only JSON has.
 
+#include "app/host_io.hpp"
 #include "app/load_config_parts.hpp"
+#include "app/text_input.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -15,6 +17,8 @@ namespace conclave::loader {
 
 namespace {
 
+constexpr int pipe_ms = 60'000; ///< how long a pipe may be silent
+
 void append_utf8(std::string& out, std::uint32_t c) {
   out += static_cast<char>(0xF0 | (c >> 18));
   out += static_cast<char>(0x80 | ((c >> 12) & 0x3F));
@@ -25,26 +29,18 @@ void append_utf8(std::string& out, std::uint32_t c) {
 } // namespace
 
 int bad_byte(const std::string& text, std::string& why) {
+  auto fault = find_text_fault(text);
   int line = 1;
-  for (std::size_t i = 0; i < text.size();) {
+  for (std::size_t i = 0; i < text.size() && (fault.line == 0 || line < fault.line); ++i) {
     auto c = static_cast<unsigned char>(text[i]);
-    if (c == '\n')
-      ++line;
-    if (c < 0x20 && c != '\n' && c != '\r' && c != '\t') {
-      why = c == 0 ? "a NUL byte; is this a text file in UTF-8?" : "a control character";
+    line += c == '\n' ? 1 : 0;
+    if (c < 0x20 && c != '\0' && c != '\n' && c != '\r' && c != '\t') {
+      why = "a control character";
       return line;
     }
-    std::size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
-    bool good = length != 0 && i + length <= text.size();
-    for (std::size_t k = 1; good && k < length; ++k)
-      good = (static_cast<unsigned char>(text[i + k]) & 0xC0) == 0x80;
-    if (!good) {
-      why = "not UTF-8";
-      return line;
-    }
-    i += length;
   }
-  return 0;
+  why = fault.why;
+  return fault.line;
 }
 
 /// JSON writes characters beyond U+FFFF as two escapes, which YAML does not know: joins them. Escapes of the rest are common to
@@ -83,30 +79,30 @@ std::string join_surrogates(const std::string& text) {
 }
 
 bool read_text(const std::string& path, std::string& text, std::string& error) {
-  // O_NONBLOCK: a named pipe without a writer must not hang the start.
-  int fd = path.find('\0') == std::string::npos ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+  text.clear();
+  if (path.find('\0') != std::string::npos) {
+    error = "is no path";
+    return false;
+  }
+  // O_NONBLOCK: a named pipe without a writer must not hang the start. A socket cannot be opened by the name of its descriptor.
+  int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 && errno == ENXIO && (path == "/dev/stdin" || path == "/dev/fd/0"))
+    fd = ::dup(0);
   if (fd < 0) {
-    error = path.find('\0') == std::string::npos ? std::string{"cannot be opened: "} + std::strerror(errno) : "is no path";
+    error = std::string{"cannot be opened: "} + std::strerror(errno);
     return false;
   }
   struct ::stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
-    error = S_ISDIR(info.st_mode) ? "is a folder" : "is no regular file";
-  text.clear();
-  while (error.empty() && text.size() <= max_bytes) {
-    char buffer[16384];
-    auto n = ::read(fd, buffer, sizeof(buffer));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0)
-      error = std::string{"cannot be read: "} + std::strerror(errno);
-    if (n <= 0)
-      break;
-    text.append(buffer, static_cast<std::size_t>(n));
+  bool known = ::fstat(fd, &info) == 0;
+  if (known && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) {
+    if (wait_readable(fd, pipe_ms) == 0)
+      error = "is a pipe, and nothing came through it for a minute";
+  } else if (!known || !S_ISREG(info.st_mode)) {
+    error = S_ISDIR(info.st_mode) ? "is a folder" : isatty(fd) == 1 ? "is a terminal" : "is no regular file";
   }
+  if (error.empty())
+    read_all(fd, max_bytes, text, error, "the file");
   ::close(fd);
-  if (error.empty() && text.size() > max_bytes)
-    error = "larger than 1 MiB";
   return error.empty();
 }
 

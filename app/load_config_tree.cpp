@@ -5,6 +5,7 @@
 // bombs, take cycles and keep the first of two equal keys. Our tree shares aliased nodes and counts what they would expand to.
 
 #include "app/load_config_parts.hpp"
+#include "app/text_input.hpp"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -12,14 +13,21 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 namespace conclave::loader {
 
 namespace {
 
 using node_ptr = std::shared_ptr<tree>;
+
+/// Put behind the text, as a comment: the parser takes a quote that is never closed, and only then a value ends in this.
+constexpr std::string_view end_mark = "# end of the file \x01";
+
+constexpr const char* no_key = "a list or map cannot be a key: put a text in quotes";
 
 /// A collection that is being read.
 struct open_node {
@@ -47,9 +55,19 @@ public:
 
   node_ptr root() const { return failed_ ? nullptr : root_; }
 
+  /// What the parser took and nobody means: the text is to be explained as one that it refused.
+  struct doubt {
+    YAML::Mark mark;
+    std::string why;
+  };
+  const std::optional<doubt>& doubted() const { return doubt_; }
+
+  /// Lines of texts with quotes that are none, and what to say.
+  const std::vector<std::pair<int, const char*>>& quaint() const { return quaint_; }
+
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1)
-      fail(mark.line + 1, "a second document begins here; a configuration is one");
+      distrust(mark, "a second document begins here; a configuration is one: delete the rest, or the line with ---");
   }
   void OnDocumentEnd() override {}
 
@@ -79,8 +97,14 @@ public:
                                              "tag:yaml.org,2002:float",
                                              "tag:yaml.org,2002:bool",
                                              "tag:yaml.org,2002:null"};
+    if (value.ends_with(end_mark))
+      distrust(mark, "the quote that opens here is not closed");
     if (!known.contains(tag))
       fail(mark.line + 1, "the tag '" + shown_text(tag) + "' is not supported");
+    if (tag == "?" && has_typographic_quotes(value))
+      quaint_.emplace_back(mark.line + 1, typographic);
+    if (tag == "?" && value.ends_with('"') && std::count(value.begin(), value.end(), '"') == 1)
+      quaint_.emplace_back(mark.line + 1, "the quote at the end of this text opens nowhere: it is part of the text");
     leaf(mark, anchor, tree::scalar, value, tag == "!" || tag == "tag:yaml.org,2002:str");
   }
 
@@ -97,6 +121,12 @@ private:
   void fail(int line, const std::string& text) {
     if (!failed_)
       to_.error(line, "", text);
+    failed_ = true;
+  }
+
+  void distrust(const YAML::Mark& mark, const std::string& why) {
+    if (!failed_)
+      doubt_ = doubt{mark, why};
     failed_ = true;
   }
 
@@ -134,7 +164,7 @@ private:
       return;
     }
     if (!open_.empty() && open_.back().node->kind == tree::map && !open_.back().has_key) {
-      fail(mark.line + 1, "a list or map cannot be a key");
+      distrust(mark, no_key);
       return;
     }
     open_node fresh;
@@ -176,7 +206,7 @@ private:
     }
     if (!top.has_key) {
       if (node->kind != tree::scalar) {
-        fail(mark.line + 1, node->kind == tree::null ? "an empty key" : "a list or map cannot be a key");
+        distrust(mark, node->kind == tree::null ? "an empty key" : no_key);
         return;
       }
       top.key = node->text;
@@ -218,21 +248,42 @@ private:
   std::vector<open_node> open_;
   std::map<YAML::anchor_t, anchored> anchors_;
   node_ptr root_;
+  std::optional<doubt> doubt_;
+  std::vector<std::pair<int, const char*>> quaint_;
   std::size_t count_ = 0;
   int documents_ = 0;
   bool failed_ = false;
 };
 
-bool indented_by_tab(const std::string& text, int line) {
+/// Returns where a mark of the parser points to; its columns are bytes.
+std::size_t offset_of(const std::string& text, const YAML::Mark& mark) {
   std::size_t at = 0;
-  for (int i = 0; i < line; ++i) {
-    at = text.find('\n', at);
-    if (at == std::string::npos)
-      return false;
-    ++at;
-  }
-  at = text.find_first_not_of(' ', at);
-  return at != std::string::npos && text[at] == '\t';
+  for (int i = 0; i < mark.line && at < text.size(); ++i)
+    at = std::min(text.find('\n', at), text.size() - 1) + 1;
+  auto end = std::min(text.find('\n', at), text.size());
+  return std::min(at + static_cast<std::size_t>(std::max(mark.column, 0)), end);
+}
+
+void refuse(const std::string& text, const YAML::Mark& mark, const std::string& why, report& to) {
+  syntax_fault place{offset_of(text, mark), why};
+  // What is found behind the place where the parser gave up is not why it did.
+  if (auto slip = find_slip(text); slip.at <= std::min(text.find('\n', place.at), text.size()))
+    place = slip;
+  auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(place.at), '\n');
+  to.error(static_cast<int>(line), "", "cannot be read: " + with_excerpt(text, place));
+}
+
+/// Line ends of one kind; those of old Macintoshes are one too.
+std::string with_line_feeds(const std::string& text) {
+  if (text.find('\r') == std::string::npos)
+    return text;
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (text[i] != '\r')
+      out += text[i];
+    else if (i + 1 == text.size() || text[i + 1] != '\n')
+      out += '\n';
+  return out;
 }
 
 } // namespace
@@ -254,27 +305,33 @@ tree_ptr read_tree(const std::string& text, report& to) {
     to.error(line, "", why);
     return nullptr;
   }
-  std::istringstream in{join_surrogates(text)};
+  auto lines = with_line_feeds(text);
+  drop_bom(lines);
+  lines = join_surrogates(lines);
+  std::istringstream in{lines + (lines.ends_with('\n') ? "" : "\n") + std::string{end_mark}};
   builder b{to};
   try {
     YAML::Parser parser{in};
     // At most twice: on some bytes the parser finds empty documents for ever (seen with ",").
     if (parser.HandleNextDocument(b))
       parser.HandleNextDocument(b);
+    if (b.doubted())
+      refuse(lines, b.doubted()->mark, b.doubted()->why, to);
   } catch (const YAML::Exception& e) {
+    if (!to.failed() && b.doubted())
+      refuse(lines, b.doubted()->mark, b.doubted()->why, to);
     if (to.failed()) // said already; what the parser stumbles over afterwards is a consequence
       return nullptr;
-    std::string text_of = e.msg;
-    // The parser words tabs in several ways, or as a consequence; say what to do.
-    if (text_of.find("tab") != std::string::npos || indented_by_tab(text, e.mark.line))
-      text_of = "a tab where YAML wants blanks: indent with blanks";
-    to.error(e.mark.line + 1, "", "cannot be read: " + shown_text(text_of, 200));
+    refuse(lines, e.mark, in_plain_words(e.msg), to);
     return nullptr;
   } catch (const std::exception& e) {
     to.error(0, "", "cannot be read: " + shown_text(e.what(), 200));
     return nullptr;
   }
   auto root = b.root();
+  for (const auto& [line, what] : b.quaint())
+    if (root)
+      to.warning(line, "", what);
   if (!to.failed() && (!root || root->kind == tree::null))
     to.error(0, "", "the file is empty");
   return to.failed() ? nullptr : root;

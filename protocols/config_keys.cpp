@@ -10,7 +10,7 @@ namespace conclave {
 const std::vector<key_info>& config_keys() {
   static const std::vector<key_info> all = [] {
     auto rows = key_table::general();
-    for (auto part : {key_table::backend(), key_table::tools()})
+    for (auto part : {key_table::backend(), key_table::newer(), key_table::tools()})
       rows.insert(rows.end(), part.begin(), part.end());
     return rows;
   }();

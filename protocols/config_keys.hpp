@@ -75,6 +75,10 @@ const key_info* find_key(key_scope scope, const std::string& name);
 /// Returns the names valid in a scope.
 std::vector<std::string> key_names_in(key_scope scope);
 
+/// Returns whether an unknown key of a backend belongs to a family of settings of the program rather than of the provider
+/// ("command_line_..."): such a key is never sent.
+bool is_clients_own(const std::string& name);
+
 /// Returns the path prefix of a scope as documentation writes it: "agents[].backend".
 std::string to_string(key_scope scope);
 
@@ -87,6 +91,7 @@ std::vector<std::string> words(const char* text);
 namespace key_table {
 std::vector<key_info> general();
 std::vector<key_info> backend();
+std::vector<key_info> newer();
 std::vector<key_info> tools();
 } // namespace key_table
 

@@ -3,6 +3,7 @@
 
 // validate(), the part about one backend: type, connection, limits, secrets, scripts and tool servers.
 
+#include "protocols/backend_hints.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
 
@@ -85,28 +86,18 @@ void check_type(const backend_config& b, const std::string& path, std::vector<pr
         "needs a type, or a model whose type is known; for a server that speaks the OpenAI chat API use 'chatcompletion'");
     return;
   }
+  auto hint = type_hint(b.type);
   if (!kind) {
-    std::vector<std::string> types;
-    for (const auto& k : backend_kinds())
-      types.emplace_back(k.type);
-    auto near = nearest(b.type, types);
     std::string list;
     for (const auto& k : backend_kinds())
       if (is_available(k))
-        list += (list.empty() ? "" : ", ") + std::string{k.type};
-    add(out, path + ".type",
-        "unknown backend type '" + shown_text(b.type) + "'"
-            + (near.empty() ? "; types: " + list : "; did you mean '" + near + "'? Types: " + list));
+        list += (list.empty() ? "types: " : ", ") + std::string{k.type};
+    add(out, path + ".type", "unknown backend type '" + shown_text(b.type) + "'; " + (hint.empty() ? list : hint));
     return;
   }
   if (!is_available(*kind)) {
-    std::string hint;
-    if (b.type == "openai" || b.type == "gemini")
-      hint =
-          b.type == "openai"
-              ? "; 'chatcompletion' reaches the same models"
-              : "; 'chatcompletion' with base_url https://generativelanguage.googleapis.com/v1beta/openai reaches the same models";
-    add(out, path + ".type", "backend type '" + b.type + "' is not available yet" + hint, severity::unavailable);
+    add(out, path + ".type", "backend type '" + b.type + "' is not available yet" + (hint.empty() ? "" : "; " + hint),
+        severity::unavailable);
     return;
   }
   if (b.model.empty() && !*kind->default_model)

@@ -316,3 +316,77 @@ CAF_TEST(a key that was cut short and a value that says too much name the one th
   CAF_CHECK(says(load(with("decision: tools_only")), "did you mean 'tools'?"));
   CAF_CHECK(says(load("agent: {backend: {type: claude-code-x, model: m}}\n"), "did you mean 'claude"));
 }
+
+CAF_TEST(types that people write point to the company they mean) {
+  auto text_of = [](const std::string& type) { return all(load("agent: {backend: {type: \"" + type + "\", model: m}}\n")); };
+  auto points = [&](const std::string& type, const std::string& part) {
+    auto text = text_of(type);
+    if (text.find(part) == std::string::npos)
+      CAF_MESSAGE(text);
+    return text.find(part) != std::string::npos;
+  };
+  CAF_CHECK(points("groq", "base_url https://api.groq.com/openai/v1; its key is GROQ_API_KEY"));
+  CAF_CHECK(points("Groq", "api.groq.com"));
+  CAF_CHECK(points("openrouter", "https://openrouter.ai/api/v1; its key is OPENROUTER_API_KEY"));
+  CAF_CHECK(points("Together AI", "https://api.together.xyz/v1; its key is TOGETHER_API_KEY"));
+  CAF_CHECK(points("fireworks_ai", "https://api.fireworks.ai/inference/v1; its key is FIREWORKS_API_KEY"));
+  CAF_CHECK(points("anthropic", "its models are reached by type 'claude'"));
+  for (auto google : {"google", "google-genai", "gemini"})
+    CAF_CHECK(points(google, "v1beta/openai; its key is GOOGLE_API_KEY or GEMINI_API_KEY"));
+  for (auto azure : {"azure", "azure_openai", "AzureOpenAI"})
+    CAF_CHECK(points(azure, "https://RESOURCE.openai.azure.com/openai/v1; its key is AZURE_OPENAI_API_KEY"));
+  CAF_CHECK(points("mistral", "MISTRAL_API_KEY"));
+  CAF_CHECK(points("deepseek", "DEEPSEEK_API_KEY"));
+  CAF_CHECK(points("x.ai", "its models are reached by type 'grok'"));
+  CAF_CHECK(points("xai", "its models are reached by type 'grok'"));
+  CAF_CHECK(points("bedrock", "api_key_env AWS_BEARER_TOKEN_BEDROCK"));
+  CAF_CHECK(points("vertex_ai", "aiplatform.googleapis.com"));
+  CAF_CHECK(points("LM Studio", "did you mean 'lmstudio'?"));
+  CAF_CHECK(points("llama.cpp", "http://localhost:8080/v1"));
+  CAF_CHECK(points("huggingface", "HF_TOKEN"));
+  CAF_CHECK(points("cohere", "api_key_env COHERE_API_KEY"));
+  CAF_CHECK(points("perplexity", "api_key_env PERPLEXITY_API_KEY"));
+  CAF_CHECK(points("openai-compatible", "its models are reached by type 'chatcompletion'"));
+  CAF_CHECK(points("openai", "not available yet; its models are reached by type 'chatcompletion'"));
+  CAF_CHECK(points("codex", "agents themselves"));
+  // One letter away.
+  CAF_CHECK(points("gorq", "api.groq.com"));
+  CAF_CHECK(points("claud", "did you mean 'claude'?"));
+  CAF_CHECK(points("chatcompletoin", "did you mean 'chatcompletion'?"));
+  CAF_CHECK(points("open router", "openrouter.ai"));
+  // Nobody's, or as near to one company as to another: no guess.
+  for (auto unknown : {"gro", "grox", "nope", "replit", "lepton", "xiaomi", "anyscale", "a", "closedai"}) {
+    auto text = text_of(unknown);
+    CAF_CHECK(text.find("unknown backend type") != std::string::npos);
+    if (text.find("did you mean") != std::string::npos || text.find("reached by") != std::string::npos)
+      CAF_ERROR(text);
+  }
+}
+
+CAF_TEST(a key of a newer version that asks for nothing is no error) {
+  for (auto value : {"false", "no", "", "~", "null", "\"\"", "[]", "{}"}) {
+    auto text = std::string{"agents: [{id: a, frobnicate: "} + value + ", backend: {type: local}}]\nglobe: " + value
+                + "\norchestrator:\n  enable_teleport: " + value + "\n  context_paths: " + value + "\n  personas: " + value
+                + "\ntimeout_settings: {grace: " + value + "}\n";
+    auto r = load(text);
+    CAF_CHECK_EQUAL(where(r), strings{});
+    CAF_CHECK_EQUAL(where(r, severity::unavailable), strings{});
+    CAF_CHECK(says(r, "orchestrator.enable_teleport: unknown key, without effect"));
+  }
+  for (auto value : {"true", "3", "[a]", "{a: 1}", "0"})
+    CAF_CHECK_EQUAL(where(load(std::string{"agent: {backend: {type: local}}\norchestrator: {enable_teleport: "} + value + "}\n")),
+                    strings{"2 orchestrator.enable_teleport"});
+}
+
+CAF_TEST(settings of the program never reach a provider) {
+  for (auto key : {"exclude_file_operation_mcps", "enable_code_based_tools", "use_two_tier_workspace", "instance_id", "vote_only",
+                   "command_line_srt_deny_read", "multimodal_config", "enable_rate_limit", "concurrent_tool_execution",
+                   "main_agent", "command_line_docker_enable_sudo", "_has_files_api_files", "custom_tools_path", "websocket_mode"})
+    for (auto value : {"true", "false", "[a, b]", "{}", "x"}) {
+      auto r = load(with(std::string{key} + ": " + value + "\ntemperature: 1"));
+      CAF_CHECK_EQUAL(where(r), strings{});
+      CAF_CHECK_EQUAL(first(r).params, R"({"temperature":1})");
+    }
+  CAF_CHECK(blocking(load(with("exclude_file_operation_mcps: true")).problems).empty());
+  CAF_CHECK(!blocking(load(with("enable_code_based_tools: true")).problems).empty());
+}

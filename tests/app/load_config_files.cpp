@@ -68,7 +68,7 @@ CAF_TEST(only regular files of bounded size are opened) {
   CAF_CHECK(says(load_config(f.path + "/none"), "cannot be opened"));
   CAF_CHECK(says(load_config("/dev/zero"), "no regular file"));
   CAF_CHECK(says(load_config(std::string{"a\0b", 3}), "is no path"));
-  CAF_CHECK(says(load_config(f.file("big", std::string(1'048'577, '#'))), "larger than 1 MiB"));
+  CAF_CHECK(says(load_config(f.file("big", std::string(1'048'577, '#'))), "more than 1048576 bytes"));
 }
 
 CAF_TEST(a quick team is made from options) {

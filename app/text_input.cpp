@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/text_input.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::string_view bom = "\xEF\xBB\xBF";
+
+struct magic_row {
+  std::string_view start;
+  const char* what;
+};
+
+/// How files begin that people take for text. PDF and PostScript may be UTF-8 for a while.
+constexpr std::array<magic_row, 13> magics = {{
+    {"%PDF-", "a PDF file: extract its text first (pdftotext)"},
+    {"PK\x03\x04", "an archive, or an office document: extract or export its text first"},
+    {"\xD0\xCF\x11\xE0", "an office document: export its text first"},
+    {"{\\rtf", "a rich text document: export its text first"},
+    {"\x89PNG", "a picture: only text can be read"},
+    {"\xFF\xD8\xFF", "a picture: only text can be read"},
+    {"GIF8", "a picture: only text can be read"},
+    {"RIFF", "a media file: only text can be read"},
+    {"ID3", "a media file: only text can be read"},
+    {"\x1F\x8B", "compressed: unpack it first (gunzip)"},
+    {"\x28\xB5\x2F\xFD", "compressed: unpack it first (unzstd)"},
+    {"\xFD"
+     "7zXZ",
+     "compressed: unpack it first (unxz)"},
+    {"\x7F"
+     "ELF",
+     "a program: only text can be read"},
+}};
+
+/// UTF-16 by its mark, or by every other byte of the beginning being zero, as in text of mostly ASCII.
+bool is_utf16(std::string_view bytes) {
+  if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF"))
+    return true;
+  auto part = bytes.substr(0, std::min<std::size_t>(bytes.size(), 64) & ~std::size_t{1});
+  std::size_t even = 0, odd = 0;
+  for (std::size_t i = 0; i + 1 < part.size(); i += 2) {
+    even += part[i] == '\0' ? 1 : 0;
+    odd += part[i + 1] == '\0' ? 1 : 0;
+  }
+  auto half = part.size() / 2;
+  return half >= 2 && ((even == 0 && odd * 4 >= half * 3) || (odd == 0 && even * 4 >= half * 3));
+}
+
+/// Returns the length of the UTF-8 character at `i`, 0 if there is none.
+std::size_t character_at(std::string_view t, std::size_t i) {
+  auto byte = [&](std::size_t k) { return static_cast<unsigned char>(t[i + k]); };
+  auto c = byte(0);
+  std::size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+  if (length == 0 || i + length > t.size())
+    return 0;
+  for (std::size_t k = 1; k < length; ++k)
+    if ((byte(k) & 0xC0) != 0x80)
+      return 0;
+  // Overlong forms, surrogates, beyond U+10FFFF. Source: https://www.rfc-editor.org/rfc/rfc3629, section 4.
+  if ((c == 0xE0 && byte(1) < 0xA0) || (c == 0xED && byte(1) > 0x9F) || (c == 0xF0 && byte(1) < 0x90)
+      || (c == 0xF4 && byte(1) > 0x8F))
+    return 0;
+  return length;
+}
+
+std::string hex(unsigned char c) {
+  char text[8];
+  std::snprintf(text, sizeof text, "0x%02X", c);
+  return text;
+}
+
+} // namespace
+
+text_fault find_text_fault(std::string_view bytes) {
+  bool latin = false;
+  text_fault fault;
+  int line = 1;
+  for (std::size_t i = 0; i < bytes.size();) {
+    auto length = character_at(bytes, i);
+    if (bytes[i] == '\0' || length == 0) {
+      latin = length == 0;
+      fault = {line, latin ? "not UTF-8 (the byte " + hex(static_cast<unsigned char>(bytes[i])) + ")" : "a NUL byte"};
+      break;
+    }
+    line += bytes[i] == '\n' ? 1 : 0;
+    i += length;
+  }
+  for (const auto& row : magics) // also without a fault: of these not even the text part is text
+    if (bytes.starts_with(row.start) && (fault.line > 0 || row.start[0] == '%' || row.start[0] == '{'))
+      return {1, std::string{"this is "} + row.what};
+  if (fault.line == 0)
+    return fault;
+  if (is_utf16(bytes))
+    return {1, fault.why + ": this is UTF-16; convert it: iconv -f UTF-16 -t UTF-8"};
+  fault.why += latin ? ": if this is Latin-1 or Windows text, convert it: iconv -f WINDOWS-1252 -t UTF-8" : ": this is no text";
+  return fault;
+}
+
+void drop_bom(std::string& text) {
+  if (text.starts_with(bom))
+    text.erase(0, bom.size());
+}
+
+} // namespace conclave

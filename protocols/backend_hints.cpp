@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Addresses of APIs that speak Chat Completions: the pages of the companies named, read 2026-08. Keys are bound to hosts in
+// backend_kinds.cpp; a variable stands here only where no key is bound to the host.
+
+#include "protocols/backend_hints.hpp"
+
+#include "protocols/config.hpp"
+#include "protocols/spelling.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+namespace conclave {
+
+namespace {
+
+/// A server that speaks Chat Completions.
+struct server_row {
+  const char* names; ///< space separated, folded
+  const char* title;
+  const char* base_url;
+  const char* key; ///< variable to name in api_key_env; "" = bound to the host, or none is needed
+};
+
+constexpr std::array<server_row, 44> servers = {{
+    {"groq groqcloud", "Groq", "https://api.groq.com/openai/v1", ""},
+    {"openrouter", "OpenRouter", "https://openrouter.ai/api/v1", ""},
+    {"together togetherai", "Together", "https://api.together.xyz/v1", ""},
+    {"fireworks fireworksai", "Fireworks", "https://api.fireworks.ai/inference/v1", ""},
+    {"mistral mistralai", "Mistral", "https://api.mistral.ai/v1", ""},
+    {"deepseek", "DeepSeek", "https://api.deepseek.com/v1", ""},
+    {"cerebras", "Cerebras", "https://api.cerebras.ai/v1", ""},
+    {"nebius nebiusai", "Nebius", "https://api.studio.nebius.ai/v1", ""},
+    {"moonshot moonshotai kimi", "Moonshot", "https://api.moonshot.ai/v1", ""},
+    {"qwen dashscope alibaba aliyun tongyi", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", ""},
+    {"poe", "Poe", "https://api.poe.com/v1", ""},
+    {"huggingface hf hfinference", "Hugging Face", "https://router.huggingface.co/v1", ""},
+    {"google gemini googleai googlegenai googlegemini genai aistudio googleaistudio palm", "Google Gemini",
+     "https://generativelanguage.googleapis.com/v1beta/openai", ""},
+    {"ollamacloud", "Ollama's cloud", "https://ollama.com/v1", ""},
+    {"perplexity perplexityai pplx", "Perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY"},
+    {"cohere", "Cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"},
+    {"nvidia nim nvidianim", "NVIDIA", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"},
+    {"sambanova", "SambaNova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"},
+    {"deepinfra", "DeepInfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"},
+    {"novita novitaai", "Novita", "https://api.novita.ai/v3/openai", "NOVITA_API_KEY"},
+    {"hyperbolic", "Hyperbolic", "https://api.hyperbolic.xyz/v1", "HYPERBOLIC_API_KEY"},
+    {"siliconflow", "SiliconFlow", "https://api.siliconflow.cn/v1", "SILICONFLOW_API_KEY"},
+    {"minimax", "MiniMax", "https://api.minimax.io/v1", "MINIMAX_API_KEY"},
+    {"github githubmodels", "GitHub Models", "https://models.github.ai/inference", "GITHUB_TOKEN"},
+    {"cloudflare workersai cloudflareworkersai", "Cloudflare", "https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1",
+     "CLOUDFLARE_API_TOKEN"},
+    {"ai21 ai21labs", "AI21", "https://api.ai21.com/studio/v1", "AI21_API_KEY"},
+    {"baseten", "Baseten", "https://inference.baseten.co/v1", "BASETEN_API_KEY"},
+    {"featherless featherlessai", "Featherless", "https://api.featherless.ai/v1", "FEATHERLESS_API_KEY"},
+    {"lambda lambdalabs", "Lambda", "https://api.lambda.ai/v1", "LAMBDA_API_KEY"},
+    {"vercel vercelai aigateway", "Vercel's gateway", "https://ai-gateway.vercel.sh/v1", "AI_GATEWAY_API_KEY"},
+    {"stepfun", "StepFun", "https://api.stepfun.com/v1", "STEPFUN_API_KEY"},
+    {"doubao volcengine ark bytedance", "Volcengine Ark", "https://ark.cn-beijing.volces.com/api/v3", "ARK_API_KEY"},
+    {"baidu qianfan ernie", "Baidu Qianfan", "https://qianfan.baidubce.com/v2", "QIANFAN_API_KEY"},
+    {"hunyuan tencent", "Tencent Hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", "HUNYUAN_API_KEY"},
+    {"databricks", "Databricks", "https://WORKSPACE/serving-endpoints", "DATABRICKS_TOKEN"},
+    {"azure azureopenai azureai azurefoundry foundry", "Azure OpenAI", "https://RESOURCE.openai.azure.com/openai/v1", ""},
+    {"bedrock aws amazon awsbedrock amazonbedrock", "Amazon Bedrock", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
+     "AWS_BEARER_TOKEN_BEDROCK"},
+    {"vertex vertexai googlevertex googlevertexai", "Vertex AI",
+     "https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/endpoints/openapi", "VERTEX_ACCESS_TOKEN"},
+    {"litellm litellmproxy", "a LiteLLM proxy", "http://localhost:4000/v1", ""},
+    {"llamacpp llamaserver llamafile ggml llama llamacppserver", "a llama.cpp server", "http://localhost:8080/v1", ""},
+    {"localai", "LocalAI", "http://localhost:8080/v1", ""},
+    {"tgi textgenerationinference", "text-generation-inference", "http://localhost:8080/v1", ""},
+    {"textgenerationwebui textgenwebui oobabooga tabbyapi", "that server", "http://localhost:5000/v1", ""},
+    {"koboldcpp kobold", "KoboldCpp", "http://localhost:5001/v1", ""},
+}};
+
+/// Another name of a type of ours, or of something that is reached by none.
+struct name_row {
+  const char* names; ///< space separated, folded
+  const char* type;  ///< ours, "" = none
+  const char* text;  ///< without a type: why, and what to do
+};
+
+constexpr std::array<name_row, 10> other_names = {{
+    {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
+    {"openai openaichat openaicompatible openaicompat openaicompletions openaiapi openaichatcompletions openairesponses gpt gpt4 "
+     "gpt4o "
+     "gpt5 chatgpt chat completion completions chatcompletions oai compatible custom",
+     "chatcompletion", ""},
+    {"xai grokai xaigrok", "grok", ""},
+    {"zhipu zhipuai glm bigmodel chatglm zaiapi", "zai", ""},
+    {"lms lmstudioserver", "lmstudio", ""},
+    {"ollamalocal ollamaserver", "ollama", ""},
+    {"vllmserver openaivllm", "vllm", ""},
+    {"gguf localmodel", "local", ""},
+    {"codex codexcli geminicli copilot githubcopilot copilotcli claudecli cursor aider opencode antigravity antigravitycli", "",
+     "programs that are agents themselves are not available yet; ask the model behind it by its own type"},
+    {"langchain langgraph crewai autogen agentscope smolagents openaiassistant openaiassistants llamaindex dspy", "",
+     "agents of other frameworks are not available yet; ask the model behind it by its own type"},
+}};
+
+std::string folded(const std::string& text) {
+  std::string out;
+  for (auto c : text)
+    if (c != ' ' && c != '-' && c != '_' && c != '.')
+      out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+template <class Test>
+bool any_word(std::string_view words, Test test) {
+  while (!words.empty()) {
+    auto end = std::min(words.find(' '), words.size());
+    if (test(words.substr(0, end)))
+      return true;
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return false;
+}
+
+std::string text_of(const server_row& row) {
+  backend_config b;
+  b.type = "chatcompletion";
+  b.base_url = row.base_url;
+  std::string out = std::string{row.title} + " is reached by type 'chatcompletion' with base_url " + row.base_url;
+  if (*row.key)
+    return out + " and api_key_env " + row.key;
+  std::string keys;
+  for (const auto& name : key_names(b))
+    keys += (keys.empty() ? "" : " or ") + name;
+  return out + (keys.empty() ? "" : "; its key is " + keys);
+}
+
+std::string text_of(const name_row& row) {
+  return *row.type ? "its models are reached by type '" + std::string{row.type} + "'" : row.text;
+}
+
+/// Returns the texts of the types and rows one of whose names passes; not of `type` itself.
+template <class Test>
+std::vector<std::string> matching(const std::string& type, Test test) {
+  std::vector<std::string> out;
+  for (const auto& kind : backend_kinds())
+    if (type != kind.type && test(folded(kind.type)))
+      out.push_back(std::string{"did you mean '"} + kind.type + "'?");
+  for (const auto& row : servers)
+    if (any_word(row.names, test))
+      out.push_back(text_of(row));
+  for (const auto& row : other_names)
+    if (any_word(row.names, test))
+      out.push_back(text_of(row));
+  return out;
+}
+
+} // namespace
+
+std::string type_hint(const std::string& type) {
+  auto name = folded(type);
+  if (name.empty() || type.size() > 64)
+    return {};
+  auto exact = matching(type, [&](std::string_view word) { return word == name; });
+  if (!exact.empty())
+    return exact.back(); // a company before a type that is not available yet
+  if (name.size() < 4)
+    return {};
+  auto near = matching(type, [&](std::string_view word) { return word.size() >= 4 && is_one_slip(word, name); });
+  return near.size() == 1 ? near.front() : std::string{};
+}
+
+} // namespace conclave
