@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "app/answer_file.hpp"
 #include "app/commands.hpp"
 #include "app/display.hpp"
 #include "app/engine.hpp"

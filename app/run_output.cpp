@@ -3,6 +3,7 @@
 
 #include "app/run_output.hpp"
 
+#include "app/answer_file.hpp"
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
 #include "app/plain_text.hpp"
@@ -15,79 +16,16 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <fcntl.h>
-#include <filesystem>
-#include <sys/stat.h>
-#include <system_error>
-#include <unistd.h>
 
 namespace conclave {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-/// The mode a new file of the user's gets, as from a shell's redirection.
-unsigned plain_mode() {
-  auto mask = umask(022);
-  umask(mask);
-  return 0666u & ~static_cast<unsigned>(mask);
-}
-
-/// Where an answer goes: `whole` = a file to be replaced in one step, else something to be written to as it is.
-struct target {
-  std::string path;
-  bool whole = true;
-};
-
-/// Resolves symbolic links, so that a replacement does not replace the link. Names of open descriptors (/dev/stderr,
-/// /proc/self/fd/N) are not resolved: the log file behind one must be added to, not replaced.
-target target_of(const std::string& path) {
-  std::error_code problem;
-  auto absolute = fs::absolute(path, problem).lexically_normal().string();
-  if (absolute.rfind("/dev/", 0) == 0 || absolute.rfind("/proc/", 0) == 0)
-    return {path, false};
-  auto resolved = fs::is_symlink(path, problem) ? fs::weakly_canonical(path, problem) : fs::path(path);
-  target t{problem || resolved.empty() ? path : resolved.string(), true};
-  t.whole = !fs::exists(t.path, problem) || fs::is_regular_file(t.path, problem);
-  return t;
-}
-
 } // namespace
-
-std::string output_problem(const std::string& path) {
-  if (path.empty())
-    return {};
-  auto [target, whole] = target_of(path);
-  std::error_code ignored;
-  if (fs::is_directory(target, ignored))
-    return "--output-file " + path + " is a folder";
-  if (!whole)
-    return access(target.c_str(), W_OK) == 0 ? "" : "--output-file " + path + ": " + std::strerror(errno);
-  auto folder = fs::path(target).parent_path().string();
-  if (access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0)
-    return "--output-file " + path + ": cannot write to its folder: " + std::strerror(errno);
-  return {};
-}
-
-std::string write_answer(const std::string& path, const std::string& text) {
-  auto [target, whole] = target_of(path);
-  if (whole)
-    return write_atomically(target, text, plain_mode());
-  // A descriptor of ours is used as it is: opened anew, a file behind it would have a position of its own.
-  int fd = target == "/dev/stdout" ? dup(1) : target == "/dev/stderr" ? dup(2) : -1;
-  if (fd < 0)
-    fd = open(target.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0)
-    return "cannot open " + path + ": " + std::strerror(errno);
-  auto problem = write_all(fd, text);
-  close(fd);
-  return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
-}
 
 exit_code code_of_outcome(const outcome& o, bool started) {
   switch (o.kind) {

@@ -48,14 +48,6 @@ private:
   std::int64_t first_ms_ = 0, last_ms_ = 0;
 };
 
-/// Returns why an answer could not be written to this file, empty if it probably can be (or `path` is empty). Asked before anything
-/// is paid for.
-std::string output_problem(const std::string& path);
-
-/// Writes the answer to a file: atomically beside a regular one (through a symbolic link to its target), appended to anything else
-/// (/dev/stderr, a FIFO). Returns an empty string or what went wrong.
-std::string write_answer(const std::string& path, const std::string& text);
-
 /// Returns the exit code of an outcome. `started`: at least one event was seen, so a bad_config is no matter of usage any more.
 exit_code code_of_outcome(const outcome& o, bool started);
 

@@ -5,6 +5,7 @@
 
 #include "app/run_output.hpp"
 
+#include "app/answer_file.hpp"
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
 #include "caf/test/unit_test.hpp"
@@ -75,6 +76,52 @@ CAF_TEST(an answer replaces a file and keeps a link) {
   CAF_CHECK_EQUAL(s.st_mode & 0777u, 0666u & ~mask);
 }
 
+CAF_TEST(an answer over a private file stayed readable by all) {
+  folder f;
+  auto mode_of = [](const std::string& path) {
+    struct stat s {};
+    return stat(path.c_str(), &s) == 0 ? s.st_mode & 0777u : 0u;
+  };
+  for (unsigned mode : {0600u, 0640u, 0664u, 0755u}) {
+    std::ofstream(f("old")) << "a much longer old text";
+    chmod(f("old").c_str(), mode);
+    CAF_CHECK_EQUAL(output_problem(f("old")), "");
+    CAF_CHECK_EQUAL(write_answer(f("old"), "new\n"), "");
+    CAF_CHECK_EQUAL(read(f("old")), "new\n");
+    CAF_CHECK_EQUAL(mode_of(f("old")), mode);
+  }
+  std::filesystem::create_symlink(f("old"), f("link"));
+  chmod(f("old").c_str(), 0600);
+  CAF_CHECK_EQUAL(write_answer(f("link"), "linked\n"), "");
+  CAF_CHECK_EQUAL(mode_of(f("old")), 0600u);
+  CAF_CHECK_EQUAL(std::distance(std::filesystem::directory_iterator(f.path), {}), 2); // nothing is left beside them
+}
+
+CAF_TEST(an answer reaches a file under each of its names) {
+  folder f;
+  std::ofstream(f("one")) << "a much longer old text";
+  std::filesystem::create_hard_link(f("one"), f("two"));
+  chmod(f("one").c_str(), 0600);
+  CAF_CHECK_EQUAL(write_answer(f("two"), "new\n"), "");
+  CAF_CHECK_EQUAL(read(f("one")), "new\n");
+  CAF_CHECK_EQUAL(std::filesystem::hard_link_count(f("one")), 2u);
+}
+
+CAF_TEST(a file that may not be written is not replaced) {
+  if (geteuid() == 0)
+    return; // everything may
+  folder f;
+  std::ofstream(f("old")) << "kept";
+  chmod(f("old").c_str(), 0400);
+  CAF_CHECK(output_problem(f("old")).find("Permission denied") != std::string::npos);
+  chmod(f("old").c_str(), 0600);
+  chmod(f.path.c_str(), 0500); // the folder takes no new file: written in place
+  CAF_CHECK_EQUAL(output_problem(f("old")), "");
+  CAF_CHECK_EQUAL(write_answer(f("old"), "new\n"), "");
+  chmod(f.path.c_str(), 0700);
+  CAF_CHECK_EQUAL(read(f("old")), "new\n");
+}
+
 CAF_TEST(a descriptor named as output file is added to and never replaced) {
   folder f;
   std::ofstream(f("log")) << "before\n";
@@ -137,4 +184,5 @@ CAF_TEST(reading is bounded) {
   CAF_CHECK_EQUAL(out, "0123456789");
   close(ends[0]);
   CAF_CHECK(!read_all(ends[0], 10, out, error));
+  CAF_CHECK_EQUAL(wait_readable(-1, 0), 0); // poll leaves it out
 }

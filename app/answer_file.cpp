@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/answer_file.hpp"
+
+#include "app/host_io.hpp"
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace conclave {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The mode a new file of the user's gets, as from a shell's redirection.
+mode_t plain_mode() {
+  auto mask = umask(022);
+  umask(mask);
+  return 0666 & ~mask;
+}
+
+/// Where an answer goes: `whole` = a file to be replaced, else something to be written to as it is.
+struct target {
+  std::string path;
+  bool whole = true;
+  bool exists = false;
+  struct stat old {}; ///< what is there, if it exists
+};
+
+/// Resolves symbolic links, so that a replacement does not replace the link. Names of open descriptors (/dev/stderr,
+/// /proc/self/fd/N) are not resolved: the log file behind one must be added to, not replaced.
+target target_of(const std::string& path) {
+  std::error_code problem;
+  auto absolute = fs::absolute(path, problem).lexically_normal().string();
+  target t{path, false, false, {}};
+  if (absolute.rfind("/dev/", 0) == 0 || absolute.rfind("/proc/", 0) == 0)
+    return t;
+  auto resolved = fs::is_symlink(path, problem) ? fs::weakly_canonical(path, problem) : fs::path(path);
+  t.path = problem || resolved.empty() ? path : resolved.string();
+  t.exists = ::stat(t.path.c_str(), &t.old) == 0;
+  t.whole = !t.exists || S_ISREG(t.old.st_mode);
+  return t;
+}
+
+std::string folder_of(const std::string& path) {
+  auto folder = fs::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+bool can_add_to(const std::string& folder) {
+  return access(folder.c_str(), W_OK | X_OK) == 0;
+}
+
+/// Writes over what is there and cuts off the rest: the same file for all its names, with all it has.
+std::string write_in_place(const std::string& path, const std::string& text) {
+  int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0)
+    return "cannot open " + path + ": " + std::strerror(errno);
+  auto problem = write_all(fd, text);
+  if (problem == 0 && ftruncate(fd, static_cast<off_t>(text.size())) != 0)
+    problem = errno;
+  if (close(fd) != 0 && problem == 0)
+    problem = errno;
+  return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
+}
+
+/// Gives a new file what the old one had. Returns false if its owner or group cannot be given.
+bool inherit(int fd, const struct stat& old) {
+  struct stat fresh {};
+  if (fstat(fd, &fresh) != 0)
+    return false;
+  auto owner = fresh.st_uid == old.st_uid ? static_cast<uid_t>(-1) : old.st_uid;
+  auto group = fresh.st_gid == old.st_gid ? static_cast<gid_t>(-1) : old.st_gid;
+  if ((fresh.st_uid != old.st_uid || fresh.st_gid != old.st_gid) && fchown(fd, owner, group) != 0)
+    return false;
+  return fchmod(fd, old.st_mode & 0777) == 0; // behind fchown, which may clear bits
+}
+
+/// Replaces the file in one step. The new one is readable by nobody else until it is whole.
+std::string replace(const target& t, const std::string& text) {
+  auto temporary = t.path + ".XXXXXX"; // a name nobody can have put a link at before
+  int fd = mkostemp(temporary.data(), O_CLOEXEC);
+  if (fd < 0)
+    return "cannot write beside " + t.path + ": " + std::strerror(errno);
+  if (!t.exists)
+    fchmod(fd, plain_mode()); // refused by file systems without modes
+  bool given = !t.exists || inherit(fd, t.old);
+  auto problem = given ? write_all(fd, text) : 0;
+  if (close(fd) != 0 && problem == 0)
+    problem = errno;
+  if (given && problem == 0 && rename(temporary.c_str(), t.path.c_str()) == 0)
+    return {};
+  auto reason = problem != 0 ? problem : errno;
+  unlink(temporary.c_str());
+  return given ? "cannot write " + t.path + ": " + std::strerror(reason) : write_in_place(t.path, text);
+}
+
+} // namespace
+
+std::string output_problem(const std::string& path) {
+  if (path.empty())
+    return {};
+  auto t = target_of(path);
+  std::error_code ignored;
+  if (fs::is_directory(t.path, ignored))
+    return "--output-file " + path + " is a folder";
+  if (!t.whole || t.exists) // what may not be written is not replaced either
+    return access(t.path.c_str(), W_OK) == 0 ? "" : "--output-file " + path + ": " + std::strerror(errno);
+  return can_add_to(folder_of(t.path)) ? "" : "--output-file " + path + ": cannot write to its folder: " + std::strerror(errno);
+}
+
+std::string write_answer(const std::string& path, const std::string& text) {
+  auto t = target_of(path);
+  if (t.whole)
+    return t.exists && (t.old.st_nlink > 1 || !can_add_to(folder_of(t.path))) ? write_in_place(t.path, text) : replace(t, text);
+  // A descriptor of ours is used as it is: opened anew, a file behind it would have a position of its own.
+  int fd = t.path == "/dev/stdout" ? dup(1) : t.path == "/dev/stderr" ? dup(2) : -1;
+  if (fd < 0)
+    fd = open(t.path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0)
+    return "cannot open " + path + ": " + std::strerror(errno);
+  auto problem = write_all(fd, text);
+  close(fd);
+  return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
+}
+
+} // namespace conclave

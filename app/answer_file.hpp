@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The file that `--output-file` names.
+
+#include <string>
+
+namespace conclave {
+
+/// Returns why an answer could not be written to this file, empty if it probably can be (or `path` is empty). Asked before anything
+/// is paid for.
+std::string output_problem(const std::string& path);
+
+/// Writes the answer to a file. A regular file is replaced in one step (through a symbolic link at its target): readers see the old
+/// content or the whole answer, and mode, owner and group stay those of the file that was there. Where that is not possible
+/// (another owner, several hard links, a folder nobody may add to) the file is written in place. Anything else (/dev/stderr, a
+/// FIFO) is appended to. Returns an empty string or what went wrong.
+std::string write_answer(const std::string& path, const std::string& text);
+
+} // namespace conclave
