@@ -3,6 +3,7 @@
 
 #include "app/cli.hpp"
 
+#include "app/cli_hints.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
 
@@ -46,21 +47,78 @@ void prepare(CLI::App& app) {
   app.get_formatter()->column_width(34);
 }
 
+/// The arguments from `from` on as they can be typed, each with a blank in front.
+std::string typed(const std::vector<std::string>& args, std::size_t from) {
+  std::string out;
+  for (auto i = from; i < args.size(); ++i)
+    out += " " + shell_word(args[i]);
+  return shown_text(out, 200);
+}
+
+/// Says what to type instead of a word that is no command, or a slip of one, in front of other words; empty if it is neither.
+std::string no_command(const std::vector<std::string>& args) {
+  const auto& word = args.front();
+  auto hint = command_hint(word);
+  if (hint.empty())
+    return {};
+  auto name = near_command(word);
+  if (!name.empty() && args.size() > 1)
+    hint = "conclave " + name + typed(args, 1);
+  else if (hint == "conclave \"QUESTION\"" && args.size() == 2)
+    hint = "conclave" + typed(args, 1);
+  else if (hint == "conclave --help" && args.size() > 1 && near_command(args[1]) == args[1])
+    hint = "conclave " + args[1] + " --help";
+  return "there is no command '" + shown_text(word) + "'; try: " + hint;
+}
+
+/// Says that a file stands where the question is expected; empty if none of the words is one.
+std::string misplaced_file(const std::vector<std::string>& words) {
+  std::string first, options, rest;
+  for (const auto& word : words) {
+    auto option = file_option(word);
+    if (option.empty()) {
+      rest += " " + shell_word(word);
+      continue;
+    }
+    first = first.empty() ? word : first;
+    options += " " + option + " " + shell_word(word);
+  }
+  return first.empty() ? ""
+                       : "'" + shown_text(first) + "' looks like a file; try: conclave" + shown_text(options, 200)
+                             + (rest.empty() ? " \"QUESTION\"" : shown_text(rest, 200));
+}
+
 /// Says which argument is too many. An unknown option is named rather than the value that follows it.
-std::string unexpected(const CLI::App& app, bool asks) {
+std::string unexpected(const CLI::App& app, const command_line& c, const std::vector<std::string>& args) {
+  bool asks = c.command == command_name::run;
   auto extra = app.remaining();
   if (extra.empty())
     return "unexpected argument";
+  if (asks)
+    if (auto text = no_command(args); !text.empty())
+      return text;
   auto option = std::find_if(extra.begin(), extra.end(), [](const std::string& t) { return t.size() > 1 && t.front() == '-'; });
-  if (option == extra.end())
-    return "unexpected argument '" + extra.back() + "'; "
-           + (asks ? "a question of several words needs quotes" : "if this is a question, put it in quotes");
+  if (option == extra.end()) {
+    auto words = extra;
+    words.insert(words.begin(), c.run.question);
+    auto file = asks ? misplaced_file(words) : std::string{};
+    return !file.empty() ? file
+                         : "unexpected argument '" + extra.back() + "'; "
+                               + (asks ? "a question of several words needs quotes" : "if this is a question, put it in quotes");
+  }
+  if (auto hint = option_hint(*option); !hint.empty())
+    return "there is no option '" + option->substr(0, option->find('=')) + "'; instead: " + hint;
+  // Of "-version" the parser has taken "-v" away.
+  auto whole = std::find_if(args.begin(), args.end(), [&](const std::string& a) {
+    return a.size() > option->size() && a[0] == '-' && a[1] != '-' && a.ends_with(option->substr(1));
+  });
+  auto shown = whole == args.end() ? *option : *whole;
   std::vector<std::string> names;
   for (const auto* o : app.get_options())
     for (const auto& name : o->get_lnames())
       names.push_back("--" + name);
-  auto near = nearest(option->substr(0, option->find('=')), names);
-  return "unknown option '" + *option + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
+  auto near = nearest(shown.substr(0, shown.find('=')), names);
+  return "unknown option '" + shown + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
 }
 
 /// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
@@ -69,6 +127,7 @@ bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, co
   std::vector<std::string> args;
   for (int i = argc - 1; i >= 1; --i)
     args.emplace_back(argv[i]);
+  auto typed_in = std::vector<std::string>(args.rbegin(), args.rend());
   try {
     app.parse(std::move(args));
     return true;
@@ -76,7 +135,7 @@ bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, co
     c.done = true;
     c.out = app.help();
   } catch (const CLI::ExtrasError&) {
-    usage_error(c, unexpected(app, c.command == command_name::run), help);
+    usage_error(c, unexpected(app, c, typed_in), help);
   } catch (const CLI::Error& e) {
     usage_error(c, e.what(), help);
   } catch (const std::exception& e) {
@@ -121,6 +180,16 @@ bool read_nodes(const std::vector<std::string>& texts, command_line& c) {
   return true;
 }
 
+/// A lone word that is a command, ours or of other programs, or nearly one, is no question; nor is a file. Where a model or a team
+/// is named, slips are let pass: it is clear that something is asked.
+void check_question(command_line& c) {
+  const auto& o = c.run;
+  auto hint = command_hint(o.question, !o.config.empty() || !o.model.empty() || !o.backend.empty());
+  auto text = hint.empty() ? misplaced_file({o.question}) : "'" + o.question + "' is no question; try: " + hint;
+  if (!text.empty())
+    usage_error(c, text + "\nTo ask just that: conclave -- " + shell_word(o.question));
+}
+
 void check_run(command_line& c, const std::vector<std::string>& nodes, const std::string& timeout,
                const CLI::Option& given_timeout) {
   auto& o = c.run;
@@ -134,6 +203,11 @@ void check_run(command_line& c, const std::vector<std::string>& nodes, const std
     return usage_error(c, "--timeout takes a positive number of seconds, not '" + timeout + "'");
   if (o.verbose && (o.quiet || o.automation))
     return usage_error(c, "--verbose and --quiet exclude each other");
+  auto from_stdin = std::count(o.files.begin(), o.files.end(), "-") + (!o.has_question || o.question == "-");
+  if (o.no_stdin && from_stdin > 0)
+    return usage_error(c, o.has_question ? "--no-stdin and '-' exclude each other" : "--no-stdin needs a question");
+  if (from_stdin > 1)
+    return usage_error(c, "standard input can be read once: '-' is given twice, or there is no question beside it");
   read_nodes(nodes, c);
 }
 
@@ -144,7 +218,8 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   bool show_version = false;
   std::vector<std::string> nodes;
   std::string timeout;
-  auto* question = app.add_option("question", o.question, "the question; - or nothing reads standard input");
+  auto* question =
+      app.add_option("question", o.question, "the question; - or nothing reads standard input, which is added to a question, too");
   app.add_option("-c,--config", o.config, "team file (YAML or JSON); else ./conclave.yaml, ~/.config/conclave/config.yaml");
   app.add_option("-m,--model", o.model, "ask one model instead of a team");
   app.add_option("-b,--backend", o.backend, "its backend type, if the model's name does not tell");
@@ -157,6 +232,11 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   app.add_flag("--insecure-loopback", o.insecure_loopback, "no TLS towards nodes on this machine, for tests");
   auto* given_timeout = app.add_option("-t,--timeout", timeout, "SECONDS until the agents must have decided");
   app.add_option("-o,--output-file", o.output_file, "write the answer to this file, too");
+  app.add_option("-f,--file", o.files, "text file to add to the question; repeatable; - is standard input")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app.add_flag("--no-stdin", o.no_stdin, "leave standard input alone: for questions in loops that read it");
   app.add_flag("--json", o.json, "one durable event per line on standard output, no plain answer");
   app.add_flag("-q,--quiet", o.quiet, "no display, only errors");
   app.add_flag("--automation", o.automation, "quiet, with a few KEY: value lines (log folder, status file, result)");
@@ -172,6 +252,9 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   }
   o.has_question = question->count() > 0;
   check_run(c, nodes, timeout, *given_timeout);
+  auto dashes = std::find_if(argv + 1, argv + argc, [](const char* a) { return std::string_view{a} == "--"; });
+  if (!c.done && o.has_question && dashes == argv + argc)
+    check_question(c);
 }
 
 void parse_validate(command_line& c, int argc, const char* const* argv) {

@@ -6,7 +6,8 @@
 ///
 ///   conclave [options] [QUESTION]      conclave validate|show|list|rm|prune|node ...
 ///
-/// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions.
+/// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
+/// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
 
 #include "app/node_command.hpp"
 
@@ -29,6 +30,8 @@ struct run_options {
   bool insecure_loopback = false;                         ///< no TLS towards nodes on loopback addresses
   std::int64_t timeout_ms = 0;                            ///< 0 = as configured
   std::string output_file;
+  std::vector<std::string> files; ///< added to the question, in the order given; "-" = standard input
+  bool no_stdin = false;          ///< standard input is left alone
   bool json = false, quiet = false, automation = false, verbose = false;
 };
 

@@ -7,7 +7,7 @@
 #include "app/engine.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
-#include "app/plain_text.hpp"
+#include "app/question.hpp"
 #include "app/run_output.hpp"
 #include "protocols/prompts.hpp"
 
@@ -24,7 +24,6 @@ namespace conclave {
 namespace {
 
 constexpr int usage_code = static_cast<int>(exit_code::usage);
-constexpr std::size_t max_question = std::size_t{1024} * 1024;
 
 /// Prints what is wrong with a configuration. Returns whether it can run.
 bool judge(const std::vector<problem>& problems, bool quiet) {
@@ -75,31 +74,6 @@ bool configure(const run_options& o, run_config& config) {
     if (a.node.empty())
       a.node = o.nodes[next++ % o.nodes.size()].first;
   return judge(validate(config), true);
-}
-
-/// Reads the question. Returns 0 or an exit code after a complaint.
-int read_question(const run_options& o, std::string& text) {
-  text = o.question;
-  std::string error;
-  if (!o.has_question || o.question == "-") {
-    if (!read_all(0, max_question, text, error)) {
-      complain(error);
-      return usage_code;
-    }
-  }
-  if (text.size() > max_question) {
-    complain("the question is longer than " + std::to_string(max_question) + " bytes");
-    return usage_code;
-  }
-  auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
-  while (!text.empty() && blank(text.back()))
-    text.pop_back();
-  text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), blank));
-  if (text.empty() || text.find('\0') != std::string::npos) {
-    complain(text.empty() ? "the question is empty" : "the question holds a zero byte: it is no text");
-    return usage_code;
-  }
-  return 0;
 }
 
 /// One task of the engine, from start to outcome, with the first signal and a broken standard output as reasons to end it early.

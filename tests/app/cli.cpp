@@ -62,10 +62,106 @@ CAF_TEST(questions arrive byte for byte) {
 CAF_TEST(only an exact first word selects a subcommand) {
   CAF_CHECK(parse({"validate this"}).command == command_name::run);
   CAF_CHECK_EQUAL(parse({"validate this"}).run.question, "validate this");
-  CAF_CHECK_EQUAL(parse({"Validate"}).run.question, "Validate");
+  CAF_CHECK_EQUAL(parse({"--", "Validate"}).run.question, "Validate");
   CAF_CHECK_EQUAL(parse({"--", "list"}).run.question, "list");
-  CAF_CHECK_EQUAL(parse({"-m", "m", "list"}).run.question, "list");
+  CAF_CHECK_EQUAL(parse({"-m", "m", "--", "list"}).run.question, "list");
   CAF_CHECK(parse({"list"}).command == command_name::list);
+}
+
+CAF_TEST(a lone word that is nearly a command was a paid question) {
+  for (auto [word, instead] : {std::pair{"version", "conclave --version"},
+                               {"help", "conclave --help"},
+                               {"ls", "conclave list"},
+                               {"tasks", "conclave list"},
+                               {"Status", "conclave list"},
+                               {"logs", "conclave show last"},
+                               {"last", "conclave show last"},
+                               {"shwo", "conclave show last"},
+                               {"lst", "conclave list"},
+                               {"lists", "conclave list"},
+                               {"Validate", "conclave validate FILE"},
+                               {"vaildate", "conclave validate FILE"},
+                               {"prnue", "conclave prune"},
+                               {"nodes", "conclave node"},
+                               {"init", "quickstart"},
+                               {"run", "QUESTION"},
+                               {"delete", "conclave rm"},
+                               {"versoin", "conclave --version"},
+                               {"hepl", "conclave --help"}})
+    CAF_CHECK(usage({word}, instead));
+  CAF_CHECK(usage({"version"}, "conclave -- version"));
+  CAF_CHECK(usage({"-q", "tasks"}, "conclave list"));
+  CAF_CHECK(usage({"-m", "m", "version"}, "conclave --version"));
+  CAF_CHECK(usage({"-c", "t.yaml", "list"}, "conclave list"));
+  for (auto word : {"hello", "Hi", "why?", "version?", "42", "how", "Rust", "weather", "what", "life", "poem", "\u4f60\u597d",
+                    "rm -rf", "show me", "x", "logs\n"}) {
+    auto c = parse({word});
+    if (c.done)
+      CAF_MESSAGE(c.err);
+    CAF_CHECK(!c.done);
+    CAF_CHECK_EQUAL(c.run.question, word);
+  }
+  // Where a model is named it is clear that something is asked; only the words themselves are refused.
+  CAF_CHECK(!parse({"-m", "m", "lisp"}).done);
+}
+
+CAF_TEST(a slip of a command with arguments is told the command) {
+  CAF_CHECK(usage({"shwo", "last"}, "try: conclave show last"));
+  CAF_CHECK(usage({"shwo", "last", "--full"}, "try: conclave show last --full"));
+  CAF_CHECK(usage({"Show", "last"}, "try: conclave show last"));
+  CAF_CHECK(usage({"vaildate", "my team.yaml"}, "try: conclave validate 'my team.yaml'"));
+  CAF_CHECK(usage({"help", "show"}, "try: conclave show --help"));
+  CAF_CHECK(usage({"run", "What is it?"}, "try: conclave 'What is it?'"));
+  CAF_CHECK(usage({"logs", "--json"}, "conclave show last"));
+  CAF_CHECK(usage({"what", "is", "this"}, "needs quotes"));
+}
+
+CAF_TEST(a team file in the place of the question is told the option) {
+  CAF_CHECK(usage({"team.yaml", "hi"}, "conclave --config team.yaml hi"));
+  CAF_CHECK(usage({"my team.yml", "hi there"}, "needs quotes"));
+  CAF_CHECK(usage({"configs/team.yml", "hi there"}, "conclave --config configs/team.yml 'hi there'"));
+  CAF_CHECK(usage({"hi", "team.json"}, "conclave --config team.json hi"));
+  CAF_CHECK(usage({"team.yaml"}, "conclave --config team.yaml \"QUESTION\""));
+  CAF_CHECK(usage({"notes.txt", "Summarise"}, "conclave --file notes.txt Summarise"));
+  CAF_CHECK(usage({"Compare", "a.txt", "b.md"}, "conclave --file a.txt --file b.md Compare"));
+  CAF_CHECK(!parse({"--", "team.yaml"}).done);
+  for (auto text : {"What is in team.yaml?", "node.js", "3.14", "e.g.", ".yaml", "yaml"})
+    CAF_CHECK(!parse({text}).done);
+}
+
+CAF_TEST(options of MassGen point to ours) {
+  for (auto [option, ours] : {std::pair{"--init", "quickstart"},
+                              {"--setup-keys", ".env"},
+                              {"--no-display", "--quiet"},
+                              {"--debug", "--verbose"},
+                              {"--orchestrator-timeout=5", "--timeout SECONDS"},
+                              {"--list-examples", "configs/"},
+                              {"--show-schema", "docs/configuration.md"},
+                              {"--session-id", "conclave show TASK"},
+                              {"--continue", "conclave show last"},
+                              {"--no-logs", "conclave prune"},
+                              {"--web", "--json"},
+                              {"--validate", "conclave validate FILE"},
+                              {"--quickstart", "quickstart"},
+                              {"--stream-events", "--json"}}) {
+    CAF_CHECK(usage({option, "q"}, ours));
+    CAF_CHECK(usage({"q", option}, "there is no option '--"));
+  }
+  CAF_CHECK(usage({"-V"}, "--version"));
+  CAF_CHECK(usage({"-version"}, "unknown option '-version'; did you mean '--version'?"));
+  CAF_CHECK(usage({"--orchestrator-timeout", "600", "--config", "t.yaml", "q"}, "--timeout SECONDS"));
+}
+
+CAF_TEST(files and standard input are named once) {
+  auto c = parse({"-f", "a.txt", "--file", "b.txt", "Compare", "--no-stdin"});
+  CAF_REQUIRE_EQUAL(c.err, "");
+  CAF_CHECK_EQUAL(c.run.files, (std::vector<std::string>{"a.txt", "b.txt"}));
+  CAF_CHECK(c.run.no_stdin);
+  CAF_CHECK_EQUAL(c.run.question, "Compare");
+  CAF_CHECK(usage({"--no-stdin"}, "needs a question"));
+  CAF_CHECK(usage({"--no-stdin", "-"}, "exclude"));
+  CAF_CHECK(usage({"-f", "-", "-"}, "read once"));
+  CAF_CHECK(usage({"-f", "-"}, "read once"));
 }
 
 CAF_TEST(every option of a run is read) {

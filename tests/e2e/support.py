@@ -43,9 +43,11 @@ class Home:
         p.write_text(text if isinstance(text, str) else json.dumps(text))
         return str(p)
 
-    def run(self, *args, timeout=60, stdin=None, env=None):
-        return subprocess.run([str(BIN), *args], cwd=self.path, env={**self.env, **(env or {})}, input=stdin, capture_output=True, text=True,
-                              timeout=timeout)
+    def run(self, *args, timeout=60, stdin=None, env=None, cwd=None, **kw):
+        """`stdin`: text that is piped in, or a file; without it there is nothing to read, whatever the caller's input is."""
+        given = {"input": stdin} if isinstance(stdin, str) else {"stdin": subprocess.DEVNULL if stdin is None else stdin}
+        return subprocess.run([str(BIN), *args], cwd=cwd or self.path, env={**self.env, **(env or {})}, capture_output=True, text=True,
+                              timeout=timeout, **given, **kw)
 
     def start(self, *args, **kw):
         return subprocess.Popen([str(BIN), *args], cwd=self.path, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 
 import random
 import select
+import socket
 import threading
 import unittest
 
@@ -166,6 +167,191 @@ class Runs(unittest.TestCase):
         [t.join() for t in threads]
         self.assertEqual(codes, [0] * 20)
         self.assertEqual(self.home.run("list", "--json").stdout.count('"answered"'), 20)
+
+
+class Inputs(unittest.TestCase):
+    """What is added to a question: standard input and files."""
+
+    def setUp(self):
+        self.home = Home()
+        self.team = self.home.write("team.json", calm_team(1))
+
+    def tearDown(self):
+        self.home.__exit__()
+
+    def ask(self, *args, **kw):
+        """Returns (the question as it was asked, standard error)."""
+        r = self.home.run("--config", self.team, "--json", *args, **kw)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return events_of(r.stdout)[0]["text"], r.stderr
+
+    def refused(self, part, *args, **kw):
+        r = self.home.run("--config", self.team, "--json", *args, **kw)
+        self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+        self.assertIn(part, r.stderr)
+
+    def test_a_pipe_beside_a_question_was_dropped(self):
+        asked, err = self.ask("Summarise", stdin="line one\nline two\n")
+        self.assertEqual(asked, "Summarise\n\nStandard input, 18 bytes:\n```\nline one\nline two\n```")
+        self.assertIn("added 18 bytes of standard input", err)
+        quiet = self.ask("-q", "Summarise", stdin="x")
+        self.assertIn("\nx\n", quiet[0])
+        self.assertEqual(quiet[1], "")
+
+    def test_a_file_at_its_beginning_is_read_and_elsewhere_left_alone(self):
+        path = self.home.write("list.txt", "first\nsecond\nthird\n")
+        with open(path) as f:
+            self.assertIn("```\nfirst\nsecond\nthird\n```", self.ask("q", stdin=f)[0])
+        with open(path) as f:
+            os.lseek(f.fileno(), 6, os.SEEK_SET)
+            self.assertEqual(self.ask("q", stdin=f)[0], "q")
+            self.assertEqual(os.lseek(f.fileno(), 0, os.SEEK_CUR), 6)
+
+    def test_a_loop_over_a_file_keeps_its_lines(self):
+        self.home.write("list.txt", "one\ntwo\nthree\n")
+        loop = f'while read word; do {BIN} -c {self.team} -q "about $word"; done < list.txt'
+        r = subprocess.run(["bash", "-c", loop], cwd=self.home.path, env=self.home.env, capture_output=True, text=True, timeout=60)
+        self.assertEqual(r.stdout, "the final answer\n" * 3, r.stderr)
+        loop = f'printf "one\\ntwo\\n" | while read word; do {BIN} -c {self.team} -q --no-stdin "about $word"; done'
+        r = subprocess.run(["bash", "-c", loop], cwd=self.home.path, env=self.home.env, capture_output=True, text=True, timeout=60)
+        self.assertEqual(r.stdout, "the final answer\n" * 2, r.stderr)
+
+    def test_nothing_is_waited_for_where_nothing_is_given(self):
+        read, write = os.pipe()
+        os.close(write)
+        t = time.monotonic()
+        for stdin in (None, "", "\n", read):
+            self.assertEqual(self.ask("q", stdin=stdin)[0], "q")
+        os.close(read)
+        self.assertLess(time.monotonic() - t, 6)
+        team = self.home.run("--config", self.team, "q", preexec_fn=lambda: os.close(0))
+        self.assertEqual(team.returncode, 0, team.stderr)
+
+    def test_a_silent_pipe_is_told_and_not_read(self):
+        read, write = os.pipe()
+        try:
+            t = time.monotonic()
+            asked, err = self.ask("q", stdin=read)
+            self.assertEqual(asked, "q")
+            self.assertIn("open and silent", err)
+            self.assertIn("--no-stdin", err)
+            self.assertGreater(time.monotonic() - t, 1.9)
+            t = time.monotonic()
+            asked, err = self.ask("q", "--no-stdin", "-q", stdin=read)
+            self.assertEqual((asked, err), ("q", ""))
+            self.assertLess(time.monotonic() - t, 1.9)
+        finally:
+            os.close(read)
+            os.close(write)
+
+    def test_a_socket_is_a_pipe(self):
+        ours, theirs = socket.socketpair()
+        ours.sendall(b"from node\n")
+        ours.shutdown(socket.SHUT_WR)
+        self.assertIn("from node", self.ask("q", stdin=theirs)[0])
+        ours.close()
+        theirs.close()
+
+    def test_a_signal_while_a_pipe_is_waited_for_is_exit_4(self):
+        read, write = os.pipe()
+        p = subprocess.Popen([str(BIN), "--config", self.team, "q"], stdin=read, env=self.home.env, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+        try:
+            os.write(write, b"half")
+            deadline = time.monotonic() + 20
+            while select.select([read], [], [], 0)[0] and time.monotonic() < deadline:
+                time.sleep(0.01)  # until it has been read
+            p.send_signal(signal.SIGINT)
+            out, err = p.communicate(timeout=20)
+        finally:
+            p.kill()
+            os.close(read)
+            os.close(write)
+        self.assertEqual((p.returncode, out), (4, ""), err)
+
+    def test_files_are_added_in_order(self):
+        self.home.write("a.txt", "alpha\n")
+        self.home.write("b c.md", "```\nbeta")
+        asked, _ = self.ask("Compare", "--file", "a.txt", "-f", "b c.md", stdin="gamma")
+        self.assertEqual(asked, "Compare\n\nStandard input, 5 bytes:\n```\ngamma\n```\n\nFile a.txt, 6 bytes:\n```\nalpha\n```\n\n"
+                                "File b c.md, 8 bytes:\n````\n```\nbeta\n````")
+        self.assertIn("File /dev/stdin, 2 bytes", self.ask("q", "-f", "/dev/stdin", stdin="hi")[0])
+        asked, err = self.ask("q", "-f", "-", stdin="hi")
+        self.assertEqual(asked.count("hi"), 1)
+        with open(self.home.path / "a.txt") as f:
+            self.assertEqual(self.ask("q", "-f", "a.txt", stdin=f)[0].count("alpha"), 1)
+        self.assertIn("alpha", self.ask("-f", "a.txt", stdin="the question")[0])
+
+    def test_what_is_no_text_is_refused_before_any_call(self):
+        (self.home.path / "latin").write_bytes("gr\u00fc\u00dfe".encode("latin-1"))
+        (self.home.path / "bom").write_bytes(b"\xef\xbb\xbfmarked")
+        (self.home.path / "utf16").write_bytes("wide".encode("utf-16"))
+        (self.home.path / "zero").write_bytes(b"a\nb\0c")
+        (self.home.path / "pdf").write_bytes(b"%PDF-1.7 x")
+        (self.home.path / "big").write_bytes(b"x" * (1024 * 1024 + 1))
+        (self.home.path / "half").write_bytes(b"x" * (600 * 1024))
+        self.assertIn("```\nmarked\n```", self.ask("q", "-f", "bom")[0])
+        for name, part in (("latin", "iconv -f WINDOWS-1252"), ("utf16", "iconv -f UTF-16"), ("zero", "line 2: a NUL byte"),
+                           ("pdf", "pdftotext"), ("big", "more than 1048576 bytes"), ("missing", "cannot be opened: No such file"),
+                           (".", "is a folder")):
+            self.refused(part, "q", "-f", name)
+            self.refused(f"--file {name}", "q", "-f", name)
+            if name not in ("missing", "."):
+                with open(self.home.path / name, "rb") as f:
+                    self.refused("standard input", "q", stdin=f)
+        self.refused("with what is added to it, is longer than 1,048,576 bytes", "q", "-f", "half", "-f", "half")
+
+    def test_a_configuration_comes_through_a_pipe(self):
+        text = pathlib.Path(self.team).read_text()
+        for name in ("/dev/stdin", "/dev/fd/0", "-"):
+            r = self.home.run("-c", name, "q", stdin=text)
+            self.assertEqual((r.returncode, r.stdout), (0, "the final answer\n"), r.stderr)
+            self.assertEqual(self.home.run("validate", name, stdin=text).returncode, 0)
+        r = self.home.run("-c", "/dev/stdin", stdin=text)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("give the question as an argument", r.stderr)
+        r = subprocess.run(["bash", "-c", f'{BIN} -q -c <(cat team.json) "q"'], cwd=self.home.path, env=self.home.env,
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertEqual((r.returncode, r.stdout), (0, "the final answer\n"), r.stderr)
+        r = self.home.run("-c", "/dev/stdin", "q", stdin="#" * (1024 * 1024 + 1))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("more than 1048576 bytes", r.stderr)
+
+
+class Slips(unittest.TestCase):
+    """Command lines and files that mean something else; nothing is paid for."""
+
+    def test_a_lone_command_word_was_a_paid_question(self):
+        with Home() as home:
+            home.write("conclave.yaml", calm_team(1))
+            for words, part in ((["version"], "conclave --version"), (["tasks"], "conclave list"), (["shwo", "last"], "conclave show last"),
+                                (["conclave.yaml", "hi"], "--config conclave.yaml hi"), (["--init"], "quickstart")):
+                r = home.run(*words)
+                self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+                self.assertIn(part, r.stderr)
+            self.assertIn("no tasks", home.run("list").stdout + home.run("list").stderr)
+            for words in (["hello"], ["--", "version"]):
+                self.assertEqual(home.run(*words).stdout, "the final answer\n")
+
+    def test_a_fault_in_a_file_is_shown_with_its_place(self):
+        with Home() as home:
+            home.write("t.yaml", "agents:\n  - id: a\n    backend: {type: claude, api_key: sk-abcd1234efgh, extra: ${X}}\n")
+            for args in (("-c", "t.yaml", "q"), ("validate", "t.yaml")):
+                r = home.run(*args)
+                self.assertEqual(r.returncode, 1)
+                shown = (r.stderr + r.stdout).splitlines()
+                self.assertIn("t.yaml:3: cannot be read: column 62: between brackets a reference needs quotes: \"${X}\"", shown[0])
+                self.assertEqual(shown[1].index("${X}"), shown[2].index("^"))
+                self.assertNotIn("abcd1234", r.stderr + r.stdout)
+
+    def test_an_answer_over_a_private_file_stays_private(self):
+        with Home() as home:
+            team = home.write("team.json", calm_team(1))
+            out = home.path / "answer.txt"
+            out.write_text("old")
+            out.chmod(0o600)
+            self.assertEqual(home.run("-c", team, "-o", str(out), "q").returncode, 0)
+            self.assertEqual((out.read_text(), out.stat().st_mode & 0o777), ("the final answer\n", 0o600))
 
 
 class Interrupted(unittest.TestCase):
