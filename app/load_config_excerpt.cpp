@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// The line of a file that an error is about. It may hold anything: controls, keys, a megabyte.
+// What is shown of a fault: the parser's words put into ours, and the line of the file, which may hold anything: controls, keys, a
+// megabyte.
 
 #include "app/load_config_parts.hpp"
 #include "protocols/prompts.hpp"
@@ -88,6 +89,34 @@ void hide_secrets(std::string& line) {
 }
 
 } // namespace
+
+std::string in_plain_words(const std::string& message) {
+  struct row {
+    std::string_view theirs;
+    const char* ours;
+  };
+  static constexpr std::array<row, 12> rows = {{
+      {"illegal map value", "a ':' where no key can stand: put the text in quotes, or correct the indentation"},
+      {"illegal flow end", "this bracket closes nothing"},
+      {"illegal block entry", "a list item ('- ') cannot stand here: give it a line of its own"},
+      {"end of map not found", "this belongs to nothing above it: correct its indentation, or put the text in quotes"},
+      {"end of sequence not found", "this belongs to nothing above it: correct its indentation, or put the text in quotes"},
+      {"end of map flow not found", "'}' or ',' is missing before this, or the text needs quotes"},
+      {"end of sequence flow not found", "']' or ',' is missing before this, or the text needs quotes"},
+      {"unknown token", "this character cannot stand here without quotes: put the whole text in quotes"},
+      {"the referenced anchor is not defined",
+       "'*' repeats what an '&' above has named, and there is no such name: put a text in quotes"},
+      {"anchor not found after &", "'&' gives a name to what follows: put a text in quotes"},
+      {"alias not found after *", "'*' repeats what an '&' above has named: put a text in quotes"},
+      {"unknown escape character", "this means nothing inside \"...\": write '...' instead, or \\\\ for each backslash"},
+  }};
+  if (message.find("tab") != std::string::npos)
+    return "a tab where YAML wants blanks: indent with blanks";
+  for (const auto& r : rows)
+    if (message.starts_with(r.theirs))
+      return r.ours;
+  return shown_text(message, 200);
+}
 
 std::string with_excerpt(const std::string& text, const syntax_fault& fault) {
   auto at = std::min(fault.at, text.size());

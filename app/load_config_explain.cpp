@@ -34,6 +34,12 @@ struct level {
   int line = 1;
 };
 
+/// A bracket of flow style that is not closed yet.
+struct open_bracket {
+  std::size_t at;
+  bool colon; ///< a ':' stood in the entry that is read
+};
+
 class slip_finder {
 public:
   explicit slip_finder(const std::string& text) : t_(text) {}
@@ -317,10 +323,6 @@ private:
 
   /// Reads [...] or {...} from its opening bracket. Returns what follows the closing one, or npos.
   std::size_t flow(std::size_t n, std::size_t indent) {
-    struct open_bracket {
-      std::size_t at;
-      bool colon;
-    };
     std::vector<open_bracket> open;
     bool root = t_.find_first_not_of(" \t\r\n") == n;
     bool complete = false; // a value stands here: next is ',' or a bracket
@@ -462,34 +464,6 @@ bool holds_odd_blank(std::string_view text) {
 bool has_typographic_quotes(std::string_view text) {
   auto any = [&](auto test) { return std::any_of(fine_quotes.begin(), fine_quotes.end(), test); };
   return any([&](std::string_view q) { return text.starts_with(q); }) && any([&](std::string_view q) { return text.ends_with(q); });
-}
-
-std::string in_plain_words(const std::string& message) {
-  struct row {
-    std::string_view theirs;
-    const char* ours;
-  };
-  static constexpr std::array<row, 12> rows = {{
-      {"illegal map value", "a ':' where no key can stand: put the text in quotes, or correct the indentation"},
-      {"illegal flow end", "this bracket closes nothing"},
-      {"illegal block entry", "a list item ('- ') cannot stand here: give it a line of its own"},
-      {"end of map not found", "this belongs to nothing above it: correct its indentation, or put the text in quotes"},
-      {"end of sequence not found", "this belongs to nothing above it: correct its indentation, or put the text in quotes"},
-      {"end of map flow not found", "'}' or ',' is missing before this, or the text needs quotes"},
-      {"end of sequence flow not found", "']' or ',' is missing before this, or the text needs quotes"},
-      {"unknown token", "this character cannot stand here without quotes: put the whole text in quotes"},
-      {"the referenced anchor is not defined",
-       "'*' repeats what an '&' above has named, and there is no such name: put a text in quotes"},
-      {"anchor not found after &", "'&' gives a name to what follows: put a text in quotes"},
-      {"alias not found after *", "'*' repeats what an '&' above has named: put a text in quotes"},
-      {"unknown escape character", "this means nothing inside \"...\": write '...' instead, or \\\\ for each backslash"},
-  }};
-  if (message.find("tab") != npos)
-    return "a tab where YAML wants blanks: indent with blanks";
-  for (const auto& r : rows)
-    if (message.starts_with(r.theirs))
-      return r.ours;
-  return shown_text(message, 200);
 }
 
 } // namespace conclave::loader
