@@ -42,7 +42,7 @@ inline void check_replay(const completion& c) {
   for (auto* name : {"openai_chat", "anthropic"}) {
     std::string error;
     wire::endpoint to{"http://127.0.0.1:1", "", "", "", "", {}, {}, false, false};
-    auto http = wire::find_dialect(name)->encode(req, to, error);
+    auto http = wire::find_dialect(name)->encode(req, to, {}, error);
     FUZZ_REQUIRE(error.empty());
     auto body = nlohmann::json::parse(http.body, nullptr, false);
     FUZZ_REQUIRE(body.is_object());

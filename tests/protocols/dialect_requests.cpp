@@ -95,7 +95,7 @@ constexpr golden_case cases[] = {
 
 http_request encode(const char* dialect, const model_request& r, wire::endpoint to = {base, "", "", "", "", {}, {}, false, false}) {
   std::string error;
-  auto out = wire::find_dialect(dialect)->encode(r, to, error);
+  auto out = wire::find_dialect(dialect)->encode(r, to, {}, error);
   CAF_CHECK_EQUAL(error, "");
   return out;
 }
@@ -251,7 +251,7 @@ CAF_TEST(the extra body wins and a choice of tool without tools is not sent) {
     for (auto* bad : {"[1]", "{", "text"}) {
       std::string error;
       r.params = bad;
-      auto http = wire::find_dialect(dialect)->encode(r, to, error);
+      auto http = wire::find_dialect(dialect)->encode(r, to, {}, error);
       CAF_CHECK(!error.empty() && http.url.empty() && http.body.empty());
     }
 }

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/quirks.hpp"
+
+#include "protocols/wire/error_kind.hpp"
+#include "protocols/wire/json.hpp"
+#include "protocols/wire/json_util.hpp"
+#include "protocols/wire/tool_schema.hpp"
+#include "protocols/wire/verdict.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <optional>
+
+// The wordings judged here are those that servers of the Chat Completions and Messages dialects are quoted with in public issue
+// trackers, read 2026-11-26.
+
+namespace conclave::wire {
+
+namespace {
+
+constexpr std::size_t max_learned = 500; ///< names of each kind
+constexpr std::size_t default_description = 1024;
+
+bool is_name_char(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-';
+}
+
+/// Positions behind each occurrence of `word` that is no part of a longer name.
+std::vector<std::size_t> ends_of(std::string_view text, std::string_view word) {
+  std::vector<std::size_t> out;
+  for (auto at = text.find(word); at != std::string_view::npos && out.size() < 64; at = text.find(word, at + 1)) {
+    auto end = at + word.size();
+    if ((at == 0 || !is_name_char(text[at - 1])) && (end == text.size() || !is_name_char(text[end])))
+      out.push_back(end);
+  }
+  return out;
+}
+
+bool names(std::string_view text, std::string_view word) {
+  return !word.empty() && !ends_of(text, word).empty();
+}
+
+std::vector<std::size_t> numbers_in(std::string_view text) {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < text.size() && out.size() < 64;) {
+    if (text[i] < '0' || text[i] > '9') {
+      ++i;
+      continue;
+    }
+    std::size_t n = 0;
+    for (; i < text.size()
+           && ((text[i] >= '0' && text[i] <= '9')
+               || (text[i] == ',' && i + 1 < text.size() && std::isdigit(static_cast<unsigned char>(text[i + 1])) != 0));
+         ++i)
+      if (text[i] != ',')
+        n = std::min<std::size_t>(n * 10 + static_cast<std::size_t>(text[i] - '0'), 1'000'000'000);
+    out.push_back(n);
+  }
+  return out;
+}
+
+bool denies(std::string_view text) {
+  return says(text, {"unsupported",
+                     "not supported",
+                     "n't support",
+                     "not support",
+                     "unrecognized",
+                     "unrecognised",
+                     "not recognized",
+                     "unknown",
+                     "unexpected",
+                     "not permitted",
+                     "not allowed",
+                     "n't allowed",
+                     "forbidden",
+                     "extra input",
+                     "extra field",
+                     "extra_forbidden",
+                     "additional propert",
+                     "additionalpropert",
+                     "cannot find field",
+                     "invalid",
+                     "no such",
+                     "remove",
+                     "not expected",
+                     "not accept",
+                     "n't accept",
+                     "not valid",
+                     "disallow",
+                     "only allowed",
+                     "deprecated",
+                     "not available",
+                     "not enabled",
+                     "unavailable",
+                     "not implemented",
+                     "cannot be used",
+                     "must not"});
+}
+
+/// The opposite: the server misses what is named.
+bool misses(std::string_view text) {
+  return says(text, {"missing", "must be passed", "is required", "must be provided", "must include", "must contain", "not provided",
+                     "required field", "field required", "cannot be empty", "must be set"});
+}
+
+/// The refusal as it is judged.
+struct refusal {
+  std::string text; ///< lower case
+  const model_request& req;
+  json body;
+  std::vector<std::string> offered; ///< names of the tools that were sent, in their order
+};
+
+std::string quoted(const std::set<std::string>& names_) {
+  std::string out;
+  for (auto& n : names_)
+    out += (out.empty() ? "`" : ", `") + n + "`";
+  return out;
+}
+
+void collect(const json& v, std::initializer_list<std::string_view> known, std::set<std::string>& out) {
+  if (v.is_object())
+    for (auto& [key, value] : v.items())
+      if (std::find(known.begin(), known.end(), key) == known.end() && out.size() < 64)
+        out.insert(key);
+}
+
+/// Members that go out without anybody having asked for them: what the user wrote is never taken away.
+std::set<std::string> unasked(const refusal& r) {
+  std::set<std::string> out;
+  for (auto* key : unasked_members)
+    if (r.body.contains(key) && !names(r.req.params, key))
+      out.insert(key);
+  if (auto* messages = member(r.body, "messages"); messages != nullptr && messages->is_array())
+    for (auto& m : *messages)
+      if (string_at(m, "role") == "assistant") {
+        collect(m, {"role", "content", "tool_calls"}, out);
+        if (auto* calls = member(m, "tool_calls"); calls != nullptr && calls->is_array())
+          for (auto& c : *calls) {
+            collect(c, {"id", "type", "function"}, out);
+            if (auto* function = member(c, "function"))
+              collect(*function, {"name", "arguments"}, out);
+          }
+      }
+  return out;
+}
+
+std::string learn_fields(quirks& known, const refusal& r) {
+  for (auto* name : {"max_tokens", "max_completion_tokens"}) {
+    auto other = std::string_view(name) == "max_tokens" ? "max_completion_tokens" : "max_tokens";
+    auto replaced = names(r.text, other) && says(r.text, {"use ", "instead"});
+    if (r.body.contains(name) && !known.other_token_name && names(r.text, name)
+        && (replaced
+            || (denies(r.text)
+                && !says(r.text, {"too large", "at most", "maximum", "exceed", "greater", "less than", "context"})))) {
+      known.other_token_name = true;
+      return std::string("`") + name + "` is sent as `" + other + "`";
+    }
+  }
+  std::set<std::string> refused;
+  for (auto& name : unasked(r)) {
+    // Nothing depends on stream_options, so any mention will do.
+    auto meant = name == "stream_options" || (denies(r.text) && !misses(r.text));
+    if (meant && names(r.text, lower(name)) && known.left_out.size() < max_learned && known.left_out.insert(name).second)
+      refused.insert(name);
+  }
+  if (!refused.empty())
+    return quoted(refused) + (refused.size() > 1 ? " are" : " is") + " left out";
+  if (!known.wants_reasoning && names(r.text, "reasoning_content") && misses(r.text)) {
+    known.wants_reasoning = true;
+    return "`reasoning_content` goes back with every turn";
+  }
+  return {};
+}
+
+/// The tools that the text means: by index ("tools[3]", "tools.3.custom", "('body', 'tools', 3)", "function_declarations[3]"), or
+/// by name where the name is quoted or follows the word.
+std::set<std::size_t> culprits(const refusal& r) {
+  std::set<std::size_t> out;
+  for (std::string_view list : {"function_declarations", "functiondeclarations", "tools", "functions", "tool", "function"}) {
+    for (auto end : ends_of(r.text, list)) {
+      auto at = end;
+      while (at < r.text.size() && at < end + 4 && std::string_view("[.'\"`, /#]():").find(r.text[at]) != std::string_view::npos)
+        ++at;
+      std::size_t n = 0, digits = 0;
+      for (; at < r.text.size() && digits < 6 && r.text[at] >= '0' && r.text[at] <= '9'; ++at, ++digits)
+        n = n * 10 + static_cast<std::size_t>(r.text[at] - '0');
+      if (digits > 0 && at > end + digits && n < r.offered.size() && (at == r.text.size() || !is_name_char(r.text[at])))
+        out.insert(n);
+    }
+    if (!out.empty())
+      return out;
+  }
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < r.offered.size(); ++i) {
+    auto name = lower(r.offered[i]);
+    for (auto end : ends_of(r.text, name)) {
+      auto start = end - name.size();
+      auto before = std::string_view(r.text).substr(0, start);
+      auto marked = (!before.empty() && std::string_view("'\"`(:.").find(before.back()) != std::string_view::npos)
+                    || before.ends_with("function ") || before.ends_with("tool ") || before.ends_with("tool: ")
+                    || before.ends_with("function: ") || before.ends_with("tool name ") || name.find('_') != std::string::npos;
+      if (marked && name.size() >= longest) {
+        if (name.size() > longest)
+          out.clear();
+        longest = name.size();
+        out.insert(i);
+      }
+    }
+  }
+  return out;
+}
+
+bool about_definitions(std::string_view text) {
+  return says(text, {"schema", "parameters", "properties", "property", "description", "declaration", "tools", "functions",
+                     "function.name", "function name", "tool name", "definition", "function '", "tool '", "function \"", "tool \"",
+                     "function `", "tool `"})
+         && !says(text, {"tool_call_id", "tool_use_id", "tool_result", "tool result"});
+}
+
+std::string learn_number(quirks& known, const refusal& r) {
+  auto many = says(r.text, {"too many tools", "too many functions", "too many function"})
+              || (says(r.text, {"tools", "functions", "function declarations", "function_declarations"})
+                  && says(r.text, {"array too long", "array_above_max_length", "at most", "maximum number", "max number",
+                                   "maximum of", "no more than", "more than", "exceeds the limit", "exceeds the maximum",
+                                   "limit of", "up to", "tool limit"}));
+  if (!many || says(r.text, {"description", "schema", "name"}))
+    return {};
+  auto count = r.offered.size();
+  std::size_t ours = 0, limit = 0;
+  for (auto& name : r.offered)
+    ours += is_workflow_tool(name) ? 1 : 0;
+  for (auto n : numbers_in(r.text))
+    if (n < count && n > limit)
+      limit = n;
+  if (limit == 0)
+    limit = count / 2;
+  if (limit >= count || limit < ours || count == ours || (known.max_tools > 0 && known.max_tools <= limit))
+    return {};
+  known.max_tools = limit;
+  std::string gone;
+  for (std::size_t i = 0, left = limit - ours; i < count; ++i)
+    if (!is_workflow_tool(r.offered[i])) {
+      if (left > 0)
+        --left;
+      else if (gone.size() < 200)
+        gone += (gone.empty() ? "" : ", ") + r.offered[i];
+      else if (!gone.ends_with("..."))
+        gone += ", ...";
+    }
+  return "only " + std::to_string(limit) + " tools are offered, without " + gone;
+}
+
+std::string learn_tools(quirks& known, const refusal& r) {
+  if (r.offered.empty() || !about_definitions(r.text))
+    return {};
+  if (says(r.text, {"non-empty for object", "must be non-empty", "should be non-empty"}) && !known.no_empty_parameters) {
+    known.no_empty_parameters = true;
+    return "tools without parameters are sent without a schema";
+  }
+  auto meant = culprits(r);
+  if (says(r.text, {"description"})
+      && says(r.text,
+              {"too long", "at most", "maximum length", "max length", "max_length", "longer than", "exceed", "characters"})) {
+    std::size_t limit = default_description;
+    auto numbers = numbers_in(r.text);
+    std::erase_if(numbers, [](auto n) { return n < 64; });
+    if (!numbers.empty())
+      limit = *std::min_element(numbers.begin(), numbers.end());
+    if (known.max_description == 0 || limit < known.max_description) {
+      known.max_description = limit;
+      return "descriptions of tools are cut at " + std::to_string(limit) + " bytes";
+    }
+  }
+  if (meant.empty())
+    if (auto lesson = learn_number(known, r); !lesson.empty())
+      return lesson;
+  auto of_schema = says(r.text, {"schema", "parameters", "properties", "property", "declaration"});
+  if (!known.simple_schemas && of_schema && (!meant.empty() || says(r.text, {"schema"}))) {
+    known.simple_schemas = true;
+    return "the tools' schemas are sent in a simpler form";
+  }
+  std::set<std::string> gone;
+  for (auto i : meant)
+    for (auto& t : r.req.tools)
+      if (t.name == r.offered[i] && !is_workflow_tool(t.name) && known.dropped.size() < max_learned
+          && known.dropped.insert(tool_key(t)).second)
+        gone.insert(t.name);
+  return gone.empty() ? std::string{}
+                      : std::string(gone.size() > 1 ? "the tools " : "the tool ") + quoted(gone)
+                            + (gone.size() > 1 ? " are" : " is") + " left out";
+}
+
+std::string learn_roles(quirks& known, const refusal& r) {
+  auto* messages = member(r.body, "messages");
+  if (messages == nullptr || !messages->is_array())
+    return {};
+  bool system = false, calls = false, after_tool = false;
+  std::string last;
+  for (auto& m : *messages) {
+    auto role = string_at(m, "role");
+    system = system || role == "system";
+    calls = calls || role == "tool" || m.contains("tool_calls");
+    after_tool = after_tool || (role == "user" && last == "tool");
+    last = role;
+  }
+  if (after_tool && !known.user_into_tool
+      && says(r.text, {"after role 'tool'", "after role \"tool\"", "after role tool", "after tool"}) && names(r.text, "user")) {
+    known.user_into_tool = true;
+    return "what follows a tool's result is appended to it";
+  }
+  auto of_system = (names(r.text, "system") || names(r.text, "developer"))
+                   && says(r.text, {"role", "message", "instruction", "prompt", "[0]"}) && denies(r.text);
+  auto of_order = says(r.text, {"alternat",
+                                "only user and assistant",
+                                "user and assistant roles",
+                                "user/assistant",
+                                "first message must be",
+                                "must start with a user",
+                                "start with user",
+                                "first message should be",
+                                "consecutive",
+                                "two user messages",
+                                "same role",
+                                "last message must be",
+                                "after role",
+                                "unexpected role",
+                                "invalid role",
+                                "role must be",
+                                "roles must",
+                                "one of 'user', 'assistant'",
+                                "['user', 'assistant']",
+                                "unknown role",
+                                "role order",
+                                "roles are supported"});
+  auto first_is_fine = says(r.text, {"optional system", "after the system"});
+  if (system && !known.fold_system && (of_system || (of_order && !(first_is_fine && calls)))) {
+    known.fold_system = true;
+    return "the system message goes in front of the first user message";
+  }
+  if (calls && !known.plain_turns && of_order) {
+    known.plain_turns = true;
+    return "tool calls and their results are told as text of the assistant and the user";
+  }
+  return {};
+}
+
+} // namespace
+
+bool quirks::absorb(const quirks& other) {
+  auto before = *this;
+  for (auto [mine, theirs] : {std::pair{&left_out, &other.left_out}, std::pair{&dropped, &other.dropped}})
+    for (auto& x : *theirs)
+      if (mine->size() < max_learned)
+        mine->insert(x);
+  auto least = [](std::size_t a, std::size_t b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); };
+  max_tools = least(max_tools, other.max_tools);
+  max_description = least(max_description, other.max_description);
+  simple_schemas |= other.simple_schemas;
+  no_empty_parameters |= other.no_empty_parameters;
+  other_token_name |= other.other_token_name;
+  fold_system |= other.fold_system;
+  plain_turns |= other.plain_turns;
+  user_into_tool |= other.user_into_tool;
+  wants_reasoning |= other.wants_reasoning;
+  return *this != before;
+}
+
+std::string tool_key(const tool_spec& tool) {
+  return tool.name + ' ' + hash(tool.description + '\n' + tool.parameters);
+}
+
+std::string learn(quirks& known, const std::string& said, const model_request& req, const std::string& body) {
+  auto sent = parse(body);
+  if (said.empty() || !sent || !sent->is_object())
+    return {};
+  refusal r{lower(said), req, std::move(*sent), {}};
+  if (is_model_fault(r.text) || is_out_of_credit(r.text) || is_overflow(r.text))
+    return {};
+  if (auto* tools = member(r.body, "tools"); tools != nullptr && tools->is_array())
+    for (auto& t : *tools) {
+      auto* function = member(t, "function");
+      r.offered.push_back(string_at(function == nullptr ? t : *function, "name"));
+    }
+  for (auto* rule : {learn_fields, learn_tools, learn_roles})
+    if (auto lesson = rule(known, r); !lesson.empty())
+      return lesson;
+  return {};
+}
+
+bool denies_tools(const std::string& said) {
+  auto text = lower(said);
+  if (is_model_fault(text) || says(text, {"tool_call_id", "tool_use_id", "tool_result", "tool result", "thought_signature"}))
+    return false;
+  auto means = says(text, {"tool use", "tool call", "tool-call", "toolcall", "tools", "tool choice", "tool_choice", "function call",
+                           "function-call", "function_call", "functions", "input_schema", "function declaration",
+                           "function 'new_answer'", "function 'vote'", "new_answer", "schema for function"});
+  return means
+         && (denies(text)
+             || says(text, {"requires", "no endpoints", "schema", "must be enabled", "not able to", "disabled", "too many",
+                            "at most", "too long"}));
+}
+
+} // namespace conclave::wire
