@@ -182,7 +182,7 @@ std::int64_t duration_ms(std::string_view text) {
       ++at;
     double n = 0, scale = 1;
     auto digits = 0;
-    for (bool point = false; at != text.end() && ((*at >= '0' && *at <= '9') || (*at == '.' && !point)) && digits < 12; ++at) {
+    for (bool point = false; at != text.end() && ((*at >= '0' && *at <= '9') || (*at == '.' && !point)); ++at) {
       if (*at == '.') {
         if (std::next(at) == text.end() || *std::next(at) < '0' || *std::next(at) > '9')
           break;
@@ -217,11 +217,11 @@ std::int64_t duration_ms(std::string_view text) {
       if (!unit.empty() && after_number != unit_start)
         ms = 1000; // "in 5 or so": seconds, as in the header
       else
-        return unit.empty() ? static_cast<std::int64_t>(std::ceil(n / scale * 1000)) : -1;
+        return unit.empty() && n / scale < 1e9 ? static_cast<std::int64_t>(std::ceil(n / scale * 1000)) : -1;
     }
     total += n / scale * ms;
     any = true;
-    if (total > 1e12)
+    if (!(total < 1e12))
       return -1;
   }
   return any ? static_cast<std::int64_t>(std::ceil(total)) : -1;

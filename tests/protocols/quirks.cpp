@@ -103,7 +103,8 @@ CAF_TEST(a call without an answer goes and one that cannot be read is replaced i
   CAF_CHECK_EQUAL(turn["content"].size(), 2u);
   for (auto* broken : {"", "[]", "{", "3", R"({"tool_calls":7})", R"({"tool_calls":[1,2]})", R"({"content":{}})"}) {
     m.opaque = broken;
-    CAF_CHECK_EQUAL(encoded(r, {})["messages"][2]["tool_calls"][0]["function"]["name"], "mcp__t__look");
+    turn = encoded(r, {})["messages"][2];
+    CAF_CHECK_EQUAL(turn["tool_calls"][0]["function"]["name"], "mcp__t__look");
   }
   m.opaque = R"({"reasoning_details":[1]})";
   m.opaque_dialect = "anthropic";
@@ -144,7 +145,8 @@ CAF_TEST(a field that the server misses is not dropped but sent) {
                      "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2"}) {
     quirks known;
     CAF_CHECK(!taught(known, said, r).empty());
-    CAF_CHECK_EQUAL(encoded(r, known)["messages"][2]["reasoning_content"], "because");
+    auto turn = encoded(r, known)["messages"][2];
+    CAF_CHECK_EQUAL(turn["reasoning_content"], "because");
     CAF_CHECK_EQUAL(taught(known, said, r), "");
   }
   quirks known;
@@ -310,7 +312,8 @@ CAF_TEST(templates that refuse roles get what they take) {
   CAF_CHECK_EQUAL(taught(known, "roles must alternate"), "");
   known = {};
   CAF_CHECK(!taught(known, "Unexpected role 'user' after role 'tool'").empty());
-  CAF_CHECK_EQUAL(encoded(talk(), known)["messages"].back()["content"], "seen\n\nFinish.");
+  messages = encoded(talk(), known)["messages"];
+  CAF_CHECK_EQUAL(messages.back()["content"], "seen\n\nFinish.");
   known = {};
   for (auto* said : {"The system is overloaded", "Internal system error", "", "model not found"})
     CAF_CHECK_EQUAL(taught(known, said), "");
