@@ -82,7 +82,7 @@ void agent_state::on_broken(const completion& c) {
   if (shorten())
     return;
   // Nothing but the question and the instructions is left: no other run will fit either.
-  if (iterations == 0 && (task.answers.empty() || budget_bytes == min_shown_bytes))
+  if (iterations == 0 && attempt == 1 && (task.answers.empty() || budget_bytes == min_shown_bytes))
     return fail(ec::bad_request,
                 "the question alone is too long for this model: shorten it, or use a model with a larger context window; "
                     + c.error);

@@ -284,8 +284,9 @@ bool ask_otherwise(backend_ptr self, std::uint64_t id, const completion& c, bool
     self->send(s.eyes, chunk_batch{s.req.task,
                                    s.req.run,
                                    s.req.agent,
-                                   {{chunk_kind::status, "model " + s.req.model + " refused the request (\""
-                                                             + wire::brief(c.said, 200) + "\"): from now on " + lesson}}});
+                                   {{chunk_kind::status, "from now on " + lesson + " (model " + s.req.model
+                                                             + "): the server refused the request, \"" + wire::brief(c.said, 200)
+                                                             + "\""}}});
   s.known = learned;
   std::string error;
   auto http = st.parts.dialect->encode(s.req, st.parts.endpoint, s.known, error);

@@ -134,8 +134,10 @@ std::string text_of(CURLcode code, const transfer& t) {
   if (auto status = refused_tunnel(code, t); status > 0)
     return tunnel_text(status, t);
   switch (code) {
-  case CURLE_OPERATION_TIMEDOUT: // the only deadline left to libcurl
-    return "no connection within the connect timeout of " + std::to_string(t.request.connect_timeout_ms) + " ms";
+  case CURLE_OPERATION_TIMEDOUT: { // the only deadline left to libcurl
+    auto text = "no connection within the connect timeout of " + std::to_string(t.request.connect_timeout_ms) + " ms";
+    return holds(t.error_text.data(), {"SSL"}) ? text + " (reached, but no TLS: does the port speak TLS?)" : text;
+  }
   case CURLE_COULDNT_CONNECT: {
     long number = 0;
     curl_easy_getinfo(t.easy.get(), CURLINFO_OS_ERRNO, &number);

@@ -312,7 +312,8 @@ std::string learn_roles(quirks& known, const refusal& r) {
     return "what follows a tool's result is appended to it";
   }
   auto of_system = (names(r.text, "system") || names(r.text, "developer"))
-                   && says(r.text, {"role", "message", "instruction", "prompt", "[0]"}) && denies(r.text);
+                   && says(r.text, {"role", "instruction", "system message", "system prompt", "developer message"})
+                   && denies(r.text);
   auto of_order = says(r.text, {"alternat",
                                 "only user and assistant",
                                 "user and assistant roles",

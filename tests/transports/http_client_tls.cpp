@@ -7,6 +7,7 @@
 #include "support/http_probe.hpp"
 #include "support/imposter.hpp"
 
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
@@ -102,13 +103,13 @@ struct tls_server {
   }
 };
 
-/// Accepts one connection and closes it without a word.
+/// Accepts one connection, reads a little, says `words` and closes it.
 struct closing_port {
   int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   std::string port;
   std::thread thread;
 
-  closing_port() {
+  explicit closing_port(std::string words = "") {
     sockaddr_in a{};
     a.sin_family = AF_INET;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -117,10 +118,11 @@ struct closing_port {
     ::listen(fd, 1);
     ::getsockname(fd, reinterpret_cast<sockaddr*>(&a), &length);
     port = std::to_string(ntohs(a.sin_port));
-    thread = std::thread{[this] {
+    thread = std::thread{[this, words] {
       auto peer = ::accept(fd, nullptr, nullptr);
-      char byte = 0;
-      (void) !::read(peer, &byte, 1);
+      std::array<char, 4096> bytes;
+      (void) !::read(peer, bytes.data(), bytes.size());
+      (void) !::write(peer, words.data(), words.size());
       ::close(peer);
     }};
   }
@@ -167,12 +169,17 @@ CAF_TEST(a certificate nobody vouches for is refused) {
 }
 
 CAF_TEST(TLS to a port of clear text says so) {
-  imposter server;
-  server.when("/", reply{"ok"});
+  closing_port server{"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"};
   http_client client;
-  auto end = run(client, get("https://127.0.0.1:" + std::to_string(server.port()) + "/"));
+  auto end = run(client, get("https://127.0.0.1:" + server.port + "/"));
   CAF_CHECK_EQUAL(end.code, ec::bad_config);
   CAF_CHECK(has(end.error, "write `http://`"));
+  imposter silent; // waits for the end of a line that never comes
+  auto request = get("https://127.0.0.1:" + std::to_string(silent.port()) + "/");
+  request.connect_timeout_ms = 300;
+  end = run(client, request);
+  CAF_CHECK_EQUAL(end.code, ec::timeout);
+  CAF_CHECK(has(end.error, "does the port speak TLS?"));
 }
 
 CAF_TEST(a connection lost in the handshake may be tried again) {
