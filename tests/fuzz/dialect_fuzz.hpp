@@ -55,6 +55,8 @@ inline void check_replay(const completion& c) {
         answered.insert(m["tool_call_id"].get<std::string>());
       if (m["content"].is_array())
         for (auto& b : m["content"]) {
+          if (!b.is_object())
+            continue;
           if (b.value("type", nlohmann::json()) == "tool_use")
             asked.insert(b["id"].get<std::string>());
           if (b.value("type", nlohmann::json()) == "tool_result")
