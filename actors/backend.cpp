@@ -108,7 +108,6 @@ struct stream {
   std::string why_text;
   chunk_sink_actor eyes;     ///< what is done about a refusal is told there, also where the reply is not for eyes
   wire::quirks known;        ///< what the request was written with
-  std::string body;          ///< of the request under way, to be judged if it is refused
   std::int64_t requests = 0; ///< that may have reached the server
   int resent = 0;
   bool replied = false; ///< complete, only the connection is still draining
@@ -235,7 +234,6 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
                                   s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
   s.started = self->clock().now();
-  s.body = http.body;
   http_client::callbacks callbacks;
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
   callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
@@ -274,9 +272,11 @@ bool ask_otherwise(backend_ptr self, std::uint64_t id, const completion& c, bool
   auto& st = self->state;
   auto& s = st.streams[id];
   if (s.why != ec::none || st.closing || c.status != completion_status::broken || c.semantic || s.resent >= max_resent
-      || (c.code != ec::bad_request && c.code != ec::unavailable))
+      || c.said.empty() || (c.code != ec::bad_request && c.code != ec::unavailable))
     return false;
-  auto lesson = wire::learn(s.known, c.said, s.req, s.body);
+  std::string error;
+  auto refused = st.parts.dialect->encode(s.req, st.parts.endpoint, s.known, error); // cheaper than to keep every body
+  auto lesson = wire::learn(s.known, c.said, s.req, refused.body);
   if (lesson.empty())
     return false;
   auto& learned = st.learned[s.req.model];
@@ -288,7 +288,6 @@ bool ask_otherwise(backend_ptr self, std::uint64_t id, const completion& c, bool
                                                              + "): the server refused the request, \"" + wire::brief(c.said, 200)
                                                              + "\""}}});
   s.known = learned;
-  std::string error;
   auto http = st.parts.dialect->encode(s.req, st.parts.endpoint, s.known, error);
   if (!error.empty())
     return false;

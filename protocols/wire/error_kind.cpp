@@ -127,7 +127,9 @@ bool is_model_fault(std::string_view text) {
                      "the model produced output that",
                      "invalid tool calls generated",
                      "parsing failed. the model generated",
-                     "attempted to call tool"});
+                     "attempted to call tool",
+                     "xml syntax error",
+                     "harmonyerror"});
 }
 
 bool is_out_of_credit(std::string_view text) {

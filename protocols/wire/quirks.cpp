@@ -225,7 +225,7 @@ std::string learn_number(quirks& known, const refusal& r) {
               || (says(r.text, {"tools", "functions", "function declarations", "function_declarations"})
                   && says(r.text, {"array too long", "array_above_max_length", "at most", "maximum number", "max number",
                                    "maximum of", "no more than", "more than", "exceeds the limit", "exceeds the maximum",
-                                   "limit of", "up to", "tool limit"}));
+                                   "limit of", "up to", "tool limit", "max length", "exceeds max"}));
   if (!many || says(r.text, {"description", "schema", "name"}))
     return {};
   auto count = r.offered.size();
@@ -312,7 +312,7 @@ std::string learn_roles(quirks& known, const refusal& r) {
     return "what follows a tool's result is appended to it";
   }
   auto of_system = (names(r.text, "system") || names(r.text, "developer"))
-                   && says(r.text, {"role", "instruction", "system message", "system prompt", "developer message"})
+                   && says(r.text, {"role", "instruction", "system message", "system prompt", "developer message", "variant"})
                    && denies(r.text);
   auto of_order = says(r.text, {"alternat",
                                 "only user and assistant",
@@ -335,6 +335,9 @@ std::string learn_roles(quirks& known, const refusal& r) {
                                 "['user', 'assistant']",
                                 "unknown role",
                                 "role order",
+                                "input should be 'user'",
+                                "expected `user`",
+                                "expected one of `user`",
                                 "roles are supported"});
   auto first_is_fine = says(r.text, {"optional system", "after the system"});
   if (system && !known.fold_system && (of_system || (of_order && !(first_is_fine && calls)))) {
