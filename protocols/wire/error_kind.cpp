@@ -174,59 +174,72 @@ bool wants_tls(std::string_view text) {
                      "http to https port", "requires tls", "use https", "https required", "https_required", "ssl required"});
 }
 
+namespace {
+
+void skip_blanks(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+}
+
+/// Takes a number like "1.5" from the beginning of `text`; -1 = none.
+double take_number(std::string_view& text) {
+  auto is_digit = [&](std::size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
+  double n = 0, scale = 1;
+  std::size_t i = 0;
+  for (; is_digit(i); ++i)
+    n = n * 10 + (text[i] - '0');
+  if (i == 0)
+    return -1;
+  if (i < text.size() && text[i] == '.' && is_digit(i + 1))
+    for (++i; is_digit(i); ++i) {
+      scale /= 10;
+      n += (text[i] - '0') * scale;
+    }
+  text.remove_prefix(i);
+  return n;
+}
+
+/// Returns milliseconds per unit; 0 = no unit of time.
+double unit_ms(std::string_view unit) {
+  if (unit == "ms" || unit.starts_with("milli"))
+    return 1;
+  if (unit == "s" || unit.starts_with("sec"))
+    return 1'000;
+  if (unit == "m" || unit.starts_with("min"))
+    return 60'000;
+  if (unit == "h" || unit == "hr" || unit.starts_with("hour"))
+    return 3'600'000;
+  return unit == "d" || unit.starts_with("day") ? 86'400'000 : 0;
+}
+
+} // namespace
+
 std::int64_t duration_ms(std::string_view text) {
-  auto at = text.begin();
   double total = 0;
   bool any = false;
-  while (at != text.end()) {
-    auto start = at;
-    while (at != text.end() && *at == ' ')
-      ++at;
-    double n = 0, scale = 1;
-    auto digits = 0;
-    for (bool point = false; at != text.end() && ((*at >= '0' && *at <= '9') || (*at == '.' && !point)); ++at) {
-      if (*at == '.') {
-        if (std::next(at) == text.end() || *std::next(at) < '0' || *std::next(at) > '9')
-          break;
-        point = true;
-        continue;
-      }
-      ++digits;
-      n = n * 10 + (*at - '0');
-      if (point)
-        scale *= 10;
-    }
-    if (digits == 0)
-      return any ? static_cast<std::int64_t>(std::ceil(total)) : -1;
-    auto after_number = at;
-    while (at != text.end() && *at == ' ')
-      ++at;
-    auto unit_start = at;
-    while (at != text.end() && *at >= 'a' && *at <= 'z')
-      ++at;
-    std::string_view unit(unit_start, at);
-    double ms = unit == "ms" || unit.starts_with("milli")                 ? 1
-                : unit == "s" || unit.starts_with("sec")                  ? 1000
-                : unit == "m" || unit.starts_with("min")                  ? 60'000
-                : unit == "h" || unit == "hr" || unit.starts_with("hour") ? 3'600'000
-                : unit == "d" || unit.starts_with("day")                  ? 86'400'000
-                                                                          : 0;
-    if (ms == 0) {
-      if (any) { // "1m30s 5 apples"
-        at = start;
+  for (;;) {
+    skip_blanks(text);
+    auto n = take_number(text);
+    if (n < 0)
+      break;
+    skip_blanks(text);
+    std::size_t length = 0;
+    while (length < text.size() && text[length] >= 'a' && text[length] <= 'z')
+      ++length;
+    auto scale = unit_ms(text.substr(0, length));
+    if (scale == 0) {
+      if (any) // "1m30s 5 apples"
         break;
-      }
-      if (!unit.empty() && after_number != unit_start)
-        ms = 1000; // "in 5 or so": seconds, as in the header
-      else
-        return unit.empty() && n / scale < 1e9 ? static_cast<std::int64_t>(std::ceil(n / scale * 1000)) : -1;
+      if (length > 0)
+        return -1;
+      scale = 1'000; // a bare number is seconds, as in the header
     }
-    total += n / scale * ms;
+    text.remove_prefix(length);
+    total += n * scale;
     any = true;
-    if (!(total < 1e12))
-      return -1;
+    if (length == 0)
+      break;
   }
-  return any ? static_cast<std::int64_t>(std::ceil(total)) : -1;
+  return any && total < 1e12 ? static_cast<std::int64_t>(std::ceil(total - 1e-6)) : -1;
 }
 
 std::int64_t wait_in(std::string_view text) {
