@@ -70,6 +70,8 @@ bool is_overflow(std::string_view text) {
                   "input length should",
                   "token limit: ",
                   "tokens_limit_reached",
+                  "token limit exceeded",
+                  "exceeds the maximum size",
                   "request_too_large",
                   "request entity too large",
                   "payload too large",

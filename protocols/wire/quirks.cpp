@@ -154,11 +154,6 @@ std::string learn_roles(quirks& known, const refusal& r) {
     after_tool = after_tool || (role == "user" && last == "tool");
     last = role;
   }
-  if (after_tool && !known.user_into_tool
-      && says(r.text, {"after role 'tool'", "after role \"tool\"", "after role tool", "after tool"}) && names(r.text, "user")) {
-    known.user_into_tool = true;
-    return "what follows a tool's result is appended to it";
-  }
   auto of_system = (names(r.text, "system") || names(r.text, "developer"))
                    && says(r.text, {"role", "instruction", "system message", "system prompt", "developer message", "variant"})
                    && denies(r.text);
@@ -188,6 +183,12 @@ std::string learn_roles(quirks& known, const refusal& r) {
                                 "expected one of `user`",
                                 "roles are supported"});
   auto first_is_fine = says(r.text, {"optional system", "after the system"});
+  auto of_what_follows =
+      names(r.text, "user") && says(r.text, {"after role 'tool'", "after role \"tool\"", "after role tool", "after tool"});
+  if (after_tool && !known.user_into_tool && (of_what_follows || (of_order && (first_is_fine || known.fold_system || !system)))) {
+    known.user_into_tool = true;
+    return "what follows a tool's result is appended to it";
+  }
   if (system && !known.fold_system && (of_system || (of_order && !(first_is_fine && calls)))) {
     known.fold_system = true;
     return "the system message goes in front of the first user message";

@@ -81,11 +81,11 @@ bool about_definitions(std::string_view text) {
 }
 
 std::string learn_number(quirks& known, const refusal& r) {
-  auto many = says(r.text, {"too many tools", "too many functions", "too many function"})
+  auto many = says(r.text, {"too many tools", "too many functions", "too many function", "number of tools", "tools limit"})
               || (says(r.text, {"tools", "functions", "function declarations", "function_declarations"})
                   && says(r.text, {"array too long", "array_above_max_length", "at most", "maximum number", "max number",
                                    "maximum of", "no more than", "more than", "exceeds the limit", "exceeds the maximum",
-                                   "limit of", "up to", "tool limit", "max length", "exceeds max"}));
+                                   "limit of", "maximum is", "up to", "tool limit", "max length", "exceeds max"}));
   if (!many || says(r.text, {"description", "schema", "name"}))
     return {};
   auto count = r.offered.size();

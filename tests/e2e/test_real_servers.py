@@ -131,6 +131,30 @@ class Refusals(RealServers):
         r, events = self.ask()
         self.fine(r, events)
 
+    def test_a_tool_whose_schema_is_refused_is_left_out_and_the_others_stay(self):
+        """In both dialects, by index and by name; the agent is not out, and keeps the workflow tools."""
+        command = {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}
+
+        def refuse_with(text):
+            def refuse(request):
+                names = [t.get("name") or t["function"]["name"] for t in request.get("tools", [])]
+                if "mcp__bad__echo" not in names:
+                    return None
+                text_now = text % (names.index("mcp__bad__echo") if "%d" in text else "mcp__bad__echo")
+                return (400, "application/json", json.dumps(
+                    {"type": "error", "error": {"type": "invalid_request_error", "message": text_now}}).encode())
+            return refuse
+
+        for kind, text in (("chatcompletion", "Invalid schema for function '%s': schema must not have 'anyOf' at the top level"),
+                           ("claude", "tools.%d.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level")):
+            with self.subTest(kind=kind):
+                self.guard(refuse_with(text))
+                r, _ = self.ask(kind=kind, flags=(), backend={"mcp_servers": {"bad": command}})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("`mcp__bad__echo` is left out", r.stderr)
+                self.assertEqual(len(self.provider.requests), 5)
+                self.assertIn("new_answer", json.dumps(self.provider.requests[2]["tools"]))
+
     def test_what_the_model_spoilt_is_asked_again(self):
         spoilt = {"code": "tool_use_failed", "type": "invalid_request_error", "failed_generation": "<function"}
         for bad in (refusal("Failed to call a function. Please adjust your prompt.", **spoilt),

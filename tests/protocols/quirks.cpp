@@ -270,7 +270,9 @@ CAF_TEST(a workflow tool is never left out) {
 CAF_TEST(too many tools and too long descriptions are cut to what is taken) {
   for (auto* said : {"Invalid 'tools': array too long. Expected an array with maximum length 3, but got an array with length 4 "
                      "instead. (array_above_max_length tools)",
-                     "Too many tools: 4 (max 3)", "maximum number of tools is 3",
+                     "Too many tools: 4 (max 3)", "Maximum tools limit reached. 4 tools have been provided but the maximum is 3.",
+                     "number of tools exceeds 3", "You may not include more than 3 tools in your request.",
+                     "'tools' : maximum number of items is 3", "maximum number of tools is 3",
                      "body.tools: List should have at most 3 items after validation, not 4"}) {
     CAF_MESSAGE(said);
     quirks known;
@@ -293,7 +295,9 @@ CAF_TEST(templates that refuse roles get what they take) {
        {"System role not supported", "Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...",
         "Only user and assistant roles are supported!", "Developer instruction is not enabled for models/gemma-3-27b-it",
         "Unsupported value: 'messages[0].role' does not support 'system' with this model.", "invalid role: system",
-        "Error rendering prompt with jinja template: \"System role not supported\"", "roles must alternate"}) {
+        "Error rendering prompt with jinja template: \"System role not supported\"", "roles must alternate",
+        "messages[0].role: unknown variant `system`, expected `user` or `assistant`",
+        "Only user, assistant and tool roles are supported, got system"}) {
     CAF_MESSAGE(said);
     quirks known;
     CAF_CHECK(has(taught(known, said), "system message"));
