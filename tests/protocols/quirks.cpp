@@ -307,6 +307,10 @@ CAF_TEST(templates that refuse roles get what they take) {
   quirks known;
   known.fold_system = true;
   CAF_CHECK(
+      has(taught(known, "After the optional system message, conversation roles must alternate user and assistant roles except "
+                        "for tool calls and results."),
+          "appended"));
+  CAF_CHECK(
       has(taught(known, "After the optional system message, conversation roles must alternate user/assistant/user/assistant/..."),
           "text"));
   auto messages = encoded(talk(), known)["messages"];
