@@ -4,9 +4,10 @@
 // What becomes of a model's reply: the step down the ladder, the correction, the shorter request, the verdict.
 
 #include "actors/agent_state.hpp"
+#include "protocols/wire/error_kind.hpp"
+#include "protocols/wire/quirks.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 namespace conclave {
 
@@ -17,13 +18,14 @@ namespace {
 constexpr std::uint32_t max_overflows = 4;
 constexpr std::uint32_t max_pauses = 8;
 constexpr std::size_t min_result_bytes = 512;
+constexpr std::size_t min_shown_bytes = 256; ///< of the answers of others
 
-/// Whether a server's error says that the model or server has no tool calls. There is no common code: Ollama says 400 "does not
-/// support tools", vLLM 400 "tool choice requires ...", llama.cpp 500 "tools param requires --jinja", OpenRouter 404.
-bool is_about_tools(std::string error) {
-  std::transform(error.begin(), error.end(), error.begin(), [](unsigned char c) { return std::tolower(c); });
-  auto has = [&](const char* word) { return error.find(word) != std::string::npos; };
-  return (has("tool") || has("function call")) && (has("support") || has("tool choice") || has("tool_choice") || has("requires"));
+/// Whether the server finds fault with how many tokens of a reply are asked for.
+bool is_about_reply_tokens(const completion& c) {
+  auto text = wire::lower(c.said);
+  return c.code == ec::context_overflow
+         || (c.code == ec::bad_request
+             && wire::says(text, {"max_tokens", "max_completion_tokens", "output tokens", "completion tokens"}));
 }
 
 } // namespace
@@ -38,14 +40,7 @@ void agent_state::on_completion(completion c) {
   }
   if (c.status == completion_status::broken) {
     partial = c.text;
-    // A server that cannot do schemas says 400: go one step down instead of failing. Likewise one that cannot do tools.
-    if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text))
-      return;
-    if (want == asked_for::verdict && !saw_tools && !c.semantic && is_about_tools(c.error) && step_down(ladder::schema))
-      return;
-    if (c.code == ec::context_overflow && shorten())
-      return;
-    return fail(c.code, c.error);
+    return on_broken(c);
   }
   if (c.status == completion_status::refused) {
     partial = c.text;
@@ -68,6 +63,49 @@ void agent_state::on_completion(completion c) {
   default:
     return on_text(c);
   }
+}
+
+void agent_state::on_broken(const completion& c) {
+  if (c.model_fault)
+    return ask_again(c);
+  if (want == asked_for::decision && decision_room > least_decision_tokens && is_about_reply_tokens(c)) {
+    decision_room = least_decision_tokens;
+    return call_model();
+  }
+  // A server that cannot do schemas says 400: go one step down instead of failing. Likewise one that cannot do tools.
+  if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text))
+    return;
+  if (want == asked_for::verdict && !saw_tools && !c.semantic && wire::denies_tools(c.said) && step_down(ladder::schema))
+    return;
+  if (c.code != ec::context_overflow)
+    return fail(c.code, c.error);
+  if (shorten())
+    return;
+  // Nothing but the question and the instructions is left: no other run will fit either.
+  if (iterations == 0 && attempt == 1 && (task.answers.empty() || budget_bytes == min_shown_bytes))
+    return fail(ec::bad_request,
+                "the question alone is too long for this model: shorten it, or use a model with a larger context window; "
+                    + c.error);
+  fail(c.code, c.error);
+}
+
+/// The server could not read what the model wrote: an attempt like any other reply without a verdict.
+void agent_state::ask_again(const completion& c) {
+  if (++attempt > 2 && want == asked_for::decision && step_down(ladder::text))
+    return;
+  if (attempt > max_attempts)
+    return fail(ec::bad_reply, "no usable reply in " + std::to_string(max_attempts) + " attempts; the last: " + c.error);
+  if (want == asked_for::verdict)
+    talk.push_back(
+        {role::user,
+         "Your last reply could not be read: it was no valid tool call. " + prompts::enforcement(task.may_answer, choice().ids),
+         "",
+         {},
+         "",
+         false,
+         "",
+         ""});
+  call_model();
 }
 
 /// The model is in the middle of its turn: it gets back what it said, as it stands, and continues.
@@ -120,11 +158,12 @@ bool agent_state::shorten() {
     for (auto& m : talk)
       if (m.from == role::tool)
         prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
-  } else if (!task.answers.empty() && want != asked_for::decision) {
+  } else if (!task.answers.empty() && budget_bytes != min_shown_bytes) {
     std::size_t shown = 0;
     for (auto& a : task.answers)
       shown += a.text.size();
-    learned_budget = budget_bytes = std::max<std::size_t>((budget_bytes > 0 ? std::min(budget_bytes, shown) : shown) / 2, 256);
+    learned_budget = budget_bytes =
+        std::max<std::size_t>((budget_bytes > 0 ? std::min(budget_bytes, shown) : shown) / 2, min_shown_bytes);
     open_talk();
   } else {
     return false;
@@ -170,10 +209,17 @@ void agent_state::on_decision(const completion& c) {
     talk = prompts::coordination(task, parts.order.agent.system_message, ladder::schema, budget_bytes);
     return call_model();
   }
+  std::string why;
+  if (c.status == completion_status::truncated && trim(c.text).empty()) {
+    why = "the decision was cut before its first word: the model spent all its tokens on thought; raise `max_tokens` or turn its "
+          "thinking off";
+    self->send(parts.chunks, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, why}}});
+  }
   if (++attempt > 2 && step_down(ladder::text))
     return;
   if (attempt > max_attempts)
-    return fail(ec::bad_reply, "no readable decision in " + std::to_string(max_attempts) + " attempts");
+    return fail(ec::bad_reply,
+                "no readable decision in " + std::to_string(max_attempts) + " attempts" + (why.empty() ? "" : "; " + why));
   call_model();
 }
 

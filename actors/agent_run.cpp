@@ -17,8 +17,6 @@ namespace {
 
 constexpr auto boss_limit = std::chrono::seconds(60);
 constexpr auto info_limit = std::chrono::seconds(10);
-/// A decision is a few tokens of JSON.
-constexpr std::int64_t decision_tokens = 64;
 
 ladder from_name(const std::string& x) {
   return x == "schema" ? ladder::schema : x == "text" ? ladder::text : ladder::tools;
@@ -144,7 +142,10 @@ void agent_state::call_model() {
   req.messages = talk;
   if (want == asked_for::decision) {
     req.schema = wire::decision_schema(choice());
-    req.max_output_tokens = decision_tokens;
+    // The user's bound stays one, down to what the JSON alone takes.
+    if (req.max_output_tokens <= 0 || req.max_output_tokens > decision_room)
+      req.max_output_tokens = decision_room;
+    req.max_output_tokens = std::max(req.max_output_tokens, least_decision_tokens);
   }
   if (step == ladder::tools && (want == asked_for::verdict || want == asked_for::presentation)) {
     if (iterations < static_cast<std::uint32_t>(config.max_tool_iterations))
@@ -178,8 +179,8 @@ void agent_state::send_model(model_request req) {
   model_call = req.call;
   auto n = notice(req.call, "model");
   n.ended = true;
-  // The breaker may try three times; its own limits end each try, this one only keeps the promise finite.
-  auto limit = std::chrono::milliseconds(3 * (req.total_timeout_ms + 60'000) + 60'000);
+  // The breaker may try three times, after a model was loaded; its own limits end each try, this one only keeps the promise finite.
+  auto limit = std::chrono::milliseconds(3 * (req.total_timeout_ms + 60'000) + req.first_token_timeout_ms + 60'000);
   auto ended = [this, n](std::string status, const usage& use) mutable {
     n.status = std::move(status);
     n.use = use;

@@ -38,6 +38,9 @@ enum class asked_for : std::uint8_t { verdict, decision, text_answer, text_verdi
 /// Replies without a usable verdict before the run fails.
 constexpr std::uint32_t max_attempts = 3;
 
+/// What the JSON of a decision takes.
+constexpr std::int64_t least_decision_tokens = 64;
+
 /// Returns `x` without white space at its ends.
 std::string trim(const std::string& x);
 
@@ -76,6 +79,7 @@ struct agent_state {
   std::size_t budget_bytes = 0;
   std::size_t learned_budget = 0; ///< from a provider that found a conversation too long; 0 = none did
   std::uint32_t overflows = 0;
+  std::int64_t decision_room = 4096; ///< tokens of a decision: a few of JSON, the rest for a model that thinks first
   asked_for want = asked_for::verdict;
   waiting wait = waiting::nothing;
   std::uint32_t attempt = 1;
@@ -99,6 +103,8 @@ struct agent_state {
   void send_model(model_request req);
   void on_completion(completion c);
   void go_on(completion c);
+  void on_broken(const completion& c);
+  void ask_again(const completion& c);
   void report_late(const call_notice& n, completion c);
   void on_verdict_reply(completion c);
   void on_decision(const completion& c);

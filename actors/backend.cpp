@@ -5,6 +5,7 @@
 
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "transports/http_client.hpp"
 
@@ -105,8 +106,11 @@ struct stream {
   clock::time_point started;
   ec why = ec::none; ///< set when we ended the transfer ourselves
   std::string why_text;
-  bool without_options = false; ///< the request had no stream_options
-  bool replied = false;         ///< complete, only the connection is still draining
+  chunk_sink_actor eyes;     ///< what is done about a refusal is told there, also where the reply is not for eyes
+  wire::quirks known;        ///< what the request was written with
+  std::int64_t requests = 0; ///< that may have reached the server
+  int resent = 0;
+  bool replied = false; ///< complete, only the connection is still draining
   caf::typed_response_promise<completion> promise;
 };
 
@@ -119,7 +123,8 @@ struct ladder_place {
 struct backend_state {
   static inline const char* name = "backend";
   backend_parts parts;
-  std::map<std::string, ladder_place> ladder; ///< by model
+  std::map<std::string, ladder_place> ladder;  ///< by model
+  std::map<std::string, wire::quirks> learned; ///< by model
   std::uint64_t ids = 0;
   std::map<std::uint64_t, stream> streams;
   clock::time_point last_chunk;      ///< of the streams that have ended
@@ -129,6 +134,7 @@ struct backend_state {
 using backend_ptr = backend_impl::stateful_pointer<backend_state>;
 
 constexpr std::size_t max_models = 1000;
+constexpr int max_resent = 8; ///< of one call: requests that the server refused and that cost nothing
 
 ladder_place& place_of(backend_ptr self, const std::string& model) {
   auto& st = self->state;
@@ -151,10 +157,6 @@ std::string address_of(const std::string& url) {
   return out;
 }
 
-const char* advice(const completion& c) {
-  return c.code == ec::unauthorized ? "; check the key" : c.error.starts_with("404") ? "; check `model` and `base_url`" : "";
-}
-
 completion completed(stream& s, wire::decoder& decoder, http_end end) {
   if (s.why != ec::none) {
     end.code = s.why;
@@ -165,16 +167,11 @@ completion completed(stream& s, wire::decoder& decoder, http_end end) {
 
 void reply(stream& s, completion c) {
   s.replied = true;
+  c.usage.requests = s.requests;
   // What a server refused says nothing of which server it was.
   if (c.status == completion_status::broken && !c.error.empty() && std::isdigit(static_cast<unsigned char>(c.error.front())) != 0)
-    c.error = s.asked + ": " + c.error + advice(c);
+    c.error = s.asked + ": " + c.error + wire::advice(c.code, std::atoi(c.error.c_str()), c.said);
   s.promise.deliver(std::move(c));
-}
-
-/// Whether the server refuses the one field that we add unasked, not every compatible server knows, and nothing depends on.
-bool refuses_stream_options(const stream& s, const completion& c) {
-  return s.why == ec::none && c.status == completion_status::broken && !c.semantic && c.code == ec::bad_request
-         && (c.error.starts_with("400") || c.error.starts_with("422")) && c.error.find("stream_options") != std::string::npos;
 }
 
 /// Ends the transfer for a reason of ours; the reply follows with on_done.
@@ -237,7 +234,6 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
                                   s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
   s.started = self->clock().now();
-  s.without_options = st.parts.endpoint.no_stream_options;
   http_client::callbacks callbacks;
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
   callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
@@ -250,11 +246,16 @@ caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_a
   if (st.closing)
     return make_error(ec::unavailable, "the connection is being closed");
   std::string error;
-  auto http = st.parts.dialect->encode(req, st.parts.endpoint, error);
+  if (st.learned.size() > max_models)
+    st.learned.clear();
+  auto& known = st.learned[req.model];
+  auto http = st.parts.dialect->encode(req, st.parts.endpoint, known, error);
   if (!error.empty())
     return make_error(ec::bad_config, std::move(error));
   auto id = ++st.ids;
   auto& s = st.streams[id];
+  s.known = known;
+  s.eyes = sink;
   if (req.schema.empty())
     s.sink = std::move(sink); // a reply under a schema is for the program, not for eyes
   s.first_token = milliseconds(req.first_token_timeout_ms);
@@ -266,6 +267,41 @@ caf::result<completion> start(backend_ptr self, model_request& req, chunk_sink_a
   return caf::delegated<completion>{};
 }
 
+/// Writes a refused request again in the form that the refusal asks for. Returns whether it is under way, under a new id.
+bool ask_otherwise(backend_ptr self, std::uint64_t id, const completion& c, bool closed) {
+  auto& st = self->state;
+  auto& s = st.streams[id];
+  if (s.why != ec::none || st.closing || c.status != completion_status::broken || c.semantic || s.resent >= max_resent
+      || c.said.empty() || (c.code != ec::bad_request && c.code != ec::unavailable))
+    return false;
+  std::string error;
+  auto refused = st.parts.dialect->encode(s.req, st.parts.endpoint, s.known, error); // cheaper than to keep every body
+  auto lesson = wire::learn(s.known, c.said, s.req, refused.body);
+  if (lesson.empty())
+    return false;
+  auto& learned = st.learned[s.req.model];
+  if (learned.absorb(s.known) && s.eyes) // another call may have taught it meanwhile
+    self->send(s.eyes, chunk_batch{s.req.task,
+                                   s.req.run,
+                                   s.req.agent,
+                                   {{chunk_kind::status, "from now on " + lesson + " (model " + s.req.model
+                                                             + "): the server refused the request, \"" + wire::brief(c.said, 200)
+                                                             + "\""}}});
+  s.known = learned;
+  auto http = st.parts.dialect->encode(s.req, st.parts.endpoint, s.known, error);
+  if (!error.empty())
+    return false;
+  ++s.resent;
+  if (!closed)
+    st.parts.http->cancel(s.transfer);
+  auto moved = st.streams.extract(id); // what still comes of the old transfer finds nobody
+  moved.key() = ++st.ids;
+  st.streams.insert(std::move(moved));
+  transmit(self, st.ids, std::move(http));
+  watch(self, st.ids);
+  return true;
+}
+
 void ended(backend_ptr self, stream_end& e) {
   auto& st = self->state;
   auto i = st.streams.find(e.id);
@@ -273,14 +309,11 @@ void ended(backend_ptr self, stream_end& e) {
     return;
   if (e.decoder) {
     auto& s = i->second;
+    if (e.end.sent || !e.closed)
+      ++s.requests;
     auto c = completed(s, *e.decoder, std::move(e.end));
-    if (e.closed && refuses_stream_options(s, c) && !s.without_options) {
-      st.parts.endpoint.no_stream_options = true;
-      std::string error;
-      auto http = st.parts.dialect->encode(s.req, st.parts.endpoint, error);
-      if (error.empty())
-        return transmit(self, e.id, std::move(http)); // the tick that is under way watches this one
-    }
+    if (ask_otherwise(self, e.id, c, e.closed))
+      return;
     reply(s, std::move(c));
   }
   if (!e.closed) {

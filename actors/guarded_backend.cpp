@@ -4,6 +4,7 @@
 #include "actors/circuit_breaker.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/error_kind.hpp"
 
 #include <caf/all.hpp>
 
@@ -36,6 +37,9 @@ struct guarded_call {
   std::int64_t since_ms = 0; ///< first try
   bool waiting = false;
   bool cancelled = false;
+  std::int64_t requests = 0;         ///< of the tries so far
+  std::int64_t loading_until_ms = 0; ///< the server loads its model: when the first token is due; 0 = it does not
+  std::uint32_t loading_polls = 0;
   bool probe = false; ///< its end decides over the gate, or frees the probe for the next call
   completion last;
   caf::typed_response_promise<completion> promise;
@@ -54,6 +58,9 @@ struct guard_state {
   std::int64_t paced_until_ms = 0;  ///< the server asked for a wait: it holds for everybody with the same key
 };
 
+/// Between two questions whether a model is loaded.
+constexpr std::int64_t max_poll_ms = 5'000;
+
 using guard_ptr = guard_impl::stateful_pointer<guard_state>;
 
 std::int64_t now_ms(guard_ptr self) {
@@ -71,13 +78,17 @@ void finish(guard_ptr self, std::uint64_t id, completion c) {
 /// How long to wait before the next try, or -1: no further try.
 std::int64_t wait_before(guard_ptr self, const guarded_call& call, const completion& c) {
   auto& p = self->state.gate.policy();
-  if (call.cancelled || c.status != completion_status::broken || c.semantic || !c.retryable_hint
+  if (call.cancelled || c.status != completion_status::broken || c.semantic || c.model_fault || !c.retryable_hint
       || !(is_transient(c.code) || c.retry_asked) || c.code == ec::stream_broken || call.tries >= p.tries)
     return -1;
   if (c.retry_after_ms >= 0)
     return c.retry_after_ms <= p.retry_after_cap_ms ? c.retry_after_ms : -1;
   auto wait = std::min(p.retry_ms << std::min(call.tries - 1, 20u), p.retry_cap_ms);
   return wait - static_cast<std::int64_t>(self->state.random() % static_cast<std::uint32_t>(wait / 4 + 1)); // up to 25 % less
+}
+
+bool is_loading(const completion& c) {
+  return c.status == completion_status::broken && c.code == ec::unavailable && !c.semantic && wire::is_loading(wire::lower(c.said));
 }
 
 void judge(guard_ptr self, std::uint64_t id, completion c);
@@ -110,6 +121,8 @@ void attempt(guard_ptr self, std::uint64_t id) {
     call.since_ms = now;
   call.probe = st.gate.probing();
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
+  if (call.loading_until_ms > 0) // the deadline for the first token runs on
+    call.req.first_token_timeout_ms = std::max<std::int64_t>(call.loading_until_ms - now, 1);
   self->request(st.guarded, limit, call.req, call.sink)
       .then([self, id](completion& c) { judge(self, id, std::move(c)); },
             [self, id](caf::error& e) {
@@ -123,6 +136,33 @@ void attempt(guard_ptr self, std::uint64_t id) {
             });
 }
 
+void tell(guard_ptr self, const guarded_call& call, std::string text) {
+  self->send(call.sink, chunk_batch{call.req.task, call.req.run, call.req.agent, {{chunk_kind::status, std::move(text)}}});
+}
+
+/// A server that is loading its model has not failed: it is asked again until the first token is due. Returns whether it waits.
+bool wait_for_model(guard_ptr self, std::uint64_t id, guarded_call& call, completion& c) {
+  auto now = now_ms(self);
+  auto first = call.loading_until_ms == 0;
+  auto limit = call.req.first_token_timeout_ms > 0 ? call.req.first_token_timeout_ms : call.req.total_timeout_ms;
+  if (first)
+    call.loading_until_ms = now + limit;
+  if (now >= call.loading_until_ms) {
+    c.code = ec::timeout;
+    c.error += "; the model was still loading when its first token was due (`first_token_timeout_seconds`)";
+    return false;
+  }
+  --call.tries;
+  call.waiting = true;
+  auto wait = c.retry_after_ms > 0 ? std::min(c.retry_after_ms, max_poll_ms)
+                                   : std::min(std::int64_t{1000} << std::min(call.loading_polls++, 8u), max_poll_ms);
+  if (first)
+    tell(self, call, c.error + "; waiting until the model is loaded, " + std::to_string(limit / 1000) + " s at most");
+  call.last = std::move(c);
+  self->delayed_send(self, milliseconds(std::min(wait, call.loading_until_ms - now)), retry_tick{id});
+  return true;
+}
+
 void judge(guard_ptr self, std::uint64_t id, completion c) {
   auto& st = self->state;
   auto i = st.calls.find(id);
@@ -133,9 +173,12 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   if (call.probe)
     st.gate.undecided();
   call.probe = false;
+  c.usage.requests = call.requests += c.usage.requests;
+  if (is_loading(c) && !call.cancelled)
+    return wait_for_model(self, id, call, c) ? void() : finish(self, id, std::move(c));
   auto wait = wait_before(self, call, c);
   auto now = now_ms(self);
-  if (c.status == completion_status::broken && is_transient(c.code)) {
+  if (c.status == completion_status::broken && is_transient(c.code) && !c.model_fault) {
     st.last_failure = c.error;
     // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
     auto paced = c.code == ec::rate_limited && c.retry_after_ms >= 0;
@@ -153,11 +196,7 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   if (wait < 0)
     return finish(self, id, std::move(c));
   call.waiting = true;
-  self->send(call.sink,
-             chunk_batch{call.req.task,
-                         call.req.run,
-                         call.req.agent,
-                         {{chunk_kind::status, c.error + "; trying again in " + std::to_string((wait + 99) / 100 * 100) + " ms"}}});
+  tell(self, call, c.error + "; trying again in " + std::to_string((wait + 99) / 100 * 100) + " ms");
   call.last = std::move(c);
   self->delayed_send(self, milliseconds(wait), retry_tick{id});
 }

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <string_view>
-#include <system_error>
 
 namespace conclave::http_detail {
 
@@ -298,64 +297,6 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   set_method(easy, r);
 }
 
-/// libcurl 7.88 reports broken framing with the codes of a broken connection and of exhausted memory; retrying helps neither.
-const char* framing_fault(CURLcode code, const transfer& t) {
-  if (code == CURLE_RECV_ERROR && std::string_view{t.error_text.data()}.ends_with("in chunked-encoding"))
-    return "the reply's chunked encoding is broken";
-  if (code == CURLE_OUT_OF_MEMORY && t.sent && !t.head_seen)
-    return "a header line of the reply is too long";
-  return nullptr;
-}
-
-ec code_of(CURLcode code, const transfer& t) {
-  if (framing_fault(code, t) != nullptr)
-    return ec::bad_reply;
-  switch (code) {
-  case CURLE_OK:
-    return ec::none;
-  case CURLE_OPERATION_TIMEDOUT:
-    return ec::timeout;
-  case CURLE_URL_MALFORMAT:
-    return ec::bad_request;
-  case CURLE_UNSUPPORTED_PROTOCOL: // once connected: HTTP/0.9
-    return t.sent ? ec::bad_reply : ec::bad_request;
-  case CURLE_WRITE_ERROR:
-  case CURLE_BAD_CONTENT_ENCODING:
-  case CURLE_WEIRD_SERVER_REPLY:
-    return ec::bad_reply;
-  default:
-    return t.delivered ? ec::stream_broken : ec::unavailable;
-  }
-}
-
-std::string text_of(CURLcode code, const transfer& t) {
-  if (auto* fault = framing_fault(code, t))
-    return fault;
-  switch (code) {
-  case CURLE_OPERATION_TIMEDOUT: // the only deadline left to libcurl
-    return "no connection within the connect timeout of " + std::to_string(t.request.connect_timeout_ms) + " ms";
-  case CURLE_COULDNT_CONNECT: {
-    long number = 0;
-    curl_easy_getinfo(t.easy.get(), CURLINFO_OS_ERRNO, &number);
-    return number == 0 ? "could not connect" : lower(std::generic_category().message(static_cast<int>(number)));
-  }
-  case CURLE_COULDNT_RESOLVE_HOST:
-    return "could not resolve the host name";
-  case CURLE_GOT_NOTHING:
-    return "connection closed before a reply";
-  case CURLE_PARTIAL_FILE:
-    return "connection closed in mid-reply";
-  case CURLE_PEER_FAILED_VERIFICATION: // OpenSSL's reason names no secret and is what the user has to mend
-  case CURLE_SSL_CONNECT_ERROR:
-  case CURLE_SSL_CACERT_BADFILE:
-    if (t.error_text[0] != '\0')
-      return "TLS: " + std::string{t.error_text.data()};
-    [[fallthrough]];
-  default:
-    return lower(curl_easy_strerror(code));
-  }
-}
-
 } // namespace
 
 void flush(transfer& t) {
@@ -393,14 +334,6 @@ void follow(transfer& t) {
   t.head_seen = t.sent = false;
   t.body_bytes = 0;
   curl_easy_setopt(t.easy.get(), CURLOPT_URL, t.request.url.c_str());
-}
-
-http_end verdict(CURLcode code, transfer& t) {
-  if (!t.refusal.empty())
-    return ended(t.refusal_code, t.refusal, t);
-  if (code == CURLE_OK)
-    return {ec::none, {}, t.status, t.sent};
-  return ended(code_of(code, t), text_of(code, t), t);
 }
 
 http_end ended(ec code, const std::string& text, transfer& t) {

@@ -5,6 +5,7 @@
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/tool_schema.hpp"
 
 #include <cctype>
 #include <set>
@@ -164,7 +165,7 @@ private:
 
 } // namespace
 
-http_request encode_anthropic(const model_request& req, const endpoint& to, std::string& error) {
+http_request encode_anthropic(const model_request& req, const endpoint& to, const quirks& known, std::string& error) {
   auto version = to.version.empty() ? std::string("2023-06-01") : to.version;
   const api_version* rules = versions;
   while (version < rules->from)
@@ -176,14 +177,12 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
   json body = {{"model", req.model}, {"stream", true}, {"max_tokens", max_tokens}};
   if (!messages.system().empty())
     body["system"] = messages.system();
-  if (!req.tools.empty()) {
+  if (auto offered = offered_tools(req.tools, known); !offered.empty()) {
     auto& tools = body["tools"] = json::array();
-    for (auto& t : req.tools) {
-      auto schema = parse(t.parameters);
-      tools.push_back({{"name", t.name},
-                       {"description", t.description},
-                       {"input_schema", schema && schema->is_object() ? *schema : json{{"type", "object"}}}});
-    }
+    for (auto& t : offered)
+      tools.push_back({{"name", std::move(t.name)},
+                       {"description", std::move(t.description)},
+                       {"input_schema", t.parameters.is_null() ? json{{"type", "object"}} : std::move(t.parameters)}});
   }
   if (!req.schema.empty()) {
     auto schema = parse(req.schema);
@@ -209,7 +208,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, std:
   if (!rules->sampling)
     for (auto* key : {"temperature", "top_p", "top_k"})
       body.erase(key);
-  if (req.tools.empty())
+  if (!body.contains("tools"))
     body.erase("tool_choice");
   http_request out;
   out.url = url_of(to);

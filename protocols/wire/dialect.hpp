@@ -8,6 +8,7 @@
 #include "protocols/chat.hpp"
 #include "protocols/secrets.hpp"
 #include "protocols/wire/http.hpp"
+#include "protocols/wire/quirks.hpp"
 
 #include <map>
 #include <memory>
@@ -27,9 +28,8 @@ struct endpoint {
   std::map<std::string, std::string> headers;
   std::map<std::string, std::string> query;
   bool http2 = false;
-  bool id_slot = false;           ///< local llama.cpp server: send id_slot / cache_prompt
-  bool no_stream_options = false; ///< the server refuses this field
-  secrets hidden = {};            ///< values of variables in headers and query, which may be secrets
+  bool id_slot = false; ///< local llama.cpp server: send id_slot / cache_prompt
+  secrets hidden = {};  ///< values of variables in headers and query, which may be secrets
 };
 
 /// Turns the bytes of one response into chunks, then one completion. Same bytes, any split: same result.
@@ -55,8 +55,9 @@ public:
 
 struct dialect {
   const char* name;
-  /// Returns the request; on failure (e.g. bad params JSON) `error` is set and the request is empty.
-  http_request (*encode)(const model_request& req, const endpoint& to, std::string& error);
+  /// Returns the request in the form that `known` says the server takes; on failure (e.g. bad params JSON) `error` is set and the
+  /// request is empty.
+  http_request (*encode)(const model_request& req, const endpoint& to, const quirks& known, std::string& error);
   std::unique_ptr<decoder> (*make_decoder)(const endpoint& to);
 };
 

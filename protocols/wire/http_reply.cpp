@@ -4,6 +4,8 @@
 #include "protocols/wire/http_reply.hpp"
 
 #include "protocols/prompts.hpp"
+#include "protocols/wire/error_body.hpp"
+#include "protocols/wire/error_kind.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -18,82 +20,18 @@ namespace {
 /// Of a text that is cut to a few hundred bytes: no key is longer than what is searched for one beyond the cut.
 constexpr std::size_t max_searched = 64 << 10;
 
-std::string lower(std::string x) {
-  for (auto& c : x)
-    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return x;
-}
+/// What is judged of a sentence: a tool or field may be named late in it.
+constexpr std::size_t max_said = 2000;
 
-/// Message and machine-readable code of an error value of any provider.
-struct reason {
-  std::string message, code;
-};
-
-std::string scalar(const json* v) {
-  if (v == nullptr || v->is_null())
-    return {};
-  return v->is_string() ? v->get<std::string>() : v->is_number() || v->is_object() || v->is_array() ? dump(*v) : std::string{};
-}
-
-reason read_reason(const json& v) {
-  reason r;
-  auto* e = member(v, "error");
-  if (e == nullptr)
-    e = &v;
-  if (e->is_string())
-    return {e->get<std::string>(), {}};
-  r.message = string_at(*e, "message");
-  r.code = scalar(member(*e, "code"));
-  if (r.code.empty())
-    r.code = string_at(*e, "type");
-  else if (auto type = string_at(*e, "type"); !type.empty())
-    r.code += " " + type;
-  if (r.message.empty())
-    r.message = scalar(member(v, "detail"));
-  if (r.message.empty())
-    r.message = string_at(v, "message");
-  return r;
-}
-
-/// What an error page says to a reader: a proxy answers with HTML where an API would not.
-std::string page_text(std::string_view body) {
-  body = body.substr(0, 4096);
-  if (auto start = body.find_first_not_of(" \t\r\n"); start == std::string_view::npos || body[start] != '<')
-    return std::string(body.substr(0, 400));
-  std::string out;
-  bool in_tag = false;
-  for (char c : body) {
-    if (c == '<')
-      in_tag = true;
-    else if (c == '>')
-      in_tag = false;
-    else if (!in_tag && (std::isspace(static_cast<unsigned char>(c)) == 0 || (!out.empty() && out.back() != ' ')))
-      out += std::isspace(static_cast<unsigned char>(c)) == 0 ? c : ' ';
-  }
-  return out.substr(0, 400);
-}
-
-bool says(const std::string& text, std::initializer_list<const char*> words) {
-  return std::any_of(words.begin(), words.end(), [&](const char* w) { return text.find(w) != std::string::npos; });
-}
-
-bool is_overflow(const std::string& text) {
-  return says(text, {"context_length", "context length", "context window", "maximum context", "too many tokens",
-                     "prompt is too long", "exceed_context", "exceeds the available context"});
-}
-
-ec code_for(int status, const std::string& text) {
-  if (says(text, {"insufficient_quota", "billing_error", "credit balance"}))
-    return ec::unauthorized;
-  if (status == 401 || status == 402 || status == 403)
-    return ec::unauthorized;
-  if (status == 429)
-    return ec::rate_limited;
-  if (status == 408 || status == 409 || status >= 500)
-    return ec::unavailable;
-  if (status >= 300 && status < 400)
-    return ec::bad_config;
-  return is_overflow(text) || (status == 413 && says(text, {"token"})) ? ec::context_overflow : ec::bad_request;
+/// Fills what the server said and what follows from it; `status` 0 = none.
+void refused(completion& out, const reason& r, int status, const secrets& hidden) {
+  auto text = lower(r.message.substr(0, max_searched) + " " + r.code.substr(0, max_said));
+  out.status = completion_status::broken;
+  out.code = code_for(status, text);
+  out.model_fault = is_model_fault(text);
+  out.said = brief(r.code.empty() ? r.message : r.message + (r.message.empty() ? "(" : " (") + r.code + ")", max_said, hidden);
+  if (out.code == ec::rate_limited || out.code == ec::unavailable)
+    out.retry_after_ms = r.wait_ms >= 0 ? r.wait_ms : wait_in(text);
 }
 
 } // namespace
@@ -158,17 +96,10 @@ std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
 }
 
 void http_failure(completion& out, const http_head& head, std::string_view body, const secrets& hidden) {
-  reason r;
-  if (auto v = parse_lenient(body))
-    r = read_reason(v->is_array() && !v->empty() ? v->front() : *v);
-  else {
-    r.message = body.substr(0, max_searched);
-    hidden.hide(r.message); // before the page is cut
-    r.message = page_text(r.message);
-  }
-  out.status = completion_status::broken;
-  out.code = code_for(head.status, lower(r.message + " " + r.code));
-  out.retry_after_ms = retry_after_ms(head, std::time(nullptr));
+  auto r = read_reason(body);
+  refused(out, r, head.status, hidden);
+  if (auto wait = retry_after_ms(head, std::time(nullptr)); wait >= 0)
+    out.retry_after_ms = wait;
   if (auto* hint = find_header(head, "x-should-retry")) {
     out.retryable_hint = lower(*hint) != "false";
     out.retry_asked = lower(*hint) == "true";
@@ -200,25 +131,11 @@ void transfer_failure(completion& out, const http_end& end, bool semantic) {
 
 void stream_failure(completion& out, const json& error, bool semantic, const secrets& hidden) {
   auto r = read_reason(error);
-  auto text = lower(r.message + " " + r.code);
-  out.status = completion_status::broken;
-  auto status = std::atoi(r.code.substr(0, 4).c_str());
-  if (status >= 300)
-    out.code = code_for(status, text);
-  else if (says(text, {"rate_limit", "rate limit"}))
-    out.code = ec::rate_limited;
-  else if (says(text, {"authentication", "permission", "insufficient_quota", "billing"}))
-    out.code = ec::unauthorized;
-  else if (is_overflow(text))
-    out.code = ec::context_overflow;
-  else if (says(text, {"invalid_request", "not_found"}))
-    out.code = ec::bad_request;
-  else
-    out.code = ec::unavailable;
-  if (semantic && is_transient(out.code))
+  refused(out, r, r.status, hidden);
+  if (semantic && is_transient(out.code) && !out.model_fault)
     out.code = ec::stream_broken;
   auto said = brief(r.message.empty() ? dump(error) : r.message, 300, hidden);
-  out.error = "the server reported an error in its stream: \"" + said + "\"";
+  out.error = "the server reported an error in its stream: \"" + said + "\"" + advice(out.code, r.status, out.said);
 }
 
 bool merge(json& body, const std::string& object, null_member nulls) {

@@ -30,14 +30,14 @@ secrets secrets_of(const endpoint& to);
 /// = not said. Source: RFC 9110 section 10.2.3; vendors' clients.
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s);
 
-/// Fills code, error, retry_after_ms and the hints of a non-2xx reply. `body` is the (bounded) body; understands the error shapes
-/// of all providers: {"error":{message,type,code}}, {"error":"..."}, {"detail":...}, {"message":...}, plain text.
+/// Fills code, error, said, model_fault, retry_after_ms (a header wins over the body) and the hints of a non-2xx reply. `body` is
+/// the (bounded) body in any of the shapes of error_body.hpp.
 void http_failure(completion& out, const http_head& head, std::string_view body, const secrets& hidden = {});
 
 /// Fills status, code and error from how the transfer ended, for a reply that is not complete.
 void transfer_failure(completion& out, const http_end& end, bool semantic);
 
-/// Fills code and error from an error object inside a stream.
+/// Fills the same from an error object inside a stream.
 void stream_failure(completion& out, const json& error, bool semantic, const secrets& hidden = {});
 
 /// Merges the members of a JSON object text into `body`; returns false if the text is no object. A null leaves what is there, or

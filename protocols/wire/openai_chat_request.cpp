@@ -5,7 +5,10 @@
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/tool_schema.hpp"
 
+#include <algorithm>
+#include <map>
 #include <set>
 
 // Source of the request's shape: https://platform.openai.com/docs/api-reference/chat/create and backends.md section 6, read
@@ -15,90 +18,170 @@ namespace conclave::wire {
 
 namespace {
 
-bool has(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
-
-/// Providers that want an assistant turn's reasoning back beside its tool calls.
-const char* reasoning_field(const endpoint& to) {
-  if (has(to.base_url, "deepseek.") || has(to.base_url, "moonshot."))
-    return "reasoning_content";
-  return has(to.base_url, "openrouter.ai") ? "reasoning" : nullptr;
-}
-
-json call_value(const tool_call& c) {
-  // Arguments that are no JSON object would be refused by the server for ever; the model already got its correction.
-  auto arguments = is_object(c.arguments) ? c.arguments : std::string("{}");
-  return {{"id", c.id}, {"type", "function"}, {"function", {{"name", c.name}, {"arguments", arguments}}}};
-}
-
-json message_value(const message& m, const endpoint& to, const std::set<std::string>& answered) {
-  switch (m.from) {
-  case role::system:
-    return {{"role", "system"}, {"content", m.text}};
-  case role::tool:
-    return {{"role", "tool"}, {"tool_call_id", m.tool_call_id}, {"content", m.text}};
-  case role::user:
-    return {{"role", "user"}, {"content", m.text}};
-  case role::assistant:
-    break;
+/// Writes the messages of a conversation as the server behind `known` takes them.
+class message_list {
+public:
+  message_list(const model_request& req, const quirks& known) : known_(known) {
+    std::set<std::string> asked;
+    for (auto& m : req.messages) {
+      for (auto& c : m.calls) {
+        asked.insert(c.id);
+        names_[c.id] = c.name;
+      }
+      if (m.from == role::tool)
+        answered_.insert(m.tool_call_id);
+    }
+    for (auto& m : req.messages)
+      if (m.from != role::tool || asked.count(m.tool_call_id) > 0) // else an orphan result
+        add(m);
   }
-  json v = {{"role", "assistant"}};
-  json calls = json::array();
-  for (auto& c : m.calls)
-    if (answered.count(c.id) > 0) // a call without a result makes most servers refuse the whole request
-      calls.push_back(call_value(c));
-  v["content"] = m.text.empty() && !calls.empty() ? json(nullptr) : json(m.text);
-  if (!calls.empty())
-    v["tool_calls"] = std::move(calls);
-  if (auto* field = reasoning_field(to); field != nullptr && !m.reasoning.empty())
-    v[field] = m.reasoning;
-  return v;
-}
 
-json messages_value(const model_request& req, const endpoint& to) {
-  std::set<std::string> asked, answered;
-  for (auto& m : req.messages) {
+  json finish() {
+    if (!system_.empty()) {
+      auto user = std::find_if(out_.begin(), out_.end(), [](const json& m) { return m["role"] == "user"; });
+      if (user == out_.end())
+        out_.insert(out_.begin(), {{"role", "user"}, {"content", system_}});
+      else
+        (*user)["content"] = system_ + "\n\n" + (*user)["content"].get<std::string>();
+    }
+    return std::move(out_);
+  }
+
+private:
+  void add(const message& m) {
+    switch (m.from) {
+    case role::system:
+      if (known_.fold_system)
+        system_ += (system_.empty() ? "" : "\n\n") + m.text;
+      else
+        out_.push_back({{"role", "system"}, {"content", m.text}});
+      break;
+    case role::tool:
+      if (known_.plain_turns)
+        say("user", "Result of " + names_[m.tool_call_id] + ":\n" + m.text);
+      else
+        out_.push_back({{"role", "tool"}, {"tool_call_id", m.tool_call_id}, {"content", m.text}});
+      break;
+    case role::user:
+      if (known_.user_into_tool && !out_.empty() && out_.back()["role"] == "tool")
+        out_.back()["content"] = out_.back()["content"].get<std::string>() + "\n\n" + m.text;
+      else
+        say("user", m.text);
+      break;
+    case role::assistant:
+      if (known_.plain_turns)
+        say("assistant", as_text(m));
+      else
+        assistant(m);
+      break;
+    }
+  }
+
+  /// Adds text to the last message if it is of the same role: many templates want roles to alternate.
+  void say(const char* from, const std::string& text) {
+    if (!out_.empty() && out_.back()["role"] == from && out_.back()["content"].is_string())
+      out_.back()["content"] = out_.back()["content"].get<std::string>() + "\n\n" + text;
+    else if (!text.empty() || from == std::string_view("user"))
+      out_.push_back({{"role", from}, {"content", text}});
+  }
+
+  std::string as_text(const message& m) const {
+    auto text = m.text;
     for (auto& c : m.calls)
-      asked.insert(c.id);
-    if (m.from == role::tool)
-      answered.insert(m.tool_call_id);
+      if (answered_.count(c.id) > 0)
+        text += (text.empty() ? "" : "\n") + std::string("I call ") + c.name + " with " + c.arguments;
+    return text;
   }
-  json out = json::array();
-  for (auto& m : req.messages) {
-    if (m.from == role::tool && asked.count(m.tool_call_id) == 0)
-      continue; // an orphan result
-    auto v = message_value(m, to, answered);
-    if (m.from == role::assistant && m.text.empty() && !v.contains("tool_calls"))
-      continue;
-    out.push_back(std::move(v));
+
+  void assistant(const message& m) {
+    json own = m.opaque_dialect == "openai_chat" ? parse(m.opaque).value_or(json()) : json();
+    json v = {{"role", "assistant"}};
+    json calls = json::array();
+    for (std::size_t i = 0; i < m.calls.size(); ++i)
+      if (answered_.count(m.calls[i].id) > 0) // a call without a result makes most servers refuse the whole request
+        calls.push_back(call_value(m.calls[i], call_of(own, m, i)));
+    v["content"] = m.text.empty() && !calls.empty() ? json(nullptr) : json(m.text);
+    // Reasoning, signatures and whatever else the server wrote goes back as it came: some refuse the next turn without it.
+    if (own.is_object())
+      for (auto& [key, value] : own.items())
+        if (key != "role" && key != "tool_calls" && key != "function_call" && !value.is_null() && known_.left_out.count(key) == 0
+            && (key != "content" || value.is_string() || value.is_array()))
+          v[key] = std::move(value);
+    if (m.text.empty() && calls.empty() && !has_content(v))
+      return;
+    if (known_.wants_reasoning && !v.contains("reasoning_content"))
+      v["reasoning_content"] = m.reasoning;
+    if (!calls.empty())
+      v["tool_calls"] = std::move(calls);
+    out_.push_back(std::move(v));
   }
-  return out;
-}
+
+  static bool has_content(const json& v) {
+    auto* content = member(v, "content");
+    return content != nullptr && !content->empty() && *content != "";
+  }
+
+  /// The server's own form of the i-th call: of the same id, or at the same place if it gave none.
+  static const json* call_of(const json& own, const message& m, std::size_t i) {
+    auto* list = member(own, "tool_calls");
+    if (list == nullptr || !list->is_array())
+      return nullptr;
+    for (auto& c : *list)
+      if (string_at(c, "id") == m.calls[i].id)
+        return &c;
+    return list->size() == m.calls.size() ? &(*list)[i] : nullptr;
+  }
+
+  void copy_unknown(const json& from, json& to) const {
+    if (from.is_object())
+      for (auto& [key, value] : from.items())
+        if (!value.is_null() && key != "index" && known_.left_out.count(key) == 0)
+          to.emplace(key, value);
+  }
+
+  json call_value(const tool_call& c, const json* own) const {
+    // Arguments that are no JSON object would be refused by the server for ever; the model already got its correction.
+    auto arguments = is_object(c.arguments) ? c.arguments : std::string("{}");
+    json v = {{"id", c.id}, {"type", "function"}, {"function", {{"name", c.name}, {"arguments", arguments}}}};
+    if (own != nullptr) {
+      copy_unknown(*own, v);
+      if (auto* function = member(*own, "function"))
+        copy_unknown(*function, v["function"]);
+    }
+    return v;
+  }
+
+  const quirks& known_;
+  std::set<std::string> answered_;
+  std::map<std::string, std::string> names_; ///< of the calls, by id
+  std::string system_;
+  json out_ = json::array();
+};
 
 /// OpenAI's reasoning models take max_completion_tokens only.
-const char* token_key(const model_request& req, const endpoint& to) {
+const char* token_key(const model_request& req, const endpoint& to, const quirks& known) {
   auto reasoning = req.model.rfind("o1", 0) == 0 || req.model.rfind("o3", 0) == 0 || req.model.rfind("o4", 0) == 0
                    || req.model.rfind("gpt-5", 0) == 0 || req.model.rfind("gpt-6", 0) == 0;
-  return reasoning && has(to.base_url, "openai.com") ? "max_completion_tokens" : "max_tokens";
+  auto newer = (reasoning && to.base_url.find("openai.com") != std::string::npos) != known.other_token_name;
+  return newer ? "max_completion_tokens" : "max_tokens";
 }
 
 } // namespace
 
-http_request encode_openai_chat(const model_request& req, const endpoint& to, std::string& error) {
-  json body = {
-      {"model", req.model}, {"stream", true}, {"stream_options", {{"include_usage", true}}}, {"messages", messages_value(req, to)}};
+http_request encode_openai_chat(const model_request& req, const endpoint& to, const quirks& known, std::string& error) {
+  json body = {{"model", req.model},
+               {"stream", true},
+               {"stream_options", {{"include_usage", true}}},
+               {"messages", message_list(req, known).finish()}};
   if (req.model.empty())
     body.erase("model");
-  if (to.no_stream_options)
-    body.erase("stream_options");
-  if (!req.tools.empty()) {
+  if (auto offered = offered_tools(req.tools, known); !offered.empty()) {
     auto& tools = body["tools"] = json::array();
-    for (auto& t : req.tools) {
-      auto schema = parse(t.parameters);
-      json parameters = schema && schema->is_object() ? *schema : json{{"type", "object"}, {"properties", json::object()}};
-      tools.push_back(
-          {{"type", "function"}, {"function", {{"name", t.name}, {"description", t.description}, {"parameters", parameters}}}});
+    for (auto& t : offered) {
+      json function = {{"name", std::move(t.name)}, {"description", std::move(t.description)}};
+      if (!t.parameters.is_null())
+        function["parameters"] = std::move(t.parameters);
+      tools.push_back({{"type", "function"}, {"function", std::move(function)}});
     }
   }
   if (!req.schema.empty()) {
@@ -110,22 +193,27 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, st
     body["response_format"] = {{"type", "json_schema"},
                                {"json_schema", {{"name", "decision"}, {"strict", true}, {"schema", *schema}}}};
   }
-  auto merged = merge(body, req.params);
-  auto* tokens = token_key(req, to);
-  if (req.max_output_tokens > 0)
-    body[tokens] = req.max_output_tokens;
   if (to.id_slot) {
     body["cache_prompt"] = true;
     if (req.slot >= 0)
       body["id_slot"] = req.slot;
+    if (!req.schema.empty()) // a decision is a few tokens: a model whose template can do without thinking starts with them
+      body["chat_template_kwargs"] = {{"enable_thinking", false}};
   }
+  for (auto* name : unasked_members)
+    if (known.left_out.count(name) > 0)
+      body.erase(name); // before what the user wrote, which is never taken away
+  auto merged = merge(body, req.params);
+  auto* tokens = token_key(req, to, known);
+  if (req.max_output_tokens > 0)
+    body[tokens] = req.max_output_tokens;
   if (!merged || !merge(body, to.extra_body, null_member::removes)) {
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
   if (body.contains("max_tokens") && body.contains("max_completion_tokens"))
-    body.erase(tokens);  // whoever wrote the other name means that one, and both are refused
-  if (req.tools.empty()) // a choice without tools is refused by most servers
+    body.erase(tokens);        // whoever wrote the other name means that one, and both are refused
+  if (!body.contains("tools")) // a choice without tools is refused by most servers
     for (auto* key : {"tool_choice", "parallel_tool_calls"})
       body.erase(key);
   http_request out;

@@ -255,7 +255,61 @@ CAF_TEST(a question that is too long for the model ends the run) {
   model->replies = {broken(ec::context_overflow, "400, too long")};
   run(task(false));
   CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
-  CAF_CHECK(boss->verdicts[0].code == ec::context_overflow);
+  CAF_CHECK(boss->verdicts[0].code == ec::bad_request); // fatal: two more runs would meet the same
+  CAF_CHECK(boss->verdicts[0].reason.find("shorten it") != std::string::npos);
+  CAF_CHECK(boss->verdicts[0].reason.find("too long") != std::string::npos);
+}
+
+CAF_TEST(a reply that the server could not read is asked for again and counts as an attempt) {
+  auto unread = broken(ec::bad_reply, "400, \"Failed to call a function.\"");
+  unread.model_fault = true;
+  spawn_with("tools");
+  model->replies = {unread, unread, calls({{"c1", "new_answer", R"({"content":"blue"})"}})};
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK_EQUAL(boss->verdicts[0].text, "blue");
+  CAF_CHECK_EQUAL(boss->verdicts[0].attempt, 3u);
+  model->replies = {unread, unread, unread};
+  auto t = task(false);
+  t.run = 8;
+  run(t);
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 2u);
+  CAF_CHECK(boss->verdicts[1].kind == verdict_kind::failed && boss->verdicts[1].code == ec::bad_reply);
+  CAF_CHECK(boss->verdicts[1].reason.find("Failed to call a function") != std::string::npos);
+}
+
+CAF_TEST(a decision has room for a model that thinks and the bound of the user holds) {
+  for (auto [bound, sent] : {std::pair{0, 4096}, std::pair{100'000, 4096}, std::pair{512, 512}, std::pair{8, 64}}) {
+    max_tokens = bound;
+    spawn_with("schema");
+    model->asked.clear();
+    boss->verdicts.clear();
+    model->replies = {text(R"({"action":"vote","agent_id":"agent1"})")};
+    run(task(true));
+    CAF_REQUIRE_EQUAL(model->asked.size(), 1u);
+    CAF_CHECK_EQUAL(model->asked[0].max_output_tokens, sent);
+    end_all();
+  }
+}
+
+CAF_TEST(a decision that does not fit beside its prompt is asked for in few tokens) {
+  spawn_with("schema");
+  model->replies = {broken(ec::context_overflow, "400, too long"), text(R"({"action":"vote","agent_id":"agent1"})")};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].kind == verdict_kind::vote);
+  CAF_CHECK_EQUAL(model->asked[1].max_output_tokens, 64);
+}
+
+CAF_TEST(a decision that was spent on thought says so) {
+  spawn_with("schema");
+  auto thought = text("");
+  thought.status = completion_status::truncated;
+  thought.reasoning = "hm";
+  model->replies = {thought, thought, thought};
+  run(task(true));
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
+  CAF_CHECK(boss->verdicts[0].reason.find("on thought") != std::string::npos);
 }
 
 CAF_TEST(a tool call past the limit is not carried out) {

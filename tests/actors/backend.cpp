@@ -11,6 +11,7 @@
 #include "caf/test/dsl.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/dialect.hpp"
+#include "support/http_probe.hpp"
 #include "support/imposter.hpp"
 #include "transports/http_client.hpp"
 
@@ -165,6 +166,67 @@ CAF_TEST(a server that refuses the request in any form is asked twice at most) {
   auto c = result(me->request(aut, 20s, ask(), caf::actor_cast<chunk_sink_actor>(sink)));
   CAF_CHECK_EQUAL(c.code, ec::bad_request);
   CAF_CHECK_EQUAL(server.inspect().requests.size(), 2u);
+}
+
+CAF_TEST(a refusal is answered by another request that is told once and counted) {
+  auto refuses =
+      reply{}.status(400).header("Content-Type", "application/json").send(R"({"error":{"message":"System role not supported"}})");
+  replies(refuses);
+  for (int i = 0; i < 2; ++i)
+    replies(reply{}.sse().send(piece("fine")).send(stop));
+  auto request = ask(1);
+  request.messages.insert(request.messages.begin(), {role::system, "Be brief.", "", {}, "", false, "", ""});
+  auto c = result(me->request(aut, 20s, request, caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.text, "fine");
+  CAF_CHECK_EQUAL(c.usage.requests, 2);
+  c = result(me->request(aut, 20s, request, caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.usage.requests, 1);
+  CAF_CHECK(server.inspect().requests[2].body.find("system") == std::string::npos);
+  std::unique_lock guard{seen->mutex};
+  CAF_CHECK(
+      seen->changed.wait_for(guard, 10s, [&] { return seen->text().ends_with("finefine") || seen->text().ends_with("brief"); }));
+  auto told = seen->text();
+  CAF_CHECK(told.find("System role not supported") != std::string::npos && told.find("System role") == told.rfind("System role"));
+}
+
+CAF_TEST(a refusal inside a stream is answered by another request too) {
+  replies(reply{}.sse().send("event: error\ndata: {\"error\":{\"message\":\"roles must alternate\",\"code\":500}}\n\n").hang());
+  replies(reply{}.sse().send(piece("fine")).send(stop));
+  auto request = ask(1);
+  request.messages.insert(request.messages.begin(), {role::system, "Be brief.", "", {}, "", false, "", ""});
+  auto c = result(me->request(aut, 20s, request, caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.text, "fine");
+  CAF_CHECK_EQUAL(c.usage.requests, 2);
+}
+
+CAF_TEST(a server that always finds another fault is not asked for ever) {
+  auto request = ask(1);
+  for (int i = 0; i < 40; ++i) {
+    auto name = "tool" + std::to_string(i);
+    request.tools.push_back({name, "", "{}"});
+    replies(reply{}
+                .status(400)
+                .header("Content-Type", "application/json")
+                .send(R"({"error":{"message":"Invalid schema for function ')" + name + R"('"}})"));
+  }
+  auto c = result(me->request(aut, 20s, request, caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.code, ec::bad_request);
+  CAF_CHECK_EQUAL(c.usage.requests, 9);
+  CAF_CHECK_EQUAL(server.inspect().requests.size(), 9u);
+}
+
+CAF_TEST(a request that was cut off was sent and one that met no server was not ) {
+  replies(reply{}.sse().send(piece("half")).reset());
+  CAF_CHECK_EQUAL(result(me->request(aut, 20s, ask(1), caf::actor_cast<chunk_sink_actor>(sink))).usage.requests, 1);
+  closed_port nobody;
+  backend_parts parts;
+  parts.dialect = wire::find_dialect("openai_chat");
+  parts.http = std::make_shared<http_client>();
+  parts.endpoint.base_url = nobody.url;
+  auto other = spawn_backend(sys, std::move(parts));
+  auto c = result(me->request(other, 20s, ask(1), caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK(c.code == ec::unavailable && c.usage.requests == 0);
+  caf::anon_send_exit(other, caf::exit_reason::user_shutdown);
 }
 
 CAF_TEST(a complete reply does not wait for the end of the connection) {

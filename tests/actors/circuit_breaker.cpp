@@ -274,6 +274,57 @@ CAF_TEST(Retry After up to a minute is waited for and a longer one is a failure 
   CAF_CHECK(code_of(failed[0]) == ec::breaker_open);
 }
 
+CAF_TEST(a model that is being loaded is waited for and is no failure) {
+  auto loading = broken(ec::unavailable);
+  loading.said = "Loading model (503 unavailable_error)";
+  loading.usage.requests = 1;
+  for (int i = 0; i < 20; ++i)
+    st->replies.push_back(loading);
+  call();
+  for (int i = 0; i < 100 && done.empty(); ++i)
+    pass(milliseconds(1000));
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::finished);
+  CAF_CHECK_EQUAL(done[0].usage.requests, 20); // of the peer, which reports none for its last
+  CAF_CHECK_EQUAL(shown->size(), 1u);
+  CAF_CHECK(shown->front().find("waiting until the model is loaded") != std::string::npos);
+  // Not for ever: the first token is due. And it closes no gate.
+  for (int i = 0; i < 1000; ++i)
+    st->replies.push_back(loading);
+  done.clear();
+  for (std::uint64_t run = 2; run < 8; ++run) {
+    call(run);
+    for (int i = 0; i < 310; ++i)
+      pass(milliseconds(1000));
+    CAF_REQUIRE_EQUAL(done.size(), run - 1);
+    CAF_CHECK(done.back().code == ec::timeout);
+  }
+  CAF_CHECK(failed.empty());
+}
+
+CAF_TEST(a reply that the model spoilt is neither repeated nor counted) {
+  auto spoilt = broken(ec::bad_reply);
+  spoilt.model_fault = true;
+  for (std::uint64_t run = 1; run < 8; ++run) {
+    st->replies.push_back(spoilt);
+    call(run);
+    CAF_CHECK_EQUAL(st->calls, static_cast<int>(run));
+    CAF_REQUIRE_EQUAL(done.size(), run);
+  }
+  CAF_CHECK(failed.empty());
+}
+
+CAF_TEST(the requests of all tries are added up) {
+  auto c = broken(ec::unavailable);
+  c.usage.requests = 1;
+  st->replies = {c, c, c};
+  call();
+  for (int i = 0; i < 20; ++i)
+    pass(milliseconds(1000));
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK_EQUAL(done[0].usage.requests, 3);
+}
+
 CAF_TEST(a call that waits for its next try ends at once when cancelled) {
   st->replies = {broken(ec::rate_limited, 30'000)};
   call(1);

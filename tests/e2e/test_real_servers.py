@@ -2,6 +2,9 @@
 """Replies of real servers, played byte for byte against the binary: what a person and the next request then see."""
 
 import asyncio
+import json
+import socket
+import threading
 import unittest
 
 from provider import Provider
@@ -52,8 +55,187 @@ class Replies(RealServers):
     """What is read from a reply that came."""
 
 
+def refusal(message, status=400, **more):
+    """A reply of (status, content type, bytes): a refusal in the shape of Chat Completions."""
+    return status, "application/json", json.dumps({"error": {"message": message, **more}}).encode()
+
+
+async def decides(provider, request, reply):
+    await reply.decide("42")
+
+
 class Refusals(RealServers):
     """What becomes of a request that a server refuses."""
+
+    def guard(self, refuse, then=decides):
+        """Serves `then`, but refuses each request for which `refuse` returns a reply."""
+        async def behave(provider, request, reply):
+            how = refuse(request)
+            if how is None:
+                return await then(provider, request, reply)
+            status, content, data = how
+            await reply.head(status, content, Content_Length=len(data))
+            reply.writer.write(data)
+            await reply.writer.drain()
+
+        return self.play(behave)
+
+    def fine(self, r, events):
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertFalse([e for e in events if e["type"] == "agent_out"], r.stdout)
+
+    def test_provider_data_of_a_turn_with_calls_goes_back(self):
+        """Gemini: 400 unless the thought signature comes back; others: their reasoning."""
+        def first(provider, request):
+            return not any(m["role"] == "tool" for m in request["messages"])
+
+        async def model(provider, request, reply):
+            if not first(provider, request) or "vote" in reply.tools() or not reply.tools():
+                return await reply.decide("42")
+            delta = {"role": "assistant", "reasoning_content": "hm", "tool_calls": [
+                {"index": 0, "id": "f1", "type": "function", "function": {"name": "nobody", "arguments": "{}"},
+                 "extra_content": {"google": {"thought_signature": "Ej"}}}]}
+            await reply.head()
+            for d, end in ((delta, None), ({}, "tool_calls")):
+                await reply.chunk(b"data: " + json.dumps({"choices": [{"index": 0, "delta": d, "finish_reason": end}]}).encode() + b"\n\n")
+            await reply.chunk(b"data: [DONE]\n\n")
+            await reply.end()
+
+        def refuse(request):
+            for m in request["messages"]:
+                for c in m.get("tool_calls", []):
+                    if c["function"]["name"] == "nobody" and "extra_content" not in c:
+                        return refusal("Function call is missing a thought_signature in functionCall parts.")
+            return None
+
+        self.guard(refuse, model)
+        r, events = self.ask()
+        self.fine(r, events)
+        turns = [m for q in self.provider.requests for m in q["messages"] if m["role"] == "assistant"]
+        self.assertTrue(any(m.get("reasoning_content") == "hm" for m in turns), turns)
+
+    def test_a_refused_system_role_is_folded_once_and_told_once(self):
+        self.guard(lambda q: refusal("System role not supported", 500) if q["messages"][0]["role"] == "system" else None)
+        r, events = self.ask(flags=())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual(sum(q["messages"][0]["role"] == "system" for q in self.provider.requests), 1)
+        self.assertEqual(r.stderr.count("System role not supported"), 1, r.stderr)
+
+    def test_a_refused_schema_of_a_workflow_tool_steps_down_and_does_not_end_the_agent(self):
+        async def model(provider, request, reply):
+            if "response_format" in request:
+                return await reply.play(json.dumps({"action": "vote", "agent_id": "agent1"}))
+            await reply.play("42")
+
+        self.guard(lambda q: refusal("Invalid schema for function 'new_answer'") if q.get("tools") else None, model)
+        r, events = self.ask()
+        self.fine(r, events)
+
+    def test_a_tool_whose_schema_is_refused_is_left_out_and_the_others_stay(self):
+        """In both dialects, by index and by name; the agent is not out, and keeps the workflow tools."""
+        command = {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}
+
+        def refuse_with(text):
+            def refuse(request):
+                names = [t.get("name") or t["function"]["name"] for t in request.get("tools", [])]
+                if "mcp__bad__echo" not in names:
+                    return None
+                text_now = text % (names.index("mcp__bad__echo") if "%d" in text else "mcp__bad__echo")
+                return (400, "application/json", json.dumps(
+                    {"type": "error", "error": {"type": "invalid_request_error", "message": text_now}}).encode())
+            return refuse
+
+        for kind, text in (("chatcompletion", "Invalid schema for function '%s': schema must not have 'anyOf' at the top level"),
+                           ("claude", "tools.%d.custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level")):
+            with self.subTest(kind=kind):
+                self.guard(refuse_with(text))
+                r, _ = self.ask(kind=kind, flags=(), backend={"mcp_servers": {"bad": command}})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("`mcp__bad__echo` is left out", r.stderr)
+                self.assertEqual(len(self.provider.requests), 5)
+                self.assertIn("new_answer", json.dumps(self.provider.requests[2]["tools"]))
+
+    def test_what_the_model_spoilt_is_asked_again(self):
+        spoilt = {"code": "tool_use_failed", "type": "invalid_request_error", "failed_generation": "<function"}
+        for bad in (refusal("Failed to call a function. Please adjust your prompt.", **spoilt),
+                    (200, "text/event-stream", b"event: error\ndata: " + json.dumps(
+                        {"error": {"message": "Failed to call a function.", **spoilt}}).encode() + b"\n\n"),
+                    refusal("Failed to parse tool call arguments as JSON", 500)):
+            with self.subTest(bad=bad[2]):
+                self.play(bad, bad, decides)
+                r, events = self.ask()
+                self.fine(r, events)
+                self.assertEqual(len(self.provider.requests), 5)
+
+    def test_a_question_that_alone_is_too_long_fails_once(self):
+        for body in (refusal("Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193"),
+                     (400, "application/json", b'{"object":"error","message":"maximum context length is 8"}'),
+                     (400, "text/plain", b"prompt is too long"), (500, "application/json", b'{"error":"input length exceeds the context length"}')):
+            with self.subTest(body=body[2]):
+                self.play(body)
+                r, events = self.ask(flags=())
+                self.assertEqual(r.returncode, 2)
+                self.assertEqual(len(self.provider.requests), 1, self.provider.requests)
+                self.assertIn("shorten it", r.stderr)
+
+    def test_the_servers_own_sentence_reaches_the_person(self):
+        raw = json.dumps({"error": {"message": "the inner cause"}})
+        for body in (refusal("Provider returned error", 400, metadata={"raw": raw, "provider_name": "Some"}),
+                     (400, "application/json", b'{"base_resp":{"status_code":2013,"status_msg":"the inner cause"}}'),
+                     (422, "application/json", b'{"detail":[{"loc":["body","x"],"msg":"the inner cause"}]}'),
+                     (400, "application/json", b'{"errors":[{"message":"the inner cause"}]}'),
+                     (400, "text/html", b"<html><style>p{x:y}</style><title>the inner cause</title></html>")):
+            with self.subTest(body=body[2]):
+                self.play(body)
+                r, _ = self.ask(flags=())
+                self.assertEqual(r.returncode, 2)
+                self.assertIn("the inner cause", r.stderr)
+                self.assertNotIn("p{x", r.stderr)
+
+    def test_an_empty_account_is_not_a_wrong_key(self):
+        self.play(refusal("You exceeded your current quota", 429, code="insufficient_quota"))
+        r, _ = self.ask(flags=())
+        self.assertEqual((r.returncode, len(self.provider.requests)), (2, 1))
+        self.assertIn("plan and billing", r.stderr)
+        self.assertNotIn("check the key", r.stderr)
+
+    def test_a_wait_in_the_body_is_kept(self):
+        slow = refusal("Quota exceeded", 429, details=[{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"}])
+        self.play(slow, decides)
+        r, events = self.ask()
+        self.fine(r, events)
+        self.assertGreaterEqual(self.provider.requests[1]["at"] - self.provider.requests[0]["at"], 1.4)
+
+    def test_a_model_that_is_being_loaded_is_waited_for(self):
+        self.play(*[(503, "application/json", b'{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}')] * 4, decides)
+        r, events = self.ask(flags=())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn("waiting until the model is loaded", r.stderr)
+
+    def test_https_to_a_port_of_clear_text_is_tried_once(self):
+        server = socket.create_server(("127.0.0.1", 0))
+        seen = []
+
+        def serve():
+            while True:
+                try:
+                    peer, _ = server.accept()
+                except OSError:
+                    return
+                seen.append(peer.recv(4096))
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                peer.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        self.play(decides)
+        self.provider.url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        r, _ = self.ask(flags=())
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join(10)
+        self.assertEqual((r.returncode, len(seen)), (2, 1), r.stderr)
+        self.assertIn("`http://`", r.stderr)
 
 
 class Tools(RealServers):

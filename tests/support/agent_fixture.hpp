@@ -130,6 +130,7 @@ struct agent_fixture : fixture {
   tool_source_actor source;
   chunk_sink_actor sink;
   agent_actor aut;
+  std::int32_t max_tokens = 0;
 
   void spawn_with(std::string decision, std::int32_t max_tool_iterations = 50) {
     backend = sys.spawn(fake_model, model);
@@ -141,6 +142,7 @@ struct agent_fixture : fixture {
     p.order.agent.id = "writer";
     p.order.agent.backend.decision = std::move(decision);
     p.order.agent.backend.max_tool_iterations = max_tool_iterations;
+    p.order.agent.backend.max_tokens = max_tokens;
     p.backend = backend;
     p.tools = {source};
     p.chunks = sink;
@@ -153,6 +155,10 @@ struct agent_fixture : fixture {
   ~agent_fixture() {
     model->hanging.clear();
     tool->hanging.clear();
+    end_all();
+  }
+
+  void end_all() {
     kill(aut);
     kill(backend);
     kill(orch);
@@ -196,6 +202,7 @@ struct agent_fixture : fixture {
     completion x;
     x.status = completion_status::broken;
     x.code = code;
+    x.said = error;
     x.error = std::move(error);
     return x;
   }

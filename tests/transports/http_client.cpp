@@ -308,6 +308,27 @@ CAF_TEST(a proxy in the environment does not see loopback traffic) {
   ::unsetenv("http_proxy");
 }
 
+CAF_TEST(a proxy that refuses the tunnel is named with its status) {
+  imposter proxy;
+  for (auto status : {407, 403, 502})
+    proxy.when("192.0.2.1:443", reply{}.status(status));
+  ::setenv("https_proxy", ("http://user:geheim@127.0.0.1:" + std::to_string(proxy.port())).c_str(), 1);
+  for (auto status : {407, 403, 502}) {
+    http_client client;
+    auto end = run(client, get("https://192.0.2.1/"));
+    CAF_CHECK_EQUAL(end.code, status < 500 ? ec::bad_config : ec::unavailable);
+    CAF_CHECK(has(end.error, "the proxy 127.0.0.1:" + std::to_string(proxy.port())
+                                 + " refused the tunnel (CONNECT): " + std::to_string(status)));
+    CAF_CHECK(!has(end.error, "geheim") && !end.sent);
+  }
+  closed_port nobody;
+  ::setenv("https_proxy", nobody.url.c_str(), 1);
+  http_client client;
+  auto end = run(client, get("https://192.0.2.1/"));
+  CAF_CHECK(end.code == ec::unavailable && has(end.error, "(proxy 127.0.0.1)"));
+  ::unsetenv("https_proxy");
+}
+
 CAF_TEST(destruction ends what runs) {
   imposter server;
   server.when("/", reply{}.sse().send("data: 1\n\n").hang());
