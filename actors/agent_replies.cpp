@@ -55,7 +55,7 @@ void agent_state::on_completion(completion c) {
   if (c.status == completion_status::paused)
     return go_on(std::move(c));
   pauses = 0;
-  wire::resolve_calls(c, offered_tools());
+  wire::resolve_calls(c, callable_names());
   if (!c.calls.empty() && !saw_tools) {
     saw_tools = true;
     self->send(parts.backend, ladder_note{"seen", parts.order.agent.backend.model});

@@ -35,10 +35,9 @@ std::vector<std::string> agent_state::known_tools() const {
   return out;
 }
 
-std::vector<std::string> agent_state::offered_tools() const {
+std::vector<std::string> agent_state::callable_names() const {
   auto out = known_tools();
-  for (auto& spec : wire::workflow_tools(choice()))
-    out.push_back(spec.name);
+  out.insert(out.end(), {"new_answer", "vote"}); // one that is not possible now gets an answer that says so
   return out;
 }
 

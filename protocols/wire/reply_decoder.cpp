@@ -71,7 +71,7 @@ void reply_decoder::feed(std::string_view bytes, std::vector<chunk>& out) {
     return;
   if (head_.status < 300 && !judged_) {
     auto first = bytes.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
-    if (first == std::string_view::npos)
+    if (!grow(std::min(first, bytes.size())) || first == std::string_view::npos)
       return;
     bytes.remove_prefix(first);
     judged_ = true;
