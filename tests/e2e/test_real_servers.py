@@ -76,8 +76,7 @@ class Replies(RealServers):
         self.play(*replies)
         r, events = self.ask(**how)
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
-        ended = [e for e in events if e["type"] == "task_ended"][-1]
-        self.assertEqual(json.loads(r.stdout.strip().splitlines()[-1]).get("answer", ended.get("text")), text)
+        self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], [text])
         if requests:
             self.assertEqual(len(self.provider.requests), requests)
         return events
@@ -85,7 +84,7 @@ class Replies(RealServers):
     def first_answer(self, *replies, **how):
         """The first accepted answer of a run whose model then votes for it and presents."""
         events = self.answered(*replies, VOTE, FINAL, **how)
-        return next(e["text"] for e in events if e["type"] == "answer")
+        return next(e["text"] for e in events if e["type"] == "new_answer")
 
     def test_provider_data_of_a_turn_with_calls_goes_back(self):
         """A thought signature on a call, reasoning under the field it came in: the next request of the run holds them."""
