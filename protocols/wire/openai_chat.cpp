@@ -51,7 +51,7 @@ private:
     for (auto& c : *choices) // whatever their index: we never ask for more than one
       if (!failed_)
         on_choice(c, out);
-    if (string_at(v, "object") == "chat.completion")
+    if (!streams_ && string_at(v, "object") == "chat.completion")
       complete_ = true;
     return !choices->empty();
   }
