@@ -6,6 +6,7 @@
 #include "actors/agent_state.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/quirks.hpp"
+#include "protocols/wire/resolve.hpp"
 
 #include <algorithm>
 
@@ -49,6 +50,7 @@ void agent_state::on_completion(completion c) {
   if (c.status == completion_status::paused)
     return go_on(std::move(c));
   pauses = 0;
+  wire::resolve_calls(c, callable_names());
   if (!c.calls.empty() && !saw_tools) {
     saw_tools = true;
     self->send(parts.backend, ladder_note{"seen", parts.order.agent.backend.model});
@@ -123,10 +125,7 @@ void agent_state::on_verdict_reply(completion c) {
   if (run_tools(c))
     return;
   add_reply(c);
-  std::vector<std::string> known;
-  for (auto& [tool, spec] : tools)
-    known.push_back(tool);
-  auto judged = wire::judge(c, choice(), known);
+  auto judged = wire::judge(c, choice(), known_tools());
   if (judged.ok) {
     for (auto& r : judged.ignored)
       add_result(r);

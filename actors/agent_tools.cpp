@@ -28,6 +28,19 @@ bool agent_state::calls_known_tool(const completion& c) const {
   return std::any_of(c.calls.begin(), c.calls.end(), [this](const tool_call& call) { return tools.count(call.name) > 0; });
 }
 
+std::vector<std::string> agent_state::known_tools() const {
+  std::vector<std::string> out;
+  for (auto& [tool, spec] : tools)
+    out.push_back(tool);
+  return out;
+}
+
+std::vector<std::string> agent_state::callable_names() const {
+  auto out = known_tools();
+  out.insert(out.end(), {"new_answer", "vote"}); // one that is not possible now gets an answer that says so
+  return out;
+}
+
 /// Carries out the calls of ours in a reply; calls of others (a verdict beside them) are judged afterwards.
 bool agent_state::run_tools(const completion& c) {
   if (!calls_known_tool(c))
@@ -148,10 +161,7 @@ void agent_state::tools_done() {
   auto& config = parts.order.agent.backend;
   auto others = c.calls.size() - done.calls.size();
   if (others > 0 && want == asked_for::verdict) {
-    std::vector<std::string> known;
-    for (auto& [tool, spec] : tools)
-      known.push_back(tool);
-    auto judged = wire::judge(c, choice(), known);
+    auto judged = wire::judge(c, choice(), known_tools());
     for (auto& r : judged.ignored)
       add_result(r);
     if (judged.ok) {

@@ -59,17 +59,26 @@ public:
   }
 
   void on_data(std::string_view bytes) {
-    last_byte_.store(clock::now(), std::memory_order_relaxed);
     if (!decoder_)
       return;
     auto batch = frame_;
     decoder_->feed(bytes, batch.chunks);
     if (!batch.chunks.empty() && sink_)
       caf::anon_send(sink_, std::move(batch));
+    auto stopped = decoder_->stopped();
+    if (auto n = decoder_->progress(); n != progress_ || stopped != this->stopped()) {
+      progress_ = n;
+      last_progress_.store(clock::now(), std::memory_order_relaxed);
+    }
     if (decoder_->semantic())
       semantic_.store(true, std::memory_order_relaxed);
+    auto first = stopped && !stopped_.exchange(true, std::memory_order_relaxed);
+    if (!stopped)
+      stopped_.store(false, std::memory_order_relaxed);
     if (decoder_->done())
       post(http_end{}, false);
+    else if (first) // a deadline sooner than the one that the actor waits for
+      tell(stream_tick{id_});
   }
 
   void on_done(http_end end) { post(std::move(end), true); }
@@ -77,22 +86,29 @@ public:
   // -- any thread --
 
   bool semantic() const { return semantic_.load(std::memory_order_relaxed); }
-  clock::time_point last_byte() const { return last_byte_.load(std::memory_order_relaxed); }
+  bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
+  clock::time_point last_progress() const { return last_progress_.load(std::memory_order_relaxed); }
 
 private:
-  void post(http_end end, bool closed) {
+  template <class Message>
+  void tell(Message&& m) {
     if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(backend_))
-      caf::anon_send(caf::actor_cast<backend_impl>(strong), stream_end{id_, std::move(decoder_), std::move(end), closed});
+      caf::anon_send(caf::actor_cast<backend_impl>(strong), std::forward<Message>(m));
+  }
+
+  void post(http_end end, bool closed) {
+    tell(stream_end{id_, std::move(decoder_), std::move(end), closed});
     decoder_ = nullptr;
   }
 
   std::shared_ptr<wire::decoder> decoder_;
   caf::actor_addr backend_; ///< weak: a transfer must not keep the actor alive
   std::uint64_t id_;
-  chunk_sink_actor sink_; ///< none when the reply is not for eyes
-  chunk_batch frame_;     ///< task, run and agent of every batch
-  std::atomic<bool> semantic_{false};
-  std::atomic<clock::time_point> last_byte_{clock::time_point{}};
+  chunk_sink_actor sink_;      ///< none when the reply is not for eyes
+  chunk_batch frame_;          ///< task, run and agent of every batch
+  std::uint64_t progress_ = 0; ///< as the decoder counted it last
+  std::atomic<bool> semantic_{false}, stopped_{false};
+  std::atomic<clock::time_point> last_progress_{clock::time_point{}};
 };
 
 /// A model call on the wire.
@@ -135,6 +151,8 @@ using backend_ptr = backend_impl::stateful_pointer<backend_state>;
 
 constexpr std::size_t max_models = 1000;
 constexpr int max_resent = 8; ///< of one call: requests that the server refused and that cost nothing
+/// What may follow a stop reason: usage, the end marker.
+constexpr milliseconds stop_grace{5000};
 
 ladder_place& place_of(backend_ptr self, const std::string& model) {
   auto& st = self->state;
@@ -183,8 +201,8 @@ void abandon(backend_ptr self, stream& s, ec why, std::string text) {
   self->state.parts.http->cancel(s.transfer);
 }
 
-/// The deadline the stream waits for now: the first semantic event, then the gap between bytes; after the end the connection may
-/// drain.
+/// The deadline the stream waits for now: the first semantic event, then the gap between events that bring the reply on, then what
+/// may follow a stop reason; after the end the connection may drain. Comments and pings move none of them.
 void watch(backend_ptr self, std::uint64_t id) {
   auto i = self->state.streams.find(id);
   if (i == self->state.streams.end())
@@ -195,28 +213,32 @@ void watch(backend_ptr self, std::uint64_t id) {
     self->state.parts.http->cancel(s.transfer);
     return;
   }
-  auto semantic = s.in->semantic();
-  auto since = semantic ? s.in->last_byte() : s.started;
+  auto semantic = s.in->semantic(), stopped = s.in->stopped();
+  auto since = semantic || stopped ? s.in->last_progress() : s.started;
   // A local server reads one prompt at a time: the wait for a first token counts from the last sign of life of any slot.
-  if (!semantic && self->state.parts.endpoint.id_slot) {
+  if (!semantic && !stopped && self->state.parts.endpoint.id_slot) {
     since = std::max(since, self->state.last_chunk);
     for (auto& [other, o] : self->state.streams)
-      since = std::max(since, o.in->last_byte());
+      since = std::max(since, o.in->last_progress());
   }
-  auto limit = semantic ? s.idle : s.first_token;
+  auto limit = stopped ? stop_grace : semantic ? s.idle : s.first_token;
   if (limit.count() <= 0) {
     if (!semantic && s.idle.count() > 0) // no limit yet, but the next one must not be missed
       self->delayed_send(self, s.idle, stream_tick{id});
     return;
   }
   auto due = since + limit;
+  if (now >= due && stopped) { // the reply is complete, only its end marker is missing
+    self->state.parts.http->cancel(s.transfer);
+    return;
+  }
   if (now >= due) {
     auto seconds = std::to_string(limit.count() / 1000);
     abandon(self, s, ec::timeout,
             semantic ? "the stream was silent for " + seconds + " s" : "no first token within " + seconds + " s");
     return;
   }
-  // Before the first token, bytes may turn the limit into the (shorter) idle one: look again then at the latest.
+  // Before the first token, an event may turn the limit into the (shorter) idle one: look again then at the latest.
   auto wait = std::chrono::duration_cast<milliseconds>(due - now) + milliseconds(1);
   if (!semantic && s.idle.count() > 0)
     wait = std::min(wait, s.idle);
@@ -321,7 +343,7 @@ void ended(backend_ptr self, stream_end& e) {
     self->delayed_send(self, milliseconds(2000), stream_tick{e.id});
     return;
   }
-  st.last_chunk = std::max(st.last_chunk, i->second.in->last_byte());
+  st.last_chunk = std::max(st.last_chunk, i->second.in->last_progress());
   st.streams.erase(i);
   if (st.closing && st.streams.empty())
     self->quit(*st.closing);

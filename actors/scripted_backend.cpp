@@ -4,6 +4,7 @@
 #include "actors/backend.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/thinking.hpp"
 
 #include <caf/all.hpp>
 
@@ -33,6 +34,8 @@ struct performance {
   script_step step;
   std::size_t offset = 0;
   bool reasoned = false;
+  wire::thinking_filter filter; ///< a script may play a model that thinks in its text
+  wire::thinking_filter::parts said;
   caf::typed_response_promise<completion> promise;
 };
 
@@ -76,14 +79,18 @@ std::int64_t tokens(std::size_t bytes) {
 completion result_of(const performance& p, completion_status status) {
   completion c;
   c.status = status;
-  c.text = status == completion_status::cancelled ? p.step.text.substr(0, p.offset) : p.step.text;
-  c.semantic = !c.text.empty();
+  auto said = p.said;
+  auto filter = p.filter;
+  filter.finish(said);
+  c.text = std::move(said.text);
+  wire::move_untagged(c.text, said.reasoning);
+  c.semantic = p.offset > 0;
   for (auto& m : p.req.messages)
     c.usage.input_tokens += tokens(m.text.size());
-  c.usage.output_tokens = tokens(c.text.size());
+  c.usage.output_tokens = tokens(p.offset);
   if (status == completion_status::finished || status == completion_status::truncated) {
     c.calls = p.step.calls;
-    c.reasoning = p.step.reasoning;
+    c.reasoning = p.step.reasoning + said.reasoning;
     c.semantic = c.semantic || !c.calls.empty();
     // One script may be played several times: ids must be unique within the task.
     for (std::size_t i = 0; i < c.calls.size(); ++i)
@@ -125,7 +132,12 @@ void play(scripted_ptr self, std::uint64_t id) {
       auto end = std::min(p.offset + std::max<std::size_t>(size, 1), p.step.text.size());
       while (end < p.step.text.size() && (static_cast<unsigned char>(p.step.text[end]) & 0xC0) == 0x80)
         ++end; // never cut a UTF-8 sequence
-      batch.chunks.push_back({chunk_kind::text, p.step.text.substr(p.offset, end - p.offset)});
+      auto reasoning = p.said.reasoning.size(), text = p.said.text.size();
+      p.filter.feed(std::string_view(p.step.text).substr(p.offset, end - p.offset), p.said);
+      if (p.said.reasoning.size() > reasoning)
+        batch.chunks.push_back({chunk_kind::reasoning, p.said.reasoning.substr(reasoning)});
+      if (p.said.text.size() > text)
+        batch.chunks.push_back({chunk_kind::text, p.said.text.substr(text)});
       p.offset = end;
     }
   } while (p.step.chunk_delay_ms == 0 && p.offset < p.step.text.size());

@@ -3,6 +3,8 @@
 
 #include "protocols/wire/answer_reader.hpp"
 
+#include "protocols/wire/surrogates.hpp"
+
 #include <charconv>
 
 namespace conclave::wire {
@@ -11,25 +13,6 @@ namespace {
 
 constexpr std::size_t max_key = 16;
 constexpr std::string_view replacement = "\xEF\xBF\xBD";
-
-void append_utf8(std::string& out, std::uint32_t c) {
-  auto tail = [&](int shift) { out += static_cast<char>(0x80 | ((c >> shift) & 0x3F)); };
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xC0 | (c >> 6));
-    tail(0);
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xE0 | (c >> 12));
-    tail(6);
-    tail(0);
-  } else {
-    out += static_cast<char>(0xF0 | (c >> 18));
-    tail(12);
-    tail(6);
-    tail(0);
-  }
-}
 
 } // namespace
 

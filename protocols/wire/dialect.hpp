@@ -10,6 +10,7 @@
 #include "protocols/wire/http.hpp"
 #include "protocols/wire/quirks.hpp"
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,6 +49,12 @@ public:
 
   /// Returns whether a semantic event (text, reasoning, tool call) was seen.
   virtual bool semantic() const = 0;
+
+  /// Returns whether a stop reason was seen, so that only usage and the end marker may follow.
+  virtual bool stopped() const = 0;
+
+  /// Returns a count that grows with every event that brings the reply on: comments, pings and empty pieces do not.
+  virtual std::uint64_t progress() const = 0;
 
   /// Returns the completion. Called once, after the transfer ended or was let go. Text so far is kept on every path.
   virtual completion finish(const http_end& end) = 0;

@@ -58,11 +58,10 @@ std::string brief(std::string_view text, std::size_t limit, const secrets& hidde
 
 bool is_body(const http_head& head, std::string_view beginning) {
   auto* type = find_header(head, "content-type");
-  auto name = type == nullptr ? std::string{} : lower(*type);
-  if (name.find("event-stream") != std::string::npos)
-    return false;
   auto first = beginning.substr(0, 1);
-  return name.find("json") != std::string::npos || first == "{" || first == "<";
+  if (type != nullptr && lower(*type).find("event-stream") != std::string::npos)
+    return first == "<"; // bare JSON in it is an event
+  return std::string_view("deir:").find(first) == std::string_view::npos; // data, event, error, id, retry, a comment
 }
 
 secrets secrets_of(const endpoint& to) {

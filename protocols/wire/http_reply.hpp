@@ -18,8 +18,8 @@ namespace conclave::wire {
 /// controls, valid UTF-8, at most `limit` bytes, cut at a character.
 std::string brief(std::string_view text, std::size_t limit = 300, const secrets& hidden = {});
 
-/// Returns whether a reply is one body (JSON, or a proxy's HTML page) rather than a stream of events: by its content type, or where
-/// that says nothing of use, by its first character (no line of an event stream begins with a brace or a tag).
+/// Returns whether a reply is one body (JSON, or a proxy's page) rather than a stream of events, judged by its first character that
+/// is not white space: content types are wrong too often, and no JSON or page begins as a line of a stream does.
 bool is_body(const http_head& head, std::string_view beginning);
 
 /// Returns what of a connection must never show in an error: its key, headers and URL parameters that carry one, and what came from

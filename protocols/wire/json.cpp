@@ -4,6 +4,7 @@
 #include "protocols/wire/json.hpp"
 
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/surrogates.hpp"
 
 #include <algorithm>
 #include <set>
@@ -71,12 +72,27 @@ std::optional<json> parse(std::string_view text, bool strict) {
   }
 }
 
-std::optional<json> parse_lenient(std::string_view text) {
+std::optional<json> parse_lenient(std::string_view text, bool* marked) {
   auto v = parse(text);
-  if (!v && std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
-    if (auto clean = parse(quote(text)))
-      v = parse(clean->get<std::string>());
+  if (v)
+    return v;
+  std::string clean;
+  if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
+    clean = valid_utf8(text);
+    v = parse(clean);
+    text = clean;
+  }
+  if (!v && text.find("\\u") != std::string_view::npos) {
+    v = parse(without_halves(text, marked != nullptr));
+    if (v && marked != nullptr)
+      *marked = true;
+  }
   return v;
+}
+
+std::string valid_utf8(std::string_view text) {
+  auto v = parse(quote(text));
+  return v ? v->get<std::string>() : std::string{};
 }
 
 std::string dump(const json& value) {
@@ -108,6 +124,14 @@ std::int64_t int_at(const json& v, const char* key) {
 
 std::int64_t tokens_at(const json& v, const char* key) {
   return std::clamp<std::int64_t>(int_at(v, key), 0, 1'000'000'000'000);
+}
+
+bool read_tokens(const json& v, const char* key, std::int64_t& to) {
+  auto* m = member(v, key);
+  if (m == nullptr || !m->is_number() || (m->is_number_float() ? !(m->get<double>() >= 0) : int_at(v, key) < 0))
+    return false;
+  to = tokens_at(v, key);
+  return true;
 }
 
 std::string quote(std::string_view text) {

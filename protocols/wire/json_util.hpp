@@ -20,8 +20,12 @@ inline constexpr int max_depth = 64;
 /// Returns the value, or nothing for invalid JSON or JSON deeper than `max_depth`. Duplicate keys: the last wins unless `strict`.
 std::optional<json> parse(std::string_view text, bool strict = false);
 
-/// As `parse`, but invalid UTF-8 inside is replaced first, as vendors' clients do: some servers cut a character between two events.
-std::optional<json> parse_lenient(std::string_view text);
+/// As `parse`, but invalid UTF-8 and half surrogate pairs inside are replaced first, as vendors' clients do: some servers cut a
+/// character between two events. Where `marked` is given, half pairs become marks for a `surrogate_joiner` and it is set to true.
+std::optional<json> parse_lenient(std::string_view text, bool* marked = nullptr);
+
+/// Returns the text with invalid UTF-8 replaced.
+std::string valid_utf8(std::string_view text);
 
 /// Returns compact JSON; invalid UTF-8 is replaced.
 std::string dump(const json& value);
@@ -33,5 +37,8 @@ std::int64_t int_at(const json& v, const char* key);
 
 /// A count of tokens: never negative, small enough that sums cannot overflow.
 std::int64_t tokens_at(const json& v, const char* key);
+
+/// Sets `to` to a count of tokens; returns false and leaves it where the member is no number or negative: such a count is unknown.
+bool read_tokens(const json& v, const char* key, std::int64_t& to);
 
 } // namespace conclave::wire

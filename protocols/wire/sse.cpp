@@ -49,6 +49,7 @@ bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_even
 void sse_decoder::give_up() {
   broken_ = true;
   buffer_.clear();
+  bare_.clear();
   event_ = {};
   has_data_ = false;
 }
@@ -86,17 +87,57 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
   if (!value.empty() && value.front() == ' ')
     value.remove_prefix(1);
   if (field == "data") {
-    if (event_.data.size() + value.size() + 1 > max_line_)
-      return give_up();
-    if (has_data_)
-      event_.data += '\n';
-    event_.data.append(value);
-    has_data_ = true;
+    add_data(value);
   } else if (field == "event") {
     event_.name = value;
-  } else if (field == "id" && value.find('\0') == std::string_view::npos) {
-    event_.id = value;
+  } else if (field == "id") {
+    if (value.find('\0') == std::string_view::npos)
+      event_.id = value;
+  } else if (field == "error" && value.substr(0, 1) == "{") {
+    event_.name = field;
+    add_data(value);
+  } else if (field != "retry") {
+    bare(text, on_event);
   }
+}
+
+void sse_decoder::add_data(std::string_view value) {
+  if (event_.data.size() + value.size() + 1 > max_line_)
+    return give_up();
+  if (has_data_)
+    event_.data += '\n';
+  event_.data.append(value);
+  has_data_ = true;
+}
+
+/// A line outside all fields: perhaps one of a JSON object, which is an event once its last brace has come.
+void sse_decoder::bare(std::string_view text, const std::function<void(sse_event&)>& on_event) {
+  if (bare_.empty()) {
+    auto first = text.find_first_not_of(" \t");
+    if (first == std::string_view::npos || text[first] != '{')
+      return;
+  }
+  if (bare_.size() + text.size() + 1 > max_line_)
+    return give_up();
+  bare_.append(text) += '\n';
+  for (char c : text) {
+    if (in_string_ && (escape_ || c == '\\'))
+      escape_ = !escape_;
+    else if (c == '"')
+      in_string_ = !in_string_;
+    else if (!in_string_ && (c == '{' || c == '['))
+      ++depth_;
+    else if (!in_string_ && (c == '}' || c == ']'))
+      --depth_;
+  }
+  if (depth_ > 0)
+    return;
+  sse_event whole;
+  whole.data = std::move(bare_);
+  bare_.clear();
+  depth_ = 0;
+  in_string_ = escape_ = false;
+  on_event(whole);
 }
 
 } // namespace conclave::wire

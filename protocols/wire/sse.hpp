@@ -3,7 +3,9 @@
 #pragma once
 
 /// Incremental Server-Sent-Events decoder. Any split of the bytes gives the same events.
-/// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, "Parsing an event stream"; leniencies: backends.md 4.1.
+/// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, "Parsing an event stream". Lenient where servers break
+/// off to say why: a JSON object that stands in the stream by itself, on one line or over several, and `error: {...}` are events,
+/// too.
 
 #include <cstddef>
 #include <functional>
@@ -31,6 +33,8 @@ public:
 
 private:
   void line(std::string_view text, const std::function<void(sse_event&)>& on_event);
+  void add_data(std::string_view value);
+  void bare(std::string_view text, const std::function<void(sse_event&)>& on_event);
   void give_up();
 
   std::size_t max_line_;
@@ -40,6 +44,9 @@ private:
   bool started_ = false;
   bool skip_lf_ = false;
   bool broken_ = false;
+  std::string bare_; ///< a JSON object outside all fields, as far as it came
+  int depth_ = 0;
+  bool in_string_ = false, escape_ = false; ///< at the end of bare_
 };
 
 } // namespace conclave::wire

@@ -3,7 +3,10 @@
 
 #include "protocols/wire/verdict.hpp"
 
+#include "protocols/wire/arguments.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/resolve.hpp"
+#include "protocols/wire/thinking.hpp"
 
 #include <algorithm>
 
@@ -42,6 +45,16 @@ judgement reject(const completion& c, const std::vector<std::string>& known, con
   if (j.results.empty())
     j.correction = text;
   return j;
+}
+
+/// The arguments of a verdict: read as leniently as can be, for the call is paid and asking again brings the same fault.
+std::optional<json> arguments_of(const tool_call& call) {
+  auto v = read_arguments(call.arguments, reading::best);
+  if (v)
+    return v;
+  auto text = parse(call.arguments, true); // the one member that matters, without its object
+  return text && text->is_string() ? std::optional<json>(json{{call.name == "vote" ? "agent_id" : "content", *text}})
+                                   : std::nullopt;
 }
 
 std::string what_may_be_done(const choice& may) {
@@ -94,8 +107,8 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
     return reject(c, known, "There is no such tool. " + what_may_be_done(may));
   }
   auto& call = votes.empty() ? *answers.front() : *votes.front();
-  auto arguments = blank(call.arguments) ? std::optional<json>(json::object()) : parse(call.arguments, true);
-  if (!arguments || !arguments->is_object())
+  auto arguments = arguments_of(call);
+  if (!arguments)
     return reject(c, known,
                   call.name == "new_answer" && c.status == completion_status::truncated
                       ? "Your answer was cut by the token limit before it was complete. Hand in a shorter one."
@@ -108,7 +121,7 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
     if (c.status == completion_status::truncated)
       return reject(c, known, "Your answer was cut by the token limit before it was complete. Hand in a shorter one.");
     j.handed_in.kind = verdict_kind::answer;
-    j.handed_in.text = string_at(*arguments, "content");
+    j.handed_in.text = without_thinking(string_at(*arguments, "content"));
     if (blank(j.handed_in.text) && member(*arguments, "content") == nullptr)
       j.handed_in.text = c.text; // the answer was streamed beside the call
     if (blank(j.handed_in.text))
@@ -117,7 +130,7 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
     if (may.ids.empty())
       return reject(c, known, "There is nothing to vote for yet. Use new_answer.");
     j.handed_in.kind = verdict_kind::vote;
-    j.handed_in.target = string_at(*arguments, "agent_id");
+    j.handed_in.target = resolve_agent(string_at(*arguments, "agent_id"), may.ids);
     j.handed_in.reason = string_at(*arguments, "reason");
     if (blank(j.handed_in.target))
       return reject(c, known, "The vote names nobody. Valid ids: " + list(may.ids) + ".");
@@ -154,7 +167,7 @@ decided read_decision(const std::string& whole, const choice& c) {
     if (member(v, "action") == nullptr)
       return false; // perhaps inside: {"decision": {...}}
     auto action = string_at(v, "action");
-    auto id = string_at(v, "agent_id");
+    auto id = resolve_agent(string_at(v, "agent_id"), c.ids);
     if (action == "vote" && std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
       out = {decision_kind::vote, id};
     else if (action == "new_answer" && c.may_answer)
@@ -208,7 +221,7 @@ decided read_text(const std::string& text, const choice& c) {
     };
     line = bare(line, " \t\r*_`");
     if (line.compare(0, 5, "VOTE:") == 0 || line.compare(0, 5, "Vote:") == 0) {
-      auto id = bare(line.substr(5), " \t\r*_`\"'<>[]().");
+      auto id = resolve_agent(bare(line.substr(5), " \t\r*_`\"'<>[]()."), c.ids);
       if (std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
         out = {decision_kind::vote, id};
     }

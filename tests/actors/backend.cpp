@@ -297,4 +297,33 @@ CAF_TEST(silence is ended by the limit it meets) {
   CAF_CHECK_EQUAL(c.text, "then nothing");
 }
 
+CAF_TEST(pings hold no stalled stream) {
+  auto stalled = reply{}.sse().send(piece("then nothing"));
+  for (int i = 0; i < 50; ++i)
+    stalled.send(i % 2 == 0 ? ": ping\n\n" : "event: ping\ndata: {}\n\n").pause(100ms);
+  replies(stalled.hang());
+  auto r = ask();
+  r.idle_timeout_ms = 500;
+  auto before = std::chrono::steady_clock::now();
+  auto c = result(me->request(aut, 20s, r, caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.code, ec::timeout);
+  CAF_CHECK_EQUAL(c.text, "then nothing");
+  CAF_CHECK(std::chrono::steady_clock::now() - before < 4s); // the pings go on for five
+}
+
+CAF_TEST(a stop reason completes a reply whose end marker never comes) {
+  auto reason = R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"
+                "\n\n";
+  replies(reply{}.sse().send(piece("fine")).send(reason).send(": ping\n\n").hang());
+  replies(reply{}.sse().send(piece("also fine")).send(reason).reset());
+  auto held = me->request(aut, 30s, ask(1), caf::actor_cast<chunk_sink_actor>(sink));
+  CAF_REQUIRE(sees("fine"));
+  auto cut = result(me->request(aut, 30s, ask(2), caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(cut.status, completion_status::finished);
+  CAF_CHECK_EQUAL(cut.text, "also fine");
+  auto c = result(held);
+  CAF_CHECK_EQUAL(c.status, completion_status::finished);
+  CAF_CHECK_EQUAL(c.text, "fine");
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()

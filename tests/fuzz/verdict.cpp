@@ -6,7 +6,10 @@
 #include "protocols/wire/verdict.hpp"
 
 #include "fuzz/fuzz.hpp"
+#include "protocols/wire/arguments.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/resolve.hpp"
+#include "protocols/wire/thinking.hpp"
 
 #include <algorithm>
 #include <set>
@@ -67,6 +70,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(wire::read_decision(text, may), may);
     check(wire::read_text(text, may), may);
   }
+  auto exact = wire::read_arguments(text, wire::reading::lossless), best = wire::read_arguments(text, wire::reading::best);
+  FUZZ_REQUIRE(!exact || (exact->is_object() && best == exact));
+  FUZZ_REQUIRE(!best || best->is_object());
+  auto settled = wire::settled_arguments(text);
+  FUZZ_REQUIRE(wire::settled_arguments(settled) == settled);
+  wire::thinking_filter::parts whole, pieces;
+  wire::thinking_filter a, b;
+  a.feed(text, whole);
+  for (auto c : text)
+    b.feed({&c, 1}, pieces);
+  a.finish(whole);
+  b.finish(pieces);
+  FUZZ_REQUIRE(whole.text == pieces.text && whole.reasoning == pieces.reasoning);
+  const std::vector<std::string> names{"new_answer", "vote", "mcp__s__t"};
+  auto name = wire::resolve_tool(text, names);
+  FUZZ_REQUIRE(name == text || std::find(names.begin(), names.end(), name) != names.end());
   FUZZ_REQUIRE(wire::parse(wire::decision_schema({true, {text}}), true));
   for (auto& t : wire::workflow_tools({true, {text}}))
     FUZZ_REQUIRE(wire::parse(t.parameters, true));

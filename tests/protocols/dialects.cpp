@@ -37,11 +37,12 @@ json shown(const completion& c) {
   text("reasoning", c.reasoning);
   for (auto& call : c.calls)
     v["calls"].push_back({call.id, call.name, call.arguments});
-  if (!(c.usage == usage{}))
+  if (c.usage.unreported == 0)
     v["usage"] = {c.usage.input_tokens, c.usage.cached_input_tokens, c.usage.output_tokens, c.usage.reasoning_tokens};
   if (c.code != ec::none)
     v["code"] = to_string(c.code);
   text("error", c.error);
+  text("finish", c.finish);
   if (c.semantic)
     v["semantic"] = true;
   if (!c.opaque.empty())
@@ -88,11 +89,11 @@ const char* both[] = {"openai_chat", "anthropic"};
 } // namespace
 
 CAF_TEST(every golden reply of Chat Completions reads the same in any pieces) {
-  CAF_CHECK(run_golden("openai_chat") >= 25);
+  CAF_CHECK(run_golden("openai_chat") >= 55);
 }
 
 CAF_TEST(every golden reply of Anthropic Messages reads the same in any pieces) {
-  CAF_CHECK(run_golden("anthropic") >= 15);
+  CAF_CHECK(run_golden("anthropic") >= 25);
 }
 
 CAF_TEST(an unknown dialect has no row) {
@@ -104,11 +105,17 @@ CAF_TEST(a JSON body in place of a stream is read as one answer) {
   std::string body = R"({"choices":[{"index":0,"message":{"role":"assistant","content":"whole","reasoning":"why",
     "tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}],
     "usage":{"prompt_tokens":4,"completion_tokens":2}})";
-  for (auto* type : {"application/json", "Application/JSON; charset=utf-8", "text/plain", ""})
+  json turn = {{"role", "assistant"},
+               {"content", "whole"},
+               {"reasoning", "why"},
+               {"tool_calls", {{{"id", "a"}, {"type", "function"}, {"function", {{"name", "f"}, {"arguments", "{}"}}}}}}};
+  for (auto* type : {"application/json", "Application/JSON; charset=utf-8", "text/plain", "", "text/event-stream"})
     for (std::size_t piece : {std::size_t{1}, std::size_t{7}, body.size()}) {
       auto d = decode("openai_chat", head_of(200, type), body, {piece});
       CAF_CHECK_EQUAL(shown(d.completion).dump(), json({{"status", "finished"},
                                                         {"text", "whole"},
+                                                        {"finish", "stop"},
+                                                        {"opaque", turn},
                                                         {"reasoning", "why"},
                                                         {"semantic", true},
                                                         {"calls", {{"a", "f", "{}"}}},
@@ -152,6 +159,109 @@ CAF_TEST(a status of failure wins over whatever the body looks like) {
     d = decode(dialect, head_of(500, ""), "busy", {}, {ec::cancelled, "cancelled", 500, true});
     CAF_CHECK(d.completion.status == completion_status::cancelled && d.completion.code == ec::cancelled);
   }
+}
+
+CAF_TEST(what a reply is follows its first character and not its label) {
+  std::string events = "\r\n: hello\ndata: {\"choices\":[{\"delta\":{\"content\":\"It is 42.\"},\"finish_reason\":\"stop\"}]}\n\n";
+  std::string body = R"( {"choices":[{"message":{"content":"It is 42."},"finish_reason":"stop"}]})";
+  std::string lines = R"({"choices":[{"delta":{"content":"It is "}}]})"
+                      "\n"
+                      R"({"choices":[{"delta":{"content":"42."},"finish_reason":"stop"}]})";
+  for (auto* type : {"application/json", "text/plain", "text/html", "application/octet-stream", "text/event-stream", ""})
+    for (auto& bytes : {events, body, lines})
+      for (std::size_t piece : {std::size_t{1}, bytes.size()})
+        CAF_CHECK_EQUAL(decode("openai_chat", head_of(200, type), bytes, {piece}).completion.text, "It is 42.");
+}
+
+CAF_TEST(an error without its usual wrapping is an error in any form of reply) {
+  for (auto* dialect : both)
+    for (std::string error :
+         {R"({"error":{"message":"went wrong"}})", R"({"error":"went wrong"})", R"([{"error":{"message":"went wrong"}}])",
+          R"({"object":"error","message":"went wrong","code":50001})", R"({"detail":"went wrong"})",
+          R"({"message":"went wrong","status":500})", R"({"type":"error","error":{"message":"went wrong"}})"})
+      for (auto* type : {"application/json", "text/event-stream", ""}) {
+        auto list = error.front() == '[';
+        if (list && *type == 't')
+          continue; // in a stream only objects stand by themselves
+        auto d = decode(dialect, head_of(200, type), error, {7});
+        CAF_CHECK(d.completion.status == completion_status::broken);
+        CAF_CHECK(d.completion.error.find("went wrong") != std::string::npos);
+        d = decode(dialect, head_of(200, "text/event-stream"),
+                   "data: " + (list ? error.substr(1, error.size() - 2) : error) + "\n\n");
+        CAF_CHECK(d.completion.error.find("went wrong") != std::string::npos);
+      }
+  auto d = decode("openai_chat", head_of(200, "application/json"),
+                  R"({"choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail"}})");
+  CAF_CHECK(d.completion.status == completion_status::broken);
+}
+
+CAF_TEST(members that say there is no error are none) {
+  for (auto* none : {R"("error":null)", R"("error":"")", R"("error":{})", R"("error":false)", R"("base_resp":{"status_code":0})"})
+    for (auto* type : {"application/json", "text/event-stream"}) {
+      auto d = decode("openai_chat", head_of(200, type),
+                      "{" + std::string(none) + R"(,"choices":[{"message":{"content":"fine"},"finish_reason":"stop"}]})");
+      CAF_CHECK_EQUAL(d.completion.text, "fine");
+    }
+}
+
+CAF_TEST(a refusal that comes as events is read like any other) {
+  for (auto* bytes : {"event: error\ndata: {\"error\":{\"message\":\"too long\",\"code\":\"context_length_exceeded\"}}\n\n",
+                      "data: {\"error\":{\"message\":\"too long\",\"code\":\"context_length_exceeded\"}}"}) {
+    auto d = decode("openai_chat", head_of(400, "text/event-stream"), bytes);
+    CAF_CHECK(d.completion.code == ec::context_overflow);
+    CAF_CHECK(d.completion.error.find("too long") != std::string::npos);
+  }
+}
+
+CAF_TEST(a count that is missing or negative or no number is unknown and not 0) {
+  auto use = [](const char* dialect, const std::string& body) {
+    return decode(dialect, head_of(200, "application/json"), body).completion.usage;
+  };
+  for (auto* u : {"null", "{}", R"({"prompt_tokens":-1,"completion_tokens":-1})", R"({"prompt_tokens":"7"})", "7"})
+    CAF_CHECK_EQUAL(use("openai_chat", R"({"choices":[{"message":{"content":"x"}}],"usage":)" + std::string(u) + "}").unreported,
+                    1);
+  auto known =
+      use("openai_chat", R"({"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":7,"completion_tokens":-1}})");
+  CAF_CHECK(known.unreported == 0 && known.input_tokens == 7 && known.output_tokens == 0);
+  CAF_CHECK_EQUAL(use("anthropic", R"({"content":"x"})").unreported, 1);
+  CAF_CHECK_EQUAL(use("anthropic", R"({"content":"x","usage":{"input_tokens":1}})").unreported, 0);
+  CAF_CHECK_EQUAL(decode("openai_chat", head_of(500, ""), "busy").completion.usage.unreported, 0);
+}
+
+CAF_TEST(only what brings the reply on counts as progress and a stop that goes on is none) {
+  wire::endpoint to;
+  std::vector<chunk> out;
+  auto d = wire::find_dialect("openai_chat")->make_decoder(to);
+  d->head(head_of(200, "text/event-stream"));
+  auto before = d->progress();
+  d->feed(": ping\n\nevent: ping\ndata: x\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", out);
+  CAF_CHECK(d->progress() == before && !d->semantic());
+  d->feed("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n", out);
+  CAF_CHECK(d->progress() > before && d->semantic() && d->stopped() && !d->done());
+  d->feed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n", out);
+  CAF_CHECK(d->stopped());
+  d->feed("data: {\"choices\":[{\"delta\":{\"content\":\"b\"},\"finish_reason\":\"stop\"}]}\n\n", out);
+  CAF_CHECK(!d->stopped());
+  CAF_CHECK_EQUAL(d->finish({}).text, "ab");
+  d = wire::find_dialect("anthropic")->make_decoder(to);
+  d->head(head_of(200, "text/event-stream"));
+  d->feed("event: ping\ndata: {\"type\":\"ping\"}\n\n", out);
+  CAF_CHECK_EQUAL(d->progress(), 0u);
+  d->feed("data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n", out);
+  CAF_CHECK(d->stopped() && !d->done());
+}
+
+CAF_TEST(malformed output is the fault of the model and another attempt may succeed) {
+  auto d = decode("openai_chat", head_of(200, "text/event-stream"),
+                  "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"malformed_function_call\"}]}\n\n");
+  CAF_CHECK(d.completion.model_fault && d.completion.status == completion_status::broken);
+}
+
+CAF_TEST(the parts of one thought that a server sends beyond any number are refused) {
+  std::string bytes;
+  for (int i = 0; i < 1100; ++i)
+    bytes += R"(data: {"choices":[{"delta":{"reasoning_details":[{"index":)" + std::to_string(i) + "}]}}]}\n\n";
+  CAF_CHECK(decode("openai_chat", head_of(200, "text/event-stream"), bytes).completion.code == ec::bad_reply);
 }
 
 CAF_TEST(no byte at all is a failure that may be tried again) {

@@ -138,10 +138,30 @@ CAF_TEST(S - 21 blank answers are refused and a missing content is the text stre
 }
 
 CAF_TEST(arguments that are no JSON object are told to the model) {
-  for (auto* arguments : {"{", "[]", "null", "4", R"({"content":"a","content":"b"})", "{\"content\":\"\xFF\"}"}) {
+  for (auto* arguments : {"{", "[]", "null", "4", R"({"content":"a","content":"b"})", R"({"content":"a"}{"content":"b"})"}) {
     auto j = judged(reply({{"a", "new_answer", arguments}}, "streamed"));
     CAF_CHECK(!j.ok && says(j.results[0].text, "not a valid JSON object"));
   }
+}
+
+CAF_TEST(an answer that is not quite JSON is taken and not asked for again) {
+  for (auto* arguments :
+       {"{\"content\":\"one\ntwo\"}", R"({}{"content":"one\ntwo"})", R"({"content":"one\ntwo"}{"content":"one\ntwo"})",
+        R"("{\"content\":\"one\\ntwo\"}")", "```json\n{\"content\":\"one\\ntwo\"}\n```", R"({"content":"one\ntwo",})",
+        R"("one\ntwo")", R"({"content":"<think>why</think>\none\ntwo"})", R"({"content":"why\n</think>\none\ntwo"})"})
+    CAF_CHECK_EQUAL(judged(reply({{"a", "new_answer", arguments}})).handed_in.text, "one\ntwo");
+  CAF_CHECK_EQUAL(judged(reply({{"v", "vote", "{\"agent_id\":\"agent1\",\"reason\":\"a\nb\"}"}})).handed_in.reason, "a\nb");
+  CAF_CHECK_EQUAL(judged(reply({{"v", "vote", R"("agent1")"}})).handed_in.target, "agent1");
+  CAF_CHECK(!judged(reply({{"a", "new_answer", R"({"content":"<think>only thought"})"}})).ok);
+}
+
+CAF_TEST(an agent written in another way is voted for in every step) {
+  for (auto* id : {"Agent 3", "agent_3", "AGENT3", "agent-3", "agent3.1"}) {
+    CAF_CHECK_EQUAL(judged(reply({{"v", "vote", R"({"agent_id":")" + std::string(id) + "\"}"}})).handed_in.target, "agent3");
+    CAF_CHECK_EQUAL(decided_as(read_decision(R"({"action":"vote","agent_id":")" + std::string(id) + "\"}", both)), "agent3");
+    CAF_CHECK_EQUAL(decided_as(read_text("VOTE: " + std::string(id), both)), "agent3");
+  }
+  CAF_CHECK_EQUAL(decided_as(read_text("VOTE: Agent 9", both)), "answer");
 }
 
 CAF_TEST(an answer cut by the token limit is refused with that reason) {

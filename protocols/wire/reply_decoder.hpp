@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Private to wire/*.cpp: what the decoders of all dialects have in common. Finds the JSON objects of a reply in whatever form they
+/// come (events, one body, JSON inside a stream, a stream under another label), tells errors, thinking and text apart, and says how
+/// the reply ended. A dialect only reads its objects.
+
+#include "protocols/wire/answer_reader.hpp"
+#include "protocols/wire/dialect.hpp"
+#include "protocols/wire/finish_reason.hpp"
+#include "protocols/wire/json_util.hpp"
+#include "protocols/wire/sse.hpp"
+#include "protocols/wire/surrogates.hpp"
+#include "protocols/wire/thinking.hpp"
+
+namespace conclave::wire {
+
+/// The arguments of one call while they stream.
+struct call_stream {
+  std::string arguments;
+  surrogate_joiner halves;
+  bool is_answer = false; ///< of new_answer: shown as it is written
+  answer_reader answer;
+  thinking_filter thinking;
+};
+
+class reply_decoder : public decoder {
+public:
+  /// `essential`: the member that every whole reply of the dialect has. `pauses`: the dialect knows paused turns.
+  reply_decoder(const endpoint& to, const char* essential, bool pauses);
+
+  void head(const http_head& h) final { head_ = h; }
+  void feed(std::string_view bytes, std::vector<chunk>& out) final;
+  bool done() const final { return done_; }
+  bool semantic() const final { return semantic_; }
+  bool stopped() const final { return stopped_ && !resumed_; }
+  std::uint64_t progress() const final { return progress_; }
+  completion finish(const http_end& end) final;
+
+protected:
+  /// Reads one object of the reply; returns whether it held a part of the answer.
+  virtual bool on_object(const json& v, const std::string& event, std::vector<chunk>& out) = 0;
+
+  /// Fills calls and opaque once the reply is complete.
+  virtual void settle() = 0;
+
+  void fail(ec code, std::string error);
+  void fail_with(const json& error);
+
+  /// Counts what is kept; false beyond the bound, and the reply has failed.
+  bool grow(std::size_t bytes);
+
+  /// Something that brings the reply on.
+  void advance(bool semantic);
+
+  void say(std::string text, std::vector<chunk>& out);
+  void think(std::string text, std::vector<chunk>& out);
+
+  /// Text as a string, one part or a list of parts; `thinking` for parts inside a thought.
+  void say_parts(const json& parts, bool thinking, std::vector<chunk>& out);
+
+  /// Adds a piece of a call's arguments.
+  void write(call_stream& call, std::string piece, std::vector<chunk>& out);
+
+  void end_with(std::string reason);
+  bool cut_short() const { return ending_ == ending::truncated; }
+
+  /// Returns an id for a call that no call so far has; `reserved` says which ones later calls bring.
+  std::string unused_id(const std::string& id, const char* prefix, const std::vector<std::string>& reserved) const;
+
+  bool failed_ = false, done_ = false;
+  bool complete_ = false; ///< the end marker or a whole answer was seen
+  bool counted_ = false;  ///< the provider said what the call cost
+  completion result_;
+  std::string refusal_;     ///< in the model's own words
+  std::string explanation_; ///< the provider's, for a reply that its safety system stopped
+  usage use_;
+  secrets secrets_;
+
+private:
+  void on_event(sse_event& e, std::vector<chunk>& out);
+  bool on_value(const json& v, const std::string& event, std::vector<chunk>& out);
+  void on_body(std::vector<chunk>& out);
+  void read_rest(const http_end& end, std::vector<chunk>& out);
+  std::string error_body() const;
+  void emit(thinking_filter::parts parts, std::vector<chunk>& out);
+  void flush();
+  void conclude(const http_end& end);
+
+  http_head head_;
+  sse_decoder sse_;
+  const char* essential_;
+  bool pauses_;
+  std::string body_, reason_;
+  ending ending_ = ending::open;
+  thinking_filter thinking_;
+  surrogate_joiner text_halves_, thought_halves_;
+  std::string written_; ///< of an answer in a new_answer call: kept when the call breaks off
+  std::size_t total_ = 0;
+  std::uint64_t progress_ = 0;
+  bool marked_ = false; ///< half surrogate pairs came
+  bool semantic_ = false, judged_ = false, whole_ = false, said_part_ = false;
+  bool stopped_ = false; ///< a stop reason was seen
+  bool resumed_ = false; ///< and the reply went on: this server says stop with every piece
+};
+
+} // namespace conclave::wire
