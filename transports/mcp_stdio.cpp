@@ -5,8 +5,6 @@
 
 #include "transports/child_process.hpp"
 
-#include <cctype>
-
 namespace conclave {
 
 namespace {
@@ -15,21 +13,18 @@ class stdio_channel final : public mcp_channel {
 public:
   stdio_channel(child_options options, callbacks cb) {
     child_process::callbacks c;
-    // Lines that are no JSON object are banners some servers print before the protocol starts.
     c.on_lines = [on_message = cb.on_message](std::vector<std::string> lines) {
-      for (auto& line : lines) {
-        auto first = line.find_first_not_of(" \t\r");
-        if (first != std::string::npos && line[first] == '{')
+      for (auto& line : lines)
+        if (line.find_first_not_of(" \t\r") != std::string::npos)
           on_message(std::move(line));
-      }
     };
     c.on_exit = [on_close = cb.on_close](child_exit e) {
       if (!e.started)
-        on_close(ec::unavailable, "could not be started: " + e.error);
+        on_close(ec::unavailable, "could not be started: " + e.error, false);
       else if (!e.error.empty())
-        on_close(ec::unavailable, "ended: " + e.error);
+        on_close(ec::unavailable, "ended: " + e.error, true);
       else
-        on_close(ec::unavailable, "ended with status " + std::to_string(e.status));
+        on_close(ec::unavailable, "ended with status " + std::to_string(e.status), true);
     };
     child_ = child_process::start(std::move(options), std::move(c));
   }
@@ -42,6 +37,13 @@ public:
     if (child_)
       child_->close();
     child_.reset();
+  }
+
+  std::string last_words() const override { return child_ ? child_->last_words() : std::string{}; }
+
+  void note(std::string line) override {
+    if (child_)
+      child_->log(std::move(line));
   }
 
 private:

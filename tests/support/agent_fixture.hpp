@@ -142,7 +142,7 @@ struct agent_fixture : fixture {
     p.order.agent.backend.decision = std::move(decision);
     p.order.agent.backend.max_tool_iterations = max_tool_iterations;
     p.backend = backend;
-    p.tools = {source};
+    p.tools = {{source, "MCP server 't'", std::chrono::seconds(30)}};
     p.chunks = sink;
     p.boss = orch;
     aut = spawn_agent_actor(sys, p);
