@@ -123,11 +123,11 @@ void on_reply(mcp_ptr self, const mcp::incoming& m) {
 /// A line, or a part of one, that says nothing we can read.
 void on_unreadable(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
-  note_line(self, m.lost == mcp::lost_reply::no ? "a line on its stdout " + m.message
-                                                : "what may be a reply cannot be read, " + m.message);
+  note_line(self, m.lost == mcp::lost_reply::no ? "skipped a line of its stdout; " + m.message
+                                                : "what may be a reply cannot be read; " + m.message);
   if (m.lost == mcp::lost_reply::no)
     return;
-  auto why = "sent a reply that cannot be read, " + m.message;
+  auto why = "sent a reply that cannot be read; " + m.message;
   if (st.open.count(m.id) > 0)
     return fail_request(self, m.id, why);
   if (m.id > 0 || st.open.empty())

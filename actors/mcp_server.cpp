@@ -56,7 +56,7 @@ std::string last_words(mcp_ptr self, bool silence_counts) {
   auto& st = self->state;
   auto said = st.channel ? telling_lines(st.channel->last_words(), st.hidden) : std::string{};
   auto out = !said.empty() ? "; its last words: \"" + said + "\"" : silence_counts ? "; it wrote nothing to stderr" : "";
-  return st.stderr_path.empty() ? out : out + "; its log: " + st.stderr_path;
+  return st.stderr_path.empty() ? out : out + "; log: " + st.stderr_path;
 }
 
 std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
@@ -117,7 +117,7 @@ void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why) {
     return fail_all(self, ec::bad_reply, why, true);
   auto r = std::move(i->second);
   st.open.erase(i);
-  auto log = st.stderr_path.empty() ? std::string{} : "; its log: " + st.stderr_path;
+  auto log = st.stderr_path.empty() ? std::string{} : "; log: " + st.stderr_path;
   r.promise.deliver(make_error(ec::bad_reply, about(self, why + log)));
 }
 
@@ -192,7 +192,7 @@ void on_wait(mcp_ptr self, const mcp_wait& w) {
   auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - st.since);
   st.tell(about(self, std::string(listing ? "is still listing its tools" : "is still starting") + ", "
                           + std::to_string(seconds_of(waited)) + " s so far (at most " + span(tool_waits::step(st.config).count())
-                          + " for each, startup_timeout_seconds)"));
+                          + ", startup_timeout_seconds)"));
   self->delayed_send(self, next_wait, mcp_wait{w.generation});
 }
 

@@ -40,7 +40,7 @@ struct incoming {
   std::string method;
   std::string payload;              ///< result or params
   std::int64_t code = 0;            ///< error
-  std::string message;              ///< error; invalid: what is wrong, for "a line ..." or "a reply ..."
+  std::string message;              ///< error; invalid: what is wrong with it and how it begins
   lost_reply lost = lost_reply::no; ///< invalid only
 };
 

@@ -186,7 +186,7 @@ std::string quoted(std::string_view t, const secrets& hidden) {
 /// A message that cannot be read. `t` is what there is of it.
 incoming unreadable(std::string_view t, const outline& o, const secrets& hidden) {
   incoming out;
-  out.message = o.end == nowhere ? "that is cut" : o.depth > max_depth ? "nested deeper than 64" : "that is no valid JSON";
+  out.message = o.end == nowhere ? "it is cut" : o.depth > max_depth ? "it is nested deeper than 64" : "it is no valid JSON";
   out.message += ": " + quoted(t, hidden);
   if (t[0] == '{')
     out.id = o.id;
@@ -229,7 +229,7 @@ void read_reply(const json& v, incoming& out, const secrets& hidden) {
     out.kind = kind::response;
     out.payload = dump(*result);
   } else if (out.id > 0) {
-    out.message = "with neither result nor error: " + quoted(dump(v), hidden);
+    out.message = "it has neither result nor error: " + quoted(dump(v), hidden);
     out.lost = lost_reply::certain;
   }
 }
@@ -303,7 +303,7 @@ std::vector<incoming> read_line(std::string_view line, const secrets& hidden) {
   }
   if (out.empty()) {
     incoming m;
-    m.message = "that is no JSON-RPC message: " + quoted(line, hidden);
+    m.message = "it is no JSON-RPC message: " + quoted(line, hidden);
     if (line[0] == '"' && line.find("\"jsonrpc\"") != nowhere)
       m.lost = lost_reply::perhaps; // a message spread over several lines
     out.push_back(std::move(m));
