@@ -19,7 +19,7 @@ constexpr std::size_t max_quote = 160; ///< bytes of the server's last words in 
 constexpr auto first_wait = std::chrono::seconds(5), next_wait = std::chrono::seconds(10);
 
 std::int64_t seconds_of(std::chrono::milliseconds x) {
-  return (x.count() + 999) / 1000;
+  return (x.count() + 500) / 1000;
 }
 
 /// "3 s", "300 ms"
