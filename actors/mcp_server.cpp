@@ -244,6 +244,7 @@ void list_again(mcp_ptr self) {
     }
   st.stale = false;
   st.found = {};
+  st.since = self->clock().now();
   st.list_until_ms = now_ms(self) + tool_waits::step(st.config).count();
   ask_page(self, {});
 }
@@ -252,7 +253,6 @@ void up(mcp_ptr self) {
   auto& st = self->state;
   publish(self);
   st.now = link::up;
-  st.unanswered = 0; // what it had to say about notifications before the list came before it
   for (auto& p : st.listing)
     p.deliver(st.tools);
   st.listing.clear();

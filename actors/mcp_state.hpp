@@ -82,7 +82,7 @@ struct mcp_state {
   wire::mcp::tool_catalogue found;
   std::int64_t list_until_ms = 0;              ///< all pages together
   bool stale = false;                          ///< the list changed while it was being read
-  std::chrono::steady_clock::time_point since; ///< of the start
+  std::chrono::steady_clock::time_point since; ///< of the start, or of the list
   std::size_t notes = 0;                       ///< lines added to the server's log
   std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
   tool_list tools;

@@ -29,7 +29,6 @@ constexpr std::size_t max_queue = 32u << 20;
 constexpr off_t max_stderr = 1 << 20;
 constexpr std::size_t read_size = 64u << 10;
 constexpr std::size_t max_drain = 4u << 20; ///< read after the end: at most what a pipe can hold, so a grandchild cannot keep us
-constexpr std::size_t max_last_words = 4u << 10;
 constexpr auto patience = 2s;
 
 /// One child from start to exit. Shared by the handle and the reactor's watches; members without a lock belong to the reactor
@@ -312,8 +311,8 @@ void child::log(std::string_view bytes) {
 
 void child::remember(std::string_view bytes) {
   std::lock_guard lock{mutex_};
-  last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), max_last_words)));
-  last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), max_last_words));
+  last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), child_process::max_last_words)));
+  last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), child_process::max_last_words));
 }
 
 void child::on_end() {

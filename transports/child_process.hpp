@@ -56,7 +56,10 @@ public:
 
   virtual int pid() const = 0; ///< 0 = not running
 
-  /// Returns the end of what it wrote to stderr so far: at most 4 KiB, bytes as they came. Complete once on_exit was called.
+  static constexpr std::size_t max_last_words = 4096;
+
+  /// Returns the end of what it wrote to stderr so far: at most `max_last_words` bytes as they came. Complete once on_exit was
+  /// called.
   virtual std::string last_words() const = 0;
 
   /// Adds a line of ours to the file its stderr goes to, within its cap; lost if there is none, or once the child has ended.

@@ -26,7 +26,7 @@ public:
   virtual bool send(std::string json) = 0; ///< false = closed
   virtual void close() = 0;                ///< bounded teardown, returns at once
 
-  /// The end of what the server said beside the protocol (its stderr), a few KiB as they came. Complete once on_close was called.
+  /// The end of what the server said beside the protocol (its stderr), a few KiB of whole words. Complete once on_close was called.
   virtual std::string last_words() const = 0;
 
   /// Adds a line of ours to where that goes.

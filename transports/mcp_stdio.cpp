@@ -5,6 +5,8 @@
 
 #include "transports/child_process.hpp"
 
+#include <algorithm>
+
 namespace conclave {
 
 namespace {
@@ -39,7 +41,12 @@ public:
     child_.reset();
   }
 
-  std::string last_words() const override { return child_ ? child_->last_words() : std::string{}; }
+  std::string last_words() const override {
+    auto words = child_ ? child_->last_words() : std::string{};
+    if (words.size() >= child_process::max_last_words) // its beginning is cut: nobody would know half of a secret as one
+      words.erase(0, std::min(words.find_first_of(" \t\r\n"), words.size()));
+    return words;
+  }
 
   void note(std::string line) override {
     if (child_)

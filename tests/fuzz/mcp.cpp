@@ -14,8 +14,8 @@ namespace {
 
 /// One JSON-RPC message on one line.
 void check_sent(const std::string& line) {
-  auto v = wire::parse(line);
-  FUZZ_REQUIRE(v && v->is_object() && wire::string_at(*v, "jsonrpc") == "2.0" && line.find('\n') == std::string::npos);
+  auto v = wire::json::parse(line, nullptr, false); // arguments may be as deep as is allowed, the call around them is deeper
+  FUZZ_REQUIRE(v.is_object() && wire::string_at(v, "jsonrpc") == "2.0" && line.find('\n') == std::string::npos);
 }
 
 void check_name(const std::string& name) {
