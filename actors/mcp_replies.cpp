@@ -86,12 +86,12 @@ void fail_open(mcp_ptr self, const std::string& why) {
     fail_request(self, id, why);
 }
 
-/// A reply without an id. Only one request can be meant if only one is open. An error may also be about a notification, to which
-/// there is no reply, but some servers send one.
+/// A reply without an id. Only one request can be meant if only one is open and none was given up. An error may also be about a
+/// notification, to which there is no reply, but some servers send one.
 void on_nameless(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
   auto what = std::string(m.kind == mcp::kind::error ? "an error without an id: " + m.message : "a result without an id");
-  auto only = st.open.size() == 1 ? st.open.begin() : st.open.end();
+  auto only = st.open.size() == 1 && st.abandoned == 0 ? st.open.begin() : st.open.end();
   auto is_error = m.kind == mcp::kind::error;
   if (only != st.open.end() && !is_error && fits(only->second, m.payload)) {
     note_line(self, what + "; taken as the reply to the only open request");
@@ -116,8 +116,10 @@ void on_reply(mcp_ptr self, const mcp::incoming& m) {
   auto i = st.open.find(m.id);
   if (i != st.open.end())
     return give(self, i, m);
-  note_line(self, m.id > 0 && m.id <= st.ids ? "a reply to request " + std::to_string(m.id) + ", which is over: late, or sent twice"
-                                             : "a reply to a request that was never sent");
+  auto late = m.id > 0 && m.id <= st.ids;
+  st.abandoned -= late && st.abandoned > 0 ? 1 : 0;
+  note_line(self, late ? "a reply to request " + std::to_string(m.id) + ", which is over: late, or sent twice"
+                       : "a reply to a request that was never sent");
 }
 
 /// A line, or a part of one, that says nothing we can read.

@@ -161,7 +161,7 @@ void connect(mcp_ptr self) {
   if (auto missing = resolve(self, config); !missing.empty())
     return fail_all(self, ec::bad_config, "needs variable " + missing + ", which is not set", false);
   st.now = link::connecting;
-  st.notes = st.unanswered = 0;
+  st.notes = st.unanswered = st.abandoned = 0;
   st.since = self->clock().now();
   auto generation = ++st.generation;
   auto weak = caf::actor_cast<caf::actor_addr>(self);
@@ -286,6 +286,7 @@ void on_late(mcp_ptr self, const mcp_tick& t) {
                     true);
   auto r = std::move(i->second);
   st.open.erase(i);
+  ++st.abandoned;
   notify(self, mcp::cancelled(t.request, "timeout"));
   r.promise.deliver(make_error(ec::timeout, about(self, "gave no result of '" + r.asked.call.name + "' within "
                                                             + span(std::min(r.asked.timeout_ms, st.config.timeout_ms)))));
@@ -348,6 +349,7 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
             ++i;
             continue;
           }
+          ++s.abandoned;
           notify(self, mcp::cancelled(i->first, "cancelled"));
           i->second.promise.deliver(tool_result{a.call.id, "Error: cancelled", true});
           i = s.open.erase(i);

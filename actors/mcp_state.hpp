@@ -85,6 +85,7 @@ struct mcp_state {
   std::chrono::steady_clock::time_point since; ///< of the start, or of the list
   std::size_t notes = 0;                       ///< lines added to the server's log
   std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
+  std::size_t abandoned = 0;                   ///< calls given up, whose replies may yet come
   tool_list tools;
   std::map<std::string, std::string> original; ///< public name -> the server's own
 };

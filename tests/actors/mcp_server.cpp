@@ -304,6 +304,14 @@ CAF_TEST(a reply to a call that is over ends no other one) {
   CAF_CHECK(logged("a reply to request 3, which is over"));
 }
 
+CAF_TEST(a result without an id is not given to a call if it may be of one that was given up) {
+  plays(R"({"tools/call":["","{\"jsonrpc\":\"2.0\",\"result\":{\"content\":\"whose?\"}}\n"]})", 1'500);
+  CAF_CHECK(!call("{}"));
+  auto r = call("{}");
+  CAF_REQUIRE(!r);
+  CAF_CHECK(text_of(r.error()).find("a result without an id") != std::string::npos);
+}
+
 CAF_TEST(a list whose cursor repeats is used as far as it came) {
   const std::string page =
       R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"nextCursor\":\"more\",\"tools\":[{\"name\":\"say it\"},{\"name\":\"gr\u00fc\u00df\"}]}}\n)";
