@@ -5,6 +5,7 @@
 
 #include "actors/agent_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
 
 #include <caf/all.hpp>
 
@@ -14,9 +15,7 @@ namespace conclave {
 
 namespace {
 
-constexpr auto list_limit = std::chrono::seconds(32);
-
-/// Asks every tool source for its tools. One that fails is a note, not a failure of the agent.
+/// Asks every tool source for its tools. One that fails is told, and no failure of the agent.
 caf::result<agent_ready> get_tools(agent_ptr self) {
   auto& st = self->state;
   auto out = std::make_shared<agent_ready>();
@@ -36,7 +35,7 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
     promise.deliver(*out);
   };
   for (std::size_t i = 0; i < st.parts.tools.size(); ++i)
-    self->request(st.parts.tools[i], list_limit, list_tools{})
+    self->request(st.parts.tools[i].actor, tool_waits::agent_list(st.parts.tools[i].start_limit), list_tools{})
         .then(
             [self, i, out, finish](tool_list& list) mutable {
               for (auto& note : list.notes)
@@ -50,8 +49,8 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
               }
               finish();
             },
-            [out, finish](const caf::error& e) mutable {
-              out->notes.push_back("a tool source is not available: " + text_of(e));
+            [self, i, out, finish](const caf::error& e) mutable {
+              out->missing.push_back({self->state.parts.tools[i].name, text_of(e)});
               finish();
             });
   return caf::delegated<agent_ready>{};

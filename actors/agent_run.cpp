@@ -326,7 +326,7 @@ void agent_state::cancel(const cancel_run& c) {
   }
   if (wait == waiting::tools)
     for (auto& source : parts.tools)
-      self->send(source, cancel_tools{task.task, task.agent, task.run});
+      self->send(source.actor, cancel_tools{task.task, task.agent, task.run});
   if (wait != waiting::ruling) // a verdict under way counts, in arrival order
     fail(ec::cancelled, "cancelled");
 }
@@ -337,7 +337,7 @@ void agent_state::shut_down() {
   if (wait == waiting::model || wait == waiting::note)
     caf::anon_send(parts.backend, cancel_call{task.task, task.agent, task.run, 0});
   for (auto& source : parts.tools)
-    caf::anon_send(source, cancel_tools{task.task, task.agent, task.run});
+    caf::anon_send(source.actor, cancel_tools{task.task, task.agent, task.run});
   over();
 }
 

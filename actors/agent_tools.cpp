@@ -3,6 +3,7 @@
 
 #include "actors/agent_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <caf/all.hpp>
@@ -21,6 +22,11 @@ constexpr std::size_t max_result_bytes = std::size_t{256} * 1024;
 
 /// The same calls with the same arguments so often in a row are a loop.
 constexpr std::uint32_t max_repeats = 3;
+
+/// Whether a call failed because of its source, which a person should know. A breaker that is open was preceded by what opened it.
+bool is_lost(ec code) {
+  return code == ec::unavailable || code == ec::bad_reply || code == ec::bad_config || code == ec::version_mismatch;
+}
 
 } // namespace
 
@@ -109,8 +115,9 @@ void agent_state::send_tool(std::size_t i) {
             auto& config = parts.order.agent.backend;
             auto& asked = round.calls[i];
             tool_invocation msg{task.task, task.agent, task.run, asked, config.tool_timeout_ms};
-            auto limit = std::chrono::milliseconds(config.tool_timeout_ms + 10'000);
-            self->request(parts.tools[tools.at(asked.name).source], limit, std::move(msg))
+            auto& from = parts.tools[tools.at(asked.name).source];
+            auto limit = tool_waits::agent_call(from.start_limit, std::chrono::milliseconds(config.tool_timeout_ms));
+            self->request(from.actor, limit, std::move(msg))
                 .then(
                     [this, now, i, ended](tool_result& result) {
                       std::string status = result.is_error ? "error" : "finished";
@@ -118,8 +125,10 @@ void agent_state::send_tool(std::size_t i) {
                       if (now == turn)
                         tool_done(i, std::move(result));
                     },
-                    [this, now, i, ended](const caf::error& e) {
-                      tool_ended(ended, to_string(code_of(e)));
+                    [this, now, i, ended, source = from.name](const caf::error& e) mutable {
+                      if (is_lost(code_of(e)))
+                        ended.trouble = {source, text_of(e)};
+                      tool_ended(std::move(ended), to_string(code_of(e)));
                       if (now == turn)
                         tool_done(i, {round.calls[i].id, "Error: " + text_of(e), true});
                     });

@@ -48,8 +48,9 @@ private:
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, breaker_policy policy = {});
 
 /// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never
-/// retries.
+/// retries. `start_limit`: how long the source may need until it can list its tools, see protocols/tool_waits.hpp.
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
+                                      std::chrono::milliseconds start_limit = std::chrono::seconds(30),
                                       breaker_policy policy = {3, 30'000, 2, 8, 1, 500, 8'000, 60'000});
 
 } // namespace conclave

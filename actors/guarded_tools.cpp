@@ -3,6 +3,7 @@
 
 #include "actors/circuit_breaker.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
@@ -11,13 +12,12 @@ namespace conclave {
 
 namespace {
 
-constexpr auto list_limit = std::chrono::seconds(31);
-
 struct tool_guard_state {
   tool_guard_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "guarded_tools";
   tool_source_actor guarded;
   std::string source;
+  std::chrono::milliseconds start_limit{};
   breaker gate{breaker_policy{}};
 };
 
@@ -33,6 +33,13 @@ caf::error closed(tool_guard_ptr self) {
                     self->state.source + " failed too often lately; it is tried again in " + std::to_string(left) + " s");
 }
 
+/// What went wrong, naming the source once.
+caf::error told(tool_guard_ptr self, const caf::error& e) {
+  auto& source = self->state.source;
+  auto text = text_of(e);
+  return make_error(code_of(e), text.starts_with(source) ? text : source + ": " + text);
+}
+
 /// Only losing the source or its silence counts; a denial, a bad argument or a tool's own error says nothing about its health.
 void learn(tool_guard_ptr self, ec code, bool probe) {
   if (probe)
@@ -42,9 +49,10 @@ void learn(tool_guard_ptr self, ec code, bool probe) {
 }
 
 tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_actor guarded, std::string source,
-                                            breaker_policy policy) {
+                                            std::chrono::milliseconds start_limit, breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.source = std::move(source);
+  self->state.start_limit = start_limit;
   self->state.gate = breaker{policy};
   self->set_exit_handler([self](caf::exit_msg& m) {
     self->send_exit(self->state.guarded, m.reason);
@@ -56,7 +64,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
           return closed(self);
         auto probe = self->state.gate.probing();
         auto promise = self->template make_response_promise<tool_list>();
-        self->request(self->state.guarded, list_limit, l)
+        self->request(self->state.guarded, tool_waits::guard_list(self->state.start_limit), l)
             .then(
                 [self, promise](tool_list& t) mutable {
                   self->state.gate.success();
@@ -64,7 +72,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
                 },
                 [self, promise, probe](caf::error& e) mutable {
                   learn(self, code_of(e), probe);
-                  promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
+                  promise.deliver(told(self, e));
                 });
         return caf::delegated<tool_list>{};
       },
@@ -73,7 +81,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
           return closed(self);
         auto probe = self->state.gate.probing();
         auto promise = self->template make_response_promise<tool_result>();
-        auto limit = std::chrono::milliseconds(i.timeout_ms + 5'000);
+        auto limit = tool_waits::guard_call(self->state.start_limit, std::chrono::milliseconds(i.timeout_ms));
         self->request(self->state.guarded, limit, std::move(i))
             .then(
                 [self, promise](tool_result& r) mutable {
@@ -82,7 +90,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
                 },
                 [self, promise, probe](caf::error& e) mutable {
                   learn(self, code_of(e), probe);
-                  promise.deliver(make_error(code_of(e), self->state.source + ": " + text_of(e)));
+                  promise.deliver(told(self, e));
                 });
         return caf::delegated<tool_result>{};
       },
@@ -92,8 +100,9 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
 
 } // namespace
 
-tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name, breaker_policy policy) {
-  return sys.spawn(tool_guard, std::move(guarded), std::move(name), policy);
+tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
+                                      std::chrono::milliseconds start_limit, breaker_policy policy) {
+  return sys.spawn(tool_guard, std::move(guarded), std::move(name), start_limit, policy);
 }
 
 } // namespace conclave

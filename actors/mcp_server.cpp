@@ -1,90 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-#include "actors/mcp_server.hpp"
-
+#include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
-#include "protocols/secrets.hpp"
-#include "protocols/type_ids.hpp"
-#include "protocols/wire/mcp.hpp"
-#include "transports/mcp_channel.hpp"
-
-#include <caf/all.hpp>
+#include "protocols/tool_waits.hpp"
+#include "protocols/wire/http_reply.hpp"
 
 #include <algorithm>
-#include <map>
-
-namespace conclave {
-
-/// What the channel's thread reports; `generation` tells a restarted channel from the one before. Never cross nodes.
-struct channel_text {
-  std::uint64_t generation = 0;
-  std::string text;
-};
-struct channel_closed {
-  std::uint64_t generation = 0;
-  ec code = ec::none;
-  std::string why;
-};
-struct mcp_tick {
-  std::uint64_t request = 0; ///< a call's deadline
-};
-
-} // namespace conclave
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_text)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_closed)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::mcp_tick)
 
 namespace conclave {
 
 namespace {
 
 namespace mcp = wire::mcp;
-using mcp_impl = tool_source_actor::extend<caf::reacts_to<channel_text>, caf::reacts_to<channel_closed>, caf::reacts_to<mcp_tick>>;
 
-constexpr std::int64_t connect_ms = 30'000;
-constexpr std::size_t max_tools = 1000, max_pages = 100;
+constexpr std::size_t max_notes = 200; ///< lines of ours in a server's log
+constexpr std::size_t max_quote = 160; ///< bytes of the server's last words in a sentence
+constexpr auto first_wait = std::chrono::seconds(5), next_wait = std::chrono::seconds(10);
 
-/// What a request of ours was for.
-enum class purpose : std::uint8_t { initialize, list, call };
+std::int64_t seconds_of(std::chrono::milliseconds x) {
+  return (x.count() + 500) / 1000;
+}
 
-struct open_request {
-  purpose why = purpose::call;
-  tool_invocation asked;
-  caf::typed_response_promise<tool_result> promise;
-};
+/// "3 s", "300 ms"
+std::string span(std::int64_t ms) {
+  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
 
-enum class link : std::uint8_t { down, connecting, up };
+std::int64_t now_ms(mcp_ptr self) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now().time_since_epoch()).count();
+}
 
-struct mcp_state {
-  mcp_state() {} // no aggregate: CAF would hand the actor itself to the first member
-  static inline const char* name = "mcp_server";
-  mcp_server_config config;
-  lookup env;
-  std::string stderr_path;
-  bool has_allowed = false;
-  std::vector<std::string> allowed, excluded;
-  secrets hidden; ///< what the server was told and must not repeat in its errors
-  std::unique_ptr<mcp_channel> channel;
-  std::uint64_t generation = 0, ids = 0;
-  link now = link::down;
-  std::map<std::uint64_t, open_request> open;
-  std::vector<caf::typed_response_promise<tool_list>> listing; ///< who waits for the list
-  std::vector<open_request> queued;                            ///< calls that wait for the connection
-  std::vector<mcp::listed_tool> found;
-  std::size_t pages = 0;
-  bool stale = false; ///< the list changed while it was being read
-  tool_list tools;
-  std::map<std::string, std::string> original; ///< public name -> the server's own
-};
+/// The last line that says something, and the last that names an error if that is another one: programs like to end on a stack, a
+/// version or a hint where to read more.
+std::string telling_lines(std::string text, const secrets& hidden) {
+  hidden.hide(text);
+  std::string last, error;
+  for (std::size_t from = 0; from < text.size();) {
+    auto lf = std::min(text.find_first_of("\r\n", from), text.size());
+    auto line = wire::brief(std::string_view(text).substr(from, lf - from), max_quote);
+    from = lf + 1;
+    auto begin = line.find_first_not_of(' ');
+    if (begin == std::string::npos || std::none_of(line.begin(), line.end(), [](unsigned char c) { return std::isalnum(c) != 0; }))
+      continue;
+    last = line.substr(begin);
+    for (auto* word : {"rror", "ERR", "xception", "fatal", "FATAL", "anic", "denied", "not found"})
+      if (last.find(word) != std::string::npos)
+        error = last;
+  }
+  return error.empty() || error == last ? last : error + " ... " + last;
+}
 
-using mcp_ptr = mcp_impl::stateful_pointer<mcp_state>;
-
-/// Returns a sentence for an error. `text` may hold what the server said.
-std::string about(mcp_ptr self, std::string text) {
-  self->state.hidden.hide(text);
-  return "MCP server '" + self->state.config.name + "' " + text;
+/// What a person needs to see why a server is gone.
+std::string last_words(mcp_ptr self, bool silence_counts) {
+  auto& st = self->state;
+  auto said = st.channel ? telling_lines(st.channel->last_words(), st.hidden) : std::string{};
+  auto out = !said.empty() ? "; its last words: \"" + said + "\"" : silence_counts ? "; it wrote nothing to stderr" : "";
+  return st.stderr_path.empty() ? out : out + "; log: " + st.stderr_path;
 }
 
 std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
@@ -92,15 +64,31 @@ std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
   auto& st = self->state;
   auto id = ++st.ids;
   st.open[id].why = why;
-  if (st.channel)
-    st.channel->send(make(id)); // a closed channel reports itself
-  self->delayed_send(self, std::chrono::milliseconds(limit_ms), mcp_tick{id});
+  if (!st.channel || !st.channel->send(make(id))) // if it ended, that is reported too, and says more
+    self->delayed_send(self, std::chrono::seconds(2), mcp_tick{id, "takes no more requests: it closed its input"});
+  self->delayed_send(self, std::chrono::milliseconds(limit_ms), mcp_tick{id, {}});
   return id;
 }
 
-/// The connection is gone: whoever waits is told at once.
-void fail_all(mcp_ptr self, ec code, const std::string& why) {
+} // namespace
+
+std::string about(mcp_ptr self, std::string text) {
+  self->state.hidden.hide(text);
+  return "MCP server '" + self->state.config.name + "' " + text;
+}
+
+void note_line(mcp_ptr self, const std::string& text) {
   auto& st = self->state;
+  if (!st.channel || st.notes > max_notes)
+    return;
+  auto full = ++st.notes > max_notes;
+  st.channel->note("[conclave] " + (full ? std::string("more lines like these are not noted") : text));
+}
+
+void fail_all(mcp_ptr self, ec code, std::string why, bool was_there) {
+  auto& st = self->state;
+  if (was_there)
+    why += last_words(self, code == ec::unavailable);
   st.now = link::down;
   st.stale = false;
   ++st.generation;
@@ -119,6 +107,27 @@ void fail_all(mcp_ptr self, ec code, const std::string& why) {
   st.open.clear();
   st.queued.clear();
 }
+
+void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why) {
+  auto& st = self->state;
+  auto i = st.open.find(id);
+  if (i == st.open.end())
+    return;
+  if (i->second.why != purpose::call)
+    return fail_all(self, ec::bad_reply, why, true);
+  auto r = std::move(i->second);
+  st.open.erase(i);
+  auto log = st.stderr_path.empty() ? std::string{} : "; log: " + st.stderr_path;
+  r.promise.deliver(make_error(ec::bad_reply, about(self, why + log)));
+}
+
+void notify(mcp_ptr self, std::string message) {
+  auto& st = self->state;
+  if (st.channel && st.channel->send(std::move(message)))
+    ++st.unanswered;
+}
+
+namespace {
 
 /// Expands the variables of args and env; only what the configuration names, never what is inherited. Notes which values are
 /// secret.
@@ -150,8 +159,10 @@ void connect(mcp_ptr self) {
     return;
   auto config = st.config;
   if (auto missing = resolve(self, config); !missing.empty())
-    return fail_all(self, ec::bad_config, "needs variable " + missing + ", which is not set");
+    return fail_all(self, ec::bad_config, "needs variable " + missing + ", which is not set", false);
   st.now = link::connecting;
+  st.notes = st.unanswered = st.abandoned = 0;
+  st.since = self->clock().now();
   auto generation = ++st.generation;
   auto weak = caf::actor_cast<caf::actor_addr>(self);
   auto post = [weak](auto msg) {
@@ -160,53 +171,45 @@ void connect(mcp_ptr self) {
   };
   mcp_channel::callbacks cb;
   cb.on_message = [post, generation](std::string text) { post(channel_text{generation, std::move(text)}); };
-  cb.on_close = [post, generation](ec code, std::string why) { post(channel_closed{generation, code, std::move(why)}); };
+  cb.on_close = [post, generation](ec code, std::string why, bool was_there) {
+    post(channel_closed{generation, code, std::move(why), was_there});
+  };
   std::string error;
   st.channel = open_mcp_channel(config, st.stderr_path, std::move(cb), error);
   if (!st.channel)
-    return fail_all(self, ec::bad_config, "cannot be used: " + error);
-  send_request(self, purpose::initialize, connect_ms, mcp::initialize);
+    return fail_all(self, ec::bad_config, "cannot be used: " + error, false);
+  send_request(self, purpose::initialize, tool_waits::step(st.config).count(), mcp::initialize);
+  if (st.tell)
+    self->delayed_send(self, first_wait, mcp_wait{generation});
 }
 
-void ask_page(mcp_ptr self, const std::string& cursor) {
-  send_request(self, purpose::list, connect_ms, [&](std::uint64_t id) { return mcp::list_tools(id, cursor); });
-}
-
-bool names(const std::vector<std::string>& list, const std::string& own, const std::string& shown) {
-  return std::find(list.begin(), list.end(), own) != list.end() || std::find(list.begin(), list.end(), shown) != list.end();
+/// Says that it takes long, and goes on waiting.
+void on_wait(mcp_ptr self, const mcp_wait& w) {
+  auto& st = self->state;
+  if (w.generation != st.generation || st.now != link::connecting)
+    return;
+  auto listing = std::any_of(st.open.begin(), st.open.end(), [](auto& r) { return r.second.why == purpose::list; });
+  auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - st.since);
+  st.tell(about(self, std::string(listing ? "is still listing its tools" : "is still starting") + ", "
+                          + std::to_string(seconds_of(waited)) + " s so far (at most " + span(tool_waits::step(st.config).count())
+                          + ", startup_timeout_seconds)"));
+  self->delayed_send(self, next_wait, mcp_wait{w.generation});
 }
 
 /// Public names, filters, notes about what was left out.
 void publish(mcp_ptr self) {
   auto& st = self->state;
-  st.tools = {};
-  st.original.clear();
-  st.tools.source = "mcp server " + st.config.name;
-  auto& allow = st.config.has_allowed_tools ? st.config.allowed_tools : st.allowed;
-  auto filtered = st.config.has_allowed_tools || st.has_allowed;
-  std::vector<std::string> seen;
-  for (auto& t : st.found) {
-    auto shown = mcp::public_name(st.config.name, t.name);
-    if (shown.empty()) {
-      st.tools.notes.push_back("a tool has a name that cannot be offered and is left out");
-      continue;
-    }
-    for (int n = 2; st.original.count(shown) > 0 && n < 10; ++n)
-      shown = mcp::public_name(st.config.name, t.name).substr(0, 62) + "_" + std::to_string(n);
-    seen.push_back(t.name);
-    seen.push_back(shown);
-    if ((filtered && !names(allow, t.name, shown)) || names(st.config.exclude_tools, t.name, shown)
-        || names(st.excluded, t.name, shown))
-      continue;
-    st.original[shown] = t.name;
-    st.tools.tools.push_back({shown, t.description, t.schema});
-    if (t.read_only)
-      st.tools.read_only.push_back(shown);
-  }
-  for (auto* list : {&st.config.allowed_tools, &st.config.exclude_tools})
-    for (auto& entry : *list)
-      if (std::find(seen.begin(), seen.end(), entry) == seen.end())
-        st.tools.notes.push_back("filter entry '" + entry + "' matches no tool");
+  mcp::tool_filter filter;
+  filter.has_allowed = st.config.has_allowed_tools || st.has_allowed;
+  filter.allowed = st.config.has_allowed_tools ? st.config.allowed_tools : st.allowed;
+  filter.excluded = st.excluded;
+  filter.expected = st.config.allowed_tools;
+  for (auto* list : {&filter.excluded, &filter.expected})
+    list->insert(list->end(), st.config.exclude_tools.begin(), st.config.exclude_tools.end());
+  auto offered = st.found.offer(st.config.name, filter);
+  st.tools = std::move(offered.list);
+  st.tools.source = "MCP server '" + st.config.name + "'";
+  st.original = std::move(offered.original);
 }
 
 void call(mcp_ptr self, open_request r) {
@@ -224,7 +227,14 @@ void call(mcp_ptr self, open_request r) {
   st.open[id] = std::move(r);
 }
 
-/// Reads the list anew; one reading at a time, or two would be added up (and a flood of notices would pile up requests).
+} // namespace
+
+void ask_page(mcp_ptr self, const std::string& cursor) {
+  auto left = std::max<std::int64_t>(self->state.list_until_ms - now_ms(self), 1);
+  send_request(self, purpose::list, left, [&](std::uint64_t id) { return mcp::list_tools(id, cursor); });
+}
+
+/// One reading at a time, or two would be added up (and a flood of notices would pile up requests).
 void list_again(mcp_ptr self) {
   auto& st = self->state;
   for (auto& [id, r] : st.open)
@@ -233,8 +243,9 @@ void list_again(mcp_ptr self) {
       return;
     }
   st.stale = false;
-  st.found.clear();
-  st.pages = 0;
+  st.found = {};
+  st.since = self->clock().now();
+  st.list_until_ms = now_ms(self) + tool_waits::step(st.config).count();
   ask_page(self, {});
 }
 
@@ -253,84 +264,32 @@ void up(mcp_ptr self) {
     list_again(self);
 }
 
-void on_listed(mcp_ptr self, const mcp::incoming& m) {
-  auto& st = self->state;
-  auto page = mcp::read_tools(m.payload);
-  if (m.kind == mcp::kind::error || !page.valid)
-    return fail_all(self, ec::bad_reply, "did not list its tools" + (m.message.empty() ? std::string{} : ": " + m.message));
-  for (auto& t : page.tools)
-    if (st.found.size() < max_tools)
-      st.found.push_back(std::move(t));
-  if (!page.next.empty() && ++st.pages < max_pages && st.found.size() < max_tools)
-    return ask_page(self, page.next);
-  up(self);
-}
+namespace {
 
-void on_reply(mcp_ptr self, const mcp::incoming& m) {
+void on_late(mcp_ptr self, const mcp_tick& t) {
   auto& st = self->state;
-  auto i = st.open.find(m.id);
-  if (i == st.open.end())
-    return; // late or unknown
-  auto r = std::move(i->second);
-  st.open.erase(i);
-  if (r.why == purpose::initialize) {
-    std::string version;
-    if (m.kind == mcp::kind::error)
-      return fail_all(self, ec::bad_reply, "refused to start: " + m.message);
-    auto known = mcp::read_initialized(m.payload, version);
-    st.hidden.hide(version); // before the cut
-    if (!known)
-      return fail_all(self, ec::version_mismatch,
-                      "speaks protocol version '" + version.substr(0, 40) + "', which is not known here");
-    st.channel->send(mcp::initialized());
-    st.found.clear();
-    st.pages = 0;
-    return ask_page(self, {});
-  }
-  if (r.why == purpose::list)
-    return on_listed(self, m);
-  auto out = m.kind == mcp::kind::error ? tool_result{"", "Error: " + m.message, true} : mcp::read_result(m.payload);
-  if (out.is_error) // what succeeded is the tool's answer and stays as it is
-    st.hidden.hide(out.text);
-  out.id = r.asked.call.id;
-  r.promise.deliver(std::move(out));
-}
-
-void on_text(mcp_ptr self, const channel_text& t) {
-  auto& st = self->state;
-  if (t.generation != st.generation || !st.channel)
-    return;
-  auto m = mcp::read(t.text, st.hidden);
-  switch (m.kind) {
-  case mcp::kind::response:
-  case mcp::kind::error:
-    return on_reply(self, m);
-  case mcp::kind::request:
-    st.channel->send(m.method == "ping" ? mcp::result(m.id_json) : mcp::method_not_found(m.id_json));
-    return;
-  case mcp::kind::notification:
-    if (m.method == "notifications/tools/list_changed" && st.now == link::up)
-      list_again(self);
-    return;
-  default:
-    return; // no JSON-RPC: skipped
-  }
-}
-
-void on_late(mcp_ptr self, std::uint64_t id) {
-  auto& st = self->state;
-  auto i = st.open.find(id);
+  auto i = st.open.find(t.request);
   if (i == st.open.end())
     return;
+  if (!t.why.empty())
+    return fail_request(self, t.request, t.why);
+  auto limit = span(tool_waits::step(st.config).count());
+  if (i->second.why == purpose::list && !st.found.empty()) {
+    st.found.cut("no more came within " + limit + " (startup_timeout_seconds)");
+    st.open.erase(i);
+    return up(self);
+  }
   if (i->second.why != purpose::call)
-    return fail_all(self, ec::timeout, "did not answer within " + std::to_string(connect_ms / 1000) + " s");
+    return fail_all(self, ec::unavailable,
+                    std::string(i->second.why == purpose::list ? "did not list its tools" : "did not start") + " within " + limit
+                        + " (startup_timeout_seconds)",
+                    true);
   auto r = std::move(i->second);
   st.open.erase(i);
-  if (st.channel)
-    st.channel->send(mcp::cancelled(id, "timeout"));
-  r.promise.deliver(
-      make_error(ec::timeout, about(self, "gave no result of '" + r.asked.call.name + "' within "
-                                              + std::to_string(std::min(r.asked.timeout_ms, st.config.timeout_ms) / 1000) + " s")));
+  ++st.abandoned;
+  notify(self, mcp::cancelled(t.request, "timeout"));
+  r.promise.deliver(make_error(ec::timeout, about(self, "gave no result of '" + r.asked.call.name + "' within "
+                                                            + span(std::min(r.asked.timeout_ms, st.config.timeout_ms)))));
 }
 
 caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
@@ -349,7 +308,8 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
 }
 
 mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, lookup env, std::string stderr_path, bool has_allowed,
-                                   std::vector<std::string> allowed, std::vector<std::string> excluded) {
+                                   std::vector<std::string> allowed, std::vector<std::string> excluded,
+                                   std::function<void(std::string)> tell) {
   auto& st = self->state;
   st.config = std::move(config);
   st.env = std::move(env);
@@ -357,8 +317,9 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
   st.has_allowed = has_allowed;
   st.allowed = std::move(allowed);
   st.excluded = std::move(excluded);
+  st.tell = std::move(tell);
   self->set_exit_handler([self](caf::exit_msg& m) {
-    fail_all(self, ec::cancelled, "is being closed");
+    fail_all(self, ec::cancelled, "is being closed", false);
     self->quit(m.reason);
   });
   return {
@@ -388,8 +349,8 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
             ++i;
             continue;
           }
-          if (s.channel)
-            s.channel->send(mcp::cancelled(i->first, "cancelled"));
+          ++s.abandoned;
+          notify(self, mcp::cancelled(i->first, "cancelled"));
           i->second.promise.deliver(tool_result{a.call.id, "Error: cancelled", true});
           i = s.open.erase(i);
         }
@@ -397,18 +358,20 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
       [self](const channel_text& t) { on_text(self, t); },
       [self](const channel_closed& c) {
         if (c.generation == self->state.generation)
-          fail_all(self, c.code == ec::none ? ec::unavailable : c.code, c.why);
+          fail_all(self, c.code == ec::none ? ec::unavailable : c.code, c.why, c.was_there);
       },
-      [self](const mcp_tick& t) { on_late(self, t.request); },
+      [self](const mcp_tick& t) { on_late(self, t); },
+      [self](const mcp_wait& w) { on_wait(self, w); },
   };
 }
 
 } // namespace
 
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path,
-                                   bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded) {
+                                   bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded,
+                                   std::function<void(std::string)> tell) {
   return sys.spawn(mcp_server, std::move(config), std::move(env), std::move(stderr_path), has_allowed, std::move(allowed),
-                   std::move(excluded));
+                   std::move(excluded), std::move(tell));
 }
 
 } // namespace conclave

@@ -7,6 +7,7 @@
 #include "actors/node_parts.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
@@ -24,12 +25,11 @@ constexpr std::size_t max_labels = 10'000;
 constexpr std::size_t max_unused_backends = 64;
 constexpr std::size_t max_text = std::size_t{4} << 20; ///< as the ledger's highest bound
 constexpr std::size_t max_task_text = std::size_t{256} << 20;
-constexpr auto ready_limit = std::chrono::seconds(45);
 constexpr auto ask_limit = std::chrono::seconds(2);
 
 struct hosted_agent {
   agent_actor handle;
-  std::vector<tool_source_actor> tools;
+  std::vector<tool_source> tools;
   backend_actor own_backend; ///< scripted: ends with the agent
   std::string share;         ///< else the key of its shared connection
   chunk_sink_actor relay;    ///< when the sink is on another node
@@ -74,7 +74,7 @@ void end_agent(node_ptr self, hosted_agent& a) {
   // The agent first: on its way out it cancels its calls, which the backend and tools must still hear.
   self->send_exit(a.handle, caf::exit_reason::user_shutdown);
   for (auto& t : a.tools)
-    self->send_exit(t, caf::exit_reason::user_shutdown);
+    self->send_exit(t.actor, caf::exit_reason::user_shutdown);
   if (a.own_backend)
     self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
   if (!a.share.empty())
@@ -133,10 +133,11 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   ++st.agents;
   agent_parts parts;
   parts.backend = backend_for(self, c, order, a);
-  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources);
   parts.chunks = sink;
   if (sink.node() != self->node())
     parts.chunks = a.relay = spawn_relay(self->home_system(), sink);
+  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks);
+  auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
   parts.order = std::move(order);
   a.handle = spawn_agent_actor(self->home_system(), std::move(parts));

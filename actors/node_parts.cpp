@@ -6,6 +6,7 @@
 #include "actors/backend.hpp"
 #include "actors/circuit_breaker.hpp"
 #include "actors/mcp_server.hpp"
+#include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -196,20 +197,27 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
   return spawn_guarded_backend(sys, spawn_backend(sys, c.parts));
 }
 
-std::vector<tool_source_actor> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with) {
+std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
+                                     const chunk_sink_actor& status) {
   auto& b = order.agent.backend;
-  std::vector<tool_source_actor> out;
+  std::vector<tool_source> out;
   for (auto& server : b.mcp_servers) {
     auto log = with.log_dir.empty() ? std::string{}
                                     : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_"
                                           + server.name + "_stderr.log";
-    auto source = spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools);
-    out.push_back(spawn_guarded_tools(sys, std::move(source), "mcp server " + server.name));
+    auto tell = [status, task = order.task, agent = order.agent.id](std::string text) {
+      caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
+    };
+    auto source =
+        spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools, tell);
+    auto name = "MCP server '" + server.name + "'";
+    auto limit = tool_waits::start(server);
+    out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit), name, limit});
   }
   for (auto& [name, make] : with.tools) {
     auto& wanted = b.native_tools;
     if (with.tools_for_all || std::find(wanted.begin(), wanted.end(), name) != wanted.end())
-      out.push_back(make(sys));
+      out.push_back({make(sys), "tool '" + name + "'", tool_waits::native_start});
   }
   return out;
 }

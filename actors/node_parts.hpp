@@ -27,7 +27,9 @@ connection resolve_backend(const backend_config& config, const node_resources& w
 /// The kind -> actor table.
 backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with);
 
-/// Spawns the tool sources an agent's configuration names, each behind its breaker.
-std::vector<tool_source_actor> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with);
+/// Spawns the tool sources an agent's configuration names, each behind its breaker. `status`: who is told while one is slow to
+/// start.
+std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
+                                     const chunk_sink_actor& status);
 
 } // namespace conclave

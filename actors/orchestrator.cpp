@@ -71,6 +71,8 @@ caf::result<noted> on_notice(orchestrator_ptr self, const call_notice& n) {
   e.use = n.use;
   auto promise = self->template make_response_promise<noted>();
   st.record(std::move(e), [promise]() mutable { promise.deliver(noted{true}); });
+  if (!n.trouble.source.empty())
+    st.miss_tools(n.agent, n.trouble, false);
   return caf::delegated<noted>{};
 }
 

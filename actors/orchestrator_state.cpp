@@ -4,6 +4,7 @@
 #include "actors/orchestrator_state.hpp"
 
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
 
 #include <caf/all.hpp>
 
@@ -17,8 +18,9 @@ using std::chrono::milliseconds;
 
 namespace {
 constexpr auto append_limit = std::chrono::seconds(30);
-constexpr auto hire_limit = std::chrono::seconds(60);
 constexpr auto close_limit = std::chrono::seconds(3);
+constexpr int max_notices = 3;        ///< of one agent about one tool source
+constexpr std::size_t max_listed = 8; ///< agents named in a warning
 } // namespace
 
 void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
@@ -65,7 +67,8 @@ void orchestrator_state::hire() {
       self->monitor(a.node);
     spawn_agent order{parts.task, parts.fence, a.config, static_cast<std::uint32_t>(i + 1),
                       static_cast<std::uint32_t>(parts.agents.size())};
-    self->request(a.node, hire_limit, std::move(order), caf::actor_cast<orchestrator_actor>(self), parts.chunks)
+    self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
+                  parts.chunks)
         .then(
             [this](const agent_ready& r) {
               ready.insert(r.agent);
@@ -77,11 +80,43 @@ void orchestrator_state::hire() {
                 e.flag = true; // a notice: no failure is counted
                 record(std::move(e), nullptr);
               }
+              for (auto& t : r.missing)
+                miss_tools(r.agent, t, true);
               batch b;
               reconcile(b, now_ms());
               commit(std::move(b));
             },
             [lose](const caf::error& e) { lose(code_of(e), text_of(e)); });
+  }
+}
+
+void orchestrator_state::miss_tools(const std::string& agent, const tool_trouble& t, bool at_start) {
+  auto& m = missing[{t.source, at_start}];
+  if (m.why.empty())
+    m.why = t.why;
+  if (++m.agents[agent] > max_notices)
+    return;
+  event e;
+  e.type = event_type::agent_error;
+  e.agent = agent;
+  e.reason = (at_start ? "works without tools: " : "a tool call failed: ") + t.why;
+  e.flag = true; // a notice: no failure is counted
+  record(std::move(e), nullptr);
+}
+
+/// One sentence per tool source that was missed.
+void orchestrator_state::add_missing(std::vector<std::string>& warnings) const {
+  for (auto& [key, m] : missing) {
+    auto& [source, at_start] = key;
+    std::string who;
+    std::size_t n = 0;
+    for (auto& [agent, times] : m.agents)
+      if (n++ < max_listed)
+        who += (n > 1 ? ", " : "") + agent;
+    if (n > max_listed)
+      who += " and " + std::to_string(n - max_listed) + " more";
+    auto why = m.why.starts_with(source + " ") ? m.why.substr(source.size() + 1) : m.why;
+    warnings.push_back("tools of " + source + (at_start ? " were missing for " : " failed for ") + who + ": " + why);
   }
 }
 
@@ -293,6 +328,7 @@ void orchestrator_state::close() {
     return;
   closing = true;
   ending = ledger::to_outcome(log, parts.task);
+  add_missing(ending.warnings);
   for (auto& a : parts.agents)
     if (auto addr = caf::actor_cast<caf::actor_addr>(a.node); a.node && unclosed.insert(addr).second)
       self->request(a.node, close_limit, end_task{parts.task})

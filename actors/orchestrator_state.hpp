@@ -34,6 +34,12 @@ struct orchestrator_state;
 using orchestrator_impl = orchestrator_actor::extend<caf::reacts_to<ledger_tick>>;
 using orchestrator_ptr = orchestrator_impl::stateful_pointer<orchestrator_state>;
 
+/// Who had to do without the tools of a source, and why.
+struct missing_tools {
+  std::string why;
+  std::map<std::string, int> agents; ///< and how often each was told
+};
+
 struct orchestrator_state {
   static inline const char* name = "orchestrator";
 
@@ -54,8 +60,9 @@ struct orchestrator_state {
   std::set<std::uint64_t> stopping;                   ///< dispatched runs that were sent a cancel
   std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent
   std::vector<ledger::timer_key> armed;
-  std::set<caf::actor_addr> unclosed; ///< nodes asked to end the task that have not said they did
-  outcome ending;                     ///< what is left to say then
+  std::set<caf::actor_addr> unclosed;                            ///< nodes asked to end the task that have not said they did
+  outcome ending;                                                ///< what is left to say then
+  std::map<std::pair<std::string, bool>, missing_tools> missing; ///< by source and whether it never listed them
   caf::typed_response_promise<outcome> done;
   bool asked = false, replied = false, failed = false, closing = false;
   std::optional<std::string> cancelled_early; ///< the reason of a cancel that overtook the question
@@ -74,6 +81,9 @@ struct orchestrator_state {
   /// Appends an event that is no decision (a call began or ended); `effect` runs once durable.
   void record(event e, std::function<void()> effect);
 
+  /// Records that an agent lost a tool source: a notice now, a warning at the end. `at_start`: its tools were never there.
+  void miss_tools(const std::string& agent, const tool_trouble& t, bool at_start);
+
   void hire(); ///< asks each node to make its agent ready
   void node_down(const caf::actor_addr& source);
   void fire(const ledger::timer_key& key);          ///< a timer's time has come
@@ -90,6 +100,7 @@ private:
   void closed(const caf::actor_addr& node, const task_closed* with); ///< `node` has ended the task, or is lost
   run_task task_for(const ledger::wanted_run& w, std::uint64_t run, std::int64_t now) const;
   const placed_agent* place(const std::string& agent) const;
+  void add_missing(std::vector<std::string>& warnings) const;
   void publish(std::vector<std::function<void()>>& effects, const placed_agent& to, const run_task& t);
 };
 

@@ -9,6 +9,7 @@
 
 #include <caf/actor_system.hpp>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +23,13 @@ class http_client;
 /// Spawns a C++ tool source; the node calls it once per agent that wants the tool.
 using tool_factory = std::function<tool_source_actor(caf::actor_system&)>;
 
+/// A tool source as its agent uses it.
+struct tool_source {
+  tool_source_actor actor;
+  std::string name;                      ///< for people: "MCP server 'everything'"
+  std::chrono::milliseconds start_limit; ///< how long it may take until it can say what it offers, see protocols/tool_waits.hpp
+};
+
 /// What a node owns and lends to its actors.
 struct node_resources {
   std::shared_ptr<http_client> http;
@@ -34,7 +42,7 @@ struct node_resources {
 struct agent_parts {
   spawn_agent order;
   backend_actor backend;
-  std::vector<tool_source_actor> tools;
+  std::vector<tool_source> tools;
   chunk_sink_actor chunks; ///< where pieces of its streams go
   orchestrator_actor boss;
 };

@@ -132,6 +132,7 @@ mcp_server_config read_server(const tree& node, const std::string& name, const s
   s.text("url", out.url);
   s.text_map("headers", out.headers);
   s.milliseconds("timeout", out.timeout_ms);
+  s.milliseconds("startup_timeout_seconds", out.startup_timeout_ms);
   out.has_allowed_tools = s.texts("allowed_tools", out.allowed_tools);
   s.texts("exclude_tools", out.exclude_tools);
   section security{s.map("security"), key_scope::security, s.path("security"), s.canonical("security"), s.to()};

@@ -117,9 +117,9 @@ void run_output::report_end(const outcome& o) {
     complain("interrupted" + seen);
   else if (o.kind != outcome_kind::answered)
     complain(why_no_answer(o, 0) + seen);
-  else
+  if (!display_) // what is said even then: the reason of the exit code, and that the answer was made without tools
     for (const auto& w : o.warnings)
-      if (w.starts_with("script: ")) // the reason of the exit code
+      if ((w.starts_with("script: ") && o.kind == outcome_kind::answered) || w.starts_with("tools of "))
         complain(one_line(w));
   if (!options_.automation)
     return;

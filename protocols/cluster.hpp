@@ -35,8 +35,9 @@ struct spawn_agent {
 /// Reply to spawn_agent.
 struct agent_ready {
   std::string agent;
-  std::vector<std::string> tools; ///< public names offered
-  std::vector<std::string> notes; ///< what degraded (a tool server that did not start)
+  std::vector<std::string> tools;    ///< public names offered
+  std::vector<std::string> notes;    ///< what degraded (a filter that matches no tool)
+  std::vector<tool_trouble> missing; ///< sources that could not list their tools (a tool server that did not start)
   bool operator==(const agent_ready&) const = default;
 };
 

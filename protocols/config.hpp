@@ -43,6 +43,7 @@ struct mcp_server_config {
   std::string url;
   std::map<std::string, std::string> headers;
   std::int64_t timeout_ms = 400'000;
+  std::int64_t startup_timeout_ms = 60'000; ///< to answer `initialize`, and as long again to list its tools
   bool has_allowed_tools = false;
   std::vector<std::string> allowed_tools;
   std::vector<std::string> exclude_tools;

@@ -36,6 +36,8 @@ void servers(std::vector<key_info>& out) {
                  row(m, "url", type::text, "", "address of the server"),
                  row(m, "headers", type::text_map, "", "HTTP headers"),
                  range(m, "timeout", type::seconds, 0.001, 3600, "400", "one call"),
+                 range(m, "startup_timeout_seconds", type::seconds, 0.001, 3600, "60",
+                       "the start, until the server answers; as long again until its tools are listed"),
                  range(m, "http_read_timeout", type::seconds, 0.001, 300, "300", "between two pieces of a reply", status::cosmetic),
                  row(m, "authorization", type::text, "", "token for the server", status::later),
                  row(m, "require_approval", type::any, "never", "question before a call", status::later),

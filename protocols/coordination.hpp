@@ -120,6 +120,13 @@ struct ruling {
   bool operator==(const ruling&) const = default;
 };
 
+/// Tools that were not there when they were wanted: which source, and one sentence why. Both empty = no trouble.
+struct tool_trouble {
+  std::string source; ///< for people: "MCP server 'everything'"
+  std::string why;
+  bool operator==(const tool_trouble&) const = default;
+};
+
 /// Agent -> orchestrator, a request answered by `noted` once the event is durable. A model call is sent only after that.
 struct call_notice {
   std::string task;
@@ -128,10 +135,11 @@ struct call_notice {
   std::uint64_t run = 0;
   std::uint64_t call = 0;
   bool ended = false;
-  std::string target; ///< "model" or the tool's public name
-  std::string hash;   ///< of the request, started only
-  std::string status; ///< ended only
-  usage use;          ///< ended only
+  std::string target;   ///< "model" or the tool's public name
+  std::string hash;     ///< of the request, started only
+  std::string status;   ///< ended only
+  usage use;            ///< ended only
+  tool_trouble trouble; ///< ended only: the tool's source is lost, not only this call
   bool operator==(const call_notice&) const = default;
 };
 

@@ -55,7 +55,8 @@ CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::u
 CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.task, x.fence, x.agent, x.run,
                          x.attempt, x.kind, x.text, x.target, x.reason, x.code, x.truncated, x.step)
 CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded, x.kind, x.reason, x.allowed)
-CONCLAVE_INSPECT(call_notice, x.task, x.fence, x.agent, x.run, x.call, x.ended, x.target, x.hash, x.status, x.use)
+CONCLAVE_INSPECT(tool_trouble, x.source, x.why)
+CONCLAVE_INSPECT(call_notice, x.task, x.fence, x.agent, x.run, x.call, x.ended, x.target, x.hash, x.status, x.use, x.trouble)
 CONCLAVE_INSPECT(noted, x.go)
 CONCLAVE_INSPECT(turn_text, x.from_user, x.text)
 CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text)
@@ -74,8 +75,8 @@ CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code 
 
 CONCLAVE_INSPECT_CHECKED(script_step, x.error <= ec::unknown, x.text, x.reasoning, x.calls, x.first_delay_ms, x.chunk_delay_ms,
                          x.chunk_bytes, x.error, x.retry_after_ms, x.truncated, x.hang, x.optional, x.repeat)
-CONCLAVE_INSPECT(mcp_server_config, x.name, x.type, x.command, x.env, x.cwd, x.url, x.headers, x.timeout_ms, x.has_allowed_tools,
-                 x.allowed_tools, x.exclude_tools, x.security_level, x.allowed_executables)
+CONCLAVE_INSPECT(mcp_server_config, x.name, x.type, x.command, x.env, x.cwd, x.url, x.headers, x.timeout_ms, x.startup_timeout_ms,
+                 x.has_allowed_tools, x.allowed_tools, x.exclude_tools, x.security_level, x.allowed_executables)
 CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.api_key, x.api_key_env, x.provider, x.decision, x.params,
                  x.extra_body, x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms, x.first_token_timeout_ms,
                  x.idle_timeout_ms, x.http2, x.anthropic_version, x.script_path, x.script, x.model_path, x.server, x.context_tokens,
@@ -84,7 +85,7 @@ CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.api_key, x.api_k
 CONCLAVE_INSPECT(agent_config, x.id, x.system_message, x.node, x.backend)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
 CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team)
-CONCLAVE_INSPECT(agent_ready, x.agent, x.tools, x.notes)
+CONCLAVE_INSPECT(agent_ready, x.agent, x.tools, x.notes, x.missing)
 
 CONCLAVE_INSPECT(cancel_call, x.task, x.agent, x.run, x.call)
 CONCLAVE_INSPECT(cancel_done, x.was_running)

@@ -57,7 +57,7 @@ struct list_tools {
 
 /// The tools of one source under their public names.
 struct tool_list {
-  std::string source; ///< for people: "mcp server everything"
+  std::string source; ///< for people: "MCP server 'everything'"
   std::vector<tool_spec> tools;
   std::vector<std::string> read_only; ///< public names annotated read-only: may run in parallel
   std::vector<std::string> notes;     ///< what was left out and why

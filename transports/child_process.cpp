@@ -41,11 +41,13 @@ public:
   bool write(std::string bytes);
   void kill_now();
   int pid();
+  std::string last_words();
 
   // -- reactor thread
   void start();
   void close();
   void fail(std::string why);
+  void log(std::string_view bytes);
 
 private:
   void signal_group(int sig, const char* why);
@@ -54,7 +56,7 @@ private:
   void on_stdout(std::size_t budget);
   void on_stderr(std::size_t budget);
   bool take(std::string_view bytes);
-  void log(std::string_view bytes);
+  void remember(std::string_view bytes);
   void on_end();
   void finish(child_exit result);
 
@@ -75,7 +77,8 @@ private:
   std::size_t queued_ = 0;
   bool stdin_open_ = true;
   bool doomed_ = false; ///< kill() came
-  int pid_ = 0;         ///< 0 before the start and from the moment of reaping, so a signal never meets a reused number
+  std::string last_words_;
+  int pid_ = 0; ///< 0 before the start and from the moment of reaping, so a signal never meets a reused number
 };
 
 bool child::write(std::string bytes) {
@@ -103,6 +106,11 @@ void child::kill_now() {
 int child::pid() {
   std::lock_guard lock{mutex_};
   return pid_;
+}
+
+std::string child::last_words() {
+  std::lock_guard lock{mutex_};
+  return last_words_;
 }
 
 void child::start() {
@@ -286,6 +294,7 @@ void child::on_stderr(std::size_t budget) {
       return;
     }
     log({buffer.data(), static_cast<std::size_t>(n)});
+    remember({buffer.data(), static_cast<std::size_t>(n)});
     budget -= static_cast<std::size_t>(n);
   }
 }
@@ -298,6 +307,12 @@ void child::log(std::string_view bytes) {
     return;
   bytes = bytes.substr(0, static_cast<std::size_t>(max_stderr - st.st_size));
   [[maybe_unused]] auto n = ::write(log_.get(), bytes.data(), bytes.size()); // a full disk costs log lines, nothing else
+}
+
+void child::remember(std::string_view bytes) {
+  std::lock_guard lock{mutex_};
+  last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), child_process::max_last_words)));
+  last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), child_process::max_last_words));
 }
 
 void child::on_end() {
@@ -362,6 +377,11 @@ public:
       child_->kill_now();
   }
   int pid() const override { return child_ ? child_->pid() : 0; }
+  std::string last_words() const override { return child_ ? child_->last_words() : std::string{}; }
+  void log(std::string line) override {
+    if (child_)
+      reactor_->post([c = child_, text = std::move(line) + "\n"] { c->log(text); });
+  }
 
 private:
   std::shared_ptr<child> child_;

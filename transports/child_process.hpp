@@ -22,7 +22,7 @@ struct child_options {
   std::vector<std::string> argv;          ///< argv[0] resolved on PATH; no shell
   std::map<std::string, std::string> env; ///< the whole environment of the child; its PATH counts, else ours
   std::string cwd;                        ///< empty = inherit
-  std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = /dev/null
+  std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = kept nowhere but in last_words()
   std::size_t max_line = 16u << 20;       ///< a longer line ends the child with an error
 };
 
@@ -55,6 +55,15 @@ public:
   virtual void kill() = 0;
 
   virtual int pid() const = 0; ///< 0 = not running
+
+  static constexpr std::size_t max_last_words = 4096;
+
+  /// Returns the end of what it wrote to stderr so far: at most `max_last_words` bytes as they came. Complete once on_exit was
+  /// called.
+  virtual std::string last_words() const = 0;
+
+  /// Adds a line of ours to the file its stderr goes to, within its cap; lost if there is none, or once the child has ended.
+  virtual void log(std::string line) = 0;
 };
 
 /// The small safe set a tool server inherits: HOME LOGNAME PATH SHELL TERM USER (values starting with "()" dropped).

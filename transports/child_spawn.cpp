@@ -92,7 +92,6 @@ struct prepared {
   std::vector<char*> argv;
   std::vector<char*> envp;
   pipe_ends in, out, err, failure;
-  unique_fd null;
   pid_t parent = 0;
 };
 
@@ -123,7 +122,7 @@ void close_the_rest() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::dup2(p.in.read.get(), 0);
   ::dup2(p.out.write.get(), 1);
-  ::dup2(p.err.write ? p.err.write.get() : p.null.get(), 2);
+  ::dup2(p.err.write.get(), 2);
   close_the_rest();
   if (!o.cwd.empty() && ::chdir(o.cwd.c_str()) != 0)
     give_up(p, 1);
@@ -148,10 +147,7 @@ bool prepare(prepared& p, const child_options& o, std::string& error) {
     p.envp.push_back(e.data());
   p.envp.push_back(nullptr);
   p.parent = ::getpid();
-  p.null = unique_fd{::open("/dev/null", O_RDWR | O_CLOEXEC)};
-  bool ok = p.null && above_standard(p.null) && make_pipe(p.in) && make_pipe(p.out) && make_pipe(p.failure);
-  if (ok && !o.stderr_path.empty())
-    ok = make_pipe(p.err);
+  bool ok = make_pipe(p.in) && make_pipe(p.out) && make_pipe(p.err) && make_pipe(p.failure);
   if (!ok)
     error = "no descriptors for the program's pipes: " + std::string{::strerror(errno)};
   return ok;

@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// A channel that moves whole JSON-RPC messages to and from one MCP server: send / on_message / close. Decides nothing.
+/// A channel that moves whole lines of JSON-RPC to and from one MCP server: send / on_message / close. Decides nothing.
 ///
 /// Thread rule: any thread may call; callbacks run on a transport thread and must only post a message. on_close exactly once.
 
@@ -17,13 +17,20 @@ namespace conclave {
 class mcp_channel {
 public:
   struct callbacks {
-    std::function<void(std::string)> on_message;   ///< one JSON text
-    std::function<void(ec, std::string)> on_close; ///< why; ec::none = we closed it
+    std::function<void(std::string)> on_message; ///< one line or body of the server's, whatever is in it
+    std::function<void(ec, std::string, bool)>
+        on_close; ///< why, ec::none = we closed it; whether there ever was a server at the other end
   };
 
   virtual ~mcp_channel() = default;
   virtual bool send(std::string json) = 0; ///< false = closed
   virtual void close() = 0;                ///< bounded teardown, returns at once
+
+  /// The end of what the server said beside the protocol (its stderr), a few KiB of whole words. Complete once on_close was called.
+  virtual std::string last_words() const = 0;
+
+  /// Adds a line of ours to where that goes.
+  virtual void note(std::string line) = 0;
 };
 
 /// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a

@@ -5,7 +5,7 @@
 
 #include "transports/child_process.hpp"
 
-#include <cctype>
+#include <algorithm>
 
 namespace conclave {
 
@@ -15,21 +15,18 @@ class stdio_channel final : public mcp_channel {
 public:
   stdio_channel(child_options options, callbacks cb) {
     child_process::callbacks c;
-    // Lines that are no JSON object are banners some servers print before the protocol starts.
     c.on_lines = [on_message = cb.on_message](std::vector<std::string> lines) {
-      for (auto& line : lines) {
-        auto first = line.find_first_not_of(" \t\r");
-        if (first != std::string::npos && line[first] == '{')
+      for (auto& line : lines)
+        if (line.find_first_not_of(" \t\r") != std::string::npos)
           on_message(std::move(line));
-      }
     };
     c.on_exit = [on_close = cb.on_close](child_exit e) {
       if (!e.started)
-        on_close(ec::unavailable, "could not be started: " + e.error);
+        on_close(ec::unavailable, "could not be started: " + e.error, false);
       else if (!e.error.empty())
-        on_close(ec::unavailable, "ended: " + e.error);
+        on_close(ec::unavailable, "ended: " + e.error, true);
       else
-        on_close(ec::unavailable, "ended with status " + std::to_string(e.status));
+        on_close(ec::unavailable, "ended with status " + std::to_string(e.status), true);
     };
     child_ = child_process::start(std::move(options), std::move(c));
   }
@@ -42,6 +39,18 @@ public:
     if (child_)
       child_->close();
     child_.reset();
+  }
+
+  std::string last_words() const override {
+    auto words = child_ ? child_->last_words() : std::string{};
+    if (words.size() >= child_process::max_last_words) // its beginning is cut: nobody would know half of a secret as one
+      words.erase(0, std::min(words.find_first_of(" \t\r\n"), words.size()));
+    return words;
+  }
+
+  void note(std::string line) override {
+    if (child_)
+      child_->log(std::move(line));
   }
 
 private:

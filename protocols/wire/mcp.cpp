@@ -44,9 +44,16 @@ void line(std::string& out, const std::string& text) {
 
 /// One content item as text.
 void add_item(std::string& out, const json& item) {
+  if (item.is_string())
+    return line(out, item.get<std::string>());
   auto type = string_at(item, "type");
-  if (type == "text")
-    return line(out, string_at(item, "text"));
+  auto* text = member(item, "text");
+  if (type == "text" || (type.empty() && text != nullptr))
+    return line(out, text == nullptr || text->is_null() ? std::string{}
+                     : text->is_string()                ? text->get<std::string>()
+                                                        : dump(*text));
+  if (type.empty() && item.is_object())
+    return line(out, dump(item));
   if (type == "image" || type == "audio")
     return line(out, "[" + type + " " + string_at(item, "mimeType") + ", " + std::to_string(string_at(item, "data").size() * 3 / 4)
                          + " bytes, not shown]");
@@ -61,18 +68,51 @@ void add_item(std::string& out, const json& item) {
   line(out, "[content of an unknown type is left out]");
 }
 
-std::string check(const json& v, int depth) {
-  if (depth > 5)
-    return "they are nested deeper than 5";
+bool is_deep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size() && depth <= max_depth; ++i) {
+    auto c = text[i];
+    if (c == '"')
+      in_string = !in_string;
+    else if (in_string && c == '\\')
+      ++i;
+    else if (!in_string)
+      depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+  }
+  return depth > max_depth;
+}
+
+std::string check(const json& v) {
   if (v.is_object() && v.size() > 100)
     return "an object has more than 100 members";
   if (v.is_array() && v.size() > 1000)
     return "an array has more than 1000 items";
   if (v.is_structured())
     for (auto& x : v)
-      if (auto problem = check(x, depth + 1); !problem.empty())
+      if (auto problem = check(x); !problem.empty())
         return problem;
   return {};
+}
+
+/// Content is a list of items; some servers give the one item, or its text, without the list.
+void add_content(std::string& out, const json& content) {
+  if (content.is_array())
+    for (auto& item : content)
+      add_item(out, item);
+  else if (!content.is_null())
+    add_item(out, content);
+}
+
+bool is_set(const json* flag) {
+  return flag != nullptr
+         && ((flag->is_boolean() && flag->get<bool>()) || (flag->is_number() && *flag != 0)
+             || (flag->is_string() && (*flag == "true" || *flag == "True")));
+}
+
+/// A member that may be text or not there.
+std::string text_or_json(const json& v) {
+  return v.is_string() ? v.get<std::string>() : dump(v);
 }
 
 } // namespace
@@ -112,37 +152,6 @@ std::string method_not_found(const std::string& id_json) {
   return R"({"jsonrpc":"2.0","id":)" + id_json + R"(,"error":{"code":-32601,"message":"Method not found"}})";
 }
 
-incoming read(std::string_view text, const secrets& hidden) {
-  incoming out;
-  auto v = parse(text);
-  if (!v || !v->is_object() || string_at(*v, "jsonrpc") != "2.0")
-    return out;
-  auto* id = member(*v, "id");
-  if (id != nullptr && id->is_number_unsigned())
-    out.id = id->get<std::uint64_t>();
-  out.method = string_at(*v, "method");
-  if (!out.method.empty()) {
-    if (auto* params = member(*v, "params"))
-      out.payload = dump(*params);
-    if (id == nullptr) {
-      out.kind = kind::notification;
-    } else if (id->is_string() || id->is_number_integer()) {
-      out.kind = kind::request;
-      out.id_json = dump(*id);
-    }
-    return out;
-  }
-  if (auto* r = member(*v, "result")) {
-    out.kind = kind::response;
-    out.payload = dump(*r);
-  } else if (auto* e = member(*v, "error")) {
-    out.kind = kind::error;
-    out.code = int_at(*e, "code");
-    out.message = brief(string_at(*e, "message"), 500, hidden);
-  }
-  return out;
-}
-
 bool read_initialized(const std::string& payload, std::string& version) {
   auto v = parse(payload);
   version = v ? string_at(*v, "protocolVersion") : std::string{};
@@ -157,13 +166,18 @@ tool_page read_tools(const std::string& payload) {
   if (tools == nullptr || !tools->is_array())
     return out;
   out.valid = true;
-  out.next = string_at(*v, "nextCursor");
+  if (auto* next = member(*v, "nextCursor"); next != nullptr && (next->is_string() || next->is_number()))
+    out.next = text_or_json(*next);
   for (auto& t : *tools) {
     listed_tool x;
     x.name = string_at(t, "name");
-    if (x.name.empty())
+    if (x.name.empty()) {
+      ++out.nameless;
       continue;
+    }
     x.description = string_at(t, "description");
+    if (x.description.empty())
+      x.description = string_at(t, "title");
     if (x.description.empty())
       x.description = "MCP tool: " + x.name;
     x.description.resize(char_end(x.description, max_description));
@@ -180,16 +194,25 @@ tool_page read_tools(const std::string& payload) {
 tool_result read_result(const std::string& payload) {
   tool_result out;
   auto v = parse(payload);
-  if (!v || !v->is_object())
+  if (!v || v->is_null() || (v->is_array() && v->empty()))
     return {"", "Error: the server's result is no JSON object", true};
-  if (auto* e = member(*v, "isError"))
-    out.is_error = e->is_boolean() && e->get<bool>();
-  if (auto* content = member(*v, "content"); content != nullptr && content->is_array())
-    for (auto& item : *content)
-      add_item(out.text, item);
+  out.is_error = is_set(member(*v, "isError"));
+  auto* content = member(*v, "content");
+  if (!v->is_object())
+    add_content(out.text, v->is_number() || v->is_boolean() ? json(dump(*v)) : *v);
+  else if (content != nullptr)
+    add_content(out.text, *content);
   if (out.text.empty())
-    if (auto* s = member(*v, "structuredContent"))
-      out.text = dump(*s);
+    for (auto* other : {"structuredContent", "toolResult"}) // the second: of the first revision
+      if (auto* s = member(*v, other); s != nullptr && !s->is_null() && out.text.empty())
+        out.text = text_or_json(*s);
+  if (out.text.empty() && content == nullptr && v->is_object()) {
+    auto rest = *v;
+    rest.erase("isError");
+    rest.erase("_meta");
+    if (!rest.empty())
+      out.text = dump(rest);
+  }
   if (out.text.size() > max_result) {
     auto end = char_end(out.text, max_result);
     auto gone = out.text.size() - end;
@@ -204,29 +227,30 @@ std::string check_arguments(const std::string& arguments, bool writes_files) {
     return "they are larger than " + std::string(writes_files ? "16 MiB" : "1 MiB");
   auto v = parse(arguments, true);
   if (!v || !v->is_object())
-    return "they are no valid JSON object";
-  return check(*v, 0);
+    return is_deep(arguments) ? "they are nested deeper than 64" : "they are no valid JSON object";
+  return check(*v);
 }
 
-std::string public_name(const std::string& server, const std::string& tool) {
+std::string public_name(const std::string& server, const std::string& tool, bool marked) {
   auto name = tool;
   if (name.rfind("mcp__", 0) == 0) {
     name = name.substr(5);
     if (auto more = name.find("__"); more != std::string::npos)
       name = name.substr(more + 2);
   }
-  if (name.empty() || name.size() > 100)
+  if (tool.empty())
     return {};
-  for (auto& c : name) {
+  std::string shown;
+  for (auto c : name) {
     auto u = static_cast<unsigned char>(c);
-    if (u < 0x21 || u > 0x7E)
-      return {}; // control characters, spaces, non-ASCII
-    if (std::isalnum(u) == 0 && c != '_' && c != '-')
-      c = '_';
+    auto plain = std::isalnum(u) != 0 || c == '_' || c == '-';
+    marked = marked || u < 0x20 || u > 0x7E; // nothing readable is left of these
+    if (plain || u < 0x80 || shown.empty() || shown.back() != '_')
+      shown += plain ? c : '_';
   }
-  auto full = "mcp__" + server + "__" + name;
-  if (full.size() > 64)
-    full = full.substr(0, 55) + "_" + hash(server + "\n" + tool).substr(0, 8);
+  auto full = "mcp__" + server + "__" + shown;
+  if (full.size() > 64 || marked || shown.empty())
+    full = full.substr(0, 55) + (full.size() < 56 && full.back() == '_' ? "" : "_") + hash(server + "\n" + tool).substr(0, 8);
   return full;
 }
 

@@ -28,19 +28,30 @@ std::string method_not_found(const std::string& id_json);
 
 enum class kind : std::uint8_t { invalid, response, error, request, notification };
 
+/// Whether a reply to a request of ours is in what cannot be read: nobody should wait for it then.
+enum class lost_reply : std::uint8_t { no, perhaps, certain };
+
 /// A message from the server. Texts are JSON.
 struct incoming {
   mcp::kind kind = mcp::kind::invalid;
-  std::uint64_t id = 0; ///< response, error: ours; 0 = none of ours
-  std::string id_json;  ///< request: to be sent back as it is
+  std::uint64_t id = 0;  ///< response, error: ours, 0 = none of ours; invalid: as far as it can be told
+  bool nameless = false; ///< response, error: there is no id, or null
+  std::string id_json;   ///< request: to be sent back as it is
   std::string method;
-  std::string payload;   ///< result or params
-  std::int64_t code = 0; ///< error
-  std::string message;   ///< error
+  std::string payload;              ///< result or params
+  std::int64_t code = 0;            ///< error
+  std::string message;              ///< error; invalid: what is wrong with it and how it begins
+  lost_reply lost = lost_reply::no; ///< invalid only
 };
 
-/// Reads a line; the sentence of an error comes without `hidden`.
-incoming read(std::string_view line, const secrets& hidden = {});
+/// Reads one message. What is nearly JSON (invalid UTF-8, NaN, raw control characters, half surrogate pairs) is mended; ids of ours
+/// may come back as text or as 3.0; an empty `error` beside a result, or an empty result beside an error, says nothing. The
+/// sentence of an error comes without `hidden`.
+incoming read(std::string_view text, const secrets& hidden = {});
+
+/// Reads what a line of the server's output holds: a message, a batch of them, several side by side, or one behind a banner that
+/// was not ended by a line feed. Empty for a blank line; one `invalid` for a line without any message.
+std::vector<incoming> read_line(std::string_view line, const secrets& hidden = {});
 
 /// Returns whether the server's answer to initialize names a version we speak; `version` is what it named.
 bool read_initialized(const std::string& payload, std::string& version);
@@ -55,19 +66,22 @@ struct tool_page {
   std::vector<listed_tool> tools;
   std::string next; ///< cursor of the next page, empty = last
   bool valid = false;
+  std::size_t nameless = 0; ///< entries without a name, left out
 };
 tool_page read_tools(const std::string& payload);
 
 /// A tools/call result as text for the model: text parts joined by line feeds; other content as a note; structuredContent if there
-/// is no text. More than 256 KiB is cut with a marker.
+/// is no text. Content may be a list, one item, or plain text; a result of another shape is given as it is. More than 256 KiB is
+/// cut with a marker.
 tool_result read_result(const std::string& payload);
 
-/// Checks arguments against the limits of mcp.md 2.5: an object, depth, members, items, 1 MiB (16 MiB for tools that write files).
+/// Checks arguments: an object, nested 64 deep, 100 members each, 1000 items each, 1 MiB (16 MiB for tools that write files).
 /// Returns an empty string or what is wrong.
 std::string check_arguments(const std::string& arguments, bool writes_files);
 
-/// "mcp__<server>__<tool>": only letters, digits, _ and -, at most 64 characters (shortened with a hash). Empty if the name cannot
-/// be used.
-std::string public_name(const std::string& server, const std::string& tool);
+/// "mcp__<server>__<tool>": only letters, digits, _ and -, at most 64 characters. ASCII that is not allowed becomes _; a name that
+/// loses more than that (other characters, length), or one that `marked` asks to tell apart, ends in a hash of the whole name.
+/// Empty for an empty name.
+std::string public_name(const std::string& server, const std::string& tool, bool marked = false);
 
 } // namespace conclave::wire::mcp

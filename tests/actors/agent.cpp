@@ -113,6 +113,25 @@ CAF_TEST(tools of ours run before the model is asked again) {
   check_call_ids();
 }
 
+CAF_TEST(a call that fails because its server is gone says so and a call that is slow does not ) {
+  spawn_with("tools");
+  for (auto code : {ec::unavailable, ec::bad_reply, ec::timeout, ec::breaker_open}) {
+    tool->error = code;
+    boss->notices.clear();
+    model->replies = {calls({{"c1", "mcp__t__look", "{}"}}), calls({{"c2", "new_answer", R"({"content":"blue"})"}})};
+    run(task(false));
+    auto lost = code == ec::unavailable || code == ec::bad_reply;
+    std::size_t told = 0;
+    for (auto& n : boss->notices)
+      if (n.ended && n.target == "mcp__t__look") {
+        ++told;
+        CAF_CHECK_EQUAL(n.status, to_string(code));
+        CAF_CHECK(n.trouble == (lost ? tool_trouble{"MCP server 't'", "MCP server 't' has trouble"} : tool_trouble{}));
+      }
+    CAF_CHECK_EQUAL(told, 1u);
+  }
+}
+
 CAF_TEST(tool calls beside a verdict are carried out first) {
   spawn_with("tools");
   model->replies = {calls({{"c1", "new_answer", R"({"content":"blue"})"}, {"c2", "mcp__t__look", "{}"}})};

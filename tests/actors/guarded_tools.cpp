@@ -5,6 +5,7 @@
 
 #include "actors/circuit_breaker.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
 #include "support/fixture.hpp"
 
 #include <deque>
@@ -16,6 +17,7 @@ namespace {
 
 struct source_state {
   std::deque<ec> errors; ///< `none` = a result
+  std::string sentence = "it says no";
   bool error_result = false;
   int calls = 0;
   int cancels = 0;
@@ -32,7 +34,7 @@ tool_source_actor::behavior_type source(std::shared_ptr<source_state> st) {
           st->errors.pop_front();
         }
         if (code != ec::none)
-          return make_error(code, "it says no");
+          return make_error(code, st->sentence);
         return tool_result{i.call.id, "ok", st->error_result};
       },
       [st](const cancel_tools&) { ++st->cancels; },
@@ -128,6 +130,36 @@ CAF_TEST(a probe that says nothing of the source does not shut the gate for ever
     CAF_CHECK_EQUAL(st->calls, 2);
     CAF_CHECK_EQUAL(failed.size(), 0u);
   }
+}
+
+CAF_TEST(each level waits longer than what it waits for) {
+  backend_config b;
+  b.mcp_servers.resize(2);
+  CAF_CHECK_EQUAL(b.mcp_servers[0].startup_timeout_ms, 60'000);
+  for (std::int64_t ms : {1'000, 20'000, 60'000, 3'600'000}) {
+    b.mcp_servers[1].startup_timeout_ms = ms;
+    auto start = tool_waits::start(b.mcp_servers[1]);
+    CAF_CHECK(2 * tool_waits::step(b.mcp_servers[1]) <= start); // 20 s to start and 15 s to list fit into 20 s each
+    CAF_CHECK(start < tool_waits::guard_list(start));
+    CAF_CHECK(tool_waits::guard_list(start) < tool_waits::agent_list(start));
+    CAF_CHECK(tool_waits::agent_list(start) < tool_waits::node_ready(b));
+    CAF_CHECK(tool_waits::node_ready(b) < tool_waits::hire(b));
+    CAF_CHECK(start + seconds(7) < tool_waits::guard_call(start, seconds(7)));
+    CAF_CHECK(tool_waits::guard_call(start, seconds(7)) < tool_waits::agent_call(start, seconds(7)));
+  }
+  b.mcp_servers[1].startup_timeout_ms = INT64_MAX;
+  CAF_CHECK(tool_waits::hire(b) < std::chrono::hours(3));
+}
+
+CAF_TEST(a source that names itself is not named twice) {
+  st->errors = {ec::unavailable};
+  call();
+  CAF_REQUIRE_EQUAL(failed.size(), 1u);
+  CAF_CHECK_EQUAL(text_of(failed[0]), "mcp server x: it says no");
+  st->errors = {ec::unavailable};
+  st->sentence = "mcp server x ended";
+  call();
+  CAF_CHECK_EQUAL(text_of(failed[1]), "mcp server x ended");
 }
 
 CAF_TEST(cancelling passes through a closed gate) {

@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +41,10 @@ struct mcp_fixture {
   tool_source_actor aut;
   std::string pid_file;
   std::string place = "a-place-nobody-knows"; ///< the variable PLACE
+  std::string log;                            ///< where the server's stderr goes
+  std::int64_t startup_ms = 60'000;
+  std::vector<std::string> told; ///< while it is slow to start
+  std::mutex told_mutex;
 
   mcp_fixture() {
     auto name = (std::filesystem::temp_directory_path() / "conclave_mcp_XXXXXX").string();
@@ -52,6 +57,7 @@ struct mcp_fixture {
   ~mcp_fixture() {
     stop();
     std::filesystem::remove(pid_file);
+    std::filesystem::remove(pid_file + ".log");
   }
 
   void stop() {
@@ -70,8 +76,40 @@ struct mcp_fixture {
     c.env = std::move(env);
     c.env["BAD_MCP_PID"] = pid_file;
     c.timeout_ms = timeout_ms;
+    c.startup_timeout_ms = startup_ms;
     auto variables = [this](const std::string& name) -> const std::string* { return name == "PLACE" ? &place : nullptr; };
-    aut = spawn_mcp_server(sys, c, variables, "", false, {}, {});
+    auto tell = [this](std::string text) {
+      std::lock_guard lock(told_mutex);
+      told.push_back(std::move(text));
+    };
+    aut = spawn_mcp_server(sys, c, variables, log, false, {}, {}, tell);
+  }
+
+  /// A server that writes bytes of its own, see bad_mcp.py.
+  void plays(const std::string& script, std::int64_t timeout_ms = 20'000, std::map<std::string, std::string> env = {}) {
+    start("plays", timeout_ms, std::move(env), {script});
+  }
+
+  /// The text of a call, or the sentence of its error.
+  std::string said(const std::string& script) {
+    stop();
+    plays(script);
+    auto r = call("{}");
+    return r ? r->text : "! " + text_of(r.error());
+  }
+
+  void keep_log() { log = pid_file + ".log"; }
+
+  /// Waits for the log to hold this; it is written by another thread.
+  bool logged(const std::string& what) {
+    for (int i = 0; i < 500; ++i) {
+      std::ifstream in(log);
+      std::string all{std::istreambuf_iterator<char>(in), {}};
+      if (all.find(what) != std::string::npos)
+        return true;
+      ::poll(nullptr, 0, 10);
+    }
+    return false;
   }
 
   caf::expected<tool_list> list() {
@@ -203,6 +241,133 @@ CAF_TEST(a call cancelled while the server starts is answered and never runs) {
   other->send(aut, cancel_tools{"t", "a", 7});
   pending.receive([](tool_result& r) { CAF_CHECK(r.is_error); }, [](caf::error&) { CAF_FAIL("no result"); });
   CAF_CHECK(std::chrono::steady_clock::now() - began < seconds(5));
+}
+
+CAF_TEST(a reply that can be understood is the reply) {
+  const std::string head = R"({"tools/call":")", tail = R"(\n"})";
+  auto play = [&](const std::string& reply) { return said(head + reply + tail); };
+  for (auto* reply : {R"({\"jsonrpc\":\"2.0\",\"id\":\"ID\",\"result\":{\"content\":\"fine\"}})",
+                      R"({\"jsonrpc\":\"2.0\",\"id\":ID.0,\"result\":{\"content\":\"fine\"},\"error\":null})",
+                      R"([{\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"fine\"}}])",
+                      R"(hello{\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"fine\",\"x\":NaN}})",
+                      R"({\"jsonrpc\":\"2.0\",\"result\":{\"content\":\"fine\"}})",
+                      R"({\"jsonrpc\": \n{\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"fine\"}})"})
+    CAF_CHECK_EQUAL(play(reply), "fine");
+  CAF_CHECK_EQUAL(play(R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"caf\u00e9\"}})"),
+                  "caf\xEF\xBF\xBD"); // sent as Latin-1
+  CAF_CHECK_EQUAL(play(R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":null,\"error\":{\"message\":\"no\"}})"), "Error: no");
+  CAF_CHECK_EQUAL(play(R"({\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"message\":\"no\"}})"), "Error: no");
+}
+
+CAF_TEST(a reply that cannot be read ends its call at once and the log says so) {
+  keep_log();
+  for (auto* reply : {R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"cont)", R"({\"result\":{\"cont)", R"({\"jsonrpc\": )",
+                      R"({\n \"jsonrpc\": \"2.0\",\n \"id\": ID)", R"({\"jsonrpc\":\"2.0\",\"id\":ID})"}) {
+    auto began = std::chrono::steady_clock::now();
+    auto text = said(std::string(R"({"tools/call":")") + reply + R"(\n"})");
+    CAF_CHECK(text.find("! MCP server 'bad' sent a reply that cannot be read; it ") == 0);
+    CAF_CHECK(text.find("log: " + log) != std::string::npos);
+    CAF_CHECK(std::chrono::steady_clock::now() - began < seconds(15));
+    CAF_CHECK(logged("[conclave] what may be a reply cannot be read; it "));
+    std::filesystem::remove(log);
+  }
+}
+
+CAF_TEST(a lost reply that may be of any of several calls ends them all) {
+  plays(R"({"tools/call":["","{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"Parse error\"}}\n"]})");
+  CAF_REQUIRE(list());
+  caf::scoped_actor other{sys};
+  auto first = other->request(aut, seconds(40), asks("{}"));
+  auto r = call("{}");
+  CAF_REQUIRE(!r);
+  CAF_CHECK(text_of(r.error()).find("not known which of the calls") != std::string::npos);
+  first.receive([](tool_result&) { CAF_FAIL("a result"); }, [](caf::error& e) { CAF_CHECK(code_of(e) == ec::bad_reply); });
+}
+
+CAF_TEST(an error about a notification does not end the list that is under way) {
+  plays(
+      R"({"notifications/initialized":"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}\n"})");
+  auto t = list();
+  CAF_REQUIRE(t);
+  CAF_CHECK_EQUAL(t->tools.size(), 1u);
+}
+
+CAF_TEST(a reply to a call that is over ends no other one) {
+  keep_log();
+  plays(
+      R"({"tools/call":["","{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"content\":\"late\"}}\n{\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"own\"}}\n"]})",
+      1'500);
+  CAF_CHECK(!call("{}"));
+  auto r = call("{}");
+  CAF_REQUIRE(r);
+  CAF_CHECK_EQUAL(r->text, "own");
+  CAF_CHECK(logged("a reply to request 3, which is over"));
+}
+
+CAF_TEST(a result without an id is not given to a call if it may be of one that was given up) {
+  plays(R"({"tools/call":["","{\"jsonrpc\":\"2.0\",\"result\":{\"content\":\"whose?\"}}\n"]})", 1'500);
+  CAF_CHECK(!call("{}"));
+  auto r = call("{}");
+  CAF_REQUIRE(!r);
+  CAF_CHECK(text_of(r.error()).find("a result without an id") != std::string::npos);
+}
+
+CAF_TEST(a list whose cursor repeats is used as far as it came) {
+  const std::string page =
+      R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"nextCursor\":\"more\",\"tools\":[{\"name\":\"say it\"},{\"name\":\"gr\u00fc\u00df\"}]}}\n)";
+  plays(R"({"tools/list":")" + page + R"(","tools/call":"{\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"fine\"}}\n"})");
+  auto t = list();
+  CAF_REQUIRE(t);
+  CAF_CHECK_EQUAL(t->tools.size(), 2u);
+  CAF_CHECK(t->notes.size() == 1 && t->notes[0].find("the same cursor came twice") != std::string::npos);
+  auto i = asks("{}");
+  i.call.name = "mcp__bad__say_it";
+  me->request(aut, seconds(40), i)
+      .receive([](tool_result& r) { CAF_CHECK_EQUAL(r.text, "fine"); }, [](caf::error&) { CAF_FAIL("no result"); });
+}
+
+CAF_TEST(a next page that is refused or never comes leaves the tools before it) {
+  const std::string page =
+      R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"nextCursor\":\"more\",\"tools\":[{\"name\":\"one\"}]}}\n)";
+  startup_ms = 4'000;
+  for (auto* next : {R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"error\":{\"message\":\"no\"}}\n)", ""}) {
+    stop();
+    plays(R"({"tools/list":[")" + page + R"(",")" + next + R"("]})");
+    auto t = list();
+    CAF_REQUIRE(t);
+    CAF_CHECK(t->tools.size() == 1 && t->notes.size() == 1);
+  }
+}
+
+CAF_TEST(a slow start and a slow list may each take the time of a start) {
+  startup_ms = 6'000;
+  plays(R"({"delay":{"initialize":4,"tools/list":4}})");
+  auto t = list();
+  CAF_REQUIRE(t);
+  CAF_CHECK_EQUAL(t->tools.size(), 1u);
+}
+
+CAF_TEST(a server that does not start in time is told with its last words and its log) {
+  startup_ms = 6'000;
+  keep_log();
+  plays(R"({"initialize":"","stderr":"Waiting for API_TOKEN t0ken-of-many-letters\u001b[31m\n\n  }\n"})", 20'000,
+        {{"API_TOKEN", "t0ken-of-many-letters"}});
+  auto t = list();
+  CAF_REQUIRE(!t);
+  CAF_CHECK_EQUAL(text_of(t.error()), "MCP server 'bad' did not start within 6 s (startup_timeout_seconds); its last words: "
+                                      "\"Waiting for API_TOKEN ***[31m\"; log: "
+                                          + log);
+  std::lock_guard lock(told_mutex);
+  CAF_REQUIRE_EQUAL(told.size(), 1u);
+  CAF_CHECK_EQUAL(told[0], "MCP server 'bad' is still starting, 5 s so far (at most 6 s, startup_timeout_seconds)");
+}
+
+CAF_TEST(a server that ends says its last words) {
+  keep_log();
+  auto words = "! MCP server 'bad' ended with status 3; its last words: \"RuntimeError: no more paper\"; log: " + log;
+  CAF_CHECK_EQUAL(said(R"({"initialize":"exit"})"), words);
+  CAF_CHECK_EQUAL(said(R"({"tools/list":"exit"})"), words);
+  CAF_CHECK_EQUAL(said(R"({"tools/call":"exit"})"), words);
 }
 
 CAF_TEST(what is no JSON is skipped) {

@@ -22,7 +22,7 @@ node_actor::behavior_type slow_node(node_actor::pointer self,
       },
       [held](const publish_answer&) {
         for (auto& p : *held)
-          p.deliver(agent_ready{"a", {}, {"a tool server did not start"}});
+          p.deliver(agent_ready{"a", {}, {"a filter matches nothing"}, {{"MCP server 'x'", "MCP server 'x' ended with status 3"}}});
         held->clear();
       },
       [](const run_task&) {},
@@ -303,6 +303,45 @@ CAF_TEST(an agent that is ready after the end adds nothing to the log) {
   CAF_CHECK_EQUAL(held->size(), 0u);
   CAF_CHECK_EQUAL(book->stored.size(), stored);
   check_end();
+  kill(far);
+}
+
+CAF_TEST(tools that are missing or lost are told to their agents a few times and once at the end) {
+  auto held = std::make_shared<std::vector<caf::typed_response_promise<agent_ready>>>();
+  auto far = sys.spawn(slow_node, held);
+  member("a", {}, far, "far");
+  member("b", {hangs()}, far, "far");
+  ask();
+  held->erase(held->begin() + 1); // only the first is ever ready
+  caf::anon_send(far, publish_answer{});
+  settle();
+  call_notice n;
+  n.task = "t";
+  n.fence = 1;
+  n.run = 1;
+  n.ended = true;
+  n.target = "mcp__x__y";
+  n.status = "unavailable";
+  n.trouble = {"MCP server 'x'", "MCP server 'x' is not there"};
+  for (auto* agent : {"a", "b", "b", "b", "b", "b"}) {
+    n.agent = agent;
+    tell(n);
+  }
+  tell(cancel_task{"SIGINT"});
+  CAF_REQUIRE(finish());
+  std::map<std::string, int> notices;
+  for (auto& e : host->events)
+    if (e.type == event_type::agent_error && e.flag)
+      ++notices[e.agent + ": " + e.reason];
+  CAF_CHECK_EQUAL(notices.size(), 4u);
+  CAF_CHECK_EQUAL(notices["a: a filter matches nothing"], 1);
+  CAF_CHECK_EQUAL(notices["a: works without tools: MCP server 'x' ended with status 3"], 1);
+  CAF_CHECK_EQUAL(notices["a: a tool call failed: MCP server 'x' is not there"], 1);
+  CAF_CHECK_EQUAL(notices["b: a tool call failed: MCP server 'x' is not there"], 3);
+  auto& w = outcomes[0].warnings;
+  for (auto* said :
+       {"tools of MCP server 'x' were missing for a: ended with status 3", "tools of MCP server 'x' failed for a, b: is not there"})
+    CAF_CHECK_EQUAL(std::count(w.begin(), w.end(), said), 1);
   kill(far);
 }
 

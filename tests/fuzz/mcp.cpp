@@ -3,10 +3,9 @@
 
 // A tool server may send anything, and a model may ask for anything.
 
-#include "protocols/wire/mcp.hpp"
-
 #include "fuzz/fuzz.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/mcp_tools.hpp"
 
 using namespace conclave;
 namespace mcp = conclave::wire::mcp;
@@ -15,8 +14,8 @@ namespace {
 
 /// One JSON-RPC message on one line.
 void check_sent(const std::string& line) {
-  auto v = wire::parse(line);
-  FUZZ_REQUIRE(v && v->is_object() && wire::string_at(*v, "jsonrpc") == "2.0" && line.find('\n') == std::string::npos);
+  auto v = wire::json::parse(line, nullptr, false); // arguments may be as deep as is allowed, the call around them is deeper
+  FUZZ_REQUIRE(v.is_object() && wire::string_at(v, "jsonrpc") == "2.0" && line.find('\n') == std::string::npos);
 }
 
 void check_name(const std::string& name) {
@@ -30,20 +29,37 @@ void check_name(const std::string& name) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto text = fuzz::text_of(data, size);
-  auto m = mcp::read(text);
-  if (m.kind == mcp::kind::request) {
-    check_sent(mcp::result(m.id_json));
-    check_sent(mcp::method_not_found(m.id_json));
+  std::vector<std::string> payloads{text};
+  auto all = mcp::read_line(text);
+  FUZZ_REQUIRE(all.size() <= 1000);
+  for (auto& m : all) {
+    if (m.kind == mcp::kind::request) {
+      check_sent(mcp::result(m.id_json));
+      check_sent(mcp::method_not_found(m.id_json));
+    }
+    FUZZ_REQUIRE(fuzz::is_clean_line(m.message));
+    FUZZ_REQUIRE(m.kind != mcp::kind::invalid || !m.message.empty());
+    if (payloads.size() < 8)
+      payloads.push_back(m.payload);
   }
-  FUZZ_REQUIRE(m.kind != mcp::kind::error || fuzz::is_clean_line(m.message));
-  for (auto* payload : {&m.payload, &text}) {
+  if (auto one = mcp::read(text); one.kind != mcp::kind::invalid)
+    FUZZ_REQUIRE(!all.empty() && all[0].kind == one.kind && all[0].id == one.id && all[0].payload == one.payload);
+  for (auto& payload : payloads) {
     std::string version;
-    FUZZ_REQUIRE(!mcp::read_initialized(*payload, version) || version.size() == 10);
-    for (auto& t : mcp::read_tools(*payload).tools) {
+    FUZZ_REQUIRE(!mcp::read_initialized(payload, version) || version.size() == 10);
+    for (auto& t : mcp::read_tools(payload).tools) {
       FUZZ_REQUIRE(!t.name.empty() && t.description.size() <= 4096 && wire::parse(t.schema)->is_object());
       check_name(mcp::public_name("server", t.name));
     }
-    auto r = mcp::read_result(*payload);
+    mcp::tool_catalogue tools;
+    tools.add(mcp::read_tools(payload));
+    auto offered = tools.offer("server", {});
+    FUZZ_REQUIRE(offered.list.tools.size() == offered.original.size());
+    for (auto& [shown, own] : offered.original) {
+      check_name(shown);
+      FUZZ_REQUIRE(!own.empty());
+    }
+    auto r = mcp::read_result(payload);
     FUZZ_REQUIRE(r.text.size() < 257 * 1024);
   }
   check_name(mcp::public_name("server", text));

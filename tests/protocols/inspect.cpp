@@ -192,6 +192,7 @@ CAF_TEST(messages about a task come back as they were sent) {
 CAF_TEST(configurations and greetings come back as they were sent) {
   CHECK_TYPE(script_step);
   CHECK_TYPE(mcp_server_config);
+  CHECK_TYPE(tool_trouble);
   CHECK_TYPE(backend_config);
   CHECK_TYPE(agent_config);
   CHECK_TYPE(hello);

@@ -5,10 +5,11 @@
 
 #define CAF_SUITE protocols.mcp
 
-#include "protocols/wire/mcp.hpp"
-
 #include "caf/test/unit_test.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/mcp_tools.hpp"
+
+#include <chrono>
 
 using namespace conclave;
 using namespace conclave::wire;
@@ -69,8 +70,12 @@ CAF_TEST(each kind of message from a server is told apart) {
       {R"({"jsonrpc":"2.0","id":null,"method":"ping"})", kind::invalid},
       {R"({"jsonrpc":"2.0","id":1.5,"method":"ping"})", kind::invalid},
       {R"({"jsonrpc":"2.0","id":{},"method":"ping"})", kind::invalid},
-      {R"({"jsonrpc":"1.0","id":1,"result":{}})", kind::invalid},
-      {R"({"id":1,"result":{}})", kind::invalid},
+      {R"({"jsonrpc":"1.0","id":1,"result":{}})", kind::response}, // what it is counts, not how it is labelled
+      {R"({"id":1,"result":{}})", kind::response},
+      {R"({"jsonrpc":"2.0","result":{}})", kind::response},
+      {R"({"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}})", kind::error},
+      {R"({"result":"done","level":"info"})", kind::invalid}, // a line of a log
+      {R"({"method":"GET","id":7,"level":30})", kind::invalid},
       {R"({"jsonrpc":"2.0","id":1})", kind::invalid},
       {R"([{"jsonrpc":"2.0","id":1,"result":{}}])", kind::invalid},
       {"Server listening on port 3000", kind::invalid}, // banners on stdout
@@ -84,7 +89,9 @@ CAF_TEST(each kind of message from a server is told apart) {
 
 CAF_TEST(ids of ours are numbers and ids of theirs go back as they came) {
   CAF_CHECK_EQUAL(mcp::read(R"({"jsonrpc":"2.0","id":18446744073709551615,"result":{}})").id, 18446744073709551615ull);
-  for (auto* id : {"-1", "\"1\"", "1.0", "null"})
+  for (auto* id : {"\"3\"", "3.0", "3", "3e0"})
+    CAF_CHECK_EQUAL(mcp::read(std::string(R"({"jsonrpc":"2.0","id":)") + id + R"(,"result":{}})").id, 3u);
+  for (auto* id : {"-1", "\"a1\"", "1.5", "null", "true", "[1]", "\"\"", "1e300", "\"-1\""})
     CAF_CHECK_EQUAL(mcp::read(std::string(R"({"jsonrpc":"2.0","id":)") + id + R"(,"result":{}})").id, 0u);
   for (auto* id : {"-7", "\"a\\\"b\"", "9007199254740993"})
     CAF_CHECK_EQUAL(mcp::read(std::string(R"({"jsonrpc":"2.0","id":)") + id + R"(,"method":"ping"})").id_json, id);
@@ -95,7 +102,120 @@ CAF_TEST(an error keeps its code and one clean line) {
                      + std::string(2000, 'x') + "\"}}");
   CAF_CHECK_EQUAL(m.code, -32000);
   CAF_CHECK(m.message.substr(0, 8) == "a b[2Jxx" && m.message.size() <= 503);
-  CAF_CHECK(mcp::read(R"({"jsonrpc":"2.0","id":1,"error":"text"})").kind == mcp::kind::error);
+  m = mcp::read(R"({"jsonrpc":"2.0","id":1,"error":"text"})");
+  CAF_CHECK(m.kind == mcp::kind::error && m.message == "text");
+}
+
+CAF_TEST(an empty error beside a result and an empty result beside an error say nothing) {
+  using mcp::kind;
+  auto kind_of = [](const char* members) { return mcp::read(std::string(R"({"jsonrpc":"2.0","id":1,)") + members + "}").kind; };
+  for (auto* x : {R"("result":null,"error":{"code":1,"message":"no"})", R"("error":{"code":1},"result":null)", R"("error":"no")",
+                  R"("result":{},"error":{"message":"no"})", R"("error":{})", R"("error":null)"})
+    CAF_CHECK(kind_of(x) == kind::error);
+  for (auto* x : {R"("result":{},"error":null)", R"("error":null,"result":null)", R"("error":false,"result":{})",
+                  R"("error":{},"result":{})", R"("error":"","result":{})"})
+    CAF_CHECK(kind_of(x) == kind::response);
+}
+
+CAF_TEST(a result that is nearly JSON is mended and its neighbours stay) {
+  struct {
+    const char* result;
+    const char* payload;
+  } table[] = {
+      {"{\"a\":\"caf\xE9\"}", "{\"a\":\"caf\xEF\xBF\xBD\"}"},
+      {"{\"a\":[NaN,-Infinity,Infinity,undefined,1]}", R"({"a":[null,null,null,null,1]})"},
+      {R"({"a":"NaN \"Infinity\""})", R"({"a":"NaN \"Infinity\""})"},
+      {R"({"a":"ok \ud83d tail \ude00","b":"\ud83d\ude00"})",
+       "{\"a\":\"ok \xEF\xBF\xBD tail \xEF\xBF\xBD\",\"b\":\"\xF0\x9F\x98\x80\"}"},
+      {"{\"a\":\"tab\there\x01\"}", R"({"a":"tab\there\u0001"})"},
+      {R"({"a":"\x41 \u12 \'"})", R"({"a":"\\x41 \\u12 \\'"})"},
+  };
+  for (auto& t : table) {
+    auto m = mcp::read_line(std::string(R"({"jsonrpc":"2.0","id":3,"result":)") + t.result + "}");
+    CAF_REQUIRE_EQUAL(m.size(), 1u);
+    CAF_CHECK(m[0].kind == mcp::kind::response);
+    CAF_CHECK_EQUAL(m[0].id, 3u);
+    CAF_CHECK_EQUAL(m[0].payload, t.payload);
+  }
+}
+
+CAF_TEST(messages are found in whatever a line holds besides) {
+  const std::string one = R"({"jsonrpc":"2.0","id":1,"result":{}})", two = R"({"result":{"x":"}{"},"id":2,"jsonrpc":"2.0"})";
+  struct {
+    std::string line;
+    std::vector<std::uint64_t> ids;
+  } table[] = {
+      {"Server running on stdio" + one, {1}},
+      {"[info] {port: 3000} it's \"up\" {0 {" + one + "bye", {1}},
+      {"\x1b[32mready\x1b[0m " + one + "\x1b[0m\r", {1}},
+      {"\xEF\xBB\xBF" + one + "\r", {1}},
+      {one + two, {1, 2}},
+      {R"({"level":30,"msg":"start"})" + one, {1}},
+      {"[" + one + "," + two + ",7,[],{\"level\":1}]", {1, 2}},
+      {"banner [" + one + "]", {1}},
+      {"", {}},
+      {" \t\r", {}},
+  };
+  for (auto& t : table) {
+    CAF_MESSAGE(t.line);
+    std::vector<std::uint64_t> ids;
+    for (auto& m : mcp::read_line(t.line)) {
+      CAF_CHECK(m.kind == mcp::kind::response);
+      ids.push_back(m.id);
+    }
+    CAF_CHECK_EQUAL(ids, t.ids);
+  }
+}
+
+CAF_TEST(what cannot be read says whether a reply is lost in it and to which request) {
+  using mcp::lost_reply;
+  struct {
+    const char* line;
+    lost_reply lost;
+    std::uint64_t id;
+  } table[] = {
+      {R"({"jsonrpc":"2.0","id":3,"result":{"content":[{"type":"te)", lost_reply::certain, 3},
+      {R"({"jsonrpc":"2.0","id":3,"resu)", lost_reply::perhaps, 3},
+      {R"({"result":{"content":[{"id":9,"text":"{\"id\":8)", lost_reply::certain, 0},
+      {R"({"result":{"id":9,,},"jsonrpc":"2.0","id":"4"})", lost_reply::certain, 4},
+      {R"({"jsonrpc":"2.0","id":5})", lost_reply::certain, 5},
+      {R"(banner {"jsonrpc":"2.0","id":6,"error":{)", lost_reply::certain, 6},
+      {R"([{"jsonrpc":"2.0","id":6,"result":)", lost_reply::certain, 0},
+      {R"({"jsonrpc": )", lost_reply::perhaps, 0},
+      {R"("jsonrpc": "2.0",)", lost_reply::perhaps, 0},
+      {R"({"jsonrpc":"2.0","method":"notifications/message","params":{"result)", lost_reply::no, 0},
+      {"{ name: 'x', result: 1 }", lost_reply::no, 0},
+      {R"({"level":30,"msg":"id 3"})", lost_reply::no, 0},
+      {"Server listening on port 3000", lost_reply::no, 0},
+      {"[]", lost_reply::no, 0},
+      {"\"x\"", lost_reply::no, 0},
+  };
+  for (auto& t : table) {
+    CAF_MESSAGE(t.line);
+    auto all = mcp::read_line(t.line);
+    CAF_REQUIRE_EQUAL(all.size(), 1u);
+    CAF_CHECK(all[0].kind == mcp::kind::invalid);
+    CAF_CHECK(!all[0].message.empty());
+    CAF_CHECK(all[0].lost == t.lost);
+    if (t.lost != lost_reply::no)
+      CAF_CHECK_EQUAL(all[0].id, t.id);
+  }
+  auto deep = mcp::read_line(R"({"jsonrpc":"2.0","id":3,"result":)" + std::string(100, '[') + std::string(100, ']') + "}");
+  CAF_CHECK(deep.size() == 1 && deep[0].id == 3 && deep[0].message.find("nested deeper than 64") != std::string::npos);
+  secrets hidden;
+  hidden.add_key("t0ken-of-many-letters");
+  CAF_CHECK(mcp::read_line("{\"jsonrpc\": t0ken-of-many-letters", hidden)[0].message.find("t0ken") == std::string::npos);
+}
+
+CAF_TEST(a line of brackets is read in one go) {
+  auto begin = std::chrono::steady_clock::now();
+  for (auto* piece : {"{", "[", "{\"", "[{", "}{", "{\"a\":"}) {
+    std::string line;
+    while (line.size() < 500'000)
+      line += piece;
+    mcp::read_line(line);
+  }
+  CAF_CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(10));
 }
 
 CAF_TEST(versions that we speak are accepted and others named) {
@@ -111,8 +231,14 @@ CAF_TEST(tools are listed with what is missing filled in) {
   auto page = mcp::read_tools(R"({"nextCursor":"more","tools":[
     {"name":"echo","description":"Says it again","inputSchema":{"type":"object","$defs":{"x":{}}},"annotations":{"readOnlyHint":true}},
     {"name":"bare"},{"name":"odd","description":7,"inputSchema":"text","annotations":{"readOnlyHint":"yes"}},
+    {"name":"titled","description":null,"title":"A title","inputSchema":null},
     {"description":"nameless"},"text",null]})");
-  CAF_REQUIRE(page.valid && page.tools.size() == 3);
+  CAF_REQUIRE(page.valid && page.tools.size() == 4);
+  CAF_CHECK_EQUAL(page.nameless, 3u);
+  CAF_CHECK_EQUAL(page.tools[3].description, "A title");
+  CAF_CHECK_EQUAL(page.tools[3].schema, R"({"type":"object","properties":{}})");
+  CAF_CHECK_EQUAL(mcp::read_tools(R"({"tools":[],"nextCursor":5})").next, "5");
+  CAF_CHECK_EQUAL(mcp::read_tools(R"({"tools":[],"nextCursor":null})").next, "");
   CAF_CHECK_EQUAL(page.next, "more");
   CAF_CHECK(page.tools[0].read_only && page.tools[0].schema == R"({"$defs":{"x":{}},"type":"object"})");
   CAF_CHECK_EQUAL(page.tools[1].description, "MCP tool: bare");
@@ -142,9 +268,32 @@ CAF_TEST(a result becomes text and what is no text becomes a note) {
   CAF_CHECK_EQUAL(mcp::read_result(R"({"content":[{"type":"text","text":"x"}],"structuredContent":{"a":1}})").text, "x");
 }
 
+CAF_TEST(a result is understood in the shapes that servers give it) {
+  CAF_CHECK_EQUAL(text_of(R"("plain")"), "plain");
+  CAF_CHECK_EQUAL(text_of(R"({"type":"text","text":"one"})"), "one");
+  CAF_CHECK_EQUAL(text_of(R"(["a",{"text":"b"},{"type":"text","text":null}])"), "a\nb\n");
+  CAF_CHECK_EQUAL(text_of(R"([{"value":42}])"), R"({"value":42})");
+  CAF_CHECK_EQUAL(text_of("null"), "");
+  for (auto [result, text] : {std::pair{R"("42")", "42"},
+                              {"42", "42"},
+                              {R"([{"type":"text","text":"x"}])", "x"},
+                              {R"({"toolResult":"old"})", "old"},
+                              {R"({"content":null,"structuredContent":{"a":1}})", R"({"a":1})"},
+                              {R"({"structuredContent":{"a":1}})", R"({"a":1})"},
+                              {R"({"output":"y","isError":false})", R"({"output":"y"})"},
+                              {"{}", ""}}) {
+    auto r = mcp::read_result(result);
+    CAF_CHECK(!r.is_error);
+    CAF_CHECK_EQUAL(r.text, text);
+  }
+}
+
 CAF_TEST(a failed call is an error result and so is nonsense) {
   CAF_CHECK(mcp::read_result(R"({"content":[{"type":"text","text":"no"}],"isError":true})").is_error);
-  CAF_CHECK(!mcp::read_result(R"({"content":[],"isError":"true"})").is_error);
+  for (auto* flag : {"\"true\"", "1", "true"})
+    CAF_CHECK(mcp::read_result(std::string(R"({"content":[],"isError":)") + flag + "}").is_error);
+  for (auto* flag : {"\"false\"", "0", "false", "null", "[]"})
+    CAF_CHECK(!mcp::read_result(std::string(R"({"content":[],"isError":)") + flag + "}").is_error);
   for (auto* bad : {"[]", "{", "", "null"})
     CAF_CHECK(mcp::read_result(bad).is_error);
 }
@@ -162,8 +311,9 @@ CAF_TEST(arguments are checked against each limit) {
   CAF_CHECK_EQUAL(mcp::check_arguments("{}", false), "");
   for (auto* bad : {"", "[]", "4", "{", R"({"a":1,"a":2})", "{\"a\":\"\xFF\"}", R"({"a":"\ud800"})", R"({"a":NaN})"})
     CAF_CHECK_EQUAL(mcp::check_arguments(bad, false), "they are no valid JSON object");
-  CAF_CHECK_EQUAL(mcp::check_arguments(nested(5), false), "");
-  CAF_CHECK(!mcp::check_arguments(nested(6), false).empty());
+  CAF_CHECK_EQUAL(mcp::check_arguments(nested(6), false), ""); // a block of Notion
+  CAF_CHECK_EQUAL(mcp::check_arguments(nested(64), false), "");
+  CAF_CHECK_EQUAL(mcp::check_arguments(nested(65), false), "they are nested deeper than 64");
   std::string items = "[0", members = "{\"0\":0";
   for (int i = 1; i < 1000; ++i)
     items += ",0";
@@ -187,7 +337,88 @@ CAF_TEST(public names are what every provider accepts and never those of our own
   auto full = mcp::public_name("s", std::string(100, 'x'));
   CAF_CHECK_EQUAL(full.size(), 64u);
   CAF_CHECK(full != mcp::public_name("s", std::string(99, 'x')));
-  for (auto& bad : {std::string(), std::string(101, 'x'), std::string("a b"), std::string("a\n"), std::string("\xC3\xA9"),
-                    std::string("a\0b", 3), std::string("mcp__")})
-    CAF_CHECK_EQUAL(mcp::public_name("s", bad), "");
+  CAF_CHECK_EQUAL(mcp::public_name("s", "search the web"), "mcp__s__search_the_web");
+  CAF_CHECK_EQUAL(mcp::public_name("s", ""), "");
+  std::set<std::string> all;
+  for (auto& odd : {std::string("gr\xC3\xB6\xC3\x9F"
+                                "e"),
+                    std::string("gr\xC3\xA4\xC3\x9F"
+                                "e"),
+                    std::string("\xE6\xA4\x9C"), std::string("\xE7\xB4\xA2"), std::string("a\n"), std::string("a\0b", 3),
+                    std::string("mcp__"), std::string("\xFF"), std::string(5000, 'x'), std::string(100, 'x')}) {
+    auto shown = mcp::public_name("s", odd);
+    CAF_CHECK(shown.size() <= 64 && shown.rfind("mcp__s__", 0) == 0 && shown == mcp::public_name("s", odd));
+    for (unsigned char c : shown)
+      CAF_CHECK(std::isalnum(c) != 0 || c == '_' || c == '-');
+    CAF_CHECK(all.insert(shown).second);
+  }
+}
+
+namespace {
+
+mcp::tool_page page_of(const std::vector<std::string>& names, const std::string& next = "") {
+  mcp::tool_page p;
+  p.valid = true;
+  p.next = next;
+  for (auto& n : names)
+    p.tools.push_back({n, "d", "{}", false});
+  return p;
+}
+
+std::map<std::string, std::string> offered(const std::vector<std::string>& names) {
+  mcp::tool_catalogue c;
+  c.add(page_of(names));
+  return c.offer("s", {}).original;
+}
+
+bool mentions(const tool_list& l, const std::string& what) {
+  return std::count_if(l.notes.begin(), l.notes.end(), [&](auto& n) { return n.find(what) != std::string::npos; }) == 1;
+}
+
+} // namespace
+
+CAF_TEST(names that become equal are told apart whatever the order of the list) {
+  auto a = offered({"a b", "a.b", "a_b", "c d"}), b = offered({"c d", "a_b", "a.b", "a b"});
+  CAF_CHECK_EQUAL(a.size(), 4u);
+  CAF_CHECK(a == b);
+  CAF_CHECK_EQUAL(a["mcp__s__a_b"], "a_b");
+  CAF_CHECK_EQUAL(a["mcp__s__c_d"], "c d");
+  CAF_CHECK_EQUAL(offered({"echo", "mcp__x__echo"})["mcp__s__echo"], "echo");
+}
+
+CAF_TEST(a list that never ends is stopped once said and its tools are used) {
+  mcp::tool_catalogue c;
+  CAF_CHECK_EQUAL(c.add(page_of({"a"}, "1")), "1");
+  CAF_CHECK_EQUAL(c.add(page_of({"b"}, "2")), "2");
+  CAF_CHECK_EQUAL(c.add(page_of({"a"}, "1")), "");
+  auto o = c.offer("s", {});
+  CAF_CHECK_EQUAL(o.original.size(), 2u);
+  CAF_CHECK(o.list.notes.size() == 1 && mentions(o.list, "the same cursor came twice"));
+  mcp::tool_catalogue pages, tools;
+  int n = 0;
+  while (!pages.add(page_of({"a"}, std::to_string(++n))).empty() && n < 1000) {
+  }
+  CAF_CHECK_EQUAL(n, 100);
+  CAF_CHECK(mentions(pages.offer("s", {}).list, "longer than 100 pages"));
+  std::vector<std::string> many;
+  for (int i = 0; i < 1001; ++i)
+    many.push_back("t" + std::to_string(i));
+  CAF_CHECK_EQUAL(tools.add(page_of(many, "next")), "");
+  auto full = tools.offer("s", {});
+  CAF_CHECK(full.original.size() == 1000 && mentions(full.list, "longer than 1000 tools"));
+}
+
+CAF_TEST(a tool that is listed twice or without a name is said) {
+  mcp::tool_catalogue c;
+  auto p = page_of({"a", "a", "b"});
+  p.tools[1].schema = R"({"type":"object"})";
+  p.nameless = 2;
+  c.add(p);
+  mcp::tool_filter f;
+  f.excluded = {"b"};
+  f.expected = {"b", "nope"};
+  auto o = c.offer("s", f);
+  CAF_CHECK(o.original.size() == 1 && o.list.notes.size() == 3);
+  CAF_CHECK(mentions(o.list, "'a' is listed twice") && mentions(o.list, "2 tools have no name")
+            && mentions(o.list, "'nope' matches no"));
 }

@@ -91,6 +91,7 @@ struct tool_state {
   std::vector<std::string> called;
   std::vector<caf::typed_response_promise<tool_result>> hanging;
   bool hang = false;
+  ec error = ec::none; ///< of each call
 };
 
 inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer self, std::shared_ptr<tool_state> st) {
@@ -103,6 +104,8 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
       },
       [self, st](const tool_invocation& i) -> caf::result<tool_result> {
         st->called.push_back(i.call.arguments);
+        if (st->error != ec::none)
+          return make_error(st->error, "MCP server 't' has trouble");
         if (st->hang) {
           st->hanging.push_back(self->make_response_promise<tool_result>());
           return caf::delegated<tool_result>{};
@@ -144,7 +147,7 @@ struct agent_fixture : fixture {
     p.order.agent.backend.max_tool_iterations = max_tool_iterations;
     p.order.agent.backend.max_tokens = max_tokens;
     p.backend = backend;
-    p.tools = {source};
+    p.tools = {{source, "MCP server 't'", std::chrono::seconds(30)}};
     p.chunks = sink;
     p.boss = orch;
     aut = spawn_agent_actor(sys, p);

@@ -13,6 +13,8 @@
   bad_mcp.py mute              does not even answer initialize
   bad_mcp.py old               speaks a version nobody knows
   bad_mcp.py tells             names its API_TOKEN when it refuses to start
+  bad_mcp.py plays {..}        writes bytes of its own instead of an answer: a JSON map of method -> text (Latin-1, ID = the request's id),
+                               or a list of texts, one per request; "exit" ends it with status 3, "stderr" is written there at once, "delay" maps a method to seconds
   bad_mcp.py tells-later       names its API_TOKEN in an error, a failed result, or a good one, as the argument "how" says
 
 Its process id goes to the file named by BAD_MCP_PID.
@@ -34,6 +36,28 @@ if mode == "grandchild":
     subprocess.Popen(["sleep", "300"])
 
 
+script = json.loads(sys.argv[2]) if mode == "plays" else {}
+sys.stderr.buffer.write(script.get("stderr", "").encode("latin-1"))
+sys.stderr.flush()
+
+
+def plays(method, number):
+    """Whether the script has bytes for this request, which are then written."""
+    time.sleep(script.get("delay", {}).get(method, 0))
+    text = script.get(method)
+    if isinstance(text, list):
+        text = text.pop(0) if text else None
+    if text is None:
+        return False
+    if text == "exit":
+        sys.stderr.write("Traceback (most recent call last):\nRuntimeError: no more paper\n")
+        sys.stderr.flush()
+        os._exit(3)
+    sys.stdout.buffer.write(text.replace("ID", str(number)).encode("latin-1"))
+    sys.stdout.flush()
+    return True
+
+
 def send(**message):
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
     sys.stdout.flush()
@@ -42,7 +66,7 @@ def send(**message):
 for line in sys.stdin:
     m = json.loads(line)
     method, number = m.get("method"), m.get("id")
-    if mode == "mute" or number is None:
+    if plays(method, number) or mode == "mute" or number is None:
         continue
     if mode == "malformed":
         sys.stdout.write("Listening on stdio ...\n{\"jsonrpc\": \n[]\n\"x\"\n{\"jsonrpc\":\"2.0\",\"id\":99999,\"result\":{}}\n")

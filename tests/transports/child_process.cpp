@@ -335,6 +335,24 @@ CAF_TEST(stderr is appended to a file and capped) {
   CAF_CHECK_EQUAL(c.seen->exits[0].status, 0); // a log that cannot be kept is no reason to fail
 }
 
+CAF_TEST(the end of what went to stderr is known when the child has ended) {
+  temp_dir dir;
+  auto o = shell("head -c 100000 /dev/zero | tr '\\0' x >&2; echo >&2; read line; echo \"last $line\" >&2");
+  o.stderr_path = (dir.path / "err.log").string();
+  for (int i = 0; i < 2; ++i) {
+    run r{o};
+    r.child->log("ours");
+    r.child->write("words\n");
+    CAF_REQUIRE(r.seen->ended());
+    auto words = r.child->last_words();
+    CAF_CHECK_EQUAL(words.size(), child_process::max_last_words);
+    CAF_CHECK(words.ends_with("x\nlast words\n"));
+    auto kept = contents(dir.path / "err.log");
+    CAF_CHECK(kept.find("ours\n") != std::string::npos && kept.find("last words\n") != std::string::npos);
+    o.stderr_path.clear(); // without a file too
+  }
+}
+
 CAF_TEST(fifty children at once leave no descriptor behind) {
   { // what the first child opens for good (the reactor) is no leak
     run warm{shell("exit 0")};

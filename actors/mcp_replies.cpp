@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What an MCP server says. A reply that cannot be read or matched must not leave its request waiting for the time limit of a call:
+// it is given to the request it can only belong to, or fails it, and the server's log says so.
+
+#include "actors/mcp_state.hpp"
+#include "protocols/caf_error.hpp"
+
+namespace conclave {
+
+namespace {
+
+namespace mcp = wire::mcp;
+
+/// A line that may have been a reply: the proper one, if it is yet to come, comes right after.
+constexpr auto grace = std::chrono::seconds(2);
+
+void on_listed(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  auto page = mcp::read_tools(m.payload);
+  if (m.kind == mcp::kind::error || !page.valid) {
+    auto why = m.message.empty() ? std::string("its reply has no list `tools`") : m.message;
+    if (st.found.empty())
+      return fail_all(self, ec::bad_reply, "did not list its tools: " + why, true);
+    st.found.cut("the next page failed: " + why);
+    return up(self);
+  }
+  auto next = st.found.add(std::move(page));
+  if (next.empty())
+    up(self);
+  else
+    ask_page(self, next);
+}
+
+void on_initialized(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  if (m.kind == mcp::kind::error)
+    return fail_all(self, ec::bad_reply, "refused to start: " + m.message, true);
+  std::string version;
+  auto known = mcp::read_initialized(m.payload, version);
+  st.hidden.hide(version); // before the cut
+  if (!known)
+    return fail_all(self, ec::version_mismatch,
+                    version.empty() ? "names no protocol version"
+                                    : "speaks protocol version '" + version.substr(0, 40) + "', which is not known here",
+                    false);
+  notify(self, mcp::initialized());
+  list_again(self);
+}
+
+void give(mcp_ptr self, std::map<std::uint64_t, open_request>::iterator i, const mcp::incoming& m) {
+  auto& st = self->state;
+  auto r = std::move(i->second);
+  st.open.erase(i);
+  if (r.why == purpose::initialize)
+    return on_initialized(self, m);
+  if (r.why == purpose::list)
+    return on_listed(self, m);
+  auto out = m.kind == mcp::kind::error ? tool_result{"", "Error: " + m.message, true} : mcp::read_result(m.payload);
+  if (out.is_error) // what succeeded is the tool's answer and stays as it is
+    st.hidden.hide(out.text);
+  out.id = r.asked.call.id;
+  r.promise.deliver(std::move(out));
+}
+
+/// Whether a result has the shape of the replies to these requests.
+bool fits(const open_request& r, const std::string& payload) {
+  std::string ignored;
+  switch (r.why) {
+  case purpose::initialize:
+    return mcp::read_initialized(payload, ignored) || !ignored.empty();
+  case purpose::list:
+    return mcp::read_tools(payload).valid;
+  default:
+    return payload.find("\"content\"") != std::string::npos || payload.find("\"structuredContent\"") != std::string::npos;
+  }
+}
+
+/// Every request that is open fails: one of them lost its reply, and none says which.
+void fail_open(mcp_ptr self, const std::string& why) {
+  std::vector<std::uint64_t> ids;
+  for (auto& [id, r] : self->state.open)
+    ids.push_back(id);
+  for (auto id : ids)
+    fail_request(self, id, why);
+}
+
+/// A reply without an id. Only one request can be meant if only one is open and none was given up. An error may also be about a
+/// notification, to which there is no reply, but some servers send one.
+void on_nameless(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  auto what = std::string(m.kind == mcp::kind::error ? "an error without an id: " + m.message : "a result without an id");
+  auto only = st.open.size() == 1 && st.abandoned == 0 ? st.open.begin() : st.open.end();
+  auto is_error = m.kind == mcp::kind::error;
+  if (only != st.open.end() && !is_error && fits(only->second, m.payload)) {
+    note_line(self, what + "; taken as the reply to the only open request");
+    return give(self, only, m);
+  }
+  auto of_notice = st.unanswered > 0 && (!is_error || m.code == -32601 || m.message.find("notifications/") != std::string::npos);
+  if (of_notice || st.open.empty()) {
+    st.unanswered -= of_notice ? 1 : 0;
+    return note_line(self, what + "; ignored, it answers a notification or nothing");
+  }
+  note_line(self, what + (only != st.open.end() ? "; it ends the only open request" : "; it ends all open requests"));
+  if (only != st.open.end())
+    give(self, only, m);
+  else
+    fail_open(self, "sent " + what + ", so that it is not known which of the calls under way it ends");
+}
+
+void on_reply(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  if (m.nameless)
+    return on_nameless(self, m);
+  auto i = st.open.find(m.id);
+  if (i != st.open.end())
+    return give(self, i, m);
+  auto late = m.id > 0 && m.id <= st.ids;
+  st.abandoned -= late && st.abandoned > 0 ? 1 : 0;
+  note_line(self, late ? "a reply to request " + std::to_string(m.id) + ", which is over: late, or sent twice"
+                       : "a reply to a request that was never sent");
+}
+
+/// A line, or a part of one, that says nothing we can read.
+void on_unreadable(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  note_line(self, m.lost == mcp::lost_reply::no ? "skipped a line of its stdout; " + m.message
+                                                : "what may be a reply cannot be read; " + m.message);
+  if (m.lost == mcp::lost_reply::no)
+    return;
+  auto why = "sent a reply that cannot be read; " + m.message;
+  if (st.open.count(m.id) > 0)
+    return fail_request(self, m.id, why);
+  if (m.id > 0 || st.open.empty())
+    return; // of a request that is over
+  if (m.lost == mcp::lost_reply::certain)
+    return fail_open(self, why);
+  if (st.open.size() == 1)
+    self->delayed_send(self, grace, mcp_tick{st.open.begin()->first, why});
+}
+
+void on_message(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  switch (m.kind) {
+  case mcp::kind::response:
+  case mcp::kind::error:
+    return on_reply(self, m);
+  case mcp::kind::request:
+    st.channel->send(m.method == "ping" ? mcp::result(m.id_json) : mcp::method_not_found(m.id_json));
+    return;
+  case mcp::kind::notification:
+    if (m.method == "notifications/tools/list_changed" && st.now == link::up)
+      list_again(self);
+    return;
+  default:
+    return on_unreadable(self, m);
+  }
+}
+
+} // namespace
+
+void on_text(mcp_ptr self, const channel_text& t) {
+  auto& st = self->state;
+  if (t.generation != st.generation || !st.channel)
+    return;
+  for (auto& m : mcp::read_line(t.text, st.hidden)) {
+    if (t.generation != st.generation || !st.channel)
+      return; // one of them ended the connection
+    on_message(self, m);
+  }
+}
+
+} // namespace conclave

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The data of an MCP connection and its named steps. The connection itself is in mcp_server.cpp, what the server says in
+/// mcp_replies.cpp.
+
+#include "actors/mcp_server.hpp"
+#include "protocols/secrets.hpp"
+#include "protocols/type_ids.hpp"
+#include "protocols/wire/mcp_tools.hpp"
+#include "transports/mcp_channel.hpp"
+
+#include <caf/all.hpp>
+
+#include <map>
+
+namespace conclave {
+
+/// What the channel's thread reports; `generation` tells a restarted channel from the one before. Never cross nodes.
+struct channel_text {
+  std::uint64_t generation = 0;
+  std::string text;
+};
+struct channel_closed {
+  std::uint64_t generation = 0;
+  ec code = ec::none;
+  std::string why;
+  bool was_there = false; ///< there was a server at the other end
+};
+
+/// A request is late.
+struct mcp_tick {
+  std::uint64_t request = 0;
+  std::string why; ///< its reply is lost, as it seems; empty = its deadline
+};
+
+/// The server is slow to start.
+struct mcp_wait {
+  std::uint64_t generation = 0;
+};
+
+} // namespace conclave
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_text)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::mcp_tick)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::mcp_wait)
+
+namespace conclave {
+
+using mcp_impl = tool_source_actor::extend<caf::reacts_to<channel_text>, caf::reacts_to<channel_closed>, caf::reacts_to<mcp_tick>,
+                                           caf::reacts_to<mcp_wait>>;
+
+/// What a request of ours was for.
+enum class purpose : std::uint8_t { initialize, list, call };
+
+struct open_request {
+  purpose why = purpose::call;
+  tool_invocation asked;
+  caf::typed_response_promise<tool_result> promise;
+};
+
+enum class link : std::uint8_t { down, connecting, up };
+
+struct mcp_state {
+  mcp_state() {} // no aggregate: CAF would hand the actor itself to the first member
+  static inline const char* name = "mcp_server";
+  mcp_server_config config;
+  lookup env;
+  std::string stderr_path;
+  bool has_allowed = false;
+  std::vector<std::string> allowed, excluded;
+  std::function<void(std::string)> tell;
+  secrets hidden; ///< what the server was told and must not repeat in its errors
+  std::unique_ptr<mcp_channel> channel;
+  std::uint64_t generation = 0, ids = 0;
+  link now = link::down;
+  std::map<std::uint64_t, open_request> open;
+  std::vector<caf::typed_response_promise<tool_list>> listing; ///< who waits for the list
+  std::vector<open_request> queued;                            ///< calls that wait for the connection
+  wire::mcp::tool_catalogue found;
+  std::int64_t list_until_ms = 0;              ///< all pages together
+  bool stale = false;                          ///< the list changed while it was being read
+  std::chrono::steady_clock::time_point since; ///< of the start, or of the list
+  std::size_t notes = 0;                       ///< lines added to the server's log
+  std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
+  std::size_t abandoned = 0;                   ///< calls given up, whose replies may yet come
+  tool_list tools;
+  std::map<std::string, std::string> original; ///< public name -> the server's own
+};
+
+using mcp_ptr = mcp_impl::stateful_pointer<mcp_state>;
+
+/// Returns a sentence for an error. `text` may hold what the server said.
+std::string about(mcp_ptr self, std::string text);
+
+/// Adds a line of ours to the server's log; a person who looks for a lost reply finds it there.
+void note_line(mcp_ptr self, const std::string& text);
+
+/// The connection is gone: whoever waits is told at once. `was_there`: with what the server said last and where the rest stands.
+void fail_all(mcp_ptr self, ec code, std::string why, bool was_there);
+
+/// One request will get no usable reply. Without the ones before the first call there is no connection.
+void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why);
+
+void ask_page(mcp_ptr self, const std::string& cursor);
+void list_again(mcp_ptr self);                  ///< reads the list anew, once the reading under way is over
+void up(mcp_ptr self);                          ///< the list is complete
+void notify(mcp_ptr self, std::string message); ///< sends what has no reply
+
+void on_text(mcp_ptr self, const channel_text& t);
+
+} // namespace conclave
