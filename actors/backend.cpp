@@ -106,6 +106,7 @@ struct stream {
   ec why = ec::none; ///< set when we ended the transfer ourselves
   std::string why_text;
   bool without_options = false; ///< the request had no stream_options
+  bool keyless = false;         ///< nothing like a key went along
   bool replied = false;         ///< complete, only the connection is still draining
   caf::typed_response_promise<completion> promise;
 };
@@ -151,7 +152,10 @@ std::string address_of(const std::string& url) {
   return out;
 }
 
-const char* advice(const completion& c) {
+/// `keyless`: the request carried no key, so none can be wrong.
+const char* advice(const completion& c, bool keyless) {
+  if (c.code == ec::unauthorized && keyless)
+    return "; no key was sent: name its variable by `api_key_env` (--api-key-env)";
   return c.code == ec::unauthorized ? "; check the key" : c.error.starts_with("404") ? "; check `model` and `base_url`" : "";
 }
 
@@ -167,7 +171,7 @@ void reply(stream& s, completion c) {
   s.replied = true;
   // What a server refused says nothing of which server it was.
   if (c.status == completion_status::broken && !c.error.empty() && std::isdigit(static_cast<unsigned char>(c.error.front())) != 0)
-    c.error = s.asked + ": " + c.error + advice(c);
+    c.error = s.asked + ": " + c.error + advice(c, s.keyless);
   s.promise.deliver(std::move(c));
 }
 
@@ -234,10 +238,15 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   http.total_timeout_ms = s.req.total_timeout_ms;
   http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
   http.http2 = st.parts.endpoint.http2;
+  http.trust = st.parts.trust;
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
                                   s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
   s.started = self->clock().now();
   s.without_options = st.parts.endpoint.no_stream_options;
+  auto& to = st.parts.endpoint;
+  auto own_key = [](const auto& pair) { return names_a_secret(pair.first); };
+  s.keyless = to.api_key.empty() && std::none_of(to.headers.begin(), to.headers.end(), own_key)
+              && std::none_of(to.query.begin(), to.query.end(), own_key);
   http_client::callbacks callbacks;
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
   callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };

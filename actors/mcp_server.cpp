@@ -7,6 +7,7 @@
 #include "protocols/secrets.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/mcp.hpp"
+#include "transports/home.hpp"
 #include "transports/mcp_channel.hpp"
 
 #include <caf/all.hpp>
@@ -144,6 +145,12 @@ std::string resolve(mcp_ptr self, mcp_server_config& c) {
   return expand(c.cwd, env, missing) && expand(c.url, env, missing) ? std::string{} : missing;
 }
 
+/// Expands `~` in the paths of a server. Returns what is wrong, or empty.
+std::string resolve_home(mcp_server_config& c) {
+  auto fault = expand_home(c.cwd);
+  return fault.empty() && !c.command.empty() ? expand_home(c.command.front()) : fault;
+}
+
 void connect(mcp_ptr self) {
   auto& st = self->state;
   if (st.now != link::down)
@@ -151,6 +158,8 @@ void connect(mcp_ptr self) {
   auto config = st.config;
   if (auto missing = resolve(self, config); !missing.empty())
     return fail_all(self, ec::bad_config, "needs variable " + missing + ", which is not set");
+  if (auto fault = resolve_home(config); !fault.empty())
+    return fail_all(self, ec::bad_config, "cannot be started: " + fault);
   st.now = link::connecting;
   auto generation = ++st.generation;
   auto weak = caf::actor_cast<caf::actor_addr>(self);

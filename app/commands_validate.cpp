@@ -9,6 +9,7 @@
 #include "protocols/prompts.hpp"
 #include "protocols/wire/json.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -18,6 +19,19 @@ namespace {
 
 const char* name_of(severity s) {
   return s == severity::error ? "error" : s == severity::warning ? "warning" : "unavailable";
+}
+
+problem said_to_stop(problem p) {
+  p.text = "will not run here: " + p.text;
+  return p;
+}
+
+/// Marks the warnings that are errors in a run: variables that are not set.
+void mark_stops(std::vector<problem>& problems, const std::vector<problem>& of_run) {
+  for (auto& p : problems)
+    p.stops_here = p.stops_here || std::any_of(of_run.begin(), of_run.end(), [&](const problem& r) {
+                     return r.severity == severity::error && r.line == p.line && r.path == p.path && r.text == p.text;
+                   });
 }
 
 } // namespace
@@ -39,12 +53,13 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
   std::size_t errors = 0, warnings = 0, unavailable = 0;
   for (const auto& p : problems) {
     auto kind = std::string(name_of(p.severity));
+    auto stops = p.stops_here || p.severity == severity::unavailable;
     if (json)
-      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind)
-             + ",\"file\":" + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path)
-             + ",\"text\":" + wire::quote(p.text) + "}";
+      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind) + ",\"file\":"
+             + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path) + ",\"text\":"
+             + wire::quote(p.text) + ",\"runs_here\":" + (stops || p.severity == severity::error ? "false" : "true") + "}";
     else
-      out += one_line(to_string(p)) + (p.severity == severity::error ? "" : " [" + kind + "]") + "\n";
+      out += one_line(to_string(stops ? said_to_stop(p) : p)) + (p.severity == severity::error ? "" : " [" + kind + "]") + "\n";
     ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);
   }
   if (json)
@@ -62,17 +77,20 @@ int command_validate(const validate_options& o) {
   std::vector<problem> of_environment;
   auto env = environment::load(of_environment);
   // The file is judged, not this machine: what is not set here may be set where it runs (settled.md section 6).
-  auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning});
+  auto loaded = load_config(o.file, {.env = env.lookup(), .sources = env.sources(), .unset = severity::warning});
   auto problems = loaded.problems;
   if (loaded.ok()) {
     problems.insert(problems.end(), of_environment.begin(), of_environment.end());
-    auto lacking = environment_problems(loaded.config, env.lookup());
+    auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
+    mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
   }
-  bool errors = false, others = false;
-  for (const auto& p : problems)
+  bool errors = false, others = false, stops = false;
+  for (const auto& p : problems) {
     (p.severity == severity::error ? errors : others) = true;
-  auto code = errors || (o.strict && others) ? exit_code::usage : exit_code::answered;
+    stops = stops || p.stops_here || p.severity == severity::unavailable;
+  }
+  auto code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
   return print(validation_text(o.file, problems, o.json), static_cast<int>(code));
 }
 

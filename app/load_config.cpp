@@ -138,8 +138,10 @@ void infer_type(backend_config& out) {
     out.type = "chatcompletion";
   if (out.type == "gemini") {
     out.type = "chatcompletion";
-    if (out.base_url.empty()) // Source: https://ai.google.dev/gemini-api/docs/openai
+    if (out.base_url.empty()) { // Source: https://ai.google.dev/gemini-api/docs/openai
       out.base_url = "https://generativelanguage.googleapis.com/v1beta/openai";
+      out.base_url_default = true;
+    }
   }
 }
 

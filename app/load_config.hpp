@@ -28,6 +28,7 @@ using node_list = std::vector<std::pair<std::string, std::string>>;
 struct load_options {
   node_list nodes = {};
   lookup env = {};                  ///< variables of the texts; empty = the process environment and the .env files
+  source_lookup sources = {};       ///< where those of `env` came from; empty = the process
   severity unset = severity::error; ///< what a variable is that is not set; a warning where the file alone is judged
 };
 
@@ -47,6 +48,15 @@ std::vector<problem> blocking(const std::vector<problem>& problems);
 
 /// Returns what the machine lacks for this configuration, as warnings: unset keys, missing files and executables. Nodes other than
 /// this one are not judged. Used by `validate`.
-std::vector<problem> environment_problems(const run_config& c, const lookup& env);
+/// What would make a run refuse (an agent) has `stops_here`.
+std::vector<problem> environment_problems(const run_config& c, const lookup& env, const source_lookup& sources = {});
+
+/// Returns what has to be said of keys and addresses before a run's first call, as warnings: what the environment redirects, keys
+/// that were mended, and hosts that get none although they may want one. Equal sentences once; other nodes tell themselves.
+struct key_notes {
+  std::vector<std::string> redirects; ///< also said by each agent's node, as a notice in the run's events
+  std::vector<problem> withheld;
+};
+key_notes key_notes_of(const run_config& c, const lookup& env, const source_lookup& sources);
 
 } // namespace conclave
