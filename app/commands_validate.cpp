@@ -77,14 +77,14 @@ int command_validate(const validate_options& o) {
   std::vector<problem> of_environment;
   auto env = environment::load(of_environment);
   // The file is judged, not this machine: what is not set here may be set where it runs (settled.md section 6).
-  auto loaded = load_config(o.file, {.env = env.lookup(), .sources = env.sources(), .unset = severity::warning});
+  auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
   auto problems = loaded.problems;
   if (loaded.ok()) {
     problems.insert(problems.end(), of_environment.begin(), of_environment.end());
     auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
-    mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
   }
+  mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
   bool errors = false, others = false, stops = false;
   for (const auto& p : problems) {
     (p.severity == severity::error ? errors : others) = true;

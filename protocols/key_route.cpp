@@ -135,8 +135,10 @@ private:
 
   /// Whether the environment names another base URL. That of the configuration wins.
   bool find_redirect() {
-    if (!b_.base_url.empty() && !b_.base_url_default)
+    if (!b_.base_url.empty() && !b_.base_url_default) {
+      note_overruled();
       return true;
+    }
     auto host = url_host(out_.base_url);
     if (b_.type == "ollama")
       return redirect("OLLAMA_HOST", "");
@@ -144,6 +146,22 @@ private:
       if (host == row.host && value_of(row.variable) != nullptr)
         return redirect(row.variable, row.path);
     return true;
+  }
+
+  /// The configuration wins. Worth a word where the key bound to the host may be that of the gateway which the environment names.
+  void note_overruled() {
+    if (!b_.api_key.empty() || !b_.api_key_env.empty())
+      return;
+    for (auto& key : key_names(b_)) {
+      auto stem = key.substr(0, key.find("_API_KEY"));
+      for (auto& name : {stem + "_BASE_URL", stem + "_API_BASE"}) {
+        const auto* value = value_of(name);
+        auto host = value == nullptr ? std::string{} : url_host(*value);
+        if (!host.empty() && host != url_host(out_.base_url) && value_of(key) != nullptr)
+          out_.notices.push_back(shown(variable(name)) + " is not used: base_url of the configuration says "
+                                 + url_host(out_.base_url) + ", and " + key + " goes there");
+      }
+    }
   }
 
   bool redirect(const char* name, const char* path) {
@@ -392,7 +410,7 @@ std::string clean_key(std::string& key) {
 
 std::string url_place(const std::string& url) {
   auto start = url.find("://");
-  return start == std::string::npos ? "" : url.substr(0, url.find_first_of("/?#", start + 3));
+  return start == std::string::npos ? "" : shown_text(url.substr(0, url.find_first_of("/?#", start + 3)), 200);
 }
 
 } // namespace conclave
