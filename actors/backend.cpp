@@ -155,7 +155,7 @@ std::string address_of(const std::string& url) {
 /// `keyless`: the request carried no key, so none can be wrong.
 const char* advice(const completion& c, bool keyless) {
   if (c.code == ec::unauthorized && keyless)
-    return "; no key was sent: name its variable by `api_key_env` (--api-key-env)";
+    return "; no key of yours was sent: name its variable by `api_key_env` (--api-key-env)";
   return c.code == ec::unauthorized ? "; check the key" : c.error.starts_with("404") ? "; check `model` and `base_url`" : "";
 }
 
@@ -245,7 +245,9 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   s.without_options = st.parts.endpoint.no_stream_options;
   auto& to = st.parts.endpoint;
   auto own_key = [](const auto& pair) { return names_a_secret(pair.first); };
-  s.keyless = to.api_key.empty() && std::none_of(to.headers.begin(), to.headers.end(), own_key)
+  auto usual = [&](const backend_kind& k) { return to.api_key == k.default_key; }; // empty, or what servers without keys are sent
+  s.keyless = std::any_of(backend_kinds().begin(), backend_kinds().end(), usual)
+              && std::none_of(to.headers.begin(), to.headers.end(), own_key)
               && std::none_of(to.query.begin(), to.query.end(), own_key);
   http_client::callbacks callbacks;
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };

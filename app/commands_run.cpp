@@ -61,13 +61,7 @@ bool configure(const run_options& o, run_config& config) {
   std::vector<problem> problems;
   auto env = environment::load(problems);
   if (!o.model.empty() || !o.backend.empty()) {
-    config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems);
-    config.agents[0].backend.api_key_env = o.api_key_env;
-    for (auto& p : validate(config))
-      if (p.path.ends_with(".api_key_env")) {
-        p.path = "--api-key-env";
-        problems.push_back(p);
-      }
+    config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems, o.api_key_env);
   } else {
     auto file = o.config.empty() ? default_config() : o.config;
     if (file.empty()) {

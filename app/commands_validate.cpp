@@ -79,7 +79,10 @@ int command_validate(const validate_options& o) {
   // The file is judged, not this machine: what is not set here may be set where it runs (settled.md section 6).
   auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
   auto problems = loaded.problems;
+  std::string notices;
   if (loaded.ok()) {
+    for (const auto& text : key_notes_of(loaded.config, env.lookup(), env.sources()).redirects)
+      notices += "notice: " + one_line(text) + "\n";
     problems.insert(problems.end(), of_environment.begin(), of_environment.end());
     auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
@@ -91,7 +94,7 @@ int command_validate(const validate_options& o) {
     stops = stops || p.stops_here || p.severity == severity::unavailable;
   }
   auto code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
-  return print(validation_text(o.file, problems, o.json), static_cast<int>(code));
+  return print((o.json ? "" : notices) + validation_text(o.file, problems, o.json), static_cast<int>(code));
 }
 
 } // namespace conclave

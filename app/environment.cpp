@@ -182,6 +182,10 @@ bool environment::add_file(const std::string& path, std::vector<problem>& proble
   struct ::stat info {};
   std::string text;
   bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  if (regular && !seen_.emplace(info.st_dev, info.st_ino).second) { // one place by two names: its faults are said
+    ::close(fd);
+    return true;
+  }
   bool failed = !regular;
   while (regular && text.size() <= max_bytes) {
     char buffer[16384];

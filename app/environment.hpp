@@ -6,8 +6,11 @@
 
 #include "protocols/config.hpp"
 
+#include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -47,6 +50,7 @@ private:
   };
   std::map<std::string, variable> values_;
   std::vector<std::string> files_;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> seen_; ///< device and inode of those files
 };
 
 /// Parses the text of a .env file: KEY=VALUE, `export KEY=VALUE`, single and double quotes, comments. The last of equal keys wins.

@@ -38,9 +38,9 @@ load_result load_config(const std::string& path, const load_options& options = {
 /// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.
 load_result load_config_text(const std::string& text, const std::string& name, const load_options& options = {});
 
-/// Makes a configuration of one agent from --model, --backend, --base-url and --system-message; empty = not given.
+/// Makes a configuration of one agent from --model, --backend, --base-url, --system-message and --api-key-env; empty = not given.
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
-                        const std::string& system_message, std::vector<problem>& problems);
+                        const std::string& system_message, std::vector<problem>& problems, const std::string& api_key_env = {});
 
 /// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not
 /// available yet. Cosmetic keys are warnings and never here.

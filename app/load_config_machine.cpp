@@ -136,8 +136,6 @@ private:
     auto key_at = !b.api_key.empty() ? at + ".api_key" : !b.api_key_env.empty() ? at + ".api_key_env" : at;
     if (route.code != ec::none)
       return add(key_at, route.error);
-    for (const auto& notice : route.notices)
-      add(at, notice, false);
     std::string error;
     load_trust(route.ca, error);
     if (!error.empty())

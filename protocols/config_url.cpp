@@ -86,13 +86,14 @@ std::string url_host(const std::string& url) {
   std::string host, port;
   if (!split_authority(authority, host, port))
     return "";
+  auto written = host;
   if (host.back() == '.')
     host.pop_back();
   // 127.1, 0x7f.1, 2130706433, 0177.0.0.1: what ends in a number is an address, and only its dotted form is read alike everywhere.
   std::array<unsigned char, 4> address{};
   auto last = host.substr(host.find_last_of('.') + 1);
   auto number = std::all_of(last.begin(), last.end(), is_digit) || last.starts_with("0x") || last.starts_with("0X");
-  if (host.find(':') == std::string::npos && number && ::inet_pton(AF_INET, host.c_str(), address.data()) != 1)
+  if (host.find(':') == std::string::npos && number && ::inet_pton(AF_INET, written.c_str(), address.data()) != 1)
     return "";
   return lowered(host);
 }

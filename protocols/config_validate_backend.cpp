@@ -32,6 +32,42 @@ bool is_literal_header(const std::string& value) {
   return is_literal_secret(known && space != std::string::npos ? value.substr(space + 1) : value);
 }
 
+/// The members of a JSON object, also nested ones, whose value is a string. The loader wrote it, so it is well formed; escapes do
+/// not matter to names.
+std::map<std::string, std::string> text_members(const std::string& json) {
+  std::map<std::string, std::string> out;
+  std::string name, text;
+  bool after_colon = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    if (json[i] != '"') {
+      after_colon = json[i] == ':' || (after_colon && json[i] == ' ');
+      continue;
+    }
+    text.clear();
+    for (++i; i < json.size() && json[i] != '"'; ++i) {
+      i += json[i] == '\\' && i + 1 < json.size() ? 1 : 0;
+      text += json[i];
+    }
+    if (after_colon)
+      out.emplace(name, text);
+    else
+      name = text;
+    after_colon = false;
+  }
+  return out;
+}
+
+std::map<std::string, std::string> query_of(const std::string& url) {
+  std::map<std::string, std::string> out;
+  for (auto at = url.find('?'); at < url.size();) {
+    auto end = std::min(url.find('&', ++at), url.size());
+    auto equals = std::min(url.find('=', at), end);
+    out.emplace(url.substr(at, equals - at), url.substr(std::min(equals + 1, end), end - std::min(equals + 1, end)));
+    at = end;
+  }
+  return out;
+}
+
 void check_secrets(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   const char* text = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
   if (is_literal_secret(b.api_key))
@@ -43,10 +79,14 @@ void check_secrets(const backend_config& b, const std::string& path, std::vector
   };
   check(b.extra_headers, path + ".extra_headers", is_literal_header);
   check(b.extra_query, path + ".extra_query", is_literal_secret);
+  check(query_of(b.base_url), path + ".base_url", is_literal_secret);
+  // References in a body are not expanded on the node.
+  check(text_members(b.extra_body), path + ".extra_body", [](const auto& value) { return !value.empty(); });
   for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
     auto server = path + ".mcp_servers[" + std::to_string(i) + "]";
     check(b.mcp_servers[i].env, server + ".env", is_literal_secret);
     check(b.mcp_servers[i].headers, server + ".headers", is_literal_header);
+    check(query_of(b.mcp_servers[i].url), server + ".url", is_literal_secret);
     const auto& command = b.mcp_servers[i].command;
     for (std::size_t k = 1; k < command.size(); ++k) {
       // --api-key=VALUE, --api-key VALUE

@@ -372,40 +372,36 @@ key_route route_key(const backend_config& b, const lookup& env, const source_loo
 
 std::string clean_key(std::string& key) {
   // Also what editors and web pages leave around a copied text: no-break space, zero-width space, byte order mark.
-  static constexpr std::array<std::string_view, 8> blanks = {" ",        "\t",           "\r",           "\n",
-                                                             "\xC2\xA0", "\xE2\x80\x8B", "\xEF\xBB\xBF", "\v"};
-  for (bool more = true; more;) {
-    more = false;
+  static constexpr std::array<std::string_view, 8> blanks = {" ",  "\t",       "\r",           "\n",
+                                                             "\v", "\xC2\xA0", "\xE2\x80\x8B", "\xEF\xBB\xBF"};
+  std::string_view rest = key;
+  for (auto before = rest.size() + 1; rest.size() < before;) {
+    before = rest.size();
     for (auto blank : blanks) {
-      while (key.starts_with(blank))
-        key.erase(0, blank.size()), more = true;
-      while (key.ends_with(blank))
-        key.resize(key.size() - blank.size()), more = true;
+      if (rest.starts_with(blank))
+        rest.remove_prefix(blank.size());
+      if (rest.ends_with(blank))
+        rest.remove_suffix(blank.size());
     }
-    for (auto quote : {'"', '\'', '`'})
-      if (key.size() > 1 && key.front() == quote && key.back() == quote) {
-        key = key.substr(1, key.size() - 2);
-        more = true;
-      }
+    if (rest.size() > 1 && rest.front() == rest.back() && std::string_view{"\"'`"}.find(rest.front()) != std::string_view::npos)
+      rest = rest.substr(1, rest.size() - 2);
   }
-  auto copy = "; copy the key anew, on one line";
+  key = std::string{rest};
+  auto what = "";
   for (auto c : key) {
     auto u = static_cast<unsigned char>(c);
-    if (c == ' ' || c == '\t')
-      return std::string{key.starts_with("Bearer ") || key.starts_with("bearer ")
-                             ? "begins with 'Bearer': leave that out, it is added"
-                             : "holds a blank inside"}
-             + (key.starts_with("Bearer ") || key.starts_with("bearer ") ? "" : copy);
-    if (c == '\n' || c == '\r')
-      return std::string{"holds a line feed inside"} + copy;
-    if (u < 0x20 || u == 0x7F)
-      return std::string{"holds a control character"} + copy;
-    if (u >= 0x80)
-      return std::string{"holds a character that is not ASCII, perhaps a typographic quote"} + copy;
-    if (c == '"')
-      return std::string{"holds a quote"} + copy;
+    what = c == ' ' || c == '\t'    ? "holds a blank inside"
+           : c == '\n' || c == '\r' ? "holds a line feed inside"
+           : u < 0x20 || u == 0x7F  ? "holds a control character"
+           : u >= 0x80              ? "holds a character that is not ASCII, perhaps a typographic quote"
+           : c == '"'               ? "holds a quote"
+                                    : "";
+    if (*what != '\0')
+      break;
   }
-  return "";
+  if (key.starts_with("Bearer ") || key.starts_with("bearer "))
+    return "begins with 'Bearer': leave that out, it is added";
+  return *what == '\0' ? "" : std::string{what} + "; copy the key anew, on one line";
 }
 
 std::string url_place(const std::string& url) {

@@ -272,7 +272,7 @@ void set_plain_proxy(CURL* easy) {
 /// Nothing of the system's stays: what adds to it holds it.
 void set_trust(CURL* easy, const tls_trust& trust) {
   curl_blob pem{const_cast<char*>(trust.pem.data()), trust.pem.size(), CURL_BLOB_NOCOPY}; // the request keeps it
-  curl_easy_setopt(easy, CURLOPT_CAINFO, nullptr);
+  curl_easy_setopt(easy, CURLOPT_CAINFO, trust.file.empty() ? nullptr : trust.file.c_str());
   if (!trust.pem.empty())
     curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &pem);
   curl_easy_setopt(easy, CURLOPT_CAPATH, trust.folder.empty() ? nullptr : trust.folder.c_str());

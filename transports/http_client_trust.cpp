@@ -108,6 +108,9 @@ std::shared_ptr<const tls_trust> load_trust(const ca_choice& choice, std::string
         add_file(file, trust->pem, error);
       trust->folder = built->capath == nullptr || !is_folder(built->capath) ? "" : built->capath;
     }
+  } else if (!c.bundle.path.empty()) {
+    trust->pem.clear();
+    trust->file = c.bundle.path;
   }
   return error.empty() ? trust : nullptr;
 }

@@ -195,7 +195,8 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
     caf::anon_send(broker, caf::publish_atom::value, mx.new_scribe(fd.release()), std::uint16_t{1},
                    caf::actor_cast<caf::strong_actor_ptr>(door), std::set<std::string>{});
   };
-  auto numeric = host == "localhost" ? std::string("127.0.0.1") : host;
+  auto named = is_loopback_host(host) && host.find_first_not_of("0123456789abcdefABCDEF.:[]") != std::string::npos;
+  auto numeric = named ? std::string("127.0.0.1") : host;
   return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error)};
 }
 

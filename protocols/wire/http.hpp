@@ -14,7 +14,8 @@ namespace conclave {
 
 /// Which certificate authorities a transfer trusts; made by load_trust (transports/http_client_trust.hpp).
 struct tls_trust {
-  std::string pem;    ///< their certificates; empty = none but those of `folder`
+  std::string file;   ///< PEM file of their certificates: libcurl keeps what it read of one
+  std::string pem;    ///< the certificates themselves, instead of a file
   std::string folder; ///< hashed as OpenSSL wants it; empty = none
 };
 

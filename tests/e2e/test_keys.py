@@ -123,7 +123,7 @@ class Withheld(Keys):
         self.assertEqual(self.seen(), {None})
         self.assertIn("no key is bound to 127.0.0.1", r.stderr)
         self.assertIn("--api-key-env", r.stderr)
-        self.assertIn("no key was sent", r.stderr)
+        self.assertIn("no key of yours was sent", r.stderr)
         self.assertNotIn("check the key", r.stderr)
 
     def test_the_quick_mode_names_a_variable(self):
@@ -285,6 +285,17 @@ class Folders(Keys):
         self.assertEqual(r.returncode, 1)
         self.assertIn("'~somebody'", r.stderr)
 
+    def test_a_tool_server_starts_in_a_folder_with_a_tilde(self):
+        (self.home.path / "tools").mkdir()
+        (self.home.path / "tools" / "server.py").write_text("import os\nopen('started', 'w').write(os.getcwd())\n")
+        (self.home.path / "tools" / "python3").symlink_to(sys.executable)
+        server = {"command": "~/tools/python3", "args": ["server.py"], "cwd": "~/tools"}
+        team = self.team(base_url=self.provider.url, mcp_servers={"s": server})
+        self.assertEqual(self.home.run("validate", "--here", team).returncode, 0)
+        self.ask("-c", team)
+        self.assertEqual((self.home.path / "tools" / "started").read_text(), os.path.realpath(self.home.path / "tools"))
+        self.assertFalse((self.home.path / "~").exists())
+
     def test_settings_are_found_under_xdg_config_home(self):
         (self.home.path / "xdg" / "conclave").mkdir(parents=True)
         self.home.write("xdg/conclave/config.yaml", calm_team(1))
@@ -293,6 +304,34 @@ class Folders(Keys):
         self.assertEqual(self.home.run("q", env=xdg).returncode, 0)
         self.ask("--model", "gpt-4o", env=xdg)
         self.assertEqual(self.seen(), {"Bearer k"})
+
+
+class Nodes(Keys):
+    """Keys of another machine."""
+
+    def node(self, **env):
+        p = subprocess.Popen([str(BIN), "node", "--listen", "127.0.0.1:0", "--insecure-loopback"], cwd=self.home.path, stdin=subprocess.DEVNULL,
+                             env={**self.home.env, **env}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.terminate)
+        return Lines(p.stdout).until("listening on").split()[-1]
+
+    def test_a_key_missing_on_a_node_says_which_node(self):
+        mars = self.node()
+        r = self.ask("-c", self.team(), "--node", f"mars={mars}", "--insecure-loopback", code=2, env={"OPENAI_API_KEY": "here"})
+        self.assertIn("on node 'mars': OpenAI: no key: set OPENAI_API_KEY", r.stderr)
+
+    def test_what_a_node_redirects_comes_back_as_a_notice(self):
+        mars = self.node(OPENAI_API_KEY="of-mars", OPENAI_BASE_URL=self.provider.url + "/v1")
+        r = self.ask("-c", self.team(), "--node", f"mars={mars}", "--insecure-loopback", env={"OPENAI_API_KEY": "here"})
+        self.assertEqual(self.seen(), {"Bearer of-mars"})
+        self.assertTrue([e for e in events_of(r.stdout) if e["type"] == "agent_error" and "OPENAI_BASE_URL (the environment)" in e["reason"]])
+
+    def test_a_host_that_only_looks_like_loopback_is_not_dialled_without_tls(self):
+        for host in ("127.evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "0x7f.1", "2130706433"):
+            r = self.home.run("-c", self.home.write("t.json", calm_team(1)), "--node", f"mars={host}:{self.provider.port}", "--insecure-loopback", "q")
+            self.assertIn("without TLS only loopback addresses may be used", r.stderr)
 
 
 if __name__ == "__main__":

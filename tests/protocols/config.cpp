@@ -185,8 +185,8 @@ CAF_TEST(only the written loopback forms count) {
 }
 
 CAF_TEST(an address in a spelling that programs read differently is no host) {
-  for (const auto* bad :
-       {"http://127.1/v1", "http://0x7f.1", "http://2130706433/", "http://0177.0.0.1", "http://1.2.3", "http://a.0x7f"})
+  for (const auto* bad : {"http://127.1/v1", "http://0x7f.1", "http://2130706433/", "http://0177.0.0.1", "http://1.2.3",
+                          "http://127.0.0.1.:80/", "http://a.0x7f"})
     CAF_CHECK_EQUAL(url_host(bad), "");
   for (const auto* good : {"127.0.0.1", "10.0.0.1", "a1", "1a.example", "gpu-7"})
     CAF_CHECK_EQUAL(url_host("http://" + std::string{good}), good);
@@ -215,6 +215,8 @@ CAF_TEST(what holds a secret by any name of the one list does not travel as a li
                      {"X-Amz-Signature", "literal-3"}, {"HTTP-Referer", "https://x"}, {"X-Author", "Somebody"},
                      {"X-Token-Count", "12"}};
   b.extra_query = {{"sig", "literal-4"}, {"design", "plain"}, {"api_key", "${K}"}};
+  b.extra_body = R"({"max_tokens":"12","metadata":{"note":"a \"token\": here","access_token":"literal-10"},"stop":["api_key"]})";
+  b.base_url = "https://gw.example/v1?design=x&key=literal-11";
   mcp_server_config s;
   s.name = "s";
   s.type = "stdio";
@@ -230,7 +232,8 @@ CAF_TEST(what holds a secret by any name of the one list does not travel as a li
   }
   CAF_CHECK_EQUAL(paths,
                   (std::vector<std::string>{"extra_headers.X-Amz-Signature", "extra_headers.X-Auth", "extra_headers.X-Pwd",
-                                            "extra_query.sig", "mcp_servers[0].env.DB_PASS", "mcp_servers[0].env.GITHUB_PAT",
+                                            "extra_query.sig", "base_url.key", "extra_body.access_token",
+                                            "mcp_servers[0].env.DB_PASS", "mcp_servers[0].env.GITHUB_PAT",
                                             "mcp_servers[0].env.SSH_PASSPHRASE", "mcp_servers[0].args", "mcp_servers[0].args"}));
   c.agents[0].node.clear();
   CAF_CHECK(validate(c).empty());
