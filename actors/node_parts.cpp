@@ -86,6 +86,8 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
     c = failure(route.code, p.endpoint.provider + ": " + route.error);
     return;
   }
+  if (b.base_url.empty() || b.base_url_default)
+    p.endpoint.provider = provider_name(b, *find_backend_kind(b.type), route.base_url); // a gateway is not the vendor
   p.endpoint.base_url = route.base_url;
   p.endpoint.api_key = std::move(route.api_key);
   p.endpoint.headers = std::move(route.headers);

@@ -204,8 +204,8 @@ private:
     if (b.type == "local") {
       judge_local(b, at);
     } else { // of no use, but a run expands them
-      references(b.model_path, at + ".model_path");
-      references(b.server, at + ".server");
+      path_of(references(b.model_path, at + ".model_path"), at + ".model_path");
+      path_of(references(b.server, at + ".server"), at + ".server");
     }
     for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
       const auto& s = b.mcp_servers[i];

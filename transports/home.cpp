@@ -44,7 +44,7 @@ std::string xdg(const char* name) {
 std::string user_home() {
   if (auto* home = std::getenv("HOME"); home != nullptr && *home != '\0')
     return home;
-  auto* pw = ::getpwuid(::getuid()); // NOLINT(concurrency-mt-unsafe): the entry is copied at once
+  auto* pw = ::getpwuid(::getuid());
   return pw == nullptr ? "" : pw->pw_dir;
 }
 
