@@ -72,21 +72,25 @@ void check_secrets(const backend_config& b, const std::string& path, std::vector
   const char* text = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
   if (is_literal_secret(b.api_key))
     add(out, path + ".api_key", text);
-  auto check = [&](const std::map<std::string, std::string>& values, const std::string& at, auto is_literal) {
+  auto check = [&](const std::map<std::string, std::string>& values, const std::string& at, auto is_literal, const char* what) {
     for (const auto& [name, value] : values)
       if (may_be_secret(name, value) && is_literal(value))
-        add(out, at + "." + name, text);
+        add(out, at + "." + shown_text(name), what);
   };
-  check(b.extra_headers, path + ".extra_headers", is_literal_header);
-  check(b.extra_query, path + ".extra_query", is_literal_secret);
-  check(query_of(b.base_url), path + ".base_url", is_literal_secret);
-  // References in a body are not expanded on the node.
-  check(text_members(b.extra_body), path + ".extra_body", [](const auto& value) { return !value.empty(); });
+  // Variables in these were expanded before they travel.
+  const char* early =
+      "a secret here would travel to the node; put it into extra_headers or extra_query as ${NAME} and set NAME there";
+  auto any = [](const std::string& value) { return !value.empty(); };
+  check(query_of(b.base_url), path + ".base_url", any, early);
+  check(text_members(b.extra_body), path + ".extra_body", any, early);
+  check(text_members(b.params), path, any, early);
+  check(b.extra_headers, path + ".extra_headers", is_literal_header, text);
+  check(b.extra_query, path + ".extra_query", is_literal_secret, text);
   for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
     auto server = path + ".mcp_servers[" + std::to_string(i) + "]";
-    check(b.mcp_servers[i].env, server + ".env", is_literal_secret);
-    check(b.mcp_servers[i].headers, server + ".headers", is_literal_header);
-    check(query_of(b.mcp_servers[i].url), server + ".url", is_literal_secret);
+    check(b.mcp_servers[i].env, server + ".env", is_literal_secret, text);
+    check(b.mcp_servers[i].headers, server + ".headers", is_literal_header, text);
+    check(query_of(b.mcp_servers[i].url), server + ".url", is_literal_secret, text);
     const auto& command = b.mcp_servers[i].command;
     for (std::size_t k = 1; k < command.size(); ++k) {
       // --api-key=VALUE, --api-key VALUE
