@@ -155,7 +155,7 @@ std::string address_of(const std::string& url) {
 /// `keyless`: the request carried no key, so none can be wrong.
 const char* advice(const completion& c, bool keyless) {
   if (c.code == ec::unauthorized && keyless)
-    return "; no key of yours was sent: name its variable by `api_key_env` (--api-key-env)";
+    return "; no key was sent: name its variable by `api_key_env` (--api-key-env)";
   return c.code == ec::unauthorized ? "; check the key" : c.error.starts_with("404") ? "; check `model` and `base_url`" : "";
 }
 

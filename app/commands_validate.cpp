@@ -55,9 +55,9 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
     auto kind = std::string(name_of(p.severity));
     auto stops = p.stops_here || p.severity == severity::unavailable;
     if (json)
-      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind) + ",\"file\":"
-             + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path) + ",\"text\":"
-             + wire::quote(p.text) + ",\"runs_here\":" + (stops || p.severity == severity::error ? "false" : "true") + "}";
+      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind)
+             + ",\"file\":" + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path)
+             + ",\"text\":" + wire::quote(p.text) + (stops ? ",\"runs_here\":false}" : "}");
     else
       out += one_line(to_string(stops ? said_to_stop(p) : p)) + (p.severity == severity::error ? "" : " [" + kind + "]") + "\n";
     ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);

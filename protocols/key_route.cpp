@@ -98,11 +98,15 @@ private:
     for (auto* values : {&out_.headers, &out_.query})
       for (auto& [name, value] : *values) {
         std::string missing;
-        auto literal = references_in(value).empty();
+        auto before = secrets_.size();
         if (!expand(value, noting, missing))
           return fail(ec::bad_config, "variable " + missing + " is not set");
-        if (literal && may_be_secret(name, value))
-          use_literal(name);
+        if (secrets_.size() == before && may_be_secret(name, value))
+          use_literal(name); // written there, or the default of a variable that is not set
+        auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; };
+        if (secrets_.size() > before && std::any_of(value.begin(), value.end(), control))
+          return fail(ec::bad_config, shown(secrets_.back()) + " holds a line feed or control character inside, which "
+                                          + shown_text(name) + " cannot carry");
         has_own_key_ = has_own_key_ || names_a_secret(name);
       }
     return true;
@@ -194,15 +198,17 @@ private:
   bool expand_key() {
     out_.key_name = "api_key:" + wire::hash(b_.api_key); // unexpanded
     auto names = references_in(b_.api_key);
+    auto known = secrets_.size();
     for (auto& n : names)
-      secrets_.push_back(variable(n));
-    if (is_literal_secret(b_.api_key))
-      use_literal("api_key");
+      if (value_of(n) != nullptr)
+        secrets_.push_back(variable(n));
+    if (secrets_.size() == known)
+      use_literal("api_key"); // written there, or the default of a variable that is not set
     out_.api_key = b_.api_key;
     std::string missing;
     if (!expand(out_.api_key, env_, missing))
       return fail(ec::unauthorized, "no key: set " + missing + places_of_keys);
-    auto who = names.size() == 1 ? shown(variable(names[0])) : std::string{"api_key"};
+    auto who = names.size() == 1 && value_of(names[0]) != nullptr ? shown(variable(names[0])) : std::string{"api_key"};
     auto before = out_.api_key;
     if (auto fault = clean_key(out_.api_key); !fault.empty())
       return fail(ec::unauthorized, who + " " + fault);

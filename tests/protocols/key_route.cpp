@@ -110,6 +110,8 @@ CAF_TEST(a key from elsewhere goes neither to the gateway nor to the vendor) {
   CAF_CHECK(has(refused(b, {{"OPENAI_BASE_URL", url}, {"MINE", {"sk-1", process}}}), "MINE (the environment)"));
   b.api_key = "${A}-${B}";
   CAF_CHECK(has(refused(b, {{"OPENAI_BASE_URL", url}, {"A", {"sk-1", project}}, {"B", {"x", process}}}), "B (the environment)"));
+  b.api_key = "${NONE:-sk-literal}";
+  CAF_CHECK(has(refused(b, {{"OPENAI_BASE_URL", url}}), "api_key (the configuration)"));
   b.api_key = "sk-literal";
   CAF_CHECK(has(refused(b, {{"OPENAI_BASE_URL", url}}), "api_key (the configuration)"));
   // What goes along with a key of the project's own.
@@ -117,6 +119,8 @@ CAF_TEST(a key from elsewhere goes neither to the gateway nor to the vendor) {
   b.extra_headers = {{"X-Team", "${TEAM}"}};
   CAF_CHECK(
       has(refused(b, {{"OPENAI_BASE_URL", url}, {"OPENAI_API_KEY", {"sk-1", project}}, {"TEAM", {"sk-2", process}}}), "TEAM"));
+  b.extra_headers = {{"X-Auth", "${NONE:-sk-literal}"}};
+  CAF_CHECK(has(refused(b, {{"OPENAI_BASE_URL", url}, {"OPENAI_API_KEY", {"sk-1", project}}}), "X-Auth (the configuration)"));
   b.extra_headers = {{"X-Auth", "sk-literal"}};
   CAF_CHECK(has(refused(b, {{"OPENAI_BASE_URL", url}, {"OPENAI_API_KEY", {"sk-1", project}}}), "X-Auth (the configuration)"));
   b.extra_headers.clear();
@@ -199,6 +203,9 @@ CAF_TEST(keys are mended around and refused inside) {
   b.api_key.clear();
   b.extra_headers = {{"Authorization", "Bearer ${K}"}};
   CAF_CHECK_EQUAL(machine({{{"K", {"sk-1\n", process}}}}).route(b).headers.at("Authorization"), "Bearer sk-1");
+  auto inside = machine({{{"K", {"sk-1\nX-Evil: 1", process}}}}).route(b);
+  CAF_CHECK(inside.error.starts_with("K (the environment) holds a line feed"));
+  CAF_CHECK(!has(inside.error, "sk-1"));
 }
 
 CAF_TEST(a host that is sent no key is named on loopback too if there was one to send) {
