@@ -126,6 +126,7 @@ struct stream {
   wire::quirks known;        ///< what the request was written with
   std::int64_t requests = 0; ///< that may have reached the server
   int resent = 0;
+  bool keyless = false; ///< nothing like a key went along
   bool replied = false; ///< complete, only the connection is still draining
   caf::typed_response_promise<completion> promise;
 };
@@ -188,7 +189,7 @@ void reply(stream& s, completion c) {
   c.usage.requests = s.requests;
   // What a server refused says nothing of which server it was.
   if (c.status == completion_status::broken && !c.error.empty() && std::isdigit(static_cast<unsigned char>(c.error.front())) != 0)
-    c.error = s.asked + ": " + c.error + wire::advice(c.code, std::atoi(c.error.c_str()), c.said);
+    c.error = s.asked + ": " + c.error + wire::advice(c.code, std::atoi(c.error.c_str()), c.said, s.keyless);
   s.promise.deliver(std::move(c));
 }
 
@@ -253,9 +254,16 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   http.total_timeout_ms = s.req.total_timeout_ms;
   http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
   http.http2 = st.parts.endpoint.http2;
+  http.trust = st.parts.trust;
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
                                   s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
   s.started = self->clock().now();
+  auto& to = st.parts.endpoint;
+  auto own_key = [](const auto& pair) { return names_a_secret(pair.first); };
+  auto usual = [&](const backend_kind& k) { return to.api_key == k.default_key; }; // empty, or what servers without keys are sent
+  s.keyless = std::any_of(backend_kinds().begin(), backend_kinds().end(), usual)
+              && std::none_of(to.headers.begin(), to.headers.end(), own_key)
+              && std::none_of(to.query.begin(), to.query.end(), own_key);
   http_client::callbacks callbacks;
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
   callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };

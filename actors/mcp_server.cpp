@@ -5,6 +5,7 @@
 #include "protocols/caf_error.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/wire/http_reply.hpp"
+#include "transports/home.hpp"
 
 #include <algorithm>
 
@@ -153,6 +154,12 @@ std::string resolve(mcp_ptr self, mcp_server_config& c) {
   return expand(c.cwd, env, missing) && expand(c.url, env, missing) ? std::string{} : missing;
 }
 
+/// Expands `~` in the paths of a server. Returns what is wrong, or empty.
+std::string resolve_home(mcp_server_config& c) {
+  auto fault = expand_home(c.cwd);
+  return fault.empty() && !c.command.empty() ? expand_home(c.command.front()) : fault;
+}
+
 void connect(mcp_ptr self) {
   auto& st = self->state;
   if (st.now != link::down)
@@ -160,6 +167,8 @@ void connect(mcp_ptr self) {
   auto config = st.config;
   if (auto missing = resolve(self, config); !missing.empty())
     return fail_all(self, ec::bad_config, "needs variable " + missing + ", which is not set", false);
+  if (auto fault = resolve_home(config); !fault.empty())
+    return fail_all(self, ec::bad_config, "cannot be started: " + fault, false);
   st.now = link::connecting;
   st.notes = st.unanswered = st.abandoned = 0;
   st.since = self->clock().now();

@@ -144,8 +144,12 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   self->monitor(a.handle);
   auto promise = self->template make_response_promise<agent_ready>();
   self->request(a.handle, ready_limit, get_ready{})
-      .then([promise](agent_ready& r) mutable { promise.deliver(std::move(r)); },
-            [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+      .then(
+          [promise, notices = std::move(c.notices)](agent_ready& r) mutable {
+            r.notes.insert(r.notes.begin(), notices.begin(), notices.end());
+            promise.deliver(std::move(r));
+          },
+          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
   return caf::delegated<agent_ready>{};
 }
 

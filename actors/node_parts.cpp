@@ -6,9 +6,11 @@
 #include "actors/backend.hpp"
 #include "actors/circuit_breaker.hpp"
 #include "actors/mcp_server.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
-#include "protocols/wire/json.hpp"
+#include "transports/home.hpp"
+#include "transports/http_client_trust.hpp"
 
 #include <caf/all.hpp>
 
@@ -66,13 +68,6 @@ std::string provider_name(const backend_config& b, const backend_kind& kind, con
   return kind.provider;
 }
 
-/// As expand() judges it: a blank variable is one that is not set.
-bool is_blank(const std::string& value) {
-  return value.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
-constexpr const char* places_of_keys = " in the environment, in ./.env or in ~/.config/conclave/.env";
-
 connection failure(ec code, std::string error) {
   connection c;
   c.code = code;
@@ -80,45 +75,40 @@ connection failure(ec code, std::string error) {
   return c;
 }
 
-/// Expands every string of a map; returns the name of the first variable that is missing, or empty.
-std::string expand_all(std::map<std::string, std::string>& values, const lookup& env) {
-  std::string missing;
-  for (auto& [key, value] : values)
-    if (!expand(value, env, missing))
-      return missing;
-  return {};
+/// Everything about an HTTP connection that the variables of this node decide.
+void resolve_route(const backend_config& b, const node_resources& with, connection& c) {
+  auto route = route_key(b, with.env, with.sources);
+  auto& p = c.parts;
+  if (route.code == ec::none) {
+    p.trust = load_trust(route.ca, route.error);
+    route.code = route.error.empty() ? ec::none : ec::bad_config;
+  }
+  if (route.code != ec::none) {
+    c = failure(route.code, p.endpoint.provider + ": " + route.error);
+    return;
+  }
+  if (b.base_url.empty() || b.base_url_default)
+    p.endpoint.provider = provider_name(b, *find_backend_kind(b.type), route.base_url); // a gateway is not the vendor
+  p.endpoint.base_url = route.base_url;
+  p.endpoint.api_key = std::move(route.api_key);
+  p.endpoint.headers = std::move(route.headers);
+  p.endpoint.query = std::move(route.query);
+  p.endpoint.hidden = std::move(route.hidden);
+  c.notices = std::move(route.notices);
+  c.share = b.type + " " + p.endpoint.base_url + " " + route.key_name + " " + p.decision + " " + p.endpoint.version + " "
+            + b.extra_body + " " + route.ca.bundle.path;
+  for (auto& [name, value] : b.extra_headers) // unexpanded: no secret in a name
+    c.share += " " + name + "=" + value;
+  for (auto& [name, value] : b.extra_query)
+    c.share += " " + name + "=" + value;
 }
 
-/// Finds the key for a connection. Returns false and sets `error` if one is needed and not there.
-bool find_key(const backend_config& b, const backend_kind& kind, const std::string& base_url, const lookup& env, std::string& key,
-              std::string& name, std::string& error) {
-  if (!b.api_key.empty()) {
-    key = b.api_key;
-    name = "api_key:" + wire::hash(b.api_key); // unexpanded: tells connections apart, says nothing
-    std::string missing;
-    if (expand(key, env, missing))
-      return true;
-    error = "no key: set " + missing + places_of_keys;
-    return false;
-  }
-  auto names = key_names(b);
-  std::string list;
-  for (auto& n : names) {
-    if (auto* value = env(n); value != nullptr && !is_blank(*value)) {
-      key = *value;
-      name = n;
-      return true;
-    }
-    list += (list.empty() ? "" : " or ") + n;
-  }
-  if (*kind.default_key != '\0') {
-    key = kind.default_key;
-    return true;
-  }
-  if (names.empty() || (is_loopback_host(url_host(base_url)) && b.api_key_env.empty()))
-    return true; // a host of nobody's binding gets no key; loopback needs none
-  error = "no key: set " + list + places_of_keys;
-  return false;
+/// Expands a path of this machine. Returns what is wrong with it, or empty.
+std::string local_path(std::string& path, const lookup& env) {
+  std::string missing;
+  if (!expand(path, env, missing))
+    return "variable " + missing + " is not set";
+  return expand_home(path);
 }
 
 } // namespace
@@ -129,20 +119,9 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   if (kind == nullptr || !is_available(*kind))
     return failure(ec::bad_config, "backend type '" + b.type + "' is not available");
   connection c;
-  std::string missing;
-  for (auto* text : {&b.model_path, &b.server})
-    if (!expand(*text, with.env, missing))
-      return failure(ec::bad_config, "variable " + missing + " is not set");
-  secrets hidden;
-  auto noting = [&](const std::string& name) {
-    auto* value = with.env ? with.env(name) : nullptr;
-    if (value != nullptr)
-      hidden.add_variable(name, *value);
-    return value;
-  };
-  for (auto* values : {&b.extra_headers, &b.extra_query})
-    if (missing = expand_all(*values, noting); !missing.empty())
-      return failure(ec::bad_config, "variable " + missing + " is not set");
+  for (auto* path : {&b.model_path, &b.server})
+    if (auto fault = local_path(*path, with.env); !fault.empty())
+      return failure(ec::bad_config, fault);
   c.kind = b.type == "scripted" ? "scripted" : b.type == "local" ? "local" : "http";
   auto& p = c.parts;
   p.http = with.http;
@@ -154,29 +133,17 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   p.dialect = wire::find_dialect(c.kind == "local" ? "openai_chat" : kind->dialect);
   if (p.dialect == nullptr)
     return failure(ec::bad_config, "backend type '" + b.type + "' has no dialect");
-  const std::string base_url = b.base_url.empty() ? kind->base_url : b.base_url;
-  p.endpoint.provider = provider_name(b, *kind, base_url);
+  p.endpoint.provider = provider_name(b, *kind, b.base_url.empty() ? kind->base_url : b.base_url);
   p.endpoint.version = b.anthropic_version;
   p.endpoint.extra_body = b.extra_body;
-  p.endpoint.headers = b.extra_headers;
-  p.endpoint.query = b.extra_query;
-  p.endpoint.hidden = std::move(hidden);
   p.endpoint.http2 = b.http2;
   if (c.kind == "local") {
     c.model_path = b.model_path;
     c.server = b.server;
     c.share = "local " + b.model_path + " " + b.server + " " + std::to_string(p.context_tokens) + " " + p.decision;
-    return c;
+  } else {
+    resolve_route(b, with, c);
   }
-  p.endpoint.base_url = base_url;
-  std::string key_name, error;
-  if (!find_key(b, *kind, p.endpoint.base_url, with.env, p.endpoint.api_key, key_name, error))
-    return failure(ec::unauthorized, p.endpoint.provider + ": " + error);
-  c.share = b.type + " " + p.endpoint.base_url + " " + key_name + " " + p.decision + " " + p.endpoint.version + " " + b.extra_body;
-  for (auto& [name, value] : config.extra_headers) // unexpanded: no secret in a name
-    c.share += " " + name + "=" + value;
-  for (auto& [name, value] : config.extra_query)
-    c.share += " " + name + "=" + value;
   return c;
 }
 

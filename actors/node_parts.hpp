@@ -7,6 +7,7 @@
 #include "actors/parts.hpp"
 
 #include <string>
+#include <vector>
 
 namespace conclave {
 
@@ -17,7 +18,8 @@ struct connection {
   std::string error;
   std::string kind; ///< http, local, scripted
   std::string share;
-  std::string model_path, server; ///< local: as on this machine
+  std::string model_path, server;   ///< local: as on this machine
+  std::vector<std::string> notices; ///< what redirects calls, and what was mended; to be said before the first call
   backend_parts parts;
 };
 

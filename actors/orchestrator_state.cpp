@@ -86,7 +86,9 @@ void orchestrator_state::hire() {
               reconcile(b, now_ms());
               commit(std::move(b));
             },
-            [lose](const caf::error& e) { lose(code_of(e), text_of(e)); });
+            [lose, where = a.node_name == "local" ? "" : "on node '" + a.node_name + "': "](const caf::error& e) {
+              lose(code_of(e), where + text_of(e));
+            });
   }
 }
 

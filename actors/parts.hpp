@@ -34,6 +34,7 @@ struct tool_source {
 struct node_resources {
   std::shared_ptr<http_client> http;
   lookup env;                                ///< this node's environment and .env
+  source_lookup sources = {};                ///< where its variables came from
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
@@ -51,7 +52,8 @@ struct backend_parts {
   const wire::dialect* dialect = nullptr;
   wire::endpoint endpoint;
   std::shared_ptr<http_client> http;
-  std::string decision; ///< tools | schema | text; "auto" as settled for the type before spawning
+  std::shared_ptr<const tls_trust> trust; ///< none = the system's authorities
+  std::string decision;                   ///< tools | schema | text; "auto" as settled for the type before spawning
   bool ladder_fixed = false;
   std::int32_t context_tokens = 0;
 };

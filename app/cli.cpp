@@ -24,7 +24,7 @@ constexpr std::int64_t year_ms = std::int64_t{366} * 24 * 3600 * 1000;
 
 constexpr const char* footer = R"(
 Commands (the first word alone selects one):
-  conclave validate FILE [--strict] [--json]   what is wrong with a configuration
+  conclave validate FILE [--strict] [--here] [--json]   what is wrong with a configuration
   conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
   conclave list [--json]                       stored tasks, newest first
   conclave rm TASK...                          delete stored tasks
@@ -197,6 +197,8 @@ void check_run(command_line& c, const std::vector<std::string>& nodes, const std
   if (!o.config.empty() && (quick || !o.base_url.empty() || !o.system_message.empty()))
     return usage_error(
         c, "--config stands alone: --model, --backend, --base-url and --system-message describe a single agent without a file");
+  if (!o.api_key_env.empty() && !quick)
+    return usage_error(c, "--api-key-env needs --model; in a file it is api_key_env");
   if (!quick && (!o.base_url.empty() || !o.system_message.empty()))
     return usage_error(c, "--base-url and --system-message need --model");
   if (given_timeout.count() > 0 && (o.timeout_ms = parse_seconds(timeout)) < 0)
@@ -224,6 +226,7 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   app.add_option("-m,--model", o.model, "ask one model instead of a team");
   app.add_option("-b,--backend", o.backend, "its backend type, if the model's name does not tell");
   app.add_option("--base-url", o.base_url, "its endpoint");
+  app.add_option("--api-key-env", o.api_key_env, "the variable that holds its key, for a host no key is bound to");
   app.add_option("--system-message", o.system_message, "its system message");
   app.add_option("--node", nodes, "[NAME=]HOST:PORT: a node agents may run on; repeatable")
       ->expected(1)
@@ -262,6 +265,7 @@ void parse_validate(command_line& c, int argc, const char* const* argv) {
   prepare(app);
   app.add_option("file", c.validate.file, "team file (YAML or JSON)")->required();
   app.add_flag("--strict", c.validate.strict, "warnings fail, too");
+  app.add_flag("--here", c.validate.here, "what would not run on this machine (a missing key, program or file) fails, too");
   app.add_flag("--json", c.validate.json, "print a JSON array");
   parse(app, c, argc, argv, "conclave validate --help");
 }

@@ -24,7 +24,8 @@ int command_node(const node_options& o);
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.
 std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json);
 
-/// Returns the configuration file used when none is named: ./conclave.yaml, ~/.config/conclave/config.yaml; empty if there is none.
+/// Returns the configuration file used when none is named: ./conclave.yaml, $XDG_CONFIG_HOME/conclave/config.yaml,
+/// ~/.config/conclave/config.yaml; empty if there is none.
 std::string default_config();
 
 /// Prints a text on standard error, cleaned for terminals, with the program's name in front and a line feed behind.

@@ -5,15 +5,16 @@
 #include "app/commands.hpp"
 #include "app/display.hpp"
 #include "app/engine.hpp"
+#include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
 #include "app/question.hpp"
 #include "app/run_output.hpp"
 #include "protocols/prompts.hpp"
+#include "transports/home.hpp"
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdlib>
 #include <filesystem>
 #include <mutex>
 #include <optional>
@@ -38,10 +39,29 @@ bool judge(const std::vector<problem>& problems, bool quiet) {
   return true;
 }
 
+/// Says what must be known before the first call: what redirects calls and keys, also when quiet (the display shows it as notices
+/// of the agents), and which host gets no key.
+void note_keys(const run_options& o, const run_config& config, const environment& env) {
+  auto quiet = o.quiet || o.automation;
+  auto notes = key_notes_of(config, env.lookup(), env.sources());
+  if (quiet)
+    for (const auto& text : notes.redirects)
+      complain("notice: " + text);
+  for (auto& p : notes.withheld) {
+    if (config.source.empty()) {
+      p.path = "--base-url";
+      p.text.replace(p.text.rfind("; name"), std::string::npos, "; name one by --api-key-env");
+    }
+    if (!quiet)
+      complain("warning: " + to_string(p));
+  }
+}
+
 bool configure(const run_options& o, run_config& config) {
   std::vector<problem> problems;
+  auto env = environment::load(problems);
   if (!o.model.empty() || !o.backend.empty()) {
-    config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems);
+    config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems, o.api_key_env);
   } else {
     auto file = o.config.empty() ? default_config() : o.config;
     if (file.empty()) {
@@ -49,17 +69,19 @@ bool configure(const run_options& o, run_config& config) {
                "A first team in one step: scripts/quickstart");
       return false;
     }
-    auto loaded = load_config(file, {.nodes = o.nodes});
+    auto loaded = load_config(file, {.nodes = o.nodes, .env = env.lookup(), .sources = env.sources()});
     config = std::move(loaded.config);
-    problems = std::move(loaded.problems);
+    problems.insert(problems.end(), loaded.problems.begin(), loaded.problems.end());
   }
   if (!judge(problems, o.quiet || o.automation))
     return false;
   if (o.timeout_ms > 0)
     config.rules.coordination_ms = o.timeout_ms;
   config.cluster.tls.insecure_loopback = config.cluster.tls.insecure_loopback || o.insecure_loopback;
-  if (o.nodes.empty())
+  if (o.nodes.empty()) {
+    note_keys(o, config, env);
     return true;
+  }
   auto& nodes = config.cluster.nodes;
   for (const auto& node : o.nodes) {
     auto known = std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n.first == node.first; });
@@ -73,6 +95,7 @@ bool configure(const run_options& o, run_config& config) {
   for (auto& a : config.agents)
     if (a.node.empty())
       a.node = o.nodes[next++ % o.nodes.size()].first;
+  note_keys(o, config, env);
   return judge(validate(config), true);
 }
 
@@ -136,8 +159,8 @@ private:
 std::string default_config() {
   std::error_code ignored;
   std::vector<std::string> places{"conclave.yaml"};
-  if (auto* home = std::getenv("HOME"); home && *home)
-    places.push_back(std::string(home) + "/.config/conclave/config.yaml");
+  for (const auto& folder : config_dirs())
+    places.push_back(folder + "/config.yaml");
   for (const auto& p : places)
     if (std::filesystem::is_regular_file(p, ignored))
       return p;

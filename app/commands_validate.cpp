@@ -28,6 +28,19 @@ std::string problem_lines(const problem& p, const std::string& mark) {
   return one_line(text.substr(0, end)) + mark + prompts::for_terminal(text.substr(end)) + "\n";
 }
 
+problem said_to_stop(problem p) {
+  p.text = "will not run here: " + p.text;
+  return p;
+}
+
+/// Marks the warnings that are errors in a run: variables that are not set.
+void mark_stops(std::vector<problem>& problems, const std::vector<problem>& of_run) {
+  for (auto& p : problems)
+    p.stops_here = p.stops_here || std::any_of(of_run.begin(), of_run.end(), [&](const problem& r) {
+                     return r.severity == severity::error && r.line == p.line && r.path == p.path && r.text == p.text;
+                   });
+}
+
 } // namespace
 
 void complain(const std::string& text) {
@@ -47,12 +60,13 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
   std::size_t errors = 0, warnings = 0, unavailable = 0;
   for (const auto& p : problems) {
     auto kind = std::string(name_of(p.severity));
+    auto stops = p.stops_here || p.severity == severity::unavailable;
     if (json)
       out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind)
              + ",\"file\":" + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path)
-             + ",\"text\":" + wire::quote(p.text) + "}";
+             + ",\"text\":" + wire::quote(p.text) + (stops ? ",\"runs_here\":false}" : "}");
     else
-      out += problem_lines(p, p.severity == severity::error ? "" : " [" + kind + "]");
+      out += problem_lines(stops ? said_to_stop(p) : p, p.severity == severity::error ? "" : " [" + kind + "]");
     ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);
   }
   if (json)
@@ -70,18 +84,24 @@ int command_validate(const validate_options& o) {
   std::vector<problem> of_environment;
   auto env = environment::load(of_environment);
   // The file is judged, not this machine: what is not set here may be set where it runs (settled.md section 6).
-  auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning});
+  auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
   auto problems = loaded.problems;
+  std::string notices;
   if (loaded.ok()) {
+    for (const auto& text : key_notes_of(loaded.config, env.lookup(), env.sources()).redirects)
+      notices += "notice: " + one_line(text) + "\n";
     problems.insert(problems.end(), of_environment.begin(), of_environment.end());
-    auto lacking = environment_problems(loaded.config, env.lookup());
+    auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
   }
-  bool errors = false, others = false;
-  for (const auto& p : problems)
+  mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
+  bool errors = false, others = false, stops = false;
+  for (const auto& p : problems) {
     (p.severity == severity::error ? errors : others) = true;
-  auto code = errors || (o.strict && others) ? exit_code::usage : exit_code::answered;
-  return print(validation_text(o.file, problems, o.json), static_cast<int>(code));
+    stops = stops || p.stops_here || p.severity == severity::unavailable;
+  }
+  auto code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
+  return print((o.json ? "" : notices) + validation_text(o.file, problems, o.json), static_cast<int>(code));
 }
 
 } // namespace conclave

@@ -89,6 +89,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   node_resources r;
   r.http = std::make_shared<http_client>();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
+  r.sources = [env = env_](const std::string& name) { return env->source(name); };
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.tools_for_all = options_.tools_for_all;

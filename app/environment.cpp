@@ -3,11 +3,15 @@
 
 #include "app/environment.hpp"
 
+#include "protocols/secrets.hpp"
+#include "transports/home.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 extern char** environ; // NOLINT: POSIX
 
@@ -60,15 +64,48 @@ std::string unquoted(const std::string& text) {
   return text;
 }
 
-bool names_secret(const std::string& name) {
-  for (const auto* part : {"KEY", "TOKEN", "SECRET", "PASSWORD"})
-    if (name.find(part) != std::string::npos)
-      return true;
-  return false;
+bool is_blank(const std::string& text) {
+  return text.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
 void warn(std::vector<problem>& problems, const std::string& file, int line, const std::string& text) {
   problems.push_back({severity::warning, file, line, "", text});
+}
+
+/// Reads one line into a name and a value. Returns what is wrong with it, or empty.
+const char* read_line(std::string line, std::string& key, std::string& value) {
+  if (line.starts_with("export ") || line.starts_with("export\t"))
+    line = trimmed(line.substr(7));
+  auto equals = line.find('=');
+  auto colon = line.find(':');
+  if (colon < equals && is_name(trimmed(line.substr(0, colon))) && (colon + 1 == line.size() || line[colon + 1] == ' '))
+    return "is NAME: VALUE, as in YAML; write NAME=VALUE. The line is left out";
+  key = trimmed(line.substr(0, equals));
+  if (equals == std::string::npos || !is_name(key))
+    return "is not NAME=VALUE; the line is left out";
+  auto rest = trimmed(line.substr(equals + 1));
+  if (rest.find('\0') != std::string::npos)
+    return "holds a zero byte; the line is left out";
+  value.clear();
+  if (rest.empty() || (rest[0] != '"' && rest[0] != '\''))
+    value = unquoted(rest);
+  else if (!read_quoted(rest, value))
+    return "has a quote that is not closed, or text behind it; the line is left out";
+  return nullptr;
+}
+
+/// Proxies are taken from the process alone, so that no file can put one in front of a key.
+bool is_proxy(std::string name) {
+  for (auto& c : name)
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return name == "http_proxy" || name == "https_proxy" || name == "all_proxy" || name == "no_proxy";
+}
+
+/// Returns whether this is UTF-16, by its byte order mark or by every other of its first bytes.
+bool is_utf16(const std::string& text) {
+  if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"))
+    return true;
+  return text.size() >= 4 && ((text[1] == '\0' && text[3] == '\0') || (text[0] == '\0' && text[2] == '\0'));
 }
 
 } // namespace
@@ -76,8 +113,17 @@ void warn(std::vector<problem>& problems, const std::string& file, int line, con
 std::map<std::string, std::string> parse_environment(const std::string& text, const std::string& name,
                                                      std::vector<problem>& problems) {
   std::map<std::string, std::string> out;
+  if (is_utf16(text)) {
+    warn(problems, name, 0, "is UTF-16; save it as UTF-8. The whole file is left out");
+    return out;
+  }
+  std::map<std::string, int> lines;
   int number = 0;
-  int bad = 0;
+  int said = 0;
+  auto say = [&](const std::string& what) {
+    if (++said <= 20)
+      warn(problems, name, number, what);
+  };
   for (std::size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; at < text.size();) {
     auto end = std::min(text.find('\n', at), text.size());
     auto line = trimmed(text.substr(at, end - at));
@@ -85,23 +131,18 @@ std::map<std::string, std::string> parse_environment(const std::string& text, co
     ++number;
     if (line.empty() || line[0] == '#')
       continue;
-    if (line.starts_with("export ") || line.starts_with("export\t"))
-      line = trimmed(line.substr(7));
-    auto equals = line.find('=');
-    auto key = trimmed(line.substr(0, equals));
-    auto rest = equals == std::string::npos ? "" : trimmed(line.substr(equals + 1));
-    std::string value;
-    bool quoted = !rest.empty() && (rest[0] == '"' || rest[0] == '\'');
-    bool good = equals != std::string::npos && is_name(key) && rest.find('\0') == std::string::npos;
-    if (good && quoted)
-      good = read_quoted(rest, value);
-    else if (good)
-      value = unquoted(rest);
+    std::string key, value;
     // The line itself is never shown: it may be a key.
-    if (!good && ++bad <= 20)
-      warn(problems, name, number, "is not NAME=VALUE; the line is left out");
-    if (good)
-      out.emplace(key, value);
+    if (const auto* fault = read_line(line, key, value)) {
+      say(fault);
+      continue;
+    }
+    if (auto [before, fresh] = lines.try_emplace(key, number); !fresh)
+      say(key + " is set in line " + std::to_string(std::exchange(before->second, number))
+          + " already; this one, the last, counts");
+    if (is_proxy(key))
+      say(key + " has no effect here: proxies are taken from the environment of the process alone");
+    out.insert_or_assign(key, std::move(value));
   }
   return out;
 }
@@ -110,28 +151,21 @@ environment::environment() {
   for (auto** p = environ; p && *p; ++p) {
     std::string pair = *p;
     if (auto equals = pair.find('='); equals != std::string::npos && equals > 0)
-      values_.emplace(pair.substr(0, equals), pair.substr(equals + 1));
+      values_.emplace(pair.substr(0, equals), variable{pair.substr(equals + 1), process_source});
   }
 }
 
 environment environment::load(std::vector<problem>& problems) {
   environment out;
-  auto value = [&](const char* name) {
-    const auto* found = out.find(name);
-    return found ? *found : std::string{};
-  };
-  auto home = value("HOME");
-  auto own = value("CONCLAVE_HOME");
-  auto config = value("XDG_CONFIG_HOME");
-  if (config.empty() && !home.empty())
-    config = home + "/.config";
   out.add_file(".env", problems);
-  if (!own.empty())
-    out.add_file(own + "/.env", problems);
-  if (!config.empty())
-    out.add_file(config + "/conclave/.env", problems);
+  std::string ignored; // said where the folder is needed
+  if (const auto* own = out.find("CONCLAVE_HOME"); own != nullptr && !own->empty() && out.source("CONCLAVE_HOME") == process_source)
+    if (auto path = home_path(ignored); !path.empty())
+      out.add_file(path + "/.env", problems);
+  for (const auto& folder : config_dirs())
+    out.add_file(folder + "/.env", problems);
   // Where users of MassGen keep theirs.
-  if (!home.empty()) {
+  if (auto home = user_home(); !home.empty()) {
     out.add_file(home + "/.massgen/.env", problems);
     out.add_file(home + "/.config/massgen/.env", problems);
   }
@@ -148,6 +182,10 @@ bool environment::add_file(const std::string& path, std::vector<problem>& proble
   struct ::stat info {};
   std::string text;
   bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  if (regular && !seen_.emplace(info.st_dev, info.st_ino).second) { // one place by two names: its faults are said
+    ::close(fd);
+    return true;
+  }
   bool failed = !regular;
   while (regular && text.size() <= max_bytes) {
     char buffer[16384];
@@ -161,23 +199,38 @@ bool environment::add_file(const std::string& path, std::vector<problem>& proble
   }
   ::close(fd);
   if (failed || text.size() > max_bytes) {
-    warn(problems, path, 0, !regular ? "is no regular file" : failed ? "cannot be read" : "is larger than 1 MiB and left out");
+    warn(problems, path, 0,
+         S_ISDIR(info.st_mode) ? "is a folder; a .env is a file"
+         : !regular            ? "is no regular file"
+         : failed              ? "cannot be read"
+                               : "is larger than 1 MiB and left out");
     return false;
   }
   auto found = parse_environment(text, path, problems);
   bool secrets = false;
   for (const auto& [name, value] : found)
-    secrets = secrets || (!value.empty() && names_secret(name));
+    secrets = secrets || (!value.empty() && may_be_secret(name, value));
   if (secrets && (info.st_mode & S_IROTH) != 0)
     warn(problems, path, 0, "holds keys and can be read by every user of this machine: chmod 600 it");
-  values_.merge(found);
+  for (auto& [name, value] : found)
+    if (auto& v = values_[name]; is_blank(v.value) && (v.source.empty() || !is_blank(value)))
+      v = {std::move(value), path == ".env" ? project_source : path};
   files_.push_back(path);
   return true;
 }
 
 const std::string* environment::find(const std::string& name) const {
   auto it = values_.find(name);
-  return it == values_.end() ? nullptr : &it->second;
+  return it == values_.end() ? nullptr : &it->second.value;
+}
+
+std::string environment::source(const std::string& name) const {
+  auto it = values_.find(name);
+  return it == values_.end() ? "" : it->second.source;
+}
+
+source_lookup environment::sources() const {
+  return [this](const std::string& name) { return source(name); };
 }
 
 conclave::lookup environment::lookup() const {

@@ -6,14 +6,18 @@
 
 #include "protocols/config.hpp"
 
+#include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
 
-/// Precedence, first wins: process environment, ./.env, $CONCLAVE_HOME/.env, ~/.config/conclave/.env, ~/.massgen/.env,
-/// ~/.config/massgen/.env. A file never overrides a variable that is set already.
+/// Precedence, first wins: process environment, ./.env, $CONCLAVE_HOME/.env, $XDG_CONFIG_HOME/conclave/.env,
+/// ~/.config/conclave/.env,
+/// ~/.massgen/.env, ~/.config/massgen/.env. A file never overrides a variable that is set already; a blank one is not set.
 class environment {
 public:
   /// Takes a copy of the process environment, so that find() may be called from any thread.
@@ -28,6 +32,12 @@ public:
   /// Returns the value of a variable, or nullptr if it is set nowhere. The pointer lives as long as this object.
   const std::string* find(const std::string& name) const;
 
+  /// Returns where the value of a variable came from (see source_lookup); empty if it is set nowhere.
+  std::string source(const std::string& name) const;
+
+  /// Returns source() as a function; keep this object alive meanwhile.
+  source_lookup sources() const;
+
   /// Returns find() as a function for expand() and key look-ups; keep this object alive meanwhile.
   conclave::lookup lookup() const;
 
@@ -35,11 +45,16 @@ public:
   const std::vector<std::string>& files() const { return files_; }
 
 private:
-  std::map<std::string, std::string> values_;
+  struct variable {
+    std::string value, source;
+  };
+  std::map<std::string, variable> values_;
   std::vector<std::string> files_;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> seen_; ///< device and inode of those files
 };
 
-/// Parses the text of a .env file: KEY=VALUE, `export KEY=VALUE`, single and double quotes, comments. The first of equal keys wins.
+/// Parses the text of a .env file: KEY=VALUE, `export KEY=VALUE`, single and double quotes, comments. The last of equal keys wins.
+/// Every line that is left out is a warning, which never shows the line.
 std::map<std::string, std::string> parse_environment(const std::string& text, const std::string& name,
                                                      std::vector<problem>& problems);
 

@@ -138,8 +138,10 @@ void infer_type(backend_config& out) {
     out.type = "chatcompletion";
   if (out.type == "gemini") {
     out.type = "chatcompletion";
-    if (out.base_url.empty()) // Source: https://ai.google.dev/gemini-api/docs/openai
+    if (out.base_url.empty()) { // Source: https://ai.google.dev/gemini-api/docs/openai
       out.base_url = "https://generativelanguage.googleapis.com/v1beta/openai";
+      out.base_url_default = true;
+    }
   }
 }
 
@@ -184,13 +186,14 @@ load_result load_config(const std::string& path, const load_options& options) {
 }
 
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
-                        const std::string& system_message, std::vector<problem>& problems) {
+                        const std::string& system_message, std::vector<problem>& problems, const std::string& api_key_env) {
   run_config out;
   agent_config a;
   a.id = "agent1";
   a.system_message = system_message;
   a.backend.model = model;
   a.backend.base_url = base_url;
+  a.backend.api_key_env = api_key_env;
   a.backend.type = loader::lowered(backend);
   if (backend.empty()) {
     loader::infer_type(a.backend);
@@ -211,11 +214,12 @@ run_config quick_config(const std::string& model, const std::string& backend, co
   for (auto p : validate(out)) {
     if (p.path == "agents[0].backend.type" && backend.empty())
       continue; // said above
-    p.path = p.path == "agents[0].backend.type"       ? "--backend"
-             : p.path == "agents[0].backend.model"    ? "--model"
-             : p.path == "agents[0].backend.base_url" ? "--base-url"
-             : p.path == "agents[0].backend"          ? "--backend"
-                                                      : p.path;
+    p.path = p.path == "agents[0].backend.type"          ? "--backend"
+             : p.path == "agents[0].backend.model"       ? "--model"
+             : p.path == "agents[0].backend.base_url"    ? "--base-url"
+             : p.path == "agents[0].backend.api_key_env" ? "--api-key-env"
+             : p.path == "agents[0].backend"             ? "--backend"
+                                                         : p.path;
     problems.push_back(p);
   }
   for (const auto& p : problems)

@@ -29,6 +29,7 @@ struct load_options {
   node_list nodes = {};
   lookup env = {};                  ///< variables of the texts; empty = the process environment and the .env files
   severity unset = severity::error; ///< what a variable is that is not set; a warning where the file alone is judged
+  source_lookup sources = {};       ///< where those of `env` came from; empty = the process
 };
 
 /// Loads a file, or what comes through a pipe ("-" is standard input): at most 1 MiB, 64 levels, 10,000 nodes after aliases are
@@ -38,9 +39,9 @@ load_result load_config(const std::string& path, const load_options& options = {
 /// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.
 load_result load_config_text(const std::string& text, const std::string& name, const load_options& options = {});
 
-/// Makes a configuration of one agent from --model, --backend, --base-url and --system-message; empty = not given.
+/// Makes a configuration of one agent from --model, --backend, --base-url, --system-message and --api-key-env; empty = not given.
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
-                        const std::string& system_message, std::vector<problem>& problems);
+                        const std::string& system_message, std::vector<problem>& problems, const std::string& api_key_env = {});
 
 /// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not
 /// available yet. Cosmetic keys are warnings and never here.
@@ -48,6 +49,15 @@ std::vector<problem> blocking(const std::vector<problem>& problems);
 
 /// Returns what the machine lacks for this configuration, as warnings: unset keys, missing files and executables. Nodes other than
 /// this one are not judged. Used by `validate`.
-std::vector<problem> environment_problems(const run_config& c, const lookup& env);
+/// What would make a run refuse (an agent) has `stops_here`.
+std::vector<problem> environment_problems(const run_config& c, const lookup& env, const source_lookup& sources = {});
+
+/// Returns what has to be said of keys and addresses before a run's first call, as warnings: what the environment redirects, keys
+/// that were mended, and hosts that get none although they may want one. Equal sentences once; other nodes tell themselves.
+struct key_notes {
+  std::vector<std::string> redirects; ///< also said by each agent's node, as a notice in the run's events
+  std::vector<problem> withheld;
+};
+key_notes key_notes_of(const run_config& c, const lookup& env, const source_lookup& sources);
 
 } // namespace conclave

@@ -74,7 +74,10 @@ void check_thinking(const section& s, const backend_config& out) {
 }
 
 void read_connection(const section& s, backend_config& out) {
-  s.text("base_url", out.base_url);
+  if (s.text("base_url", out.base_url)) {
+    out.base_url_source = s.get("base_url")->value->source;
+    out.base_url_default = false;
+  }
   s.text("api_key", out.api_key);
   s.text("api_key_env", out.api_key_env);
   if (!s.text("provider", out.provider))
@@ -118,6 +121,7 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
   s.text_map("extra_headers", out.extra_headers);
   s.text_map("extra_query", out.extra_query);
   s.flag("http2", out.http2);
+  s.text("ca_bundle", out.ca_bundle);
   s.text("anthropic_version", out.anthropic_version);
   s.text("model_path", out.model_path);
   s.text("server", out.server);

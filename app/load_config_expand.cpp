@@ -31,7 +31,7 @@ place below(place p, const std::string& key) {
   case place::agent:
     return key == "backend" ? place::backend : place::plain;
   case place::backend:
-    if (is({"api_key", "extra_headers", "extra_query", "model_path", "server"}))
+    if (is({"api_key", "api_key_env", "extra_headers", "extra_query", "model_path", "server", "ca_bundle"}))
       return place::node;
     return key == "mcp_servers" ? place::servers : place::plain;
   case place::servers: // of every shape: a list, a map by name, one server
@@ -67,7 +67,7 @@ std::string escaped(const std::string& text) {
 
 class expander {
 public:
-  expander(const load_options& options, report& to) : unset_(options.unset), to_(to), env_(options.env) {
+  expander(const load_options& options, report& to) : unset_(options.unset), to_(to), env_(options.env), sources_(options.sources) {
     look_ = [this](const std::string& name) { return look_up(name); };
   }
 
@@ -100,6 +100,7 @@ private:
       std::vector<problem> ignored;
       own_ = environment::load(ignored);
       env_ = own_.lookup();
+      sources_ = own_.sources();
     }
     const auto* value = env_(name);
     if (!value)
@@ -138,6 +139,9 @@ private:
     auto out = std::make_shared<tree>(*node);
     out->text = std::move(text);
     out->expanded = true;
+    for (const auto& name : references_in(node->text))
+      if (auto from = sources_ ? sources_(name) : process_source; out->source.empty() || from == project_source)
+        out->source = from;
     out->quoted = false; // flow style and JSON need the quotes for the braces
     return out;
   }
@@ -145,6 +149,7 @@ private:
   severity unset_;
   report& to_;
   lookup env_, look_;
+  source_lookup sources_;
   environment own_;
   std::size_t used_ = 0;
   bool full_ = false;

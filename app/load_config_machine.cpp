@@ -5,21 +5,20 @@
 
 #include "app/load_config.hpp"
 #include "app/load_config_parts.hpp"
+#include "protocols/key_route.hpp"
+#include "transports/home.hpp"
+#include "transports/http_client_trust.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <unistd.h>
 
 namespace conclave {
 
 namespace {
-
-bool is_blank(const std::string* value) {
-  return !value || value->find_first_not_of(" \t\r\n") == std::string::npos;
-}
 
 bool exists(const std::string& path) {
   std::error_code code;
@@ -40,14 +39,11 @@ bool is_program(const std::string& name, const lookup& env) {
   return false;
 }
 
-/// Where quickstart puts server and model, by the rule of transports/home.cpp but without making a folder; empty if nobody knows.
-/// The process alone decides, as for a run: not the .env files.
+/// Where quickstart puts server and model, without making a folder; empty if nobody knows.
 std::string installed_dir() {
-  for (const auto& [name, rest] : {std::pair{"CONCLAVE_HOME", "/local"}, std::pair{"XDG_STATE_HOME", "/conclave/local"},
-                                   std::pair{"HOME", "/.local/state/conclave/local"}})
-    if (const auto* value = std::getenv(name); value && *value)
-      return std::string{value} + rest;
-  return "";
+  std::string ignored;
+  auto home = home_path(ignored);
+  return home.empty() ? home : home + "/local";
 }
 
 /// As transports/local_model.cpp judges it; the loader needs no transport.
@@ -58,14 +54,6 @@ bool is_gguf(const std::string& path) {
   std::ifstream in{path, std::ios::binary};
   std::array<char, 4> magic{};
   return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
-}
-
-/// Returns whether a header or parameter of this name may carry a key of the user's own making.
-bool may_hold_key(std::string name) {
-  for (auto& c : name)
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
-  return has("auth") || has("key") || has("token");
 }
 
 /// Reads the file again for the lines and spellings that a run_config does not keep. Without the file, paths stay as they are.
@@ -104,7 +92,7 @@ void put_places(const std::string& file, std::vector<problem>& found) {
 
 class judge {
 public:
-  judge(const run_config& c, const lookup& env) : config_(c), env_(env) {}
+  judge(const run_config& c, const lookup& env, const source_lookup& sources) : config_(c), env_(env), sources_(sources) {}
 
   std::vector<problem> run() {
     for (std::size_t i = 0; i < config_.agents.size(); ++i)
@@ -118,9 +106,20 @@ public:
   }
 
 private:
-  void add(const std::string& path, const std::string& text) { out_.push_back({severity::warning, config_.source, 0, path, text}); }
+  void add(const std::string& path, const std::string& text, bool stops = true) {
+    out_.push_back({severity::warning, config_.source, 0, path, text, stops});
+  }
 
-  void file(const std::string& path, const std::string& at) {
+  /// Returns the path without `~`, empty after a warning.
+  std::string path_of(std::string path, const std::string& at) {
+    auto fault = expand_home(path);
+    if (!fault.empty())
+      add(at, fault);
+    return fault.empty() ? path : std::string{};
+  }
+
+  void file(const std::string& named, const std::string& at) {
+    auto path = path_of(named, at);
     if (!path.empty() && !exists(path))
       add(at, "'" + shown_text(path, 200) + "' does not exist");
   }
@@ -134,60 +133,36 @@ private:
     return "";
   }
 
-  /// In the words of actors/node_parts.cpp; a test compares.
-  void no_key(const std::string& at, const std::string& names) {
-    add(at, "no key: set " + names + " in the environment, in ./.env or in ~/.config/conclave/.env");
-  }
-
-  void judge_key(const backend_config& b, const std::string& at) {
-    const auto* kind = find_backend_kind(b.type);
-    if (!kind || !is_available(*kind))
-      return;
-    if (!b.api_key.empty()) {
-      std::string key = b.api_key, missing;
-      if (!expand(key, env_, missing))
-        no_key(at + ".api_key", missing);
-      return;
-    }
-    auto names = key_names(b);
-    if (names.empty())
-      return judge_unbound(b, *kind, at);
-    std::string list;
-    for (const auto& name : names) {
-      if (!is_blank(env_(name)))
-        return;
-      list += (list.empty() ? "" : " or ") + name;
-    }
-    auto where = at + (b.api_key_env.empty() ? "" : ".api_key_env");
-    if (!*kind->default_key)
-      no_key(where, list);
-    else if (!b.api_key_env.empty())
-      add(where, "the variable " + list + " is not set: the server is sent the usual key of its type");
-  }
-
-  /// A host nobody's key is bound to gets none, which is right for some servers and a surprise with others.
-  void judge_unbound(const backend_config& b, const backend_kind& kind, const std::string& at) {
-    auto host = url_host(b.base_url);
-    auto own_key = [](const auto& pair) { return may_hold_key(pair.first); };
-    if (host.empty() || is_loopback_host(host) || *kind.default_key || b.type == "local" || b.type == "scripted"
-        || b.type == "grok" // said by the loader
-        || std::any_of(b.extra_headers.begin(), b.extra_headers.end(), own_key)
-        || std::any_of(b.extra_query.begin(), b.extra_query.end(), own_key))
-      return;
-    add(at + ".base_url", "no key is bound to " + shown_text(host, 100) + ", so none is sent; name one by api_key or api_key_env");
+  /// In the words of the run: both ask route_key.
+  void judge_route(const backend_config& b, const backend_kind& kind, const std::string& at) {
+    auto route = route_key(b, env_, sources_);
+    auto key_at = !b.api_key.empty() ? at + ".api_key" : !b.api_key_env.empty() ? at + ".api_key_env" : at;
+    if (route.code != ec::none)
+      return add(key_at, route.error);
+    std::string error;
+    load_trust(route.ca, error);
+    if (!error.empty())
+      add(b.ca_bundle.empty() ? at : at + ".ca_bundle", error);
+    if (*kind.default_key != '\0' && !b.api_key_env.empty() && route.key_name.empty())
+      add(key_at, "the variable " + b.api_key_env + " is not set: the server is sent the usual key of its type", false);
+    if (!route.withheld.empty() && b.type != "grok") // said by the loader
+      add(at + ".base_url", route.withheld, false);
   }
 
   /// The advice is that of transports/local_model.cpp.
   void judge_local(const backend_config& b, const std::string& at) {
     bool named = !b.model_path.empty();
     auto dir = installed_dir();
-    auto model = named ? references(b.model_path, at + ".model_path") : dir.empty() ? "" : dir + "/model.gguf";
+    auto model = named         ? path_of(references(b.model_path, at + ".model_path"), at + ".model_path")
+                 : dir.empty() ? ""
+                               : dir + "/model.gguf";
     bool there = is_gguf(model);
     if (!there && !model.empty())
       add(at + ".model_path", "there is no GGUF model in '" + shown_text(model, 200)
                                   + (named ? "': correct model_path" : "': run ./scripts/quickstart, or set model_path"));
     // Quickstart brings model and server: said once.
-    judge_server(b.server.empty() ? "auto" : references(b.server, at + ".server"), at + ".server", named || there);
+    judge_server(b.server.empty() ? "auto" : path_of(references(b.server, at + ".server"), at + ".server"), at + ".server",
+                 named || there);
   }
 
   void judge_server(const std::string& server, const std::string& at, bool say_quickstart) {
@@ -212,21 +187,34 @@ private:
   }
 
   void judge_backend(const backend_config& b, const std::string& at) {
-    judge_key(b, at);
+    auto before = out_.size();
     for (const auto& [name, value] : b.extra_headers)
       references(value, at + ".extra_headers." + name);
     for (const auto& [name, value] : b.extra_query)
       references(value, at + ".extra_query." + name);
+    const auto* kind = find_backend_kind(b.type);
+    if (kind && is_available(*kind) && b.type != "local" && b.type != "scripted") {
+      auto rest = std::vector<problem>(out_.begin() + static_cast<std::ptrdiff_t>(before), out_.end());
+      out_.resize(before);
+      auto plain = b;
+      if (!rest.empty()) { // said; the key is judged all the same
+        plain.extra_headers.clear();
+        plain.extra_query.clear();
+      }
+      judge_route(plain, *kind, at);
+      out_.insert(out_.end(), rest.begin(), rest.end());
+    }
     if (b.type == "local") {
       judge_local(b, at);
     } else { // of no use, but a run expands them
-      references(b.model_path, at + ".model_path");
-      references(b.server, at + ".server");
+      path_of(references(b.model_path, at + ".model_path"), at + ".model_path");
+      path_of(references(b.server, at + ".server"), at + ".server");
     }
     for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
       const auto& s = b.mcp_servers[i];
       auto server = at + ".mcp_servers[" + std::to_string(i) + "]";
-      if (!s.command.empty() && !is_program(s.command.front(), env_))
+      auto program = s.command.empty() ? std::string{} : path_of(s.command.front(), server + ".command");
+      if (!program.empty() && !is_program(program, env_))
         add(server + ".command", "'" + shown_text(s.command.front(), 200) + "' is not installed");
       for (std::size_t k = 1; k < s.command.size(); ++k)
         references(s.command[k], server + ".args");
@@ -241,15 +229,40 @@ private:
 
   const run_config& config_;
   const lookup& env_;
+  const source_lookup& sources_;
   std::vector<problem> out_;
 };
 
 } // namespace
 
-std::vector<problem> environment_problems(const run_config& c, const lookup& env) {
-  auto out = judge{c, env}.run();
+std::vector<problem> environment_problems(const run_config& c, const lookup& env, const source_lookup& sources) {
+  auto out = judge{c, env, sources}.run();
   if (!out.empty() && !c.source.empty())
     put_places(c.source, out);
+  return out;
+}
+
+key_notes key_notes_of(const run_config& c, const lookup& env, const source_lookup& sources) {
+  key_notes out;
+  std::set<std::string> said;
+  for (std::size_t i = 0; i < c.agents.size(); ++i) {
+    const auto& b = c.agents[i].backend;
+    const auto* kind = find_backend_kind(b.type);
+    if (!c.agents[i].node.empty() || !kind || !is_available(*kind) || b.type == "local" || b.type == "scripted")
+      continue;
+    auto route = route_key(b, env, sources);
+    if (route.code != ec::none)
+      continue; // its node says so
+    for (auto& notice : route.notices)
+      if (said.insert(notice).second)
+        out.redirects.push_back(notice);
+    auto by_loader = b.type == "grok" && !c.source.empty();
+    if (!route.withheld.empty() && !by_loader && said.insert(route.withheld).second)
+      out.withheld.push_back(
+          {severity::warning, c.source, 0, "agents[" + std::to_string(i) + "].backend.base_url", route.withheld});
+  }
+  if (!out.withheld.empty() && !c.source.empty())
+    put_places(c.source, out.withheld);
   return out;
 }
 

@@ -39,6 +39,7 @@ struct tree {
   kind_type kind = null;
   std::string text;
   bool quoted = false;   ///< scalar: quoted, a block, or tagged !!str: always text
+  std::string source;    ///< scalar: where a variable in it came from, the nearest .env first; see source_lookup
   bool expanded = false; ///< scalar: came from a variable; text wherever the key does not ask for a number or a flag
   int line = 0;
   std::vector<entry> items;

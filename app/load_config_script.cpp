@@ -4,6 +4,7 @@
 // Steps of scripted models, in the configuration or in a file of their own.
 
 #include "app/load_config_parts.hpp"
+#include "transports/home.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -111,7 +112,11 @@ std::vector<script_step> read_steps(const tree& list, const std::string& path, c
 std::vector<script_step> read_script_file(const std::string& path, const section& backend, const load_options& options) {
   auto full = path;
   auto& to = backend.to();
-  if (!path.empty() && path.front() != '/') {
+  if (auto fault = expand_home(full); !fault.empty()) {
+    to.error(backend.line("script"), backend.path("script"), fault);
+    return {};
+  }
+  if (!full.empty() && full.front() != '/') {
     auto slash = to.file().find_last_of('/');
     bool piped = to.file().starts_with("/dev/") || to.file().starts_with("/proc/"); // comes from no folder
     if (slash != std::string::npos && !piped)

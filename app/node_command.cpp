@@ -73,6 +73,7 @@ int run_node(const node_options& options) {
   node_resources resources;
   resources.http = std::make_shared<http_client>();
   resources.env = [env](const std::string& name) { return env->find(name); };
+  resources.sources = [env](const std::string& name) { return env->source(name); };
   resources.log_dir = log_dir("", error);
   auto node = spawn_node(sys, std::move(resources));
   auto door = spawn_door(sys, node, version);

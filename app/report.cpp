@@ -132,7 +132,7 @@ private:
     case event_type::restart_triggered:
       return who(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
     case event_type::agent_error:
-      return who(e.agent) + (e.flag ? " has trouble" : " fails, " + to_string(e.code)) + because(e.reason);
+      return who(e.agent) + (e.flag ? " gives notice" : " fails, " + to_string(e.code)) + because(e.reason);
     case event_type::agent_timeout:
       return who(e.agent) + " ran out of time" + because(e.reason);
     case event_type::agent_cancelled:

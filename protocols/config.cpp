@@ -108,6 +108,21 @@ bool expand(std::string& text, const lookup& env, std::string& missing) {
   return true;
 }
 
+std::vector<std::string> references_in(const std::string& text) {
+  std::vector<std::string> out;
+  auto last = text.rfind('}');
+  for (std::size_t i = 0; i < text.size();) {
+    std::string name, fallback;
+    bool has_default = false;
+    auto escaped = text.compare(i, 3, "$${") == 0;
+    auto length = escaped ? 3 : reference_at(text, i, last, name, has_default, fallback);
+    if (length > 0 && !escaped)
+      out.push_back(name);
+    i += std::max<std::size_t>(length, 1);
+  }
+  return out;
+}
+
 bool is_literal_secret(const std::string& text) {
   auto last = text.rfind('}');
   for (std::size_t i = 0; i < text.size();) {

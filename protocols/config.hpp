@@ -56,8 +56,10 @@ struct mcp_server_config {
 struct backend_config {
   std::string type; ///< lower case: chatcompletion, claude, openai, local, scripted, ...
   std::string model;
-  std::string base_url; ///< empty = the type's default
-  std::string api_key;  ///< literal or ${NAME}; empty = by host binding
+  std::string base_url;          ///< empty = the type's default, or what the node's environment says
+  bool base_url_default = false; ///< base_url was not given but follows from the model: the node's environment may say another
+  std::string base_url_source;   ///< where a variable in base_url came from, see source_lookup; empty = no variable
+  std::string api_key;           ///< literal or ${NAME}; empty = by host binding
   std::string api_key_env;
   std::string provider;          ///< display name
   std::string decision = "auto"; ///< auto | tools | schema | text
@@ -70,6 +72,7 @@ struct backend_config {
   std::int64_t first_token_timeout_ms = 300'000;
   std::int64_t idle_timeout_ms = 120'000;
   bool http2 = false;
+  std::string ca_bundle;           ///< PEM file of the only authorities trusted; empty = the environment's, else the system's
   std::string anthropic_version;   ///< claude only; empty = default
   std::string script_path;         ///< scripted: where the steps came from
   std::vector<script_step> script; ///< scripted
@@ -123,9 +126,10 @@ enum class severity : std::uint8_t {
 struct problem {
   conclave::severity severity = severity::error;
   std::string file;
-  int line = 0;     ///< 1-based, 0 = unknown
-  std::string path; ///< YAML path: agents[1].backend.type
-  std::string text; ///< what is wrong and what to do
+  int line = 0;            ///< 1-based, 0 = unknown
+  std::string path;        ///< YAML path: agents[1].backend.type
+  std::string text;        ///< what is wrong and what to do
+  bool stops_here = false; ///< a warning of `validate`: this machine would refuse to run it
   bool operator==(const problem&) const = default;
 };
 
@@ -165,7 +169,8 @@ bool is_available(const backend_kind& kind);
 /// names in the URL, a bad port, characters no host has.
 std::string url_host(const std::string& url);
 
-/// Returns whether `host` is localhost, in 127.0.0.0/8, or ::1.
+/// Returns whether `host` (any case; IPv6 with or without brackets) is localhost or below it, in 127.0.0.0/8 in its dotted form, or
+/// ::1 in any form, also mapped. Spellings that programs read differently (127.1, 2130706433, 0x7f.1) are not.
 bool is_loopback_host(const std::string& host);
 
 /// Returns whether `address` is host:port, name or IPv4 or [IPv6], port 1-65535.
@@ -186,9 +191,18 @@ std::vector<std::string> key_names(const backend_config& b);
 
 using lookup = std::function<const std::string*(const std::string& name)>;
 
+/// Returns where the value of a variable came from: `process_source`, or the path of a .env file. An empty function means the
+/// process.
+using source_lookup = std::function<std::string(const std::string& name)>;
+inline constexpr const char* process_source = "the environment";
+inline constexpr const char* project_source = "./.env"; ///< of a folder one happens to work in, maybe written by others
+
 /// Expands `${NAME}` and `${NAME:-default}`, once; `$${` is a literal `${`. Unset or blank without default: returns false and names
 /// the variable in `missing`.
 bool expand(std::string& text, const lookup& env, std::string& missing);
+
+/// Returns the names of the variables a text refers to, in order.
+std::vector<std::string> references_in(const std::string& text);
 
 /// Returns whether the text holds a literal secret, i.e. is non-empty and not wholly made of ${NAME} references.
 bool is_literal_secret(const std::string& text);

@@ -63,6 +63,7 @@ void connection(std::vector<key_info>& out) {
           row("extra_headers", type::text_map, "", "HTTP headers to add"),
           row("extra_query", type::text_map, "", "URL parameters to add"),
           row("http2", type::flag, "false", "allow HTTP/2"),
+          row("ca_bundle", type::text, "", "PEM file of the authorities to trust, instead of the system's; see below"),
           row("anthropic_version", type::text, "", "API version header", "claude"),
           row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
               "vllm sglang lmstudio ollama"),

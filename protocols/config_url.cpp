@@ -7,6 +7,8 @@
 #include "protocols/config.hpp"
 
 #include <algorithm>
+#include <arpa/inet.h>
+#include <array>
 
 namespace conclave {
 
@@ -84,18 +86,33 @@ std::string url_host(const std::string& url) {
   std::string host, port;
   if (!split_authority(authority, host, port))
     return "";
+  auto written = host;
   if (host.back() == '.')
     host.pop_back();
+  // 127.1, 0x7f.1, 2130706433, 0177.0.0.1: what ends in a number is an address, and only its dotted form is read alike everywhere.
+  std::array<unsigned char, 4> address{};
+  auto last = host.substr(host.find_last_of('.') + 1);
+  auto number = std::all_of(last.begin(), last.end(), is_digit) || last.starts_with("0x") || last.starts_with("0X");
+  if (host.find(':') == std::string::npos && number && ::inet_pton(AF_INET, written.c_str(), address.data()) != 1)
+    return "";
   return lowered(host);
 }
 
-bool is_loopback_host(const std::string& host) {
-  if (host == "localhost" || host.ends_with(".localhost") || host == "::1")
-    return true;
-  // Only the dotted form: 127.1 or 2130706433 are read differently by different programs.
-  if (!host.starts_with("127.") || std::count(host.begin(), host.end(), '.') != 3)
-    return false;
-  return std::all_of(host.begin(), host.end(), [](char c) { return is_digit(c) || c == '.'; });
+bool is_loopback_host(const std::string& text) {
+  auto host = lowered(text);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
+  std::array<unsigned char, 16> a{};
+  // Of IPv4 only the dotted form: 127.1 or 2130706433 are read differently by different programs.
+  if (::inet_pton(AF_INET, host.c_str(), a.data()) == 1)
+    return a[0] == 127;
+  if (::inet_pton(AF_INET6, host.c_str(), a.data()) == 1) {
+    auto zeros = std::find_if(a.begin(), a.end(), [](unsigned char c) { return c != 0; }) - a.begin();
+    return (zeros == 15 && a[15] == 1) || (zeros == 10 && a[10] == 0xFF && a[11] == 0xFF && a[12] == 127);
+  }
+  if (host.ends_with('.'))
+    host.pop_back();
+  return host == "localhost" || host.ends_with(".localhost");
 }
 
 bool is_host_port(const std::string& address) {

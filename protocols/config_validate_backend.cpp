@@ -6,6 +6,8 @@
 #include "protocols/backend_hints.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/key_route.hpp"
+#include "protocols/secrets.hpp"
 
 #include <algorithm>
 #include <set>
@@ -21,47 +23,86 @@ void add(std::vector<problem>& out, std::string path, std::string text, severity
   out.push_back({s, "", 0, std::move(path), std::move(text)});
 }
 
-std::string upper(std::string text) {
-  for (auto& c : text)
-    c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c == '-' ? '_' : c;
-  return text;
-}
-
-/// Returns whether a variable or header of this name usually holds a secret.
-bool names_secret(const std::string& name) {
-  auto n = upper(name);
-  for (const auto* part : {"KEY", "TOKEN", "SECRET", "PASSWORD", "AUTHORIZATION", "CREDENTIAL", "COOKIE"})
-    if (n.find(part) != std::string::npos)
-      return true;
-  return false;
-}
-
 /// `Bearer ${TOKEN}` holds no literal secret.
 bool is_literal_header(const std::string& value) {
   auto space = value.find(' ');
-  auto scheme = upper(value.substr(0, space));
-  bool known = scheme == "BEARER" || scheme == "BASIC" || scheme == "TOKEN";
+  std::string scheme = value.substr(0, space);
+  for (auto& c : scheme)
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  bool known = scheme == "bearer" || scheme == "basic" || scheme == "token";
   return is_literal_secret(known && space != std::string::npos ? value.substr(space + 1) : value);
+}
+
+/// The members of a JSON object, also nested ones, whose value is a string. The loader wrote it, so it is well formed; escapes do
+/// not matter to names.
+std::map<std::string, std::string> text_members(const std::string& json) {
+  std::map<std::string, std::string> out;
+  std::string name, text;
+  bool after_colon = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    if (json[i] != '"') {
+      after_colon = json[i] == ':' || (after_colon && json[i] == ' ');
+      continue;
+    }
+    text.clear();
+    for (++i; i < json.size() && json[i] != '"'; ++i) {
+      i += json[i] == '\\' && i + 1 < json.size() ? 1 : 0;
+      text += json[i];
+    }
+    if (after_colon)
+      out.emplace(name, text);
+    else
+      name = text;
+    after_colon = false;
+  }
+  return out;
+}
+
+std::map<std::string, std::string> query_of(const std::string& url) {
+  std::map<std::string, std::string> out;
+  for (auto at = url.find('?'); at < url.size();) {
+    auto end = std::min(url.find('&', ++at), url.size());
+    auto equals = std::min(url.find('=', at), end);
+    out.emplace(url.substr(at, equals - at), url.substr(std::min(equals + 1, end), end - std::min(equals + 1, end)));
+    at = end;
+  }
+  return out;
 }
 
 void check_secrets(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   const char* text = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
   if (is_literal_secret(b.api_key))
     add(out, path + ".api_key", text);
-  for (const auto& [name, value] : b.extra_headers)
-    if (names_secret(name) && is_literal_header(value))
-      add(out, path + ".extra_headers." + name, text);
-  for (const auto& [name, value] : b.extra_query)
-    if (names_secret(name) && is_literal_secret(value))
-      add(out, path + ".extra_query." + name, text);
+  auto check = [&](const std::map<std::string, std::string>& values, const std::string& at, auto is_literal, const char* what) {
+    for (const auto& [name, value] : values)
+      if (may_be_secret(name, value) && is_literal(value))
+        add(out, at + "." + shown_text(name), what);
+  };
+  // Variables in these were expanded before they travel.
+  const char* early =
+      "a secret here would travel to the node; put it into extra_headers or extra_query as ${NAME} and set NAME there";
+  auto any = [](const std::string& value) { return !value.empty(); };
+  check(query_of(b.base_url), path + ".base_url", any, early);
+  check(text_members(b.extra_body), path + ".extra_body", any, early);
+  check(text_members(b.params), path, any, early);
+  check(b.extra_headers, path + ".extra_headers", is_literal_header, text);
+  check(b.extra_query, path + ".extra_query", is_literal_secret, text);
   for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
     auto server = path + ".mcp_servers[" + std::to_string(i) + "]";
-    for (const auto& [name, value] : b.mcp_servers[i].env)
-      if (names_secret(name) && is_literal_secret(value))
-        add(out, server + ".env." + name, text);
-    for (const auto& [name, value] : b.mcp_servers[i].headers)
-      if (names_secret(name) && is_literal_header(value))
-        add(out, server + ".headers." + name, text);
+    check(b.mcp_servers[i].env, server + ".env", is_literal_secret, text);
+    check(b.mcp_servers[i].headers, server + ".headers", is_literal_header, text);
+    check(query_of(b.mcp_servers[i].url), server + ".url", is_literal_secret, text);
+    const auto& command = b.mcp_servers[i].command;
+    for (std::size_t k = 1; k < command.size(); ++k) {
+      // --api-key=VALUE, --api-key VALUE
+      auto equals = std::min(command[k].find('='), command[k].size());
+      auto option = command[k].starts_with('-');
+      auto value = equals < command[k].size()         ? command[k].substr(equals + 1)
+                   : option && k + 1 < command.size() ? command[k + 1]
+                                                      : "";
+      if (option && !value.starts_with('-') && may_be_secret(command[k].substr(0, equals), value) && is_literal_secret(value))
+        add(out, server + ".args", shown_text(command[k].substr(0, equals)) + ": " + text);
+    }
   }
 }
 
@@ -117,8 +158,14 @@ void check_connection(const backend_config& b, const std::string& path, std::vec
       add(out, path + ".base_url", "http:// sends the key and every text unencrypted; use https:// if the server has it",
           severity::warning);
   }
-  if (std::any_of(b.api_key.begin(), b.api_key.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }))
-    add(out, path + ".api_key", "holds a line break or control character");
+  if (auto key = b.api_key; references_in(key).empty())
+    if (auto fault = clean_key(key); !fault.empty())
+      add(out, path + ".api_key", fault);
+  // Never shown: it may be the key itself.
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  auto part = [&](char c) { return letter(c) || (c >= '0' && c <= '9'); };
+  if (const auto& n = b.api_key_env; !n.empty() && (!letter(n.front()) || !std::all_of(n.begin(), n.end(), part)))
+    add(out, path + ".api_key_env", "takes the name of a variable, such as MY_API_KEY: neither ${NAME} nor the key itself");
   check_headers(b.extra_headers, path + ".extra_headers", out);
 }
 

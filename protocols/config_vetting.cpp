@@ -78,7 +78,7 @@ std::string vet_program(const mcp_server_config& s) {
   auto allowed = allowed_programs(s);
   if (contains(allowed, program))
     return "";
-  if (program.find('/') != std::string::npos && program.front() != '/')
+  if (program.find('/') != std::string::npos && program.front() != '/' && !program.starts_with("~/"))
     return who
            + "a relative path depends on where Conclave is started; use a name, an absolute path, or list this very path in "
              "security.allowed_executables";

@@ -77,11 +77,11 @@ CONCLAVE_INSPECT_CHECKED(script_step, x.error <= ec::unknown, x.text, x.reasonin
                          x.chunk_bytes, x.error, x.retry_after_ms, x.truncated, x.hang, x.optional, x.repeat)
 CONCLAVE_INSPECT(mcp_server_config, x.name, x.type, x.command, x.env, x.cwd, x.url, x.headers, x.timeout_ms, x.startup_timeout_ms,
                  x.has_allowed_tools, x.allowed_tools, x.exclude_tools, x.security_level, x.allowed_executables)
-CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.api_key, x.api_key_env, x.provider, x.decision, x.params,
-                 x.extra_body, x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms, x.first_token_timeout_ms,
-                 x.idle_timeout_ms, x.http2, x.anthropic_version, x.script_path, x.script, x.model_path, x.server, x.context_tokens,
-                 x.mcp_servers, x.has_allowed_tools, x.allowed_tools, x.exclude_tools, x.max_tool_iterations, x.parallel_tool_calls,
-                 x.tool_timeout_ms, x.cwd, x.native_tools)
+CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.base_url_default, x.base_url_source, x.api_key, x.api_key_env,
+                 x.provider, x.decision, x.params, x.extra_body, x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms,
+                 x.first_token_timeout_ms, x.idle_timeout_ms, x.http2, x.ca_bundle, x.anthropic_version, x.script_path, x.script,
+                 x.model_path, x.server, x.context_tokens, x.mcp_servers, x.has_allowed_tools, x.allowed_tools, x.exclude_tools,
+                 x.max_tool_iterations, x.parallel_tool_calls, x.tool_timeout_ms, x.cwd, x.native_tools)
 CONCLAVE_INSPECT(agent_config, x.id, x.system_message, x.node, x.backend)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
 CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team)

@@ -108,13 +108,28 @@ void find(const traced& in, const std::vector<std::string>& values, spans& out) 
 } // namespace
 
 bool names_a_secret(const std::string& name) {
-  std::string n;
+  std::string n = "_";
   for (auto c : name)
-    n += c == '-' ? '_' : lower(c);
-  for (auto* part : {"key", "token", "secret", "passw", "pwd", "auth", "credential", "cookie", "signature"})
+    n += (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ? lower(c) : '_';
+  n += '_';
+  // What only sounds like one.
+  for (const std::string innocent : {"tokenizer", "author", "keyboard", "keyword", "keynote", "monkey"})
+    for (auto at = n.find(innocent); at != std::string::npos; at = n.find(innocent, at + 1))
+      if (n.compare(at, 7, "authori") != 0) // authorization, authorisation
+        n.replace(at, innocent.size(), innocent.size(), '.');
+  for (const auto* part :
+       {"key", "token", "secret", "passw", "passphrase", "pwd", "auth", "credential", "cookie", "signature", "bearer", "jwt",
+        // whole words: Azure's shared access signatures, DB_PASS, GITHUB_PAT; not "design", "compass", "path"
+        "_sig_", "_pass_", "_pat_", "_psk_"})
     if (n.find(part) != std::string::npos)
       return true;
-  return n == "sig" || n.ends_with("_sig"); // as Azure's shared access signatures; not "design"
+  return false;
+}
+
+bool may_be_secret(const std::string& name, const std::string& value) {
+  // TOKENIZERS_PARALLELISM=false, MAX_TOKENS=4096: settings that only sound like one.
+  auto number = value.size() < least_value && value.find_first_not_of("0123456789.") == std::string::npos;
+  return names_a_secret(name) && !number && value != "true" && value != "false";
 }
 
 void secrets::add(const std::string& value, std::size_t least) {
@@ -140,9 +155,7 @@ void secrets::add_variable(const std::string& name, const std::string& value) {
 }
 
 void secrets::add_named(const std::string& name, const std::string& value) {
-  // TOKENIZERS_PARALLELISM=false, MAX_TOKENS=4096: settings that only sound like one.
-  auto number = value.size() < least_value && value.find_first_not_of("0123456789.") == std::string::npos;
-  if (!names_a_secret(name) || number || value == "true" || value == "false")
+  if (!may_be_secret(name, value))
     return;
   add_key(value);
   if (auto space = value.find(' '); space != std::string::npos)

@@ -14,7 +14,12 @@
 namespace conclave {
 
 /// Returns whether a variable, header or URL parameter of this name usually holds a secret.
+/// The one list of such names: what it names is hidden in errors, may not stand literally in what travels to a node, and is not to
+/// be read by others in a .env file.
 bool names_a_secret(const std::string& name);
+
+/// Returns whether this setting holds a secret: its name says so, and the value is no short number and no switch.
+bool may_be_secret(const std::string& name, const std::string& value);
 
 class secrets {
 public:

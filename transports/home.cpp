@@ -3,10 +3,12 @@
 
 #include "transports/home.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,26 +32,71 @@ std::string make_dirs(const std::string& path) {
   return {};
 }
 
+/// Returns an absolute path of an XDG variable, empty if it is unset or says nothing valid.
+std::string xdg(const char* name) {
+  auto* value = std::getenv(name);
+  std::string path = value == nullptr ? "" : value;
+  return expand_home(path).empty() && path.starts_with('/') ? path : std::string{};
+}
+
 } // namespace
 
-std::string home_dir(std::string& error) {
-  std::string path;
-  auto set = [](const char* name) -> const char* {
-    auto* v = std::getenv(name);
-    return v != nullptr && *v != '\0' ? v : nullptr;
-  };
-  if (auto* own = set("CONCLAVE_HOME")) {
-    path = own;
-  } else if (auto* state = set("XDG_STATE_HOME")) {
-    path = std::string(state) + "/conclave";
-  } else if (auto* home = set("HOME")) {
-    path = std::string(home) + "/.local/state/conclave";
-  } else if (auto* pw = ::getpwuid(::getuid())) {
-    path = std::string(pw->pw_dir) + "/.local/state/conclave";
-  } else {
-    error = "no home directory: set CONCLAVE_HOME";
-    return {};
+std::string user_home() {
+  if (auto* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return home;
+  auto* pw = ::getpwuid(::getuid());
+  return pw == nullptr ? "" : pw->pw_dir;
+}
+
+std::string expand_home(std::string& path) {
+  if (!path.starts_with('~'))
+    return "";
+  if (path.size() > 1 && path[1] != '/')
+    return "'" + path.substr(0, std::min<std::size_t>(path.find('/'), 64))
+           + "': only your own home can be written as ~; write the folder out";
+  auto home = user_home();
+  if (home.empty())
+    return "'~' cannot be expanded: HOME is not set";
+  path.replace(0, 1, home);
+  return "";
+}
+
+std::string home_path(std::string& error) {
+  if (auto* own = std::getenv("CONCLAVE_HOME"); own != nullptr && *own != '\0') {
+    std::string path = own;
+    if (auto fault = expand_home(path); !fault.empty()) {
+      error = "CONCLAVE_HOME: " + fault;
+      return {};
+    }
+    if (path.starts_with('/'))
+      return path;
+    std::error_code code;
+    auto absolute = std::filesystem::absolute(path, code).lexically_normal().string();
+    if (code)
+      error = "CONCLAVE_HOME is relative, and the current folder is not known: " + code.message();
+    return code ? std::string{} : absolute;
   }
+  if (auto state = xdg("XDG_STATE_HOME"); !state.empty())
+    return state + "/conclave";
+  auto home = user_home();
+  if (home.empty())
+    error = "no home directory: set CONCLAVE_HOME";
+  return home.empty() ? home : home + "/.local/state/conclave";
+}
+
+std::vector<std::string> config_dirs() {
+  std::vector<std::string> out;
+  if (auto config = xdg("XDG_CONFIG_HOME"); !config.empty())
+    out.push_back(config + "/conclave");
+  if (auto home = user_home(); !home.empty() && (out.empty() || out[0] != home + "/.config/conclave"))
+    out.push_back(home + "/.config/conclave");
+  return out;
+}
+
+std::string home_dir(std::string& error) {
+  auto path = home_path(error);
+  if (path.empty())
+    return {};
   error = make_dirs(path);
   return error.empty() ? path : std::string{};
 }

@@ -7,6 +7,9 @@
 /// Thread rule: start and cancel may be called from any thread; callbacks run on the client's thread, which serves every transfer:
 /// they decode and post a message, and never wait. on_head at most once, on_data any number of times, on_done exactly once for
 /// every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done.
+///
+/// Proxies come from the environment of the process (http_proxy, HTTP_PROXY, https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY,
+/// no_proxy, NO_PROXY) and from nowhere else; loopback addresses are never proxied.
 
 #include "protocols/wire/http.hpp"
 

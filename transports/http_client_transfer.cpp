@@ -2,9 +2,12 @@
 // Part of Conclave. See LICENSE.
 #include "transports/http_client_transfer.hpp"
 
+#include "protocols/config.hpp"
+
 #include <climits>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string_view>
 
 namespace conclave::http_detail {
@@ -57,14 +60,10 @@ std::string url_part(CURLU* url, CURLUPart part, unsigned flags = 0) {
   return result;
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || host == "::1"
-         || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
-}
-
 struct checked_url {
   std::string shown; ///< without query, fragment and userinfo
   bool loopback = false;
+  bool plain = false; ///< http
 };
 
 /// Returns nothing if `text` is no absolute http or https URL.
@@ -83,7 +82,7 @@ std::optional<checked_url> check_url(const std::string& text) {
   auto path = url_part(url.get(), CURLUPART_PATH);
   if (path.size() > max_shown_path)
     path = path.substr(0, max_shown_path) + "...";
-  return checked_url{scheme + "://" + host + (port.empty() ? "" : ":" + port) + path, is_loopback(host)};
+  return checked_url{scheme + "://" + host + (port.empty() ? "" : ":" + port) + path, is_loopback_host(host), scheme == "http"};
 }
 
 /// Returns where a redirect leads, empty unless that is another place of the same origin: scheme, host and port. The headers hold a
@@ -258,6 +257,26 @@ void set_method(CURL* easy, const http_request& request) {
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method.c_str());
 }
 
+/// libcurl reads all proxy variables but HTTP_PROXY, which a CGI program would take from a request's `Proxy` header. Everybody else
+/// reads it.
+void set_plain_proxy(CURL* easy) {
+  auto set = [](const char* name) {
+    const auto* value = std::getenv(name);
+    return value != nullptr && *value != '\0';
+  };
+  if (set("HTTP_PROXY") && !set("http_proxy") && !set("REQUEST_METHOD"))
+    curl_easy_setopt(easy, CURLOPT_PROXY, std::getenv("HTTP_PROXY")); // NO_PROXY still counts
+}
+
+/// Nothing of the system's stays: what adds to it holds it.
+void set_trust(CURL* easy, const tls_trust& trust) {
+  curl_blob pem{const_cast<char*>(trust.pem.data()), trust.pem.size(), CURL_BLOB_NOCOPY}; // the request keeps it
+  curl_easy_setopt(easy, CURLOPT_CAINFO, trust.file.empty() ? nullptr : trust.file.c_str());
+  if (!trust.pem.empty())
+    curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &pem);
+  curl_easy_setopt(easy, CURLOPT_CAPATH, trust.folder.empty() ? nullptr : trust.folder.c_str());
+}
+
 void set_options(CURL* easy, transfer& t, const checked_url& url, const http_client::options& o) {
   auto& r = t.request;
   curl_easy_setopt(easy, CURLOPT_URL, r.url.c_str());
@@ -281,10 +300,14 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_ms));
   if (url.loopback)
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  else if (url.plain)
+    set_plain_proxy(easy);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, o.verify_tls ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, o.verify_tls ? 2L : 0L);
   if (!o.ca_bundle.empty())
     curl_easy_setopt(easy, CURLOPT_CAINFO, o.ca_bundle.c_str());
+  if (r.trust)
+    set_trust(easy, *r.trust);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, &t);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

@@ -12,6 +12,7 @@
 #include <caf/io/all.hpp>
 #include <caf/io/basp_broker.hpp>
 
+#include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
 #include <future>
@@ -50,14 +51,19 @@ bool split(const std::string& address, std::string& host, std::uint16_t& port) {
   return n > 0 && n < 65536;
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+bool is_loopback(const sockaddr& a) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (a.sa_family == AF_INET)
+    ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in&>(a).sin_addr, text, sizeof text);
+  else if (a.sa_family == AF_INET6)
+    ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6&>(a).sin6_addr, text, sizeof text);
+  return is_loopback_host(text);
 }
 
 std::string not_allowed(const link_identity& me, const std::string& host) {
   if (!me.tls && !me.insecure_loopback)
     return "no certificate to show";
-  if (!me.tls && !is_loopback(host))
+  if (!me.tls && !is_loopback_host(host))
     return "without TLS only loopback addresses may be used, not " + host;
   return {};
 }
@@ -75,8 +81,8 @@ bool wait_until(int fd, short events, clock::time_point deadline) {
   }
 }
 
-/// Connects to the first address of the host that takes us.
-unique_fd dial(const std::string& host, std::uint16_t port, std::string& error) {
+/// Connects to the first address of the host that takes us. `loopback`: to no other, whatever the name resolves to.
+unique_fd dial(const std::string& host, std::uint16_t port, bool loopback, std::string& error) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* raw = nullptr;
@@ -89,6 +95,10 @@ unique_fd dial(const std::string& host, std::uint16_t port, std::string& error) 
   error = "no address";
   auto deadline = clock::now() + reach_limit;
   for (auto* a = raw; a != nullptr; a = a->ai_next) {
+    if (loopback && !is_loopback(*a->ai_addr)) {
+      error = "without TLS only loopback addresses may be used, and " + host + " has another";
+      continue;
+    }
     unique_fd fd{::socket(a->ai_family, a->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a->ai_protocol)};
     if (!fd) {
       error = std::strerror(errno);
@@ -185,7 +195,8 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
     caf::anon_send(broker, caf::publish_atom::value, mx.new_scribe(fd.release()), std::uint16_t{1},
                    caf::actor_cast<caf::strong_actor_ptr>(door), std::set<std::string>{});
   };
-  auto numeric = host == "localhost" ? std::string("127.0.0.1") : host;
+  auto named = is_loopback_host(host) && host.find_first_not_of("0123456789abcdefABCDEF.:[]") != std::string::npos;
+  auto numeric = named ? std::string("127.0.0.1") : host;
   return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error)};
 }
 
@@ -207,7 +218,7 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, const l
   std::string why;
   // Twice, because CAF may cut a connection that is not yet a millisecond old (docs/decisions/0003).
   for (int attempt = 0; attempt < 2 && !found; ++attempt) {
-    auto net = dial(host, port, why);
+    auto net = dial(host, port, me.tls == nullptr, why);
     if (!net)
       return failed("cannot be reached: " + why);
     auto stream = plain_stream(std::move(net), me, why);

@@ -5,6 +5,7 @@
 
 #include "transports/home.hpp"
 
+#include <climits>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -12,6 +13,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
@@ -186,8 +188,26 @@ std::string create(const std::string& dir, const tls_config& t) {
 
 } // namespace
 
+std::string certificates_fault(const std::string& pem) {
+  bio_ptr in{BIO_new_mem_buf(pem.data(), static_cast<int>(std::min<std::size_t>(pem.size(), INT_MAX)))};
+  std::size_t count = 0;
+  ERR_clear_error();
+  while (in && cert_ptr{PEM_read_bio_X509_AUX(in.get(), nullptr, nullptr, nullptr)})
+    ++count;
+  auto at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  auto why = last_error();
+  if (count == 0 && at_end)
+    return "holds no PEM certificate (BEGIN CERTIFICATE)";
+  return at_end ? "" : "holds a certificate that cannot be read: " + why;
+}
+
 tls_config tls_files(const tls_config& wanted, std::string& error) {
   auto t = wanted;
+  for (auto* path : {&t.cert, &t.key, &t.ca})
+    if (auto fault = expand_home(*path); !fault.empty())
+      error = fault;
+  if (!error.empty())
+    return t;
   if (t.cert.empty() && t.key.empty() && t.ca.empty()) {
     auto home = home_dir(error);
     if (home.empty())

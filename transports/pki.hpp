@@ -16,4 +16,7 @@ namespace conclave {
 /// first connection. On failure `error` says what and where.
 tls_config tls_files(const tls_config& wanted, std::string& error);
 
+/// Returns why this text is no list of PEM certificates, or empty: it needs one, and each must be readable.
+std::string certificates_fault(const std::string& pem);
+
 } // namespace conclave

@@ -294,14 +294,15 @@ ec code_for(int status, std::string_view text) {
   return ec::unavailable;
 }
 
-std::string advice(ec code, int status, const std::string& said) {
+std::string advice(ec code, int status, const std::string& said, bool keyless) {
   auto text = lower(said);
   if (status == 407)
     return "; the proxy wants a user name and a password: write them into the proxy's URL";
   if (code == ec::unauthorized)
     return status == 402 || is_out_of_credit(text)
                ? "; the account has no credit or quota left: check its plan and billing, the key itself is not the fault"
-               : "; check the key";
+           : keyless ? "; no key was sent: name its variable by `api_key_env` (--api-key-env)"
+                     : "; check the key";
   if (status >= 400 && status < 500 && wants_tls(text))
     return "; this port speaks TLS: write `https://` in `base_url`";
   return status == 404 ? "; check `model` and `base_url`" : "";

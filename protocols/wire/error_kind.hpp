@@ -46,6 +46,7 @@ std::int64_t duration_ms(std::string_view text);
 ec code_for(int status, std::string_view text);
 
 /// Returns what the user does about an error, as the end of a sentence ("; check the key"); empty if there is nothing to say.
-std::string advice(ec code, int status, const std::string& said);
+/// `keyless`: the request carried no key, so none can be wrong.
+std::string advice(ec code, int status, const std::string& said, bool keyless = false);
 
 } // namespace conclave::wire

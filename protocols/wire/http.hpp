@@ -7,9 +7,17 @@
 #include "protocols/chat.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace conclave {
+
+/// Which certificate authorities a transfer trusts; made by load_trust (transports/http_client_trust.hpp).
+struct tls_trust {
+  std::string file;   ///< PEM file of their certificates: libcurl keeps what it read of one
+  std::string pem;    ///< the certificates themselves, instead of a file
+  std::string folder; ///< hashed as OpenSSL wants it; empty = none
+};
 
 struct http_request {
   std::string method = "POST";
@@ -21,7 +29,8 @@ struct http_request {
   std::int64_t idle_timeout_ms = 120'000;  ///< no byte for this long after the request was sent; 0 = none
   std::int64_t max_bytes = 64 << 20;       ///< of the decoded body; more ends the transfer with bad_reply
   bool http2 = false;
-  bool stream = true; ///< asks on_data as bytes arrive
+  std::shared_ptr<const tls_trust> trust; ///< none = the system's authorities
+  bool stream = true;                     ///< asks on_data as bytes arrive
 };
 
 struct http_head {

@@ -10,6 +10,7 @@
 #include "actors/node_parts.hpp"
 #include "protocols/caf_error.hpp"
 #include "support/fixture.hpp"
+#include "transports/home.hpp"
 
 using namespace conclave;
 
@@ -299,6 +300,12 @@ CAF_TEST(a node expands keys and its own paths and nothing else) {
   CAF_CHECK_EQUAL(local.server, "/v/server");
   b.model_path = "/${NONE}";
   CAF_CHECK(resolve_backend(b, with).code == ec::bad_config);
+  b.model_path = "~/m.gguf";
+  b.server = "~/bin/server";
+  CAF_CHECK_EQUAL(resolve_backend(b, with).model_path, user_home() + "/m.gguf");
+  CAF_CHECK_EQUAL(resolve_backend(b, with).server, user_home() + "/bin/server");
+  b.model_path = "~somebody/m.gguf";
+  CAF_CHECK(resolve_backend(b, with).error.find("'~somebody'") == 0);
   b = {};
   b.type = "chatcompletion";
   b.model = "m";

@@ -80,7 +80,7 @@ CAF_TEST(lines quotes and comments are read) {
             "A=1\r\n# c\n\n  export B = two words \nC='a # b' # c\nD=\"x\\ny\\\"z\" \nE=a#b #c\nF=\nG=x=y\nexport\tH=1"),
       (variables{
           {"A", "1"}, {"B", "two words"}, {"C", "a # b"}, {"D", "x\ny\"z"}, {"E", "a#b"}, {"F", ""}, {"G", "x=y"}, {"H", "1"}}));
-  CAF_CHECK_EQUAL(parse("A=1\nA=2"), (variables{{"A", "1"}}));
+  CAF_CHECK_EQUAL(parse("A=1\nA=2", 1), (variables{{"A", "2"}}));
   CAF_CHECK_EQUAL(parse("A=${B}"), (variables{{"A", "${B}"}}));
   CAF_CHECK_EQUAL(parse(""), variables{});
 }
@@ -98,6 +98,40 @@ CAF_TEST(bad lines are left out and never shown) {
   problems.clear();
   parse_environment(many, "f", problems);
   CAF_CHECK_EQUAL(problems.size(), 20u);
+}
+
+CAF_TEST(faults of a file are named for what they are) {
+  auto said = [](const std::string& text) {
+    std::vector<problem> problems;
+    parse_environment(text, "f", problems);
+    std::string out;
+    for (auto& p : problems)
+      out += (out.empty() ? "" : "|") + to_string(p);
+    return out;
+  };
+  CAF_CHECK_EQUAL(said("OPENAI_API_KEY: sk-1"), "f:1: is NAME: VALUE, as in YAML; write NAME=VALUE. The line is left out");
+  CAF_CHECK_EQUAL(said("A: x=y"), said("A:"));
+  CAF_CHECK_EQUAL(said("A=b: c"), "");
+  CAF_CHECK_EQUAL(said("K=\"sk-1\nB=2"), "f:1: has a quote that is not closed, or text behind it; the line is left out");
+  CAF_CHECK_EQUAL(said("A=1\nB=2\nA=3\nA=4"), "f:3: A is set in line 1 already; this one, the last, counts|f:4: A is set in line 3 "
+                                              "already; this one, the last, counts");
+  const std::string utf16 = "f: is UTF-16; save it as UTF-8. The whole file is left out";
+  CAF_CHECK_EQUAL(said(std::string("\xFF\xFE"
+                                   "A\0=\0"
+                                   "1\0",
+                                   8)),
+                  utf16);
+  CAF_CHECK_EQUAL(said(std::string("\xFE\xFF\0A\0=\0"
+                                   "1",
+                                   8)),
+                  utf16);
+  CAF_CHECK_EQUAL(said(std::string("A\0=\0"
+                                   "1\0",
+                                   6)),
+                  utf16);
+  for (const auto* proxy : {"HTTP_PROXY", "https_proxy", "ALL_PROXY", "no_proxy"})
+    CAF_CHECK(said(std::string{proxy} + "=http://evil:1").find("proxies are taken from the environment of the process alone")
+              != std::string::npos);
 }
 
 CAF_TEST_FIXTURE_SCOPE(files, fixture)
@@ -124,6 +158,43 @@ CAF_TEST(the process wins over files and nearer files over farther ones) {
   CAF_CHECK_EQUAL(*look("V1"), "work");
 }
 
+CAF_TEST(an empty variable hides nothing) {
+  ::setenv("CONCLAVE_TEST_SET", " ", 1);
+  file("/work/.env", "CONCLAVE_TEST_SET=\nV1=\nV2=work\n");
+  file("/own/.env", "CONCLAVE_TEST_SET=own\nV1=own\nV2=\n");
+  auto e = load();
+  CAF_CHECK_EQUAL(value(e, "CONCLAVE_TEST_SET"), "own");
+  CAF_CHECK_EQUAL(value(e, "V1"), "own");
+  CAF_CHECK_EQUAL(value(e, "V2"), "work");
+}
+
+CAF_TEST(every value knows where it came from) {
+  ::setenv("CONCLAVE_TEST_SET", "process", 1);
+  file("/work/.env", "CONCLAVE_TEST_SET=work\nV1=work\n");
+  file("/own/.env", "V1=own\nV2=own\n");
+  auto e = load();
+  CAF_CHECK_EQUAL(e.source("CONCLAVE_TEST_SET"), "the environment");
+  CAF_CHECK_EQUAL(e.source("V1"), "./.env");
+  CAF_CHECK_EQUAL(e.source("V2"), root + "/own/.env");
+  CAF_CHECK_EQUAL(e.source("V3"), "");
+}
+
+CAF_TEST(both folders of settings are read and a home may be written with a tilde) {
+  std::filesystem::create_directories(root + "/xdg/conclave");
+  file("/xdg/conclave/.env", "V1=xdg\n");
+  file("/home/.config/conclave/.env", "V1=config\nV2=config\n");
+  ::setenv("XDG_CONFIG_HOME", (root + "/xdg").c_str(), 1);
+  auto e = load();
+  CAF_CHECK_EQUAL(value(e, "V1"), "xdg");
+  CAF_CHECK_EQUAL(value(e, "V2"), "config");
+  ::setenv("XDG_CONFIG_HOME", "relative", 1); // as its specification wants: ignored
+  CAF_CHECK_EQUAL(value(load(), "V1"), "config");
+  std::filesystem::create_directories(root + "/home/state");
+  file("/home/state/.env", "V3=state\n");
+  ::setenv("CONCLAVE_HOME", "~/state", 1);
+  CAF_CHECK_EQUAL(value(load(), "V3"), "state");
+}
+
 CAF_TEST(files are optional bounded and regular) {
   CAF_CHECK_EQUAL(load().files().size(), 0u);
   file("/work/.env", std::string(1'048'577, '#'));
@@ -132,6 +203,7 @@ CAF_TEST(files are optional bounded and regular) {
   std::filesystem::remove(root + "/work/.env");
   std::filesystem::create_directory(root + "/work/.env");
   CAF_CHECK_EQUAL(load(1).files().size(), 0u);
+  CAF_CHECK(last.find(".env: is a folder") != std::string::npos);
   std::filesystem::remove(root + "/work/.env");
   CAF_REQUIRE_EQUAL(::mkfifo((root + "/work/.env").c_str(), 0600), 0);
   CAF_CHECK_EQUAL(load(1).files().size(), 0u); // does not wait for a writer

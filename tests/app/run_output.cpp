@@ -155,13 +155,15 @@ CAF_TEST(what cannot be written is known before anything is paid for) {
 CAF_TEST(a validation is one line per problem and a summary) {
   std::vector<problem> problems{{severity::error, "f.yaml", 3, "agents[0].id", "is missing"},
                                 {severity::warning, "f.yaml", 4, "ui", "odd\x1b[2J"},
-                                {severity::unavailable, "f.yaml", 5, "x", "later"}};
+                                {severity::unavailable, "f.yaml", 5, "x", "later"},
+                                {severity::warning, "f.yaml", 6, "y", "no key", true}};
   auto text = validation_text("f.yaml", problems, false);
   CAF_CHECK(text.find("f.yaml:3: agents[0].id: is missing\n") != std::string::npos);
   CAF_CHECK(text.find(" [warning]\n") != std::string::npos);
   CAF_CHECK(text.find(" [unavailable]\n") != std::string::npos);
   CAF_CHECK(text.find('\x1b') == std::string::npos);
-  CAF_CHECK(text.find("f.yaml: 1 error, 1 warning, 1 key not available yet\n") != std::string::npos);
+  CAF_CHECK(text.find("f.yaml: 1 error, 2 warnings, 1 key not available yet\n") != std::string::npos);
+  CAF_CHECK(text.find("f.yaml:6: y: will not run here: no key [warning]\n") != std::string::npos);
   CAF_CHECK_EQUAL(validation_text("f.yaml", {}, false), "f.yaml: no problems\n");
   CAF_CHECK_EQUAL(validation_text("f.yaml", {}, true), "[]\n");
   auto json = validation_text("f.yaml", problems, true);
@@ -169,6 +171,7 @@ CAF_TEST(a validation is one line per problem and a summary) {
       json.rfind("[\n  {\"severity\":\"error\",\"file\":\"f.yaml\",\"line\":3,\"path\":\"agents[0].id\",\"text\":\"is missing\"},",
                  0)
       == 0);
+  CAF_CHECK(json.find("\"text\":\"no key\",\"runs_here\":false}") != std::string::npos);
 }
 
 CAF_TEST(reading is bounded) {

@@ -37,7 +37,7 @@ class Provider:
     """`behave(provider, request, reply)` is a coroutine; `request` is the JSON body with "path", `reply` has the means below. Counts and times
     all requests."""
 
-    def __init__(self, behave):
+    def __init__(self, behave, tls=None):
         self.behave, self.requests, self.closed, self.open_now = behave, [], [], 0
         self.changed = threading.Condition()
         ready = threading.Event()
@@ -45,7 +45,7 @@ class Provider:
         def serve():
             self.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.loop)
-            self.server = self.loop.run_until_complete(asyncio.start_server(self.connection, "127.0.0.1", 0, backlog=256))
+            self.server = self.loop.run_until_complete(asyncio.start_server(self.connection, "127.0.0.1", 0, backlog=256, ssl=tls))
             self.port = self.server.sockets[0].getsockname()[1]
             ready.set()
             self.loop.run_forever()
@@ -53,7 +53,7 @@ class Provider:
         self.thread = threading.Thread(target=serve, daemon=True)
         self.thread.start()
         ready.wait(10)
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def stop(self):
         async def end():
@@ -84,6 +84,7 @@ class Provider:
                 length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
                 request = json.loads(await reader.readexactly(length) or b"{}")
                 request["path"] = head.split(b" ")[1].decode()
+                request["headers"] = {k.lower(): v.strip() for k, v in (h.split(":", 1) for h in head.decode("latin-1").split("\r\n")[1:] if ":" in h)}
                 request["at"] = self.loop.time()
                 self.note(lambda: (self.requests.append(request), setattr(self, "open_now", self.open_now + 1)))
                 reply = Reply(writer, request)

@@ -157,10 +157,86 @@ CAF_TEST(a host is read strictly) {
 }
 
 CAF_TEST(only the written loopback forms count) {
-  for (const auto* yes : {"localhost", "127.0.0.1", "127.1.2.3", "::1", "a.localhost"})
+  for (const auto* yes : {"localhost", "LocalHost", "localhost.", "127.0.0.1", "127.1.2.3", "::1", "[::1]", "0:0:0:0:0:0:0:1",
+                          "a.localhost", "::ffff:127.0.0.1", "::FFFF:7f00:1"})
     CAF_CHECK(is_loopback_host(yes));
-  for (const auto* no : {"127.1", "2130706433", "127.0.0.1.evil.com", "localhost.evil.com", "10.0.0.1", ""})
+  for (const auto* no : {"127.1",
+                         "2130706433",
+                         "0x7f.1",
+                         "0x7f000001",
+                         "0177.0.0.1",
+                         "127.0.0.256",
+                         "127.0.0.1.",
+                         "127.0.0.1.evil.com",
+                         "127.evil.example",
+                         "127.0.0.1.nip.io",
+                         "localhost.evil.com",
+                         "localhost..",
+                         "notlocalhost",
+                         "10.0.0.1",
+                         "::ffff:10.0.0.1",
+                         "::2",
+                         "::",
+                         "0.0.0.0",
+                         "[::1",
+                         ".localhost.evil",
+                         ""})
     CAF_CHECK(!is_loopback_host(no));
+}
+
+CAF_TEST(an address in a spelling that programs read differently is no host) {
+  for (const auto* bad : {"http://127.1/v1", "http://0x7f.1", "http://2130706433/", "http://0177.0.0.1", "http://1.2.3",
+                          "http://127.0.0.1.:80/", "http://a.0x7f"})
+    CAF_CHECK_EQUAL(url_host(bad), "");
+  for (const auto* good : {"127.0.0.1", "10.0.0.1", "a1", "1a.example", "gpu-7"})
+    CAF_CHECK_EQUAL(url_host("http://" + std::string{good}), good);
+}
+
+CAF_TEST(a key pasted where a variable is named is an error that does not show it) {
+  for (const auto* bad : {"sk-abc", "${KEY}", "$KEY", "1KEY", "MY KEY"}) {
+    auto b = backend("chatcompletion");
+    b.model = "m";
+    b.api_key_env = bad;
+    run_config c;
+    c.agents.push_back({"a", "", "", b});
+    auto found = validate(c);
+    CAF_REQUIRE_EQUAL(found.size(), 1u);
+    CAF_CHECK_EQUAL(found[0].path, "agents[0].backend.api_key_env");
+    CAF_CHECK(found[0].text.find(bad) == std::string::npos || std::string{bad} == "${KEY}");
+  }
+}
+
+CAF_TEST(what holds a secret by any name of the one list does not travel as a literal) {
+  run_config c;
+  c.cluster.nodes = {{"n", "h:1"}};
+  auto b = backend("chatcompletion");
+  b.model = "m";
+  b.extra_headers = {{"X-Auth", "literal-1"},          {"X-Pwd", "literal-2"},        {"Authorization", "Bearer ${T}"},
+                     {"X-Amz-Signature", "literal-3"}, {"HTTP-Referer", "https://x"}, {"X-Author", "Somebody"},
+                     {"X-Token-Count", "12"}};
+  b.extra_query = {{"sig", "literal-4"}, {"design", "plain"}, {"api_key", "${K}"}};
+  b.extra_body = R"({"max_tokens":"12","metadata":{"note":"a \"token\": here","access_token":"literal-10"},"stop":["api_key"]})";
+  b.base_url = "https://gw.example/v1?design=x&key=literal-11";
+  mcp_server_config s;
+  s.name = "s";
+  s.type = "stdio";
+  s.command = {"npx", "-y", "server", "--api-key", "literal-5", "--token=literal-6", "--token=${T}", "--keyring", "--verbose"};
+  s.env = {
+      {"GITHUB_PAT", "literal-7"}, {"DB_PASS", "literal-8"}, {"TOKENIZERS_PARALLELISM", "false"}, {"SSH_PASSPHRASE", "literal-9"}};
+  b.mcp_servers.push_back(s);
+  c.agents.push_back({"a", "", "n", b});
+  std::vector<std::string> paths;
+  for (auto& p : validate(c)) {
+    CAF_CHECK(p.text.find("literal-") == std::string::npos);
+    paths.push_back(p.path.substr(p.path.find(".backend.") + 9));
+  }
+  CAF_CHECK_EQUAL(paths,
+                  (std::vector<std::string>{"base_url.key", "extra_body.access_token", "extra_headers.X-Amz-Signature",
+                                            "extra_headers.X-Auth", "extra_headers.X-Pwd", "extra_query.sig",
+                                            "mcp_servers[0].env.DB_PASS", "mcp_servers[0].env.GITHUB_PAT",
+                                            "mcp_servers[0].env.SSH_PASSPHRASE", "mcp_servers[0].args", "mcp_servers[0].args"}));
+  c.agents[0].node.clear();
+  CAF_CHECK(validate(c).empty());
 }
 
 CAF_TEST(node addresses are host and port) {

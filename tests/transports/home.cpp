@@ -26,7 +26,7 @@ struct fixture {
   fixture() {
     std::string name = (fs::temp_directory_path() / "conclave-home-XXXXXX").string();
     dir = ::mkdtemp(name.data());
-    for (auto* v : {"CONCLAVE_HOME", "XDG_STATE_HOME", "HOME"}) {
+    for (auto* v : {"CONCLAVE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "HOME"}) {
       auto* value = std::getenv(v);
       before[v] = value ? std::optional<std::string>{value} : std::nullopt;
       ::unsetenv(v);
@@ -72,6 +72,49 @@ CAF_TEST(the variables are asked in their order and directories are private) {
   set("CONCLAVE_HOME", ""); // empty is unset
   CAF_CHECK_EQUAL(home_dir(error), (dir / "state/conclave").string());
   CAF_CHECK_EQUAL(error, "");
+}
+
+CAF_TEST(a folder named tilde appeared for a home written with one) {
+  std::string error;
+  set("HOME", dir / "user");
+  set("CONCLAVE_HOME", "~/own");
+  CAF_CHECK_EQUAL(home_dir(error), (dir / "user/own").string());
+  set("CONCLAVE_HOME", "~");
+  CAF_CHECK_EQUAL(home_path(error), (dir / "user").string());
+  CAF_CHECK_EQUAL(error, "");
+  set("CONCLAVE_HOME", "~somebody/own");
+  CAF_CHECK_EQUAL(home_dir(error), "");
+  CAF_CHECK(error.find("CONCLAVE_HOME: '~somebody'") == 0);
+  for (const std::string same : {"a/~", "./~", "/~", "x~", ""}) {
+    auto path = same;
+    CAF_CHECK_EQUAL(expand_home(path), "");
+    CAF_CHECK_EQUAL(path, same);
+  }
+}
+
+CAF_TEST(a relative home counts from the folder of the start) {
+  std::string error;
+  auto start = fs::current_path();
+  fs::current_path(dir);
+  set("CONCLAVE_HOME", "own/../mine");
+  CAF_CHECK_EQUAL(home_dir(error), (dir / "mine").string());
+  fs::current_path(start);
+  CAF_CHECK_EQUAL(error, "");
+  set("CONCLAVE_HOME", "");
+  set("HOME", dir / "user");
+  set("XDG_STATE_HOME", "relative"); // as its specification wants: ignored
+  CAF_CHECK_EQUAL(home_path(error), (dir / "user/.local/state/conclave").string());
+}
+
+CAF_TEST(settings have two folders) {
+  set("HOME", dir / "user");
+  set("XDG_CONFIG_HOME", dir / "xdg");
+  auto own = (dir / "user/.config/conclave").string();
+  CAF_CHECK_EQUAL(config_dirs(), (std::vector<std::string>{(dir / "xdg/conclave").string(), own}));
+  for (auto same : {dir / "user/.config", fs::path{""}, fs::path{"relative"}, fs::path{"~/.config"}}) {
+    set("XDG_CONFIG_HOME", same);
+    CAF_CHECK_EQUAL(config_dirs(), std::vector<std::string>{own});
+  }
 }
 
 CAF_TEST(logs have a directory per task) {

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/key_route.hpp"
+
+#include "protocols/wire/json.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+/// The variables by which the vendors' own libraries are sent elsewhere, by the host they would call otherwise, and what our path
+/// has beyond theirs. Sources, read 2026-11-26: openai-python src/openai/_client.py (OPENAI_BASE_URL; OPENAI_API_BASE is its name
+/// before 1.0, which LangChain and LiteLLM still read), anthropic-sdk-python src/anthropic/_client.py (ANTHROPIC_BASE_URL),
+/// python-genai google/genai/_base_url.py (GOOGLE_GEMINI_BASE_URL; the version follows it), zai-sdk (ZAI_BASE_URL). XAI_BASE_URL is
+/// no library's own but what users of several call it.
+struct base_row {
+  std::string_view host;
+  const char* variable;
+  const char* path;
+};
+
+constexpr std::array<base_row, 6> base_variables = {{
+    {"api.openai.com", "OPENAI_BASE_URL", ""},
+    {"api.openai.com", "OPENAI_API_BASE", ""},
+    {"api.anthropic.com", "ANTHROPIC_BASE_URL", ""},
+    {"api.x.ai", "XAI_BASE_URL", ""},
+    {"api.z.ai", "ZAI_BASE_URL", ""},
+    {"generativelanguage.googleapis.com", "GOOGLE_GEMINI_BASE_URL", "/v1beta/openai"},
+}};
+
+constexpr const char* places_of_keys = " in the environment, in ./.env or in ~/.config/conclave/.env";
+
+bool is_blank(const std::string& value) {
+  return value.find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
+/// A variable whose value is used, and the place it came from.
+struct used_variable {
+  std::string name, source;
+};
+
+std::string shown(const used_variable& v) {
+  return v.name + " (" + v.source + ")";
+}
+
+class router {
+public:
+  router(const backend_config& b, const lookup& env, const source_lookup& source)
+      : b_(b), env_(env), source_(source), kind_(*find_backend_kind(b.type)) {}
+
+  key_route run() {
+    out_.base_url = b_.base_url.empty() ? kind_.base_url : b_.base_url;
+    if (!expand_headers() || !find_redirect() || !find_key() || !check_sources())
+      return std::move(out_);
+    choose_ca();
+    note_proxy();
+    note_withheld();
+    return std::move(out_);
+  }
+
+private:
+  bool fail(ec code, std::string error) {
+    out_.code = code;
+    out_.error = std::move(error);
+    return false;
+  }
+
+  const std::string* value_of(const std::string& name) const {
+    const auto* value = env_ ? env_(name) : nullptr;
+    return value != nullptr && !is_blank(*value) ? value : nullptr;
+  }
+
+  used_variable variable(const std::string& name) const { return {name, source_ ? source_(name) : process_source}; }
+
+  /// A secret that is written in the configuration comes from there.
+  void use_literal(const std::string& name) { secrets_.push_back({name, "the configuration"}); }
+
+  bool expand_headers() {
+    out_.headers = b_.extra_headers;
+    out_.query = b_.extra_query;
+    auto trimmed = std::string{};
+    auto noting = [&](const std::string& name) -> const std::string* {
+      const auto* value = value_of(name);
+      if (value == nullptr)
+        return nullptr;
+      // A line feed at the end of a variable (from `$(cat file)` written into a file, say) would spoil the header.
+      trimmed = value->substr(0, value->find_last_not_of(" \t\r\n") + 1);
+      out_.hidden.add_variable(name, trimmed);
+      secrets_.push_back(variable(name));
+      return &trimmed;
+    };
+    for (auto* values : {&out_.headers, &out_.query})
+      for (auto& [name, value] : *values) {
+        std::string missing;
+        auto before = secrets_.size();
+        if (!expand(value, noting, missing))
+          return fail(ec::bad_config, "variable " + missing + " is not set");
+        if (secrets_.size() == before && may_be_secret(name, value))
+          use_literal(name); // written there, or the default of a variable that is not set
+        auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; };
+        if (secrets_.size() > before && std::any_of(value.begin(), value.end(), control))
+          return fail(ec::bad_config, shown(secrets_.back()) + " holds a line feed or control character inside, which "
+                                          + shown_text(name) + " cannot carry");
+        has_own_key_ = has_own_key_ || names_a_secret(name);
+      }
+    return true;
+  }
+
+  /// Whether the environment names another base URL. That of the configuration wins.
+  bool find_redirect() {
+    if (!b_.base_url.empty() && !b_.base_url_default) {
+      note_overruled();
+      return true;
+    }
+    auto host = url_host(out_.base_url);
+    if (b_.type == "ollama")
+      return redirect("OLLAMA_HOST", "");
+    for (const auto& row : base_variables)
+      if (host == row.host && value_of(row.variable) != nullptr)
+        return redirect(row.variable, row.path);
+    return true;
+  }
+
+  /// The configuration wins. Worth a word where the key bound to the host may be that of the gateway which the environment names.
+  void note_overruled() {
+    if (!b_.api_key.empty() || !b_.api_key_env.empty())
+      return;
+    for (auto& key : key_names(b_)) {
+      auto stem = key.substr(0, key.find("_API_KEY"));
+      for (auto& name : {stem + "_BASE_URL", stem + "_API_BASE"}) {
+        const auto* value = value_of(name);
+        auto host = value == nullptr ? std::string{} : url_host(*value);
+        if (!host.empty() && host != url_host(out_.base_url) && value_of(key) != nullptr)
+          out_.notices.push_back(shown(variable(name)) + " is not used: base_url of the configuration says "
+                                 + url_host(out_.base_url) + ", and " + key + " goes there");
+      }
+    }
+  }
+
+  bool redirect(const char* name, const char* path) {
+    const auto* value = value_of(name);
+    if (value == nullptr)
+      return true;
+    auto url = *value;
+    clean_key(url); // blanks and quotes around; the rest is judged as a URL
+    if (b_.type == "ollama")
+      url = ollama_url(url);
+    while (url.ends_with('/'))
+      url.pop_back();
+    auto v = variable(name);
+    if (url_host(url).empty() || url.find('?') != std::string::npos)
+      return fail(ec::bad_config, shown(v) + " is no address of an API: http:// or https://, a host, no user name, no parameters");
+    if (*path != '\0' && !url.ends_with("/openai"))
+      url += url.ends_with("/v1beta") ? "/openai" : path;
+    if (url == out_.base_url)
+      return true; // says what holds anyway
+    redirect_ = v;
+    default_host_ = url_host(out_.base_url);
+    out_.base_url = url;
+    return true;
+  }
+
+  bool find_key() {
+    if (!b_.api_key.empty())
+      return expand_key();
+    std::string list;
+    for (auto& n : key_names(b_)) {
+      auto* value = value_of(n);
+      auto key = value == nullptr ? std::string{} : *value;
+      auto fault = clean_key(key);
+      if (!fault.empty())
+        return fail(ec::unauthorized, shown(variable(n)) + " " + fault);
+      if (!key.empty()) {
+        if (key != *value)
+          note_cleaned(shown(variable(n)));
+        secrets_.push_back(variable(n));
+        out_.api_key = key;
+        out_.key_name = n;
+        return true;
+      }
+      list += (list.empty() ? "" : " or ") + n;
+    }
+    if (*kind_.default_key != '\0') {
+      out_.api_key = kind_.default_key;
+      return true;
+    }
+    if (list.empty() || (is_loopback_host(url_host(out_.base_url)) && b_.api_key_env.empty()))
+      return true; // a host of nobody's binding gets no key; loopback needs none
+    return fail(ec::unauthorized, "no key: set " + list + places_of_keys);
+  }
+
+  bool expand_key() {
+    out_.key_name = "api_key:" + wire::hash(b_.api_key); // unexpanded
+    auto names = references_in(b_.api_key);
+    auto known = secrets_.size();
+    for (auto& n : names)
+      if (value_of(n) != nullptr)
+        secrets_.push_back(variable(n));
+    if (secrets_.size() == known)
+      use_literal("api_key"); // written there, or the default of a variable that is not set
+    out_.api_key = b_.api_key;
+    std::string missing;
+    if (!expand(out_.api_key, env_, missing))
+      return fail(ec::unauthorized, "no key: set " + missing + places_of_keys);
+    auto who = names.size() == 1 && value_of(names[0]) != nullptr ? shown(variable(names[0])) : std::string{"api_key"};
+    auto before = out_.api_key;
+    if (auto fault = clean_key(out_.api_key); !fault.empty())
+      return fail(ec::unauthorized, who + " " + fault);
+    if (out_.api_key.empty())
+      return fail(ec::unauthorized, who + " holds nothing but blanks and quotes");
+    if (before != out_.api_key)
+      note_cleaned(who);
+    return true;
+  }
+
+  void note_cleaned(const std::string& who) {
+    out_.notices.push_back(who + ": blanks, line feeds or quotes around the key were taken off; correct it where it is set");
+  }
+
+  /// A key goes only where its own place sends it: neither to the gateway, nor, as it may be the gateway's, to the vendor.
+  bool check_sources() {
+    auto elsewhere = [this](const std::string& source) {
+      return std::find_if(secrets_.begin(), secrets_.end(), [&](const auto& s) { return s.source != source; });
+    };
+    if (b_.base_url_source == project_source && !is_bound()) {
+      if (auto s = elsewhere(project_source); s != secrets_.end())
+        return fail(ec::bad_config, "base_url was set by a variable of " + b_.base_url_source + ", but " + shown(*s)
+                                        + " comes from elsewhere: a project's .env does not send a key somewhere else. Set the "
+                                          "variable in the environment, or write base_url out");
+    }
+    if (redirect_.name.empty())
+      return true;
+    auto to = url_place(out_.base_url);
+    if (auto s = elsewhere(redirect_.source); s != secrets_.end())
+      return fail(ec::bad_config, shown(redirect_) + " names " + to + ", but " + shown(*s)
+                                      + " comes from elsewhere: nothing is sent, neither there nor to " + default_host_
+                                      + ". Set both in one place, or write base_url into the configuration");
+    auto plain = to.starts_with("http://") && !is_loopback_host(url_host(to)) ? ", unencrypted" : "";
+    out_.notices.insert(out_.notices.begin(), shown(redirect_) + " sends the calls to " + to + " instead of " + default_host_
+                                                  + (secrets_.empty() ? ", without a key" : ", with " + secrets_.back().name)
+                                                  + plain);
+    return true;
+  }
+
+  /// Whether the key is one that is bound to the host anyway.
+  bool is_bound() const {
+    auto plain = b_;
+    plain.api_key_env.clear();
+    auto bound = key_names(plain);
+    return *kind_.default_key == '\0' && out_.base_url.starts_with("https://") && !secrets_.empty()
+           && std::all_of(secrets_.begin(), secrets_.end(),
+                          [&](const auto& s) { return std::find(bound.begin(), bound.end(), s.name) != bound.end(); });
+  }
+
+  /// Sets `to` from the first of these variables; one from a .env file counts only for keys of that very file.
+  void choose(named_path& to, std::initializer_list<const char*> names) {
+    for (const auto* name : names) {
+      const auto* value = value_of(name);
+      if (value == nullptr)
+        continue;
+      auto v = variable(name);
+      auto other = std::find_if(secrets_.begin(), secrets_.end(), [&](const auto& s) { return s.source != v.source; });
+      if (v.source != process_source && other != secrets_.end()) {
+        out_.notices.push_back(shown(v) + " is not used with " + shown(*other)
+                               + ": a .env file does not say whom to trust with a key from elsewhere");
+        continue;
+      }
+      to = {*value, shown(v)};
+      return;
+    }
+  }
+
+  void choose_ca() {
+    if (!out_.base_url.starts_with("https://"))
+      return;
+    if (!b_.ca_bundle.empty()) {
+      out_.ca.bundle = {b_.ca_bundle, "ca_bundle"};
+      auto names = references_in(b_.ca_bundle);
+      std::string missing;
+      if (!expand(out_.ca.bundle.path, env_, missing))
+        fail(ec::bad_config, "ca_bundle: variable " + missing + " is not set");
+      for (auto& n : names)
+        if (auto v = variable(n); v.source == project_source)
+          for (auto& s : secrets_)
+            if (s.source != v.source)
+              fail(ec::bad_config, "ca_bundle is set by " + shown(v) + ", but " + shown(s)
+                                       + " comes from elsewhere: a project's .env does not say whom to trust with it");
+      return;
+    }
+    choose(out_.ca.bundle, {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"});
+    choose(out_.ca.folder, {"SSL_CERT_DIR"});
+    choose(out_.ca.extra, {"NODE_EXTRA_CA_CERTS"});
+  }
+
+  /// The transport asks the process alone (transports/http_client.hpp); this only says so.
+  void note_proxy() {
+    auto host = url_host(out_.base_url);
+    if (is_loopback_host(host))
+      return;
+    auto plain = out_.base_url.starts_with("http://");
+    for (const auto* name : plain ? std::array{"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"}
+                                  : std::array{"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"}) {
+      const auto* value = value_of(name);
+      if (value == nullptr || variable(name).source != process_source)
+        continue;
+      auto proxy = value->substr(value->rfind('@') == std::string::npos ? 0 : value->rfind('@') + 1); // no user and password
+      if (auto scheme = proxy.find("://"); scheme != std::string::npos)
+        proxy.erase(0, scheme + 3);
+      out_.notices.push_back(std::string{name} + " (" + process_source + ") sends the calls to " + host + " through the proxy "
+                             + shown_text(proxy.substr(0, proxy.find_first_of("/?#")), 100) + ", unless NO_PROXY names the host");
+      return;
+    }
+  }
+
+  /// A host nobody's key is bound to gets none, which is right for some servers and a surprise with others.
+  void note_withheld() {
+    auto host = url_host(out_.base_url);
+    if (!out_.api_key.empty() || has_own_key_ || host.empty())
+      return;
+    auto own = b_;
+    own.base_url.clear();
+    auto names = key_names(own);
+    auto set = std::find_if(names.begin(), names.end(), [this](const auto& n) { return value_of(n) != nullptr; });
+    // A server on this machine seldom wants a key: worth a word only if there is one that might have been meant.
+    if (is_loopback_host(host) && set == names.end())
+      return;
+    out_.withheld = "no key is bound to " + shown_text(host, 100) + ", so none is sent"
+                    + (set == names.end() ? "" : ", not even " + *set) + "; name one by api_key or api_key_env";
+  }
+
+  const backend_config& b_;
+  const lookup& env_;
+  const source_lookup& source_;
+  const backend_kind& kind_;
+  key_route out_;
+  used_variable redirect_;             ///< the base URL variable, if it counts
+  std::string default_host_;           ///< where calls would go without it
+  std::vector<used_variable> secrets_; ///< all that goes along; the key last
+  bool has_own_key_ = false;           ///< a header or parameter carries a key of the user's own making
+};
+
+} // namespace
+
+key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source) {
+  return router{b, env, source}.run();
+}
+
+} // namespace conclave
