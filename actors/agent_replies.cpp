@@ -136,6 +136,8 @@ void agent_state::on_verdict_reply(completion c) {
         break;
       }
     judged.handed_in.step = "tools";
+    if (judged.handed_in.kind == verdict_kind::answer)
+      judged.handed_in.text = prompts::clean_answer(judged.handed_in.text, task);
     return hand_in(std::move(judged.handed_in), id);
   }
   // A connection that never made a tool call probably cannot: two bare replies lead one step down, uncounted.
@@ -222,18 +224,12 @@ void agent_state::on_decision(const completion& c) {
   call_model();
 }
 
-/// A reply in plain text; a small model that was shown quoted answers may quote its own.
-std::string agent_state::bare_text(const completion& c) const {
-  auto text = trim(c.text);
-  return task.answers.empty() ? text : prompts::unfence(text);
-}
-
 void agent_state::on_text(const completion& c) {
   add_reply(c);
   verdict v;
   v.step = prompts::to_string(step);
   v.kind = verdict_kind::answer;
-  v.text = bare_text(c);
+  v.text = prompts::clean_answer(c.text, task);
   if (want == asked_for::text_verdict) {
     auto d = wire::read_text(c.text, choice());
     if (d.kind == wire::decision_kind::vote) {
@@ -260,7 +256,7 @@ void agent_state::on_presentation(completion c) {
   }
   verdict v;
   v.kind = verdict_kind::presented;
-  v.text = bare_text(c);
+  v.text = prompts::clean_answer(c.text, task);
   v.truncated = c.status == completion_status::truncated;
   v.step = prompts::to_string(step);
   hand_in(std::move(v), {});

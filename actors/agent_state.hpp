@@ -113,7 +113,6 @@ struct agent_state {
   void correct(std::vector<tool_result> results, std::string text);
   bool step_down(prompts::ladder to);
   bool shorten();
-  std::string bare_text(const completion& c) const;
   void hand_in(verdict v, std::string answers_call);
   void on_ruling(const ruling& r, const std::string& answers_call);
   void fail(ec code, std::string reason);

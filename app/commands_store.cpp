@@ -90,7 +90,8 @@ int command_show(const show_options& o) {
     else
       complain("event " + std::to_string(e.seq) + " of " + task + " cannot be read and is left out");
   }
-  return print(report(task, events, {.running = s.row(task).live, .full = o.full, .raw = !is_terminal(1)}));
+  return print(
+      report(task, events, {.running = s.row(task).live, .full = o.full, .width = terminal_width(1, 0), .raw = !is_terminal(1)}));
 }
 
 int command_list(const list_options& o) {

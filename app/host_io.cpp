@@ -65,8 +65,14 @@ bool is_terminal(int fd) {
 }
 
 std::size_t terminal_width(int fd, std::size_t otherwise) {
+  if (!is_terminal(fd))
+    return otherwise;
+  constexpr unsigned long most = 10'000;
+  auto* wish = std::getenv("COLUMNS");
+  if (auto n = wish ? std::strtoul(wish, nullptr, 10) : 0; n > 0 && n <= most)
+    return n;
   winsize size{};
-  return is_terminal(fd) && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : otherwise;
+  return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 bool wants_colour(int fd) {

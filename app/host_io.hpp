@@ -19,7 +19,8 @@ void prepare_process();
 
 bool is_terminal(int fd);
 
-/// Returns the columns of the terminal behind `fd`, `otherwise` if it is none.
+/// Returns the columns of the terminal behind `fd`: COLUMNS if it is set and a number, else what the terminal says, else 80;
+/// `otherwise` if it is no terminal.
 std::size_t terminal_width(int fd, std::size_t otherwise);
 
 /// Returns whether colour is wanted on `fd`: a terminal, TERM is not "dumb", and NO_COLOR is unset or empty (no-color.org).

@@ -23,6 +23,17 @@ std::size_t whole_characters(std::string_view text, std::size_t limit);
 /// Returns `text` on one line, safe for a terminal, white space folded, cut to `width` columns with "..." (0 = uncut).
 std::string one_line(const std::string& text, std::size_t width = 0);
 
+/// Returns `text` on one line like `one_line`; what is longer than `width` columns is cut in the middle with " ... ": the end of an
+/// error names the remedy.
+std::string shortened(const std::string& text, std::size_t width);
+
+/// Breaks a line at its blanks so that no line is wider than `width` columns; a word that is wider is broken. `used` columns of the
+/// first line are taken already; further lines begin with `indent` blanks (half of the width at most). Width 0: as it is.
+std::string wrapped(std::string_view text, std::size_t width, std::size_t used = 0, std::size_t indent = 0);
+
+/// Breaks the lines of a whole text like `wrapped`. Items of lists hang; code blocks, indented code and tables stay as they are.
+std::string wrapped_text(const std::string& text, std::size_t width);
+
 /// Returns the number of characters (code points) of a text.
 std::size_t characters(std::string_view text);
 

@@ -3,11 +3,15 @@
 
 #include "app/report.hpp"
 
+#include "app/event_text.hpp"
 #include "app/plain_text.hpp"
 #include "app/task_view.hpp"
+#include "app/usage_text.hpp"
 #include "protocols/prompts.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 namespace conclave {
@@ -28,8 +32,11 @@ std::string joined(const std::vector<std::string>& names, const char* nothing) {
   return out.empty() ? nothing : out;
 }
 
-std::string because(const std::string& reason) {
-  return reason.empty() ? "" : ": " + one_line(reason, 300);
+/// Troubles of several agents are one line if they say the same within this time.
+constexpr std::int64_t same_outage_ms = 3'000;
+
+bool is_trouble(event_type x) {
+  return x == event_type::agent_error || x == event_type::agent_timeout || x == event_type::agent_out;
 }
 
 /// Writes the report; every member adds a section, or nothing if there is nothing to say.
@@ -52,14 +59,18 @@ public:
 
 private:
   void title(const char* text) { out_ += std::string("\n") + text + "\n"; }
-  void row(const std::string& text) { out_ += "  " + text + "\n"; }
+  /// A row; where it is broken, its further lines are set in.
+  void row(const std::string& text, std::size_t indent = 6) { out_ += "  " + wrapped(text, room(), 2, indent) + "\n"; }
+  std::size_t room() const { return o_.width == 0 ? 0 : std::max<std::size_t>(o_.width, 20) - 1; }
   std::string at(std::int64_t ms) const {
     auto t = seconds(ms - v_.started_ms);
     return std::string(t.size() < 7 ? 7 - t.size() : 0, ' ') + t;
   }
-  std::string who(const std::string& id) const {
-    auto* a = v_.find(id);
-    return a ? name(id) + " (agent" + std::to_string(a->number) + ")" : name(id);
+  std::string answers_of(const std::vector<std::string>& labels, const char* nothing) const {
+    std::string out;
+    for (const auto& l : labels)
+      out += (out.empty() ? "" : ", ") + v_.answer_name(l);
+    return out.empty() ? nothing : out;
   }
 
   /// Model text, every line prefixed. Shortened to a part of it unless the whole was asked for.
@@ -67,6 +78,8 @@ private:
     bool cut = !whole && !o_.full && text.size() > short_bytes;
     auto part = cut ? text.substr(0, whole_characters(text, short_bytes)) : text;
     auto safe = o_.raw ? part : prompts::for_terminal(part);
+    if (room() > 6)
+      safe = wrapped_text(safe, room() - 6);
     std::size_t lines = 0;
     for (std::size_t from = 0; from < safe.size() || lines == 0; ++lines) {
       if (!whole && !o_.full && lines == short_lines) {
@@ -84,35 +97,42 @@ private:
 
   void head(const std::string& task) {
     row("task      " + name(task));
-    row("question  " + one_line(v_.question, 400));
+    row("question  " + one_line(v_.question, 400), 12);
     row("started   " + utc(v_.started_ms) + ", took " + seconds(v_.last_ms - v_.started_ms));
     auto end = v_.outcome;
     if (!v_.ended)
       end = o_.running ? "running" : end + " (no end was recorded: it was killed)";
     else if (end == "answered" && !v_.finish_reason.empty())
       end += ", " + one_line(v_.finish_reason, 80);
-    row("outcome   " + end + because(v_.error));
+    row("outcome   " + end + because(v_.error), 12);
     if (!v_.cancel_reason.empty())
-      row("ended by  " + one_line(v_.cancel_reason, 200));
+      row("ended by  " + shortened(v_.cancel_reason, longest_error), 12);
     for (const auto& n : v_.lost_nodes)
-      row("lost node " + one_line(n, 200));
+      row("lost node " + shortened(n, longest_error), 12);
   }
 
   void agents() {
     title("Agents");
     auto tally = v_.tally();
+    std::map<std::string, std::string> told; // cause -> whose line has it
     for (std::size_t i = 0; i < v_.agents.size(); ++i) {
       const auto& a = v_.agents[i];
-      auto text = who(a.id) + ": " + count_of(a.answers.size(), "answer") + ", " + count_of(a.votes.size(), "vote") + " cast, "
-                  + count_of(i < tally.size() ? tally[i] : 0, "current vote") + " received";
+      auto shown = "agent" + std::to_string(a.number);
+      auto text = name(a.id) + (a.id == shown ? "" : " (" + shown + ")") + ": " + count_of(a.answers.size(), "answer") + ", "
+                  + count_of(a.votes.size(), "vote") + " cast, " + count_of(i < tally.size() ? tally[i] : 0, "current vote")
+                  + " received";
       if (a.failures > 0)
         text += ", " + count_of(a.failures, "failure");
       if (a.restarts > 0)
         text += ", " + count_of(a.restarts, "restart");
-      if (a.out)
-        text += "; out" + because(a.out_reason);
+      if (a.out) {
+        auto [known, is_new] = told.emplace(a.out_reason, name(a.id));
+        text += "; out" + (is_new ? because(a.out_reason) : ", for the same reason as " + known->second);
+      }
       row(text);
     }
+    if (v_.agents.size() > 1)
+      row("(agent1 and so on is what the agents call each other)");
   }
 
   std::string course_of(const event& e) const {
@@ -120,25 +140,26 @@ private:
     case event_type::round_started:
       return "round " + std::to_string(e.round);
     case event_type::run_started:
-      return who(e.agent) + " starts run " + std::to_string(e.run) + ", shown " + joined(e.labels, "nothing");
+      return name(e.agent) + " starts run " + std::to_string(e.run) + ", shown " + answers_of(e.labels, "nothing");
     case event_type::new_answer:
-      return who(e.agent) + " answers " + name(e.label) + " (" + count_of(characters(e.text), "character") + ")";
+      return name(e.agent) + " hands in answer " + name(e.label.substr(e.label.rfind('.') + 1)) + " ("
+             + count_of(characters(e.text), "character") + ")";
     case event_type::vote_cast:
-      return who(e.agent) + " votes for " + name(e.target_label) + " by " + who(e.target);
+      return name(e.agent) + " votes for " + v_.answer_name(e.target_label);
     case event_type::vote_ignored:
-      return who(e.agent) + "'s vote for " + who(e.target) + " is ignored: newer answers exist";
+      return name(e.agent) + "'s vote for " + name(e.target) + " is ignored: newer answers exist";
     case event_type::refused:
-      return who(e.agent) + " is refused" + because(e.reason);
+      return name(e.agent) + " is refused" + because(e.reason);
     case event_type::restart_triggered:
-      return who(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
+      return name(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
     case event_type::agent_error:
-      return who(e.agent) + (e.flag ? " gives notice" : " fails, " + to_string(e.code)) + because(e.reason);
+      return name(e.agent) + (e.flag ? " gives notice" : " fails, " + to_string(e.code)) + because(e.reason);
     case event_type::agent_timeout:
-      return who(e.agent) + " ran out of time" + because(e.reason);
+      return name(e.agent) + " ran out of time" + because(e.reason);
     case event_type::agent_cancelled:
-      return who(e.agent) + "'s run " + std::to_string(e.run) + " is cancelled";
+      return name(e.agent) + "'s run " + std::to_string(e.run) + " is cancelled";
     case event_type::agent_out:
-      return who(e.agent) + " is out, " + to_string(e.code) + because(e.reason);
+      return name(e.agent) + " is out, " + to_string(e.code) + because(e.reason);
     case event_type::node_lost:
       return "node " + name(e.target) + " is lost with " + joined(e.labels, "nobody") + because(e.reason);
     case event_type::round_timeout:
@@ -146,11 +167,11 @@ private:
     case event_type::coordination_timeout:
       return "the time to decide is over";
     case event_type::final_agent_selected:
-      return who(e.agent) + " is chosen";
+      return name(e.agent) + " is chosen";
     case event_type::presentation_started:
-      return who(e.agent) + " presents (run " + std::to_string(e.run) + ")";
+      return name(e.agent) + " presents (run " + std::to_string(e.run) + ")";
     case event_type::presentation_retried:
-      return who(e.agent) + " presents once more" + because(e.reason);
+      return name(e.agent) + " presents once more" + because(e.reason);
     case event_type::presentation_fallback:
       return "the stored answer is delivered instead" + because(e.reason);
     case event_type::final_answer:
@@ -166,11 +187,36 @@ private:
     }
   }
 
+  /// Equal troubles of several agents, one soon after the other, are one line of all of them.
   void course() {
     title("What happened");
-    for (const auto& e : events_)
-      if (auto text = course_of(e); !text.empty())
-        row(at(e.time_ms) + "  " + text);
+    struct entry {
+      const event* first;
+      std::string text;
+      std::vector<std::string> agents;
+    };
+    std::vector<entry> lines;
+    for (const auto& e : events_) {
+      auto text = course_of(e);
+      if (text.empty())
+        continue;
+      auto what = is_trouble(e.type) ? text.substr(name(e.agent).size()) : std::string{};
+      auto same = lines.rend();
+      constexpr std::ptrdiff_t most_back = 64;
+      if (!what.empty())
+        same = std::find_if(lines.rbegin(), lines.rbegin() + std::min(most_back, std::ssize(lines)), [&](const entry& l) {
+          return l.first->type == e.type && l.text == what && e.time_ms - l.first->time_ms <= same_outage_ms
+                 && std::find(l.agents.begin(), l.agents.end(), e.agent) == l.agents.end();
+        });
+      if (what.empty() || same == lines.rbegin() + std::min(most_back, std::ssize(lines)))
+        lines.push_back({&e, what.empty() ? text : what, {e.agent}});
+      else
+        same->agents.push_back(e.agent);
+    }
+    for (const auto& l : lines)
+      row(at(l.first->time_ms) + "  "
+              + (is_trouble(l.first->type) ? who_text(l.agents, v_) + (l.agents.size() > 1 ? plural(l.text) : l.text) : l.text),
+          11);
   }
 
   void answers() {
@@ -184,8 +230,9 @@ private:
     title("Answers");
     for (const auto& [time, entry] : all) {
       const auto& [a, x] = entry;
-      row(name(x->label) + " by " + name(a->id) + ", round " + std::to_string(x->round) + ", " + seconds(x->time_ms - v_.started_ms)
-          + (x == &a->answers.back() ? "" : ", replaced by " + name(a->answers.back().label)));
+      row(name(a->id) + "'s answer " + std::to_string(x - a->answers.data() + 1) + " (" + name(x->label) + "), round "
+          + std::to_string(x->round) + ", " + seconds(x->time_ms - v_.started_ms)
+          + (x == &a->answers.back() ? "" : ", replaced by answer " + std::to_string(a->answers.size())));
       quote(x->text, false);
     }
   }
@@ -199,7 +246,7 @@ private:
       for (const auto& x : a.votes) {
         auto* m = ledger::find(v_.state, a.id);
         bool current = &x == &a.votes.back() && m && !m->vote.target.empty() && m->vote.epoch == v_.state.epoch;
-        row(who(a.id) + " for " + name(x.target_label) + " by " + who(x.target) + ", round " + std::to_string(x.round)
+        row(name(a.id) + " for " + v_.answer_name(x.target_label) + ", round " + std::to_string(x.round)
             + (current ? "" : ", void: answers came after it") + because(x.reason));
       }
   }
@@ -211,10 +258,10 @@ private:
     std::uint32_t all = 0;
     for (auto n : v_.tally())
       all += n;
-    row(who(v_.winner) + " has " + std::to_string(v_.winner_votes) + " of " + count_of(all, "current vote")
+    row(name(v_.winner) + " has " + std::to_string(v_.winner_votes) + " of " + count_of(all, "current vote")
         + because(v_.win_reason));
     if (!v_.candidates.empty())
-      row("candidates: " + joined(v_.candidates, "none") + (v_.tie ? "; a tie, decided by the order of registration" : ""));
+      row("candidates: " + answers_of(v_.candidates, "none") + (v_.tie ? "; a tie, decided by the order of registration" : ""));
     if (v_.deadline)
       row("the time to decide was over before everybody had voted");
     if (v_.fallback)
@@ -229,7 +276,7 @@ private:
           continue;
         if (std::exchange(first, false))
           title("Partial texts");
-        row(who(a.id) + ", run " + std::to_string(r.id) + (r.presents ? " (presentation)" : "") + ", "
+        row(name(a.id) + ", run " + std::to_string(r.id) + (r.presents ? " (presentation)" : "") + ", "
             + (r.end.empty() ? "no end" : one_line(r.end, 80)));
         quote(r.partial, false);
       }
@@ -239,34 +286,25 @@ private:
     std::string out;
     for (const auto& [status, n] : c.statuses)
       out += (out.empty() ? " (" : ", ") + std::to_string(n) + " " + one_line(status, 40);
-    if (c.started > c.ended)
-      out += (out.empty() ? " (" : ", ") + std::to_string(c.started - c.ended) + " without an end";
     return out.empty() ? "" : out + ")";
   }
 
   void calls() {
     title("Calls and tokens");
-    usage sum;
-    std::uint64_t calls = 0;
+    call_view all;
     for (const auto& a : v_.agents) {
-      auto text = who(a.id) + ": " + count_of(a.model.started, "model call") + statuses(a.model) + ", " + tokens(a.use);
-      row(text);
+      row(name(a.id) + ": " + cost_of(a.model, a.use));
       for (const auto& [tool, c] : a.tools)
         row("  " + one_line(tool, 60) + ": " + count_of(c.started, "call") + statuses(c));
-      calls += a.model.started;
-      add(sum, a.use);
+      all.started += a.model.started;
+      all.ended += a.model.ended;
     }
-    row("all: " + count_of(calls, "model call") + ", " + tokens(sum));
+    row("all: " + cost_of(all, v_.cost()));
   }
 
-  static std::string tokens(const usage& u) {
-    auto text = with_commas(u.input_tokens) + " tokens in";
-    if (u.cached_input_tokens > 0)
-      text += " (" + with_commas(u.cached_input_tokens) + " cached)";
-    text += ", " + with_commas(u.output_tokens) + " out";
-    if (u.reasoning_tokens > 0)
-      text += " (" + with_commas(u.reasoning_tokens) + " reasoning)";
-    return text;
+  static std::string cost_of(const call_view& c, const usage& use) {
+    auto text = calls_text(c.started, use, "model call") + statuses(c);
+    return c.started == 0 ? text : text + ", " + tokens_text(use, c.started - std::min(c.started, c.ended), true);
   }
 
   void final_answer() {

@@ -49,12 +49,40 @@ run_output::run_output(const run_options& o) : options_(o) {
   const auto* term = std::getenv("TERM");
   d.progress = d.colour || (is_terminal(2) && term != nullptr && std::strcmp(term, "dumb") != 0);
   d.verbose = o.verbose;
-  d.width = terminal_width(2, 100);
+  d.width = terminal_width(2, 0);
   if (is_terminal(2))
-    d.width_now = [] { return terminal_width(2, 100); };
+    d.width_now = [] { return terminal_width(2, 0); };
+  d.answer_follows = !o.json && is_terminal(1) && is_terminal(2);
   d.now_ms = now_ms;
   // A standard error that is gone must not end the run: what write_all returns is of no use to anybody.
   display_ = std::make_unique<display>(d, [](std::string_view text) { write_all(2, text); });
+  try {
+    clock_ = std::thread([this] { run_clock(); });
+  } catch (const std::system_error&) {
+    // No thread to be had: lines come with the next event, and nobody says that one is waited for.
+  }
+}
+
+run_output::~run_output() {
+  stop_clock();
+}
+
+/// The display's clock: something is to be seen also while no model says anything.
+void run_output::run_clock() {
+  constexpr auto every = std::chrono::milliseconds(500);
+  std::unique_lock lock(mutex_);
+  while (!clock_changed_.wait_for(lock, every, [this] { return clock_stops_; }))
+    display_->tick();
+}
+
+void run_output::stop_clock() {
+  {
+    std::lock_guard lock(mutex_);
+    clock_stops_ = true;
+  }
+  clock_changed_.notify_all();
+  if (clock_.joinable())
+    clock_.join();
 }
 
 void run_output::begin(const std::string& task) {
@@ -141,10 +169,14 @@ int run_output::deliver(const outcome& o) {
       complain(problem);
       code = static_cast<int>(exit_code::failed);
     }
-  return options_.json ? code : print(text, code);
+  if (options_.json)
+    return code;
+  auto width = terminal_width(1, 0);
+  return print(width == 0 ? text : wrapped_text(prompts::for_terminal(text), width - 1), code);
 }
 
 int run_output::finish(const outcome& o) {
+  stop_clock();
   std::lock_guard lock(mutex_);
   report_end(o);
   finished_ = true;

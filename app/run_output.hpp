@@ -9,15 +9,20 @@
 #include "app/cli.hpp"
 #include "app/display.hpp"
 
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 namespace conclave {
 
 class run_output {
 public:
   explicit run_output(const run_options& o);
+  ~run_output();
+  run_output(const run_output&) = delete;
+  run_output& operator=(const run_output&) = delete;
 
   bool wants_chunks() const { return display_ != nullptr; }
 
@@ -35,6 +40,8 @@ public:
   int finish(const outcome& o);
 
 private:
+  void run_clock();
+  void stop_clock();
   void say(const std::string& text);
   void report_end(const outcome& o);
   int deliver(const outcome& o);
@@ -46,6 +53,9 @@ private:
   bool finished_ = false;
   int stdout_error_ = 0; ///< errno of the first failed write
   std::int64_t first_ms_ = 0, last_ms_ = 0;
+  std::condition_variable clock_changed_;
+  bool clock_stops_ = false;
+  std::thread clock_;
 };
 
 /// Returns the exit code of an outcome. `started`: at least one event was seen, so a bad_config is no matter of usage any more.

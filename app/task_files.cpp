@@ -4,6 +4,7 @@
 #include "app/task_files.hpp"
 
 #include "app/plain_text.hpp"
+#include "app/usage_text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
@@ -81,7 +82,12 @@ std::string agent_json(const agent_view& a) {
     o.add("error", error.str());
   }
   o.number("model_calls", static_cast<std::int64_t>(a.model.started));
-  o.number("input_tokens", a.use.input_tokens).number("output_tokens", a.use.output_tokens);
+  o.number("requests", a.use.requests);
+  // What nobody counted is unknown; 0 would say that it was for nothing.
+  bool unknown = tokens_unknown(a.use);
+  o.add("input_tokens", unknown ? "null" : std::to_string(a.use.input_tokens));
+  o.add("output_tokens", unknown ? "null" : std::to_string(a.use.output_tokens));
+  o.number("unreported_calls", a.use.unreported);
   return o.str();
 }
 

@@ -3,6 +3,9 @@
 
 #include "app/task_view.hpp"
 
+#include "app/event_text.hpp"
+#include "app/plain_text.hpp"
+
 #include <algorithm>
 
 namespace conclave {
@@ -35,7 +38,12 @@ void on_call(agent_view& a, const event& e) {
   }
   ++c.ended;
   ++c.statuses[e.reason];
-  add(a.use, e.use);
+  auto use = e.use;
+  // A reply was read and written from tokens, so no count means that none was reported, also in logs that do not say so.
+  bool replied = is_model && (e.reason == "finished" || e.reason == "truncated" || e.reason == "refused");
+  if (replied && use.unreported == 0 && use.input_tokens == 0 && use.output_tokens == 0)
+    use.unreported = 1;
+  add(a.use, use);
 }
 
 void on_run(agent_view& a, const event& e) {
@@ -213,6 +221,25 @@ agent_view* task_view::find(const std::string& id) {
 std::string task_view::anonymous(const std::string& id) const {
   auto* a = find(id);
   return a ? "agent" + std::to_string(a->number) : id;
+}
+
+std::string task_view::answer_name(const std::string& label) const {
+  auto dot = label.rfind('.');
+  for (const auto& a : agents)
+    if (dot != std::string::npos && label.compare(0, dot, "agent" + std::to_string(a.number)) == 0) {
+      auto nth = label.substr(dot + 1);
+      if (nth.empty() || nth.size() > 9 || nth.find_first_not_of("0123456789") != std::string::npos)
+        break;
+      return one_line(a.id, longest_name) + "'s answer" + (nth == "1" ? "" : " " + nth);
+    }
+  return one_line(label, longest_name);
+}
+
+usage task_view::cost() const {
+  usage sum;
+  for (const auto& a : agents)
+    add(sum, a.use);
+  return sum;
 }
 
 std::vector<std::uint32_t> task_view::tally() const {

@@ -95,6 +95,13 @@ struct task_view {
   /// Returns "agent2" for a real id, the id itself if it is no agent's.
   std::string anonymous(const std::string& id) const;
 
+  /// Returns what people call the answer with this label: "critic's answer", with its number "critic's answer 2" from the second
+  /// on. The label itself, on one line, if it is nobody's.
+  std::string answer_name(const std::string& label) const;
+
+  /// Returns what all agents' calls cost.
+  usage cost() const;
+
   /// Returns the votes that count now, per agent in registration order.
   std::vector<std::uint32_t> tally() const;
 };

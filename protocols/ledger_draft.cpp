@@ -4,6 +4,8 @@
 #include "protocols/ledger_draft.hpp"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 namespace conclave::ledger {
 
@@ -190,16 +192,28 @@ void draft::settle_cancel() {
 }
 
 std::string draft::no_answer(const std::string& why) const {
-  std::string out = "no answer: " + why;
-  auto first = why.empty();
+  // A cause that several agents share is said once.
+  std::vector<std::pair<std::string, std::vector<std::string>>> causes;
   for (auto& m : s.members) {
     auto& cause = m.out_reason.empty() ? m.last_error : m.out_reason;
     auto text = !cause.empty() ? cause : m.live ? std::string{} : to_string(m.out_code);
     if (text.empty())
       continue;
-    if (!first)
-      out += "; ";
-    out += m.id + ": " + text;
+    auto known = std::find_if(causes.begin(), causes.end(), [&](auto& c) { return c.first == text; });
+    if (known == causes.end())
+      causes.push_back({text, {m.id}});
+    else
+      known->second.push_back(m.id);
+  }
+  std::string out = "no answer: " + why;
+  auto first = why.empty();
+  for (auto& [text, ids] : causes) {
+    std::string who;
+    for (auto& id : ids)
+      who += (who.empty() ? "" : ", ") + id;
+    if (ids.size() > 1 && ids.size() == s.members.size())
+      who = ids.size() == 2 ? "both agents" : "all " + std::to_string(ids.size()) + " agents";
+    out += (first ? "" : "; ") + who + ": " + text;
     first = false;
   }
   return out;

@@ -165,22 +165,6 @@ std::string fence(const std::string& text) {
   return out;
 }
 
-std::string unfence(const std::string& text) {
-  std::string out;
-  auto table = true; // every line has a bar at its end: the bars are the model's own
-  for (std::size_t at = 0; at <= text.size();) {
-    auto end = std::min(text.find('\n', at), text.size());
-    auto line = text.substr(at, end - at);
-    if (!line.empty() && line != "|" && line.rfind("| ", 0) != 0)
-      return text;
-    line.erase(0, 2);
-    table = table && !line.empty() && line.back() == '|';
-    out += (at == 0 ? "" : "\n") + line;
-    at = end + 1;
-  }
-  return table ? text : out;
-}
-
 void cut(std::string& text, std::size_t most) {
   if (text.size() <= most)
     return;

@@ -19,9 +19,10 @@ std::string to_string(ladder x);
 /// Returns `text` with every line (LF, CR, CRLF, VT, FF, NEL, U+2028, U+2029) prefixed "| ".
 std::string fence(const std::string& text);
 
-/// Takes the prefix away again where a model copied it onto every line: small ones do. Other text, and a table, is returned as it
-/// is.
-std::string unfence(const std::string& text);
+/// Returns what a model handed in or presents without what it copied of its prompt, trimmed: our structure markers and sentences,
+/// the bars of quoted lines, the tokens of its chat template and turns it made up. Code and tables stay, and marks the user's own
+/// words contain. Empty if nothing else is there.
+std::string clean_answer(const std::string& text, const run_task& t);
 
 /// [system, user] for a run. `budget_bytes` bounds what is shown of the answers: they are cut evenly with a marker; 0 = unbounded.
 /// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line

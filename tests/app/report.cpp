@@ -45,19 +45,22 @@ CAF_TEST(a whole task is explained) {
   CAF_CHECK(
       has(text, "judge (agent3): 0 answers, 0 votes cast, 0 current votes received; out: POST https://judge.example/v1: 401\n"));
   // Who saw what.
-  CAF_CHECK(has(text, "writer (agent1) starts run 1, shown nothing\n"));
-  CAF_CHECK(has(text, "critic (agent2) starts run 7, shown agent1.1, agent2.2\n"));
+  CAF_CHECK(has(text, "writer starts run 1, shown nothing\n"));
+  CAF_CHECK(has(text, "critic starts run 7, shown writer's answer, critic's answer 2\n"));
   // Answers with their fate.
-  CAF_CHECK(has(text, "  agent1.1 by writer, round 0, 2.1s\n    | It is 42.\n    | I am sure.\n"));
-  CAF_CHECK(has(text, "  agent2.1 by critic, round 0, 3.9s, replaced by agent2.2\n    | 42\n"));
-  CAF_CHECK(has(text, "  agent2.2 by critic, round 1, 9.2s\n    | 6 x 7 = 42\n"));
+  CAF_CHECK(has(text, "  writer's answer 1 (agent1.1), round 0, 2.1s\n    | It is 42.\n    | I am sure.\n"));
+  CAF_CHECK(has(text, "  critic's answer 1 (agent2.1), round 0, 3.9s, replaced by answer 2\n    | 42\n"));
+  CAF_CHECK(has(text, "  critic's answer 2 (agent2.2), round 1, 9.2s\n    | 6 x 7 = 42\n"));
   // Votes, void and current.
-  CAF_CHECK(has(text, "writer (agent1) for agent2.1 by critic (agent2), round 1, void: answers came after it: shorter\n"));
-  CAF_CHECK(has(text, "writer (agent1) for agent2.2 by critic (agent2), round 2: complete\n"));
-  CAF_CHECK(has(text, "critic (agent2) has 2 of 2 current votes: most votes\n"));
-  CAF_CHECK(has(text, "candidates: agent1.1, agent2.2\n"));
+  CAF_CHECK(has(text, "writer for critic's answer, round 1, void: answers came after it: shorter\n"));
+  CAF_CHECK(has(text, "writer for critic's answer 2, round 2: complete\n"));
+  CAF_CHECK(has(text, "critic has 2 of 2 current votes: most votes\n"));
+  CAF_CHECK(has(text, "candidates: writer's answer, critic's answer 2\n"));
+  // One name per agent: the anonymous ones are said once.
+  CAF_CHECK_EQUAL(text.find("agent1", text.find("What happened")), text.find("agent1.1)"));
+  CAF_CHECK_EQUAL(text.find("agent1.1"), text.rfind("agent1.1"));
   // Calls and tokens.
-  CAF_CHECK(has(text, "writer (agent1): 3 model calls (3 finished), 1,400 tokens in, 40 out\n"));
+  CAF_CHECK(has(text, "writer: 3 model calls (3 finished), 1,400 tokens in, 40 out\n"));
   CAF_CHECK(has(text, "mcp__calc__multiply: 1 call (1 failed)\n"));
   CAF_CHECK(has(text, "all: 7 model calls, 3,110 tokens in, 101 out\n"));
   CAF_CHECK(has(text, "Final answer\n    | 6 x 7 is 42.\n"));
@@ -86,8 +89,8 @@ CAF_TEST(partial texts of cut runs are kept also when they come late) {
   late.text = "half a thou";
   auto begun = t.tell(event_type::call_started, "b", 2);
   auto text = report("t", t.events, {});
-  CAF_CHECK(has(text, "Partial texts\n  b (agent2), run 2, straggler\n    | half a thou\n"));
-  CAF_CHECK(has(text, "b (agent2): 1 model call (1 without an end)"));
+  CAF_CHECK(has(text, "Partial texts\n  b, run 2, straggler\n    | half a thou\n"));
+  CAF_CHECK(has(text, "b: 1 model call, tokens unknown\n"));
 }
 
 CAF_TEST(a failed and an interrupted task say why) {
@@ -226,4 +229,116 @@ CAF_TEST(texts are measured and cut by columns) {
   CAF_CHECK_EQUAL(seconds(-5), "0.0s");
   CAF_CHECK_EQUAL(iso8601(1'790'000'000'120), "2026-09-21T14:13:20.120Z");
   CAF_CHECK_EQUAL(utc(INT64_MIN), "-");
+}
+
+CAF_TEST(rows break between words at the width and lose nothing) {
+  story::teller t;
+  t.session("q", {"a"});
+  t.run("a", 1, 0, 0, {});
+  std::string cause = "POST https://api.example.com/v1/chat/completions: 401 Unauthorized: this key was withdrawn; ";
+  for (int i = 0; i < 20; ++i)
+    cause += "word" + std::to_string(i) + " ";
+  cause += "set EXAMPLE_API_KEY";
+  auto& out = t.tell(event_type::agent_out, "a", 1);
+  out.code = ec::unauthorized;
+  out.reason = cause;
+  t.answer("a", 1, "agent1.1", "text " + cause + "\n```\n" + std::string(120, 'x') + "\n```", 1);
+  t.end("failed", "no answer: a: " + cause);
+  auto squeezed = [](const std::string& x) {
+    std::string s;
+    for (char c : x)
+      if (c != ' ' && c != '\n' && c != '|')
+        s += c;
+    return s;
+  };
+  for (std::size_t width : {40u, 80u, 200u}) {
+    auto text = report("t", t.events, {.width = width});
+    std::size_t from = 0;
+    for (auto lf = text.find('\n'); lf != std::string::npos; from = lf + 1, lf = text.find('\n', from)) {
+      auto line = text.substr(from, lf - from);
+      CAF_CHECK(columns(line) < width || line.find("xxxx") != std::string::npos); // code is left alone
+      CAF_CHECK(line.find("| ```") == std::string::npos || line.find("| ```") == 4);
+    }
+    std::size_t found = 0;
+    auto all = squeezed(text);
+    for (auto at = all.find(squeezed(cause)); at != std::string::npos; at = all.find(squeezed(cause), at + 1))
+      ++found;
+    CAF_CHECK(found >= 3); // outcome, agents, what happened
+    CAF_CHECK(has(text, std::string(120, 'x')));
+  }
+  CAF_CHECK(has(report("t", t.events, {}), cause + "\n")); // no terminal: not broken
+}
+
+CAF_TEST(equal troubles of a team are one line of the report) {
+  story::teller t;
+  t.session("q", {"a", "b", "c"});
+  for (auto id : {"a", "b", "c"}) {
+    auto& e = t.tell(event_type::agent_error, id, 1);
+    e.code = ec::unavailable;
+    e.reason = "cannot connect";
+    auto& again = t.tell(event_type::run_started, id, 2);
+    again.number = 2;
+    auto& out = t.tell(event_type::agent_out, id, 2);
+    out.code = ec::unavailable;
+    out.reason = "cannot connect";
+  }
+  auto text = report("t", t.events, {});
+  CAF_CHECK(has(text, "all 3 agents fail, unavailable: cannot connect\n"));
+  CAF_CHECK(has(text, "a (agent1): 0 answers, 0 votes cast, 0 current votes received, 1 failure; out: cannot connect\n"));
+  CAF_CHECK(has(text, "b (agent2): 0 answers, 0 votes cast, 0 current votes received, 1 failure; out, for the same reason as a\n"));
+}
+
+CAF_TEST(the report knows what was not reported and how many requests were sent) {
+  story::teller t;
+  t.session("q", {"a", "b"});
+  t.call("a", 1, 1, 1'000, 200);
+  t.events.back().use.requests = 3;
+  t.call("a", 1, 2, 0, 0);
+  t.events.back().use.requests = t.events.back().use.unreported = 1;
+  t.call("b", 2, 1, 0, 0);
+  t.events.back().use.requests = t.events.back().use.unreported = 1;
+  auto text = report("t", t.events, {});
+  CAF_CHECK(has(text, "a: 2 model calls (4 requests) (2 finished), at least 1,000 tokens in, 200 out (1 call unreported)\n"));
+  CAF_CHECK(has(text, "b: 1 model call (1 finished), tokens unknown\n"));
+  CAF_CHECK(has(text, "all: 3 model calls (5 requests), at least 1,000 tokens in, 200 out (2 calls unreported)\n"));
+}
+
+CAF_TEST(texts break between words by columns) {
+  CAF_CHECK_EQUAL(wrapped("one two three", 7), "one two\nthree");
+  CAF_CHECK_EQUAL(wrapped("one two three", 0), "one two three");
+  CAF_CHECK_EQUAL(wrapped("one two three", 9, 4, 2), "one\n  two\n  three");
+  CAF_CHECK_EQUAL(wrapped("abcdefghij k", 4), "abcd\nefgh\nij k");
+  CAF_CHECK_EQUAL(wrapped("\u4e2d\u6587 \u4e2d\u6587", 5), "\u4e2d\u6587\n\u4e2d\u6587");
+  CAF_CHECK_EQUAL(wrapped("e\u0301e\u0301 e\u0301", 4), "e\u0301e\u0301 e\u0301");
+  CAF_CHECK_EQUAL(wrapped("\u4e2d\u6587", 1), "\u4e2d\n\u6587");
+  CAF_CHECK_EQUAL(wrapped("", 5), "");
+  CAF_CHECK_EQUAL(wrapped("   x", 5), "   x");
+  for (std::size_t width = 1; width < 40; ++width)
+    for (std::size_t used : {0u, 3u, 50u})
+      for (std::size_t indent : {0u, 2u, 60u}) {
+        auto text = wrapped("a bb  ccc dddd \u4e2d eeeeeeeeeeeeeeee f", width, used, indent);
+        std::string bare;
+        std::size_t from = 0;
+        for (std::size_t i = 0; i <= text.size(); ++i) {
+          if (i < text.size() && text[i] != '\n')
+            continue;
+          CAF_CHECK(columns(text.substr(from, i - from)) <= std::max<std::size_t>(width, 2));
+          from = i + 1;
+        }
+        for (char c : text)
+          if (c != ' ' && c != '\n')
+            bare += c;
+        CAF_CHECK_EQUAL(bare, "abbcccdddd\u4e2deeeeeeeeeeeeeeeef");
+      }
+  auto answer = std::string("# Title\n\n- one two three four\n  1. one two three\n\n```\na very long line of code\n```\n| a long | "
+                            "table row here |\n")
+                + "    indented code stays here\none two three four\n";
+  CAF_CHECK_EQUAL(wrapped_text(answer, 12),
+                  "# Title\n\n- one two\n  three four\n  1. one two\n     three\n\n```\na very long line of code\n```\n"
+                  "| a long | table row here |\n    indented code stays here\none two\nthree four\n");
+  CAF_CHECK_EQUAL(wrapped_text(answer, 0), answer);
+  CAF_CHECK_EQUAL(columns("\u2705\u274c"), 4u);       // emoji
+  CAF_CHECK_EQUAL(columns("\u0e01\u0e34\u0e48"), 1u); // Thai with two marks
+  CAF_CHECK_EQUAL(columns("\u0915\u094d\u0937"), 2u); // Devanagari with a virama
+  CAF_CHECK_EQUAL(columns("\u05e9\u05c1"), 1u);       // Hebrew with a point
 }

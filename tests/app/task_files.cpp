@@ -221,3 +221,22 @@ CAF_TEST(a log folder that cannot be written is an error of nobody else) {
   none.finish();
   CAF_CHECK_EQUAL(none.error(), "there is no log folder");
 }
+
+CAF_TEST(what a provider did not count is null in the status and never nothing) {
+  story::teller t;
+  t.session("q", {"a", "b", "c"});
+  t.call("a", 1, 1, 0, 0);
+  t.events.back().use.unreported = 1;
+  t.events.back().use.requests = 3;
+  t.call("b", 2, 1, 1'000, 20);
+  t.call("b", 2, 2, 0, 0);
+  t.events.back().use.unreported = 1;
+  auto agents = status(t.events, t.events.size())["agents"];
+  CAF_CHECK(agents["a"]["input_tokens"].is_null());
+  CAF_CHECK(agents["a"]["output_tokens"].is_null());
+  CAF_CHECK_EQUAL(agents["a"]["requests"], 3);
+  CAF_CHECK_EQUAL(agents["a"]["unreported_calls"], 1);
+  CAF_CHECK_EQUAL(agents["b"]["input_tokens"], 1'000);
+  CAF_CHECK_EQUAL(agents["b"]["unreported_calls"], 1);
+  CAF_CHECK_EQUAL(agents["c"]["input_tokens"], 0); // it was never asked
+}

@@ -74,12 +74,19 @@ void check_prompt(const std::string& text) {
   }
 }
 
+void check_answer(const std::string& text) {
+  run_task t;
+  t.answers = {{"agent1", "agent1.1", "x"}};
+  auto clean = prompts::clean_answer(text, t);
+  FUZZ_REQUIRE(clean.size() <= text.size());
+}
+
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto text = fuzz::text_of(data, size);
   check_terminal(text);
   check_prompt(text);
-  (void) prompts::unfence(text);
+  check_answer(text);
   return 0;
 }

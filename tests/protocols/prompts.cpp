@@ -96,13 +96,93 @@ CAF_TEST(every line of fenced text has the prefix) {
 }
 
 CAF_TEST(a model that copied the prefix is read without it) {
-  CAF_CHECK_EQUAL(unfence("| a\n| b"), "a\nb");
-  CAF_CHECK_EQUAL(unfence("| a\n|\n| b\n\n| c"), "a\n\nb\n\nc");
+  auto t = task();
+  for (auto& [copied, meant] : std::vector<std::pair<std::string, std::string>>{
+           {"| a\n| b", "a\nb"},
+           {"| a\n|\n| b\n\n| c", "a\n\nb\n\nc"},
+           {"The sky is blue.\n| It scatters light.\n|\n|", "The sky is blue.\nIt scatters light."},
+           {"| \n| \n| ", ""},
+           {"| | City | Pop |\n| |---|---|\n| | Rome | 3 |", "| City | Pop |\n|---|---|\n| Rome | 3 |"},
+           {"| ```\n| x | y\n| ```", "```\nx | y\n```"},
+           {"", ""}})
+    CAF_CHECK_EQUAL(clean_answer(copied, t), meant);
+  CAF_CHECK_EQUAL(clean_answer(fence("x\n\ny"), t), "x\n\ny");
+  t.answers.clear();
+  t.history.clear();
+  CAF_CHECK_EQUAL(clean_answer("| a\n| b", t), "| a\n| b"); // nothing was quoted: the bars are its own
+}
+
+CAF_TEST(tables and code and pipes of a model stay as they are) {
   for (std::string own :
-       {"a\n| b", "| a\nb", "| City | Pop |\n|------|-----|\n| Rome | 3 |", "| City | Pop |\n| --- | --- |\n| Rome | 3 |"})
-    CAF_CHECK_EQUAL(unfence(own), own); // bars of its own
-  CAF_CHECK_EQUAL(unfence(""), "");
-  CAF_CHECK_EQUAL(unfence(fence("x\n\ny")), "x\n\ny");
+       {"| City | Pop |\n|------|-----|\n| Rome | 3 |", "| City | Pop |\n| --- | --- |\n| Rome | 3 |",
+        "City | Pop\n--- | ---\nRome | 3", "Prices:\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n\nDone.", "| a | b |\n| 1 | 2 |",
+        "```sh\ncat x \\\n| grep y\n```\nDone.", "~~~\n<QUESTION>\n<|im_end|>\n| x\n~~~", "Use `<|im_end|>` and `[INST]`.",
+        "a < b and c > d, [1] and <b>bold</b>", "<p>\nQuestion\n</p>", "## Question\n\nCurrent answers", "if (a || b) [x] = <y>;",
+        "<s>old</s> new and <s>older</s>", "The end of question time.", "<UL><LI>x</LI></UL>", "<b>x</b>",
+        "<NAME> is a placeholder.", "<HTML><BODY>x", "    | indented"})
+    CAF_CHECK_EQUAL(clean_answer(own, task()), own.substr(own.find_first_not_of(' ')));
+}
+
+CAF_TEST(markers of the prompt never end up in an answer) {
+  for (std::string copied : {"<QUESTION>\nIt is 4.\n<END OF QUESTION>",
+                             "It is 4.\n<END OF CURRENT ANSWERS>",
+                             "<agent1>\n| It is 4.\n<end of agent1>",
+                             "<agent3 (yours)>\nIt is 4.",
+                             "<agent1> It is 4. <end of agent1>",
+                             "**<agent1>**\nIt is 4.",
+                             "END_OF_CURRENT_ANSWERS\nIt is 4.",
+                             "It is 4.\n</agent1>",
+                             "It is 4.\n<END_OF_QUESTION>",
+                             "It is 4.\nEND OF QUESTION",
+                             "<CURRENT ANSWERS>\n<agent2>\nIt is 4.",
+                             "It is 4.\n\nWrite the final answer now.",
+                             "Your answer got 2 votes.\nIt is 4.",
+                             "Your answer got 1 vote (a tie).\nIt is 4.",
+                             "It is 4.\n[cut here: 12 bytes left out to fit the model's context]",
+                             "<CONVERSATION HISTORY>\nIt is 4.",
+                             "| <QUESTION>\n| It is 4.",
+                             "<ANSWER>\nIt is 4.\n</ANSWER>",
+                             "<SUE>It is 4.</SUE>",
+                             "<PRE>It is 4.",
+                             "<PRE>\nIt is 4.",
+                             "<FINAL ANSWER>\nIt is 4.\n<END OF FINAL ANSWER>"})
+    CAF_CHECK_EQUAL(clean_answer(copied, task()), "It is 4.");
+  CAF_CHECK_EQUAL(clean_answer("As <agent1> says, 4.", task()), "As agent1 says, 4.");
+}
+
+CAF_TEST(tokens of chat templates never end up in an answer) {
+  for (std::string leaked :
+       {"It is 4.<|im_end|>", "It is 4.<|im_end|>\n<|im_start|>user\nThanks!<|im_end|>\n<|im_start|>assistant\nWelcome.",
+        "<|im_start|>assistant\nIt is 4.<|im_end|>",
+        "<|im_start|>system\nYou are kind.<|im_end|>\n<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\nIt is 4.",
+        "[INST] 2 + 2? [/INST] It is 4.", "[INST] <<SYS>>kind<</SYS>> 2 + 2? [/INST]It is 4.</s>", "It is 4. [INST] And 3 + 3?",
+        "It is 4.</s>", "<s> It is 4.</s>", "<start_of_turn>model\nIt is 4.<end_of_turn>",
+        "<|start_header_id|>assistant<|end_header_id|>\n\nIt is 4.<|eot_id|>", "It is 4.<|endoftext|>", "<bos>It is 4.<eos>",
+        "It is 4.<|end|>\n<|user|>\nmore", "<|assistant|>\nIt is 4.",
+        "<|channel|>analysis<|message|>two and two<|end|><|start|>assistant<|channel|>final<|message|>It is 4.<|return|>",
+        "It is 4.<\xEF\xBD\x9C"
+        "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"})
+    for (auto& t : {task(), run_task{}})
+      CAF_CHECK_EQUAL(clean_answer(leaked, t), "It is 4.");
+  CAF_CHECK_EQUAL(clean_answer("<|im_start|>user\nIt is 4.", task()), "It is 4."); // nothing else is there
+}
+
+CAF_TEST(marks the user asks about stay in the answer) {
+  auto t = task();
+  t.question = "What do <|im_end|>, <agent1> and </s> mean? Does a line Answer the question. help?";
+  for (std::string own :
+       {"<|im_end|> ends a turn.", "<agent1>\nis a tag", "</s> ends a text, as does <|im_end|>", "x</s>", "Answer the question."})
+    CAF_CHECK_EQUAL(clean_answer(own, t), own);
+}
+
+CAF_TEST(an answer of marks alone costs no more than its length) {
+  auto t = task();
+  t.question = std::string(1 << 18, '<');
+  std::string text;
+  for (int i = 0; text.size() < (1 << 18); ++i)
+    text += "<agent" + std::to_string(i) + "> <|user|>`\n";
+  CAF_CHECK(clean_answer(text, t).size() < text.size()); // done at all: a cost that grows with the square takes minutes
+  CAF_CHECK_EQUAL(clean_answer(std::string(1 << 18, '\n') + "x", t), "x");
 }
 
 CAF_TEST(S - 48 foreign text never adds a marker to any prompt) {

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/event_text.hpp"
+
+#include "app/plain_text.hpp"
+#include "app/usage_text.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t longest_reason = 160; // of a model's own, on an event's line
+
+std::string name(const std::string& id) {
+  return one_line(id, longest_name);
+}
+
+std::string tool(const event& e) {
+  return one_line(e.target, longest_name * 2);
+}
+
+bool is_model(const event& e) {
+  return e.target.empty() || e.target == "model";
+}
+
+std::string trouble(const event& e) {
+  return e.code == ec::none ? shortened(e.reason, longest_error) : to_string(e.code) + because(e.reason);
+}
+
+std::string cast_begin(const std::vector<std::string>& ids) {
+  std::string out = count_of(ids.size(), "agent") + ": ";
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto shown = "agent" + std::to_string(i + 1);
+    out += (i > 0 ? ", " : "") + name(ids[i]) + (ids.size() > 1 && ids[i] != shown ? " (" + shown + ")" : "");
+  }
+  return out;
+}
+
+} // namespace
+
+std::string names_text(const std::vector<std::string>& names, const char* nothing) {
+  std::string out;
+  for (const auto& n : names)
+    out += (out.empty() ? "" : ", ") + name(n);
+  return out.empty() ? nothing : out;
+}
+
+std::string because(const std::string& reason, std::size_t width) {
+  return reason.empty() ? "" : ": " + (width > 0 ? one_line(reason, width) : shortened(reason, longest_error));
+}
+
+std::string answers_text(const std::vector<std::string>& labels, const task_view& v) {
+  std::size_t answered = 0, newest = 0;
+  for (const auto& a : v.agents) {
+    answered += !a.answers.empty();
+    newest += !a.answers.empty() && std::find(labels.begin(), labels.end(), a.answers.back().label) != labels.end();
+  }
+  if (labels.size() > 1 && newest == labels.size() && newest == answered)
+    return newest == 2 ? "both answers" : "all " + std::to_string(newest) + " answers";
+  std::string out;
+  for (const auto& l : labels)
+    out += (out.empty() ? "" : ", ") + v.answer_name(l);
+  return out.empty() ? "no answers" : out;
+}
+
+std::string who_text(const std::vector<std::string>& agents, const task_view& v) {
+  if (agents.size() > 1 && agents.size() == v.agents.size())
+    return agents.size() == 2 ? "both agents" : "all " + std::to_string(agents.size()) + " agents";
+  return names_text(agents, "");
+}
+
+std::string plural(std::string text) {
+  auto blank = text.rfind(' ', 0) == 0 ? 1u : 0u;
+  for (auto [one, many] : {std::pair{"starts", "start"}, std::pair{"is out", "are out"}, std::pair{"fails,", "fail,"}})
+    if (text.compare(blank, std::string_view(one).size(), one) == 0)
+      text.replace(blank, std::string_view(one).size(), many);
+  if (auto at = text.find(", sees "); at != std::string::npos && text.compare(blank, 5, "start") == 0)
+    text.erase(at + 5, 1);
+  return text;
+}
+
+std::string event_text(const event& e, const task_view& v, std::string_view said) {
+  switch (e.type) {
+  case event_type::session_start:
+    return cast_begin(e.labels);
+  case event_type::round_started:
+    return "round " + std::to_string(e.round);
+  case event_type::run_started:
+    return (e.number > 1 ? "starts again (attempt " + std::to_string(e.number) + ")" : std::string("starts"))
+           + (e.labels.empty() ? "" : ", sees " + answers_text(e.labels, v));
+  case event_type::call_started:
+    return is_model(e) ? "" : "uses " + tool(e);
+  case event_type::call_ended:
+    return is_model(e) || e.reason == "finished" || e.reason == "ok" ? "" : tool(e) + " " + one_line(e.reason, 40);
+  case event_type::new_answer: {
+    auto* a = v.find(e.agent);
+    auto size = count_of(characters(e.text), "character");
+    return a && a->answers.size() > 1 ? "answered again (answer " + std::to_string(a->answers.size()) + ", " + size + ")"
+                                      : "answered (" + size + ")";
+  }
+  case event_type::vote_cast:
+    return "voted for " + (e.target_label.empty() ? name(e.target) : v.answer_name(e.target_label))
+           + because(e.reason, longest_reason);
+  case event_type::vote_ignored:
+    return "vote ignored: newer answers exist";
+  case event_type::restart_triggered:
+    return "has changed the answers: " + names_text(e.labels, "nobody") + " to look again";
+  case event_type::agent_error:
+    return said.empty() ? (e.flag ? "notice, " : "failed, ") + trouble(e) : "failed" + std::string(said);
+  case event_type::agent_timeout:
+    return "ran out of time" + (said.empty() ? because(e.reason) : std::string(said));
+  case event_type::agent_out:
+    return "is out" + (said.empty() ? ", " + trouble(e) : std::string(said));
+  case event_type::node_lost:
+    return "node " + name(e.target) + " lost (" + names_text(e.labels, "no agents") + ")" + because(e.reason);
+  case event_type::round_timeout:
+    return "the round closes without " + names_text(e.labels, "anybody") + because(e.reason);
+  case event_type::coordination_timeout:
+    return "the time to decide is over";
+  case event_type::final_agent_selected:
+    return "wins with " + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "vote")
+           + (e.flag ? " (a tie)" : "") + because(e.reason);
+  case event_type::presentation_started:
+    return "presents";
+  case event_type::presentation_retried:
+    return "presents once more" + because(e.reason);
+  case event_type::presentation_fallback:
+    return "the stored answer is delivered instead" + because(e.reason);
+  case event_type::final_answer:
+    return "final answer (" + count_of(characters(e.text), "character") + (e.flag ? ", cut by the token limit)" : ")");
+  case event_type::cancel_requested:
+    return "ending early" + because(e.reason);
+  default:
+    return "";
+  }
+}
+
+std::string event_detail(const event& e, const task_view& v) {
+  switch (e.type) {
+  case event_type::context_received:
+    return "was shown " + answers_text(e.labels, v);
+  case event_type::call_started:
+    return "model call " + std::to_string(e.number);
+  case event_type::call_ended:
+    return (is_model(e) ? "model call " + std::to_string(e.number) : tool(e)) + " " + one_line(e.reason, 40)
+           + (e.use == usage{} ? "" : ", " + tokens_text(e.use))
+           + (e.use.requests > 1 ? " (" + std::to_string(e.use.requests) + " requests)" : "");
+  case event_type::refused:
+    return "refused" + because(e.reason);
+  case event_type::restart_completed:
+    return "looks again (restart " + std::to_string(e.number) + ")";
+  case event_type::run_ended:
+    return "run " + std::to_string(e.run) + " ended" + because(e.reason);
+  case event_type::agent_cancelled:
+    return "run " + std::to_string(e.run) + " cancelled";
+  case event_type::unknown:
+    return "event of a newer version";
+  default:
+    return "";
+  }
+}
+
+} // namespace conclave

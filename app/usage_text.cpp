@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/usage_text.hpp"
+
+#include "app/plain_text.hpp"
+
+#include <algorithm>
+
+namespace conclave {
+
+bool tokens_unknown(const usage& u, std::uint64_t open) {
+  return (u.unreported > 0 || open > 0) && u.input_tokens <= 0 && u.output_tokens <= 0;
+}
+
+std::string calls_text(std::uint64_t calls, const usage& u, const char* noun) {
+  auto text = count_of(calls, noun);
+  auto requests = static_cast<std::uint64_t>(std::max<std::int64_t>(u.requests, 0));
+  // A model that is not asked over HTTP sends none; that is no difference to speak of.
+  return requests == 0 || requests == calls ? text : text + " (" + count_of(requests, "request") + ")";
+}
+
+std::string tokens_text(const usage& u, std::uint64_t open, bool parts) {
+  if (tokens_unknown(u, open))
+    return "tokens unknown";
+  if (u.input_tokens <= 0 && u.output_tokens <= 0)
+    return "no tokens";
+  auto missing = static_cast<std::uint64_t>(std::max<std::int64_t>(u.unreported, 0));
+  auto text = (missing + open > 0 ? "at least " : "") + with_commas(u.input_tokens) + " tokens in";
+  if (parts && u.cached_input_tokens > 0)
+    text += " (" + with_commas(u.cached_input_tokens) + " cached)";
+  text += ", " + with_commas(u.output_tokens) + " out";
+  if (parts && u.reasoning_tokens > 0)
+    text += " (" + with_commas(u.reasoning_tokens) + " reasoning)";
+  if (missing > 0)
+    text += " (" + count_of(missing, "call") + " unreported)";
+  if (open > 0)
+    text += " (" + count_of(open, "call") + " without an end)";
+  return text;
+}
+
+std::string tokens_in_all(const usage& u) {
+  if (tokens_unknown(u))
+    return "tokens unknown";
+  return (u.unreported > 0 ? "at least " : "") + with_commas(u.input_tokens + u.output_tokens) + " tokens";
+}
+
+} // namespace conclave

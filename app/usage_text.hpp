@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What model calls cost, in words. The one place that decides how an unknown count is shown: never as 0. Pure.
+
+#include "protocols/chat.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace conclave {
+
+/// Returns "3 calls", or "3 calls (5 requests)" where repeats made the number of HTTP requests another one. `noun` without its s.
+std::string calls_text(std::uint64_t calls, const usage& u, const char* noun = "call");
+
+/// Returns "1,200 tokens in, 30 out"; "no tokens" if that is what was counted; "tokens unknown" if nothing was reported; "at least
+/// 1,200 tokens in, 30 out (2 calls unreported)" if only a part was. `open`: calls that have not ended, whose tokens are unknown
+/// too. `parts`: cached and reasoning tokens are named.
+std::string tokens_text(const usage& u, std::uint64_t open = 0, bool parts = false);
+
+/// The same in one figure, for a status line: "1,230 tokens", "tokens unknown", "at least 1,230 tokens".
+std::string tokens_in_all(const usage& u);
+
+/// Returns whether there is no count at all: some calls were not reported, and no other ones were.
+bool tokens_unknown(const usage& u, std::uint64_t open = 0);
+
+} // namespace conclave
