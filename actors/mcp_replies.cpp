@@ -7,6 +7,8 @@
 #include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
 
+#include <algorithm>
+
 namespace conclave {
 
 namespace {
@@ -93,11 +95,13 @@ void on_nameless(mcp_ptr self, const mcp::incoming& m) {
   auto what = std::string(m.kind == mcp::kind::error ? "an error without an id: " + m.message : "a result without an id");
   auto only = st.open.size() == 1 && st.abandoned == 0 ? st.open.begin() : st.open.end();
   auto is_error = m.kind == mcp::kind::error;
-  if (only != st.open.end() && !is_error && fits(only->second, m.payload)) {
+  auto fitting = !is_error && std::any_of(st.open.begin(), st.open.end(), [&](const auto& x) { return fits(x.second, m.payload); });
+  if (only != st.open.end() && fitting) {
     note_line(self, what + "; taken as the reply to the only open request");
     return give(self, only, m);
   }
-  auto of_notice = st.unanswered > 0 && (!is_error || m.code == -32601 || m.message.find("notifications/") != std::string::npos);
+  auto of_notice =
+      st.unanswered > 0 && (is_error ? m.code == -32601 || m.message.find("notifications/") != std::string::npos : !fitting);
   if (of_notice || st.open.empty()) {
     st.unanswered -= of_notice ? 1 : 0;
     return note_line(self, what + "; ignored, it answers a notification or nothing");
