@@ -11,8 +11,8 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t protocol_min = 1;
-inline constexpr std::uint32_t protocol_max = 1;
+inline constexpr std::uint32_t protocol_min = 2;
+inline constexpr std::uint32_t protocol_max = 2;
 
 /// Engine -> door. FROZEN.
 struct hello {

@@ -3,6 +3,7 @@
 
 #include "protocols/wire/reply_decoder.hpp"
 
+#include "protocols/wire/error_body.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -178,8 +179,8 @@ void reply_decoder::on_body(std::vector<chunk>& out) {
     lines.feed(body_, read);
     lines.finish(read);
   }
-  if (!any)
-    fail(ec::bad_reply, "the reply is no JSON: " + brief(body_, 80, secrets_));
+  if (!any) // a page of a portal or proxy, as a rule: what it says to a reader
+    fail(ec::bad_reply, "the reply is no JSON, check `base_url`: \"" + brief(read_reason(body_).message, 300, secrets_) + "\"");
 }
 
 /// The body of a refused request; of one that came as events, the first event's data.

@@ -143,7 +143,7 @@ CAF_TEST(a web page with status 200 is a bad reply that names itself) {
     for (auto* type : {"text/html", ""}) {
       auto d = decode(dialect, head_of(200, type), "<html><body>Log in to the network</body></html>", {5});
       CAF_CHECK(d.completion.code == ec::bad_reply);
-      CAF_CHECK_EQUAL(d.completion.error, "the reply is no JSON: <html><body>Log in to the network</body></html>");
+      CAF_CHECK_EQUAL(d.completion.error, "the reply is no JSON, check `base_url`: \"Log in to the network\"");
     }
 }
 
