@@ -20,7 +20,7 @@ namespace {
 constexpr auto npos = syntax_fault::nowhere;
 constexpr const char* no_blank = "a blank is missing behind ':'";
 
-/// Spaces of other kinds. Source: https://www.unicode.org/charts/PDF/U2000.pdf, read 2026-08.
+/// Spaces of other kinds, and U+FEFF. Source: the Unicode charts U0080, U2000, U3000 and UFE70 (https://www.unicode.org/charts/).
 constexpr std::array<std::string_view, 8> odd_blanks = {"\xC2\xA0",     "\xE3\x80\x80", "\xE2\x80\x8B", "\xE2\x80\x83",
                                                         "\xE2\x80\x82", "\xE2\x80\xAF", "\xE2\x80\x89", "\xEF\xBB\xBF"};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Scalars by the core schema of YAML 1.2, and trees as JSON. Source: https://yaml.org/spec/1.2.2/, section 10.3.2, read 2026-08.
+// Scalars by the core schema of YAML 1.2, and trees as JSON. Source: https://yaml.org/spec/1.2.2/ (2021-10-01), section 10.3.2.
 
 #include "app/load_config_parts.hpp"
 

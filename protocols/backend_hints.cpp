@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Addresses of APIs that speak Chat Completions: the pages of the companies named, read 2026-08. Keys are bound to hosts in
-// backend_kinds.cpp; a variable stands here only where no key is bound to the host.
+// Addresses of APIs that speak Chat Completions. Sources, read 2026-11-26 in stored copies, no server was called: the provider.toml
+// files of models.dev (of 2026-07), providers of LiteLLM, aisuite, Portkey's gateway and Vercel's AI SDK, and excerpts of the pages
+// of Together, Nebius, Cohere, NVIDIA, DeepInfra, Featherless, SiliconFlow, Cloudflare, Baidu, Tencent, Amazon, TGI, LocalAI,
+// KoboldCpp, tabbyAPI and text-generation-webui. Only by what others write: Novita and MiniMax (promptfoo, rig), Databricks,
+// Vertex, and the ports of LiteLLM and llama.cpp. VERTEX_ACCESS_TOKEN is our name: Google's libraries fetch that token themselves.
+// Keys are bound to hosts in backend_kinds.cpp; a variable stands here only where no key is bound to the host.
 
 #include "protocols/backend_hints.hpp"
 
@@ -26,15 +30,15 @@ struct server_row {
   const char* key; ///< variable to name in api_key_env; "" = bound to the host, or none is needed
 };
 
-constexpr std::array<server_row, 44> servers = {{
+constexpr std::array<server_row, 40> servers = {{
     {"groq groqcloud", "Groq", "https://api.groq.com/openai/v1", ""},
     {"openrouter", "OpenRouter", "https://openrouter.ai/api/v1", ""},
-    {"together togetherai", "Together", "https://api.together.xyz/v1", ""},
+    {"together togetherai", "Together", "https://api.together.ai/v1", ""},
     {"fireworks fireworksai", "Fireworks", "https://api.fireworks.ai/inference/v1", ""},
     {"mistral mistralai", "Mistral", "https://api.mistral.ai/v1", ""},
     {"deepseek", "DeepSeek", "https://api.deepseek.com/v1", ""},
     {"cerebras", "Cerebras", "https://api.cerebras.ai/v1", ""},
-    {"nebius nebiusai", "Nebius", "https://api.studio.nebius.ai/v1", ""},
+    {"nebius nebiusai", "Nebius", "https://api.tokenfactory.nebius.com/v1", ""},
     {"moonshot moonshotai kimi", "Moonshot", "https://api.moonshot.ai/v1", ""},
     {"qwen dashscope alibaba aliyun tongyi", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", ""},
     {"poe", "Poe", "https://api.poe.com/v1", ""},
@@ -42,27 +46,23 @@ constexpr std::array<server_row, 44> servers = {{
     {"google gemini googleai googlegenai googlegemini genai aistudio googleaistudio palm", "Google Gemini",
      "https://generativelanguage.googleapis.com/v1beta/openai", ""},
     {"ollamacloud", "Ollama's cloud", "https://ollama.com/v1", ""},
-    {"perplexity perplexityai pplx", "Perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY"},
     {"cohere", "Cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"},
     {"nvidia nim nvidianim", "NVIDIA", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"},
     {"sambanova", "SambaNova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"},
     {"deepinfra", "DeepInfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"},
-    {"novita novitaai", "Novita", "https://api.novita.ai/v3/openai", "NOVITA_API_KEY"},
+    {"novita novitaai", "Novita", "https://api.novita.ai/openai/v1", "NOVITA_API_KEY"},
     {"hyperbolic", "Hyperbolic", "https://api.hyperbolic.xyz/v1", "HYPERBOLIC_API_KEY"},
     {"siliconflow", "SiliconFlow", "https://api.siliconflow.cn/v1", "SILICONFLOW_API_KEY"},
     {"minimax", "MiniMax", "https://api.minimax.io/v1", "MINIMAX_API_KEY"},
-    {"github githubmodels", "GitHub Models", "https://models.github.ai/inference", "GITHUB_TOKEN"},
     {"cloudflare workersai cloudflareworkersai", "Cloudflare", "https://api.cloudflare.com/client/v4/accounts/ACCOUNT/ai/v1",
      "CLOUDFLARE_API_TOKEN"},
-    {"ai21 ai21labs", "AI21", "https://api.ai21.com/studio/v1", "AI21_API_KEY"},
     {"baseten", "Baseten", "https://inference.baseten.co/v1", "BASETEN_API_KEY"},
     {"featherless featherlessai", "Featherless", "https://api.featherless.ai/v1", "FEATHERLESS_API_KEY"},
-    {"lambda lambdalabs", "Lambda", "https://api.lambda.ai/v1", "LAMBDA_API_KEY"},
     {"vercel vercelai aigateway", "Vercel's gateway", "https://ai-gateway.vercel.sh/v1", "AI_GATEWAY_API_KEY"},
     {"stepfun", "StepFun", "https://api.stepfun.com/v1", "STEPFUN_API_KEY"},
     {"doubao volcengine ark bytedance", "Volcengine Ark", "https://ark.cn-beijing.volces.com/api/v3", "ARK_API_KEY"},
     {"baidu qianfan ernie", "Baidu Qianfan", "https://qianfan.baidubce.com/v2", "QIANFAN_API_KEY"},
-    {"hunyuan tencent", "Tencent Hunyuan", "https://api.hunyuan.cloud.tencent.com/v1", "HUNYUAN_API_KEY"},
+    {"hunyuan tencent tokenhub", "Tencent TokenHub", "https://tokenhub.tencentmaas.com/v1", "TENCENT_TOKENHUB_API_KEY"},
     {"databricks", "Databricks", "https://WORKSPACE/serving-endpoints", "DATABRICKS_TOKEN"},
     {"azure azureopenai azureai azurefoundry foundry", "Azure OpenAI", "https://RESOURCE.openai.azure.com/openai/v1", ""},
     {"bedrock aws amazon awsbedrock amazonbedrock", "Amazon Bedrock", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
@@ -84,7 +84,7 @@ struct name_row {
   const char* text;  ///< without a type: why, and what to do
 };
 
-constexpr std::array<name_row, 10> other_names = {{
+constexpr std::array<name_row, 12> other_names = {{
     {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
     {"openai openaichat openaicompatible openaicompat openaicompletions openaiapi openaichatcompletions openairesponses gpt gpt4 "
      "gpt4o "
@@ -100,6 +100,8 @@ constexpr std::array<name_row, 10> other_names = {{
      "programs that are agents themselves are not available yet; ask the model behind it by its own type"},
     {"langchain langgraph crewai autogen agentscope smolagents openaiassistant openaiassistants llamaindex dspy", "",
      "agents of other frameworks are not available yet; ask the model behind it by its own type"},
+    {"github githubmodels", "", "GitHub Models ended in July 2026; ask the model by the type or address of its maker"},
+    {"perplexity perplexityai pplx", "", "Perplexity ended Chat Completions in September 2026; its Agent API is not available yet"},
 }};
 
 std::string folded(const std::string& text) {

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 
 // Keys that MassGen releases after 0.1.0 take in a backend and keep to themselves. Source: the keys their base class of parameter
-// handlers excludes from every request (massgen/api_params_handler/_api_params_handler_base.py), read 2026-08. None is a
-// provider's, so none is ever sent.
+// handlers excludes from every request (massgen/api_params_handler/_api_params_handler_base.py, get_base_excluded_params()); each
+// of these stands in a stored copy of it, read 2026-11-26. None is a provider's, so none is ever sent.
 
 #include "protocols/config_keys.hpp"
 

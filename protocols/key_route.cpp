@@ -17,8 +17,8 @@ namespace {
 /// The variables by which the vendors' own libraries are sent elsewhere, by the host they would call otherwise, and what our path
 /// has beyond theirs. Sources, read 2026-11-26: openai-python src/openai/_client.py (OPENAI_BASE_URL; OPENAI_API_BASE is its name
 /// before 1.0, which LangChain and LiteLLM still read), anthropic-sdk-python src/anthropic/_client.py (ANTHROPIC_BASE_URL),
-/// python-genai google/genai/_base_url.py (GOOGLE_GEMINI_BASE_URL; the version follows it), zai-sdk (ZAI_BASE_URL). XAI_BASE_URL is
-/// no library's own but what users of several call it.
+/// python-genai google/genai/_base_url.py (GOOGLE_GEMINI_BASE_URL; the version follows it), z-ai-sdk-python src/zai/_client.py
+/// (ZAI_BASE_URL). xai-sdk-python reads none, LangChain and LiteLLM XAI_API_BASE; XAI_BASE_URL is what many programs call it.
 struct base_row {
   std::string_view host;
   const char* variable;

@@ -49,8 +49,9 @@ key_route route_key(const backend_config& b, const lookup& env, const source_loo
 /// Takes blanks, line feeds and quotes around a key off. Returns what is wrong with the rest, or empty. Never quotes the key.
 std::string clean_key(std::string& key);
 
-/// Returns the base URL that `OLLAMA_HOST` means, as its client reads it: [http[s]://]host[:port][/path], all of it optional. What
-/// is no host stays none: see url_host. Source: ollama envconfig/config.go, Host() and ConnectableHost(), read 2026-11-26.
+/// Returns the base URL that `OLLAMA_HOST` means, as its client reads it: [http[s]://]host[:port][/path], all of it optional. Other
+/// than there, what is no host or no port stays so (see url_host), and [::] becomes 127.0.0.1. Source: ollama
+/// envconfig/config.go, Host() and ConnectableHost(), read 2026-11-26.
 std::string ollama_url(std::string text);
 
 /// Returns "scheme://host:port" of a URL that url_host accepts, for messages.

@@ -51,6 +51,8 @@ std::string url_place(const std::string& url) {
 }
 
 std::string ollama_url(std::string text) {
+  if (text == "ollama.com")
+    text = "https://ollama.com";
   std::string scheme = "http", port = "11434";
   if (auto at = text.find("://"); at != std::string::npos) {
     scheme = text.substr(0, at);

@@ -328,7 +328,7 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("groq", "base_url https://api.groq.com/openai/v1; its key is GROQ_API_KEY"));
   CAF_CHECK(points("Groq", "api.groq.com"));
   CAF_CHECK(points("openrouter", "https://openrouter.ai/api/v1; its key is OPENROUTER_API_KEY"));
-  CAF_CHECK(points("Together AI", "https://api.together.xyz/v1; its key is TOGETHER_API_KEY"));
+  CAF_CHECK(points("Together AI", "https://api.together.ai/v1; its key is TOGETHER_API_KEY"));
   CAF_CHECK(points("fireworks_ai", "https://api.fireworks.ai/inference/v1; its key is FIREWORKS_API_KEY"));
   CAF_CHECK(points("anthropic", "its models are reached by type 'claude'"));
   for (auto google : {"google", "google-genai", "gemini"})
@@ -345,7 +345,8 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("llama.cpp", "http://localhost:8080/v1"));
   CAF_CHECK(points("huggingface", "HF_TOKEN"));
   CAF_CHECK(points("cohere", "api_key_env COHERE_API_KEY"));
-  CAF_CHECK(points("perplexity", "api_key_env PERPLEXITY_API_KEY"));
+  CAF_CHECK(points("perplexity", "Perplexity ended Chat Completions"));
+  CAF_CHECK(points("github-models", "GitHub Models ended"));
   CAF_CHECK(points("openai-compatible", "its models are reached by type 'chatcompletion'"));
   CAF_CHECK(points("openai", "not available yet; its models are reached by type 'chatcompletion'"));
   CAF_CHECK(points("codex", "agents themselves"));

@@ -84,6 +84,7 @@ CAF_TEST(the host of ollama is read as its client reads it) {
   CAF_CHECK_EQUAL(to("0.0.0.0"), "http://127.0.0.1:11434/v1");
   CAF_CHECK_EQUAL(to("0.0.0.0:99"), "http://127.0.0.1:99/v1");
   CAF_CHECK_EQUAL(to("http://gpu.local"), "http://gpu.local:80/v1");
+  CAF_CHECK_EQUAL(to("ollama.com"), "https://ollama.com:443/v1");
   CAF_CHECK_EQUAL(to("https://gpu.local/x/"), "https://gpu.local:443/x/v1");
   CAF_CHECK_EQUAL(to("[::1]:99"), "http://[::1]:99/v1");
   CAF_CHECK_EQUAL(to("::1"), "http://[::1]:11434/v1");
