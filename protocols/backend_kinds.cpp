@@ -20,7 +20,7 @@ struct host_row {
 };
 
 /// A provider's key goes to that provider's hosts and nowhere else.
-constexpr std::array<host_row, 24> hosts = {{
+constexpr std::array<host_row, 26> hosts = {{
     {"openai.com", "OPENAI_API_KEY"},
     {"anthropic.com", "ANTHROPIC_API_KEY"},
     {"x.ai", "XAI_API_KEY"},
@@ -38,7 +38,9 @@ constexpr std::array<host_row, 24> hosts = {{
     {"moonshot.ai", "MOONSHOT_API_KEY,KIMI_API_KEY"},
     {"moonshot.cn", "MOONSHOT_API_KEY,KIMI_API_KEY"},
     {"poe.com", "POE_API_KEY"},
-    {"aliyuncs.com", "QWEN_API_KEY"},
+    {"dashscope.aliyuncs.com", "QWEN_API_KEY"},
+    {"dashscope-intl.aliyuncs.com", "QWEN_API_KEY"},
+    {"dashscope-us.aliyuncs.com", "QWEN_API_KEY"},
     {"mistral.ai", "MISTRAL_API_KEY"},
     {"deepseek.com", "DEEPSEEK_API_KEY"},
     {"openai.azure.com", "AZURE_OPENAI_API_KEY"},

@@ -180,7 +180,8 @@ void reply_decoder::on_body(std::vector<chunk>& out) {
     lines.finish(read);
   }
   if (!any) // a page of a portal or proxy, as a rule: what it says to a reader
-    fail(ec::bad_reply, "the reply is no JSON, check `base_url`: \"" + brief(read_reason(body_).message, 300, secrets_) + "\"");
+    fail(ec::bad_reply,
+         "the reply is no JSON, check `base_url`: \"" + brief(read_reason(std::string_view(body_)).message, 300, secrets_) + "\"");
 }
 
 /// The body of a refused request; of one that came as events, the first event's data.

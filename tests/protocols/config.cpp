@@ -254,8 +254,9 @@ CAF_TEST(a key goes to the hosts of its provider only) {
   CAF_CHECK_EQUAL(key_names(backend("chatcompletion", "https://API.X.AI./v1")), names{"XAI_API_KEY"});
   CAF_CHECK_EQUAL(key_names(backend("claude")), names{"ANTHROPIC_API_KEY"});
   for (const auto* evil :
-       {"https://evil.com", "https://openai.com.evil.com", "https://notopenai.com", "https://evil.com/openai.com",
-        "https://api.openai.com@evil.com", "https://evil.com\\@api.openai.com", "https://xyz.ai/v1", "nonsense"}) {
+       {"https://somebodys-bucket.oss-cn-hangzhou.aliyuncs.com/v1", "https://evil.com", "https://openai.com.evil.com",
+        "https://notopenai.com", "https://evil.com/openai.com", "https://api.openai.com@evil.com",
+        "https://evil.com\\@api.openai.com", "https://xyz.ai/v1", "nonsense"}) {
     CAF_CHECK_EQUAL(key_names(backend("chatcompletion", evil)), names{});
     CAF_CHECK_EQUAL(key_names(backend("claude", evil)), names{});
     CAF_CHECK_EQUAL(key_names(backend("grok", evil)), names{});
