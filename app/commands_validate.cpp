@@ -36,9 +36,10 @@ problem said_to_stop(problem p) {
 /// Marks the warnings that are errors in a run: variables that are not set.
 void mark_stops(std::vector<problem>& problems, const std::vector<problem>& of_run) {
   for (auto& p : problems)
-    p.stops_here = p.stops_here || std::any_of(of_run.begin(), of_run.end(), [&](const problem& r) {
-                     return r.severity == severity::error && r.line == p.line && r.path == p.path && r.text == p.text;
-                   });
+    p.stops_here =
+        p.stops_here || (p.severity != severity::error && std::any_of(of_run.begin(), of_run.end(), [&](const problem& r) {
+                           return r.severity == severity::error && r.line == p.line && r.path == p.path && r.text == p.text;
+                         }));
 }
 
 } // namespace
@@ -94,7 +95,9 @@ int command_validate(const validate_options& o) {
     auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
   }
-  mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
+  // What is unset is seen in a second reading, as a run makes it; a file with errors is not run at all.
+  if (std::none_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
+    mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
   bool errors = false, others = false, stops = false;
   for (const auto& p : problems) {
     (p.severity == severity::error ? errors : others) = true;

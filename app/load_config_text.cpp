@@ -17,7 +17,8 @@ namespace conclave::loader {
 
 namespace {
 
-constexpr int pipe_ms = 60'000; ///< how long a pipe may be silent
+constexpr int pipe_ms = 60'000;  ///< how long a pipe may be silent
+constexpr int writer_ms = 3'000; ///< how long a named pipe may have nobody who writes to it
 
 void append_utf8(std::string& out, std::uint32_t c) {
   out += static_cast<char>(0xF0 | (c >> 18));
@@ -92,16 +93,21 @@ bool read_text(const std::string& path, std::string& text, std::string& error) {
     error = std::string{"cannot be opened: "} + std::strerror(errno);
     return false;
   }
+  std::string first;
   struct ::stat info {};
   bool known = ::fstat(fd, &info) == 0;
   if (known && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode))) {
-    if (wait_readable(fd, pipe_ms) == 0)
-      error = "is a pipe, and nothing came through it for a minute";
+    char byte = 0;
+    auto n = ::read(fd, &byte, 1);
+    if (n == 1)
+      first = byte;
+    else if (wait_readable(fd, n == 0 ? writer_ms : pipe_ms) == 0)
+      error = n == 0 ? "is a pipe that nobody writes to" : "is a pipe, and nothing came through it for a minute";
   } else if (!known || !S_ISREG(info.st_mode)) {
     error = S_ISDIR(info.st_mode) ? "is a folder" : isatty(fd) == 1 ? "is a terminal" : "is no regular file";
   }
-  if (error.empty())
-    read_all(fd, max_bytes, text, error, "the file");
+  if (error.empty() && read_all(fd, max_bytes, text, error, "the file"))
+    text.insert(0, first);
   ::close(fd);
   return error.empty();
 }
