@@ -3,6 +3,7 @@
 
 #include "actors/orchestrator_state.hpp"
 
+#include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 
 #include <caf/all.hpp>
@@ -83,6 +84,12 @@ void orchestrator_state::hire() {
             },
             [lose](const caf::error& e) { lose(code_of(e), text_of(e)); });
   }
+}
+
+void orchestrator_state::forget_nodes() {
+  for (auto& a : parts.agents)
+    if (a.node)
+      self->demonitor(caf::actor_cast<caf::actor_addr>(a.node)); // else it keeps the memory of whoever watched it
 }
 
 void orchestrator_state::node_down(const caf::actor_addr& source) {
@@ -248,7 +255,7 @@ void orchestrator_state::arm(const std::vector<ledger::timer_key>& timers, std::
     if (std::find(armed.begin(), armed.end(), t) != armed.end())
       continue;
     armed.push_back(t);
-    self->delayed_send(self, milliseconds(std::max<std::int64_t>(t.due_ms - now, 0)), ledger_tick{t});
+    call_after(self, milliseconds(t.due_ms - now), [this, t] { fire(t); });
   }
 }
 

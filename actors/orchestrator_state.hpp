@@ -25,14 +25,8 @@
 
 namespace conclave {
 
-/// A timer of the ledger fires. Never crosses nodes.
-struct ledger_tick {
-  ledger::timer_key key;
-};
-
 struct orchestrator_state;
-using orchestrator_impl = orchestrator_actor::extend<caf::reacts_to<ledger_tick>>;
-using orchestrator_ptr = orchestrator_impl::stateful_pointer<orchestrator_state>;
+using orchestrator_ptr = orchestrator_actor::stateful_pointer<orchestrator_state>;
 
 struct orchestrator_state {
   static inline const char* name = "orchestrator";
@@ -74,7 +68,8 @@ struct orchestrator_state {
   /// Appends an event that is no decision (a call began or ended); `effect` runs once durable.
   void record(event e, std::function<void()> effect);
 
-  void hire(); ///< asks each node to make its agent ready
+  void hire();         ///< asks each node to make its agent ready
+  void forget_nodes(); ///< before the end
   void node_down(const caf::actor_addr& source);
   void fire(const ledger::timer_key& key);          ///< a timer's time has come
   void give_up(ec code, const std::string& reason); ///< the store or the host failed: end without a durable terminal event
@@ -94,5 +89,3 @@ private:
 };
 
 } // namespace conclave
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::ledger_tick)
