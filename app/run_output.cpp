@@ -81,11 +81,14 @@ std::string write_answer(const std::string& path, const std::string& text) {
   // A descriptor of ours is used as it is: opened anew, a file behind it would have a position of its own.
   int fd = target == "/dev/stdout" ? dup(1) : target == "/dev/stderr" ? dup(2) : -1;
   if (fd < 0)
-    fd = open(target.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    fd = open(target.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0)
-    return "cannot open " + path + ": " + std::strerror(errno);
-  auto problem = write_all(fd, text);
+    return "cannot open " + path + ": " + (errno == ENXIO ? "nobody reads it" : std::strerror(errno));
+  static const std::atomic<bool> impatient = true; // the answer goes to standard output, too, and must not wait for long
+  auto problem = write_unless_leaving(fd, text, impatient);
   close(fd);
+  if (problem == ECANCELED)
+    return "cannot write " + path + ": its reader takes nothing";
   return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
 }
 
@@ -115,8 +118,7 @@ run_output::run_output(const run_options& o) : options_(o) {
   if (is_terminal(2))
     d.width_now = [] { return terminal_width(2, 100); };
   d.now_ms = now_ms;
-  // A standard error that is gone must not end the run: what write_all returns is of no use to anybody.
-  display_ = std::make_unique<display>(d, [](std::string_view text) { write_all(2, text); });
+  display_ = std::make_unique<display>(d, [this](std::string_view text) { stderr_.write(text); });
 }
 
 void run_output::begin(const std::string& task) {
@@ -144,7 +146,7 @@ bool run_output::on(const event& e) {
   if (!options_.json || stdout_error_ != 0)
     return true;
   auto line = wire::to_json(e);
-  stdout_error_ = write_all(1, (is_terminal(1) ? prompts::for_terminal(line) : line) + "\n");
+  stdout_error_ = write_unless_leaving(1, (is_terminal(1) ? prompts::for_terminal(line) : line) + "\n", leaving_);
   return stdout_error_ == 0;
 }
 
@@ -166,7 +168,11 @@ void run_output::note(const std::string& text) {
 
 /// One line of automation on standard error.
 void run_output::say(const std::string& text) {
-  write_all(2, one_line(text) + "\n");
+  stderr_.write(one_line(text) + "\n");
+}
+
+void run_output::complain(const std::string& text) {
+  stderr_.write("conclave: " + prompts::for_terminal(text) + "\n");
 }
 
 void run_output::report_end(const outcome& o) {
@@ -203,7 +209,12 @@ int run_output::deliver(const outcome& o) {
       complain(problem);
       code = static_cast<int>(exit_code::failed);
     }
-  return options_.json ? code : print(text, code);
+  if (options_.json)
+    return code;
+  if (same_reader(1, 2)) // sees the display first; another one may not keep the answer waiting
+    stderr_.flush(true, leaving_);
+  stdout_error_ = write_unless_leaving(1, is_terminal(1) ? prompts::for_terminal(text) : text, leaving_);
+  return code;
 }
 
 int run_output::finish(const outcome& o) {
@@ -213,7 +224,7 @@ int run_output::finish(const outcome& o) {
   auto code = static_cast<int>(code_of_outcome(o, events_ > 0));
   if (o.kind == outcome_kind::answered) {
     if (display_ && !options_.json && is_terminal(1) && is_terminal(2))
-      write_all(2, "\n"); // on one screen the answer stands apart from the display
+      stderr_.write("\n"); // on one screen the answer stands apart from the display
     code = deliver(o);
   }
   // A script that was not played to its end is a mistake in the script (or in what it tests): the answer stands, the run does not
@@ -221,10 +232,14 @@ int run_output::finish(const outcome& o) {
   if (o.kind == outcome_kind::answered
       && std::any_of(o.warnings.begin(), o.warnings.end(), [](const std::string& w) { return w.rfind("script: ", 0) == 0; }))
     code = static_cast<int>(exit_code::failed);
-  if (stdout_error_ != 0 && stdout_error_ != EPIPE) {
+  if (stdout_error_ == ECANCELED) {
+    complain("ended by a signal while standard output was not read: the answer is in the store");
+    code = static_cast<int>(exit_code::interrupted);
+  } else if (stdout_error_ != 0 && stdout_error_ != EPIPE) {
     complain(std::string("cannot write to standard output: ") + std::strerror(stdout_error_));
     code = static_cast<int>(exit_code::failed);
   }
+  stderr_.flush(same_reader(1, 2), leaving_);
   return code;
 }
 
