@@ -40,7 +40,7 @@ CONCLAVE_INSPECT(tool_spec, x.name, x.description, x.parameters)
 CONCLAVE_INSPECT(tool_call, x.id, x.name, x.arguments)
 CONCLAVE_INSPECT(tool_result, x.id, x.text, x.is_error)
 CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reasoning, x.calls, x.tool_call_id, x.is_error, x.opaque,
-                         x.opaque_dialect, x.finish, x.said, x.model_fault)
+                         x.opaque_dialect)
 CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported)
 CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms)
@@ -48,7 +48,7 @@ CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)
 CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
 CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::paused && x.code <= ec::unknown, x.status, x.text, x.reasoning,
                          x.calls, x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.retry_asked, x.opaque,
-                         x.opaque_dialect)
+                         x.opaque_dialect, x.finish, x.said, x.model_fault)
 CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run,
                          x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code,
                          x.step, x.use, x.extra)
