@@ -161,6 +161,8 @@ void connect(mcp_ptr self) {
   mcp_channel::callbacks cb;
   cb.on_message = [post, generation](std::string text) { post(channel_text{generation, std::move(text)}); };
   cb.on_close = [post, generation](ec code, std::string why) { post(channel_closed{generation, code, std::move(why)}); };
+  if (!st.hidden.empty())
+    cb.clean_log = [hidden = st.hidden](std::string& text) { hidden.hide(text); };
   std::string error;
   st.channel = open_mcp_channel(config, st.stderr_path, std::move(cb), error);
   if (!st.channel)

@@ -19,6 +19,7 @@ public:
   struct callbacks {
     std::function<void(std::string)> on_message;   ///< one JSON text
     std::function<void(ec, std::string)> on_close; ///< why; ec::none = we closed it
+    std::function<void(std::string&)> clean_log{}; ///< takes secrets out of what the server says beside the protocol
   };
 
   virtual ~mcp_channel() = default;
