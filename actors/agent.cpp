@@ -4,6 +4,7 @@
 #include "actors/agent.hpp"
 
 #include "actors/agent_state.hpp"
+#include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/tool_waits.hpp"
 
@@ -61,7 +62,7 @@ agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.parts = std::move(parts);
   self->set_exit_handler([self](caf::exit_msg& m) {
     self->state.shut_down();
-    self->quit(m.reason);
+    leave(self, m.reason);
   });
   return {
       [self](get_ready) { return get_tools(self); },

@@ -132,7 +132,7 @@ struct agent_state {
   std::vector<std::string> shown_ids() const;
   call_notice notice(std::uint64_t call, std::string target) const;
   bool calls_known_tool(const completion& c) const;
-  std::vector<std::string> known_tools() const;   ///< of tool sources
+  std::vector<std::string> known_tools() const;    ///< of tool sources
   std::vector<std::string> callable_names() const; ///< those and the verdicts
 };
 

@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "actors/circuit_breaker.hpp"
+#include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
@@ -123,17 +124,22 @@ void attempt(guard_ptr self, std::uint64_t id) {
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
   if (call.loading_until_ms > 0) // the deadline for the first token runs on
     call.req.first_token_timeout_ms = std::max<std::int64_t>(call.loading_until_ms - now, 1);
-  self->request(st.guarded, limit, call.req, call.sink)
-      .then([self, id](completion& c) { judge(self, id, std::move(c)); },
-            [self, id](caf::error& e) {
-              auto i2 = self->state.calls.find(id);
-              if (i2 == self->state.calls.end())
-                return;
-              if (i2->second.probe)
-                self->state.gate.undecided();
-              i2->second.promise.deliver(std::move(e)); // nothing was sent
-              self->state.calls.erase(i2);
-            });
+  auto asked = self->request(st.guarded, limit, call.req, call.sink);
+  asked.then(
+      [self, id, timer = asked.id()](completion& c) {
+        answered_in_time(self, timer);
+        judge(self, id, std::move(c));
+      },
+      [self, id, timer = asked.id()](caf::error& e) {
+        answered_in_time(self, timer);
+        auto i2 = self->state.calls.find(id);
+        if (i2 == self->state.calls.end())
+          return;
+        if (i2->second.probe)
+          self->state.gate.undecided();
+        i2->second.promise.deliver(std::move(e)); // nothing was sent
+        self->state.calls.erase(i2);
+      });
 }
 
 void tell(guard_ptr self, const guarded_call& call, std::string text) {

@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "actors/circuit_breaker.hpp"
+#include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
@@ -56,7 +57,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
   self->state.gate = breaker{policy};
   self->set_exit_handler([self](caf::exit_msg& m) {
     self->send_exit(self->state.guarded, m.reason);
-    self->quit(m.reason);
+    leave(self, m.reason);
   });
   return {
       [self](list_tools l) -> caf::result<tool_list> {

@@ -7,11 +7,26 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <sched.h>
 
 namespace conclave {
 
 namespace {
+
+constexpr std::size_t max_waiting = std::size_t{1} << 20; ///< bytes of chunks that wait for the host
+
+/// What a batch costs while it waits.
+std::size_t weight(const chunk_batch& b) {
+  std::size_t bytes = sizeof b;
+  for (auto& c : b.chunks)
+    bytes += sizeof c + c.text.size();
+  return bytes;
+}
+
+chunk left_out(std::uint64_t bytes) {
+  return {chunk_kind::status, "[" + std::to_string(bytes) + " bytes of the stream were left out]"};
+}
 
 struct host_sink_state {
   static inline const char* name = "host_sink";
@@ -19,7 +34,43 @@ struct host_sink_state {
   bool done = false;
 };
 
-using host_sink_ptr = host_sink_actor::stateful_pointer<host_sink_state>;
+/// A host that is slow does not make the mailbox grow: chunks beyond `max_waiting` are left out, and a status chunk says how much
+/// was. Events and the outcome are never dropped; the ledger bounds them.
+class limited_sink : public caf::stateful_actor<host_sink_state, host_sink_actor::base> {
+public:
+  using super = caf::stateful_actor<host_sink_state, host_sink_actor::base>;
+
+  limited_sink(caf::actor_config& cfg, host_callbacks callbacks) : super(cfg) { state.call = std::move(callbacks); }
+
+  using super::enqueue;
+
+  /// Any thread.
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* unit) override {
+    if (what->content().match_elements<chunk_batch>()) {
+      auto& batch = what->content().get_as<chunk_batch>(0);
+      auto bytes = weight(batch);
+      if (waiting_.fetch_add(bytes) + bytes > max_waiting) {
+        waiting_ -= bytes;
+        dropped_ += bytes;
+        return;
+      }
+      if (auto gone = dropped_.exchange(0); gone > 0) {
+        chunk_batch word = batch;
+        word.chunks = {left_out(gone)};
+        waiting_ += weight(word);
+        super::enqueue(caf::make_mailbox_element(nullptr, caf::make_message_id(), {}, std::move(word)), unit);
+      }
+    }
+    super::enqueue(std::move(what), unit);
+  }
+
+  behavior_type make_behavior() override;
+
+private:
+  std::atomic<std::size_t> waiting_ = 0, dropped_ = 0;
+};
+
+using host_sink_ptr = limited_sink*;
 
 /// A host's exception is its own affair: it must not take the task down.
 template <class F, class... Ts>
@@ -47,8 +98,8 @@ void finish(host_sink_ptr self, outcome o) {
   guarded(self->state.call.on_done, std::move(o));
 }
 
-host_sink_actor::behavior_type host_sink(host_sink_ptr self, host_callbacks callbacks) {
-  self->state.call = std::move(callbacks);
+host_sink_actor::behavior_type limited_sink::make_behavior() {
+  auto* self = this;
   let_readers_finish();
   self->set_exit_handler([self](caf::exit_msg& m) {
     outcome o;
@@ -59,11 +110,13 @@ host_sink_actor::behavior_type host_sink(host_sink_ptr self, host_callbacks call
   });
   return {
       [self](const event& e) { guarded(self->state.call.on_event, e); },
-      [self](const chunk_batch& b) { guarded(self->state.call.on_chunk, b); },
+      [self](const chunk_batch& b) {
+        self->waiting_ -= weight(b);
+        guarded(self->state.call.on_chunk, b);
+      },
       [self](chunk_delivery& d) {
         if (d.dropped > 0)
-          d.batch.chunks.insert(d.batch.chunks.begin(),
-                                {chunk_kind::status, "[" + std::to_string(d.dropped) + " bytes of the stream were left out]"});
+          d.batch.chunks.insert(d.batch.chunks.begin(), left_out(d.dropped));
         guarded(self->state.call.on_chunk, d.batch);
         return chunk_ack{};
       },
@@ -93,7 +146,7 @@ event_sink_actor::behavior_type chunk_gate(event_sink_actor::pointer self, const
 } // namespace
 
 host_sink_actor spawn_host_sink(caf::actor_system& sys, host_callbacks callbacks) {
-  return sys.spawn<caf::detached>(host_sink, std::move(callbacks));
+  return sys.spawn<limited_sink, caf::detached>(std::move(callbacks));
 }
 
 event_sink_actor spawn_chunk_gate(caf::actor_system& sys, event_sink_actor sink) {

@@ -3,7 +3,8 @@
 #pragma once
 
 /// The one reader of a task on behalf of its host: calls back on a thread of its own, so a slow or blocking host delays nobody and
-/// is never cancelled. Ends itself after on_done.
+/// is never cancelled. Chunks that wait for it are bounded (1 MiB): newer ones are left out then, and a status chunk says how much.
+/// Ends itself after on_done.
 
 #include "protocols/interfaces.hpp"
 

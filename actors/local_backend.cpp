@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "actors/backend.hpp"
+#include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
 
@@ -94,18 +95,19 @@ void forward(local_ptr self, waiting_call call) {
   call.req.slot = slot->second;
   auto limit = std::chrono::milliseconds(call.req.total_timeout_ms + 60'000);
   auto promise = call.promise;
-  self->request(st.inner, limit, std::move(call.req), std::move(call.sink))
-      .then(
-          [self, promise, inner = st.inner](completion& c) mutable {
-            // Its connection was closed because the server died: that is a failure to be tried again, not somebody's wish.
-            if (c.status == completion_status::cancelled && self->state.inner != inner) {
-              c.status = completion_status::broken;
-              c.code = ec::stream_broken;
-              c.error = self->state.last_failure;
-            }
-            promise.deliver(std::move(c));
-          },
-          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+  auto asked = self->request(st.inner, limit, std::move(call.req), std::move(call.sink));
+  asked.then(
+      [self, promise, inner = st.inner, timer = asked.id()](completion& c) mutable {
+        answered_in_time(self, timer);
+        // Its connection was closed because the server died: that is a failure to be tried again, not somebody's wish.
+        if (c.status == completion_status::cancelled && self->state.inner != inner) {
+          c.status = completion_status::broken;
+          c.code = ec::stream_broken;
+          c.error = self->state.last_failure;
+        }
+        promise.deliver(std::move(c));
+      },
+      [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
 local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, local_model_options options) {
@@ -119,7 +121,7 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
     if (self->state.inner)
       self->send_exit(self->state.inner, caf::exit_reason::user_shutdown);
     self->state.server.reset(); // the last user out stops the server
-    self->quit(m.reason);
+    leave(self, m.reason);
   });
   return {
       [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {

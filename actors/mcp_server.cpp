@@ -183,6 +183,8 @@ void connect(mcp_ptr self) {
   cb.on_close = [post, generation](ec code, std::string why, bool was_there) {
     post(channel_closed{generation, code, std::move(why), was_there});
   };
+  if (!st.hidden.empty())
+    cb.clean_log = [hidden = st.hidden](std::string& text) { hidden.hide(text); };
   std::string error;
   st.channel = open_mcp_channel(config, st.stderr_path, std::move(cb), error);
   if (!st.channel)

@@ -4,6 +4,7 @@
 #include "actors/node.hpp"
 
 #include "actors/agent.hpp"
+#include "actors/leaving.hpp"
 #include "actors/node_parts.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
@@ -143,13 +144,14 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   a.handle = spawn_agent_actor(self->home_system(), std::move(parts));
   self->monitor(a.handle);
   auto promise = self->template make_response_promise<agent_ready>();
-  self->request(a.handle, ready_limit, get_ready{})
-      .then(
-          [promise, notices = std::move(c.notices)](agent_ready& r) mutable {
-            r.notes.insert(r.notes.begin(), notices.begin(), notices.end());
-            promise.deliver(std::move(r));
-          },
-          [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+  auto asked = self->request(a.handle, ready_limit, get_ready{});
+  asked.then(
+      [self, promise, timer = asked.id(), notices = std::move(c.notices)](agent_ready& r) mutable {
+        answered_in_time(self, timer);
+        r.notes.insert(r.notes.begin(), notices.begin(), notices.end());
+        promise.deliver(std::move(r));
+      },
+      [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
   return caf::delegated<agent_ready>{};
 }
 

@@ -3,6 +3,7 @@
 
 #include "actors/orchestrator.hpp"
 
+#include "actors/leaving.hpp"
 #include "actors/orchestrator_state.hpp"
 #include "protocols/caf_error.hpp"
 
@@ -104,14 +105,15 @@ caf::result<outcome> on_question(orchestrator_ptr self, question& q) {
   return caf::delegated<outcome>{};
 }
 
-orchestrator_impl::behavior_type orchestrator(orchestrator_ptr self, orchestrator_parts parts) {
+orchestrator_actor::behavior_type orchestrator(orchestrator_ptr self, orchestrator_parts parts) {
   self->state.init(self, std::move(parts));
   self->set_down_handler([self](caf::down_msg& d) { self->state.node_down(d.source); });
   self->set_exit_handler([self](caf::exit_msg& m) {
     auto& st = self->state;
     if (st.asked && !st.replied)
       st.give_up(ec::cancelled, "the engine is being stopped");
-    self->quit(m.reason);
+    st.forget_nodes();
+    leave(self, m.reason);
   });
   return {
       [self](const verdict& v) { return on_verdict(self, v); },
@@ -133,7 +135,6 @@ orchestrator_impl::behavior_type orchestrator(orchestrator_ptr self, orchestrato
         else
           self->state.cancelled_early = t.reason;
       },
-      [self](const ledger_tick& t) { self->state.fire(t.key); },
   };
 }
 

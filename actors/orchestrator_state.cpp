@@ -3,6 +3,7 @@
 
 #include "actors/orchestrator_state.hpp"
 
+#include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/tool_waits.hpp"
 
@@ -120,6 +121,12 @@ void orchestrator_state::add_missing(std::vector<std::string>& warnings) const {
     auto why = m.why.starts_with(source + " ") ? m.why.substr(source.size() + 1) : m.why;
     warnings.push_back("tools of " + source + (at_start ? " were missing for " : " failed for ") + who + ": " + why);
   }
+}
+
+void orchestrator_state::forget_nodes() {
+  for (auto& a : parts.agents)
+    if (a.node)
+      self->demonitor(caf::actor_cast<caf::actor_addr>(a.node)); // else it keeps the memory of whoever watched it
 }
 
 void orchestrator_state::node_down(const caf::actor_addr& source) {
@@ -285,7 +292,7 @@ void orchestrator_state::arm(const std::vector<ledger::timer_key>& timers, std::
     if (std::find(armed.begin(), armed.end(), t) != armed.end())
       continue;
     armed.push_back(t);
-    self->delayed_send(self, milliseconds(std::max<std::int64_t>(t.due_ms - now, 0)), ledger_tick{t});
+    call_after(self, milliseconds(t.due_ms - now), [this, t] { fire(t); });
   }
 }
 

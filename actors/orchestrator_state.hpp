@@ -25,14 +25,8 @@
 
 namespace conclave {
 
-/// A timer of the ledger fires. Never crosses nodes.
-struct ledger_tick {
-  ledger::timer_key key;
-};
-
 struct orchestrator_state;
-using orchestrator_impl = orchestrator_actor::extend<caf::reacts_to<ledger_tick>>;
-using orchestrator_ptr = orchestrator_impl::stateful_pointer<orchestrator_state>;
+using orchestrator_ptr = orchestrator_actor::stateful_pointer<orchestrator_state>;
 
 /// Who had to do without the tools of a source, and why.
 struct missing_tools {
@@ -84,7 +78,8 @@ struct orchestrator_state {
   /// Records that an agent lost a tool source: a notice now, a warning at the end. `at_start`: its tools were never there.
   void miss_tools(const std::string& agent, const tool_trouble& t, bool at_start);
 
-  void hire(); ///< asks each node to make its agent ready
+  void hire();         ///< asks each node to make its agent ready
+  void forget_nodes(); ///< before the end
   void node_down(const caf::actor_addr& source);
   void fire(const ledger::timer_key& key);          ///< a timer's time has come
   void give_up(ec code, const std::string& reason); ///< the store or the host failed: end without a durable terminal event
@@ -105,5 +100,3 @@ private:
 };
 
 } // namespace conclave
-
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::ledger_tick)

@@ -3,6 +3,7 @@
 
 #include "actors/relay.hpp"
 
+#include "actors/leaving.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
@@ -77,6 +78,7 @@ void flush(relay_ptr self, std::pair<std::string, std::uint64_t> key) {
 
 chunk_sink_actor::behavior_type relay(relay_ptr self, event_sink_actor sink) {
   self->state.sink = std::move(sink);
+  self->set_exit_handler([self](caf::exit_msg& m) { leave(self, m.reason); });
   return {
       [self](chunk_batch& b) {
         std::pair<std::string, std::uint64_t> key{b.task, b.run};

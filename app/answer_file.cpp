@@ -4,7 +4,9 @@
 #include "app/answer_file.hpp"
 
 #include "app/host_io.hpp"
+#include "app/paced_output.hpp"
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -124,11 +126,14 @@ std::string write_answer(const std::string& path, const std::string& text) {
   // A descriptor of ours is used as it is: opened anew, a file behind it would have a position of its own.
   int fd = t.path == "/dev/stdout" ? dup(1) : t.path == "/dev/stderr" ? dup(2) : -1;
   if (fd < 0)
-    fd = open(t.path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    fd = open(t.path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0)
-    return "cannot open " + path + ": " + std::strerror(errno);
-  auto problem = write_all(fd, text);
+    return "cannot open " + path + ": " + (errno == ENXIO ? "nobody reads it" : std::strerror(errno));
+  static const std::atomic<bool> impatient = true; // the answer goes to standard output, too, and must not wait for long
+  auto problem = write_unless_leaving(fd, text, impatient);
   close(fd);
+  if (problem == ECANCELED)
+    return "cannot write " + path + ": its reader takes nothing";
   return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
 }
 

@@ -197,7 +197,7 @@ int command_run(const run_options& o) {
   early.reset(); // a signal from here on waits for the next line
   signal_watch signals;
   signals.arm([&](const char* name) {
-    // The task first: the note may wait for a stopped terminal.
+    out.leave();
     if (s.end(name))
       out.note(std::string(name) + ": ending the task and keeping what there is; once more to leave at once");
   });

@@ -10,10 +10,13 @@
 #include "transports/home.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <system_error>
+#include <unistd.h>
 
 namespace conclave {
 
@@ -28,12 +31,12 @@ struct opened {
   std::unique_ptr<event_store> store;
   std::vector<task_row> rows;
 
-  /// Returns 0, or the exit code after a complaint.
+  /// Opens the store to read it. Returns 0, or the exit code after a complaint.
   int open() {
     std::string error;
     home = home_dir(error);
     if (error.empty())
-      store = event_store::open(home + "/tasks.db", error);
+      store = event_store::open(home + "/tasks.db", error, store_use::reading);
     if (store)
       rows = store->list(error);
     if (store && error.empty())
@@ -47,7 +50,7 @@ struct opened {
     return i == rows.end() ? task_row{} : *i;
   }
 
-  /// Deletes the log folder of a task that was deleted from the store. Returns whether nothing is left of it.
+  /// Deletes the log folder of a task. Returns whether nothing is left of it.
   bool forget_logs(const std::string& task) const {
     if (!is_task_id(task))
       return true; // never made by us, so there is no folder; and it must not be used as a path
@@ -56,6 +59,31 @@ struct opened {
     if (problem)
       complain("cannot delete " + home + "/logs/" + task + ": " + problem.message());
     return !problem;
+  }
+
+  /// Deletes tasks: first their logs, so that a full disk has room for what deleting from the store writes, and so that a call
+  /// that was ended half-way leaves the tasks in the list for the next one. Sets `deleted`. Returns 0, or the exit code after a
+  /// complaint.
+  int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) {
+    auto path = home + "/tasks.db";
+    if (::access(path.c_str(), W_OK) != 0 && errno != ENOENT) {
+      complain("event store " + path + " cannot be written: " + std::strerror(errno));
+      return failed;
+    }
+    int code = 0;
+    std::vector<std::string> ready;
+    for (const auto& task : tasks)
+      if (forget_logs(task))
+        ready.push_back(task);
+      else
+        code = failed;
+    std::string error;
+    if (auto writing = rows.empty() ? nullptr : event_store::open(path, error, store_use::deleting))
+      deleted = writing->remove_all(ready, error);
+    if (error.empty())
+      return code;
+    complain(error);
+    return failed;
   }
 };
 
@@ -119,17 +147,11 @@ int command_remove(const remove_options& o) {
       return failed;
     }
   }
-  int code = 0;
+  std::vector<std::string> deleted;
+  auto code = s.forget(tasks, deleted);
   std::string out;
-  for (const auto& task : tasks) {
-    std::string error;
-    if (!s.store->remove(task, error) && !error.empty()) {
-      complain(error);
-      return failed;
-    }
-    code = s.forget_logs(task) ? code : failed;
+  for (const auto& task : deleted)
     out += "deleted " + one_line(task) + "\n";
-  }
   return print(out, code);
 }
 
@@ -138,15 +160,13 @@ int command_prune(const prune_options& o) {
   if (auto code = s.open())
     return code;
   auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  std::string error;
-  auto deleted = s.store->prune(now - o.older_than_ms, error);
-  if (!error.empty()) {
-    complain(error);
-    return failed;
-  }
-  int code = 0;
-  for (const auto& task : deleted)
-    code = s.forget_logs(task) ? code : failed;
+  std::vector<std::string> old, deleted;
+  for (const auto& r : s.rows)
+    if (r.started_ms < now - o.older_than_ms && !r.live)
+      old.push_back(r.task);
+  auto code = s.forget(old, deleted);
+  if (code != 0 && deleted.empty())
+    return code; // it was said why
   return print("deleted " + count_of(deleted.size(), "task") + "\n", code);
 }
 

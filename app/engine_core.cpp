@@ -4,6 +4,7 @@
 #include "app/engine_core.hpp"
 
 #include "actors/host_sink.hpp"
+#include "actors/leaving.hpp"
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
 #include "app/environment.hpp"
@@ -34,13 +35,32 @@ constexpr auto task_limit = std::chrono::minutes(60 * 24 * 7);
 /// Waits for the outcome so that no thread has to.
 void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q, host_sink_actor sink) {
   self->request(boss, task_limit, std::move(q))
-      .then([self, sink](outcome& o) { self->send(sink, std::move(o)); },
-            [self, sink](const caf::error& e) {
-              outcome o;
-              o.code = code_of(e);
-              o.error = text_of(e);
-              self->send(sink, std::move(o));
-            });
+      .then(
+          [self, sink](outcome& o) {
+            self->send(sink, std::move(o));
+            leave(self, caf::exit_reason::normal);
+          },
+          [self, sink](const caf::error& e) {
+            outcome o;
+            o.code = code_of(e);
+            o.error = text_of(e);
+            self->send(sink, std::move(o));
+            leave(self, caf::exit_reason::normal);
+          });
+}
+
+/// The log files have a lane of their own: a host that is slow, or blocks, keeps them from nothing. It takes the outcome first, so
+/// that what went wrong with them is in it, and hands it on to `host`.
+host_sink_actor spawn_log_lane(caf::actor_system& sys, std::shared_ptr<task_files> files, host_sink_actor host) {
+  host_callbacks calls;
+  calls.on_event = [files](const event& e) { files->on(e); };
+  calls.on_done = [files, host](outcome o) {
+    files->finish();
+    if (auto problem = files->error(); !problem.empty())
+      o.warnings.push_back("logs: " + problem);
+    caf::anon_send(host, std::move(o));
+  };
+  return spawn_host_sink(sys, std::move(calls));
 }
 
 outcome refused(std::string reason) {
@@ -149,15 +169,9 @@ std::string engine_core::start(const run_config& config, const question& q, list
     files = std::make_shared<task_files>(dir, task);
   }
   host_callbacks calls;
-  calls.on_event = [files, l](const event& e) {
-    if (files)
-      files->on(e);
-    if (l.on_event)
-      l.on_event(e);
-  };
-  if (l.on_chunk)
-    calls.on_chunk = l.on_chunk;
-  calls.on_done = [reg = register_, task, files, done = std::move(done)](outcome o) {
+  calls.on_event = l.on_event;
+  calls.on_chunk = l.on_chunk;
+  calls.on_done = [reg = register_, task, done = std::move(done)](outcome o) {
     // The host's callback first: once a task has left the register, an engine that is being stopped waits for it no more.
     struct leaving {
       register_of_tasks& of;
@@ -165,28 +179,27 @@ std::string engine_core::start(const run_config& config, const question& q, list
       ~leaving() { of.finished(task); }
     } guard{*reg, task};
     o.task = task;
-    if (files) {
-      files->finish();
-      if (auto problem = files->error(); !problem.empty())
-        o.warnings.push_back("logs: " + problem);
-    }
     done(std::move(o));
   };
   auto sink = spawn_host_sink(sys_, std::move(calls));
+  auto first = files ? spawn_log_lane(sys_, files, sink) : sink;
   auto recorder = spawn_recorder(sys_, store_, task, 1);
   orchestrator_parts parts;
   parts.task = task;
   parts.rules = config.rules;
   parts.agents = place(config);
   parts.recorder = recorder;
-  parts.sinks.push_back(caf::actor_cast<event_sink_actor>(sink));
-  parts.chunks = find_ ? spawn_chunk_gate(sys_, parts.sinks.back()) : parts.sinks.back();
+  auto host = caf::actor_cast<event_sink_actor>(sink);
+  parts.sinks.push_back(host);
+  if (files)
+    parts.sinks.push_back(caf::actor_cast<event_sink_actor>(first));
+  parts.chunks = find_ ? spawn_chunk_gate(sys_, host) : host;
   auto boss = spawn_orchestrator(sys_, std::move(parts));
   {
     std::lock_guard guard(register_->mutex);
     register_->tasks[task] = {boss, recorder};
   }
-  sys_.spawn(wait_for, boss, q, sink);
+  sys_.spawn(wait_for, boss, q, first);
   return task;
 }
 

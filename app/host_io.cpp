@@ -27,6 +27,7 @@ namespace conclave {
 namespace {
 
 constexpr int interrupted_code = 4;
+constexpr int brief_ms = 500;
 constexpr rlim_t wanted_files = 65'536; // more than any run needs; some children close every possible descriptor one by one
 
 sigset_t watched_signals() {
@@ -53,6 +54,15 @@ void prepare_process() {
     if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd == 1 ? O_RDONLY : O_RDWR) < 0)
       std::_Exit(2);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN); // a file that may not grow is an error of its writer (EFBIG), not the end of the process
+  // The memory holds keys and conversations: no core dumps, of children neither. 1, not 0: the kernel hands a core to a program
+  // (systemd-coredump, apport) whatever the limit is, but for this one (do_coredump in Linux' fs/coredump.c, read 2026-11-26).
+  // PR_SET_DUMPABLE would also do, but would keep the user's debugger away, and the user out of /proc/PID.
+  rlimit core{};
+  if (getrlimit(RLIMIT_CORE, &core) == 0) {
+    core.rlim_cur = std::min<rlim_t>(core.rlim_max, 1);
+    setrlimit(RLIMIT_CORE, &core);
+  }
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted_files && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = std::min(files.rlim_max, wanted_files);
@@ -166,7 +176,10 @@ struct signal_watch::impl {
         _exit(interrupted_code);
       std::unique_lock lock(mutex);
       if (!on_signal) {
-        write_all(2, std::string("conclave: interrupted by ") + name_of(info.ssi_signo) + " before the question was asked\n");
+        // A reader that does not read must not keep the process; so little fits wherever there is room at all.
+        pollfd p{2, POLLOUT, 0};
+        if (poll(&p, 1, brief_ms) > 0)
+          write_all(2, std::string("conclave: interrupted by ") + name_of(info.ssi_signo) + " before the question was asked\n");
         _exit(interrupted_code);
       }
       // On its own thread: if the handler blocks (a stopped terminal), the second signal still ends the process.

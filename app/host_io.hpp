@@ -14,7 +14,7 @@
 namespace conclave {
 
 /// Opens /dev/null on standard descriptors that are closed (else a socket or the store would get number 1 and be written to),
-/// ignores SIGPIPE, and raises the soft limit of open files.
+/// ignores SIGPIPE and SIGXFSZ, raises the soft limit of open files, and turns core dumps off.
 void prepare_process();
 
 bool is_terminal(int fd);

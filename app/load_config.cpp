@@ -157,14 +157,7 @@ load_result load_config_text(const std::string& text, const std::string& name, c
   if (auto root = loader::read_tree(text, to))
     out.config = loader::read_config(*loader::expand_config(root, options, to), to, options);
   out.config.source = name;
-  // The list of problems is bounded; that there was an error must not be lost with it.
-  if (to.failed() && out.ok())
-    out.problems.push_back({severity::error, name, 0, "", "has errors"});
-  // Problems of this file in the order of its lines; a script's follow.
-  std::stable_sort(out.problems.begin(), out.problems.end(), [&](const problem& a, const problem& b) {
-    auto rank = [&](const problem& p) { return std::pair{p.file != name, p.file == name ? p.line : 0}; };
-    return rank(a) < rank(b);
-  });
+  to.finish();
   for (const auto& p : out.problems)
     if (p.severity != severity::error)
       out.config.notes.push_back(p);

@@ -17,7 +17,7 @@ namespace conclave {
 /// A configuration and what is wrong with it. `config` is usable only if `ok()`.
 struct load_result {
   run_config config;
-  std::vector<problem> problems; ///< errors, warnings and `unavailable` notes, sorted by line
+  std::vector<problem> problems; ///< errors, warnings and `unavailable` notes, by line; of more than 100 the worst, errors first
   /// Returns whether no problem is an error. `unavailable` notes do not count: see blocking().
   bool ok() const;
 };

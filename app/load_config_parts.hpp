@@ -80,16 +80,22 @@ public:
   void excuse(const std::string& path) { excused_.insert(path); }
   bool is_excused(const std::string& path) const { return excused_.contains(path); }
 
+  /// Sorts what is listed and says how much is not. Nothing is added afterwards.
+  void finish();
+
   bool failed() const { return failed_; }
   bool full() const { return count_ >= max_problems; } ///< no more problems are listed
   const std::string& file() const { return file_; }
 
 private:
+  void keep(problem p);
+
   std::string file_;
-  std::vector<problem>& out_;
+  std::vector<problem>& out_; ///< at most max_problems, errors before anything else
   std::map<std::string, where> places_;
   std::set<std::string> excused_;
   std::size_t count_ = 0;
+  int left_out_ = 0; ///< the worst of what is not listed
   bool failed_ = false;
 };
 

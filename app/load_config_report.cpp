@@ -6,6 +6,7 @@
 #include "app/load_config_parts.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace conclave::loader {
 
@@ -20,15 +21,39 @@ int weight(const problem& p) {
 void report::add(severity s, int line, const std::string& path, const std::string& text) {
   if (excused_.contains(path))
     return;
-  if (s == severity::error)
-    failed_ = true;
-  if (++count_ == max_problems + 1)
-    out_.push_back({failed_ ? severity::error : severity::warning, file_, line, "", "more problems are not listed"});
-  // An error must be among the listed ones, whatever came before.
-  if (count_ <= max_problems)
-    out_.push_back({s, file_, line, path, text});
-  else if (s == severity::error)
-    out_[out_.size() - 1].severity = severity::error;
+  keep({s, file_, line, path, text});
+}
+
+void report::keep(problem p) {
+  failed_ = failed_ || p.severity == severity::error;
+  ++count_;
+  if (out_.size() >= max_problems) {
+    // The list is full: the last of what matters least makes room.
+    auto least = out_.end();
+    for (auto i = out_.begin(); i != out_.end(); ++i)
+      if (least == out_.end() || weight(*i) <= weight(*least))
+        least = i;
+    if (weight(*least) >= weight(p)) {
+      left_out_ = std::max(left_out_, weight(p));
+      return;
+    }
+    left_out_ = std::max(left_out_, weight(*least));
+    out_.erase(least);
+  }
+  out_.push_back(std::move(p));
+}
+
+void report::finish() {
+  const auto listed = out_.size();
+  const auto all = count_ <= listed;
+  // In the order of its lines, a script's after those of its configuration. Where not all are listed, the worst come first.
+  std::stable_sort(out_.begin(), out_.end(), [&](const problem& a, const problem& b) {
+    auto rank = [&](const problem& p) { return std::tuple{all ? 0 : -weight(p), p.file != file_, p.file == file_ ? p.line : 0}; };
+    return rank(a) < rank(b);
+  });
+  if (!all)
+    out_.push_back({left_out_ == 2 ? severity::error : severity::warning, file_, 0, "",
+                    "more problems are not listed: " + std::to_string(count_ - listed)});
 }
 
 void report::place(const std::string& canonical, const std::string& path, int line) {
@@ -66,11 +91,8 @@ void report::adopt(const std::vector<problem>& found) {
 }
 
 void report::take(const std::vector<problem>& found) {
-  for (const auto& p : found) {
-    failed_ = failed_ || p.severity == severity::error;
-    if (++count_ <= max_problems || (p.severity == severity::error && count_ < 2 * max_problems))
-      out_.push_back(p);
-  }
+  for (const auto& p : found)
+    keep(p);
 }
 
 void report::error_at(const std::string& canonical, const std::string& text) {

@@ -139,6 +139,7 @@ std::vector<script_step> read_script_file(const std::string& path, const section
     else
       own.error(root->line, "", "expected a list of steps, or a map with the key 'steps'");
   }
+  own.finish();
   to.take(found);
   return steps;
 }

@@ -101,7 +101,7 @@ private:
     row("started   " + utc(v_.started_ms) + ", took " + seconds(v_.last_ms - v_.started_ms));
     auto end = v_.outcome;
     if (!v_.ended)
-      end = o_.running ? "running" : end + " (no end was recorded: it was killed)";
+      end = o_.running ? "running" : end + " (no end was recorded: it was killed, or its store could not be written)";
     else if (end == "answered" && !v_.finish_reason.empty())
       end += ", " + one_line(v_.finish_reason, 80);
     row("outcome   " + end + because(v_.error), 12);

@@ -54,8 +54,7 @@ run_output::run_output(const run_options& o) : options_(o) {
     d.width_now = [] { return terminal_width(2, 0); };
   d.answer_follows = !o.json && is_terminal(1) && is_terminal(2);
   d.now_ms = now_ms;
-  // A standard error that is gone must not end the run: what write_all returns is of no use to anybody.
-  display_ = std::make_unique<display>(d, [](std::string_view text) { write_all(2, text); });
+  display_ = std::make_unique<display>(d, [this](std::string_view text) { stderr_.write(text); });
   try {
     clock_ = std::thread([this] { run_clock(); });
   } catch (const std::system_error&) {
@@ -110,7 +109,7 @@ bool run_output::on(const event& e) {
   if (!options_.json || stdout_error_ != 0)
     return true;
   auto line = wire::to_json(e);
-  stdout_error_ = write_all(1, (is_terminal(1) ? prompts::for_terminal(line) : line) + "\n");
+  stdout_error_ = write_unless_leaving(1, (is_terminal(1) ? prompts::for_terminal(line) : line) + "\n", leaving_);
   return stdout_error_ == 0;
 }
 
@@ -132,7 +131,11 @@ void run_output::note(const std::string& text) {
 
 /// One line of automation on standard error.
 void run_output::say(const std::string& text) {
-  write_all(2, one_line(text) + "\n");
+  stderr_.write(one_line(text) + "\n");
+}
+
+void run_output::complain(const std::string& text) {
+  stderr_.write("conclave: " + prompts::for_terminal(text) + "\n");
 }
 
 void run_output::report_end(const outcome& o) {
@@ -172,7 +175,11 @@ int run_output::deliver(const outcome& o) {
   if (options_.json)
     return code;
   auto width = terminal_width(1, 0);
-  return print(width == 0 ? text : wrapped_text(prompts::for_terminal(text), width - 1), code);
+  auto shown = width == 0 ? text : wrapped_text(prompts::for_terminal(text), width - 1);
+  if (same_reader(1, 2)) // sees the display first; another one may not keep the answer waiting
+    stderr_.flush(true, leaving_);
+  stdout_error_ = write_unless_leaving(1, shown, leaving_);
+  return code;
 }
 
 int run_output::finish(const outcome& o) {
@@ -183,7 +190,7 @@ int run_output::finish(const outcome& o) {
   auto code = static_cast<int>(code_of_outcome(o, events_ > 0));
   if (o.kind == outcome_kind::answered) {
     if (display_ && !options_.json && is_terminal(1) && is_terminal(2))
-      write_all(2, "\n"); // on one screen the answer stands apart from the display
+      stderr_.write("\n"); // on one screen the answer stands apart from the display
     code = deliver(o);
   }
   // A script that was not played to its end is a mistake in the script (or in what it tests): the answer stands, the run does not
@@ -191,10 +198,14 @@ int run_output::finish(const outcome& o) {
   if (o.kind == outcome_kind::answered
       && std::any_of(o.warnings.begin(), o.warnings.end(), [](const std::string& w) { return w.rfind("script: ", 0) == 0; }))
     code = static_cast<int>(exit_code::failed);
-  if (stdout_error_ != 0 && stdout_error_ != EPIPE) {
+  if (stdout_error_ == ECANCELED) {
+    complain("ended by a signal while standard output was not read: the answer is in the store");
+    code = static_cast<int>(exit_code::interrupted);
+  } else if (stdout_error_ != 0 && stdout_error_ != EPIPE) {
     complain(std::string("cannot write to standard output: ") + std::strerror(stdout_error_));
     code = static_cast<int>(exit_code::failed);
   }
+  stderr_.flush(same_reader(1, 2), leaving_);
   return code;
 }
 

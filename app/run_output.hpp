@@ -8,7 +8,9 @@
 
 #include "app/cli.hpp"
 #include "app/display.hpp"
+#include "app/paced_output.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -36,6 +38,9 @@ public:
   /// One line of the host's own on standard error, also when quiet; nothing after `finish`.
   void note(const std::string& text);
 
+  /// From now on nobody waits for a reader that takes nothing. Does not wait for anything itself.
+  void leave() { leaving_ = true; }
+
   /// Prints the end: closing lines, answer, file. Returns the exit code.
   int finish(const outcome& o);
 
@@ -43,10 +48,13 @@ private:
   void run_clock();
   void stop_clock();
   void say(const std::string& text);
+  void complain(const std::string& text);
   void report_end(const outcome& o);
   int deliver(const outcome& o);
 
   const run_options options_;
+  std::atomic<bool> leaving_ = false;
+  paced_output stderr_{2}; ///< all of standard error: its reader keeps neither answer nor log files waiting
   std::mutex mutex_;
   std::unique_ptr<display> display_;
   std::size_t events_ = 0;

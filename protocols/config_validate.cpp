@@ -5,9 +5,11 @@
 
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/invisible.hpp"
 #include "protocols/prompts.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 
 namespace conclave {
@@ -31,6 +33,11 @@ std::string vet_id(const std::string& id) {
     return "an agent's id may not be empty";
   if (id.size() > 64)
     return "an agent's id has at most 64 bytes";
+  if (auto c = hidden_character(id); c != 0) {
+    char name[16];
+    std::snprintf(name, sizeof name, "U+%04X", static_cast<unsigned>(c));
+    return "an agent's id may not hold characters that nobody sees (" + std::string(name) + "): two ids could look alike";
+  }
   if (has_control(id))
     return "an agent's id may not hold control characters";
   if (id.find_first_of("/\\") != std::string::npos || id == "." || id == "..")

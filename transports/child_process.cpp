@@ -12,10 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <fcntl.h>
 #include <mutex>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,7 +24,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t max_queue = 32u << 20;
-constexpr off_t max_stderr = 1 << 20;
 constexpr std::size_t read_size = 64u << 10;
 constexpr std::size_t max_drain = 4u << 20; ///< read after the end: at most what a pipe can hold, so a grandchild cannot keep us
 constexpr auto patience = 2s;
@@ -64,7 +61,7 @@ private:
   child_process::callbacks cb_;
   child_reactor* reactor_;
   spawned_child os_;
-  unique_fd log_;
+  child_log log_;
   std::uint64_t in_watch_ = 0, out_watch_ = 0, err_watch_ = 0, end_watch_ = 0;
   std::string partial_; ///< of stdout, no LF inside
   std::string why_;     ///< why it was ended
@@ -127,8 +124,7 @@ void child::start() {
   if (os_.pid == 0)
     return finish({false, 0, std::move(refused)});
   if (!options_.stderr_path.empty())
-    log_ =
-        unique_fd{::open(options_.stderr_path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)};
+    log_.open(options_.stderr_path, options_.clean_log);
   auto self = shared_from_this();
   out_watch_ = reactor_->watch(os_.out.get(), EPOLLIN, [self](std::uint32_t) { self->on_stdout(read_size); });
   end_watch_ = reactor_->watch(os_.pidfd.get(), EPOLLIN, [self](std::uint32_t) { self->on_end(); });
@@ -299,14 +295,9 @@ void child::on_stderr(std::size_t budget) {
   }
 }
 
-// What exceeds the cap is read and dropped, so a talkative child never blocks. The size is asked each time: a file may have several
-// writers.
+// What exceeds the cap of the file is read and dropped, so a talkative child never blocks.
 void child::log(std::string_view bytes) {
-  struct stat st {};
-  if (!log_ || ::fstat(log_.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size >= max_stderr)
-    return;
-  bytes = bytes.substr(0, static_cast<std::size_t>(max_stderr - st.st_size));
-  [[maybe_unused]] auto n = ::write(log_.get(), bytes.data(), bytes.size()); // a full disk costs log lines, nothing else
+  log_.add(bytes);
 }
 
 void child::remember(std::string_view bytes) {
@@ -356,7 +347,7 @@ void child::finish(child_exit result) {
   reactor_->unwatch(std::exchange(err_watch_, 0));
   reactor_->unwatch(std::exchange(end_watch_, 0));
   os_ = {};
-  log_.reset();
+  log_.close();
   auto cb = std::exchange(cb_, {}); // breaks a cycle if the callbacks hold the handle
   if (cb.on_exit)
     cb.on_exit(std::move(result));

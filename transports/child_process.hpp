@@ -9,6 +9,8 @@
 /// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
 /// When the child has ended, what is left of its group is killed. Destroying or closing the handle does not suppress callbacks.
 
+#include "transports/child_log.hpp"
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -23,6 +25,7 @@ struct child_options {
   std::map<std::string, std::string> env; ///< the whole environment of the child; its PATH counts, else ours
   std::string cwd;                        ///< empty = inherit
   std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = kept nowhere but in last_words()
+  child_log::cleaner clean_log{};         ///< takes secrets out of what is written there; called on the transport's thread
   std::size_t max_line = 16u << 20;       ///< a longer line ends the child with an error
 };
 

@@ -3,17 +3,17 @@
 
 #include "transports/event_store.hpp"
 
+#include "transports/event_store_space.hpp"
+#include "transports/event_store_sqlite.hpp"
 #include "transports/live_tasks.hpp"
 
-#include <sqlite3.h>
-
 #include <algorithm>
-#include <chrono>
+#include <cerrno>
 #include <condition_variable>
 #include <deque>
 #include <fcntl.h>
-#include <map>
 #include <mutex>
+#include <string_view>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -22,9 +22,17 @@ namespace conclave {
 
 namespace {
 
+using sqlite::connection;
+using sqlite::put;
+using sqlite::statement;
+using sqlite::text_at;
+
 constexpr int schema_version = 1;
-constexpr int busy_ms = 5'000;
 constexpr std::size_t max_batch = 512;
+constexpr std::size_t delete_batch = 16; ///< tasks a transaction deletes: its lock is short and so is its log, on a full disk too
+
+// Has to be said before the first page is written; see give_pages_back.
+constexpr const char* before_schema = "PRAGMA auto_vacuum = INCREMENTAL";
 
 constexpr const char* schema = R"(
 CREATE TABLE IF NOT EXISTS tasks(
@@ -35,40 +43,15 @@ CREATE TABLE IF NOT EXISTS events(
 PRAGMA user_version = 1;
 )";
 
-struct close_db {
-  void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
-};
-struct finalize {
-  void operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
-};
-using database = std::unique_ptr<sqlite3, close_db>;
-using statement = std::unique_ptr<sqlite3_stmt, finalize>;
-
-std::string what_to_do(int code) {
-  switch (code & 0xFF) {
-  case SQLITE_FULL:
-    return "the disk is full: free some space";
-  case SQLITE_BUSY:
-  case SQLITE_LOCKED:
-    return "it stayed locked for 5 s: another program holds it";
-  case SQLITE_READONLY:
-  case SQLITE_CANTOPEN:
-  case SQLITE_PERM:
-    return "it cannot be written: check the permissions";
-  case SQLITE_CORRUPT:
-  case SQLITE_NOTADB:
-    return "it is damaged: move it away to start a new one";
-  default:
-    return "";
-  }
-}
-
-std::string explain(sqlite3* db, int code, const std::string& path) {
-  auto hint = what_to_do(code);
-  auto text = "event store " + path + ": " + sqlite3_errstr(code)
-              + (db != nullptr && sqlite3_errcode(db) == code ? std::string(", ") + sqlite3_errmsg(db) : std::string{});
-  return hint.empty() ? text : text + "; " + hint;
-}
+// The order in which tasks began; clocks jump. Beside the schema, as programs that do not know it write tasks without a number:
+// these are given one at the next start, by their clock.
+constexpr const char* order_schema = R"(
+CREATE TABLE IF NOT EXISTS starts(nr INTEGER PRIMARY KEY, task TEXT NOT NULL UNIQUE);
+DELETE FROM starts WHERE task NOT IN (SELECT task FROM tasks);
+INSERT INTO starts(task) SELECT task FROM tasks WHERE task NOT IN (SELECT task FROM starts) ORDER BY started_ms, task;
+)";
+constexpr const char* order_is_complete =
+    "SELECT (SELECT count(*) FROM tasks) = (SELECT count(*) FROM tasks JOIN starts USING(task))";
 
 std::string cut_question(const std::string& q) {
   if (q.size() <= 200)
@@ -79,60 +62,7 @@ std::string cut_question(const std::string& q) {
   return q.substr(0, end);
 }
 
-/// Some steps answer "busy" at once and do not ask the busy handler: the change to WAL, the recovery of a log, the clean-up by the
-/// last connection of another process (https://www.sqlite.org/wal.html section 8, read 2026-11-25). They are short: tried again
-/// until the same 5 s have passed. Called by hosts and the writing thread, never by an actor.
-template <class F>
-int patiently(F&& step) {
-  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(busy_ms);
-  for (int wait_ms = 1;; wait_ms = std::min(2 * wait_ms, 50)) {
-    auto code = step();
-    auto kind = code & 0xFF;
-    if ((kind != SQLITE_BUSY && kind != SQLITE_PROTOCOL) || std::chrono::steady_clock::now() >= until)
-      return code;
-    sqlite3_sleep(wait_ms);
-  }
-}
-
-/// One connection; not shared between threads.
-class connection {
-public:
-  int open(const std::string& path, int flags) {
-    sqlite3* raw = nullptr;
-    auto code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, nullptr);
-    db_.reset(raw);
-    if (code == SQLITE_OK)
-      code = sqlite3_busy_timeout(raw, busy_ms);
-    return code;
-  }
-  int run(const char* sql) { return sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr); }
-  statement prepare(const char* sql) {
-    sqlite3_stmt* s = nullptr;
-    last_ = sqlite3_prepare_v2(db_.get(), sql, -1, &s, nullptr);
-    return statement{s};
-  }
-  int last() const { return last_; }
-  sqlite3* get() const { return db_.get(); }
-
-private:
-  database db_;
-  int last_ = SQLITE_OK;
-};
-
-void put(sqlite3_stmt* s, int i, const std::string& text) {
-  sqlite3_bind_text(s, i, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
-}
-void put(sqlite3_stmt* s, int i, std::uint64_t n) {
-  sqlite3_bind_int64(s, i, static_cast<sqlite3_int64>(n));
-}
-void put(sqlite3_stmt* s, int i, std::int64_t n) {
-  sqlite3_bind_int64(s, i, n);
-}
-
-std::string text_at(sqlite3_stmt* s, int i) {
-  auto* p = reinterpret_cast<const char*>(sqlite3_column_text(s, i));
-  return p == nullptr ? std::string{} : std::string(p, static_cast<std::size_t>(sqlite3_column_bytes(s, i)));
-}
+using strings = std::vector<std::string>;
 
 struct job {
   std::string task;
@@ -146,7 +76,7 @@ struct job {
 
 class sqlite_store final : public event_store {
 public:
-  explicit sqlite_store(std::string path) : path_(std::move(path)), live_(path_ + "-live") {}
+  sqlite_store(std::string path, store_use use) : path_(std::move(path)), use_(use), live_(path_ + "-live"), reserve_(path_) {}
 
   ~sqlite_store() override {
     {
@@ -158,33 +88,28 @@ public:
       writer_.join();
   }
 
+  /// Returns an empty string, or why the store cannot be used.
   std::string start() {
-    auto code = write_.open(path_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    if (code != SQLITE_OK)
-      return explain(write_.get(), code, path_);
-    ::chmod(path_.c_str(), 0600);
-    int version = 0;
-    patiently([&] {
-      version = user_version();
-      return version < 0 ? -version : SQLITE_OK;
-    });
-    if (version < 0)
-      return explain(write_.get(), -version, path_);
-    if (version > schema_version)
-      return "event store " + path_ + " has schema " + std::to_string(version) + ", this program knows "
-             + std::to_string(schema_version) + ": use a newer conclave, or another $CONCLAVE_HOME";
-    for (auto* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"})
-      if (code = patiently([&] { return write_.run(sql); }); code != SQLITE_OK)
-        return explain(write_.get(), code, path_);
-    if (version < schema_version)
-      if (code = in_transaction([this] { return write_.run(schema); }); code != SQLITE_OK)
-        return failure_;
-    writer_ = std::thread([this] { loop(); });
-    return {};
+    if (use_ == store_use::reading)
+      return {};
+    auto error = prepare(false);
+    if (use_ == store_use::deleting && !error.empty() && was_full_) {
+      reserve_.release();
+      error = prepare(false);
+      if (!error.empty())
+        error = prepare(true);
+    }
+    if (error.empty() && use_ == store_use::everything) {
+      reserve_.keep();
+      writer_ = std::thread([this] { loop(); });
+    }
+    return error;
   }
 
   void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, std::vector<std::string> events, append_note note,
               callback done) override {
+    if (use_ != store_use::everything)
+      return done({ec::unavailable, "event store " + path_ + " was not opened for writing", 0});
     {
       std::lock_guard guard(mutex_);
       queue_.push_back({std::move(task), fence, expected_seq, std::move(events), std::move(note), std::move(done), {}});
@@ -195,7 +120,7 @@ public:
   std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) override {
     std::vector<stored_event> out;
     reading(
-        error, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq",
+        error, {"SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq"},
         [&](sqlite3_stmt* s) {
           put(s, 1, task);
           put(s, 2, after);
@@ -209,7 +134,11 @@ public:
   std::vector<task_row> list(std::string& error) override {
     std::vector<task_row> out;
     reading(
-        error, "SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks ORDER BY started_ms DESC, task DESC",
+        error,
+        {"SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks LEFT JOIN starts USING(task)"
+         " ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
+         // A store of before that nobody could write to since.
+         "SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks ORDER BY started_ms DESC, task DESC"},
         [](sqlite3_stmt*) {},
         [&](sqlite3_stmt* s) {
           out.push_back({text_at(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2),
@@ -225,37 +154,78 @@ public:
       error = "task " + task + " is still running: end it first";
       return false;
     }
-    return !delete_where("task = ?1", &task, 0, error).empty();
+    return !remove_all({task}, error).empty();
   }
 
-  std::vector<std::string> prune(std::int64_t before_ms, std::string& error) override {
-    return delete_where("started_ms < ?2", nullptr, before_ms, error);
+  strings remove_all(const strings& tasks, std::string& error) override {
+    std::lock_guard writing(write_mutex_);
+    strings gone;
+    if (use_ == store_use::reading)
+      error = "event store " + path_ + " was opened for reading only";
+    for (std::size_t from = 0; from < tasks.size() && error.empty(); from += delete_batch) {
+      strings batch(tasks.begin() + static_cast<std::ptrdiff_t>(from),
+                    tasks.begin() + static_cast<std::ptrdiff_t>(std::min(tasks.size(), from + delete_batch)));
+      write_.begin_waiting();
+      auto code = erase(batch);
+      if (write_.is_full(code) && reserve_.release())
+        code = erase(batch);
+      if (code != SQLITE_OK)
+        error = failure_;
+      else
+        gone.insert(gone.end(), batch.begin(), batch.end());
+    }
+    if (use_ != store_use::reading) { // also if nothing was deleted: what a kill kept from being done is done now
+      give_pages_back(write_, live_.is_any_live());
+      reserve_.keep();
+    }
+    return gone;
+  }
+
+  strings prune(std::int64_t before_ms, std::string& error) override {
+    strings old;
+    for (auto& row : list(error))
+      if (row.started_ms < before_ms && !row.live)
+        old.push_back(row.task);
+    return error.empty() ? remove_all(old, error) : strings{};
   }
 
 private:
-  int user_version() {
-    auto s = write_.prepare("PRAGMA user_version");
-    if (!s)
-      return -write_.last();
-    auto code = sqlite3_step(s.get());
-    return code == SQLITE_ROW ? sqlite3_column_int(s.get(), 0) : -code;
-  }
-
-  template <class F>
-  int in_transaction(F&& f) {
-    auto code = patiently([this] { return write_.run("BEGIN IMMEDIATE"); });
-    if (code != SQLITE_OK) {
-      failure_ = explain(write_.get(), code, path_);
-      return code;
-    }
-    code = f();
-    if (code == SQLITE_OK)
-      code = write_.run("COMMIT");
-    if (code != SQLITE_OK) {
-      failure_ = explain(write_.get(), code, path_); // the rollback would overwrite it
-      write_.run("ROLLBACK");
-    }
-    return code;
+  /// Opens the writing connection and makes the tables. `alone`: without the file other processes would share, which needs room.
+  std::string prepare(bool alone) {
+    write_.begin_waiting();
+    auto fail = [this](int code) {
+      was_full_ = write_.is_full(code);
+      return write_.explain(code, path_);
+    };
+    auto create = use_ == store_use::everything ? SQLITE_OPEN_CREATE : 0;
+    auto code = write_.open(path_, SQLITE_OPEN_READWRITE | create);
+    if (code != SQLITE_OK)
+      return fail(code);
+    ::chmod(path_.c_str(), 0600);
+    if (alone)
+      write_.run("PRAGMA locking_mode = EXCLUSIVE");
+    std::int64_t version = 0;
+    write_.patiently([&] {
+      version = write_.number("PRAGMA user_version");
+      return version < 0 ? static_cast<int>(-version) : SQLITE_OK;
+    });
+    if (version < 0)
+      return fail(static_cast<int>(-version));
+    if (version > schema_version)
+      return "event store " + path_ + " has schema " + std::to_string(version) + ", this program knows "
+             + std::to_string(schema_version) + ": use a newer conclave, or another $CONCLAVE_HOME";
+    if (version < schema_version)
+      write_.run(before_schema);
+    // Pages that are freed need not be overwritten: they return to the disk at once.
+    for (auto* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", sqlite::small_cache})
+      if (code = write_.patiently([&] { return write_.run(sql); }); code != SQLITE_OK)
+        return fail(code);
+    if (version < schema_version)
+      code = write_.in_transaction(path_, failure_, [this] { return write_.run(schema); });
+    if (code == SQLITE_OK && use_ == store_use::everything && write_.number(order_is_complete) != 1)
+      code = write_.in_transaction(path_, failure_, [this] { return write_.run(order_schema); });
+    was_full_ = write_.is_full(code);
+    return code == SQLITE_OK ? std::string{} : failure_;
   }
 
   /// Takes what is queued, writes it in one transaction, then reports.
@@ -272,7 +242,8 @@ private:
       }
       lock.unlock();
       std::lock_guard writing(write_mutex_);
-      auto code = in_transaction([&] {
+      write_.begin_waiting();
+      auto code = write_.in_transaction(path_, failure_, [&] {
         for (auto& j : batch)
           if (auto c = write(j); c != SQLITE_OK)
             return c;
@@ -310,8 +281,15 @@ private:
                   seq};
       return SQLITE_OK;
     }
-    if (seq == 0)
+    if (seq == 0) {
       live_.hold(j.task);
+      auto start = write_.prepare("INSERT OR IGNORE INTO starts(task) VALUES(?1)");
+      if (!start)
+        return write_.last();
+      put(start.get(), 1, j.task);
+      if (code = sqlite3_step(start.get()); code != SQLITE_DONE)
+        return code;
+    }
     auto insert = write_.prepare("INSERT INTO events(task, seq, json) VALUES(?1, ?2, ?3)");
     if (!insert)
       return write_.last();
@@ -340,68 +318,80 @@ private:
     return code == SQLITE_DONE ? SQLITE_OK : code;
   }
 
+  /// Runs the first of `queries` this store knows the tables of.
   template <class Bind, class Row>
-  void reading(std::string& error, const char* sql, Bind&& set, Row&& row) {
+  void reading(std::string& error, const std::vector<const char*>& queries, Bind&& set, Row&& row) {
+    struct stat st {};
+    if (use_ == store_use::reading && ::stat(path_.c_str(), &st) != 0 && errno == ENOENT)
+      return; // nothing was ever stored
     connection c;
-    auto code = c.open(path_, SQLITE_OPEN_READWRITE);
-    if (code == SQLITE_OK) {
-      statement s;
-      code = patiently([&] {
-        s = c.prepare(sql);
-        return c.last();
-      });
-      if (s) {
+    c.begin_waiting();
+    auto attempt = [&](int flags, bool immutable) {
+      auto code = c.open(path_, flags, immutable);
+      for (auto* sql : queries) {
+        if (code != SQLITE_OK && code != SQLITE_ERROR)
+          return code;
+        statement s;
+        code = c.patiently([&] {
+          s = c.prepare(sql);
+          return c.last();
+        });
+        if (!s)
+          continue;
         set(s.get());
-        code = patiently([&] { return sqlite3_step(s.get()); }); // the first row takes the lock
+        code = c.patiently([&] { return sqlite3_step(s.get()); }); // the first row takes the lock
         for (; code == SQLITE_ROW; code = sqlite3_step(s.get()))
           row(s.get());
-        if (code == SQLITE_DONE)
-          return;
+        return code;
       }
-    }
-    error = explain(c.get(), code, path_);
+      return code;
+    };
+    auto code = attempt(SQLITE_OPEN_READWRITE, false);
+    if (code == SQLITE_DONE)
+      return;
+    error = c.explain(code, path_);
+    // A reader writes too: the index of the log. Where that cannot be, the log is read without it, and a store without a log as it
+    // is (https://www.sqlite.org/wal.html section 5, read 2026-11-26).
+    auto kind = code & 0xFF;
+    auto no_log = ::stat((path_ + "-wal").c_str(), &st) != 0 || st.st_size == 0;
+    if (use_ == store_use::reading
+        && (kind == SQLITE_READONLY || kind == SQLITE_CANTOPEN || kind == SQLITE_PERM || kind == SQLITE_IOERR
+            || kind == SQLITE_FULL)
+        && (attempt(SQLITE_OPEN_READONLY, false) == SQLITE_DONE || (no_log && attempt(SQLITE_OPEN_READONLY, true) == SQLITE_DONE)))
+      error.clear();
   }
 
-  std::vector<std::string> delete_where(const std::string& where, const std::string* task, std::int64_t before,
-                                        std::string& error) {
-    std::vector<std::string> gone;
-    std::lock_guard writing(write_mutex_);
-    auto code = in_transaction([&]() -> int {
-      auto each = [&](const std::string& sql, const std::string* id, auto&& row) {
-        auto s = write_.prepare(sql.c_str());
-        if (!s)
-          return write_.last();
-        if (id != nullptr)
-          put(s.get(), 1, *id);
-        else
-          put(s.get(), 2, before);
-        int c = 0;
-        while ((c = sqlite3_step(s.get())) == SQLITE_ROW)
-          row(s.get());
-        return c == SQLITE_DONE ? SQLITE_OK : c;
-      };
-      auto none = [](sqlite3_stmt*) {};
-      if (auto c = each("SELECT task FROM tasks WHERE " + where, task, [&](sqlite3_stmt* s) { gone.push_back(text_at(s, 0)); });
-          c != SQLITE_OK)
-        return c;
-      std::erase_if(gone, [this](const std::string& id) { return live_.is_live(id); });
-      for (auto& id : gone)
-        for (auto* sql : {"DELETE FROM events WHERE task = ?1", "DELETE FROM tasks WHERE task = ?1"})
-          if (auto c = each(sql, &id, none); c != SQLITE_OK)
-            return c;
+  /// Deletes tasks in one transaction; takes those under way, and unknown ones, out of the list.
+  int erase(strings& tasks) {
+    return write_.in_transaction(path_, failure_, [&]() -> int {
+      std::erase_if(tasks, [this](const std::string& id) { return live_.is_live(id); });
+      strings gone;
+      for (auto& id : tasks)
+        for (auto* sql :
+             {"DELETE FROM events WHERE task = ?1", "DELETE FROM starts WHERE task = ?1", "DELETE FROM tasks WHERE task = ?1"}) {
+          auto s = write_.prepare(sql);
+          if (!s && write_.last() == SQLITE_ERROR)
+            continue; // a store of before has no order of its own
+          if (!s)
+            return write_.last();
+          put(s.get(), 1, id);
+          if (auto code = sqlite3_step(s.get()); code != SQLITE_DONE)
+            return code;
+          if (std::string_view(sql).find(" tasks ") != std::string_view::npos && sqlite3_changes(write_.get()) > 0)
+            gone.push_back(id);
+        }
+      tasks = std::move(gone);
       return SQLITE_OK;
     });
-    if (code != SQLITE_OK) {
-      error = failure_;
-      gone.clear();
-    }
-    return gone;
   }
 
   std::string path_;
+  store_use use_;
   live_tasks live_;
+  disk_reserve reserve_;
   connection write_;
   std::string failure_;    ///< why the last transaction failed
+  bool was_full_ = false;  ///< and `prepare`: for want of room
   std::mutex write_mutex_; ///< the writing connection: the loop and deletions
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -412,15 +402,20 @@ private:
 
 } // namespace
 
-std::unique_ptr<event_store> event_store::open(const std::string& path, std::string& error) {
-  auto slash = path.rfind('/');
-  if (slash != std::string::npos && slash > 0)
-    ::mkdir(path.substr(0, slash).c_str(), 0700);
-  // Created with the right mode from the start: SQLite would use the umask.
-  auto fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd >= 0)
+std::unique_ptr<event_store> event_store::open(const std::string& path, std::string& error, store_use use) {
+  if (use == store_use::everything) {
+    auto slash = path.rfind('/');
+    if (slash != std::string::npos && slash > 0)
+      ::mkdir(path.substr(0, slash).c_str(), 0700);
+    // Created with the right mode from the start: SQLite would use the umask.
+    auto fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+      error = sqlite::explain_open(path, errno);
+      return nullptr;
+    }
     ::close(fd);
-  auto store = std::make_unique<sqlite_store>(path);
+  }
+  auto store = std::make_unique<sqlite_store>(path, use);
   error = store->start();
   if (!error.empty())
     return nullptr;

@@ -30,7 +30,10 @@ struct flock lock_on(long long byte, short type) {
 
 } // namespace
 
-live_tasks::live_tasks(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {}
+live_tasks::live_tasks(const std::string& path) : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+  if (fd_ < 0)
+    fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC); // enough to ask
+}
 
 live_tasks::~live_tasks() {
   if (fd_ >= 0)
@@ -52,6 +55,15 @@ void live_tasks::let_go(const std::string& task) {
   auto f = lock_on(i->second, F_UNLCK);
   ::fcntl(fd_, F_OFD_SETLK, &f);
   held_.erase(i);
+}
+
+bool live_tasks::is_any_live() {
+  std::lock_guard guard{mutex_};
+  if (!held_.empty())
+    return true;
+  auto f = lock_on(0, F_WRLCK);
+  f.l_len = 0; // to the end of all numbers
+  return fd_ >= 0 && ::fcntl(fd_, F_OFD_GETLK, &f) == 0 && f.l_type != F_UNLCK;
 }
 
 bool live_tasks::is_live(const std::string& task) {

@@ -24,6 +24,7 @@ public:
   void hold(const std::string& task);
   void let_go(const std::string& task);
   bool is_live(const std::string& task);
+  bool is_any_live();
 
 private:
   int fd_ = -1;

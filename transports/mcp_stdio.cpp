@@ -69,6 +69,7 @@ std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, con
   options.argv = config.command;
   options.cwd = config.cwd;
   options.stderr_path = stderr_path;
+  options.clean_log = cb.clean_log;
   // The small safe set and what is configured, nothing else: a provider's keys never reach a tool server by inheritance.
   options.env = safe_environment();
   for (auto& [name, value] : config.env)

@@ -9,6 +9,7 @@
 #include "app/engine.hpp"
 #include "caf/test/unit_test.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -16,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <malloc.h>
 #include <spawn.h>
 #include <string>
 #include <sys/wait.h>
@@ -112,6 +114,37 @@ CAF_TEST(a scripted team leaves nothing behind) {
   run_config team;
   team.agents = {member("a"), member("b")};
   ask_again_and_again(team, home);
+}
+
+CAF_TEST(what an ask allocated is free again after it) {
+  // CONCLAVE_TEST_LEAK_ASKS=3000 for the long loop. The bound of 1 MiB is for 3,000 asks: less than the smallest actor of each.
+  auto* wanted = std::getenv("CONCLAVE_TEST_LEAK_ASKS");
+  const int rounds = wanted ? std::atoi(wanted) : 150;
+  const std::size_t allowed = std::size_t{1} << 20;
+  const std::size_t per_ask = allowed / 3000;
+  folder home;
+  run_config team;
+  team.agents = {member("a"), member("b")};
+  team.rules.coordination_ms = 1'800'000; // timers that outlive the task by far
+  engine_options o;
+  o.store_path = home.path + "/tasks.db";
+  o.log_root = home.path + "/logs";
+  engine eng{o};
+  CAF_REQUIRE_EQUAL(eng.error(), "");
+  auto ask = [&] { return eng.ask(team, {"q", {}}).kind == outcome_kind::answered; };
+  for (int i = 0; i < 50; ++i) // pools, caches and arenas have their size now
+    CAF_REQUIRE(ask());
+  auto in_use = [] { return ::mallinfo2().uordblks; };
+  auto before = in_use();
+  for (int i = 0; i < rounds; ++i)
+    CAF_REQUIRE(ask());
+  // The last actors end on other threads; what does not end at all stays above the bound.
+  const auto bound = before + std::max<std::size_t>(static_cast<std::size_t>(rounds) * per_ask, 256 * 1024);
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (in_use() > bound && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  CAF_MESSAGE(rounds << " asks: " << (static_cast<long long>(in_use()) - static_cast<long long>(before)) / rounds << " bytes each");
+  CAF_CHECK_LESS_OR_EQUAL(in_use(), bound);
 }
 
 CAF_TEST(a team with a tool server leaves nothing behind) {

@@ -391,3 +391,31 @@ CAF_TEST(settings of the program never reach a provider) {
   CAF_CHECK(blocking(load(with("exclude_file_operation_mcps: true")).problems).empty());
   CAF_CHECK(!blocking(load(with("enable_code_based_tools: true")).problems).empty());
 }
+
+CAF_TEST(of more than a hundred problems the errors come first) {
+  // Warnings come first in the file: a list that is full of them must not push out the errors.
+  std::string text = "agents:\n  - id: a\n    backend:\n      type: chatcompletion\n      model: m\n";
+  for (int i = 0; i < 150; ++i)
+    text += "      unknown_" + std::to_string(i) + ": 1\n";
+  for (int i = 0; i < 40; ++i)
+    text += "  - id: b" + std::to_string(i) + "\n    backend: 3\n";
+  auto r = load(text);
+  CAF_CHECK_EQUAL(r.problems.size(), 101u);
+  auto errors = where(r);
+  CAF_CHECK_EQUAL(errors.size(), 40u);
+  for (std::size_t i = 0; i < 40; ++i)
+    CAF_CHECK(r.problems[i].severity == severity::error);
+  for (std::size_t i = 1; i < 40; ++i)
+    CAF_CHECK_LESS(r.problems[i - 1].line, r.problems[i].line);
+  for (std::size_t i = 40; i < 101; ++i)
+    CAF_CHECK(r.problems[i].severity == severity::warning);
+  CAF_CHECK(r.problems.back().text.find("more problems are not listed: ") == 0);
+  // More errors than fit: the summary is one, too, and the first lines are listed.
+  text = "agents:\n";
+  for (int i = 0; i < 300; ++i)
+    text += "  - id: b" + std::to_string(i) + "\n    backend: 3\n";
+  r = load(text);
+  CAF_CHECK_EQUAL(where(r).size(), 101u);
+  CAF_CHECK_EQUAL(r.problems.front().line, 3);
+  CAF_CHECK(r.problems.back().severity == severity::error);
+}

@@ -471,3 +471,43 @@ CAF_TEST(problems are shown with file line and path) {
   p.path.clear();
   CAF_CHECK_EQUAL(to_string(p), "a.yaml: is wrong");
 }
+
+CAF_TEST(an id holds nothing that nobody sees) {
+  auto said = [](const std::string& id) {
+    run_config c;
+    c.agents.resize(1);
+    c.agents[0].id = id;
+    c.agents[0].backend.type = "scripted";
+    for (auto& p : validate(c))
+      if (p.path == "agents[0].id")
+        return p.text;
+    return std::string{};
+  };
+  for (auto* id : {"a\u200Bb",
+                   "a\u200Cb",
+                   "a\u200Db",
+                   "\u200Da",
+                   "a\u00ADb",
+                   "a\u2060",
+                   "\uFEFFa",
+                   "a\uFE0F",
+                   "\u2764\uFE0F",
+                   "a\u034Fb",
+                   "\u3164",
+                   "\uFFA0",
+                   "a\u180E",
+                   "a\u115Fb",
+                   "a\U000E0041",
+                   "a\U000E0100",
+                   "\U0001F468\u200D\U0001F469",
+                   "a\u00A0b",
+                   "\u3000",
+                   "\u2800",
+                   "a\u2009b",
+                   "a\u2028b"})
+    CAF_CHECK(said(id).find("may not hold characters that nobody sees (U+") != std::string::npos);
+  CAF_CHECK(said("a\u200Bb").find("(U+200B)") != std::string::npos);
+  CAF_CHECK(said("a\u202Eb").find("control characters") != std::string::npos);
+  for (auto* id : {"agent one", "Gr\u00FC\u00DFe", "\u6771\u4EAC", "\u0645\u06CC", "\U0001F600", "e\u0301"})
+    CAF_CHECK_EQUAL(said(id), "");
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.host_sink
+
+#include "actors/host_sink.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+#include <atomic>
+#include <future>
+#include <thread>
+
+using namespace conclave;
+
+CAF_TEST(a host that blocks gets a bounded part of the stream and a word on the rest) {
+  caf::actor_system_config config;
+  config.add_message_types<caf::id_block::conclave>();
+  caf::actor_system sys{config};
+  std::promise<void> go;
+  std::promise<outcome> done;
+  auto blocked = go.get_future().share();
+  std::size_t bytes = 0, events = 0;
+  std::atomic<std::size_t> left_out = 0;
+  host_callbacks calls;
+  calls.on_event = [&](const event&) {
+    blocked.wait();
+    ++events;
+  };
+  calls.on_chunk = [&](const chunk_batch& b) {
+    blocked.wait();
+    for (auto& c : b.chunks) {
+      if (c.kind == chunk_kind::status)
+        left_out += std::stoul(c.text.substr(1));
+      else
+        bytes += c.text.size();
+    }
+  };
+  calls.on_done = [&](outcome o) { done.set_value(std::move(o)); };
+  auto sink = spawn_host_sink(sys, std::move(calls));
+  constexpr std::size_t sent = 20'000, size = 1'000;
+  chunk_batch b{"task", 1, "agent", {{chunk_kind::text, std::string(size, 'x')}}};
+  for (std::size_t i = 0; i < sent; ++i) {
+    caf::anon_send(sink, b);
+    if (i % 1000 == 0)
+      caf::anon_send(sink, event{});
+  }
+  go.set_value();
+  // There is room again: what comes now comes through, behind a word on what is missing.
+  for (int i = 0; i < 10'000 && (i == 0 || left_out == 0); ++i) {
+    caf::anon_send(sink, b);
+    std::this_thread::yield();
+  }
+  outcome o;
+  o.answer = "42";
+  caf::anon_send(sink, o);
+  CAF_CHECK_EQUAL(done.get_future().get().answer, "42");
+  CAF_CHECK_EQUAL(events, sent / 1000);
+  CAF_CHECK_LESS(bytes, std::size_t{12} << 20);
+  CAF_CHECK_GREATER(left_out, std::size_t{8} << 20);
+}
