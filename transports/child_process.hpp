@@ -8,6 +8,7 @@
 /// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also
 /// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
 /// When the child has ended, what is left of its group is killed. Destroying or closing the handle does not suppress callbacks.
+/// A kill -9 of this process ends the children at once; what else is in their groups is taken through the teardown ladder.
 
 #include <cstdint>
 #include <functional>
@@ -38,6 +39,7 @@ public:
     std::function<void(std::vector<std::string>)>
         on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
     std::function<void(child_exit)> on_exit;
+    std::function<void()> on_silence = nullptr; ///< it closed its stdout and goes on; at most once, before on_exit
   };
 
   /// Starts the child; returns at once.
@@ -55,6 +57,12 @@ public:
   virtual void kill() = 0;
 
   virtual int pid() const = 0; ///< 0 = not running
+
+  /// Waits until the children that are being closed have ended, 5 s at most. Any thread but the reactor's.
+  static void await_closed();
+
+  /// For the end of the process: closes all children, starts no more, and waits like await_closed(); who is left then is killed.
+  static void end_all();
 };
 
 /// The small safe set a tool server inherits: HOME LOGNAME PATH SHELL TERM USER (values starting with "()" dropped).

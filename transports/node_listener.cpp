@@ -3,22 +3,62 @@
 
 #include "transports/node_listener.hpp"
 
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
+#include <mutex>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
+#include <random>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 namespace conclave {
 
 namespace {
 
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+using clock = std::chrono::steady_clock;
+
 constexpr auto proof_limit = std::chrono::seconds(5);
-constexpr std::size_t max_unproven = 64;
+constexpr auto silent_grace = std::chrono::milliseconds(150); ///< the first word of a caller comes right behind its connection
+constexpr auto spoken_grace = std::chrono::milliseconds(1'000);
+constexpr std::size_t max_strangers = 512;
+constexpr int accepts_per_turn = 64; ///< then the others of the reactor have their turn
 constexpr auto pause_without_descriptors = std::chrono::milliseconds(500);
+
+/// Where a peer comes from: an IPv4 address, or the network of an IPv6 one (its owner has all of it).
+using source = std::array<unsigned char, 8>;
+
+source source_of(const sockaddr_storage& a) {
+  source out{};
+  if (a.ss_family == AF_INET6) {
+    auto& v6 = reinterpret_cast<const sockaddr_in6&>(a).sin6_addr;
+    auto mapped = IN6_IS_ADDR_V4MAPPED(&v6);
+    std::memcpy(out.data(), v6.s6_addr + (mapped ? 12 : 0), mapped ? 4 : out.size());
+  } else {
+    std::memcpy(out.data(), &reinterpret_cast<const sockaddr_in&>(a).sin_addr, 4);
+  }
+  return out;
+}
+
+/// A peer that has not proven who it is. It costs a descriptor, and TLS only once it has spoken.
+struct stranger {
+  stranger(asio::io_context& io, const source& s) : socket(io), deadline(io, proof_limit), from(s) {}
+  tcp::socket socket;
+  asio::steady_timer deadline;
+  source from;
+  clock::time_point grace = clock::now() + silent_grace;
+  std::shared_ptr<tls_tunnel> tunnel;
+};
 
 struct free_addresses {
   void operator()(addrinfo* a) const { ::freeaddrinfo(a); }
@@ -45,6 +85,45 @@ std::uint16_t port_of(int fd) {
 
 } // namespace
 
+/// Lives on the reactor; what it may call is behind the lock, so that the owner can take it away.
+class node_listener::gate : public std::enable_shared_from_this<gate> {
+public:
+  gate(unique_fd fd, tls_identity me, arrival take)
+      : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    room_ = std::clamp<std::size_t>(limit.rlim_cur / 2, 16, max_strangers);
+    error_code failed;
+    acceptor_.assign(tcp::v4(), fd.get(), failed); // the family is never asked for again
+    if (!failed)
+      fd.release();
+  }
+  bool ready() const { return acceptor_.is_open(); }
+  void listen();
+  void close();
+  void revoke() {
+    std::lock_guard lock{mutex_};
+    take_ = nullptr;
+  }
+
+private:
+  void accept_some();
+  void admit(unique_fd peer, const source& from);
+  bool make_room(const source& from);
+  void speak(const std::shared_ptr<stranger>& s);
+  void forget(const std::shared_ptr<stranger>& s);
+  void arrived(unique_fd plain);
+
+  tcp::acceptor acceptor_;
+  tls_identity identity_;
+  std::size_t room_;
+  std::vector<std::shared_ptr<stranger>> strangers_; ///< in no order
+  std::map<source, std::size_t> held_;               ///< strangers by where they come from
+  std::minstd_rand random_{std::random_device{}()};
+  std::mutex mutex_;
+  arrival take_;
+};
+
 std::unique_ptr<node_listener> node_listener::open(const std::string& host, std::uint16_t port, tls_identity identity, arrival take,
                                                    std::string& error) {
   auto where = "cannot listen on " + host + ":" + std::to_string(port) + ": ";
@@ -66,81 +145,139 @@ std::unique_ptr<node_listener> node_listener::open(const std::string& host, std:
     error = where + std::strerror(errno);
     return nullptr;
   }
-  std::unique_ptr<node_listener> out{new node_listener};
-  out->port_ = port_of(fd.get());
-  out->gate_ = std::make_shared<gate>();
-  out->gate_->fd = std::move(fd);
-  out->gate_->identity = std::move(identity);
-  out->gate_->take = std::move(take);
-  reactor->post([g = out->gate_] { g->listen(); });
-  return out;
+  auto port_number = port_of(fd.get());
+  auto g = std::make_shared<gate>(std::move(fd), std::move(identity), std::move(take));
+  if (!g->ready()) {
+    error = where + "the port cannot be watched";
+    return nullptr;
+  }
+  reactor->post([g] { g->listen(); });
+  return std::unique_ptr<node_listener>{new node_listener{std::move(g), port_number}};
 }
 
 node_listener::~node_listener() {
-  {
-    std::lock_guard lock{gate_->mutex};
-    gate_->take = nullptr;
-  }
+  gate_->revoke();
   child_reactor::get()->post([g = std::move(gate_)] { g->close(); });
 }
 
 void node_listener::gate::listen() {
-  if (fd && watch == 0)
-    watch = child_reactor::get()->watch(fd.get(), EPOLLIN, [self = shared_from_this()](std::uint32_t) { self->accept_all(); });
+  acceptor_.async_wait(tcp::acceptor::wait_read, [self = shared_from_this()](const error_code& e) {
+    if (!e && self->ready())
+      self->accept_some();
+  });
 }
 
-void node_listener::gate::accept_all() {
-  for (std::size_t i = 0; i < max_unproven; ++i) { // then the other descriptors of the reactor have their turn
-    unique_fd peer{::accept4(fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+// By hand: Asio would make descriptors that other programs of the host inherit.
+void node_listener::gate::accept_some() {
+  for (int i = 0; i < accepts_per_turn; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    unique_fd peer{::accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC)};
     if (peer) {
-      admit(std::move(peer));
-      continue;
-    }
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      admit(std::move(peer), source_of(from));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       // The connection stays in the queue and would wake us at once: look again when others have given descriptors back.
-      child_reactor::get()->unwatch(std::exchange(watch, 0));
-      child_reactor::get()->after(pause_without_descriptors, [self = shared_from_this()] { self->listen(); });
+      child_reactor::get()->after(pause_without_descriptors, [self = shared_from_this()] {
+        if (self->ready())
+          self->listen();
+      });
       return;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      break;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK)
-      return;
   }
+  listen();
 }
 
-void node_listener::gate::admit(unique_fd peer) {
+void node_listener::gate::admit(unique_fd peer, const source& from) {
   int on = 1;
   ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (!identity)
+  if (!identity_)
     return arrived(std::move(peer));
-  std::erase_if(unproven, [](auto& weak) {
-    auto t = weak.lock();
-    return !t || t->decided();
+  if (!make_room(from))
+    return;
+  auto s = std::make_shared<stranger>(child_reactor::get()->io(), from);
+  error_code failed;
+  if (s->socket.assign(tcp::v4(), peer.get(), failed))
+    return;
+  peer.release();
+  strangers_.push_back(s);
+  ++held_[from];
+  s->deadline.async_wait([self = shared_from_this(), s](const error_code& e) {
+    if (!e)
+      self->forget(s);
   });
-  if (unproven.size() >= max_unproven) {
-    if (auto oldest = unproven.front().lock())
-      oldest->close("too many others wait");
-    unproven.pop_front();
-  }
-  unproven.push_back(tls_tunnel::start(identity, std::move(peer), tls_tunnel::side::server, proof_limit,
-                                       [self = shared_from_this()](unique_fd plain, const std::string&) {
-                                         if (plain)
-                                           self->arrived(std::move(plain));
-                                       }));
+  s->socket.async_wait(tcp::socket::wait_read, [self = shared_from_this(), s](const error_code& e) {
+    if (!e)
+      self->speak(s);
+  });
+}
+
+/// Returns false if everyone here has a better claim than one more from there.
+bool node_listener::gate::make_room(const source& from) {
+  auto it = held_.find(from);
+  auto mine = it == held_.end() ? 0 : it->second;
+  bool own = mine >= room_ / 2;
+  if (!own && strangers_.size() < room_)
+    return true;
+  auto most = std::max_element(held_.begin(), held_.end(), [](auto& a, auto& b) { return a.second < b.second; });
+  bool unfair = !own && most->second > mine + 1;
+  auto now = clock::now();
+  std::shared_ptr<stranger> victim;
+  unsigned candidates = 0;
+  for (auto& s : strangers_) // each candidate is as likely as the others
+    if ((own      ? s->from == from && s->grace <= now
+         : unfair ? s->from == most->first
+                  : s->grace <= now)
+        && random_() % ++candidates == 0)
+      victim = s;
+  if (victim)
+    forget(victim);
+  return victim != nullptr;
+}
+
+void node_listener::gate::speak(const std::shared_ptr<stranger>& s) {
+  char first;
+  if (!s->socket.is_open() || ::recv(s->socket.native_handle(), &first, 1, MSG_PEEK) <= 0)
+    return forget(s);
+  s->grace = clock::now() + spoken_grace;
+  error_code failed;
+  unique_fd net{s->socket.release(failed)};
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(s->deadline.expiry() - clock::now());
+  s->tunnel = tls_tunnel::start(identity_, std::move(net), tls_tunnel::side::server, left,
+                                [self = shared_from_this(), s](unique_fd plain, const std::string&) {
+                                  self->forget(s);
+                                  if (plain)
+                                    self->arrived(std::move(plain));
+                                });
+}
+
+void node_listener::gate::forget(const std::shared_ptr<stranger>& s) {
+  auto it = std::find(strangers_.begin(), strangers_.end(), s);
+  if (it == strangers_.end())
+    return;
+  auto gone = std::exchange(*it, strangers_.back()); // `s` may be what stands there
+  strangers_.pop_back();
+  if (auto held = held_.find(gone->from); --held->second == 0)
+    held_.erase(held);
+  error_code ignored;
+  gone->deadline.cancel();
+  gone->socket.close(ignored);
+  if (auto t = std::exchange(gone->tunnel, nullptr); t && !t->decided())
+    t->close("too many others wait");
 }
 
 void node_listener::gate::arrived(unique_fd plain) {
-  std::lock_guard lock{mutex};
-  if (take)
-    take(std::move(plain));
+  std::lock_guard lock{mutex_};
+  if (take_)
+    take_(std::move(plain));
 }
 
 void node_listener::gate::close() {
-  child_reactor::get()->unwatch(std::exchange(watch, 0));
-  fd.reset();
-  for (auto& weak : unproven)
-    if (auto t = weak.lock(); t && !t->decided())
-      t->close("the port was closed");
-  unproven.clear();
+  error_code ignored;
+  acceptor_.close(ignored);
+  while (!strangers_.empty())
+    forget(strangers_.back());
 }
 
 } // namespace conclave
