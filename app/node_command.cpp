@@ -8,6 +8,7 @@
 #include "app/environment.hpp"
 #include "app/version.hpp"
 #include "protocols/prompts.hpp"
+#include "transports/child_process.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
 #include "transports/node_link.hpp"
@@ -38,7 +39,7 @@ int complain(const std::string& text, int code) {
   return code;
 }
 
-/// Waits for the first signal; a second one ends the process at once.
+/// Waits for the first signal; a second one ends the process as soon as its children have ended.
 void wait_for_signal() {
   sigset_t set;
   sigemptyset(&set);
@@ -49,6 +50,7 @@ void wait_for_signal() {
   std::thread([set] {
     int again = 0;
     sigwait(&set, &again);
+    child_process::end_all();
     _exit(4);
   }).detach();
 }

@@ -67,8 +67,10 @@ public:
   // -- reactor thread
   void start();
   void close();
-  bool closing() const { return closing_; }
-  void await(std::shared_ptr<void> token) { awaited_.push_back(std::move(token)); }
+  void end(std::shared_ptr<void> token) {
+    close();
+    awaited_.push_back(std::move(token));
+  }
 
 private:
   void when(stream& s, stream::wait_type what, void (child::*next)());
@@ -388,33 +390,6 @@ private:
   child_reactor* reactor_;
 };
 
-/// Waits for the children that are being closed; `all` closes them all, and kills who outlives the ladder.
-void await_ladder(bool all) {
-  auto* reactor = child_reactor::running();
-  if (reactor == nullptr)
-    return;
-  auto gone = std::make_shared<std::promise<void>>();
-  auto future = gone->get_future();
-  reactor->post([all, gone] {
-    // Each child holds the token until it has ended; the last to let go of it tells us.
-    std::shared_ptr<void> token{nullptr, [gone](void*) { gone->set_value(); }};
-    children().closed |= all;
-    for (auto& c : std::set(children().living)) {
-      if (all)
-        c->close();
-      if (c->closing())
-        c->await(token);
-    }
-  });
-  if (future.wait_for(ladder_limit) == std::future_status::ready || !all)
-    return;
-  reactor->post([] {
-    for (auto& c : children().living)
-      c->kill_now();
-  });
-  future.wait_for(kill_limit);
-}
-
 } // namespace
 
 std::shared_ptr<child_process> child_process::start(child_options options, callbacks cb) {
@@ -425,17 +400,32 @@ std::shared_ptr<child_process> child_process::start(child_options options, callb
           {false, 0, "no thread or descriptor for child processes"}); // the one call that is not on the reactor: there is none
     return std::make_shared<handle>(nullptr, nullptr);
   }
+  [[maybe_unused]] static auto registered = std::atexit([] { end_all(); });
   auto c = std::make_shared<child>(std::move(options), std::move(cb), reactor);
   reactor->post([c] { c->start(); });
   return std::make_shared<handle>(std::move(c), reactor);
 }
 
-void child_process::await_closed() {
-  await_ladder(false);
-}
-
 void child_process::end_all() {
-  await_ladder(true);
+  auto* reactor = child_reactor::running();
+  if (reactor == nullptr)
+    return;
+  auto gone = std::make_shared<std::promise<void>>();
+  auto future = gone->get_future();
+  reactor->post([gone] {
+    // Each child holds the token until it has ended; the last to let go of it tells us.
+    std::shared_ptr<void> token{nullptr, [gone](void*) { gone->set_value(); }};
+    children().closed = true;
+    for (auto& c : std::set(children().living))
+      c->end(token);
+  });
+  if (future.wait_for(ladder_limit) == std::future_status::ready)
+    return;
+  reactor->post([] {
+    for (auto& c : children().living)
+      c->kill_now();
+  });
+  future.wait_for(kill_limit);
 }
 
 std::map<std::string, std::string> safe_environment() {

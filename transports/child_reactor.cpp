@@ -20,7 +20,8 @@ namespace asio = boost::asio;
 
 namespace {
 std::atomic<child_reactor*> instance{nullptr}; // leaked on purpose: its thread may outlive every static destructor
-}
+std::atomic<pid_t> owner{0};
+} // namespace
 
 void unique_fd::reset(int fd) {
   if (fd_ >= 0)
@@ -31,7 +32,7 @@ void unique_fd::reset(int fd) {
 child_reactor::child_reactor() : io_(std::make_shared<asio::io_context>(1)) {}
 
 child_reactor* child_reactor::running() {
-  return instance;
+  return owner == ::getpid() ? instance.load() : nullptr;
 }
 
 child_reactor* child_reactor::get() {
@@ -40,8 +41,10 @@ child_reactor* child_reactor::get() {
   if (instance == nullptr) {
     try {
       auto fresh = std::unique_ptr<child_reactor>(new child_reactor);
-      if (fresh->start())
+      if (fresh->start()) {
+        owner = ::getpid();
         instance = fresh.release();
+      }
     } catch (const std::exception&) { // no descriptor for epoll
     }
   }

@@ -49,7 +49,7 @@ public:
   /// it (the next call tries again).
   static child_reactor* get();
 
-  /// Returns the reactor if there is one already.
+  /// Returns the reactor if there is one already; nullptr in a fork of the host, which has no such thread.
   static child_reactor* running();
 
   /// Runs `run` on the reactor thread, in the order of the calls. Any thread.
