@@ -58,8 +58,8 @@ public:
 
   virtual int pid() const = 0; ///< 0 = not running
 
-  /// For the end of the process: closes all children, starts no more, waits until they have ended (5 s at most) and kills who is left.
-  /// The first start() registers it with atexit; call it before an _exit. Any thread but the reactor's.
+  /// For the end of the process: closes all children, starts no more, waits until they have ended (5 s at most) and kills who is
+  /// left. The first start() registers it with atexit; call it before an _exit. Any thread but the reactor's.
   static void end_all();
 };
 

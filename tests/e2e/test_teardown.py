@@ -64,7 +64,7 @@ class Teardown(unittest.TestCase):
         if wrapped:  # as npx does it: the child is not the server
             argv = ["sh", "-c", 'exec 3<&0; "$@" <&3 3<&- & exec 3<&-; wait', "sh", *argv]
         one = agent("one", [{"answer": "x", "first_delay_ms": wait}, {"vote": "agent1", "optional": True}, {"text": "end", "optional": True}])
-        one["backend"]["mcp_servers"] = {"s": {"command": argv[0], "args": argv[1:]}}
+        one["backend"]["mcp_servers"] = {"s": {"command": argv[0], "args": argv[1:], "security": {"allowed_executables": [argv[0]]}}}
         if node:
             one["node"] = "n"
         two = agent("two", [{"answer": "y"}, {"vote": "agent1", "optional": True}, {"text": "end", "optional": True}])
@@ -80,7 +80,8 @@ class Teardown(unittest.TestCase):
                 address = Lines(node.stdout).until("listening on").split("listening on ")[1].strip()
             p = home.start("--config", self.team(home, folder, wrapped, deaf, address, 500 if way == "normal" else 60_000), "--json", "q")
             host = node or p
-            self.assertTrue(wait_until(lambda: (folder / "listed").exists(), 30), "the server did not start")
+            self.assertTrue(wait_until(lambda: (folder / "listed").exists() or p.poll() is not None, 30) and p.poll() is None,
+                            "the server did not start")
             family = descendants(host.pid)
             server = int((folder / "pid").read_text())
             self.assertIn(server, family)
@@ -99,6 +100,8 @@ class Teardown(unittest.TestCase):
                 node.terminate()
             else:
                 p.kill()
+            if way == "engine lost":  # the node lives on, and so does its reaper, which has a session of its own
+                family = [x for x in family if os.getsid(x) != x]
             gone = wait_until(lambda: not any(map(alive, family)), 6.5 - (end() - t))
             self.assertTrue(gone, f"{way}: left behind {[x for x in family if alive(x)]} of {family}, server {server}")
             if way != "SIGKILL" or wrapped:
