@@ -7,6 +7,7 @@
 #include "transports/child_reaper.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/write.hpp>
 
 #include <algorithm>
 #include <array>
@@ -53,26 +54,29 @@ nursery& children() {
   return *all;
 }
 
-/// One child from start to exit. Shared by the handle and the reactor; members without a lock belong to the reactor thread.
-class child : public std::enable_shared_from_this<child> {
+/// One child from start to exit. Shared by the user and the reactor; members without a lock belong to the reactor thread.
+class child final : public child_process, public std::enable_shared_from_this<child> {
 public:
-  child(child_options o, child_process::callbacks cb, child_reactor* r)
+  child(child_options o, callbacks cb, child_reactor* r)
       : options_(std::move(o)), cb_(std::move(cb)), reactor_(r), in_(r->io()), out_(r->io()), err_(r->io()), end_(r->io()) {}
 
   // -- any thread
-  bool write(std::string bytes);
-  void kill_now();
-  int pid();
+  bool write(std::string bytes) override;
+  void close() override {
+    reactor_->post([self = shared_from_this()] { self->shut(); });
+  }
+  void kill() override;
+  int pid() const override;
 
   // -- reactor thread
-  void start();
-  void close();
+  void run();
   void end(std::shared_ptr<void> token) {
-    close();
+    shut();
     awaited_.push_back(std::move(token));
   }
 
 private:
+  void shut();
   void when(stream& s, stream::wait_type what, void (child::*next)());
   void fail(std::string why);
   void signal_group(int sig, const char* why);
@@ -87,18 +91,17 @@ private:
   void finish(child_exit result);
 
   child_options options_;
-  child_process::callbacks cb_;
+  callbacks cb_;
   child_reactor* reactor_;
   stream in_, out_, err_, end_;
   unique_fd log_;
-  std::string partial_; ///< of stdout, no LF inside
-  std::string why_;     ///< why it was ended
-  std::deque<std::string> out_queue_;
-  std::size_t written_ = 0; ///< of the first in out_queue_
-  bool closing_ = false, finished_ = false, full_ = false;
+  std::string partial_;               ///< of stdout, no LF inside
+  std::string why_;                   ///< why it was ended
+  std::deque<std::string> out_queue_; ///< the first is being written
+  bool closing_ = false, finished_ = false, writing_ = false;
   std::vector<std::shared_ptr<void>> awaited_; ///< let go of at the end
 
-  std::mutex mutex_; ///< guards what is below
+  mutable std::mutex mutex_; ///< guards what is below
   std::vector<std::string> inbox_;
   std::size_t queued_ = 0;
   bool stdin_open_ = true;
@@ -121,19 +124,19 @@ bool child::write(std::string bytes) {
   return true;
 }
 
-void child::kill_now() {
+void child::kill() {
   std::lock_guard lock{mutex_};
   doomed_ = true;
   if (pid_ > 0)
     ::kill(-pid_, SIGKILL);
 }
 
-int child::pid() {
+int child::pid() const {
   std::lock_guard lock{mutex_};
   return pid_;
 }
 
-void child::start() {
+void child::run() {
   std::unique_lock lock{mutex_};
   if (doomed_ || children().closed)
     return lock.unlock(), finish({false, 0, doomed_ ? "ended before it started" : "the process ends"});
@@ -177,7 +180,7 @@ void child::when(stream& s, stream::wait_type what, void (child::*next)()) {
   });
 }
 
-void child::close() {
+void child::shut() {
   if (closing_ || finished_)
     return;
   closing_ = true;
@@ -214,44 +217,35 @@ void child::signal_group(int sig, const char* why) {
 }
 
 void child::flush() {
-  if (!in_.is_open())
+  if (!in_.is_open() || writing_)
     return;
   {
     std::lock_guard lock{mutex_};
     std::move(inbox_.begin(), inbox_.end(), std::back_inserter(out_queue_));
     inbox_.clear();
   }
-  while (!out_queue_.empty()) {
-    auto& front = out_queue_.front();
-    error_code e;
-    written_ += in_.write_some(boost::asio::buffer(front.data() + written_, front.size() - written_), e);
-    if (e == boost::asio::error::would_block) {
-      if (!std::exchange(full_, true))
-        in_.async_wait(stream::wait_write, [self = shared_from_this()](const error_code&) {
-          self->full_ = false;
-          self->flush();
-        });
-      return;
-    }
-    if (e)
-      return close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
-    if (written_ < front.size())
-      continue;
-    {
-      std::lock_guard lock{mutex_};
-      queued_ -= front.size();
-    }
-    written_ = 0;
-    out_queue_.pop_front();
-  }
-  if (closing_)
-    close_stdin();
+  if (out_queue_.empty())
+    return closing_ ? close_stdin() : void();
+  writing_ = true;
+  boost::asio::async_write(in_, boost::asio::buffer(out_queue_.front()),
+                           [self = shared_from_this()](const error_code& e, std::size_t n) {
+                             self->writing_ = false;
+                             if (e)
+                               return self->close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
+                             self->out_queue_.pop_front();
+                             {
+                               std::lock_guard lock{self->mutex_};
+                               self->queued_ -= n;
+                             }
+                             self->flush();
+                           });
 }
 
 void child::close_stdin() {
   error_code ignored;
   in_.close(ignored);
-  out_queue_.clear();
+  if (!writing_)
+    out_queue_.clear();
   std::lock_guard lock{mutex_};
   stdin_open_ = false;
   inbox_.clear();
@@ -369,25 +363,12 @@ void child::finish(child_exit result) {
   awaited_.clear();
 }
 
-/// What the user holds; its end is a close().
-class handle final : public child_process {
-public:
-  handle(std::shared_ptr<child> c, child_reactor* r) : child_(std::move(c)), reactor_(r) {}
-  ~handle() override { close(); }
-  bool write(std::string bytes) override { return child_ && child_->write(std::move(bytes)); }
-  void close() override {
-    if (child_)
-      reactor_->post([c = child_] { c->close(); });
-  }
-  void kill() override {
-    if (child_)
-      child_->kill_now();
-  }
-  int pid() const override { return child_ ? child_->pid() : 0; }
-
-private:
-  std::shared_ptr<child> child_;
-  child_reactor* reactor_;
+/// What could not even be tried.
+class no_child final : public child_process {
+  bool write(std::string) override { return false; }
+  void close() override {}
+  void kill() override {}
+  int pid() const override { return 0; }
 };
 
 } // namespace
@@ -398,12 +379,13 @@ std::shared_ptr<child_process> child_process::start(child_options options, callb
     if (cb.on_exit)
       cb.on_exit(
           {false, 0, "no thread or descriptor for child processes"}); // the one call that is not on the reactor: there is none
-    return std::make_shared<handle>(nullptr, nullptr);
+    return std::make_shared<no_child>();
   }
   [[maybe_unused]] static auto registered = std::atexit([] { end_all(); });
   auto c = std::make_shared<child>(std::move(options), std::move(cb), reactor);
-  reactor->post([c] { c->start(); });
-  return std::make_shared<handle>(std::move(c), reactor);
+  reactor->post([c] { c->run(); });
+  auto* user = c.get();
+  return {user, [c = std::move(c)](child_process*) { c->close(); }}; // the end of the handle is a close
 }
 
 void child_process::end_all() {
@@ -423,7 +405,7 @@ void child_process::end_all() {
     return;
   reactor->post([] {
     for (auto& c : children().living)
-      c->kill_now();
+      c->kill();
   });
   future.wait_for(kill_limit);
 }

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <random>
@@ -60,44 +59,17 @@ struct stranger {
   std::shared_ptr<tls_tunnel> tunnel;
 };
 
-struct free_addresses {
-  void operator()(addrinfo* a) const { ::freeaddrinfo(a); }
-};
-
-unique_fd listen_on(const addrinfo& a) {
-  unique_fd fd{::socket(a.ai_family, a.ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, a.ai_protocol)};
-  int on = 1;
-  if (fd
-      && (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 || ::bind(fd.get(), a.ai_addr, a.ai_addrlen) != 0
-          || ::listen(fd.get(), SOMAXCONN) != 0))
-    return {};
-  return fd;
-}
-
-std::uint16_t port_of(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
-    return 0;
-  return ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(address).sin6_port
-                                             : reinterpret_cast<sockaddr_in&>(address).sin_port);
-}
-
 } // namespace
 
 /// Lives on the reactor; what it may call is behind the lock, so that the owner can take it away.
 class node_listener::gate : public std::enable_shared_from_this<gate> {
 public:
-  gate(unique_fd fd, tls_identity me, arrival take)
-      : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)) {
+  gate(tls_identity me, arrival take) : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)) {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
     room_ = std::clamp<std::size_t>(limit.rlim_cur / 2, 16, max_strangers);
-    error_code failed;
-    acceptor_.assign(tcp::v4(), fd.get(), failed); // the family is never asked for again
-    if (!failed)
-      fd.release();
   }
+  std::uint16_t open(const tcp::endpoint& at, error_code& failed);
   bool ready() const { return acceptor_.is_open(); }
   void listen();
   void close();
@@ -126,33 +98,39 @@ private:
 
 std::unique_ptr<node_listener> node_listener::open(const std::string& host, std::uint16_t port, tls_identity identity, arrival take,
                                                    std::string& error) {
-  auto where = "cannot listen on " + host + ":" + std::to_string(port) + ": ";
   auto* reactor = child_reactor::get();
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* raw = nullptr;
-  auto code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &raw);
-  std::unique_ptr<addrinfo, free_addresses> list{raw};
-  if (code != 0 || !reactor) {
-    error = where + (reactor ? ::gai_strerror(code) : "no thread for it");
-    return nullptr;
+  error_code failed = asio::error::no_memory;
+  if (reactor != nullptr) {
+    auto g = std::make_shared<gate>(std::move(identity), std::move(take));
+    std::uint16_t bound = 0;
+    for (auto& found : tcp::resolver{reactor->io()}.resolve(host, std::to_string(port), tcp::resolver::passive, failed))
+      if (bound = g->open(found, failed); !failed)
+        break;
+    if (!failed) {
+      reactor->post([g] { g->listen(); });
+      return std::unique_ptr<node_listener>{new node_listener{std::move(g), bound}};
+    }
   }
-  unique_fd fd;
-  for (auto* a = raw; a != nullptr && !fd; a = a->ai_next)
-    fd = listen_on(*a);
+  error = "cannot listen on " + host + ":" + std::to_string(port) + ": " + (reactor ? failed.message() : "no thread for it");
+  return nullptr;
+}
+
+/// Returns the port; tries again with another address after a failure.
+std::uint16_t node_listener::gate::open(const tcp::endpoint& at, error_code& failed) {
+  error_code ignored;
+  acceptor_.close(ignored);
+  unique_fd fd{::socket(at.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
   if (!fd) {
-    error = where + std::strerror(errno);
-    return nullptr;
+    failed.assign(errno, boost::system::system_category());
+    return 0;
   }
-  auto port_number = port_of(fd.get());
-  auto g = std::make_shared<gate>(std::move(fd), std::move(identity), std::move(take));
-  if (!g->ready()) {
-    error = where + "the port cannot be watched";
-    return nullptr;
-  }
-  reactor->post([g] { g->listen(); });
-  return std::unique_ptr<node_listener>{new node_listener{std::move(g), port_number}};
+  if (acceptor_.assign(at.protocol(), fd.get(), failed))
+    return 0;
+  fd.release();
+  if (acceptor_.set_option(tcp::acceptor::reuse_address{true}, failed) || acceptor_.bind(at, failed)
+      || acceptor_.listen(tcp::acceptor::max_listen_connections, failed))
+    return 0;
+  return acceptor_.local_endpoint(failed).port();
 }
 
 node_listener::~node_listener() {

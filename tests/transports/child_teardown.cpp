@@ -131,10 +131,9 @@ CAF_TEST(helper) {
     auto script = std::string{"trap '' TERM; sh -c \"trap '' TERM; echo deaf \\$\\$; exec sleep 600\" & wait"};
     children.emplace_back(std::vector<std::string>{"sh", "-c", script});
     children.emplace_back(
-        std::vector<std::string>{"sh", "-c", "sh -c 'cat; sleep 0.3; echo saved > " + std::string{arg} + "' <&0 & wait"});
+        std::vector<std::string>{"sh", "-c", "sh -c 'echo up; cat; sleep 0.3; echo saved > " + std::string{arg} + "' <&0 & wait"});
     auto deaf = number_after(*children[0].seen, "deaf ");
-    while (children.back().child->pid() == 0)
-      ::usleep(1'000);
+    children[1].seen->wait([&] { return !children[1].seen->lines.empty(); });
     say("deaf " + std::to_string(deaf));
     children[0].seen->wait([] { return false; }, 600s);
   }
