@@ -6,7 +6,7 @@
 ///
 /// A tunnel carries bytes between a TLS connection and one end of a local socket pair; the other end is an ordinary plain stream
 /// for whoever speaks through it. Both peers must show a certificate of the same authority (TLS 1.3). Why not CAF's own TLS module:
-/// docs/decisions/0003-tls-tunnel.md.
+/// docs/decisions/0003-tls-tunnel.md and 0006.
 
 #include "protocols/config.hpp"
 #include "transports/child_reactor.hpp"
