@@ -5,6 +5,7 @@
 
 #include "transports/child_launch.hpp"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,8 +14,11 @@ namespace conclave {
 
 namespace {
 
-// Reads "+ GROUP" and "- GROUP". `kill -s 0` asks whether a group has members; POSIX knows no other spelling for all shells.
-constexpr const char* script = R"(trap '' HUP INT QUIT TERM
+// Goes to the background, so that it is no child of ours: a host may wait for all of its children. Then reads "+ GROUP" and "-
+// GROUP". `kill -s 0` asks whether a group has members, in words that all shells know.
+constexpr const char* script = R"(exec 3<&0
+{
+trap '' HUP INT QUIT TERM
 g=' '
 while read -r op n; do
   case $op in
@@ -30,7 +34,8 @@ for s in 0 0 0 0 TERM 0 0 0 KILL; do
   r=1
   send $s || exit 0
   sleep 0.5 || sleep 1
-done)";
+done
+} <&3 3<&- &)";
 
 } // namespace
 
@@ -38,14 +43,13 @@ void child_reaper::add(int group) {
   groups_.insert(group);
   if (tell('+', group))
     return;
-  if (pid_ > 0)
-    ::waitpid(pid_, nullptr, WNOHANG);
   child_options o;
   o.argv = {"/bin/sh", "-c", script};
   o.env = {{"PATH", "/usr/bin:/bin"}};
   o.cwd = "/";
   auto fresh = launch_child(o, child_bond::keeper);
-  pid_ = fresh.pid;
+  while (fresh.pid > 0 && ::waitpid(fresh.pid, nullptr, 0) < 0 && errno == EINTR) // it has only gone to the background
+    ;
   pipe_ = std::move(fresh.in);
   ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
   for (auto g : groups_)

@@ -29,7 +29,6 @@ private:
 
   std::set<int> groups_;
   unique_fd pipe_;
-  int pid_ = 0;
 };
 
 } // namespace conclave

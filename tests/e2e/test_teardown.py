@@ -49,6 +49,23 @@ def descendants(pid):
     return out
 
 
+def pipes(pid, numbers=None):
+    out = set()
+    try:
+        for n in numbers or os.listdir(f"/proc/{pid}/fd"):
+            out.add(os.readlink(f"/proc/{pid}/fd/{n}"))
+    except OSError:
+        pass
+    return {x for x in out if x.startswith("pipe:")}
+
+
+def readers_of(pid):
+    """The shells that are no children of `pid` and read what it writes."""
+    own, near = pipes(pid), {pid, *descendants(pid)}
+    everyone = [int(p.name) for p in pathlib.Path("/proc").iterdir() if p.name.isdigit()]
+    return [x for x in everyone if x not in near and pipes(x, "0") & own]
+
+
 def wait_until(what, seconds):
     deadline = time.monotonic() + seconds
     while not what():
@@ -85,6 +102,10 @@ class Teardown(unittest.TestCase):
             family = descendants(host.pid)
             server = int((folder / "pid").read_text())
             self.assertIn(server, family)
+            reapers = readers_of(host.pid)
+            self.assertEqual(len(reapers), 1)
+            if way != "engine lost":  # the node lives on, and so does its reaper
+                family += reapers
             end = time.monotonic
             t = end()
             if way == "normal":
@@ -100,8 +121,6 @@ class Teardown(unittest.TestCase):
                 node.terminate()
             else:
                 p.kill()
-            if way == "engine lost":  # the node lives on, and so does its reaper, which has a session of its own
-                family = [x for x in family if os.getsid(x) != x]
             gone = wait_until(lambda: not any(map(alive, family)), 6.5 - (end() - t))
             self.assertTrue(gone, f"{way}: left behind {[x for x in family if alive(x)]} of {family}, server {server}")
             if way != "SIGKILL" or wrapped:
