@@ -9,12 +9,18 @@
 
 #include <caf/all.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <dlfcn.h>
+#include <filesystem>
 #include <mutex>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace conclave;
 using namespace std::chrono_literals;
@@ -93,6 +99,39 @@ CAF_TEST(a name server that does not answer costs the deadline and no other node
   dead.join();
   CAF_CHECK(since(t) < 5s);
   resolver().end();
+}
+
+CAF_TEST(a node that hangs up is tried again within the deadline) {
+  auto folder = std::filesystem::temp_directory_path() / ("conclave-link-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  ::setenv("CONCLAVE_HOME", folder.c_str(), 1);
+  auto me = load_link_identity({}, error);
+  CAF_REQUIRE_EQUAL(error, "");
+  auto port = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof a;
+  CAF_REQUIRE_EQUAL(::bind(port, reinterpret_cast<sockaddr*>(&a), size), 0);
+  CAF_REQUIRE_EQUAL(::listen(port, 64), 0);
+  ::getsockname(port, reinterpret_cast<sockaddr*>(&a), &size);
+  std::atomic<int> came{0};
+  std::thread door{[&] { // as a node does it whose door is full
+    for (int fd; (fd = ::accept(port, nullptr, nullptr)) >= 0; ++came)
+      ::close(fd);
+  }};
+  caf::actor_system sys{config};
+  auto t = std::chrono::steady_clock::now();
+  auto address = "127.0.0.1:" + std::to_string(ntohs(a.sin_port));
+  CAF_CHECK(!join_node(sys, address, me, error));
+  CAF_MESSAGE(error);
+  CAF_CHECK(error.rfind("node " + address + " cannot be joined: ", 0) == 0);
+  CAF_CHECK(since(t) < 4s);
+  CAF_CHECK(came > 10);
+  ::shutdown(port, SHUT_RDWR);
+  door.join();
+  ::close(port);
+  std::filesystem::remove_all(folder);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
