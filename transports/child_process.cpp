@@ -137,31 +137,34 @@ int child::pid() const {
 }
 
 void child::run() {
-  std::unique_lock lock{mutex_};
-  if (doomed_ || children().closed)
-    return lock.unlock(), finish({false, 0, doomed_ ? "ended before it started" : "the process ends"});
-  lock.unlock();
-  auto os = launch_child(options_, child_bond::dependent);
+  launched_child os;
+  {
+    std::lock_guard lock{mutex_};
+    os.error = doomed_ ? "ended before it started" : children().closed ? "the process ends" : "";
+  }
+  if (os.error.empty())
+    os = launch_child(options_, child_bond::dependent);
   if (os.pid == 0)
     return finish({false, 0, std::move(os.error)});
   error_code failed;
   for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
-    if (error_code e; *fd) {
-      if (s->assign(fd->get(), e))
-        failed = e;
-      else
-        s->non_blocking(true, e), fd->release();
+    if (error_code e; *fd && !s->assign(fd->get(), e)) {
+      fd->release();
+      s->non_blocking(true, e);
+    } else if (e) {
+      failed = e;
     }
   if (!options_.stderr_path.empty())
     log_ =
         unique_fd{::open(options_.stderr_path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600)};
   children().living.insert(shared_from_this());
   children().reaper.add(os.pid);
-  lock.lock();
-  pid_ = os.pid;
-  if (doomed_ || failed)
-    ::kill(-pid_, SIGKILL);
-  lock.unlock();
+  {
+    std::lock_guard lock{mutex_};
+    pid_ = os.pid;
+    if (doomed_ || failed)
+      ::kill(-pid_, SIGKILL);
+  }
   if (failed) {
     why_ = "cannot watch the program: " + failed.message();
     return on_end(); // blocks for no longer than the kernel needs to end it
@@ -230,7 +233,7 @@ void child::flush() {
   boost::asio::async_write(in_, boost::asio::buffer(out_queue_.front()),
                            [self = shared_from_this()](const error_code& e, std::size_t n) {
                              self->writing_ = false;
-                             if (e)
+                             if (e || !self->in_.is_open())
                                return self->close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
                              self->out_queue_.pop_front();
                              {
