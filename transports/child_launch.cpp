@@ -96,20 +96,11 @@ std::string resolve(const child_options& o, std::string& error) {
   auto& name = o.argv[0];
   if (name.find('/') != std::string::npos)
     return name;
-  auto in_env = o.env.find("PATH");
-  auto* ours = std::getenv("PATH");
-  std::string path = in_env != o.env.end() ? in_env->second : ours ? ours : "/usr/local/bin:/usr/bin:/bin";
-  for (std::size_t pos = 0; pos <= path.size();) {
-    auto end = std::min(path.find(':', pos), path.size());
-    auto dir = path.substr(pos, end - pos);
-    pos = end + 1;
-    if (dir.empty() || dir[0] != '/')
-      continue; // a relative entry would mean whatever directory we happen to be in
-    if (auto full = dir + "/" + name; is_program(full))
-      return full;
-  }
-  error = "no program '" + name + "' on the PATH";
-  return {};
+  auto own = o.env.find("PATH");
+  auto found = find_program(name, own == o.env.end() ? nullptr : own->second.c_str());
+  if (found.empty())
+    error = "no program '" + name + "' on the PATH";
+  return found;
 }
 
 bool holds_nul(const child_options& o) {
@@ -161,6 +152,21 @@ int launch(const std::string& program, const child_options& o, process::process_
 }
 
 } // namespace
+
+std::string find_program(const std::string& name, const char* path) {
+  auto* ours = std::getenv("PATH");
+  std::string_view list = path ? path : ours ? ours : "/usr/local/bin:/usr/bin:/bin";
+  for (std::size_t pos = 0; pos < list.size();) {
+    auto end = std::min(list.find(':', pos), list.size());
+    auto folder = std::string{list.substr(pos, end - pos)};
+    pos = end + 1;
+    if (folder.empty() || folder[0] != '/')
+      continue; // a relative entry would mean whatever directory we happen to be in
+    if (auto full = folder + "/" + name; is_program(full))
+      return full;
+  }
+  return {};
+}
 
 launched_child launch_child(const child_options& options, child_bond bond) {
   launched_child child;

@@ -66,4 +66,7 @@ public:
 /// The small safe set a tool server inherits: HOME LOGNAME PATH SHELL TERM USER (values starting with "()" dropped).
 std::map<std::string, std::string> safe_environment();
 
+/// Returns the program of this name in the absolute folders of `path` (null = ours), empty if there is none.
+std::string find_program(const std::string& name, const char* path);
+
 } // namespace conclave
