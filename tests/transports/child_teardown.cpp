@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <set>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,6 +105,22 @@ int number_after(record& r, const std::string& word) {
     return pid > 0 || !r.exits.empty();
   });
   return pid;
+}
+
+/// Who reads a pipe of ours in a session of its own.
+std::set<int> reapers() {
+  std::set<fs::path> ours;
+  std::error_code ignored;
+  for (auto& e : fs::directory_iterator{"/proc/self/fd"})
+    ours.insert(fs::read_symlink(e.path(), ignored));
+  std::set<int> out;
+  for (auto& e : fs::directory_iterator{"/proc"}) {
+    auto pid = std::atoi(e.path().filename().c_str());
+    auto input = fs::read_symlink(e.path() / "fd" / "0", ignored);
+    if (pid > 0 && input.native().rfind("pipe:", 0) == 0 && ours.count(input) && ::getsid(pid) != ::getsid(0))
+      out.insert(pid);
+  }
+  return out;
 }
 
 std::string status_line(const std::string& name) {
@@ -198,6 +215,26 @@ CAF_TEST(kill minus nine of the parent leaves nothing of the groups and lets the
   CAF_CHECK(gone(deaf, 6s));
   CAF_CHECK(fs::exists(file));
   fs::remove(file);
+}
+
+CAF_TEST(a reaper that was killed is replaced with the next child) {
+  run a{{"cat"}};
+  CAF_CHECK(a.child->write("x\n"));
+  CAF_REQUIRE(a.seen->wait([&] { return !a.seen->lines.empty(); }));
+  auto first = reapers();
+  CAF_REQUIRE_EQUAL(first.size(), 1u);
+  ::kill(*first.begin(), SIGKILL);
+  CAF_CHECK(gone(*first.begin(), 5s));
+  run b{{"cat"}};
+  CAF_CHECK(b.child->write("x\n"));
+  CAF_REQUIRE(b.seen->wait([&] { return !b.seen->lines.empty(); }));
+  auto second = reapers();
+  CAF_CHECK_EQUAL(second.size(), 1u);
+  CAF_CHECK(second != first);
+  a.child->close();
+  b.child->close();
+  CAF_CHECK(a.seen->ended());
+  CAF_CHECK(b.seen->ended());
 }
 
 CAF_TEST(children change no signal handler and see no descriptor of ours) {
