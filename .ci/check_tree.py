@@ -21,7 +21,7 @@ ADDRESSES = {
     r"CLI/": ["app/cli", "app/main"],
     r"openssl/": ["transports/pki", "transports/tls_tunnel"],
     r"caf/io/": ["transports/node_link"],
-    r"boost/": [],
+    r"boost/": ["transports/child_", "transports/tls_tunnel", "transports/node_listener"],
 }
 
 # protocols/ is pure: CAF only where handles and errors are defined.

@@ -8,6 +8,7 @@
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/node_link.hpp"
+#include "transports/thread_room.hpp"
 
 #include <caf/all.hpp>
 
@@ -20,12 +21,16 @@ namespace conclave {
 
 namespace {
 
+std::size_t scheduler_threads(std::size_t wanted) {
+  return wanted > 0 ? wanted : std::max<std::size_t>(std::thread::hardware_concurrency(), 2);
+}
+
 /// Scheduler: sharing instead of stealing (no polling when idle), and a bounded throughput per actor (no starvation).
 struct system_config : caf::actor_system_config {
   explicit system_config(std::size_t threads) {
     add_messages(*this);
     set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", threads > 0 ? threads : std::max<std::size_t>(std::thread::hardware_concurrency(), 2));
+    set("scheduler.max-threads", scheduler_threads(threads));
     set("scheduler.max-throughput", std::size_t{100});
   }
 };
@@ -102,7 +107,9 @@ struct engine::impl {
 
 engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
   impl_->options = std::move(options);
-  impl_->store = open_store(impl_->options, impl_->error);
+  impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
+  if (impl_->error.empty())
+    impl_->store = open_store(impl_->options, impl_->error);
 }
 
 engine::~engine() {

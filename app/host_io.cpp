@@ -3,6 +3,8 @@
 
 #include "app/host_io.hpp"
 
+#include "transports/child_process.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -162,7 +164,7 @@ struct signal_watch::impl {
   std::thread thread;
 
   void work() {
-    bool seen = false;
+    int seen = 0;
     for (;;) {
       pollfd fds[2]{{signals, POLLIN, 0}, {wake, POLLIN, 0}};
       if (poll(fds, 2, -1) < 0)
@@ -172,8 +174,20 @@ struct signal_watch::impl {
       signalfd_siginfo info{};
       if (!fds[0].revents || ::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info))
         continue;
-      if (std::exchange(seen, true))
+      if (++seen > 2)
         _exit(interrupted_code);
+      if (seen == 2) { // on its own thread, so that a third signal ends the process at once
+        auto leave = [] {
+          child_process::end_all();
+          _exit(interrupted_code);
+        };
+        try {
+          std::thread(leave).detach();
+        } catch (const std::system_error&) {
+          leave();
+        }
+        continue;
+      }
       std::unique_lock lock(mutex);
       if (!on_signal) {
         // A reader that does not read must not keep the process; so little fits wherever there is room at all.

@@ -8,9 +8,11 @@
 #include "app/environment.hpp"
 #include "app/version.hpp"
 #include "protocols/prompts.hpp"
+#include "transports/child_process.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
 #include "transports/node_link.hpp"
+#include "transports/thread_room.hpp"
 
 #include <caf/all.hpp>
 
@@ -23,11 +25,15 @@ namespace conclave {
 
 namespace {
 
+std::size_t scheduler_threads() {
+  return std::max<std::size_t>(std::thread::hardware_concurrency(), 2);
+}
+
 struct node_config : caf::actor_system_config {
   node_config() {
     add_messages(*this);
     set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", std::max<std::size_t>(std::thread::hardware_concurrency(), 2));
+    set("scheduler.max-threads", scheduler_threads());
     set("scheduler.max-throughput", std::size_t{100});
   }
 };
@@ -38,7 +44,7 @@ int complain(const std::string& text, int code) {
   return code;
 }
 
-/// Waits for the first signal; a second one ends the process at once.
+/// Waits for the first signal; a second one ends the process as soon as its children have ended.
 void wait_for_signal() {
   sigset_t set;
   sigemptyset(&set);
@@ -49,6 +55,7 @@ void wait_for_signal() {
   std::thread([set] {
     int again = 0;
     sigwait(&set, &again);
+    child_process::end_all();
     _exit(4);
   }).detach();
 }
@@ -62,6 +69,8 @@ int run_node(const node_options& options) {
   auto me = load_link_identity(tls, error);
   if (!error.empty())
     return complain(error, 1);
+  if (error = lack_of_threads(scheduler_threads() + threads_beside_scheduler); !error.empty())
+    return complain(error, 2);
   node_config config;
   configure_link(config);
   std::vector<problem> problems;

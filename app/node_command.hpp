@@ -22,7 +22,8 @@ struct node_options {
 
 /// Serves until SIGINT, SIGTERM or SIGHUP and returns the exit code: 0 ended by a signal, 1 usage (address, certificates), 2 could
 /// not listen. Called with these three signals blocked in every thread and SIGPIPE ignored, so it waits for them with sigwait or
-/// signalfd; a second signal ends the process at once.
+/// signalfd; a second signal ends the process once its children have ended, 5 s later
+/// at the latest.
 int run_node(const node_options& options);
 
 } // namespace conclave

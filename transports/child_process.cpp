@@ -3,17 +3,23 @@
 
 #include "transports/child_process.hpp"
 
-#include "transports/child_spawn.hpp"
+#include "transports/child_launch.hpp"
+#include "transports/child_reaper.hpp"
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/write.hpp>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fcntl.h>
+#include <future>
 #include <mutex>
-#include <sys/epoll.h>
+#include <set>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,54 +28,84 @@ namespace conclave {
 namespace {
 
 using namespace std::chrono_literals;
+using boost::system::error_code;
+using stream = boost::asio::posix::stream_descriptor;
 
 constexpr std::size_t max_queue = 32u << 20;
+constexpr off_t max_stderr = 1 << 20;
 constexpr std::size_t read_size = 64u << 10;
 constexpr std::size_t max_drain = 4u << 20; ///< read after the end: at most what a pipe can hold, so a grandchild cannot keep us
 constexpr auto patience = 2s;
+constexpr auto last_moment = 200ms;    ///< from the end of stdout to the end of a child that just ends
+constexpr auto ladder_limit = 4'500ms; ///< the ladder and what the machine needs for it
+constexpr auto kill_limit = 500ms;
 
-/// One child from start to exit. Shared by the handle and the reactor's watches; members without a lock belong to the reactor
-/// thread.
-class child : public std::enable_shared_from_this<child> {
+class child;
+
+/// What the reactor thread knows of all children.
+struct nursery {
+  std::set<std::shared_ptr<child>> living;
+  child_reaper reaper;
+  bool closed = false; ///< the process ends: no more children
+};
+
+nursery& children() {
+  static auto* all = new nursery; // never destroyed, like the reactor
+  return *all;
+}
+
+/// One child from start to exit. Shared by the user and the reactor; members without a lock belong to the reactor thread.
+class child final : public child_process, public std::enable_shared_from_this<child> {
 public:
-  child(child_options o, child_process::callbacks cb, child_reactor* r) : options_(std::move(o)), cb_(std::move(cb)), reactor_(r) {}
+  child(child_options o, callbacks cb, child_reactor* r)
+      : options_(std::move(o)), cb_(std::move(cb)), reactor_(r), in_(r->io()), out_(r->io()), err_(r->io()), end_(r->io()) {}
 
   // -- any thread
-  bool write(std::string bytes);
-  void kill_now();
-  int pid();
-  std::string last_words();
+  bool write(std::string bytes) override;
+  void close() override {
+    reactor_->post([self = shared_from_this()] { self->shut(); });
+  }
+  void kill() override;
+  int pid() const override;
+  std::string last_words() const override;
+  void log(std::string line) override {
+    reactor_->post([self = shared_from_this(), text = std::move(line) + "\n"] { self->log_.add(text); });
+  }
 
   // -- reactor thread
-  void start();
-  void close();
-  void fail(std::string why);
-  void log(std::string_view bytes);
+  void run();
+  void end(std::shared_ptr<void> token) {
+    shut();
+    awaited_.push_back(std::move(token));
+  }
 
 private:
+  void shut();
+  void when(stream& s, stream::wait_type what, void (child::*next)());
+  void fail(std::string why);
   void signal_group(int sig, const char* why);
   void flush();
   void close_stdin();
-  void on_stdout(std::size_t budget);
-  void on_stderr(std::size_t budget);
+  void on_stdout();
+  void on_stderr();
+  void read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view));
   bool take(std::string_view bytes);
-  void remember(std::string_view bytes);
+  bool hear(std::string_view bytes);
   void on_end();
   void finish(child_exit result);
 
   child_options options_;
-  child_process::callbacks cb_;
+  callbacks cb_;
   child_reactor* reactor_;
-  spawned_child os_;
+  stream in_, out_, err_, end_;
   child_log log_;
-  std::uint64_t in_watch_ = 0, out_watch_ = 0, err_watch_ = 0, end_watch_ = 0;
-  std::string partial_; ///< of stdout, no LF inside
-  std::string why_;     ///< why it was ended
-  std::deque<std::string> out_queue_;
-  std::size_t written_ = 0; ///< of the first in out_queue_
-  bool closing_ = false, finished_ = false;
+  std::string partial_;               ///< of stdout, no LF inside
+  std::string why_;                   ///< why it was ended
+  std::deque<std::string> out_queue_; ///< the first is being written
+  bool closing_ = false, finished_ = false, writing_ = false;
+  std::vector<std::shared_ptr<void>> awaited_; ///< let go of at the end
 
-  std::mutex mutex_; ///< guards what is below
+  mutable std::mutex mutex_; ///< guards what is below
   std::vector<std::string> inbox_;
   std::size_t queued_ = 0;
   bool stdin_open_ = true;
@@ -93,59 +129,70 @@ bool child::write(std::string bytes) {
   return true;
 }
 
-void child::kill_now() {
+void child::kill() {
   std::lock_guard lock{mutex_};
   doomed_ = true;
   if (pid_ > 0)
     ::kill(-pid_, SIGKILL);
 }
 
-int child::pid() {
+int child::pid() const {
   std::lock_guard lock{mutex_};
   return pid_;
 }
 
-std::string child::last_words() {
+std::string child::last_words() const {
   std::lock_guard lock{mutex_};
   return last_words_;
 }
 
-void child::start() {
-  std::string refused;
+void child::run() {
+  launched_child os;
   {
     std::lock_guard lock{mutex_};
-    if (doomed_)
-      refused = "ended before it started";
+    os.error = doomed_ ? "ended before it started" : children().closed ? "the process ends" : "";
   }
-  if (refused.empty()) {
-    os_ = spawn_child(options_);
-    refused = os_.error;
-  }
-  if (os_.pid == 0)
-    return finish({false, 0, std::move(refused)});
+  if (os.error.empty())
+    os = launch_child(options_, child_bond::dependent);
+  if (os.pid == 0)
+    return finish({false, 0, std::move(os.error)});
+  error_code failed;
+  for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
+    if (error_code e; *fd && !s->assign(fd->get(), e)) {
+      fd->release();
+      s->non_blocking(true, e);
+    } else if (e) {
+      failed = e;
+    }
   if (!options_.stderr_path.empty())
     log_.open(options_.stderr_path, options_.clean_log);
-  auto self = shared_from_this();
-  out_watch_ = reactor_->watch(os_.out.get(), EPOLLIN, [self](std::uint32_t) { self->on_stdout(read_size); });
-  end_watch_ = reactor_->watch(os_.pidfd.get(), EPOLLIN, [self](std::uint32_t) { self->on_end(); });
-  if (os_.err)
-    err_watch_ = reactor_->watch(os_.err.get(), EPOLLIN, [self](std::uint32_t) { self->on_stderr(read_size); });
-  if (out_watch_ == 0 || end_watch_ == 0 || (os_.err && err_watch_ == 0)) {
-    ::kill(-os_.pid, SIGKILL);
-    why_ = "cannot watch the program: out of memory or of epoll watches";
-    on_end(); // blocks for no longer than the kernel needs to end it
-    return;
-  }
+  children().living.insert(shared_from_this());
+  children().reaper.add(os.pid);
   {
     std::lock_guard lock{mutex_};
-    pid_ = os_.pid;
-    if (doomed_)
+    pid_ = os.pid;
+    if (doomed_ || failed)
       ::kill(-pid_, SIGKILL);
   }
+  if (failed) {
+    why_ = "cannot watch the program: " + failed.message();
+    return on_end(); // blocks for no longer than the kernel needs to end it
+  }
+  when(end_, stream::wait_read, &child::on_end);
+  when(out_, stream::wait_read, &child::on_stdout);
+  if (err_.is_open())
+    when(err_, stream::wait_read, &child::on_stderr);
   flush();
 }
 
-void child::close() {
+void child::when(stream& s, stream::wait_type what, void (child::*next)()) {
+  s.async_wait(what, [self = shared_from_this(), next](const error_code& e) {
+    if (!e && !self->finished_)
+      (self.get()->*next)();
+  });
+}
+
+void child::shut() {
   if (closing_ || finished_)
     return;
   closing_ = true;
@@ -168,8 +215,6 @@ void child::close() {
 }
 
 void child::fail(std::string why) {
-  if (finished_)
-    return;
   if (why_.empty())
     why_ = std::move(why);
   signal_group(SIGKILL, "");
@@ -184,50 +229,35 @@ void child::signal_group(int sig, const char* why) {
 }
 
 void child::flush() {
-  if (!os_.in)
+  if (!in_.is_open() || writing_)
     return;
   {
     std::lock_guard lock{mutex_};
     std::move(inbox_.begin(), inbox_.end(), std::back_inserter(out_queue_));
     inbox_.clear();
   }
-  bool full = false;
-  while (!out_queue_.empty() && !full) {
-    auto& front = out_queue_.front();
-    auto n = ::write(os_.in.get(), front.data() + written_, front.size() - written_);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 && errno != EAGAIN)
-      return close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
-    if (n < 0) {
-      full = true;
-      break;
-    }
-    written_ += static_cast<std::size_t>(n);
-    if (written_ < front.size())
-      continue;
-    {
-      std::lock_guard lock{mutex_};
-      queued_ -= front.size();
-    }
-    written_ = 0;
-    out_queue_.pop_front();
-  }
-  if (full && in_watch_ == 0) {
-    in_watch_ = reactor_->watch(os_.in.get(), EPOLLOUT, [self = shared_from_this()](std::uint32_t) { self->flush(); });
-    if (in_watch_ == 0)
-      fail("cannot watch the program's input");
-  } else if (!full) {
-    reactor_->unwatch(std::exchange(in_watch_, 0));
-    if (closing_)
-      close_stdin();
-  }
+  if (out_queue_.empty())
+    return closing_ ? close_stdin() : void();
+  writing_ = true;
+  boost::asio::async_write(in_, boost::asio::buffer(out_queue_.front()),
+                           [self = shared_from_this()](const error_code& e, std::size_t n) {
+                             self->writing_ = false;
+                             if (e || !self->in_.is_open())
+                               return self->close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
+                             self->out_queue_.pop_front();
+                             {
+                               std::lock_guard lock{self->mutex_};
+                               self->queued_ -= n;
+                             }
+                             self->flush();
+                           });
 }
 
 void child::close_stdin() {
-  reactor_->unwatch(std::exchange(in_watch_, 0));
-  os_.in.reset();
-  out_queue_.clear();
+  error_code ignored;
+  in_.close(ignored);
+  if (!writing_)
+    out_queue_.clear();
   std::lock_guard lock{mutex_};
   stdin_open_ = false;
   inbox_.clear();
@@ -252,67 +282,59 @@ bool child::take(std::string_view bytes) {
   }
   if (!lines.empty() && cb_.on_lines)
     cb_.on_lines(std::move(lines));
-  return ok;
-}
-
-void child::on_stdout(std::size_t budget) {
-  static std::array<char, read_size> buffer; // reactor thread only
-  while (os_.out && budget > 0) {
-    auto n = ::read(os_.out.get(), buffer.data(), std::min(budget, buffer.size()));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 && errno == EAGAIN)
-      return;
-    if (n <= 0 || !take({buffer.data(), static_cast<std::size_t>(n)})) {
-      if (n > 0) { // kill first: a closed pipe would end it by SIGPIPE before
-        partial_.clear();
-        fail("it wrote a line of more than " + std::to_string(options_.max_line) + " bytes");
-      }
-      reactor_->unwatch(std::exchange(out_watch_, 0));
-      os_.out.reset();
-      return;
-    }
-    budget -= static_cast<std::size_t>(n);
-  }
-}
-
-void child::on_stderr(std::size_t budget) {
-  static std::array<char, read_size> buffer; // reactor thread only
-  while (os_.err && budget > 0) {
-    auto n = ::read(os_.err.get(), buffer.data(), std::min(budget, buffer.size()));
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 && errno == EAGAIN)
-      return;
-    if (n <= 0) {
-      reactor_->unwatch(std::exchange(err_watch_, 0));
-      os_.err.reset();
-      return;
-    }
-    log({buffer.data(), static_cast<std::size_t>(n)});
-    remember({buffer.data(), static_cast<std::size_t>(n)});
-    budget -= static_cast<std::size_t>(n);
-  }
+  if (ok)
+    return true;
+  partial_.clear();
+  fail("it wrote a line of more than " + std::to_string(options_.max_line) + " bytes");
+  return false;
 }
 
 // What exceeds the cap of the file is read and dropped, so a talkative child never blocks.
-void child::log(std::string_view bytes) {
+bool child::hear(std::string_view bytes) {
   log_.add(bytes);
+  std::lock_guard lock{mutex_};
+  last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), max_last_words)));
+  last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), max_last_words));
+  return true;
 }
 
-void child::remember(std::string_view bytes) {
-  std::lock_guard lock{mutex_};
-  last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), child_process::max_last_words)));
-  last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), child_process::max_last_words));
+// Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more.
+void child::read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
+  static std::array<char, read_size> buffer; // reactor thread only
+  while (from.is_open() && budget > 0) {
+    error_code e;
+    auto n = from.read_some(boost::asio::buffer(buffer.data(), std::min(budget, buffer.size())), e);
+    if (e == boost::asio::error::would_block)
+      return;
+    if (e || !(this->*eat)({buffer.data(), n}))
+      from.close(e);
+    budget -= n;
+  }
+}
+
+void child::on_stdout() {
+  read(out_, read_size, &child::take);
+  if (out_.is_open())
+    return when(out_, stream::wait_read, &child::on_stdout);
+  reactor_->after(last_moment, [weak = weak_from_this()] {
+    if (auto self = weak.lock(); self && !self->finished_ && self->cb_.on_silence)
+      self->cb_.on_silence();
+  });
+}
+
+void child::on_stderr() {
+  read(err_, read_size, &child::hear);
+  if (err_.is_open())
+    when(err_, stream::wait_read, &child::on_stderr);
 }
 
 void child::on_end() {
   // The child is a zombie until it is reaped, so its number is still its own: what is left of its group goes with it.
-  ::kill(-os_.pid, SIGKILL);
-  on_stdout(max_drain);
-  on_stderr(max_drain);
-  spawn_failure failure;
-  bool failed = ::read(os_.failure.get(), &failure, sizeof failure) == static_cast<ssize_t>(sizeof failure);
+  auto number = pid();
+  ::kill(-number, SIGKILL);
+  read(out_, max_drain, &child::take);
+  read(err_, max_drain, &child::hear);
+  children().reaper.remove(number);
   siginfo_t info{};
   int rc;
   bool killed;
@@ -322,12 +344,8 @@ void child::on_end() {
     killed = doomed_;
   }
   do
-    rc = ::waitid(P_PID, static_cast<id_t>(os_.pid), &info, WEXITED);
+    rc = ::waitid(P_PID, static_cast<id_t>(number), &info, WEXITED);
   while (rc != 0 && errno == EINTR);
-  if (failed) {
-    auto what = failure.stage == 1 ? "no working directory '" + options_.cwd + "': " : "cannot run '" + options_.argv[0] + "': ";
-    return finish({false, 0, what + ::strerror(failure.code)});
-  }
   if (!partial_.empty() && cb_.on_lines)
     cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
   child_exit result{true, info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status, std::move(why_)};
@@ -341,42 +359,28 @@ void child::on_end() {
 }
 
 void child::finish(child_exit result) {
+  auto self = shared_from_this();
   finished_ = true;
   close_stdin();
-  reactor_->unwatch(std::exchange(out_watch_, 0));
-  reactor_->unwatch(std::exchange(err_watch_, 0));
-  reactor_->unwatch(std::exchange(end_watch_, 0));
-  os_ = {};
+  error_code ignored;
+  for (auto* s : {&out_, &err_, &end_})
+    s->close(ignored);
   log_.close();
+  children().living.erase(self);
   auto cb = std::exchange(cb_, {}); // breaks a cycle if the callbacks hold the handle
   if (cb.on_exit)
     cb.on_exit(std::move(result));
+  awaited_.clear();
 }
 
-/// What the user holds; its end is a close().
-class handle final : public child_process {
-public:
-  handle(std::shared_ptr<child> c, child_reactor* r) : child_(std::move(c)), reactor_(r) {}
-  ~handle() override { close(); }
-  bool write(std::string bytes) override { return child_ && child_->write(std::move(bytes)); }
-  void close() override {
-    if (child_)
-      reactor_->post([c = child_] { c->close(); });
-  }
-  void kill() override {
-    if (child_)
-      child_->kill_now();
-  }
-  int pid() const override { return child_ ? child_->pid() : 0; }
-  std::string last_words() const override { return child_ ? child_->last_words() : std::string{}; }
-  void log(std::string line) override {
-    if (child_)
-      reactor_->post([c = child_, text = std::move(line) + "\n"] { c->log(text); });
-  }
-
-private:
-  std::shared_ptr<child> child_;
-  child_reactor* reactor_;
+/// What could not even be tried.
+class no_child final : public child_process {
+  bool write(std::string) override { return false; }
+  void close() override {}
+  void kill() override {}
+  int pid() const override { return 0; }
+  std::string last_words() const override { return {}; }
+  void log(std::string) override {}
 };
 
 } // namespace
@@ -387,11 +391,35 @@ std::shared_ptr<child_process> child_process::start(child_options options, callb
     if (cb.on_exit)
       cb.on_exit(
           {false, 0, "no thread or descriptor for child processes"}); // the one call that is not on the reactor: there is none
-    return std::make_shared<handle>(nullptr, nullptr);
+    return std::make_shared<no_child>();
   }
+  [[maybe_unused]] static auto registered = std::atexit([] { end_all(); });
   auto c = std::make_shared<child>(std::move(options), std::move(cb), reactor);
-  reactor->post([c] { c->start(); });
-  return std::make_shared<handle>(std::move(c), reactor);
+  reactor->post([c] { c->run(); });
+  auto* user = c.get();
+  return {user, [c = std::move(c)](child_process*) { c->close(); }}; // the end of the handle is a close
+}
+
+void child_process::end_all() {
+  auto* reactor = child_reactor::running();
+  if (reactor == nullptr)
+    return;
+  auto gone = std::make_shared<std::promise<void>>();
+  auto future = gone->get_future();
+  reactor->post([gone] {
+    // Each child holds the token until it has ended; the last to let go of it tells us.
+    std::shared_ptr<void> token{nullptr, [gone](void*) { gone->set_value(); }};
+    children().closed = true;
+    for (auto& c : std::set(children().living))
+      c->end(token);
+  });
+  if (future.wait_for(ladder_limit) == std::future_status::ready)
+    return;
+  reactor->post([] {
+    for (auto& c : children().living)
+      c->kill();
+  });
+  future.wait_for(kill_limit);
 }
 
 std::map<std::string, std::string> safe_environment() {

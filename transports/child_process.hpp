@@ -8,6 +8,7 @@
 /// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also
 /// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
 /// When the child has ended, what is left of its group is killed. Destroying or closing the handle does not suppress callbacks.
+/// A kill -9 of this process ends the children at once; what else is in their groups is taken through the teardown ladder.
 
 #include "transports/child_log.hpp"
 
@@ -41,6 +42,7 @@ public:
     std::function<void(std::vector<std::string>)>
         on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
     std::function<void(child_exit)> on_exit;
+    std::function<void()> on_silence = nullptr; ///< it closed its stdout and goes on; at most once, before on_exit
   };
 
   /// Starts the child; returns at once.
@@ -67,9 +69,16 @@ public:
 
   /// Adds a line of ours to the file its stderr goes to, within its cap; lost if there is none, or once the child has ended.
   virtual void log(std::string line) = 0;
+
+  /// For the end of the process: closes all children, starts no more, waits until they have ended (5 s at most) and kills who is
+  /// left. The first start() registers it with atexit; call it before an _exit. Any thread but the reactor's.
+  static void end_all();
 };
 
 /// The small safe set a tool server inherits: HOME LOGNAME PATH SHELL TERM USER (values starting with "()" dropped).
 std::map<std::string, std::string> safe_environment();
+
+/// Returns the program of this name in the absolute folders of `path` (null = ours), empty if there is none.
+std::string find_program(const std::string& name, const char* path);
 
 } // namespace conclave

@@ -64,19 +64,6 @@ bool is_gguf(const std::string& path) {
   return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
-std::string on_path(const std::string& program) {
-  auto* path = std::getenv("PATH");
-  std::string list = path == nullptr ? "" : path;
-  for (std::size_t at = 0; at < list.size();) {
-    auto end = std::min(list.find(':', at), list.size());
-    auto full = list.substr(at, end - at) + "/" + program;
-    if (::access(full.c_str(), X_OK) == 0)
-      return full;
-    at = end + 1;
-  }
-  return {};
-}
-
 /// A free loopback port. llama-server cannot be asked for "any"; the gap until it binds is closed by its health check.
 int free_port() {
   auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -209,7 +196,7 @@ private:
       return {};
     }
     bool own = wanted.find('/') != std::string::npos;
-    auto binary = own ? wanted : wanted == "xllamacpp" ? std::string{} : on_path("llama-server");
+    auto binary = own ? wanted : wanted == "xllamacpp" ? std::string{} : find_program("llama-server", nullptr);
     auto python = dir + "/venv/bin/python";
     auto script = dir + "/local_server.py";
     child_options c;

@@ -20,7 +20,15 @@ public:
         if (line.find_first_not_of(" \t\r") != std::string::npos)
           on_message(std::move(line));
     };
-    c.on_exit = [on_close = cb.on_close](child_exit e) {
+    // Both on the reactor thread; whichever comes first is told.
+    auto told = std::make_shared<bool>(false);
+    c.on_silence = [told, on_close = cb.on_close] {
+      if (!std::exchange(*told, true))
+        on_close(ec::unavailable, "closed its output");
+    };
+    c.on_exit = [told, on_close = cb.on_close](child_exit e) {
+      if (std::exchange(*told, true))
+        return;
       if (!e.started)
         on_close(ec::unavailable, "could not be started: " + e.error, false);
       else if (!e.error.empty())

@@ -13,6 +13,7 @@
 #include <caf/io/basp_broker.hpp>
 
 #include <arpa/inet.h>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <future>
@@ -20,8 +21,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <random>
 #include <set>
 #include <sys/socket.h>
+#include <thread>
 
 namespace conclave {
 
@@ -34,6 +37,7 @@ constexpr auto reach_limit = milliseconds(3'000);
 constexpr auto answer_limit = milliseconds(3'000);
 constexpr auto handshake_limit = std::chrono::seconds(5);
 constexpr auto hello_limit = std::chrono::seconds(5);
+constexpr int max_lookups = 16; ///< names of one process that are being looked up
 
 struct free_addresses {
   void operator()(addrinfo* a) const { ::freeaddrinfo(a); }
@@ -81,20 +85,56 @@ bool wait_until(int fd, short events, clock::time_point deadline) {
   }
 }
 
-/// Connects to the first address of the host that takes us. `loopback`: to no other, whatever the name resolves to.
-unique_fd dial(const std::string& host, std::uint16_t port, bool loopback, std::string& error) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* raw = nullptr;
-  auto code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &raw);
-  std::unique_ptr<addrinfo, free_addresses> list{raw};
-  if (code != 0) {
-    error = std::string("its name cannot be resolved: ") + ::gai_strerror(code);
-    return {};
+using addresses = std::unique_ptr<addrinfo, free_addresses>;
+
+/// getaddrinfo knows no deadline, so a name is looked up on a thread of its own, which a dead resolver may keep for longer than us.
+addresses look_up(const std::string& host, std::uint16_t port, clock::time_point deadline, std::string& error) {
+  using answer = std::pair<int, addresses>;
+  auto ask = [host, service = std::to_string(port)](int flags) {
+    addrinfo hints{}, *raw = nullptr;
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = flags;
+    auto code = ::getaddrinfo(host.c_str(), service.c_str(), &hints, &raw);
+    return answer{code, raw};
+  };
+  if (auto numeric = ask(AI_NUMERICHOST); numeric.first == 0)
+    return std::move(numeric.second);
+  static std::atomic<int> under_way{0};
+  auto done = std::make_shared<std::promise<answer>>();
+  auto future = done->get_future();
+  auto others = under_way++;
+  try {
+    if (others < max_lookups)
+      std::thread([done, ask] {
+        done->set_value(ask(0));
+        --under_way;
+      }).detach();
+  } catch (const std::system_error&) {
+    others = max_lookups;
   }
+  if (others >= max_lookups) {
+    --under_way;
+    error = "there is no thread to look its name up with";
+    return nullptr;
+  }
+  if (future.wait_until(deadline) != std::future_status::ready) {
+    error = "its name cannot be resolved: the name server does not answer";
+    return nullptr;
+  }
+  auto [code, list] = future.get();
+  if (code != 0)
+    error = std::string("its name cannot be resolved: ") + ::gai_strerror(code);
+  return std::move(list);
+}
+
+/// Connects to the first address of the host that takes us. `loopback`: to no other, whatever the name resolves to.
+unique_fd dial(const std::string& host, std::uint16_t port, bool loopback, clock::time_point deadline, std::string& error) {
+  error.clear();
+  auto list = look_up(host, port, deadline, error);
+  if (!error.empty())
+    return {};
   error = "no address";
-  auto deadline = clock::now() + reach_limit;
-  for (auto* a = raw; a != nullptr; a = a->ai_next) {
+  for (auto* a = list.get(); a != nullptr; a = a->ai_next) {
     if (loopback && !is_loopback(*a->ai_addr)) {
       error = "without TLS only loopback addresses may be used, and " + host + " has another";
       continue;
@@ -155,6 +195,27 @@ unique_fd plain_stream(unique_fd net, const link_identity& me, std::string& erro
   done.wait(); // the tunnel decides within its limit
   error = std::move(a->error);
   return std::move(a->stream);
+}
+
+/// Connects, and tries again within the limit if the node hangs up: it may have too many strangers at its door.
+unique_fd connect(const std::string& host, std::uint16_t port, const link_identity& me, std::string& error) {
+  std::minstd_rand random{std::random_device{}()};
+  for (auto deadline = clock::now() + reach_limit;;) {
+    auto net = dial(host, port, me.tls == nullptr, deadline, error);
+    if (!net) {
+      error = "cannot be reached: " + error;
+      return {};
+    }
+    auto stream = plain_stream(std::move(net), me, error);
+    if (stream)
+      return stream;
+    auto pause = milliseconds(20 + random() % 80); // not in step with the others it turned away
+    if (!hung_up(error) || clock::now() + pause > deadline) {
+      error = "cannot be joined: " + error;
+      return {};
+    }
+    std::this_thread::sleep_for(pause);
+  }
 }
 
 caf::actor basp(caf::actor_system& sys) {
@@ -218,12 +279,9 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, const l
   std::string why;
   // Twice, because CAF may cut a connection that is not yet a millisecond old (docs/decisions/0003).
   for (int attempt = 0; attempt < 2 && !found; ++attempt) {
-    auto net = dial(host, port, me.tls == nullptr, why);
-    if (!net)
-      return failed("cannot be reached: " + why);
-    auto stream = plain_stream(std::move(net), me, why);
+    auto stream = connect(host, port, me, why);
     if (!stream)
-      return failed("cannot be joined: " + why);
+      return failed(why);
     auto again = false;
     self->request(basp(sys), handshake_limit, caf::connect_atom::value, sys.middleman().backend().new_scribe(stream.release()),
                   port)

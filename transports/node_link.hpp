@@ -53,7 +53,7 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
                        const link_identity& me, std::string& error);
 
 /// Connects to HOST:PORT, says hello and returns the node; null and `error` (unreachable within 3 s, silent for 3 s, refused, other
-/// version) otherwise.
+/// version) otherwise. A node that hangs up because many wait at its door is tried again within the 3 s.
 node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error);
 
 } // namespace conclave

@@ -7,15 +7,16 @@
 #include "transports/tls_tunnel.hpp"
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 namespace conclave {
 
-/// Accepts on one port; a peer that has not proven who it is within 5 s, or is the oldest of more than 64 such peers, is cut off.
+/// Accepts on one port. A peer that has not proven who it is within 5 s is cut off. There is room for 512 such strangers (less if
+/// the process may open fewer than 1024 descriptors), half of it for one address. Who comes when it is full takes the place of a
+/// random one of the address that has most, or whose time of grace is over; if there is none, the newcomer is cut off and may try
+/// again.
 class node_listener {
 public:
   /// A connected plain stream, ready for use. On the reactor thread.
@@ -34,24 +35,10 @@ public:
   std::uint16_t port() const { return port_; }
 
 private:
-  /// Lives on the reactor; what it may call is behind the lock, so that the owner can take it away.
-  struct gate : std::enable_shared_from_this<gate> {
-    unique_fd fd;
-    tls_identity identity;
-    std::uint64_t watch = 0;
-    std::deque<std::weak_ptr<tls_tunnel>> unproven; ///< oldest first
-    std::mutex mutex;
-    arrival take;
-    void listen();
-    void accept_all();
-    void admit(unique_fd fd);
-    void arrived(unique_fd fd);
-    void close();
-  };
-
-  node_listener() = default;
+  class gate;
+  node_listener(std::shared_ptr<gate> g, std::uint16_t port) : gate_(std::move(g)), port_(port) {}
   std::shared_ptr<gate> gate_;
-  std::uint16_t port_ = 0;
+  std::uint16_t port_;
 };
 
 } // namespace conclave

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE transports.child_teardown
+
+// How children end when this process does, and what they see of it.
+
+#include "caf/test/unit_test.hpp"
+#include "transports/child_process.hpp"
+#include "transports/mcp_channel.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace conclave;
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct record {
+  std::mutex m;
+  std::condition_variable cv;
+  std::vector<std::string> lines;
+  int silences = 0;
+  std::vector<child_exit> exits;
+
+  template <class Pred>
+  bool wait(Pred pred, std::chrono::milliseconds limit = 20s) {
+    std::unique_lock lock{m};
+    return cv.wait_for(lock, limit, pred);
+  }
+  bool ended() {
+    return wait([this] { return !exits.empty(); });
+  }
+};
+
+struct run {
+  std::shared_ptr<record> seen = std::make_shared<record>();
+  std::shared_ptr<child_process> child;
+
+  explicit run(std::vector<std::string> argv, std::map<std::string, std::string> env = {}) {
+    child_options o;
+    o.argv = std::move(argv);
+    o.env = safe_environment();
+    o.env.merge(env);
+    child_process::callbacks cb;
+    auto note = [r = seen](auto change) {
+      std::lock_guard lock{r->m};
+      change(*r);
+      r->cv.notify_all();
+    };
+    cb.on_lines = [note](std::vector<std::string> lines) {
+      note([&](record& r) { r.lines.insert(r.lines.end(), lines.begin(), lines.end()); });
+    };
+    cb.on_silence = [note] { note([](record& r) { ++r.silences; }); };
+    cb.on_exit = [note](child_exit e) { note([&](record& r) { r.exits.push_back(std::move(e)); }); };
+    child = child_process::start(std::move(o), std::move(cb));
+  }
+};
+
+/// This program again, with the one test that is named `helper` and told what to do.
+run helper(const std::string& what, const std::string& arg = {}) {
+  return run{{fs::read_symlink("/proc/self/exe").string(), "-n", "-v", "0", "-s", "^transports.child_teardown$", "-t", "^helper$"},
+             {{"CONCLAVE_TEST_HELPER", what}, {"CONCLAVE_TEST_ARG", arg}}};
+}
+
+void say(const std::string& text) {
+  auto line = text + "\n";
+  [[maybe_unused]] auto n = ::write(1, line.data(), line.size());
+}
+
+bool alive(int pid) {
+  std::ifstream in{"/proc/" + std::to_string(pid) + "/stat"};
+  std::string text;
+  if (!std::getline(in, text))
+    return false;
+  auto paren = text.rfind(')');
+  return paren != std::string::npos && paren + 2 < text.size() && text[paren + 2] != 'Z' && text[paren + 2] != 'X';
+}
+
+/// The end of a process that is no child of ours has no event to wait for.
+bool gone(int pid, std::chrono::seconds limit) {
+  auto end = std::chrono::steady_clock::now() + limit;
+  while (alive(pid) && std::chrono::steady_clock::now() < end)
+    ::usleep(5'000);
+  return !alive(pid);
+}
+
+int number_after(record& r, const std::string& word) {
+  int pid = 0;
+  r.wait([&] {
+    for (auto& l : r.lines)
+      if (auto pos = l.find(word); pos != std::string::npos)
+        pid = std::atoi(l.c_str() + pos + word.size());
+    return pid > 0 || !r.exits.empty();
+  });
+  return pid;
+}
+
+/// Who reads a pipe of ours in a session of its own.
+std::set<int> reapers() {
+  std::set<fs::path> ours;
+  std::error_code ignored;
+  for (auto& e : fs::directory_iterator{"/proc/self/fd"})
+    ours.insert(fs::read_symlink(e.path(), ignored));
+  std::set<int> out;
+  for (auto& e : fs::directory_iterator{"/proc"}) {
+    auto pid = std::atoi(e.path().filename().c_str());
+    auto input = fs::read_symlink(e.path() / "fd" / "0", ignored);
+    if (pid > 0 && input.native().rfind("pipe:", 0) == 0 && ours.count(input) && ::getsid(pid) != ::getsid(0))
+      out.insert(pid);
+  }
+  return out;
+}
+
+std::string status_line(const std::string& name) {
+  std::ifstream in{"/proc/self/status"};
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind(name, 0) == 0)
+      return line;
+  return {};
+}
+
+} // namespace
+
+// Run as a child of other tests only.
+CAF_TEST(helper) {
+  CAF_CHECK(true);
+  auto* what = std::getenv("CONCLAVE_TEST_HELPER");
+  if (!what)
+    return;
+  auto* arg = std::getenv("CONCLAVE_TEST_ARG");
+  static std::vector<run> children;        // alive until the process ends
+  if (std::string_view{what} == "saver") { // ends by returning from main, with a child that saves its state
+    children.emplace_back(std::vector<std::string>{"sh", "-c", "echo up; cat; sleep 0.3; echo saved > " + std::string{arg}});
+    children.back().seen->wait([&] { return !children.back().seen->lines.empty(); });
+  } else { // is killed, with children whose groups hold more than the child
+    auto script = std::string{"trap '' TERM; sh -c \"trap '' TERM; echo deaf \\$\\$; exec sleep 600\" & wait"};
+    children.emplace_back(std::vector<std::string>{"sh", "-c", script});
+    children.emplace_back(
+        std::vector<std::string>{"sh", "-c", "sh -c 'echo up; cat; sleep 0.3; echo saved > " + std::string{arg} + "' <&0 & wait"});
+    auto deaf = number_after(*children[0].seen, "deaf ");
+    children[1].seen->wait([&] { return !children[1].seen->lines.empty(); });
+    say("deaf " + std::to_string(deaf));
+    children[0].seen->wait([] { return false; }, 600s);
+  }
+}
+
+CAF_TEST(a child that closes its output and lives on is noticed at once) {
+  run r{{"sh", "-c", "echo last; exec >&-; exec sleep 600"}};
+  CAF_CHECK(r.seen->wait([&] { return r.seen->silences > 0; }, 5s));
+  CAF_CHECK_EQUAL(r.seen->lines, std::vector<std::string>{"last"});
+  CAF_CHECK(r.seen->exits.empty());
+  r.child->kill();
+  CAF_REQUIRE(r.seen->ended());
+  CAF_CHECK_EQUAL(r.seen->silences, 1);
+  run s{{"sh", "-c", "echo last"}}; // one that just ends is not silent
+  CAF_REQUIRE(s.seen->ended());
+  CAF_CHECK_EQUAL(s.seen->silences, 0);
+}
+
+CAF_TEST(a tool server that closes its output fails at once and only once) {
+  mcp_server_config config;
+  config.name = "s";
+  config.type = "stdio";
+  config.command = {"sh", "-c", "exec >&-; read line"};
+  auto seen = std::make_shared<record>();
+  mcp_channel::callbacks cb;
+  cb.on_message = [](std::string) {};
+  cb.on_close = [seen](ec, std::string why) {
+    std::lock_guard lock{seen->m};
+    seen->lines.push_back(std::move(why));
+    seen->cv.notify_all();
+  };
+  std::string error;
+  auto channel = open_mcp_channel(config, "", std::move(cb), error);
+  CAF_REQUIRE(channel);
+  CAF_CHECK(seen->wait([&] { return !seen->lines.empty(); }, 5s));
+  channel->close();
+  run after{{"sh", "-c", "cat"}}; // its end comes after that of the server, on the same thread
+  after.child->close();
+  CAF_REQUIRE(after.seen->ended());
+  CAF_CHECK_EQUAL(seen->lines, std::vector<std::string>{"closed its output"});
+}
+
+CAF_TEST(the end of the process waits until a child has saved its state) {
+  auto file = fs::temp_directory_path() / ("conclave-saved-" + std::to_string(::getpid()));
+  fs::remove(file);
+  auto r = helper("saver", file.string());
+  CAF_REQUIRE(r.seen->ended());
+  CAF_CHECK_EQUAL(r.seen->exits[0].status, 0);
+  CAF_CHECK(fs::exists(file));
+  fs::remove(file);
+}
+
+CAF_TEST(kill minus nine of the parent leaves nothing of the groups and lets them save their state) {
+  auto file = fs::temp_directory_path() / ("conclave-saved-" + std::to_string(::getpid()));
+  fs::remove(file);
+  auto r = helper("victim", file.string());
+  auto deaf = number_after(*r.seen, "deaf ");
+  CAF_REQUIRE(deaf > 0);
+  CAF_CHECK(alive(deaf));
+  ::kill(r.child->pid(), SIGKILL);
+  CAF_REQUIRE(r.seen->ended());
+  CAF_CHECK(gone(deaf, 6s));
+  CAF_CHECK(fs::exists(file));
+  fs::remove(file);
+}
+
+CAF_TEST(a reaper that was killed is replaced with the next child) {
+  run a{{"cat"}};
+  CAF_CHECK(a.child->write("x\n"));
+  CAF_REQUIRE(a.seen->wait([&] { return !a.seen->lines.empty(); }));
+  auto first = reapers();
+  CAF_REQUIRE_EQUAL(first.size(), 1u);
+  ::kill(*first.begin(), SIGKILL);
+  CAF_CHECK(gone(*first.begin(), 5s));
+  run b{{"cat"}};
+  CAF_CHECK(b.child->write("x\n"));
+  CAF_REQUIRE(b.seen->wait([&] { return !b.seen->lines.empty(); }));
+  auto second = reapers();
+  CAF_CHECK_EQUAL(second.size(), 1u);
+  CAF_CHECK(second != first);
+  a.child->close();
+  b.child->close();
+  CAF_CHECK(a.seen->ended());
+  CAF_CHECK(b.seen->ended());
+}
+
+CAF_TEST(children change no signal handler and see no descriptor of ours) {
+  auto before = status_line("SigCgt");
+  auto low = ::dup(1); // without close-on-exec, below and above what the start of a child opens
+  auto high = ::fcntl(1, F_DUPFD, 200);
+  run r{{"sh", "-c", "echo /proc/self/fd/*; grep SigBlk /proc/self/status"}};
+  CAF_REQUIRE(r.seen->ended());
+  ::close(low);
+  ::close(high);
+  CAF_REQUIRE_EQUAL(r.seen->lines.size(), 2u);
+  // The shell itself holds the folder while it lists it.
+  CAF_CHECK_EQUAL(r.seen->lines[0], "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 /proc/self/fd/3");
+  CAF_CHECK_EQUAL(r.seen->lines[1], "SigBlk:\t0000000000000000");
+  CAF_CHECK_EQUAL(status_line("SigCgt"), before);
+}
+
+CAF_TEST(a fork of the host may end at once) {
+  run r{{"cat"}};
+  CAF_CHECK(r.child->write("x\n"));
+  CAF_REQUIRE(r.seen->wait([&] { return !r.seen->lines.empty(); }));
+  auto t = std::chrono::steady_clock::now();
+  auto pid = ::fork();
+  if (pid == 0) {
+    child_process::end_all();
+    ::_exit(7);
+  }
+  int status = 0;
+  CAF_REQUIRE_EQUAL(::waitpid(pid, &status, 0), pid);
+  CAF_CHECK_EQUAL(WEXITSTATUS(status), 7);
+  CAF_CHECK(std::chrono::steady_clock::now() - t < 2s);
+  r.child->close();
+  CAF_CHECK(r.seen->ended());
+}

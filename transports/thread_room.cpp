@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/thread_room.hpp"
+
+#include <future>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace conclave {
+
+std::string lack_of_threads(std::size_t n) {
+  std::promise<void> enough;
+  auto wait = enough.get_future().share();
+  std::vector<std::thread> all;
+  all.reserve(n);
+  std::string error;
+  try {
+    while (all.size() < n)
+      all.emplace_back([wait] { wait.wait(); });
+  } catch (const std::system_error& e) {
+    error = "the system gives no more threads (" + e.code().message() + "): " + std::to_string(n) + " are needed, "
+            + std::to_string(all.size()) + " are to be had; raise the limit of processes (ulimit -u, or pids.max of a container)";
+  }
+  enough.set_value();
+  for (auto& t : all)
+    t.join();
+  return error;
+}
+
+} // namespace conclave

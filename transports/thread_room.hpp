@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace conclave {
+
+/// What an engine or a node starts beside its scheduler's threads: store, sink, clock, network, curl, children, and some to spare.
+constexpr std::size_t threads_beside_scheduler = 10;
+
+/// Starts `n` threads at once and ends them again. Returns an empty text, or that there are not so many to be had and what to do.
+/// Ask before CAF is started: a thread that is refused to it ends or blocks the process. Any thread; takes about 50 us for each.
+std::string lack_of_threads(std::size_t n);
+
+} // namespace conclave
