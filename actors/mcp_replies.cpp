@@ -18,6 +18,11 @@ namespace mcp = wire::mcp;
 /// A line that may have been a reply: the proper one, if it is yet to come, comes right after.
 constexpr auto grace = std::chrono::seconds(2);
 
+/// More than this in one window is a flood: tens of times what a server with a busy progress bar or a chatty log sends.
+constexpr auto flood_window = std::chrono::seconds(10);
+constexpr std::size_t flood_messages = 20'000;
+constexpr std::size_t flood_bytes = std::size_t{64} << 20;
+
 void on_listed(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
   auto page = mcp::read_tools(m.payload);
@@ -162,17 +167,39 @@ void on_message(mcp_ptr self, const mcp::incoming& m) {
   }
 }
 
+/// What answers nothing we asked: a server may say a lot of it, but not without end.
+void count_unasked(mcp_ptr self, std::size_t bytes) {
+  auto& st = self->state;
+  auto now = self->clock().now();
+  if (now - st.unasked_since > flood_window) {
+    st.unasked_since = now;
+    st.unasked = st.unasked_bytes = 0;
+  }
+  st.unasked_bytes += bytes;
+  if (++st.unasked > flood_messages || st.unasked_bytes > flood_bytes)
+    fail_all(self, ec::bad_reply,
+             "was ended: it sent " + std::to_string(st.unasked) + " messages (" + std::to_string(st.unasked_bytes >> 10)
+                 + " KiB) that nobody asked for within " + std::to_string(flood_window.count()) + " s",
+             true);
+}
+
 } // namespace
 
 void on_text(mcp_ptr self, const channel_text& t) {
   auto& st = self->state;
   if (t.generation != st.generation || !st.channel)
     return;
+  st.channel->consumed(t.text);
+  if (t.text.find_first_not_of(" \t\r") == std::string::npos)
+    return count_unasked(self, t.text.size());
+  auto open = st.open.size() + st.listing.size();
   for (auto& m : mcp::read_line(t.text, st.hidden)) {
     if (t.generation != st.generation || !st.channel)
       return; // one of them ended the connection
     on_message(self, m);
   }
+  if (t.generation == st.generation && st.channel && st.open.size() + st.listing.size() >= open)
+    count_unasked(self, t.text.size());
 }
 
 } // namespace conclave

@@ -170,7 +170,7 @@ void connect(mcp_ptr self) {
   if (auto fault = resolve_home(config); !fault.empty())
     return fail_all(self, ec::bad_config, "cannot be started: " + fault, false);
   st.now = link::connecting;
-  st.notes = st.unanswered = st.abandoned = 0;
+  st.notes = st.unanswered = st.abandoned = st.unasked = st.unasked_bytes = 0;
   st.since = self->clock().now();
   auto generation = ++st.generation;
   auto weak = caf::actor_cast<caf::actor_addr>(self);

@@ -86,6 +86,8 @@ struct mcp_state {
   std::size_t notes = 0;                       ///< lines added to the server's log
   std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
   std::size_t abandoned = 0;                   ///< calls given up, whose replies may yet come
+  std::size_t unasked = 0, unasked_bytes = 0;  ///< messages that answered nothing, of this window
+  std::chrono::steady_clock::time_point unasked_since;
   tool_list tools;
   std::map<std::string, std::string> original; ///< public name -> the server's own
 };

@@ -72,6 +72,8 @@ public:
     reactor_->post([self = shared_from_this(), text = std::move(line) + "\n"] { self->log_.add(text); });
   }
 
+  void consumed(std::size_t weight) override;
+
   // -- reactor thread
   void run();
   void end(std::shared_ptr<void> token) {
@@ -111,7 +113,9 @@ private:
   bool stdin_open_ = true;
   bool doomed_ = false; ///< kill() came
   std::string last_words_;
-  int pid_ = 0; ///< 0 before the start and from the moment of reaping, so a signal never meets a reused number
+  std::size_t waiting_ = 0; ///< weight of the lines handed on and not given back
+  bool held_ = false;       ///< stdout is not read until some are
+  int pid_ = 0;             ///< 0 before the start and from the moment of reaping, so a signal never meets a reused number
 };
 
 bool child::write(std::string bytes) {
@@ -139,6 +143,20 @@ void child::kill() {
 int child::pid() const {
   std::lock_guard lock{mutex_};
   return pid_;
+}
+
+void child::consumed(std::size_t weight) {
+  {
+    std::lock_guard lock{mutex_};
+    waiting_ -= std::min(weight, waiting_);
+    if (!held_ || waiting_ > options_.max_waiting / 2)
+      return;
+    held_ = false;
+  }
+  reactor_->post([self = shared_from_this()] {
+    if (!self->finished_ && self->out_.is_open())
+      self->when(self->out_, stream::wait_read, &child::on_stdout);
+  });
 }
 
 std::string child::last_words() const {
@@ -280,6 +298,11 @@ bool child::take(std::string_view bytes) {
     lines.push_back(std::exchange(partial_, {}));
     bytes.remove_prefix(lf + 1);
   }
+  if (!lines.empty() && options_.max_waiting > 0) {
+    std::lock_guard lock{mutex_};
+    for (const auto& line : lines)
+      waiting_ += weight(line);
+  }
   if (!lines.empty() && cb_.on_lines)
     cb_.on_lines(std::move(lines));
   if (ok)
@@ -314,6 +337,12 @@ void child::read(stream& from, std::size_t budget, bool (child::*eat)(std::strin
 
 void child::on_stdout() {
   read(out_, read_size, &child::take);
+  if (out_.is_open()) {
+    std::lock_guard lock{mutex_};
+    held_ = options_.max_waiting > 0 && waiting_ > options_.max_waiting;
+    if (held_)
+      return; // its pipe fills up and makes it wait
+  }
   if (out_.is_open())
     return when(out_, stream::wait_read, &child::on_stdout);
   reactor_->after(last_moment, [weak = weak_from_this()] {
@@ -381,6 +410,7 @@ class no_child final : public child_process {
   int pid() const override { return 0; }
   std::string last_words() const override { return {}; }
   void log(std::string) override {}
+  void consumed(std::size_t) override {}
 };
 
 } // namespace

@@ -28,6 +28,8 @@ struct child_options {
   std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = kept nowhere but in last_words()
   child_log::cleaner clean_log{};         ///< takes secrets out of what is written there; called on the transport's thread
   std::size_t max_line = 16u << 20;       ///< a longer line ends the child with an error
+  std::size_t max_waiting = 0; ///< weight of lines that were handed on and not given back by consumed(), beyond which its
+                               ///< stdout is read no further; 0 = no bound, consumed() is not needed
 };
 
 struct child_exit {
@@ -69,6 +71,12 @@ public:
 
   /// Adds a line of ours to the file its stderr goes to, within its cap; lost if there is none, or once the child has ended.
   virtual void log(std::string line) = 0;
+
+  /// What a line weighs while it waits: its bytes, and what it costs to hold them.
+  static std::size_t weight(const std::string& line) { return line.size() + 128; }
+
+  /// Gives back the weight of lines that have been dealt with.
+  virtual void consumed(std::size_t weight) = 0;
 
   /// For the end of the process: closes all children, starts no more, waits until they have ended (5 s at most) and kills who is
   /// left. The first start() registers it with atexit; call it before an _exit. Any thread but the reactor's.

@@ -32,6 +32,9 @@ public:
 
   /// Adds a line of ours to where that goes.
   virtual void note(std::string line) = 0;
+
+  /// Gives back a message that has been dealt with. A channel hands on no more than a few MiB that were not given back.
+  virtual void consumed(const std::string& message) = 0;
 };
 
 /// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a

@@ -11,20 +11,22 @@ namespace conclave {
 
 namespace {
 
+/// Lines that wait for the actor behind a channel; a server that says more has to wait, too.
+constexpr std::size_t max_waiting = std::size_t{4} << 20;
+
 class stdio_channel final : public mcp_channel {
 public:
   stdio_channel(child_options options, callbacks cb) {
     child_process::callbacks c;
     c.on_lines = [on_message = cb.on_message](std::vector<std::string> lines) {
       for (auto& line : lines)
-        if (line.find_first_not_of(" \t\r") != std::string::npos)
-          on_message(std::move(line));
+        on_message(std::move(line));
     };
     // Both on the reactor thread; whichever comes first is told.
     auto told = std::make_shared<bool>(false);
     c.on_silence = [told, on_close = cb.on_close] {
       if (!std::exchange(*told, true))
-        on_close(ec::unavailable, "closed its output");
+        on_close(ec::unavailable, "closed its output", true);
     };
     c.on_exit = [told, on_close = cb.on_close](child_exit e) {
       if (std::exchange(*told, true))
@@ -61,6 +63,11 @@ public:
       child_->log(std::move(line));
   }
 
+  void consumed(const std::string& message) override {
+    if (child_)
+      child_->consumed(child_process::weight(message));
+  }
+
 private:
   std::shared_ptr<child_process> child_;
 };
@@ -78,6 +85,7 @@ std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, con
   options.cwd = config.cwd;
   options.stderr_path = stderr_path;
   options.clean_log = cb.clean_log;
+  options.max_waiting = max_waiting;
   // The small safe set and what is configured, nothing else: a provider's keys never reach a tool server by inheritance.
   options.env = safe_environment();
   for (auto& [name, value] : config.env)

@@ -15,6 +15,7 @@
   bad_mcp.py tells             names its API_TOKEN when it refuses to start
   bad_mcp.py plays {..}        writes bytes of its own instead of an answer: a JSON map of method -> text (Latin-1, ID = the request's id),
                                or a list of texts, one per request; "exit" ends it with status 3, "stderr" is written there at once, "delay" maps a method to seconds
+  bad_mcp.py floods WHAT       writes notifications, results, requests, blank or unreadable lines, or stderr, without end once it has listed its tools
   bad_mcp.py tells-later       names its API_TOKEN in an error, a failed result, or a good one, as the argument "how" says
 
 Its process id goes to the file named by BAD_MCP_PID.
