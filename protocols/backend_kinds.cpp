@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 // What backend types mean, which host takes which key, and which model belongs to which type. Types, variables and default models
-// are those of MassGen 0.1.0, so that its files mean the same here.
+// are those of MassGen 0.1.0, so that its files mean the same here; `local` and `scripted` are ours.
 
 #include "protocols/config.hpp"
 
