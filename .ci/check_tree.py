@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what the compiler does not: arrows between folders, the address of each third-party header, file lengths, licence tags."""
+"""Checks what the compiler does not: arrows between folders, the address of each third-party header, file lengths, licence tags,
+and that every document, section and invariant a text cites is there."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -28,6 +30,17 @@ ADDRESSES = {
 CAF_IN_PROTOCOLS = {"caf_error.hpp", "caf_error.cpp", "inspect.hpp", "interfaces.hpp", "type_ids.hpp"}
 
 LIMITS = {".hpp": 400, ".cpp": 500}
+
+
+# A document as text names it, with sections if any: "docs/protocol.md 8.2, 8.3".
+DOCUMENT = re.compile(
+    r"(?<![\w/.*<-])([\w./-]*\w\.(?:md|pml))\b"
+    r"(?:,? (?:section )?(\d+(?:\.\d+)?)((?:(?:, | to | and )\d+(?:\.\d+)?)*))?"
+)
+SLASHES, HASH, ALL = r"//(.*)", r"#(.*)", r"(.*)"
+COMMENT = {".cpp": SLASHES, ".hpp": SLASHES, ".py": HASH, ".cmake": HASH, ".yaml": HASH, ".txt": HASH, ".md": ALL}
+# Numbers of scenarios and decisions of documents that are not here.
+FOREIGN = re.compile(r"\b[SD] ?- ?\d+\b")
 
 
 def tracked():
@@ -68,9 +81,91 @@ def check(path, text, problems):
             problems.append(f"{where}: protocols are pure, no <{name}> here")
 
 
+def comment_of(path):
+    """The pattern of a comment of this file; None = it is not searched."""
+    return COMMENT.get(path.suffix) or (HASH if path.suffix == "" and path.parts[0] in {"scripts", ".ci"} else None)
+
+
+def slug(heading):
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+class Library:
+    """The documents of the tree: what they are called, which headings, sections and invariants they have."""
+
+    def __init__(self, paths):
+        self.documents = {}
+        for path in paths:
+            if path.suffix == ".md":
+                self.documents[path] = (ROOT / path).read_text(errors="replace")
+
+    def find(self, name, near):
+        for path in (pathlib.Path(name), near.parent / name):
+            known = pathlib.Path(os.path.normpath(path))
+            if known in self.documents:
+                return known
+        return next((d for d in self.documents if d.name == name), None)
+
+    def headings(self, path):
+        return re.findall(r"^#+ (.*)$", self.documents[path], re.M)
+
+    def has_section(self, path, number):
+        return any(h.startswith(number + ". ") or h.startswith(number + " ") for h in self.headings(path))
+
+    def has_invariant(self, number):
+        return any(f"**I{number}**" in text for text in self.documents.values())
+
+
+def check_citations(path, text, library, problems):
+    """What a comment cites must be readable here. In code only comments count: a program may speak of files of its own."""
+    if path.suffix == ".md":
+        text = re.sub(r"^```.*?^```", lambda m: "\n" * m.group().count("\n"), text, flags=re.M | re.S)
+        text = re.sub(r"^    .*$", "", text, flags=re.M)
+    for n, line in enumerate(text.splitlines(), 1):
+        m = re.search(comment_of(path), line)
+        if not m:
+            continue
+        said = re.sub(r"https?://\S+", "", m.group(1))
+        where = f"{path}:{n}"
+        for name, number, more in DOCUMENT.findall(said):
+            document = library.find(name, path)
+            if document is None:
+                problems.append(f"{where}: {name} is not in this tree")
+                continue
+            for cited in re.findall(r"\d+(?:\.\d+)?", f"{number} {more}"):
+                if not library.has_section(document, cited):
+                    problems.append(f"{where}: {document} has no section {cited}")
+        for found in FOREIGN.findall(said):
+            problems.append(f"{where}: '{found}' cites a document that is not in this tree")
+        for number in re.findall(r"\bI(\d+)\b", said):
+            if not library.has_invariant(number):
+                problems.append(f"{where}: no document states the invariant I{number}")
+
+
+def check_links(path, library, problems):
+    text = re.sub(r"^```.*?^```", "", library.documents[path], flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (ROOT / path.parent / name).resolve() if name else ROOT / path
+        if not file.exists():
+            problems.append(f"{path}: the link to {name} leads nowhere")
+        elif anchor and file.suffix == ".md":
+            known = file.relative_to(ROOT)
+            if known in library.documents and anchor not in map(slug, library.headings(known)):
+                problems.append(f"{path}: {known} has no heading #{anchor}")
+
+
 def main():
     problems = []
-    for path in tracked():
+    paths = tracked()
+    library = Library(paths)
+    for path in library.documents:
+        check_links(path, library, problems)
+    for path in paths:
+        if comment_of(path):
+            check_citations(path, (ROOT / path).read_text(errors="replace"), library, problems)
         if path.suffix in LIMITS:
             check(path, (ROOT / path).read_text(errors="replace"), problems)
     for p in problems:

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// One member of the team on its node: model call, tool calls, again, until a verdict or the limit. Never blocks. Owned by the node
-/// (spawned linked); owns nothing: backend and tools belong to the node.
+/// One member of the team on its node: model call, tool calls, again, until a verdict or the limit. Never blocks. Owned by the
+/// node, which monitors it and ends it; owns nothing: backend and tools belong to the node.
 
 #include "actors/parts.hpp"
 

@@ -246,7 +246,7 @@ void agent_state::hand_in(verdict v, std::string answers_call) {
   v.attempt = attempt;
   wait = waiting::ruling;
   auto attempts_left = std::make_shared<int>(3);
-  // The verdict is kept until there is a ruling; it is idempotent, so a lost reply is asked for again.
+  // The verdict is kept until there is a ruling; a second one of the same run does no harm, so a lost reply is asked for again.
   auto ask = std::make_shared<std::function<void()>>();
   *ask = [this, v = std::move(v), call = std::move(answers_call), now = turn, attempts_left, ask_again = std::weak_ptr(ask)] {
     self->request(parts.boss, boss_limit, v)

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// One provider connection = dialect + http_client, shared by the agents of a node that use the same (type, base URL, key).
-/// Never retries: the breaker in front of it does.
+/// One provider connection = dialect + http_client, shared by the agents of a node that reach it the same way
+/// (docs/protocol.md 8.4). Never retries: the breaker in front of it does.
 
 #include "actors/parts.hpp"
 #include "transports/local_model.hpp"
@@ -17,7 +17,8 @@ backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts);
 /// A backend whose endpoint is a local model server that is acquired first; calls wait for it (progress goes to the sink).
 backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options);
 
-/// Plays a script: one step per model call. An unused or missing step is an error. One per agent.
+/// Plays a script: one step per model call. A missing step fails the call, unused ones are told at the end (`leftover`). One per
+/// agent.
 backend_actor spawn_scripted_backend(caf::actor_system& sys, std::vector<script_step> steps, std::string decision);
 
 } // namespace conclave

@@ -43,10 +43,6 @@ void breaker::open_until(std::int64_t until_ms) {
   until_ms_ = std::max(until_ms_, until_ms);
 }
 
-bool breaker::is_open(std::int64_t now_ms) const {
-  return until_ms_ != 0 && (now_ms < until_ms_ || probing_);
-}
-
 std::int64_t breaker::remaining_ms(std::int64_t now_ms) const {
   return until_ms_ == 0 ? 0 : std::max<std::int64_t>(until_ms_ - now_ms, 0);
 }

@@ -3,9 +3,10 @@
 #pragma once
 
 /// The pure policy (closed, open, half-open, retry waits) and its two guards: actors with the same handle type as what they guard,
-/// so no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event. What
-/// counts against a model connection is a call that was given up, and calls that ran side by side count once: one short outage must
-/// not close the connection for a whole team. Numbers: settled.md 3; mcp.md 9.
+/// so no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event (asking
+/// again while a server loads its model is no try). What counts against a model connection is a call that was given up, and calls
+/// that ran side by side count once: one short outage must not close the connection for a whole team. Rules:
+/// docs/protocol.md 8.2, 8.3.
 
 #include "actors/parts.hpp"
 
@@ -33,7 +34,6 @@ public:
   void failure(std::int64_t now_ms);
   void undecided(); ///< the probe ended without saying anything about the peer: the next call probes
   void open_until(std::int64_t until_ms);
-  bool is_open(std::int64_t now_ms) const;
   bool probing() const { return probing_; } ///< right after allow(): that call is the probe
   std::int64_t remaining_ms(std::int64_t now_ms) const;
   const breaker_policy& policy() const { return policy_; }

@@ -109,7 +109,7 @@ backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent&
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
   if (auto old = st.tasks.find(order.task); old != st.tasks.end() && old->second.boss != boss) {
-    // Two orchestrators of one task: the younger one wins, whatever order they come in (beyond-0.1.0.md, fencing).
+    // Two orchestrators of one task: the younger one wins, whatever order they come in (docs/protocol.md 10.2).
     if (order.fence <= old->second.fence)
       return make_error(ec::bad_request, "task " + order.task + " is in the hands of another orchestrator");
     end_hosted(self, old);

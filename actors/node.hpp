@@ -3,7 +3,8 @@
 #pragma once
 
 /// One process that hosts agents: spawns an agent with its backend, breakers and tools (the kind -> actor table); shares backends
-/// by (type, base URL, key); relays chunks; keeps the answer texts of a task; ends a task's agents when its orchestrator is gone.
+/// (docs/protocol.md 8.4); relays chunks to other nodes; keeps the answer texts of a task; ends a task's agents when its
+/// orchestrator is gone.
 
 #include "actors/parts.hpp"
 

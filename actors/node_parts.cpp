@@ -28,7 +28,7 @@ struct named_host {
 };
 
 /// Whose API an address is, whatever dialect it is spoken to in.
-/// Source: config-and-cli.md 5.1, and the hosts of protocols/backend_kinds.cpp.
+/// For display only: which key goes to which host is decided in protocols/backend_kinds.cpp.
 constexpr std::array<named_host, 24> named_hosts = {{
     {"openai.azure.com", "Azure OpenAI"},
     {"cognitiveservices.azure.com", "Azure OpenAI"},

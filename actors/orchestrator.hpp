@@ -19,7 +19,7 @@ namespace conclave {
 struct placed_agent {
   agent_config config;
   node_actor node;
-  std::string node_name; ///< for events only
+  std::string node_name; ///< for events and errors; "local" = this process
   std::string reason;
 };
 

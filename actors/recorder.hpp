@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// In front of the event store: one per task, numbers the events, acknowledges them once they are durable, in order. Event-based:
-/// the store owns the writing thread.
+/// In front of the event store: one per task, hands on the numbered events and acknowledges them once they are durable, in order.
+/// Event-based: the store owns the writing thread.
 
 #include "protocols/interfaces.hpp"
 

@@ -18,7 +18,7 @@
 
 namespace conclave {
 
-/// The exit codes of every command (settled.md section 6).
+/// The exit codes of every command; docs/cli.md says when.
 enum class exit_code : int { answered = 0, usage = 1, failed = 2, timed_out = 3, interrupted = 4 };
 
 struct run_options {

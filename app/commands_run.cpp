@@ -90,7 +90,7 @@ bool configure(const run_options& o, run_config& config) {
     else
       nodes.push_back(node);
   }
-  // Agents without a node of their own go round the nodes of the command line (settled.md section 5).
+  // Agents without a node of their own go round the nodes of the command line (docs/cluster.md).
   std::size_t next = 0;
   for (auto& a : config.agents)
     if (a.node.empty())

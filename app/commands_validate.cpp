@@ -84,7 +84,7 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
 int command_validate(const validate_options& o) {
   std::vector<problem> of_environment;
   auto env = environment::load(of_environment);
-  // The file is judged, not this machine: what is not set here may be set where it runs (settled.md section 6).
+  // The file is judged, not this machine: what is not set here may be set where it runs.
   auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
   auto problems = loaded.problems;
   std::string notices;

@@ -68,7 +68,8 @@ public:
   /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
   void cancel(const std::string& task, const std::string& reason);
 
-  /// Cancels every task, waits for them (bounded, 5 s), ends all actors, children and transfers. No task starts afterwards.
+  /// Cancels every task, waits for them (5 s at most, then as long again for those it ends by force), ends all actors, children and
+  /// transfers. No task starts afterwards.
   void stop();
 
   event_store& store(); ///< only if `error()` is empty

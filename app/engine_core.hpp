@@ -67,7 +67,7 @@ private:
 /// Returns a new task id: sortable by time, unique across processes.
 std::string new_task_id();
 
-/// Registers our messages and sets the scheduler for an engine: few threads, bounded throughput.
+/// Registers the types of our messages; nothing else of the configuration is touched.
 void add_messages(caf::actor_system_config& config);
 
 } // namespace conclave

@@ -20,7 +20,7 @@ std::string lowered(std::string text) {
   return text;
 }
 
-/// "o3-mini-high" is o3-mini with an effort (backends.md 1.3); the name itself is unknown to the provider.
+/// MassGen 0.1.0 writes "o3-mini-high" for o3-mini with an effort; the name itself is unknown to the provider.
 void split_effort(backend_config& out) {
   if (out.model.size() < 2 || out.model[0] != 'o')
     return;

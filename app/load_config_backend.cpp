@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// One backend: what is ours goes to fields, what is the provider's to `params` (backends.md section 3).
+// One backend: what is ours goes to fields, what is the provider's to `params`: the rows of `key_table::backend` say which.
 
 #include "app/load_config_parts.hpp"
 
@@ -61,7 +61,8 @@ void read_extra_body(const section& s, backend_config& out) {
     s.to().error(s.line("extra_body"), s.path("extra_body"), error);
 }
 
-/// The provider refuses a smaller budget (backends.md section 8.1).
+/// The provider refuses a smaller budget: told before the first call. Source: https://docs.anthropic.com/en/api/messages,
+/// `thinking`.
 void check_thinking(const section& s, const backend_config& out) {
   const auto* kind = find_backend_kind(out.type);
   const auto* thinking = s.get("thinking");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Rules, deadlines, display and cluster. Defaults are those of the structs; see settled.md section 2.
+// Rules, deadlines, display and cluster. Defaults are those of the structs; the rules: docs/protocol.md 2 to 5.
 
 #include "app/load_config_parts.hpp"
 

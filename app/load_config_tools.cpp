@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Tool servers: the three shapes of mcp.md section 2.1, and the rules of sections 2.3, 13.2 and 13.3 that the data alone decides.
+// Tool servers: the three shapes of `mcp_servers` (docs/protocol.md 11.6), and the rules that the data alone decides (11.4, 11.5).
 
 #include "app/load_config_parts.hpp"
+#include "protocols/wire/error_kind.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -73,7 +74,7 @@ void read_command(const section& s, mcp_server_config& out) {
   std::vector<std::string> args;
   s.texts("args", args);
   if (out.command.empty() && !args.empty()) {
-    // mcp.md 2.2: args[0] is never an executable.
+    // The first of `args` is never the program: nobody would have vetted it.
     s.to().error(s.line("args"), s.path("command"), "server '" + shown_text(out.name) + "': args without a command");
     return;
   }
@@ -97,15 +98,19 @@ void read_security_env(const section& security, const mcp_server_config& server)
   }
 }
 
-/// Only what the text shows; addresses are checked again when the connection is made (mcp.md 13.2).
+/// Only what the text shows (docs/protocol.md 11.5): where a name leads is known when a connection is made.
 void check_url(const section& s, const section& security, const mcp_server_config& server) {
   auto host = url_host(server.url);
   bool localhost = false, any_private = false;
+  std::vector<std::string> known; ///< hosts whose addresses are not checked
+  security.texts("allowed_hostnames", known);
   security.flag("allow_localhost", localhost);
   security.flag("allow_private_ips", any_private);
   auto who = "server '" + shown_text(server.name) + "': ";
-  if (!host.empty() && is_loopback_host(host) && !localhost && !any_private)
-    s.to().error(s.line("url"), s.path("url"), who + "a loopback address needs security.allow_localhost: true");
+  auto is_known = std::any_of(known.begin(), known.end(), [&](const std::string& name) { return wire::lower(name) == host; });
+  if (!host.empty() && is_loopback_host(host) && !localhost && !any_private && !is_known)
+    s.to().error(s.line("url"), s.path("url"),
+                 who + "a loopback address needs security.allow_localhost: true, or its host in security.allowed_hostnames");
 }
 
 mcp_server_config read_server(const tree& node, const std::string& name, const std::string& path, const std::string& canonical,

@@ -95,12 +95,6 @@ void on_agent(agent_view& a, const event& e) {
     a.votes.push_back({e.label, e.target, e.target_label, e.reason, e.run, e.epoch, round_of(a, e), e.time_ms});
     a.status = "voted";
     return;
-  case event_type::vote_ignored:
-    ++a.votes_ignored;
-    return;
-  case event_type::refused:
-    ++a.refusals;
-    return;
   case event_type::restart_completed:
     a.restarts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
     return;

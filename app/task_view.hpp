@@ -50,7 +50,7 @@ struct agent_view {
   std::vector<run_view> runs;
   std::vector<answer_view> answers;
   std::vector<vote_view> votes;
-  std::uint32_t votes_ignored = 0, refusals = 0, failures = 0, restarts = 0;
+  std::uint32_t failures = 0, restarts = 0;
   call_view model;
   std::map<std::string, call_view> tools;
   usage use;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// What backend types mean, which host takes which key, and which model belongs to which type. Source: backends.md sections 1
-// and 17.
+// What backend types mean, which host takes which key, and which model belongs to which type. Types, variables and default models
+// are those of MassGen 0.1.0, so that its files mean the same here; `local` and `scripted` are ours.
 
 #include "protocols/config.hpp"
 
@@ -72,7 +72,7 @@ std::string lowered(std::string text) {
   return text;
 }
 
-/// Prefixes cover the exact names of the table in backends.md 1.3 and what came after them.
+/// Prefixes, so that models that came after this table are known too.
 struct model_row {
   const char* name;
   const char* type;

@@ -70,7 +70,7 @@ struct usage {
 /// Adds what was counted: a provider may report anything, so no value is negative and no sum overflows.
 void add(usage& sum, const usage& x);
 
-/// One model call. (task, run, call) identifies it everywhere; `epoch` only lets a receiver drop what is stale.
+/// One model call. (task, run, call) identifies it everywhere; `epoch` is for whoever reads along.
 struct model_request {
   std::string task;
   std::uint64_t run = 0;
@@ -85,7 +85,7 @@ struct model_request {
   std::int64_t max_output_tokens = 0; ///< 0 = provider default
   std::int32_t slot = -1;             ///< local model server slot, -1 = any
   std::int64_t first_token_timeout_ms = 300'000; ///< until the first semantic event
-  std::int64_t idle_timeout_ms = 120'000;        ///< between bytes
+  std::int64_t idle_timeout_ms = 120'000;        ///< between events that bring the reply on
   std::int64_t total_timeout_ms = 600'000;
   bool operator==(const model_request&) const = default;
 };
@@ -124,7 +124,7 @@ struct completion {
   std::string reasoning;
   std::vector<tool_call> calls;
   conclave::usage usage;
-  ec code = ec::none;               ///< broken only
+  ec code = ec::none;               ///< broken and cancelled only
   std::string error;                ///< one sentence: what was attempted, on what, what came back; no secrets
   std::int64_t retry_after_ms = -1; ///< as the server asked; -1 = not said
   bool semantic = false;            ///< at least one semantic event (text, reasoning, call) was seen

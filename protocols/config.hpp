@@ -3,9 +3,9 @@
 #pragma once
 
 /// A run's configuration as plain data, and what is wrong with it. Read from YAML by app/load_config; built by hand by an embedding
-/// host. No secret is ever expanded here: `${NAME}` stays text in api_key, extra_headers, extra_query, model_path, server and in
-/// the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All other texts mean
-/// what they are. Times in milliseconds.
+/// host. No secret is ever expanded here: `${NAME}` stays text in api_key, extra_headers, extra_query, model_path, server,
+/// ca_bundle and in the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All
+/// other texts mean what they are. Times in milliseconds.
 
 #include "protocols/chat.hpp"
 #include "protocols/ledger.hpp"
@@ -94,7 +94,7 @@ struct backend_config {
 struct agent_config {
   std::string id;
   std::string system_message;
-  std::string node; ///< key of cluster.nodes; empty = placed by the engine
+  std::string node; ///< key of cluster.nodes; empty = the engine's own process
   backend_config backend;
   bool operator==(const agent_config&) const = default;
 };
@@ -152,7 +152,7 @@ std::vector<problem> validate(const run_config& c);
 /// What a backend type means.
 struct backend_kind {
   const char* type;
-  const char* dialect;          ///< name in wire/dialect; "" = not built yet (later issue), "scripted"/"local" handled by the node
+  const char* dialect;          ///< name in wire/dialect; "" = not built yet; "scripted" and "local" are handled by the node
   const char* provider;         ///< display name
   const char* base_url;         ///< default, "" = required
   const char* key_env;          ///< comma separated, first that is set wins; "" = none needed
@@ -176,13 +176,13 @@ bool is_loopback_host(const std::string& host);
 /// Returns whether `address` is host:port, name or IPv4 or [IPv6], port 1-65535.
 bool is_host_port(const std::string& address);
 
-/// Returns the limit of a rule of mcp.md 13.1 this stdio server breaks (as a sentence that names it), or empty.
+/// Returns which rule of docs/protocol.md 11.4 this stdio server breaks, as a sentence that names it; empty = none.
 std::string vet_command(const mcp_server_config& s);
 
 /// Returns why this variable may not be set for a tool server, or empty. `strict`: PATH, HOME, USER, USERNAME, SHELL too.
 std::string vet_variable(const std::string& name, const std::string& value, bool strict);
 
-/// Returns the type for a model name (backends.md 1.3), empty if unknown.
+/// Returns the type for a model name by how it begins, empty if unknown.
 std::string infer_backend_type(const std::string& model);
 
 /// Returns the environment variable names that may hold the key for this connection, by host suffix of the base URL; empty = none.

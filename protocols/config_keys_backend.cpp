@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Keys of a backend. Which of them are sent and which are ours: backends.md section 3.
+// Keys of a backend. `parameter` is sent to the provider, everything else is ours.
 
 #include "protocols/config_keys.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Keys of the file, its agents, the orchestrator, timeouts, display and cluster. Defaults: settled.md section 2.
+// Keys of the file, its agents, the orchestrator, timeouts, display and cluster. What the limits mean: docs/protocol.md 5.
 
 #include "protocols/config_keys.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Keys of tool servers (mcp.md section 2), of uploads, and of the steps of a scripted model.
+// Keys of tool servers (docs/protocol.md 11), of uploads, and of the steps of a scripted model.
 
 #include "protocols/config_keys.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// What a tool server may be started with: mcp.md sections 2.5, 13.1 and 13.3. Programs are executed directly, never by a shell, so
+// What a tool server may be started with: docs/protocol.md 11.4. Programs are executed directly, never by a shell, so
 // arguments need no vetting beyond their size; shells are not in the strict list, since `bash -c` runs anything.
 
 #include "protocols/config.hpp"

@@ -18,7 +18,7 @@
 namespace conclave {
 
 enum class event_type : std::uint8_t {
-  session_start,     ///< task begins. text = question, labels = agent ids in registration order, extra = config digest
+  session_start,     ///< task begins. text = question, labels = agent ids in registration order
   round_started,     ///< round
   run_started,       ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
   context_received,  ///< agent, run, labels = labels shown to the run
@@ -31,7 +31,7 @@ enum class event_type : std::uint8_t {
   restart_triggered, ///< agent = trigger, labels = affected agents
   restart_completed, ///< agent, number = restarts it completed
   run_ended,     ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
-                 ///< lost|cancelled, text = partial text, code; flag = a late report of a run that had ended: no effect
+                 ///< lost|cancelled|late, text = partial text, code; flag = a late report of a run that had ended: no effect
   agent_error,   ///< agent, run, code, reason; number = failures in a row, text = back-off in ms before its next run (decimal).
                  ///< flag = a notice (a failed presentation, a note of its node): no failure is counted
   agent_timeout, ///< agent, run, reason = which deadline
@@ -93,13 +93,14 @@ enum class verdict_kind : std::uint8_t {
   presented, ///< text; truncated
 };
 
-/// Agent -> orchestrator, a request; idempotent by (task, run, attempt).
+/// Agent -> orchestrator, a request. It may be sent again: of one that was accepted the run is over, so nothing happens twice
+/// (docs/protocol.md 3.5).
 struct verdict {
   std::string task;
   std::uint64_t fence = 0;
   std::string agent;
   std::uint64_t run = 0;
-  std::uint32_t attempt = 0;
+  std::uint32_t attempt = 0; ///< of the run, from 1; for whoever reads along, no ruling depends on it
   verdict_kind kind = verdict_kind::failed;
   std::string text;
   std::string target;
@@ -186,7 +187,7 @@ struct run_task {
   std::vector<std::string> vote_reasons; ///< present only: reasons given for the winner
   std::int64_t votes = 0;                ///< present only
   bool tie = false;                      ///< present only
-  std::int64_t now_ms = 0;               ///< local time for the prompt
+  std::int64_t now_ms = 0;               ///< Unix time; the prompt shows it as local time of the agent's node
   bool operator==(const run_task&) const = default;
 };
 
@@ -243,7 +244,7 @@ struct agent_summary {
   std::string anonymous; ///< "agent2"
   std::uint32_t answers = 0;
   std::uint32_t votes_received = 0;
-  std::uint64_t calls = 0;
+  std::uint64_t calls = 0; ///< of its model
   usage use;
   std::string out_reason; ///< why it is out; empty if it is not
   bool operator==(const agent_summary&) const = default;
@@ -255,7 +256,7 @@ struct outcome {
   outcome_kind kind = outcome_kind::failed;
   std::string answer;        ///< answered only
   std::string winner;        ///< real id
-  std::string finish_reason; ///< completed, timeout, quorum, fallback, ...
+  std::string finish_reason; ///< docs/protocol.md 4.5
   std::string error;         ///< one sentence, not answered only
   ec code = ec::none;
   bool truncated = false;

@@ -16,7 +16,7 @@ namespace conclave {
 enum class ec : std::uint8_t {
   none = 0,         ///< no error
   bad_config,       ///< the user mends the configuration; never retried
-  bad_request,      ///< the request can never succeed as it is (400, 404, 413, 422)
+  bad_request,      ///< the request can never succeed as it is (400, 404, 422)
   bad_reply,        ///< the peer broke its protocol (bad JSON, unknown shape)
   unauthorized,     ///< key missing or refused (401, 403, 402)
   rate_limited,     ///< wait, then retry (429)
@@ -27,7 +27,7 @@ enum class ec : std::uint8_t {
   breaker_open,     ///< refused without trying: too many failures lately
   denied,           ///< a path, grant or policy forbids it
   version_mismatch, ///< the peers speak different protocol versions
-  context_overflow, ///< the prompt is too long: trim, then retry
+  context_overflow, ///< the prompt is too long (413 too): trim, then retry
   unknown,          ///< a code from a newer peer
 };
 
@@ -40,7 +40,7 @@ ec ec_from_string(std::string_view name);
 /// Returns whether a later, equal attempt may succeed. Retry is decided in one actor only, the breaker.
 bool is_transient(ec code);
 
-/// Returns whether the agent that meets this error is out for the task at once (auth, unknown model, bad request).
+/// Returns whether the agent that meets this error is out for the task at once (docs/protocol.md 5.2).
 bool is_fatal(ec code);
 
 } // namespace conclave

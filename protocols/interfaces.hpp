@@ -41,7 +41,7 @@ using backend_actor = caf::typed_actor<
 
 /// Anything that lists tools and answers calls: an MCP server, a C++ tool, a breaker in front of one.
 using tool_source_actor = caf::typed_actor<
-    // Returns its tools. Errors: unavailable, breaker_open, bad_config.
+    // Returns its tools. Errors: unavailable, breaker_open, bad_config, bad_reply, version_mismatch, timeout.
     caf::replies_to<list_tools>::with<tool_list>,
     // Carries out a call. A tool that fails is a tool_result with is_error; only losing the source is an error.
     caf::replies_to<tool_invocation>::with<tool_result>,
@@ -59,7 +59,7 @@ using agent_actor = caf::typed_actor<
 
 /// The owner of a task.
 using orchestrator_actor = caf::typed_actor<
-    // Judges what a run hands in; accepted only after durability. Idempotent.
+    // Judges what a run hands in; accepted only after durability. May be sent again (docs/protocol.md 3.5).
     caf::replies_to<verdict>::with<ruling>,
     // Records a call; `go` only after durability and only if the run is current.
     caf::replies_to<call_notice>::with<noted>,
@@ -73,7 +73,7 @@ using orchestrator_actor = caf::typed_actor<
 /// One process that hosts agents.
 using node_actor = caf::typed_actor<
     // Makes an agent ready for a task. Verdicts go to the orchestrator, chunks to the sink. Errors: bad_config, unauthorized,
-    // unavailable.
+    // unavailable (the node is full), bad_request (the agent is here already, or a younger orchestrator has the task).
     caf::replies_to<spawn_agent, orchestrator_actor, event_sink_actor>::with<agent_ready>,
     // The text behind a label, once per node, before the first run that is shown it.
     caf::reacts_to<publish_answer>,

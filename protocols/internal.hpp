@@ -13,12 +13,13 @@
 
 namespace conclave {
 
-/// Agent -> backend: abandon this model call, if it still runs. Answered within 1 s; the call itself ends with `cancelled`.
+/// Agent -> backend: abandon this model call, if it still runs. Answered without waiting for its end; the call itself ends with
+/// `cancelled`.
 struct cancel_call {
   std::string task;
   std::string agent;
   std::uint64_t run = 0;
-  std::uint64_t call = 0;
+  std::uint64_t call = 0; ///< 0 = all calls of the run
   bool operator==(const cancel_call&) const = default;
 };
 

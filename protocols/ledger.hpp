@@ -9,8 +9,8 @@
 ///   for (auto& e : d.events) ledger::fold(s, e);  // the only way the state changes
 ///   auto w = ledger::want(s);                     // runs, timers, presentation that should exist now
 ///
-/// The orchestrator only reconciles what is with what is wanted; resume is fold + reconcile. Rules: ledger.pml of the design notes,
-/// coordination.md section 20-21, settled.md section 1-2. Invariants I1-I10 are checked by `check()`.
+/// The orchestrator only reconciles what is with what is wanted; resume is fold + reconcile. Rules: docs/protocol.md 2 to 5;
+/// invariants: 9.3.
 
 #include "protocols/coordination.hpp"
 
@@ -175,7 +175,7 @@ struct command {
 /// model; superseded: the run is no longer the agent's current one.
 struct decision {
   ruling_kind kind = ruling_kind::accepted;
-  std::vector<event> events; ///< seq 0; set by the recorder
+  std::vector<event> events; ///< seq 0; the orchestrator numbers them
   std::string reason;
   std::vector<std::string> allowed;
 };
@@ -223,7 +223,8 @@ bool needed(const state& s, const member& m);
 /// Returns whether a member holds a vote of the current epoch.
 bool holds_vote(const state& s, const member& m);
 
-/// Returns an empty string if I1-I10 hold in `s`, the state after a command, else which one is broken.
+/// Returns which of the invariants that one state shows (docs/protocol.md 9.3) is broken in `s`, the state after a command; empty =
+/// none.
 std::string check(const state& s);
 
 outcome to_outcome(const state& s, const std::string& task);

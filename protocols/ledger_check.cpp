@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// `check`: the invariants of coordination.md section 20 and settled.md section 1, as far as one state shows them. I6 and I8 are
-/// the agent's and the workspace's; what needs two states (a vote void after an answer, one terminal event) the property driver
-/// adds.
+/// `check`: the invariants of docs/protocol.md 9.3, as far as one state shows them. I6 is the agent's; what needs two states (a
+/// vote void after an answer, one terminal event) the property driver adds.
 
 #include "protocols/ledger_draft.hpp"
 

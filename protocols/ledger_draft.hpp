@@ -33,7 +33,7 @@ struct draft {
   /// A member is out for the task: its run ends, nobody waits for it.
   void put_out(const std::string& agent, ec code, const std::string& reason);
 
-  /// After every command: is the round over, is coordination? (`settle` of ledger.pml)
+  /// After every command: is the round over (docs/protocol.md 2.2, 2.3), is coordination?
   void settle();
 
   void next_round(std::uint32_t round);

@@ -30,7 +30,7 @@ std::string instead(const active_run& run) {
   return run.shown.empty() ? "." : "; vote for one of: " + joined(ids_of(run.shown)) + ".";
 }
 
-// In eager an agent whose view is stale gets no correction but a fresh run with the new answers (coordination.md section 5.4).
+// In eager an agent whose view is stale gets no correction but a fresh run with the new answers (docs/protocol.md 2.6).
 bool stale(const state& s, const member& m) {
   return s.rules.pacing == pacing::eager && m.restart_pending;
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 /// What an agent is told. Pure. Foreign text can never forge structure: every line of it is prefixed "| ", structure markers stand
-/// only on unprefixed lines (settled.md 3, D-28). Stable parts come first, for prompt caches.
+/// only on unprefixed lines (docs/protocol.md 6). Stable parts come first, for prompt caches.
 
 #include "protocols/coordination.hpp"
 

@@ -2,7 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The only CAF type-id block, alphabetical. A type that is not listed cannot be sent.
+/// The only CAF type-id block, alphabetical. A type that is not listed cannot be sent to another node;
+/// what never leaves the process says so with CAF_ALLOW_UNSAFE_MESSAGE_TYPE where it is defined.
 
 #include "protocols/interfaces.hpp"
 

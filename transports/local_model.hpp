@@ -3,8 +3,8 @@
 #pragma once
 
 /// Finds or starts a local inference server (llama.cpp's) on a free loopback port, waits for health, guards it with a random key,
-/// stops it with its last user. One server per (model file, context) and HTTP client, that is per engine; a kill -9 of this process
-/// leaves no orphan.
+/// stops it with its last user. One server per (model file, program, context) and HTTP client, that is per engine; a kill -9 of
+/// this process leaves no orphan.
 ///
 /// Thread rule: any thread; callbacks run on transport threads, or on the caller's within acquire, and must only post a message.
 

@@ -19,7 +19,7 @@ public:
   struct callbacks {
     std::function<void(std::string)> on_message; ///< one line or body of the server's, whatever is in it
     std::function<void(ec, std::string, bool)>
-        on_close; ///< why, ec::none = we closed it; whether there ever was a server at the other end
+        on_close;                                  ///< why, also after close(); whether there ever was a server at the other end
     std::function<void(std::string&)> clean_log{}; ///< takes secrets out of what the server says beside the protocol
   };
 

@@ -23,7 +23,7 @@ namespace conclave::wire {
 struct endpoint {
   std::string base_url;   ///< with or without trailing slash, or with the path already pasted
   std::string api_key;    ///< empty = send no key
-  std::string provider;   ///< display name, for quirks that follow the provider
+  std::string provider;   ///< display name; no quirk follows from it
   std::string version;    ///< anthropic-version; empty = default
   std::string extra_body; ///< JSON object merged last
   std::map<std::string, std::string> headers;

@@ -40,7 +40,8 @@ struct http_head {
 
 /// The end of a transfer, always reported exactly once.
 struct http_end {
-  ec code = ec::none; ///< none = the body ended as HTTP says; else unavailable, timeout, cancelled, bad_reply, stream_broken
+  ec code = ec::none; ///< none = the body ended as HTTP says; else unavailable, timeout, cancelled, bad_reply, stream_broken,
+                      ///< bad_request (URL), bad_config
   std::string error;  ///< one sentence without secrets
   int status = 0;     ///< 0 = no response line was seen
   bool sent = false;  ///< the request may have reached the peer

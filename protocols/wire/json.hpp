@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// JSON helpers for code outside `wire/`: bounded parse, escape, events as JSON lines. nlohmann stays inside wire/*.cpp.
+/// JSON helpers for code outside `wire/`: escape, check, hash, events as JSON lines. nlohmann stays inside wire/*.cpp.
 
 #include "protocols/coordination.hpp"
 
@@ -21,16 +21,11 @@ std::string to_json(const event& e);
 /// Reads what `to_json` wrote, of any version; unknown fields are kept in `extra`. Returns false on anything that is no event.
 bool from_json(std::string_view text, event& out);
 
-std::string to_json(const outcome& o);
-
 /// Returns `text` as a quoted JSON string; invalid UTF-8 is replaced.
 std::string quote(std::string_view text);
 
 /// Returns whether `text` is a JSON object within the bounds (depth 64, no duplicate keys).
 bool is_object(std::string_view text);
-
-/// Returns the member `key` of a JSON object as text: strings unquoted, other values as JSON; false if absent or no object.
-bool get(std::string_view object, std::string_view key, std::string& out);
 
 /// Returns a 16-digit hex hash (FNV-1a 64) of the bytes; names a request in the log, is no signature.
 std::string hash(std::string_view bytes);

@@ -128,30 +128,4 @@ bool from_json(std::string_view text, event& out) {
   return true;
 }
 
-std::string to_json(const outcome& o) {
-  json v = {{"task", o.task}, {"outcome", to_string(o.kind)}, {"finish_reason", o.finish_reason}};
-  if (!o.answer.empty())
-    v["answer"] = o.answer;
-  if (!o.winner.empty())
-    v["winner"] = o.winner;
-  if (!o.error.empty())
-    v["error"] = o.error;
-  if (o.code != ec::none)
-    v["code"] = to_string(o.code);
-  if (o.truncated)
-    v["truncated"] = true;
-  if (!o.warnings.empty())
-    v["warnings"] = o.warnings;
-  v["agents"] = json::array();
-  for (auto& a : o.agents)
-    v["agents"].push_back({{"id", a.id},
-                           {"shown_as", a.anonymous},
-                           {"answers", a.answers},
-                           {"votes_received", a.votes_received},
-                           {"calls", a.calls},
-                           {"usage", to_value(a.use)},
-                           {"out", a.out_reason}});
-  return dump(v);
-}
-
 } // namespace conclave::wire

@@ -11,8 +11,7 @@
 #include <map>
 #include <set>
 
-// Source of the request's shape: https://platform.openai.com/docs/api-reference/chat/create and backends.md section 6, read
-// 2026-11-24.
+// Source of the request's shape: https://platform.openai.com/docs/api-reference/chat/create, read 2026-11-24.
 
 namespace conclave::wire {
 

@@ -17,7 +17,7 @@ struct choice {
   std::vector<std::string> ids; ///< votable shown ids; empty = no vote
 };
 
-/// The workflow tools for this choice: new_answer{content}, vote{agent_id enum ids, reason}. Schemas: coordination.md 5.2.
+/// The workflow tools for this choice: new_answer{content}, vote{agent_id enum ids, reason}.
 std::vector<tool_spec> workflow_tools(const choice& c);
 
 bool is_workflow_tool(const std::string& name);
@@ -31,9 +31,8 @@ struct judgement {
   std::vector<tool_result> ignored; ///< with ok: results recorded for other calls (a second new_answer, unknown tools)
 };
 
-/// Judges a completion whose MCP and native tool calls (`known_tools`) were already carried out. Rules: coordination.md 5.3,
-/// S-12..S-21, settled.md 2 (truncated new_answer, blank, several votes, vote + answer, unknown tool, bad JSON, bad id shape is the
-/// ledger's).
+/// Judges a completion whose MCP and native tool calls (`known_tools`) were already carried out. Rules:
+/// docs/protocol.md 3.2; whether an id can be voted for is the ledger's to say.
 judgement judge(const completion& c, const choice& may, const std::vector<std::string>& known_tools);
 
 /// Step 2: the JSON Schema of the decision, {"action": enum, "agent_id": enum}; action first, no free text.
@@ -48,7 +47,7 @@ struct decided {
 /// Reads a schema reply. Tolerant: JSON inside other text is found by string-aware brace matching; last valid object wins.
 decided read_decision(const std::string& text, const choice& c);
 
-/// Step 3: reads "VOTE: agentN" on a line of its own; else the text is an answer.
+/// Step 3: reads "VOTE: agentN" on a line of its own, of several the last; else the text is an answer.
 decided read_text(const std::string& text, const choice& c);
 
 } // namespace conclave::wire

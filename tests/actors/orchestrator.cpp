@@ -13,7 +13,7 @@ using namespace conclave::test;
 
 CAF_TEST_FIXTURE_SCOPE(orchestrator_tests, task_fixture)
 
-CAF_TEST(s10 three agents of staggered speed cost 2A plus 1 calls) {
+CAF_TEST(three agents of staggered speed cost 2A plus 1 calls) {
   member("a", {answers("one"), votes("agent1"), says("presented")});
   member("b", {answers("two", 20'000), votes("agent1", 15'000)});
   member("c", {answers("three", 60'000), votes("agent1", 1'000)});
@@ -28,7 +28,7 @@ CAF_TEST(s10 three agents of staggered speed cost 2A plus 1 calls) {
   check_log();
 }
 
-CAF_TEST(s10 thirty agents cost 2A plus 1 calls) {
+CAF_TEST(thirty agents cost 2A plus 1 calls) {
   for (int i = 1; i <= 30; ++i) {
     std::vector<script_step> steps{answers("answer " + std::to_string(i), i * 700 % 5'000), votes("agent1", i * 300 % 4'000)};
     if (i == 1)
@@ -42,7 +42,7 @@ CAF_TEST(s10 thirty agents cost 2A plus 1 calls) {
   check_end();
 }
 
-CAF_TEST(s10 a single agent costs three calls) {
+CAF_TEST(a single agent costs three calls) {
   member("a", {answers("one"), votes("agent1"), says("presented")});
   ask();
   CAF_REQUIRE(finish());
@@ -62,7 +62,7 @@ CAF_TEST(a second question is refused and changes nothing) {
   kill(first);
 }
 
-CAF_TEST(s40 an empty question asks nobody and is answered) {
+CAF_TEST(an empty question asks nobody and is answered) {
   member("a", {answers("one")});
   ask({"  \n", {}});
   CAF_REQUIRE_EQUAL(outcomes.size(), 1u);
@@ -72,7 +72,7 @@ CAF_TEST(s40 an empty question asks nobody and is answered) {
   CAF_CHECK_EQUAL(count(event_type::task_ended), 1u);
 }
 
-CAF_TEST(s44 skipped coordination is one call) {
+CAF_TEST(skipped coordination is one call) {
   rules.skip_coordination = true;
   member("a", {says("direct")});
   member("b", {});
@@ -84,7 +84,7 @@ CAF_TEST(s44 skipped coordination is one call) {
   check_end();
 }
 
-CAF_TEST(s36 an agent dead from the start is out at once and the others finish) {
+CAF_TEST(an agent dead from the start is out at once and the others finish) {
   member("a", {answers("one"), votes("agent1"), says("presented")});
   member("b", {answers("two"), votes("agent1")});
   member("c", {breaks(ec::unauthorized)});
@@ -98,7 +98,7 @@ CAF_TEST(s36 an agent dead from the start is out at once and the others finish) 
   check_end();
 }
 
-CAF_TEST(s37 a dead provider costs three runs an agent and ends promptly) {
+CAF_TEST(a dead provider costs three runs an agent and ends promptly) {
   auto dead = breaks(ec::unavailable);
   dead.repeat = 9;
   member("a", {dead});
@@ -127,7 +127,7 @@ CAF_TEST(an agent that cannot be placed is out and the rest goes on) {
   check_end();
 }
 
-CAF_TEST(s30 a blank presentation is tried again and then the stored answer stands) {
+CAF_TEST(a blank presentation is tried again and then the stored answer stands) {
   member("a", {answers("stored"), votes("agent1"), says("   "), says("\n")});
   ask();
   CAF_REQUIRE(finish());
@@ -140,7 +140,7 @@ CAF_TEST(s30 a blank presentation is tried again and then the stored answer stan
   check_end();
 }
 
-CAF_TEST(s31 a presenter that fails twice never delivers its error text) {
+CAF_TEST(a presenter that fails twice never delivers its error text) {
   member("a", {answers("stored"), votes("agent1"), breaks(ec::unavailable, "Error: 503"), breaks(ec::unavailable, "Error: 503")});
   ask();
   CAF_REQUIRE(finish());
@@ -149,7 +149,7 @@ CAF_TEST(s31 a presenter that fails twice never delivers its error text) {
   check_end();
 }
 
-CAF_TEST(s31 a presenter that recovers presents) {
+CAF_TEST(a presenter that recovers presents) {
   member("a", {answers("stored"), votes("agent1"), breaks(ec::unavailable), says("presented")});
   ask();
   CAF_REQUIRE(finish());
@@ -222,7 +222,7 @@ CAF_TEST(the coordination deadline without an answer is a timeout) {
   check_end();
 }
 
-CAF_TEST(s35 the coordination deadline with an answer presents it) {
+CAF_TEST(the coordination deadline with an answer presents it) {
   rules.coordination_ms = 60'000;
   rules.patience_ms = 0;
   member("a", {answers("one"), hangs(), says("presented")});
@@ -234,7 +234,7 @@ CAF_TEST(s35 the coordination deadline with an answer presents it) {
   check_end();
 }
 
-CAF_TEST(s50 the same scripts give the same log twice) {
+CAF_TEST(the same scripts give the same log twice) {
   auto play = [] {
     task_fixture x;
     x.member("a", {answers("one", 300), votes("agent2", 500), answers("unused")});

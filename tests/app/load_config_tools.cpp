@@ -64,6 +64,17 @@ CAF_TEST(bad tool servers are named where they stand) {
   CAF_CHECK_EQUAL(where(load(with("mcp_servers: 3"))).size(), 1u);
 }
 
+CAF_TEST(a loopback address is taken from a host that is named) {
+  auto refuses = [](const char* security) {
+    return says(load(with(std::string("mcp_servers: {s: {url: \"http://LocalHost:1/mcp\", security: ") + security + "}}")),
+                "loopback address needs");
+  };
+  CAF_CHECK(refuses("{}"));
+  CAF_CHECK(refuses("{allowed_hostnames: [localhost.example, 127.0.0.1]}"));
+  CAF_CHECK(!refuses("{allowed_hostnames: [x, LOCALHOST]}"));
+  CAF_CHECK(!refuses("{allow_localhost: true}"));
+}
+
 CAF_TEST(steps of a scripted model are read in full) {
   auto r = load(R"(agent:
   backend:

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// The scenarios that hold in `eager`, the upstream order without rounds: S-1, 2, 18, 22, 24, 34, 46 and the one-answer case of
-// S-23.
+// What is special in `eager`, the order of MassGen 0.1.0 without rounds: docs/protocol.md 2.6.
 
 #define CAF_SUITE protocols.ledger_eager
 
@@ -26,7 +25,7 @@ ledger_driver eager(const strings& ids) {
 
 } // namespace
 
-CAF_TEST(s1 the first answer restarts everybody and a stale first reply does not count) {
+CAF_TEST(the first answer restarts everybody and a stale first reply does not count) {
   auto x = eager({"a", "b"});
   auto first = x.run_of("b");
   x.answer("a", "A");
@@ -49,7 +48,7 @@ CAF_TEST(s1 the first answer restarts everybody and a stale first reply does not
   CAF_CHECK_EQUAL(x.result().finish_reason, "completed");
 }
 
-CAF_TEST(s2 a second answer voids the votes and everybody votes again) {
+CAF_TEST(a second answer voids the votes and everybody votes again) {
   auto x = eager({"a", "b"});
   x.answer("a", "A");
   x.vote("b", "agent1"); // stale: b restarts
@@ -65,7 +64,7 @@ CAF_TEST(s2 a second answer voids the votes and everybody votes again) {
   CAF_CHECK_EQUAL(x.s.winner, "a");
 }
 
-CAF_TEST(s5 a stale answer is accepted in eager) {
+CAF_TEST(a stale answer is accepted in eager) {
   auto x = eager({"a", "b"});
   x.answer("a", "A");
   x.answer("b", "B");
@@ -77,7 +76,7 @@ CAF_TEST(s5 a stale answer is accepted in eager) {
   CAF_CHECK(x.of("a").run.shown == strings({"agent1.1", "agent2.1"}));
 }
 
-CAF_TEST(s18 a vote with no answers is refused) {
+CAF_TEST(a vote with no answers is refused) {
   auto x = eager({"a", "b"});
   CAF_CHECK(!ledger::may_vote(x.s, "a"));
   auto d = x.vote("a", "agent2");
@@ -85,7 +84,7 @@ CAF_TEST(s18 a vote with no answers is refused) {
   CAF_CHECK(d.reason.find("new_answer") != std::string::npos);
 }
 
-CAF_TEST(s22 a stale run gets a fresh one instead of a correction) {
+CAF_TEST(a stale run gets a fresh one instead of a correction) {
   auto x = eager({"a", "b"});
   x.answer("a", "A");
   auto run = x.run_of("b");
@@ -99,7 +98,7 @@ CAF_TEST(s22 a stale run gets a fresh one instead of a correction) {
   CAF_CHECK(x.answer("b", " ").kind == ruling_kind::refused); // up to date now: corrected
 }
 
-CAF_TEST(s23 s24 one answer of the last registered is agent3 everywhere) {
+CAF_TEST(one answer of the last registered is agent3 everywhere) {
   auto x = eager({"zeta", "alpha", "mid"});
   x.answer("mid", "M");
   x.vote("zeta", "agent3"); // stale
@@ -110,7 +109,7 @@ CAF_TEST(s23 s24 one answer of the last registered is agent3 everywhere) {
   CAF_CHECK_EQUAL(x.of("zeta").vote.label, "agent3.1");
 }
 
-CAF_TEST(s34 at the deadline void votes are not counted) {
+CAF_TEST(at the deadline void votes are not counted) {
   auto x = eager({"a", "b"});
   x.answer("a", "A");
   x.vote("a", "agent1");
@@ -123,7 +122,7 @@ CAF_TEST(s34 at the deadline void votes are not counted) {
   CAF_CHECK_EQUAL(x.presentation_runs, 1u);
 }
 
-CAF_TEST(s46 the event list of a consensus) {
+CAF_TEST(the event list of a consensus) {
   auto x = eager({"a", "b"});
   x.answer("a", "A");
   CAF_CHECK(x.last(event_type::restart_triggered).labels == strings({"a", "b"}));
@@ -143,7 +142,7 @@ CAF_TEST(s46 the event list of a consensus) {
   for (auto& e : x.log)
     if (e.type == event_type::context_received && e.seq > 6)
       CAF_CHECK(e.labels == strings({"agent1.1"}));
-  CAF_CHECK_EQUAL(x.last(event_type::final_round_start).round, 2u); // S-47: restarts completed, plus one
+  CAF_CHECK_EQUAL(x.last(event_type::final_round_start).round, 2u); // restarts completed, plus one
   CAF_CHECK_EQUAL(x.of("a").restarts, 1u);
   CAF_CHECK_EQUAL(x.of("b").restarts, 1u);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// How a task ends: presentation, deadlines, cancelling. S-30 to S-35 and what settled.md adds.
+// How a task ends: presentation, deadlines, cancelling: docs/protocol.md 4 and 5.4.
 
 #define CAF_SUITE protocols.ledger_ending
 
@@ -33,7 +33,7 @@ ledger_driver presenting(const strings& ids, const ledger::rules& r = {}) {
 
 } // namespace
 
-CAF_TEST(s30 a blank presentation is retried once and then the stored answer stands) {
+CAF_TEST(a blank presentation is retried once and then the stored answer stands) {
   auto x = presenting({"a", "b"});
   auto first = x.run_of("a");
   CAF_CHECK(x.present("").kind == ruling_kind::accepted);
@@ -49,7 +49,7 @@ CAF_TEST(s30 a blank presentation is retried once and then the stored answer sta
   CAF_CHECK_EQUAL(x.of("a").failures, 0u);
 }
 
-CAF_TEST(s31 the text of an error never becomes the answer) {
+CAF_TEST(the text of an error never becomes the answer) {
   auto x = presenting({"a", "b"});
   x.fail("a", ec::unavailable, "Error: 503", "Error: 503");
   x.fail("a", ec::stream_broken, "Error: reset", "half a sent");
@@ -63,7 +63,7 @@ CAF_TEST(s31 the text of an error never becomes the answer) {
   CAF_CHECK_EQUAL(y.result().finish_reason, "completed");
 }
 
-CAF_TEST(s31 a fatal error of the presenter goes straight to the stored answer) {
+CAF_TEST(a fatal error of the presenter goes straight to the stored answer) {
   auto x = presenting({"a", "b"});
   x.fail("a", ec::unauthorized, "401");
   CAF_CHECK_EQUAL(x.presentation_runs, 1u);
@@ -144,7 +144,7 @@ CAF_TEST(a repeated verdict does not count twice) {
   CAF_CHECK_EQUAL(x.of("a").votes_cast, 1u);
 }
 
-CAF_TEST(s32 the deadline without answers) {
+CAF_TEST(the deadline without answers) {
   ledger::rules r;
   r.coordination_ms = 1'000;
   auto x = ready({"a", "b"}, r);
@@ -159,7 +159,7 @@ CAF_TEST(s32 the deadline without answers) {
   CAF_CHECK_EQUAL(x.of("a").failures, 0u);
 }
 
-CAF_TEST(s33 the deadline with answers and no votes) {
+CAF_TEST(the deadline with answers and no votes) {
   auto x = ready({"a", "b"});
   x.answer("a", "A");
   x.fire(timer_kind::coordination);
@@ -171,7 +171,7 @@ CAF_TEST(s33 the deadline with answers and no votes) {
   CAF_CHECK_EQUAL(x.result().finish_reason, "timeout");
 }
 
-CAF_TEST(s34 the deadline with void votes) {
+CAF_TEST(the deadline with void votes) {
   auto x = ready({"a", "b"});
   x.answer("a", "A");
   x.answer("b", "B");
@@ -183,7 +183,7 @@ CAF_TEST(s34 the deadline with void votes) {
   CAF_CHECK_EQUAL(x.last(event_type::final_agent_selected).reason, "no current votes: newest answer");
 }
 
-CAF_TEST(s34 at the deadline current votes beat the newest answer) {
+CAF_TEST(at the deadline current votes beat the newest answer) {
   auto x = ready({"a", "b", "c"});
   for (auto* id : {"a", "b", "c"})
     x.answer(id, std::string{"A"} + id);
@@ -192,7 +192,7 @@ CAF_TEST(s34 at the deadline current votes beat the newest answer) {
   CAF_CHECK_EQUAL(x.s.winner, "a");
 }
 
-CAF_TEST(s35 a deadline cancels runs and never the host) {
+CAF_TEST(a deadline cancels runs and never the host) {
   auto x = ready({"a", "b"});
   x.answer("a", "A");
   x.fire(timer_kind::coordination);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Failures, back-off, losses and limits: S-13, S-36 to S-38, rounds with stragglers, and the bounds of what an agent may hand in.
+// Failures, back-off, losses and limits, rounds with stragglers, and the bounds of what an agent may hand in:
+// docs/protocol.md 2.4, 3.3, 5.
 
 #define CAF_SUITE protocols.ledger_limits
 
@@ -30,7 +31,7 @@ ledger_driver answered(const strings& ids, const ledger::rules& r = {}) {
 
 } // namespace
 
-CAF_TEST(s13 a failing agent is asked again later and then is out) {
+CAF_TEST(a failing agent is asked again later and then is out) {
   auto x = ready({"a", "b"});
   x.answer("b", "B");
   x.fail("a", ec::bad_reply, "no workflow tool was used");
@@ -96,7 +97,7 @@ CAF_TEST(which error codes put an agent out at once) {
   }
 }
 
-CAF_TEST(s36 one agent dead from the start) {
+CAF_TEST(one agent dead from the start) {
   auto x = ready({"dead", "a", "b"});
   x.fail("dead", ec::unauthorized, "401 bad key");
   CAF_CHECK(!x.wants(timer_kind::backoff, "dead"));
@@ -113,7 +114,7 @@ CAF_TEST(s36 one agent dead from the start) {
   CAF_CHECK(std::any_of(o.warnings.begin(), o.warnings.end(), [](auto& w) { return w.find("401") != std::string::npos; }));
 }
 
-CAF_TEST(s37 all agents dead ends promptly with every reason) {
+CAF_TEST(all agents dead ends promptly with every reason) {
   auto x = ready({"writer", "critic"});
   x.fail("writer", ec::unauthorized, "401 bad key");
   x.lose("critic", ec::unavailable, "its node cannot be reached");
@@ -126,7 +127,7 @@ CAF_TEST(s37 all agents dead ends promptly with every reason) {
   CAF_CHECK(o.answer.empty());
 }
 
-CAF_TEST(s38 endless answerers stop at the limit) {
+CAF_TEST(endless answerers stop at the limit) {
   auto x = ready({"a", "b"});
   auto n = 0;
   while (ledger::may_answer(x.s, "a") || ledger::may_answer(x.s, "b")) {

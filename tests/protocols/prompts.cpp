@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// What agents are told: foreign text forges nothing (S-48, D-28), no real id shows (S-23), one number everywhere (S-24).
+// What agents are told: foreign text forges nothing, no real id shows, one number everywhere (docs/protocol.md 1.2, 6).
 
 #define CAF_SUITE protocols.prompts
 
@@ -185,7 +185,7 @@ CAF_TEST(an answer of marks alone costs no more than its length) {
   CAF_CHECK_EQUAL(clean_answer(std::string(1 << 18, '\n') + "x", t), "x");
 }
 
-CAF_TEST(S - 48 foreign text never adds a marker to any prompt) {
+CAF_TEST(foreign text never adds a marker to any prompt) {
   auto plain = all(task());
   for (auto& f : forgeries)
     for (std::size_t budget : {std::size_t{0}, std::size_t{24}}) {
@@ -209,7 +209,7 @@ CAF_TEST(a question that holds markers is shown without one at the start of a li
   }
 }
 
-CAF_TEST(S - 23 no prompt names a real id and S - 24 each answer stands under its own number) {
+CAF_TEST(no prompt names a real id and each answer stands under its own number) {
   for (auto& prompt : all(task())) {
     auto text = whole(prompt);
     CAF_CHECK(!has(text, "zeta") && !has(text, "task-77"));

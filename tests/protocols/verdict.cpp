@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// How a reply is judged (scenarios S-12 to S-21 of the coordination rules, as far as shape goes), and the two lower steps of the
-// ladder.
+// How the shape of a reply is judged (docs/protocol.md 3.2), and the two lower steps of the ladder (7.1).
 
 #define CAF_SUITE protocols.verdict
 
@@ -82,7 +81,7 @@ CAF_TEST(a vote and an answer are taken as they are) {
   CAF_CHECK(judged(reply({{"v", "vote", R"({"agent_id":"agent1"})"}})).ok); // a reason may be missing
 }
 
-CAF_TEST(S - 12 plain text gets one correction and no result) {
+CAF_TEST(plain text gets one correction and no result) {
   auto j = judged(reply({}, "I think 4."));
   CAF_CHECK(!j.ok && j.results.empty());
   CAF_CHECK(says(j.correction, "new_answer") && says(j.correction, "agent1, agent3"));
@@ -90,24 +89,24 @@ CAF_TEST(S - 12 plain text gets one correction and no result) {
   CAF_CHECK(!says(judged(reply({}), vote_only).correction, "new_answer"));
 }
 
-CAF_TEST(S - 14 two votes are both answered with an error and none counts) {
+CAF_TEST(two votes are both answered with an error and none counts) {
   auto j = judged(reply({good_vote, {"w", "vote", R"({"agent_id":"agent1"})"}, {"x", "mcp__s__t", "{}"}}));
   CAF_CHECK(!j.ok && j.correction.empty());
   CAF_CHECK_EQUAL(ids(j.results), "v w"); // the tool of a server was carried out and has its result
   CAF_CHECK(says(j.results[0].text, "2 vote calls") && !says(j.results[1].text, "2 vote calls"));
 }
 
-CAF_TEST(S - 15 a vote and an answer at once are both rejected) {
+CAF_TEST(a vote and an answer at once are both rejected) {
   CAF_CHECK_EQUAL(ids(judged(reply({good_vote, good_answer})).results), "v a");
 }
 
-CAF_TEST(S - 16 of two answers the first is taken and the second answered) {
+CAF_TEST(of two answers the first is taken and the second answered) {
   auto j = judged(reply({good_answer, {"b", "new_answer", R"({"content":"5"})"}}));
   CAF_CHECK(j.ok && j.handed_in.text == "4");
   CAF_CHECK_EQUAL(ids(j.ignored), "b");
 }
 
-CAF_TEST(S - 17 an unknown tool beside a valid vote is answered and alone it is a correction) {
+CAF_TEST(an unknown tool beside a valid vote is answered and alone it is a correction) {
   auto j = judged(reply({{"u", "search", "{}"}, good_vote}));
   CAF_CHECK(j.ok && j.handed_in.target == "agent3");
   CAF_CHECK_EQUAL(ids(j.ignored), "u");
@@ -115,12 +114,12 @@ CAF_TEST(S - 17 an unknown tool beside a valid vote is answered and alone it is 
   CAF_CHECK_EQUAL(ids(judged(reply({{"u", "search", "{}"}})).results), "u");
 }
 
-CAF_TEST(S-18 a vote with nothing to vote for names new_answer) {
+CAF_TEST(a vote with nothing to vote for names new_answer) {
   auto j = judged(reply({good_vote}), first);
   CAF_CHECK(!j.ok && says(j.results[0].text, "new_answer"));
 }
 
-CAF_TEST(S-19 a vote for nobody lists the ids and other ids are left to the ledger) {
+CAF_TEST(a vote for nobody lists the ids and other ids are left to the ledger) {
   for (auto* arguments : {R"({"agent_id":""})", R"({"agent_id":" "})", R"({"reason":"x"})", R"({"agent_id":7})"}) {
     auto j = judged(reply({{"v", "vote", arguments}}));
     CAF_CHECK(!j.ok && says(j.results[0].text, "agent1, agent3"));
@@ -128,7 +127,7 @@ CAF_TEST(S-19 a vote for nobody lists the ids and other ids are left to the ledg
   CAF_CHECK_EQUAL(judged(reply({{"v", "vote", R"({"agent_id":"agent9"})"}})).handed_in.target, "agent9");
 }
 
-CAF_TEST(S - 21 blank answers are refused and a missing content is the text streamed beside it) {
+CAF_TEST(blank answers are refused and a missing content is the text streamed beside it) {
   for (auto* arguments : {R"({"content":""})", R"({"content":" \n\t"})", R"({"content":null})", R"({"content":5})"})
     CAF_CHECK_EQUAL(ids(judged(reply({{"a", "new_answer", arguments}}, "streamed")).results), "a");
   for (auto* arguments : {"", "  ", "{}"}) {

@@ -218,7 +218,8 @@ struct agent_fixture : fixture {
     return x;
   }
 
-  /// Every call id of a reply that is followed by another request has exactly one result in that request (I6).
+  /// Every call id of a reply that is followed by another request has exactly one result in that request (docs/protocol.md 9.3,
+  /// I6).
   void check_call_ids() {
     for (auto& r : model->asked) {
       std::map<std::string, int> results;

@@ -177,7 +177,7 @@ CAF_TEST(a tool server that closes its output fails at once and only once) {
   auto seen = std::make_shared<record>();
   mcp_channel::callbacks cb;
   cb.on_message = [](std::string) {};
-  cb.on_close = [seen](ec, std::string why) {
+  cb.on_close = [seen](ec, std::string why, bool) {
     std::lock_guard lock{seen->m};
     seen->lines.push_back(std::move(why));
     seen->cv.notify_all();
