@@ -388,6 +388,31 @@ CAF_TEST(a flood of changed lists neither doubles the tools nor blocks a call) {
   CAF_CHECK_EQUAL(t->tools.size(), 1u);
 }
 
+CAF_TEST(a server that floods has to wait and is ended) {
+  auto resident_mib = [] {
+    std::ifstream in("/proc/self/statm");
+    long size = 0, resident = 0;
+    in >> size >> resident;
+    return resident * ::sysconf(_SC_PAGESIZE) >> 20;
+  };
+  for (auto* kind : {"notifications", "progress", "changes", "results", "requests", "blank", "unreadable"}) {
+    auto before = resident_mib();
+    start("floods", 20'000, {}, {kind});
+    CAF_CHECK(list());
+    auto r = call("{}");
+    CAF_CHECK(!r);
+    if (!r && text_of(r.error()).find("nobody asked for") == std::string::npos)
+      CAF_ERROR(kind << ": " << text_of(r.error()));
+    CAF_CHECK_LESS(resident_mib() - before, 64);
+    stop();
+  }
+  start("floods", 500, {}, {"stderr"}); // costs lines of its log, nothing else
+  CAF_CHECK(list());
+  auto before = resident_mib();
+  CAF_CHECK(!call("{}"));
+  CAF_CHECK_LESS(resident_mib() - before, 16);
+}
+
 CAF_TEST(a server of an unknown version is refused by name) {
   start("old");
   auto t = list();

@@ -64,6 +64,19 @@ def send(**message):
     sys.stdout.flush()
 
 
+def floods(what):
+    """Writes without end, as fast as it is read."""
+    text = {"notifications": {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x" * 200}},
+            "progress": {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}},
+            "changes": {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"},
+            "results": {"jsonrpc": "2.0", "id": 99999, "result": {"content": [{"type": "text", "text": "x" * 200}]}},
+            "requests": {"jsonrpc": "2.0", "id": 1, "method": "ping"}}.get(what)
+    line = (json.dumps(text) if text else "" if what == "blank" else "{" * 60 if what == "unreadable" else "x" * 200) + "\n"
+    to = sys.stderr if what == "stderr" else sys.stdout
+    while True:
+        to.write(line * 100)
+
+
 for line in sys.stdin:
     m = json.loads(line)
     method, number = m.get("method"), m.get("id")
@@ -89,6 +102,9 @@ for line in sys.stdin:
     elif method == "tools/list":
         send(id=number, result={"tools": [{"name": "echo", "description": "says it again",
                                            "inputSchema": {"type": "object"}}]})
+        if mode == "floods":
+            sys.stdout.flush()
+            floods(sys.argv[2])
     elif method == "tools/call":
         if mode in ("crash", "grandchild"):
             os._exit(3)
