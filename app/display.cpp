@@ -145,18 +145,21 @@ std::string display::shorter(const event& e, const told_cause& known) const {
 }
 
 void display::keep(kept_line x) {
-  for (auto& k : kept_) {
-    if (k.type != x.type || k.text != x.text)
-      continue;
-    if (std::find(k.agents.begin(), k.agents.end(), x.agents.front()) == k.agents.end())
-      k.agents.push_back(x.agents.front());
-    if (k.agents.size() == view_.agents.size())
-      release(); // nobody is left to say the same
-    return;
-  }
-  kept_.push_back(std::move(x));
-  if (view_.agents.size() < 2)
+  auto k = std::find_if(kept_.begin(), kept_.end(), [&](const kept_line& l) { return l.type == x.type && l.text == x.text; });
+  if (k == kept_.end())
+    k = kept_.insert(k, std::move(x));
+  else if (std::find(k->agents.begin(), k->agents.end(), x.agents.front()) == k->agents.end())
+    k->agents.push_back(x.agents.front());
+  // That somebody is out stands below why: all causes that came meanwhile go first.
+  if (k->type == event_type::agent_out)
+    k = std::rotate(k, k + 1, kept_.end());
+  // Nobody is left to say the same. What others may still say waits on.
+  if (k->agents.size() == view_.agents.size() || view_.agents.size() < 2) {
+    std::vector<kept_line> later(k + 1, kept_.end());
+    kept_.erase(k + 1, kept_.end());
     release();
+    kept_ = std::move(later);
+  }
 }
 
 void display::release() {
@@ -310,6 +313,8 @@ void display::status() {
     line(now(), "", text);
     return;
   }
+  if (columns(text) + 5 > options_.width)
+    text = status_text(view_, now(), false);
   text = one_line("... " + text, options_.width - 1);
   progress_ms_ = now();
   has_progress_ = says_status_ = true;
