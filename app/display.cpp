@@ -24,7 +24,9 @@ constexpr std::size_t most_told = 64;           // causes that are remembered
 constexpr std::int64_t progress_every_ms = 80;  // a terminal need not be redrawn for every token
 constexpr std::int64_t status_every_ms = 1'000; // nor for every tenth of a second
 constexpr std::int64_t status_again_ms = 300;   // but it comes back soon after a line took its place
-constexpr std::int64_t piece_ms = 1'000;        // a line that cannot be shown on its way is not held back for longer
+constexpr std::int64_t piece_ms = 1'000;        // a line that cannot be shown on its way is not held back for longer,
+constexpr std::int64_t short_piece_ms = 10'000; // a few words are: a slow model would write one a line
+constexpr std::size_t short_piece = 40;         // bytes
 constexpr std::int64_t silence_ms = 30'000;     // without a terminal: a line when there was none for so long
 constexpr std::int64_t keep_start_ms = 300;     // agents are started together
 constexpr std::int64_t keep_trouble_ms = 1'500; // one outage reaches all agents, though not in the same moment
@@ -330,7 +332,8 @@ void display::tick() {
     release();
   if (!options_.progress) {
     for (auto& [agent, s] : streams_)
-      if (auto blank = s.text.rfind(' '); time - s.since_ms >= piece_ms && blank != std::string::npos && blank > 0) {
+      if (auto blank = s.text.rfind(' ');
+          blank != std::string::npos && blank > 0 && time - s.since_ms >= (blank < short_piece ? short_piece_ms : piece_ms)) {
         stream_line(agent, s, std::string_view(s.text).substr(0, blank));
         s.text.erase(0, blank + 1);
         s.since_ms = time;

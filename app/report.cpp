@@ -211,7 +211,8 @@ private:
       constexpr std::ptrdiff_t most_back = 64;
       if (!what.empty())
         same = std::find_if(lines.rbegin(), lines.rbegin() + std::min(most_back, std::ssize(lines)), [&](const entry& l) {
-          return l.first->type == e.type && l.text == what && e.time_ms - l.first->time_ms <= same_outage_ms
+          return l.first->type == e.type && l.text == what && l.first->reason == e.reason
+                 && e.time_ms - l.first->time_ms <= same_outage_ms
                  && std::find(l.agents.begin(), l.agents.end(), e.agent) == l.agents.end();
         });
       if (what.empty() || same == lines.rbegin() + std::min(most_back, std::ssize(lines)))

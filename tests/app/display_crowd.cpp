@@ -372,7 +372,14 @@ CAF_TEST(a long line that is piped comes in pieces of a second) {
   CAF_CHECK(s.text().find("half") == std::string::npos);
   s.now += 1'000;
   s.shown.tick();
+  CAF_CHECK(s.text().find("half") == std::string::npos); // a slow model would write a word a line
+  s.now += 9'000;
+  s.shown.tick();
   CAF_CHECK(s.has("me     | half a\n"));
-  s.say("me", "ght\n", chunk_kind::text, 2);
-  CAF_CHECK(s.has("me     | thought\n"));
+  s.say("me", "ght that goes on for longer than a few words and has no end", chunk_kind::text, 2);
+  s.now += 1'000;
+  s.shown.tick();
+  CAF_CHECK(s.has("me     | thought that goes on for longer than a few words and has no\n"));
+  s.say("me", "ing\n", chunk_kind::text, 2);
+  CAF_CHECK(s.has("me     | ending\n"));
 }

@@ -293,6 +293,25 @@ CAF_TEST(equal troubles of a team are one line of the report) {
   CAF_CHECK(has(text, "b (agent2): 0 answers, 0 votes cast, 0 current votes received, 1 failure; out, for the same reason as a\n"));
 }
 
+CAF_TEST(agents that are out for different causes are told apart) {
+  story::teller t;
+  t.session("q", {"a", "b"});
+  for (auto id : {"a", "b"}) {
+    auto cause = id + std::string{"'s key is wrong"};
+    auto& e = t.tell(event_type::agent_error, id, 1);
+    e.code = ec::unauthorized;
+    e.reason = cause;
+    auto& out = t.tell(event_type::agent_out, id, 1);
+    out.code = ec::unauthorized;
+    out.reason = cause;
+  }
+  auto text = report("t", t.events, {});
+  for (auto id : {"a", "b"}) {
+    CAF_CHECK(has(text, std::string{id} + " fails, unauthorized: " + id + "'s key is wrong\n"));
+    CAF_CHECK(has(text, std::string{"  "} + id + " is out, unauthorized, for the same reason\n"));
+  }
+}
+
 CAF_TEST(the report knows what was not reported and how many requests were sent) {
   story::teller t;
   t.session("q", {"a", "b"});
