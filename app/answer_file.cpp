@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -37,16 +38,27 @@ struct target {
   struct stat old {}; ///< what is there, if it exists
 };
 
-/// Resolves symbolic links, so that a replacement does not replace the link. Names of open descriptors (/dev/stderr,
-/// /proc/self/fd/N) are not resolved: the log file behind one must be added to, not replaced.
-target target_of(const std::string& path) {
+bool names_descriptor(const fs::path& path) {
   std::error_code problem;
   auto absolute = fs::absolute(path, problem).lexically_normal().string();
-  target t{path, false, false, {}};
-  if (absolute.rfind("/dev/", 0) == 0 || absolute.rfind("/proc/", 0) == 0)
+  return absolute.rfind("/dev/", 0) == 0 || absolute.rfind("/proc/", 0) == 0;
+}
+
+/// Resolves symbolic links, so that a replacement does not replace the link, not even one to a file that is not there yet. Names of
+/// open descriptors (/dev/stderr, /proc/self/fd/N) are not resolved: the log file behind one must be added to, not replaced.
+target target_of(const std::string& path) {
+  constexpr int most_links = 40; // as many as the kernel follows
+  fs::path at = path;
+  std::error_code problem;
+  for (int n = 0; n < most_links && !names_descriptor(at) && fs::is_symlink(at, problem); ++n) {
+    auto to = fs::read_symlink(at, problem);
+    if (problem)
+      break;
+    at = at.parent_path() / to; // `to` alone if it is absolute
+  }
+  target t{at.string(), false, false, {}};
+  if (names_descriptor(at))
     return t;
-  auto resolved = fs::is_symlink(path, problem) ? fs::weakly_canonical(path, problem) : fs::path(path);
-  t.path = problem || resolved.empty() ? path : resolved.string();
   t.exists = ::stat(t.path.c_str(), &t.old) == 0;
   t.whole = !t.exists || S_ISREG(t.old.st_mode);
   return t;
@@ -59,6 +71,17 @@ std::string folder_of(const std::string& path) {
 
 bool can_add_to(const std::string& folder) {
   return access(folder.c_str(), W_OK | X_OK) == 0;
+}
+
+/// Returns whether a file has what a new one could not be given: an access list, attributes of the user's. Those of security
+/// modules come from the folder.
+bool has_attributes(const std::string& path) {
+  char names[4096];
+  auto n = listxattr(path.c_str(), names, sizeof names);
+  for (ssize_t i = 0; i < n; i += static_cast<ssize_t>(std::strlen(names + i)) + 1)
+    if (std::strncmp(names + i, "security.", 9) != 0)
+      return true;
+  return n < 0 && errno == ERANGE;
 }
 
 /// Writes over what is there and cuts off the rest: the same file for all its names, with all it has.
@@ -110,6 +133,8 @@ std::string replace(const target& t, const std::string& text) {
 std::string output_problem(const std::string& path) {
   if (path.empty())
     return {};
+  if (path == "-") // a habit of other programs; nobody wants a file of that name
+    return "--output-file -: the answer is on standard output anyway; a file of that name is ./-";
   auto t = target_of(path);
   std::error_code ignored;
   if (fs::is_directory(t.path, ignored))
@@ -122,7 +147,9 @@ std::string output_problem(const std::string& path) {
 std::string write_answer(const std::string& path, const std::string& text) {
   auto t = target_of(path);
   if (t.whole)
-    return t.exists && (t.old.st_nlink > 1 || !can_add_to(folder_of(t.path))) ? write_in_place(t.path, text) : replace(t, text);
+    return t.exists && (t.old.st_nlink > 1 || has_attributes(t.path) || !can_add_to(folder_of(t.path)))
+               ? write_in_place(t.path, text)
+               : replace(t, text);
   // A descriptor of ours is used as it is: opened anew, a file behind it would have a position of its own.
   int fd = t.path == "/dev/stdout" ? dup(1) : t.path == "/dev/stderr" ? dup(2) : -1;
   if (fd < 0)

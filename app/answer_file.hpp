@@ -14,8 +14,8 @@ std::string output_problem(const std::string& path);
 
 /// Writes the answer to a file. A regular file is replaced in one step (through a symbolic link at its target): readers see the old
 /// content or the whole answer, and mode, owner and group stay those of the file that was there. Where that is not possible
-/// (another owner, several hard links, a folder nobody may add to) the file is written in place. Anything else (/dev/stderr, a
-/// FIFO) is appended to. Returns an empty string or what went wrong.
+/// (another owner, several hard links, an access list, a folder nobody may add to) the file is written in place. Anything else
+/// (/dev/stderr, a FIFO) is appended to. Returns an empty string or what went wrong.
 std::string write_answer(const std::string& path, const std::string& text);
 
 } // namespace conclave

@@ -55,6 +55,26 @@ std::string typed(const std::vector<std::string>& args, std::size_t from) {
   return shown_text(out, 200);
 }
 
+/// The command in which the files among these words are given as such; empty if none of the words is a file.
+std::string with_files(const std::vector<std::string>& words) {
+  std::string options, rest;
+  for (const auto& word : words)
+    if (auto option = file_option(word); option.empty())
+      rest += " " + shell_word(word);
+    else
+      options += " " + option + " " + shell_word(word);
+  return options.empty() ? "" : "conclave" + shown_text(options, 200) + (rest.empty() ? " \"QUESTION\"" : shown_text(rest, 200));
+}
+
+/// What to type instead of a word that asks elsewhere ("run team.yaml") and what stands behind it; empty if that is several words.
+std::string asked(const std::vector<std::string>& rest) {
+  auto option = [](const std::string& a) { return a.size() > 1 && a.front() == '-'; };
+  if (std::any_of(rest.begin(), rest.end(), option))
+    return "conclave" + typed(rest, 0);
+  auto files = with_files(rest);
+  return files.empty() && rest.size() == 1 ? "conclave" + typed(rest, 0) : files;
+}
+
 /// Says what to type instead of a word that is no command, or a slip of one, in front of other words; empty if it is neither.
 std::string no_command(const std::vector<std::string>& args) {
   const auto& word = args.front();
@@ -62,10 +82,11 @@ std::string no_command(const std::vector<std::string>& args) {
   if (hint.empty())
     return {};
   auto name = near_command(word);
+  auto question = hint == "conclave \"QUESTION\"" ? asked({args.begin() + 1, args.end()}) : std::string{};
   if (!name.empty() && args.size() > 1)
     hint = "conclave " + name + typed(args, 1);
-  else if (hint == "conclave \"QUESTION\"" && args.size() == 2)
-    hint = "conclave" + typed(args, 1);
+  else if (!question.empty())
+    hint = question;
   else if (hint == "conclave --help" && args.size() > 1 && near_command(args[1]) == args[1])
     hint = "conclave " + args[1] + " --help";
   return "there is no command '" + shown_text(word) + "'; try: " + hint;
@@ -73,19 +94,8 @@ std::string no_command(const std::vector<std::string>& args) {
 
 /// Says that a file stands where the question is expected; empty if none of the words is one.
 std::string misplaced_file(const std::vector<std::string>& words) {
-  std::string first, options, rest;
-  for (const auto& word : words) {
-    auto option = file_option(word);
-    if (option.empty()) {
-      rest += " " + shell_word(word);
-      continue;
-    }
-    first = first.empty() ? word : first;
-    options += " " + option + " " + shell_word(word);
-  }
-  return first.empty() ? ""
-                       : "'" + shown_text(first) + "' looks like a file; try: conclave" + shown_text(options, 200)
-                             + (rest.empty() ? " \"QUESTION\"" : shown_text(rest, 200));
+  auto first = std::find_if(words.begin(), words.end(), [](const std::string& w) { return !file_option(w).empty(); });
+  return first == words.end() ? "" : "'" + shown_text(*first) + "' looks like a file; try: " + with_files(words);
 }
 
 /// Says which argument is too many. An unknown option is named rather than the value that follows it.

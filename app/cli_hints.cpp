@@ -96,8 +96,8 @@ constexpr std::array<hint_row, 60> others = {{
     {"examples", "configs/ in the source tree holds team files to start from"},
 }};
 
-/// MassGen's, of 0.1.0 and later. Ours that have the same name and meaning are not here.
-constexpr std::array<hint_row, 45> options = {{
+/// MassGen's, of 0.1.0 and later, and what other programs of this kind have. Ours of the same name and meaning are not here.
+constexpr std::array<hint_row, 55> options = {{
     {"-V", "--version"},
     {"--init", set_up},
     {"--quickstart", set_up},
@@ -142,6 +142,16 @@ constexpr std::array<hint_row, 45> options = {{
     {"--quick", "nothing yet; timeout_settings and orchestrator.max_new_answers_per_agent make a run shorter"},
     {"--fast", "nothing yet; timeout_settings and orchestrator.max_new_answers_per_agent make a run shorter"},
     {"--enable-rate-limiting", "nothing: a server's limits are waited for"},
+    {"--rate-limit", "nothing: a server's limits are waited for"},
+    {"--select", "--config FILE"},
+    {"--all", "conclave list"},
+    {"-p", "the question itself, in quotes"},
+    {"--prompt", "the question itself, in quotes"},
+    {"--question", "the question itself, in quotes"},
+    {"--no-color", "NO_COLOR=1 in the environment"},
+    {"--no-colour", "NO_COLOR=1 in the environment"},
+    {"--temperature", "a team file: there it is a key of the backend"},
+    {"--max-tokens", "a team file: there it is a key of the backend, max_tokens"},
     {"--api-key", "no key on a command line, where every user of the machine reads it: the environment or ./.env holds keys"},
 }};
 
@@ -157,8 +167,13 @@ std::string lowered(std::string text) {
   return text;
 }
 
-/// A slip of a word of four letters or more. Of three letters only where the first one is kept: "shw", but not "how".
+/// A slip of a word of four letters or more. Of three letters only where the first one is kept: "shw", but not "how". Of two
+/// letters
+/// ("rm", "ls") only where they are swapped or one is doubled: "sl", "rmm", but not "am".
 bool is_slip(std::string_view command, std::string_view word) {
+  if (command.size() == 2)
+    return word.size() == 2 ? word[0] == command[1] && word[1] == command[0]
+                            : word.size() == 3 && is_one_slip(command, word) && (word[0] == word[1] || word[1] == word[2]);
   return command.size() >= 4 && word.size() >= 3 && (word.size() >= 4 || word[0] == command[0]) && is_one_slip(command, word);
 }
 
@@ -190,7 +205,8 @@ std::string command_hint(const std::string& word, bool exact) {
       return row.instead;
   if (!exact)
     for (const auto& row : others)
-      if ((row.name.size() >= 5 || row.name == "help") && is_slip(row.name, name)) // shorter ones are too near to other words
+      if ((row.name.size() >= 5 || row.name == "help" || row.name == "ls")
+          && is_slip(row.name, name)) // others are too near to words
         return row.instead;
   return {};
 }

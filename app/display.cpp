@@ -24,7 +24,9 @@ constexpr std::size_t most_told = 64;           // causes that are remembered
 constexpr std::int64_t progress_every_ms = 80;  // a terminal need not be redrawn for every token
 constexpr std::int64_t status_every_ms = 1'000; // nor for every tenth of a second
 constexpr std::int64_t status_again_ms = 300;   // but it comes back soon after a line took its place
-constexpr std::int64_t piece_ms = 1'000;        // a line that cannot be shown on its way is not held back for longer
+constexpr std::int64_t piece_ms = 1'000;        // a line that cannot be shown on its way is not held back for longer,
+constexpr std::int64_t short_piece_ms = 10'000; // a few words are: a slow model would write one a line
+constexpr std::size_t short_piece = 40;         // bytes
 constexpr std::int64_t silence_ms = 30'000;     // without a terminal: a line when there was none for so long
 constexpr std::int64_t keep_start_ms = 300;     // agents are started together
 constexpr std::int64_t keep_trouble_ms = 1'500; // one outage reaches all agents, though not in the same moment
@@ -145,18 +147,21 @@ std::string display::shorter(const event& e, const told_cause& known) const {
 }
 
 void display::keep(kept_line x) {
-  for (auto& k : kept_) {
-    if (k.type != x.type || k.text != x.text)
-      continue;
-    if (std::find(k.agents.begin(), k.agents.end(), x.agents.front()) == k.agents.end())
-      k.agents.push_back(x.agents.front());
-    if (k.agents.size() == view_.agents.size())
-      release(); // nobody is left to say the same
-    return;
-  }
-  kept_.push_back(std::move(x));
-  if (view_.agents.size() < 2)
+  auto k = std::find_if(kept_.begin(), kept_.end(), [&](const kept_line& l) { return l.type == x.type && l.text == x.text; });
+  if (k == kept_.end())
+    k = kept_.insert(k, std::move(x));
+  else if (std::find(k->agents.begin(), k->agents.end(), x.agents.front()) == k->agents.end())
+    k->agents.push_back(x.agents.front());
+  // That somebody is out stands below why: all causes that came meanwhile go first.
+  if (k->type == event_type::agent_out)
+    k = std::rotate(k, k + 1, kept_.end());
+  // Nobody is left to say the same. What others may still say waits on.
+  if (k->agents.size() == view_.agents.size() || view_.agents.size() < 2) {
+    std::vector<kept_line> later(k + 1, kept_.end());
+    kept_.erase(k + 1, kept_.end());
     release();
+    kept_ = std::move(later);
+  }
 }
 
 void display::release() {
@@ -310,6 +315,8 @@ void display::status() {
     line(now(), "", text);
     return;
   }
+  if (columns(text) + 5 > options_.width)
+    text = status_text(view_, now(), false);
   text = one_line("... " + text, options_.width - 1);
   progress_ms_ = now();
   has_progress_ = says_status_ = true;
@@ -325,7 +332,8 @@ void display::tick() {
     release();
   if (!options_.progress) {
     for (auto& [agent, s] : streams_)
-      if (auto blank = s.text.rfind(' '); time - s.since_ms >= piece_ms && blank != std::string::npos && blank > 0) {
+      if (auto blank = s.text.rfind(' ');
+          blank != std::string::npos && blank > 0 && time - s.since_ms >= (blank < short_piece ? short_piece_ms : piece_ms)) {
         stream_line(agent, s, std::string_view(s.text).substr(0, blank));
         s.text.erase(0, blank + 1);
         s.since_ms = time;

@@ -19,6 +19,7 @@ namespace {
 
 constexpr auto npos = syntax_fault::nowhere;
 constexpr const char* no_blank = "a blank is missing behind ':'";
+constexpr const char* second_colon = "': ' inside a text without quotes: put the whole text in quotes";
 
 /// Spaces of other kinds, and U+FEFF. Source: the Unicode charts U0080, U2000, U3000 and UFE70 (https://www.unicode.org/charts/).
 constexpr std::array<std::string_view, 8> odd_blanks = {"\xC2\xA0",     "\xE3\x80\x80", "\xE2\x80\x8B", "\xE2\x80\x83",
@@ -88,6 +89,11 @@ private:
       if (at(k) == ':' && ends_word(k + 1))
         return k;
     return npos;
+  }
+
+  bool is_word(std::size_t from, std::size_t to) const {
+    return std::all_of(t_.begin() + static_cast<std::ptrdiff_t>(from), t_.begin() + static_cast<std::ptrdiff_t>(to),
+                       [](unsigned char c) { return std::isalnum(c) || c == '_'; });
   }
 
   /// Returns whether a line in the middle of something else looks as if it began an entry of its own.
@@ -160,8 +166,9 @@ private:
       levels_.pop_back(); // a list may stand below its key without being indented
     if (levels_.empty() || levels_.back().indent != indent) {
       std::string known;
-      for (const auto& l : above)
-        known += (known.empty() ? "" : ", ") + std::to_string(l.indent);
+      for (const auto* l = above.data(); l != above.data() + above.size(); ++l)
+        if (l == above.data() || l->indent != l[-1].indent) // a list may stand at its key's own column
+          known += (known.empty() ? "" : ", ") + std::to_string(l->indent);
       fail(n, "indented by " + std::to_string(indent) + (indent == 1 ? " blank" : " blanks") + ", which fits no line above it ("
                   + known + " would)");
     } else if (levels_.back().list != list) {
@@ -280,7 +287,8 @@ private:
       if (at(k) == ':' && ends_word(k + 1))
         return fail(k, at(v) == '('                 ? "a map is written {...}, not (...)"
                        : starts_any(v, fine_quotes) ? typographic
-                                                    : "': ' inside a text without quotes: put the whole text in quotes");
+                       : is_word(v, k)              ? std::string{second_colon} + "; keys of a map begin in the line below"
+                                                    : second_colon);
   }
 
   /// Reads "..." or '...' from its opening quote. Returns what follows the closing one, or npos.
@@ -362,7 +370,7 @@ private:
         ++k;
       } else if (c == ':' && (complete || ends_word(k + 1) || at(k + 1) == '"')) {
         if (open.back().colon && at(open.back().at) == '{')
-          fail(k, "': ' inside a text without quotes: put the whole text in quotes");
+          fail(k, std::string{second_colon} + "; between two entries a comma is missing");
         open.back().colon = true;
         complete = false;
         ++k;

@@ -56,17 +56,23 @@ std::string kind_hint(const tree& node, tree::kind_type wanted) {
   return wanted == tree::list && node.kind == tree::map ? "; begin each item with '- '" : "";
 }
 
-/// Returns whether there is nothing in a value: nothing, false, an empty text, list or map.
+/// Returns whether there is nothing in a value: nothing, false, an empty text, a list or map of nothing but that, or a map that is
+/// `enabled: false` itself.
 bool is_empty(const tree& node) {
   bool flag = true;
-  return node.kind == tree::null
-         || (node.kind == tree::scalar ? node.text.empty() || (to_flag(node, flag) && !flag) : node.items.empty());
+  if (node.kind == tree::null)
+    return true;
+  if (node.kind == tree::scalar)
+    return node.text.empty() || (to_flag(node, flag) && !flag);
+  const auto* enabled = node.kind == tree::map ? node.find("enabled") : nullptr;
+  return (enabled && to_flag(*enabled, flag) && !flag)
+         || std::all_of(node.items.begin(), node.items.end(), [](const entry& e) { return is_empty(*e.value); });
 }
 
 /// Returns whether the value asks for nothing: the default, false, or empty.
 bool is_inert(const tree& node, const key_info& key) {
   if (node.kind == tree::list || node.kind == tree::map)
-    return node.items.empty();
+    return is_empty(node);
   bool flag = true;
   if (key.type != key_type::text && to_flag(node, flag) && !flag && std::string{key.fallback} != "true")
     return true;
@@ -241,6 +247,8 @@ void section::unknown(const entry& e) {
     parameters_.push_back(&e);
   } else if (scope_ == key_scope::mcp_server || scope_ == key_scope::ui || scope_ == key_scope::coordination) {
     to_.warning(e.line, name, "unknown key" + hint);
+  } else if (e.key.find(' ') != std::string::npos) {
+    to_.error(e.line, name, "unknown key" + hint + "; a text that goes on is indented deeper than its key");
   } else if (asks_for_nothing(e, near)) {
     to_.warning(e.line, name, "unknown key, without effect: its value asks for nothing" + hint);
   } else {

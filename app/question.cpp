@@ -118,8 +118,8 @@ bool add_input(const run_options& o, std::string& question) {
     return true;
   if (kind == input::stream && wait_readable(0, first_byte_ms) == 0) {
     // Said in quiet runs, too: a slow program's output may be meant.
-    complain("standard input is a pipe that is open and silent: nothing of it is added to the question (--no-stdin: it is not "
-             "waited for; '--file -': it is)");
+    complain("standard input is a pipe that is open and silent: after 2 s the question goes without it ('--file -' waits for it, "
+             "--no-stdin does not look at it)");
     return true;
   }
   std::string text;

@@ -104,7 +104,8 @@ private:
       end = o_.running ? "running" : end + " (no end was recorded: it was killed, or its store could not be written)";
     else if (end == "answered" && !v_.finish_reason.empty())
       end += ", " + one_line(v_.finish_reason, 80);
-    row("outcome   " + end + because(v_.error), 12);
+    // "interrupted: SIGINT" is the reason of what is interrupted: said once
+    row("outcome   " + (v_.error.starts_with(end + ": ") ? shortened(v_.error, longest_error) : end + because(v_.error)), 12);
     if (!v_.cancel_reason.empty())
       row("ended by  " + shortened(v_.cancel_reason, longest_error), 12);
     for (const auto& n : v_.lost_nodes)
@@ -196,8 +197,13 @@ private:
       std::vector<std::string> agents;
     };
     std::vector<entry> lines;
+    std::map<std::string, std::string> failed; // whose run -> why, told already
     for (const auto& e : events_) {
       auto text = course_of(e);
+      if (e.type == event_type::agent_error && !e.flag)
+        failed[e.agent] = e.reason;
+      if (e.type == event_type::agent_out && !e.reason.empty() && failed[e.agent] == e.reason)
+        text = name(e.agent) + " is out, " + to_string(e.code) + ", for the same reason";
       if (text.empty())
         continue;
       auto what = is_trouble(e.type) ? text.substr(name(e.agent).size()) : std::string{};
@@ -205,7 +211,8 @@ private:
       constexpr std::ptrdiff_t most_back = 64;
       if (!what.empty())
         same = std::find_if(lines.rbegin(), lines.rbegin() + std::min(most_back, std::ssize(lines)), [&](const entry& l) {
-          return l.first->type == e.type && l.text == what && e.time_ms - l.first->time_ms <= same_outage_ms
+          return l.first->type == e.type && l.text == what && l.first->reason == e.reason
+                 && e.time_ms - l.first->time_ms <= same_outage_ms
                  && std::find(l.agents.begin(), l.agents.end(), e.agent) == l.agents.end();
         });
       if (what.empty() || same == lines.rbegin() + std::min(most_back, std::ssize(lines)))

@@ -21,7 +21,7 @@ std::string waiting_text(const std::vector<std::string>& names) {
   return names_text(some, "") + (more > 0 ? " and " + std::to_string(more) + " more" : "");
 }
 
-std::string phase_text(const task_view& v) {
+std::string phase_text(const task_view& v, bool names) {
   if (!v.cancel_reason.empty())
     return "ending early";
   if (v.selected)
@@ -41,15 +41,15 @@ std::string phase_text(const task_view& v) {
               + " of " + std::to_string(v.state.members.size());
   if (out > 0)
     text += ", " + std::to_string(out) + " out";
-  return waited.empty() ? text : text + ", waiting for " + waiting_text(waited);
+  return waited.empty() || !names ? text : text + ", waiting for " + waiting_text(waited);
 }
 
 } // namespace
 
-std::string status_text(const task_view& v, std::int64_t now_ms) {
+std::string status_text(const task_view& v, std::int64_t now_ms, bool names) {
   if (v.agents.empty() || v.ended)
     return {};
-  auto text = phase_text(v) + ", " + seconds(now_ms - v.started_ms);
+  auto text = phase_text(v, names) + ", " + seconds(now_ms - v.started_ms);
   bool any = std::any_of(v.agents.begin(), v.agents.end(), [](const agent_view& a) { return a.model.ended > 0; });
   return any ? text + ", " + tokens_in_all(v.cost()) : text;
 }

@@ -11,8 +11,8 @@
 
 namespace conclave {
 
-/// Returns "round 1, decided 3 of 12, waiting for a04, a07, a09 and 2 more, 1m05s, 12,345 tokens"; empty before a task has begun
-/// and after it has ended. `now_ms`: Unix time.
-std::string status_text(const task_view& v, std::int64_t now_ms);
+/// Returns "round 1, decided 3 of 12, waiting for a04, a07, a09 and 2 more, 1m45s, 12,345 tokens"; empty before a task has begun
+/// and after it has ended. `now_ms`: Unix time. `names`: whom the task waits for, which a narrow terminal has no room for.
+std::string status_text(const task_view& v, std::int64_t now_ms, bool names = true);
 
 } // namespace conclave

@@ -20,9 +20,13 @@ namespace {
 
 using std::string_view;
 
+constexpr string_view deepseek_user = "<\xEF\xBD\x9CUser\xEF\xBD\x9C>";
+constexpr string_view deepseek_assistant = "<\xEF\xBD\x9C"
+                                           "Assistant\xEF\xBD\x9C>";
+
 /// Tokens of chat templates that models write out. Sources: the chat templates of SmolLM2, Qwen (ChatML), Llama 2 and 3, Mistral,
-/// Gemma, Phi, DeepSeek, gpt-oss (harmony), GLM and Command R on huggingface.co.
-constexpr std::array<string_view, 31> tokens{
+/// Gemma, Phi, DeepSeek, gpt-oss (harmony), GLM, Command R, Llama 4, Kimi K2 and Granite on huggingface.co.
+constexpr std::array<string_view, 46> tokens{
     "<|im_start|>",
     "<|im_end|>",
     "<|im_sep|>",
@@ -42,6 +46,21 @@ constexpr std::array<string_view, 31> tokens{
     "<|user|>",
     "<|assistant|>",
     "<|observation|>",
+    "<|call|>",
+    "<|constrain|>",
+    "<|header_start|>",
+    "<|header_end|>",
+    "<|eot|>",
+    "<|im_user|>",
+    "<|im_assistant|>",
+    "<|im_system|>",
+    "<|im_middle|>",
+    "<|start_of_role|>",
+    "<|end_of_role|>",
+    "[gMASK]",
+    "<sop>",
+    deepseek_user,
+    deepseek_assistant,
     "<|START_OF_TURN_TOKEN|>",
     "<|END_OF_TURN_TOKEN|>",
     "<start_of_turn>",
@@ -59,7 +78,9 @@ constexpr std::array<string_view, 31> tokens{
 };
 
 /// Behind these a template writes whose turn it is. True: the text behind it is the answer.
-constexpr std::array<string_view, 5> turns{"<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "<|start|>", "<|channel|>"};
+constexpr std::array<string_view, 10> turns{"<|im_start|>",      "<|start_header_id|>", "<start_of_turn>",  "<|start|>",
+                                            "<|channel|>",       "<|header_start|>",    "<|im_assistant|>", "<|im_user|>",
+                                            "<|start_of_role|>", "<|im_system|>"};
 constexpr std::array<std::pair<string_view, bool>, 10> roles{{{"assistant", true},
                                                               {"model", true},
                                                               {"final", true},
@@ -309,8 +330,9 @@ private:
   /// A token that says whose turn it is: what others say is no part of the answer, and what is behind the answer is made up.
   /// Returns the length of the role's name.
   std::size_t turn(string_view token, string_view rest) {
-    bool foreign = token == "<|user|>" || token == "<|system|>" || token == "[INST]";
-    bool ours = token == "<|assistant|>" || token == "[/INST]";
+    bool foreign = token == "<|user|>" || token == "<|system|>" || token == "[INST]" || token == "<|im_user|>"
+                   || token == "<|im_system|>" || token == deepseek_user;
+    bool ours = token == "<|assistant|>" || token == "[/INST]" || token == "<|im_assistant|>" || token == deepseek_assistant;
     std::size_t used = 0;
     if (std::find(turns.begin(), turns.end(), token) != turns.end())
       for (auto& [role, is_ours] : roles)

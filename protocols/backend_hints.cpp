@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -167,8 +168,15 @@ std::string type_hint(const std::string& type) {
     return exact.back(); // a company before a type that is not available yet
   if (name.size() < 4)
     return {};
-  auto near = matching(type, [&](std::string_view word) { return word.size() >= 4 && is_one_slip(word, name); });
-  return near.size() == 1 ? near.front() : std::string{};
+  std::set<std::string> near;
+  matching(type, [&](std::string_view word) {
+    if (word.size() >= 4 && is_one_slip(word, name))
+      near.emplace(word);
+    return false;
+  });
+  if (near.size() > 1) // hardly anybody misses the first letter
+    std::erase_if(near, [&](const std::string& word) { return word[0] != name[0]; });
+  return near.size() == 1 ? matching(type, [&](std::string_view word) { return word == *near.begin(); }).back() : std::string{};
 }
 
 } // namespace conclave

@@ -133,6 +133,7 @@ void check_type(const backend_config& b, const std::string& path, std::vector<pr
     for (const auto& k : backend_kinds())
       if (is_available(k))
         list += (list.empty() ? "types: " : ", ") + std::string{k.type};
+    list += "; any server that speaks the OpenAI chat API is 'chatcompletion' with its base_url";
     add(out, path + ".type", "unknown backend type '" + shown_text(b.type) + "'; " + (hint.empty() ? list : hint));
     return;
   }

@@ -87,14 +87,16 @@ CAF_TEST(a lone word that is nearly a command was a paid question) {
                                {"run", "QUESTION"},
                                {"delete", "conclave rm"},
                                {"versoin", "conclave --version"},
-                               {"hepl", "conclave --help"}})
+                               {"hepl", "conclave --help"},
+                               {"rmm", "conclave rm"},
+                               {"sl", "conclave list"}})
     CAF_CHECK(usage({word}, instead));
   CAF_CHECK(usage({"version"}, "conclave -- version"));
   CAF_CHECK(usage({"-q", "tasks"}, "conclave list"));
   CAF_CHECK(usage({"-m", "m", "version"}, "conclave --version"));
   CAF_CHECK(usage({"-c", "t.yaml", "list"}, "conclave list"));
-  for (auto word : {"hello", "Hi", "why?", "version?", "42", "how", "Rust", "weather", "what", "life", "poem", "\u4f60\u597d",
-                    "rm -rf", "show me", "x", "logs\n"}) {
+  for (auto word : {"hello", "Hi", "why?", "version?", "42", "how",          "Rust",   "weather", "what", "life",
+                    "poem",  "am", "all",  "ram",      "us", "\u4f60\u597d", "rm -rf", "show me", "x",    "logs\n"}) {
     auto c = parse({word});
     if (c.done)
       CAF_MESSAGE(c.err);
@@ -112,6 +114,9 @@ CAF_TEST(a slip of a command with arguments is told the command) {
   CAF_CHECK(usage({"vaildate", "my team.yaml"}, "try: conclave validate 'my team.yaml'"));
   CAF_CHECK(usage({"help", "show"}, "try: conclave show --help"));
   CAF_CHECK(usage({"run", "What is it?"}, "try: conclave 'What is it?'"));
+  CAF_CHECK(usage({"run", "team.yaml"}, "try: conclave --config team.yaml \"QUESTION\""));
+  CAF_CHECK(usage({"run", "team.yaml", "What is it?"}, "try: conclave --config team.yaml 'What is it?'"));
+  CAF_CHECK(usage({"ask", "-c", "team.yaml", "hi"}, "try: conclave -c team.yaml hi"));
   CAF_CHECK(usage({"logs", "--json"}, "conclave show last"));
   CAF_CHECK(usage({"what", "is", "this"}, "needs quotes"));
 }
@@ -143,6 +148,9 @@ CAF_TEST(options of MassGen point to ours) {
                               {"--web", "--json"},
                               {"--validate", "conclave validate FILE"},
                               {"--quickstart", "quickstart"},
+                              {"--rate-limit", "limits are waited for"},
+                              {"--select", "--config FILE"},
+                              {"--prompt", "the question itself"},
                               {"--stream-events", "--json"}}) {
     CAF_CHECK(usage({option, "q"}, ours));
     CAF_CHECK(usage({"q", option}, "there is no option '--"));

@@ -197,6 +197,32 @@ CAF_TEST(a narrow status line stays one line) {
   s.now += 5'000;
   s.shown.tick();
   CAF_CHECK(columns(s.writes.back().substr(4)) < 30);
+  screen wider({.progress = true, .width = 50}); // the names go before the time does
+  for (const auto& e : team_of(12).events)
+    wider.shown.on(e);
+  wider.now = story::start_ms + 65'000;
+  wider.shown.tick();
+  CAF_CHECK_EQUAL(wider.writes.back(), "\r\x1b[K... round 0, answered 0 of 12, 65.0s");
+}
+
+CAF_TEST(one of a team that was out was left out of the line and the cause stood below) {
+  for (const auto& causes : {std::vector<std::string>{"same", "same", "same"}, {"one", "two", "one"}, {"one", "two", "three"}}) {
+    screen s({.width = 0});
+    auto t = team_of(3);
+    for (std::size_t i : {0u, 2u, 1u})
+      refuse(t, t.events[0].labels[i], i + 1, causes[i]);
+    for (const auto& e : t.events)
+      s.shown.on(e);
+    outcome o;
+    o.error = "no answer: ";
+    for (const auto& c : causes)
+      o.error += c + "; ";
+    s.shown.finish(o);
+    auto out = s.text().find("all 3 agents  are out, see above\n");
+    CAF_CHECK(out != std::string::npos);
+    for (const auto& c : causes)
+      CAF_CHECK(s.text().find("failed, unauthorized: " + c) < out);
+  }
 }
 
 CAF_TEST(without a terminal the status is a line after half a minute of silence) {
@@ -346,7 +372,14 @@ CAF_TEST(a long line that is piped comes in pieces of a second) {
   CAF_CHECK(s.text().find("half") == std::string::npos);
   s.now += 1'000;
   s.shown.tick();
+  CAF_CHECK(s.text().find("half") == std::string::npos); // a slow model would write a word a line
+  s.now += 9'000;
+  s.shown.tick();
   CAF_CHECK(s.has("me     | half a\n"));
-  s.say("me", "ght\n", chunk_kind::text, 2);
-  CAF_CHECK(s.has("me     | thought\n"));
+  s.say("me", "ght that goes on for longer than a few words and has no end", chunk_kind::text, 2);
+  s.now += 1'000;
+  s.shown.tick();
+  CAF_CHECK(s.has("me     | thought that goes on for longer than a few words and has no\n"));
+  s.say("me", "ing\n", chunk_kind::text, 2);
+  CAF_CHECK(s.has("me     | ending\n"));
 }

@@ -355,6 +355,9 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("claud", "did you mean 'claude'?"));
   CAF_CHECK(points("chatcompletoin", "did you mean 'chatcompletion'?"));
   CAF_CHECK(points("open router", "openrouter.ai"));
+  CAF_CHECK(points("opnai", "its models are reached by type 'chatcompletion'")); // a type of ours and a name of the company
+  CAF_CHECK(points("olama", "did you mean 'ollama'?"));                          // not llama: the first letter
+  CAF_CHECK(points("frobnicator", "any server that speaks the OpenAI chat API is 'chatcompletion' with its base_url"));
   // Nobody's, or as near to one company as to another: no guess.
   for (auto unknown : {"gro", "grox", "nope", "replit", "lepton", "xiaomi", "anyscale", "a", "closedai"}) {
     auto text = text_of(unknown);
@@ -365,6 +368,10 @@ CAF_TEST(types that people write point to the company they mean) {
 }
 
 CAF_TEST(a key of a newer version that asks for nothing is no error) {
+  for (auto value : {"{enabled: false, provider: x}", "{a: false, b: {c: []}}", "[false]"})
+    CAF_CHECK_EQUAL(where(load(std::string{"agent: {backend: {type: local}}\nmemory: "} + value
+                               + "\norchestrator:\n  enable_teleport: " + value + "\n")),
+                    strings{});
   for (auto value : {"false", "no", "", "~", "null", "\"\"", "[]", "{}"}) {
     auto text = std::string{"agents: [{id: a, frobnicate: "} + value + ", backend: {type: local}}]\nglobe: " + value
                 + "\norchestrator:\n  enable_teleport: " + value + "\n  context_paths: " + value + "\n  personas: " + value
@@ -374,7 +381,7 @@ CAF_TEST(a key of a newer version that asks for nothing is no error) {
     CAF_CHECK_EQUAL(where(r, severity::unavailable), strings{});
     CAF_CHECK(says(r, "orchestrator.enable_teleport: unknown key, without effect"));
   }
-  for (auto value : {"true", "3", "[a]", "{a: 1}", "0"})
+  for (auto value : {"true", "3", "[a]", "{a: 1}", "0", "{enabled: true, a: false}", "[false, 1]"})
     CAF_CHECK_EQUAL(where(load(std::string{"agent: {backend: {type: local}}\norchestrator: {enable_teleport: "} + value + "}\n")),
                     strings{"2 orchestrator.enable_teleport"});
 }

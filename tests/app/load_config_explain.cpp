@@ -71,6 +71,9 @@ CAF_TEST(the slips of a file are told where they are and what to do) {
   CAF_CHECK(told("a:\n  - id: x\n    text: >\n  Be brief.\n", 4, 3, "indent it deeper than its key"));
   CAF_CHECK(told("a: (type: local)\n", 1, 9, "{...}"));
   CAF_CHECK(told("[agents]\nid = \"a\"\n", 2, 4, "not 'key = value'"));
+  CAF_CHECK(told("a: {type: ollama model: m}\n", 1, 23, "a comma is missing"));
+  CAF_CHECK(told("a:\n  backend: type: ollama\n", 2, 16, "keys of a map begin in the line below"));
+  CAF_CHECK(told("a:\n- b:\n    c: 1\n   d: 2\n", 4, 4, "(0, 2, 4 would)"));
   CAF_CHECK(told("a: {u: http://x/y?a=b, k: v}\n", 1, 18, "put the whole text in quotes"));
   CAF_CHECK(told("a: 1\n---\nb: 2\n", 2, 1, "a second document"));
   CAF_CHECK(told("a: 1\nagents: - id: x\n", 2, 9, "a list begins on a line of its own"));
@@ -91,6 +94,7 @@ CAF_TEST(a file that parses into something else is told what is missing) {
                                   10}),
                  "iconv -f UTF-16"));
   CAF_CHECK(says(load("a: caf\xE9\n"), "not UTF-8"));
+  CAF_CHECK(says(load("agents:\n  - id: a\n    system_message: >\n    You are nice: very\n"), "is indented deeper than its key"));
   CAF_CHECK(says(load("%PDF-1.4\n"), "pdftotext"));
 }
 

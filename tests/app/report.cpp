@@ -97,9 +97,13 @@ CAF_TEST(a failed and an interrupted task say why) {
   story::teller t;
   t.session("q", {"a"});
   t.tell(event_type::cancel_requested).reason = "SIGINT";
+  auto log = t.events;
   t.end("interrupted", "ended by SIGINT");
   auto text = report("t", t.events, {});
   CAF_CHECK(has(text, "outcome   interrupted: ended by SIGINT\n"));
+  std::swap(t.events, log);
+  t.end("interrupted", "interrupted: SIGINT");
+  CAF_CHECK(has(report("t", t.events, {}), "outcome   interrupted: SIGINT\n"));
   CAF_CHECK(has(text, "ended by  SIGINT\n"));
   CAF_CHECK(text.find("no end was recorded") == std::string::npos);
   CAF_CHECK(text.find("Final answer") == std::string::npos);
@@ -284,8 +288,28 @@ CAF_TEST(equal troubles of a team are one line of the report) {
   }
   auto text = report("t", t.events, {});
   CAF_CHECK(has(text, "all 3 agents fail, unavailable: cannot connect\n"));
+  CAF_CHECK(has(text, "all 3 agents are out, unavailable, for the same reason\n"));
   CAF_CHECK(has(text, "a (agent1): 0 answers, 0 votes cast, 0 current votes received, 1 failure; out: cannot connect\n"));
   CAF_CHECK(has(text, "b (agent2): 0 answers, 0 votes cast, 0 current votes received, 1 failure; out, for the same reason as a\n"));
+}
+
+CAF_TEST(agents that are out for different causes are told apart) {
+  story::teller t;
+  t.session("q", {"a", "b"});
+  for (auto id : {"a", "b"}) {
+    auto cause = id + std::string{"'s key is wrong"};
+    auto& e = t.tell(event_type::agent_error, id, 1);
+    e.code = ec::unauthorized;
+    e.reason = cause;
+    auto& out = t.tell(event_type::agent_out, id, 1);
+    out.code = ec::unauthorized;
+    out.reason = cause;
+  }
+  auto text = report("t", t.events, {});
+  for (auto id : {"a", "b"}) {
+    CAF_CHECK(has(text, std::string{id} + " fails, unauthorized: " + id + "'s key is wrong\n"));
+    CAF_CHECK(has(text, std::string{"  "} + id + " is out, unauthorized, for the same reason\n"));
+  }
 }
 
 CAF_TEST(the report knows what was not reported and how many requests were sent) {

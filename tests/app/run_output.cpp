@@ -16,6 +16,7 @@
 #include <fstream>
 #include <sstream>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <thread>
 #include <unistd.h>
 
@@ -97,6 +98,32 @@ CAF_TEST(an answer over a private file stayed readable by all) {
   CAF_CHECK_EQUAL(std::distance(std::filesystem::directory_iterator(f.path), {}), 2); // nothing is left beside them
 }
 
+CAF_TEST(an answer replaced a link to a file that was not there yet) {
+  folder f;
+  std::filesystem::create_directory(f("sub"));
+  std::filesystem::create_symlink("sub/link", f("first"));
+  std::filesystem::create_symlink("../fresh", f("sub") + "/link");
+  CAF_CHECK_EQUAL(output_problem(f("first")), "");
+  CAF_CHECK_EQUAL(write_answer(f("first"), "new\n"), "");
+  CAF_CHECK(std::filesystem::is_symlink(f("first")));
+  CAF_CHECK_EQUAL(read(f("fresh")), "new\n");
+  std::filesystem::create_symlink("loop", f("loop"));
+  CAF_CHECK(!write_answer(f("loop"), "x").empty() || std::filesystem::is_regular_file(f("loop")));
+}
+
+CAF_TEST(an answer over a file with an access list lost the list) {
+  folder f;
+  std::ofstream(f("old")) << "old";
+  if (setxattr(f("old").c_str(), "user.note", "kept", 4, 0) != 0) {
+    CAF_MESSAGE("skipped: no attributes here");
+    return;
+  }
+  CAF_CHECK_EQUAL(write_answer(f("old"), "new\n"), "");
+  CAF_CHECK_EQUAL(read(f("old")), "new\n");
+  char value[8];
+  CAF_CHECK_EQUAL(getxattr(f("old").c_str(), "user.note", value, sizeof value), 4);
+}
+
 CAF_TEST(an answer reaches a file under each of its names) {
   folder f;
   std::ofstream(f("one")) << "a much longer old text";
@@ -148,6 +175,7 @@ CAF_TEST(what cannot be written is known before anything is paid for) {
   CAF_CHECK_EQUAL(output_problem(""), "");
   CAF_CHECK_EQUAL(output_problem(f("new")), "");
   CAF_CHECK(output_problem(f("")).find("is a folder") != std::string::npos);
+  CAF_CHECK(output_problem("-").find("./-") != std::string::npos);
   CAF_CHECK(output_problem(f("no/such/folder")).find("cannot write to its folder") != std::string::npos);
   CAF_CHECK(!write_answer(f("no/such/folder"), "x").empty());
 }

@@ -152,13 +152,26 @@ CAF_TEST(markers of the prompt never end up in an answer) {
 
 CAF_TEST(tokens of chat templates never end up in an answer) {
   for (std::string leaked :
-       {"It is 4.<|im_end|>", "It is 4.<|im_end|>\n<|im_start|>user\nThanks!<|im_end|>\n<|im_start|>assistant\nWelcome.",
+       {"It is 4.<|im_end|>",
+        "It is 4.<|im_end|>\n<|im_start|>user\nThanks!<|im_end|>\n<|im_start|>assistant\nWelcome.",
         "<|im_start|>assistant\nIt is 4.<|im_end|>",
+        "<|header_start|>assistant<|header_end|>\n\nIt is 4.<|eot|><|header_start|>user<|header_end|>\n\nThanks!",
+        "<|im_user|>user<|im_middle|>2 + 2?<|im_end|><|im_assistant|>assistant<|im_middle|>It is 4.<|im_end|>",
+        "<|start_of_role|>assistant<|end_of_role|>It is 4.",
+        "[gMASK]<sop><|assistant|>\nIt is 4.",
+        "<\uff5cUser\uff5c>2 + 2?<\uff5cAssistant\uff5c>It is 4.",
         "<|im_start|>system\nYou are kind.<|im_end|>\n<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\nIt is 4.",
-        "[INST] 2 + 2? [/INST] It is 4.", "[INST] <<SYS>>kind<</SYS>> 2 + 2? [/INST]It is 4.</s>", "It is 4. [INST] And 3 + 3?",
-        "It is 4.</s>", "<s> It is 4.</s>", "<start_of_turn>model\nIt is 4.<end_of_turn>",
-        "<|start_header_id|>assistant<|end_header_id|>\n\nIt is 4.<|eot_id|>", "It is 4.<|endoftext|>", "<bos>It is 4.<eos>",
-        "It is 4.<|end|>\n<|user|>\nmore", "<|assistant|>\nIt is 4.",
+        "[INST] 2 + 2? [/INST] It is 4.",
+        "[INST] <<SYS>>kind<</SYS>> 2 + 2? [/INST]It is 4.</s>",
+        "It is 4. [INST] And 3 + 3?",
+        "It is 4.</s>",
+        "<s> It is 4.</s>",
+        "<start_of_turn>model\nIt is 4.<end_of_turn>",
+        "<|start_header_id|>assistant<|end_header_id|>\n\nIt is 4.<|eot_id|>",
+        "It is 4.<|endoftext|>",
+        "<bos>It is 4.<eos>",
+        "It is 4.<|end|>\n<|user|>\nmore",
+        "<|assistant|>\nIt is 4.",
         "<|channel|>analysis<|message|>two and two<|end|><|start|>assistant<|channel|>final<|message|>It is 4.<|return|>",
         "It is 4.<\xEF\xBD\x9C"
         "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"})
