@@ -93,13 +93,20 @@ void fail_open(mcp_ptr self, const std::string& why) {
     fail_request(self, id, why);
 }
 
-/// A reply without an id. Only one request can be meant if only one is open and none was given up. An error may also be about a
-/// notification, to which there is no reply, but some servers send one.
-void on_nameless(mcp_ptr self, const mcp::incoming& m) {
+/// The request that a reply without a usable id can only belong to: the one that is open, if none was given up.
+std::map<std::uint64_t, open_request>::iterator only_open(mcp_ptr self) {
   auto& st = self->state;
-  auto what = std::string(m.kind == mcp::kind::error ? "an error without an id: " + m.message : "a result without an id");
-  auto only = st.open.size() == 1 && st.abandoned == 0 ? st.open.begin() : st.open.end();
+  return st.open.size() == 1 && st.abandoned == 0 ? st.open.begin() : st.open.end();
+}
+
+/// A reply without an id, or with one that was never sent. An error may also be about a notification, to which there is no reply,
+/// but some servers send one.
+void on_unmatched(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
   auto is_error = m.kind == mcp::kind::error;
+  auto what = std::string(is_error ? "an error " : "a result ") + (m.nameless ? "without an id" : "with an id that was never sent")
+              + (is_error ? ": " + m.message : std::string{});
+  auto only = only_open(self);
   auto fitting = !is_error && std::any_of(st.open.begin(), st.open.end(), [&](const auto& x) { return fits(x.second, m.payload); });
   if (only != st.open.end() && fitting) {
     note_line(self, what + "; taken as the reply to the only open request");
@@ -111,6 +118,12 @@ void on_nameless(mcp_ptr self, const mcp::incoming& m) {
     st.unanswered -= of_notice ? 1 : 0;
     return note_line(self, what + "; ignored, it answers a notification or nothing");
   }
+  if (!m.nameless) { // ids mixed up, or one reply too many: the proper one comes right after, or never
+    note_line(self, what);
+    for (auto& [id, r] : st.open)
+      self->delayed_send(self, grace, mcp_tick{id, "sent " + what + ", and nothing else"});
+    return;
+  }
   note_line(self, what + (only != st.open.end() ? "; it ends the only open request" : "; it ends all open requests"));
   if (only != st.open.end())
     give(self, only, m);
@@ -120,15 +133,20 @@ void on_nameless(mcp_ptr self, const mcp::incoming& m) {
 
 void on_reply(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
-  if (m.nameless)
-    return on_nameless(self, m);
   auto i = st.open.find(m.id);
   if (i != st.open.end())
     return give(self, i, m);
-  auto late = m.id > 0 && m.id <= st.ids;
-  st.abandoned -= late && st.abandoned > 0 ? 1 : 0;
-  note_line(self, late ? "a reply to request " + std::to_string(m.id) + ", which is over: late, or sent twice"
-                       : "a reply to a request that was never sent");
+  if (m.id == 0 || m.id > st.ids)
+    return on_unmatched(self, m);
+  auto over = "a reply to request " + std::to_string(m.id) + ", which is over: ";
+  // A server that answers everything with the id of its start; a reply to a call that comes twice must not pass for another's.
+  auto only = m.id < st.first_call && m.kind == mcp::kind::response ? only_open(self) : st.open.end();
+  if (only != st.open.end() && fits(only->second, m.payload)) {
+    note_line(self, over + "taken as the reply to the only open request");
+    return give(self, only, m);
+  }
+  st.abandoned -= st.abandoned > 0 ? 1 : 0;
+  note_line(self, over + "late, or sent twice");
 }
 
 /// A line, or a part of one, that says nothing we can read.
@@ -136,8 +154,10 @@ void on_unreadable(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
   note_line(self, m.lost == mcp::lost_reply::no ? "skipped a line of its stdout; " + m.message
                                                 : "what may be a reply cannot be read; " + m.message);
-  if (m.lost == mcp::lost_reply::no)
+  if (m.lost == mcp::lost_reply::no) {
+    st.skipped = m.message.substr(std::min(m.message.find('"'), m.message.size()));
     return;
+  }
   auto why = "sent a reply that cannot be read; " + m.message;
   if (st.open.count(m.id) > 0)
     return fail_request(self, m.id, why);

@@ -3,6 +3,7 @@
 
 #include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "transports/home.hpp"
@@ -56,7 +57,10 @@ std::string telling_lines(std::string text, const secrets& hidden) {
 std::string last_words(mcp_ptr self, bool silence_counts) {
   auto& st = self->state;
   auto said = st.channel ? telling_lines(st.channel->last_words(), st.hidden) : std::string{};
-  auto out = !said.empty() ? "; its last words: \"" + said + "\"" : silence_counts ? "; it wrote nothing to stderr" : "";
+  auto out = !said.empty()        ? "; its last words: \"" + said + "\""
+             : !silence_counts    ? ""
+             : st.skipped.empty() ? "; it wrote nothing to stderr"
+                                  : "; it wrote nothing to stderr, the last line of its stdout is " + st.skipped;
   return st.stderr_path.empty() ? out : out + "; log: " + st.stderr_path;
 }
 
@@ -135,11 +139,16 @@ namespace {
 std::string resolve(mcp_ptr self, mcp_server_config& c) {
   auto& st = self->state;
   st.hidden = {};
-  auto env = [&st](const std::string& name) {
+  std::string cleaned;
+  auto env = [&](const std::string& name) -> const std::string* {
     auto* value = st.env ? st.env(name) : nullptr;
-    if (value != nullptr)
-      st.hidden.add_variable(name, *value);
-    return value;
+    if (value == nullptr)
+      return nullptr;
+    cleaned = *value;
+    if (may_be_secret(name, cleaned))
+      clean_key(cleaned); // a line feed or quotes around a token: its server would only say that it is wrong
+    st.hidden.add_variable(name, cleaned);
+    return &cleaned;
   };
   std::string missing;
   for (std::size_t i = 1; i < c.command.size(); ++i)
@@ -171,6 +180,7 @@ void connect(mcp_ptr self) {
     return fail_all(self, ec::bad_config, "cannot be started: " + fault, false);
   st.now = link::connecting;
   st.notes = st.unanswered = st.abandoned = st.unasked = st.unasked_bytes = 0;
+  st.skipped.clear();
   st.since = self->clock().now();
   auto generation = ++st.generation;
   auto weak = caf::actor_cast<caf::actor_addr>(self);
@@ -235,6 +245,7 @@ void call(mcp_ptr self, open_request r) {
   auto id = send_request(self, purpose::call, std::min(r.asked.timeout_ms, st.config.timeout_ms), [&](std::uint64_t n) {
     return mcp::call_tool(n, own->second, r.asked.call.arguments.empty() ? "{}" : r.asked.call.arguments);
   });
+  st.first_call = std::min(st.first_call, id);
   st.open[id] = std::move(r);
 }
 

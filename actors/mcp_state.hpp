@@ -75,6 +75,7 @@ struct mcp_state {
   secrets hidden; ///< what the server was told and must not repeat in its errors
   std::unique_ptr<mcp_channel> channel;
   std::uint64_t generation = 0, ids = 0;
+  std::uint64_t first_call = UINT64_MAX; ///< id of the first call; those before started a server or listed its tools
   link now = link::down;
   std::map<std::uint64_t, open_request> open;
   std::vector<caf::typed_response_promise<tool_list>> listing; ///< who waits for the list
@@ -83,6 +84,7 @@ struct mcp_state {
   std::int64_t list_until_ms = 0;              ///< all pages together
   bool stale = false;                          ///< the list changed while it was being read
   std::chrono::steady_clock::time_point since; ///< of the start, or of the list
+  std::string skipped;                         ///< the last line of its stdout that was no message: maybe why it ended
   std::size_t notes = 0;                       ///< lines added to the server's log
   std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
   std::size_t abandoned = 0;                   ///< calls given up, whose replies may yet come

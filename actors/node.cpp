@@ -118,7 +118,10 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   if (st.agents >= max_agents || (!known && st.tasks.size() >= max_tasks))
     return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in "
                                            + std::to_string(st.tasks.size()) + " tasks");
-  auto c = resolve_backend(order.agent.backend, st.resources);
+  auto backend = order.agent.backend;
+  if (!order.agent.node.empty() && backend.base_url_source == project_source)
+    backend.base_url_source += " where the task was started"; // not the file of this name here
+  auto c = resolve_backend(backend, st.resources);
   if (c.code != ec::none)
     return make_error(c.code, c.error);
   auto& task = st.tasks[order.task];

@@ -40,7 +40,7 @@ bool judge(const std::vector<problem>& problems, bool quiet) {
 }
 
 /// Says what must be known before the first call: what redirects calls and keys, also when quiet (the display shows it as notices
-/// of the agents), and which host gets no key.
+/// of the agents), and which host gets no key: without it the refusal of that host would look like a wrong key.
 void note_keys(const run_options& o, const run_config& config, const environment& env) {
   auto quiet = o.quiet || o.automation;
   auto notes = key_notes_of(config, env.lookup(), env.sources());
@@ -52,8 +52,7 @@ void note_keys(const run_options& o, const run_config& config, const environment
       p.path = "--base-url";
       p.text.replace(p.text.rfind("; name"), std::string::npos, "; name one by --api-key-env");
     }
-    if (!quiet)
-      complain("warning: " + to_string(p));
+    complain("warning: " + to_string(p));
   }
 }
 

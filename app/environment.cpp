@@ -124,8 +124,9 @@ std::map<std::string, std::string> parse_environment(const std::string& text, co
     if (++said <= 20)
       warn(problems, name, number, what);
   };
+  auto ending = text.find('\n') == std::string::npos ? '\r' : '\n'; // some editors end lines with CR alone
   for (std::size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; at < text.size();) {
-    auto end = std::min(text.find('\n', at), text.size());
+    auto end = std::min(text.find(ending, at), text.size());
     auto line = trimmed(text.substr(at, end - at));
     at = end + 1;
     ++number;

@@ -7,6 +7,7 @@
 
 #include "app/environment.hpp"
 #include "app/load_config_parts.hpp"
+#include "protocols/secrets.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -142,8 +143,25 @@ private:
     for (const auto& name : references_in(node->text))
       if (auto from = sources_ ? sources_(name) : process_source; out->source.empty() || from == project_source)
         out->source = from;
+    if (path.ends_with("base_url") && out->source == project_source)
+      check_url(node->text, path, line);
     out->quoted = false; // flow style and JSON need the quotes for the braces
     return out;
+  }
+
+  /// A project's .env says where a call goes: no secret from elsewhere may be a part of that URL.
+  void check_url(const std::string& text, const std::string& path, int line) {
+    auto query = references_in(text.substr(query_of(text)));
+    for (const auto& name : references_in(text)) {
+      auto from = sources_(name);
+      const auto* value = env_(name);
+      auto secret = value != nullptr && (may_be_secret(name, *value) || std::find(query.begin(), query.end(), name) != query.end());
+      if (from != project_source && secret)
+        to_.add(unset_, line, path,
+                name + " (" + from + ") would go where a variable of " + project_source
+                    + " says: a project's .env does not send a key somewhere else. Set that variable in the environment, or write "
+                      "the host out");
+    }
   }
 
   severity unset_;

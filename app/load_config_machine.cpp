@@ -8,6 +8,7 @@
 #include "protocols/key_route.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client_trust.hpp"
+#include "transports/pki.hpp"
 
 #include <algorithm>
 #include <array>
@@ -95,13 +96,21 @@ public:
   judge(const run_config& c, const lookup& env, const source_lookup& sources) : config_(c), env_(env), sources_(sources) {}
 
   std::vector<problem> run() {
+    if (auto fault = home_fault(); !fault.empty())
+      add("", fault);
     for (std::size_t i = 0; i < config_.agents.size(); ++i)
       if (config_.agents[i].node.empty()) // other nodes have their own keys and programs
         judge_backend(config_.agents[i].backend, "agents[" + std::to_string(i) + "].backend");
     const auto& tls = config_.cluster.tls;
+    auto before = out_.size();
     file(tls.cert, "cluster.tls.cert");
     file(tls.key, "cluster.tls.key");
     file(tls.ca, "cluster.tls.ca");
+    std::string error;
+    if (out_.size() == before && !tls.ca.empty())
+      tls_files(tls, error);
+    if (!error.empty())
+      add("cluster.tls", error);
     return std::move(out_);
   }
 
@@ -122,6 +131,13 @@ private:
     auto path = path_of(named, at);
     if (!path.empty() && !exists(path))
       add(at, "'" + shown_text(path, 200) + "' does not exist");
+  }
+
+  void folder(const std::string& named, const std::string& at) {
+    auto path = path_of(named, at);
+    std::error_code code;
+    if (!path.empty() && !std::filesystem::is_directory(path, code))
+      add(at, "'" + shown_text(path, 200) + (exists(path) ? "' is no folder" : "' does not exist"));
   }
 
   /// Returns the text with its variables expanded, empty after a warning.
@@ -223,7 +239,7 @@ private:
       for (const auto& [name, value] : s.headers)
         references(value, server + ".headers." + name);
       references(s.url, server + ".url");
-      file(references(s.cwd, server + ".cwd"), server + ".cwd");
+      folder(references(s.cwd, server + ".cwd"), server + ".cwd");
     }
   }
 

@@ -5,6 +5,7 @@
 // are those of MassGen 0.1.0, so that its files mean the same here; `local` and `scripted` are ours.
 
 #include "protocols/config.hpp"
+#include "protocols/key_route.hpp"
 
 #include <algorithm>
 #include <array>
@@ -153,6 +154,20 @@ std::vector<std::string> key_names(const backend_config& b) {
         && (!best || std::string_view{row.suffix}.size() > std::string_view{best->suffix}.size()))
       best = &row;
   return best ? split(best->keys) : std::vector<std::string>{};
+}
+
+std::string key_stranger(const std::string& variable, const std::string& url) {
+  auto host = url_host(url);
+  std::string home;
+  for (const auto& row : hosts) {
+    auto keys = split(row.keys);
+    if (std::find(keys.begin(), keys.end(), variable) == keys.end())
+      continue;
+    if (ends_with_label(host, row.suffix))
+      return "";
+    home = home.empty() ? row.suffix : home;
+  }
+  return home;
 }
 
 } // namespace conclave

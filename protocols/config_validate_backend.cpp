@@ -23,15 +23,22 @@ void add(std::vector<problem>& out, std::string path, std::string text, severity
   out.push_back({s, "", 0, std::move(path), std::move(text)});
 }
 
-/// `Bearer ${TOKEN}` holds no literal secret.
-bool is_literal_header(const std::string& value) {
-  auto space = value.find(' ');
-  std::string scheme = value.substr(0, space);
+/// Whether a header begins with a scheme of authorization.
+bool has_scheme(const std::string& value) {
+  std::string scheme = value.substr(0, std::min<std::size_t>(value.find(' '), 10));
   for (auto& c : scheme)
     c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  bool known = scheme == "bearer" || scheme == "basic" || scheme == "token";
-  return is_literal_secret(known && space != std::string::npos ? value.substr(space + 1) : value);
+  return scheme.size() < value.size() && (scheme == "bearer" || scheme == "basic" || scheme == "token");
 }
+
+/// `Bearer ${TOKEN}` holds no literal secret.
+bool is_literal_header(const std::string& value) {
+  return is_literal_secret(has_scheme(value) ? value.substr(value.find(' ') + 1) : value);
+}
+
+/// Returns the name of a literal secret in the argument at `k` of a command, or empty: --api-key=VALUE, --api-key VALUE,
+/// NAME=VALUE (as `docker run -e` takes it), "Header: VALUE", a URL with a password or a parameter that is a secret.
+std::string secret_argument(const std::vector<std::string>& command, std::size_t k);
 
 /// The members of a JSON object, also nested ones, whose value is a string. The loader wrote it, so it is well formed; escapes do
 /// not matter to names.
@@ -69,6 +76,27 @@ std::map<std::string, std::string> query_of(const std::string& url) {
   return out;
 }
 
+std::string secret_argument(const std::vector<std::string>& command, std::size_t k) {
+  const auto& a = command[k];
+  for (const auto& [name, value] : query_of(a))
+    if (may_be_secret(name, value) && is_literal_secret(value))
+      return name;
+  if (!url_password(a).empty())
+    return "the password of a URL";
+  auto colon = a.find(':');
+  auto equals = a.find('=');
+  auto option = a.starts_with('-');
+  if (!option && colon < equals) {
+    auto value = a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()));
+    auto name = a.substr(0, colon);
+    return (has_scheme(value) || may_be_secret(name, value)) && is_literal_header(value) ? name : "";
+  }
+  auto name = a.substr(0, equals);
+  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
+  auto given = option ? !value.starts_with('-') : equals != std::string::npos;
+  return given && may_be_secret(name, value) && is_literal_secret(value) ? name : "";
+}
+
 void check_secrets(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   const char* text = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
   if (is_literal_secret(b.api_key))
@@ -78,6 +106,11 @@ void check_secrets(const backend_config& b, const std::string& path, std::vector
       if (may_be_secret(name, value) && is_literal(value))
         add(out, at + "." + shown_text(name), what);
   };
+  auto check_sent = [&](const std::map<std::string, std::string>& headers, const std::string& at) {
+    for (const auto& [name, value] : headers)
+      if ((has_scheme(value) || may_be_secret(name, value)) && is_literal_header(value))
+        add(out, at + "." + shown_text(name), text);
+  };
   // Variables in these were expanded before they travel.
   const char* early =
       "a secret here would travel to the node; put it into extra_headers or extra_query as ${NAME} and set NAME there";
@@ -85,24 +118,17 @@ void check_secrets(const backend_config& b, const std::string& path, std::vector
   check(query_of(b.base_url), path + ".base_url", any, early);
   check(text_members(b.extra_body), path + ".extra_body", any, early);
   check(text_members(b.params), path, any, early);
-  check(b.extra_headers, path + ".extra_headers", is_literal_header, text);
+  check_sent(b.extra_headers, path + ".extra_headers");
   check(b.extra_query, path + ".extra_query", is_literal_secret, text);
   for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
     auto server = path + ".mcp_servers[" + std::to_string(i) + "]";
     check(b.mcp_servers[i].env, server + ".env", is_literal_secret, text);
-    check(b.mcp_servers[i].headers, server + ".headers", is_literal_header, text);
+    check_sent(b.mcp_servers[i].headers, server + ".headers");
     check(query_of(b.mcp_servers[i].url), server + ".url", is_literal_secret, text);
     const auto& command = b.mcp_servers[i].command;
-    for (std::size_t k = 1; k < command.size(); ++k) {
-      // --api-key=VALUE, --api-key VALUE
-      auto equals = std::min(command[k].find('='), command[k].size());
-      auto option = command[k].starts_with('-');
-      auto value = equals < command[k].size()         ? command[k].substr(equals + 1)
-                   : option && k + 1 < command.size() ? command[k + 1]
-                                                      : "";
-      if (option && !value.starts_with('-') && may_be_secret(command[k].substr(0, equals), value) && is_literal_secret(value))
-        add(out, server + ".args", shown_text(command[k].substr(0, equals)) + ": " + text);
-    }
+    for (std::size_t k = 1; k < command.size(); ++k)
+      if (auto name = secret_argument(command, k); !name.empty())
+        add(out, server + ".args", shown_text(name) + ": " + text);
   }
 }
 
@@ -151,11 +177,12 @@ void check_type(const backend_config& b, const std::string& path, std::vector<pr
 void check_connection(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   if (!b.base_url.empty()) {
     auto host = url_host(b.base_url);
-    if (host.empty())
+    if (host.empty() || b.base_url.find('#') != std::string::npos) // what follows it is never sent
       add(out, path + ".base_url",
           "'" + shown_text(b.base_url.substr(0, b.base_url.find('?')).find('@') == std::string::npos ? b.base_url : "...", 100)
-              + "' is no address of an API: http:// or https://, a host, no user name");
-    else if (b.base_url.starts_with("http://") && !is_loopback_host(host) && (!b.api_key.empty() || !key_names(b).empty()))
+              + "' is no address of an API: http:// or https://, a host, no user name, no '#'");
+    else if (b.base_url[4] == ':' && !is_loopback_host(host) // http, in whatever case
+             && (!b.api_key.empty() || !key_names(b).empty()))
       add(out, path + ".base_url", "http:// sends the key and every text unencrypted; use https:// if the server has it",
           severity::warning);
   }

@@ -40,6 +40,14 @@ bool is_blank(const std::string& value) {
   return value.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
+/// Everybody reads HTTPS:// as https://; what follows is compared letter by letter.
+std::string with_lower_scheme(std::string url) {
+  auto end = std::min(url.find("://"), url.size());
+  std::transform(url.begin(), url.begin() + static_cast<std::ptrdiff_t>(end), url.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return url;
+}
+
 /// A variable whose value is used, and the place it came from.
 struct used_variable {
   std::string name, source;
@@ -55,7 +63,7 @@ public:
       : b_(b), env_(env), source_(source), kind_(*find_backend_kind(b.type)) {}
 
   key_route run() {
-    out_.base_url = b_.base_url.empty() ? kind_.base_url : b_.base_url;
+    out_.base_url = with_lower_scheme(b_.base_url.empty() ? kind_.base_url : b_.base_url);
     if (!expand_headers() || !find_redirect() || !find_key() || !check_sources())
       return std::move(out_);
     choose_ca();
@@ -91,6 +99,12 @@ private:
         return nullptr;
       // A line feed at the end of a variable (from `$(cat file)` written into a file, say) would spoil the header.
       trimmed = value->substr(0, value->find_last_not_of(" \t\r\n") + 1);
+      if (auto key = trimmed; may_be_secret(name, key)) {
+        clean_key(key); // what is wrong inside may be right in a header: "Bearer x"
+        if (key != trimmed)
+          note_cleaned(shown(variable(name)));
+        trimmed = key;
+      }
       out_.hidden.add_variable(name, trimmed);
       secrets_.push_back(variable(name));
       return &trimmed;
@@ -151,10 +165,11 @@ private:
     clean_key(url); // blanks and quotes around; the rest is judged as a URL
     if (b_.type == "ollama")
       url = ollama_url(url);
+    url = with_lower_scheme(url);
     while (url.ends_with('/'))
       url.pop_back();
     auto v = variable(name);
-    if (url_host(url).empty() || url.find('?') != std::string::npos)
+    if (url_host(url).empty() || url.find_first_of("?#") != std::string::npos)
       return fail(ec::bad_config, shown(v) + " is no address of an API: http:// or https://, a host, no user name, no parameters");
     if (*path != '\0' && !url.ends_with("/openai"))
       url += url.ends_with("/v1beta") ? "/openai" : path;
@@ -228,14 +243,16 @@ private:
     auto elsewhere = [this](const std::string& source) {
       return std::find_if(secrets_.begin(), secrets_.end(), [&](const auto& s) { return s.source != source; });
     };
-    if (b_.base_url_source == project_source && !is_bound()) {
-      if (auto s = elsewhere(project_source); s != secrets_.end())
+    if (b_.base_url_source.starts_with(project_source) && !is_bound()) {
+      if (auto s = elsewhere(b_.base_url_source); s != secrets_.end())
         return fail(ec::bad_config, "base_url was set by a variable of " + b_.base_url_source + ", but " + shown(*s)
                                         + " comes from elsewhere: a project's .env does not send a key somewhere else. Set the "
                                           "variable in the environment, or write base_url out");
     }
-    if (redirect_.name.empty())
+    if (redirect_.name.empty()) {
+      note_strangers();
       return true;
+    }
     auto to = url_place(out_.base_url);
     if (auto s = elsewhere(redirect_.source); s != secrets_.end())
       return fail(ec::bad_config, shown(redirect_) + " names " + to + ", but " + shown(*s)
@@ -246,6 +263,14 @@ private:
                                                   + (secrets_.empty() ? ", without a key" : ", with " + secrets_.back().name)
                                                   + plain);
     return true;
+  }
+
+  /// A configuration may send a provider's key anywhere, also one that came with a cloned project.
+  void note_strangers() {
+    for (const auto& s : secrets_)
+      if (auto home = key_stranger(s.name, out_.base_url); !home.empty())
+        out_.notices.push_back(shown(s) + " goes to " + url_place(out_.base_url) + ", not to " + home
+                               + ": the configuration says so");
   }
 
   /// Whether the key is one that is bound to the host anyway.

@@ -54,6 +54,10 @@ std::string clean_key(std::string& key);
 /// envconfig/config.go, Host() and ConnectableHost(), read 2026-11-26.
 std::string ollama_url(std::string text);
 
+/// Returns whose hosts a provider's key variable belongs to ("openai.com" for OPENAI_API_KEY), empty if it is no provider's, or if
+/// this URL is one of them.
+std::string key_stranger(const std::string& variable, const std::string& url);
+
 /// Returns "scheme://host:port" of a URL that url_host accepts, for messages.
 std::string url_place(const std::string& url);
 

@@ -40,6 +40,8 @@ std::string clean_key(std::string& key) {
     if (*what != '\0')
       break;
   }
+  if (key.find("${") != std::string::npos)
+    what = "holds ${...}, and what a variable names is not looked up a second time";
   if (key.starts_with("Bearer ") || key.starts_with("bearer "))
     return "begins with 'Bearer': leave that out, it is added";
   return *what == '\0' ? "" : std::string{what} + "; copy the key anew, on one line";

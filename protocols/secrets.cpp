@@ -117,19 +117,31 @@ bool names_a_secret(const std::string& name) {
     for (auto at = n.find(innocent); at != std::string::npos; at = n.find(innocent, at + 1))
       if (n.compare(at, 7, "authori") != 0) // authorization, authorisation
         n.replace(at, innocent.size(), innocent.size(), '.');
-  for (const auto* part :
-       {"key", "token", "secret", "passw", "passphrase", "pwd", "auth", "credential", "cookie", "signature", "bearer", "jwt",
-        // whole words: Azure's shared access signatures, DB_PASS, GITHUB_PAT; not "design", "compass", "path"
-        "_sig_", "_pass_", "_pat_", "_psk_"})
+  for (const auto* part : {"key", "token", "secret", "passw", "passphrase", "pwd", "auth", "credential", "cookie", "signature",
+                           "bearer", "jwt", "creds", "passcode", "connection_string", "connectionstring",
+                           // whole words: Azure's shared access signatures, DB_PASS, GITHUB_PAT; not "design", "compass", "path"
+                           "_sig_", "_pass_", "_pat_", "_psk_", "_otp_", "_dsn_"})
     if (n.find(part) != std::string::npos)
       return true;
   return false;
 }
 
+std::string url_password(const std::string& value) {
+  auto begin = value.find("://");
+  if (begin == std::string::npos)
+    return "";
+  auto at = value.substr(0, value.find_first_of("/?# ", begin + 3)).rfind('@');
+  auto colon = value.find(':', begin + 3);
+  if (at == std::string::npos || colon == std::string::npos || colon > at)
+    return "";
+  auto out = value.substr(colon + 1, at - colon - 1);
+  return out.starts_with("${") && out.ends_with('}') ? "" : out;
+}
+
 bool may_be_secret(const std::string& name, const std::string& value) {
   // TOKENIZERS_PARALLELISM=false, MAX_TOKENS=4096: settings that only sound like one.
   auto number = value.size() < least_value && value.find_first_not_of("0123456789.") == std::string::npos;
-  return names_a_secret(name) && !number && value != "true" && value != "false";
+  return (names_a_secret(name) && !number && value != "true" && value != "false") || !url_password(value).empty();
 }
 
 void secrets::add(const std::string& value, std::size_t least) {
@@ -158,6 +170,7 @@ void secrets::add_named(const std::string& name, const std::string& value) {
   if (!may_be_secret(name, value))
     return;
   add_key(value);
+  add_key(url_password(value));
   if (auto space = value.find(' '); space != std::string::npos)
     add_key(value.substr(space + 1));
 }

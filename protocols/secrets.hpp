@@ -18,7 +18,11 @@ namespace conclave {
 /// be read by others in a .env file.
 bool names_a_secret(const std::string& name);
 
-/// Returns whether this setting holds a secret: its name says so, and the value is no short number and no switch.
+/// Returns the password of a URL (postgres://user:password@host), empty if there is none, or if it is a reference ${NAME}.
+std::string url_password(const std::string& value);
+
+/// Returns whether this setting holds a secret: its name says so, and the value is no short number and no switch; or it is a URL
+/// with a password.
 bool may_be_secret(const std::string& name, const std::string& value);
 
 class secrets {

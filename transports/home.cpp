@@ -62,7 +62,7 @@ std::string expand_home(std::string& path) {
 }
 
 std::string home_path(std::string& error) {
-  if (auto* own = std::getenv("CONCLAVE_HOME"); own != nullptr && *own != '\0') {
+  if (auto* own = std::getenv("CONCLAVE_HOME"); own != nullptr && own[std::strspn(own, " \t\r\n")] != '\0') {
     std::string path = own;
     if (auto fault = expand_home(path); !fault.empty()) {
       error = "CONCLAVE_HOME: " + fault;
@@ -99,6 +99,22 @@ std::string home_dir(std::string& error) {
     return {};
   error = make_dirs(path);
   return error.empty() ? path : std::string{};
+}
+
+std::string home_fault() {
+  std::string error;
+  auto path = home_path(error);
+  struct stat st {};
+  while (!path.empty() && ::stat(path.c_str(), &st) != 0) {
+    if (errno != ENOENT)
+      return "cannot use " + path + ": " + std::strerror(errno);
+    path.resize(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
+  }
+  if (path.empty())
+    return error;
+  if (!S_ISDIR(st.st_mode))
+    return path + " is not a directory";
+  return ::access(path.c_str(), W_OK | X_OK) == 0 ? "" : "cannot write in " + path + ": " + std::strerror(errno);
 }
 
 std::string log_dir(const std::string& task, std::string& error) {

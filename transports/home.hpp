@@ -28,6 +28,9 @@ std::vector<std::string> config_dirs();
 /// Returns the home directory, created if missing; empty with `error` set if it cannot be.
 std::string home_dir(std::string& error);
 
+/// Returns why home_dir() would fail, or empty; makes nothing.
+std::string home_fault();
+
 /// Returns $home/logs/<task>, created.
 std::string log_dir(const std::string& task, std::string& error);
 

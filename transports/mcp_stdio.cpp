@@ -55,7 +55,7 @@ public:
     auto words = child_ ? child_->last_words() : std::string{};
     if (words.size() >= child_process::max_last_words) // its beginning is cut: nobody would know half of a secret as one
       words.erase(0, std::min(words.find_first_of(" \t\r\n"), words.size()));
-    return words;
+    return words.empty() && child_ && !child_->last_words().empty() ? "(one long line)" : words;
   }
 
   void note(std::string line) override {

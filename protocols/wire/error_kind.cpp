@@ -305,6 +305,8 @@ std::string advice(ec code, int status, const std::string& said, bool keyless) {
                      : "; check the key";
   if (status >= 400 && status < 500 && wants_tls(text))
     return "; this port speaks TLS: write `https://` in `base_url`";
+  if (status >= 300 && status < 400) // to another origin, or by a status that makes a GET of it
+    return "; the server sends the call elsewhere, which is not followed, as the key would go along: correct `base_url`";
   return status == 404 ? "; check `model` and `base_url`" : "";
 }
 

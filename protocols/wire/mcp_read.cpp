@@ -9,8 +9,10 @@
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/mcp.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <iterator>
 
 namespace conclave::wire::mcp {
 
@@ -207,6 +209,9 @@ std::uint64_t own_id(const json& id) {
   if (!id.is_string())
     return 0;
   auto text = id.get<std::string>();
+  text = trimmed(text);
+  if (text.ends_with(".0"))
+    text.resize(text.size() - 2);
   auto digits = !text.empty() && text.size() < 19 && text.find_first_not_of("0123456789") == std::string::npos;
   return digits ? std::stoull(text) : 0;
 }
@@ -261,15 +266,37 @@ incoming meaning(const json& v, const secrets& hidden) {
   return out;
 }
 
+/// UTF-16, as some shells make of what goes through a pipe, is read without its zero bytes: right for ASCII.
+std::string_view narrow(std::string_view t, std::string& buffer) {
+  if (std::count(t.begin(), t.end(), '\0') <= static_cast<std::ptrdiff_t>(t.size() / 3))
+    return t;
+  std::copy_if(t.begin(), t.end(), std::back_inserter(buffer), [](char c) { return c != '\0'; });
+  return buffer;
+}
+
 } // namespace
 
 incoming read(std::string_view text, const secrets& hidden) {
-  auto v = parse_mended(trimmed(text));
+  std::string buffer;
+  auto v = parse_mended(trimmed(narrow(text, buffer)));
   return v ? meaning(*v, hidden) : incoming{};
 }
 
+namespace {
+
+/// Whether a line in which no message was found holds what its writer took for a reply: a message spread over several lines,
+/// one as Python prints it, one within a string or another object.
+bool looks_like_a_reply(std::string_view line) {
+  auto has = [line](std::string_view word) { return line.find(word) != nowhere; };
+  return has("jsonrpc") && !has("method") && (line[0] == '"' || has("result") || has("error"));
+}
+
+} // namespace
+
 std::vector<incoming> read_line(std::string_view line, const secrets& hidden) {
   std::vector<incoming> out;
+  std::string buffer;
+  line = narrow(line, buffer);
   line = trimmed(line);
   if (line.empty())
     return out;
@@ -304,8 +331,8 @@ std::vector<incoming> read_line(std::string_view line, const secrets& hidden) {
   if (out.empty()) {
     incoming m;
     m.message = "it is no JSON-RPC message: " + quoted(line, hidden);
-    if (line[0] == '"' && line.find("\"jsonrpc\"") != nowhere)
-      m.lost = lost_reply::perhaps; // a message spread over several lines
+    if (looks_like_a_reply(line))
+      m.lost = lost_reply::perhaps;
     out.push_back(std::move(m));
   }
   return out;

@@ -94,6 +94,35 @@ class Routes(Keys):
         self.ask("-c", self.team(base_url="${URL}", api_key_env="MINE"), code=2, env={"MINE": "sk-mine"})
         self.assertEqual(self.provider.requests, [])
 
+    def test_a_project_does_not_collect_a_secret_within_a_url(self):
+        self.home.write(".env", f"GW={self.provider.url}/v1\n")
+        for url in ("${GW}?key=${MINE}", "${GW}/${MY_TOKEN}", "${GW}?v=${MY_TOKEN:-1}"):
+            team = self.team(base_url=url)
+            mine = {"MINE": "sk-mine", "MY_TOKEN": "sk-mine"}
+            r = self.ask("-c", team, code=1, env=mine)
+            self.assertIn("a project's .env does not send a key somewhere else", r.stderr)
+            self.assertNotIn("sk-mine", r.stderr)
+            self.assertEqual(self.home.run("validate", team, env=mine).returncode, 0)
+            self.assertEqual(self.home.run("validate", "--here", team, env=mine).returncode, 1)
+        self.assertEqual(self.provider.requests, [])
+        self.ask("-c", self.team(base_url="${GW}?v=${VERSION:-1}"))
+        self.assertTrue(self.provider.requests)
+
+    def test_a_provider_key_that_a_configuration_sends_elsewhere_is_said(self):
+        for backend in ({"api_key": "${OPENAI_API_KEY}"}, {"api_key_env": "OPENAI_API_KEY"}, {"extra_headers": {"X-Auth": "${OPENAI_API_KEY}"}}):
+            for flags in ((), ("--quiet",), ("--automation",)):
+                os.replace(self.team(base_url=self.provider.url + "/v1", **backend), self.home.path / "conclave.yaml")
+                r = self.ask(flags=flags, env={"OPENAI_API_KEY": "sk-mine"})
+                self.assertIn(f"OPENAI_API_KEY (the environment) goes to {self.provider.url}, not to openai.com", r.stderr)
+        r = self.ask("-c", self.team(base_url=self.provider.url + "/v1", api_key="${K}"), flags=("--quiet",), env={"K": "k"})
+        self.assertEqual(r.stderr, "")
+
+    def test_a_scheme_in_capitals_is_the_same_scheme(self):
+        url = self.provider.url.replace("http", "HTTP")
+        r = self.ask("--model", "gpt-4o", flags=("--quiet",), env={"OPENAI_API_KEY": "gw", "OPENAI_BASE_URL": url + "/v1"})
+        self.assertIn(f"sends the calls to {self.provider.url} ", r.stderr)
+        self.ask("--model", "gpt-4o", code=2, env={"OPENAI_API_KEY": "gw", "OPENAI_BASE_URL": url + "/v1#x"})
+
     def test_base_url_of_the_file_wins(self):
         self.ask("-c", self.team(base_url=self.provider.url + "/v1", api_key="${K}"), env={"K": "k", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
         self.assertEqual(self.seen(), {"Bearer k"})
@@ -114,6 +143,17 @@ class Routes(Keys):
         self.assertIn("proxies are taken from the environment of the process alone", r.stderr)
 
 
+    def test_a_redirect_is_not_followed_with_a_key_and_is_said(self):
+        async def send_away(provider, request, reply):
+            await reply.head(307, "text/plain", Location=self.provider.url + "/v1/chat/completions", Content_Length=0)
+
+        other = Provider(send_away)
+        self.providers.append(other)
+        r = self.ask("-c", self.team(base_url=other.url + "/v1", api_key="${K}"), code=2, env={"K": "k"})
+        self.assertEqual(self.provider.requests, [])
+        self.assertIn("sends the call elsewhere, which is not followed", r.stderr)
+
+
 class Withheld(Keys):
     """Hosts no key is bound to."""
 
@@ -125,6 +165,11 @@ class Withheld(Keys):
         self.assertIn("--api-key-env", r.stderr)
         self.assertIn("no key was sent", r.stderr)
         self.assertNotIn("check the key", r.stderr)
+
+    def test_a_quiet_run_says_it_too(self):
+        for flag in ("--quiet", "--automation"):
+            r = self.ask("--model", "m", "--base-url", self.provider.url + "/v1", flags=(flag,), env={"OPENAI_API_KEY": "sk-mine"})
+            self.assertIn("no key is bound to 127.0.0.1", r.stderr)
 
     def test_the_quick_mode_names_a_variable(self):
         self.ask("--model", "m", "--base-url", self.provider.url + "/v1", "--api-key-env", "MINE", env={"MINE": "sk-mine"})
@@ -143,6 +188,16 @@ class Faults(Keys):
             r = self.ask("--model", "m", "--base-url", self.provider.url + "/v1", "--api-key-env", "MINE", env={"MINE": text})
             self.assertEqual(self.seen(), {"Bearer sk-1"})
             self.assertIn("MINE (the environment)", r.stderr)
+
+    def test_what_stands_around_a_key_in_a_header_or_a_tool_server_is_taken_off(self):
+        for text in ("sk-1\n", '"sk-1"', " 'sk-1'\r\n"):
+            self.provider.requests.clear()
+            self.home.write("server.py", "import os\nopen('got', 'w').write(os.environ['API_TOKEN'])\n")
+            server = {"command": "python3", "args": [str(self.home.path / "server.py")], "cwd": str(self.home.path), "env": {"API_TOKEN": "${MY_KEY}"}}
+            team = self.team(base_url=self.provider.url, extra_headers={"Authorization": "Token ${MY_KEY}"}, mcp_servers={"s": server})
+            self.ask("-c", team, env={"MY_KEY": text})
+            self.assertEqual(self.seen(), {"Token sk-1"})
+            self.assertEqual((self.home.path / "got").read_text(), "sk-1")
 
     def test_what_stands_inside_a_key_names_the_variable(self):
         for text in ("sk-1\nsk-2", "sk 1", "sk-\u00e4", "\u201csk-1\u201d"):
@@ -166,6 +221,17 @@ class Faults(Keys):
         self.home.write(".env", "MY_TOKEN=x1y2z3\n")
         os.chmod(self.home.path / ".env", 0o644)
         self.assertIn("chmod 600", self.home.run("-c", team, "q").stderr)
+
+    def test_lines_that_end_with_cr_alone_are_lines(self):
+        (self.home.path / ".env").write_bytes(f"A=1\rOPENAI_API_KEY=k\rOPENAI_BASE_URL={self.provider.url}/v1\r".encode())
+        self.ask("--model", "gpt-4o")
+        self.assertEqual(self.seen(), {"Bearer k"})
+
+    def test_a_reference_in_an_env_file_is_not_sent_as_the_key(self):
+        self.home.write(".env", f"OPENAI_API_KEY=${{OTHER}}\nOPENAI_BASE_URL={self.provider.url}/v1\n")
+        r = self.ask("--model", "gpt-4o", code=2)
+        self.assertIn("OPENAI_API_KEY (./.env) holds ${...}", r.stderr)
+        self.assertEqual(self.provider.requests, [])
 
     def test_an_empty_variable_does_not_hide_a_file(self):
         self.home.write(".env", f"OPENAI_API_KEY=first\nOPENAI_API_KEY=last\nOPENAI_BASE_URL={self.provider.url}/v1\n")
@@ -260,6 +326,16 @@ class Here(Keys):
                 line = next(x for x in r.stdout.splitlines() if said in x)
                 self.assertIn("will not run here: ", line)
                 self.assertEqual(self.home.run("validate", "--here", team).returncode, 1)
+        (self.home.path / "a-file").write_text("x")
+        file = str(self.home.path / "a-file")
+        cwd = {"command": "python3", "args": ["x.py"], "cwd": file}
+        self.assertIn("is no folder", self.home.run("validate", self.team(base_url=url, mcp_servers={"s": cwd})).stdout)
+        tls = self.home.write("tls.json", {**calm_team(1), "cluster": {"nodes": {"m": "127.0.0.1:1"}, "tls": {"cert": file, "key": file, "ca": file}}})
+        self.assertEqual(self.home.run("validate", "--here", tls).returncode, 1)
+        for home in (file, file + "/x", "~somebody/x"):
+            r = self.home.run("validate", "--here", self.team(base_url=url), env={"CONCLAVE_HOME": home})
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("will not run here: ", r.stdout)
         fine = self.team(base_url=self.provider.url)
         r = self.home.run("validate", "--here", fine)
         self.assertEqual((r.returncode, "will not run here" in r.stdout), (0, False), r.stdout)
@@ -267,7 +343,7 @@ class Here(Keys):
 
 class Folders(Keys):
     def test_a_home_with_a_tilde_makes_no_folder_of_that_name(self):
-        for value, made in (("~/own", "own"), ("rel/own", "rel/own")):
+        for value, made in (("~/own", "own"), ("rel/own", "rel/own"), (" ", ".local/state/conclave")):
             r = self.home.run("-c", self.home.write("t.json", calm_team(1)), "q", env={"CONCLAVE_HOME": value})
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertTrue((self.home.path / made / "tasks.db").exists())
@@ -308,6 +384,30 @@ class Folders(Keys):
 
 class Nodes(Keys):
     """Keys of another machine."""
+
+    def test_no_literal_secret_travels_under_another_name(self):
+        def validate(**backend):
+            team = {"agents": [{"id": "a", "node": "m", "backend": {"type": "chatcompletion", "model": "m", "base_url": self.provider.url, **backend}}],
+                    "cluster": {"nodes": {"m": "127.0.0.1:1"}}}
+            return self.home.run("validate", self.home.write("team.json", team), "--json").stdout
+
+        def command(*args, **more):
+            return {"mcp_servers": {"s": {"command": "npx", "args": ["x", *args], **more}}}
+
+        for backend in ({"extra_headers": {"X-Foo": "Bearer sk-1234567"}}, {"extra_headers": {"X-Creds": "a1b2c3d4"}},
+                        {"extra_headers": {"X-Passcode": "a1b2c3d4"}}, command("-e", "GITHUB_TOKEN=a1b2c3d4"),
+                        command("--header", "Authorization: Bearer a1b2c3d4"), command("postgres://me:a1b2c3d4@host/db"),
+                        command("https://host.example/mcp?api_key=a1b2c3d4"), command(env={"DATABASE_URL": "postgres://me:a1b2c3d4@host/db"}),
+                        command("--api-key", "a1b2c3d4"), command("--token=a1b2c3d4")):
+            with self.subTest(backend):
+                said = validate(**backend)
+                self.assertIn("a literal secret would have to travel", said)
+                self.assertNotIn("a1b2c3d4", said)
+        for backend in ({"extra_headers": {"X-Foo": "Bearer ${K:-}", "X-Title": "my: app"}}, command("-e", "GITHUB_TOKEN", "-e", "A=1", "--port", "80"),
+                        command("--header", "Authorization: Bearer ${K}", "postgres://me:${K}@host/db", "file:///tmp", "C:/x", "a@b:c"),
+                        command("https://host.example/mcp?api_key=${K}&page=2", "--api-key", "${K}", "--token=${K}")):
+            with self.subTest(backend):
+                self.assertNotIn("a literal secret", validate(**backend))
 
     def node(self, **env):
         p = subprocess.Popen([str(BIN), "node", "--listen", "127.0.0.1:0", "--insecure-loopback"], cwd=self.home.path, stdin=subprocess.DEVNULL,

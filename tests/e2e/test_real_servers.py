@@ -400,6 +400,21 @@ class Tools(RealServers):
                 _, events, _ = self.use(self.server({"tools/call": reply + "\n"}))
                 self.assertEqual((self.ended(events), self.notices(events)), (["finished"], []))
 
+    def test_replies_with_an_id_that_was_never_sent_are_matched_or_end_the_call(self):
+        fine = '"result":{"content":[{"type":"text","text":"fine"}]}}'
+        for number in ('"call-ID"', "0", "99", "-1", "[ID]", '"ID.0"', "1"):  # 1: that of the start, for everything
+            with self.subTest(number):
+                _, events, _ = self.use(self.server({"tools/call": '{"jsonrpc":"2.0","id":' + number + "," + fine + "\n"}))
+                self.assertEqual((self.ended(events), self.notices(events)), (["finished"], []))
+        for reply, said in (('{"jsonrpc":"2.0","id":0,"error":{"code":-1,"message":"no paper"}}', "no paper"),
+                            ("{'jsonrpc': '2.0', 'id': ID, 'result': {'content': 'fine'}}", "it is no JSON-RPC message")):
+            with self.subTest(reply):
+                began = time.monotonic()
+                _, events, _ = self.use(self.server({"tools/call": reply + "\n"}))
+                self.assertLess(time.monotonic() - began, 30)
+                self.assertEqual(self.ended(events), ["bad_reply"])
+                self.assertIn(said, self.notices(events)[0])
+
     def test_replies_that_cannot_be_used_end_the_call_at_once(self):
         head = '{"jsonrpc":"2.0","id":ID,'
         for name, (reply, status) in {"cut": (head + '"result":{"content":[{"type":"te', "bad_reply"), "empty": (head[:-1] + "}", "bad_reply"),
@@ -454,6 +469,12 @@ class Tools(RealServers):
                            flags=("--quiet",))
         self.assertIn("tools of MCP server 'bad' failed for m0: " + words, r.stderr)
         self.assertNotIn("s3cret", r.stderr)
+        says = self.home.write("says.py", "print('Error: port 3000 is taken')\n")
+        r, _, _ = self.use({"bad": {"command": "python3", "args": [says]}}, flags=("--quiet",))
+        self.assertIn('the last line of its stdout is "Error: port 3000 is taken"', r.stderr)
+        self.home.write("says.py", "import sys\nsys.stderr.write('x' * 100000)\n")
+        r, _, _ = self.use({"bad": {"command": "python3", "args": [says]}}, flags=("--quiet",))
+        self.assertNotIn("it wrote nothing to stderr", r.stderr)
         r, _, _ = self.use({"bad": {"command": "no-such-program", "security": {"allowed_executables": ["no-such-program"]}}}, flags=("--quiet",))
         self.assertIn("tools of MCP server 'bad' were missing for m0: could not be started: no program 'no-such-program' on the PATH", r.stderr)
 

@@ -256,3 +256,45 @@ CAF_TEST(a proxy of the process is told without its password and one of a file i
   }
   CAF_CHECK_EQUAL(notices("http_proxy", process).size(), 0u); // the address is https
 }
+
+CAF_TEST(a providers key that the configuration sends to a stranger is said) {
+  machine m{{{"OPENAI_API_KEY", {"sk-1", process}}, {"HF_TOKEN", {"hf-1", process}}, {"MINE", {"k", process}}}};
+  auto notices = [&](const std::string& url, const std::string& key, const std::string& header = "") {
+    auto b = backend("chatcompletion", url);
+    b.api_key_env = key;
+    if (!header.empty())
+      b.extra_headers["X-Auth"] = header;
+    auto r = m.route(b);
+    CAF_CHECK_EQUAL(r.error, "");
+    return r.notices;
+  };
+  auto said = notices(gateway, "OPENAI_API_KEY");
+  CAF_REQUIRE_EQUAL(said.size(), 1u);
+  CAF_CHECK_EQUAL(said[0],
+                  "OPENAI_API_KEY (" + process + ") goes to https://gw.example, not to openai.com: the configuration says so");
+  said = notices("https://api.openai.com.gw.example/v1", "HF_TOKEN");
+  CAF_CHECK(said.size() == 1 && has(said[0], "not to huggingface.co"));
+  CAF_CHECK_EQUAL(notices(gateway, "MINE", "Bearer ${OPENAI_API_KEY}").size(), 1u);
+  for (auto* url : {"https://api.openai.com/v1", "https://eu.api.openai.com/v1", "HTTPS://API.openai.com./v1"})
+    CAF_CHECK(notices(url, "OPENAI_API_KEY").empty());
+  CAF_CHECK(notices(gateway, "MINE").empty());
+}
+
+CAF_TEST(a URL of the asking machines project does not collect a key of the nodes project) {
+  auto b = backend("chatcompletion", gateway);
+  b.api_key_env = "MINE";
+  b.base_url_source = project + " where the task was started";
+  auto r = machine{{{"MINE", {"k", project}}}}.route(b);
+  CAF_CHECK(r.code != ec::none && has(r.error, "where the task was started"));
+}
+
+CAF_TEST(a scheme in capitals was no scheme and a fragment swallowed the path) {
+  machine m{{{"SSL_CERT_FILE", {"/ca.pem", process}}, {"K", {"k", process}}}};
+  auto b = backend("chatcompletion", "HTTPS://gw.example/v1");
+  b.api_key_env = "K";
+  auto r = m.route(b);
+  CAF_CHECK_EQUAL(r.base_url, gateway);
+  CAF_CHECK_EQUAL(r.ca.bundle.path, "/ca.pem");
+  m = {{{"OPENAI_BASE_URL", {gateway + "#x", process}}, {"OPENAI_API_KEY", {"k", process}}}};
+  CAF_CHECK(m.route(backend("chatcompletion")).code != ec::none);
+}

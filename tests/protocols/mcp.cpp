@@ -89,7 +89,7 @@ CAF_TEST(each kind of message from a server is told apart) {
 
 CAF_TEST(ids of ours are numbers and ids of theirs go back as they came) {
   CAF_CHECK_EQUAL(mcp::read(R"({"jsonrpc":"2.0","id":18446744073709551615,"result":{}})").id, 18446744073709551615ull);
-  for (auto* id : {"\"3\"", "3.0", "3", "3e0"})
+  for (auto* id : {"\"3\"", "3.0", "3", "3e0", "\"3.0\"", "\" 3 \""})
     CAF_CHECK_EQUAL(mcp::read(std::string(R"({"jsonrpc":"2.0","id":)") + id + R"(,"result":{}})").id, 3u);
   for (auto* id : {"-1", "\"a1\"", "1.5", "null", "true", "[1]", "\"\"", "1e300", "\"-1\""})
     CAF_CHECK_EQUAL(mcp::read(std::string(R"({"jsonrpc":"2.0","id":)") + id + R"(,"result":{}})").id, 0u);
@@ -167,6 +167,18 @@ CAF_TEST(messages are found in whatever a line holds besides) {
   }
 }
 
+CAF_TEST(a server that writes UTF - 16 is understood) {
+  const std::string one = "\xFF\xFE{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"a\":\"x\"}}\r";
+  std::string wide;
+  for (auto c : one)
+    wide += static_cast<unsigned char>(c) < 0x80 ? std::string{c, '\0'} : std::string{c};
+  for (auto& line : {wide, std::string(1, '\0') + wide.substr(2)}) {
+    auto m = mcp::read_line(line);
+    CAF_REQUIRE_EQUAL(m.size(), 1u);
+    CAF_CHECK(m[0].kind == mcp::kind::response && m[0].id == 3 && m[0].payload == R"({"a":"x"})");
+  }
+}
+
 CAF_TEST(what cannot be read says whether a reply is lost in it and to which request) {
   using mcp::lost_reply;
   struct {
@@ -183,6 +195,10 @@ CAF_TEST(what cannot be read says whether a reply is lost in it and to which req
       {R"([{"jsonrpc":"2.0","id":6,"result":)", lost_reply::certain, 0},
       {R"({"jsonrpc": )", lost_reply::perhaps, 0},
       {R"("jsonrpc": "2.0",)", lost_reply::perhaps, 0},
+      {R"({'jsonrpc': '2.0', 'id': 3, 'result': {}})", lost_reply::perhaps, 0}, // as Python prints it
+      {R"("{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{}}")", lost_reply::perhaps, 0},
+      {R"({"response":{"jsonrpc":"2.0","id":3,"error":{}}})", lost_reply::perhaps, 0},
+      {R"(got {'jsonrpc': '2.0', 'method': 'tools/call', 'params': {'result': 1}})", lost_reply::no, 0},
       {R"({"jsonrpc":"2.0","method":"notifications/message","params":{"result)", lost_reply::no, 0},
       {"{ name: 'x', result: 1 }", lost_reply::no, 0},
       {R"({"level":30,"msg":"id 3"})", lost_reply::no, 0},
