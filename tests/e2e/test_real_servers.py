@@ -254,6 +254,8 @@ class Refusals(RealServers):
         self.guard(lambda q: refusal("Invalid schema for function 'new_answer'") if q.get("tools") else None, model)
         r, events = self.ask()
         self.fine(r, events)
+        r, _ = self.ask(flags=())
+        self.assertEqual(r.stderr.count("from now on it works without tools (model m): the server refused the request, \"Invalid schema"), 1)
 
     def test_a_tool_whose_schema_is_refused_is_left_out_and_the_others_stay(self):
         """In both dialects, by index and by name; the agent is not out, and keeps the workflow tools."""
