@@ -126,7 +126,8 @@ private:
     if (!grow(key.size() + dump(value).size()))
       return;
     auto& held = to[key];
-    if (value.is_structured() || held != value) // what comes again with every piece brings nothing on
+    // What comes again with every piece brings nothing on, and after a stop reason only text and calls do.
+    if (!stopped() && (value.is_structured() || held != value))
       advance(false);
     if (!join(held, value, key))
       fail(ec::bad_reply, "more than 1024 parts in '" + brief(key, 60, secrets_) + "' of one reply");
