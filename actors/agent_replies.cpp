@@ -5,6 +5,7 @@
 
 #include "actors/agent_state.hpp"
 #include "protocols/wire/error_kind.hpp"
+#include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/quirks.hpp"
 #include "protocols/wire/resolve.hpp"
 
@@ -75,9 +76,10 @@ void agent_state::on_broken(const completion& c) {
     return call_model();
   }
   // A server that cannot do schemas says 400: go one step down instead of failing. Likewise one that cannot do tools.
-  if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text))
+  auto why = "the server refused the request, \"" + wire::brief(c.said, 200) + "\"";
+  if (want == asked_for::decision && c.code == ec::bad_request && step_down(ladder::text, why))
     return;
-  if (want == asked_for::verdict && !saw_tools && !c.semantic && wire::denies_tools(c.said) && step_down(ladder::schema))
+  if (want == asked_for::verdict && !saw_tools && !c.semantic && wire::denies_tools(c.said) && step_down(ladder::schema, why))
     return;
   if (c.code != ec::context_overflow)
     return fail(c.code, c.error);
@@ -93,7 +95,7 @@ void agent_state::on_broken(const completion& c) {
 
 /// The server could not read what the model wrote: an attempt like any other reply without a verdict.
 void agent_state::ask_again(const completion& c) {
-  if (++attempt > 2 && want == asked_for::decision && step_down(ladder::text))
+  if (++attempt > 2 && want == asked_for::decision && step_down(ladder::text, "the server could not read its replies"))
     return;
   if (attempt > max_attempts)
     return fail(ec::bad_reply, "no usable reply in " + std::to_string(max_attempts) + " attempts; the last: " + c.error);
@@ -141,7 +143,8 @@ void agent_state::on_verdict_reply(completion c) {
     return hand_in(std::move(judged.handed_in), id);
   }
   // A connection that never made a tool call probably cannot: two bare replies lead one step down, uncounted.
-  if (c.calls.empty() && !ladder_fixed && !saw_tools && ++bare_replies >= 2 && step_down(ladder::schema))
+  if (c.calls.empty() && !ladder_fixed && !saw_tools && ++bare_replies >= 2
+      && step_down(ladder::schema, "it called none in two replies"))
     return;
   correct(std::move(judged.results), std::move(judged.correction));
 }
@@ -173,12 +176,17 @@ bool agent_state::shorten() {
   return true;
 }
 
-bool agent_state::step_down(ladder to) {
+/// A person is told: the agent works with less than was configured.
+bool agent_state::step_down(ladder to, const std::string& why) {
   if (ladder_fixed || to == step)
     return false;
   step = to;
   attempt = 1;
-  self->send(parts.backend, ladder_note{prompts::to_string(to), parts.order.agent.backend.model});
+  auto& model = parts.order.agent.backend.model;
+  self->send(parts.backend, ladder_note{prompts::to_string(to), model});
+  auto text = std::string("from now on it ") + (to == ladder::text ? "decides in plain text" : "works without tools") + " (model "
+              + model + "): " + why;
+  self->send(parts.chunks, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, std::move(text)}}});
   open_talk();
   call_model();
   return true;
@@ -216,7 +224,7 @@ void agent_state::on_decision(const completion& c) {
           "thinking off";
     self->send(parts.chunks, chunk_batch{task.task, task.run, task.agent, {{chunk_kind::status, why}}});
   }
-  if (++attempt > 2 && step_down(ladder::text))
+  if (++attempt > 2 && step_down(ladder::text, "its decisions could not be read"))
     return;
   if (attempt > max_attempts)
     return fail(ec::bad_reply,

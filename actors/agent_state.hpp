@@ -111,7 +111,7 @@ struct agent_state {
   void on_text(const completion& c);
   void on_presentation(completion c);
   void correct(std::vector<tool_result> results, std::string text);
-  bool step_down(prompts::ladder to);
+  bool step_down(prompts::ladder to, const std::string& why);
   bool shorten();
   void hand_in(verdict v, std::string answers_call);
   void on_ruling(const ruling& r, const std::string& answers_call);

@@ -103,6 +103,14 @@ std::string unreachable_proxy(const transfer& t) {
                                                                                    : " (proxy " + std::string{host} + ")";
 }
 
+/// Whether the first reply of a new connection was no HTTP, as a port of TLS answers: every other try would bring the same. On a
+/// connection that was used before it may be the rest of an older reply.
+bool speaks_no_http(const transfer& t) {
+  long connects = 0;
+  curl_easy_getinfo(t.easy.get(), CURLINFO_NUM_CONNECTS, &connects);
+  return t.sent && connects > 0;
+}
+
 ec code_of(CURLcode code, const transfer& t) {
   if (framing_fault(code, t) != nullptr)
     return ec::bad_reply;
@@ -118,7 +126,7 @@ ec code_of(CURLcode code, const transfer& t) {
   case CURLE_URL_MALFORMAT:
     return ec::bad_request;
   case CURLE_UNSUPPORTED_PROTOCOL: // once connected: HTTP/0.9, which is what a TLS alert looks like
-    return t.sent ? ec::bad_reply : ec::bad_request;
+    return speaks_no_http(t) ? ec::bad_config : t.sent ? ec::bad_reply : ec::bad_request;
   case CURLE_WRITE_ERROR:
   case CURLE_BAD_CONTENT_ENCODING:
   case CURLE_WEIRD_SERVER_REPLY:

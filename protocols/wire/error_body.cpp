@@ -91,7 +91,8 @@ std::string place_of(const json& v) {
 }
 
 void take_waits(reason& r, const json& v) {
-  for (auto* key : {"retryDelay", "retry_delay", "retry_after", "retry_after_seconds", "retryAfter", "estimated_time"})
+  for (auto* key : {"retryDelay", "retry_delay", "retry_after", "retry_after_seconds", "retryAfter", "Retry-After", "retry-after",
+                    "estimated_time"})
     if (auto* wait = member(v, key); wait != nullptr && r.wait_ms < 0) {
       if (wait->is_string())
         r.wait_ms = duration_ms(lower(wait->get<std::string>()));
@@ -142,12 +143,16 @@ reason read_object(const json& v, int depth) {
   if (auto* metadata = member(v, "metadata")) { // OpenRouter: what the provider behind it said
     if (auto* raw = member(*metadata, "raw"); raw != nullptr && !raw->is_null())
       take(r, read_value(*raw, depth + 1));
+    take_waits(r, *metadata);
+    if (auto* headers = member(*metadata, "headers"))
+      take_waits(r, *headers);
     if (auto provider = string_at(*metadata, "provider_name"); !provider.empty() && !r.message.empty())
       r.message = provider + ": " + r.message;
   }
-  static constexpr std::array<std::string_view, 16> sentences{
-      "error",         "fault",        "base_resp",   "message", "Message", "msg",    "status_msg",        "error_msg",
-      "error_message", "errorMessage", "faultstring", "title",   "detail",  "errors", "error_description", "reason"};
+  static constexpr std::array<std::string_view, 18> sentences{
+      "error",      "fault",     "base_resp", "message",           "Message",      "msg",
+      "status_msg", "error_msg", "errmsg",    "error_message",     "errorMessage", "faultstring",
+      "title",      "detail",    "errors",    "error_description", "reason",       "innererror"};
   for (auto key : sentences) {
     auto more = key == "errors" ? read_errors(v, depth) : inner(key.data());
     // The first sentence counts; a second one only if it adds to it, or if the first was none: a code word, "Bad Request".

@@ -80,6 +80,8 @@ bool is_overflow(std::string_view text) {
                   "input is too large to process",
                   "longer than the model",
                   "max_input_tokens",
+                  "max_tokens must be at least 1, got -", // what the prompt left, in vLLM
+                  "max_completion_tokens must be at least 1, got -",
                   "\xE8\xBE\x93\xE5\x85\xA5\xE9\x95\xBF\xE5\xBA\xA6"}))
     return true;
   if (says(text, {"messages"}) && says(text, {"string too long", "string_above_max_length"}))
@@ -245,7 +247,7 @@ std::int64_t duration_ms(std::string_view text) {
 }
 
 std::int64_t wait_in(std::string_view text) {
-  for (std::string_view words : {"try again in ", "retry in ", "retry after ", "try again after ", "wait ",
+  for (std::string_view words : {"try again in ", "retry in ", "retry after ", "retry after: ", "try again after ", "wait ",
                                  "retry-after: ", "reset in ", "resets in ", "reset after ", "retrydelay\":\"", "available in "})
     for (auto at = text.find(words); at != std::string_view::npos; at = text.find(words, at + 1)) {
       auto rest = text.substr(at + words.size(), 64);

@@ -21,7 +21,7 @@ constexpr row table[] = {
     {"null", ending::open},
     {"none", ending::open},
     {"notfinished", ending::open},
-    {"finishreasonunspecified", ending::open},
+    {"unspecified", ending::open},
 
     {"stop", ending::success},
     {"stopped", ending::success},
@@ -39,6 +39,7 @@ constexpr row table[] = {
     {"complete", ending::success},
     {"completed", ending::success},
     {"finished", ending::success},
+    {"normal", ending::success},
     {"toolcall", ending::success},
     {"toolcalls", ending::success},
     {"tooluse", ending::success},
@@ -64,6 +65,9 @@ constexpr row table[] = {
     {"refused", ending::refused},
     {"safety", ending::refused},
     {"imagesafety", ending::refused},
+    {"imageprohibitedcontent", ending::refused},
+    {"imagerecitation", ending::refused},
+    {"modelarmor", ending::refused},
     {"sensitive", ending::refused},
     {"recitation", ending::refused},
     {"blocklist", ending::refused},
@@ -112,7 +116,11 @@ ending look_up(std::string_view reason) {
   for (unsigned char c : reason)
     if (c != '_' && c != '-' && c != ' ')
       key += static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  auto i = std::find_if(std::begin(table), std::end(table), [&](auto& r) { return r.reason == key; });
+  std::string_view bare = key; // some gateways write the name of their enumeration, too: "FinishReason.STOP"
+  for (std::string_view type : {"finishreason.", "finishreason"})
+    if (bare.starts_with(type))
+      bare.remove_prefix(type.size());
+  auto i = std::find_if(std::begin(table), std::end(table), [&](auto& r) { return r.reason == bare; });
   return key.empty() ? ending::open : i == std::end(table) ? ending::unknown : i->means;
 }
 

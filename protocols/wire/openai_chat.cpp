@@ -100,7 +100,8 @@ private:
           field = name;
           thought = &value;
         }
-      } else if (key != "role" && key != "audio" && key != "annotations" && key != "index") {
+      } else if (key != "role" && key != "audio" && key != "annotations" && key != "index"
+                 && !(value.is_structured() && value.empty())) {
         keep(more_, key, value);
       }
     }
@@ -124,8 +125,11 @@ private:
   void keep(json& to, const std::string& key, const json& value) {
     if (!grow(key.size() + dump(value).size()))
       return;
-    advance(false);
-    if (!join(to[key], value, key))
+    auto& held = to[key];
+    // What comes again with every piece brings nothing on, and after a stop reason only text and calls do.
+    if (!stopped() && (value.is_structured() || held != value))
+      advance(false);
+    if (!join(held, value, key))
       fail(ec::bad_reply, "more than 1024 parts in '" + brief(key, 60, secrets_) + "' of one reply");
   }
 
@@ -178,9 +182,9 @@ private:
 
   /// A name may come in pieces, again with every piece of the arguments, or longer each time.
   void on_name(call& to, const std::string& name, std::vector<chunk>& out) {
-    if (name.empty() || name == to.name || !to.arguments.empty() || !grow(name.size()))
-      return;
     auto known = !to.name.empty();
+    if (name.empty() || name == to.name || (known && !to.arguments.empty()) || !grow(name.size()))
+      return;
     to.name = known && !name.starts_with(to.name) ? to.name + name : name;
     to.is_answer = resolve_tool(to.name, {"new_answer"}) == "new_answer";
     if (!known)
@@ -204,7 +208,7 @@ private:
     if (numbered) {
       auto i = std::find_if(calls_.rbegin(), calls_.rend(), [&](auto& c) { return c.index == n; });
       if (i == calls_.rend())
-        return name.empty() && id.empty() && is_open(*last) ? last : nullptr;
+        return name.empty() && is_open(*last) ? last : nullptr;
       last = &*i;
     }
     auto other = !name.empty() && !last->name.empty() && !last->arguments.empty() && !is_open(*last);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
 
 // The wordings judged here are those that servers of the Chat Completions and Messages dialects are quoted with in public issue
 // trackers, read 2026-11-26.
@@ -86,19 +87,34 @@ bool misses(std::string_view text) {
                      "required field", "field required", "cannot be empty", "must be set"});
 }
 
-void collect(const json& v, std::initializer_list<std::string_view> known, std::set<std::string>& out) {
+/// Names by which a refusal may mean a member, and that member: also what stands inside it, if it is no word of common use.
+using member_names = std::map<std::string, std::string>;
+
+void collect_inside(const json& v, const std::string& outer, member_names& out, int depth = 0) {
+  if (!v.is_structured() || depth > 4 || out.size() >= 64)
+    return;
+  for (auto& [key, value] : v.items()) {
+    if (v.is_object() && key.find('_') != std::string::npos)
+      out.emplace(key, outer);
+    collect_inside(value, outer, out, depth + 1);
+  }
+}
+
+void collect(const json& v, std::initializer_list<std::string_view> known, member_names& out) {
   if (v.is_object())
     for (auto& [key, value] : v.items())
-      if (std::find(known.begin(), known.end(), key) == known.end() && out.size() < 64)
-        out.insert(key);
+      if (std::find(known.begin(), known.end(), key) == known.end() && out.size() < 64) {
+        out[key] = key;
+        collect_inside(value, key, out);
+      }
 }
 
 /// Members that go out without anybody having asked for them: what the user wrote is never taken away.
-std::set<std::string> unasked(const refusal& r) {
-  std::set<std::string> out;
+member_names unasked(const refusal& r) {
+  member_names out;
   for (auto* key : unasked_members)
     if (r.body.contains(key) && !names(r.req.params, key))
-      out.insert(key);
+      out[key] = key;
   if (auto* messages = member(r.body, "messages"); messages != nullptr && messages->is_array())
     for (auto& m : *messages)
       if (string_at(m, "role") == "assistant") {
@@ -126,11 +142,11 @@ std::string learn_fields(quirks& known, const refusal& r) {
     }
   }
   std::set<std::string> refused;
-  for (auto& name : unasked(r)) {
+  for (auto& [name, outer] : unasked(r)) {
     // Nothing depends on stream_options, so any mention will do.
     auto meant = name == "stream_options" || (denies(r.text) && !misses(r.text));
-    if (meant && names(r.text, lower(name)) && known.left_out.size() < max_learned && known.left_out.insert(name).second)
-      refused.insert(name);
+    if (meant && names(r.text, lower(name)) && known.left_out.size() < max_learned && known.left_out.insert(outer).second)
+      refused.insert(outer);
   }
   if (!refused.empty())
     return quoted(refused) + (refused.size() > 1 ? " are" : " is") + " left out";
@@ -247,9 +263,27 @@ bool denies_tools(const std::string& said) {
   auto text = lower(said);
   if (is_model_fault(text) || says(text, {"tool_call_id", "tool_use_id", "tool_result", "tool result", "thought_signature"}))
     return false;
-  auto means = says(text, {"tool use", "tool call", "tool-call", "toolcall", "tools", "tool choice", "tool_choice", "function call",
-                           "function-call", "function_call", "functions", "input_schema", "function declaration",
-                           "function 'new_answer'", "function 'vote'", "new_answer", "schema for function"});
+  auto means = says(text, {"tool use",
+                           "tool call",
+                           "tool-call",
+                           "toolcall",
+                           "tools",
+                           "tool choice",
+                           "tool_choice",
+                           "function call",
+                           "function-call",
+                           "function_call",
+                           "functions",
+                           "input_schema",
+                           "function declaration",
+                           "function 'new_answer'",
+                           "function 'vote'",
+                           "new_answer",
+                           "schema for function",
+                           "tool param",
+                           "tool schema",
+                           "tool definition",
+                           "invalid tool"});
   return means
          && (denies(text)
              || says(text, {"requires", "no endpoints", "schema", "must be enabled", "not able to", "disabled", "too many",

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t default_description = 1024;
 
+/// The numbers of a sentence, without those of a place in the request: "tools[70].function.description", "tools.70.custom".
 std::vector<std::size_t> numbers_in(std::string_view text) {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < text.size() && out.size() < 64;) {
@@ -24,13 +25,15 @@ std::vector<std::size_t> numbers_in(std::string_view text) {
       continue;
     }
     std::size_t n = 0;
+    auto place = i > 0 && (text[i - 1] == '[' || text[i - 1] == '.' || text[i - 1] == '/');
     for (; i < text.size()
            && ((text[i] >= '0' && text[i] <= '9')
                || (text[i] == ',' && i + 1 < text.size() && std::isdigit(static_cast<unsigned char>(text[i + 1])) != 0));
          ++i)
       if (text[i] != ',')
         n = std::min<std::size_t>(n * 10 + static_cast<std::size_t>(text[i] - '0'), 1'000'000'000);
-    out.push_back(n);
+    if (!place)
+      out.push_back(n);
   }
   return out;
 }
@@ -116,7 +119,8 @@ std::string learn_number(quirks& known, const refusal& r) {
 } // namespace
 
 std::string learn_tools(quirks& known, const refusal& r) {
-  if (r.offered.empty() || !about_definitions(r.text))
+  auto named = [&] { return says(r.text, {"invalid tool", "invalid function"}) && !culprits(r).empty(); };
+  if (r.offered.empty() || (!about_definitions(r.text) && !named()))
     return {};
   if (says(r.text, {"non-empty for object", "must be non-empty", "should be non-empty"}) && !known.no_empty_parameters) {
     known.no_empty_parameters = true;

@@ -4,6 +4,7 @@
 #include "protocols/wire/reply_decoder.hpp"
 
 #include "protocols/wire/error_body.hpp"
+#include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -25,10 +26,11 @@ bool is_idle(const sse_event& e) {
   auto first = e.data.find_first_not_of(blanks);
   if (first == std::string::npos)
     return true;
-  auto data = std::string_view(e.data).substr(first, e.data.find_last_not_of(blanks) - first + 1);
-  for (auto* word : {"ping", "keepalive", "keep-alive", "heartbeat"})
-    if (data == word)
-      return true;
+  auto data = lower(e.data.substr(first, std::min<std::size_t>(e.data.find_last_not_of(blanks) - first + 1, 16)));
+  for (auto* word : {"ping", "pong", "keepalive", "keep-alive", "keep_alive", "heartbeat", "null", "ok"})
+    for (auto* dress : {"", "\"", "["}) // [ping] is written like [DONE]
+      if (data == dress + std::string(word) + (*dress == '[' ? "]" : dress))
+        return true;
   return !e.name.empty() && e.name != "message" && !e.name.starts_with("message_") && !e.name.starts_with("content_block");
 }
 
@@ -44,19 +46,21 @@ const json* error_in(const json& v) {
     return &v;
   if (auto* groq = member(v, "x_groq"); groq != nullptr && says_something(member(*groq, "error")))
     return groq;
+  if (auto* base = member(v, "base_resp"); base != nullptr && int_at(*base, "status_code") != 0)
+    return &v; // MiniMax
   auto* choices = member(v, "choices");
   if (choices != nullptr && choices->is_array() && !choices->empty())
     return nullptr;
-  if (auto* base = member(v, "base_resp"); base != nullptr && int_at(*base, "status_code") != 0)
-    return &v; // MiniMax
   auto type = string_at(v, "type");
   if (type == "error" || string_at(v, "object") == "error")
     return &v;
   if (!type.empty())
     return nullptr;
-  for (auto* text : {"message", "detail", "msg", "error_msg", "error_message"}) // without any wrapping
+  if (auto* success = member(v, "success"); says_something(member(v, "errors")) || (success != nullptr && *success == false))
+    return &v;                                                                            // Cloudflare and other gateways
+  for (auto* text : {"message", "detail", "msg", "error_msg", "error_message", "errmsg"}) // without any wrapping
     if (!string_at(v, text).empty())
-      for (auto* code : {"code", "status", "status_code", "statusCode", "error_code", "detail"})
+      for (auto* code : {"code", "status", "status_code", "statusCode", "error_code", "errcode", "detail"})
         if (says_something(member(v, code)))
           return &v;
   return nullptr;
@@ -145,7 +149,7 @@ void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
       on_value(*v, e.name, out);
   } else if (e.name == "error") {
     fail_with({{"message", valid_utf8(e.data)}});
-  } else if (v || !is_idle(e)) {
+  } else if (!is_idle(e)) {
     fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80, secrets_));
   }
 }
@@ -290,8 +294,10 @@ void reply_decoder::say_parts(const json& parts, bool thinking, std::vector<chun
       refusal_ += text;
     return;
   }
-  thinking = thinking || type.find("think") != std::string::npos || type.find("reason") != std::string::npos;
-  for (auto* key : {"text", "value", "content"})
+  auto* thought = member(parts, "thought"); // Gemini's mark on a part
+  thinking = thinking || type.find("think") != std::string::npos || type.find("reason") != std::string::npos
+             || (thought != nullptr && *thought == true);
+  for (auto* key : {"text", "value", "content", "parts"})
     if (auto* inner = member(parts, key); inner != nullptr && !inner->is_null())
       return say_parts(*inner, thinking, out);
   for (auto* key : {"thinking", "reasoning", "summary"})
@@ -337,8 +343,12 @@ void reply_decoder::end_with(std::string reason) {
 }
 
 void reply_decoder::conclude(const http_end& end) {
-  if (!complete_ && ending_ == ending::open)
-    return transfer_failure(result_, end, semantic_);
+  if (!complete_ && ending_ == ending::open) {
+    transfer_failure(result_, end, semantic_);
+    if (!semantic_ && end.code == ec::none && !sse_.stray().empty()) // words of a proxy, as a rule
+      result_.error += ": \"" + brief(read_reason(std::string_view(sse_.stray())).message, 300, secrets_) + "\"";
+    return;
+  }
   settle();
   if (marked_) {
     surrogate_joiner halves;

@@ -9,13 +9,19 @@
 #include <cctype>
 #include <map>
 #include <string_view>
+#include <utility>
 
 namespace conclave::wire {
 
 namespace {
 
 /// Namespaces that models put their tools into: gpt-oss and Kimi `functions`, Gemini `default_api`.
-constexpr std::string_view spaces[] = {"functions", "function", "default_api", "tools", "tool", "api", "tool_code"};
+constexpr std::string_view spaces[] = {"functions", "function",  "default_api", "tools", "tool",
+                                       "api",       "tool_code", "tool_call",   "call"};
+/// Gateways that allow no dot in a name write these with an underscore.
+constexpr std::string_view joined[] = {"functions_", "default_api_"};
+/// Channels and formats that stay behind a name once its special tokens are gone.
+constexpr std::string_view tails[] = {" json", " commentary", " analysis", " final", " code"};
 
 bool is_digit(char c) {
   return std::isdigit(static_cast<unsigned char>(c)) != 0;
@@ -65,14 +71,22 @@ std::string undecorated(const std::string& name) {
     x.remove_prefix(to + 3);
   constexpr std::string_view dress = " \t\r\n\"'`*";
   x = bare(x, dress);
-  while (x.starts_with("<|")) {
-    auto end = x.find("|>");
-    if (end == std::string_view::npos)
+  for (std::string_view call = "<function=";;) { // <|channel|>x, <tool_call><function=x>
+    auto end = x.find('>');
+    if (x.starts_with(call))
+      x.remove_prefix(call.size());
+    else if (x.starts_with('<') && end != std::string_view::npos)
+      x = bare(x.substr(end + 1), dress);
+    else
       break;
-    x.remove_prefix(end + 2);
   }
-  x = x.substr(0, x.find("<|"));
-  x = bare(x, dress);
+  x = bare(x.substr(0, x.find_first_of("<>")), dress);
+  for (bool more = true; std::exchange(more, false);)
+    for (auto tail : tails)
+      if (x.ends_with(tail)) {
+        x = bare(x.substr(0, x.size() - tail.size()), dress);
+        more = true;
+      }
   while (drop_space(x))
     ;
   if (x.ends_with("()"))
@@ -91,13 +105,16 @@ std::string resolve_tool(const std::string& name, const std::vector<std::string>
   auto plain = undecorated(name);
   if (is_offered(plain))
     return plain;
+  for (auto space : joined)
+    if (plain.starts_with(space) && is_offered(plain.substr(space.size())))
+      return plain.substr(space.size());
   return only(offered, folded(plain), name);
 }
 
 std::string resolve_agent(const std::string& id, const std::vector<std::string>& shown) {
   if (std::find(shown.begin(), shown.end(), id) != shown.end())
     return id;
-  auto x = bare(id, " \t\r\n\"'`*_<>[](){}.,;:!#|");
+  auto x = bare(id, " \t\r\n\"'`*_<>[](){}.,;:!#|@");
   // "agent1.2", the label of an answer, is its agent.
   if (auto dot = x.rfind('.'); dot != std::string_view::npos && dot > 0 && dot + 1 < x.size() && is_digit(x[dot - 1])
                                && std::all_of(x.begin() + static_cast<std::ptrdiff_t>(dot) + 1, x.end(), is_digit))

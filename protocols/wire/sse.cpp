@@ -7,6 +7,12 @@
 
 namespace conclave::wire {
 
+namespace {
+
+constexpr std::size_t max_stray = 1000;
+
+} // namespace
+
 sse_decoder::sse_decoder(std::size_t max_line) : max_line_(max_line) {}
 
 bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_event&)>& on_event) {
@@ -93,7 +99,7 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
   } else if (field == "id") {
     if (value.find('\0') == std::string_view::npos)
       event_.id = value;
-  } else if (field == "error" && value.substr(0, 1) == "{") {
+  } else if (field == "error" && !value.empty()) {
     event_.name = field;
     add_data(value);
   } else if (field != "retry") {
@@ -114,8 +120,11 @@ void sse_decoder::add_data(std::string_view value) {
 void sse_decoder::bare(std::string_view text, const std::function<void(sse_event&)>& on_event) {
   if (bare_.empty()) {
     auto first = text.find_first_not_of(" \t");
-    if (first == std::string_view::npos || text[first] != '{')
+    if (first == std::string_view::npos || text[first] != '{') {
+      if (stray_.size() < max_stray)
+        (stray_ += stray_.empty() ? "" : " ").append(text.substr(0, max_stray));
       return;
+    }
   }
   if (bare_.size() + text.size() + 1 > max_line_)
     return give_up();

@@ -31,6 +31,9 @@ public:
   /// Dispatches a pending event that lacks its blank line, if its data is non-empty.
   void finish(const std::function<void(sse_event&)>& on_event);
 
+  /// The beginning of what stood outside all fields and was no JSON, for a stream that brought nothing else: at most 2,000 bytes.
+  const std::string& stray() const { return stray_; }
+
 private:
   void line(std::string_view text, const std::function<void(sse_event&)>& on_event);
   void add_data(std::string_view value);
@@ -44,6 +47,7 @@ private:
   bool started_ = false;
   bool skip_lf_ = false;
   bool broken_ = false;
+  std::string stray_;
   std::string bare_; ///< a JSON object outside all fields, as far as it came
   int depth_ = 0;
   bool in_string_ = false, escape_ = false; ///< at the end of bare_

@@ -62,9 +62,41 @@ std::size_t find_tag(std::string_view text, std::string_view close, std::size_t 
   return std::string_view::npos;
 }
 
+constexpr std::size_t max_attributes = 100; ///< bytes
+
+/// The length of the tag at the beginning of `text`, 0 if it is none; `perhaps` is set where it could yet become one.
+/// A tag like HTML's may hold blanks and attributes.
+std::size_t length_of(std::string_view text, std::string_view with, bool& perhaps) {
+  if (begins(text, with, false))
+    return with.size();
+  perhaps = perhaps || begins(text, with, true);
+  auto name = with.substr(0, with.size() - std::min<std::size_t>(with.size(), 1));
+  if (!with.starts_with('<') || with.find_first_of("|>") != name.size() || !begins(text, name, false) || text.size() == name.size()
+      || blanks.find(text[name.size()]) == std::string_view::npos)
+    return 0;
+  auto end = text.substr(0, name.size() + max_attributes).find_first_of("<>", name.size());
+  perhaps = perhaps || (end == std::string_view::npos && text.size() < name.size() + max_attributes);
+  return end != std::string_view::npos && text[end] == '>' && text[end - 1] != '/' ? end + 1 : 0;
+}
+
 std::string_view trimmed(std::string_view line) {
   auto a = line.find_first_not_of(blanks);
   return a == std::string_view::npos ? std::string_view{} : line.substr(a, line.find_last_not_of(blanks) - a + 1);
+}
+
+/// Where the first visible character stands, npos if none has come yet: a byte order mark and blanks of other kinds do not count.
+std::size_t first_visible(std::string_view text, std::size_t at) {
+  static constexpr std::string_view unseen[] = {"\xEF\xBB\xBF", "\xE2\x80\x8B", "\xC2\xA0"};
+  while ((at = text.find_first_not_of(blanks, at)) != std::string_view::npos) {
+    auto rest = text.substr(at);
+    auto i = std::find_if(std::begin(unseen), std::end(unseen), [&](auto x) { return begins(rest, x, true); });
+    if (i == std::end(unseen))
+      return at;
+    if (rest.size() < i->size())
+      return std::string_view::npos;
+    at += i->size();
+  }
+  return at;
 }
 
 /// Counts tags of the pair in the text, up to two.
@@ -108,24 +140,25 @@ void thinking_filter::run(parts& to, bool last) {
 /// Before the text: white space, then perhaps a tag. White space after a block goes with the block. Returns whether a tag was
 /// passed.
 bool thinking_filter::at_start(std::size_t& at, parts& to, bool last) {
-  auto first = held_.find_first_not_of(blanks, at);
+  auto first = first_visible(held_, at);
   if (first == std::string::npos) {
     if (state_ == state::start && last)
       to.text.append(held_, at);
-    if (state_ == state::after || last)
+    if (last)
       at = held_.size();
+    else if (state_ == state::after)
+      at = std::min(held_.find_first_not_of(blanks, at), held_.size());
     return false;
   }
   auto rest = std::string_view(held_).substr(first);
   bool perhaps = false;
   for (auto& t : tags) {
-    if (begins(rest, t.open, false)) {
-      at = first + t.open.size();
+    if (auto length = length_of(rest, t.open, perhaps); length > 0) {
+      at = first + length;
       close_ = t.close;
       state_ = close_.empty() ? state::after : state::inside;
       return true;
     }
-    perhaps = perhaps || begins(rest, t.open, true);
   }
   if (perhaps && !last)
     return false;
@@ -137,17 +170,22 @@ bool thinking_filter::at_start(std::size_t& at, parts& to, bool last) {
 
 /// Returns whether the block was closed.
 bool thinking_filter::in_block(std::size_t& at, parts& to, bool last) {
-  if (auto end = find_tag(held_, close_, at); end != std::string::npos) {
-    to.reasoning.append(held_, at, end - at);
-    at = end + close_.size();
-    state_ = state::after;
-    return true;
+  auto all = std::string_view(held_);
+  auto end = all.find(close_.front(), at);
+  for (bool perhaps = false; end != std::string_view::npos; end = all.find(close_.front(), end + 1)) {
+    if (auto length = length_of(all.substr(end), close_, perhaps); length > 0) {
+      to.reasoning.append(held_, at, end - at);
+      at = end + length;
+      state_ = state::after;
+      return true;
+    }
+    if (perhaps && !last)
+      break;
+    perhaps = false;
   }
-  auto keep = last ? 0 : std::min(held_.size() - at, close_.size() - 1);
-  while (keep > 0 && !begins(std::string_view(held_).substr(held_.size() - keep), close_, true))
-    --keep;
-  to.reasoning.append(held_, at, held_.size() - keep - at);
-  at = held_.size() - keep;
+  end = std::min(end, all.size());
+  to.reasoning.append(held_, at, end - at);
+  at = end;
   return false;
 }
 

@@ -47,14 +47,45 @@ judgement reject(const completion& c, const std::vector<std::string>& known, con
   return j;
 }
 
+/// The arguments inside a call that was written out: {"name": "vote", "parameters": {...}}, {"arguments": "{...}"}.
+json unwrapped(json v, const tool_call& call, const char* wanted) {
+  for (int i = 0; i < 3 && !v.contains(wanted); ++i) {
+    std::optional<json> inner;
+    for (auto* key : {"arguments", "parameters", "args", "input", call.name.c_str()})
+      if (auto* x = member(v, key); x != nullptr && !inner)
+        inner = x->is_object() ? *x : x->is_string() ? read_arguments(x->get<std::string>(), reading::best) : std::nullopt;
+    if (!inner)
+      break;
+    v = std::move(*inner);
+  }
+  return v;
+}
+
 /// The arguments of a verdict: read as leniently as can be, for the call is paid and asking again brings the same fault.
 std::optional<json> arguments_of(const tool_call& call) {
-  auto v = read_arguments(call.arguments, reading::best);
-  if (v)
-    return v;
+  auto* wanted = call.name == "vote" ? "agent_id" : "content";
+  if (auto v = read_arguments(call.arguments, reading::best))
+    return unwrapped(std::move(*v), call, wanted);
   auto text = parse(call.arguments, true); // the one member that matters, without its object
-  return text && text->is_string() ? std::optional<json>(json{{call.name == "vote" ? "agent_id" : "content", *text}})
-                                   : std::nullopt;
+  if (text)
+    return text->is_string() ? std::optional<json>(json{{wanted, *text}}) : std::nullopt;
+  // Words alone were meant as the member, unless they begin like something that was to be read: an object, a tag, content="...".
+  auto first = call.arguments.find_first_not_of(" \t\r\n");
+  auto words = first != std::string::npos && std::string_view("{[\"'`<").find(call.arguments[first]) == std::string_view::npos
+               && call.arguments.compare(first, std::char_traits<char>::length(wanted), wanted) != 0
+               && call.arguments.find_first_of(" \t\n", first) != std::string::npos;
+  return words ? std::optional<json>(json{{wanted, valid_utf8(call.arguments.substr(first))}}) : std::nullopt;
+}
+
+/// An answer as a string, or as the list of parts that messages are made of.
+std::string answer_text(const json& arguments) {
+  auto* content = member(arguments, "content");
+  if (content == nullptr || !content->is_structured())
+    return string_at(arguments, "content");
+  std::string out;
+  for (auto& part : content->is_array() ? *content : json::array({*content}))
+    out += part.is_string() ? part.get<std::string>() : string_at(part, "text");
+  return out;
 }
 
 std::string what_may_be_done(const choice& may) {
@@ -121,7 +152,7 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
     if (c.status == completion_status::truncated)
       return reject(c, known, "Your answer was cut by the token limit before it was complete. Hand in a shorter one.");
     j.handed_in.kind = verdict_kind::answer;
-    j.handed_in.text = without_thinking(string_at(*arguments, "content"));
+    j.handed_in.text = without_thinking(answer_text(*arguments));
     if (blank(j.handed_in.text) && member(*arguments, "content") == nullptr)
       j.handed_in.text = c.text; // the answer was streamed beside the call
     if (blank(j.handed_in.text))

@@ -149,15 +149,16 @@ class Replies(RealServers):
                       kind="claude", requests=3)
 
     def test_pings_hold_no_finished_stream(self):
-        async def never_ending(provider, request, reply):
-            await reply.head()
-            for data in (sse(call("new_answer", {"content": "42"}), delta("tool_calls"), end=False),) + (b": ping\n\n",) * 300:
-                await reply.chunk(data)
-                await asyncio.sleep(0.2)
+        for ping in (b": ping\n\n", b"data: [HEARTBEAT]\n\n", sse(delta(content="", reasoning_details=[], node=7), end=False)):
+            async def never_ending(provider, request, reply):
+                await reply.head()
+                for data in (sse(call("new_answer", {"content": "42"}), delta("tool_calls"), end=False),) + (ping,) * 300:
+                    await reply.chunk(data)
+                    await asyncio.sleep(0.2)
 
-        started = time.monotonic()
-        self.answered(never_ending, VOTE, FINAL, requests=3)
-        self.assertLess(time.monotonic() - started, 30)
+            started = time.monotonic()
+            self.answered(never_ending, VOTE, FINAL, requests=3)
+            self.assertLess(time.monotonic() - started, 30)
 
     def test_the_reason_is_seen_in_whatever_form_it_comes(self):
         error = b'{"error":{"message":"the moon is in the way","code":400}}'
@@ -253,6 +254,8 @@ class Refusals(RealServers):
         self.guard(lambda q: refusal("Invalid schema for function 'new_answer'") if q.get("tools") else None, model)
         r, events = self.ask()
         self.fine(r, events)
+        r, _ = self.ask(flags=())
+        self.assertEqual(r.stderr.count("from now on it works without tools (model m): the server refused the request, \"Invalid schema"), 1)
 
     def test_a_tool_whose_schema_is_refused_is_left_out_and_the_others_stay(self):
         """In both dialects, by index and by name; the agent is not out, and keeps the workflow tools."""
@@ -335,7 +338,13 @@ class Refusals(RealServers):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertIn("waiting until the model is loaded", r.stderr)
 
-    def test_https_to_a_port_of_clear_text_is_tried_once(self):
+    def test_the_wrong_scheme_for_a_port_is_tried_once(self):
+        for scheme, said, right in (("https", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "`http://`"),
+                                    ("http", b"\x15\x03\x01\x00\x02\x02\x0a", "`https://`")):
+            with self.subTest(scheme=scheme):
+                self.try_once(scheme, said, right)
+
+    def try_once(self, scheme, said, right):
         server = socket.create_server(("127.0.0.1", 0))
         seen = []
 
@@ -346,19 +355,19 @@ class Refusals(RealServers):
                 except OSError:
                     return
                 seen.append(peer.recv(4096))
-                peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                peer.sendall(said)
                 peer.close()
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         self.play(decides)
-        self.provider.url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        self.provider.url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
         r, _ = self.ask(flags=())
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join(10)
         self.assertEqual((r.returncode, len(seen)), (2, 1), r.stderr)
-        self.assertIn("`http://`", r.stderr)
+        self.assertIn(right, r.stderr)
 
 
 class Tools(RealServers):

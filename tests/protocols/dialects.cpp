@@ -178,7 +178,9 @@ CAF_TEST(an error without its usual wrapping is an error in any form of reply) {
     for (std::string error :
          {R"({"error":{"message":"went wrong"}})", R"({"error":"went wrong"})", R"([{"error":{"message":"went wrong"}}])",
           R"({"object":"error","message":"went wrong","code":50001})", R"({"detail":"went wrong"})",
-          R"({"message":"went wrong","status":500})", R"({"type":"error","error":{"message":"went wrong"}})"})
+          R"({"message":"went wrong","status":500})", R"({"type":"error","error":{"message":"went wrong"}})",
+          R"({"success":false,"errors":[{"code":7003,"message":"went wrong"}],"result":null})",
+          R"({"success":false,"message":"went wrong"})", R"({"errcode":3,"errmsg":"went wrong"})"})
       for (auto* type : {"application/json", "text/event-stream", ""}) {
         auto list = error.front() == '[';
         if (list && *type == 't')
@@ -195,8 +197,48 @@ CAF_TEST(an error without its usual wrapping is an error in any form of reply) {
   CAF_CHECK(d.completion.status == completion_status::broken);
 }
 
+CAF_TEST(words of a proxy in place of a stream reach the person) {
+  for (auto* dialect : both)
+    for (std::string bytes : {"upstream went wrong", "error: upstream went wrong\n\n", "\nupstream went wrong\r\n\r\n"})
+      CAF_CHECK(decode(dialect, head_of(200, "text/event-stream"), bytes).completion.error.find("upstream went wrong")
+                != std::string::npos);
+}
+
+CAF_TEST(an error of MiniMax beside a piece of text is one) {
+  auto d = decode(
+      "openai_chat", head_of(200, "text/event-stream"),
+      "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"base_resp\":{\"status_code\":1026,\"status_msg\":\"no\"}}\n\n");
+  CAF_CHECK(d.completion.status == completion_status::broken && d.completion.error.find("\"no\"") != std::string::npos);
+}
+
+CAF_TEST(a fragment without a name continues the call and a name may come last) {
+  auto stream = [](std::initializer_list<const char*> calls) {
+    std::string out;
+    for (auto* c : calls)
+      out += "data: {\"choices\":[{\"delta\":{\"tool_calls\":[" + std::string(c) + "]}}]}\n\n";
+    return decode("openai_chat", head_of(200, "text/event-stream"),
+                  out + "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n");
+  };
+  for (auto& d : {stream({R"({"index":0,"id":"a","function":{"arguments":"{\"content\":"}})",
+                          R"({"index":0,"function":{"name":"new_answer","arguments":"\"x\"}"}})"}),
+                  stream({R"({"index":0,"id":"a","function":{"name":"new_answer","arguments":"{\"content\":"}})",
+                          R"({"index":1,"id":"a","function":{"arguments":"\"x\"}"}})"})}) {
+    CAF_REQUIRE_EQUAL(d.completion.calls.size(), 1u);
+    CAF_CHECK_EQUAL(d.completion.calls[0].name + d.completion.calls[0].arguments, R"(new_answer{"content":"x"})");
+  }
+}
+
+CAF_TEST(a part that is marked as thought is reasoning and parts within a part are text) {
+  auto d = decode(
+      "openai_chat", head_of(200, "text/event-stream"),
+      "data: {\"choices\":[{\"delta\":{\"content\":[{\"text\":\"why\",\"thought\":true},{\"parts\":[{\"text\":\"It is 42.\"}]}]},"
+      "\"finish_reason\":\"stop\"}]}\n\n");
+  CAF_CHECK_EQUAL(d.completion.reasoning + "|" + d.completion.text, "why|It is 42.");
+}
+
 CAF_TEST(members that say there is no error are none) {
-  for (auto* none : {R"("error":null)", R"("error":"")", R"("error":{})", R"("error":false)", R"("base_resp":{"status_code":0})"})
+  for (auto* none : {R"("error":null)", R"("error":"")", R"("error":{})", R"("error":false)", R"("base_resp":{"status_code":0})",
+                     R"("errors":[])", R"("success":true)"})
     for (auto* type : {"application/json", "text/event-stream"}) {
       auto d = decode("openai_chat", head_of(200, type),
                       "{" + std::string(none) + R"(,"choices":[{"message":{"content":"fine"},"finish_reason":"stop"}]})");
@@ -236,6 +278,11 @@ CAF_TEST(only what brings the reply on counts as progress and a stop that goes o
   auto before = d->progress();
   d->feed(": ping\n\nevent: ping\ndata: x\n\ndata: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", out);
   CAF_CHECK(d->progress() == before && !d->semantic());
+  std::string again = "data: {\"choices\":[{\"delta\":{\"content\":\"\",\"reasoning_details\":[],\"node\":7}}]}\n\n";
+  d->feed(again, out);
+  before = d->progress();
+  d->feed(again + "data: [HEARTBEAT]\n\ndata: null\n\n" + again, out);
+  CAF_CHECK(d->progress() == before && !d->semantic() && !d->done());
   d->feed("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n", out);
   CAF_CHECK(d->progress() > before && d->semantic() && d->stopped() && !d->done());
   d->feed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n", out);

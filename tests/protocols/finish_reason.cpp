@@ -17,6 +17,10 @@ CAF_TEST(a reason means the same in any spelling) {
       {"stop", ending::success},
       {"STOP", ending::success},
       {"end_turn", ending::success},
+      {"FinishReason.STOP", ending::success},
+      {"FINISH_REASON_MAX_TOKENS", ending::truncated},
+      {"FINISH_REASON_UNSPECIFIED", ending::open},
+      {"MODEL_ARMOR", ending::refused},
       {"eos", ending::success},
       {"tool-calls", ending::success},
       {"toolUse", ending::success},
@@ -47,7 +51,7 @@ CAF_TEST(a reason means the same in any spelling) {
 }
 
 CAF_TEST(a reason in no row is no success) {
-  for (auto* reason : {"solar_flare", "stop now", "x: y", ":", ": ", "null: ", "\xFF"})
+  for (auto* reason : {"solar_flare", "stop now", "FinishReason.", "FinishReason", ".stop", "x: y", ":", ": ", "null: ", "\xFF"})
     CAF_CHECK(read_finish_reason(reason) == ending::unknown);
   CAF_CHECK(read_finish_reason(std::string(1000, '_') + "stop") == ending::unknown);
 }

@@ -98,6 +98,8 @@ CAF_TEST(the innermost sentence of the server reaches the person) {
       {R"({"object":"error","message":{"detail":[{"type":"extra_forbidden","loc":["body","messages",2,"assistant","x"],"msg":"Extra inputs are not permitted"}]}})",
        "400, \"body.messages.2.assistant.x: Extra inputs are not permitted\"", ec::bad_request},
       {R"({"success":false,"errors":[{"code":7003,"message":"no route"}],"messages":[]})", "400, \"no route\"", ec::bad_request},
+      {R"({"errcode":3,"errmsg":"too many"})", "400, \"too many\"", ec::bad_request},
+      {R"({"error":{"code":"400","innererror":{"message":"within"}}})", "400, \"within\"", ec::bad_request},
       {R"({"errors":["one","two"]})", "400, \"one; two\"", ec::bad_request},
       {R"({"title":"One or more errors","status":400,"errors":{"model":["unknown"]}})",
        "400, \"One or more errors: model: unknown\"", ec::bad_request},
@@ -155,6 +157,7 @@ CAF_TEST(a conversation that is too long is known by the words of every server) 
                      "Prompt exceeds max length",
                      "Range of input length should be [1, 30720]",
                      "invalid params, context window exceeds limit (2013)",
+                     "max_tokens must be at least 1, got -120. (parameter=max_tokens, value=-120)",
                      "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
                      "Invalid 'messages[1].content': string too long. Expected a string with maximum length 1048576."}) {
     CAF_MESSAGE(said);
@@ -235,6 +238,8 @@ CAF_TEST(a wait in the body counts like the header and the header wins) {
       {R"({"error":{"message":"retry in 1h2m3s"}})", 3'723'000},
       {R"({"error":"Model m is currently loading","estimated_time":20.5})", 20'500},
       {R"({"retry_after":7,"message":"slow"})", 7000},
+      {R"({"error":{"message":"x","metadata":{"raw":"slow","headers":{"Retry-After":"3"}}}})", 3000},
+      {R"({"error":{"message":"Too many. Retry after: 2s"}})", 2000},
       {R"({"error":{"message":"try again later"}})", -1},
       {R"({"error":{"message":"try again in a while"}})", -1},
       {R"({"error":{"message":"retry in 99999999999999999999s"}})", -1},

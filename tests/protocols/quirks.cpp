@@ -241,7 +241,7 @@ CAF_TEST(a tool whose schema is refused is simplified and then left out) {
         "Invalid 'tools[0].function.parameters': unknown keyword (invalid_function_parameters tools[0].function.parameters)",
         "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[a].format: only 'enum' and 'date-time' "
         "are supported",
-        "body.tools.0.function.parameters: Input should be a valid dictionary",
+        "body.tools.0.function.parameters: Input should be a valid dictionary", "invalid tool mcp__t__look: bad schema",
         "[{'type': 'dict_type', 'loc': ('body', 'tools', 0, 'function', 'parameters'), 'msg': 'bad schema'}]"}) {
     CAF_MESSAGE(said);
     quirks known;
@@ -288,6 +288,22 @@ CAF_TEST(too many tools and too long descriptions are cut to what is taken) {
   CAF_CHECK(description.ends_with("..."));
   CAF_CHECK(!taught(known, "Invalid 'tools[1].function.name': string too long. Expected a string with maximum length 64").empty());
   CAF_CHECK_EQUAL(offered(encoded(talk(), known)).size(), 3u);
+}
+
+CAF_TEST(the place of a tool in a refusal is no limit for descriptions) {
+  for (auto* said :
+       {"Invalid 'tools[70].function.description': string too long. Expected a string with maximum length 1024, but got "
+        "a string with length 1300 instead.",
+        "tools.70.custom.description: String should have at most 1024 characters"}) {
+    quirks known;
+    CAF_CHECK(has(taught(known, said), "cut at 1024 bytes"));
+  }
+}
+
+CAF_TEST(a refusal that names what stands inside a member drops the member) {
+  quirks known;
+  CAF_CHECK_EQUAL(taught(known, "the type google is not supported"), ""); // a word of common use
+  CAF_CHECK(has(taught(known, "Invalid thought_signature in messages[2]"), "`extra_content` is left out"));
 }
 
 CAF_TEST(templates that refuse roles get what they take) {
@@ -340,7 +356,8 @@ CAF_TEST(a server without tools is told from one that refuses a schema) {
         "`tool calling` is not supported with this model", "deepseek-reasoner does not support Function Calling",
         "Function calling is not enabled for models/gemma-3-27b-it",
         "Unsupported parameter: 'tools' is not supported with this model.", "body.tools: Extra inputs are not permitted",
-        "This model doesn't support tool use in streaming mode.", "Unrecognized request argument supplied: tools"}) {
+        "This model doesn't support tool use in streaming mode.", "Unrecognized request argument supplied: tools",
+        "Invalid tool parameters schema : field `anyOf`: missing field `type`"}) {
     CAF_MESSAGE(said);
     CAF_CHECK(denies_tools(said));
   }

@@ -18,18 +18,38 @@ const std::vector<std::string> shown{"agent1", "agent2", "agent12"};
 } // namespace
 
 CAF_TEST(a decorated name leads to the tool that is meant) {
-  for (auto* name : {"new_answer", "new_answer<|channel|>commentary", "functions.new_answer:0", "new_answer:12",
-                     "default_api.new_answer", "functions.new_answer", "tools/new_answer", "functions::new_answer", "`new_answer`",
-                     " new_answer ", "new_answer()", "<|channel|>commentary to=functions.new_answer<|message|>", "New_Answer",
-                     "new-answer", "newAnswer", "functions.new_answer<|channel|>json:0", "default_api:new_answer"})
+  for (auto* name : {"new_answer",
+                     "new_answer<|channel|>commentary",
+                     "functions.new_answer:0",
+                     "new_answer:12",
+                     "default_api.new_answer",
+                     "functions.new_answer",
+                     "tools/new_answer",
+                     "functions::new_answer",
+                     "`new_answer`",
+                     " new_answer ",
+                     "new_answer()",
+                     "<|channel|>commentary to=functions.new_answer<|message|>",
+                     "New_Answer",
+                     "new-answer",
+                     "newAnswer",
+                     "functions.new_answer<|channel|>json:0",
+                     "default_api:new_answer",
+                     "functions_new_answer",
+                     "new_answer commentary json",
+                     "<tool_call>new_answer",
+                     "<tool_call>\n<function=new_answer>",
+                     "new_answer</tool_call>",
+                     "tool_call.new_answer",
+                     "call:new_answer"})
     CAF_CHECK_EQUAL(resolve_tool(name, offered), "new_answer");
   CAF_CHECK_EQUAL(resolve_tool("functions.mcp__s__get_x:3", offered), "mcp__s__get_x");
   CAF_CHECK_EQUAL(resolve_tool("a.b", offered), "a.b");
 }
 
 CAF_TEST(a name that leads to none or to several stays as it is) {
-  for (auto* name :
-       {"", "answer", "forum.vote", "vote_now", "devote", "functions.", "<|channel|>", "functions.search:0", "vote vote"})
+  for (auto* name : {"", "answer", "forum.vote", "vote_now", "devote", "functions.", "vote code review", "my_vote", "<|channel|>",
+                     "functions.search:0", "vote vote"})
     CAF_CHECK_EQUAL(resolve_tool(name, offered), name);
   CAF_CHECK_EQUAL(resolve_tool("GET", {"get", "Get"}), "GET");
   CAF_CHECK_EQUAL(resolve_tool("functions.f", {"f", "functions.f"}), "functions.f");
@@ -37,7 +57,7 @@ CAF_TEST(a name that leads to none or to several stays as it is) {
 
 CAF_TEST(an agent written in another way is the shown one) {
   for (auto* id : {"agent1", "Agent 1", "agent_1", "AGENT1", "agent-1", "Agent #1", "<agent1>", "\"agent1\".", "agent1.2",
-                   "Agent 1.3", "**agent1**"})
+                   "Agent 1.3", "**agent1**", "@agent1"})
     CAF_CHECK_EQUAL(resolve_agent(id, shown), "agent1");
   CAF_CHECK_EQUAL(resolve_agent("Agent 12", shown), "agent12");
 }

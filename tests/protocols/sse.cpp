@@ -59,6 +59,13 @@ CAF_TEST(comments and unknown fields say nothing) {
   check(": OPENROUTER PROCESSING\n\n:\n\ndata: x\n: inside\nretry: 5\nnonsense\nDATA: y\n\n", {"||x"});
 }
 
+CAF_TEST(an error in words as a field is an event and words outside all fields are kept aside) {
+  check("error: the moon is in the way\n\nerror:\n\n", {"error||the moon is in the way"});
+  sse_decoder d;
+  d.feed("upstream\nconnect error\n\ndata: x\n: a comment\n\n" + std::string(1u << 20, 'x') + "\n", [](sse_event&) {});
+  CAF_CHECK(d.stray().starts_with("upstream connect error x") && d.stray().size() <= 2000);
+}
+
 CAF_TEST(names and ids belong to one event and an id with NUL is ignored) {
   check(std::string("event: e\nid: 7\ndata: x\n\nid: a\0b\ndata: y\n\n", 41), {"e|7|x", "||y"});
 }

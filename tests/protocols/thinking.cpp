@@ -43,11 +43,14 @@ CAF_TEST(a leading block is reasoning in the tags of any model) {
        {"<think>why</think>\n\nIt is 42.", " \n<Thinking>why</THINKING>It is 42.", "<thought>why</thought>\nIt is 42.",
         "<reasoning>why</reasoning>It is 42.", "[THINK]why[/THINK]It is 42.", "<seed:think>why</seed:think>It is 42.",
         "\xE2\x97\x81think\xE2\x96\xB7why\xE2\x97\x81/think\xE2\x96\xB7It is 42.", "<think>w</think>\n<think>hy</think>It is 42.",
-        "<|START_THINKING|>why<|END_THINKING|>It is 42.",
+        "<|START_THINKING|>why<|END_THINKING|>It is 42.", "<think type=\"x\">why</think>\nIt is 42.",
+        "<think\n>why</think >It is 42.", "\xEF\xBB\xBF<think>why</think>It is 42.",
+        "\xE2\x80\x8B\n<think>why</think>\xC2\xA0\nIt is 42.",
         "<|channel|>analysis<|message|>why<|end|><|start|>assistant<|channel|>final<|message|>It is 42."})
     CAF_CHECK_EQUAL(told_apart(text), "why|It is 42.");
   CAF_CHECK_EQUAL(told_apart("<think></think>It is 42."), "|It is 42.");
   CAF_CHECK_EQUAL(told_apart("<think>a </thin b</think>c"), "a </thin b|c");
+  CAF_CHECK_EQUAL(told_apart("<think>a </think b <c</think>d"), "a </think b <c|d");
 }
 
 CAF_TEST(a block that is never closed is reasoning to its end) {
@@ -57,7 +60,8 @@ CAF_TEST(a block that is never closed is reasoning to its end) {
 }
 
 CAF_TEST(other text is left as it is) {
-  for (std::string text : {"It is 42.", "", "  ", " \n It is 42. ", "<thi", "<thinker>x</thinker>", "<b>bold</b>", "[THIN",
+  for (std::string text : {"It is 42.", "", "  ", " \n It is 42. ", "<thi", "<thinker>x</thinker>", "<think of it",
+                           "<think of a<b>", "<think />It is 42.", "\xEF\xBB\xBFIt is 42.", "\xC2\xA0", "<b>bold</b>", "[THIN",
                            "The tag <think>x</think> is shown.", "`<think>`", "```\n<think>\n```"})
     CAF_CHECK_EQUAL(told_apart(text), "|" + text);
 }

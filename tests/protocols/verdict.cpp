@@ -137,7 +137,8 @@ CAF_TEST(blank answers are refused and a missing content is the text streamed be
 }
 
 CAF_TEST(arguments that are no JSON object are told to the model) {
-  for (auto* arguments : {"{", "[]", "null", "4", R"({"content":"a","content":"b"})", R"({"content":"a"}{"content":"b"})"}) {
+  for (auto* arguments : {"{", "[]", "null", "4", R"({"content":"a","content":"b"})", R"({"content":"a"}{"content":"b"})",
+                          "undefined", R"(content="a b")", R"({"content":"cut in the mid)", "[1, 2"}) {
     auto j = judged(reply({{"a", "new_answer", arguments}}, "streamed"));
     CAF_CHECK(!j.ok && says(j.results[0].text, "not a valid JSON object"));
   }
@@ -147,7 +148,10 @@ CAF_TEST(an answer that is not quite JSON is taken and not asked for again) {
   for (auto* arguments :
        {"{\"content\":\"one\ntwo\"}", R"({}{"content":"one\ntwo"})", R"({"content":"one\ntwo"}{"content":"one\ntwo"})",
         R"("{\"content\":\"one\\ntwo\"}")", "```json\n{\"content\":\"one\\ntwo\"}\n```", R"({"content":"one\ntwo",})",
-        R"("one\ntwo")", R"({"content":"<think>why</think>\none\ntwo"})", R"({"content":"why\n</think>\none\ntwo"})"})
+        R"("one\ntwo")", R"({"name":"new_answer","parameters":{"content":"one\ntwo"}})",
+        R"({"arguments":"{\"content\":\"one\\ntwo\"}"})", R"({"new_answer":{"content":"one\ntwo"}})",
+        R"({"content":["one\n",{"type":"text","text":"two"}]})", "\none\ntwo", R"({"content":"<think>why</think>\none\ntwo"})",
+        R"({"content":"why\n</think>\none\ntwo"})"})
     CAF_CHECK_EQUAL(judged(reply({{"a", "new_answer", arguments}})).handed_in.text, "one\ntwo");
   CAF_CHECK_EQUAL(judged(reply({{"v", "vote", "{\"agent_id\":\"agent1\",\"reason\":\"a\nb\"}"}})).handed_in.reason, "a\nb");
   CAF_CHECK_EQUAL(judged(reply({{"v", "vote", R"("agent1")"}})).handed_in.target, "agent1");

@@ -211,14 +211,14 @@ CAF_TEST(a request that would break the framing is never sent) {
   CAF_CHECK_EQUAL(server.inspect().requests.size(), 0u);
 }
 
-CAF_TEST(what is no HTTP is a bad reply) {
+CAF_TEST(what is no HTTP from the start on will be none at the next try and what goes bad later is a bad reply) {
   imposter server;
   server.when("/ssh", reply{}.raw().send("SSH-2.0-OpenSSH_9.2\r\nmore and more\r\n").disconnect());
   server.when("/chunk", reply{}.raw().send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nab\r\n").disconnect());
   http_client client;
-  for (std::string path : {"/ssh", "/chunk"}) {
+  for (auto [path, code] : {std::pair{"/ssh", ec::bad_config}, std::pair{"/chunk", ec::bad_reply}}) {
     auto end = run(client, get(server.url(path)));
-    CAF_CHECK_EQUAL(end.code, ec::bad_reply);
+    CAF_CHECK_EQUAL(end.code, code);
     CAF_CHECK(end.sent);
   }
 }
