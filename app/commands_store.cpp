@@ -172,7 +172,7 @@ int command_prune(const prune_options& o) {
 
 int command_node(const node_options& o) {
   block_signals();
-  return run_node(o);
+  return o.check ? check_node(o) : run_node(o);
 }
 
 } // namespace conclave

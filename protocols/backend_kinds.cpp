@@ -5,9 +5,11 @@
 // and 17.
 
 #include "protocols/config.hpp"
+#include "protocols/key_route.hpp"
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 
 namespace conclave {
@@ -153,6 +155,19 @@ std::vector<std::string> key_names(const backend_config& b) {
         && (!best || std::string_view{row.suffix}.size() > std::string_view{best->suffix}.size()))
       best = &row;
   return best ? split(best->keys) : std::vector<std::string>{};
+}
+
+std::vector<std::string> known_key_names() {
+  std::set<std::string> names;
+  auto add = [&names](const char* list) {
+    for (auto& name : split(list))
+      names.insert(std::move(name));
+  };
+  for (auto& row : hosts)
+    add(row.keys);
+  for (auto& kind : backend_kinds())
+    add(kind.key_env);
+  return {names.begin(), names.end()};
 }
 
 } // namespace conclave

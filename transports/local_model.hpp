@@ -41,7 +41,7 @@ public:
     std::function<void(local_endpoint)> on_ready;   ///< at most once
     std::function<void(ec, std::string)> on_failed; ///< could not start, or died later; says what to do
   };
-  /// Returns at once; on_ready or on_failed follows within 120 s.
+  /// Returns at once, before any file is looked at; on_ready or on_failed follows within 120 s.
   static std::shared_ptr<local_model> acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb);
   virtual ~local_model() = default;
 };

@@ -34,6 +34,18 @@ unique_fd listen_on(const addrinfo& a) {
   return fd;
 }
 
+/// Returns "10.0.0.7:41234" or "[2001:db8::7]:41234".
+std::string peer_name(int fd) {
+  sockaddr_storage a{};
+  socklen_t size = sizeof a;
+  char host[INET6_ADDRSTRLEN] = "", port[8] = "";
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&a), &size) != 0
+      || ::getnameinfo(reinterpret_cast<sockaddr*>(&a), size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV)
+             != 0)
+    return "unknown";
+  return (a.ss_family == AF_INET6 ? "[" + std::string(host) + "]:" : std::string(host) + ":") + port;
+}
+
 std::uint16_t port_of(int fd) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
@@ -46,7 +58,7 @@ std::uint16_t port_of(int fd) {
 } // namespace
 
 std::unique_ptr<node_listener> node_listener::open(const std::string& host, std::uint16_t port, tls_identity identity, arrival take,
-                                                   std::string& error) {
+                                                   std::string& error, report tell) {
   auto where = "cannot listen on " + host + ":" + std::to_string(port) + ": ";
   auto* reactor = child_reactor::get();
   addrinfo hints{};
@@ -72,6 +84,7 @@ std::unique_ptr<node_listener> node_listener::open(const std::string& host, std:
   out->gate_->fd = std::move(fd);
   out->gate_->identity = std::move(identity);
   out->gate_->take = std::move(take);
+  out->gate_->tell = std::move(tell);
   reactor->post([g = out->gate_] { g->listen(); });
   return out;
 }
@@ -80,6 +93,7 @@ node_listener::~node_listener() {
   {
     std::lock_guard lock{gate_->mutex};
     gate_->take = nullptr;
+    gate_->tell = nullptr;
   }
   child_reactor::get()->post([g = std::move(gate_)] { g->close(); });
 }
@@ -110,8 +124,9 @@ void node_listener::gate::accept_all() {
 void node_listener::gate::admit(unique_fd peer) {
   int on = 1;
   ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  auto name = peer_name(peer.get());
   if (!identity)
-    return arrived(std::move(peer));
+    return arrived(std::move(peer), name);
   std::erase_if(unproven, [](auto& weak) {
     auto t = weak.lock();
     return !t || t->decided();
@@ -122,16 +137,26 @@ void node_listener::gate::admit(unique_fd peer) {
     unproven.pop_front();
   }
   unproven.push_back(tls_tunnel::start(identity, std::move(peer), tls_tunnel::side::server, proof_limit,
-                                       [self = shared_from_this()](unique_fd plain, const std::string&) {
+                                       [self = shared_from_this(), name](unique_fd plain, const std::string& why) {
                                          if (plain)
-                                           self->arrived(std::move(plain));
+                                           self->arrived(std::move(plain), name);
+                                         else
+                                           self->refused(name, why);
                                        }));
 }
 
-void node_listener::gate::arrived(unique_fd plain) {
+void node_listener::gate::arrived(unique_fd plain, const std::string& peer) {
   std::lock_guard lock{mutex};
+  if (tell)
+    tell(peer, {});
   if (take)
     take(std::move(plain));
+}
+
+void node_listener::gate::refused(const std::string& peer, const std::string& why) {
+  std::lock_guard lock{mutex};
+  if (tell)
+    tell(peer, why);
 }
 
 void node_listener::gate::close() {

@@ -120,11 +120,9 @@ std::string tls_tunnel::explain(int code) const {
   auto error = ERR_peek_last_error();
   auto reason = ERR_GET_REASON(error);
   if (auto verdict = SSL_get_verify_result(ssl_.get()); verdict != X509_V_OK)
-    return std::string("its certificate is not of our authority (") + X509_verify_cert_error_string(verdict)
-           + "): all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
+    return peer_certificate_fault(verdict);
   if (code == SSL_ERROR_SSL && reason >= SSL_AD_REASON_OFFSET)
-    return "it refuses our certificate (" + last_tls_error()
-           + "): all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
+    return own_certificate_refused(last_tls_error());
   if (code == SSL_ERROR_SSL && speaks_no_tls(reason))
     return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
   if (code == SSL_ERROR_SSL && reason != SSL_R_UNEXPECTED_EOF_WHILE_READING)

@@ -16,6 +16,8 @@ using namespace conclave;
 
 namespace {
 
+constexpr const char* connection_name = "guarded_backend"; ///< of the actor behind a shared connection
+
 struct boss_state {
   std::vector<verdict> verdicts;
   std::vector<agent_lost> lost;
@@ -341,6 +343,124 @@ CAF_TEST(a missing key is named with the provider of its host and all its variab
                   "Azure OpenAI: no key: set K" + places);
   CAF_CHECK_EQUAL(tried("chatcompletion", "https://llm.example/v1").parts.endpoint.provider, "ChatCompletion");
   CAF_CHECK_EQUAL(tried("vllm", "https://api.groq.com/openai/v1").parts.endpoint.provider, "vLLM"); // the user's own word
+}
+
+CAF_TEST(connections that differ in anything are not shared) {
+  const std::string key = "k1", other = "k2";
+  node_resources with;
+  bool second = false;
+  with.env = [&](const std::string& name) { return name == "K" ? (second ? &other : &key) : nullptr; };
+  backend_config b;
+  b.type = "chatcompletion";
+  b.model = "m";
+  b.base_url = "http://127.0.0.1:1/v1";
+  b.api_key = "${K}";
+  auto of = [&](const backend_config& x) -> connection_parts { return resolve_backend(x, with); };
+  auto one = of(b);
+  CAF_CHECK(one == of(b));
+  auto differs = [&](auto change) {
+    auto x = b;
+    change(x);
+    auto r = resolve_backend(x, with);
+    CAF_REQUIRE_EQUAL(r.error, "");
+    return !(one == r);
+  };
+  CAF_CHECK(differs([](auto& x) { x.context_tokens = 4096; }));
+  CAF_CHECK(differs([](auto& x) { x.http2 = true; }));
+  CAF_CHECK(differs([](auto& x) { x.base_url += "/x"; }));
+  CAF_CHECK(differs([](auto& x) { x.api_key = "k3-literal"; }));
+  CAF_CHECK(differs([](auto& x) { x.provider = "Mine"; }));
+  CAF_CHECK(differs([](auto& x) { x.decision = "text"; }));
+  CAF_CHECK(differs([](auto& x) { x.decision = "tools"; })); // fixed, where "auto" may step down
+  CAF_CHECK(differs([](auto& x) { x.extra_body = "{\"a\":1}"; }));
+  CAF_CHECK(differs([](auto& x) { x.extra_headers["a"] = "b"; }));
+  CAF_CHECK(differs([](auto& x) { x.extra_query["a"] = "b"; }));
+  CAF_CHECK(differs([](auto& x) { x.type = "vllm"; }));
+  CAF_CHECK(!differs([](auto& x) { x.model = "another"; })); // the model is said with each call
+  second = true;
+  CAF_CHECK(!(one == of(b)));
+  // Authorities are equal by what they say, not by when they were read.
+  backend_parts p, q;
+  p.trust = std::make_shared<const tls_trust>(tls_trust{"f", "pem", ""});
+  q.trust = std::make_shared<const tls_trust>(tls_trust{"f", "pem", ""});
+  CAF_CHECK(p == q);
+  q.trust = std::make_shared<const tls_trust>(tls_trust{"f", "newer", ""});
+  CAF_CHECK(!(p == q));
+  q.trust = {};
+  CAF_CHECK(!(p == q));
+}
+
+CAF_TEST(a shared connection that dies is replaced and its agents are told) {
+  auto o = order("t", "a");
+  o.agent.backend = {};
+  o.agent.backend.type = "vllm";
+  o.agent.backend.model = "m";
+  o.agent.backend.base_url = "http://127.0.0.1:1/v1";
+  hire(o);
+  auto alone = alive();
+  o.agent.id = "b";
+  hire(o);
+  CAF_CHECK_EQUAL(alive(), alone + 1); // the second agent brought no connection
+  o.task = "other";
+  hire(o);
+  CAF_REQUIRE_EQUAL(ready.size(), 3u);
+  // Messages are delivered one by one until the connection itself is about to work: that one is ended.
+  caf::anon_send(node, work("t", "a"));
+  for (bool found = false; !found;) {
+    CAF_REQUIRE(sched.has_job());
+    auto& next = sched.next_job<caf::scheduled_actor>();
+    if ((found = std::string(next.name()) == connection_name))
+      next.enqueue(caf::make_mailbox_element(nullptr, caf::make_message_id(), {},
+                                             caf::exit_msg{next.address(), caf::exit_reason::unhandled_exception}),
+                   nullptr);
+    sched.run_once();
+  }
+  settle();
+  CAF_REQUIRE_EQUAL(st->lost.size(), 3u);
+  for (auto& l : st->lost) {
+    CAF_CHECK_EQUAL(l.code, ec::unavailable);
+    CAF_CHECK_EQUAL(l.reason, "its connection to the model ended unexpectedly");
+  }
+  o.task = "t";
+  hire(o);
+  CAF_CHECK_EQUAL(ready.size(), 4u);
+  CAF_CHECK(refused.empty());
+  CAF_CHECK_EQUAL(alive(), alone);
+  end("t");
+  end("other");
+}
+
+CAF_TEST(a node that is ending finishes its tasks and takes no new one) {
+  kill(node);
+  node_resources with;
+  std::vector<node_note> notes;
+  with.note = [&](node_note n) { notes.push_back(std::move(n)); };
+  with.load = std::make_shared<node_load>();
+  auto door = spawn_door(sys, node = spawn_node(sys, with), "1", with);
+  hire(order("t", "a"));
+  CAF_CHECK_EQUAL(with.load->tasks, 1u);
+  with.load->ending = true;
+  hire(order("t", "b"));
+  hire(order("new", "a"));
+  CAF_CHECK_EQUAL(ready.size(), 2u);
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK_EQUAL(text_of(refused[0]), "the node is ending and takes no new task");
+  std::vector<welcome> got;
+  auto who = sys.spawn([&](caf::event_based_actor* me) {
+    me->request(door, caf::infinite, hello{}).then([&](welcome& w) { got.push_back(std::move(w)); });
+  });
+  settle();
+  kill(who);
+  CAF_REQUIRE_EQUAL(got.size(), 1u);
+  CAF_CHECK_EQUAL(got[0].reason, "it is ending and takes no new task");
+  end("t");
+  CAF_CHECK_EQUAL(with.load->tasks, 0u);
+  std::vector<std::string> said;
+  for (auto& n : notes)
+    said.push_back(n.type);
+  CAF_CHECK_EQUAL(said, (std::vector<std::string>{"task_started", "agent_ready", "agent_ready", "agent_refused", "caller_refused",
+                                                  "task_ended"}));
+  kill(door);
 }
 
 CAF_TEST(a door of another version gives a reason and no node) {
