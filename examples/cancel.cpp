@@ -6,6 +6,8 @@
 #include <conclave/app/engine.hpp>
 #include <cstdio>
 #include <future>
+#include <string>
+#include <utility>
 
 int main() {
   using namespace conclave;
