@@ -336,6 +336,8 @@ void parse_node(command_line& c, int argc, const char* const* argv) {
     return usage_error(c, name + ": " + error, help);
   if (o.check && o.port == 0)
     return usage_error(c, "--check: the port must not be 0", help);
+  if (o.check && (graces->count() > 0 || o.quiet || o.verbose))
+    return usage_error(c, "--check takes the TLS options and --json; --grace, --quiet and --verbose are for --listen", help);
   if (graces->count() > 0 && (o.grace_ms = grace == "0" ? 0 : parse_seconds(grace)) < 0)
     return usage_error(c, "--grace takes a number of seconds, not '" + grace + "'", help);
   auto given = !o.tls.cert.empty() + !o.tls.key.empty() + !o.tls.ca.empty();

@@ -171,8 +171,10 @@ int command_prune(const prune_options& o) {
 }
 
 int command_node(const node_options& o) {
+  if (o.check)
+    return check_node(o);
   block_signals();
-  return o.check ? check_node(o) : run_node(o);
+  return run_node(o);
 }
 
 } // namespace conclave

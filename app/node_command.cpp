@@ -153,6 +153,7 @@ int run_node(const node_options& options) {
   opened = open_door{};
   system.reset();
   log->keep({note_weight::info, "node_ended", {{"version", version}}});
+  log->finish();
   return 0;
 }
 

@@ -60,9 +60,10 @@ std::string note_line(const node_note& n, std::int64_t time_ms, bool json) {
 node_log::node_log(bool json, note_weight least)
     : json_(json), least_(least), out_(json ? 1 : 2, max_waiting, json ? gap_in_json : nullptr) {}
 
-node_log::~node_log() {
+void node_log::finish() {
   {
     std::lock_guard lock{mutex_};
+    finished_ = true;
     for (auto& [type, q] : quotas_)
       if (q.left_out > 0)
         write({note_weight::trouble, "lines_left_out", {{"of", type}}}, q);
@@ -75,6 +76,8 @@ void node_log::keep(const node_note& n) {
     return;
   auto now = std::chrono::steady_clock::now();
   std::lock_guard lock{mutex_};
+  if (finished_)
+    return;
   auto& q = quotas_.try_emplace(n.type, quota{burst, now}).first->second;
   q.tokens = std::min(burst, q.tokens + per_second * std::chrono::duration<double>(now - q.at).count());
   q.at = now;

@@ -28,9 +28,11 @@ std::string note_line(const node_note& n, std::int64_t time_ms, bool json);
 class node_log {
 public:
   node_log(bool json, note_weight least);
-  ~node_log(); ///< says what is missing and waits for the reader, bounded
 
   void keep(const node_note& n);
+
+  /// Says what is missing and waits for the reader, bounded. Nothing is kept afterwards.
+  void finish();
 
 private:
   struct quota {
@@ -45,6 +47,7 @@ private:
   const note_weight least_;
   std::mutex mutex_;
   std::map<std::string, quota> quotas_; ///< by type
+  bool finished_ = false;
   paced_output out_;
 };
 

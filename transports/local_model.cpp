@@ -435,9 +435,13 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
   try {
     // The client is not kept by the thread: its last reference may go where it was made, and nowhere else.
     std::thread([weak = std::weak_ptr(u), options = std::move(options), http = std::weak_ptr(http)]() mutable {
-      if (auto self = weak.lock())
-        if (auto client = http.lock())
-          serve(*self, std::move(options), std::move(client));
+      auto self = weak.lock();
+      if (!self)
+        return;
+      if (auto client = http.lock())
+        serve(*self, std::move(options), std::move(client));
+      else if (self->call.on_failed)
+        self->call.on_failed(ec::cancelled, "the engine is being closed");
     }).detach();
   } catch (const std::system_error&) {
     if (u->call.on_failed)

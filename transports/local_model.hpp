@@ -6,7 +6,8 @@
 /// stops it with its last user. One server per (model file, context) and HTTP client, that is per engine; a kill -9 of this process
 /// leaves no orphan.
 ///
-/// Thread rule: any thread; callbacks run on transport threads, or on the caller's within acquire, and must only post a message.
+/// Thread rule: any thread; callbacks run on transport threads (on the caller's, within acquire, only where the system gives no
+/// thread) and must only post a message.
 
 #include "protocols/error.hpp"
 

@@ -10,6 +10,7 @@
 #include "caf/test/unit_test.hpp"
 
 #include <algorithm>
+#include <unistd.h>
 
 using namespace conclave;
 
@@ -29,6 +30,38 @@ CAF_TEST(a note is a line for people and a JSON object for programs) {
   CAF_CHECK_EQUAL(note_line(n, time_ms, true),
                   "{\"time\":\"2025-11-26T05:04:32.003Z\",\"type\":\"agent_ready\",\"task\":\"20261126-1\","
                   "\"agent\":\"a b\",\"tools\":\"2\"}\n");
+}
+
+CAF_TEST(strangers do not fill the disk and what is left out is counted) {
+  int fds[2];
+  CAF_REQUIRE_EQUAL(::pipe(fds), 0);
+  auto saved = ::dup(2);
+  ::dup2(fds[1], 2);
+  {
+    node_log log{false, note_weight::info};
+    for (int i = 0; i < 5'000; ++i)
+      log.keep({note_weight::trouble, "refused", {{"peer", std::to_string(i)}}});
+    log.keep({note_weight::detail, "run_started", {}}); // of no weight here
+    log.keep({note_weight::info, "task_ended", {{"why", "over"}}});
+    log.finish();
+    log.keep({note_weight::info, "late", {}});
+  }
+  ::dup2(saved, 2);
+  ::close(saved);
+  ::close(fds[1]);
+  std::string all(1 << 16, '\0');
+  all.resize(static_cast<std::size_t>(std::max<ssize_t>(::read(fds[0], all.data(), all.size()), 0)));
+  ::close(fds[0]);
+  auto count = [&](const std::string& what) {
+    std::size_t n = 0;
+    for (auto at = all.find(what); at != std::string::npos; at = all.find(what, at + 1))
+      ++n;
+    return n;
+  };
+  CAF_CHECK(count(" refused peer=") >= 100 && count(" refused peer=") < 300);
+  CAF_CHECK_EQUAL(count(" task_ended why=over"), 1u);
+  CAF_CHECK_EQUAL(count(" lines_left_out of=refused left_out_before="), 1u);
+  CAF_CHECK_EQUAL(count("run_started") + count("late"), 0u);
 }
 
 CAF_TEST(what others said stays on its line and in its quotes) {
