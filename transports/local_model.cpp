@@ -433,7 +433,7 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
     options.server = "auto";
   auto u = std::make_shared<user>(std::move(cb));
   try {
-    // The client is not kept by the thread: its last reference may go where it was made, and nowhere else.
+    // Weak: a user who leaves and an engine that ends meanwhile need no server any more.
     std::thread([weak = std::weak_ptr(u), options = std::move(options), http = std::weak_ptr(http)]() mutable {
       auto self = weak.lock();
       if (!self)
