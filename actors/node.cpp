@@ -163,6 +163,21 @@ caf::error refusal(node_ptr self, const spawn_agent& order) {
   return {};
 }
 
+/// The task of an order, begun if this is its first.
+hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator_actor& boss) {
+  auto [place, fresh] = self->state.tasks.try_emplace(order.task);
+  auto& task = place->second;
+  if (fresh) {
+    task.boss = boss;
+    task.fence = order.fence;
+    task.since = self->clock().now();
+    self->monitor(boss);
+    count_tasks(self);
+    note(self, note_weight::info, "task_started", {{"task", order.task}, {"team", std::to_string(order.team)}});
+  }
+  return task;
+}
+
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
   if (auto old = st.tasks.find(order.task); old != st.tasks.end() && old->second.boss != boss) {
@@ -184,17 +199,7 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   for (auto& name : order.agent.backend.native_tools)
     if (st.resources.tools.count(name) == 0)
       c.notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
-  auto [place, fresh] = st.tasks.try_emplace(order.task);
-  auto& task = place->second;
-  if (fresh) {
-    task.boss = boss;
-    task.fence = order.fence;
-    task.since = self->clock().now();
-    self->monitor(boss);
-    count_tasks(self);
-    note(self, note_weight::info, "task_started", {{"task", order.task}, {"team", std::to_string(order.team)}});
-  }
-  auto& a = task.agents[id];
+  auto& a = task_of(self, order, boss).agents[id];
   ++st.agents;
   agent_parts parts;
   parts.backend = backend_for(self, c, order, a);
