@@ -329,6 +329,24 @@ CAF_TEST(a shared connection that dies is replaced and its agents are told) {
   end("other");
 }
 
+CAF_TEST(what is behind the breaker takes the shared connection along when it dies) {
+  auto o = order("t", "a");
+  o.agent.backend = {};
+  o.agent.backend.type = "vllm";
+  o.agent.backend.model = "m";
+  o.agent.backend.base_url = "http://127.0.0.1:1/v1";
+  hire(o);
+  auto before = alive();
+  caf::anon_send(node, work("t", "a"));
+  end_when_it_works("backend");
+  CAF_REQUIRE_EQUAL(st->lost.size(), 1u);
+  CAF_CHECK_EQUAL(st->lost[0].reason, "its connection to the model ended unexpectedly");
+  hire(o);
+  CAF_CHECK_EQUAL(ready.size(), 2u);
+  CAF_CHECK_EQUAL(alive(), before);
+  end("t");
+}
+
 CAF_TEST(a scripted connection that dies takes its agent out with the reason) {
   hire(order("t", "a", {hang()}));
   caf::anon_send(node, work("t", "a"));
