@@ -299,6 +299,8 @@ void agent_state::fail(ec code, std::string reason) {
   v.reason = std::move(reason);
   v.text = partial.empty() ? said : partial;
   v.step = prompts::to_string(step);
+  if (parts.on_failed)
+    parts.on_failed(v);
   over();
   self->request(parts.boss, boss_limit, std::move(v)).then([](const ruling&) {}, [](const caf::error&) {});
 }

@@ -210,6 +210,20 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
 guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.gate = breaker{policy};
+  self->monitor(self->state.guarded);
+  self->set_down_handler([self](const caf::down_msg& d) {
+    // It would never answer what it was asked (CAF 0.17 drops promises in silence), and nothing that comes after.
+    auto calls = std::move(self->state.calls);
+    self->state.calls.clear();
+    for (auto& [id, call] : calls) {
+      completion c;
+      c.status = completion_status::broken;
+      c.code = ec::unavailable;
+      c.error = "the connection to the model ended unexpectedly";
+      call.promise.deliver(std::move(c));
+    }
+    self->quit(d.reason);
+  });
   self->set_exit_handler([self](caf::exit_msg& m) {
     auto calls = std::move(self->state.calls);
     self->state.calls.clear();

@@ -3,17 +3,20 @@
 
 #include "actors/host_sink.hpp"
 
+#include "protocols/config.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
 
 #include <atomic>
+#include <exception>
 #include <sched.h>
 
 namespace conclave {
 
 namespace {
 
+constexpr std::size_t max_thrown_text = 300;
 constexpr std::size_t max_waiting = std::size_t{1} << 20; ///< bytes of chunks that wait for the host
 
 /// What a batch costs while it waits.
@@ -32,6 +35,11 @@ struct host_sink_state {
   static inline const char* name = "host_sink";
   host_callbacks call;
   bool done = false;
+  struct thrown {
+    std::uint64_t times = 0;
+    std::string first;
+  };
+  thrown by_event, by_chunk;
 };
 
 /// A host that is slow does not make the mailbox grow: chunks beyond `max_waiting` are left out, and a status chunk says how much
@@ -72,15 +80,29 @@ private:
 
 using host_sink_ptr = limited_sink*;
 
-/// A host's exception is its own affair: it must not take the task down.
+/// A host's exception must not take the task down; it is remembered for the outcome.
 template <class F, class... Ts>
-void guarded(const F& f, Ts&&... xs) {
+void guarded(host_sink_state::thrown& seen, const F& f, Ts&&... xs) {
   if (!f)
     return;
+  auto say = [&seen](const char* what) {
+    if (seen.times++ == 0)
+      seen.first = shown_text(what, max_thrown_text);
+  };
   try {
     f(std::forward<Ts>(xs)...);
+  } catch (const std::exception& e) {
+    say(e.what());
   } catch (...) {
+    say("something that is no std::exception");
   }
+}
+
+void warn(outcome& o, const char* callback, const host_sink_state::thrown& seen) {
+  if (seen.times == 0)
+    return;
+  o.warnings.push_back("the host's " + std::string(callback) + " threw"
+                       + (seen.times == 1 ? "" : " " + std::to_string(seen.times) + " times, first") + ": " + seen.first);
 }
 
 /// This thread is woken once per chunk, by the thread that reads all streams. A batch thread does not push its waker off the core,
@@ -95,7 +117,10 @@ void finish(host_sink_ptr self, outcome o) {
   if (self->state.done)
     return;
   self->state.done = true;
-  guarded(self->state.call.on_done, std::move(o));
+  warn(o, "on_event", self->state.by_event);
+  warn(o, "on_chunk", self->state.by_chunk);
+  host_sink_state::thrown nobody_to_tell;
+  guarded(nobody_to_tell, self->state.call.on_done, std::move(o));
 }
 
 host_sink_actor::behavior_type limited_sink::make_behavior() {
@@ -109,15 +134,15 @@ host_sink_actor::behavior_type limited_sink::make_behavior() {
     self->quit(m.reason);
   });
   return {
-      [self](const event& e) { guarded(self->state.call.on_event, e); },
+      [self](const event& e) { guarded(self->state.by_event, self->state.call.on_event, e); },
       [self](const chunk_batch& b) {
         self->waiting_ -= weight(b);
-        guarded(self->state.call.on_chunk, b);
+        guarded(self->state.by_chunk, self->state.call.on_chunk, b);
       },
       [self](chunk_delivery& d) {
         if (d.dropped > 0)
           d.batch.chunks.insert(d.batch.chunks.begin(), left_out(d.dropped));
-        guarded(self->state.call.on_chunk, d.batch);
+        guarded(self->state.by_chunk, self->state.call.on_chunk, d.batch);
         return chunk_ack{};
       },
       [self](outcome& o) {

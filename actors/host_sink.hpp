@@ -4,7 +4,7 @@
 
 /// The one reader of a task on behalf of its host: calls back on a thread of its own, so a slow or blocking host delays nobody and
 /// is never cancelled. Chunks that wait for it are bounded (1 MiB): newer ones are left out then, and a status chunk says how much.
-/// Ends itself after on_done.
+/// What on_event or on_chunk throws takes nobody down; the outcome has a warning then. Ends itself after on_done.
 
 #include "protocols/interfaces.hpp"
 

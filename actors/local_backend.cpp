@@ -114,6 +114,12 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
   self->state.step = parts.decision.empty() ? "schema" : parts.decision;
   self->state.parts = std::move(parts);
   self->state.options = std::move(options);
+  self->set_down_handler([self](const caf::down_msg& d) {
+    auto& st = self->state;
+    if (!st.inner || caf::actor_cast<caf::actor_addr>(st.inner) != d.source)
+      return;                                               // one we let go
+    self->send_exit(self, caf::exit_reason::user_shutdown); // whoever guards us says so, and the node makes another
+  });
   self->set_exit_handler([self](caf::exit_msg& m) {
     for (auto& w : self->state.waiting)
       w.promise.deliver(not_run(completion_status::cancelled, ec::cancelled, "the connection is being closed"));
@@ -176,6 +182,7 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
         resolved.endpoint.id_slot = true;
         st.slots = r.endpoint.slots;
         st.inner = spawn_backend(self->home_system(), std::move(resolved));
+        self->monitor(st.inner);
         auto waiting = std::move(st.waiting);
         st.waiting.clear();
         for (auto& w : waiting)

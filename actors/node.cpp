@@ -5,6 +5,7 @@
 
 #include "actors/agent.hpp"
 #include "actors/leaving.hpp"
+#include "actors/node_notes.hpp"
 #include "actors/node_parts.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
@@ -13,6 +14,8 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
+#include <list>
 #include <map>
 #include <memory>
 
@@ -28,22 +31,24 @@ constexpr std::size_t max_text = std::size_t{4} << 20; ///< as the ledger's high
 constexpr std::size_t max_task_text = std::size_t{256} << 20;
 constexpr auto ask_limit = std::chrono::seconds(2);
 
+struct shared_backend {
+  connection_parts what;
+  backend_actor handle;
+  std::size_t users = 0;
+};
+
 struct hosted_agent {
   agent_actor handle;
   std::vector<tool_source> tools;
-  backend_actor own_backend; ///< scripted: ends with the agent
-  std::string share;         ///< else the key of its shared connection
-  chunk_sink_actor relay;    ///< when the sink is on another node
-};
-
-struct shared_backend {
-  backend_actor handle;
-  std::size_t users = 0;
-  bool leaves = false; ///< ends with its last user: it holds a server that costs memory
+  backend_actor own_backend;        ///< scripted: ends with the agent
+  shared_backend* shared = nullptr; ///< else its place in the node's list
+  chunk_sink_actor relay;           ///< when the sink is on another node
 };
 
 struct hosted_task {
   std::uint64_t fence = 0;
+  caf::actor_clock::time_point since = {};
+  std::uint64_t runs = 0;
   orchestrator_actor boss;
   std::map<std::string, hosted_agent> agents;
   std::map<std::string, std::string> texts; ///< label -> answer
@@ -54,20 +59,36 @@ struct node_state {
   static inline const char* name = "node";
   node_resources resources;
   std::map<std::string, hosted_task> tasks;
-  std::map<std::string, shared_backend> backends; ///< by share key; unused ones keep what they learned, up to a bound
+  std::list<shared_backend> backends; ///< unused ones keep what they learned, up to a bound
   std::size_t agents = 0;
 };
 
 using node_ptr = node_actor::stateful_pointer<node_state>;
 
-void release_backend(node_ptr self, const std::string& share) {
-  auto& st = self->state;
-  auto i = st.backends.find(share);
-  if (i == st.backends.end() || --i->second.users > 0)
+void note(node_ptr self, note_weight weight, const char* type, std::vector<std::pair<std::string, std::string>> fields) {
+  if (auto& keep = self->state.resources.note)
+    keep({weight, type, std::move(fields)});
+}
+
+/// Tells whoever waits for the end of the tasks.
+void count_tasks(node_ptr self) {
+  auto* load = self->state.resources.load.get();
+  if (load == nullptr)
     return;
-  if (i->second.leaves || st.backends.size() > max_unused_backends) {
-    self->send_exit(i->second.handle, caf::exit_reason::user_shutdown);
-    st.backends.erase(i);
+  std::lock_guard lock{load->mutex};
+  load->tasks = self->state.tasks.size();
+  load->changed.notify_all();
+}
+
+void release_backend(node_ptr self, shared_backend* shared) {
+  auto& all = self->state.backends;
+  if (--shared->users > 0)
+    return;
+  // A local one holds a server that costs memory. One that is gone serves nobody any more.
+  if (!shared->handle || shared->what.kind == "local" || all.size() > max_unused_backends) {
+    if (shared->handle)
+      self->send_exit(shared->handle, caf::exit_reason::user_shutdown);
+    all.remove_if([shared](auto& b) { return &b == shared; });
   }
 }
 
@@ -78,32 +99,83 @@ void end_agent(node_ptr self, hosted_agent& a) {
     self->send_exit(t.actor, caf::exit_reason::user_shutdown);
   if (a.own_backend)
     self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
-  if (!a.share.empty())
-    release_backend(self, a.share);
+  if (a.shared != nullptr)
+    release_backend(self, a.shared);
   if (a.relay)
     self->send_exit(a.relay, caf::exit_reason::user_shutdown);
   --self->state.agents;
 }
 
-void end_hosted(node_ptr self, std::map<std::string, hosted_task>::iterator i) {
-  for (auto& [id, a] : i->second.agents)
+void end_hosted(node_ptr self, std::map<std::string, hosted_task>::iterator i, note_weight weight, const char* why) {
+  auto& t = i->second;
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(self->clock().now() - t.since).count();
+  note(self, weight, "task_ended",
+       {{"task", i->first},
+        {"why", why},
+        {"agents", std::to_string(t.agents.size())},
+        {"runs", std::to_string(t.runs)},
+        {"seconds", std::to_string(seconds)}});
+  for (auto& [id, a] : t.agents)
     end_agent(self, a);
-  self->demonitor(caf::actor_cast<caf::actor_addr>(i->second.boss));
+  self->demonitor(caf::actor_cast<caf::actor_addr>(t.boss));
   self->state.tasks.erase(i);
+  count_tasks(self);
+}
+
+/// The agent is out for its task: something it cannot do without has ended.
+void lose_agent(node_ptr self, const std::string& task, hosted_task& t, std::map<std::string, hosted_agent>::iterator a, ec code,
+                const std::string& why) {
+  note(self, note_weight::trouble, "agent_lost", {{"task", task}, {"agent", a->first}, {"why", why}});
+  self->send(t.boss, agent_lost{task, a->first, code, why});
+  end_agent(self, a->second);
+  t.agents.erase(a);
 }
 
 backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent& order, hosted_agent& a) {
   auto& st = self->state;
-  if (c.share.empty())
-    return a.own_backend = spawn_connection(self->home_system(), c, order, st.resources);
-  auto& shared = st.backends[c.share];
-  if (!shared.handle) {
-    shared.handle = spawn_connection(self->home_system(), c, order, st.resources);
-    shared.leaves = c.kind == "local";
+  if (c.kind == "scripted") {
+    a.own_backend = spawn_connection(self->home_system(), c, order, st.resources);
+    self->monitor(a.own_backend);
+    return a.own_backend;
   }
-  ++shared.users;
-  a.share = c.share;
-  return shared.handle;
+  const connection_parts& what = c;
+  auto i = std::find_if(st.backends.begin(), st.backends.end(), [&](auto& b) { return b.handle && b.what == what; });
+  if (i == st.backends.end()) {
+    i = st.backends.insert(i, {what, spawn_connection(self->home_system(), c, order, st.resources), 0});
+    self->monitor(i->handle);
+  }
+  ++i->users;
+  a.shared = &*i;
+  return i->handle;
+}
+
+/// Why this order is not taken, or none.
+caf::error refusal(node_ptr self, const spawn_agent& order) {
+  auto& st = self->state;
+  auto known = st.tasks.count(order.task) > 0;
+  if (!known && st.resources.load && st.resources.load->ending)
+    return make_error(ec::unavailable, "the node is ending and takes no new task");
+  if (st.agents >= max_agents || (!known && st.tasks.size() >= max_tasks))
+    return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in "
+                                           + std::to_string(st.tasks.size()) + " tasks");
+  if (known && st.tasks[order.task].agents.count(order.agent.id) > 0)
+    return make_error(ec::bad_request, "agent '" + order.agent.id + "' is already here");
+  return {};
+}
+
+/// The task of an order, begun if this is its first.
+hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator_actor& boss) {
+  auto [place, fresh] = self->state.tasks.try_emplace(order.task);
+  auto& task = place->second;
+  if (fresh) {
+    task.boss = boss;
+    task.fence = order.fence;
+    task.since = self->clock().now();
+    self->monitor(boss);
+    count_tasks(self);
+    note(self, note_weight::info, "task_started", {{"task", order.task}, {"team", std::to_string(order.team)}});
+  }
+  return task;
 }
 
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
@@ -112,28 +184,25 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
     // Two orchestrators of one task: the younger one wins, whatever order they come in (docs/protocol.md 10.2).
     if (order.fence <= old->second.fence)
       return make_error(ec::bad_request, "task " + order.task + " is in the hands of another orchestrator");
-    end_hosted(self, old);
+    end_hosted(self, old, note_weight::trouble, "another orchestrator took it over");
   }
-  auto known = st.tasks.count(order.task) > 0;
-  if (st.agents >= max_agents || (!known && st.tasks.size() >= max_tasks))
-    return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in "
-                                           + std::to_string(st.tasks.size()) + " tasks");
+  auto id = order.agent.id;
+  auto refuse = [&](caf::error e) {
+    note(self, note_weight::trouble, "agent_refused", {{"task", order.task}, {"agent", id}, {"why", text_of(e)}});
+    return e;
+  };
+  if (auto e = refusal(self, order))
+    return refuse(std::move(e));
   auto backend = order.agent.backend;
   if (!order.agent.node.empty() && backend.base_url_source == project_source)
     backend.base_url_source += " where the task was started"; // not the file of this name here
   auto c = resolve_backend(backend, st.resources);
   if (c.code != ec::none)
-    return make_error(c.code, c.error);
-  auto& task = st.tasks[order.task];
-  if (!known) {
-    task.boss = boss;
-    task.fence = order.fence;
-    self->monitor(boss);
-  }
-  auto id = order.agent.id;
-  if (task.agents.count(id) > 0)
-    return make_error(ec::bad_request, "agent '" + id + "' is already here");
-  auto& a = task.agents[id];
+    return refuse(make_error(c.code, c.error));
+  for (auto& name : order.agent.backend.native_tools)
+    if (st.resources.tools.count(name) == 0)
+      c.notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
+  auto& a = task_of(self, order, boss).agents[id];
   ++st.agents;
   agent_parts parts;
   parts.backend = backend_for(self, c, order, a);
@@ -143,35 +212,57 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks);
   auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
+  if (st.resources.note)
+    parts.on_failed = [keep = st.resources.note](const verdict& v) { keep(failed_run_note(v)); };
+  auto ready = ready_note(order, c);
   parts.order = std::move(order);
   a.handle = spawn_agent_actor(self->home_system(), std::move(parts));
   self->monitor(a.handle);
   auto promise = self->template make_response_promise<agent_ready>();
   auto asked = self->request(a.handle, ready_limit, get_ready{});
   asked.then(
-      [self, promise, timer = asked.id(), notices = std::move(c.notices)](agent_ready& r) mutable {
+      [self, promise, timer = asked.id(), notices = std::move(c.notices), ready](agent_ready& r) mutable {
         answered_in_time(self, timer);
         r.notes.insert(r.notes.begin(), notices.begin(), notices.end());
+        if (auto& keep = self->state.resources.note)
+          note_ready(keep, std::move(ready), r);
         promise.deliver(std::move(r));
       },
-      [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
+      [self, promise, ready](caf::error& e) mutable {
+        ready.fields.emplace_back("why", text_of(e));
+        note(self, note_weight::trouble, "agent_failed", std::move(ready.fields));
+        promise.deliver(std::move(e));
+      });
   return caf::delegated<agent_ready>{};
 }
 
 void down(node_ptr self, const caf::down_msg& d) {
-  auto& tasks = self->state.tasks;
-  for (auto t = tasks.begin(); t != tasks.end(); ++t) {
-    if (caf::actor_cast<caf::actor_addr>(t->second.boss) == d.source) {
-      end_hosted(self, t); // nobody is left to work for: cancel at once
+  auto is = [&d](const auto& handle) { return handle && caf::actor_cast<caf::actor_addr>(handle) == d.source; };
+  // A connection that has ended is kept for nobody: the next agent gets a new one.
+  shared_backend* dead = nullptr;
+  auto& shared = self->state.backends;
+  if (auto b = std::find_if(shared.begin(), shared.end(), [&](auto& x) { return is(x.handle); }); b != shared.end()) {
+    b->handle = nullptr;
+    if (b->users == 0) {
+      shared.erase(b);
       return;
     }
-    for (auto& [id, a] : t->second.agents)
-      if (caf::actor_cast<caf::actor_addr>(a.handle) == d.source) {
-        self->send(t->second.boss, agent_lost{t->first, id, ec::unknown, "the agent ended unexpectedly"});
-        end_agent(self, a);
-        t->second.agents.erase(id);
-        return;
-      }
+    dead = &*b; // goes with its last user
+  }
+  auto& tasks = self->state.tasks;
+  for (auto t = tasks.begin(); t != tasks.end(); ++t) {
+    auto& task = t->second;
+    if (is(task.boss)) {
+      end_hosted(self, t, note_weight::trouble, "its caller is gone"); // nobody is left to work for: cancel at once
+      return;
+    }
+    for (auto a = task.agents.begin(); a != task.agents.end();) {
+      auto here = a++;
+      if (is(here->second.handle))
+        lose_agent(self, t->first, task, here, ec::unknown, "the agent ended unexpectedly");
+      else if (is(here->second.own_backend) || (dead != nullptr && here->second.shared == dead))
+        lose_agent(self, t->first, task, here, ec::unavailable, "its connection to the model ended unexpectedly");
+    }
   }
 }
 
@@ -196,6 +287,9 @@ void run(node_ptr self, run_task& r) {
     }
     shown.text = text->second;
   }
+  ++task.runs;
+  note(self, note_weight::detail, "run_started",
+       {{"task", r.task}, {"agent", r.agent}, {"run", std::to_string(r.run)}, {"round", std::to_string(r.round)}});
   self->send(a->handle, std::move(r));
 }
 
@@ -214,7 +308,7 @@ caf::result<task_closed> close_task(node_ptr self, const end_task& e) {
     promise.deliver(*out);
     auto t = self->state.tasks.find(out->task);
     if (t != self->state.tasks.end())
-      end_hosted(self, t);
+      end_hosted(self, t, note_weight::info, "over");
   };
   for (auto& [id, a] : i->second.agents) {
     if (!a.own_backend)
@@ -239,9 +333,10 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
   self->set_exit_handler([self](caf::exit_msg& m) {
     auto& st = self->state;
     while (!st.tasks.empty())
-      end_hosted(self, st.tasks.begin());
-    for (auto& [key, b] : st.backends)
-      self->send_exit(b.handle, caf::exit_reason::user_shutdown);
+      end_hosted(self, st.tasks.begin(), note_weight::trouble, "the node ends");
+    for (auto& b : st.backends)
+      if (b.handle)
+        self->send_exit(b.handle, caf::exit_reason::user_shutdown);
     st.backends.clear();
     self->quit(m.reason);
   });
@@ -260,27 +355,13 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
       },
       [self](run_task& r) { run(self, r); },
       [self](const cancel_run& c) {
-        if (auto* a = find_agent(self, c.task, c.agent))
+        if (auto* a = find_agent(self, c.task, c.agent)) {
+          note(self, note_weight::detail, "run_cancelled",
+               {{"task", c.task}, {"agent", c.agent}, {"run", std::to_string(c.run)}, {"why", c.reason}});
           self->send(a->handle, c);
+        }
       },
       [self](const end_task& e) { return close_task(self, e); },
-  };
-}
-
-door_actor::behavior_type door(door_actor::pointer, node_actor node, std::string build) {
-  return {
-      [node, build](const hello& h) -> caf::result<welcome> {
-        welcome w;
-        w.build = build;
-        if (h.max < protocol_min || h.min > protocol_max) {
-          w.reason = "this node speaks protocol " + std::to_string(protocol_min) + " to " + std::to_string(protocol_max)
-                     + ", the caller " + std::to_string(h.min) + " to " + std::to_string(h.max) + ": update the older side";
-          return w;
-        }
-        w.version = std::min(h.max, protocol_max);
-        w.node = caf::actor_cast<caf::strong_actor_ptr>(node);
-        return w;
-      },
   };
 }
 
@@ -288,10 +369,6 @@ door_actor::behavior_type door(door_actor::pointer, node_actor node, std::string
 
 node_actor spawn_node(caf::actor_system& sys, node_resources resources) {
   return sys.spawn(node, std::move(resources));
-}
-
-door_actor spawn_door(caf::actor_system& sys, node_actor n, std::string build) {
-  return sys.spawn(door, std::move(n), std::move(build));
 }
 
 } // namespace conclave

@@ -95,12 +95,6 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
   p.endpoint.query = std::move(route.query);
   p.endpoint.hidden = std::move(route.hidden);
   c.notices = std::move(route.notices);
-  c.share = b.type + " " + p.endpoint.base_url + " " + route.key_name + " " + p.decision + " " + p.endpoint.version + " "
-            + b.extra_body + " " + route.ca.bundle.path;
-  for (auto& [name, value] : b.extra_headers) // unexpanded: no secret in a name
-    c.share += " " + name + "=" + value;
-  for (auto& [name, value] : b.extra_query)
-    c.share += " " + name + "=" + value;
 }
 
 /// Expands a path of this machine. Returns what is wrong with it, or empty.
@@ -140,7 +134,6 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   if (c.kind == "local") {
     c.model_path = b.model_path;
     c.server = b.server;
-    c.share = "local " + b.model_path + " " + b.server + " " + std::to_string(p.context_tokens) + " " + p.decision;
   } else {
     resolve_route(b, with, c);
   }

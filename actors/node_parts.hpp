@@ -11,16 +11,20 @@
 
 namespace conclave {
 
-/// A model connection with its secrets resolved, ready to be spawned. `share` names connections that are the same one; empty = its
-/// own.
-struct connection {
+/// What a model connection is made of, secrets resolved. Agents whose connections are equal share one: every member counts, so a
+/// new one cannot be forgotten.
+struct connection_parts {
+  std::string kind;               ///< http, local, scripted
+  std::string model_path, server; ///< local: as on this machine
+  backend_parts parts;
+  bool operator==(const connection_parts&) const = default;
+};
+
+/// A model connection, ready to be spawned.
+struct connection : connection_parts {
   ec code = ec::none; ///< not none: cannot be made, see `error`
   std::string error;
-  std::string kind; ///< http, local, scripted
-  std::string share;
-  std::string model_path, server;   ///< local: as on this machine
   std::vector<std::string> notices; ///< what redirects calls, and what was mended; to be said before the first call
-  backend_parts parts;
 };
 
 /// Resolves an agent's backend: dialect, base URL, key (a provider's key goes only to that provider's hosts), decision step.

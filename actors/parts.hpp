@@ -5,20 +5,31 @@
 /// What actors are spawned with. Local only: holds shared transports, never crosses nodes.
 
 #include "protocols/interfaces.hpp"
+#include "protocols/node_note.hpp"
 #include "protocols/wire/dialect.hpp"
 
 #include <caf/actor_system.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 namespace conclave {
 
 class http_client;
+
+/// What a connection trusts; equal if the authorities are.
+struct trust_choice : std::shared_ptr<const tls_trust> {
+  using std::shared_ptr<const tls_trust>::shared_ptr;
+  trust_choice(std::shared_ptr<const tls_trust> t) : std::shared_ptr<const tls_trust>(std::move(t)) {}
+  bool operator==(const trust_choice& o) const { return get() == o.get() || (*this && o && **this == *o); }
+};
 
 /// Spawns a C++ tool source; the node calls it once per agent that wants the tool.
 using tool_factory = std::function<tool_source_actor(caf::actor_system&)>;
@@ -30,6 +41,14 @@ struct tool_source {
   std::chrono::milliseconds start_limit; ///< how long it may take until it can say what it offers, see protocols/tool_waits.hpp
 };
 
+/// How busy a node is, and whether it is ending: it takes no new task then, and finishes those it has. Any thread.
+struct node_load {
+  std::atomic<bool> ending = false;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t tasks = 0; ///< with the lock held
+};
+
 /// What a node owns and lends to its actors.
 struct node_resources {
   std::shared_ptr<http_client> http;
@@ -38,6 +57,8 @@ struct node_resources {
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
+  note_taker note = {};                 ///< who keeps the log; empty = nobody
+  std::shared_ptr<node_load> load = {}; ///< for whoever waits for its tasks; empty = nobody
 };
 
 struct agent_parts {
@@ -46,16 +67,18 @@ struct agent_parts {
   std::vector<tool_source> tools;
   chunk_sink_actor chunks; ///< where pieces of its streams go
   orchestrator_actor boss;
+  std::function<void(const verdict&)> on_failed = {}; ///< told of every run that failed; for the node's log
 };
 
 struct backend_parts {
   const wire::dialect* dialect = nullptr;
   wire::endpoint endpoint;
   std::shared_ptr<http_client> http;
-  std::shared_ptr<const tls_trust> trust; ///< none = the system's authorities
-  std::string decision;                   ///< tools | schema | text; "auto" as settled for the type before spawning
+  trust_choice trust;   ///< none = the system's authorities
+  std::string decision; ///< tools | schema | text; "auto" as settled for the type before spawning
   bool ladder_fixed = false;
   std::int32_t context_tokens = 0;
+  bool operator==(const backend_parts&) const = default;
 };
 
 } // namespace conclave

@@ -321,29 +321,42 @@ void parse_node(command_line& c, int argc, const char* const* argv) {
                "conclave node");
   prepare(app);
   auto& o = c.node;
-  std::string listen;
-  app.add_option("--listen", listen, "HOST:PORT to listen on; port 0 = any")->required();
+  std::string listen, check, grace;
+  auto* listens = app.add_option("--listen", listen, "HOST:PORT to listen on; port 0 = any");
+  auto* checks = app.add_option("--check", check, "HOST:PORT: say whether agents can run on the node there, and exit");
+  auto* graces = app.add_option("--grace", grace, "SECONDS its tasks may go on after a signal (30); 0 = none");
   app.add_flag("--insecure-loopback", o.insecure_loopback,
                "no TLS, loopback only: every user of this machine can spawn agents here");
   app.add_option("--tls-cert", o.tls.cert, "PEM certificate of this node");
   app.add_option("--tls-key", o.tls.key, "PEM private key of this node");
   app.add_option("--tls-ca", o.tls.ca, "PEM certificate of the CA both sides trust");
-  app.add_flag("-q,--quiet", o.quiet, "only errors");
-  app.add_flag("-v,--verbose", o.verbose, "say more");
+  app.add_flag("--json", o.json, "the log as JSON lines on standard output");
+  app.add_flag("-q,--quiet", o.quiet, "log failures only");
+  app.add_flag("-v,--verbose", o.verbose, "log each run and caller, too");
   const char* help = "conclave node --help";
   if (!parse(app, c, argc, argv, help))
     return;
   o.tls.insecure_loopback = o.insecure_loopback;
   std::string error;
-  if (!parse_host_port(listen, o.host, o.port, error))
-    return usage_error(c, "--listen: " + error, help);
+  o.check = checks->count() > 0;
+  if (o.check == (listens->count() > 0))
+    return usage_error(c, "give either --listen HOST:PORT or --check HOST:PORT", help);
+  const std::string name = o.check ? "--check" : "--listen";
+  if (!parse_host_port(o.check ? check : listen, o.host, o.port, error))
+    return usage_error(c, name + ": " + error, help);
+  if (o.check && o.port == 0)
+    return usage_error(c, "--check: the port must not be 0", help);
+  if (o.check && (graces->count() > 0 || o.quiet || o.verbose))
+    return usage_error(c, "--check takes the TLS options and --json; --grace, --quiet and --verbose are for --listen", help);
+  if (graces->count() > 0 && (o.grace_ms = grace == "0" ? 0 : parse_seconds(grace)) < 0)
+    return usage_error(c, "--grace takes a number of seconds, not '" + grace + "'", help);
   auto given = !o.tls.cert.empty() + !o.tls.key.empty() + !o.tls.ca.empty();
   if (given != 0 && given != 3)
     return usage_error(c, "--tls-cert, --tls-key and --tls-ca belong together", help);
   if (given != 0 && o.insecure_loopback)
     return usage_error(c, "--insecure-loopback means no TLS: leave out --tls-cert, --tls-key and --tls-ca", help);
   if (o.insecure_loopback && !is_loopback_host(o.host))
-    return usage_error(c, "--insecure-loopback needs a loopback address such as 127.0.0.1 to listen on, not '" + o.host + "'",
+    return usage_error(c, name + " with --insecure-loopback needs a loopback address such as 127.0.0.1, not '" + o.host + "'",
                        help);
   if (o.verbose && o.quiet)
     return usage_error(c, "--verbose and --quiet exclude each other", help);

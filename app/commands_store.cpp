@@ -171,6 +171,8 @@ int command_prune(const prune_options& o) {
 }
 
 int command_node(const node_options& o) {
+  if (o.check)
+    return check_node(o);
   block_signals();
   return run_node(o);
 }

@@ -46,6 +46,13 @@ std::shared_ptr<event_store> open_store(const engine_options& o, std::string& er
   return event_store::open(path, error);
 }
 
+outcome cannot_work(const std::string& why) {
+  outcome o;
+  o.code = ec::unavailable;
+  o.error = why;
+  return o;
+}
+
 /// One actor_system with an engine in it. A run of one machine loads no networking, so a cluster gets a system of its own.
 struct world {
   system_config config;
@@ -107,7 +114,9 @@ struct engine::impl {
 
 engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
   impl_->options = std::move(options);
-  impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
+  impl_->error = fault_of(impl_->options.tools);
+  if (impl_->error.empty())
+    impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
   if (impl_->error.empty())
     impl_->store = open_store(impl_->options, impl_->error);
 }
@@ -121,9 +130,7 @@ const std::string& engine::error() const {
 }
 
 std::string engine::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
-  outcome o;
-  o.code = ec::unavailable;
-  o.error = impl_->error;
+  auto o = cannot_work(impl_->error);
   engine_core* core = nullptr;
   if (impl_->store) {
     std::lock_guard guard(impl_->mutex);
@@ -184,37 +191,46 @@ void init(caf::actor_system_config& config) {
   add_messages(config);
 }
 
-hosted_engine::hosted_engine(caf::actor_system& sys, run_config config, engine_options options) : config_(std::move(config)) {
-  auto store = open_store(options, error_);
-  if (store)
-    core_ = std::make_unique<engine_core>(sys, std::move(store), std::move(options), nullptr);
+hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : error_(fault_of(options.tools)) {
+  if (error_.empty())
+    store_ = open_store(options, error_);
+  if (store_)
+    core_ = std::make_unique<engine_core>(sys, store_, std::move(options), nullptr);
 }
 
-hosted_engine::~hosted_engine() = default;
+hosted_engine::~hosted_engine() {
+  stop();
+}
 
 const std::string& hosted_engine::error() const {
   return error_;
 }
 
-outcome hosted_engine::ask(const question& q, const listener& l) {
+outcome hosted_engine::ask(const run_config& config, const question& q, const listener& l) {
   if (core_)
-    return core_->ask(config_, q, l);
-  outcome o;
-  o.code = ec::unavailable;
-  o.error = error_;
-  return o;
+    return core_->ask(config, q, l);
+  return cannot_work(error_);
 }
 
-std::string hosted_engine::start(const question& q, listener l, std::function<void(outcome)> done) {
+std::string hosted_engine::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
   if (core_)
-    return core_->start(config_, q, std::move(l), std::move(done));
-  done(ask(q, l));
+    return core_->start(config, q, std::move(l), std::move(done));
+  done(cannot_work(error_));
   return {};
 }
 
 void hosted_engine::cancel(const std::string& task, const std::string& reason) {
   if (core_ && !task.empty())
     core_->cancel(task, reason);
+}
+
+void hosted_engine::stop() {
+  if (core_)
+    core_->stop();
+}
+
+event_store& hosted_engine::store() {
+  return *store_;
 }
 
 } // namespace conclave

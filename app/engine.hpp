@@ -4,13 +4,13 @@
 
 /// The engine inside another program; no CAF type here. A host with an actor_system of its own: app/engine_caf.hpp.
 ///
-///   conclave::engine eng{{}};
+///   conclave::engine eng;
 ///   auto out = eng.ask(config, {"What is 6 x 7?", {}});
 ///   if (out.kind == conclave::outcome_kind::answered) std::puts(out.answer.c_str());
 ///
 /// Thread rule: all members may be called from any thread. Callbacks run on a thread of the engine, one at a time per task; they
-/// may block (their task's deadlines go on); an exception they throw is dropped. They must not call `ask` or `stop` on the same
-/// engine, nor destroy it.
+/// may block (their task's deadlines go on); an exception of `on_event` or `on_chunk` becomes a warning of the outcome, one of
+/// `done` is dropped. They must not call `ask` or `stop` on the same engine, nor destroy it.
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
@@ -24,9 +24,10 @@ namespace conclave {
 
 class event_store;
 
-/// A tool written in C++. `run` may block: it has a thread of its own. It gets the arguments as JSON text and returns the result
-/// text; a thrown exception becomes an error result. A call that is past its deadline when the engine ends is left alone: what
-/// `run` uses must live until it returns.
+/// A tool written in C++. Its name is its own: 1 to 64 letters, digits, `_` and `-`, not `new_answer` or `vote`. `spec.parameters`
+/// is a JSON object, the JSON Schema of its arguments; empty = it takes none. `run` may block: it has a thread of its own. It gets
+/// the arguments as JSON text and returns the result text; a thrown exception becomes an error result. A call that is past its
+/// deadline when the engine ends is left alone: what `run` uses must live until it returns.
 struct native_tool {
   tool_spec spec;
   bool read_only = false;
@@ -55,7 +56,7 @@ public:
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  /// Returns why the engine cannot work (store not to be opened, ...), empty if it can.
+  /// Returns why the engine cannot work (store not to be opened, a tool that cannot be offered, ...), empty if it can.
   const std::string& error() const;
 
   /// Runs a task to its end.

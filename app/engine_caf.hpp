@@ -6,10 +6,11 @@
 ///
 ///   struct config : caf::actor_system_config { config() { conclave::init(*this); } };
 ///   caf::actor_system sys{cfg};
-///   conclave::hosted_engine eng{sys, run_config};
-///   auto out = eng.ask({"...", {}});
+///   conclave::hosted_engine eng{sys};
+///   auto out = eng.ask(config, {"...", {}});
 ///
-/// The engine's actors live in `sys`; destroy the engine before the system.
+/// The engine's actors live in `sys`; destroy the engine before the system. It runs tasks of this machine only: an agent with a
+/// node is out at once.
 
 #include "app/engine.hpp"
 
@@ -24,21 +25,25 @@ class engine_core;
 /// Registers the message types of Conclave with a host's configuration. Call it once, before the system is made.
 void init(caf::actor_system_config& config);
 
+/// The members of `engine`, with the same rules, but for `ask`: not from an actor of the system that is not detached.
+/// `engine_options::threads` has no effect here.
 class hosted_engine {
 public:
-  hosted_engine(caf::actor_system& sys, run_config config, engine_options options = {});
-  ~hosted_engine();
+  explicit hosted_engine(caf::actor_system& sys, engine_options options = {});
+  ~hosted_engine(); ///< same as stop()
   hosted_engine(const hosted_engine&) = delete;
   hosted_engine& operator=(const hosted_engine&) = delete;
 
   const std::string& error() const;
-  outcome ask(const question& q, const listener& l = {}); ///< blocks; not from an actor of `sys` that is not detached
-  std::string start(const question& q, listener l, std::function<void(outcome)> done);
+  outcome ask(const run_config& config, const question& q, const listener& l = {});
+  std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
   void cancel(const std::string& task, const std::string& reason);
+  void stop();
+  event_store& store(); ///< only if `error()` is empty
 
 private:
-  run_config config_;
   std::string error_;
+  std::shared_ptr<event_store> store_;
   std::unique_ptr<engine_core> core_;
 };
 

@@ -63,9 +63,9 @@ host_sink_actor spawn_log_lane(caf::actor_system& sys, std::shared_ptr<task_file
   return spawn_host_sink(sys, std::move(calls));
 }
 
-outcome refused(std::string reason) {
+outcome refused(ec code, std::string reason) {
   outcome o;
-  o.code = ec::bad_config;
+  o.code = code;
   o.error = std::move(reason);
   return o;
 }
@@ -157,10 +157,31 @@ std::vector<placed_agent> engine_core::place(const run_config& config) {
 }
 
 std::string engine_core::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
+  {
+    std::unique_lock lock(register_->mutex);
+    if (stopped_) {
+      lock.unlock();
+      done(refused(ec::cancelled, "the engine was stopped"));
+      return {};
+    }
+    ++starting_;
+  }
+  struct mark {
+    engine_core& of;
+    ~mark() {
+      std::lock_guard lock(of.register_->mutex);
+      --of.starting_;
+      of.register_->idle.notify_all();
+    }
+  } until_started{*this};
+  return launch(config, q, std::move(l), std::move(done));
+}
+
+std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
   auto task = new_task_id();
   auto error = cannot_run(config);
   if (!error.empty()) {
-    done(refused(std::move(error)));
+    done(refused(ec::bad_config, std::move(error)));
     return task;
   }
   std::shared_ptr<task_files> files;
@@ -232,6 +253,7 @@ void engine_core::stop() {
   std::unique_lock lock(register_->mutex);
   if (std::exchange(stopped_, true))
     return;
+  register_->idle.wait(lock, [this] { return starting_ == 0; });
   lock.unlock();
   cancel("", "the engine is being stopped");
   lock.lock();

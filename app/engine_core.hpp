@@ -52,6 +52,7 @@ private:
     void finished(const std::string& task);
   };
 
+  std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
   std::vector<placed_agent> place(const run_config& config);
 
   caf::actor_system& sys_;
@@ -61,8 +62,12 @@ private:
   std::shared_ptr<environment> env_;
   node_actor node_;
   std::shared_ptr<register_of_tasks> register_ = std::make_shared<register_of_tasks>();
-  bool stopped_ = false;
+  bool stopped_ = false;     ///< with the register's lock held, as the next
+  std::size_t starting_ = 0; ///< threads inside `start`
 };
+
+/// Returns what is wrong with the first of these tools that cannot be offered, or empty.
+std::string fault_of(const std::vector<native_tool>& tools);
 
 /// Returns a new task id: sortable by time, unique across processes.
 std::string new_task_id();

@@ -6,8 +6,11 @@
 #include "actors/node.hpp"
 #include "app/engine_core.hpp"
 #include "app/environment.hpp"
+#include "app/node_log.hpp"
 #include "app/version.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/prompts.hpp"
+#include "protocols/wire/json.hpp"
 #include "transports/child_process.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
@@ -18,6 +21,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 #include <unistd.h>
 
@@ -44,8 +48,8 @@ int complain(const std::string& text, int code) {
   return code;
 }
 
-/// Waits for the first signal; a second one ends the process as soon as its children have ended.
-void wait_for_signal() {
+/// Waits for the first signal and returns it; a second one ends the process as soon as its children have ended.
+int wait_for_signal() {
   sigset_t set;
   sigemptyset(&set);
   for (auto s : {SIGINT, SIGTERM, SIGHUP})
@@ -58,15 +62,51 @@ void wait_for_signal() {
     child_process::end_all();
     _exit(4);
   }).detach();
+  return got;
+}
+
+std::string shown_address(const std::string& host, std::uint16_t port) {
+  auto v6 = host.find(':') != std::string::npos;
+  return (v6 ? "[" + host + "]:" : host + ":") + std::to_string(port);
+}
+
+std::string protocols_spoken() {
+  return protocol_min == protocol_max ? std::to_string(protocol_min)
+                                      : std::to_string(protocol_min) + "-" + std::to_string(protocol_max);
+}
+
+/// The names of the keys this node has, never a value.
+std::string keys_found(const environment& env) {
+  std::string out;
+  for (auto& name : known_key_names())
+    if (auto* value = env.find(name); value != nullptr && value->find_first_not_of(" \t\r\n") != std::string::npos)
+      out += (out.empty() ? "" : ",") + name;
+  return out.empty() ? "none" : out;
+}
+
+/// Lets the tasks end that are here, for so long; callers are told that no new one is taken.
+void let_tasks_end(node_load& load, const node_options& options, int signal, node_log& log) {
+  load.ending = true;
+  std::unique_lock lock{load.mutex};
+  log.keep({note_weight::info,
+            "node_ending",
+            {{"signal", std::string("SIG") + ::sigabbrev_np(signal)},
+             {"tasks", std::to_string(load.tasks)},
+             {"grace_seconds", load.tasks > 0 ? std::to_string(options.grace_ms / 1000) : ""}}});
+  load.changed.wait_for(lock, std::chrono::milliseconds(options.grace_ms), [&load] { return load.tasks == 0; });
+}
+
+link_identity identity_of(const node_options& options, std::string& error) {
+  auto tls = options.tls;
+  tls.insecure_loopback = options.insecure_loopback;
+  return load_link_identity(tls, error);
 }
 
 } // namespace
 
 int run_node(const node_options& options) {
-  auto tls = options.tls;
-  tls.insecure_loopback = options.insecure_loopback;
   std::string error;
-  auto me = load_link_identity(tls, error);
+  auto me = identity_of(options, error);
   if (!error.empty())
     return complain(error, 1);
   if (error = lack_of_threads(scheduler_threads() + threads_beside_scheduler); !error.empty())
@@ -78,16 +118,23 @@ int run_node(const node_options& options) {
   if (!options.quiet)
     for (auto& p : problems)
       complain(to_string(p), 0);
-  caf::actor_system sys{config};
+  auto log = std::make_shared<node_log>(options.json, options.quiet     ? note_weight::trouble
+                                                      : options.verbose ? note_weight::detail
+                                                                        : note_weight::info);
+  auto system = std::make_unique<caf::actor_system>(config);
+  auto& sys = *system;
   node_resources resources;
   resources.http = std::make_shared<http_client>();
   resources.env = [env](const std::string& name) { return env->find(name); };
   resources.sources = [env](const std::string& name) { return env->source(name); };
   resources.log_dir = log_dir("", error);
+  resources.note = [log](const node_note& n) { log->keep(n); };
+  auto load = resources.load = std::make_shared<node_load>();
+  auto lent = resources;
   auto node = spawn_node(sys, std::move(resources));
-  auto door = spawn_door(sys, node, version);
+  auto door = spawn_door(sys, node, version, lent);
   error.clear();
-  auto opened = publish_door(sys, door, options.host, options.port, me, error);
+  auto opened = publish_door(sys, door, options.host, options.port, me, error, lent.note);
   if (opened.port() == 0) {
     caf::anon_send_exit(door, caf::exit_reason::user_shutdown);
     caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
@@ -95,14 +142,60 @@ int run_node(const node_options& options) {
   }
   if (options.insecure_loopback && !options.quiet)
     std::fprintf(stderr, "conclave node: warning: no TLS; every user of this machine may use this node and its keys\n");
-  auto v6 = options.host.find(':') != std::string::npos;
-  std::printf("listening on %s%s%s:%u\n", v6 ? "[" : "", options.host.c_str(), v6 ? "]" : "", static_cast<unsigned>(opened.port()));
-  std::fflush(stdout);
-  wait_for_signal();
+  auto address = shown_address(options.host, opened.port());
+  if (!options.json) {
+    std::printf("listening on %s\n", address.c_str());
+    std::fflush(stdout);
+  }
+  log->keep({note_weight::info,
+             "listening",
+             {{"address", address},
+              {"version", version},
+              {"protocol", protocols_spoken()},
+              {"authority", me.tls ? me.authority : "none"},
+              {"keys", keys_found(*env)}}});
+  let_tasks_end(*load, options, wait_for_signal(), *log);
   caf::anon_send_exit(door, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
   door = nullptr;
   node = nullptr;
+  opened = open_door{};
+  system.reset();
+  log->keep({note_weight::info, "node_ended", {{"version", version}}});
+  log->finish();
+  return 0;
+}
+
+int check_node(const node_options& options) {
+  std::string error;
+  auto me = identity_of(options, error);
+  auto address = shown_address(options.host, options.port);
+  welcome said;
+  node_actor node;
+  if (error.empty()) {
+    node_config config;
+    configure_link(config);
+    caf::actor_system sys{config};
+    node = join_node(sys, address, me, error, &said);
+    said.node = nullptr;
+    auto ok = static_cast<bool>(node);
+    node = nullptr;
+    if (ok)
+      error.clear();
+    else if (error.empty())
+      error = "node " + address + " gives no reason";
+  }
+  auto protocol = said.version > 0 ? std::to_string(said.version) : std::string{};
+  auto authority = me.tls ? me.authority : std::string("none");
+  if (options.json)
+    std::printf("{\"node\":%s,\"ok\":%s,\"version\":%s,\"protocol\":%s,\"authority\":%s,\"error\":%s}\n",
+                wire::quote(address).c_str(), error.empty() ? "true" : "false", wire::quote(said.build).c_str(),
+                protocol.empty() ? "null" : protocol.c_str(), wire::quote(authority).c_str(), wire::quote(error).c_str());
+  else if (error.empty())
+    std::printf("node %s: ok, conclave %s, protocol %s, authority %s\n", address.c_str(),
+                prompts::for_terminal(shown_text(said.build)).c_str(), protocol.c_str(), authority.c_str());
+  if (!error.empty())
+    return options.json ? 1 : complain(error, 1);
   return 0;
 }
 

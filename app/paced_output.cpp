@@ -27,6 +27,10 @@ using std::chrono::steady_clock;
 
 constexpr int slice_ms = 50; ///< how late a wait notices that it is to end
 
+std::string gap_for_eyes(std::size_t bytes) {
+  return "[" + std::to_string(bytes) + " bytes left out here: they were not read in time]\n";
+}
+
 } // namespace
 
 unblocked_fd::unblocked_fd(int fd) : fd_(fd) {
@@ -91,7 +95,7 @@ int write_unless_leaving(int fd, std::string_view bytes, const std::atomic<bool>
 }
 
 struct paced_output::impl {
-  impl(int fd, std::size_t limit_bytes) : out(fd), limit(limit_bytes) {}
+  impl(int fd, std::size_t limit_bytes, gap_mark m) : out(fd), limit(limit_bytes), mark(m == nullptr ? gap_for_eyes : m) {}
 
   /// The thread.
   void work() {
@@ -120,7 +124,7 @@ struct paced_output::impl {
     queue.pop_front();
     bytes -= text.size();
     if (auto n = std::exchange(dropped, 0); n > 0)
-      text = (at_line_begin ? "" : "\n") + ("[" + std::to_string(n) + " bytes left out here: they were not read in time]\n") + text;
+      text = (at_line_begin ? "" : "\n") + mark(n) + text;
     at_line_begin = text.ends_with('\n');
     return text;
   }
@@ -144,6 +148,7 @@ struct paced_output::impl {
 
   unblocked_fd out; ///< the thread's
   const std::size_t limit;
+  const gap_mark mark;
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<std::string> queue;
@@ -154,7 +159,7 @@ struct paced_output::impl {
   std::atomic<steady_clock::time_point> moved; ///< when the reader took something, or had taken all before more came
 };
 
-paced_output::paced_output(int fd, std::size_t limit_bytes) : impl_(std::make_shared<impl>(fd, limit_bytes)) {}
+paced_output::paced_output(int fd, std::size_t limit_bytes, gap_mark mark) : impl_(std::make_shared<impl>(fd, limit_bytes, mark)) {}
 
 paced_output::~paced_output() {
   std::lock_guard lock(impl_->mutex);

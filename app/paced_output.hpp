@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <sys/types.h>
 
@@ -47,7 +48,9 @@ int write_unless_leaving(int fd, std::string_view bytes, const std::atomic<bool>
 /// Thread rule: any thread.
 class paced_output {
 public:
-  explicit paced_output(int fd, std::size_t limit_bytes = std::size_t{1} << 20);
+  /// Returns the line that says how many bytes are missing.
+  using gap_mark = std::string (*)(std::size_t bytes);
+  explicit paced_output(int fd, std::size_t limit_bytes = std::size_t{1} << 20, gap_mark mark = nullptr);
   ~paced_output(); ///< does not wait; see flush()
   paced_output(const paced_output&) = delete;
   paced_output& operator=(const paced_output&) = delete;

@@ -13,7 +13,19 @@ install(TARGETS conclave_engine conclave_app conclave_actors conclave_transports
 if(TARGET conclave)
   install(TARGETS conclave RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
-install(DIRECTORY protocols transports actors app DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/conclave FILES_MATCHING PATTERN "*.hpp")
+
+# What a program that embeds the engine may include, as <conclave/app/engine.hpp>. All others stay private and are not installed.
+set(CONCLAVE_PUBLIC_HEADERS
+  app/engine.hpp app/engine_caf.hpp app/load_config.hpp
+  protocols/chat.hpp protocols/config.hpp protocols/coordination.hpp protocols/error.hpp protocols/ledger.hpp
+  transports/event_store.hpp)
+configure_file(cmake/install_headers.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake @ONLY)
+install(SCRIPT ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake)
+# The same path inside the tree, for the examples and for a host that takes us in by add_subdirectory.
+file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/include)
+file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_BINARY_DIR}/include/conclave SYMBOLIC)
+target_include_directories(conclave_engine INTERFACE $<BUILD_INTERFACE:${CMAKE_CURRENT_BINARY_DIR}/include>
+  $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 install(EXPORT conclave NAMESPACE conclave:: FILE conclave-targets.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/conclave)
 configure_package_config_file(cmake/conclave-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/conclave-config.cmake
   INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/conclave)

@@ -3,8 +3,7 @@
 
 /// A tool written in C++: the agents may call `add` before they answer.
 
-#include "app/engine.hpp"
-
+#include <conclave/app/engine.hpp>
 #include <cstdio>
 #include <string>
 

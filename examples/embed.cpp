@@ -3,8 +3,7 @@
 
 /// The engine inside another program: a team of two scripted agents answers, votes and presents. No key, no network.
 
-#include "app/engine.hpp"
-
+#include <conclave/app/engine.hpp>
 #include <cstdio>
 
 int main() {

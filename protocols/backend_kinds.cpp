@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <string_view>
 
 namespace conclave {
@@ -168,6 +169,19 @@ std::string key_stranger(const std::string& variable, const std::string& url) {
     home = home.empty() ? row.suffix : home;
   }
   return home;
+}
+
+std::vector<std::string> known_key_names() {
+  std::set<std::string> names;
+  auto add = [&names](const char* list) {
+    for (auto& name : split(list))
+      names.insert(std::move(name));
+  };
+  for (auto& row : hosts)
+    add(row.keys);
+  for (auto& kind : backend_kinds())
+    add(kind.key_env);
+  return {names.begin(), names.end()};
 }
 
 } // namespace conclave

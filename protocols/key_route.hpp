@@ -46,6 +46,9 @@ struct key_route {
 /// Returns the route of an agent's HTTP connection on the machine whose variables these are.
 key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source);
 
+/// Returns the names of all variables that keys of known providers are looked for under, sorted.
+std::vector<std::string> known_key_names();
+
 /// Takes blanks, line feeds and quotes around a key off. Returns what is wrong with the rest, or empty. Never quotes the key.
 std::string clean_key(std::string& key);
 

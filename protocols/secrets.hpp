@@ -45,6 +45,7 @@ public:
   void hide(std::string& text) const;
 
   bool empty() const { return values_.empty(); }
+  bool operator==(const secrets&) const = default;
 
 private:
   void add(const std::string& value, std::size_t least);

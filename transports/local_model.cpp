@@ -19,6 +19,8 @@
 #include <netinet/in.h>
 #include <set>
 #include <sys/socket.h>
+#include <system_error>
+#include <thread>
 #include <unistd.h>
 
 namespace conclave {
@@ -85,14 +87,11 @@ class server;
 /// One use; the server ends with the last.
 class user final : public local_model {
 public:
-  user(std::shared_ptr<server> s, callbacks cb) : server_(std::move(s)), call(std::move(cb)) {}
+  explicit user(callbacks cb) : call(std::move(cb)) {}
   ~user() override;
 
-private:
-  std::shared_ptr<server> server_;
-
-public:
   callbacks call;
+  std::shared_ptr<server> used; ///< set by the thread that finds the server, which keeps us meanwhile
 };
 
 /// A server that starts, runs, or failed. All members are guarded by `mutex`; callbacks are called without it.
@@ -103,7 +102,12 @@ public:
 
   void start() {
     std::string error;
-    child_options c = command(error);
+    auto plan = command(error);
+    {
+      std::lock_guard guard(mutex_);
+      base_ = plan.base;
+      key_ = plan.key;
+    }
     if (!error.empty())
       return fail(ec::bad_config, error);
     auto* reactor = child_reactor::get();
@@ -125,14 +129,14 @@ public:
         self->ended(e);
     };
     progress("starting a local model server for " + name());
-    auto child = child_process::start(std::move(c), std::move(cb));
-    bool poll = false;
+    auto child = child_process::start(std::move(plan.child), std::move(cb));
     {
       std::lock_guard guard(mutex_);
       child_ = std::move(child);
-      poll = known_port_;
+      if (failed_ && child_) // ended, or late, before it was ours to close
+        child_->close();
     }
-    if (poll)
+    if (!plan.base.empty())
       check();
   }
 
@@ -181,12 +185,19 @@ private:
     return slash == std::string::npos ? options_.model_path : options_.model_path.substr(slash + 1);
   }
 
+  /// Call with the lock held.
   local_endpoint endpoint() const { return {base_ + "/v1", key_, options_.slots}; }
 
   std::string see_log() const { return options_.log_path.empty() ? "" : "; see " + options_.log_path; }
 
-  /// How the server is started; sets `error` with what to do if it cannot be.
-  child_options command(std::string& error) {
+  struct start_plan {
+    child_options child;
+    std::string base; ///< empty = it will say where it listens
+    std::string key;
+  };
+
+  /// How the server is started; sets `error` with what to do if it cannot be. Reads files; touches nothing of ours.
+  start_plan command(std::string& error) const {
     auto dir = local_model_dir();
     auto& model = options_.model_path;
     auto& wanted = options_.server;
@@ -199,27 +210,27 @@ private:
     auto binary = own ? wanted : wanted == "xllamacpp" ? std::string{} : find_program("llama-server", nullptr);
     auto python = dir + "/venv/bin/python";
     auto script = dir + "/local_server.py";
-    child_options c;
+    start_plan plan;
+    auto& c = plan.child;
     c.env = server_environment();
     c.stderr_path = options_.log_path;
-    key_ = random_key();
+    plan.key = random_key();
     auto slots = std::to_string(options_.slots);
     if (!own && wanted != "auto" && wanted != "llama-server" && wanted != "xllamacpp") {
       error = "backend.server is '" + wanted + "'; it may be auto, llama-server, xllamacpp, or a path with a slash";
     } else if (own && ::access(binary.c_str(), X_OK) != 0) {
       error = "there is no program " + binary + ": mend backend.server";
-    } else if (key_.empty()) {
+    } else if (plan.key.empty()) {
       error = "the system gives no random bytes for the server's key";
     } else if (!binary.empty()) {
       auto port = std::to_string(free_port());
-      base_ = "http://127.0.0.1:" + port;
-      known_port_ = true;
+      plan.base = "http://127.0.0.1:" + port;
       // llama.cpp reads LLAMA_API_KEY as it does --api-key; the command line would show the key to other users.
-      c.env["LLAMA_API_KEY"] = key_;
+      c.env["LLAMA_API_KEY"] = plan.key;
       auto context = std::to_string(std::int64_t{options_.context_tokens} * options_.slots); // llama.cpp divides it among the slots
       c.argv = {binary, "-m", model, "-c", context, "-np", slots, "--host", "127.0.0.1", "--port", port, "--jinja"};
     } else if (wanted != "llama-server" && readable(python) && readable(script)) {
-      c.env["CONCLAVE_LOCAL_KEY"] = key_;
+      c.env["CONCLAVE_LOCAL_KEY"] = plan.key;
       c.argv = {python, script, model, std::to_string(options_.context_tokens), slots};
     } else {
       error = wanted == "llama-server" ? "there is no llama-server on the PATH: install llama.cpp, or set backend.server"
@@ -227,7 +238,7 @@ private:
                                        : "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set "
                                          "backend.server";
     }
-    return c;
+    return plan;
   }
 
   /// Our script prints where it listens, on a line of its own.
@@ -343,20 +354,21 @@ private:
       f(code, text);
   }
 
-  local_model_options options_;
-  bool installed_;                  ///< the model is the one quickstart installs: the user named none
+  const local_model_options options_;
+  const bool installed_;            ///< the model is the one quickstart installs: the user named none
   std::weak_ptr<http_client> http_; ///< weak: our last reference may go on its thread, where it cannot be destroyed
-  std::shared_ptr<child_process> child_;
   std::mutex mutex_;
+  std::shared_ptr<child_process> child_;
   std::set<user*> users_;
   std::string base_, key_;
-  bool known_port_ = false, ready_ = false, failed_ = false;
+  bool ready_ = false, failed_ = false;
   ec code_ = ec::none; ///< why it failed, for who joins late
   std::string text_;
 };
 
 user::~user() {
-  server_->leave(this);
+  if (used)
+    used->leave(this);
 }
 
 /// Servers of this process by (model, server, context, client); weak, so that the last user ends one.
@@ -370,14 +382,8 @@ registry& servers() {
   return *all;
 }
 
-} // namespace
-
-std::shared_ptr<local_model> local_model::acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb) {
-  if (options.context_tokens <= 0)
-    options.context_tokens = 8192;
-  options.slots = std::max(options.slots, 1);
-  if (options.server.empty())
-    options.server = "auto";
+/// Finds or starts the server of a user. Reads files, which may take as long as their disk likes: never on an actor's thread.
+void serve(user& u, local_model_options options, std::shared_ptr<http_client> http) {
   bool installed = options.model_path.empty();
   if (installed)
     options.model_path = local_model_dir() + "/model.gguf";
@@ -387,22 +393,47 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
   // Two engines of one process, told apart by their clients, start two: neither depends on how long the other lives.
   auto key = options.model_path + "\n" + options.server + "\n" + std::to_string(options.context_tokens) + "\n"
              + std::to_string(reinterpret_cast<std::uintptr_t>(http.get()));
-  std::shared_ptr<server> s;
   bool fresh = false;
   {
     auto& all = servers();
     std::lock_guard guard(all.mutex);
-    s = all.servers[key].lock();
-    if (!s || s->failed()) {
-      s = std::make_shared<server>(std::move(options), installed, std::move(http));
-      all.servers[key] = s;
+    std::erase_if(all.servers, [](auto& entry) { return entry.second.expired(); });
+    auto& known = all.servers[key];
+    u.used = known.lock();
+    if (!u.used || u.used->failed()) {
+      known = u.used = std::make_shared<server>(std::move(options), installed, http);
       fresh = true;
     }
   }
-  auto u = std::make_shared<user>(s, std::move(cb));
-  s->join(u.get());
+  u.used->join(&u);
   if (fresh)
-    s->start();
+    u.used->start();
+}
+
+} // namespace
+
+std::shared_ptr<local_model> local_model::acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb) {
+  if (options.context_tokens <= 0)
+    options.context_tokens = 8192;
+  options.slots = std::max(options.slots, 1);
+  if (options.server.empty())
+    options.server = "auto";
+  auto u = std::make_shared<user>(std::move(cb));
+  try {
+    // Weak: a user who leaves and an engine that ends meanwhile need no server any more.
+    std::thread([weak = std::weak_ptr(u), options = std::move(options), http = std::weak_ptr(http)]() mutable {
+      auto self = weak.lock();
+      if (!self)
+        return;
+      if (auto client = http.lock())
+        serve(*self, std::move(options), std::move(client));
+      else if (self->call.on_failed)
+        self->call.on_failed(ec::cancelled, "the engine is being closed");
+    }).detach();
+  } catch (const std::system_error&) {
+    if (u->call.on_failed)
+      u->call.on_failed(ec::unavailable, "the system gives no thread to start the local model server with");
+  }
   return u;
 }
 

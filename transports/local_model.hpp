@@ -6,7 +6,8 @@
 /// stops it with its last user. One server per (model file, program, context) and HTTP client, that is per engine; a kill -9 of
 /// this process leaves no orphan.
 ///
-/// Thread rule: any thread; callbacks run on transport threads, or on the caller's within acquire, and must only post a message.
+/// Thread rule: any thread; callbacks run on transport threads (on the caller's, within acquire, only where the system gives no
+/// thread) and must only post a message.
 
 #include "protocols/error.hpp"
 
@@ -41,7 +42,7 @@ public:
     std::function<void(local_endpoint)> on_ready;   ///< at most once
     std::function<void(ec, std::string)> on_failed; ///< could not start, or died later; says what to do
   };
-  /// Returns at once; on_ready or on_failed follows within 120 s.
+  /// Returns at once, before any file is looked at; on_ready or on_failed follows within 120 s.
   static std::shared_ptr<local_model> acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb);
   virtual ~local_model() = default;
 };

@@ -6,6 +6,7 @@
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
 #include "transports/node_listener.hpp"
+#include "transports/pki.hpp"
 #include "transports/tls_tunnel.hpp"
 
 #include <caf/all.hpp>
@@ -163,6 +164,13 @@ unique_fd dial(const std::string& host, std::uint16_t port, bool loopback, clock
   return {};
 }
 
+/// What went wrong with a certificate, and which of ours were used.
+std::string with_files(std::string error, const link_identity& me) {
+  if (error.find("certificate") != std::string::npos)
+    error += "; " + me.files;
+  return error;
+}
+
 /// Returns a plain stream on which the node has already begun to speak: CAF must not meet a silent one (docs/decisions/0003).
 unique_fd plain_stream(unique_fd net, const link_identity& me, std::string& error) {
   if (!me.tls) {
@@ -193,7 +201,7 @@ unique_fd plain_stream(unique_fd net, const link_identity& me, std::string& erro
     });
   });
   done.wait(); // the tunnel decides within its limit
-  error = std::move(a->error);
+  error = with_files(std::move(a->error), me);
   return std::move(a->stream);
 }
 
@@ -234,7 +242,13 @@ void configure_link(caf::actor_system_config& config) {
 link_identity load_link_identity(const tls_config& tls, std::string& error) {
   if (tls.insecure_loopback)
     return {nullptr, true};
-  return {load_tls_identity(tls, error), false};
+  link_identity me;
+  auto files = tls_files(tls, error);
+  if (error.empty())
+    me.tls = load_tls_identity(files, error);
+  me.authority = certificate_fingerprint(files.ca);
+  me.files = "this side shows " + files.cert + " and trusts " + files.ca;
+  return me;
 }
 
 open_door::open_door() = default;
@@ -248,7 +262,7 @@ std::uint16_t open_door::port() const {
 }
 
 open_door publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port,
-                       const link_identity& me, std::string& error) {
+                       const link_identity& me, std::string& error, note_taker keep) {
   if (error = not_allowed(me, host); !error.empty())
     return {};
   // One door per system, so one key for all its connections.
@@ -258,10 +272,19 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
   };
   auto named = is_loopback_host(host) && host.find_first_not_of("0123456789abcdefABCDEF.:[]") != std::string::npos;
   auto numeric = named ? std::string("127.0.0.1") : host;
-  return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error)};
+  node_listener::report tell;
+  if (keep)
+    tell = [keep, me](const std::string& peer, const std::string& refusal) {
+      if (refusal.empty())
+        keep({note_weight::info, "connected", {{"peer", peer}}});
+      else
+        keep({note_weight::trouble, "refused", {{"peer", peer}, {"why", with_files(refusal, me)}}});
+    };
+  return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error, std::move(tell))};
 }
 
-node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error) {
+node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error,
+                     welcome* said) {
   std::string host;
   std::uint16_t port = 0;
   if (!split(address, host, port)) {
@@ -299,6 +322,8 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, const l
   self->request(caf::actor_cast<door_actor>(found), hello_limit, hello{})
       .receive(
           [&](const welcome& w) {
+            if (said != nullptr)
+              *said = w;
             if (w.version == 0 || !w.node)
               error = "node " + address + ": " + (w.reason.empty() ? "refused" : w.reason);
             else

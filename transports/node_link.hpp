@@ -9,6 +9,7 @@
 
 #include "protocols/cluster.hpp"
 #include "protocols/interfaces.hpp"
+#include "protocols/node_note.hpp"
 
 #include <caf/fwd.hpp>
 
@@ -26,6 +27,8 @@ class node_listener;
 struct link_identity {
   std::shared_ptr<ssl_ctx_st> tls;
   bool insecure_loopback = false; ///< no TLS; loopback addresses only
+  std::string authority = {};     ///< fingerprint of the authority both sides must be of
+  std::string files = {};         ///< for messages: whose certificates these are
 };
 
 /// Loads the network module into `config`, with heartbeats (1 s, lost after 6 s). Call it before the actor_system is made.
@@ -49,11 +52,14 @@ private:
 };
 
 /// Publishes `door`. `host` is a numeric address or a name of this machine; port 0 = any free one. `error` if it cannot listen.
+/// `keep` is told who connected and who was turned away.
 open_door publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port,
-                       const link_identity& me, std::string& error);
+                       const link_identity& me, std::string& error, note_taker keep = {});
 
 /// Connects to HOST:PORT, says hello and returns the node; null and `error` (unreachable within 3 s, silent for 3 s, refused, other
 /// version) otherwise. A node that hangs up because many wait at its door is tried again within the 3 s.
-node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error);
+/// `said`: what it answered, if it answered.
+node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error,
+                     welcome* said = nullptr);
 
 } // namespace conclave

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <random>
@@ -49,6 +50,18 @@ source source_of(const sockaddr_storage& a) {
   return out;
 }
 
+/// Returns "10.0.0.7:41234" or "[2001:db8::7]:41234".
+std::string peer_name(int fd) {
+  sockaddr_storage a{};
+  socklen_t size = sizeof a;
+  char host[INET6_ADDRSTRLEN] = "", port[8] = "";
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&a), &size) != 0
+      || ::getnameinfo(reinterpret_cast<sockaddr*>(&a), size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV)
+             != 0)
+    return "unknown";
+  return (a.ss_family == AF_INET6 ? "[" + std::string(host) + "]:" : std::string(host) + ":") + port;
+}
+
 /// A peer that has not proven who it is. It costs a descriptor, and TLS only once it has spoken.
 struct stranger {
   stranger(asio::io_context& io, const source& s) : socket(io), deadline(io, proof_limit), from(s) {}
@@ -64,7 +77,8 @@ struct stranger {
 /// Lives on the reactor; what it may call is behind the lock, so that the owner can take it away.
 class node_listener::gate : public std::enable_shared_from_this<gate> {
 public:
-  gate(tls_identity me, arrival take) : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)) {
+  gate(tls_identity me, arrival take, report tell)
+      : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)), tell_(std::move(tell)) {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
     room_ = std::clamp<std::size_t>(limit.rlim_cur / 2, 16, max_strangers);
@@ -76,6 +90,7 @@ public:
   void revoke() {
     std::lock_guard lock{mutex_};
     take_ = nullptr;
+    tell_ = nullptr;
   }
 
 private:
@@ -84,7 +99,8 @@ private:
   bool make_room(const source& from);
   void speak(const std::shared_ptr<stranger>& s);
   void forget(const std::shared_ptr<stranger>& s);
-  void arrived(unique_fd plain);
+  void arrived(unique_fd plain, const std::string& peer);
+  void refused(const std::string& peer, const std::string& why);
 
   tcp::acceptor acceptor_;
   tls_identity identity_;
@@ -94,14 +110,15 @@ private:
   std::minstd_rand random_{std::random_device{}()};
   std::mutex mutex_;
   arrival take_;
+  report tell_;
 };
 
 std::unique_ptr<node_listener> node_listener::open(const std::string& host, std::uint16_t port, tls_identity identity, arrival take,
-                                                   std::string& error) {
+                                                   std::string& error, report tell) {
   auto* reactor = child_reactor::get();
   error_code failed = asio::error::no_memory;
   if (reactor != nullptr) {
-    auto g = std::make_shared<gate>(std::move(identity), std::move(take));
+    auto g = std::make_shared<gate>(std::move(identity), std::move(take), std::move(tell));
     std::uint16_t bound = 0;
     for (auto& found : tcp::resolver{reactor->io()}.resolve(host, std::to_string(port), tcp::resolver::passive, failed))
       if (bound = g->open(found, failed); !failed)
@@ -170,8 +187,10 @@ void node_listener::gate::accept_some() {
 void node_listener::gate::admit(unique_fd peer, const source& from) {
   int on = 1;
   ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (!identity_)
-    return arrived(std::move(peer));
+  if (!identity_) {
+    auto name = peer_name(peer.get());
+    return arrived(std::move(peer), name);
+  }
   if (!make_room(from))
     return;
   auto s = std::make_shared<stranger>(child_reactor::get()->io(), from);
@@ -182,8 +201,11 @@ void node_listener::gate::admit(unique_fd peer, const source& from) {
   strangers_.push_back(s);
   ++held_[from];
   s->deadline.async_wait([self = shared_from_this(), s](const error_code& e) {
-    if (!e)
-      self->forget(s);
+    if (e)
+      return;
+    if (!s->tunnel && s->socket.is_open())
+      self->refused(peer_name(s->socket.native_handle()), "it connected and said nothing");
+    self->forget(s);
   });
   s->socket.async_wait(tcp::socket::wait_read, [self = shared_from_this(), s](const error_code& e) {
     if (!e)
@@ -220,13 +242,16 @@ void node_listener::gate::speak(const std::shared_ptr<stranger>& s) {
     return forget(s);
   s->grace = clock::now() + spoken_grace;
   error_code failed;
+  auto name = peer_name(s->socket.native_handle());
   unique_fd net{s->socket.release(failed)};
   auto left = std::chrono::ceil<std::chrono::milliseconds>(s->deadline.expiry() - clock::now());
   s->tunnel = tls_tunnel::start(identity_, std::move(net), tls_tunnel::side::server, left,
-                                [self = shared_from_this(), s](unique_fd plain, const std::string&) {
+                                [self = shared_from_this(), s, name](unique_fd plain, const std::string& why) {
                                   self->forget(s);
                                   if (plain)
-                                    self->arrived(std::move(plain));
+                                    self->arrived(std::move(plain), name);
+                                  else
+                                    self->refused(name, why);
                                 });
 }
 
@@ -245,10 +270,18 @@ void node_listener::gate::forget(const std::shared_ptr<stranger>& s) {
     t->close("too many others wait");
 }
 
-void node_listener::gate::arrived(unique_fd plain) {
+void node_listener::gate::arrived(unique_fd plain, const std::string& peer) {
   std::lock_guard lock{mutex_};
+  if (tell_)
+    tell_(peer, {});
   if (take_)
     take_(std::move(plain));
+}
+
+void node_listener::gate::refused(const std::string& peer, const std::string& why) {
+  std::lock_guard lock{mutex_};
+  if (tell_)
+    tell_(peer, why);
 }
 
 void node_listener::gate::close() {

@@ -22,12 +22,15 @@ public:
   /// A connected plain stream, ready for use. On the reactor thread.
   using arrival = std::function<void(unique_fd)>;
 
+  /// Who connected ("10.0.0.7:41234"), or was turned away and why. On the reactor thread; must not block.
+  using report = std::function<void(const std::string& peer, const std::string& refusal)>;
+
   /// `identity` null = plain streams. `host` is a numeric address or a name of this machine, port 0 = any free one. Null and
   /// `error` on failure. Any thread.
   static std::unique_ptr<node_listener> open(const std::string& host, std::uint16_t port, tls_identity identity, arrival take,
-                                             std::string& error);
+                                             std::string& error, report tell = {});
 
-  /// Closes the port. `take` is not called any more when this returns. Not on the reactor thread.
+  /// Closes the port. Neither `take` nor `tell` is called any more when this returns. Not on the reactor thread.
   ~node_listener();
   node_listener(const node_listener&) = delete;
   node_listener& operator=(const node_listener&) = delete;

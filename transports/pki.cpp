@@ -14,8 +14,10 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <memory>
 #include <sys/file.h>
@@ -44,6 +46,8 @@ constexpr long ten_years = 10L * 365 * 24 * 3600;
 std::string last_error() {
   auto code = ERR_get_error();
   ERR_clear_error();
+  if (ERR_SYSTEM_ERROR(code))
+    return std::strerror(ERR_GET_REASON(code));
   auto* text = code == 0 ? nullptr : ERR_reason_error_string(code);
   return text == nullptr ? "unknown reason" : text;
 }
@@ -119,6 +123,38 @@ key_ptr read_key(const std::string& path, std::string& error) {
   return k;
 }
 
+std::string time_text(const ASN1_TIME* at) {
+  std::tm tm{};
+  char text[32] = "an unreadable date";
+  if (at != nullptr && ASN1_TIME_to_tm(at, &tm) == 1)
+    std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm);
+  return text;
+}
+
+std::string clock_text() {
+  std::unique_ptr<ASN1_TIME, freer<ASN1_TIME, ASN1_TIME_free>> now{X509_gmtime_adj(nullptr, 0)};
+  return "the clock of this machine says " + time_text(now.get());
+}
+
+/// About the dates of a certificate rather than about who signed it.
+bool is_about_time(long verdict) {
+  return verdict == X509_V_ERR_CERT_NOT_YET_VALID || verdict == X509_V_ERR_CERT_HAS_EXPIRED;
+}
+
+constexpr const char* same_folder = ": all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
+
+/// Why the check of our own certificate failed: which file, and for dates what the clock says.
+std::string chain_fault(const tls_config& t, X509_STORE_CTX* ctx) {
+  auto verdict = X509_STORE_CTX_get_error(ctx);
+  auto* why = X509_verify_cert_error_string(verdict);
+  auto* cert = X509_STORE_CTX_get_current_cert(ctx);
+  if (!is_about_time(verdict) || cert == nullptr)
+    return "certificate " + t.cert + " is not valid under " + t.ca + ": " + why;
+  return "certificate " + (X509_STORE_CTX_get_error_depth(ctx) == 0 ? t.cert : t.ca) + ": " + why + "; it is valid from "
+         + time_text(X509_get0_notBefore(cert)) + " to " + time_text(X509_get0_notAfter(cert)) + ", and " + clock_text()
+         + ": set the clock, or make new certificates";
+}
+
 std::string verify(const tls_config& t) {
   std::string error;
   auto ca = read_cert(t.ca, error);
@@ -134,8 +170,7 @@ std::string verify(const tls_config& t) {
       || X509_STORE_CTX_init(ctx.get(), store.get(), cert.get(), nullptr) != 1)
     return "cannot check certificate " + t.cert + ": " + last_error();
   if (X509_verify_cert(ctx.get()) != 1)
-    return "certificate " + t.cert + " is not valid under " + t.ca + ": "
-           + X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx.get()));
+    return chain_fault(t, ctx.get());
   return {};
 }
 
@@ -187,6 +222,34 @@ std::string create(const std::string& dir, const tls_config& t) {
 }
 
 } // namespace
+
+std::string certificate_fingerprint(const std::string& path) {
+  std::string ignored;
+  auto cert = read_cert(path, ignored);
+  std::array<unsigned char, EVP_MAX_MD_SIZE> bytes;
+  unsigned size = 0;
+  if (!cert || X509_digest(cert.get(), EVP_sha256(), bytes.data(), &size) != 1)
+    return {};
+  std::string out;
+  for (unsigned i = 0; i < size; ++i) {
+    char text[4];
+    std::snprintf(text, sizeof text, "%s%02X", i == 0 ? "" : ":", bytes[i]);
+    out += text;
+  }
+  return out;
+}
+
+std::string peer_certificate_fault(long verdict) {
+  std::string why = X509_verify_cert_error_string(verdict);
+  if (is_about_time(verdict))
+    return "its certificate cannot be used now (" + why + "): " + clock_text()
+           + "; set the clocks of both machines, or make new certificates";
+  return "its certificate is not of our authority (" + why + ")" + same_folder;
+}
+
+std::string own_certificate_refused(const std::string& alert) {
+  return "it refuses our certificate (" + alert + ")" + same_folder + ", and clocks that agree: " + clock_text();
+}
 
 std::string certificates_fault(const std::string& pem) {
   bio_ptr in{BIO_new_mem_buf(pem.data(), static_cast<int>(std::min<std::size_t>(pem.size(), INT_MAX)))};

@@ -16,6 +16,16 @@ namespace conclave {
 /// first connection. On failure `error` says what and where.
 tls_config tls_files(const tls_config& wanted, std::string& error);
 
+/// Returns the SHA-256 of the first certificate in this file, as `openssl x509 -noout -fingerprint -sha256` prints it; empty if
+/// there is none. Machines of one cluster show the same one.
+std::string certificate_fingerprint(const std::string& path);
+
+/// Returns what a failed check of a peer's certificate means (`verdict`: X509_V_ERR_...), and what to do.
+std::string peer_certificate_fault(long verdict);
+
+/// Returns what it means that a peer turned our certificate down with this alert, and what to do.
+std::string own_certificate_refused(const std::string& alert);
+
 /// Returns why this text is no list of PEM certificates, or empty: it needs one, and each must be readable.
 std::string certificates_fault(const std::string& pem);
 

@@ -171,14 +171,12 @@ void tunnel::decide() {
 }
 
 std::string tunnel::explain(const error_code& e) {
-  constexpr const char* same_folder =
-      "): all machines of a cluster need the same tls folder (docs/cluster.md, \"Who may connect\")";
   if (auto verdict = SSL_get_verify_result(net_.native_handle()); verdict != X509_V_OK)
-    return std::string("its certificate is not of our authority (") + X509_verify_cert_error_string(verdict) + same_folder;
+    return peer_certificate_fault(verdict);
   if (e.category() == asio::error::get_ssl_category()) {
     auto reason = ERR_GET_REASON(static_cast<unsigned long>(e.value()));
     if (reason >= SSL_AD_REASON_OFFSET)
-      return "it refuses our certificate (" + e.message() + same_folder;
+      return own_certificate_refused(e.message());
     if (speaks_no_tls(reason))
       return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
     return "TLS failed: " + e.message();

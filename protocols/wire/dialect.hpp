@@ -31,6 +31,7 @@ struct endpoint {
   bool http2 = false;
   bool id_slot = false; ///< local llama.cpp server: send id_slot / cache_prompt
   secrets hidden = {};  ///< values of variables in headers and query, which may be secrets
+  bool operator==(const endpoint&) const = default;
 };
 
 /// Turns the bytes of one response into chunks, then one completion. Same bytes, any split: same result.

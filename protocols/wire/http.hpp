@@ -17,6 +17,7 @@ struct tls_trust {
   std::string file;   ///< PEM file of their certificates: libcurl keeps what it read of one
   std::string pem;    ///< the certificates themselves, instead of a file
   std::string folder; ///< hashed as OpenSSL wants it; empty = none
+  bool operator==(const tls_trust&) const = default;
 };
 
 struct http_request {

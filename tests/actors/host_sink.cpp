@@ -11,7 +11,9 @@
 #include <caf/all.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <future>
+#include <stdexcept>
 #include <thread>
 
 using namespace conclave;
@@ -50,7 +52,8 @@ CAF_TEST(a host that blocks gets a bounded part of the stream and a word on the 
   }
   go.set_value();
   // There is room again: what comes now comes through, behind a word on what is missing.
-  for (int i = 0; i < 10'000 && (i == 0 || left_out == 0); ++i) {
+  for (auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+       left_out == 0 && std::chrono::steady_clock::now() < end;) {
     caf::anon_send(sink, b);
     std::this_thread::yield();
   }
@@ -61,4 +64,32 @@ CAF_TEST(a host that blocks gets a bounded part of the stream and a word on the 
   CAF_CHECK_EQUAL(events, sent / 1000);
   CAF_CHECK_LESS(bytes, std::size_t{12} << 20);
   CAF_CHECK_GREATER(left_out, std::size_t{8} << 20);
+}
+
+CAF_TEST(a callback that throws is a warning of the outcome) {
+  caf::actor_system_config config;
+  config.add_message_types<caf::id_block::conclave>();
+  caf::actor_system sys{config};
+  auto warnings = [&](host_callbacks calls, std::size_t events) {
+    std::promise<outcome> done;
+    calls.on_done = [&](outcome o) {
+      done.set_value(std::move(o));
+      throw std::runtime_error("nobody hears this");
+    };
+    auto sink = spawn_host_sink(sys, std::move(calls));
+    for (std::size_t i = 0; i < events; ++i)
+      caf::anon_send(sink, event{});
+    caf::anon_send(sink, chunk_batch{"task", 1, "agent", {{chunk_kind::text, "x"}}});
+    caf::anon_send(sink, outcome{});
+    return done.get_future().get().warnings;
+  };
+  using texts = std::vector<std::string>;
+  host_callbacks calls;
+  CAF_CHECK_EQUAL(warnings(calls, 1), texts{});
+  calls.on_event = [n = 0](const event&) mutable { throw std::runtime_error("no " + std::to_string(++n)); };
+  CAF_CHECK_EQUAL(warnings(calls, 1), (texts{"the host's on_event threw: no 1"}));
+  CAF_CHECK_EQUAL(warnings(calls, 3), (texts{"the host's on_event threw 3 times, first: no 1"}));
+  calls.on_chunk = [](const chunk_batch&) { throw 42; };
+  CAF_CHECK_EQUAL(warnings(calls, 0), (texts{"the host's on_chunk threw: something that is no std::exception"}));
+  CAF_CHECK_EQUAL(warnings(calls, 1).size(), 2u);
 }

@@ -7,10 +7,8 @@
 
 #include "actors/node.hpp"
 
-#include "actors/node_parts.hpp"
 #include "protocols/caf_error.hpp"
 #include "support/fixture.hpp"
-#include "transports/home.hpp"
 
 using namespace conclave;
 
@@ -116,6 +114,20 @@ struct node_fixture : conclave::test::fixture {
     r.question = "why?";
     r.answers = std::move(shown);
     return r;
+  }
+
+  /// Delivers messages one by one until an actor of this name is about to work, and lets that one die.
+  void end_when_it_works(const std::string& name) {
+    for (bool found = false; !found;) {
+      CAF_REQUIRE(sched.has_job());
+      auto& next = sched.next_job<caf::scheduled_actor>();
+      if ((found = next.name() == name))
+        next.enqueue(caf::make_mailbox_element(nullptr, caf::make_message_id(), {},
+                                               caf::exit_msg{next.address(), caf::exit_reason::unhandled_exception}),
+                     nullptr);
+      sched.run_once();
+    }
+    settle();
   }
 
   template <class T>
@@ -287,60 +299,104 @@ CAF_TEST(the end of the node ends all it made) {
   CAF_CHECK_EQUAL(alive(), idle_actors - 1);
 }
 
-CAF_TEST(a node expands keys and its own paths and nothing else) {
-  const std::string value = "v";
-  node_resources with;
-  with.env = [&](const std::string& name) { return name == "NAME" ? &value : nullptr; };
-  backend_config b;
-  b.type = "local";
-  b.model_path = "/${NAME}/m.gguf";
-  b.server = "/${NAME}/server";
-  auto local = resolve_backend(b, with);
-  CAF_CHECK_EQUAL(local.model_path, "/v/m.gguf");
-  CAF_CHECK_EQUAL(local.server, "/v/server");
-  b.model_path = "/${NONE}";
-  CAF_CHECK(resolve_backend(b, with).code == ec::bad_config);
-  b.model_path = "~/m.gguf";
-  b.server = "~/bin/server";
-  CAF_CHECK_EQUAL(resolve_backend(b, with).model_path, user_home() + "/m.gguf");
-  CAF_CHECK_EQUAL(resolve_backend(b, with).server, user_home() + "/bin/server");
-  b.model_path = "~somebody/m.gguf";
-  CAF_CHECK(resolve_backend(b, with).error.find("'~somebody'") == 0);
-  b = {};
-  b.type = "chatcompletion";
-  b.model = "m";
-  b.base_url = "http://127.0.0.1:1/${NAME}";
-  b.api_key = "k-${NAME}";
-  auto http = resolve_backend(b, with);
-  CAF_CHECK_EQUAL(http.parts.endpoint.api_key, "k-v");
-  CAF_CHECK_EQUAL(http.parts.endpoint.base_url, b.base_url); // expanded when the file was loaded
+CAF_TEST(a shared connection that dies is replaced and its agents are told) {
+  auto o = order("t", "a");
+  o.agent.backend = {};
+  o.agent.backend.type = "vllm";
+  o.agent.backend.model = "m";
+  o.agent.backend.base_url = "http://127.0.0.1:1/v1";
+  hire(o);
+  auto alone = alive();
+  o.agent.id = "b";
+  hire(o);
+  CAF_CHECK_EQUAL(alive(), alone + 1); // the second agent brought no connection
+  o.task = "other";
+  hire(o);
+  CAF_REQUIRE_EQUAL(ready.size(), 3u);
+  caf::anon_send(node, work("t", "a"));
+  end_when_it_works("guarded_backend");
+  CAF_REQUIRE_EQUAL(st->lost.size(), 3u);
+  for (auto& l : st->lost) {
+    CAF_CHECK_EQUAL(l.code, ec::unavailable);
+    CAF_CHECK_EQUAL(l.reason, "its connection to the model ended unexpectedly");
+  }
+  o.task = "t";
+  hire(o);
+  CAF_CHECK_EQUAL(ready.size(), 4u);
+  CAF_CHECK(refused.empty());
+  CAF_CHECK_EQUAL(alive(), alone);
+  end("t");
+  end("other");
 }
 
-CAF_TEST(a missing key is named with the provider of its host and all its variables) {
-  const std::string blank = " \n";
+CAF_TEST(what is behind the breaker takes the shared connection along when it dies) {
+  auto o = order("t", "a");
+  o.agent.backend = {};
+  o.agent.backend.type = "vllm";
+  o.agent.backend.model = "m";
+  o.agent.backend.base_url = "http://127.0.0.1:1/v1";
+  hire(o);
+  auto before = alive();
+  caf::anon_send(node, work("t", "a"));
+  end_when_it_works("backend");
+  CAF_REQUIRE_EQUAL(st->lost.size(), 1u);
+  CAF_CHECK_EQUAL(st->lost[0].reason, "its connection to the model ended unexpectedly");
+  hire(o);
+  CAF_CHECK_EQUAL(ready.size(), 2u);
+  CAF_CHECK_EQUAL(alive(), before);
+  end("t");
+}
+
+CAF_TEST(a scripted connection that dies takes its agent out with the reason) {
+  hire(order("t", "a", {hang()}));
+  caf::anon_send(node, work("t", "a"));
+  end_when_it_works("scripted_backend");
+  CAF_REQUIRE_EQUAL(st->lost.size(), 1u);
+  CAF_CHECK_EQUAL(st->lost[0].reason, "its connection to the model ended unexpectedly");
+  end("t");
+  CAF_CHECK_EQUAL(alive(), idle_actors);
+}
+
+CAF_TEST(a C++ tool nobody registered is said) {
+  auto o = order("t", "a");
+  o.agent.backend.native_tools = {"ad"};
+  hire(o);
+  CAF_REQUIRE_EQUAL(ready.size(), 1u);
+  CAF_REQUIRE_EQUAL(ready[0].notes.size(), 1u);
+  CAF_CHECK_EQUAL(ready[0].notes[0], "native_tools: this process has no tool 'ad'");
+}
+
+CAF_TEST(a node that is ending finishes its tasks and takes no new one) {
+  kill(node);
   node_resources with;
-  with.env = [&](const std::string& name) { return name == "GROQ_API_KEY" ? &blank : nullptr; };
-  auto tried = [&](const std::string& type, const std::string& url, const std::string& key_env = "", const std::string& key = "") {
-    backend_config b;
-    b.type = type;
-    b.model = "m";
-    b.base_url = url;
-    b.api_key_env = key_env;
-    b.api_key = key;
-    return resolve_backend(b, with);
-  };
-  const std::string places = " in the environment, in ./.env or in ~/.config/conclave/.env";
-  CAF_CHECK_EQUAL(tried("chatcompletion", "https://api.groq.com/openai/v1").error, "Groq: no key: set GROQ_API_KEY" + places);
-  CAF_CHECK_EQUAL(tried("chatcompletion", "https://api.moonshot.cn/v1").error,
-                  "Kimi: no key: set MOONSHOT_API_KEY or KIMI_API_KEY" + places);
-  CAF_CHECK_EQUAL(tried("chatcompletion", "").error, "OpenAI: no key: set OPENAI_API_KEY" + places);
-  CAF_CHECK_EQUAL(tried("claude", "").error, "Claude: no key: set ANTHROPIC_API_KEY" + places);
-  CAF_CHECK_EQUAL(tried("claude", "https://api.z.ai/api/anthropic").error, "ZAI: no key: set ZAI_API_KEY" + places);
-  CAF_CHECK_EQUAL(tried("chatcompletion", "https://evil-groq.com/v1", "K").error, "ChatCompletion: no key: set K" + places);
-  CAF_CHECK_EQUAL(tried("chatcompletion", "https://x.openai.azure.com/v1", "", "${K}").error,
-                  "Azure OpenAI: no key: set K" + places);
-  CAF_CHECK_EQUAL(tried("chatcompletion", "https://llm.example/v1").parts.endpoint.provider, "ChatCompletion");
-  CAF_CHECK_EQUAL(tried("vllm", "https://api.groq.com/openai/v1").parts.endpoint.provider, "vLLM"); // the user's own word
+  std::vector<node_note> notes;
+  with.note = [&](node_note n) { notes.push_back(std::move(n)); };
+  with.load = std::make_shared<node_load>();
+  auto door = spawn_door(sys, node = spawn_node(sys, with), "1", with);
+  hire(order("t", "a"));
+  CAF_CHECK_EQUAL(with.load->tasks, 1u);
+  with.load->ending = true;
+  hire(order("t", "b"));
+  hire(order("new", "a"));
+  CAF_CHECK_EQUAL(ready.size(), 2u);
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK_EQUAL(text_of(refused[0]), "the node is ending and takes no new task");
+  std::vector<welcome> got;
+  auto who = sys.spawn([&](caf::event_based_actor* me) {
+    me->request(door, caf::infinite, hello{}).then([&](welcome& w) { got.push_back(std::move(w)); });
+  });
+  settle();
+  kill(who);
+  CAF_REQUIRE_EQUAL(got.size(), 1u);
+  CAF_CHECK_EQUAL(got[0].reason, "it is ending and takes no new task");
+  end("t");
+  CAF_CHECK_EQUAL(with.load->tasks, 0u);
+  std::vector<std::string> said;
+  for (auto& n : notes)
+    said.push_back(n.type);
+  CAF_CHECK_EQUAL(said, (std::vector<std::string>{"task_started", "agent_ready", "agent_ready", "agent_refused", "caller_refused",
+                                                  "task_ended"}));
+  kill(door);
 }
 
 CAF_TEST(a door of another version gives a reason and no node) {

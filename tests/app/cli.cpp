@@ -257,6 +257,12 @@ CAF_TEST(usage errors have code 1 and name what is wrong) {
   CAF_CHECK(usage({"prune", "--older-than", "soon"}, "30d"));
   CAF_CHECK(usage({"node"}, "--listen"));
   CAF_CHECK(usage({"node", "--listen", "nowhere"}, "HOST:PORT"));
+  CAF_CHECK(usage({"node", "--listen", "h:1", "--check", "h:1"}, "either"));
+  CAF_CHECK(usage({"node", "--check", "h:0"}, "must not be 0"));
+  CAF_CHECK(usage({"node", "--check", "h:1", "--grace", "3"}, "for --listen"));
+  CAF_CHECK(usage({"node", "--check", "h:1", "-v"}, "for --listen"));
+  for (auto bad : {"-1", "soon", "", "nan", "00"})
+    CAF_CHECK(usage({"node", "--listen", "h:1", (std::string("--grace=") + bad).c_str()}, "--grace"));
   CAF_CHECK(usage({"node", "--listen", "h:1", "--tls-cert", "c"}, "belong together"));
   CAF_CHECK(usage({"node", "--listen", "0.0.0.0:0", "--insecure-loopback"}, "loopback address"));
   CAF_CHECK(usage({"node", "--listen", "[::]:0", "--insecure-loopback"}, "loopback address"));
@@ -295,6 +301,11 @@ CAF_TEST(subcommands read their options) {
   auto n = parse({"node", "--listen", "[::1]:4711", "--tls-cert", "c", "--tls-key", "k", "--tls-ca", "a"});
   CAF_CHECK_EQUAL(n.err, "");
   CAF_CHECK(n.node.host == "::1" && n.node.port == 4711 && n.node.tls.cert == "c" && n.node.tls.key == "k" && n.node.tls.ca == "a");
+  CAF_CHECK(!n.node.check && n.node.grace_ms == 30'000 && !n.node.json);
+  auto k = parse({"node", "--check", "mars:4711", "--json"});
+  CAF_CHECK(k.err.empty() && k.node.check && k.node.host == "mars" && k.node.port == 4711 && k.node.json);
+  CAF_CHECK_EQUAL(parse({"node", "--listen", "h:1", "--grace", "0"}).node.grace_ms, 0);
+  CAF_CHECK_EQUAL(parse({"node", "--listen", "h:1", "--grace", "2.5"}).node.grace_ms, 2'500);
   auto i = parse({"node", "--listen", "127.0.0.1:0", "--insecure-loopback"});
   CAF_CHECK(i.node.insecure_loopback && i.node.tls.insecure_loopback && i.node.port == 0);
 }

@@ -316,20 +316,20 @@ CAF_TEST(a host lends its own actor system) {
   auto own = sys.spawn([]() -> caf::behavior { return {[](int x) { return x + 1; }}; });
   auto idle = sys.registry().running();
   {
-    hosted_engine eng{sys, team(), f.options()};
+    hosted_engine eng{sys, f.options()};
     CAF_REQUIRE_EQUAL(eng.error(), "");
     std::vector<ending> ends(6);
     for (auto& e : ends)
-      eng.start({"q", {}}, {}, e.done());
-    CAF_CHECK_EQUAL(eng.ask({"q", {}}).answer, "final");
+      eng.start(team(), {"q", {}}, {}, e.done());
+    CAF_CHECK_EQUAL(eng.ask(team(), {"q", {}}).answer, "final");
     for (auto& e : ends) {
       CAF_REQUIRE(e.came());
       CAF_CHECK_EQUAL(e.future.get().answer, "final");
     }
-    hosted_engine second{sys, endless(), f.options()}; // on the same store, in the same system
+    hosted_engine second{sys, f.options()}; // on the same store, in the same system
     signal running;
     ending cut;
-    auto id = second.start({"q", {}}, on_first_chunk(running), cut.done());
+    auto id = second.start(endless(), {"q", {}}, on_first_chunk(running), cut.done());
     CAF_REQUIRE(running.came());
     second.cancel(id, "enough");
     CAF_REQUIRE(cut.came());
@@ -337,8 +337,8 @@ CAF_TEST(a host lends its own actor system) {
   }
   ending abandoned;
   {
-    hosted_engine eng{sys, endless(), f.options()};
-    eng.start({"q", {}}, {}, abandoned.done());
+    hosted_engine eng{sys, f.options()};
+    eng.start(endless(), {"q", {}}, {}, abandoned.done());
   }
   CAF_REQUIRE(abandoned.came());
   CAF_CHECK(abandoned.future.get().kind != outcome_kind::answered);
@@ -347,4 +347,69 @@ CAF_TEST(a host lends its own actor system) {
   caf::scoped_actor self{sys};
   self->request(own, deadline, 41).receive([](int x) { CAF_CHECK_EQUAL(x, 42); }, [](const caf::error&) { CAF_FAIL("gone"); });
   caf::anon_send_exit(own, caf::exit_reason::user_shutdown);
+}
+
+CAF_TEST(a tool that cannot be offered is an error of the engine and of every start) {
+  folder f;
+  auto good = [] {
+    native_tool t;
+    t.spec = {"add", "adds", R"({"type":"object","properties":{}})"};
+    t.run = [](const std::string&) { return std::string("42"); };
+    return t;
+  };
+  auto fault = [&](std::vector<native_tool> tools) {
+    auto o = f.options();
+    o.tools = std::move(tools);
+    host_config cfg;
+    caf::actor_system sys{cfg};
+    hosted_engine hosted{sys, o};
+    engine eng{std::move(o)};
+    CAF_CHECK_EQUAL(hosted.error(), eng.error());
+    if (!eng.error().empty()) {
+      CAF_CHECK_EQUAL(eng.ask(team(), {"q", {}}).error, eng.error());
+      CAF_CHECK_EQUAL(hosted.ask(team(), {"q", {}}).error, eng.error());
+    }
+    return eng.error();
+  };
+  auto with = [&](auto change) {
+    auto t = good();
+    change(t);
+    return fault({t});
+  };
+  auto named = [&](const std::string& name) { return with([&](native_tool& t) { t.spec.name = name; }); };
+  auto shaped = [&](const std::string& schema) { return with([&](native_tool& t) { t.spec.parameters = schema; }); };
+  CAF_CHECK_EQUAL(fault({good()}), "");
+  CAF_CHECK_EQUAL(shaped(""), "");
+  CAF_CHECK_EQUAL(shaped("{}"), "");
+  CAF_CHECK_EQUAL(named(std::string(64, 'x')), "");
+  for (const auto& name : {std::string(), std::string("a b"), std::string("a.b"), std::string("\xc3\xa4"), std::string("a\n"),
+                           std::string(65, 'x'), std::string("a\0b", 3)})
+    CAF_CHECK(named(name).find("a name is 1 to 64 letters") != std::string::npos);
+  for (const char* name : {"vote", "new_answer", "mcp__files__read"})
+    CAF_CHECK(named(name).find("name") != std::string::npos);
+  for (const char* schema : {"[]", "42", "\"object\"", "null", "{", "{}{}", "{\"type\":\"object\",\"type\":\"object\"}"})
+    CAF_CHECK(shaped(schema).find("no JSON object") != std::string::npos);
+  for (const char* schema : {R"({"type":"string"})", R"({"type":["object","null"]})", R"({"type":7})"})
+    CAF_CHECK(shaped(schema).find("arguments are an object") != std::string::npos);
+  CAF_CHECK(with([](native_tool& t) { t.run = nullptr; }).find("no function") != std::string::npos);
+  CAF_CHECK(fault({good(), good()}).find("given twice") != std::string::npos);
+}
+
+CAF_TEST(a hosted engine has the members of an engine) {
+  folder f;
+  host_config cfg;
+  caf::actor_system sys{cfg};
+  hosted_engine eng{sys, f.options()};
+  auto first = eng.ask(team(), {"q", {}});
+  CAF_CHECK_EQUAL(first.answer, "final");
+  signal running;
+  ending cut;
+  eng.start(endless(), {"q", {}}, on_first_chunk(running), cut.done());
+  CAF_REQUIRE(running.came());
+  eng.stop();
+  CAF_REQUIRE(cut.came());
+  CAF_CHECK(cut.future.get().kind == outcome_kind::interrupted);
+  CAF_CHECK_EQUAL(eng.ask(team(), {"q", {}}).error, "the engine was stopped");
+  std::string error;
+  CAF_CHECK_EQUAL(eng.store().list(error).size(), 2u);
 }

@@ -9,7 +9,7 @@ from support import *
 PROJECT = """cmake_minimum_required(VERSION 3.20)
 project(own CXX)
 find_package(conclave REQUIRED)
-add_executable(own main.cpp)
+add_executable(own main.cpp all.cpp)
 target_link_libraries(own PRIVATE conclave::conclave)
 """
 
@@ -27,6 +27,14 @@ class Package(unittest.TestCase):
             own.mkdir()
             (own / "CMakeLists.txt").write_text(PROJECT)
             (own / "main.cpp").write_text((ROOT / "examples" / "embed.cpp").read_text())
+            installed = home.path / "prefix" / "include"
+            self.assertEqual([p.name for p in installed.iterdir()], ["conclave"], "headers of ours beside those of others")
+            headers = sorted(str(p.relative_to(installed)) for p in installed.rglob("*") if p.is_file())
+            self.assertIn("conclave/app/engine.hpp", headers)
+            private = [h for h in headers if re.search(r"/(actors|wire)/|engine_core|http_client|node_link|inspect|interfaces|_parts", h)]
+            self.assertEqual(private, [], "private headers were installed")
+            # Each may be the first: none leans on what another included, and none on a folder of ours in the search path.
+            (own / "all.cpp").write_text("".join(f"#include <{h}>\n" for h in reversed(headers)))
             self.call("cmake", "-S", str(own), "-B", str(own / "b"), f"-DCMAKE_PREFIX_PATH={home.path / 'prefix'}")
             self.call("cmake", "--build", str(own / "b"))
             self.assertEqual(self.call(str(own / "b" / "own"), env=home.env), "writer: 6 x 7 is 42.\n")

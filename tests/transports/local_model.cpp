@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iostream>
 #include <mutex>
 #include <thread>
@@ -274,6 +275,29 @@ CAF_TEST(what cannot work says what to do) {
     ::unsetenv("CONCLAVE_HOME");
   else
     ::setenv("CONCLAVE_HOME", home.c_str(), 1);
+}
+
+CAF_TEST(files are not looked at on the thread of the caller) {
+  auto http = std::make_shared<http_client>();
+  std::promise<std::thread::id> failed_on;
+  local_model::callbacks cb;
+  cb.on_failed = [&](ec, const std::string&) { failed_on.set_value(std::this_thread::get_id()); };
+  local_model_options o;
+  o.model_path = "/no/such.gguf";
+  auto model = local_model::acquire(std::move(o), http, std::move(cb));
+  CAF_CHECK(failed_on.get_future().get() != std::this_thread::get_id());
+}
+
+CAF_TEST(users who come and go at once leave neither a server nor a word) {
+  place p{"ok"};
+  auto http = std::make_shared<http_client>();
+  for (int i = 0; i < 20; ++i)
+    user{p.options(), http};
+  user last{p.options(), http};
+  CAF_REQUIRE(last.ready());
+  last.model.reset();
+  for (auto& pid : p.lines("started"))
+    CAF_CHECK(gone(std::atoi(pid.c_str())));
 }
 
 CAF_TEST(a user who leaves while the model loads stops it) {

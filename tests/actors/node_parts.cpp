@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE actors.node_parts
+
+// What a node makes of a configuration with its own variables, before anything is spawned.
+
+#include "actors/node_parts.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/type_ids.hpp"
+#include "transports/home.hpp"
+
+using namespace conclave;
+
+CAF_TEST(a node expands keys and its own paths and nothing else) {
+  const std::string value = "v";
+  node_resources with;
+  with.env = [&](const std::string& name) { return name == "NAME" ? &value : nullptr; };
+  backend_config b;
+  b.type = "local";
+  b.model_path = "/${NAME}/m.gguf";
+  b.server = "/${NAME}/server";
+  auto local = resolve_backend(b, with);
+  CAF_CHECK_EQUAL(local.model_path, "/v/m.gguf");
+  CAF_CHECK_EQUAL(local.server, "/v/server");
+  b.model_path = "/${NONE}";
+  CAF_CHECK(resolve_backend(b, with).code == ec::bad_config);
+  b.model_path = "~/m.gguf";
+  b.server = "~/bin/server";
+  CAF_CHECK_EQUAL(resolve_backend(b, with).model_path, user_home() + "/m.gguf");
+  CAF_CHECK_EQUAL(resolve_backend(b, with).server, user_home() + "/bin/server");
+  b.model_path = "~somebody/m.gguf";
+  CAF_CHECK(resolve_backend(b, with).error.find("'~somebody'") == 0);
+  b = {};
+  b.type = "chatcompletion";
+  b.model = "m";
+  b.base_url = "http://127.0.0.1:1/${NAME}";
+  b.api_key = "k-${NAME}";
+  auto http = resolve_backend(b, with);
+  CAF_CHECK_EQUAL(http.parts.endpoint.api_key, "k-v");
+  CAF_CHECK_EQUAL(http.parts.endpoint.base_url, b.base_url); // expanded when the file was loaded
+}
+
+CAF_TEST(a missing key is named with the provider of its host and all its variables) {
+  const std::string blank = " \n";
+  node_resources with;
+  with.env = [&](const std::string& name) { return name == "GROQ_API_KEY" ? &blank : nullptr; };
+  auto tried = [&](const std::string& type, const std::string& url, const std::string& key_env = "", const std::string& key = "") {
+    backend_config b;
+    b.type = type;
+    b.model = "m";
+    b.base_url = url;
+    b.api_key_env = key_env;
+    b.api_key = key;
+    return resolve_backend(b, with);
+  };
+  const std::string places = " in the environment, in ./.env or in ~/.config/conclave/.env";
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://api.groq.com/openai/v1").error, "Groq: no key: set GROQ_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://api.moonshot.cn/v1").error,
+                  "Kimi: no key: set MOONSHOT_API_KEY or KIMI_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "").error, "OpenAI: no key: set OPENAI_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("claude", "").error, "Claude: no key: set ANTHROPIC_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("claude", "https://api.z.ai/api/anthropic").error, "ZAI: no key: set ZAI_API_KEY" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://evil-groq.com/v1", "K").error, "ChatCompletion: no key: set K" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://x.openai.azure.com/v1", "", "${K}").error,
+                  "Azure OpenAI: no key: set K" + places);
+  CAF_CHECK_EQUAL(tried("chatcompletion", "https://llm.example/v1").parts.endpoint.provider, "ChatCompletion");
+  CAF_CHECK_EQUAL(tried("vllm", "https://api.groq.com/openai/v1").parts.endpoint.provider, "vLLM"); // the user's own word
+}
+
+CAF_TEST(connections that differ in anything are not shared) {
+  const std::string key = "k1", other = "k2";
+  node_resources with;
+  bool second = false;
+  with.env = [&](const std::string& name) { return name == "K" ? (second ? &other : &key) : nullptr; };
+  backend_config b;
+  b.type = "chatcompletion";
+  b.model = "m";
+  b.base_url = "http://127.0.0.1:1/v1";
+  b.api_key = "${K}";
+  auto of = [&](const backend_config& x) -> connection_parts { return resolve_backend(x, with); };
+  auto one = of(b);
+  CAF_CHECK(one == of(b));
+  auto differs = [&](auto change) {
+    auto x = b;
+    change(x);
+    auto r = resolve_backend(x, with);
+    CAF_REQUIRE_EQUAL(r.error, "");
+    return !(one == r);
+  };
+  CAF_CHECK(differs([](auto& x) { x.context_tokens = 4096; }));
+  CAF_CHECK(differs([](auto& x) { x.http2 = true; }));
+  CAF_CHECK(differs([](auto& x) { x.base_url += "/x"; }));
+  CAF_CHECK(differs([](auto& x) { x.api_key = "k3-literal"; }));
+  CAF_CHECK(differs([](auto& x) { x.provider = "Mine"; }));
+  CAF_CHECK(differs([](auto& x) { x.decision = "text"; }));
+  CAF_CHECK(differs([](auto& x) { x.decision = "tools"; })); // fixed, where "auto" may step down
+  CAF_CHECK(differs([](auto& x) { x.extra_body = "{\"a\":1}"; }));
+  CAF_CHECK(differs([](auto& x) { x.extra_headers["a"] = "b"; }));
+  CAF_CHECK(differs([](auto& x) { x.extra_query["a"] = "b"; }));
+  CAF_CHECK(differs([](auto& x) { x.type = "vllm"; }));
+  CAF_CHECK(!differs([](auto& x) { x.model = "another"; })); // the model is said with each call
+  second = true;
+  CAF_CHECK(!(one == of(b)));
+  // Authorities are equal by what they say, not by when they were read.
+  backend_parts p, q;
+  p.trust = std::make_shared<const tls_trust>(tls_trust{"f", "pem", ""});
+  q.trust = std::make_shared<const tls_trust>(tls_trust{"f", "pem", ""});
+  CAF_CHECK(p == q);
+  q.trust = std::make_shared<const tls_trust>(tls_trust{"f", "newer", ""});
+  CAF_CHECK(!(p == q));
+  q.trust = {};
+  CAF_CHECK(!(p == q));
+}

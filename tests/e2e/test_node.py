@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node as its operator sees it: what it logs, whether it can be joined, how it ends."""
+
+import re
+import shutil
+import unittest
+
+from support import *
+
+STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [a-z_]+( [a-z_]+=(\"([^\"\\]|\\.)*\"|[^ \"=]+))*$")
+
+
+def slow(text="the end", delay=0):
+    return [{"answer": "x", "first_delay_ms": delay}, {"vote": "agent1", "reason": "fine"}, {"text": text, "optional": True}]
+
+
+class Node:
+    def __init__(self, home, *args):
+        self.process = home.start("node", "--listen", "127.0.0.1:0", *args)
+        self.json = "--json" in args
+        self.out = Lines(self.process.stdout)
+        self.log = self.out if self.json else Lines(self.process.stderr)
+        if self.json:
+            self.address = json.loads(self.out.next(time.monotonic() + 20))["address"]
+        else:
+            self.address = self.out.until("listening on").split("listening on ")[1].strip()
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            self.process.wait(timeout=20)
+        finally:
+            self.process.kill()
+        while self.log.next(time.monotonic() + 10) is not None:
+            pass
+        for pipe in (self.process.stdout, self.process.stderr):
+            pipe.close()
+        return self.log.seen
+
+
+def types(lines):
+    return [line.split(" ")[1] for line in lines]
+
+
+class AsOperated(unittest.TestCase):
+    def setUp(self):
+        self.home = Home()
+        self.node = None
+
+    def tearDown(self):
+        if self.node:
+            self.node.process.kill()
+            self.node.process.communicate()
+        self.home.__exit__()
+
+    def start(self, *args):
+        self.node = Node(self.home, *args)
+        return self.node
+
+    def team(self, steps, name="team.json", **backend):
+        a = agent("far", steps, node="n")
+        a["backend"].update(backend)
+        return self.home.write(name, {"agents": [a], "cluster": {"nodes": {"n": self.node.address}}})
+
+    def test_each_thing_that_happens_is_one_line_of_the_log(self):
+        self.home.env["GROQ_API_KEY"] = "gsk-secret-1234567890"
+        node = self.start("-v")
+        self.assertEqual(self.home.run("--config", self.team(slow()), "q").returncode, 0)
+        # A failure, and a key that is missing.
+        broken = {"agents": [{"id": "x", "node": "n", "backend": {"type": "vllm", "model": "m", "base_url": "http://127.0.0.1:9/v1"}},
+                             {"id": "y", "node": "n", "backend": {"type": "claude", "model": "claude-sonnet-4-6"}}],
+                  "cluster": {"nodes": {"n": node.address}}, "timeout_settings": {"orchestrator_timeout_seconds": 3}}
+        self.home.run("--config", self.home.write("broken.json", broken), "q")
+        with Home() as stranger:
+            stranger.run("--config", stranger.write("t.json", json.loads(pathlib.Path(self.team(slow())).read_text())), "q")
+        node.log.until("refused peer=")
+        log = node.stop()
+        print("\n".join(log))
+        for line in log:
+            self.assertRegex(line, STAMP)
+            self.assertNotIn("gsk-secret", line)
+        seen = types(log)
+        for t in ["listening", "connected", "caller_joined", "task_started", "agent_ready", "run_started", "task_ended", "agent_refused",
+                  "run_failed", "refused", "node_ending", "node_ended"]:
+            self.assertIn(t, seen)
+        self.assertEqual((seen[0], seen[-1]), ("listening", "node_ended"))
+        self.assertEqual(seen.count("task_started"), seen.count("task_ended"))
+        self.assertRegex(log[0], r"version=\S+ protocol=\d+ authority=([0-9A-F]{2}:){31}[0-9A-F]{2} keys=\S*GROQ_API_KEY")
+        if shutil.which("openssl"):
+            ca = self.home.path / "home" / "tls" / "ca.pem"
+            r = subprocess.run(["openssl", "x509", "-in", ca, "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True)
+            self.assertIn(r.stdout.strip().split("=")[1], log[0])
+        self.assertIn(str(self.home.path / "home" / "tls" / "ca.pem"), [x for x in log if " refused " in x][0])
+
+    def test_with_json_every_line_of_standard_output_is_an_object(self):
+        node = self.start("--json")
+        self.assertEqual(self.home.run("--config", self.team(slow()), "q").returncode, 0)
+        log = [json.loads(x) for x in node.stop()]
+        self.assertEqual(log[0]["type"], "listening")
+        self.assertEqual([x["type"] for x in log if x["type"].startswith("task")], ["task_started", "task_ended"])
+        self.assertTrue(all(re.match(r"\d{4}-.*Z$", x["time"]) for x in log))
+
+    def test_quiet_leaves_failures(self):
+        node = self.start("-q")
+        self.assertEqual(self.home.run("--config", self.team(slow()), "q").returncode, 0)
+        self.assertEqual(node.stop(), [])
+
+    def test_check_says_whether_a_run_would_get_in(self):
+        node = self.start()
+        r = self.home.run("node", "--check", node.address)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertRegex(r.stdout, r"^node \S+: ok, conclave \S+, protocol \d+, authority ([0-9A-F]{2}:){31}[0-9A-F]{2}\n$")
+        said = json.loads(self.home.run("node", "--check", node.address, "--json").stdout)
+        self.assertEqual((said["ok"], said["error"], said["node"]), (True, "", node.address))
+        with Home() as stranger:
+            r = stranger.run("node", "--check", node.address)
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn("certificate", r.stderr)
+            self.assertIn("ca.pem", r.stderr)
+        for address, why in (("127.0.0.1:1", "refused"), ("no-such-host.invalid:1", "resolved")):
+            r = self.home.run("node", "--check", address)
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn(why, r.stderr)
+        for args in (["--check", node.address, "--listen", "127.0.0.1:0"], ["--check", "127.0.0.1:0"], ["--check", "x"], []):
+            self.assertEqual(self.home.run("node", *args).returncode, 1)
+
+    def test_a_signal_lets_tasks_end_and_takes_no_new_one(self):
+        node = self.start()
+        config = self.team(slow(delay=2500))
+        p = self.home.start("--config", config, "q")
+        node.log.until("agent_ready")
+        node.process.send_signal(signal.SIGTERM)
+        node.log.until("node_ending")
+        r = self.home.run("node", "--check", node.address)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("is ending", r.stderr)
+        out, err = p.communicate(timeout=30)
+        self.assertEqual((p.returncode, out), (0, b"the end\n"), err)
+        log = node.stop(signal.SIGCONT)
+        self.assertEqual(node.process.returncode, 0)
+        self.assertEqual([x for x in types(log) if x.startswith(("task_", "node_"))], ["task_started", "node_ending", "task_ended", "node_ended"])
+
+    def test_the_grace_ends_and_a_second_signal_does_not_wait(self):
+        for args, signals, code in ((["--grace", "0.5"], 1, 0), (["--grace", "0"], 1, 0), ([], 2, 4)):
+            node = self.start(*args)
+            p = self.home.start("--config", self.team([{"text": "half", "hang": True}]), "q")
+            node.log.until("agent_ready")
+            t = time.monotonic()
+            for i in range(signals):
+                if i > 0:
+                    node.log.until("node_ending")
+                node.process.send_signal(signal.SIGTERM)
+            node.process.wait(timeout=10)
+            self.assertLess(time.monotonic() - t, 5)
+            self.assertEqual(node.process.returncode, code)
+            p.kill()
+            p.communicate()
+            node.stop()
+
+    def test_a_stopped_reader_of_the_log_keeps_no_task_waiting(self):
+        node = self.start("-v")  # nobody reads its standard error from here on
+        for i in range(3):
+            self.assertEqual(self.home.run("--config", self.team(slow()), "q").returncode, 0)
+        self.assertEqual(len([x for x in types(node.stop()) if x == "task_ended"]), 3)
+
+    @unittest.skipUnless(shutil.which("faketime") or shutil.which("openssl"), "no openssl")
+    def test_a_certificate_out_of_its_time_names_its_file_and_the_clock(self):
+        tls = self.home.path / "t"
+        tls.mkdir()
+        run = lambda *a: subprocess.run(["openssl", *a], cwd=tls, check=True, capture_output=True)
+        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj",
+            "/CN=ca", "-days", "3650")
+        run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=n")
+        (tls / "index").write_text("")
+        (tls / "c.cnf").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nserial=serial\nrand_serial=yes\ndefault_md=sha256\n"
+                                   "policy=p\nunique_subject=no\n[p]\ncommonName=supplied\n")
+        for name, start, end, why in (("old", "20200101000000Z", "20210101000000Z", "expired"),
+                                      ("new", "20400101000000Z", "20410101000000Z", "not yet valid")):
+            run("ca", "-batch", "-config", "c.cnf", "-in", "node.csr", "-out", f"{name}.pem", "-keyfile", "ca.key", "-cert", "ca.pem", "-startdate",
+                start, "-enddate", end)
+            r = self.home.run("node", "--listen", "127.0.0.1:0", "--tls-cert", str(tls / f"{name}.pem"), "--tls-key", str(tls / "node.key"),
+                              "--tls-ca", str(tls / "ca.pem"))
+            self.assertEqual(r.returncode, 1)
+            self.assertIn(str(tls / f"{name}.pem"), r.stderr)
+            self.assertIn(why, r.stderr)
+            self.assertIn(f"{start[:4]}-01-01", r.stderr)
+            self.assertIn(time.strftime("the clock of this machine says %Y-%m-%d", time.gmtime()), r.stderr)
+        r = self.home.run("node", "--listen", "127.0.0.1:0", "--tls-cert", str(tls / "gone.pem"), "--tls-key", str(tls / "node.key"), "--tls-ca",
+                          str(tls / "ca.pem"))
+        self.assertIn(f"{tls}/gone.pem: No such file or directory", r.stderr)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
+    def test_the_unit_for_systemd_is_valid(self):
+        unit = (ROOT / "configs" / "conclave-node.service").read_text().replace("/usr/local/bin/conclave", str(BIN)).replace("User=conclave", "User=root")
+        path = self.home.write("conclave-node.service", unit)
+        r = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True)
+        self.assertEqual([x for x in (r.stdout + r.stderr).splitlines() if "conclave-node" in x], [])
+
+
+if __name__ == "__main__":
+    need_binary()
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)
