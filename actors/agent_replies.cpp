@@ -115,6 +115,7 @@ void agent_state::ask_again(const completion& c) {
 /// The model is in the middle of its turn: it gets back what it said, as it stands, and continues.
 void agent_state::go_on(completion c) {
   said = std::move(c.text);
+  vain = 0; // what it said so far counts
   if (++pauses > max_pauses)
     return fail(ec::bad_reply, "the provider paused its turn more than " + std::to_string(max_pauses) + " times");
   c.text.clear(); // counted with the rest of the turn
@@ -176,6 +177,59 @@ bool agent_state::shorten() {
   return true;
 }
 
+/// Counts what a call cost in vain. It may belong to a run that is over: its requests were made in the same round.
+void agent_state::charge(std::uint32_t in_round, const completion& c) {
+  if (in_round != task.round)
+    return;
+  auto cut_off = c.status == completion_status::cancelled ? 1 : 0; // by us: it had not failed
+  vain += std::max<std::int64_t>(c.usage.requests - c.polls - cut_off, 0);
+  if (c.status == completion_status::broken) {
+    vain_code = c.code;
+    vain_error = c.error;
+  } else if (vain_code == ec::none) {
+    vain_code = ec::bad_reply;
+  }
+}
+
+/// What the run takes: its conversation, the text before a pause, the replies of the round under way.
+std::size_t agent_state::held_bytes() const {
+  auto sum = said.size() + round.reply.text.size() + round.reply.reasoning.size() + round.reply.opaque.size();
+  auto add_calls = [&](const std::vector<tool_call>& all) {
+    for (auto& c : all)
+      sum += sizeof c + c.id.size() + c.name.size() + c.arguments.size();
+  };
+  add_calls(round.calls);
+  add_calls(round.reply.calls);
+  for (auto& r : round.results)
+    sum += sizeof(message) + r.text.size();
+  for (auto& m : talk) {
+    sum += sizeof m + m.text.size() + m.reasoning.size() + m.opaque.size();
+    add_calls(m.calls);
+  }
+  return sum;
+}
+
+/// Shortens the oldest tool results until the run takes no more than it may. Returns whether it does.
+bool agent_state::make_room() {
+  auto most = static_cast<std::size_t>(parts.order.agent.backend.max_run_bytes);
+  auto held = held_bytes();
+  auto goal = held > most ? most - most / 4 : most; // with some room: each shortening spoils the provider's cache of the prompt
+  auto shorten = [&](std::string& text) {
+    if (held <= goal || text.size() <= 2 * min_result_bytes)
+      return;
+    auto before = text.size();
+    prompts::cut(text, min_result_bytes);
+    text.shrink_to_fit(); // the memory is what this is about
+    held -= before - text.size();
+  };
+  for (auto& m : talk)
+    if (m.from == role::tool)
+      shorten(m.text);
+  for (auto& r : round.results)
+    shorten(r.text);
+  return held <= most;
+}
+
 /// A person is told: the agent works with less than was configured.
 bool agent_state::step_down(ladder to, const std::string& why) {
   if (ladder_fixed || to == step)
@@ -196,7 +250,7 @@ void agent_state::correct(std::vector<tool_result> results, std::string text) {
   if (++attempt > max_attempts)
     return fail(ec::bad_reply, "no usable verdict in " + std::to_string(max_attempts) + " attempts");
   for (auto& r : results)
-    add_result(r);
+    add_result(std::move(r));
   if (!text.empty() || results.empty())
     talk.push_back(
         {role::user, text.empty() ? prompts::enforcement(task.may_answer, choice().ids) : text, "", {}, "", false, "", ""});

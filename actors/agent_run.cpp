@@ -25,17 +25,24 @@ ladder from_name(const std::string& x) {
 /// Names the request in the log; what is hashed is what the model is told.
 std::string hash_of(const model_request& r) {
   std::string all = r.model + '\n' + r.params + '\n' + r.schema;
-  for (auto& m : r.messages) {
+  for (auto& t : r.tools)
+    all += t.name + t.parameters;
+  all = wire::hash(all);
+  for (auto& m : r.messages) { // one after the other: a second copy of a long conversation is not needed
     all += '\n' + std::to_string(static_cast<int>(m.from)) + m.text + m.tool_call_id;
     for (auto& c : m.calls)
       all += c.id + c.name + c.arguments;
+    all = wire::hash(all);
   }
-  for (auto& t : r.tools)
-    all += t.name + t.parameters;
-  return wire::hash(all);
+  return all;
 }
 
 } // namespace
+
+std::string too_long(std::size_t bytes, std::int64_t most) {
+  return "the conversation of this run takes " + std::to_string(bytes) + " bytes with its tool results shortened, the limit is "
+         + std::to_string(most) + ": raise `max_run_bytes`, or let the tools return less";
+}
 
 std::string trim(const std::string& x) {
   auto a = x.find_first_not_of(" \t\r\n");
@@ -57,6 +64,11 @@ void agent_state::start(run_task t) {
   round = {};
   talk.clear();
   calls = std::max(calls, t.first_call > 0 ? t.first_call - 1 : 0);
+  if (t.round != task.round || t.kind != task.kind) {
+    vain = 0;
+    vain_code = ec::none;
+    vain_error.clear();
+  }
   task = std::move(t);
   wait = waiting::backend_info;
   self->request(parts.backend, info_limit, describe_backend{parts.order.agent.backend.model})
@@ -127,6 +139,11 @@ call_notice agent_state::notice(std::uint64_t call, std::string target) const {
 
 void agent_state::call_model() {
   auto& config = parts.order.agent.backend;
+  if (vain >= max_vain_requests)
+    return fail(vain_code, "no usable reply to " + std::to_string(vain) + " requests in this round, so that no more are sent in it"
+                               + (vain_error.empty() ? "" : "; the last: " + vain_error));
+  if (!make_room())
+    return fail(ec::context_overflow, too_long(held_bytes(), config.max_run_bytes));
   model_request req;
   req.task = task.task;
   req.run = task.run;
@@ -139,6 +156,7 @@ void agent_state::call_model() {
   req.first_token_timeout_ms = config.first_token_timeout_ms;
   req.idle_timeout_ms = config.idle_timeout_ms;
   req.total_timeout_ms = config.timeout_ms;
+  req.max_requests = max_vain_requests - vain;
   req.messages = talk;
   if (want == asked_for::decision) {
     req.schema = wire::decision_schema(choice());
@@ -188,8 +206,9 @@ void agent_state::send_model(model_request req) {
   };
   self->request(parts.backend, limit, std::move(req), parts.chunks)
       .then(
-          [this, now = turn, ended, n](completion& c) mutable {
+          [this, now = turn, ended, n, in_round = task.round](completion& c) mutable {
             ended(to_string(c.status), c.usage);
+            charge(in_round, c);
             if (now == turn)
               on_completion(std::move(c));
             else
@@ -229,11 +248,11 @@ void agent_state::add_reply(const completion& c) {
   talk.push_back(std::move(m));
 }
 
-void agent_state::add_result(const tool_result& r) {
+void agent_state::add_result(tool_result r) {
   message m;
   m.from = role::tool;
-  m.tool_call_id = r.id;
-  m.text = r.text;
+  m.tool_call_id = std::move(r.id);
+  m.text = std::move(r.text);
   m.is_error = r.is_error;
   talk.push_back(std::move(m));
 }
@@ -269,6 +288,8 @@ void agent_state::hand_in(verdict v, std::string answers_call) {
 
 void agent_state::on_ruling(const ruling& r, const std::string& answers_call) {
   wait = waiting::nothing;
+  if (r.kind == ruling_kind::accepted)
+    vain = 0;
   if (cancelled || r.kind != ruling_kind::refused)
     return over();
   if (++attempt > max_attempts)
@@ -306,10 +327,15 @@ void agent_state::fail(ec code, std::string reason) {
 }
 
 void agent_state::over() {
+  if (wait == waiting::tools) // whatever ends the run: nobody waits for its tools any more
+    for (auto& source : parts.tools)
+      self->send(source.actor, cancel_tools{task.task, task.agent, task.run});
   ++turn;
   active = false;
   wait = waiting::nothing;
-  talk.clear();
+  talk = {}; // with its memory
+  round = {};
+  last_asked.clear();
 }
 
 void agent_state::cancel(const cancel_run& c) {
@@ -326,9 +352,6 @@ void agent_state::cancel(const cancel_run& c) {
               });
     return;
   }
-  if (wait == waiting::tools)
-    for (auto& source : parts.tools)
-      self->send(source.actor, cancel_tools{task.task, task.agent, task.run});
   if (wait != waiting::ruling) // a verdict under way counts, in arrival order
     fail(ec::cancelled, "cancelled");
 }
@@ -338,8 +361,6 @@ void agent_state::shut_down() {
     return;
   if (wait == waiting::model || wait == waiting::note)
     caf::anon_send(parts.backend, cancel_call{task.task, task.agent, task.run, 0});
-  for (auto& source : parts.tools)
-    caf::anon_send(source.actor, cancel_tools{task.task, task.agent, task.run});
   over();
 }
 

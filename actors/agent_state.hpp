@@ -44,6 +44,9 @@ constexpr std::int64_t least_decision_tokens = 64;
 /// Returns `x` without white space at its ends.
 std::string trim(const std::string& x);
 
+/// Why a run ends that holds more than `max_run_bytes`.
+std::string too_long(std::size_t bytes, std::int64_t most);
+
 struct agent_state {
   static inline const char* name = "agent";
 
@@ -59,6 +62,7 @@ struct agent_state {
     std::vector<tool_result> results; ///< same order as calls
     std::vector<std::uint8_t> stage;  ///< 0 waiting, 1 running, 2 done
     completion reply;                 ///< the completion they belong to
+    std::size_t held = 0;             ///< bytes of the run with the results so far
   };
 
   agent_ptr self = nullptr;
@@ -85,13 +89,18 @@ struct agent_state {
   std::uint32_t attempt = 1;
   std::uint32_t bare_replies = 0; ///< finished replies without any call, before the first step down
   std::uint32_t iterations = 0;
-  std::string last_asked;       ///< the tool calls of the last round
+  std::string last_asked;       ///< hash of the tool calls of the last round
   std::uint32_t repeats = 0;    ///< how often in a row
   std::uint64_t model_call = 0; ///< number of the model call under way
   std::uint32_t pauses = 0;     ///< of the model's turn
   std::string said;             ///< text of the model's turn before its last pause
   std::string partial;          ///< text of the last broken or cancelled call
   tool_round round;
+
+  // The round of the task.
+  std::int64_t vain = 0; ///< requests since the last reply that brought a run on
+  ec vain_code = ec::none;
+  std::string vain_error; ///< what came back last
 
   void start(run_task t);
   void cancel(const cancel_run& c);
@@ -127,7 +136,10 @@ struct agent_state {
   void tools_done();
 
   void add_reply(const completion& c);
-  void add_result(const tool_result& r);
+  void add_result(tool_result r);
+  void charge(std::uint32_t in_round, const completion& c);
+  std::size_t held_bytes() const;
+  bool make_room();
   wire::choice choice() const;
   std::vector<std::string> shown_ids() const;
   call_notice notice(std::uint64_t call, std::string target) const;

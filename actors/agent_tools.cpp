@@ -59,10 +59,13 @@ bool agent_state::run_tools(const completion& c) {
   round.results.resize(round.calls.size());
   round.stage.assign(round.calls.size(), 0);
   ++iterations;
+  vain = 0; // a reply to go on from
+  round.held = held_bytes();
   wait = waiting::tools;
   std::string asked;
   for (auto& call : round.calls)
     asked += call.name + '\n' + call.arguments + '\n';
+  asked = wire::hash(asked);
   repeats = asked == last_asked ? repeats + 1 : 1;
   last_asked = std::move(asked);
   if (iterations > static_cast<std::uint32_t>(parts.order.agent.backend.max_tool_iterations))
@@ -151,8 +154,14 @@ void agent_state::tool_done(std::size_t i, tool_result r) {
   prompts::cut(r.text, max_result_bytes);
   if (r.text.empty())
     r.text = "(no output)";
+  round.held += r.text.size();
   round.results[i] = std::move(r);
   round.stage[i] = 2;
+  if (auto most = parts.order.agent.backend.max_run_bytes; round.held > static_cast<std::size_t>(most)) {
+    if (!make_room())
+      return fail(ec::context_overflow, too_long(held_bytes(), most));
+    round.held = held_bytes();
+  }
   if (std::all_of(round.stage.begin(), round.stage.end(), [](std::uint8_t s) { return s == 2; }))
     tools_done();
   else
@@ -165,14 +174,14 @@ void agent_state::tools_done() {
   wait = waiting::nothing;
   add_reply(done.reply);
   for (auto& r : done.results)
-    add_result(r);
+    add_result(std::move(r));
   auto& c = done.reply;
   auto& config = parts.order.agent.backend;
   auto others = c.calls.size() - done.calls.size();
   if (others > 0 && want == asked_for::verdict) {
     auto judged = wire::judge(c, choice(), known_tools());
     for (auto& r : judged.ignored)
-      add_result(r);
+      add_result(std::move(r));
     if (judged.ok) {
       std::string id;
       for (auto& call : c.calls)

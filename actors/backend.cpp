@@ -54,6 +54,7 @@ public:
   // -- the transport's thread --
 
   void on_head(const http_head& h) {
+    redirects_ = h.redirects;
     if (decoder_)
       decoder_->head(h);
   }
@@ -97,6 +98,7 @@ private:
   }
 
   void post(http_end end, bool closed) {
+    end.redirects = std::max(end.redirects, redirects_);
     tell(stream_end{id_, std::move(decoder_), std::move(end), closed});
     decoder_ = nullptr;
   }
@@ -104,8 +106,9 @@ private:
   std::shared_ptr<wire::decoder> decoder_;
   caf::actor_addr backend_; ///< weak: a transfer must not keep the actor alive
   std::uint64_t id_;
-  chunk_sink_actor sink_;      ///< none when the reply is not for eyes
-  chunk_batch frame_;          ///< task, run and agent of every batch
+  chunk_sink_actor sink_; ///< none when the reply is not for eyes
+  chunk_batch frame_;     ///< task, run and agent of every batch
+  int redirects_ = 0;
   std::uint64_t progress_ = 0; ///< as the decoder counted it last
   std::atomic<bool> semantic_{false}, stopped_{false};
   std::atomic<clock::time_point> last_progress_{clock::time_point{}};
@@ -126,8 +129,9 @@ struct stream {
   wire::quirks known;        ///< what the request was written with
   std::int64_t requests = 0; ///< that may have reached the server
   int resent = 0;
-  bool keyless = false; ///< nothing like a key went along
-  bool replied = false; ///< complete, only the connection is still draining
+  bool few_left = false; ///< not every redirect may be followed: the requests are used up
+  bool keyless = false;  ///< nothing like a key went along
+  bool replied = false;  ///< complete, only the connection is still draining
   caf::typed_response_promise<completion> promise;
 };
 
@@ -187,6 +191,10 @@ completion completed(stream& s, wire::decoder& decoder, http_end end) {
 void reply(stream& s, completion c) {
   s.replied = true;
   c.usage.requests = s.requests;
+  if (s.few_left && c.code == ec::bad_config && (c.error.starts_with("307") || c.error.starts_with("308"))) {
+    c.code = ec::unavailable;
+    c.error += "; not followed, the requests of this round are used up";
+  }
   // What a server refused says nothing of which server it was.
   if (c.status == completion_status::broken && !c.error.empty() && std::isdigit(static_cast<unsigned char>(c.error.front())) != 0)
     c.error = s.asked + ": " + c.error + wire::advice(c.code, std::atoi(c.error.c_str()), c.said, s.keyless);
@@ -255,6 +263,9 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
   http.http2 = st.parts.endpoint.http2;
   http.trust = st.parts.trust;
+  auto more = std::clamp<std::int64_t>(s.req.max_requests - s.requests - 1, 0, http.max_redirects);
+  s.few_left = more < http.max_redirects;
+  http.max_redirects = static_cast<int>(more);
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
                                   s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
   s.started = self->clock().now();
@@ -302,7 +313,7 @@ bool ask_otherwise(backend_ptr self, std::uint64_t id, const completion& c, bool
   auto& st = self->state;
   auto& s = st.streams[id];
   if (s.why != ec::none || st.closing || c.status != completion_status::broken || c.semantic || s.resent >= max_resent
-      || c.said.empty() || (c.code != ec::bad_request && c.code != ec::unavailable))
+      || s.requests >= s.req.max_requests || c.said.empty() || (c.code != ec::bad_request && c.code != ec::unavailable))
     return false;
   std::string error;
   auto refused = st.parts.dialect->encode(s.req, st.parts.endpoint, s.known, error); // cheaper than to keep every body
@@ -339,8 +350,7 @@ void ended(backend_ptr self, stream_end& e) {
     return;
   if (e.decoder) {
     auto& s = i->second;
-    if (e.end.sent || !e.closed)
-      ++s.requests;
+    s.requests += (e.end.sent || !e.closed ? 1 : 0) + e.end.redirects;
     auto c = completed(s, *e.decoder, std::move(e.end));
     if (ask_otherwise(self, e.id, c, e.closed))
       return;

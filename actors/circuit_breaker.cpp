@@ -8,6 +8,8 @@
 namespace conclave {
 
 bool breaker::allow(std::int64_t now_ms) {
+  if (is_paced(now_ms))
+    return false;
   if (until_ms_ == 0)
     return true;
   if (now_ms < until_ms_ || probing_)
@@ -38,13 +40,14 @@ void breaker::undecided() {
   probing_ = false;
 }
 
-void breaker::open_until(std::int64_t until_ms) {
+void breaker::pace_until(std::int64_t until_ms) {
   probing_ = false;
-  until_ms_ = std::max(until_ms_, until_ms);
+  paced_until_ms_ = std::max(paced_until_ms_, until_ms);
+  until_ms_ = std::max(until_ms_, until_ms); // afterwards one call probes
 }
 
 std::int64_t breaker::remaining_ms(std::int64_t now_ms) const {
-  return until_ms_ == 0 ? 0 : std::max<std::int64_t>(until_ms_ - now_ms, 0);
+  return std::max<std::int64_t>(std::max(until_ms_, paced_until_ms_) - now_ms, 0);
 }
 
 } // namespace conclave

@@ -32,8 +32,9 @@ public:
   bool allow(std::int64_t now_ms); ///< also takes the half-open probe
   void success();
   void failure(std::int64_t now_ms);
-  void undecided(); ///< the probe ended without saying anything about the peer: the next call probes
-  void open_until(std::int64_t until_ms);
+  void undecided();                       ///< the probe ended without saying anything about the peer: the next call probes
+  void pace_until(std::int64_t until_ms); ///< the peer asked for this wait: nothing that succeeds meanwhile ends it
+  bool is_paced(std::int64_t now_ms) const { return now_ms < paced_until_ms_; }
   bool probing() const { return probing_; } ///< right after allow(): that call is the probe
   std::int64_t remaining_ms(std::int64_t now_ms) const;
   const breaker_policy& policy() const { return policy_; }
@@ -42,6 +43,7 @@ private:
   breaker_policy policy_;
   std::uint32_t failures_ = 0;
   std::int64_t until_ms_ = 0;
+  std::int64_t paced_until_ms_ = 0;
   bool probing_ = false;
 };
 

@@ -39,6 +39,8 @@ struct guarded_call {
   bool waiting = false;
   bool cancelled = false;
   std::int64_t requests = 0;         ///< of the tries so far
+  std::int64_t polls = 0;            ///< of these: to a server that was loading its model
+  std::int64_t budget = 0;           ///< requests it may cost, without polls
   std::int64_t loading_until_ms = 0; ///< the server loads its model: when the first token is due; 0 = it does not
   std::uint32_t loading_polls = 0;
   bool probe = false; ///< its end decides over the gate, or frees the probe for the next call
@@ -80,12 +82,19 @@ void finish(guard_ptr self, std::uint64_t id, completion c) {
 std::int64_t wait_before(guard_ptr self, const guarded_call& call, const completion& c) {
   auto& p = self->state.gate.policy();
   if (call.cancelled || c.status != completion_status::broken || c.semantic || c.model_fault || !c.retryable_hint
-      || !(is_transient(c.code) || c.retry_asked) || c.code == ec::stream_broken || call.tries >= p.tries)
+      || !(is_transient(c.code) || c.retry_asked) || c.code == ec::stream_broken || call.tries >= p.tries
+      || call.requests - call.polls >= call.budget)
     return -1;
   if (c.retry_after_ms >= 0)
     return c.retry_after_ms <= p.retry_after_cap_ms ? c.retry_after_ms : -1;
   auto wait = std::min(p.retry_ms << std::min(call.tries - 1, 20u), p.retry_cap_ms);
   return wait - static_cast<std::int64_t>(self->state.random() % static_cast<std::uint32_t>(wait / 4 + 1)); // up to 25 % less
+}
+
+/// A wait for people, rounded up: "45 s", "12 min", "5 h".
+std::string span_text(std::int64_t ms) {
+  auto in = [ms](std::int64_t unit) { return std::to_string((ms + unit - 1) / unit); };
+  return ms < 120'000 ? in(1'000) + " s" : ms < 7'200'000 ? in(60'000) + " min" : in(3'600'000) + " h";
 }
 
 bool is_loading(const completion& c) {
@@ -108,8 +117,10 @@ void attempt(guard_ptr self, std::uint64_t id) {
     return;
   }
   if (!st.gate.allow(now)) {
-    auto text = st.last_failure + " (failed too often lately, tried again in "
-                + std::to_string((st.gate.remaining_ms(now) + 999) / 1000) + " s)";
+    auto text =
+        st.last_failure
+        + (st.gate.is_paced(now) ? " (not tried before that wait is over, in " : " (failed too often lately, tried again in ")
+        + span_text(st.gate.remaining_ms(now)) + ")";
     if (call.tries == 0) {
       call.promise.deliver(make_error(ec::breaker_open, std::move(text)));
       st.calls.erase(i);
@@ -122,6 +133,7 @@ void attempt(guard_ptr self, std::uint64_t id) {
     call.since_ms = now;
   call.probe = st.gate.probing();
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
+  call.req.max_requests = std::max<std::int64_t>(call.budget - (call.requests - call.polls), 1);
   if (call.loading_until_ms > 0) // the deadline for the first token runs on
     call.req.first_token_timeout_ms = std::max<std::int64_t>(call.loading_until_ms - now, 1);
   auto asked = self->request(st.guarded, limit, call.req, call.sink);
@@ -179,17 +191,24 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   if (call.probe)
     st.gate.undecided();
   call.probe = false;
+  call.polls += is_loading(c) ? c.usage.requests : 0;
   c.usage.requests = call.requests += c.usage.requests;
+  c.polls = call.polls;
   if (is_loading(c) && !call.cancelled)
     return wait_for_model(self, id, call, c) ? void() : finish(self, id, std::move(c));
   auto wait = wait_before(self, call, c);
   auto now = now_ms(self);
   if (c.status == completion_status::broken && is_transient(c.code) && !c.model_fault) {
-    st.last_failure = c.error;
-    // A 429 without a wait counts; one with a wait is the server pacing us, a long one closes the gate until then.
+    // A 429 without a wait counts; one with a wait is the server pacing us. A long one, whatever its reason, fails the call now and
+    // closes the gate until then.
     auto paced = c.code == ec::rate_limited && c.retry_after_ms >= 0;
-    if (paced && c.retry_after_ms > st.gate.policy().retry_after_cap_ms) {
-      st.gate.open_until(now + c.retry_after_ms);
+    auto most = st.gate.policy().retry_after_cap_ms;
+    if (c.retry_after_ms > most)
+      c.error +=
+          "; the server asks for a wait of " + span_text(c.retry_after_ms) + ", a call waits " + span_text(most) + " at most";
+    st.last_failure = c.error;
+    if (c.retry_after_ms > most) {
+      st.gate.pace_until(now + c.retry_after_ms);
     } else if (paced) {
       st.paced_until_ms = std::max(st.paced_until_ms, now + c.retry_after_ms);
     } else if (wait < 0 && !call.cancelled && call.since_ms >= st.last_counted_ms) {
@@ -243,6 +262,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
         auto& call = self->state.calls[id];
         call.req = std::move(req);
         call.sink = std::move(sink);
+        call.budget = std::max<std::int64_t>(call.req.max_requests, 1);
         call.promise = self->template make_response_promise<completion>();
         attempt(self, id);
         return caf::delegated<completion>{};

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <malloc.h>
 #include <mutex>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -65,6 +66,11 @@ void prepare_process() {
     core.rlim_cur = std::min<rlim_t>(core.rlim_max, 1);
     setrlimit(RLIMIT_CORE, &core);
   }
+#ifdef __GLIBC__
+  // Long texts (conversations, bodies) go back to the system when they end. Left alone, glibc raises this limit with the first of
+  // them and keeps such memory in the arena of every thread that handled one.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+#endif
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted_files && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = std::min(files.rlim_max, wanted_files);

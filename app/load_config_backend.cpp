@@ -130,6 +130,7 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
   out.has_allowed_tools = s.texts("allowed_tools", out.allowed_tools);
   s.texts("exclude_tools", out.exclude_tools);
   s.number("max_tool_iterations", out.max_tool_iterations);
+  s.number("max_run_bytes", out.max_run_bytes);
   s.flag("parallel_tool_calls", out.parallel_tool_calls);
   s.milliseconds("mcp_tool_timeout_seconds", out.tool_timeout_ms);
   s.texts("native_tools", out.native_tools);

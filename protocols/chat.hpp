@@ -70,6 +70,10 @@ struct usage {
 /// Adds what was counted: a provider may report anything, so no value is negative and no sum overflows.
 void add(usage& sum, const usage& x);
 
+/// What an agent may spend in one round on requests that bring it nowhere: whatever fails, and in whatever mixture (tries of a
+/// call, runs begun again, requests written in another form, redirects), a provider without a usable reply gets no more than these.
+inline constexpr std::int64_t max_vain_requests = 9;
+
 /// One model call. (task, run, call) identifies it everywhere; `epoch` is for whoever reads along.
 struct model_request {
   std::string task;
@@ -87,6 +91,7 @@ struct model_request {
   std::int64_t first_token_timeout_ms = 300'000; ///< until the first semantic event
   std::int64_t idle_timeout_ms = 120'000;        ///< between events that bring the reply on
   std::int64_t total_timeout_ms = 600'000;
+  std::int64_t max_requests = max_vain_requests; ///< HTTP requests it may cost, at least 1; polls of a loading server do not count
   bool operator==(const model_request&) const = default;
 };
 
@@ -135,6 +140,7 @@ struct completion {
   std::string finish; ///< finish reason as the provider gave it; empty = none came
   std::string said;   ///< broken only: the server's own sentence and code, without address, model and secrets; empty = nothing
   bool model_fault = false; ///< broken only: the server blames the model's own output, so another attempt may succeed
+  std::int64_t polls = 0;   ///< of `usage.requests`: those that only found the server loading its model
   bool operator==(const completion&) const = default;
 };
 

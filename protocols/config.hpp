@@ -84,6 +84,7 @@ struct backend_config {
   std::vector<std::string> allowed_tools;
   std::vector<std::string> exclude_tools;
   std::int32_t max_tool_iterations = 50;
+  std::int64_t max_run_bytes = 33'554'432; ///< of one run's conversation
   bool parallel_tool_calls = true;
   std::int64_t tool_timeout_ms = 400'000;
   std::string cwd;                       ///< workspace of later work; recognised

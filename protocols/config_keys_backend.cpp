@@ -75,6 +75,8 @@ void connection(std::vector<key_info>& out) {
           row("allowed_tools", type::texts, "", "the only tools offered; with or without the prefix `mcp__server__`"),
           row("exclude_tools", type::texts, "", "tools never offered"),
           range("max_tool_iterations", type::integer, 1, 1000, "50", "model calls in one run that only call tools"),
+          range("max_run_bytes", type::integer, 65'536, 1'073'741'824, "33554432",
+                "longest conversation of one run; beyond it the oldest tool results are shortened, then the run fails"),
           row("parallel_tool_calls", type::flag, "true", "several tool calls of one reply at the same time"),
           range("mcp_tool_timeout_seconds", type::seconds, 0.001, 86'400, "400", "one tool call"),
           row("native_tools", type::texts, "", "tool sources in C++, by name"),

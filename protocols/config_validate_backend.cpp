@@ -209,6 +209,7 @@ void check_limits(const backend_config& b, const std::string& path, std::vector<
   check_range(static_cast<double>(b.max_tokens), "max_tokens", true, path, out);
   check_range(static_cast<double>(b.context_tokens), "context_tokens", true, path, out);
   check_range(static_cast<double>(b.max_tool_iterations), "max_tool_iterations", false, path, out);
+  check_range(static_cast<double>(b.max_run_bytes), "max_run_bytes", false, path, out);
   check_range(s(b.timeout_ms), "timeout", false, path, out);
   check_range(s(b.first_token_timeout_ms), "first_token_timeout_seconds", false, path, out);
   check_range(s(b.idle_timeout_ms), "idle_timeout_seconds", false, path, out);

@@ -43,12 +43,12 @@ CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reason
                          x.opaque_dialect)
 CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported)
 CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
-                 x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms)
+                 x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms, x.max_requests)
 CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)
 CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
 CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::paused && x.code <= ec::unknown, x.status, x.text, x.reasoning,
                          x.calls, x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.retry_asked, x.opaque,
-                         x.opaque_dialect, x.finish, x.said, x.model_fault)
+                         x.opaque_dialect, x.finish, x.said, x.model_fault, x.polls)
 CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run,
                          x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code,
                          x.step, x.use, x.extra)
@@ -81,7 +81,7 @@ CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.base_url_default
                  x.provider, x.decision, x.params, x.extra_body, x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms,
                  x.first_token_timeout_ms, x.idle_timeout_ms, x.http2, x.ca_bundle, x.anthropic_version, x.script_path, x.script,
                  x.model_path, x.server, x.context_tokens, x.mcp_servers, x.has_allowed_tools, x.allowed_tools, x.exclude_tools,
-                 x.max_tool_iterations, x.parallel_tool_calls, x.tool_timeout_ms, x.cwd, x.native_tools)
+                 x.max_tool_iterations, x.max_run_bytes, x.parallel_tool_calls, x.tool_timeout_ms, x.cwd, x.native_tools)
 CONCLAVE_INSPECT(agent_config, x.id, x.system_message, x.node, x.backend)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
 CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team)

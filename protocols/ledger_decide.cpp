@@ -135,7 +135,7 @@ decision late_report(const state& from, const command& c) {
   e.agent = c.agent;
   e.run = c.run;
   e.reason = "late";
-  e.text = c.text;
+  e.text = kept_partial(from, c.agent, c.text);
   e.code = c.code;
   e.flag = true;
   d.events.push_back(std::move(e));

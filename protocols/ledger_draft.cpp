@@ -29,7 +29,7 @@ void draft::end_run(const std::string& agent, std::uint64_t run, const char* how
   e.agent = agent;
   e.run = run;
   e.reason = how;
-  e.text = partial;
+  e.text = kept_partial(s, agent, partial);
   e.code = code;
   emit(std::move(e));
 }

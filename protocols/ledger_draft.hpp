@@ -73,6 +73,11 @@ std::string cut_utf8(const std::string& text, std::size_t most);
 /// At most `most` characters of `text`.
 std::string cut_chars(const std::string& text, std::size_t most);
 
+/// What is kept of the text of a run that failed or was cut off: never more than an answer may have, and half of what is left of
+/// a quarter of that for all such texts of an agent (32 KiB of the first, 16 KiB of the second by default). A run may break off
+/// after many MiB, is begun again, and every event is stored twice.
+std::string kept_partial(const state& s, const std::string& agent, const std::string& text);
+
 bool blank(const std::string& text);
 
 /// Trimmed, white space and ASCII case folded: equal texts are duplicates.

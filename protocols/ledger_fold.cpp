@@ -96,6 +96,7 @@ void take_vote(state& s, member& m, const event& e) {
 }
 
 void end_run(state& s, member& m, const event& e) {
+  m.partial_bytes += e.text.size();
   if (e.flag) {
     if (m.abandoned == e.run)
       m.abandoned = 0;

@@ -40,6 +40,19 @@ std::string cut_chars(const std::string& text, std::size_t most) {
   return cut_utf8(text, most > SIZE_MAX / 4 ? SIZE_MAX : most * 4);
 }
 
+std::string kept_partial(const state& s, const std::string& agent, const std::string& text) {
+  constexpr std::size_t room_for_mark = 48, least = std::size_t{32} * 1024;
+  std::size_t limit = s.rules.max_answer_bytes > 0 ? s.rules.max_answer_bytes : rules{}.max_answer_bytes;
+  auto* m = find(s, agent);
+  auto all = std::max(limit / 4, least);
+  auto most = std::min(limit, (all - std::min<std::size_t>(m == nullptr ? 0 : m->partial_bytes, all)) / 2);
+  if (text.size() <= most)
+    return text;
+  auto out = cut_utf8(text, most > room_for_mark ? most - room_for_mark : 0);
+  auto mark = "[cut: " + std::to_string(text.size() - out.size()) + " bytes left out]";
+  return out.empty() ? mark : out + "\n" + mark;
+}
+
 bool blank(const std::string& text) {
   return std::all_of(text.begin(), text.end(), space);
 }

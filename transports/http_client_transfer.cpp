@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t max_url_bytes = 32 << 10;
 constexpr std::size_t max_head_bytes = 256 << 10;   ///< of all heads of one transfer: libcurl 7.88 bounds one line only
 constexpr std::size_t max_pending_bytes = 64 << 10; ///< handed on at the latest then, however much one socket event brought
+constexpr std::int64_t least_raw_bytes = 1 << 20;   ///< framing of a body however small it must be
 constexpr std::size_t max_shown_path = 200;
 constexpr int max_redirects = 3;
 constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
@@ -187,8 +188,9 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     t.status = t.head.status;
     // These two keep method and body (RFC 9110 §15.4.8, §15.4.9); others would make a GET of it.
     if (auto* location = find_header(t.head, "location"); location != nullptr && (t.status == 307 || t.status == 308))
-      if (t.redirects < max_redirects)
+      if (t.redirects < std::min(t.request.max_redirects, max_redirects))
         t.next_url = same_origin(t.request.url, *location);
+    t.head.redirects = t.redirects;
     if (t.next_url.empty())
       call(t.cb.on_head, std::move(t.head));
     t.head = {};
@@ -219,11 +221,28 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   return bytes;
 }
 
+/// Twice what the body may hold: framing and padding of honest servers take less than the text.
+std::int64_t max_raw(const http_request& r) {
+  return r.max_bytes > INT64_MAX / 2 ? INT64_MAX : std::max(r.max_bytes * 2, least_raw_bytes);
+}
+
 /// Sees what the other callbacks do not: a body still being sent, compressed bytes that yield no text yet.
 int on_progress(void* user, curl_off_t, curl_off_t down, curl_off_t, curl_off_t up) {
   auto& t = *static_cast<transfer*>(user);
   if (std::exchange(t.moved, down + up) != down + up)
     t.last_byte = clock_type::now();
+  // What yields no text is bounded too: extensions of chunks, compressed input that says nothing.
+  if (auto most = max_raw(t.request); t.raw_bytes > most) {
+    refuse(t, "the reply exceeds " + std::to_string(most) + " bytes as it comes, with its framing");
+    return 1;
+  }
+  return 0;
+}
+
+/// libcurl hands the bytes of a body here before it takes chunks and compression apart, and counts them so nowhere else.
+int on_raw(CURL*, curl_infotype type, char*, std::size_t bytes, void* user) {
+  if (type == CURLINFO_DATA_IN)
+    static_cast<transfer*>(user)->raw_bytes += static_cast<std::int64_t>(bytes);
   return 0;
 }
 
@@ -238,6 +257,7 @@ int on_ready(void* user, char*, char*, int, int) {
   }
   t.sent = true;
   t.last_byte = clock_type::now();
+  curl_easy_setopt(t.easy.get(), CURLOPT_VERBOSE, 1L); // for on_raw; not before the handshake, which would trace every TLS record
   return CURL_PREREQFUNC_OK;
 }
 
@@ -315,6 +335,8 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
   curl_easy_setopt(easy, CURLOPT_XFERINFODATA, &t);
+  curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, on_raw);
+  curl_easy_setopt(easy, CURLOPT_DEBUGDATA, &t);
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready);
   curl_easy_setopt(easy, CURLOPT_PREREQDATA, &t);
   set_method(easy, r);
@@ -355,12 +377,12 @@ void follow(transfer& t) {
   t.head = {};
   t.status = 0;
   t.head_seen = t.sent = false;
-  t.body_bytes = 0;
+  t.body_bytes = t.raw_bytes = 0;
   curl_easy_setopt(t.easy.get(), CURLOPT_URL, t.request.url.c_str());
 }
 
 http_end ended(ec code, const std::string& text, transfer& t) {
-  return {code, t.shown + ": " + text, t.status, t.sent};
+  return {code, t.shown + ": " + text, t.status, t.sent, t.redirects};
 }
 
 } // namespace conclave::http_detail

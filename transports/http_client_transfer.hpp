@@ -43,7 +43,8 @@ struct transfer {
   std::string pending; ///< body bytes read but not handed on yet
   std::size_t head_bytes = 0;
   std::int64_t body_bytes = 0;
-  curl_off_t moved = 0; ///< body bytes both ways
+  curl_off_t moved = 0;       ///< body bytes both ways
+  std::int64_t raw_bytes = 0; ///< of the body as it came: compressed, with the framing of its chunks
   clock_type::time_point started;
   clock_type::time_point last_byte;
   clock_type::time_point due = clock_type::time_point::max(); ///< when to look at the deadlines next

@@ -179,7 +179,7 @@ http_end verdict(CURLcode code, transfer& t) {
   if (!t.refusal.empty())
     return ended(t.refusal_code, t.refusal, t);
   if (code == CURLE_OK)
-    return {ec::none, {}, t.status, t.sent};
+    return {ec::none, {}, t.status, t.sent, t.redirects};
   return ended(code_of(code, t), text_of(code, t), t);
 }
 

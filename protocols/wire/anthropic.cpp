@@ -196,12 +196,14 @@ private:
     if (u == nullptr || !u->is_object())
       return;
     auto input = read_tokens(*u, "input_tokens", fresh_input_);
-    read_tokens(*u, "cache_read_input_tokens", use_.cached_input_tokens);
-    read_tokens(*u, "cache_creation_input_tokens", cache_write_);
+    auto read = read_tokens(*u, "cache_read_input_tokens", use_.cached_input_tokens);
+    auto written = read_tokens(*u, "cache_creation_input_tokens", cache_write_);
     auto output = read_tokens(*u, "output_tokens", use_.output_tokens);
     if (auto* d = member(*u, "output_tokens_details"))
       read_tokens(*d, "thinking_tokens", use_.reasoning_tokens);
-    counted_ = counted_ || input || output;
+    for (auto said : {input, output, read, written})
+      absurd_ = absurd_ || said == token_count::absurd;
+    counted_ = !absurd_ && (counted_ || input == token_count::given || output == token_count::given);
     // This API counts cached tokens apart; ours are all input tokens, of which some were cached.
     use_.input_tokens = fresh_input_ + use_.cached_input_tokens + cache_write_;
   }
@@ -209,6 +211,7 @@ private:
   std::vector<block> blocks_;                ///< in the order they came
   std::map<std::int64_t, std::size_t> open_; ///< index on the wire -> the latest block of that number
   std::int64_t fresh_input_ = 0, cache_write_ = 0;
+  bool absurd_ = false; ///< a count that cannot be one: what the call cost is unknown
 };
 
 } // namespace

@@ -96,10 +96,10 @@ void take_waits(reason& r, const json& v) {
     if (auto* wait = member(v, key); wait != nullptr && r.wait_ms < 0) {
       if (wait->is_string())
         r.wait_ms = duration_ms(lower(wait->get<std::string>()));
-      else if (wait->is_number() && wait->get<double>() >= 0 && wait->get<double>() < 1e9)
-        r.wait_ms = static_cast<std::int64_t>(wait->get<double>() * 1000);
-      else if (wait->is_object() && int_at(*wait, "seconds") >= 0 && int_at(*wait, "seconds") < 1'000'000'000)
-        r.wait_ms = int_at(*wait, "seconds") * 1000;
+      else if (wait->is_number())
+        r.wait_ms = wait_ms(wait->get<double>() * 1000);
+      else if (auto* seconds = member(*wait, "seconds"); seconds != nullptr && seconds->is_number())
+        r.wait_ms = wait_ms(seconds->get<double>() * 1000);
     }
 }
 

@@ -243,7 +243,13 @@ std::int64_t duration_ms(std::string_view text) {
     if (length == 0)
       break;
   }
-  return any && total < 1e12 ? static_cast<std::int64_t>(std::ceil(total - 1e-6)) : -1;
+  return any ? wait_ms(total - 1e-6) : -1;
+}
+
+std::int64_t wait_ms(double ms) {
+  if (!(ms > -1))
+    return -1;
+  return ms < static_cast<double>(max_wait_ms) ? static_cast<std::int64_t>(std::ceil(ms)) : max_wait_ms;
 }
 
 std::int64_t wait_in(std::string_view text) {

@@ -36,6 +36,12 @@ bool is_loading(std::string_view text);
 /// Clear text was sent to a port that speaks TLS.
 bool wants_tls(std::string_view text);
 
+/// The longest wait there is: who asks for more gets this, which ends every try all the same.
+inline constexpr std::int64_t max_wait_ms = std::int64_t{30} * 86'400'000;
+
+/// Returns milliseconds, rounded up, as a wait of at most `max_wait_ms`; -1 for what is none: negative, no number.
+std::int64_t wait_ms(double ms);
+
 /// Returns the wait that a sentence asks for ("try again in 1m30.5s", "retry after 20 seconds"), in milliseconds; -1 = none.
 std::int64_t wait_in(std::string_view text);
 

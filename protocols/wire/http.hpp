@@ -32,11 +32,13 @@ struct http_request {
   bool http2 = false;
   std::shared_ptr<const tls_trust> trust; ///< none = the system's authorities
   bool stream = true;                     ///< asks on_data as bytes arrive
+  int max_redirects = 3;                  ///< followed at most; never more than three
 };
 
 struct http_head {
   int status = 0;
   key_values headers; ///< names lower-cased
+  int redirects = 0;  ///< followed before this reply: each was a request of its own
 };
 
 /// The end of a transfer, always reported exactly once.
@@ -46,6 +48,7 @@ struct http_end {
   std::string error;  ///< one sentence without secrets
   int status = 0;     ///< 0 = no response line was seen
   bool sent = false;  ///< the request may have reached the peer
+  int redirects = 0;  ///< followed before: each was a request of its own, which did reach it
 };
 
 /// Returns the value of a lower-case header name, or nullptr.

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <cstdlib>
 #include <ctime>
 
@@ -60,7 +59,7 @@ bool is_body(const http_head& head, std::string_view beginning) {
   auto* type = find_header(head, "content-type");
   auto first = beginning.substr(0, 1);
   if (type != nullptr && lower(*type).find("event-stream") != std::string::npos)
-    return first == "<"; // bare JSON in it is an event
+    return first == "<";                                                  // bare JSON in it is an event
   return std::string_view("deir:").find(first) == std::string_view::npos; // data, event, error, id, retry, a comment
 }
 
@@ -76,22 +75,27 @@ secrets secrets_of(const endpoint& to) {
 
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
   auto number = [](const std::string& text, double& out) {
+    if (text.empty() || text.find_first_not_of("0123456789.") != std::string::npos) // no "inf", no "1e300"
+      return false;
     char* end = nullptr;
-    out = std::strtod(text.c_str(), &end);
-    return end != text.c_str() && *end == '\0' && std::isfinite(out) && out >= 0 && out < 1e9;
+    out = std::strtod(text.c_str(), &end); // more digits than a double holds are infinite: the longest wait
+    return *end == '\0';
   };
   double n = 0;
   if (auto* ms = find_header(head, "retry-after-ms"); ms != nullptr && number(*ms, n))
-    return static_cast<std::int64_t>(std::ceil(n));
+    return wait_ms(n);
   auto* after = find_header(head, "retry-after");
   if (after == nullptr)
     return -1;
   if (number(*after, n))
-    return static_cast<std::int64_t>(std::ceil(n * 1000));
-  std::tm tm{};
-  if (strptime(after->c_str(), "%a, %d %b %Y %H:%M:%S GMT", &tm) == nullptr)
-    return -1;
-  return std::max<std::int64_t>((static_cast<std::int64_t>(timegm(&tm)) - now_s) * 1000, 0);
+    return wait_ms(n * 1000);
+  // RFC 9110 section 5.6.7: a recipient reads all three forms of a date.
+  for (auto* form : {"%a, %d %b %Y %H:%M:%S GMT", "%a, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"}) {
+    std::tm tm{};
+    if (strptime(after->c_str(), form, &tm) != nullptr)
+      return wait_ms(std::max(static_cast<double>(timegm(&tm)) - static_cast<double>(now_s), 0.0) * 1000);
+  }
+  return duration_ms(lower(*after)); // "30s", as some proxies write it
 }
 
 void http_failure(completion& out, const http_head& head, std::string_view body, const secrets& hidden) {

@@ -26,8 +26,9 @@ bool is_body(const http_head& head, std::string_view beginning);
 /// variables. Servers echo what they refuse.
 secrets secrets_of(const endpoint& to);
 
-/// Returns how long the server asks to wait: retry-after-ms, else Retry-After in seconds (fractions allowed) or as an HTTP date; -1
-/// = not said. Source: RFC 9110 section 10.2.3; vendors' clients.
+/// Returns how long the server asks to wait: retry-after-ms, else Retry-After in seconds (fractions allowed) or as an HTTP date, at
+/// most `max_wait_ms` of error_kind.hpp; -1 = not said, or said as no wait (negative, no number, no date). Source: RFC 9110
+/// section 10.2.3; vendors' clients.
 std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s);
 
 /// Fills code, error, said, model_fault, retry_after_ms (a header wins over the body) and the hints of a non-2xx reply. `body` is

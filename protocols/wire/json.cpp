@@ -7,6 +7,8 @@
 #include "protocols/wire/surrogates.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <set>
 #include <vector>
 
@@ -55,6 +57,43 @@ bool too_deep(std::string_view text) {
   return false;
 }
 
+/// Calls `at(begin, end)` for every number outside of strings that no double holds. nlohmann refuses a whole text for one.
+template <class F>
+void for_huge_numbers(std::string_view text, F at) {
+  auto in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto c = text[i];
+    if (in_string) {
+      i += c == '\\' ? 1 : 0;
+      in_string = c != '"';
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '-' || (c >= '0' && c <= '9')) {
+      auto end = std::min(text.find_first_not_of("0123456789+-.eE", i), text.size());
+      if (std::isinf(std::strtod(std::string(text.substr(i, end - i)).c_str(), nullptr)))
+        at(i, end);
+      i = end - 1;
+    }
+  }
+}
+
+bool holds_huge_number(std::string_view text) {
+  auto any = false;
+  for_huge_numbers(text, [&](std::size_t, std::size_t) { any = true; });
+  return any;
+}
+
+/// A double takes the place of each: one that is still too large to be a count of anything.
+std::string without_huge_numbers(std::string_view text) {
+  std::string out;
+  std::size_t from = 0;
+  for_huge_numbers(text, [&](std::size_t begin, std::size_t end) {
+    out.append(text.substr(from, begin - from)).append(text[begin] == '-' ? "-1e300" : "1e300");
+    from = end;
+  });
+  return out.append(text.substr(from));
+}
+
 } // namespace
 
 std::optional<json> parse(std::string_view text, bool strict) {
@@ -82,6 +121,12 @@ std::optional<json> parse_lenient(std::string_view text, bool* marked) {
     v = parse(clean);
     text = clean;
   }
+  std::string tame;
+  if (!v && holds_huge_number(text)) {
+    tame = without_huge_numbers(text);
+    v = parse(tame);
+    text = tame;
+  }
   if (!v && text.find("\\u") != std::string_view::npos) {
     v = parse(without_halves(text, marked != nullptr));
     if (v && marked != nullptr)
@@ -95,8 +140,14 @@ std::string valid_utf8(std::string_view text) {
   return v ? v->get<std::string>() : std::string{};
 }
 
-std::string dump(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+std::string dump(const json& value, std::size_t expected) {
+  std::string out;
+  out.reserve(expected);
+  // What json::dump does, into a string of ours.
+  nlohmann::detail::serializer<json> writer(nlohmann::detail::output_adapter<char, std::string>(out), ' ',
+                                            json::error_handler_t::replace);
+  writer.dump(value, false, false, 0);
+  return out;
 }
 
 const json* member(const json& v, const char* key) {
@@ -126,12 +177,15 @@ std::int64_t tokens_at(const json& v, const char* key) {
   return std::clamp<std::int64_t>(int_at(v, key), 0, 1'000'000'000'000);
 }
 
-bool read_tokens(const json& v, const char* key, std::int64_t& to) {
+token_count read_tokens(const json& v, const char* key, std::int64_t& to) {
   auto* m = member(v, key);
-  if (m == nullptr || !m->is_number() || (m->is_number_float() ? !(m->get<double>() >= 0) : int_at(v, key) < 0))
-    return false;
-  to = tokens_at(v, key);
-  return true;
+  auto count = m != nullptr && m->is_number() ? m->get<double>() : -1;
+  if (!(count >= 0))
+    return token_count::absent;
+  if (count > 1e12)
+    return token_count::absurd;
+  to = static_cast<std::int64_t>(count);
+  return token_count::given;
 }
 
 std::string quote(std::string_view text) {

@@ -27,18 +27,23 @@ std::optional<json> parse_lenient(std::string_view text, bool* marked = nullptr)
 /// Returns the text with invalid UTF-8 replaced.
 std::string valid_utf8(std::string_view text);
 
-/// Returns compact JSON; invalid UTF-8 is replaced.
-std::string dump(const json& value);
+/// Returns compact JSON; invalid UTF-8 is replaced. `expected`: bytes to make room for at once, where a long text would be copied
+/// several times as it grows.
+std::string dump(const json& value, std::size_t expected = 0);
 
 /// Member access that never throws: nullptr if `v` is no object or has no such member.
 const json* member(const json& v, const char* key);
 std::string string_at(const json& v, const char* key);
 std::int64_t int_at(const json& v, const char* key);
 
-/// A count of tokens: never negative, small enough that sums cannot overflow.
+/// A count of tokens that is ours or asked for: never negative, small enough that sums cannot overflow.
 std::int64_t tokens_at(const json& v, const char* key);
 
-/// Sets `to` to a count of tokens; returns false and leaves it where the member is no number or negative: such a count is unknown.
-bool read_tokens(const json& v, const char* key, std::int64_t& to);
+/// What a member says as a count of tokens: one from 0 to 10^12; nothing (absent, negative, no number); or more than any call
+/// costs, which leaves unknown what this one did.
+enum class token_count : std::uint8_t { given, absent, absurd };
+
+/// Sets `to` where the count is given, and leaves it otherwise.
+token_count read_tokens(const json& v, const char* key, std::int64_t& to);
 
 } // namespace conclave::wire

@@ -12,6 +12,7 @@ namespace conclave::wire::mcp {
 namespace {
 
 constexpr std::size_t max_tools = 1000, max_pages = 100;
+constexpr std::size_t max_bytes = std::size_t{8} << 20; ///< of all pages: tools that come again and cursors count too
 
 bool names(const std::vector<std::string>& list, const std::string& own, const std::string& shown) {
   return std::find(list.begin(), list.end(), own) != list.end() || std::find(list.begin(), list.end(), shown) != list.end();
@@ -22,7 +23,10 @@ bool names(const std::vector<std::string>& list, const std::string& own, const s
 std::string tool_catalogue::add(tool_page page) {
   nameless_ += page.nameless;
   auto full = false;
+  auto fits = [this](std::size_t bytes) { return (bytes_ += bytes) <= max_bytes; };
   for (auto& t : page.tools) {
+    if (!fits(sizeof t + t.name.size() + t.description.size() + t.schema.size()))
+      break;
     auto known = index_.find(t.name);
     if (known == index_.end()) {
       if ((full = tools_.size() >= max_tools))
@@ -34,8 +38,12 @@ std::string tool_catalogue::add(tool_page page) {
         notes_.push_back("tool '" + shown_text(t.name) + "' is listed twice; the first is used");
     }
   }
-  if (full || (!page.next.empty() && ++pages_ >= max_pages)) {
-    cut("it is longer than " + (full ? std::to_string(max_tools) + " tools" : std::to_string(max_pages) + " pages"));
+  auto large = !fits(page.next.size());
+  if (full || large || (!page.next.empty() && ++pages_ >= max_pages)) {
+    cut("it is longer than "
+        + (full    ? std::to_string(max_tools) + " tools"
+           : large ? std::to_string(max_bytes >> 20) + " MiB"
+                   : std::to_string(max_pages) + " pages"));
     return {};
   }
   if (!page.next.empty() && !cursors_.insert(page.next).second) {

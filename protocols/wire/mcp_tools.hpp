@@ -32,7 +32,7 @@ struct offered_tools {
 class tool_catalogue {
 public:
   /// Takes a page in. Returns the cursor to ask for, empty = nothing more: the end, a cursor that came before, or enough (1000
-  /// tools, 100 pages).
+  /// tools, 100 pages, 8 MiB of all pages together).
   std::string add(tool_page page);
 
   /// The pages end before the list does; what came so far counts. `why` becomes a note.
@@ -47,7 +47,7 @@ private:
   std::vector<listed_tool> tools_;
   std::map<std::string, std::size_t> index_; ///< of each name
   std::set<std::string> cursors_, twice_;
-  std::size_t pages_ = 0, nameless_ = 0;
+  std::size_t pages_ = 0, nameless_ = 0, bytes_ = 0;
   std::vector<std::string> notes_;
 };
 

@@ -293,10 +293,10 @@ private:
         return;
       auto input = read_tokens(*u, "prompt_tokens", use_.input_tokens);
       auto output = read_tokens(*u, "completion_tokens", use_.output_tokens);
-      if (!input && !output)
+      if (input == token_count::absent && output == token_count::absent)
         return;
       usage_rank_ = rank;
-      counted_ = true;
+      counted_ = input != token_count::absurd && output != token_count::absurd;
       if (auto* d = member(*u, "prompt_tokens_details"))
         read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
       if (auto* d = member(*u, "completion_tokens_details"))

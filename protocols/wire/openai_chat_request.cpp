@@ -221,7 +221,10 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, co
   if (!to.api_key.empty())
     out.headers.emplace_back("Authorization", "Bearer " + to.api_key);
   add_headers(out.headers, to);
-  out.body = dump(body);
+  std::size_t texts = 0;
+  for (auto& m : req.messages)
+    texts += m.text.size();
+  out.body = dump(body, texts + texts / 8);
   out.http2 = to.http2;
   return out;
 }

@@ -9,6 +9,7 @@
 #include "protocols/wire/thinking.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 namespace conclave::wire {
 
@@ -176,6 +177,83 @@ judgement judge(const completion& c, const choice& may, const std::vector<std::s
   return j;
 }
 
+namespace {
+
+std::string_view bare(std::string_view x, const char* dress) {
+  auto first = x.find_first_not_of(dress);
+  return first == std::string_view::npos ? std::string_view{} : x.substr(first, x.find_last_not_of(dress) - first + 1);
+}
+
+/// Follows the fences of Markdown: ``` or ~~~, closed by a line of at least as many of the same.
+struct fences {
+  char mark = 0; ///< of the open one, 0 = none
+  std::size_t length = 0;
+
+  /// Returns whether the line opens or closes one.
+  bool feed(std::string_view line) {
+    auto x = bare(line, " \t\r>"); // one inside of a quote is one too
+    if (x.empty() || (x.front() != '`' && x.front() != '~'))
+      return false;
+    auto n = std::min(x.find_first_not_of(x.front()), x.size());
+    auto info = x.substr(n);
+    if (mark == 0) {
+      if (n < 3 || info.find(x.front()) != std::string_view::npos) // ```VOTE: agent1``` is one line of code
+        return false;
+      mark = x.front();
+      length = n;
+      return true;
+    }
+    if (x.front() != mark || n < length || !info.empty())
+      return false;
+    mark = 0;
+    return true;
+  }
+};
+
+/// The one line of a reply that may be its verdict: the only one, or the last where nothing marks it as quoted (a fence, indented
+/// code, the end of a quotation that began above; `>` and `| ` at its start are no dress anyway). An answer may speak of votes.
+std::string_view verdict_line(std::string_view text) {
+  std::string_view last;
+  auto lines = 0;
+  auto fenced = false;
+  fences open;
+  for (std::size_t at = 0; at <= text.size();) {
+    auto end = std::min(text.find('\n', at), text.size());
+    auto line = text.substr(at, end - at);
+    at = end + 1;
+    if (bare(line, " \t\r\v\f").empty())
+      continue;
+    auto inside = open.mark != 0;
+    if (open.feed(line)) {
+      fenced = true;
+      continue;
+    }
+    ++lines;
+    last = line;
+    fenced = inside;
+  }
+  if (lines <= 1)
+    return last;
+  auto code = last.starts_with("    ") || last.starts_with("\t") || last.starts_with(" \t") || last.starts_with("  \t")
+              || last.starts_with("   \t");
+  return fenced || code ? std::string_view{} : last;
+}
+
+/// Whom a line votes for, empty if it is no vote. Small models dress it up: **VOTE:** agent1, VOTE: <agent1>., VOTE: `agent1`
+std::string voted(std::string_view line, const std::vector<std::string>& ids) {
+  line = bare(line, " \t\r*_`");
+  if (!line.starts_with("VOTE:") && !line.starts_with("Vote:"))
+    return {};
+  auto rest = bare(line.substr(5), " \t\r*_`");
+  for (auto quote : {'"', '\''}) // one that only ends here began above
+    if (bare(rest, ".,;:!()[]<>").ends_with(quote) && std::count(rest.begin(), rest.end(), quote) % 2 != 0)
+      return {};
+  auto id = resolve_agent(std::string(bare(rest, " \t\r*_`\"'<>[]().")), ids);
+  return std::find(ids.begin(), ids.end(), id) != ids.end() ? id : std::string{};
+}
+
+} // namespace
+
 std::string decision_schema(const choice& c) {
   json actions = json::array();
   if (!c.ids.empty())
@@ -239,27 +317,9 @@ decided read_decision(const std::string& whole, const choice& c) {
 }
 
 decided read_text(const std::string& text, const choice& c) {
-  std::size_t at = 0;
-  decided out{c.may_answer ? decision_kind::answer : decision_kind::unclear, ""};
-  while (at <= text.size()) {
-    auto end = std::min(text.find('\n', at), text.size());
-    auto line = text.substr(at, end - at);
-    at = end + 1;
-    // Small models dress the line up: **VOTE:** agent1, VOTE: <agent1>., VOTE: `agent1`
-    auto bare = [](const std::string& x, const char* dress) {
-      auto first = x.find_first_not_of(dress);
-      return first == std::string::npos ? std::string{} : x.substr(first, x.find_last_not_of(dress) - first + 1);
-    };
-    line = bare(line, " \t\r*_`");
-    if (line.compare(0, 5, "VOTE:") == 0 || line.compare(0, 5, "Vote:") == 0) {
-      auto id = resolve_agent(bare(line.substr(5), " \t\r*_`\"'<>[]()."), c.ids);
-      if (std::find(c.ids.begin(), c.ids.end(), id) != c.ids.end())
-        out = {decision_kind::vote, id};
-    }
-  }
-  if (out.kind == decision_kind::answer && blank(text))
-    out.kind = decision_kind::unclear;
-  return out;
+  if (auto id = voted(verdict_line(text), c.ids); !id.empty())
+    return {decision_kind::vote, id};
+  return {c.may_answer && !blank(text) ? decision_kind::answer : decision_kind::unclear, ""};
 }
 
 } // namespace conclave::wire

@@ -47,7 +47,8 @@ struct decided {
 /// Reads a schema reply. Tolerant: JSON inside other text is found by string-aware brace matching; last valid object wins.
 decided read_decision(const std::string& text, const choice& c);
 
-/// Step 3: reads "VOTE: agentN" on a line of its own, of several the last; else the text is an answer.
+/// Step 3: reads "VOTE: agentN" where it is the whole reply, or its last line and nothing marks that as quoted; else the text is an
+/// answer, whatever votes it speaks of.
 decided read_text(const std::string& text, const choice& c);
 
 } // namespace conclave::wire

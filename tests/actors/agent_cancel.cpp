@@ -72,6 +72,18 @@ CAF_TEST(a tool call whose run is cancelled has an end and its run says cancelle
   CAF_CHECK_EQUAL(model->asked.size(), 1u);
 }
 
+CAF_TEST(a run that is superseded while its tools run leaves none of them running) {
+  tool->read_only = tool->hang = true;
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "mcp__t__look", "{}"}, {"c2", "mcp__t__look", R"({"a":1})"}})};
+  boss->go_until = 2; // the model and the first call; the second is refused while the first is under way
+  run(task(false));
+  CAF_CHECK_EQUAL(tool->called.size(), 1u);
+  CAF_CHECK_EQUAL(tool->cancels, 1);
+  CAF_CHECK(tool->hanging.empty());
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 0u);
+}
+
 CAF_TEST(a cancel of another run or task is not ours) {
   spawn_with("tools");
   model->hang = true;

@@ -229,6 +229,25 @@ CAF_TEST(a request that was cut off was sent and one that met no server was not 
   caf::anon_send_exit(other, caf::exit_reason::user_shutdown);
 }
 
+CAF_TEST(every redirect that is followed is a request and none goes beyond what the call may cost) {
+  auto moved = [&] { replies(reply{"moved"}.status(307).header("Location", "/v1/chat/completions")); };
+  moved();
+  moved();
+  replies(reply{}.sse().send(piece("fine")).send(stop));
+  moved();
+  moved();
+  auto c = result(me->request(aut, 20s, ask(1), caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.text, "fine");
+  CAF_CHECK_EQUAL(c.usage.requests, 3);
+  auto request = ask(2);
+  request.max_requests = 2;
+  c = result(me->request(aut, 20s, request, caf::actor_cast<chunk_sink_actor>(sink)));
+  CAF_CHECK_EQUAL(c.code, ec::unavailable);
+  CAF_CHECK_EQUAL(c.usage.requests, 2);
+  CAF_CHECK(c.error.find("not followed, the requests of this round are used up") != std::string::npos);
+  CAF_CHECK_EQUAL(server.inspect().requests.size(), 5u);
+}
+
 CAF_TEST(a complete reply does not wait for the end of the connection) {
   replies(reply{}.sse().send(piece("all")).send(stop).send(piece("more")).hang());
   auto c = result(me->request(aut, 20s, ask(), caf::actor_cast<chunk_sink_actor>(sink)));

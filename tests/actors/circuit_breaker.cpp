@@ -24,6 +24,7 @@ struct peer_state {
   std::deque<completion> replies;
   std::deque<caf::error> errors; ///< taken first
   std::vector<caf::typed_response_promise<completion>> hanging;
+  std::vector<std::int64_t> allowed; ///< requests, by call
   bool hang = false;
   int calls = 0;
   int cancels = 0;
@@ -31,8 +32,9 @@ struct peer_state {
 
 backend_actor::behavior_type peer(backend_actor::pointer self, std::shared_ptr<peer_state> st) {
   return {
-      [self, st](model_request&, chunk_sink_actor&) -> caf::result<completion> {
+      [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
         ++st->calls;
+        st->allowed.push_back(r.max_requests);
         if (st->hang) {
           st->hanging.push_back(self->make_response_promise<completion>());
           return caf::delegated<completion>{};
@@ -60,7 +62,11 @@ backend_actor::behavior_type peer(backend_actor::pointer self, std::shared_ptr<p
         return cancel_done{any};
       },
       [](const describe_backend&) -> caf::result<backend_info> { return backend_info{}; },
-      [](const ladder_note&) {},
+      [st](const ladder_note&) { // lets what hangs succeed
+        for (auto& p : st->hanging)
+          p.deliver(completion{});
+        st->hanging.clear();
+      },
   };
 }
 
@@ -89,6 +95,7 @@ struct guard_fixture : conclave::test::fixture {
   std::vector<completion> done;
   std::vector<caf::error> failed;
   std::vector<caf::actor> callers;
+  std::int64_t budget = max_vain_requests;
 
   guard_fixture() {
     guarded = sys.spawn(peer, st);
@@ -111,6 +118,7 @@ struct guard_fixture : conclave::test::fixture {
     r.agent = "a";
     r.run = run;
     r.call = run;
+    r.max_requests = budget;
     callers.push_back(sys.spawn([this, r](caf::event_based_actor* me) {
       me->request(guard, caf::infinite, r, sink)
           .then([this](completion& c) { done.push_back(std::move(c)); }, [this](caf::error& e) { failed.push_back(std::move(e)); });
@@ -438,6 +446,43 @@ CAF_TEST(the end of the guard answers every call and ends what it guards) {
   CAF_REQUIRE_EQUAL(done.size(), 2u);
   CAF_CHECK(done[0].status == completion_status::cancelled);
   CAF_CHECK(done[1].status == completion_status::cancelled);
+}
+
+CAF_TEST(a long wait fails the call now and holds whatever else succeeds) {
+  for (auto code : {ec::rate_limited, ec::unavailable}) {
+    st->hang = true;
+    call(1); // under way while the other is told to wait
+    st->hang = false;
+    st->replies = {broken(code, 7'200'001)};
+    call(2);
+    CAF_REQUIRE_EQUAL(done.size(), 1u);
+    CAF_CHECK(done[0].error.find("the server asks for a wait of 3 h, a call waits 60 s at most") != std::string::npos);
+    caf::anon_send(guard, ladder_note{});
+    settle();
+    CAF_CHECK_EQUAL(done.size(), 2u);
+    st->calls = 0;
+    call(3);
+    CAF_CHECK_EQUAL(st->calls, 0);
+    CAF_REQUIRE_EQUAL(failed.size(), 1u);
+    CAF_CHECK(code_of(failed[0]) == ec::breaker_open);
+    CAF_CHECK(text_of(failed[0]).find("not tried before that wait is over, in 3 h") != std::string::npos);
+    pass(milliseconds(7'200'001));
+    check_gate_opens();
+    done.clear();
+  }
+}
+
+CAF_TEST(a call costs no more requests than it may) {
+  auto c = broken(ec::unavailable);
+  c.usage.requests = 4; // with the redirects that each followed
+  st->replies = {c, c, c};
+  budget = 7;
+  call();
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK_EQUAL(done[0].usage.requests, 8); // the peer kept no count
+  CAF_CHECK_EQUAL(st->allowed, (std::vector<std::int64_t>{7, 3}));
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

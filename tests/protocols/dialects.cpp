@@ -428,3 +428,24 @@ CAF_TEST(a key that is echoed escaped or at a cut or as a request id does not sh
         error_of(dialect, status, "application/json", R"({"error":{"message":")" + std::string(n, 'x') + R"(sk\/abc\/SECRET"}})");
     }
 }
+
+CAF_TEST(a count beyond all bounds leaves the cost unknown and the reply whole) {
+  for (const auto& huge : std::vector<std::string>{"1e400", "-1e400", "99999999999999999999", "18446744073709551615", "1e300",
+                                                   "1000000000001", "1" + std::string(5'000, '0')}) {
+    CAF_MESSAGE(huge.substr(0, 30));
+    auto chat = decode("openai_chat", head_of(200, "text/event-stream"),
+                       "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\n"
+                       "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":"
+                           + huge + ",\"completion_tokens\":3}}\n\ndata: [DONE]\n\n")
+                    .completion;
+    CAF_CHECK_EQUAL(chat.status, completion_status::finished);
+    CAF_CHECK_EQUAL(chat.text, "x");
+    CAF_CHECK_EQUAL(chat.usage.input_tokens, 0);
+    CAF_CHECK_EQUAL(chat.usage.unreported, huge.starts_with('-') ? 0 : 1);
+    auto body = decode("anthropic", head_of(200, "application/json"),
+                       R"({"content":"x","stop_reason":"end_turn","usage":{"input_tokens":)" + huge + R"(,"output_tokens":3}})")
+                    .completion;
+    CAF_CHECK_EQUAL(body.status, completion_status::finished);
+    CAF_CHECK_EQUAL(body.usage.unreported, huge.starts_with('-') ? 0 : 1);
+  }
+}

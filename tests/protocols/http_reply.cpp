@@ -242,7 +242,10 @@ CAF_TEST(a wait in the body counts like the header and the header wins) {
       {R"({"error":{"message":"Too many. Retry after: 2s"}})", 2000},
       {R"({"error":{"message":"try again later"}})", -1},
       {R"({"error":{"message":"try again in a while"}})", -1},
-      {R"({"error":{"message":"retry in 99999999999999999999s"}})", -1},
+      {R"({"error":{"message":"retry in 99999999999999999999s"}})", max_wait_ms},
+      {R"({"retry_after":1e12})", max_wait_ms},
+      {R"({"retry_after":-7})", -1},
+      {R"({"retry_after":{"seconds":99999999999}})", max_wait_ms},
   };
   for (auto& t : table) {
     CAF_MESSAGE(t.body);
@@ -365,4 +368,16 @@ CAF_TEST(members are merged last and null leaves or removes what is there) {
   CAF_CHECK(merge(body, R"({"a":null,"b":3,"no":null})", null_member::removes));
   CAF_CHECK_EQUAL(dump(body), R"({"b":3,"c":{"d":[]}})");
   CAF_CHECK(merge(body, "") && !merge(body, "[]") && !merge(body, "{") && !merge(body, "null"));
+}
+
+CAF_TEST(a wait too long to count is a long one and not an absent one) {
+  for (auto* huge : {"2592001", "9999999999", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"})
+    CAF_CHECK_EQUAL(wait("retry-after", huge), max_wait_ms);
+  CAF_CHECK_EQUAL(wait("retry-after", std::string(400, '9').c_str()), max_wait_ms);
+  CAF_CHECK_EQUAL(wait("retry-after-ms", "99999999999999999999999"), max_wait_ms);
+  CAF_CHECK_EQUAL(wait("retry-after", "3600"), 3'600'000);
+  CAF_CHECK_EQUAL(wait("retry-after", "90s"), 90'000);
+  for (auto* date : {"Thursday, 01-Jan-70 00:01:00 GMT", "Thu Jan  1 00:01:00 1970"}) // the older forms
+    CAF_CHECK_EQUAL(wait("retry-after", date, 10), 50'000);
+  CAF_CHECK_EQUAL(wait("retry-after", "Mon, 01 Jan 1900 00:00:00 GMT", 10), 0);
 }

@@ -342,3 +342,26 @@ CAF_TEST(calls and tokens are counted per agent) {
   CAF_CHECK(o.agents[0].use.reasoning_tokens > 0); // nonsense does not overflow
   CAF_CHECK_EQUAL(x.of("a").calls, 3u);
 }
+
+CAF_TEST(partial texts take no more room than an answer and ever less) {
+  auto x = ready({"a", "b"});
+  std::size_t before = SIZE_MAX, all = 0;
+  for (int i = 0; i < 3; ++i) {
+    x.fail("a", ec::bad_reply, "too large", std::string(std::size_t{32} << 20, 'x'));
+    auto& e = x.last(event_type::run_ended);
+    CAF_CHECK(e.text.size() <= (32'768u >> i) && e.text.size() > (30'000u >> i));
+    CAF_CHECK(e.text.ends_with("bytes left out]"));
+    CAF_CHECK(e.text.size() < before);
+    all += before = e.text.size();
+    if (i < 2)
+      x.fire(timer_kind::backoff, "a");
+  }
+  CAF_CHECK_EQUAL(x.of("a").partial_bytes, all);
+  x.fail("b", ec::bad_reply, "short", "half a thought");
+  CAF_CHECK_EQUAL(x.last(event_type::run_ended).text, "half a thought");
+  ledger::rules small;
+  small.max_answer_bytes = 100;
+  auto y = ready({"a"}, small);
+  y.fail("a", ec::bad_reply, "too large", std::string(1'000, 'x'));
+  CAF_CHECK(y.last(event_type::run_ended).text.size() <= 100u);
+}

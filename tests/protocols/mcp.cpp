@@ -438,3 +438,20 @@ CAF_TEST(a tool that is listed twice or without a name is said) {
   CAF_CHECK(mentions(o.list, "'a' is listed twice") && mentions(o.list, "2 tools have no name")
             && mentions(o.list, "'nope' matches no"));
 }
+
+CAF_TEST(pages that are large together end the list with a note) {
+  mcp::tool_catalogue tools, again;
+  auto large = page_of({"a"}, "x");
+  large.tools[0].description = std::string(std::size_t{3} << 20, 'd');
+  auto n = 0;
+  for (std::string next = "0"; !next.empty() && n < 50; ++n) {
+    large.tools[0].name = large.next = "t" + std::to_string(n);
+    next = tools.add(large);
+  }
+  CAF_CHECK_EQUAL(n, 3);
+  CAF_CHECK(mentions(tools.offer("s", {}).list, "longer than 8 MiB; the 2 so far are used"));
+  n = 0; // the same tool again and again, and cursors of any length, take room too
+  while (!again.add(page_of({"a"}, std::to_string(n) + std::string(std::size_t{1} << 20, 'c'))).empty() && n < 50)
+    ++n;
+  CAF_CHECK_EQUAL(n, 7);
+}

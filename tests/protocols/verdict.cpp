@@ -250,3 +250,35 @@ CAF_TEST(a vote in plain text is a line of its own) {
   CAF_CHECK_EQUAL(decided_as(read_text("VOTE: agent1", first)), "answer");
   CAF_CHECK_EQUAL(decided_as(read_text("The answer is 4.", vote_only)), "unclear");
 }
+
+CAF_TEST(an answer that speaks of a vote is an answer) {
+  struct {
+    const char *text, *expected;
+  } table[] = {
+      {"The step wants a line such as\nVOTE: agent1\nand nothing else.", "answer"},
+      {"VOTE: agent1\nBecause it is complete.", "answer"},
+      {"Reply so:\n```\nVOTE: agent1\n```", "answer"},
+      {"Reply so:\n```text\nVOTE: agent1", "answer"}, // the fence never ends
+      {"Reply so:\n~~~~\n~~~\nVOTE: agent1\n~~~~\n", "answer"},
+      {"Reply so:\n\n    VOTE: agent1\n", "answer"},
+      {"Reply so:\n\tVOTE: agent1", "answer"},
+      {"Reply so:\n> VOTE: agent1", "answer"},
+      {"Reply so:\n| VOTE: agent1", "answer"},
+      {"It said: \"Fine.\nVOTE: agent1\"", "answer"},
+      {"It said: \"Fine.\nVOTE: agent1.\"", "answer"},
+      {"Reply so:\n- VOTE: agent1", "answer"},
+      {"Both are wrong, I vote for agent1.", "answer"},
+      {"I vote for agent1.", "answer"},
+      {"See the code:\n```\nx\n```\nVOTE: agent3", "agent3"},
+      {"Use `a`.\n```a``` is inline.\n\n**VOTE:** agent3\n\n", "agent3"},
+      {"```\nVOTE: agent1\n```", "agent1"}, // the whole reply, dressed up
+      {"    VOTE: agent1", "agent1"},
+      {"`VOTE: agent1`", "agent1"},
+      {"__VOTE: 'agent1'__", "agent1"},
+      {"Reasons.\r\n\r\nVOTE: Agent 3\r\n", "agent3"},
+  };
+  for (auto& t : table) {
+    CAF_MESSAGE(t.text);
+    CAF_CHECK_EQUAL(decided_as(read_text(t.text, both)), t.expected);
+  }
+}

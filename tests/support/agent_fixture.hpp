@@ -64,6 +64,8 @@ struct boss_state {
   std::vector<call_notice> notices;
   std::deque<ruling> rulings; ///< empty = accepted
   bool go = true;
+  std::size_t go_until = SIZE_MAX; ///< calls that may begin
+  std::size_t begun = 0;
 };
 
 inline orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
@@ -78,7 +80,7 @@ inline orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> s
       },
       [st](const call_notice& n) -> caf::result<noted> {
         st->notices.push_back(n);
-        return noted{st->go};
+        return noted{n.ended || (st->go && st->begun++ < st->go_until)};
       },
       [](const agent_lost&) {},
       [](const question&) -> caf::result<outcome> { return outcome{}; },
@@ -91,15 +93,19 @@ struct tool_state {
   std::vector<std::string> called;
   std::vector<caf::typed_response_promise<tool_result>> hanging;
   bool hang = false;
+  bool read_only = false;
+  int cancels = 0;
   ec error = ec::none; ///< of each call
 };
 
 inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer self, std::shared_ptr<tool_state> st) {
   return {
-      [](list_tools) -> caf::result<tool_list> {
+      [st](list_tools) -> caf::result<tool_list> {
         tool_list l;
         l.source = "test";
         l.tools = {{"mcp__t__look", "looks", "{\"type\":\"object\"}"}};
+        if (st->read_only)
+          l.read_only = {"mcp__t__look"};
         return l;
       },
       [self, st](const tool_invocation& i) -> caf::result<tool_result> {
@@ -113,6 +119,7 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
         return tool_result{i.call.id, st->result, false};
       },
       [st](const cancel_tools&) {
+        ++st->cancels;
         for (auto& p : st->hanging)
           p.deliver(tool_result{"c1", "Error: cancelled", true});
         st->hanging.clear();
@@ -134,6 +141,7 @@ struct agent_fixture : fixture {
   chunk_sink_actor sink;
   agent_actor aut;
   std::int32_t max_tokens = 0;
+  std::int64_t max_run_bytes = 33'554'432;
 
   void spawn_with(std::string decision, std::int32_t max_tool_iterations = 50) {
     backend = sys.spawn(fake_model, model);
@@ -146,6 +154,7 @@ struct agent_fixture : fixture {
     p.order.agent.backend.decision = std::move(decision);
     p.order.agent.backend.max_tool_iterations = max_tool_iterations;
     p.order.agent.backend.max_tokens = max_tokens;
+    p.order.agent.backend.max_run_bytes = max_run_bytes;
     p.backend = backend;
     p.tools = {{source, "MCP server 't'", std::chrono::seconds(30)}};
     p.chunks = sink;

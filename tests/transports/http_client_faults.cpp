@@ -256,3 +256,19 @@ CAF_TEST(a pooled connection the server has closed is replaced) {
   }
   CAF_CHECK_EQUAL(server.inspect().accepts, 5u);
 }
+
+CAF_TEST(a body that is all framing ends like one that is too long) {
+  imposter server;
+  reply endless; // one byte of text in each chunk, the rest is an extension of the chunk
+  endless.raw().send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+  auto chunk = "1;" + std::string(60'000, 'e') + "\r\n:\r\n";
+  for (int i = 0; i < 200; ++i)
+    endless.send(chunk);
+  server.when("/", endless);
+  http_client client;
+  auto r = post(server.url());
+  r.max_bytes = 1 << 20;
+  auto end = run(client, r);
+  CAF_CHECK_EQUAL(end.code, ec::bad_reply);
+  CAF_CHECK(has(end.error, "the reply exceeds 2097152 bytes as it comes, with its framing"));
+}
