@@ -90,7 +90,7 @@ struct member {
   std::uint64_t abandoned = 0;    ///< newest run the ledger ended by itself; its late report may still bring partial text
   std::string last_error;         ///< of the newest failed run
   ec last_code = ec::none;
-  std::uint64_t partial_bytes = 0; ///< of the partial texts of its runs so far
+  std::uint64_t partial_bytes = 0; ///< of the partial texts of its runs so far; late reports, which change nothing, do not count
   std::uint64_t calls = 0;         ///< highest call number seen; the next free one is calls + 1
   std::uint64_t model_calls = 0;   ///< model calls begun
   usage use;                       ///< of all ended model calls

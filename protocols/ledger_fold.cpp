@@ -96,12 +96,12 @@ void take_vote(state& s, member& m, const event& e) {
 }
 
 void end_run(state& s, member& m, const event& e) {
-  m.partial_bytes += e.text.size();
   if (e.flag) {
     if (m.abandoned == e.run)
       m.abandoned = 0;
     return;
   }
+  m.partial_bytes += e.text.size();
   // Ended by the ledger, not by the agent's own report: that may still come and bring its partial text.
   if (e.reason == "straggler" || e.reason == "round_over" || e.reason == "deadline" || e.reason == "timeout" || e.reason == "lost")
     m.abandoned = e.run;
