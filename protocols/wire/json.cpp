@@ -197,6 +197,17 @@ bool is_object(std::string_view text) {
   return v && v->is_object();
 }
 
+bool get(std::string_view object, std::string_view key, std::string& out) {
+  auto v = parse(object);
+  if (!v)
+    return false;
+  auto* m = member(*v, std::string(key).c_str());
+  if (m == nullptr)
+    return false;
+  out = m->is_string() ? m->get<std::string>() : dump(*m);
+  return true;
+}
+
 std::string hash(std::string_view bytes) {
   std::uint64_t h = 14695981039346656037ull; // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
   for (unsigned char c : bytes) {

@@ -27,6 +27,9 @@ std::string quote(std::string_view text);
 /// Returns whether `text` is a JSON object within the bounds (depth 64, no duplicate keys).
 bool is_object(std::string_view text);
 
+/// Returns the member `key` of a JSON object as text: strings unquoted, other values as JSON; false if absent or no object.
+bool get(std::string_view object, std::string_view key, std::string& out);
+
 /// Returns a 16-digit hex hash (FNV-1a 64) of the bytes; names a request in the log, is no signature.
 std::string hash(std::string_view bytes);
 
