@@ -32,23 +32,24 @@ key_info later(scope s, const char* name, type t, const char* fallback, const ch
 }
 
 void agents(std::vector<key_info>& out) {
-  out.insert(out.end(), {
-                            row(scope::top, "agents", type::list, "", "the team, in registration order; at most 64"),
-                            row(scope::top, "agent", type::map, "", "a team of one; not together with `agents`"),
-                            row(scope::top, "orchestrator", type::map, "", "rules of the coordination"),
-                            row(scope::top, "timeout_settings", type::map, "", "deadlines"),
-                            row(scope::top, "ui", type::map, "", "display"),
-                            row(scope::top, "cluster", type::map, "", "other machines"),
-                            row(scope::top, "display", type::map, "", "another spelling of `ui`", status::cosmetic),
-                            row(scope::agent, "id", type::text, "",
-                                "unique name, default `agent<i>`; no control characters, `/` or `\\`; at most 64 bytes"),
-                            row(scope::agent, "backend", type::map, "", "how the agent's model is reached"),
-                            row(scope::agent, "system_message", type::text, "",
-                                "role of the agent, in front of the coordination instructions"),
-                            row(scope::agent, "node", type::text, "", "name in `cluster.nodes` where the agent runs"),
-                            later(scope::agent, "voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),
-                            later(scope::agent, "subtask", type::text, "", "this agent's part of a divided task"),
-                        });
+  out.insert(
+      out.end(),
+      {
+          row(scope::top, "agents", type::list, "", "the team, in registration order; at most 64"),
+          row(scope::top, "agent", type::map, "", "a team of one; not together with `agents`"),
+          row(scope::top, "orchestrator", type::map, "", "rules of the coordination"),
+          row(scope::top, "timeout_settings", type::map, "", "deadlines"),
+          row(scope::top, "ui", type::map, "", "display"),
+          row(scope::top, "cluster", type::map, "", "other machines"),
+          row(scope::top, "display", type::map, "", "another spelling of `ui`", status::cosmetic),
+          row(scope::agent, "id", type::text, "",
+              "unique name, default `agent<i>`; no control or invisible characters, `/` or `\\`; at most 64 bytes"),
+          row(scope::agent, "backend", type::map, "", "how the agent's model is reached"),
+          row(scope::agent, "system_message", type::text, "", "role of the agent, in front of the coordination instructions"),
+          row(scope::agent, "node", type::text, "", "name in `cluster.nodes` where the agent runs"),
+          later(scope::agent, "voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),
+          later(scope::agent, "subtask", type::text, "", "this agent's part of a divided task"),
+      });
 }
 
 void orchestrator(std::vector<key_info>& out) {

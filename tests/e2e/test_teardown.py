@@ -93,7 +93,7 @@ class Teardown(unittest.TestCase):
             folder.mkdir()
             node = address = None
             if way in ("node SIGTERM", "engine lost"):
-                node = home.start("node", "--listen", "127.0.0.1:0")
+                node = home.start("node", "--listen", "127.0.0.1:0", "--grace", "0")
                 address = Lines(node.stdout).until("listening on").split("listening on ")[1].strip()
             p = home.start("--config", self.team(home, folder, wrapped, deaf, address, 500 if way == "normal" else 60_000), "--json", "q")
             host = node or p
