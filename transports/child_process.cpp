@@ -32,7 +32,6 @@ using boost::system::error_code;
 using stream = boost::asio::posix::stream_descriptor;
 
 constexpr std::size_t max_queue = 32u << 20;
-constexpr off_t max_stderr = 1 << 20;
 constexpr std::size_t read_size = 64u << 10;
 constexpr std::size_t max_drain = 4u << 20; ///< read after the end: at most what a pipe can hold, so a grandchild cannot keep us
 constexpr auto patience = 2s;
