@@ -78,8 +78,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   wire::thinking_filter::parts whole, pieces;
   wire::thinking_filter a, b;
   a.feed(text, whole);
-  for (auto c : text)
-    b.feed({&c, 1}, pieces);
+  for (auto byte : text)
+    b.feed({&byte, 1}, pieces);
   a.finish(whole);
   b.finish(pieces);
   FUZZ_REQUIRE(whole.text == pieces.text && whole.reasoning == pieces.reasoning);
