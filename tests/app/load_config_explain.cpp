@@ -121,9 +121,10 @@ CAF_TEST(what is legal stays legal) {
     auto r = load(std::string{text} + "agent: {backend: {type: local}}\n");
     CAF_CHECK(!says(r, "cannot be read"));
   }
-  CAF_CHECK_EQUAL(load("agent: {backend: {type: local}, system_message: \"x\"}").config.agents.at(0).system_message, "x");
-  CAF_CHECK_EQUAL(load("agent:\n  backend: {type: local}\n  system_message: |\n    x\n    y").config.agents.at(0).system_message,
-                  "x\ny\n");
+  auto one = load("agent: {backend: {type: local}, system_message: \"x\"}");
+  CAF_CHECK_EQUAL(one.config.agents.at(0).system_message, "x");
+  auto two = load("agent:\n  backend: {type: local}\n  system_message: |\n    x\n    y");
+  CAF_CHECK_EQUAL(two.config.agents.at(0).system_message, "x\ny\n");
 }
 
 CAF_TEST(the line is shown with a mark and without keys and controls) {
