@@ -6,7 +6,8 @@
 /// task = one question from start to terminal event; run = one agent's work from context to verdict; round = every live agent asked
 /// once; epoch = number of answers accepted so far.
 ///
-/// The event list is the single one: store, `--json`, events.jsonl, `conclave show` and displays share it.
+/// The event list is the single one: store, `--json`, events.jsonl, `conclave show` and displays share it. Events are made by the
+/// ledger alone (protocols/ledger.hpp), by the constructors of protocols/events.hpp, which also reads what a type's fields mean.
 
 #include "protocols/chat.hpp"
 
@@ -18,22 +19,24 @@
 namespace conclave {
 
 enum class event_type : std::uint8_t {
-  session_start,     ///< task begins. text = question, labels = agent ids in registration order
-  round_started,     ///< round
-  run_started,       ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
-  context_received,  ///< agent, run, labels = labels shown to the run
-  call_started,      ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name
-  call_ended,        ///< agent, run, number = call, reason = status, use, target as above
-  new_answer,        ///< agent, run, label, text, step; epoch = after acceptance
-  vote_cast,         ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
-  vote_ignored,      ///< agent, run, target, epoch = epoch now, number = epoch seen
-  refused,           ///< agent, run, reason; no effect on the state
+  session_start,    ///< task begins. text = question, labels = agent ids in registration order
+  round_started,    ///< round
+  run_started,      ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
+  context_received, ///< agent, run, labels = labels shown to the run
+  call_started,     ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name; said = what it is
+                    ///< sent: new messages, or the tool's arguments; state, kept: of the run at this call
+  call_ended,       ///< agent, run, number = call, reason = status, use, target as above; said = what came back. status "unknown" =
+                    ///< under way when its engine died
+  new_answer,       ///< agent, run, label, text, step; epoch = after acceptance
+  vote_cast,        ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
+  vote_ignored,     ///< agent, run, target, epoch = epoch now, number = epoch seen
+  refused,          ///< agent, run, reason, labels = ids that may be voted for; state, kept, said: of the run that was refused. No
+                    ///< effect on the ledger
   restart_triggered, ///< agent = trigger, labels = affected agents
   restart_completed, ///< agent, number = restarts it completed
   run_ended,     ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
-                 ///< lost|cancelled|late, text = partial text, code; flag = a late report of a run that had ended: no effect
-  agent_error,   ///< agent, run, code, reason; number = failures in a row, text = back-off in ms before its next run (decimal).
-                 ///< flag = a notice (a failed presentation, a note of its node): no failure is counted
+                 ///< lost|cancelled, text = partial text, code
+  agent_error,   ///< agent, run, code, reason; number = failures in a row, ms = back-off before its next run
   agent_timeout, ///< agent, run, reason = which deadline
   backoff_over,  ///< agent: the back-off after a failed run has passed, it may be asked again
   agent_cancelled,       ///< agent, run
@@ -52,6 +55,13 @@ enum class event_type : std::uint8_t {
   task_ended, ///< the one terminal event. reason = outcome, see `outcome_kind`; text = finish reason if answered, else one
               ///< sentence saying why there is no answer, with code
   unknown,    ///< from a newer version; kept as it is
+  // Since version 2 of the log. The numbers travel between nodes: append only.
+  task_opened,   ///< before session_start: what the task is judged and replayed by. detail = an opening (protocols/opening.hpp)
+  agent_placed,  ///< agent, target = node, detail = {"backend","model"}
+  agent_notice,  ///< agent, run (0 = none), code, reason: something a person should know; nothing is counted
+  late_text,     ///< agent, run, text, code: what a run that had ended had written; no effect
+  run_continued, ///< agent, run = its new number, number = its old one: a run of before a crash goes on as it stood
+  task_resumed,  ///< target = the new owner, number = its fence, ms = how long nobody worked on the task: its deadlines rested
 };
 
 std::string to_string(event_type x);
@@ -81,7 +91,14 @@ struct event {
   ec code = ec::none;
   std::string step; ///< decision ladder: tools, schema or text
   usage use;
-  std::string extra; ///< JSON object text: details and fields of other versions, kept as they are; empty = none
+  std::string extra;             ///< JSON object text: fields of other versions, kept as they are; empty = none
+  std::int64_t ms = 0;           ///< a duration
+  std::vector<std::string> said; ///< SHA-256 of bodies kept beside the log, in order
+  std::string state;             ///< SHA-256 of a run's state; empty = none here
+  std::uint64_t kept = 0;        ///< how many messages of the run's conversation before still stand; `said` follows them
+  std::string detail;            ///< JSON object text, its shape is the type's; empty = none
+  std::string cause;             ///< on the first event of a decision: the command it answers, as JSON, without the texts that are
+                                 ///< in the decision's own events
   bool operator==(const event&) const = default;
 };
 

@@ -4,10 +4,11 @@
 
 /// The rules of a task, pure: no CAF, no clock, no I/O, no randomness.
 ///
-///   state s = ledger::make(rules, agents);
-///   auto d = ledger::decide(s, command);          // events or a refusal
-///   for (auto& e : d.events) ledger::fold(s, e);  // the only way the state changes
-///   auto w = ledger::want(s);                     // runs, timers, presentation that should exist now
+///   state s = ledger::make(rules, agents);  // or restore(log): a log needs nothing beside it
+///   auto d = ledger::advance(s, command);   // events or a refusal; s has taken them. Costs what changes, copies no text
+///   auto w = ledger::want(s);               // runs, timers, presentation that should exist now
+///
+/// decide(s, command) is the same on a copy; fold(s, event) is the only way a state changes. Nobody else makes events.
 ///
 /// The orchestrator only reconciles what is with what is wanted; resume is fold + reconcile. Rules: docs/protocol.md 2 to 5;
 /// invariants: 9.3.
@@ -45,7 +46,8 @@ struct rules {
   bool operator==(const rules&) const = default;
 };
 
-enum class phase : std::uint8_t { idle, coordinating, presenting, cancelling, done };
+/// closing: how the task ends is decided; the ends of calls under way are awaited, for a bounded time, so that they are in the log.
+enum class phase : std::uint8_t { idle, coordinating, presenting, cancelling, closing, done };
 
 struct answer {
   std::string label;
@@ -134,19 +136,25 @@ struct state {
 };
 
 enum class command_kind : std::uint8_t {
-  start,      ///< text = question
-  begin_run,  ///< agent: a wanted run begins (coordination or presentation)
-  answer,     ///< agent, run, text, step
-  vote,       ///< agent, run, target = id as the model gave it, reason, step
-  fail,       ///< agent, run, code, reason, text = partial text, jitter
-  present,    ///< agent, run, text, truncated
-  lose_agent, ///< agent, code, reason: out at once
-  lose_node,  ///< target = node, agents, reason
-  timer,      ///< timer = the key of a wanted timer that fired
-  cancel,     ///< reason: the user or the host ends the task
+  start,        ///< text = question
+  begin_run,    ///< agent: a wanted run begins (coordination or presentation)
+  answer,       ///< agent, run, text, step
+  vote,         ///< agent, run, target = id as the model gave it, reason, step
+  fail,         ///< agent, run, code, reason, text = partial text, jitter
+  present,      ///< agent, run, text, truncated
+  lose_agent,   ///< agent, code, reason: out at once
+  lose_node,    ///< target = node, agents, reason
+  timer,        ///< timer = the key of a wanted timer that fired
+  cancel,       ///< reason: the user or the host ends the task
+  begin_call,   ///< agent, run, call, target, hash, said, state, kept. Ruled accepted (go) | refused{reason} | superseded
+  end_call,     ///< agent, run, call, target, status, use, said: also of a run that is over
+  note,         ///< agent, run, code, reason: a notice
+  take_over,    ///< target = owner, fence: a new owner goes on after a crash. Open calls end as "unknown"
+  continue_run, ///< agent, run = the old number: a run of before the crash goes on under a new one
+  give_up,      ///< code, reason: the store or the host failed; the events are for the host alone
 };
 
-enum class timer_kind : std::uint8_t { coordination, round0_half, patience, run, presentation, backoff, cancel_grace };
+enum class timer_kind : std::uint8_t { coordination, round0_half, patience, run, presentation, backoff, cancel_grace, closing };
 
 struct timer_key {
   timer_kind kind = timer_kind::coordination;
@@ -170,6 +178,14 @@ struct command {
   std::uint32_t jitter_permille = 0; ///< 0..250, added to the back-off; a random number the log records
   std::vector<std::string> agents;
   timer_key timer;
+  std::uint64_t call = 0;
+  std::string status, hash;
+  usage use;
+  std::vector<std::string> said; ///< see event
+  std::string state;
+  std::uint64_t kept = 0;
+  std::uint64_t fence = 0;
+  std::string opening; ///< start: what the task is played by, an opening as JSON text (protocols/opening.hpp)
 };
 
 /// accepted: events to append and fold (may be empty: nothing to do). refused: one `refused` event, reason and allowed ids for the

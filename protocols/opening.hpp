@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What a task is played by, as its first event holds it: rules, history, agents as configured, where they live. With it the log
+/// alone replays the task and restores it after a crash. Pure.
+
+#include "protocols/config.hpp"
+#include "protocols/coordination.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+inline constexpr int opening_version = 1;
+
+/// Stands for a literal secret, which is never stored: resume reads it again from the configuration file.
+inline constexpr const char* secret_mark = "<secret: read again from the configuration file>";
+
+/// An answer that an earlier task left behind, for one that starts where it ended.
+struct earlier_answer {
+  std::string agent; ///< real id
+  std::string label;
+  std::string text;
+  std::uint64_t epoch = 0;
+  bool operator==(const earlier_answer&) const = default;
+};
+
+struct opening {
+  ledger::rules rules;
+  std::vector<turn_text> history;
+  std::vector<agent_config> agents; ///< variables unexpanded, literal secrets as marks; registration order
+  cluster_config cluster;
+  std::vector<std::string> nodes; ///< where each agent was placed, "local" = the engine's process
+  std::string config_path;        ///< absolute; empty = built by hand
+  std::string build;
+  std::uint64_t seed = 0;
+  std::vector<earlier_answer> answers; ///< of the task this one goes on from
+  std::string continues;               ///< that task's id
+  bool operator==(const opening&) const = default;
+};
+
+/// Returns one JSON object, members that have their default left out.
+std::string to_json(const opening& o);
+
+/// Reads what to_json of any version wrote. Returns false and says why in `error` on a newer version or anything else.
+bool from_json(const std::string& text, opening& out, std::string& error);
+
+/// Replaces literal secrets by `secret_mark`.
+void mask_secrets(opening& o);
+
+/// Puts the literal secrets of `from`, the same team read again, where marks stand. Returns false and names the key in `error`
+/// where there is none any more.
+bool restore_secrets(opening& o, const run_config& from, std::string& error);
+
+} // namespace conclave
