@@ -2,12 +2,16 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The durable log of all tasks: one task = one append-only stream. Owns its writing thread (group commit); nothing in this header
-/// is specific to the engine behind it.
+/// The durable log of all tasks: one task = one append-only stream of events, and the pieces of text they point to. Owns its
+/// threads (group commit; reads beside it); nothing in this header is specific to the engine behind it.
 ///
-/// Thread rule: append may be called from any thread and calls back on the writing thread, in order per task, exactly once; reads
-/// are synchronous on the caller's thread and may run beside writers and other processes. Each call waits for locks of others 5 s
-/// at the most.
+/// Who works on a task owns it: an owner has a fence, higher than that of every owner before, and holds the task's live lock until
+/// the task has ended, `release`, or the end of the process, however it ends. A stale owner's appends are refused.
+///
+/// Thread rule: the calls with a callback may come from any thread, never wait, and call back exactly once on a thread of the store
+/// (appends and claims of one task in their order); a callback must not block. The calls that return their result are for hosts:
+/// they read or write on the caller's thread, beside writers and other processes. Each call waits for locks of others 5 s at the
+/// most.
 
 #include "protocols/error.hpp"
 
@@ -24,6 +28,19 @@ struct stored_event {
   std::string json;
 };
 
+/// A piece of what was said, kept once per task under its SHA-256 (64 lower-case hex digits). The store believes the name.
+struct stored_body {
+  std::string sha;
+  std::string bytes;
+};
+
+/// Who works on a task.
+struct task_owner {
+  std::string host; ///< its name, for people
+  std::int64_t pid = 0;
+  std::int64_t started_ms = 0; ///< Unix time at which the process began
+};
+
 struct append_result {
   ec code = ec::none;    ///< none; denied = conflict (seq or fence); unavailable = store failed (full, locked, corrupt)
   std::string error;     ///< one sentence naming the file
@@ -35,16 +52,49 @@ struct task_row {
   std::int64_t started_ms = 0;
   std::int64_t last_ms = 0;
   std::uint64_t events = 0;
-  std::string question; ///< first 200 bytes, cut at a character
-  std::string outcome;  ///< empty = still running or interrupted
-  bool live = false;    ///< under way, in this or another process
+  std::string question;          ///< first 200 bytes, cut at a character
+  std::string outcome;           ///< empty = still running or interrupted
+  bool live = false;             ///< under way, in this or another process
+  std::uint32_t log_version = 1; ///< of its events; a log of version 1 lacks what `resume` needs
+  task_owner owner;              ///< the last one; host empty = unknown
 };
 
 /// Facts about the events of one append that the store keeps beside the JSON so that `list` reads no streams.
 struct append_note {
   std::int64_t time_ms = 0;
-  std::string question; ///< set by the first append of a task
-  std::string outcome;  ///< set by the append that holds task_ended
+  std::string question;          ///< set by the first append of a task
+  std::string outcome;           ///< set by the append that holds task_ended
+  std::uint32_t log_version = 1; ///< read from the first append of a task, as the next
+  task_owner owner = {};
+};
+
+/// What becomes durable together, or not at all.
+struct append_batch {
+  std::vector<std::string> events; ///< JSON lines
+  std::vector<stored_body> bodies; ///< what the task has already is left as it is
+  append_note note;
+};
+
+struct claim_result {
+  ec code = ec::none;      ///< none; denied = `owner` works on it; bad_request = no such task; unavailable = the store failed
+  std::string error;       ///< one sentence
+  std::uint64_t fence = 0; ///< of the new owner
+  std::uint64_t seq = 0;   ///< of the last event
+  task_owner owner;        ///< denied: who works on it, as far as known
+};
+
+/// A part of a stream, in order.
+struct event_page {
+  ec code = ec::none;
+  std::string error;
+  std::vector<stored_event> events;
+  bool more = false; ///< there were events beyond the limit
+};
+
+struct body_page {
+  ec code = ec::none;
+  std::string error;
+  std::vector<stored_body> bodies; ///< those that were found, in the order asked for
 };
 
 /// What a store is opened for.
@@ -64,13 +114,34 @@ public:
 
   virtual ~event_store() = default; ///< flushes what was appended, joins the thread
 
-  /// Appends events after `expected_seq` (0 = new task). A conflict appends nothing. `fence` must be >= the highest seen for the
-  /// task.
-  virtual void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, std::vector<std::string> events,
-                      append_note note, callback done) = 0;
+  /// Appends events after `expected_seq`, with their bodies. A conflict appends nothing. `expected_seq` 0 makes the task, owned
+  /// by `note.owner` with this fence; later appends must come with exactly the fence of the task's owner.
+  virtual void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, append_batch batch, callback done) = 0;
+
+  /// Takes over a task nobody works on: raises its fence and holds its live lock. A task that has ended can be claimed too.
+  virtual void claim(std::string task, task_owner owner, std::function<void(claim_result)> done) = 0;
+
+  /// Lets go of a task that is given up without a terminal event.
+  virtual void release(const std::string& task) = 0;
+
+  /// Reads at most `limit` events (and about 4 MiB) with seq > after.
+  virtual void read(std::string task, std::uint64_t after, std::size_t limit, std::function<void(event_page)> done) = 0;
+
+  /// Reads bodies by name.
+  virtual void read_bodies(std::string task, std::vector<std::string> shas, std::function<void(body_page)> done) = 0;
+
+  /// Asks the owner of a task, in whatever process, to end it. An error if nobody works on it.
+  virtual bool request_cancel(const std::string& task, const std::string& reason, std::string& error) = 0;
+
+  /// Who is told, within a second, of requests to end a task that this store object owns. Called on a thread of the store; set
+  /// once, before the first append.
+  virtual void on_cancel(std::function<void(std::string task, std::string reason)> told) = 0;
 
   /// Returns the events with seq > after. An unknown task gives none.
   virtual std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) = 0;
+
+  /// Returns the bodies of these names that there are, in order; all of the task if `shas` is empty.
+  virtual std::vector<stored_body> bodies(const std::string& task, const std::vector<std::string>& shas, std::string& error) = 0;
 
   /// Newest first, by the order in which tasks began, whatever the clock said.
   virtual std::vector<task_row> list(std::string& error) = 0;
