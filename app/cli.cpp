@@ -4,10 +4,9 @@
 #include "app/cli.hpp"
 
 #include "app/cli_hints.hpp"
+#include "app/cli_parser.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
-
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <array>
@@ -18,6 +17,10 @@
 
 namespace conclave {
 
+using cli::parse;
+using cli::prepare;
+using cli::usage_error;
+
 namespace {
 
 constexpr std::int64_t year_ms = std::int64_t{366} * 24 * 3600 * 1000;
@@ -27,25 +30,15 @@ Commands (the first word alone selects one):
   conclave validate FILE [--strict] [--here] [--json]   what is wrong with a configuration
   conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
   conclave list [--json]                       stored tasks, newest first
+  conclave resume [TASK]                       go on with a task that was cut off, where it stood
+  conclave cancel TASK                         end a task that is under way in any process
+  conclave replay TASK [--verify]              show a stored run again, or prove that the rules still decide so
   conclave rm TASK...                          delete stored tasks
   conclave prune --older-than 30d              delete stored tasks by age
   conclave node --listen HOST:PORT             serve agents to engines on other machines
 
 Exit codes: 0 answered, 1 usage or configuration, 2 no answer or store failure, 3 timeout without answer, 4 interrupted.
 The answer alone goes to standard output, everything else to standard error. State: $CONCLAVE_HOME.)";
-
-void usage_error(command_line& c, const std::string& text, const std::string& help = "conclave --help") {
-  c.done = true;
-  c.code = static_cast<int>(exit_code::usage);
-  c.err = "conclave: " + text + "\nSee: " + help + "\n";
-}
-
-/// CLI11 without its surprises: one value per option, no abbreviations, help on -h and --help.
-void prepare(CLI::App& app) {
-  app.set_help_flag("-h,--help", "print this and exit");
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
-  app.get_formatter()->column_width(34);
-}
 
 /// The arguments from `from` on as they can be typed, each with a blank in front.
 std::string typed(const std::vector<std::string>& args, std::size_t from) {
@@ -129,29 +122,6 @@ std::string unexpected(const CLI::App& app, const command_line& c, const std::ve
       names.push_back("--" + name);
   auto near = nearest(shown.substr(0, shown.find('=')), names);
   return "unknown option '" + shown + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
-}
-
-/// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
-bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help) {
-  // Reversed: CLI11 takes the arguments from the back of the vector, and this overload does not split or unquote anything.
-  std::vector<std::string> args;
-  for (int i = argc - 1; i >= 1; --i)
-    args.emplace_back(argv[i]);
-  auto typed_in = std::vector<std::string>(args.rbegin(), args.rend());
-  try {
-    app.parse(std::move(args));
-    return true;
-  } catch (const CLI::CallForHelp&) {
-    c.done = true;
-    c.out = app.help();
-  } catch (const CLI::ExtrasError&) {
-    usage_error(c, unexpected(app, c, typed_in), help);
-  } catch (const CLI::Error& e) {
-    usage_error(c, e.what(), help);
-  } catch (const std::exception& e) {
-    usage_error(c, e.what(), help);
-  }
-  return false;
 }
 
 /// Makes a node's name of its address: 127.0.0.1:4711 -> 127.0.0.1-4711, [::1]:4711 -> --1-4711.
@@ -280,42 +250,6 @@ void parse_validate(command_line& c, int argc, const char* const* argv) {
   parse(app, c, argc, argv, "conclave validate --help");
 }
 
-void parse_show(command_line& c, int argc, const char* const* argv) {
-  CLI::App app("Shows a stored run: who saw what, answers, votes, why the winner won, partial texts, calls and tokens.",
-               "conclave show");
-  prepare(app);
-  app.add_option("task", c.show.task, "task id, the beginning of one, or last")->required();
-  app.add_flag("--full", c.show.full, "do not shorten answers");
-  app.add_flag("--json", c.show.json, "the stored events, one JSON object per line");
-  parse(app, c, argc, argv, "conclave show --help");
-}
-
-void parse_list(command_line& c, int argc, const char* const* argv) {
-  CLI::App app("Lists the stored tasks, newest first.", "conclave list");
-  prepare(app);
-  app.add_flag("--json", c.list.json, "one JSON object per line");
-  parse(app, c, argc, argv, "conclave list --help");
-}
-
-void parse_remove(command_line& c, int argc, const char* const* argv) {
-  CLI::App app("Deletes stored tasks and their logs.", "conclave rm");
-  prepare(app);
-  app.add_option("task", c.remove.tasks, "task ids, beginnings of ids, or last")->required();
-  parse(app, c, argc, argv, "conclave rm --help");
-}
-
-void parse_prune(command_line& c, int argc, const char* const* argv) {
-  CLI::App app("Deletes the stored tasks that started longer ago than this, and their logs.", "conclave prune");
-  prepare(app);
-  std::string age;
-  app.add_option("--older-than", age, "age: a number and s, m, h, d or w (30d)")->required();
-  if (!parse(app, c, argc, argv, "conclave prune --help"))
-    return;
-  c.prune.older_than_ms = parse_age(age);
-  if (c.prune.older_than_ms < 0)
-    usage_error(c, "--older-than takes a number and s, m, h, d or w, such as 30d, not '" + age + "'", "conclave prune --help");
-}
-
 void parse_node(command_line& c, int argc, const char* const* argv) {
   CLI::App app("Serves agents to engines on other machines, with mutual TLS (a per-user CA made on first use, unless given).",
                "conclave node");
@@ -368,16 +302,53 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 6> subcommands{{
+constexpr std::array<entry, 9> subcommands{{
     {"validate", command_name::validate, parse_validate},
-    {"show", command_name::show, parse_show},
-    {"list", command_name::list, parse_list},
-    {"rm", command_name::remove, parse_remove},
-    {"prune", command_name::prune, parse_prune},
+    {"show", command_name::show, cli::parse_show},
+    {"list", command_name::list, cli::parse_list},
+    {"rm", command_name::remove, cli::parse_remove},
+    {"prune", command_name::prune, cli::parse_prune},
+    {"resume", command_name::resume, cli::parse_resume},
+    {"cancel", command_name::cancel, cli::parse_cancel},
+    {"replay", command_name::replay, cli::parse_replay},
     {"node", command_name::node, parse_node},
 }};
 
 } // namespace
+
+void cli::usage_error(command_line& c, const std::string& text, const std::string& help) {
+  c.done = true;
+  c.code = static_cast<int>(exit_code::usage);
+  c.err = "conclave: " + text + "\nSee: " + help + "\n";
+}
+
+void cli::prepare(CLI::App& app) {
+  app.set_help_flag("-h,--help", "print this and exit");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  app.get_formatter()->column_width(34);
+}
+
+bool cli::parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help) {
+  // Reversed: CLI11 takes the arguments from the back of the vector, and this overload does not split or unquote anything.
+  std::vector<std::string> args;
+  for (int i = argc - 1; i >= 1; --i)
+    args.emplace_back(argv[i]);
+  auto typed_in = std::vector<std::string>(args.rbegin(), args.rend());
+  try {
+    app.parse(std::move(args));
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    c.done = true;
+    c.out = app.help();
+  } catch (const CLI::ExtrasError&) {
+    usage_error(c, unexpected(app, c, typed_in), help);
+  } catch (const CLI::Error& e) {
+    usage_error(c, e.what(), help);
+  } catch (const std::exception& e) {
+    usage_error(c, e.what(), help);
+  }
+  return false;
+}
 
 command_line parse_command_line(int argc, const char* const* argv) {
   command_line c;

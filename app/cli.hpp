@@ -4,7 +4,7 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|show|list|rm|prune|node ...
+///   conclave [options] [QUESTION]      conclave validate|show|list|rm|prune|resume|cancel|replay|node ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
@@ -58,7 +58,23 @@ struct prune_options {
   std::int64_t older_than_ms = 0;
 };
 
-enum class command_name { run, validate, show, list, remove, prune, node };
+struct resume_options {
+  std::string task;       ///< as in show
+  std::string on_unknown; ///< empty = as configured
+  run_options output;     ///< where what is printed; its question and models are not used
+};
+
+struct cancel_options {
+  std::string task; ///< as in show
+};
+
+struct replay_options {
+  std::string task; ///< as in show
+  double speed = 0; ///< 0 = at once, 1 = as it went
+  bool verify = false;
+};
+
+enum class command_name { run, validate, show, list, remove, prune, resume, cancel, replay, node };
 
 struct command_line {
   command_name command = command_name::run;
@@ -68,6 +84,9 @@ struct command_line {
   list_options list;
   remove_options remove;
   prune_options prune;
+  resume_options resume;
+  cancel_options cancel;
+  replay_options replay;
   node_options node;
 
   bool done = false; ///< nothing to run: print `out` and `err`, exit with `code` (--help, --version, a usage error)

@@ -20,12 +20,15 @@ struct hint_row {
 };
 
 /// Ours, and how they are typed.
-constexpr std::array<hint_row, 6> commands = {{
+constexpr std::array<hint_row, 9> commands = {{
     {"validate", "conclave validate FILE"},
     {"show", "conclave show last"},
     {"list", "conclave list"},
     {"rm", "conclave rm TASK"},
     {"prune", "conclave prune --older-than 30d"},
+    {"resume", "conclave resume last"},
+    {"cancel", "conclave cancel TASK"},
+    {"replay", "conclave replay last"},
     {"node", "conclave node --listen HOST:PORT"},
 }};
 
@@ -33,7 +36,7 @@ constexpr const char* ask = "conclave \"QUESTION\"";
 constexpr const char* set_up = "scripts/quickstart, or a team file: ./conclave.yaml (configs/ holds some to start from)";
 
 /// Words that other programs take as commands. No word a lone question is likely to be.
-constexpr std::array<hint_row, 60> others = {{
+constexpr std::array<hint_row, 65> others = {{
     {"help", "conclave --help"},
     {"usage", "conclave --help"},
     {"version", "conclave --version"},
@@ -73,6 +76,11 @@ constexpr std::array<hint_row, 60> others = {{
     {"verify", "conclave validate FILE"},
     {"config", "conclave validate FILE"},
     {"doctor", "conclave validate FILE"},
+    {"continue", "conclave resume last"},
+    {"restore", "conclave resume last"},
+    {"recover", "conclave resume last"},
+    {"kill", "conclave cancel TASK"},
+    {"abort", "conclave cancel TASK"},
     {"serve", "conclave node --listen HOST:PORT"},
     {"server", "conclave node --listen HOST:PORT"},
     {"worker", "conclave node --listen HOST:PORT"},
@@ -129,8 +137,8 @@ constexpr std::array<hint_row, 55> options = {{
     {"--skip-validation", "nothing: a file is always checked before a run"},
     {"--dry-run", "conclave validate FILE"},
     {"--session-id", "nothing yet: each run answers one question; conclave show TASK shows an old one"},
-    {"--continue", "nothing yet: each run answers one question; conclave show last shows the last one"},
-    {"--resume", "nothing yet: each run answers one question; conclave show TASK shows an old one"},
+    {"--continue", "conclave resume last goes on with a run that was cut off"},
+    {"--resume", "conclave resume TASK goes on with a run that was cut off"},
     {"--interactive", "nothing yet: each run answers one question"},
     {"--list-sessions", "conclave list"},
     {"--web", "nothing yet: --json gives the events as they happen"},

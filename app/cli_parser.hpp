@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What the readers of the command line share. Private to app/cli*.
+
+#include "app/cli.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+
+namespace conclave::cli {
+
+void usage_error(command_line& c, const std::string& text, const std::string& help = "conclave --help");
+
+/// CLI11 without its surprises: one value per option, no abbreviations, help on -h and --help.
+void prepare(CLI::App& app);
+
+/// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
+bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help);
+
+// Commands on stored tasks.
+void parse_show(command_line& c, int argc, const char* const* argv);
+void parse_list(command_line& c, int argc, const char* const* argv);
+void parse_remove(command_line& c, int argc, const char* const* argv);
+void parse_prune(command_line& c, int argc, const char* const* argv);
+void parse_resume(command_line& c, int argc, const char* const* argv);
+void parse_cancel(command_line& c, int argc, const char* const* argv);
+void parse_replay(command_line& c, int argc, const char* const* argv);
+
+} // namespace conclave::cli
