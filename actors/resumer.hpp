@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Takes over a task that was cut off: claims it from the store, reads its log and the bodies its unfinished runs stand on, and says
+/// what an orchestrator goes on from. An actor, and asynchronous like all of the store, so that whatever interrupts it can be played
+/// in a test. Ends by itself once it has called `done`, exactly once.
+
+#include "actors/orchestrator.hpp"
+#include "transports/event_store.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace conclave {
+
+struct resumed_task {
+  ec code = ec::none; ///< denied: another process works on it (`error` names it); bad_request: it cannot be gone on with
+  std::string error;
+  std::uint64_t fence = 0;
+  conclave::opening opening;
+  revived_task from;
+};
+
+struct resumer_parts {
+  std::string task;
+  std::shared_ptr<event_store> store;
+  task_owner owner;
+  std::function<void(resumed_task)> done; ///< called in the actor's context
+};
+
+caf::actor spawn_resumer(caf::actor_system& sys, resumer_parts parts);
+
+} // namespace conclave
