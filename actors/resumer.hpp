@@ -2,9 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Takes over a task that was cut off: claims it from the store, reads its log and the bodies its unfinished runs stand on, and says
-/// what an orchestrator goes on from. An actor, and asynchronous like all of the store, so that whatever interrupts it can be played
-/// in a test. Ends by itself once it has called `done`, exactly once.
+/// Takes over a task that was cut off: claims it from the store, reads its log and the bodies its unfinished runs stand on, and
+/// says what an orchestrator goes on from. An actor, and asynchronous like all of the store, so that whatever interrupts it can be
+/// played in a test. Ends by itself once it has called `done`, exactly once.
 
 #include "actors/orchestrator.hpp"
 #include "transports/event_store.hpp"

@@ -110,6 +110,29 @@ struct engine::impl {
     }
     return cluster->core.get();
   }
+
+  /// Calls `use` with the core this configuration runs on, or tells `done` why there is none.
+  void with_core(const run_config& config, std::function<void(outcome)>& done, const std::function<void(engine_core&)>& use) {
+    auto o = cannot_work(error);
+    engine_core* core = nullptr;
+    if (store) {
+      std::lock_guard guard(mutex);
+      core = core_for(config, o.error);
+      o.code = stopped ? ec::cancelled : ec::bad_config;
+      starting += core != nullptr;
+    }
+    if (core == nullptr)
+      return done(std::move(o));
+    struct leaving {
+      impl& of;
+      ~leaving() {
+        std::lock_guard guard(of.mutex);
+        --of.starting;
+        of.calm.notify_all();
+      }
+    } guard{*this};
+    use(*core);
+  }
 };
 
 engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
@@ -130,27 +153,19 @@ const std::string& engine::error() const {
 }
 
 std::string engine::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
-  auto o = cannot_work(impl_->error);
-  engine_core* core = nullptr;
-  if (impl_->store) {
-    std::lock_guard guard(impl_->mutex);
-    core = impl_->core_for(config, o.error);
-    o.code = impl_->stopped ? ec::cancelled : ec::bad_config;
-    impl_->starting += core != nullptr;
-  }
-  if (core == nullptr) {
-    done(std::move(o));
-    return {};
-  }
-  struct leaving {
-    impl& of;
-    ~leaving() {
-      std::lock_guard guard(of.mutex);
-      --of.starting;
-      of.calm.notify_all();
-    }
-  } guard{*impl_};
-  return core->start(config, q, std::move(l), std::move(done));
+  std::string id;
+  impl_->with_core(config, done, [&](engine_core& core) { id = core.start(config, q, std::move(l), std::move(done)); });
+  return id;
+}
+
+void engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
+  opening o;
+  auto refusal = impl_->store ? read_opening(*impl_->store, request, o) : cannot_work(impl_->error);
+  if (!refusal.error.empty())
+    return done(std::move(refusal));
+  run_config config;
+  config.cluster = o.cluster;
+  impl_->with_core(config, done, [&](engine_core& core) { core.resume(request, o, std::move(l), std::move(done)); });
 }
 
 outcome engine::ask(const run_config& config, const question& q, const listener& l) {
@@ -217,6 +232,14 @@ std::string hosted_engine::start(const run_config& config, const question& q, li
     return core_->start(config, q, std::move(l), std::move(done));
   done(cannot_work(error_));
   return {};
+}
+
+void hosted_engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
+  opening o;
+  auto refusal = core_ ? read_opening(*store_, request, o) : cannot_work(error_);
+  if (!refusal.error.empty())
+    return done(std::move(refusal));
+  core_->resume(request, o, std::move(l), std::move(done));
 }
 
 void hosted_engine::cancel(const std::string& task, const std::string& reason) {

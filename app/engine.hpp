@@ -49,6 +49,13 @@ struct listener {
   std::function<void(const chunk_batch&)> on_chunk; ///< for eyes only
 };
 
+/// A task to go on with.
+struct resume_request {
+  std::string task;
+  std::string on_unknown;           ///< tell | fail | repeat, see docs/configuration.md; empty = as configured
+  const run_config* team = nullptr; ///< the team read again, for the keys that stood in it literally; used during the call alone
+};
+
 class engine {
 public:
   explicit engine(engine_options options = {});
@@ -65,6 +72,12 @@ public:
   /// Starts a task; `done` is called once: on an engine thread, after the last event, or before this returns if the task cannot
   /// start. Returns its id.
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
+
+  /// Goes on with a task that was cut off (by the end of its process, however it ended): what was decided stays, unfinished runs
+  /// continue where they stood, no model call whose reply is stored is made again. The listener gets what is new. Of a task that
+  /// has ended `done` gets the outcome it had. `done` as with `start`; denied = another process works on it, bad_request = there is
+  /// no such task or it cannot be gone on with, bad_config = a key is missing.
+  void resume(const resume_request& request, listener l, std::function<void(outcome)> done);
 
   /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
   void cancel(const std::string& task, const std::string& reason);

@@ -7,10 +7,13 @@
 #include "actors/leaving.hpp"
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
+#include "actors/resumer.hpp"
 #include "app/environment.hpp"
 #include "app/task_files.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/opening.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
@@ -20,6 +23,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <filesystem>
 #include <future>
 #include <random>
 #include <utility>
@@ -76,6 +80,24 @@ std::shared_ptr<environment> load_environment() {
   return std::make_shared<environment>(environment::load(ignored));
 }
 
+/// What the task is played by, as its log keeps it: no literal key.
+std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents) {
+  opening o;
+  o.rules = config.rules;
+  o.history = q.history;
+  for (auto& a : agents) {
+    o.agents.push_back(a.config);
+    o.nodes.push_back(a.node_name);
+  }
+  o.cluster = config.cluster;
+  std::error_code ignored;
+  if (!config.source.empty())
+    o.config_path = std::filesystem::absolute(config.source, ignored).string();
+  o.build = build_id;
+  mask_secrets(o);
+  return to_json(o);
+}
+
 /// The first thing that keeps this configuration from running, or empty.
 std::string cannot_run(const run_config& config) {
   for (auto& p : config.notes)
@@ -88,6 +110,27 @@ std::string cannot_run(const run_config& config) {
 }
 
 } // namespace
+
+outcome read_opening(event_store& store, const resume_request& request, opening& out) {
+  std::promise<event_page> result;
+  auto future = result.get_future();
+  store.read(request.task, 0, 1, [&result](event_page p) { result.set_value(std::move(p)); });
+  auto page = future.get();
+  if (page.code != ec::none)
+    return refused(page.code, page.error);
+  event first;
+  if (page.events.empty())
+    return refused(ec::bad_request, "there is no task " + request.task);
+  std::string error;
+  if (!wire::from_json(page.events.front().json, first) || first.type != event_type::task_opened)
+    return refused(ec::bad_request, "task " + request.task
+                                        + " was written by an older conclave, which did not store what is needed to go on with it; "
+                                          "see it: conclave show "
+                                        + request.task);
+  if (!from_json(first.detail, out, error) || (request.team != nullptr && !restore_secrets(out, *request.team, error)))
+    return refused(ec::bad_config, error);
+  return {};
+}
 
 std::string new_task_id() {
   auto now = std::time(nullptr);
@@ -156,42 +199,43 @@ std::vector<placed_agent> engine_core::place(const run_config& config) {
   return out;
 }
 
-std::string engine_core::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
-  {
-    std::unique_lock lock(register_->mutex);
-    if (stopped_) {
-      lock.unlock();
-      done(refused(ec::cancelled, "the engine was stopped"));
-      return {};
-    }
-    ++starting_;
+bool engine_core::enter(const std::function<void(outcome)>& done) {
+  std::unique_lock lock(register_->mutex);
+  if (stopped_) {
+    lock.unlock();
+    done(refused(ec::cancelled, "the engine was stopped"));
+    return false;
   }
+  ++starting_;
+  return true;
+}
+
+void engine_core::leave() {
+  std::lock_guard lock(register_->mutex);
+  --starting_;
+  register_->idle.notify_all();
+}
+
+std::string engine_core::start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
+  if (!enter(done))
+    return {};
   struct mark {
     engine_core& of;
-    ~mark() {
-      std::lock_guard lock(of.register_->mutex);
-      --of.starting_;
-      of.register_->idle.notify_all();
-    }
+    ~mark() { of.leave(); }
   } until_started{*this};
   return launch(config, q, std::move(l), std::move(done));
 }
 
-std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
-  auto task = new_task_id();
-  auto error = cannot_run(config);
-  if (!error.empty()) {
-    done(refused(ec::bad_config, std::move(error)));
-    return task;
-  }
+engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done) {
   std::shared_ptr<task_files> files;
   if (options_.write_logs) {
-    auto dir = options_.log_root.empty() ? log_dir(task, error) : options_.log_root + "/" + task;
+    std::string ignored;
+    auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
     files = std::make_shared<task_files>(dir, task);
   }
   host_callbacks calls;
-  calls.on_event = l.on_event;
-  calls.on_chunk = l.on_chunk;
+  calls.on_event = std::move(l.on_event);
+  calls.on_chunk = std::move(l.on_chunk);
   calls.on_done = [reg = register_, task, done = std::move(done)](outcome o) {
     // The host's callback first: once a task has left the register, an engine that is being stopped waits for it no more.
     struct leaving {
@@ -203,25 +247,76 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     done(std::move(o));
   };
   auto sink = spawn_host_sink(sys_, std::move(calls));
-  auto first = files ? spawn_log_lane(sys_, files, sink) : sink;
-  auto recorder = spawn_recorder(sys_, store_, task, 1);
-  orchestrator_parts parts;
-  parts.task = task;
-  parts.rules = config.rules;
-  parts.agents = place(config);
-  parts.recorder = recorder;
-  auto host = caf::actor_cast<event_sink_actor>(sink);
-  parts.sinks.push_back(host);
+  task_sinks out;
+  out.first = files ? spawn_log_lane(sys_, files, sink) : sink;
+  out.host = caf::actor_cast<event_sink_actor>(sink);
+  out.all.push_back(out.host);
   if (files)
-    parts.sinks.push_back(caf::actor_cast<event_sink_actor>(first));
-  parts.chunks = find_ ? spawn_chunk_gate(sys_, host) : host;
+    out.all.push_back(caf::actor_cast<event_sink_actor>(out.first));
+  return out;
+}
+
+/// Spawns the actors of a task and asks the question; of a task that goes on it is not read.
+void engine_core::begin(orchestrator_parts parts, const question& q, task_sinks sinks) {
+  auto task = parts.task;
+  parts.recorder = spawn_recorder(sys_, store_, task, parts.fence);
+  parts.sinks = std::move(sinks.all);
+  parts.chunks = find_ ? spawn_chunk_gate(sys_, sinks.host) : sinks.host;
+  auto recorder = parts.recorder;
   auto boss = spawn_orchestrator(sys_, std::move(parts));
   {
     std::lock_guard guard(register_->mutex);
     register_->tasks[task] = {boss, recorder};
   }
-  sys_.spawn(wait_for, boss, q, first);
+  sys_.spawn(wait_for, boss, q, sinks.first);
+}
+
+std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
+  auto task = new_task_id();
+  auto error = cannot_run(config);
+  if (!error.empty()) {
+    done(refused(ec::bad_config, std::move(error)));
+    return task;
+  }
+  orchestrator_parts parts;
+  parts.task = task;
+  parts.rules = config.rules;
+  parts.agents = place(config);
+  parts.opening = opening_of(config, q, parts.agents);
+  begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done)));
   return task;
+}
+
+void engine_core::resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done) {
+  if (!enter(done))
+    return;
+  orchestrator_parts parts;
+  parts.task = request.task;
+  parts.rules = o.rules;
+  parts.on_unknown = request.on_unknown.empty() ? o.on_unknown : request.on_unknown;
+  run_config config;
+  config.agents = o.agents;
+  config.cluster = o.cluster;
+  parts.agents = place(config); // before the claim: joining nodes takes its time
+  resumer_parts r;
+  r.task = request.task;
+  r.store = store_;
+  r.owner = this_process();
+  r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done)](resumed_task t) mutable {
+    if (t.code != ec::none) {
+      done(refused(t.code, std::move(t.error)));
+    } else if (t.from.log.phase == ledger::phase::done) {
+      store_->release(parts.task);
+      done(ledger::to_outcome(t.from.log, parts.task));
+    } else {
+      parts.fence = t.fence;
+      parts.revived = std::make_shared<revived_task>(std::move(t.from));
+      begin(std::move(parts), question{parts.revived->log.question, t.opening.history},
+            spawn_sinks(parts.task, std::move(l), std::move(done)));
+    }
+    leave();
+  };
+  spawn_resumer(sys_, std::move(r));
 }
 
 outcome engine_core::ask(const run_config& config, const question& q, const listener& l) {

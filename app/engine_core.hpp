@@ -7,6 +7,7 @@
 ///
 /// Thread rule: all members from any thread.
 
+#include "actors/host_sink.hpp"
 #include "actors/node.hpp"
 #include "actors/orchestrator.hpp"
 #include "app/engine.hpp"
@@ -34,6 +35,7 @@ public:
   engine_core& operator=(const engine_core&) = delete;
 
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
+  void resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done);
   outcome ask(const run_config& config, const question& q, const listener& l);
   void cancel(const std::string& task, const std::string& reason);
   void stop();
@@ -52,7 +54,18 @@ private:
     void finished(const std::string& task);
   };
 
+  /// The sinks of a task: the first gets the outcome, all get the events, `host` the chunks.
+  struct task_sinks {
+    host_sink_actor first;
+    event_sink_actor host;
+    std::vector<event_sink_actor> all;
+  };
+
+  bool enter(const std::function<void(outcome)>& done);
+  void leave();
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
+  task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done);
+  void begin(orchestrator_parts parts, const question& q, task_sinks sinks);
   std::vector<placed_agent> place(const run_config& config);
 
   caf::actor_system& sys_;
@@ -65,6 +78,10 @@ private:
   bool stopped_ = false;     ///< with the register's lock held, as the next
   std::size_t starting_ = 0; ///< threads inside `start`
 };
+
+/// Reads what a stored task is played by, with the literal keys of `request.team` put in. Returns an outcome whose `error` says why
+/// it cannot be gone on with; empty if it can.
+outcome read_opening(event_store& store, const resume_request& request, opening& out);
 
 /// Returns what is wrong with the first of these tools that cannot be offered, or empty.
 std::string fault_of(const std::vector<native_tool>& tools);
