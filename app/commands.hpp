@@ -19,6 +19,9 @@ int command_show(const show_options& o);
 int command_list(const list_options& o);
 int command_remove(const remove_options& o);
 int command_prune(const prune_options& o);
+int command_resume(const resume_options& o);
+int command_cancel(const cancel_options& o);
+int command_replay(const replay_options& o);
 int command_node(const node_options& o);
 
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.

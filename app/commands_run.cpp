@@ -9,14 +9,12 @@
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
 #include "app/question.hpp"
-#include "app/run_output.hpp"
+#include "app/run_session.hpp"
 #include "protocols/prompts.hpp"
 #include "transports/home.hpp"
 
 #include <algorithm>
-#include <condition_variable>
 #include <filesystem>
-#include <mutex>
 #include <optional>
 #include <system_error>
 
@@ -98,61 +96,6 @@ bool configure(const run_options& o, run_config& config) {
   return judge(validate(config), true);
 }
 
-/// One task of the engine, from start to outcome, with the first signal and a broken standard output as reasons to end it early.
-class session {
-public:
-  session(engine& eng, run_output& out) : engine_(eng), out_(out) {}
-
-  outcome run(const run_config& config, const std::string& text) {
-    listener l;
-    l.on_event = [this](const event& e) {
-      if (!out_.on(e))
-        end("standard output is gone");
-    };
-    if (out_.wants_chunks())
-      l.on_chunk = [this](const chunk_batch& b) { out_.on(b); };
-    auto id = engine_.start(config, {text, {}}, l, [this](outcome o) {
-      std::lock_guard lock(mutex_);
-      outcome_ = std::move(o);
-      changed_.notify_all();
-    });
-    out_.begin(id);
-    std::unique_lock lock(mutex_);
-    id_ = id;
-    if (!reason_.empty() && !outcome_) {
-      auto reason = reason_;
-      lock.unlock();
-      engine_.cancel(id, reason);
-      lock.lock();
-    }
-    changed_.wait(lock, [this] { return outcome_.has_value(); });
-    return std::move(*outcome_);
-  }
-
-  /// Ends the task early. Returns false if it has ended, or is being ended, already.
-  bool end(const std::string& reason) {
-    std::string id;
-    {
-      std::lock_guard lock(mutex_);
-      if (!reason_.empty() || outcome_)
-        return false;
-      reason_ = reason;
-      id = id_;
-    }
-    if (!id.empty()) // else `run` does it as soon as it knows the id
-      engine_.cancel(id, reason);
-    return true;
-  }
-
-private:
-  engine& engine_;
-  run_output& out_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::string id_, reason_;
-  std::optional<outcome> outcome_;
-};
-
 } // namespace
 
 std::string default_config() {
@@ -192,18 +135,10 @@ int command_run(const run_options& o) {
   auto shown = o;
   shown.quiet = o.quiet || (config.ui.display_type == "silent" && !o.verbose);
   run_output out(shown);
-  session s(eng, out);
   early.reset(); // a signal from here on waits for the next line
-  signal_watch signals;
-  signals.arm([&](const char* name) {
-    out.leave();
-    if (s.end(name))
-      out.note(std::string(name) + ": ending the task and keeping what there is; once more to leave at once");
+  return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
+    return eng.start(config, {text, {}}, std::move(l), std::move(done));
   });
-  auto result = s.run(config, text);
-  auto code = out.finish(result);
-  eng.stop();
-  return code;
 }
 
 } // namespace conclave

@@ -158,14 +158,18 @@ std::string engine::start(const run_config& config, const question& q, listener 
   return id;
 }
 
-void engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
+std::string engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
   opening o;
   auto refusal = impl_->store ? read_opening(*impl_->store, request, o) : cannot_work(impl_->error);
-  if (!refusal.error.empty())
-    return done(std::move(refusal));
+  if (!refusal.error.empty()) {
+    done(std::move(refusal));
+    return {};
+  }
   run_config config;
   config.cluster = o.cluster;
-  impl_->with_core(config, done, [&](engine_core& core) { core.resume(request, o, std::move(l), std::move(done)); });
+  std::string id;
+  impl_->with_core(config, done, [&](engine_core& core) { id = core.resume(request, o, std::move(l), std::move(done)); });
+  return id;
 }
 
 outcome engine::ask(const run_config& config, const question& q, const listener& l) {
@@ -234,12 +238,14 @@ std::string hosted_engine::start(const run_config& config, const question& q, li
   return {};
 }
 
-void hosted_engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
+std::string hosted_engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
   opening o;
   auto refusal = core_ ? read_opening(*store_, request, o) : cannot_work(error_);
-  if (!refusal.error.empty())
-    return done(std::move(refusal));
-  core_->resume(request, o, std::move(l), std::move(done));
+  if (!refusal.error.empty()) {
+    done(std::move(refusal));
+    return {};
+  }
+  return core_->resume(request, o, std::move(l), std::move(done));
 }
 
 void hosted_engine::cancel(const std::string& task, const std::string& reason) {

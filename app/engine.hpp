@@ -76,8 +76,9 @@ public:
   /// Goes on with a task that was cut off (by the end of its process, however it ended): what was decided stays, unfinished runs
   /// continue where they stood, no model call whose reply is stored is made again. The listener gets what is new. Of a task that
   /// has ended `done` gets the outcome it had. `done` as with `start`; denied = another process works on it, bad_request = there is
-  /// no such task or it cannot be gone on with, bad_config = a key is missing.
-  void resume(const resume_request& request, listener l, std::function<void(outcome)> done);
+  /// no such task or it cannot be gone on with, bad_config = a key is missing. Returns the id of the task that goes on: a new one
+  /// where a task that ended without an answer is begun again from the answers it has.
+  std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
 
   /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
   void cancel(const std::string& task, const std::string& reason);

@@ -10,6 +10,7 @@
 #include "actors/resumer.hpp"
 #include "app/environment.hpp"
 #include "app/task_files.hpp"
+#include "app/version.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/opening.hpp"
 #include "protocols/type_ids.hpp"
@@ -25,6 +26,7 @@
 #include <ctime>
 #include <filesystem>
 #include <future>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -81,8 +83,7 @@ std::shared_ptr<environment> load_environment() {
 }
 
 /// What the task is played by, as its log keeps it: no literal key.
-std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents) {
-  opening o;
+std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o) {
   o.rules = config.rules;
   o.history = q.history;
   for (auto& a : agents) {
@@ -93,9 +94,41 @@ std::string opening_of(const run_config& config, const question& q, const std::v
   std::error_code ignored;
   if (!config.source.empty())
     o.config_path = std::filesystem::absolute(config.source, ignored).string();
-  o.build = build_id;
+  o.build = version;
+  o.on_unknown = config.on_unknown;
   mask_secrets(o);
   return to_json(o);
+}
+
+/// A task that has ended, taken apart; nothing if it is to be gone on with.
+std::optional<ledger::restored> ended_task(event_store& store, const std::string& task) {
+  std::string error;
+  auto rows = store.list(error);
+  auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
+  if (row == rows.end() || row->outcome.empty())
+    return {};
+  std::vector<event> log;
+  for (auto& stored : store.read(task, 0, error)) {
+    event e;
+    if (wire::from_json(stored.json, e))
+      log.push_back(std::move(e));
+  }
+  return ledger::restore(log);
+}
+
+/// Every answer a task has, as a later one starts with.
+std::vector<earlier_answer> answers_of(const ledger::state& s) {
+  std::vector<earlier_answer> out;
+  for (auto& m : s.members)
+    for (auto& a : m.answers)
+      out.push_back({m.id, a.label, a.text, a.epoch});
+  std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.epoch < b.epoch; });
+  return out;
+}
+
+std::string owner_text() {
+  auto me = this_process();
+  return "process " + std::to_string(me.pid) + " on " + me.host;
 }
 
 /// The first thing that keeps this configuration from running, or empty.
@@ -127,7 +160,7 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
                                         + " was written by an older conclave, which did not store what is needed to go on with it; "
                                           "see it: conclave show "
                                         + request.task);
-  if (!from_json(first.detail, out, error) || (request.team != nullptr && !restore_secrets(out, *request.team, error)))
+  if (!from_json(first.detail, out, error) || !restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
     return refused(ec::bad_config, error);
   return {};
 }
@@ -223,7 +256,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
     engine_core& of;
     ~mark() { of.leave(); }
   } until_started{*this};
-  return launch(config, q, std::move(l), std::move(done));
+  return launch(config, q, std::move(l), std::move(done), {});
 }
 
 engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done) {
@@ -271,7 +304,8 @@ void engine_core::begin(orchestrator_parts parts, const question& q, task_sinks 
   sys_.spawn(wait_for, boss, q, sinks.first);
 }
 
-std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done) {
+std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
+                                opening with) {
   auto task = new_task_id();
   auto error = cannot_run(config);
   if (!error.empty()) {
@@ -282,21 +316,42 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.task = task;
   parts.rules = config.rules;
   parts.agents = place(config);
-  parts.opening = opening_of(config, q, parts.agents);
+  parts.on_unknown = config.on_unknown;
+  parts.earlier = with.answers;
+  parts.opening = opening_of(config, q, parts.agents, std::move(with));
   begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done)));
   return task;
 }
 
-void engine_core::resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done) {
+std::string engine_core::resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done) {
   if (!enter(done))
-    return;
+    return {};
+  run_config config;
+  config.agents = o.agents;
+  config.rules = o.rules;
+  config.cluster = o.cluster;
+  config.source = o.config_path;
+  config.on_unknown = request.on_unknown.empty() ? o.on_unknown : request.on_unknown;
+  auto ended = ended_task(*store_, request.task);
+  if (ended) {
+    struct mark {
+      engine_core& of;
+      ~mark() { of.leave(); }
+    } until_started{*this};
+    if (ended->error.empty() && ended->state.outcome != outcome_kind::answered) {
+      opening next;
+      next.continues = request.task;
+      next.answers = answers_of(ended->state);
+      return launch(config, {ended->state.question, o.history}, std::move(l), std::move(done), std::move(next));
+    }
+    done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
+    return request.task;
+  }
   orchestrator_parts parts;
   parts.task = request.task;
   parts.rules = o.rules;
-  parts.on_unknown = request.on_unknown.empty() ? o.on_unknown : request.on_unknown;
-  run_config config;
-  config.agents = o.agents;
-  config.cluster = o.cluster;
+  parts.on_unknown = config.on_unknown;
+  parts.owner = owner_text();
   parts.agents = place(config); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;
@@ -305,18 +360,17 @@ void engine_core::resume(const resume_request& request, const opening& o, listen
   r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done)](resumed_task t) mutable {
     if (t.code != ec::none) {
       done(refused(t.code, std::move(t.error)));
-    } else if (t.from.log.phase == ledger::phase::done) {
-      store_->release(parts.task);
-      done(ledger::to_outcome(t.from.log, parts.task));
     } else {
       parts.fence = t.fence;
+      question q{t.from.log.question, std::move(t.opening.history)};
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
-      begin(std::move(parts), question{parts.revived->log.question, t.opening.history},
-            spawn_sinks(parts.task, std::move(l), std::move(done)));
+      auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done));
+      begin(std::move(parts), q, std::move(sinks));
     }
     leave();
   };
   spawn_resumer(sys_, std::move(r));
+  return request.task;
 }
 
 outcome engine_core::ask(const run_config& config, const question& q, const listener& l) {

@@ -11,6 +11,7 @@
 #include "actors/node.hpp"
 #include "actors/orchestrator.hpp"
 #include "app/engine.hpp"
+#include "protocols/opening.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -35,7 +36,7 @@ public:
   engine_core& operator=(const engine_core&) = delete;
 
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
-  void resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done);
+  std::string resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done);
   outcome ask(const run_config& config, const question& q, const listener& l);
   void cancel(const std::string& task, const std::string& reason);
   void stop();
@@ -63,7 +64,7 @@ private:
 
   bool enter(const std::function<void(outcome)>& done);
   void leave();
-  std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
+  std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
   task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done);
   void begin(orchestrator_parts parts, const question& q, task_sinks sinks);
   std::vector<placed_agent> place(const run_config& config);

@@ -25,6 +25,12 @@ int dispatch(const conclave::command_line& c) {
     return conclave::command_remove(c.remove);
   case command_name::prune:
     return conclave::command_prune(c.prune);
+  case command_name::resume:
+    return conclave::command_resume(c.resume);
+  case command_name::cancel:
+    return conclave::command_cancel(c.cancel);
+  case command_name::replay:
+    return conclave::command_replay(c.replay);
   case command_name::node:
     return conclave::command_node(c.node);
   }

@@ -54,7 +54,10 @@ run_output::run_output(const run_options& o) : options_(o) {
     d.width_now = [] { return terminal_width(2, 0); };
   d.answer_follows = !o.json && is_terminal(1) && is_terminal(2);
   d.now_ms = now_ms;
-  display_ = std::make_unique<display>(d, [this](std::string_view text) { stderr_.write(text); });
+  display_ = std::make_unique<display>(d, [this](std::string_view text) {
+    if (!muted_)
+      stderr_.write(text);
+  });
   try {
     clock_ = std::thread([this] { run_clock(); });
   } catch (const std::system_error&) {
@@ -97,6 +100,14 @@ void run_output::begin(const std::string& task) {
   say("TASK: " + task);
   say("LOG_DIR: " + home + "/logs/" + task);
   say("STATUS: " + home + "/logs/" + task + "/status.json");
+}
+
+void run_output::known(const event& e) {
+  std::lock_guard lock(mutex_);
+  muted_ = true;
+  if (display_)
+    display_->on(e);
+  muted_ = false;
 }
 
 bool run_output::on(const event& e) {

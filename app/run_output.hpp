@@ -31,6 +31,9 @@ public:
   /// Says where the task of this id can be followed, if that was asked for.
   void begin(const std::string& task);
 
+  /// Takes an event of before, of a task that is gone on with: it is known, not shown.
+  void known(const event& e);
+
   /// Returns false, once, when standard output can take no more: the run is to be ended.
   bool on(const event& e);
   void on(const chunk_batch& b);
@@ -57,6 +60,7 @@ private:
   paced_output stderr_{2}; ///< all of standard error: its reader keeps neither answer nor log files waiting
   std::mutex mutex_;
   std::unique_ptr<display> display_;
+  bool muted_ = false; ///< what the display says of known events
   std::size_t events_ = 0;
   bool finished_ = false;
   int stdout_error_ = 0; ///< errno of the first failed write

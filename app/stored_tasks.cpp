@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/stored_tasks.hpp"
+
+#include "app/commands.hpp"
+#include "app/plain_text.hpp"
+#include "app/task_lookup.hpp"
+#include "protocols/wire/json.hpp"
+#include "transports/home.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <unistd.h>
+
+namespace conclave {
+
+namespace {
+
+constexpr int wrong_usage = static_cast<int>(exit_code::usage);
+constexpr int failed = static_cast<int>(exit_code::failed);
+
+/// Deletes the log folder of a task. Returns whether nothing is left of it.
+bool forget_logs(const std::string& home, const std::string& task) {
+  if (!is_task_id(task))
+    return true; // never made by us, so there is no folder; and it must not be used as a path
+  std::error_code problem;
+  std::filesystem::remove_all(home + "/logs/" + task, problem);
+  if (problem)
+    complain("cannot delete " + home + "/logs/" + task + ": " + problem.message());
+  return !problem;
+}
+
+} // namespace
+
+int stored_tasks::open() {
+  std::string error;
+  home = home_dir(error);
+  if (error.empty())
+    store = event_store::open(path(), error, store_use::reading);
+  if (store)
+    rows = store->list(error);
+  if (store && error.empty())
+    return 0;
+  complain(error.empty() ? "the store cannot be opened" : error);
+  return failed;
+}
+
+int stored_tasks::open(const std::string& wanted, task_row& found) {
+  if (auto code = open())
+    return code;
+  std::string error;
+  auto task = find_task(rows, wanted, error);
+  found = row(task);
+  if (!task.empty())
+    return 0;
+  complain(error);
+  return wrong_usage;
+}
+
+task_row stored_tasks::row(const std::string& task) const {
+  auto i = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
+  return i == rows.end() ? task_row{} : *i;
+}
+
+int stored_tasks::read(const std::string& task, std::vector<event>& out) const {
+  std::string error;
+  auto stored = store->read(task, 0, error);
+  if (!error.empty()) {
+    complain(error);
+    return failed;
+  }
+  for (const auto& e : stored) {
+    event x;
+    if (wire::from_json(e.json, x))
+      out.push_back(std::move(x));
+    else
+      complain("event " + std::to_string(e.seq) + " of " + task + " cannot be read and is left out");
+  }
+  return 0;
+}
+
+int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const {
+  if (::access(path().c_str(), W_OK) != 0 && errno != ENOENT) {
+    complain("event store " + path() + " cannot be written: " + std::strerror(errno));
+    return failed;
+  }
+  int code = 0;
+  std::vector<std::string> ready;
+  for (const auto& task : tasks)
+    if (forget_logs(home, task))
+      ready.push_back(task);
+    else
+      code = failed;
+  std::string error;
+  if (auto writing = rows.empty() ? nullptr : event_store::open(path(), error, store_use::deleting))
+    deleted = writing->remove_all(ready, error);
+  if (error.empty())
+    return code;
+  complain(error);
+  return failed;
+}
+
+std::string owner_text(const task_owner& o) {
+  return o.host.empty() ? "another process"
+                        : "process " + std::to_string(o.pid) + " on " + one_line(o.host, 80) + " since " + utc(o.started_ms);
+}
+
+} // namespace conclave

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The store of this user as the commands on stored tasks use it. Complains for itself.
+
+#include "protocols/coordination.hpp"
+#include "transports/event_store.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct stored_tasks {
+  std::string home;
+  std::unique_ptr<event_store> store;
+  std::vector<task_row> rows; ///< newest first
+
+  std::string path() const { return home + "/tasks.db"; }
+
+  /// Opens the store to read it. Returns 0, or the exit code after a complaint.
+  int open();
+
+  /// Opens it and finds the task that is wanted (see find_task). Returns 0, or the exit code after a complaint.
+  int open(const std::string& wanted, task_row& found);
+
+  task_row row(const std::string& task) const;
+
+  /// Reads the events of a task; one that cannot be read is said and left out. Returns 0, or the exit code after a complaint.
+  int read(const std::string& task, std::vector<event>& out) const;
+
+  /// Deletes tasks: first their logs, so that a full disk has room for what deleting from the store writes, and so that a call that
+  /// was ended half-way leaves the tasks in the list for the next one. Sets `deleted`. Returns 0, or the exit code after a
+  /// complaint.
+  int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const;
+};
+
+/// Returns who works on a task, for people: "process 4711 on host since 2026-01-31 12:00:00 UTC".
+std::string owner_text(const task_owner& o);
+
+} // namespace conclave
