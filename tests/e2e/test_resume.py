@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at random moments, then `conclave resume`: nothing decided is lost, nothing paid for is paid for twice, no tool runs twice.
+
+CONCLAVE_RESUME_KILLS=N: how many runs are killed (default 12), every third one twice. CONCLAVE_SEED: where the moments come from.
+"""
+
+import asyncio
+import hashlib
+import random
+import sqlite3
+import unittest
+
+from provider import Provider
+from support import *
+
+KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "12"))
+SEED = int(os.environ.get("CONCLAVE_SEED", "1"))
+
+# One append-only file; `append` is neither read-only nor idempotent, `look` is read-only. WHEN: where it is slow, so that kills hit it.
+SERVER = r'''
+import json, os, sys, time
+path, pause = sys.argv[1], float(sys.argv[2])
+def send(m): sys.stdout.write(json.dumps(m) + "\n"); sys.stdout.flush()
+for line in sys.stdin:
+    m = json.loads(line)
+    if m.get("method") == "initialize":
+        send({"jsonrpc": "2.0", "id": m["id"], "result": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+              "serverInfo": {"name": "notes", "version": "1"}}})
+    elif m.get("method") == "tools/list":
+        schema = {"type": "object", "properties": {"line": {"type": "string"}}}
+        send({"jsonrpc": "2.0", "id": m["id"], "result": {"tools": [
+            {"name": "append", "description": "Appends a line.", "inputSchema": schema},
+            {"name": "look", "description": "Reads.", "inputSchema": schema, "annotations": {"readOnlyHint": True}}]}})
+    elif m.get("method") == "tools/call":
+        name, line = m["params"]["name"], m["params"]["arguments"].get("line", "")
+        time.sleep(pause)
+        if name == "append":
+            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            os.write(fd, (line + "\n").encode())
+            os.close(fd)
+        time.sleep(pause)
+        send({"jsonrpc": "2.0", "id": m["id"], "result": {"content": [{"type": "text", "text": "did " + name + " " + line}]}})
+    elif "id" in m:
+        send({"jsonrpc": "2.0", "id": m["id"], "result": {}})
+'''
+
+
+class Model:
+    """Looks and appends, hands in an answer, votes for agent1, presents. What it says depends on what it is asked alone; each reply has a
+    number of its own, by which it is found in the store."""
+
+    def __init__(self, gap):
+        self.gap, self.replies, self.asked = gap, 0, []
+
+    async def __call__(self, provider, request, reply):
+        what = json.dumps(request["messages"], sort_keys=True)
+        key = hashlib.sha256((request["model"] + what).encode()).hexdigest()[:12]
+        self.replies += 1
+        token = f"reply-{self.replies}-"
+        self.asked.append((key, token))
+        results = sum(m["role"] == "tool" for m in request["messages"])
+        tools = reply.tools()
+        append = next((t for t in tools if t.endswith("append")), None)
+        look = next((t for t in tools if t.endswith("look")), None)
+        await asyncio.sleep(self.gap)
+        if append and results == 0 and "new_answer" in tools:
+            calls = [(append, {"line": key + ".a"}), (look, {"line": key + ".l"}), (append, {"line": key + ".b"})]
+        elif "vote" in tools:
+            calls = [("vote", {"agent_id": "agent1", "reason": "fine"})]
+        elif "new_answer" in tools:
+            calls = [("new_answer", {"content": "the answer of " + request["model"]})]
+        else:
+            calls = []
+        await reply.play(token + ("the final answer" if not calls else "hm"), calls, self.gap / 4)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.home = Home()
+        self.file = self.home.path / "notes.txt"
+        self.home.write("server.py", SERVER)
+
+    def tearDown(self):
+        self.home.__exit__()
+
+    def team(self, provider, agents=3, pause=0.01, **more):
+        server = {"name": "notes", "type": "stdio", "command": sys.executable,
+                  "args": [str(self.home.path / "server.py"), str(self.file), str(pause)]}
+        return {"agents": [{"id": f"m{i}", "backend": {"type": "chatcompletion", "model": f"model-{i}", "base_url": provider.url + "/v1",
+                                                      "mcp_servers": [server]}} for i in range(agents)], **more}
+
+    def stored(self):
+        """Events of the newest task, and its bodies."""
+        shown = self.home.run("show", "last", "--json")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+            bodies = dict(db.execute("SELECT sha, bytes FROM bodies WHERE task = (SELECT task FROM starts ORDER BY nr DESC LIMIT 1)"))
+        return events_of(shown.stdout), {k: v if isinstance(v, bytes) else v.encode() for k, v in bodies.items()}
+
+    def killed(self, process, moment):
+        """Lets a run go on until `moment`, then kills it. Returns its events, or None if it was over."""
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            pass
+        over = process.poll() is not None
+        process.kill()
+        out, err = process.communicate()
+        lines = out.decode(errors="replace").split("\n")[:-1]
+        return over, [json.loads(x) for x in lines if x], err.decode(errors="replace")
+
+    def check(self, model, seen, label):
+        events, bodies = self.stored()
+        by_type = {}
+        for e in events:
+            by_type.setdefault(e["type"], []).append(e)
+        # Whatever was told of is in the log as it was told.
+        log = {e["seq"]: e for e in events}
+        self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)), label)
+        for e in seen:
+            self.assertEqual(log.get(e["seq"]), e, label)
+        self.assertEqual(len(by_type.get("task_ended", [])), 1, label)
+        self.assertEqual(by_type["task_ended"][0]["reason"], "answered", label)
+        self.assertEqual(len(by_type.get("presentation_started", [])), 1, label)
+        # A reply that is stored was the last one to its question.
+        durable = set()
+        for e in by_type.get("call_ended", []):
+            if e.get("target") == "model" and e.get("said"):
+                text = bodies[e["said"][0]].decode()
+                durable.update(t for _, t in model.asked if t in text)
+        last = {}
+        for key, token in model.asked:
+            self.assertFalse(last.get(key) in durable, f"{label}: a stored reply ({last.get(key)}) was paid for again ({token})")
+            last[key] = token
+        # Tools: no line twice; one line for each call that is known to have ended well.
+        lines = self.file.read_text().split("\n")[:-1] if self.file.exists() else []
+        self.assertEqual(len(lines), len(set(lines)), f"{label}: {lines}")
+        begun = {(e["agent"], e["number"]): e for e in by_type.get("call_started", [])}
+        for e in by_type.get("call_ended", []):
+            if e.get("target", "").endswith("append") and e["reason"] == "finished":
+                line = json.loads(bodies[begun[e["agent"], e["number"]]["said"][0]])["line"]
+                self.assertIn(line, lines, label)
+        # Every call that was begun has an end.
+        ended = {(e["agent"], e["number"]) for e in by_type.get("call_ended", [])}
+        self.assertEqual(set(begun) - ended, set(), label)
+        return events
+
+
+class Killed(Case):
+    def one(self, rng, label, twice, nodes=()):
+        model = Model(0.02)
+        provider = Provider(model)
+        try:
+            team = self.team(provider)
+            for a, node in zip(team["agents"], nodes):
+                a["node"] = node[0]
+            if nodes:
+                team["cluster"] = {"nodes": dict(nodes)}
+            path = self.home.write("team.json", team)
+            self.file.unlink(missing_ok=True)
+            seen = []
+            over, events, err = self.killed(self.home.start("-c", path, "--json", "q"), rng.uniform(0.05, 1.2))
+            seen += events
+            while not over:
+                if not seen and "no tasks" in self.home.run("list").stdout:
+                    return 0  # killed before there was anything
+                moment = rng.uniform(0.05, 1.0) if twice else 60
+                twice = False
+                before = len(seen)
+                over, events, err = self.killed(self.home.start("resume", "last", "--json"), moment)
+                seen += events
+                if over and not events and not err and before == len(seen):
+                    break
+            shown = self.home.run("resume", "last")
+            self.assertEqual(shown.returncode, 0, f"{label}: {shown.stderr} {err}")
+            self.assertIn("the final answer", shown.stdout, label)
+            events = self.check(model, seen, label)
+            return sum(e["type"] == "task_resumed" for e in events)
+        finally:
+            provider.stop()
+
+    def test_at_random_moments(self):
+        rng, resumed = random.Random(SEED), 0
+        for i in range(KILLS):
+            resumed += self.one(rng, f"kill {i} of seed {SEED}", i % 3 == 0)
+        self.assertGreater(resumed, KILLS // 3, "most kills hit nothing")
+
+
+class Policies(Case):
+    """A tool call that was under way at the kill: before, in and after its write."""
+
+    def run_until_append(self, provider, when):
+        server_pause = 0.6
+        team = self.team(provider, agents=1, pause=server_pause)
+        p = self.home.start("-c", self.home.write("team.json", team), "--json", "q")
+        Lines(p.stdout).until(lambda line: '"call_started"' in line and "append" in line)
+        time.sleep({"before": 0.1, "in": server_pause, "after": server_pause + 0.3}[when])  # the moment is the point
+        p.kill()
+        p.stdout.close(), p.stderr.close()
+        p.wait()
+
+    def resumed(self, policy, when):
+        model = Model(0.0)
+        provider = Provider(model)
+        try:
+            self.file.unlink(missing_ok=True)
+            self.run_until_append(provider, when)
+            r = self.home.run("resume", "last", "--on-unknown", policy)
+            lines = self.file.read_text().split("\n")[:-1] if self.file.exists() else []
+            return r, lines, model
+        finally:
+            provider.stop()
+
+    def test_tell(self):
+        for when in ("before", "in", "after"):
+            with self.subTest(when=when):
+                r, lines, _ = self.resumed("tell", when)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertEqual(len(lines), len(set(lines)), lines)
+
+    def test_ask_without_a_terminal_tells(self):
+        r, lines, _ = self.resumed("ask", "after")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertIn("nobody can be asked", r.stderr)
+        self.assertEqual(len(lines), len(set(lines)), lines)
+
+    def test_repeat(self):
+        r, lines, _ = self.resumed("repeat", "after")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertGreater(len(lines), len(set(lines)), lines)
+
+    def test_fail(self):
+        r, lines, _ = self.resumed("fail", "after")
+        self.assertEqual(len(lines), len(set(lines)) if r.returncode else len(lines), r.stderr)
+        shown = self.home.run("show", "last").stdout
+        self.assertIn("may have happened", shown)
+
+
+class Refusals(Case):
+    def test_of_a_running_task_names_who_works_on_it(self):
+        model = Model(0.5)
+        provider = Provider(model)
+        try:
+            p = self.home.start("-c", self.home.write("team.json", self.team(provider)), "--json", "q")
+            Lines(p.stdout).until('"run_started"')
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn(str(p.pid), r.stderr)
+            r = self.home.run("cancel", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(p.wait(10), 4)
+            p.stdout.close(), p.stderr.close()
+        finally:
+            provider.stop()
+
+    def test_of_a_literal_key_reads_the_file_again(self):
+        key = "sk-literal-1234567890"
+        model = Model(0.05)
+        provider = Provider(model)
+        try:
+            team = self.team(provider)
+            for a in team["agents"]:
+                a["backend"]["api_key"] = key
+            path = self.home.write("team.json", team)
+            self.killed(self.home.start("-c", path, "--json", "q"), 0.5)
+            for f in (self.home.path / "home").rglob("*"):
+                if f.is_file() and f.suffix != ".env":
+                    self.assertNotIn(key.encode(), f.read_bytes(), f)
+            os.rename(path, path + ".moved")
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("api_key", r.stderr)
+            r = self.home.run("resume", "last", "--config", path + ".moved")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertTrue(all(q["headers"].get("authorization") == "Bearer " + key for q in provider.requests))
+        finally:
+            provider.stop()
+
+    def test_of_an_answered_task_costs_nothing(self):
+        model = Model(0.0)
+        provider = Provider(model)
+        try:
+            path = self.home.write("team.json", self.team(provider, agents=1))
+            self.assertEqual(self.home.run("-c", path, "q").returncode, 0)
+            calls = len(model.asked)
+            r = self.home.run("resume")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("the final answer", r.stdout)
+            self.assertEqual(len(model.asked), calls)
+        finally:
+            provider.stop()
+
+    def test_of_a_cancelled_task_begins_with_its_answers(self):
+        model = Model(0.05)
+        provider = Provider(model)
+        try:
+            path = self.home.write("team.json", self.team(provider))
+            p = self.home.start("-c", path, "--json", "q")
+            Lines(p.stdout).until('"new_answer"')
+            p.send_signal(signal.SIGINT)
+            p.communicate(timeout=10)
+            self.assertEqual(p.returncode, 4)
+            r = self.home.run("resume", "last", "--json")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            events = events_of(r.stdout)
+            self.assertEqual(events[0]["type"], "task_opened")
+            self.assertTrue(events[0]["detail"]["answers"])
+            self.assertEqual(next(e for e in events if e["type"] == "round_started")["round"], 1)
+        finally:
+            provider.stop()
+
+
+class Replay(Case):
+    def test_a_stored_run_is_shown_and_verified(self):
+        with Home() as home:
+            self.assertEqual(home.run("-c", home.write("team.json", calm_team(3)), "q").returncode, 0)
+            r = home.run("replay", "last")
+            self.assertEqual((r.returncode, r.stdout), (0, "the final answer\n"), r.stderr)
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("no difference", r.stdout)
+            with sqlite3.connect(home.path / "home" / "tasks.db") as db:  # a log that was meddled with
+                db.execute("UPDATE events SET json = replace(json, '\"target_label\":\"agent1.1\"', '\"target_label\":\"agent2.1\"')"
+                           " WHERE json LIKE '%vote_cast%'")
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 1, r.stdout)
+            self.assertRegex(r.stderr, r"event \d+")
+
+
+if __name__ == "__main__":
+    need_binary()
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:], verbosity=2)
