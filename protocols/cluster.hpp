@@ -11,8 +11,8 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t protocol_min = 2;
-inline constexpr std::uint32_t protocol_max = 2;
+inline constexpr std::uint32_t protocol_min = 3;
+inline constexpr std::uint32_t protocol_max = 3;
 
 /// Engine -> door. FROZEN.
 struct hello {
@@ -29,6 +29,7 @@ struct spawn_agent {
   agent_config agent;
   std::uint32_t number = 0; ///< "agentN"
   std::uint32_t team = 1;   ///< agents in the task, for sharing a local server's slots
+  std::uint64_t played = 0; ///< model calls of the agent that have ended: a scripted model goes on there
   bool operator==(const spawn_agent&) const = default;
 };
 

@@ -102,6 +102,15 @@ struct event {
   bool operator==(const event&) const = default;
 };
 
+/// Names a run in every message about one. `fence` is its orchestrator's: a receiver that knows a higher one of the task, or
+/// another run, drops the message.
+struct run_ref {
+  std::string task;
+  std::uint64_t fence = 0;
+  std::uint64_t run = 0;
+  bool operator==(const run_ref&) const = default;
+};
+
 /// What a run hands in.
 enum class verdict_kind : std::uint8_t {
   answer,    ///< text
@@ -110,14 +119,8 @@ enum class verdict_kind : std::uint8_t {
   presented, ///< text; truncated
 };
 
-/// Agent -> orchestrator, a request. It may be sent again: of one that was accepted the run is over, so nothing happens twice
-/// (docs/protocol.md 3.5).
+/// What a run hands in, or how it failed.
 struct verdict {
-  std::string task;
-  std::uint64_t fence = 0;
-  std::string agent;
-  std::uint64_t run = 0;
-  std::uint32_t attempt = 0; ///< of the run, from 1; for whoever reads along, no ruling depends on it
   verdict_kind kind = verdict_kind::failed;
   std::string text;
   std::string target;
@@ -130,7 +133,8 @@ struct verdict {
 
 enum class ruling_kind : std::uint8_t { accepted, refused, superseded };
 
-/// Orchestrator -> agent. accepted only after durability; refused carries what the model may do instead.
+/// Orchestrator -> agent, the reply to a run_report, only after durability. Of calls that begin: accepted = they may be made. Of a
+/// verdict: refused carries what the model may do instead.
 struct ruling {
   ruling_kind kind = ruling_kind::superseded;
   std::string reason;
@@ -145,26 +149,85 @@ struct tool_trouble {
   bool operator==(const tool_trouble&) const = default;
 };
 
-/// Agent -> orchestrator, a request answered by `noted` once the event is durable. A model call is sent only after that.
-struct call_notice {
-  std::string task;
-  std::uint64_t fence = 0;
-  std::string agent;
-  std::uint64_t run = 0;
-  std::uint64_t call = 0;
-  bool ended = false;
-  std::string target;   ///< "model" or the tool's public name
-  std::string hash;     ///< of the request, started only
-  std::string status;   ///< ended only
-  usage use;            ///< ended only
-  tool_trouble trouble; ///< ended only: the tool's source is lost, not only this call
-  bool operator==(const call_notice&) const = default;
+/// Bytes of what was said, named by their SHA-256.
+struct body {
+  std::string sha;
+  std::string bytes;
+  bool operator==(const body&) const = default;
 };
 
-/// Reply to a call_notice; `go` false means the run is superseded: do not send.
-struct noted {
-  bool go = false;
-  bool operator==(const noted&) const = default;
+struct call_end {
+  std::uint64_t call = 0;
+  std::string target; ///< "model" or the tool's public name
+  std::string status;
+  usage use;
+  std::vector<std::string> said; ///< names of bodies: the completion, or the result
+  tool_trouble trouble;          ///< the tool's source is lost, not only this call
+  bool operator==(const call_end&) const = default;
+};
+
+struct call_begin {
+  std::uint64_t call = 0;
+  std::string target;
+  std::string hash;              ///< of the request
+  std::vector<std::string> said; ///< names of bodies: a tool's arguments
+  bool repeatable = false;       ///< a tool that is read-only or idempotent, or a model
+  bool operator==(const call_begin&) const = default;
+};
+
+/// Agent -> orchestrator, a request answered by a `ruling`: what happened in a run and what it wants to do now. Recorded together,
+/// in this order: ends of calls, then either beginnings or the verdict. It may be sent again: one with a number that was ruled on
+/// gets the same ruling, and nothing happens twice (docs/protocol.md 3.5).
+struct run_report {
+  run_ref of;
+  std::string agent;
+  std::uint32_t number = 0; ///< of the run, from 1
+  std::vector<call_end> ended;
+  std::vector<call_begin> begun;
+  bool has_verdict = false;
+  verdict handed_in;
+  std::string state;             ///< name of the body that is the run's state, if calls begin or a verdict is handed in
+  std::uint64_t kept = 0;        ///< messages of the conversation that stand, and
+  std::vector<std::string> said; ///< names of those that follow them
+  std::vector<body> bodies;      ///< what is named above and was not sent before
+  bool operator==(const run_report&) const = default;
+};
+
+/// Agent on another node -> orchestrator, acknowledged: a part of a body too long for one message; the report that names it
+/// follows.
+struct body_part {
+  run_ref of;
+  std::string sha;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0; ///< of the whole
+  std::string bytes;
+  bool operator==(const body_part&) const = default;
+};
+
+struct body_ack {
+  std::uint8_t unused = 0;
+  bool operator==(const body_ack&) const = default;
+};
+
+/// A call of a run that was cut off, as the log knows it.
+struct known_end {
+  std::uint64_t call = 0;
+  bool ended = false; ///< else under way at the crash
+  completion reply;   ///< of a model call that ended
+  tool_result result; ///< of a tool call that ended
+  bool operator==(const known_end&) const = default;
+};
+
+/// A run of before a crash, for the agent that goes on with it.
+struct stored_run {
+  std::uint64_t number = 0;     ///< it had
+  std::uint64_t calls_made = 0; ///< highest call number of its agent
+  std::string state;            ///< JSON (protocols/run_state.hpp); empty = it starts anew
+  std::vector<message> talk;    ///< its conversation at that state
+  std::vector<known_end> ends;  ///< what is known to have happened since
+  bool refused = false;         ///< its verdict was
+  ruling refusal;
+  bool operator==(const stored_run&) const = default;
 };
 
 /// An earlier message of the conversation the question belongs to.
@@ -205,12 +268,15 @@ struct run_task {
   std::int64_t votes = 0;                ///< present only
   bool tie = false;                      ///< present only
   std::int64_t now_ms = 0;               ///< Unix time; the prompt shows it as local time of the agent's node
+  std::vector<stored_run> stored = {};   ///< one: go on from this
+  std::string on_unknown;                ///< of such a run: what to do about tool calls that may have happened
   bool operator==(const run_task&) const = default;
 };
 
 /// Orchestrator -> node, before the first run_task that names the label.
 struct publish_answer {
   std::string task;
+  std::uint64_t fence = 0;
   std::string label;
   std::string text;
   bool operator==(const publish_answer&) const = default;
@@ -219,9 +285,8 @@ struct publish_answer {
 /// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled` with partial
 /// text.
 struct cancel_run {
-  std::string task;
+  run_ref of;
   std::string agent;
-  std::uint64_t run = 0;
   std::string reason;
   bool operator==(const cancel_run&) const = default;
 };
@@ -229,6 +294,7 @@ struct cancel_run {
 /// Orchestrator -> node: the task is over; its agents end.
 struct end_task {
   std::string task;
+  std::uint64_t fence = 0;
   bool operator==(const end_task&) const = default;
 };
 
@@ -242,6 +308,7 @@ struct task_closed {
 /// Node -> orchestrator: an agent died or could not start.
 struct agent_lost {
   std::string task;
+  std::uint64_t fence = 0;
   std::string agent;
   ec code = ec::unknown;
   std::string reason;

@@ -52,22 +52,30 @@ CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::paused && x.
 CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run,
                          x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code,
                          x.step, x.use, x.extra)
-CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.task, x.fence, x.agent, x.run,
-                         x.attempt, x.kind, x.text, x.target, x.reason, x.code, x.truncated, x.step)
+CONCLAVE_INSPECT(run_ref, x.task, x.fence, x.run)
+CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.kind, x.text, x.target, x.reason,
+                         x.code, x.truncated, x.step)
 CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded, x.kind, x.reason, x.allowed)
 CONCLAVE_INSPECT(tool_trouble, x.source, x.why)
-CONCLAVE_INSPECT(call_notice, x.task, x.fence, x.agent, x.run, x.call, x.ended, x.target, x.hash, x.status, x.use, x.trouble)
-CONCLAVE_INSPECT(noted, x.go)
+CONCLAVE_INSPECT(body, x.sha, x.bytes)
+CONCLAVE_INSPECT(call_end, x.call, x.target, x.status, x.use, x.said, x.trouble)
+CONCLAVE_INSPECT(call_begin, x.call, x.target, x.hash, x.said, x.repeatable)
+CONCLAVE_INSPECT(run_report, x.of, x.agent, x.number, x.ended, x.begun, x.has_verdict, x.handed_in, x.state, x.kept, x.said,
+                 x.bodies)
+CONCLAVE_INSPECT(body_part, x.of, x.sha, x.offset, x.size, x.bytes)
+CONCLAVE_INSPECT(body_ack, x.unused)
+CONCLAVE_INSPECT(known_end, x.call, x.ended, x.reply, x.result)
+CONCLAVE_INSPECT(stored_run, x.number, x.calls_made, x.state, x.talk, x.ends, x.refused, x.refusal)
 CONCLAVE_INSPECT(turn_text, x.from_user, x.text)
 CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text)
 CONCLAVE_INSPECT_CHECKED(run_task, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
                          x.kind, x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes,
-                         x.tie, x.now_ms)
-CONCLAVE_INSPECT(publish_answer, x.task, x.label, x.text)
-CONCLAVE_INSPECT(cancel_run, x.task, x.agent, x.run, x.reason)
-CONCLAVE_INSPECT(end_task, x.task)
+                         x.tie, x.now_ms, x.stored, x.on_unknown)
+CONCLAVE_INSPECT(publish_answer, x.task, x.fence, x.label, x.text)
+CONCLAVE_INSPECT(cancel_run, x.of, x.agent, x.reason)
+CONCLAVE_INSPECT(end_task, x.task, x.fence)
 CONCLAVE_INSPECT(task_closed, x.task, x.notes)
-CONCLAVE_INSPECT_CHECKED(agent_lost, x.code <= ec::unknown, x.task, x.agent, x.code, x.reason)
+CONCLAVE_INSPECT_CHECKED(agent_lost, x.code <= ec::unknown, x.task, x.fence, x.agent, x.code, x.reason)
 CONCLAVE_INSPECT(question, x.text, x.history)
 CONCLAVE_INSPECT(agent_summary, x.id, x.anonymous, x.answers, x.votes_received, x.calls, x.use, x.out_reason)
 CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code <= ec::unknown, x.task, x.kind, x.answer, x.winner,
@@ -84,7 +92,7 @@ CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.base_url_default
                  x.max_tool_iterations, x.max_run_bytes, x.parallel_tool_calls, x.tool_timeout_ms, x.cwd, x.native_tools)
 CONCLAVE_INSPECT(agent_config, x.id, x.system_message, x.node, x.backend)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
-CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team)
+CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team, x.played)
 CONCLAVE_INSPECT(agent_ready, x.agent, x.tools, x.notes, x.missing)
 
 CONCLAVE_INSPECT(cancel_call, x.task, x.agent, x.run, x.call)
@@ -98,7 +106,7 @@ CONCLAVE_INSPECT(tool_invocation, x.task, x.agent, x.run, x.call, x.timeout_ms)
 CONCLAVE_INSPECT(cancel_tools, x.task, x.agent, x.run)
 CONCLAVE_INSPECT(chunk_delivery, x.batch, x.dropped)
 CONCLAVE_INSPECT(chunk_ack, x.unused)
-CONCLAVE_INSPECT(append_events, x.events, x.started)
+CONCLAVE_INSPECT(append_events, x.events, x.bodies, x.started)
 CONCLAVE_INSPECT_CHECKED(appended, x.code <= ec::unknown, x.code, x.error, x.seq)
 CONCLAVE_INSPECT(cancel_task, x.reason)
 CONCLAVE_INSPECT(get_ready, x.unused)

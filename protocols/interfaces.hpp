@@ -59,10 +59,11 @@ using agent_actor = caf::typed_actor<
 
 /// The owner of a task.
 using orchestrator_actor = caf::typed_actor<
-    // Judges what a run hands in; accepted only after durability. May be sent again (docs/protocol.md 3.5).
-    caf::replies_to<verdict>::with<ruling>,
-    // Records a call; `go` only after durability and only if the run is current.
-    caf::replies_to<call_notice>::with<noted>,
+    // Records what happened in a run and judges what it wants to do now; replies only after durability. May be sent again
+    // (docs/protocol.md 3.5).
+    caf::replies_to<run_report>::with<ruling>,
+    // Keeps a part of a body for the report that names it.
+    caf::replies_to<body_part>::with<body_ack>,
     // An agent died or could not start.
     caf::reacts_to<agent_lost>,
     // Starts the task; replies when it is over. A second question is refused with `bad_request`.

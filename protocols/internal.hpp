@@ -98,6 +98,7 @@ struct chunk_ack {
 /// Orchestrator -> recorder: make these durable, in order. `started`: the question, with the task's first batch.
 struct append_events {
   std::vector<event> events;
+  std::vector<body> bodies; ///< what they name
   std::string started;
   bool operator==(const append_events&) const = default;
 };
