@@ -21,16 +21,13 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
   auto& st = self->state;
   auto out = std::make_shared<agent_ready>();
   out->agent = st.parts.order.agent.id;
-  if (st.parts.tools.empty()) {
-    st.got_ready = true;
+  if (st.parts.tools.empty())
     return *out;
-  }
   auto promise = self->template make_response_promise<agent_ready>();
   auto left = std::make_shared<std::size_t>(st.parts.tools.size());
   auto finish = [self, out, promise, left]() mutable {
     if (--*left > 0)
       return;
-    self->state.got_ready = true;
     for (auto& [tool, known] : self->state.tools)
       out->tools.push_back(tool);
     promise.deliver(*out);

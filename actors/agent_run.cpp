@@ -52,6 +52,8 @@ std::string trim(const std::string& x) {
 void agent_state::start(run_task t) {
   if (active)
     cancel(cancel_run{task.task, task.agent, task.run, "a newer run"});
+  if (active && parts.watcher) // its call is still being cancelled, nobody waits for that
+    parts.watcher->ended({"failed", ec::cancelled, "a newer run"});
   ++turn;
   active = true;
   cancelled = false;
@@ -61,6 +63,8 @@ void agent_state::start(run_task t) {
   model_call = pauses = 0;
   said.clear();
   partial.clear();
+  cancel_reason.clear();
+  end = {};
   round = {};
   talk.clear();
   calls = std::max(calls, t.first_call > 0 ? t.first_call - 1 : 0);
@@ -70,6 +74,8 @@ void agent_state::start(run_task t) {
     vain_error.clear();
   }
   task = std::move(t);
+  if (parts.watcher)
+    parts.watcher->began(task);
   wait = waiting::backend_info;
   self->request(parts.backend, info_limit, describe_backend{parts.order.agent.backend.model})
       .then(
@@ -202,6 +208,8 @@ void agent_state::send_model(model_request req) {
   auto ended = [this, n](std::string status, const usage& use) mutable {
     n.status = std::move(status);
     n.use = use;
+    if (parts.watcher)
+      parts.watcher->call_ended(n);
     self->request(parts.boss, boss_limit, n).then([](const noted&) {}, [](const caf::error&) {});
   };
   self->request(parts.backend, limit, std::move(req), parts.chunks)
@@ -264,6 +272,7 @@ void agent_state::hand_in(verdict v, std::string answers_call) {
   v.run = task.run;
   v.attempt = attempt;
   wait = waiting::ruling;
+  end.how = v.kind == verdict_kind::answer ? "answered" : v.kind == verdict_kind::vote ? "voted" : "presented";
   auto attempts_left = std::make_shared<int>(3);
   // The verdict is kept until there is a ruling; a second one of the same run does no harm, so a lost reply is asked for again.
   auto ask = std::make_shared<std::function<void()>>();
@@ -279,8 +288,10 @@ void agent_state::hand_in(verdict v, std::string answers_call) {
                 return;
               if (code_of(e) == ec::timeout && --*attempts_left > 0 && keep)
                 (*keep)();
-              else
+              else {
+                end = {"failed", code_of(e), "no ruling: " + text_of(e)};
                 over();
+              }
             });
   };
   (*ask)();
@@ -290,6 +301,8 @@ void agent_state::on_ruling(const ruling& r, const std::string& answers_call) {
   wait = waiting::nothing;
   if (r.kind == ruling_kind::accepted)
     vain = 0;
+  else
+    end.how = run_end{}.how;
   if (cancelled || r.kind != ruling_kind::refused)
     return over();
   if (++attempt > max_attempts)
@@ -320,8 +333,7 @@ void agent_state::fail(ec code, std::string reason) {
   v.reason = std::move(reason);
   v.text = partial.empty() ? said : partial;
   v.step = prompts::to_string(step);
-  if (parts.on_failed)
-    parts.on_failed(v);
+  end = {"failed", code, code == ec::cancelled && !cancel_reason.empty() ? cancel_reason : v.reason};
   over();
   self->request(parts.boss, boss_limit, std::move(v)).then([](const ruling&) {}, [](const caf::error&) {});
 }
@@ -330,6 +342,8 @@ void agent_state::over() {
   if (wait == waiting::tools) // whatever ends the run: nobody waits for its tools any more
     for (auto& source : parts.tools)
       self->send(source.actor, cancel_tools{task.task, task.agent, task.run});
+  if (active && parts.watcher)
+    parts.watcher->ended(end);
   ++turn;
   active = false;
   wait = waiting::nothing;
@@ -342,6 +356,7 @@ void agent_state::cancel(const cancel_run& c) {
   if (!active || cancelled || c.task != task.task || c.run != task.run)
     return;
   cancelled = true;
+  cancel_reason = c.reason;
   if (wait == waiting::model) {
     // The completion brings the partial text; it comes even if the cancel finds nothing.
     self->request(parts.backend, info_limit, cancel_call{task.task, task.agent, task.run, model_call})
@@ -361,6 +376,7 @@ void agent_state::shut_down() {
     return;
   if (wait == waiting::model || wait == waiting::note)
     caf::anon_send(parts.backend, cancel_call{task.task, task.agent, task.run, 0});
+  end = {"failed", ec::cancelled, "its task is over"};
   over();
 }
 

@@ -67,7 +67,6 @@ struct agent_state {
 
   agent_ptr self = nullptr;
   agent_parts parts;
-  bool got_ready = false;
   std::map<std::string, known_tool> tools;
   std::uint64_t turn = 0;
   std::uint64_t calls = 0; ///< model and tool calls so far; the next one is calls + 1
@@ -95,6 +94,8 @@ struct agent_state {
   std::uint32_t pauses = 0;     ///< of the model's turn
   std::string said;             ///< text of the model's turn before its last pause
   std::string partial;          ///< text of the last broken or cancelled call
+  std::string cancel_reason;    ///< why the run is cancelled, for the log
+  run_end end;                  ///< what is said of it once it is over
   tool_round round;
 
   // The round of the task.

@@ -146,6 +146,8 @@ void agent_state::send_tool(std::size_t i) {
 void agent_state::tool_ended(call_notice n, std::string status) {
   n.ended = true;
   n.status = std::move(status);
+  if (parts.watcher)
+    parts.watcher->call_ended(n);
   self->request(parts.boss, boss_limit, std::move(n)).then([](const noted&) {}, [](const caf::error&) {});
 }
 

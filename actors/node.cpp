@@ -47,6 +47,8 @@ struct hosted_agent {
 
 struct hosted_task {
   std::uint64_t fence = 0;
+  std::string peer; ///< where its caller is, for the log
+  std::shared_ptr<task_cost> cost = std::make_shared<task_cost>();
   caf::actor_clock::time_point since = {};
   std::uint64_t runs = 0;
   orchestrator_actor boss;
@@ -65,7 +67,7 @@ struct node_state {
 
 using node_ptr = node_actor::stateful_pointer<node_state>;
 
-void note(node_ptr self, note_weight weight, const char* type, std::vector<std::pair<std::string, std::string>> fields) {
+void note(node_ptr self, note_weight weight, const char* type, note_fields fields) {
   if (auto& keep = self->state.resources.note)
     keep({weight, type, std::move(fields)});
 }
@@ -108,13 +110,15 @@ void end_agent(node_ptr self, hosted_agent& a) {
 
 void end_hosted(node_ptr self, std::map<std::string, hosted_task>::iterator i, note_weight weight, const char* why) {
   auto& t = i->second;
-  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(self->clock().now() - t.since).count();
-  note(self, weight, "task_ended",
-       {{"task", i->first},
-        {"why", why},
-        {"agents", std::to_string(t.agents.size())},
-        {"runs", std::to_string(t.runs)},
-        {"seconds", std::to_string(seconds)}});
+  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - t.since).count();
+  note_fields fields{{"task", i->first},          {"peer", t.peer}, {"why", why}, {"seconds", note_value::seconds(ms)},
+                     {"agents", t.agents.size()}, {"runs", t.runs}};
+  {
+    std::lock_guard lock{t.cost->mutex};
+    fields.emplace_back("failed", t.cost->failed);
+    add_cost(fields, t.cost->use, t.cost->calls, t.cost->tool_calls);
+  }
+  note(self, weight, "task_ended", std::move(fields));
   for (auto& [id, a] : t.agents)
     end_agent(self, a);
   self->demonitor(caf::actor_cast<caf::actor_addr>(t.boss));
@@ -171,26 +175,29 @@ hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator
     task.boss = boss;
     task.fence = order.fence;
     task.since = self->clock().now();
+    if (auto& book = self->state.resources.callers)
+      task.peer = book->find(boss.node());
     self->monitor(boss);
     count_tasks(self);
-    note(self, note_weight::info, "task_started", {{"task", order.task}, {"team", std::to_string(order.team)}});
+    note(self, note_weight::info, "task_started", {{"task", order.task}, {"peer", task.peer}, {"team", order.team}});
   }
   return task;
 }
 
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
+  auto id = order.agent.id;
+  auto refuse = [&, book = st.resources.callers](caf::error e) {
+    note(self, note_weight::trouble, "agent_refused",
+         {{"task", order.task}, {"peer", book ? book->find(boss.node()) : ""}, {"agent", id}, {"why", text_of(e)}});
+    return e;
+  };
   if (auto old = st.tasks.find(order.task); old != st.tasks.end() && old->second.boss != boss) {
     // Two orchestrators of one task: the younger one wins, whatever order they come in (docs/protocol.md 10.2).
     if (order.fence <= old->second.fence)
-      return make_error(ec::bad_request, "task " + order.task + " is in the hands of another orchestrator");
+      return refuse(make_error(ec::bad_request, "task " + order.task + " is in the hands of another orchestrator"));
     end_hosted(self, old, note_weight::trouble, "another orchestrator took it over");
   }
-  auto id = order.agent.id;
-  auto refuse = [&](caf::error e) {
-    note(self, note_weight::trouble, "agent_refused", {{"task", order.task}, {"agent", id}, {"why", text_of(e)}});
-    return e;
-  };
   if (auto e = refusal(self, order))
     return refuse(std::move(e));
   auto backend = order.agent.backend;
@@ -202,7 +209,8 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   for (auto& name : order.agent.backend.native_tools)
     if (st.resources.tools.count(name) == 0)
       c.notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
-  auto& a = task_of(self, order, boss).agents[id];
+  auto& task = task_of(self, order, boss);
+  auto& a = task.agents[id];
   ++st.agents;
   agent_parts parts;
   parts.backend = backend_for(self, c, order, a);
@@ -213,7 +221,7 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
   if (st.resources.note)
-    parts.on_failed = [keep = st.resources.note](const verdict& v) { keep(failed_run_note(v)); };
+    parts.watcher = watch_runs(st.resources.note, task.cost);
   auto ready = ready_note(order, c);
   parts.order = std::move(order);
   a.handle = spawn_agent_actor(self->home_system(), std::move(parts));
@@ -288,8 +296,6 @@ void run(node_ptr self, run_task& r) {
     shown.text = text->second;
   }
   ++task.runs;
-  note(self, note_weight::detail, "run_started",
-       {{"task", r.task}, {"agent", r.agent}, {"run", std::to_string(r.run)}, {"round", std::to_string(r.round)}});
   self->send(a->handle, std::move(r));
 }
 
@@ -355,11 +361,8 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
       },
       [self](run_task& r) { run(self, r); },
       [self](const cancel_run& c) {
-        if (auto* a = find_agent(self, c.task, c.agent)) {
-          note(self, note_weight::detail, "run_cancelled",
-               {{"task", c.task}, {"agent", c.agent}, {"run", std::to_string(c.run)}, {"why", c.reason}});
+        if (auto* a = find_agent(self, c.task, c.agent))
           self->send(a->handle, c);
-        }
       },
       [self](const end_task& e) { return close_task(self, e); },
   };

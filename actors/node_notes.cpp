@@ -5,6 +5,8 @@
 
 #include "protocols/key_route.hpp"
 
+#include <chrono>
+
 namespace conclave {
 
 node_note ready_note(const spawn_agent& order, const connection_parts& c) {
@@ -26,15 +28,90 @@ void note_ready(const note_taker& keep, node_note ready, const agent_ready& r) {
     about(note_weight::trouble, "tools_missing", m.source + ": " + m.why);
   for (auto& n : r.notes)
     about(note_weight::info, "agent_notice", n);
-  ready.fields.emplace_back("tools", std::to_string(r.tools.size()));
+  ready.fields.emplace_back("tools", r.tools.size());
   keep(std::move(ready));
 }
 
-node_note failed_run_note(const verdict& v) {
-  auto cancelled = v.code == ec::cancelled;
-  return {cancelled ? note_weight::detail : note_weight::trouble,
-          "run_failed",
-          {{"task", v.task}, {"agent", v.agent}, {"run", std::to_string(v.run)}, {"code", to_string(v.code)}, {"why", v.reason}}};
+namespace {
+
+class watcher final : public run_watcher {
+public:
+  watcher(note_taker keep, std::shared_ptr<task_cost> cost) : keep_(std::move(keep)), cost_(std::move(cost)) {}
+
+  void began(const run_task& t) override {
+    about_ = {{"task", t.task}, {"agent", t.agent}, {"run", t.run}};
+    run_ = t.run;
+    since_ = std::chrono::steady_clock::now();
+    use_ = {};
+    calls_ = tool_calls_ = 0;
+    auto fields = about_;
+    fields.emplace_back("round", t.round);
+    keep_({note_weight::detail, "run_started", std::move(fields)});
+  }
+
+  void call_ended(const call_notice& n) override {
+    auto model = n.target == "model";
+    if (n.run == run_) {
+      add(use_, n.use);
+      ++(model ? calls_ : tool_calls_);
+    }
+    {
+      std::lock_guard lock{cost_->mutex};
+      add(cost_->use, n.use);
+      ++(model ? cost_->calls : cost_->tool_calls);
+    }
+    if (!n.trouble.source.empty())
+      keep_({note_weight::trouble,
+             "tools_lost",
+             {{"task", n.task}, {"agent", n.agent}, {"why", n.trouble.source + ": " + n.trouble.why}}});
+  }
+
+  void ended(const run_end& e) override {
+    auto cancelled = e.code == ec::cancelled;
+    auto failed = e.code != ec::none && !cancelled;
+    auto fields = about_;
+    if (failed) {
+      std::lock_guard lock{cost_->mutex};
+      ++cost_->failed;
+      fields.emplace_back("code", to_string(e.code));
+    }
+    fields.emplace_back(e.code == ec::none ? "how" : "why", e.code == ec::none ? e.how : e.why);
+    auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since_).count();
+    fields.emplace_back("seconds", note_value::seconds(ms));
+    add_cost(fields, use_, calls_, tool_calls_);
+    keep_({failed ? note_weight::trouble : note_weight::detail,
+           failed      ? "run_failed"
+           : cancelled ? "run_cancelled"
+                       : "run_ended",
+           std::move(fields)});
+  }
+
+private:
+  note_taker keep_;
+  std::shared_ptr<task_cost> cost_;
+  note_fields about_;
+  std::uint64_t run_ = 0;
+  std::chrono::steady_clock::time_point since_;
+  usage use_;
+  std::uint64_t calls_ = 0, tool_calls_ = 0;
+};
+
+} // namespace
+
+void add_cost(note_fields& to, const usage& use, std::uint64_t calls, std::uint64_t tool_calls) {
+  to.emplace_back("calls", calls);
+  if (tool_calls > 0)
+    to.emplace_back("tool_calls", tool_calls);
+  if (use.input_tokens > 0 || use.output_tokens > 0) { // else they are unknown
+    to.emplace_back("input_tokens", use.input_tokens);
+    to.emplace_back("output_tokens", use.output_tokens);
+  }
+  if (use.unreported > 0)
+    to.emplace_back("calls_without_count", use.unreported);
+}
+
+std::shared_ptr<run_watcher> watch_runs(note_taker keep, std::shared_ptr<task_cost> cost) {
+  return std::make_shared<watcher>(std::move(keep), std::move(cost));
 }
 
 } // namespace conclave

@@ -4,9 +4,11 @@
 
 /// What actors are spawned with. Local only: holds shared transports, never crosses nodes.
 
+#include "actors/caller_book.hpp"
 #include "protocols/interfaces.hpp"
 #include "protocols/node_note.hpp"
 #include "protocols/wire/dialect.hpp"
+#include "transports/node_link.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -49,6 +51,22 @@ struct node_load {
   std::size_t tasks = 0; ///< with the lock held
 };
 
+/// How a run ended.
+struct run_end {
+  std::string how = "superseded"; ///< answered, voted, presented, failed, or it was decided without this run
+  ec code = ec::none;
+  std::string why; ///< failed only
+};
+
+/// Reads along what an agent does; for the node's log. Called by the agent, and must not block.
+class run_watcher {
+public:
+  virtual ~run_watcher() = default;
+  virtual void began(const run_task& t) = 0;
+  virtual void call_ended(const call_notice& n) = 0; ///< may come after the end of its run
+  virtual void ended(const run_end& e) = 0;
+};
+
 /// What a node owns and lends to its actors.
 struct node_resources {
   std::shared_ptr<http_client> http;
@@ -57,8 +75,10 @@ struct node_resources {
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
-  note_taker note = {};                 ///< who keeps the log; empty = nobody
-  std::shared_ptr<node_load> load = {}; ///< for whoever waits for its tasks; empty = nobody
+  note_taker note = {};                      ///< who keeps the log; empty = nobody
+  std::shared_ptr<node_load> load = {};      ///< for whoever waits for its tasks; empty = nobody
+  std::shared_ptr<caller_book> callers = {}; ///< filled by the door; empty = no caller has an address
+  peer_book_actor peers = {};                ///< asked by the door
 };
 
 struct agent_parts {
@@ -67,7 +87,7 @@ struct agent_parts {
   std::vector<tool_source> tools;
   chunk_sink_actor chunks; ///< where pieces of its streams go
   orchestrator_actor boss;
-  std::function<void(const verdict&)> on_failed = {}; ///< told of every run that failed; for the node's log
+  std::shared_ptr<run_watcher> watcher = {}; ///< none = nobody reads along
 };
 
 struct backend_parts {

@@ -48,14 +48,17 @@ int complain(const std::string& text, int code) {
   return code;
 }
 
-/// Waits for the first signal and returns it; a second one ends the process as soon as its children have ended.
-int wait_for_signal() {
+/// Waits for the first signal and returns it; a second one ends the process as soon as its children have ended. Meanwhile the log
+/// says now and then what it left out.
+int wait_for_signal(node_log& log) {
   sigset_t set;
   sigemptyset(&set);
   for (auto s : {SIGINT, SIGTERM, SIGHUP})
     sigaddset(&set, s);
   int got = 0;
-  sigwait(&set, &got);
+  const timespec pause{node_log::settle_every.count(), 0};
+  while ((got = sigtimedwait(&set, nullptr, &pause)) < 0)
+    log.settle();
   std::thread([set] {
     int again = 0;
     sigwait(&set, &again);
@@ -68,11 +71,6 @@ int wait_for_signal() {
 std::string shown_address(const std::string& host, std::uint16_t port) {
   auto v6 = host.find(':') != std::string::npos;
   return (v6 ? "[" + host + "]:" : host + ":") + std::to_string(port);
-}
-
-std::string protocols_spoken() {
-  return protocol_min == protocol_max ? std::to_string(protocol_min)
-                                      : std::to_string(protocol_min) + "-" + std::to_string(protocol_max);
 }
 
 /// The names of the keys this node has, never a value.
@@ -91,8 +89,8 @@ void let_tasks_end(node_load& load, const node_options& options, int signal, nod
   log.keep({note_weight::info,
             "node_ending",
             {{"signal", std::string("SIG") + ::sigabbrev_np(signal)},
-             {"tasks", std::to_string(load.tasks)},
-             {"grace_seconds", load.tasks > 0 ? std::to_string(options.grace_ms / 1000) : ""}}});
+             {"tasks", load.tasks},
+             {"grace_seconds", note_value::seconds(load.tasks > 0 ? options.grace_ms : 0)}}});
   load.changed.wait_for(lock, std::chrono::milliseconds(options.grace_ms), [&load] { return load.tasks == 0; });
 }
 
@@ -129,6 +127,8 @@ int run_node(const node_options& options) {
   resources.sources = [env](const std::string& name) { return env->source(name); };
   resources.log_dir = log_dir("", error);
   resources.note = [log](const node_note& n) { log->keep(n); };
+  resources.callers = std::make_shared<caller_book>();
+  resources.peers = peer_book(sys);
   auto load = resources.load = std::make_shared<node_load>();
   auto lent = resources;
   auto node = spawn_node(sys, std::move(resources));
@@ -151,16 +151,19 @@ int run_node(const node_options& options) {
              "listening",
              {{"address", address},
               {"version", version},
-              {"protocol", protocols_spoken()},
+              {"protocol", protocol_max},
+              {"oldest_protocol", protocol_min == protocol_max ? note_value("") : note_value(protocol_min)},
               {"authority", me.tls ? me.authority : "none"},
               {"keys", keys_found(*env)}}});
-  let_tasks_end(*load, options, wait_for_signal(), *log);
+  let_tasks_end(*load, options, wait_for_signal(*log), *log);
   caf::anon_send_exit(door, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
   door = nullptr;
   node = nullptr;
+  lent.peers = nullptr;
   opened = open_door{};
   system.reset();
+  log->settle();
   log->keep({note_weight::info, "node_ended", {{"version", version}}});
   log->finish();
   return 0;

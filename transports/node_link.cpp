@@ -5,6 +5,7 @@
 
 #include "protocols/caf_error.hpp"
 #include "protocols/type_ids.hpp"
+#include "transports/node_link_stream.hpp"
 #include "transports/node_listener.hpp"
 #include "transports/pki.hpp"
 #include "transports/tls_tunnel.hpp"
@@ -265,22 +266,40 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
                        const link_identity& me, std::string& error, note_taker keep) {
   if (error = not_allowed(me, host); !error.empty())
     return {};
+  caller_stream::over left;
+  if (keep)
+    left = [keep](const std::string& peer, milliseconds after, bool by_us) {
+      keep({note_weight::info,
+            "disconnected",
+            {{"peer", peer},
+             {"why", by_us ? "this node closed it" : "the caller closed it, or the line broke"},
+             {"seconds", note_value::seconds(after.count())}}});
+    };
+  auto who = std::make_shared<std::string>(); // the listener names a peer right before it hands the stream over
   // One door per system, so one key for all its connections.
-  auto take = [&mx = sys.middleman().backend(), broker = basp(sys), door](unique_fd fd) {
-    caf::anon_send(broker, caf::publish_atom::value, mx.new_scribe(fd.release()), std::uint16_t{1},
+  auto& mx = static_cast<caf::io::network::default_multiplexer&>(sys.middleman().backend());
+  auto take = [&mx, broker = basp(sys), door, who, left](unique_fd fd) {
+    caf::io::scribe_ptr stream = caf::make_counted<caller_stream>(mx, fd.release(), *who, left);
+    caf::anon_send(broker, caf::publish_atom::value, std::move(stream), std::uint16_t{1},
                    caf::actor_cast<caf::strong_actor_ptr>(door), std::set<std::string>{});
   };
   auto named = is_loopback_host(host) && host.find_first_not_of("0123456789abcdefABCDEF.:[]") != std::string::npos;
   auto numeric = named ? std::string("127.0.0.1") : host;
-  node_listener::report tell;
-  if (keep)
-    tell = [keep, me](const std::string& peer, const std::string& refusal) {
-      if (refusal.empty())
-        keep({note_weight::info, "connected", {{"peer", peer}}});
-      else
-        keep({note_weight::trouble, "refused", {{"peer", peer}, {"why", with_files(refusal, me)}}});
-    };
+  auto tell = [keep, me, who](const std::string& peer, const std::string& refusal) {
+    if (refusal.empty())
+      *who = peer;
+    if (!keep)
+      return;
+    if (refusal.empty())
+      keep({note_weight::info, "connected", {{"peer", peer}}});
+    else
+      keep({note_weight::trouble, "refused", {{"peer", peer}, {"why", with_files(refusal, me)}}});
+  };
   return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error, std::move(tell))};
+}
+
+peer_book_actor peer_book(caf::actor_system& sys) {
+  return caf::actor_cast<peer_book_actor>(basp(sys));
 }
 
 node_actor join_node(caf::actor_system& sys, const std::string& address, const link_identity& me, std::string& error,

@@ -56,6 +56,13 @@ private:
 open_door publish_door(caf::actor_system& sys, const door_actor& door, const std::string& host, std::uint16_t port,
                        const link_identity& me, std::string& error, note_taker keep = {});
 
+/// The network layer, asked for the address a node of CAF is connected from.
+using peer_book_actor =
+    caf::typed_actor<caf::replies_to<caf::get_atom, caf::node_id>::with<caf::node_id, std::string, std::uint16_t>>;
+
+/// Knows the callers of a published door.
+peer_book_actor peer_book(caf::actor_system& sys);
+
 /// Connects to HOST:PORT, says hello and returns the node; null and `error` (unreachable within 3 s, silent for 3 s, refused, other
 /// version) otherwise. A node that hangs up because many wait at its door is tried again within the 3 s.
 /// `said`: what it answered, if it answered.

@@ -32,6 +32,7 @@ constexpr auto proof_limit = std::chrono::seconds(5);
 constexpr auto silent_grace = std::chrono::milliseconds(150); ///< the first word of a caller comes right behind its connection
 constexpr auto spoken_grace = std::chrono::milliseconds(1'000);
 constexpr std::size_t max_strangers = 512;
+constexpr const char* crowded = "too many others wait";
 constexpr int accepts_per_turn = 64; ///< then the others of the reactor have their turn
 constexpr auto pause_without_descriptors = std::chrono::milliseconds(500);
 
@@ -64,10 +65,12 @@ std::string peer_name(int fd) {
 
 /// A peer that has not proven who it is. It costs a descriptor, and TLS only once it has spoken.
 struct stranger {
-  stranger(asio::io_context& io, const source& s) : socket(io), deadline(io, proof_limit), from(s) {}
+  stranger(asio::io_context& io, const source& s, std::string n)
+      : socket(io), deadline(io, proof_limit), from(s), name(std::move(n)) {}
   tcp::socket socket;
   asio::steady_timer deadline;
   source from;
+  std::string name; ///< asked while it is connected
   clock::time_point grace = clock::now() + silent_grace;
   std::shared_ptr<tls_tunnel> tunnel;
 };
@@ -172,6 +175,7 @@ void node_listener::gate::accept_some() {
       admit(std::move(peer), source_of(from));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       // The connection stays in the queue and would wake us at once: look again when others have given descriptors back.
+      refused({}, std::string("callers wait, and this process cannot take them: ") + std::strerror(errno));
       child_reactor::get()->after(pause_without_descriptors, [self = shared_from_this()] {
         if (self->ready())
           self->listen();
@@ -187,13 +191,12 @@ void node_listener::gate::accept_some() {
 void node_listener::gate::admit(unique_fd peer, const source& from) {
   int on = 1;
   ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (!identity_) {
-    auto name = peer_name(peer.get());
+  auto name = peer_name(peer.get());
+  if (!identity_)
     return arrived(std::move(peer), name);
-  }
   if (!make_room(from))
-    return;
-  auto s = std::make_shared<stranger>(child_reactor::get()->io(), from);
+    return refused(name, crowded);
+  auto s = std::make_shared<stranger>(child_reactor::get()->io(), from, std::move(name));
   error_code failed;
   if (s->socket.assign(tcp::v4(), peer.get(), failed))
     return;
@@ -204,7 +207,7 @@ void node_listener::gate::admit(unique_fd peer, const source& from) {
     if (e)
       return;
     if (!s->tunnel && s->socket.is_open())
-      self->refused(peer_name(s->socket.native_handle()), "it connected and said nothing");
+      self->refused(s->name, "it connected and said nothing");
     self->forget(s);
   });
   s->socket.async_wait(tcp::socket::wait_read, [self = shared_from_this(), s](const error_code& e) {
@@ -231,27 +234,32 @@ bool node_listener::gate::make_room(const source& from) {
                   : s->grace <= now)
         && random_() % ++candidates == 0)
       victim = s;
-  if (victim)
+  if (victim) {
+    if (!victim->tunnel)
+      refused(victim->name, crowded);
     forget(victim);
+  }
   return victim != nullptr;
 }
 
 void node_listener::gate::speak(const std::shared_ptr<stranger>& s) {
   char first;
-  if (!s->socket.is_open() || ::recv(s->socket.native_handle(), &first, 1, MSG_PEEK) <= 0)
+  if (!s->socket.is_open() || ::recv(s->socket.native_handle(), &first, 1, MSG_PEEK) <= 0) {
+    if (s->socket.is_open())
+      refused(s->name, "it connected and hung up without a word");
     return forget(s);
+  }
   s->grace = clock::now() + spoken_grace;
   error_code failed;
-  auto name = peer_name(s->socket.native_handle());
   unique_fd net{s->socket.release(failed)};
   auto left = std::chrono::ceil<std::chrono::milliseconds>(s->deadline.expiry() - clock::now());
   s->tunnel = tls_tunnel::start(identity_, std::move(net), tls_tunnel::side::server, left,
-                                [self = shared_from_this(), s, name](unique_fd plain, const std::string& why) {
+                                [self = shared_from_this(), s](unique_fd plain, const std::string& why) {
                                   self->forget(s);
                                   if (plain)
-                                    self->arrived(std::move(plain), name);
+                                    self->arrived(std::move(plain), s->name);
                                   else
-                                    self->refused(name, why);
+                                    self->refused(s->name, why);
                                 });
 }
 
@@ -267,7 +275,7 @@ void node_listener::gate::forget(const std::shared_ptr<stranger>& s) {
   gone->deadline.cancel();
   gone->socket.close(ignored);
   if (auto t = std::exchange(gone->tunnel, nullptr); t && !t->decided())
-    t->close("too many others wait");
+    t->close(crowded);
 }
 
 void node_listener::gate::arrived(unique_fd plain, const std::string& peer) {

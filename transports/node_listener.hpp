@@ -22,7 +22,8 @@ public:
   /// A connected plain stream, ready for use. On the reactor thread.
   using arrival = std::function<void(unique_fd)>;
 
-  /// Who connected ("10.0.0.7:41234"), or was turned away and why. On the reactor thread; must not block.
+  /// Who connected ("10.0.0.7:41234"), right before the stream arrives, or was turned away and why. On the reactor thread; must not
+  /// block. Without a name: somebody, who cannot be taken.
   using report = std::function<void(const std::string& peer, const std::string& refusal)>;
 
   /// `identity` null = plain streams. `host` is a numeric address or a name of this machine, port 0 = any free one. Null and

@@ -7,6 +7,7 @@
 
 #include "actors/node.hpp"
 
+#include "actors/node_notes.hpp"
 #include "protocols/caf_error.hpp"
 #include "support/fixture.hpp"
 
@@ -397,6 +398,76 @@ CAF_TEST(a node that is ending finishes its tasks and takes no new one) {
   CAF_CHECK_EQUAL(said, (std::vector<std::string>{"task_started", "agent_ready", "agent_ready", "agent_refused", "caller_refused",
                                                   "task_ended"}));
   kill(door);
+}
+
+CAF_TEST(each run and task is one note with what it cost) {
+  kill(node);
+  node_resources with;
+  std::vector<node_note> notes;
+  with.note = [&](node_note n) { notes.push_back(std::move(n)); };
+  node = spawn_node(sys, with);
+  script_step bad;
+  bad.error = ec::unauthorized;
+  hire(order("t", "a", {hang()}));
+  hire(order("t", "b", {bad}));
+  tell(work("t", "a"));
+  tell(work("t", "b"));
+  tell(cancel_run{"t", "a", 1, "the others agreed"});
+  end("t");
+  auto of = [&](const std::string& type) {
+    std::vector<std::string> out;
+    for (auto& n : notes)
+      if (n.type == type) {
+        out.emplace_back();
+        for (auto& [name, value] : n.fields)
+          out.back() += name + "=" + value.text + (value.is_text ? "; " : " ");
+      }
+    return out;
+  };
+  CAF_CHECK_EQUAL(of("run_started").size(), 2u);
+  auto cancelled = of("run_cancelled"), failed = of("run_failed"), ended = of("task_ended");
+  CAF_REQUIRE_EQUAL(cancelled.size() * failed.size() * ended.size(), 1u);
+  CAF_CHECK(cancelled[0].find("task=t; agent=a; run=1 why=the others agreed; seconds=0 calls=1 ") == 0);
+  CAF_CHECK(failed[0].find("task=t; agent=b; run=1 code=unauthorized; why=") == 0);
+  CAF_CHECK(ended[0].find("task=t; peer=; why=over; seconds=0 agents=2 runs=2 failed=1 calls=2 ") == 0);
+}
+
+CAF_TEST(a tool server that is lost in the middle of a run is one note) {
+  auto keep = std::vector<node_note>{};
+  auto cost = std::make_shared<task_cost>();
+  auto w = watch_runs([&](node_note n) { keep.push_back(std::move(n)); }, cost);
+  run_task t;
+  t.task = "t";
+  t.agent = "a";
+  t.run = 2;
+  w->began(t);
+  call_notice n{"t", 1, "a", 2, 1, true, "mcp__x__read", "", "unavailable", {}, {"MCP server 'x'", "it writes without end"}};
+  w->call_ended(n);
+  n.run = 1; // a late one: counted for the task alone
+  n.target = "model";
+  n.trouble = {};
+  n.use.input_tokens = 7;
+  w->call_ended(n);
+  w->ended({"voted", ec::none, ""});
+  CAF_REQUIRE_EQUAL(keep.size(), 3u);
+  CAF_CHECK_EQUAL(keep[1].type, "tools_lost");
+  CAF_CHECK_EQUAL(keep[1].fields.back().second.text, "MCP server 'x': it writes without end");
+  CAF_CHECK(keep[1].weight == note_weight::trouble);
+  CAF_CHECK_EQUAL(keep[2].type, "run_ended");
+  CAF_CHECK_EQUAL(keep[2].fields.back().first, "tool_calls");
+  CAF_CHECK_EQUAL(cost->use.input_tokens, 7);
+  CAF_CHECK_EQUAL(cost->calls, 1u);
+}
+
+CAF_TEST(a caller is named by its address as long as it is of the last ones) {
+  caller_book book;
+  auto id = [](std::uint32_t n) { return caf::make_node_id(n, caf::node_id::default_data::host_id_type{}); };
+  for (std::uint32_t i = 1; i <= 300; ++i)
+    book.put(id(i), "10.0.0.1:" + std::to_string(i));
+  book.put(id(300), "10.0.0.2:1"); // it came again
+  CAF_CHECK_EQUAL(book.find(id(300)), "10.0.0.2:1");
+  CAF_CHECK_EQUAL(book.find(id(299)), "10.0.0.1:299");
+  CAF_CHECK_EQUAL(book.find(id(1)), "");
 }
 
 CAF_TEST(a door of another version gives a reason and no node) {

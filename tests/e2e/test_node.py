@@ -3,6 +3,7 @@
 
 import re
 import shutil
+import socket
 import unittest
 
 from support import *
@@ -81,17 +82,84 @@ class AsOperated(unittest.TestCase):
             self.assertRegex(line, STAMP)
             self.assertNotIn("gsk-secret", line)
         seen = types(log)
-        for t in ["listening", "connected", "caller_joined", "task_started", "agent_ready", "run_started", "task_ended", "agent_refused",
-                  "run_failed", "refused", "node_ending", "node_ended"]:
+        for t in ["listening", "connected", "caller_joined", "task_started", "agent_ready", "run_started", "run_ended", "task_ended",
+                  "agent_refused", "run_failed", "refused", "disconnected", "node_ending", "node_ended"]:
             self.assertIn(t, seen)
         self.assertEqual((seen[0], seen[-1]), ("listening", "node_ended"))
-        self.assertEqual(seen.count("task_started"), seen.count("task_ended"))
+        for begin, end in (("task_started", "task_ended"), ("connected", "disconnected")):
+            self.assertEqual(seen.count(begin), seen.count(end))
+        self.assertEqual(seen.count("refused"), 1)
         self.assertRegex(log[0], r"version=\S+ protocol=\d+ authority=([0-9A-F]{2}:){31}[0-9A-F]{2} keys=\S*GROQ_API_KEY")
         if shutil.which("openssl"):
             ca = self.home.path / "home" / "tls" / "ca.pem"
             r = subprocess.run(["openssl", "x509", "-in", ca, "-noout", "-fingerprint", "-sha256"], capture_output=True, text=True)
             self.assertIn(r.stdout.strip().split("=")[1], log[0])
         self.assertIn(str(self.home.path / "home" / "tls" / "ca.pem"), [x for x in log if " refused " in x][0])
+
+    def fields(self, line):
+        return {k: json.loads(v) if v.startswith('"') else v for k, v in re.findall(r" ([a-z_]+)=(\"(?:[^\"\\]|\\.)*\"|[^ \"]+)", line)}
+
+    def of(self, log, kind):
+        return [self.fields(x) for x in log if x.split(" ")[1] == kind]
+
+    def test_a_task_is_followed_from_its_callers_address_to_what_it_cost(self):
+        node = self.start()
+        self.assertEqual(self.home.run("--config", self.team(slow()), "q").returncode, 0)
+        node.log.until(" disconnected ")
+        killed = self.home.start("--config", self.team([{"text": "half", "hang": True}]), "q")
+        node.log.until("agent_ready")
+        killed.kill()
+        killed.communicate()
+        while types(node.log.seen).count("disconnected") + types(node.log.seen).count("task_ended") < 4:
+            node.log.next(time.monotonic() + 20)  # in either order
+        log = node.stop()
+        begin, end = ["connected", "task_started", "agent_ready"], ["task_ended", "disconnected"]
+        seen = types(log)
+        self.assertEqual(seen[:9], ["listening", *begin, *end, *begin])
+        self.assertEqual(sorted(seen[9:11]), sorted(end))
+        self.assertEqual(seen[11:], ["node_ending", "node_ended"])
+        connected, started, ended, gone = (self.of(log, x) for x in ("connected", "task_started", "task_ended", "disconnected"))
+        for i in range(2):
+            self.assertRegex(connected[i]["peer"], r"^127\.0\.0\.1:\d+$")
+            self.assertEqual({x[i]["peer"] for x in (connected, started, ended, gone)}, {connected[i]["peer"]})
+            self.assertEqual(started[i]["task"], ended[i]["task"])
+            self.assertLess(float(ended[i]["seconds"]), 20)
+        self.assertNotEqual(connected[0]["peer"], connected[1]["peer"])
+        self.assertEqual([x["why"] for x in ended], ["over", "its caller is gone"])
+        self.assertEqual([ended[0][x] for x in ("runs", "failed", "calls")], ["3", "0", "3"])
+        self.assertGreater(int(ended[0]["input_tokens"]), 0)
+        self.assertIn("the caller closed it", gone[0]["why"])
+
+    def test_a_tool_server_that_floods_is_said_once(self):
+        node = self.start()
+        steps = [{"calls": [{"name": "mcp__bad__echo", "arguments": "{}"}]}, *slow()]
+        server = {"command": sys.executable, "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "floods", "notifications"]}
+        self.home.run("--config", self.team(steps, mcp_servers={"bad": server}), "q")
+        lost = [x for x in node.stop() if " tools_" in x]
+        self.assertEqual(len(lost), 1, lost)
+        self.assertIn("MCP server 'bad'", lost[0])
+
+    def test_strangers_that_say_nothing_or_nonsense_are_a_line_each_until_they_flood(self):
+        node = self.start()
+        at = ("127.0.0.1", int(node.address.rsplit(":", 1)[1]))
+        socket.create_connection(at).close()
+        node.log.until("hung up without a word")
+        with socket.create_connection(at) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: \x1b[2J\r\n\r\n")
+            node.log.until("does not speak TLS")
+        with socket.create_connection(at):
+            node.log.until("said nothing")
+        begun = time.monotonic()
+        for _ in range(2000):
+            socket.create_connection(at).close()
+        seconds = time.monotonic() - begun
+        with socket.create_connection(at, source_address=("127.0.0.2", 0)) as s:  # another one is still seen
+            s.sendall(b"GET /\r\n\r\n")
+            self.assertIn(" peer=127.0.0.2:", node.log.until("does not speak TLS"))
+        log = node.stop()
+        refused = [self.fields(x) for x in log if " refused " in x or " lines_left_out " in x]
+        self.assertLess(len(refused), 3 + 20 + 2 + seconds / 6 + 2)
+        self.assertEqual(sum("of" not in x for x in refused) + sum(int(x.get("left_out_before", 0)) for x in refused), 2004)
 
     def test_with_json_every_line_of_standard_output_is_an_object(self):
         node = self.start("--json")
@@ -100,6 +168,12 @@ class AsOperated(unittest.TestCase):
         self.assertEqual(log[0]["type"], "listening")
         self.assertEqual([x["type"] for x in log if x["type"].startswith("task")], ["task_started", "task_ended"])
         self.assertTrue(all(re.match(r"\d{4}-.*Z$", x["time"]) for x in log))
+        ended = [x for x in log if x["type"] == "task_ended"][0]
+        for name in ("runs", "failed", "agents", "calls", "input_tokens", "output_tokens"):
+            self.assertIs(type(ended[name]), int, name)
+        self.assertIn(type(ended["seconds"]), (int, float))
+        self.assertIs(type(ended["task"]), str)
+        self.assertIs(type(log[0]["protocol"]), int)
 
     def test_quiet_leaves_failures(self):
         node = self.start("-q")
