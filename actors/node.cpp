@@ -15,6 +15,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -25,6 +26,7 @@ namespace {
 
 constexpr std::size_t max_agents = 256;
 constexpr std::size_t max_tasks = 64;
+constexpr std::size_t max_fences = 10'000;
 constexpr std::size_t max_labels = 10'000;
 constexpr std::size_t max_unused_backends = 64;
 constexpr std::size_t max_text = std::size_t{4} << 20; ///< as the ledger's highest bound
@@ -63,6 +65,8 @@ struct node_state {
   std::map<std::string, hosted_task> tasks;
   std::list<shared_backend> backends; ///< unused ones keep what they learned, up to a bound
   std::size_t agents = 0;
+  std::map<std::string, std::uint64_t> fences; ///< the highest seen of each task: less is a former owner's
+  std::deque<std::string> fence_order;         ///< oldest first
 };
 
 using node_ptr = node_actor::stateful_pointer<node_state>;
@@ -130,7 +134,7 @@ void end_hosted(node_ptr self, std::map<std::string, hosted_task>::iterator i, n
 void lose_agent(node_ptr self, const std::string& task, hosted_task& t, std::map<std::string, hosted_agent>::iterator a, ec code,
                 const std::string& why) {
   note(self, note_weight::trouble, "agent_lost", {{"task", task}, {"agent", a->first}, {"why", why}});
-  self->send(t.boss, agent_lost{task, a->first, code, why});
+  self->send(t.boss, agent_lost{task, t.fence, a->first, code, why});
   end_agent(self, a->second);
   t.agents.erase(a);
 }
@@ -184,6 +188,29 @@ hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator
   return task;
 }
 
+/// Whether this comes from the task's owner, or from a newer one than any before, which is remembered.
+bool is_owner(node_ptr self, const std::string& task, std::uint64_t fence) {
+  auto& st = self->state;
+  auto [place, fresh] = st.fences.try_emplace(task, fence);
+  if (fresh) {
+    st.fence_order.push_back(task);
+    if (st.fence_order.size() > max_fences) {
+      st.fences.erase(st.fence_order.front());
+      st.fence_order.pop_front();
+    }
+  }
+  if (fence < place->second)
+    return false;
+  place->second = fence;
+  return true;
+}
+
+/// The task this is about, if it is here and its present owner says it.
+hosted_task* find_task(node_ptr self, const std::string& task, std::uint64_t fence) {
+  auto t = self->state.tasks.find(task);
+  return t == self->state.tasks.end() || t->second.fence != fence ? nullptr : &t->second;
+}
+
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
   auto id = order.agent.id;
@@ -192,6 +219,8 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
          {{"task", order.task}, {"peer", book ? book->find(boss.node()) : ""}, {"agent", id}, {"why", text_of(e)}});
     return e;
   };
+  if (!is_owner(self, order.task, order.fence))
+    return refuse(make_error(ec::denied, "task " + order.task + " has a newer owner"));
   if (auto old = st.tasks.find(order.task); old != st.tasks.end() && old->second.boss != boss) {
     // Two orchestrators of one task: the younger one wins, whatever order they come in (docs/protocol.md 10.2).
     if (order.fence <= old->second.fence)
@@ -274,23 +303,23 @@ void down(node_ptr self, const caf::down_msg& d) {
   }
 }
 
-hosted_agent* find_agent(node_ptr self, const std::string& task, const std::string& agent) {
-  auto t = self->state.tasks.find(task);
-  if (t == self->state.tasks.end())
+hosted_agent* find_agent(hosted_task* t, const std::string& agent) {
+  if (t == nullptr)
     return nullptr;
-  auto a = t->second.agents.find(agent);
-  return a == t->second.agents.end() ? nullptr : &a->second;
+  auto a = t->agents.find(agent);
+  return a == t->agents.end() ? nullptr : &a->second;
 }
 
 void run(node_ptr self, run_task& r) {
-  auto* a = find_agent(self, r.task, r.agent);
+  auto* hosted = find_task(self, r.task, r.fence);
+  auto* a = find_agent(hosted, r.agent);
   if (a == nullptr)
-    return; // it ended meanwhile; its boss was told
-  auto& task = self->state.tasks[r.task];
+    return; // it ended meanwhile and its boss was told, or a former owner wants it
+  auto& task = *hosted;
   for (auto& shown : r.answers) {
     auto text = task.texts.find(shown.label);
     if (text == task.texts.end()) {
-      self->send(task.boss, agent_lost{r.task, r.agent, ec::bad_request, "the node was never sent answer " + shown.label});
+      self->send(task.boss, agent_lost{r.task, r.fence, r.agent, ec::bad_request, "the node was never sent answer " + shown.label});
       return;
     }
     shown.text = text->second;
@@ -301,22 +330,22 @@ void run(node_ptr self, run_task& r) {
 
 /// Asks the scripted connections of a task what they have left, then ends the task.
 caf::result<task_closed> close_task(node_ptr self, const end_task& e) {
-  auto i = self->state.tasks.find(e.task);
-  if (i == self->state.tasks.end())
+  auto* hosted = find_task(self, e.task, e.fence);
+  if (hosted == nullptr)
     return task_closed{e.task, {}};
   auto out = std::make_shared<task_closed>();
   out->task = e.task;
   auto promise = self->template make_response_promise<task_closed>();
   auto left = std::make_shared<std::size_t>(1);
-  auto finish = [self, promise, out, left]() mutable {
+  auto finish = [self, promise, out, left, fence = e.fence]() mutable {
     if (--*left > 0)
       return;
     promise.deliver(*out);
     auto t = self->state.tasks.find(out->task);
-    if (t != self->state.tasks.end())
+    if (t != self->state.tasks.end() && t->second.fence == fence)
       end_hosted(self, t, note_weight::info, "over");
   };
-  for (auto& [id, a] : i->second.agents) {
+  for (auto& [id, a] : hosted->agents) {
     if (!a.own_backend)
       continue;
     ++*left;
@@ -349,10 +378,10 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
   return {
       [self](spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) { return hire(self, order, boss, sink); },
       [self](publish_answer& p) {
-        auto t = self->state.tasks.find(p.task);
-        if (t == self->state.tasks.end())
+        auto* hosted = find_task(self, p.task, p.fence);
+        if (hosted == nullptr)
           return;
-        auto& task = t->second;
+        auto& task = *hosted;
         if (task.texts.size() >= max_labels || p.text.size() > max_text || task.text_bytes + p.text.size() > max_task_text)
           return; // a run that needs it says that it was never sent
         auto [place, added] = task.texts.try_emplace(p.label);
@@ -361,7 +390,7 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
       },
       [self](run_task& r) { run(self, r); },
       [self](const cancel_run& c) {
-        if (auto* a = find_agent(self, c.task, c.agent))
+        if (auto* a = find_agent(find_task(self, c.of.task, c.of.fence), c.agent))
           self->send(a->handle, c);
       },
       [self](const end_task& e) { return close_task(self, e); },
