@@ -65,6 +65,7 @@ void read_rules(const section& top, run_config& out) {
   s.number("max_runs", out.rules.max_runs);
   s.number("max_answer_bytes", out.rules.max_answer_bytes);
   s.flag("skip_coordination_rounds", out.rules.skip_coordination);
+  s.text("on_unknown_outcome", out.on_unknown);
   check_context_paths(s);
   section{s.map("coordination"), key_scope::coordination, "orchestrator.coordination", "orchestrator.coordination", top.to()};
   std::string folder;

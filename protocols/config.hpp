@@ -141,6 +141,7 @@ struct run_config {
   std::string source; ///< file it came from, empty = built by hand
   std::vector<agent_config> agents;
   ledger::rules rules;
+  std::string on_unknown = "tell"; ///< of a tool call that was cut off and may have happened: tell | ask | fail | repeat
   cluster_config cluster;
   ui_config ui;
   std::vector<problem> notes; ///< warnings and "not available yet" found while loading
