@@ -14,6 +14,7 @@
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
+#include "transports/process_owner.hpp"
 
 #include <caf/all.hpp>
 
@@ -204,7 +205,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   };
   auto sink = spawn_host_sink(sys_, std::move(calls));
   auto first = files ? spawn_log_lane(sys_, files, sink) : sink;
-  auto recorder = spawn_recorder(sys_, store_, task, 1);
+  auto recorder = spawn_recorder(sys_, store_, task, 1, this_process());
   orchestrator_parts parts;
   parts.task = task;
   parts.rules = config.rules;
