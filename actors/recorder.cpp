@@ -33,14 +33,16 @@ struct recorder_state {
   std::shared_ptr<event_store> store;
   std::string task;
   std::uint64_t fence = 1;
+  task_owner owner;
   std::deque<caf::typed_response_promise<appended>> waiting;
 };
 
 recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_state> self, std::shared_ptr<event_store> store,
-                                      std::string task, std::uint64_t fence) {
+                                      std::string task, std::uint64_t fence, task_owner owner) {
   self->state.store = std::move(store);
   self->state.task = std::move(task);
   self->state.fence = fence;
+  self->state.owner = std::move(owner);
   self->set_exit_handler([self](caf::exit_msg& m) {
     for (auto& p : self->state.waiting)
       p.deliver(appended{ec::cancelled, "the recorder is being closed", 0});
@@ -52,24 +54,26 @@ recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_s
         auto& st = self->state;
         if (batch.events.empty())
           return appended{};
-        append_note note;
-        note.question = batch.started;
-        note.time_ms = batch.events.back().time_ms;
-        std::vector<std::string> lines;
-        lines.reserve(batch.events.size());
+        append_batch lines;
+        lines.note.question = batch.started;
+        lines.note.time_ms = batch.events.back().time_ms;
+        lines.note.owner = st.owner;
+        lines.note.log_version = wire::event_version;
+        for (auto& b : batch.bodies)
+          lines.bodies.push_back({std::move(b.sha), std::move(b.bytes)});
+        lines.events.reserve(batch.events.size());
         for (auto& e : batch.events) {
           if (e.type == event_type::task_ended)
-            note.outcome = e.reason;
-          lines.push_back(wire::to_json(e));
+            lines.note.outcome = e.reason;
+          lines.events.push_back(wire::to_json(e));
         }
         st.waiting.push_back(self->template make_response_promise<appended>());
         // The transport holds a weak address and only posts: a late write of a dead task must not keep the actor alive.
         auto weak = caf::actor_cast<caf::actor_addr>(self);
-        st.store->append(st.task, st.fence, batch.events.front().seq - 1, std::move(lines), std::move(note),
-                         [weak](append_result r) {
-                           if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
-                             caf::anon_send(caf::actor_cast<recorder_impl>(strong), store_reply{std::move(r)});
-                         });
+        st.store->append(st.task, st.fence, batch.events.front().seq - 1, std::move(lines), [weak](append_result r) {
+          if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
+            caf::anon_send(caf::actor_cast<recorder_impl>(strong), store_reply{std::move(r)});
+        });
         return caf::delegated<appended>{};
       },
       [self](const store_reply& reply) {
@@ -85,8 +89,9 @@ recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_s
 
 } // namespace
 
-recorder_actor spawn_recorder(caf::actor_system& sys, std::shared_ptr<event_store> store, std::string task, std::uint64_t fence) {
-  return sys.spawn(recorder, std::move(store), std::move(task), fence);
+recorder_actor spawn_recorder(caf::actor_system& sys, std::shared_ptr<event_store> store, std::string task, std::uint64_t fence,
+                              task_owner owner) {
+  return sys.spawn(recorder, std::move(store), std::move(task), fence, std::move(owner));
 }
 
 } // namespace conclave

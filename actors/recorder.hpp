@@ -14,5 +14,8 @@
 
 namespace conclave {
 class event_store;
-recorder_actor spawn_recorder(caf::actor_system& sys, std::shared_ptr<event_store> store, std::string task, std::uint64_t fence);
+struct task_owner;
+/// `owner` is noted with the first event.
+recorder_actor spawn_recorder(caf::actor_system& sys, std::shared_ptr<event_store> store, std::string task, std::uint64_t fence,
+                              task_owner owner);
 } // namespace conclave

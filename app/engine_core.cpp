@@ -18,6 +18,8 @@
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
+#include "transports/event_store_names.hpp"
+#include "transports/process_owner.hpp"
 
 #include <caf/all.hpp>
 
@@ -124,11 +126,6 @@ std::vector<earlier_answer> answers_of(const ledger::state& s) {
       out.push_back({m.id, a.label, a.text, a.epoch});
   std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.epoch < b.epoch; });
   return out;
-}
-
-std::string owner_text() {
-  auto me = this_process();
-  return "process " + std::to_string(me.pid) + " on " + me.host;
 }
 
 /// The first thing that keeps this configuration from running, or empty.
@@ -292,7 +289,7 @@ engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listen
 /// Spawns the actors of a task and asks the question; of a task that goes on it is not read.
 void engine_core::begin(orchestrator_parts parts, const question& q, task_sinks sinks) {
   auto task = parts.task;
-  parts.recorder = spawn_recorder(sys_, store_, task, parts.fence);
+  parts.recorder = spawn_recorder(sys_, store_, task, parts.fence, this_process());
   parts.sinks = std::move(sinks.all);
   parts.chunks = find_ ? spawn_chunk_gate(sys_, sinks.host) : sinks.host;
   auto recorder = parts.recorder;
@@ -351,7 +348,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   parts.task = request.task;
   parts.rules = o.rules;
   parts.on_unknown = config.on_unknown;
-  parts.owner = owner_text();
+  parts.owner = owner_text(this_process());
   parts.agents = place(config); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;

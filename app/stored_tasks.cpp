@@ -104,9 +104,4 @@ int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std:
   return failed;
 }
 
-std::string owner_text(const task_owner& o) {
-  return o.host.empty() ? "another process"
-                        : "process " + std::to_string(o.pid) + " on " + one_line(o.host, 80) + " since " + utc(o.started_ms);
-}
-
 } // namespace conclave

@@ -6,6 +6,7 @@
 
 #include "protocols/coordination.hpp"
 #include "transports/event_store.hpp"
+#include "transports/event_store_names.hpp"
 
 #include <memory>
 #include <string>
@@ -36,8 +37,5 @@ struct stored_tasks {
   /// complaint.
   int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const;
 };
-
-/// Returns who works on a task, for people: "process 4711 on host since 2026-01-31 12:00:00 UTC".
-std::string owner_text(const task_owner& o);
 
 } // namespace conclave

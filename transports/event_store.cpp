@@ -3,154 +3,156 @@
 
 #include "transports/event_store.hpp"
 
+#include "transports/event_store_queue.hpp"
+#include "transports/event_store_read.hpp"
 #include "transports/event_store_space.hpp"
-#include "transports/event_store_sqlite.hpp"
-#include "transports/live_tasks.hpp"
+#include "transports/event_store_write.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <condition_variable>
-#include <deque>
 #include <fcntl.h>
 #include <mutex>
-#include <string_view>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 namespace conclave {
 
 namespace {
 
-using sqlite::connection;
-using sqlite::put;
-using sqlite::statement;
-using sqlite::text_at;
-
-constexpr int schema_version = 1;
-constexpr std::size_t max_batch = 512;
-constexpr std::size_t delete_batch = 16; ///< tasks a transaction deletes: its lock is short and so is its log, on a full disk too
-
-// Has to be said before the first page is written; see give_pages_back.
-constexpr const char* before_schema = "PRAGMA auto_vacuum = INCREMENTAL";
-
-constexpr const char* schema = R"(
-CREATE TABLE IF NOT EXISTS tasks(
-  task TEXT PRIMARY KEY, fence INTEGER NOT NULL, seq INTEGER NOT NULL, started_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
-  question TEXT NOT NULL, outcome TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS events(
-  task TEXT NOT NULL, seq INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(task, seq)) WITHOUT ROWID;
-PRAGMA user_version = 1;
-)";
-
-// The order in which tasks began; clocks jump. Beside the schema, as programs that do not know it write tasks without a number:
-// these are given one at the next start, by their clock.
-constexpr const char* order_schema = R"(
-CREATE TABLE IF NOT EXISTS starts(nr INTEGER PRIMARY KEY, task TEXT NOT NULL UNIQUE);
-DELETE FROM starts WHERE task NOT IN (SELECT task FROM tasks);
-INSERT INTO starts(task) SELECT task FROM tasks WHERE task NOT IN (SELECT task FROM starts) ORDER BY started_ms, task;
-)";
-constexpr const char* order_is_complete =
-    "SELECT (SELECT count(*) FROM tasks) = (SELECT count(*) FROM tasks JOIN starts USING(task))";
-
-std::string cut_question(const std::string& q) {
-  if (q.size() <= 200)
-    return q;
-  std::size_t end = 200;
-  while (end > 0 && (static_cast<unsigned char>(q[end]) & 0xC0) == 0x80)
-    --end;
-  return q.substr(0, end);
-}
-
 using strings = std::vector<std::string>;
 
-struct job {
-  std::string task;
-  std::uint64_t fence = 0;
-  std::uint64_t expected = 0;
-  std::vector<std::string> events;
-  append_note note;
-  event_store::callback done;
-  append_result result;
-};
+constexpr std::size_t delete_batch = 16; ///< tasks a transaction deletes: its lock is short and so is its log, on a full disk too
+constexpr std::size_t page_bytes = std::size_t{4} << 20;
+constexpr std::chrono::milliseconds cancel_poll{500};
 
 class sqlite_store final : public event_store {
 public:
-  sqlite_store(std::string path, store_use use) : path_(std::move(path)), use_(use), live_(path_ + "-live"), reserve_(path_) {}
+  sqlite_store(std::string path, store_use use)
+      : path_(std::move(path)), use_(use), live_(path_ + "-live"), reserve_(path_), writer_(path_, live_), reads_(path_, use) {}
 
   ~sqlite_store() override {
+    reads_.stop(); // first: what it calls back may append
     {
       std::lock_guard guard(mutex_);
       stop_ = true;
     }
     wake_.notify_one();
-    if (writer_.joinable())
-      writer_.join();
+    if (thread_.joinable())
+      thread_.join();
   }
 
   /// Returns an empty string, or why the store cannot be used.
   std::string start() {
     if (use_ == store_use::reading)
       return {};
-    auto error = prepare(false);
-    if (use_ == store_use::deleting && !error.empty() && was_full_) {
+    auto error = writer_.open(use_, false);
+    if (use_ == store_use::deleting && !error.empty() && writer_.was_full()) {
       reserve_.release();
-      error = prepare(false);
+      error = writer_.open(use_, false);
       if (!error.empty())
-        error = prepare(true);
+        error = writer_.open(use_, true);
     }
     if (error.empty() && use_ == store_use::everything) {
       reserve_.keep();
-      writer_ = std::thread([this] { loop(); });
+      thread_ = std::thread([this] { loop(); });
     }
     return error;
   }
 
-  void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, std::vector<std::string> events, append_note note,
-              callback done) override {
+  void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, append_batch batch, callback done) override {
     if (use_ != store_use::everything)
-      return done({ec::unavailable, "event store " + path_ + " was not opened for writing", 0});
-    {
-      std::lock_guard guard(mutex_);
-      queue_.push_back({std::move(task), fence, expected_seq, std::move(events), std::move(note), std::move(done), {}});
+      return done({ec::unavailable, not_for_writing(), 0});
+    write_job j;
+    j.task = std::move(task);
+    j.fence = fence;
+    j.expected = expected_seq;
+    j.batch = std::move(batch);
+    j.appended = std::move(done);
+    push(std::move(j));
+  }
+
+  void claim(std::string task, task_owner owner, std::function<void(claim_result)> done) override {
+    if (use_ != store_use::everything)
+      return done({ec::unavailable, not_for_writing(), 0, 0, {}});
+    write_job j;
+    j.task = std::move(task);
+    j.batch.note.owner = std::move(owner);
+    j.claimed = std::move(done);
+    push(std::move(j));
+  }
+
+  void release(const std::string& task) override {
+    if (use_ != store_use::everything)
+      return;
+    write_job j;
+    j.task = task;
+    push(std::move(j));
+  }
+
+  void read(std::string task, std::uint64_t after, std::size_t limit, std::function<void(event_page)> done) override {
+    auto error = reads_.post([task = std::move(task), after, limit, done, closed = closed()](store_reader* reader) {
+      done(reader != nullptr ? reader->events(task, after, limit, page_bytes) : event_page{ec::cancelled, closed, {}, false});
+    });
+    if (!error.empty())
+      done({ec::unavailable, std::move(error), {}, false});
+  }
+
+  void read_bodies(std::string task, strings shas, std::function<void(body_page)> done) override {
+    auto error = reads_.post([task = std::move(task), shas = std::move(shas), done, closed = closed()](store_reader* reader) {
+      done(reader != nullptr ? reader->bodies(task, shas, page_bytes) : body_page{ec::cancelled, closed, {}, 0});
+    });
+    if (!error.empty())
+      done({ec::unavailable, std::move(error), {}, 0});
+  }
+
+  bool request_cancel(const std::string& task, const std::string& reason, std::string& error) override {
+    if (use_ == store_use::reading) {
+      error = "event store " + path_ + " was opened for reading only";
+      return false;
     }
-    wake_.notify_one();
+    if (!ask_to_cancel(path_, live_, task, reason, error))
+      return false;
+    if (live_.holds(task)) { // else its owner sees that the file has changed
+      {
+        std::lock_guard guard(mutex_);
+        look_ = true;
+      }
+      wake_.notify_one();
+    }
+    return true;
+  }
+
+  void on_cancel(std::function<void(std::string, std::string)> told) override {
+    std::lock_guard guard(mutex_);
+    told_ = std::move(told);
   }
 
   std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) override {
-    std::vector<stored_event> out;
-    reading(
-        error, {"SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq"},
-        [&](sqlite3_stmt* s) {
-          put(s, 1, task);
-          put(s, 2, after);
-        },
-        [&](sqlite3_stmt* s) {
-          out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_at(s, 1)});
-        });
-    return out;
+    auto page = store_reader(path_, use_).events(task, after, store_reader::no_limit, store_reader::no_limit);
+    if (!page.error.empty())
+      error = std::move(page.error);
+    return std::move(page.events);
   }
 
-  std::vector<task_row> list(std::string& error) override {
-    std::vector<task_row> out;
-    reading(
-        error,
-        {"SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks LEFT JOIN starts USING(task)"
-         " ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
-         // A store of before that nobody could write to since.
-         "SELECT task, started_ms, last_ms, seq, question, outcome FROM tasks ORDER BY started_ms DESC, task DESC"},
-        [](sqlite3_stmt*) {},
-        [&](sqlite3_stmt* s) {
-          out.push_back({text_at(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2),
-                         static_cast<std::uint64_t>(sqlite3_column_int64(s, 3)), text_at(s, 4), text_at(s, 5), false});
-        });
-    for (auto& row : out)
-      row.live = row.outcome.empty() && live_.is_live(row.task);
-    return out;
+  std::vector<stored_body> bodies(const std::string& task, const strings& shas, std::string& error) override {
+    store_reader reader(path_, use_);
+    auto page = shas.empty() ? reader.all_bodies(task) : reader.bodies(task, shas, store_reader::no_limit);
+    if (!page.error.empty())
+      error = std::move(page.error);
+    return std::move(page.bodies);
   }
+
+  std::vector<task_row> list(std::string& error) override { return store_reader(path_, use_).list(live_, error); }
 
   bool remove(const std::string& task, std::string& error) override {
-    if (live_.is_live(task)) {
+    auto rows = list(error);
+    if (!error.empty())
+      return false;
+    if (std::any_of(rows.begin(), rows.end(), [&](auto& row) { return row.task == task && row.live; })) {
       error = "task " + task + " is still running: end it first";
       return false;
     }
@@ -165,17 +167,17 @@ public:
     for (std::size_t from = 0; from < tasks.size() && error.empty(); from += delete_batch) {
       strings batch(tasks.begin() + static_cast<std::ptrdiff_t>(from),
                     tasks.begin() + static_cast<std::ptrdiff_t>(std::min(tasks.size(), from + delete_batch)));
-      write_.begin_waiting();
-      auto code = erase(batch);
-      if (write_.is_full(code) && reserve_.release())
-        code = erase(batch);
-      if (code != SQLITE_OK)
-        error = failure_;
+      auto erase = [&] { return writer_.erase(batch); };
+      auto code = writer_.transaction(erase);
+      if (writer_.was_full() && reserve_.release())
+        code = writer_.transaction(erase);
+      if (code != 0)
+        error = writer_.failure();
       else
         gone.insert(gone.end(), batch.begin(), batch.end());
     }
     if (use_ != store_use::reading) { // also if nothing was deleted: what a kill kept from being done is done now
-      give_pages_back(write_, live_.is_any_live());
+      give_pages_back(writer_.db(), live_.is_any_live());
       reserve_.keep();
     }
     return gone;
@@ -190,214 +192,80 @@ public:
   }
 
 private:
-  /// Opens the writing connection and makes the tables. `alone`: without the file other processes would share, which needs room.
-  std::string prepare(bool alone) {
-    write_.begin_waiting();
-    auto fail = [this](int code) {
-      was_full_ = write_.is_full(code);
-      return write_.explain(code, path_);
-    };
-    auto create = use_ == store_use::everything ? SQLITE_OPEN_CREATE : 0;
-    auto code = write_.open(path_, SQLITE_OPEN_READWRITE | create);
-    if (code != SQLITE_OK)
-      return fail(code);
-    ::chmod(path_.c_str(), 0600);
-    if (alone)
-      write_.run("PRAGMA locking_mode = EXCLUSIVE");
-    std::int64_t version = 0;
-    write_.patiently([&] {
-      version = write_.number("PRAGMA user_version");
-      return version < 0 ? static_cast<int>(-version) : SQLITE_OK;
-    });
-    if (version < 0)
-      return fail(static_cast<int>(-version));
-    if (version > schema_version)
-      return "event store " + path_ + " has schema " + std::to_string(version) + ", this program knows "
-             + std::to_string(schema_version) + ": use a newer conclave, or another $CONCLAVE_HOME";
-    if (version < schema_version)
-      write_.run(before_schema);
-    // Pages that are freed need not be overwritten: they return to the disk at once.
-    for (auto* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", sqlite::small_cache})
-      if (code = write_.patiently([&] { return write_.run(sql); }); code != SQLITE_OK)
-        return fail(code);
-    if (version < schema_version)
-      code = write_.in_transaction(path_, failure_, [this] { return write_.run(schema); });
-    if (code == SQLITE_OK && use_ == store_use::everything && write_.number(order_is_complete) != 1)
-      code = write_.in_transaction(path_, failure_, [this] { return write_.run(order_schema); });
-    was_full_ = write_.is_full(code);
-    return code == SQLITE_OK ? std::string{} : failure_;
+  std::string not_for_writing() const { return "event store " + path_ + " was not opened for writing"; }
+  std::string closed() const { return "event store " + path_ + " is being closed"; }
+
+  void push(write_job j) {
+    {
+      std::lock_guard guard(mutex_);
+      queue_.push_back(std::move(j));
+    }
+    wake_.notify_one();
   }
 
-  /// Takes what is queued, writes it in one transaction, then reports.
+  /// Takes what is queued, writes it in one transaction, then reports. Looks for requests to cancel while a task is owned here.
   void loop() {
     std::unique_lock lock(mutex_);
+    auto ready = [this] { return stop_ || look_ || !queue_.empty(); };
     for (;;) {
-      wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
-      if (queue_.empty())
+      if (told_ && live_.holds_any())
+        wake_.wait_for(lock, cancel_poll, ready);
+      else
+        wake_.wait(lock, ready);
+      if (stop_ && queue_.empty())
         return;
-      std::vector<job> batch;
-      while (!queue_.empty() && batch.size() < max_batch) {
-        batch.push_back(std::move(queue_.front()));
-        queue_.pop_front();
-      }
+      auto batch = next_batch(queue_);
+      auto look = std::exchange(look_, false);
+      auto told = told_;
       lock.unlock();
-      std::lock_guard writing(write_mutex_);
-      write_.begin_waiting();
-      auto code = write_.in_transaction(path_, failure_, [&] {
-        for (auto& j : batch)
-          if (auto c = write(j); c != SQLITE_OK)
-            return c;
-        return SQLITE_OK;
-      });
-      for (auto& j : batch) {
-        if (code != SQLITE_OK)
-          j.result = {ec::unavailable, failure_, 0};
-        else if (!j.note.outcome.empty())
-          live_.let_go(j.task);
-        j.done(std::move(j.result));
-      }
+      if (!batch.empty())
+        carry_out(batch);
+      if (told)
+        tell(told, look);
       lock.lock();
     }
   }
 
-  /// A conflict is a result, not a failure of the batch.
-  int write(job& j) {
-    auto at = write_.prepare("SELECT fence, seq FROM tasks WHERE task = ?1");
-    if (!at)
-      return write_.last();
-    put(at.get(), 1, j.task);
-    std::uint64_t fence = 0, seq = 0;
-    auto code = sqlite3_step(at.get());
-    if (code == SQLITE_ROW) {
-      fence = static_cast<std::uint64_t>(sqlite3_column_int64(at.get(), 0));
-      seq = static_cast<std::uint64_t>(sqlite3_column_int64(at.get(), 1));
-    } else if (code != SQLITE_DONE) {
-      return code;
+  void carry_out(std::vector<write_job>& batch) {
+    {
+      std::lock_guard writing(write_mutex_);
+      write_all(writer_, live_, batch);
     }
-    if (j.fence < fence || j.expected != seq) {
-      j.result = {ec::denied,
-                  "task " + j.task + " is at event " + std::to_string(seq) + ", not " + std::to_string(j.expected)
-                      + (j.fence < fence ? ", and another engine owns it" : ""),
-                  seq};
-      return SQLITE_OK;
-    }
-    if (seq == 0) {
-      live_.hold(j.task);
-      auto start = write_.prepare("INSERT OR IGNORE INTO starts(task) VALUES(?1)");
-      if (!start)
-        return write_.last();
-      put(start.get(), 1, j.task);
-      if (code = sqlite3_step(start.get()); code != SQLITE_DONE)
-        return code;
-    }
-    auto insert = write_.prepare("INSERT INTO events(task, seq, json) VALUES(?1, ?2, ?3)");
-    if (!insert)
-      return write_.last();
-    for (auto& json : j.events) {
-      put(insert.get(), 1, j.task);
-      put(insert.get(), 2, ++seq);
-      put(insert.get(), 3, json);
-      if (code = sqlite3_step(insert.get()); code != SQLITE_DONE)
-        return code;
-      sqlite3_reset(insert.get());
-    }
-    auto task = write_.prepare(
-        "INSERT INTO tasks(task, fence, seq, started_ms, last_ms, question, outcome) VALUES(?1, ?2, ?3, ?4, ?4, ?5, ?6)"
-        " ON CONFLICT(task) DO UPDATE SET fence = ?2, seq = ?3, last_ms = ?4,"
-        " outcome = CASE WHEN ?6 = '' THEN outcome ELSE ?6 END");
-    if (!task)
-      return write_.last();
-    put(task.get(), 1, j.task);
-    put(task.get(), 2, j.fence);
-    put(task.get(), 3, seq);
-    put(task.get(), 4, j.note.time_ms);
-    put(task.get(), 5, cut_question(j.note.question));
-    put(task.get(), 6, j.note.outcome);
-    code = sqlite3_step(task.get());
-    j.result = {ec::none, "", seq};
-    return code == SQLITE_DONE ? SQLITE_OK : code;
+    for (auto& j : batch)
+      if (j.claimed)
+        j.claimed(std::move(j.claim));
+      else if (j.appended)
+        j.appended(std::move(j.append));
   }
 
-  /// Runs the first of `queries` this store knows the tables of.
-  template <class Bind, class Row>
-  void reading(std::string& error, const std::vector<const char*>& queries, Bind&& set, Row&& row) {
-    struct stat st {};
-    if (use_ == store_use::reading && ::stat(path_.c_str(), &st) != 0 && errno == ENOENT)
-      return; // nothing was ever stored
-    connection c;
-    c.begin_waiting();
-    auto attempt = [&](int flags, bool immutable) {
-      auto code = c.open(path_, flags, immutable);
-      for (auto* sql : queries) {
-        if (code != SQLITE_OK && code != SQLITE_ERROR)
-          return code;
-        statement s;
-        code = c.patiently([&] {
-          s = c.prepare(sql);
-          return c.last();
-        });
-        if (!s)
-          continue;
-        set(s.get());
-        code = c.patiently([&] { return sqlite3_step(s.get()); }); // the first row takes the lock
-        for (; code == SQLITE_ROW; code = sqlite3_step(s.get()))
-          row(s.get());
-        return code;
-      }
-      return code;
-    };
-    auto code = attempt(SQLITE_OPEN_READWRITE, false);
-    if (code == SQLITE_DONE)
+  void tell(const std::function<void(std::string, std::string)>& told, bool look) {
+    if (!live_.holds_any())
       return;
-    error = c.explain(code, path_);
-    // A reader writes too: the index of the log. Where that cannot be, the log is read without it, and a store without a log as it
-    // is (https://www.sqlite.org/wal.html section 5, read 2026-11-26).
-    auto kind = code & 0xFF;
-    auto no_log = ::stat((path_ + "-wal").c_str(), &st) != 0 || st.st_size == 0;
-    if (use_ == store_use::reading
-        && (kind == SQLITE_READONLY || kind == SQLITE_CANTOPEN || kind == SQLITE_PERM || kind == SQLITE_IOERR
-            || kind == SQLITE_FULL)
-        && (attempt(SQLITE_OPEN_READONLY, false) == SQLITE_DONE || (no_log && attempt(SQLITE_OPEN_READONLY, true) == SQLITE_DONE)))
-      error.clear();
-  }
-
-  /// Deletes tasks in one transaction; takes those under way, and unknown ones, out of the list.
-  int erase(strings& tasks) {
-    return write_.in_transaction(path_, failure_, [&]() -> int {
-      std::erase_if(tasks, [this](const std::string& id) { return live_.is_live(id); });
-      strings gone;
-      for (auto& id : tasks)
-        for (auto* sql :
-             {"DELETE FROM events WHERE task = ?1", "DELETE FROM starts WHERE task = ?1", "DELETE FROM tasks WHERE task = ?1"}) {
-          auto s = write_.prepare(sql);
-          if (!s && write_.last() == SQLITE_ERROR)
-            continue; // a store of before has no order of its own
-          if (!s)
-            return write_.last();
-          put(s.get(), 1, id);
-          if (auto code = sqlite3_step(s.get()); code != SQLITE_DONE)
-            return code;
-          if (std::string_view(sql).find(" tasks ") != std::string_view::npos && sqlite3_changes(write_.get()) > 0)
-            gone.push_back(id);
-        }
-      tasks = std::move(gone);
-      return SQLITE_OK;
-    });
+    std::vector<cancel_request> requests;
+    {
+      std::lock_guard writing(write_mutex_);
+      requests = writer_.new_cancels(look);
+    }
+    for (auto& r : requests)
+      told(std::move(r.task), std::move(r.reason));
+    std::lock_guard writing(write_mutex_);
+    writer_.forget_cancels();
   }
 
   std::string path_;
   store_use use_;
   live_tasks live_;
   disk_reserve reserve_;
-  connection write_;
-  std::string failure_;    ///< why the last transaction failed
-  bool was_full_ = false;  ///< and `prepare`: for want of room
-  std::mutex write_mutex_; ///< the writing connection: the loop and deletions
+  store_writer writer_;
+  std::mutex write_mutex_; ///< the writer: the loop and deletions
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<job> queue_;
+  std::deque<write_job> queue_;
+  bool look_ = false; ///< for a request of this object
   bool stop_ = false;
-  std::thread writer_;
+  std::function<void(std::string, std::string)> told_;
+  std::thread thread_;
+  reading_thread reads_;
 };
 
 } // namespace

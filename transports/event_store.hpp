@@ -9,9 +9,9 @@
 /// the task has ended, `release`, or the end of the process, however it ends. A stale owner's appends are refused.
 ///
 /// Thread rule: the calls with a callback may come from any thread, never wait, and call back exactly once on a thread of the store
-/// (appends and claims of one task in their order); a callback must not block. The calls that return their result are for hosts:
-/// they read or write on the caller's thread, beside writers and other processes. Each call waits for locks of others 5 s at the
-/// most.
+/// (appends and claims of one task in their order), or on the caller's if they are refused at once; a callback must not block. The
+/// calls that return their result are for hosts: they read or write on the caller's thread, beside writers and other processes.
+/// Each call waits for locks of others 5 s at the most.
 
 #include "protocols/error.hpp"
 
@@ -42,7 +42,8 @@ struct task_owner {
 };
 
 struct append_result {
-  ec code = ec::none;    ///< none; denied = conflict (seq or fence); unavailable = store failed (full, locked, corrupt)
+  ec code = ec::none;    ///< none; denied = conflict (seq or fence); bad_request = no log can hold this; unavailable = the store
+                         ///< failed (full, locked, corrupt, a task's lock cannot be had)
   std::string error;     ///< one sentence naming the file
   std::uint64_t seq = 0; ///< of the last event appended
 };
@@ -54,7 +55,7 @@ struct task_row {
   std::uint64_t events = 0;
   std::string question;          ///< first 200 bytes, cut at a character
   std::string outcome;           ///< empty = still running or interrupted
-  bool live = false;             ///< under way, in this or another process
+  bool live = false;             ///< somebody owns it now, in this or another process
   std::uint32_t log_version = 1; ///< of its events; a log of version 1 lacks what `resume` needs
   task_owner owner;              ///< the last one; host empty = unknown
 };
@@ -95,6 +96,7 @@ struct body_page {
   ec code = ec::none;
   std::string error;
   std::vector<stored_body> bodies; ///< those that were found, in the order asked for
+  std::size_t looked_for = 0;      ///< so many of the names; ask again for the others
 };
 
 /// What a store is opened for.
@@ -112,7 +114,7 @@ public:
   /// not cover is an error where it is tried.
   static std::unique_ptr<event_store> open(const std::string& path, std::string& error, store_use use = store_use::everything);
 
-  virtual ~event_store() = default; ///< flushes what was appended, joins the thread
+  virtual ~event_store() = default; ///< flushes what was appended, answers what waits, joins the threads
 
   /// Appends events after `expected_seq`, with their bodies. A conflict appends nothing. `expected_seq` 0 makes the task, owned
   /// by `note.owner` with this fence; later appends must come with exactly the fence of the task's owner.
@@ -121,20 +123,20 @@ public:
   /// Takes over a task nobody works on: raises its fence and holds its live lock. A task that has ended can be claimed too.
   virtual void claim(std::string task, task_owner owner, std::function<void(claim_result)> done) = 0;
 
-  /// Lets go of a task that is given up without a terminal event.
+  /// Lets go of a task that is given up without a terminal event, once what was appended before is written.
   virtual void release(const std::string& task) = 0;
 
   /// Reads at most `limit` events (and about 4 MiB) with seq > after.
   virtual void read(std::string task, std::uint64_t after, std::size_t limit, std::function<void(event_page)> done) = 0;
 
-  /// Reads bodies by name.
+  /// Reads bodies by name: at least one, and about 4 MiB at the most.
   virtual void read_bodies(std::string task, std::vector<std::string> shas, std::function<void(body_page)> done) = 0;
 
-  /// Asks the owner of a task, in whatever process, to end it. An error if nobody works on it.
+  /// Asks the owner of a task, in whatever process, to end it. An error if nobody works on it. Returns whether it was asked.
   virtual bool request_cancel(const std::string& task, const std::string& reason, std::string& error) = 0;
 
-  /// Who is told, within a second, of requests to end a task that this store object owns. Called on a thread of the store; set
-  /// once, before the first append.
+  /// Who is told, within a second and once per request, of requests to end a task that this store object owns. Called on a thread
+  /// of the store; set once, before the first append. A request ends with its task's terminal event, its deletion or a new claim.
   virtual void on_cancel(std::function<void(std::string task, std::string reason)> told) = 0;
 
   /// Returns the events with seq > after. An unknown task gives none.

@@ -113,7 +113,11 @@ std::string explain_open(const std::string& path, int reason) {
 }
 
 void put(sqlite3_stmt* s, int i, const std::string& text) {
-  sqlite3_bind_text(s, i, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+  sqlite3_bind_text64(s, i, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+}
+
+void put(sqlite3_stmt* s, int i, blob b) {
+  sqlite3_bind_blob64(s, i, b.bytes.empty() ? "" : b.bytes.data(), b.bytes.size(), SQLITE_STATIC); // no bytes are not NULL
 }
 
 void put(sqlite3_stmt* s, int i, std::uint64_t n) {
@@ -126,6 +130,11 @@ void put(sqlite3_stmt* s, int i, std::int64_t n) {
 
 std::string text_at(sqlite3_stmt* s, int i) {
   auto* p = reinterpret_cast<const char*>(sqlite3_column_text(s, i));
+  return p == nullptr ? std::string{} : std::string(p, static_cast<std::size_t>(sqlite3_column_bytes(s, i)));
+}
+
+std::string blob_at(sqlite3_stmt* s, int i) {
+  auto* p = static_cast<const char*>(sqlite3_column_blob(s, i));
   return p == nullptr ? std::string{} : std::string(p, static_cast<std::size_t>(sqlite3_column_bytes(s, i)));
 }
 

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace conclave::sqlite {
 
@@ -39,6 +40,7 @@ public:
 
   /// Opens the database anew. `immutable`: reads the file alone, without locks, its log or anything beside it.
   int open(const std::string& path, int flags, bool immutable = false);
+  void close() { db_.reset(); }
 
   /// Begins an operation: from now on locks are waited for `lock_patience` in all.
   void begin_waiting() { until_ = std::chrono::steady_clock::now() + lock_patience; }
@@ -102,9 +104,16 @@ private:
 /// Returns one sentence on a file that cannot be opened, by its errno.
 std::string explain_open(const std::string& path, int reason);
 
+struct blob {
+  std::string_view bytes;
+};
+
+// The value of a text or blob is not copied: it has to be there until the statement is reset or finalized.
 void put(sqlite3_stmt* s, int i, const std::string& text);
+void put(sqlite3_stmt* s, int i, blob b);
 void put(sqlite3_stmt* s, int i, std::uint64_t n);
 void put(sqlite3_stmt* s, int i, std::int64_t n);
 std::string text_at(sqlite3_stmt* s, int i);
+std::string blob_at(sqlite3_stmt* s, int i);
 
 } // namespace conclave::sqlite

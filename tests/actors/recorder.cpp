@@ -23,10 +23,16 @@ struct fake_store : event_store {
   };
   std::vector<call> calls;
 
-  void append(std::string task, std::uint64_t fence, std::uint64_t expected, std::vector<std::string> events, append_note note,
-              callback done) override {
-    calls.push_back({std::move(task), fence, expected, std::move(events), std::move(note), std::move(done)});
+  void append(std::string task, std::uint64_t fence, std::uint64_t expected, append_batch batch, callback done) override {
+    calls.push_back({std::move(task), fence, expected, std::move(batch.events), std::move(batch.note), std::move(done)});
   }
+  void claim(std::string, task_owner, std::function<void(claim_result)>) override {}
+  void release(const std::string&) override {}
+  void read(std::string, std::uint64_t, std::size_t, std::function<void(event_page)>) override {}
+  void read_bodies(std::string, std::vector<std::string>, std::function<void(body_page)>) override {}
+  bool request_cancel(const std::string&, const std::string&, std::string&) override { return false; }
+  void on_cancel(std::function<void(std::string, std::string)>) override {}
+  std::vector<stored_body> bodies(const std::string&, const std::vector<std::string>&, std::string&) override { return {}; }
   std::vector<stored_event> read(const std::string&, std::uint64_t, std::string&) override { return {}; }
   std::vector<task_row> list(std::string&) override { return {}; }
   bool remove(const std::string&, std::string&) override { return false; }
@@ -39,7 +45,7 @@ struct recorder_fixture : conclave::test::fixture {
   std::vector<appended> replies;
   std::vector<caf::actor> callers;
 
-  recorder_fixture() { aut = spawn_recorder(sys, store, "t", 3); }
+  recorder_fixture() { aut = spawn_recorder(sys, store, "t", 3, {"mars", 4711, 5}); }
 
   ~recorder_fixture() {
     kill(aut);
@@ -83,6 +89,8 @@ CAF_TEST(an append is answered once it is durable and in order) {
   CAF_CHECK_EQUAL(store->calls[0].fence, 3u);
   CAF_CHECK_EQUAL(store->calls[0].expected, 0u);
   CAF_CHECK_EQUAL(store->calls[0].note.question, "why?");
+  CAF_CHECK_EQUAL(store->calls[0].note.owner.host, "mars");
+  CAF_CHECK_EQUAL(store->calls[0].note.owner.pid, 4711);
   CAF_CHECK_EQUAL(store->calls[0].events.size(), 2u);
   CAF_CHECK_EQUAL(store->calls[1].expected, 2u);
   CAF_CHECK_EQUAL(store->calls[1].note.outcome, "answered");

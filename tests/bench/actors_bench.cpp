@@ -87,7 +87,7 @@ int append(const std::string& dir) {
   auto began = now();
   for (int i = 0; i < rounds; ++i) {
     std::promise<append_result> p;
-    store->append(task, 1, static_cast<std::uint64_t>(i), {event}, {1, "q", ""},
+    store->append(task, 1, static_cast<std::uint64_t>(i), {{event}, {}, {1, "q", ""}},
                   [&](append_result r) { p.set_value(std::move(r)); });
     if (p.get_future().get().code != ec::none)
       return 1;
@@ -98,7 +98,7 @@ int append(const std::string& dir) {
   std::promise<void> last;
   constexpr int many = 1000;
   for (int i = 0; i < many; ++i)
-    store->append(task, 1, static_cast<std::uint64_t>(i), {event}, {1, "q", ""}, [&, i](append_result) {
+    store->append(task, 1, static_cast<std::uint64_t>(i), {{event}, {}, {1, "q", ""}}, [&, i](append_result) {
       if (i == many - 1)
         last.set_value();
     });

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/event_store_read.hpp"
+
+#include "transports/event_store_names.hpp"
+
+#include <cerrno>
+#include <sys/stat.h>
+#include <system_error>
+
+namespace conclave {
+
+namespace {
+
+using sqlite::connection;
+using sqlite::put;
+using sqlite::text_at;
+
+constexpr std::size_t max_waiting = 1'000;
+
+/// Takes the first row of a statement, which takes the lock.
+int first_row(connection& db, sqlite3_stmt* s) {
+  return db.patiently([&] { return sqlite3_step(s); });
+}
+
+sqlite::statement prepared(connection& db, const char* sql) {
+  sqlite::statement s;
+  db.patiently([&] {
+    s = db.prepare(sql);
+    return db.last();
+  });
+  return s;
+}
+
+} // namespace
+
+template <class F>
+std::string store_reader::reading(F&& f) {
+  struct stat st {};
+  if (use_ == store_use::reading && ::stat(path_.c_str(), &st) != 0 && errno == ENOENT)
+    return {}; // nothing was ever stored
+  db_.begin_waiting();
+  auto attempt = [&](int flags, bool immutable) {
+    auto code = db_.open(path_, flags, immutable);
+    if (code == SQLITE_OK) {
+      db_.run(sqlite::small_cache);
+      code = f(db_);
+    }
+    return code;
+  };
+  auto code = db_.get() != nullptr ? f(db_) : attempt(SQLITE_OPEN_READWRITE, false);
+  if (code == SQLITE_DONE)
+    return {};
+  auto error = db_.explain(code, path_);
+  // A reader writes too: the index of the log. Where that cannot be, the log is read without it, and a store without a log as it
+  // is (https://www.sqlite.org/wal.html section 5, read 2026-11-26).
+  auto kind = code & 0xFF;
+  auto no_log = ::stat((path_ + "-wal").c_str(), &st) != 0 || st.st_size == 0;
+  if (use_ == store_use::reading
+      && (kind == SQLITE_READONLY || kind == SQLITE_CANTOPEN || kind == SQLITE_PERM || kind == SQLITE_IOERR || kind == SQLITE_FULL)
+      && (attempt(SQLITE_OPEN_READONLY, false) == SQLITE_DONE || (no_log && attempt(SQLITE_OPEN_READONLY, true) == SQLITE_DONE)))
+    error.clear();
+  db_.close(); // the next one finds out anew
+  return error;
+}
+
+event_page store_reader::events(const std::string& task, std::uint64_t after, std::size_t limit, std::size_t max_bytes) {
+  event_page page;
+  page.error = reading([&](connection& db) {
+    page.events.clear();
+    page.more = false;
+    auto s = prepared(db, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq");
+    if (!s)
+      return db.last();
+    put(s.get(), 1, task);
+    put(s.get(), 2, after);
+    std::size_t bytes = 0;
+    auto code = first_row(db, s.get());
+    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
+      if (page.events.size() >= limit || bytes >= max_bytes) {
+        page.more = true;
+        return SQLITE_DONE;
+      }
+      page.events.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s.get(), 0)), text_at(s.get(), 1)});
+      bytes += page.events.back().json.size();
+    }
+    return code;
+  });
+  if (!page.error.empty())
+    page = {ec::unavailable, std::move(page.error), {}, false};
+  return page;
+}
+
+body_page store_reader::bodies(const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes) {
+  body_page page;
+  page.looked_for = shas.size(); // where nothing was ever stored
+  page.error = reading([&](connection& db) {
+    page.bodies.clear();
+    page.looked_for = 0;
+    auto s = prepared(db, "SELECT bytes FROM bodies WHERE task = ?1 AND sha = ?2");
+    if (!s && db.last() == SQLITE_ERROR) { // a store of before bodies
+      page.looked_for = shas.size();
+      return SQLITE_DONE;
+    }
+    auto code = s ? db.run("BEGIN") : db.last();
+    std::size_t bytes = 0;
+    for (; code == SQLITE_OK && page.looked_for < shas.size() && bytes < max_bytes; ++page.looked_for) {
+      auto& sha = shas[page.looked_for];
+      auto key = body_key(sha);
+      put(s.get(), 1, task);
+      put(s.get(), 2, sqlite::blob{key});
+      code = first_row(db, s.get());
+      if (code == SQLITE_ROW) {
+        page.bodies.push_back({sha, sqlite::blob_at(s.get(), 0)});
+        bytes += page.bodies.back().bytes.size();
+      }
+      sqlite3_reset(s.get());
+      code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+    }
+    if (s)
+      db.run("ROLLBACK"); // nothing was changed: this only ends the sight of one state
+    return code == SQLITE_OK ? SQLITE_DONE : code;
+  });
+  if (!page.error.empty())
+    page = {ec::unavailable, std::move(page.error), {}, 0};
+  return page;
+}
+
+body_page store_reader::all_bodies(const std::string& task) {
+  body_page page;
+  page.error = reading([&](connection& db) {
+    page.bodies.clear();
+    auto s = prepared(db, "SELECT sha, bytes FROM bodies WHERE task = ?1 ORDER BY rowid");
+    if (!s)
+      return db.last() == SQLITE_ERROR ? SQLITE_DONE : db.last();
+    put(s.get(), 1, task);
+    auto code = first_row(db, s.get());
+    for (; code == SQLITE_ROW; code = sqlite3_step(s.get()))
+      page.bodies.push_back({body_name(sqlite::blob_at(s.get(), 0)), sqlite::blob_at(s.get(), 1)});
+    return code;
+  });
+  page.code = page.error.empty() ? ec::none : ec::unavailable;
+  page.looked_for = page.bodies.size();
+  return page;
+}
+
+std::vector<task_row> store_reader::list(live_tasks& live, std::string& error) {
+  // What a store of before lacks is given as it would be there now; it may be on a medium that nobody can write to.
+  static constexpr const char* queries[] = {
+      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms"
+      " FROM tasks LEFT JOIN starts USING(task) ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
+      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, 1, '', 0, 0"
+      " FROM tasks LEFT JOIN starts USING(task) ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
+      "SELECT task, started_ms, last_ms, seq, question, outcome, 0, 1, '', 0, 0 FROM tasks ORDER BY started_ms DESC, task DESC"};
+  std::vector<task_row> out;
+  std::vector<std::int64_t> numbers;
+  auto failure = reading([&](connection& db) {
+    out.clear();
+    numbers.clear();
+    sqlite::statement s;
+    for (auto* sql : queries)
+      if (s = prepared(db, sql); s || db.last() != SQLITE_ERROR)
+        break;
+    if (!s)
+      return db.last();
+    auto code = first_row(db, s.get());
+    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
+      auto number = [&](int i) { return sqlite3_column_int64(s.get(), i); };
+      numbers.push_back(number(6));
+      out.push_back({text_at(s.get(), 0),
+                     number(1),
+                     number(2),
+                     static_cast<std::uint64_t>(number(3)),
+                     text_at(s.get(), 4),
+                     text_at(s.get(), 5),
+                     false,
+                     static_cast<std::uint32_t>(number(7)),
+                     {text_at(s.get(), 8), number(9), number(10)}});
+    }
+    return code;
+  });
+  if (!failure.empty())
+    error = std::move(failure);
+  if (live.is_any_live())
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i].live = live.is_live(out[i].task, numbers[i]);
+  return out;
+}
+
+std::string reading_thread::post(work w) {
+  std::unique_lock lock(mutex_);
+  if (stop_)
+    return "event store " + path_ + " is being closed";
+  if (queue_.size() >= max_waiting)
+    return "event store " + path_ + ": " + std::to_string(max_waiting) + " reads are waiting: try again when some are done";
+  if (!thread_.joinable())
+    try {
+      thread_ = std::thread([this] { loop(); });
+    } catch (const std::system_error& e) {
+      return "event store " + path_ + " cannot be read: the system gives no more threads (" + e.code().message() + ")";
+    }
+  queue_.push_back(std::move(w));
+  lock.unlock();
+  wake_.notify_one();
+  return {};
+}
+
+void reading_thread::stop() {
+  {
+    std::lock_guard guard(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable())
+    thread_.join();
+}
+
+void reading_thread::loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    if (queue_.empty())
+      return;
+    auto next = std::move(queue_.front());
+    queue_.pop_front();
+    auto* reader = stop_ ? nullptr : &reader_;
+    lock.unlock();
+    next(reader);
+    next = nullptr; // what it holds may end here, not under the lock
+    lock.lock();
+  }
+}
+
+} // namespace conclave

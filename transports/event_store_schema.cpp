@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/event_store_schema.hpp"
+
+namespace conclave::sqlite {
+
+namespace {
+
+constexpr std::int64_t schema_version = 2;
+
+// Has to be said before the first page is written; see give_pages_back.
+constexpr const char* before_schema = "PRAGMA auto_vacuum = INCREMENTAL";
+
+constexpr const char* schema_1 = R"(
+CREATE TABLE tasks(
+  task TEXT PRIMARY KEY, fence INTEGER NOT NULL, seq INTEGER NOT NULL, started_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
+  question TEXT NOT NULL, outcome TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events(
+  task TEXT NOT NULL, seq INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(task, seq)) WITHOUT ROWID;
+PRAGMA user_version = 1;
+)";
+
+// A column that is added at the end of a table with a fixed default changes no row. Bodies are large and their names random: they
+// lie in the order in which they came, beside an index.
+constexpr const char* schema_2 = R"(
+ALTER TABLE tasks ADD COLUMN log_version INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE tasks ADD COLUMN owner_host TEXT NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN owner_pid INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tasks ADD COLUMN owner_started_ms INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE bodies(task TEXT NOT NULL, sha BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE(task, sha));
+CREATE TABLE cancels(nr INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, reason TEXT NOT NULL);
+PRAGMA user_version = 2;
+)";
+
+// The order in which tasks began; clocks jump. Beside the schema, as programs that do not know it write tasks without a number:
+// these are given one at the next start, by their clock.
+constexpr const char* order_schema = R"(
+CREATE TABLE IF NOT EXISTS starts(nr INTEGER PRIMARY KEY, task TEXT NOT NULL UNIQUE);
+DELETE FROM starts WHERE task NOT IN (SELECT task FROM tasks);
+INSERT INTO starts(task) SELECT task FROM tasks WHERE task NOT IN (SELECT task FROM starts) ORDER BY started_ms, task;
+)";
+constexpr const char* order_is_complete =
+    "SELECT (SELECT count(*) FROM tasks) = (SELECT count(*) FROM tasks JOIN starts USING(task))";
+
+/// Runs in a transaction: another program may have been faster.
+int make_tables(connection& db, bool whole) {
+  auto version = db.number("PRAGMA user_version");
+  if (version < 0)
+    return static_cast<int>(-version);
+  auto code = version < 1 ? db.run(schema_1) : SQLITE_OK;
+  if (code == SQLITE_OK && version < 2 && (whole || version < 1))
+    code = db.run(schema_2);
+  return code;
+}
+
+} // namespace
+
+int set_up(connection& db, const std::string& path, bool whole, bool alone, std::string& error) {
+  auto fail = [&](int code) {
+    error = db.explain(code, path);
+    return code;
+  };
+  if (alone)
+    db.run("PRAGMA locking_mode = EXCLUSIVE");
+  std::int64_t version = 0;
+  db.patiently([&] {
+    version = db.number("PRAGMA user_version");
+    return version < 0 ? static_cast<int>(-version) : SQLITE_OK;
+  });
+  if (version < 0)
+    return fail(static_cast<int>(-version));
+  if (version > schema_version) {
+    error = "event store " + path + " has schema " + std::to_string(version) + ", this program knows "
+            + std::to_string(schema_version) + ": use a newer conclave, or another $CONCLAVE_HOME";
+    return SQLITE_ERROR;
+  }
+  if (version == 0)
+    db.run(before_schema);
+  // Pages that are freed need not be overwritten: they return to the disk at once.
+  for (auto* sql : {"PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = FAST", small_cache})
+    if (auto code = db.patiently([&] { return db.run(sql); }); code != SQLITE_OK)
+      return fail(code);
+  auto code = SQLITE_OK;
+  if (version == 0 || (whole && version < schema_version))
+    code = db.in_transaction(path, error, [&] { return make_tables(db, whole); });
+  if (code == SQLITE_OK && whole && db.number(order_is_complete) != 1)
+    code = db.in_transaction(path, error, [&] { return db.run(order_schema); });
+  return code;
+}
+
+} // namespace conclave::sqlite

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The tables of a store, and how those of an older one become them. Private to transports/event_store*.
+
+#include "transports/event_store_sqlite.hpp"
+
+#include <string>
+
+namespace conclave::sqlite {
+
+/// Sets a connection that writes to an existing file up and sees to its tables. `whole`: all of them, which converts a store of
+/// before in place, once, without touching its rows; else one of before is left as it is. `alone`: without the file other
+/// processes would share, which needs room. Returns SQLITE_OK, or a code with `error` set.
+int set_up(connection& db, const std::string& path, bool whole, bool alone, std::string& error);
+
+} // namespace conclave::sqlite
