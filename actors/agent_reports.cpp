@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// A run's reports as messages to the orchestrator, and its rulings as inputs. What is said is kept by its SHA-256: the report names
+// it, and brings what the orchestrator has not got from here before. An orchestrator on another machine gets long bodies first, in
+// acknowledged parts.
+
+#include "actors/agent_state.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/run_state.hpp"
+#include "protocols/wire/sha256.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr auto boss_limit = std::chrono::seconds(60);
+constexpr int report_tries = 3;
+constexpr std::size_t part_bytes = std::size_t{64} * 1024; ///< of a message to another machine
+constexpr std::size_t max_known = 100'000;                 ///< names remembered; what is forgotten is sent once more
+
+ruling superseded() {
+  return {ruling_kind::superseded, "", {}};
+}
+
+} // namespace
+
+void agent_state::carry_out(run::report& a) {
+  auto r = std::make_shared<run_report>();
+  r->of = {run.task.task, run.task.fence, a.run};
+  r->agent = run.task.agent;
+  r->number = a.number;
+  run::keeper keep = [this, &r](std::string bytes) {
+    auto sha = wire::sha256(bytes);
+    auto there = known.count(sha) > 0
+                 || std::any_of(r->bodies.begin(), r->bodies.end(), [&](const body& b) { return b.sha == sha; });
+    if (!there)
+      r->bodies.push_back({sha, std::move(bytes)});
+    return sha;
+  };
+  for (auto& e : a.ended) {
+    call_end out;
+    out.call = e.call;
+    out.status = std::move(e.status);
+    out.use = e.use;
+    out.trouble = std::move(e.trouble);
+    if (e.target == "model")
+      out.said.push_back(run::keep_completion(e.reply, keep));
+    else
+      out.said.push_back(run::keep_result(e.result, keep));
+    out.target = std::move(e.target);
+    r->ended.push_back(std::move(out));
+  }
+  for (auto& b : a.begun) {
+    call_begin out;
+    out.call = b.call;
+    out.hash = std::move(b.hash);
+    out.repeatable = b.repeatable;
+    if (b.target != "model")
+      out.said.push_back(keep(std::move(b.arguments)));
+    out.target = std::move(b.target);
+    r->begun.push_back(std::move(out));
+  }
+  if (a.ask) { // the state to go on from after a crash
+    r->state = keep(run::to_json(run));
+    r->kept = run.kept;
+    for (auto i = run.kept; i < run.talk.size(); ++i)
+      r->said.push_back(run::keep_message(run.talk[i], keep));
+    run.kept = run.talk.size();
+  }
+  r->has_verdict = a.has_verdict;
+  r->handed_in = std::move(a.handed_in);
+  outbox.push_back(std::move(r));
+  if (outbox.size() == 1)
+    send_next();
+}
+
+/// Long bodies first where they cross to another machine, one part at a time; then the report itself. In order: a report waits for
+/// the parts of the one before.
+void agent_state::send_next() {
+  while (!outbox.empty()) {
+    auto& r = outbox.front();
+    auto far = parts.boss.node() != self->node();
+    std::size_t bytes = 0;
+    auto long_one = std::find_if(r->bodies.begin(), r->bodies.end(), [&](const body& b) {
+      bytes += b.bytes.size();
+      return bytes > part_bytes;
+    });
+    if (far && long_one != r->bodies.end()) {
+      auto whole = std::make_shared<body>(std::move(*long_one));
+      r->bodies.erase(long_one);
+      return send_part(r->of, std::move(whole), 0);
+    }
+    ask_for_ruling(std::move(r), report_tries);
+    outbox.pop_front();
+  }
+}
+
+void agent_state::send_part(const run_ref& of, std::shared_ptr<body> whole, std::size_t offset) {
+  body_part p;
+  p.of = of;
+  p.sha = whole->sha;
+  p.offset = offset;
+  p.size = whole->bytes.size();
+  p.bytes = whole->bytes.substr(offset, part_bytes);
+  auto end = offset + p.bytes.size();
+  self->request(parts.boss, boss_limit, std::move(p))
+      .then(
+          [this, of, whole, end](const body_ack&) {
+            if (end < whole->bytes.size())
+              send_part(of, whole, end);
+            else
+              send_next();
+          },
+          [this](const caf::error&) { // no orchestrator, no run
+            for (auto& r : std::exchange(outbox, {}))
+              input(run::ruled{r->number, superseded()});
+          });
+}
+
+/// One that is sent again does no harm, so a lost ruling is asked for again.
+void agent_state::ask_for_ruling(std::shared_ptr<run_report> r, int tries) {
+  self->request(parts.boss, boss_limit, *r)
+      .then(
+          [this, r](ruling& by) {
+            if (by.kind != ruling_kind::superseded) { // else nobody may have kept them
+              if (known.size() > max_known)
+                known.clear();
+              for (auto& b : r->bodies)
+                known.insert(b.sha);
+            }
+            input(run::ruled{r->number, std::move(by)});
+          },
+          [this, r, tries](const caf::error& e) {
+            if (code_of(e) == ec::timeout && tries > 1)
+              ask_for_ruling(r, tries - 1);
+            else
+              input(run::ruled{r->number, superseded()});
+          });
+}
+
+} // namespace conclave

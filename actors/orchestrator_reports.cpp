@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What agents report: recorded and ruled on in one transaction, bodies with it.
+
+#include "actors/orchestrator_state.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/wire/sha256.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace conclave {
+
+using ledger::command;
+using ledger::command_kind;
+
+namespace {
+
+constexpr std::size_t max_body = std::size_t{16} << 20;
+constexpr std::size_t max_parts = std::size_t{64} << 20; ///< of bodies of one agent that no report has named yet
+
+ruling superseded() {
+  return {ruling_kind::superseded, "", {}};
+}
+
+command about(const run_report& r, command_kind kind) {
+  command c;
+  c.kind = kind;
+  c.agent = r.agent;
+  c.run = r.of.run;
+  return c;
+}
+
+command from(const run_report& r, call_end& e) {
+  auto c = about(r, command_kind::end_call);
+  c.call = e.call;
+  c.target = std::move(e.target);
+  c.status = std::move(e.status);
+  c.use = e.use;
+  c.said = std::move(e.said);
+  return c;
+}
+
+command from(const run_report& r, call_begin& b, bool first) {
+  auto c = about(r, command_kind::begin_call);
+  c.call = b.call;
+  c.target = std::move(b.target);
+  c.hash = std::move(b.hash);
+  c.repeatable = b.repeatable;
+  if (first) { // the state of the run, and what its conversation has since the state before; a tool's arguments stand last
+    c.state = r.state;
+    c.kept = r.kept;
+    c.said = r.said;
+  }
+  c.said.insert(c.said.end(), b.said.begin(), b.said.end());
+  return c;
+}
+
+command from(run_report& r, verdict& v) {
+  auto kind = v.kind == verdict_kind::answer      ? command_kind::answer
+              : v.kind == verdict_kind::vote      ? command_kind::vote
+              : v.kind == verdict_kind::presented ? command_kind::present
+                                                  : command_kind::fail;
+  auto c = about(r, kind);
+  c.text = std::move(v.text);
+  c.target = std::move(v.target);
+  c.reason = std::move(v.reason);
+  c.code = v.code;
+  c.truncated = v.truncated;
+  c.step = std::move(v.step);
+  c.state = r.state;
+  c.kept = r.kept;
+  c.said = r.said;
+  return c;
+}
+
+} // namespace
+
+/// The bodies that come with a report, and those that came in parts before it. Of another node only what its name fits: everybody
+/// else's log would be spoilt by a wrong one.
+bool orchestrator_state::take_bodies(batch& b, run_report& r, bool foreign) {
+  for (auto& x : r.bodies) {
+    if (x.bytes.size() > max_body || (foreign && wire::sha256(x.bytes) != x.sha))
+      return false;
+    b.bodies.push_back(std::move(x));
+  }
+  auto i = arriving.find(r.agent);
+  if (i == arriving.end())
+    return true;
+  for (auto& [sha, bytes] : i->second.whole) {
+    if (wire::sha256(bytes) != sha)
+      return false;
+    b.bodies.push_back({sha, std::move(bytes)});
+  }
+  arriving.erase(i);
+  return true;
+}
+
+body_ack orchestrator_state::on_part(body_part& p) {
+  auto* at = place(agent_of(p.of.run));
+  if (failed || p.of.task != parts.task || p.of.fence != parts.fence || at == nullptr)
+    return {};
+  auto& in = arriving[at->config.id];
+  auto& bytes = in.whole[p.sha];
+  // A part that does not fit leaves a body that does not fit its name: the report that names it is refused.
+  if (p.size <= max_body && p.offset == bytes.size() && in.total + p.bytes.size() <= max_parts) {
+    in.total += p.bytes.size();
+    bytes += p.bytes;
+  }
+  return {};
+}
+
+/// Whose run this is, also of one that is over; empty if it was never begun here.
+std::string orchestrator_state::agent_of(std::uint64_t run) const {
+  auto i = runs.find(run);
+  return i == runs.end() ? std::string{} : i->second;
+}
+
+caf::result<ruling> orchestrator_state::on_report(run_report& r) {
+  if (r.of.task != parts.task || r.of.fence != parts.fence || failed || log.phase == ledger::phase::idle
+      || agent_of(r.of.run) != r.agent)
+    return superseded();
+  auto& last = reported[r.agent];
+  if (r.number == last.number && last.settled)
+    return last.by;
+  auto promise = self->template make_response_promise<ruling>();
+  if (r.number == last.number) { // sent again while the first is being made durable
+    last.waiting.push_back(promise);
+    return caf::delegated<ruling>{};
+  }
+  if (r.number < last.number)
+    return superseded();
+  batch b;
+  if (!take_bodies(b, r, self->current_sender() && self->current_sender()->node() != self->node())) {
+    lose(r.agent, ec::bad_reply, "its node sent bodies that do not fit their names");
+    return superseded();
+  }
+  last = {};
+  last.number = r.number;
+  last.waiting.push_back(promise);
+  auto by = record(b, r);
+  b.effects.push_back([this, agent = r.agent, number = r.number, by] {
+    auto& last = reported[agent];
+    if (last.number != number)
+      return;
+    last.settled = true;
+    last.by = by;
+    for (auto& p : std::exchange(last.waiting, {}))
+      p.deliver(by);
+  });
+  for (auto& e : r.ended)
+    if (!e.trouble.source.empty() && log.phase != ledger::phase::done)
+      miss_tools(b, r.agent, e.trouble, false);
+  reconcile(b, now_ms());
+  commit(std::move(b));
+  return caf::delegated<ruling>{};
+}
+
+/// The decisions a report leads to, in its order. What may not begin ends what began beside it.
+ruling orchestrator_state::record(batch& b, run_report& r) {
+  auto take = [&](command c) {
+    c.now_ms = now_ms();
+    c.jitter_permille = static_cast<std::uint32_t>(random() % 251);
+    return decide(b, c);
+  };
+  for (auto& e : r.ended)
+    take(from(r, e));
+  ruling out{ruling_kind::accepted, "", {}};
+  if (r.has_verdict) {
+    auto d = take(from(r, r.handed_in));
+    return {d.kind, std::move(d.reason), std::move(d.allowed)};
+  }
+  std::vector<call_end> begun;
+  for (auto& x : r.begun) {
+    call_end undone;
+    undone.call = x.call;
+    undone.target = x.target;
+    undone.status = to_string(ec::cancelled);
+    auto d = take(from(r, x, begun.empty()));
+    if (d.kind == ruling_kind::accepted) {
+      begun.push_back(std::move(undone));
+      continue;
+    }
+    out = {d.kind, std::move(d.reason), std::move(d.allowed)};
+    for (auto& e : begun)
+      take(from(r, e));
+    break;
+  }
+  return out;
+}
+
+} // namespace conclave
