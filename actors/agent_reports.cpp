@@ -32,15 +32,14 @@ ruling superseded() {
 } // namespace
 
 void agent_state::carry_out(run::report& a) {
-  auto r = std::make_shared<run_report>();
+  auto out_going = std::make_shared<outgoing>();
+  auto* r = &out_going->report;
   r->of = {run.task.task, run.task.fence, a.run};
   r->agent = run.task.agent;
   r->number = a.number;
-  run::keeper keep = [this, &r](std::string bytes) {
+  run::keeper keep = [this, &names = out_going->names, r](std::string bytes) {
     auto sha = wire::sha256(bytes);
-    auto there = known.count(sha) > 0
-                 || std::any_of(r->bodies.begin(), r->bodies.end(), [&](const body& b) { return b.sha == sha; });
-    if (!there)
+    if (known.count(sha) == 0 && names.insert(sha).second)
       r->bodies.push_back({sha, std::move(bytes)});
     return sha;
   };
@@ -76,7 +75,7 @@ void agent_state::carry_out(run::report& a) {
   }
   r->has_verdict = a.has_verdict;
   r->handed_in = std::move(a.handed_in);
-  outbox.push_back(std::move(r));
+  outbox.push_back(std::move(out_going));
   if (outbox.size() == 1)
     send_next();
 }
@@ -85,19 +84,19 @@ void agent_state::carry_out(run::report& a) {
 /// the parts of the one before.
 void agent_state::send_next() {
   while (!outbox.empty()) {
-    auto& r = outbox.front();
+    auto& r = outbox.front()->report;
     auto far = parts.boss.node() != self->node();
     std::size_t bytes = 0;
-    auto long_one = std::find_if(r->bodies.begin(), r->bodies.end(), [&](const body& b) {
+    auto long_one = std::find_if(r.bodies.begin(), r.bodies.end(), [&](const body& b) {
       bytes += b.bytes.size();
       return bytes > part_bytes;
     });
-    if (far && long_one != r->bodies.end()) {
+    if (far && long_one != r.bodies.end()) {
       auto whole = std::make_shared<body>(std::move(*long_one));
-      r->bodies.erase(long_one);
-      return send_part(r->of, std::move(whole), 0);
+      r.bodies.erase(long_one);
+      return send_part(r.of, std::move(whole), 0);
     }
-    ask_for_ruling(std::move(r), report_tries);
+    ask_for_ruling(outbox.front(), report_tries);
     outbox.pop_front();
   }
 }
@@ -119,29 +118,28 @@ void agent_state::send_part(const run_ref& of, std::shared_ptr<body> whole, std:
               send_next();
           },
           [this](const caf::error&) { // no orchestrator, no run
-            for (auto& r : std::exchange(outbox, {}))
-              input(run::ruled{r->number, superseded()});
+            for (auto& x : std::exchange(outbox, {}))
+              input(run::ruled{x->report.number, superseded()});
           });
 }
 
 /// One that is sent again does no harm, so a lost ruling is asked for again.
-void agent_state::ask_for_ruling(std::shared_ptr<run_report> r, int tries) {
-  self->request(parts.boss, boss_limit, *r)
+void agent_state::ask_for_ruling(std::shared_ptr<outgoing> x, int tries) {
+  self->request(parts.boss, boss_limit, x->report)
       .then(
-          [this, r](ruling& by) {
+          [this, x](ruling& by) {
             if (by.kind != ruling_kind::superseded) { // else nobody may have kept them
               if (known.size() > max_known)
                 known.clear();
-              for (auto& b : r->bodies)
-                known.insert(b.sha);
+              known.merge(x->names);
             }
-            input(run::ruled{r->number, std::move(by)});
+            input(run::ruled{x->report.number, std::move(by)});
           },
-          [this, r, tries](const caf::error& e) {
+          [this, x, tries](const caf::error& e) {
             if (code_of(e) == ec::timeout && tries > 1)
-              ask_for_ruling(r, tries - 1);
+              ask_for_ruling(x, tries - 1);
             else
-              input(run::ruled{r->number, superseded()});
+              input(run::ruled{x->report.number, superseded()});
           });
 }
 
