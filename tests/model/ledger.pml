@@ -311,46 +311,47 @@ inline take_vote(k, t, seen) {
 
 #define VOTE(k, t) \
   d_step { DECIDES && COORD && !first_round && REPLIED(k) && answers[t] > 0 && (!CALM || answers[k] > 0) -> \
+    printf("agent%d: its vote for agent%d arrives\n", k + 1, t + 1); \
     take_vote(k, t, shown_epoch[k]); decided() }
 
 #define AGENT(k) \
-     d_step { DECIDES && COORD && live[k] && at[k] == NONE && !closed[k] -> \
+     d_step { DECIDES && COORD && live[k] && at[k] == NONE && !closed[k] -> printf("agent%d: a run begins\n", k + 1); \
        at[k] = READY; run_epoch[k] = epoch; shown_epoch[k] = epoch; fresh[k] = stopped; asked[k]++; \
        assert(asked[k] <= (MAXFAIL > 0 -> MAXFAIL : 1)); decided() }                     /* I10 */ \
-  :: d_step { DECIDES && PRESENTS(k) && at[k] == NONE -> \
+  :: d_step { DECIDES && PRESENTS(k) && at[k] == NONE -> printf("agent%d: the presentation begins\n", k + 1); \
        if :: tries == 0 -> presentations++; assert(presentations == 1) :: else fi;       /* I5 */ \
        tries++; at[k] = READY; fresh[k] = stopped; decided() } \
-  :: d_step { DECIDES && (COORD || PRESENTS(k)) && (at[k] == READY || at[k] == TOLD) -> \
+  :: d_step { DECIDES && (COORD || PRESENTS(k)) && (at[k] == READY || at[k] == TOLD) -> printf("agent%d: a model call is recorded\n", k + 1); \
        at[k] = (at[k] == READY -> CALL : CALL2); fresh[k] = stopped; decided() } \
-  :: d_step { RELEASES(k, SENT_EARLY) && (COORD || PRESENTS(k)) && OPEN(k) && !sent[k] -> \
+  :: d_step { RELEASES(k, SENT_EARLY) && (COORD || PRESENTS(k)) && OPEN(k) && !sent[k] -> printf("agent%d: the model call is sent\n", k + 1); \
        assert(!paid[k]);                                    /* no call twice, but for one that a crash found open */ \
        assert(ended[k] == (at[k] == CALL -> 0 : 1));       /* no call again whose end is durable */ \
        sent[k] = true; paid[k] = true; if :: CALM -> calls++ :: else fi } \
-  :: d_step { TOOLS && DECIDES && COORD && k == 0 && at[k] == CALL && sent[k] -> \
+  :: d_step { TOOLS && DECIDES && COORD && k == 0 && at[k] == CALL && sent[k] -> printf("agent%d: the completion asks for a tool; the tool call is recorded\n", k + 1); \
        at[k] = TOOL; ended[k]++; sent[k] = false; fresh[k] = stopped; if :: !stopped -> paid[k] = false :: else fi; decided() } \
-  :: d_step { TOOLS && RELEASES(k, ACTED_EARLY) && COORD && at[k] == TOOL && !sent[k] -> \
+  :: d_step { TOOLS && RELEASES(k, ACTED_EARLY) && COORD && at[k] == TOOL && !sent[k] -> printf("agent%d: the tool is called\n", k + 1); \
        assert(!acted[k]);                                   /* a tool that is not idempotent runs at most once */ \
        sent[k] = true; acted[k] = true } \
-  :: d_step { TOOLS && DECIDES && COORD && at[k] == TOOL && sent[k] -> \
+  :: d_step { TOOLS && DECIDES && COORD && at[k] == TOOL && sent[k] -> printf("agent%d: the result of the tool and the next model call are recorded\n", k + 1); \
        at[k] = CALL2; sent[k] = false; fresh[k] = stopped; if :: !stopped -> acted[k] = false :: else fi; decided() } \
-  :: d_step { DECIDES && COORD && REPLIED(k) && answers[k] < MAXA && (!CALM || answers[k] == 0) -> take_answer(k); decided() } \
+  :: d_step { DECIDES && COORD && REPLIED(k) && answers[k] < MAXA && (!CALM || answers[k] == 0) -> printf("agent%d: its answer arrives\n", k + 1); take_answer(k); decided() } \
   :: VOTE(k, 0) \
   :: VOTE(k, 1) \
   :: VOTE2(k) \
-  :: d_step { MAXFAIL && DECIDES && COORD && at[k] != NONE && !CALM -> end_run(k); fails[k]++; own_fails[k]++; \
+  :: d_step { MAXFAIL && DECIDES && COORD && at[k] != NONE && !CALM -> printf("agent%d: the run fails\n", k + 1); end_run(k); fails[k]++; own_fails[k]++; \
        if :: fails[k] >= MAXFAIL -> live[k] = false; assert(own_fails[k] >= MAXFAIL) :: else fi; \
        settle(); decided() }                                                  /* error, deadline, corrections used up */ \
-  :: d_step { LOSS && DECIDES && COORD && !CALM && live[k] -> end_run(k); live[k] = false; settle(); decided() } \
-  :: d_step { DECIDES && PRESENTS(k) && REPLIED(k) -> finish(answered); decided() }      /* the winner's final text */ \
-  :: d_step { DECIDES && PRESENTS(k) && REPLIED(k) && !CALM && (MAXFAIL || LOSS) -> \
+  :: d_step { LOSS && DECIDES && COORD && !CALM && live[k] -> printf("agent%d: its node is lost\n", k + 1); end_run(k); live[k] = false; settle(); decided() } \
+  :: d_step { DECIDES && PRESENTS(k) && REPLIED(k) -> printf("agent%d: the final text arrives\n", k + 1); finish(answered); decided() }      /* the winner's final text */ \
+  :: d_step { DECIDES && PRESENTS(k) && REPLIED(k) && !CALM && (MAXFAIL || LOSS) -> printf("agent%d: the attempt at the presentation fails\n", k + 1); \
        end_run(k); if :: tries == 2 -> finish(answered) :: else fi; decided() }          /* asked again; then the stored answer */ \
-  :: d_step { LOSS && DECIDES && PRESENTS(k) && live[k] -> live[k] = false; end_run(k); finish(answered); decided() } \
-  :: d_step { DECIDES && phase == closing && REPLIED(k) -> end_run(k); \
+  :: d_step { LOSS && DECIDES && PRESENTS(k) && live[k] -> printf("agent%d: its node is lost\n", k + 1); live[k] = false; end_run(k); finish(answered); decided() } \
+  :: d_step { DECIDES && phase == closing && REPLIED(k) -> printf("agent%d: its call ends late\n", k + 1); end_run(k); \
        over = true; FOR_ALL(IF(at[i] != NONE, over = false)); \
        if :: over -> terminate() :: else fi; decided() }                      /* a late end */ \
   :: d_step { engine != DOWN && crashes < CRASHES && REPLIED(k) -> \
-       old_from = k; old_epoch = (first_round -> 0 : run_epoch[k]); crash() }            /* its verdict is still under way */ \
-  :: d_step { old_from == k && engine == UP && !stopped -> \
+       printf("crash; a message of agent%d is still under way\n", k + 1); old_from = k; old_epoch = (first_round -> 0 : run_epoch[k]); crash() }            /* its verdict is still under way */ \
+  :: d_step { old_from == k && engine == UP && !stopped -> printf("agent%d: a message of the older owner arrives\n", k + 1); \
        if \
        :: VOTE_UNFENCED && COORD && !first_round && at[k] != NONE && old_epoch > 0 && answers[0] > 0 -> \
             take_vote(k, 0, old_epoch); decided() \
@@ -412,17 +413,17 @@ init {
 #if A > 2
   :: AGENT(2)
 #endif
-  :: d_step { DECIDES && COORD && !CALM && verdict -> straggled = true; FOR_ALL(closed[i] = true); end_all_runs();
+  :: d_step { DECIDES && COORD && !CALM && verdict -> printf("patience is over\n"); straggled = true; FOR_ALL(closed[i] = true); end_all_runs();
        settle(); decided() }                                                  /* patience is over */
-  :: d_step { DEADLINE && DECIDES && COORD && !CALM -> late = true; settle(); decided() }
-  :: d_step { CANCEL && DECIDES && (COORD || phase == presenting) && !CALM -> finish(interrupted); decided() }
-  :: d_step { DECIDES && phase == closing && !TIMER_LOST -> terminate(); decided() }     /* the time for late ends is over */
+  :: d_step { DEADLINE && DECIDES && COORD && !CALM -> printf("the deadline strikes\n"); late = true; settle(); decided() }
+  :: d_step { CANCEL && DECIDES && (COORD || phase == presenting) && !CALM -> printf("the user cancels\n"); finish(interrupted); decided() }
+  :: d_step { DECIDES && phase == closing && !TIMER_LOST -> printf("the time for late ends is over\n"); terminate(); decided() }     /* the time for late ends is over */
 
-  :: d_step { PENDING > 0 && engine == UP && !stopped && crashes < CRASHES && phase != done -> keep_log(); stopped = true }
-  :: d_step { engine != DOWN && crashes < CRASHES -> if :: old_from == NOBODY -> old_from = TO_NODES :: else fi; crash() }
-  :: d_step { engine == DOWN -> engine = CLAIMED }              /* the fence is one higher */
-  :: d_step { engine == CLAIMED -> take_over() }
-  :: d_step { old_from == TO_NODES && engine == UP && !stopped ->
+  :: d_step { PENDING > 0 && engine == UP && !stopped && crashes < CRASHES && phase != done -> printf("the disk stops\n"); keep_log(); stopped = true }
+  :: d_step { engine != DOWN && crashes < CRASHES -> printf("crash\n"); if :: old_from == NOBODY -> old_from = TO_NODES :: else fi; crash() }
+  :: d_step { engine == DOWN -> printf("resume: the task is claimed\n"); engine = CLAIMED }              /* the fence is one higher */
+  :: d_step { engine == CLAIMED -> printf("resume: it is taken over\n"); take_over() }
+  :: d_step { old_from == TO_NODES && engine == UP && !stopped -> printf("the older owner's end_task arrives\n");
        if :: END_TASK_UNFENCED && COORD -> FOR_ALL(end_run(i); live[i] = false); settle(); decided()
        :: else                                                                /* a node knows a higher fence: no effect */
        fi;
