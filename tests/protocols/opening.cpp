@@ -272,7 +272,7 @@ CAF_TEST(references and what only looks like a secret stay) {
   s.env = {{"API_KEY", "${KEY:-}"}, {"TOKENIZERS_PARALLELISM", "false"}};
   s.url = "https://h/?key=${KEY}";
   b.mcp_servers = {s};
-  b.script.push_back({.text = "the api_key is sk-1234567"}); // what a model says is no setting
+  b.script.emplace_back().text = "the api_key is sk-1234567"; // what a model says is no setting
   auto o = one(b);
   auto before = o;
   mask_secrets(o);
