@@ -46,7 +46,9 @@ struct opening {
 /// Returns one JSON object {"v":1,...}, members that have their default left out. Invalid UTF-8 is replaced.
 std::string to_json(const opening& o);
 
-/// Reads what to_json of any version wrote. Returns false and says why in `error` on a newer version or anything else.
+/// Reads what to_json of any version wrote. Returns false and says why in `error` on a newer version or anything else: what is not
+/// understood decides how a task is played, so no member is skipped. There are 1 to 64 agents with ids of their own. `out` is as it
+/// was then.
 bool from_json(const std::string& text, opening& out, std::string& error);
 
 /// Replaces literal secrets by `secret_mark`: where protocols/secret_places.hpp finds one.

@@ -39,13 +39,16 @@ constexpr const char* known[] = {"v",      "seq",          "time", "type",   "ag
                                  "target", "target_label", "text", "reason", "labels", "number", "flag",  "code",  "step",
                                  "usage",  "ms",           "said", "state",  "kept",   "detail", "cause"};
 
+/// Neither a time nor the sum of two can overflow.
+constexpr std::int64_t max_ms = 9'000'000'000'000'000;
+
 // Version 1 had three meanings of `flag`, and a wait as decimal text.
 void from_version_1(event& e) {
   if (e.type == event_type::agent_error) {
     std::int64_t wait = 0;
     auto end = e.text.data() + e.text.size();
     if (auto [at, fault] = std::from_chars(e.text.data(), end, wait); fault == std::errc{} && at == end && wait >= 0) {
-      e.ms = wait;
+      e.ms = std::min(wait, max_ms);
       e.text.clear();
     }
     if (e.flag)
@@ -147,7 +150,7 @@ bool from_json(std::string_view text, event& out) {
     return false;
   event e;
   e.seq = seq->get<std::uint64_t>();
-  e.time_ms = int_at(*v, "time");
+  e.time_ms = std::clamp<std::int64_t>(int_at(*v, "time"), 0, max_ms);
   e.type = event_type_from_string(type->get<std::string>());
   e.agent = string_at(*v, "agent");
   auto positive = [&](const char* key) { return static_cast<std::uint64_t>(std::max<std::int64_t>(int_at(*v, key), 0)); };
@@ -168,7 +171,7 @@ bool from_json(std::string_view text, event& out) {
   e.step = string_at(*v, "step");
   if (auto* use = member(*v, "usage"))
     e.use = usage_from(*use);
-  e.ms = int_at(*v, "ms");
+  e.ms = std::clamp<std::int64_t>(int_at(*v, "ms"), 0, max_ms);
   e.said = strings_at(*v, "said");
   e.state = string_at(*v, "state");
   e.kept = positive("kept");

@@ -18,7 +18,9 @@ namespace {
 
 using wire::json;
 
-constexpr std::size_t max_agents = 64; ///< as in a configuration
+constexpr std::int64_t max_number = 9'000'000'000'000'000; ///< milliseconds, bytes, tokens: no sum of two overflows
+constexpr std::size_t max_agents = 64;                     ///< as in a configuration
+constexpr std::size_t max_structs = 100'000;               ///< in one opening; a few bytes of text may stand for hundreds in memory
 
 template <class T>
 json write(const T& x);
@@ -86,6 +88,10 @@ public:
   bool read(const json& v, std::vector<T>& list) {
     if (!v.is_array())
       return fail("is no list");
+    if (std::is_same_v<T, agent_config> && v.size() > max_agents)
+      return fail("has " + std::to_string(v.size()) + " agents, at most " + std::to_string(max_agents));
+    if (members::is_listed<T> && (structs_ += v.size()) > max_structs)
+      return fail("is too long");
     list.reserve(v.size());
     for (std::size_t i = 0; i < v.size(); ++i) {
       auto length = path_.size();
@@ -151,10 +157,10 @@ private:
 
   template <class T>
   bool read_number(const json& v, T& x) {
-    using limits = std::numeric_limits<T>;
+    constexpr auto most = std::is_same_v<T, std::int64_t> ? static_cast<T>(max_number) : std::numeric_limits<T>::max();
     if (v.is_number_unsigned()) {
       auto n = v.get<std::uint64_t>();
-      if (n > static_cast<std::uint64_t>(limits::max()))
+      if (n > static_cast<std::uint64_t>(most))
         return fail("is out of range");
       x = static_cast<T>(n);
       return true;
@@ -164,7 +170,7 @@ private:
     auto n = v.get<std::int64_t>(); // negative
     if constexpr (std::is_unsigned_v<T>)
       return fail("is out of range");
-    else if (n < static_cast<std::int64_t>(limits::min()))
+    else if (n < -static_cast<std::int64_t>(most))
       return fail("is out of range");
     else
       x = static_cast<T>(n);
@@ -189,13 +195,12 @@ private:
   }
 
   std::string path_;
+  std::size_t structs_ = 0;
 };
 
 bool judge(const opening& o, reader& r) {
   if (o.agents.empty())
     return r.fail(".agents: there is none");
-  if (o.agents.size() > max_agents)
-    return r.fail(".agents: " + std::to_string(o.agents.size()) + " of them, at most " + std::to_string(max_agents));
   std::set<std::string> ids;
   for (const auto& a : o.agents)
     if (a.id.empty() || !ids.insert(a.id).second)

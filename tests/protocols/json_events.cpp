@@ -156,6 +156,11 @@ CAF_TEST(new fields of a wrong type or out of range do no harm) {
   CAF_REQUIRE(
       from_json(R"({"v":2,"seq":1,"type":"call_ended","ms":"x","said":"a","state":7,"kept":-3,"detail":[1],"cause":"{}"})", e));
   CAF_CHECK(e.ms == 0 && e.said.empty() && e.state.empty() && e.kept == 0 && e.detail.empty() && e.cause.empty());
+  // No sum of two times overflows.
+  CAF_REQUIRE(from_json(R"({"v":2,"seq":1,"type":"call_ended","time":9223372036854775807,"ms":9223372036854775807})", e));
+  CAF_CHECK(e.time_ms > 0 && e.ms > 0 && e.time_ms < INT64_MAX / 4 && e.ms < INT64_MAX / 4);
+  CAF_REQUIRE(from_json(R"({"v":2,"seq":1,"type":"call_ended","time":-9223372036854775808,"ms":-5})", e));
+  CAF_CHECK(e.time_ms == 0 && e.ms == 0);
 }
 
 CAF_TEST(an object that could not be read back is not written) {

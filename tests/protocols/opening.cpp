@@ -48,7 +48,7 @@ void change(std::vector<std::pair<std::string, std::string>>& x) {
 template <class T>
 requires std::is_integral_v<T>
 void change(T& x) {
-  x = std::numeric_limits<T>::max();
+  x = std::is_same_v<T, std::int64_t> ? static_cast<T>(9'000'000'000'000'000) : std::numeric_limits<T>::max();
 }
 template <class T>
 void change(std::vector<T>& x) {
@@ -105,7 +105,8 @@ backend_config planted(const std::string& key) {
   b.extra_headers = {
       {"Authorization", "Bearer " + key}, {"X-Foo", "Basic " + key}, {"X-Api-Key", key}, {"X-Proxy", "http://u:" + key + "@p"}};
   b.extra_query = {{"token", key}, {"page", "2"}};
-  b.params = R"({"temperature":0.5,"api_key":")" + key + R"(","more":{"auth":{"value":")" + key + R"(","n":[")" + key + R"("]}}})";
+  b.params = R"({"temperature":0.5,"api_key":")" + key + R"(","pin_token":1234567890,"more":{"auth":{"value":")" + key
+             + R"(","n":[")" + key + R"("]}}})";
   b.extra_body = R"({"secret_tokens" : [")" + key + R"(", {"x":")" + key + R"("}], "pass\u0077ord":")" + key + R"(","seed":3})";
   for (auto* name : {"one", "two"}) {
     mcp_server_config s;
@@ -217,9 +218,9 @@ CAF_TEST(what is no opening is refused with the place of the fault) {
   CAF_CHECK(has(fault(with("7")), "agents[0].backend"));
   CAF_CHECK(has(fault(with(R"({"model":7})")), "agents[0].backend.model is no text"));
   CAF_CHECK(has(fault(with(R"({"max_tokens":1e300})")), "max_tokens is no whole number"));
-  CAF_CHECK(has(fault(with(R"({"max_tokens":9223372036854775808})")), "max_tokens is out of range"));
+  CAF_CHECK(has(fault(with(R"({"max_tokens":9000000000000001})")), "max_tokens is out of range"));
   CAF_CHECK(has(fault(with(R"({"context_tokens":2147483648})")), "context_tokens is out of range"));
-  CAF_CHECK(has(fault(with(R"({"context_tokens":-2147483649})")), "context_tokens is out of range"));
+  CAF_CHECK(has(fault(with(R"({"context_tokens":-2147483648})")), "context_tokens is out of range"));
   CAF_CHECK(has(fault(with(R"({"http2":1})")), "http2"));
   CAF_CHECK(has(fault(with(R"({"extra_headers":{"X":1}})")), "extra_headers.X"));
   CAF_CHECK(has(fault(with(R"({"mcp_servers":[{},{"env":[]}]})")), "mcp_servers[1].env"));
@@ -243,11 +244,12 @@ CAF_TEST(a key planted in every place is nowhere in the opening) {
   auto count = 0;
   for (auto at = places.find(key); at != std::string::npos; at = places.find(key, at + 1))
     ++count;
-  CAF_CHECK(count > 50);
+  CAF_CHECK(count > 40);
   mask_secrets(o);
   auto text = to_json(o);
   if (auto at = text.find(key); at != std::string::npos)
     CAF_ERROR("there: " << text.substr(at - 60, 120));
+  CAF_CHECK(!has(text, "1234567890")); // a number may be one, too
   auto twice = o;
   mask_secrets(twice);
   CAF_CHECK(twice == o);
@@ -257,6 +259,21 @@ CAF_TEST(a key planted in every place is nowhere in the opening) {
   CAF_CHECK(wire::is_object(o.agents[0].backend.extra_body));
   CAF_CHECK_EQUAL(o.agents[0].backend.mcp_servers[0].env["LANG"], "C");
   CAF_CHECK_EQUAL(o.agents[0].backend.extra_headers["Authorization"], "Bearer " + std::string{secret_mark});
+}
+
+CAF_TEST(parameters that are too deep to be judged are not stored) {
+  const std::string key = "sk-PLANTED-1234567";
+  std::string deep = "\"" + key + "\"";
+  for (int i = 0; i < 100; ++i)
+    deep = "{\"a\":" + deep + "}";
+  backend_config b;
+  b.params = R"({"api_key":"x1234567","b":)" + deep + "}";
+  auto o = one(b);
+  mask_secrets(o);
+  CAF_CHECK(!has(to_json(o), key));
+  std::string error;
+  CAF_CHECK(restore_secrets(o, file_with(b), error));
+  CAF_CHECK(o == one(b));
 }
 
 CAF_TEST(references and what only looks like a secret stay) {
