@@ -7,12 +7,33 @@
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/tool_waits.hpp"
+#include "protocols/wire/verdict.hpp"
 
 #include <caf/all.hpp>
 
 #include <memory>
 
 namespace conclave {
+
+void agent_state::input(run::input in) {
+  for (auto& action : run::step(with, run, std::move(in)))
+    std::visit([this](auto& a) { carry_out(a); }, action);
+}
+
+void agent_state::cancel(const cancel_run& c) {
+  if (c.task == run.task.task && c.run == run.task.run)
+    input(run::cancelled{c.reason});
+}
+
+/// The run is dropped as it is: its node has ended it.
+void agent_state::shut_down() {
+  using run::stage;
+  if (run.stage == stage::model || run.stage == stage::announced)
+    caf::anon_send(parts.backend, cancel_call{run.task.task, run.task.agent, run.task.run, 0});
+  if (!run.pending.empty())
+    carry_out(run::cancel_all_tools{run.task.run});
+  run = {};
+}
 
 namespace {
 
@@ -31,7 +52,7 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
     if (--*left > 0)
       return;
     self->state.got_ready = true;
-    for (auto& [tool, known] : self->state.tools)
+    for (auto& [tool, known] : self->state.with.tools)
       out->tools.push_back(tool);
     promise.deliver(*out);
   };
@@ -45,7 +66,7 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
                 auto read_only = std::find(list.read_only.begin(), list.read_only.end(), spec.name) != list.read_only.end();
                 auto tool = spec.name;
                 if (wire::is_workflow_tool(tool)
-                    || !self->state.tools.emplace(tool, agent_state::known_tool{spec, i, read_only}).second)
+                    || !self->state.with.tools.emplace(tool, run::offered_tool{spec, i, read_only}).second)
                   out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
               }
               finish();
@@ -60,13 +81,14 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
 agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.self = self;
   self->state.parts = std::move(parts);
+  self->state.with.agent = self->state.parts.order.agent;
   self->set_exit_handler([self](caf::exit_msg& m) {
     self->state.shut_down();
     leave(self, m.reason);
   });
   return {
       [self](get_ready) { return get_tools(self); },
-      [self](run_task& t) { self->state.start(std::move(t)); },
+      [self](run_task& t) { self->state.input(run::started{std::move(t)}); },
       [self](const cancel_run& c) { self->state.cancel(c); },
   };
 }
