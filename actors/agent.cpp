@@ -6,13 +6,65 @@
 #include "actors/agent_state.hpp"
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/run_state.hpp"
 #include "protocols/tool_waits.hpp"
+#include "protocols/wire/verdict.hpp"
 
 #include <caf/all.hpp>
 
 #include <memory>
 
 namespace conclave {
+
+void agent_state::input(run::input in) {
+  for (auto& action : run::step(with, run, std::move(in)))
+    std::visit([this](auto& a) { carry_out(a); }, action);
+}
+
+/// Starts a run, or goes on with one of before a crash.
+void agent_state::start(run_task t) {
+  if (t.stored.empty() || t.stored.front().state.empty())
+    return input(run::started{std::move(t)});
+  auto stored = std::move(t.stored.front());
+  t.stored.clear();
+  run::state s;
+  std::string error;
+  if (!run::from_json(stored.state, s, error)) {
+    t.stored.clear();
+    carry_out(run::tell{"its run cannot go on where it stood and starts anew: " + error});
+    return input(run::started{std::move(t)});
+  }
+  s.talk = std::move(stored.talk);
+  s.kept = s.talk.size();
+  run = std::move(s);
+  with.unknown = t.on_unknown == "fail"     ? run::on_unknown::fail
+                 : t.on_unknown == "repeat" ? run::on_unknown::repeat
+                                            : run::on_unknown::tell;
+  if (parts.watcher)
+    parts.watcher->began(t);
+  input(run::continued{std::move(t), std::move(stored.ends), stored.refused, std::move(stored.refusal)});
+}
+
+void agent_state::cancel(const cancel_run& c) {
+  if (c.of.task != run.task.task || c.of.fence != run.task.fence || c.of.run != run.task.run)
+    return;
+  end.why = c.reason;
+  input(run::cancelled{c.reason});
+}
+
+/// The run is dropped as it is: its node has ended it.
+void agent_state::shut_down() {
+  using run::stage;
+  if (run.stage == stage::model || run.stage == stage::announced)
+    caf::anon_send(parts.backend, cancel_call{run.task.task, run.task.agent, run.task.run, 0});
+  if (!run.pending.empty())
+    carry_out(run::cancel_all_tools{run.task.run});
+  if (run.stage != stage::idle) {
+    end = {"failed", ec::cancelled, "its task is over"};
+    carry_out(run::over{});
+  }
+  run = {};
+}
 
 namespace {
 
@@ -28,7 +80,7 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
   auto finish = [self, out, promise, left]() mutable {
     if (--*left > 0)
       return;
-    for (auto& [tool, known] : self->state.tools)
+    for (auto& [tool, known] : self->state.with.tools)
       out->tools.push_back(tool);
     promise.deliver(*out);
   };
@@ -42,7 +94,7 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
                 auto read_only = std::find(list.read_only.begin(), list.read_only.end(), spec.name) != list.read_only.end();
                 auto tool = spec.name;
                 if (wire::is_workflow_tool(tool)
-                    || !self->state.tools.emplace(tool, agent_state::known_tool{spec, i, read_only}).second)
+                    || !self->state.with.tools.emplace(tool, run::offered_tool{spec, i, read_only}).second)
                   out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
               }
               finish();
@@ -57,6 +109,7 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
 agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.self = self;
   self->state.parts = std::move(parts);
+  self->state.with.agent = self->state.parts.order.agent;
   self->set_exit_handler([self](caf::exit_msg& m) {
     self->state.shut_down();
     leave(self, m.reason);

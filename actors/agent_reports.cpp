@@ -31,7 +31,23 @@ ruling superseded() {
 
 } // namespace
 
+/// What the node's log is told.
+void agent_state::read_along(const run::report& a) {
+  if (!parts.watcher)
+    return;
+  for (auto& e : a.ended)
+    parts.watcher->call_ended(a.run, e);
+  if (!a.has_verdict || a.run != run.task.run)
+    return;
+  auto& v = a.handed_in;
+  if (v.kind != verdict_kind::failed)
+    end = {v.kind == verdict_kind::answer ? "answered" : v.kind == verdict_kind::vote ? "voted" : "presented", ec::none, ""};
+  else
+    end = {"failed", v.code, v.code == ec::cancelled && !end.why.empty() ? end.why : v.reason};
+}
+
 void agent_state::carry_out(run::report& a) {
+  read_along(a);
   auto out_going = std::make_shared<outgoing>();
   auto* r = &out_going->report;
   r->of = {run.task.task, run.task.fence, a.run};
@@ -60,7 +76,8 @@ void agent_state::carry_out(run::report& a) {
     call_begin out;
     out.call = b.call;
     out.hash = std::move(b.hash);
-    out.repeatable = b.repeatable;
+    auto tool = with.tools.find(b.target);
+    out.repeatable = tool == with.tools.end() || tool->second.read_only || tool->second.idempotent;
     if (b.target != "model")
       out.said.push_back(keep(std::move(b.arguments)));
     out.target = std::move(b.target);
@@ -71,7 +88,6 @@ void agent_state::carry_out(run::report& a) {
     r->kept = run.kept;
     for (auto i = run.kept; i < run.talk.size(); ++i)
       r->said.push_back(run::keep_message(run.talk[i], keep));
-    run.kept = run.talk.size();
   }
   r->has_verdict = a.has_verdict;
   r->handed_in = std::move(a.handed_in);
@@ -133,6 +149,8 @@ void agent_state::ask_for_ruling(std::shared_ptr<outgoing> x, int tries) {
                 known.clear();
               known.merge(x->names);
             }
+            if (by.kind != ruling_kind::accepted && x->report.has_verdict)
+              end = {};
             input(run::ruled{x->report.number, std::move(by)});
           },
           [this, x, tries](const caf::error& e) {

@@ -4,6 +4,7 @@
 #include "actors/node_notes.hpp"
 
 #include "protocols/key_route.hpp"
+#include "protocols/run_machine.hpp"
 
 #include <chrono>
 
@@ -49,9 +50,9 @@ public:
     keep_({note_weight::detail, "run_started", std::move(fields)});
   }
 
-  void call_ended(const call_notice& n) override {
+  void call_ended(std::uint64_t run, const run::ended_call& n) override {
     auto model = n.target == "model";
-    if (n.run == run_) {
+    if (run == run_) {
       add(use_, n.use);
       ++(model ? calls_ : tool_calls_);
     }
@@ -61,9 +62,7 @@ public:
       ++(model ? cost_->calls : cost_->tool_calls);
     }
     if (!n.trouble.source.empty())
-      keep_({note_weight::trouble,
-             "tools_lost",
-             {{"task", n.task}, {"agent", n.agent}, {"why", n.trouble.source + ": " + n.trouble.why}}});
+      keep_({note_weight::trouble, "tools_lost", {about_[0], about_[1], {"why", n.trouble.source + ": " + n.trouble.why}}});
   }
 
   void ended(const run_end& e) override {

@@ -25,6 +25,9 @@
 namespace conclave {
 
 class http_client;
+namespace run {
+struct ended_call;
+}
 
 /// What a connection trusts; equal if the authorities are.
 struct trust_choice : std::shared_ptr<const tls_trust> {
@@ -63,7 +66,7 @@ class run_watcher {
 public:
   virtual ~run_watcher() = default;
   virtual void began(const run_task& t) = 0;
-  virtual void call_ended(const call_notice& n) = 0; ///< may come after the end of its run
+  virtual void call_ended(std::uint64_t run, const run::ended_call& c) = 0; ///< may come after the end of its run
   virtual void ended(const run_end& e) = 0;
 };
 

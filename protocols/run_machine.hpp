@@ -15,7 +15,11 @@
 ///   started -> prepare;  prepared -> report{begin};  ruled -> send_model;  completion -> report{end, begin tools | begin model |
 ///   verdict};  ruled -> send_tool ...;  tool_done -> report{end} or report{end, begin};  ruled{refused} -> report{begin} ...
 ///
-/// Inputs that do not fit the state (a reply to a call that is not under way, a ruling nobody waits for) have no effect.
+/// At most one report at a time awaits its ruling (`ask`). The others tell ends alone, or that the run failed: with that it is
+/// over. A state is worth storing with a report that asks; what other reports tell comes back by `continued.ends`.
+///
+/// Inputs that do not fit the state (a reply to a call that is not under way, a ruling nobody waits for) have no effect. The one
+/// exception: a call that outlives its run (`late`) still has its end reported, and the partial text of a model call as well.
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
@@ -64,14 +68,27 @@ struct setting {
   on_unknown unknown = on_unknown::tell;
 };
 
+enum class call_stage : std::uint8_t { waiting, announced, under_way, done };
+
 /// One tool call of a model's reply.
 struct pending_call {
-  tool_call call;
-  std::string key;          ///< names the call for its source; stays the same over resumes
-  std::uint64_t number = 0; ///< in the log, once it is announced; a repetition has a new one
-  std::uint8_t stage = 0;   ///< 0 waiting, 1 announced, 2 under way, 3 done
-  tool_result result;
+  std::uint32_t at = 0;     ///< which call of the reply
+  tool_call call;           ///< not stored: the reply has it
+  std::uint64_t number = 0; ///< in the log, once it is announced; a repetition has a new one, one that was not let pass has none
+  std::uint64_t first = 0;  ///< the number it had first: its key, which stays the same over resumes
+  call_stage stage = call_stage::waiting;
+  tool_result result; ///< stored only without a number: else the log has it
   bool operator==(const pending_call&) const = default;
+};
+
+/// A call that outlives its run.
+struct late_call {
+  std::uint64_t call = 0;
+  std::uint64_t run = 0;
+  std::uint32_t round = 0;
+  std::string target;
+  bool is_model = false;
+  bool operator==(const late_call&) const = default;
 };
 
 /// What an agent remembers from one run to the next.
@@ -87,14 +104,16 @@ struct memory {
   bool operator==(const memory&) const = default;
 };
 
-/// A run, and what its agent remembers. Stored as versioned JSON (protocols/run_state.hpp), the conversation apart from it.
+/// A run, and what its agent remembers. Stored as versioned JSON (protocols/run_state.hpp), the conversation apart from it. What
+/// the log has anyway is not stored: the texts of the task, the reply whose calls are carried out, results of tools, and the text
+/// of an answer that is handed in.
 struct state {
   run::memory memory;
-  run_task task; ///< stored without question, history and texts: the log has them
+  run_task task; ///< stored without question, history, texts and reasons: the log has them
   run::stage stage = run::stage::idle;
   bool cancelled = false;
   std::vector<message> talk;
-  std::size_t kept = 0; ///< messages at the front of `talk` that an earlier report has stored already
+  std::size_t kept = 0; ///< messages at the front of `talk` that are as the report before had them; the rest is new
   prompts::ladder step = prompts::ladder::tools;
   bool ladder_fixed = false;
   std::size_t budget_bytes = 0; ///< of the answers shown; 0 = unbounded
@@ -108,13 +127,20 @@ struct state {
   std::uint32_t repeats = 0;
   std::uint64_t calls = 0;      ///< calls of the agent announced so far; the next one is calls + 1
   std::uint64_t model_call = 0; ///< announced or under way; 0 = none
-  completion reply;             ///< whose tool calls are carried out
+  std::uint64_t reply_call = 0; ///< the model call whose reply is being dealt with: its tools, its verdict; the log has it
+  completion reply; ///< of it, while its tool calls are carried out: with `lead` and the names as understood; not stored
+  std::vector<std::string> names; ///< of the calls of `reply` as they were understood; empty = as the model wrote them
+  std::string lead;               ///< what was said before the pauses of the turn that `reply_call` ended
   std::vector<pending_call> pending;
-  bool handing_in = false; ///< the report under way holds `handed_in`
-  verdict handed_in;
-  std::string answers_call; ///< id of the model's call that the verdict came from; empty = none
-  std::string said;         ///< text of the model's turn before its last pause
-  std::string partial;      ///< text of the last broken or cancelled call
+  std::size_t held = 0;        ///< bytes of the run while tool calls are carried out; not stored
+  std::uint64_t reports = 0;   ///< so far; numbers them
+  std::uint64_t awaited = 0;   ///< the report whose ruling is awaited; 0 = none
+  bool handing_in = false;     ///< the report under way holds `handed_in`
+  verdict handed_in;           ///< stored without the text of an answer
+  std::string answers_call;    ///< id of the model's call that the verdict came from; empty = none
+  std::string said;            ///< text of the model's turn before its last pause
+  std::string partial;         ///< text of the last broken or cancelled call
+  std::vector<late_call> late; ///< not stored: nobody brings their ends after a crash
   bool operator==(const state&) const = default;
 };
 
@@ -125,15 +151,19 @@ struct started {
 };
 /// Backend and tools are known; `info` is what the connection says.
 struct prepared {
+  std::uint64_t run = 0; ///< that asked
   backend_info info;
 };
 /// The backend cannot be asked.
 struct unprepared {
+  std::uint64_t run = 0;
   ec code = ec::unavailable;
   std::string reason;
 };
-/// The answer to the report under way. A ruling that was lost (no orchestrator any more) is `superseded`.
+/// The answer to a report. `refused`: what was to begin may not, or the verdict is not accepted. A ruling that was lost (no
+/// orchestrator any more) is `superseded`.
 struct ruled {
+  std::uint64_t report = 0; ///< its number
   ruling by;
 };
 struct model_done {
@@ -155,20 +185,17 @@ struct tool_done {
 struct cancelled {
   std::string reason;
 };
-/// After a crash: `s` is the stored state, its run has a new number, and this is what the log knows to have happened since.
-struct known_end {
-  std::uint64_t call = 0;
-  bool ended = false; ///< else under way at the crash
-  completion reply;   ///< of a model call that ended
-  tool_result result; ///< of a tool call that ended
-};
+/// After a crash: `s` is the stored state with its conversation, its run has a new number, and this is what the log has of it.
+/// `ends` must have `reply_call` if the state names one, and each call of `pending` with a number that ended; further ones do no
+/// harm. A pending call without an end was under way. Calls of the old number get no end here: that is for whoever took the task
+/// over. A state without a run starts anew.
 struct continued {
   run_task task; ///< as `started`, under the new number
   std::vector<known_end> ends;
-  bool refused = false; ///< the verdict of the state was refused
+  bool refused = false; ///< the report of the state was refused: its verdict, or what was to begin
   ruling refusal;
 };
-/// The sources' tools are others now.
+/// `setting.tools` are others now. A call whose tool is gone when its turn comes gets an error result.
 struct tools_changed {};
 
 using input =
@@ -177,7 +204,9 @@ using input =
 // Actions, in the order in which they are to be carried out.
 
 /// Ask the connection what it can: answered by prepared or unprepared.
-struct prepare {};
+struct prepare {
+  std::uint64_t run = 0;
+};
 
 struct ended_call {
   std::uint64_t call = 0;
@@ -194,8 +223,11 @@ struct begun_call {
   std::string hash;
   std::string arguments; ///< a tool's
 };
-/// To be recorded together, in this order: ends, then what begins, or the verdict. `ask`: a `ruled` is awaited.
+/// To be recorded together, in this order: ends, then what begins, or the verdict. `ask`: a `ruled` is awaited. The same report may
+/// be sent again: its number tells.
 struct report {
+  std::uint64_t number = 0; ///< counts the reports of an agent, also over resumes
+  std::uint64_t run = 0;    ///< whose calls these are: of a late end, a run that is over
   std::vector<ended_call> ended;
   std::vector<begun_call> begun;
   bool has_verdict = false;
@@ -207,14 +239,19 @@ struct send_model {
 };
 struct send_tool {
   std::uint64_t call = 0;
+  std::uint64_t run = 0;
   std::size_t source = 0;
   tool_call what;
   std::string key;
 };
+/// Answered by model_done, which brings the partial text; or by model_failed, if there is no connection any more.
 struct cancel_model {
+  std::uint64_t run = 0;
   std::uint64_t call = 0;
 };
-struct cancel_all_tools {};
+struct cancel_all_tools {
+  std::uint64_t run = 0;
+};
 /// For eyes: a status line of the run.
 struct tell {
   std::string text;
@@ -228,20 +265,27 @@ struct over {};
 
 using action = std::variant<prepare, report, send_model, send_tool, cancel_model, cancel_all_tools, tell, remember, over>;
 
-/// Takes one input. Linear in what it changes; the conversation is copied once into each model request.
+/// Takes one input. The conversation is hashed when a model call is announced, and copied once, into its request; else the cost is
+/// linear in what changes.
 std::vector<action> step(const setting& with, state& s, input in);
 
-/// What may stop a call, in order: the one list of such rules. `deny` gives the model the text as an error result.
+/// Returns what names a tool call for its source, by the number it was first announced under.
+std::string key_of(const run_task& t, std::uint64_t first);
+
+/// What may stop a call, in order: the one list of such rules; the first that denies counts. A tool call that is denied is not
+/// announced, and the model gets the text as an error result. A model call that is denied fails the run with code and text.
 enum class policy_answer : std::uint8_t { go, deny };
 struct policy_ruling {
   policy_answer answer = policy_answer::go;
   std::string text;
+  ec code = ec::denied; ///< before_model only
 };
 struct policy {
   const char* name;
   policy_ruling (*before_model)(const setting&, const state&);                  ///< nullptr = no opinion
   policy_ruling (*before_tool)(const setting&, const state&, const tool_call&); ///< nullptr = no opinion
-  void (*after_tool)(const setting&, state&, const tool_call&, tool_result&);   ///< nullptr = no opinion
+  void (*after_tool)(const setting&, const state&, const tool_call&,
+                     tool_result&); ///< before the result is recorded; nullptr = none
 };
 const std::vector<policy>& policies();
 

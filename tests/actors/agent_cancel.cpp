@@ -75,12 +75,30 @@ CAF_TEST(a tool call whose run is cancelled has an end and its run says cancelle
 CAF_TEST(a run that is superseded while its tools run leaves none of them running) {
   tool->read_only = tool->hang = true;
   spawn_with("tools");
-  model->replies = {calls({{"c1", "mcp__t__look", "{}"}, {"c2", "mcp__t__look", R"({"a":1})"}})};
-  boss->go_until = 2; // the model and the first call; the second is refused while the first is under way
+  std::vector<tool_call> nine;
+  for (int i = 0; i < 9; ++i)
+    nine.push_back({"c" + std::to_string(i), "mcp__t__look", "{\"n\":" + std::to_string(i) + "}"});
+  model->replies = {calls(nine)};
+  boss->go_until = 9; // the model and eight calls side by side; the ninth is refused while the others are under way
   run(task(false));
-  CAF_CHECK_EQUAL(tool->called.size(), 1u);
+  CAF_CHECK_EQUAL(tool->called.size(), 8u);
+  tool->hanging.front().deliver(tool_result{"c0", "seen", false});
+  tool->hanging.erase(tool->hanging.begin());
+  settle();
+  CAF_CHECK_EQUAL(tool->called.size(), 8u);
   CAF_CHECK_EQUAL(tool->cancels, 1);
   CAF_CHECK(tool->hanging.empty());
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 0u);
+  CAF_CHECK_EQUAL(notices(true, "mcp__t__look"), 8u);
+}
+
+CAF_TEST(calls that may not all begin are not begun at all) {
+  tool->read_only = true;
+  spawn_with("tools");
+  model->replies = {calls({{"c1", "mcp__t__look", "{}"}, {"c2", "mcp__t__look", R"({"a":1})"}})};
+  boss->go_until = 2; // the model and the first call
+  run(task(false));
+  CAF_CHECK_EQUAL(tool->called.size(), 0u);
   CAF_CHECK_EQUAL(boss->verdicts.size(), 0u);
 }
 

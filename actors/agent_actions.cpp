@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What a run wants done with its connection and its tools.
+
+#include "actors/agent_state.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/tool_waits.hpp"
+
+#include <caf/all.hpp>
+
+namespace conclave {
+
+namespace {
+
+constexpr auto info_limit = std::chrono::seconds(10);
+
+/// Whether a call failed because of its source, which a person should know. A breaker that is open was preceded by what opened it.
+bool is_lost(ec code) {
+  return code == ec::unavailable || code == ec::bad_reply || code == ec::bad_config || code == ec::version_mismatch;
+}
+
+} // namespace
+
+void agent_state::carry_out(const run::prepare& a) {
+  end = {};
+  if (parts.watcher)
+    parts.watcher->began(run.task);
+  self->request(parts.backend, info_limit, describe_backend{with.agent.backend.model})
+      .then(
+          [this, run = a.run](backend_info& info) {
+            input(run::prepared{run, std::move(info)});
+          },
+          [this, run = a.run](const caf::error& e) {
+            input(run::unprepared{run, code_of(e), "the model connection is gone: " + text_of(e)});
+          });
+}
+
+void agent_state::carry_out(run::send_model& a) {
+  auto& req = a.request;
+  // The breaker may try three times, after a model was loaded; its own limits end each try, this one only keeps the promise finite.
+  auto limit = std::chrono::milliseconds(3 * (req.total_timeout_ms + 60'000) + req.first_token_timeout_ms + 60'000);
+  auto call = req.call;
+  self->request(parts.backend, limit, std::move(req), parts.chunks)
+      .then(
+          [this, call](completion& c) {
+            input(run::model_done{call, std::move(c)});
+          },
+          [this, call](const caf::error& e) {
+            input(run::model_failed{call, code_of(e), text_of(e)});
+          });
+}
+
+void agent_state::carry_out(run::send_tool& a) {
+  auto& from = parts.tools.at(a.source);
+  tool_invocation msg{run.task.task, run.task.agent, a.run, std::move(a.what), with.agent.backend.tool_timeout_ms};
+  auto limit = tool_waits::agent_call(from.start_limit, std::chrono::milliseconds(msg.timeout_ms));
+  self->request(from.actor, limit, std::move(msg))
+      .then(
+          [this, call = a.call](tool_result& r) {
+            auto status = r.is_error ? "error" : "finished";
+            input(run::tool_done{call, std::move(r), status, {}});
+          },
+          [this, call = a.call, source = from.name](const caf::error& e) {
+            auto trouble = is_lost(code_of(e)) ? tool_trouble{source, text_of(e)} : tool_trouble{};
+            input(run::tool_done{call, {"", "Error: " + text_of(e), true}, to_string(code_of(e)), std::move(trouble)});
+          });
+}
+
+void agent_state::carry_out(const run::cancel_model& a) {
+  // The completion comes even if the cancel finds nothing.
+  self->request(parts.backend, info_limit, cancel_call{run.task.task, run.task.agent, a.run, a.call})
+      .then([](const cancel_done&) {},
+            [this, call = a.call](const caf::error&) {
+              input(run::model_failed{call, ec::cancelled, "cancelled"});
+            });
+}
+
+void agent_state::carry_out(const run::cancel_all_tools& a) {
+  for (auto& source : parts.tools)
+    self->send(source.actor, cancel_tools{run.task.task, run.task.agent, a.run});
+}
+
+void agent_state::carry_out(run::tell& a) {
+  self->send(parts.chunks, chunk_batch{run.task.task, run.task.run, run.task.agent, {{chunk_kind::status, std::move(a.text)}}});
+}
+
+void agent_state::carry_out(const run::over&) {
+  if (parts.watcher)
+    parts.watcher->ended(end);
+  end = {};
+}
+
+void agent_state::carry_out(run::remember& a) {
+  self->send(parts.backend, std::move(a.note));
+}
+
+} // namespace conclave

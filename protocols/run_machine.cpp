@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// A run from its task to its end: what is announced, and what a ruling lets happen.
+
+#include "protocols/run_machine.hpp"
+
+#include "protocols/run_mover.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace conclave::run {
+
+using prompts::ladder;
+
+namespace {
+
+ladder from_name(const std::string& x) {
+  return x == "schema" ? ladder::schema : x == "text" ? ladder::text : ladder::tools;
+}
+
+/// Names the request in the log; what is hashed is what the model is told.
+std::string hash_of(const model_request& r, const std::vector<message>& talk) {
+  std::string all = r.model + '\n' + r.params + '\n' + r.schema;
+  for (auto& t : r.tools)
+    all += t.name + t.parameters;
+  all = wire::hash(all);
+  for (auto& m : talk) { // one after the other: a second copy of a long conversation is not needed
+    all += '\n' + std::to_string(static_cast<int>(m.from)) + m.text + m.tool_call_id;
+    for (auto& c : m.calls)
+      all += c.id + c.name + c.arguments;
+    all = wire::hash(all);
+  }
+  return all;
+}
+
+/// The model call `s.model_call`, without its conversation.
+model_request request_of(const setting& with, const state& s, const wire::choice& may) {
+  auto& config = with.agent.backend;
+  model_request req;
+  req.task = s.task.task;
+  req.run = s.task.run;
+  req.epoch = s.task.epoch;
+  req.call = s.model_call;
+  req.agent = s.task.agent;
+  req.model = config.model;
+  req.params = config.params;
+  req.max_output_tokens = config.max_tokens;
+  req.first_token_timeout_ms = config.first_token_timeout_ms;
+  req.idle_timeout_ms = config.idle_timeout_ms;
+  req.total_timeout_ms = config.timeout_ms;
+  req.max_requests = std::max<std::int64_t>(max_vain_requests - s.memory.vain, 1);
+  if (s.want == asked_for::decision) {
+    req.schema = wire::decision_schema(may);
+    // The user's bound stays one, down to what the JSON alone takes.
+    if (req.max_output_tokens <= 0 || req.max_output_tokens > s.memory.decision_room)
+      req.max_output_tokens = s.memory.decision_room;
+    req.max_output_tokens = std::max(req.max_output_tokens, least_decision_tokens);
+  }
+  if (s.step == ladder::tools && (s.want == asked_for::verdict || s.want == asked_for::presentation)) {
+    if (s.iterations < static_cast<std::uint32_t>(config.max_tool_iterations))
+      for (auto& [name, tool] : with.tools)
+        req.tools.push_back(tool.spec);
+    if (s.want == asked_for::verdict)
+      for (auto& spec : wire::workflow_tools(may))
+        req.tools.push_back(spec);
+  }
+  return req;
+}
+
+} // namespace
+
+std::string trim(const std::string& x) {
+  auto a = x.find_first_not_of(" \t\r\n");
+  return a == std::string::npos ? std::string{} : x.substr(a, x.find_last_not_of(" \t\r\n") - a + 1);
+}
+
+std::vector<action> step(const setting& with, state& s, input in) {
+  mover m{with, s, {}, {}};
+  std::visit([&](auto& x) { m.on(std::move(x)); }, in);
+  m.finish();
+  return std::move(m.out);
+}
+
+/// A newer run takes the place of one that is not over.
+void mover::take_over() {
+  if (s.stage == stage::model) {
+    if (!s.cancelled) // its completion brings the partial text
+      out.push_back(cancel_model{s.task.run, s.model_call});
+    s.late.push_back({s.model_call, s.task.run, s.task.round, "model", true});
+    over();
+  } else if (s.handing_in) { // a verdict under way counts, in arrival order
+    over();
+  } else if (s.stage != stage::idle) {
+    fail(ec::cancelled, "cancelled");
+  }
+}
+
+void mover::on(started x) {
+  take_over();
+  state n;
+  n.memory = std::move(s.memory);
+  n.calls = std::max(s.calls, x.task.first_call > 0 ? x.task.first_call - 1 : 0);
+  n.reports = s.reports;
+  n.late = std::move(s.late);
+  n.task = std::move(x.task);
+  n.stage = stage::preparing;
+  s = std::move(n);
+  auto& m = s.memory;
+  if (m.round != s.task.round || m.kind != s.task.kind) {
+    m.round = s.task.round;
+    m.kind = s.task.kind;
+    m.vain = 0;
+    m.vain_code = ec::none;
+    m.vain_error.clear();
+  }
+  out.push_back(prepare{s.task.run});
+}
+
+void mover::on(prepared x) {
+  if (s.stage != stage::preparing || x.run != s.task.run)
+    return;
+  auto& decision = with.agent.backend.decision;
+  s.ladder_fixed = decision != "auto" && !decision.empty();
+  s.step = from_name(s.ladder_fixed ? decision : x.info.step);
+  s.memory.saw_tools = x.info.saw_tools;
+  // Three bytes a token is a careful mean over languages; half of the window stays for the conversation's growth and the reply.
+  s.budget_bytes = x.info.context_tokens > 0 ? static_cast<std::size_t>(x.info.context_tokens) * 3 / 2 : 0;
+  if (auto learned = s.memory.learned_budget; learned > 0 && (s.budget_bytes == 0 || learned < s.budget_bytes))
+    s.budget_bytes = learned;
+  open_talk();
+  call_model();
+}
+
+void mover::on(unprepared x) {
+  if (s.stage == stage::preparing && x.run == s.task.run)
+    fail(x.code, std::move(x.reason));
+}
+
+/// The first messages of the run for the ladder's step.
+void mover::open_talk() {
+  auto& system = with.agent.system_message;
+  s.kept = 0;
+  if (s.task.kind == run_kind::present) {
+    s.want = asked_for::presentation;
+    s.talk = prompts::presentation(s.task, system, s.budget_bytes);
+  } else if (s.step == ladder::tools) {
+    s.want = asked_for::verdict;
+    s.talk = prompts::coordination(s.task, system, s.step, s.budget_bytes);
+  } else if (s.step == ladder::schema && s.task.may_vote) {
+    s.want = asked_for::decision;
+    s.talk = prompts::decision(s.task, system, s.budget_bytes);
+  } else {
+    // Where only an answer is possible no decision is asked for: one text request.
+    s.want = s.step == ladder::schema ? asked_for::text_answer : asked_for::text_verdict;
+    s.talk = prompts::coordination(s.task, system, s.step, s.budget_bytes);
+  }
+}
+
+wire::choice mover::choice() const {
+  wire::choice may;
+  may.may_answer = s.task.may_answer;
+  if (s.task.may_vote)
+    for (auto& a : s.task.answers)
+      may.ids.push_back(a.id);
+  return may;
+}
+
+void mover::call_model() {
+  for (auto& p : policies())
+    if (p.before_model != nullptr)
+      if (auto r = p.before_model(with, s); r.answer == policy_answer::deny)
+        return fail(r.code, std::move(r.text));
+  if (!make_room())
+    return no_room();
+  s.reply_call = 0; // dealt with
+  s.names.clear();
+  s.lead.clear();
+  s.model_call = ++s.calls;
+  next.begun.push_back({s.model_call, "model", hash_of(request_of(with, s, choice()), s.talk), {}});
+  flush(true);
+}
+
+void mover::send_model() {
+  s.stage = stage::model;
+  auto req = request_of(with, s, choice());
+  req.messages = s.talk;
+  out.push_back(run::send_model{std::move(req)});
+}
+
+void mover::flush(bool ask) {
+  next.number = ++s.reports;
+  next.run = s.task.run;
+  next.ask = ask;
+  if (ask) {
+    s.awaited = next.number;
+    s.stage = stage::announced;
+  }
+  out.push_back(std::exchange(next, {}));
+}
+
+void mover::finish() {
+  if (!next.ended.empty())
+    flush(false);
+}
+
+void mover::on(ruled x) {
+  if (s.awaited == 0 || x.report != s.awaited)
+    return;
+  s.awaited = 0;
+  s.kept = s.talk.size();
+  if (s.handing_in)
+    return on_verdict_ruling(x.by);
+  if (x.by.kind == ruling_kind::superseded)
+    return over(); // somebody decided that while we asked
+  if (x.by.kind == ruling_kind::refused)
+    return refuse_begin(x.by);
+  if (s.pending.empty())
+    return send_model();
+  send_tools();
+}
+
+void mover::refuse_begin(const ruling& r) {
+  if (!s.pending.empty())
+    return refuse_tools(r.reason);
+  s.model_call = 0; // it never began
+  fail(ec::denied, "the model call was refused: " + r.reason);
+}
+
+void mover::hand_in(verdict v, std::string answers_call) {
+  s.handing_in = true;
+  s.answers_call = std::move(answers_call);
+  s.handed_in = v;
+  next.has_verdict = true;
+  next.handed_in = std::move(v);
+  flush(true);
+}
+
+void mover::on_verdict_ruling(const ruling& r) {
+  s.handing_in = false;
+  s.handed_in = {};
+  auto call = std::exchange(s.answers_call, {});
+  if (r.kind == ruling_kind::accepted)
+    s.memory.vain = 0;
+  if (s.cancelled || r.kind != ruling_kind::refused)
+    return over();
+  if (++s.attempt > max_attempts)
+    return fail(ec::bad_reply,
+                "no acceptable verdict in " + std::to_string(max_attempts) + " attempts; the last was refused: " + r.reason);
+  auto text = prompts::refusal(r);
+  if (!call.empty())
+    add_result({call, text, true});
+  else
+    ask_user(text);
+  if (s.want == asked_for::text_answer && s.task.may_vote && s.step == ladder::schema) {
+    s.want = asked_for::decision; // an answer was refused: ask again what it wants
+    s.kept = 0;
+    s.talk = prompts::decision(s.task, with.agent.system_message, s.budget_bytes);
+    s.talk.back().text += "\n" + text;
+  }
+  call_model();
+}
+
+verdict mover::failure(ec code, std::string reason) const {
+  verdict v;
+  v.kind = verdict_kind::failed;
+  v.code = code;
+  v.reason = std::move(reason);
+  return v;
+}
+
+/// What was announced and is not sent any more has an end, too.
+void mover::end_announced() {
+  if (s.awaited == 0 || s.handing_in)
+    return;
+  if (s.pending.empty())
+    next.ended.push_back({s.model_call, "model", to_string(ec::cancelled), {}, {}, {}, {}});
+  for (auto& p : s.pending)
+    if (p.stage == call_stage::announced) {
+      p.stage = call_stage::done;
+      next.ended.push_back({p.number, p.call.name, to_string(ec::cancelled), {}, {}, {}, {}});
+    }
+}
+
+void mover::fail(ec code, std::string reason) {
+  end_announced();
+  auto v = failure(code, std::move(reason));
+  v.text = s.partial.empty() ? s.said : s.partial;
+  v.step = prompts::to_string(s.step);
+  next.has_verdict = true;
+  next.handed_in = std::move(v);
+  flush(false);
+  over();
+}
+
+/// Nobody waits for what the run began; its calls still have their ends reported. The memory of the agent stays.
+void mover::over() {
+  finish();
+  bool busy = false;
+  for (auto& p : s.pending)
+    if (p.stage == call_stage::under_way) {
+      busy = true;
+      s.late.push_back({p.number, s.task.run, s.task.round, p.call.name, false});
+    }
+  if (busy)
+    out.push_back(cancel_all_tools{s.task.run});
+  state n;
+  n.memory = std::move(s.memory);
+  n.task = std::move(s.task);
+  n.calls = s.calls;
+  n.reports = s.reports;
+  n.late = std::move(s.late);
+  s = std::move(n);
+  out.push_back(run::over{});
+}
+
+void mover::on(cancelled) {
+  if (s.stage == stage::idle || s.cancelled)
+    return;
+  if (s.stage == stage::model) {
+    s.cancelled = true; // the completion brings the partial text
+    out.push_back(cancel_model{s.task.run, s.model_call});
+  } else if (s.handing_in) {
+    s.cancelled = true; // a verdict under way counts, in arrival order
+  } else {
+    fail(ec::cancelled, "cancelled");
+  }
+}
+
+/// Takes the end of a call whose run is over. The partial text of a model call still counts.
+bool mover::ended_late(std::uint64_t call, std::string status, const completion* reply, const tool_result* result,
+                       const tool_trouble& trouble) {
+  auto i = std::find_if(s.late.begin(), s.late.end(), [&](auto& l) { return l.call == call; });
+  if (i == s.late.end())
+    return false;
+  report r;
+  r.number = ++s.reports;
+  r.run = i->run;
+  r.ask = false;
+  ended_call e{call, i->target, std::move(status), {}, {}, {}, trouble};
+  if (reply != nullptr) {
+    e.use = reply->usage;
+    e.reply = *reply;
+    charge(i->round, *reply);
+    if (!trim(reply->text).empty()) {
+      r.has_verdict = true;
+      r.handed_in = failure(ec::cancelled, "cancelled");
+      r.handed_in.text = reply->text;
+    }
+  }
+  if (result != nullptr)
+    e.result = *result;
+  r.ended.push_back(std::move(e));
+  s.late.erase(i);
+  out.push_back(std::move(r));
+  return true;
+}
+
+void mover::on(model_done x) {
+  if (ended_late(x.call, to_string(x.reply.status), &x.reply, nullptr, {}))
+    return;
+  if (s.stage != stage::model || x.call != s.model_call)
+    return;
+  next.ended.push_back({x.call, "model", to_string(x.reply.status), x.reply.usage, x.reply, {}, {}});
+  s.model_call = 0;
+  s.reply_call = x.call;
+  charge(s.task.round, x.reply);
+  on_completion(std::move(x.reply));
+}
+
+void mover::on(model_failed x) {
+  if (ended_late(x.call, to_string(x.code), nullptr, nullptr, {}) || s.stage != stage::model || x.call != s.model_call)
+    return;
+  next.ended.push_back({x.call, "model", to_string(x.code), {}, {}, {}, {}});
+  s.model_call = 0;
+  fail(x.code, std::move(x.reason));
+}
+
+} // namespace conclave::run

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What a run may hold, and what is shortened so that it does not hold more.
+
+#include "protocols/run_mover.hpp"
+
+#include <algorithm>
+
+namespace conclave::run {
+
+namespace {
+constexpr std::uint32_t max_overflows = 4;
+}
+
+/// The provider says the conversation is too long: halves what can be cut, tool results first, then the answers of others.
+bool mover::shorten() {
+  if (++s.overflows > max_overflows)
+    return false;
+  std::size_t total = 0, results = 0;
+  for (auto& m : s.talk) {
+    total += m.text.size();
+    results += m.from == role::tool ? m.text.size() : 0;
+  }
+  if (results > total / 3) {
+    for (std::size_t i = 0; i < s.talk.size(); ++i)
+      if (auto& m = s.talk[i]; m.from == role::tool && m.text.size() > min_result_bytes) {
+        s.kept = std::min(s.kept, i);
+        prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
+      }
+  } else if (!s.task.answers.empty() && s.budget_bytes != min_shown_bytes) {
+    std::size_t shown = 0;
+    for (auto& a : s.task.answers)
+      shown += a.text.size();
+    s.memory.learned_budget = s.budget_bytes =
+        std::max<std::size_t>((s.budget_bytes > 0 ? std::min(s.budget_bytes, shown) : shown) / 2, min_shown_bytes);
+    open_talk();
+  } else {
+    return false;
+  }
+  call_model();
+  return true;
+}
+
+/// What the run takes: its conversation, the text before a pause, the replies of the round under way.
+std::size_t mover::held_bytes() const {
+  auto sum = s.said.size() + s.reply.text.size() + s.reply.reasoning.size() + s.reply.opaque.size();
+  auto add_call = [&](const tool_call& c) { sum += sizeof c + c.id.size() + c.name.size() + c.arguments.size(); };
+  for (auto& c : s.reply.calls)
+    add_call(c);
+  for (auto& p : s.pending) {
+    add_call(p.call);
+    sum += sizeof(message) + p.result.text.size();
+  }
+  for (auto& m : s.talk) {
+    sum += sizeof m + m.text.size() + m.reasoning.size() + m.opaque.size();
+    for (auto& c : m.calls)
+      add_call(c);
+  }
+  return sum;
+}
+
+/// Shortens the oldest tool results until the run takes no more than it may. Returns whether it does.
+bool mover::make_room() {
+  auto most = static_cast<std::size_t>(with.agent.backend.max_run_bytes);
+  auto held = held_bytes();
+  auto goal = held > most ? most - most / 4 : most; // with some room: each shortening spoils the provider's cache of the prompt
+  auto shorten = [&](std::string& text) {
+    if (held <= goal || text.size() <= 2 * min_result_bytes)
+      return false;
+    auto before = text.size();
+    prompts::cut(text, min_result_bytes);
+    text.shrink_to_fit(); // the memory is what this is about
+    held -= before - text.size();
+    return true;
+  };
+  for (std::size_t i = 0; i < s.talk.size(); ++i)
+    if (s.talk[i].from == role::tool && shorten(s.talk[i].text))
+      s.kept = std::min(s.kept, i);
+  for (auto& p : s.pending)
+    shorten(p.result.text);
+  return held <= most;
+}
+
+void mover::no_room() {
+  fail(ec::context_overflow, "the conversation of this run takes " + std::to_string(held_bytes())
+                                 + " bytes with its tool results shortened, the limit is "
+                                 + std::to_string(with.agent.backend.max_run_bytes)
+                                 + ": raise `max_run_bytes`, or let the tools return less");
+}
+
+} // namespace conclave::run

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Rounds of tool calls, and the rules of what may be called.
+
+#include "protocols/run_mover.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace conclave::run {
+
+namespace {
+
+constexpr std::size_t max_parallel = 8;
+/// The same calls with the same arguments so often in a row are a loop.
+constexpr std::uint32_t max_repeats = 3;
+/// What a model is given of a tool's result at most; the source has its own, higher bound.
+constexpr std::size_t max_result_bytes = std::size_t{256} * 1024;
+/// A result that was cut carries a mark of at most this size: it is not cut again.
+constexpr std::size_t mark_bytes = 128;
+
+std::uint32_t most_rounds(const setting& with) {
+  return static_cast<std::uint32_t>(std::max(with.agent.backend.max_tool_iterations, 0));
+}
+
+policy_ruling denied(std::string why, ec code = ec::denied) {
+  return {policy_answer::deny, std::move(why), code};
+}
+
+policy_ruling not_in_vain(const setting&, const state& s) {
+  auto& m = s.memory;
+  if (m.vain < max_vain_requests)
+    return {};
+  return denied("no usable reply to " + std::to_string(m.vain) + " requests in this round, so that no more are sent in it"
+                    + (m.vain_error.empty() ? "" : "; the last: " + m.vain_error),
+                m.vain_code);
+}
+
+policy_ruling within_rounds(const setting& with, const state& s, const tool_call&) {
+  return s.iterations > most_rounds(with) ? denied("the limit of tool calls is reached") : policy_ruling{};
+}
+
+policy_ruling not_a_loop(const setting&, const state& s, const tool_call&) {
+  return s.repeats >= max_repeats ? denied("the same call was just made " + std::to_string(max_repeats - 1)
+                                           + " times, its result is above; go on from there")
+                                  : policy_ruling{};
+}
+
+void bound_result(const setting&, const state&, const tool_call&, tool_result& r) {
+  if (r.text.size() > max_result_bytes + mark_bytes)
+    prompts::cut(r.text, max_result_bytes);
+  if (r.text.empty())
+    r.text = "(no output)";
+}
+
+std::string no_such_tool(const std::string& name) {
+  return "Error: there is no tool named '" + name + "' any more.";
+}
+
+/// What the reply asks for, to see whether it is the same again.
+std::string hash_of(const std::vector<pending_call>& calls) {
+  std::string asked;
+  for (auto& p : calls)
+    asked += p.call.name + '\n' + p.call.arguments + '\n';
+  return wire::hash(asked);
+}
+
+} // namespace
+
+const std::vector<policy>& policies() {
+  static const std::vector<policy> all = {
+      {"requests in vain", not_in_vain, nullptr, nullptr},
+      {"rounds of tool calls", nullptr, within_rounds, nullptr},
+      {"repetition", nullptr, not_a_loop, nullptr},
+      {"size of results", nullptr, nullptr, bound_result},
+  };
+  return all;
+}
+
+/// Carries out the calls of ours in a reply; calls of others (a verdict beside them) are judged afterwards.
+bool mover::run_tools(completion& c) {
+  std::vector<pending_call> ours;
+  for (std::size_t i = 0; i < c.calls.size(); ++i)
+    if (with.tools.count(c.calls[i].name) > 0) {
+      ours.emplace_back();
+      ours.back().at = static_cast<std::uint32_t>(i);
+      ours.back().call = c.calls[i];
+    }
+  if (ours.empty())
+    return false;
+  s.pending = std::move(ours);
+  s.reply = std::move(c);
+  ++s.iterations;
+  s.memory.vain = 0; // a reply to go on from
+  s.held = held_bytes();
+  s.stage = stage::tools;
+  auto asked = hash_of(s.pending);
+  s.repeats = asked == s.last_asked ? s.repeats + 1 : 1;
+  s.last_asked = std::move(asked);
+  next_tools();
+  return true;
+}
+
+/// Its one result without being carried out.
+void mover::settle(pending_call& p, std::string error) {
+  p.number = 0;
+  p.stage = call_stage::done;
+  p.result = {p.call.id, std::move(error), true};
+}
+
+/// Announces a call, unless a rule is against it.
+void mover::begin_tool(pending_call& p) {
+  if (with.tools.count(p.call.name) == 0) {
+    out.push_back(tell{"the tool '" + p.call.name + "' is gone: its call got an error result"});
+    return settle(p, no_such_tool(p.call.name));
+  }
+  for (auto& rule : policies())
+    if (rule.before_tool != nullptr)
+      if (auto r = rule.before_tool(with, s, p.call); r.answer == policy_answer::deny)
+        return settle(p, "Error: not carried out: " + r.text + ".");
+  p.number = ++s.calls;
+  p.stage = call_stage::announced;
+  if (p.first == 0)
+    p.first = p.number;
+  next.begun.push_back({p.number, p.call.name, wire::hash(p.call.name + '\n' + p.call.arguments), p.call.arguments});
+}
+
+/// Starts what may run now: read-only calls side by side, others one at a time per source, in order. While a report awaits its
+/// ruling nothing is begun.
+void mover::next_tools() {
+  if (s.awaited != 0)
+    return;
+  std::set<std::size_t> busy; // sources with a call before this one that is not read-only
+  std::size_t running = 0, open = 0;
+  for (auto& p : s.pending)
+    running += p.stage == call_stage::under_way ? 1 : 0;
+  auto limit = with.agent.backend.parallel_tool_calls ? max_parallel : 1;
+  for (auto& p : s.pending) {
+    auto tool = with.tools.find(p.call.name);
+    auto read_only = tool == with.tools.end() || tool->second.read_only;
+    if (p.stage == call_stage::waiting && running < limit && (read_only || busy.count(tool->second.source) == 0)) {
+      begin_tool(p);
+      running += p.stage == call_stage::announced ? 1 : 0;
+    }
+    if (p.stage != call_stage::done) {
+      ++open;
+      if (!read_only)
+        busy.insert(tool->second.source);
+    }
+  }
+  if (!next.begun.empty())
+    flush(true);
+  else if (open == 0)
+    tools_done();
+}
+
+void mover::send_tools() {
+  s.stage = stage::tools;
+  for (auto& p : s.pending)
+    if (p.stage == call_stage::announced) {
+      auto tool = with.tools.find(p.call.name);
+      p.stage = tool == with.tools.end() ? call_stage::done : call_stage::under_way;
+      if (p.stage == call_stage::under_way) {
+        out.push_back(send_tool{p.number, s.task.run, tool->second.source, p.call, key_of(s.task, p.first)});
+        continue;
+      }
+      p.result = {p.call.id, no_such_tool(p.call.name), true}; // gone since it was announced
+      next.ended.push_back({p.number, p.call.name, to_string(ec::unavailable), {}, {}, p.result, {}});
+    }
+  next_tools(); // what ended meanwhile may have made way
+}
+
+/// What was announced may not begin: the model is told.
+void mover::refuse_tools(const std::string& reason) {
+  s.stage = stage::tools;
+  for (auto& p : s.pending)
+    if (p.stage == call_stage::announced)
+      settle(p, "Error: not carried out: " + reason + ".");
+  next_tools();
+}
+
+void mover::on(tools_changed) {
+  if (s.stage == stage::tools)
+    next_tools();
+}
+
+void mover::on(tool_done x) {
+  if (ended_late(x.call, x.status, nullptr, &x.result, x.trouble))
+    return;
+  auto p = std::find_if(s.pending.begin(), s.pending.end(),
+                        [&](auto& c) { return c.stage == call_stage::under_way && c.number == x.call; });
+  if (p == s.pending.end())
+    return;
+  x.result.id = p->call.id;
+  for (auto& rule : policies())
+    if (rule.after_tool != nullptr)
+      rule.after_tool(with, s, p->call, x.result);
+  p->stage = call_stage::done;
+  p->result = x.result;
+  s.held += x.result.text.size();
+  next.ended.push_back({x.call, p->call.name, std::move(x.status), {}, {}, std::move(x.result), std::move(x.trouble)});
+  if (auto most = with.agent.backend.max_run_bytes; s.held > static_cast<std::size_t>(most)) {
+    if (!make_room())
+      return no_room();
+    s.held = held_bytes();
+  }
+  next_tools();
+}
+
+/// Every call of ours has its result: they and the reply join the conversation.
+void mover::tools_done() {
+  auto done = std::exchange(s.pending, {});
+  auto c = std::exchange(s.reply, {});
+  s.held = 0;
+  std::set<std::size_t> ours;
+  std::vector<std::string> carried_out;
+  for (auto& p : done) {
+    ours.insert(p.at);
+    carried_out.push_back(p.call.name);
+  }
+  add_reply(c);
+  for (auto& p : done)
+    add_result(std::move(p.result));
+  if (ours.size() < c.calls.size() && s.want == asked_for::verdict)
+    return judge_reply(c, carried_out);
+  for (std::size_t i = 0; i < c.calls.size(); ++i)
+    if (ours.count(i) == 0)
+      add_result({c.calls[i].id, "Error: no tool named '" + c.calls[i].name + "'.", true});
+  if (s.iterations > most_rounds(with))
+    return fail(ec::bad_reply, "still calling tools after " + std::to_string(most_rounds(with)) + " rounds of them");
+  if (s.iterations == most_rounds(with))
+    ask_user("The limit of tool calls is reached. Call no more tools; " + prompts::enforcement(s.task.may_answer, choice().ids));
+  call_model();
+}
+
+} // namespace conclave::run

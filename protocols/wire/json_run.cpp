@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// A run's state and what was said in it as JSON. One table of members per struct serves writing and reading, so that none is
+// written and not read.
+
+#include "protocols/run_state.hpp"
+#include "protocols/wire/json_fields.hpp"
+
+#include <utility>
+
+namespace conclave {
+
+namespace wire {
+
+// f(name, member, its default, of an enum the last value). Names and the numbers of enums are what is stored: never change one.
+
+template <>
+struct fields<tool_call> {
+  static void visit(auto& f, auto& x, const tool_call& d) {
+    f("id", x.id, d.id);
+    f("name", x.name, d.name);
+    f("arguments", x.arguments, d.arguments);
+  }
+};
+
+template <>
+struct fields<tool_result> {
+  static void visit(auto& f, auto& x, const tool_result& d) {
+    f("id", x.id, d.id);
+    f("text", x.text, d.text);
+    f("is_error", x.is_error, d.is_error);
+  }
+};
+
+template <>
+struct fields<message> {
+  static void visit(auto& f, auto& x, const message& d) {
+    f("from", x.from, d.from, role::tool);
+    f("text", x.text, d.text);
+    f("reasoning", x.reasoning, d.reasoning);
+    f("calls", x.calls, d.calls);
+    f("tool_call_id", x.tool_call_id, d.tool_call_id);
+    f("is_error", x.is_error, d.is_error);
+    f("opaque", x.opaque, d.opaque);
+    f("opaque_dialect", x.opaque_dialect, d.opaque_dialect);
+  }
+};
+
+template <>
+struct fields<usage> {
+  static void visit(auto& f, auto& x, const usage& d) {
+    f("input_tokens", x.input_tokens, d.input_tokens);
+    f("cached_input_tokens", x.cached_input_tokens, d.cached_input_tokens);
+    f("output_tokens", x.output_tokens, d.output_tokens);
+    f("reasoning_tokens", x.reasoning_tokens, d.reasoning_tokens);
+    f("requests", x.requests, d.requests);
+    f("unreported", x.unreported, d.unreported);
+  }
+};
+
+template <>
+struct fields<completion> {
+  static void visit(auto& f, auto& x, const completion& d) {
+    f("status", x.status, d.status, completion_status::paused);
+    f("text", x.text, d.text);
+    f("reasoning", x.reasoning, d.reasoning);
+    f("calls", x.calls, d.calls);
+    f("usage", x.usage, d.usage);
+    f("code", x.code, d.code, ec::unknown);
+    f("error", x.error, d.error);
+    f("retry_after_ms", x.retry_after_ms, d.retry_after_ms);
+    f("semantic", x.semantic, d.semantic);
+    f("retryable_hint", x.retryable_hint, d.retryable_hint);
+    f("retry_asked", x.retry_asked, d.retry_asked);
+    f("opaque", x.opaque, d.opaque);
+    f("opaque_dialect", x.opaque_dialect, d.opaque_dialect);
+    f("finish", x.finish, d.finish);
+    f("said", x.said, d.said);
+    f("model_fault", x.model_fault, d.model_fault);
+    f("polls", x.polls, d.polls);
+  }
+};
+
+template <>
+struct fields<run::memory> {
+  static void visit(auto& f, auto& x, const run::memory& d) {
+    f("saw_tools", x.saw_tools, d.saw_tools);
+    f("learned_budget", x.learned_budget, d.learned_budget);
+    f("decision_room", x.decision_room, d.decision_room);
+    f("round", x.round, d.round);
+    f("kind", x.kind, d.kind, run_kind::present);
+    f("vain", x.vain, d.vain);
+    f("vain_code", x.vain_code, d.vain_code, ec::unknown);
+    f("vain_error", x.vain_error, d.vain_error);
+  }
+};
+
+template <>
+struct fields<run_task> {
+  static void visit(auto& f, auto& x, const run_task& d) {
+    f("task", x.task, d.task);
+    f("fence", x.fence, d.fence);
+    f("agent", x.agent, d.agent);
+    f("run", x.run, d.run);
+    f("round", x.round, d.round);
+    f("epoch", x.epoch, d.epoch);
+    f("first_call", x.first_call, d.first_call);
+    f("kind", x.kind, d.kind, run_kind::present);
+    f("answers", x.answers, d.answers);
+    f("may_answer", x.may_answer, d.may_answer);
+    f("may_vote", x.may_vote, d.may_vote);
+    f("own_id", x.own_id, d.own_id);
+    f("votes", x.votes, d.votes);
+    f("tie", x.tie, d.tie);
+    f("now_ms", x.now_ms, d.now_ms);
+  }
+};
+
+template <>
+struct fields<shown_answer> {
+  static void visit(auto& f, auto& x, const shown_answer& d) {
+    f("id", x.id, d.id);
+    f("label", x.label, d.label);
+  }
+};
+
+template <>
+struct fields<run::pending_call> {
+  static void visit(auto& f, auto& x, const run::pending_call& d) {
+    f("at", x.at, d.at);
+    f("number", x.number, d.number);
+    f("first", x.first, x.number);
+    f("stage", x.stage, d.stage, run::call_stage::done);
+    if (x.number == 0) // else the log has it
+      f("result", x.result, d.result);
+  }
+};
+
+template <>
+struct fields<verdict> {
+  static void visit(auto& f, auto& x, const verdict& d) {
+    f("task", x.task, d.task);
+    f("fence", x.fence, d.fence);
+    f("agent", x.agent, d.agent);
+    f("run", x.run, d.run);
+    f("attempt", x.attempt, d.attempt);
+    f("kind", x.kind, d.kind, verdict_kind::presented);
+    if (x.kind == verdict_kind::failed) // else the reply has it, in the log
+      f("text", x.text, d.text);
+    f("target", x.target, d.target);
+    f("reason", x.reason, d.reason);
+    f("code", x.code, d.code, ec::unknown);
+    f("truncated", x.truncated, d.truncated);
+    f("step", x.step, d.step);
+  }
+};
+
+template <>
+struct fields<run::state> {
+  static void visit(auto& f, auto& x, const run::state& d) {
+    f("memory", x.memory, d.memory);
+    f("task", x.task, d.task);
+    f("stage", x.stage, d.stage, run::stage::tools);
+    f("cancelled", x.cancelled, d.cancelled);
+    f("kept", x.kept, d.kept);
+    f("ladder", x.step, d.step, prompts::ladder::text);
+    f("ladder_fixed", x.ladder_fixed, d.ladder_fixed);
+    f("budget_bytes", x.budget_bytes, d.budget_bytes);
+    f("want", x.want, d.want, run::asked_for::presentation);
+    f("attempt", x.attempt, d.attempt);
+    f("bare_replies", x.bare_replies, d.bare_replies);
+    f("iterations", x.iterations, d.iterations);
+    f("overflows", x.overflows, d.overflows);
+    f("pauses", x.pauses, d.pauses);
+    f("last_asked", x.last_asked, d.last_asked);
+    f("repeats", x.repeats, d.repeats);
+    f("calls", x.calls, d.calls);
+    f("model_call", x.model_call, d.model_call);
+    f("reply_call", x.reply_call, d.reply_call);
+    f("names", x.names, d.names);
+    f("lead", x.lead, d.lead);
+    f("pending", x.pending, d.pending);
+    f("reports", x.reports, d.reports);
+    f("awaited", x.awaited, d.awaited);
+    f("handing_in", x.handing_in, d.handing_in);
+    f("handed_in", x.handed_in, d.handed_in);
+    f("answers_call", x.answers_call, d.answers_call);
+    f("said", x.said, d.said);
+    f("partial", x.partial, d.partial);
+  }
+};
+
+} // namespace wire
+
+namespace run {
+
+namespace {
+
+/// Of a message, a completion, a result.
+constexpr int body_version = 1;
+
+template <class T>
+std::string write(const T& x, int version, const keeper* keep) {
+  wire::field_writer w{keep};
+  w.members(x);
+  w.out["v"] = version;
+  return wire::dump(w.out);
+}
+
+/// Returns whether `text` held a T; else `error` says why. `what` names it for a person.
+template <class T>
+bool read(const std::string& text, const char* what, int newest, const finder* find, T& to, std::string& error) {
+  auto bad = [&](const std::string& why) {
+    error = std::string(what) + ": " + why;
+    return false;
+  };
+  if (text.size() > max_body)
+    return bad("it takes more than " + std::to_string(max_body) + " bytes");
+  auto v = wire::parse(text, true);
+  if (!v || !v->is_object())
+    return bad("it is no JSON object");
+  auto* version = wire::member(*v, "v");
+  if (version == nullptr || !version->is_number_integer() || *version < 1)
+    return bad("it has no version");
+  if (*version > newest)
+    return bad("it has version " + wire::dump(*version) + ", this build reads up to " + std::to_string(newest)
+               + ": use the newer build that wrote it");
+  v->erase("v");
+  wire::field_reader r;
+  r.find = find;
+  T out;
+  r.members(*v, out, "");
+  if (!r.error.empty())
+    return bad(r.error);
+  to = std::move(out);
+  return true;
+}
+
+template <class T>
+bool find_body(const std::string& sha, const char* what, const finder& find, T& out, std::string& error) {
+  auto* text = find(sha);
+  if (text == nullptr) {
+    error = std::string(what) + ": the body " + sha.substr(0, 64) + " is not in the store";
+    return false;
+  }
+  return read(*text, what, body_version, &find, out, error);
+}
+
+} // namespace
+
+std::string to_json(const state& s) {
+  return write(s, state_version, nullptr);
+}
+
+bool from_json(const std::string& text, state& out, std::string& error) {
+  return read(text, "run state", state_version, nullptr, out, error);
+}
+
+std::string keep_message(const message& m, const keeper& keep) {
+  return keep(write(m, body_version, &keep));
+}
+
+bool find_message(const std::string& sha, const finder& find, message& out, std::string& error) {
+  return find_body(sha, "message", find, out, error);
+}
+
+std::string keep_completion(const completion& c, const keeper& keep) {
+  return keep(write(c, body_version, &keep));
+}
+
+bool find_completion(const std::string& sha, const finder& find, completion& out, std::string& error) {
+  return find_body(sha, "completion", find, out, error);
+}
+
+std::string keep_result(const tool_result& r, const keeper& keep) {
+  return keep(write(r, body_version, &keep));
+}
+
+bool find_result(const std::string& sha, const finder& find, tool_result& out, std::string& error) {
+  return find_body(sha, "tool result", find, out, error);
+}
+
+} // namespace run
+
+} // namespace conclave
