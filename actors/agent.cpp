@@ -31,7 +31,8 @@ void agent_state::start(run_task t) {
   std::string error;
   if (!run::from_json(stored.state, s, error)) {
     t.stored.clear();
-    carry_out(run::tell{"its run cannot go on where it stood and starts anew: " + error});
+    run::tell notice{"its run cannot go on where it stood and starts anew: " + error};
+    carry_out(notice);
     return input(run::started{std::move(t)});
   }
   s.talk = std::move(stored.talk);
