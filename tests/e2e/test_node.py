@@ -138,7 +138,7 @@ class AsOperated(unittest.TestCase):
         self.home.run("--config", self.team(steps, mcp_servers={"bad": server}), "q")
         lost = [x for x in node.stop() if " tools_" in x]
         self.assertEqual(len(lost), 1, lost)
-        self.assertIn("MCP server 'bad'", lost[0])
+        self.assertEqual(lost[0].count("MCP server 'bad'"), 1, lost[0])
 
     def test_strangers_that_say_nothing_or_nonsense_are_a_line_each_until_they_flood(self):
         node = self.start()
