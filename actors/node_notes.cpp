@@ -10,6 +10,15 @@
 
 namespace conclave {
 
+namespace {
+
+/// Many a reason begins with the source's name.
+std::string trouble_text(const tool_trouble& t) {
+  return t.why.rfind(t.source, 0) == 0 ? t.why : t.source + ": " + t.why;
+}
+
+} // namespace
+
 node_note ready_note(const spawn_agent& order, const connection_parts& c) {
   auto& b = order.agent.backend;
   return {note_weight::info,
@@ -26,7 +35,7 @@ void note_ready(const note_taker& keep, node_note ready, const agent_ready& r) {
     keep({weight, type, {ready.fields[0], ready.fields[1], {"why", std::move(why)}}});
   };
   for (auto& m : r.missing)
-    about(note_weight::trouble, "tools_missing", m.source + ": " + m.why);
+    about(note_weight::trouble, "tools_missing", trouble_text(m));
   for (auto& n : r.notes)
     about(note_weight::info, "agent_notice", n);
   ready.fields.emplace_back("tools", r.tools.size());
@@ -62,7 +71,7 @@ public:
       ++(model ? cost_->calls : cost_->tool_calls);
     }
     if (!n.trouble.source.empty())
-      keep_({note_weight::trouble, "tools_lost", {about_[0], about_[1], {"why", n.trouble.source + ": " + n.trouble.why}}});
+      keep_({note_weight::trouble, "tools_lost", {about_[0], about_[1], {"why", trouble_text(n.trouble)}}});
   }
 
   void ended(const run_end& e) override {

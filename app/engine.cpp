@@ -5,6 +5,7 @@
 
 #include "app/engine_caf.hpp"
 #include "app/engine_core.hpp"
+#include "app/version.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/node_link.hpp"
@@ -99,6 +100,7 @@ struct engine::impl {
     if (!cluster) {
       auto w = std::make_unique<world>(options.threads);
       auto me = load_link_identity(config.cluster.tls, why);
+      me.build = version;
       if (!why.empty())
         return nullptr;
       configure_link(w->config);

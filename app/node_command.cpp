@@ -97,7 +97,9 @@ void let_tasks_end(node_load& load, const node_options& options, int signal, nod
 link_identity identity_of(const node_options& options, std::string& error) {
   auto tls = options.tls;
   tls.insecure_loopback = options.insecure_loopback;
-  return load_link_identity(tls, error);
+  auto me = load_link_identity(tls, error);
+  me.build = version;
+  return me;
 }
 
 } // namespace

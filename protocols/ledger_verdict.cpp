@@ -13,6 +13,7 @@ namespace {
 
 std::vector<std::string> ids_of(const std::vector<std::string>& labels) {
   std::vector<std::string> ids;
+  ids.reserve(labels.size());
   for (auto& label : labels)
     ids.push_back(shown_id(label));
   return ids;

@@ -43,6 +43,7 @@ void cut_evenly(std::vector<shown_answer>& answers, std::size_t budget) {
   if (total <= budget)
     return;
   std::vector<std::size_t> sizes;
+  sizes.reserve(answers.size());
   for (auto& a : answers)
     sizes.push_back(a.text.size());
   std::sort(sizes.begin(), sizes.end());

@@ -272,7 +272,8 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
       keep({note_weight::info,
             "disconnected",
             {{"peer", peer},
-             {"why", by_us ? "this node closed it" : "the caller closed it, or the line broke"},
+             {"why", by_us ? "this node closed it: silent for too long, no sense in what it sent, or the node ends"
+                           : "the caller closed it, or the line broke"},
              {"seconds", note_value::seconds(after.count())}}});
     };
   auto who = std::make_shared<std::string>(); // the listener names a peer right before it hands the stream over
@@ -338,7 +339,7 @@ node_actor join_node(caf::actor_system& sys, const std::string& address, const l
   if (!found)
     return failed(why.empty() ? "offers nothing: it is no conclave node" : "refused the connection: " + why);
   node_actor node;
-  self->request(caf::actor_cast<door_actor>(found), hello_limit, hello{})
+  self->request(caf::actor_cast<door_actor>(found), hello_limit, hello{protocol_min, protocol_max, me.build})
       .receive(
           [&](const welcome& w) {
             if (said != nullptr)

@@ -29,6 +29,7 @@ struct link_identity {
   bool insecure_loopback = false; ///< no TLS; loopback addresses only
   std::string authority = {};     ///< fingerprint of the authority both sides must be of
   std::string files = {};         ///< for messages: whose certificates these are
+  std::string build = {};         ///< our version, for the other side's log
 };
 
 /// Loads the network module into `config`, with heartbeats (1 s, lost after 6 s). Call it before the actor_system is made.

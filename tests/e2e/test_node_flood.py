@@ -4,6 +4,7 @@
 CONCLAVE_FLOOD=N is the number of connections per second (default 1000), CONCLAVE_FLOOD_CALLERS the callers for each delay (default 2).
 """
 
+import re
 import selectors
 import socket
 import threading
@@ -96,14 +97,19 @@ class DelayProxy:
 class NodeFlood(unittest.TestCase):
     def setUp(self):
         self.home = Home()
+        self.begun = time.monotonic()
         self.node = self.home.start("node", "--listen", "127.0.0.1:0")
         self.port = int(Lines(self.node.stdout).until("listening on").rsplit(":", 1)[1])
 
     def tearDown(self):
         self.node.terminate()
-        self.node.communicate(timeout=10)
+        _, log = self.node.communicate(timeout=10)
         self.assertEqual(self.node.returncode, 0)
         self.home.__exit__()
+        # A stranger is a line, a flood is a few, with a count.
+        refused = log.count(b" refused ")
+        self.assertLess(refused, 100 + (time.monotonic() - self.begun) / 2 + 2)
+        self.assertGreater(sum(int(n) for n in re.findall(rb"left_out_before=(\d+)", log)), 10 * refused)
 
     def callers_get_in(self, *flood):
         floods = [subprocess.Popen([sys.executable, "-c", FLOOD, str(self.port), *map(str, f)], stdout=subprocess.PIPE) for f in flood]
