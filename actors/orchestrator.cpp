@@ -52,27 +52,26 @@ caf::result<ruling> on_verdict(orchestrator_ptr self, const verdict& v) {
   return caf::delegated<ruling>{};
 }
 
+command from(const call_notice& n) {
+  command c;
+  c.kind = n.ended ? command_kind::end_call : command_kind::begin_call;
+  c.agent = n.agent;
+  c.run = n.run;
+  c.call = n.call;
+  c.target = n.target;
+  c.hash = n.hash;
+  c.status = n.status;
+  c.use = n.use;
+  return c;
+}
+
 caf::result<noted> on_notice(orchestrator_ptr self, const call_notice& n) {
   auto& st = self->state;
-  if (n.task != st.parts.task || n.fence != st.parts.fence || st.failed || st.log.phase == ledger::phase::done)
+  if (n.task != st.parts.task || n.fence != st.parts.fence || st.failed)
     return noted{false};
-  auto* m = ledger::find(st.log, n.agent);
-  auto current = m != nullptr && (m->run.id == n.run || (st.log.winner == n.agent && st.log.presentation.id == n.run));
-  if (!n.ended && (!current || st.log.phase == ledger::phase::cancelling))
-    return noted{false};
-  if (m == nullptr)
-    return noted{false};
-  event e;
-  e.type = n.ended ? event_type::call_ended : event_type::call_started;
-  e.agent = n.agent;
-  e.run = n.run;
-  e.number = static_cast<std::int64_t>(n.call);
-  e.target = n.target;
-  e.reason = n.ended ? n.status : n.hash;
-  e.use = n.use;
   auto promise = self->template make_response_promise<noted>();
-  st.record(std::move(e), [promise]() mutable { promise.deliver(noted{true}); });
-  if (!n.trouble.source.empty())
+  st.apply(from(n), [promise](const ledger::decision& d) mutable { promise.deliver(noted{d.kind == ruling_kind::accepted}); });
+  if (!n.trouble.source.empty() && st.log.phase != ledger::phase::done && ledger::find(st.log, n.agent) != nullptr)
     st.miss_tools(n.agent, n.trouble, false);
   return caf::delegated<noted>{};
 }
@@ -94,6 +93,9 @@ caf::result<outcome> on_question(orchestrator_ptr self, question& q) {
   command c;
   c.kind = command_kind::start;
   c.text = std::move(q.text);
+  c.opening = std::move(st.parts.opening);
+  for (auto& a : st.parts.agents)
+    c.placements.push_back({a.config.id, a.node_name, a.config.backend.type, a.config.backend.model});
   st.apply(std::move(c), [self](const ledger::decision& d) {
     if (d.kind == ruling_kind::refused)
       self->state.give_up(ec::bad_request, d.reason);

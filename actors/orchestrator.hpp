@@ -27,6 +27,7 @@ struct orchestrator_parts {
   std::string task;
   std::uint64_t fence = 1;
   ledger::rules rules;
+  std::string opening; ///< what the log begins with (protocols/opening.hpp), as JSON text; empty = nothing
   std::vector<placed_agent> agents;
   recorder_actor recorder;
   std::vector<event_sink_actor> sinks; ///< get every durable event

@@ -10,6 +10,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace conclave {
 
@@ -73,14 +74,8 @@ void orchestrator_state::hire() {
         .then(
             [this](const agent_ready& r) {
               ready.insert(r.agent);
-              for (auto& note : r.notes) {
-                event e;
-                e.type = event_type::agent_error;
-                e.agent = r.agent;
-                e.reason = note;
-                e.flag = true; // a notice: no failure is counted
-                record(std::move(e), nullptr);
-              }
+              for (auto& text : r.notes)
+                note(r.agent, text);
               for (auto& t : r.missing)
                 miss_tools(r.agent, t, true);
               batch b;
@@ -99,12 +94,15 @@ void orchestrator_state::miss_tools(const std::string& agent, const tool_trouble
     m.why = t.why;
   if (++m.agents[agent] > max_notices)
     return;
-  event e;
-  e.type = event_type::agent_error;
-  e.agent = agent;
-  e.reason = (at_start ? "works without tools: " : "a tool call failed: ") + t.why;
-  e.flag = true; // a notice: no failure is counted
-  record(std::move(e), nullptr);
+  note(agent, (at_start ? "works without tools: " : "a tool call failed: ") + t.why);
+}
+
+void orchestrator_state::note(const std::string& agent, std::string reason) {
+  command c;
+  c.kind = command_kind::note;
+  c.agent = agent;
+  c.reason = std::move(reason);
+  apply(std::move(c), nullptr);
 }
 
 /// One sentence per tool source that was missed.
@@ -157,13 +155,25 @@ void orchestrator_state::fire(const ledger::timer_key& key) {
   apply(std::move(c), nullptr);
 }
 
-void orchestrator_state::fold(batch& b, event e, std::int64_t now) {
-  e.seq = ++seq;
-  e.time_ms = now;
-  ledger::fold(log, e);
-  if (e.type == event_type::run_ended)
-    dispatched.erase(e.run);
-  b.events.push_back(std::move(e));
+// What a decision says about runs and answers happens once it is durable.
+ledger::decision orchestrator_state::decide(batch& b, const command& c) {
+  auto d = ledger::advance(log, c);
+  for (auto& e : std::exchange(d.events, {})) {
+    e.seq = ++seq;
+    if (e.type == event_type::new_answer)
+      publish(b, e.label, e.text);
+    if (e.type == event_type::run_ended && dispatched.erase(e.run) > 0) {
+      stopping.erase(e.run);
+      // A run the ledger ended by itself (straggler, deadline, agent out) is still working somewhere: it is cancelled on the wire
+      // at once.
+      auto* at = e.run == c.run && e.agent == c.agent ? nullptr : place(e.agent);
+      if (at != nullptr && at->node)
+        b.effects.push_back(
+            [this, node = at->node, msg = cancel_run{parts.task, e.agent, e.run, "superseded"}] { self->send(node, msg); });
+    }
+    b.events.push_back(std::move(e));
+  }
+  return d;
 }
 
 void orchestrator_state::apply(command c, std::function<void(const ledger::decision&)> effect) {
@@ -171,31 +181,11 @@ void orchestrator_state::apply(command c, std::function<void(const ledger::decis
     return;
   c.now_ms = now_ms();
   c.jitter_permille = static_cast<std::uint32_t>(random() % 251);
-  auto d = ledger::decide(log, c);
   batch b;
-  auto before = dispatched;
-  for (auto& e : d.events)
-    fold(b, e, c.now_ms);
-  // A run the ledger ended by itself (straggler, deadline, agent out) is still working somewhere: it is cancelled on the wire at
-  // once.
-  for (auto& [run, agent] : before)
-    if (dispatched.count(run) == 0 && !(run == c.run && agent == c.agent))
-      if (auto* at = place(agent); at != nullptr && at->node)
-        b.effects.push_back(
-            [this, node = at->node, msg = cancel_run{parts.task, agent, run, "superseded"}] { self->send(node, msg); });
+  auto d = decide(b, c);
   if (effect)
     b.effects.push_back([effect = std::move(effect), d = std::move(d)] { effect(d); });
   reconcile(b, c.now_ms);
-  commit(std::move(b));
-}
-
-void orchestrator_state::record(event e, std::function<void()> effect) {
-  if (failed || log.phase == ledger::phase::done) // nothing follows the terminal event
-    return;
-  batch b;
-  fold(b, std::move(e), now_ms());
-  if (effect)
-    b.effects.push_back(std::move(effect));
   commit(std::move(b));
 }
 
@@ -229,37 +219,45 @@ void orchestrator_state::begin(batch& b, const ledger::wanted_run& w, std::int64
   c.kind = command_kind::begin_run;
   c.agent = w.agent;
   c.now_ms = now;
-  auto d = ledger::decide(log, c);
-  for (auto& e : d.events)
-    fold(b, e, now);
-  auto* m = ledger::find(log, w.agent);
-  auto run = w.present ? log.presentation.id : m->run.id;
+  decide(b, c);
+  auto& run = w.present ? log.presentation : ledger::find(log, w.agent)->run;
   auto* at = place(w.agent);
-  if (d.events.empty() || run == 0 || at == nullptr || !at->node)
+  if (run.id == 0 || at == nullptr || !at->node || !dispatched.emplace(run.id, w.agent).second)
     return;
-  dispatched.emplace(run, w.agent);
   auto t = task_for(w, run, now);
-  publish(b.effects, *at, t);
-  for (auto& a : t.answers)
-    a.text.clear(); // the node has the texts
-  b.effects.push_back([this, node = at->node, t = std::move(t)] { self->send(node, t); });
+  publish_missing(b, *at, t);
+  b.effects.push_back([this, node = at->node, t = std::move(t)]() mutable { self->send(node, std::move(t)); });
 }
 
-void orchestrator_state::publish(std::vector<std::function<void()>>& effects, const placed_agent& to, const run_task& t) {
-  auto key = static_cast<const void*>(caf::actor_cast<caf::actor_addr>(to.node).get());
-  for (auto& a : t.answers)
-    if (told.emplace(key, a.label).second)
-      effects.push_back([this, node = to.node, msg = publish_answer{t.task, a.label, a.text}] { self->send(node, msg); });
+// One copy for all nodes. They had their order before, so they know the task.
+void orchestrator_state::publish(batch& b, const std::string& label, const std::string& text) {
+  std::vector<caf::actor> to;
+  for (auto& a : parts.agents)
+    if (auto addr = caf::actor_cast<caf::actor_addr>(a.node); a.node && told.emplace(addr.get(), label).second)
+      to.push_back(caf::actor_cast<caf::actor>(a.node));
+  if (!to.empty())
+    b.effects.push_back([to = std::move(to), msg = caf::make_message(publish_answer{parts.task, label, text})] {
+      for (auto& node : to)
+        caf::anon_send(node, msg);
+    });
 }
 
-run_task orchestrator_state::task_for(const ledger::wanted_run& w, std::uint64_t run, std::int64_t now) const {
+// Answers from before this orchestrator: of an earlier task, or of before a crash.
+void orchestrator_state::publish_missing(batch& b, const placed_agent& to, const run_task& t) {
+  auto addr = caf::actor_cast<caf::actor_addr>(to.node);
+  for (auto& shown : t.answers)
+    if (told.count({addr.get(), shown.label}) == 0)
+      if (auto* a = ledger::find_answer(log, shown.label))
+        publish(b, a->label, a->text);
+}
+
+run_task orchestrator_state::task_for(const ledger::wanted_run& w, const ledger::active_run& active, std::int64_t now) const {
   auto* m = ledger::find(log, w.agent);
-  auto& active = w.present ? log.presentation : m->run;
   run_task t;
   t.task = parts.task;
   t.fence = parts.fence;
   t.agent = w.agent;
-  t.run = run;
+  t.run = active.id;
   t.round = active.round;
   t.epoch = active.epoch;
   t.first_call = m->calls + 1;
@@ -268,8 +266,7 @@ run_task orchestrator_state::task_for(const ledger::wanted_run& w, std::uint64_t
   t.history = history;
   t.now_ms = now;
   for (auto& label : active.shown)
-    if (auto* a = ledger::find_answer(log, label))
-      t.answers.push_back({ledger::shown_id(label), label, a->text});
+    t.answers.push_back({ledger::shown_id(label), label, {}}); // the node has the texts
   if (w.present) {
     t.may_answer = false;
     t.own_id = "agent" + std::to_string(m->number);
@@ -322,14 +319,20 @@ void orchestrator_state::commit(batch b) {
 }
 
 void orchestrator_state::release(batch b) {
+  auto over = std::any_of(b.events.begin(), b.events.end(), [](const event& e) { return e.type == event_type::task_ended; });
   for (auto& e : b.events)
-    for (auto& sink : parts.sinks)
-      self->send(sink, e);
+    tell(std::move(e));
   for (auto& effect : b.effects)
     effect();
-  auto over = std::any_of(b.events.begin(), b.events.end(), [](const event& e) { return e.type == event_type::task_ended; });
   if (over)
     close();
+}
+
+// One copy for all.
+void orchestrator_state::tell(event e) {
+  auto msg = caf::make_message(std::move(e));
+  for (auto& sink : parts.sinks)
+    caf::anon_send(caf::actor_cast<caf::actor>(sink), msg);
 }
 
 void orchestrator_state::close() {
@@ -370,14 +373,13 @@ void orchestrator_state::give_up(ec code, const std::string& reason) {
     if (a.node)
       caf::anon_send(a.node, end_task{parts.task});
   // The store cannot take it: the terminal event goes to the host only.
-  event e;
-  e.time_ms = now_ms();
-  e.type = event_type::task_ended;
-  e.reason = to_string(outcome_kind::failed);
-  e.text = reason;
-  e.code = code;
-  for (auto& sink : parts.sinks)
-    self->send(sink, e);
+  command c;
+  c.kind = command_kind::give_up;
+  c.now_ms = now_ms();
+  c.code = code;
+  c.reason = reason;
+  for (auto& e : ledger::advance(log, c).events)
+    tell(std::move(e));
   if (!asked || replied)
     return;
   replied = true;

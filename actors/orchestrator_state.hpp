@@ -69,11 +69,11 @@ struct orchestrator_state {
   /// Unix time in ms, driven by the actor clock so that tests own it.
   std::int64_t now_ms() const;
 
-  /// Decides, folds, begins what is wanted, cancels what is not; `effect` runs once durable.
+  /// Decides, begins what is wanted, cancels what is not; `effect` runs once durable. The decision it gets has no events any more.
   void apply(ledger::command c, std::function<void(const ledger::decision&)> effect);
 
-  /// Appends an event that is no decision (a call began or ended); `effect` runs once durable.
-  void record(event e, std::function<void()> effect);
+  /// Records a notice of an agent.
+  void note(const std::string& agent, std::string reason);
 
   /// Records that an agent lost a tool source: a notice now, a warning at the end. `at_start`: its tools were never there.
   void miss_tools(const std::string& agent, const tool_trouble& t, bool at_start);
@@ -85,7 +85,7 @@ struct orchestrator_state {
   void give_up(ec code, const std::string& reason); ///< the store or the host failed: end without a durable terminal event
 
 private:
-  void fold(batch& b, event e, std::int64_t now);
+  ledger::decision decide(batch& b, const ledger::command& c);
   void reconcile(batch& b, std::int64_t now);
   void begin(batch& b, const ledger::wanted_run& w, std::int64_t now);
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
@@ -93,10 +93,12 @@ private:
   void release(batch b);
   void close(); ///< once the terminal event is out: ends the task on all nodes, then answers who asked
   void closed(const caf::actor_addr& node, const task_closed* with); ///< `node` has ended the task, or is lost
-  run_task task_for(const ledger::wanted_run& w, std::uint64_t run, std::int64_t now) const;
+  run_task task_for(const ledger::wanted_run& w, const ledger::active_run& run, std::int64_t now) const; ///< answers without texts
   const placed_agent* place(const std::string& agent) const;
   void add_missing(std::vector<std::string>& warnings) const;
-  void publish(std::vector<std::function<void()>>& effects, const placed_agent& to, const run_task& t);
+  void publish(batch& b, const std::string& label, const std::string& text); ///< to every node that has agents at work
+  void publish_missing(batch& b, const placed_agent& to, const run_task& t);
+  void tell(event e); ///< every sink
 };
 
 } // namespace conclave

@@ -5,6 +5,7 @@
 
 #include "app/plain_text.hpp"
 #include "app/usage_text.hpp"
+#include "protocols/events.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -24,12 +25,16 @@ std::string tool(const event& e) {
   return one_line(e.target, longest_name * 2);
 }
 
-bool is_model(const event& e) {
-  return e.target.empty() || e.target == "model";
-}
-
 std::string trouble(const event& e) {
   return e.code == ec::none ? shortened(e.reason, longest_error) : to_string(e.code) + because(e.reason);
+}
+
+std::string call_end(const event& e) {
+  return e.reason == events::unknown_status ? "was cut off" : one_line(e.reason, 40);
+}
+
+std::string pause_text(std::int64_t ms) {
+  return ms <= 0 ? "a break" : "a break of " + seconds(ms);
 }
 
 std::string cast_begin(const std::vector<std::string>& ids) {
@@ -91,12 +96,13 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
   case event_type::round_started:
     return "round " + std::to_string(e.round);
   case event_type::run_started:
-    return (e.number > 1 ? "starts again (attempt " + std::to_string(e.number) + ")" : std::string("starts"))
+    return (events::attempt_of(e) > 1 ? "starts again (attempt " + std::to_string(events::attempt_of(e)) + ")"
+                                      : std::string("starts"))
            + (e.labels.empty() ? "" : ", sees " + answers_text(e.labels, v));
   case event_type::call_started:
-    return is_model(e) ? "" : "uses " + tool(e);
+    return events::call_of(e).model ? "" : "uses " + tool(e);
   case event_type::call_ended:
-    return is_model(e) || e.reason == "finished" || e.reason == "ok" ? "" : tool(e) + " " + one_line(e.reason, 40);
+    return events::call_of(e).model || e.reason == "finished" || e.reason == "ok" ? "" : tool(e) + " " + call_end(e);
   case event_type::new_answer: {
     auto* a = v.find(e.agent);
     auto size = count_of(characters(e.text), "character");
@@ -111,7 +117,7 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
   case event_type::restart_triggered:
     return "has changed the answers: " + names_text(e.labels, "nobody") + " to look again";
   case event_type::agent_error:
-    return said.empty() ? (e.flag ? "notice, " : "failed, ") + trouble(e) : "failed" + std::string(said);
+    return said.empty() ? "failed, " + trouble(e) : "failed" + std::string(said);
   case event_type::agent_notice:
     return "notice, " + trouble(e);
   case event_type::agent_timeout:
@@ -125,8 +131,7 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
   case event_type::coordination_timeout:
     return "the time to decide is over";
   case event_type::final_agent_selected:
-    return "wins with " + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "vote")
-           + (e.flag ? " (a tie)" : "") + because(e.reason);
+    return "wins with " + count_of(events::votes_of(e), "vote") + (events::is_tie(e) ? " (a tie)" : "") + because(e.reason);
   case event_type::presentation_started:
     return "presents";
   case event_type::presentation_retried:
@@ -134,9 +139,12 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
   case event_type::presentation_fallback:
     return "the stored answer is delivered instead" + because(e.reason);
   case event_type::final_answer:
-    return "final answer (" + count_of(characters(e.text), "character") + (e.flag ? ", cut by the token limit)" : ")");
+    return "final answer (" + count_of(characters(e.text), "character")
+           + (events::is_truncated(e) ? ", cut by the token limit)" : ")");
   case event_type::cancel_requested:
     return "ending early" + because(e.reason);
+  case event_type::task_resumed:
+    return "goes on after " + pause_text(events::resumed_of(e).pause_ms);
   default:
     return "";
   }
@@ -147,21 +155,30 @@ std::string event_detail(const event& e, const task_view& v) {
   case event_type::context_received:
     return "was shown " + answers_text(e.labels, v);
   case event_type::call_started:
-    return "model call " + std::to_string(e.number);
+    return "model call " + std::to_string(events::call_of(e).number);
   case event_type::call_ended:
-    return (is_model(e) ? "model call " + std::to_string(e.number) : tool(e)) + " " + one_line(e.reason, 40)
+    return (events::call_of(e).model ? "model call " + std::to_string(events::call_of(e).number) : tool(e)) + " " + call_end(e)
            + (e.use == usage{} ? "" : ", " + tokens_text(e.use))
            + (e.use.requests > 1 ? " (" + std::to_string(e.use.requests) + " requests)" : "");
   case event_type::refused:
     return "refused" + because(e.reason);
   case event_type::restart_completed:
-    return "looks again (restart " + std::to_string(e.number) + ")";
-  case event_type::late_text:
-    return "run " + std::to_string(e.run) + " reports late";
+    return "looks again (restart " + std::to_string(events::restarts_of(e)) + ")";
   case event_type::run_ended:
     return "run " + std::to_string(e.run) + " ended" + because(e.reason);
+  case event_type::late_text:
+    return "run " + std::to_string(e.run) + " had written " + count_of(characters(e.text), "character");
   case event_type::agent_cancelled:
     return "run " + std::to_string(e.run) + " cancelled";
+  case event_type::agent_placed: {
+    auto p = events::placed_of(e);
+    return "runs on " + name(p.node) + (p.backend.empty() ? "" : ", " + name(p.backend))
+           + (p.model.empty() ? "" : ", model " + name(p.model));
+  }
+  case event_type::run_continued:
+    return "run " + std::to_string(events::continued_of(e).old_run) + " goes on as run " + std::to_string(e.run);
+  case event_type::task_closing:
+    return "waits for calls under way to end";
   case event_type::unknown:
     return "event of a newer version";
   default:

@@ -7,6 +7,7 @@
 #include "app/plain_text.hpp"
 #include "app/task_view.hpp"
 #include "app/usage_text.hpp"
+#include "protocols/events.hpp"
 #include "protocols/prompts.hpp"
 
 #include <algorithm>
@@ -155,9 +156,14 @@ private:
     case event_type::restart_triggered:
       return name(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
     case event_type::agent_error:
-      return name(e.agent) + (e.flag ? " gives notice" : " fails, " + to_string(e.code)) + because(e.reason);
+      return name(e.agent) + " fails, " + to_string(e.code) + because(e.reason);
     case event_type::agent_notice:
       return name(e.agent) + " gives notice" + because(e.reason);
+    case event_type::run_continued:
+      return name(e.agent) + " goes on with run " + std::to_string(events::continued_of(e).old_run) + " as run "
+             + std::to_string(e.run);
+    case event_type::task_resumed:
+      return "goes on after a break of " + seconds(events::resumed_of(e).pause_ms);
     case event_type::agent_timeout:
       return name(e.agent) + " ran out of time" + because(e.reason);
     case event_type::agent_cancelled:
@@ -203,7 +209,7 @@ private:
     std::map<std::string, std::string> failed; // whose run -> why, told already
     for (const auto& e : events_) {
       auto text = course_of(e);
-      if (e.type == event_type::agent_error && !e.flag)
+      if (e.type == event_type::agent_error)
         failed[e.agent] = e.reason;
       if (e.type == event_type::agent_out && !e.reason.empty() && failed[e.agent] == e.reason)
         text = name(e.agent) + " is out, " + to_string(e.code) + ", for the same reason";

@@ -5,6 +5,7 @@
 
 #include "app/event_text.hpp"
 #include "app/plain_text.hpp"
+#include "protocols/events.hpp"
 
 #include <algorithm>
 
@@ -28,7 +29,7 @@ std::uint32_t round_of(const agent_view& a, const event& e) {
 }
 
 void on_call(agent_view& a, const event& e) {
-  bool is_model = e.target.empty() || e.target == "model";
+  auto is_model = events::call_of(e).model;
   auto& c = is_model ? a.model : a.tools[e.target];
   if (e.type == event_type::call_started) {
     ++c.started;
@@ -54,19 +55,23 @@ void on_run(agent_view& a, const event& e) {
     r.presents = r.presents || e.type == event_type::presentation_started;
     a.status = "streaming";
   }
+  if (e.type == event_type::run_ended) {
+    r.end = e.reason;
+    r.ended_ms = e.time_ms;
+  }
   if (e.type == event_type::run_ended || e.type == event_type::late_text) {
-    // A late report of a run that had ended only brings its text; what ended it was said before.
-    auto late = e.flag || e.type == event_type::late_text;
-    if (!late || r.end.empty())
-      r.end = late ? "late" : e.reason;
-    if (!late || r.ended_ms < 0)
-      r.ended_ms = e.time_ms;
     if (!e.text.empty())
       r.partial = e.text;
     return;
   }
   if (!e.labels.empty())
     r.shown = e.labels;
+}
+
+void on_continued(agent_view& a, const event& e) {
+  auto c = events::continued_of(e);
+  run_of(a, c.old_run).id = c.new_run;
+  a.status = "streaming";
 }
 
 void on_trouble(agent_view& a, const event& e, const char* status) {
@@ -86,6 +91,8 @@ void on_agent(agent_view& a, const event& e) {
   case event_type::late_text:
   case event_type::presentation_started:
     return on_run(a, e);
+  case event_type::run_continued:
+    return on_continued(a, e);
   case event_type::call_started:
   case event_type::call_ended:
     return on_call(a, e);
@@ -98,11 +105,9 @@ void on_agent(agent_view& a, const event& e) {
     a.status = "voted";
     return;
   case event_type::restart_completed:
-    a.restarts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
+    a.restarts = events::restarts_of(e);
     return;
   case event_type::agent_error:
-    if (e.flag) // a notice, no failure
-      return;
     ++a.failures;
     return on_trouble(a, e, "error");
   case event_type::agent_timeout:
@@ -127,18 +132,24 @@ void on_agent(agent_view& a, const event& e) {
 void begin(task_view& v, const event& e) {
   v.question = e.text;
   v.started_ms = e.time_ms;
-  v.state = ledger::make(ledger::rules{}, e.labels);
+  if (v.state.members.empty()) // no opening says what it is played by: a log of version 1
+    v.state = ledger::make(ledger::rules{}, e.labels);
   v.agents.clear();
   for (const auto& id : e.labels) {
     v.agents.push_back({});
     v.agents.back().id = id;
     v.agents.back().number = static_cast<std::uint32_t>(v.agents.size());
+    if (auto p = v.placed.find(id); p != v.placed.end())
+      v.agents.back().placed = p->second;
   }
 }
 
 /// Events of the whole task.
 void on_task(task_view& v, const event& e) {
   switch (e.type) {
+  case event_type::agent_placed:
+    v.placed[e.agent] = events::placed_of(e);
+    return;
   case event_type::restart_triggered:
     for (const auto& id : e.labels)
       if (auto* a = v.find(id); a && !a->out)
@@ -155,8 +166,8 @@ void on_task(task_view& v, const event& e) {
     v.winner = e.agent;
     v.win_reason = e.reason;
     v.candidates = e.labels;
-    v.winner_votes = e.number;
-    v.tie = e.flag;
+    v.winner_votes = events::votes_of(e);
+    v.tie = events::is_tie(e);
     return;
   case event_type::presentation_started:
     v.presenting = true;
@@ -168,7 +179,7 @@ void on_task(task_view& v, const event& e) {
   case event_type::final_answer:
     v.has_final = true;
     v.final_text = e.text;
-    v.truncated = e.flag;
+    v.truncated = events::is_truncated(e);
     return;
   case event_type::cancel_requested:
     v.cancel_reason = e.reason;
@@ -194,7 +205,7 @@ void task_view::on(const event& e) {
     outcome = to_string(outcome_kind::interrupted);
   if (e.type == event_type::session_start)
     begin(*this, e);
-  if (!agents.empty())
+  if (!agents.empty() || e.type == event_type::task_opened)
     ledger::fold(state, e);
   on_task(*this, e);
   if (auto* a = e.agent.empty() ? nullptr : find(e.agent))

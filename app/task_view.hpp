@@ -46,6 +46,7 @@ struct call_view {
 struct agent_view {
   std::string id;
   std::uint32_t number = 0;       ///< agentN
+  placement placed;               ///< empty where the log does not say it
   std::string status = "waiting"; ///< waiting streaming answered voted restarting error timeout cancelled completed
   std::vector<run_view> runs;
   std::vector<answer_view> answers;
@@ -64,7 +65,8 @@ struct agent_view {
 
 struct task_view {
   ledger::state state;
-  std::vector<agent_view> agents; ///< registration order
+  std::vector<agent_view> agents;          ///< registration order
+  std::map<std::string, placement> placed; ///< by agent, as told before the session starts
   std::string question;
   std::int64_t started_ms = 0, last_ms = 0;
   std::uint64_t events = 0;

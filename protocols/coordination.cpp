@@ -49,6 +49,7 @@ constexpr std::array<std::string_view, event_type_count> event_names{
     "late_text",
     "run_continued",
     "task_resumed",
+    "task_closing",
 };
 static_assert(!event_names.back().empty());
 

@@ -27,7 +27,7 @@ enum class event_type : std::uint8_t {
   call_started,     ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name; said = what it is
                     ///< sent: new messages, or the tool's arguments; state, kept: of the run at this call
   call_ended,       ///< agent, run, number = call, reason = status, use, target as above; said = what came back. status "unknown" =
-                    ///< under way when its engine died
+                    ///< nobody can tell: its engine, its node or its agent died under it, or the task ended without it
   new_answer,       ///< agent, run, label, text, step; epoch = after acceptance
   vote_cast,        ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
   vote_ignored,     ///< agent, run, target, epoch = epoch now, number = epoch seen
@@ -61,12 +61,13 @@ enum class event_type : std::uint8_t {
   agent_placed,  ///< agent, target = node, detail = {"backend","model"}
   agent_notice,  ///< agent, run (0 = none), code, reason: something a person should know; nothing is counted
   late_text,     ///< agent, run, text, code: what a run that had ended had written; no effect
-  run_continued, ///< agent, run = its new number, number = its old one: a run of before a crash goes on as it stood
+  run_continued, ///< agent, run = its new number, number = its old one: a run from before a crash goes on as it stood
   task_resumed,  ///< target = the new owner, number = its fence, ms = how long nobody worked on the task: its deadlines rested
+  task_closing,  ///< how the task ends is decided while calls are under way; fields as in task_ended. Only their ends follow
 };
 
 /// How many types there are.
-inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::task_resumed) + 1;
+inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::task_closing) + 1;
 
 std::string to_string(event_type x);
 event_type event_type_from_string(std::string_view name);

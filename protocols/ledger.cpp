@@ -13,6 +13,15 @@ const std::string& why_none(const member& m) {
   return m.out_reason.empty() ? m.last_error : m.out_reason;
 }
 
+bool may_answer(const state& s, const member& m) {
+  if (s.phase != phase::coordinating)
+    return false;
+  auto& r = s.rules;
+  if (r.max_answers_global > 0 && s.epoch - s.earlier >= r.max_answers_global)
+    return false;
+  return r.max_answers_per_agent == 0 || m.answers.size() - m.earlier < r.max_answers_per_agent;
+}
+
 } // namespace
 
 state make(const rules& r, const std::vector<std::string>& agent_ids) {
@@ -40,11 +49,7 @@ std::vector<std::string> shown(const state& s, const std::string&) {
 
 bool may_answer(const state& s, const std::string& agent) {
   auto* m = find(s, agent);
-  if (m == nullptr || s.phase != phase::coordinating)
-    return false;
-  if (s.rules.max_answers_global > 0 && s.epoch >= s.rules.max_answers_global)
-    return false;
-  return s.rules.max_answers_per_agent == 0 || m->answers.size() < s.rules.max_answers_per_agent;
+  return m != nullptr && may_answer(s, *m);
 }
 
 bool may_vote(const state& s, const std::string& agent) {
@@ -99,7 +104,17 @@ bool needed(const state& s, const member& m) {
     return false;
   if (m.run.id == 0 && s.runs_started >= run_limit(s))
     return false;
-  return may_answer(s, m.id) || may_vote(s, m.id);
+  return may_answer(s, m) || may_vote(s, m.id);
+}
+
+bool may_begin(const state& s, const member& m) {
+  if (s.phase == phase::presenting)
+    return s.winner == m.id && s.presentation.id == 0;
+  return m.run.id == 0 && m.not_before_ms == 0 && needed(s, m);
+}
+
+bool has_open_calls(const state& s) {
+  return std::any_of(s.members.begin(), s.members.end(), [](const member& m) { return !m.open.empty(); });
 }
 
 outcome to_outcome(const state& s, const std::string& task) {

@@ -14,6 +14,7 @@
 /// invariants: 9.3.
 
 #include "protocols/coordination.hpp"
+#include "protocols/events.hpp"
 
 #include <cstdint>
 #include <string>
@@ -43,6 +44,7 @@ struct rules {
   std::int64_t backoff_ms = 1'000; ///< doubles per failure in a row
   std::int64_t backoff_cap_ms = 30'000;
   std::int64_t cancel_grace_ms = 1'500; ///< how long cancelled runs may still report their partial text
+  std::int64_t closing_ms = 1'500;      ///< how long the end of a task waits for the ends of calls under way; 0 = not at all
   bool operator==(const rules&) const = default;
 };
 
@@ -53,6 +55,7 @@ struct answer {
   std::string label;
   std::string text;
   std::uint64_t epoch = 0; ///< epoch after its acceptance; also its age
+  std::string key;         ///< hash of the folded text: only equal keys can be duplicates
   bool operator==(const answer&) const = default;
 };
 
@@ -73,6 +76,14 @@ struct active_run {
   bool operator==(const active_run&) const = default;
 };
 
+/// A call that was recorded as begun and has no end yet, also of a run that is over.
+struct open_call {
+  std::uint64_t run = 0;
+  std::uint64_t call = 0;
+  std::string target;
+  bool operator==(const open_call&) const = default;
+};
+
 struct member {
   std::string id;
   std::uint32_t number = 0; ///< registration order, 1-based; "agentN" everywhere
@@ -80,6 +91,7 @@ struct member {
   ec out_code = ec::none;
   std::string out_reason;
   std::vector<answer> answers; ///< all accepted, newest last
+  std::uint32_t earlier = 0;   ///< how many of them an earlier task left behind: no limit counts those
   ballot vote;                 ///< vote.epoch == state.epoch and target non-empty = holds a current vote
   std::uint32_t votes_cast = 0;
   std::uint32_t failures = 0; ///< in a row
@@ -94,6 +106,7 @@ struct member {
   ec last_code = ec::none;
   std::uint64_t partial_bytes = 0; ///< of the partial texts of its runs so far; late reports, which change nothing, do not count
   std::uint64_t calls = 0;         ///< highest call number seen; the next free one is calls + 1
+  std::vector<open_call> open;     ///< calls under way, oldest first
   std::uint64_t model_calls = 0;   ///< model calls begun
   usage use;                       ///< of all ended model calls
   bool operator==(const member&) const = default;
@@ -105,9 +118,13 @@ struct state {
   std::vector<member> members; ///< registration order
   std::string question;
   std::uint64_t epoch = 0;
+  std::uint64_t earlier = 0; ///< answers of the task this one goes on from; epoch - earlier are new
   std::uint32_t round = 0;
   bool improved = false;
-  std::int64_t started_ms = 0;
+  std::int64_t started_ms = 0; ///< this and every other time deadlines hang on: less the time nobody worked on the task
+  std::int64_t last_ms = 0;    ///< of the newest event; times never go back
+  std::string owner;           ///< of who resumed it last, with its fence; empty and 0 = never resumed
+  std::uint64_t fence = 0;
   std::int64_t first_verdict_ms = -1;  ///< of this round, -1 = none
   std::int64_t last_verdict_ms = -1;   ///< re-arms the patience
   std::int64_t longest_verdict_ms = 0; ///< longest finished verdict of this round
@@ -124,11 +141,12 @@ struct state {
   std::int64_t presentation_deadline_ms = 0; ///< of the presentation as a whole, 0 = none
   active_run presentation;
   std::int64_t cancel_deadline_ms = 0;
+  std::int64_t closing_deadline_ms = 0;
   std::string cancel_reason;
   std::string final_text;
   bool final_truncated = false;
   std::string finish_reason;
-  outcome_kind outcome = outcome_kind::failed; ///< valid when done
+  outcome_kind outcome = outcome_kind::failed; ///< valid when closing or done
   std::string error;
   ec error_code = ec::none;
   std::uint32_t terminals = 0; ///< task_ended events seen: at most one
@@ -136,22 +154,22 @@ struct state {
 };
 
 enum class command_kind : std::uint8_t {
-  start,        ///< text = question
-  begin_run,    ///< agent: a wanted run begins (coordination or presentation)
-  answer,       ///< agent, run, text, step
-  vote,         ///< agent, run, target = id as the model gave it, reason, step
-  fail,         ///< agent, run, code, reason, text = partial text, jitter
-  present,      ///< agent, run, text, truncated
-  lose_agent,   ///< agent, code, reason: out at once
-  lose_node,    ///< target = node, agents, reason
-  timer,        ///< timer = the key of a wanted timer that fired
-  cancel,       ///< reason: the user or the host ends the task
-  begin_call,   ///< agent, run, call, target, hash, said, state, kept. Ruled accepted (go) | refused{reason} | superseded
-  end_call,     ///< agent, run, call, target, status, use, said: also of a run that is over
-  note,         ///< agent, run, code, reason: a notice
-  take_over,    ///< target = owner, fence: a new owner goes on after a crash. Open calls end as "unknown"
+  start,      ///< text = question, opening, placements
+  begin_run,  ///< agent: a wanted run begins (coordination or presentation)
+  answer,     ///< agent, run, text, step; said, state, kept: of the run, in case it is refused
+  vote,       ///< agent, run, target = id as the model gave it, reason, step; said, state, kept as above
+  fail,       ///< agent, run, code, reason, text = partial text, jitter
+  present,    ///< agent, run, text, truncated
+  lose_agent, ///< agent, code, reason: out at once
+  lose_node,  ///< target = node, agents, reason
+  timer,      ///< timer = the key of a wanted timer that fired
+  cancel,     ///< reason: the user or the host ends the task
+  begin_call, ///< agent, run, call, target, hash, said, state, kept. Ruled accepted (go) | refused{reason} | superseded
+  end_call,   ///< agent, run, call, status, use, said: also of a run that is over. One end counts; superseded if it has none to be
+  note,       ///< agent, run, code, reason: a notice
+  take_over,  ///< target = owner, fence: a new owner goes on after a crash. Open calls end as "unknown"
   continue_run, ///< agent, run = the old number: a run of before the crash goes on under a new one
-  give_up,      ///< code, reason: the store or the host failed; the events are for the host alone
+  give_up,      ///< code, reason: the store or the host failed; the event is for the host alone, the state does not take it
 };
 
 enum class timer_kind : std::uint8_t { coordination, round0_half, patience, run, presentation, backoff, cancel_grace, closing };
@@ -185,11 +203,12 @@ struct command {
   std::string state;
   std::uint64_t kept = 0;
   std::uint64_t fence = 0;
-  std::string opening; ///< start: what the task is played by, an opening as JSON text (protocols/opening.hpp)
+  std::string opening;               ///< start: what the task is played by, an opening as JSON text (protocols/opening.hpp)
+  std::vector<placement> placements; ///< start: of each agent
 };
 
-/// accepted: events to append and fold (may be empty: nothing to do). refused: one `refused` event, reason and allowed ids for the
-/// model; superseded: the run is no longer the agent's current one.
+/// accepted: events to append (may be empty: nothing to do). refused: reason, and for a verdict one `refused` event and allowed ids
+/// for the model; superseded: the run is no longer the agent's current one, or nothing is left that the command could be about.
 struct decision {
   ruling_kind kind = ruling_kind::accepted;
   std::vector<event> events; ///< seq 0; the orchestrator numbers them
@@ -211,7 +230,14 @@ struct wanted {
 };
 
 state make(const rules& r, const std::vector<std::string>& agent_ids);
+
+/// Judges a command and lets the state take the events of the decision. Their time is the command's, never before the newest event.
+decision advance(state& s, const command& c);
+
+/// The same on a copy: what would be decided.
 decision decide(const state& s, const command& c);
+
+/// Takes an event of any log. `task_opened` brings rules, agents and the answers of an earlier task with it.
 void fold(state& s, const event& e);
 wanted want(const state& s);
 
@@ -227,6 +253,12 @@ const member* find(const state& s, const std::string& agent);
 const answer* find_answer(const state& s, const std::string& label);
 /// Returns "agentN" of a label "agentN.M".
 std::string shown_id(const std::string& label);
+
+/// Returns whether a wanted run of this member may begin now (command begin_run).
+bool may_begin(const state& s, const member& m);
+
+/// Returns whether a call is under way that has no end yet.
+bool has_open_calls(const state& s);
 
 /// Votes of the current epoch per member, registration order.
 std::vector<std::uint32_t> tally(const state& s);

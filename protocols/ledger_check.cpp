@@ -17,6 +17,8 @@ std::string check_runs(const state& s) {
   std::set<std::uint64_t> ids;
   auto take = [&](const active_run& r) { return r.id == 0 || (r.id < s.next_run && ids.insert(r.id).second); };
   for (auto& m : s.members) {
+    if (m.abandoned >= s.next_run)
+      return "I1: a run of " + m.id + " that never began was ended";
     if (!take(m.run))
       return "I1: run of " + m.id + " is not its own";
     if (m.run.id != 0 && !m.live)
@@ -33,6 +35,37 @@ std::string check_runs(const state& s) {
   return {};
 }
 
+// The ends of calls are in the log before the terminal event.
+std::string check_calls(const state& s) {
+  for (auto& m : s.members) {
+    std::set<std::uint64_t> numbers;
+    for (auto& c : m.open)
+      if (c.call == 0 || c.call > m.calls || c.run == 0 || c.run >= s.next_run || !numbers.insert(c.call).second)
+        return "call " + std::to_string(c.call) + " of " + m.id + " is not its own";
+  }
+  if (s.phase == phase::done && has_open_calls(s))
+    return "the task has ended and a call has no end";
+  if (s.phase == phase::closing && !has_open_calls(s))
+    return "I9: the end is awaited and no call is under way";
+  return {};
+}
+
+// Whatever a deadline hangs on has happened: also after time in which nobody worked on the task.
+std::string check_times(const state& s) {
+  auto past = [&](const active_run& r) { return r.id == 0 || (r.started_ms >= s.started_ms && r.started_ms <= s.last_ms); };
+  if (s.phase == phase::idle)
+    return {};
+  if (s.started_ms > s.last_ms)
+    return "the task starts after its newest event";
+  if (s.first_verdict_ms > s.last_verdict_ms || s.last_verdict_ms > s.last_ms
+      || (s.first_verdict_ms >= 0 && s.first_verdict_ms < s.started_ms))
+    return "the times of the round's verdicts";
+  for (auto& m : s.members)
+    if (!past(m.run))
+      return "the start of the run of " + m.id;
+  return past(s.presentation) ? "" : "the start of the presentation's run";
+}
+
 std::string check_answers(const state& s) {
   std::set<std::uint64_t> epochs;
   for (auto& m : s.members) {
@@ -47,12 +80,14 @@ std::string check_answers(const state& s) {
         return "a blank answer: " + a.label;
       last = a.epoch;
     }
-    if (s.rules.max_answers_per_agent > 0 && m.answers.size() > s.rules.max_answers_per_agent)
+    if (m.earlier > m.answers.size())
+      return "more earlier answers than answers of " + m.id;
+    if (s.rules.max_answers_per_agent > 0 && m.answers.size() - m.earlier > s.rules.max_answers_per_agent)
       return "I10: too many answers of " + m.id;
   }
   if (epochs.size() != s.epoch)
     return "the epoch is not the number of answers";
-  if (s.rules.max_answers_global > 0 && s.epoch > s.rules.max_answers_global)
+  if (s.rules.max_answers_global > 0 && s.epoch - s.earlier > s.rules.max_answers_global)
     return "I10: too many answers";
   return {};
 }
@@ -90,7 +125,7 @@ std::string check_end(const state& s) {
     if (votes[w->number - 1] != most)
       return "I4: the winner has fewer votes than another";
   }
-  if (s.phase != phase::done)
+  if (s.phase != phase::closing && s.phase != phase::done)
     return {};
   if ((s.outcome == outcome_kind::answered) != !blank(s.final_text))
     return "the outcome is " + to_string(s.outcome) + " and the final text is " + (blank(s.final_text) ? "blank" : "not");
@@ -128,7 +163,7 @@ std::string check_progress(const state& s) {
 } // namespace
 
 std::string check(const state& s) {
-  for (auto* part : {check_runs, check_answers, check_votes, check_end, check_progress})
+  for (auto* part : {check_runs, check_calls, check_times, check_answers, check_votes, check_end, check_progress})
     if (auto broken = part(s); !broken.empty())
       return broken;
   return {};

@@ -11,12 +11,6 @@ namespace conclave::ledger {
 
 namespace {
 
-decision superseded() {
-  decision d;
-  d.kind = ruling_kind::superseded;
-  return d;
-}
-
 decision no_start(const char* reason) {
   decision d;
   d.kind = ruling_kind::refused;
@@ -24,73 +18,49 @@ decision no_start(const char* reason) {
   return d;
 }
 
-decision start(const state& from, const command& c) {
-  if (from.phase != phase::idle)
+decision start(state& s, const command& c) {
+  if (s.phase != phase::idle)
     return superseded();
-  if (from.members.empty())
+  if (s.members.empty())
     return no_start("there is no agent to ask");
   if (blank(c.text))
     return no_start("there is no question: the text is blank");
-  draft x{from, c.now_ms};
-  if (!c.opening.empty()) {
-    event opened;
-    opened.type = event_type::task_opened;
-    opened.detail = c.opening;
-    x.emit(std::move(opened));
-  }
-  event e;
-  e.type = event_type::session_start;
-  e.text = c.text;
-  for (auto& m : from.members)
-    e.labels.push_back(m.id);
-  x.emit(std::move(e));
-  if (from.rules.skip_coordination)
-    x.select(from.members.front().id, "coordination skipped", 0, false);
-  else if (from.rules.pacing == pacing::barrier)
-    x.next_round(0);
+  draft x{s, c.now_ms};
+  if (!c.opening.empty())
+    x.emit(events::task_opened(c.opening));
+  for (auto& p : c.placements)
+    x.emit(events::agent_placed(p));
+  std::vector<std::string> agents;
+  for (auto& m : s.members)
+    agents.push_back(m.id);
+  x.emit(events::session_start(c.text, std::move(agents)));
+  if (s.rules.skip_coordination && s.earlier > 0)
+    x.choose();
+  else if (s.rules.skip_coordination)
+    x.select(std::string{s.members.front().id}, "coordination skipped", 0, false);
+  else if (s.rules.pacing == pacing::barrier)
+    x.emit(events::round_started(s.earlier > 0 ? 1 : 0)); // where there are answers already, they are what is asked about
   return std::move(x.d);
 }
 
-event run_event(event_type type, const state& s, const member& m, bool present) {
-  event e;
-  e.type = type;
-  e.agent = m.id;
-  e.run = s.next_run;
-  e.labels = shown(s, m.id);
-  if (type == event_type::run_started) {
-    e.epoch = s.epoch;
-    e.round = s.rules.pacing == pacing::eager ? m.restarts : s.round;
-    e.number = present ? s.presentation_tries + 1 : m.attempts + 1;
-  }
-  return e;
-}
-
-decision begin_run(const state& from, const command& c) {
-  auto w = want(from);
-  auto wanted = std::find_if(w.runs.begin(), w.runs.end(), [&](const wanted_run& r) { return r.agent == c.agent && r.run == 0; });
-  if (wanted == w.runs.end())
+decision begin_run(state& s, const command& c) {
+  auto* m = find(s, c.agent);
+  if (m == nullptr || !may_begin(s, *m))
     return superseded();
-  draft x{from, c.now_ms};
-  auto* m = find(x.s, c.agent);
-  if (m->restart_pending && !wanted->present) {
-    event e;
-    e.type = event_type::restart_completed;
-    e.agent = m->id;
-    e.number = m->restarts + 1;
-    x.emit(std::move(e));
-  }
-  if (wanted->present) {
-    event e;
-    e.type = x.s.presentation_starts == 0 ? event_type::presentation_started : event_type::presentation_retried;
-    e.agent = m->id;
-    e.run = x.s.next_run;
-    e.reason = x.s.presentation_starts == 0 ? "" : x.s.presentation_error;
-    x.emit(std::move(e));
-  }
-  auto context = run_event(event_type::context_received, x.s, *m, wanted->present);
-  auto run = run_event(event_type::run_started, x.s, *m, wanted->present);
-  x.emit(std::move(context));
-  x.emit(std::move(run));
+  auto present = s.phase == phase::presenting;
+  draft x{s, c.now_ms};
+  if (m->restart_pending && !present)
+    x.emit(events::restart_completed(m->id, m->restarts + 1));
+  auto run = s.next_run;
+  if (present && s.presentation_starts == 0)
+    x.emit(events::presentation_started(m->id, run));
+  else if (present)
+    x.emit(events::presentation_retried(m->id, run, s.presentation_error));
+  auto labels = shown(s, m->id);
+  auto round = s.rules.pacing == pacing::eager ? m->restarts : s.round;
+  auto attempt = (present ? s.presentation_tries : m->attempts) + 1;
+  x.emit(events::context_received(m->id, run, labels));
+  x.emit(events::run_started({m->id, run, round, s.epoch, std::move(labels), attempt}));
   return std::move(x.d);
 }
 
@@ -107,16 +77,7 @@ void fail_run(draft& x, const std::string& agent, std::uint64_t run, ec code, co
   auto& r = x.s.rules;
   auto failures = find(x.s, agent)->failures + 1;
   auto out = is_fatal(code) || (r.max_failed_runs > 0 && failures >= r.max_failed_runs);
-  event e;
-  e.type = event_type::agent_error;
-  e.agent = agent;
-  e.run = run;
-  e.code = code;
-  e.reason = reason;
-  e.number = failures;
-  if (!out)
-    e.text = std::to_string(back_off(r, failures, jitter));
-  x.emit(std::move(e));
+  x.emit(events::agent_error(agent, run, code, reason, failures, out ? 0 : back_off(r, failures, jitter)));
   if (out)
     x.put_out(agent, code, is_fatal(code) ? reason : std::to_string(failures) + " failed runs in a row, the last: " + reason);
   x.settle();
@@ -125,76 +86,63 @@ void fail_run(draft& x, const std::string& agent, std::uint64_t run, ec code, co
 // A cancelled run reports: what came so far is kept, and the task ends with the last of them.
 void note_cancelled(draft& x, const std::string& agent, std::uint64_t run, const std::string& partial) {
   x.end_run(agent, run, "cancelled", partial, ec::cancelled);
-  x.emit(event_type::agent_cancelled, agent, run);
+  x.emit(events::agent_cancelled(agent, run));
   x.settle_cancel();
 }
 
 // A run that the ledger ended by itself reports late: no effect, but its partial text stays visible, once.
-decision late_report(const state& from, const command& c) {
-  auto* m = find(from, c.agent);
-  auto d = superseded();
-  if (m == nullptr || m->abandoned != c.run || c.run == 0 || from.phase == phase::done || blank(c.text))
-    return d;
-  event e;
-  e.time_ms = c.now_ms;
-  e.type = event_type::run_ended;
-  e.agent = c.agent;
-  e.run = c.run;
-  e.reason = "late";
-  e.text = kept_partial(from, c.agent, c.text);
-  e.code = c.code;
-  e.flag = true;
-  d.events.push_back(std::move(e));
-  return d;
-}
-
-decision fail(const state& from, const command& c) {
-  draft x{from, c.now_ms};
-  auto reason = c.reason.empty() ? to_string(c.code) : c.reason;
-  if (from.phase == phase::presenting) {
-    x.end_run(c.agent, c.run, "failed", c.text, c.code);
-    fail_presentation(x, c.run, c.code, reason);
-    return std::move(x.d);
-  }
-  x.end_run(c.agent, c.run, "failed", c.text, c.code);
-  fail_run(x, c.agent, c.run, c.code, reason, c.jitter_permille);
+decision late_report(state& s, const command& c) {
+  auto* m = find(s, c.agent);
+  if (m == nullptr || m->abandoned != c.run || c.run == 0 || s.phase == phase::closing || s.phase == phase::done || blank(c.text))
+    return superseded();
+  draft x{s, c.now_ms};
+  x.emit(events::late_text(c.agent, c.run, kept_partial(s, c.agent, c.text), c.code));
+  x.d.kind = ruling_kind::superseded;
   return std::move(x.d);
 }
 
-decision lose(const state& from, const command& c, const std::vector<std::string>& agents) {
-  auto live = std::any_of(agents.begin(), agents.end(), [&](const std::string& id) {
-    auto* m = find(from, id);
-    return m != nullptr && m->live;
-  });
-  if (!live || from.phase == phase::idle || from.phase == phase::done)
+decision fail(state& s, const command& c) {
+  draft x{s, c.now_ms};
+  auto reason = c.reason.empty() ? to_string(c.code) : c.reason;
+  auto presenting = s.phase == phase::presenting;
+  x.end_run(c.agent, c.run, "failed", c.text, c.code);
+  if (presenting)
+    fail_presentation(x, c.run, c.code, reason);
+  else
+    fail_run(x, c.agent, c.run, c.code, reason, c.jitter_permille);
+  return std::move(x.d);
+}
+
+// Agents are gone: they report nothing any more, not even the ends of calls.
+decision lose(state& s, const command& c, const std::vector<std::string>& agents) {
+  auto concerns = [&](auto what) {
+    return std::any_of(agents.begin(), agents.end(), [&](const std::string& id) {
+      auto* m = find(s, id);
+      return m != nullptr && what(*m);
+    });
+  };
+  auto live = concerns([](const member& m) { return m.live; });
+  auto open = concerns([](const member& m) { return !m.open.empty(); });
+  if ((!live && !open) || s.phase == phase::idle || s.phase == phase::done)
     return superseded();
-  draft x{from, c.now_ms};
-  if (c.kind == command_kind::lose_node) {
-    event e;
-    e.type = event_type::node_lost;
-    e.target = c.target;
-    e.labels = agents;
-    e.reason = c.reason;
-    x.emit(std::move(e));
+  draft x{s, c.now_ms};
+  for (auto& id : agents)
+    x.end_calls(id);
+  if (s.phase == phase::closing) {
+    x.settle_closing();
+    return std::move(x.d);
   }
+  if (c.kind == command_kind::lose_node && live)
+    x.emit(events::node_lost(c.target, agents, c.reason));
   auto code = c.code == ec::none ? ec::unavailable : c.code;
   auto reason = c.reason.empty() ? to_string(code) : c.reason;
   for (auto& id : agents)
     x.put_out(id, code, reason);
-  if (x.s.phase == phase::presenting && !find(x.s, x.s.winner)->live)
+  if (s.phase == phase::presenting && !find(s, s.winner)->live)
     x.fall_back("the winner is out: " + reason, outcome_kind::failed, code);
   x.settle();
   x.settle_cancel();
   return std::move(x.d);
-}
-
-void time_out(draft& x, const std::string& agent, std::uint64_t run, const std::string& which) {
-  event e;
-  e.type = event_type::agent_timeout;
-  e.agent = agent;
-  e.run = run;
-  e.reason = which;
-  x.emit(std::move(e));
 }
 
 std::string after(const char* which, std::int64_t ms) {
@@ -204,15 +152,12 @@ std::string after(const char* which, std::int64_t ms) {
 }
 
 // Patience is over, or half the deadline is: whoever has not handed in anything is asked again in the next round.
-void close_round(draft& x, const std::string& why) {
-  event e;
-  e.type = event_type::round_timeout;
-  e.reason = why;
-  e.round = x.s.round;
+void close_round(draft& x, const char* why) {
+  std::vector<std::string> stragglers;
   for (auto& m : x.s.members)
     if (needed(x.s, m))
-      e.labels.push_back(m.id);
-  x.emit(std::move(e));
+      stragglers.push_back(m.id);
+  x.emit(events::round_timeout(x.s.round, std::move(stragglers), why));
   x.end_all_runs("straggler");
   x.settle();
 }
@@ -223,10 +168,10 @@ void end_coordination(draft& x) {
   for (auto& m : x.s.members)
     if (needed(x.s, m) || m.run.id != 0)
       waiting.emplace_back(m.id, m.run.id);
-  x.emit(event_type::coordination_timeout);
+  x.emit(events::coordination_timeout());
   x.end_all_runs("deadline", ec::timeout);
   for (auto& [agent, run] : waiting)
-    time_out(x, agent, run, which);
+    x.emit(events::agent_timeout(agent, run, which));
   x.settle();
 }
 
@@ -235,7 +180,7 @@ void end_presentation(draft& x) {
   auto which = after("the presentation deadline", x.s.rules.presentation_ms);
   if (run != 0)
     x.end_run(x.s.winner, run, "deadline", {}, ec::timeout);
-  time_out(x, std::string{x.s.winner}, run, which);
+  x.emit(events::agent_timeout(x.s.winner, run, which));
   x.fall_back(which, outcome_kind::timed_out, ec::timeout);
 }
 
@@ -244,23 +189,26 @@ void end_late_run(draft& x, const command& c) {
   auto limit = find(x.s, k.agent)->run.round == 0 ? x.s.rules.initial_run_ms : x.s.rules.later_run_ms;
   auto which = after("the deadline of a run", limit);
   x.end_run(k.agent, k.run, "timeout", {}, ec::timeout);
-  time_out(x, k.agent, k.run, which);
+  x.emit(events::agent_timeout(k.agent, k.run, which));
   fail_run(x, k.agent, k.run, ec::timeout, which, c.jitter_permille);
 }
 
 void end_cancelling(draft& x) {
-  for (auto& m : std::vector<member>{x.s.members})
-    if (m.run.id != 0 && x.s.phase == phase::cancelling)
-      note_cancelled(x, m.id, m.run.id, {});
-  if (x.s.presentation.id != 0 && x.s.phase == phase::cancelling)
-    note_cancelled(x, std::string{x.s.winner}, x.s.presentation.id, {});
+  std::vector<std::pair<std::string, std::uint64_t>> active;
+  for (auto& m : x.s.members)
+    if (m.run.id != 0)
+      active.emplace_back(m.id, m.run.id);
+  if (x.s.presentation.id != 0)
+    active.emplace_back(x.s.winner, x.s.presentation.id);
+  for (auto& [agent, run] : active)
+    note_cancelled(x, agent, run, {});
 }
 
-decision timer(const state& from, const command& c) {
-  auto w = want(from);
+decision timer(state& s, const command& c) {
+  auto w = want(s);
   if (std::find(w.timers.begin(), w.timers.end(), c.timer) == w.timers.end())
     return superseded();
-  draft x{from, c.now_ms};
+  draft x{s, c.now_ms};
   switch (c.timer.kind) {
   case timer_kind::coordination:
     end_coordination(x);
@@ -278,64 +226,65 @@ decision timer(const state& from, const command& c) {
     end_presentation(x);
     break;
   case timer_kind::backoff:
-    x.emit(event_type::backoff_over, c.timer.agent);
+    x.emit(events::backoff_over(c.timer.agent));
     break;
   case timer_kind::cancel_grace:
     end_cancelling(x);
     break;
   case timer_kind::closing:
+    x.end_all_calls();
+    x.settle_closing();
     break;
   }
   return std::move(x.d);
 }
 
-decision cancel(const state& from, const command& c) {
-  if (from.phase != phase::coordinating && from.phase != phase::presenting)
+decision cancel(state& s, const command& c) {
+  if (s.phase != phase::coordinating && s.phase != phase::presenting)
     return superseded();
-  draft x{from, c.now_ms};
-  event e;
-  e.type = event_type::cancel_requested;
-  e.reason = c.reason;
-  x.emit(std::move(e));
+  draft x{s, c.now_ms};
+  x.emit(events::cancel_requested(c.reason));
   x.settle_cancel();
   return std::move(x.d);
 }
 
-decision hand_in(const state& from, const command& c) {
-  auto* m = find(from, c.agent);
-  auto presents = m != nullptr && from.winner == c.agent && from.presentation.id == c.run;
-  if (m == nullptr || c.run == 0 || (m->run.id != c.run && !presents))
-    return late_report(from, c);
-  if (from.phase == phase::cancelling) {
-    draft x{from, c.now_ms};
+decision hand_in(state& s, const command& c) {
+  if (!is_current(s, c.agent, c.run))
+    return late_report(s, c);
+  if (s.phase == phase::cancelling) {
+    draft x{s, c.now_ms};
     note_cancelled(x, c.agent, c.run, c.kind == command_kind::vote ? std::string{} : c.text);
     x.d.kind = ruling_kind::superseded;
     return std::move(x.d);
   }
   switch (c.kind) {
   case command_kind::answer:
-    return hand_in_answer(from, c);
+    return hand_in_answer(s, c);
   case command_kind::vote:
-    return hand_in_vote(from, c);
+    return hand_in_vote(s, c);
   case command_kind::present:
-    return hand_in_presentation(from, c);
+    return hand_in_presentation(s, c);
   default:
-    return fail(from, c);
+    return fail(s, c);
   }
 }
 
 } // namespace
 
+decision superseded() {
+  decision d;
+  d.kind = ruling_kind::superseded;
+  return d;
+}
+
+bool is_current(const state& s, const std::string& agent, std::uint64_t run) {
+  auto* m = find(s, agent);
+  return m != nullptr && run != 0 && (m->run.id == run || (s.winner == agent && s.presentation.id == run));
+}
+
 void fail_presentation(draft& x, std::uint64_t run, ec code, const std::string& reason) {
   auto winner = x.s.winner;
-  event e;
-  e.type = event_type::agent_error;
-  e.agent = winner;
-  e.run = run;
-  e.code = code;
-  e.reason = reason;
-  e.flag = true; // a notice: the presentation has its own budget of attempts
-  x.emit(std::move(e));
+  x.emit(events::agent_notice(winner, run, code, reason)); // no failure is counted: the presentation has its own attempts
   if (is_fatal(code))
     x.put_out(winner, code, reason);
   else if (x.s.presentation_tries < 2)
@@ -343,7 +292,7 @@ void fail_presentation(draft& x, std::uint64_t run, ec code, const std::string& 
   x.fall_back(reason, outcome_kind::failed, code);
 }
 
-decision decide(const state& s, const command& c) {
+decision advance(state& s, const command& c) {
   switch (c.kind) {
   case command_kind::start:
     return start(s, c);
@@ -362,9 +311,25 @@ decision decide(const state& s, const command& c) {
     return timer(s, c);
   case command_kind::cancel:
     return cancel(s, c);
-  default:
-    return superseded();
+  case command_kind::begin_call:
+    return begin_call(s, c);
+  case command_kind::end_call:
+    return end_call(s, c);
+  case command_kind::note:
+    return note(s, c);
+  case command_kind::take_over:
+    return take_over(s, c);
+  case command_kind::continue_run:
+    return continue_run(s, c);
+  case command_kind::give_up:
+    return give_up(s, c);
   }
+  return superseded();
+}
+
+decision decide(const state& s, const command& c) {
+  auto copy = s;
+  return advance(copy, c);
 }
 
 } // namespace conclave::ledger

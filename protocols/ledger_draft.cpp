@@ -9,29 +9,16 @@
 
 namespace conclave::ledger {
 
+draft::draft(state& of, std::int64_t now_ms) : s(of), now(std::max(now_ms, of.last_ms)) {}
+
 void draft::emit(event e) {
   e.time_ms = now;
   fold(s, e);
   d.events.push_back(std::move(e));
 }
 
-void draft::emit(event_type type, const std::string& agent, std::uint64_t run) {
-  event e;
-  e.type = type;
-  e.agent = agent;
-  e.run = run;
-  emit(std::move(e));
-}
-
 void draft::end_run(const std::string& agent, std::uint64_t run, const char* how, const std::string& partial, ec code) {
-  event e;
-  e.type = event_type::run_ended;
-  e.agent = agent;
-  e.run = run;
-  e.reason = how;
-  e.text = kept_partial(s, agent, partial);
-  e.code = code;
-  emit(std::move(e));
+  emit(events::run_ended(agent, run, how, kept_partial(s, agent, partial), code));
 }
 
 void draft::end_all_runs(const char* how, ec code) {
@@ -48,12 +35,7 @@ void draft::put_out(const std::string& agent, ec code, const std::string& reason
     end_run(agent, m->run.id, "lost", {}, code);
   if (s.presentation.id != 0 && s.winner == agent)
     end_run(agent, s.presentation.id, "lost", {}, code);
-  event e;
-  e.type = event_type::agent_out;
-  e.agent = agent;
-  e.code = code;
-  e.reason = reason;
-  emit(std::move(e));
+  emit(events::agent_out(agent, code, reason));
 }
 
 void draft::settle() {
@@ -79,7 +61,7 @@ void draft::settle_rounds() {
       return choose();
     if (s.epoch == 0)
       return finish(outcome_kind::failed, no_answer("the limit of runs is used up"), first_code());
-    next_round(s.round + 1);
+    emit(events::round_started(s.round + 1));
   }
 }
 
@@ -91,19 +73,12 @@ void draft::settle_eager() {
   choose();
 }
 
-void draft::next_round(std::uint32_t round) {
-  event e;
-  e.type = event_type::round_started;
-  e.round = round;
-  emit(std::move(e));
-}
-
 void draft::choose() {
   end_all_runs("round_over"); // none today; a topology that shows an agent nothing could leave one
   auto votes = tally(s);
   auto most = votes.empty() ? 0 : *std::max_element(votes.begin(), votes.end());
   const member* best = nullptr;
-  auto tied = 0;
+  auto tied = 0U;
   for (std::size_t i = 0; i < s.members.size(); ++i) {
     auto& m = s.members[i];
     if (m.answers.empty())
@@ -123,65 +98,67 @@ void draft::choose() {
   select(std::string{best->id}, how, most, tied > 1);
 }
 
-void draft::select(const std::string& winner, const std::string& how, std::int64_t votes, bool tie) {
+void draft::select(const std::string& winner, const std::string& how, std::uint32_t votes, bool tie) {
   auto last = s.round;
-  for (auto& m : s.members)
+  std::vector<std::string> candidates;
+  for (auto& m : s.members) {
     last = std::max(last, m.restarts);
-  event begin;
-  begin.type = event_type::final_round_start;
-  begin.agent = winner;
-  begin.round = last + 1;
-  emit(std::move(begin));
-  event e;
-  e.type = event_type::final_agent_selected;
-  e.agent = winner;
-  e.reason = how;
-  e.number = votes;
-  e.flag = tie;
-  for (auto& m : s.members)
     if (!m.answers.empty())
-      e.labels.push_back(m.answers.back().label);
-  emit(std::move(e));
+      candidates.push_back(m.answers.back().label);
+  }
+  emit(events::final_round_start(winner, last + 1));
+  emit(events::final_agent_selected(winner, std::move(candidates), votes, tie, how));
   auto* m = find(s, winner);
   if (!m->live)
     return fall_back("the winner is out: " + m->out_reason, outcome_kind::failed, m->out_code);
   if (s.rules.strategy == strategy::winner_reuse && !m->answers.empty())
-    deliver(std::string{m->answers.back().text}, false);
+    deliver(m->answers.back().text, false);
 }
 
 void draft::fall_back(const std::string& reason, outcome_kind without_answer, ec code) {
   auto* m = find(s, s.winner);
   if (m->answers.empty()) // only when coordination was skipped
     return finish(without_answer, no_answer(reason), code);
-  auto text = m->answers.back().text;
-  event e;
-  e.type = event_type::presentation_fallback;
-  e.agent = s.winner;
-  e.reason = reason;
-  e.text = text;
-  emit(std::move(e));
+  auto& text = m->answers.back().text;
+  emit(events::presentation_fallback(s.winner, reason, text));
   deliver(text, false);
 }
 
 void draft::deliver(const std::string& text, bool truncated) {
-  event e;
-  e.type = event_type::final_answer;
-  e.agent = s.winner;
-  e.label = anonymous(*find(s, s.winner)) + ".final";
-  e.text = text;
-  e.flag = truncated;
-  emit(std::move(e));
+  emit(events::final_answer(s.winner, anonymous(*find(s, s.winner)) + ".final", text, truncated));
   finish(outcome_kind::answered, std::string{s.finish_reason}, ec::none);
 }
 
 void draft::finish(outcome_kind how, const std::string& text, ec code) {
-  emit(event_type::session_end);
-  event e;
-  e.type = event_type::task_ended;
-  e.reason = to_string(how);
-  e.text = text;
-  e.code = code;
-  emit(std::move(e));
+  // A cancel has waited for the cancelled runs already, and as long for their calls.
+  auto waited = s.phase == phase::cancelling && now >= s.cancel_deadline_ms;
+  if (has_open_calls(s) && s.rules.closing_ms > 0 && !waited)
+    return emit(events::task_closing(how, text, code));
+  end_all_calls();
+  emit(events::session_end());
+  emit(events::task_ended(how, text, code));
+}
+
+void draft::settle_closing() {
+  if (s.phase != phase::closing || has_open_calls(s))
+    return;
+  emit(events::session_end());
+  emit(events::task_ended(s.outcome, s.outcome == outcome_kind::answered ? s.finish_reason : s.error, s.error_code));
+}
+
+void draft::end_calls(const std::string& agent) {
+  auto* m = find(s, agent);
+  while (m != nullptr && !m->open.empty()) {
+    auto& c = m->open.front();
+    usage use;
+    use.unreported = c.target == events::model_target ? 1 : 0;
+    emit(events::call_ended({agent, c.run, c.call, c.target}, events::unknown_status, use, {}));
+  }
+}
+
+void draft::end_all_calls() {
+  for (auto& m : s.members)
+    end_calls(m.id);
 }
 
 void draft::settle_cancel() {

@@ -3,8 +3,9 @@
 
 #pragma once
 
-/// Private to ledger_*.cpp: a decision being made. Every event is folded into a scratch state as it is emitted, so each rule sees
-/// the state the former events lead to, and all consequences of a command leave as one decision.
+/// Private to ledger_*.cpp: a decision being made. Every event is folded as it is emitted, so each rule sees the state the former
+/// events lead to, and all consequences of a command leave as one decision. What a rule still needs of the state before, it copies
+/// before it emits.
 
 #include "protocols/ledger.hpp"
 
@@ -15,14 +16,13 @@
 namespace conclave::ledger {
 
 struct draft {
-  state s;
-  std::int64_t now = 0;
+  state& s;
+  std::int64_t now = 0; ///< never before the newest event
   decision d;
 
-  draft(const state& from, std::int64_t now_ms) : s(from), now(now_ms) {}
+  draft(state& of, std::int64_t now_ms);
 
   void emit(event e);
-  void emit(event_type type, const std::string& agent = {}, std::uint64_t run = 0);
 
   /// Ends an active run (of a member or the presentation). `partial` is what came so far.
   void end_run(const std::string& agent, std::uint64_t run, const char* how, const std::string& partial = {}, ec code = ec::none);
@@ -36,18 +36,26 @@ struct draft {
   /// After every command: is the round over (docs/protocol.md 2.2, 2.3), is coordination?
   void settle();
 
-  void next_round(std::uint32_t round);
   void choose();
-  void select(const std::string& winner, const std::string& how, std::int64_t votes, bool tie);
+  void select(const std::string& winner, const std::string& how, std::uint32_t votes, bool tie);
 
   /// The winner cannot present: the stored answer is delivered, or there is none and the task fails.
   void fall_back(const std::string& reason, outcome_kind without_answer, ec code);
 
   void deliver(const std::string& text, bool truncated);
+
+  /// Ends the task: at once, or first awaits the ends of calls under way, where that is worth it.
   void finish(outcome_kind how, const std::string& text, ec code);
 
   /// In `cancelling`: ends the task once no run is active.
   void settle_cancel();
+
+  /// In `closing`: ends the task once no call is under way.
+  void settle_closing();
+
+  /// Calls under way whose end nobody will report any more, of one agent or of all.
+  void end_calls(const std::string& agent);
+  void end_all_calls();
 
 private:
   void settle_rounds();
@@ -56,10 +64,26 @@ private:
   ec first_code() const;
 };
 
+decision superseded();
+
 // Verdicts of the agent's current run; the phase is coordinating or presenting.
-decision hand_in_answer(const state& from, const command& c);
-decision hand_in_vote(const state& from, const command& c);
-decision hand_in_presentation(const state& from, const command& c);
+decision hand_in_answer(state& s, const command& c);
+decision hand_in_vote(state& s, const command& c);
+decision hand_in_presentation(state& s, const command& c);
+
+// Calls, notices, and what follows a crash: ledger_calls.cpp, ledger_resume.cpp.
+decision begin_call(state& s, const command& c);
+decision end_call(state& s, const command& c);
+decision note(state& s, const command& c);
+decision take_over(state& s, const command& c);
+decision continue_run(state& s, const command& c);
+decision give_up(const state& s, const command& c);
+
+/// Returns whether `run` is the one the agent works on, in coordination or as the presenter.
+bool is_current(const state& s, const std::string& agent, std::uint64_t run);
+
+/// Takes rules, agents and earlier answers of the opening that a `task_opened` holds.
+void open_task(state& s, const event& e);
 
 /// An attempt at the presentation failed; its run has ended. Asks once more, or falls back.
 void fail_presentation(draft& x, std::uint64_t run, ec code, const std::string& reason);
@@ -82,5 +106,8 @@ bool blank(const std::string& text);
 
 /// Trimmed, white space and ASCII case folded: equal texts are duplicates.
 std::string folded(const std::string& text);
+
+/// The hash of a folded text, as `answer::key` holds it.
+std::string key_of(const std::string& folded_text);
 
 } // namespace conclave::ledger

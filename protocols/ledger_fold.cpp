@@ -4,10 +4,10 @@
 /// `fold`: the only way a ledger's state changes. Works from stored events alone and takes any log without a crash: what does not
 /// fit (an unknown agent, an unknown event) has no effect.
 
-#include "protocols/ledger.hpp"
+#include "protocols/ledger_draft.hpp"
 
 #include <algorithm>
-#include <charconv>
+#include <limits>
 
 namespace conclave::ledger {
 
@@ -20,10 +20,9 @@ member* seek(state& s, const std::string& agent) {
   return nullptr;
 }
 
-std::int64_t number_in(const std::string& text) {
-  std::int64_t x = 0;
-  std::from_chars(text.data(), text.data() + text.size(), x);
-  return std::clamp<std::int64_t>(x, 0, 86'400'000);
+// A log may hold any number: no sum overflows.
+std::int64_t later(std::int64_t time, std::int64_t by) {
+  return time > std::numeric_limits<std::int64_t>::max() - by ? std::numeric_limits<std::int64_t>::max() : time + by;
 }
 
 void start_session(state& s, const event& e) {
@@ -59,7 +58,7 @@ void start_run(state& s, member& m, const event& e) {
     return;
   }
   m.run = std::move(run);
-  m.attempts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
+  m.attempts = events::attempt_of(e);
   m.not_before_ms = 0;
   ++s.runs_started;
 }
@@ -76,7 +75,7 @@ void note_verdict(state& s, member& m, const event& e) {
 
 void take_answer(state& s, member& m, const event& e) {
   note_verdict(s, m, e);
-  m.answers.push_back({e.label, e.text, e.epoch});
+  m.answers.push_back({e.label, e.text, e.epoch, key_of(folded(e.text))});
   s.epoch = e.epoch;
   s.improved = true;
   if (s.rules.pacing == pacing::barrier) {
@@ -96,14 +95,8 @@ void take_vote(state& s, member& m, const event& e) {
 }
 
 void end_run(state& s, member& m, const event& e) {
-  if (e.flag || e.type == event_type::late_text) {
-    if (m.abandoned == e.run)
-      m.abandoned = 0;
-    return;
-  }
   m.partial_bytes += e.text.size();
-  // Ended by the ledger, not by the agent's own report: that may still come and bring its partial text.
-  if (e.reason == "straggler" || e.reason == "round_over" || e.reason == "deadline" || e.reason == "timeout" || e.reason == "lost")
+  if (events::ended_by_ledger(e))
     m.abandoned = e.run;
   if (m.run.id == e.run)
     m.run = {};
@@ -111,17 +104,53 @@ void end_run(state& s, member& m, const event& e) {
     s.presentation = {};
 }
 
-void take_error(state& s, member& m, const event& e) {
-  if (e.flag || e.type == event_type::agent_notice) {
-    if (s.phase == phase::presenting && m.id == s.winner && e.run != 0)
-      s.presentation_error = e.reason;
+void take_error(member& m, const event& e) {
+  auto f = events::failure_of(e);
+  m.failures = f.in_a_row;
+  m.last_error = f.reason;
+  m.last_code = f.code;
+  m.not_before_ms = f.backoff_ms > 0 ? later(e.time_ms, f.backoff_ms) : 0;
+}
+
+// Of a presentation that failed, it says why. Everything else is for people.
+void take_notice(state& s, const member& m, const event& e) {
+  auto failed = s.phase == phase::presenting && m.id == s.winner && s.presentation.id == 0 && s.presentation_tries > 0;
+  if (failed && e.run != 0 && e.code != ec::none)
+    s.presentation_error = e.reason;
+}
+
+void continue_run(state& s, member& m, const event& e) {
+  auto c = events::continued_of(e);
+  auto& run = s.presentation.id == c.old_run && s.winner == m.id ? s.presentation : m.run;
+  if (c.old_run == 0 || run.id != c.old_run)
     return;
+  run.id = c.new_run;
+  s.next_run = std::max(s.next_run, c.new_run + 1);
+}
+
+// Nobody worked on the task for a while: every time that a deadline hangs on moves with it.
+void resume(state& s, const event& e) {
+  auto t = events::resumed_of(e);
+  s.owner = t.owner;
+  s.fence = t.fence;
+  auto rest = [&](std::int64_t& time) { time = later(time, t.pause_ms); };
+  auto rest_if_set = [&](std::int64_t& time) {
+    if (time > 0)
+      rest(time);
+  };
+  rest(s.started_ms);
+  for (auto* verdict : {&s.first_verdict_ms, &s.last_verdict_ms})
+    if (*verdict >= 0)
+      rest(*verdict);
+  for (auto* deadline : {&s.presentation_deadline_ms, &s.cancel_deadline_ms, &s.closing_deadline_ms})
+    rest_if_set(*deadline);
+  for (auto& m : s.members) {
+    rest_if_set(m.not_before_ms);
+    if (m.run.id != 0)
+      rest(m.run.started_ms);
   }
-  m.failures = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
-  m.last_error = e.reason;
-  m.last_code = e.code;
-  auto delay = e.ms > 0 ? std::min<std::int64_t>(e.ms, 86'400'000) : number_in(e.text);
-  m.not_before_ms = delay > 0 ? e.time_ms + delay : 0;
+  if (s.presentation.id != 0)
+    rest(s.presentation.started_ms);
 }
 
 void go_out(member& m, const event& e) {
@@ -139,22 +168,26 @@ void restart(state& s, const event& e) {
 }
 
 void count_call(member& m, const event& e) {
-  m.calls = std::max(m.calls, e.number > 0 ? static_cast<std::uint64_t>(e.number) : 0);
-  if (e.target != "model")
-    return;
+  auto c = events::call_of(e);
+  m.calls = std::max(m.calls, c.number);
   if (e.type == event_type::call_started) {
-    ++m.model_calls;
+    m.open.push_back({e.run, c.number, e.target});
+    m.model_calls += c.model ? 1 : 0;
     return;
   }
-  add(m.use, e.use);
+  m.open.erase(
+      std::remove_if(m.open.begin(), m.open.end(), [&](const open_call& o) { return o.run == e.run && o.call == c.number; }),
+      m.open.end());
+  if (c.model)
+    add(m.use, e.use);
 }
 
 void select(state& s, const event& e) {
   s.winner = e.agent;
   s.win_reason = e.reason;
-  s.tie = e.flag;
+  s.tie = events::is_tie(e);
   s.phase = phase::presenting;
-  s.presentation_deadline_ms = s.rules.presentation_ms > 0 ? e.time_ms + s.rules.presentation_ms : 0;
+  s.presentation_deadline_ms = s.rules.presentation_ms > 0 ? later(e.time_ms, s.rules.presentation_ms) : 0;
   auto complete = std::all_of(s.members.begin(), s.members.end(), [&](const member& m) { return !m.live || holds_vote(s, m); });
   s.finish_reason = s.late ? "timeout" : (complete || s.rules.skip_coordination ? "completed" : "votes incomplete");
 }
@@ -166,13 +199,9 @@ void fall_back(state& s, const event& e) {
     s.finish_reason = "fallback";
 }
 
-void finish(state& s, const event& e) {
-  ++s.terminals;
-  s.phase = phase::done;
-  s.outcome = outcome_kind::failed;
-  for (auto k : {outcome_kind::answered, outcome_kind::failed, outcome_kind::timed_out, outcome_kind::interrupted})
-    if (to_string(k) == e.reason)
-      s.outcome = k;
+// How the task ends is decided.
+void end_as(state& s, const event& e) {
+  s.outcome = events::outcome_of(e);
   s.error_code = e.code;
   if (s.outcome == outcome_kind::answered) {
     s.finish_reason = e.text;
@@ -180,6 +209,18 @@ void finish(state& s, const event& e) {
   }
   s.error = e.text;
   s.finish_reason = s.outcome == outcome_kind::timed_out ? "timeout" : to_string(s.outcome);
+}
+
+void begin_closing(state& s, const event& e) {
+  end_as(s, e);
+  s.phase = phase::closing;
+  s.closing_deadline_ms = later(e.time_ms, s.rules.closing_ms);
+}
+
+void finish(state& s, const event& e) {
+  end_as(s, e);
+  ++s.terminals;
+  s.phase = phase::done;
 }
 
 void fold_member(state& s, member& m, const event& e) {
@@ -198,16 +239,22 @@ void fold_member(state& s, member& m, const event& e) {
     m.closed = s.rules.pacing == pacing::barrier;
     return;
   case event_type::restart_completed:
-    m.restarts = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
+    m.restarts = events::restarts_of(e);
     m.restart_pending = false;
     m.attempts = 0;
     return;
   case event_type::run_ended:
-  case event_type::late_text:
     return end_run(s, m, e);
+  case event_type::late_text:
+    if (m.abandoned == e.run)
+      m.abandoned = 0;
+    return;
+  case event_type::run_continued:
+    return continue_run(s, m, e);
   case event_type::agent_error:
+    return take_error(m, e);
   case event_type::agent_notice:
-    return take_error(s, m, e);
+    return take_notice(s, m, e);
   case event_type::backoff_over:
     m.not_before_ms = 0;
     return;
@@ -226,7 +273,12 @@ void fold_member(state& s, member& m, const event& e) {
 } // namespace
 
 void fold(state& s, const event& e) {
+  s.last_ms = std::max(s.last_ms, e.time_ms);
   switch (e.type) {
+  case event_type::task_opened:
+    return open_task(s, e);
+  case event_type::task_resumed:
+    return resume(s, e);
   case event_type::session_start:
     return start_session(s, e);
   case event_type::round_started:
@@ -245,13 +297,15 @@ void fold(state& s, const event& e) {
     return fall_back(s, e);
   case event_type::final_answer:
     s.final_text = e.text;
-    s.final_truncated = e.flag;
+    s.final_truncated = events::is_truncated(e);
     return;
   case event_type::cancel_requested:
     s.phase = phase::cancelling;
     s.cancel_reason = e.reason;
-    s.cancel_deadline_ms = e.time_ms + s.rules.cancel_grace_ms;
+    s.cancel_deadline_ms = later(e.time_ms, s.rules.cancel_grace_ms);
     return;
+  case event_type::task_closing:
+    return begin_closing(s, e);
   case event_type::task_ended:
     return finish(s, e);
   default:

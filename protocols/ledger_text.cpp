@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/ledger_draft.hpp"
+#include "protocols/wire/json.hpp"
 
 #include <algorithm>
 
@@ -72,6 +73,10 @@ std::string folded(const std::string& text) {
     out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   }
   return out;
+}
+
+std::string key_of(const std::string& folded_text) {
+  return wire::hash(folded_text);
 }
 
 } // namespace conclave::ledger

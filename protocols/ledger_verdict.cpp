@@ -36,21 +36,15 @@ bool stale(const state& s, const member& m) {
   return s.rules.pacing == pacing::eager && m.restart_pending;
 }
 
-decision refuse(const state& from, const command& c, std::string reason, std::vector<std::string> allowed) {
-  draft x{from, c.now_ms};
-  auto& m = *find(x.s, c.agent);
-  if (from.phase == phase::coordinating && stale(from, m)) {
+decision refuse(state& s, const command& c, std::string reason, std::vector<std::string> allowed) {
+  draft x{s, c.now_ms};
+  if (s.phase == phase::coordinating && stale(s, *find(s, c.agent))) {
     x.end_run(c.agent, c.run, "restarted", c.text);
     x.settle();
     x.d.kind = ruling_kind::superseded;
     return std::move(x.d);
   }
-  event e;
-  e.type = event_type::refused;
-  e.agent = c.agent;
-  e.run = c.run;
-  e.reason = reason;
-  x.emit(std::move(e));
+  x.emit(events::refused(c.agent, c.run, reason, allowed, {c.said, c.state, c.kept}));
   x.d.kind = ruling_kind::refused;
   x.d.reason = std::move(reason);
   x.d.allowed = std::move(allowed);
@@ -60,22 +54,24 @@ decision refuse(const state& from, const command& c, std::string reason, std::ve
 // Why an answer is not taken; empty if it is. Names no real id.
 std::string objection(const state& s, const member& m, const std::string& text) {
   auto& r = s.rules;
-  if (r.max_answers_global > 0 && s.epoch >= r.max_answers_global)
+  if (r.max_answers_global > 0 && s.epoch - s.earlier >= r.max_answers_global)
     return "No further answers are taken in this task (limit of " + std::to_string(r.max_answers_global) + " used up)"
            + instead(m.run);
-  if (r.max_answers_per_agent > 0 && m.answers.size() >= r.max_answers_per_agent)
+  if (r.max_answers_per_agent > 0 && m.answers.size() - m.earlier >= r.max_answers_per_agent)
     return "You have used up your " + std::to_string(r.max_answers_per_agent) + " answers" + instead(m.run);
   if (blank(text))
     return "The answer is blank: put the whole answer into `content`.";
   if (r.max_answer_bytes > 0 && text.size() > r.max_answer_bytes)
     return "The answer has " + std::to_string(text.size()) + " bytes, the limit is " + std::to_string(r.max_answer_bytes)
            + ": hand in a shorter one.";
-  auto key = folded(text);
+  auto given = folded(text);
+  auto key = key_of(given);
+  auto equal = [&](const answer& a) { return a.key == key && folded(a.text) == given; };
   for (auto& a : m.answers)
-    if (folded(a.text) == key)
+    if (equal(a))
       return "This equals an answer you have handed in before: improve it" + instead(m.run);
   for (auto& label : m.run.shown)
-    if (auto* a = find_answer(s, label); a != nullptr && folded(a->text) == key)
+    if (auto* a = find_answer(s, label); a != nullptr && equal(*a))
       return "This equals the answer of " + shown_id(label) + ", which you were shown: improve it" + instead(m.run);
   return {};
 }
@@ -107,17 +103,10 @@ const member* owner(const state& s, const std::string& label) {
   return nullptr;
 }
 
-decision ignore_vote(const state& from, const command& c, const active_run& run, const std::string& label) {
-  draft x{from, c.now_ms};
-  event e;
-  e.type = event_type::vote_ignored;
-  e.agent = c.agent;
-  e.run = c.run;
-  if (auto* target = owner(from, label); !label.empty() && target != nullptr)
-    e.target = target->id;
-  e.epoch = from.epoch;
-  e.number = static_cast<std::int64_t>(run.epoch);
-  x.emit(std::move(e));
+decision ignore_vote(state& s, const command& c, const active_run& run, const std::string& label) {
+  draft x{s, c.now_ms};
+  auto* target = label.empty() ? nullptr : owner(s, label);
+  x.emit(events::vote_ignored(c.agent, c.run, target == nullptr ? "" : target->id, s.epoch, run.epoch));
   x.end_run(c.agent, c.run, "ignored");
   x.settle();
   return std::move(x.d);
@@ -125,84 +114,69 @@ decision ignore_vote(const state& from, const command& c, const active_run& run,
 
 } // namespace
 
-decision hand_in_answer(const state& from, const command& c) {
-  if (from.phase == phase::presenting)
-    return refuse(from, c, "This run presents the final answer: reply with its text alone, no tool is offered.", {});
-  auto& m = *find(from, c.agent);
-  if (auto reason = objection(from, m, c.text); !reason.empty())
-    return refuse(from, c, std::move(reason), ids_of(m.run.shown));
-  draft x{from, c.now_ms};
-  event e;
-  e.type = event_type::new_answer;
-  e.agent = c.agent;
-  e.run = c.run;
-  e.label = anonymous(m) + "." + std::to_string(m.answers.size() + 1);
-  e.text = c.text;
-  e.step = c.step;
-  e.epoch = from.epoch + 1;
-  x.emit(std::move(e));
+decision hand_in_answer(state& s, const command& c) {
+  if (s.phase == phase::presenting)
+    return refuse(s, c, "This run presents the final answer: reply with its text alone, no tool is offered.", {});
+  auto& m = *find(s, c.agent);
+  if (auto reason = objection(s, m, c.text); !reason.empty())
+    return refuse(s, c, std::move(reason), ids_of(m.run.shown));
+  draft x{s, c.now_ms};
+  auto label = anonymous(m) + "." + std::to_string(m.answers.size() + 1);
+  x.emit(events::new_answer(c.agent, c.run, std::move(label), c.text, c.step, s.epoch + 1));
   x.end_run(c.agent, c.run, "answered");
-  if (from.rules.pacing == pacing::eager) {
-    event restart;
-    restart.type = event_type::restart_triggered;
-    restart.agent = c.agent;
-    for (auto& other : from.members)
+  if (s.rules.pacing == pacing::eager) {
+    std::vector<std::string> live;
+    for (auto& other : s.members)
       if (other.live)
-        restart.labels.push_back(other.id);
-    x.emit(std::move(restart));
-    event done; // the answerer has no run that would have to end first
-    done.type = event_type::restart_completed;
-    done.agent = c.agent;
-    done.number = m.restarts + 1;
-    x.emit(std::move(done));
+        live.push_back(other.id);
+    x.emit(events::restart_triggered(c.agent, std::move(live)));
+    x.emit(events::restart_completed(c.agent, m.restarts + 1)); // the answerer has no run that would have to end first
   }
   x.settle();
   return std::move(x.d);
 }
 
-decision hand_in_vote(const state& from, const command& c) {
-  if (from.phase == phase::presenting)
-    return refuse(from, c, "This run presents the final answer: reply with its text alone, no tool is offered.", {});
-  auto& run = find(from, c.agent)->run;
-  auto label = resolve(from, run, c.target);
+decision hand_in_vote(state& s, const command& c) {
+  if (s.phase == phase::presenting)
+    return refuse(s, c, "This run presents the final answer: reply with its text alone, no tool is offered.", {});
+  auto& voter = *find(s, c.agent);
+  auto& run = voter.run;
+  auto label = resolve(s, run, c.target);
   // A first run was offered no vote: what it sends is a mistake, not a stale vote.
-  auto first = from.rules.pacing == pacing::barrier && run.shown.empty();
-  if (run.epoch != from.epoch && !first)
-    return ignore_vote(from, c, run, label);
+  auto first = s.rules.pacing == pacing::barrier && run.shown.empty();
+  if (run.epoch != s.epoch && !first)
+    return ignore_vote(s, c, run, label);
   if (run.shown.empty())
-    return refuse(from, c, "There is no answer to vote for: hand in your own with `new_answer`.", {});
-  auto* target = label.empty() ? nullptr : owner(from, label);
+    return refuse(s, c, "There is no answer to vote for: hand in your own with `new_answer`.", {});
+  auto* target = label.empty() ? nullptr : owner(s, label);
   if (target == nullptr)
-    return refuse(from, c, "No such agent to vote for. Valid ids: " + joined(ids_of(run.shown)) + ".", ids_of(run.shown));
-  auto& voter = *find(from, c.agent);
-  draft x{from, c.now_ms};
-  event e;
-  e.type = event_type::vote_cast;
-  e.agent = c.agent;
-  e.run = c.run;
-  e.epoch = from.epoch;
-  e.label = anonymous(voter) + ".vote" + std::to_string(voter.votes_cast + 1);
-  e.target = target->id;
-  e.target_label = label;
-  e.reason = from.rules.max_reason_chars > 0 ? cut_chars(c.reason, from.rules.max_reason_chars) : c.reason;
-  e.step = c.step;
-  x.emit(std::move(e));
+    return refuse(s, c, "No such agent to vote for. Valid ids: " + joined(ids_of(run.shown)) + ".", ids_of(run.shown));
+  draft x{s, c.now_ms};
+  events::vote v;
+  v.agent = c.agent;
+  v.run = c.run;
+  v.epoch = s.epoch;
+  v.label = anonymous(voter) + ".vote" + std::to_string(voter.votes_cast + 1);
+  v.target = target->id;
+  v.target_label = label;
+  v.reason = s.rules.max_reason_chars > 0 ? cut_chars(c.reason, s.rules.max_reason_chars) : c.reason;
+  v.step = c.step;
+  x.emit(events::vote_cast(std::move(v)));
   x.end_run(c.agent, c.run, "voted");
   x.settle();
   return std::move(x.d);
 }
 
-decision hand_in_presentation(const state& from, const command& c) {
-  if (from.phase != phase::presenting)
-    return refuse(from, c, "This run ends with `new_answer` or `vote`, not with plain text.",
-                  ids_of(find(from, c.agent)->run.shown));
-  draft x{from, c.now_ms};
+decision hand_in_presentation(state& s, const command& c) {
+  if (s.phase != phase::presenting)
+    return refuse(s, c, "This run ends with `new_answer` or `vote`, not with plain text.", ids_of(find(s, c.agent)->run.shown));
+  draft x{s, c.now_ms};
   if (blank(c.text)) {
     x.end_run(c.agent, c.run, "failed", {}, ec::bad_reply);
     fail_presentation(x, c.run, ec::bad_reply, "the presentation is blank");
     return std::move(x.d);
   }
-  auto most = from.rules.max_answer_bytes;
+  auto most = s.rules.max_answer_bytes;
   auto text = most > 0 ? cut_utf8(c.text, most) : c.text;
   x.end_run(c.agent, c.run, "presented");
   x.deliver(blank(text) ? c.text : text, c.truncated || text.size() < c.text.size());

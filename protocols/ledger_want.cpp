@@ -18,10 +18,10 @@ void want_member(const state& s, const member& m, wanted& w) {
     if (limit > 0)
       w.timers.push_back({timer_kind::run, m.id, m.run.id, m.run.started_ms + limit});
   } else if (needed(s, m)) {
-    if (m.not_before_ms > 0)
-      w.timers.push_back({timer_kind::backoff, m.id, 0, m.not_before_ms});
-    else
+    if (may_begin(s, m))
       w.runs.push_back({m.id, 0, false});
+    else
+      w.timers.push_back({timer_kind::backoff, m.id, 0, m.not_before_ms});
   }
 }
 
@@ -61,6 +61,9 @@ wanted want(const state& s) {
     break;
   case phase::cancelling:
     w.timers.push_back({timer_kind::cancel_grace, "", 0, s.cancel_deadline_ms});
+    break;
+  case phase::closing:
+    w.timers.push_back({timer_kind::closing, "", 0, s.closing_deadline_ms});
     break;
   case phase::done:
     w.done = true;

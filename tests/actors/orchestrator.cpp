@@ -194,7 +194,7 @@ CAF_TEST(a straggler is ended when the patience is over and is asked again) {
   CAF_CHECK(gone_ms() < 130'000);
   // The run was cancelled on the wire at once and its partial text is kept.
   auto partial = std::any_of(host->events.begin(), host->events.end(),
-                             [](auto& e) { return e.type == event_type::run_ended && e.text == "half a thought"; });
+                             [](auto& e) { return e.type == event_type::late_text && e.text == "half a thought"; });
   CAF_CHECK(partial);
   check_end();
 }

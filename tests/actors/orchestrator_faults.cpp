@@ -331,7 +331,7 @@ CAF_TEST(tools that are missing or lost are told to their agents a few times and
   CAF_REQUIRE(finish());
   std::map<std::string, int> notices;
   for (auto& e : host->events)
-    if (e.type == event_type::agent_error && e.flag)
+    if (e.type == event_type::agent_notice)
       ++notices[e.agent + ": " + e.reason];
   CAF_CHECK_EQUAL(notices.size(), 4u);
   CAF_CHECK_EQUAL(notices["a: a filter matches nothing"], 1);

@@ -83,9 +83,7 @@ CAF_TEST(partial texts of cut runs are kept also when they come late) {
   t.run("b", 2, 0, 0, {});
   t.answer("a", 1, "agent1.1", "x", 1);
   t.tell(event_type::run_ended, "b", 2).reason = "straggler";
-  auto& late = t.tell(event_type::run_ended, "b", 2);
-  late.flag = true;
-  late.reason = "cancelled";
+  auto& late = t.tell(event_type::late_text, "b", 2);
   late.text = "half a thou";
   auto begun = t.tell(event_type::call_started, "b", 2);
   auto text = report("t", t.events, {});

@@ -64,7 +64,7 @@ class Routes(Keys):
                 r = self.ask("--model", model, env=env)
                 self.assertEqual(self.seen(), {key})
                 name = next(n for n in env if "_BASE" in n)
-                notice = [e for e in events_of(r.stdout) if e["type"] == "agent_error" and e.get("flag") and name in e["reason"]]
+                notice = [e for e in events_of(r.stdout) if e["type"] == "agent_notice" and name in e["reason"]]
                 self.assertEqual(len(notice), 1)
                 self.assertIn(f"127.0.0.1:{self.provider.port}", notice[0]["reason"])
                 calls = [e["seq"] for e in events_of(r.stdout) if e["type"] == "call_started"]
@@ -426,7 +426,7 @@ class Nodes(Keys):
         mars = self.node(OPENAI_API_KEY="of-mars", OPENAI_BASE_URL=self.provider.url + "/v1")
         r = self.ask("-c", self.team(), "--node", f"mars={mars}", "--insecure-loopback", env={"OPENAI_API_KEY": "here"})
         self.assertEqual(self.seen(), {"Bearer of-mars"})
-        self.assertTrue([e for e in events_of(r.stdout) if e["type"] == "agent_error" and "OPENAI_BASE_URL (the environment)" in e["reason"]])
+        self.assertTrue([e for e in events_of(r.stdout) if e["type"] == "agent_notice" and "OPENAI_BASE_URL (the environment)" in e["reason"]])
 
     def test_a_host_that_only_looks_like_loopback_is_not_dialled_without_tls(self):
         for host in ("127.evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "0x7f.1", "2130706433"):

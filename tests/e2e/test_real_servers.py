@@ -394,7 +394,7 @@ class Tools(RealServers):
 
     @staticmethod
     def notices(events):
-        return [e["reason"] for e in events if e["type"] == "agent_error" and e.get("flag")]
+        return [e["reason"] for e in events if e["type"] == "agent_notice"]
 
     def test_replies_that_can_be_understood_are_taken(self):
         head = '{"jsonrpc":"2.0","id":ID,'

@@ -206,8 +206,7 @@ CAF_TEST(a run past its deadline has failed and is asked again) {
   c.code = ec::cancelled;
   c.text = "half an ans";
   CAF_CHECK(x.step(c).kind == ruling_kind::superseded);
-  CAF_CHECK_EQUAL(x.last(event_type::run_ended).text, "half an ans");
-  CAF_CHECK(x.last(event_type::run_ended).flag);
+  CAF_CHECK_EQUAL(x.last(event_type::late_text).text, "half an ans");
   CAF_CHECK(x.step(c).events.empty());
   CAF_CHECK_EQUAL(x.of("a").failures, 1u);
   x.answer("a", "A");

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Random executions of the ledger: answers, votes, failures, timers, losses, cancels, repetitions and late reports in any order.
-/// The driver checks the invariants after every step; then the deadlines that are left strike, and the task must end.
+/// Random executions of the ledger: answers, votes, calls, failures, timers, losses, cancels, repetitions, late reports and crashes
+/// in any order, by rules that are not the defaults, which the log alone brings back after a crash. The driver checks the
+/// invariants after every step; then the deadlines that are left strike, and the task must end.
 ///
 ///   ledger_properties [--seconds N]     RC_PARAMS="max_success=100000 seed=1" as usual
 
@@ -15,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -34,22 +36,27 @@ struct dice {
   }
 };
 
+// No value is the default: what a log forgets shows.
 ledger::rules random_rules(dice d) {
   ledger::rules r;
   r.pacing = d.roll(2) == 0 ? ledger::pacing::barrier : ledger::pacing::eager;
   r.strategy = d.roll(4) == 3 ? ledger::strategy::winner_reuse : ledger::strategy::winner_present;
   r.skip_coordination = d.roll(16) == 15;
-  r.max_answers_per_agent = d.roll(4);
-  r.max_answers_global = d.roll(3) == 2 ? 1 + d.roll(4) : 0;
-  r.max_failed_runs = d.roll(4);
-  r.max_runs = d.roll(4) == 3 ? 1 + d.roll(12) : 0;
-  r.max_answer_bytes = d.roll(3) == 2 ? 12 : 262'144;
-  r.patience_ms = d.roll(3) == 2 ? 0 : 120'000;
-  r.coordination_ms = d.roll(4) == 3 ? 0 : 1'800'000;
-  r.initial_run_ms = d.roll(4) == 3 ? 0 : 600'000;
-  r.later_run_ms = d.roll(4) == 3 ? 0 : 600'000;
-  r.presentation_ms = d.roll(4) == 3 ? 0 : 300'000;
-  r.backoff_ms = d.roll(4) == 3 ? 0 : 1'000;
+  r.max_answers_per_agent = std::vector<std::uint32_t>{2, 1, 4, 0}[d.roll(4)];
+  r.max_answers_global = 1 + (d.roll(3) == 2 ? d.roll(4) : 30);
+  r.max_failed_runs = std::vector<std::uint32_t>{2, 1, 4, 0}[d.roll(4)];
+  r.max_runs = d.roll(4) == 3 ? 1 + d.roll(12) : 40;
+  r.max_answer_bytes = d.roll(3) == 2 ? 12 : 1'000;
+  r.max_reason_chars = 50;
+  r.patience_ms = d.roll(3) == 2 ? 0 : 90'000;
+  r.coordination_ms = d.roll(4) == 3 ? 0 : 1'200'000;
+  r.initial_run_ms = d.roll(4) == 3 ? 0 : 400'000;
+  r.later_run_ms = d.roll(4) == 3 ? 0 : 500'000;
+  r.presentation_ms = d.roll(4) == 3 ? 0 : 200'000;
+  r.backoff_ms = d.roll(4) == 3 ? 0 : 700;
+  r.backoff_cap_ms = 20'000;
+  r.cancel_grace_ms = d.roll(4) == 3 ? 0 : 1'100;
+  r.closing_ms = d.roll(4) == 3 ? 0 : 1'300;
   return r;
 }
 
@@ -67,7 +74,17 @@ std::vector<std::string> random_team(dice d) {
 
 class chaos {
 public:
-  chaos(const ledger::rules& r, std::vector<std::string> ids) : team_(ids), x_(r, std::move(ids)) { x_.begins = false; }
+  chaos(const ledger::rules& r, std::vector<std::string> ids, dice earlier) : team_(ids), x_(r, std::move(ids)) {
+    x_.begins = false;
+    x_.opens = true;
+    // One task in eight goes on from another one.
+    for (std::uint64_t n = earlier.roll(8) == 7 ? 1 + earlier.roll(4) : 0; n > 0; --n) {
+      auto who = earlier.roll(static_cast<std::uint32_t>(team_.size()));
+      auto nth = ++earlier_[who];
+      x_.played_by.answers.push_back({team_[who], "agent" + std::to_string(who + 1) + "." + std::to_string(nth),
+                                      "E" + std::to_string(n), x_.played_by.answers.size() + 1});
+    }
+  }
 
   void run(const std::vector<std::uint64_t>& words) {
     x_.start();
@@ -88,7 +105,7 @@ public:
 private:
   // Something happens to one agent or to the task.
   void act(dice& d) {
-    auto kind = d.roll(24);
+    auto kind = d.roll(32);
     auto agent = team_[d.roll(static_cast<std::uint32_t>(team_.size()))];
     if (kind < 5)
       x_.answer(agent, text(d));
@@ -110,8 +127,37 @@ private:
       lose(d, agent);
     else if (kind == 22)
       forge(d, agent);
+    else if (kind < 26)
+      x_.begin_call(agent, d.roll(3) == 2 ? "mcp__files__read" : "model", d.roll(8) == 7 ? 1 + d.roll(20) : 0);
+    else if (kind < 29)
+      end_call(d);
+    else if (kind == 29)
+      x_.notice(d.roll(4) == 3 ? "stranger" : agent, "a tool is missing");
+    else if (kind == 30)
+      crash(d);
     else if (d.roll(12) == 11)
       x_.cancel();
+  }
+
+  // The end of a call that is under way, of a run that is over too; at times twice, or of none.
+  void end_call(dice& d) {
+    std::vector<std::pair<std::string, ledger::open_call>> open;
+    for (auto& m : x_.s.members)
+      for (auto& o : m.open)
+        open.emplace_back(m.id, o);
+    if (open.empty() || d.roll(16) == 15) {
+      RC_ASSERT(x_.end_call(team_.front(), 1 + d.roll(20), 1'000).kind == ruling_kind::superseded);
+      return;
+    }
+    auto& [agent, o] = open[d.roll(static_cast<std::uint32_t>(open.size()))];
+    RC_ASSERT(x_.end_call(agent, o.run, o.call).kind == ruling_kind::accepted);
+    RC_ASSERT(x_.end_call(agent, o.run, o.call).events.empty());
+  }
+
+  // Twice in a row at times, after a pause or with a clock that went back.
+  void crash(dice& d) {
+    for (auto n = 1 + d.roll(2); n > 0; --n)
+      x_.crash(std::vector<std::int64_t>{0, 5'000, 3'600'000'000, -60'000}[d.roll(4)]);
   }
 
   std::string text(dice& d) {
@@ -190,6 +236,7 @@ private:
     auto before = x_.s;
     auto got = x_.apply(std::move(c));
     RC_ASSERT(got.kind == ruling_kind::superseded);
+    before.last_ms = x_.s.last_ms;
     for (auto& m : before.members)
       if (m.id == agent)
         m.abandoned = x_.of(agent).abandoned;
@@ -206,8 +253,10 @@ private:
   // Verdicts of unknown agents and of runs that never were.
   void forge(dice& d, const std::string& agent) {
     command c;
-    c.kind = std::vector<command_kind>{command_kind::answer,    command_kind::vote,       command_kind::fail, command_kind::present,
-                                       command_kind::begin_run, command_kind::lose_agent, command_kind::start}[d.roll(7)];
+    c.kind =
+        std::vector<command_kind>{command_kind::answer,       command_kind::vote,       command_kind::fail,  command_kind::present,
+                                  command_kind::begin_run,    command_kind::lose_agent, command_kind::start, command_kind::end_call,
+                                  command_kind::continue_run, command_kind::begin_call}[d.roll(10)];
     c.agent = d.roll(2) == 0 || c.kind == command_kind::begin_run || c.kind == command_kind::lose_agent ? "stranger" : agent;
     c.run = 100'000 + d.roll(10);
     c.text = "forged";
@@ -227,17 +276,15 @@ private:
     RC_ASSERT(x_.coordination_runs == s.runs_started);
     RC_ASSERT(x_.coordination_runs <= ledger::run_limit(s));
     RC_ASSERT(x_.presentation_runs <= 2U);
-    auto ended = x_.count(event_type::run_ended);
-    for (auto& e : x_.log)
-      ended -= e.type == event_type::run_ended && e.flag ? 1 : 0;
-    RC_ASSERT(ended == x_.count(event_type::run_started));
+    RC_ASSERT(x_.count(event_type::run_ended) == x_.count(event_type::run_started));
+    RC_ASSERT(x_.count(event_type::call_ended) == x_.count(event_type::call_started));
     auto o = x_.result();
     RC_ASSERT(o.agents.size() == team_.size());
     RC_ASSERT((o.kind == outcome_kind::answered) == !o.answer.empty());
     RC_ASSERT((o.kind == outcome_kind::answered) == o.error.empty());
     if (o.finish_reason == "votes incomplete")
       judge_incomplete();
-    RC_TAG(to_string(o.kind), o.finish_reason);
+    RC_TAG(to_string(o.kind), o.finish_reason, x_.crashes > 0 ? "crashed" : "undisturbed");
   }
 
   // Nobody's vote is lost but a straggler's, or where the runs are used up.
@@ -254,6 +301,7 @@ private:
 
   std::vector<std::string> team_;
   ledger_driver x_;
+  std::map<std::uint32_t, int> earlier_;
   int fresh_ = 0;
 };
 
@@ -263,7 +311,8 @@ void execution() {
   auto team = *word.as("team");
   auto words = *rc::gen::scale(
       1.5, rc::gen::container<std::vector<std::uint64_t>>(rc::gen::noShrink(rc::gen::inRange<std::uint64_t>(0, UINT64_MAX))));
-  chaos x{random_rules(dice{rules}), random_team(dice{team})};
+  auto earlier = *word.as("earlier");
+  chaos x{random_rules(dice{rules}), random_team(dice{team}), dice{earlier}};
   x.run(words);
 }
 

@@ -6,6 +6,7 @@
 /// the invariants are checked; a broken one throws. Neither CAF nor rapidcheck, so that both kinds of test can use it.
 
 #include "protocols/ledger.hpp"
+#include "protocols/opening.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -35,13 +36,115 @@ public:
   bool begins = true; ///< begin wanted runs after each step
   std::vector<command> handed_in;
   std::function<void(const command&, const decision&)> told; ///< of every decision, before it is folded
+  opening played_by;       ///< what `start` opens the task with, where `opens`
+  bool opens = false;      ///< else the log begins with session_start
+  std::size_t crashes = 0; ///< times it was taken over
 
   ledger_driver(const ledger::rules& r, std::vector<std::string> ids) : s(ledger::make(r, ids)), rules_(r), ids_(std::move(ids)) {}
 
   decision start(const std::string& question = "why?") {
     command c;
     c.text = question;
+    if (opens) {
+      played_by.rules = rules_;
+      for (auto& id : ids_) {
+        played_by.agents.emplace_back().id = id;
+        c.placements.push_back({id, "local", "scripted", "m"});
+      }
+      c.opening = to_json(played_by);
+    }
     return step(std::move(c));
+  }
+
+  /// A call of the agent's run; `run` 0 = the one it has.
+  decision begin_call(const std::string& agent, const std::string& target = "model", std::uint64_t run = 0) {
+    auto c = of_run(command_kind::begin_call, agent);
+    c.run = run == 0 ? c.run : run;
+    auto* m = ledger::find(s, agent);
+    c.call = m == nullptr ? 1 : m->calls + 1;
+    c.target = target;
+    c.hash = "0123456789abcdef";
+    return step(std::move(c));
+  }
+
+  decision end_call(const std::string& agent, std::uint64_t run, std::uint64_t call, const std::string& status = "finished") {
+    command c;
+    c.kind = command_kind::end_call;
+    c.agent = agent;
+    c.run = run;
+    c.call = call;
+    c.status = status;
+    c.use = {10, 0, 5, 0, 1, 0};
+    return step(std::move(c));
+  }
+
+  /// Every call under way ends.
+  void end_calls() {
+    for (auto& m : std::vector<ledger::member>{s.members})
+      for (auto& o : m.open)
+        end_call(m.id, o.run, o.call);
+  }
+
+  decision notice(const std::string& agent, const std::string& reason) {
+    command c;
+    c.kind = command_kind::note;
+    c.agent = agent;
+    c.reason = reason;
+    return step(std::move(c));
+  }
+
+  decision take_over(const std::string& owner = "next", std::uint64_t fence = 2) {
+    command c;
+    c.kind = command_kind::take_over;
+    c.target = owner;
+    c.fence = fence;
+    return step(std::move(c));
+  }
+
+  decision continue_run(const std::string& agent) { return step(of_run(command_kind::continue_run, agent)); }
+
+  /// The engine dies: all that is left is the log. Another one takes over.
+  void crash(std::int64_t pause_ms = 0) {
+    auto before = s;
+    s = replayed();
+    require(s == before, "the log alone gives another state");
+    now += pause_ms;
+    ++crashes;
+    auto d = apply([&] {
+      command c;
+      c.kind = command_kind::take_over;
+      c.target = "owner" + std::to_string(crashes);
+      c.fence = crashes + 1;
+      return c;
+    }());
+    if (before.phase == ledger::phase::idle || before.phase == ledger::phase::done) {
+      require(d.kind == ruling_kind::superseded && d.events.empty(), "a task at rest was taken over");
+      return;
+    }
+    for (auto& m : std::vector<ledger::member>{s.members})
+      if (run_of(m.id) != 0 && (s.phase == ledger::phase::coordinating || s.phase == ledger::phase::presenting))
+        apply(of_run(command_kind::continue_run, m.id));
+    require_kept(before);
+  }
+
+  /// What a crash must not change (docs/protocol.md 9.4).
+  void require_kept(const ledger::state& before) const {
+    require(s.epoch == before.epoch && s.round == before.round && s.runs_started == before.runs_started
+                && s.presentation_tries == before.presentation_tries && s.presentation_starts == before.presentation_starts,
+            "a crash changed a count of the task");
+    require(before.phase == ledger::phase::closing || s.terminals == before.terminals, "I7: a crash added a terminal event");
+    for (std::size_t i = 0; i < s.members.size(); ++i) {
+      auto &m = s.members[i], &was = before.members[i];
+      require(m.answers == was.answers && m.vote == was.vote && m.votes_cast == was.votes_cast, "a crash lost an answer or a vote");
+      require(m.failures == was.failures && m.attempts == was.attempts && m.restarts == was.restarts && m.live == was.live,
+              "a crash counted");
+      require(m.open.empty(), "a call of before the crash is under way");
+      require((m.run.id == 0) == (was.run.id == 0) && m.run.shown == was.run.shown && m.run.epoch == was.run.epoch
+                  && m.run.round == was.run.round,
+              "a crash changed a run");
+      if (s.phase == ledger::phase::coordinating && m.run.id != 0)
+        require(m.run.id != was.run.id, "a run of before the crash kept its number");
+    }
   }
 
   decision answer(const std::string& agent, const std::string& text) { return verdict(command_kind::answer, agent, text); }
@@ -177,7 +280,7 @@ public:
   }
 
   ledger::state replayed() const {
-    auto x = ledger::make(rules_, ids_);
+    auto x = opens ? ledger::state{} : ledger::make(rules_, ids_); // an opening says all that is needed
     for (auto& e : log)
       ledger::fold(x, e);
     return x;
@@ -224,13 +327,21 @@ public:
     c.jitter_permille = jitter;
     auto before = s;
     auto d = ledger::decide(s, c);
+    require(s == before, "decide changed the state");
     if (told)
       told(c, d);
     for (auto& e : d.events)
-      take(e);
+      take(e, std::max(now, before.last_ms));
+    if (log.size() % 4 == 0) { // what it costs to know
+      auto other = before;
+      require(ledger::advance(other, c).events == d.events && other == s, "advance and decide differ");
+    }
     require(ledger::check(s));
-    if (d.kind == ruling_kind::refused && c.kind != command_kind::start)
+    before.last_ms = s.last_ms;
+    if (d.kind == ruling_kind::refused && c.kind != command_kind::start && c.kind != command_kind::begin_call)
       require(d.events.size() == 1 && d.events[0].type == event_type::refused && s == before, "a refusal changed the state");
+    if (c.kind == command_kind::begin_call && d.kind != ruling_kind::accepted)
+      require(d.events.empty(), "a call that is not made is in the log");
     if (c.kind == command_kind::timer && !d.events.empty())
       for (auto& t : ledger::want(s).timers)
         require(!(t == c.timer), "a timer that has fired is wanted still");
@@ -258,12 +369,25 @@ private:
   }
 
   // Folds one event and checks what needs the states before and after it.
-  void take(event e) {
+  void take(event e, std::int64_t time) {
     require(s.phase != ledger::phase::done, "I7: an event after the terminal one");
-    require(e.time_ms == now, "an event has not the time of its command");
+    require(e.time_ms == time, "an event has not the time of its command, or goes back");
+    if (s.phase == ledger::phase::closing)
+      require(e.type == event_type::call_ended || e.type == event_type::session_end || e.type == event_type::task_ended
+                  || e.type == event_type::task_resumed,
+              "something happens while the end is awaited");
     auto epoch = s.epoch;
     e.seq = log.size() + 1;
     ledger::fold(s, e);
+    if (e.type == event_type::call_started)
+      require(calls_.emplace(e.agent + " " + std::to_string(e.number), 0).second, "a call began twice");
+    if (e.type == event_type::call_ended)
+      require(calls_.count(e.agent + " " + std::to_string(e.number)) == 1
+                  && ++calls_[e.agent + " " + std::to_string(e.number)] == 1,
+              "a call ended twice, or never began");
+    if (e.type == event_type::task_ended)
+      for (auto& [call, ends] : calls_)
+        require(ends == 1, "a call has no end");
     if (e.type == event_type::new_answer) {
       require(s.epoch == epoch + 1 && e.epoch == s.epoch, "an answer did not raise the epoch");
       require(texts_.emplace(e.label, e.text).second, "I8: a label was given twice");
@@ -283,6 +407,7 @@ private:
   std::vector<std::string> ids_;
   std::map<std::string, std::string> texts_;
   std::set<std::uint64_t> acted_;
+  std::map<std::string, int> calls_; ///< "agent number" and how often it ended
   int presented_ = 0;
 };
 
