@@ -65,9 +65,9 @@ void agent_state::carry_out(run::report& a) {
     out.status = std::move(e.status);
     out.use = e.use;
     out.trouble = std::move(e.trouble);
-    if (e.target == "model")
+    if (e.target == "model" && !(e.reply == completion{})) // else it was never sent
       out.said.push_back(run::keep_completion(e.reply, keep));
-    else
+    if (e.target != "model")
       out.said.push_back(run::keep_result(e.result, keep));
     out.target = std::move(e.target);
     r->ended.push_back(std::move(out));

@@ -16,66 +16,6 @@ namespace {
 using ledger::command;
 using ledger::command_kind;
 
-command from(const verdict& v) {
-  command c;
-  c.agent = v.agent;
-  c.run = v.run;
-  c.text = v.text;
-  c.target = v.target;
-  c.reason = v.reason;
-  c.code = v.code;
-  c.truncated = v.truncated;
-  c.step = v.step;
-  switch (v.kind) {
-  case verdict_kind::answer:
-    c.kind = command_kind::answer;
-    break;
-  case verdict_kind::vote:
-    c.kind = command_kind::vote;
-    break;
-  case verdict_kind::failed:
-    c.kind = command_kind::fail;
-    break;
-  case verdict_kind::presented:
-    c.kind = command_kind::present;
-    break;
-  }
-  return c;
-}
-
-caf::result<ruling> on_verdict(orchestrator_ptr self, const verdict& v) {
-  auto& st = self->state;
-  if (v.task != st.parts.task || v.fence != st.parts.fence || st.failed)
-    return ruling{ruling_kind::superseded, "", {}};
-  auto promise = self->template make_response_promise<ruling>();
-  st.apply(from(v), [promise](const ledger::decision& d) mutable { promise.deliver(ruling{d.kind, d.reason, d.allowed}); });
-  return caf::delegated<ruling>{};
-}
-
-command from(const call_notice& n) {
-  command c;
-  c.kind = n.ended ? command_kind::end_call : command_kind::begin_call;
-  c.agent = n.agent;
-  c.run = n.run;
-  c.call = n.call;
-  c.target = n.target;
-  c.hash = n.hash;
-  c.status = n.status;
-  c.use = n.use;
-  return c;
-}
-
-caf::result<noted> on_notice(orchestrator_ptr self, const call_notice& n) {
-  auto& st = self->state;
-  if (n.task != st.parts.task || n.fence != st.parts.fence || st.failed)
-    return noted{false};
-  auto promise = self->template make_response_promise<noted>();
-  st.apply(from(n), [promise](const ledger::decision& d) mutable { promise.deliver(noted{d.kind == ruling_kind::accepted}); });
-  if (!n.trouble.source.empty() && st.log.phase != ledger::phase::done && ledger::find(st.log, n.agent) != nullptr)
-    st.miss_tools(n.agent, n.trouble, false);
-  return caf::delegated<noted>{};
-}
-
 void cancel(orchestrator_ptr self, const std::string& reason) {
   command c;
   c.kind = command_kind::cancel;
@@ -85,11 +25,15 @@ void cancel(orchestrator_ptr self, const std::string& reason) {
 
 caf::result<outcome> on_question(orchestrator_ptr self, question& q) {
   auto& st = self->state;
-  if (st.log.phase != ledger::phase::idle || st.asked)
+  if (st.asked)
     return make_error(ec::bad_request, "task " + st.parts.task + " already has its question; start another task");
   st.asked = true;
   st.history = std::move(q.history);
   st.done = self->template make_response_promise<outcome>();
+  if (st.parts.revived) {
+    st.resume();
+    return caf::delegated<outcome>{};
+  }
   command c;
   c.kind = command_kind::start;
   c.text = std::move(q.text);
@@ -118,17 +62,12 @@ orchestrator_actor::behavior_type orchestrator(orchestrator_ptr self, orchestrat
     leave(self, m.reason);
   });
   return {
-      [self](const verdict& v) { return on_verdict(self, v); },
-      [self](const call_notice& n) { return on_notice(self, n); },
-      [self](const agent_lost& l) {
-        if (l.task != self->state.parts.task)
-          return;
-        command c;
-        c.kind = command_kind::lose_agent;
-        c.agent = l.agent;
-        c.code = l.code;
-        c.reason = l.reason;
-        self->state.apply(std::move(c), nullptr);
+      [self](run_report& r) { return self->state.on_report(r); },
+      [self](body_part& p) { return self->state.on_part(p); },
+      [self](agent_lost& l) {
+        auto& st = self->state;
+        if (l.task == st.parts.task && l.fence == st.parts.fence)
+          st.lose(l.agent, l.code, std::move(l.reason));
       },
       [self](question& q) { return on_question(self, q); },
       [self](const cancel_task& t) {

@@ -10,7 +10,10 @@
 
 #include <caf/actor_system.hpp>
 
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -23,6 +26,15 @@ struct placed_agent {
   std::string reason;
 };
 
+/// What an orchestrator goes on from after a crash.
+struct revived_task {
+  ledger::state log;
+  std::uint64_t seq = 0;                                    ///< of the last event
+  std::map<std::uint64_t, stored_run> runs;                 ///< unfinished ones by their number
+  std::map<std::string, std::uint64_t> played;              ///< by agent: model calls that brought a reply
+  std::vector<std::pair<std::string, std::string>> notices; ///< agent, what a person should know
+};
+
 struct orchestrator_parts {
   std::string task;
   std::uint64_t fence = 1;
@@ -30,8 +42,11 @@ struct orchestrator_parts {
   std::string opening; ///< what the log begins with (protocols/opening.hpp), as JSON text; empty = nothing
   std::vector<placed_agent> agents;
   recorder_actor recorder;
-  std::vector<event_sink_actor> sinks; ///< get every durable event
-  event_sink_actor chunks;             ///< gets the chunks of all agents
+  std::vector<event_sink_actor> sinks;   ///< get every durable event
+  event_sink_actor chunks;               ///< gets the chunks of all agents
+  std::shared_ptr<revived_task> revived; ///< set: the question only says where the outcome goes
+  std::string owner;                     ///< of a revived task: who it is now, for people
+  std::string on_unknown;                ///< of a revived task, see run_task
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);

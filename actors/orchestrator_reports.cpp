@@ -151,11 +151,11 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
     for (auto& p : std::exchange(last.waiting, {}))
       p.deliver(by);
   });
-  for (auto& e : r.ended)
-    if (!e.trouble.source.empty() && log.phase != ledger::phase::done)
-      miss_tools(b, r.agent, e.trouble, false);
   reconcile(b, now_ms());
   commit(std::move(b));
+  for (auto& e : r.ended)
+    if (!e.trouble.source.empty() && log.phase != ledger::phase::done)
+      miss_tools(r.agent, e.trouble, false);
   return caf::delegated<ruling>{};
 }
 

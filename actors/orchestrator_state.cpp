@@ -5,7 +5,9 @@
 
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/replay.hpp"
 #include "protocols/tool_waits.hpp"
+#include "protocols/wire/sha256.hpp"
 
 #include <caf/all.hpp>
 
@@ -31,7 +33,12 @@ void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
   std::vector<std::string> ids;
   for (auto& a : parts.agents)
     ids.push_back(a.config.id);
-  log = ledger::make(parts.rules, ids);
+  if (parts.revived) {
+    log = std::move(parts.revived->log);
+    seq = parts.revived->seq;
+  } else {
+    log = ledger::make(parts.rules, ids);
+  }
   wall_start = std::chrono::system_clock::now();
   mono_start = self->clock().now();
 }
@@ -48,20 +55,39 @@ const placed_agent* orchestrator_state::place(const std::string& agent) const {
   return nullptr;
 }
 
+void orchestrator_state::lose(const std::string& agent, ec code, std::string reason) {
+  command c;
+  c.kind = command_kind::lose_agent;
+  c.agent = agent;
+  c.code = code;
+  c.reason = std::move(reason);
+  apply(std::move(c), nullptr);
+}
+
+void orchestrator_state::resume() {
+  command c;
+  c.kind = command_kind::take_over;
+  c.target = parts.owner;
+  c.fence = parts.fence;
+  apply(std::move(c), nullptr);
+  for (auto& [agent, text] : parts.revived->notices)
+    note(agent, text);
+  hire();
+  if (cancelled_early) {
+    command end;
+    end.kind = command_kind::cancel;
+    end.reason = *cancelled_early;
+    apply(std::move(end), nullptr);
+  }
+}
+
 void orchestrator_state::hire() {
   std::set<const void*> watched;
   for (std::size_t i = 0; i < parts.agents.size(); ++i) {
     auto& a = parts.agents[i];
-    auto lose = [this, id = a.config.id](ec code, std::string reason) {
-      command c;
-      c.kind = command_kind::lose_agent;
-      c.agent = id;
-      c.code = code;
-      c.reason = std::move(reason);
-      apply(std::move(c), nullptr);
-    };
+    auto lost = [this, id = a.config.id](ec code, std::string reason) { lose(id, code, std::move(reason)); };
     if (!a.node) {
-      lose(ec::unavailable, a.reason.empty() ? "its node '" + a.node_name + "' cannot be reached" : a.reason);
+      lost(ec::unavailable, a.reason.empty() ? "its node '" + a.node_name + "' cannot be reached" : a.reason);
       continue;
     }
     auto addr = caf::actor_cast<caf::actor_addr>(a.node);
@@ -69,6 +95,8 @@ void orchestrator_state::hire() {
       self->monitor(a.node);
     spawn_agent order{parts.task, parts.fence, a.config, static_cast<std::uint32_t>(i + 1),
                       static_cast<std::uint32_t>(parts.agents.size())};
+    if (parts.revived)
+      order.played = parts.revived->played[a.config.id];
     self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
                   parts.chunks)
         .then(
@@ -82,8 +110,8 @@ void orchestrator_state::hire() {
               reconcile(b, now_ms());
               commit(std::move(b));
             },
-            [lose, where = a.node_name == "local" ? "" : "on node '" + a.node_name + "': "](const caf::error& e) {
-              lose(code_of(e), where + text_of(e));
+            [lost, where = a.node_name == "local" ? "" : "on node '" + a.node_name + "': "](const caf::error& e) {
+              lost(code_of(e), where + text_of(e));
             });
   }
 }
@@ -158,8 +186,15 @@ void orchestrator_state::fire(const ledger::timer_key& key) {
 // What a decision says about runs and answers happens once it is durable.
 ledger::decision orchestrator_state::decide(batch& b, const command& c) {
   auto d = ledger::advance(log, c);
+  if (!d.events.empty())
+    d.events.front().cause = ledger::cause_of(c, d.events, [&b](const std::string& text) {
+      b.bodies.push_back({wire::sha256(text), text});
+      return b.bodies.back().sha;
+    });
   for (auto& e : std::exchange(d.events, {})) {
     e.seq = ++seq;
+    if (e.type == event_type::run_started || e.type == event_type::run_continued)
+      runs[e.run] = e.agent;
     if (e.type == event_type::new_answer)
       publish(b, e.label, e.text);
     if (e.type == event_type::run_ended && dispatched.erase(e.run) > 0) {
@@ -168,8 +203,9 @@ ledger::decision orchestrator_state::decide(batch& b, const command& c) {
       // at once.
       auto* at = e.run == c.run && e.agent == c.agent ? nullptr : place(e.agent);
       if (at != nullptr && at->node)
-        b.effects.push_back(
-            [this, node = at->node, msg = cancel_run{parts.task, e.agent, e.run, "superseded"}] { self->send(node, msg); });
+        b.effects.push_back([this, node = at->node, msg = cancel_run{{parts.task, parts.fence, e.run}, e.agent, "superseded"}] {
+          self->send(node, msg);
+        });
     }
     b.events.push_back(std::move(e));
   }
@@ -197,6 +233,9 @@ void orchestrator_state::reconcile(batch& b, std::int64_t now) {
       if (w.run == 0 && ready.count(w.agent) > 0) {
         begin(b, w, now);
         progress = true;
+      } else if (w.run != 0 && parts.revived && dispatched.count(w.run) == 0 && ready.count(w.agent) > 0) {
+        go_on(b, w, now); // a run of before the crash
+        progress = true;
       }
     if (progress)
       wanted = ledger::want(log);
@@ -209,7 +248,7 @@ void orchestrator_state::reconcile(batch& b, std::int64_t now) {
       continue;
     if (auto* at = place(agent); at != nullptr && at->node)
       b.effects.push_back(
-          [this, node = at->node, msg = cancel_run{parts.task, agent, run, "cancelled"}] { self->send(node, msg); });
+          [this, node = at->node, msg = cancel_run{{parts.task, parts.fence, run}, agent, "cancelled"}] { self->send(node, msg); });
   }
   arm(wanted.timers, now);
 }
@@ -220,11 +259,30 @@ void orchestrator_state::begin(batch& b, const ledger::wanted_run& w, std::int64
   c.agent = w.agent;
   c.now_ms = now;
   decide(b, c);
+  dispatch(b, w, now, {});
+}
+
+void orchestrator_state::go_on(batch& b, const ledger::wanted_run& w, std::int64_t now) {
+  command c;
+  c.kind = command_kind::continue_run;
+  c.agent = w.agent;
+  c.run = w.run;
+  c.now_ms = now;
+  decide(b, c);
+  std::vector<stored_run> stored;
+  if (auto known = parts.revived->runs.find(w.run); known != parts.revived->runs.end())
+    stored.push_back(std::move(known->second));
+  dispatch(b, w, now, std::move(stored));
+}
+
+void orchestrator_state::dispatch(batch& b, const ledger::wanted_run& w, std::int64_t now, std::vector<stored_run> stored) {
   auto& run = w.present ? log.presentation : ledger::find(log, w.agent)->run;
   auto* at = place(w.agent);
   if (run.id == 0 || at == nullptr || !at->node || !dispatched.emplace(run.id, w.agent).second)
     return;
   auto t = task_for(w, run, now);
+  t.stored = std::move(stored);
+  t.on_unknown = parts.on_unknown;
   publish_missing(b, *at, t);
   b.effects.push_back([this, node = at->node, t = std::move(t)]() mutable { self->send(node, std::move(t)); });
 }
@@ -236,7 +294,7 @@ void orchestrator_state::publish(batch& b, const std::string& label, const std::
     if (auto addr = caf::actor_cast<caf::actor_addr>(a.node); a.node && told.emplace(addr.get(), label).second)
       to.push_back(caf::actor_cast<caf::actor>(a.node));
   if (!to.empty())
-    b.effects.push_back([to = std::move(to), msg = caf::make_message(publish_answer{parts.task, label, text})] {
+    b.effects.push_back([to = std::move(to), msg = caf::make_message(publish_answer{parts.task, parts.fence, label, text})] {
       for (auto& node : to)
         caf::anon_send(node, msg);
     });
@@ -302,7 +360,7 @@ void orchestrator_state::commit(batch b) {
       std::move(b.effects.begin(), b.effects.end(), std::back_inserter(inflight.back().effects));
     return;
   }
-  append_events msg{b.events, b.events.front().seq == 1 ? log.question : std::string{}};
+  append_events msg{b.events, std::move(b.bodies), b.events.front().seq == 1 ? log.question : std::string{}};
   inflight.push_back(std::move(b));
   self->request(parts.recorder, append_limit, std::move(msg))
       .then(
@@ -343,7 +401,7 @@ void orchestrator_state::close() {
   add_missing(ending.warnings);
   for (auto& a : parts.agents)
     if (auto addr = caf::actor_cast<caf::actor_addr>(a.node); a.node && unclosed.insert(addr).second)
-      self->request(a.node, close_limit, end_task{parts.task})
+      self->request(a.node, close_limit, end_task{parts.task, parts.fence})
           .then([this, addr](const task_closed& c) { closed(addr, &c); },
                 [this, addr](const caf::error&) { closed(addr, nullptr); });
   closed({}, nullptr);
@@ -371,7 +429,7 @@ void orchestrator_state::give_up(ec code, const std::string& reason) {
   }
   for (auto& a : parts.agents)
     if (a.node)
-      caf::anon_send(a.node, end_task{parts.task});
+      caf::anon_send(a.node, end_task{parts.task, parts.fence});
   // The store cannot take it: the terminal event goes to the host only.
   command c;
   c.kind = command_kind::give_up;

@@ -40,7 +40,22 @@ struct orchestrator_state {
   /// What waits for durability together.
   struct batch {
     std::vector<event> events;
+    std::vector<body> bodies; ///< what they name
     std::vector<std::function<void()>> effects;
+  };
+
+  /// The newest report of an agent, and what became of it.
+  struct last_report {
+    std::uint64_t number = 0;
+    bool settled = false;
+    ruling by;
+    std::vector<caf::typed_response_promise<ruling>> waiting;
+  };
+
+  /// Bodies that come in parts, before the report that names them.
+  struct parcel {
+    std::map<std::string, std::string> whole;
+    std::size_t total = 0;
   };
 
   orchestrator_ptr self = nullptr;
@@ -51,6 +66,9 @@ struct orchestrator_state {
   std::deque<batch> inflight;
   std::set<std::string> ready;                        ///< agents whose node said so
   std::map<std::uint64_t, std::string> dispatched;    ///< runs sent out and not ended
+  std::map<std::uint64_t, std::string> runs;          ///< every run this orchestrator began or goes on with -> agent
+  std::map<std::string, last_report> reported;        ///< by agent
+  std::map<std::string, parcel> arriving;             ///< by agent
   std::set<std::uint64_t> stopping;                   ///< dispatched runs that were sent a cancel
   std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent
   std::vector<ledger::timer_key> armed;
@@ -78,6 +96,10 @@ struct orchestrator_state {
   /// Records that an agent lost a tool source: a notice now, a warning at the end. `at_start`: its tools were never there.
   void miss_tools(const std::string& agent, const tool_trouble& t, bool at_start);
 
+  void lose(const std::string& agent, ec code, std::string reason); ///< it is out
+  caf::result<ruling> on_report(run_report& r);
+  body_ack on_part(body_part& p);
+  void resume();       ///< takes over what `parts.revived` holds
   void hire();         ///< asks each node to make its agent ready
   void forget_nodes(); ///< before the end
   void node_down(const caf::actor_addr& source);
@@ -88,6 +110,11 @@ private:
   ledger::decision decide(batch& b, const ledger::command& c);
   void reconcile(batch& b, std::int64_t now);
   void begin(batch& b, const ledger::wanted_run& w, std::int64_t now);
+  void go_on(batch& b, const ledger::wanted_run& w, std::int64_t now);
+  void dispatch(batch& b, const ledger::wanted_run& w, std::int64_t now, std::vector<stored_run> stored);
+  bool take_bodies(batch& b, run_report& r, bool foreign);
+  ruling record(batch& b, run_report& r);
+  std::string agent_of(std::uint64_t run) const;
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
   void commit(batch b);
   void release(batch b);

@@ -34,6 +34,7 @@ struct recorder_state {
   std::string task;
   std::uint64_t fence = 1;
   task_owner owner;
+  bool ended = false; ///< the terminal event was appended
   std::deque<caf::typed_response_promise<appended>> waiting;
 };
 
@@ -47,6 +48,8 @@ recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_s
     for (auto& p : self->state.waiting)
       p.deliver(appended{ec::cancelled, "the recorder is being closed", 0});
     self->state.waiting.clear();
+    if (!self->state.ended) // nobody works on it any more: it can be gone on with
+      self->state.store->release(self->state.task);
     self->quit(m.reason);
   });
   return {
@@ -63,8 +66,10 @@ recorder_impl::behavior_type recorder(recorder_impl::stateful_pointer<recorder_s
           lines.bodies.push_back({std::move(b.sha), std::move(b.bytes)});
         lines.events.reserve(batch.events.size());
         for (auto& e : batch.events) {
-          if (e.type == event_type::task_ended)
+          if (e.type == event_type::task_ended) {
             lines.note.outcome = e.reason;
+            st.ended = true;
+          }
           lines.events.push_back(wire::to_json(e));
         }
         st.waiting.push_back(self->template make_response_promise<appended>());

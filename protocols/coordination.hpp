@@ -25,14 +25,15 @@ enum class event_type : std::uint8_t {
   run_started,      ///< agent, run, round, epoch, labels = labels shown, number = attempt at this round
   context_received, ///< agent, run, labels = labels shown to the run
   call_started,     ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name; said = what it is
-                    ///< sent: new messages, or the tool's arguments; state, kept: of the run at this call
-  call_ended,       ///< agent, run, number = call, reason = status, use, target as above; said = what came back. status "unknown" =
-                    ///< nobody can tell: its engine, its node or its agent died under it, or the task ended without it
-  new_answer,       ///< agent, run, label, text, step; epoch = after acceptance
-  vote_cast,        ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
-  vote_ignored,     ///< agent, run, target, epoch = epoch now, number = epoch seen
-  refused,          ///< agent, run, reason, labels = ids that may be voted for; state, kept, said: of the run that was refused. No
-                    ///< effect on the ledger
+                ///< sent: new messages, then a tool's arguments; state, kept: of the run at this call; flag = it may be made again
+                ///< after a crash
+  call_ended,   ///< agent, run, number = call, reason = status, use, target as above; said = what came back. status "unknown" =
+                ///< nobody can tell: its engine, its node or its agent died under it, or the task ended without it
+  new_answer,   ///< agent, run, label, text, step; epoch = after acceptance
+  vote_cast,    ///< agent, run, label = agentN.voteK, target, target_label, reason, step; epoch it counts in
+  vote_ignored, ///< agent, run, target, epoch = epoch now, number = epoch seen
+  refused,      ///< agent, run, reason, labels = ids that may be voted for; state, kept, said: of the run that was refused. No
+                ///< effect on the ledger
   restart_triggered, ///< agent = trigger, labels = affected agents
   restart_completed, ///< agent, number = restarts it completed
   run_ended,     ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
@@ -186,7 +187,7 @@ struct call_begin {
 struct run_report {
   run_ref of;
   std::string agent;
-  std::uint32_t number = 0; ///< of the run, from 1
+  std::uint64_t number = 0; ///< counts the reports of an agent, over all its runs
   std::vector<call_end> ended;
   std::vector<call_begin> begun;
   bool has_verdict = false;

@@ -93,11 +93,12 @@ event context_received(std::string agent, std::uint64_t run, ids shown) {
   return e;
 }
 
-event call_started(call_name c, std::string request_hash, run_record at) {
+event call_started(call_name c, std::string request_hash, run_record at, bool repeatable) {
   auto e = of(event_type::call_started, std::move(c.agent), c.run);
   e.number = static_cast<std::int64_t>(c.call);
   e.target = std::move(c.target);
   e.reason = std::move(request_hash);
+  e.flag = repeatable;
   put(e, std::move(at));
   return e;
 }
@@ -316,6 +317,7 @@ call call_of(const event& e) {
   c.target = e.target;
   c.model = e.target.empty() || e.target == model_target;
   (e.type == event_type::call_started ? c.hash : c.status) = e.reason;
+  c.repeatable = e.type == event_type::call_started && e.flag;
   return c;
 }
 

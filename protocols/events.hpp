@@ -69,7 +69,7 @@ event session_start(std::string question, ids agents);
 event round_started(std::uint32_t round);
 event run_started(run_begin r);
 event context_received(std::string agent, std::uint64_t run, ids shown);
-event call_started(call_name c, std::string request_hash, run_record at);
+event call_started(call_name c, std::string request_hash, run_record at, bool repeatable);
 event call_ended(call_name c, std::string status, const usage& use, std::vector<std::string> said);
 event new_answer(std::string agent, std::uint64_t run, std::string label, std::string text, std::string step,
                  std::uint64_t epoch_after);
@@ -120,6 +120,7 @@ struct call {
   bool model = false;
   std::string_view hash;   ///< of the request; started only
   std::string_view status; ///< ended only
+  bool repeatable = false; ///< started only: it may be made again after a crash
 };
 call call_of(const event& e);
 

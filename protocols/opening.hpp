@@ -38,7 +38,7 @@ struct opening {
   std::string config_path;        ///< absolute; empty = built by hand
   std::string build;
   std::uint64_t seed = 0;
-  std::string on_unknown = "tell"; ///< see run_config
+  std::string on_unknown = "tell";     ///< see run_config
   std::vector<earlier_answer> answers; ///< of the task this one goes on from
   std::string continues;               ///< that task's id
   bool operator==(const opening&) const = default;

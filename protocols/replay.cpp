@@ -3,6 +3,7 @@
 
 #include "protocols/replay.hpp"
 
+#include "protocols/events.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -171,9 +172,8 @@ private:
     auto& r = x.run;
     r.state = e.state;
     r.talk.resize(static_cast<std::size_t>(std::min<std::uint64_t>(e.kept, r.talk.size())));
-    r.talk.insert(r.talk.end(), e.said.begin(), e.said.end());
-    r.calls.clear();
-    x.place.clear();
+    auto last = e.type == event_type::call_started && e.target != events::model_target && !e.said.empty() ? 1 : 0;
+    r.talk.insert(r.talk.end(), e.said.begin(), e.said.end() - last); // a tool's arguments are no message
     r.refused = e.type == event_type::refused;
     r.refusal = {};
     if (r.refused)
@@ -196,18 +196,21 @@ private:
     if (e.type == event_type::call_ended) {
       auto i = x->place.find(number);
       if (i == x->place.end())
-        return; // of before the newest state, which holds what it brought
+        return;
       auto& c = x->run.calls[i->second];
       c.ended = true;
       c.status = e.reason;
       c.said = e.said;
       return;
     }
-    auto model = e.target == "model";
-    if (model && !e.state.empty())
+    auto known = events::call_of(e);
+    if (!e.state.empty())
       settle(*x, e);
     x->place[number] = x->run.calls.size();
-    x->run.calls.push_back({number, e.target, false, "", {}, model ? std::vector<std::string>{} : e.said});
+    std::vector<std::string> sent;
+    if (!known.model && !e.said.empty())
+      sent.push_back(e.said.back());
+    x->run.calls.push_back({number, e.target, false, "", {}, std::move(sent), known.repeatable});
   }
 
   std::map<std::uint64_t, entry> runs_;
@@ -222,6 +225,14 @@ std::vector<unfinished_run> unfinished(const std::vector<event>& log) {
   for (const auto& e : log)
     book.take(e);
   return std::move(book).open();
+}
+
+std::map<std::string, std::uint64_t> played(const std::vector<event>& log) {
+  std::map<std::string, std::uint64_t> out;
+  for (const auto& e : log)
+    if (e.type == event_type::call_ended && events::call_of(e).model && !e.said.empty())
+      ++out[e.agent];
+  return out;
 }
 
 namespace {

@@ -13,14 +13,15 @@
 #include "protocols/opening.hpp"
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 namespace conclave::ledger {
 
 /// Returns the command as the first event of its decision keeps it: JSON, without the texts that are in `events` themselves. A text
-/// of more than 48 bytes that is in none of them (of a refused answer) is told to `keep`, which returns its SHA-256; without a `keep`
-/// it is written out. `c` must hold its texts still. Shape: docs/events.md, "Causes".
+/// of more than 48 bytes that is in none of them (of a refused answer) is told to `keep`, which returns its SHA-256; without a
+/// `keep` it is written out. `c` must hold its texts still. Shape: docs/events.md, "Causes".
 std::string cause_of(const command& c, const std::vector<event>& events,
                      const std::function<std::string(const std::string&)>& keep);
 
@@ -50,6 +51,7 @@ struct known_call {
   std::string status;            ///< if it ended
   std::vector<std::string> said; ///< of its end: what came back
   std::vector<std::string> sent; ///< of its start: a tool's arguments
+  bool repeatable = false;       ///< it may be made again
 };
 
 /// A run that was active when the log stops: the newest state that is durable, and what happened since. States come with model
@@ -60,7 +62,7 @@ struct unfinished_run {
   bool present = false;
   std::string state;             ///< SHA-256; empty = nothing is known, it starts anew under its new number
   std::vector<std::string> talk; ///< SHA-256 of its conversation's messages at that state, in order
-  std::vector<known_call> calls; ///< begun with that state or later, in order
+  std::vector<known_call> calls; ///< of the run, also under its earlier numbers, in order
   bool refused = false;          ///< the state was stored with a refusal; as it was given:
   ruling refusal;
   std::uint64_t calls_made = 0; ///< highest call number of the agent
@@ -69,6 +71,9 @@ struct unfinished_run {
 /// Returns the runs that have begun and not ended, by number. A log in which `take_over` and `continue_run` are done already gives
 /// them under their new numbers.
 std::vector<unfinished_run> unfinished(const std::vector<event>& log);
+
+/// Returns how many model calls of each agent have brought a reply: a scripted model goes on there.
+std::map<std::string, std::uint64_t> played(const std::vector<event>& log);
 
 /// Makes every decision of the log again and compares. Returns an empty text, or the first difference: its seq, what the log says
 /// and what this build decides; or why it cannot be verified: what `restore` says, or that it tells no causes (version 1). What a

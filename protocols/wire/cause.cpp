@@ -10,6 +10,7 @@
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/sha256.hpp"
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <limits>
@@ -58,7 +59,7 @@ struct command_number {
 constexpr command_number command_numbers[] = {
     {"run", &command::run}, {"call", &command::call}, {"kept", &command::kept}, {"fence", &command::fence}};
 
-static_assert(members::count<command>() == std::size(command_texts) + std::size(command_numbers) + 9,
+static_assert(members::count<command>() == std::size(command_texts) + std::size(command_numbers) + 11,
               "a cause must hold every field of a command");
 
 struct writer {
@@ -172,6 +173,15 @@ struct reader {
     return named(v[0], timer_names, x.kind);
   }
 
+  static bool placements(const json& v, std::vector<placement>& x) {
+    for (const auto& one : v) {
+      if (!one.is_array() || one.size() != 4 || !std::all_of(one.begin(), one.end(), [](const json& s) { return s.is_string(); }))
+        return false;
+      x.push_back({one[0].get<std::string>(), one[1].get<std::string>(), one[2].get<std::string>(), one[3].get<std::string>()});
+    }
+    return v.is_array();
+  }
+
   template <class Names, class T>
   static bool named(const json& v, const Names& names, T& x) {
     for (std::size_t i = 0; v.is_string() && i < names.size(); ++i)
@@ -195,6 +205,10 @@ struct reader {
       return time(v, c.now_ms);
     if (name == "truncated")
       return v.is_boolean() && (c.truncated = v.get<bool>(), true);
+    if (name == "repeatable")
+      return v.is_boolean() && (c.repeatable = v.get<bool>(), true);
+    if (name == "placements")
+      return placements(v, c.placements);
     if (name == "agents")
       return list(v, c.agents);
     if (name == "said")
@@ -229,6 +243,10 @@ std::string cause_of(const command& c, const std::vector<event>& events,
       v[f.name] = c.*f.of;
   if (c.truncated)
     v["truncated"] = true;
+  if (c.repeatable)
+    v["repeatable"] = true;
+  for (const auto& p : c.placements)
+    v["placements"].push_back({p.agent, p.node, p.backend, p.model});
   if (!c.agents.empty())
     v["agents"] = w.list(c.agents);
   if (!c.said.empty())
