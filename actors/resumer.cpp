@@ -4,6 +4,7 @@
 #include "actors/resumer.hpp"
 
 #include "actors/leaving.hpp"
+#include "protocols/events.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/type_ids.hpp"
@@ -11,7 +12,9 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,14 +32,112 @@ constexpr auto step_limit = std::chrono::seconds(60);
 /// Of what the unfinished runs stand on; far above what `max_run_bytes` of a large team comes to.
 constexpr std::size_t max_bodies = std::size_t{2} << 30;
 
+/// The ends a stored state builds on: of the reply it deals with, and of what was under way.
+std::set<std::uint64_t> calls_of(const run::state& s) {
+  std::set<std::uint64_t> out{s.model_call, s.reply_call};
+  for (auto& p : s.pending)
+    out.insert(p.number);
+  return out;
+}
+
+struct loaded {
+  const ledger::unfinished_run* what = nullptr;
+  run::state state;
+  std::set<std::uint64_t> calls;
+  std::string problem; ///< why it cannot go on where it stood
+};
+
+/// What a run goes on from; it starts anew under its new number where something is missing.
+stored_run assembled(loaded& l, const run::finder& find) {
+  stored_run out;
+  auto& r = *l.what;
+  if (r.state.empty() || !l.problem.empty())
+    return out;
+  out.refused = r.refused;
+  out.refusal = r.refusal;
+  out.state = *find(r.state);
+  for (auto& sha : r.talk) {
+    message m;
+    if (!run::find_message(sha, find, m, l.problem))
+      return {};
+    out.talk.push_back(std::move(m));
+  }
+  for (auto& c : r.calls) {
+    if (l.calls.count(c.call) == 0)
+      continue;
+    known_end end;
+    end.call = c.call;
+    end.ended = c.ended && !c.said.empty() && c.status != events::unknown_status;
+    auto ok = !end.ended
+              || (c.target == events::model_target ? run::find_completion(c.said.front(), find, end.reply, l.problem)
+                                                   : run::find_result(c.said.front(), find, end.result, l.problem));
+    if (!ok)
+      return {};
+    out.ends.push_back(std::move(end));
+  }
+  return out;
+}
+
+struct body_reading {
+  std::vector<loaded> runs;
+  std::map<std::string, std::string> bodies;
+  std::size_t bytes = 0;
+  int step = 0;
+
+  run::finder find() const {
+    return [this](const std::string& sha) -> const std::string* {
+      auto i = bodies.find(sha);
+      return i == bodies.end() ? nullptr : &i->second;
+    };
+  }
+
+  /// The bodies to read next: states, then what they name, then the pieces of that.
+  std::vector<std::string> next() {
+    std::vector<std::string> names;
+    ++step;
+    for (auto& l : runs) {
+      auto& r = *l.what;
+      if (step == 1) {
+        names.push_back(r.state);
+        continue;
+      }
+      if (r.state.empty() || !l.problem.empty())
+        continue;
+      if (step == 2) {
+        auto* text = find()(r.state);
+        if (text == nullptr)
+          l.problem = "its state is not in the store";
+        else if (run::from_json(*text, l.state, l.problem))
+          l.calls = calls_of(l.state);
+      }
+      if (!l.problem.empty())
+        continue;
+      auto named = r.talk;
+      for (auto& c : r.calls)
+        if (l.calls.count(c.call) > 0)
+          named.insert(named.end(), c.said.begin(), c.said.end());
+      if (step == 2)
+        names.insert(names.end(), named.begin(), named.end());
+      for (auto& sha : named)
+        if (auto* text = step == 3 ? find()(sha) : nullptr) {
+          auto pieces = run::pieces_in(*text);
+          names.insert(names.end(), pieces.begin(), pieces.end());
+        }
+    }
+    std::erase_if(names, [this](const std::string& sha) { return sha.empty() || bodies.count(sha) > 0; });
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
+  }
+};
+
 struct resumer_state {
   static inline const char* name = "resumer";
   resumer_parts parts;
   resumed_task out;
   std::vector<event> log;
   std::vector<ledger::unfinished_run> runs;
-  std::map<std::string, std::string> bodies;
-  std::size_t body_bytes = 0;
+  std::shared_ptr<body_reading> bodies; ///< while they are read
   bool claimed = false;
   std::uint64_t steps = 0;
 };
@@ -76,64 +177,27 @@ void read_on(resumer_ptr self) {
   st.parts.store->read(st.parts.task, st.log.empty() ? 0 : st.log.back().seq, page_events, reply_to<event_page>(self));
 }
 
-/// Assembles what each unfinished run goes on from. A run whose bodies are not all there starts anew under its new number.
-stored_run stored(const ledger::unfinished_run& r, const run::finder& find, std::string& problem) {
-  stored_run out;
-  out.refused = r.refused;
-  out.refusal = r.refusal;
-  auto* state = r.state.empty() ? nullptr : find(r.state);
-  if (state == nullptr) {
-    problem = r.state.empty() ? "" : "its state is not in the store";
-    return {};
-  }
-  out.state = *state;
-  for (auto& sha : r.talk) {
-    message m;
-    if (!run::find_message(sha, find, m, problem))
-      return {};
-    out.talk.push_back(std::move(m));
-  }
-  for (auto& c : r.calls) {
-    known_end end;
-    end.call = c.call;
-    end.ended = c.ended;
-    auto ok = !c.ended || c.said.empty()
-              || (c.target == "model" ? run::find_completion(c.said.front(), find, end.reply, problem)
-                                      : run::find_result(c.said.front(), find, end.result, problem));
-    if (!ok)
-      return {};
-    out.ends.push_back(std::move(end));
-  }
-  return out;
-}
+constexpr int last_step = 3;
 
-void assemble(resumer_ptr self) {
+void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
   auto& st = self->state;
-  auto find = [&st](const std::string& sha) -> const std::string* {
-    auto i = st.bodies.find(sha);
-    return i == st.bodies.end() ? nullptr : &i->second;
-  };
-  for (auto& r : st.runs) {
-    std::string problem;
-    auto run = stored(r, find, problem);
-    run.number = r.run;
-    run.calls_made = r.calls_made;
-    if (!problem.empty())
-      st.out.from.notices.emplace_back(r.agent, "its run cannot go on where it stood and starts anew: " + problem);
-    st.out.from.runs.emplace(r.run, std::move(run));
+  while (r->step < last_step) {
+    auto names = r->next();
+    if (!names.empty()) {
+      st.bodies = r;
+      st.parts.store->read_bodies(st.parts.task, std::move(names), reply_to<body_page>(self));
+      return;
+    }
+  }
+  for (auto& l : r->runs) {
+    auto run = assembled(l, r->find());
+    run.number = l.what->run;
+    run.calls_made = l.what->calls_made;
+    if (!l.problem.empty())
+      st.out.from.notices.emplace_back(l.what->agent, "its run cannot go on where it stood and starts anew: " + l.problem);
+    st.out.from.runs.emplace(l.what->run, std::move(run));
   }
   finish(self);
-}
-
-/// Asks for the bodies that are named and not there yet; assembles when none is missing.
-void read_bodies(resumer_ptr self, std::vector<std::string> names) {
-  auto& st = self->state;
-  std::erase_if(names, [&st](const std::string& sha) { return sha.empty() || st.bodies.count(sha) > 0; });
-  if (names.empty())
-    return assemble(self);
-  for (auto& sha : names)
-    st.bodies.emplace(sha, std::string{}); // asked for once
-  st.parts.store->read_bodies(st.parts.task, std::move(names), reply_to<body_page>(self));
 }
 
 void take_log(resumer_ptr self) {
@@ -144,15 +208,12 @@ void take_log(resumer_ptr self) {
   st.out.opening = std::move(r.opening);
   st.out.from.log = std::move(r.state);
   st.out.from.seq = r.seq;
+  st.out.from.played = ledger::played(st.log);
   st.runs = ledger::unfinished(st.log);
-  std::vector<std::string> names;
-  for (auto& run : st.runs) {
-    names.push_back(run.state);
-    names.insert(names.end(), run.talk.begin(), run.talk.end());
-    for (auto& c : run.calls)
-      names.insert(names.end(), c.said.begin(), c.said.end());
-  }
-  read_bodies(self, std::move(names));
+  auto next = std::make_shared<body_reading>();
+  for (auto& run : st.runs)
+    next->runs.push_back({&run, {}, {}, {}});
+  read_bodies(self, next);
 }
 
 caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
@@ -186,16 +247,16 @@ caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
         auto& st = self->state;
         if (page.code != ec::none)
           return fail(self, page.code, page.error);
-        std::vector<std::string> names;
+        auto r = std::exchange(st.bodies, nullptr);
+        if (!r)
+          return;
         for (auto& b : page.bodies) {
-          st.body_bytes += b.bytes.size();
-          auto more = run::pieces_in(b.bytes);
-          names.insert(names.end(), more.begin(), more.end());
-          st.bodies[b.sha] = std::move(b.bytes);
+          r->bytes += b.bytes.size();
+          r->bodies[b.sha] = std::move(b.bytes);
         }
-        if (st.body_bytes > max_bodies)
+        if (r->bytes > max_bodies)
           return fail(self, ec::denied, "its unfinished runs hold more than 2 GiB");
-        read_bodies(self, std::move(names));
+        read_bodies(self, r);
       },
   };
 }

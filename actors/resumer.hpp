@@ -7,6 +7,7 @@
 /// played in a test. Ends by itself once it has called `done`, exactly once.
 
 #include "actors/orchestrator.hpp"
+#include "protocols/opening.hpp"
 #include "transports/event_store.hpp"
 
 #include <caf/actor_system.hpp>

@@ -12,7 +12,7 @@
 #include "app/task_files.hpp"
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
-#include "protocols/opening.hpp"
+#include "protocols/replay.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
@@ -314,7 +314,6 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.rules = config.rules;
   parts.agents = place(config);
   parts.on_unknown = config.on_unknown;
-  parts.earlier = with.answers;
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
   begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done)));
   return task;

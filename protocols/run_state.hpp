@@ -38,4 +38,7 @@ bool find_completion(const std::string& sha, const finder& find, completion& out
 std::string keep_result(const tool_result& r, const keeper& keep);
 bool find_result(const std::string& sha, const finder& find, tool_result& out, std::string& error);
 
+/// Returns the names of the pieces that a message, completion or result, as it was kept, is made of.
+std::vector<std::string> pieces_in(const std::string& body);
+
 } // namespace conclave::run

@@ -140,11 +140,6 @@ struct fields<run::pending_call> {
 template <>
 struct fields<verdict> {
   static void visit(auto& f, auto& x, const verdict& d) {
-    f("task", x.task, d.task);
-    f("fence", x.fence, d.fence);
-    f("agent", x.agent, d.agent);
-    f("run", x.run, d.run);
-    f("attempt", x.attempt, d.attempt);
     f("kind", x.kind, d.kind, verdict_kind::presented);
     if (x.kind == verdict_kind::failed) // else the reply has it, in the log
       f("text", x.text, d.text);
@@ -279,6 +274,26 @@ std::string keep_result(const tool_result& r, const keeper& keep) {
 
 bool find_result(const std::string& sha, const finder& find, tool_result& out, std::string& error) {
   return find_body(sha, "tool result", find, out, error);
+}
+
+std::vector<std::string> pieces_in(const std::string& body) {
+  std::vector<std::string> out;
+  auto v = wire::parse(body, true);
+  std::vector<const wire::json*> todo;
+  if (v)
+    todo.push_back(&*v);
+  while (!todo.empty()) {
+    auto* x = todo.back();
+    todo.pop_back();
+    if (x->is_object() && x->size() == 1 && x->contains("sha")) {
+      out.push_back(wire::string_at(*x, "sha"));
+      continue;
+    }
+    if (x->is_structured())
+      for (auto& m : *x)
+        todo.push_back(&m);
+  }
+  return out;
 }
 
 } // namespace run
