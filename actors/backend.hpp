@@ -18,7 +18,8 @@ backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts);
 backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options);
 
 /// Plays a script: one step per model call. A missing step fails the call, unused ones are told at the end (`leftover`). One per
-/// agent.
-backend_actor spawn_scripted_backend(caf::actor_system& sys, std::vector<script_step> steps, std::string decision);
+/// agent. `played`: replies it has given before, of a task that goes on after a crash.
+backend_actor spawn_scripted_backend(caf::actor_system& sys, std::vector<script_step> steps, std::string decision,
+                                     std::uint64_t played = 0);
 
 } // namespace conclave

@@ -197,6 +197,7 @@ void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
       st.out.from.notices.emplace_back(l.what->agent, "its run cannot go on where it stood and starts anew: " + l.problem);
     st.out.from.runs.emplace(l.what->run, std::move(run));
   }
+  st.out.log = std::move(st.log);
   finish(self);
 }
 

@@ -24,6 +24,7 @@ struct resumed_task {
   std::uint64_t fence = 0;
   conclave::opening opening;
   revived_task from;
+  std::vector<event> log; ///< all events so far
 };
 
 struct resumer_parts {

@@ -153,8 +153,11 @@ void play(scripted_ptr self, std::uint64_t id) {
     finish(self, id);
 }
 
-scripted_impl::behavior_type scripted_backend(scripted_ptr self, std::vector<script_step> steps, std::string decision) {
+scripted_impl::behavior_type scripted_backend(scripted_ptr self, std::vector<script_step> steps, std::string decision,
+                                              std::uint64_t played) {
   self->state.steps = std::move(steps);
+  for (; played > 0 && self->state.take() != nullptr; --played)
+    ;
   self->state.decision = std::move(decision);
   return {
       [self](model_request& req, chunk_sink_actor& sink) -> caf::result<completion> {
@@ -206,8 +209,9 @@ scripted_impl::behavior_type scripted_backend(scripted_ptr self, std::vector<scr
 
 } // namespace
 
-backend_actor spawn_scripted_backend(caf::actor_system& sys, std::vector<script_step> steps, std::string decision) {
-  return sys.spawn(scripted_backend, std::move(steps), std::move(decision));
+backend_actor spawn_scripted_backend(caf::actor_system& sys, std::vector<script_step> steps, std::string decision,
+                                     std::uint64_t played) {
+  return sys.spawn(scripted_backend, std::move(steps), std::move(decision), played);
 }
 
 } // namespace conclave

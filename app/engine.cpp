@@ -144,6 +144,8 @@ engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
     impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
   if (impl_->error.empty())
     impl_->store = open_store(impl_->options, impl_->error);
+  if (impl_->store)
+    impl_->store->on_cancel([this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
 engine::~engine() {
@@ -215,8 +217,10 @@ void init(caf::actor_system_config& config) {
 hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : error_(fault_of(options.tools)) {
   if (error_.empty())
     store_ = open_store(options, error_);
-  if (store_)
-    core_ = std::make_unique<engine_core>(sys, store_, std::move(options), nullptr);
+  if (!store_)
+    return;
+  core_ = std::make_unique<engine_core>(sys, store_, std::move(options), nullptr);
+  store_->on_cancel([this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
 hosted_engine::~hosted_engine() {

@@ -16,9 +16,9 @@
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
+#include "transports/event_store_names.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client.hpp"
-#include "transports/event_store_names.hpp"
 #include "transports/process_owner.hpp"
 
 #include <caf/all.hpp>
@@ -256,12 +256,15 @@ std::string engine_core::start(const run_config& config, const question& q, list
   return launch(config, q, std::move(l), std::move(done), {});
 }
 
-engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done) {
+engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done,
+                                                 const std::vector<event>& before) {
   std::shared_ptr<task_files> files;
   if (options_.write_logs) {
     std::string ignored;
     auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
     files = std::make_shared<task_files>(dir, task);
+    for (auto& e : before)
+      files->on(e);
   }
   host_callbacks calls;
   calls.on_event = std::move(l.on_event);
@@ -315,7 +318,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.agents = place(config);
   parts.on_unknown = config.on_unknown;
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
-  begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done)));
+  begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done), {}));
   return task;
 }
 
@@ -360,7 +363,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
-      auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done));
+      auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done), t.log);
       begin(std::move(parts), q, std::move(sinks));
     }
     leave();

@@ -65,7 +65,8 @@ private:
   bool enter(const std::function<void(outcome)>& done);
   void leave();
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
-  task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done);
+  /// `before`: events of a task that goes on, for its files.
+  task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done, const std::vector<event>& before);
   void begin(orchestrator_parts parts, const question& q, task_sinks sinks);
   std::vector<placed_agent> place(const run_config& config);
 

@@ -41,6 +41,9 @@ private:
   std::string text_;
 };
 
+/// An events.jsonl beyond this is no one of ours: events end a task long before.
+constexpr std::size_t most_read = std::size_t{2} << 30;
+
 std::string or_null(const std::string& value) {
   return value.empty() ? "null" : wire::quote(value);
 }
@@ -154,13 +157,32 @@ struct task_files::impl {
       error = text;
   }
 
+  /// Opens the file behind its last whole line, whose number is `written`.
+  void open_events() {
+    auto path = dir + "/events.jsonl";
+    fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+      return fail("cannot open " + path + ": " + std::strerror(errno));
+    std::string text, block(std::size_t{1} << 16, '\0');
+    ssize_t n = 0;
+    while (text.size() < most_read && (n = ::read(fd, block.data(), block.size())) > 0)
+      text.append(block.data(), static_cast<std::size_t>(n));
+    auto end = text.rfind('\n');
+    end = end == std::string::npos ? 0 : end + 1;
+    event last;
+    auto begin = end < 2 ? std::string::npos : text.rfind('\n', end - 2);
+    begin = begin == std::string::npos ? 0 : begin + 1;
+    if (end > begin && wire::from_json(std::string_view(text).substr(begin, end - begin - 1), last))
+      written = last.seq;
+    if (end < text.size() && ::ftruncate(fd, static_cast<off_t>(end)) != 0)
+      fail("cannot cut " + path + ": " + std::strerror(errno));
+  }
+
   void append(const event& e) {
-    if (fd < 0 && error.empty()) {
-      auto path = dir + "/events.jsonl";
-      fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-      if (fd < 0)
-        fail("cannot open " + path + ": " + std::strerror(errno));
-    }
+    if (fd < 0 && error.empty())
+      open_events();
+    if (e.seq <= written)
+      return;
     auto line = wire::to_json(e) + "\n";
     for (std::size_t done = 0; fd >= 0 && done < line.size();) {
       auto n = ::write(fd, line.data() + done, line.size() - done);
@@ -207,6 +229,7 @@ struct task_files::impl {
   task_view view;
   std::string error;
   int fd = -1;
+  std::uint64_t written = 0; ///< number of the last event in the file
   bool dirty = false, stopping = false;
   std::thread thread;
 };

@@ -26,7 +26,9 @@ std::string status_json(const task_view& v, const std::string& task, const std::
 
 class task_files {
 public:
-  /// Makes `dir` (0700) if it is missing; an empty one means that nothing is written. No file before the first event.
+  /// Makes `dir` (0700) if it is missing; an empty one means that nothing is written. No file before the first event. What an
+  /// earlier process wrote there is gone on with, behind its last whole line: give `on` all events, those of before are not
+  /// doubled.
   task_files(std::string dir, std::string task, std::chrono::milliseconds every = std::chrono::milliseconds{2000});
   ~task_files();
   task_files(const task_files&) = delete;
