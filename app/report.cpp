@@ -124,6 +124,9 @@ private:
       auto text = name(a.id) + (a.id == shown ? "" : " (" + shown + ")") + ": " + count_of(a.answers.size(), "answer") + ", "
                   + count_of(a.votes.size(), "vote") + " cast, " + count_of(i < tally.size() ? tally[i] : 0, "current vote")
                   + " received";
+      if (!a.placed.backend.empty())
+        text += "; " + name(a.placed.backend) + (a.placed.model.empty() ? "" : " " + name(a.placed.model))
+                + (a.placed.node == "local" ? "" : " on " + name(a.placed.node));
       if (a.failures > 0)
         text += ", " + count_of(a.failures, "failure");
       if (a.restarts > 0)

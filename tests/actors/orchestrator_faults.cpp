@@ -345,4 +345,82 @@ CAF_TEST(tools that are missing or lost are told to their agents a few times and
   kill(far);
 }
 
+CAF_TEST(the end of a task waits for a call under way and not for ever) {
+  for (auto ends : {true, false}) {
+    faults_fixture x;
+    x.rules.strategy = ledger::strategy::winner_reuse;
+    x.member("a", {answers("one", 100), votes("agent1", 100)});
+    x.ask();
+    CAF_REQUIRE(x.until_seen(event_type::new_answer));
+    call_notice n;
+    n.task = "t";
+    n.fence = 1;
+    n.agent = "a";
+    n.run = 2;
+    n.call = 99; // of a tool that does not listen when it is told to stop
+    n.target = "mcp__x__y";
+    CAF_REQUIRE(x.until([&] { return x.count(event_type::call_started, "a") == 2; }));
+    x.tell(n);
+    CAF_CHECK_EQUAL(x.last(event_type::call_started)->number, 99);
+    CAF_REQUIRE(x.until_seen(event_type::final_answer));
+    CAF_CHECK_EQUAL(x.count(event_type::task_closing), 1u);
+    CAF_CHECK(x.outcomes.empty());
+    auto when = x.gone_ms();
+    n.ended = true;
+    n.status = "finished";
+    if (ends)
+      x.tell(n);
+    CAF_REQUIRE(x.finish());
+    CAF_CHECK_EQUAL(x.gone_ms() - when, ends ? 0 : 1'500);
+    CAF_CHECK_EQUAL(x.last(event_type::call_ended)->reason, ends ? "finished" : "unknown");
+    CAF_CHECK_EQUAL(x.outcomes[0].answer, "one");
+    x.tell(n); // too late
+    x.check_end();
+    x.check_log();
+  }
+}
+
+CAF_TEST(an answer goes to each node once and orders carry no text) {
+  struct seen {
+    std::vector<publish_answer> published;
+    std::vector<run_task> runs;
+  };
+  auto eyes_of = [](node_actor::pointer, std::shared_ptr<seen> s) -> node_actor::behavior_type {
+    return {[](const spawn_agent& o, const orchestrator_actor&, const event_sink_actor&) -> caf::result<agent_ready> {
+              return agent_ready{o.agent.id, {}, {}, {}};
+            },
+            [s](const publish_answer& p) { s->published.push_back(p); }, [s](const run_task& t) { s->runs.push_back(t); },
+            [](const cancel_run&) {},
+            [](const end_task& e) {
+              return task_closed{e.task, {}};
+            }};
+  };
+  auto here = std::make_shared<seen>(), there = std::make_shared<seen>();
+  auto one = sys.spawn(eyes_of, here), two = sys.spawn(eyes_of, there);
+  member("a", {}, one, "one");
+  member("b", {}, one, "one");
+  member("c", {}, two, "two");
+  ask();
+  for (auto* agent : {"a", "b", "c"}) {
+    auto v = verdict_of(agent, first_run(agent), verdict_kind::answer);
+    v.text = std::string{"the answer of "} + agent;
+    CAF_CHECK(hand_in(v).kind == ruling_kind::accepted);
+  }
+  for (auto& s : {here, there}) {
+    CAF_CHECK_EQUAL(s->published.size(), 3u);
+    CAF_CHECK_EQUAL(s->published[0].text, "the answer of a");
+    for (auto& t : s->runs)
+      for (auto& shown : t.answers)
+        CAF_CHECK(shown.text.empty());
+    CAF_CHECK_EQUAL(s->runs.back().answers.size(), 3u);
+  }
+  CAF_CHECK_EQUAL(here->runs.size(), 4u);
+  CAF_CHECK_EQUAL(count(event_type::agent_placed), 3u);
+  tell(cancel_task{"enough"});
+  CAF_REQUIRE(finish());
+  kill(boss);
+  kill(one);
+  kill(two);
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -75,6 +75,11 @@ def events_of(text):
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
+def question_of(text):
+    """The question as the session begins with it."""
+    return next(e["text"] for e in events_of(text) if e["type"] == "session_start")
+
+
 def model_calls(events):
     return sum(1 for e in events if e["type"] == "call_started" and e.get("target") == "model")
 
@@ -122,4 +127,4 @@ def children_of(pid):
 
 
 __all__ = ["BIN", "BUILD", "ROOT", "Home", "Lines", "agent", "calm_team", "children_of", "events_of", "json", "model_calls", "need_binary",
-           "os", "pathlib", "signal", "subprocess", "sys", "time"]
+           "os", "pathlib", "question_of", "signal", "subprocess", "sys", "time"]

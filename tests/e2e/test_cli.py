@@ -183,7 +183,7 @@ class Inputs(unittest.TestCase):
         """Returns (the question as it was asked, standard error)."""
         r = self.home.run("--config", self.team, "--json", *args, **kw)
         self.assertEqual(r.returncode, 0, r.stderr)
-        return events_of(r.stdout)[0]["text"], r.stderr
+        return question_of(r.stdout), r.stderr
 
     def refused(self, part, *args, **kw):
         r = self.home.run("--config", self.team, "--json", *args, **kw)

@@ -473,7 +473,7 @@ class Space(Case):
         db.commit()
         db.close()
         r = self.home.run("--config", self.config(team()), "--json", "the newer one")
-        task = events_of(r.stdout)[0]["text"]
+        task = question_of(r.stdout)
         self.assertEqual(task, "the newer one")
         listed = events_of(self.home.run("list", "--json").stdout)
         self.assertEqual([e["question"] for e in listed], ["the newer one", "q"])

@@ -7,6 +7,7 @@
 
 #include "protocols/ledger.hpp"
 #include "protocols/opening.hpp"
+#include "tests/support/ledger_crash.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -124,27 +125,7 @@ public:
     for (auto& m : std::vector<ledger::member>{s.members})
       if (run_of(m.id) != 0 && (s.phase == ledger::phase::coordinating || s.phase == ledger::phase::presenting))
         apply(of_run(command_kind::continue_run, m.id));
-    require_kept(before);
-  }
-
-  /// What a crash must not change (docs/protocol.md 9.4).
-  void require_kept(const ledger::state& before) const {
-    require(s.epoch == before.epoch && s.round == before.round && s.runs_started == before.runs_started
-                && s.presentation_tries == before.presentation_tries && s.presentation_starts == before.presentation_starts,
-            "a crash changed a count of the task");
-    require(before.phase == ledger::phase::closing || s.terminals == before.terminals, "I7: a crash added a terminal event");
-    for (std::size_t i = 0; i < s.members.size(); ++i) {
-      auto &m = s.members[i], &was = before.members[i];
-      require(m.answers == was.answers && m.vote == was.vote && m.votes_cast == was.votes_cast, "a crash lost an answer or a vote");
-      require(m.failures == was.failures && m.attempts == was.attempts && m.restarts == was.restarts && m.live == was.live,
-              "a crash counted");
-      require(m.open.empty(), "a call of before the crash is under way");
-      require((m.run.id == 0) == (was.run.id == 0) && m.run.shown == was.run.shown && m.run.epoch == was.run.epoch
-                  && m.run.round == was.run.round,
-              "a crash changed a run");
-      if (s.phase == ledger::phase::coordinating && m.run.id != 0)
-        require(m.run.id != was.run.id, "a run of before the crash kept its number");
-    }
+    require(changed_by_crash(before, s));
   }
 
   decision answer(const std::string& agent, const std::string& text) { return verdict(command_kind::answer, agent, text); }
