@@ -21,7 +21,7 @@ ADDRESSES = {
     r"yaml-cpp/": ["app/load_config"],
     r"nlohmann/json\.hpp": ["protocols/wire/"],
     r"CLI/": ["app/cli", "app/main"],
-    r"openssl/": ["transports/pki", "transports/tls_tunnel"],
+    r"openssl/": ["protocols/wire/sha256", "transports/pki", "transports/tls_tunnel"],
     r"caf/io/": ["transports/node_link"],
     r"boost/": ["transports/child_", "transports/tls_tunnel", "transports/node_listener"],
 }
