@@ -37,6 +37,7 @@ std::int64_t patience(event_type x) {
   case event_type::run_started:
     return keep_start_ms;
   case event_type::agent_error:
+  case event_type::agent_notice:
   case event_type::agent_timeout:
   case event_type::agent_out:
     return keep_trouble_ms;
@@ -84,7 +85,8 @@ void display::on(const event& e) {
     flush(e.agent);
   if (text.empty())
     return;
-  if (e.type == event_type::agent_error || e.type == event_type::agent_timeout || e.type == event_type::agent_out)
+  if (e.type == event_type::agent_error || e.type == event_type::agent_notice || e.type == event_type::agent_timeout
+      || e.type == event_type::agent_out)
     return trouble(e);
   if (auto wait = patience(e.type); wait >= 0 && !e.agent.empty())
     return keep({e.time_ms, e.time_ms + wait, e.type, text, {}, {e.agent}});
@@ -101,8 +103,9 @@ void display::trouble(const event& e) {
   auto same = std::find_if(kept_.begin(), kept_.end(), [&](const kept_line& k) { return k.type == e.type && k.text == full; });
   auto known = std::find_if(told_.rbegin(), told_.rend(),
                             [&](const told_cause& t) { return !t.reason.empty() && e.reason.ends_with(t.reason); });
-  if (same != kept_.end() || known == told_.rend() || e.flag) {
-    if (known == told_.rend() && told_.size() < most_told && !e.flag)
+  auto notice = e.flag || e.type == event_type::agent_notice;
+  if (same != kept_.end() || known == told_.rend() || notice) {
+    if (known == told_.rend() && told_.size() < most_told && !notice)
       told_.push_back({e.reason, {e.agent}});
     else if (known != told_.rend())
       known->agents.push_back(e.agent);

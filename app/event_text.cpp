@@ -112,6 +112,8 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
     return "has changed the answers: " + names_text(e.labels, "nobody") + " to look again";
   case event_type::agent_error:
     return said.empty() ? (e.flag ? "notice, " : "failed, ") + trouble(e) : "failed" + std::string(said);
+  case event_type::agent_notice:
+    return "notice, " + trouble(e);
   case event_type::agent_timeout:
     return "ran out of time" + (said.empty() ? because(e.reason) : std::string(said));
   case event_type::agent_out:
@@ -154,6 +156,8 @@ std::string event_detail(const event& e, const task_view& v) {
     return "refused" + because(e.reason);
   case event_type::restart_completed:
     return "looks again (restart " + std::to_string(e.number) + ")";
+  case event_type::late_text:
+    return "run " + std::to_string(e.run) + " reports late";
   case event_type::run_ended:
     return "run " + std::to_string(e.run) + " ended" + because(e.reason);
   case event_type::agent_cancelled:

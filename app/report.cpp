@@ -36,7 +36,8 @@ std::string joined(const std::vector<std::string>& names, const char* nothing) {
 constexpr std::int64_t same_outage_ms = 3'000;
 
 bool is_trouble(event_type x) {
-  return x == event_type::agent_error || x == event_type::agent_timeout || x == event_type::agent_out;
+  return x == event_type::agent_error || x == event_type::agent_notice || x == event_type::agent_timeout
+         || x == event_type::agent_out;
 }
 
 /// Writes the report; every member adds a section, or nothing if there is nothing to say.
@@ -155,6 +156,8 @@ private:
       return name(e.agent) + " changed the answers; to look again: " + joined(e.labels, "nobody");
     case event_type::agent_error:
       return name(e.agent) + (e.flag ? " gives notice" : " fails, " + to_string(e.code)) + because(e.reason);
+    case event_type::agent_notice:
+      return name(e.agent) + " gives notice" + because(e.reason);
     case event_type::agent_timeout:
       return name(e.agent) + " ran out of time" + because(e.reason);
     case event_type::agent_cancelled:

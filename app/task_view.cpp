@@ -54,11 +54,12 @@ void on_run(agent_view& a, const event& e) {
     r.presents = r.presents || e.type == event_type::presentation_started;
     a.status = "streaming";
   }
-  if (e.type == event_type::run_ended) {
-    // A late report of a run that had ended (flag) only brings its text; what ended it was said before.
-    if (!e.flag || r.end.empty())
-      r.end = e.reason;
-    if (!e.flag || r.ended_ms < 0)
+  if (e.type == event_type::run_ended || e.type == event_type::late_text) {
+    // A late report of a run that had ended only brings its text; what ended it was said before.
+    auto late = e.flag || e.type == event_type::late_text;
+    if (!late || r.end.empty())
+      r.end = late ? "late" : e.reason;
+    if (!late || r.ended_ms < 0)
       r.ended_ms = e.time_ms;
     if (!e.text.empty())
       r.partial = e.text;
@@ -82,6 +83,7 @@ void on_agent(agent_view& a, const event& e) {
   case event_type::run_started:
   case event_type::context_received:
   case event_type::run_ended:
+  case event_type::late_text:
   case event_type::presentation_started:
     return on_run(a, e);
   case event_type::call_started:

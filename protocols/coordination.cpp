@@ -11,7 +11,7 @@ namespace conclave {
 namespace {
 
 // In the order of the enum.
-constexpr std::array<std::string_view, 31> event_names{
+constexpr std::array<std::string_view, event_type_count> event_names{
     "session_start",
     "round_started",
     "run_started",
@@ -43,14 +43,20 @@ constexpr std::array<std::string_view, 31> event_names{
     "session_end",
     "task_ended",
     "unknown",
+    "task_opened",
+    "agent_placed",
+    "agent_notice",
+    "late_text",
+    "run_continued",
+    "task_resumed",
 };
-static_assert(event_names.size() == static_cast<std::size_t>(event_type::unknown) + 1);
+static_assert(!event_names.back().empty());
 
 } // namespace
 
 std::string to_string(event_type x) {
   auto i = static_cast<std::size_t>(x);
-  return std::string{i < event_names.size() ? event_names[i] : event_names.back()};
+  return std::string{event_names[i < event_names.size() ? i : static_cast<std::size_t>(event_type::unknown)]};
 }
 
 event_type event_type_from_string(std::string_view name) {

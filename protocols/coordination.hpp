@@ -11,6 +11,7 @@
 
 #include "protocols/chat.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -63,6 +64,9 @@ enum class event_type : std::uint8_t {
   run_continued, ///< agent, run = its new number, number = its old one: a run of before a crash goes on as it stood
   task_resumed,  ///< target = the new owner, number = its fence, ms = how long nobody worked on the task: its deadlines rested
 };
+
+/// How many types there are.
+inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::task_resumed) + 1;
 
 std::string to_string(event_type x);
 event_type event_type_from_string(std::string_view name);

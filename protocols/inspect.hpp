@@ -49,9 +49,9 @@ CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
 CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::paused && x.code <= ec::unknown, x.status, x.text, x.reasoning,
                          x.calls, x.usage, x.code, x.error, x.retry_after_ms, x.semantic, x.retryable_hint, x.retry_asked, x.opaque,
                          x.opaque_dialect, x.finish, x.said, x.model_fault, x.polls)
-CONCLAVE_INSPECT_CHECKED(event, x.type <= event_type::unknown && x.code <= ec::unknown, x.seq, x.time_ms, x.type, x.agent, x.run,
-                         x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels, x.number, x.flag, x.code,
-                         x.step, x.use, x.extra)
+CONCLAVE_INSPECT_CHECKED(event, static_cast<std::size_t>(x.type) < event_type_count && x.code <= ec::unknown, x.seq, x.time_ms,
+                         x.type, x.agent, x.run, x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels,
+                         x.number, x.flag, x.code, x.step, x.use, x.extra, x.ms, x.said, x.state, x.kept, x.detail, x.cause)
 CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.task, x.fence, x.agent, x.run,
                          x.attempt, x.kind, x.text, x.target, x.reason, x.code, x.truncated, x.step)
 CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded, x.kind, x.reason, x.allowed)

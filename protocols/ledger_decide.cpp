@@ -32,6 +32,12 @@ decision start(const state& from, const command& c) {
   if (blank(c.text))
     return no_start("there is no question: the text is blank");
   draft x{from, c.now_ms};
+  if (!c.opening.empty()) {
+    event opened;
+    opened.type = event_type::task_opened;
+    opened.detail = c.opening;
+    x.emit(std::move(opened));
+  }
   event e;
   e.type = event_type::session_start;
   e.text = c.text;
@@ -277,6 +283,8 @@ decision timer(const state& from, const command& c) {
   case timer_kind::cancel_grace:
     end_cancelling(x);
     break;
+  case timer_kind::closing:
+    break;
   }
   return std::move(x.d);
 }
@@ -354,8 +362,9 @@ decision decide(const state& s, const command& c) {
     return timer(s, c);
   case command_kind::cancel:
     return cancel(s, c);
+  default:
+    return superseded();
   }
-  return superseded();
 }
 
 } // namespace conclave::ledger

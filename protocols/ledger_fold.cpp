@@ -96,7 +96,7 @@ void take_vote(state& s, member& m, const event& e) {
 }
 
 void end_run(state& s, member& m, const event& e) {
-  if (e.flag) {
+  if (e.flag || e.type == event_type::late_text) {
     if (m.abandoned == e.run)
       m.abandoned = 0;
     return;
@@ -112,7 +112,7 @@ void end_run(state& s, member& m, const event& e) {
 }
 
 void take_error(state& s, member& m, const event& e) {
-  if (e.flag) {
+  if (e.flag || e.type == event_type::agent_notice) {
     if (s.phase == phase::presenting && m.id == s.winner && e.run != 0)
       s.presentation_error = e.reason;
     return;
@@ -120,7 +120,7 @@ void take_error(state& s, member& m, const event& e) {
   m.failures = static_cast<std::uint32_t>(std::clamp<std::int64_t>(e.number, 0, UINT32_MAX));
   m.last_error = e.reason;
   m.last_code = e.code;
-  auto delay = number_in(e.text);
+  auto delay = e.ms > 0 ? std::min<std::int64_t>(e.ms, 86'400'000) : number_in(e.text);
   m.not_before_ms = delay > 0 ? e.time_ms + delay : 0;
 }
 
@@ -203,8 +203,10 @@ void fold_member(state& s, member& m, const event& e) {
     m.attempts = 0;
     return;
   case event_type::run_ended:
+  case event_type::late_text:
     return end_run(s, m, e);
   case event_type::agent_error:
+  case event_type::agent_notice:
     return take_error(s, m, e);
   case event_type::backoff_over:
     m.not_before_ms = 0;

@@ -12,13 +12,14 @@
 
 namespace conclave::wire {
 
-inline constexpr int event_version = 1;
+inline constexpr int event_version = 2;
 
-/// Returns one JSON object without line breaks: {"v":1,"seq":..,"time":..,"type":..,...}; empty fields are left out. Invalid UTF-8
+/// Returns one JSON object without line breaks: {"v":2,"seq":..,"time":..,"type":..,...}; empty fields are left out. Invalid UTF-8
 /// is replaced.
 std::string to_json(const event& e);
 
-/// Reads what `to_json` wrote, of any version; unknown fields are kept in `extra`. Returns false on anything that is no event.
+/// Reads what `to_json` wrote, of any version: an older one becomes what this version says instead (docs/events.md), unknown fields
+/// are kept in `extra`. Returns false on anything that is no event.
 bool from_json(std::string_view text, event& out);
 
 /// Returns `text` as a quoted JSON string; invalid UTF-8 is replaced.

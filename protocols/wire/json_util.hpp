@@ -4,6 +4,8 @@
 
 /// Private to wire/*.cpp: a bounded parse that never throws and typed getters over nlohmann values.
 
+#include "protocols/chat.hpp"
+
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
@@ -45,5 +47,9 @@ enum class token_count : std::uint8_t { given, absent, absurd };
 
 /// Sets `to` where the count is given, and leaves it otherwise.
 token_count read_tokens(const json& v, const char* key, std::int64_t& to);
+
+/// Usage as events hold it; what is 0 is left out.
+json to_value(const usage& u);
+usage usage_from(const json& v);
 
 } // namespace conclave::wire

@@ -223,7 +223,7 @@ CAF_TEST(enums out of range are refused wherever they are) {
   check_range(&chunk::kind, chunk_kind::status);
   check_range(&completion::status, completion_status::paused);
   check_range(&completion::code, ec::unknown);
-  check_range(&event::type, event_type::unknown);
+  check_range(&event::type, static_cast<event_type>(event_type_count - 1));
   check_range(&event::code, ec::unknown);
   check_range(&verdict::kind, verdict_kind::presented);
   check_range(&verdict::code, ec::unknown);

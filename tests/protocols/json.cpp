@@ -35,6 +35,12 @@ event full_event() {
   e.code = ec::context_overflow;
   e.step = "schema";
   e.use = {10, 4, 5, 2};
+  e.ms = 61'000;
+  e.said = {"ca97", "3e23"};
+  e.state = "5feceb66";
+  e.kept = 9;
+  e.detail = R"({"backend":"claude","model":"m"})";
+  e.cause = R"({"kind":"vote"})";
   e.extra = R"({"digest":"abc","nested":{"a":[1,2.5,null,true]}})";
   return e;
 }
@@ -100,7 +106,7 @@ CAF_TEST(an event with every field comes back equal) {
 }
 
 CAF_TEST(every type of event comes back and empty fields are left out) {
-  for (int i = 0; i <= static_cast<int>(event_type::unknown); ++i) {
+  for (int i = 0; i < static_cast<int>(event_type_count); ++i) {
     event e, back;
     e.seq = 1;
     e.type = static_cast<event_type>(i);
@@ -109,7 +115,7 @@ CAF_TEST(every type of event comes back and empty fields are left out) {
   event e;
   e.seq = 1;
   e.type = event_type::session_end;
-  CAF_CHECK_EQUAL(to_json(e), R"({"seq":1,"time":0,"type":"session_end","v":1})");
+  CAF_CHECK_EQUAL(to_json(e), R"({"seq":1,"time":0,"type":"session_end","v":2})");
 }
 
 CAF_TEST(an event of a newer version keeps its type and its unknown fields) {

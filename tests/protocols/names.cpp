@@ -35,7 +35,7 @@ CAF_TEST(what may be tried again and what puts an agent out) {
 
 CAF_TEST(events have names and come back) {
   std::set<std::string> names;
-  for (auto i = 0; i <= static_cast<int>(event_type::unknown); ++i) {
+  for (auto i = 0; i < static_cast<int>(event_type_count); ++i) {
     auto type = static_cast<event_type>(i);
     CAF_CHECK(names.insert(to_string(type)).second);
     CAF_CHECK(event_type_from_string(to_string(type)) == type);

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Lines of stored logs, one per version and type, as literals: what a version wrote is read for ever, and means the same.
+
+#define CAF_SUITE protocols.json_events
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <set>
+
+using namespace conclave;
+using namespace conclave::wire;
+
+namespace {
+
+struct line {
+  const char* stored;
+  const char* now; ///< how this version prints it; nullptr = as it was stored
+};
+
+// Of version 1, as commit 0a7a79d wrote them.
+const line version_1[] = {
+    {R"({"labels":["a","b"],"seq":1,"text":"why?","time":5,"type":"session_start","v":1})", nullptr},
+    {R"({"round":1,"seq":2,"time":5,"type":"round_started","v":1})", nullptr},
+    {R"({"agent":"a","epoch":2,"labels":["agent2.1"],"number":1,"round":1,"run":3,"seq":3,"time":5,"type":"run_started","v":1})",
+     nullptr},
+    {R"({"agent":"a","labels":["agent2.1"],"run":3,"seq":4,"time":5,"type":"context_received","v":1})", nullptr},
+    {R"({"agent":"a","number":2,"reason":"85944171f73967e8","run":3,"seq":5,"target":"model","time":5,"type":"call_started","v":1})",
+     nullptr},
+    {R"({"agent":"a","number":2,"reason":"finished","run":3,"seq":6,"target":"model","time":5,"type":"call_ended","usage":{"input_tokens":7,"output_tokens":1,"requests":1},"v":1})",
+     nullptr},
+    {R"({"agent":"a","epoch":1,"label":"agent1.1","run":1,"seq":7,"step":"tools","text":"blue","time":5,"type":"new_answer","v":1})",
+     nullptr},
+    {R"({"agent":"a","epoch":2,"label":"agent1.vote1","reason":"good","run":3,"seq":8,"step":"tools","target":"b","target_label":"agent2.1","time":5,"type":"vote_cast","v":1})",
+     nullptr},
+    {R"({"agent":"a","epoch":2,"number":1,"run":3,"seq":9,"target":"b","time":5,"type":"vote_ignored","v":1})", nullptr},
+    {R"({"agent":"a","reason":"blank","run":3,"seq":10,"time":5,"type":"refused","v":1})", nullptr},
+    {R"({"agent":"a","labels":["a","b"],"seq":11,"time":5,"type":"restart_triggered","v":1})", nullptr},
+    {R"({"agent":"a","number":1,"seq":12,"time":5,"type":"restart_completed","v":1})", nullptr},
+    {R"({"agent":"a","code":"timeout","reason":"deadline","run":3,"seq":13,"text":"half","time":5,"type":"run_ended","v":1})",
+     nullptr},
+    {R"({"agent":"a","code":"cancelled","flag":true,"reason":"late","run":3,"seq":14,"text":"half","time":5,"type":"run_ended","v":1})",
+     R"({"agent":"a","code":"cancelled","run":3,"seq":14,"text":"half","time":5,"type":"late_text","v":2})"},
+    {R"({"agent":"a","reason":"late","run":3,"seq":14,"text":"half","time":5,"type":"run_ended","v":1})",
+     R"({"agent":"a","run":3,"seq":14,"text":"half","time":5,"type":"late_text","v":2})"},
+    {R"({"agent":"a","code":"unavailable","number":2,"reason":"503","run":3,"seq":15,"text":"2000","time":5,"type":"agent_error","v":1})",
+     R"({"agent":"a","code":"unavailable","ms":2000,"number":2,"reason":"503","run":3,"seq":15,"time":5,"type":"agent_error","v":2})"},
+    {R"({"agent":"a","code":"unauthorized","number":1,"reason":"401","run":3,"seq":16,"time":5,"type":"agent_error","v":1})",
+     nullptr},
+    {R"({"agent":"a","flag":true,"reason":"works without tools","seq":17,"time":5,"type":"agent_error","v":1})",
+     R"({"agent":"a","reason":"works without tools","seq":17,"time":5,"type":"agent_notice","v":2})"},
+    {R"({"agent":"a","reason":"the deadline of a run of 1 s passed","run":3,"seq":18,"time":5,"type":"agent_timeout","v":1})",
+     nullptr},
+    {R"({"agent":"a","seq":19,"time":5,"type":"backoff_over","v":1})", nullptr},
+    {R"({"agent":"a","run":3,"seq":20,"time":5,"type":"agent_cancelled","v":1})", nullptr},
+    {R"({"agent":"a","code":"unauthorized","reason":"401","seq":21,"time":5,"type":"agent_out","v":1})", nullptr},
+    {R"({"labels":["a"],"reason":"gone","seq":22,"target":"mars","time":5,"type":"node_lost","v":1})", nullptr},
+    {R"({"labels":["a"],"reason":"the patience","round":1,"seq":23,"time":5,"type":"round_timeout","v":1})", nullptr},
+    {R"({"seq":24,"time":5,"type":"coordination_timeout","v":1})", nullptr},
+    {R"({"agent":"a","flag":true,"labels":["agent1.1"],"number":1,"reason":"tie","seq":25,"time":5,"type":"final_agent_selected","v":1})",
+     nullptr},
+    {R"({"agent":"a","round":2,"seq":26,"time":5,"type":"final_round_start","v":1})", nullptr},
+    {R"({"agent":"a","run":4,"seq":27,"time":5,"type":"presentation_started","v":1})", nullptr},
+    {R"({"agent":"a","reason":"503","run":5,"seq":28,"time":5,"type":"presentation_retried","v":1})", nullptr},
+    {R"({"agent":"a","reason":"503","seq":29,"text":"blue","time":5,"type":"presentation_fallback","v":1})", nullptr},
+    {R"({"agent":"a","flag":true,"label":"agent1.final","seq":30,"text":"blue","time":5,"type":"final_answer","v":1})", nullptr},
+    {R"({"reason":"SIGINT","seq":31,"time":5,"type":"cancel_requested","v":1})", nullptr},
+    {R"({"seq":32,"time":5,"type":"session_end","v":1})", nullptr},
+    {R"({"code":"cancelled","reason":"interrupted","seq":33,"text":"interrupted: SIGINT","time":5,"type":"task_ended","v":1})",
+     nullptr},
+};
+
+#define SHA_A "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+#define SHA_B "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
+
+// Of version 2: types and fields that it brought.
+const line version_2[] = {
+    {R"({"cause":{"kind":"start"},"detail":{"agents":[{"id":"a"}],"v":1},"seq":1,"time":5,"type":"task_opened","v":2})", nullptr},
+    {R"({"agent":"a","detail":{"backend":"claude","model":"m"},"seq":2,"target":"local","time":5,"type":"agent_placed","v":2})",
+     nullptr},
+    {R"({"agent":"a","code":"denied","reason":"tool","run":1,"seq":3,"time":5,"type":"agent_notice","v":2})", nullptr},
+    {R"({"agent":"a","code":"cancelled","run":1,"seq":4,"text":"half","time":5,"type":"late_text","v":2})", nullptr},
+    {R"({"agent":"a","number":1,"run":7,"seq":5,"time":5,"type":"run_continued","v":2})", nullptr},
+    {R"({"ms":61000,"number":2,"seq":6,"target":"host 12 99","time":5,"type":"task_resumed","v":2})", nullptr},
+    {R"({"agent":"a","code":"unavailable","ms":2000,"number":2,"reason":"503","run":3,"seq":7,"time":5,"type":"agent_error","v":2})",
+     nullptr},
+    {R"({"agent":"a","kept":3,"number":2,"reason":"85944171f73967e8","run":3,"said":[")" SHA_A R"("],"seq":8,"state":")" SHA_B
+     R"(","target":"model","time":5,"type":"call_started","v":2})",
+     nullptr},
+    {R"({"agent":"a","number":2,"reason":"unknown","run":3,"said":[")" SHA_A R"(",")" SHA_B
+     R"("],"seq":9,"target":"t","time":5,"type":"call_ended","v":2})",
+     nullptr},
+    {R"({"agent":"a","kept":4,"labels":["agent2"],"reason":"blank","run":3,"said":[")" SHA_A R"("],"seq":10,"state":")" SHA_B
+     R"(","time":5,"type":"refused","v":2})",
+     nullptr},
+};
+
+std::string in_version_2(std::string text) {
+  const std::string end = R"("v":1})";
+  return text.ends_with(end) ? text.replace(text.size() - end.size(), end.size(), R"("v":2})") : text;
+}
+
+template <class Lines>
+void check(const Lines& lines) {
+  for (auto& l : lines) {
+    event e, back;
+    CAF_MESSAGE(l.stored);
+    CAF_REQUIRE(from_json(l.stored, e));
+    CAF_CHECK(e.extra.empty() && e.type != event_type::unknown);
+    CAF_CHECK_EQUAL(to_json(e), l.now != nullptr ? l.now : in_version_2(l.stored));
+    CAF_CHECK(from_json(to_json(e), back) && back == e);
+  }
+}
+
+} // namespace
+
+CAF_TEST(every line of version 1 is read and printed as this version says it) {
+  check(version_1);
+  std::set<event_type> seen;
+  for (auto& l : version_1) {
+    event e;
+    if (from_json(l.stored, e))
+      seen.insert(e.type);
+  }
+  for (int i = 0; i < static_cast<int>(event_type::unknown); ++i)
+    CAF_CHECK(seen.count(static_cast<event_type>(i)) == 1);
+}
+
+CAF_TEST(every type and field of version 2 is read and printed as it was) {
+  check(version_2);
+}
+
+CAF_TEST(a flag of version 1 is a type of its own and a wait is a number) {
+  event e;
+  CAF_REQUIRE(from_json(R"({"v":1,"seq":1,"type":"agent_error","agent":"a","text":"4000","reason":"x"})", e));
+  CAF_CHECK(e.type == event_type::agent_error && e.ms == 4000 && e.text.empty());
+  // What is no number of milliseconds stays where it was.
+  for (auto* text : {"soon", "12 s", "-5", "99999999999999999999", ""}) {
+    CAF_REQUIRE(from_json(R"({"v":1,"seq":1,"type":"agent_error","text":")" + std::string{text} + "\"}", e));
+    CAF_CHECK(e.ms == 0 && e.text == text);
+  }
+  CAF_REQUIRE(from_json(R"({"v":1,"seq":1,"type":"run_ended","flag":true,"reason":"cancelled"})", e));
+  CAF_CHECK(e.type == event_type::late_text && !e.flag && e.reason == "cancelled");
+  // Flags that mean what they always did.
+  CAF_REQUIRE(from_json(R"({"v":1,"seq":1,"type":"final_answer","flag":true})", e));
+  CAF_CHECK(e.type == event_type::final_answer && e.flag);
+  // Version 2 says what it means.
+  CAF_REQUIRE(from_json(R"({"v":2,"seq":1,"type":"agent_error","text":"4000"})", e));
+  CAF_CHECK(e.ms == 0 && e.text == "4000");
+}
+
+CAF_TEST(new fields of a wrong type or out of range do no harm) {
+  event e;
+  CAF_REQUIRE(
+      from_json(R"({"v":2,"seq":1,"type":"call_ended","ms":"x","said":"a","state":7,"kept":-3,"detail":[1],"cause":"{}"})", e));
+  CAF_CHECK(e.ms == 0 && e.said.empty() && e.state.empty() && e.kept == 0 && e.detail.empty() && e.cause.empty());
+  // No sum of two times overflows.
+  CAF_REQUIRE(from_json(R"({"v":2,"seq":1,"type":"call_ended","time":9223372036854775807,"ms":9223372036854775807})", e));
+  CAF_CHECK(e.time_ms > 0 && e.ms > 0 && e.time_ms < INT64_MAX / 4 && e.ms < INT64_MAX / 4);
+  CAF_REQUIRE(from_json(R"({"v":2,"seq":1,"type":"call_ended","time":-9223372036854775808,"ms":-5})", e));
+  CAF_CHECK(e.time_ms == 0 && e.ms == 0);
+}
+
+CAF_TEST(an object that could not be read back is not written) {
+  auto nested = [](int n) {
+    std::string out = "1";
+    for (int i = 0; i < n; ++i)
+      out = "{\"a\":" + out + "}";
+    return out;
+  };
+  for (int n = 55; n < 70; ++n) {
+    event e, back;
+    e.seq = 1;
+    e.type = event_type::task_opened;
+    e.detail = nested(n);
+    CAF_CHECK(from_json(to_json(e), back));
+    CAF_CHECK_EQUAL(back.detail.empty(), n > 63);
+  }
+  event e, back;
+  e.seq = 1;
+  e.detail = R"({"a":1},{"b":2})";
+  e.cause = R"({"kind":"start"}],"seq":[7)";
+  CAF_CHECK(from_json(to_json(e), back) && back.detail.empty() && back.cause.empty() && back.seq == 1);
+}
