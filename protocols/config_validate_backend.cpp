@@ -7,7 +7,7 @@
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
 #include "protocols/key_route.hpp"
-#include "protocols/secrets.hpp"
+#include "protocols/secret_places.hpp"
 
 #include <algorithm>
 #include <set>
@@ -23,113 +23,22 @@ void add(std::vector<problem>& out, std::string path, std::string text, severity
   out.push_back({s, "", 0, std::move(path), std::move(text)});
 }
 
-/// Whether a header begins with a scheme of authorization.
-bool has_scheme(const std::string& value) {
-  std::string scheme = value.substr(0, std::min<std::size_t>(value.find(' '), 10));
-  for (auto& c : scheme)
-    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return scheme.size() < value.size() && (scheme == "bearer" || scheme == "basic" || scheme == "token");
-}
-
-/// `Bearer ${TOKEN}` holds no literal secret.
-bool is_literal_header(const std::string& value) {
-  return is_literal_secret(has_scheme(value) ? value.substr(value.find(' ') + 1) : value);
-}
-
-/// Returns the name of a literal secret in the argument at `k` of a command, or empty: --api-key=VALUE, --api-key VALUE,
-/// NAME=VALUE (as `docker run -e` takes it), "Header: VALUE", a URL with a password or a parameter that is a secret.
-std::string secret_argument(const std::vector<std::string>& command, std::size_t k);
-
-/// The members of a JSON object, also nested ones, whose value is a string. The loader wrote it, so it is well formed; escapes do
-/// not matter to names.
-std::map<std::string, std::string> text_members(const std::string& json) {
-  std::map<std::string, std::string> out;
-  std::string name, text;
-  bool after_colon = false;
-  for (std::size_t i = 0; i < json.size(); ++i) {
-    if (json[i] != '"') {
-      after_colon = json[i] == ':' || (after_colon && json[i] == ' ');
-      continue;
-    }
-    text.clear();
-    for (++i; i < json.size() && json[i] != '"'; ++i) {
-      i += json[i] == '\\' && i + 1 < json.size() ? 1 : 0;
-      text += json[i];
-    }
-    if (after_colon)
-      out.emplace(name, text);
-    else
-      name = text;
-    after_colon = false;
-  }
-  return out;
-}
-
-std::map<std::string, std::string> query_of(const std::string& url) {
-  std::map<std::string, std::string> out;
-  for (auto at = url.find('?'); at < url.size();) {
-    auto end = std::min(url.find('&', ++at), url.size());
-    auto equals = std::min(url.find('=', at), end);
-    out.emplace(url.substr(at, equals - at), url.substr(std::min(equals + 1, end), end - std::min(equals + 1, end)));
-    at = end;
-  }
-  return out;
-}
-
-std::string secret_argument(const std::vector<std::string>& command, std::size_t k) {
-  const auto& a = command[k];
-  for (const auto& [name, value] : query_of(a))
-    if (may_be_secret(name, value) && is_literal_secret(value))
-      return name;
-  if (!url_password(a).empty())
-    return "the password of a URL";
-  auto colon = a.find(':');
-  auto equals = a.find('=');
-  auto option = a.starts_with('-');
-  if (!option && colon < equals) {
-    auto value = a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()));
-    auto name = a.substr(0, colon);
-    return (has_scheme(value) || may_be_secret(name, value)) && is_literal_header(value) ? name : "";
-  }
-  auto name = a.substr(0, equals);
-  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
-  auto given = option ? !value.starts_with('-') : equals != std::string::npos;
-  return given && may_be_secret(name, value) && is_literal_secret(value) ? name : "";
-}
-
 void check_secrets(const backend_config& b, const std::string& path, std::vector<problem>& out) {
-  const char* text = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
-  if (is_literal_secret(b.api_key))
-    add(out, path + ".api_key", text);
-  auto check = [&](const std::map<std::string, std::string>& values, const std::string& at, auto is_literal, const char* what) {
-    for (const auto& [name, value] : values)
-      if (may_be_secret(name, value) && is_literal(value))
-        add(out, at + "." + shown_text(name), what);
-  };
-  auto check_sent = [&](const std::map<std::string, std::string>& headers, const std::string& at) {
-    for (const auto& [name, value] : headers)
-      if ((has_scheme(value) || may_be_secret(name, value)) && is_literal_header(value))
-        add(out, at + "." + shown_text(name), text);
-  };
+  const char* travels = "a literal secret would have to travel to the node; write ${NAME} and set NAME there";
   // Variables in these were expanded before they travel.
   const char* early =
       "a secret here would travel to the node; put it into extra_headers or extra_query as ${NAME} and set NAME there";
-  auto any = [](const std::string& value) { return !value.empty(); };
-  check(query_of(b.base_url), path + ".base_url", any, early);
-  check(text_members(b.extra_body), path + ".extra_body", any, early);
-  check(text_members(b.params), path, any, early);
-  check_sent(b.extra_headers, path + ".extra_headers");
-  check(b.extra_query, path + ".extra_query", is_literal_secret, text);
-  for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
-    auto server = path + ".mcp_servers[" + std::to_string(i) + "]";
-    check(b.mcp_servers[i].env, server + ".env", is_literal_secret, text);
-    check_sent(b.mcp_servers[i].headers, server + ".headers");
-    check(query_of(b.mcp_servers[i].url), server + ".url", is_literal_secret, text);
-    const auto& command = b.mcp_servers[i].command;
-    for (std::size_t k = 1; k < command.size(); ++k)
-      if (auto name = secret_argument(command, k); !name.empty())
-        add(out, server + ".args", shown_text(name) + ": " + text);
-  }
+  each_secret(b, [&](const secret_text& text, const std::string&) {
+    for (const auto& s : text.spans) {
+      auto at = path + "." + shown_text(text.path, 200);
+      if (text.path.ends_with("url") && !s.name.empty())
+        at += "." + shown_text(s.name);
+      if (text.expanded) // the provider's own parameters stand beside our keys
+        add(out, !text.json ? at : (text.path == "params" ? path : at) + "." + shown_text(s.name), early);
+      else if (s.literal)
+        add(out, at, (text.path.ends_with(".args") && !s.name.empty() ? shown_text(s.name) + ": " : "") + travels);
+    }
+  });
 }
 
 void check_headers(const std::map<std::string, std::string>& headers, const std::string& path, std::vector<problem>& out) {

@@ -17,7 +17,8 @@ namespace conclave {
 inline constexpr int opening_version = 1;
 
 /// Stands for a literal secret, which is never stored: resume reads it again from the configuration file.
-inline constexpr const char* secret_mark = "<secret: read again from the configuration file>";
+/// Without a space or a character that means something in a URL: it stands where the secret stood and is found there again.
+inline constexpr const char* secret_mark = "<secret-read-again-from-the-configuration-file>";
 
 /// An answer that an earlier task left behind, for one that starts where it ended.
 struct earlier_answer {
@@ -42,17 +43,19 @@ struct opening {
   bool operator==(const opening&) const = default;
 };
 
-/// Returns one JSON object, members that have their default left out.
+/// Returns one JSON object {"v":1,...}, members that have their default left out. Invalid UTF-8 is replaced.
 std::string to_json(const opening& o);
 
-/// Reads what to_json of any version wrote. Returns false and says why in `error` on a newer version or anything else.
+/// Reads what to_json of any version wrote. Returns false and says why in `error` on a newer version or anything else: what is not
+/// understood decides how a task is played, so no member is skipped. There are 1 to 64 agents with ids of their own. `out` is as it
+/// was then.
 bool from_json(const std::string& text, opening& out, std::string& error);
 
-/// Replaces literal secrets by `secret_mark`.
+/// Replaces literal secrets by `secret_mark`: where protocols/secret_places.hpp finds one.
 void mask_secrets(opening& o);
 
-/// Puts the literal secrets of `from`, the same team read again, where marks stand. Returns false and names the key in `error`
-/// where there is none any more.
+/// Puts the secrets of `from`, the same team read again, where marks stand: by the agent's id and the place of the key. What is a
+/// variable there now stays one. Returns false and names the key in `error` where there is none any more; `o` is as it was then.
 bool restore_secrets(opening& o, const run_config& from, std::string& error);
 
 } // namespace conclave

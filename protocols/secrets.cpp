@@ -126,15 +126,21 @@ bool names_a_secret(const std::string& name) {
   return false;
 }
 
+bool find_url_password(const std::string& value, std::size_t& begin, std::size_t& end) {
+  auto host = value.find("://");
+  if (host == std::string::npos)
+    return false;
+  host += 3;
+  end = value.substr(0, value.find_first_of("/?# ", host)).rfind('@');
+  begin = value.find(':', host) + 1;
+  return end != std::string::npos && begin != 0 && begin <= end;
+}
+
 std::string url_password(const std::string& value) {
-  auto begin = value.find("://");
-  if (begin == std::string::npos)
+  std::size_t begin = 0, end = 0;
+  if (!find_url_password(value, begin, end))
     return "";
-  auto at = value.substr(0, value.find_first_of("/?# ", begin + 3)).rfind('@');
-  auto colon = value.find(':', begin + 3);
-  if (at == std::string::npos || colon == std::string::npos || colon > at)
-    return "";
-  auto out = value.substr(colon + 1, at - colon - 1);
+  auto out = value.substr(begin, end - begin);
   return out.starts_with("${") && out.ends_with('}') ? "" : out;
 }
 

@@ -8,6 +8,7 @@
 ///   s.add_key(api_key);
 ///   s.hide(error); // "bad key sk\/123" -> "bad key ***"
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ bool names_a_secret(const std::string& name);
 
 /// Returns the password of a URL (postgres://user:password@host), empty if there is none, or if it is a reference ${NAME}.
 std::string url_password(const std::string& value);
+
+/// Returns whether `value` is a URL with a password, and where in it that stands; also of a reference.
+bool find_url_password(const std::string& value, std::size_t& begin, std::size_t& end);
 
 /// Returns whether this setting holds a secret: its name says so, and the value is no short number and no switch; or it is a URL
 /// with a password.
