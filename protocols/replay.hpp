@@ -3,7 +3,11 @@
 #pragma once
 
 /// What a stored log is good for besides being shown: the state of its task, what each run was about, and the proof that the rules
-/// of this build decide as those did that wrote it. Pure.
+/// of this build decide as those did that wrote it. Pure; takes any log without a crash.
+///
+///   auto r = ledger::restore(log);            // r.error: why it cannot be gone on with
+///   for (auto& x : ledger::unfinished(log))   // what to give each agent that was at work
+///     ...
 
 #include "protocols/ledger.hpp"
 #include "protocols/opening.hpp"
@@ -15,11 +19,13 @@
 namespace conclave::ledger {
 
 /// Returns the command as the first event of its decision keeps it: JSON, without the texts that are in `events` themselves. A text
-/// that is in none of them (of a refused answer) is told to `keep`, which returns its SHA-256.
+/// of more than 48 bytes that is in none of them (of a refused answer) is told to `keep`, which returns its SHA-256; without a `keep`
+/// it is written out. `c` must hold its texts still. Shape: docs/events.md, "Causes".
 std::string cause_of(const command& c, const std::vector<event>& events,
                      const std::function<std::string(const std::string&)>& keep);
 
-/// The other way round. `find` returns the text behind a SHA-256, or nullptr. Returns false on a cause that cannot be read.
+/// The other way round, for the events of one decision. `find` returns the text behind a SHA-256, or nullptr. Returns false on a
+/// cause that cannot be read, also one that says more than this build knows; `out` is as it was then.
 bool read_cause(const std::vector<event>& decision, const std::function<const std::string*(const std::string&)>& find,
                 command& out);
 
@@ -29,9 +35,11 @@ struct restored {
   ledger::state state;
   conclave::opening opening;
   std::uint64_t seq = 0;    ///< of the last event
-  std::int64_t last_ms = 0; ///< its time
+  std::int64_t last_ms = 0; ///< the latest time of an event
   std::string error;
 };
+
+/// Returns the state that the whole log, of seq 1 and on, leads to. Costs what the log is long.
 restored restore(const std::vector<event>& log);
 
 /// A call of an unfinished run, as the log knows it.
@@ -44,7 +52,8 @@ struct known_call {
   std::vector<std::string> sent; ///< of its start: a tool's arguments
 };
 
-/// A run that was active when the log stops: the newest state that is durable, and what happened since.
+/// A run that was active when the log stops: the newest state that is durable, and what happened since. States come with model
+/// calls and with refusals; of a tool's call `said` are its arguments and no part of the conversation.
 struct unfinished_run {
   std::string agent;
   std::uint64_t run = 0;
@@ -56,10 +65,14 @@ struct unfinished_run {
   ruling refusal;
   std::uint64_t calls_made = 0; ///< highest call number of the agent
 };
+
+/// Returns the runs that have begun and not ended, by number. A log in which `take_over` and `continue_run` are done already gives
+/// them under their new numbers.
 std::vector<unfinished_run> unfinished(const std::vector<event>& log);
 
 /// Makes every decision of the log again and compares. Returns an empty text, or the first difference: its seq, what the log says
-/// and what this build decides.
+/// and what this build decides; or why it cannot be verified: what `restore` says, or that it tells no causes (version 1). What a
+/// cause refers to in an event instead of repeating it was given, not decided, so there is nothing it could differ from.
 std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find);
 
 } // namespace conclave::ledger

@@ -8,6 +8,7 @@
 #include "protocols/ledger.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <sstream>
@@ -33,6 +34,7 @@ public:
   std::size_t presentation_runs = 0;
   bool begins = true; ///< begin wanted runs after each step
   std::vector<command> handed_in;
+  std::function<void(const command&, const decision&)> told; ///< of every decision, before it is folded
 
   ledger_driver(const ledger::rules& r, std::vector<std::string> ids) : s(ledger::make(r, ids)), rules_(r), ids_(std::move(ids)) {}
 
@@ -222,6 +224,8 @@ public:
     c.jitter_permille = jitter;
     auto before = s;
     auto d = ledger::decide(s, c);
+    if (told)
+      told(c, d);
     for (auto& e : d.events)
       take(e);
     require(ledger::check(s));
