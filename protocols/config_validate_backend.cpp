@@ -31,7 +31,7 @@ void check_secrets(const backend_config& b, const std::string& path, std::vector
   each_secret(b, [&](const secret_text& text, const std::string&) {
     for (const auto& s : text.spans) {
       auto at = path + "." + shown_text(text.path, 200);
-      if (text.path.ends_with("url") && !s.name.empty())
+      if (text.path.ends_with("url") && !s.name.empty() && !text.path.ends_with("." + s.name))
         at += "." + shown_text(s.name);
       if (text.expanded) // the provider's own parameters stand beside our keys
         add(out, !text.json ? at : (text.path == "params" ? path : at) + "." + shown_text(s.name), early);

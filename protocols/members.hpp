@@ -42,14 +42,14 @@ inline constexpr std::nullptr_t table = nullptr;
 template <>
 inline constexpr auto table<ledger::rules> = [] {
   using x = ledger::rules;
-  return std::make_tuple(is("pacing", &x::pacing), is("strategy", &x::strategy), is("skip_coordination", &x::skip_coordination),
-                         is("patience_ms", &x::patience_ms), is("max_answers_per_agent", &x::max_answers_per_agent),
-                         is("max_answers_global", &x::max_answers_global), is("max_failed_runs", &x::max_failed_runs),
-                         is("max_runs", &x::max_runs), is("max_answer_bytes", &x::max_answer_bytes),
-                         is("max_reason_chars", &x::max_reason_chars), is("coordination_ms", &x::coordination_ms),
-                         is("initial_run_ms", &x::initial_run_ms), is("later_run_ms", &x::later_run_ms),
-                         is("presentation_ms", &x::presentation_ms), is("backoff_ms", &x::backoff_ms),
-                         is("backoff_cap_ms", &x::backoff_cap_ms), is("cancel_grace_ms", &x::cancel_grace_ms));
+  return std::make_tuple(
+      is("pacing", &x::pacing), is("strategy", &x::strategy), is("skip_coordination", &x::skip_coordination),
+      is("patience_ms", &x::patience_ms), is("max_answers_per_agent", &x::max_answers_per_agent),
+      is("max_answers_global", &x::max_answers_global), is("max_failed_runs", &x::max_failed_runs), is("max_runs", &x::max_runs),
+      is("max_answer_bytes", &x::max_answer_bytes), is("max_reason_chars", &x::max_reason_chars),
+      is("coordination_ms", &x::coordination_ms), is("initial_run_ms", &x::initial_run_ms), is("later_run_ms", &x::later_run_ms),
+      is("presentation_ms", &x::presentation_ms), is("backoff_ms", &x::backoff_ms), is("backoff_cap_ms", &x::backoff_cap_ms),
+      is("cancel_grace_ms", &x::cancel_grace_ms), is("closing_ms", &x::closing_ms));
 }();
 
 template <>
@@ -119,8 +119,8 @@ template <>
 inline constexpr auto table<opening> = [] {
   using x = opening;
   return std::make_tuple(is("rules", &x::rules), is("history", &x::history), is("agents", &x::agents), is("cluster", &x::cluster),
-                         is("nodes", &x::nodes), is("config_path", &x::config_path), is("build", &x::build), is("seed", &x::seed),
-                         is("answers", &x::answers), is("continues", &x::continues));
+                         is("on_unknown", &x::on_unknown), is("nodes", &x::nodes), is("config_path", &x::config_path),
+                         is("build", &x::build), is("seed", &x::seed), is("answers", &x::answers), is("continues", &x::continues));
 }();
 
 /// Whether T is a struct whose members are listed here.

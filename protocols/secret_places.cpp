@@ -25,6 +25,11 @@ std::size_t scheme_length(std::string_view value) {
   return known && scheme.size() < value.size() ? scheme.size() + 1 : 0;
 }
 
+/// A mark stands for a secret whatever its name says: it took the place of a URL with a password, say.
+bool is_secret(const std::string& name, const std::string& value) {
+  return value == secret_mark || may_be_secret(name, value);
+}
+
 void add(spans& out, const std::string& name, std::string_view text, std::size_t begin, std::size_t end) {
   if (begin < end)
     out.push_back({name, begin, end, is_literal_secret(std::string{text.substr(begin, end - begin)})});
@@ -34,14 +39,14 @@ void add(spans& out, const std::string& name, std::string_view text, std::size_t
 void add_header(spans& out, const std::string& name, std::string_view text, std::size_t begin) {
   auto value = text.substr(begin);
   auto scheme = scheme_length(value);
-  if (scheme > 0 || may_be_secret(name, std::string{value}))
+  if (scheme > 0 || is_secret(name, std::string{value}))
     add(out, name, text, begin + scheme, text.size());
 }
 
 /// A setting whose name says that it is a secret, or a URL with a password, which alone is one then.
 void add_setting(spans& out, const std::string& name, std::string_view text, std::size_t begin, std::size_t end) {
   std::string value{text.substr(begin, end - begin)};
-  if (names_a_secret(name) && may_be_secret(name, value))
+  if (value == secret_mark || (names_a_secret(name) && may_be_secret(name, value)))
     return add(out, name, text, begin, end);
   std::size_t from = 0, to = 0;
   if (find_url_password(value, from, to))
@@ -51,12 +56,13 @@ void add_setting(spans& out, const std::string& name, std::string_view text, std
 /// The parameters of a URL, and its password.
 void add_url(spans& out, std::string_view url) {
   add_setting(out, "", url, 0, url.size());
-  for (auto at = url.find('?'); at < url.size();) {
+  auto host = url.find("://");
+  for (auto at = url.find('?', host == std::string_view::npos ? 0 : host); at < url.size();) {
     auto end = std::min(url.find_first_of("&#", ++at), url.size());
     auto equals = std::min(url.find('=', at), end);
     std::string name{url.substr(at, equals - at)};
     auto value = std::min(equals + 1, end);
-    if (may_be_secret(name, std::string{url.substr(value, end - value)}))
+    if (is_secret(name, std::string{url.substr(value, end - value)}))
       add(out, name, url, value, end);
     at = end;
   }
@@ -66,7 +72,8 @@ void add_url(spans& out, std::string_view url) {
 /// parameter that is a secret; also any of these behind an option (--header=...). `before`: the argument in front of it.
 void add_argument(spans& out, const std::string& before, const std::string& a, bool inside = false) {
   auto option = a.starts_with('-');
-  if (before.starts_with('-') && before.find('=') == std::string::npos && !option && may_be_secret(before, a))
+  auto names = before.starts_with('-') && before.find('=') == std::string::npos && before.find("://") == std::string::npos;
+  if (names && !option && is_secret(before, a))
     return add(out, before, a, 0, a.size());
   auto colon = a.find(':');
   auto equals = a.find('=');
@@ -88,23 +95,17 @@ void add_argument(spans& out, const std::string& before, const std::string& a, b
     out.push_back({s.name.empty() ? name : s.name, s.begin + equals + 1, s.end + equals + 1, s.literal});
 }
 
-/// Finds the values in a JSON text whose own name, or that of a member around them, is that of a secret. Takes any text; what is no
-/// JSON has no effect elsewhere.
+/// Finds the values in a JSON text whose own name, or that of a member around them, is that of a secret. The text is an
+/// object of at most 64 levels.
 class json_scan {
 public:
   json_scan(const std::string& text, spans& out) : text_(text), out_(out) {}
 
   void run() {
-    if (text_ == "\"" + std::string{secret_mark} + "\"") // of one that was too deep
-      out_.push_back({"", 0, text_.size(), true});
     for (std::size_t i = 0; i < text_.size(); ++i) {
       auto c = text_[i];
       if (c == '{' || c == '[') {
         around_.push_back(name_);
-        if (around_.size() > 64) { // no body of a request is so deep: nothing of it is judged
-          out_ = {{"", 0, text_.size(), true}};
-          return;
-        }
       } else if ((c == '}' || c == ']') && !around_.empty()) {
         around_.pop_back();
         name_ = around_.empty() ? "" : around_.back();
@@ -148,7 +149,7 @@ private:
   }
 
   void value(std::size_t begin, std::size_t end) {
-    if (auto x = meant(begin, end); !x.empty() && may_be_secret(name_, x))
+    if (auto x = meant(begin, end); !x.empty() && is_secret(name_, x))
       out_.push_back({name_, begin, end, is_literal_secret(x)});
   }
 
@@ -167,7 +168,10 @@ void visit_all(const backend_config& b, const visitor& visit) {
   };
   auto json = [&](const char* name, const std::string& text) {
     spans found;
-    json_scan{text, found}.run();
+    if (wire::is_object(text))
+      json_scan{text, found}.run();
+    else if (!text.empty())
+      found.push_back({"", 0, text.size(), true}); // not to be judged, nor to be sent
     tell(name, name, text, std::move(found), true, true);
   };
   auto url = [&](const std::string& path, const std::string& place, const std::string& text, bool expanded) {

@@ -35,9 +35,9 @@ usage usage_from(const json& v) {
 
 namespace {
 
-constexpr const char* known[] = {"v",      "seq",          "time", "type",   "agent",  "run",    "round", "epoch", "label",
-                                 "target", "target_label", "text", "reason", "labels", "number", "flag",  "code",  "step",
-                                 "usage",  "ms",           "said", "state",  "kept",   "detail", "cause"};
+constexpr std::string_view known[] = {"v",      "seq",          "time", "type",   "agent",  "run",    "round", "epoch", "label",
+                                      "target", "target_label", "text", "reason", "labels", "number", "flag",  "code",  "step",
+                                      "usage",  "ms",           "said", "state",  "kept",   "detail", "cause"};
 
 /// Neither a time nor the sum of two can overflow.
 constexpr std::int64_t max_ms = 9'000'000'000'000'000;
@@ -85,7 +85,7 @@ std::vector<std::string> strings_at(const json& v, const char* key) {
 }
 
 bool is_known(const std::string& key) {
-  for (auto* k : known)
+  for (auto k : known)
     if (key == k)
       return true;
   return false;

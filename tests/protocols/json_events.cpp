@@ -98,8 +98,8 @@ const line version_2[] = {
 };
 
 std::string in_version_2(std::string text) {
-  auto at = text.rfind(R"("v":1})");
-  return at == std::string::npos ? text : text.replace(at, 6, R"("v":2})");
+  const std::string end = R"("v":1})";
+  return text.ends_with(end) ? text.replace(text.size() - end.size(), end.size(), R"("v":2})") : text;
 }
 
 template <class Lines>

@@ -107,7 +107,8 @@ backend_config planted(const std::string& key) {
   b.extra_query = {{"token", key}, {"page", "2"}};
   b.params = R"({"temperature":0.5,"api_key":")" + key + R"(","pin_token":1234567890,"more":{"auth":{"value":")" + key
              + R"(","n":[")" + key + R"("]}}})";
-  b.extra_body = R"({"secret_tokens" : [")" + key + R"(", {"x":")" + key + R"("}], "pass\u0077ord":")" + key + R"(","seed":3})";
+  b.extra_body = R"({"secret_tokens" : [")" + key + R"(", {"x":")" + key + R"("}], "pass\u0077ord":")" + key
+                 + R"(","seed":3,"proxy":"http://me:)" + key + R"(@h"})";
   for (auto* name : {"one", "two"}) {
     mcp_server_config s;
     s.name = name;
@@ -131,6 +132,7 @@ backend_config planted(const std::string& key) {
                  "--url=https://h/?token=" + key,
                  "--db=postgres://me:" + key + "@h"};
     s.env = {{"API_KEY", key}, {"DATABASE_URL", "postgres://me:" + key + "@host/db"}, {"LANG", "C"}};
+    s.command.insert(s.command.end(), {"--db", "postgres://me:" + key + "@h/db", "X-Up: http://me:" + key + "@h"});
     s.headers = {{"Authorization", "token " + key}, {"X-Auth", key}};
     s.url = "https://me:" + key + "@host/mcp?key=" + key + "#x";
     b.mcp_servers.push_back(s);

