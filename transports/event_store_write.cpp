@@ -237,7 +237,9 @@ int store_writer::erase(std::vector<std::string>& tasks) {
 std::vector<cancel_request> store_writer::new_cancels(bool look) {
   std::vector<cancel_request> out;
   db_.begin_waiting();
-  auto version = db_.number("PRAGMA data_version");
+  std::int64_t version = -1;
+  if (auto now = statement("PRAGMA data_version"); now && sqlite3_step(now.get()) == SQLITE_ROW)
+    version = sqlite3_column_int64(now.get(), 0);
   if (version < 0 || (version == seen_ && !look && told_.empty()))
     return out;
   auto s = statement("SELECT nr, task, reason FROM cancels ORDER BY nr");
