@@ -355,7 +355,7 @@ class Space(Case):
         """Makes the store one of schema 1, as the first programs made it: no vacuum, no order of its own."""
         self.ask()
         db = sqlite3.connect(self.db, isolation_level=None)
-        for table in ("starts", "bodies", "cancels"):
+        for table in ("starts", "bodies", "pieces", "cancels"):
             db.execute(f"DROP TABLE {table}")
         for column in ("log_version", "owner_host", "owner_pid", "owner_started_ms"):
             db.execute(f"ALTER TABLE tasks DROP COLUMN {column}")

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <mutex>
+#include <random>
 #include <thread>
 
 using namespace conclave;
@@ -59,6 +60,29 @@ CAF_TEST(a body is kept once per task as it was first and survives a reopen) {
   CAF_CHECK_EQUAL(part.error, "");
   CAF_CHECK_EQUAL(shas(part.bodies), "04=four 02=two ");
   CAF_CHECK_EQUAL(part.looked_for, 3u);
+}
+
+CAF_TEST(bodies of every size come back whole and take little more room than their bytes) {
+  temp_dir dir;
+  std::string error;
+  std::mt19937 random(7);
+  for (std::size_t size : {1u, 999u, 1'000u, 1'001u, 2'100u, 4'092u, 4'581u, 4'582u, 4'583u, 6'192u, 8'674u, 100'003u}) {
+    auto file = (dir.path / std::to_string(size)).string();
+    auto s = open_store(file);
+    CAF_REQUIRE(s);
+    bodies all;
+    for (std::uint64_t i = 0; i < 400; ++i) {
+      std::string bytes(size, ' ');
+      for (std::size_t at = 0; at < size; at += 97)
+        bytes[at] = static_cast<char>(random());
+      all.push_back({name_of(i * 7'919), bytes});
+    }
+    CAF_CHECK_EQUAL(append(*s, "20261126-065704-409f03", 1, 0, {"a"}, {1, "", "failed"}, all).error, "");
+    CAF_CHECK(s->bodies("20261126-065704-409f03", {}, error) == all);
+    CAF_CHECK(s->bodies("20261126-065704-409f03", {all[9].sha}, error) == bodies{all[9]});
+    s.reset(); // the log is written back
+    CAF_CHECK(std::filesystem::file_size(file) < 400 * (size + size / 10 + 120) + 65'536);
+  }
 }
 
 CAF_TEST(an append that is refused leaves no body and harms no neighbour) {
