@@ -32,6 +32,7 @@ struct stored_event {
 struct stored_body {
   std::string sha;
   std::string bytes;
+  bool operator==(const stored_body&) const = default;
 };
 
 /// Who works on a task.

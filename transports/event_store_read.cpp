@@ -98,7 +98,8 @@ body_page store_reader::bodies(const std::string& task, const std::vector<std::s
   page.error = reading([&](connection& db) {
     page.bodies.clear();
     page.looked_for = 0;
-    auto s = prepared(db, "SELECT bytes FROM bodies WHERE task = ?1 AND sha = ?2");
+    auto s =
+        prepared(db, "SELECT bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 AND sha = ?2 ORDER BY nr");
     if (!s && db.last() == SQLITE_ERROR) { // a store of before bodies
       page.looked_for = shas.size();
       return SQLITE_DONE;
@@ -111,12 +112,14 @@ body_page store_reader::bodies(const std::string& task, const std::vector<std::s
       put(s.get(), 1, task);
       put(s.get(), 2, sqlite::blob{key});
       code = first_row(db, s.get());
-      if (code == SQLITE_ROW) {
-        page.bodies.push_back({sha, sqlite::blob_at(s.get(), 0)});
-        bytes += page.bodies.back().bytes.size();
+      if (code == SQLITE_ROW)
+        page.bodies.push_back({sha, {}});
+      for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
+        page.bodies.back().bytes += sqlite::blob_at(s.get(), 0);
+        bytes += static_cast<std::size_t>(sqlite3_column_bytes(s.get(), 0));
       }
       sqlite3_reset(s.get());
-      code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+      code = code == SQLITE_DONE ? SQLITE_OK : code;
     }
     if (s)
       db.run("ROLLBACK"); // nothing was changed: this only ends the sight of one state
@@ -131,13 +134,17 @@ body_page store_reader::all_bodies(const std::string& task) {
   body_page page;
   page.error = reading([&](connection& db) {
     page.bodies.clear();
-    auto s = prepared(db, "SELECT sha, bytes FROM bodies WHERE task = ?1 ORDER BY rowid");
+    auto s = prepared(
+        db, "SELECT sha, nr = first, bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 ORDER BY nr");
     if (!s)
       return db.last() == SQLITE_ERROR ? SQLITE_DONE : db.last();
     put(s.get(), 1, task);
     auto code = first_row(db, s.get());
-    for (; code == SQLITE_ROW; code = sqlite3_step(s.get()))
-      page.bodies.push_back({body_name(sqlite::blob_at(s.get(), 0)), sqlite::blob_at(s.get(), 1)});
+    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
+      if (sqlite3_column_int(s.get(), 1) != 0)
+        page.bodies.push_back({body_name(sqlite::blob_at(s.get(), 0)), {}});
+      page.bodies.back().bytes += sqlite::blob_at(s.get(), 2);
+    }
     return code;
   });
   page.code = page.error.empty() ? ec::none : ec::unavailable;

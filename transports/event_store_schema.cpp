@@ -21,14 +21,16 @@ CREATE TABLE events(
 PRAGMA user_version = 1;
 )";
 
-// A column that is added at the end of a table with a fixed default changes no row. Bodies are large and their names random: they
-// lie in the order in which they came, beside an index.
+// A column that is added at the end of a table with a fixed default changes no row. Names of bodies are random and bodies large:
+// their bytes lie in the order in which they came, in pieces that fill pages (see add_body).
 constexpr const char* schema_2 = R"(
 ALTER TABLE tasks ADD COLUMN log_version INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE tasks ADD COLUMN owner_host TEXT NOT NULL DEFAULT '';
 ALTER TABLE tasks ADD COLUMN owner_pid INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tasks ADD COLUMN owner_started_ms INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE bodies(task TEXT NOT NULL, sha BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE(task, sha));
+CREATE TABLE bodies(
+  task TEXT NOT NULL, sha BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(task, sha)) WITHOUT ROWID;
+CREATE TABLE pieces(nr INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE cancels(nr INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, reason TEXT NOT NULL);
 PRAGMA user_version = 2;
 )";

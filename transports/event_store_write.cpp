@@ -6,6 +6,7 @@
 #include "transports/event_store_names.hpp"
 #include "transports/event_store_schema.hpp"
 
+#include <string_view>
 #include <sys/stat.h>
 
 namespace conclave {
@@ -64,16 +65,6 @@ store_writer::use store_writer::statement(const char* sql) {
   if (!s)
     s = db_.prepare(sql);
   return use{s.get()};
-}
-
-template <class... Ts>
-int store_writer::run(const char* sql, const Ts&... values) {
-  auto s = statement(sql);
-  if (!s)
-    return db_.last();
-  s.bind(values...);
-  auto code = sqlite3_step(s.get());
-  return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 int store_writer::append(const std::string& task, std::uint64_t fence, std::uint64_t expected, const append_batch& batch,
@@ -148,12 +139,9 @@ int store_writer::add(const std::string& task, std::uint64_t seq, const append_b
   for (auto& json : batch.events)
     if (auto code = run("INSERT INTO events(task, seq, json) VALUES(?1, ?2, ?3)", task, ++seq, json); code != SQLITE_OK)
       return code;
-  for (auto& body : batch.bodies) {
-    auto code = run("INSERT OR IGNORE INTO bodies(task, sha, bytes) VALUES(?1, ?2, ?3)", task, sqlite::blob{body_key(body.sha)},
-                    sqlite::blob{body.bytes});
-    if (code != SQLITE_OK)
+  for (auto& body : batch.bodies)
+    if (auto code = add_body(task, body); code != SQLITE_OK)
       return code;
-  }
   auto& note = batch.note;
   auto code = run("UPDATE tasks SET seq = ?2, last_ms = ?3, outcome = CASE WHEN ?4 = '' THEN outcome ELSE ?4 END WHERE task = ?1",
                   task, seq, note.time_ms, note.outcome);
@@ -219,13 +207,12 @@ int store_writer::erase(std::vector<std::string>& tasks) {
     }
     if (live_.is_live(id, nr))
       continue;
-    for (auto* sql : {"DELETE FROM events WHERE task = ?1", "DELETE FROM starts WHERE task = ?1",
-                      "DELETE FROM bodies WHERE task = ?1", "DELETE FROM cancels WHERE task = ?1"}) {
-      auto code = run(sql, id);
-      if (code != SQLITE_OK && !(code == SQLITE_ERROR && db_.last() == SQLITE_ERROR)) // nor bodies
-        return code;
-    }
-    if (auto code = run("DELETE FROM tasks WHERE task = ?1", id); code != SQLITE_OK)
+    auto code = erase_bodies(id);
+    for (auto* sql :
+         {"DELETE FROM events WHERE task = ?1", "DELETE FROM starts WHERE task = ?1", "DELETE FROM tasks WHERE task = ?1"})
+      if (code == SQLITE_OK && (nr != 0 || std::string_view(sql).find(" starts ") == std::string_view::npos))
+        code = run(sql, id);
+    if (code != SQLITE_OK)
       return code;
     if (sqlite3_changes(db_.get()) > 0)
       gone.push_back(id);
@@ -237,7 +224,9 @@ int store_writer::erase(std::vector<std::string>& tasks) {
 std::vector<cancel_request> store_writer::new_cancels(bool look) {
   std::vector<cancel_request> out;
   db_.begin_waiting();
-  auto version = db_.number("PRAGMA data_version");
+  std::int64_t version = -1;
+  if (auto now = statement("PRAGMA data_version"); now && sqlite3_step(now.get()) == SQLITE_ROW)
+    version = sqlite3_column_int64(now.get(), 0);
   if (version < 0 || (version == seen_ && !look && told_.empty()))
     return out;
   auto s = statement("SELECT nr, task, reason FROM cancels ORDER BY nr");

@@ -87,10 +87,19 @@ private:
   /// `sql` is a literal: its address is its name.
   use statement(const char* sql);
   template <class... Ts>
-  int run(const char* sql, const Ts&... values);
+  int run(const char* sql, const Ts&... values) {
+    auto s = statement(sql);
+    if (!s)
+      return db_.last();
+    s.bind(values...);
+    auto code = sqlite3_step(s.get());
+    return code == SQLITE_DONE ? SQLITE_OK : code;
+  }
 
   int begin_task(const std::string& task, std::uint64_t fence, const append_batch& batch, append_result& result);
   int add(const std::string& task, std::uint64_t seq, const append_batch& batch);
+  int add_body(const std::string& task, const stored_body& body);
+  int erase_bodies(const std::string& task);
 
   std::string path_;
   live_tasks& live_;

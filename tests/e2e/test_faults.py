@@ -312,7 +312,7 @@ class Space(Case):
         first = db.execute("SELECT task, seq, started_ms, last_ms FROM tasks LIMIT 1").fetchone()
         for i in range(tasks):
             task = f"20200101-000000-{i:06x}"
-            db.execute("INSERT INTO tasks VALUES(?, 1, ?, ?, ?, 'q', 'answered')", (task, per, first[2] - 1000 + i, first[3]))
+            db.execute("INSERT INTO tasks(task, fence, seq, started_ms, last_ms, question, outcome) VALUES(?, 1, ?, ?, ?, 'q', 'answered')", (task, per, first[2] - 1000 + i, first[3]))
             text = json.dumps({"v": 1, "type": "agent_error", "reason": "x" * (kib * 1024 // per)})
             db.executemany("INSERT INTO events VALUES(?, ?, ?)", [(task, n + 1, text) for n in range(per)])
             folder = self.logs / task
@@ -352,10 +352,14 @@ class Space(Case):
         self.store_is_sound()
 
     def old_store(self):
-        """Makes the store one of before: no vacuum, no order of its own."""
+        """Makes the store one of schema 1, as the first programs made it: no vacuum, no order of its own."""
         self.ask()
         db = sqlite3.connect(self.db, isolation_level=None)
-        db.execute("DROP TABLE starts")
+        for table in ("starts", "bodies", "pieces", "cancels"):
+            db.execute(f"DROP TABLE {table}")
+        for column in ("log_version", "owner_host", "owner_pid", "owner_started_ms"):
+            db.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
+        db.execute("PRAGMA user_version = 1")
         db.execute("PRAGMA journal_mode = DELETE")
         db.execute("PRAGMA auto_vacuum = NONE")
         db.execute("VACUUM")

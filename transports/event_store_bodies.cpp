@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What store_writer does with bodies.
+
+#include "transports/event_store_names.hpp"
+#include "transports/event_store_write.hpp"
+
+#include <string_view>
+
+namespace conclave {
+
+namespace {
+
+/// How the bytes of a body are cut so that pages are full: what does not fit into a page of 4096 bytes takes whole pages of its
+/// own, of 4092 bytes, and may leave about 490 where the rows are (https://www.sqlite.org/fileformat.html section 1.6, read
+/// 2026-11-26). Of rows of 500 bytes a page takes eight; of rows of 2100, one.
+std::vector<std::size_t> piece_sizes(std::size_t bytes) {
+  constexpr std::size_t small = 500, with_rows = 490, page = 4092;
+  std::vector<std::size_t> out;
+  if (bytes >= with_rows + page) {
+    out.push_back((bytes - with_rows) / page * page + with_rows);
+    bytes -= out.back();
+  }
+  for (; bytes > small; bytes -= small)
+    out.push_back(small);
+  if (bytes > 0 || out.empty())
+    out.push_back(bytes);
+  return out;
+}
+
+} // namespace
+
+int store_writer::add_body(const std::string& task, const stored_body& body) {
+  auto sizes = piece_sizes(body.bytes.size());
+  std::int64_t nr = 0;
+  {
+    auto next = statement("SELECT coalesce(max(nr), 0) + 1 FROM pieces");
+    if (!next)
+      return db_.last();
+    if (auto code = sqlite3_step(next.get()); code != SQLITE_ROW)
+      return code;
+    nr = sqlite3_column_int64(next.get(), 0);
+  }
+  auto code = run("INSERT OR IGNORE INTO bodies(task, sha, first, last) VALUES(?1, ?2, ?3, ?4)", task,
+                  sqlite::blob{body_key(body.sha)}, nr, nr + static_cast<std::int64_t>(sizes.size()) - 1);
+  if (code != SQLITE_OK || sqlite3_changes(db_.get()) == 0)
+    return code; // the task has it
+  std::string_view rest = body.bytes;
+  for (auto size : sizes) {
+    if (code = run("INSERT INTO pieces(nr, bytes) VALUES(?1, ?2)", nr++, sqlite::blob{rest.substr(0, size)}); code != SQLITE_OK)
+      return code;
+    rest.remove_prefix(size);
+  }
+  return SQLITE_OK;
+}
+
+int store_writer::erase_bodies(const std::string& task) {
+  {
+    auto all = statement("SELECT first, last FROM bodies WHERE task = ?1");
+    if (!all)
+      return db_.last() == SQLITE_ERROR ? SQLITE_OK : db_.last(); // a store of before has none
+    all.bind(task);
+    auto code = sqlite3_step(all.get());
+    for (; code == SQLITE_ROW; code = sqlite3_step(all.get()))
+      if (auto c = run("DELETE FROM pieces WHERE nr BETWEEN ?1 AND ?2", std::int64_t{sqlite3_column_int64(all.get(), 0)},
+                       std::int64_t{sqlite3_column_int64(all.get(), 1)});
+          c != SQLITE_OK)
+        return c;
+    if (code != SQLITE_DONE)
+      return code;
+  }
+  auto code = run("DELETE FROM bodies WHERE task = ?1", task);
+  return code == SQLITE_OK ? run("DELETE FROM cancels WHERE task = ?1", task) : code;
+}
+
+} // namespace conclave
