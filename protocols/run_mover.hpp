@@ -55,6 +55,7 @@ struct mover {
   void judge_reply(const completion& c, const std::vector<std::string>& carried_out);
   void correct(std::vector<tool_result> results, std::string text);
   void add_reply(const completion& c);
+  void add_bare_reply(const completion& c);
   void add_result(tool_result r);
   void ask_user(std::string text); ///< adds what the user says next
   void charge(std::uint32_t in_round, const completion& c);

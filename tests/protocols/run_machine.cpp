@@ -316,6 +316,23 @@ CAF_TEST(an answer beside a tool call is cleaned like any other) {
   CAF_CHECK(the<run::report>().handed_in.text == "42");
 }
 
+CAF_TEST(calls in a reply that counts by its text have results before the next call) {
+  with.agent.backend.decision = "text";
+  start();
+  reply(calls({{"c1", "look", "{}"}, {"c2", "nobody", "{}"}}));
+  CAF_REQUIRE(s.talk.size() > 3);
+  CAF_CHECK(s.talk[s.talk.size() - 3].tool_call_id == "c1" && s.talk[s.talk.size() - 2].tool_call_id == "c2");
+  CAF_CHECK(s.talk.back().from == role::user);
+}
+
+CAF_TEST(a paused turn with calls of ours goes on with their results) {
+  start();
+  auto c = calls({{"c1", "look", "{}"}});
+  c.status = completion_status::paused;
+  reply(c);
+  CAF_CHECK(the<run::report>().begun[0].target == "look");
+}
+
 CAF_TEST(a first step down the ladder is remembered and told) {
   with.agent.backend.decision = "auto";
   start();
