@@ -180,8 +180,9 @@ void mover::charge(std::uint32_t in_round, const completion& c) {
   auto& m = s.memory;
   if (in_round != m.round)
     return;
+  auto count = [](std::int64_t x) { return std::clamp<std::int64_t>(x, 0, 1'000'000); };
   auto cut_off = c.status == completion_status::cancelled ? 1 : 0; // by us: it had not failed
-  m.vain += std::max<std::int64_t>(c.usage.requests - c.polls - cut_off, 0);
+  m.vain = count(m.vain) + count(count(c.usage.requests) - count(c.polls) - cut_off);
   if (c.status == completion_status::broken) {
     m.vain_code = c.code;
     m.vain_error = c.error;
