@@ -39,6 +39,7 @@ void mover::on(continued x) {
   s.memory.round = s.task.round;
   s.memory.kind = s.task.kind;
   s.awaited = 0;
+  s.kept = std::min(s.kept, s.talk.size());
   s.late.clear();
   s.calls = std::max(s.calls, s.task.first_call > 0 ? s.task.first_call - 1 : 0);
   for (auto& e : x.ends)

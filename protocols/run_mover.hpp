@@ -28,7 +28,7 @@ struct mover {
   std::vector<action> out;
   report next; ///< the ends of this step that no report has yet
 
-  // run_machine.cpp: inputs, announcing, the end
+  // run_machine.cpp: inputs, announcing
   void on(started x);
   void on(prepared x);
   void on(unprepared x);
@@ -37,15 +37,17 @@ struct mover {
   void on(model_failed x);
   void on(cancelled x);
   void on(tools_changed);
-  void finish(); ///< reports what is left to report
   void open_talk();
   void call_model();
   void send_model();
+
+  // run_reports.cpp: what leaves a run
+  void flush(bool ask);
+  void finish(); ///< reports what is left to report
   void hand_in(verdict v, std::string answers_call);
   void on_verdict_ruling(const ruling& r);
   void fail(ec code, std::string reason);
   void over();
-  void flush(bool ask);
   bool ended_late(std::uint64_t call, std::string status, const completion* reply, const tool_result* result,
                   const tool_trouble& trouble);
   verdict failure(ec code, std::string reason) const;
@@ -55,6 +57,7 @@ struct mover {
   void judge_reply(const completion& c, const std::vector<std::string>& carried_out);
   void correct(std::vector<tool_result> results, std::string text);
   void add_reply(const completion& c);
+  void add_bare_reply(const completion& c);
   void add_result(tool_result r);
   void ask_user(std::string text); ///< adds what the user says next
   void charge(std::uint32_t in_round, const completion& c);

@@ -28,6 +28,14 @@ bool is_about_reply_tokens(const completion& c) {
              && wire::says(text, {"max_tokens", "max_completion_tokens", "output tokens", "completion tokens"}));
 }
 
+/// One result for each call of a reply that was to have none.
+std::vector<tool_result> not_offered(const completion& c, const std::string& instead) {
+  std::vector<tool_result> out;
+  for (auto& call : c.calls)
+    out.push_back({call.id, "Error: no tool named '" + call.name + "'. " + instead, true});
+  return out;
+}
+
 } // namespace
 
 void mover::on_completion(completion c) {
@@ -46,7 +54,7 @@ void mover::on_completion(completion c) {
     s.partial = c.text;
     return fail(ec::denied, c.error.empty() ? "the provider refused to answer" : c.error);
   }
-  if (c.status == completion_status::paused)
+  if (c.status == completion_status::paused && c.calls.empty()) // with calls it is ours to go on
     return go_on(std::move(c));
   s.pauses = 0;
   resolve(c);
@@ -172,8 +180,9 @@ void mover::charge(std::uint32_t in_round, const completion& c) {
   auto& m = s.memory;
   if (in_round != m.round)
     return;
+  auto count = [](std::int64_t x) { return std::clamp<std::int64_t>(x, 0, 1'000'000); };
   auto cut_off = c.status == completion_status::cancelled ? 1 : 0; // by us: it had not failed
-  m.vain += std::max<std::int64_t>(c.usage.requests - c.polls - cut_off, 0);
+  m.vain = count(m.vain) + count(count(c.usage.requests) - count(c.polls) - cut_off);
   if (c.status == completion_status::broken) {
     m.vain_code = c.code;
     m.vain_error = c.error;
@@ -215,7 +224,7 @@ void mover::on_decision(const completion& c) {
     v.kind = verdict_kind::vote;
     v.target = d.target;
     v.step = "schema";
-    add_reply(c);
+    add_bare_reply(c);
     return hand_in(std::move(v), {});
   }
   if (d.kind == wire::decision_kind::answer && s.task.may_answer) {
@@ -239,7 +248,7 @@ void mover::on_decision(const completion& c) {
 }
 
 void mover::on_text(const completion& c) {
-  add_reply(c);
+  add_bare_reply(c);
   verdict v;
   v.step = prompts::to_string(s.step);
   v.kind = verdict_kind::answer;
@@ -264,10 +273,7 @@ void mover::on_presentation(completion c) {
   // Calls of tools nobody offered get their error result once; after that the text that is there counts.
   if (!c.calls.empty() && trim(c.text).empty() && s.attempt < max_attempts) {
     add_reply(c);
-    std::vector<tool_result> results;
-    for (auto& call : c.calls)
-      results.push_back({call.id, "Error: no tool named '" + call.name + "'. Write the final answer as plain text.", true});
-    return correct(std::move(results), "");
+    return correct(not_offered(c, "Write the final answer as plain text."), "");
   }
   verdict v;
   v.kind = verdict_kind::presented;
@@ -286,6 +292,13 @@ void mover::add_reply(const completion& c) {
   m.opaque = c.opaque;
   m.opaque_dialect = c.opaque_dialect;
   s.talk.push_back(std::move(m));
+}
+
+/// A reply that counts by its text: no tools were offered, and each call still gets its one result.
+void mover::add_bare_reply(const completion& c) {
+  add_reply(c);
+  for (auto& r : not_offered(c, "Reply with text alone."))
+    add_result(std::move(r));
 }
 
 void mover::add_result(tool_result r) {

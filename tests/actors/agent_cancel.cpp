@@ -80,11 +80,8 @@ CAF_TEST(a run that is superseded while its tools run leaves none of them runnin
     nine.push_back({"c" + std::to_string(i), "mcp__t__look", "{\"n\":" + std::to_string(i) + "}"});
   model->replies = {calls(nine)};
   boss->go_until = 9; // the model and eight calls side by side; the ninth is refused while the others are under way
+  tool->at_once = 1;
   run(task(false));
-  CAF_CHECK_EQUAL(tool->called.size(), 8u);
-  tool->hanging.front().deliver(tool_result{"c0", "seen", false});
-  tool->hanging.erase(tool->hanging.begin());
-  settle();
   CAF_CHECK_EQUAL(tool->called.size(), 8u);
   CAF_CHECK_EQUAL(tool->cancels, 1);
   CAF_CHECK(tool->hanging.empty());

@@ -23,7 +23,7 @@ CAF_TEST_FIXTURE_SCOPE(run_machine_tests, run_driver)
 
 CAF_TEST(nothing is sent before its announcement was ruled) {
   put(run::started{task()});
-  CAF_CHECK_EQUAL(the<run::prepare>().run, 7u);
+  CAF_CHECK(the<run::prepare>().run == 7u);
   put(run::prepared{7, {}});
   auto r = the<run::report>();
   CAF_CHECK_EQUAL(last.size(), 1u);
@@ -39,7 +39,6 @@ CAF_TEST(the end of a call and what follows from it are one report) {
   start();
   reply(calls({answer}));
   auto r = the<run::report>();
-  CAF_CHECK_EQUAL(last.size(), 1u);
   CAF_REQUIRE(r.ended.size() == 1 && r.has_verdict && r.ask);
   CAF_CHECK(r.ended[0].call == 1 && r.ended[0].status == "finished" && r.ended[0].reply == calls({answer}));
   CAF_CHECK(r.handed_in.kind == verdict_kind::answer && r.handed_in.text == "42" && r.handed_in.run == 7);
@@ -79,7 +78,7 @@ CAF_TEST(tool calls that may not begin are told to the model) {
   start();
   reply(calls({{"c1", "look", "{}"}}));
   rule(ruling_kind::refused, "the budget is used up");
-  CAF_CHECK_EQUAL(the<run::report>().begun[0].target, "model");
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
   CAF_CHECK(s.talk.back().is_error && s.talk.back().tool_call_id == "c1" && says(s.talk.back().text, "budget is used up"));
 }
 
@@ -141,7 +140,7 @@ CAF_TEST(calls that are read only begin together and others one after the other 
   r = the<run::report>();
   CAF_CHECK(!r.ask && r.ended.size() == 1);
   rule();
-  CAF_CHECK_EQUAL(the<run::send_tool>().what.id, "c4");
+  CAF_CHECK(the<run::send_tool>().what.id == "c4");
   tool(5);
   r = the<run::report>();
   CAF_CHECK(r.ask && r.ended.size() == 1 && r.begun[0].target == "model");
@@ -158,11 +157,11 @@ CAF_TEST(eight calls at most run side by side and one where the backend says so)
     many.push_back({"c" + std::to_string(i), "look", "{\"n\":" + std::to_string(i) + "}"});
   start();
   reply(calls(many));
-  CAF_CHECK_EQUAL(the<run::report>().begun.size(), 8u);
+  CAF_CHECK(the<run::report>().begun.size() == 8u);
   with.agent.backend.parallel_tool_calls = false;
   start(task(8));
   reply(calls(many));
-  CAF_CHECK_EQUAL(the<run::report>().begun.size(), 1u);
+  CAF_CHECK(the<run::report>().begun.size() == 1u);
 }
 
 CAF_TEST(a call that a rule denies is not announced) {
@@ -225,7 +224,7 @@ CAF_TEST(a cancel while a call is announced ends it and the run) {
 CAF_TEST(a cancel waits for the partial text) {
   start();
   put(run::cancelled{"deadline"});
-  CAF_CHECK_EQUAL(the<run::cancel_model>().call, 1u);
+  CAF_CHECK(the<run::cancel_model>().call == 1u);
   put(run::cancelled{"again"});
   CAF_CHECK(last.empty());
   auto c = text("half a thou");
@@ -250,11 +249,11 @@ CAF_TEST(a cancel leaves no tool running and their ends are reported) {
   reply(calls({{"c1", "look", "{}"}, {"c2", "write", "{}"}, {"c3", "write", "{}"}}));
   rule();
   tool(3);
-  CAF_CHECK_EQUAL(the<run::report>().begun.size(), 1u);
+  CAF_CHECK(the<run::report>().begun.size() == 1u);
   put(run::cancelled{"deadline"});
   auto r = the<run::report>();
   CAF_CHECK(r.ended.size() == 1 && r.ended[0].call == 4 && r.ended[0].status == "cancelled"); // never sent
-  CAF_CHECK_EQUAL(the<run::cancel_all_tools>().run, 7u);
+  CAF_CHECK(the<run::cancel_all_tools>().run == 7u);
   tool(2, "late");
   r = the<run::report>();
   CAF_CHECK(r.run == 7 && !r.ask && !r.has_verdict && r.ended[0].call == 2 && r.ended[0].result.text == "late");
@@ -296,7 +295,7 @@ CAF_TEST(tools that are gone when their turn comes give an error result) {
   put(run::tools_changed{});
   CAF_CHECK(says(the<run::tell>().text, "put"));
   tool(2);
-  CAF_CHECK_EQUAL(the<run::report>().begun[0].target, "model");
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
   CAF_CHECK(s.talk.back().is_error && s.talk.back().tool_call_id == "c2");
 }
 
@@ -314,7 +313,24 @@ CAF_TEST(an answer beside a tool call is cleaned like any other) {
   reply(calls({{"c1", "look", "{}"}, {"a", "new_answer", R"({"content":"<agent1>\n42\n<end of agent1>"})"}}));
   rule();
   tool(2);
-  CAF_CHECK_EQUAL(the<run::report>().handed_in.text, "42");
+  CAF_CHECK(the<run::report>().handed_in.text == "42");
+}
+
+CAF_TEST(calls in a reply that counts by its text have results before the next call) {
+  with.agent.backend.decision = "text";
+  start();
+  reply(calls({{"c1", "look", "{}"}, {"c2", "nobody", "{}"}}));
+  CAF_REQUIRE(s.talk.size() > 3);
+  CAF_CHECK(s.talk[s.talk.size() - 3].tool_call_id == "c1" && s.talk[s.talk.size() - 2].tool_call_id == "c2");
+  CAF_CHECK(s.talk.back().from == role::user);
+}
+
+CAF_TEST(a paused turn with calls of ours goes on with their results) {
+  start();
+  auto c = calls({{"c1", "look", "{}"}});
+  c.status = completion_status::paused;
+  reply(c);
+  CAF_CHECK(the<run::report>().begun[0].target == "look");
 }
 
 CAF_TEST(a first step down the ladder is remembered and told) {
@@ -323,7 +339,7 @@ CAF_TEST(a first step down the ladder is remembered and told) {
   reply(text("It is 42."));
   rule();
   reply(text("I said 42."));
-  CAF_CHECK_EQUAL(the<run::remember>().note.step, "schema");
+  CAF_CHECK(the<run::remember>().note.step == "schema");
   CAF_CHECK(says(the<run::tell>().text, "works without tools"));
   CAF_CHECK_EQUAL(s.kept, 0u); // another conversation
 }
@@ -341,7 +357,7 @@ CAF_TEST(what was asked in vain is counted over runs of one round and forgotten 
   auto t = task(10);
   t.round = 1;
   start(t);
-  CAF_CHECK_EQUAL(the<run::send_model>().request.max_requests, 9);
+  CAF_CHECK(the<run::send_model>().request.max_requests == 9);
 }
 
 CAF_TEST(a state between two rounds of tools is small) {

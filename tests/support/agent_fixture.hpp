@@ -93,6 +93,7 @@ struct tool_state {
   std::vector<std::string> called;
   std::vector<caf::typed_response_promise<tool_result>> hanging;
   bool hang = false;
+  std::size_t at_once = 0; ///< calls that are answered although the others hang
   bool read_only = false;
   int cancels = 0;
   ec error = ec::none; ///< of each call
@@ -112,7 +113,7 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
         st->called.push_back(i.call.arguments);
         if (st->error != ec::none)
           return make_error(st->error, "MCP server 't' has trouble");
-        if (st->hang) {
+        if (st->hang && st->called.size() > st->at_once) {
           st->hanging.push_back(self->make_response_promise<tool_result>());
           return caf::delegated<tool_result>{};
         }

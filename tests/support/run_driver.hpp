@@ -8,6 +8,7 @@
 #include "protocols/run_state.hpp"
 
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>

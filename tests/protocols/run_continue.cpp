@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE protocols.run_continue
+
+// A run that goes on after a crash.
+
+#include "caf/test/unit_test.hpp"
+#include "support/run_driver.hpp"
+
+using namespace conclave;
+using namespace conclave::test;
+
+namespace {
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
+
+struct crash_fixture : run_driver {
+  bodies kept;
+
+  /// Another machine, with what was stored.
+  void crash(std::vector<run::known_end> ends, ruling refusal = {}) {
+    run::state back;
+    std::string error;
+    CAF_REQUIRE(run::from_json(run::to_json(s), back, error));
+    for (auto& m : s.talk) {
+      back.talk.emplace_back();
+      CAF_REQUIRE(run::find_message(run::keep_message(m, kept.keep()), kept.find(), back.talk.back(), error));
+    }
+    s = back;
+    run::continued c;
+    c.task = task(8, s.task.may_vote);
+    c.ends = std::move(ends);
+    c.refused = refusal.kind == ruling_kind::refused;
+    c.refusal = refusal;
+    put(std::move(c));
+  }
+
+  static run::known_end ended(std::uint64_t call, completion c) { return {call, true, std::move(c), {}}; }
+  static run::known_end ended(std::uint64_t call, std::string result) { return {call, true, {}, {"", std::move(result), false}}; }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(run_continue_tests, crash_fixture)
+
+CAF_TEST(a model call that was under way is announced anew with the same conversation) {
+  start();
+  reply(text("It is 42."));
+  auto talk = s.talk;
+  auto hash = the<run::report>().begun[0].hash;
+  crash({ended(1, text("It is 42."))});
+  auto r = the<run::report>();
+  CAF_CHECK(r.run == 8 && r.begun.size() == 1 && r.begun[0].call == 3 && r.ended.empty() && r.begun[0].hash == hash);
+  rule();
+  auto sent = the<run::send_model>().request;
+  CAF_CHECK(sent.messages == talk && sent.run == 8 && sent.call == 3);
+}
+
+CAF_TEST(a model call whose end is known is not made again) {
+  start();
+  reply(text("It is 42."));
+  crash({ended(1, text("It is 42.")), ended(2, calls({answer}))});
+  auto r = the<run::report>();
+  CAF_CHECK(r.ended.empty() && r.has_verdict && r.handed_in.text == "42" && r.handed_in.run == 8);
+}
+
+CAF_TEST(a tool call that may have had its effect is told to the model) {
+  auto c = calls({{"c1", "look", "{}"}, {"c2", "write", "{}"}, {"c3", "write", "{}"}});
+  start();
+  reply(c);
+  crash({ended(1, c)});
+  auto r = the<run::report>(); // the third had not begun
+  CAF_REQUIRE_EQUAL(r.begun.size(), 2u);
+  CAF_CHECK(r.begun[0].target == "look" && r.begun[0].call == 4 && r.begun[1].target == "write" && r.begun[1].call == 5);
+  rule();
+  auto sent = got<run::send_tool>();
+  CAF_CHECK(sent[0].key == "t/writer/2"); // as it was
+  CAF_CHECK(sent[1].key == "t/writer/5" && sent[1].what.id == "c3");
+  tool(4);
+  tool(5);
+  auto& told = s.talk[s.talk.size() - 2];
+  CAF_CHECK(told.tool_call_id == "c2" && told.is_error && says(told.text, "may have had its effect") && says(told.text, "check"));
+}
+
+CAF_TEST(a call that is idempotent is repeated under its old key over any number of crashes) {
+  auto c = calls({{"c1", "put", "{}"}});
+  start();
+  reply(c);
+  for (int i = 0; i < 3; ++i) {
+    crash({ended(1, c)});
+    CAF_CHECK(the<run::report>().begun[0].target == "put");
+  }
+  rule();
+  CAF_CHECK(the<run::send_tool>().key == "t/writer/2" && the<run::send_tool>().call == 5);
+}
+
+CAF_TEST(a run fails over an unknown outcome where that is asked for) {
+  with.unknown = run::on_unknown::fail;
+  auto c = calls({{"c1", "write", "{}"}});
+  start();
+  reply(c);
+  crash({ended(1, c)});
+  auto r = the<run::report>();
+  CAF_CHECK(r.begun.empty() && !r.ask && r.handed_in.kind == verdict_kind::failed);
+  CAF_CHECK(says(r.handed_in.reason, "'write'") && says(r.handed_in.reason, "not known"));
+}
+
+CAF_TEST(a call is repeated where that is asked for) {
+  with.unknown = run::on_unknown::repeat;
+  auto c = calls({{"c1", "write", "{}"}});
+  start();
+  reply(c);
+  crash({ended(1, c)});
+  CAF_CHECK(the<run::report>().begun[0].target == "write");
+}
+
+CAF_TEST(results that are known are not asked for again) {
+  auto c = calls({{"c1", "write", "{}"}, {"c2", "look", "{}"}});
+  start();
+  reply(c);
+  rule();
+  crash({ended(1, c), ended(2, "written"), ended(3, "seen")});
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
+  CAF_CHECK(s.talk[s.talk.size() - 2].text == "written" && s.talk.back().text == "seen" && s.talk.back().tool_call_id == "c2");
+}
+
+CAF_TEST(names are read as they were although the tools are others) {
+  with.agent.backend.decision = "tools";
+  auto c = calls({{"c1", "functions.write", "{}"}, {"c2", "Look", "{}"}});
+  start();
+  reply(c);
+  add_tool("functions.write", 2, true, true);
+  crash({ended(1, c), ended(3, "seen")});
+  auto& told = s.talk[s.talk.size() - 2];
+  CAF_CHECK(told.tool_call_id == "c1" && says(told.text, "may have had its effect"));
+  CAF_CHECK(s.talk[s.talk.size() - 3].calls[0].name == "write");
+}
+
+CAF_TEST(a tool that is absent now gives an error result and a notice) {
+  auto c = calls({{"c1", "put", "{}"}, {"c2", "look", "{}"}});
+  start();
+  reply(c);
+  with.tools.erase("put");
+  crash({ended(1, c), ended(3, "seen")});
+  CAF_CHECK(says(the<run::tell>().text, "'put'"));
+  CAF_CHECK(s.talk[s.talk.size() - 2].is_error && the<run::report>().begun[0].target == "model");
+}
+
+CAF_TEST(a verdict whose refusal is known goes on from it) {
+  start();
+  reply(calls({answer}));
+  crash({ended(1, calls({answer}))}, {ruling_kind::refused, "it is there already", {}});
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
+  CAF_CHECK(s.talk.back().tool_call_id == "a" && says(s.talk.back().text, "there already") && s.attempt == 2);
+}
+
+CAF_TEST(a verdict without a ruling is handed in again with its text) {
+  start();
+  reply(calls({answer}));
+  crash({ended(1, calls({answer}))});
+  auto v = the<run::report>().handed_in;
+  CAF_CHECK(v.text == "42" && v.run == 8 && v.kind == verdict_kind::answer);
+  rule();
+  the<run::over>();
+}
+
+CAF_TEST(a refusal of tool calls that was recorded holds) {
+  auto c = calls({{"c1", "write", "{}"}});
+  start();
+  reply(c);
+  crash({ended(1, c)}, {ruling_kind::refused, "too dear", {}});
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
+  CAF_CHECK(says(s.talk.back().text, "too dear"));
+}
+
+CAF_TEST(a turn that was paused before its tools keeps its text) {
+  start();
+  auto c = text("first ");
+  c.status = completion_status::paused;
+  reply(c);
+  rule();
+  c = calls({{"c1", "look", "{}"}});
+  c.text = "second";
+  reply(c);
+  crash({ended(2, c), ended(3, "seen")});
+  CAF_CHECK(s.talk[s.talk.size() - 2].text == "first second");
+}
+
+CAF_TEST(what the log lacks fails the run and does not crash) {
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  auto tools = s;
+  crash({});
+  CAF_CHECK(says(the<run::report>().handed_in.reason, "the reply to call 1 is not in the log"));
+  s = tools;
+  crash({ended(1, text("another one"))});
+  CAF_CHECK(the<run::report>().handed_in.kind == verdict_kind::failed);
+  start(task(9));
+  reply(calls({answer}));
+  crash({});
+  CAF_CHECK(the<run::report>().handed_in.code == ec::bad_reply);
+}
+
+CAF_TEST(a state that was stored after a cancel ends) {
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  s.cancelled = true;
+  crash({});
+  CAF_CHECK(the<run::report>().handed_in.code == ec::cancelled);
+  CAF_CHECK(got<run::cancel_all_tools>().empty());
+}
+
+CAF_TEST(a state without a run starts anew and keeps what the agent learned) {
+  s.memory.learned_budget = 300;
+  s.calls = 5;
+  crash({});
+  CAF_CHECK(the<run::prepare>().run == 8);
+  put(run::prepared{8, {}});
+  CAF_CHECK(the<run::report>().begun[0].call == 6 && s.budget_bytes == 300);
+}
+
+CAF_TEST(the connection hears again what was learned of it) {
+  with.agent.backend.decision = "auto";
+  start();
+  reply(text("a"));
+  rule();
+  reply(text("b"));
+  crash({});
+  CAF_CHECK(the<run::remember>().note.step == "schema");
+}
+
+CAF_TEST(states that make no sense do not crash) {
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  auto good = s;
+  for (int i = 0; i < 40; ++i) {
+    s = good;
+    s.stage = static_cast<run::stage>(i % 5);
+    s.handing_in = i % 2 == 1;
+    if (i % 3 == 0)
+      s.pending.clear();
+    for (auto& p : s.pending)
+      p.at = static_cast<std::uint32_t>(i % 4) * 1'000'000'000U;
+    s.iterations = s.attempt = s.repeats = i % 7 == 0 ? UINT32_MAX : 0;
+    s.calls = i % 7 == 1 ? UINT64_MAX : 3;
+    s.memory.vain = i % 7 == 2 ? INT64_MAX : -5;
+    s.kept = i % 7 == 3 ? SIZE_MAX : 0;
+    crash({ended(1, calls({{"c1", "look", "{}"}}))});
+    rule();
+  }
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
