@@ -124,12 +124,12 @@ void agent_state::send_part(const run_ref& of, std::shared_ptr<body> whole, std:
   p.offset = offset;
   p.size = whole->bytes.size();
   p.bytes = whole->bytes.substr(offset, part_bytes);
-  auto end = offset + p.bytes.size();
+  auto sent = offset + p.bytes.size();
   self->request(parts.boss, boss_limit, std::move(p))
       .then(
-          [this, of, whole, end](const body_ack&) {
-            if (end < whole->bytes.size())
-              send_part(of, whole, end);
+          [this, of, whole, sent](const body_ack&) {
+            if (sent < whole->bytes.size())
+              send_part(of, whole, sent);
             else
               send_next();
           },

@@ -57,8 +57,6 @@ wanted want(const state& s) {
     if (s.presentation_deadline_ms > 0)
       w.timers.push_back({timer_kind::presentation, "", 0, s.presentation_deadline_ms});
     break;
-  case phase::closing:
-    break;
   case phase::cancelling:
     w.timers.push_back({timer_kind::cancel_grace, "", 0, s.cancel_deadline_ms});
     break;
