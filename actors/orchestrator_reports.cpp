@@ -143,12 +143,12 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   last.waiting.push_back(promise);
   auto by = record(b, r);
   b.effects.push_back([this, agent = r.agent, number = r.number, by] {
-    auto& last = reported[agent];
-    if (last.number != number)
+    auto& settled = reported[agent];
+    if (settled.number != number)
       return;
-    last.settled = true;
-    last.by = by;
-    for (auto& p : std::exchange(last.waiting, {}))
+    settled.settled = true;
+    settled.by = by;
+    for (auto& p : std::exchange(settled.waiting, {}))
       p.deliver(by);
   });
   reconcile(b, now_ms());
