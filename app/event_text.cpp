@@ -29,7 +29,7 @@ std::string trouble(const event& e) {
   return e.code == ec::none ? shortened(e.reason, longest_error) : to_string(e.code) + because(e.reason);
 }
 
-std::string call_end(const event& e) {
+std::string end_of_call(const event& e) {
   return e.reason == events::unknown_status ? "was cut off" : one_line(e.reason, 40);
 }
 
@@ -102,7 +102,7 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
   case event_type::call_started:
     return events::call_of(e).model ? "" : "uses " + tool(e);
   case event_type::call_ended:
-    return events::call_of(e).model || e.reason == "finished" || e.reason == "ok" ? "" : tool(e) + " " + call_end(e);
+    return events::call_of(e).model || e.reason == "finished" || e.reason == "ok" ? "" : tool(e) + " " + end_of_call(e);
   case event_type::new_answer: {
     auto* a = v.find(e.agent);
     auto size = count_of(characters(e.text), "character");
@@ -157,7 +157,7 @@ std::string event_detail(const event& e, const task_view& v) {
   case event_type::call_started:
     return "model call " + std::to_string(events::call_of(e).number);
   case event_type::call_ended:
-    return (events::call_of(e).model ? "model call " + std::to_string(events::call_of(e).number) : tool(e)) + " " + call_end(e)
+    return (events::call_of(e).model ? "model call " + std::to_string(events::call_of(e).number) : tool(e)) + " " + end_of_call(e)
            + (e.use == usage{} ? "" : ", " + tokens_text(e.use))
            + (e.use.requests > 1 ? " (" + std::to_string(e.use.requests) + " requests)" : "");
   case event_type::refused:
