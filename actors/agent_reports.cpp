@@ -144,7 +144,8 @@ void agent_state::ask_for_ruling(std::shared_ptr<outgoing> x, int tries) {
   self->request(parts.boss, boss_limit, x->report)
       .then(
           [this, x](ruling& by) {
-            if (by.kind != ruling_kind::superseded) { // else nobody may have kept them
+            auto over = x->report.has_verdict && by.kind == ruling_kind::accepted;
+            if (by.kind != ruling_kind::superseded && !over) { // else nobody may have kept them
               if (known.size() > max_known)
                 known.clear();
               known.merge(x->names);

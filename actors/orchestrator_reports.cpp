@@ -5,11 +5,12 @@
 
 #include "actors/orchestrator_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/run_state.hpp"
 #include "protocols/wire/sha256.hpp"
 
 #include <caf/all.hpp>
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
 namespace conclave {
@@ -81,22 +82,35 @@ command from(run_report& r, verdict& v) {
 
 /// The bodies that come with a report, and those that came in parts before it. Of another node only what its name fits: everybody
 /// else's log would be spoilt by a wrong one.
-bool orchestrator_state::take_bodies(batch& b, run_report& r, bool foreign) {
-  for (auto& x : r.bodies) {
+bool orchestrator_state::take_bodies(run_report& r, bool foreign) {
+  for (auto& x : r.bodies)
     if (x.bytes.size() > max_body || (foreign && wire::sha256(x.bytes) != x.sha))
       return false;
-    b.bodies.push_back(std::move(x));
-  }
   auto i = arriving.find(r.agent);
   if (i == arriving.end())
     return true;
   for (auto& [sha, bytes] : i->second.whole) {
     if (wire::sha256(bytes) != sha)
       return false;
-    b.bodies.push_back({sha, std::move(bytes)});
+    r.bodies.push_back({sha, std::move(bytes)});
   }
   arriving.erase(i);
   return true;
+}
+
+/// Of a run that is over with this report only what came back from its calls is kept: nobody goes on from its state.
+void orchestrator_state::keep_bodies(batch& b, run_report& r, bool over) {
+  std::set<std::string> named;
+  for (auto& e : b.events)
+    named.insert(e.said.begin(), e.said.end());
+  auto whole = named;
+  for (auto& x : r.bodies)
+    if (over && whole.count(x.sha) > 0)
+      for (auto& piece : run::pieces_in(x.bytes))
+        named.insert(piece);
+  for (auto& x : r.bodies)
+    if (!over || named.count(x.sha) > 0)
+      b.bodies.push_back(std::move(x));
 }
 
 body_ack orchestrator_state::on_part(body_part& p) {
@@ -134,7 +148,7 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   if (r.number < last.number)
     return superseded();
   batch b;
-  if (!take_bodies(b, r, self->current_sender() && self->current_sender()->node() != self->node())) {
+  if (!take_bodies(r, self->current_sender() && self->current_sender()->node() != self->node())) {
     lose(r.agent, ec::bad_reply, "its node sent bodies that do not fit their names");
     return superseded();
   }
@@ -142,6 +156,8 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   last.number = r.number;
   last.waiting.push_back(promise);
   auto by = record(b, r);
+  if (!b.events.empty())
+    keep_bodies(b, r, r.has_verdict && by.kind != ruling_kind::refused);
   b.effects.push_back([this, agent = r.agent, number = r.number, by] {
     auto& settled = reported[agent];
     if (settled.number != number)

@@ -112,7 +112,8 @@ private:
   void begin(batch& b, const ledger::wanted_run& w, std::int64_t now);
   void go_on(batch& b, const ledger::wanted_run& w, std::int64_t now);
   void dispatch(batch& b, const ledger::wanted_run& w, std::int64_t now, std::vector<stored_run> stored);
-  bool take_bodies(batch& b, run_report& r, bool foreign);
+  bool take_bodies(run_report& r, bool foreign);
+  void keep_bodies(batch& b, run_report& r, bool over);
   ruling record(batch& b, run_report& r);
   std::string agent_of(std::uint64_t run) const;
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);

@@ -235,11 +235,14 @@ std::string cause_of(const command& c, const std::vector<event>& events,
   json v{{"kind", kind_names.at(static_cast<std::size_t>(c.kind))}};
   if (events.empty() || events.front().time_ms != c.now_ms)
     v["now"] = c.now_ms;
+  // What a run stood at is of no effect where no event holds it (a verdict that was accepted).
+  auto stood = std::any_of(events.begin(), events.end(), [&](const event& e) { return e.state == c.state && e.said == c.said; });
+  auto skipped = [&](std::string_view name) { return !stood && (name == "state" || name == "kept"); };
   for (const auto& f : command_texts)
-    if (!(c.*f.of).empty())
+    if (!(c.*f.of).empty() && !skipped(f.name))
       v[f.name] = w.text(c.*f.of);
   for (const auto& f : command_numbers)
-    if (c.*f.of != 0)
+    if (c.*f.of != 0 && !skipped(f.name))
       v[f.name] = c.*f.of;
   if (c.truncated)
     v["truncated"] = true;
@@ -249,7 +252,7 @@ std::string cause_of(const command& c, const std::vector<event>& events,
     v["placements"].push_back({p.agent, p.node, p.backend, p.model});
   if (!c.agents.empty())
     v["agents"] = w.list(c.agents);
-  if (!c.said.empty())
+  if (!c.said.empty() && (stood || c.state.empty()))
     v["said"] = w.list(c.said);
   if (!(c.use == usage{}))
     v["usage"] = w.use(c.use);

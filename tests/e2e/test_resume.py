@@ -94,8 +94,10 @@ class Case(unittest.TestCase):
         shown = self.home.run("show", "last", "--json")
         self.assertEqual(shown.returncode, 0, shown.stderr)
         with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
-            bodies = dict(db.execute("SELECT sha, bytes FROM bodies WHERE task = (SELECT task FROM starts ORDER BY nr DESC LIMIT 1)"))
-        return events_of(shown.stdout), {k: v if isinstance(v, bytes) else v.encode() for k, v in bodies.items()}
+            bodies = {}
+            for sha, first, last in db.execute("SELECT sha, first, last FROM bodies WHERE task = (SELECT task FROM starts ORDER BY nr DESC LIMIT 1)"):
+                bodies[sha.hex()] = b"".join(x for x, in db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (first, last)))
+        return events_of(shown.stdout), bodies
 
     def killed(self, process, moment):
         """Lets a run go on until `moment`, then kills it. Returns its events, or None if it was over."""
