@@ -90,6 +90,7 @@ class Provider:
                 reply = Reply(writer, request)
                 task = asyncio.ensure_future(self.behave(self, request, reply))
                 gone = asyncio.ensure_future(reader.read(1))  # nobody pipelines: a byte or an end means the client left
+                gone.add_done_callback(lambda t: t.cancelled() or t.exception())  # a client that was killed
                 try:
                     await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
                 finally:

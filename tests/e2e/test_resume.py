@@ -235,7 +235,7 @@ class Policies(Case):
         r, lines, _ = self.resumed("fail", "after")
         self.assertEqual(len(lines), len(set(lines)) if r.returncode else len(lines), r.stderr)
         shown = self.home.run("show", "last").stdout
-        self.assertIn("may have happened", shown)
+        self.assertIn("may have had its effect", shown)
 
 
 class Refusals(Case):
