@@ -164,6 +164,21 @@ CAF_TEST(eight calls at most run side by side and one where the backend says so)
   CAF_CHECK(the<run::report>().begun.size() == 1u);
 }
 
+CAF_TEST(while a report awaits its ruling nothing else is begun) {
+  std::vector<tool_call> many;
+  for (int i = 0; i < 10; ++i)
+    many.push_back({"c" + std::to_string(i), "look", "{\"n\":" + std::to_string(i) + "}"});
+  start();
+  reply(calls(many));
+  rule();
+  tool(2);
+  CAF_CHECK(the<run::report>().begun.size() == 1);
+  tool(3);
+  CAF_CHECK(the<run::report>().begun.empty() && !the<run::report>().ask);
+  rule();
+  CAF_CHECK(the<run::send_tool>().call == 10 && the<run::report>().begun.size() == 1);
+}
+
 CAF_TEST(a call that a rule denies is not announced) {
   with.agent.backend.max_tool_iterations = 1;
   start();
