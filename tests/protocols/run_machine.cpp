@@ -348,6 +348,23 @@ CAF_TEST(a paused turn with calls of ours goes on with their results) {
   CAF_CHECK(the<run::report>().begun[0].target == "look");
 }
 
+CAF_TEST(a message that is shortened while a report awaits its ruling is not taken for stored) {
+  with.agent.backend.max_run_bytes = 65'536;
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  rule();
+  tool(2, std::string(30'000, 'a'));
+  rule();
+  reply(calls({{"c2", "look", "{\"n\":2}"}, {"c3", "write", "{}"}, {"c4", "write", "{}"}}));
+  rule();
+  tool(5);
+  CAF_REQUIRE(s.awaited != 0);
+  tool(4, std::string(60'000, 'b'));
+  CAF_CHECK(s.talk[3].text.size() < 1'000);
+  rule();
+  CAF_CHECK_EQUAL(s.kept, 3u);
+}
+
 CAF_TEST(a first step down the ladder is remembered and told) {
   with.agent.backend.decision = "auto";
   start();
