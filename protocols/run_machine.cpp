@@ -194,7 +194,7 @@ void mover::on(ruled x) {
   if (s.awaited == 0 || x.report != s.awaited)
     return;
   s.awaited = 0;
-  s.kept = s.talk.size();
+  s.kept = std::min(s.talk.size(), std::exchange(s.touched, SIZE_MAX));
   if (s.handing_in)
     return on_verdict_ruling(x.by);
   if (x.by.kind == ruling_kind::superseded)

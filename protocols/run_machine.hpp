@@ -113,7 +113,8 @@ struct state {
   run::stage stage = run::stage::idle;
   bool cancelled = false;
   std::vector<message> talk;
-  std::size_t kept = 0; ///< messages at the front of `talk` that are as the report before had them; the rest is new
+  std::size_t kept = 0;           ///< messages at the front of `talk` that are as the report before had them; the rest is new
+  std::size_t touched = SIZE_MAX; ///< first message that was shortened while a report awaits its ruling; not stored
   prompts::ladder step = prompts::ladder::tools;
   bool ladder_fixed = false;
   std::size_t budget_bytes = 0; ///< of the answers shown; 0 = unbounded

@@ -78,6 +78,7 @@ struct mover {
   std::size_t held_bytes() const;
   bool make_room();
   bool shorten();
+  void shortened(std::size_t i);
   void no_room();
 
   wire::choice choice() const;

@@ -25,7 +25,7 @@ bool mover::shorten() {
   if (results > total / 3) {
     for (std::size_t i = 0; i < s.talk.size(); ++i)
       if (auto& m = s.talk[i]; m.from == role::tool && m.text.size() > min_result_bytes) {
-        s.kept = std::min(s.kept, i);
+        shortened(i);
         prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
       }
   } else if (!s.task.answers.empty() && s.budget_bytes != min_shown_bytes) {
@@ -60,6 +60,12 @@ std::size_t mover::held_bytes() const {
   return sum;
 }
 
+/// Notes that a message is not any more as it was stored, or as the report under way has it.
+void mover::shortened(std::size_t i) {
+  auto& first = s.awaited != 0 ? s.touched : s.kept;
+  first = std::min(first, i);
+}
+
 /// Shortens the oldest tool results until the run takes no more than it may. Returns whether it does.
 bool mover::make_room() {
   auto most = static_cast<std::size_t>(with.agent.backend.max_run_bytes);
@@ -76,7 +82,7 @@ bool mover::make_room() {
   };
   for (std::size_t i = 0; i < s.talk.size(); ++i)
     if (s.talk[i].from == role::tool && shorten(s.talk[i].text))
-      s.kept = std::min(s.kept, i);
+      shortened(i);
   for (auto& p : s.pending)
     shorten(p.result.text);
   return held <= most;

@@ -164,6 +164,21 @@ CAF_TEST(eight calls at most run side by side and one where the backend says so)
   CAF_CHECK(the<run::report>().begun.size() == 1u);
 }
 
+CAF_TEST(while a report awaits its ruling nothing else is begun) {
+  std::vector<tool_call> many;
+  for (int i = 0; i < 10; ++i)
+    many.push_back({"c" + std::to_string(i), "look", "{\"n\":" + std::to_string(i) + "}"});
+  start();
+  reply(calls(many));
+  rule();
+  tool(2);
+  CAF_CHECK(the<run::report>().begun.size() == 1);
+  tool(3);
+  CAF_CHECK(the<run::report>().begun.empty() && !the<run::report>().ask);
+  rule();
+  CAF_CHECK(the<run::send_tool>().call == 10 && the<run::report>().begun.size() == 1);
+}
+
 CAF_TEST(a call that a rule denies is not announced) {
   with.agent.backend.max_tool_iterations = 1;
   start();
@@ -331,6 +346,23 @@ CAF_TEST(a paused turn with calls of ours goes on with their results) {
   c.status = completion_status::paused;
   reply(c);
   CAF_CHECK(the<run::report>().begun[0].target == "look");
+}
+
+CAF_TEST(a message that is shortened while a report awaits its ruling is not taken for stored) {
+  with.agent.backend.max_run_bytes = 65'536;
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  rule();
+  tool(2, std::string(30'000, 'a'));
+  rule();
+  reply(calls({{"c2", "look", "{\"n\":2}"}, {"c3", "write", "{}"}, {"c4", "write", "{}"}}));
+  rule();
+  tool(5);
+  CAF_REQUIRE(s.awaited != 0);
+  tool(4, std::string(60'000, 'b'));
+  CAF_CHECK(s.talk[3].text.size() < 1'000);
+  rule();
+  CAF_CHECK_EQUAL(s.kept, 3u);
 }
 
 CAF_TEST(a first step down the ladder is remembered and told) {

@@ -158,7 +158,7 @@ private:
     auto kind = d.roll(16);
     if (kind < 9) {
       std::vector<tool_call> out;
-      for (auto n = 1 + d.roll(5); n > 0; --n) {
+      for (auto n = 1 + d.roll(5) + (d.roll(6) == 5 ? 9 : 0); n > 0; --n) {
         auto name = names[d.roll(8)];
         out.push_back({id(), name, arguments[std::strncmp(name, "new", 3) == 0 || name[0] == 'v' ? 2 + d.roll(2) % 2 : d.roll(2)]});
       }
@@ -299,6 +299,7 @@ private:
     whole.reply = {};
     whole.held = 0;
     whole.late.clear();
+    whole.touched = SIZE_MAX;
     for (auto& p : whole.pending) {
       p.call = {};
       if (p.number != 0)
@@ -427,7 +428,7 @@ int main(int argc, char** argv) {
       seconds = std::atoi(argv[i + 1]);
   auto params = rc::detail::configuration().testParams;
   if (std::getenv("RC_PARAMS") == nullptr)
-    params.maxSuccess = 3'000;
+    params.maxSuccess = 1'000;
   rc::detail::TestMetadata meta;
   meta.id = meta.description = "random lives of a run keep the promises and end";
   std::size_t passed = 0;

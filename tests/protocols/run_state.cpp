@@ -124,15 +124,16 @@ verdict full_verdict() {
 
 state full_state() {
   state s;
-  auto& [memory, task, stage, cancelled, talk, kept, step, ladder_fixed, budget_bytes, want, attempt, bare_replies, iterations,
-         overflows, pauses, last_asked, repeats, calls, model_call, reply_call, reply, names, lead, pending, held, reports, awaited,
-         handing_in, handed_in, answers_call, said, partial, late] = s;
+  auto& [memory, task, stage, cancelled, talk, kept, touched, step, ladder_fixed, budget_bytes, want, attempt, bare_replies,
+         iterations, overflows, pauses, last_asked, repeats, calls, model_call, reply_call, reply, names, lead, pending, held,
+         reports, awaited, handing_in, handed_in, answers_call, said, partial, late] = s;
   memory = full_memory();
   task = full_task();
   stage = run::stage::announced;
   cancelled = true;
   talk = {}; // apart, as messages
   kept = 5;
+  touched = SIZE_MAX; // of this process
   step = prompts::ladder::text;
   ladder_fixed = true;
   budget_bytes = 12'288;
