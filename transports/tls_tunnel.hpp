@@ -44,9 +44,6 @@ public:
 
   /// Ends the tunnel at once; `done` gets `reason` if it has not been called.
   virtual void close(const std::string& reason) = 0;
-
-  /// Whether `done` has been called.
-  virtual bool decided() const = 0;
 };
 
 /// Whether `error` of a client means that the peer hung up without a word, as a node does that has too many strangers at its door.
