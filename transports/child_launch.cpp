@@ -16,8 +16,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <sstream>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,11 +75,6 @@ bool open_pipe(unique_fd& read, unique_fd& write) {
   return true;
 }
 
-bool is_program(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(path.c_str(), X_OK) == 0;
-}
-
 // The child's own PATH counts, as in a shell; without one, ours.
 std::string resolve(const child_options& o) {
   auto& name = o.argv[0];
@@ -106,14 +101,11 @@ std::vector<const char*> pointers(const std::vector<std::string>& texts) {
 
 std::string find_program(const std::string& name, const char* path) {
   auto* ours = std::getenv("PATH");
-  std::string_view list = path ? path : ours ? ours : "/usr/local/bin:/usr/bin:/bin";
-  for (std::size_t pos = 0; pos < list.size();) {
-    auto end = std::min(list.find(':', pos), list.size());
-    auto folder = std::string{list.substr(pos, end - pos)};
-    pos = end + 1;
-    if (folder.empty() || folder[0] != '/')
-      continue; // a relative entry would mean whatever directory we happen to be in
-    if (auto full = folder + "/" + name; is_program(full))
+  std::istringstream list{path ? path : ours ? ours : "/usr/local/bin:/usr/bin:/bin"};
+  std::error_code ignored;
+  for (std::string folder; std::getline(list, folder, ':');) {
+    auto full = folder + "/" + name; // of a relative folder it would be in whatever directory we happen to be
+    if (folder[0] == '/' && fs::is_regular_file(full, ignored) && ::access(full.c_str(), X_OK) == 0)
       return full;
   }
   return {};

@@ -5,7 +5,6 @@
 
 #include <boost/asio/ip/network_v6.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -42,15 +41,12 @@ asio::ip::address source_of(const asio::ip::address& a) {
   return asio::ip::make_network_v6(a.to_v6(), 64).network();
 }
 
-/// A peer that has not proven who it is. It costs a descriptor, and TLS only once it has spoken.
+/// A peer that has not proven who it is.
 struct stranger {
-  stranger(asio::io_context& io, const tcp::endpoint& at) : peer(at), socket(io), deadline(io, proof_limit) {}
-  tcp::endpoint peer;
-  asio::ip::address from = source_of(peer.address());
-  tcp::socket socket;
-  asio::steady_timer deadline;
-  clock::time_point grace = clock::now() + silent_grace;
-  std::shared_ptr<tls_tunnel> tunnel;
+  asio::ip::address from;
+  std::shared_ptr<tls_tunnel> tunnel = nullptr; ///< gone once that is decided
+  clock::time_point came = clock::now();
+  bool under_grace() const { return clock::now() - came < (tunnel->spoken() ? spoken_grace : silent_grace); }
 };
 
 } // namespace
@@ -122,22 +118,18 @@ private:
     ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (!identity_)
       return decided(std::move(peer), at, {});
-    auto s = std::make_shared<stranger>(child_reactor::get()->io(), at);
-    error_code failed;
-    if (!make_room(s->from) || !peer.give_to(s->socket, failed, tcp::v4()))
+    auto s = std::make_shared<stranger>(stranger{source_of(at.address())});
+    if (!make_room(s->from))
       return;
     strangers_.push_back(s);
     ++held_[s->from];
-    s->deadline.async_wait([self = shared_from_this(), s](const error_code& e) {
-      if (e || s->tunnel) // speak() was in the same turn
-        return;
-      self->forget(s);
-      self->decided({}, s->peer, "it connected and said nothing");
-    });
-    s->socket.async_wait(tcp::socket::wait_read, [self = shared_from_this(), s](const error_code& e) {
-      if (!e && s->socket.is_open())
-        self->speak(s);
-    });
+    s->tunnel = tls_tunnel::start(identity_, std::move(peer), tls_tunnel::side::server, proof_limit,
+                                  [self = shared_from_this(), s, at](unique_fd plain, const std::string& why) {
+                                    s->tunnel = nullptr;
+                                    self->forget(s);
+                                    if (plain || !why.empty())
+                                      self->decided(std::move(plain), at, why);
+                                  });
   }
 
   /// Returns false if everyone here has a better claim than one more from there.
@@ -150,28 +142,11 @@ private:
     auto most = std::max_element(held_.begin(), held_.end(), [](auto& a, auto& b) { return a.second < b.second; });
     bool unfair = !own && most->second > mine + 1;
     std::vector<std::shared_ptr<stranger>> candidates;
-    std::copy_if(strangers_.begin(), strangers_.end(), std::back_inserter(candidates), [&, now = clock::now()](auto& s) {
-      return unfair ? s->from == most->first : s->grace <= now && (!own || s->from == from);
-    });
+    std::copy_if(strangers_.begin(), strangers_.end(), std::back_inserter(candidates),
+                 [&](auto& s) { return unfair ? s->from == most->first : !s->under_grace() && (!own || s->from == from); });
     if (!candidates.empty())
       forget(candidates[random_() % candidates.size()]);
     return !candidates.empty();
-  }
-
-  void speak(const std::shared_ptr<stranger>& s) {
-    char first;
-    if (::recv(s->socket.native_handle(), &first, 1, MSG_PEEK) <= 0)
-      return forget(s);
-    s->grace = clock::now() + spoken_grace;
-    s->deadline.cancel(); // from here on the tunnel's
-    auto left = std::chrono::ceil<std::chrono::milliseconds>(s->deadline.expiry() - clock::now());
-    error_code failed;
-    s->tunnel = tls_tunnel::start(identity_, unique_fd{s->socket.release(failed)}, tls_tunnel::side::server, left,
-                                  [self = shared_from_this(), s](unique_fd plain, const std::string& why) {
-                                    s->tunnel = nullptr;
-                                    self->forget(s);
-                                    self->decided(std::move(plain), s->peer, why);
-                                  });
   }
 
   void forget(std::shared_ptr<stranger> s) {
@@ -182,11 +157,8 @@ private:
     strangers_.pop_back();
     if (--held_[s->from] == 0)
       held_.erase(s->from);
-    error_code ignored;
-    s->deadline.cancel();
-    s->socket.close(ignored);
     if (auto t = std::exchange(s->tunnel, nullptr))
-      t->close("too many others wait");
+      t->close(t->spoken() ? "too many others wait" : ""); // a flood that says nothing is no news
   }
 
   void decided(unique_fd plain, const tcp::endpoint& peer, const std::string& refusal) {

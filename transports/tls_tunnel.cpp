@@ -22,6 +22,7 @@
 #include <array>
 #include <cerrno>
 #include <netinet/tcp.h>
+#include <optional>
 #include <sys/socket.h>
 
 namespace conclave {
@@ -34,7 +35,7 @@ using boost::system::error_code;
 constexpr std::size_t buffer_size = std::size_t{16} * 1024; // one TLS record
 constexpr auto stall_limit = std::chrono::seconds(10);
 constexpr const char* closed_by_peer = "it closed the connection";
-constexpr const char* local_end = "the local end was closed";
+constexpr const char* no_answer = "it takes connections but does not answer: it is stopped, hangs, or is no conclave node";
 constexpr const char* broken = "the connection broke: ";
 
 std::string last_tls_error() {
@@ -54,24 +55,17 @@ bool speaks_no_tls(int reason) {
 
 class tunnel final : public tls_tunnel, public std::enable_shared_from_this<tunnel> {
 public:
-  tunnel(asio::io_context& io, SSL* ssl, side s, ready done)
-      : net_(asio::ip::tcp::socket(io), ssl), plain_(io), limit_(io), side_(s), done_(std::move(done)) {}
+  tunnel(asio::io_context& io, side s, ready done) : net_(io), plain_(io), limit_(io), side_(s), done_(std::move(done)) {}
 
-  void run(unique_fd net, std::chrono::milliseconds limit) {
+  void run(tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
     // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
     unsigned stall = std::chrono::milliseconds(stall_limit).count();
     ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
-    int pair[2] = {-1, -1};
     error_code failed;
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-      failed.assign(errno, boost::system::system_category());
-    unique_fd ours{pair[0]};
-    other_.reset(pair[1]);
-    if (failed || !net.give_to(net_.next_layer(), failed, asio::ip::tcp::v4()) // the family is never asked for again
-        || !ours.give_to(plain_, failed, asio::local::stream_protocol{}))
+    if (!net.give_to(net_, failed, asio::ip::tcp::v4())) // the family is never asked for again
       return close("the connection cannot be watched: " + failed.message());
-    close_after(limit, "it takes connections but does not answer: it is stopped, hangs, or is no conclave node");
-    asio::co_spawn(net_.get_executor(), inward(shared_from_this()), asio::detached);
+    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
+    asio::co_spawn(net_.get_executor(), inward(shared_from_this(), std::move(identity)), asio::detached);
   }
 
   void close(const std::string& reason) override {
@@ -80,32 +74,47 @@ public:
     auto self = shared_from_this(); // the operations may hold the last references
     error_code ignored;
     limit_.cancel();
-    net_.next_layer().close(ignored);
+    net_.close(ignored);
     plain_.close(ignored);
     decide({}, reason);
   }
 
+  bool spoken() const override { return spoken_; }
+
 private:
-  asio::awaitable<void> inward(std::shared_ptr<tunnel>) {
+  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity) {
     error_code e;
-    co_await net_.async_handshake(side_ == side::client ? net_.client : net_.server, asio::redirect_error(asio::use_awaitable, e));
-    if (!e) {
+    auto done = asio::redirect_error(asio::use_awaitable, e);
+    if (side_ == side::server) {
+      co_await net_.async_wait(net_.wait_read, done);
+      if (e || net_.available(e) == 0)
+        co_return close({});
+      spoken_ = true;
+      late_ = no_answer;
+    }
+    ERR_clear_error();
+    auto* ssl = SSL_new(identity.get());
+    if (ssl == nullptr)
+      co_return close("TLS does not start: " + last_tls_error());
+    tls_.emplace(net_, ssl); // which owns it now
+    co_await tls_->async_handshake(side_ == side::client ? tls_->client : tls_->server, done);
+    if (!e && pair_up(e)) {
       if (side_ == side::server)
         decide(std::move(other_), {});
       asio::co_spawn(net_.get_executor(), outward(shared_from_this()), asio::detached);
-      e = co_await carry(net_, plain_);
+      e = co_await carry(*tls_, plain_);
     }
     if (e)
       close(explain(e));
   }
 
   asio::awaitable<void> outward(std::shared_ptr<tunnel>) {
-    auto e = co_await carry(plain_, net_);
+    auto e = co_await carry(plain_, *tls_);
     if (!e || closed_)
       co_return;
-    close_after(stall_limit, local_end);
-    co_await net_.async_shutdown(asio::redirect_error(asio::use_awaitable, e)); // tells the peer that this end is meant
-    close(local_end);
+    close_after(stall_limit, "the local end was closed");
+    co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, e)); // tells the peer that this end is meant
+    close(late_);
   }
 
   /// Returns what ended the reading. Nothing if the writing failed: the reading of the other direction tells why, once it has
@@ -124,11 +133,22 @@ private:
     }
   }
 
+  bool pair_up(error_code& failed) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+      failed.assign(errno, boost::system::system_category());
+      return false;
+    }
+    other_.reset(pair[1]);
+    return unique_fd{pair[0]}.give_to(plain_, failed, asio::local::stream_protocol{});
+  }
+
   void close_after(std::chrono::milliseconds limit, const char* reason) {
+    late_ = reason;
     limit_.expires_after(limit);
-    limit_.async_wait([self = shared_from_this(), reason](const error_code& e) {
+    limit_.async_wait([self = shared_from_this()](const error_code& e) {
       if (!e)
-        self->close(reason);
+        self->close(self->late_);
     });
   }
 
@@ -140,7 +160,7 @@ private:
   }
 
   std::string explain(const error_code& e) {
-    if (auto verdict = SSL_get_verify_result(net_.native_handle()); verdict != X509_V_OK)
+    if (auto verdict = SSL_get_verify_result(tls_->native_handle()); verdict != X509_V_OK)
       return peer_certificate_fault(verdict);
     if (e.category() == asio::error::get_ssl_category()) {
       auto reason = ERR_GET_REASON(static_cast<unsigned long>(e.value()));
@@ -153,13 +173,15 @@ private:
     return e.category() == boost::system::system_category() ? broken + e.message() : closed_by_peer;
   }
 
-  asio::ssl::stream<asio::ip::tcp::socket> net_;
+  asio::ip::tcp::socket net_;
+  std::optional<asio::ssl::stream<asio::ip::tcp::socket&>> tls_; ///< once the peer of a server has spoken
   asio::local::stream_protocol::socket plain_;
-  asio::steady_timer limit_; ///< until it is decided, and for saying goodbye
-  unique_fd other_;          ///< the end that is given away
+  unique_fd other_;            ///< the end that is given away
+  asio::steady_timer limit_;   ///< until it is decided, and for saying goodbye
+  const char* late_ = nullptr; ///< what it means if that is reached
   side side_;
   ready done_;
-  bool closed_ = false;
+  bool spoken_ = false, closed_ = false;
 };
 
 } // namespace
@@ -187,14 +209,8 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
 
 std::shared_ptr<tls_tunnel> tls_tunnel::start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                               ready done) {
-  ERR_clear_error();
-  auto* ssl = SSL_new(identity.get());
-  if (ssl == nullptr) {
-    done({}, "TLS does not start: " + last_tls_error());
-    return nullptr;
-  }
-  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), ssl, s, std::move(done)); // it owns the SSL now
-  t->run(std::move(net), limit);
+  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), s, std::move(done));
+  t->run(identity, std::move(net), limit);
   return t;
 }
 
