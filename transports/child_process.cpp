@@ -14,7 +14,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <future>
 #include <mutex>
 #include <sys/wait.h>
@@ -65,8 +64,8 @@ public:
       queued_ -= size;
       return false;
     }
-    post([bytes = std::move(bytes)](child& c) mutable {
-      c.queue_.push_back(std::move(bytes));
+    post([bytes = std::move(bytes)](child& c) {
+      c.queue_ += bytes;
       c.flush();
     });
     return true;
@@ -172,18 +171,15 @@ private:
   }
 
   void flush() {
-    if (!in_.is_open() || writing_)
+    if (!in_.is_open() || !sending_.empty())
       return;
     if (queue_.empty())
       return closing_ ? close_stdin() : void();
-    writing_ = true;
-    asio::async_write(in_, asio::buffer(queue_.front()), [self = shared_from_this()](const error_code& e, std::size_t n) {
-      self->writing_ = false;
-      if (e)
-        return self->close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
-      self->queue_.pop_front();
+    sending_.swap(queue_);
+    asio::async_write(in_, asio::buffer(sending_), [self = shared_from_this()](const error_code& e, std::size_t n) {
       self->queued_ -= n;
-      self->flush();
+      self->sending_.clear();
+      e ? self->close_stdin() : self->flush(); // EPIPE: it closed its input, which alone is no reason to end it
     });
   }
 
@@ -191,8 +187,7 @@ private:
     error_code ignored;
     stdin_open_ = false;
     in_.close(ignored);
-    if (!writing_)
-      queue_.clear();
+    queue_.clear();
   }
 
   // Cuts bytes into lines and hands them on. Returns false if a line was too long.
@@ -292,12 +287,12 @@ private:
   child_reactor* reactor_;
   stream in_, out_, err_, end_;
   child_log log_;
-  std::string partial_;           ///< of stdout, no LF inside
-  std::string why_;               ///< why it was ended
-  std::deque<std::string> queue_; ///< for stdin; the first is being written
-  std::size_t waiting_ = 0;       ///< weight of the lines handed on and not given back
-  bool held_ = false;             ///< stdout is not read until some are
-  bool closing_ = false, finished_ = false, writing_ = false;
+  std::string queue_, sending_; ///< for stdin
+  std::string partial_;         ///< of stdout, no LF inside
+  std::string why_;             ///< why it was ended
+  std::size_t waiting_ = 0;     ///< weight of the lines handed on and not given back
+  bool held_ = false;           ///< stdout is not read until some are
+  bool closing_ = false, finished_ = false;
   std::atomic<std::size_t> queued_{0};
   std::atomic<bool> stdin_open_{true}, doomed_{false};
   std::atomic<int> pid_{0};

@@ -101,14 +101,13 @@ private:
       tcp::endpoint from;
       auto size = static_cast<socklen_t>(from.capacity());
       unique_fd peer{::accept4(acceptor_.native_handle(), from.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-      if (peer) {
+      if (peer)
         admit(std::move(peer), from);
-      } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
         // The connection stays in the queue and would wake us at once: look again when others have given descriptors back.
         return child_reactor::get()->after(pause_without_descriptors, [self = shared_from_this()] { self->listen(); });
-      } else if (errno == EAGAIN) {
+      else if (errno == EAGAIN)
         break;
-      }
     }
     listen();
   }

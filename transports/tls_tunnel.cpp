@@ -19,6 +19,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <netinet/tcp.h>
@@ -46,27 +47,14 @@ std::string last_tls_error() {
   return text;
 }
 
-bool speaks_no_tls(int reason) {
-  return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_HTTP_REQUEST
-         || reason == SSL_R_HTTPS_PROXY_REQUEST || reason == SSL_R_PACKET_LENGTH_TOO_LONG
-         || reason == SSL_R_BAD_PROTOCOL_VERSION_NUMBER || reason == SSL_R_RECORD_LENGTH_MISMATCH
-         || reason == SSL_R_VERSION_TOO_LOW;
-}
+/// What OpenSSL says of a peer that speaks something else.
+constexpr int no_tls[] = {SSL_R_WRONG_VERSION_NUMBER,   SSL_R_UNSUPPORTED_PROTOCOL,   SSL_R_HTTP_REQUEST,
+                          SSL_R_HTTPS_PROXY_REQUEST,    SSL_R_PACKET_LENGTH_TOO_LONG, SSL_R_BAD_PROTOCOL_VERSION_NUMBER,
+                          SSL_R_RECORD_LENGTH_MISMATCH, SSL_R_VERSION_TOO_LOW};
 
 class tunnel final : public tls_tunnel, public std::enable_shared_from_this<tunnel> {
 public:
   tunnel(asio::io_context& io, side s, ready done) : net_(io), plain_(io), limit_(io), side_(s), done_(std::move(done)) {}
-
-  void run(tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
-    // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
-    unsigned stall = std::chrono::milliseconds(stall_limit).count();
-    ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
-    error_code failed;
-    if (!net.give_to(net_, failed, asio::ip::tcp::v4())) // the family is never asked for again
-      return close("the connection cannot be watched: " + failed.message());
-    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
-    asio::co_spawn(net_.get_executor(), inward(shared_from_this(), std::move(identity)), asio::detached);
-  }
 
   void close(const std::string& reason) override {
     if (std::exchange(closed_, true))
@@ -81,13 +69,19 @@ public:
 
   bool spoken() const override { return spoken_; }
 
-private:
-  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity) {
+  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
+    // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
+    unsigned stall = std::chrono::milliseconds(stall_limit).count();
+    ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
     error_code e;
     auto done = asio::redirect_error(asio::use_awaitable, e);
+    if (!net.give_to(net_, e, asio::ip::tcp::v4())) // the family is never asked for again
+      co_return close("the connection cannot be watched: " + e.message());
+    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
     if (side_ == side::server) {
-      co_await net_.async_wait(net_.wait_read, done);
-      if (e || net_.available(e) == 0)
+      char first; // not async_wait(), which Asio also wakes with an event of a descriptor that is closed by now
+      co_await net_.async_receive(asio::buffer(&first, 1), net_.message_peek, done);
+      if (e)
         co_return close({});
       spoken_ = true;
       late_ = no_answer;
@@ -98,7 +92,7 @@ private:
       co_return close("TLS does not start: " + last_tls_error());
     tls_.emplace(net_, ssl); // which owns it now
     co_await tls_->async_handshake(side_ == side::client ? tls_->client : tls_->server, done);
-    if (!e && pair_up(e)) {
+    if (!e && !closed_ && pair_up(e)) {
       if (side_ == side::server)
         decide(std::move(other_), {});
       asio::co_spawn(net_.get_executor(), outward(shared_from_this()), asio::detached);
@@ -108,6 +102,7 @@ private:
       close(explain(e));
   }
 
+private:
   asio::awaitable<void> outward(std::shared_ptr<tunnel>) {
     auto e = co_await carry(plain_, *tls_);
     if (!e || closed_)
@@ -166,7 +161,7 @@ private:
       auto reason = ERR_GET_REASON(static_cast<unsigned long>(e.value()));
       if (reason >= SSL_AD_REASON_OFFSET)
         return own_certificate_refused(e.message());
-      if (speaks_no_tls(reason))
+      if (std::find(std::begin(no_tls), std::end(no_tls), reason) != std::end(no_tls))
         return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
       return "TLS failed: " + e.message();
     }
@@ -209,8 +204,9 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
 
 std::shared_ptr<tls_tunnel> tls_tunnel::start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                               ready done) {
-  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), s, std::move(done));
-  t->run(identity, std::move(net), limit);
+  auto& io = child_reactor::get()->io();
+  auto t = std::make_shared<tunnel>(io, s, std::move(done));
+  asio::co_spawn(io, t->inward(t, identity, std::move(net), limit), asio::detached); // runs at once: this is the reactor's thread
   return t;
 }
 
