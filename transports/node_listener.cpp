@@ -46,7 +46,7 @@ struct stranger {
   asio::ip::address from;
   std::shared_ptr<tls_tunnel> tunnel = nullptr; ///< gone once that is decided
   clock::time_point came = clock::now();
-  bool under_grace() const { return clock::now() - came < (tunnel->spoken() ? spoken_grace : silent_grace); }
+  bool under_grace(clock::time_point now) const { return now - came < (tunnel->spoken() ? spoken_grace : silent_grace); }
 };
 
 } // namespace
@@ -140,11 +140,13 @@ private:
       return true;
     auto most = std::max_element(held_.begin(), held_.end(), [](auto& a, auto& b) { return a.second < b.second; });
     bool unfair = !own && most->second > mine + 1;
-    std::vector<std::shared_ptr<stranger>> candidates;
-    std::copy_if(strangers_.begin(), strangers_.end(), std::back_inserter(candidates),
-                 [&](auto& s) { return unfair ? s->from == most->first : !s->under_grace() && (!own || s->from == from); });
+    std::vector<const std::shared_ptr<stranger>*> candidates;
+    auto now = clock::now();
+    for (auto& s : strangers_)
+      if (unfair ? s->from == most->first : !s->under_grace(now) && (!own || s->from == from))
+        candidates.push_back(&s);
     if (!candidates.empty())
-      forget(candidates[random_() % candidates.size()]);
+      forget(*candidates[random_() % candidates.size()]);
     return !candidates.empty();
   }
 

@@ -69,23 +69,31 @@ public:
 
   bool spoken() const override { return spoken_; }
 
-  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
+  void run(tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
     // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
     unsigned stall = std::chrono::milliseconds(stall_limit).count();
     ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
+    error_code failed;
+    if (!net.give_to(net_, failed, asio::ip::tcp::v4())) // the family is never asked for again
+      return close("the connection cannot be watched: " + failed.message());
+    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
+    auto begin = [self = shared_from_this(), identity](const error_code& e, std::size_t) {
+      if (e)
+        return self->close({});
+      self->spoken_ = true;
+      self->late_ = no_answer;
+      asio::co_spawn(self->net_.get_executor(), self->inward(self, identity), asio::detached);
+    };
+    if (side_ == side::client)
+      return begin({}, 0);
+    // Not async_wait(), which Asio also wakes with an event of a descriptor that is closed by now.
+    net_.async_receive(asio::buffer(&first_, 1), net_.message_peek, begin);
+  }
+
+private:
+  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity) {
     error_code e;
     auto done = asio::redirect_error(asio::use_awaitable, e);
-    if (!net.give_to(net_, e, asio::ip::tcp::v4())) // the family is never asked for again
-      co_return close("the connection cannot be watched: " + e.message());
-    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
-    if (side_ == side::server) {
-      char first; // not async_wait(), which Asio also wakes with an event of a descriptor that is closed by now
-      co_await net_.async_receive(asio::buffer(&first, 1), net_.message_peek, done);
-      if (e)
-        co_return close({});
-      spoken_ = true;
-      late_ = no_answer;
-    }
     ERR_clear_error();
     auto* ssl = SSL_new(identity.get());
     if (ssl == nullptr)
@@ -102,7 +110,6 @@ public:
       close(explain(e));
   }
 
-private:
   asio::awaitable<void> outward(std::shared_ptr<tunnel>) {
     auto e = co_await carry(plain_, *tls_);
     if (!e || closed_)
@@ -176,6 +183,7 @@ private:
   const char* late_ = nullptr; ///< what it means if that is reached
   side side_;
   ready done_;
+  char first_ = 0;
   bool spoken_ = false, closed_ = false;
 };
 
@@ -204,9 +212,8 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
 
 std::shared_ptr<tls_tunnel> tls_tunnel::start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                               ready done) {
-  auto& io = child_reactor::get()->io();
-  auto t = std::make_shared<tunnel>(io, s, std::move(done));
-  asio::co_spawn(io, t->inward(t, identity, std::move(net), limit), asio::detached); // runs at once: this is the reactor's thread
+  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), s, std::move(done));
+  t->run(identity, std::move(net), limit);
   return t;
 }
 
