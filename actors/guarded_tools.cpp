@@ -56,7 +56,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
   self->state.start_limit = start_limit;
   self->state.gate = breaker{policy};
   self->set_exit_handler([self](caf::exit_msg& m) {
-    self->send_exit(self->state.guarded, m.reason);
+    end_now(self, self->state.guarded, m.reason); // a server that floods must not keep the end of a task waiting
     leave(self, m.reason);
   });
   return {

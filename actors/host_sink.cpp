@@ -3,6 +3,7 @@
 
 #include "actors/host_sink.hpp"
 
+#include "protocols/caf_error.hpp"
 #include "protocols/config.hpp"
 #include "protocols/type_ids.hpp"
 
@@ -18,6 +19,8 @@ namespace {
 
 constexpr std::size_t max_thrown_text = 300;
 constexpr std::size_t max_waiting = std::size_t{1} << 20; ///< bytes of chunks that wait for the host
+/// Deliveries of all nodes that were not acknowledged: a relay has one per run under way, of 64 KiB at most, if it heeds the rule.
+constexpr std::size_t max_under_way = std::size_t{16} << 20;
 
 /// What a batch costs while it waits.
 std::size_t weight(const chunk_batch& b) {
@@ -153,16 +156,29 @@ host_sink_actor::behavior_type limited_sink::make_behavior() {
 }
 
 event_sink_actor::behavior_type chunk_gate(event_sink_actor::pointer self, const event_sink_actor& sink) {
+  auto under_way = std::make_shared<std::size_t>(0);
   self->monitor(sink);
   self->set_down_handler([self](const caf::down_msg&) { self->quit(); });
   return {
-      [self, sink](event& e) { self->send(sink, std::move(e)); },
+      [](const event&) {}, // the ledger's affair; no node has any to tell
       [self, sink](chunk_batch& b) { self->send(sink, std::move(b)); },
-      [self, sink](chunk_delivery& d) -> caf::result<chunk_ack> {
+      [self, sink, under_way](chunk_delivery& d) -> caf::result<chunk_ack> {
+        auto bytes = weight(d.batch);
+        if (*under_way + bytes > max_under_way)
+          return make_error(ec::unavailable, "pieces of streams are not waited for: too many are under way");
+        *under_way += bytes;
         auto promise = self->make_response_promise<chunk_ack>();
         // No limit of its own: the far end has one, and the end of the sink ends this actor.
         self->request(sink, caf::infinite, std::move(d))
-            .then([promise](chunk_ack a) mutable { promise.deliver(a); }, [promise](caf::error& e) mutable { promise.deliver(e); });
+            .then(
+                [promise, under_way, bytes](chunk_ack a) mutable {
+                  *under_way -= bytes;
+                  promise.deliver(a);
+                },
+                [promise, under_way, bytes](caf::error& e) mutable {
+                  *under_way -= bytes;
+                  promise.deliver(e);
+                });
         return caf::delegated<chunk_ack>{};
       },
   };

@@ -25,7 +25,8 @@ using host_sink_actor = event_sink_actor::extend<caf::reacts_to<outcome>>;
 
 host_sink_actor spawn_host_sink(caf::actor_system& sys, host_callbacks callbacks);
 
-/// What other nodes get to see of `sink`: hands on chunks, and ends with it. CAF's network broker keeps a message that arrives
+/// What other nodes get to see of `sink`: hands on chunks, refuses what a node sends beyond 16 MiB without waiting for
+/// acknowledgements, takes no events, and ends with the sink. CAF's network broker keeps a message that arrives
 /// while the system goes down, and with it the actor that sent it; a detached one like `sink` would be waited for, for ever.
 event_sink_actor spawn_chunk_gate(caf::actor_system& sys, event_sink_actor sink);
 

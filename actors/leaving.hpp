@@ -20,6 +20,14 @@ void leave(Self* self, caf::error reason) {
   self->quit(std::move(reason));
 }
 
+/// Ends another actor before it reads what else waits in its mailbox, which send_exit() would not. Own context only.
+template <class Self, class Handle>
+void end_now(Self* self, const Handle& other, caf::error reason) {
+  if (auto to = caf::actor_cast<caf::strong_actor_ptr>(other))
+    to->enqueue(self->ctrl(), caf::make_message_id(caf::message_priority::high),
+                caf::make_message(caf::exit_msg{self->address(), std::move(reason)}), self->context());
+}
+
 /// Ends the timer of one request: for actors that outlive what they ask. Own context only.
 template <class Self>
 void answered_in_time(Self* self, caf::message_id request) {

@@ -6,6 +6,7 @@
 
 #include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/wire/http_reply.hpp"
 
 #include <algorithm>
 
@@ -20,8 +21,11 @@ constexpr auto grace = std::chrono::seconds(2);
 
 /// More than this in one window is a flood: tens of times what a server with a busy progress bar or a chatty log sends.
 constexpr auto flood_window = std::chrono::seconds(10);
-constexpr std::size_t flood_messages = 20'000;
+constexpr std::size_t flood_messages = 10'000;
 constexpr std::size_t flood_bytes = std::size_t{64} << 20;
+
+/// A server that sent more replies than this that were nobody's mixes its ids up in a way that cannot be mended.
+constexpr std::size_t max_strays = 8;
 
 void on_listed(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
@@ -93,10 +97,17 @@ void fail_open(mcp_ptr self, const std::string& why) {
     fail_request(self, id, why);
 }
 
-/// The request that a reply without a usable id can only belong to: the one that is open, if none was given up.
+/// The request that a reply without a usable id can only belong to: the one that is open, if none was given up and the server does
+/// not send replies that are nobody's all the time.
 std::map<std::uint64_t, open_request>::iterator only_open(mcp_ptr self) {
   auto& st = self->state;
-  return st.open.size() == 1 && st.abandoned == 0 ? st.open.begin() : st.open.end();
+  return st.open.size() == 1 && st.abandoned == 0 && st.strays <= max_strays ? st.open.begin() : st.open.end();
+}
+
+/// The reply of a request seems lost: it fails unless the proper one comes within a moment. Once is enough for each.
+void doubt(mcp_ptr self, std::uint64_t id, open_request& r, const std::string& why) {
+  if (!std::exchange(r.doubted, true))
+    self->delayed_send(self, grace, mcp_tick{id, why});
 }
 
 /// A reply without an id, or with one that was never sent. An error may also be about a notification, to which there is no reply,
@@ -116,12 +127,14 @@ void on_unmatched(mcp_ptr self, const mcp::incoming& m) {
       st.unanswered > 0 && (is_error ? m.code == -32601 || m.message.find("notifications/") != std::string::npos : !fitting);
   if (of_notice || st.open.empty()) {
     st.unanswered -= of_notice ? 1 : 0;
+    st.strays += of_notice ? 0 : 1;
     return note_line(self, what + "; ignored, it answers a notification or nothing");
   }
   if (!m.nameless) { // ids mixed up, or one reply too many: the proper one comes right after, or never
     note_line(self, what);
+    ++st.strays;
     for (auto& [id, r] : st.open)
-      self->delayed_send(self, grace, mcp_tick{id, "sent " + what + ", and nothing else"});
+      doubt(self, id, r, "sent " + what + ", and nothing else");
     return;
   }
   note_line(self, what + (only != st.open.end() ? "; it ends the only open request" : "; it ends all open requests"));
@@ -145,6 +158,7 @@ void on_reply(mcp_ptr self, const mcp::incoming& m) {
     note_line(self, over + "taken as the reply to the only open request");
     return give(self, only, m);
   }
+  st.strays += st.abandoned > 0 ? 0 : 1;
   st.abandoned -= st.abandoned > 0 ? 1 : 0;
   note_line(self, over + "late, or sent twice");
 }
@@ -166,7 +180,7 @@ void on_unreadable(mcp_ptr self, const mcp::incoming& m) {
   if (m.lost == mcp::lost_reply::certain)
     return fail_open(self, why);
   if (st.open.size() == 1)
-    self->delayed_send(self, grace, mcp_tick{st.open.begin()->first, why});
+    doubt(self, st.open.begin()->first, st.open.begin()->second, why);
 }
 
 void on_message(mcp_ptr self, const mcp::incoming& m) {
@@ -187,8 +201,38 @@ void on_message(mcp_ptr self, const mcp::incoming& m) {
   }
 }
 
-/// What answers nothing we asked: a server may say a lot of it, but not without end.
-void count_unasked(mcp_ptr self, std::size_t bytes) {
+/// A server that floods is ended, and started no more: it would do the same again with every call.
+void end_flood(mcp_ptr self, const std::string& what) {
+  auto& st = self->state;
+  auto why = "was ended: it sent " + std::to_string(st.unasked) + " messages (" + std::to_string(st.unasked_bytes >> 10)
+             + " KiB) that nobody asked for within " + std::to_string(flood_window.count()) + " s, the last was " + what
+             + "; it is not started again in this task: mend it, or take it out of `mcp_servers`";
+  st.flood_known = !st.open.empty() || !st.listing.empty() || !st.queued.empty();
+  st.flooded = why + last_words(self, false);
+  if (st.tell)
+    st.tell(about(self, st.flooded), true);
+  if (st.tell && !st.flood_known) // else the call that fails of it says so
+    st.tell(about(self, st.flooded), false);
+  fail_all(self, ec::bad_reply, st.flooded, false);
+}
+
+/// What a message is, for a sentence about it.
+std::string kind_of(const mcp::incoming& m) {
+  switch (m.kind) {
+  case mcp::kind::response:
+    return "a result";
+  case mcp::kind::error:
+    return "an error";
+  case mcp::kind::request:
+  case mcp::kind::notification:
+    return "'" + wire::brief(m.method, 60) + "'";
+  default:
+    return "no message";
+  }
+}
+
+/// What answers nothing we asked: a server may say a lot of it, but not without end. Returns whether it is too much.
+bool floods(mcp_ptr self, std::size_t messages, std::size_t bytes) {
   auto& st = self->state;
   auto now = self->clock().now();
   if (now - st.unasked_since > flood_window) {
@@ -196,30 +240,31 @@ void count_unasked(mcp_ptr self, std::size_t bytes) {
     st.unasked = st.unasked_bytes = 0;
   }
   st.unasked_bytes += bytes;
-  if (++st.unasked > flood_messages || st.unasked_bytes > flood_bytes)
-    fail_all(self, ec::bad_reply,
-             "was ended: it sent " + std::to_string(st.unasked) + " messages (" + std::to_string(st.unasked_bytes >> 10)
-                 + " KiB) that nobody asked for within " + std::to_string(flood_window.count()) + " s",
-             true);
+  st.unasked += std::max<std::size_t>(messages, 1);
+  return st.unasked > flood_messages || st.unasked_bytes > flood_bytes;
 }
 
 } // namespace
 
-void on_text(mcp_ptr self, const channel_text& t) {
+void on_text(mcp_ptr self, channel_text& t) {
   auto& st = self->state;
-  if (t.generation != st.generation || !st.channel)
+  auto gone = [&] { return t.generation != st.generation || !st.channel; }; // also when one of its messages ended the connection
+  if (gone())
     return;
-  st.channel->consumed(t.text);
-  if (t.text.find_first_not_of(" \t\r") == std::string::npos)
-    return count_unasked(self, t.text.size());
+  auto bytes = t.text.size();
   auto open = st.open.size() + st.listing.size();
-  for (auto& m : mcp::read_line(t.text, st.hidden)) {
-    if (t.generation != st.generation || !st.channel)
-      return; // one of them ended the connection
+  auto messages = mcp::read_line(t.text, st.hidden);
+  std::string{}.swap(t.text); // it may be as large as all that is made of it
+  for (auto& m : messages) {
+    if (gone())
+      return;
     on_message(self, m);
   }
-  if (t.generation == st.generation && st.channel && st.open.size() + st.listing.size() >= open)
-    count_unasked(self, t.text.size());
+  if (gone())
+    return;
+  st.channel->consumed(bytes); // not before: what is being read costs as much again
+  if (st.open.size() + st.listing.size() >= open && floods(self, messages.size(), bytes))
+    end_flood(self, messages.empty() ? "a blank line" : kind_of(messages.back()));
 }
 
 } // namespace conclave

@@ -53,7 +53,8 @@ std::string telling_lines(std::string text, const secrets& hidden) {
   return error.empty() || error == last ? last : error + " ... " + last;
 }
 
-/// What a person needs to see why a server is gone.
+} // namespace
+
 std::string last_words(mcp_ptr self, bool silence_counts) {
   auto& st = self->state;
   auto said = st.channel ? telling_lines(st.channel->last_words(), st.hidden) : std::string{};
@@ -63,6 +64,8 @@ std::string last_words(mcp_ptr self, bool silence_counts) {
                                   : "; it wrote nothing to stderr, the last line of its stdout is " + st.skipped;
   return st.stderr_path.empty() ? out : out + "; log: " + st.stderr_path;
 }
+
+namespace {
 
 std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
                            const std::function<std::string(std::uint64_t)>& make) {
@@ -173,13 +176,16 @@ void connect(mcp_ptr self) {
   auto& st = self->state;
   if (st.now != link::down)
     return;
+  // The first call to learn of it is reported as a lost source; the model reads the same of every later one.
+  if (!st.flooded.empty())
+    return fail_all(self, std::exchange(st.flood_known, true) ? ec::denied : ec::bad_reply, st.flooded, false);
   auto config = st.config;
   if (auto missing = resolve(self, config); !missing.empty())
     return fail_all(self, ec::bad_config, "needs variable " + missing + ", which is not set", false);
   if (auto fault = resolve_home(config); !fault.empty())
     return fail_all(self, ec::bad_config, "cannot be started: " + fault, false);
   st.now = link::connecting;
-  st.notes = st.unanswered = st.abandoned = st.unasked = st.unasked_bytes = 0;
+  st.notes = st.unanswered = st.abandoned = st.strays = st.unasked = st.unasked_bytes = 0;
   st.skipped.clear();
   st.since = self->clock().now();
   auto generation = ++st.generation;
@@ -213,7 +219,8 @@ void on_wait(mcp_ptr self, const mcp_wait& w) {
   auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - st.since);
   st.tell(about(self, std::string(listing ? "is still listing its tools" : "is still starting") + ", "
                           + std::to_string(seconds_of(waited)) + " s so far (at most " + span(tool_waits::step(st.config).count())
-                          + ", startup_timeout_seconds)"));
+                          + ", startup_timeout_seconds)"),
+          false);
   self->delayed_send(self, next_wait, mcp_wait{w.generation});
 }
 
@@ -330,8 +337,7 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
 }
 
 mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, lookup env, std::string stderr_path, bool has_allowed,
-                                   std::vector<std::string> allowed, std::vector<std::string> excluded,
-                                   std::function<void(std::string)> tell) {
+                                   std::vector<std::string> allowed, std::vector<std::string> excluded, mcp_teller tell) {
   auto& st = self->state;
   st.config = std::move(config);
   st.env = std::move(env);
@@ -377,7 +383,7 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
           i = s.open.erase(i);
         }
       },
-      [self](const channel_text& t) { on_text(self, t); },
+      [self](channel_text& t) { on_text(self, t); },
       [self](const channel_closed& c) {
         if (c.generation == self->state.generation)
           fail_all(self, c.code == ec::none ? ec::unavailable : c.code, c.why, c.was_there);
@@ -391,7 +397,7 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
 
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path,
                                    bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded,
-                                   std::function<void(std::string)> tell) {
+                                   mcp_teller tell) {
   return sys.spawn(mcp_server, std::move(config), std::move(env), std::move(stderr_path), has_allowed, std::move(allowed),
                    std::move(excluded), std::move(tell));
 }

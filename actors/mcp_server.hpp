@@ -3,16 +3,19 @@
 #pragma once
 
 /// A tool source speaking MCP over a channel: initialize, tools/list (paged), tools/call, cancelled notifications; restarts its
-/// channel on the next use after a loss. Ends its server when it ends.
+/// channel on the next use after a loss, but not after a flood. Ends its server when it ends.
 
 #include "actors/parts.hpp"
 
 namespace conclave {
 
-/// `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty. `tell` is given a sentence now and then
-/// while the server is slow to start; it is called by the actor and must not block.
+/// Given a sentence for the user now and then while the server is slow to start, or where no call fails of its end; and one for the
+/// log of a node if it was ended for good (`lost`). Called by the actor; must not block.
+using mcp_teller = std::function<void(std::string, bool lost)>;
+
+/// `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty.
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path,
                                    bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded,
-                                   std::function<void(std::string)> tell = {});
+                                   mcp_teller tell = {});
 
 } // namespace conclave

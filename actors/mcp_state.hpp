@@ -59,6 +59,7 @@ struct open_request {
   purpose why = purpose::call;
   tool_invocation asked;
   caf::typed_response_promise<tool_result> promise;
+  bool doubted = false; ///< its reply seems lost; the proper one is waited for a little longer
 };
 
 enum class link : std::uint8_t { down, connecting, up };
@@ -71,7 +72,7 @@ struct mcp_state {
   std::string stderr_path;
   bool has_allowed = false;
   std::vector<std::string> allowed, excluded;
-  std::function<void(std::string)> tell;
+  mcp_teller tell;
   secrets hidden; ///< what the server was told and must not repeat in its errors
   std::unique_ptr<mcp_channel> channel;
   std::uint64_t generation = 0, ids = 0;
@@ -88,8 +89,11 @@ struct mcp_state {
   std::size_t notes = 0;                       ///< lines added to the server's log
   std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
   std::size_t abandoned = 0;                   ///< calls given up, whose replies may yet come
+  std::size_t strays = 0;                      ///< replies that were nobody's
   std::size_t unasked = 0, unasked_bytes = 0;  ///< messages that answered nothing, of this window
   std::chrono::steady_clock::time_point unasked_since;
+  std::string flooded;      ///< why it was ended for good
+  bool flood_known = false; ///< one who called was told so
   tool_list tools;
   std::map<std::string, std::string> original; ///< public name -> the server's own
 };
@@ -98,6 +102,9 @@ using mcp_ptr = mcp_impl::stateful_pointer<mcp_state>;
 
 /// Returns a sentence for an error. `text` may hold what the server said.
 std::string about(mcp_ptr self, std::string text);
+
+/// What a person needs to see why a server is gone; whether it wrote nothing to stderr may be of interest, too.
+std::string last_words(mcp_ptr self, bool silence_counts);
 
 /// Adds a line of ours to the server's log; a person who looks for a lost reply finds it there.
 void note_line(mcp_ptr self, const std::string& text);
@@ -113,6 +120,6 @@ void list_again(mcp_ptr self);                  ///< reads the list anew, once t
 void up(mcp_ptr self);                          ///< the list is complete
 void notify(mcp_ptr self, std::string message); ///< sends what has no reply
 
-void on_text(mcp_ptr self, const channel_text& t);
+void on_text(mcp_ptr self, channel_text& t);
 
 } // namespace conclave

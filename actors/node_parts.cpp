@@ -165,8 +165,11 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
     auto log = with.log_dir.empty() ? std::string{}
                                     : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_"
                                           + server.name + "_stderr.log";
-    auto tell = [status, task = order.task, agent = order.agent.id](std::string text) {
-      caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
+    auto tell = [status, keep = with.note, task = order.task, agent = order.agent.id](std::string text, bool lost) {
+      if (lost && keep)
+        keep({note_weight::trouble, "tools_lost", {{"task", task}, {"agent", agent}, {"why", text}}});
+      if (!lost)
+        caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
     };
     auto source =
         spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools, tell);

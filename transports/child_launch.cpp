@@ -10,13 +10,14 @@
 #include <boost/process/v2/process.hpp>
 #include <boost/process/v2/stdio.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <sstream>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,8 +29,6 @@ namespace {
 namespace process = boost::process::v2;
 using boost::system::error_code;
 namespace fs = std::filesystem;
-
-constexpr int no_directory = 1 << 16; ///< added to the errno that comes from a child: it is of the directory, not of the program
 
 /// Runs between fork and exec in the image of a process with many threads: async-signal-safe calls only, no allocation.
 struct become_child {
@@ -57,10 +56,7 @@ struct become_child {
     if (::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
       for (int fd = 3; fd < 65'536; ++fd) // a kernel without close_range
         ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-    if (*cwd == '\0' || ::chdir(cwd) == 0)
-      return {};
-    errno += no_directory;
-    return {errno, boost::system::system_category()};
+    return *cwd == '\0' || ::chdir(cwd) == 0 ? error_code{} : error_code{errno, boost::system::system_category()};
   }
 
   /// Boost would call exit(), and with it the exit handlers of our process.
@@ -70,62 +66,77 @@ struct become_child {
   }
 };
 
-struct pipe_ends {
-  unique_fd read, write;
-  bool open() {
-    int fds[2];
-    if (::pipe2(fds, O_CLOEXEC) != 0)
-      return false;
-    read.reset(fds[0]);
-    write.reset(fds[1]);
-    return true;
-  }
-};
-
-bool is_program(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(path.c_str(), X_OK) == 0;
+bool open_pipe(unique_fd& read, unique_fd& write) {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) != 0)
+    return false;
+  read.reset(fds[0]);
+  write.reset(fds[1]);
+  return true;
 }
 
 // The child's own PATH counts, as in a shell; without one, ours.
-std::string resolve(const child_options& o, std::string& error) {
-  if (o.argv.empty() || o.argv[0].empty()) {
-    error = "no program was named";
-    return {};
-  }
+std::string resolve(const child_options& o) {
   auto& name = o.argv[0];
-  if (name.find('/') != std::string::npos)
-    return name;
   auto own = o.env.find("PATH");
-  auto found = find_program(name, own == o.env.end() ? nullptr : own->second.c_str());
-  if (found.empty())
-    error = "no program '" + name + "' on the PATH";
-  return found;
+  return name.find('/') != std::string::npos ? name : find_program(name, own == o.env.end() ? nullptr : own->second.c_str());
 }
 
 bool holds_nul(const child_options& o) {
-  auto has = [](const std::string& s) { return s.find('\0') != std::string::npos; };
-  for (auto& a : o.argv)
-    if (has(a))
-      return true;
-  for (auto& [k, v] : o.env)
-    if (has(k) || has(v) || k.empty() || k.find('=') != std::string::npos)
-      return true;
-  return has(o.cwd);
+  auto nul = [](const std::string& s) { return s.find('\0') != std::string::npos; };
+  auto bad = [&](auto& v) { return nul(v.first) || nul(v.second) || v.first.empty() || v.first.find('=') != std::string::npos; };
+  return std::any_of(o.argv.begin(), o.argv.end(), nul) || std::any_of(o.env.begin(), o.env.end(), bad) || nul(o.cwd);
 }
 
-/// Returns the pid, 0 and `why` if the program does not run.
-int launch(const std::string& program, const child_options& o, process::process_stdio streams, child_bond bond, std::string& why) {
+/// The array of pointers that exec wants.
+std::vector<const char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<const char*> out;
+  for (auto& t : texts)
+    out.push_back(t.c_str());
+  out.push_back(nullptr);
+  return out;
+}
+
+} // namespace
+
+std::string find_program(const std::string& name, const char* path) {
+  auto* ours = std::getenv("PATH");
+  std::istringstream list{path ? path : ours ? ours : "/usr/local/bin:/usr/bin:/bin"};
+  std::error_code ignored;
+  for (std::string folder; std::getline(list, folder, ':');) {
+    auto full = folder + "/" + name; // of a relative folder it would be in whatever directory we happen to be
+    if (folder[0] == '/' && fs::is_regular_file(full, ignored) && ::access(full.c_str(), X_OK) == 0)
+      return full;
+  }
+  return {};
+}
+
+launched_child launch_child(const child_options& o, child_bond bond) {
+  if (holds_nul(o))
+    return {.error = "the command, its directory or its environment holds a NUL byte or a bad variable name"};
+  if (o.argv.empty() || o.argv[0].empty())
+    return {.error = "no program was named"};
+  auto program = resolve(o);
+  if (program.empty())
+    return {.error = "no program '" + o.argv[0] + "' on the PATH"};
+  if (!o.cwd.empty() && ::access((o.cwd + "/.").c_str(), X_OK) != 0) // asked here: exec has one errno for all that fails
+    return {.error = "no working directory '" + o.cwd + "': " + std::strerror(errno)};
+  // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
+  std::vector<unique_fd> null;
+  do
+    null.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  while (null.back() && null.back().get() <= 2);
+  launched_child child;
+  unique_fd in, out, err;
+  if (!null.back() || !open_pipe(in, child.in)
+      || (bond == child_bond::dependent && (!open_pipe(child.out, out) || !open_pipe(child.err, err))))
+    return {.error = "no descriptors for the program's pipes: " + std::string{std::strerror(errno)}};
+  auto or_null = [&](const unique_fd& fd) { return fd ? fd.get() : null.back().get(); };
+  process::process_stdio streams{in.get(), or_null(out), or_null(err)};
   std::vector<std::string> env;
-  std::vector<const char*> argv, envp;
-  for (auto& a : o.argv)
-    argv.push_back(a.c_str());
-  argv.push_back(nullptr);
   for (auto& [k, v] : o.env)
     env.push_back(k + "=" + v);
-  for (auto& e : env)
-    envp.push_back(e.c_str());
-  envp.push_back(nullptr);
+  auto argv = pointers(o.argv), envp = pointers(env);
   process::posix::default_launcher launcher;
   launcher.env = envp.data();
   error_code failed;
@@ -134,76 +145,21 @@ int launch(const std::string& program, const child_options& o, process::process_
     boost::asio::io_context none{1};
     auto** args = argv.data();
     launcher(none.get_executor(), failed, fs::path{program}, args, streams, become_child{o.cwd.c_str(), bond}).detach();
-    if (!failed)
-      return launcher.pid;
-    auto code = failed.value() % no_directory;
-    auto what = launcher.pid <= 0               ? "cannot fork: "
-                : failed.value() > no_directory ? "no working directory '" + o.cwd + "': "
-                                                : "cannot run '" + o.argv[0] + "': ";
-    why = what + std::strerror(code);
-  } catch (const std::exception& e) { // it runs, but there is no descriptor to watch it with
-    why = std::string("cannot watch the program: ") + e.what();
-    if (launcher.pid > 0)
-      ::kill(-launcher.pid, SIGKILL);
+    child.end.reset(static_cast<int>(::syscall(SYS_pidfd_open, launcher.pid, 0))); // glibc 2.36: not declared for C++
+    if (!failed && !child.end)
+      failed.assign(errno, boost::system::system_category());
+  } catch (const boost::system::system_error& e) { // it runs, but there is no descriptor to watch it with
+    failed = e.code();
   }
-  while (launcher.pid > 0 && ::waitpid(launcher.pid, nullptr, 0) < 0 && errno == EINTR) // Boost leaves a zombie
-    ;
-  return 0;
-}
-
-} // namespace
-
-std::string find_program(const std::string& name, const char* path) {
-  auto* ours = std::getenv("PATH");
-  std::string_view list = path ? path : ours ? ours : "/usr/local/bin:/usr/bin:/bin";
-  for (std::size_t pos = 0; pos < list.size();) {
-    auto end = std::min(list.find(':', pos), list.size());
-    auto folder = std::string{list.substr(pos, end - pos)};
-    pos = end + 1;
-    if (folder.empty() || folder[0] != '/')
-      continue; // a relative entry would mean whatever directory we happen to be in
-    if (auto full = folder + "/" + name; is_program(full))
-      return full;
-  }
-  return {};
-}
-
-launched_child launch_child(const child_options& options, child_bond bond) {
-  launched_child child;
-  if (holds_nul(options)) {
-    child.error = "the command, its directory or its environment holds a NUL byte or a bad variable name";
+  if (!failed) {
+    child.pid = launcher.pid;
     return child;
   }
-  auto program = resolve(options, child.error);
-  if (program.empty())
-    return child;
-  // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
-  std::vector<unique_fd> null;
-  do
-    null.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  while (null.back() && null.back().get() <= 2);
-  pipe_ends in, out, err;
-  if (!null.back() || !in.open() || (bond == child_bond::dependent && (!out.open() || !err.open()))) {
-    child.error = "no descriptors for the program's pipes: " + std::string{::strerror(errno)};
-    return child;
-  }
-  auto or_null = [&](const unique_fd& fd) { return fd ? fd.get() : null.back().get(); };
-  auto pid = launch(program, options, {in.read.get(), or_null(out.write), or_null(err.write)}, bond, child.error);
-  if (pid == 0)
-    return child;
-  child.end.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); // glibc 2.36 declares pidfd_open without extern "C"
-  if (!child.end) {
-    child.error = "cannot watch the program: " + std::string{::strerror(errno)};
-    ::kill(-pid, SIGKILL);
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR)
-      ;
-    return child;
-  }
-  child.pid = pid;
-  child.in = std::move(in.write);
-  child.out = std::move(out.read);
-  child.err = std::move(err.read);
-  return child;
+  if (launcher.pid <= 0)
+    return {.error = "cannot fork: " + failed.message()};
+  ::kill(-launcher.pid, SIGKILL);
+  ::waitpid(launcher.pid, nullptr, 0); // Boost leaves a zombie
+  return {.error = "cannot run '" + o.argv[0] + "': " + failed.message()};
 }
 
 } // namespace conclave

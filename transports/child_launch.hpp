@@ -11,12 +11,12 @@ namespace conclave {
 
 /// A child with our ends of its pipes, all close-on-exec. `pid` is also its group.
 struct launched_child {
-  int pid = 0;       ///< 0 = it does not run
-  unique_fd end;     ///< readable once the child has ended (a pidfd)
-  unique_fd in;      ///< its stdin
-  unique_fd out;     ///< its stdout
-  unique_fd err;     ///< its stderr; closed if that goes to /dev/null
-  std::string error; ///< why pid is 0
+  int pid = 0;         ///< 0 = it does not run
+  unique_fd end{};     ///< readable once the child has ended (a pidfd)
+  unique_fd in{};      ///< its stdin
+  unique_fd out{};     ///< its stdout
+  unique_fd err{};     ///< its stderr; closed if that goes to /dev/null
+  std::string error{}; ///< why pid is 0
 };
 
 /// `dependent`: ended with us, in a group of its own. `keeper`: outlives us, in a session of its own, stdin alone.

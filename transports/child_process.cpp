@@ -9,27 +9,23 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/write.hpp>
 
-#include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <fcntl.h>
 #include <future>
 #include <mutex>
-#include <set>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 namespace conclave {
 
 namespace {
 
+namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using boost::system::error_code;
-using stream = boost::asio::posix::stream_descriptor;
+using stream = asio::posix::stream_descriptor;
 
 constexpr std::size_t max_queue = 32u << 20;
 constexpr std::size_t read_size = 64u << 10;
@@ -43,9 +39,11 @@ class child;
 
 /// What the reactor thread knows of all children.
 struct nursery {
-  std::set<std::shared_ptr<child>> living;
+  std::promise<void> emptied;
+  std::shared_future<void> empty = emptied.get_future().share();
+  std::shared_ptr<nursery> open{this, [](nursery* n) { n->emptied.set_value(); }}; ///< null once the process ends
+  std::map<std::shared_ptr<child>, std::shared_ptr<nursery>> living;               ///< each holds `open`
   child_reaper reaper;
-  bool closed = false; ///< the process ends: no more children
 };
 
 nursery& children() {
@@ -53,363 +51,253 @@ nursery& children() {
   return *all;
 }
 
-/// One child from start to exit. Shared by the user and the reactor; members without a lock belong to the reactor thread.
+/// One child from start to exit. Shared by the user and the reactor; all but the atomic and the locked is the reactor thread's.
 class child final : public child_process, public std::enable_shared_from_this<child> {
 public:
   child(child_options o, callbacks cb, child_reactor* r)
       : options_(std::move(o)), cb_(std::move(cb)), reactor_(r), in_(r->io()), out_(r->io()), err_(r->io()), end_(r->io()) {}
 
-  // -- any thread
-  bool write(std::string bytes) override;
+  bool write(std::string bytes) override {
+    if (!stdin_open_)
+      return false;
+    if (auto size = bytes.size(); (queued_ += size) > max_queue) {
+      queued_ -= size;
+      return false;
+    }
+    post([bytes = std::move(bytes)](child& c) {
+      c.queue_ += bytes;
+      c.flush();
+    });
+    return true;
+  }
+
   void close() override {
-    reactor_->post([self = shared_from_this()] { self->shut(); });
+    post([](child& c) { c.shut(); });
   }
-  void kill() override;
-  int pid() const override;
-  std::string last_words() const override;
+
+  void kill() override {
+    doomed_ = true;
+    stdin_open_ = false;
+    post([](child& c) { c.signal(SIGKILL); });
+  }
+
+  int pid() const override { return pid_; }
+
+  std::string last_words() const override {
+    std::lock_guard lock{mutex_};
+    return last_words_;
+  }
+
   void log(std::string line) override {
-    reactor_->post([self = shared_from_this(), text = std::move(line) + "\n"] { self->log_.add(text); });
+    post([text = std::move(line) + "\n"](child& c) { c.log_.add(text); });
   }
 
-  void consumed(std::size_t weight) override;
+  void consumed(std::size_t weight) override {
+    post([weight](child& c) {
+      c.waiting_ -= std::min(weight, c.waiting_);
+      if (c.waiting_ <= c.options_.max_waiting / 2 && std::exchange(c.held_, false))
+        c.when(c.out_, &child::on_stdout);
+    });
+  }
 
-  // -- reactor thread
-  void run();
-  void end(std::shared_ptr<void> token) {
-    shut();
-    awaited_.push_back(std::move(token));
+  void run() {
+    launched_child os;
+    if (doomed_)
+      os.error = "ended before it started";
+    else if (!children().open)
+      os.error = "the process ends";
+    else
+      os = launch_child(options_, child_bond::dependent);
+    if (os.pid == 0)
+      return finish({false, 0, std::move(os.error)});
+    pid_ = os.pid;
+    children().living.emplace(shared_from_this(), children().open);
+    children().reaper.add(os.pid);
+    if (!options_.stderr_path.empty())
+      log_.open(options_.stderr_path, options_.clean_log);
+    error_code failed;
+    for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
+      if (!failed && fd->give_to(*s, failed))
+        s->non_blocking(true, failed);
+    if (failed) {
+      signal(SIGKILL, "cannot watch the program: " + failed.message());
+      return on_end(); // blocks for no longer than the kernel needs to end it
+    }
+    when(end_, &child::on_end);
+    when(out_, &child::on_stdout);
+    when(err_, &child::on_stderr);
+    flush();
+  }
+
+  void shut() {
+    if (finished_ || std::exchange(closing_, true))
+      return;
+    stdin_open_ = false;
+    flush(); // what was accepted is still delivered if the child reads it in time
+    after(patience, [](child& c) {
+      c.close_stdin();
+      c.signal(SIGTERM, "ended by SIGTERM: it did not end when its input did");
+    });
+    after(2 * patience, [](child& c) { c.signal(SIGKILL, "ended by SIGKILL: it ignored the end of its input and SIGTERM"); });
   }
 
 private:
-  void shut();
-  void when(stream& s, stream::wait_type what, void (child::*next)());
-  void fail(std::string why);
-  void signal_group(int sig, const char* why);
-  void flush();
-  void close_stdin();
-  void on_stdout();
-  void on_stderr();
-  void read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view));
-  bool take(std::string_view bytes);
-  bool hear(std::string_view bytes);
-  void on_end();
-  void finish(child_exit result);
+  template <class F>
+  void post(F run) {
+    reactor_->post([self = shared_from_this(), run = std::move(run)]() mutable { run(*self); });
+  }
+
+  template <class F>
+  void after(std::chrono::milliseconds delay, F run) {
+    reactor_->after(delay, [weak = weak_from_this(), run] {
+      if (auto self = weak.lock(); self && !self->finished_)
+        run(*self);
+    });
+  }
+
+  void when(stream& s, void (child::*readable)()) {
+    s.async_wait(stream::wait_read, [self = shared_from_this(), readable](const error_code& e) {
+      if (!e && !self->finished_)
+        (self.get()->*readable)();
+    });
+  }
+
+  // The child is a zombie until it is reaped, so a signal never meets a reused number.
+  void signal(int sig, std::string why = {}) {
+    if (!why.empty())
+      why_ = std::move(why);
+    if (pid_ > 0)
+      ::kill(-pid_, sig);
+  }
+
+  void flush() {
+    if (!in_.is_open() || !sending_.empty())
+      return;
+    if (queue_.empty())
+      return closing_ ? close_stdin() : void();
+    sending_.swap(queue_);
+    asio::async_write(in_, asio::buffer(sending_), [self = shared_from_this()](const error_code& e, std::size_t n) {
+      self->queued_ -= n;
+      self->sending_.clear();
+      e ? self->close_stdin() : self->flush(); // EPIPE: it closed its input, which alone is no reason to end it
+    });
+  }
+
+  void close_stdin() {
+    error_code ignored;
+    stdin_open_ = false;
+    in_.close(ignored);
+    queue_.clear();
+  }
+
+  // Cuts bytes into lines and hands them on. Returns false if a line was too long.
+  bool take(std::string_view bytes) {
+    std::vector<std::string> lines;
+    while (!bytes.empty()) {
+      auto lf = bytes.find('\n'); // partial_ holds none, so each byte is looked at once
+      partial_.append(bytes.substr(0, lf));
+      if (lf == std::string_view::npos || partial_.size() > options_.max_line)
+        break;
+      waiting_ += weight(partial_);
+      lines.push_back(std::exchange(partial_, {}));
+      bytes.remove_prefix(lf + 1);
+    }
+    if (!lines.empty())
+      cb_.on_lines(std::move(lines));
+    if (partial_.size() <= options_.max_line)
+      return true;
+    partial_.clear();
+    signal(SIGKILL, "it wrote a line of more than " + std::to_string(options_.max_line) + " bytes");
+    return false;
+  }
+
+  // What exceeds the cap of the file is read and dropped, so a talkative child never blocks.
+  bool hear(std::string_view bytes) {
+    log_.add(bytes);
+    std::lock_guard lock{mutex_};
+    last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), max_last_words)));
+    last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), max_last_words));
+    return true;
+  }
+
+  // Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more.
+  void read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
+    static std::array<char, read_size> buffer; // reactor thread only
+    while (from.is_open() && budget > 0) {
+      error_code e;
+      auto n = from.read_some(asio::buffer(buffer.data(), std::min(budget, buffer.size())), e);
+      if (e == asio::error::would_block)
+        return;
+      if (e || !(this->*eat)({buffer.data(), n}))
+        from.close(e);
+      budget -= n;
+    }
+  }
+
+  void on_stdout() {
+    read(out_, read_size, &child::take);
+    if (!out_.is_open())
+      return after(last_moment, [](child& c) {
+        if (c.cb_.on_silence)
+          c.cb_.on_silence();
+      });
+    held_ = options_.max_waiting > 0 && waiting_ > options_.max_waiting;
+    if (!held_) // else its pipe fills up and makes it wait
+      when(out_, &child::on_stdout);
+  }
+
+  void on_stderr() {
+    read(err_, read_size, &child::hear);
+    if (err_.is_open())
+      when(err_, &child::on_stderr);
+  }
+
+  void on_end() {
+    signal(SIGKILL); // what is left of its group goes with it
+    read(out_, max_drain, &child::take);
+    read(err_, max_drain, &child::hear);
+    auto number = pid_.exchange(0);
+    children().reaper.remove(number);
+    int status = 0;
+    auto reaped = ::waitpid(number, &status, 0) == number;
+    if (!partial_.empty())
+      cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
+    child_exit result{true, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(why_)};
+    if (!reaped)
+      result.error = "its exit status is unknown: the host process ignores SIGCHLD";
+    else if (result.error.empty() && doomed_ && WIFSIGNALED(status))
+      result.error = "killed";
+    finish(std::move(result));
+  }
+
+  void finish(child_exit result) {
+    finished_ = true;
+    close_stdin();
+    error_code ignored;
+    for (auto* s : {&out_, &err_, &end_})
+      s->close(ignored);
+    log_.close();
+    auto cb = std::exchange(cb_, {}); // breaks a cycle if the callbacks hold the handle
+    cb.on_exit(std::move(result));
+    children().living.erase(shared_from_this());
+  }
 
   child_options options_;
   callbacks cb_;
   child_reactor* reactor_;
   stream in_, out_, err_, end_;
   child_log log_;
-  std::string partial_;               ///< of stdout, no LF inside
-  std::string why_;                   ///< why it was ended
-  std::deque<std::string> out_queue_; ///< the first is being written
-  bool closing_ = false, finished_ = false, writing_ = false;
-  std::vector<std::shared_ptr<void>> awaited_; ///< let go of at the end
-
-  mutable std::mutex mutex_; ///< guards what is below
-  std::vector<std::string> inbox_;
-  std::size_t queued_ = 0;
-  bool stdin_open_ = true;
-  bool doomed_ = false; ///< kill() came
-  std::string last_words_;
-  std::size_t waiting_ = 0; ///< weight of the lines handed on and not given back
-  bool held_ = false;       ///< stdout is not read until some are
-  int pid_ = 0;             ///< 0 before the start and from the moment of reaping, so a signal never meets a reused number
-};
-
-bool child::write(std::string bytes) {
-  bool first;
-  {
-    std::lock_guard lock{mutex_};
-    if (!stdin_open_ || doomed_ || bytes.size() > max_queue - queued_)
-      return false;
-    first = inbox_.empty();
-    queued_ += bytes.size();
-    inbox_.push_back(std::move(bytes));
-  }
-  if (first)
-    reactor_->post([self = shared_from_this()] { self->flush(); });
-  return true;
-}
-
-void child::kill() {
-  std::lock_guard lock{mutex_};
-  doomed_ = true;
-  if (pid_ > 0)
-    ::kill(-pid_, SIGKILL);
-}
-
-int child::pid() const {
-  std::lock_guard lock{mutex_};
-  return pid_;
-}
-
-void child::consumed(std::size_t weight) {
-  {
-    std::lock_guard lock{mutex_};
-    waiting_ -= std::min(weight, waiting_);
-    if (!held_ || waiting_ > options_.max_waiting / 2)
-      return;
-    held_ = false;
-  }
-  reactor_->post([self = shared_from_this()] {
-    if (!self->finished_ && self->out_.is_open())
-      self->when(self->out_, stream::wait_read, &child::on_stdout);
-  });
-}
-
-std::string child::last_words() const {
-  std::lock_guard lock{mutex_};
-  return last_words_;
-}
-
-void child::run() {
-  launched_child os;
-  {
-    std::lock_guard lock{mutex_};
-    os.error = doomed_ ? "ended before it started" : children().closed ? "the process ends" : "";
-  }
-  if (os.error.empty())
-    os = launch_child(options_, child_bond::dependent);
-  if (os.pid == 0)
-    return finish({false, 0, std::move(os.error)});
-  error_code failed;
-  for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
-    if (error_code e; *fd && !s->assign(fd->get(), e)) {
-      fd->release();
-      s->non_blocking(true, e);
-    } else if (e) {
-      failed = e;
-    }
-  if (!options_.stderr_path.empty())
-    log_.open(options_.stderr_path, options_.clean_log);
-  children().living.insert(shared_from_this());
-  children().reaper.add(os.pid);
-  {
-    std::lock_guard lock{mutex_};
-    pid_ = os.pid;
-    if (doomed_ || failed)
-      ::kill(-pid_, SIGKILL);
-  }
-  if (failed) {
-    why_ = "cannot watch the program: " + failed.message();
-    return on_end(); // blocks for no longer than the kernel needs to end it
-  }
-  when(end_, stream::wait_read, &child::on_end);
-  when(out_, stream::wait_read, &child::on_stdout);
-  if (err_.is_open())
-    when(err_, stream::wait_read, &child::on_stderr);
-  flush();
-}
-
-void child::when(stream& s, stream::wait_type what, void (child::*next)()) {
-  s.async_wait(what, [self = shared_from_this(), next](const error_code& e) {
-    if (!e && !self->finished_)
-      (self.get()->*next)();
-  });
-}
-
-void child::shut() {
-  if (closing_ || finished_)
-    return;
-  closing_ = true;
-  {
-    std::lock_guard lock{mutex_};
-    stdin_open_ = false;
-  }
-  flush(); // what was accepted is still delivered if the child reads it in time
-  std::weak_ptr<child> weak = shared_from_this();
-  reactor_->after(patience, [weak] {
-    if (auto self = weak.lock(); self && !self->finished_) {
-      self->close_stdin();
-      self->signal_group(SIGTERM, "ended by SIGTERM: it did not end when its input did");
-    }
-  });
-  reactor_->after(2 * patience, [weak] {
-    if (auto self = weak.lock(); self && !self->finished_)
-      self->signal_group(SIGKILL, "ended by SIGKILL: it ignored the end of its input and SIGTERM");
-  });
-}
-
-void child::fail(std::string why) {
-  if (why_.empty())
-    why_ = std::move(why);
-  signal_group(SIGKILL, "");
-}
-
-void child::signal_group(int sig, const char* why) {
-  std::lock_guard lock{mutex_};
-  if (*why)
-    why_ = why;
-  if (pid_ > 0)
-    ::kill(-pid_, sig);
-}
-
-void child::flush() {
-  if (!in_.is_open() || writing_)
-    return;
-  {
-    std::lock_guard lock{mutex_};
-    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(out_queue_));
-    inbox_.clear();
-  }
-  if (out_queue_.empty())
-    return closing_ ? close_stdin() : void();
-  writing_ = true;
-  boost::asio::async_write(in_, boost::asio::buffer(out_queue_.front()),
-                           [self = shared_from_this()](const error_code& e, std::size_t n) {
-                             self->writing_ = false;
-                             if (e || !self->in_.is_open())
-                               return self->close_stdin(); // EPIPE: it closed its input, which alone is no reason to end it
-                             self->out_queue_.pop_front();
-                             {
-                               std::lock_guard lock{self->mutex_};
-                               self->queued_ -= n;
-                             }
-                             self->flush();
-                           });
-}
-
-void child::close_stdin() {
-  error_code ignored;
-  in_.close(ignored);
-  if (!writing_)
-    out_queue_.clear();
-  std::lock_guard lock{mutex_};
-  stdin_open_ = false;
-  inbox_.clear();
-  queued_ = 0;
-}
-
-// Cuts bytes into lines and hands them on. Returns false if a line was too long.
-bool child::take(std::string_view bytes) {
-  std::vector<std::string> lines;
-  bool ok = true;
-  while (ok && !bytes.empty()) {
-    auto lf = bytes.find('\n'); // partial_ holds none, so each byte is looked at once
-    auto part = bytes.substr(0, lf);
-    ok = part.size() <= options_.max_line && partial_.size() <= options_.max_line - part.size();
-    if (!ok)
-      break;
-    partial_.append(part);
-    if (lf == std::string_view::npos)
-      break;
-    lines.push_back(std::exchange(partial_, {}));
-    bytes.remove_prefix(lf + 1);
-  }
-  if (!lines.empty() && options_.max_waiting > 0) {
-    std::lock_guard lock{mutex_};
-    for (const auto& line : lines)
-      waiting_ += weight(line);
-  }
-  if (!lines.empty() && cb_.on_lines)
-    cb_.on_lines(std::move(lines));
-  if (ok)
-    return true;
-  partial_.clear();
-  fail("it wrote a line of more than " + std::to_string(options_.max_line) + " bytes");
-  return false;
-}
-
-// What exceeds the cap of the file is read and dropped, so a talkative child never blocks.
-bool child::hear(std::string_view bytes) {
-  log_.add(bytes);
-  std::lock_guard lock{mutex_};
-  last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), max_last_words)));
-  last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), max_last_words));
-  return true;
-}
-
-// Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more.
-void child::read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
-  static std::array<char, read_size> buffer; // reactor thread only
-  while (from.is_open() && budget > 0) {
-    error_code e;
-    auto n = from.read_some(boost::asio::buffer(buffer.data(), std::min(budget, buffer.size())), e);
-    if (e == boost::asio::error::would_block)
-      return;
-    if (e || !(this->*eat)({buffer.data(), n}))
-      from.close(e);
-    budget -= n;
-  }
-}
-
-void child::on_stdout() {
-  read(out_, read_size, &child::take);
-  if (out_.is_open()) {
-    std::lock_guard lock{mutex_};
-    held_ = options_.max_waiting > 0 && waiting_ > options_.max_waiting;
-    if (held_)
-      return; // its pipe fills up and makes it wait
-  }
-  if (out_.is_open())
-    return when(out_, stream::wait_read, &child::on_stdout);
-  reactor_->after(last_moment, [weak = weak_from_this()] {
-    if (auto self = weak.lock(); self && !self->finished_ && self->cb_.on_silence)
-      self->cb_.on_silence();
-  });
-}
-
-void child::on_stderr() {
-  read(err_, read_size, &child::hear);
-  if (err_.is_open())
-    when(err_, stream::wait_read, &child::on_stderr);
-}
-
-void child::on_end() {
-  // The child is a zombie until it is reaped, so its number is still its own: what is left of its group goes with it.
-  auto number = pid();
-  ::kill(-number, SIGKILL);
-  read(out_, max_drain, &child::take);
-  read(err_, max_drain, &child::hear);
-  children().reaper.remove(number);
-  siginfo_t info{};
-  int rc;
-  bool killed;
-  {
-    std::lock_guard lock{mutex_};
-    pid_ = 0;
-    killed = doomed_;
-  }
-  do
-    rc = ::waitid(P_PID, static_cast<id_t>(number), &info, WEXITED);
-  while (rc != 0 && errno == EINTR);
-  if (!partial_.empty() && cb_.on_lines)
-    cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
-  child_exit result{true, info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status, std::move(why_)};
-  if (rc != 0) {
-    result.status = 0;
-    result.error = "its exit status is unknown: the host process ignores SIGCHLD";
-  } else if (result.error.empty() && killed && info.si_code != CLD_EXITED) {
-    result.error = "killed";
-  }
-  finish(std::move(result));
-}
-
-void child::finish(child_exit result) {
-  auto self = shared_from_this();
-  finished_ = true;
-  close_stdin();
-  error_code ignored;
-  for (auto* s : {&out_, &err_, &end_})
-    s->close(ignored);
-  log_.close();
-  children().living.erase(self);
-  auto cb = std::exchange(cb_, {}); // breaks a cycle if the callbacks hold the handle
-  if (cb.on_exit)
-    cb.on_exit(std::move(result));
-  awaited_.clear();
-}
-
-/// What could not even be tried.
-class no_child final : public child_process {
-  bool write(std::string) override { return false; }
-  void close() override {}
-  void kill() override {}
-  int pid() const override { return 0; }
-  std::string last_words() const override { return {}; }
-  void log(std::string) override {}
-  void consumed(std::size_t) override {}
+  std::string queue_, sending_; ///< for stdin
+  std::string partial_;         ///< of stdout, no LF inside
+  std::string why_;             ///< why it was ended
+  std::size_t waiting_ = 0;     ///< weight of the lines handed on and not given back
+  bool held_ = false;           ///< stdout is not read until some are
+  bool closing_ = false, finished_ = false;
+  std::atomic<std::size_t> queued_{0};
+  std::atomic<bool> stdin_open_{true}, doomed_{false};
+  std::atomic<int> pid_{0};
+  mutable std::mutex mutex_;
+  std::string last_words_; ///< behind the mutex
 };
 
 } // namespace
@@ -417,10 +305,8 @@ class no_child final : public child_process {
 std::shared_ptr<child_process> child_process::start(child_options options, callbacks cb) {
   auto* reactor = child_reactor::get();
   if (!reactor) {
-    if (cb.on_exit)
-      cb.on_exit(
-          {false, 0, "no thread or descriptor for child processes"}); // the one call that is not on the reactor: there is none
-    return std::make_shared<no_child>();
+    cb.on_exit({false, 0, "no thread or descriptor for child processes"}); // not on the reactor: there is none
+    return nullptr;
   }
   [[maybe_unused]] static auto registered = std::atexit([] { end_all(); });
   auto c = std::make_shared<child>(std::move(options), std::move(cb), reactor);
@@ -433,22 +319,16 @@ void child_process::end_all() {
   auto* reactor = child_reactor::running();
   if (reactor == nullptr)
     return;
-  auto gone = std::make_shared<std::promise<void>>();
-  auto future = gone->get_future();
-  reactor->post([gone] {
-    // Each child holds the token until it has ended; the last to let go of it tells us.
-    std::shared_ptr<void> token{nullptr, [gone](void*) { gone->set_value(); }};
-    children().closed = true;
-    for (auto& c : std::set(children().living))
-      c->end(token);
+  reactor->post([reactor] {
+    children().open.reset();
+    for (auto& [c, token] : children().living)
+      c->shut();
+    reactor->after(ladder_limit, [] {
+      for (auto& [c, token] : children().living)
+        c->kill();
+    });
   });
-  if (future.wait_for(ladder_limit) == std::future_status::ready)
-    return;
-  reactor->post([] {
-    for (auto& c : children().living)
-      c->kill();
-  });
-  future.wait_for(kill_limit);
+  children().empty.wait_for(ladder_limit + kill_limit);
 }
 
 std::map<std::string, std::string> safe_environment() {

@@ -47,7 +47,7 @@ public:
     std::function<void()> on_silence = nullptr; ///< it closed its stdout and goes on; at most once, before on_exit
   };
 
-  /// Starts the child; returns at once.
+  /// Starts the child; returns at once. Null if there is no thread for it; on_exit has been called then.
   static std::shared_ptr<child_process> start(child_options options, callbacks cb);
 
   virtual ~child_process() = default; ///< same as close()

@@ -29,8 +29,6 @@ void unique_fd::reset(int fd) {
   fd_ = fd;
 }
 
-child_reactor::child_reactor() : io_(std::make_shared<asio::io_context>(1)) {}
-
 child_reactor* child_reactor::running() {
   return owner == ::getpid() ? instance.load() : nullptr;
 }
@@ -38,36 +36,25 @@ child_reactor* child_reactor::running() {
 child_reactor* child_reactor::get() {
   static std::mutex guard;
   std::lock_guard lock{guard};
-  if (instance == nullptr) {
-    try {
-      auto fresh = std::unique_ptr<child_reactor>(new child_reactor);
-      if (fresh->start()) {
-        owner = ::getpid();
-        instance = fresh.release();
-      }
-    } catch (const std::exception&) { // no descriptor for epoll
-    }
-  }
-  return instance;
-}
-
-bool child_reactor::start() {
-  asio::steady_timer probe{*io_}; // opens the descriptors of the context now
+  if (instance != nullptr)
+    return instance;
   // The mask is inherited, so the thread never runs a moment with the signals of the host open.
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  bool ok = true;
   try {
-    std::thread([io = io_] {
+    auto io = std::make_shared<asio::io_context>(1);
+    asio::steady_timer probe{*io}; // opens the descriptors of the context now
+    std::thread([io] {
       auto work = asio::make_work_guard(*io);
       io->run();
     }).detach();
-  } catch (const std::exception&) {
-    ok = false;
+    owner = ::getpid();
+    instance = new child_reactor(io);
+  } catch (const std::exception&) { // neither descriptor nor thread to be had
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return ok;
+  return instance;
 }
 
 void child_reactor::post(task run) {

@@ -37,6 +37,12 @@ public:
   void reset(int fd = -1);
   int release() { return std::exchange(fd_, -1); }
 
+  /// Moves it into an object of Asio (made for `protocol`, if there are such). Returns false if that cannot have it.
+  template <class Object, class Error, class... Protocol>
+  bool give_to(Object& object, Error& failed, const Protocol&... protocol) {
+    return !object.assign(protocol..., fd_, failed) && release() >= 0;
+  }
+
 private:
   int fd_ = -1;
 };
@@ -62,8 +68,7 @@ public:
   boost::asio::io_context& io() { return *io_; }
 
 private:
-  child_reactor();
-  bool start();
+  explicit child_reactor(std::shared_ptr<boost::asio::io_context> io) : io_(std::move(io)) {}
 
   std::shared_ptr<boost::asio::io_context> io_;
 };

@@ -5,7 +5,6 @@
 
 #include "transports/child_launch.hpp"
 
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,8 +47,8 @@ void child_reaper::add(int group) {
   o.env = {{"PATH", "/usr/bin:/bin"}};
   o.cwd = "/";
   auto fresh = launch_child(o, child_bond::keeper);
-  while (fresh.pid > 0 && ::waitpid(fresh.pid, nullptr, 0) < 0 && errno == EINTR) // it has only gone to the background
-    ;
+  if (fresh.pid > 0)
+    ::waitpid(fresh.pid, nullptr, 0); // it has only gone to the background
   pipe_ = std::move(fresh.in);
   ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
   for (auto g : groups_)

@@ -18,6 +18,7 @@ constexpr std::size_t max_url_bytes = 32 << 10;
 constexpr std::size_t max_head_bytes = 256 << 10;   ///< of all heads of one transfer: libcurl 7.88 bounds one line only
 constexpr std::size_t max_pending_bytes = 64 << 10; ///< handed on at the latest then, however much one socket event brought
 constexpr std::int64_t least_raw_bytes = 1 << 20;   ///< framing of a body however small it must be
+constexpr std::int64_t most_per_raw_byte = 100;     ///< compressed event streams reach 40
 constexpr std::size_t max_shown_path = 200;
 constexpr int max_redirects = 3;
 constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
@@ -186,6 +187,10 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   else if (t.head.status >= 200) { // an empty line ends the head; those of 1xx only announce another one
     t.head_seen = true;
     t.status = t.head.status;
+    // libcurl unpacks whatever it can, asked for or not; a window of zstd may take 128 MiB.
+    if (auto* packed = find_header(t.head, "content-encoding");
+        packed != nullptr && lower(*packed).find("zstd") != std::string::npos)
+      return refuse(t, "the reply is compressed by zstd, which was not asked for");
     // These two keep method and body (RFC 9110 §15.4.8, §15.4.9); others would make a GET of it.
     if (auto* location = find_header(t.head, "location"); location != nullptr && (t.status == 307 || t.status == 308))
       if (t.redirects < std::min(t.request.max_redirects, max_redirects))
@@ -205,6 +210,9 @@ std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user)
   if (static_cast<std::int64_t>(bytes) > t.request.max_bytes - t.body_bytes)
     return refuse(t, "the reply exceeds " + std::to_string(t.request.max_bytes) + " bytes");
   t.body_bytes += static_cast<std::int64_t>(bytes);
+  // One read of a bomb is 16 MB of text, which would keep all other transfers waiting.
+  if (t.body_bytes > most_per_raw_byte * t.raw_bytes + least_raw_bytes)
+    return refuse(t, "the reply is " + std::to_string(most_per_raw_byte) + " times as large as what came over the wire");
   if (!t.next_url.empty())
     return bytes; // a page for people
   t.pending.append(data, bytes);
@@ -306,7 +314,7 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // else cancelling joins a resolver thread: every stream would wait for DNS
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t.header_list.get());
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "conclave");
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
+  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate, br");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);

@@ -33,8 +33,9 @@ public:
   /// Adds a line of ours to where that goes.
   virtual void note(std::string line) = 0;
 
-  /// Gives back a message that has been dealt with. A channel hands on no more than a few MiB that were not given back.
-  virtual void consumed(const std::string& message) = 0;
+  /// Gives back a message of this size that has been dealt with. A channel hands on no more than a MiB, or one message, that
+  /// were not given back.
+  virtual void consumed(std::size_t bytes) = 0;
 };
 
 /// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a

@@ -12,7 +12,7 @@ namespace conclave {
 namespace {
 
 /// Lines that wait for the actor behind a channel; a server that says more has to wait, too.
-constexpr std::size_t max_waiting = std::size_t{4} << 20;
+constexpr std::size_t max_waiting = std::size_t{1} << 20;
 
 class stdio_channel final : public mcp_channel {
 public:
@@ -63,9 +63,9 @@ public:
       child_->log(std::move(line));
   }
 
-  void consumed(const std::string& message) override {
+  void consumed(std::size_t bytes) override {
     if (child_)
-      child_->consumed(child_process::weight(message));
+      child_->consumed(child_process::weight({}) + bytes);
   }
 
 private:

@@ -186,24 +186,16 @@ unique_fd plain_stream(unique_fd net, const link_identity& me, std::string& erro
     error = "no thread for the connection";
     return {};
   }
-  struct arrival {
-    std::promise<void> done;
-    unique_fd stream;
-    std::string error;
-  };
-  auto a = std::make_shared<arrival>();
-  auto done = a->done.get_future();
+  auto done = std::make_shared<std::promise<std::pair<unique_fd, std::string>>>();
   auto shared_net = std::make_shared<unique_fd>(std::move(net)); // tasks of the reactor are copyable
-  reactor->post([a, shared_net, tls = me.tls] {
-    tls_tunnel::start(tls, std::move(*shared_net), tls_tunnel::side::client, answer_limit, [a](unique_fd fd, std::string why) {
-      a->stream = std::move(fd);
-      a->error = std::move(why);
-      a->done.set_value();
+  reactor->post([done, shared_net, tls = me.tls] {
+    tls_tunnel::start(tls, std::move(*shared_net), tls_tunnel::side::client, answer_limit, [done](unique_fd fd, std::string why) {
+      done->set_value({std::move(fd), std::move(why)});
     });
   });
-  done.wait(); // the tunnel decides within its limit
-  error = with_files(std::move(a->error), me);
-  return std::move(a->stream);
+  auto [stream, why] = done->get_future().get(); // the tunnel decides within its limit
+  error = with_files(std::move(why), me);
+  return std::move(stream);
 }
 
 /// Connects, and tries again within the limit if the node hangs up: it may have too many strangers at its door.

@@ -5,20 +5,25 @@
 
 #include "transports/pki.hpp"
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <netinet/tcp.h>
+#include <optional>
 #include <sys/socket.h>
 
 namespace conclave {
@@ -31,6 +36,7 @@ using boost::system::error_code;
 constexpr std::size_t buffer_size = std::size_t{16} * 1024; // one TLS record
 constexpr auto stall_limit = std::chrono::seconds(10);
 constexpr const char* closed_by_peer = "it closed the connection";
+constexpr const char* no_answer = "it takes connections but does not answer: it is stopped, hangs, or is no conclave node";
 constexpr const char* broken = "the connection broke: ";
 
 std::string last_tls_error() {
@@ -41,148 +47,145 @@ std::string last_tls_error() {
   return text;
 }
 
-bool speaks_no_tls(int reason) {
-  return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_HTTP_REQUEST
-         || reason == SSL_R_HTTPS_PROXY_REQUEST || reason == SSL_R_PACKET_LENGTH_TOO_LONG
-         || reason == SSL_R_BAD_PROTOCOL_VERSION_NUMBER || reason == SSL_R_RECORD_LENGTH_MISMATCH
-         || reason == SSL_R_VERSION_TOO_LOW;
-}
+/// What OpenSSL says of a peer that speaks something else.
+constexpr int no_tls[] = {SSL_R_WRONG_VERSION_NUMBER,   SSL_R_UNSUPPORTED_PROTOCOL,   SSL_R_HTTP_REQUEST,
+                          SSL_R_HTTPS_PROXY_REQUEST,    SSL_R_PACKET_LENGTH_TOO_LONG, SSL_R_BAD_PROTOCOL_VERSION_NUMBER,
+                          SSL_R_RECORD_LENGTH_MISMATCH, SSL_R_VERSION_TOO_LOW};
 
 class tunnel final : public tls_tunnel, public std::enable_shared_from_this<tunnel> {
 public:
-  tunnel(asio::io_context& io, SSL* ssl, side s, ready done)
-      : net_(asio::ip::tcp::socket(io), ssl), plain_(io), side_(s), done_(std::move(done)) {}
+  tunnel(asio::io_context& io, side s, ready done) : net_(io), plain_(io), limit_(io), side_(s), done_(std::move(done)) {}
 
-  void run(unique_fd net, std::chrono::milliseconds limit);
-  void close(const std::string& reason) override;
-  bool decided() const override { return !done_; }
+  void close(const std::string& reason) override {
+    if (std::exchange(closed_, true))
+      return;
+    auto self = shared_from_this(); // the operations may hold the last references
+    error_code ignored;
+    limit_.cancel();
+    net_.close(ignored);
+    plain_.close(ignored);
+    decide({}, reason);
+  }
+
+  bool spoken() const override { return spoken_; }
+
+  void run(tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
+    // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
+    unsigned stall = std::chrono::milliseconds(stall_limit).count();
+    ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
+    error_code failed;
+    if (!net.give_to(net_, failed, asio::ip::tcp::v4())) // the family is never asked for again
+      return close("the connection cannot be watched: " + failed.message());
+    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
+    auto begin = [self = shared_from_this(), identity](const error_code& e, std::size_t) {
+      if (e)
+        return self->close("it connected and hung up without a word");
+      self->spoken_ = true;
+      self->late_ = no_answer;
+      asio::co_spawn(self->net_.get_executor(), self->inward(self, identity), asio::detached);
+    };
+    if (side_ == side::client)
+      return begin({}, 0);
+    // Not async_wait(), which Asio also wakes with an event of a descriptor that is closed by now.
+    net_.async_receive(asio::buffer(&first_, 1), net_.message_peek, begin);
+  }
 
 private:
-  void shaken();
-  void read_net();
-  void read_plain();
-  void shut_down();
-  void decide();
-  std::string explain(const error_code& e);
-
-  /// Calls `next` of this tunnel with what an operation of Asio ends with.
-  template <class Next>
-  auto then(Next next) {
-    return [self = shared_from_this(), next](const error_code& e, std::size_t n = 0) {
-      if (!self->closed_)
-        next(*self, e, n);
-    };
+  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity) {
+    error_code e;
+    auto done = asio::redirect_error(asio::use_awaitable, e);
+    ERR_clear_error();
+    auto* ssl = SSL_new(identity.get());
+    if (ssl == nullptr)
+      co_return close("TLS does not start: " + last_tls_error());
+    tls_.emplace(net_, ssl); // which owns it now
+    co_await tls_->async_handshake(side_ == side::client ? tls_->client : tls_->server, done);
+    if (!e && !closed_ && pair_up(e)) {
+      if (side_ == side::server)
+        decide(std::move(other_), {});
+      asio::co_spawn(net_.get_executor(), outward(shared_from_this()), asio::detached);
+      e = co_await carry(*tls_, plain_);
+    }
+    if (e)
+      close(explain(e));
   }
-  void close_after(std::chrono::milliseconds limit, const char* reason, bool undecided_only);
 
-  asio::ssl::stream<asio::ip::tcp::socket> net_;
+  asio::awaitable<void> outward(std::shared_ptr<tunnel>) {
+    auto e = co_await carry(plain_, *tls_);
+    if (!e || closed_)
+      co_return;
+    close_after(stall_limit, "the local end was closed");
+    co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, e)); // tells the peer that this end is meant
+    close(late_);
+  }
+
+  /// Returns what ended the reading. Nothing if the writing failed: the reading of the other direction tells why, once it has
+  /// brought what is still to come.
+  template <class From, class To>
+  asio::awaitable<error_code> carry(From& from, To& to) {
+    std::array<char, buffer_size> bytes;
+    for (error_code e;;) {
+      auto n = co_await from.async_read_some(asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, e));
+      if (e)
+        co_return e;
+      co_await asio::async_write(to, asio::buffer(bytes, n), asio::redirect_error(asio::use_awaitable, e));
+      decide(std::move(other_), {}); // a client's first byte is on its way
+      if (e)
+        co_return error_code{};
+    }
+  }
+
+  bool pair_up(error_code& failed) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+      failed.assign(errno, boost::system::system_category());
+      return false;
+    }
+    other_.reset(pair[1]);
+    return unique_fd{pair[0]}.give_to(plain_, failed, asio::local::stream_protocol{});
+  }
+
+  void close_after(std::chrono::milliseconds limit, const char* reason) {
+    late_ = reason;
+    limit_.expires_after(limit);
+    limit_.async_wait([self = shared_from_this()](const error_code& e) {
+      if (!e)
+        self->close(self->late_);
+    });
+  }
+
+  void decide(unique_fd plain, const std::string& error) {
+    if (auto done = std::exchange(done_, nullptr)) {
+      limit_.cancel();
+      done(std::move(plain), error);
+    }
+  }
+
+  std::string explain(const error_code& e) {
+    if (auto verdict = SSL_get_verify_result(tls_->native_handle()); verdict != X509_V_OK)
+      return peer_certificate_fault(verdict);
+    if (e.category() == asio::error::get_ssl_category()) {
+      auto reason = ERR_GET_REASON(static_cast<unsigned long>(e.value()));
+      if (reason >= SSL_AD_REASON_OFFSET)
+        return own_certificate_refused(e.message());
+      if (std::find(std::begin(no_tls), std::end(no_tls), reason) != std::end(no_tls))
+        return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
+      return "TLS failed: " + e.message();
+    }
+    return e.category() == boost::system::system_category() ? broken + e.message() : closed_by_peer;
+  }
+
+  asio::ip::tcp::socket net_;
+  std::optional<asio::ssl::stream<asio::ip::tcp::socket&>> tls_; ///< once the peer of a server has spoken
   asio::local::stream_protocol::socket plain_;
-  unique_fd other_; ///< the end that is given away
+  unique_fd other_;            ///< the end that is given away
+  asio::steady_timer limit_;   ///< until it is decided, and for saying goodbye
+  const char* late_ = nullptr; ///< what it means if that is reached
   side side_;
   ready done_;
-  bool closed_ = false;
-  std::vector<char> in_, out_; ///< net -> plain, plain -> net
+  char first_ = 0;
+  bool spoken_ = false, closed_ = false;
 };
-
-void tunnel::close_after(std::chrono::milliseconds limit, const char* reason, bool undecided_only) {
-  child_reactor::get()->after(limit, [weak = weak_from_this(), reason, undecided_only] {
-    if (auto self = weak.lock(); self && !(undecided_only && self->decided()))
-      self->close(reason);
-  });
-}
-
-void tunnel::run(unique_fd net, std::chrono::milliseconds limit) {
-  int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-    return close(std::string("no socket pair: ") + std::strerror(errno));
-  unique_fd ours{pair[0]};
-  other_.reset(pair[1]);
-  // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
-  unsigned stall = std::chrono::milliseconds(stall_limit).count();
-  ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
-  error_code failed;
-  if (net_.next_layer().assign(asio::ip::tcp::v4(), net.get(), failed)) // the family is never asked for again
-    return close("the connection cannot be watched: " + failed.message());
-  net.release();
-  if (plain_.assign({}, ours.get(), failed))
-    return close("the connection cannot be watched: " + failed.message());
-  ours.release();
-  close_after(limit, "it takes connections but does not answer: it is stopped, hangs, or is no conclave node", true);
-  net_.async_handshake(side_ == side::client ? asio::ssl::stream_base::client : asio::ssl::stream_base::server,
-                       then([](tunnel& t, const error_code& e, std::size_t) { e ? t.close(t.explain(e)) : t.shaken(); }));
-}
-
-void tunnel::shaken() {
-  in_.resize(buffer_size);
-  out_.resize(buffer_size);
-  if (side_ == side::server)
-    decide();
-  read_net();
-  read_plain();
-}
-
-// A direction whose writing fails just stops: the reading of the other one tells why, once it has brought what is still to come.
-void tunnel::read_net() {
-  net_.async_read_some(asio::buffer(in_), then([](tunnel& t, const error_code& e, std::size_t n) {
-                         if (e)
-                           return t.close(t.explain(e));
-                         asio::async_write(t.plain_, asio::buffer(t.in_.data(), n),
-                                           t.then([](tunnel& u, const error_code& failed, std::size_t) {
-                                             u.decide(); // a client's first byte is on its way
-                                             if (!failed)
-                                               u.read_net();
-                                           }));
-                       }));
-}
-
-void tunnel::read_plain() {
-  plain_.async_read_some(asio::buffer(out_), then([](tunnel& t, const error_code& e, std::size_t n) {
-                           if (e)
-                             return t.shut_down();
-                           asio::async_write(t.net_, asio::buffer(t.out_.data(), n),
-                                             t.then([](tunnel& u, const error_code& failed, std::size_t) {
-                                               if (!failed)
-                                                 u.read_plain();
-                                             }));
-                         }));
-}
-
-// Tells the peer that this end is meant.
-void tunnel::shut_down() {
-  close_after(stall_limit, "the local end was closed", false);
-  net_.async_shutdown(then([](tunnel& t, const error_code&, std::size_t) { t.close("the local end was closed"); }));
-}
-
-void tunnel::close(const std::string& reason) {
-  if (std::exchange(closed_, true))
-    return;
-  auto self = shared_from_this(); // the operations may hold the last references
-  error_code ignored;
-  net_.next_layer().close(ignored);
-  plain_.close(ignored);
-  other_.reset();
-  if (auto done = std::exchange(done_, nullptr))
-    done({}, reason);
-}
-
-void tunnel::decide() {
-  if (auto done = std::exchange(done_, nullptr))
-    done(std::move(other_), {});
-}
-
-std::string tunnel::explain(const error_code& e) {
-  if (auto verdict = SSL_get_verify_result(net_.native_handle()); verdict != X509_V_OK)
-    return peer_certificate_fault(verdict);
-  if (e.category() == asio::error::get_ssl_category()) {
-    auto reason = ERR_GET_REASON(static_cast<unsigned long>(e.value()));
-    if (reason >= SSL_AD_REASON_OFFSET)
-      return own_certificate_refused(e.message());
-    if (speaks_no_tls(reason))
-      return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
-    return "TLS failed: " + e.message();
-  }
-  return e.category() == boost::system::system_category() ? broken + e.message() : closed_by_peer;
-}
 
 } // namespace
 
@@ -209,14 +212,8 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
 
 std::shared_ptr<tls_tunnel> tls_tunnel::start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                               ready done) {
-  ERR_clear_error();
-  auto* ssl = SSL_new(identity.get());
-  if (ssl == nullptr) {
-    done({}, "TLS does not start: " + last_tls_error());
-    return nullptr;
-  }
-  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), ssl, s, std::move(done)); // it owns the SSL now
-  t->run(std::move(net), limit);
+  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), s, std::move(done));
+  t->run(identity, std::move(net), limit);
   return t;
 }
 

@@ -36,8 +36,9 @@ public:
   using ready = std::function<void(unique_fd plain, std::string error)>;
 
   /// Shakes hands over `net` (connected, non-blocking). Calls `done` exactly once, within `limit`: for a server once the peer has
-  /// proven who it is, for a client once the first byte of the server has come too (a client in TLS 1.3 is done before the
-  /// server has looked at its certificate). Null if `done` was told at once that TLS does not start.
+  /// proven who it is (without a reason if it hung up before its first byte), for a client once the first byte of the server has
+  /// come too (a client in TLS 1.3 is done before the server has looked at its certificate). A peer costs a server one descriptor
+  /// until its first byte, and TLS from then on.
   static std::shared_ptr<tls_tunnel> start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                            ready done);
   virtual ~tls_tunnel() = default;
@@ -45,8 +46,8 @@ public:
   /// Ends the tunnel at once; `done` gets `reason` if it has not been called.
   virtual void close(const std::string& reason) = 0;
 
-  /// Whether `done` has been called.
-  virtual bool decided() const = 0;
+  /// Whether a server has had a byte of its peer.
+  virtual bool spoken() const = 0;
 };
 
 /// Whether `error` of a client means that the peer hung up without a word, as a node does that has too many strangers at its door.

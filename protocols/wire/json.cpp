@@ -96,8 +96,21 @@ std::string without_huge_numbers(std::string_view text) {
 
 } // namespace
 
+bool too_many_values(std::string_view text) {
+  std::size_t n = 0;
+  if (text.size() <= long_text)
+    return false;
+  for (std::size_t i = 0; i < text.size() && n <= max_values; ++i) {
+    n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    if (text[i] == '"')
+      for (++i; i < text.size() && text[i] != '"'; ++i)
+        i += text[i] == '\\';
+  }
+  return n > max_values;
+}
+
 std::optional<json> parse(std::string_view text, bool strict) {
-  if (too_deep(text))
+  if (too_deep(text) || too_many_values(text))
     return std::nullopt;
   try {
     guard g;
@@ -113,7 +126,7 @@ std::optional<json> parse(std::string_view text, bool strict) {
 
 std::optional<json> parse_lenient(std::string_view text, bool* marked) {
   auto v = parse(text);
-  if (v)
+  if (v || text.size() > max_mended)
     return v;
   std::string clean;
   if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {

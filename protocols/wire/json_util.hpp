@@ -19,11 +19,22 @@ using json = nlohmann::json;
 
 inline constexpr int max_depth = 64;
 
-/// Returns the value, or nothing for invalid JSON or JSON deeper than `max_depth`. Duplicate keys: the last wins unless `strict`.
+/// Built up, millions of small values cost many times the memory of their text, and mending a text costs several copies of it:
+/// whoever writes that is not understood, so that nobody makes us large by a few MB.
+inline constexpr std::size_t long_text = std::size_t{1} << 20;
+inline constexpr std::size_t max_values = 300'000; ///< in a long text
+inline constexpr std::size_t max_mended = std::size_t{4} << 20;
+
+/// Returns whether a text is a long one of more than `max_values` values.
+bool too_many_values(std::string_view text);
+
+/// Returns the value, or nothing for invalid JSON or JSON deeper than `max_depth` or of too many values. Duplicate keys: the last
+/// wins unless `strict`.
 std::optional<json> parse(std::string_view text, bool strict = false);
 
 /// As `parse`, but invalid UTF-8 and half surrogate pairs inside are replaced first, as vendors' clients do: some servers cut a
-/// character between two events. Where `marked` is given, half pairs become marks for a `surrogate_joiner` and it is set to true.
+/// character between two events. Only up to `max_mended` bytes. Where `marked` is given, half pairs become marks for a
+/// `surrogate_joiner` and it is set to true.
 std::optional<json> parse_lenient(std::string_view text, bool* marked = nullptr);
 
 /// Returns the text with invalid UTF-8 replaced.

@@ -45,13 +45,14 @@ void line(std::string& out, const std::string& text) {
 /// One content item as text.
 void add_item(std::string& out, const json& item) {
   if (item.is_string())
-    return line(out, item.get<std::string>());
+    return line(out, item.get_ref<const std::string&>());
   auto type = string_at(item, "type");
   auto* text = member(item, "text");
-  if (type == "text" || (type.empty() && text != nullptr))
-    return line(out, text == nullptr || text->is_null() ? std::string{}
-                     : text->is_string()                ? text->get<std::string>()
-                                                        : dump(*text));
+  if (type == "text" || (type.empty() && text != nullptr)) {
+    if (text != nullptr && text->is_string())
+      return line(out, text->get_ref<const std::string&>());
+    return line(out, text == nullptr || text->is_null() ? std::string{} : dump(*text));
+  }
   if (type.empty() && item.is_object())
     return line(out, dump(item));
   if (type == "image" || type == "audio")

@@ -38,7 +38,7 @@ struct incoming {
   bool nameless = false; ///< response, error: there is no id, or null
   std::string id_json;   ///< request: to be sent back as it is
   std::string method;
-  std::string payload;              ///< result or params
+  std::string payload;              ///< response: the result
   std::int64_t code = 0;            ///< error
   std::string message;              ///< error; invalid: what is wrong with it and how it begins
   lost_reply lost = lost_reply::no; ///< invalid only
@@ -46,7 +46,8 @@ struct incoming {
 
 /// Reads one message. What is nearly JSON (invalid UTF-8, NaN, raw control characters, half surrogate pairs) is mended; ids of ours
 /// may come back as text or as 3.0; an empty `error` beside a result, or an empty result beside an error, says nothing. The
-/// sentence of an error comes without `hidden`.
+/// sentence of an error comes without `hidden`. What is longer than 4 MiB is not mended, and more than 1 MiB may hold 300,000
+/// values.
 incoming read(std::string_view text, const secrets& hidden = {});
 
 /// Reads what a line of the server's output holds: a message, a batch of them, several side by side, or one behind a banner that

@@ -18,9 +18,10 @@ namespace conclave::wire::mcp {
 
 namespace {
 
-constexpr std::size_t max_messages = 1000; ///< in one line: members of a batch, or objects side by side
-constexpr int max_misses = 16;             ///< brackets of a banner that begin nothing readable
-constexpr std::size_t quoted_bytes = 120;  ///< of what cannot be read, in a sentence about it
+constexpr std::size_t max_messages = 1000;   ///< in one line: members of a batch, or objects side by side
+constexpr int max_misses = 16;               ///< brackets of a banner that begin nothing readable
+constexpr std::size_t max_foreign_id = 1024; ///< of a request of the server's; it is sent back
+constexpr std::size_t quoted_bytes = 120;    ///< of what cannot be read, in a sentence about it
 constexpr auto nowhere = std::string_view::npos;
 
 bool is_blank(char c) {
@@ -118,7 +119,7 @@ std::string mended(std::string_view t) {
 
 std::optional<json> parse_mended(std::string_view t) {
   auto v = parse(t);
-  return v ? v : parse_lenient(mended(t));
+  return v || t.size() > max_mended ? v : parse_lenient(mended(t));
 }
 
 /// What the brackets and the outermost keys of a text tell, readable or not.
@@ -188,7 +189,10 @@ std::string quoted(std::string_view t, const secrets& hidden) {
 /// A message that cannot be read. `t` is what there is of it.
 incoming unreadable(std::string_view t, const outline& o, const secrets& hidden) {
   incoming out;
-  out.message = o.end == nowhere ? "it is cut" : o.depth > max_depth ? "it is nested deeper than 64" : "it is no valid JSON";
+  out.message = o.end == nowhere      ? "it is cut"
+                : o.depth > max_depth ? "it is nested deeper than 64"
+                : too_many_values(t)  ? "it holds more than " + std::to_string(max_values) + " values"
+                                      : "it is no valid JSON";
   out.message += ": " + quoted(t, hidden);
   if (t[0] == '{')
     out.id = o.id;
@@ -222,7 +226,7 @@ bool says_error(const json& e) {
          && !(e.is_structured() && e.empty());
 }
 
-void read_reply(const json& v, incoming& out, const secrets& hidden) {
+void read_reply(const json& v, incoming& out, const secrets& hidden, std::size_t expected) {
   auto* result = member(v, "result");
   auto* error = member(v, "error");
   if (error != nullptr && (says_error(*error) || result == nullptr)) {
@@ -232,15 +236,15 @@ void read_reply(const json& v, incoming& out, const secrets& hidden) {
     out.message = brief(text.empty() ? dump(*error) : text, 500, hidden);
   } else if (result != nullptr) {
     out.kind = kind::response;
-    out.payload = dump(*result);
+    out.payload = dump(*result, expected);
   } else if (out.id > 0) {
     out.message = "it has neither result nor error: " + quoted(dump(v), hidden);
     out.lost = lost_reply::certain;
   }
 }
 
-/// What a JSON value means as one message.
-incoming meaning(const json& v, const secrets& hidden) {
+/// What a JSON value means as one message. `expected`: bytes of its text, if it is long.
+incoming meaning(const json& v, const secrets& hidden, std::size_t expected = 0) {
   incoming out;
   if (!v.is_object())
     return out;
@@ -248,11 +252,9 @@ incoming meaning(const json& v, const secrets& hidden) {
   auto version = member(v, "jsonrpc") != nullptr;
   out.method = string_at(v, "method");
   if (!out.method.empty() && version) {
-    if (auto* params = member(v, "params"))
-      out.payload = dump(*params);
     if (id == nullptr) {
       out.kind = kind::notification;
-    } else if (id->is_string() || id->is_number_integer()) {
+    } else if (id->is_number_integer() || (id->is_string() && id->get_ref<const std::string&>().size() <= max_foreign_id)) {
       out.kind = kind::request;
       out.id_json = dump(*id);
     }
@@ -262,7 +264,7 @@ incoming meaning(const json& v, const secrets& hidden) {
   if (!out.nameless)
     out.id = own_id(*id);
   if (version || out.id > 0) // without either, any line of a log could pass for a reply
-    read_reply(v, out, hidden);
+    read_reply(v, out, hidden, expected);
   return out;
 }
 
@@ -305,7 +307,7 @@ std::vector<incoming> read_line(std::string_view line, const secrets& hidden) {
       out.push_back(std::move(m));
   };
   if (auto whole = line[0] == '{' ? parse(line) : std::nullopt) { // nearly always
-    add(meaning(*whole, hidden));
+    add(meaning(*whole, hidden, line.size() < long_text ? 0 : line.size()));
   } else {
     int misses = 0;
     for (auto i = line.find_first_of("{["); i != nowhere && misses < max_misses; i = line.find_first_of("{[", i)) {

@@ -14,6 +14,8 @@ namespace conclave::wire {
 
 namespace {
 
+constexpr std::size_t max_refusal_bytes = std::size_t{1} << 20; ///< of what comes with a refusal
+
 constexpr std::string_view blanks = " \t\r\n";
 
 bool is_end(const std::string& data) {
@@ -82,7 +84,12 @@ void reply_decoder::feed(std::string_view bytes, std::vector<chunk>& out) {
     judged_ = true;
     whole_ = is_body(head_, bytes);
   }
-  if (head_.status >= 300 || whole_) {
+  if (head_.status >= 300) { // whatever follows, this says why
+    body_.append(bytes.substr(0, max_refusal_bytes - body_.size()));
+    done_ = body_.size() == max_refusal_bytes;
+    return;
+  }
+  if (whole_) {
     if (body_.size() + bytes.size() > max_reply_bytes)
       return fail(ec::bad_reply, "the reply is larger than 32 MiB");
     body_.append(bytes);

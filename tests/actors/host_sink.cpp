@@ -66,6 +66,55 @@ CAF_TEST(a host that blocks gets a bounded part of the stream and a word on the 
   CAF_CHECK_GREATER(left_out, 0u); // at least the first word on it; what follows is said behind later texts
 }
 
+CAF_TEST(a node that does not wait for acknowledgements is refused beyond what honest ones have under way) {
+  caf::actor_system_config config;
+  config.add_message_types<caf::id_block::conclave>();
+  caf::actor_system sys{config};
+  std::promise<void> go;
+  std::promise<outcome> done;
+  auto blocked = go.get_future().share();
+  std::size_t bytes = 0, events = 0;
+  host_callbacks calls;
+  calls.on_event = [&](const event&) { ++events; };
+  calls.on_chunk = [&](const chunk_batch& b) {
+    blocked.wait();
+    for (auto& c : b.chunks)
+      bytes += c.text.size();
+  };
+  calls.on_done = [&](outcome o) { done.set_value(std::move(o)); };
+  auto sink = spawn_host_sink(sys, std::move(calls));
+  auto gate = spawn_chunk_gate(sys, sink);
+  constexpr std::size_t sent = 2'000, size = 64'000;
+  std::atomic<std::size_t> taken = 0, refused = 0;
+  std::atomic<bool> opened = false;
+  std::promise<void> answered;
+  auto rogue = sys.spawn([&](caf::event_based_actor* self) {
+    self->send(gate, event{});
+    for (std::size_t i = 0; i < sent; ++i) {
+      auto count = [&, self](std::atomic<std::size_t>& what) {
+        if (++what; taken + refused == sent) {
+          answered.set_value();
+          self->quit();
+        }
+      };
+      self->request(gate, caf::infinite, chunk_delivery{{"task", i, "agent", {{chunk_kind::text, std::string(size, 'x')}}}, 0})
+          .then([&, count](chunk_ack) { count(taken); },
+                [&, count](const caf::error&) {
+                  count(refused);
+                  if (refused + (std::size_t{16} << 20) / size >= sent && !opened.exchange(true))
+                    go.set_value();
+                });
+    }
+  });
+  answered.get_future().wait();
+  CAF_CHECK_LESS(taken * size, std::size_t{16} << 20);
+  CAF_CHECK_GREATER(taken * size, std::size_t{15} << 20);
+  caf::anon_send(sink, outcome{});
+  done.get_future().get();
+  CAF_CHECK_EQUAL(bytes, taken * size);
+  CAF_CHECK_EQUAL(events, 0u);
+}
+
 CAF_TEST(a callback that throws is a warning of the outcome) {
   caf::actor_system_config config;
   config.add_message_types<caf::id_block::conclave>();

@@ -44,6 +44,7 @@ struct mcp_fixture {
   std::string log;                            ///< where the server's stderr goes
   std::int64_t startup_ms = 60'000;
   std::vector<std::string> told; ///< while it is slow to start
+  std::vector<std::string> lost; ///< for good
   std::mutex told_mutex;
 
   mcp_fixture() {
@@ -78,9 +79,9 @@ struct mcp_fixture {
     c.timeout_ms = timeout_ms;
     c.startup_timeout_ms = startup_ms;
     auto variables = [this](const std::string& name) -> const std::string* { return name == "PLACE" ? &place : nullptr; };
-    auto tell = [this](std::string text) {
+    auto tell = [this](std::string text, bool for_good) {
       std::lock_guard lock(told_mutex);
-      told.push_back(std::move(text));
+      (for_good ? lost : told).push_back(std::move(text));
     };
     aut = spawn_mcp_server(sys, c, variables, log, false, {}, {}, tell);
   }
@@ -101,11 +102,16 @@ struct mcp_fixture {
   void keep_log() { log = pid_file + ".log"; }
 
   /// Waits for the log to hold this; it is written by another thread.
-  bool logged(const std::string& what) {
+  bool logged(const std::string& what) { return logged_times(what, 1); }
+
+  bool logged_times(const std::string& what, int n) {
     for (int i = 0; i < 500; ++i) {
       std::ifstream in(log);
       std::string all{std::istreambuf_iterator<char>(in), {}};
-      if (all.find(what) != std::string::npos)
+      int found = 0;
+      for (auto at = all.find(what); at != std::string::npos; at = all.find(what, at + 1))
+        ++found;
+      if (found >= n)
         return true;
       ::poll(nullptr, 0, 10);
     }
@@ -397,7 +403,7 @@ CAF_TEST(a server that floods has to wait and is ended) {
     in >> size >> resident;
     return resident * ::sysconf(_SC_PAGESIZE) >> 20;
   };
-  for (auto* kind : {"notifications", "progress", "changes", "requests", "blank", "unreadable"}) {
+  for (auto* kind : {"notifications", "progress", "changes", "requests", "blank", "unreadable", "results"}) {
     auto before = resident_mib();
     start("floods", 20'000, {}, {kind});
     CAF_CHECK(list());
@@ -405,17 +411,19 @@ CAF_TEST(a server that floods has to wait and is ended) {
     CAF_CHECK(!r);
     if (!r && text_of(r.error()).find("nobody asked for") == std::string::npos)
       CAF_ERROR(kind << ": " << text_of(r.error()));
+    auto started = pids().size(); // it would do the same again with every call
+    for (int i = 0; i < 3; ++i) {
+      auto again = call("{}");
+      CAF_CHECK(!again && code_of(again.error()) == ec::denied);
+    }
+    CAF_CHECK_EQUAL(pids().size(), started);
     CAF_CHECK_LESS(resident_mib() - before, 64);
     stop();
+    std::lock_guard lock(told_mutex);
+    CAF_REQUIRE_EQUAL(lost.size(), 1u);
+    CAF_CHECK(lost[0].find("messages") != std::string::npos && lost[0].find("it is not started again") != std::string::npos);
+    lost.clear();
   }
-  // A call takes the first result that fits; the server is ended all the same, and the next call starts it again.
-  start("floods", 20'000, {}, {"results"});
-  CAF_CHECK(list());
-  auto first = pids().size();
-  for (int i = 0; i < 5'000 && pids().size() == first; ++i)
-    call("{}");
-  CAF_CHECK_GREATER(pids().size(), first);
-  stop();
   start("floods", 500, {}, {"stderr"}); // costs lines of its log, nothing else
   CAF_CHECK(list());
   auto before = resident_mib();
@@ -423,6 +431,31 @@ CAF_TEST(a server that floods has to wait and is ended) {
   CAF_CHECK_LESS(resident_mib() - before, 16);
 }
 #endif
+
+CAF_TEST(a server that sends replies of nobody all the time is believed none) {
+  // Each call is answered with an id that was never sent; beside it, replies to nothing come and come.
+  const std::string stray = R"({\"jsonrpc\":\"2.0\",\"id\":777,\"result\":{\"content\":\"stray\"}}\n)";
+  const std::string own = R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"own\"}}\n)";
+  auto many = [&](int n) {
+    std::string out;
+    for (int i = 0; i < n; ++i)
+      out += stray;
+    return out;
+  };
+  auto second = [&](int strays) {
+    plays(R"({"tools/call":[")" + own + many(strays) + R"(",")" + stray + own + R"("]})");
+    auto first = call("{}");
+    CAF_CHECK(first && first->text == "own");
+    CAF_REQUIRE(logged_times("with an id that was never sent", strays));
+    auto r = call("{}");
+    stop();
+    std::filesystem::remove(log);
+    return r ? r->text : text_of(r.error());
+  };
+  keep_log();
+  CAF_CHECK_EQUAL(second(3), "stray"); // as its only reply would be
+  CAF_CHECK_EQUAL(second(20), "own");
+}
 
 CAF_TEST(a server of an unknown version is refused by name) {
   start("old");

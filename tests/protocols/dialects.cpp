@@ -353,6 +353,26 @@ CAF_TEST(more text than the bound ends the stream and keeps none of what follows
   CAF_CHECK(d.done && d.completion.code == ec::bad_reply && d.completion.text.size() <= 33u << 20);
 }
 
+CAF_TEST(no reply is built up to many times its size) {
+  std::string many;
+  for (int i = 0; i < 1'000'000; ++i)
+    many += "{},";
+  auto event = "data: {\"choices\":[" + many + "{}]}\n\n", body = "{\"error\":[" + many + "{}]}";
+  for (auto* dialect : both) {
+    CAF_CHECK(decode(dialect, head_of(200, "text/event-stream"), event).completion.code == ec::bad_reply);
+    CAF_CHECK(decode(dialect, head_of(200, "application/json"), body).completion.code == ec::bad_reply);
+  }
+}
+
+CAF_TEST(a refusal without end says how it begins and its end is not waited for) {
+  for (auto* type : {"application/json", "text/plain"})
+    for (auto* dialect : both) {
+      auto d = decode(dialect, head_of(500, type), "overloaded " + std::string(20u << 20, 'x'), {1u << 14});
+      CAF_CHECK(d.done && d.completion.code == ec::unavailable);
+      CAF_CHECK(d.completion.error.find("overloaded") != std::string::npos);
+    }
+}
+
 CAF_TEST(an event of 15 MiB is read) {
   auto bytes = R"(data: {"choices":[{"index":0,"delta":{"content":")" + std::string(15u << 20, 'x')
                + "\"},\"finish_reason\":\"stop\"}]}\n\n";

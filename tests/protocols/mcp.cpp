@@ -167,6 +167,38 @@ CAF_TEST(messages are found in whatever a line holds besides) {
   }
 }
 
+CAF_TEST(a line of millions of values is not built up and says whose reply it was) {
+  auto line = [](const std::string& unit, std::size_t n) {
+    std::string out = R"({"jsonrpc":"2.0","id":3,"result":{"content":[)";
+    for (std::size_t i = 0; i < n; ++i)
+      out += unit + ",";
+    return out + R"("x"]}})";
+  };
+  for (auto* unit : {"{}", "[]", "1", R"({"a":[]})", R"("")"}) {
+    auto m = mcp::read_line(line(unit, 1'000'000));
+    CAF_REQUIRE_EQUAL(m.size(), 1u);
+    CAF_CHECK(m[0].kind == mcp::kind::invalid && m[0].lost == mcp::lost_reply::certain && m[0].id == 3);
+    CAF_CHECK(m[0].message.find("it holds more than 300000 values: ") == 0);
+  }
+  auto much = line("\"" + std::string(100, ',') + "\"", 100'000); // text, however many commas it has
+  auto m = mcp::read_line(much);
+  CAF_CHECK(m.size() == 1 && m[0].kind == mcp::kind::response && m[0].payload.size() == much.size() - 34);
+  // Mending takes several copies, so that a long line has to be right.
+  for (auto n : {std::size_t{1'000}, std::size_t{5'000'000}}) {
+    m = mcp::read_line(R"({"jsonrpc":"2.0","id":3,"result":{"x":NaN,"content":")" + std::string(n, 'x') + R"("}})");
+    CAF_REQUIRE_EQUAL(m.size(), 1u);
+    CAF_CHECK_EQUAL(m[0].id, 3u);
+    CAF_CHECK(m[0].kind == (n < 5'000'000 ? mcp::kind::response : mcp::kind::invalid));
+  }
+}
+
+CAF_TEST(a request of the server is not answered on an id of any length) {
+  for (auto n : {std::size_t{1'000}, std::size_t{2'000}}) {
+    auto m = mcp::read_line(R"({"jsonrpc":"2.0","method":"ping","id":")" + std::string(n, 'x') + R"("})");
+    CAF_CHECK(m.size() == 1 && m[0].kind == (n < 1'500 ? mcp::kind::request : mcp::kind::invalid));
+  }
+}
+
 CAF_TEST(a server that writes UTF - 16 is understood) {
   const std::string one = "\xFF\xFE{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"a\":\"x\"}}\r";
   std::string wide;

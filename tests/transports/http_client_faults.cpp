@@ -272,3 +272,31 @@ CAF_TEST(a body that is all framing ends like one that is too long) {
   CAF_CHECK_EQUAL(end.code, ec::bad_reply);
   CAF_CHECK(has(end.error, "the reply exceeds 2097152 bytes as it comes, with its framing"));
 }
+
+CAF_TEST(a small body that unpacks to a large one keeps nobody waiting) {
+  std::string packed("\x1f\x8b\x08\0\0\0\0\0\0\3", 10); // gzip; one block of fixed codes: "x", then 258 times the byte before
+  int used = 8;
+  auto put = [&](unsigned code, int bits) { // the first bit of a code is its highest, in a byte it is the lowest
+    for (auto i = bits - 1; i >= 0; --i, ++used) {
+      if (used == 8) {
+        packed += '\0';
+        used = 0;
+      }
+      packed.back() = static_cast<char>(packed.back() | static_cast<int>(code >> i & 1U) << used);
+    }
+  };
+  put(0b110, 3);
+  put(0x30 + 'x', 8);
+  for (int i = 0; i < 100'000; ++i)
+    put(0b11000101'00000, 13); // 25 MB in all
+  imposter server;
+  server.when("/gzip", reply{packed}.header("Content-Encoding", "gzip"));
+  server.when("/zstd", reply{"any"}.header("Content-Encoding", "gzip, ZSTD"));
+  http_client client;
+  auto end = run(client, post(server.url("/gzip")));
+  CAF_CHECK_EQUAL(end.code, ec::bad_reply);
+  CAF_CHECK(has(end.error, "the reply is 100 times as large as what came over the wire"));
+  end = run(client, post(server.url("/zstd"))); // libcurl would unpack it, with a window of up to 128 MiB
+  CAF_CHECK_EQUAL(end.code, ec::bad_reply);
+  CAF_CHECK(has(end.error, "the reply is compressed by zstd, which was not asked for"));
+}
