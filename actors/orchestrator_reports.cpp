@@ -137,7 +137,7 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   if (r.of.task != parts.task || r.of.fence != parts.fence || failed || log.phase == ledger::phase::idle
       || agent_of(r.of.run) != r.agent)
     return superseded();
-  auto& last = reported[r.agent];
+  auto& last = reported[r.of.run];
   if (r.number == last.number && last.settled)
     return last.by;
   auto promise = self->template make_response_promise<ruling>();
@@ -158,8 +158,8 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   auto by = record(b, r);
   if (!b.events.empty())
     keep_bodies(b, r, r.has_verdict && by.kind != ruling_kind::refused);
-  b.effects.push_back([this, agent = r.agent, number = r.number, by] {
-    auto& settled = reported[agent];
+  b.effects.push_back([this, run = r.of.run, number = r.number, by] {
+    auto& settled = reported[run];
     if (settled.number != number)
       return;
     settled.settled = true;

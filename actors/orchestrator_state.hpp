@@ -44,7 +44,7 @@ struct orchestrator_state {
     std::vector<std::function<void()>> effects;
   };
 
-  /// The newest report of an agent, and what became of it.
+  /// The newest report about a run, and what became of it.
   struct last_report {
     std::uint64_t number = 0;
     bool settled = false;
@@ -67,7 +67,7 @@ struct orchestrator_state {
   std::set<std::string> ready;                        ///< agents whose node said so
   std::map<std::uint64_t, std::string> dispatched;    ///< runs sent out and not ended
   std::map<std::uint64_t, std::string> runs;          ///< every run this orchestrator began or goes on with -> agent
-  std::map<std::string, last_report> reported;        ///< by agent
+  std::map<std::uint64_t, last_report> reported;      ///< by run
   std::map<std::string, parcel> arriving;             ///< by agent
   std::set<std::uint64_t> stopping;                   ///< dispatched runs that were sent a cancel
   std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent

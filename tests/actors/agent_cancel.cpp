@@ -36,7 +36,7 @@ CAF_TEST(a run taken over in the same breath still brings its partial text) {
   run(task(false));
   auto next = task(true);
   next.run = 8;
-  caf::anon_send(aut, cancel_run{"t", "writer", 7, "superseded"});
+  caf::anon_send(aut, cancel_run{{"t", 1, 7}, "writer", "superseded"});
   caf::anon_send(aut, next);
   settle();
   CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
@@ -51,7 +51,7 @@ CAF_TEST(every model call that began has an end) {
   spawn_with("tools");
   model->hang = true;
   run(task(false));
-  caf::anon_send(aut, cancel_run{"t", "writer", 7, "deadline"});
+  caf::anon_send(aut, cancel_run{{"t", 1, 7}, "writer", "deadline"});
   settle();
   CAF_CHECK_EQUAL(notices(false, "model"), 1u);
   CAF_CHECK_EQUAL(notices(true, "model"), 1u);
@@ -64,7 +64,7 @@ CAF_TEST(a tool call whose run is cancelled has an end and its run says cancelle
   run(task(false));
   CAF_CHECK_EQUAL(notices(false, "mcp__t__look"), 1u);
   CAF_CHECK_EQUAL(notices(true, "mcp__t__look"), 0u);
-  caf::anon_send(aut, cancel_run{"t", "writer", 7, "deadline"});
+  caf::anon_send(aut, cancel_run{{"t", 1, 7}, "writer", "deadline"});
   settle();
   CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u);
   CAF_CHECK(boss->verdicts[0].code == ec::cancelled);
@@ -103,8 +103,8 @@ CAF_TEST(a cancel of another run or task is not ours) {
   spawn_with("tools");
   model->hang = true;
   run(task(false));
-  caf::anon_send(aut, cancel_run{"t", "writer", 6, "old"});
-  caf::anon_send(aut, cancel_run{"u", "writer", 7, "other"});
+  caf::anon_send(aut, cancel_run{{"t", 1, 6}, "writer", "old"});
+  caf::anon_send(aut, cancel_run{{"u", 1, 7}, "writer", "other"});
   settle();
   CAF_CHECK_EQUAL(model->cancels, 0);
   CAF_CHECK_EQUAL(boss->verdicts.size(), 0u);

@@ -9,24 +9,30 @@
 
 #include "actors/node_notes.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/run_machine.hpp"
 #include "support/fixture.hpp"
 
 using namespace conclave;
 
 namespace {
 
+struct handed_in : verdict {
+  std::uint64_t run = 0;
+};
+
 struct boss_state {
-  std::vector<verdict> verdicts;
+  std::vector<handed_in> verdicts;
   std::vector<agent_lost> lost;
 };
 
 orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
   return {
-      [st](const verdict& v) -> caf::result<ruling> {
-        st->verdicts.push_back(v);
+      [st](const run_report& r) -> caf::result<ruling> {
+        if (r.has_verdict)
+          st->verdicts.push_back({r.handed_in, r.of.run});
         return ruling{ruling_kind::accepted, "", {}};
       },
-      [](const call_notice&) -> caf::result<noted> { return noted{true}; },
+      [](const body_part&) { return body_ack{}; },
       [st](const agent_lost& l) { st->lost.push_back(l); },
       [](const question&) -> caf::result<outcome> { return outcome{}; },
       [](const cancel_task&) {},
@@ -97,9 +103,9 @@ struct node_fixture : conclave::test::fixture {
     callers.pop_back();
   }
 
-  void end(const std::string& task) {
-    callers.push_back(sys.spawn([this, task](caf::event_based_actor* me) {
-      me->request(node, caf::infinite, end_task{task}).then([this](task_closed& c) { closed.push_back(std::move(c)); });
+  void end(const std::string& task, std::uint64_t fence = 1) {
+    callers.push_back(sys.spawn([this, task, fence](caf::event_based_actor* me) {
+      me->request(node, caf::infinite, end_task{task, fence}).then([this](task_closed& c) { closed.push_back(std::move(c)); });
     }));
     settle();
     kill(callers.back());
@@ -274,11 +280,11 @@ CAF_TEST(a run that shows an unknown answer is reported and not begun) {
 
 CAF_TEST(messages about tasks and agents that are not here are dropped) {
   tell(work("nowhere", "a"));
-  tell(cancel_run{"nowhere", "a", 1, "x"});
-  tell(publish_answer{"nowhere", "agent1.1", "text"});
+  tell(cancel_run{{"nowhere", 1, 1}, "a", "x"});
+  tell(publish_answer{"nowhere", 1, "agent1.1", "text"});
   hire(order("t", "a"));
   tell(work("t", "nobody"));
-  tell(cancel_run{"t", "nobody", 1, "x"});
+  tell(cancel_run{{"t", 1, 1}, "nobody", "x"});
   CAF_CHECK_EQUAL(st->lost.size(), 0u);
   CAF_CHECK_EQUAL(st->verdicts.size(), 0u);
 }
@@ -286,7 +292,7 @@ CAF_TEST(messages about tasks and agents that are not here are dropped) {
 CAF_TEST(a cancelled run reports its partial text through the node) {
   hire(order("t", "a", {hang()}));
   tell(work("t", "a"));
-  tell(cancel_run{"t", "a", 1, "deadline"});
+  tell(cancel_run{{"t", 1, 1}, "a", "deadline"});
   CAF_REQUIRE_EQUAL(st->verdicts.size(), 1u);
   CAF_CHECK(st->verdicts[0].code == ec::cancelled);
   CAF_CHECK_EQUAL(st->verdicts[0].text, "half");
@@ -412,7 +418,7 @@ CAF_TEST(each run and task is one note with what it cost) {
   hire(order("t", "b", {bad}));
   tell(work("t", "a"));
   tell(work("t", "b"));
-  tell(cancel_run{"t", "a", 1, "the others agreed"});
+  tell(cancel_run{{"t", 1, 1}, "a", "the others agreed"});
   end("t");
   auto of = [&](const std::string& type) {
     std::vector<std::string> out;
@@ -441,13 +447,14 @@ CAF_TEST(a tool server that is lost in the middle of a run is one note) {
   t.agent = "a";
   t.run = 2;
   w->began(t);
-  call_notice n{"t", 1, "a", 2, 1, true, "mcp__x__read", "", "unavailable", {}, {"MCP server 'x'", "it writes without end"}};
-  w->call_ended(n);
-  n.run = 1; // a late one: counted for the task alone
+  run::ended_call n;
+  n.target = "mcp__x__read";
+  n.trouble = {"MCP server 'x'", "it writes without end"};
+  w->call_ended(2, n);
   n.target = "model";
   n.trouble = {};
   n.use.input_tokens = 7;
-  w->call_ended(n);
+  w->call_ended(1, n); // a late one: counted for the task alone
   w->ended({"voted", ec::none, ""});
   CAF_REQUIRE_EQUAL(keep.size(), 3u);
   CAF_CHECK_EQUAL(keep[1].type, "tools_lost");

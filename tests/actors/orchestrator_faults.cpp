@@ -45,10 +45,10 @@ struct faults_fixture : task_fixture {
     settle();
   }
 
-  ruling hand_in(verdict v) {
+  ruling hand_in(run_report r) {
     auto got = std::make_shared<std::vector<ruling>>();
-    auto who = sys.spawn([this, v, got](caf::event_based_actor* me) {
-      me->request(boss, caf::infinite, v).then([got](ruling& r) { got->push_back(std::move(r)); });
+    auto who = sys.spawn([this, r, got](caf::event_based_actor* me) {
+      me->request(boss, caf::infinite, r).then([got](ruling& by) { got->push_back(std::move(by)); });
     });
     settle();
     kill(who);
@@ -56,18 +56,24 @@ struct faults_fixture : task_fixture {
     return got->front();
   }
 
-  verdict verdict_of(const std::string& agent, std::uint64_t run, verdict_kind kind) {
-    verdict v;
-    v.task = "t";
-    v.fence = 1;
-    v.agent = agent;
-    v.run = run;
-    v.attempt = 1;
-    v.kind = kind;
-    v.text = "late words";
-    v.target = "agent1";
-    return v;
+  run_report report_of(const std::string& agent, std::uint64_t run) {
+    run_report r;
+    r.of = {"t", 1, run};
+    r.agent = agent;
+    r.number = 1'000 + ++reports; // beyond what the agent itself has sent
+    return r;
   }
+
+  run_report verdict_of(const std::string& agent, std::uint64_t run, verdict_kind kind, const std::string& text = "late words") {
+    auto r = report_of(agent, run);
+    r.has_verdict = true;
+    r.handed_in.kind = kind;
+    r.handed_in.text = text;
+    r.handed_in.target = "agent1";
+    return r;
+  }
+
+  std::uint64_t reports = 0;
 
   std::uint64_t first_run(const std::string& agent) {
     for (auto& e : host->events)
@@ -146,9 +152,9 @@ CAF_TEST(a lost agent is out once and the others finish) {
   ask();
   until_seen(event_type::call_started, "c");
   for (int i = 0; i < 3; ++i)
-    tell(agent_lost{"t", "c", ec::unknown, "it crashed"});
-  tell(agent_lost{"other task", "a", ec::unknown, "not ours"});
-  tell(agent_lost{"t", "nobody", ec::unknown, "not ours"});
+    tell(agent_lost{"t", 1, "c", ec::unknown, "it crashed"});
+  tell(agent_lost{"other task", 1, "a", ec::unknown, "not ours"});
+  tell(agent_lost{"t", 1, "nobody", ec::unknown, "not ours"});
   CAF_REQUIRE(finish());
   CAF_CHECK_EQUAL(outcomes[0].answer, "presented");
   CAF_CHECK_EQUAL(count(event_type::agent_out), 1u);
@@ -242,10 +248,10 @@ CAF_TEST(late repeated and foreign verdicts change nothing) {
     for (int i = 0; i < 2; ++i)
       CAF_CHECK(hand_in(verdict_of("a", run, kind)).kind == ruling_kind::superseded);
   auto foreign = verdict_of("b", first_run("b"), verdict_kind::answer);
-  foreign.task = "other";
+  foreign.of.task = "other";
   CAF_CHECK(hand_in(foreign).kind == ruling_kind::superseded);
-  foreign.task = "t";
-  foreign.fence = 2;
+  foreign.of.task = "t";
+  foreign.of.fence = 2;
   CAF_CHECK(hand_in(foreign).kind == ruling_kind::superseded);
   CAF_CHECK(hand_in(verdict_of("nobody", 1, verdict_kind::answer)).kind == ruling_kind::superseded);
   CAF_CHECK(hand_in(verdict_of("b", 0, verdict_kind::answer)).kind == ruling_kind::superseded);
@@ -315,17 +321,15 @@ CAF_TEST(tools that are missing or lost are told to their agents a few times and
   held->erase(held->begin() + 1); // only the first is ever ready
   caf::anon_send(far, publish_answer{});
   settle();
-  call_notice n;
-  n.task = "t";
-  n.fence = 1;
-  n.run = 1;
-  n.ended = true;
-  n.target = "mcp__x__y";
-  n.status = "unavailable";
-  n.trouble = {"MCP server 'x'", "MCP server 'x' is not there"};
   for (auto* agent : {"a", "b", "b", "b", "b", "b"}) {
-    n.agent = agent;
-    tell(n);
+    auto r = report_of(agent, first_run(agent));
+    call_end e;
+    e.call = 1;
+    e.target = "mcp__x__y";
+    e.status = "unavailable";
+    e.trouble = {"MCP server 'x'", "MCP server 'x' is not there"};
+    r.ended.push_back(e);
+    tell(r);
   }
   tell(cancel_task{"SIGINT"});
   CAF_REQUIRE(finish());
@@ -352,13 +356,11 @@ CAF_TEST(the end of a task waits for a call under way and not for ever) {
     x.member("a", {answers("one", 100), votes("agent1", 100)});
     x.ask();
     CAF_REQUIRE(x.until_seen(event_type::new_answer));
-    call_notice n;
-    n.task = "t";
-    n.fence = 1;
-    n.agent = "a";
-    n.run = 2;
-    n.call = 99; // of a tool that does not listen when it is told to stop
-    n.target = "mcp__x__y";
+    auto n = x.report_of("a", 2);
+    call_begin late;
+    late.call = 99; // of a tool that does not listen when it is told to stop
+    late.target = "mcp__x__y";
+    n.begun.push_back(late);
     CAF_REQUIRE(x.until([&] { return x.count(event_type::call_started, "a") == 2; }));
     x.tell(n);
     CAF_CHECK_EQUAL(x.last(event_type::call_started)->number, 99);
@@ -366,8 +368,12 @@ CAF_TEST(the end of a task waits for a call under way and not for ever) {
     CAF_CHECK_EQUAL(x.count(event_type::task_closing), 1u);
     CAF_CHECK(x.outcomes.empty());
     auto when = x.gone_ms();
-    n.ended = true;
-    n.status = "finished";
+    n = x.report_of("a", 2);
+    call_end end;
+    end.call = 99;
+    end.target = "mcp__x__y";
+    end.status = "finished";
+    n.ended.push_back(end);
     if (ends)
       x.tell(n);
     CAF_REQUIRE(x.finish());
@@ -402,8 +408,7 @@ CAF_TEST(an answer goes to each node once and orders carry no text) {
   member("c", {}, two, "two");
   ask();
   for (auto* agent : {"a", "b", "c"}) {
-    auto v = verdict_of(agent, first_run(agent), verdict_kind::answer);
-    v.text = std::string{"the answer of "} + agent;
+    auto v = verdict_of(agent, first_run(agent), verdict_kind::answer, std::string{"the answer of "} + agent);
     CAF_CHECK(hand_in(v).kind == ruling_kind::accepted);
   }
   for (auto& s : {here, there}) {

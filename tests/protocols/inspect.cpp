@@ -174,8 +174,15 @@ CAF_TEST(messages about a task come back as they were sent) {
   CHECK_TYPE(event);
   CHECK_TYPE(verdict);
   CHECK_TYPE(ruling);
-  CHECK_TYPE(call_notice);
-  CHECK_TYPE(noted);
+  CHECK_TYPE(run_ref);
+  CHECK_TYPE(body);
+  CHECK_TYPE(call_end);
+  CHECK_TYPE(call_begin);
+  CHECK_TYPE(run_report);
+  CHECK_TYPE(body_part);
+  CHECK_TYPE(body_ack);
+  CHECK_TYPE(known_end);
+  CHECK_TYPE(stored_run);
   CHECK_TYPE(turn_text);
   CHECK_TYPE(shown_answer);
   CHECK_TYPE(run_task);

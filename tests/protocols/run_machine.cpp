@@ -41,7 +41,7 @@ CAF_TEST(the end of a call and what follows from it are one report) {
   auto r = the<run::report>();
   CAF_REQUIRE(r.ended.size() == 1 && r.has_verdict && r.ask);
   CAF_CHECK(r.ended[0].call == 1 && r.ended[0].status == "finished" && r.ended[0].reply == calls({answer}));
-  CAF_CHECK(r.handed_in.kind == verdict_kind::answer && r.handed_in.text == "42" && r.handed_in.run == 7);
+  CAF_CHECK(r.handed_in.kind == verdict_kind::answer && r.handed_in.text == "42" && r.run == 7);
   rule();
   the<run::over>();
   CAF_CHECK(s.stage == run::stage::idle && s.talk.empty());
@@ -287,7 +287,7 @@ CAF_TEST(a newer run does not lose the partial text of the older) {
   c.status = completion_status::cancelled;
   put(run::model_done{1, c});
   auto r = the<run::report>();
-  CAF_CHECK(r.run == 7 && !r.ask && r.ended[0].call == 1 && r.handed_in.run == 7 && r.handed_in.text == "half");
+  CAF_CHECK(r.run == 7 && !r.ask && r.ended[0].call == 1 && r.run == 7 && r.handed_in.text == "half");
   rule();
   CAF_CHECK(the<run::send_model>().request.run == 8);
 }

@@ -55,7 +55,7 @@ struct pieces {
 run_task full_task() {
   run_task t;
   auto& [task, fence, agent, run, round, epoch, first_call, kind, question, history, answers, may_answer, may_vote, own_id,
-         vote_reasons, votes, tie, now_ms] = t;
+         vote_reasons, votes, tie, now_ms, stored, on_unknown] = t;
   task = "20261126-101112-abcd";
   fence = 3;
   agent = "writer";
@@ -74,6 +74,8 @@ run_task full_task() {
   votes = 2;
   tie = true;
   now_ms = 1'700'000'000'123;
+  stored = {};     // told once, when a run goes on
+  on_unknown = {}; // so is this
   return t;
 }
 
@@ -106,12 +108,7 @@ run::pending_call full_call(std::uint64_t n) {
 
 verdict full_verdict() {
   verdict v;
-  auto& [task, fence, agent, run, attempt, kind, text, target, reason, code, truncated, step] = v;
-  task = "20261126-101112-abcd";
-  fence = 3;
-  agent = "writer";
-  run = 7;
-  attempt = 2;
+  auto& [kind, text, target, reason, code, truncated, step] = v;
   kind = verdict_kind::presented;
   text = {}; // the reply has it
   target = "agent1";

@@ -59,9 +59,22 @@ inline backend_actor::behavior_type fake_model(backend_actor::pointer self, std:
   };
 }
 
+/// What is reported of a call, and what a run hands in.
+struct call_notice {
+  bool ended = false;
+  std::uint64_t run = 0, call = 0;
+  std::string target, hash, status;
+  usage use;
+  tool_trouble trouble;
+};
+struct handed_in : verdict {
+  std::uint64_t run = 0;
+};
+
 struct boss_state {
-  std::vector<verdict> verdicts;
+  std::vector<handed_in> verdicts;
   std::vector<call_notice> notices;
+  std::vector<run_report> reports;
   std::deque<ruling> rulings; ///< empty = accepted
   bool go = true;
   std::size_t go_until = SIZE_MAX; ///< calls that may begin
@@ -70,18 +83,26 @@ struct boss_state {
 
 inline orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
   return {
-      [st](const verdict& v) -> caf::result<ruling> {
-        st->verdicts.push_back(v);
+      [st](const run_report& r) -> caf::result<ruling> {
+        st->reports.push_back(r);
+        for (auto& e : r.ended)
+          st->notices.push_back({true, r.of.run, e.call, e.target, "", e.status, e.use, e.trouble});
+        for (auto& b : r.begun)
+          st->notices.push_back({false, r.of.run, b.call, b.target, b.hash, "", {}, {}});
+        ruling by{ruling_kind::accepted, "", {}};
+        for (std::size_t i = 0; i < r.begun.size(); ++i)
+          if (!st->go || st->begun++ >= st->go_until)
+            by.kind = ruling_kind::superseded;
+        if (!r.has_verdict)
+          return by;
+        st->verdicts.push_back({r.handed_in, r.of.run});
         if (st->rulings.empty())
-          return ruling{ruling_kind::accepted, "", {}};
-        auto r = st->rulings.front();
+          return by;
+        by = st->rulings.front();
         st->rulings.pop_front();
-        return r;
+        return by;
       },
-      [st](const call_notice& n) -> caf::result<noted> {
-        st->notices.push_back(n);
-        return noted{n.ended || (st->go && st->begun++ < st->go_until)};
-      },
+      [](const body_part&) { return body_ack{}; },
       [](const agent_lost&) {},
       [](const question&) -> caf::result<outcome> { return outcome{}; },
       [](const cancel_task&) {},

@@ -37,9 +37,9 @@ public:
   bool begins = true; ///< begin wanted runs after each step
   std::vector<command> handed_in;
   std::function<void(const command&, const decision&)> told; ///< of every decision, before it is folded
-  opening played_by;       ///< what `start` opens the task with, where `opens`
-  bool opens = false;      ///< else the log begins with session_start
-  std::size_t crashes = 0; ///< times it was taken over
+  opening played_by;                                         ///< what `start` opens the task with, where `opens`
+  bool opens = false;                                        ///< else the log begins with session_start
+  std::size_t crashes = 0;                                   ///< times it was taken over
 
   ledger_driver(const ledger::rules& r, std::vector<std::string> ids) : s(ledger::make(r, ids)), rules_(r), ids_(std::move(ids)) {}
 
