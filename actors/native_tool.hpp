@@ -9,6 +9,6 @@
 #include "actors/parts.hpp"
 
 namespace conclave {
-tool_source_actor spawn_native_tool(caf::actor_system& sys, tool_spec spec, bool read_only,
+tool_source_actor spawn_native_tool(caf::actor_system& sys, listed_tool tool,
                                     std::function<std::string(const std::string&)> run);
 } // namespace conclave

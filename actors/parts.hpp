@@ -6,6 +6,7 @@
 
 #include "protocols/interfaces.hpp"
 #include "protocols/node_note.hpp"
+#include "protocols/secrets.hpp"
 #include "protocols/wire/dialect.hpp"
 
 #include <caf/actor_system.hpp>
@@ -57,6 +58,7 @@ struct node_resources {
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
+  secrets known = {};                   ///< of its environment: never shown to a model
   note_taker note = {};                 ///< who keeps the log; empty = nobody
   std::shared_ptr<node_load> load = {}; ///< for whoever waits for its tasks; empty = nobody
 };

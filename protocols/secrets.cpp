@@ -187,6 +187,20 @@ void secrets::add_query(const std::string& url) {
   }
 }
 
+void secrets::add_for_results(const secrets& other) {
+  for (auto& v : other.values_)
+    if (!v.starts_with('/'))
+      add(v, least_value);
+}
+
+std::size_t secrets::longest() const {
+  constexpr std::size_t escaped = 12; // "\\u0041" and longer
+  std::size_t most = 0;
+  for (auto& v : values_)
+    most = std::max(most, v.size() * escaped);
+  return most;
+}
+
 void secrets::hide(std::string& text) const {
   if (values_.empty() || text.empty())
     return;

@@ -44,6 +44,13 @@ public:
   /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
   void hide(std::string& text) const;
 
+  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no absolute path. Shorter ones are
+  /// words that files hold anyway, and a tool whose results lack them is of no use.
+  void add_for_results(const secrets& other);
+
+  /// Returns the most bytes that one of them takes in a text, escaped; 0 = there is none.
+  std::size_t longest() const;
+
   bool empty() const { return values_.empty(); }
   bool operator==(const secrets&) const = default;
 

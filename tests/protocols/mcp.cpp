@@ -6,6 +6,7 @@
 #define CAF_SUITE protocols.mcp
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/mcp_tools.hpp"
 
@@ -251,15 +252,15 @@ CAF_TEST(tools are listed with what is missing filled in) {
     {"description":"nameless"},"text",null]})");
   CAF_REQUIRE(page.valid && page.tools.size() == 4);
   CAF_CHECK_EQUAL(page.nameless, 3u);
-  CAF_CHECK_EQUAL(page.tools[3].description, "A title");
-  CAF_CHECK_EQUAL(page.tools[3].schema, R"({"type":"object","properties":{}})");
+  CAF_CHECK_EQUAL(page.tools[3].spec.description, "A title");
+  CAF_CHECK_EQUAL(page.tools[3].spec.parameters, R"({"type":"object","properties":{}})");
   CAF_CHECK_EQUAL(mcp::read_tools(R"({"tools":[],"nextCursor":5})").next, "5");
   CAF_CHECK_EQUAL(mcp::read_tools(R"({"tools":[],"nextCursor":null})").next, "");
   CAF_CHECK_EQUAL(page.next, "more");
-  CAF_CHECK(page.tools[0].read_only && page.tools[0].schema == R"({"$defs":{"x":{}},"type":"object"})");
-  CAF_CHECK_EQUAL(page.tools[1].description, "MCP tool: bare");
-  CAF_CHECK_EQUAL(page.tools[2].schema, R"({"type":"object","properties":{}})");
-  CAF_CHECK(!page.tools[2].read_only);
+  CAF_CHECK(page.tools[0].notes.read_only && page.tools[0].spec.parameters == R"({"$defs":{"x":{}},"type":"object"})");
+  CAF_CHECK_EQUAL(page.tools[1].spec.description, "MCP tool: bare");
+  CAF_CHECK_EQUAL(page.tools[2].spec.parameters, R"({"type":"object","properties":{}})");
+  CAF_CHECK(!page.tools[2].notes.read_only);
   CAF_CHECK(mcp::read_tools(R"({"tools":[]})").valid);
   for (auto* bad : {"{}", R"({"tools":{}})", "[]", "{", ""})
     CAF_CHECK(!mcp::read_tools(bad).valid);
@@ -267,7 +268,7 @@ CAF_TEST(tools are listed with what is missing filled in) {
   for (int i = 0; i < 3000; ++i)
     longer += "\xE6\x9D\xB1";
   page = mcp::read_tools(R"({"tools":[{"name":"t","description":")" + longer + "\"}]}");
-  CAF_CHECK_EQUAL(page.tools[0].description.size(), 4095u); // cut at a character
+  CAF_CHECK_EQUAL(page.tools[0].spec.description.size(), 4095u); // cut at a character
 }
 
 CAF_TEST(a result becomes text and what is no text becomes a note) {
@@ -275,8 +276,8 @@ CAF_TEST(a result becomes text and what is no text becomes a note) {
   CAF_CHECK_EQUAL(text_of(R"([{"type":"image","mimeType":"image/png","data":"AAAAAAAA"}])"),
                   "[image image/png, 6 bytes, not shown]");
   CAF_CHECK_EQUAL(text_of(R"([{"type":"resource","resource":{"uri":"file:///x","text":"inside"}}])"), "inside");
-  CAF_CHECK_EQUAL(text_of(R"([{"type":"resource","resource":{"uri":"file:///x","blob":"AA"}}])"),
-                  "[resource file:///x, binary, not shown]");
+  CAF_CHECK_EQUAL(text_of(R"([{"type":"resource","resource":{"uri":"file:///x","blob":"AAA="}}])"),
+                  "[resource file:///x, binary, 2 bytes, not shown]");
   CAF_CHECK_EQUAL(text_of(R"([{"type":"resource_link","name":"n","uri":"u"}])"), "[resource n: u]");
   CAF_CHECK_EQUAL(text_of(R"([{"type":"hologram"},7])"),
                   "[content of an unknown type is left out]\n[content of an unknown type is left out]");
@@ -314,13 +315,76 @@ CAF_TEST(a failed call is an error result and so is nonsense) {
     CAF_CHECK(mcp::read_result(bad).is_error);
 }
 
-CAF_TEST(a long result is cut at a character with a mark) {
-  std::string content;
-  for (int i = 0; i < 100'000; ++i)
-    content += "\xE6\x9D\xB1";
-  auto r = mcp::read_result(R"({"content":[{"type":"text","text":")" + content + "\"}]}");
-  CAF_CHECK(r.text.size() < 256 * 1024 + 64);
-  CAF_CHECK(r.text.find("\n[cut: 37857 bytes left out]") == 262143u);
+CAF_TEST(every kind of content becomes a part and nothing of it is lost) {
+  auto r = mcp::read_result(R"({"content":[
+    {"type":"text","text":"look"},
+    {"type":"image","mimeType":"image/png","data":"iVBORw0KGgo="},
+    {"type":"audio","mimeType":"audio/wav","data":"UklGRg=="},
+    {"type":"resource_link","uri":"file:///a","name":"a","description":"about a","mimeType":"text/plain"},
+    {"type":"resource","resource":{"uri":"file:///b","mimeType":"text/x","text":"inside"}},
+    {"type":"resource","resource":{"uri":"file:///c","mimeType":"x/y","blob":"AAAA"}}],
+    "structuredContent":{"a":[1]}})");
+  std::vector<content_part> wanted = {
+      {content_kind::text, "look", "", "", ""},
+      {content_kind::image, "[image image/png, 8 bytes, not shown]", "image/png", "iVBORw0KGgo=", ""},
+      {content_kind::audio, "[audio audio/wav, 4 bytes, not shown]", "audio/wav", "UklGRg==", ""},
+      {content_kind::resource, "[resource a: file:///a] about a", "text/plain", "", "file:///a"},
+      {content_kind::resource, "inside", "text/x", "", "file:///b"},
+      {content_kind::resource, "[resource file:///c, binary, 3 bytes, not shown]", "x/y", "AAAA", "file:///c"},
+      {content_kind::json, R"({"a":[1]})", "", "", ""}};
+  CAF_CHECK(r.parts == wanted);
+  CAF_CHECK_EQUAL(r.text, "look\n[image image/png, 8 bytes, not shown]\n[audio audio/wav, 4 bytes, not shown]\n"
+                          "[resource a: file:///a] about a\ninside\n[resource file:///c, binary, 3 bytes, not shown]");
+  CAF_CHECK(mcp::read_result(R"({"content":[{"type":"text","text":"a"},"b",{"type":"hologram"}]})").parts.empty());
+}
+
+CAF_TEST(a structured form is told where no text stands for it) {
+  auto r = mcp::read_result(
+      R"({"content":[{"type":"image","mimeType":"image/png","data":"AAAA"}],"structuredContent":{"a":1}})");
+  CAF_CHECK_EQUAL(r.text, "[image image/png, 3 bytes, not shown]\n{\"a\":1}");
+  r = mcp::read_result(R"({"content":[{"type":"text","text":"one"}],"structuredContent":{"a":1}})");
+  CAF_CHECK(r.text == "one" && r.parts.size() == 2 && r.parts[1].text == R"({"a":1})");
+}
+
+CAF_TEST(data that is no base64 or too large is left out and the text says so) {
+  auto image = [](const std::string& data) {
+    return R"({"type":"image","mimeType":"image/png","data":")" + data + "\"}";
+  };
+  for (auto* bad : {"", "AAA", "AAAAA", "AA=A", "====", "A===", "AA-_", "AA\\u0000A", "\xE6\x9D\xB1"}) {
+    CAF_MESSAGE(bad);
+    auto r = mcp::read_result(R"({"content":[)" + image(bad) + "]}");
+    CAF_REQUIRE_EQUAL(r.parts.size(), 1u);
+    CAF_CHECK(r.parts[0].data.empty() && r.text == "[image image/png, not shown: it is no base64]");
+  }
+  for (auto* good : {"AA==", "AAA=", "AAAA", "AA\\nA=", "data:image/png;base64,AA=="})
+    CAF_CHECK(!mcp::read_result(R"({"content":[)" + image(good) + "]}").parts[0].data.empty());
+  auto half = std::string(max_result_data / 2, 'A');
+  auto r = mcp::read_result(R"({"content":[)" + image(half) + "," + image(half) + "," + image("AAAA") + "]}");
+  CAF_REQUIRE_EQUAL(r.parts.size(), 3u);
+  CAF_CHECK(r.parts[0].data == half && r.parts[1].data == half && r.parts[2].data.empty());
+  CAF_CHECK(r.text.ends_with("[image image/png, 3 bytes, not shown: too large]"));
+  r = mcp::read_result(R"({"content":[{"type":"image"},{"type":"image","data":7},{"type":"resource"},{"type":"resource","resource":7}]})");
+  CAF_CHECK_EQUAL(r.parts.size(), 4u);
+}
+
+CAF_TEST(a result of very many parts is told in few) {
+  std::string content = R"({"type":"image","mimeType":"image/png","data":"AAAA"})";
+  for (int i = 0; i < 2000; ++i)
+    content += R"(,"t",{"type":"image","mimeType":"image/png","data":"AAAA"})";
+  auto r = mcp::read_result(R"({"content":[)" + content + "]}");
+  CAF_CHECK(r.parts.size() < 300 && r.text == joined_text(r.parts));
+  CAF_CHECK_EQUAL(std::count(r.text.begin(), r.text.end(), '\n'), 4000);
+}
+
+CAF_TEST(hints of a tool have the defaults of the specification) {
+  auto notes = [](const std::string& x) {
+    return mcp::read_tools(R"({"tools":[{"name":"t","annotations":)" + x + "}]}").tools.at(0).notes;
+  };
+  for (auto* none : {"{}", "null", "[]", "7", R"({"readOnlyHint":"true","destructiveHint":0,"openWorldHint":null,"idempotentHint":1})"})
+    CAF_CHECK(notes(none) == (tool_annotations{false, false, true, true, 0}));
+  CAF_CHECK(notes(R"({"readOnlyHint":true})") == (tool_annotations{true, false, true, true, 0}));
+  CAF_CHECK(notes(R"({"idempotentHint":true,"destructiveHint":false})") == (tool_annotations{false, true, false, true, 0}));
+  CAF_CHECK(notes(R"({"openWorldHint":false,"destructiveHint":true})") == (tool_annotations{false, false, true, false, 0}));
 }
 
 CAF_TEST(arguments are checked against each limit) {
@@ -377,7 +441,7 @@ mcp::tool_page page_of(const std::vector<std::string>& names, const std::string&
   p.valid = true;
   p.next = next;
   for (auto& n : names)
-    p.tools.push_back({n, "d", "{}", false});
+    p.tools.push_back({{n, "d", "{}"}, {}});
   return p;
 }
 
@@ -428,7 +492,7 @@ CAF_TEST(a list that never ends is stopped once said and its tools are used) {
 CAF_TEST(a tool that is listed twice or without a name is said) {
   mcp::tool_catalogue c;
   auto p = page_of({"a", "a", "b"});
-  p.tools[1].schema = R"({"type":"object"})";
+  p.tools[1].spec.parameters = R"({"type":"object"})";
   p.nameless = 2;
   c.add(p);
   mcp::tool_filter f;
@@ -443,10 +507,10 @@ CAF_TEST(a tool that is listed twice or without a name is said) {
 CAF_TEST(pages that are large together end the list with a note) {
   mcp::tool_catalogue tools, again;
   auto large = page_of({"a"}, "x");
-  large.tools[0].description = std::string(std::size_t{3} << 20, 'd');
+  large.tools[0].spec.description = std::string(std::size_t{3} << 20, 'd');
   auto n = 0;
   for (std::string next = "0"; !next.empty() && n < 50; ++n) {
-    large.tools[0].name = large.next = "t" + std::to_string(n);
+    large.tools[0].spec.name = large.next = "t" + std::to_string(n);
     next = tools.add(large);
   }
   CAF_CHECK_EQUAL(n, 3);
