@@ -55,6 +55,7 @@ backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarde
 /// where results of tools enter: they come without `hidden` and bounded, see protocols/tool_result.hpp.
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
                                       std::chrono::milliseconds start_limit = std::chrono::seconds(30),
-                                      std::shared_ptr<const known_secrets> hidden = {}, breaker_policy policy = {3, 30'000, 2, 8, 1, 500, 8'000, 60'000});
+                                      std::shared_ptr<const known_secrets> hidden = {},
+                                      breaker_policy policy = {3, 30'000, 2, 8, 1, 500, 8'000, 60'000});
 
 } // namespace conclave

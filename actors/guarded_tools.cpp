@@ -58,8 +58,8 @@ void learn(tool_guard_ptr self, ec code, bool probe) {
 }
 
 tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_actor guarded, std::string source,
-                                            std::chrono::milliseconds start_limit,
-                                            std::shared_ptr<const known_secrets> hidden_ones, breaker_policy policy) {
+                                            std::chrono::milliseconds start_limit, std::shared_ptr<const known_secrets> hidden_ones,
+                                            breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.source = std::move(source);
   self->state.start_limit = start_limit;

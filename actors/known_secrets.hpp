@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What a node must not let a model see of the results of a task's tools: the secrets of its environment, and those of the agents it
-/// hosts for the task, more with each that is hired. Any thread.
+/// What a node must not let a model see of the results of a task's tools: the secrets of its environment, and those of the agents
+/// it hosts for the task, more with each that is hired. Any thread.
 
 #include "protocols/secrets.hpp"
 

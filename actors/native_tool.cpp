@@ -143,8 +143,7 @@ void answer(tool_ptr self, std::uint64_t id, std::string text, bool is_error) {
   self->state.pending.erase(i);
 }
 
-tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool,
-                                            std::function<std::string(const std::string&)> run) {
+tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool, std::function<std::string(const std::string&)> run) {
   self->state.tool = std::move(tool);
   self->state.thread =
       std::make_unique<tool_thread>(std::move(run), [back = caf::actor_cast<caf::actor_addr>(self)](tool_worked w) {
@@ -201,8 +200,7 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool,
 
 } // namespace
 
-tool_source_actor spawn_native_tool(caf::actor_system& sys, listed_tool tool,
-                                    std::function<std::string(const std::string&)> run) {
+tool_source_actor spawn_native_tool(caf::actor_system& sys, listed_tool tool, std::function<std::string(const std::string&)> run) {
   return sys.spawn(native_tool_source, std::move(tool), std::move(run));
 }
 

@@ -124,8 +124,9 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
-    r.tools.emplace(tool.spec.name,
-                    [tool](caf::actor_system& s) { return spawn_native_tool(s, {tool.spec, notes_of(tool)}, tool.run); });
+    r.tools.emplace(tool.spec.name, [tool](caf::actor_system& s) {
+      return spawn_native_tool(s, {tool.spec, notes_of(tool)}, tool.run);
+    });
   node_ = spawn_node(sys_, std::move(r));
 }
 

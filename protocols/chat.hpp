@@ -52,7 +52,7 @@ enum class content_kind : std::uint8_t { text, image, audio, resource, json };
 /// One piece of what a tool gave, typed as it gave it.
 struct content_part {
   content_kind kind = content_kind::text;
-  std::string text;       ///< for a reader of text alone: the text, the JSON, or a note such as "[image image/png, 68 bytes, not shown]"
+  std::string text; ///< for a reader of text alone: the text, the JSON, or a note such as "[image image/png, 68 bytes, not shown]"
   std::string media_type; ///< as the tool named it; empty = it did not
   std::string data;       ///< image, audio, resource: base64; empty = there is none, or it is not usable, and the text says why
   std::string uri;        ///< resource only

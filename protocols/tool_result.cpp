@@ -83,8 +83,7 @@ bool is_base64(const std::string& data) {
   }();
   auto padding = data.size() - std::min(data.size(), data.find_last_not_of('=') + 1);
   return !data.empty() && data.size() % 4 == 0 && padding <= 2
-         && std::all_of(data.begin(), data.end() - static_cast<std::ptrdiff_t>(padding),
-                        [](unsigned char c) { return known[c]; });
+         && std::all_of(data.begin(), data.end() - static_cast<std::ptrdiff_t>(padding), [](unsigned char c) { return known[c]; });
 }
 
 } // namespace conclave

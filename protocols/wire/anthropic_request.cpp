@@ -66,8 +66,11 @@ const char* image_type(const content_part& p) {
     std::string_view first; ///< in base64
     const char* type;
   };
-  static constexpr kind kinds[] = {
-      {"iVBORw0KGgo", "image/png"}, {"/9j/", "image/jpeg"}, {"R0lGODdh", "image/gif"}, {"R0lGODlh", "image/gif"}, {"UklGR", "image/webp"}};
+  static constexpr kind kinds[] = {{"iVBORw0KGgo", "image/png"},
+                                   {"/9j/", "image/jpeg"},
+                                   {"R0lGODdh", "image/gif"},
+                                   {"R0lGODlh", "image/gif"},
+                                   {"UklGR", "image/webp"}};
   if (p.kind == content_kind::image || p.kind == content_kind::resource)
     for (auto& k : kinds)
       if (p.data.starts_with(k.first))

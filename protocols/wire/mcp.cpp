@@ -64,8 +64,10 @@ std::string check(const json& v) {
 
 /// Only a plain true or false counts; else the default of the specification stays.
 void read_hints(const json& from, tool_annotations& to) {
-  for (auto [name, value] : {std::pair{"readOnlyHint", &to.read_only}, {"idempotentHint", &to.idempotent},
-                             {"destructiveHint", &to.destructive}, {"openWorldHint", &to.open_world}})
+  for (auto [name, value] : {std::pair{"readOnlyHint", &to.read_only},
+                             {"idempotentHint", &to.idempotent},
+                             {"destructiveHint", &to.destructive},
+                             {"openWorldHint", &to.open_world}})
     if (auto* hint = member(from, name); hint != nullptr && hint->is_boolean())
       *value = hint->get<bool>();
 }

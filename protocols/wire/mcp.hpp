@@ -58,7 +58,7 @@ bool read_initialized(const std::string& payload, std::string& version);
 
 struct tool_page {
   std::vector<listed_tool> tools; ///< under the server's own names
-  std::string next; ///< cursor of the next page, empty = last
+  std::string next;               ///< cursor of the next page, empty = last
   bool valid = false;
   std::size_t nameless = 0; ///< entries without a name, left out
 };

@@ -93,7 +93,8 @@ private:
     p.media_type = string_at(v, "mimeType");
     p.uri = string_at(v, "uri");
     p.data = bare_base64(string_at(v, key));
-    auto padding = std::count(p.data.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(p.data.size(), 2)), p.data.end(), '=');
+    auto padding =
+        std::count(p.data.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(p.data.size(), 2)), p.data.end(), '=');
     auto bytes = p.data.size() * 3 / 4 - static_cast<std::size_t>(std::min<std::ptrdiff_t>(padding, 2));
     p.text = "[" + what + ", " + std::to_string(bytes) + " bytes, not shown]";
     if (!is_base64(p.data)) {

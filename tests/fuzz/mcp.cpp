@@ -63,7 +63,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto r = mcp::read_result(payload);
     FUZZ_REQUIRE(r.parts.empty() || r.text == joined_text(r.parts));
     admit(r);
-    FUZZ_REQUIRE(r.text.size() < 257 * 1024 && size_of(r.parts) < max_result_data + 2 * max_result_text + r.parts.size() * 16 * 1024);
+    FUZZ_REQUIRE(r.text.size() < 257 * 1024
+                 && size_of(r.parts) < max_result_data + 2 * max_result_text + r.parts.size() * 16 * 1024);
     for (auto& p : r.parts)
       FUZZ_REQUIRE(p.data.empty() || is_base64(p.data));
   }
