@@ -171,16 +171,7 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
           out.add_named(name, value);
     for (auto& word : server.command)
       expand(word, with.env, missing);
-    for (std::size_t i = 0; i < server.command.size(); ++i) { // --token x, --token=x
-      auto& word = server.command[i];
-      auto equals = word.find('=');
-      if (!word.starts_with('-'))
-        continue;
-      if (equals != std::string::npos)
-        out.add_named(word.substr(0, equals), word.substr(equals + 1));
-      else if (i + 1 < server.command.size())
-        out.add_named(word, server.command[i + 1]);
-    }
+    out.add_command(server.command);
     if (expand(server.url, with.env, missing))
       out.add_query(server.url);
   }

@@ -9,6 +9,7 @@
 ///   s.hide(error); // "bad key sk\/123" -> "bad key ***"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -25,6 +26,10 @@ std::string url_password(const std::string& value);
 /// with a password.
 bool may_be_secret(const std::string& name, const std::string& value);
 
+/// Returns name and value of what the argument at `k` of a command sets: --api-key=VALUE, --api-key VALUE, NAME=VALUE (as `docker
+/// run -e` takes it), "Header: VALUE"; both empty if it sets nothing.
+std::pair<std::string, std::string> set_by_argument(const std::vector<std::string>& command, std::size_t k);
+
 class secrets {
 public:
   /// Adds a key. Shorter than four bytes it is no secret (anybody could guess it, and every other word would be hidden with it);
@@ -37,6 +42,9 @@ public:
 
   /// Adds the value of a setting if its name says so and it is no short number or switch. An echo may lack a scheme in front of it.
   void add_named(const std::string& name, const std::string& value);
+
+  /// Adds what the arguments of a command set under the names of secrets, also in the query of a URL.
+  void add_command(const std::vector<std::string>& command);
 
   /// Adds what the query of `url` holds under the names of keys.
   void add_query(const std::string& url);

@@ -26,8 +26,8 @@ std::size_t admit_text(std::string& text, const secrets& hidden, std::size_t mos
   if (whole > most + mark_bytes + margin) {
     text.resize(most + mark_bytes + margin);
     hidden.hide(text);
-    text.resize(text.size() - std::min(margin, text.size())); // may hold the first half of one
-    prompts::cut(text, std::min(most, text.size()), whole);
+    // What is last may be the first half of one.
+    prompts::cut(text, std::min(most, text.size() - std::min(margin, text.size())), whole);
   } else {
     hidden.hide(text);
     if (text.size() > most + mark_bytes)
