@@ -55,7 +55,7 @@ CAF_TEST(a result from a node that bounds nothing is bounded) {
   tool_result r{"", std::string(3 * max_result_text, 'x'), false};
   r.parts = picture(2 * max_result_data);
   put(run::tool_done{2, r, "finished", {}});
-  auto& got = the<run::report>().ended[0].result;
+  auto got = the<run::report>().ended[0].result;
   CAF_CHECK(got.text.size() < max_result_text + 128 && size_of(got.parts) < max_result_data + 1024);
 }
 
@@ -64,7 +64,7 @@ CAF_TEST(pictures count as what a run holds and the oldest go first) {
   start();
   for (int i = 0; i < 3; ++i)
     round(400'000);
-  auto& sent = the<run::send_model>().request.messages;
+  auto sent = the<run::send_model>().request.messages;
   std::vector<bool> shown;
   std::size_t held = 0;
   for (auto& m : sent) {
