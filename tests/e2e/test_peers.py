@@ -161,10 +161,12 @@ CONTENT = [("get-tiny-image", {}), ("get-annotated-message", {"messageType": "su
 class Content(unittest.TestCase):
     """What tools give besides text, and what they must not give, as it stands in the model's next request."""
 
-    def results(self, kind):
+    def results(self, kind, sight=True):
         async def behave(provider, request, reply):
             if len(provider.requests) == 1:
                 await reply.play("", [(f"mcp__everything__{name}", arguments) for name, arguments in CONTENT])
+            elif not sight and '"image"' in json.dumps(request["messages"]):
+                await reply.error(400, "messages.2.content.0: this model does not support image input")
             else:
                 await reply.decide("seen")
 
@@ -178,6 +180,11 @@ class Content(unittest.TestCase):
                 self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
         finally:
             provider.stop()
+        if not sight:
+            self.assertIn("images in tool results are told as text", r.stderr)
+            blind = provider.requests.pop(1)
+            self.assertIn(self.picture(), json.dumps(blind))
+            self.assertFalse([q for q in provider.requests if self.picture() in json.dumps(q)], "learned once")
         messages = provider.requests[1]["messages"]
         if kind == "claude":
             found = [b["content"] for m in messages for b in m["content"] if isinstance(b, dict) and b["type"] == "tool_result"]
@@ -197,6 +204,11 @@ class Content(unittest.TestCase):
                                 {"type": "text", "text": "The image above is the MCP logo."}])
         self.assertEqual(annotated, [{"type": "text", "text": "Operation completed successfully"}, block])
         self.plain(links, blob, weather, env)
+
+    def test_a_model_without_sight_gets_the_note(self):
+        tiny, annotated, *_ = self.results("claude", sight=False)
+        self.assertIn("[image image/png, ", tiny)
+        self.assertTrue(annotated.startswith("Operation completed successfully\n[image image/png, "))
 
     def test_a_picture_is_a_note_in_chat_completions(self):
         tiny, annotated, links, blob, weather, env = self.results("chatcompletion")

@@ -114,7 +114,7 @@ CAF_TEST(a reader of text gets the texts and a structured form where there is no
   CAF_CHECK_EQUAL(joined_text({}), "");
   CAF_CHECK_EQUAL(joined_text({part(content_kind::json, "{}")}), "{}");
   CAF_CHECK_EQUAL(joined_text({part(content_kind::image, "[i]"), part(content_kind::json, "{}")}), "[i]\n{}");
-  CAF_CHECK_EQUAL(joined_text({part(content_kind::text, ""), part(content_kind::json, "{}")}), "\n{}");
+  CAF_CHECK_EQUAL(joined_text({part(content_kind::text, ""), part(content_kind::json, "{}")}), "{}");
   CAF_CHECK_EQUAL(joined_text({part(content_kind::text, "a"), part(content_kind::image, "[i]"), part(content_kind::json, "{}")}),
                   "a\n[i]");
 }
