@@ -52,7 +52,7 @@ backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarde
 
 /// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never
 /// retries. `start_limit`: how long the source may need until it can list its tools, see protocols/tool_waits.hpp. The one place
-/// where results of tools enter: they come without `hidden` and bounded, see protocols/tool_result.hpp.
+/// where what tools say enters: lists, results and errors come without `hidden`, results bounded (protocols/tool_result.hpp).
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
                                       std::chrono::milliseconds start_limit = std::chrono::seconds(30),
                                       std::shared_ptr<const known_secrets> hidden = {},

@@ -49,6 +49,15 @@ caf::error told(tool_guard_ptr self, const caf::error& e) {
   return make_error(code_of(e), text.starts_with(source) ? text : source + ": " + text);
 }
 
+/// Some servers describe their tools with the address they were given, password included.
+void clean(tool_list& t, const secrets& hidden) {
+  for (auto& tool : t.tools)
+    for (auto* text : {&tool.spec.description, &tool.spec.parameters})
+      hidden.hide(*text);
+  for (auto& note : t.notes)
+    hidden.hide(note);
+}
+
 /// Only losing the source or its silence counts; a denial, a bad argument or a tool's own error says nothing about its health.
 void learn(tool_guard_ptr self, ec code, bool probe) {
   if (probe)
@@ -79,6 +88,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
             .then(
                 [self, promise](tool_list& t) mutable {
                   self->state.gate.success();
+                  clean(t, hidden(self));
                   promise.deliver(std::move(t));
                 },
                 [self, promise, probe](caf::error& e) mutable {

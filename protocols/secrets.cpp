@@ -210,7 +210,7 @@ void secrets::add_query(const std::string& url) {
 
 void secrets::add_for_results(const secrets& other) {
   for (auto& v : other.values_)
-    if (!v.starts_with('/'))
+    if (!v.starts_with('/') && !v.starts_with("~/"))
       add(v, least_value);
 }
 

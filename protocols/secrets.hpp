@@ -52,7 +52,7 @@ public:
   /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
   void hide(std::string& text) const;
 
-  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no absolute path. Shorter ones are
+  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~. Shorter ones are
   /// words that files hold anyway, and a tool whose results lack them is of no use.
   void add_for_results(const secrets& other);
 

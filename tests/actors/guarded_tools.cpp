@@ -25,7 +25,9 @@ struct source_state {
 
 tool_source_actor::behavior_type source(std::shared_ptr<source_state> st) {
   return {
-      [](list_tools) -> caf::result<tool_list> { return tool_list{}; },
+      [st](list_tools) -> caf::result<tool_list> {
+        return tool_list{"x", {{{"y", st->text, "{}"}, {}}}, {st->text}};
+      },
       [st](const tool_invocation& i) -> caf::result<tool_result> {
         ++st->calls;
         auto code = ec::none;
@@ -111,6 +113,14 @@ CAF_TEST(what is secret is in no result and no error) {
   call();
   CAF_REQUIRE_EQUAL(done.size(), 1u);
   CAF_CHECK_EQUAL(done[0].text, R"(short *** {"k":"***"})"); // what is short is a word like any other
+  std::string listed;
+  callers.push_back(sys.spawn([&](caf::event_based_actor* me) {
+    me->request(guard, caf::infinite, list_tools{}).then([&](const tool_list& t) {
+      listed = t.tools[0].spec.description + t.notes[0];
+    });
+  }));
+  settle();
+  CAF_CHECK_EQUAL(listed, R"(short *** {"k":"***"}short *** {"k":"***"})");
   st->error_result = true;
   call();
   CAF_CHECK_EQUAL(done[1].text, R"(short *** {"k":"***"})");
