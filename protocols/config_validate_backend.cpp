@@ -83,9 +83,18 @@ std::string secret_argument(const std::vector<std::string>& command, std::size_t
       return name;
   if (!url_password(a).empty())
     return "the password of a URL";
-  auto [name, value] = set_by_argument(command, k);
-  auto header = !a.starts_with('-') && a.find(':') < a.find('=') && has_scheme(value);
-  return (header || may_be_secret(name, value)) && is_literal_header(value) ? name : "";
+  auto colon = a.find(':');
+  auto equals = a.find('=');
+  auto option = a.starts_with('-');
+  if (!option && colon < equals) {
+    auto value = a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()));
+    auto name = a.substr(0, colon);
+    return (has_scheme(value) || may_be_secret(name, value)) && is_literal_header(value) ? name : "";
+  }
+  auto name = a.substr(0, equals);
+  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
+  auto given = option ? !value.starts_with('-') : equals != std::string::npos;
+  return given && may_be_secret(name, value) && is_literal_secret(value) ? name : "";
 }
 
 void check_secrets(const backend_config& b, const std::string& path, std::vector<problem>& out) {

@@ -105,6 +105,20 @@ void find(const traced& in, const std::vector<std::string>& values, spans& out) 
     }
 }
 
+/// Returns name and value of what the argument at `k` of a command sets: --api-key=VALUE, --api-key VALUE, NAME=VALUE (as `docker
+/// run -e` takes it), "Header: VALUE"; both empty if it sets nothing.
+std::pair<std::string, std::string> set_by_argument(const std::vector<std::string>& command, std::size_t k) {
+  const auto& a = command[k];
+  auto colon = a.find(':'), equals = a.find('=');
+  auto option = a.starts_with('-');
+  if (!option && colon < equals)
+    return {a.substr(0, colon), a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()))};
+  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
+  if (option ? value.starts_with('-') : equals == std::string::npos)
+    return {};
+  return {a.substr(0, equals), value};
+}
+
 } // namespace
 
 bool names_a_secret(const std::string& name) {
@@ -142,18 +156,6 @@ bool may_be_secret(const std::string& name, const std::string& value) {
   // TOKENIZERS_PARALLELISM=false, MAX_TOKENS=4096: settings that only sound like one.
   auto number = value.size() < least_value && value.find_first_not_of("0123456789.") == std::string::npos;
   return (names_a_secret(name) && !number && value != "true" && value != "false") || !url_password(value).empty();
-}
-
-std::pair<std::string, std::string> set_by_argument(const std::vector<std::string>& command, std::size_t k) {
-  const auto& a = command[k];
-  auto colon = a.find(':'), equals = a.find('=');
-  auto option = a.starts_with('-');
-  if (!option && colon < equals)
-    return {a.substr(0, colon), a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()))};
-  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
-  if (option ? value.starts_with('-') : equals == std::string::npos)
-    return {};
-  return {a.substr(0, equals), value};
 }
 
 void secrets::add(const std::string& value, std::size_t least) {

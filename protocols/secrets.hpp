@@ -9,7 +9,6 @@
 ///   s.hide(error); // "bad key sk\/123" -> "bad key ***"
 
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -25,10 +24,6 @@ std::string url_password(const std::string& value);
 /// Returns whether this setting holds a secret: its name says so, and the value is no short number and no switch; or it is a URL
 /// with a password.
 bool may_be_secret(const std::string& name, const std::string& value);
-
-/// Returns name and value of what the argument at `k` of a command sets: --api-key=VALUE, --api-key VALUE, NAME=VALUE (as `docker
-/// run -e` takes it), "Header: VALUE"; both empty if it sets nothing.
-std::pair<std::string, std::string> set_by_argument(const std::vector<std::string>& command, std::size_t k);
 
 class secrets {
 public:
@@ -52,8 +47,8 @@ public:
   /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
   void hide(std::string& text) const;
 
-  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~. Shorter ones are
-  /// words that files hold anyway, and a tool whose results lack them is of no use.
+  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~. Shorter ones
+  /// are words that files hold anyway, and a tool whose results lack them is of no use.
   void add_for_results(const secrets& other);
 
   /// Returns the most bytes that one of them takes in a text, escaped; 0 = there is none.
