@@ -91,11 +91,10 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
             [self, i, out, finish](tool_list& list) mutable {
               for (auto& note : list.notes)
                 out->notes.push_back(list.source + ": " + note);
-              for (auto& spec : list.tools) {
-                auto read_only = std::find(list.read_only.begin(), list.read_only.end(), spec.name) != list.read_only.end();
+              for (auto& [spec, says] : list.tools) {
                 auto tool = spec.name;
-                if (wire::is_workflow_tool(tool)
-                    || !self->state.with.tools.emplace(tool, run::offered_tool{spec, i, read_only}).second)
+                run::offered_tool offered{std::move(spec), i, says.read_only, says.idempotent};
+                if (wire::is_workflow_tool(tool) || !self->state.with.tools.emplace(tool, std::move(offered)).second)
                   out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
               }
               finish();

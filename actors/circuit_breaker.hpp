@@ -8,6 +8,7 @@
 /// that ran side by side count once: one short outage must not close the connection for a whole team. Rules:
 /// docs/protocol.md 8.2, 8.3.
 
+#include "actors/known_secrets.hpp"
 #include "actors/parts.hpp"
 
 #include <cstdint>
@@ -50,9 +51,11 @@ private:
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, breaker_policy policy = {});
 
 /// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never
-/// retries. `start_limit`: how long the source may need until it can list its tools, see protocols/tool_waits.hpp.
+/// retries. `start_limit`: how long the source may need until it can list its tools, see protocols/tool_waits.hpp. The one place
+/// where what tools say enters: lists, results and errors come without `hidden`, results bounded (protocols/tool_result.hpp).
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
                                       std::chrono::milliseconds start_limit = std::chrono::seconds(30),
+                                      std::shared_ptr<const known_secrets> hidden = {},
                                       breaker_policy policy = {3, 30'000, 2, 8, 1, 500, 8'000, 60'000});
 
 } // namespace conclave

@@ -4,6 +4,7 @@
 #include "actors/circuit_breaker.hpp"
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 
@@ -19,6 +20,7 @@ struct tool_guard_state {
   tool_source_actor guarded;
   std::string source;
   std::chrono::milliseconds start_limit{};
+  std::shared_ptr<const known_secrets> hidden;
   breaker gate{breaker_policy{}};
 };
 
@@ -34,11 +36,26 @@ caf::error closed(tool_guard_ptr self) {
                     self->state.source + " failed too often lately; it is tried again in " + std::to_string(left) + " s");
 }
 
+secrets hidden(tool_guard_ptr self) {
+  auto& from = self->state.hidden;
+  return from ? *from->get() : secrets{};
+}
+
 /// What went wrong, naming the source once.
 caf::error told(tool_guard_ptr self, const caf::error& e) {
   auto& source = self->state.source;
   auto text = text_of(e);
+  hidden(self).hide(text);
   return make_error(code_of(e), text.starts_with(source) ? text : source + ": " + text);
+}
+
+/// Some servers describe their tools with the address they were given, password included.
+void clean(tool_list& t, const secrets& hidden) {
+  for (auto& tool : t.tools)
+    for (auto* text : {&tool.spec.description, &tool.spec.parameters})
+      hidden.hide(*text);
+  for (auto& note : t.notes)
+    hidden.hide(note);
 }
 
 /// Only losing the source or its silence counts; a denial, a bad argument or a tool's own error says nothing about its health.
@@ -50,10 +67,12 @@ void learn(tool_guard_ptr self, ec code, bool probe) {
 }
 
 tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_actor guarded, std::string source,
-                                            std::chrono::milliseconds start_limit, breaker_policy policy) {
+                                            std::chrono::milliseconds start_limit, std::shared_ptr<const known_secrets> hidden_ones,
+                                            breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.source = std::move(source);
   self->state.start_limit = start_limit;
+  self->state.hidden = std::move(hidden_ones);
   self->state.gate = breaker{policy};
   self->set_exit_handler([self](caf::exit_msg& m) {
     end_now(self, self->state.guarded, m.reason); // a server that floods must not keep the end of a task waiting
@@ -69,6 +88,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
             .then(
                 [self, promise](tool_list& t) mutable {
                   self->state.gate.success();
+                  clean(t, hidden(self));
                   promise.deliver(std::move(t));
                 },
                 [self, promise, probe](caf::error& e) mutable {
@@ -87,6 +107,7 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
             .then(
                 [self, promise](tool_result& r) mutable {
                   self->state.gate.success();
+                  admit(r, hidden(self));
                   promise.deliver(std::move(r));
                 },
                 [self, promise, probe](caf::error& e) mutable {
@@ -102,8 +123,9 @@ tool_source_actor::behavior_type tool_guard(tool_guard_ptr self, tool_source_act
 } // namespace
 
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
-                                      std::chrono::milliseconds start_limit, breaker_policy policy) {
-  return sys.spawn(tool_guard, std::move(guarded), std::move(name), start_limit, policy);
+                                      std::chrono::milliseconds start_limit, std::shared_ptr<const known_secrets> hidden,
+                                      breaker_policy policy) {
+  return sys.spawn(tool_guard, std::move(guarded), std::move(name), start_limit, std::move(hidden), policy);
 }
 
 } // namespace conclave

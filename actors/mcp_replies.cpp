@@ -6,6 +6,7 @@
 
 #include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/wire/http_reply.hpp"
 
 #include <algorithm>
@@ -69,8 +70,8 @@ void give(mcp_ptr self, std::map<std::uint64_t, open_request>::iterator i, const
   if (r.why == purpose::list)
     return on_listed(self, m);
   auto out = m.kind == mcp::kind::error ? tool_result{"", "Error: " + m.message, true} : mcp::read_result(m.payload);
-  if (out.is_error) // what succeeded is the tool's answer and stays as it is
-    st.hidden.hide(out.text);
+  if (out.is_error) // may repeat what it was told; of what succeeded its guard takes out what is secret by name
+    admit(out, st.hidden);
   out.id = r.asked.call.id;
   r.promise.deliver(std::move(out));
 }

@@ -8,6 +8,7 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -121,12 +122,16 @@ private:
 struct native_tool_state {
   native_tool_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "native_tool";
-  tool_spec spec;
-  bool read_only = false;
+  listed_tool tool;
   std::unique_ptr<tool_thread> thread;
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending_call> pending;
 };
+
+/// "3 s", "300 ms"
+std::string span(std::int64_t ms) {
+  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
 
 using tool_ptr = tool_impl::stateful_pointer<native_tool_state>;
 
@@ -138,10 +143,8 @@ void answer(tool_ptr self, std::uint64_t id, std::string text, bool is_error) {
   self->state.pending.erase(i);
 }
 
-tool_impl::behavior_type native_tool_source(tool_ptr self, tool_spec spec, bool read_only,
-                                            std::function<std::string(const std::string&)> run) {
-  self->state.spec = std::move(spec);
-  self->state.read_only = read_only;
+tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool, std::function<std::string(const std::string&)> run) {
+  self->state.tool = std::move(tool);
   self->state.thread =
       std::make_unique<tool_thread>(std::move(run), [back = caf::actor_cast<caf::actor_addr>(self)](tool_worked w) {
         if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
@@ -157,25 +160,25 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, tool_spec spec, bool 
       [self](list_tools) -> caf::result<tool_list> {
         auto& st = self->state;
         tool_list out;
-        out.source = "tool " + st.spec.name;
-        out.tools = {st.spec};
-        if (st.read_only)
-          out.read_only = {st.spec.name};
+        out.source = "tool " + st.tool.spec.name;
+        out.tools = {st.tool};
         return out;
       },
       [self](const tool_invocation& i) -> caf::result<tool_result> {
         auto& st = self->state;
-        if (i.call.name != st.spec.name)
+        if (i.call.name != st.tool.spec.name)
           return tool_result{i.call.id, "Error: no tool named '" + i.call.name + "' here", true};
         auto id = ++st.ids;
         auto& p = st.pending[id];
         p.asked = i;
+        if (auto own = st.tool.notes.timeout_ms; own > 0)
+          p.asked.timeout_ms = std::min(own, i.timeout_ms);
         p.promise = self->template make_response_promise<tool_result>();
         if (!st.thread->call(id, i.call.arguments)) {
           answer(self, id, "Error: the system gives no thread for this tool", true);
           return caf::delegated<tool_result>{};
         }
-        self->delayed_send(self, std::chrono::milliseconds(i.timeout_ms), tool_late{id});
+        self->delayed_send(self, std::chrono::milliseconds(p.asked.timeout_ms), tool_late{id});
         return caf::delegated<tool_result>{};
       },
       [self](const cancel_tools& c) {
@@ -190,16 +193,15 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, tool_spec spec, bool 
       [self](const tool_late& l) {
         auto i = self->state.pending.find(l.id);
         if (i != self->state.pending.end())
-          answer(self, l.id, "Error: no result within " + std::to_string(i->second.asked.timeout_ms / 1000) + " s", true);
+          answer(self, l.id, "Error: no result within " + span(i->second.asked.timeout_ms), true);
       },
   };
 }
 
 } // namespace
 
-tool_source_actor spawn_native_tool(caf::actor_system& sys, tool_spec spec, bool read_only,
-                                    std::function<std::string(const std::string&)> run) {
-  return sys.spawn(native_tool_source, std::move(spec), read_only, std::move(run));
+tool_source_actor spawn_native_tool(caf::actor_system& sys, listed_tool tool, std::function<std::string(const std::string&)> run) {
+  return sys.spawn(native_tool_source, std::move(tool), std::move(run));
 }
 
 } // namespace conclave

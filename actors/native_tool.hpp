@@ -9,6 +9,5 @@
 #include "actors/parts.hpp"
 
 namespace conclave {
-tool_source_actor spawn_native_tool(caf::actor_system& sys, tool_spec spec, bool read_only,
-                                    std::function<std::string(const std::string&)> run);
+tool_source_actor spawn_native_tool(caf::actor_system& sys, listed_tool tool, std::function<std::string(const std::string&)> run);
 } // namespace conclave

@@ -57,6 +57,7 @@ struct hosted_task {
   std::map<std::string, hosted_agent> agents;
   std::map<std::string, std::string> texts; ///< label -> answer
   std::size_t text_bytes = 0;
+  std::shared_ptr<known_secrets> hidden; ///< from the results of its tools
 };
 
 struct node_state {
@@ -177,6 +178,7 @@ hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator
   auto& task = place->second;
   if (fresh) {
     task.boss = boss;
+    task.hidden = std::make_shared<known_secrets>(self->state.resources.known);
     task.fence = order.fence;
     task.since = self->clock().now();
     if (auto& book = self->state.resources.callers)
@@ -239,6 +241,7 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
     if (st.resources.tools.count(name) == 0)
       c.notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
   auto& task = task_of(self, order, boss);
+  task.hidden->add(secrets_of(order, c, st.resources));
   auto& a = task.agents[id];
   ++st.agents;
   agent_parts parts;
@@ -246,7 +249,7 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   parts.chunks = sink;
   if (sink.node() != self->node())
     parts.chunks = a.relay = spawn_relay(self->home_system(), sink);
-  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks);
+  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden);
   auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
   if (st.resources.note)

@@ -9,6 +9,7 @@
 #include "protocols/key_route.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/http_reply.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client_trust.hpp"
 
@@ -157,8 +158,28 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
   return spawn_guarded_backend(sys, spawn_backend(sys, c.parts));
 }
 
+secrets secrets_of(const spawn_agent& order, const connection& c, const node_resources& with) {
+  auto endpoint = c.parts.endpoint;
+  endpoint.hidden = {}; // values of any variable: to be kept out of errors, but a tool may need them
+  auto out = wire::secrets_of(endpoint);
+  out.add_key(url_password(endpoint.base_url));
+  for (auto server : order.agent.backend.mcp_servers) {
+    std::string missing; // its server says so
+    for (auto* values : {&server.env, &server.headers})
+      for (auto& [name, value] : *values)
+        if (expand(value, with.env, missing))
+          out.add_named(name, value);
+    for (auto& word : server.command)
+      expand(word, with.env, missing);
+    out.add_command(server.command);
+    if (expand(server.url, with.env, missing))
+      out.add_query(server.url);
+  }
+  return out;
+}
+
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
-                                     const chunk_sink_actor& status) {
+                                     const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden) {
   auto& b = order.agent.backend;
   std::vector<tool_source> out;
   for (auto& server : b.mcp_servers) {
@@ -175,12 +196,15 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
         spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools, tell);
     auto name = "MCP server '" + server.name + "'";
     auto limit = tool_waits::start(server);
-    out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit), name, limit});
+    out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit, hidden), name, limit});
   }
   for (auto& [name, make] : with.tools) {
     auto& wanted = b.native_tools;
-    if (with.tools_for_all || std::find(wanted.begin(), wanted.end(), name) != wanted.end())
-      out.push_back({make(sys), "tool '" + name + "'", tool_waits::native_start});
+    if (with.tools_for_all || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) {
+      auto shown = "tool '" + name + "'";
+      out.push_back(
+          {spawn_guarded_tools(sys, make(sys), shown, tool_waits::native_start, hidden), shown, tool_waits::native_start});
+    }
   }
   return out;
 }

@@ -4,6 +4,7 @@
 
 /// How a node makes an agent's parts: variables and keys resolved from this node's environment, the kind -> actor table.
 
+#include "actors/known_secrets.hpp"
 #include "actors/parts.hpp"
 
 #include <string>
@@ -33,9 +34,12 @@ connection resolve_backend(const backend_config& config, const node_resources& w
 /// The kind -> actor table.
 backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with);
 
-/// Spawns the tool sources an agent's configuration names, each behind its breaker. `status`: who is told while one is slow to
-/// start.
+/// Returns what is secret of an agent: its keys, and what its configuration gives its tool servers under the names of secrets.
+secrets secrets_of(const spawn_agent& order, const connection& c, const node_resources& with);
+
+/// Spawns the tool sources an agent's configuration names, each behind its breaker, which takes `hidden` out of its results.
+/// `status`: who is told while one is slow to start.
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
-                                     const chunk_sink_actor& status);
+                                     const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden);
 
 } // namespace conclave

@@ -7,6 +7,7 @@
 #include "actors/caller_book.hpp"
 #include "protocols/interfaces.hpp"
 #include "protocols/node_note.hpp"
+#include "protocols/secrets.hpp"
 #include "protocols/wire/dialect.hpp"
 #include "transports/node_link.hpp"
 
@@ -78,6 +79,7 @@ struct node_resources {
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
+  secrets known = {};                        ///< of its environment: never shown to a model
   note_taker note = {};                      ///< who keeps the log; empty = nobody
   std::shared_ptr<node_load> load = {};      ///< for whoever waits for its tasks; empty = nobody
   std::shared_ptr<caller_book> callers = {}; ///< filled by the door; empty = no caller has an address

@@ -15,6 +15,7 @@
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,11 +28,14 @@ class event_store;
 /// A tool written in C++. Its name is its own: 1 to 64 letters, digits, `_` and `-`, not `new_answer` or `vote`. `spec.parameters`
 /// is a JSON object, the JSON Schema of its arguments; empty = it takes none. `run` may block: it has a thread of its own. It gets
 /// the arguments as JSON text and returns the result text; a thrown exception becomes an error result. A call that is past its
-/// deadline when the engine ends is left alone: what `run` uses must live until it returns.
+/// deadline when the engine ends is left alone: what `run` uses must live until it returns. Secrets that the engine knows are taken
+/// out of what it returns.
 struct native_tool {
   tool_spec spec;
-  bool read_only = false;
+  bool read_only = false; ///< has no effect: calls run side by side, and one cut off by a crash is made again
   std::function<std::string(const std::string& arguments)> run;
+  bool idempotent = false;     ///< a repetition has no further effect: a call cut off by a crash is made again
+  std::int64_t timeout_ms = 0; ///< the smaller of it and `tool_timeout_seconds` counts; 0 = that alone
 };
 
 struct engine_options {

@@ -128,6 +128,15 @@ std::vector<earlier_answer> answers_of(const ledger::state& s) {
   return out;
 }
 
+tool_annotations notes_of(const native_tool& t) {
+  tool_annotations out;
+  out.read_only = t.read_only;
+  out.idempotent = t.idempotent;
+  out.destructive = !t.read_only;
+  out.timeout_ms = t.timeout_ms;
+  return out;
+}
+
 /// The first thing that keeps this configuration from running, or empty.
 std::string cannot_run(const run_config& config) {
   for (auto& p : config.notes)
@@ -183,12 +192,14 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.http = std::make_shared<http_client>();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
   r.sources = [env = env_](const std::string& name) { return env->source(name); };
+  r.known.add_for_results(env_->known_secrets());
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
-    r.tools.emplace(tool.spec.name,
-                    [tool](caf::actor_system& s) { return spawn_native_tool(s, tool.spec, tool.read_only, tool.run); });
+    r.tools.emplace(tool.spec.name, [tool](caf::actor_system& s) {
+      return spawn_native_tool(s, {tool.spec, notes_of(tool)}, tool.run);
+    });
   node_ = spawn_node(sys_, std::move(r));
 }
 

@@ -51,6 +51,8 @@ std::string fault_of(const std::vector<native_tool>& tools) {
       return shown + "the name is given twice";
     if (!t.run)
       return shown + "it has no function";
+    if (t.timeout_ms < 0)
+      return shown + "its deadline is negative; 0 means none";
     if (auto fault = schema_fault(t.spec.parameters); !fault.empty())
       return shown + fault;
   }

@@ -173,6 +173,13 @@ environment environment::load(std::vector<problem>& problems) {
   return out;
 }
 
+secrets environment::known_secrets() const {
+  secrets out;
+  for (auto& [name, v] : values_)
+    out.add_named(name, v.value);
+  return out;
+}
+
 bool environment::add_file(const std::string& path, std::vector<problem>& problems) {
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {

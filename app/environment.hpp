@@ -5,6 +5,7 @@
 /// The variables keys come from: the process environment, then `.env` files. Read once, never written back to the process.
 
 #include "protocols/config.hpp"
+#include "protocols/secrets.hpp"
 
 #include <cstdint>
 #include <map>
@@ -40,6 +41,9 @@ public:
 
   /// Returns find() as a function for expand() and key look-ups; keep this object alive meanwhile.
   conclave::lookup lookup() const;
+
+  /// Returns the values of variables whose names say that they are secret.
+  secrets known_secrets() const;
 
   /// Returns the .env files that were read, in order.
   const std::vector<std::string>& files() const { return files_; }

@@ -14,6 +14,46 @@ void add(usage& sum, const usage& x) {
     sum.*count = std::min(sum.*count + std::clamp<std::int64_t>(x.*count, 0, most), most * 1000);
 }
 
+std::vector<const content_part*> shown_parts(const std::vector<content_part>& parts) {
+  auto says = [](const content_part& p) { return p.kind == content_kind::text && !p.text.empty(); };
+  auto told = std::any_of(parts.begin(), parts.end(), says);
+  std::vector<const content_part*> out;
+  for (auto& p : parts)
+    if (p.kind != content_kind::json || !told)
+      out.push_back(&p);
+  return out;
+}
+
+std::string joined_text(const std::vector<content_part>& parts) {
+  std::string out;
+  for (auto* p : shown_parts(parts)) {
+    if (!out.empty())
+      out += '\n';
+    out += p->text;
+  }
+  return out;
+}
+
+std::size_t size_of(const std::vector<content_part>& parts) {
+  std::size_t sum = 0;
+  for (auto& p : parts)
+    sum += sizeof p + p.text.size() + p.media_type.size() + p.data.size() + p.uri.size();
+  return sum;
+}
+
+std::size_t size_of(const message& m) {
+  auto sum = sizeof m + m.text.size() + m.reasoning.size() + m.opaque.size() + size_of(m.parts);
+  for (auto& c : m.calls)
+    sum += sizeof c + c.id.size() + c.name.size() + c.arguments.size();
+  return sum;
+}
+
+std::size_t drop_parts(std::vector<content_part>& parts) {
+  auto freed = size_of(parts);
+  std::vector<content_part>{}.swap(parts); // the memory is what this is about
+  return freed;
+}
+
 std::string to_string(role x) {
   switch (x) {
   case role::system:

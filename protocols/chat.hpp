@@ -35,11 +35,36 @@ struct tool_call {
   bool operator==(const tool_call&) const = default;
 };
 
+/// What a tool is said to do, by its server or by the program it is part of. Hints: a server that nobody trusts may say anything.
+/// They decide what runs side by side (read_only), what is made again after a crash (read_only, idempotent) and how long a call may
+/// take; never what is allowed.
+struct tool_annotations {
+  bool read_only = false;
+  bool idempotent = false;     ///< a repetition with the same arguments has no further effect
+  bool destructive = true;     ///< may overwrite or delete; means nothing with read_only
+  bool open_world = true;      ///< deals with what is outside of its server
+  std::int64_t timeout_ms = 0; ///< of its own; the smaller of it and the user's counts. 0 = none
+  bool operator==(const tool_annotations&) const = default;
+};
+
+enum class content_kind : std::uint8_t { text, image, audio, resource, json };
+
+/// One piece of what a tool gave, typed as it gave it.
+struct content_part {
+  content_kind kind = content_kind::text;
+  std::string text; ///< for a reader of text alone: the text, the JSON, or a note such as "[image image/png, 68 bytes, not shown]"
+  std::string media_type; ///< as the tool named it; empty = it did not
+  std::string data;       ///< image, audio, resource: base64; empty = there is none, or it is not usable, and the text says why
+  std::string uri;        ///< resource only
+  bool operator==(const content_part&) const = default;
+};
+
 /// The one answer to a `tool_call`.
 struct tool_result {
   std::string id;
-  std::string text;
+  std::string text; ///< all that a reader of text alone gets
   bool is_error = false;
+  std::vector<content_part> parts = {}; ///< everything, in order; empty = there is only the text
   bool operator==(const tool_result&) const = default;
 };
 
@@ -53,8 +78,22 @@ struct message {
   bool is_error = false;        ///< role::tool only
   std::string opaque;           ///< assistant only: the provider's own JSON of this turn (thinking signatures), byte for byte
   std::string opaque_dialect;   ///< dialect that produced `opaque`; others ignore it
+  std::vector<content_part> parts = {}; ///< role::tool only, see tool_result::parts
   bool operator==(const message&) const = default;
 };
+
+/// Returns the parts that tell a reader something, in order: all but a structured form beside a text, which stands for it.
+std::vector<const content_part*> shown_parts(const std::vector<content_part>& parts);
+
+/// Returns what a reader of text alone gets of the parts: their texts, joined by line feeds.
+std::string joined_text(const std::vector<content_part>& parts);
+
+/// Returns the bytes that these take in memory, about.
+std::size_t size_of(const std::vector<content_part>& parts);
+std::size_t size_of(const message& m);
+
+/// Leaves the text alone, which has a note for each part that is no text. Returns the bytes that this freed.
+std::size_t drop_parts(std::vector<content_part>& parts);
 
 /// What one or more model calls cost: tokens as the provider counted them, requests as we sent them.
 struct usage {

@@ -38,9 +38,11 @@ namespace conclave {
 
 CONCLAVE_INSPECT(tool_spec, x.name, x.description, x.parameters)
 CONCLAVE_INSPECT(tool_call, x.id, x.name, x.arguments)
-CONCLAVE_INSPECT(tool_result, x.id, x.text, x.is_error)
+CONCLAVE_INSPECT(tool_annotations, x.read_only, x.idempotent, x.destructive, x.open_world, x.timeout_ms)
+CONCLAVE_INSPECT_CHECKED(content_part, x.kind <= content_kind::json, x.kind, x.text, x.media_type, x.data, x.uri)
+CONCLAVE_INSPECT(tool_result, x.id, x.text, x.is_error, x.parts)
 CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reasoning, x.calls, x.tool_call_id, x.is_error, x.opaque,
-                         x.opaque_dialect)
+                         x.opaque_dialect, x.parts)
 CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported)
 CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms, x.max_requests)
@@ -101,7 +103,8 @@ CONCLAVE_INSPECT(describe_backend, x.model)
 CONCLAVE_INSPECT(backend_info, x.step, x.saw_tools, x.dialect, x.provider, x.context_tokens, x.leftover)
 CONCLAVE_INSPECT(ladder_note, x.step, x.model)
 CONCLAVE_INSPECT(list_tools, x.unused)
-CONCLAVE_INSPECT(tool_list, x.source, x.tools, x.read_only, x.notes)
+CONCLAVE_INSPECT(listed_tool, x.spec, x.notes)
+CONCLAVE_INSPECT(tool_list, x.source, x.tools, x.notes)
 CONCLAVE_INSPECT(tool_invocation, x.task, x.agent, x.run, x.call, x.timeout_ms)
 CONCLAVE_INSPECT(cancel_tools, x.task, x.agent, x.run)
 CONCLAVE_INSPECT(chunk_delivery, x.batch, x.dropped)

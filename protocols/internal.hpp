@@ -56,12 +56,17 @@ struct list_tools {
   bool operator==(const list_tools&) const = default;
 };
 
+struct listed_tool {
+  tool_spec spec;
+  tool_annotations notes;
+  bool operator==(const listed_tool&) const = default;
+};
+
 /// The tools of one source under their public names.
 struct tool_list {
   std::string source; ///< for people: "MCP server 'everything'"
-  std::vector<tool_spec> tools;
-  std::vector<std::string> read_only; ///< public names annotated read-only: may run in parallel
-  std::vector<std::string> notes;     ///< what was left out and why
+  std::vector<listed_tool> tools;
+  std::vector<std::string> notes; ///< what was left out and why
   bool operator==(const tool_list&) const = default;
 };
 

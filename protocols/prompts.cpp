@@ -167,10 +167,14 @@ std::string fence(const std::string& text) {
 }
 
 void cut(std::string& text, std::size_t most) {
-  if (text.size() <= most)
+  cut(text, most, text.size());
+}
+
+void cut(std::string& text, std::size_t most, std::size_t whole) {
+  if (whole <= most)
     return;
   auto end = char_end(text, most);
-  auto gone = text.size() - end;
+  auto gone = whole - end;
   text.resize(end);
   text += "\n[cut: " + std::to_string(gone) + " bytes left out]";
 }

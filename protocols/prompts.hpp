@@ -38,6 +38,8 @@ std::vector<message> presentation(const run_task& t, const std::string& system_m
 
 /// Cuts `text` to about `most` bytes, between characters, and says so at its end.
 void cut(std::string& text, std::size_t most);
+/// As above, of a text that was `whole` bytes long before something was cut off its end.
+void cut(std::string& text, std::size_t most, std::size_t whole);
 
 /// The user message that asks to finish with one of the workflow tools.
 std::string enforcement(bool may_answer, const std::vector<std::string>& ids);

@@ -307,6 +307,7 @@ void mover::add_result(tool_result r) {
   m.tool_call_id = std::move(r.id);
   m.text = std::move(r.text);
   m.is_error = r.is_error;
+  m.parts = std::move(r.parts);
   s.talk.push_back(std::move(m));
 }
 

@@ -13,20 +13,23 @@ namespace {
 constexpr std::uint32_t max_overflows = 4;
 }
 
-/// The provider says the conversation is too long: halves what can be cut, tool results first, then the answers of others.
+/// The provider says the conversation is too long: halves what can be cut, tool results first (of those with images the images),
+/// then the answers of others.
 bool mover::shorten() {
   if (++s.overflows > max_overflows)
     return false;
   std::size_t total = 0, results = 0;
   for (auto& m : s.talk) {
-    total += m.text.size();
-    results += m.from == role::tool ? m.text.size() : 0;
+    auto size = m.text.size() + size_of(m.parts);
+    total += size;
+    results += m.from == role::tool ? size : 0;
   }
   if (results > total / 3) {
     for (std::size_t i = 0; i < s.talk.size(); ++i)
-      if (auto& m = s.talk[i]; m.from == role::tool && m.text.size() > min_result_bytes) {
+      if (auto& m = s.talk[i]; m.from == role::tool && (m.text.size() > min_result_bytes || !m.parts.empty())) {
         shortened(i);
-        prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
+        if (drop_parts(m.parts) == 0)
+          prompts::cut(m.text, std::max(m.text.size() / 2, min_result_bytes));
       }
   } else if (!s.task.answers.empty() && s.budget_bytes != min_shown_bytes) {
     std::size_t shown = 0;
@@ -50,13 +53,10 @@ std::size_t mover::held_bytes() const {
     add_call(c);
   for (auto& p : s.pending) {
     add_call(p.call);
-    sum += sizeof(message) + p.result.text.size();
+    sum += sizeof(message) + p.result.text.size() + size_of(p.result.parts);
   }
-  for (auto& m : s.talk) {
-    sum += sizeof m + m.text.size() + m.reasoning.size() + m.opaque.size();
-    for (auto& c : m.calls)
-      add_call(c);
-  }
+  for (auto& m : s.talk)
+    sum += size_of(m);
   return sum;
 }
 
@@ -71,9 +71,13 @@ bool mover::make_room() {
   auto most = static_cast<std::size_t>(with.agent.backend.max_run_bytes);
   auto held = held_bytes();
   auto goal = held > most ? most - most / 4 : most; // with some room: each shortening spoils the provider's cache of the prompt
-  auto shorten = [&](std::string& text) {
-    if (held <= goal || text.size() <= 2 * min_result_bytes)
+  auto shorten = [&](std::string& text, std::vector<content_part>& parts) {
+    if (held <= goal)
       return false;
+    auto freed = drop_parts(parts);
+    held -= freed;
+    if (held <= goal || text.size() <= 2 * min_result_bytes)
+      return freed > 0;
     auto before = text.size();
     prompts::cut(text, min_result_bytes);
     text.shrink_to_fit(); // the memory is what this is about
@@ -81,10 +85,10 @@ bool mover::make_room() {
     return true;
   };
   for (std::size_t i = 0; i < s.talk.size(); ++i)
-    if (s.talk[i].from == role::tool && shorten(s.talk[i].text))
+    if (s.talk[i].from == role::tool && shorten(s.talk[i].text, s.talk[i].parts))
       shortened(i);
   for (auto& p : s.pending)
-    shorten(p.result.text);
+    shorten(p.result.text, p.result.parts);
   return held <= most;
 }
 

@@ -4,6 +4,7 @@
 // Rounds of tool calls, and the rules of what may be called.
 
 #include "protocols/run_mover.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -17,10 +18,6 @@ namespace {
 constexpr std::size_t max_parallel = 8;
 /// The same calls with the same arguments so often in a row are a loop.
 constexpr std::uint32_t max_repeats = 3;
-/// What a model is given of a tool's result at most; the source has its own, higher bound.
-constexpr std::size_t max_result_bytes = std::size_t{256} * 1024;
-/// A result that was cut carries a mark of at most this size: it is not cut again.
-constexpr std::size_t mark_bytes = 128;
 
 std::uint32_t most_rounds(const setting& with) {
   return static_cast<std::uint32_t>(std::max(with.agent.backend.max_tool_iterations, 0));
@@ -50,8 +47,7 @@ policy_ruling not_a_loop(const setting&, const state& s, const tool_call&) {
 }
 
 void bound_result(const setting&, const state&, const tool_call&, tool_result& r) {
-  if (r.text.size() > max_result_bytes + mark_bytes)
-    prompts::cut(r.text, max_result_bytes);
+  admit(r); // its node did so, if it is one to trust
   if (r.text.empty())
     r.text = "(no output)";
 }
@@ -200,7 +196,7 @@ void mover::on(tool_done x) {
       rule.after_tool(with, s, p->call, x.result);
   p->stage = call_stage::done;
   p->result = x.result;
-  s.held += x.result.text.size();
+  s.held += x.result.text.size() + size_of(x.result.parts);
   next.ended.push_back({x.call, p->call.name, std::move(x.status), {}, {}, std::move(x.result), std::move(x.trouble)});
   if (auto most = with.agent.backend.max_run_bytes; s.held > static_cast<std::size_t>(most)) {
     if (!make_room())

@@ -105,6 +105,20 @@ void find(const traced& in, const std::vector<std::string>& values, spans& out) 
     }
 }
 
+/// Returns name and value of what the argument at `k` of a command sets: --api-key=VALUE, --api-key VALUE, NAME=VALUE (as `docker
+/// run -e` takes it), "Header: VALUE"; both empty if it sets nothing.
+std::pair<std::string, std::string> set_by_argument(const std::vector<std::string>& command, std::size_t k) {
+  const auto& a = command[k];
+  auto colon = a.find(':'), equals = a.find('=');
+  auto option = a.starts_with('-');
+  if (!option && colon < equals)
+    return {a.substr(0, colon), a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()))};
+  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
+  if (option ? value.starts_with('-') : equals == std::string::npos)
+    return {};
+  return {a.substr(0, equals), value};
+}
+
 } // namespace
 
 bool names_a_secret(const std::string& name) {
@@ -181,6 +195,15 @@ void secrets::add_named(const std::string& name, const std::string& value) {
     add_key(value.substr(space + 1));
 }
 
+void secrets::add_command(const std::vector<std::string>& command) {
+  for (std::size_t k = 1; k < command.size(); ++k) {
+    auto [name, value] = set_by_argument(command, k);
+    add_named(name, value);
+    add_query(command[k]);
+    add_key(url_password(command[k]));
+  }
+}
+
 void secrets::add_query(const std::string& url) {
   auto i = url.find('?');
   while (i < url.size()) {
@@ -191,6 +214,20 @@ void secrets::add_query(const std::string& url) {
     add_named(url.substr(i, equals - i), decode(value, percent_escape).text);
     i = end;
   }
+}
+
+void secrets::add_for_results(const secrets& other) {
+  for (auto& v : other.values_)
+    if (!v.starts_with('/') && !v.starts_with("~/"))
+      add(v, least_value);
+}
+
+std::size_t secrets::longest() const {
+  constexpr std::size_t escaped = 12; // "\\u0041" and longer
+  std::size_t most = 0;
+  for (auto& v : values_)
+    most = std::max(most, v.size() * escaped);
+  return most;
 }
 
 void secrets::hide(std::string& text) const {

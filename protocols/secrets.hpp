@@ -42,11 +42,21 @@ public:
   /// Adds the value of a setting if its name says so and it is no short number or switch. An echo may lack a scheme in front of it.
   void add_named(const std::string& name, const std::string& value);
 
+  /// Adds what the arguments of a command set under the names of secrets, also in the query of a URL.
+  void add_command(const std::vector<std::string>& command);
+
   /// Adds what the query of `url` holds under the names of keys.
   void add_query(const std::string& url);
 
   /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
   void hide(std::string& text) const;
+
+  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~. Shorter ones
+  /// are words that files hold anyway, and a tool whose results lack them is of no use.
+  void add_for_results(const secrets& other);
+
+  /// Returns the most bytes that one of them takes in a text, escaped; 0 = there is none.
+  std::size_t longest() const;
 
   bool empty() const { return values_.empty(); }
   bool operator==(const secrets&) const = default;

@@ -7,6 +7,7 @@
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/tool_schema.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <set>
 
@@ -58,6 +59,25 @@ void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
     body["max_tokens"] = budget + default_tokens;
 }
 
+/// The type of an image this API shows, by its first bytes: one that is called by a wrong name, or of another type, is refused with
+/// the whole request. Source: https://docs.anthropic.com/en/docs/build-with-claude/vision, read 2026-11-26.
+const char* image_type(const content_part& p) {
+  struct kind {
+    std::string_view first; ///< in base64
+    const char* type;
+  };
+  static constexpr kind kinds[] = {{"iVBORw0KGgo", "image/png"},
+                                   {"/9j/", "image/jpeg"},
+                                   {"R0lGODdh", "image/gif"},
+                                   {"R0lGODlh", "image/gif"},
+                                   {"UklGR", "image/webp"}};
+  if (p.kind == content_kind::image || p.kind == content_kind::resource)
+    for (auto& k : kinds)
+      if (p.data.starts_with(k.first))
+        return k.type;
+  return nullptr;
+}
+
 bool blank(const std::string& x) {
   return x.find_first_not_of(" \t\r\n") == std::string::npos;
 }
@@ -70,7 +90,7 @@ json arguments_of(const tool_call& c) {
 /// Writes the messages array as text, because a replayed assistant turn must be the provider's own bytes.
 class message_writer {
 public:
-  explicit message_writer(const model_request& req) {
+  message_writer(const model_request& req, const quirks& known) : images_(!known.no_images) {
     for (auto& m : req.messages)
       if (m.from == role::tool)
         answered_.insert(m.tool_call_id);
@@ -122,10 +142,24 @@ private:
   void result(const message& m) {
     json v = {{"type", "tool_result"},
               {"tool_use_id", own_.count(m.tool_call_id) > 0 ? m.tool_call_id : safe_id(m.tool_call_id)},
-              {"content", m.text}};
+              {"content", content_of(m)}};
     if (m.is_error)
       v["is_error"] = true;
     block("user", dump(v));
+  }
+
+  /// The text alone, unless there are images to be seen. An error result may hold nothing but text.
+  json content_of(const message& m) const {
+    auto shown = images_ && !m.is_error ? shown_parts(m.parts) : std::vector<const content_part*>{};
+    if (std::none_of(shown.begin(), shown.end(), [](auto* p) { return image_type(*p) != nullptr; }))
+      return m.text;
+    auto out = json::array();
+    for (auto* p : shown)
+      if (auto* type = image_type(*p))
+        out.push_back({{"type", "image"}, {"source", {{"type", "base64"}, {"media_type", type}, {"data", p->data}}}});
+      else if (!blank(p->text))
+        out.push_back({{"type", "text"}, {"text", p->text}});
+    return out;
   }
 
   void assistant(const message& m) {
@@ -159,6 +193,7 @@ private:
     blocks_.clear();
   }
 
+  bool images_;
   std::set<std::string> answered_, asked_, own_;
   std::string system_, text_, blocks_, role_, first_role_;
 };
@@ -170,7 +205,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, cons
   const api_version* rules = versions;
   while (version < rules->from)
     ++rules;
-  message_writer messages(req);
+  message_writer messages(req, known);
   for (auto& m : req.messages)
     messages.add(m);
   auto max_tokens = req.max_output_tokens > 0 ? req.max_output_tokens : default_tokens;

@@ -25,11 +25,23 @@ struct fields<tool_call> {
 };
 
 template <>
+struct fields<content_part> {
+  static void visit(auto& f, auto& x, const content_part& d) {
+    f("kind", x.kind, d.kind, content_kind::json);
+    f("text", x.text, d.text);
+    f("media_type", x.media_type, d.media_type);
+    f("data", x.data, d.data);
+    f("uri", x.uri, d.uri);
+  }
+};
+
+template <>
 struct fields<tool_result> {
   static void visit(auto& f, auto& x, const tool_result& d) {
     f("id", x.id, d.id);
     f("text", x.text, d.text);
     f("is_error", x.is_error, d.is_error);
+    f("parts", x.parts, d.parts);
   }
 };
 
@@ -44,6 +56,7 @@ struct fields<message> {
     f("is_error", x.is_error, d.is_error);
     f("opaque", x.opaque, d.opaque);
     f("opaque_dialect", x.opaque_dialect, d.opaque_dialect);
+    f("parts", x.parts, d.parts);
   }
 };
 

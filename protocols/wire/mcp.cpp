@@ -15,7 +15,6 @@ namespace conclave::wire::mcp {
 
 namespace {
 
-constexpr std::size_t max_result = std::size_t{256} * 1024;
 constexpr std::size_t max_description = std::size_t{4} * 1024;
 
 std::string request(std::uint64_t id, const char* method, json params) {
@@ -34,39 +33,6 @@ std::size_t char_end(const std::string& text, std::size_t end) {
   while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
     --end;
   return end;
-}
-
-void line(std::string& out, const std::string& text) {
-  if (!out.empty())
-    out += '\n';
-  out += text;
-}
-
-/// One content item as text.
-void add_item(std::string& out, const json& item) {
-  if (item.is_string())
-    return line(out, item.get_ref<const std::string&>());
-  auto type = string_at(item, "type");
-  auto* text = member(item, "text");
-  if (type == "text" || (type.empty() && text != nullptr)) {
-    if (text != nullptr && text->is_string())
-      return line(out, text->get_ref<const std::string&>());
-    return line(out, text == nullptr || text->is_null() ? std::string{} : dump(*text));
-  }
-  if (type.empty() && item.is_object())
-    return line(out, dump(item));
-  if (type == "image" || type == "audio")
-    return line(out, "[" + type + " " + string_at(item, "mimeType") + ", " + std::to_string(string_at(item, "data").size() * 3 / 4)
-                         + " bytes, not shown]");
-  if (type == "resource_link")
-    return line(out, "[resource " + string_at(item, "name") + ": " + string_at(item, "uri") + "]");
-  if (type == "resource") {
-    auto* r = member(item, "resource");
-    if (r != nullptr && member(*r, "text") != nullptr)
-      return line(out, string_at(*r, "text"));
-    return line(out, "[resource " + (r == nullptr ? std::string{} : string_at(*r, "uri")) + ", binary, not shown]");
-  }
-  line(out, "[content of an unknown type is left out]");
 }
 
 bool is_deep(std::string_view text) {
@@ -96,24 +62,14 @@ std::string check(const json& v) {
   return {};
 }
 
-/// Content is a list of items; some servers give the one item, or its text, without the list.
-void add_content(std::string& out, const json& content) {
-  if (content.is_array())
-    for (auto& item : content)
-      add_item(out, item);
-  else if (!content.is_null())
-    add_item(out, content);
-}
-
-bool is_set(const json* flag) {
-  return flag != nullptr
-         && ((flag->is_boolean() && flag->get<bool>()) || (flag->is_number() && *flag != 0)
-             || (flag->is_string() && (*flag == "true" || *flag == "True")));
-}
-
-/// A member that may be text or not there.
-std::string text_or_json(const json& v) {
-  return v.is_string() ? v.get<std::string>() : dump(v);
+/// Only a plain true or false counts; else the default of the specification stays.
+void read_hints(const json& from, tool_annotations& to) {
+  for (auto [name, value] : {std::pair{"readOnlyHint", &to.read_only},
+                             {"idempotentHint", &to.idempotent},
+                             {"destructiveHint", &to.destructive},
+                             {"openWorldHint", &to.open_world}})
+    if (auto* hint = member(from, name); hint != nullptr && hint->is_boolean())
+      *value = hint->get<bool>();
 }
 
 } // namespace
@@ -168,57 +124,26 @@ tool_page read_tools(const std::string& payload) {
     return out;
   out.valid = true;
   if (auto* next = member(*v, "nextCursor"); next != nullptr && (next->is_string() || next->is_number()))
-    out.next = text_or_json(*next);
+    out.next = next->is_string() ? next->get<std::string>() : dump(*next);
   for (auto& t : *tools) {
     listed_tool x;
-    x.name = string_at(t, "name");
-    if (x.name.empty()) {
+    auto& [name, description, schema] = x.spec;
+    name = string_at(t, "name");
+    if (name.empty()) {
       ++out.nameless;
       continue;
     }
-    x.description = string_at(t, "description");
-    if (x.description.empty())
-      x.description = string_at(t, "title");
-    if (x.description.empty())
-      x.description = "MCP tool: " + x.name;
-    x.description.resize(char_end(x.description, max_description));
-    auto* schema = member(t, "inputSchema");
-    x.schema = schema != nullptr && schema->is_object() ? dump(*schema) : R"({"type":"object","properties":{}})";
-    if (auto* notes = member(t, "annotations"))
-      if (auto* hint = member(*notes, "readOnlyHint"))
-        x.read_only = hint->is_boolean() && hint->get<bool>();
+    description = string_at(t, "description");
+    if (description.empty())
+      description = string_at(t, "title");
+    if (description.empty())
+      description = "MCP tool: " + name;
+    description.resize(char_end(description, max_description));
+    auto* input = member(t, "inputSchema");
+    schema = input != nullptr && input->is_object() ? dump(*input) : R"({"type":"object","properties":{}})";
+    if (auto* hints = member(t, "annotations"))
+      read_hints(*hints, x.notes);
     out.tools.push_back(std::move(x));
-  }
-  return out;
-}
-
-tool_result read_result(const std::string& payload) {
-  tool_result out;
-  auto v = parse(payload);
-  if (!v || v->is_null() || (v->is_array() && v->empty()))
-    return {"", "Error: the server's result is no JSON object", true};
-  out.is_error = is_set(member(*v, "isError"));
-  auto* content = member(*v, "content");
-  if (!v->is_object())
-    add_content(out.text, v->is_number() || v->is_boolean() ? json(dump(*v)) : *v);
-  else if (content != nullptr)
-    add_content(out.text, *content);
-  if (out.text.empty())
-    for (auto* other : {"structuredContent", "toolResult"}) // the second: of the first revision
-      if (auto* s = member(*v, other); s != nullptr && !s->is_null() && out.text.empty())
-        out.text = text_or_json(*s);
-  if (out.text.empty() && content == nullptr && v->is_object()) {
-    auto rest = *v;
-    rest.erase("isError");
-    rest.erase("_meta");
-    if (!rest.empty())
-      out.text = dump(rest);
-  }
-  if (out.text.size() > max_result) {
-    auto end = char_end(out.text, max_result);
-    auto gone = out.text.size() - end;
-    out.text.resize(end);
-    out.text += "\n[cut: " + std::to_string(gone) + " bytes left out]";
   }
   return out;
 }

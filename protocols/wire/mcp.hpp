@@ -5,7 +5,7 @@
 /// The Model Context Protocol as JSON-RPC texts: what we send, and what a server's messages mean. Pure.
 /// Source: https://modelcontextprotocol.io/specification/2025-11-25, read 2026-11-24.
 
-#include "protocols/chat.hpp"
+#include "protocols/internal.hpp"
 #include "protocols/secrets.hpp"
 
 #include <cstdint>
@@ -57,23 +57,18 @@ std::vector<incoming> read_line(std::string_view line, const secrets& hidden = {
 /// Returns whether the server's answer to initialize names a version we speak; `version` is what it named.
 bool read_initialized(const std::string& payload, std::string& version);
 
-struct listed_tool {
-  std::string name;
-  std::string description;
-  std::string schema;
-  bool read_only = false;
-};
 struct tool_page {
-  std::vector<listed_tool> tools;
-  std::string next; ///< cursor of the next page, empty = last
+  std::vector<listed_tool> tools; ///< under the server's own names
+  std::string next;               ///< cursor of the next page, empty = last
   bool valid = false;
   std::size_t nameless = 0; ///< entries without a name, left out
 };
 tool_page read_tools(const std::string& payload);
 
-/// A tools/call result as text for the model: text parts joined by line feeds; other content as a note; structuredContent if there
-/// is no text. Content may be a list, one item, or plain text; a result of another shape is given as it is. More than 256 KiB is
-/// cut with a marker.
+/// A tools/call result: its content as typed parts, structuredContent as the last of them; the text of a result is what shown_parts
+/// say. Parts are left out where all of them are text. Content may be a list, one item, or plain text; a result of another shape is
+/// given as text as it is. Data that is no base64, or is more than max_result_data together with what came before it, is left out,
+/// and the text says so. The text is not cut: that is for `admit`, after the secrets are out.
 tool_result read_result(const std::string& payload);
 
 /// Checks arguments: an object, nested 64 deep, 100 members each, 1000 items each, 1 MiB (16 MiB for tools that write files).

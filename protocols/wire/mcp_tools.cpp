@@ -25,17 +25,17 @@ std::string tool_catalogue::add(tool_page page) {
   auto full = false;
   auto fits = [this](std::size_t bytes) { return (bytes_ += bytes) <= max_bytes; };
   for (auto& t : page.tools) {
-    if (!fits(sizeof t + t.name.size() + t.description.size() + t.schema.size()))
+    if (!fits(sizeof t + t.spec.name.size() + t.spec.description.size() + t.spec.parameters.size()))
       break;
-    auto known = index_.find(t.name);
+    auto known = index_.find(t.spec.name);
     if (known == index_.end()) {
       if ((full = tools_.size() >= max_tools))
         break;
-      index_.emplace(t.name, tools_.size());
+      index_.emplace(t.spec.name, tools_.size());
       tools_.push_back(std::move(t));
-    } else if (auto& first = tools_[known->second]; first.schema != t.schema || first.description != t.description) {
-      if (twice_.insert(t.name).second && twice_.size() <= 5)
-        notes_.push_back("tool '" + shown_text(t.name) + "' is listed twice; the first is used");
+    } else if (auto& first = tools_[known->second]; first.spec != t.spec) {
+      if (twice_.insert(t.spec.name).second && twice_.size() <= 5)
+        notes_.push_back("tool '" + shown_text(t.spec.name) + "' is listed twice; the first is used");
     }
   }
   auto large = !fits(page.next.size());
@@ -66,24 +66,22 @@ offered_tools tool_catalogue::offer(const std::string& server, const tool_filter
   // A name that needs no change keeps it; of those that become equal to another, each is marked, whatever their order.
   std::map<std::string, std::size_t> wanted;
   for (auto& t : tools_)
-    ++wanted[public_name(server, t.name)];
+    ++wanted[public_name(server, t.spec.name)];
   std::set<std::string> seen;
   for (auto& t : tools_) {
-    auto shown = public_name(server, t.name);
-    if (wanted[shown] > 1 && shown != "mcp__" + server + "__" + t.name)
-      shown = public_name(server, t.name, true);
-    seen.insert(t.name);
+    auto shown = public_name(server, t.spec.name);
+    if (wanted[shown] > 1 && shown != "mcp__" + server + "__" + t.spec.name)
+      shown = public_name(server, t.spec.name, true);
+    seen.insert(t.spec.name);
     seen.insert(shown);
     if (out.original.count(shown) > 0) {
-      out.list.notes.push_back("tool '" + shown_text(t.name) + "' is left out: its name cannot be told from another");
+      out.list.notes.push_back("tool '" + shown_text(t.spec.name) + "' is left out: its name cannot be told from another");
       continue;
     }
-    if ((filter.has_allowed && !names(filter.allowed, t.name, shown)) || names(filter.excluded, t.name, shown))
+    if ((filter.has_allowed && !names(filter.allowed, t.spec.name, shown)) || names(filter.excluded, t.spec.name, shown))
       continue;
-    out.original[shown] = t.name;
-    out.list.tools.push_back({shown, t.description, t.schema});
-    if (t.read_only)
-      out.list.read_only.push_back(shown);
+    out.original[shown] = t.spec.name;
+    out.list.tools.push_back({{shown, t.spec.description, t.spec.parameters}, t.notes});
   }
   for (auto& entry : filter.expected)
     if (seen.count(entry) == 0)

@@ -17,7 +17,7 @@ namespace {
 
 struct source_state {
   std::deque<ec> errors; ///< `none` = a result
-  std::string sentence = "it says no";
+  std::string sentence = "it says no", text = "ok";
   bool error_result = false;
   int calls = 0;
   int cancels = 0;
@@ -25,7 +25,9 @@ struct source_state {
 
 tool_source_actor::behavior_type source(std::shared_ptr<source_state> st) {
   return {
-      [](list_tools) -> caf::result<tool_list> { return tool_list{}; },
+      [st](list_tools) -> caf::result<tool_list> {
+        return tool_list{"x", {{{"y", st->text, "{}"}, {}}}, {st->text}};
+      },
       [st](const tool_invocation& i) -> caf::result<tool_result> {
         ++st->calls;
         auto code = ec::none;
@@ -35,7 +37,7 @@ tool_source_actor::behavior_type source(std::shared_ptr<source_state> st) {
         }
         if (code != ec::none)
           return make_error(code, st->sentence);
-        return tool_result{i.call.id, "ok", st->error_result};
+        return tool_result{i.call.id, st->text, st->error_result};
       },
       [st](const cancel_tools&) { ++st->cancels; },
   };
@@ -43,6 +45,7 @@ tool_source_actor::behavior_type source(std::shared_ptr<source_state> st) {
 
 struct tools_fixture : conclave::test::fixture {
   std::shared_ptr<source_state> st = std::make_shared<source_state>();
+  std::shared_ptr<known_secrets> hidden = std::make_shared<known_secrets>(secrets{});
   tool_source_actor guarded;
   tool_source_actor guard;
   std::vector<tool_result> done;
@@ -51,7 +54,7 @@ struct tools_fixture : conclave::test::fixture {
 
   tools_fixture() {
     guarded = sys.spawn(source, st);
-    guard = spawn_guarded_tools(sys, guarded, "mcp server x");
+    guard = spawn_guarded_tools(sys, guarded, "mcp server x", seconds(30), hidden);
   }
 
   ~tools_fixture() {
@@ -99,6 +102,36 @@ CAF_TEST(a lost source is refused without trying after three failures) {
   call();
   CAF_CHECK_EQUAL(st->calls, 1);
   CAF_CHECK_EQUAL(done.size(), 1u);
+}
+
+CAF_TEST(what is secret is in no result and no error) {
+  secrets keys;
+  keys.add_key("sk-planted-1234");
+  keys.add_key("short");
+  hidden->add(keys); // of an agent that was hired after the guard was made
+  st->text = R"(short sk-planted-1234 {"k":"sk\u002dplanted-1234"})";
+  call();
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK_EQUAL(done[0].text, R"(short *** {"k":"***"})"); // what is short is a word like any other
+  std::string listed;
+  callers.push_back(sys.spawn([&](caf::event_based_actor* me) {
+    me->request(guard, caf::infinite, list_tools{}).then([&](const tool_list& t) {
+      listed = t.tools[0].spec.description + t.notes[0];
+    });
+  }));
+  settle();
+  CAF_CHECK_EQUAL(listed, R"(short *** {"k":"***"}short *** {"k":"***"})");
+  st->error_result = true;
+  call();
+  CAF_CHECK_EQUAL(done[1].text, R"(short *** {"k":"***"})");
+  st->errors = {ec::bad_reply};
+  st->sentence = "cannot read sk-planted-1234";
+  call();
+  CAF_REQUIRE_EQUAL(failed.size(), 1u);
+  CAF_CHECK_EQUAL(text_of(failed[0]), "mcp server x: cannot read ***");
+  st->text = std::string(1'000'000, 'x');
+  call();
+  CAF_CHECK(done.back().text.size() < 300'000 && done.back().text.find("[cut: ") != std::string::npos);
 }
 
 CAF_TEST(a tool that fails by itself is never held against its source) {

@@ -190,7 +190,7 @@ CAF_TEST(a server that behaves lists its tools and answers) {
   auto t = list();
   CAF_REQUIRE(t);
   CAF_REQUIRE_EQUAL(t->tools.size(), 1u);
-  CAF_CHECK_EQUAL(t->tools[0].name, "mcp__bad__echo");
+  CAF_CHECK_EQUAL(t->tools[0].spec.name, "mcp__bad__echo");
   auto r = call(R"({"x":1})");
   CAF_REQUIRE(r);
   CAF_CHECK(!r->is_error);

@@ -48,8 +48,8 @@ struct tool_fixture {
       opened.set_value();
   }
 
-  void start(std::function<std::string(const std::string&)> f) {
-    aut = spawn_native_tool(sys, {"look", "looks", "{\"type\":\"object\"}"}, true, std::move(f));
+  void start(std::function<std::string(const std::string&)> f, tool_annotations notes = {}) {
+    aut = spawn_native_tool(sys, {{"look", "looks", "{\"type\":\"object\"}"}, notes}, std::move(f));
   }
 
   tool_invocation asks(std::string name, std::int64_t timeout_ms = 20'000) {
@@ -75,12 +75,14 @@ struct tool_fixture {
 CAF_TEST_FIXTURE_SCOPE(native_tool_tests, tool_fixture)
 
 CAF_TEST(a function is listed and called) {
-  start([](const std::string& arguments) { return "seen " + arguments; });
+  tool_annotations notes;
+  notes.read_only = notes.idempotent = true;
+  start([](const std::string& arguments) { return "seen " + arguments; }, notes);
   me->request(aut, seconds(30), list_tools{})
       .receive(
-          [](tool_list& l) {
+          [notes](tool_list& l) {
             CAF_REQUIRE_EQUAL(l.tools.size(), 1u);
-            CAF_CHECK_EQUAL(l.read_only.size(), 1u);
+            CAF_CHECK(l.tools[0].notes == notes);
           },
           [](caf::error&) { CAF_FAIL("no list"); });
   auto r = call(asks("look"));
@@ -115,6 +117,19 @@ CAF_TEST(a function that blocks ends at its deadline and the late result is drop
   CAF_CHECK_EQUAL(call(asks("look")).text, "late"); // of this call, not of the first
 }
 
+CAF_TEST(of two deadlines the smaller counts) {
+  tool_annotations notes;
+  notes.timeout_ms = 100;
+  start(
+      [this](const std::string&) {
+        gate.wait();
+        return std::string{"late"};
+      },
+      notes);
+  CAF_CHECK_EQUAL(call(asks("look")).text, "Error: no result within 100 ms");
+  CAF_CHECK_EQUAL(call(asks("look", 50)).text, "Error: no result within 50 ms");
+}
+
 CAF_TEST(a cancelled call is answered at once) {
   start([this](const std::string&) {
     gate.wait();
@@ -132,7 +147,7 @@ CAF_TEST(a function that never returns does not hold up the end of the system) {
   {
     config own;
     caf::actor_system other{own};
-    auto t = spawn_native_tool(other, {"look", "looks", "{}"}, true, [&entered, left, shut = gate](const std::string&) {
+    auto t = spawn_native_tool(other, {{"look", "looks", "{}"}, {}}, [&entered, left, shut = gate](const std::string&) {
       entered.set_value();
       shut.wait();
       left->set_value();

@@ -7,9 +7,10 @@
 
 #include "actors/node_parts.hpp"
 
-#include "caf/test/unit_test.hpp"
-#include "protocols/type_ids.hpp"
+#include "support/fixture.hpp"
 #include "transports/home.hpp"
+
+#include <map>
 
 using namespace conclave;
 
@@ -113,3 +114,75 @@ CAF_TEST(connections that differ in anything are not shared) {
   q.trust = {};
   CAF_CHECK(!(p == q));
 }
+
+CAF_TEST(what is secret of an agent is known and what is not stays readable) {
+  const std::map<std::string, std::string> vars = {{"MY_TOKEN", "tok-of-a-variable"}, {"PROJECT", "conclave-demo"}};
+  node_resources with;
+  with.env = [&](const std::string& name) {
+    auto i = vars.find(name);
+    return i == vars.end() ? nullptr : &i->second;
+  };
+  spawn_agent order;
+  auto& b = order.agent.backend;
+  b.type = "chatcompletion";
+  b.base_url = "http://127.0.0.1:1/v1?api_key=key-of-the-query";
+  b.api_key = "literal-key-in-the-file";
+  b.extra_headers = {{"X-Auth", "auth-of-a-header"}, {"X-Project", "${PROJECT}"}};
+  mcp_server_config m;
+  m.command = {"server", "--api-key", "key-of-an-option", "--token=${MY_TOKEN}", "--project", "${PROJECT}"};
+  m.env = {{"DB_PASSWORD", "password-of-the-server"}, {"REGION", "eu-central-1"}, {"TOKEN", "${NOT_SET}"}};
+  b.mcp_servers = {m};
+  auto known = secrets_of(order, resolve_backend(b, with), with);
+  for (auto* secret : {"key-of-the-query", "literal-key-in-the-file", "auth-of-a-header", "key-of-an-option", "tok-of-a-variable",
+                       "password-of-the-server"}) {
+    std::string text = secret;
+    known.hide(text);
+    CAF_CHECK_EQUAL(text, "***");
+  }
+  for (std::string plain : {"conclave-demo", "eu-central-1", "server", "127.0.0.1"}) {
+    auto text = plain;
+    known.hide(text);
+    CAF_CHECK_EQUAL(text, plain);
+  }
+}
+
+namespace {
+
+tool_source_actor::behavior_type telling_tool() {
+  return {
+      [](list_tools) -> caf::result<tool_list> {
+        return tool_list{"tool tells", {{{"tells", "", "{}"}, {}}}, {}};
+      },
+      [](const tool_invocation& i) -> caf::result<tool_result> {
+        return tool_result{i.call.id, "it is sk-planted-1234", false};
+      },
+      [](const cancel_tools&) {},
+  };
+}
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(node_tools_tests, conclave::test::fixture)
+
+CAF_TEST(a native tool tells the model no secret of its node) {
+  node_resources with;
+  with.tools["tells"] = [](caf::actor_system& s) { return s.spawn(telling_tool); };
+  secrets keys;
+  keys.add_key("sk-planted-1234");
+  auto hidden = std::make_shared<known_secrets>(secrets{});
+  hidden->add(keys);
+  auto tools = spawn_tools(sys, {}, with, {}, hidden);
+  CAF_REQUIRE_EQUAL(tools.size(), 1u);
+  std::string got;
+  auto caller = sys.spawn([&](caf::event_based_actor* me) {
+    tool_invocation i;
+    i.call = {"c1", "tells", "{}"};
+    me->request(tools[0].actor, caf::infinite, i).then([&](const tool_result& r) { got = r.text; });
+  });
+  settle();
+  CAF_CHECK_EQUAL(got, "it is ***");
+  kill(caller);
+  kill(tools[0].actor);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()

@@ -392,6 +392,7 @@ CAF_TEST(a tool that cannot be offered is an error of the engine and of every st
   for (const char* schema : {R"({"type":"string"})", R"({"type":["object","null"]})", R"({"type":7})"})
     CAF_CHECK(shaped(schema).find("arguments are an object") != std::string::npos);
   CAF_CHECK(with([](native_tool& t) { t.run = nullptr; }).find("no function") != std::string::npos);
+  CAF_CHECK(with([](native_tool& t) { t.timeout_ms = -1; }).find("deadline is negative") != std::string::npos);
   CAF_CHECK(fault({good(), good()}).find("given twice") != std::string::npos);
 }
 

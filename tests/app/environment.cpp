@@ -221,4 +221,12 @@ CAF_TEST(keys everybody can read are warned about without showing them) {
   load(0);
 }
 
+CAF_TEST(what is secret of all variables is known by their names) {
+  file("/work/.env", "OPENAI_API_KEY=sk-of-the-file\nPLACE=of-no-interest\nDB=postgres://u:pass-of-a-url@h/d\n", 0600);
+  std::vector<problem> ignored;
+  std::string text = "sk-of-the-file of-no-interest pass-of-a-url";
+  environment::load(ignored).known_secrets().hide(text);
+  CAF_CHECK_EQUAL(text, "*** of-no-interest ***");
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -2,11 +2,13 @@
 """Against programs of others: the mock provider aimock (--strict: an unmatched request is an error) and the MCP reference server
 `server-everything` over stdio. `scripts/check` installs both from package-lock.json."""
 
+import base64
 import concurrent.futures
 import shutil
 import unittest
 import urllib.request
 
+from provider import Provider
 from support import *
 
 NPM = pathlib.Path(os.environ.get("CONCLAVE_NPM_DIR", ROOT / "build" / "npm" / "node_modules"))
@@ -149,6 +151,81 @@ class Peers(unittest.TestCase):
         self.assertIn("boom", cause[0])
         for model in ("gpt-mock", "claude-mock"):
             self.assertLess(sum(1 for e in self.mock.journal() if e["body"]["model"] == model), 10)
+
+
+CONTENT = [("get-tiny-image", {}), ("get-annotated-message", {"messageType": "success", "includeImage": True}),
+           ("get-resource-links", {"count": 2}), ("get-resource-reference", {"resourceType": "Blob", "resourceId": 1}),
+           ("get-structured-content", {"location": "Chicago"}), ("get-env", {})]
+
+
+class Content(unittest.TestCase):
+    """What tools give besides text, and what they must not give, as it stands in the model's next request."""
+
+    def results(self, kind, sight=True):
+        async def behave(provider, request, reply):
+            if len(provider.requests) == 1:
+                await reply.play("", [(f"mcp__everything__{name}", arguments) for name, arguments in CONTENT])
+            elif not sight and '"image"' in json.dumps(request["messages"]):
+                await reply.error(400, "messages.2.content.0: this model does not support image input")
+            else:
+                await reply.decide("seen")
+
+        provider = Provider(behave)
+        try:
+            with Home() as home:
+                made = backend(kind, "m", provider.url)
+                made["mcp_servers"]["everything"]["env"] = {"PLANTED_TOKEN": "planted/in-the-file", "PLACE": "plain-and-simple"}
+                team = home.write("team.json", {"agents": [{"id": "a", "backend": made}]})
+                r = home.run("--config", team, "--json", "q", timeout=120)
+                self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
+        finally:
+            provider.stop()
+        if not sight:
+            self.assertIn("images in tool results are told as text", r.stderr)
+            blind = provider.requests.pop(1)
+            self.assertIn(self.picture(), json.dumps(blind))
+            self.assertFalse([q for q in provider.requests if self.picture() in json.dumps(q)], "learned once")
+        messages = provider.requests[1]["messages"]
+        if kind == "claude":
+            found = [b["content"] for m in messages for b in m["content"] if isinstance(b, dict) and b["type"] == "tool_result"]
+        else:
+            found = [m["content"] for m in messages if m["role"] == "tool"]
+        self.assertEqual(len(found), len(CONTENT))
+        return found
+
+    def picture(self):
+        source = (EVERYTHING.parent / "tools" / "get-tiny-image.js").read_text()
+        return source.split('MCP_TINY_IMAGE = "')[1].split('"')[0]
+
+    def test_a_picture_reaches_messages_byte_for_byte(self):
+        tiny, annotated, links, blob, weather, env = self.results("claude")
+        block = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": self.picture()}}
+        self.assertEqual(tiny, [{"type": "text", "text": "Here's the image you requested:"}, block,
+                                {"type": "text", "text": "The image above is the MCP logo."}])
+        self.assertEqual(annotated, [{"type": "text", "text": "Operation completed successfully"}, block])
+        self.plain(links, blob, weather, env)
+
+    def test_a_model_without_sight_gets_the_note(self):
+        tiny, annotated, *_ = self.results("claude", sight=False)
+        self.assertIn("[image image/png, ", tiny)
+        self.assertTrue(annotated.startswith("Operation completed successfully\n[image image/png, "))
+
+    def test_a_picture_is_a_note_in_chat_completions(self):
+        tiny, annotated, links, blob, weather, env = self.results("chatcompletion")
+        size = len(base64.b64decode(self.picture()))
+        note = f"[image image/png, {size} bytes, not shown]"
+        self.assertEqual(tiny, f"Here's the image you requested:\n{note}\nThe image above is the MCP logo.")
+        self.assertEqual(annotated, f"Operation completed successfully\n{note}")
+        self.plain(links, blob, weather, env)
+
+    def plain(self, links, blob, weather, env):
+        self.assertIn("[resource Blob Resource 1: demo://", links)
+        self.assertIn("[resource Text Resource 2: demo://", links)
+        self.assertIn("Resource 2: plaintext resource", links)
+        self.assertIn("[resource demo://", blob)
+        self.assertEqual(json.loads(weather)["temperature"], 36)
+        self.assertIn('"PLACE": "plain-and-simple"', env)
+        self.assertIn('"PLANTED_TOKEN": "***"', env)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 // A tool server may send anything, and a model may ask for anything.
 
 #include "fuzz/fuzz.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/mcp_tools.hpp"
 
@@ -47,8 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (auto& payload : payloads) {
     std::string version;
     FUZZ_REQUIRE(!mcp::read_initialized(payload, version) || version.size() == 10);
-    for (auto& t : mcp::read_tools(payload).tools) {
-      FUZZ_REQUIRE(!t.name.empty() && t.description.size() <= 4096 && wire::parse(t.schema)->is_object());
+    for (auto& [t, notes] : mcp::read_tools(payload).tools) {
+      FUZZ_REQUIRE(!t.name.empty() && t.description.size() <= 4096 && wire::parse(t.parameters)->is_object());
       check_name(mcp::public_name("server", t.name));
     }
     mcp::tool_catalogue tools;
@@ -60,7 +61,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       FUZZ_REQUIRE(!own.empty());
     }
     auto r = mcp::read_result(payload);
-    FUZZ_REQUIRE(r.text.size() < 257 * 1024);
+    FUZZ_REQUIRE(r.parts.empty() || r.text == joined_text(r.parts));
+    admit(r);
+    FUZZ_REQUIRE(r.text.size() < 257 * 1024
+                 && size_of(r.parts) < max_result_data + 2 * max_result_text + r.parts.size() * 16 * 1024);
+    for (auto& p : r.parts)
+      FUZZ_REQUIRE(p.data.empty() || is_base64(p.data));
   }
   check_name(mcp::public_name("server", text));
   check_sent(mcp::call_tool(7, text, text));

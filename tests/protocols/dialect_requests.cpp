@@ -86,12 +86,33 @@ model_request decision() {
   return r;
 }
 
+/// What a tool gave that took a picture, recorded a sound and lists a file.
+model_request tool_images() {
+  auto r = plain();
+  r.messages.push_back(asks("", {{"c1", "f", "{}"}, {"c2", "f", "{}"}}));
+  r.messages.push_back(answers("c1", "before\n[image image/png, 70 bytes, not shown]\n[image image/x, 3 bytes, not shown]\n"
+                                     "[audio audio/wav, 3 bytes, not shown]\n[resource a: file:///a]\ninside"));
+  r.messages.back().parts = {
+      {content_kind::text, "before", "", "", ""},
+      {content_kind::image, "[image image/png, 70 bytes, not shown]", "image/jpeg",
+       "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==", ""},
+      {content_kind::image, "[image image/x, 3 bytes, not shown]", "image/x", "AAAA", ""},
+      {content_kind::audio, "[audio audio/wav, 3 bytes, not shown]", "audio/wav", "iVBO", ""},
+      {content_kind::resource, "[resource a: file:///a]", "image/png", "", "file:///a"},
+      {content_kind::resource, "inside", "text/x", "", "file:///b"},
+      {content_kind::json, R"({"a":1})", "", "", ""},
+      {content_kind::text, " ", "", "", ""}};
+  r.messages.push_back(answers("c2", "[image image/gif, 6 bytes, not shown]"));
+  r.messages.back().parts = {{content_kind::image, "[image image/gif, 6 bytes, not shown]", "image/gif", "R0lGODlh", ""}};
+  return r;
+}
+
 struct golden_case {
   const char* name;
   model_request (*make)();
 };
-constexpr golden_case cases[] = {
-    {"plain", plain}, {"tools", tools}, {"tool_loop", tool_loop}, {"thinking", thinking}, {"decision", decision}};
+constexpr golden_case cases[] = {{"plain", plain},       {"tools", tools},       {"tool_loop", tool_loop},
+                                 {"thinking", thinking}, {"decision", decision}, {"tool_images", tool_images}};
 
 http_request encode(const char* dialect, const model_request& r, wire::endpoint to = {base, "", "", "", "", {}, {}, false, false}) {
   std::string error;
@@ -112,6 +133,10 @@ std::string header(const http_request& r, std::string name) {
   return out;
 }
 
+bool has_image(const std::string& body) {
+  return body.find("\"image\"") != std::string::npos && body.find("iVBORw0KGgo") != std::string::npos;
+}
+
 void run_golden(const std::string& dialect) {
   for (auto& c : cases) {
     std::ifstream in(std::string(CONCLAVE_SOURCE_DIR) + "/tests/golden/" + dialect + "/" + c.name + ".request.json");
@@ -125,6 +150,21 @@ void run_golden(const std::string& dialect) {
 }
 
 } // namespace
+
+CAF_TEST(an error result and a server without images get the note instead) {
+  auto r = tool_images();
+  auto shown = [&](const wire::quirks& known) {
+    std::string error;
+    return has_image(wire::find_dialect("anthropic")->encode(r, {base, "", "", "", "", {}, {}, false, false}, known, error).body);
+  };
+  CAF_CHECK(shown({}));
+  wire::quirks none;
+  none.no_images = true;
+  CAF_CHECK(!shown(none));
+  for (auto& m : r.messages)
+    m.is_error = m.from == role::tool;
+  CAF_CHECK(!shown({}));
+}
 
 CAF_TEST(every golden request of Chat Completions is what we send) {
   run_golden("openai_chat");

@@ -161,6 +161,8 @@ void check_range(E T::*field, E last) {
 CAF_TEST(messages about model calls come back as they were sent) {
   CHECK_TYPE(tool_spec);
   CHECK_TYPE(tool_call);
+  CHECK_TYPE(tool_annotations);
+  CHECK_TYPE(content_part);
   CHECK_TYPE(tool_result);
   CHECK_TYPE(message);
   CHECK_TYPE(usage);
@@ -214,6 +216,7 @@ CAF_TEST(requests between actors come back as they were sent) {
   CHECK_TYPE(backend_info);
   CHECK_TYPE(ladder_note);
   CHECK_TYPE(list_tools);
+  CHECK_TYPE(listed_tool);
   CHECK_TYPE(tool_list);
   CHECK_TYPE(tool_invocation);
   CHECK_TYPE(cancel_tools);
@@ -229,6 +232,7 @@ CAF_TEST(enums out of range are refused wherever they are) {
   check_range(&message::from, role::tool);
   check_range(&chunk::kind, chunk_kind::status);
   check_range(&completion::status, completion_status::paused);
+  check_range(&content_part::kind, content_kind::json);
   check_range(&completion::code, ec::unknown);
   check_range(&event::type, static_cast<event_type>(event_type_count - 1));
   check_range(&event::code, ec::unknown);

@@ -283,15 +283,15 @@ CAF_TEST(tools are listed with what is missing filled in) {
     {"description":"nameless"},"text",null]})");
   CAF_REQUIRE(page.valid && page.tools.size() == 4);
   CAF_CHECK_EQUAL(page.nameless, 3u);
-  CAF_CHECK_EQUAL(page.tools[3].description, "A title");
-  CAF_CHECK_EQUAL(page.tools[3].schema, R"({"type":"object","properties":{}})");
+  CAF_CHECK_EQUAL(page.tools[3].spec.description, "A title");
+  CAF_CHECK_EQUAL(page.tools[3].spec.parameters, R"({"type":"object","properties":{}})");
   CAF_CHECK_EQUAL(mcp::read_tools(R"({"tools":[],"nextCursor":5})").next, "5");
   CAF_CHECK_EQUAL(mcp::read_tools(R"({"tools":[],"nextCursor":null})").next, "");
   CAF_CHECK_EQUAL(page.next, "more");
-  CAF_CHECK(page.tools[0].read_only && page.tools[0].schema == R"({"$defs":{"x":{}},"type":"object"})");
-  CAF_CHECK_EQUAL(page.tools[1].description, "MCP tool: bare");
-  CAF_CHECK_EQUAL(page.tools[2].schema, R"({"type":"object","properties":{}})");
-  CAF_CHECK(!page.tools[2].read_only);
+  CAF_CHECK(page.tools[0].notes.read_only && page.tools[0].spec.parameters == R"({"$defs":{"x":{}},"type":"object"})");
+  CAF_CHECK_EQUAL(page.tools[1].spec.description, "MCP tool: bare");
+  CAF_CHECK_EQUAL(page.tools[2].spec.parameters, R"({"type":"object","properties":{}})");
+  CAF_CHECK(!page.tools[2].notes.read_only);
   CAF_CHECK(mcp::read_tools(R"({"tools":[]})").valid);
   for (auto* bad : {"{}", R"({"tools":{}})", "[]", "{", ""})
     CAF_CHECK(!mcp::read_tools(bad).valid);
@@ -299,7 +299,7 @@ CAF_TEST(tools are listed with what is missing filled in) {
   for (int i = 0; i < 3000; ++i)
     longer += "\xE6\x9D\xB1";
   page = mcp::read_tools(R"({"tools":[{"name":"t","description":")" + longer + "\"}]}");
-  CAF_CHECK_EQUAL(page.tools[0].description.size(), 4095u); // cut at a character
+  CAF_CHECK_EQUAL(page.tools[0].spec.description.size(), 4095u); // cut at a character
 }
 
 CAF_TEST(a result becomes text and what is no text becomes a note) {
@@ -307,8 +307,8 @@ CAF_TEST(a result becomes text and what is no text becomes a note) {
   CAF_CHECK_EQUAL(text_of(R"([{"type":"image","mimeType":"image/png","data":"AAAAAAAA"}])"),
                   "[image image/png, 6 bytes, not shown]");
   CAF_CHECK_EQUAL(text_of(R"([{"type":"resource","resource":{"uri":"file:///x","text":"inside"}}])"), "inside");
-  CAF_CHECK_EQUAL(text_of(R"([{"type":"resource","resource":{"uri":"file:///x","blob":"AA"}}])"),
-                  "[resource file:///x, binary, not shown]");
+  CAF_CHECK_EQUAL(text_of(R"([{"type":"resource","resource":{"uri":"file:///x","blob":"AAA="}}])"),
+                  "[resource file:///x, binary, 2 bytes, not shown]");
   CAF_CHECK_EQUAL(text_of(R"([{"type":"resource_link","name":"n","uri":"u"}])"), "[resource n: u]");
   CAF_CHECK_EQUAL(text_of(R"([{"type":"hologram"},7])"),
                   "[content of an unknown type is left out]\n[content of an unknown type is left out]");
@@ -346,13 +346,16 @@ CAF_TEST(a failed call is an error result and so is nonsense) {
     CAF_CHECK(mcp::read_result(bad).is_error);
 }
 
-CAF_TEST(a long result is cut at a character with a mark) {
-  std::string content;
-  for (int i = 0; i < 100'000; ++i)
-    content += "\xE6\x9D\xB1";
-  auto r = mcp::read_result(R"({"content":[{"type":"text","text":")" + content + "\"}]}");
-  CAF_CHECK(r.text.size() < 256 * 1024 + 64);
-  CAF_CHECK(r.text.find("\n[cut: 37857 bytes left out]") == 262143u);
+CAF_TEST(hints of a tool have the defaults of the specification) {
+  auto notes = [](const std::string& x) {
+    return mcp::read_tools(R"({"tools":[{"name":"t","annotations":)" + x + "}]}").tools.at(0).notes;
+  };
+  for (auto* none :
+       {"{}", "null", "[]", "7", R"({"readOnlyHint":"true","destructiveHint":0,"openWorldHint":null,"idempotentHint":1})"})
+    CAF_CHECK(notes(none) == (tool_annotations{false, false, true, true, 0}));
+  CAF_CHECK(notes(R"({"readOnlyHint":true})") == (tool_annotations{true, false, true, true, 0}));
+  CAF_CHECK(notes(R"({"idempotentHint":true,"destructiveHint":false})") == (tool_annotations{false, true, false, true, 0}));
+  CAF_CHECK(notes(R"({"openWorldHint":false,"destructiveHint":true})") == (tool_annotations{false, false, true, false, 0}));
 }
 
 CAF_TEST(arguments are checked against each limit) {
@@ -409,7 +412,7 @@ mcp::tool_page page_of(const std::vector<std::string>& names, const std::string&
   p.valid = true;
   p.next = next;
   for (auto& n : names)
-    p.tools.push_back({n, "d", "{}", false});
+    p.tools.push_back({{n, "d", "{}"}, {}});
   return p;
 }
 
@@ -460,7 +463,7 @@ CAF_TEST(a list that never ends is stopped once said and its tools are used) {
 CAF_TEST(a tool that is listed twice or without a name is said) {
   mcp::tool_catalogue c;
   auto p = page_of({"a", "a", "b"});
-  p.tools[1].schema = R"({"type":"object"})";
+  p.tools[1].spec.parameters = R"({"type":"object"})";
   p.nameless = 2;
   c.add(p);
   mcp::tool_filter f;
@@ -475,10 +478,10 @@ CAF_TEST(a tool that is listed twice or without a name is said) {
 CAF_TEST(pages that are large together end the list with a note) {
   mcp::tool_catalogue tools, again;
   auto large = page_of({"a"}, "x");
-  large.tools[0].description = std::string(std::size_t{3} << 20, 'd');
+  large.tools[0].spec.description = std::string(std::size_t{3} << 20, 'd');
   auto n = 0;
   for (std::string next = "0"; !next.empty() && n < 50; ++n) {
-    large.tools[0].name = large.next = "t" + std::to_string(n);
+    large.tools[0].spec.name = large.next = "t" + std::to_string(n);
     next = tools.add(large);
   }
   CAF_CHECK_EQUAL(n, 3);

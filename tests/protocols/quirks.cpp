@@ -372,6 +372,33 @@ CAF_TEST(a server without tools is told from one that refuses a schema) {
   CAF_CHECK_EQUAL(taught(known, "gemma does not support tools"), "");
 }
 
+CAF_TEST(a server that refuses images in tool results gets their notes) {
+  auto r = talk();
+  for (auto& m : r.messages)
+    if (m.from == role::tool)
+      m.parts = {{content_kind::image, "[image]", "image/png", "iVBORw0KGgo=", ""}};
+  for (auto* said :
+       {"messages.2.content.0.tool_result.content.0: Input tag 'image' found using 'type' does not match any of the expected tags: "
+        "'text'",
+        "This model does not support image input", "model glm-5 is not a multimodal model", "Could not process image",
+        "unknown variant `image`, expected `text`", "messages[3].content[0].content: invalid type: sequence, expected a string",
+        "tool_result.content: Input should be a valid string", "vision is not enabled for this model",
+        "Image does not match the provided media type image/png", "image exceeds 5 MB maximum: 6 MB > 5 MB"}) {
+    CAF_MESSAGE(said);
+    quirks known;
+    CAF_CHECK(has(encoded(r, known, "anthropic").dump(), "iVBORw0KGgo="));
+    CAF_CHECK(has(taught(known, said, r, "anthropic"), "images"));
+    CAF_CHECK(!has(encoded(r, known, "anthropic").dump(), "iVBORw0KGgo="));
+    CAF_CHECK(!has(taught(known, said, r, "anthropic"), "images"));
+  }
+  quirks known;
+  for (auto* said : {"This model does not support image input", "Could not process image"}) {
+    CAF_CHECK(!has(taught(known, said), "images")); // there is none in it
+    CAF_CHECK(!has(taught(known, said, talk(), "anthropic"), "images"));
+  }
+  CAF_CHECK(!has(taught(known, "messages: roles must alternate", r, "anthropic"), "images"));
+}
+
 CAF_TEST(what is learned of many refusals stays bounded) {
   quirks known, other;
   for (int i = 0; i < 2000; ++i)

@@ -185,9 +185,20 @@ completion full_completion() {
   return c;
 }
 
+content_part full_part() {
+  content_part p;
+  auto& [kind, text, media_type, data, uri] = p;
+  kind = content_kind::json;
+  text = "[image image/png, 3 bytes, not shown]";
+  media_type = "image/png";
+  data = std::string(4096, 'A');
+  uri = "file:///x";
+  return p;
+}
+
 message full_message() {
   message m;
-  auto& [from, text, reasoning, calls, tool_call_id, is_error, opaque, opaque_dialect] = m;
+  auto& [from, text, reasoning, calls, tool_call_id, is_error, opaque, opaque_dialect, parts] = m;
   from = role::assistant;
   text = "text";
   reasoning = "hm";
@@ -196,15 +207,17 @@ message full_message() {
   is_error = true;
   opaque = "[1]";
   opaque_dialect = "anthropic";
+  parts = {full_part()};
   return m;
 }
 
 tool_result full_result() {
   tool_result r;
-  auto& [id, text, is_error] = r;
+  auto& [id, text, is_error, parts] = r;
   id = "c1";
   text = "seen";
   is_error = true;
+  parts = {{}, full_part()};
   return r;
 }
 
@@ -311,7 +324,7 @@ CAF_TEST(completions messages and results come back) {
   CAF_CHECK(run::find_completion(run::keep_completion(full_completion(), p.keep()), p.find(), c, error) && c == full_completion());
   CAF_CHECK(run::find_message(run::keep_message(full_message(), p.keep()), p.find(), m, error) && m == full_message());
   CAF_CHECK(run::find_result(run::keep_result(full_result(), p.keep()), p.find(), r, error) && r == full_result());
-  CAF_CHECK_EQUAL(p.all.size(), 3u);
+  CAF_CHECK_EQUAL(p.all.size(), 4u); // the data of both parts is one
   CAF_CHECK(!run::find_message("gone", p.find(), m, error) && says(error, "gone"));
 }
 

@@ -125,9 +125,8 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
       [st](list_tools) -> caf::result<tool_list> {
         tool_list l;
         l.source = "test";
-        l.tools = {{"mcp__t__look", "looks", "{\"type\":\"object\"}"}};
-        if (st->read_only)
-          l.read_only = {"mcp__t__look"};
+        l.tools = {{{"mcp__t__look", "looks", "{\"type\":\"object\"}"}, {}}};
+        l.tools[0].notes.read_only = st->read_only;
         return l;
       },
       [self, st](const tool_invocation& i) -> caf::result<tool_result> {

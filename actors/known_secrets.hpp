@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What a node must not let a model see of the results of a task's tools: the secrets of its environment, and those of the agents
+/// it hosts for the task, more with each that is hired. Any thread.
+
+#include "protocols/secrets.hpp"
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace conclave {
+
+class known_secrets {
+public:
+  explicit known_secrets(secrets first) : all_(std::make_shared<const secrets>(std::move(first))) {}
+
+  void add(const secrets& more) {
+    std::lock_guard lock{mutex_};
+    auto next = *all_;
+    next.add_for_results(more);
+    all_ = std::make_shared<const secrets>(std::move(next));
+  }
+
+  /// Returns what is known now.
+  std::shared_ptr<const secrets> get() const {
+    std::lock_guard lock{mutex_};
+    return all_;
+  }
+
+private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const secrets> all_;
+};
+
+} // namespace conclave
