@@ -28,7 +28,12 @@ bool has(const std::string& text, const std::string& part) {
 std::vector<task_row> rows(std::initializer_list<const char*> ids) {
   std::vector<task_row> out;
   for (auto id : ids)
-    out.push_back({id, story::start_ms, story::start_ms + 5'000, 7, "What?", "answered"});
+    out.push_back({.task = id,
+                   .started_ms = story::start_ms,
+                   .last_ms = story::start_ms + 5'000,
+                   .events = 7,
+                   .question = "What?",
+                   .outcome = "answered"});
   return out;
 }
 
