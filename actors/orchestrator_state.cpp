@@ -23,6 +23,8 @@ using std::chrono::milliseconds;
 namespace {
 constexpr auto append_limit = std::chrono::seconds(30);
 constexpr auto close_limit = std::chrono::seconds(3);
+constexpr std::uint64_t max_events = 100'000; ///< of a task; at these bounds it ends as by a deadline
+constexpr std::uint64_t max_stored = std::uint64_t{1} << 30;
 constexpr int max_notices = 3;        ///< of one agent about one tool source
 constexpr std::size_t max_listed = 8; ///< agents named in a warning
 } // namespace
@@ -342,6 +344,24 @@ run_task orchestrator_state::task_for(const ledger::wanted_run& w, const ledger:
   return t;
 }
 
+// A log that grows without end: what there is by now is the answer, as when the time is over.
+void orchestrator_state::end_if_full() {
+  if (full || (seq < max_events && stored_bytes < max_stored))
+    return;
+  full = true;
+  auto why = "its log has " + std::to_string(seq) + " events and " + std::to_string(stored_bytes >> 20) + " MiB, a task may have "
+             + std::to_string(max_events) + " and " + std::to_string(max_stored >> 20) + ": the task is ended";
+  if (!log.members.empty())
+    note(log.members.front().id, why);
+  for (auto& t : ledger::want(log).timers)
+    if (t.kind == ledger::timer_kind::coordination || t.kind == ledger::timer_kind::presentation)
+      return fire(t);
+  command c;
+  c.kind = command_kind::cancel;
+  c.reason = why;
+  apply(std::move(c), nullptr);
+}
+
 void orchestrator_state::arm(const std::vector<ledger::timer_key>& timers, std::int64_t now) {
   for (auto& t : timers) {
     if (std::find(armed.begin(), armed.end(), t) != armed.end())
@@ -360,6 +380,10 @@ void orchestrator_state::commit(batch b) {
       std::move(b.effects.begin(), b.effects.end(), std::back_inserter(inflight.back().effects));
     return;
   }
+  for (auto& x : b.bodies)
+    stored_bytes += x.bytes.size();
+  for (auto& e : b.events)
+    stored_bytes += e.text.size() + e.reason.size() + e.cause.size() + e.detail.size();
   append_events msg{b.events, std::move(b.bodies), b.events.front().seq == 1 ? log.question : std::string{}};
   inflight.push_back(std::move(b));
   self->request(parts.recorder, append_limit, std::move(msg))
@@ -384,6 +408,8 @@ void orchestrator_state::release(batch b) {
     effect();
   if (over)
     close();
+  else
+    end_if_full();
 }
 
 // One copy for all.

@@ -63,6 +63,8 @@ struct orchestrator_state {
   ledger::state log;
   std::vector<turn_text> history;
   std::uint64_t seq = 0;
+  std::uint64_t stored_bytes = 0; ///< of this orchestrator's events and bodies
+  bool full = false;              ///< the log is at its bound: the task is being ended
   std::deque<batch> inflight;
   std::set<std::string> ready;                        ///< agents whose node said so
   std::map<std::uint64_t, std::string> dispatched;    ///< runs sent out and not ended
@@ -118,6 +120,7 @@ private:
   std::string agent_of(std::uint64_t run) const;
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
   void commit(batch b);
+  void end_if_full();
   void release(batch b);
   void close(); ///< once the terminal event is out: ends the task on all nodes, then answers who asked
   void closed(const caf::actor_addr& node, const task_closed* with); ///< `node` has ended the task, or is lost

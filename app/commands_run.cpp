@@ -10,7 +10,9 @@
 #include "app/load_config.hpp"
 #include "app/question.hpp"
 #include "app/run_session.hpp"
+#include "app/task_lookup.hpp"
 #include "protocols/prompts.hpp"
+#include "transports/event_store.hpp"
 #include "transports/home.hpp"
 
 #include <algorithm>
@@ -135,6 +137,9 @@ int command_run(const run_options& o) {
   auto shown = o;
   shown.quiet = o.quiet || (config.ui.display_type == "silent" && !o.verbose);
   run_output out(shown);
+  std::string ignored;
+  if (auto text = cut_off_notice(eng.store().list(ignored)); !text.empty() && !shown.quiet && !o.automation)
+    out.note(text);
   early.reset(); // a signal from here on waits for the next line
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.start(config, {text, {}}, std::move(l), std::move(done));

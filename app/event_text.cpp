@@ -37,13 +37,31 @@ std::string pause_text(std::int64_t ms) {
   return ms <= 0 ? "a break" : "a break of " + seconds(ms);
 }
 
-std::string cast_begin(const std::vector<std::string>& ids) {
+/// What answers for an agent, and where: "chatcompletion gpt-5 on mars"; empty if that is not known.
+std::string place_text(const std::string& id, const task_view& v) {
+  auto i = v.placed.find(id);
+  if (i == v.placed.end() || i->second.backend.empty())
+    return {};
+  auto& p = i->second;
+  return name(p.backend) + (p.model.empty() || p.model == p.backend ? "" : " " + name(p.model))
+         + (p.node.empty() || p.node == "local" ? "" : " on " + name(p.node));
+}
+
+std::string cast_begin(const std::vector<std::string>& ids, const task_view& v) {
+  constexpr std::size_t most_places = 8; // of a larger team only what they all have in common
+  std::vector<std::string> places;
+  for (auto& id : ids)
+    places.push_back(place_text(id, v));
+  auto same = !places.empty() && std::all_of(places.begin(), places.end(), [&](auto& p) { return p == places.front(); });
   std::string out = count_of(ids.size(), "agent") + ": ";
   for (std::size_t i = 0; i < ids.size(); ++i) {
     auto shown = "agent" + std::to_string(i + 1);
-    out += (i > 0 ? ", " : "") + name(ids[i]) + (ids.size() > 1 && ids[i] != shown ? " (" + shown + ")" : "");
+    auto more = ids.size() > 1 && ids[i] != shown ? shown : std::string{};
+    if (!same && !places[i].empty() && ids.size() <= most_places)
+      more += (more.empty() ? "" : ", ") + places[i];
+    out += (i > 0 ? ", " : "") + name(ids[i]) + (more.empty() ? "" : " (" + more + ")");
   }
-  return out;
+  return out + (same && !places.front().empty() ? "; " + std::string(ids.size() > 1 ? "each " : "") + places.front() : "");
 }
 
 } // namespace
@@ -92,7 +110,7 @@ std::string plural(std::string text) {
 std::string event_text(const event& e, const task_view& v, std::string_view said) {
   switch (e.type) {
   case event_type::session_start:
-    return cast_begin(e.labels);
+    return cast_begin(e.labels, v);
   case event_type::round_started:
     return "round " + std::to_string(e.round);
   case event_type::run_started:

@@ -46,6 +46,11 @@ std::string find_task(const std::vector<task_row>& rows, const std::string& want
 
 namespace {
 
+/// It was cut off, and its log has what is needed to go on.
+bool is_resumable(const task_row& r) {
+  return r.outcome.empty() && !r.live && r.log_version > 1;
+}
+
 std::string outcome_of(const task_row& r) {
   return !r.outcome.empty() ? r.outcome : r.live ? "running" : "interrupted";
 }
@@ -71,16 +76,25 @@ std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
   for (const auto& r : rows)
     out +=
         line(one_line(r.task, 60), utc(r.started_ms), one_line(outcome_of(r), 11), std::to_string(r.events), one_line(r.question));
+  if (std::any_of(rows.begin(), rows.end(), is_resumable))
+    out += "interrupted tasks go on where they stood with: conclave resume TASK\n";
   return out;
 }
 
 std::string task_lines(const std::vector<task_row>& rows) {
   std::string out;
   for (const auto& r : rows)
-    out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms)
-           + ",\"last\":" + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events)
-           + ",\"outcome\":" + wire::quote(outcome_of(r)) + ",\"question\":" + wire::quote(r.question) + "}\n";
+    out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms) + ",\"last\":"
+           + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events) + ",\"outcome\":" + wire::quote(outcome_of(r))
+           + (is_resumable(r) ? ",\"resumable\":true" : "") + ",\"question\":" + wire::quote(r.question) + "}\n";
   return out;
+}
+
+std::string cut_off_notice(const std::vector<task_row>& rows) {
+  if (rows.empty() || !is_resumable(rows.front()))
+    return {};
+  return "the last task was cut off (" + one_line(rows.front().question, 60) + "): conclave resume "
+         + one_line(rows.front().task, 60) + " goes on with it";
 }
 
 bool is_task_id(const std::string& text) {

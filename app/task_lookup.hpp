@@ -22,6 +22,9 @@ std::string task_table(const std::vector<task_row>& rows, std::size_t width);
 /// Returns one JSON object per line.
 std::string task_lines(const std::vector<task_row>& rows);
 
+/// Returns a line that says how to go on, if the newest task was cut off; else an empty text.
+std::string cut_off_notice(const std::vector<task_row>& rows);
+
 /// Returns whether a text can be an id of ours, i.e. is safe as a file name.
 bool is_task_id(const std::string& text);
 

@@ -48,6 +48,8 @@ void mover::on(continued x) {
     s.pending.clear();
     return fail(ec::cancelled, "cancelled");
   }
+  auto used_tools = std::any_of(s.talk.begin(), s.talk.end(), [](auto& m) { return m.from == role::tool; });
+  s.restarted = !with.agent.backend.mcp_servers.empty() && (used_tools || !s.pending.empty());
   // The connection is another one.
   if (s.memory.saw_tools)
     out.push_back(remember{{"seen", with.agent.backend.model}});

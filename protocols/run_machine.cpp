@@ -70,6 +70,15 @@ model_request request_of(const setting& with, const state& s, const wire::choice
   return req;
 }
 
+/// What a model is told after a crash that its tools did not survive.
+std::string lost_state(const setting& with) {
+  std::string names;
+  for (auto& m : with.agent.backend.mcp_servers)
+    names += (names.empty() ? "" : ", ") + m.name;
+  return "Note: the program that runs your tools was restarted. The tool servers " + names
+         + " were started anew: what they kept in memory (open pages, sessions, variables) is gone.";
+}
+
 } // namespace
 
 std::string trim(const std::string& x) {
@@ -169,6 +178,8 @@ wire::choice mover::choice() const {
 }
 
 void mover::call_model() {
+  if (std::exchange(s.restarted, false))
+    ask_user(lost_state(with));
   for (auto& p : policies())
     if (p.before_model != nullptr)
       if (auto r = p.before_model(with, s); r.answer == policy_answer::deny)

@@ -112,6 +112,7 @@ struct state {
   run_task task; ///< stored without question, history, texts and reasons: the log has them
   run::stage stage = run::stage::idle;
   bool cancelled = false;
+  bool restarted = false; ///< the model is to be told that its tool servers were started anew
   std::vector<message> talk;
   std::size_t kept = 0;           ///< messages at the front of `talk` that are as the report before had them; the rest is new
   std::size_t touched = SIZE_MAX; ///< first message that was shortened while a report awaits its ruling; not stored

@@ -171,6 +171,7 @@ struct fields<run::state> {
     f("task", x.task, d.task);
     f("stage", x.stage, d.stage, run::stage::tools);
     f("cancelled", x.cancelled, d.cancelled);
+    f("restarted", x.restarted, d.restarted);
     f("kept", x.kept, d.kept);
     f("ladder", x.step, d.step, prompts::ladder::text);
     f("ladder_fixed", x.ladder_fixed, d.ladder_fixed);

@@ -121,13 +121,14 @@ verdict full_verdict() {
 
 state full_state() {
   state s;
-  auto& [memory, task, stage, cancelled, talk, kept, touched, step, ladder_fixed, budget_bytes, want, attempt, bare_replies,
-         iterations, overflows, pauses, last_asked, repeats, calls, model_call, reply_call, reply, names, lead, pending, held,
-         reports, awaited, handing_in, handed_in, answers_call, said, partial, late] = s;
+  auto& [memory, task, stage, cancelled, restarted, talk, kept, touched, step, ladder_fixed, budget_bytes, want, attempt,
+         bare_replies, iterations, overflows, pauses, last_asked, repeats, calls, model_call, reply_call, reply, names, lead,
+         pending, held, reports, awaited, handing_in, handed_in, answers_call, said, partial, late] = s;
   memory = full_memory();
   task = full_task();
   stage = run::stage::announced;
   cancelled = true;
+  restarted = true;
   talk = {}; // apart, as messages
   kept = 5;
   touched = SIZE_MAX; // of this process
@@ -255,10 +256,10 @@ CAF_TEST(every member of a state comes back) {
 CAF_TEST(no member of a full state has its default) {
   auto text = run::to_json(full_state());
   for (auto* key :
-       {"memory",     "task",       "stage",        "cancelled",  "kept",      "ladder",  "ladder_fixed", "budget_bytes",
-        "want",       "attempt",    "bare_replies", "iterations", "overflows", "pauses",  "last_asked",   "repeats",
-        "calls",      "model_call", "reply_call",   "names",      "lead",      "pending", "reports",      "awaited",
-        "handing_in", "handed_in",  "answers_call", "said",       "partial"})
+       {"memory",       "task",       "stage",      "cancelled",    "restarted",  "kept",      "ladder",  "ladder_fixed",
+        "budget_bytes", "want",       "attempt",    "bare_replies", "iterations", "overflows", "pauses",  "last_asked",
+        "repeats",      "calls",      "model_call", "reply_call",   "names",      "lead",      "pending", "reports",
+        "awaited",      "handing_in", "handed_in",  "answers_call", "said",       "partial"})
     CAF_CHECK(says(text, std::string("\"") + key + "\":"));
 }
 
