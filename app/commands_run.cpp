@@ -138,8 +138,8 @@ int command_run(const run_options& o) {
   shown.quiet = o.quiet || (config.ui.display_type == "silent" && !o.verbose);
   run_output out(shown);
   std::string ignored;
-  if (auto text = cut_off_notice(eng.store().list(ignored)); !text.empty() && !shown.quiet && !o.automation)
-    out.note(text);
+  if (auto hint = cut_off_notice(eng.store().list(ignored)); !hint.empty() && !shown.quiet && !o.automation)
+    out.note(hint);
   early.reset(); // a signal from here on waits for the next line
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.start(config, {text, {}}, std::move(l), std::move(done));
