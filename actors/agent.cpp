@@ -22,7 +22,7 @@ void agent_state::input(run::input in) {
 }
 
 /// Starts a run, or goes on with one of before a crash.
-void agent_state::start(run_task t) {
+void agent_state::start(start_run t) {
   if (t.stored.empty() || t.stored.front().state.empty())
     return input(run::started{std::move(t)});
   auto stored = std::move(t.stored.front());
@@ -116,7 +116,7 @@ agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
   });
   return {
       [self](get_ready) { return get_tools(self); },
-      [self](run_task& t) { self->state.start(std::move(t)); },
+      [self](start_run& t) { self->state.start(std::move(t)); },
       [self](const cancel_run& c) { self->state.cancel(c); },
   };
 }

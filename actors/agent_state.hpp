@@ -40,7 +40,7 @@ struct agent_state {
   std::deque<std::shared_ptr<outgoing>> outbox; ///< in order; not empty while bodies go ahead of a report
 
   void input(run::input in);
-  void start(run_task t);
+  void start(start_run t);
   void cancel(const cancel_run& c);
   void shut_down();
 

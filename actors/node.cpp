@@ -313,7 +313,7 @@ hosted_agent* find_agent(hosted_task* t, const std::string& agent) {
   return a == t->agents.end() ? nullptr : &a->second;
 }
 
-void run(node_ptr self, run_task& r) {
+void run(node_ptr self, start_run& r) {
   auto* hosted = find_task(self, r.task, r.fence);
   auto* a = find_agent(hosted, r.agent);
   if (a == nullptr)
@@ -391,7 +391,7 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
         task.text_bytes += p.text.size() - place->second.size();
         place->second = std::move(p.text);
       },
-      [self](run_task& r) { run(self, r); },
+      [self](start_run& r) { run(self, r); },
       [self](const cancel_run& c) {
         if (auto* a = find_agent(find_task(self, c.of.task, c.of.fence), c.agent))
           self->send(a->handle, c);

@@ -48,7 +48,7 @@ class watcher final : public run_watcher {
 public:
   watcher(note_taker keep, std::shared_ptr<task_cost> cost) : keep_(std::move(keep)), cost_(std::move(cost)) {}
 
-  void began(const run_task& t) override {
+  void began(const start_run& t) override {
     about_ = {{"task", t.task}, {"agent", t.agent}, {"run", t.run}};
     run_ = t.run;
     since_ = std::chrono::steady_clock::now();

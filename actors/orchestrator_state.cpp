@@ -303,7 +303,7 @@ void orchestrator_state::publish(batch& b, const std::string& label, const std::
 }
 
 // Answers from before this orchestrator: of an earlier task, or of before a crash.
-void orchestrator_state::publish_missing(batch& b, const placed_agent& to, const run_task& t) {
+void orchestrator_state::publish_missing(batch& b, const placed_agent& to, const start_run& t) {
   auto addr = caf::actor_cast<caf::actor_addr>(to.node);
   for (auto& shown : t.answers)
     if (told.count({addr.get(), shown.label}) == 0)
@@ -311,9 +311,9 @@ void orchestrator_state::publish_missing(batch& b, const placed_agent& to, const
         publish(b, a->label, a->text);
 }
 
-run_task orchestrator_state::task_for(const ledger::wanted_run& w, const ledger::active_run& active, std::int64_t now) const {
+start_run orchestrator_state::task_for(const ledger::wanted_run& w, const ledger::active_run& active, std::int64_t now) const {
   auto* m = ledger::find(log, w.agent);
-  run_task t;
+  start_run t;
   t.task = parts.task;
   t.fence = parts.fence;
   t.agent = w.agent;

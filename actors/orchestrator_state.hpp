@@ -124,11 +124,11 @@ private:
   void release(batch b);
   void close(); ///< once the terminal event is out: ends the task on all nodes, then answers who asked
   void closed(const caf::actor_addr& node, const task_closed* with); ///< `node` has ended the task, or is lost
-  run_task task_for(const ledger::wanted_run& w, const ledger::active_run& run, std::int64_t now) const; ///< answers without texts
+  start_run task_for(const ledger::wanted_run& w, const ledger::active_run& run, std::int64_t now) const; ///< answers without texts
   const placed_agent* place(const std::string& agent) const;
   void add_missing(std::vector<std::string>& warnings) const;
   void publish(batch& b, const std::string& label, const std::string& text); ///< to every node that has agents at work
-  void publish_missing(batch& b, const placed_agent& to, const run_task& t);
+  void publish_missing(batch& b, const placed_agent& to, const start_run& t);
   void tell(event e); ///< every sink
 };
 

@@ -66,7 +66,7 @@ struct run_end {
 class run_watcher {
 public:
   virtual ~run_watcher() = default;
-  virtual void began(const run_task& t) = 0;
+  virtual void began(const start_run& t) = 0;
   virtual void call_ended(std::uint64_t run, const run::ended_call& c) = 0; ///< may come after the end of its run
   virtual void ended(const run_end& e) = 0;
 };

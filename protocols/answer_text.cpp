@@ -114,7 +114,7 @@ bool starts(string_view text, string_view with) {
 /// What of the prompt was the user's own. Looked up for a bounded number of marks: a text may hold many, and a question be long.
 class own_words {
 public:
-  explicit own_words(const run_task& t) : task_(t) {}
+  explicit own_words(const start_run& t) : task_(t) {}
 
   bool have(string_view mark) {
     constexpr std::size_t most = 128;
@@ -131,7 +131,7 @@ public:
   }
 
 private:
-  const run_task& task_;
+  const start_run& task_;
   std::map<std::string, bool, std::less<>> known_;
 };
 
@@ -262,7 +262,7 @@ std::string without_bars(const std::string& text) {
 /// Takes what was copied out of a text line by line.
 class cleaner {
 public:
-  cleaner(const std::string& text, const run_task& t) : text_(text), own_(t) {
+  cleaner(const std::string& text, const start_run& t) : text_(text), own_(t) {
     for (auto token : tokens)
       if (text.find(token) != std::string::npos && !own_.have(token))
         found_.push_back(token);
@@ -399,7 +399,7 @@ std::string both_trimmed(const std::string& text) {
 
 } // namespace
 
-std::string clean_answer(const std::string& text, const run_task& t) {
+std::string clean_answer(const std::string& text, const start_run& t) {
   // Where nothing was quoted no bar can have been copied.
   auto body = t.answers.empty() && t.history.empty() ? text : without_bars(text);
   cleaner c(body, t);

@@ -255,7 +255,7 @@ enum class run_kind : std::uint8_t { coordinate, present };
 
 /// Orchestrator -> node -> agent: start a run. `answers` carry labels only; the node fills in texts it was sent by
 /// `publish_answer`.
-struct run_task {
+struct start_run {
   std::string task;
   std::uint64_t fence = 0;
   std::string agent;
@@ -276,10 +276,10 @@ struct run_task {
   std::int64_t now_ms = 0;               ///< Unix time; the prompt shows it as local time of the agent's node
   std::vector<stored_run> stored = {};   ///< one: go on from this
   std::string on_unknown;                ///< of such a run: what to do about tool calls that may have happened
-  bool operator==(const run_task&) const = default;
+  bool operator==(const start_run&) const = default;
 };
 
-/// Orchestrator -> node, before the first run_task that names the label.
+/// Orchestrator -> node, before the first start_run that names the label.
 struct publish_answer {
   std::string task;
   std::uint64_t fence = 0;

@@ -70,7 +70,7 @@ CONCLAVE_INSPECT(known_end, x.call, x.ended, x.reply, x.result)
 CONCLAVE_INSPECT(stored_run, x.number, x.calls_made, x.state, x.talk, x.ends, x.refused, x.refusal)
 CONCLAVE_INSPECT(turn_text, x.from_user, x.text)
 CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text)
-CONCLAVE_INSPECT_CHECKED(run_task, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
+CONCLAVE_INSPECT_CHECKED(start_run, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
                          x.kind, x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes,
                          x.tie, x.now_ms, x.stored, x.on_unknown)
 CONCLAVE_INSPECT(publish_answer, x.task, x.fence, x.label, x.text)

@@ -53,7 +53,7 @@ using agent_actor = caf::typed_actor<
     // Starts its tools; replies when it can work.
     caf::replies_to<get_ready>::with<agent_ready>,
     // Starts a run (texts filled in by the node); a run under way is abandoned.
-    caf::reacts_to<run_task>,
+    caf::reacts_to<start_run>,
     // Abandons a run on the wire; the agent reports failed/cancelled with the partial text.
     caf::reacts_to<cancel_run>>;
 
@@ -79,7 +79,7 @@ using node_actor = caf::typed_actor<
     // The text behind a label, once per node, before the first run that is shown it.
     caf::reacts_to<publish_answer>,
     // Starts a run of an agent here.
-    caf::reacts_to<run_task>,
+    caf::reacts_to<start_run>,
     // Abandons a run of an agent here.
     caf::reacts_to<cancel_run>,
     // The task is over: its agents end; replies what a script left unused.

@@ -93,7 +93,7 @@ std::string plain(const std::string& text) {
   return out;
 }
 
-std::string question_block(const run_task& t) {
+std::string question_block(const start_run& t) {
   std::string out;
   if (!t.history.empty()) {
     out += "<CONVERSATION HISTORY>\n";
@@ -104,7 +104,7 @@ std::string question_block(const run_task& t) {
   return out + "<QUESTION>\n" + plain(t.question) + "\n<END OF QUESTION>\n";
 }
 
-std::string answers_block(const run_task& t, std::size_t budget, bool mark_own) {
+std::string answers_block(const start_run& t, std::size_t budget, bool mark_own) {
   auto answers = t.answers;
   for (auto& a : answers)
     a.text = fence(a.text);
@@ -116,7 +116,7 @@ std::string answers_block(const run_task& t, std::size_t budget, bool mark_own) 
   return out + "<END OF CURRENT ANSWERS>\n";
 }
 
-std::string ids_of(const run_task& t) {
+std::string ids_of(const start_run& t) {
   std::string out;
   for (auto& a : t.answers)
     out += (out.empty() ? "" : ", ") + a.id;
@@ -179,7 +179,7 @@ void cut(std::string& text, std::size_t most, std::size_t whole) {
   text += "\n[cut: " + std::to_string(gone) + " bytes left out]";
 }
 
-std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes) {
+std::vector<message> coordination(const start_run& t, const std::string& system_message, ladder step, std::size_t budget_bytes) {
   auto judging = !t.answers.empty();
   std::string user = question_block(t);
   if (judging)
@@ -225,7 +225,7 @@ std::vector<message> coordination(const run_task& t, const std::string& system_m
   return out;
 }
 
-std::vector<message> decision(const run_task& t, const std::string& system_message, std::size_t budget_bytes) {
+std::vector<message> decision(const start_run& t, const std::string& system_message, std::size_t budget_bytes) {
   std::vector<message> out;
   out.push_back(make(role::system, with_own(fence_note, system_message)));
   auto user = question_block(t) + answers_block(t, budget_bytes, false) + "\nWhich answer is best? ";
@@ -236,7 +236,7 @@ std::vector<message> decision(const run_task& t, const std::string& system_messa
   return out;
 }
 
-std::vector<message> presentation(const run_task& t, const std::string& system_message, std::size_t budget_bytes) {
+std::vector<message> presentation(const start_run& t, const std::string& system_message, std::size_t budget_bytes) {
   std::string rules =
       "The agents chose your answer. Write the final answer to the user: complete, standing alone, joining what is best in all "
       "answers. Do not mention agents, votes or this process. ";

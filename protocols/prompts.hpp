@@ -22,19 +22,19 @@ std::string fence(const std::string& text);
 /// Returns what a model handed in or presents without what it copied of its prompt, trimmed: our structure markers and sentences,
 /// the bars of quoted lines, the tokens of its chat template and turns it made up. Code and tables stay, and marks the user's own
 /// words contain. Empty if nothing else is there.
-std::string clean_answer(const std::string& text, const run_task& t);
+std::string clean_answer(const std::string& text, const start_run& t);
 
 /// [system, user] for a run. `budget_bytes` bounds what is shown of the answers: they are cut evenly with a marker; 0 = unbounded.
 /// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line
 /// format.
-std::vector<message> coordination(const run_task& t, const std::string& system_message, ladder step, std::size_t budget_bytes);
+std::vector<message> coordination(const start_run& t, const std::string& system_message, ladder step, std::size_t budget_bytes);
 
 /// Step 2's first request: asks only for the decision. Short: local models pay for every prompt token.
-std::vector<message> decision(const run_task& t, const std::string& system_message, std::size_t budget_bytes);
+std::vector<message> decision(const start_run& t, const std::string& system_message, std::size_t budget_bytes);
 
 /// [system, user] for the final presentation: question, history, anonymous answers with the presenter's own marked, vote count and
 /// reasons for the winner. Never a real id.
-std::vector<message> presentation(const run_task& t, const std::string& system_message, std::size_t budget_bytes);
+std::vector<message> presentation(const start_run& t, const std::string& system_message, std::size_t budget_bytes);
 
 /// Cuts `text` to about `most` bytes, between characters, and says so at its end.
 void cut(std::string& text, std::size_t most);

@@ -10,7 +10,7 @@
 
 namespace conclave::run {
 
-std::string key_of(const run_task& t, std::uint64_t first) {
+std::string key_of(const start_run& t, std::uint64_t first) {
   return t.task + '/' + t.agent + '/' + std::to_string(first);
 }
 

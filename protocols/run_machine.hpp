@@ -109,7 +109,7 @@ struct memory {
 /// of an answer that is handed in.
 struct state {
   run::memory memory;
-  run_task task; ///< stored without question, history, texts and reasons: the log has them
+  start_run task; ///< stored without question, history, texts and reasons: the log has them
   run::stage stage = run::stage::idle;
   bool cancelled = false;
   bool restarted = false; ///< the model is to be told that its tool servers were started anew
@@ -149,7 +149,7 @@ struct state {
 // Inputs.
 
 struct started {
-  run_task task; ///< texts filled in
+  start_run task; ///< texts filled in
 };
 /// Backend and tools are known; `info` is what the connection says.
 struct prepared {
@@ -192,7 +192,7 @@ struct cancelled {
 /// harm. A pending call without an end was under way. Calls of the old number get no end here: that is for whoever took the task
 /// over. A state without a run starts anew.
 struct continued {
-  run_task task; ///< as `started`, under the new number
+  start_run task; ///< as `started`, under the new number
   std::vector<known_end> ends;
   bool refused = false; ///< the report of the state was refused: its verdict, or what was to begin
   ruling refusal;
@@ -272,7 +272,7 @@ using action = std::variant<prepare, report, send_model, send_tool, cancel_model
 std::vector<action> step(const setting& with, state& s, input in);
 
 /// Returns what names a tool call for its source, by the number it was first announced under.
-std::string key_of(const run_task& t, std::uint64_t first);
+std::string key_of(const start_run& t, std::uint64_t first);
 
 /// What may stop a call, in order: the one list of such rules; the first that denies counts. A tool call that is denied is not
 /// announced, and the model gets the text as an error result. A model call that is denied fails the run with code and text.

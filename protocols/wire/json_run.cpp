@@ -110,8 +110,8 @@ struct fields<run::memory> {
 };
 
 template <>
-struct fields<run_task> {
-  static void visit(auto& f, auto& x, const run_task& d) {
+struct fields<start_run> {
+  static void visit(auto& f, auto& x, const start_run& d) {
     f("task", x.task, d.task);
     f("fence", x.fence, d.fence);
     f("agent", x.agent, d.agent);

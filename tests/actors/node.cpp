@@ -112,8 +112,8 @@ struct node_fixture : conclave::test::fixture {
     callers.pop_back();
   }
 
-  run_task work(const std::string& task, const std::string& agent, std::vector<shown_answer> shown = {}) {
-    run_task r;
+  start_run work(const std::string& task, const std::string& agent, std::vector<shown_answer> shown = {}) {
+    start_run r;
     r.task = task;
     r.fence = 1;
     r.agent = agent;
@@ -442,7 +442,7 @@ CAF_TEST(a tool server that is lost in the middle of a run is one note) {
   auto keep = std::vector<node_note>{};
   auto cost = std::make_shared<task_cost>();
   auto w = watch_runs([&](node_note n) { keep.push_back(std::move(n)); }, cost);
-  run_task t;
+  start_run t;
   t.task = "t";
   t.agent = "a";
   t.run = 2;

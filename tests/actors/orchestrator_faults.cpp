@@ -25,7 +25,7 @@ node_actor::behavior_type slow_node(node_actor::pointer self,
           p.deliver(agent_ready{"a", {}, {"a filter matches nothing"}, {{"MCP server 'x'", "MCP server 'x' ended with status 3"}}});
         held->clear();
       },
-      [](const run_task&) {},
+      [](const start_run&) {},
       [](const cancel_run&) {},
       [](const end_task& e) {
         return task_closed{e.task, {}};
@@ -389,13 +389,13 @@ CAF_TEST(the end of a task waits for a call under way and not for ever) {
 CAF_TEST(an answer goes to each node once and orders carry no text) {
   struct seen {
     std::vector<publish_answer> published;
-    std::vector<run_task> runs;
+    std::vector<start_run> runs;
   };
   auto eyes_of = [](node_actor::pointer, std::shared_ptr<seen> s) -> node_actor::behavior_type {
     return {[](const spawn_agent& o, const orchestrator_actor&, const event_sink_actor&) -> caf::result<agent_ready> {
               return agent_ready{o.agent.id, {}, {}, {}};
             },
-            [s](const publish_answer& p) { s->published.push_back(p); }, [s](const run_task& t) { s->runs.push_back(t); },
+            [s](const publish_answer& p) { s->published.push_back(p); }, [s](const start_run& t) { s->runs.push_back(t); },
             [](const cancel_run&) {},
             [](const end_task& e) {
               return task_closed{e.task, {}};

@@ -92,7 +92,7 @@ void decisions() {
 }
 
 struct desk {
-  std::vector<run_task> runs;
+  std::vector<start_run> runs;
   orchestrator_actor boss;
 };
 
@@ -101,7 +101,7 @@ node_actor::behavior_type node(node_actor::pointer, desk* d) {
             d->boss = boss;
             return agent_ready{o.agent.id, {}, {}, {}};
           },
-          [](const publish_answer&) {}, [d](const run_task& t) { d->runs.push_back(t); }, [](const cancel_run&) {},
+          [](const publish_answer&) {}, [d](const start_run& t) { d->runs.push_back(t); }, [](const cancel_run&) {},
           [](const end_task& e) {
             return task_closed{e.task, {}};
           }};

@@ -55,7 +55,7 @@ void check_prompt(const std::string& text) {
   for (auto& line : lines(prompts::fence(text)))
     FUZZ_REQUIRE(line.rfind("| ", 0) == 0);
   auto build = [](const std::string& foreign, std::size_t budget) {
-    run_task t;
+    start_run t;
     t.question = foreign;
     t.history = {{true, foreign}, {false, foreign}};
     t.answers = {{"agent1", "agent1.1", foreign}, {"agent2", "agent2.1", foreign}};
@@ -75,7 +75,7 @@ void check_prompt(const std::string& text) {
 }
 
 void check_answer(const std::string& text) {
-  run_task t;
+  start_run t;
   t.answers = {{"agent1", "agent1.1", "x"}};
   auto clean = prompts::clean_answer(text, t);
   FUZZ_REQUIRE(clean.size() <= text.size());

@@ -187,7 +187,7 @@ CAF_TEST(messages about a task come back as they were sent) {
   CHECK_TYPE(stored_run);
   CHECK_TYPE(turn_text);
   CHECK_TYPE(shown_answer);
-  CHECK_TYPE(run_task);
+  CHECK_TYPE(start_run);
   CHECK_TYPE(publish_answer);
   CHECK_TYPE(cancel_run);
   CHECK_TYPE(end_task);
@@ -239,7 +239,7 @@ CAF_TEST(enums out of range are refused wherever they are) {
   check_range(&verdict::kind, verdict_kind::presented);
   check_range(&verdict::code, ec::unknown);
   check_range(&ruling::kind, ruling_kind::superseded);
-  check_range(&run_task::kind, run_kind::present);
+  check_range(&start_run::kind, run_kind::present);
   check_range(&agent_lost::code, ec::unknown);
   check_range(&outcome::kind, outcome_kind::interrupted);
   check_range(&outcome::code, ec::unknown);

@@ -16,8 +16,8 @@ namespace {
 
 using list = std::vector<std::string>;
 
-run_task task(const std::string& foreign = "Four.") {
-  run_task t;
+start_run task(const std::string& foreign = "Four.") {
+  start_run t;
   t.task = "task-77";
   t.agent = "zeta"; // real ids: never in a prompt
   t.question = "What is 2 + 2?";
@@ -32,7 +32,7 @@ run_task task(const std::string& foreign = "Four.") {
 }
 
 /// Every prompt an agent may get for `t`.
-std::vector<std::vector<message>> all(const run_task& t, std::size_t budget = 0) {
+std::vector<std::vector<message>> all(const start_run& t, std::size_t budget = 0) {
   return {coordination(t, "Own system message.", ladder::tools, budget),
           coordination(t, "Own system message.", ladder::schema, budget),
           coordination(t, "Own system message.", ladder::text, budget), decision(t, "Own system message.", budget),
@@ -175,7 +175,7 @@ CAF_TEST(tokens of chat templates never end up in an answer) {
         "<|channel|>analysis<|message|>two and two<|end|><|start|>assistant<|channel|>final<|message|>It is 4.<|return|>",
         "It is 4.<\xEF\xBD\x9C"
         "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"})
-    for (auto& t : {task(), run_task{}})
+    for (auto& t : {task(), start_run{}})
       CAF_CHECK_EQUAL(clean_answer(leaked, t), "It is 4.");
   CAF_CHECK_EQUAL(clean_answer("<|im_start|>user\nIt is 4.", task()), "It is 4."); // nothing else is there
 }
@@ -273,7 +273,7 @@ CAF_TEST(the presenter sees its own answer marked and why it was chosen) {
 }
 
 CAF_TEST(answers are cut evenly to the budget and short ones leave their share) {
-  run_task t = task();
+  start_run t = task();
   t.history.clear();
   t.answers = {{"agent1", "", "short"}, {"agent2", "", std::string(5000, 'x')}, {"agent3", "", std::string(9000, 'y')}};
   auto text = coordination(t, "", ladder::tools, 1007).back().text;

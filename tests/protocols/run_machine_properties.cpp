@@ -396,7 +396,7 @@ private:
   log_of_run log, before_last;
   bool last_is_ruled = false;
   std::map<std::string, run::offered_tool> all_tools;
-  run_task task;
+  start_run task;
   run_kind kind_of_run = run_kind::coordinate;
   bool may_vote = false;
   std::uint64_t run = 0, rulings = 0, ids = 0, crashes = 0;

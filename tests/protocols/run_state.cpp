@@ -52,8 +52,8 @@ struct pieces {
 
 // Each of these names every member: one that is added does not compile until it has a value here, and then has to come back.
 
-run_task full_task() {
-  run_task t;
+start_run full_task() {
+  start_run t;
   auto& [task, fence, agent, run, round, epoch, first_call, kind, question, history, answers, may_answer, may_vote, own_id,
          vote_reasons, votes, tie, now_ms, stored, on_unknown] = t;
   task = "20261126-101112-abcd";
@@ -344,7 +344,7 @@ CAF_TEST(texts come back byte for byte) {
 }
 
 CAF_TEST(an answer that is shown to many is stored once) {
-  run_task t = full_task();
+  start_run t = full_task();
   t.kind = run_kind::coordinate;
   t.question = "What?";
   t.answers = {{"agent1", "agent1.1", std::string(50'000, 'a')}, {"agent2", "agent2.1", std::string(2'000, 'b')}};

@@ -199,8 +199,8 @@ struct agent_fixture : fixture {
     kill(sink);
   }
 
-  run_task task(bool may_vote) {
-    run_task t;
+  start_run task(bool may_vote) {
+    start_run t;
     t.task = "t";
     t.fence = 1;
     t.agent = "writer";
@@ -212,7 +212,7 @@ struct agent_fixture : fixture {
     return t;
   }
 
-  void run(run_task t) {
+  void run(start_run t) {
     caf::anon_send(aut, std::move(t));
     settle();
   }

@@ -77,8 +77,8 @@ struct run_driver {
     with.tools[name] = {{name, "", "{}"}, source, read_only, idempotent};
   }
 
-  static run_task task(std::uint64_t run = 7, bool may_vote = false) {
-    run_task t;
+  static start_run task(std::uint64_t run = 7, bool may_vote = false) {
+    start_run t;
     t.task = "t";
     t.fence = 1;
     t.agent = "writer";
@@ -113,7 +113,7 @@ struct run_driver {
   }
 
   /// Starts a run and lets its first model call begin.
-  void start(run_task t = task()) {
+  void start(start_run t = task()) {
     auto run = t.run;
     put(run::started{std::move(t)});
     backend_info info;
