@@ -13,6 +13,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 #include <utility>
@@ -83,6 +84,7 @@ struct body_reading {
   std::map<std::string, std::string> bodies;
   std::size_t bytes = 0;
   int step = 0;
+  std::string newer; ///< a state of a newer version: it is not to be lost by starting anew
 
   run::finder find() const {
     return [this](const std::string& sha) -> const std::string* {
@@ -109,6 +111,8 @@ struct body_reading {
           l.problem = "its state is not in the store";
         else if (run::from_json(*text, l.state, l.problem))
           l.calls = calls_of(l.state);
+        else if (std::string v; wire::get(*text, "v", v) && std::strtoll(v.c_str(), nullptr, 10) > run::state_version)
+          newer = l.problem;
       }
       if (!l.problem.empty())
         continue;
@@ -183,6 +187,8 @@ void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
   auto& st = self->state;
   while (r->step < last_step) {
     auto names = r->next();
+    if (!r->newer.empty())
+      return fail(self, ec::version_mismatch, "task " + st.parts.task + " cannot be gone on with: " + r->newer);
     if (!names.empty()) {
       st.bodies = r;
       st.parts.store->read_bodies(st.parts.task, std::move(names), reply_to<body_page>(self));

@@ -38,7 +38,7 @@ exit_code code_of_outcome(const outcome& o, bool started) {
   case outcome_kind::failed:
     break;
   }
-  return o.code == ec::bad_config && !started ? exit_code::usage : exit_code::failed;
+  return (o.code == ec::bad_config || o.code == ec::version_mismatch) && !started ? exit_code::usage : exit_code::failed;
 }
 
 run_output::run_output(const run_options& o) : options_(o) {

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Visits the members of a plain struct in the order of their declaration, which no list of ours can get wrong.
+
+#include <cstddef>
+#include <type_traits>
+
+namespace conclave::test {
+
+struct anything {
+  template <class T>
+  operator T() const; // NOLINT: what a member is made of, never called
+};
+
+template <class T, class... Args>
+constexpr std::size_t count_members() {
+  if constexpr (requires { T{Args{}..., anything{}}; })
+    return count_members<T, Args..., anything>();
+  else
+    return sizeof...(Args);
+}
+
+/// Calls f(member, ...) once with all of them.
+template <class T, class F>
+void in_order(T& x, F f) {
+  constexpr auto N = count_members<T>();
+  static_assert(N >= 1 && N <= 32, "one more line is needed");
+  if constexpr (N == 1) {
+    auto& [m1] = x;
+    f(m1);
+  } else if constexpr (N == 2) {
+    auto& [m1, m2] = x;
+    f(m1, m2);
+  } else if constexpr (N == 3) {
+    auto& [m1, m2, m3] = x;
+    f(m1, m2, m3);
+  } else if constexpr (N == 4) {
+    auto& [m1, m2, m3, m4] = x;
+    f(m1, m2, m3, m4);
+  } else if constexpr (N == 5) {
+    auto& [m1, m2, m3, m4, m5] = x;
+    f(m1, m2, m3, m4, m5);
+  } else if constexpr (N == 6) {
+    auto& [m1, m2, m3, m4, m5, m6] = x;
+    f(m1, m2, m3, m4, m5, m6);
+  } else if constexpr (N == 7) {
+    auto& [m1, m2, m3, m4, m5, m6, m7] = x;
+    f(m1, m2, m3, m4, m5, m6, m7);
+  } else if constexpr (N == 8) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8);
+  } else if constexpr (N == 9) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9);
+  } else if constexpr (N == 10) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10);
+  } else if constexpr (N == 11) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11);
+  } else if constexpr (N == 12) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12);
+  } else if constexpr (N == 13) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13);
+  } else if constexpr (N == 14) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14);
+  } else if constexpr (N == 15) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15);
+  } else if constexpr (N == 16) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16);
+  } else if constexpr (N == 17) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17);
+  } else if constexpr (N == 18) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18);
+  } else if constexpr (N == 19) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19);
+  } else if constexpr (N == 20) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20);
+  } else if constexpr (N == 21) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21);
+  } else if constexpr (N == 22) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22);
+  } else if constexpr (N == 23) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23);
+  } else if constexpr (N == 24) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24);
+  } else if constexpr (N == 25) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25);
+  } else if constexpr (N == 26) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25,
+           m26] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26);
+  } else if constexpr (N == 27) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27);
+  } else if constexpr (N == 28) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28);
+  } else if constexpr (N == 29) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29);
+  } else if constexpr (N == 30) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30);
+  } else if constexpr (N == 31) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31);
+  } else if constexpr (N == 32) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32);
+  }
+}
+
+} // namespace conclave::test
