@@ -27,13 +27,16 @@ bool has(const std::string& text, const std::string& part) {
 
 std::vector<task_row> rows(std::initializer_list<const char*> ids) {
   std::vector<task_row> out;
-  for (auto id : ids)
-    out.push_back({.task = id,
-                   .started_ms = story::start_ms,
-                   .last_ms = story::start_ms + 5'000,
-                   .events = 7,
-                   .question = "What?",
-                   .outcome = "answered"});
+  for (auto id : ids) {
+    task_row row;
+    row.task = id;
+    row.started_ms = story::start_ms;
+    row.last_ms = story::start_ms + 5'000;
+    row.events = 7;
+    row.question = "What?";
+    row.outcome = "answered";
+    out.push_back(std::move(row));
+  }
   return out;
 }
 
