@@ -21,6 +21,7 @@ using ledger::command_kind;
 namespace {
 
 constexpr std::size_t max_body = std::size_t{16} << 20;
+constexpr std::size_t max_reports = 64;                  ///< of one agent that are remembered, in case they are sent again
 constexpr std::size_t max_parts = std::size_t{64} << 20; ///< of bodies of one agent that no report has named yet
 
 ruling superseded() {
@@ -137,31 +138,30 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   if (r.of.task != parts.task || r.of.fence != parts.fence || failed || log.phase == ledger::phase::idle
       || agent_of(r.of.run) != r.agent)
     return superseded();
-  auto& last = reported[r.agent];
-  if (r.number == last.number && last.settled)
-    return last.by;
+  auto& kept = reported[r.agent];
+  auto known = kept.find(r.number);
+  if (known == kept.end() && !kept.empty() && r.number < kept.rbegin()->first)
+    return superseded();
+  if (known != kept.end() && known->second.settled)
+    return known->second.by;
   auto promise = self->template make_response_promise<ruling>();
-  if (r.number == last.number) { // sent again while the first is being made durable
-    last.waiting.push_back(promise);
+  if (known != kept.end()) { // sent again while the first is being made durable
+    known->second.waiting.push_back(promise);
     return caf::delegated<ruling>{};
   }
-  if (r.number < last.number)
-    return superseded();
   batch b;
   if (!take_bodies(r, self->current_sender() && self->current_sender()->node() != self->node())) {
     lose(r.agent, ec::bad_reply, "its node sent bodies that do not fit their names");
     return superseded();
   }
-  last = {};
-  last.number = r.number;
-  last.waiting.push_back(promise);
+  kept[r.number].waiting.push_back(promise);
+  while (kept.size() > max_reports && kept.begin()->second.settled)
+    kept.erase(kept.begin());
   auto by = record(b, r);
   if (!b.events.empty())
     keep_bodies(b, r, r.has_verdict && by.kind != ruling_kind::refused);
   b.effects.push_back([this, agent = r.agent, number = r.number, by] {
-    auto& settled = reported[agent];
-    if (settled.number != number)
-      return;
+    auto& settled = reported[agent][number];
     settled.settled = true;
     settled.by = by;
     for (auto& p : std::exchange(settled.waiting, {}))

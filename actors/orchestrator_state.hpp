@@ -44,9 +44,8 @@ struct orchestrator_state {
     std::vector<std::function<void()>> effects;
   };
 
-  /// The newest report of an agent, and what became of it.
-  struct last_report {
-    std::uint64_t number = 0;
+  /// What became of a report. An agent may have several on their way: each tool that comes back is one.
+  struct kept_report {
     bool settled = false;
     ruling by;
     std::vector<caf::typed_response_promise<ruling>> waiting;
@@ -64,13 +63,13 @@ struct orchestrator_state {
   std::vector<turn_text> history;
   std::uint64_t seq = 0;
   std::deque<batch> inflight;
-  std::set<std::string> ready;                        ///< agents whose node said so
-  std::map<std::uint64_t, std::string> dispatched;    ///< runs sent out and not ended
-  std::map<std::uint64_t, std::string> runs;          ///< every run this orchestrator began or goes on with -> agent
-  std::map<std::string, last_report> reported;        ///< by agent
-  std::map<std::string, parcel> arriving;             ///< by agent
-  std::set<std::uint64_t> stopping;                   ///< dispatched runs that were sent a cancel
-  std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent
+  std::set<std::string> ready;                     ///< agents whose node said so
+  std::map<std::uint64_t, std::string> dispatched; ///< runs sent out and not ended
+  std::map<std::uint64_t, std::string> runs;       ///< every run this orchestrator began or goes on with -> agent
+  std::map<std::string, std::map<std::uint64_t, kept_report>> reported; ///< by agent and number: all unsettled ones, and some
+  std::map<std::string, parcel> arriving;                               ///< by agent
+  std::set<std::uint64_t> stopping;                                     ///< dispatched runs that were sent a cancel
+  std::set<std::pair<const void*, std::string>> told;                   ///< (node, label) whose text was sent
   std::vector<ledger::timer_key> armed;
   std::set<caf::actor_addr> unclosed;                            ///< nodes asked to end the task that have not said they did
   outcome ending;                                                ///< what is left to say then
