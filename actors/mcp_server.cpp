@@ -4,6 +4,7 @@
 #include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/secret_places.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "transports/home.hpp"
@@ -163,7 +164,12 @@ std::string resolve(mcp_ptr self, mcp_server_config& c) {
         st.hidden.add_named(key, value);
       else
         return missing;
-  return expand(c.cwd, env, missing) && expand(c.url, env, missing) ? std::string{} : missing;
+  if (!expand(c.cwd, env, missing) || !expand(c.url, env, missing))
+    return missing;
+  backend_config whole;
+  whole.mcp_servers = {c};
+  add_secrets(whole, st.hidden); // also what stands in arguments
+  return {};
 }
 
 /// Expands `~` in the paths of a server. Returns what is wrong, or empty.

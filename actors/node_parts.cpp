@@ -7,6 +7,7 @@
 #include "actors/circuit_breaker.hpp"
 #include "actors/mcp_server.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/secret_places.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/http_reply.hpp"
@@ -95,6 +96,13 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
   p.endpoint.headers = std::move(route.headers);
   p.endpoint.query = std::move(route.query);
   p.endpoint.hidden = std::move(route.hidden);
+  auto sent = b;
+  sent.mcp_servers.clear();
+  sent.base_url = p.endpoint.base_url;
+  sent.api_key = p.endpoint.api_key;
+  sent.extra_headers = p.endpoint.headers;
+  sent.extra_query = p.endpoint.query;
+  add_secrets(sent, p.endpoint.hidden);
   c.notices = std::move(route.notices);
 }
 

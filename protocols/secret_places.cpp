@@ -95,6 +95,14 @@ void add_argument(spans& out, const std::string& before, const std::string& a, b
     out.push_back({s.name.empty() ? name : s.name, s.begin + equals + 1, s.end + equals + 1, s.literal});
 }
 
+/// What a string, or number, of a JSON text says.
+std::string json_text(const std::string& raw) {
+  std::string out;
+  return raw.front() == '"' && raw.find('\\') == std::string::npos && raw.size() > 1 ? raw.substr(1, raw.size() - 2)
+         : wire::get("{\"x\":" + raw + "}", "x", out)                                ? out
+                                                                                     : raw;
+}
+
 /// Finds the values in a JSON text whose own name, or that of a member around them, is that of a secret. The text is an
 /// object of at most 64 levels.
 class json_scan {
@@ -134,13 +142,7 @@ private:
     return std::min(i + 1, text_.size());
   }
 
-  std::string meant(std::size_t begin, std::size_t end) const {
-    std::string out;
-    auto raw = text_.substr(begin, end - begin);
-    return raw.front() == '"' && raw.find('\\') == std::string::npos && raw.size() > 1 ? raw.substr(1, raw.size() - 2)
-           : wire::get("{\"x\":" + raw + "}", "x", out)                                ? out
-                                                                                       : raw;
-  }
+  std::string meant(std::size_t begin, std::size_t end) const { return json_text(text_.substr(begin, end - begin)); }
 
   // A name inside of a secret's object stays the secret's: {"api_key": {"value": "..."}}.
   void take_name(std::size_t begin, std::size_t end) {
@@ -226,6 +228,17 @@ void each_secret(backend_config& b, const std::function<void(const secret_text&,
   });
   for (auto& [x, text] : found)
     visit(x, *text);
+}
+
+void add_secrets(const backend_config& b, secrets& to) {
+  visit_all(b, [&to](const secret_text& x, const std::string& text) {
+    for (const auto& s : x.spans) {
+      auto value = text.substr(s.begin, s.end - s.begin);
+      if (x.json && value.size() > 1 && value.front() == '"')
+        value = json_text(value);
+      to.add_key(value);
+    }
+  });
 }
 
 } // namespace conclave

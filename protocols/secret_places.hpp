@@ -6,6 +6,7 @@
 /// (`validate`) and for what is stored (protocols/opening.hpp). What counts as a secret: protocols/secrets.hpp. Pure.
 
 #include "protocols/config.hpp"
+#include "protocols/secrets.hpp"
 
 #include <cstddef>
 #include <functional>
@@ -35,5 +36,8 @@ void each_secret(const backend_config& b, const std::function<void(const secret_
 
 /// The same, for one that changes the texts. Spans are those of before.
 void each_secret(backend_config& b, const std::function<void(const secret_text&, std::string&)>& visit);
+
+/// Adds what stands in these places, of a configuration whose variables are expanded: what is sent there may be told back.
+void add_secrets(const backend_config& b, secrets& to);
 
 } // namespace conclave
