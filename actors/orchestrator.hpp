@@ -7,6 +7,7 @@
 
 #include "protocols/interfaces.hpp"
 #include "protocols/ledger.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -47,6 +48,7 @@ struct orchestrator_parts {
   std::shared_ptr<revived_task> revived; ///< set: the question only says where the outcome goes
   std::string owner;                     ///< of a revived task: who it is now, for people
   std::string on_unknown;                ///< of a revived task, see run_task
+  conclave::outside outside = conclave::outside::of_machine();
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);
