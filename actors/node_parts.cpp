@@ -151,6 +151,8 @@ connection resolve_backend(const backend_config& config, const node_resources& w
 
 backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with) {
   auto& b = order.agent.backend;
+  if (c.kind == "scripted" && with.scripted)
+    return with.scripted(sys, order);
   if (c.kind == "scripted")
     return spawn_scripted_backend(sys, b.script, b.decision, order.played);
   if (c.kind == "local") {

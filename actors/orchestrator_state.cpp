@@ -41,13 +41,14 @@ void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
   } else {
     log = ledger::make(parts.rules, ids);
   }
-  wall_start = std::chrono::system_clock::now();
+  random.seed(parts.outside.random(parts.task));
+  wall_start = parts.outside.now_unix_ms();
   mono_start = self->clock().now();
 }
 
 std::int64_t orchestrator_state::now_ms() const {
   auto gone = self->clock().now() - mono_start;
-  return std::chrono::duration_cast<milliseconds>(wall_start.time_since_epoch() + gone).count();
+  return wall_start + std::chrono::duration_cast<milliseconds>(gone).count();
 }
 
 const placed_agent* orchestrator_state::place(const std::string& agent) const {

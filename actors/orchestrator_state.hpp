@@ -79,8 +79,8 @@ struct orchestrator_state {
   caf::typed_response_promise<outcome> done;
   bool asked = false, replied = false, failed = false, closing = false;
   std::optional<std::string> cancelled_early; ///< the reason of a cancel that overtook the question
-  std::minstd_rand random{std::random_device{}()};
-  std::chrono::system_clock::time_point wall_start;
+  std::minstd_rand random;
+  std::int64_t wall_start = 0; ///< Unix time in ms at `mono_start`
   std::chrono::steady_clock::time_point mono_start;
 
   void init(orchestrator_ptr self, orchestrator_parts p);

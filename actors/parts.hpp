@@ -40,6 +40,9 @@ struct trust_choice : std::shared_ptr<const tls_trust> {
 /// Spawns a C++ tool source; the node calls it once per agent that wants the tool.
 using tool_factory = std::function<tool_source_actor(caf::actor_system&)>;
 
+/// Spawns the model connection of an agent; the node calls it once per agent.
+using model_factory = std::function<backend_actor(caf::actor_system&, const spawn_agent&)>;
+
 /// A tool source as its agent uses it.
 struct tool_source {
   tool_source_actor actor;
@@ -79,7 +82,11 @@ struct node_resources {
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
+<<<<<<< HEAD
   secrets known = {};                        ///< of its environment: never shown to a model
+=======
+  model_factory scripted = {};               ///< plays scripted models; empty = their scripts do
+>>>>>>> sim10
   note_taker note = {};                      ///< who keeps the log; empty = nobody
   std::shared_ptr<node_load> load = {};      ///< for whoever waits for its tasks; empty = nobody
   std::shared_ptr<caller_book> callers = {}; ///< filled by the door; empty = no caller has an address

@@ -84,7 +84,11 @@ struct body_reading {
   std::map<std::string, std::string> bodies;
   std::size_t bytes = 0;
   int step = 0;
+<<<<<<< HEAD
   std::string newer; ///< a state of a newer version: it is not to be lost by starting anew
+=======
+  std::vector<std::string> asked; ///< names the store has not looked for yet, in order
+>>>>>>> sim10
 
   run::finder find() const {
     return [this](const std::string& sha) -> const std::string* {
@@ -185,6 +189,7 @@ constexpr int last_step = 3;
 
 void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
   auto& st = self->state;
+<<<<<<< HEAD
   while (r->step < last_step) {
     auto names = r->next();
     if (!r->newer.empty())
@@ -194,6 +199,14 @@ void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
       st.parts.store->read_bodies(st.parts.task, std::move(names), reply_to<body_page>(self));
       return;
     }
+=======
+  while (r->asked.empty() && r->step < last_step)
+    r->asked = r->next();
+  if (!r->asked.empty()) {
+    st.bodies = r;
+    st.parts.store->read_bodies(st.parts.task, r->asked, reply_to<body_page>(self));
+    return;
+>>>>>>> sim10
   }
   for (auto& l : r->runs) {
     auto run = assembled(l, r->find());
@@ -261,6 +274,11 @@ caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
           r->bytes += b.bytes.size();
           r->bodies[b.sha] = std::move(b.bytes);
         }
+        if (page.looked_for == 0)
+          return fail(self, ec::unavailable, "the event store looked for nothing it was asked for");
+        // A store gives back so much at once; the rest of this step comes before the next.
+        auto done = std::min(page.looked_for, r->asked.size());
+        r->asked.erase(r->asked.begin(), r->asked.begin() + static_cast<std::ptrdiff_t>(done));
         if (r->bytes > max_bodies)
           return fail(self, ec::denied, "its unfinished runs hold more than 2 GiB");
         read_bodies(self, r);

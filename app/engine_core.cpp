@@ -29,7 +29,6 @@
 #include <filesystem>
 #include <future>
 #include <optional>
-#include <random>
 #include <utility>
 
 namespace conclave {
@@ -171,14 +170,14 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
   return {};
 }
 
-std::string new_task_id() {
-  auto now = std::time(nullptr);
+std::string new_task_id(const outside& from) {
+  auto now = static_cast<std::time_t>(from.now_unix_ms() / 1000);
   std::tm tm{};
   gmtime_r(&now, &tm);
   char stamp[32];
   std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
   char random[16];
-  std::snprintf(random, sizeof random, "%06x", std::random_device{}() & 0xFFFFFFu);
+  std::snprintf(random, sizeof random, "%06x", from.random("task id") & 0xFFFFFFu);
   return std::string(stamp) + "-" + random;
 }
 
@@ -317,13 +316,14 @@ void engine_core::begin(orchestrator_parts parts, const question& q, task_sinks 
 
 std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
                                 opening with) {
-  auto task = new_task_id();
+  auto task = new_task_id(outside_);
   auto error = cannot_run(config);
   if (!error.empty()) {
     done(refused(ec::bad_config, std::move(error)));
     return task;
   }
   orchestrator_parts parts;
+  parts.outside = outside_;
   parts.task = task;
   parts.rules = config.rules;
   parts.agents = place(config);
@@ -358,6 +358,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
     return request.task;
   }
   orchestrator_parts parts;
+  parts.outside = outside_;
   parts.task = request.task;
   parts.rules = o.rules;
   parts.on_unknown = config.on_unknown;

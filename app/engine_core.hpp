@@ -73,6 +73,7 @@ private:
   caf::actor_system& sys_;
   std::shared_ptr<event_store> store_;
   engine_options options_;
+  outside outside_ = outside::of_machine();
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
@@ -89,7 +90,7 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
 std::string fault_of(const std::vector<native_tool>& tools);
 
 /// Returns a new task id: sortable by time, unique across processes.
-std::string new_task_id();
+std::string new_task_id(const outside& from);
 
 /// Registers the types of our messages; nothing else of the configuration is touched.
 void add_messages(caf::actor_system_config& config);

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "sim/world.hpp"
+
+#include "protocols/events.hpp"
+#include "protocols/replay.hpp"
+#include "support/ledger_crash.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace conclave::sim {
+
+plan draw(dice& d) {
+  plan p;
+  p.agents = static_cast<std::size_t>(d.between(1, 4));
+  p.far_nodes = d.below(3);
+  for (std::size_t i = 0; i < p.agents; ++i)
+    p.at.push_back(d.below(p.far_nodes + 1));
+  auto& r = p.rules;
+  r.pacing = d.chance(300) ? ledger::pacing::eager : ledger::pacing::barrier;
+  r.strategy = d.chance(200) ? ledger::strategy::winner_reuse : ledger::strategy::winner_present;
+  r.skip_coordination = d.chance(50);
+  r.max_answers_per_agent = static_cast<std::uint32_t>(d.between(1, 3));
+  r.max_answers_global = d.chance(200) ? static_cast<std::uint32_t>(d.between(1, 4)) : 0;
+  r.max_failed_runs = static_cast<std::uint32_t>(d.between(1, 3));
+  r.max_runs = d.chance(100) ? static_cast<std::uint32_t>(d.between(2, 12)) : 0;
+  r.patience_ms = d.chance(200) ? 0 : d.between(2'000, 120'000);
+  r.coordination_ms = d.between(30'000, 1'800'000);
+  r.initial_run_ms = d.between(10'000, 600'000);
+  r.later_run_ms = d.between(10'000, 600'000);
+  r.presentation_ms = d.between(5'000, 300'000);
+  r.cancel_grace_ms = d.between(0, 3'000);
+  r.closing_ms = d.chance(200) ? 0 : d.between(1, 3'000);
+  p.on_unknown = d.chance(700) ? "tell" : d.chance(500) ? "fail" : "repeat";
+  p.crashes = static_cast<int>(d.below(4));
+  p.crash_permille = std::vector<std::size_t>{0, 2, 8, 25}[d.below(4)];
+  p.sync_crash_permille = std::vector<std::size_t>{0, 30, 150, 400}[d.below(4)];
+  p.node_death_permille = d.chance(250) ? 3 : 0;
+  p.cancel_permille = d.chance(150) ? 3 : 0;
+  p.stale_permille = d.chance(500) ? 30 : 0;
+  p.timer_permille = std::vector<std::size_t>{0, 10, 60, 200}[d.below(4)];
+  p.bad_model = std::vector<std::size_t>{0, 50, 200, 500}[d.below(4)];
+  p.hang = std::vector<std::size_t>{0, 0, 30, 150}[d.below(4)];
+  p.tool_use = std::vector<std::size_t>{0, 150, 400, 600}[d.below(4)];
+  p.bad_tool = std::vector<std::size_t>{0, 50, 300}[d.below(3)];
+  p.lost_source = d.chance(150) ? 20 : 0;
+  return p;
+}
+
+std::string to_string(const plan& p) {
+  std::string at;
+  for (auto n : p.at)
+    at += " " + std::to_string(n);
+  auto& r = p.rules;
+  return std::to_string(p.agents) + " agents at nodes" + at + ", " + (r.pacing == ledger::pacing::eager ? "eager" : "barrier") + ", "
+         + (r.strategy == ledger::strategy::winner_reuse ? "reuse" : "present") + ", answers " + std::to_string(r.max_answers_per_agent)
+         + "/" + std::to_string(r.max_answers_global) + ", failures " + std::to_string(r.max_failed_runs) + ", closing "
+         + std::to_string(r.closing_ms) + " ms, on_unknown " + p.on_unknown + ", crashes " + std::to_string(p.crashes) + " ("
+         + std::to_string(p.crash_permille) + ", " + std::to_string(p.sync_crash_permille) + " permille)";
+}
+
+void world::find(std::string what_is_wrong) {
+  if (broken.empty()) {
+    broken = std::move(what_is_wrong);
+    trace("FINDING: " + broken);
+  }
+}
+
+void world::trace(const std::string& line) {
+  if (tracing)
+    std::printf("%6zu %9.3f s  %s\n", steps, static_cast<double>(now_ms) / 1000, line.c_str());
+}
+
+void world::forget_log() {
+  log.clear();
+  folded = {};
+  bodies.clear();
+  begun.clear();
+  ended.clear();
+  begun_tools.clear();
+  before.clear();
+  resumed_since = true;
+}
+
+void world::take(std::vector<event> decision) {
+  auto first = decision.empty() ? event_type::unknown : decision.front().type;
+  for (auto& e : decision) {
+    if (e.seq != log.size() + 1)
+      return find("event " + std::to_string(e.seq) + " follows " + std::to_string(log.size()));
+    if (!log.empty() && e.time_ms < log.back().time_ms)
+      return find("event " + std::to_string(e.seq) + " is older than the one before");
+    if (tracing)
+      trace("  durable: " + std::to_string(e.seq) + " " + conclave::to_string(e.type) + " " + e.agent
+            + (e.run > 0 ? " run " + std::to_string(e.run) : "") + (e.number != 0 ? " number " + std::to_string(e.number) : "") + " "
+            + e.label + " " + e.target + " " + e.reason.substr(0, 60));
+    ledger::fold(folded, e);
+    auto key = std::pair{e.agent, static_cast<std::uint64_t>(e.number)};
+    if (e.type == event_type::call_started) {
+      if (e.target == events::model_target)
+        begun[key] = e.run;
+      else
+        ++begun_tools[{e.agent, e.run, e.target}];
+    } else if (e.type == event_type::call_ended && !ended.emplace(key, e.reason).second) {
+      find("call " + std::to_string(e.number) + " of " + e.agent + " has two ends");
+    } else if (e.type == event_type::run_continued) {
+      before[e.run] = static_cast<std::uint64_t>(e.number);
+    }
+    log.push_back(std::move(e));
+  }
+  if (auto wrong = ledger::check(folded); !wrong.empty())
+    find("the durable log: " + wrong);
+  if (first != event_type::task_resumed)
+    return;
+  resumed_since = true;
+  for (std::size_t i = 0; i < folded.members.size() && folded.phase != ledger::phase::done; ++i)
+    if (auto wrong = test::changed_by_crash(at_crash.members[i], folded.members[i], false); !wrong.empty())
+      find(wrong);
+  if (folded.epoch != at_crash.epoch || folded.round != at_crash.round || folded.runs_started != at_crash.runs_started)
+    find("a crash changed a count of the task");
+}
+
+std::uint64_t world::root(std::uint64_t run) const {
+  for (auto i = before.find(run); i != before.end(); i = before.find(run))
+    run = i->second;
+  return run;
+}
+
+std::size_t world::on_model(std::uint64_t fence, const std::string& agent, std::uint64_t run, std::uint64_t call, std::string hash) {
+  auto name = "model call " + std::to_string(call) + " of " + agent + " (run " + std::to_string(run) + ")";
+  trace("  sent: " + name + " of fence " + std::to_string(fence) + ", hash " + hash);
+  auto known = begun.find({agent, call});
+  if (known == begun.end() || known->second != run)
+    find(name + " was made before it was durable");
+  for (auto& x : models) {
+    if (x.agent != agent)
+      continue;
+    if (x.call == call)
+      find(name + " was made twice");
+    if (x.hash != hash || root(x.run) != root(run))
+      continue;
+    auto end = ended.find({agent, x.call});
+    if (x.fence != fence && end != ended.end() && x.finished && end->second != events::unknown_status)
+      find(name + " repeats call " + std::to_string(x.call) + ", whose end is durable");
+    if (x.fence == fence && x.open)
+      find(name + " repeats call " + std::to_string(x.call) + ", which is under way");
+  }
+  models.push_back({agent, run, call, std::move(hash), fence});
+  return models.size() - 1;
+}
+
+void world::on_tool(const std::string& agent, std::uint64_t run, const std::string& tool) {
+  trace("  sent: call of tool " + tool + " of " + agent + " (run " + std::to_string(run) + ")");
+  std::tuple key{agent, run, tool};
+  if (++tool_calls[key] > begun_tools[key])
+    find("a call of tool " + tool + " of " + agent + " was made before it was durable");
+}
+
+void world::on_effect(const std::string& arguments) {
+  trace("  effect: " + arguments);
+  if (++effects[arguments] > 1 && what.on_unknown != "repeat")
+    find("the tool had its effect twice: " + arguments);
+}
+
+void world::check_end() {
+  if (log.empty())
+    return find("nothing was stored");
+  auto count = [&](event_type t) { return std::count_if(log.begin(), log.end(), [t](auto& e) { return e.type == t; }); };
+  if (count(event_type::task_ended) != 1 || log.back().type != event_type::task_ended)
+    find("terminal events: " + std::to_string(count(event_type::task_ended)));
+  if (count(event_type::presentation_started) > 1)
+    find("presentations begun: " + std::to_string(count(event_type::presentation_started)));
+  for (auto& e : log)
+    if (e.type == event_type::call_started && ended.count({e.agent, static_cast<std::uint64_t>(e.number)}) == 0)
+      find("call " + std::to_string(e.number) + " of " + e.agent + " has no end");
+  for (auto& e : log) { // a result that is durable was brought by an effect
+    if (e.type != event_type::call_started || e.target != "stamp" || e.said.empty())
+      continue;
+    auto end = ended.find({e.agent, static_cast<std::uint64_t>(e.number)});
+    if (end != ended.end() && end->second == "finished" && effects[bodies[e.said.back()]] < 1)
+      find("a call of the tool has an end and had no effect");
+  }
+  if (auto r = ledger::restore(log); !r.error.empty())
+    find("the log cannot be restored: " + r.error);
+  auto found = [this](const std::string& sha) -> const std::string* {
+    auto i = bodies.find(sha);
+    return i == bodies.end() ? nullptr : &i->second;
+  };
+  for (auto& e : log) {
+    for (auto& sha : e.said)
+      if (found(sha) == nullptr)
+        find("event " + std::to_string(e.seq) + " names a body that is not stored");
+    if (!e.state.empty() && found(e.state) == nullptr)
+      find("event " + std::to_string(e.seq) + " names a state that is not stored");
+  }
+  if (auto wrong = ledger::verify(log, found); !wrong.empty())
+    find("verify: " + wrong);
+  for (auto& m : models)
+    if (m.open)
+      find("model call " + std::to_string(m.call) + " of " + m.agent + " is still open outside");
+  if (open_tools != 0)
+    find("tool calls are still open outside");
+}
+
+} // namespace conclave::sim
