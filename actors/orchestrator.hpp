@@ -47,12 +47,8 @@ struct orchestrator_parts {
   event_sink_actor chunks;               ///< gets the chunks of all agents
   std::shared_ptr<revived_task> revived; ///< set: the question only says where the outcome goes
   std::string owner;                     ///< of a revived task: who it is now, for people
-<<<<<<< HEAD
-  std::string on_unknown;                ///< of a revived task, see start_run
-=======
   std::string on_unknown;                ///< of a revived task, see start_run
   conclave::outside outside = conclave::outside::of_machine();
->>>>>>> sim10
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);

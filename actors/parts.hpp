@@ -82,11 +82,8 @@ struct node_resources {
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
-<<<<<<< HEAD
   secrets known = {};                        ///< of its environment: never shown to a model
-=======
   model_factory scripted = {};               ///< plays scripted models; empty = their scripts do
->>>>>>> sim10
   note_taker note = {};                      ///< who keeps the log; empty = nobody
   std::shared_ptr<node_load> load = {};      ///< for whoever waits for its tasks; empty = nobody
   std::shared_ptr<caller_book> callers = {}; ///< filled by the door; empty = no caller has an address

@@ -84,11 +84,8 @@ struct body_reading {
   std::map<std::string, std::string> bodies;
   std::size_t bytes = 0;
   int step = 0;
-<<<<<<< HEAD
-  std::string newer; ///< a state of a newer version: it is not to be lost by starting anew
-=======
+  std::string newer;              ///< a state of a newer version: it is not to be lost by starting anew
   std::vector<std::string> asked; ///< names the store has not looked for yet, in order
->>>>>>> sim10
 
   run::finder find() const {
     return [this](const std::string& sha) -> const std::string* {
@@ -189,24 +186,15 @@ constexpr int last_step = 3;
 
 void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
   auto& st = self->state;
-<<<<<<< HEAD
-  while (r->step < last_step) {
-    auto names = r->next();
+  while (r->asked.empty() && r->step < last_step) {
+    r->asked = r->next();
     if (!r->newer.empty())
       return fail(self, ec::version_mismatch, "task " + st.parts.task + " cannot be gone on with: " + r->newer);
-    if (!names.empty()) {
-      st.bodies = r;
-      st.parts.store->read_bodies(st.parts.task, std::move(names), reply_to<body_page>(self));
-      return;
-    }
-=======
-  while (r->asked.empty() && r->step < last_step)
-    r->asked = r->next();
+  }
   if (!r->asked.empty()) {
     st.bodies = r;
     st.parts.store->read_bodies(st.parts.task, r->asked, reply_to<body_page>(self));
     return;
->>>>>>> sim10
   }
   for (auto& l : r->runs) {
     auto run = assembled(l, r->find());
