@@ -68,9 +68,10 @@ tool_impl::behavior_type tool(tool_ptr self, world* w, process_ptr p, std::strin
         auto& st = self->state;
         tool_list out;
         out.source = "tool " + st.tool;
-        out.tools = {{st.tool, "does something", "{\"type\":\"object\"}"}};
-        if (st.tool == "look")
-          out.read_only = {st.tool};
+        tool_annotations notes;
+        notes.read_only = st.tool == "look";
+        notes.idempotent = st.tool == "put";
+        out.tools.push_back({{st.tool, "does something", "{\"type\":\"object\"}"}, notes});
         return out;
       },
       [self](tool_invocation& x) -> caf::result<tool_result> {

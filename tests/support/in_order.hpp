@@ -26,7 +26,7 @@ constexpr std::size_t count_members() {
 template <class T, class F>
 void in_order(T& x, F f) {
   constexpr auto N = count_members<T>();
-  static_assert(N >= 1 && N <= 32, "one more line is needed");
+  static_assert(N >= 1 && N <= 40, "one more line is needed");
   if constexpr (N == 1) {
     auto& [m1] = x;
     f(m1);
@@ -135,6 +135,46 @@ void in_order(T& x, F f) {
            m27, m28, m29, m30, m31, m32] = x;
     f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
       m28, m29, m30, m31, m32);
+  } else if constexpr (N == 33) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33);
+  } else if constexpr (N == 34) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34);
+  } else if constexpr (N == 35) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34, m35] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34, m35);
+  } else if constexpr (N == 36) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34, m35, m36] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34, m35, m36);
+  } else if constexpr (N == 37) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34, m35, m36, m37] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34, m35, m36, m37);
+  } else if constexpr (N == 38) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34, m35, m36, m37, m38] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34, m35, m36, m37, m38);
+  } else if constexpr (N == 39) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34, m35, m36, m37, m38, m39] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34, m35, m36, m37, m38, m39);
+  } else if constexpr (N == 40) {
+    auto& [m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26,
+           m27, m28, m29, m30, m31, m32, m33, m34, m35, m36, m37, m38, m39, m40] = x;
+    f(m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19, m20, m21, m22, m23, m24, m25, m26, m27,
+      m28, m29, m30, m31, m32, m33, m34, m35, m36, m37, m38, m39, m40);
   }
 }
 
