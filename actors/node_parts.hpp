@@ -34,8 +34,8 @@ connection resolve_backend(const backend_config& config, const node_resources& w
 backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with);
 
 /// Spawns the tool sources an agent's configuration names, each behind its breaker. `status`: who is told while one is slow to
-/// start.
+/// start. `lost` (may be empty): is told of one that was ended for good, on the thread of its actor.
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
-                                     const chunk_sink_actor& status);
+                                     const chunk_sink_actor& status, const std::function<void(const std::string&)>& lost);
 
 } // namespace conclave

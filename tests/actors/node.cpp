@@ -443,6 +443,8 @@ CAF_TEST(a tool server that is lost in the middle of a run is one note) {
   w->began(t);
   call_notice n{"t", 1, "a", 2, 1, true, "mcp__x__read", "", "unavailable", {}, {"MCP server 'x'", "it writes without end"}};
   w->call_ended(n);
+  w->call_ended(n); // another call that was on its way to the same server
+  note_lost([&](node_note x) { keep.push_back(std::move(x)); }, *cost, "t", "a", "MCP server 'x': it writes without end");
   n.run = 1; // a late one: counted for the task alone
   n.target = "model";
   n.trouble = {};
