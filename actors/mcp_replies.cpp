@@ -208,7 +208,8 @@ void end_flood(mcp_ptr self, const std::string& what) {
   auto why = "was ended: it sent " + std::to_string(st.unasked) + " messages (" + std::to_string(st.unasked_bytes >> 10)
              + " KiB) that nobody asked for within " + std::to_string(flood_window.count()) + " s, the last was " + what
              + "; it is not started again in this task: mend it, or take it out of `mcp_servers`";
-  st.flood_known = !st.open.empty() || !st.listing.empty() || !st.queued.empty();
+  auto calling = std::any_of(st.open.begin(), st.open.end(), [](auto& r) { return r.second.why == purpose::call; });
+  st.flood_known = calling || !st.listing.empty() || !st.queued.empty();
   st.flooded = why + last_words(self, false);
   if (st.tell)
     st.tell(about(self, st.flooded), true);

@@ -249,7 +249,12 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   parts.chunks = sink;
   if (sink.node() != self->node())
     parts.chunks = a.relay = spawn_relay(self->home_system(), sink);
-  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden);
+  std::function<void(const std::string&)> lost;
+  if (st.resources.note)
+    lost = [keep = st.resources.note, cost = task.cost, task = order.task, agent = order.agent.id](const std::string& why) {
+      note_lost(keep, *cost, task, agent, why);
+    };
+  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden, lost);
   auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
   if (st.resources.note)

@@ -7,6 +7,7 @@
 #include "protocols/run_machine.hpp"
 
 #include <chrono>
+#include <utility>
 
 namespace conclave {
 
@@ -71,7 +72,7 @@ public:
       ++(model ? cost_->calls : cost_->tool_calls);
     }
     if (!n.trouble.source.empty())
-      keep_({note_weight::trouble, "tools_lost", {about_[0], about_[1], {"why", trouble_text(n.trouble)}}});
+      note_lost(keep_, *cost_, about_[0].second.text, about_[1].second.text, trouble_text(n.trouble));
   }
 
   void ended(const run_end& e) override {
@@ -105,6 +106,15 @@ private:
 };
 
 } // namespace
+
+void note_lost(const note_taker& keep, task_cost& cost, const std::string& task, const std::string& agent, const std::string& why) {
+  {
+    std::lock_guard lock{cost.mutex};
+    if (std::exchange(cost.lost[agent], why) == why)
+      return;
+  }
+  keep({note_weight::trouble, "tools_lost", {{"task", task}, {"agent", agent}, {"why", why}}});
+}
 
 void add_cost(note_fields& to, const usage& use, std::uint64_t calls, std::uint64_t tool_calls) {
   to.emplace_back("calls", calls);

@@ -14,8 +14,12 @@ struct task_cost {
   usage use;
   std::uint64_t calls = 0; ///< of models
   std::uint64_t tool_calls = 0;
-  std::uint64_t failed = 0; ///< runs
+  std::uint64_t failed = 0;                ///< runs
+  std::map<std::string, std::string> lost; ///< by agent: why it lost a tool server, as noted last
 };
+
+/// Says that an agent has lost a tool server; not again if several calls, or the server's own end, tell of the same.
+void note_lost(const note_taker& keep, task_cost& cost, const std::string& task, const std::string& agent, const std::string& why);
 
 /// Appends what is known of a cost.
 void add_cost(note_fields& to, const usage& use, std::uint64_t calls, std::uint64_t tool_calls);

@@ -189,17 +189,18 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
 }
 
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
-                                     const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden) {
+                                     const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden,
+                                     const std::function<void(const std::string&)>& lost) {
   auto& b = order.agent.backend;
   std::vector<tool_source> out;
   for (auto& server : b.mcp_servers) {
     auto log = with.log_dir.empty() ? std::string{}
                                     : with.log_dir + "/" + order.task + "/mcp_agent" + std::to_string(order.number) + "_"
                                           + server.name + "_stderr.log";
-    auto tell = [status, keep = with.note, task = order.task, agent = order.agent.id](std::string text, bool lost) {
-      if (lost && keep)
-        keep({note_weight::trouble, "tools_lost", {{"task", task}, {"agent", agent}, {"why", text}}});
-      if (!lost)
+    auto tell = [status, lost, task = order.task, agent = order.agent.id](std::string text, bool for_good) {
+      if (for_good && lost)
+        lost(text);
+      if (!for_good)
         caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
     };
     auto source =

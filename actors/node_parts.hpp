@@ -38,8 +38,10 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
 secrets secrets_of(const spawn_agent& order, const connection& c, const node_resources& with);
 
 /// Spawns the tool sources an agent's configuration names, each behind its breaker, which takes `hidden` out of its results.
-/// `status`: who is told while one is slow to start.
+/// `status`: who is told while one is slow to start. `lost` (may be empty): is told of one that was ended for good, on the thread
+/// of its actor.
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
-                                     const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden);
+                                     const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden,
+                                     const std::function<void(const std::string&)>& lost);
 
 } // namespace conclave

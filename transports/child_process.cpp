@@ -14,8 +14,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <future>
 #include <mutex>
+#include <sstream>
 #include <sys/wait.h>
 
 namespace conclave {
@@ -34,6 +37,26 @@ constexpr auto patience = 2s;
 constexpr auto last_moment = 200ms;    ///< from the end of stdout to the end of a child that just ends
 constexpr auto ladder_limit = 4'500ms; ///< the ladder and what the machine needs for it
 constexpr auto kill_limit = 500ms;
+constexpr auto group_poll = 100ms; ///< nothing wakes us when a group is empty
+
+/// Whether somebody of the group is alive. Its dead count for kill() as long as nobody reaps them (the first process of a container
+/// may never do that).
+bool has_members(int group) {
+  if (::kill(-group, 0) != 0)
+    return false;
+  std::error_code failed;
+  for (auto& entry : std::filesystem::directory_iterator{"/proc", failed}) {
+    std::ifstream in{entry.path() / "stat"}; // "12 (a name) S 1 12 ...": state, parent, group
+    std::string text;
+    std::getline(in, text);
+    std::istringstream rest{text.substr(text.rfind(')') + 1)}; // all of it if there is none
+    char state = 0;
+    int parent = 0, number = 0;
+    if (rest >> state >> parent >> number && number == group && state != 'Z' && state != 'X')
+      return true;
+  }
+  return static_cast<bool>(failed);
+}
 
 class child;
 
@@ -162,10 +185,12 @@ private:
     });
   }
 
-  // The child is a zombie until it is reaped, so a signal never meets a reused number.
+  // The child is a zombie until it is reaped, and the number of a group is not given away while it has members: a signal never
+  // meets a reused one.
   void signal(int sig, std::string why = {}) {
     if (!why.empty())
       why_ = std::move(why);
+    killed_ = killed_ || sig == SIGKILL;
     if (pid_ > 0)
       ::kill(-pid_, sig);
   }
@@ -253,20 +278,27 @@ private:
   }
 
   void on_end() {
-    signal(SIGKILL); // what is left of its group goes with it
-    read(out_, max_drain, &child::take);
-    read(err_, max_drain, &child::hear);
-    auto number = pid_.exchange(0);
-    children().reaper.remove(number);
+    if (!closing_)
+      signal(SIGKILL); // what is left of its group goes with it
     int status = 0;
-    auto reaped = ::waitpid(number, &status, 0) == number;
-    if (!partial_.empty())
-      cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
+    auto reaped = ::waitpid(pid_, &status, 0) == pid_;
     child_exit result{true, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(why_)};
     if (!reaped)
       result.error = "its exit status is unknown: the host process ignores SIGCHLD";
     else if (result.error.empty() && doomed_ && WIFSIGNALED(status))
       result.error = "killed";
+    on_group(std::move(result));
+  }
+
+  // Within the ladder the rest of the group has its time, too: a wrapper (a shell at SIGTERM) ends before its server has.
+  void on_group(child_exit result) {
+    if (!killed_ && has_members(pid_))
+      return after(group_poll, [result = std::move(result)](child& c) { c.on_group(result); });
+    read(out_, max_drain, &child::take);
+    read(err_, max_drain, &child::hear);
+    children().reaper.remove(pid_.exchange(0));
+    if (!partial_.empty())
+      cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
     finish(std::move(result));
   }
 
@@ -292,7 +324,7 @@ private:
   std::string why_;             ///< why it was ended
   std::size_t waiting_ = 0;     ///< weight of the lines handed on and not given back
   bool held_ = false;           ///< stdout is not read until some are
-  bool closing_ = false, finished_ = false;
+  bool closing_ = false, killed_ = false, finished_ = false;
   std::atomic<std::size_t> queued_{0};
   std::atomic<bool> stdin_open_{true}, doomed_{false};
   std::atomic<int> pid_{0};

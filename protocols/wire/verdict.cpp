@@ -239,8 +239,18 @@ std::string_view verdict_line(std::string_view text) {
   return fenced || code ? std::string_view{} : last;
 }
 
+/// Whether a span of code that began above ends here. Its marks are runs of any length.
+bool ends_code(std::string_view line) {
+  auto runs = 0;
+  for (std::size_t i = 0; i < line.size(); ++i)
+    runs += line[i] == '`' && (i == 0 || line[i - 1] != '`') ? 1 : 0;
+  return runs % 2 != 0 && bare(line, " \t\r*_.,;:!()[]<>").ends_with('`');
+}
+
 /// Whom a line votes for, empty if it is no vote. Small models dress it up: **VOTE:** agent1, VOTE: <agent1>., VOTE: `agent1`
 std::string voted(std::string_view line, const std::vector<std::string>& ids) {
+  if (ends_code(line))
+    return {};
   line = bare(line, " \t\r*_`");
   if (!line.starts_with("VOTE:") && !line.starts_with("Vote:"))
     return {};

@@ -451,6 +451,8 @@ CAF_TEST(a tool server that is lost in the middle of a run is one note) {
   n.target = "mcp__x__read";
   n.trouble = {"MCP server 'x'", "it writes without end"};
   w->call_ended(2, n);
+  w->call_ended(2, n); // another call that was on its way to the same server
+  note_lost([&](node_note x) { keep.push_back(std::move(x)); }, *cost, "t", "a", "MCP server 'x': it writes without end");
   n.target = "model";
   n.trouble = {};
   n.use.input_tokens = 7;

@@ -114,7 +114,7 @@ while True:
                 os.write(1, note("tools/list_changed"))
         elif method == "tools/call":
             ready()
-            if when == "call":
+            if when == "call" and kind != "calm":
                 flood(m["id"])
             wait_for_go()
             answer(m, text(10))

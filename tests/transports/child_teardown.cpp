@@ -203,6 +203,27 @@ CAF_TEST(the end of the process waits until a child has saved its state) {
   fs::remove(file);
 }
 
+CAF_TEST(a server whose wrapper ends before it has the whole ladder) {
+  const char* wrapped[] = {
+      // a shell dies of the SIGTERM at which its server saves
+      R"(sh -c 'trap "sleep 0.3; echo saved; exit" TERM; echo up; sleep 600 & wait' </dev/null; true)",
+      // one that ends with its input
+      R"(sh -c 'echo up; cat; sleep 0.3; echo saved' <&0 & cat >/dev/null)",
+  };
+  for (auto* script : wrapped) {
+    run r{{"sh", "-c", script}};
+    CAF_REQUIRE(r.seen->wait([&] { return !r.seen->lines.empty(); }));
+    r.child->close();
+    CAF_REQUIRE(r.seen->ended());
+    CAF_CHECK_EQUAL(r.seen->lines.back(), "saved");
+  }
+  run deaf{{"sh", "-c", "sh -c 'trap : TERM; echo $$; while :; do sleep 0.1; done' <&0 & cat"}}; // and no more than that
+  auto pid = number_after(*deaf.seen, "");
+  deaf.child->close();
+  CAF_CHECK(deaf.seen->wait([&] { return !deaf.seen->exits.empty(); }, 5s));
+  CAF_CHECK(pid > 0 && gone(pid, 1s));
+}
+
 CAF_TEST(kill minus nine of the parent leaves nothing of the groups and lets them save their state) {
   auto file = fs::temp_directory_path() / ("conclave-saved-" + std::to_string(::getpid()));
   fs::remove(file);
