@@ -171,7 +171,7 @@ CAF_TEST(a native tool tells the model no secret of its node) {
   keys.add_key("sk-planted-1234");
   auto hidden = std::make_shared<known_secrets>(secrets{});
   hidden->add(keys);
-  auto tools = spawn_tools(sys, {}, with, {}, hidden);
+  auto tools = spawn_tools(sys, {}, with, {}, hidden, {});
   CAF_REQUIRE_EQUAL(tools.size(), 1u);
   std::string got;
   auto caller = sys.spawn([&](caf::event_based_actor* me) {
