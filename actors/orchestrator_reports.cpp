@@ -140,7 +140,7 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
     return superseded();
   auto& kept = reported[r.of.run];
   auto known = kept.find(r.number);
-  if (known == kept.end() && !kept.empty() && r.number < kept.rbegin()->first)
+  if (known == kept.end() && kept.size() >= max_reports && r.number < kept.begin()->first) // what became of it is forgotten
     return superseded();
   if (known != kept.end() && known->second.settled)
     return known->second.by;

@@ -143,7 +143,7 @@ CAF_TEST(options of MassGen point to ours) {
                               {"--list-examples", "configs/"},
                               {"--show-schema", "docs/configuration.md"},
                               {"--session-id", "conclave show TASK"},
-                              {"--continue", "conclave show last"},
+                              {"--continue", "conclave resume last"},
                               {"--no-logs", "conclave prune"},
                               {"--web", "--json"},
                               {"--validate", "conclave validate FILE"},

@@ -59,11 +59,14 @@ CAF_TEST(a run that was cut off is known by its newest state and what came since
   // The next model call begins with a state that holds what came before it, and cuts the conversation where it was trimmed.
   log.push_back(call(false, "a", 1, 4, "model", {"m3", "m4"}, "s2", 1));
   open = unfinished(log);
-  CAF_CHECK(open[0].state == "s2" && open[0].talk == (names{"m1", "m3", "m4"}) && open[0].calls.size() == 1);
-  CAF_CHECK(open[0].calls[0].call == 4 && !open[0].calls[0].ended);
-  // A late end of a call of before changes nothing.
-  log.push_back(call(true, "a", 1, 2, "fs", {"late"}));
-  CAF_CHECK_EQUAL(unfinished(log)[0].calls.size(), 1u);
+  CAF_CHECK(open[0].state == "s2" && open[0].talk == (names{"m1", "m3", "m4"}) && open[0].calls.size() == 4);
+  CAF_CHECK(open[0].calls[3].call == 4 && !open[0].calls[3].ended);
+  // A state may come with a tool call: its arguments are no message.
+  log.push_back(call(false, "a", 1, 5, "fs", {"m5", "args5"}, "s3", 3));
+  log.back().flag = true;
+  open = unfinished(log);
+  CAF_CHECK(open[0].state == "s3" && open[0].talk == (names{"m1", "m3", "m4", "m5"}));
+  CAF_CHECK(open[0].calls[4].sent == names{"args5"} && open[0].calls[4].repeatable && !open[0].calls[1].repeatable);
 }
 
 CAF_TEST(a refusal is kept with the state it was given to) {
@@ -77,7 +80,7 @@ CAF_TEST(a refusal is kept with the state it was given to) {
   log.back().kept = 1;
   log.back().said = {"m2"};
   auto r = unfinished(log)[0];
-  CAF_CHECK(r.refused && r.state == "s2" && r.talk == (names{"m1", "m2"}) && r.calls.empty() && r.calls_made == 1);
+  CAF_CHECK(r.refused && r.state == "s2" && r.talk == (names{"m1", "m2"}) && r.calls.size() == 1 && r.calls_made == 1);
   CAF_CHECK(r.refusal == (ruling{ruling_kind::refused, "blank", {"agent2"}}));
   log.push_back(call(false, "a", 1, 2, "model", {"m3"}, "s3", 2));
   r = unfinished(log)[0];
