@@ -264,7 +264,7 @@ CAF_TEST(of two orchestrators of one task the one with the higher fence has it) 
   tell(work("t", "a")); // went with its boss
   tell(work("t", "b"));
   kill(older); // its end is nobody's any more
-  end("t");
+  end("t", 2);
   CAF_CHECK_EQUAL(closed.size(), 1u);
   CAF_CHECK_EQUAL(alive(), idle_actors);
 }
