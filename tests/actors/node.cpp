@@ -16,12 +16,8 @@ using namespace conclave;
 
 namespace {
 
-struct handed_in : verdict {
-  std::uint64_t run = 0;
-};
-
 struct boss_state {
-  std::vector<handed_in> verdicts;
+  std::vector<verdict> verdicts;
   std::vector<agent_lost> lost;
 };
 
@@ -29,7 +25,7 @@ orchestrator_actor::behavior_type fake_boss(std::shared_ptr<boss_state> st) {
   return {
       [st](const run_report& r) -> caf::result<ruling> {
         if (r.has_verdict)
-          st->verdicts.push_back({r.handed_in, r.of.run});
+          st->verdicts.push_back(r.handed_in);
         return ruling{ruling_kind::accepted, "", {}};
       },
       [](const body_part&) { return body_ack{}; },

@@ -285,7 +285,7 @@ CAF_TEST(an owner whose log was taken from it ends no agents of another) {
   auto younger = sys.spawn(listening_boss, news);
   spawn_agent order{"t", 2, team[0].config, 1, 1};
   auto caller = sys.spawn([&](caf::event_based_actor* me) {
-  me->request(nodes[0], caf::infinite, order, younger, eyes).then([](const agent_ready&) {});
+    me->request(nodes[0], caf::infinite, order, younger, eyes).then([](const agent_ready&) {});
   });
   settle();
   start_run work;
