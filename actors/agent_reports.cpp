@@ -29,6 +29,20 @@ ruling superseded() {
   return {ruling_kind::superseded, "", {}};
 }
 
+/// Of a call that broke off the beginning is kept, as much as the log keeps of a partial text: nobody goes on from the rest.
+completion kept_of(completion c) {
+  constexpr std::size_t most = std::size_t{32} * 1024;
+  if (c.status != completion_status::broken && c.status != completion_status::cancelled)
+    return c;
+  prompts::cut(c.text, most);
+  prompts::cut(c.reasoning, most);
+  if (c.opaque.size() > most)
+    c.opaque.clear();
+  for (auto& call : c.calls)
+    prompts::cut(call.arguments, most);
+  return c;
+}
+
 } // namespace
 
 /// What the node's log is told.
@@ -66,7 +80,7 @@ void agent_state::carry_out(run::report& a) {
     out.use = e.use;
     out.trouble = std::move(e.trouble);
     if (e.target == "model" && !(e.reply == completion{})) // else it was never sent
-      out.said.push_back(run::keep_completion(e.reply, keep));
+      out.said.push_back(run::keep_completion(kept_of(std::move(e.reply)), keep));
     if (e.target != "model")
       out.said.push_back(run::keep_result(e.result, keep));
     out.target = std::move(e.target);

@@ -25,7 +25,8 @@ std::string anonymous(const member& m) {
 }
 
 std::string cut_utf8(const std::string& text, std::size_t most) {
-  if (text.size() <= most)
+  // Also what was cut before: of a stored text the same is kept again.
+  if (text.size() <= most || (text.size() <= room_for_mark && text.starts_with("[cut: ")))
     return text;
   while (most > 0 && continues(text[most]))
     --most;

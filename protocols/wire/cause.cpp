@@ -237,10 +237,19 @@ std::string cause_of(const command& c, const std::vector<event>& events,
     v["now"] = c.now_ms;
   // What a run stood at is of no effect where no event holds it (a verdict that was accepted).
   auto stood = std::any_of(events.begin(), events.end(), [&](const event& e) { return e.state == c.state && e.said == c.said; });
+  auto partial = c.kind == command_kind::fail && std::any_of(events.begin(), events.end(), [](const event& e) {
+                   return (e.type == event_type::run_ended || e.type == event_type::late_text) && !e.text.empty();
+                 });
   auto skipped = [&](std::string_view name) { return !stood && (name == "state" || name == "kept"); };
   for (const auto& f : command_texts)
-    if (!(c.*f.of).empty() && !skipped(f.name))
+    if (!(c.*f.of).empty() && !skipped(f.name) && !(partial && f.of == &command::text))
       v[f.name] = w.text(c.*f.of);
+  // Of a partial text the log holds what is kept of it, and no more.
+  for (std::size_t i = 0; i < events.size() && c.kind == command_kind::fail && !c.text.empty(); ++i)
+    if ((events[i].type == event_type::run_ended || events[i].type == event_type::late_text) && !events[i].text.empty()) {
+      v["text"] = {{"in", i}, {"as", "text"}};
+      break;
+    }
   for (const auto& f : command_numbers)
     if (c.*f.of != 0 && !skipped(f.name))
       v[f.name] = c.*f.of;

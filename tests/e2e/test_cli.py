@@ -369,7 +369,7 @@ class Interrupted(unittest.TestCase):
                 a["backend"]["steps"][2].update(text="the final answer " * 20, chunk_bytes=8, chunk_delay_ms=40)
             p = home.start("--config", home.write("team.json", team), "--json", "q")
             out = Lines(p.stdout)
-            seen = [out.until(lambda line: f'"{event}"' in line)]
+            seen = [out.until(lambda line: f'"type":"{event}"' in line)]
             p.send_signal(number)
             try:
                 _, err = p.communicate(timeout=10)
@@ -379,7 +379,7 @@ class Interrupted(unittest.TestCase):
             self.assertIn("conclave show", err.decode())
             shown = home.run("show", "last")
             self.assertEqual(shown.returncode, 0, shown.stderr)
-            answers = [json.loads(line)["text"] for line in out.seen if '"new_answer"' in line]
+            answers = [json.loads(line)["text"] for line in out.seen if '"type":"new_answer"' in line]
             for text in answers:
                 self.assertIn(text, shown.stdout)
             return seen, shown.stdout
