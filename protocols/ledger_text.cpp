@@ -25,8 +25,7 @@ std::string anonymous(const member& m) {
 }
 
 std::string cut_utf8(const std::string& text, std::size_t most) {
-  // Also what was cut before: of a stored text the same is kept again.
-  if (text.size() <= most || (text.size() <= room_for_mark && text.starts_with("[cut: ")))
+  if (text.size() <= most)
     return text;
   while (most > 0 && continues(text[most]))
     --most;
@@ -48,7 +47,8 @@ std::string kept_partial(const state& s, const std::string& agent, const std::st
   auto* m = find(s, agent);
   auto all = std::max(limit / 4, least);
   auto most = std::min(limit, (all - std::min<std::size_t>(m == nullptr ? 0 : m->partial_bytes, all)) / 2);
-  if (text.size() <= most)
+  // Also what was cut before: of a stored text the same is kept again.
+  if (text.size() <= most || (text.size() <= room_for_mark && text.starts_with("[cut: ")))
     return text;
   auto out = cut_utf8(text, most > room_for_mark ? most - room_for_mark : 0);
   auto mark = "[cut: " + std::to_string(text.size() - out.size()) + " bytes left out]";
