@@ -417,7 +417,7 @@ class Space(Case):
         self.fill()
         big = {"agents": [agent("a", [{"answer": "w" * 200_000}, {"vote": "agent1", "reason": "fine"}, {"text": "y"}])]}
         filler = self.home.path / "home" / "filler"
-        os.truncate(filler, filler.stat().st_size - (160 << 10))  # room for a beginning
+        os.truncate(filler, filler.stat().st_size - (420 << 10))  # room for a beginning, which holds the script
         r = self.home.run("--config", self.config(big), "-q", "q")
         self.assertEqual((r.returncode, r.stdout), (2, ""))
         self.assertIn("the disk is full: free some space", r.stderr)
