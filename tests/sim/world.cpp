@@ -37,8 +37,8 @@ plan draw(dice& d) {
   p.crashes = static_cast<int>(d.below(4));
   p.crash_permille = std::vector<std::size_t>{0, 2, 8, 25}[d.below(4)];
   p.sync_crash_permille = std::vector<std::size_t>{0, 30, 150, 400}[d.below(4)];
-  p.node_death_permille = d.chance(250) ? 3 : 0;
-  p.cancel_permille = d.chance(150) ? 3 : 0;
+  p.node_death_permille = d.chance(300) ? 1 + d.below(3) : 0;
+  p.cancel_permille = d.chance(150) ? 1 : 0;
   p.stale_permille = d.chance(500) ? 30 : 0;
   p.timer_permille = std::vector<std::size_t>{0, 10, 60, 200}[d.below(4)];
   p.bad_model = std::vector<std::size_t>{0, 50, 200, 500}[d.below(4)];
