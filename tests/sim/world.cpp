@@ -37,8 +37,8 @@ plan draw(dice& d) {
   p.crashes = static_cast<int>(d.below(4));
   p.crash_permille = std::vector<std::size_t>{0, 2, 8, 25}[d.below(4)];
   p.sync_crash_permille = std::vector<std::size_t>{0, 30, 150, 400}[d.below(4)];
-  p.node_death_permille = d.chance(250) ? 3 : 0;
-  p.cancel_permille = d.chance(150) ? 3 : 0;
+  p.node_death_permille = d.chance(300) ? 1 + d.below(3) : 0;
+  p.cancel_permille = d.chance(150) ? 1 : 0;
   p.stale_permille = d.chance(500) ? 30 : 0;
   p.timer_permille = std::vector<std::size_t>{0, 10, 60, 200}[d.below(4)];
   p.bad_model = std::vector<std::size_t>{0, 50, 200, 500}[d.below(4)];
@@ -87,6 +87,7 @@ void world::forget_log() {
 
 void world::take(std::vector<event> decision) {
   auto first = decision.empty() ? event_type::unknown : decision.front().type;
+  auto was = first == event_type::run_continued ? folded : ledger::state{};
   for (auto& e : decision) {
     if (e.seq != log.size() + 1)
       return find("event " + std::to_string(e.seq) + " follows " + std::to_string(log.size()));
@@ -112,14 +113,35 @@ void world::take(std::vector<event> decision) {
   }
   if (auto wrong = ledger::check(folded); !wrong.empty())
     find("the durable log: " + wrong);
+  if (first == event_type::run_continued)
+    check_continued(was);
   if (first != event_type::task_resumed)
     return;
+  if (folded.last_ms - folded.started_ms != at_crash.last_ms - at_crash.started_ms)
+    find("a deadline did not rest while nobody worked on the task");
   resumed_since = true;
   for (std::size_t i = 0; i < folded.members.size() && folded.phase != ledger::phase::done; ++i)
     if (auto wrong = test::changed_by_crash(at_crash.members[i], folded.members[i], false); !wrong.empty())
       find(wrong);
   if (folded.epoch != at_crash.epoch || folded.round != at_crash.round || folded.runs_started != at_crash.runs_started)
     find("a crash changed a count of the task");
+}
+
+/// A run that goes on under a new number is no new run.
+void world::check_continued(const ledger::state& was) {
+  for (std::size_t i = 0; i < folded.members.size(); ++i)
+    if (auto wrong = test::changed_by_crash(was.members[i], folded.members[i], false); !wrong.empty())
+      find(wrong);
+  if (folded.runs_started != was.runs_started || folded.presentation_tries != was.presentation_tries)
+    find("a run that goes on was counted again");
+  auto kept = [](const ledger::active_run& a, const ledger::active_run& b) {
+    return a.epoch == b.epoch && a.round == b.round && a.shown == b.shown && a.started_ms == b.started_ms;
+  };
+  for (std::size_t i = 0; i < folded.members.size(); ++i)
+    if (!kept(was.members[i].run, folded.members[i].run))
+      find("a run that goes on is another one: " + folded.members[i].id);
+  if (!kept(was.presentation, folded.presentation))
+    find("a presentation that goes on is another one");
 }
 
 std::uint64_t world::root(std::uint64_t run) const {

@@ -114,6 +114,7 @@ struct world {
   /// One decision has become durable.
   void take(std::vector<event> decision);
 
+  void check_continued(const ledger::state& was);
   std::uint64_t root(std::uint64_t run) const;
 
   /// A model was sent a request. Returns its place in `models`.
