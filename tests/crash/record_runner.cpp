@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Plays a task like the program does, and kills itself at one record of its log. The store of this program commits each append alone,
-// one after the other, so a record is one transaction.
+// Plays a task like the program does, and kills itself at one record of its log. The store of this program commits each append
+// alone, one after the other, so a record is one transaction.
 //
 //   record_runner STORE FILE run TEAM QUESTION
 //   record_runner STORE FILE resume TASK
 //
-// Two native tools come with it: `append` writes a line to FILE and is not to be repeated, `look` reads. Prints one line at the end:
-// records N, outcome, answer.
+// Two native tools come with it: `append` writes a line to FILE and is not to be repeated, `look` reads. Prints one line at the
+// end: records N, outcome, answer.
 //
-// CRASH_RECORD=N: at the N-th record of this process. CRASH_AT=commit: it is in the store and nobody was told yet. CRASH_AT=call: at the
-// first outside call after it was told; nothing is stored any more. A model's call ends the process from outside: whoever plays the model
-// sees ARMED (a file) and kills; a tool does it itself, before its effect or (CRASH_TOOL=after) after it. Where there is no outside
-// call, it is done CRASH_IDLE_MS later.
+// CRASH_RECORD=N: at the N-th record of this process. CRASH_AT=commit: it is in the store and nobody was told yet. CRASH_AT=call:
+// at the first outside call after it was told; nothing is stored any more. A model's call ends the process from outside: whoever
+// plays the model sees ARMED (a file) and kills; a tool does it itself, before its effect or (CRASH_TOOL=after) after it. Where
+// there is no outside call, it is done CRASH_IDLE_MS later.
 
 #include "app/engine_core.hpp"
 #include "app/load_config.hpp"
