@@ -160,6 +160,8 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   auto by = record(b, r);
   if (!b.events.empty())
     keep_bodies(b, r, r.has_verdict && by.kind != ruling_kind::refused);
+  else if (r.begun.empty() && !r.has_verdict)
+    by = superseded(); // ends that nobody waits for: what they said is not kept, and must not count as known
   b.effects.push_back([this, run = r.of.run, number = r.number, by] {
     auto& settled = reported[run][number];
     settled.settled = true;
