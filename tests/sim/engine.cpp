@@ -25,7 +25,8 @@ event_sink_actor::behavior_type host(event_sink_actor::pointer, world* w, engine
             if (p->cut || !w->broken.empty())
               return;
             if (e.seq == 0 || e.seq > w->log.size())
-              return w->find("the host was told of " + to_string(e.type) + " (seq " + std::to_string(e.seq) + ") before it was durable");
+              return w->find("the host was told of " + to_string(e.type) + " (seq " + std::to_string(e.seq)
+                             + ") before it was durable");
             auto& stored = w->log[e.seq - 1];
             if (!(stored == e))
               w->find("the host was told something else than what is stored as " + std::to_string(e.seq));
@@ -57,11 +58,13 @@ void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q,
     of->ended = true;
     of->result = std::move(o);
   };
-  self->request(boss, caf::infinite, std::move(q)).then([finish](outcome& o) { finish(std::move(o)); }, [finish](const caf::error& e) {
-    outcome o;
-    o.error = text_of(e);
-    finish(std::move(o));
-  });
+  self->request(boss, caf::infinite, std::move(q))
+      .then([finish](outcome& o) { finish(std::move(o)); },
+            [finish](const caf::error& e) {
+              outcome o;
+              o.error = text_of(e);
+              finish(std::move(o));
+            });
 }
 
 } // namespace
@@ -144,10 +147,9 @@ void simulator::spawn_boss(orchestrator_parts parts, question q) {
   parts.recorder = e.recorder;
   parts.sinks = {e.sink};
   parts.chunks = e.sink;
-  parts.outside = {[this] {
-                     return base_ms + std::chrono::duration_cast<std::chrono::milliseconds>(sched_.clock().now() - start_).count();
-                   },
-                   [this](const std::string&) { return static_cast<std::uint32_t>(w_.chance.next()); }};
+  parts.outside = {
+      [this] { return base_ms + std::chrono::duration_cast<std::chrono::milliseconds>(sched_.clock().now() - start_).count(); },
+      [this](const std::string&) { return static_cast<std::uint32_t>(w_.chance.next()); }};
   e.boss = spawn_orchestrator(sys_, std::move(parts));
   sys_.spawn(wait_for, e.boss, std::move(q), e.process, &e);
 }

@@ -2,8 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The connection of an engine to a node on another machine: both ends are actors, and what one says reaches the other when the seed
-/// says so, in order. The node's end may outlive the engine: what was under way then still arrives, and what the node says is lost.
+/// The connection of an engine to a node on another machine: both ends are actors, and what one says reaches the other when the
+/// seed says so, in order. The node's end may outlive the engine: what was under way then still arrives, and what the node says is
+/// lost.
 
 #include "protocols/interfaces.hpp"
 #include "sim/world.hpp"

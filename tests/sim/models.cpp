@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/caf_error.hpp"
-#include "protocols/wire/json.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/json.hpp"
 #include "sim/servers.hpp"
 
 #include <caf/all.hpp>
@@ -70,7 +70,8 @@ tool_call verdict_of(world& w, const model_request& r) {
   auto& d = w.chance;
   if (offers(r, "vote") && (d.chance(650) || !offers(r, "new_answer")))
     return call_of(w, "vote",
-                   "{\"agent_id\":\"agent" + std::to_string(d.between(1, static_cast<std::int64_t>(w.what.agents + (d.chance(100) ? 1 : 0))))
+                   "{\"agent_id\":\"agent"
+                       + std::to_string(d.between(1, static_cast<std::int64_t>(w.what.agents + (d.chance(100) ? 1 : 0))))
                        + "\",\"reason\":\"good\"}");
   auto text = d.chance(60) ? "the same" : d.chance(20) ? " " : "answer " + std::to_string(++w.texts);
   return call_of(w, "new_answer", "{\"content\":\"" + text + "\"}");
@@ -199,9 +200,8 @@ model_impl::behavior_type model(model_ptr self, world* w, process_ptr p, std::ui
 } // namespace
 
 model_factory models_of(world& w, process_ptr p) {
-  return [&w, p](caf::actor_system& sys, const spawn_agent& order) -> backend_actor {
-    return sys.spawn(model, &w, p, order.fence);
-  };
+  return
+      [&w, p](caf::actor_system& sys, const spawn_agent& order) -> backend_actor { return sys.spawn(model, &w, p, order.fence); };
 }
 
 } // namespace conclave::sim

@@ -53,7 +53,8 @@ void simulator::step() {
   w_.now_ms = std::chrono::duration_cast<milliseconds>(sched_.clock().now() - start_).count();
   maybe_die();
   auto early = w_.chance.chance(w_.what.timer_permille) && sched_.has_pending_timeout()
-               && sched_.clock().schedule().begin()->first < std::min(sched_.clock().now() + std::chrono::seconds(3), idle_since_ + std::chrono::seconds(6));
+               && sched_.clock().schedule().begin()->first
+                      < std::min(sched_.clock().now() + std::chrono::seconds(3), idle_since_ + std::chrono::seconds(6));
   if (early)
     pass_time();
   else if (!choose()) {
@@ -146,7 +147,8 @@ void simulator::run_job(std::size_t i) {
   if (w_.tracing)
     if (auto* a = dynamic_cast<caf::scheduled_actor*>(jobs.front())) {
       auto* m = a->mailbox().peek();
-      w_.trace(std::string(a->name()) + " " + std::to_string(a->id()) + (m == nullptr ? "" : " <- " + caf::to_string(m->content()).substr(0, 160)));
+      w_.trace(std::string(a->name()) + " " + std::to_string(a->id())
+               + (m == nullptr ? "" : " <- " + caf::to_string(m->content()).substr(0, 160)));
     }
   sched_.run_once();
 }

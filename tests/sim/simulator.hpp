@@ -80,7 +80,7 @@ private:
   world w_;
   disk disk_;
   std::vector<far_node> nodes_;
-  std::unique_ptr<engine> engine_; ///< none = it died and is to be started again
+  std::unique_ptr<engine> engine_;                   ///< none = it died and is to be started again
   std::vector<std::unique_ptr<engine>> old_engines_; ///< dead; late actors still know them
   std::vector<link_ptr> old_links_;
   bool node_died_ = false, cancelled_ = false, over_ = false;

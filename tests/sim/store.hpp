@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// A store whose disk is played: what is appended becomes durable in order, when the seed says so, and a crash loses the rest and all
-/// callbacks.
+/// A store whose disk is played: what is appended becomes durable in order, when the seed says so, and a crash loses the rest and
+/// all callbacks.
 
 #include "sim/world.hpp"
 #include "transports/event_store.hpp"

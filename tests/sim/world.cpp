@@ -54,11 +54,12 @@ std::string to_string(const plan& p) {
   for (auto n : p.at)
     at += " " + std::to_string(n);
   auto& r = p.rules;
-  return std::to_string(p.agents) + " agents at nodes" + at + ", " + (r.pacing == ledger::pacing::eager ? "eager" : "barrier") + ", "
-         + (r.strategy == ledger::strategy::winner_reuse ? "reuse" : "present") + ", answers " + std::to_string(r.max_answers_per_agent)
-         + "/" + std::to_string(r.max_answers_global) + ", failures " + std::to_string(r.max_failed_runs) + ", closing "
-         + std::to_string(r.closing_ms) + " ms, on_unknown " + p.on_unknown + ", crashes " + std::to_string(p.crashes) + " ("
-         + std::to_string(p.crash_permille) + ", " + std::to_string(p.sync_crash_permille) + " permille)";
+  return std::to_string(p.agents) + " agents at nodes" + at + ", " + (r.pacing == ledger::pacing::eager ? "eager" : "barrier")
+         + ", " + (r.strategy == ledger::strategy::winner_reuse ? "reuse" : "present") + ", answers "
+         + std::to_string(r.max_answers_per_agent) + "/" + std::to_string(r.max_answers_global) + ", failures "
+         + std::to_string(r.max_failed_runs) + ", closing " + std::to_string(r.closing_ms) + " ms, on_unknown " + p.on_unknown
+         + ", crashes " + std::to_string(p.crashes) + " (" + std::to_string(p.crash_permille) + ", "
+         + std::to_string(p.sync_crash_permille) + " permille)";
 }
 
 void world::find(std::string what_is_wrong) {
@@ -87,6 +88,7 @@ void world::forget_log() {
 void world::take(std::vector<event> decision) {
   auto first = decision.empty() ? event_type::unknown : decision.front().type;
   auto was = first == event_type::run_continued ? folded : ledger::state{};
+  auto who = decision.empty() ? std::string{} : decision.front().agent;
   for (auto& e : decision) {
     if (e.seq != log.size() + 1)
       return find("event " + std::to_string(e.seq) + " follows " + std::to_string(log.size()));
@@ -94,8 +96,8 @@ void world::take(std::vector<event> decision) {
       return find("event " + std::to_string(e.seq) + " is older than the one before");
     if (tracing)
       trace("  durable: " + std::to_string(e.seq) + " " + conclave::to_string(e.type) + " " + e.agent
-            + (e.run > 0 ? " run " + std::to_string(e.run) : "") + (e.number != 0 ? " number " + std::to_string(e.number) : "") + " "
-            + e.label + " " + e.target + " " + e.reason.substr(0, 60));
+            + (e.run > 0 ? " run " + std::to_string(e.run) : "") + (e.number != 0 ? " number " + std::to_string(e.number) : "")
+            + " " + e.label + " " + e.target + " " + e.reason.substr(0, 60));
     ledger::fold(folded, e);
     auto key = std::pair{e.agent, static_cast<std::uint64_t>(e.number)};
     if (e.type == event_type::call_started) {
@@ -113,7 +115,7 @@ void world::take(std::vector<event> decision) {
   if (auto wrong = ledger::check(folded); !wrong.empty())
     find("the durable log: " + wrong);
   if (first == event_type::run_continued)
-    check_continued(was);
+    check_continued(was, who);
   if (first != event_type::task_resumed)
     return;
   if (folded.last_ms - folded.started_ms != at_crash.last_ms - at_crash.started_ms)
@@ -127,9 +129,10 @@ void world::take(std::vector<event> decision) {
 }
 
 /// A run that goes on under a new number is no new run.
-void world::check_continued(const ledger::state& was) {
-  for (std::size_t i = 0; i < folded.members.size(); ++i)
-    if (auto wrong = test::changed_by_crash(was.members[i], folded.members[i], false); !wrong.empty())
+void world::check_continued(const ledger::state& was, const std::string& agent) {
+  for (std::size_t i = 0; i < folded.members.size(); ++i) // others may have calls under way again
+    if (auto wrong = test::changed_by_crash(was.members[i], folded.members[i], false);
+        folded.members[i].id == agent && !wrong.empty())
       find(wrong);
   if (folded.runs_started != was.runs_started || folded.presentation_tries != was.presentation_tries)
     find("a run that goes on was counted again");
@@ -149,7 +152,8 @@ std::uint64_t world::root(std::uint64_t run) const {
   return run;
 }
 
-std::size_t world::on_model(std::uint64_t fence, const std::string& agent, std::uint64_t run, std::uint64_t call, std::string hash) {
+std::size_t world::on_model(std::uint64_t fence, const std::string& agent, std::uint64_t run, std::uint64_t call,
+                            std::string hash) {
   auto name = "model call " + std::to_string(call) + " of " + agent + " (run " + std::to_string(run) + ")";
   trace("  sent: " + name + " of fence " + std::to_string(fence) + ", hash " + hash);
   auto known = begun.find({agent, call});

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What survives a crash in the simulator: chance, the plan of a seed, what models and tools were sent, what they did, and the first
-/// promise that was broken. One thread; a seed decides everything.
+/// What survives a crash in the simulator: chance, the plan of a seed, what models and tools were sent, what they did, and the
+/// first promise that was broken. One thread; a seed decides everything.
 
 #include "protocols/coordination.hpp"
 #include "protocols/ledger.hpp"
@@ -53,7 +53,7 @@ struct plan {
   ledger::rules rules;
   std::string on_unknown = "tell";
   int crashes = 0;
-  std::size_t crash_permille = 0; ///< at any step
+  std::size_t crash_permille = 0;      ///< at any step
   std::size_t sync_crash_permille = 0; ///< when something has just become durable
   std::size_t node_death_permille = 0; ///< at any step, at most one
   std::size_t cancel_permille = 0;     ///< at any step, at most one
@@ -72,7 +72,7 @@ std::string to_string(const plan& p);
 struct sent_call {
   std::string agent;
   std::uint64_t run = 0, call = 0;
-  std::string hash; ///< of the conversation
+  std::string hash;        ///< of the conversation
   std::uint64_t fence = 0; ///< of the engine that wanted it
   bool open = true;
   bool finished = false;
@@ -85,7 +85,7 @@ struct world {
   dice chance;
   plan what;
   bool tracing = false;
-  std::string broken; ///< the first finding; empty = none
+  std::string broken;      ///< the first finding; empty = none
   std::int64_t now_ms = 0; ///< virtual time, for the trace
   int engines = 0;
   std::size_t steps = 0;
@@ -100,10 +100,10 @@ struct world {
   std::vector<event> log;
   ledger::state folded;
   std::map<std::string, std::string> bodies;
-  std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> begun;  ///< model calls: agent, call -> run
-  std::map<std::pair<std::string, std::uint64_t>, std::string> ended;    ///< agent, call -> status
+  std::map<std::pair<std::string, std::uint64_t>, std::uint64_t> begun;           ///< model calls: agent, call -> run
+  std::map<std::pair<std::string, std::uint64_t>, std::string> ended;             ///< agent, call -> status
   std::map<std::tuple<std::string, std::uint64_t, std::string>, int> begun_tools; ///< agent, run, tool
-  std::map<std::uint64_t, std::uint64_t> before; ///< run -> the run it goes on with
+  std::map<std::uint64_t, std::uint64_t> before;                                  ///< run -> the run it goes on with
   ledger::state at_crash;
   bool resumed_since = true;
 
@@ -114,7 +114,7 @@ struct world {
   /// One decision has become durable.
   void take(std::vector<event> decision);
 
-  void check_continued(const ledger::state& was);
+  void check_continued(const ledger::state& was, const std::string& agent);
   std::uint64_t root(std::uint64_t run) const;
 
   /// A model was sent a request. Returns its place in `models`.
