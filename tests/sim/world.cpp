@@ -88,6 +88,7 @@ void world::forget_log() {
 void world::take(std::vector<event> decision) {
   auto first = decision.empty() ? event_type::unknown : decision.front().type;
   auto was = first == event_type::run_continued ? folded : ledger::state{};
+  auto who = decision.empty() ? std::string{} : decision.front().agent;
   for (auto& e : decision) {
     if (e.seq != log.size() + 1)
       return find("event " + std::to_string(e.seq) + " follows " + std::to_string(log.size()));
@@ -114,7 +115,7 @@ void world::take(std::vector<event> decision) {
   if (auto wrong = ledger::check(folded); !wrong.empty())
     find("the durable log: " + wrong);
   if (first == event_type::run_continued)
-    check_continued(was);
+    check_continued(was, who);
   if (first != event_type::task_resumed)
     return;
   if (folded.last_ms - folded.started_ms != at_crash.last_ms - at_crash.started_ms)
@@ -128,9 +129,10 @@ void world::take(std::vector<event> decision) {
 }
 
 /// A run that goes on under a new number is no new run.
-void world::check_continued(const ledger::state& was) {
-  for (std::size_t i = 0; i < folded.members.size(); ++i)
-    if (auto wrong = test::changed_by_crash(was.members[i], folded.members[i], false); !wrong.empty())
+void world::check_continued(const ledger::state& was, const std::string& agent) {
+  for (std::size_t i = 0; i < folded.members.size(); ++i) // others may have calls under way again
+    if (auto wrong = test::changed_by_crash(was.members[i], folded.members[i], false);
+        folded.members[i].id == agent && !wrong.empty())
       find(wrong);
   if (folded.runs_started != was.runs_started || folded.presentation_tries != was.presentation_tries)
     find("a run that goes on was counted again");

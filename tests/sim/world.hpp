@@ -114,7 +114,7 @@ struct world {
   /// One decision has become durable.
   void take(std::vector<event> decision);
 
-  void check_continued(const ledger::state& was);
+  void check_continued(const ledger::state& was, const std::string& agent);
   std::uint64_t root(std::uint64_t run) const;
 
   /// A model was sent a request. Returns its place in `models`.

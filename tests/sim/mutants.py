@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Shows that the simulator finds faults: applies each patch of mutants/ to a copy of the tree, builds it, and plays seeds.
+
+    python3 tests/sim/mutants.py [name...]    every fault must be found within SEEDS seeds; exits 1 otherwise
+
+The copy stays in build/mutants, so that a second run builds little.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+COPY = ROOT / "build" / "mutants"
+SEEDS = 10_000
+
+
+def run(argv, **options):
+    return subprocess.run(argv, capture_output=True, text=True, **options)
+
+
+def copy_tree():
+    """Brings the copy up to date; what is equal keeps its time, so that it is not built again."""
+    listed = run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True).stdout.splitlines()
+    for name in listed:
+        there, here = COPY / name, ROOT / name
+        if not here.is_file() or (there.is_file() and there.read_bytes() == here.read_bytes()):
+            continue
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(here, there)
+
+
+def build():
+    if not (COPY / "build/dev/build.ninja").exists():
+        run(["cmake", "--preset", "dev"], cwd=COPY, check=True)
+    return run(["cmake", "--build", "--preset", "dev", "--target", "sim", "-j2"], cwd=COPY)
+
+
+def judge(patch):
+    """Returns what became of one fault: (found, one sentence)."""
+    applied = run(["patch", "-p1", "--no-backup-if-mismatch", "-i", str(patch)], cwd=COPY)
+    if applied.returncode != 0:
+        return False, "the patch does not apply: " + applied.stdout.strip()
+    made = build()
+    if made.returncode != 0:
+        return False, "it does not build: " + made.stdout[-2000:]
+    try:
+        played = run([COPY / "build/dev/tests/sim/sim", "--seeds", "1", str(SEEDS)], timeout=600)
+    except subprocess.TimeoutExpired:
+        return False, "no finding in 10 minutes"
+    said = played.stdout.strip().splitlines()
+    return played.returncode != 0, said[0] if said else f"the simulator ended with {played.returncode}"
+
+
+def main():
+    patches = sorted((pathlib.Path(__file__).resolve().parent / "mutants").glob("*.patch"))
+    if sys.argv[1:]:
+        patches = [p for p in patches if p.stem in sys.argv[1:]]
+    missed = 0
+    for patch in patches:
+        copy_tree()
+        found, said = judge(patch)
+        missed += 0 if found else 1
+        print(f"{'found ' if found else 'MISSED'} {patch.stem}: {said[:200]}", flush=True)
+    print(f"{len(patches) - missed} of {len(patches)} faults found")
+    return 1 if missed or not patches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
