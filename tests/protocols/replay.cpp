@@ -189,7 +189,8 @@ CAF_TEST(a log alone restores the state it led to with rules that are not the de
     CAF_CHECK(back.state == t.x.s);
     CAF_CHECK(back.opening == played_by(r, {"zeta", "alpha", "agent1"}));
     CAF_CHECK_EQUAL(back.seq, t.lines.size());
-    CAF_CHECK_EQUAL(back.last_ms, t.log().back().time_ms);
+    auto log = t.log();
+    CAF_CHECK_EQUAL(back.last_ms, log.back().time_ms);
   }
 }
 
