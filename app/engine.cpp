@@ -72,6 +72,7 @@ struct engine::impl {
   engine_options options;
   std::string error;
   std::shared_ptr<event_store> store;
+  std::shared_ptr<cancel_ear> ear; ///< set if there is a store
   std::mutex mutex;
   std::condition_variable calm;
   std::unique_ptr<world> local, cluster;
@@ -145,7 +146,8 @@ engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
   if (impl_->error.empty())
     impl_->store = open_store(impl_->options, impl_->error);
   if (impl_->store)
-    impl_->store->on_cancel([this](const std::string& task, const std::string& reason) { cancel(task, reason); });
+    impl_->ear =
+        cancel_ear::at(*impl_->store, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
 engine::~engine() {
@@ -204,6 +206,8 @@ void engine::stop() {
   // Without the lock: callbacks that call `cancel` meanwhile must not wait for the end they hold up.
   cluster.reset();
   local.reset();
+  if (impl_->ear)
+    impl_->ear->close();
 }
 
 event_store& engine::store() {
@@ -220,7 +224,7 @@ hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : e
   if (!store_)
     return;
   core_ = std::make_unique<engine_core>(sys, store_, std::move(options), nullptr);
-  store_->on_cancel([this](const std::string& task, const std::string& reason) { cancel(task, reason); });
+  ear_ = cancel_ear::at(*store_, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
 hosted_engine::~hosted_engine() {
@@ -262,6 +266,8 @@ void hosted_engine::cancel(const std::string& task, const std::string& reason) {
 void hosted_engine::stop() {
   if (core_)
     core_->stop();
+  if (ear_)
+    ear_->close();
 }
 
 event_store& hosted_engine::store() {

@@ -20,6 +20,7 @@
 
 namespace conclave {
 
+class cancel_ear;
 class engine_core;
 
 /// Registers the message types of Conclave with a host's configuration. Call it once, before the system is made.
@@ -46,6 +47,7 @@ private:
   std::string error_;
   std::shared_ptr<event_store> store_;
   std::unique_ptr<engine_core> core_;
+  std::shared_ptr<cancel_ear> ear_;
 };
 
 } // namespace conclave

@@ -149,6 +149,22 @@ std::string cannot_run(const run_config& config) {
 
 } // namespace
 
+std::shared_ptr<cancel_ear> cancel_ear::at(event_store& store, hearer tell) {
+  auto ear = std::make_shared<cancel_ear>();
+  ear->tell_ = std::move(tell);
+  store.on_cancel([ear](const std::string& task, const std::string& reason) {
+    std::lock_guard guard(ear->mutex_);
+    if (ear->tell_)
+      ear->tell_(task, reason);
+  });
+  return ear;
+}
+
+void cancel_ear::close() {
+  std::lock_guard guard(mutex_);
+  tell_ = nullptr;
+}
+
 outcome read_opening(event_store& store, const resume_request& request, opening& out) {
   std::promise<event_page> result;
   auto future = result.get_future();

@@ -82,6 +82,22 @@ private:
   std::size_t starting_ = 0; ///< threads inside `start`
 };
 
+/// Hands requests to end a task on to an engine, for as long as it is there: the store may outlive it. Any thread.
+class cancel_ear {
+public:
+  using hearer = std::function<void(const std::string& task, const std::string& reason)>;
+
+  /// Listens to `store`.
+  static std::shared_ptr<cancel_ear> at(event_store& store, hearer tell);
+
+  /// Nothing is handed on afterwards; waits for what is being handed on.
+  void close();
+
+private:
+  std::mutex mutex_;
+  hearer tell_;
+};
+
 /// Reads what a stored task is played by, with the literal keys of `request.team` put in. Returns an outcome whose `error` says why
 /// it cannot be gone on with; empty if it can.
 outcome read_opening(event_store& store, const resume_request& request, opening& out);

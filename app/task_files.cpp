@@ -41,8 +41,8 @@ private:
   std::string text_;
 };
 
-/// An events.jsonl beyond this is no one of ours: events end a task long before.
-constexpr std::size_t most_read = std::size_t{2} << 30;
+/// What is read of the end of an events.jsonl, to find its last whole line: more than an event can be.
+constexpr off_t most_read = off_t{64} << 20;
 
 std::string or_null(const std::string& value) {
   return value.empty() ? "null" : wire::quote(value);
@@ -160,13 +160,22 @@ struct task_files::impl {
   /// Opens the file behind its last whole line, whose number is `written`.
   void open_events() {
     auto path = dir + "/events.jsonl";
+    auto give_up = [&](const std::string& why) {
+      fail(why);
+      ::close(std::exchange(fd, -1));
+    };
     fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
       return fail("cannot open " + path + ": " + std::strerror(errno));
-    std::string text, block(std::size_t{1} << 16, '\0');
-    ssize_t n = 0;
-    while (text.size() < most_read && (n = ::read(fd, block.data(), block.size())) > 0)
-      text.append(block.data(), static_cast<std::size_t>(n));
+    auto size = ::lseek(fd, 0, SEEK_END);
+    auto from = std::max<off_t>(size - most_read, 0);
+    std::string text(static_cast<std::size_t>(std::max<off_t>(size - from, 0)), '\0');
+    for (std::size_t done = 0; done < text.size();) {
+      auto n = ::pread(fd, text.data() + done, text.size() - done, from + static_cast<off_t>(done));
+      if (n <= 0)
+        return give_up("cannot read " + path + ": " + (n < 0 ? std::strerror(errno) : "it became shorter"));
+      done += static_cast<std::size_t>(n);
+    }
     auto end = text.rfind('\n');
     end = end == std::string::npos ? 0 : end + 1;
     event last;
@@ -174,8 +183,10 @@ struct task_files::impl {
     begin = begin == std::string::npos ? 0 : begin + 1;
     if (end > begin && wire::from_json(std::string_view(text).substr(begin, end - begin - 1), last))
       written = last.seq;
-    if (end < text.size() && ::ftruncate(fd, static_cast<off_t>(end)) != 0)
-      fail("cannot cut " + path + ": " + std::strerror(errno));
+    if (end == 0 && from > 0)
+      return give_up(path + " ends in a line that no event is: nothing is added to it");
+    if (end < text.size() && ::ftruncate(fd, from + static_cast<off_t>(end)) != 0)
+      give_up("cannot cut " + path + ": " + std::strerror(errno));
   }
 
   void append(const event& e) {
