@@ -196,6 +196,7 @@ ledger::decision orchestrator_state::decide(batch& b, const command& c) {
     });
   for (auto& e : std::exchange(d.events, {})) {
     e.seq = ++seq;
+    e.task = parts.task;
     if (e.type == event_type::run_started || e.type == event_type::run_continued)
       runs[e.run] = e.agent;
     if (e.type == event_type::new_answer)
@@ -463,8 +464,10 @@ void orchestrator_state::give_up(ec code, const std::string& reason) {
   c.now_ms = now_ms();
   c.code = code;
   c.reason = reason;
-  for (auto& e : ledger::advance(log, c).events)
+  for (auto& e : ledger::advance(log, c).events) {
+    e.task = parts.task;
     tell(std::move(e));
+  }
   if (!asked || replied)
     return;
   replied = true;

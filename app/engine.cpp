@@ -3,6 +3,7 @@
 
 #include "app/engine.hpp"
 
+#include "actors/event_hub.hpp"
 #include "app/engine_caf.hpp"
 #include "app/engine_core.hpp"
 #include "app/version.hpp"
@@ -47,6 +48,15 @@ std::shared_ptr<event_store> open_store(const engine_options& o, std::string& er
   return event_store::open(path, error);
 }
 
+constexpr auto reader_limit = std::chrono::seconds(5); ///< how long a reader's callback is waited for
+
+subscription watch_at(const std::shared_ptr<event_hub>& hub, const watch_filter& filter, listener l, const watch_bounds& bounds) {
+  auto lane = hub ? hub->watch(filter, {std::move(l), nullptr}, bounds) : nullptr;
+  if (!lane)
+    return {};
+  return subscription([hub, lane] { hub->end_watch(lane, reader_limit); });
+}
+
 outcome cannot_work(const std::string& why) {
   outcome o;
   o.code = ec::unavailable;
@@ -72,7 +82,8 @@ struct engine::impl {
   engine_options options;
   std::string error;
   std::shared_ptr<event_store> store;
-  std::shared_ptr<cancel_ear> ear; ///< set if there is a store
+  std::shared_ptr<event_hub> hub; ///< set if there is a store, as the next
+  std::shared_ptr<cancel_ear> ear;
   std::mutex mutex;
   std::condition_variable calm;
   std::unique_ptr<world> local, cluster;
@@ -90,7 +101,7 @@ struct engine::impl {
       if (!local) {
         local = std::make_unique<world>(options.threads);
         local->sys = std::make_unique<caf::actor_system>(local->config);
-        local->core = std::make_unique<engine_core>(*local->sys, store, options, nullptr);
+        local->core = std::make_unique<engine_core>(*local->sys, store, hub, options, nullptr);
       }
       return local->core.get();
     }
@@ -107,7 +118,7 @@ struct engine::impl {
       configure_link(w->config);
       w->sys = std::make_unique<caf::actor_system>(w->config);
       auto find = [sys = w->sys.get(), me](const std::string& address, std::string& e) { return join_node(*sys, address, me, e); };
-      w->core = std::make_unique<engine_core>(*w->sys, store, options, find);
+      w->core = std::make_unique<engine_core>(*w->sys, store, hub, options, find);
       cluster_tls = config.cluster.tls;
       cluster = std::move(w);
     }
@@ -145,9 +156,10 @@ engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
     impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
   if (impl_->error.empty())
     impl_->store = open_store(impl_->options, impl_->error);
-  if (impl_->store)
-    impl_->ear =
-        cancel_ear::at(*impl_->store, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
+  if (!impl_->store)
+    return;
+  impl_->hub = std::make_shared<event_hub>(impl_->store);
+  impl_->ear = cancel_ear::at(*impl_->store, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
 engine::~engine() {
@@ -185,6 +197,14 @@ outcome engine::ask(const run_config& config, const question& q, const listener&
   return future.get();
 }
 
+subscription engine::watch(const watch_filter& filter, listener l, const watch_bounds& bounds) {
+  return watch_at(impl_->hub, filter, std::move(l), bounds);
+}
+
+std::vector<running_task> engine::running() const {
+  return impl_->hub ? impl_->hub->running() : std::vector<running_task>{};
+}
+
 void engine::cancel(const std::string& task, const std::string& reason) {
   if (task.empty()) // a task that could not start; inside, no name means all of them
     return;
@@ -206,6 +226,8 @@ void engine::stop() {
   // Without the lock: callbacks that call `cancel` meanwhile must not wait for the end they hold up.
   cluster.reset();
   local.reset();
+  if (impl_->hub)
+    impl_->hub->close(reader_limit);
   if (impl_->ear)
     impl_->ear->close();
 }
@@ -223,7 +245,8 @@ hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : e
     store_ = open_store(options, error_);
   if (!store_)
     return;
-  core_ = std::make_unique<engine_core>(sys, store_, std::move(options), nullptr);
+  hub_ = std::make_shared<event_hub>(store_);
+  core_ = std::make_unique<engine_core>(sys, store_, hub_, std::move(options), nullptr);
   ear_ = cancel_ear::at(*store_, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
@@ -258,6 +281,14 @@ std::string hosted_engine::resume(const resume_request& request, listener l, std
   return core_->resume(request, o, std::move(l), std::move(done));
 }
 
+subscription hosted_engine::watch(const watch_filter& filter, listener l, const watch_bounds& bounds) {
+  return watch_at(hub_, filter, std::move(l), bounds);
+}
+
+std::vector<running_task> hosted_engine::running() const {
+  return hub_ ? hub_->running() : std::vector<running_task>{};
+}
+
 void hosted_engine::cancel(const std::string& task, const std::string& reason) {
   if (core_ && !task.empty())
     core_->cancel(task, reason);
@@ -266,6 +297,8 @@ void hosted_engine::cancel(const std::string& task, const std::string& reason) {
 void hosted_engine::stop() {
   if (core_)
     core_->stop();
+  if (hub_)
+    hub_->close(reader_limit);
   if (ear_)
     ear_->close();
 }

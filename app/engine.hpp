@@ -14,11 +14,13 @@
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
+#include "protocols/watching.hpp"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -47,17 +49,36 @@ struct engine_options {
   bool tools_for_all = true;
 };
 
-/// Sinks of one task; both optional.
-struct listener {
-  std::function<void(const event&)> on_event;       ///< durable events, in order
-  std::function<void(const chunk_batch&)> on_chunk; ///< for eyes only
-};
-
 /// A task to go on with.
 struct resume_request {
   std::string task;
   std::string on_unknown;           ///< tell | fail | repeat, see docs/configuration.md; empty = as configured
   const run_config* team = nullptr; ///< the team read again, for the keys that stood in it literally; used during the call alone
+};
+
+/// A reader of tasks, until it ends or this goes.
+class subscription {
+public:
+  subscription() = default;
+  explicit subscription(std::function<void()> end) : end_(std::move(end)) {}
+  subscription(subscription&& other) noexcept : end_(std::exchange(other.end_, nullptr)) {}
+  subscription& operator=(subscription&& other) noexcept {
+    end();
+    end_ = std::exchange(other.end_, nullptr);
+    return *this;
+  }
+  ~subscription() { end(); }
+
+  /// No callback begins afterwards. Waits for one under way (5 s at most), unless it is called by it.
+  void end() {
+    if (auto f = std::exchange(end_, nullptr))
+      f();
+  }
+
+  explicit operator bool() const { return end_ != nullptr; } ///< false: there is no such reader
+
+private:
+  std::function<void()> end_;
 };
 
 class engine {
@@ -83,6 +104,13 @@ public:
   /// no such task or it cannot be gone on with, bad_config = a key is missing. Returns the id of the task that goes on: a new one
   /// where a task that ended without an answer is begun again from the answers it has.
   std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
+
+  /// Follows tasks, beside the listener that one was started with: a reader that is slow, or blocks, delays neither task nor other
+  /// readers, and gets every event once and in order. What it asks for that was before is given first: the events, then the text of
+  /// the runs under way (the newest 256 KiB of each). An empty subscription = there is no thread for it, or the engine cannot work.
+  subscription watch(const watch_filter& filter, listener l, const watch_bounds& bounds = {});
+
+  std::vector<running_task> running() const;
 
   /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
   void cancel(const std::string& task, const std::string& reason);

@@ -22,6 +22,7 @@ namespace conclave {
 
 class cancel_ear;
 class engine_core;
+class event_hub;
 
 /// Registers the message types of Conclave with a host's configuration. Call it once, before the system is made.
 void init(caf::actor_system_config& config);
@@ -39,6 +40,8 @@ public:
   outcome ask(const run_config& config, const question& q, const listener& l = {});
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
   std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
+  subscription watch(const watch_filter& filter, listener l, const watch_bounds& bounds = {});
+  std::vector<running_task> running() const;
   void cancel(const std::string& task, const std::string& reason);
   void stop();
   event_store& store(); ///< only if `error()` is empty
@@ -46,6 +49,7 @@ public:
 private:
   std::string error_;
   std::shared_ptr<event_store> store_;
+  std::shared_ptr<event_hub> hub_;
   std::unique_ptr<engine_core> core_;
   std::shared_ptr<cancel_ear> ear_;
 };

@@ -3,7 +3,6 @@
 
 #include "app/engine_core.hpp"
 
-#include "actors/host_sink.hpp"
 #include "actors/leaving.hpp"
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
@@ -40,34 +39,20 @@ constexpr auto stop_limit = std::chrono::seconds(5);
 constexpr auto task_limit = std::chrono::minutes(60 * 24 * 7);
 
 /// Waits for the outcome so that no thread has to.
-void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q, host_sink_actor sink) {
+void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q, std::function<void(outcome)> end) {
   self->request(boss, task_limit, std::move(q))
       .then(
-          [self, sink](outcome& o) {
-            self->send(sink, std::move(o));
+          [self, end](outcome& o) {
+            end(std::move(o));
             leave(self, caf::exit_reason::normal);
           },
-          [self, sink](const caf::error& e) {
+          [self, end](const caf::error& e) {
             outcome o;
             o.code = code_of(e);
             o.error = text_of(e);
-            self->send(sink, std::move(o));
+            end(std::move(o));
             leave(self, caf::exit_reason::normal);
           });
-}
-
-/// The log files have a lane of their own: a host that is slow, or blocks, keeps them from nothing. It takes the outcome first, so
-/// that what went wrong with them is in it, and hands it on to `host`.
-host_sink_actor spawn_log_lane(caf::actor_system& sys, std::shared_ptr<task_files> files, host_sink_actor host) {
-  host_callbacks calls;
-  calls.on_event = [files](const event& e) { files->on(e); };
-  calls.on_done = [files, host](outcome o) {
-    files->finish();
-    if (auto problem = files->error(); !problem.empty())
-      o.warnings.push_back("logs: " + problem);
-    caf::anon_send(host, std::move(o));
-  };
-  return spawn_host_sink(sys, std::move(calls));
 }
 
 outcome refused(ec code, std::string reason) {
@@ -201,8 +186,11 @@ void add_messages(caf::actor_system_config& config) {
   config.add_message_types<caf::id_block::conclave>();
 }
 
-engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find)
-    : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(load_environment()) {
+engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, std::shared_ptr<event_hub> hub,
+                         engine_options options, node_finder find)
+    : sys_(sys), store_(std::move(store)), hub_(std::move(hub)), options_(std::move(options)), find_(std::move(find)),
+      env_(load_environment()) {
+  register_->hub = hub_;
   node_resources r;
   r.http = std::make_shared<http_client>();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
@@ -220,39 +208,6 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
 
 engine_core::~engine_core() {
   stop();
-}
-
-std::vector<placed_agent> engine_core::place(const run_config& config) {
-  // Side by side: a host that does not answer takes its 3 s, and must not delay the others. Nodes without an agent are left alone.
-  using found = std::pair<node_actor, std::string>;
-  std::map<std::string, std::future<found>> joining;
-  for (auto& [name, address] : config.cluster.nodes) {
-    auto used = std::any_of(config.agents.begin(), config.agents.end(), [&, n = name](const auto& a) { return a.node == n; });
-    if (used)
-      joining.emplace(name, std::async(std::launch::async, [this, at = address] {
-                        found f;
-                        if (find_)
-                          f.first = find_(at, f.second);
-                        if (!f.first && f.second.empty())
-                          f.second = "this engine has no cluster link";
-                        return f;
-                      }));
-  }
-  std::map<std::string, found> nodes;
-  for (auto& [name, result] : joining)
-    nodes[name] = result.get();
-  std::vector<placed_agent> out;
-  for (auto& a : config.agents) {
-    placed_agent p{a, node_, "local", ""};
-    if (!a.node.empty()) {
-      auto& [node, error] = nodes[a.node];
-      p.node = node;
-      p.node_name = a.node;
-      p.reason = error;
-    }
-    out.push_back(std::move(p));
-  }
-  return out;
 }
 
 bool engine_core::enter(const std::function<void(outcome)>& done) {
@@ -282,52 +237,78 @@ std::string engine_core::start(const run_config& config, const question& q, list
   return launch(config, q, std::move(l), std::move(done), {});
 }
 
-engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done,
-                                                 const std::vector<event>& before) {
-  std::shared_ptr<task_files> files;
-  if (options_.write_logs) {
-    std::string ignored;
-    auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
-    files = std::make_shared<task_files>(dir, task);
-    for (auto& e : before)
-      files->on(e);
+engine_core::readers engine_core::open_lanes(const std::string& task, const std::string& question, listener l,
+                                             std::function<void(outcome)> done, const std::vector<event>& before) {
+  auto seq = before.empty() ? 0 : before.back().seq;
+  hub_->begin(task, question, seq);
+  readers out;
+  auto tell = std::make_shared<std::function<void(outcome)>>(std::move(done));
+  out.host = hub_->watch({task, seq}, {std::move(l), [reg = register_, task, tell](outcome o) {
+                                         // The host's callback first: once a task has left the register, an engine that is being
+                                         // stopped waits for it no more.
+                                         struct leaving {
+                                           register_of_tasks& of;
+                                           const std::string& task;
+                                           ~leaving() { of.finished(task); }
+                                         } guard{*reg, task};
+                                         o.task = task;
+                                         (*tell)(std::move(o));
+                                       }});
+  if (!out.host) {
+    hub_->end(task, {});
+    (*tell)(
+        refused(ec::unavailable, "no thread is to be had for the readers of a task: see the limits of this process (ulimit -u)"));
+    return out;
   }
-  host_callbacks calls;
-  calls.on_event = std::move(l.on_event);
-  calls.on_chunk = std::move(l.on_chunk);
-  calls.on_done = [reg = register_, task, done = std::move(done)](outcome o) {
-    // The host's callback first: once a task has left the register, an engine that is being stopped waits for it no more.
-    struct leaving {
-      register_of_tasks& of;
-      const std::string& task;
-      ~leaving() { of.finished(task); }
-    } guard{*reg, task};
-    o.task = task;
-    done(std::move(o));
-  };
-  auto sink = spawn_host_sink(sys_, std::move(calls));
-  task_sinks out;
-  out.first = files ? spawn_log_lane(sys_, files, sink) : sink;
-  out.host = caf::actor_cast<event_sink_actor>(sink);
-  out.all.push_back(out.host);
-  if (files)
-    out.all.push_back(caf::actor_cast<event_sink_actor>(out.first));
+  out.end = [hub = hub_, task](const outcome& o) { hub->end(task, o); };
+  if (options_.write_logs)
+    open_log_lane(task, seq, before, out);
   return out;
 }
 
+/// The log files have a lane of their own: a host that is slow, or blocks, keeps them from nothing. It takes the outcome first, so
+/// that what went wrong with them is in it.
+void engine_core::open_log_lane(const std::string& task, std::uint64_t seq, const std::vector<event>& before, readers& out) {
+  std::string ignored;
+  auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
+  auto files = std::make_shared<task_files>(dir, task);
+  for (auto& e : before)
+    files->on(e);
+  auto lane = std::make_shared<std::weak_ptr<event_lane>>();
+  auto finish = [hub = hub_, task, files, lane, next = out.end](outcome o) {
+    files->finish();
+    if (auto problem = files->error(); !problem.empty())
+      o.warnings.push_back("logs: " + problem);
+    if (auto me = lane->lock())
+      hub->end_watch(me, {});
+    next(std::move(o));
+  };
+  if (auto opened = hub_->watch({task, seq}, {{[files](const event& e) { files->on(e); }, nullptr}, finish})) {
+    *lane = opened;
+    out.end = [opened, task](outcome o) { opened->end(task, std::move(o)); };
+  } else {
+    out.end = [next = out.end](outcome o) {
+      o.warnings.push_back("logs: no thread is to be had, they are not written");
+      next(std::move(o));
+    };
+  }
+}
+
 /// Spawns the actors of a task and asks the question; of a task that goes on it is not read.
-void engine_core::begin(orchestrator_parts parts, const question& q, task_sinks sinks) {
+void engine_core::begin(orchestrator_parts parts, const question& q, readers to) {
   auto task = parts.task;
-  parts.recorder = spawn_recorder(sys_, store_, task, parts.fence, this_process());
-  parts.sinks = std::move(sinks.all);
-  parts.chunks = find_ ? spawn_chunk_gate(sys_, sinks.host) : sinks.host;
-  auto recorder = parts.recorder;
-  auto boss = spawn_orchestrator(sys_, std::move(parts));
+  running r;
+  r.host = std::move(to.host);
+  r.recorder = parts.recorder = spawn_recorder(sys_, store_, task, parts.fence, this_process());
+  r.events = spawn_event_door(sys_, hub_, task);
+  parts.sinks = {r.events};
+  r.chunks = parts.chunks = spawn_chunk_door(sys_, hub_, task);
+  auto boss = r.boss = spawn_orchestrator(sys_, std::move(parts));
   {
     std::lock_guard guard(register_->mutex);
-    register_->tasks[task] = {boss, recorder};
+    register_->tasks[task] = std::move(r);
   }
-  sys_.spawn(wait_for, boss, q, sinks.first);
+  sys_.spawn(wait_for, boss, q, std::move(to.end));
 }
 
 std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
@@ -342,10 +323,11 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.outside = outside_;
   parts.task = task;
   parts.rules = config.rules;
-  parts.agents = place(config);
+  parts.agents = place(config, node_, find_);
   parts.on_unknown = config.on_unknown;
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
-  begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done), {}));
+  if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
+    begin(std::move(parts), q, std::move(to));
   return task;
 }
 
@@ -379,7 +361,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   parts.rules = o.rules;
   parts.on_unknown = config.on_unknown;
   parts.owner = owner_text(this_process());
-  parts.agents = place(config); // before the claim: joining nodes takes its time
+  parts.agents = place(config, node_, find_); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;
   r.store = store_;
@@ -391,8 +373,8 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
-      auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done), t.log);
-      begin(std::move(parts), q, std::move(sinks));
+      if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), t.log); to.host)
+        begin(std::move(parts), q, std::move(to));
     }
     leave();
   };
@@ -415,14 +397,21 @@ void engine_core::cancel(const std::string& task, const std::string& reason) {
 }
 
 void engine_core::register_of_tasks::finished(const std::string& task) {
-  std::lock_guard guard(mutex);
-  auto i = tasks.find(task);
-  if (i == tasks.end())
-    return;
-  caf::anon_send_exit(i->second.boss, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(i->second.recorder, caf::exit_reason::user_shutdown);
-  tasks.erase(i);
-  idle.notify_all();
+  running gone;
+  {
+    std::lock_guard guard(mutex);
+    auto i = tasks.find(task);
+    if (i == tasks.end())
+      return;
+    gone = std::move(i->second);
+    tasks.erase(i);
+    idle.notify_all();
+  }
+  caf::anon_send_exit(gone.boss, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(gone.recorder, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(gone.events, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(gone.chunks, caf::exit_reason::user_shutdown);
+  hub->end_watch(gone.host, {});
 }
 
 void engine_core::stop() {

@@ -7,10 +7,11 @@
 ///
 /// Thread rule: all members from any thread.
 
-#include "actors/host_sink.hpp"
+#include "actors/event_hub.hpp"
 #include "actors/node.hpp"
 #include "actors/orchestrator.hpp"
 #include "app/engine.hpp"
+#include "app/placement.hpp"
 #include "protocols/opening.hpp"
 
 #include <caf/actor_system.hpp>
@@ -25,12 +26,10 @@ namespace conclave {
 
 class environment;
 
-/// Finds the node behind HOST:PORT, or a null handle and why.
-using node_finder = std::function<node_actor(const std::string& address, std::string& error)>;
-
 class engine_core {
 public:
-  engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find);
+  engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, std::shared_ptr<event_hub> hub, engine_options options,
+              node_finder find);
   ~engine_core();
   engine_core(const engine_core&) = delete;
   engine_core& operator=(const engine_core&) = delete;
@@ -42,36 +41,41 @@ public:
   void stop();
 
 private:
+  /// What is to be taken down behind a task.
   struct running {
     orchestrator_actor boss;
     recorder_actor recorder;
+    event_sink_actor events, chunks;
+    std::shared_ptr<event_lane> host;
   };
 
-  /// What the end of a task needs. Shared with its sink, whose last callback may outlive the engine.
+  /// What the end of a task needs. Shared with its lanes, whose last callback may outlive the engine.
   struct register_of_tasks {
     std::mutex mutex;
     std::condition_variable idle;
     std::map<std::string, running> tasks;
+    std::shared_ptr<event_hub> hub;
     void finished(const std::string& task);
   };
 
-  /// The sinks of a task: the first gets the outcome, all get the events, `host` the chunks.
-  struct task_sinks {
-    host_sink_actor first;
-    event_sink_actor host;
-    std::vector<event_sink_actor> all;
+  /// Who hears of a task.
+  struct readers {
+    std::shared_ptr<event_lane> host;
+    std::function<void(outcome)> end; ///< takes the outcome
   };
 
   bool enter(const std::function<void(outcome)>& done);
   void leave();
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
-  /// `before`: events of a task that goes on, for its files.
-  task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done, const std::vector<event>& before);
-  void begin(orchestrator_parts parts, const question& q, task_sinks sinks);
-  std::vector<placed_agent> place(const run_config& config);
+  /// `before`: events of a task that goes on, for its files. Without a thread to be had `host` is null, and `done` was told.
+  readers open_lanes(const std::string& task, const std::string& question, listener l, std::function<void(outcome)> done,
+                     const std::vector<event>& before);
+  void open_log_lane(const std::string& task, std::uint64_t seq, const std::vector<event>& before, readers& out);
+  void begin(orchestrator_parts parts, const question& q, readers to);
 
   caf::actor_system& sys_;
   std::shared_ptr<event_store> store_;
+  std::shared_ptr<event_hub> hub_;
   engine_options options_;
   outside outside_ = outside::of_machine();
   node_finder find_;

@@ -105,6 +105,7 @@ struct event {
   std::string detail;            ///< JSON object text, its shape is the type's; empty = none
   std::string cause;             ///< on the first event of a decision: the command it answers, as JSON, without the texts that are
                                  ///< in the decision's own events
+  std::string task;              ///< whose log it is in; stored beside the log, not in it
   bool operator==(const event&) const = default;
 };
 

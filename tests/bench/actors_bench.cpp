@@ -8,7 +8,7 @@
 
 #include "actors/agent.hpp"
 #include "actors/backend.hpp"
-#include "actors/host_sink.hpp"
+#include "actors/event_hub.hpp"
 #include "actors/orchestrator.hpp"
 #include "actors/recorder.hpp"
 #include "app/engine_core.hpp"
@@ -42,7 +42,8 @@ int agents(std::size_t n) {
   add_messages(cfg);
   cfg.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system sys{cfg};
-  auto sink = spawn_host_sink(sys, {});
+  auto hub = std::make_shared<event_hub>(nullptr);
+  auto sink = spawn_chunk_door(sys, hub, "bench");
   auto backend = spawn_scripted_backend(sys, {}, "tools");
   orchestrator_parts boss_parts;
   auto boss = spawn_orchestrator(sys, boss_parts);

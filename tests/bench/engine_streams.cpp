@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// What one streamed chunk costs all in: socket, decoder, backend actor, host sink. And how late it arrives.
+/// What one streamed chunk costs all in: socket, decoder, backend actor, hub, readers. And how late it arrives at the first reader.
 ///
-///   engine_streams STREAMS CHUNKS RATE     rate per second and stream, 0 = flat out
+///   engine_streams STREAMS CHUNKS RATE [READERS [PACE]]    rate per second and stream, 0 = flat out; pace of the readers in ms
 ///
 /// The server is a process of its own (stream_server); CPU counts this process alone. Latency is from the server's write to the
-/// sink.
+/// callback.
 
 #include "actors/backend.hpp"
-#include "actors/host_sink.hpp"
+#include "actors/event_hub.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
 #include "support/stream_server.hpp"
@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
   auto argument = [&](int i, std::size_t otherwise) -> std::size_t {
     return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
   };
-  auto streams = argument(1, 1), chunks = argument(2, 200), rate = argument(3, 50);
+  auto streams = argument(1, 1), chunks = argument(2, 200), rate = argument(3, 50), readers = argument(4, 1), pace = argument(5, 4);
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -73,19 +73,26 @@ int main(int argc, char** argv) {
   std::vector<std::int64_t> delays;
   delays.reserve(streams * chunks);
   long peak = 0;
-  host_callbacks calls;
-  calls.on_chunk = [&](const chunk_batch& b) {
+  lane_callbacks calls;
+  calls.to.on_chunk = [&](const chunk_batch& b) {
     auto now = std::chrono::steady_clock::now().time_since_epoch().count();
     for (auto& c : b.chunks)
-      if (c.text.rfind("t=", 0) == 0)
-        delays.push_back(now - std::strtoll(c.text.c_str() + 2, nullptr, 10));
+      for (auto at = c.text.find("t="); at != std::string::npos; at = c.text.find("t=", at + 2))
+        delays.push_back(now - std::strtoll(c.text.c_str() + at + 2, nullptr, 10));
     if (delays.size() % 4096 == 0)
       peak = std::max(peak, resident_kib());
   };
   config cfg;
   caf::actor_system sys{cfg};
   auto http = std::make_shared<http_client>();
-  auto sink = spawn_host_sink(sys, calls);
+  auto hub = std::make_shared<event_hub>(nullptr);
+  hub->begin("bench", "", 0);
+  watch_bounds bounds;
+  bounds.pace = std::chrono::milliseconds(pace);
+  hub->watch({"bench", 0}, calls, bounds);
+  for (std::size_t i = 1; i < readers; ++i)
+    hub->watch({"bench", 0}, {{nullptr, [](const chunk_batch&) {}}, nullptr}, bounds);
+  auto sink = spawn_chunk_door(sys, hub, "bench");
   backend_parts parts;
   parts.dialect = wire::find_dialect("openai_chat");
   parts.http = http;
@@ -125,7 +132,8 @@ int main(int argc, char** argv) {
   auto wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   cpu = cpu_seconds() - cpu;
   caf::anon_send_exit(backend, caf::exit_reason::user_shutdown);
-  caf::anon_send(sink, outcome{});
+  caf::anon_send_exit(sink, caf::exit_reason::user_shutdown);
+  hub->close(std::chrono::seconds(10));
   backend = nullptr;
   sink = nullptr;
   sys.await_all_actors_done();

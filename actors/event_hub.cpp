@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/event_hub.hpp"
+
+#include "protocols/type_ids.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t kept_per_run = std::size_t{256} << 10; ///< text for readers that come late
+
+} // namespace
+
+void event_hub::begin(const std::string& task, const std::string& question, std::uint64_t seq) {
+  std::lock_guard guard(mutex_);
+  auto& t = tasks_[task];
+  t.question = question;
+  t.seq = seq;
+}
+
+void event_hub::on(event e) {
+  auto shared = std::make_shared<const event>(std::move(e));
+  std::lock_guard guard(mutex_);
+  if (auto t = tasks_.find(shared->task); t != tasks_.end()) {
+    t->second.seq = std::max(t->second.seq, shared->seq);
+    if (shared->type == event_type::run_ended)
+      t->second.texts.erase(shared->run);
+  }
+  for (auto& r : readers_)
+    if (r.task.empty() || r.task == shared->task)
+      r.lane->push(shared);
+}
+
+void event_hub::on(const chunk_batch& b, std::uint64_t dropped) {
+  std::lock_guard guard(mutex_);
+  auto t = tasks_.find(b.task);
+  if (t == tasks_.end())
+    return; // it is over, and so is whoever read it
+  std::vector<chunk> marked;
+  if (dropped > 0) {
+    marked = b.chunks;
+    marked.insert(marked.begin(), left_out(dropped));
+  }
+  auto& chunks = dropped > 0 ? marked : b.chunks;
+  auto& live = t->second.texts[b.run];
+  live.agent = b.agent;
+  for (auto& c : chunks)
+    live.text.add(c, kept_per_run);
+  for (auto& r : readers_)
+    if (r.task.empty() || r.task == b.task)
+      r.lane->push(b.task, b.run, b.agent, chunks);
+}
+
+void event_hub::end(const std::string& task, const outcome& o) {
+  std::lock_guard guard(mutex_);
+  tasks_.erase(task);
+  for (auto& r : readers_)
+    if (r.task.empty() || r.task == task)
+      r.lane->end(task, o);
+}
+
+std::vector<running_task> event_hub::running() const {
+  std::lock_guard guard(mutex_);
+  std::vector<running_task> out;
+  for (auto& [task, t] : tasks_)
+    out.push_back({task, t.question, t.seq});
+  return out;
+}
+
+std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_callbacks callbacks, watch_bounds bounds) {
+  auto lane = std::make_shared<event_lane>(store_, std::move(callbacks), bounds);
+  std::lock_guard guard(mutex_);
+  // With the lock held, so that what is told next follows on what is given here.
+  auto is_running = tasks_.count(filter.task) > 0;
+  if (!filter.task.empty() && !is_running)
+    lane->follow(filter.task, filter.after, filter.after + 1); // what there is of it stands in the store
+  for (auto& [task, t] : tasks_) {
+    if (!filter.task.empty() && filter.task != task)
+      continue;
+    lane->follow(task, filter.task.empty() ? 0 : filter.after, t.seq);
+    for (auto& [run, live] : t.texts)
+      lane->push(task, run, live.agent, live.text.copy());
+  }
+  if (!lane->begin())
+    return nullptr;
+  readers_.push_back({filter.task, lane});
+  return lane;
+}
+
+bool event_hub::end_watch(const std::shared_ptr<event_lane>& lane, std::chrono::milliseconds limit) {
+  {
+    std::lock_guard guard(mutex_);
+    std::erase_if(readers_, [&](auto& r) { return r.lane == lane; });
+  }
+  return lane->close(limit);
+}
+
+void event_hub::close(std::chrono::milliseconds limit) {
+  std::vector<reader> all;
+  {
+    std::lock_guard guard(mutex_);
+    all = std::exchange(readers_, {});
+  }
+  for (auto& r : all)
+    r.lane->close(std::chrono::milliseconds(0));
+  for (auto& r : all)
+    if (!r.lane->close(limit))
+      limit = std::chrono::milliseconds(0); // the time is spent
+}
+
+namespace {
+
+/// Hands on what is sent to it on the sender's thread; only what wants a reply goes through the mailbox.
+class door : public event_sink_actor::base {
+public:
+  door(caf::actor_config& cfg, const std::shared_ptr<event_hub>& hub, std::string task, bool events)
+      : event_sink_actor::base(cfg), hub_(hub), task_(std::move(task)), events_(events) {}
+
+  using event_sink_actor::base::enqueue;
+
+  /// Any thread.
+  void enqueue(caf::mailbox_element_ptr what, caf::execution_unit* unit) override {
+    auto& m = what->content();
+    if (m.match_elements<event>()) {
+      if (auto hub = events_ ? hub_.lock() : nullptr)
+        hub->on(m.get_as<event>(0));
+      return;
+    }
+    if (m.match_elements<chunk_batch>())
+      return take(m.get_as<chunk_batch>(0), 0);
+    if (m.match_elements<chunk_delivery>()) {
+      auto& d = m.get_as<chunk_delivery>(0);
+      // Looked at here, so nothing of it waits; the acknowledgement takes its turn.
+      take(d.batch, d.dropped);
+      m.get_mutable_as<chunk_delivery>(0) = {};
+    }
+    event_sink_actor::base::enqueue(std::move(what), unit);
+  }
+
+  behavior_type make_behavior() override {
+    return {[](const event&) {}, [](const chunk_batch&) {}, [](const chunk_delivery&) { return chunk_ack{}; }};
+  }
+
+  const char* name() const override { return events_ ? "event_door" : "chunk_door"; }
+
+private:
+  void take(const chunk_batch& b, std::uint64_t dropped) {
+    if (auto hub = !events_ && b.task == task_ ? hub_.lock() : nullptr)
+      hub->on(b, dropped);
+  }
+
+  const std::weak_ptr<event_hub> hub_; ///< a message that the network still holds must not keep the store open
+  const std::string task_;
+  const bool events_;
+};
+
+} // namespace
+
+event_sink_actor spawn_event_door(caf::actor_system& sys, const std::shared_ptr<event_hub>& hub, const std::string& task) {
+  return sys.spawn<door>(hub, task, true);
+}
+
+event_sink_actor spawn_chunk_door(caf::actor_system& sys, const std::shared_ptr<event_hub>& hub, const std::string& task) {
+  return sys.spawn<door>(hub, task, false);
+}
+
+} // namespace conclave

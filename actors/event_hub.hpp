@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Where the events and streams of an engine's tasks meet their readers: one per engine, a lane (actors/event_lane.hpp) per reader.
+/// Tasks speak to it through doors, actors that hand on at once, on the thread of whoever sends: no message waits, no worker is
+/// woken. Whoever comes late gets a task's events from the store and the text of the runs under way.
+///
+/// Thread rule: all members from any thread; none waits, but for `close`.
+
+#include "actors/event_lane.hpp"
+#include "protocols/interfaces.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace conclave {
+
+class event_hub {
+public:
+  explicit event_hub(std::shared_ptr<event_store> store) : store_(std::move(store)) {}
+
+  /// A task begins, or goes on behind event `seq`.
+  void begin(const std::string& task, const std::string& question, std::uint64_t seq);
+
+  void on(event e);                                         ///< of a task that has begun; seq 0 = the store could not take it
+  void on(const chunk_batch& b, std::uint64_t dropped = 0); ///< `dropped`: bytes that are missing before it
+
+  /// The last word on a task.
+  void end(const std::string& task, const outcome& o);
+
+  std::vector<running_task> running() const;
+
+  /// Adds a reader. A named task is followed from `filter.after` on, also one that has ended; without a name all tasks are, those
+  /// under way from their beginning. Returns nullptr if there is no thread for it.
+  std::shared_ptr<event_lane> watch(const watch_filter& filter, lane_callbacks callbacks, watch_bounds bounds = {});
+
+  /// Ends a reader, see event_lane::close.
+  bool end_watch(const std::shared_ptr<event_lane>& lane, std::chrono::milliseconds limit);
+
+  /// Ends all readers; those that are still in a callback after `limit` are left to themselves.
+  void close(std::chrono::milliseconds limit);
+
+private:
+  struct live_text {
+    std::string agent;
+    merged_chunks text;
+  };
+  struct task_state {
+    std::string question;
+    std::uint64_t seq = 0;
+    std::map<std::uint64_t, live_text> texts; ///< of the runs under way
+  };
+  struct reader {
+    std::string task; ///< empty = all
+    std::shared_ptr<event_lane> lane;
+  };
+
+  const std::shared_ptr<event_store> store_;
+  mutable std::mutex mutex_;
+  std::map<std::string, task_state> tasks_;
+  std::vector<reader> readers_;
+};
+
+/// The door of a task's owner: takes its events.
+event_sink_actor spawn_event_door(caf::actor_system& sys, const std::shared_ptr<event_hub>& hub, const std::string& task);
+
+/// The door of a task's agents, on whatever node: takes streams of this task alone, and no events.
+event_sink_actor spawn_chunk_door(caf::actor_system& sys, const std::shared_ptr<event_hub>& hub, const std::string& task);
+
+} // namespace conclave

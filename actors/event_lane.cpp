@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/event_lane.hpp"
+
+#include "protocols/config.hpp"
+#include "protocols/wire/json.hpp"
+#include "transports/event_store.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <future>
+#include <sched.h>
+#include <system_error>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t max_thrown_text = 300;
+
+std::size_t weight(const event& e) {
+  auto bytes = sizeof e + e.text.size() + e.reason.size() + e.extra.size() + e.detail.size() + e.cause.size();
+  for (auto& l : e.labels)
+    bytes += sizeof l + l.size();
+  for (auto& s : e.said)
+    bytes += sizeof s + s.size();
+  return bytes;
+}
+
+/// A host's exception must not take the task down; it is remembered for the outcome.
+template <class F, class... Ts>
+void guarded(thrown_texts& seen, const F& f, Ts&&... xs) {
+  if (!f)
+    return;
+  auto say = [&seen](const char* what) {
+    if (seen.times++ == 0)
+      seen.first = shown_text(what, max_thrown_text);
+  };
+  try {
+    f(std::forward<Ts>(xs)...);
+  } catch (const std::exception& e) {
+    say(e.what());
+  } catch (...) {
+    say("something that is no std::exception");
+  }
+}
+
+void warn(outcome& o, const char* callback, const thrown_texts& seen) {
+  if (seen.times == 0)
+    return;
+  o.warnings.push_back("the host's " + std::string(callback) + " threw"
+                       + (seen.times == 1 ? "" : " " + std::to_string(seen.times) + " times, first") + ": " + seen.first);
+}
+
+/// A reader is woken by the thread that reads all streams. A batch thread does not push its waker off the core, which halves what a
+/// chunk costs (docs/performance.md). Threads a callback starts are not affected.
+void let_readers_finish() {
+  sched_param none{};
+  if (sched_getscheduler(0) == SCHED_OTHER)
+    sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &none);
+}
+
+} // namespace
+
+event_lane::event_lane(std::shared_ptr<event_store> store, lane_callbacks callbacks, watch_bounds bounds)
+    : store_(std::move(store)), call_(std::move(callbacks)), wants_chunks_(call_.to.on_chunk != nullptr), bounds_(bounds) {}
+
+bool event_lane::begin() {
+  std::lock_guard guard(mutex_);
+  try {
+    running_ = true;
+    std::thread([me = shared_from_this()] { me->run(); }).detach(); // a reader that blocks for ever is left alone in the end
+  } catch (const std::system_error&) {
+    running_ = false;
+  }
+  return running_;
+}
+
+void event_lane::follow(const std::string& task, std::uint64_t after, std::uint64_t known) {
+  std::lock_guard guard(mutex_);
+  auto& t = tracks_[task];
+  t.given = after;
+  t.known = std::max(known, after);
+  t.behind = t.known > t.given;
+  if (t.behind)
+    wake();
+}
+
+// Call with the lock held, as all that is private.
+void event_lane::wake() {
+  urgent_ = true;
+  changed_.notify_one();
+}
+
+void event_lane::push(const std::shared_ptr<const event>& e) {
+  std::lock_guard guard(mutex_);
+  if (closed_)
+    return;
+  auto [i, is_new] = tracks_.try_emplace(e->task);
+  auto& t = i->second;
+  if (e->seq == 0) {
+    t.unstored.push_back(e);
+    return wake();
+  }
+  t.known = std::max(t.known, e->seq);
+  if (t.behind || e->seq <= t.given)
+    return; // it is read from the store, or was
+  auto bytes = weight(*e);
+  auto room = events_ < bounds_.events && (events_ == 0 || event_bytes_ + bytes <= bounds_.event_bytes);
+  if (e->seq != t.given + 1 || !room) {
+    t.behind = true;
+    return wake();
+  }
+  t.given = e->seq;
+  ++events_;
+  event_bytes_ += bytes;
+  queue_.push_back({e, nullptr});
+  // What the agent says from here on comes after this event.
+  std::erase_if(open_, [&](auto* x) { return x->agent == e->agent && x->task == e->task; });
+  wake();
+}
+
+void event_lane::push(const std::string& task, std::uint64_t run, const std::string& agent, const std::vector<chunk>& chunks) {
+  std::lock_guard guard(mutex_);
+  if (closed_ || !wants_chunks_)
+    return;
+  auto i = std::find_if(open_.begin(), open_.end(), [&](auto* x) { return x->run == run && x->agent == agent && x->task == task; });
+  held_text* at = i != open_.end() ? *i : nullptr;
+  if (at == nullptr) {
+    queue_.push_back({nullptr, std::make_unique<held_text>()});
+    at = queue_.back().text.get();
+    at->task = task;
+    at->agent = agent;
+    at->run = run;
+    open_.push_back(at);
+  }
+  auto before = at->text.bytes();
+  for (auto& c : chunks)
+    at->text.add(c, bounds_.run_bytes);
+  chunk_bytes_ += at->text.bytes() - before; // it may have become less: unsigned numbers wrap back
+  make_room();
+  if (waiting_ || at->text.bytes() > bounds_.run_bytes / 2 || chunk_bytes_ > bounds_.chunk_bytes / 2) {
+    waiting_ = false; // one wake-up is enough
+    wake();
+  }
+}
+
+// The oldest text first; one that waits alone may be larger.
+void event_lane::make_room() {
+  if (chunk_bytes_ <= bounds_.chunk_bytes)
+    return;
+  auto texts = std::count_if(queue_.begin(), queue_.end(), [](auto& x) { return x.text && x.text->text.bytes() > 0; });
+  for (auto& x : queue_) {
+    if (chunk_bytes_ <= bounds_.chunk_bytes || texts <= 1)
+      return;
+    if (!x.text || x.text->text.bytes() == 0)
+      continue;
+    chunk_bytes_ -= x.text->text.bytes();
+    x.text->text.drop();
+    --texts;
+  }
+}
+
+void event_lane::end(const std::string& task, outcome o) {
+  std::lock_guard guard(mutex_);
+  auto& t = tracks_[task];
+  t.over = true;
+  t.with = std::move(o);
+  wake();
+}
+
+bool event_lane::close(std::chrono::milliseconds limit) {
+  lock_type lock(mutex_);
+  closed_ = true;
+  wake();
+  if (thread_ == std::this_thread::get_id())
+    return true;
+  return left_.wait_for(lock, limit, [this] { return !running_; });
+}
+
+void event_lane::run() {
+  let_readers_finish();
+  lock_type lock(mutex_);
+  thread_ = std::this_thread::get_id();
+  while (!closed_) {
+    if (!queue_.empty()) {
+      hand_out(lock);
+    } else if (!catch_up(lock) && !finish_one(lock)) {
+      urgent_ = false;
+      waiting_ = true;
+      changed_.wait(lock, [this] { return urgent_ || closed_; });
+      waiting_ = false;
+    }
+  }
+  queue_.clear();
+  open_.clear();
+  lock.unlock();
+  // Before anybody hears that the thread is gone: what a host gave is let go of, and the store with it.
+  call_ = {};
+  store_ = nullptr;
+  lock.lock();
+  thread_ = {};
+  running_ = false;
+  left_.notify_all();
+}
+
+void event_lane::hand_out(lock_type& lock) {
+  auto items = std::exchange(queue_, {});
+  open_.clear();
+  events_ = event_bytes_ = chunk_bytes_ = 0;
+  urgent_ = false;
+  auto streamed = false;
+  for (auto& x : items) {
+    if (closed_)
+      return;
+    lock.unlock();
+    if (x.what)
+      tell(*x.what);
+    else
+      show({x.text->task, x.text->run, x.text->agent, x.text->text.take()});
+    lock.lock();
+    streamed = streamed || x.text;
+  }
+  if (streamed && bounds_.pace.count() > 0)
+    changed_.wait_for(lock, bounds_.pace, [this] { return urgent_ || closed_; });
+}
+
+bool event_lane::catch_up(lock_type& lock) {
+  auto i = std::find_if(tracks_.begin(), tracks_.end(), [](auto& t) { return t.second.behind; });
+  if (i == tracks_.end())
+    return false;
+  auto task = i->first;
+  auto after = i->second.given;
+  lock.unlock();
+  auto reply = std::make_shared<std::promise<event_page>>();
+  auto page = reply->get_future();
+  store_->read(task, after, bounds_.events, [reply](event_page p) { reply->set_value(std::move(p)); });
+  auto got = page.get(); // the store answers within its own limit
+  lock.lock();
+  if (got.code != ec::none) {
+    give_gap(lock, task, got.error);
+  } else if (give_page(lock, task, got) && !got.more) {
+    auto& t = tracks_[task];
+    if (got.events.empty() && t.given < t.known)
+      give_gap(lock, task, "the store has them no more");
+    else
+      t.behind = t.given < t.known;
+  }
+  return true;
+}
+
+/// Returns false if it ended early.
+bool event_lane::give_page(lock_type& lock, const std::string& task, const event_page& page) {
+  for (auto& stored : page.events) {
+    if (closed_)
+      return false;
+    lock.unlock();
+    event e;
+    auto readable = wire::from_json(stored.json, e);
+    e.task = task;
+    if (readable)
+      tell(e);
+    lock.lock();
+    if (!readable) {
+      give_gap(lock, task, "event " + std::to_string(stored.seq) + " cannot be read");
+      return false;
+    }
+    tracks_[task].given = stored.seq;
+  }
+  return true;
+}
+
+void event_lane::give_gap(lock_type& lock, const std::string& task, const std::string& why) {
+  auto& t = tracks_[task];
+  auto text = "events " + std::to_string(t.given + 1) + " to " + std::to_string(t.known) + " could not be read back: " + why;
+  t.given = t.known;
+  t.behind = false;
+  gaps_.push_back(text);
+  lock.unlock();
+  show({task, 0, "", {{chunk_kind::status, "[" + text + "]"}}});
+  lock.lock();
+}
+
+bool event_lane::finish_one(lock_type& lock) {
+  for (auto& [task, t] : tracks_) {
+    if (!t.unstored.empty()) {
+      auto last = std::exchange(t.unstored, {});
+      lock.unlock();
+      for (auto& e : last)
+        tell(*e);
+      lock.lock();
+      return true;
+    }
+    if (!t.over)
+      continue;
+    auto o = std::move(t.with);
+    tracks_.erase(task);
+    lock.unlock();
+    warn(o, "on_event", by_event_);
+    warn(o, "on_chunk", by_chunk_);
+    o.warnings.insert(o.warnings.end(), gaps_.begin(), gaps_.end());
+    thrown_texts nobody_to_tell;
+    guarded(nobody_to_tell, call_.on_done, std::move(o));
+    lock.lock();
+    return true;
+  }
+  return false;
+}
+
+void event_lane::tell(const event& e) {
+  guarded(by_event_, call_.to.on_event, e);
+}
+
+void event_lane::show(const chunk_batch& b) {
+  guarded(by_chunk_, call_.to.on_chunk, b);
+}
+
+} // namespace conclave

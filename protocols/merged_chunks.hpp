@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Pieces of one run's stream that wait for a reader, merged where they are of one kind. Bounded: the oldest text is dropped, never
+/// inside a character, and how much it was is known.
+
+#include "protocols/chat.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace conclave {
+
+/// The status chunk that stands where `bytes` of a stream are missing.
+chunk left_out(std::uint64_t bytes);
+
+class merged_chunks {
+public:
+  /// Adds a piece. Beyond `limit` bytes a quarter of them goes, so that a full buffer is not moved with every piece; what comes
+  /// while nothing waits is kept whole.
+  void add(const chunk& c, std::size_t limit);
+
+  bool empty() const { return chunks_.empty() && dropped_ == 0; }
+  std::size_t bytes() const { return bytes_; }
+
+  /// Drops what waits.
+  void drop();
+
+  /// Returns the pieces and starts anew. `dropped`: how many bytes before them are missing.
+  std::vector<chunk> take(std::uint64_t& dropped);
+
+  /// The same, with the word on what is missing in front.
+  std::vector<chunk> take();
+
+  /// What `take` would return.
+  std::vector<chunk> copy() const;
+
+private:
+  void trim(std::size_t to);
+
+  std::vector<chunk> chunks_;
+  std::size_t bytes_ = 0;
+  std::uint64_t dropped_ = 0;
+};
+
+} // namespace conclave

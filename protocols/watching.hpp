@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Following tasks from outside: what a reader gets, how much may wait for it, and what is known of the tasks under way.
+
+#include "protocols/chat.hpp"
+#include "protocols/coordination.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace conclave {
+
+/// Callbacks of one reader; both optional. They run on a thread of the reader's own, one at a time, and may block: nobody waits.
+struct listener {
+  std::function<void(const event&)> on_event;       ///< durable events, of each task in order and once; `event.task` says which
+  std::function<void(const chunk_batch&)> on_chunk; ///< for eyes only: a slow reader gets less, with a word on what is missing
+};
+
+/// Which tasks, and from where on.
+struct watch_filter {
+  std::string task;        ///< empty = every task of this engine
+  std::uint64_t after = 0; ///< of a named task: events with a higher seq only
+};
+
+/// How much waits for one reader. Events beyond it are read from the store again once the reader has caught up, so none is lost.
+struct watch_bounds {
+  std::size_t events = 256;
+  std::size_t event_bytes = std::size_t{384} << 10; ///< one event more may be larger
+  std::size_t run_bytes = std::size_t{64} << 10;    ///< text of one run; the oldest is dropped
+  std::size_t chunk_bytes = std::size_t{256} << 10; ///< text of all runs
+  /// Text that flows is handed on after so long at the earliest: what came meanwhile costs no wake-up. 0 = each piece at once.
+  std::chrono::milliseconds pace{4};
+};
+
+/// A task under way.
+struct running_task {
+  std::string task;
+  std::string question;
+  std::uint64_t seq = 0; ///< of its last durable event
+};
+
+} // namespace conclave
