@@ -85,7 +85,7 @@ std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_ca
       continue;
     lane->follow(task, filter.task.empty() ? 0 : filter.after, t.seq);
     for (auto& [run, live] : t.texts)
-      lane->push(task, run, live.agent, live.text.copy());
+      lane->push(task, run, live.agent, merged_chunks(live.text).take());
   }
   if (!lane->begin())
     return nullptr;

@@ -137,8 +137,13 @@ void event_lane::push(const std::string& task, std::uint64_t run, const std::str
     open_.push_back(at);
   }
   auto before = at->text.bytes();
+  // What comes while nothing of the run waits is kept whole.
+  std::size_t whole = 0;
+  if (at->text.empty())
+    for (auto& c : chunks)
+      whole += c.text.size();
   for (auto& c : chunks)
-    at->text.add(c, bounds_.run_bytes);
+    at->text.add(c, std::max(whole, bounds_.run_bytes));
   chunk_bytes_ += at->text.bytes() - before; // it may have become less: unsigned numbers wrap back
   make_room();
   if (waiting_ || at->text.bytes() > bounds_.run_bytes / 2 || chunk_bytes_ > bounds_.chunk_bytes / 2) {

@@ -11,10 +11,7 @@ namespace conclave {
 
 namespace {
 
-/// What a piece costs while it waits: many small ones of changing kinds count too.
-std::size_t weight(const chunk& c) {
-  return sizeof c + c.text.size();
-}
+constexpr std::size_t bytes_per_piece = 64; ///< many small pieces of changing kinds are bounded too
 
 bool merges(const chunk& a, const chunk& b) {
   return a.kind == b.kind && (a.kind == chunk_kind::text || a.kind == chunk_kind::reasoning);
@@ -27,60 +24,56 @@ chunk left_out(std::uint64_t bytes) {
 }
 
 void merged_chunks::add(const chunk& c, std::size_t limit) {
-  auto alone = chunks_.empty();
-  if (!alone && merges(chunks_.back(), c)) {
+  if (!chunks_.empty() && merges(chunks_.back(), c))
     chunks_.back().text += c.text;
-    bytes_ += c.text.size();
-  } else {
+  else
     chunks_.push_back(c);
-    bytes_ += weight(c);
-  }
-  if (bytes_ > limit && !alone)
-    trim(limit - limit / 4);
-}
-
-void merged_chunks::trim(std::size_t to) {
-  std::size_t gone = 0;
-  while (bytes_ > to && gone + 1 < chunks_.size() && bytes_ - weight(chunks_[gone]) >= to) {
-    bytes_ -= weight(chunks_[gone]);
-    dropped_ += chunks_[gone++].text.size();
-  }
-  chunks_.erase(chunks_.begin(), chunks_.begin() + static_cast<std::ptrdiff_t>(gone));
-  if (bytes_ <= to)
+  bytes_ += c.text.size();
+  while (chunks_.size() > 1 && (bytes_ >= limit + front_bytes() || chunks_.size() > limit / bytes_per_piece))
+    drop_front();
+  if (bytes_ <= limit)
     return;
   auto& text = chunks_.front().text;
-  auto cut = std::min(bytes_ - to, text.size());
+  auto cut = skip_ + std::min(bytes_ - limit, text.size() - skip_);
   while (cut < text.size() && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80)
     ++cut; // never inside a character
-  text.erase(0, cut);
-  bytes_ -= cut;
-  dropped_ += cut;
+  bytes_ -= cut - skip_;
+  dropped_ += cut - skip_;
+  skip_ = cut;
+  if (skip_ > limit) // not with every piece: what is kept would be moved each time
+    text.erase(0, std::exchange(skip_, 0));
+}
+
+std::size_t merged_chunks::front_bytes() const {
+  return chunks_.front().text.size() - skip_;
+}
+
+void merged_chunks::drop_front() {
+  bytes_ -= front_bytes();
+  dropped_ += front_bytes();
+  skip_ = 0;
+  chunks_.erase(chunks_.begin());
 }
 
 void merged_chunks::drop() {
-  for (auto& c : chunks_)
-    dropped_ += c.text.size();
+  dropped_ += bytes_;
+  bytes_ = skip_ = 0;
   chunks_.clear();
-  bytes_ = 0;
 }
 
 std::vector<chunk> merged_chunks::take(std::uint64_t& dropped) {
+  if (skip_ > 0)
+    chunks_.front().text.erase(0, skip_);
+  bytes_ = skip_ = 0;
   dropped = std::exchange(dropped_, 0);
-  bytes_ = 0;
   return std::exchange(chunks_, {});
 }
 
 std::vector<chunk> merged_chunks::take() {
-  auto out = copy();
-  drop();
-  dropped_ = 0;
-  return out;
-}
-
-std::vector<chunk> merged_chunks::copy() const {
-  auto out = chunks_;
-  if (dropped_ > 0)
-    out.insert(out.begin(), left_out(dropped_));
+  std::uint64_t dropped = 0;
+  auto out = take(dropped);
+  if (dropped > 0)
+    out.insert(out.begin(), left_out(dropped));
   return out;
 }
 

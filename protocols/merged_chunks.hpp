@@ -18,8 +18,7 @@ chunk left_out(std::uint64_t bytes);
 
 class merged_chunks {
 public:
-  /// Adds a piece. Beyond `limit` bytes a quarter of them goes, so that a full buffer is not moved with every piece; what comes
-  /// while nothing waits is kept whole.
+  /// Adds a piece; the newest `limit` bytes are kept.
   void add(const chunk& c, std::size_t limit);
 
   bool empty() const { return chunks_.empty() && dropped_ == 0; }
@@ -34,14 +33,13 @@ public:
   /// The same, with the word on what is missing in front.
   std::vector<chunk> take();
 
-  /// What `take` would return.
-  std::vector<chunk> copy() const;
-
 private:
-  void trim(std::size_t to);
+  std::size_t front_bytes() const;
+  void drop_front();
 
   std::vector<chunk> chunks_;
-  std::size_t bytes_ = 0;
+  std::size_t bytes_ = 0; ///< of text, without what is skipped
+  std::size_t skip_ = 0;  ///< so many bytes of the first piece are dropped
   std::uint64_t dropped_ = 0;
 };
 

@@ -218,7 +218,7 @@ CAF_TEST(a blocked reader gets a bounded part of the stream and a word on the re
   CAF_CHECK_EQUAL(slow.bytes + slow.left_out, 20'000'010u);
 }
 
-CAF_TEST(what the store could not take is told last, also to a reader that is behind) {
+CAF_TEST(what the store could not take is told last and also to a reader that is behind) {
   place p;
   reader slow;
   slow.hold();

@@ -88,7 +88,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(chunk, "f828fba9795a1922 8");
   PIN(chunk_batch, "0d690e5078b3bee0 31");
   PIN(completion, "62093fd06be428b6 146");
-  PIN(event, "67c00b4d6ef8ff04 213");
+  PIN(event, "bfa89265bcebdf77 221");
   PIN(run_ref, "7caa7d847351725a 23");
   PIN(verdict, "4c76487b975c8481 31");
   PIN(ruling, "a3bf9ae069651a30 16");
@@ -130,7 +130,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(cancel_tools, "675b21d3ff14c915 22");
   PIN(chunk_delivery, "38f7ab677778635f 39");
   PIN(chunk_ack, "af63bc4c8601b62c 1");
-  PIN(append_events, "ead48f4363c6cbde 239");
+  PIN(append_events, "f91795adf48fbbab 247");
   PIN(appended, "3ce58c377a9f0dfc 16");
   PIN(cancel_task, "4c576b688aa0c18d 7");
   PIN(get_ready, "af63bc4c8601b62c 1");
