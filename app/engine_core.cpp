@@ -373,6 +373,10 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
     done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
     return request.task;
   }
+  auto arriving = [&] {
+    std::lock_guard guard(register_->mutex);
+    return register_->arriving.emplace(request.task, std::nullopt);
+  }();
   orchestrator_parts parts;
   parts.outside = outside_;
   parts.task = request.task;
@@ -384,7 +388,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   r.task = request.task;
   r.store = store_;
   r.owner = this_process();
-  r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done)](resumed_task t) mutable {
+  r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done), arriving](resumed_task t) mutable {
     if (t.code != ec::none) {
       done(refused(t.code, std::move(t.error)));
     } else {
@@ -394,6 +398,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done), t.log);
       begin(std::move(parts), q, std::move(sinks));
     }
+    register_->arrived(arriving);
     leave();
   };
   spawn_resumer(sys_, std::move(r));
@@ -409,9 +414,24 @@ outcome engine_core::ask(const run_config& config, const question& q, const list
 
 void engine_core::cancel(const std::string& task, const std::string& reason) {
   std::lock_guard guard(register_->mutex);
-  for (auto& [id, t] : register_->tasks)
+  register_->cancel(task, reason);
+}
+
+void engine_core::register_of_tasks::cancel(const std::string& task, const std::string& reason) {
+  for (auto& [id, t] : tasks)
     if (id == task || task.empty())
       caf::anon_send(t.boss, cancel_task{reason});
+  for (auto& [id, asked] : arriving)
+    if (id == task || task.empty())
+      asked = reason;
+}
+
+void engine_core::register_of_tasks::arrived(std::multimap<std::string, std::optional<std::string>>::iterator which) {
+  std::lock_guard guard(mutex);
+  auto [task, asked] = *which;
+  arriving.erase(which);
+  if (asked)
+    cancel(task, *asked);
 }
 
 void engine_core::register_of_tasks::finished(const std::string& task) {

@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 namespace conclave {
@@ -52,7 +53,13 @@ private:
     std::mutex mutex;
     std::condition_variable idle;
     std::map<std::string, running> tasks;
+    /// Tasks on their way here, until they are claimed and read, with the reason of a cancel that came meanwhile.
+    std::multimap<std::string, std::optional<std::string>> arriving;
     void finished(const std::string& task);
+    /// Ends the waiting of one of them: a cancel that came meanwhile reaches the task now, if it runs.
+    void arrived(std::multimap<std::string, std::optional<std::string>>::iterator which);
+    /// Call with the lock held.
+    void cancel(const std::string& task, const std::string& reason);
   };
 
   /// The sinks of a task: the first gets the outcome, all get the events, `host` the chunks.
