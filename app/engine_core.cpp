@@ -127,6 +127,21 @@ std::vector<earlier_answer> answers_of(const ledger::state& s) {
   return out;
 }
 
+/// Why a task is left as it is for now: none of its live agents can be reached, so each would be out for good. Empty if one can.
+std::string unreachable(const ledger::state& s, const std::vector<placed_agent>& agents) {
+  std::string first;
+  for (auto& a : agents) {
+    auto* m = ledger::find(s, a.config.id);
+    if (m == nullptr || !m->live)
+      continue;
+    if (a.node)
+      return {};
+    if (first.empty())
+      first = "'" + shown_text(a.config.id) + "': " + (a.reason.empty() ? "its node cannot be reached" : a.reason);
+  }
+  return first.empty() ? first : "none of its agents can be reached, so nothing was changed; " + first;
+}
+
 tool_annotations notes_of(const native_tool& t) {
   tool_annotations out;
   out.read_only = t.read_only;
@@ -391,6 +406,9 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done), arriving](resumed_task t) mutable {
     if (t.code != ec::none) {
       done(refused(t.code, std::move(t.error)));
+    } else if (auto why = unreachable(t.from.log, parts.agents); !why.empty()) {
+      store_->release(parts.task);
+      done(refused(ec::unavailable, std::move(why)));
     } else {
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};

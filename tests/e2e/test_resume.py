@@ -7,6 +7,7 @@ CONCLAVE_RESUME_KILLS=N: how many runs are killed (default 12), every third one 
 import asyncio
 import hashlib
 import random
+import re
 import socket
 import sqlite3
 import unittest
@@ -309,6 +310,29 @@ class Later(Case):
             self.assertEqual(self.home.run("resume", "last").returncode, 0)
         finally:
             provider.stop()
+
+    def test_a_task_whose_only_node_is_away_waits_for_it(self):
+        provider = Provider(self.half)
+        node = self.home.start("node", "--listen", "127.0.0.1:0", "--insecure-loopback")
+        try:
+            address = re.search(r"127\.0\.0\.1:\d+", Lines(node.stderr).until("127.0.0.1:"))[0]
+            team = self.team(provider, agents=1, pause=0, cluster={"nodes": {"far": address}})
+            team["agents"][0].update(node="far")
+            team["agents"][0]["backend"].update(model="model-1")  # never answers
+            p = self.home.start("-c", self.home.write("team.json", team), "--insecure-loopback", "--json", "q")
+            Lines(p.stdout).until('"call_started"')
+            for x in (p, node):
+                x.kill()
+                x.communicate()
+            before = self.stored()[0]
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn("nothing was changed", r.stderr)
+            self.assertEqual(self.stored()[0], before)
+        finally:
+            provider.stop()
+            node.kill()
+            node.communicate()
 
     def test_a_signal_while_a_node_is_joined_ends_the_task(self):
         provider = Provider(self.half)
