@@ -315,7 +315,7 @@ class Later(Case):
         provider = Provider(self.half)
         node = self.home.start("node", "--listen", "127.0.0.1:0", "--insecure-loopback")
         try:
-            address = re.search(r"127\.0\.0\.1:\d+", Lines(node.stderr).until("127.0.0.1:"))[0]
+            address = re.search(r"127\.0\.0\.1:\d+", Lines(node.stdout).until("listening on"))[0]
             team = self.team(provider, agents=1, pause=0, cluster={"nodes": {"far": address}})
             team["agents"][0].update(node="far")
             team["agents"][0]["backend"].update(model="model-1")  # never answers
