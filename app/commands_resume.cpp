@@ -135,7 +135,10 @@ int command_resume(const resume_options& o) {
   if (row.outcome == to_string(outcome_kind::answered)) {
     run_output out(o.output);
     for (const auto& e : events)
-      out.known(e);
+      if (o.output.json && (e.type == event_type::final_answer || e.type == event_type::task_ended))
+        out.on(e); // with --json the answer is printed as its event
+      else
+        out.known(e);
     return out.finish(outcome_of(row.task, events));
   }
   auto stored = ledger::restore(events);

@@ -408,6 +408,8 @@ class Refusals(Case):
             r = self.home.run("resume")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertIn("the final answer", r.stdout)
+            r = self.home.run("resume", "--json")
+            self.assertEqual([e["text"] for e in events_of(r.stdout) if e["type"] == "final_answer"], ["the final answer"])
             self.assertEqual(len(model.asked), calls)
         finally:
             provider.stop()
