@@ -42,7 +42,7 @@ void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
     log = ledger::make(parts.rules, ids);
   }
   random.seed(parts.outside.random(parts.task));
-  wall_start = parts.outside.now_unix_ms();
+  wall_start = std::max(parts.outside.now_unix_ms(), log.last_ms); // a clock set back since: deadlines go on from the log's time
   mono_start = self->clock().now();
 }
 

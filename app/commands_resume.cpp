@@ -11,7 +11,12 @@
 #include "app/run_session.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_lookup.hpp"
+#include "protocols/config.hpp"
+#include "protocols/events.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/replay.hpp"
+#include "transports/event_store_names.hpp"
+#include "transports/process_owner.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -59,8 +64,30 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
     return true;
   for (const auto& p : blocking(loaded.problems))
     complain(to_string(p));
-  complain(error + " in " + file);
+  complain(error.starts_with(team.source) && !team.source.empty() ? error : error + " in " + file);
   return false;
+}
+
+/// Whether this machine has the keys and variables of the agents that are to go on here. Without one its agent would be out for the
+/// task, for good: that is said before anything changes.
+bool has_keys(const opening& o, const ledger::state& s, bool ended) {
+  std::vector<problem> ignored; // the engine tells what is wrong with .env files
+  auto env = environment::load(ignored);
+  auto all = true;
+  for (std::size_t i = 0; i < o.agents.size(); ++i) {
+    const auto& a = o.agents[i];
+    auto here = i >= o.nodes.size() || o.nodes[i] == "local";
+    const auto* kind = find_backend_kind(a.backend.type);
+    const auto* m = ledger::find(s, a.id);
+    if (!here || kind == nullptr || !is_available(*kind) || a.backend.type == "local" || a.backend.type == "scripted"
+        || (!ended && m != nullptr && !m->live))
+      continue;
+    if (auto route = route_key(a.backend, env.lookup(), env.sources()); route.code != ec::none) {
+      complain("agent '" + shown_text(a.id) + "' cannot go on: " + route.error);
+      all = false;
+    }
+  }
+  return all;
 }
 
 /// Tool calls that were under way and may have had their effect.
@@ -68,7 +95,7 @@ std::vector<std::string> unknown_calls(const std::vector<event>& events) {
   std::vector<std::string> out;
   for (const auto& run : ledger::unfinished(events))
     for (const auto& c : run.calls)
-      if (!c.ended && c.target != "model" && !c.repeatable)
+      if (c.unsettled && c.target != events::model_target && !c.repeatable)
         out.push_back(run.agent + ": " + c.target);
   return out;
 }
@@ -97,7 +124,7 @@ int command_resume(const resume_options& o) {
   task_row row;
   if (auto code = s.open(o.task, row))
     return code;
-  if (row.live) {
+  if (row.live && !is_gone(row.owner)) { // else somebody is just taking it over: the claim names them
     complain("task " + row.task + " is under way: " + owner_text(row.owner) + " works on it; end it with: conclave cancel "
              + row.task);
     return failed;
@@ -108,7 +135,10 @@ int command_resume(const resume_options& o) {
   if (row.outcome == to_string(outcome_kind::answered)) {
     run_output out(o.output);
     for (const auto& e : events)
-      out.known(e);
+      if (o.output.json && (e.type == event_type::final_answer || e.type == event_type::task_ended))
+        out.on(e); // with --json the answer is printed as its event
+      else
+        out.known(e);
     return out.finish(outcome_of(row.task, events));
   }
   auto stored = ledger::restore(events);
@@ -117,7 +147,7 @@ int command_resume(const resume_options& o) {
     return wrong_usage;
   }
   run_config team;
-  if (!read_team(o, stored.opening, team))
+  if (!read_team(o, stored.opening, team) || !has_keys(stored.opening, stored.state, !row.outcome.empty()))
     return wrong_usage;
   resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team};
   if (request.on_unknown == "ask") {

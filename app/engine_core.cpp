@@ -112,6 +112,21 @@ std::vector<earlier_answer> answers_of(const ledger::state& s) {
   return out;
 }
 
+/// Why a task is left as it is for now: none of its live agents can be reached, so each would be out for good. Empty if one can.
+std::string unreachable(const ledger::state& s, const std::vector<placed_agent>& agents) {
+  std::string first;
+  for (auto& a : agents) {
+    auto* m = ledger::find(s, a.config.id);
+    if (m == nullptr || !m->live)
+      continue;
+    if (a.node)
+      return {};
+    if (first.empty())
+      first = "'" + shown_text(a.config.id) + "': " + (a.reason.empty() ? "its node cannot be reached" : a.reason);
+  }
+  return first.empty() ? first : "none of its agents can be reached, so nothing was changed; " + first;
+}
+
 tool_annotations notes_of(const native_tool& t) {
   tool_annotations out;
   out.read_only = t.read_only;
@@ -355,6 +370,10 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
     done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
     return request.task;
   }
+  auto arriving = [&] {
+    std::lock_guard guard(register_->mutex);
+    return register_->arriving.emplace(request.task, std::nullopt);
+  }();
   orchestrator_parts parts;
   parts.outside = outside_;
   parts.task = request.task;
@@ -366,9 +385,12 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   r.task = request.task;
   r.store = store_;
   r.owner = this_process();
-  r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done)](resumed_task t) mutable {
+  r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done), arriving](resumed_task t) mutable {
     if (t.code != ec::none) {
       done(refused(t.code, std::move(t.error)));
+    } else if (auto why = unreachable(t.from.log, parts.agents); !why.empty()) {
+      store_->release(parts.task);
+      done(refused(ec::unavailable, std::move(why)));
     } else {
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
@@ -376,6 +398,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), t.log); to.host)
         begin(std::move(parts), q, std::move(to));
     }
+    register_->arrived(arriving);
     leave();
   };
   spawn_resumer(sys_, std::move(r));
@@ -391,9 +414,24 @@ outcome engine_core::ask(const run_config& config, const question& q, const list
 
 void engine_core::cancel(const std::string& task, const std::string& reason) {
   std::lock_guard guard(register_->mutex);
-  for (auto& [id, t] : register_->tasks)
+  register_->cancel(task, reason);
+}
+
+void engine_core::register_of_tasks::cancel(const std::string& task, const std::string& reason) {
+  for (auto& [id, t] : tasks)
     if (id == task || task.empty())
       caf::anon_send(t.boss, cancel_task{reason});
+  for (auto& [id, asked] : arriving)
+    if (id == task || task.empty())
+      asked = reason;
+}
+
+void engine_core::register_of_tasks::arrived(std::multimap<std::string, std::optional<std::string>>::iterator which) {
+  std::lock_guard guard(mutex);
+  auto [task, asked] = *which;
+  arriving.erase(which);
+  if (asked)
+    cancel(task, *asked);
 }
 
 void engine_core::register_of_tasks::finished(const std::string& task) {

@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 namespace conclave {
@@ -55,7 +56,13 @@ private:
     std::condition_variable idle;
     std::map<std::string, running> tasks;
     std::shared_ptr<event_hub> hub;
+    /// Tasks on their way here, until they are claimed and read, with the reason of a cancel that came meanwhile.
+    std::multimap<std::string, std::optional<std::string>> arriving;
     void finished(const std::string& task);
+    /// Ends the waiting of one of them: a cancel that came meanwhile reaches the task now, if it runs.
+    void arrived(std::multimap<std::string, std::optional<std::string>>::iterator which);
+    /// Call with the lock held.
+    void cancel(const std::string& task, const std::string& reason);
   };
 
   /// Who hears of a task.

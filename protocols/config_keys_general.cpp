@@ -60,7 +60,7 @@ void orchestrator(std::vector<key_info>& out) {
           pick(s, "on_unknown_outcome", "tell ask fail repeat", "tell",
                "`conclave resume`: what becomes of a tool call that was under way when the task was cut off, unless the tool is "
                "read-only or idempotent (those are called again): the model is told that it may have happened, the person at the "
-               "terminal is asked, the run fails, or the call is repeated"),
+               "terminal is asked, the run fails and its agent is out, or the call is repeated"),
           pick(s, "pacing", "barrier eager", "barrier",
                "`barrier`: in rounds, everybody is heard before anybody is asked again; `eager`: no rounds"),
           range(s, "straggler_patience_seconds", type::seconds, 0, week, "120",

@@ -171,6 +171,8 @@ private:
   static void settle(entry& x, const event& e) {
     auto& r = x.run;
     r.state = e.state;
+    for (auto& c : r.calls)
+      c.unsettled = c.unsettled && !c.ended;
     r.talk.resize(static_cast<std::size_t>(std::min<std::uint64_t>(e.kept, r.talk.size())));
     auto last = e.type == event_type::call_started && e.target != events::model_target && !e.said.empty() ? 1 : 0;
     r.talk.insert(r.talk.end(), e.said.begin(), e.said.end() - last); // a tool's arguments are no message
@@ -201,6 +203,7 @@ private:
       c.ended = true;
       c.status = e.reason;
       c.said = e.said;
+      c.unsettled = e.reason == events::unknown_status;
       return;
     }
     auto known = events::call_of(e);

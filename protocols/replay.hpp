@@ -52,6 +52,7 @@ struct known_call {
   std::vector<std::string> said; ///< of its end: what came back
   std::vector<std::string> sent; ///< of its start: a tool's arguments
   bool repeatable = false;       ///< it may be made again
+  bool unsettled = true;         ///< no result of it is known, and the run has not gone on without one
 };
 
 /// A run that was active when the log stops: the newest state that is durable, and what happened since. States come with model

@@ -115,7 +115,7 @@ void mover::go_on_with_tools(const continued& x) {
   }
   s.held = held_bytes();
   if (!fatal.empty())
-    return fail(ec::stream_broken, std::move(fatal));
+    return fail(ec::bad_request, std::move(fatal)); // asked again, the agent would make the call once more
   next_tools();
 }
 

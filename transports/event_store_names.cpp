@@ -46,7 +46,7 @@ std::string owner_text(const task_owner& owner) {
   char begun[40];
   if (owner.started_ms > 0 && ::gmtime_r(&seconds, &tm) != nullptr
       && std::strftime(begun, sizeof begun, "%Y-%m-%d %H:%M:%S UTC", &tm) > 0)
-    text += std::string(", begun ") + begun + ",";
+    text += std::string(" (begun ") + begun + ")";
   return text;
 }
 

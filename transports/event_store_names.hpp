@@ -17,7 +17,7 @@ std::string body_key(std::string_view sha);
 /// The reverse.
 std::string body_name(std::string_view key);
 
-/// Returns who this is, for a sentence: "process 4711 on mars, begun 2026-11-26 06:51:11 UTC,".
+/// Returns who this is, for a sentence: "process 4711 on mars (begun 2026-11-26 06:51:11 UTC)".
 std::string owner_text(const task_owner& owner);
 
 } // namespace conclave

@@ -97,9 +97,15 @@ std::int64_t connection::number(const char* sql) {
 std::string connection::explain(int code, const std::string& path) const {
   auto* db = db_.get();
   auto hint = what_to_do(code, system_reason(db, code));
-  auto text = "event store " + path + ": " + sqlite3_errstr(code)
-              + (db != nullptr && sqlite3_errcode(db) == code ? std::string(", ") + sqlite3_errmsg(db) : std::string{});
+  std::string kind = sqlite3_errstr(code);
+  auto detail = db != nullptr && sqlite3_errcode(db) == code ? std::string{sqlite3_errmsg(db)} : kind;
+  auto text = "event store " + path + ": " + (detail == kind ? kind : kind + ", " + detail);
   return hint.empty() ? text : text + "; " + hint;
+}
+
+bool connection::is_elsewhere() const {
+  int moved = 0;
+  return sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
 }
 
 bool connection::is_full(int code) const {

@@ -77,6 +77,11 @@ public:
       error = explain(code, path);
       return code;
     }
+    if (is_elsewhere()) { // nobody would find again what is written
+      error = "event store " + path + ": the file was deleted, moved or replaced while it was in use";
+      run("ROLLBACK");
+      return SQLITE_READONLY_DBMOVED;
+    }
     code = f();
     if (code == SQLITE_OK)
       code = run("COMMIT");
@@ -89,6 +94,9 @@ public:
 
   /// Returns one sentence: the file, what happened, what to do.
   std::string explain(int code, const std::string& path) const;
+
+  /// Returns whether the path no longer leads to the file that is open.
+  bool is_elsewhere() const;
 
   /// Returns whether `code` says that the disk has no room.
   bool is_full(int code) const;

@@ -5,6 +5,8 @@
 
 #include <climits>
 
+#include <cerrno>
+#include <csignal>
 #include <ctime>
 #include <fstream>
 #include <sstream>
@@ -47,6 +49,10 @@ task_owner this_process() {
   if (::gethostname(host, sizeof host - 1) != 0)
     host[0] = '\0';
   return {host, ::getpid(), began};
+}
+
+bool is_gone(const task_owner& owner) {
+  return owner.pid > 0 && owner.host == this_process().host && ::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH;
 }
 
 } // namespace conclave

@@ -7,6 +7,8 @@ CONCLAVE_RESUME_KILLS=N: how many runs are killed (default 12), every third one 
 import asyncio
 import hashlib
 import random
+import re
+import socket
 import sqlite3
 import unittest
 
@@ -233,9 +235,128 @@ class Policies(Case):
 
     def test_fail(self):
         r, lines, _ = self.resumed("fail", "after")
-        self.assertEqual(len(lines), len(set(lines)) if r.returncode else len(lines), r.stderr)
+        self.assertEqual(r.returncode, 2, r.stderr)  # the only agent is out: asked again, it would append again
+        self.assertEqual(len(lines), len(set(lines)), lines)
         shown = self.home.run("show", "last").stdout
         self.assertIn("may have had its effect", shown)
+
+
+    def test_ask_asks_again_after_a_second_crash(self):
+        """Killed once more before the run has gone on: nobody has heard yet what to do about the call."""
+        model = Model(0.0)
+        provider = Provider(model)
+        try:
+            self.run_until_append(provider, "before")
+            self.home.write("server.py", "import time\ntime.sleep(60)\n")
+            p = self.home.start("resume", "last", "--json", "--on-unknown", "ask")
+            Lines(p.stdout).until('"task_resumed"')
+            p.kill()
+            p.stdout.close(), p.stderr.close()
+            p.wait()
+            self.home.write("server.py", SERVER)
+            r = self.home.run("resume", "last", "--on-unknown", "ask")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("nobody can be asked", r.stderr)
+        finally:
+            provider.stop()
+
+
+class Later(Case):
+    """What is different at the resume."""
+
+    async def half(self, provider, request, reply):
+        """m0 answers, m1 never does."""
+        if request["model"] == "model-1":
+            await asyncio.sleep(1000)
+        await Model(0.0)(provider, request, reply)
+
+    def cut_off(self, provider, until, **more):
+        team = self.team(provider, agents=2, pause=0, **more)
+        for a in team["agents"]:
+            a["backend"].update(api_key="${SOME_KEY}", mcp_servers=[])
+        self.home.env["SOME_KEY"] = "abcdefghijkl"
+        p = self.home.start("-c", self.home.write("team.json", team), "--json", "q")
+        Lines(p.stdout).until(until)
+        p.kill()
+        p.stdout.close(), p.stderr.close()
+        p.wait()
+
+    def test_a_clock_set_back_puts_no_deadline_off(self):
+        provider = Provider(self.half)
+        try:
+            self.cut_off(provider, '"new_answer"', timeout_settings={"orchestrator_timeout_seconds": 6})
+            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:  # the same as a clock an hour behind the log
+                for seq, text in db.execute("SELECT seq, json FROM events").fetchall():
+                    e = json.loads(text)
+                    e["time"] += 3600 * 1000
+                    db.execute("UPDATE events SET json = ? WHERE seq = ?", (json.dumps(e), seq))
+            r = self.home.run("resume", "last", "--json", timeout=40)
+            self.assertEqual(r.returncode, 0, r.stderr)
+            times = [e["time"] for e in self.stored()[0]]
+            self.assertEqual(times, sorted(times))
+        finally:
+            provider.stop()
+
+    def test_a_variable_that_is_not_set_changes_nothing(self):
+        provider = Provider(self.half)
+        try:
+            self.cut_off(provider, '"new_answer"', orchestrator={"straggler_patience_seconds": 1})
+            before = self.stored()[0]
+            key = self.home.env.pop("SOME_KEY")
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("set SOME_KEY", r.stderr)
+            self.assertEqual(self.stored()[0], before)
+            self.home.env["SOME_KEY"] = key
+            self.assertEqual(self.home.run("resume", "last").returncode, 0)
+        finally:
+            provider.stop()
+
+    def test_a_task_whose_only_node_is_away_waits_for_it(self):
+        provider = Provider(self.half)
+        node = self.home.start("node", "--listen", "127.0.0.1:0", "--insecure-loopback")
+        try:
+            address = re.search(r"127\.0\.0\.1:\d+", Lines(node.stdout).until("listening on"))[0]
+            team = self.team(provider, agents=1, pause=0, cluster={"nodes": {"far": address}})
+            team["agents"][0].update(node="far")
+            team["agents"][0]["backend"].update(model="model-1")  # never answers
+            p = self.home.start("-c", self.home.write("team.json", team), "--insecure-loopback", "--json", "q")
+            Lines(p.stdout).until('"call_started"')
+            for x in (p, node):
+                x.kill()
+                x.communicate()
+            before = self.stored()[0]
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertIn("nothing was changed", r.stderr)
+            self.assertEqual(self.stored()[0], before)
+        finally:
+            provider.stop()
+            node.kill()
+            node.communicate()
+
+    def test_a_signal_while_a_node_is_joined_ends_the_task(self):
+        provider = Provider(self.half)
+        with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts and says nothing
+            try:
+                node = "127.0.0.1:%d" % mute.getsockname()[1]
+                team = self.team(provider, agents=2, cluster={"nodes": {"far": node}})
+                team["agents"][0]["node"] = "far"
+                p = self.home.start("-c", self.home.write("team.json", team), "--insecure-loopback", "--json", "q")
+                Lines(p.stdout).until(lambda line: '"call_started"' in line)
+                p.kill()
+                p.stdout.close(), p.stderr.close()
+                p.wait()
+                mute.settimeout(10)
+                mute.accept()[0].close()  # of the run that was killed
+                p = self.home.start("resume", "last", "--json")
+                joining = mute.accept()[0]
+                p.send_signal(signal.SIGINT)
+                p.communicate(timeout=20)
+                joining.close()
+                self.assertEqual(p.returncode, 4)
+            finally:
+                provider.stop()
 
 
 class Refusals(Case):
@@ -288,6 +409,8 @@ class Refusals(Case):
             r = self.home.run("resume")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertIn("the final answer", r.stdout)
+            j = self.home.run("resume", "--json")
+            self.assertEqual([e["text"] + "\n" for e in events_of(j.stdout) if e["type"] == "final_answer"], [r.stdout])
             self.assertEqual(len(model.asked), calls)
         finally:
             provider.stop()

@@ -108,6 +108,7 @@ CAF_TEST(a run fails over an unknown outcome where that is asked for) {
   auto r = the<run::report>();
   CAF_CHECK(r.begun.empty() && !r.ask && r.handed_in.kind == verdict_kind::failed);
   CAF_CHECK(says(r.handed_in.reason, "'write'") && says(r.handed_in.reason, "not known"));
+  CAF_CHECK(is_fatal(r.handed_in.code)); // asked again, the agent would write once more
 }
 
 CAF_TEST(a call is repeated where that is asked for) {

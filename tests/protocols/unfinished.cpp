@@ -87,6 +87,20 @@ CAF_TEST(a refusal is kept with the state it was given to) {
   CAF_CHECK(!r.refused && r.refusal == ruling{} && r.talk == (names{"m1", "m2", "m3"}));
 }
 
+CAF_TEST(a call of unknown outcome is open until its run has gone on over however many crashes) {
+  log_t log{of(event_type::run_started, "a", 1), call(false, "a", 1, 1, "model", {"m1"}, "s1"),
+            call(true, "a", 1, 1, "model", {"c1"}), call(false, "a", 1, 2, "fs", {"m2", "args"}, "s2", 1)};
+  CAF_CHECK(!unfinished(log)[0].calls[0].unsettled && unfinished(log)[0].calls[1].unsettled);
+  log.push_back(call(true, "a", 1, 2, "fs", {})); // taken over
+  log.back().reason = "unknown";
+  CAF_CHECK(unfinished(log)[0].calls[1].unsettled);
+  log.push_back(of(event_type::run_continued, "a", 2));
+  log.back().number = 1;
+  CAF_CHECK(unfinished(log)[0].calls[1].unsettled);
+  log.push_back(call(false, "a", 2, 3, "model", {"m3"}, "s3", 2));
+  CAF_CHECK(!unfinished(log)[0].calls[1].unsettled && unfinished(log)[0].calls[2].unsettled);
+}
+
 CAF_TEST(a run that went on under a new number is one run also after two crashes) {
   log_t log{of(event_type::presentation_started, "a", 1), of(event_type::run_started, "a", 1),
             call(false, "a", 1, 1, "model", {"m1"}, "s1"), call(true, "a", 1, 1, "model", {})};

@@ -48,6 +48,24 @@ struct results {
 
 } // namespace
 
+CAF_TEST(a store whose file is taken away takes nothing more) {
+  for (auto how : {0, 1, 2}) {
+    temp_dir dir;
+    auto s = open_store(dir.file());
+    CAF_REQUIRE(s);
+    CAF_CHECK_EQUAL(append(*s, "t", 1, 0, {"one"}).code, ec::none);
+    if (how == 0)
+      fs::remove(dir.file());
+    else
+      fs::rename(dir.file(), dir.file() + ".old");
+    if (how == 2)
+      fs::copy_file(dir.file() + ".old", dir.file());
+    auto r = append(*s, "t", 1, 1, {"two"});
+    CAF_CHECK_EQUAL(r.code, ec::unavailable);
+    CAF_CHECK(r.error.find(dir.file() + ": the file was deleted, moved or replaced") != std::string::npos);
+  }
+}
+
 CAF_TEST(events are kept in order and survive a reopen) {
   temp_dir dir;
   {

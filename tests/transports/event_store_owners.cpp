@@ -69,7 +69,7 @@ CAF_TEST(a task can be claimed once its owner was killed and not before) {
     CAF_CHECK_EQUAL(row.owner.host, this_process().host);
     auto denied = claim(*s, "t");
     CAF_CHECK_EQUAL(denied.code, ec::denied);
-    CAF_CHECK(has(denied.error, "process " + std::to_string(row.owner.pid) + " on " + row.owner.host + ", begun 20"));
+    CAF_CHECK(has(denied.error, "process " + std::to_string(row.owner.pid) + " on " + row.owner.host + " (begun 20"));
     CAF_CHECK_EQUAL(denied.owner.pid, row.owner.pid);
     CAF_CHECK_EQUAL(denied.owner.started_ms, row.owner.started_ms);
     CAF_CHECK(row.owner.pid > 0 && row.owner.pid != ::getpid());
@@ -119,7 +119,7 @@ CAF_TEST(a second claim in one process is denied from the same store and from an
   for (auto* s : {a.get(), b.get()}) {
     auto r = claim(*s, "t");
     CAF_CHECK_EQUAL(r.code, ec::denied);
-    CAF_CHECK_EQUAL(r.error, "task t is under way: process 4711 on mars, begun 2025-11-24 16:00:00 UTC, works on it");
+    CAF_CHECK_EQUAL(r.error, "task t is under way: process 4711 on mars (begun 2025-11-24 16:00:00 UTC) works on it");
     CAF_CHECK_EQUAL(r.fence, 0u);
   }
   a.reset();
