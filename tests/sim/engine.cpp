@@ -258,7 +258,8 @@ void simulator::send_stale() {
     return; // no one of before owned it
   w_.trace("a message of fence " + std::to_string(fence) + " arrives late");
   run_report r;
-  switch (d.below(4)) {
+  start_run s;
+  switch (d.below(5)) {
   case 0:
     caf::anon_send(node, end_task{disk_.task(), fence});
     break;
@@ -267,6 +268,14 @@ void simulator::send_stale() {
     break;
   case 2:
     caf::anon_send(node, publish_answer{disk_.task(), fence, "agent1.1", "a stale text"});
+    break;
+  case 3:
+    s.task = disk_.task();
+    s.fence = fence;
+    s.agent = agent;
+    s.run = run;
+    s.question = "a stale question";
+    caf::anon_send(node, std::move(s));
     break;
   default:
     r.of = {disk_.task(), fence, run};
@@ -296,6 +305,23 @@ void simulator::check_view() {
     for (auto& a : m.answers)
       if (a.text == "a stale answer")
         w_.find("a verdict of a former owner was accepted");
+}
+
+/// Nothing can happen before time passes: then each run is worked on outside, and what the ledger waits for is due no earlier than
+/// the next timer. That a connection died with a call is noticed by the time limit of the call.
+void simulator::check_idle() {
+  if (!engine_ || !engine_->boss || engine_->ended)
+    return;
+  auto& st = dynamic_cast<orchestrator_ptr>(caf::actor_cast<caf::abstract_actor*>(engine_->boss))->state;
+  auto wanted = ledger::want(st.log);
+  auto next = sched_.clock().schedule().begin()->first - start_;
+  for (auto& t : wanted.timers)
+    if (std::chrono::milliseconds(t.due_ms + 1 - base_ms) < next)
+      w_.find("nothing is armed for a timer of " + (t.agent.empty() ? "the task" : t.agent) + " that is due at "
+              + std::to_string(t.due_ms - base_ms) + " ms");
+  for (auto& run : wanted.runs)
+    if (w_.what.lost_source == 0 && st.ready.count(run.agent) > 0 && !w_.works(run.agent, run.run))
+      w_.find("nobody works on run " + std::to_string(run.run) + " of " + run.agent);
 }
 
 /// Nobody works any more: everything ends, and everything that was to happen happens.

@@ -18,37 +18,37 @@ using promise_of = caf::typed_response_promise<Reply>;
 /// Asks at the far end; the reply comes back over the link.
 template <class Reply, class... Ts>
 void ask_far(const link_ptr& l, promise_of<Reply> p, Ts... msg) {
-  l->down.push_back({[l, p, msg...](far_end::pointer self) {
-    auto back = [l, p](auto x) { l->up.push_back({[p, x](near_end::pointer) mutable { p.deliver(std::move(x)); }}); };
+  say_down(*l, [l, p, msg...](far_end::pointer self) {
+    auto back = [l, p](auto x) { say_up(*l, [p, x](near_end::pointer) mutable { p.deliver(std::move(x)); }); };
     self->request(l->node, caf::infinite, msg...).then([back](Reply& r) { back(r); }, [back](caf::error& e) { back(e); });
-  }});
+  });
 }
 
 template <class Reply, class T>
 void ask_near(const link_ptr& l, promise_of<Reply> p, T msg) {
-  l->up.push_back({[l, p, msg](near_end::pointer self) {
-    auto back = [l, p](auto x) { l->down.push_back({[p, x](far_end::pointer) mutable { p.deliver(std::move(x)); }}); };
+  say_up(*l, [l, p, msg](near_end::pointer self) {
+    auto back = [l, p](auto x) { say_down(*l, [p, x](far_end::pointer) mutable { p.deliver(std::move(x)); }); };
     self->request(l->boss, caf::infinite, msg).then([back](Reply& r) { back(r); }, [back](caf::error& e) { back(e); });
-  }});
+  });
 }
 
 template <class T>
 void tell_far(const link_ptr& l, T msg) {
-  l->down.push_back({[l, msg](far_end::pointer self) { self->send(l->node, msg); }});
+  say_down(*l, [l, msg](far_end::pointer self) { self->send(l->node, msg); });
 }
 
 near_end::behavior_type near(near_end::pointer self, link_ptr l) {
   return {
       [self, l](spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) -> caf::result<agent_ready> {
         auto p = self->make_response_promise<agent_ready>();
-        if (l->engine->cut)
+        if (l->engine->cut || l->broken)
           return caf::delegated<agent_ready>{};
         l->boss = boss;
-        l->down.push_back({[l, p, order, sink](far_end::pointer far) {
-          auto back = [l, p](auto x) { l->up.push_back({[p, x](near_end::pointer) mutable { p.deliver(std::move(x)); }}); };
+        say_down(*l, [l, p, order, sink](far_end::pointer far) {
+          auto back = [l, p](auto x) { say_up(*l, [p, x](near_end::pointer) mutable { p.deliver(std::move(x)); }); };
           far->request(l->node, caf::infinite, order, caf::actor_cast<orchestrator_actor>(far), sink)
               .then([back](agent_ready& r) { back(r); }, [back](caf::error& e) { back(e); });
-        }});
+        });
         return caf::delegated<agent_ready>{};
       },
       [l](publish_answer& p) {
@@ -85,7 +85,7 @@ far_end::behavior_type far(far_end::pointer self, link_ptr l) {
         ask_near<body_ack>(l, p, std::move(b));
         return caf::delegated<body_ack>{};
       },
-      [l](agent_lost& a) { l->up.push_back({[l, a](near_end::pointer near_self) { near_self->send(l->boss, a); }}); },
+      [l](agent_lost& a) { say_up(*l, [l, a](near_end::pointer near_self) { near_self->send(l->boss, a); }); },
       [](question&) -> caf::result<outcome> { return make_error(ec::bad_request, "nobody asks here"); },
       [](const cancel_task&) {},
       [self](to_far& x) { x.act(self); },
@@ -103,6 +103,16 @@ link_ptr open_link(caf::actor_system& sys, world& w, process_ptr engine, std::si
   l->near = sys.spawn(near, l);
   l->far = sys.spawn(far, l);
   return l;
+}
+
+void say_down(link& l, std::function<void(far_end::pointer)> act) {
+  if (!l.broken)
+    l.down.push_back({std::move(act)});
+}
+
+void say_up(link& l, std::function<void(near_end::pointer)> act) {
+  if (!l.broken)
+    l.up.push_back({std::move(act)});
 }
 
 void deliver_down(link& l) {

@@ -45,6 +45,10 @@ using link_ptr = std::shared_ptr<link>;
 
 /// A link to a node; `near` stands for it at the engine.
 link_ptr open_link(caf::actor_system& sys, world& w, process_ptr engine, std::size_t to, node_actor node);
+/// Puts something on the way. What is under way holds the link; so a link that is broken takes nothing more, or it would hold
+/// itself.
+void say_down(link& l, std::function<void(far_end::pointer)> act);
+void say_up(link& l, std::function<void(near_end::pointer)> act);
 void deliver_down(link& l);
 void deliver_up(link& l);
 void break_link(link& l); ///< both ends end

@@ -164,7 +164,7 @@ model_impl::behavior_type model(model_ptr self, world* w, process_ptr p, std::ui
           return make_error(ec::unavailable, "nothing was sent");
         auto id = ++st.ids;
         auto& c = st.running[id];
-        c.place = st.w->on_model(st.fence, req.agent, req.run, req.call, hash_of(req));
+        c.place = st.w->on_model(st.fence, req, hash_of(req));
         c.reply = reply_to(*st.w, req);
         c.promise = self->template make_response_promise<completion>();
         if (d.chance(300))

@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 COPY = ROOT / "build" / "mutants"
@@ -24,6 +25,10 @@ def run(argv, **options):
 def copy_tree():
     """Brings the copy up to date; what is equal keeps its time, so that it is not built again."""
     listed = run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True).stdout.splitlines()
+    for there in COPY.rglob("*"):
+        name = there.relative_to(COPY)
+        if there.is_file() and name.parts[0] != "build" and str(name) not in listed:
+            there.unlink()  # removed in the tree, or left by a patch
     for name in listed:
         there, here = COPY / name, ROOT / name
         if not here.is_file() or (there.is_file() and there.read_bytes() == here.read_bytes()):
@@ -46,12 +51,27 @@ def judge(patch):
     made = build()
     if made.returncode != 0:
         return False, "it does not build: " + made.stdout[-2000:]
-    try:
-        played = run([COPY / "build/dev/tests/sim/sim", "--seeds", "1", str(SEEDS)], timeout=600)
-    except subprocess.TimeoutExpired:
-        return False, "no finding in 10 minutes"
-    said = played.stdout.strip().splitlines()
-    return played.returncode != 0, said[0] if said else f"the simulator ended with {played.returncode}"
+    return play()
+
+
+def play():
+    """Plays the seeds in two processes until one finds something."""
+    sim = COPY / "build/dev/tests/sim/sim"
+    seeds = str(SEEDS)
+    parts = [
+        subprocess.Popen([sim, "--part", str(i), "2", seeds, seeds], stdout=subprocess.PIPE, text=True) for i in range(2)
+    ]
+    until = time.monotonic() + 600
+    while time.monotonic() < until and not any(p.poll() for p in parts) and any(p.poll() is None for p in parts):
+        time.sleep(0.05)
+    found = next((p for p in parts if p.poll()), None)
+    in_time = all(p.poll() is not None for p in parts)
+    for p in parts:
+        p.kill()
+    if found is None:
+        return False, f"no finding in {SEEDS} seeds" if in_time else "no finding in 10 minutes"
+    said = found.communicate()[0].strip().splitlines()
+    return True, said[0] if said else f"the simulator ended with {found.returncode}"
 
 
 def main():

@@ -12,7 +12,8 @@ namespace conclave::sim {
 /// A model that says what the seed says.
 model_factory models_of(world& w, process_ptr p);
 
-/// look: read-only. stamp: has an effect outside and must not be repeated. put: has none that counts, and does not say so.
+/// What they say of themselves: look is read-only, put idempotent, stamp neither: it has an effect outside that must not be
+/// repeated.
 std::map<std::string, tool_factory> tools_of(world& w, process_ptr p);
 
 } // namespace conclave::sim

@@ -60,6 +60,7 @@ void simulator::step() {
   else if (!choose()) {
     if (!sched_.has_pending_timeout())
       return w_.find("nothing is left to happen and the task has not ended");
+    check_idle();
     pass_time();
     idle_since_ = sched_.clock().now();
   }

@@ -69,6 +69,7 @@ private:
   void kill_node(std::size_t i);
   void send_stale();
   void check_view();
+  void check_idle();
   void wind_down();
 
   config config_;

@@ -35,7 +35,11 @@ struct tool_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, tool_run> running;
 
-  ~tool_state() { w->open_tools -= running.size(); }
+  std::size_t& open(const tool_run& r) { return w->open_tools[{r.asked.agent, r.asked.run}]; }
+  ~tool_state() {
+    for (auto& [id, r] : running)
+      --open(r);
+  }
 };
 
 using tool_ptr = tool_impl::stateful_pointer<tool_state>;
@@ -55,7 +59,7 @@ void act(tool_ptr self, const tool_acts& a) {
     i->second.promise.deliver(make_error(ec::unavailable, "the tool server is gone"));
   else
     i->second.promise.deliver(tool_result{call.id, "done " + call.arguments, false});
-  --st.w->open_tools;
+  --st.open(i->second);
   st.running.erase(i);
 }
 
@@ -79,17 +83,17 @@ tool_impl::behavior_type tool(tool_ptr self, world* w, process_ptr p, std::strin
         auto& d = st.w->chance;
         if (st.process->cut)
           return caf::delegated<tool_result>{};
-        st.w->on_tool(x.agent, x.run, st.tool);
+        st.w->on_tool(x, st.tool);
         auto id = ++st.ids;
         auto& r = st.running[id];
         r.asked = std::move(x);
         r.promise = self->template make_response_promise<tool_result>();
-        ++st.w->open_tools;
+        ++st.open(r);
         if (d.chance(st.w->what.bad_tool / 3)) { // it never comes to it
           if (d.chance(500))
             return caf::delegated<tool_result>{};
           r.promise.deliver(tool_result{r.asked.call.id, "Error: it does not want to", true});
-          --st.w->open_tools;
+          --st.open(r);
           st.running.erase(id);
           return caf::delegated<tool_result>{};
         }
@@ -108,7 +112,7 @@ tool_impl::behavior_type tool(tool_ptr self, world* w, process_ptr p, std::strin
           if (here->second.asked.agent != c.agent || here->second.asked.run != c.run)
             continue;
           here->second.promise.deliver(tool_result{here->second.asked.call.id, "Error: cancelled", true});
-          --st.w->open_tools;
+          --st.open(here->second);
           st.running.erase(here);
         }
       },

@@ -82,6 +82,9 @@ void world::forget_log() {
   ended.clear();
   begun_tools.clear();
   before.clear();
+  owned.clear();
+  asked.clear();
+  done.clear();
   resumed_since = true;
 }
 
@@ -105,11 +108,17 @@ void world::take(std::vector<event> decision) {
         begun[key] = e.run;
       else
         ++begun_tools[{e.agent, e.run, e.target}];
+      if (e.target != events::model_target && !e.said.empty())
+        asked[key] = bodies[e.said.back()];
     } else if (e.type == event_type::call_ended && !ended.emplace(key, e.reason).second) {
       find("call " + std::to_string(e.number) + " of " + e.agent + " has two ends");
     } else if (e.type == event_type::run_continued) {
       before[e.run] = static_cast<std::uint64_t>(e.number);
     }
+    if (e.type == event_type::call_ended && e.reason != events::unknown_status && asked.count(key) > 0)
+      done.insert(asked[key]);
+    if (e.type == event_type::run_started || e.type == event_type::run_continued)
+      owned[e.run] = std::max<std::uint64_t>(folded.fence, 1);
     log.push_back(std::move(e));
   }
   if (auto wrong = ledger::check(folded); !wrong.empty())
@@ -152,13 +161,43 @@ std::uint64_t world::root(std::uint64_t run) const {
   return run;
 }
 
-std::size_t world::on_model(std::uint64_t fence, const std::string& agent, std::uint64_t run, std::uint64_t call,
-                            std::string hash) {
+/// What a model is told: one result for each call it made before it is asked again, nothing of a former owner, and that a call's
+/// outcome is unknown only where it may not be repeated and the user wants it told.
+void world::check_talk(const model_request& r) {
+  std::map<std::string, std::string> open; // calls that await their result: id -> tool
+  for (auto& m : r.messages) {
+    if (m.text.find("a stale ") != std::string::npos)
+      find("what a former owner said was shown to " + r.agent);
+    if (m.from != role::tool) {
+      if (!open.empty())
+        find("I6: call " + open.begin()->first + " of " + r.agent + " has no result");
+      for (auto& c : m.calls)
+        open.emplace(c.id, c.name);
+      continue;
+    }
+    auto call = open.find(m.tool_call_id);
+    if (call == open.end())
+      return find("I6: a result for " + r.agent + " belongs to no call: " + m.tool_call_id);
+    if (m.text.find("when the process that made it ended") != std::string::npos
+        && (call->second != "stamp" || what.on_unknown != "tell"))
+      find("a call of tool " + call->second + " of " + r.agent + " was to be made again after the crash");
+    open.erase(call);
+  }
+  if (!open.empty())
+    find("I6: call " + open.begin()->first + " of " + r.agent + " has no result");
+}
+
+std::size_t world::on_model(std::uint64_t fence, const model_request& r, std::string hash) {
+  auto& agent = r.agent;
+  auto run = r.run, call = r.call;
   auto name = "model call " + std::to_string(call) + " of " + agent + " (run " + std::to_string(run) + ")";
   trace("  sent: " + name + " of fence " + std::to_string(fence) + ", hash " + hash);
   auto known = begun.find({agent, call});
   if (known == begun.end() || known->second != run)
     find(name + " was made before it was durable");
+  else if (owned[run] != fence)
+    find(name + " is of a run from before the crash, under its old number");
+  check_talk(r);
   for (auto& x : models) {
     if (x.agent != agent)
       continue;
@@ -176,11 +215,20 @@ std::size_t world::on_model(std::uint64_t fence, const std::string& agent, std::
   return models.size() - 1;
 }
 
-void world::on_tool(const std::string& agent, std::uint64_t run, const std::string& tool) {
-  trace("  sent: call of tool " + tool + " of " + agent + " (run " + std::to_string(run) + ")");
-  std::tuple key{agent, run, tool};
+void world::on_tool(const tool_invocation& x, const std::string& tool) {
+  auto name = "call of tool " + tool + " of " + x.agent + " (run " + std::to_string(x.run) + ")";
+  trace("  sent: " + name + " " + x.call.arguments);
+  std::tuple key{x.agent, x.run, tool};
   if (++tool_calls[key] > begun_tools[key])
-    find("a call of tool " + tool + " of " + agent + " was made before it was durable");
+    find("a " + name + " was made before it was durable");
+  if (done.count(x.call.arguments) > 0)
+    find("a " + name + " was made again, though its end is durable");
+}
+
+bool world::works(const std::string& agent, std::uint64_t run) const {
+  auto tools = open_tools.find({agent, run});
+  return (tools != open_tools.end() && tools->second > 0)
+         || std::any_of(models.begin(), models.end(), [&](auto& m) { return m.open && m.agent == agent && m.run == run; });
 }
 
 void world::on_effect(const std::string& arguments) {
@@ -225,8 +273,9 @@ void world::check_end() {
   for (auto& m : models)
     if (m.open)
       find("model call " + std::to_string(m.call) + " of " + m.agent + " is still open outside");
-  if (open_tools != 0)
-    find("tool calls are still open outside");
+  for (auto& [of, n] : open_tools)
+    if (n != 0)
+      find("tool calls of " + of.first + " are still open outside");
 }
 
 } // namespace conclave::sim

@@ -6,6 +6,7 @@
 /// first promise that was broken. One thread; a seed decides everything.
 
 #include "protocols/coordination.hpp"
+#include "protocols/internal.hpp"
 #include "protocols/ledger.hpp"
 
 #include <cstdint>
@@ -93,8 +94,8 @@ struct world {
   std::vector<sent_call> models;
   std::map<std::string, int> effects; ///< of the tool that must not be repeated, by its arguments
   std::map<std::tuple<std::string, std::uint64_t, std::string>, int> tool_calls; ///< sent, by agent, run, tool
-  std::size_t open_tools = 0;
-  std::uint64_t texts = 0; ///< makes texts and ids unique
+  std::map<std::pair<std::string, std::uint64_t>, std::size_t> open_tools; ///< sent and neither done nor cut off, by agent and run
+  std::uint64_t texts = 0;                                                 ///< makes texts and ids unique
 
   // What is durable.
   std::vector<event> log;
@@ -104,6 +105,9 @@ struct world {
   std::map<std::pair<std::string, std::uint64_t>, std::string> ended;             ///< agent, call -> status
   std::map<std::tuple<std::string, std::uint64_t, std::string>, int> begun_tools; ///< agent, run, tool
   std::map<std::uint64_t, std::uint64_t> before;                                  ///< run -> the run it goes on with
+  std::map<std::uint64_t, std::uint64_t> owned;                       ///< run -> fence of who began it or goes on with it
+  std::map<std::pair<std::string, std::uint64_t>, std::string> asked; ///< tool calls: agent, call -> arguments
+  std::set<std::string> done;                                         ///< arguments of those whose end is known
   ledger::state at_crash;
   bool resumed_since = true;
 
@@ -118,8 +122,10 @@ struct world {
   std::uint64_t root(std::uint64_t run) const;
 
   /// A model was sent a request. Returns its place in `models`.
-  std::size_t on_model(std::uint64_t fence, const std::string& agent, std::uint64_t run, std::uint64_t call, std::string hash);
-  void on_tool(const std::string& agent, std::uint64_t run, const std::string& tool);
+  std::size_t on_model(std::uint64_t fence, const model_request& r, std::string hash);
+  void check_talk(const model_request& r);
+  void on_tool(const tool_invocation& x, const std::string& tool);
+  bool works(const std::string& agent, std::uint64_t run) const; ///< a call of it is under way outside
   void on_effect(const std::string& arguments);
 
   /// Everything that must hold once the task has ended.
