@@ -127,8 +127,7 @@ public:
     pid_ = os.pid;
     children().living.emplace(shared_from_this(), children().open);
     tell_groups();
-    if (!options_.stderr_path.empty())
-      log_.open(options_.stderr_path, options_.clean_log);
+    log_.open(options_.stderr_path, options_.clean_log);
     error_code failed;
     for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
       if (!failed && fd->give_to(*s, failed))
@@ -209,15 +208,12 @@ private:
   // Cuts bytes into lines and hands them on. Returns false if a line was too long.
   bool take(std::string_view bytes) {
     std::vector<std::string> lines;
-    while (!bytes.empty()) {
-      auto lf = bytes.find('\n'); // partial_ holds none, so each byte is looked at once
-      partial_.append(bytes.substr(0, lf));
-      if (lf == std::string_view::npos || partial_.size() > options_.max_line)
-        break;
+    for (std::size_t lf; (lf = bytes.find('\n')) < bytes.size() && lf <= options_.max_line - partial_.size(); bytes.remove_prefix(lf + 1)) {
+      partial_.append(bytes.substr(0, lf)); // which holds no LF, so each byte is looked at once
       waiting_ += weight(partial_);
       lines.push_back(std::exchange(partial_, {}));
-      bytes.remove_prefix(lf + 1);
     }
+    partial_.append(bytes);
     if (!lines.empty())
       cb_.on_lines(std::move(lines));
     if (partial_.size() <= options_.max_line)

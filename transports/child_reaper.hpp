@@ -10,8 +10,8 @@
 
 namespace conclave {
 
-/// Tells which groups there are ("12 15"): after each start, and before a number can be reused. The first call starts the reaper, as
-/// does one that finds it dead. Without a shell nothing happens: the parent-death signal still ends the children themselves.
+/// Tells which groups there are ("12 15"): after each start, and before a number can be reused. The first call starts the reaper,
+/// as does one that finds it dead. Without a shell nothing happens: the parent-death signal still ends the children themselves.
 void tell_reaper(const std::string& groups);
 
 } // namespace conclave
