@@ -28,6 +28,7 @@ namespace {
 
 namespace process = boost::process::v2;
 using boost::system::error_code;
+using boost::system::system_error;
 namespace fs = std::filesystem;
 
 /// Runs between fork and exec in the image of a process with many threads: async-signal-safe calls only, no allocation.
@@ -128,38 +129,32 @@ launched_child launch_child(const child_options& o, child_bond bond) {
   while (null.back() && null.back().get() <= 2);
   launched_child child;
   unique_fd in, out, err;
-  if (!null.back() || !open_pipe(in, child.in)
-      || (bond == child_bond::dependent && (!open_pipe(child.out, out) || !open_pipe(child.err, err))))
+  if (!null.back() || !open_pipe(in, child.in) || !open_pipe(child.out, out) || !open_pipe(child.err, err))
     return {.error = "no descriptors for the program's pipes: " + std::string{std::strerror(errno)}};
-  auto or_null = [&](const unique_fd& fd) { return fd ? fd.get() : null.back().get(); };
-  process::process_stdio streams{in.get(), or_null(out), or_null(err)};
   std::vector<std::string> env;
   for (auto& [k, v] : o.env)
     env.push_back(k + "=" + v);
   auto argv = pointers(o.argv), envp = pointers(env);
   process::posix::default_launcher launcher;
   launcher.env = envp.data();
-  error_code failed;
   try {
     // A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
     boost::asio::io_context none{1};
     auto** args = argv.data();
-    launcher(none.get_executor(), failed, fs::path{program}, args, streams, become_child{o.cwd.c_str(), bond}).detach();
+    process::process_stdio streams{in.get(), out.get(), err.get()};
+    launcher(none.get_executor(), fs::path{program}, args, streams, become_child{o.cwd.c_str(), bond}).detach();
     child.end.reset(static_cast<int>(::syscall(SYS_pidfd_open, launcher.pid, 0))); // glibc 2.36: not declared for C++
-    if (!failed && !child.end)
-      failed.assign(errno, boost::system::system_category());
-  } catch (const boost::system::system_error& e) { // it runs, but there is no descriptor to watch it with
-    failed = e.code();
-  }
-  if (!failed) {
+    if (!child.end)
+      throw system_error{errno, boost::system::system_category()};
     child.pid = launcher.pid;
     return child;
+  } catch (const system_error& e) { // Boost's pidfd, too, may be one too many for a program that runs
+    if (launcher.pid <= 0)
+      return {.error = "cannot fork: " + e.code().message()};
+    ::kill(-launcher.pid, SIGKILL);
+    ::waitpid(launcher.pid, nullptr, 0); // Boost leaves a zombie
+    return {.error = "cannot run '" + o.argv[0] + "': " + e.code().message()};
   }
-  if (launcher.pid <= 0)
-    return {.error = "cannot fork: " + failed.message()};
-  ::kill(-launcher.pid, SIGKILL);
-  ::waitpid(launcher.pid, nullptr, 0); // Boost leaves a zombie
-  return {.error = "cannot run '" + o.argv[0] + "': " + failed.message()};
 }
 
 } // namespace conclave

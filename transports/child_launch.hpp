@@ -15,11 +15,11 @@ struct launched_child {
   unique_fd end{};     ///< readable once the child has ended (a pidfd)
   unique_fd in{};      ///< its stdin
   unique_fd out{};     ///< its stdout
-  unique_fd err{};     ///< its stderr; closed if that goes to /dev/null
+  unique_fd err{};     ///< its stderr
   std::string error{}; ///< why pid is 0
 };
 
-/// `dependent`: ended with us, in a group of its own. `keeper`: outlives us, in a session of its own, stdin alone.
+/// `dependent`: ended with us, in a group of its own. `keeper`: outlives us, in a session of its own.
 enum class child_bond : std::uint8_t { dependent, keeper };
 
 /// Starts `options.argv`; returns once the program runs or could not be run. Call it on the reactor thread only.

@@ -12,13 +12,13 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <mutex>
-#include <sstream>
 #include <sys/wait.h>
 
 namespace conclave {
@@ -49,10 +49,10 @@ bool has_members(int group) {
     std::ifstream in{entry.path() / "stat"}; // "12 (a name) S 1 12 ...": state, parent, group
     std::string text;
     std::getline(in, text);
-    std::istringstream rest{text.substr(text.rfind(')') + 1)}; // all of it if there is none
     char state = 0;
-    int parent = 0, number = 0;
-    if (rest >> state >> parent >> number && number == group && state != 'Z' && state != 'X')
+    int number = 0;
+    if (std::sscanf(text.c_str() + text.rfind(')') + 1, " %c %*d %d", &state, &number) == 2 && number == group && state != 'Z'
+        && state != 'X')
       return true;
   }
   return static_cast<bool>(failed);
@@ -66,7 +66,6 @@ struct nursery {
   std::shared_future<void> empty = emptied.get_future().share();
   std::shared_ptr<nursery> open{this, [](nursery* n) { n->emptied.set_value(); }}; ///< null once the process ends
   std::map<std::shared_ptr<child>, std::shared_ptr<nursery>> living;               ///< each holds `open`
-  child_reaper reaper;
 };
 
 nursery& children() {
@@ -99,8 +98,6 @@ public:
   }
 
   void kill() override {
-    doomed_ = true;
-    stdin_open_ = false;
     post([](child& c) { c.signal(SIGKILL); });
   }
 
@@ -124,20 +121,13 @@ public:
   }
 
   void run() {
-    launched_child os;
-    if (doomed_)
-      os.error = "ended before it started";
-    else if (!children().open)
-      os.error = "the process ends";
-    else
-      os = launch_child(options_, child_bond::dependent);
+    auto os = children().open ? launch_child(options_, child_bond::dependent) : launched_child{.error = "the process ends"};
     if (os.pid == 0)
       return finish({false, 0, std::move(os.error)});
     pid_ = os.pid;
     children().living.emplace(shared_from_this(), children().open);
-    children().reaper.add(os.pid);
-    if (!options_.stderr_path.empty())
-      log_.open(options_.stderr_path, options_.clean_log);
+    tell_groups();
+    log_.open(options_.stderr_path, options_.clean_log);
     error_code failed;
     for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
       if (!failed && fd->give_to(*s, failed))
@@ -153,7 +143,7 @@ public:
   }
 
   void shut() {
-    if (finished_ || std::exchange(closing_, true))
+    if (std::exchange(closing_, true))
       return;
     stdin_open_ = false;
     flush(); // what was accepted is still delivered if the child reads it in time
@@ -173,14 +163,14 @@ private:
   template <class F>
   void after(std::chrono::milliseconds delay, F run) {
     reactor_->after(delay, [weak = weak_from_this(), run] {
-      if (auto self = weak.lock(); self && !self->finished_)
+      if (auto self = weak.lock())
         run(*self);
     });
   }
 
   void when(stream& s, void (child::*readable)()) {
     s.async_wait(stream::wait_read, [self = shared_from_this(), readable](const error_code& e) {
-      if (!e && !self->finished_)
+      if (!e)
         (self.get()->*readable)();
     });
   }
@@ -218,15 +208,12 @@ private:
   // Cuts bytes into lines and hands them on. Returns false if a line was too long.
   bool take(std::string_view bytes) {
     std::vector<std::string> lines;
-    while (!bytes.empty()) {
-      auto lf = bytes.find('\n'); // partial_ holds none, so each byte is looked at once
-      partial_.append(bytes.substr(0, lf));
-      if (lf == std::string_view::npos || partial_.size() > options_.max_line)
-        break;
+    for (std::size_t lf; (lf = bytes.find('\n')) < bytes.size() && lf <= options_.max_line - partial_.size(); bytes.remove_prefix(lf + 1)) {
+      partial_.append(bytes.substr(0, lf)); // which holds no LF, so each byte is looked at once
       waiting_ += weight(partial_);
       lines.push_back(std::exchange(partial_, {}));
-      bytes.remove_prefix(lf + 1);
     }
+    partial_.append(bytes);
     if (!lines.empty())
       cb_.on_lines(std::move(lines));
     if (partial_.size() <= options_.max_line)
@@ -263,7 +250,7 @@ private:
     read(out_, read_size, &child::take);
     if (!out_.is_open())
       return after(last_moment, [](child& c) {
-        if (c.cb_.on_silence)
+        if (c.cb_.on_silence) // not if it has ended since
           c.cb_.on_silence();
       });
     held_ = options_.max_waiting > 0 && waiting_ > options_.max_waiting;
@@ -278,6 +265,7 @@ private:
   }
 
   void on_end() {
+    auto by_us = killed_;
     if (!closing_)
       signal(SIGKILL); // what is left of its group goes with it
     int status = 0;
@@ -285,7 +273,7 @@ private:
     child_exit result{true, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(why_)};
     if (!reaped)
       result.error = "its exit status is unknown: the host process ignores SIGCHLD";
-    else if (result.error.empty() && doomed_ && WIFSIGNALED(status))
+    else if (result.error.empty() && by_us && WIFSIGNALED(status))
       result.error = "killed";
     on_group(std::move(result));
   }
@@ -296,22 +284,31 @@ private:
       return after(group_poll, [result = std::move(result)](child& c) { c.on_group(result); });
     read(out_, max_drain, &child::take);
     read(err_, max_drain, &child::hear);
-    children().reaper.remove(pid_.exchange(0));
+    pid_ = 0;
+    tell_groups();
     if (!partial_.empty())
       cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
     finish(std::move(result));
   }
 
   void finish(child_exit result) {
-    finished_ = true;
-    close_stdin();
+    closing_ = true;
     error_code ignored;
+    close_stdin();
     for (auto* s : {&out_, &err_, &end_})
       s->close(ignored);
     log_.close();
     auto cb = std::exchange(cb_, {}); // breaks a cycle if the callbacks hold the handle
     cb.on_exit(std::move(result));
     children().living.erase(shared_from_this());
+  }
+
+  static void tell_groups() {
+    std::string groups;
+    for (auto& [c, token] : children().living)
+      if (auto group = c->pid(); group > 0)
+        groups += std::to_string(group) + ' ';
+    tell_reaper(groups);
   }
 
   child_options options_;
@@ -324,9 +321,10 @@ private:
   std::string why_;             ///< why it was ended
   std::size_t waiting_ = 0;     ///< weight of the lines handed on and not given back
   bool held_ = false;           ///< stdout is not read until some are
-  bool closing_ = false, killed_ = false, finished_ = false;
+  bool closing_ = false;        ///< on the ladder, or at its end
+  bool killed_ = false;
   std::atomic<std::size_t> queued_{0};
-  std::atomic<bool> stdin_open_{true}, doomed_{false};
+  std::atomic<bool> stdin_open_{true};
   std::atomic<int> pid_{0};
   mutable std::mutex mutex_;
   std::string last_words_; ///< behind the mutex

@@ -19,8 +19,10 @@ namespace conclave {
 namespace asio = boost::asio;
 
 namespace {
-std::atomic<child_reactor*> instance{nullptr}; // leaked on purpose: its thread may outlive every static destructor
-std::atomic<pid_t> owner{0};
+
+/// Leaked on purpose: its thread may outlive every static destructor.
+std::atomic<child_reactor*> instance{nullptr};
+
 } // namespace
 
 void unique_fd::reset(int fd) {
@@ -29,8 +31,14 @@ void unique_fd::reset(int fd) {
   fd_ = fd;
 }
 
+child_reactor::child_reactor() : io_(std::make_shared<asio::io_context>(1)), owner_(::getpid()) {
+  asio::steady_timer probe{*io_}; // opens the descriptors of the context now
+  std::thread([io = io_, work = asio::make_work_guard(*io_)] { io->run(); }).detach();
+}
+
 child_reactor* child_reactor::running() {
-  return owner == ::getpid() ? instance.load() : nullptr;
+  auto* r = instance.load();
+  return r != nullptr && r->owner_ == ::getpid() ? r : nullptr;
 }
 
 child_reactor* child_reactor::get() {
@@ -43,14 +51,7 @@ child_reactor* child_reactor::get() {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    auto io = std::make_shared<asio::io_context>(1);
-    asio::steady_timer probe{*io}; // opens the descriptors of the context now
-    std::thread([io] {
-      auto work = asio::make_work_guard(*io);
-      io->run();
-    }).detach();
-    owner = ::getpid();
-    instance = new child_reactor(io);
+    instance = new child_reactor;
   } catch (const std::exception&) { // neither descriptor nor thread to be had
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

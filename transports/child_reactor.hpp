@@ -13,7 +13,6 @@
 #include <functional>
 #include <memory>
 #include <utility>
-#include <vector>
 
 namespace boost::asio {
 class io_context;
@@ -26,9 +25,9 @@ class unique_fd {
 public:
   unique_fd() = default;
   explicit unique_fd(int fd) : fd_(fd) {}
-  unique_fd(unique_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}
   unique_fd& operator=(unique_fd&& other) noexcept {
-    reset(std::exchange(other.fd_, -1));
+    reset(other.release());
     return *this;
   }
   ~unique_fd() { reset(); }
@@ -68,9 +67,10 @@ public:
   boost::asio::io_context& io() { return *io_; }
 
 private:
-  explicit child_reactor(std::shared_ptr<boost::asio::io_context> io) : io_(std::move(io)) {}
+  child_reactor();
 
   std::shared_ptr<boost::asio::io_context> io_;
+  int owner_; ///< the process that has its thread
 };
 
 } // namespace conclave

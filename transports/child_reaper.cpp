@@ -13,34 +13,29 @@ namespace conclave {
 
 namespace {
 
-// Goes to the background, so that it is no child of ours: a host may wait for all of its children. Then reads "+ GROUP" and "-
-// GROUP". `kill -s 0` asks whether a group has members, in words that all shells know.
-constexpr const char* script = R"(exec 3<&0
+// Goes to the background, so that it is no child of ours: a host may wait for all of its children. The last line it reads counts.
+// `kill -s 0` asks whether a group has members, in words that all shells know.
+constexpr const char* script = R"(exec 3<&0 >/dev/null 2>&1
 {
 trap '' HUP INT QUIT TERM
-g=' '
-while read -r op n; do
-  case $op in
-    +) g="$g$n " ;;
-    -) case $g in *" $n "*) g="${g%% $n *} ${g#* $n }" ;; esac ;;
-  esac
-done
-send() {
-  for n in $g; do kill -s "$1" -- "-$n" 2>/dev/null && r=0; done
-  return "$r"
-}
+while read -r line; do groups=$line; done
 for s in 0 0 0 0 TERM 0 0 0 KILL; do
-  r=1
-  send $s || exit 0
+  left=
+  for n in $groups; do kill -s $s -- "-$n" && left=1; done
+  [ $left ] || exit 0
   sleep 0.5 || sleep 1
 done
 } <&3 3<&- &)";
 
 } // namespace
 
-void child_reaper::add(int group) {
-  groups_.insert(group);
-  if (tell('+', group))
+void tell_reaper(const std::string& groups) {
+  static auto& pipe = *new unique_fd; // never closed by us: its end is the word to begin
+  // A full pipe means a stopped reaper: it is given up like a dead one.
+  auto told = [line = groups + '\n'] {
+    return pipe && ::write(pipe.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  };
+  if (told())
     return;
   child_options o;
   o.argv = {"/bin/sh", "-c", script};
@@ -49,24 +44,9 @@ void child_reaper::add(int group) {
   auto fresh = launch_child(o, child_bond::keeper);
   if (fresh.pid > 0)
     ::waitpid(fresh.pid, nullptr, 0); // it has only gone to the background
-  pipe_ = std::move(fresh.in);
-  ::fcntl(pipe_.get(), F_SETFL, O_NONBLOCK);
-  for (auto g : groups_)
-    tell('+', g);
-}
-
-void child_reaper::remove(int group) {
-  groups_.erase(group);
-  tell('-', group);
-}
-
-// A full pipe means a stopped reaper: it is given up like a dead one.
-bool child_reaper::tell(char sign, int group) {
-  auto line = std::string{sign} + ' ' + std::to_string(group) + '\n';
-  if (pipe_ && ::write(pipe_.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()))
-    return true;
-  pipe_.reset();
-  return false;
+  pipe = std::move(fresh.in);
+  ::fcntl(pipe.get(), F_SETFL, O_NONBLOCK);
+  told();
 }
 
 } // namespace conclave

@@ -9,8 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <future>
+#include <list>
 #include <map>
-#include <mutex>
 #include <netinet/tcp.h>
 #include <random>
 #include <sstream>
@@ -46,14 +47,14 @@ asio::ip::address source_of(const asio::ip::address& a) {
 /// A peer that has not proven who it is.
 struct stranger {
   asio::ip::address from;
-  std::shared_ptr<tls_tunnel> tunnel = nullptr; ///< gone once that is decided
+  std::shared_ptr<tls_tunnel> tunnel = nullptr; ///< undecided
   clock::time_point came = clock::now();
   bool under_grace(clock::time_point now) const { return now - came < (tunnel->spoken() ? spoken_grace : silent_grace); }
 };
 
 } // namespace
 
-/// Lives on the reactor; what it may call is behind the lock, so that the owner can take it away.
+/// Lives on the reactor.
 class node_listener::gate : public std::enable_shared_from_this<gate> {
 public:
   gate(tls_identity me, arrival take, report tell)
@@ -83,17 +84,13 @@ public:
     });
   }
 
-  void revoke() {
-    std::lock_guard lock{mutex_};
-    take_ = nullptr;
-    tell_ = nullptr;
-  }
-
   void close() {
     error_code ignored;
     acceptor_.close(ignored);
+    take_ = nullptr;
+    tell_ = nullptr;
     while (!strangers_.empty())
-      forget(strangers_.back());
+      strangers_.back().tunnel->close(crowded);
   }
 
 private:
@@ -120,17 +117,15 @@ private:
     ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (!identity_)
       return decided(std::move(peer), at, {});
-    auto s = std::make_shared<stranger>(stranger{source_of(at.address())});
-    if (!make_room(s->from))
+    auto source = source_of(at.address());
+    if (!make_room(source))
       return decided({}, at, crowded);
-    strangers_.push_back(s);
-    ++held_[s->from];
+    ++held_[source];
+    auto s = strangers_.insert(strangers_.end(), {source});
     s->tunnel = tls_tunnel::start(identity_, std::move(peer), tls_tunnel::side::server, proof_limit,
                                   [self = shared_from_this(), s, at](unique_fd plain, const std::string& why) {
-                                    s->tunnel = nullptr;
                                     self->forget(s);
-                                    if (plain || !why.empty())
-                                      self->decided(std::move(plain), at, why);
+                                    self->decided(std::move(plain), at, why);
                                   });
   }
 
@@ -143,33 +138,26 @@ private:
       return true;
     auto most = std::max_element(held_.begin(), held_.end(), [](auto& a, auto& b) { return a.second < b.second; });
     bool unfair = !own && most->second > mine + 1;
-    std::vector<const std::shared_ptr<stranger>*> candidates;
+    std::vector<tls_tunnel*> candidates;
     auto now = clock::now();
     for (auto& s : strangers_)
-      if (unfair ? s->from == most->first : !s->under_grace(now) && (!own || s->from == from))
-        candidates.push_back(&s);
+      if (unfair ? s.from == most->first : !s.under_grace(now) && (!own || s.from == from))
+        candidates.push_back(s.tunnel.get());
     if (!candidates.empty())
-      forget(*candidates[random_() % candidates.size()]);
+      candidates[random_() % candidates.size()]->close(crowded);
     return !candidates.empty();
   }
 
-  void forget(std::shared_ptr<stranger> s) {
-    auto it = std::find(strangers_.begin(), strangers_.end(), s);
-    if (it == strangers_.end())
-      return;
-    *it = strangers_.back();
-    strangers_.pop_back();
+  void forget(std::list<stranger>::iterator s) {
     if (--held_[s->from] == 0)
       held_.erase(s->from);
-    if (auto t = std::exchange(s->tunnel, nullptr))
-      t->close(crowded);
+    strangers_.erase(s);
   }
 
   void decided(unique_fd plain, const tcp::endpoint& peer, const std::string& refusal) {
     std::ostringstream name;
     if (peer.port() != 0)
       name << peer;
-    std::lock_guard lock{mutex_};
     if (tell_)
       tell_(name.str(), refusal);
     if (plain && take_)
@@ -179,10 +167,9 @@ private:
   tcp::acceptor acceptor_;
   tls_identity identity_;
   std::size_t room_;
-  std::vector<std::shared_ptr<stranger>> strangers_; ///< in no order
-  std::map<asio::ip::address, std::size_t> held_;    ///< strangers by where they come from
+  std::list<stranger> strangers_;
+  std::map<asio::ip::address, std::size_t> held_; ///< strangers by where they come from
   std::minstd_rand random_{std::random_device{}()};
-  std::mutex mutex_;
   arrival take_;
   report tell_;
 };
@@ -204,8 +191,15 @@ std::unique_ptr<node_listener> node_listener::open(const std::string& host, std:
 }
 
 node_listener::~node_listener() {
-  gate_->revoke();
-  child_reactor::get()->post([g = std::move(gate_)] { g->close(); });
+  auto* reactor = child_reactor::running();
+  if (reactor == nullptr) // a fork of the host
+    return;
+  std::promise<void> closed;
+  reactor->post([&] {
+    gate_->close();
+    closed.set_value();
+  });
+  closed.get_future().wait();
 }
 
 } // namespace conclave

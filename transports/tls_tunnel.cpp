@@ -39,14 +39,6 @@ constexpr const char* closed_by_peer = "it closed the connection";
 constexpr const char* no_answer = "it takes connections but does not answer: it is stopped, hangs, or is no conclave node";
 constexpr const char* broken = "the connection broke: ";
 
-std::string last_tls_error() {
-  auto code = ERR_peek_last_error();
-  char text[256] = "";
-  if (code != 0)
-    ERR_error_string_n(code, text, sizeof text);
-  return text;
-}
-
 /// What OpenSSL says of a peer that speaks something else.
 constexpr int no_tls[] = {SSL_R_WRONG_VERSION_NUMBER,   SSL_R_UNSUPPORTED_PROTOCOL,   SSL_R_HTTP_REQUEST,
                           SSL_R_HTTPS_PROXY_REQUEST,    SSL_R_PACKET_LENGTH_TOO_LONG, SSL_R_BAD_PROTOCOL_VERSION_NUMBER,
@@ -57,8 +49,6 @@ public:
   tunnel(asio::io_context& io, side s, ready done) : net_(io), plain_(io), limit_(io), side_(s), done_(std::move(done)) {}
 
   void close(const std::string& reason) override {
-    if (std::exchange(closed_, true))
-      return;
     auto self = shared_from_this(); // the operations may hold the last references
     error_code ignored;
     limit_.cancel();
@@ -75,7 +65,7 @@ public:
     ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
     error_code failed;
     if (!net.give_to(net_, failed, asio::ip::tcp::v4())) // the family is never asked for again
-      return close("the connection cannot be watched: " + failed.message());
+      return close_after({}, "the connection cannot be watched: " + failed.message());
     close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
     auto begin = [self = shared_from_this(), identity](const error_code& e, std::size_t) {
       if (e)
@@ -94,13 +84,12 @@ private:
   asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity) {
     error_code e;
     auto done = asio::redirect_error(asio::use_awaitable, e);
-    ERR_clear_error();
     auto* ssl = SSL_new(identity.get());
     if (ssl == nullptr)
-      co_return close("TLS does not start: " + last_tls_error());
+      co_return close("TLS does not start: out of memory");
     tls_.emplace(net_, ssl); // which owns it now
     co_await tls_->async_handshake(side_ == side::client ? tls_->client : tls_->server, done);
-    if (!e && !closed_ && pair_up(e)) {
+    if (!e && net_.is_open() && pair_up(e)) {
       if (side_ == side::server)
         decide(std::move(other_), {});
       asio::co_spawn(net_.get_executor(), outward(shared_from_this()), asio::detached);
@@ -112,7 +101,7 @@ private:
 
   asio::awaitable<void> outward(std::shared_ptr<tunnel>) {
     auto e = co_await carry(plain_, *tls_);
-    if (!e || closed_)
+    if (!e || !net_.is_open())
       co_return;
     close_after(stall_limit, "the local end was closed");
     co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, e)); // tells the peer that this end is meant
@@ -145,7 +134,7 @@ private:
     return unique_fd{pair[0]}.give_to(plain_, failed, asio::local::stream_protocol{});
   }
 
-  void close_after(std::chrono::milliseconds limit, const char* reason) {
+  void close_after(std::chrono::milliseconds limit, const std::string& reason) {
     late_ = reason;
     limit_.expires_after(limit);
     limit_.async_wait([self = shared_from_this()](const error_code& e) {
@@ -180,11 +169,11 @@ private:
   asio::local::stream_protocol::socket plain_;
   unique_fd other_;            ///< the end that is given away
   asio::steady_timer limit_;   ///< until it is decided, and for saying goodbye
-  const char* late_ = nullptr; ///< what it means if that is reached
+  std::string late_;         ///< what it means if that is reached
   side side_;
   ready done_;
   char first_ = 0;
-  bool spoken_ = false, closed_ = false;
+  bool spoken_ = false;
 };
 
 } // namespace
@@ -193,21 +182,20 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
   auto files = tls_files(wanted, error);
   if (!error.empty())
     return nullptr;
-  ERR_clear_error();
-  tls_identity ctx{SSL_CTX_new(TLS_method()), SSL_CTX_free};
-  // No sessions and no tickets: every connection is proven anew. 1.3 only: both ends are ours.
-  auto ok = ctx && SSL_CTX_set_min_proto_version(ctx.get(), TLS1_3_VERSION) == 1 && SSL_CTX_set_num_tickets(ctx.get(), 0) == 1
-            && SSL_CTX_use_certificate_chain_file(ctx.get(), files.cert.c_str()) == 1
-            && SSL_CTX_use_PrivateKey_file(ctx.get(), files.key.c_str(), SSL_FILETYPE_PEM) == 1
-            && SSL_CTX_check_private_key(ctx.get()) == 1
-            && SSL_CTX_load_verify_locations(ctx.get(), files.ca.c_str(), nullptr) == 1;
-  if (!ok) {
-    error = "TLS cannot use " + files.cert + ", " + files.key + " and " + files.ca + ": " + last_tls_error();
+  try {
+    auto ctx = std::make_shared<asio::ssl::context>(asio::ssl::context::tlsv13); // 1.3 only: both ends are ours
+    ctx->use_certificate_chain_file(files.cert);
+    ctx->use_private_key_file(files.key, ctx->pem);
+    ctx->load_verify_file(files.ca);
+    ctx->set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
+    // No sessions and no tickets: every connection is proven anew.
+    SSL_CTX_set_session_cache_mode(ctx->native_handle(), SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ctx->native_handle(), 0);
+    return {ctx, ctx->native_handle()};
+  } catch (const boost::system::system_error& e) {
+    error = "TLS cannot use " + files.cert + ", " + files.key + " and " + files.ca + ": " + e.what();
     return nullptr;
   }
-  SSL_CTX_set_verify(ctx.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  SSL_CTX_set_session_cache_mode(ctx.get(), SSL_SESS_CACHE_OFF);
-  return ctx;
 }
 
 std::shared_ptr<tls_tunnel> tls_tunnel::start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,

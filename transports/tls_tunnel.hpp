@@ -35,10 +35,10 @@ public:
   /// The plain end (non-blocking, close-on-exec), or why there is none.
   using ready = std::function<void(unique_fd plain, std::string error)>;
 
-  /// Shakes hands over `net` (connected, non-blocking). Calls `done` exactly once, within `limit`: for a server once the peer has
-  /// proven who it is (without a reason if it hung up before its first byte), for a client once the first byte of the server has
-  /// come too (a client in TLS 1.3 is done before the server has looked at its certificate). A peer costs a server one descriptor
-  /// until its first byte, and TLS from then on.
+  /// Shakes hands over `net` (connected, non-blocking). Calls `done` exactly once, within `limit`, for a server not before this
+  /// returns: for a server once the peer has proven who it is, for a client once the first byte of the server has come too (a
+  /// client in TLS 1.3 is done before the server has looked at its certificate). A peer costs a server one descriptor until its
+  /// first byte, and TLS from then on.
   static std::shared_ptr<tls_tunnel> start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                            ready done);
   virtual ~tls_tunnel() = default;
