@@ -397,6 +397,8 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
       if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), t.log); to.host)
         begin(std::move(parts), q, std::move(to));
+      else
+        store_->release(parts.task);
     }
     register_->arrived(arriving);
     leave();
