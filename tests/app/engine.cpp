@@ -396,6 +396,62 @@ CAF_TEST(a tool that cannot be offered is an error of the engine and of every st
   CAF_CHECK(fault({good(), good()}).find("given twice") != std::string::npos);
 }
 
+CAF_TEST(any number of readers follow a task and none holds it up) {
+  folder f;
+  engine eng{f.options()};
+  std::promise<void> go;
+  auto gone = go.get_future().share();
+  std::vector<std::uint64_t> live, blocked, late;
+  std::string text;
+  signal running, all_late, all_blocked;
+  ending end;
+  auto into = [](std::vector<std::uint64_t>& to, const signal* whole = nullptr) {
+    listener l;
+    l.on_event = [&to, whole](const event& e) {
+      to.push_back(e.seq);
+      if (whole != nullptr && e.type == event_type::task_ended)
+        whole->promise->set_value();
+    };
+    return l;
+  };
+  auto stuck = into(blocked, &all_blocked);
+  stuck.on_event = [then = stuck.on_event, gone](const event& e) {
+    gone.wait();
+    then(e);
+  };
+  auto held = eng.watch({}, stuck);
+  CAF_CHECK(held);
+  auto l = into(live);
+  l.on_chunk = on_first_chunk(running).on_chunk;
+  auto id = eng.start(endless(), {"q", {}}, l, end.done());
+  CAF_REQUIRE(running.came());
+  auto tasks = eng.running();
+  CAF_REQUIRE_EQUAL(tasks.size(), 1u);
+  CAF_CHECK_EQUAL(tasks.front().task, id);
+  CAF_CHECK_EQUAL(tasks.front().question, "q");
+  auto other = into(late, &all_late);
+  other.on_chunk = [&](const chunk_batch& b) {
+    for (auto& c : b.chunks)
+      text += c.text;
+  };
+  auto second = eng.watch({id}, other);
+  eng.cancel(id, "enough");
+  CAF_REQUIRE(end.came());
+  CAF_REQUIRE(all_late.came());
+  CAF_CHECK(!live.empty());
+  CAF_CHECK_EQUAL(late, live);
+  CAF_CHECK_NOT_EQUAL(text.find("half a thought"), std::string::npos);
+  CAF_CHECK_EQUAL(blocked.size(), 0u);
+  go.set_value();
+  CAF_REQUIRE(all_blocked.came());
+  CAF_CHECK_EQUAL(blocked, live);
+  second.end();
+  CAF_CHECK(!second);
+  CAF_CHECK_EQUAL(eng.running().size(), 0u);
+  eng.stop();
+  CAF_CHECK(!engine{{.store_path = "/proc/none/x.db"}}.watch({}, {}));
+}
+
 CAF_TEST(a hosted engine has the members of an engine) {
   folder f;
   host_config cfg;
@@ -407,7 +463,13 @@ CAF_TEST(a hosted engine has the members of an engine) {
   ending cut;
   eng.start(endless(), {"q", {}}, on_first_chunk(running), cut.done());
   CAF_REQUIRE(running.came());
+  CAF_CHECK_EQUAL(eng.running().size(), 1u);
+  std::size_t seen = 0;
+  listener other;
+  other.on_event = [&](const event&) { ++seen; };
+  auto watching = eng.watch({}, other);
   eng.stop();
+  CAF_CHECK_GREATER(seen, 0u);
   CAF_REQUIRE(cut.came());
   CAF_CHECK(cut.future.get().kind == outcome_kind::interrupted);
   CAF_CHECK_EQUAL(eng.ask(team(), {"q", {}}).error, "the engine was stopped");
