@@ -89,15 +89,6 @@ bool holds_nul(const child_options& o) {
   return std::any_of(o.argv.begin(), o.argv.end(), nul) || std::any_of(o.env.begin(), o.env.end(), bad) || nul(o.cwd);
 }
 
-/// The array of pointers that exec wants.
-std::vector<const char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<const char*> out;
-  for (auto& t : texts)
-    out.push_back(t.c_str());
-  out.push_back(nullptr);
-  return out;
-}
-
 } // namespace
 
 std::string find_program(const std::string& name, const char* path) {
@@ -134,15 +125,18 @@ launched_child launch_child(const child_options& o, child_bond bond) {
   std::vector<std::string> env;
   for (auto& [k, v] : o.env)
     env.push_back(k + "=" + v);
-  auto argv = pointers(o.argv), envp = pointers(env);
+  std::vector<const char*> envp; // by hand: environment.hpp of 1.81 does not compile by itself
+  for (auto& text : env)
+    envp.push_back(text.c_str());
+  envp.push_back(nullptr);
   process::posix::default_launcher launcher;
   launcher.env = envp.data();
   try {
     // A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
     boost::asio::io_context none{1};
-    auto** args = argv.data();
-    process::process_stdio streams{in.get(), out.get(), err.get()};
-    launcher(none.get_executor(), fs::path{program}, args, streams, become_child{o.cwd.c_str(), bond}).detach();
+    launcher(none.get_executor(), fs::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
+             process::process_stdio{in.get(), out.get(), err.get()}, become_child{o.cwd.c_str(), bond})
+        .detach();
     child.end.reset(static_cast<int>(::syscall(SYS_pidfd_open, launcher.pid, 0))); // glibc 2.36: not declared for C++
     if (!child.end)
       throw system_error{errno, boost::system::system_category()};

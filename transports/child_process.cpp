@@ -208,7 +208,8 @@ private:
   // Cuts bytes into lines and hands them on. Returns false if a line was too long.
   bool take(std::string_view bytes) {
     std::vector<std::string> lines;
-    for (std::size_t lf; (lf = bytes.find('\n')) < bytes.size() && lf <= options_.max_line - partial_.size(); bytes.remove_prefix(lf + 1)) {
+    for (std::size_t lf; (lf = bytes.find('\n')) < bytes.size() && lf <= options_.max_line - partial_.size();
+         bytes.remove_prefix(lf + 1)) {
       partial_.append(bytes.substr(0, lf)); // which holds no LF, so each byte is looked at once
       waiting_ += weight(partial_);
       lines.push_back(std::exchange(partial_, {}));

@@ -57,7 +57,7 @@ public:
     decide({}, reason);
   }
 
-  bool spoken() const override { return spoken_; }
+  bool spoken() const override { return tls_.has_value(); }
 
   void run(tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
     // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
@@ -70,7 +70,6 @@ public:
     auto begin = [self = shared_from_this(), identity](const error_code& e, std::size_t) {
       if (e)
         return self->close("it connected and hung up without a word");
-      self->spoken_ = true;
       self->late_ = no_answer;
       asio::co_spawn(self->net_.get_executor(), self->inward(self, identity), asio::detached);
     };
@@ -167,13 +166,12 @@ private:
   asio::ip::tcp::socket net_;
   std::optional<asio::ssl::stream<asio::ip::tcp::socket&>> tls_; ///< once the peer of a server has spoken
   asio::local::stream_protocol::socket plain_;
-  unique_fd other_;            ///< the end that is given away
-  asio::steady_timer limit_;   ///< until it is decided, and for saying goodbye
+  unique_fd other_;          ///< the end that is given away
+  asio::steady_timer limit_; ///< until it is decided, and for saying goodbye
   std::string late_;         ///< what it means if that is reached
   side side_;
   ready done_;
   char first_ = 0;
-  bool spoken_ = false;
 };
 
 } // namespace
