@@ -58,6 +58,7 @@ struct resume_request {
   std::string task;
   std::string on_unknown;           ///< tell | fail | repeat, see docs/configuration.md; empty = as configured
   const run_config* team = nullptr; ///< the team read again, for the keys that stood in it literally; used during the call alone
+  std::vector<event> log;           ///< its events from the first on, where the host has read them: only what follows is read
 };
 
 class engine {
@@ -82,7 +83,7 @@ public:
   /// has ended `done` gets the outcome it had. `done` as with `start`; denied = another process works on it, bad_request = there is
   /// no such task or it cannot be gone on with, bad_config = a key is missing. Returns the id of the task that goes on: a new one
   /// where a task that ended without an answer is begun again from the answers it has.
-  std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
+  std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
 
   /// Ends a task early, keeping answers and partial text. Unknown ids are ignored.
   void cancel(const std::string& task, const std::string& reason);

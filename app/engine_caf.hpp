@@ -38,7 +38,7 @@ public:
   const std::string& error() const;
   outcome ask(const run_config& config, const question& q, const listener& l = {});
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
-  std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
+  std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
   void cancel(const std::string& task, const std::string& reason);
   void stop();
   event_store& store(); ///< only if `error()` is empty

@@ -58,10 +58,20 @@ void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q,
 
 /// The log files have a lane of their own: a host that is slow, or blocks, keeps them from nothing. It takes the outcome first, so
 /// that what went wrong with them is in it, and hands it on to `host`.
-host_sink_actor spawn_log_lane(caf::actor_system& sys, std::shared_ptr<task_files> files, host_sink_actor host) {
+/// Its own thread also tells the files what a task that goes on did `before`: nobody waits for that.
+host_sink_actor spawn_log_lane(caf::actor_system& sys, std::shared_ptr<task_files> files, host_sink_actor host,
+                               std::vector<event> before) {
+  auto catch_up = [files, known = std::make_shared<std::vector<event>>(std::move(before))] {
+    for (auto& e : std::exchange(*known, {}))
+      files->on(e);
+  };
   host_callbacks calls;
-  calls.on_event = [files](const event& e) { files->on(e); };
-  calls.on_done = [files, host](outcome o) {
+  calls.on_event = [files, catch_up](const event& e) {
+    catch_up();
+    files->on(e);
+  };
+  calls.on_done = [files, host, catch_up](outcome o) {
+    catch_up();
     files->finish();
     if (auto problem = files->error(); !problem.empty())
       o.warnings.push_back("logs: " + problem);
@@ -283,14 +293,12 @@ std::string engine_core::start(const run_config& config, const question& q, list
 }
 
 engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done,
-                                                 const std::vector<event>& before) {
+                                                 std::vector<event> before) {
   std::shared_ptr<task_files> files;
   if (options_.write_logs) {
     std::string ignored;
     auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
     files = std::make_shared<task_files>(dir, task);
-    for (auto& e : before)
-      files->on(e);
   }
   host_callbacks calls;
   calls.on_event = std::move(l.on_event);
@@ -307,7 +315,7 @@ engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listen
   };
   auto sink = spawn_host_sink(sys_, std::move(calls));
   task_sinks out;
-  out.first = files ? spawn_log_lane(sys_, files, sink) : sink;
+  out.first = files ? spawn_log_lane(sys_, files, sink, std::move(before)) : sink;
   out.host = caf::actor_cast<event_sink_actor>(sink);
   out.all.push_back(out.host);
   if (files)
@@ -349,7 +357,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   return task;
 }
 
-std::string engine_core::resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done) {
+std::string engine_core::resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done) {
   if (!enter(done))
     return {};
   run_config config;
@@ -384,6 +392,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   r.task = request.task;
   r.store = store_;
   r.owner = this_process();
+  r.log = std::move(request.log);
   r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done)](resumed_task t) mutable {
     if (t.code != ec::none) {
       done(refused(t.code, std::move(t.error)));
@@ -391,7 +400,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
-      auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done), t.log);
+      auto sinks = spawn_sinks(parts.task, std::move(l), std::move(done), std::move(t.log));
       begin(std::move(parts), q, std::move(sinks));
     }
     leave();

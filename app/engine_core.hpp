@@ -36,7 +36,7 @@ public:
   engine_core& operator=(const engine_core&) = delete;
 
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
-  std::string resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done);
+  std::string resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done);
   outcome ask(const run_config& config, const question& q, const listener& l);
   void cancel(const std::string& task, const std::string& reason);
   void stop();
@@ -66,7 +66,7 @@ private:
   void leave();
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
   /// `before`: events of a task that goes on, for its files.
-  task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done, const std::vector<event>& before);
+  task_sinks spawn_sinks(const std::string& task, listener l, std::function<void(outcome)> done, std::vector<event> before);
   void begin(orchestrator_parts parts, const question& q, task_sinks sinks);
   std::vector<placed_agent> place(const run_config& config);
 

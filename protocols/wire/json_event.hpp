@@ -10,8 +10,8 @@
 
 namespace conclave::wire {
 
-/// Reads an event as `to_json` writes it. Returns false on anything else, also on events `read_any` takes; what it takes, `read_any`
-/// reads as the same.
+/// Reads an event as `to_json` writes it. Returns false on anything else, also on events `read_any` takes; what it takes,
+/// `read_any` reads as the same.
 bool read_own(std::string_view text, event& out);
 
 /// Reads any JSON that is an event.

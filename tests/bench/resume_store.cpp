@@ -51,11 +51,12 @@ int main(int argc, char** argv) {
     team.agents.push_back(std::move(a));
   }
   engine eng{std::move(options)};
-  auto out = eng.ask(team, {"What do the lines say?", {}}, {[events](const event& e) {
-                                                              if (e.seq >= events)
-                                                                ::kill(::getpid(), SIGKILL);
-                                                            },
-                                                            {}});
+  auto out = eng.ask(team, {"What do the lines say?", {}},
+                     {[events](const event& e) {
+                        if (e.seq >= events)
+                          ::kill(::getpid(), SIGKILL);
+                      },
+                      {}});
   std::fprintf(stderr, "the task ended before it had %llu events: %s\n", events, out.error.c_str());
   return 1;
 }
