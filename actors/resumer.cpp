@@ -216,6 +216,7 @@ void take_log(resumer_ptr self) {
   st.out.opening = std::move(r.opening);
   st.out.from.log = std::move(r.state);
   st.out.from.seq = r.seq;
+  st.out.from.stored_bytes += ledger::stored_bytes(st.log);
   st.out.from.played = ledger::played(st.log);
   st.runs = ledger::unfinished(st.log);
   auto next = std::make_shared<body_reading>();
@@ -237,6 +238,7 @@ caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
         auto& log = self->state.log;
         self->state.claimed = true;
         self->state.out.fence = r.fence;
+        self->state.out.from.stored_bytes = r.body_bytes;
         if (!log.empty() && log.back().seq > r.seq)
           return fail(self, ec::bad_request,
                       "the store has " + std::to_string(r.seq) + " events of task " + self->state.parts.task + ", not the "

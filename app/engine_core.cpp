@@ -352,6 +352,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.rules = config.rules;
   parts.agents = place(config);
   parts.on_unknown = config.on_unknown;
+  parts.seed = with.seed = outside_.random(task);
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
   begin(std::move(parts), q, spawn_sinks(task, std::move(l), std::move(done), {}));
   return task;
@@ -386,6 +387,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   parts.task = request.task;
   parts.rules = o.rules;
   parts.on_unknown = config.on_unknown;
+  parts.seed = o.seed;
   parts.owner = owner_text(this_process());
   parts.agents = place(config); // before the claim: joining nodes takes its time
   resumer_parts r;
