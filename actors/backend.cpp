@@ -380,14 +380,11 @@ backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
   return {
       [self](model_request& req, chunk_sink_actor& sink) { return start(self, req, sink); },
       [self](const cancel_call& c) -> caf::result<cancel_done> {
-        auto found = false;
         for (auto& [id, s] : self->state.streams)
           if (!s.replied && s.req.task == c.task && s.req.agent == c.agent && s.req.run == c.run
-              && (c.call == 0 || s.req.call == c.call)) {
+              && (c.call == 0 || s.req.call == c.call))
             abandon(self, s, ec::cancelled, "cancelled");
-            found = true;
-          }
-        return cancel_done{found};
+        return cancel_done{};
       },
       [self](const describe_backend& about) -> caf::result<backend_info> {
         auto& st = self->state;

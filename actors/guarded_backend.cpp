@@ -286,7 +286,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
           finish(self, id, std::move(last));
         }
         if (!waiting.empty() && !on_the_wire)
-          return cancel_done{true};
+          return cancel_done{};
         return self->delegate(self->state.guarded, c);
       },
       [self](const describe_backend& d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },

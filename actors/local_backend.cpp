@@ -146,10 +146,10 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
           if (i->req.task == c.task && i->req.agent == c.agent && i->req.run == c.run) {
             i->promise.deliver(not_run(completion_status::cancelled, ec::none, ""));
             waiting.erase(i);
-            return cancel_done{true};
+            return cancel_done{};
           }
         if (!self->state.inner)
-          return cancel_done{false};
+          return cancel_done{};
         return self->delegate(self->state.inner, c);
       },
       [self](const describe_backend&) -> caf::result<backend_info> {

@@ -173,18 +173,23 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
   endpoint.hidden = {}; // values of any variable: to be kept out of errors, but a tool may need them
   auto out = wire::secrets_of(endpoint);
   out.add_key(url_password(endpoint.base_url));
+  backend_config tools; // as they are expanded; what cannot be is none of a tool that runs
   for (auto server : order.agent.backend.mcp_servers) {
     std::string missing; // its server says so
     for (auto* values : {&server.env, &server.headers})
       for (auto& [name, value] : *values)
         if (expand(value, with.env, missing))
           out.add_named(name, value);
+        else
+          value.clear();
     for (auto& word : server.command)
-      expand(word, with.env, missing);
-    out.add_command(server.command);
-    if (expand(server.url, with.env, missing))
-      out.add_query(server.url);
+      if (!expand(word, with.env, missing))
+        word.clear();
+    if (!expand(server.url, with.env, missing))
+      server.url.clear();
+    tools.mcp_servers.push_back(std::move(server));
   }
+  add_secrets(tools, out);
   return out;
 }
 

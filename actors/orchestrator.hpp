@@ -7,6 +7,7 @@
 
 #include "protocols/interfaces.hpp"
 #include "protocols/ledger.hpp"
+#include "protocols/run_state.hpp"
 #include "transports/outside.hpp"
 
 #include <caf/actor_system.hpp>
@@ -27,10 +28,19 @@ struct placed_agent {
   std::string reason;
 };
 
+/// What a log may hold, over all its owners. At the bounds of the whole log its task ends as by a deadline; an agent that sends a
+/// larger body is out.
+struct log_bounds {
+  std::uint64_t events = 100'000;
+  std::uint64_t bytes = std::uint64_t{1} << 30; ///< of bodies, and of what the events themselves hold (ledger::stored_bytes)
+  std::uint64_t body = run::max_body;
+};
+
 /// What an orchestrator goes on from after a crash.
 struct revived_task {
   ledger::state log;
   std::uint64_t seq = 0;                                    ///< of the last event
+  std::uint64_t stored_bytes = 0;                           ///< that count against the bound, by then
   std::map<std::uint64_t, stored_run> runs;                 ///< unfinished ones by their number
   std::map<std::string, std::uint64_t> played;              ///< by agent: model calls that brought a reply
   std::vector<std::pair<std::string, std::string>> notices; ///< agent, what a person should know
@@ -48,6 +58,8 @@ struct orchestrator_parts {
   std::shared_ptr<revived_task> revived; ///< set: the question only says where the outcome goes
   std::string owner;                     ///< of a revived task: who it is now, for people
   std::string on_unknown;                ///< of a revived task, see start_run
+  std::uint64_t seed = 0;                ///< of its random numbers, as in the opening; a stream of its own for each fence
+  log_bounds bounds;
   conclave::outside outside = conclave::outside::of_machine();
 };
 

@@ -20,7 +20,6 @@ using ledger::command_kind;
 
 namespace {
 
-constexpr std::size_t max_body = std::size_t{16} << 20;
 constexpr std::size_t max_reports = 64;                  ///< of one run that are remembered, in case they are sent again
 constexpr std::size_t max_parts = std::size_t{64} << 20; ///< of bodies of one agent that no report has named yet
 
@@ -85,7 +84,7 @@ command from(run_report& r, verdict& v) {
 /// else's log would be spoilt by a wrong one.
 bool orchestrator_state::take_bodies(run_report& r, bool foreign) {
   for (auto& x : r.bodies)
-    if (x.bytes.size() > max_body || (foreign && wire::sha256(x.bytes) != x.sha))
+    if (x.bytes.size() > parts.bounds.body || (foreign && wire::sha256(x.bytes) != x.sha))
       return false;
   auto i = arriving.find(r.agent);
   if (i == arriving.end())
@@ -121,7 +120,7 @@ body_ack orchestrator_state::on_part(body_part& p) {
   auto& in = arriving[at->config.id];
   auto& bytes = in.whole[p.sha];
   // A part that does not fit leaves a body that does not fit its name: the report that names it is refused.
-  if (p.size <= max_body && p.offset == bytes.size() && in.total + p.bytes.size() <= max_parts) {
+  if (p.size <= parts.bounds.body && p.offset == bytes.size() && in.total + p.bytes.size() <= max_parts) {
     in.total += p.bytes.size();
     bytes += p.bytes;
   }
@@ -151,7 +150,9 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   }
   batch b;
   if (!take_bodies(r, self->current_sender() && self->current_sender()->node() != self->node())) {
-    lose(r.agent, ec::bad_reply, "its node sent bodies that do not fit their names");
+    lose(r.agent, ec::bad_reply,
+         "its node sent bodies that do not fit their names, or one of more than " + std::to_string(parts.bounds.body >> 20)
+             + " MiB");
     return superseded();
   }
   kept[r.number].waiting.push_back(promise);

@@ -23,8 +23,6 @@ using std::chrono::milliseconds;
 namespace {
 constexpr auto append_limit = std::chrono::seconds(30);
 constexpr auto close_limit = std::chrono::seconds(3);
-constexpr std::uint64_t max_events = 100'000; ///< of a task; at these bounds it ends as by a deadline
-constexpr std::uint64_t max_stored = std::uint64_t{1} << 30;
 constexpr int max_notices = 3;        ///< of one agent about one tool source
 constexpr std::size_t max_listed = 8; ///< agents named in a warning
 } // namespace
@@ -38,10 +36,12 @@ void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
   if (parts.revived) {
     log = std::move(parts.revived->log);
     seq = parts.revived->seq;
+    stored_bytes = parts.revived->stored_bytes;
   } else {
     log = ledger::make(parts.rules, ids);
   }
-  random.seed(parts.outside.random(parts.task));
+  std::seed_seq of_this_owner{parts.seed & UINT32_MAX, parts.seed >> 32, parts.fence};
+  random.seed(of_this_owner);
   wall_start = std::max(parts.outside.now_unix_ms(), log.last_ms); // a clock set back since: deadlines go on from the log's time
   mono_start = self->clock().now();
 }
@@ -348,11 +348,12 @@ start_run orchestrator_state::task_for(const ledger::wanted_run& w, const ledger
 
 // A log that grows without end: what there is by now is the answer, as when the time is over.
 void orchestrator_state::end_if_full() {
-  if (full || (seq < max_events && stored_bytes < max_stored))
+  auto& most = parts.bounds;
+  if (full || (seq < most.events && stored_bytes < most.bytes))
     return;
   full = true;
   auto why = "its log has " + std::to_string(seq) + " events and " + std::to_string(stored_bytes >> 20) + " MiB, a task may have "
-             + std::to_string(max_events) + " and " + std::to_string(max_stored >> 20) + ": the task is ended";
+             + std::to_string(most.events) + " and " + std::to_string(most.bytes >> 20) + ": the task is ended";
   if (!log.members.empty())
     note(log.members.front().id, why);
   for (auto& t : ledger::want(log).timers)
@@ -384,8 +385,7 @@ void orchestrator_state::commit(batch b) {
   }
   for (auto& x : b.bodies)
     stored_bytes += x.bytes.size();
-  for (auto& e : b.events)
-    stored_bytes += e.text.size() + e.reason.size() + e.cause.size() + e.detail.size();
+  stored_bytes += ledger::stored_bytes(b.events);
   append_events msg{b.events, std::move(b.bodies), b.events.front().seq == 1 ? log.question : std::string{}};
   inflight.push_back(std::move(b));
   self->request(parts.recorder, append_limit, std::move(msg))

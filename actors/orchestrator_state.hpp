@@ -62,7 +62,7 @@ struct orchestrator_state {
   ledger::state log;
   std::vector<turn_text> history;
   std::uint64_t seq = 0;
-  std::uint64_t stored_bytes = 0; ///< of this orchestrator's events and bodies
+  std::uint64_t stored_bytes = 0; ///< of events and bodies, those of earlier owners too
   bool full = false;              ///< the log is at its bound: the task is being ended
   std::deque<batch> inflight;
   std::set<std::string> ready;                     ///< agents whose node said so

@@ -216,6 +216,7 @@ void take_log(resumer_ptr self) {
   st.out.opening = std::move(r.opening);
   st.out.from.log = std::move(r.state);
   st.out.from.seq = r.seq;
+  st.out.from.stored_bytes += ledger::stored_bytes(st.log);
   st.out.from.played = ledger::played(st.log);
   st.runs = ledger::unfinished(st.log);
   auto next = std::make_shared<body_reading>();
@@ -226,6 +227,7 @@ void take_log(resumer_ptr self) {
 
 caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
   self->state.parts = std::move(parts);
+  self->state.log = std::move(self->state.parts.log);
   self->set_exit_handler([self](caf::exit_msg&) { fail(self, ec::cancelled, "the engine is being stopped"); });
   auto& p = self->state.parts;
   p.store->claim(p.task, p.owner, reply_to<claim_result>(self));
@@ -233,8 +235,14 @@ caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
       [self](const claim_result& r) {
         if (r.code != ec::none)
           return fail(self, r.code, r.error);
+        auto& log = self->state.log;
         self->state.claimed = true;
         self->state.out.fence = r.fence;
+        self->state.out.from.stored_bytes = r.body_bytes;
+        if (!log.empty() && log.back().seq > r.seq)
+          return fail(self, ec::bad_request,
+                      "the store has " + std::to_string(r.seq) + " events of task " + self->state.parts.task + ", not the "
+                          + std::to_string(log.back().seq) + " that are said to be its log");
         read_on(self);
       },
       [self](const event_page& page) {

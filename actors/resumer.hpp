@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace conclave {
 
@@ -31,6 +32,7 @@ struct resumer_parts {
   std::string task;
   std::shared_ptr<event_store> store;
   task_owner owner;
+  std::vector<event> log;                 ///< what is known of its log already, from the first event on: only what follows is read
   std::function<void(resumed_task)> done; ///< called in the actor's context
 };
 

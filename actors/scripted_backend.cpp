@@ -189,9 +189,9 @@ scripted_impl::behavior_type scripted_backend(scripted_ptr self, std::vector<scr
               && (c.call == 0 || i->second.req.call == c.call)) {
             i->second.promise.deliver(result_of(i->second, completion_status::cancelled));
             running.erase(i);
-            return cancel_done{true};
+            break;
           }
-        return cancel_done{false};
+        return cancel_done{};
       },
       [self](const describe_backend&) -> caf::result<backend_info> {
         backend_info info;

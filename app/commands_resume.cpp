@@ -149,7 +149,7 @@ int command_resume(const resume_options& o) {
   run_config team;
   if (!read_team(o, stored.opening, team) || !has_keys(stored.opening, stored.state, !row.outcome.empty()))
     return wrong_usage;
-  resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team};
+  resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team, {}};
   if (request.on_unknown == "ask") {
     auto calls = unknown_calls(events);
     request.on_unknown = calls.empty() ? "tell" : ask_unknown(calls);
@@ -164,9 +164,11 @@ int command_resume(const resume_options& o) {
   if (row.outcome.empty()) // else a new task begins where this one ended
     for (const auto& e : events)
       out.known(e);
+  request.log = std::move(events);
   early.reset();
-  return run_session(
-      eng, out, [&](listener l, std::function<void(outcome)> done) { return eng.resume(request, std::move(l), std::move(done)); });
+  return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
+    return eng.resume(std::move(request), std::move(l), std::move(done));
+  });
 }
 
 int command_cancel(const cancel_options& o) {

@@ -176,7 +176,7 @@ std::string engine::start(const run_config& config, const question& q, listener 
   return id;
 }
 
-std::string engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
+std::string engine::resume(resume_request request, listener l, std::function<void(outcome)> done) {
   opening o;
   auto refusal = impl_->store ? read_opening(*impl_->store, request, o) : cannot_work(impl_->error);
   if (!refusal.error.empty()) {
@@ -186,7 +186,8 @@ std::string engine::resume(const resume_request& request, listener l, std::funct
   run_config config;
   config.cluster = o.cluster;
   std::string id;
-  impl_->with_core(config, done, [&](engine_core& core) { id = core.resume(request, o, std::move(l), std::move(done)); });
+  impl_->with_core(config, done,
+                   [&](engine_core& core) { id = core.resume(std::move(request), o, std::move(l), std::move(done)); });
   return id;
 }
 
@@ -271,14 +272,14 @@ std::string hosted_engine::start(const run_config& config, const question& q, li
   return {};
 }
 
-std::string hosted_engine::resume(const resume_request& request, listener l, std::function<void(outcome)> done) {
+std::string hosted_engine::resume(resume_request request, listener l, std::function<void(outcome)> done) {
   opening o;
   auto refusal = core_ ? read_opening(*store_, request, o) : cannot_work(error_);
   if (!refusal.error.empty()) {
     done(std::move(refusal));
     return {};
   }
-  return core_->resume(request, o, std::move(l), std::move(done));
+  return core_->resume(std::move(request), o, std::move(l), std::move(done));
 }
 
 subscription hosted_engine::watch(const watch_filter& filter, listener l, const watch_bounds& bounds) {

@@ -54,6 +54,7 @@ struct resume_request {
   std::string task;
   std::string on_unknown;           ///< tell | fail | repeat, see docs/configuration.md; empty = as configured
   const run_config* team = nullptr; ///< the team read again, for the keys that stood in it literally; used during the call alone
+  std::vector<event> log;           ///< its events from the first on, where the host has read them: only what follows is read
 };
 
 /// A reader of tasks, until it ends or this goes.
@@ -103,7 +104,7 @@ public:
   /// has ended `done` gets the outcome it had. `done` as with `start`; denied = another process works on it, bad_request = there is
   /// no such task or it cannot be gone on with, bad_config = a key is missing. Returns the id of the task that goes on: a new one
   /// where a task that ended without an answer is begun again from the answers it has.
-  std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
+  std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
 
   /// Follows tasks, beside the listener that one was started with: a reader that is slow, or blocks, delays neither task nor other
   /// readers, and gets every event once and in order. What it asks for that was before is given first: the events, then the text of

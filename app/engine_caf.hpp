@@ -39,9 +39,9 @@ public:
   const std::string& error() const;
   outcome ask(const run_config& config, const question& q, const listener& l = {});
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
-  std::string resume(const resume_request& request, listener l, std::function<void(outcome)> done);
   subscription watch(const watch_filter& filter, listener l, const watch_bounds& bounds = {});
   std::vector<running_task> running() const;
+  std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
   void cancel(const std::string& task, const std::string& reason);
   void stop();
   event_store& store(); ///< only if `error()` is empty

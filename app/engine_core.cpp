@@ -253,7 +253,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
 }
 
 engine_core::readers engine_core::open_lanes(const std::string& task, const std::string& question, listener l,
-                                             std::function<void(outcome)> done, const std::vector<event>& before) {
+                                             std::function<void(outcome)> done, std::vector<event> before) {
   auto seq = before.empty() ? 0 : before.back().seq;
   hub_->begin(task, question, seq);
   readers out;
@@ -277,20 +277,28 @@ engine_core::readers engine_core::open_lanes(const std::string& task, const std:
   }
   out.end = [hub = hub_, task](const outcome& o) { hub->end(task, o); };
   if (options_.write_logs)
-    open_log_lane(task, seq, before, out);
+    open_log_lane(task, seq, std::move(before), out);
   return out;
 }
 
 /// The log files have a lane of their own: a host that is slow, or blocks, keeps them from nothing. It takes the outcome first, so
-/// that what went wrong with them is in it.
-void engine_core::open_log_lane(const std::string& task, std::uint64_t seq, const std::vector<event>& before, readers& out) {
+/// that what went wrong with them is in it. Its thread also tells the files what a task that goes on did `before`: nobody waits for
+/// that.
+void engine_core::open_log_lane(const std::string& task, std::uint64_t seq, std::vector<event> before, readers& out) {
   std::string ignored;
   auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
   auto files = std::make_shared<task_files>(dir, task);
-  for (auto& e : before)
+  auto catch_up = [files, known = std::make_shared<std::vector<event>>(std::move(before))] {
+    for (auto& e : std::exchange(*known, {}))
+      files->on(e);
+  };
+  auto on_event = [files, catch_up](const event& e) {
+    catch_up();
     files->on(e);
+  };
   auto lane = std::make_shared<std::weak_ptr<event_lane>>();
-  auto finish = [hub = hub_, task, files, lane, next = out.end](outcome o) {
+  auto finish = [hub = hub_, task, files, catch_up, lane, next = out.end](outcome o) {
+    catch_up();
     files->finish();
     if (auto problem = files->error(); !problem.empty())
       o.warnings.push_back("logs: " + problem);
@@ -298,7 +306,7 @@ void engine_core::open_log_lane(const std::string& task, std::uint64_t seq, cons
       hub->end_watch(me, {});
     next(std::move(o));
   };
-  if (auto opened = hub_->watch({task, seq}, {{[files](const event& e) { files->on(e); }, nullptr}, finish})) {
+  if (auto opened = hub_->watch({task, seq}, {{on_event, nullptr}, finish})) {
     *lane = opened;
     out.end = [opened, task](outcome o) { opened->end(task, std::move(o)); };
   } else {
@@ -340,13 +348,14 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.rules = config.rules;
   parts.agents = place(config, node_, find_);
   parts.on_unknown = config.on_unknown;
+  parts.seed = with.seed = outside_.random(task);
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));
   return task;
 }
 
-std::string engine_core::resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done) {
+std::string engine_core::resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done) {
   if (!enter(done))
     return {};
   run_config config;
@@ -379,12 +388,14 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
   parts.task = request.task;
   parts.rules = o.rules;
   parts.on_unknown = config.on_unknown;
+  parts.seed = o.seed;
   parts.owner = owner_text(this_process());
   parts.agents = place(config, node_, find_); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;
   r.store = store_;
   r.owner = this_process();
+  r.log = std::move(request.log);
   r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done), arriving](resumed_task t) mutable {
     if (t.code != ec::none) {
       done(refused(t.code, std::move(t.error)));
@@ -395,7 +406,7 @@ std::string engine_core::resume(const resume_request& request, const opening& o,
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
-      if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), t.log); to.host)
+      if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), std::move(t.log)); to.host)
         begin(std::move(parts), q, std::move(to));
       else
         store_->release(parts.task);

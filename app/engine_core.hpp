@@ -36,7 +36,7 @@ public:
   engine_core& operator=(const engine_core&) = delete;
 
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
-  std::string resume(const resume_request& request, const opening& o, listener l, std::function<void(outcome)> done);
+  std::string resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done);
   outcome ask(const run_config& config, const question& q, const listener& l);
   void cancel(const std::string& task, const std::string& reason);
   void stop();
@@ -76,8 +76,8 @@ private:
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
   /// `before`: events of a task that goes on, for its files. Without a thread to be had `host` is null, and `done` was told.
   readers open_lanes(const std::string& task, const std::string& question, listener l, std::function<void(outcome)> done,
-                     const std::vector<event>& before);
-  void open_log_lane(const std::string& task, std::uint64_t seq, const std::vector<event>& before, readers& out);
+                     std::vector<event> before);
+  void open_log_lane(const std::string& task, std::uint64_t seq, std::vector<event> before, readers& out);
   void begin(orchestrator_parts parts, const question& q, readers to);
 
   caf::actor_system& sys_;

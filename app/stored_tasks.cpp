@@ -73,6 +73,7 @@ int stored_tasks::read(const std::string& task, std::vector<event>& out) const {
     complain(error);
     return failed;
   }
+  out.reserve(out.size() + stored.size());
   for (const auto& e : stored) {
     event x;
     if (wire::from_json(e.json, x))

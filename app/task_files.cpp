@@ -41,8 +41,48 @@ private:
   std::string text_;
 };
 
-/// What is read of the end of an events.jsonl, to find its last whole line: more than an event can be.
+/// What is read of the end of an events.jsonl, to find its last whole line: at first, and at most, which is more than an event can
+/// be.
+constexpr off_t first_read = off_t{64} << 10;
 constexpr off_t most_read = off_t{64} << 20;
+
+/// The end of a file from its last whole line on.
+struct file_end {
+  std::string error;
+  std::string line;      ///< without its line feed
+  off_t whole = 0;       ///< the file's size without what stands behind that line
+  bool too_long = false; ///< no line ends, or none begins, in the part that may be read
+};
+
+file_end end_of(int fd, off_t size) {
+  file_end out;
+  for (auto wanted = first_read;; wanted *= 4) {
+    auto from = std::max<off_t>(size - std::min(wanted, most_read), 0);
+    std::string text(static_cast<std::size_t>(size - from), '\0');
+    for (std::size_t done = 0; done < text.size();) {
+      auto n = ::pread(fd, text.data() + done, text.size() - done, from + static_cast<off_t>(done));
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        return {n < 0 ? std::strerror(errno) : "it became shorter", "", 0, false};
+      done += static_cast<std::size_t>(n);
+    }
+    auto end = text.rfind('\n');
+    auto before = end == std::string::npos || end == 0 ? std::string::npos : text.rfind('\n', end - 1);
+    if (before == std::string::npos && from > 0) {
+      out.too_long = wanted >= most_read;
+      if (out.too_long)
+        return out;
+      continue;
+    }
+    if (end == std::string::npos)
+      return out;
+    auto begin = before == std::string::npos ? 0 : before + 1;
+    out.line = text.substr(begin, end - begin);
+    out.whole = from + static_cast<off_t>(end) + 1;
+    return out;
+  }
+}
 
 std::string or_null(const std::string& value) {
   return value.empty() ? "null" : wire::quote(value);
@@ -168,24 +208,16 @@ struct task_files::impl {
     if (fd < 0)
       return fail("cannot open " + path + ": " + std::strerror(errno));
     auto size = ::lseek(fd, 0, SEEK_END);
-    auto from = std::max<off_t>(size - most_read, 0);
-    std::string text(static_cast<std::size_t>(std::max<off_t>(size - from, 0)), '\0');
-    for (std::size_t done = 0; done < text.size();) {
-      auto n = ::pread(fd, text.data() + done, text.size() - done, from + static_cast<off_t>(done));
-      if (n <= 0)
-        return give_up("cannot read " + path + ": " + (n < 0 ? std::strerror(errno) : "it became shorter"));
-      done += static_cast<std::size_t>(n);
-    }
-    auto end = text.rfind('\n');
-    end = end == std::string::npos ? 0 : end + 1;
+    if (size < 0)
+      return give_up("cannot read " + path + ": " + std::strerror(errno));
+    auto end = end_of(fd, size);
+    if (!end.error.empty())
+      return give_up("cannot read " + path + ": " + end.error);
     event last;
-    auto begin = end < 2 ? std::string::npos : text.rfind('\n', end - 2);
-    begin = begin == std::string::npos ? 0 : begin + 1;
-    if (end > begin && wire::from_json(std::string_view(text).substr(begin, end - begin - 1), last))
-      written = last.seq;
-    if (end == 0 && from > 0)
-      return give_up(path + " ends in a line that no event is: nothing is added to it");
-    if (end < text.size() && ::ftruncate(fd, from + static_cast<off_t>(end)) != 0)
+    if (end.too_long || (end.whole > 0 && !wire::from_json(end.line, last)))
+      return give_up(path + " ends in a line that is no event: nothing is added to it; move it away for a new one");
+    written = last.seq;
+    if (end.whole < size && ::ftruncate(fd, end.whole) != 0)
       give_up("cannot cut " + path + ": " + std::strerror(errno));
   }
 

@@ -113,11 +113,10 @@ void add(usage& sum, const usage& x);
 /// call, runs begun again, requests written in another form, redirects), a provider without a usable reply gets no more than these.
 inline constexpr std::int64_t max_vain_requests = 9;
 
-/// One model call. (task, run, call) identifies it everywhere; `epoch` is for whoever reads along.
+/// One model call. (task, run, call) identifies it everywhere.
 struct model_request {
   std::string task;
   std::uint64_t run = 0;
-  std::uint64_t epoch = 0;
   std::uint64_t call = 0; ///< counted per task and agent, never reused
   std::string agent;      ///< real id; only for logs and sinks, never sent to a provider
   std::string model;

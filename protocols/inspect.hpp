@@ -44,7 +44,7 @@ CONCLAVE_INSPECT(tool_result, x.id, x.text, x.is_error, x.parts)
 CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reasoning, x.calls, x.tool_call_id, x.is_error, x.opaque,
                          x.opaque_dialect, x.parts)
 CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported)
-CONCLAVE_INSPECT(model_request, x.task, x.run, x.epoch, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
+CONCLAVE_INSPECT(model_request, x.task, x.run, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms, x.max_requests)
 CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)
 CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
@@ -98,7 +98,7 @@ CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team, x.play
 CONCLAVE_INSPECT(agent_ready, x.agent, x.tools, x.notes, x.missing)
 
 CONCLAVE_INSPECT(cancel_call, x.task, x.agent, x.run, x.call)
-CONCLAVE_INSPECT(cancel_done, x.was_running)
+CONCLAVE_INSPECT(cancel_done, x.unused)
 CONCLAVE_INSPECT(describe_backend, x.model)
 CONCLAVE_INSPECT(backend_info, x.step, x.saw_tools, x.dialect, x.provider, x.context_tokens, x.leftover)
 CONCLAVE_INSPECT(ladder_note, x.step, x.model)

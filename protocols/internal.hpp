@@ -24,7 +24,7 @@ struct cancel_call {
 };
 
 struct cancel_done {
-  bool was_running = false;
+  std::uint8_t unused = 0;
   bool operator==(const cancel_done&) const = default;
 };
 

@@ -116,7 +116,7 @@ std::size_t flag_tags(const std::string& text, std::size_t i) {
 
 } // namespace
 
-std::size_t decode_utf8(const std::string& t, std::size_t i, std::uint32_t& out) {
+std::size_t decode_utf8(std::string_view t, std::size_t i, std::uint32_t& out) {
   auto byte = [&](std::size_t k) -> std::uint32_t { return i + k < t.size() ? static_cast<unsigned char>(t[i + k]) : 0; };
   auto tail = [&](std::size_t k) { return (byte(k) & 0xC0) == 0x80; };
   if (i >= t.size())

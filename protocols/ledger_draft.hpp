@@ -8,6 +8,7 @@
 /// before it emits.
 
 #include "protocols/ledger.hpp"
+#include "protocols/opening.hpp"
 
 #include <string>
 #include <utility>
@@ -84,6 +85,7 @@ bool is_current(const state& s, const std::string& agent, std::uint64_t run);
 
 /// Takes rules, agents and earlier answers of the opening that a `task_opened` holds.
 void open_task(state& s, const event& e);
+void open_task(state& s, opening o);
 
 /// An attempt at the presentation failed; its run has ended. Asks once more, or falls back.
 void fail_presentation(draft& x, std::uint64_t run, ec code, const std::string& reason);

@@ -7,6 +7,7 @@
 #include "protocols/opening.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace conclave::ledger {
 
@@ -38,8 +39,11 @@ decision give_up(const state& s, const command& c) {
 void open_task(state& s, const event& e) {
   opening o;
   std::string error;
-  if (s.phase != phase::idle || !from_json(e.detail, o, error))
-    return; // whoever goes on with a task reads its opening first, and says what is wrong with it
+  if (s.phase == phase::idle && from_json(e.detail, o, error)) // whoever goes on with a task reads its opening first, and says
+    open_task(s, std::move(o));                                // what is wrong with it
+}
+
+void open_task(state& s, opening o) {
   s.rules = o.rules;
   if (!o.agents.empty()) {
     std::vector<std::string> ids;

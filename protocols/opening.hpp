@@ -37,7 +37,7 @@ struct opening {
   std::vector<std::string> nodes; ///< where each agent was placed, "local" = the engine's process
   std::string config_path;        ///< absolute; empty = built by hand
   std::string build;
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;              ///< what the random numbers of its owners derive from: the jitter of back-offs
   std::string on_unknown = "tell";     ///< see run_config
   std::vector<earlier_answer> answers; ///< of the task this one goes on from
   std::string continues;               ///< that task's id

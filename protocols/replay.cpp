@@ -4,6 +4,7 @@
 #include "protocols/replay.hpp"
 
 #include "protocols/events.hpp"
+#include "protocols/ledger_draft.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -90,7 +91,10 @@ restored restore(const std::vector<event>& log) {
   if (!r.error.empty())
     return r;
   for (const auto& e : log) {
-    fold(r.state, e);
+    if (e.type == event_type::task_opened) // it is read already, and may be long
+      open_task(r.state, r.opening);
+    else
+      fold(r.state, e);
     r.last_ms = std::max(r.last_ms, e.time_ms);
   }
   r.seq = log.back().seq;
@@ -230,6 +234,13 @@ std::vector<unfinished_run> unfinished(const std::vector<event>& log) {
   return std::move(book).open();
 }
 
+std::uint64_t stored_bytes(const std::vector<event>& events) {
+  std::uint64_t bytes = 0;
+  for (const auto& e : events)
+    bytes += e.text.size() + e.reason.size() + e.cause.size() + e.detail.size();
+  return bytes;
+}
+
 std::map<std::string, std::uint64_t> played(const std::vector<event>& log) {
   std::map<std::string, std::uint64_t> out;
   for (const auto& e : log)
@@ -239,11 +250,6 @@ std::map<std::string, std::uint64_t> played(const std::vector<event>& log) {
 }
 
 namespace {
-
-/// The one line to change where a decision is made in place.
-decision decide_again(const state& s, const command& c) {
-  return decide(s, c);
-}
 
 /// What the log and a decision say differently about one event; empty if nothing. Where it stands and why it was made are no part
 /// of what was decided.
@@ -263,7 +269,7 @@ std::string verify_decision(const std::vector<event>& group, const std::function
   command c;
   if (!read_cause(group, find, c))
     return at(group.front().seq) + ": its cause cannot be read: " + shown_text(group.front().cause, 200);
-  auto d = decide_again(s, c);
+  auto d = advance(s, c); // the state takes what is decided, which is what the log says or the end of this
   for (std::size_t i = 0; i < std::max(group.size(), d.events.size()); ++i) {
     if (i == group.size())
       return at(group.back().seq + 1) + ": this build decides " + shown_text(wire::to_json(d.events[i]), 600)
@@ -273,8 +279,6 @@ std::string verify_decision(const std::vector<event>& group, const std::function
     if (auto text = difference(group[i], d.events[i]); !text.empty())
       return at(group[i].seq) + ": " + text;
   }
-  for (const auto& e : group)
-    fold(s, e);
   return {};
 }
 

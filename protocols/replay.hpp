@@ -76,6 +76,9 @@ std::vector<unfinished_run> unfinished(const std::vector<event>& log);
 /// Returns how many model calls of each agent have brought a reply: a scripted model goes on there.
 std::map<std::string, std::uint64_t> played(const std::vector<event>& log);
 
+/// Returns what these events count against the bound of a log: the bytes of their texts.
+std::uint64_t stored_bytes(const std::vector<event>& events);
+
 /// Makes every decision of the log again and compares. Returns an empty text, or the first difference: its seq, what the log says
 /// and what this build decides; or why it cannot be verified: what `restore` says, or that it tells no causes (version 1). What a
 /// cause refers to in an event instead of repeating it was given, not decided, so there is nothing it could differ from.

@@ -42,7 +42,6 @@ model_request request_of(const setting& with, const state& s, const wire::choice
   model_request req;
   req.task = s.task.task;
   req.run = s.task.run;
-  req.epoch = s.task.epoch;
   req.call = s.model_call;
   req.agent = s.task.agent;
   req.model = config.model;

@@ -105,20 +105,6 @@ void find(const traced& in, const std::vector<std::string>& values, spans& out) 
     }
 }
 
-/// Returns name and value of what the argument at `k` of a command sets: --api-key=VALUE, --api-key VALUE, NAME=VALUE (as `docker
-/// run -e` takes it), "Header: VALUE"; both empty if it sets nothing.
-std::pair<std::string, std::string> set_by_argument(const std::vector<std::string>& command, std::size_t k) {
-  const auto& a = command[k];
-  auto colon = a.find(':'), equals = a.find('=');
-  auto option = a.starts_with('-');
-  if (!option && colon < equals)
-    return {a.substr(0, colon), a.substr(std::min(a.find_first_not_of(' ', colon + 1), a.size()))};
-  auto value = equals != std::string::npos ? a.substr(equals + 1) : option && k + 1 < command.size() ? command[k + 1] : "";
-  if (option ? value.starts_with('-') : equals == std::string::npos)
-    return {};
-  return {a.substr(0, equals), value};
-}
-
 } // namespace
 
 bool names_a_secret(const std::string& name) {
@@ -193,15 +179,6 @@ void secrets::add_named(const std::string& name, const std::string& value) {
   add_key(url_password(value));
   if (auto space = value.find(' '); space != std::string::npos)
     add_key(value.substr(space + 1));
-}
-
-void secrets::add_command(const std::vector<std::string>& command) {
-  for (std::size_t k = 1; k < command.size(); ++k) {
-    auto [name, value] = set_by_argument(command, k);
-    add_named(name, value);
-    add_query(command[k]);
-    add_key(url_password(command[k]));
-  }
 }
 
 void secrets::add_query(const std::string& url) {

@@ -42,9 +42,6 @@ public:
   /// Adds the value of a setting if its name says so and it is no short number or switch. An echo may lack a scheme in front of it.
   void add_named(const std::string& name, const std::string& value);
 
-  /// Adds what the arguments of a command set under the names of secrets, also in the query of a URL.
-  void add_command(const std::vector<std::string>& command);
-
   /// Adds what the query of `url` holds under the names of keys.
   void add_query(const std::string& url);
 

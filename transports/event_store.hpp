@@ -78,11 +78,12 @@ struct append_batch {
 };
 
 struct claim_result {
-  ec code = ec::none;      ///< none; denied = `owner` works on it; bad_request = no such task; unavailable = the store failed
-  std::string error;       ///< one sentence
-  std::uint64_t fence = 0; ///< of the new owner
-  std::uint64_t seq = 0;   ///< of the last event
-  task_owner owner;        ///< denied: who works on it, as far as known
+  ec code = ec::none;           ///< none; denied = `owner` works on it; bad_request = no such task; unavailable = the store failed
+  std::string error;            ///< one sentence
+  std::uint64_t fence = 0;      ///< of the new owner
+  std::uint64_t seq = 0;        ///< of the last event
+  task_owner owner;             ///< denied: who works on it, as far as known
+  std::uint64_t body_bytes = 0; ///< of all its bodies
 };
 
 /// A part of a stream, in order.

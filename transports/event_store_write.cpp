@@ -184,6 +184,13 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
   } else {
     taken_.push_back(task);
     result.owner = {};
+    auto bodies = statement("SELECT sum(length(bytes)) FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1");
+    if (!bodies)
+      return db_.last();
+    bodies.bind(task);
+    if (auto code = sqlite3_step(bodies.get()); code != SQLITE_ROW)
+      return code;
+    result.body_bytes = static_cast<std::uint64_t>(sqlite3_column_int64(bodies.get(), 0));
     auto code = run("UPDATE tasks SET fence = ?2, owner_host = ?3, owner_pid = ?4, owner_started_ms = ?5 WHERE task = ?1", task,
                     result.fence, owner.host, owner.pid, owner.started_ms);
     // What was asked of the owner before is not for this one.

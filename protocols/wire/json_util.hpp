@@ -48,6 +48,7 @@ std::string dump(const json& value, std::size_t expected = 0);
 const json* member(const json& v, const char* key);
 std::string string_at(const json& v, const char* key);
 std::int64_t int_at(const json& v, const char* key);
+std::int64_t int_of(const json& v); ///< 0 if it is no number; a fraction is cut off, one no 64 bits hold is the largest, or 0
 
 /// A count of tokens that is ours or asked for: never negative, small enough that sums cannot overflow.
 std::int64_t tokens_at(const json& v, const char* key);

@@ -129,12 +129,22 @@ CAF_TEST(what is secret of an agent is known and what is not stays readable) {
   b.api_key = "literal-key-in-the-file";
   b.extra_headers = {{"X-Auth", "auth-of-a-header"}, {"X-Project", "${PROJECT}"}};
   mcp_server_config m;
-  m.command = {"server", "--api-key", "key-of-an-option", "--token=${MY_TOKEN}", "--project", "${PROJECT}"};
+  m.command = {"server",
+               "--api-key",
+               "key-of-an-option",
+               "--token=${MY_TOKEN}",
+               "--project",
+               "${PROJECT}",
+               "-e",
+               "SOME_KEY=key-of-a-container",
+               "--header=Authorization: Bearer bearer-of-a-header",
+               "https://me:password-of-a-url@host/x?access_token=key-in-an-argument"};
   m.env = {{"DB_PASSWORD", "password-of-the-server"}, {"REGION", "eu-central-1"}, {"TOKEN", "${NOT_SET}"}};
   b.mcp_servers = {m};
   auto known = secrets_of(order, resolve_backend(b, with), with);
-  for (auto* secret : {"key-of-the-query", "literal-key-in-the-file", "auth-of-a-header", "key-of-an-option", "tok-of-a-variable",
-                       "password-of-the-server"}) {
+  for (auto* secret :
+       {"key-of-the-query", "literal-key-in-the-file", "auth-of-a-header", "key-of-an-option", "tok-of-a-variable",
+        "password-of-the-server", "key-of-a-container", "bearer-of-a-header", "password-of-a-url", "key-in-an-argument"}) {
     std::string text = secret;
     known.hide(text);
     CAF_CHECK_EQUAL(text, "***");

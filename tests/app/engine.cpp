@@ -449,7 +449,9 @@ CAF_TEST(any number of readers follow a task and none holds it up) {
   CAF_CHECK(!second);
   CAF_CHECK_EQUAL(eng.running().size(), 0u);
   eng.stop();
-  CAF_CHECK(!engine{{.store_path = "/proc/none/x.db"}}.watch({}, {}));
+  engine_options nowhere;
+  nowhere.store_path = "/proc/none/x.db";
+  CAF_CHECK(!engine{nowhere}.watch({}, {}));
 }
 
 CAF_TEST(a hosted engine has the members of an engine) {

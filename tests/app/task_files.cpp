@@ -240,3 +240,85 @@ CAF_TEST(what a provider did not count is null in the status and never nothing) 
   CAF_CHECK_EQUAL(agents["b"]["unreported_calls"], 1);
   CAF_CHECK_EQUAL(agents["c"]["input_tokens"], 0); // it was never asked
 }
+
+namespace {
+
+/// Writes a log file, tells its writer all events of a task and returns what is in the file then.
+std::string after_going_on(folder& f, const std::string& found, const std::vector<event>& events, std::string& error) {
+  std::filesystem::create_directories(f.path / "task");
+  std::ofstream(f.path / "task" / "events.jsonl", std::ios::binary) << found;
+  task_files files(f.dir(), "t1", 1h);
+  for (const auto& e : events)
+    files.on(e);
+  files.finish();
+  error = files.error();
+  return f.read("events.jsonl");
+}
+
+std::string lines_of(const std::vector<event>& events, std::size_t n) {
+  std::string out;
+  for (std::size_t i = 0; i < n; ++i)
+    out += wire::to_json(events[i]) + "\n";
+  return out;
+}
+
+} // namespace
+
+CAF_TEST(a log file is gone on with behind its last whole line wherever it was cut) {
+  auto events = story::whole_task().events;
+  auto whole = lines_of(events, events.size());
+  std::string error;
+  for (std::size_t cut = 0; cut <= whole.size(); cut += cut < 100 || cut + 300 > whole.size() ? 1 : 211) {
+    folder f;
+    CAF_REQUIRE_EQUAL(after_going_on(f, whole.substr(0, cut), events, error), whole);
+    CAF_CHECK_EQUAL(error, "");
+  }
+}
+
+CAF_TEST(a log file that is missing or empty begins with the first event) {
+  auto events = story::whole_task().events;
+  auto whole = lines_of(events, events.size());
+  std::string error;
+  folder f;
+  CAF_CHECK_EQUAL(after_going_on(f, "", events, error), whole);
+  folder none;
+  task_files files(none.dir(), "t1", 1h);
+  for (const auto& e : events)
+    files.on(e);
+  files.finish();
+  CAF_CHECK_EQUAL(none.read("events.jsonl"), whole);
+  CAF_CHECK_EQUAL(files.error(), "");
+}
+
+CAF_TEST(lines of any length are found whole at the end of a long log file) {
+  std::string error;
+  for (std::size_t length :
+       {std::size_t{100}, std::size_t{64} << 10, (std::size_t{64} << 10) + 1, std::size_t{300} << 10, std::size_t{5} << 20}) {
+    auto events = story::whole_task().events;
+    for (auto& e : events)
+      e.detail.clear();
+    auto n = events.size() - 2;
+    for (std::size_t i = 1; i < n; ++i)
+      events[i].text += std::string(i + 1 == n ? length : 20'000, 'x');
+    auto whole = lines_of(events, events.size());
+    for (const auto* rest : {"", "{\"v\":2,\"seq\":", "{"}) {
+      folder f;
+      CAF_CHECK(after_going_on(f, lines_of(events, n) + rest, events, error) == whole);
+      CAF_CHECK_EQUAL(error, "");
+    }
+    folder f; // half of a line that is as long as that
+    CAF_CHECK(after_going_on(f, lines_of(events, n - 1) + wire::to_json(events[n - 1]).substr(0, length), events, error) == whole);
+    CAF_CHECK_EQUAL(error, "");
+  }
+}
+
+CAF_TEST(a log file that ends in what is no event is left as it is) {
+  auto events = story::whole_task().events;
+  std::string error;
+  for (const std::string& found : {std::string("hello\n"), lines_of(events, 3) + "\n", lines_of(events, 2) + "{}\n",
+                                   std::string(std::size_t{65} << 20, 'x')}) {
+    folder f;
+    CAF_CHECK(after_going_on(f, found, events, error) == found);
+    CAF_CHECK(error.find("ends in a line that is no event") != std::string::npos);
+  }
+}

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// The bounded parse, and events: what was read is written, and reads back as the same event.
+// The bounded parse, and events: what was read is written, and reads back as the same event. What its quick reader takes
+// the general one takes as the same.
+
+#include "protocols/wire/json.hpp"
 
 #include "fuzz/fuzz.hpp"
+#include "protocols/wire/json_event.hpp"
 #include "protocols/wire/json_util.hpp"
 
 using namespace conclave;
@@ -22,6 +26,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   FUZZ_REQUIRE(wire::is_object(text) == (strict && strict->is_object()));
   auto quoted = wire::quote(text);
   FUZZ_REQUIRE(wire::parse(quoted) && wire::parse(quoted)->is_string() && quoted.find('\n') == std::string::npos);
+  event own, any;
+  if (wire::read_own(text, own))
+    FUZZ_REQUIRE(wire::read_any(text, any) && own == any);
   event e;
   if (wire::from_json(text, e)) {
     auto line = wire::to_json(e);

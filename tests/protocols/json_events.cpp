@@ -7,8 +7,11 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/wire/json_event.hpp"
 
+#include <random>
 #include <set>
+#include <utility>
 
 using namespace conclave;
 using namespace conclave::wire;
@@ -183,4 +186,79 @@ CAF_TEST(an object that could not be read back is not written) {
   e.detail = R"({"a":1},{"b":2})";
   e.cause = R"({"kind":"start"}],"seq":[7)";
   CAF_CHECK(from_json(to_json(e), back) && back.detail.empty() && back.cause.empty() && back.seq == 1);
+}
+
+CAF_TEST(both readers of an event agree on every text) {
+  event e;
+  e.seq = 7;
+  e.time_ms = 1'764'000'000'000;
+  e.type = event_type::call_ended;
+  e.agent = "a \"b\"\n\u4e2d\U0001F600";
+  e.run = 3;
+  e.number = -5;
+  e.target = "model";
+  e.labels = {"agent1.1", ""};
+  e.said = {std::string(64, 'a')};
+  e.use.input_tokens = 12;
+  e.use.requests = 1;
+  e.cause = R"({"agent":"a","kind":"end_call","n":[1,-2,{"x":null}],"ok":true,"text":{"as":"text","in":1},"z":"\\\"\n"})";
+  auto line = to_json(e);
+  auto agree = [](const std::string& text) {
+    event own, any;
+    auto quickly = read_own(text, own);
+    auto whole = read_any(text, any);
+    if (quickly && (!whole || own != any || to_json(own) != to_json(any)))
+      CAF_FAIL(text);
+    return quickly;
+  };
+  CAF_CHECK(agree(line));
+  event back;
+  CAF_CHECK(from_json(line, back) && back == e);
+  // What our own writer makes of any type is read quickly.
+  for (std::size_t i = 0; i < event_type_count; ++i)
+    if (auto type = static_cast<event_type>(i); type != event_type::unknown) {
+      e.type = type;
+      CAF_CHECK(agree(to_json(e)));
+    }
+  // Every text that differs from it in one or two bytes.
+  std::mt19937 random(1);
+  const std::string bytes = "{}[]\",:\\/ntu0159-+.eE xtrue\n\t\x01\x7f\x80\xc3\xa9\xff";
+  for (std::size_t i = 0; i < line.size(); ++i)
+    for (auto c : bytes) {
+      auto text = line;
+      text[i] = c;
+      agree(text);
+      agree(text.substr(0, i) + text.substr(i + 1));
+      agree(text.substr(0, i) + c + line.substr(i));
+      text[random() % text.size()] = bytes[random() % bytes.size()];
+      agree(text);
+      text.erase(random() % text.size(), random() % 9);
+      agree(text);
+    }
+  for (std::size_t i = 0; i <= line.size(); ++i)
+    agree(line.substr(0, i));
+}
+
+CAF_TEST(what the quick reader does not judge is left to the other) {
+  auto says = [](const std::string& members) {
+    event own, any;
+    auto text = R"({"seq":1,"type":"note","v":2})";
+    auto with = R"({"seq":1,"type":"session_end","v":2,)" + members + "}";
+    CAF_CHECK(!read_own(text, own));
+    return std::pair{read_own(with, own), read_any(with, any)};
+  };
+  using both = std::pair<bool, bool>;
+  CAF_CHECK(says(R"("run":3)") == both(true, true));
+  for (auto* odd : {R"("run":3.5)", R"("run":1e3)", R"("run":"3")", R"("agent":7)", R"("new":1)", R"("run":1,"run":2)",
+                    R"("agent":"\u0041")", R"("cause":{"b":1,"a":2})", R"("cause":{"a":1,"a":2})", R"("cause":{"a":1.0})",
+                    R"("cause":{ })", R"( "run":3)", R"("run":1234567890123456789)", R"("flag":null)", R"("usage":[])"})
+    CAF_CHECK(says(odd) == both(false, true));
+  for (auto* bad : {R"("run":03)", R"("run":-)", R"("agent":"\q")", "\"agent\":\"\xc0\x80\"", "\"agent\":\"\x01\"", R"("run":3,)",
+                    R"("labels":[1,])", R"("cause":{"a":1,})", R"("cause":{"a":1e999})"})
+    CAF_CHECK(says(bad) == both(false, false));
+  std::string deep = "1";
+  for (int i = 0; i < 62; ++i)
+    deep = "[" + deep + "]";
+  CAF_CHECK(says(R"("cause":{"a":)" + deep + "}") == both(true, true)); // 64 levels with the event itself
+  CAF_CHECK(says(R"("cause":{"a":[)" + deep + "]}") == both(false, false));
 }

@@ -84,7 +84,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(tool_call, "9fbe00f80ee04eec 21");
   PIN(message, "6a1563fb16c8aba3 93");
   PIN(usage, "fc3dc44acb78a7a0 48");
-  PIN(model_request, "9bfd76c15e66e9ec 229");
+  PIN(model_request, "1c0cf4cfde4eb581 220");
   PIN(chunk, "f828fba9795a1922 8");
   PIN(chunk_batch, "0d690e5078b3bee0 31");
   PIN(completion, "62093fd06be428b6 146");
@@ -120,7 +120,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(spawn_agent, "350a2173431d7e8a 492");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
-  PIN(cancel_done, "af63bd4c8601b7df 1");
+  PIN(cancel_done, "af63bc4c8601b62c 1");
   PIN(describe_backend, "4c576b688aa0c18d 7");
   PIN(backend_info, "c542c6e7a72d4ac8 30");
   PIN(ladder_note, "8e613267ad695c7c 14");

@@ -137,6 +137,7 @@ void simulator::ask() {
   for (auto& a : parts.agents)
     o.nodes.push_back(a.node_name);
   o.build = "sim";
+  parts.seed = o.seed = w_.chance.next();
   parts.opening = to_json(o);
   spawn_boss(std::move(parts), {"why?", {}});
 }
@@ -164,6 +165,7 @@ void simulator::resume() {
   parts.task = disk_.task();
   parts.rules = o.rules;
   parts.on_unknown = o.on_unknown;
+  parts.seed = o.seed;
   parts.owner = "engine " + std::to_string(w_.engines);
   parts.agents = place(o.agents);
   resumer_parts r;

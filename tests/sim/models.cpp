@@ -182,9 +182,9 @@ model_impl::behavior_type model(model_ptr self, world* w, process_ptr p, std::ui
           if (x.asked.agent == c.agent && x.asked.run == c.run && (c.call == 0 || x.asked.call == c.call) && !st.process->cut) {
             st.w->trace("  cancelled: model call " + std::to_string(x.asked.call) + " of " + c.agent);
             answer(self, id, completion_status::cancelled);
-            return cancel_done{true};
+            return cancel_done{};
           }
-        return cancel_done{false};
+        return cancel_done{};
       },
       [](const describe_backend&) -> caf::result<backend_info> {
         backend_info info;

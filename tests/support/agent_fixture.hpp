@@ -47,7 +47,7 @@ inline backend_actor::behavior_type fake_model(backend_actor::pointer self, std:
           p.deliver(c);
         }
         st->hanging.clear();
-        return cancel_done{true};
+        return cancel_done{};
       },
       [st](const describe_backend&) -> caf::result<backend_info> {
         backend_info i;

@@ -99,6 +99,8 @@ struct task_fixture : fixture {
   std::vector<node_actor> nodes;
   std::vector<placed_agent> team;
   ledger::rules rules;
+  log_bounds bounds;
+  std::shared_ptr<revived_task> revived; ///< set: it is gone on with
   keeper_actor recorder;
   event_sink_actor eyes;
   orchestrator_actor boss;
@@ -136,6 +138,9 @@ struct task_fixture : fixture {
     p.recorder = recorder;
     p.sinks = {eyes};
     p.chunks = eyes;
+    p.bounds = bounds;
+    p.revived = revived;
+    p.fence = revived ? 2 : 1;
     boss = spawn_orchestrator(sys, std::move(p));
     began = sched.clock().now();
     ask_again(std::move(q));

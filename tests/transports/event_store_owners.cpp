@@ -132,6 +132,20 @@ CAF_TEST(a second claim in one process is denied from the same store and from an
   CAF_CHECK(has(none.error, "has no task unknown"));
 }
 
+CAF_TEST(a claim says what the bodies of the task take and of no other) {
+  temp_dir dir;
+  auto s = open_store(dir.file());
+  CAF_REQUIRE(s);
+  append(*s, "t", 1, 0, {"a"}, {1000, "", ""}, {{std::string(64, 'a'), std::string(100'000, 'x')}, {std::string(64, 'b'), "y"}});
+  append(*s, "t", 1, 1, {"b"}, {1000, "", ""}, {{std::string(64, 'a'), std::string(100'000, 'x')}, {std::string(64, 'c'), ""}});
+  append(*s, "u", 1, 0, {"a"}, {1000, "", ""}, {{std::string(64, 'd'), "other"}});
+  append(*s, "v", 1, 0, {"a"});
+  for (auto [task, bytes] : {std::pair{"t", 100'001u}, std::pair{"u", 5u}, std::pair{"v", 0u}}) {
+    s->release(task);
+    CAF_CHECK_EQUAL(claim(*s, task).body_bytes, bytes);
+  }
+}
+
 CAF_TEST(of many claims at once one wins) {
   temp_dir dir;
   std::vector<std::unique_ptr<event_store>> stores;
