@@ -173,8 +173,14 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
   endpoint.hidden = {}; // values of any variable: to be kept out of errors, but a tool may need them
   auto out = wire::secrets_of(endpoint);
   out.add_key(url_password(endpoint.base_url));
-  for (auto server : order.agent.backend.mcp_servers) {
-    std::string missing; // its server says so
+  auto b = order.agent.backend;
+  std::string missing; // whoever needs it says so
+  for (auto* text : {&b.api_key, &b.base_url})
+    expand(*text, with.env, missing);
+  for (auto* values : {&b.extra_headers, &b.extra_query})
+    for (auto& [name, value] : *values)
+      expand(value, with.env, missing);
+  for (auto& server : b.mcp_servers) {
     for (auto* values : {&server.env, &server.headers})
       for (auto& [name, value] : *values)
         if (expand(value, with.env, missing))
@@ -185,6 +191,7 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
     if (expand(server.url, with.env, missing))
       out.add_query(server.url);
   }
+  add_secrets(b, out); // also of a connection that needs no key
   return out;
 }
 
