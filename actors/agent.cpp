@@ -73,7 +73,7 @@ namespace {
 caf::result<agent_ready> get_tools(agent_ptr self) {
   auto& st = self->state;
   auto out = std::make_shared<agent_ready>();
-  out->agent = st.parts.order.agent.id;
+  out->agent = st.with.agent.id;
   if (st.parts.tools.empty())
     return *out;
   auto promise = self->template make_response_promise<agent_ready>();
@@ -106,10 +106,12 @@ caf::result<agent_ready> get_tools(agent_ptr self) {
   return caf::delegated<agent_ready>{};
 }
 
-agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
+agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.self = self;
+  self->state.with.agent = std::move(parts.order.agent);
+  if (parts.policies != nullptr)
+    self->state.with.policies = parts.policies;
   self->state.parts = std::move(parts);
-  self->state.with.agent = self->state.parts.order.agent;
   self->set_exit_handler([self](caf::exit_msg& m) {
     self->state.shut_down();
     leave(self, m.reason);
@@ -118,6 +120,7 @@ agent_actor::behavior_type agent(agent_ptr self, agent_parts parts) {
       [self](get_ready) { return get_tools(self); },
       [self](start_run& t) { self->state.start(std::move(t)); },
       [self](const cancel_run& c) { self->state.cancel(c); },
+      [self](agent_input& x) { self->state.input(std::move(x.in)); },
   };
 }
 

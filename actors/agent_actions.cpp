@@ -91,6 +91,26 @@ void agent_state::carry_out(const run::over&) {
   end = {};
 }
 
+/// The answer comes as a message, also at once: an input is not put in while the actions of another are carried out.
+void agent_state::carry_out(const run::ask_policy& a) {
+  policy_say say = [back = caf::actor_cast<caf::actor_addr>(self), run = a.run, call = a.call](bool go, std::string text) {
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
+      caf::anon_send(caf::actor_cast<agent_impl>(strong), agent_input{run::policy_said{run, call, go, std::move(text)}});
+  };
+  if (!parts.ask)
+    return say(false, "the policy '" + a.policy + "' waits for a decision, and nobody here can take it");
+  try {
+    parts.ask(a, say);
+  } catch (const std::exception& e) {
+    say(false, "who decides for the policy '" + a.policy + "' failed: " + e.what());
+  }
+}
+
+/// No run is given a workspace here.
+void agent_state::carry_out(const run::take_snapshot& a) {
+  self->send(self, agent_input{run::snapshot_taken{a.run, "", "this process keeps no workspaces"}});
+}
+
 void agent_state::carry_out(run::remember& a) {
   self->send(parts.backend, std::move(a.note));
 }

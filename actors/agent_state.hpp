@@ -12,15 +12,27 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include <deque>
+#include <list>
 #include <memory>
 #include <set>
 #include <string>
 
 namespace conclave {
 
+/// What is to happen later, or comes from another thread. Never crosses nodes.
+struct agent_input {
+  run::input in;
+};
+
+} // namespace conclave
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::agent_input)
+
+namespace conclave {
+
 struct agent_state;
-using agent_ptr = agent_actor::stateful_pointer<agent_state>;
+using agent_impl = agent_actor::extend<caf::reacts_to<agent_input>>;
+using agent_ptr = agent_impl::stateful_pointer<agent_state>;
 
 struct agent_state {
   static inline const char* name = "agent";
@@ -32,12 +44,13 @@ struct agent_state {
   };
 
   agent_ptr self = nullptr;
-  agent_parts parts;
+  agent_links parts;
   run::setting with;
   run::state run;
-  run_end end;                                  ///< of the run, for the node's log
-  std::set<std::string> known;                  ///< bodies the orchestrator has got from here
-  std::deque<std::shared_ptr<outgoing>> outbox; ///< in order; not empty while bodies go ahead of a report
+  run_end end;                 ///< of the run, for the node's log
+  std::set<std::string> known; ///< bodies the orchestrator has got from here
+  std::list<std::shared_ptr<outgoing>>
+      outbox; ///< in order; not empty while bodies go ahead of a report. A deque takes 0.5 KiB empty
 
   void input(run::input in);
   void start(start_run t);
@@ -53,6 +66,8 @@ struct agent_state {
   void carry_out(run::tell& a);
   void carry_out(run::remember& a);
   void carry_out(const run::over& a);
+  void carry_out(const run::ask_policy& a);
+  void carry_out(const run::take_snapshot& a);
 
   // agent_reports.cpp
   void carry_out(run::report& a);

@@ -5,213 +5,26 @@
 
 #include "actors/agent.hpp"
 #include "actors/leaving.hpp"
-#include "actors/node_notes.hpp"
-#include "actors/node_parts.hpp"
+#include "actors/node_tasks.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/tool_waits.hpp"
-#include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
-#include <deque>
-#include <list>
-#include <map>
 #include <memory>
 
 namespace conclave {
 
+using namespace hosting;
+
 namespace {
 
-constexpr std::size_t max_agents = 256;
-constexpr std::size_t max_tasks = 64;
-constexpr std::size_t max_fences = 10'000;
 constexpr std::size_t max_labels = 10'000;
-constexpr std::size_t max_unused_backends = 64;
 constexpr std::size_t max_text = std::size_t{4} << 20; ///< as the ledger's highest bound
 constexpr std::size_t max_task_text = std::size_t{256} << 20;
 constexpr auto ask_limit = std::chrono::seconds(2);
-
-struct shared_backend {
-  connection_parts what;
-  backend_actor handle;
-  std::size_t users = 0;
-};
-
-struct hosted_agent {
-  agent_actor handle;
-  std::vector<tool_source> tools;
-  backend_actor own_backend;        ///< scripted: ends with the agent
-  shared_backend* shared = nullptr; ///< else its place in the node's list
-  chunk_sink_actor relay;           ///< when the sink is on another node
-};
-
-struct hosted_task {
-  std::uint64_t fence = 0;
-  std::string peer; ///< where its caller is, for the log
-  std::shared_ptr<task_cost> cost = std::make_shared<task_cost>();
-  caf::actor_clock::time_point since = {};
-  std::uint64_t runs = 0;
-  orchestrator_actor boss;
-  std::map<std::string, hosted_agent> agents;
-  std::map<std::string, std::string> texts; ///< label -> answer
-  std::size_t text_bytes = 0;
-  std::shared_ptr<known_secrets> hidden; ///< from the results of its tools
-};
-
-struct node_state {
-  static inline const char* name = "node";
-  node_resources resources;
-  std::map<std::string, hosted_task> tasks;
-  std::list<shared_backend> backends; ///< unused ones keep what they learned, up to a bound
-  std::size_t agents = 0;
-  std::map<std::string, std::uint64_t> fences; ///< the highest seen of each task: less is a former owner's
-  std::deque<std::string> fence_order;         ///< oldest first
-};
-
-using node_ptr = node_actor::stateful_pointer<node_state>;
-
-void note(node_ptr self, note_weight weight, const char* type, note_fields fields) {
-  if (auto& keep = self->state.resources.note)
-    keep({weight, type, std::move(fields)});
-}
-
-/// Tells whoever waits for the end of the tasks.
-void count_tasks(node_ptr self) {
-  auto* load = self->state.resources.load.get();
-  if (load == nullptr)
-    return;
-  std::lock_guard lock{load->mutex};
-  load->tasks = self->state.tasks.size();
-  load->changed.notify_all();
-}
-
-void release_backend(node_ptr self, shared_backend* shared) {
-  auto& all = self->state.backends;
-  if (--shared->users > 0)
-    return;
-  // A local one holds a server that costs memory. One that is gone serves nobody any more.
-  if (!shared->handle || shared->what.kind == "local" || all.size() > max_unused_backends) {
-    if (shared->handle)
-      self->send_exit(shared->handle, caf::exit_reason::user_shutdown);
-    all.remove_if([shared](auto& b) { return &b == shared; });
-  }
-}
-
-void end_agent(node_ptr self, hosted_agent& a) {
-  // The agent first: on its way out it cancels its calls, which the backend and tools must still hear.
-  self->send_exit(a.handle, caf::exit_reason::user_shutdown);
-  for (auto& t : a.tools)
-    self->send_exit(t.actor, caf::exit_reason::user_shutdown);
-  if (a.own_backend)
-    self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
-  if (a.shared != nullptr)
-    release_backend(self, a.shared);
-  if (a.relay)
-    self->send_exit(a.relay, caf::exit_reason::user_shutdown);
-  --self->state.agents;
-}
-
-void end_hosted(node_ptr self, std::map<std::string, hosted_task>::iterator i, note_weight weight, const char* why) {
-  auto& t = i->second;
-  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - t.since).count();
-  note_fields fields{{"task", i->first},          {"peer", t.peer}, {"why", why}, {"seconds", note_value::seconds(ms)},
-                     {"agents", t.agents.size()}, {"runs", t.runs}};
-  {
-    std::lock_guard lock{t.cost->mutex};
-    fields.emplace_back("failed", t.cost->failed);
-    add_cost(fields, t.cost->use, t.cost->calls, t.cost->tool_calls);
-  }
-  note(self, weight, "task_ended", std::move(fields));
-  for (auto& [id, a] : t.agents)
-    end_agent(self, a);
-  self->demonitor(caf::actor_cast<caf::actor_addr>(t.boss));
-  self->state.tasks.erase(i);
-  count_tasks(self);
-}
-
-/// The agent is out for its task: something it cannot do without has ended.
-void lose_agent(node_ptr self, const std::string& task, hosted_task& t, std::map<std::string, hosted_agent>::iterator a, ec code,
-                const std::string& why) {
-  note(self, note_weight::trouble, "agent_lost", {{"task", task}, {"agent", a->first}, {"why", why}});
-  self->send(t.boss, agent_lost{task, t.fence, a->first, code, why});
-  end_agent(self, a->second);
-  t.agents.erase(a);
-}
-
-backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent& order, hosted_agent& a) {
-  auto& st = self->state;
-  if (c.kind == "scripted") {
-    a.own_backend = spawn_connection(self->home_system(), c, order, st.resources);
-    self->monitor(a.own_backend);
-    return a.own_backend;
-  }
-  const connection_parts& what = c;
-  auto i = std::find_if(st.backends.begin(), st.backends.end(), [&](auto& b) { return b.handle && b.what == what; });
-  if (i == st.backends.end()) {
-    i = st.backends.insert(i, {what, spawn_connection(self->home_system(), c, order, st.resources), 0});
-    self->monitor(i->handle);
-  }
-  ++i->users;
-  a.shared = &*i;
-  return i->handle;
-}
-
-/// Why this order is not taken, or none.
-caf::error refusal(node_ptr self, const spawn_agent& order) {
-  auto& st = self->state;
-  auto known = st.tasks.count(order.task) > 0;
-  if (!known && st.resources.load && st.resources.load->ending)
-    return make_error(ec::unavailable, "the node is ending and takes no new task");
-  if (st.agents >= max_agents || (!known && st.tasks.size() >= max_tasks))
-    return make_error(ec::unavailable, "the node is full: " + std::to_string(st.agents) + " agents in "
-                                           + std::to_string(st.tasks.size()) + " tasks");
-  if (known && st.tasks[order.task].agents.count(order.agent.id) > 0)
-    return make_error(ec::bad_request, "agent '" + order.agent.id + "' is already here");
-  return {};
-}
-
-/// The task of an order, begun if this is its first.
-hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator_actor& boss) {
-  auto [place, fresh] = self->state.tasks.try_emplace(order.task);
-  auto& task = place->second;
-  if (fresh) {
-    task.boss = boss;
-    task.hidden = std::make_shared<known_secrets>(self->state.resources.known);
-    task.fence = order.fence;
-    task.since = self->clock().now();
-    if (auto& book = self->state.resources.callers)
-      task.peer = book->find(boss.node());
-    self->monitor(boss);
-    count_tasks(self);
-    note(self, note_weight::info, "task_started", {{"task", order.task}, {"peer", task.peer}, {"team", order.team}});
-  }
-  return task;
-}
-
-/// Whether this comes from the task's owner, or from a newer one than any before, which is remembered.
-bool is_owner(node_ptr self, const std::string& task, std::uint64_t fence) {
-  auto& st = self->state;
-  auto [place, fresh] = st.fences.try_emplace(task, fence);
-  if (fresh) {
-    st.fence_order.push_back(task);
-    if (st.fence_order.size() > max_fences) {
-      st.fences.erase(st.fence_order.front());
-      st.fence_order.pop_front();
-    }
-  }
-  if (fence < place->second)
-    return false;
-  place->second = fence;
-  return true;
-}
-
-/// The task this is about, if it is here and its present owner says it.
-hosted_task* find_task(node_ptr self, const std::string& task, std::uint64_t fence) {
-  auto t = self->state.tasks.find(task);
-  return t == self->state.tasks.end() || t->second.fence != fence ? nullptr : &t->second;
-}
 
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
@@ -309,13 +122,6 @@ void down(node_ptr self, const caf::down_msg& d) {
         lose_agent(self, t->first, task, here, ec::unavailable, "its connection to the model ended unexpectedly");
     }
   }
-}
-
-hosted_agent* find_agent(hosted_task* t, const std::string& agent) {
-  if (t == nullptr)
-    return nullptr;
-  auto a = t->agents.find(agent);
-  return a == t->agents.end() ? nullptr : &a->second;
 }
 
 void run(node_ptr self, start_run& r) {

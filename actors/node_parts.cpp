@@ -173,9 +173,18 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
   endpoint.hidden = {}; // values of any variable: to be kept out of errors, but a tool may need them
   auto out = wire::secrets_of(endpoint);
   out.add_key(url_password(endpoint.base_url));
-  backend_config tools; // as they are expanded; what cannot be is none of a tool that runs
-  for (auto server : order.agent.backend.mcp_servers) {
-    std::string missing; // its server says so
+  auto b = order.agent.backend; // as it is expanded; what cannot be is none of anything that runs
+  std::string missing;          // whoever needs it says so
+  auto put_in = [&](std::string& value) {
+    if (!expand(value, with.env, missing))
+      value.clear();
+  };
+  put_in(b.api_key);
+  put_in(b.base_url);
+  for (auto* values : {&b.extra_headers, &b.extra_query})
+    for (auto& [name, value] : *values)
+      put_in(value);
+  for (auto& server : b.mcp_servers) {
     for (auto* values : {&server.env, &server.headers})
       for (auto& [name, value] : *values)
         if (expand(value, with.env, missing))
@@ -183,13 +192,10 @@ secrets secrets_of(const spawn_agent& order, const connection& c, const node_res
         else
           value.clear();
     for (auto& word : server.command)
-      if (!expand(word, with.env, missing))
-        word.clear();
-    if (!expand(server.url, with.env, missing))
-      server.url.clear();
-    tools.mcp_servers.push_back(std::move(server));
+      put_in(word);
+    put_in(server.url);
   }
-  add_secrets(tools, out);
+  add_secrets(b, out); // also of a connection that needs no key
   return out;
 }
 

@@ -27,8 +27,10 @@ namespace conclave {
 
 class http_client;
 namespace run {
+struct ask_policy;
 struct ended_call;
-}
+struct policy;
+} // namespace run
 
 /// What a connection trusts; equal if the authorities are.
 struct trust_choice : std::shared_ptr<const tls_trust> {
@@ -90,13 +92,26 @@ struct node_resources {
   peer_book_actor peers = {};                ///< asked by the door
 };
 
-struct agent_parts {
-  spawn_agent order;
+/// Takes the answer to a question of a policy, on any thread as long as the actor system lives. A second one, or one that comes
+/// after the run, has no effect.
+using policy_say = std::function<void(bool go, std::string text)>;
+
+/// Decides what a policy waits for, now or later. Called by the agent, and must not block.
+using policy_hook = std::function<void(const run::ask_policy& what, policy_say say)>;
+
+/// What an agent works with as long as it lives.
+struct agent_links {
   backend_actor backend;
   std::vector<tool_source> tools;
   chunk_sink_actor chunks; ///< where pieces of its streams go
   orchestrator_actor boss;
   std::shared_ptr<run_watcher> watcher = {}; ///< none = nobody reads along
+  policy_hook ask = {};                      ///< none = what a policy waits for is denied
+};
+
+struct agent_parts : agent_links {
+  spawn_agent order;
+  const std::vector<run::policy>* policies = nullptr; ///< outlives the agent; none = `run::policies()`
 };
 
 struct backend_parts {

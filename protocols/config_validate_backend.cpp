@@ -83,13 +83,20 @@ void check_type(const backend_config& b, const std::string& path, std::vector<pr
     add(out, path, "a scripted backend needs steps: 'script: <file>' or 'steps: [...]'");
 }
 
+/// Of an address what holds no key: no user, no query, nothing behind '#'.
+std::string shown_url(const std::string& url) {
+  auto end = std::min(url.find_first_of("?#"), url.size());
+  if (url.find('@') < end)
+    return "...";
+  return shown_text(url.substr(0, end), 100) + (end < url.size() ? std::string{url[end]} + "..." : "");
+}
+
 void check_connection(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   if (!b.base_url.empty()) {
     auto host = url_host(b.base_url);
     if (host.empty() || b.base_url.find('#') != std::string::npos) // what follows it is never sent
       add(out, path + ".base_url",
-          "'" + shown_text(b.base_url.substr(0, b.base_url.find('?')).find('@') == std::string::npos ? b.base_url : "...", 100)
-              + "' is no address of an API: http:// or https://, a host, no user name, no '#'");
+          "'" + shown_url(b.base_url) + "' is no address of an API: http:// or https://, a host, no user name, no '#'");
     else if (b.base_url[4] == ':' && !is_loopback_host(host) // http, in whatever case
              && (!b.api_key.empty() || !key_names(b).empty()))
       add(out, path + ".base_url", "http:// sends the key and every text unencrypted; use https:// if the server has it",

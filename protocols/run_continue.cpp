@@ -83,7 +83,8 @@ void mover::go_on_with_verdict(const continued& x) {
                   "the reply to call " + std::to_string(s.reply_call) + " is not in the log, so the run cannot go on");
     v.text = answer_of(c);
   }
-  hand_in(std::move(v), s.answers_call);
+  s.handed_in = std::move(v);
+  announce_verdict();
 }
 
 void mover::go_on_with_tools(const continued& x) {
@@ -101,12 +102,17 @@ void mover::go_on_with_tools(const continued& x) {
   }
   std::string fatal;
   for (auto& p : s.pending) {
-    if (p.number == 0)
-      continue; // waiting, or settled without being carried out
+    if (p.number == 0) { // waiting, on hold, or settled without being carried out
+      if (p.stage != call_stage::done)
+        p.stage = call_stage::waiting;
+      continue;
+    }
     if (auto* end = end_of(x, p.number)) {
-      p.stage = call_stage::done;
+      auto judged = std::exchange(p.stage, call_stage::done) == call_stage::done;
       p.result = end->result;
       p.result.id = p.call.id;
+      if (!judged)
+        judge_logged(p, place_of(p.policy));
     } else if (x.refused && announced && p.stage == call_stage::announced) {
       settle(p, "Error: not carried out: " + x.refusal.reason + ".");
     } else {
@@ -127,6 +133,8 @@ void mover::after_crash(pending_call& p, std::string& fatal) {
   if (again) {
     p.number = 0;
     p.stage = call_stage::waiting;
+    p.policy.clear();
+    p.cleared = false;
     return;
   }
   auto gone = tool == with.tools.end();

@@ -112,6 +112,7 @@ void mover::on(started x) {
   n.memory = std::move(s.memory);
   n.calls = std::max(s.calls, x.task.first_call > 0 ? x.task.first_call - 1 : 0);
   n.reports = s.reports;
+  n.holds = s.holds;
   n.late = std::move(s.late);
   n.task = std::move(x.task);
   n.stage = stage::preparing;
@@ -134,6 +135,7 @@ void mover::on(prepared x) {
   s.ladder_fixed = decision != "auto" && !decision.empty();
   s.step = from_name(s.ladder_fixed ? decision : x.info.step);
   s.memory.saw_tools = x.info.saw_tools;
+  s.workspace = std::move(x.workspace);
   // Three bytes a token is a careful mean over languages; half of the window stays for the conversation's growth and the reply.
   s.budget_bytes = x.info.context_tokens > 0 ? static_cast<std::size_t>(x.info.context_tokens) * 3 / 2 : 0;
   if (auto learned = s.memory.learned_budget; learned > 0 && (s.budget_bytes == 0 || learned < s.budget_bytes))
@@ -179,10 +181,10 @@ wire::choice mover::choice() const {
 void mover::call_model() {
   if (std::exchange(s.restarted, false))
     ask_user(lost_state(with));
-  for (auto& p : policies())
-    if (p.before_model != nullptr)
-      if (auto r = p.before_model(with, s); r.answer == policy_answer::deny)
-        return fail(r.code, std::move(r.text));
+  judge_model(0);
+}
+
+void mover::announce_model() {
   if (!make_room())
     return no_room();
   s.reply_call = 0; // dealt with

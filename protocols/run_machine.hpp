@@ -15,6 +15,10 @@
 ///   started -> prepare;  prepared -> report{begin};  ruled -> send_model;  completion -> report{end, begin tools | begin model |
 ///   verdict};  ruled -> send_tool ...;  tool_done -> report{end} or report{end, begin};  ruled{refused} -> report{begin} ...
 ///
+/// A policy may keep a call, or the result of one, on hold: ask_policy, answered by policy_said; what else there is to do goes on
+/// meanwhile. A hold that is open at a crash is asked about again. An answer of a run that has a workspace waits for a snapshot of
+/// it: take_snapshot, answered by snapshot_taken.
+///
 /// At most one report at a time awaits its ruling (`ask`). The others tell ends alone, or that the run failed: with that it is
 /// over. A state is worth storing with a report that asks; what other reports tell comes back by `continued.ends`.
 ///
@@ -42,7 +46,9 @@ enum class stage : std::uint8_t {
   preparing, ///< asked what the connection can
   announced, ///< a report waits for its ruling
   model,     ///< a model call is under way
-  tools,     ///< tool calls are waiting, announced or under way
+  tools,     ///< tool calls are waiting, announced, under way or on hold
+  on_hold,   ///< a policy keeps the next model call waiting
+  snapshot,  ///< an answer waits for a snapshot of the workspace
 };
 
 /// A tool as its source lists it.
@@ -61,14 +67,24 @@ enum class on_unknown : std::uint8_t {
   repeat, ///< it is made again
 };
 
+struct policy;
+const std::vector<policy>& policies();
+
 /// What a run works with and does not change: the agent's configuration and what its tool sources offer. Not stored with the state.
 struct setting {
   agent_config agent;
   std::map<std::string, offered_tool> tools; ///< by public name
   on_unknown unknown = on_unknown::tell;
+  const std::vector<policy>* policies = &run::policies(); ///< not null
 };
 
-enum class call_stage : std::uint8_t { waiting, announced, under_way, done };
+enum class call_stage : std::uint8_t {
+  waiting,
+  announced,
+  under_way,
+  done,
+  on_hold, ///< by a policy: the call if it has no number yet, else its result
+};
 
 /// One tool call of a model's reply.
 struct pending_call {
@@ -77,7 +93,10 @@ struct pending_call {
   std::uint64_t number = 0; ///< in the log, once it is announced; a repetition has a new one, one that was not let pass has none
   std::uint64_t first = 0;  ///< the number it had first: its key, which stays the same over resumes
   call_stage stage = call_stage::waiting;
-  tool_result result; ///< stored only without a number: else the log has it
+  std::string policy;     ///< where judging it goes on: the one that keeps it on hold; empty = at the first
+  std::uint64_t hold = 0; ///< names the hold; not stored: after a crash it is another one
+  bool cleared = false;   ///< it may begin: every policy let it pass, after a hold
+  tool_result result;     ///< stored only without a number: else the log has it
   bool operator==(const pending_call&) const = default;
 };
 
@@ -142,6 +161,10 @@ struct state {
   std::string answers_call;    ///< id of the model's call that the verdict came from; empty = none
   std::string said;            ///< text of the model's turn before its last pause
   std::string partial;         ///< text of the last broken or cancelled call
+  std::string policy;          ///< that keeps the model call on hold
+  std::uint64_t holds = 0;     ///< of the agent so far; the newest is the model call's where one is on hold; not stored
+  std::string workspace;       ///< empty = none
+  std::string snapshot;        ///< of it, for the answer that is handed in
   std::vector<late_call> late; ///< not stored: nobody brings their ends after a crash
   bool operator==(const state&) const = default;
 };
@@ -155,6 +178,7 @@ struct started {
 struct prepared {
   std::uint64_t run = 0; ///< that asked
   backend_info info;
+  std::string workspace = {}; ///< names where the run keeps its files; empty = it has no such place
 };
 /// The backend cannot be asked.
 struct unprepared {
@@ -199,9 +223,22 @@ struct continued {
 };
 /// `setting.tools` are others now. A call whose tool is gone when its turn comes gets an error result.
 struct tools_changed {};
+/// The answer to `ask_policy`. `text` says why not; it is cut to 4 KiB.
+struct policy_said {
+  std::uint64_t run = 0;  ///< that asked
+  std::uint64_t call = 0; ///< as it was asked
+  bool go = false;        ///< else denied
+  std::string text;
+};
+/// The answer to `take_snapshot`. Without a snapshot the answer is handed in all the same, and a person is told.
+struct snapshot_taken {
+  std::uint64_t run = 0; ///< that asked
+  std::string id;        ///< empty = it failed, `why` says how
+  std::string why;
+};
 
-using input =
-    std::variant<started, prepared, unprepared, ruled, model_done, model_failed, tool_done, cancelled, continued, tools_changed>;
+using input = std::variant<started, prepared, unprepared, ruled, model_done, model_failed, tool_done, cancelled, continued,
+                           tools_changed, policy_said, snapshot_taken>;
 
 // Actions, in the order in which they are to be carried out.
 
@@ -234,6 +271,7 @@ struct report {
   std::vector<begun_call> begun;
   bool has_verdict = false;
   verdict handed_in;
+  std::string snapshot; ///< of the workspace, as the answer was handed in; empty = none
   bool ask = true;
 };
 struct send_model {
@@ -264,8 +302,22 @@ struct remember {
 };
 /// The run is over: nothing of it is awaited any more.
 struct over {};
+/// Ask whoever decides for a policy whether a call may go on: answered by policy_said. Asked about again under another number after
+/// a crash. A run that is over takes its questions with it.
+struct ask_policy {
+  std::uint64_t run = 0;
+  std::uint64_t call = 0; ///< names what is on hold; no number of the log, a call has none before it is announced
+  std::string policy;     ///< its name
+  std::string what;       ///< for a person: what is to happen
+};
+/// Keep the workspace as it is now: answered by snapshot_taken.
+struct take_snapshot {
+  std::uint64_t run = 0;
+  std::string workspace;
+};
 
-using action = std::variant<prepare, report, send_model, send_tool, cancel_model, cancel_all_tools, tell, remember, over>;
+using action = std::variant<prepare, report, send_model, send_tool, cancel_model, cancel_all_tools, tell, remember, over,
+                            ask_policy, take_snapshot>;
 
 /// Takes one input. The conversation is hashed when a model call is announced, and copied once, into its request; else the cost is
 /// linear in what changes.
@@ -274,21 +326,25 @@ std::vector<action> step(const setting& with, state& s, input in);
 /// Returns what names a tool call for its source, by the number it was first announced under.
 std::string key_of(const start_run& t, std::uint64_t first);
 
-/// What may stop a call, in order: the one list of such rules; the first that denies counts. A tool call that is denied is not
-/// announced, and the model gets the text as an error result. A model call that is denied fails the run with code and text.
-enum class policy_answer : std::uint8_t { go, deny };
+/// What may stop or delay a call, in order: the one list of such rules. The first that denies counts; one that waits keeps the call
+/// on hold until `policy_said`, and those after it are asked then. A model call that is denied fails the run with code and text. A
+/// tool call that is denied is not announced, and the model gets the text as an error result; likewise instead of a result that is
+/// denied. A result is durable before a policy waits with it.
+///
+/// What they see is the state as it is then. After a crash those that may not have been asked are asked again, so what they say
+/// must follow from their arguments alone, and what `after_tool` makes of a result must leave its own work as it is.
+enum class policy_answer : std::uint8_t { go, deny, wait };
 struct policy_ruling {
   policy_answer answer = policy_answer::go;
-  std::string text;
+  std::string text;     ///< deny: why; wait: what is to be decided
   ec code = ec::denied; ///< before_model only
 };
 struct policy {
-  const char* name;
-  policy_ruling (*before_model)(const setting&, const state&);                  ///< nullptr = no opinion
+  const char* name;                                            ///< stored: one that gets another name is another policy
+  policy_ruling (*before_model)(const setting&, const state&); ///< nullptr = no opinion
   policy_ruling (*before_tool)(const setting&, const state&, const tool_call&); ///< nullptr = no opinion
-  void (*after_tool)(const setting&, const state&, const tool_call&,
-                     tool_result&); ///< before the result is recorded; nullptr = none
+  policy_ruling (*after_tool)(const setting&, const state&, const tool_call&,
+                              tool_result&); ///< may change it; nullptr = no opinion
 };
-const std::vector<policy>& policies();
 
 } // namespace conclave::run

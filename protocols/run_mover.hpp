@@ -39,12 +39,23 @@ struct mover {
   void on(tools_changed);
   void open_talk();
   void call_model();
+  void announce_model();
   void send_model();
+
+  // run_policies.cpp: what a policy keeps on hold
+  void on(policy_said x);
+  void judge_model(std::size_t at);                   ///< calls it, unless a rule is against it
+  bool may_begin(pending_call& p);                    ///< else it is on hold or settled
+  bool judge_result(pending_call& p, std::size_t at); ///< else it is on hold; `at`: the first policy that is asked
+  void judge_logged(pending_call& p, std::size_t at); ///< as judge_result, of a result that the log has as it is now
+  std::size_t place_of(const std::string& policy) const;
 
   // run_reports.cpp: what leaves a run
   void flush(bool ask);
   void finish(); ///< reports what is left to report
   void hand_in(verdict v, std::string answers_call);
+  void on(snapshot_taken x);
+  void announce_verdict();
   void on_verdict_ruling(const ruling& r);
   void fail(ec code, std::string reason);
   void over();
@@ -78,6 +89,7 @@ struct mover {
   std::size_t held_bytes() const;
   bool make_room();
   bool shorten();
+  bool drop_images();
   void shortened(std::size_t i);
   void no_room();
 
@@ -97,6 +109,8 @@ private:
   bool step_down(prompts::ladder to, const std::string& why);
   void settle(pending_call& p, std::string error);
   void begin_tool(pending_call& p);
+  std::uint64_t hold(const policy& by, std::string what);
+  bool judge_call(pending_call& p, std::size_t at);
   void tools_done();
   void go_on_with_tools(const continued& x);
   void go_on_with_verdict(const continued& x);

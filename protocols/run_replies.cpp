@@ -108,6 +108,10 @@ void mover::on_broken(const completion& c) {
   if (s.want == asked_for::verdict && !s.memory.saw_tools && !c.semantic && wire::denies_tools(c.said)
       && step_down(ladder::schema, why))
     return;
+  if (c.code == ec::bad_request && wire::is_about_images(c.said) && drop_images()) {
+    out.push_back(tell{"the images of its last tool results are told as text: " + why});
+    return call_model();
+  }
   if (c.code != ec::context_overflow)
     return fail(c.code, c.error);
   if (shorten())

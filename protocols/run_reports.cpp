@@ -28,18 +28,38 @@ void mover::finish() {
     flush(false);
 }
 
+/// An answer of a run that has a workspace goes with what lies there at this moment.
 void mover::hand_in(verdict v, std::string answers_call) {
-  s.handing_in = true;
   s.answers_call = std::move(answers_call);
-  s.handed_in = v;
+  s.handed_in = std::move(v);
+  if (s.handed_in.kind != verdict_kind::answer || s.workspace.empty())
+    return announce_verdict();
+  s.stage = stage::snapshot;
+  out.push_back(take_snapshot{s.task.run, s.workspace});
+}
+
+void mover::on(snapshot_taken x) {
+  if (s.stage != stage::snapshot || x.run != s.task.run)
+    return;
+  s.snapshot = std::move(x.id);
+  if (s.snapshot.empty())
+    out.push_back(
+        tell{"its answer goes without its files, they could not be kept: " + (x.why.empty() ? "no reason given" : x.why)});
+  announce_verdict();
+}
+
+void mover::announce_verdict() {
+  s.handing_in = true;
   next.has_verdict = true;
-  next.handed_in = std::move(v);
+  next.handed_in = s.handed_in;
+  next.snapshot = s.snapshot;
   flush(true);
 }
 
 void mover::on_verdict_ruling(const ruling& r) {
   s.handing_in = false;
   s.handed_in = {};
+  s.snapshot.clear();
   auto call = std::exchange(s.answers_call, {});
   if (r.kind == ruling_kind::accepted)
     s.memory.vain = 0;
@@ -86,6 +106,8 @@ void mover::end_announced() {
 void mover::fail(ec code, std::string reason) {
   end_announced();
   auto v = failure(code, std::move(reason));
+  if (s.stage == stage::snapshot) // the answer did not get to be handed in
+    s.partial = std::move(s.handed_in.text);
   v.text = s.partial.empty() ? s.said : s.partial;
   v.step = prompts::to_string(s.step);
   next.has_verdict = true;
@@ -110,6 +132,7 @@ void mover::over() {
   n.task = std::move(s.task);
   n.calls = s.calls;
   n.reports = s.reports;
+  n.holds = s.holds;
   n.late = std::move(s.late);
   s = std::move(n);
   out.push_back(run::over{});

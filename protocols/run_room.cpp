@@ -45,6 +45,19 @@ bool mover::shorten() {
   return true;
 }
 
+/// The server finds fault with an image: the newest results that have any go on as text. Returns false if there are none.
+bool mover::drop_images() {
+  auto found = false;
+  for (auto i = s.talk.size(); i-- > 0 && !(found && s.talk[i].from == role::assistant);)
+    if (auto& m = s.talk[i];
+        m.from == role::tool && std::any_of(m.parts.begin(), m.parts.end(), [](auto& p) { return !p.data.empty(); })) {
+      drop_parts(m.parts);
+      shortened(i);
+      found = true;
+    }
+  return found;
+}
+
 /// What the run takes: its conversation, the text before a pause, the replies of the round under way.
 std::size_t mover::held_bytes() const {
   auto sum = s.said.size() + s.reply.text.size() + s.reply.reasoning.size() + s.reply.opaque.size();

@@ -12,7 +12,8 @@
 
 namespace conclave::run {
 
-inline constexpr int state_version = 1;
+/// 2 added holds, workspace and snapshot. What 1 wrote had none, so it reads as it is.
+inline constexpr int state_version = 2;
 inline constexpr std::size_t max_body = std::size_t{16} << 20; ///< bytes of one body
 
 /// Names the bytes (SHA-256, 64 hex digits) and keeps them.

@@ -46,14 +46,19 @@ policy_ruling not_a_loop(const setting&, const state& s, const tool_call&) {
                                   : policy_ruling{};
 }
 
-void bound_result(const setting&, const state&, const tool_call&, tool_result& r) {
+policy_ruling bound_result(const setting&, const state&, const tool_call&, tool_result& r) {
   admit(r); // its node did so, if it is one to trust
   if (r.text.empty())
     r.text = "(no output)";
+  return {};
 }
 
 std::string no_such_tool(const std::string& name) {
   return "Error: there is no tool named '" + name + "' any more.";
+}
+
+bool is_held_result(const pending_call& p) {
+  return p.stage == call_stage::on_hold && p.number != 0;
 }
 
 /// What the reply asks for, to see whether it is the same again.
@@ -113,10 +118,8 @@ void mover::begin_tool(pending_call& p) {
     out.push_back(tell{"the tool '" + p.call.name + "' is gone: its call got an error result"});
     return settle(p, no_such_tool(p.call.name));
   }
-  for (auto& rule : policies())
-    if (rule.before_tool != nullptr)
-      if (auto r = rule.before_tool(with, s, p.call); r.answer == policy_answer::deny)
-        return settle(p, "Error: not carried out: " + r.text + ".");
+  if (!may_begin(p))
+    return;
   p.number = ++s.calls;
   p.stage = call_stage::announced;
   if (p.first == 0)
@@ -131,19 +134,19 @@ void mover::next_tools() {
     return;
   std::set<std::size_t> busy; // sources with a call before this one that is not read-only
   std::size_t running = 0, open = 0;
-  for (auto& p : s.pending)
-    running += p.stage == call_stage::under_way ? 1 : 0;
+  for (auto& p : s.pending) // a call on hold keeps its place
+    running += p.stage == call_stage::under_way || (p.stage == call_stage::on_hold && !is_held_result(p)) ? 1 : 0;
   auto limit = with.agent.backend.parallel_tool_calls ? max_parallel : 1;
   for (auto& p : s.pending) {
     auto tool = with.tools.find(p.call.name);
     auto read_only = tool == with.tools.end() || tool->second.read_only;
     if (p.stage == call_stage::waiting && running < limit && (read_only || busy.count(tool->second.source) == 0)) {
       begin_tool(p);
-      running += p.stage == call_stage::announced ? 1 : 0;
+      running += p.stage == call_stage::done ? 0 : 1;
     }
     if (p.stage != call_stage::done) {
       ++open;
-      if (!read_only)
+      if (!read_only && !is_held_result(p))
         busy.insert(tool->second.source);
     }
   }
@@ -190,14 +193,12 @@ void mover::on(tool_done x) {
                         [&](auto& c) { return c.stage == call_stage::under_way && c.number == x.call; });
   if (p == s.pending.end())
     return;
-  x.result.id = p->call.id;
-  for (auto& rule : policies())
-    if (rule.after_tool != nullptr)
-      rule.after_tool(with, s, p->call, x.result);
+  p->result = std::move(x.result);
+  p->result.id = p->call.id;
   p->stage = call_stage::done;
-  p->result = x.result;
-  s.held += x.result.text.size() + size_of(x.result.parts);
-  next.ended.push_back({x.call, p->call.name, std::move(x.status), {}, {}, std::move(x.result), std::move(x.trouble)});
+  judge_result(*p, 0);
+  s.held += p->result.text.size() + size_of(p->result.parts);
+  next.ended.push_back({x.call, p->call.name, std::move(x.status), {}, {}, p->result, std::move(x.trouble)});
   if (auto most = with.agent.backend.max_run_bytes; s.held > static_cast<std::size_t>(most)) {
     if (!make_room())
       return no_room();

@@ -144,7 +144,9 @@ struct fields<run::pending_call> {
     f("at", x.at, d.at);
     f("number", x.number, d.number);
     f("first", x.first, x.number);
-    f("stage", x.stage, d.stage, run::call_stage::done);
+    f("stage", x.stage, d.stage, run::call_stage::on_hold);
+    f("policy", x.policy, d.policy);
+    f("cleared", x.cleared, d.cleared);
     if (x.number == 0) // else the log has it
       f("result", x.result, d.result);
   }
@@ -169,7 +171,7 @@ struct fields<run::state> {
   static void visit(auto& f, auto& x, const run::state& d) {
     f("memory", x.memory, d.memory);
     f("task", x.task, d.task);
-    f("stage", x.stage, d.stage, run::stage::tools);
+    f("stage", x.stage, d.stage, run::stage::snapshot);
     f("cancelled", x.cancelled, d.cancelled);
     f("restarted", x.restarted, d.restarted);
     f("kept", x.kept, d.kept);
@@ -197,6 +199,9 @@ struct fields<run::state> {
     f("answers_call", x.answers_call, d.answers_call);
     f("said", x.said, d.said);
     f("partial", x.partial, d.partial);
+    f("policy", x.policy, d.policy);
+    f("workspace", x.workspace, d.workspace);
+    f("snapshot", x.snapshot, d.snapshot);
   }
 };
 

@@ -216,29 +216,6 @@ std::string learn_roles(quirks& known, const refusal& r) {
   return {};
 }
 
-bool shows_images(const json& body) {
-  auto any = [](const json* list, auto fits) {
-    return list != nullptr && list->is_array() && std::any_of(list->begin(), list->end(), fits);
-  };
-  return any(member(body, "messages"), [&](const json& m) {
-    return any(member(m, "content"), [&](const json& block) {
-      return any(member(block, "content"), [](const json& part) { return string_at(part, "type") == "image"; });
-    });
-  });
-}
-
-/// Whether the model sees no images, the server knows none in tool results, or it cannot read the ones there are: the request goes
-/// through without them.
-std::string learn_images(quirks& known, const refusal& r) {
-  if (known.no_images || !shows_images(r.body)
-      || !says(r.text, {"image", "vision", "multimodal", "multi-modal", "multi modal", "modality", "media_type", "media type",
-                        "base64", "valid string", "expected a string", "expected string", "must be a string", "should be a string",
-                        "only text", "only supports text", "'text'", "\"text\"", "`text`"}))
-    return {};
-  known.no_images = true;
-  return "images in tool results are told as text";
-}
-
 } // namespace
 
 bool quirks::absorb(const quirks& other) {

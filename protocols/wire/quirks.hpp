@@ -56,4 +56,7 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
 /// tool which must not be left out.
 bool denies_tools(const std::string& said);
 
+/// Returns whether the server's sentence may be about an image of the request, whatever it says of it.
+bool is_about_images(const std::string& said);
+
 } // namespace conclave::wire

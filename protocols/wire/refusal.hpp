@@ -36,6 +36,9 @@ bool names(std::string_view text, std::string_view word);
 /// Returns the names in back quotes, with commas.
 std::string quoted(const std::set<std::string>& list);
 
+/// Learns that images are not taken at all; never from what is said of one image.
+std::string learn_images(quirks& known, const refusal& r);
+
 /// Learns from what is said of the tools of the request.
 std::string learn_tools(quirks& known, const refusal& r);
 

@@ -8,9 +8,8 @@
 
 #include "actors/mcp_server.hpp"
 
-#include "caf/test/dsl.hpp"
 #include "protocols/caf_error.hpp"
-#include "protocols/type_ids.hpp"
+#include "support/fixture.hpp"
 
 #include <caf/all.hpp>
 
@@ -27,15 +26,8 @@ using std::chrono::seconds;
 
 namespace {
 
-struct config : caf::actor_system_config {
-  config() {
-    add_message_types<caf::id_block::conclave>();
-    set("scheduler.policy", caf::atom("sharing"));
-  }
-};
-
 struct mcp_fixture {
-  config cfg;
+  test::threads_config cfg;
   caf::actor_system sys{cfg};
   caf::scoped_actor me{sys};
   tool_source_actor aut;

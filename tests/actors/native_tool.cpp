@@ -7,9 +7,8 @@
 
 #include "actors/native_tool.hpp"
 
-#include "caf/test/dsl.hpp"
 #include "protocols/caf_error.hpp"
-#include "protocols/type_ids.hpp"
+#include "support/fixture.hpp"
 
 #include <caf/all.hpp>
 
@@ -20,15 +19,8 @@ using std::chrono::seconds;
 
 namespace {
 
-struct config : caf::actor_system_config {
-  config() {
-    add_message_types<caf::id_block::conclave>();
-    set("scheduler.policy", caf::atom("sharing"));
-  }
-};
-
 struct tool_fixture {
-  config cfg;
+  test::threads_config cfg;
   // Ahead of the system: its end waits for the tool's thread, which may still be leaving the gate.
   std::promise<void> opened; ///< lets a blocked function go on
   std::shared_future<void> gate = opened.get_future().share();
@@ -145,7 +137,7 @@ CAF_TEST(a function that never returns does not hold up the end of the system) {
   auto left = std::make_shared<std::promise<void>>(); // outlives this test in the hands of the thread
   auto gone = left->get_future();
   {
-    config own;
+    test::threads_config own;
     caf::actor_system other{own};
     auto t = spawn_native_tool(other, {{"look", "looks", "{}"}, {}}, [&entered, left, shut = gate](const std::string&) {
       entered.set_value();

@@ -10,6 +10,8 @@
 #include "app/engine_caf.hpp"
 #include "caf/test/unit_test.hpp"
 #include "support/imposter.hpp"
+#include "support/scratch_folder.hpp"
+#include "support/scripted_team.hpp"
 #include "transports/event_store.hpp"
 
 #include <caf/all.hpp>
@@ -32,16 +34,7 @@ namespace {
 
 constexpr auto deadline = std::chrono::seconds(20);
 
-struct folder {
-  std::string path;
-  folder() {
-    auto name = (std::filesystem::temp_directory_path() / "conclave-engine-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
+struct folder : test::scratch_folder {
   engine_options options(bool logs = false) const {
     engine_options o;
     o.store_path = path + "/tasks.db";
@@ -53,19 +46,7 @@ struct folder {
 
 /// Two scripted agents that answer and vote for the first one, which presents.
 run_config team() {
-  run_config out;
-  for (const char* id : {"writer", "critic"}) {
-    agent_config a;
-    a.id = id;
-    a.backend.type = "scripted";
-    a.backend.script.resize(3);
-    a.backend.script[0].calls = {{"", "new_answer", std::string("{\"content\":\"from ") + id + "\"}"}};
-    a.backend.script[1].calls = {{"", "vote", "{\"agent_id\":\"agent1\",\"reason\":\"fine\"}"}};
-    a.backend.script[2].text = "final";
-    a.backend.script[2].optional = true;
-    out.agents.push_back(a);
-  }
-  return out;
+  return test::scripted_team({"writer", "critic"});
 }
 
 /// A team that never ends by itself.

@@ -8,6 +8,8 @@
 
 #include "app/engine.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/scratch_folder.hpp"
+#include "support/scripted_team.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -31,17 +33,8 @@ namespace {
 
 constexpr int asks = 12;
 
-struct folder {
-  std::string path;
-  folder() {
-    auto name = (fs::temp_directory_path() / "conclave-leaks-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-    ::setenv("CONCLAVE_HOME", (path + "/home").c_str(), 1);
-  }
-  ~folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
+struct folder : test::scratch_folder {
+  folder() { ::setenv("CONCLAVE_HOME", (path + "/home").c_str(), 1); }
 };
 
 struct usage {
@@ -73,18 +66,6 @@ usage settled(const usage& wanted) {
   return u;
 }
 
-agent_config member(const char* id) {
-  agent_config a;
-  a.id = id;
-  a.backend.type = "scripted";
-  a.backend.script.resize(3);
-  a.backend.script[0].calls = {{"", "new_answer", std::string("{\"content\":\"from ") + id + "\"}"}};
-  a.backend.script[1].calls = {{"", "vote", "{\"agent_id\":\"agent1\",\"reason\":\"fine\"}"}};
-  a.backend.script[2].text = "final";
-  a.backend.script[2].optional = true;
-  return a;
-}
-
 void ask_again_and_again(const run_config& team, const folder& home) {
   engine_options o;
   o.store_path = home.path + "/tasks.db";
@@ -112,7 +93,7 @@ void ask_again_and_again(const run_config& team, const folder& home) {
 CAF_TEST(a scripted team leaves nothing behind) {
   folder home;
   run_config team;
-  team.agents = {member("a"), member("b")};
+  team.agents = {test::scripted_member("a"), test::scripted_member("b")};
   ask_again_and_again(team, home);
 }
 
@@ -124,7 +105,7 @@ CAF_TEST(what an ask allocated is free again after it) {
   const std::size_t per_ask = allowed / 3000;
   folder home;
   run_config team;
-  team.agents = {member("a"), member("b")};
+  team.agents = {test::scripted_member("a"), test::scripted_member("b")};
   team.rules.coordination_ms = 1'800'000; // timers that outlive the task by far
   engine_options o;
   o.store_path = home.path + "/tasks.db";
@@ -150,7 +131,7 @@ CAF_TEST(what an ask allocated is free again after it) {
 CAF_TEST(a team with a tool server leaves nothing behind) {
   folder home;
   run_config team;
-  team.agents = {member("a"), member("b")};
+  team.agents = {test::scripted_member("a"), test::scripted_member("b")};
   mcp_server_config tools;
   tools.name = "echo";
   tools.type = "stdio";
@@ -187,7 +168,7 @@ CAF_TEST(a team on a node leaves nothing behind) {
   if (at != std::string::npos) {
     run_config team;
     team.cluster.nodes = {{"n", line.substr(at + 1)}};
-    team.agents = {member("a"), member("b")};
+    team.agents = {test::scripted_member("a"), test::scripted_member("b")};
     team.agents[1].node = "n";
     ask_again_and_again(team, home);
   }

@@ -9,6 +9,7 @@
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/scratch_folder.hpp"
 
 #include <cstdlib>
 #include <fcntl.h>
@@ -24,17 +25,8 @@ using namespace conclave;
 
 namespace {
 
-struct folder {
-  std::filesystem::path path;
-  folder() {
-    auto name = (std::filesystem::temp_directory_path() / "conclave-run-output-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string operator()(const char* name) const { return (path / name).string(); }
+struct folder : test::scratch_folder {
+  std::string operator()(const char* name) const { return path + "/" + name; }
 };
 
 std::string read(const std::string& path) {

@@ -7,6 +7,7 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/wire/json.hpp"
+#include "support/scratch_folder.hpp"
 #include "tests/app/story.hpp"
 
 #include <nlohmann/json.hpp>
@@ -26,26 +27,17 @@ using nlohmann::json;
 
 namespace {
 
-struct folder {
-  std::filesystem::path path;
-  folder() {
-    auto name = (std::filesystem::temp_directory_path() / "conclave-task-files-XXXXXX").string();
-    path = mkdtemp(name.data());
-  }
-  ~folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string dir() const { return (path / "task").string(); }
+struct folder : test::scratch_folder {
+  std::string dir() const { return path + "/task"; }
   std::string read(const std::string& name) const {
-    std::ifstream in(path / "task" / name);
+    std::ifstream in(dir() + "/" + name);
     std::ostringstream out;
     out << in.rdbuf();
     return out.str();
   }
   unsigned mode(const std::string& name) const {
     struct stat s {};
-    stat((path / "task" / name).c_str(), &s);
+    stat((dir() + "/" + name).c_str(), &s);
     return s.st_mode & 0777;
   }
 };
@@ -210,8 +202,8 @@ CAF_TEST(a change is on disk within the period without further events) {
 
 CAF_TEST(a log folder that cannot be written is an error of nobody else) {
   folder f;
-  std::ofstream(f.path / "file") << "x";
-  task_files files((f.path / "file" / "task").string(), "t1");
+  std::ofstream(f.path + "/file") << "x";
+  task_files files(f.path + "/file/task", "t1");
   for (const auto& e : story::whole_task().events)
     files.on(e);
   files.finish();

@@ -63,6 +63,8 @@ class Case(unittest.TestCase):
         """One that has to be escaped in JSON and in URLs. Of a provider's key a quote would be taken for a bad copy."""
         core = f"planted{len(self.cores)}x" + os.urandom(5).hex()
         self.cores[where] = core
+        if where.endswith("base_url"):
+            return f"sk-{core}/+=end"
         return f"sk-{core}\\/+=end" if where.endswith("api_key") else f"sk-{core}\\\"/+=end"
 
     def variable(self, where):
@@ -121,7 +123,8 @@ class Case(unittest.TestCase):
 
     def backend(self, model, where, literal=True):
         give = self.key if literal else self.variable
-        return {"type": "chatcompletion", "model": model, "base_url": self.provider.url + "/v1", "api_key": give(f"{where}: api_key"),
+        url = self.provider.url + "/v1?api-version=2&key=" + give(f"{where}: query of base_url")
+        return {"type": "chatcompletion", "model": model, "base_url": url, "api_key": give(f"{where}: api_key"),
                 "extra_headers": {"x-auth-token": give(f"{where}: extra_headers"), "x-other": "Bearer " + give(f"{where}: bearer header")},
                 "extra_query": {"access_token": give(f"{where}: extra_query")}}
 
@@ -185,6 +188,33 @@ class Planted(Case):
             with self.subTest(how):
                 self.cores.clear()
                 self.answered([how], False)
+
+    def test_keys_in_addresses_that_are_refused(self):
+        key = self.key("address")
+        core = self.cores["address"]
+        for url in ("https://user:{}@127.0.0.1:1/v1", "https://{}@127.0.0.1:1/v1", "https://{}:@127.0.0.1:1/v1", "ftp://127.0.0.1:1/v1?key={}",
+                    "https://127.0.0.1:1/v1?key={}#x", "https://127.0.0.1:1/v1#key={}", "https://127.0.0.1:1/v1#key={}?x", "//h?{}", "https://[::1?key={}",
+                    "user:{}@127.0.0.1:1/v1", "https://127.0.0.1:1/v1?next=https://u:{}@h#"):
+            for given in (core, key):
+                at = url.format(given)
+                with self.subTest(at):
+                    team = self.home.write("team.json", {"agents": [{"id": "a", "backend": {"type": "chatcompletion", "model": "m", "base_url": at}}]})
+                    for args in (("validate", team), ("-c", team, "q"), ("--backend", "chatcompletion", "--model", "m", "--base-url", at, "q")):
+                        r = self.home.run(*args, env={"API": at})
+                        self.assertNotEqual(r.returncode, 0, args)
+                        self.assertNotIn(core, r.stdout + r.stderr, args)
+                    self.assert_nowhere(at)
+
+    def test_keys_in_an_address_where_nobody_listens(self):
+        key = self.key("address, base_url")
+        for at in (f"http://127.0.0.1:1/v1?key={key}", f"https://127.0.0.1:1/v1?x=1&token={key}", f"http://127.0.0.1:1/v1?next=https://u:{self.cores['address, base_url']}@h"):
+            with self.subTest(at):
+                team = self.home.write("team.json", {"agents": [{"id": "a", "backend": {"type": "chatcompletion", "model": "m", "base_url": at}}],
+                                                     "timeout_settings": {"orchestrator_timeout_seconds": 1}})
+                r = self.home.run("-c", team, "q")
+                self.assertIn("127.0.0.1:1", r.stderr)
+                self.assertNotIn(self.cores["address, base_url"], r.stdout + r.stderr)
+                self.assert_nowhere(at)
 
     def killed(self, literal, models, servers=()):
         self.gap = 0.1

@@ -380,10 +380,15 @@ CAF_TEST(a server that refuses images in tool results gets their notes) {
   for (auto* said :
        {"messages.2.content.0.tool_result.content.0: Input tag 'image' found using 'type' does not match any of the expected tags: "
         "'text'",
-        "This model does not support image input", "model glm-5 is not a multimodal model", "Could not process image",
+        "This model does not support image input", "model glm-5 is not a multimodal model",
         "unknown variant `image`, expected `text`", "messages[3].content[0].content: invalid type: sequence, expected a string",
         "tool_result.content: Input should be a valid string", "vision is not enabled for this model",
-        "Image does not match the provided media type image/png", "image exceeds 5 MB maximum: 6 MB > 5 MB"}) {
+        "No endpoints found that support image input", "At most 0 image(s) may be provided in one request.",
+        "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        "Image input modality is not enabled for models/gemma-3", "this model is missing data required for image input",
+        "Invalid content type. image_url is only supported by certain models.", "'claude-2.1' does not support images.",
+        "unknown variant `image`, expected one of `text`, `tool_result`", "The model does not have vision capabilities",
+        "messages.2.content.0: Images are not supported by this model"}) {
     CAF_MESSAGE(said);
     quirks known;
     CAF_CHECK(has(encoded(r, known, "anthropic").dump(), "iVBORw0KGgo="));
@@ -392,11 +397,52 @@ CAF_TEST(a server that refuses images in tool results gets their notes) {
     CAF_CHECK(!has(taught(known, said, r, "anthropic"), "images"));
   }
   quirks known;
-  for (auto* said : {"This model does not support image input", "Could not process image"}) {
+  for (auto* said : {"This model does not support image input", "expected a string"}) {
     CAF_CHECK(!has(taught(known, said), "images")); // there is none in it
     CAF_CHECK(!has(taught(known, said, talk(), "anthropic"), "images"));
   }
   CAF_CHECK(!has(taught(known, "messages: roles must alternate", r, "anthropic"), "images"));
+}
+
+CAF_TEST(a bad image does not make a model blind to all others) {
+  auto r = talk();
+  for (auto& m : r.messages)
+    if (m.from == role::tool)
+      m.parts = {{content_kind::image, "[image]", "image/png", "iVBORw0KGgo=", ""}};
+  for (auto* said :
+       {"Could not process image",
+        "Image does not match the provided media type image/png",
+        "messages.2.content.0.image.source.base64: image exceeds 5 MB maximum: 5316852 bytes > 5242880 bytes",
+        "messages.2.content.0.tool_result.content.0.image.source.base64.data: At least one of the image dimensions exceed max "
+        "allowed "
+        "size: 8000 pixels",
+        "messages.2.content.0.image.source.base64.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or "
+        "'image/webp'",
+        "The image was specified using the image/jpeg media type, but does not appear to be a valid jpeg image",
+        "messages.2.content.0.image.source.base64: invalid base64 data",
+        "Unable to read this image",
+        "image cannot be empty",
+        "You uploaded an unsupported image. Please make sure your image has of one the following formats: ['png', 'jpeg', 'gif', "
+        "'webp'].",
+        "The image data you provided does not represent a valid image. Please check your input and try again with one of the "
+        "supported image formats: ['image/jpeg', 'image/png', 'image/gif', 'image/webp'].",
+        "Failed to load image: cannot identify image file <_io.BytesIO object at 0x7f>",
+        "unsupported media type: image/tiff is not "
+        "supported",
+        "The image is corrupt or truncated",
+        "too many images: 101 > 100",
+        "At most 1 image(s) may be provided in one "
+        "request.",
+        "This image format is not supported",
+        "image: unknown format",
+        "Failed to decode image: unsupported color type",
+        "The provided image is not supported by this model"}) {
+    CAF_MESSAGE(said);
+    quirks known;
+    taught(known, said, r, "anthropic");
+    CAF_CHECK(!known.no_images);
+    CAF_CHECK(is_about_images(said)); // the run goes on without this one
+  }
 }
 
 CAF_TEST(what is learned of many refusals stays bounded) {

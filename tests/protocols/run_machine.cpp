@@ -6,6 +6,8 @@
 #include "caf/test/unit_test.hpp"
 #include "support/run_driver.hpp"
 
+#include <algorithm>
+
 using namespace conclave;
 using namespace conclave::test;
 
@@ -207,6 +209,7 @@ CAF_TEST(a repetition gets an error result and the run goes on) {
 }
 
 CAF_TEST(every rule has a name and something to say) {
+  CAF_CHECK(with.policies == &run::policies());
   for (auto& p : run::policies())
     CAF_CHECK(p.name != nullptr && (p.before_model != nullptr || p.before_tool != nullptr || p.after_tool != nullptr));
 }
@@ -363,6 +366,32 @@ CAF_TEST(a message that is shortened while a report awaits its ruling is not tak
   CAF_CHECK(s.talk[3].text.size() < 1'000);
   rule();
   CAF_CHECK_EQUAL(s.kept, 3u);
+}
+
+CAF_TEST(an image that cannot be used does not end its run and spoils no other) {
+  auto see = [&](const char* id) {
+    reply(calls({{id, "look", "{\"n\":" + std::to_string(s.calls) + "}"}}));
+    rule();
+    tool_result r{"", "seen", false};
+    r.parts = {{content_kind::image, "[image]", "image/png", "iVBORw0KGgo=", ""}};
+    put(run::tool_done{s.calls, std::move(r), "finished", {}});
+    rule();
+  };
+  start();
+  see("c1");
+  see("c2");
+  auto pictures = [&] { return std::count_if(s.talk.begin(), s.talk.end(), [](auto& m) { return !m.parts.empty(); }); };
+  CAF_REQUIRE_EQUAL(pictures(), 2);
+  reply(broken(ec::bad_request, "Could not process image"));
+  CAF_CHECK(says(the<run::tell>().text, "Could not process image"));
+  CAF_CHECK(the<run::report>().begun.size() == 1u && pictures() == 1);
+  CAF_CHECK(!s.talk[3].parts.empty()); // the server has seen that one
+  rule();
+  reply(broken(ec::bad_request, "Could not process image"));
+  CAF_CHECK_EQUAL(pictures(), 0);
+  rule();
+  reply(broken(ec::bad_request, "Could not process image"));
+  CAF_CHECK(the<run::report>().handed_in.code == ec::bad_request);
 }
 
 CAF_TEST(a first step down the ladder is remembered and told) {

@@ -6,7 +6,7 @@
 ///
 ///   run_machine_properties [--seconds N]     RC_PARAMS="max_success=100000 seed=1" as usual
 
-#include "support/run_driver.hpp"
+#include "support/run_world.hpp"
 
 #include <rapidcheck.h>
 
@@ -28,26 +28,6 @@ namespace {
 using namespace conclave;
 using namespace conclave::test;
 
-struct dice {
-  std::uint64_t word;
-  std::uint32_t roll(std::uint32_t sides) {
-    auto x = static_cast<std::uint32_t>(word % sides);
-    word /= sides;
-    return x;
-  }
-};
-
-/// What is durable.
-struct log_of_run {
-  std::map<std::uint64_t, known_end> calls;
-  std::map<std::uint64_t, int> outcomes; ///< by run: accepted verdicts and failures
-  bool has_state = false;
-  bool superseded = false;
-  std::string state;
-  std::vector<std::string> talk; ///< names of messages
-  ruling by;                     ///< of the report the state came with
-};
-
 class world {
 public:
   explicit world(dice d) {
@@ -60,6 +40,9 @@ public:
     all_tools = x.with.tools;
     kind_of_run = d.roll(5) == 4 ? run_kind::present : run_kind::coordinate;
     may_vote = d.roll(2) == 1;
+    if (d.roll(2) == 1)
+      x.with.policies = &waiting_policies();
+    has_workspace = d.roll(3) == 2;
     begin();
   }
 
@@ -106,8 +89,8 @@ private:
   }
 
   void put(run::input in) {
-    static const char* inputs[] = {"started",      "prepared",  "unprepared", "ruled",     "model_done",
-                                   "model_failed", "tool_done", "cancelled",  "continued", "tools_changed"};
+    static const char* inputs[] = {"started",   "prepared",  "unprepared", "ruled",         "model_done",  "model_failed",
+                                   "tool_done", "cancelled", "continued",  "tools_changed", "policy_said", "snapshot_taken"};
     story += std::string("\n") + inputs[in.index()] + ":";
     for (auto& a : run::step(x.with, x.s, std::move(in)))
       std::visit([this](auto& y) { carry_out(y); }, a);
@@ -116,7 +99,8 @@ private:
   // The outside.
 
   void go_on(dice d, bool end) {
-    auto choices = (preparing ? 1U : 0U) + (asked != 0 ? 1U : 0U) + models.size() + tools.size();
+    auto choices =
+        (preparing ? 1U : 0U) + (asked != 0 ? 1U : 0U) + (snapping ? 1U : 0U) + models.size() + tools.size() + holds.size();
     if (choices == 0)
       return;
     auto i = d.roll(static_cast<std::uint32_t>(choices));
@@ -127,8 +111,21 @@ private:
       info.context_tokens = d.roll(3) == 2 ? 4'000 : 0;
       if (d.roll(20) == 19 && !end)
         return put(run::unprepared{run, ec::unavailable, "gone"});
-      return put(run::prepared{run, info});
+      return put(run::prepared{run, info, has_workspace ? "w" : ""});
     }
+    if (snapping && i-- == 0) {
+      snapping = false;
+      return put(run::snapshot_taken{run, snapshot = d.roll(3) == 2 ? "" : "s" + std::to_string(++ids), "the disk is full"});
+    }
+    if (i < holds.size()) {
+      auto hold = std::next(holds.begin(), i);
+      auto [call, what] = *hold;
+      holds.erase(hold);
+      auto go = end || d.roll(4) != 3;
+      said[what] = go;
+      return put(run::policy_said{run, call, go, d.roll(2) == 1 ? "no" : ""});
+    }
+    i -= static_cast<std::uint32_t>(holds.size());
     if (asked != 0 && i-- == 0)
       return put(run::ruled{std::exchange(asked, 0), log.by});
     if (i < models.size()) {
@@ -206,6 +203,12 @@ private:
     }
     if (stale != asked)
       put(run::ruled{stale, {ruling_kind::accepted, "", {}}});
+    if (holds.count(stale) == 0)
+      put(run::policy_said{run, stale, true, ""});
+    put(run::policy_said{run + 1, holds.empty() ? 1 : holds.begin()->first, true, ""});
+    put(run::snapshot_taken{run + 1, "stale", ""});
+    if (!snapping)
+      put(run::snapshot_taken{run, "stale", ""});
     MUST(before == x.s);
   }
 
@@ -256,6 +259,8 @@ private:
       return;
     MUST(asked == 0 && r.number == x.s.awaited && r.run == run);
     MUST(r.has_verdict != !r.begun.empty());
+    if (r.has_verdict)
+      MUST(r.snapshot == (r.handed_in.kind == verdict_kind::answer && has_workspace ? snapshot : ""));
     asked = r.number;
     log.by = next_ruling(r);
     if (log.by.kind == ruling_kind::superseded)
@@ -300,8 +305,10 @@ private:
     whole.held = 0;
     whole.late.clear();
     whole.touched = SIZE_MAX;
+    whole.holds = 0;
     for (auto& p : whole.pending) {
       p.call = {};
+      p.hold = 0;
       if (p.number != 0)
         p.result = {};
     }
@@ -342,6 +349,7 @@ private:
     auto& times = by_key[a.key];
     ++times;
     auto& tool = all_tools.at(a.what.name);
+    MUST(x.with.policies != &waiting_policies() || a.what.name != "write" || said[a.what.id]);
     MUST(times == 1 || tool.read_only || tool.idempotent || x.with.unknown == run::on_unknown::repeat);
     tools.insert(a.call);
   }
@@ -350,7 +358,20 @@ private:
   void carry_out(const run::cancel_all_tools&) {}
   void carry_out(const run::tell&) {}
   void carry_out(const run::remember&) {}
-  void carry_out(const run::over&) { story += " over"; }
+  void carry_out(const run::over&) {
+    story += " over";
+    holds.clear();
+    snapping = false;
+  }
+  void carry_out(const run::ask_policy& a) {
+    story += " hold " + std::to_string(a.call) + " " + a.policy + ":" + a.what;
+    MUST(a.run == run && (a.policy == "first" || a.policy == "second"));
+    MUST(holds.emplace(a.call, a.what).second);
+  }
+  void carry_out(const run::take_snapshot& a) {
+    MUST(has_workspace && a.workspace == "w" && a.run == run && !snapping);
+    snapping = true;
+  }
 
   /// All that is not durable is gone, perhaps with the newest report. What was under way stays without an end.
   void crash(dice& d) {
@@ -359,10 +380,11 @@ private:
     if (!last_is_ruled && before_last.calls.size() <= log.calls.size() && asked != 0 && d.roll(3) == 0)
       log = before_last;
     auto over = log.superseded || log.outcomes[run] > 0;
-    preparing = false;
+    preparing = snapping = false;
     asked = 0;
     models.clear();
     tools.clear();
+    holds.clear();
     for (auto& [number, call] : log.calls)
       if (!call.ended)
         lost.insert(number);
@@ -384,8 +406,18 @@ private:
     x.s = restored();
     auto open_model = x.s.pending.empty() && !x.s.handing_in && !c.refused;
     auto talk = x.s.talk;
+    std::set<std::string> open; // questions that come again
+    for (auto& p : x.s.pending)
+      if (p.stage == run::call_stage::on_hold)
+        open.insert(p.policy);
+    snapshot = x.s.snapshot;
     last_is_ruled = true; // what was stored so far stays
     put(std::move(c));
+    if (x.s.stage == run::stage::tools || x.s.stage == run::stage::announced)
+      for (auto& p : x.s.pending)
+        MUST((p.stage == run::call_stage::on_hold) == (p.hold != 0 && holds.count(p.hold) == 1));
+    if (x.s.stage == run::stage::tools && !open.empty())
+      MUST(!holds.empty());
     if (open_model && asked != 0 && log.calls.count(x.s.model_call) > 0 && x.s.iterations == 0)
       MUST(x.s.talk == talk);
   }
@@ -403,6 +435,10 @@ private:
   bool preparing = false;
   std::uint64_t cancelled = 0; ///< the run that was
   std::uint64_t asked = 0;     ///< report whose ruling is on its way
+  bool has_workspace = false, snapping = false;
+  std::string snapshot;                       ///< that was taken last
+  std::map<std::uint64_t, std::string> holds; ///< by number: what they are about
+  std::map<std::string, bool> said;           ///< by call id: whether it may go on
   std::set<std::uint64_t> models, tools, sent, lost, not_begun;
   std::map<std::string, int> by_key;
   model_request last_request;

@@ -95,12 +95,15 @@ run::memory full_memory() {
 
 run::pending_call full_call(std::uint64_t n) {
   run::pending_call p;
-  auto& [at, call, number, first, stage, result] = p;
+  auto& [at, call, number, first, stage, policy, hold, cleared, result] = p;
   at = 1;
   call = {}; // the reply has it
   number = n;
   first = 11;
   stage = run::call_stage::under_way;
+  policy = "approval";
+  hold = 0; // another one after a crash
+  cleared = true;
   if (n == 0)
     result = {"c2", "Error: not carried out: \"why\".", true}; // else the log has it
   return p;
@@ -123,7 +126,8 @@ state full_state() {
   state s;
   auto& [memory, task, stage, cancelled, restarted, talk, kept, touched, step, ladder_fixed, budget_bytes, want, attempt,
          bare_replies, iterations, overflows, pauses, last_asked, repeats, calls, model_call, reply_call, reply, names, lead,
-         pending, held, reports, awaited, handing_in, handed_in, answers_call, said, partial, late] = s;
+         pending, held, reports, awaited, handing_in, handed_in, answers_call, said, partial, policy, holds, workspace, snapshot,
+         late] = s;
   memory = full_memory();
   task = full_task();
   stage = run::stage::announced;
@@ -158,6 +162,10 @@ state full_state() {
   answers_call = "c1";
   said = "half a";
   partial = "thought";
+  policy = "approval";
+  holds = 0; // of this process
+  workspace = "w1";
+  snapshot = "s1";
   late = {}; // nobody brings their ends
   return s;
 }
@@ -255,11 +263,11 @@ CAF_TEST(every member of a state comes back) {
 
 CAF_TEST(no member of a full state has its default) {
   auto text = run::to_json(full_state());
-  for (auto* key :
-       {"memory",       "task",       "stage",      "cancelled",    "restarted",  "kept",      "ladder",  "ladder_fixed",
-        "budget_bytes", "want",       "attempt",    "bare_replies", "iterations", "overflows", "pauses",  "last_asked",
-        "repeats",      "calls",      "model_call", "reply_call",   "names",      "lead",      "pending", "reports",
-        "awaited",      "handing_in", "handed_in",  "answers_call", "said",       "partial"})
+  for (auto* key : {"memory",       "task",         "stage",   "cancelled", "restarted",    "kept",       "ladder",
+                    "ladder_fixed", "budget_bytes", "want",    "attempt",   "bare_replies", "iterations", "overflows",
+                    "pauses",       "last_asked",   "repeats", "calls",     "model_call",   "reply_call", "names",
+                    "lead",         "pending",      "reports", "awaited",   "handing_in",   "handed_in",  "answers_call",
+                    "said",         "partial",      "policy",  "workspace", "snapshot"})
     CAF_CHECK(says(text, std::string("\"") + key + "\":"));
 }
 
@@ -267,6 +275,19 @@ CAF_TEST(a state of version 1 is read by every later build) {
   state s;
   std::string error;
   CAF_REQUIRE(run::from_json(file("v1.json"), s, error));
+  auto then = full_state(); // without what came later
+  then.policy = then.workspace = then.snapshot = "";
+  for (auto& p : then.pending) {
+    p.policy = "";
+    p.cleared = false;
+  }
+  CAF_CHECK(s == then);
+}
+
+CAF_TEST(a state of version 2 is read by every later build) {
+  state s;
+  std::string error;
+  CAF_REQUIRE(run::from_json(file("v2.json"), s, error));
   CAF_CHECK(s == full_state());
 }
 
@@ -285,8 +306,8 @@ CAF_TEST(what the log has is not stored with the state) {
 }
 
 CAF_TEST(a state of a newer version is refused with a reason) {
-  auto why = refusal_of(R"({"v":2})");
-  CAF_CHECK(says(why, "version 2") && says(why, "newer build"));
+  auto why = refusal_of(R"({"v":3})");
+  CAF_CHECK(says(why, "version 3") && says(why, "newer build"));
 }
 
 CAF_TEST(what is no state is refused and changes nothing) {
@@ -297,7 +318,8 @@ CAF_TEST(what is no state is refused and changes nothing) {
                      R"({"v":0})",
                      R"({"v":"1"})",
                      R"({"v":1,"v":1})",
-                     R"({"v":1,"stage":5})",
+                     R"({"v":1,"stage":7})",
+                     R"({"v":2,"pending":[{"stage":5}]})",
                      R"({"v":1,"stage":-1})",
                      R"({"v":1,"stage":1.5})",
                      R"({"v":1,"kept":-3})",

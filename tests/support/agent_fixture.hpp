@@ -163,6 +163,8 @@ struct agent_fixture : fixture {
   agent_actor aut;
   std::int32_t max_tokens = 0;
   std::int64_t max_run_bytes = 33'554'432;
+  const std::vector<run::policy>* policies = nullptr;
+  policy_hook ask;
 
   void spawn_with(std::string decision, std::int32_t max_tool_iterations = 50) {
     backend = sys.spawn(fake_model, model);
@@ -180,6 +182,8 @@ struct agent_fixture : fixture {
     p.tools = {{source, "MCP server 't'", std::chrono::seconds(30)}};
     p.chunks = sink;
     p.boss = orch;
+    p.policies = policies;
+    p.ask = ask;
     aut = spawn_agent_actor(sys, p);
     self->request(aut, caf::infinite, get_ready{});
     settle();

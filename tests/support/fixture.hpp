@@ -16,6 +16,11 @@ struct config : caf::actor_system_config {
   config() { add_message_types<caf::id_block::conclave>(); }
 };
 
+/// For tests with threads and time of their own.
+struct threads_config : config {
+  threads_config() { set("scheduler.policy", caf::atom("sharing")); }
+};
+
 struct fixture : test_coordinator_fixture<config> {
   /// Delivers everything that can be delivered now; timers stay where they are.
   void settle() {
