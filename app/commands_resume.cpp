@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// The commands that go on with stored tasks, end them, or play them again.
+/// The commands that go on with stored tasks, or end them.
 
 #include "app/commands.hpp"
 #include "app/environment.hpp"
@@ -27,17 +27,6 @@ namespace {
 constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 constexpr int failed = static_cast<int>(exit_code::failed);
 constexpr auto cancel_limit = std::chrono::seconds(60);
-
-/// How a stored task ended, as its host was told.
-outcome outcome_of(const std::string& task, const std::vector<event>& events) {
-  ledger::state s;
-  for (const auto& e : events)
-    ledger::fold(s, e);
-  auto o = ledger::to_outcome(s, task);
-  if (s.phase != ledger::phase::done)
-    o.kind = outcome_kind::interrupted;
-  return o;
-}
 
 /// The team read again, for keys that stand in its file literally. Returns false after a complaint.
 bool read_team(const resume_options& o, const opening& stored, run_config& team) {
@@ -166,46 +155,6 @@ int command_cancel(const cancel_options& o) {
                                + owner_text(row.owner) + " works on it"
                          : error);
   return failed;
-}
-
-int command_replay(const replay_options& o) {
-  stored_tasks s;
-  task_row row;
-  if (auto code = s.open(o.task, row))
-    return code;
-  std::vector<event> events;
-  if (auto code = s.read(row.task, events))
-    return code;
-  if (o.verify) {
-    std::string error;
-    std::map<std::string, std::string> bodies;
-    for (auto& b : s.store->bodies(row.task, {}, error))
-      bodies.emplace(std::move(b.sha), std::move(b.bytes));
-    if (!error.empty()) {
-      complain(error);
-      return failed;
-    }
-    auto difference = ledger::verify(events, [&](const std::string& sha) {
-      auto i = bodies.find(sha);
-      return i == bodies.end() ? nullptr : &i->second;
-    });
-    if (difference.empty())
-      return print("verified: " + count_of(events.size(), "event") + ", every decision made again, no difference\n");
-    complain("task " + row.task + ": " + difference);
-    return wrong_usage;
-  }
-  run_output out(run_options{});
-  auto before = events.empty() ? 0 : events.front().time_ms;
-  for (const auto& e : events) {
-    if (o.speed > 0 && e.time_ms > before) // signals end the process as they would any program that waits
-      std::this_thread::sleep_for(
-          std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(e.time_ms - before) / o.speed)));
-    before = e.time_ms;
-    out.on(e);
-  }
-  auto end = outcome_of(row.task, events);
-  auto code = out.finish(end);
-  return end.kind == outcome_kind::answered ? code : 0; // it was shown, whatever became of it
 }
 
 } // namespace conclave

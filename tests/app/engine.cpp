@@ -9,6 +9,7 @@
 
 #include "app/engine_caf.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/verified_store.hpp"
 #include "support/imposter.hpp"
 #include "transports/event_store.hpp"
 
@@ -39,6 +40,7 @@ struct folder {
     path = mkdtemp(name.data());
   }
   ~folder() {
+    test::verify_store(path + "/tasks.db");
     std::error_code ignored;
     std::filesystem::remove_all(path, ignored);
   }

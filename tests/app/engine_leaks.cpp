@@ -8,6 +8,7 @@
 
 #include "app/engine.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/verified_store.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -39,6 +40,7 @@ struct folder {
     ::setenv("CONCLAVE_HOME", (path + "/home").c_str(), 1);
   }
   ~folder() {
+    test::verify_store(path + "/tasks.db");
     std::error_code ignored;
     fs::remove_all(path, ignored);
   }

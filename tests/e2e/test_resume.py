@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments, then `conclave resume`: nothing decided is lost, nothing paid for is paid for twice, no tool runs twice.
 
-CONCLAVE_RESUME_KILLS=N: how many runs are killed (default 12), every third one twice. CONCLAVE_SEED: where the moments come from.
+CONCLAVE_RESUME_KILLS=N: how many runs are killed in one process, and as many with agents on two nodes (default 12 and 4), every third
+one twice. CONCLAVE_SEED: where the moments come from.
 """
 
 import asyncio
@@ -12,8 +13,10 @@ import unittest
 
 from provider import Provider
 from support import *
+from test_cluster import Node
 
 KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "12"))
+NODE_KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "4"))
 SEED = int(os.environ.get("CONCLAVE_SEED", "1"))
 
 # One append-only file; `append` is neither read-only nor idempotent, `look` is read-only. WHEN: where it is slow, so that kills hit it.
@@ -154,8 +157,8 @@ class Killed(Case):
         provider = Provider(model)
         try:
             team = self.team(provider)
-            for a, node in zip(team["agents"], nodes):
-                a["node"] = node[0]
+            for i, a in enumerate(team["agents"] if nodes else []):
+                a["node"] = nodes[i % len(nodes)][0]
             if nodes:
                 team["cluster"] = {"nodes": dict(nodes)}
             path = self.home.write("team.json", team)
@@ -185,6 +188,19 @@ class Killed(Case):
         rng, resumed = random.Random(SEED), 0
         for i in range(KILLS):
             resumed += self.one(rng, f"kill {i} of seed {SEED}", i % 3 == 0)
+        self.assertGreater(resumed, 0, "no kill hit anything")
+
+    def test_at_random_moments_with_agents_and_tools_on_two_nodes(self):
+        rng, resumed = random.Random(SEED), 0
+        nodes = [Node(self.home), Node(self.home)]
+        try:
+            for i in range(NODE_KILLS):
+                resumed += self.one(rng, f"kill {i} of seed {SEED} with nodes", i % 3 == 0, [("a", nodes[0].address), ("b", nodes[1].address)])
+            for node in nodes:
+                self.assertIsNone(node.process.poll(), "a node died")
+        finally:
+            for node in nodes:
+                node.stop()
         self.assertGreater(resumed, 0, "no kill hit anything")
 
 
@@ -321,12 +337,64 @@ class Replay(Case):
             r = home.run("replay", "last", "--verify")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertIn("no difference", r.stdout)
-            with sqlite3.connect(home.path / "home" / "tasks.db") as db:  # a log that was meddled with
+            home.damaged = "its log is meddled with"
+            with sqlite3.connect(home.path / "home" / "tasks.db") as db:
                 db.execute("UPDATE events SET json = replace(json, '\"target_label\":\"agent1.1\"', '\"target_label\":\"agent2.1\"')"
                            " WHERE json LIKE '%vote_cast%'")
             r = home.run("replay", "last", "--verify")
             self.assertEqual(r.returncode, 1, r.stdout)
             self.assertRegex(r.stderr, r"event \d+")
+
+
+    def meddled(self, home, old, new, what="events"):
+        """Replaces a text in the events, or in the bodies; both are of the same length."""
+        home.damaged = "it is meddled with"
+        with sqlite3.connect(home.path / "home" / "tasks.db") as db:
+            if what == "events":
+                n = db.execute("UPDATE events SET json = replace(json, ?1, ?2) WHERE instr(json, ?1) > 0", (old, new)).rowcount
+            else:
+                rows = [(b.replace(old.encode(), new.encode()), nr) for nr, b in db.execute("SELECT nr, bytes FROM pieces") if old.encode() in b]
+                db.executemany("UPDATE pieces SET bytes = ? WHERE nr = ?", rows)
+                n = len(rows)
+        self.assertGreater(n, 0, f"nothing holds {old}")
+
+    def test_prompts_that_differ_are_an_error_of_the_same_build_and_a_note_of_another(self):
+        with Home() as home:
+            self.assertEqual(home.run("-c", home.write("team.json", calm_team(3)), "q").returncode, 0)
+            r = home.run("replay", "last", "--verify")
+            self.assertRegex(r.stdout, r"[1-9]\d* prompts compared, no difference")
+            self.meddled(home, "several independent agents", "several  dependent agents", "bodies")
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+            self.assertRegex(r.stderr, r"\d+ of \d+ prompts are not what this build makes; event \d+: the prompt of call 1 of 'member\d'")
+            self.assertIn("several  dependent", r.stderr)
+            self.meddled(home, '"build":"', '"build":"not-')
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertRegex(r.stdout, r"\d+ of \d+ prompts are not what this build makes; event \d+: [^\n]*build not-")
+            self.meddled(home, '"target_label":"agent1.1"', '"target_label":"agent2.1"')
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 1, r.stdout)
+
+    def test_a_stored_reply_that_does_not_lead_to_what_was_handed_in_is_a_difference(self):
+        with Home() as home:
+            self.assertEqual(home.run("-c", home.write("team.json", calm_team(2)), "q").returncode, 0)
+            self.meddled(home, "answer of member 1", "Answer of Member 1", "bodies")
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 1, r.stdout)
+            self.assertRegex(r.stderr, r"event \d+: the log says the run hands in \"answer of member 1\"; in this build")
+
+    def test_all_tasks_are_verified_at_once(self):
+        with Home() as home:
+            path = home.write("team.json", calm_team(2))
+            for question in ("one", "two"):
+                self.assertEqual(home.run("-c", path, question).returncode, 0)
+            r = home.run("replay", "all", "--verify")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("verified: 2 tasks of 2, ", r.stdout)
+            r = home.run("replay", "all")
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn("only with --verify", r.stderr)
 
 
 if __name__ == "__main__":
