@@ -103,6 +103,8 @@ int verify(const replay_options& o) {
   std::size_t left_out = 0;
   if (auto code = tasks_of(s, o.tasks, tasks, left_out))
     return code;
+  if (tasks.empty() && left_out == 0)
+    return print("no tasks are stored yet\n");
   verified sum;
   int code = 0;
   for (const auto& task : tasks)
@@ -138,6 +140,10 @@ int command_replay(const replay_options& o) {
     out.on(e);
   }
   auto end = outcome_of(row.task, events);
+  if (row.live)
+    end.error = "it is under way: " + owner_text(row.owner) + " works on it";
+  else if (is_resumable(row))
+    end.error = "it was cut off: conclave resume " + row.task + " goes on with it";
   auto code = out.finish(end);
   return end.kind == outcome_kind::answered ? code : 0; // it was shown, whatever became of it
 }

@@ -11,13 +11,14 @@
 #include "app/run_session.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_lookup.hpp"
+#include "protocols/events.hpp"
 #include "protocols/replay.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <iostream>
-#include <map>
 #include <optional>
+#include <string_view>
 #include <thread>
 
 namespace conclave {
@@ -46,23 +47,30 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   trial = stored;
   if (restore_secrets(trial, team, error))
     return true;
-  for (const auto& p : blocking(loaded.problems))
+  auto unread = blocking(loaded.problems);
+  for (const auto& p : unread)
     complain(to_string(p));
-  complain(error + " in " + file);
+  complain(unread.empty() ? error
+                          : "keys of this task were not stored and are read again from its team file: mend " + file
+                                + ", or say where it is now with --config FILE");
   return false;
 }
 
-/// Tool calls that were under way and may have had their effect.
-std::vector<std::string> unknown_calls(const std::vector<event>& events) {
+/// Tool calls that were under way and may have had their effect, with their arguments as far as a line takes them.
+std::vector<std::string> unknown_calls(const stored_tasks& s, const std::string& task, const std::vector<event>& events) {
   std::vector<std::string> out;
   for (const auto& run : ledger::unfinished(events))
-    for (const auto& c : run.calls)
-      if (!c.ended && c.target != "model" && !c.repeatable)
-        out.push_back(run.agent + ": " + c.target);
+    for (const auto& c : run.calls) {
+      if (c.ended || c.target == events::model_target || c.repeatable)
+        continue;
+      std::string ignored;
+      auto sent = c.sent.empty() ? std::vector<stored_body>{} : s.store->bodies(task, c.sent, ignored);
+      out.push_back(run.agent + ": " + c.target + (sent.empty() ? "" : " " + sent.front().bytes));
+    }
   return out;
 }
 
-/// Asks the person at the terminal. Without one, or without an answer, the model is told.
+/// Asks the person at the terminal until the answer can be read. Without one, or at the end of the input, the model is told.
 std::string ask_unknown(const std::vector<std::string>& calls) {
   if (!is_terminal(0) || !is_terminal(2)) {
     complain("nobody can be asked here what to do about tool calls that may have happened: the models are told so");
@@ -70,11 +78,18 @@ std::string ask_unknown(const std::vector<std::string>& calls) {
   }
   std::string text = "These tool calls were under way and may have happened:\n";
   for (const auto& call : calls)
-    text += "  " + one_line(call, 120) + "\n";
-  write_all(2, text + "[t]ell the model, [r]epeat them, or [f]ail these runs? ");
-  std::string line;
-  std::getline(std::cin, line);
-  return line.starts_with("r") ? "repeat" : line.starts_with("f") ? "fail" : "tell";
+    text += "  " + one_line(call, 160) + "\n";
+  write_all(2, text);
+  for (std::string line;;) {
+    write_all(2, "[t]ell the model (the default), [r]epeat them, or [f]ail these runs? ");
+    if (!std::getline(std::cin, line)) {
+      write_all(2, "\nno answer: the models are told\n");
+      return "tell";
+    }
+    for (const char* choice : {"tell", "repeat", "fail"})
+      if (std::string_view{choice}.starts_with(line))
+        return choice;
+  }
 }
 
 } // namespace
@@ -110,7 +125,7 @@ int command_resume(const resume_options& o) {
     return wrong_usage;
   resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team};
   if (request.on_unknown == "ask") {
-    auto calls = unknown_calls(events);
+    auto calls = unknown_calls(s, row.task, events);
     request.on_unknown = calls.empty() ? "tell" : ask_unknown(calls);
   }
   s.store.reset();
@@ -120,9 +135,12 @@ int command_resume(const resume_options& o) {
     return failed;
   }
   run_output out(o.output);
-  if (row.outcome.empty()) // else a new task begins where this one ended
+  if (row.outcome.empty())
     for (const auto& e : events)
       out.known(e);
+  else if (!o.output.quiet && !o.output.automation)
+    out.note("task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
+             + count_of(stored.state.epoch, "answer") + " of it");
   early.reset();
   return run_session(
       eng, out, [&](listener l, std::function<void(outcome)> done) { return eng.resume(request, std::move(l), std::move(done)); });

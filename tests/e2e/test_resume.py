@@ -7,6 +7,7 @@ one twice. CONCLAVE_SEED: where the moments come from.
 
 import asyncio
 import hashlib
+import pty
 import random
 import sqlite3
 import unittest
@@ -242,6 +243,43 @@ class Policies(Case):
         self.assertIn("nobody can be asked", r.stderr)
         self.assertEqual(len(lines), len(set(lines)), lines)
 
+    def test_ask_at_a_terminal_shows_the_call_and_asks_until_it_understands(self):
+        provider = Provider(Model(0.0))
+        master, terminal = pty.openpty()
+        try:
+            self.run_until_append(provider, "after")
+            p = subprocess.Popen([str(BIN), "resume", "last", "--on-unknown", "ask"], cwd=self.home.path, env=self.home.env, stdin=terminal,
+                                 stdout=subprocess.PIPE, stderr=terminal)
+            out = Lines(open(master, "rb", buffering=0, closefd=False))
+            out.until('mcp__notes__append {"line": "')
+            os.write(master, b"what?\n")
+            os.write(master, b"repeat\n")
+            answer, _ = p.communicate(timeout=60)
+            self.assertEqual((p.returncode, answer.count(b"the final answer")), (0, 1))
+            lines = self.file.read_text().split("\n")[:-1]
+            self.assertGreater(len(lines), len(set(lines)), lines)
+            os.close(terminal)
+            terminal = -1
+            out.until("goes on after a break")
+            self.assertEqual(sum(line.count("[t]ell the model") for line in out.seen), 2, out.seen)
+        finally:
+            provider.stop()
+            os.close(master)
+            if terminal >= 0:
+                os.close(terminal)
+
+    def test_a_tool_server_that_is_gone_costs_the_call_alone(self):
+        provider = Provider(Model(0.0))
+        try:
+            self.run_until_append(provider, "before")
+            os.rename(self.home.path / "server.py", self.home.path / "moved.py")
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("the final answer", r.stdout)
+            self.assertIn("works without tools", r.stderr)
+        finally:
+            provider.stop()
+
     def test_repeat(self):
         r, lines, _ = self.resumed("repeat", "after")
         self.assertEqual(r.returncode, 0, r.stderr)
@@ -264,6 +302,7 @@ class Refusals(Case):
             r = self.home.run("resume", "last")
             self.assertEqual(r.returncode, 2, r.stderr)
             self.assertIn(str(p.pid), r.stderr)
+            self.assertIn(f"it is under way: process {p.pid}", self.home.run("replay", "last").stderr)
             r = self.home.run("cancel", "last")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertEqual(p.wait(10), 4)
@@ -287,7 +326,17 @@ class Refusals(Case):
             os.rename(path, path + ".moved")
             r = self.home.run("resume", "last")
             self.assertEqual(r.returncode, 1, r.stderr)
-            self.assertIn("api_key", r.stderr)
+            self.assertIn("cannot be opened", r.stderr)
+            self.assertIn("--config", r.stderr)
+            without = json.loads(pathlib.Path(path + ".moved").read_text())
+            del without["agents"][1]["backend"]["api_key"]
+            r = self.home.run("resume", "last", "--config", self.home.write("without.json", without))
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("agents[1] ('m1'): backend.api_key", r.stderr)
+            r = self.home.run("show", "last")
+            self.assertRegex(r.stdout, r"go on +conclave resume \S+")
+            self.assertIn("  cut off  ", self.home.run("list").stdout)
+            self.assertIn("it was cut off: conclave resume", self.home.run("replay", "last").stderr)
             r = self.home.run("resume", "last", "--config", path + ".moved")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertTrue(all(q["headers"].get("authorization") == "Bearer " + key for q in provider.requests))
