@@ -164,11 +164,11 @@ class Killed(Case):
                 team["cluster"] = {"nodes": dict(nodes)}
             path = self.home.write("team.json", team)
             self.file.unlink(missing_ok=True)
-            seen = []
+            seen, tasks = [], len(events_of(self.home.run("list", "--json").stdout))
             over, events, err = self.killed(self.home.start("-c", path, "--json", "q"), rng.uniform(0.05, 1.2))
             seen += events
             while not over:
-                if not seen and "no tasks" in self.home.run("list").stdout:
+                if not seen and len(events_of(self.home.run("list", "--json").stdout)) == tasks:
                     return 0  # killed before there was anything
                 moment = rng.uniform(0.05, 1.0) if twice else 60
                 twice = False
