@@ -9,8 +9,8 @@
 
 #include "app/engine_caf.hpp"
 #include "caf/test/unit_test.hpp"
-#include "support/verified_store.hpp"
 #include "support/imposter.hpp"
+#include "support/verified_store.hpp"
 #include "transports/event_store.hpp"
 
 #include <caf/all.hpp>
