@@ -265,7 +265,7 @@ void orchestrator_state::dispatch(batch& b, const ledger::wanted_run& w, std::in
   auto* at = place(w.agent);
   if (run.id == 0 || at == nullptr || !at->node || !dispatched.emplace(run.id, w.agent).second)
     return;
-  auto t = task_for(w, run, now);
+  auto t = task_for(w, now);
   t.stored = std::move(stored);
   t.on_unknown = parts.on_unknown;
   publish_missing(b, *at, t);
@@ -294,36 +294,12 @@ void orchestrator_state::publish_missing(batch& b, const placed_agent& to, const
         publish(b, a->label, a->text);
 }
 
-start_run orchestrator_state::task_for(const ledger::wanted_run& w, const ledger::active_run& active, std::int64_t now) const {
-  auto* m = ledger::find(log, w.agent);
-  start_run t;
+start_run orchestrator_state::task_for(const ledger::wanted_run& w, std::int64_t now) const {
+  auto t = ledger::task_for(log, w.agent, w.present); // the node has the texts
   t.task = parts.task;
   t.fence = parts.fence;
-  t.agent = w.agent;
-  t.run = active.id;
-  t.round = active.round;
-  t.epoch = active.epoch;
-  t.first_call = m->calls + 1;
-  t.kind = w.present ? run_kind::present : run_kind::coordinate;
-  t.question = log.question;
   t.history = history;
   t.now_ms = now;
-  for (auto& label : active.shown)
-    t.answers.push_back({ledger::shown_id(label), label, {}}); // the node has the texts
-  if (w.present) {
-    t.may_answer = false;
-    t.own_id = "agent" + std::to_string(m->number);
-    t.tie = log.tie;
-    for (auto& voter : log.members)
-      if (voter.vote.target == w.agent && voter.vote.epoch == log.epoch) {
-        ++t.votes;
-        if (!voter.vote.reason.empty())
-          t.vote_reasons.push_back(voter.vote.reason);
-      }
-  } else {
-    t.may_answer = ledger::may_answer(log, w.agent);
-    t.may_vote = ledger::may_vote(log, w.agent);
-  }
   return t;
 }
 

@@ -122,8 +122,8 @@ private:
   void end_if_full();
   void release(batch b);
   void close(); ///< once the terminal event is out: ends the task on all nodes, then answers who asked
-  void closed(const caf::actor_addr& node, const task_closed* with); ///< `node` has ended the task, or is lost
-  start_run task_for(const ledger::wanted_run& w, const ledger::active_run& run, std::int64_t now) const; ///< answers without texts
+  void closed(const caf::actor_addr& node, const task_closed* with);       ///< `node` has ended the task, or is lost
+  start_run task_for(const ledger::wanted_run& w, std::int64_t now) const; ///< answers without texts
   const placed_agent* place(const std::string& agent) const;
   void add_missing(std::vector<std::string>& warnings) const;
   void publish(batch& b, const std::string& label, const std::string& text); ///< to every node that has agents at work

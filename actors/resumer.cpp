@@ -5,7 +5,7 @@
 
 #include "actors/leaving.hpp"
 #include "protocols/events.hpp"
-#include "protocols/replay.hpp"
+#include "protocols/replay_runs.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
@@ -33,14 +33,6 @@ constexpr auto step_limit = std::chrono::seconds(60);
 /// Of what the unfinished runs stand on; far above what `max_run_bytes` of a large team comes to.
 constexpr std::size_t max_bodies = std::size_t{2} << 30;
 
-/// The ends a stored state builds on: of the reply it deals with, and of what was under way.
-std::set<std::uint64_t> calls_of(const run::state& s) {
-  std::set<std::uint64_t> out{s.model_call, s.reply_call};
-  for (auto& p : s.pending)
-    out.insert(p.number);
-  return out;
-}
-
 struct loaded {
   const ledger::unfinished_run* what = nullptr;
   run::state state;
@@ -50,33 +42,10 @@ struct loaded {
 
 /// What a run goes on from; it starts anew under its new number where something is missing.
 stored_run assembled(loaded& l, const run::finder& find) {
+  if (l.what->state.empty() || !l.problem.empty())
+    return {};
   stored_run out;
-  auto& r = *l.what;
-  if (r.state.empty() || !l.problem.empty())
-    return out;
-  out.refused = r.refused;
-  out.refusal = r.refusal;
-  out.state = *find(r.state);
-  for (auto& sha : r.talk) {
-    message m;
-    if (!run::find_message(sha, find, m, l.problem))
-      return {};
-    out.talk.push_back(std::move(m));
-  }
-  for (auto& c : r.calls) {
-    if (l.calls.count(c.call) == 0)
-      continue;
-    known_end end;
-    end.call = c.call;
-    end.ended = c.ended && !c.said.empty() && c.status != events::unknown_status;
-    auto ok = !end.ended
-              || (c.target == events::model_target ? run::find_completion(c.said.front(), find, end.reply, l.problem)
-                                                   : run::find_result(c.said.front(), find, end.result, l.problem));
-    if (!ok)
-      return {};
-    out.ends.push_back(std::move(end));
-  }
-  return out;
+  return ledger::rebuild(*l.what, l.calls, find, out, l.problem) ? out : stored_run{};
 }
 
 struct body_reading {
@@ -111,7 +80,7 @@ struct body_reading {
         if (text == nullptr)
           l.problem = "its state is not in the store";
         else if (run::from_json(*text, l.state, l.problem))
-          l.calls = calls_of(l.state);
+          l.calls = ledger::calls_behind(l.state);
         else if (std::string v; wire::get(*text, "v", v) && std::strtoll(v.c_str(), nullptr, 10) > run::state_version)
           newer = l.problem;
       }

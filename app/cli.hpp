@@ -69,8 +69,8 @@ struct cancel_options {
 };
 
 struct replay_options {
-  std::string task; ///< as in show
-  double speed = 0; ///< 0 = at once, 1 = as it went
+  std::vector<std::string> tasks; ///< each as in show; to verify: one or more, or "all"; else exactly one
+  double speed = 0;               ///< 0 = at once, 1 = as it went
   bool verify = false;
 };
 

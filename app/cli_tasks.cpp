@@ -92,9 +92,11 @@ void parse_replay(command_line& c, int argc, const char* const* argv) {
   CLI::App app("Shows a stored run again, offline: no model and no tool is called.", "conclave replay");
   prepare(app);
   std::string speed = "max";
-  app.add_option("task", c.replay.task, "task id, the beginning of one, or last")->required();
+  app.add_option("task", c.replay.tasks, "task id, the beginning of one, or last; to verify also several of them, or all")
+      ->required();
   auto* given = app.add_option("--speed", speed, "1 = as it went, 10 = ten times as fast, max = at once (the default)");
-  app.add_flag("--verify", c.replay.verify, "make every decision of the log again and name the first difference (exit code 1)");
+  app.add_flag("--verify", c.replay.verify,
+               "make every decision and every prompt of the log again and name the first difference (exit code 1)");
   if (!parse(app, c, argc, argv, "conclave replay --help"))
     return;
   c.replay.speed = read_speed(speed);
@@ -102,6 +104,8 @@ void parse_replay(command_line& c, int argc, const char* const* argv) {
     usage_error(c, "--speed takes a positive number or max, not '" + speed + "'", "conclave replay --help");
   else if (c.replay.verify && given->count() > 0)
     usage_error(c, "--verify shows nothing, so that --speed has no meaning", "conclave replay --help");
+  else if (!c.replay.verify && (c.replay.tasks.size() > 1 || c.replay.tasks.front() == "all"))
+    usage_error(c, "one task is shown at a time; several, and all, only with --verify", "conclave replay --help");
 }
 
 } // namespace conclave::cli

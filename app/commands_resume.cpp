@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// The commands that go on with stored tasks, end them, or play them again.
+/// The commands that go on with stored tasks, or end them.
 
 #include "app/commands.hpp"
 #include "app/environment.hpp"
@@ -21,8 +21,8 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
-#include <map>
 #include <optional>
+#include <string_view>
 #include <thread>
 
 namespace conclave {
@@ -32,17 +32,6 @@ namespace {
 constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 constexpr int failed = static_cast<int>(exit_code::failed);
 constexpr auto cancel_limit = std::chrono::seconds(60);
-
-/// How a stored task ended, as its host was told.
-outcome outcome_of(const std::string& task, const std::vector<event>& events) {
-  ledger::state s;
-  for (const auto& e : events)
-    ledger::fold(s, e);
-  auto o = ledger::to_outcome(s, task);
-  if (s.phase != ledger::phase::done)
-    o.kind = outcome_kind::interrupted;
-  return o;
-}
 
 /// The team read again, for keys that stand in its file literally. Returns false after a complaint.
 bool read_team(const resume_options& o, const opening& stored, run_config& team) {
@@ -62,9 +51,12 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   trial = stored;
   if (restore_secrets(trial, team, error))
     return true;
-  for (const auto& p : blocking(loaded.problems))
+  auto unread = blocking(loaded.problems);
+  for (const auto& p : unread)
     complain(to_string(p));
-  complain(error.starts_with(team.source) && !team.source.empty() ? error : error + " in " + file);
+  complain(unread.empty() ? error
+                          : "keys of this task were not stored and are read again from its team file: mend " + file
+                                + ", or say where it is now with --config FILE");
   return false;
 }
 
@@ -90,17 +82,21 @@ bool has_keys(const opening& o, const ledger::state& s, bool ended) {
   return all;
 }
 
-/// Tool calls that were under way and may have had their effect.
-std::vector<std::string> unknown_calls(const std::vector<event>& events) {
+/// Tool calls that were under way and may have had their effect, with their arguments as far as a line takes them.
+std::vector<std::string> unknown_calls(const stored_tasks& s, const std::string& task, const std::vector<event>& events) {
   std::vector<std::string> out;
   for (const auto& run : ledger::unfinished(events))
-    for (const auto& c : run.calls)
-      if (c.unsettled && c.target != events::model_target && !c.repeatable)
-        out.push_back(run.agent + ": " + c.target);
+    for (const auto& c : run.calls) {
+      if (!c.unsettled || c.target == events::model_target || c.repeatable)
+        continue;
+      std::string ignored;
+      auto sent = c.sent.empty() ? std::vector<stored_body>{} : s.store->bodies(task, c.sent, ignored);
+      out.push_back(run.agent + ": " + c.target + (sent.empty() ? "" : " " + sent.front().bytes));
+    }
   return out;
 }
 
-/// Asks the person at the terminal. Without one, or without an answer, the model is told.
+/// Asks the person at the terminal until the answer can be read. Without one, or at the end of the input, the model is told.
 std::string ask_unknown(const std::vector<std::string>& calls) {
   if (!is_terminal(0) || !is_terminal(2)) {
     complain("nobody can be asked here what to do about tool calls that may have happened: the models are told so");
@@ -108,11 +104,18 @@ std::string ask_unknown(const std::vector<std::string>& calls) {
   }
   std::string text = "These tool calls were under way and may have happened:\n";
   for (const auto& call : calls)
-    text += "  " + one_line(call, 120) + "\n";
-  write_all(2, text + "[t]ell the model, [r]epeat them, or [f]ail these runs? ");
-  std::string line;
-  std::getline(std::cin, line);
-  return line.starts_with("r") ? "repeat" : line.starts_with("f") ? "fail" : "tell";
+    text += "  " + one_line(call, 160) + "\n";
+  write_all(2, text);
+  for (std::string line;;) {
+    write_all(2, "[t]ell the model (the default), [r]epeat them, or [f]ail these runs? ");
+    if (!std::getline(std::cin, line)) {
+      write_all(2, "\nno answer: the models are told\n");
+      return "tell";
+    }
+    for (const char* choice : {"tell", "repeat", "fail"})
+      if (std::string_view{choice}.starts_with(line))
+        return choice;
+  }
 }
 
 } // namespace
@@ -151,7 +154,7 @@ int command_resume(const resume_options& o) {
     return wrong_usage;
   resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team, {}};
   if (request.on_unknown == "ask") {
-    auto calls = unknown_calls(events);
+    auto calls = unknown_calls(s, row.task, events);
     request.on_unknown = calls.empty() ? "tell" : ask_unknown(calls);
   }
   s.store.reset();
@@ -161,10 +164,12 @@ int command_resume(const resume_options& o) {
     return failed;
   }
   run_output out(o.output);
-  if (row.outcome.empty()) // else a new task begins where this one ended
+  if (row.outcome.empty())
     for (const auto& e : events)
       out.known(e);
-  request.log = std::move(events);
+  else if (!o.output.quiet && !o.output.automation)
+    out.note("task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
+             + count_of(stored.state.epoch, "answer") + " of it");
   early.reset();
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.resume(std::move(request), std::move(l), std::move(done));
@@ -198,46 +203,6 @@ int command_cancel(const cancel_options& o) {
                                + owner_text(row.owner) + " works on it"
                          : error);
   return failed;
-}
-
-int command_replay(const replay_options& o) {
-  stored_tasks s;
-  task_row row;
-  if (auto code = s.open(o.task, row))
-    return code;
-  std::vector<event> events;
-  if (auto code = s.read(row.task, events))
-    return code;
-  if (o.verify) {
-    std::string error;
-    std::map<std::string, std::string> bodies;
-    for (auto& b : s.store->bodies(row.task, {}, error))
-      bodies.emplace(std::move(b.sha), std::move(b.bytes));
-    if (!error.empty()) {
-      complain(error);
-      return failed;
-    }
-    auto difference = ledger::verify(events, [&](const std::string& sha) {
-      auto i = bodies.find(sha);
-      return i == bodies.end() ? nullptr : &i->second;
-    });
-    if (difference.empty())
-      return print("verified: " + count_of(events.size(), "event") + ", every decision made again, no difference\n");
-    complain("task " + row.task + ": " + difference);
-    return wrong_usage;
-  }
-  run_output out(run_options{});
-  auto before = events.empty() ? 0 : events.front().time_ms;
-  for (const auto& e : events) {
-    if (o.speed > 0 && e.time_ms > before) // signals end the process as they would any program that waits
-      std::this_thread::sleep_for(
-          std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(e.time_ms - before) / o.speed)));
-    before = e.time_ms;
-    out.on(e);
-  }
-  auto end = outcome_of(row.task, events);
-  auto code = out.finish(end);
-  return end.kind == outcome_kind::answered ? code : 0; // it was shown, whatever became of it
 }
 
 } // namespace conclave

@@ -37,8 +37,12 @@ int command_show(const show_options& o) {
   std::vector<event> events;
   if (auto code = s.read(row.task, events))
     return code;
-  return print(
-      report(row.task, events, {.running = row.live, .full = o.full, .width = terminal_width(1, 0), .raw = !is_terminal(1)}));
+  return print(report(row.task, events,
+                      {.running = row.live,
+                       .resumable = is_resumable(row),
+                       .full = o.full,
+                       .width = terminal_width(1, 0),
+                       .raw = !is_terminal(1)}));
 }
 
 int command_list(const list_options& o) {

@@ -199,7 +199,7 @@ struct signal_watch::impl {
         // A reader that does not read must not keep the process; so little fits wherever there is room at all.
         pollfd p{2, POLLOUT, 0};
         if (poll(&p, 1, brief_ms) > 0)
-          write_all(2, std::string("conclave: interrupted by ") + name_of(info.ssi_signo) + " before the question was asked\n");
+          write_all(2, std::string("conclave: interrupted by ") + name_of(info.ssi_signo) + " before anything was begun\n");
         _exit(interrupted_code);
       }
       // On its own thread: if the handler blocks (a stopped terminal), the second signal still ends the process.

@@ -108,6 +108,8 @@ private:
       end += ", " + one_line(v_.finish_reason, 80);
     // "interrupted: SIGINT" is the reason of what is interrupted: said once
     row("outcome   " + (v_.error.starts_with(end + ": ") ? shortened(v_.error, longest_error) : end + because(v_.error)), 12);
+    if (!v_.ended && !o_.running && o_.resumable)
+      row("go on     conclave resume " + name(task));
     if (!v_.cancel_reason.empty())
       row("ended by  " + shortened(v_.cancel_reason, longest_error), 12);
     for (const auto& n : v_.lost_nodes)

@@ -13,10 +13,11 @@
 namespace conclave {
 
 struct report_options {
-  bool running = false;  ///< the task is under way: no end is no interruption
-  bool full = false;     ///< do not shorten answers and partial texts (the final answer never is)
-  std::size_t width = 0; ///< columns of the terminal, lines break there between words; 0: they are not broken
-  bool raw = false;      ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
+  bool running = false;   ///< the task is under way: no end is no interruption
+  bool resumable = false; ///< it was cut off, and its log has what is needed to go on
+  bool full = false;      ///< do not shorten answers and partial texts (the final answer never is)
+  std::size_t width = 0;  ///< columns of the terminal, lines break there between words; 0: they are not broken
+  bool raw = false;       ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
 };
 
 /// Returns the explanation: question, outcome, what happened in order with who saw what, answers, votes, why the winner won,

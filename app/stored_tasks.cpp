@@ -6,6 +6,7 @@
 #include "app/commands.hpp"
 #include "app/plain_text.hpp"
 #include "app/task_lookup.hpp"
+#include "protocols/ledger.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
@@ -103,6 +104,16 @@ int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std:
     return code;
   complain(error);
   return failed;
+}
+
+outcome outcome_of(const std::string& task, const std::vector<event>& events) {
+  ledger::state s;
+  for (const auto& e : events)
+    ledger::fold(s, e);
+  auto o = ledger::to_outcome(s, task);
+  if (s.phase != ledger::phase::done)
+    o.kind = outcome_kind::interrupted;
+  return o;
 }
 
 } // namespace conclave

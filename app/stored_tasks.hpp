@@ -38,4 +38,7 @@ struct stored_tasks {
   int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const;
 };
 
+/// Returns how a stored task ended, as its host was told; interrupted if it has not.
+outcome outcome_of(const std::string& task, const std::vector<event>& events);
+
 } // namespace conclave

@@ -44,12 +44,11 @@ std::string find_task(const std::vector<task_row>& rows, const std::string& want
   return {};
 }
 
-namespace {
-
-/// It was cut off, and its log has what is needed to go on.
 bool is_resumable(const task_row& r) {
   return r.outcome.empty() && !r.live && r.log_version > 1;
 }
+
+namespace {
 
 std::string outcome_of(const task_row& r) {
   return !r.outcome.empty() ? r.outcome : r.live ? "running" : "interrupted";
@@ -74,10 +73,10 @@ std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
   };
   auto out = line("task", "started", "outcome", "events", "question");
   for (const auto& r : rows)
-    out +=
-        line(one_line(r.task, 60), utc(r.started_ms), one_line(outcome_of(r), 11), std::to_string(r.events), one_line(r.question));
+    out += line(one_line(r.task, 60), utc(r.started_ms), is_resumable(r) ? "cut off" : one_line(outcome_of(r), 11),
+                std::to_string(r.events), one_line(r.question));
   if (std::any_of(rows.begin(), rows.end(), is_resumable))
-    out += "interrupted tasks go on where they stood with: conclave resume TASK\n";
+    out += "tasks that were cut off go on where they stood with: conclave resume TASK\n";
   return out;
 }
 

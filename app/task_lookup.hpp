@@ -16,6 +16,9 @@ namespace conclave {
 /// string and a text for the user in `error`: the candidates, or the nearest id. `rows` is newest first.
 std::string find_task(const std::vector<task_row>& rows, const std::string& wanted, std::string& error);
 
+/// Returns whether a task was cut off and its log has what is needed to go on.
+bool is_resumable(const task_row& r);
+
 /// Returns one line per task, at most `width` columns each (0 = uncut), or one line that says there is none.
 std::string task_table(const std::vector<task_row>& rows, std::size_t width);
 

@@ -249,6 +249,10 @@ std::vector<std::string> shown(const state& s, const std::string& agent);
 bool may_answer(const state& s, const std::string& agent); ///< a limit is not used up
 bool may_vote(const state& s, const std::string& agent);   ///< round >= 1 and there is something to vote for
 
+/// Returns what the agent's active run is told of the state, to be sent when it begins or goes on: answers by label, their texts
+/// left out; without task, fence, history and time.
+start_run task_for(const state& s, const std::string& agent, bool present);
+
 const member* find(const state& s, const std::string& agent);
 /// Returns the answer with this label, or nullptr.
 const answer* find_answer(const state& s, const std::string& label);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// `want`: what should exist in a state. No clock: a timer carries the time it is due, and time enters with the command it causes.
+/// `want`: what should exist in a state, and what a run of it is told. No clock: a timer carries the time it is due, and time
+/// enters with the command it causes.
 
 #include "protocols/ledger.hpp"
 
@@ -68,6 +69,38 @@ wanted want(const state& s) {
     break;
   }
   return w;
+}
+
+start_run task_for(const state& s, const std::string& agent, bool present) {
+  start_run t;
+  auto* m = find(s, agent);
+  if (m == nullptr)
+    return t;
+  auto& active = present ? s.presentation : m->run;
+  t.agent = agent;
+  t.run = active.id;
+  t.round = active.round;
+  t.epoch = active.epoch;
+  t.first_call = m->calls + 1;
+  t.kind = present ? run_kind::present : run_kind::coordinate;
+  t.question = s.question;
+  for (auto& label : active.shown)
+    t.answers.push_back({shown_id(label), label, {}});
+  if (!present) {
+    t.may_answer = may_answer(s, agent);
+    t.may_vote = may_vote(s, agent);
+    return t;
+  }
+  t.may_answer = false;
+  t.own_id = "agent" + std::to_string(m->number);
+  t.tie = s.tie;
+  for (auto& voter : s.members)
+    if (voter.vote.target == agent && voter.vote.epoch == s.epoch) {
+      ++t.votes;
+      if (!voter.vote.reason.empty())
+        t.vote_reasons.push_back(voter.vote.reason);
+    }
+  return t;
 }
 
 } // namespace conclave::ledger

@@ -5,6 +5,8 @@
 
 #include "protocols/events.hpp"
 #include "protocols/ledger_draft.hpp"
+#include "protocols/replay_book.hpp"
+#include "protocols/replay_runs.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -101,132 +103,6 @@ restored restore(const std::vector<event>& log) {
   return r;
 }
 
-namespace {
-
-/// Follows the runs of a log.
-class run_book {
-public:
-  void take(const event& e) {
-    switch (e.type) {
-    case event_type::presentation_started:
-    case event_type::presentation_retried:
-      presenting_ = e.run;
-      return;
-    case event_type::run_started:
-      return begin(e);
-    case event_type::run_continued:
-      return go_on(e);
-    case event_type::run_ended:
-      if (find(e) != nullptr)
-        runs_.erase(e.run);
-      return;
-    case event_type::refused:
-      return refuse(e);
-    case event_type::call_started:
-    case event_type::call_ended:
-      return call(e);
-    case event_type::task_ended:
-      runs_.clear();
-      return;
-    default:
-      return;
-    }
-  }
-
-  std::vector<unfinished_run> open() && {
-    std::vector<unfinished_run> out;
-    for (auto& [id, known] : runs_) {
-      known.run.calls_made = calls_[known.run.agent];
-      out.push_back(std::move(known.run));
-    }
-    return out;
-  }
-
-private:
-  struct entry {
-    unfinished_run run;
-    std::map<std::uint64_t, std::size_t> place; ///< of a call in run.calls
-  };
-
-  entry* find(const event& e) {
-    auto i = runs_.find(e.run);
-    return i != runs_.end() && i->second.run.agent == e.agent ? &i->second : nullptr;
-  }
-
-  void begin(const event& e) {
-    entry x;
-    x.run.agent = e.agent;
-    x.run.run = e.run;
-    x.run.present = e.run == presenting_;
-    runs_[e.run] = std::move(x);
-  }
-
-  void go_on(const event& e) {
-    auto old = runs_.find(e.number > 0 ? static_cast<std::uint64_t>(e.number) : 0);
-    if (old == runs_.end() || old->second.run.agent != e.agent)
-      return;
-    auto known = std::move(old->second);
-    runs_.erase(old);
-    known.run.run = e.run;
-    runs_[e.run] = std::move(known);
-  }
-
-  // The conversation is what still stands of it and what is new.
-  static void settle(entry& x, const event& e) {
-    auto& r = x.run;
-    r.state = e.state;
-    for (auto& c : r.calls)
-      c.unsettled = c.unsettled && !c.ended;
-    r.talk.resize(static_cast<std::size_t>(std::min<std::uint64_t>(e.kept, r.talk.size())));
-    auto last = e.type == event_type::call_started && e.target != events::model_target && !e.said.empty() ? 1 : 0;
-    r.talk.insert(r.talk.end(), e.said.begin(), e.said.end() - last); // a tool's arguments are no message
-    r.refused = e.type == event_type::refused;
-    r.refusal = {};
-    if (r.refused)
-      r.refusal = {ruling_kind::refused, e.reason, e.labels};
-  }
-
-  // Without a state nothing is known of the run behind the refusal: it hands in once more what it did, and is refused once more.
-  void refuse(const event& e) {
-    if (auto* x = find(e); x != nullptr && !e.state.empty())
-      settle(*x, e);
-  }
-
-  void call(const event& e) {
-    auto number = e.number > 0 ? static_cast<std::uint64_t>(e.number) : 0;
-    auto& made = calls_[e.agent];
-    made = std::max(made, number);
-    auto* x = find(e);
-    if (x == nullptr)
-      return;
-    if (e.type == event_type::call_ended) {
-      auto i = x->place.find(number);
-      if (i == x->place.end())
-        return;
-      auto& c = x->run.calls[i->second];
-      c.ended = true;
-      c.status = e.reason;
-      c.said = e.said;
-      c.unsettled = e.reason == events::unknown_status;
-      return;
-    }
-    auto known = events::call_of(e);
-    if (!e.state.empty())
-      settle(*x, e);
-    x->place[number] = x->run.calls.size();
-    std::vector<std::string> sent;
-    if (!known.model && !e.said.empty())
-      sent.push_back(e.said.back());
-    x->run.calls.push_back({number, e.target, false, "", {}, std::move(sent), known.repeatable});
-  }
-
-  std::map<std::uint64_t, entry> runs_;
-  std::map<std::string, std::uint64_t> calls_;
-  std::uint64_t presenting_ = 0;
-};
-
-} // namespace
-
 std::vector<unfinished_run> unfinished(const std::vector<event>& log) {
   run_book book;
   for (const auto& e : log)
@@ -264,8 +140,7 @@ std::string difference(event stored, event decided) {
          + shown_text(wire::to_json(decided), most);
 }
 
-std::string verify_decision(const std::vector<event>& group, const std::function<const std::string*(const std::string&)>& find,
-                            state& s) {
+std::string verify_decision(const std::vector<event>& group, const run::finder& find, state& s, run_follower& runs) {
   command c;
   if (!read_cause(group, find, c))
     return at(group.front().seq) + ": its cause cannot be read: " + shown_text(group.front().cause, 200);
@@ -279,28 +154,31 @@ std::string verify_decision(const std::vector<event>& group, const std::function
     if (auto text = difference(group[i], d.events[i]); !text.empty())
       return at(group[i].seq) + ": " + text;
   }
-  return {};
+  return runs.take(c, group, s);
 }
 
 } // namespace
 
-std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find) {
+std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find,
+                   prompt_check* prompts) {
   restored r;
   begin(log, r);
   if (!r.error.empty())
     return "the log cannot be verified: " + r.error;
   if (log.front().cause.empty())
     return "the log cannot be verified: " + at(log.front().seq) + " does not say what caused it";
+  prompt_check unused;
+  run_follower runs{r.opening, log, find, prompts != nullptr ? *prompts : unused};
   std::vector<event> group;
   for (const auto& e : log) {
     if (!e.cause.empty() && !group.empty()) {
-      if (auto text = verify_decision(group, find, r.state); !text.empty())
+      if (auto text = verify_decision(group, find, r.state, runs); !text.empty())
         return text;
       group.clear();
     }
     group.push_back(e);
   }
-  return verify_decision(group, find, r.state);
+  return verify_decision(group, find, r.state, runs);
 }
 
 } // namespace conclave::ledger

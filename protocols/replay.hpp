@@ -79,9 +79,19 @@ std::map<std::string, std::uint64_t> played(const std::vector<event>& log);
 /// Returns what these events count against the bound of a log: the bytes of their texts.
 std::uint64_t stored_bytes(const std::vector<event>& events);
 
-/// Makes every decision of the log again and compares. Returns an empty text, or the first difference: its seq, what the log says
-/// and what this build decides; or why it cannot be verified: what `restore` says, or that it tells no causes (version 1). What a
-/// cause refers to in an event instead of repeating it was given, not decided, so there is nothing it could differ from.
-std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find);
+/// What the prompts of a log are beside those that this build makes from the same replies and results.
+struct prompt_check {
+  std::size_t compared = 0;  ///< model calls
+  std::size_t differing = 0; ///< of them; each later prompt of a run is compared as if those before it had been made alike
+  std::string first;         ///< the first that differs: its seq, and where; empty = none
+};
+
+/// Makes every decision of the log again, and with the stored replies and results every run, and compares. Returns an empty text,
+/// or the first difference: its seq, what the log says and what this build decides or its run does; or why it cannot be verified:
+/// what `restore` says, or that it tells no causes (version 1). Prompts that differ are no difference: they go to `prompts`, if it
+/// is given. What nobody decided here is taken as it stands: the time zone in a prompt, failures from outside, what a run that
+/// never got as far as a call failed of.
+std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find,
+                   prompt_check* prompts = nullptr);
 
 } // namespace conclave::ledger

@@ -12,6 +12,7 @@
 #include "support/imposter.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/scripted_team.hpp"
+#include "support/verified_store.hpp"
 #include "transports/event_store.hpp"
 
 #include <caf/all.hpp>
@@ -35,6 +36,7 @@ namespace {
 constexpr auto deadline = std::chrono::seconds(20);
 
 struct folder : test::scratch_folder {
+  ~folder() { test::verify_store(path + "/tasks.db"); }
   engine_options options(bool logs = false) const {
     engine_options o;
     o.store_path = path + "/tasks.db";

@@ -7,6 +7,7 @@
 
 #include "app/engine.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/verified_store.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -80,5 +81,6 @@ CAF_TEST(the log files are complete although the host still blocks in its first 
     CAF_CHECK_EQUAL(seen, static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'))); // after the last event, as ever
   }
   std::error_code ignored;
+  test::verify_store(folder / "tasks.db");
   fs::remove_all(folder, ignored);
 }

@@ -10,6 +10,7 @@
 #include "caf/test/unit_test.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/scripted_team.hpp"
+#include "support/verified_store.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -35,6 +36,7 @@ constexpr int asks = 12;
 
 struct folder : test::scratch_folder {
   folder() { ::setenv("CONCLAVE_HOME", (path + "/home").c_str(), 1); }
+  ~folder() { test::verify_store(path + "/tasks.db"); }
 };
 
 struct usage {

@@ -23,8 +23,20 @@ def need_binary():
         sys.exit(77)
 
 
+def verify_stores(folder, env=None):
+    """Every task of every store below `folder` is played again by this build: no decision and no prompt may differ. One process a store."""
+    for store in folder.rglob("tasks.db"):
+        r = subprocess.run([str(BIN), "replay", "all", "--verify"], cwd=folder, capture_output=True, text=True, timeout=300,
+                           stdin=subprocess.DEVNULL, env={**(env or os.environ), "CONCLAVE_HOME": str(store.parent), "NO_COLOR": "1"})
+        if r.returncode != 0:
+            raise AssertionError(f"replay all --verify: {r.returncode}\n{r.stdout}{r.stderr}")
+
+
 class Home:
-    """A $CONCLAVE_HOME that goes away."""
+    """A $CONCLAVE_HOME that goes away, once what is stored in it is verified. `damaged`: why that would say nothing about the product,
+    of a test that alters its store, or whose store is of another version."""
+
+    damaged = ""
 
     def __init__(self):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="conclave-e2e-"))
@@ -35,8 +47,12 @@ class Home:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        shutil.rmtree(self.path, ignore_errors=True)
+    def __exit__(self, problem=None, *_):
+        try:
+            if problem is None and not self.damaged:
+                verify_stores(self.path, self.env)
+        finally:
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def write(self, name, text):
         p = self.path / name
@@ -127,4 +143,4 @@ def children_of(pid):
 
 
 __all__ = ["BIN", "BUILD", "ROOT", "Home", "Lines", "agent", "calm_team", "children_of", "events_of", "json", "model_calls", "need_binary",
-           "os", "pathlib", "question_of", "signal", "subprocess", "sys", "time"]
+           "os", "pathlib", "question_of", "signal", "subprocess", "sys", "time", "verify_stores"]

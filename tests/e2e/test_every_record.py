@@ -195,6 +195,7 @@ class EveryRecord(unittest.TestCase):
         for e in events:
             if e["type"] == "call_ended" and e["target"] == "append" and e["reason"] == "finished":
                 self.assertIn(bodies[starts[e["agent"], e["number"]]["said"][0]].decode(), lines, label)
+        verify_stores(play.home)
 
     def one(self, scenario, crash, again, undisturbed, total):
         label = f"{scenario}, record {crash[0]}, at {crash[1]}, tool {crash[2]}, again {again}"

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments, then `conclave resume`: nothing decided is lost, nothing paid for is paid for twice, no tool runs twice.
 
-CONCLAVE_RESUME_KILLS=N: how many runs are killed (default 12), every third one twice. CONCLAVE_SEED: where the moments come from.
+CONCLAVE_RESUME_KILLS=N: how many runs are killed in one process, and as many with agents on two nodes (default 12 and 4), every third
+one twice. CONCLAVE_SEED: where the moments come from.
 """
 
 import asyncio
 import hashlib
+import pty
 import random
 import re
 import socket
@@ -14,8 +16,10 @@ import unittest
 
 from provider import Provider
 from support import *
+from test_cluster import Node
 
 KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "12"))
+NODE_KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "4"))
 SEED = int(os.environ.get("CONCLAVE_SEED", "1"))
 
 # One append-only file; `append` is neither read-only nor idempotent, `look` is read-only. WHEN: where it is slow, so that kills hit it.
@@ -156,17 +160,17 @@ class Killed(Case):
         provider = Provider(model)
         try:
             team = self.team(provider)
-            for a, node in zip(team["agents"], nodes):
-                a["node"] = node[0]
+            for i, a in enumerate(team["agents"] if nodes else []):
+                a["node"] = nodes[i % len(nodes)][0]
             if nodes:
                 team["cluster"] = {"nodes": dict(nodes)}
             path = self.home.write("team.json", team)
             self.file.unlink(missing_ok=True)
-            seen = []
+            seen, tasks = [], len(events_of(self.home.run("list", "--json").stdout))
             over, events, err = self.killed(self.home.start("-c", path, "--json", "q"), rng.uniform(0.05, 1.2))
             seen += events
             while not over:
-                if not seen and "no tasks" in self.home.run("list").stdout:
+                if not seen and len(events_of(self.home.run("list", "--json").stdout)) == tasks:
                     return 0  # killed before there was anything
                 moment = rng.uniform(0.05, 1.0) if twice else 60
                 twice = False
@@ -187,6 +191,19 @@ class Killed(Case):
         rng, resumed = random.Random(SEED), 0
         for i in range(KILLS):
             resumed += self.one(rng, f"kill {i} of seed {SEED}", i % 3 == 0)
+        self.assertGreater(resumed, 0, "no kill hit anything")
+
+    def test_at_random_moments_with_agents_and_tools_on_two_nodes(self):
+        rng, resumed = random.Random(SEED), 0
+        nodes = [Node(self.home), Node(self.home)]
+        try:
+            for i in range(NODE_KILLS):
+                resumed += self.one(rng, f"kill {i} of seed {SEED} with nodes", i % 3 == 0, [("a", nodes[0].address), ("b", nodes[1].address)])
+            for node in nodes:
+                self.assertIsNone(node.process.poll(), "a node died")
+        finally:
+            for node in nodes:
+                node.stop()
         self.assertGreater(resumed, 0, "no kill hit anything")
 
 
@@ -227,6 +244,43 @@ class Policies(Case):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertIn("nobody can be asked", r.stderr)
         self.assertEqual(len(lines), len(set(lines)), lines)
+
+    def test_ask_at_a_terminal_shows_the_call_and_asks_until_it_understands(self):
+        provider = Provider(Model(0.0))
+        master, terminal = pty.openpty()
+        try:
+            self.run_until_append(provider, "after")
+            p = subprocess.Popen([str(BIN), "resume", "last", "--on-unknown", "ask"], cwd=self.home.path, env=self.home.env, stdin=terminal,
+                                 stdout=subprocess.PIPE, stderr=terminal)
+            out = Lines(open(master, "rb", buffering=0, closefd=False))
+            out.until('mcp__notes__append {"line": "')
+            os.write(master, b"what?\n")
+            os.write(master, b"repeat\n")
+            answer, _ = p.communicate(timeout=60)
+            self.assertEqual((p.returncode, answer.count(b"the final answer")), (0, 1))
+            lines = self.file.read_text().split("\n")[:-1]
+            self.assertGreater(len(lines), len(set(lines)), lines)
+            os.close(terminal)
+            terminal = -1
+            out.until("goes on after a break")
+            self.assertEqual(sum(line.count("[t]ell the model") for line in out.seen), 2, out.seen)
+        finally:
+            provider.stop()
+            os.close(master)
+            if terminal >= 0:
+                os.close(terminal)
+
+    def test_a_tool_server_that_is_gone_costs_the_call_alone(self):
+        provider = Provider(Model(0.0))
+        try:
+            self.run_until_append(provider, "before")
+            os.rename(self.home.path / "server.py", self.home.path / "moved.py")
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("the final answer", r.stdout)
+            self.assertIn("works without tools", r.stderr)
+        finally:
+            provider.stop()
 
     def test_repeat(self):
         r, lines, _ = self.resumed("repeat", "after")
@@ -369,6 +423,7 @@ class Refusals(Case):
             r = self.home.run("resume", "last")
             self.assertEqual(r.returncode, 2, r.stderr)
             self.assertIn(str(p.pid), r.stderr)
+            self.assertIn(f"it is under way: process {p.pid}", self.home.run("replay", "last").stderr)
             r = self.home.run("cancel", "last")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertEqual(p.wait(10), 4)
@@ -392,7 +447,17 @@ class Refusals(Case):
             os.rename(path, path + ".moved")
             r = self.home.run("resume", "last")
             self.assertEqual(r.returncode, 1, r.stderr)
-            self.assertIn("api_key", r.stderr)
+            self.assertIn("cannot be opened", r.stderr)
+            self.assertIn("--config", r.stderr)
+            without = json.loads(pathlib.Path(path + ".moved").read_text())
+            del without["agents"][1]["backend"]["api_key"]
+            r = self.home.run("resume", "last", "--config", self.home.write("without.json", without))
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("agents[1] ('m1'): backend.api_key", r.stderr)
+            r = self.home.run("show", "last")
+            self.assertRegex(r.stdout, r"go on +conclave resume \S+")
+            self.assertIn("  cut off  ", self.home.run("list").stdout)
+            self.assertIn("it was cut off: conclave resume", self.home.run("replay", "last").stderr)
             r = self.home.run("resume", "last", "--config", path + ".moved")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertTrue(all(q["headers"].get("authorization") == "Bearer " + key for q in provider.requests))
@@ -444,12 +509,64 @@ class Replay(Case):
             r = home.run("replay", "last", "--verify")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertIn("no difference", r.stdout)
-            with sqlite3.connect(home.path / "home" / "tasks.db") as db:  # a log that was meddled with
+            home.damaged = "its log is meddled with"
+            with sqlite3.connect(home.path / "home" / "tasks.db") as db:
                 db.execute("UPDATE events SET json = replace(json, '\"target_label\":\"agent1.1\"', '\"target_label\":\"agent2.1\"')"
                            " WHERE json LIKE '%vote_cast%'")
             r = home.run("replay", "last", "--verify")
             self.assertEqual(r.returncode, 1, r.stdout)
             self.assertRegex(r.stderr, r"event \d+")
+
+
+    def meddled(self, home, old, new, what="events"):
+        """Replaces a text in the events, or in the bodies; both are of the same length."""
+        home.damaged = "it is meddled with"
+        with sqlite3.connect(home.path / "home" / "tasks.db") as db:
+            if what == "events":
+                n = db.execute("UPDATE events SET json = replace(json, ?1, ?2) WHERE instr(json, ?1) > 0", (old, new)).rowcount
+            else:
+                rows = [(b.replace(old.encode(), new.encode()), nr) for nr, b in db.execute("SELECT nr, bytes FROM pieces") if old.encode() in b]
+                db.executemany("UPDATE pieces SET bytes = ? WHERE nr = ?", rows)
+                n = len(rows)
+        self.assertGreater(n, 0, f"nothing holds {old}")
+
+    def test_prompts_that_differ_are_an_error_of_the_same_build_and_a_note_of_another(self):
+        with Home() as home:
+            self.assertEqual(home.run("-c", home.write("team.json", calm_team(3)), "q").returncode, 0)
+            r = home.run("replay", "last", "--verify")
+            self.assertRegex(r.stdout, r"[1-9]\d* prompts compared, no difference")
+            self.meddled(home, "several independent agents", "several  dependent agents", "bodies")
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+            self.assertRegex(r.stderr, r"\d+ of \d+ prompts are not what this build makes; event \d+: the prompt of call 1 of 'member\d'")
+            self.assertIn("several  dependent", r.stderr)
+            self.meddled(home, '"build":"', '"build":"not-')
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertRegex(r.stdout, r"\d+ of \d+ prompts are not what this build makes; event \d+: [^\n]*build not-")
+            self.meddled(home, '"target_label":"agent1.1"', '"target_label":"agent2.1"')
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 1, r.stdout)
+
+    def test_a_stored_reply_that_does_not_lead_to_what_was_handed_in_is_a_difference(self):
+        with Home() as home:
+            self.assertEqual(home.run("-c", home.write("team.json", calm_team(2)), "q").returncode, 0)
+            self.meddled(home, "answer of member 1", "Answer of Member 1", "bodies")
+            r = home.run("replay", "last", "--verify")
+            self.assertEqual(r.returncode, 1, r.stdout)
+            self.assertRegex(r.stderr, r"event \d+: the log says the run hands in \"answer of member 1\"; in this build")
+
+    def test_all_tasks_are_verified_at_once(self):
+        with Home() as home:
+            path = home.write("team.json", calm_team(2))
+            for question in ("one", "two"):
+                self.assertEqual(home.run("-c", path, question).returncode, 0)
+            r = home.run("replay", "all", "--verify")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("verified: 2 tasks of 2, ", r.stdout)
+            r = home.run("replay", "all")
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn("only with --verify", r.stderr)
 
 
 if __name__ == "__main__":

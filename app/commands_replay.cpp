@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// The command that plays stored tasks again.
+
+#include "app/commands.hpp"
+#include "app/plain_text.hpp"
+#include "app/run_output.hpp"
+#include "app/stored_tasks.hpp"
+#include "app/task_lookup.hpp"
+#include "app/version.hpp"
+#include "protocols/replay.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <thread>
+
+namespace conclave {
+
+namespace {
+
+constexpr int differs = static_cast<int>(exit_code::usage);
+constexpr int failed = static_cast<int>(exit_code::failed);
+
+/// What was verified, over all tasks.
+struct verified {
+  std::size_t tasks = 0, events = 0, prompts = 0;
+  std::size_t other_prompts = 0; ///< of tasks of other builds
+};
+
+/// Verifies one task. Returns the exit code; complains of what differs, and prints what differs because the build is another one.
+int verify(const stored_tasks& s, const std::string& task, verified& sum) {
+  std::vector<event> events;
+  if (auto code = s.read(task, events))
+    return code;
+  std::string error;
+  std::map<std::string, std::string> bodies;
+  for (auto& b : s.store->bodies(task, {}, error))
+    bodies.emplace(std::move(b.sha), std::move(b.bytes));
+  if (!error.empty()) {
+    complain(error);
+    return failed;
+  }
+  auto find = [&](const std::string& sha) -> const std::string* {
+    auto i = bodies.find(sha);
+    return i == bodies.end() ? nullptr : &i->second;
+  };
+  ledger::prompt_check prompts;
+  if (auto difference = ledger::verify(events, find, &prompts); !difference.empty()) {
+    complain("task " + task + ": " + difference);
+    return differs;
+  }
+  ++sum.tasks;
+  sum.events += events.size();
+  sum.prompts += prompts.compared;
+  if (prompts.differing == 0)
+    return 0;
+  auto by = ledger::restore(events).opening.build;
+  auto text = "task " + task + ": " + std::to_string(prompts.differing) + " of " + count_of(prompts.compared, "prompt")
+              + (prompts.differing == 1 ? " is" : " are") + " not what this build makes; " + prompts.first;
+  if (by == version) {
+    complain(text);
+    return differs;
+  }
+  sum.other_prompts += prompts.differing;
+  return print(text + "; build " + one_line(by, 40) + " played it, this one is " + version + "\n");
+}
+
+/// The tasks that are meant, each once. Returns 0, or the exit code after a complaint. `left_out`: such as cannot be verified, of
+/// all.
+int tasks_of(const stored_tasks& s, const std::vector<std::string>& wanted, std::vector<std::string>& tasks,
+             std::size_t& left_out) {
+  for (const auto& name : wanted) {
+    if (name == "all") {
+      for (const auto& r : s.rows)
+        if (r.log_version > 1)
+          tasks.push_back(r.task);
+        else
+          ++left_out;
+      continue;
+    }
+    std::string error;
+    tasks.push_back(find_task(s.rows, name, error));
+    if (tasks.back().empty()) {
+      complain(error);
+      return differs;
+    }
+  }
+  std::vector<std::string> once;
+  for (auto& t : tasks)
+    if (std::find(once.begin(), once.end(), t) == once.end())
+      once.push_back(t);
+  tasks = std::move(once);
+  return 0;
+}
+
+int verify(const replay_options& o) {
+  stored_tasks s;
+  if (auto code = s.open())
+    return code;
+  std::vector<std::string> tasks;
+  std::size_t left_out = 0;
+  if (auto code = tasks_of(s, o.tasks, tasks, left_out))
+    return code;
+  if (tasks.empty() && left_out == 0)
+    return print("no tasks are stored yet\n");
+  verified sum;
+  int code = 0;
+  for (const auto& task : tasks)
+    code = std::max(code, verify(s, task, sum));
+  auto text = (tasks.size() == 1 ? std::string{} : count_of(sum.tasks, "task") + " of " + std::to_string(tasks.size()) + ", ")
+              + count_of(sum.events, "event") + ", every decision made again, " + count_of(sum.prompts, "prompt") + " compared";
+  if (left_out > 0)
+    text += "; left out: " + count_of(left_out, "task") + " of a version that stored no causes";
+  if (code != 0)
+    return code;
+  return print("verified: " + text + (sum.other_prompts == 0 ? ", no difference\n" : ", the decisions do not differ\n"));
+}
+
+} // namespace
+
+int command_replay(const replay_options& o) {
+  if (o.verify)
+    return verify(o);
+  stored_tasks s;
+  task_row row;
+  if (auto code = s.open(o.tasks.front(), row))
+    return code;
+  std::vector<event> events;
+  if (auto code = s.read(row.task, events))
+    return code;
+  run_output out(run_options{});
+  auto before = events.empty() ? 0 : events.front().time_ms;
+  for (const auto& e : events) {
+    if (o.speed > 0 && e.time_ms > before) // signals end the process as they would any program that waits
+      std::this_thread::sleep_for(
+          std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(e.time_ms - before) / o.speed)));
+    before = e.time_ms;
+    out.on(e);
+  }
+  auto end = outcome_of(row.task, events);
+  if (row.live)
+    end.error = "it is under way: " + owner_text(row.owner) + " works on it";
+  else if (is_resumable(row))
+    end.error = "it was cut off: conclave resume " + row.task + " goes on with it";
+  auto code = out.finish(end);
+  return end.kind == outcome_kind::answered ? code : 0; // it was shown, whatever became of it
+}
+
+} // namespace conclave

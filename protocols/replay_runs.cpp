@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/replay_runs.hpp"
+
+#include "protocols/events.hpp"
+#include "protocols/replay_book.hpp"
+#include "protocols/replay_way.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace conclave::ledger {
+
+std::set<std::uint64_t> calls_behind(const run::state& s) {
+  std::set<std::uint64_t> out{s.model_call, s.reply_call};
+  for (auto& p : s.pending)
+    out.insert(p.number);
+  return out;
+}
+
+namespace {
+
+bool read_talk(const std::vector<std::string>& names, const run::finder& find, std::vector<message>& out, std::string& problem) {
+  for (auto& sha : names) {
+    message m;
+    if (!run::find_message(sha, find, m, problem))
+      return false;
+    out.push_back(std::move(m));
+  }
+  return true;
+}
+
+} // namespace
+
+bool rebuild(const unfinished_run& r, const std::set<std::uint64_t>& calls, const run::finder& find, stored_run& out,
+             std::string& problem) {
+  auto* text = find(r.state);
+  if (text == nullptr) {
+    problem = "its state is not in the store";
+    return false;
+  }
+  out.state = *text;
+  out.refused = r.refused;
+  out.refusal = r.refusal;
+  if (!read_talk(r.talk, find, out.talk, problem))
+    return false;
+  for (auto& c : r.calls) {
+    if (calls.count(c.call) == 0)
+      continue;
+    known_end end;
+    end.call = c.call;
+    end.ended = c.ended && !c.said.empty() && c.status != events::unknown_status;
+    if (end.ended
+        && !(c.target == events::model_target ? run::find_completion(c.said.front(), find, end.reply, problem)
+                                              : run::find_result(c.said.front(), find, end.result, problem)))
+      return false;
+    out.ends.push_back(std::move(end));
+  }
+  return true;
+}
+
+namespace {
+
+std::string at(std::uint64_t seq) {
+  return "event " + std::to_string(seq) + ": ";
+}
+
+std::string count(std::size_t messages) {
+  return std::to_string(messages) + (messages == 1 ? " message" : " messages");
+}
+
+std::string quoted(const std::string& text, std::size_t from) {
+  constexpr std::size_t before = 20, most = 100;
+  from = from > before ? from - before : 0;
+  while (from > 0 && from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80)
+    --from;
+  return "\"" + shown_text(text.substr(from, most), most) + "\"";
+}
+
+/// The line of a prompt that tells the local time was written in a time zone that the log does not know.
+constexpr std::string_view clock_line = "Local time: ";
+constexpr std::size_t clock_size = std::string_view{"Local time: 2026-11-26 12:34"}.size();
+
+/// Where two texts differ, other than in the time of day; npos = nowhere.
+std::size_t first_difference(const std::string& stored, std::string made) {
+  for (;;) {
+    auto end = std::mismatch(stored.begin(), stored.end(), made.begin(), made.end()).first;
+    auto i = static_cast<std::size_t>(end - stored.begin());
+    if (i == stored.size() && i == made.size())
+      return std::string::npos;
+    auto line = i == 0 ? std::string::npos : stored.rfind('\n', i - 1);
+    line = line == std::string::npos ? 0 : line + 1;
+    if (stored.compare(line, clock_line.size(), clock_line) != 0 || i >= line + clock_size || made.size() < line + clock_size
+        || made.compare(line, clock_line.size(), clock_line) != 0)
+      return i;
+    made.replace(line, clock_size, stored, line, clock_size);
+  }
+}
+
+/// What differs between a stored message and one that this build makes; empty if nothing.
+std::string difference(const message& stored, message made) {
+  if (auto i = first_difference(stored.text, made.text); i != std::string::npos)
+    return "the log has " + quoted(stored.text, i) + " at byte " + std::to_string(i) + ", this build makes " + quoted(made.text, i);
+  made.text = stored.text;
+  if (stored == made)
+    return {};
+  if (stored.from != made.from)
+    return "it is of '" + to_string(stored.from) + "' in the log, of '" + to_string(made.from) + "' in this build";
+  return "its text is the same, its calls, reasoning or parts are not";
+}
+
+/// One run and what is known of it; several ways as long as the log does not tell which it went.
+struct followed {
+  std::string agent;
+  std::vector<run_way> ways;
+  std::vector<std::string> compared; ///< names of the messages of its last prompt: each is compared once
+};
+
+/// What an agent had in the time from one start of an engine to the next.
+using tool_set = std::map<std::string, bool>; ///< name -> may be repeated
+
+} // namespace
+
+struct run_follower::impl {
+  const opening& played_by;
+  const run::finder& find;
+  prompt_check& prompts;
+  run_book book;
+  std::map<std::uint64_t, followed> runs;
+  std::map<std::uint64_t, run::state> first;          ///< state of each run at its first stored point
+  std::vector<std::map<std::string, tool_set>> tools; ///< by engine start, then agent
+  std::map<std::string, tool_set> all_tools;          ///< by agent
+  std::size_t engine = 0;
+
+  void read_ahead(const std::vector<event>& log);
+  std::shared_ptr<const run::setting> setting_of(const std::string& agent, const tool_set& with, run::on_unknown unknown) const;
+  std::vector<tool_set> tool_sets(const std::string& agent) const;
+
+  start_run task_of(const command& c, const event& e, const state& s) const;
+  void begin(const command& c, const event& e, const state& s);
+  std::string go_on(const command& c, const event& e, const state& s);
+  std::string begin_model(followed& f, const event& e);
+  std::string begin_tool(followed& f, const event& e);
+  std::string end_call(followed& f, const event& e);
+  std::string hand_in(followed& f, const command& c, const std::vector<event>& decision);
+  std::string compare(const run_way& w, const followed& f, const std::vector<std::string>& talk, std::string& problem) const;
+
+  template <class F>
+  static std::string keep(followed& f, std::uint64_t seq, const std::string& log_says, F fits);
+};
+
+/// What is needed before it comes: the state a run had at its first call, and the tools an agent had.
+void run_follower::impl::read_ahead(const std::vector<event>& log) {
+  tools.emplace_back();
+  std::map<std::uint64_t, std::uint64_t> origin; // of a run that was continued
+  for (const auto& e : log) {
+    if (e.type == event_type::task_resumed)
+      tools.emplace_back();
+    if (e.type == event_type::call_started)
+      if (auto c = events::call_of(e); !c.model)
+        tools.back()[e.agent][e.target] = all_tools[e.agent][e.target] = c.repeatable;
+    std::string problem;
+    if ((e.type == event_type::call_started || e.type == event_type::refused) && !e.state.empty() && first.count(e.run) == 0)
+      if (auto* text = find(e.state); text != nullptr)
+        if (run::state s; run::from_json(*text, s, problem))
+          first.emplace(e.run, std::move(s));
+  }
+}
+
+std::shared_ptr<const run::setting> run_follower::impl::setting_of(const std::string& agent, const tool_set& with,
+                                                                   run::on_unknown unknown) const {
+  auto out = std::make_shared<run::setting>();
+  for (const auto& a : played_by.agents)
+    if (a.id == agent)
+      out->agent = a;
+  out->agent.backend.script.clear(); // of no use to a run, and long
+  std::size_t source = 0;
+  for (const auto& [name, repeatable] : with) {
+    run::offered_tool t;
+    t.spec.name = name;
+    t.source = source++;
+    t.idempotent = repeatable;
+    out->tools.emplace(name, std::move(t));
+  }
+  out->unknown = unknown;
+  return out;
+}
+
+/// All tools that the agent ever called, or those it called since the engine started: others may have been gone.
+std::vector<tool_set> run_follower::impl::tool_sets(const std::string& agent) const {
+  auto of = [&](const std::map<std::string, tool_set>& known) {
+    auto i = known.find(agent);
+    return i == known.end() ? tool_set{} : i->second;
+  };
+  std::vector<tool_set> out{of(all_tools)};
+  if (auto now = of(tools[engine]); now != out.front())
+    out.push_back(std::move(now));
+  return out;
+}
+
+start_run run_follower::impl::task_of(const command& c, const event& e, const state& s) const {
+  auto t = task_for(s, e.agent, s.presentation.id == e.run);
+  t.history = played_by.history;
+  t.now_ms = c.now_ms;
+  for (auto& shown : t.answers)
+    if (auto* a = find_answer(s, shown.label))
+      shown.text = a->text;
+  return t;
+}
+
+void run_follower::impl::begin(const command& c, const event& e, const state& s) {
+  auto known = first.find(e.run);
+  if (known == first.end())
+    return; // it made no call
+  followed f;
+  f.agent = e.agent;
+  for (const auto& set : tool_sets(e.agent)) {
+    f.ways.emplace_back(setting_of(e.agent, set, run::on_unknown::tell));
+    f.ways.back().start(task_of(c, e, s), known->second);
+  }
+  runs[e.run] = std::move(f);
+}
+
+std::string run_follower::impl::go_on(const command& c, const event& e, const state& s) {
+  runs.erase(events::continued_of(e).old_run);
+  auto* known = book.find(e.run);
+  if (known == nullptr || known->state.empty()) {
+    begin(c, e, s);
+    return {};
+  }
+  std::set<std::uint64_t> all;
+  for (const auto& call : known->calls)
+    all.insert(call.call);
+  stored_run from;
+  run::state stored;
+  std::string problem;
+  if (!rebuild(*known, all, find, from, problem) || !run::from_json(from.state, stored, problem))
+    return at(e.seq) + "the run cannot be put together: " + problem;
+  stored.talk = std::move(from.talk);
+  stored.kept = stored.talk.size();
+  followed f;
+  f.agent = e.agent;
+  for (const auto& set : tool_sets(e.agent))
+    for (auto unknown : {run::on_unknown::tell, run::on_unknown::repeat}) {
+      run_way way{setting_of(e.agent, set, unknown)};
+      way.go_on(task_of(c, e, s), stored, from.ends, from.refused, from.refusal);
+      if (std::find(f.ways.begin(), f.ways.end(), way) == f.ways.end())
+        f.ways.push_back(std::move(way));
+    }
+  runs[e.run] = std::move(f);
+  return {};
+}
+
+/// Leaves the ways that fit. If none does, says what the log has and what the run does instead.
+template <class F>
+std::string run_follower::impl::keep(followed& f, std::uint64_t seq, const std::string& log_says, F fits) {
+  auto doing = f.ways.front().doing();
+  std::erase_if(f.ways, [&](run_way& w) { return !fits(w); });
+  return f.ways.empty() ? at(seq) + "the log says " + log_says + "; in this build " + doing : std::string{};
+}
+
+/// What differs between the conversation of a run and the stored one; empty if nothing.
+std::string run_follower::impl::compare(const run_way& w, const followed& f, const std::vector<std::string>& talk,
+                                        std::string& problem) const {
+  const auto& made = w.names();
+  for (std::size_t i = 0; i < std::min(made.size(), talk.size()); ++i) {
+    if (made[i] == talk[i] && i < f.compared.size() && f.compared[i] == talk[i])
+      continue;
+    message stored;
+    if (!run::find_message(talk[i], find, stored, problem))
+      return problem;
+    if (auto text = difference(stored, w.talk()[i]); !text.empty())
+      return "message " + std::to_string(i + 1) + " of " + std::to_string(talk.size()) + " (" + to_string(stored.from)
+             + "): " + text;
+  }
+  if (made.size() == talk.size())
+    return {};
+  return "it has " + count(talk.size()) + " in the log, in this build " + count(made.size());
+}
+
+std::string run_follower::impl::begin_model(followed& f, const event& e) {
+  if (auto wrong = keep(f, e.seq, "the run of '" + shown_text(f.agent) + "' calls its model",
+                        [](const run_way& w) { return w.announces_model(); });
+      !wrong.empty())
+    return wrong;
+  auto* known = book.find(e.run);
+  if (known == nullptr)
+    return {};
+  ++prompts.compared;
+  std::string problem, first_text;
+  std::vector<run_way> same;
+  for (auto& w : f.ways) {
+    auto text = compare(w, f, known->talk, problem);
+    if (text.empty())
+      same.push_back(std::move(w));
+    else if (first_text.empty())
+      first_text = std::move(text);
+  }
+  std::vector<message> talk;
+  if (same.empty() && !problem.empty())
+    return at(e.seq) + "its prompt cannot be read: " + problem;
+  if (same.empty()) {
+    if (!read_talk(known->talk, find, talk, problem))
+      return at(e.seq) + "its prompt cannot be read: " + problem;
+    ++prompts.differing;
+    if (prompts.first.empty())
+      prompts.first = at(e.seq) + "the prompt of call " + std::to_string(e.number) + " of '" + shown_text(f.agent)
+                      + "' is another in this build: " + first_text;
+    f.ways.resize(1, run_way{nullptr});
+    f.ways.front().adopt(std::move(talk), known->talk);
+  } else {
+    f.ways = std::move(same);
+  }
+  f.compared = known->talk;
+  for (auto& w : f.ways)
+    w.rule({ruling_kind::accepted, "", {}});
+  return {};
+}
+
+std::string run_follower::impl::begin_tool(followed& f, const event& e) {
+  auto* arguments = e.said.empty() ? nullptr : find(e.said.back());
+  if (arguments == nullptr)
+    return at(e.seq) + "the arguments of the call are not in the store";
+  auto number = static_cast<std::uint64_t>(e.number);
+  return keep(f, e.seq, "the run of '" + shown_text(f.agent) + "' calls the tool '" + shown_text(e.target) + "'",
+              [&](run_way& w) { return w.begin_tool(number, e.target, *arguments); });
+}
+
+std::string run_follower::impl::end_call(followed& f, const event& e) {
+  auto call = events::call_of(e);
+  if (call.status == events::unknown_status)
+    return {};
+  std::string problem;
+  if (call.model) {
+    std::optional<completion> reply;
+    if (!e.said.empty() && !run::find_completion(e.said.front(), find, reply.emplace(), problem))
+      return at(e.seq) + "the reply cannot be read: " + problem;
+    for (auto& w : f.ways)
+      w.end_model(reply, ec_from_string(std::string{call.status}));
+    return {};
+  }
+  tool_result result;
+  if (e.said.empty())
+    return {};
+  if (!run::find_result(e.said.front(), find, result, problem))
+    return at(e.seq) + "the result cannot be read: " + problem;
+  for (auto& w : f.ways)
+    w.end_tool(call.number, result);
+  return {};
+}
+
+std::string run_follower::impl::hand_in(followed& f, const command& c, const std::vector<event>& decision) {
+  auto seq = decision.front().seq;
+  if (c.kind == command_kind::fail) { // one that the run itself does not know of comes from outside: a cancel, a lost connection
+    return c.code == ec::cancelled ? std::string{} : keep(f, seq, "the run fails with " + to_string(c.code), [&](const run_way& w) {
+      return w.failed() == nullptr || w.failed()->code == c.code;
+    });
+  }
+  auto kind = c.kind == command_kind::vote     ? verdict_kind::vote
+              : c.kind == command_kind::answer ? verdict_kind::answer
+                                               : verdict_kind::presented;
+  auto says =
+      kind == verdict_kind::vote ? "the run votes for '" + shown_text(c.target) + "'" : "the run hands in " + quoted(c.text, 0);
+  auto wrong = keep(f, seq, says, [&](const run_way& w) {
+    auto* v = w.handed_in();
+    return v != nullptr && v->kind == kind && v->text == c.text && v->target == c.target && v->reason == c.reason
+           && v->step == c.step && v->truncated == c.truncated;
+  });
+  auto refused = std::find_if(decision.begin(), decision.end(), [](const event& e) { return e.type == event_type::refused; });
+  if (wrong.empty() && refused != decision.end())
+    for (auto& w : f.ways)
+      w.rule({ruling_kind::refused, refused->reason, refused->labels});
+  return wrong;
+}
+
+run_follower::run_follower(const opening& o, const std::vector<event>& log, const run::finder& find, prompt_check& out)
+    : impl_(new impl{o, find, out, {}, {}, {}, {}, {}, 0}) {
+  impl_->read_ahead(log);
+}
+
+run_follower::~run_follower() = default;
+
+std::string run_follower::take(const command& c, const std::vector<event>& decision, const state& s) {
+  auto& x = *impl_;
+  auto run = x.runs.find(c.run);
+  auto ours = run != x.runs.end() && run->second.agent == c.agent;
+  auto verdict = c.kind == command_kind::answer || c.kind == command_kind::vote || c.kind == command_kind::present
+                 || c.kind == command_kind::fail;
+  std::string wrong;
+  if (ours && verdict)
+    wrong = x.hand_in(run->second, c, decision);
+  for (const auto& e : decision) {
+    if (!wrong.empty())
+      return wrong;
+    x.book.take(e);
+    switch (e.type) {
+    case event_type::run_started:
+      x.begin(c, e, s);
+      break;
+    case event_type::task_resumed:
+      ++x.engine;
+      x.runs.clear();
+      break;
+    case event_type::run_continued:
+      wrong = x.go_on(c, e, s);
+      break;
+    case event_type::run_ended:
+      x.runs.erase(e.run);
+      break;
+    case event_type::call_started:
+      if (ours)
+        wrong = e.target == events::model_target ? x.begin_model(run->second, e) : x.begin_tool(run->second, e);
+      break;
+    case event_type::call_ended:
+      if (ours && c.kind == command_kind::end_call)
+        wrong = x.end_call(run->second, e);
+      break;
+    default:
+      break;
+    }
+  }
+  return wrong;
+}
+
+} // namespace conclave::ledger

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Private to replay_*.cpp: one way in which a run of a log may have gone, as this build's run machine goes it.
+
+#include "protocols/run_machine.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace conclave::ledger {
+
+/// A run machine that is given what a log has. Tools are called in the log's own order, whatever order the machine would call them
+/// in: which sources they come from is not stored.
+class run_way {
+public:
+  explicit run_way(std::shared_ptr<const run::setting> with) : with_(std::move(with)) {}
+
+  /// It begins as the run whose first stored state is `first`.
+  void start(start_run task, const run::state& first);
+  /// It goes on after a crash.
+  void go_on(start_run task, run::state stored, std::vector<known_end> ends, bool refused, ruling refusal);
+
+  bool announces_model() const { return report_ && !report_->begun.empty() && report_->begun.front().target == "model"; }
+  /// What it hands in and waits for the ruling of, or what it failed with; nullptr if neither.
+  const verdict* handed_in() const { return report_ && report_->has_verdict ? &report_->handed_in : nullptr; }
+  const verdict* failed() const { return failed_ ? &*failed_ : nullptr; }
+
+  /// The ruling on what it announces or hands in.
+  void rule(ruling by);
+  void end_model(std::optional<completion> reply, ec without);
+  /// Call `number` of the log begins. Returns whether this run wants such a call.
+  bool begin_tool(std::uint64_t number, const std::string& name, const std::string& arguments);
+  void end_tool(std::uint64_t number, tool_result result);
+
+  const std::vector<message>& talk() const { return state_.talk; }
+  /// SHA-256 of each message of the conversation, as it would be kept.
+  const std::vector<std::string>& names() const { return names_; }
+  /// From here on the conversation is this one.
+  void adopt(std::vector<message> talk, std::vector<std::string> names);
+
+  /// What it does now, for people.
+  std::string doing() const;
+
+  bool operator==(const run_way& x) const { return state_ == x.state_ && failed_ == x.failed_; }
+
+private:
+  void feed(run::input in);
+  void take(run::report& r);
+  void take(run::send_tool& t);
+  void rename();
+  void bring(std::uint32_t place);
+
+  std::shared_ptr<const run::setting> with_;
+  run::state state_;
+  std::vector<std::string> names_;
+  std::optional<run::report> report_; ///< awaits its ruling; of tool calls none does
+  std::optional<verdict> failed_;
+  std::vector<run::input> next_;
+  std::map<std::uint64_t, std::uint32_t> begun_; ///< number in the log -> place in the reply
+  std::map<std::uint32_t, std::uint64_t> sent_;  ///< place in the reply -> number with the machine
+  std::map<std::uint32_t, tool_result> results_; ///< of calls the machine has not sent yet
+};
+
+} // namespace conclave::ledger
