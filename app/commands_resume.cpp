@@ -170,6 +170,7 @@ int command_resume(const resume_options& o) {
   else if (!o.output.quiet && !o.output.automation)
     out.note("task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
              + count_of(stored.state.epoch, "answer") + " of it");
+  request.log = std::move(events);
   early.reset();
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.resume(std::move(request), std::move(l), std::move(done));
