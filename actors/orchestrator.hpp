@@ -48,7 +48,7 @@ struct orchestrator_parts {
   std::shared_ptr<revived_task> revived; ///< set: the question only says where the outcome goes
   std::string owner;                     ///< of a revived task: who it is now, for people
   std::string on_unknown;                ///< of a revived task, see start_run
-  conclave::outside outside = conclave::outside::of_machine();
+  std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);

@@ -41,8 +41,8 @@ void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
   } else {
     log = ledger::make(parts.rules, ids);
   }
-  random.seed(parts.outside.random(parts.task));
-  wall_start = parts.outside.now_unix_ms();
+  random = parts.outside->random("orchestrator " + parts.task);
+  wall_start = parts.outside->now_unix_ms();
   mono_start = self->clock().now();
 }
 

@@ -16,15 +16,10 @@
 #include <algorithm>
 #include <condition_variable>
 #include <future>
-#include <thread>
 
 namespace conclave {
 
 namespace {
-
-std::size_t scheduler_threads(std::size_t wanted) {
-  return wanted > 0 ? wanted : std::max<std::size_t>(std::thread::hardware_concurrency(), 2);
-}
 
 /// Scheduler: sharing instead of stealing (no polling when idle), and a bounded throughput per actor (no starvation).
 struct system_config : caf::actor_system_config {
@@ -44,7 +39,7 @@ std::shared_ptr<event_store> open_store(const engine_options& o, std::string& er
       return nullptr;
     path = home + "/tasks.db";
   }
-  return event_store::open(path, error);
+  return outside_of(o)->open_store(path, error, store_use::everything);
 }
 
 outcome cannot_work(const std::string& why) {

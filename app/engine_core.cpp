@@ -18,14 +18,12 @@
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/home.hpp"
-#include "transports/http_client.hpp"
 #include "transports/process_owner.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <future>
 #include <optional>
@@ -186,15 +184,8 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
   return {};
 }
 
-std::string new_task_id(const outside& from) {
-  auto now = static_cast<std::time_t>(from.now_unix_ms() / 1000);
-  std::tm tm{};
-  gmtime_r(&now, &tm);
-  char stamp[32];
-  std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
-  char random[16];
-  std::snprintf(random, sizeof random, "%06x", from.random("task id") & 0xFFFFFFu);
-  return std::string(stamp) + "-" + random;
+std::shared_ptr<outside> outside_of(const engine_options& o) {
+  return o.outside ? o.outside : outside::of_machine();
 }
 
 void add_messages(caf::actor_system_config& config) {
@@ -202,9 +193,11 @@ void add_messages(caf::actor_system_config& config) {
 }
 
 engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, engine_options options, node_finder find)
-    : sys_(sys), store_(std::move(store)), options_(std::move(options)), find_(std::move(find)), env_(load_environment()) {
+    : sys_(sys), store_(std::move(store)), options_(std::move(options)), outside_(outside_of(options_)), find_(std::move(find)),
+      env_(load_environment()) {
   node_resources r;
-  r.http = std::make_shared<http_client>();
+  r.outside = outside_;
+  r.http = outside_->open_http();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
   r.sources = [env = env_](const std::string& name) { return env->source(name); };
   r.known.add_for_results(env_->known_secrets());
@@ -212,8 +205,8 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
-    r.tools.emplace(tool.spec.name, [tool](caf::actor_system& s) {
-      return spawn_native_tool(s, {tool.spec, notes_of(tool)}, tool.run);
+    r.tools.emplace(tool.spec.name, [tool, from = outside_](caf::actor_system& s) {
+      return spawn_native_tool(s, from, {tool.spec, notes_of(tool)}, tool.run);
     });
   node_ = spawn_node(sys_, std::move(r));
 }
@@ -224,31 +217,38 @@ engine_core::~engine_core() {
 
 std::vector<placed_agent> engine_core::place(const run_config& config) {
   // Side by side: a host that does not answer takes its 3 s, and must not delay the others. Nodes without an agent are left alone.
-  using found = std::pair<node_actor, std::string>;
-  std::map<std::string, std::future<found>> joining;
+  struct found {
+    node_actor node;
+    std::string error;
+    std::unique_ptr<host_thread> thread;
+  };
+  std::map<std::string, found> nodes;
   for (auto& [name, address] : config.cluster.nodes) {
     auto used = std::any_of(config.agents.begin(), config.agents.end(), [&, n = name](const auto& a) { return a.node == n; });
-    if (used)
-      joining.emplace(name, std::async(std::launch::async, [this, at = address] {
-                        found f;
-                        if (find_)
-                          f.first = find_(at, f.second);
-                        if (!f.first && f.second.empty())
-                          f.second = "this engine has no cluster link";
-                        return f;
-                      }));
+    if (!used)
+      continue;
+    auto& to = nodes[name];
+    auto join = [this, &to, at = address] {
+      if (find_)
+        to.node = find_(at, to.error);
+      if (!to.node && to.error.empty())
+        to.error = "this engine has no cluster link";
+    };
+    to.thread = outside_->start_thread("join node", join);
+    if (!to.thread)
+      join(); // one after another, then
   }
-  std::map<std::string, found> nodes;
-  for (auto& [name, result] : joining)
-    nodes[name] = result.get();
+  for (auto& [name, to] : nodes)
+    if (to.thread)
+      to.thread->join();
   std::vector<placed_agent> out;
   for (auto& a : config.agents) {
     placed_agent p{a, node_, "local", ""};
     if (!a.node.empty()) {
-      auto& [node, error] = nodes[a.node];
-      p.node = node;
+      auto& to = nodes[a.node];
+      p.node = to.node;
       p.node_name = a.node;
-      p.reason = error;
+      p.reason = to.error;
     }
     out.push_back(std::move(p));
   }
@@ -288,7 +288,7 @@ engine_core::task_sinks engine_core::spawn_sinks(const std::string& task, listen
   if (options_.write_logs) {
     std::string ignored;
     auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
-    files = std::make_shared<task_files>(dir, task);
+    files = std::make_shared<task_files>(dir, task, task_files::usual_pace, outside_);
     for (auto& e : before)
       files->on(e);
   }
@@ -332,7 +332,7 @@ void engine_core::begin(orchestrator_parts parts, const question& q, task_sinks 
 
 std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
                                 opening with) {
-  auto task = new_task_id(outside_);
+  auto task = outside_->new_task_id();
   auto error = cannot_run(config);
   if (!error.empty()) {
     done(refused(ec::bad_config, std::move(error)));

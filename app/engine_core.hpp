@@ -73,7 +73,7 @@ private:
   caf::actor_system& sys_;
   std::shared_ptr<event_store> store_;
   engine_options options_;
-  outside outside_ = outside::of_machine();
+  std::shared_ptr<outside> outside_;
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
@@ -105,8 +105,8 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
 /// Returns what is wrong with the first of these tools that cannot be offered, or empty.
 std::string fault_of(const std::vector<native_tool>& tools);
 
-/// Returns a new task id: sortable by time, unique across processes.
-std::string new_task_id(const outside& from);
+/// Returns the outside of an engine with these options.
+std::shared_ptr<outside> outside_of(const engine_options& o);
 
 /// Registers the types of our messages; nothing else of the configuration is touched.
 void add_messages(caf::actor_system_config& config);

@@ -66,6 +66,7 @@ struct setting {
   agent_config agent;
   std::map<std::string, offered_tool> tools; ///< by public name
   on_unknown unknown = on_unknown::tell;
+  std::int32_t utc_offset_s = 0; ///< what local time is ahead of UTC when a run starts
 };
 
 enum class call_stage : std::uint8_t { waiting, announced, under_way, done };

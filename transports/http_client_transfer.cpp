@@ -197,7 +197,8 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
         t.next_url = same_origin(t.request.url, *location);
     t.head.redirects = t.redirects;
     if (t.next_url.empty())
-      call(t.cb.on_head, std::move(t.head));
+      t.head.at_s = std::time(nullptr);
+    call(t.cb.on_head, std::move(t.head));
     t.head = {};
   }
   return bytes;

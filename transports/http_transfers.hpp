@@ -5,8 +5,8 @@
 /// HTTP transfers as the rest of the program sees them (transports/outside.hpp gives them out). Never retries, decides nothing.
 ///
 /// Thread rule: start and cancel may be called from any thread; callbacks run on a thread of the transport, which serves every
-/// transfer: they decode and post a message, and never wait. on_head at most once, on_data any number of times, on_done exactly once
-/// for every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done.
+/// transfer: they decode and post a message, and never wait. on_head at most once, on_data any number of times, on_done exactly
+/// once for every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done.
 
 #include "protocols/wire/http.hpp"
 

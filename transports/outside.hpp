@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The one way to everything that an engine cannot work out for itself: the time, chance, the network, other programs, the disk, and
-/// code that is not ours and may block.
+/// The one way to everything that an engine cannot work out for itself: the time, chance, the network, other programs, the disk,
+/// and code that is not ours and may block.
 ///
 /// Why one: whoever stands here sees every question the engine asks and every answer it gets, and nothing reaches the engine any
 /// other way. So a test can play the world and let a seed decide it, a crash can be simulated by cutting it, and a run can be
@@ -11,9 +11,9 @@
 /// (.ci/check_tree.py lists the files that make the real outside and may), and protocols/ gets values: a time is a parameter there.
 ///
 /// What comes in comes as a value or through a callback: of a transfer, a child, a store, a local model, or `done` of a job. An
-/// implementation that wants a say in the order of arrival wraps those callbacks. Timers are no part of it: an actor's timers and its
-/// monotonic clock are those of its actor system, `self->clock()`, and whoever brings another outside brings a system whose clock
-/// agrees with it.
+/// implementation that wants a say in the order of arrival wraps those callbacks. Timers are no part of it: an actor's timers and
+/// its monotonic clock are those of its actor system, `self->clock()`, and whoever brings another outside brings a system whose
+/// clock agrees with it.
 ///
 /// Carried as a shared_ptr by the parts of whoever needs it. Thread rule: any thread may call; where callbacks run is said there.
 
@@ -36,7 +36,7 @@ using random_stream = std::minstd_rand;
 
 /// What a job of a lane came to.
 struct job_result {
-  std::string text;    ///< what it returned, or what its exception says
+  std::string text;    ///< what it returned, or what its exception says, if it says anything
   bool failed = false; ///< it threw
 };
 
@@ -47,8 +47,8 @@ public:
   using job = std::function<std::string()>;
   using done = std::function<void(job_result)>;
 
-  /// Drops what waits. A job under way is left alone; its `done` is not called any more. Waits for a `done` that is being called, so
-  /// never from within one.
+  /// Drops what waits. A job under way is left alone; its `done` is not called any more. Waits for a `done` that is being called,
+  /// so never from within one.
   virtual ~lane() = default;
 
   /// Queues a job. With `then`, which is called with its result (on the lane's thread) and must not block, the job is a question to
@@ -57,7 +57,7 @@ public:
   virtual bool run(job what, done then = {}) = 0;
 };
 
-/// A thread of the host's own affairs, which no engine waits for: display, log files, signals.
+/// A thread beside the engine, whose doings no recorded run depends on: display, log files, signals, joining a node.
 class host_thread {
 public:
   virtual ~host_thread() = default; ///< leaves the thread to itself, unless it was joined
@@ -71,8 +71,8 @@ public:
   outside(const outside&) = delete;
   outside& operator=(const outside&) = delete;
 
-  /// This machine. The same object each time; it lives as long as whoever holds it.
-  static std::shared_ptr<outside> of_machine();
+  /// This machine. The same object each time; it is never destroyed.
+  static const std::shared_ptr<outside>& of_machine();
 
   // -- time --
 
@@ -87,8 +87,8 @@ public:
 
   // -- chance --
 
-  /// The seed of an owner's random numbers. An owner is named by what it is and whose ("orchestrator 20261126-050432-1f2e3d"), never
-  /// by an address or by when it came; one that asks again gets its next seed. So what one draws depends on no other.
+  /// The seed of an owner's random numbers. An owner is named by what it is and whose ("orchestrator 20261126-050432-1f2e3d"),
+  /// never by an address or by when it came; one that asks again gets its next seed. So what one draws depends on no other.
   virtual std::uint32_t seed(const std::string& owner) = 0;
 
   random_stream random(const std::string& owner) { return random_stream{seed(owner)}; }
