@@ -9,6 +9,7 @@
 
 #include "app/engine_caf.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/forwarding_outside.hpp"
 #include "support/imposter.hpp"
 #include "transports/event_store.hpp"
 
@@ -135,6 +136,50 @@ CAF_TEST(ask gives the answer and events in order with the terminal one last) {
   std::string error;
   auto stored = eng.store().read(out.task, 0, error);
   CAF_CHECK_EQUAL(stored.size(), events.size());
+}
+
+CAF_TEST(an engine asks the outside it is given and no other) {
+  struct planned final : test::forwarding_outside {
+    std::int64_t now_unix_ms() override { return 1'790'000'000'000; }
+    std::uint32_t seed(const std::string& owner) override {
+      std::lock_guard lock(mutex);
+      owners.insert(owner);
+      return 0x2a;
+    }
+    std::unique_ptr<event_store> open_store(const std::string& path, std::string& error, store_use use) override {
+      ++stores;
+      return forwarding_outside::open_store(path, error, use);
+    }
+    std::shared_ptr<http_transfers> open_http() override {
+      ++clients;
+      return forwarding_outside::open_http();
+    }
+    std::unique_ptr<lane> open_lane(const std::string& owner) override {
+      std::lock_guard lock(mutex);
+      owners.insert(owner);
+      return forwarding_outside::open_lane(owner);
+    }
+    std::mutex mutex;
+    std::set<std::string> owners;
+    int stores = 0, clients = 0;
+  };
+  folder f;
+  auto from = std::make_shared<planned>();
+  auto options = f.options();
+  options.outside = from;
+  options.tools = {{{"look", "looks", ""}, true, [](const std::string&) { return std::string{"seen"}; }}};
+  engine eng{options};
+  CAF_REQUIRE_EQUAL(eng.error(), "");
+  std::int64_t first_ms = 0;
+  listener l;
+  l.on_event = [&](const event& e) { first_ms = first_ms == 0 ? e.time_ms : first_ms; };
+  auto out = eng.ask(team(), {"What is 6 x 7?", {}}, l);
+  CAF_CHECK_EQUAL(out.task, "20260921-141320-00002a");
+  CAF_CHECK(first_ms >= 1'790'000'000'000 && first_ms < 1'790'000'000'000 + 60'000);
+  CAF_CHECK(from->stores == 1 && from->clients == 1);
+  std::lock_guard lock(from->mutex);
+  for (const auto* owner : {"task id", "orchestrator 20260921-141320-00002a", "tool look"})
+    CAF_CHECK(from->owners.count(owner) == 1);
 }
 
 CAF_TEST(many tasks at once in one engine all end with ids of their own) {
