@@ -31,6 +31,29 @@ CAF_IN_PROTOCOLS = {"caf_error.hpp", "caf_error.cpp", "inspect.hpp", "interfaces
 
 LIMITS = {".hpp": 400, ".cpp": 500}
 
+# Clocks, chance and threads have one way in, transports/outside.hpp. These files (prefix match) are what the real one is made of.
+REAL_OUTSIDE = {
+    "transports/outside": "this machine itself",
+    "transports/http_client": "the thread of all transfers, and their deadlines",
+    "transports/child_": "the thread of all children",
+    "transports/event_store": "the threads of a store, and how long it waits for locks",
+    "transports/local_model": "looks at files where nobody waits for it",
+    "transports/node_link": "joins a cluster: looks names up, does not try again in step with others",
+    "transports/node_listener": "the cluster's door",
+    "transports/process_owner": "when this process began",
+    "transports/pki": "serial numbers of certificates",
+    "transports/thread_room": "whether the system gives threads at all",
+}
+NAMES_OF_OUTSIDE = re.compile(
+    r"\b(?:random_device|(?:system|steady|high_resolution|utc|file|tai|gps)_clock|localtime\w*|mktime|timelocal|gettimeofday"
+    r"|clock_gettime|timespec_get|getrandom|getentropy|arc4random\w*|[dlm]?rand48|RAND_\w*bytes|pthread_create"
+    r"|std::(?:jthread|thread|async)\b|s?rand\s*\(|\w+::now\s*\()"
+    r"|(?<![\w.>:])(?:std::|::)?time\s*\(\s*(?:nullptr|NULL|0|&\w+)\s*\)"
+)
+# Who may begin with the machine: the host's own code, and the parts that a caller leaves as they are.
+MACHINE = re.compile(r"\bof_machine\b")
+MACHINE_HOMES = ["app/", "transports/outside", "actors/parts.hpp", "actors/orchestrator.hpp"]
+
 
 # A document as text names it, with sections if any: "docs/protocol.md 8.2, 8.3".
 DOCUMENT = re.compile(
@@ -55,6 +78,24 @@ def includes(text):
             yield n, m.group(1) == '"', m.group(2)
 
 
+def code_of(line):
+    """A line without what it only speaks of: its comment and its literals."""
+    return re.sub(r"//.*", "", re.sub(r'"(?:[^"\\]|\\.)*"', '""', line))
+
+
+def check_outside(path, text, problems):
+    """Nothing but the outside knows the time, chance or a thread (docs/architecture.md)."""
+    real = any(str(path).startswith(home) for home in REAL_OUTSIDE)
+    machine = any(str(path).startswith(home) for home in MACHINE_HOMES)
+    for n, line in enumerate(text.splitlines(), 1):
+        code = code_of(line)
+        found = None if real else NAMES_OF_OUTSIDE.search(code)
+        if found:
+            problems.append(f"{path}:{n}: '{found.group().strip()}': clocks, chance and threads come from transports/outside.hpp")
+        if not machine and MACHINE.search(code):
+            problems.append(f"{path}:{n}: the outside is handed on by the parts structs, this machine is not asked for here")
+
+
 def check(path, text, problems):
     folder = path.parts[0]
     if path.suffix in LIMITS:
@@ -65,6 +106,7 @@ def check(path, text, problems):
             problems.append(f"{path}:1: the licence tag is missing")
     if folder not in ORDER or path.suffix not in LIMITS:
         return
+    check_outside(path, text, problems)
     for n, quoted, name in includes(text):
         where = f"{path}:{n}"
         if quoted:

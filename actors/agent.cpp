@@ -23,6 +23,7 @@ void agent_state::input(run::input in) {
 
 /// Starts a run, or goes on with one of before a crash.
 void agent_state::start(start_run t) {
+  with.utc_offset_s = parts.outside->utc_offset_s(t.now_ms);
   if (t.stored.empty() || t.stored.front().state.empty())
     return input(run::started{std::move(t)});
   auto stored = std::move(t.stored.front());

@@ -7,7 +7,6 @@
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
-#include "transports/http_client.hpp"
 
 #include <caf/all.hpp>
 
@@ -40,7 +39,7 @@ namespace conclave {
 namespace {
 
 using backend_impl = backend_actor::extend<caf::reacts_to<stream_end>, caf::reacts_to<stream_tick>>;
-using clock = caf::actor_clock::clock_type;
+using time_point = caf::actor_clock::time_point;
 using std::chrono::milliseconds;
 
 /// Decodes a model call on the transport's thread, so that a chunk costs one message, from the socket to the sink. The actor learns
@@ -48,8 +47,9 @@ using std::chrono::milliseconds;
 class intake {
 public:
   intake(std::shared_ptr<wire::decoder> decoder, caf::actor_addr backend, std::uint64_t id, chunk_sink_actor sink,
-         chunk_batch frame)
-      : decoder_(std::move(decoder)), backend_(std::move(backend)), id_(id), sink_(std::move(sink)), frame_(std::move(frame)) {}
+         chunk_batch frame, const caf::actor_clock& clock)
+      : clock_(clock), decoder_(std::move(decoder)), backend_(std::move(backend)), id_(id), sink_(std::move(sink)),
+        frame_(std::move(frame)) {}
 
   // -- the transport's thread --
 
@@ -69,7 +69,7 @@ public:
     auto stopped = decoder_->stopped();
     if (auto n = decoder_->progress(); n != progress_ || stopped != this->stopped()) {
       progress_ = n;
-      last_progress_.store(clock::now(), std::memory_order_relaxed);
+      last_progress_.store(clock_.now(), std::memory_order_relaxed);
     }
     if (decoder_->semantic())
       semantic_.store(true, std::memory_order_relaxed);
@@ -88,7 +88,7 @@ public:
 
   bool semantic() const { return semantic_.load(std::memory_order_relaxed); }
   bool stopped() const { return stopped_.load(std::memory_order_relaxed); }
-  clock::time_point last_progress() const { return last_progress_.load(std::memory_order_relaxed); }
+  time_point last_progress() const { return last_progress_.load(std::memory_order_relaxed); }
 
 private:
   template <class Message>
@@ -103,6 +103,7 @@ private:
     decoder_ = nullptr;
   }
 
+  const caf::actor_clock& clock_; ///< of the system that the sink is in
   std::shared_ptr<wire::decoder> decoder_;
   caf::actor_addr backend_; ///< weak: a transfer must not keep the actor alive
   std::uint64_t id_;
@@ -111,7 +112,7 @@ private:
   int redirects_ = 0;
   std::uint64_t progress_ = 0; ///< as the decoder counted it last
   std::atomic<bool> semantic_{false}, stopped_{false};
-  std::atomic<clock::time_point> last_progress_{clock::time_point{}};
+  std::atomic<time_point> last_progress_{time_point{}};
 };
 
 /// A model call on the wire.
@@ -122,7 +123,7 @@ struct stream {
   std::uint64_t transfer = 0;
   std::string asked; ///< method, address, model
   milliseconds first_token{0}, idle{0};
-  clock::time_point started;
+  time_point started;
   ec why = ec::none; ///< set when we ended the transfer ourselves
   std::string why_text;
   chunk_sink_actor eyes;     ///< what is done about a refusal is told there, also where the reply is not for eyes
@@ -148,7 +149,7 @@ struct backend_state {
   std::map<std::string, wire::quirks> learned; ///< by model
   std::uint64_t ids = 0;
   std::map<std::uint64_t, stream> streams;
-  clock::time_point last_chunk;      ///< of the streams that have ended
+  time_point last_chunk;             ///< of the streams that have ended
   std::optional<caf::error> closing; ///< set once the actor only waits for the ends of its streams
 };
 
@@ -267,7 +268,7 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   s.few_left = more < http.max_redirects;
   http.max_redirects = static_cast<int>(more);
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
-                                  s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}});
+                                  s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}}, self->clock());
   s.started = self->clock().now();
   auto& to = st.parts.endpoint;
   auto own_key = [](const auto& pair) { return names_a_secret(pair.first); };
@@ -275,7 +276,7 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   s.keyless = std::any_of(backend_kinds().begin(), backend_kinds().end(), usual)
               && std::none_of(to.headers.begin(), to.headers.end(), own_key)
               && std::none_of(to.query.begin(), to.query.end(), own_key);
-  http_client::callbacks callbacks;
+  http_transfers::callbacks callbacks;
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
   callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
   callbacks.on_done = [in = s.in](http_end end) { in->on_done(std::move(end)); };

@@ -2,11 +2,10 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// One provider connection = dialect + http_client, shared by the agents of a node that reach it the same way
+/// One provider connection = dialect + HTTP, shared by the agents of a node that reach it the same way
 /// (docs/protocol.md 8.4). Never retries: the breaker in front of it does.
 
 #include "actors/parts.hpp"
-#include "transports/local_model.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -14,8 +13,10 @@ namespace conclave {
 
 backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts);
 
-/// A backend whose endpoint is a local model server that is acquired first; calls wait for it (progress goes to the sink).
-backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options);
+/// A backend whose endpoint is a local model server that is acquired from `from` first; calls wait for it (progress goes to the
+/// sink).
+backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options,
+                                  std::shared_ptr<outside> from);
 
 /// Plays a script: one step per model call. A missing step fails the call, unused ones are told at the end (`leftover`). One per
 /// agent. `played`: replies it has given before, of a task that goes on after a crash.

@@ -48,7 +48,9 @@ private:
   bool probing_ = false;
 };
 
-backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, breaker_policy policy = {});
+/// `random`: by how much a wait is shorter than planned.
+backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random,
+                                    breaker_policy policy = {});
 
 /// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never
 /// retries. `start_limit`: how long the source may need until it can list its tools, see protocols/tool_waits.hpp. The one place

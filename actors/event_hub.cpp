@@ -87,7 +87,7 @@ std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_ca
     for (auto& [run, live] : t.texts)
       lane->push(task, run, live.agent, merged_chunks(live.text).take());
   }
-  if (!lane->begin())
+  if (!lane->begin(*outside_))
     return nullptr;
   readers_.push_back({filter.task, lane});
   return lane;

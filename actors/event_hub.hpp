@@ -25,7 +25,8 @@ namespace conclave {
 
 class event_hub {
 public:
-  explicit event_hub(std::shared_ptr<event_store> store) : store_(std::move(store)) {}
+  event_hub(std::shared_ptr<event_store> store, std::shared_ptr<outside> from)
+      : store_(std::move(store)), outside_(std::move(from)) {}
 
   /// A task begins, or goes on behind event `seq`.
   void begin(const std::string& task, const std::string& question, std::uint64_t seq);
@@ -64,6 +65,7 @@ private:
   };
 
   const std::shared_ptr<event_store> store_;
+  const std::shared_ptr<outside> outside_;
   mutable std::mutex mutex_;
   std::map<std::string, task_state> tasks_;
   std::vector<reader> readers_;

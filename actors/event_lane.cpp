@@ -6,12 +6,12 @@
 #include "protocols/config.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 #include <exception>
 #include <future>
 #include <sched.h>
-#include <system_error>
 #include <utility>
 
 namespace conclave {
@@ -67,14 +67,10 @@ void let_readers_finish() {
 event_lane::event_lane(std::shared_ptr<event_store> store, lane_callbacks callbacks, watch_bounds bounds)
     : store_(std::move(store)), call_(std::move(callbacks)), wants_chunks_(call_.to.on_chunk != nullptr), bounds_(bounds) {}
 
-bool event_lane::begin() {
+bool event_lane::begin(outside& from) {
   std::lock_guard guard(mutex_);
-  try {
-    running_ = true;
-    std::thread([me = shared_from_this()] { me->run(); }).detach(); // a reader that blocks for ever is left alone in the end
-  } catch (const std::system_error&) {
-    running_ = false;
-  }
+  // Nobody waits for its end: a reader that blocks for ever is left alone.
+  running_ = from.start_thread("reader", [me = shared_from_this()] { me->run(); }) != nullptr;
   return running_;
 }
 

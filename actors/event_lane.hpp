@@ -25,6 +25,7 @@
 namespace conclave {
 
 class event_store;
+class outside;
 struct event_page;
 
 /// What a callback threw: it takes nobody down, and is told with the outcome.
@@ -45,7 +46,7 @@ public:
   event_lane& operator=(const event_lane&) = delete;
 
   /// Starts the thread. Returns false if there is none to be had.
-  bool begin();
+  bool begin(outside& from);
 
   /// The reader has what is up to `after` of this task; what the store has beyond it, up to `known` at least, is read from there.
   void follow(const std::string& task, std::uint64_t after, std::uint64_t known);
@@ -113,7 +114,7 @@ private:
   bool waiting_ = false;                                       ///< the thread waits for anything at all
   bool urgent_ = false;                                        ///< something came that is not to be waited with
   bool closed_ = false, running_ = false;
-  std::thread::id thread_;
+  decltype(std::this_thread::get_id()) thread_{};
 
   thrown_texts by_event_, by_chunk_; ///< of the lane's thread
   std::vector<std::string> gaps_;    ///< likewise: events that the store did not give back

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <map>
-#include <random>
 
 namespace conclave {
 
@@ -55,7 +54,7 @@ struct guard_state {
   breaker gate{breaker_policy{}};
   std::uint64_t ids = 0;
   std::map<std::uint64_t, guarded_call> calls;
-  std::minstd_rand random{std::random_device{}()};
+  random_stream random;
   std::string last_failure;         ///< what to name as the cause while the gate is closed
   std::int64_t last_counted_ms = 0; ///< the last call given up
   std::int64_t paced_until_ms = 0;  ///< the server asked for a wait: it holds for everybody with the same key
@@ -226,8 +225,9 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   self->delayed_send(self, milliseconds(wait), retry_tick{id});
 }
 
-guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_policy policy) {
+guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_stream random, breaker_policy policy) {
   self->state.guarded = std::move(guarded);
+  self->state.random = random;
   self->state.gate = breaker{policy};
   self->monitor(self->state.guarded);
   self->set_down_handler([self](const caf::down_msg& d) {
@@ -297,8 +297,8 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, breaker_p
 
 } // namespace
 
-backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, breaker_policy policy) {
-  return sys.spawn(guard, std::move(guarded), policy);
+backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, breaker_policy policy) {
+  return sys.spawn(guard, std::move(guarded), random, policy);
 }
 
 } // namespace conclave

@@ -52,6 +52,7 @@ struct local_state {
   static inline const char* name = "local_backend";
   backend_parts parts;
   local_model_options options;
+  std::shared_ptr<conclave::outside> outside;
   std::uint64_t generation = 0;
   std::shared_ptr<local_model> server; ///< our counted use
   backend_actor inner;                 ///< once the server is ready
@@ -86,7 +87,7 @@ void acquire(local_ptr self) {
   cb.on_progress = [post, generation](std::string text) { post(server_progress{generation, std::move(text)}); };
   cb.on_ready = [post, generation](local_endpoint e) { post(server_ready{generation, std::move(e)}); };
   cb.on_failed = [post, generation](ec code, std::string text) { post(server_failed{generation, code, std::move(text)}); };
-  st.server = local_model::acquire(st.options, st.parts.http, std::move(cb));
+  st.server = st.outside->acquire_local_model(st.options, st.parts.http, std::move(cb));
 }
 
 void forward(local_ptr self, waiting_call call) {
@@ -110,10 +111,12 @@ void forward(local_ptr self, waiting_call call) {
       [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });
 }
 
-local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, local_model_options options) {
+local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, local_model_options options,
+                                        std::shared_ptr<outside> from) {
   self->state.step = parts.decision.empty() ? "schema" : parts.decision;
   self->state.parts = std::move(parts);
   self->state.options = std::move(options);
+  self->state.outside = std::move(from);
   self->set_down_handler([self](const caf::down_msg& d) {
     auto& st = self->state;
     if (!st.inner || caf::actor_cast<caf::actor_addr>(st.inner) != d.source)
@@ -207,8 +210,9 @@ local_impl::behavior_type local_backend(local_ptr self, backend_parts parts, loc
 
 } // namespace
 
-backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options) {
-  return sys.spawn(local_backend, std::move(parts), std::move(options));
+backend_actor spawn_local_backend(caf::actor_system& sys, backend_parts parts, local_model_options options,
+                                  std::shared_ptr<outside> from) {
+  return sys.spawn(local_backend, std::move(parts), std::move(options), std::move(from));
 }
 
 } // namespace conclave

@@ -208,7 +208,7 @@ void connect(mcp_ptr self) {
   if (!st.hidden.empty())
     cb.clean_log = [hidden = st.hidden](std::string& text) { hidden.hide(text); };
   std::string error;
-  st.channel = open_mcp_channel(config, st.stderr_path, std::move(cb), error);
+  st.channel = open_mcp_channel(*st.outside, config, st.stderr_path, std::move(cb), error);
   if (!st.channel)
     return fail_all(self, ec::bad_config, "cannot be used: " + error, false);
   send_request(self, purpose::initialize, tool_waits::step(st.config).count(), mcp::initialize);
@@ -342,9 +342,11 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
   return caf::delegated<tool_result>{};
 }
 
-mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, lookup env, std::string stderr_path, bool has_allowed,
-                                   std::vector<std::string> allowed, std::vector<std::string> excluded, mcp_teller tell) {
+mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
+                                   std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
+                                   std::vector<std::string> excluded, mcp_teller tell) {
   auto& st = self->state;
+  st.outside = std::move(from);
   st.config = std::move(config);
   st.env = std::move(env);
   st.stderr_path = std::move(stderr_path);
@@ -401,11 +403,11 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, mcp_server_config config, looku
 
 } // namespace
 
-tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path,
-                                   bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded,
-                                   mcp_teller tell) {
-  return sys.spawn(mcp_server, std::move(config), std::move(env), std::move(stderr_path), has_allowed, std::move(allowed),
-                   std::move(excluded), std::move(tell));
+tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
+                                   std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
+                                   std::vector<std::string> excluded, mcp_teller tell) {
+  return sys.spawn(mcp_server, std::move(from), std::move(config), std::move(env), std::move(stderr_path), has_allowed,
+                   std::move(allowed), std::move(excluded), std::move(tell));
 }
 
 } // namespace conclave

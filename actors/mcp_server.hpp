@@ -13,9 +13,9 @@ namespace conclave {
 /// log of a node if it was ended for good (`lost`). Called by the actor; must not block.
 using mcp_teller = std::function<void(std::string, bool lost)>;
 
-/// `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty.
-tool_source_actor spawn_mcp_server(caf::actor_system& sys, mcp_server_config config, lookup env, std::string stderr_path,
-                                   bool has_allowed, std::vector<std::string> allowed, std::vector<std::string> excluded,
-                                   mcp_teller tell = {});
+/// Its server is a child of `from`. `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty.
+tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
+                                   std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
+                                   std::vector<std::string> excluded, mcp_teller tell = {});
 
 } // namespace conclave

@@ -67,6 +67,7 @@ enum class link : std::uint8_t { down, connecting, up };
 struct mcp_state {
   mcp_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "mcp_server";
+  std::shared_ptr<conclave::outside> outside;
   mcp_server_config config;
   lookup env;
   std::string stderr_path;
@@ -82,16 +83,16 @@ struct mcp_state {
   std::vector<caf::typed_response_promise<tool_list>> listing; ///< who waits for the list
   std::vector<open_request> queued;                            ///< calls that wait for the connection
   wire::mcp::tool_catalogue found;
-  std::int64_t list_until_ms = 0;              ///< all pages together
-  bool stale = false;                          ///< the list changed while it was being read
-  std::chrono::steady_clock::time_point since; ///< of the start, or of the list
-  std::string skipped;                         ///< the last line of its stdout that was no message: maybe why it ended
-  std::size_t notes = 0;                       ///< lines added to the server's log
-  std::size_t unanswered = 0;                  ///< notifications of ours that the server may yet complain about
-  std::size_t abandoned = 0;                   ///< calls given up, whose replies may yet come
-  std::size_t strays = 0;                      ///< replies that were nobody's
-  std::size_t unasked = 0, unasked_bytes = 0;  ///< messages that answered nothing, of this window
-  std::chrono::steady_clock::time_point unasked_since;
+  std::int64_t list_until_ms = 0;             ///< all pages together
+  bool stale = false;                         ///< the list changed while it was being read
+  caf::actor_clock::time_point since;         ///< of the start, or of the list
+  std::string skipped;                        ///< the last line of its stdout that was no message: maybe why it ended
+  std::size_t notes = 0;                      ///< lines added to the server's log
+  std::size_t unanswered = 0;                 ///< notifications of ours that the server may yet complain about
+  std::size_t abandoned = 0;                  ///< calls given up, whose replies may yet come
+  std::size_t strays = 0;                     ///< replies that were nobody's
+  std::size_t unasked = 0, unasked_bytes = 0; ///< messages that answered nothing, of this window
+  caf::actor_clock::time_point unasked_since;
   std::string flooded;      ///< why it was ended for good
   bool flood_known = false; ///< one who called was told so
   tool_list tools;

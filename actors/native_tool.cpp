@@ -9,12 +9,6 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
-#include <condition_variable>
-#include <deque>
-#include <exception>
-#include <mutex>
-#include <system_error>
-#include <thread>
 
 namespace conclave {
 
@@ -44,86 +38,12 @@ struct pending_call {
   caf::typed_response_promise<tool_result> promise;
 };
 
-/// The thread of one tool. Not a detached actor: a function that never returns would hold up the end of the whole actor system.
-class tool_thread {
-public:
-  using function = std::function<std::string(const std::string&)>;
-  using post = std::function<void(tool_worked)>;
-
-  /// `back` is called on the thread, and not any more once this object is gone.
-  tool_thread(function run, post back) : shared_(std::make_shared<shared>()) {
-    shared_->run = std::move(run);
-    shared_->back = std::move(back);
-  }
-  ~tool_thread() {
-    std::lock_guard lock{shared_->mutex};
-    shared_->closed = true;
-    shared_->back = nullptr;
-    shared_->wake.notify_one();
-  }
-  tool_thread(const tool_thread&) = delete;
-  tool_thread& operator=(const tool_thread&) = delete;
-
-  /// Returns false if the system gives no thread.
-  bool call(std::uint64_t id, std::string arguments) {
-    std::lock_guard lock{shared_->mutex};
-    if (!started_) {
-      try {
-        std::thread([s = shared_] { loop(*s); }).detach();
-      } catch (const std::system_error&) {
-        return false;
-      }
-      started_ = true;
-    }
-    shared_->work.emplace_back(id, std::move(arguments));
-    shared_->wake.notify_one();
-    return true;
-  }
-
-private:
-  struct shared {
-    std::mutex mutex;
-    std::condition_variable wake;
-    std::deque<std::pair<std::uint64_t, std::string>> work;
-    function run;
-    post back;
-    bool closed = false;
-  };
-
-  static void loop(shared& s) {
-    std::unique_lock lock{s.mutex};
-    for (;;) {
-      s.wake.wait(lock, [&] { return s.closed || !s.work.empty(); });
-      if (s.closed)
-        return;
-      auto [id, arguments] = std::move(s.work.front());
-      s.work.pop_front();
-      lock.unlock();
-      tool_worked out{id, "", false};
-      try {
-        out.text = s.run(arguments);
-      } catch (const std::exception& e) {
-        out.text = std::string("Error: ") + e.what();
-        out.is_error = true;
-      } catch (...) {
-        out.text = "Error: the tool failed";
-        out.is_error = true;
-      }
-      lock.lock();
-      if (s.back) // under the lock: the actor system cannot end meanwhile, because the actor waits for the lock on its way out
-        s.back(std::move(out));
-    }
-  }
-
-  std::shared_ptr<shared> shared_;
-  bool started_ = false;
-};
-
 struct native_tool_state {
   native_tool_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "native_tool";
   listed_tool tool;
-  std::unique_ptr<tool_thread> thread;
+  std::shared_ptr<const std::function<std::string(const std::string&)>> work;
+  std::unique_ptr<lane> thread; ///< not a detached actor: one that never returns would hold up the end of the actor system
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending_call> pending;
 };
@@ -143,13 +63,23 @@ void answer(tool_ptr self, std::uint64_t id, std::string text, bool is_error) {
   self->state.pending.erase(i);
 }
 
-tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool, std::function<std::string(const std::string&)> run) {
+/// Returns false if there is no thread for it.
+bool work(tool_ptr self, std::uint64_t id, const std::string& arguments) {
+  auto& st = self->state;
+  auto job = [work = st.work, arguments] { return (*work)(arguments); };
+  return st.thread->run(std::move(job), [id, back = caf::actor_cast<caf::actor_addr>(self)](job_result r) {
+    if (r.failed)
+      r.text = "Error: " + (r.text.empty() ? "the tool failed" : r.text);
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
+      caf::anon_send(caf::actor_cast<tool_impl>(strong), tool_worked{id, std::move(r.text), r.failed});
+  });
+}
+
+tool_impl::behavior_type native_tool_source(tool_ptr self, const std::shared_ptr<outside>& from, listed_tool tool,
+                                            std::function<std::string(const std::string&)> run) {
+  self->state.thread = from->open_lane("tool " + tool.spec.name);
   self->state.tool = std::move(tool);
-  self->state.thread =
-      std::make_unique<tool_thread>(std::move(run), [back = caf::actor_cast<caf::actor_addr>(self)](tool_worked w) {
-        if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
-          caf::anon_send(caf::actor_cast<tool_impl>(strong), std::move(w));
-      });
+  self->state.work = std::make_shared<const std::function<std::string(const std::string&)>>(std::move(run));
   self->set_exit_handler([self](caf::exit_msg& m) {
     for (auto& [id, p] : self->state.pending)
       p.promise.deliver(tool_result{p.asked.call.id, "Error: the tool is being closed", true});
@@ -174,7 +104,7 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool, std
         if (auto own = st.tool.notes.timeout_ms; own > 0)
           p.asked.timeout_ms = std::min(own, i.timeout_ms);
         p.promise = self->template make_response_promise<tool_result>();
-        if (!st.thread->call(id, i.call.arguments)) {
+        if (!work(self, id, i.call.arguments)) {
           answer(self, id, "Error: the system gives no thread for this tool", true);
           return caf::delegated<tool_result>{};
         }
@@ -200,8 +130,9 @@ tool_impl::behavior_type native_tool_source(tool_ptr self, listed_tool tool, std
 
 } // namespace
 
-tool_source_actor spawn_native_tool(caf::actor_system& sys, listed_tool tool, std::function<std::string(const std::string&)> run) {
-  return sys.spawn(native_tool_source, std::move(tool), std::move(run));
+tool_source_actor spawn_native_tool(caf::actor_system& sys, std::shared_ptr<outside> from, listed_tool tool,
+                                    std::function<std::string(const std::string&)> run) {
+  return sys.spawn(native_tool_source, std::move(from), std::move(tool), std::move(run));
 }
 
 } // namespace conclave

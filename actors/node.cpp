@@ -70,8 +70,9 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden, lost);
   auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
+  parts.outside = st.resources.outside;
   if (st.resources.note)
-    parts.watcher = watch_runs(st.resources.note, task.cost);
+    parts.watcher = watch_runs(st.resources.note, task.cost, self->clock());
   auto ready = ready_note(order, c);
   parts.order = std::move(order);
   a.handle = spawn_agent_actor(self->home_system(), std::move(parts));

@@ -47,12 +47,13 @@ namespace {
 
 class watcher final : public run_watcher {
 public:
-  watcher(note_taker keep, std::shared_ptr<task_cost> cost) : keep_(std::move(keep)), cost_(std::move(cost)) {}
+  watcher(note_taker keep, std::shared_ptr<task_cost> cost, const caf::actor_clock& clock)
+      : keep_(std::move(keep)), cost_(std::move(cost)), clock_(clock) {}
 
   void began(const start_run& t) override {
     about_ = {{"task", t.task}, {"agent", t.agent}, {"run", t.run}};
     run_ = t.run;
-    since_ = std::chrono::steady_clock::now();
+    since_ = clock_.now();
     use_ = {};
     calls_ = tool_calls_ = 0;
     auto fields = about_;
@@ -85,7 +86,7 @@ public:
       fields.emplace_back("code", to_string(e.code));
     }
     fields.emplace_back(e.code == ec::none ? "how" : "why", e.code == ec::none ? e.how : e.why);
-    auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since_).count();
+    auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - since_).count();
     fields.emplace_back("seconds", note_value::seconds(ms));
     add_cost(fields, use_, calls_, tool_calls_);
     keep_({failed ? note_weight::trouble : note_weight::detail,
@@ -98,9 +99,10 @@ public:
 private:
   note_taker keep_;
   std::shared_ptr<task_cost> cost_;
+  const caf::actor_clock& clock_;
   note_fields about_;
   std::uint64_t run_ = 0;
-  std::chrono::steady_clock::time_point since_;
+  caf::actor_clock::time_point since_;
   usage use_;
   std::uint64_t calls_ = 0, tool_calls_ = 0;
 };
@@ -128,8 +130,8 @@ void add_cost(note_fields& to, const usage& use, std::uint64_t calls, std::uint6
     to.emplace_back("calls_without_count", use.unreported);
 }
 
-std::shared_ptr<run_watcher> watch_runs(note_taker keep, std::shared_ptr<task_cost> cost) {
-  return std::make_shared<watcher>(std::move(keep), std::move(cost));
+std::shared_ptr<run_watcher> watch_runs(note_taker keep, std::shared_ptr<task_cost> cost, const caf::actor_clock& clock) {
+  return std::make_shared<watcher>(std::move(keep), std::move(cost), clock);
 }
 
 } // namespace conclave

@@ -31,7 +31,7 @@ node_note ready_note(const spawn_agent& order, const connection_parts& c);
 void note_ready(const note_taker& keep, node_note ready, const agent_ready& r);
 
 /// Returns who keeps the notes of an agent's runs: one when a run begins (-v), one when it is over, one per lost tool source. A
-/// cancelled run is no trouble.
-std::shared_ptr<run_watcher> watch_runs(note_taker keep, std::shared_ptr<task_cost> cost);
+/// cancelled run is no trouble. `clock` outlives the agent.
+std::shared_ptr<run_watcher> watch_runs(note_taker keep, std::shared_ptr<task_cost> cost, const caf::actor_clock& clock);
 
 } // namespace conclave

@@ -155,6 +155,7 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     return with.scripted(sys, order);
   if (c.kind == "scripted")
     return spawn_scripted_backend(sys, b.script, b.decision, order.played);
+  auto random = with.outside->random("breaker of " + order.agent.id + " in " + order.task);
   if (c.kind == "local") {
     local_model_options o;
     o.model_path = c.model_path;
@@ -163,9 +164,9 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     if (!with.log_dir.empty())
       o.log_path = with.log_dir + "/" + order.task + "/local_model.log";
     o.slots = static_cast<std::int32_t>(std::clamp<std::uint32_t>(order.team, 1, 8));
-    return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o)));
+    return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o), with.outside), random);
   }
-  return spawn_guarded_backend(sys, spawn_backend(sys, c.parts));
+  return spawn_guarded_backend(sys, spawn_backend(sys, c.parts), random);
 }
 
 secrets secrets_of(const spawn_agent& order, const connection& c, const node_resources& with) {
@@ -214,8 +215,8 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
       if (!for_good)
         caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
     };
-    auto source =
-        spawn_mcp_server(sys, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools, b.exclude_tools, tell);
+    auto source = spawn_mcp_server(sys, with.outside, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools,
+                                   b.exclude_tools, tell);
     auto name = "MCP server '" + server.name + "'";
     auto limit = tool_waits::start(server);
     out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit, hidden), name, limit});

@@ -60,7 +60,7 @@ struct orchestrator_parts {
   std::string on_unknown;                ///< of a revived task, see start_run
   std::uint64_t seed = 0;                ///< of its random numbers, as in the opening; a stream of its own for each fence
   log_bounds bounds;
-  conclave::outside outside = conclave::outside::of_machine();
+  std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);

@@ -39,7 +39,7 @@ void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
   }
   std::seed_seq of_this_owner{parts.seed & UINT32_MAX, parts.seed >> 32, parts.fence};
   random.seed(of_this_owner);
-  wall_start = std::max(parts.outside.now_unix_ms(), log.last_ms); // a clock set back since: deadlines go on from the log's time
+  wall_start = std::max(parts.outside->now_unix_ms(), log.last_ms); // a clock set back since: deadlines go on from the log's time
   mono_start = self->clock().now();
 }
 

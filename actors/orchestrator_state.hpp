@@ -18,7 +18,6 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -79,9 +78,9 @@ struct orchestrator_state {
   caf::typed_response_promise<outcome> done;
   bool asked = false, replied = false, failed = false, closing = false;
   std::optional<std::string> cancelled_early; ///< the reason of a cancel that overtook the question
-  std::minstd_rand random;
+  random_stream random;
   std::int64_t wall_start = 0; ///< Unix time in ms at `mono_start`
-  std::chrono::steady_clock::time_point mono_start;
+  caf::actor_clock::time_point mono_start;
 
   void init(orchestrator_ptr self, orchestrator_parts p);
 

@@ -10,6 +10,7 @@
 #include "protocols/secrets.hpp"
 #include "protocols/wire/dialect.hpp"
 #include "transports/node_link.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -25,7 +26,6 @@
 
 namespace conclave {
 
-class http_client;
 namespace run {
 struct ask_policy;
 struct ended_call;
@@ -78,7 +78,7 @@ public:
 
 /// What a node owns and lends to its actors.
 struct node_resources {
-  std::shared_ptr<http_client> http;
+  std::shared_ptr<http_transfers> http;
   lookup env;                                ///< this node's environment and .env
   source_lookup sources = {};                ///< where its variables came from
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
@@ -90,6 +90,7 @@ struct node_resources {
   std::shared_ptr<node_load> load = {};      ///< for whoever waits for its tasks; empty = nobody
   std::shared_ptr<caller_book> callers = {}; ///< filled by the door; empty = no caller has an address
   peer_book_actor peers = {};                ///< asked by the door
+  std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };
 
 /// Takes the answer to a question of a policy, on any thread as long as the actor system lives. A second one, or one that comes
@@ -107,6 +108,7 @@ struct agent_links {
   orchestrator_actor boss;
   std::shared_ptr<run_watcher> watcher = {}; ///< none = nobody reads along
   policy_hook ask = {};                      ///< none = what a policy waits for is denied
+  std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };
 
 struct agent_parts : agent_links {
@@ -117,7 +119,7 @@ struct agent_parts : agent_links {
 struct backend_parts {
   const wire::dialect* dialect = nullptr;
   wire::endpoint endpoint;
-  std::shared_ptr<http_client> http;
+  std::shared_ptr<http_transfers> http;
   trust_choice trust;   ///< none = the system's authorities
   std::string decision; ///< tools | schema | text; "auto" as settled for the type before spawning
   bool ladder_fixed = false;

@@ -16,6 +16,7 @@
 #include "protocols/key_route.hpp"
 #include "protocols/replay.hpp"
 #include "transports/event_store_names.hpp"
+#include "transports/outside.hpp"
 #include "transports/process_owner.hpp"
 
 #include <algorithm>
@@ -190,8 +191,9 @@ int command_cancel(const cancel_options& o) {
     complain(error);
     return failed;
   }
-  auto until = std::chrono::steady_clock::now() + cancel_limit;
-  while (std::chrono::steady_clock::now() < until) {
+  auto machine = outside::of_machine();
+  auto until = machine->now_steady() + cancel_limit;
+  while (machine->now_steady() < until) {
     auto rows = store->list(error);
     auto now = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == row.task; });
     if (!error.empty() || now == rows.end())

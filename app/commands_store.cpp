@@ -7,9 +7,9 @@
 #include "app/report.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_lookup.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
-#include <chrono>
 
 namespace conclave {
 
@@ -82,7 +82,7 @@ int command_prune(const prune_options& o) {
   stored_tasks s;
   if (auto code = s.open())
     return code;
-  auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  auto now = outside::of_machine()->now_unix_ms();
   std::vector<std::string> old, deleted;
   for (const auto& r : s.rows)
     if (r.started_ms < now - o.older_than_ms && !r.live)

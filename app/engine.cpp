@@ -17,15 +17,10 @@
 #include <algorithm>
 #include <condition_variable>
 #include <future>
-#include <thread>
 
 namespace conclave {
 
 namespace {
-
-std::size_t scheduler_threads(std::size_t wanted) {
-  return wanted > 0 ? wanted : std::max<std::size_t>(std::thread::hardware_concurrency(), 2);
-}
 
 /// Scheduler: sharing instead of stealing (no polling when idle), and a bounded throughput per actor (no starvation).
 struct system_config : caf::actor_system_config {
@@ -45,7 +40,7 @@ std::shared_ptr<event_store> open_store(const engine_options& o, std::string& er
       return nullptr;
     path = home + "/tasks.db";
   }
-  return event_store::open(path, error);
+  return outside_of(o)->open_store(path, error, store_use::everything);
 }
 
 constexpr auto reader_limit = std::chrono::seconds(5); ///< how long a reader's callback is waited for
@@ -158,7 +153,7 @@ engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
     impl_->store = open_store(impl_->options, impl_->error);
   if (!impl_->store)
     return;
-  impl_->hub = std::make_shared<event_hub>(impl_->store);
+  impl_->hub = std::make_shared<event_hub>(impl_->store, outside_of(impl_->options));
   impl_->ear = cancel_ear::at(*impl_->store, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }
 
@@ -246,7 +241,7 @@ hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : e
     store_ = open_store(options, error_);
   if (!store_)
     return;
-  hub_ = std::make_shared<event_hub>(store_);
+  hub_ = std::make_shared<event_hub>(store_, outside_of(options));
   core_ = std::make_unique<engine_core>(sys, store_, hub_, std::move(options), nullptr);
   ear_ = cancel_ear::at(*store_, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }

@@ -26,6 +26,7 @@
 namespace conclave {
 
 class event_store;
+class outside;
 
 /// A tool written in C++. Its name is its own: 1 to 64 letters, digits, `_` and `-`, not `new_answer` or `vote`. `spec.parameters`
 /// is a JSON object, the JSON Schema of its arguments; empty = it takes none. `run` may block: it has a thread of its own. It gets
@@ -47,6 +48,8 @@ struct engine_options {
   std::size_t threads = 0;        ///< CAF workers; 0 = cores
   std::vector<native_tool> tools; ///< offered to every agent whose config names them in `native_tools`, or all if `tools_for_all`
   bool tools_for_all = true;
+  std::shared_ptr<conclave::outside>
+      outside; ///< what the engine gets everything from (transports/outside.hpp); empty = this machine
 };
 
 /// A task to go on with.

@@ -17,14 +17,12 @@
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/home.hpp"
-#include "transports/http_client.hpp"
 #include "transports/process_owner.hpp"
 
 #include <caf/all.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <future>
 #include <optional>
@@ -55,76 +53,10 @@ void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q,
           });
 }
 
-outcome refused(ec code, std::string reason) {
-  outcome o;
-  o.code = code;
-  o.error = std::move(reason);
-  return o;
-}
-
 /// A .env file that cannot be read was already reported by whoever loaded the configuration.
 std::shared_ptr<environment> load_environment() {
   std::vector<problem> ignored;
   return std::make_shared<environment>(environment::load(ignored));
-}
-
-/// What the task is played by, as its log keeps it: no literal key.
-std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o) {
-  o.rules = config.rules;
-  o.history = q.history;
-  for (auto& a : agents) {
-    o.agents.push_back(a.config);
-    o.nodes.push_back(a.node_name);
-  }
-  o.cluster = config.cluster;
-  std::error_code ignored;
-  if (!config.source.empty())
-    o.config_path = std::filesystem::absolute(config.source, ignored).string();
-  o.build = version;
-  o.on_unknown = config.on_unknown;
-  mask_secrets(o);
-  return to_json(o);
-}
-
-/// A task that has ended, taken apart; nothing if it is to be gone on with.
-std::optional<ledger::restored> ended_task(event_store& store, const std::string& task) {
-  std::string error;
-  auto rows = store.list(error);
-  auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
-  if (row == rows.end() || row->outcome.empty())
-    return {};
-  std::vector<event> log;
-  for (auto& stored : store.read(task, 0, error)) {
-    event e;
-    if (wire::from_json(stored.json, e))
-      log.push_back(std::move(e));
-  }
-  return ledger::restore(log);
-}
-
-/// Every answer a task has, as a later one starts with.
-std::vector<earlier_answer> answers_of(const ledger::state& s) {
-  std::vector<earlier_answer> out;
-  for (auto& m : s.members)
-    for (auto& a : m.answers)
-      out.push_back({m.id, a.label, a.text, a.epoch});
-  std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.epoch < b.epoch; });
-  return out;
-}
-
-/// Why a task is left as it is for now: none of its live agents can be reached, so each would be out for good. Empty if one can.
-std::string unreachable(const ledger::state& s, const std::vector<placed_agent>& agents) {
-  std::string first;
-  for (auto& a : agents) {
-    auto* m = ledger::find(s, a.config.id);
-    if (m == nullptr || !m->live)
-      continue;
-    if (a.node)
-      return {};
-    if (first.empty())
-      first = "'" + shown_text(a.config.id) + "': " + (a.reason.empty() ? "its node cannot be reached" : a.reason);
-  }
-  return first.empty() ? first : "none of its agents can be reached, so nothing was changed; " + first;
 }
 
 tool_annotations notes_of(const native_tool& t) {
@@ -165,49 +97,18 @@ void cancel_ear::close() {
   tell_ = nullptr;
 }
 
-outcome read_opening(event_store& store, const resume_request& request, opening& out) {
-  std::promise<event_page> result;
-  auto future = result.get_future();
-  store.read(request.task, 0, 1, [&result](event_page p) { result.set_value(std::move(p)); });
-  auto page = future.get();
-  if (page.code != ec::none)
-    return refused(page.code, page.error);
-  event first;
-  if (page.events.empty())
-    return refused(ec::bad_request, "there is no task " + request.task);
-  std::string error;
-  if (!wire::from_json(page.events.front().json, first) || first.type != event_type::task_opened)
-    return refused(ec::bad_request, "task " + request.task
-                                        + " was written by an older conclave, which did not store what is needed to go on with it; "
-                                          "see it: conclave show "
-                                        + request.task);
-  if (!from_json(first.detail, out, error) || !restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
-    return refused(ec::bad_config, error);
-  return {};
-}
-
-std::string new_task_id(const outside& from) {
-  auto now = static_cast<std::time_t>(from.now_unix_ms() / 1000);
-  std::tm tm{};
-  gmtime_r(&now, &tm);
-  char stamp[32];
-  std::strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
-  char random[16];
-  std::snprintf(random, sizeof random, "%06x", from.random("task id") & 0xFFFFFFu);
-  return std::string(stamp) + "-" + random;
-}
-
 void add_messages(caf::actor_system_config& config) {
   config.add_message_types<caf::id_block::conclave>();
 }
 
 engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, std::shared_ptr<event_hub> hub,
                          engine_options options, node_finder find)
-    : sys_(sys), store_(std::move(store)), hub_(std::move(hub)), options_(std::move(options)), find_(std::move(find)),
-      env_(load_environment()) {
+    : sys_(sys), store_(std::move(store)), hub_(std::move(hub)), options_(std::move(options)), outside_(outside_of(options_)),
+      find_(std::move(find)), env_(load_environment()) {
   register_->hub = hub_;
   node_resources r;
-  r.http = std::make_shared<http_client>();
+  r.outside = outside_;
+  r.http = outside_->open_http();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
   r.sources = [env = env_](const std::string& name) { return env->source(name); };
   r.known.add_for_results(env_->known_secrets());
@@ -215,8 +116,8 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
-    r.tools.emplace(tool.spec.name, [tool](caf::actor_system& s) {
-      return spawn_native_tool(s, {tool.spec, notes_of(tool)}, tool.run);
+    r.tools.emplace(tool.spec.name, [tool, from = outside_](caf::actor_system& s) {
+      return spawn_native_tool(s, from, {tool.spec, notes_of(tool)}, tool.run);
     });
   node_ = spawn_node(sys_, std::move(r));
 }
@@ -287,7 +188,7 @@ engine_core::readers engine_core::open_lanes(const std::string& task, const std:
 void engine_core::open_log_lane(const std::string& task, std::uint64_t seq, std::vector<event> before, readers& out) {
   std::string ignored;
   auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
-  auto files = std::make_shared<task_files>(dir, task);
+  auto files = std::make_shared<task_files>(dir, task, task_files::usual_pace, outside_);
   auto catch_up = [files, known = std::make_shared<std::vector<event>>(std::move(before))] {
     for (auto& e : std::exchange(*known, {}))
       files->on(e);
@@ -336,7 +237,7 @@ void engine_core::begin(orchestrator_parts parts, const question& q, readers to)
 
 std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
                                 opening with) {
-  auto task = new_task_id(outside_);
+  auto task = outside_->new_task_id();
   auto error = cannot_run(config);
   if (!error.empty()) {
     done(refused(ec::bad_config, std::move(error)));
@@ -346,9 +247,9 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.outside = outside_;
   parts.task = task;
   parts.rules = config.rules;
-  parts.agents = place(config, node_, find_);
+  parts.agents = place(config, node_, find_, *outside_);
   parts.on_unknown = config.on_unknown;
-  parts.seed = with.seed = outside_.random(task);
+  parts.seed = with.seed = outside_->seed("orchestrator " + task);
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));
@@ -390,7 +291,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   parts.on_unknown = config.on_unknown;
   parts.seed = o.seed;
   parts.owner = owner_text(this_process());
-  parts.agents = place(config, node_, find_); // before the claim: joining nodes takes its time
+  parts.agents = place(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;
   r.store = store_;

@@ -12,6 +12,7 @@
 #include "actors/orchestrator.hpp"
 #include "app/engine.hpp"
 #include "app/placement.hpp"
+#include "app/task_opening.hpp"
 #include "protocols/opening.hpp"
 
 #include <caf/actor_system.hpp>
@@ -84,7 +85,7 @@ private:
   std::shared_ptr<event_store> store_;
   std::shared_ptr<event_hub> hub_;
   engine_options options_;
-  outside outside_ = outside::of_machine();
+  std::shared_ptr<outside> outside_;
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
@@ -109,15 +110,11 @@ private:
   hearer tell_;
 };
 
-/// Reads what a stored task is played by, with the literal keys of `request.team` put in. Returns an outcome whose `error` says why
-/// it cannot be gone on with; empty if it can.
-outcome read_opening(event_store& store, const resume_request& request, opening& out);
-
 /// Returns what is wrong with the first of these tools that cannot be offered, or empty.
 std::string fault_of(const std::vector<native_tool>& tools);
 
-/// Returns a new task id: sortable by time, unique across processes.
-std::string new_task_id(const outside& from);
+/// Returns the outside of an engine with these options.
+std::shared_ptr<outside> outside_of(const engine_options& o);
 
 /// Registers the types of our messages; nothing else of the configuration is touched.
 void add_messages(caf::actor_system_config& config);

@@ -4,6 +4,7 @@
 #include "app/host_io.hpp"
 
 #include "transports/child_process.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -20,8 +21,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <system_error>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -116,9 +115,10 @@ int write_all(int fd, std::string_view bytes) {
 }
 
 int wait_readable(int fd, int ms) {
-  auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  auto machine = outside::of_machine();
+  auto until = machine->now_steady() + std::chrono::milliseconds(ms);
   for (;;) {
-    auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(until - machine->now_steady()).count();
     pollfd p{fd, POLLIN, 0};
     auto ready = poll(&p, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
     if (ready >= 0 || errno != EINTR)
@@ -167,7 +167,7 @@ struct signal_watch::impl {
   int signals = -1, wake = -1;
   std::mutex mutex;
   std::function<void(const char*)> on_signal;
-  std::thread thread;
+  std::unique_ptr<host_thread> thread;
 
   void work() {
     int seen = 0;
@@ -187,11 +187,8 @@ struct signal_watch::impl {
           child_process::end_all();
           _exit(interrupted_code);
         };
-        try {
-          std::thread(leave).detach();
-        } catch (const std::system_error&) {
+        if (!outside::of_machine()->start_thread("leaving", leave))
           leave();
-        }
         continue;
       }
       std::unique_lock lock(mutex);
@@ -205,34 +202,32 @@ struct signal_watch::impl {
       // On its own thread: if the handler blocks (a stopped terminal), the second signal still ends the process.
       auto act = on_signal;
       lock.unlock();
-      acting = std::thread([act = std::move(act), name = name_of(info.ssi_signo)] { act(name); });
+      acting = outside::of_machine()->start_thread("on signal", [act, name = name_of(info.ssi_signo)] { act(name); });
+      if (!acting)
+        act(name_of(info.ssi_signo));
     }
   }
 
-  std::thread acting;
+  std::unique_ptr<host_thread> acting;
 };
 
 signal_watch::signal_watch() : impl_(std::make_unique<impl>()) {
   auto set = watched_signals();
   impl_->signals = signalfd(-1, &set, SFD_CLOEXEC);
   impl_->wake = eventfd(0, EFD_CLOEXEC);
-  try {
-    if (impl_->signals >= 0 && impl_->wake >= 0)
-      impl_->thread = std::thread([i = impl_.get()] { i->work(); });
-  } catch (const std::system_error&) {
-    // No thread to be had: leave the signals to the kernel, which ends the process.
-  }
-  if (!impl_->thread.joinable())
+  if (impl_->signals >= 0 && impl_->wake >= 0)
+    impl_->thread = outside::of_machine()->start_thread("signals", [i = impl_.get()] { i->work(); });
+  if (!impl_->thread) // leave the signals to the kernel, which ends the process
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
 }
 
 signal_watch::~signal_watch() {
-  if (impl_->thread.joinable()) {
+  if (impl_->thread) {
     eventfd_write(impl_->wake, 1);
-    impl_->thread.join();
+    impl_->thread->join();
   }
-  if (impl_->acting.joinable())
-    impl_->acting.join();
+  if (impl_->acting)
+    impl_->acting->join();
   if (impl_->signals >= 0)
     close(impl_->signals);
   if (impl_->wake >= 0)

@@ -13,8 +13,8 @@
 #include "protocols/wire/json.hpp"
 #include "transports/child_process.hpp"
 #include "transports/home.hpp"
-#include "transports/http_client.hpp"
 #include "transports/node_link.hpp"
+#include "transports/outside.hpp"
 #include "transports/thread_room.hpp"
 
 #include <caf/all.hpp>
@@ -22,22 +22,17 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <thread>
 #include <unistd.h>
 
 namespace conclave {
 
 namespace {
 
-std::size_t scheduler_threads() {
-  return std::max<std::size_t>(std::thread::hardware_concurrency(), 2);
-}
-
 struct node_config : caf::actor_system_config {
   node_config() {
     add_messages(*this);
     set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", scheduler_threads());
+    set("scheduler.max-threads", scheduler_threads(0));
     set("scheduler.max-throughput", std::size_t{100});
   }
 };
@@ -59,12 +54,12 @@ int wait_for_signal(node_log& log) {
   const timespec pause{node_log::settle_every.count(), 0};
   while ((got = sigtimedwait(&set, nullptr, &pause)) < 0)
     log.settle();
-  std::thread([set] {
+  outside::of_machine()->start_thread("signals", [set] {
     int again = 0;
     sigwait(&set, &again);
     child_process::end_all();
     _exit(4);
-  }).detach();
+  });
   return got;
 }
 
@@ -109,7 +104,7 @@ int run_node(const node_options& options) {
   auto me = identity_of(options, error);
   if (!error.empty())
     return complain(error, 1);
-  if (error = lack_of_threads(scheduler_threads() + threads_beside_scheduler); !error.empty())
+  if (error = lack_of_threads(scheduler_threads(0) + threads_beside_scheduler); !error.empty())
     return complain(error, 2);
   node_config config;
   configure_link(config);
@@ -124,7 +119,7 @@ int run_node(const node_options& options) {
   auto system = std::make_unique<caf::actor_system>(config);
   auto& sys = *system;
   node_resources resources;
-  resources.http = std::make_shared<http_client>();
+  resources.http = resources.outside->open_http();
   resources.env = [env](const std::string& name) { return env->find(name); };
   resources.sources = [env](const std::string& name) { return env->source(name); };
   resources.known.add_for_results(env->known_secrets());

@@ -37,10 +37,6 @@ std::string time_text(std::int64_t ms) {
   return out;
 }
 
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 /// A value as it stands behind `name=`: bare if nobody could take it for two.
 std::string shown(const std::string& value) {
   auto plain = std::all_of(value.begin(), value.end(), [](unsigned char c) { return c > ' ' && c < 0x7f && c != '"' && c != '='; });
@@ -61,19 +57,19 @@ std::string source_of(const node_note& n) {
 }
 
 template <class Bucket>
-double filled(const Bucket& b, pace p, std::chrono::steady_clock::time_point now) {
+double filled(const Bucket& b, pace p, std::chrono::nanoseconds now) {
   return std::min(p.burst, b.tokens + p.per_second * std::chrono::duration<double>(now - b.at).count());
 }
 
 template <class Bucket>
-bool has_token(Bucket& b, pace p, std::chrono::steady_clock::time_point now) {
+bool has_token(Bucket& b, pace p, std::chrono::nanoseconds now) {
   b.tokens = filled(b, p, now);
   b.at = now;
   return b.tokens >= 1;
 }
 
 std::string gap_in_json(std::size_t bytes) {
-  return note_line({note_weight::trouble, "lines_lost", {{"bytes", bytes}}}, now_ms(), true);
+  return note_line({note_weight::trouble, "lines_lost", {{"bytes", bytes}}}, outside::of_machine()->now_unix_ms(), true);
 }
 
 } // namespace
@@ -116,7 +112,7 @@ void node_log::tell_missing() {
 void node_log::keep(const node_note& n) {
   if (n.weight < least_)
     return;
-  auto now = std::chrono::steady_clock::now();
+  auto now = outside_->now_steady();
   std::lock_guard lock{mutex_};
   if (finished_)
     return;
@@ -131,7 +127,7 @@ void node_log::keep(const node_note& n) {
 }
 
 /// Whether its address has not had its share: one that floods must not hide the others. Call with the lock held.
-bool node_log::strangers_turn(quota& q, const node_note& n, std::chrono::steady_clock::time_point now) {
+bool node_log::strangers_turn(quota& q, const node_note& n, std::chrono::nanoseconds now) {
   auto from = source_of(n);
   if (q.sources.size() >= max_sources && q.sources.count(from) == 0) {
     std::erase_if(q.sources, [now](auto& s) { return filled(s.second, of_a_source, now) >= of_a_source.burst; });
@@ -150,7 +146,7 @@ void node_log::write(node_note n, quota& q) {
   if (q.left_out > 0)
     n.fields.emplace_back("left_out_before", q.left_out);
   q.left_out = 0;
-  out_.write(note_line(n, now_ms(), json_));
+  out_.write(note_line(n, outside_->now_unix_ms(), json_));
 }
 
 } // namespace conclave

@@ -10,6 +10,7 @@
 
 #include "app/paced_output.hpp"
 #include "protocols/node_note.hpp"
+#include "transports/outside.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -42,17 +43,18 @@ public:
 private:
   struct bucket {
     double tokens;
-    std::chrono::steady_clock::time_point at;
+    std::chrono::nanoseconds at;
   };
   struct quota : bucket {
     std::uint64_t left_out = 0;
     std::map<std::string, bucket> sources = {}; ///< by address; of strangers only
   };
 
-  bool strangers_turn(quota& q, const node_note& n, std::chrono::steady_clock::time_point now);
+  bool strangers_turn(quota& q, const node_note& n, std::chrono::nanoseconds now);
   void tell_missing();
   void write(node_note n, quota& q);
 
+  const std::shared_ptr<outside> outside_ = outside::of_machine();
   const bool json_;
   const note_weight least_;
   std::mutex mutex_;

@@ -3,6 +3,8 @@
 
 #include "app/paced_output.hpp"
 
+#include "transports/outside.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
@@ -14,8 +16,6 @@
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <system_error>
-#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -23,12 +23,16 @@ namespace conclave {
 
 namespace {
 
-using std::chrono::steady_clock;
+using moment = std::chrono::nanoseconds;
 
 constexpr int slice_ms = 50; ///< how late a wait notices that it is to end
 
 std::string gap_for_eyes(std::size_t bytes) {
   return "[" + std::to_string(bytes) + " bytes left out here: they were not read in time]\n";
+}
+
+moment now() {
+  return outside::of_machine()->now_steady();
 }
 
 } // namespace
@@ -77,15 +81,15 @@ void unblocked_fd::wait(int limit_ms) const {
 
 int write_unless_leaving(int fd, std::string_view bytes, const std::atomic<bool>& leaving) {
   unblocked_fd out(fd);
-  auto moved = steady_clock::now();
+  auto moved = now();
   while (!bytes.empty()) {
     auto n = out.write_some(bytes);
     if (n < 0)
       return static_cast<int>(-n);
     if (n > 0) {
       bytes.remove_prefix(static_cast<std::size_t>(n));
-      moved = steady_clock::now();
-    } else if (leaving && steady_clock::now() - moved >= reader_patience) {
+      moved = now();
+    } else if (leaving && now() - moved >= reader_patience) {
       return ECANCELED;
     } else {
       out.wait(slice_ms);
@@ -141,7 +145,7 @@ struct paced_output::impl {
         out.wait(slice_ms);
       text.remove_prefix(static_cast<std::size_t>(n));
       if (n > 0)
-        moved = steady_clock::now();
+        moved = now();
     }
     return true;
   }
@@ -156,7 +160,7 @@ struct paced_output::impl {
   std::string writing; ///< what the thread has in hand
   bool at_line_begin = true, started = false, gone = false;
   std::atomic<bool> stopping = false;
-  std::atomic<steady_clock::time_point> moved; ///< when the reader took something, or had taken all before more came
+  std::atomic<moment> moved; ///< when the reader took something, or had taken all before more came
 };
 
 paced_output::paced_output(int fd, std::size_t limit_bytes, gap_mark mark) : impl_(std::make_shared<impl>(fd, limit_bytes, mark)) {}
@@ -173,12 +177,10 @@ void paced_output::write(std::string_view text) {
   if (i.gone || text.empty())
     return;
   if (i.queue.empty() && i.writing.empty())
-    i.moved = steady_clock::now();
+    i.moved = now();
   if (!i.started) {
-    try {
-      std::thread([shared = impl_] { shared->work(); }).detach();
-      i.started = true;
-    } catch (const std::system_error&) { // no thread to be had: what finds room at once is written
+    i.started = outside::of_machine()->start_thread("output", [shared = impl_] { shared->work(); }) != nullptr;
+    if (!i.started) { // no thread to be had: what finds room at once is written
       if (i.out.write_some(text) < 0)
         i.gone = true;
       return;
@@ -198,10 +200,10 @@ void paced_output::flush(bool forever, const std::atomic<bool>& leaving) {
   auto& i = *impl_;
   std::unique_lock lock(i.mutex);
   auto done = [&i] { return i.gone || (i.queue.empty() && i.writing.empty()); };
-  const auto until = steady_clock::now() + 5 * reader_patience;
+  const auto until = now() + 5 * reader_patience;
   auto patient = [&] {
-    auto now = steady_clock::now();
-    return (forever && !leaving) || (now < until && now - i.moved.load() < reader_patience);
+    auto at = now();
+    return (forever && !leaving) || (at < until && at - i.moved.load() < reader_patience);
   };
   while (!done() && patient())
     i.changed.wait_for(lock, std::chrono::milliseconds(slice_ms), done);

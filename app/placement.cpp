@@ -6,39 +6,46 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
-#include <future>
 #include <map>
+#include <memory>
 #include <utility>
 
 namespace conclave {
 
-std::vector<placed_agent> place(const run_config& config, const node_actor& local, const node_finder& find) {
+std::vector<placed_agent> place(const run_config& config, const node_actor& local, const node_finder& find, outside& from) {
   // Side by side: a host that does not answer takes its 3 s, and must not delay the others. Nodes without an agent are left alone.
-  using found = std::pair<node_actor, std::string>;
-  std::map<std::string, std::future<found>> joining;
+  struct found {
+    node_actor node;
+    std::string error;
+    std::unique_ptr<host_thread> thread;
+  };
+  std::map<std::string, found> nodes;
   for (auto& [name, address] : config.cluster.nodes) {
     auto used = std::any_of(config.agents.begin(), config.agents.end(), [&, n = name](const auto& a) { return a.node == n; });
-    if (used)
-      joining.emplace(name, std::async(std::launch::async, [&find, at = address] {
-                        found f;
-                        if (find)
-                          f.first = find(at, f.second);
-                        if (!f.first && f.second.empty())
-                          f.second = "this engine has no cluster link";
-                        return f;
-                      }));
+    if (!used)
+      continue;
+    auto& to = nodes[name];
+    auto join = [&find, &to, at = address] {
+      if (find)
+        to.node = find(at, to.error);
+      if (!to.node && to.error.empty())
+        to.error = "this engine has no cluster link";
+    };
+    to.thread = from.start_thread("join node", join);
+    if (!to.thread)
+      join(); // one after another, then
   }
-  std::map<std::string, found> nodes;
-  for (auto& [name, result] : joining)
-    nodes[name] = result.get();
+  for (auto& [name, to] : nodes)
+    if (to.thread)
+      to.thread->join();
   std::vector<placed_agent> out;
   for (auto& a : config.agents) {
     placed_agent p{a, local, "local", ""};
     if (!a.node.empty()) {
-      auto& [node, error] = nodes[a.node];
-      p.node = node;
+      auto& to = nodes[a.node];
+      p.node = to.node;
       p.node_name = a.node;
-      p.reason = error;
+      p.reason = to.error;
     }
     out.push_back(std::move(p));
   }

@@ -19,14 +19,6 @@
 
 namespace conclave {
 
-namespace {
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-} // namespace
-
 exit_code code_of_outcome(const outcome& o, bool started) {
   switch (o.kind) {
   case outcome_kind::answered:
@@ -53,16 +45,13 @@ run_output::run_output(const run_options& o) : options_(o) {
   if (is_terminal(2))
     d.width_now = [] { return terminal_width(2, 0); };
   d.answer_follows = !o.json && is_terminal(1) && is_terminal(2);
-  d.now_ms = now_ms;
+  d.now_ms = [machine = outside::of_machine()] { return machine->now_unix_ms(); };
   display_ = std::make_unique<display>(d, [this](std::string_view text) {
     if (!muted_)
       stderr_.write(text);
   });
-  try {
-    clock_ = std::thread([this] { run_clock(); });
-  } catch (const std::system_error&) {
-    // No thread to be had: lines come with the next event, and nobody says that one is waited for.
-  }
+  // No thread to be had: lines come with the next event, and nobody says that one is waited for.
+  clock_ = outside::of_machine()->start_thread("display clock", [this] { run_clock(); });
 }
 
 run_output::~run_output() {
@@ -83,8 +72,8 @@ void run_output::stop_clock() {
     clock_stops_ = true;
   }
   clock_changed_.notify_all();
-  if (clock_.joinable())
-    clock_.join();
+  if (auto clock = std::exchange(clock_, {}))
+    clock->join();
 }
 
 void run_output::begin(const std::string& task) {

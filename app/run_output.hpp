@@ -9,13 +9,13 @@
 #include "app/cli.hpp"
 #include "app/display.hpp"
 #include "app/paced_output.hpp"
+#include "transports/outside.hpp"
 
 #include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 namespace conclave {
 
@@ -67,7 +67,7 @@ private:
   std::int64_t first_ms_ = 0, last_ms_ = 0;
   std::condition_variable clock_changed_;
   bool clock_stops_ = false;
-  std::thread clock_;
+  std::unique_ptr<host_thread> clock_;
 };
 
 /// Returns the exit code of an outcome. `started`: at least one event was seen, so a bad_config is no matter of usage any more.

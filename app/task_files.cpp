@@ -190,7 +190,8 @@ std::string status_json(const task_view& v, const std::string& task, const std::
 }
 
 struct task_files::impl {
-  impl(std::string d, std::string t, std::chrono::milliseconds e) : dir(std::move(d)), task(std::move(t)), every(e) {}
+  impl(std::string d, std::string t, std::chrono::milliseconds e, std::shared_ptr<outside> o)
+      : world(std::move(o)), dir(std::move(d)), task(std::move(t)), every(e) {}
 
   void fail(const std::string& text) {
     if (error.empty())
@@ -256,8 +257,7 @@ struct task_files::impl {
 
   void write(std::unique_lock<std::mutex>& lock) {
     dirty = false;
-    auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-    auto text = status_json(view, task, dir, now);
+    auto text = status_json(view, task, dir, world->now_unix_ms());
     lock.unlock(); // the disk may be slow; events go on meanwhile
     auto problem = write_atomically(dir + "/status.json", text);
     lock.lock();
@@ -265,6 +265,7 @@ struct task_files::impl {
       fail(problem);
   }
 
+  const std::shared_ptr<outside> world;
   const std::string dir, task;
   const std::chrono::milliseconds every;
   mutable std::mutex mutex;
@@ -274,11 +275,11 @@ struct task_files::impl {
   int fd = -1;
   std::uint64_t written = 0; ///< number of the last event in the file
   bool dirty = false, stopping = false;
-  std::thread thread;
+  std::unique_ptr<host_thread> thread;
 };
 
-task_files::task_files(std::string dir, std::string task, std::chrono::milliseconds every)
-    : impl_(std::make_unique<impl>(std::move(dir), std::move(task), every)) {
+task_files::task_files(std::string dir, std::string task, std::chrono::milliseconds every, std::shared_ptr<outside> from)
+    : impl_(std::make_unique<impl>(std::move(dir), std::move(task), every, std::move(from))) {
   if (impl_->dir.empty()) {
     impl_->error = "there is no log folder";
     impl_->stopping = true;
@@ -289,11 +290,8 @@ task_files::task_files(std::string dir, std::string task, std::chrono::milliseco
     ::mkdir(impl_->dir.substr(0, slash).c_str(), 0700);
   if (::mkdir(impl_->dir.c_str(), 0700) != 0 && errno != EEXIST)
     impl_->fail("cannot make " + impl_->dir + ": " + std::strerror(errno));
-  try {
-    impl_->thread = std::thread([i = impl_.get()] { i->work(); });
-  } catch (const std::system_error&) {
-    // No thread to be had: status.json is written once, by finish().
-  }
+  // No thread to be had: status.json is written once, by finish().
+  impl_->thread = impl_->world->start_thread("task files", [i = impl_.get()] { i->work(); });
 }
 
 task_files::~task_files() {
@@ -314,9 +312,9 @@ void task_files::finish() {
   std::unique_lock lock(impl_->mutex);
   impl_->stopping = true;
   impl_->changed.notify_one();
-  if (auto thread = std::exchange(impl_->thread, {}); thread.joinable()) {
+  if (auto thread = std::exchange(impl_->thread, {})) {
     lock.unlock();
-    thread.join();
+    thread->join();
     lock.lock();
   }
   if (impl_->dirty)

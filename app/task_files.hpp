@@ -12,6 +12,7 @@
 /// Thread rule: any thread; calls are serialised inside. A file that cannot be written never disturbs the task: see error().
 
 #include "app/task_view.hpp"
+#include "transports/outside.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -29,7 +30,9 @@ public:
   /// Makes `dir` (0700) if it is missing; an empty one means that nothing is written. No file before the first event. What an
   /// earlier process wrote there is gone on with, behind its last whole line: give `on` all events, those of before are not
   /// doubled.
-  task_files(std::string dir, std::string task, std::chrono::milliseconds every = std::chrono::milliseconds{2000});
+  task_files(std::string dir, std::string task, std::chrono::milliseconds every = usual_pace,
+             std::shared_ptr<outside> from = outside::of_machine());
+  static constexpr std::chrono::milliseconds usual_pace{2000};
   ~task_files();
   task_files(const task_files&) = delete;
   task_files& operator=(const task_files&) = delete;

@@ -66,12 +66,12 @@ void cut_evenly(std::vector<shown_answer>& answers, std::size_t budget) {
     }
 }
 
-std::string clock_line(std::int64_t now_ms) {
+std::string clock_line(std::int64_t now_ms, std::int32_t utc_offset_s) {
   if (now_ms <= 0)
     return {};
-  auto t = static_cast<std::time_t>(now_ms / 1000);
+  auto t = static_cast<std::time_t>(now_ms / 1000 + utc_offset_s);
   std::tm tm{};
-  localtime_r(&t, &tm);
+  gmtime_r(&t, &tm);
   char text[64];
   std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm);
   return std::string("Local time: ") + text + "\n";
@@ -179,7 +179,8 @@ void cut(std::string& text, std::size_t most, std::size_t whole) {
   text += "\n[cut: " + std::to_string(gone) + " bytes left out]";
 }
 
-std::vector<message> coordination(const start_run& t, const std::string& system_message, ladder step, std::size_t budget_bytes) {
+std::vector<message> coordination(const start_run& t, const std::string& system_message, ladder step, std::size_t budget_bytes,
+                                  std::int32_t utc_offset_s) {
   auto judging = !t.answers.empty();
   std::string user = question_block(t);
   if (judging)
@@ -199,7 +200,7 @@ std::vector<message> coordination(const start_run& t, const std::string& system_
                "with new_answer. Finish with exactly one of these calls. ";
     if (judging)
       rules += fence_note;
-    user += clock_line(t.now_ms);
+    user += clock_line(t.now_ms, utc_offset_s);
     if (judging && !t.may_answer)
       user += "You have handed in as many answers as allowed: vote now.\n";
     return {make(role::system, with_own(rules, system_message)), make(role::user, user)};

@@ -25,9 +25,10 @@ std::string fence(const std::string& text);
 std::string clean_answer(const std::string& text, const start_run& t);
 
 /// [system, user] for a run. `budget_bytes` bounds what is shown of the answers: they are cut evenly with a marker; 0 = unbounded.
-/// tools: asks to finish with new_answer or vote. schema: the question of the text request (the answer itself). text: fixed line
-/// format.
-std::vector<message> coordination(const start_run& t, const std::string& system_message, ladder step, std::size_t budget_bytes);
+/// tools: asks to finish with new_answer or vote; tells the local time, so many s ahead of UTC. schema: the question of the text
+/// request (the answer itself). text: fixed line format.
+std::vector<message> coordination(const start_run& t, const std::string& system_message, ladder step, std::size_t budget_bytes,
+                                  std::int32_t utc_offset_s = 0);
 
 /// Step 2's first request: asks only for the decision. Short: local models pay for every prompt token.
 std::vector<message> decision(const start_run& t, const std::string& system_message, std::size_t budget_bytes);

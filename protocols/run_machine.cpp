@@ -158,7 +158,7 @@ void mover::open_talk() {
     s.talk = prompts::presentation(s.task, system, s.budget_bytes);
   } else if (s.step == ladder::tools) {
     s.want = asked_for::verdict;
-    s.talk = prompts::coordination(s.task, system, s.step, s.budget_bytes);
+    s.talk = prompts::coordination(s.task, system, s.step, s.budget_bytes, with.utc_offset_s);
   } else if (s.step == ladder::schema && s.task.may_vote) {
     s.want = asked_for::decision;
     s.talk = prompts::decision(s.task, system, s.budget_bytes);

@@ -76,6 +76,7 @@ struct setting {
   std::map<std::string, offered_tool> tools; ///< by public name
   on_unknown unknown = on_unknown::tell;
   const std::vector<policy>* policies = &run::policies(); ///< not null
+  std::int32_t utc_offset_s = 0; ///< what local time is ahead of UTC when a run starts
 };
 
 enum class call_stage : std::uint8_t {

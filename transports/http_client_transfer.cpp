@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <string_view>
 
 namespace conclave::http_detail {
@@ -196,6 +197,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
       if (t.redirects < std::min(t.request.max_redirects, max_redirects))
         t.next_url = same_origin(t.request.url, *location);
     t.head.redirects = t.redirects;
+    t.head.at_s = std::time(nullptr);
     if (t.next_url.empty())
       call(t.cb.on_head, std::move(t.head));
     t.head = {};

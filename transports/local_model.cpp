@@ -6,7 +6,7 @@
 #include "transports/child_process.hpp"
 #include "transports/child_reactor.hpp"
 #include "transports/home.hpp"
-#include "transports/http_client.hpp"
+#include "transports/http_transfers.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -97,7 +97,7 @@ public:
 /// A server that starts, runs, or failed. All members are guarded by `mutex`; callbacks are called without it.
 class server : public std::enable_shared_from_this<server> {
 public:
-  server(local_model_options o, bool installed, std::weak_ptr<http_client> http)
+  server(local_model_options o, bool installed, std::weak_ptr<http_transfers> http)
       : options_(std::move(o)), installed_(installed), http_(std::move(http)) {}
 
   void start() {
@@ -282,7 +282,7 @@ private:
     }
     r.total_timeout_ms = 2'000;
     std::weak_ptr<server> weak = weak_from_this();
-    http_client::callbacks cb;
+    http_transfers::callbacks cb;
     cb.on_done = [weak](http_end end) {
       if (auto self = weak.lock())
         self->checked(end);
@@ -355,8 +355,8 @@ private:
   }
 
   const local_model_options options_;
-  const bool installed_;            ///< the model is the one quickstart installs: the user named none
-  std::weak_ptr<http_client> http_; ///< weak: our last reference may go on its thread, where it cannot be destroyed
+  const bool installed_;               ///< the model is the one quickstart installs: the user named none
+  std::weak_ptr<http_transfers> http_; ///< weak: our last reference may go on its thread, where it cannot be destroyed
   std::mutex mutex_;
   std::shared_ptr<child_process> child_;
   std::set<user*> users_;
@@ -383,7 +383,7 @@ registry& servers() {
 }
 
 /// Finds or starts the server of a user. Reads files, which may take as long as their disk likes: never on an actor's thread.
-void serve(user& u, local_model_options options, std::shared_ptr<http_client> http) {
+void serve(user& u, local_model_options options, std::shared_ptr<http_transfers> http) {
   bool installed = options.model_path.empty();
   if (installed)
     options.model_path = local_model_dir() + "/model.gguf";
@@ -412,7 +412,7 @@ void serve(user& u, local_model_options options, std::shared_ptr<http_client> ht
 
 } // namespace
 
-std::shared_ptr<local_model> local_model::acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb) {
+std::shared_ptr<local_model> local_model::acquire(local_model_options options, std::shared_ptr<http_transfers> http, callbacks cb) {
   if (options.context_tokens <= 0)
     options.context_tokens = 8192;
   options.slots = std::max(options.slots, 1);

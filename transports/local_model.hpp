@@ -18,7 +18,7 @@
 
 namespace conclave {
 
-class http_client;
+class http_transfers;
 
 struct local_model_options {
   std::string model_path;             ///< empty = the model quickstart installed
@@ -43,7 +43,7 @@ public:
     std::function<void(ec, std::string)> on_failed; ///< could not start, or died later; says what to do
   };
   /// Returns at once, before any file is looked at; on_ready or on_failed follows within 120 s.
-  static std::shared_ptr<local_model> acquire(local_model_options options, std::shared_ptr<http_client> http, callbacks cb);
+  static std::shared_ptr<local_model> acquire(local_model_options options, std::shared_ptr<http_transfers> http, callbacks cb);
   virtual ~local_model() = default;
 };
 

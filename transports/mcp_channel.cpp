@@ -7,17 +7,17 @@
 
 namespace conclave {
 
-std::unique_ptr<mcp_channel> open_mcp_channel(const mcp_server_config& config, const std::string& stderr_path,
+std::unique_ptr<mcp_channel> open_mcp_channel(outside& from, const mcp_server_config& config, const std::string& stderr_path,
                                               mcp_channel::callbacks cb, std::string& error) {
-  using opener =
-      std::unique_ptr<mcp_channel> (*)(const mcp_server_config&, const std::string&, mcp_channel::callbacks, std::string&);
+  using opener = std::unique_ptr<mcp_channel> (*)(outside&, const mcp_server_config&, const std::string&, mcp_channel::callbacks,
+                                                  std::string&);
   static constexpr struct {
     const char* kind;
     opener open;
   } table[] = {{"stdio", open_mcp_stdio}};
   for (auto& row : table)
     if (config.type == row.kind)
-      return row.open(config, stderr_path, std::move(cb), error);
+      return row.open(from, config, stderr_path, std::move(cb), error);
   error = "MCP server '" + config.name + "': transport '" + config.type + "' is not available";
   return nullptr;
 }

@@ -14,6 +14,8 @@
 
 namespace conclave {
 
+class outside;
+
 class mcp_channel {
 public:
   struct callbacks {
@@ -38,9 +40,9 @@ public:
   virtual void consumed(std::size_t bytes) = 0;
 };
 
-/// The table kind -> channel. `config` has its variables expanded. Returns nullptr and sets `error` for an unknown kind or a
-/// refused command. `stderr_path`: where the server's stderr goes.
-std::unique_ptr<mcp_channel> open_mcp_channel(const mcp_server_config& config, const std::string& stderr_path,
+/// The table kind -> channel. What is at the other end comes from `from`. `config` has its variables expanded. Returns nullptr and
+/// sets `error` for an unknown kind or a refused command. `stderr_path`: where the server's stderr goes.
+std::unique_ptr<mcp_channel> open_mcp_channel(outside& from, const mcp_server_config& config, const std::string& stderr_path,
                                               mcp_channel::callbacks cb, std::string& error);
 
 } // namespace conclave

@@ -3,7 +3,7 @@
 
 #include "transports/mcp_stdio.hpp"
 
-#include "transports/child_process.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 
@@ -16,7 +16,7 @@ constexpr std::size_t max_waiting = std::size_t{1} << 20;
 
 class stdio_channel final : public mcp_channel {
 public:
-  stdio_channel(child_options options, callbacks cb) {
+  stdio_channel(outside& from, child_options options, callbacks cb) {
     child_process::callbacks c;
     c.on_lines = [on_message = cb.on_message](std::vector<std::string> lines) {
       for (auto& line : lines)
@@ -38,7 +38,7 @@ public:
       else
         on_close(ec::unavailable, "ended with status " + std::to_string(e.status), true);
     };
-    child_ = child_process::start(std::move(options), std::move(c));
+    child_ = from.start_child(std::move(options), std::move(c));
   }
 
   ~stdio_channel() override { close(); }
@@ -74,7 +74,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, const std::string& stderr_path,
+std::unique_ptr<mcp_channel> open_mcp_stdio(outside& from, const mcp_server_config& config, const std::string& stderr_path,
                                             mcp_channel::callbacks cb, std::string& error) {
   if (config.command.empty()) {
     error = "MCP server '" + config.name + "' has no command";
@@ -90,7 +90,7 @@ std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, con
   options.env = safe_environment();
   for (auto& [name, value] : config.env)
     options.env[name] = value;
-  return std::make_unique<stdio_channel>(std::move(options), std::move(cb));
+  return std::make_unique<stdio_channel>(from, std::move(options), std::move(cb));
 }
 
 } // namespace conclave

@@ -7,6 +7,6 @@
 #include "transports/mcp_channel.hpp"
 
 namespace conclave {
-std::unique_ptr<mcp_channel> open_mcp_stdio(const mcp_server_config& config, const std::string& stderr_path,
+std::unique_ptr<mcp_channel> open_mcp_stdio(outside& from, const mcp_server_config& config, const std::string& stderr_path,
                                             mcp_channel::callbacks cb, std::string& error);
 } // namespace conclave

@@ -3,12 +3,17 @@
 
 #include "transports/thread_room.hpp"
 
+#include <algorithm>
 #include <future>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 namespace conclave {
+
+std::size_t scheduler_threads(std::size_t wanted) {
+  return wanted > 0 ? wanted : std::max<std::size_t>(std::thread::hardware_concurrency(), 2);
+}
 
 std::string lack_of_threads(std::size_t n) {
   std::promise<void> enough;

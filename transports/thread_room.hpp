@@ -10,6 +10,9 @@ namespace conclave {
 /// What an engine or a node starts beside its scheduler's threads: store, sink, clock, network, curl, children, and some to spare.
 constexpr std::size_t threads_beside_scheduler = 10;
 
+/// Returns how many threads a scheduler gets: what is wanted, or one per core and at least 2 if that is 0.
+std::size_t scheduler_threads(std::size_t wanted);
+
 /// Starts `n` threads at once and ends them again. Returns an empty text, or that there are not so many to be had and what to do.
 /// Ask before CAF is started: a thread that is refused to it ends or blocks the process. Any thread; takes about 50 us for each.
 std::string lack_of_threads(std::size_t n);

@@ -5,12 +5,12 @@
 /// each other for themselves. This overrides its process id by a random number. In executables only: a library must not decide
 /// that.
 
-#include <random>
+#include "transports/outside.hpp"
 
 namespace caf::detail {
 
 __attribute__((visibility("default"))) unsigned get_process_id() {
-  static const unsigned id = std::random_device{}() | 1u; // never 0
+  static const unsigned id = conclave::outside::of_machine()->seed("process") | 1u; // never 0
   return id;
 }
 

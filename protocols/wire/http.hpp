@@ -37,8 +37,9 @@ struct http_request {
 
 struct http_head {
   int status = 0;
-  key_values headers; ///< names lower-cased
-  int redirects = 0;  ///< followed before this reply: each was a request of its own
+  key_values headers;    ///< names lower-cased
+  int redirects = 0;     ///< followed before this reply: each was a request of its own
+  std::int64_t at_s = 0; ///< Unix time in s at which it came
 };
 
 /// The end of a transfer, always reported exactly once.

@@ -101,7 +101,7 @@ std::int64_t retry_after_ms(const http_head& head, std::int64_t now_s) {
 void http_failure(completion& out, const http_head& head, std::string_view body, const secrets& hidden) {
   auto r = read_reason(body);
   refused(out, r, head.status, hidden);
-  if (auto wait = retry_after_ms(head, std::time(nullptr)); wait >= 0)
+  if (auto wait = retry_after_ms(head, head.at_s); wait >= 0)
     out.retry_after_ms = wait;
   if (auto* hint = find_header(head, "x-should-retry")) {
     out.retryable_hint = lower(*hint) != "false";

@@ -99,7 +99,7 @@ struct guard_fixture : conclave::test::fixture {
 
   guard_fixture() {
     guarded = sys.spawn(peer, st);
-    guard = spawn_guarded_backend(sys, guarded);
+    guard = spawn_guarded_backend(sys, guarded, random_stream{1});
     sink = sys.spawn(sink_of, shown);
   }
 

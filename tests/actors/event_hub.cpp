@@ -7,6 +7,7 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/type_ids.hpp"
+#include "transports/outside.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 
@@ -39,7 +40,7 @@ struct place {
     path = mkdtemp(name.data());
     std::string error;
     store = event_store::open(path + "/tasks.db", error);
-    hub = std::make_shared<event_hub>(store);
+    hub = std::make_shared<event_hub>(store, outside::of_machine());
     hub->begin("t", "why?", 0);
   }
 

@@ -75,7 +75,7 @@ struct mcp_fixture {
       std::lock_guard lock(told_mutex);
       (for_good ? lost : told).push_back(std::move(text));
     };
-    aut = spawn_mcp_server(sys, c, variables, log, false, {}, {}, tell);
+    aut = spawn_mcp_server(sys, outside::of_machine(), c, variables, log, false, {}, {}, tell);
   }
 
   /// A server that writes bytes of its own, see bad_mcp.py.

@@ -41,7 +41,7 @@ struct tool_fixture {
   }
 
   void start(std::function<std::string(const std::string&)> f, tool_annotations notes = {}) {
-    aut = spawn_native_tool(sys, {{"look", "looks", "{\"type\":\"object\"}"}, notes}, std::move(f));
+    aut = spawn_native_tool(sys, outside::of_machine(), {{"look", "looks", "{\"type\":\"object\"}"}, notes}, std::move(f));
   }
 
   tool_invocation asks(std::string name, std::int64_t timeout_ms = 20'000) {
@@ -139,12 +139,13 @@ CAF_TEST(a function that never returns does not hold up the end of the system) {
   {
     test::threads_config own;
     caf::actor_system other{own};
-    auto t = spawn_native_tool(other, {{"look", "looks", "{}"}, {}}, [&entered, left, shut = gate](const std::string&) {
-      entered.set_value();
-      shut.wait();
-      left->set_value();
-      return std::string{"into the void"};
-    });
+    auto t = spawn_native_tool(other, outside::of_machine(), {{"look", "looks", "{}"}, {}},
+                               [&entered, left, shut = gate](const std::string&) {
+                                 entered.set_value();
+                                 shut.wait();
+                                 left->set_value();
+                                 return std::string{"into the void"};
+                               });
     caf::anon_send(t, asks("look"));
     entered.get_future().wait();
     caf::anon_send_exit(t, caf::exit_reason::user_shutdown);

@@ -437,7 +437,7 @@ CAF_TEST(each run and task is one note with what it cost) {
 CAF_TEST(a tool server that is lost in the middle of a run is one note) {
   auto keep = std::vector<node_note>{};
   auto cost = std::make_shared<task_cost>();
-  auto w = watch_runs([&](node_note n) { keep.push_back(std::move(n)); }, cost);
+  auto w = watch_runs([&](node_note n) { keep.push_back(std::move(n)); }, cost, sys.clock());
   start_run t;
   t.task = "t";
   t.agent = "a";

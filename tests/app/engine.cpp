@@ -9,10 +9,9 @@
 
 #include "app/engine_caf.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/engine_fixture.hpp"
+#include "support/forwarding_outside.hpp"
 #include "support/imposter.hpp"
-#include "support/scratch_folder.hpp"
-#include "support/scripted_team.hpp"
-#include "support/verified_store.hpp"
 #include "transports/event_store.hpp"
 
 #include <caf/all.hpp>
@@ -31,65 +30,7 @@
 
 using namespace conclave;
 
-namespace {
-
-constexpr auto deadline = std::chrono::seconds(20);
-
-struct folder : test::scratch_folder {
-  ~folder() { test::verify_store(path + "/tasks.db"); }
-  engine_options options(bool logs = false) const {
-    engine_options o;
-    o.store_path = path + "/tasks.db";
-    o.log_root = path + "/logs";
-    o.write_logs = logs;
-    return o;
-  }
-};
-
-/// Two scripted agents that answer and vote for the first one, which presents.
-run_config team() {
-  return test::scripted_team({"writer", "critic"});
-}
-
-/// A team that never ends by itself.
-run_config endless() {
-  auto out = team();
-  for (auto& a : out.agents) {
-    a.backend.script.resize(1);
-    a.backend.script[0].calls.clear();
-    a.backend.script[0].text = "half a thought";
-    a.backend.script[0].hang = true;
-  }
-  return out;
-}
-
-/// The end of a task that was started. Outlives the engine's use of it.
-struct ending {
-  std::shared_ptr<std::promise<outcome>> promise = std::make_shared<std::promise<outcome>>();
-  std::future<outcome> future = promise->get_future();
-  std::function<void(outcome)> done() {
-    return [p = promise](outcome o) { p->set_value(std::move(o)); };
-  }
-  bool came() { return future.wait_for(deadline) == std::future_status::ready; }
-};
-
-struct signal {
-  std::shared_ptr<std::promise<void>> promise = std::make_shared<std::promise<void>>();
-  std::future<void> future = promise->get_future();
-  bool came() { return future.wait_for(deadline) == std::future_status::ready; }
-};
-
-/// Tells when the first text of a model has come.
-listener on_first_chunk(const signal& s) {
-  listener l;
-  l.on_chunk = [p = s.promise, told = std::make_shared<bool>(false)](const chunk_batch&) {
-    if (!std::exchange(*told, true))
-      p->set_value();
-  };
-  return l;
-}
-
-} // namespace
+using namespace conclave::test;
 
 CAF_TEST(ask gives the answer and events in order with the terminal one last) {
   folder f;
@@ -118,6 +59,50 @@ CAF_TEST(ask gives the answer and events in order with the terminal one last) {
   std::string error;
   auto stored = eng.store().read(out.task, 0, error);
   CAF_CHECK_EQUAL(stored.size(), events.size());
+}
+
+CAF_TEST(an engine asks the outside it is given and no other) {
+  struct planned final : test::forwarding_outside {
+    std::int64_t now_unix_ms() override { return 1'790'000'000'000; }
+    std::uint32_t seed(const std::string& owner) override {
+      std::lock_guard lock(mutex);
+      owners.insert(owner);
+      return 0x2a;
+    }
+    std::unique_ptr<event_store> open_store(const std::string& path, std::string& error, store_use use) override {
+      ++stores;
+      return forwarding_outside::open_store(path, error, use);
+    }
+    std::shared_ptr<http_transfers> open_http() override {
+      ++clients;
+      return forwarding_outside::open_http();
+    }
+    std::unique_ptr<lane> open_lane(const std::string& owner) override {
+      std::lock_guard lock(mutex);
+      owners.insert(owner);
+      return forwarding_outside::open_lane(owner);
+    }
+    std::mutex mutex;
+    std::set<std::string> owners;
+    int stores = 0, clients = 0;
+  };
+  folder f;
+  auto from = std::make_shared<planned>();
+  auto options = f.options();
+  options.outside = from;
+  options.tools = {{{"look", "looks", ""}, true, [](const std::string&) { return std::string{"seen"}; }}};
+  engine eng{options};
+  CAF_REQUIRE_EQUAL(eng.error(), "");
+  std::int64_t first_ms = 0;
+  listener l;
+  l.on_event = [&](const event& e) { first_ms = first_ms == 0 ? e.time_ms : first_ms; };
+  auto out = eng.ask(team(), {"What is 6 x 7?", {}}, l);
+  CAF_CHECK_EQUAL(out.task, "20260921-141320-00002a");
+  CAF_CHECK(first_ms >= 1'790'000'000'000 && first_ms < 1'790'000'000'000 + 60'000);
+  CAF_CHECK(from->stores == 1 && from->clients == 1);
+  std::lock_guard lock(from->mutex);
+  for (const auto* owner : {"task id", "orchestrator 20260921-141320-00002a", "tool look"})
+    CAF_CHECK(from->owners.count(owner) == 1);
 }
 
 CAF_TEST(many tasks at once in one engine all end with ids of their own) {
@@ -377,64 +362,6 @@ CAF_TEST(a tool that cannot be offered is an error of the engine and of every st
   CAF_CHECK(with([](native_tool& t) { t.run = nullptr; }).find("no function") != std::string::npos);
   CAF_CHECK(with([](native_tool& t) { t.timeout_ms = -1; }).find("deadline is negative") != std::string::npos);
   CAF_CHECK(fault({good(), good()}).find("given twice") != std::string::npos);
-}
-
-CAF_TEST(any number of readers follow a task and none holds it up) {
-  folder f;
-  engine eng{f.options()};
-  std::promise<void> go;
-  auto gone = go.get_future().share();
-  std::vector<std::uint64_t> live, blocked, late;
-  std::string text;
-  signal running, all_late, all_blocked;
-  ending end;
-  auto into = [](std::vector<std::uint64_t>& to, const signal* whole = nullptr) {
-    listener l;
-    l.on_event = [&to, whole](const event& e) {
-      to.push_back(e.seq);
-      if (whole != nullptr && e.type == event_type::task_ended)
-        whole->promise->set_value();
-    };
-    return l;
-  };
-  auto stuck = into(blocked, &all_blocked);
-  stuck.on_event = [then = stuck.on_event, gone](const event& e) {
-    gone.wait();
-    then(e);
-  };
-  auto held = eng.watch({}, stuck);
-  CAF_CHECK(held);
-  auto l = into(live);
-  l.on_chunk = on_first_chunk(running).on_chunk;
-  auto id = eng.start(endless(), {"q", {}}, l, end.done());
-  CAF_REQUIRE(running.came());
-  auto tasks = eng.running();
-  CAF_REQUIRE_EQUAL(tasks.size(), 1u);
-  CAF_CHECK_EQUAL(tasks.front().task, id);
-  CAF_CHECK_EQUAL(tasks.front().question, "q");
-  auto other = into(late, &all_late);
-  other.on_chunk = [&](const chunk_batch& b) {
-    for (auto& c : b.chunks)
-      text += c.text;
-  };
-  auto second = eng.watch({id}, other);
-  eng.cancel(id, "enough");
-  CAF_REQUIRE(end.came());
-  CAF_REQUIRE(all_late.came());
-  CAF_CHECK(!live.empty());
-  CAF_CHECK_EQUAL(late, live);
-  CAF_CHECK_NOT_EQUAL(text.find("half a thought"), std::string::npos);
-  CAF_CHECK_EQUAL(blocked.size(), 0u);
-  go.set_value();
-  CAF_REQUIRE(all_blocked.came());
-  CAF_CHECK_EQUAL(blocked, live);
-  second.end();
-  CAF_CHECK(!second);
-  CAF_CHECK_EQUAL(eng.running().size(), 0u);
-  eng.stop();
-  engine_options nowhere;
-  nowhere.store_path = "/proc/none/x.db";
-  CAF_CHECK(!engine{nowhere}.watch({}, {}));
 }
 
 CAF_TEST(a hosted engine has the members of an engine) {

@@ -13,6 +13,7 @@
 #include "actors/recorder.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
+#include "transports/outside.hpp"
 #include "transports/event_store.hpp"
 
 #include <caf/all.hpp>
@@ -42,7 +43,7 @@ int agents(std::size_t n) {
   add_messages(cfg);
   cfg.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system sys{cfg};
-  auto hub = std::make_shared<event_hub>(nullptr);
+  auto hub = std::make_shared<event_hub>(nullptr, outside::of_machine());
   auto sink = spawn_chunk_door(sys, hub, "bench");
   auto backend = spawn_scripted_backend(sys, {}, "tools");
   orchestrator_parts boss_parts;

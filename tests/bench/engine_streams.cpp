@@ -12,6 +12,7 @@
 #include "actors/event_hub.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
+#include "transports/outside.hpp"
 #include "support/stream_server.hpp"
 #include "transports/http_client.hpp"
 
@@ -85,7 +86,7 @@ int main(int argc, char** argv) {
   config cfg;
   caf::actor_system sys{cfg};
   auto http = std::make_shared<http_client>();
-  auto hub = std::make_shared<event_hub>(nullptr);
+  auto hub = std::make_shared<event_hub>(nullptr, outside::of_machine());
   hub->begin("bench", "", 0);
   watch_bounds bounds;
   bounds.pace = std::chrono::milliseconds(pace);

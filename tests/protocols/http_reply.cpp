@@ -314,6 +314,12 @@ CAF_TEST(waits are read in milliseconds seconds and as a date) {
   CAF_CHECK_EQUAL(retry_after_ms({429, {}}, 0), -1);
 }
 
+CAF_TEST(a date to wait for is judged by when the reply came) {
+  completion c;
+  http_failure(c, {503, {{"retry-after", "Thu, 01 Jan 1970 00:01:00 GMT"}}, 0, 20}, "");
+  CAF_CHECK_EQUAL(c.retry_after_ms, 40'000);
+}
+
 CAF_TEST(a server may forbid another try or ask for one) {
   CAF_CHECK(!failure(500, "").retry_asked && !failure(400, "", {{"x-should-retry", "false"}}).retry_asked);
   CAF_CHECK(failure(400, "", {{"x-should-retry", "True"}}).retry_asked);

@@ -259,6 +259,20 @@ CAF_TEST(the tool step has rules then the own system message and the lower steps
   CAF_CHECK(has(decision(task(), "", 0).back().text, "new_answer"));
 }
 
+CAF_TEST(the local time is that of the offset it is told and not of the machine) {
+  auto t = task();
+  t.now_ms = 1'790'000'000'000; // 2026-09-21 14:13:20 UTC
+  auto told = [&t](std::int32_t offset_s) {
+    auto text = coordination(t, "", ladder::tools, 0, offset_s).back().text;
+    auto at = text.find("Local time: ");
+    return at == std::string::npos ? std::string{} : text.substr(at + 12, 16);
+  };
+  CAF_CHECK_EQUAL(told(0), "2026-09-21 14:13");
+  CAF_CHECK_EQUAL(told(5 * 3600 + 1800), "2026-09-21 19:43");
+  CAF_CHECK_EQUAL(told(14 * 3600), "2026-09-22 04:13");
+  CAF_CHECK_EQUAL(told(-(9 * 3600 + 1800)), "2026-09-21 04:43");
+}
+
 CAF_TEST(the presenter sees its own answer marked and why it was chosen) {
   auto t = task();
   auto text = presentation(t, "", 0).back().text;

@@ -18,8 +18,6 @@ namespace conclave::sim {
 
 namespace {
 
-constexpr std::int64_t base_ms = 1'790'000'000'000; ///< Unix time at which every seed begins
-
 event_sink_actor::behavior_type host(event_sink_actor::pointer, world* w, engine* of, process_ptr p) {
   return {[w, of, p](const event& e) {
             if (p->cut || !w->broken.empty())
@@ -37,8 +35,9 @@ event_sink_actor::behavior_type host(event_sink_actor::pointer, world* w, engine
           [](const chunk_batch&) {}, [](const chunk_delivery&) { return chunk_ack{}; }};
 }
 
-node_resources resources_of(world& w, const process_ptr& p) {
+node_resources resources_of(world& w, const process_ptr& p, std::shared_ptr<outside> from) {
   node_resources r;
+  r.outside = std::move(from);
   r.env = [](const std::string&) -> const std::string* { return nullptr; };
   r.scripted = models_of(w, p);
   r.tools = tools_of(w, p);
@@ -69,10 +68,19 @@ void wait_for(caf::event_based_actor* self, orchestrator_actor boss, question q,
 
 } // namespace
 
+std::shared_ptr<test::simulated_outside> simulator::make_outside(int process) {
+  test::simulated_world played;
+  played.unix_ms += std::chrono::duration_cast<std::chrono::milliseconds>(sched_.clock().now() - start_).count();
+  played.seed = w_.seed * 1000 + static_cast<std::uint64_t>(process);
+  played.job_takes = [this] { return std::chrono::milliseconds(w_.chance.between(0, 5'000)); };
+  return std::make_shared<test::simulated_outside>(sys_, std::move(played));
+}
+
 void simulator::start_node(std::size_t i) {
   auto& n = nodes_[i - 1];
   n.process = std::make_shared<process>(process{static_cast<int>(i) * 100, false});
-  n.node = spawn_node(sys_, resources_of(w_, n.process));
+  n.outside = make_outside(n.process->number);
+  n.node = spawn_node(sys_, resources_of(w_, n.process, n.outside));
 }
 
 void simulator::begin_engine() {
@@ -81,7 +89,8 @@ void simulator::begin_engine() {
   engine_ = std::make_unique<engine>();
   engine_->process = std::make_shared<process>(process{w_.engines, false});
   engine_->store = std::make_shared<sim::store>(disk_, engine_->process);
-  engine_->local = spawn_node(sys_, resources_of(w_, engine_->process));
+  engine_->outside = make_outside(w_.engines);
+  engine_->local = spawn_node(sys_, resources_of(w_, engine_->process, engine_->outside));
   engine_->sink = sys_.spawn(host, &w_, engine_.get(), engine_->process);
 }
 
@@ -148,9 +157,7 @@ void simulator::spawn_boss(orchestrator_parts parts, question q) {
   parts.recorder = e.recorder;
   parts.sinks = {e.sink};
   parts.chunks = e.sink;
-  parts.outside = {
-      [this] { return base_ms + std::chrono::duration_cast<std::chrono::milliseconds>(sched_.clock().now() - start_).count(); },
-      [this](const std::string&) { return static_cast<std::uint32_t>(w_.chance.next()); }};
+  parts.outside = e.outside;
   e.boss = spawn_orchestrator(sys_, std::move(parts));
   sys_.spawn(wait_for, e.boss, std::move(q), e.process, &e);
 }
@@ -202,6 +209,7 @@ void simulator::crash() {
   --w_.what.crashes;
   w_.trace("CRASH of engine " + std::to_string(w_.engines));
   engine_->process->cut = true;
+  engine_->outside->cut();
   disk_.crash();
   for (auto& l : engine_->links) {
     l->up.clear();
@@ -237,6 +245,7 @@ void simulator::kill_node(std::size_t i) {
     return;
   w_.trace("node " + std::to_string(i) + " dies");
   n.process->cut = true;
+  n.outside->cut();
   for (auto& l : old_links_)
     if (!l->broken && l->to == i)
       break_link(*l);

@@ -8,6 +8,7 @@
 #include "actors/resumer.hpp"
 #include "sim/link.hpp"
 #include "sim/store.hpp"
+#include "support/simulated_outside.hpp"
 
 #include <caf/scheduler/test_coordinator.hpp>
 
@@ -24,6 +25,7 @@ struct config : caf::actor_system_config {
 /// An engine of the task, as its process holds it.
 struct engine {
   process_ptr process;
+  std::shared_ptr<test::simulated_outside> outside;
   std::shared_ptr<sim::store> store;
   node_actor local;
   event_sink_actor sink;
@@ -48,6 +50,7 @@ public:
 private:
   struct far_node {
     process_ptr process;
+    std::shared_ptr<test::simulated_outside> outside;
     node_actor node;
   };
 
@@ -62,6 +65,7 @@ private:
   void resume();
   void spawn_boss(orchestrator_parts parts, question q);
   std::vector<placed_agent> place(const std::vector<agent_config>& agents);
+  std::shared_ptr<test::simulated_outside> make_outside(int process); ///< of a process; its random numbers come from the seed
   void start_node(std::size_t i);
   void end_engine();
   void crash();

@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "transports/child_process.hpp"
 #include "transports/mcp_channel.hpp"
+#include "transports/outside.hpp"
 
 #include <chrono>
 #include <condition_variable>
@@ -183,7 +184,7 @@ CAF_TEST(a tool server that closes its output fails at once and only once) {
     seen->cv.notify_all();
   };
   std::string error;
-  auto channel = open_mcp_channel(config, "", std::move(cb), error);
+  auto channel = open_mcp_channel(*outside::of_machine(), config, "", std::move(cb), error);
   CAF_REQUIRE(channel);
   CAF_CHECK(seen->wait([&] { return !seen->lines.empty(); }, 5s));
   channel->close();

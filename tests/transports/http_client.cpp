@@ -8,6 +8,7 @@
 #include "support/imposter.hpp"
 
 #include <cstdlib>
+#include <ctime>
 
 using namespace conclave;
 using namespace conclave::test;
@@ -232,6 +233,7 @@ CAF_TEST(a redirect within the origin is followed with body and headers) {
   auto seen = p.inspect();
   CAF_REQUIRE_EQUAL(seen.heads.size(), 1u);
   CAF_CHECK(find_header(seen.heads[0], "x-last") != nullptr && find_header(seen.heads[0], "location") == nullptr);
+  CAF_CHECK(std::abs(seen.heads[0].at_s - std::time(nullptr)) < 60);
   CAF_CHECK_EQUAL(seen.body(), "here");
   auto sent = server.inspect().requests;
   CAF_REQUIRE_EQUAL(sent.size(), 3u);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/task_opening.hpp"
+
+#include "app/version.hpp"
+#include "protocols/config.hpp"
+#include "protocols/secret_places.hpp"
+#include "protocols/wire/json.hpp"
+#include "transports/event_store.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <future>
+#include <utility>
+
+namespace conclave {
+
+outcome refused(ec code, std::string reason) {
+  outcome o;
+  o.code = code;
+  o.error = std::move(reason);
+  return o;
+}
+
+std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o) {
+  o.rules = config.rules;
+  o.history = q.history;
+  for (auto& a : agents) {
+    o.agents.push_back(a.config);
+    o.nodes.push_back(a.node_name);
+  }
+  o.cluster = config.cluster;
+  std::error_code ignored;
+  if (!config.source.empty())
+    o.config_path = std::filesystem::absolute(config.source, ignored).string();
+  o.build = version;
+  o.on_unknown = config.on_unknown;
+  mask_secrets(o);
+  return to_json(o);
+}
+
+std::optional<ledger::restored> ended_task(event_store& store, const std::string& task) {
+  std::string error;
+  auto rows = store.list(error);
+  auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
+  if (row == rows.end() || row->outcome.empty())
+    return {};
+  std::vector<event> log;
+  for (auto& stored : store.read(task, 0, error)) {
+    event e;
+    if (wire::from_json(stored.json, e))
+      log.push_back(std::move(e));
+  }
+  return ledger::restore(log);
+}
+
+std::vector<earlier_answer> answers_of(const ledger::state& s) {
+  std::vector<earlier_answer> out;
+  for (auto& m : s.members)
+    for (auto& a : m.answers)
+      out.push_back({m.id, a.label, a.text, a.epoch});
+  std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.epoch < b.epoch; });
+  return out;
+}
+
+std::string unreachable(const ledger::state& s, const std::vector<placed_agent>& agents) {
+  std::string first;
+  for (auto& a : agents) {
+    auto* m = ledger::find(s, a.config.id);
+    if (m == nullptr || !m->live)
+      continue;
+    if (a.node)
+      return {};
+    if (first.empty())
+      first = "'" + shown_text(a.config.id) + "': " + (a.reason.empty() ? "its node cannot be reached" : a.reason);
+  }
+  return first.empty() ? first : "none of its agents can be reached, so nothing was changed; " + first;
+}
+
+outcome read_opening(event_store& store, const resume_request& request, opening& out) {
+  std::promise<event_page> result;
+  auto future = result.get_future();
+  store.read(request.task, 0, 1, [&result](event_page p) { result.set_value(std::move(p)); });
+  auto page = future.get();
+  if (page.code != ec::none)
+    return refused(page.code, page.error);
+  event first;
+  if (page.events.empty())
+    return refused(ec::bad_request, "there is no task " + request.task);
+  std::string error;
+  if (!wire::from_json(page.events.front().json, first) || first.type != event_type::task_opened)
+    return refused(ec::bad_request, "task " + request.task
+                                        + " was written by an older conclave, which did not store what is needed to go on with it; "
+                                          "see it: conclave show "
+                                        + request.task);
+  if (!from_json(first.detail, out, error) || !restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
+    return refused(ec::bad_config, error);
+  return {};
+}
+
+std::shared_ptr<outside> outside_of(const engine_options& o) {
+  return o.outside ? o.outside : outside::of_machine();
+}
+
+} // namespace conclave

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// HTTP transfers as the rest of the program sees them (transports/outside.hpp gives them out). Never retries, decides nothing.
+///
+/// Thread rule: start and cancel may be called from any thread; callbacks run on a thread of the transport, which serves every
+/// transfer: they decode and post a message, and never wait. on_head at most once, on_data any number of times, on_done exactly
+/// once for every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done.
+
+#include "protocols/wire/http.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace conclave {
+
+class http_transfers {
+public:
+  struct callbacks {
+    std::function<void(http_head)> on_head;
+    std::function<void(std::string)> on_data; ///< one call per network read, decoded (gzip) bytes
+    std::function<void(http_end)> on_done;
+  };
+
+  /// Cancels what runs and waits for its callbacks, so never from within one.
+  virtual ~http_transfers() = default;
+
+  /// Starts a transfer. Returns its id, never 0. A malformed URL is an ordinary on_done with bad_request. A 307 or 308 to another
+  /// place of the same origin (scheme, host, port) is followed, three times at most; every other redirect is a reply like any.
+  virtual std::uint64_t start(http_request request, callbacks cb) = 0;
+
+  /// Abandons a transfer: its connection is closed, on_done comes with `cancelled`. Unknown ids are ignored.
+  virtual void cancel(std::uint64_t id) = 0;
+};
+
+} // namespace conclave
