@@ -5,6 +5,7 @@
 
 #include "protocols/caf_error.hpp"
 #include "protocols/config.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>

@@ -9,6 +9,7 @@
 #include "actors/node_parts.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 

@@ -7,6 +7,8 @@
 #include "app/cli_parser.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <array>

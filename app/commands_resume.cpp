@@ -11,6 +11,8 @@
 #include "app/run_session.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_lookup.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/replay.hpp"
 
 #include <algorithm>

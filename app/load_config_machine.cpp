@@ -5,7 +5,11 @@
 
 #include "app/load_config.hpp"
 #include "app/load_config_parts.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/spelling.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client_trust.hpp"
 #include "transports/pki.hpp"
@@ -57,37 +61,13 @@ bool is_gguf(const std::string& path) {
   return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
 }
 
-/// Reads the file again for the lines and spellings that a run_config does not keep. Without the file, paths stay as they are.
-void put_places(const std::string& file, std::vector<problem>& found) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(file, ignored))
-    return; // a pipe is read once
-  std::string text, error;
-  std::vector<problem> said; // by the loader already
-  loader::report to{file, said};
-  auto root = loader::read_text(file, text, error) ? loader::read_tree(text, to) : nullptr;
-  if (!root || root->kind != loader::tree::map)
-    return;
-  loader::section top{root.get(), key_scope::top, "", "", to};
-  auto agent = [&](const loader::tree& node, std::size_t index, const std::string& path) {
-    auto canonical = "agents[" + std::to_string(index) + "]";
-    to.place(canonical, path, node.line);
-    loader::section s{&node, key_scope::agent, path, canonical, to};
-    loader::section b{s.map("backend"), key_scope::backend, s.path("backend"), s.canonical("backend"), to};
-    backend_config unused; // without a type: reads no script
-    loader::read_backend(b, unused, {});
-  };
-  if (const auto* one = top.map("agent"))
-    agent(*one, 0, "agent");
-  else if (const auto* many = top.get("agents"))
-    for (std::size_t i = 0; i < many->value->items.size(); ++i)
-      agent(*many->value->items[i].value, i, "agents[" + std::to_string(i) + "]");
-  run_config unused;
-  loader::read_orchestrator(top, unused);
+/// Puts problems where their fields were written.
+void put_places(const run_config& c, std::vector<problem>& found) {
   for (auto& p : found) {
-    auto place = to.place_of(p.path);
-    p.path = place.path;
-    p.line = place.line;
+    auto at = place_of(c.places, p.path);
+    p.path = at.path;
+    p.line = at.line;
+    p.column = at.column;
   }
 }
 
@@ -253,8 +233,7 @@ private:
 
 std::vector<problem> environment_problems(const run_config& c, const lookup& env, const source_lookup& sources) {
   auto out = judge{c, env, sources}.run();
-  if (!out.empty() && !c.source.empty())
-    put_places(c.source, out);
+  put_places(c, out);
   return out;
 }
 
@@ -277,8 +256,7 @@ key_notes key_notes_of(const run_config& c, const lookup& env, const source_look
       out.withheld.push_back(
           {severity::warning, c.source, 0, "agents[" + std::to_string(i) + "].backend.base_url", route.withheld});
   }
-  if (!out.withheld.empty() && !c.source.empty())
-    put_places(c.source, out.withheld);
+  put_places(c, out.withheld);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include "protocols/config_keys.hpp"
 
 #include "protocols/config_tables.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <sstream>
@@ -127,9 +128,8 @@ std::string limits_fault(const key_info& key, double value, const std::string& s
 std::string choice_fault(const key_info& key, const std::string& value) {
   auto choices = words(key.choices);
   auto same = [&](const std::string& c) {
-    return std::equal(c.begin(), c.end(), value.begin(), value.end(), [](char a, char b) {
-      return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
-    });
+    return std::equal(c.begin(), c.end(), value.begin(), value.end(),
+                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b); });
   };
   if (std::any_of(choices.begin(), choices.end(), same))
     return {};

@@ -38,12 +38,12 @@ key_info ours(const char* name, const char* help) {
 }
 
 void connection(std::vector<key_info>& out) {
-  out.insert(out.end(), {
-                            range("port", type::integer, 1, 65535, "", "port of the server on this machine",
-                                  "lmstudio vllm sglang ollama"),
-                            row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
-                                "vllm sglang lmstudio ollama"),
-                        });
+  out.insert(out.end(),
+             {
+                 range("port", type::integer, 1, 65535, "", "port of the server on this machine", "lmstudio vllm sglang ollama"),
+                 row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
+                     "vllm sglang lmstudio ollama"),
+             });
 }
 
 void parameters(std::vector<key_info>& out) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Keys of the file, its agents, the orchestrator, timeouts and display that set no member. What the limits mean: docs/protocol.md 5.
+// Keys of the file, its agents, the orchestrator, timeouts and display that set no member. What the limits mean:
+// docs/protocol.md 5.
 
 #include "protocols/config_keys.hpp"
 
@@ -26,19 +27,17 @@ key_info later(scope s, const char* name, type t, const char* fallback, const ch
 }
 
 void agents(std::vector<key_info>& out) {
-  out.insert(
-      out.end(),
-      {
-          row(scope::top, "agents", type::list, "", "the team, in registration order; at most 64"),
-          row(scope::top, "agent", type::map, "", "a team of one; not together with `agents`"),
-          row(scope::top, "orchestrator", type::map, "", "rules of the coordination"),
-          row(scope::top, "timeout_settings", type::map, "", "deadlines"),
-          row(scope::top, "ui", type::map, "", "display"),
-          row(scope::top, "cluster", type::map, "", "other machines"),
-          row(scope::top, "display", type::map, "", "another spelling of `ui`", status::cosmetic),
-          later(scope::agent, "voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),
-          later(scope::agent, "subtask", type::text, "", "this agent's part of a divided task"),
-      });
+  out.insert(out.end(), {
+                            row(scope::top, "agents", type::list, "", "the team, in registration order; at most 64"),
+                            row(scope::top, "agent", type::map, "", "a team of one; not together with `agents`"),
+                            row(scope::top, "orchestrator", type::map, "", "rules of the coordination"),
+                            row(scope::top, "timeout_settings", type::map, "", "deadlines"),
+                            row(scope::top, "ui", type::map, "", "display"),
+                            row(scope::top, "cluster", type::map, "", "other machines"),
+                            row(scope::top, "display", type::map, "", "another spelling of `ui`", status::cosmetic),
+                            later(scope::agent, "voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),
+                            later(scope::agent, "subtask", type::text, "", "this agent's part of a divided task"),
+                        });
 }
 
 void orchestrator(std::vector<key_info>& out) {
@@ -104,11 +103,10 @@ void orchestrator(std::vector<key_info>& out) {
 
 void timeouts(std::vector<key_info>& out) {
   const auto s = scope::timeout_settings;
-  out.insert(out.end(),
-             {
-                 row(s, "round_timeout_grace_seconds", type::seconds, "", "time after a soft deadline; deadlines are hard here",
-                     status::cosmetic),
-             });
+  out.insert(out.end(), {
+                            row(s, "round_timeout_grace_seconds", type::seconds, "",
+                                "time after a soft deadline; deadlines are hard here", status::cosmetic),
+                        });
 }
 
 } // namespace

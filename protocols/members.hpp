@@ -36,9 +36,9 @@ inline constexpr std::nullptr_t table = nullptr;
 
 /// Structs of a configuration have their rows already.
 template <class T>
-  requires config_rows::is_bound<T>
-inline constexpr auto table<T> = std::apply([](const auto&... r) { return std::make_tuple(is(r.stored, r.member)...); },
-                                            config_rows::table<T>);
+requires config_rows::is_bound<T>
+inline constexpr auto table<T> =
+    std::apply([](const auto&... r) { return std::make_tuple(is(r.stored, r.member)...); }, config_rows::table<T>);
 
 template <>
 inline constexpr auto table<turn_text> = std::make_tuple(is("from_user", &turn_text::from_user), is("text", &turn_text::text));

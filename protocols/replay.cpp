@@ -4,6 +4,7 @@
 #include "protocols/replay.hpp"
 
 #include "protocols/events.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>

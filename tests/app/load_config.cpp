@@ -6,6 +6,7 @@
 #include "app/load_config.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/catalogue.hpp"
 #include "tests/app/load_config_support.hpp"
 
 using namespace conclave;

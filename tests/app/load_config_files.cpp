@@ -6,7 +6,10 @@
 #include "actors/node_parts.hpp"
 #include "app/load_config.hpp"
 #include "caf/test/unit_test.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/config_validate.hpp"
 #include "tests/app/load_config_support.hpp"
 
 #include <filesystem>
@@ -288,9 +291,9 @@ CAF_TEST(the documentation holds the reference of the key table) {
   auto end = text.find("<!-- keys: end -->");
   CAF_REQUIRE(begin != std::string::npos && end != std::string::npos);
   begin = text.find('\n', begin) + 1;
-  auto same = text.substr(begin, end - begin) == "\n" + key_reference() + "\n";
+  auto same = text.substr(begin, end - begin) == "\n" + config_keys().reference() + "\n";
   if (!same) {
-    std::ofstream{std::string{CONCLAVE_BINARY_DIR} + "/key_reference.md"} << key_reference();
+    std::ofstream{std::string{CONCLAVE_BINARY_DIR} + "/key_reference.md"} << config_keys().reference();
     CAF_MESSAGE("docs/configuration.md is stale: the right text is in key_reference.md of the build folder");
   }
   CAF_CHECK(same);
