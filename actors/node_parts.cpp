@@ -8,6 +8,7 @@
 #include "actors/mcp_server.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
+#include "protocols/config_tables.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
@@ -89,6 +90,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   for (auto* path : {&b.model_path, &b.server})
     if (auto fault = local_path(*path, with.env); !fault.empty())
       return failure(ec::bad_config, fault);
+  c.said = config_rows::connection_part(b);
   c.kind = b.type == "scripted" ? "scripted" : b.type == "local" ? "local" : "http";
   auto& p = c.parts;
   p.http = with.http;

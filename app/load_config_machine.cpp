@@ -4,20 +4,19 @@
 // What this machine lacks for a configuration: keys, files and programs. Never an error: another machine may have them.
 
 #include "app/load_config.hpp"
-#include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/spelling.hpp"
+#include "transports/child_process.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client_trust.hpp"
+#include "transports/local_model.hpp"
 #include "transports/pki.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <unistd.h>
 
@@ -30,35 +29,11 @@ bool exists(const std::string& path) {
   return path.find('\0') == std::string::npos && std::filesystem::exists(path, code);
 }
 
+/// As a run looks for it.
 bool is_program(const std::string& name, const lookup& env) {
-  if (name.find('/') != std::string::npos)
-    return ::access(name.c_str(), X_OK) == 0;
   const auto* path = env("PATH");
-  for (std::size_t at = 0; path && at <= path->size();) {
-    auto end = std::min(path->find(':', at), path->size());
-    auto folder = path->substr(at, end - at);
-    if (::access(((folder.empty() ? "." : folder) + "/" + name).c_str(), X_OK) == 0)
-      return true;
-    at = end + 1;
-  }
-  return false;
-}
-
-/// Where quickstart puts server and model, without making a folder; empty if nobody knows.
-std::string installed_dir() {
-  std::string ignored;
-  auto home = home_path(ignored);
-  return home.empty() ? home : home + "/local";
-}
-
-/// As transports/local_model.cpp judges it; the loader needs no transport.
-bool is_gguf(const std::string& path) {
-  std::error_code code;
-  if (!exists(path) || !std::filesystem::is_regular_file(path, code))
-    return false;
-  std::ifstream in{path, std::ios::binary};
-  std::array<char, 4> magic{};
-  return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
+  return name.find('/') != std::string::npos ? ::access(name.c_str(), X_OK) == 0
+                                             : !find_program(name, path ? path->c_str() : "").empty();
 }
 
 /// Puts problems where their fields were written.
@@ -145,41 +120,24 @@ private:
       add(at + ".base_url", route.withheld, false);
   }
 
-  /// The advice is that of transports/local_model.cpp.
+  /// In the words of the run: both ask transports/local_model.hpp.
   void judge_local(const backend_config& b, const std::string& at) {
     bool named = !b.model_path.empty();
-    auto dir = installed_dir();
+    auto dir = local_model_dir();
     auto model = named         ? path_of(references(b.model_path, at + ".model_path"), at + ".model_path")
                  : dir.empty() ? ""
                                : dir + "/model.gguf";
-    bool there = is_gguf(model);
-    if (!there && !model.empty())
-      add(at + ".model_path", "there is no GGUF model in '" + shown_text(model, 200)
-                                  + (named ? "': correct model_path" : "': run ./scripts/quickstart, or set model_path"));
+    auto fault = model.empty() ? std::string{} : model_fault(model, !named); // no folder known: not judged
+    if (!fault.empty())
+      add(at + ".model_path", shown_text(fault, 300));
+    auto server = b.server.empty() ? "auto" : path_of(references(b.server, at + ".server"), at + ".server");
+    if (server.empty()) // said
+      return;
+    const auto* path = env_("PATH");
+    auto program = find_local_program(server, path ? path->c_str() : "");
     // Quickstart brings model and server: said once.
-    judge_server(b.server.empty() ? "auto" : path_of(references(b.server, at + ".server"), at + ".server"), at + ".server",
-                 named || there);
-  }
-
-  void judge_server(const std::string& server, const std::string& at, bool say_quickstart) {
-    auto dir = installed_dir();
-    auto ours = [&](const char* name) { return ::access((dir + name).c_str(), R_OK) == 0; };
-    bool installed = dir.empty() || (ours("/venv/bin/python") && ours("/local_server.py")); // no folder known: not judged
-    if (server.find('/') != std::string::npos) {
-      if (!is_program(server, env_))
-        add(at, "'" + shown_text(server, 200) + "' is no program: correct server");
-    } else if (server == "llama-server") {
-      if (!is_program(server, env_))
-        add(at, "there is no llama-server on the PATH: install llama.cpp, or set server");
-    } else if (server == "xllamacpp") {
-      if (!installed && say_quickstart)
-        add(at, "xllamacpp is not installed: run ./scripts/quickstart, or set server");
-    } else if (server == "auto") {
-      if (!installed && !is_program("llama-server", env_) && say_quickstart)
-        add(at, "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set server");
-    } else if (!server.empty()) { // else said
-      add(at, "'" + shown_text(server) + "' is none of auto, llama-server, xllamacpp, a path with a slash");
-    }
+    if (!program.error.empty() && !(program.by_quickstart && (dir.empty() || (!named && !fault.empty()))))
+      add(at + ".server", shown_text(program.error, 300));
   }
 
   void judge_backend(const backend_config& b, const std::string& at) {

@@ -176,7 +176,7 @@ std::string type_text(const key_info& k) {
   return "";
 }
 
-const char* status_text(key_status s) {
+std::string status_text(key_status s) {
   switch (s) {
   case key_status::live:
     return "";
@@ -201,6 +201,12 @@ std::string value_text(const key_info& key) {
   return type_text(key) + limits;
 }
 
+std::string meaning_of(const key_info& key) {
+  auto out = status_text(key.status) + (*key.only ? "Only `" + std::string{key.only} + "`. " : "") + key.help;
+  out.resize(out.find_last_not_of(' ') + 1);
+  return out;
+}
+
 std::string key_table::reference() const {
   std::string out;
   const key_info* last = nullptr;
@@ -212,7 +218,7 @@ std::string key_table::reference() const {
     }
     last = &k;
     out += "| `" + std::string{k.name} + "` | " + value_text(k) + " | " + (*k.fallback ? "`" + std::string{k.fallback} + "`" : "")
-           + " | " + status_text(k.status) + (*k.only ? "Only `" + std::string{k.only} + "`. " : "") + k.help + " |\n";
+           + " | " + meaning_of(k) + " |\n";
   }
   return out;
 }

@@ -103,6 +103,9 @@ const key_table& config_keys();
 /// Returns what the values of a key are, in words: "seconds, 0.001 to 604800".
 std::string value_text(const key_info& key);
 
+/// Returns what a key means, with what becomes of it: "*no effect.* use `-v`".
+std::string meaning_of(const key_info& key);
+
 /// Returns why a value is outside the limits of its key, or empty; `shown` as the user wrote it, or empty.
 std::string limits_fault(const key_info& key, double value, const std::string& shown);
 

@@ -129,8 +129,8 @@ cluster: {nodes: {n: "h:1"}, tls: {ca: /no/such/ca.pem}}
   }
   CAF_CHECK_EQUAL(found,
                   (strings{"agents[0].backend", "agents[1].backend.api_key", "agents[2].backend.model_path",
-                           "agents[2].backend.server", "agents[3].backend.mcp_servers[0].command",
-                           "agents[3].backend.mcp_servers[0].args", "agents[3].backend.mcp_servers[0].env.K", "cluster.tls.ca"}));
+                           "agents[2].backend.server", "agents[3].backend.mcp_servers.s.command",
+                           "agents[3].backend.mcp_servers.s.args", "agents[3].backend.mcp_servers.s.env.K", "cluster.tls.ca"}));
   vars = {{"ANTHROPIC_API_KEY", "x"}, {"MINE", "x"}, {"T", "x"}, {"K", "x"}};
   CAF_CHECK_EQUAL(environment_problems(r.config, env).size(), 4u);
 }
