@@ -31,7 +31,7 @@ constexpr std::int64_t year_ms = std::int64_t{366} * 24 * 3600 * 1000;
 
 constexpr const char* footer = R"(
 Commands (the first word alone selects one):
-  conclave validate FILE [--strict] [--here] [--json]   what is wrong with a configuration
+  conclave validate FILE [--strict] [--here] [--json] [--explain]   what is wrong with a configuration
   conclave keys [WORD] [--markdown]            what a configuration may say: every key, or those that hold a word
   conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
   conclave list [--json]                       stored tasks, newest first
@@ -253,7 +253,9 @@ void parse_validate(command_line& c, int argc, const char* const* argv) {
   app.add_flag("--strict", c.validate.strict, "warnings fail, too");
   app.add_flag("--here", c.validate.here, "what would not run on this machine (a missing key, program or file) fails, too");
   app.add_flag("--json", c.validate.json, "print a JSON array");
-  parse(app, c, argc, argv, "conclave validate --help");
+  app.add_flag("--explain", c.validate.explain, "print what holds, too: every key with its value and where that is from");
+  if (parse(app, c, argc, argv, "conclave validate --help") && c.validate.json && c.validate.explain)
+    usage_error(c, "--json and --explain exclude each other", "conclave validate --help");
 }
 
 void parse_keys(command_line& c, int argc, const char* const* argv) {

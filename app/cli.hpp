@@ -38,7 +38,7 @@ struct run_options {
 
 struct validate_options {
   std::string file;
-  bool strict = false, here = false, json = false;
+  bool strict = false, here = false, json = false, explain = false;
 };
 
 struct keys_options {

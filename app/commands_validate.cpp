@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/commands.hpp"
+#include "app/config_view.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
@@ -97,7 +98,8 @@ int command_validate(const validate_options& o) {
     stops = stops || p.stops_here || p.severity == severity::unavailable;
   }
   auto code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
-  return print((o.json ? "" : notices) + validation_text(o.file, problems, o.json), static_cast<int>(code));
+  auto holds = o.explain && loaded.ok() ? effective_text(loaded.config) : std::string{};
+  return print((o.json ? "" : notices + holds) + validation_text(o.file, problems, o.json), static_cast<int>(code));
 }
 
 } // namespace conclave

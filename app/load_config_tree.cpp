@@ -276,7 +276,8 @@ void refuse(const std::string& text, const YAML::Mark& mark, const std::string& 
   if (auto slip = find_slip(text); slip.at <= std::min(text.find('\n', place.at), text.size()))
     place = slip;
   auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(place.at), '\n');
-  to.error(static_cast<int>(line), "", "cannot be read: " + with_excerpt(text, place));
+  auto start = place.at == 0 ? 0 : text.rfind('\n', place.at - 1) + 1;
+  to.error({static_cast<int>(line), static_cast<int>(place.at - start) + 1}, "", "cannot be read: " + with_excerpt(text, place));
 }
 
 /// Line ends of one kind; those of old Macintoshes are one too.

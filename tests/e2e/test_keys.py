@@ -493,6 +493,27 @@ class Judged(Keys):
         self.assertEqual(r.returncode, 1)
         self.assertIn("--timeout takes a time (90 or 90s, 10m, 1.5h)", r.stderr)
 
+    def test_what_holds_is_explained_with_where_it_is_from(self):
+        name = self.home.write("team.yaml", """agents:
+  - id: a
+    backend:
+      model: gpt-4o
+      api_key: sk-literal
+      extra_headers: {X-Auth: "Bearer sk-literal", X-Org: mine}
+      idle_timeout_seconds: 2m
+timeout_settings: {first_token_timeout_seconds: 7}
+orchestrator: {pacing: eager}
+""")
+        out = self.home.run("validate", "--explain", name).stdout
+        for line in ("agents[0].backend.type: chatcompletion (from other keys)", "agents[0].backend.model: gpt-4o (line 4)",
+                     "agents[0].backend.api_key: *** (line 5)", "agents[0].backend.idle_timeout_seconds: 120 (line 7)",
+                     "agents[0].backend.first_token_timeout_seconds: 7 (from other keys)", "agents[0].backend.timeout: 600 (default)",
+                     "orchestrator.pacing: eager (line 9)", "orchestrator.on_unknown_outcome: tell (default)",
+                     "timeout_settings.orchestrator_timeout_seconds: 1800 (default)"):
+            self.assertIn(line + "\n", out)
+        self.assertIn("X-Org: mine", out)
+        self.assertNotIn("sk-literal", out)
+
     def test_keys_are_listed_as_the_documentation_has_them(self):
         text = (pathlib.Path(__file__).resolve().parents[2] / "docs/configuration.md").read_text()
         listed = self.home.run("keys", "--markdown")
