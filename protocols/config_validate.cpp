@@ -116,7 +116,6 @@ std::vector<problem> validate(const run_config& c) {
   check_cluster(c.cluster, out);
   config_rows::check(c, "", out);
   config_rows::check(c.rules, "orchestrator", out);
-  config_rows::check(c.ui, "ui", out);
   for (auto& p : out) {
     auto at = place_of(c.places, p.path);
     p.file = at.path == p.path && at.line == 0 ? c.source : at.file;

@@ -264,6 +264,13 @@ display: {type: simple}
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
 }
 
+CAF_TEST(a display of another program is no error) {
+  auto r = load(with("") + "ui: {type: curses}\n");
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(where(r, severity::warning), strings{"6 ui.type"});
+  CAF_CHECK_EQUAL(where(load(with("") + "ui: {display_type: curses}\n")), strings{"6 ui.display_type"});
+}
+
 CAF_TEST(a folder to work in needs its two stores) {
   auto r = load(with("cwd: work"));
   CAF_CHECK_EQUAL(where(r), strings{"6 agents[0].backend.cwd"});
