@@ -4,6 +4,7 @@
 #include "actors/backend.hpp"
 
 #include "protocols/caf_error.hpp"
+#include "protocols/catalogue.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"

@@ -3,6 +3,7 @@
 
 #include "actors/mcp_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/tool_waits.hpp"

@@ -6,6 +6,7 @@
 /// channel on the next use after a loss, but not after a flood. Ends its server when it ends.
 
 #include "actors/parts.hpp"
+#include "protocols/config_expand.hpp"
 
 namespace conclave {
 

@@ -6,6 +6,7 @@
 /// mcp_replies.cpp.
 
 #include "actors/mcp_server.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/mcp_tools.hpp"

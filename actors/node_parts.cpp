@@ -6,6 +6,10 @@
 #include "actors/backend.hpp"
 #include "actors/circuit_breaker.hpp"
 #include "actors/mcp_server.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_tables.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/tool_waits.hpp"
@@ -17,57 +21,18 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 namespace conclave {
 
 namespace {
 
-struct named_host {
-  std::string_view suffix; ///< whole labels at the end of the host name
-  const char* provider;
-};
-
-/// Whose API an address is, whatever dialect it is spoken to in.
-/// For display only: which key goes to which host is decided in protocols/backend_kinds.cpp.
-constexpr std::array<named_host, 24> named_hosts = {{
-    {"openai.azure.com", "Azure OpenAI"},
-    {"cognitiveservices.azure.com", "Azure OpenAI"},
-    {"openai.com", "OpenAI"},
-    {"anthropic.com", "Claude"},
-    {"x.ai", "Grok"},
-    {"generativelanguage.googleapis.com", "Gemini"},
-    {"cerebras.ai", "Cerebras AI"},
-    {"together.xyz", "Together AI"},
-    {"together.ai", "Together AI"},
-    {"fireworks.ai", "Fireworks AI"},
-    {"groq.com", "Groq"},
-    {"nebius.com", "Nebius AI Studio"},
-    {"nebius.ai", "Nebius AI Studio"},
-    {"openrouter.ai", "OpenRouter"},
-    {"z.ai", "ZAI"},
-    {"bigmodel.cn", "ZAI"},
-    {"moonshot.ai", "Kimi"},
-    {"moonshot.cn", "Kimi"},
-    {"poe.com", "POE"},
-    {"aliyuncs.com", "Qwen"},
-    {"mistral.ai", "Mistral"},
-    {"deepseek.com", "DeepSeek"},
-    {"huggingface.co", "Hugging Face"},
-    {"ollama.com", "Ollama"},
-}};
-
 /// Returns the display name: the user's, else by host, else by type. A user's own server goes by its type wherever it runs.
 std::string provider_name(const backend_config& b, const backend_kind& kind, const std::string& base_url) {
   if (!b.provider.empty())
     return b.provider;
-  auto host = "." + url_host(base_url);
-  if (*kind.default_key == '\0')
-    for (const auto& row : named_hosts)
-      if (host.ends_with("." + std::string{row.suffix}))
-        return row.provider;
-  return kind.provider;
+  auto known = *kind.default_key == '\0' ? provider_of_host(url_host(base_url)) : std::string{};
+  return known.empty() ? kind.provider : known;
 }
 
 connection failure(ec code, std::string error) {
@@ -125,6 +90,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   for (auto* path : {&b.model_path, &b.server})
     if (auto fault = local_path(*path, with.env); !fault.empty())
       return failure(ec::bad_config, fault);
+  c.said = config_rows::connection_part(b);
   c.kind = b.type == "scripted" ? "scripted" : b.type == "local" ? "local" : "http";
   auto& p = c.parts;
   p.http = with.http;

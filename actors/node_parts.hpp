@@ -17,6 +17,7 @@ namespace conclave {
 struct connection_parts {
   std::string kind;               ///< http, local, scripted
   std::string model_path, server; ///< local: as on this machine
+  backend_config said;            ///< the keys that make a connection another one (protocols/config_rows.hpp), else as new
   backend_parts parts;
   bool operator==(const connection_parts&) const = default;
 };

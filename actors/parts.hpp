@@ -5,6 +5,7 @@
 /// What actors are spawned with. Local only: holds shared transports, never crosses nodes.
 
 #include "actors/caller_book.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/interfaces.hpp"
 #include "protocols/node_note.hpp"
 #include "protocols/secrets.hpp"

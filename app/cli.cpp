@@ -7,12 +7,16 @@
 #include "app/cli_parser.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/spelling.hpp"
+#include "protocols/time_text.hpp"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <exception>
+#include <optional>
 #include <string_view>
 
 namespace conclave {
@@ -27,7 +31,8 @@ constexpr std::int64_t year_ms = std::int64_t{366} * 24 * 3600 * 1000;
 
 constexpr const char* footer = R"(
 Commands (the first word alone selects one):
-  conclave validate FILE [--strict] [--here] [--json]   what is wrong with a configuration
+  conclave validate FILE [--strict] [--here] [--json] [--explain]   what is wrong with a configuration
+  conclave keys [WORD] [--markdown]            what a configuration may say: every key, or those that hold a word
   conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
   conclave list [--json]                       stored tasks, newest first
   conclave resume [TASK]                       go on with a task that was cut off, where it stood
@@ -182,7 +187,7 @@ void check_run(command_line& c, const std::vector<std::string>& nodes, const std
   if (!quick && (!o.base_url.empty() || !o.system_message.empty()))
     return usage_error(c, "--base-url and --system-message need --model");
   if (given_timeout.count() > 0 && (o.timeout_ms = parse_seconds(timeout)) < 0)
-    return usage_error(c, "--timeout takes a positive number of seconds, not '" + timeout + "'");
+    return usage_error(c, "--timeout takes a time (90 or 90s, 10m, 1.5h), not '" + timeout + "'");
   if (o.verbose && (o.quiet || o.automation))
     return usage_error(c, "--verbose and --quiet exclude each other");
   auto from_stdin = std::count(o.files.begin(), o.files.end(), "-") + (!o.has_question || o.question == "-");
@@ -213,7 +218,8 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
   app.add_flag("--insecure-loopback", o.insecure_loopback, "no TLS towards nodes on this machine, for tests");
-  auto* given_timeout = app.add_option("-t,--timeout", timeout, "SECONDS until the agents must have decided");
+  auto* given_timeout =
+      app.add_option("-t,--timeout", timeout, "TIME until the agents must have decided: seconds, or 90s, 10m, 1.5h");
   app.add_option("-o,--output-file", o.output_file, "write the answer to this file, too");
   app.add_option("-f,--file", o.files, "text file to add to the question; repeatable; - is standard input")
       ->expected(1)
@@ -247,7 +253,18 @@ void parse_validate(command_line& c, int argc, const char* const* argv) {
   app.add_flag("--strict", c.validate.strict, "warnings fail, too");
   app.add_flag("--here", c.validate.here, "what would not run on this machine (a missing key, program or file) fails, too");
   app.add_flag("--json", c.validate.json, "print a JSON array");
-  parse(app, c, argc, argv, "conclave validate --help");
+  app.add_flag("--explain", c.validate.explain, "print what holds, too: every key with its value and where that is from");
+  if (parse(app, c, argc, argv, "conclave validate --help") && c.validate.json && c.validate.explain)
+    usage_error(c, "--json and --explain exclude each other", "conclave validate --help");
+}
+
+void parse_keys(command_line& c, int argc, const char* const* argv) {
+  CLI::App app("Lists the keys of a configuration: what they take, their defaults, what they mean.", "conclave keys");
+  prepare(app);
+  app.add_option("word", c.keys.word, "only keys whose path or meaning holds this");
+  app.add_flag("--markdown", c.keys.markdown, "as the tables of docs/configuration.md");
+  if (parse(app, c, argc, argv, "conclave keys --help") && c.keys.markdown && !c.keys.word.empty())
+    usage_error(c, "--markdown lists every key: leave out the word", "conclave keys --help");
 }
 
 void parse_node(command_line& c, int argc, const char* const* argv) {
@@ -258,7 +275,7 @@ void parse_node(command_line& c, int argc, const char* const* argv) {
   std::string listen, check, grace;
   auto* listens = app.add_option("--listen", listen, "HOST:PORT to listen on; port 0 = any");
   auto* checks = app.add_option("--check", check, "HOST:PORT: say whether agents can run on the node there, and exit");
-  auto* graces = app.add_option("--grace", grace, "SECONDS its tasks may go on after a signal (30); 0 = none");
+  auto* graces = app.add_option("--grace", grace, "TIME its tasks may go on after a signal (30 = 30s); 0 = none");
   app.add_flag("--insecure-loopback", o.insecure_loopback,
                "no TLS, loopback only: every user of this machine can spawn agents here");
   app.add_option("--tls-cert", o.tls.cert, "PEM certificate of this node");
@@ -283,7 +300,7 @@ void parse_node(command_line& c, int argc, const char* const* argv) {
   if (o.check && (graces->count() > 0 || o.quiet || o.verbose))
     return usage_error(c, "--check takes the TLS options and --json; --grace, --quiet and --verbose are for --listen", help);
   if (graces->count() > 0 && (o.grace_ms = grace == "0" ? 0 : parse_seconds(grace)) < 0)
-    return usage_error(c, "--grace takes a number of seconds, not '" + grace + "'", help);
+    return usage_error(c, "--grace takes a time (30 or 30s, 2m) or 0, not '" + grace + "'", help);
   auto given = !o.tls.cert.empty() + !o.tls.key.empty() + !o.tls.ca.empty();
   if (given != 0 && given != 3)
     return usage_error(c, "--tls-cert, --tls-key and --tls-ca belong together", help);
@@ -302,8 +319,9 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 9> subcommands{{
+constexpr std::array<entry, 10> subcommands{{
     {"validate", command_name::validate, parse_validate},
+    {"keys", command_name::keys, parse_keys},
     {"show", command_name::show, cli::parse_show},
     {"list", command_name::list, cli::parse_list},
     {"rm", command_name::remove, cli::parse_remove},
@@ -368,42 +386,13 @@ command_line parse_command_line(int argc, const char* const* argv) {
 }
 
 std::int64_t parse_age(const std::string& text) {
-  if (text.size() < 2)
-    return -1;
-  std::int64_t unit = 0;
-  switch (text.back()) {
-  case 's':
-    unit = 1'000;
-    break;
-  case 'm':
-    unit = 60'000;
-    break;
-  case 'h':
-    unit = 3'600'000;
-    break;
-  case 'd':
-    unit = 86'400'000;
-    break;
-  case 'w':
-    unit = 604'800'000;
-    break;
-  default:
-    return -1;
-  }
-  std::int64_t n = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size() - 1, n);
-  if (error != std::errc{} || end != text.data() + text.size() - 1 || n < 0 || n > 100 * year_ms / unit)
-    return -1;
-  return n * unit;
+  auto ms = text.find('.') == std::string::npos && !text.ends_with("ms") ? read_time(text, 0) : std::nullopt;
+  return ms && *ms <= 100 * static_cast<double>(year_ms) ? std::llround(*ms) : -1;
 }
 
 std::int64_t parse_seconds(const std::string& text) {
-  double n = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n, std::chars_format::fixed);
-  if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(n) || n <= 0
-      || n > static_cast<double>(year_ms) / 1000)
-    return -1;
-  return std::max<std::int64_t>(1, std::llround(n * 1000));
+  auto ms = read_time(text, 1000);
+  return ms && *ms > 0 && *ms <= static_cast<double>(year_ms) ? std::max<std::int64_t>(1, std::llround(*ms)) : -1;
 }
 
 bool parse_host_port(const std::string& text, std::string& host, std::uint16_t& port, std::string& error) {

@@ -4,7 +4,7 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|show|list|rm|prune|resume|cancel|replay|node ...
+///   conclave [options] [QUESTION]      conclave validate|keys|show|list|rm|prune|resume|cancel|replay|node ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
@@ -38,7 +38,12 @@ struct run_options {
 
 struct validate_options {
   std::string file;
-  bool strict = false, here = false, json = false;
+  bool strict = false, here = false, json = false, explain = false;
+};
+
+struct keys_options {
+  std::string word; ///< empty = every key
+  bool markdown = false;
 };
 
 struct show_options {
@@ -74,12 +79,13 @@ struct replay_options {
   bool verify = false;
 };
 
-enum class command_name { run, validate, show, list, remove, prune, resume, cancel, replay, node };
+enum class command_name { run, validate, keys, show, list, remove, prune, resume, cancel, replay, node };
 
 struct command_line {
   command_name command = command_name::run;
   run_options run;
   validate_options validate;
+  keys_options keys;
   show_options show;
   list_options list;
   remove_options remove;
@@ -100,7 +106,8 @@ command_line parse_command_line(int argc, const char* const* argv);
 /// Reads "30d": a whole number and one of s, m, h, d, w. Returns milliseconds, -1 if it is nothing like that or beyond 100 years.
 std::int64_t parse_age(const std::string& text);
 
-/// Reads a positive number of seconds ("90", "0.5") up to a year into milliseconds (at least 1); -1 if it is none.
+/// Reads a time ("90", "0.5" seconds, "10m", see protocols/time_text.hpp), positive and up to a year, into milliseconds (at least
+/// 1); -1 if it is none.
 std::int64_t parse_seconds(const std::string& text);
 
 /// Splits "host:port" or "[v6]:port". Returns false with one sentence in `error`.

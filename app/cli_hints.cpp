@@ -20,8 +20,9 @@ struct hint_row {
 };
 
 /// Ours, and how they are typed.
-constexpr std::array<hint_row, 9> commands = {{
+constexpr std::array<hint_row, 10> commands = {{
     {"validate", "conclave validate FILE"},
+    {"keys", "conclave keys"},
     {"show", "conclave show last"},
     {"list", "conclave list"},
     {"rm", "conclave rm TASK"},

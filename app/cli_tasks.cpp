@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/cli_parser.hpp"
+#include "protocols/config_keys.hpp"
 
 #include <charconv>
 #include <cmath>
@@ -69,7 +70,7 @@ void parse_resume(command_line& c, int argc, const char* const* argv) {
   app.add_option(
          "--on-unknown", o.on_unknown,
          "a tool call that may have happened: tell (the model is told so), ask (you are asked), fail (its run fails), repeat")
-      ->check(CLI::IsMember({"tell", "ask", "fail", "repeat"}));
+      ->check(CLI::IsMember(words(config_keys().find(key_scope::orchestrator, "on_unknown_outcome")->choices)));
   app.add_option("-c,--config", o.output.config, "where its team file is now; needed for keys that stand in it literally");
   app.add_option("-o,--output-file", o.output.output_file, "write the answer to this file, too");
   app.add_flag("--json", o.output.json, "one durable event per line on standard output, no plain answer");

@@ -14,6 +14,8 @@
 #include "protocols/config.hpp"
 #include "protocols/events.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/replay.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/outside.hpp"

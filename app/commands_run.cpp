@@ -11,6 +11,8 @@
 #include "app/question.hpp"
 #include "app/run_session.hpp"
 #include "app/task_lookup.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/prompts.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
@@ -48,10 +50,8 @@ void note_keys(const run_options& o, const run_config& config, const environment
     for (const auto& text : notes.redirects)
       complain("notice: " + text);
   for (auto& p : notes.withheld) {
-    if (config.source.empty()) {
-      p.path = "--base-url";
+    if (config.source.empty())
       p.text.replace(p.text.rfind("; name"), std::string::npos, "; name one by --api-key-env");
-    }
     complain("warning: " + to_string(p));
   }
 }
@@ -61,6 +61,7 @@ bool configure(const run_options& o, run_config& config) {
   auto env = environment::load(problems);
   if (!o.model.empty() || !o.backend.empty()) {
     config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems, o.api_key_env);
+    add_nodes(config, o.nodes);
   } else {
     auto file = o.config.empty() ? default_config() : o.config;
     if (file.empty()) {
@@ -74,25 +75,18 @@ bool configure(const run_options& o, run_config& config) {
   }
   if (!judge(problems, o.quiet || o.automation))
     return false;
-  if (o.timeout_ms > 0)
+  if (o.timeout_ms > 0) {
     config.rules.coordination_ms = o.timeout_ms;
-  config.cluster.tls.insecure_loopback = config.cluster.tls.insecure_loopback || o.insecure_loopback;
-  if (o.nodes.empty()) {
-    note_keys(o, config, env);
-    return true;
+    config.places["timeout_settings.orchestrator_timeout_seconds"] = {"", "--timeout"};
   }
-  auto& nodes = config.cluster.nodes;
-  for (const auto& node : o.nodes) {
-    auto known = std::find_if(nodes.begin(), nodes.end(), [&](const auto& n) { return n.first == node.first; });
-    if (known != nodes.end())
-      known->second = node.second;
-    else
-      nodes.push_back(node);
+  if (o.insecure_loopback) {
+    config.cluster.tls.insecure_loopback = true;
+    config.places["cluster.tls.insecure_loopback"] = {"", "--insecure-loopback"};
   }
   // Agents without a node of their own go round the nodes of the command line (docs/cluster.md).
   std::size_t next = 0;
   for (auto& a : config.agents)
-    if (a.node.empty())
+    if (a.node.empty() && !o.nodes.empty())
       a.node = o.nodes[next++ % o.nodes.size()].first;
   note_keys(o, config, env);
   return judge(validate(config), true);

@@ -2,10 +2,13 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/commands.hpp"
+#include "app/config_view.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
 #include "app/plain_text.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/prompts.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -33,15 +36,6 @@ problem said_to_stop(problem p) {
   return p;
 }
 
-/// Marks the warnings that are errors in a run: variables that are not set.
-void mark_stops(std::vector<problem>& problems, const std::vector<problem>& of_run) {
-  for (auto& p : problems)
-    p.stops_here =
-        p.stops_here || (p.severity != severity::error && std::any_of(of_run.begin(), of_run.end(), [&](const problem& r) {
-                           return r.severity == severity::error && r.line == p.line && r.path == p.path && r.text == p.text;
-                         }));
-}
-
 } // namespace
 
 void complain(const std::string& text) {
@@ -63,9 +57,9 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
     auto kind = std::string(name_of(p.severity));
     auto stops = p.stops_here || p.severity == severity::unavailable;
     if (json)
-      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind)
-             + ",\"file\":" + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"path\":" + wire::quote(p.path)
-             + ",\"text\":" + wire::quote(p.text) + (stops ? ",\"runs_here\":false}" : "}");
+      out += (out.empty() ? "[\n  " : ",\n  ") + std::string("{\"severity\":") + wire::quote(kind) + ",\"file\":"
+             + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"column\":" + std::to_string(p.column)
+             + ",\"path\":" + wire::quote(p.path) + ",\"text\":" + wire::quote(p.text) + (stops ? ",\"runs_here\":false}" : "}");
     else
       out += problem_lines(stops ? said_to_stop(p) : p, p.severity == severity::error ? "" : " [" + kind + "]");
     ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);
@@ -95,16 +89,17 @@ int command_validate(const validate_options& o) {
     auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
   }
-  // What is unset is seen in a second reading, as a run makes it; a file with errors is not run at all.
-  if (std::none_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
-    mark_stops(problems, load_config(o.file, {.env = env.lookup(), .sources = env.sources()}).problems);
+  if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
+    for (auto& p : problems)
+      p.stops_here = false; // a file with errors is not run at all
   bool errors = false, others = false, stops = false;
   for (const auto& p : problems) {
     (p.severity == severity::error ? errors : others) = true;
     stops = stops || p.stops_here || p.severity == severity::unavailable;
   }
   auto code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
-  return print((o.json ? "" : notices) + validation_text(o.file, problems, o.json), static_cast<int>(code));
+  auto holds = o.explain && loaded.ok() ? effective_text(loaded.config) : std::string{};
+  return print((o.json ? "" : notices + holds) + validation_text(o.file, problems, o.json), static_cast<int>(code));
 }
 
 } // namespace conclave

@@ -11,6 +11,7 @@
 #include "app/task_files.hpp"
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"

@@ -3,6 +3,7 @@
 
 #include "app/environment.hpp"
 
+#include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
 #include "transports/home.hpp"
 

@@ -5,6 +5,7 @@
 /// The variables keys come from: the process environment, then `.env` files. Read once, never written back to the process.
 
 #include "protocols/config.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
 
 #include <cstdint>

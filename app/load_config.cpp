@@ -4,6 +4,9 @@
 #include "app/load_config.hpp"
 
 #include "app/load_config_parts.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_validate.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 
@@ -45,29 +48,27 @@ void check_uploads(const section& s) {
     auto at = "upload_files[" + std::to_string(i) + "]";
     section u{e.value.get(), key_scope::upload, s.path(at), s.canonical(at), s.to()};
     if (e.value->kind == tree::map && e.value->items.size() != 1)
-      s.to().error(e.line, s.path(at), "needs exactly one of image_path, audio_path, video_path, file_path");
+      s.to().error(e.at, s.path(at), "needs exactly one of image_path, audio_path, video_path, file_path");
   }
 }
 
 agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base,
                         const load_options& options, report& to) {
   auto canonical = "agents[" + std::to_string(index) + "]";
-  to.place(canonical, path, node.line);
+  to.place(canonical, path, node.at);
   if (node.kind == tree::null)
-    to.error(node.line, path, "expected a map, found nothing");
+    to.error(node.at, path, "expected a map, found nothing");
   section s{&node, key_scope::agent, path, canonical, to};
   agent_config out;
   out.backend = base;
   out.id = "agent" + std::to_string(index + 1);
-  s.text("id", out.id);
-  s.text("system_message", out.system_message);
-  s.text("node", out.node);
+  s.read_rows(out);
   const auto* backend = s.map("backend");
   if (!backend) {
     if (node.kind == tree::map && (!node.find("backend") || node.find("backend")->kind == tree::null))
-      to.error(node.line, s.path("backend"), "needs a backend");
+      to.error(node.at, s.path("backend"), "needs a backend");
     // What validate() would say about an empty backend is said.
-    to.place(canonical + ".backend.type", s.path("backend"), node.line);
+    to.place(canonical + ".backend.type", s.path("backend"), node.at);
     return out;
   }
   // The type decides which keys mean something, so it is read first.
@@ -93,7 +94,7 @@ std::vector<std::pair<const tree*, std::string>> agents_of(const section& top) {
   const auto* one = top.map("agent");
   const auto* many = top.get("agents");
   if (one && many)
-    top.to().error(top.line("agents"), "agents", "either agent or agents, not both");
+    top.error("agents", "either agent or agents, not both");
   std::vector<std::pair<const tree*, std::string>> result;
   if (one)
     result.emplace_back(one, "agent");
@@ -107,7 +108,7 @@ run_config read_config(const tree& root, report& to, const load_options& options
   run_config out;
   out.source = to.file();
   if (root.kind != tree::map) {
-    to.error(root.line, "", "expected a map with the key 'agents'");
+    to.error(root.at, "", "expected a map with the key 'agents'");
     return out;
   }
   section top{&root, key_scope::top, "", "", to};
@@ -117,14 +118,8 @@ run_config read_config(const tree& root, report& to, const load_options& options
   for (const auto& [node, path] : agents)
     out.agents.push_back(read_agent(*node, path, out.agents.size(), base, options, to));
   read_orchestrator(top, out);
-  for (const auto& node : options.nodes) {
-    auto known =
-        std::find_if(out.cluster.nodes.begin(), out.cluster.nodes.end(), [&](const auto& n) { return n.first == node.first; });
-    if (known == out.cluster.nodes.end())
-      out.cluster.nodes.push_back(node);
-    else
-      known->second = node.second;
-  }
+  out.places = to.places();
+  add_nodes(out, options.nodes);
   to.adopt(validate(out));
   return out;
 }
@@ -178,6 +173,18 @@ load_result load_config(const std::string& path, const load_options& options) {
   return out;
 }
 
+void add_nodes(run_config& to, const node_list& nodes) {
+  for (const auto& node : nodes) {
+    auto& all = to.cluster.nodes;
+    auto known = std::find_if(all.begin(), all.end(), [&](const auto& n) { return n.first == node.first; });
+    if (known == all.end())
+      all.push_back(node);
+    else
+      known->second = node.second;
+    to.places["cluster.nodes." + node.first] = {"", "--node " + node.first};
+  }
+}
+
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
                         const std::string& system_message, std::vector<problem>& problems, const std::string& api_key_env) {
   run_config out;
@@ -188,6 +195,14 @@ run_config quick_config(const std::string& model, const std::string& backend, co
   a.backend.base_url = base_url;
   a.backend.api_key_env = api_key_env;
   a.backend.type = loader::lowered(backend);
+  for (const auto& [key, option] : {std::pair{"", "--backend"},
+                                    {".type", "--backend"},
+                                    {".model", "--model"},
+                                    {".base_url", "--base-url"},
+                                    {".api_key_env", "--api-key-env"}})
+    out.places[std::string{"agents[0].backend"} + key] = {"", option};
+  out.places["agents[0].system_message"] = {"", "--system-message"};
+  out.places["agents[0]"] = {"", "--model"};
   if (backend.empty()) {
     loader::infer_type(a.backend);
     if (a.backend.type.empty() && !base_url.empty())
@@ -203,18 +218,11 @@ run_config quick_config(const std::string& model, const std::string& backend, co
     a.backend.model = kind->default_model;
   if (a.backend.type == "local")
     a.backend.max_tokens = 512;
+  bool said = a.backend.type.empty(); // above
   out.agents.push_back(std::move(a));
-  for (auto p : validate(out)) {
-    if (p.path == "agents[0].backend.type" && backend.empty())
-      continue; // said above
-    p.path = p.path == "agents[0].backend.type"          ? "--backend"
-             : p.path == "agents[0].backend.model"       ? "--model"
-             : p.path == "agents[0].backend.base_url"    ? "--base-url"
-             : p.path == "agents[0].backend.api_key_env" ? "--api-key-env"
-             : p.path == "agents[0].backend"             ? "--backend"
-                                                         : p.path;
-    problems.push_back(p);
-  }
+  for (auto& p : validate(out))
+    if (!said || p.path != "--backend")
+      problems.push_back(std::move(p));
   for (const auto& p : problems)
     if (p.severity != severity::error)
       out.notes.push_back(p);

@@ -7,6 +7,7 @@
 /// variable, the .env files.
 
 #include "protocols/config.hpp"
+#include "protocols/config_expand.hpp"
 
 #include <string>
 #include <utility>
@@ -38,6 +39,9 @@ load_result load_config(const std::string& path, const load_options& options = {
 
 /// Loads a text; `name` stands for the file in problems, and script paths are relative to its folder.
 load_result load_config_text(const std::string& text, const std::string& name, const load_options& options = {});
+
+/// Adds cluster nodes of the command line, or replaces those of the same name.
+void add_nodes(run_config& to, const node_list& nodes);
 
 /// Makes a configuration of one agent from --model, --backend, --base-url, --system-message and --api-key-env; empty = not given.
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,

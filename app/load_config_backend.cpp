@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// One backend: what is ours goes to fields, what is the provider's to `params`: the rows of `key_table::backend` say which.
+// One backend: what is ours goes to members, as their rows say, what is the provider's to `params`. Here are the rules between
+// keys, and the keys that stand for several.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/spelling.hpp"
 
 #include <string_view>
 
@@ -21,12 +25,12 @@ void read_parameters(const section& s, backend_config& out) {
   for (const auto* e : s.parameters()) {
     std::string error;
     auto node = *e->value;
-    const auto* key = find_key(key_scope::backend, e->key);
+    const auto* key = config_keys().find(key_scope::backend, e->key);
     if (key && (key->type == key_type::flag || key->type == key_type::integer || key->type == key_type::number))
       node.expanded = false; // `temperature: ${T}` is a number
     auto value = to_json(node, error);
     if (!error.empty())
-      s.to().error(e->line, s.path(e->key), error);
+      s.to().error(e->at, s.path(e->key), error);
     if (e->key == "separate_reasoning" && out.type != "sglang")
       continue; // warned about; vLLM refuses it
     has_template = has_template || e->key == "chat_template_kwargs";
@@ -34,9 +38,9 @@ void read_parameters(const section& s, backend_config& out) {
   }
   bool thinking = false;
   auto own_server = out.type == "vllm" || out.type == "sglang" || out.type == "lmstudio" || out.type == "ollama";
-  if (own_server && s.flag("enable_thinking", thinking)) {
+  if (own_server && s.read("enable_thinking", thinking)) {
     if (has_template)
-      s.to().error(s.line("enable_thinking"), s.path("enable_thinking"), "not together with chat_template_kwargs; put it in there");
+      s.error("enable_thinking", "not together with chat_template_kwargs; put it in there");
     else
       append("chat_template_kwargs", std::string{"{\"enable_thinking\":"} + (thinking ? "true" : "false") + "}");
   }
@@ -44,21 +48,17 @@ void read_parameters(const section& s, backend_config& out) {
     out.params = "{" + json + "}";
 }
 
-void read_extra_body(const section& s, backend_config& out) {
+/// What we set may be taken away from a request, for servers that refuse it; a request without messages is none.
+void check_extra_body(const section& s) {
   const auto* body = s.map("extra_body");
   if (!body)
     return;
   for (const auto& e : body->items) {
-    const auto* key = find_key(key_scope::backend, e.key);
-    // What we add may be taken away, for servers that refuse it; a request without messages is none.
+    const auto* key = config_keys().find(key_scope::backend, e.key);
     auto taken_away = e.value->kind == tree::null && e.key != "messages";
     if (key && key->status == key_status::reserved && !taken_away)
-      s.to().error(e.line, s.path("extra_body") + "." + shown_text(e.key), std::string{"cannot be set: "} + key->help);
+      s.to().error(e.at, s.path("extra_body") + "." + shown_text(e.key), std::string{"cannot be set: "} + key->help);
   }
-  std::string error;
-  out.extra_body = to_json(*body, error);
-  if (!error.empty())
-    s.to().error(s.line("extra_body"), s.path("extra_body"), error);
 }
 
 /// The provider refuses a smaller budget: told before the first call. Source: https://docs.anthropic.com/en/api/messages,
@@ -71,71 +71,48 @@ void check_thinking(const section& s, const backend_config& out) {
   const auto* budget = thinking->value->find("budget_tokens");
   std::int64_t tokens = 0;
   if (budget && to_integer(*budget, tokens) && tokens < 1024)
-    s.to().error(budget->line, s.path("thinking") + ".budget_tokens", "must be at least 1024");
+    s.to().error(budget->at, s.path("thinking") + ".budget_tokens", "must be at least 1024");
 }
 
 void read_connection(const section& s, backend_config& out) {
-  if (s.text("base_url", out.base_url)) {
-    out.base_url_source = s.get("base_url")->value->source;
+  if (const auto* url = s.get("base_url")) {
+    out.base_url_source = url->value->source;
     out.base_url_default = false;
   }
-  s.text("api_key", out.api_key);
-  s.text("api_key_env", out.api_key_env);
-  if (!s.text("provider", out.provider))
-    s.text("provider_name", out.provider);
   std::int32_t port = 0;
   const auto* kind = find_backend_kind(out.type);
-  if (s.number("port", port) && kind && *kind->default_key) {
+  if (s.read("port", port) && kind && *kind->default_key) {
     if (!out.base_url.empty())
-      s.to().error(s.line("port"), s.path("port"), "not together with base_url; put the port in there");
+      s.error("port", "not together with base_url; put the port in there");
     else
       out.base_url = "http://localhost:" + std::to_string(port) + "/v1";
   }
   if (out.type == "grok" && !out.base_url.empty() && url_host(out.base_url) != "api.x.ai" && out.api_key.empty()
       && out.api_key_env.empty())
-    s.to().warning(s.line("base_url"), s.path("base_url"), "no key is bound to this host; name one by api_key or api_key_env");
+    s.warning("base_url", "no key is bound to this host; name one by api_key or api_key_env");
 }
 
 void read_script(const section& s, backend_config& out, const load_options& options) {
   const auto* script = s.get("script");
   const auto* steps = s.get("steps");
   if (script && steps)
-    s.to().error(s.line("steps"), s.path("steps"), "either script or steps, not both");
+    s.error("steps", "either script or steps, not both");
   else if (steps)
     out.script = read_steps(*steps->value, s.path("steps"), s.canonical("steps"), s.to());
-  else if (s.text("script", out.script_path))
+  else if (s.read("script", out.script_path))
     out.script = read_script_file(out.script_path, s, options);
 }
 
 } // namespace
 
 void read_backend(const section& s, backend_config& out, const load_options& options) {
-  s.text("model", out.model);
-  read_connection(s, out);
-  s.text("decision", out.decision);
-  if (!s.number("max_tokens", out.max_tokens) && out.type == "local")
+  if (out.type == "local")
     out.max_tokens = 512;
-  s.number("context_tokens", out.context_tokens);
-  s.milliseconds("timeout", out.timeout_ms);
-  s.milliseconds("first_token_timeout_seconds", out.first_token_timeout_ms);
-  s.milliseconds("idle_timeout_seconds", out.idle_timeout_ms);
-  s.text_map("extra_headers", out.extra_headers);
-  s.text_map("extra_query", out.extra_query);
-  s.flag("http2", out.http2);
-  s.text("ca_bundle", out.ca_bundle);
-  s.text("anthropic_version", out.anthropic_version);
-  s.text("model_path", out.model_path);
-  s.text("server", out.server);
-  s.text("cwd", out.cwd);
-  out.has_allowed_tools = s.texts("allowed_tools", out.allowed_tools);
-  s.texts("exclude_tools", out.exclude_tools);
-  s.number("max_tool_iterations", out.max_tool_iterations);
-  s.number("max_run_bytes", out.max_run_bytes);
-  s.flag("parallel_tool_calls", out.parallel_tool_calls);
-  s.milliseconds("mcp_tool_timeout_seconds", out.tool_timeout_ms);
-  s.texts("native_tools", out.native_tools);
+  s.read_rows(out);
+  out.has_allowed_tools = s.get("allowed_tools") != nullptr;
+  read_connection(s, out);
   read_parameters(s, out);
-  read_extra_body(s, out);
+  check_extra_body(s);
   check_thinking(s, out);
   if (out.type == "scripted")
     read_script(s, out, options);

@@ -7,6 +7,7 @@
 #include "app/load_config_parts.hpp"
 #include "protocols/prompts.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <array>

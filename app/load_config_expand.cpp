@@ -7,7 +7,9 @@
 
 #include "app/environment.hpp"
 #include "app/load_config_parts.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -72,19 +74,21 @@ public:
     look_ = [this](const std::string& name) { return look_up(name); };
   }
 
-  tree_ptr walk(const tree_ptr& node, place p, const std::string& path, int line) {
+  tree_ptr walk(const tree_ptr& node, place p, const std::string& path, mark at) {
     if (p == place::node || full_)
       return node;
     if (node->kind == tree::scalar)
-      return p == place::command ? node : leaf(node, p, path, line);
+      return p == place::command ? node : leaf(node, p, path, at);
     std::shared_ptr<tree> copy;
     for (std::size_t i = 0; i < node->items.size(); ++i) {
       const auto& e = node->items[i];
       bool list = node->kind == tree::list;
-      auto at = list ? path + "[" + std::to_string(i) + "]" : path.empty() ? shown_text(e.key) : path + "." + shown_text(e.key);
+      auto below_path = list           ? path + "[" + std::to_string(i) + "]"
+                        : path.empty() ? shown_text(e.key)
+                                       : path + "." + shown_text(e.key);
       // Of a command only the program is ours to look up: its arguments may hold a secret.
       auto next = p == place::command ? (i == 0 ? place::plain : place::node) : below(p, e.key);
-      auto value = walk(e.value, next, at, e.line);
+      auto value = walk(e.value, next, below_path, e.at);
       if (value == e.value)
         continue;
       if (!copy)
@@ -114,7 +118,12 @@ private:
     return full_ ? nullptr : value;
   }
 
-  tree_ptr leaf(const tree_ptr& node, place p, const std::string& path, int line) {
+  /// Where the file alone is judged, what stops a run is a warning that says so.
+  void unset(mark at, const std::string& path, const std::string& text) {
+    to_.add(unset_, at, path, text, unset_ != severity::error);
+  }
+
+  tree_ptr leaf(const tree_ptr& node, place p, const std::string& path, mark at) {
     if (node->text.find("${") == std::string::npos)
       return node;
     auto head = p == place::url ? query_of(node->text) : node->text.size();
@@ -123,13 +132,13 @@ private:
     bad_.clear();
     if (!expand(text, look_, missing) || full_ || !bad_.empty()) {
       if (full_)
-        to_.error(line, path, "the variables of this file hold more than 1 MiB");
+        to_.error(at, path, "the variables of this file hold more than 1 MiB");
       else if (!bad_.empty())
-        to_.error(line, path, bad_);
+        to_.error(at, path, bad_);
       else
-        to_.add(unset_, line, path,
-                "the variable " + missing + " is not set: put it into the environment or into ./.env, or write ${" + missing
-                    + ":-default}");
+        unset(at, path,
+              "the variable " + missing + " is not set: put it into the environment or into ./.env, or write ${" + missing
+                  + ":-default}");
       to_.excuse(path);
       return node;
     }
@@ -144,23 +153,23 @@ private:
       if (auto from = sources_ ? sources_(name) : process_source; out->source.empty() || from == project_source)
         out->source = from;
     if (path.ends_with("base_url") && out->source == project_source)
-      check_url(node->text, path, line);
+      check_url(node->text, path, at);
     out->quoted = false; // flow style and JSON need the quotes for the braces
     return out;
   }
 
   /// A project's .env says where a call goes: no secret from elsewhere may be a part of that URL.
-  void check_url(const std::string& text, const std::string& path, int line) {
+  void check_url(const std::string& text, const std::string& path, mark at) {
     auto query = references_in(text.substr(query_of(text)));
     for (const auto& name : references_in(text)) {
       auto from = sources_(name);
       const auto* value = env_(name);
       auto secret = value != nullptr && (may_be_secret(name, *value) || std::find(query.begin(), query.end(), name) != query.end());
       if (from != project_source && secret)
-        to_.add(unset_, line, path,
-                name + " (" + from + ") would go where a variable of " + project_source
-                    + " says: a project's .env does not send a key somewhere else. Set that variable in the environment, or write "
-                      "the host out");
+        unset(at, path,
+              name + " (" + from + ") would go where a variable of " + project_source
+                  + " says: a project's .env does not send a key somewhere else. Set that variable in the environment, or write "
+                    "the host out");
     }
   }
 
@@ -177,11 +186,11 @@ private:
 } // namespace
 
 tree_ptr expand_config(const tree_ptr& root, const load_options& options, report& to) {
-  return expander{options, to}.walk(root, place::top, "", root->line);
+  return expander{options, to}.walk(root, place::top, "", root->at);
 }
 
 tree_ptr expand_script(const tree_ptr& root, const load_options& options, report& to) {
-  return expander{options, to}.walk(root, place::plain, "", root->line);
+  return expander{options, to}.walk(root, place::plain, "", root->at);
 }
 
 } // namespace conclave::loader

@@ -4,16 +4,19 @@
 // What this machine lacks for a configuration: keys, files and programs. Never an error: another machine may have them.
 
 #include "app/load_config.hpp"
-#include "app/load_config_parts.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/spelling.hpp"
+#include "transports/child_process.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client_trust.hpp"
+#include "transports/local_model.hpp"
 #include "transports/pki.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <unistd.h>
 
@@ -26,68 +29,20 @@ bool exists(const std::string& path) {
   return path.find('\0') == std::string::npos && std::filesystem::exists(path, code);
 }
 
+/// As a run looks for it.
 bool is_program(const std::string& name, const lookup& env) {
-  if (name.find('/') != std::string::npos)
-    return ::access(name.c_str(), X_OK) == 0;
   const auto* path = env("PATH");
-  for (std::size_t at = 0; path && at <= path->size();) {
-    auto end = std::min(path->find(':', at), path->size());
-    auto folder = path->substr(at, end - at);
-    if (::access(((folder.empty() ? "." : folder) + "/" + name).c_str(), X_OK) == 0)
-      return true;
-    at = end + 1;
-  }
-  return false;
+  return name.find('/') != std::string::npos ? ::access(name.c_str(), X_OK) == 0
+                                             : !find_program(name, path ? path->c_str() : "").empty();
 }
 
-/// Where quickstart puts server and model, without making a folder; empty if nobody knows.
-std::string installed_dir() {
-  std::string ignored;
-  auto home = home_path(ignored);
-  return home.empty() ? home : home + "/local";
-}
-
-/// As transports/local_model.cpp judges it; the loader needs no transport.
-bool is_gguf(const std::string& path) {
-  std::error_code code;
-  if (!exists(path) || !std::filesystem::is_regular_file(path, code))
-    return false;
-  std::ifstream in{path, std::ios::binary};
-  std::array<char, 4> magic{};
-  return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
-}
-
-/// Reads the file again for the lines and spellings that a run_config does not keep. Without the file, paths stay as they are.
-void put_places(const std::string& file, std::vector<problem>& found) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(file, ignored))
-    return; // a pipe is read once
-  std::string text, error;
-  std::vector<problem> said; // by the loader already
-  loader::report to{file, said};
-  auto root = loader::read_text(file, text, error) ? loader::read_tree(text, to) : nullptr;
-  if (!root || root->kind != loader::tree::map)
-    return;
-  loader::section top{root.get(), key_scope::top, "", "", to};
-  auto agent = [&](const loader::tree& node, std::size_t index, const std::string& path) {
-    auto canonical = "agents[" + std::to_string(index) + "]";
-    to.place(canonical, path, node.line);
-    loader::section s{&node, key_scope::agent, path, canonical, to};
-    loader::section b{s.map("backend"), key_scope::backend, s.path("backend"), s.canonical("backend"), to};
-    backend_config unused; // without a type: reads no script
-    loader::read_backend(b, unused, {});
-  };
-  if (const auto* one = top.map("agent"))
-    agent(*one, 0, "agent");
-  else if (const auto* many = top.get("agents"))
-    for (std::size_t i = 0; i < many->value->items.size(); ++i)
-      agent(*many->value->items[i].value, i, "agents[" + std::to_string(i) + "]");
-  run_config unused;
-  loader::read_orchestrator(top, unused);
+/// Puts problems where their fields were written.
+void put_places(const run_config& c, std::vector<problem>& found) {
   for (auto& p : found) {
-    auto place = to.place_of(p.path);
-    p.path = place.path;
-    p.line = place.line;
+    auto at = place_of(c.places, p.path);
+    p.path = at.path;
+    p.line = at.line;
+    p.column = at.column;
   }
 }
 
@@ -165,41 +120,24 @@ private:
       add(at + ".base_url", route.withheld, false);
   }
 
-  /// The advice is that of transports/local_model.cpp.
+  /// In the words of the run: both ask transports/local_model.hpp.
   void judge_local(const backend_config& b, const std::string& at) {
     bool named = !b.model_path.empty();
-    auto dir = installed_dir();
+    auto dir = local_model_dir();
     auto model = named         ? path_of(references(b.model_path, at + ".model_path"), at + ".model_path")
                  : dir.empty() ? ""
                                : dir + "/model.gguf";
-    bool there = is_gguf(model);
-    if (!there && !model.empty())
-      add(at + ".model_path", "there is no GGUF model in '" + shown_text(model, 200)
-                                  + (named ? "': correct model_path" : "': run ./scripts/quickstart, or set model_path"));
+    auto fault = model.empty() ? std::string{} : model_fault(model, !named); // no folder known: not judged
+    if (!fault.empty())
+      add(at + ".model_path", shown_text(fault, 300));
+    auto server = b.server.empty() ? "auto" : path_of(references(b.server, at + ".server"), at + ".server");
+    if (server.empty()) // said
+      return;
+    const auto* path = env_("PATH");
+    auto program = find_local_program(server, path ? path->c_str() : "");
     // Quickstart brings model and server: said once.
-    judge_server(b.server.empty() ? "auto" : path_of(references(b.server, at + ".server"), at + ".server"), at + ".server",
-                 named || there);
-  }
-
-  void judge_server(const std::string& server, const std::string& at, bool say_quickstart) {
-    auto dir = installed_dir();
-    auto ours = [&](const char* name) { return ::access((dir + name).c_str(), R_OK) == 0; };
-    bool installed = dir.empty() || (ours("/venv/bin/python") && ours("/local_server.py")); // no folder known: not judged
-    if (server.find('/') != std::string::npos) {
-      if (!is_program(server, env_))
-        add(at, "'" + shown_text(server, 200) + "' is no program: correct server");
-    } else if (server == "llama-server") {
-      if (!is_program(server, env_))
-        add(at, "there is no llama-server on the PATH: install llama.cpp, or set server");
-    } else if (server == "xllamacpp") {
-      if (!installed && say_quickstart)
-        add(at, "xllamacpp is not installed: run ./scripts/quickstart, or set server");
-    } else if (server == "auto") {
-      if (!installed && !is_program("llama-server", env_) && say_quickstart)
-        add(at, "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set server");
-    } else if (!server.empty()) { // else said
-      add(at, "'" + shown_text(server) + "' is none of auto, llama-server, xllamacpp, a path with a slash");
-    }
+    if (!program.error.empty() && !(program.by_quickstart && (dir.empty() || (!named && !fault.empty()))))
+      add(at + ".server", shown_text(program.error, 300));
   }
 
   void judge_backend(const backend_config& b, const std::string& at) {
@@ -253,8 +191,7 @@ private:
 
 std::vector<problem> environment_problems(const run_config& c, const lookup& env, const source_lookup& sources) {
   auto out = judge{c, env, sources}.run();
-  if (!out.empty() && !c.source.empty())
-    put_places(c.source, out);
+  put_places(c, out);
   return out;
 }
 
@@ -277,8 +214,7 @@ key_notes key_notes_of(const run_config& c, const lookup& env, const source_look
       out.withheld.push_back(
           {severity::warning, c.source, 0, "agents[" + std::to_string(i) + "].backend.base_url", route.withheld});
   }
-  if (!out.withheld.empty() && !c.source.empty())
-    put_places(c.source, out.withheld);
+  put_places(c, out.withheld);
   return out;
 }
 

@@ -7,8 +7,10 @@
 
 #include "app/load_config.hpp"
 #include "protocols/config.hpp"
-#include "protocols/config_keys.hpp"
+#include "protocols/config_tables.hpp"
+#include "protocols/config_validate.hpp"
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -23,13 +25,20 @@ inline constexpr std::size_t max_nodes = 10'000; ///< after aliases are expanded
 inline constexpr int max_depth = 64;
 inline constexpr std::size_t max_problems = 100;
 
+/// A place in the file; 0 = unknown.
+struct mark {
+  int line = 0;
+  int column = 0; ///< in bytes
+  mark(int l = 0, int c = 0) : line(l), column(c) {}
+};
+
 struct tree;
 using tree_ptr = std::shared_ptr<const tree>;
 
 /// One entry of a list (empty key) or a map.
 struct entry {
   std::string key;
-  int line = 0;
+  mark at;
   tree_ptr value;
 };
 
@@ -41,7 +50,7 @@ struct tree {
   bool quoted = false;   ///< scalar: quoted, a block, or tagged !!str: always text
   std::string source;    ///< scalar: where a variable in it came from, the nearest .env first; see source_lookup
   bool expanded = false; ///< scalar: came from a variable; text wherever the key does not ask for a number or a flag
-  int line = 0;
+  mark at;
   std::vector<entry> items;
 
   const tree* find(const std::string& key) const;
@@ -50,24 +59,17 @@ struct tree {
 /// Collects problems of one file and remembers where each path stands.
 class report {
 public:
-  struct where {
-    std::string path; ///< as the user wrote it
-    int line = 0;     ///< 0 = unknown
-  };
-
   report(std::string file, std::vector<problem>& out) : file_(std::move(file)), out_(out) {}
 
-  void add(severity s, int line, const std::string& path, const std::string& text);
-  void error(int line, const std::string& path, const std::string& text) { add(severity::error, line, path, text); }
-  void warning(int line, const std::string& path, const std::string& text) { add(severity::warning, line, path, text); }
+  void add(severity s, mark at, const std::string& path, const std::string& text, bool stops = false);
+  void error(mark at, const std::string& path, const std::string& text) { add(severity::error, at, path, text); }
+  void warning(mark at, const std::string& path, const std::string& text) { add(severity::warning, at, path, text); }
 
   /// Remembers that the field validate() calls `canonical` stands at `path`.
-  void place(const std::string& canonical, const std::string& path, int line);
+  void place(const std::string& canonical, const std::string& path, mark at);
+  const place_map& places() const { return places_; }
 
-  /// Returns where the field validate() calls `canonical` stands, or else what it stands in.
-  where place_of(const std::string& canonical) const;
-
-  /// Takes over problems of validate(): gives them file, path and line, and leaves out what was reported at the same place already.
+  /// Takes over problems of validate() that have their places: leaves out what was reported there already.
   void adopt(const std::vector<problem>& found);
 
   /// Takes over problems of another file.
@@ -92,7 +94,7 @@ private:
 
   std::string file_;
   std::vector<problem>& out_; ///< at most max_problems, errors before anything else
-  std::map<std::string, where> places_;
+  place_map places_;
   std::set<std::string> excused_;
   std::size_t count_ = 0;
   int left_out_ = 0; ///< the worst of what is not listed
@@ -153,30 +155,50 @@ bool to_flag(const tree& node, bool& out);
 bool to_integer(const tree& node, std::int64_t& out);
 bool to_number(const tree& node, double& out); ///< finite only
 
+/// Enums with names, and integers of any width.
+template <class M>
+concept named_or_counted =
+    std::is_integral_v<M> ||(std::is_enum_v<M> && !std::is_null_pointer_v<std::remove_cv_t<decltype(config_rows::choices<M>)>>);
+
 /// One mapping of the file, checked against the key table on construction: unknown keys, types, ranges, keys that are not available
-/// yet. The getters leave `out` alone and return false if the key is absent, null or was reported.
+/// yet.
 class section {
 public:
   /// `node` may be nullptr or null: an empty section. `path` as the user wrote it, `canonical` as validate() writes it.
-  section(const tree* node, key_scope scope, std::string path, std::string canonical, report& to, const std::string& type = "");
+  section(const tree* node, key_scope scope, std::string path, std::string canonical, report& to, const std::string& type = "",
+          const key_table& keys = config_keys());
 
+  /// The mapping under a key of this one; empty if there is none.
+  section below(const std::string& key, key_scope scope) const;
+
+  key_scope scope() const { return scope_; }
   const entry* get(const std::string& key) const; ///< checked, never null-valued
-  bool text(const std::string& key, std::string& out) const;
-  bool flag(const std::string& key, bool& out) const;
-  bool number(const std::string& key, std::int32_t& out) const;
-  bool number(const std::string& key, std::int64_t& out) const;
-  bool number(const std::string& key, std::uint32_t& out) const;
-  bool milliseconds(const std::string& key, std::int64_t& out) const;
-  bool texts(const std::string& key, std::vector<std::string>& out) const;
-  bool text_map(const std::string& key, std::map<std::string, std::string>& out) const;
+
+  /// Reads a value as the type of its key says: times in milliseconds, choices in lower case, a free map as JSON. Leaves `out`
+  /// alone and returns false if the key is absent, null or was reported.
+  bool read(const std::string& key, std::string& out) const;
+  bool read(const std::string& key, bool& out) const;
+  bool read(const std::string& key, std::int64_t& out) const;
+  bool read(const std::string& key, std::vector<std::string>& out) const;
+  bool read(const std::string& key, std::map<std::string, std::string>& out) const;
+  bool read(const std::string& key, std::vector<std::pair<std::string, std::string>>& out) const; ///< in the order of the file
+  template <class M>
+  requires named_or_counted<M>
+  bool read(const std::string& key, M& out) const;
+
+  /// Reads every member of T whose key stands in this mapping, but for those that are read by hand.
+  template <class T>
+  void read_rows(T& out) const;
 
   /// Returns the mapping under a key, or nullptr.
   const tree* map(const std::string& key) const;
 
   std::string path(const std::string& key) const;
   std::string canonical(const std::string& key) const;
-  int line(const std::string& key) const; ///< of the key, or of the section
+  mark at(const std::string& key) const; ///< of the key, or of the section
   report& to() const { return to_; }
+  void error(const std::string& key, const std::string& text) const { to_.error(at(key), path(key), text); }
+  void warning(const std::string& key, const std::string& text) const { to_.warning(at(key), path(key), text); }
 
   /// Backend only: keys that go to the provider, in file order; unknown ones were warned about.
   const std::vector<const entry*>& parameters() const { return parameters_; }
@@ -193,11 +215,41 @@ private:
   std::string path_;
   std::string canonical_;
   std::string type_; ///< backend type, for keys that belong to some types only
-  int line_ = 0;
+  mark at_;
   report& to_;
+  const key_table& keys_;
   std::map<std::string, const entry*> values_;
   std::vector<const entry*> parameters_;
 };
+
+template <class M>
+requires named_or_counted<M>
+bool section::read(const std::string& key, M& out) const {
+  if constexpr (std::is_enum_v<M>) {
+    std::string name;
+    if (!read(key, name))
+      return false;
+    for (std::size_t i = 0; i < std::size(config_rows::choices<M>); ++i)
+      if (name == config_rows::choices<M>[i])
+        out = static_cast<M>(i);
+    return true;
+  } else {
+    std::int64_t value = 0;
+    if (!read(key, value) || value < std::numeric_limits<M>::min() || value > std::numeric_limits<M>::max())
+      return false;
+    out = static_cast<M>(value);
+    return true;
+  }
+}
+
+template <class T>
+void section::read_rows(T& out) const {
+  config_rows::each_key<T>([&](const auto& r) {
+    if constexpr (requires { read(r.key.name, out.*r.member); }) // other types are read by hand
+      if (r.key.scope == scope_ && !r.by_hand)
+        read(r.key.name, out.*r.member);
+  });
+}
 
 /// The parts of a configuration, one file each.
 /// `out.type` is set already, and the timeouts of the file.

@@ -4,6 +4,7 @@
 // Collects problems and puts them where the user wrote what is wrong.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/config_validate.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -18,10 +19,10 @@ int weight(const problem& p) {
 
 } // namespace
 
-void report::add(severity s, int line, const std::string& path, const std::string& text) {
+void report::add(severity s, mark at, const std::string& path, const std::string& text, bool stops) {
   if (excused_.contains(path))
     return;
-  keep({s, file_, line, path, text});
+  keep({s, file_, at.line, path, text, stops, at.column});
 }
 
 void report::keep(problem p) {
@@ -56,47 +57,28 @@ void report::finish() {
                     "more problems are not listed: " + std::to_string(count_ - listed)});
 }
 
-void report::place(const std::string& canonical, const std::string& path, int line) {
-  places_[canonical] = {path, line};
-}
-
-report::where report::place_of(const std::string& canonical) const {
-  // The nearest place known: of the field itself, else of what it stands in.
-  auto at = canonical;
-  auto it = places_.find(at);
-  while (it == places_.end() && !at.empty()) {
-    auto cut = at.find_last_of(".[");
-    at = cut == std::string::npos ? "" : at.substr(0, cut);
-    it = places_.find(at);
-  }
-  if (it == places_.end())
-    return {canonical, 0};
-  return {it->second.path + canonical.substr(at.size()), it->second.line};
+void report::place(const std::string& canonical, const std::string& path, mark at) {
+  places_[canonical] = {file_, path, at.line, at.column};
 }
 
 void report::adopt(const std::vector<problem>& found) {
   auto known = out_;
   for (const auto& p : found) {
-    const auto [path, line] = place_of(p.path);
     // Said already: of this field, or of what it stands in.
-    auto same = [&, &path = path](const problem& k) {
+    auto same = [&](const problem& k) {
       if (k.severity == severity::warning || k.path.empty() || weight(k) < weight(p))
         return false;
-      auto next = path.size() > k.path.size() ? path[k.path.size()] : '.';
-      return path.starts_with(k.path) && (next == '.' || next == '[');
+      auto next = p.path.size() > k.path.size() ? p.path[k.path.size()] : '.';
+      return p.path.starts_with(k.path) && (next == '.' || next == '[');
     };
-    if (std::none_of(known.begin(), known.end(), same))
-      add(p.severity, line, path, p.text);
+    if (std::none_of(known.begin(), known.end(), same) && !is_excused(p.path))
+      keep(p);
   }
 }
 
 void report::take(const std::vector<problem>& found) {
   for (const auto& p : found)
     keep(p);
-}
-
-void report::error_at(const std::string& canonical, const std::string& text) {
-  adopt({{severity::error, "", 0, canonical, text}});
 }
 
 } // namespace conclave::loader

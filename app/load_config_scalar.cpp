@@ -4,6 +4,7 @@
 // Scalars by the core schema of YAML 1.2, and trees as JSON. Source: https://yaml.org/spec/1.2.2/ (2021-10-01), section 10.3.2.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -4,6 +4,7 @@
 // Steps of scripted models, in the configuration or in a file of their own.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/spelling.hpp"
 #include "transports/home.hpp"
 
 #include <cerrno>
@@ -19,13 +20,13 @@ namespace {
 void read_calls(const section& s, script_step& out) {
   std::string text, target, reason;
   auto id = [&] { return "call_" + std::to_string(out.calls.size() + 1); };
-  if (s.text("answer", text))
+  if (s.read("answer", text))
     out.calls.push_back({id(), "new_answer", "{\"content\":" + quote_json(text) + "}"});
-  s.text("reason", reason);
-  if (s.text("vote", target))
+  s.read("reason", reason);
+  if (s.read("vote", target))
     out.calls.push_back({id(), "vote", "{\"agent_id\":" + quote_json(target) + ",\"reason\":" + quote_json(reason) + "}"});
   else if (!reason.empty())
-    s.to().error(s.line("reason"), s.path("reason"), "a reason needs a vote");
+    s.error("reason", "a reason needs a vote");
   const auto* calls = s.get("calls");
   if (!calls)
     return;
@@ -35,15 +36,15 @@ void read_calls(const section& s, script_step& out) {
     section c{e.value.get(), key_scope::step_call, s.path(at), s.canonical(at), s.to()};
     tool_call call;
     call.id = id();
-    c.text("id", call.id);
-    if (!c.text("name", call.name) || call.name.empty())
-      s.to().error(e.line, s.path(at) + ".name", "a call needs the name of a tool");
+    c.read_rows(call);
+    if (call.name.empty())
+      s.to().error(e.at, s.path(at) + ".name", "a call needs the name of a tool");
     if (const auto* arguments = c.get("arguments")) {
       // Text goes out as it stands, so that a script can also send what is no JSON.
       std::string error;
       call.arguments = arguments->value->kind == tree::scalar ? arguments->value->text : to_json(*arguments->value, error);
       if (!error.empty())
-        s.to().error(arguments->line, c.path("arguments"), error);
+        s.to().error(arguments->at, c.path("arguments"), error);
     }
     out.calls.push_back(std::move(call));
   }
@@ -51,7 +52,7 @@ void read_calls(const section& s, script_step& out) {
 
 void read_error(const section& s, script_step& out) {
   std::string name;
-  if (!s.text("error", name))
+  if (!s.read("error", name))
     return;
   std::vector<std::string> names;
   for (int i = 1; i < static_cast<int>(ec::unknown); ++i) {
@@ -64,27 +65,17 @@ void read_error(const section& s, script_step& out) {
   std::string list;
   for (const auto& n : names)
     list += (list.empty() ? "" : ", ") + n;
-  s.to().error(s.line("error"), s.path("error"), "'" + shown_text(name) + "' is none of " + list);
+  s.error("error", "'" + shown_text(name) + "' is none of " + list);
 }
 
 script_step read_step(const tree& node, const std::string& path, const std::string& canonical, report& to) {
   section s{&node, key_scope::step, path, canonical, to};
   script_step out;
-  s.text("text", out.text);
-  s.text("reasoning", out.reasoning);
+  s.read_rows(out);
   read_calls(s, out);
-  if (!s.number("first_delay_ms", out.first_delay_ms))
-    s.number("delay_ms", out.first_delay_ms);
-  s.number("chunk_delay_ms", out.chunk_delay_ms);
-  s.number("chunk_bytes", out.chunk_bytes);
   read_error(s, out);
-  s.number("retry_after_ms", out.retry_after_ms);
-  s.flag("truncated", out.truncated);
-  s.flag("hang", out.hang);
-  s.flag("optional", out.optional);
-  s.number("repeat", out.repeat);
   if (out.error != ec::none && (out.truncated || out.hang))
-    to.error(node.line, path, "a step ends in one way: error, truncated or hang");
+    to.error(node.at, path, "a step ends in one way: error, truncated or hang");
   return out;
 }
 
@@ -93,18 +84,18 @@ script_step read_step(const tree& node, const std::string& path, const std::stri
 std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to) {
   std::vector<script_step> out;
   if (list.kind != tree::list) {
-    to.error(list.line, path, "expected a list of steps");
+    to.error(list.at, path, "expected a list of steps");
     return out;
   }
   if (list.items.empty())
-    to.error(list.line, path, "no steps");
+    to.error(list.at, path, "no steps");
   for (std::size_t i = 0; i < list.items.size(); ++i) {
     auto at = "[" + std::to_string(i) + "]";
     const auto& e = list.items[i];
     if (e.value->kind == tree::map)
       out.push_back(read_step(*e.value, path + at, canonical + at, to));
     else
-      to.error(e.line, path + at, "a step is a map");
+      to.error(e.at, path + at, "a step is a map");
   }
   return out;
 }
@@ -113,7 +104,7 @@ std::vector<script_step> read_script_file(const std::string& path, const section
   auto full = path;
   auto& to = backend.to();
   if (auto fault = expand_home(full); !fault.empty()) {
-    to.error(backend.line("script"), backend.path("script"), fault);
+    backend.error("script", fault);
     return {};
   }
   if (!full.empty() && full.front() != '/') {
@@ -124,7 +115,7 @@ std::vector<script_step> read_script_file(const std::string& path, const section
   }
   std::string text, error;
   if (!read_text(full, text, error)) {
-    to.error(backend.line("script"), backend.path("script"), "'" + shown_text(full, 200) + "': " + error);
+    backend.error("script", "'" + shown_text(full, 200) + "': " + error);
     return {};
   }
   // Problems of the script name the script.
@@ -137,7 +128,7 @@ std::vector<script_step> read_script_file(const std::string& path, const section
     if (list)
       steps = read_steps(*list, "steps", "steps", own);
     else
-      own.error(root->line, "", "expected a list of steps, or a map with the key 'steps'");
+      own.error(root->at, "", "expected a list of steps, or a map with the key 'steps'");
   }
   own.finish();
   to.take(found);

@@ -5,22 +5,14 @@
 
 #include "app/load_config_parts.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/time_text.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace conclave::loader {
 
 namespace {
-
-std::string number_text(double value) {
-  auto text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.')
-    text.pop_back();
-  return text;
-}
 
 std::string lowered(std::string text) {
   for (auto& c : text)
@@ -79,19 +71,38 @@ bool is_inert(const tree& node, const key_info& key) {
   return node.text.empty() || lowered(node.text) == key.fallback;
 }
 
+/// Reads a number in the unit of its key. A time may have a unit of its own, and is text then.
+bool number_of(const tree& node, const key_info& key, double& out) {
+  auto whole = key.type == key_type::integer || key.type == key_type::milliseconds;
+  std::int64_t n = 0;
+  if (whole && to_integer(node, n)) {
+    out = static_cast<double>(n);
+    return true;
+  }
+  if (!whole && to_number(node, out))
+    return true;
+  bool seconds = key.type == key_type::seconds;
+  auto time = node.kind == tree::scalar && (seconds || key.type == key_type::milliseconds) ? read_time(node.text, 0) : std::nullopt;
+  if (!time)
+    return false;
+  out = seconds ? *time / 1000 : *time;
+  return true;
+}
+
 } // namespace
 
-section::section(const tree* node, key_scope scope, std::string path, std::string canonical, report& to, const std::string& type)
-    : scope_(scope), path_(std::move(path)), canonical_(std::move(canonical)), type_(type), to_(to) {
+section::section(const tree* node, key_scope scope, std::string path, std::string canonical, report& to, const std::string& type,
+                 const key_table& keys)
+    : scope_(scope), path_(std::move(path)), canonical_(std::move(canonical)), type_(type), to_(to), keys_(keys) {
   if (!node || node->kind == tree::null)
     return;
-  line_ = node->line;
+  at_ = node->at;
   if (node->kind != tree::map) {
-    to_.error(line_, path_, std::string{"expected a map, found "} + kind_text(*node) + kind_hint(*node, tree::map));
+    to_.error(at_, path_, std::string{"expected a map, found "} + kind_text(*node) + kind_hint(*node, tree::map));
     return;
   }
   for (const auto& e : node->items) {
-    to_.place(this->canonical(e.key), this->path(e.key), e.line);
+    to_.place(this->canonical(e.key), this->path(e.key), e.at);
     check(e);
   }
 }
@@ -104,13 +115,17 @@ std::string section::canonical(const std::string& key) const {
   return canonical_.empty() ? key : canonical_ + "." + key;
 }
 
-int section::line(const std::string& key) const {
+mark section::at(const std::string& key) const {
   auto it = values_.find(key);
-  return it == values_.end() ? line_ : it->second->line;
+  return it == values_.end() ? at_ : it->second->at;
+}
+
+section section::below(const std::string& key, key_scope scope) const {
+  return {map(key), scope, path(key), canonical(key), to_, "", keys_};
 }
 
 void section::check(const entry& e) {
-  const auto* key = find_key(scope_, e.key);
+  const auto* key = keys_.find(scope_, e.key);
   if (!key) {
     unknown(e);
     return;
@@ -118,7 +133,7 @@ void section::check(const entry& e) {
   if (e.value->kind == tree::null)
     return; // as if it were not there
   if (key->status == key_status::reserved) {
-    to_.error(e.line, path(e.key), std::string{"cannot be set: "} + key->help);
+    to_.error(e.at, path(e.key), std::string{"cannot be set: "} + key->help);
     return;
   }
   // What is not built yet and not asked for is of any type: files of other versions hold it.
@@ -135,7 +150,7 @@ void section::check(const entry& e) {
 bool section::check_value(const entry& e, const key_info& key) {
   const auto& v = *e.value;
   auto wrong = [&](const char* expected, tree::kind_type wanted = tree::null) {
-    to_.error(e.line, path(e.key), std::string{"expected "} + expected + ", found " + kind_text(v) + kind_hint(v, wanted));
+    to_.error(e.at, path(e.key), std::string{"expected "} + expected + ", found " + kind_text(v) + kind_hint(v, wanted));
     return false;
   };
   auto scalars = [](const tree& node) {
@@ -150,20 +165,15 @@ bool section::check_value(const entry& e, const key_info& key) {
   case key_type::integer:
   case key_type::number:
   case key_type::seconds:
+  case key_type::milliseconds:
     return check_number(e, key);
   case key_type::choice: {
     if (v.kind != tree::scalar)
       return wrong("text");
-    auto choices = words(key.choices);
-    if (std::find(choices.begin(), choices.end(), lowered(v.text)) != choices.end())
-      return true;
-    std::string list;
-    for (const auto& c : choices)
-      list += (list.empty() ? "" : ", ") + c;
-    auto near = nearest(v.text, choices);
-    to_.error(e.line, path(e.key),
-              "'" + shown_text(v.text) + "' is none of " + list + (near.empty() ? "" : "; did you mean '" + near + "'?"));
-    return false;
+    auto fault = choice_fault(key, v.text);
+    if (!fault.empty())
+      to_.error(e.at, path(e.key), fault);
+    return fault.empty();
   }
   case key_type::texts:
     return v.kind == tree::scalar || (v.kind == tree::list && scalars(v)) || wrong("a list of texts", tree::list);
@@ -181,30 +191,31 @@ bool section::check_value(const entry& e, const key_info& key) {
 
 bool section::check_number(const entry& e, const key_info& key) {
   double value = 0;
-  std::int64_t whole = 0;
-  bool integer = key.type == key_type::integer;
-  if (integer && to_integer(*e.value, whole))
-    value = static_cast<double>(whole);
-  else if (integer || !to_number(*e.value, value)) {
-    std::string hint = e.value->kind == tree::scalar && e.value->quoted ? "; leave out the quotes" : "";
-    to_.error(e.line, path(e.key),
-              std::string{"expected a "} + (integer ? "whole number" : "finite number") + ", found "
-                  + (e.value->kind == tree::scalar ? "'" + shown_text(e.value->text, 20) + "'" : kind_text(*e.value)) + hint);
+  bool time = key.type == key_type::seconds || key.type == key_type::milliseconds;
+  if (!number_of(*e.value, key, value)) {
+    auto bare = *e.value; // a number that is only quoted?
+    bare.quoted = false;
+    auto hint = e.value->kind == tree::scalar && e.value->quoted && number_of(bare, key, value) ? "; leave out the quotes" : "";
+    to_.error(e.at, path(e.key),
+              std::string{"expected "}
+                  + (time                            ? time_forms
+                     : key.type == key_type::integer ? "a whole number"
+                                                     : "a finite number")
+                  + ", found " + (e.value->kind == tree::scalar ? "'" + shown_text(e.value->text, 20) + "'" : kind_text(*e.value))
+                  + hint);
     return false;
   }
-  if (key.low < key.high && (value < key.low || value > key.high)) {
-    to_.error(e.line, path(e.key),
-              shown_text(e.value->text, 20) + " is outside " + number_text(key.low) + " to " + number_text(key.high));
-    return false;
-  }
-  return true;
+  auto fault = limits_fault(key, value, e.value->text);
+  if (!fault.empty())
+    to_.error(e.at, path(e.key), fault);
+  return fault.empty();
 }
 
 void section::check_status(const entry& e, const key_info& key) {
   if (*key.only && !type_.empty()) {
     auto types = words(key.only);
     if (std::find(types.begin(), types.end(), type_) == types.end()) {
-      to_.warning(e.line, path(e.key), "has no effect with type '" + shown_text(type_) + "', only with: " + key.only);
+      to_.warning(e.at, path(e.key), "has no effect with type '" + shown_text(type_) + "', only with: " + key.only);
       return;
     }
   }
@@ -213,9 +224,9 @@ void section::check_status(const entry& e, const key_info& key) {
   if (is_inert(*e.value, key))
     return;
   if (key.status == key_status::later)
-    to_.add(severity::unavailable, e.line, path(e.key), std::string{"not available yet ("} + key.help + ")");
+    to_.add(severity::unavailable, e.at, path(e.key), std::string{"not available yet ("} + key.help + ")");
   else
-    to_.warning(e.line, path(e.key),
+    to_.warning(e.at, path(e.key),
                 std::string{std::string_view{key.help}.starts_with("another spelling") ? "is " : "has no effect ("} + key.help
                     + (std::string_view{key.help}.starts_with("another spelling") ? "" : ")"));
 }
@@ -224,35 +235,35 @@ void section::unknown(const entry& e) {
   // x-...: a place for anchors, as in other YAML formats.
   if (scope_ == key_scope::top && e.key.starts_with("x-"))
     return;
-  auto near = to_.full() ? std::string{} : nearest(e.key, key_names_in(scope_));
+  auto near = to_.full() ? std::string{} : nearest(e.key, keys_.names_in(scope_));
   auto hint = near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (e.key.starts_with("//") || e.key.starts_with("/*")) {
-    to_.error(e.line, name, "comments begin with '#', also in JSON");
+    to_.error(e.at, name, "comments begin with '#', also in JSON");
   } else if (holds_odd_blank(e.key)) {
-    to_.error(e.line, name, std::string{"unknown key; it holds "} + odd_blank);
+    to_.error(e.at, name, std::string{"unknown key; it holds "} + odd_blank);
   } else if (e.key.find(" = ") != std::string::npos) {
-    to_.error(e.line, name, "unknown key; YAML has 'key: value', not 'key = value'");
-  } else if (auto colon = e.key.find(':'); colon != std::string::npos && find_key(scope_, e.key.substr(0, colon))) {
-    to_.error(e.line, name, "unknown key; a blank is missing behind '" + e.key.substr(0, colon + 1) + "'");
+    to_.error(e.at, name, "unknown key; YAML has 'key: value', not 'key = value'");
+  } else if (auto colon = e.key.find(':'); colon != std::string::npos && keys_.find(scope_, e.key.substr(0, colon))) {
+    to_.error(e.at, name, "unknown key; a blank is missing behind '" + e.key.substr(0, colon + 1) + "'");
   } else if (scope_ == key_scope::backend) {
     if (e.value->kind == tree::null)
       return;
     if (is_clients_own(e.key)) {
-      to_.add(is_empty(*e.value) ? severity::warning : severity::unavailable, e.line, name,
+      to_.add(is_empty(*e.value) ? severity::warning : severity::unavailable, e.at, name,
               "not available yet, and not the provider's: it is not sent" + hint);
       return;
     }
-    to_.warning(e.line, name, "unknown key, sent to the provider as it is" + hint);
+    to_.warning(e.at, name, "unknown key, sent to the provider as it is" + hint);
     parameters_.push_back(&e);
   } else if (scope_ == key_scope::mcp_server || scope_ == key_scope::ui || scope_ == key_scope::coordination) {
-    to_.warning(e.line, name, "unknown key" + hint);
+    to_.warning(e.at, name, "unknown key" + hint);
   } else if (e.key.find(' ') != std::string::npos) {
-    to_.error(e.line, name, "unknown key" + hint + "; a text that goes on is indented deeper than its key");
+    to_.error(e.at, name, "unknown key" + hint + "; a text that goes on is indented deeper than its key");
   } else if (asks_for_nothing(e, near)) {
-    to_.warning(e.line, name, "unknown key, without effect: its value asks for nothing" + hint);
+    to_.warning(e.at, name, "unknown key, without effect: its value asks for nothing" + hint);
   } else {
-    to_.error(e.line, name, "unknown key" + hint);
+    to_.error(e.at, name, "unknown key" + hint);
   }
 }
 
@@ -265,51 +276,43 @@ const entry* section::get(const std::string& key) const {
   return it == values_.end() ? nullptr : it->second;
 }
 
-bool section::text(const std::string& key, std::string& out) const {
+bool section::read(const std::string& key, std::string& out) const {
   const auto* e = get(key);
   if (!e)
     return false;
-  const auto* info = find_key(scope_, key);
-  out = info && info->type == key_type::choice ? lowered(e->value->text) : e->value->text;
+  const auto* info = keys_.find(scope_, key);
+  auto type = info ? info->type : key_type::text;
+  if (type == key_type::map) {
+    std::string fault;
+    out = to_json(*e->value, fault);
+    if (!fault.empty())
+      error(key, fault);
+    return fault.empty();
+  }
+  out = type == key_type::choice ? lowered(e->value->text) : e->value->text;
   return true;
 }
 
-bool section::flag(const std::string& key, bool& out) const {
+bool section::read(const std::string& key, bool& out) const {
   const auto* e = get(key);
   return e && to_flag(*e->value, out);
 }
 
-bool section::number(const std::string& key, std::int64_t& out) const {
+bool section::read(const std::string& key, std::int64_t& out) const {
   const auto* e = get(key);
-  return e && to_integer(*e->value, out);
-}
-
-bool section::number(const std::string& key, std::int32_t& out) const {
-  std::int64_t value = 0;
-  if (!number(key, value) || value < std::numeric_limits<std::int32_t>::min() || value > std::numeric_limits<std::int32_t>::max())
+  const auto* info = keys_.find(scope_, key);
+  if (!e || !info)
     return false;
-  out = static_cast<std::int32_t>(value);
-  return true;
-}
-
-bool section::number(const std::string& key, std::uint32_t& out) const {
-  std::int64_t value = 0;
-  if (!number(key, value) || value < 0 || value > std::numeric_limits<std::uint32_t>::max())
-    return false;
-  out = static_cast<std::uint32_t>(value);
-  return true;
-}
-
-bool section::milliseconds(const std::string& key, std::int64_t& out) const {
-  const auto* e = get(key);
+  if (to_integer(*e->value, out) && info->type != key_type::seconds)
+    return true;
   double value = 0;
-  if (!e || !to_number(*e->value, value))
+  if (!number_of(*e->value, *info, value))
     return false;
-  out = std::llround(value * 1000);
+  out = std::llround(info->type == key_type::seconds ? value * 1000 : value);
   return true;
 }
 
-bool section::texts(const std::string& key, std::vector<std::string>& out) const {
+bool section::read(const std::string& key, std::vector<std::string>& out) const {
   const auto* e = get(key);
   if (!e)
     return false;
@@ -321,15 +324,23 @@ bool section::texts(const std::string& key, std::vector<std::string>& out) const
   return true;
 }
 
-bool section::text_map(const std::string& key, std::map<std::string, std::string>& out) const {
+bool section::read(const std::string& key, std::vector<std::pair<std::string, std::string>>& out) const {
   const auto* e = get(key);
   if (!e)
     return false;
   out.clear();
   for (const auto& item : e->value->items) {
-    out[item.key] = item.value->text;
-    to_.place(canonical(key) + "." + item.key, path(key) + "." + item.key, item.line);
+    out.emplace_back(item.key, item.value->text);
+    to_.place(canonical(key) + "." + item.key, path(key) + "." + shown_text(item.key), item.at);
   }
+  return true;
+}
+
+bool section::read(const std::string& key, std::map<std::string, std::string>& out) const {
+  std::vector<std::pair<std::string, std::string>> pairs;
+  if (!read(key, pairs))
+    return false;
+  out = {pairs.begin(), pairs.end()};
   return true;
 }
 

@@ -4,6 +4,8 @@
 // Tool servers: the three shapes of `mcp_servers` (docs/protocol.md 11.6), and the rules that the data alone decides (11.4, 11.5).
 
 #include "app/load_config_parts.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/wire/error_kind.hpp"
 
 #include <algorithm>
@@ -62,39 +64,38 @@ void read_command(const section& s, mcp_server_config& out) {
       if (e.value->kind == tree::scalar)
         out.command.push_back(e.value->text);
       else
-        s.to().error(e.line, s.path("command"), "server '" + shown_text(out.name) + "': a command is text, or a list of texts");
+        s.to().error(e.at, s.path("command"), "server '" + shown_text(out.name) + "': a command is text, or a list of texts");
     }
   } else if (command && command->value->kind == tree::scalar) {
     std::string error;
     if (!split_command(command->value->text, out.command, error))
-      s.to().error(command->line, s.path("command"), "server '" + shown_text(out.name) + "': " + error);
+      s.error("command", "server '" + shown_text(out.name) + "': " + error);
   } else if (command) {
-    s.to().error(command->line, s.path("command"), "server '" + shown_text(out.name) + "': a command is text, or a list of texts");
+    s.error("command", "server '" + shown_text(out.name) + "': a command is text, or a list of texts");
   }
   std::vector<std::string> args;
-  s.texts("args", args);
+  s.read("args", args);
   if (out.command.empty() && !args.empty()) {
     // The first of `args` is never the program: nobody would have vetted it.
-    s.to().error(s.line("args"), s.path("command"), "server '" + shown_text(out.name) + "': args without a command");
+    s.to().error(s.at("args"), s.path("command"), "server '" + shown_text(out.name) + "': args without a command");
     return;
   }
   out.command.insert(out.command.end(), args.begin(), args.end());
 }
 
 void read_security_env(const section& security, const mcp_server_config& server) {
-  section env{security.map("env"), key_scope::security_env, security.path("env"), security.canonical("env"), security.to()};
+  auto env = security.below("env", key_scope::security_env);
   std::string mode = "denylist";
-  env.text("mode", mode);
+  env.read("mode", mode);
   std::vector<std::string> allowed, denied;
-  env.texts("allowed_vars", allowed);
-  env.texts("denied_vars", denied);
+  env.read("allowed_vars", allowed);
+  env.read("denied_vars", denied);
   for (const auto& [name, value] : server.env) {
     bool bad = mode == "allowlist" ? std::find(allowed.begin(), allowed.end(), name) == allowed.end()
                                    : std::find(denied.begin(), denied.end(), name) != denied.end();
     if (bad)
-      security.to().error(security.line("env"), security.path("env"),
-                          "server '" + shown_text(server.name) + "': the variable '" + shown_text(name)
-                              + "' is not allowed by this list");
+      security.error("env", "server '" + shown_text(server.name) + "': the variable '" + shown_text(name)
+                                + "' is not allowed by this list");
   }
 }
 
@@ -103,14 +104,13 @@ void check_url(const section& s, const section& security, const mcp_server_confi
   auto host = url_host(server.url);
   bool localhost = false, any_private = false;
   std::vector<std::string> known; ///< hosts whose addresses are not checked
-  security.texts("allowed_hostnames", known);
-  security.flag("allow_localhost", localhost);
-  security.flag("allow_private_ips", any_private);
+  security.read("allowed_hostnames", known);
+  security.read("allow_localhost", localhost);
+  security.read("allow_private_ips", any_private);
   auto who = "server '" + shown_text(server.name) + "': ";
   auto is_known = std::any_of(known.begin(), known.end(), [&](const std::string& name) { return wire::lower(name) == host; });
   if (!host.empty() && is_loopback_host(host) && !localhost && !any_private && !is_known)
-    s.to().error(s.line("url"), s.path("url"),
-                 who + "a loopback address needs security.allow_localhost: true, or its host in security.allowed_hostnames");
+    s.error("url", who + "a loopback address needs security.allow_localhost: true, or its host in security.allowed_hostnames");
 }
 
 mcp_server_config read_server(const tree& node, const std::string& name, const std::string& path, const std::string& canonical,
@@ -119,34 +119,28 @@ mcp_server_config read_server(const tree& node, const std::string& name, const s
   mcp_server_config out;
   out.name = name;
   out.timeout_ms = timeout_ms;
-  s.text("name", out.name);
+  s.read_rows(out);
+  auto security = s.below("security", key_scope::security);
+  security.read_rows(out);
+  out.has_allowed_tools = s.get("allowed_tools") != nullptr;
   auto who = "server '" + shown_text(out.name) + "': ";
-  if (!s.text("type", out.type)) {
+  if (!s.get("type")) {
     if (s.get("command") || s.get("args"))
       out.type = "stdio";
     else if (s.get("url"))
       out.type = "streamable-http";
     else if (node.kind == tree::map)
-      s.to().error(node.line, path, who + "needs a command (a program) or a url");
+      s.to().error(node.at, path, who + "needs a command (a program) or a url");
   }
   for (auto& c : out.type)
     c = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   read_command(s, out);
-  s.text_map("env", out.env);
-  s.text("cwd", out.cwd);
-  s.text("url", out.url);
-  s.text_map("headers", out.headers);
-  s.milliseconds("timeout", out.timeout_ms);
-  s.milliseconds("startup_timeout_seconds", out.startup_timeout_ms);
-  out.has_allowed_tools = s.texts("allowed_tools", out.allowed_tools);
-  s.texts("exclude_tools", out.exclude_tools);
-  section security{s.map("security"), key_scope::security, s.path("security"), s.canonical("security"), s.to()};
-  if (security.text("level", out.security_level) && out.security_level == "high") {
-    s.to().warning(security.line("level"), security.path("level"), "'high' is read as 'strict'");
+  if (out.security_level == "high") {
+    security.warning("level", "'high' is read as 'strict'");
     out.security_level = "strict";
   }
-  if (security.texts("allowed_executables", out.allowed_executables) && out.allowed_executables.empty())
-    s.to().error(security.line("allowed_executables"), security.path("allowed_executables"), who + "an empty list allows nothing");
+  if (security.get("allowed_executables") && out.allowed_executables.empty())
+    security.error("allowed_executables", who + "an empty list allows nothing");
   read_security_env(security, out);
   if (out.type != "stdio")
     check_url(s, security, out);
@@ -161,20 +155,20 @@ void read_servers(const section& backend, backend_config& out) {
     return;
   auto path = backend.path("mcp_servers");
   auto canonical = backend.canonical("mcp_servers");
-  auto add = [&](const tree& node, const std::string& name, const std::string& at, int line) {
+  auto add = [&](const tree& node, const std::string& name, const std::string& at, mark where) {
     auto index = std::to_string(out.mcp_servers.size());
     auto standard = canonical + "[" + index + "]";
-    backend.to().place(standard, at, line);
+    backend.to().place(standard, at, where);
     out.mcp_servers.push_back(read_server(node, name, at, standard, backend, out.tool_timeout_ms));
   };
   const auto& v = *all->value;
   if (v.kind == tree::list) {
     for (std::size_t i = 0; i < v.items.size(); ++i)
-      add(*v.items[i].value, "server_" + std::to_string(i), path + "[" + std::to_string(i) + "]", v.items[i].line);
+      add(*v.items[i].value, "server_" + std::to_string(i), path + "[" + std::to_string(i) + "]", v.items[i].at);
     return;
   }
   if (v.kind != tree::map) {
-    backend.to().error(all->line, path, "expected a list of servers, a map of servers by name, or one server");
+    backend.to().error(all->at, path, "expected a list of servers, a map of servers by name, or one server");
     return;
   }
   // A map that has a scalar `type`, `command` or `url` (or a list as command) is one server; else its keys are names.
@@ -183,11 +177,11 @@ void read_servers(const section& backend, backend_config& out) {
     return value && (value->kind == tree::scalar || (value->kind == tree::list && std::string_view{key} == "command"));
   };
   if (is_value("type") || is_value("command") || is_value("url")) {
-    add(v, "server_0", path, all->line);
+    add(v, "server_0", path, all->at);
     return;
   }
   for (const auto& e : v.items)
-    add(*e.value, e.key, path + "." + shown_text(e.key), e.line);
+    add(*e.value, e.key, path + "." + shown_text(e.key), e.at);
 }
 
 } // namespace conclave::loader

@@ -6,6 +6,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "app/text_input.hpp"
+#include "protocols/spelling.hpp"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -35,7 +36,7 @@ struct open_node {
   YAML::anchor_t anchor = 0;
   std::size_t count_before = 0;
   std::string key; ///< map: the key that waits for its value
-  int key_line = 0;
+  mark key_at;
   bool has_key = false;
   int height = 1;
   std::map<std::string, int> lines; ///< map: key -> line
@@ -47,6 +48,10 @@ struct anchored {
   std::size_t weight = 1;
   int height = 1;
 };
+
+mark place_in(const YAML::Mark& m) {
+  return {m.line + 1, m.column + 1};
+}
 
 /// Builds the tree. After the first error all further events are ignored: nothing is thrown through the parser.
 class builder : public YAML::EventHandler {
@@ -150,7 +155,7 @@ private:
     node->kind = kind;
     node->text = text;
     node->quoted = quoted;
-    node->line = mark.line + 1;
+    node->at = place_in(mark);
     if (anchor)
       anchors_[anchor] = {node, 1, 1};
     place(mark, node, 1);
@@ -170,7 +175,7 @@ private:
     open_node fresh;
     fresh.node = std::make_shared<tree>();
     fresh.node->kind = kind;
-    fresh.node->line = mark.line + 1;
+    fresh.node->at = place_in(mark);
     fresh.anchor = anchor;
     fresh.count_before = count_ - 1;
     open_.push_back(std::move(fresh));
@@ -183,12 +188,13 @@ private:
     open_.pop_back();
     // Keys of the map itself win over merged ones, earlier merged ones over later.
     for (auto& e : done.merged)
-      if (done.lines.emplace(e.key, e.line).second)
+      if (done.lines.emplace(e.key, e.at.line).second)
         done.node->items.push_back(std::move(e));
     if (done.anchor)
       anchors_[done.anchor] = {done.node, count_ - done.count_before, done.height};
     YAML::Mark mark;
-    mark.line = done.node->line - 1;
+    mark.line = done.node->at.line - 1;
+    mark.column = done.node->at.column - 1;
     place(mark, done.node, done.height);
   }
 
@@ -201,7 +207,7 @@ private:
     auto& top = open_.back();
     top.height = std::max(top.height, height + 1);
     if (top.node->kind == tree::list) {
-      top.node->items.push_back({"", mark.line + 1, node});
+      top.node->items.push_back({"", place_in(mark), node});
       return;
     }
     if (!top.has_key) {
@@ -210,7 +216,7 @@ private:
         return;
       }
       top.key = node->text;
-      top.key_line = mark.line + 1;
+      top.key_at = place_in(mark);
       top.has_key = true;
       return;
     }
@@ -219,11 +225,11 @@ private:
       merge(top, node);
       return;
     }
-    if (auto [it, fresh] = top.lines.emplace(top.key, top.key_line); !fresh) {
-      fail(top.key_line, "'" + shown_text(top.key) + "' stands twice in one map; first in line " + std::to_string(it->second));
+    if (auto [it, fresh] = top.lines.emplace(top.key, top.key_at.line); !fresh) {
+      fail(top.key_at.line, "'" + shown_text(top.key) + "' stands twice in one map; first in line " + std::to_string(it->second));
       return;
     }
-    top.node->items.push_back({top.key, top.key_line, node});
+    top.node->items.push_back({top.key, top.key_at, node});
   }
 
   /// `<<: *base` and `<<: [*a, *b]`.
@@ -235,10 +241,10 @@ private:
       for (const auto& e : node->items)
         sources.push_back(e.value.get());
     if (sources.empty())
-      fail(top.key_line, "'<<' needs a map, or a list of maps");
+      fail(top.key_at.line, "'<<' needs a map, or a list of maps");
     for (const auto* source : sources) {
       if (source->kind != tree::map)
-        fail(top.key_line, "'<<' needs a map, or a list of maps");
+        fail(top.key_at.line, "'<<' needs a map, or a list of maps");
       else
         top.merged.insert(top.merged.end(), source->items.begin(), source->items.end());
     }
@@ -270,7 +276,8 @@ void refuse(const std::string& text, const YAML::Mark& mark, const std::string& 
   if (auto slip = find_slip(text); slip.at <= std::min(text.find('\n', place.at), text.size()))
     place = slip;
   auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(place.at), '\n');
-  to.error(static_cast<int>(line), "", "cannot be read: " + with_excerpt(text, place));
+  auto start = place.at == 0 ? 0 : text.rfind('\n', place.at - 1) + 1;
+  to.error({static_cast<int>(line), static_cast<int>(place.at - start) + 1}, "", "cannot be read: " + with_excerpt(text, place));
 }
 
 /// Line ends of one kind; those of old Macintoshes are one too.

@@ -17,6 +17,8 @@ int dispatch(const conclave::command_line& c) {
     return conclave::command_run(c.run);
   case command_name::validate:
     return conclave::command_validate(c.validate);
+  case command_name::keys:
+    return conclave::command_keys(c.keys);
   case command_name::show:
     return conclave::command_show(c.show);
   case command_name::list:

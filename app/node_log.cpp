@@ -5,6 +5,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/prompts.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>

@@ -8,6 +8,7 @@
 #include "app/plain_text.hpp"
 #include "app/text_input.hpp"
 #include "protocols/config.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <cerrno>

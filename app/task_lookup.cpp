@@ -5,6 +5,7 @@
 
 #include "app/plain_text.hpp"
 #include "protocols/config.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 
 #include "app/version.hpp"
 #include "protocols/config.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"

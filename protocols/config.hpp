@@ -2,15 +2,14 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// A run's configuration as plain data, and what is wrong with it. Read from YAML by app/load_config; built by hand by an embedding
+/// A run's configuration as plain data. Read from YAML by app/load_config; built by hand by an embedding
 /// host. No secret is ever expanded here: `${NAME}` stays text in api_key, extra_headers, extra_query, model_path, server,
 /// ca_bundle and in the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All
-/// other texts mean what they are. Times in milliseconds.
+/// other texts mean what they are. Times in milliseconds. What keys set the members: protocols/config_tables.hpp.
 
 #include "protocols/chat.hpp"
 #include "protocols/ledger.hpp"
 
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -131,11 +130,21 @@ struct problem {
   std::string path;        ///< YAML path: agents[1].backend.type
   std::string text;        ///< what is wrong and what to do
   bool stops_here = false; ///< a warning of `validate`: this machine would refuse to run it
+  int column = 0;          ///< 1-based, in bytes, 0 = unknown
   bool operator==(const problem&) const = default;
 };
 
-/// "file:line: path: text" as shown to the user.
-std::string to_string(const problem& p);
+/// Where the user wrote a field, and what it is called there: a key of a file by its path, an option of a command line by its name.
+struct place {
+  std::string file; ///< empty = no file
+  std::string path;
+  int line = 0;   ///< 1-based, 0 = unknown
+  int column = 0; ///< 1-based, in bytes, 0 = unknown
+  bool operator==(const place&) const = default;
+};
+
+/// By the path that validate() gives a field: agents[0].backend.type.
+using place_map = std::map<std::string, place>;
 
 struct run_config {
   std::string source; ///< file it came from, empty = built by hand
@@ -145,75 +154,8 @@ struct run_config {
   cluster_config cluster;
   ui_config ui;
   std::vector<problem> notes; ///< warnings and "not available yet" found while loading
+  place_map places;           ///< for messages; a field that is not here is named by its path
   bool operator==(const run_config&) const = default;
 };
-
-/// Returns every problem that can be seen without touching the OS: ids, types, ranges, references, secrets on remote agents.
-std::vector<problem> validate(const run_config& c);
-
-/// What a backend type means.
-struct backend_kind {
-  const char* type;
-  const char* dialect;          ///< name in wire/dialect; "" = not built yet; "scripted" and "local" are handled by the node
-  const char* provider;         ///< display name
-  const char* base_url;         ///< default, "" = required
-  const char* key_env;          ///< comma separated, first that is set wins; "" = none needed
-  const char* default_model;    ///< "" = the model is required
-  const char* default_key = ""; ///< sent when no key is set (servers that want any key); "" = send none
-};
-const std::vector<backend_kind>& backend_kinds();
-const backend_kind* find_backend_kind(const std::string& type);
-
-/// Returns whether backends of this type can run in this version.
-bool is_available(const backend_kind& kind);
-
-/// Returns the lower-case host of an http or https URL (IPv6 without brackets), or empty for anything else: other schemes, user
-/// names in the URL, a bad port, characters no host has.
-std::string url_host(const std::string& url);
-
-/// Returns whether `host` (any case; IPv6 with or without brackets) is localhost or below it, in 127.0.0.0/8 in its dotted form, or
-/// ::1 in any form, also mapped. Spellings that programs read differently (127.1, 2130706433, 0x7f.1) are not.
-bool is_loopback_host(const std::string& host);
-
-/// Returns whether `address` is host:port, name or IPv4 or [IPv6], port 1-65535.
-bool is_host_port(const std::string& address);
-
-/// Returns which rule of docs/protocol.md 11.4 this stdio server breaks, as a sentence that names it; empty = none.
-std::string vet_command(const mcp_server_config& s);
-
-/// Returns why this variable may not be set for a tool server, or empty. `strict`: PATH, HOME, USER, USERNAME, SHELL too.
-std::string vet_variable(const std::string& name, const std::string& value, bool strict);
-
-/// Returns the type for a model name by how it begins, empty if unknown.
-std::string infer_backend_type(const std::string& model);
-
-/// Returns the environment variable names that may hold the key for this connection, by host suffix of the base URL; empty = none.
-/// A provider's key goes only to that provider's hosts.
-std::vector<std::string> key_names(const backend_config& b);
-
-using lookup = std::function<const std::string*(const std::string& name)>;
-
-/// Returns where the value of a variable came from: `process_source`, or the path of a .env file. An empty function means the
-/// process.
-using source_lookup = std::function<std::string(const std::string& name)>;
-inline constexpr const char* process_source = "the environment";
-inline constexpr const char* project_source = "./.env"; ///< of a folder one happens to work in, maybe written by others
-
-/// Expands `${NAME}` and `${NAME:-default}`, once; `$${` is a literal `${`. Unset or blank without default: returns false and names
-/// the variable in `missing`.
-bool expand(std::string& text, const lookup& env, std::string& missing);
-
-/// Returns the names of the variables a text refers to, in order.
-std::vector<std::string> references_in(const std::string& text);
-
-/// Returns whether the text holds a literal secret, i.e. is non-empty and not wholly made of ${NAME} references.
-bool is_literal_secret(const std::string& text);
-
-/// Returns the candidate nearest to `name`, or empty if none is near: by edit distance, else one that begins with it or holds it as
-/// a word, or the other way round.
-std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
-
-/// Returns `text` for a message: control characters and invalid bytes as `?`, cut to `limit` bytes with a mark.
-std::string shown_text(const std::string& text, std::size_t limit = 60);
 
 } // namespace conclave

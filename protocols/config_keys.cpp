@@ -3,33 +3,72 @@
 
 #include "protocols/config_keys.hpp"
 
+#include "protocols/config_tables.hpp"
+#include "protocols/spelling.hpp"
+
+#include <algorithm>
 #include <sstream>
 
 namespace conclave {
 
-const std::vector<key_info>& config_keys() {
-  static const std::vector<key_info> all = [] {
-    auto rows = key_table::general();
-    for (auto part : {key_table::backend(), key_table::newer(), key_table::tools()})
-      rows.insert(rows.end(), part.begin(), part.end());
-    return rows;
-  }();
-  return all;
+namespace {
+
+std::string number_text(double value) {
+  auto text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.')
+    text.pop_back();
+  return text;
 }
 
-const key_info* find_key(key_scope scope, const std::string& name) {
-  for (const auto& row : config_keys())
+} // namespace
+
+void key_table::add(key_info key, std::string fallback) {
+  texts_.push_back(std::move(fallback));
+  key.fallback = texts_.back().c_str();
+  auto later = std::find_if(rows_.begin(), rows_.end(), [&](const key_info& k) { return k.scope > key.scope; });
+  rows_.insert(later, key);
+}
+
+void key_table::add(const std::vector<key_info>& keys) {
+  for (const auto& key : keys)
+    add(key, key.fallback);
+}
+
+const key_info* key_table::find(key_scope scope, const std::string& name) const {
+  for (const auto& row : rows_)
     if (row.scope == scope && name == row.name)
       return &row;
   return nullptr;
 }
 
-std::vector<std::string> key_names_in(key_scope scope) {
+std::vector<std::string> key_table::names_in(key_scope scope) const {
   std::vector<std::string> result;
-  for (const auto& row : config_keys())
+  for (const auto& row : rows_)
     if (row.scope == scope)
       result.emplace_back(row.name);
   return result;
+}
+
+const key_table& config_keys() {
+  static const auto all = [] {
+    using namespace config_rows;
+    key_table out;
+    add_keys<agent_config>(out);
+    add_keys<run_config>(out);
+    add_keys<ledger::rules>(out);
+    add_keys<ui_config>(out);
+    add_keys<cluster_config>(out);
+    add_keys<tls_config>(out);
+    add_keys<backend_config>(out);
+    add_keys<mcp_server_config>(out);
+    add_keys<script_step>(out);
+    add_keys<tool_call>(out);
+    for (const auto& keys : {unbound_keys::general(), unbound_keys::backend(), unbound_keys::newer(), unbound_keys::tools()})
+      out.add(keys);
+    return out;
+  }();
+  return all;
 }
 
 std::vector<std::string> words(const char* text) {
@@ -78,6 +117,29 @@ std::string to_string(key_scope scope) {
   return "";
 }
 
+std::string limits_fault(const key_info& key, double value, const std::string& shown) {
+  if (!(key.low < key.high) || (value >= key.low && value <= key.high))
+    return {};
+  auto unit = key.type == key_type::seconds ? " seconds" : key.type == key_type::milliseconds ? " milliseconds" : "";
+  return (shown.empty() ? number_text(value) : shown_text(shown, 20)) + " is outside " + number_text(key.low) + " to "
+         + number_text(key.high) + unit;
+}
+
+std::string choice_fault(const key_info& key, const std::string& value) {
+  auto choices = words(key.choices);
+  auto same = [&](const std::string& c) {
+    return std::equal(c.begin(), c.end(), value.begin(), value.end(),
+                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b); });
+  };
+  if (std::any_of(choices.begin(), choices.end(), same))
+    return {};
+  std::string list;
+  for (const auto& c : choices)
+    list += (list.empty() ? "" : ", ") + c;
+  auto near = nearest(value, choices);
+  return "'" + shown_text(value) + "' is none of " + list + (near.empty() ? "" : "; did you mean '" + near + "'?");
+}
+
 namespace {
 
 std::string type_text(const key_info& k) {
@@ -92,6 +154,8 @@ std::string type_text(const key_info& k) {
     return "number";
   case key_type::seconds:
     return "seconds";
+  case key_type::milliseconds:
+    return "milliseconds";
   case key_type::choice: {
     std::string result;
     for (const auto& word : words(k.choices))
@@ -112,7 +176,7 @@ std::string type_text(const key_info& k) {
   return "";
 }
 
-const char* status_text(key_status s) {
+std::string status_text(key_status s) {
   switch (s) {
   case key_status::live:
     return "";
@@ -130,27 +194,77 @@ const char* status_text(key_status s) {
 
 } // namespace
 
-std::string key_reference() {
-  std::ostringstream out;
-  auto last = key_scope::step_call;
-  bool first = true;
-  for (const auto& k : config_keys()) {
-    if (first || k.scope != last) {
-      auto title = to_string(k.scope);
-      out << (first ? "" : "\n") << "### " << (title.empty() ? "top level" : "`" + title + "`") << "\n\n"
-          << "| key | value | default | meaning |\n|---|---|---|---|\n";
-      last = k.scope;
-      first = false;
-    }
-    out << "| `" << k.name << "` | " << type_text(k);
-    if (k.low < k.high && (k.type == key_type::integer || k.type == key_type::number || k.type == key_type::seconds))
-      out << ", " << static_cast<std::int64_t>(k.low) << " to " << static_cast<std::int64_t>(k.high);
-    out << " | " << (*k.fallback ? "`" + std::string{k.fallback} + "`" : "") << " | " << status_text(k.status);
-    if (*k.only)
-      out << "Only `" << k.only << "`. ";
-    out << k.help << " |\n";
-  }
-  return out.str();
+std::string value_text(const key_info& key) {
+  auto number = key.type == key_type::integer || key.type == key_type::number || key.type == key_type::seconds
+                || key.type == key_type::milliseconds;
+  auto limits = number && key.low < key.high ? ", " + number_text(key.low) + " to " + number_text(key.high) : std::string{};
+  return type_text(key) + limits;
 }
+
+std::string meaning_of(const key_info& key) {
+  auto out = status_text(key.status) + (*key.only ? "Only `" + std::string{key.only} + "`. " : "") + key.help;
+  out.resize(out.find_last_not_of(' ') + 1);
+  return out;
+}
+
+std::string key_table::reference() const {
+  std::string out;
+  const key_info* last = nullptr;
+  for (const auto& k : rows_) {
+    if (!last || k.scope != last->scope) {
+      auto title = to_string(k.scope);
+      out += std::string{last ? "\n" : ""} + "### " + (title.empty() ? "top level" : "`" + title + "`")
+             + "\n\n| key | value | default | meaning |\n|---|---|---|---|\n";
+    }
+    last = &k;
+    out += "| `" + std::string{k.name} + "` | " + value_text(k) + " | " + (*k.fallback ? "`" + std::string{k.fallback} + "`" : "")
+           + " | " + meaning_of(k) + " |\n";
+  }
+  return out;
+}
+
+namespace config_rows {
+
+namespace {
+
+bool is_time(const key_info& key) {
+  return key.type == key_type::seconds || key.type == key_type::milliseconds;
+}
+
+double in_unit(const key_info& key, std::int64_t value) {
+  return static_cast<double>(value) / (key.type == key_type::seconds ? 1000 : 1);
+}
+
+} // namespace
+
+std::string default_text(const key_info&, bool value) {
+  return value ? "true" : "false";
+}
+
+std::string default_text(const key_info& key, std::int64_t value) {
+  auto number = in_unit(key, value);
+  return key.low < key.high && (number < key.low || number > key.high) ? "" : number_text(number);
+}
+
+std::string default_text(const key_info&, const std::string& value) {
+  return value;
+}
+
+std::string fault_of(const key_info& key, std::int64_t value) {
+  return key.type == key_type::integer || is_time(key) ? limits_fault(key, in_unit(key, value), "") : std::string{};
+}
+
+std::string fault_of(const key_info& key, const std::string& value) {
+  return key.type == key_type::choice ? choice_fault(key, value) : std::string{};
+}
+
+std::string path_in(const std::string& path, key_scope own, key_scope scope, const char* name) {
+  auto here = to_string(own), there = to_string(scope);
+  if (scope == own)
+    return path.empty() ? name : path + "." + name;
+  return (there.starts_with(here + ".") ? path + there.substr(here.size()) : there) + "." + name;
+}
+
+} // namespace config_rows
 
 } // namespace conclave

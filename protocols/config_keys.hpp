@@ -2,10 +2,12 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The one table of configuration keys: it drives reading, unknown-key detection, type and range checks, and the reference in
-/// docs/configuration.md. To add a key: a row here, and the line in app/load_config_*.cpp that stores it. Pure data.
+/// The keys of a configuration as data: what reading, unknown-key detection, type and range checks and the reference in
+/// docs/configuration.md know of them. Keys that set a member come from the rows of protocols/config_tables.hpp; the others (the
+/// provider's, those of other programs, other spellings) from protocols/config_keys_*.cpp. Pure data.
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,6 @@ namespace conclave {
 enum class key_scope : std::uint8_t {
   top,
   agent,
-  backend,
   orchestrator,
   coordination,
   context_path,
@@ -23,6 +24,7 @@ enum class key_scope : std::uint8_t {
   ui,
   cluster,
   tls,
+  backend,
   mcp_server,
   security,
   security_env,
@@ -36,12 +38,13 @@ enum class key_type : std::uint8_t {
   flag, ///< true, false, yes, no, on, off
   integer,
   number,
-  seconds,  ///< number, stored in milliseconds
-  choice,   ///< one of `choices`, case-insensitive
-  texts,    ///< list of scalars, or one scalar
-  text_map, ///< map of scalars
-  map,      ///< free map
-  list,     ///< free list
+  seconds,      ///< a time: a number of seconds, or one with a unit (10m); held in milliseconds
+  milliseconds, ///< a time: a whole number of milliseconds, or one with a unit
+  choice,       ///< one of `choices`, case-insensitive
+  texts,        ///< list of scalars, or one scalar
+  text_map,     ///< map of scalars
+  map,          ///< free map
+  list,         ///< free list
   any,
 };
 
@@ -53,7 +56,7 @@ enum class key_status : std::uint8_t {
   reserved,  ///< set by Conclave itself: an error
 };
 
-/// One key. Ranges apply to integer, number and seconds, and are inclusive.
+/// One key. Ranges apply to numbers and times, in the unit of the key, and are inclusive.
 struct key_info {
   key_scope scope;
   const char* name;
@@ -67,13 +70,47 @@ struct key_info {
   const char* help;
 };
 
-const std::vector<key_info>& config_keys();
+/// Keys by scope. Not copied: the rows hold texts of the table.
+class key_table {
+public:
+  key_table() = default;
+  key_table(key_table&&) = default;
+  key_table& operator=(key_table&&) = default;
 
-/// Returns the row, or nullptr for an unknown key.
-const key_info* find_key(key_scope scope, const std::string& name);
+  /// `fallback`: the default, which the table keeps.
+  void add(key_info key, std::string fallback);
+  void add(const std::vector<key_info>& keys);
 
-/// Returns the names valid in a scope.
-std::vector<std::string> key_names_in(key_scope scope);
+  const std::vector<key_info>& rows() const { return rows_; } ///< by scope, in each in the order they were added
+
+  /// Returns the row, or nullptr for an unknown key.
+  const key_info* find(key_scope scope, const std::string& name) const;
+
+  /// Returns the names valid in a scope.
+  std::vector<std::string> names_in(key_scope scope) const;
+
+  /// Returns the reference of all keys as Markdown tables, one per scope.
+  std::string reference() const;
+
+private:
+  std::vector<key_info> rows_;
+  std::deque<std::string> texts_; ///< a deque never moves them
+};
+
+/// The keys of this version.
+const key_table& config_keys();
+
+/// Returns what the values of a key are, in words: "seconds, 0.001 to 604800".
+std::string value_text(const key_info& key);
+
+/// Returns what a key means, with what becomes of it: "*no effect.* use `-v`".
+std::string meaning_of(const key_info& key);
+
+/// Returns why a value is outside the limits of its key, or empty; `shown` as the user wrote it, or empty.
+std::string limits_fault(const key_info& key, double value, const std::string& shown);
+
+/// Returns why a text (in any case) is none of the choices of a key, or empty.
+std::string choice_fault(const key_info& key, const std::string& value);
 
 /// Returns whether an unknown key of a backend belongs to a family of settings of the program rather than of the provider
 /// ("command_line_..."): such a key is never sent.
@@ -82,17 +119,15 @@ bool is_clients_own(const std::string& name);
 /// Returns the path prefix of a scope as documentation writes it: "agents[].backend".
 std::string to_string(key_scope scope);
 
-/// Returns the reference of all keys as Markdown tables, one per scope.
-std::string key_reference();
-
 /// Splits at blanks.
 std::vector<std::string> words(const char* text);
 
-namespace key_table {
+/// The keys that set no member.
+namespace unbound_keys {
 std::vector<key_info> general();
 std::vector<key_info> backend();
 std::vector<key_info> newer();
 std::vector<key_info> tools();
-} // namespace key_table
+} // namespace unbound_keys
 
 } // namespace conclave

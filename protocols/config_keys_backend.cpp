@@ -5,11 +5,9 @@
 
 #include "protocols/config_keys.hpp"
 
-namespace conclave::key_table {
+namespace conclave::unbound_keys {
 
 namespace {
-
-constexpr double week = 604'800;
 
 using type = key_type;
 using status = key_status;
@@ -40,47 +38,12 @@ key_info ours(const char* name, const char* help) {
 }
 
 void connection(std::vector<key_info>& out) {
-  out.insert(
-      out.end(),
-      {
-          row("type", type::text, "", "kind of backend, see below; default: from `model`"),
-          row("model", type::text, "", "the provider's name of the model"),
-          row("base_url", type::text, "", "address of the API; default by `type`"),
-          row("api_key", type::text, "", "`${NAME}` or the key itself; default: the variable bound to the host"),
-          row("api_key_env", type::text, "", "name of the variable that holds the key, also for hosts no key is bound to"),
-          row("provider", type::text, "", "display name; default by host"),
-          row("provider_name", type::text, "", "another spelling of `provider`"),
-          range("port", type::integer, 1, 65535, "", "port of the server on this machine", "lmstudio vllm sglang ollama"),
-          pick("decision", "auto tools schema text", "auto",
-               "how a verdict is asked for: as tool calls, as JSON by schema, as text"),
-          range("max_tokens", type::integer, 1, 10'000'000, "",
-                "longest reply, in tokens; default of the provider, 512 for `local`"),
-          range("context_tokens", type::integer, 512, 100'000'000, "", "window of the model; for `local` per agent, default 8192"),
-          range("timeout", type::seconds, 0.001, week, "600", "one model call"),
-          range("first_token_timeout_seconds", type::seconds, 0.001, week, "300", "as in `timeout_settings`, for this agent"),
-          range("idle_timeout_seconds", type::seconds, 0.001, week, "120", "as in `timeout_settings`, for this agent"),
-          row("extra_body", type::map, "", "merged into the request last, wins over everything; null takes a key away"),
-          row("extra_headers", type::text_map, "", "HTTP headers to add"),
-          row("extra_query", type::text_map, "", "URL parameters to add"),
-          row("http2", type::flag, "false", "allow HTTP/2"),
-          row("ca_bundle", type::text, "", "PEM file of the authorities to trust, instead of the system's; see below"),
-          row("anthropic_version", type::text, "", "API version header", "claude"),
-          row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
-              "vllm sglang lmstudio ollama"),
-          row("script", type::text, "", "file of steps, relative to this file", "scripted"),
-          row("steps", type::list, "", "the steps themselves", "scripted"),
-          row("model_path", type::text, "", "GGUF file; default: the installed model", "local"),
-          row("server", type::text, "auto", "`auto`, `llama-server`, `xllamacpp`, or the path of a server", "local"),
-          row("mcp_servers", type::any, "", "tool servers: a list, a map by name, or one server"),
-          row("allowed_tools", type::texts, "", "the only tools offered; with or without the prefix `mcp__server__`"),
-          row("exclude_tools", type::texts, "", "tools never offered"),
-          range("max_tool_iterations", type::integer, 1, 1000, "50", "model calls in one run that only call tools"),
-          range("max_run_bytes", type::integer, 65'536, 1'073'741'824, "33554432",
-                "longest conversation of one run; beyond it the oldest tool results are shortened, then the run fails"),
-          row("parallel_tool_calls", type::flag, "true", "several tool calls of one reply at the same time"),
-          range("mcp_tool_timeout_seconds", type::seconds, 0.001, 86'400, "400", "one tool call"),
-          row("native_tools", type::texts, "", "tool sources in C++, by name"),
-      });
+  out.insert(out.end(),
+             {
+                 range("port", type::integer, 1, 65535, "", "port of the server on this machine", "lmstudio vllm sglang ollama"),
+                 row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
+                     "vllm sglang lmstudio ollama"),
+             });
 }
 
 void parameters(std::vector<key_info>& out) {
@@ -131,7 +94,6 @@ void not_yet(std::vector<key_info>& out) {
   out.insert(
       out.end(),
       {
-          later("cwd", type::text, "", "folder the agent works in"),
           later("context_paths", type::list, "", "files and folders of this agent"),
           later("context_write_access_enabled", type::flag, "false", "writing before the presentation"),
           row("agent_temporary_workspace", type::text, "", "see `orchestrator`", "", status::cosmetic),
@@ -184,4 +146,4 @@ std::vector<key_info> backend() {
   return out;
 }
 
-} // namespace conclave::key_table
+} // namespace conclave::unbound_keys

@@ -13,7 +13,7 @@
 
 namespace conclave {
 
-namespace key_table {
+namespace unbound_keys {
 
 namespace {
 
@@ -121,7 +121,7 @@ std::vector<key_info> newer() {
   return out;
 }
 
-} // namespace key_table
+} // namespace unbound_keys
 
 bool is_clients_own(const std::string& name) {
   static constexpr std::array<std::string_view, 6> families = {

@@ -4,6 +4,8 @@
 // URLs and addresses as a configuration names them. Strict: what curl might read differently from us is refused, because keys are
 // bound to hosts.
 
+#include "protocols/config_url.hpp"
+
 #include "protocols/config.hpp"
 
 #include <algorithm>

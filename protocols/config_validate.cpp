@@ -3,10 +3,14 @@
 
 // validate(): what can be judged from the data alone. The loader and embedding hosts get the same checks.
 
+#include "protocols/config_validate.hpp"
+
 #include "protocols/config.hpp"
-#include "protocols/config_keys.hpp"
+#include "protocols/config_tables.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/invisible.hpp"
 #include "protocols/prompts.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -104,46 +108,47 @@ void check_cluster(const cluster_config& c, std::vector<problem>& out) {
     add(out, "cluster.tls.insecure_loopback", "cannot be combined with certificates");
 }
 
-struct limit {
-  key_scope scope;
-  const char* name;
-  double value; ///< in the unit of the key
-  bool zero_ok; ///< 0 stands for "none" in the struct
-};
-
-void check_rules(const ledger::rules& r, std::vector<problem>& out) {
-  auto s = [](std::int64_t ms) { return static_cast<double>(ms) / 1000; };
-  const auto o = key_scope::orchestrator;
-  const auto t = key_scope::timeout_settings;
-  for (const auto& l : std::vector<limit>{
-           {o, "straggler_patience_seconds", s(r.patience_ms), true},
-           {o, "max_new_answers_per_agent", static_cast<double>(r.max_answers_per_agent), true},
-           {o, "max_new_answers_global", static_cast<double>(r.max_answers_global), true},
-           {o, "max_failed_runs", static_cast<double>(r.max_failed_runs), false},
-           {o, "max_runs", static_cast<double>(r.max_runs), true},
-           {o, "max_answer_bytes", static_cast<double>(r.max_answer_bytes), true},
-           {t, "orchestrator_timeout_seconds", s(r.coordination_ms), true},
-           {t, "initial_round_timeout_seconds", s(r.initial_run_ms), true},
-           {t, "subsequent_round_timeout_seconds", s(r.later_run_ms), true},
-           {t, "presentation_timeout_seconds", s(r.presentation_ms), true},
-       }) {
-    const auto* key = find_key(l.scope, l.name);
-    if ((l.value == 0 && l.zero_ok) || (l.value >= key->low && l.value <= key->high))
-      continue;
-    add(out, to_string(l.scope) + "." + l.name, "is outside the limits of this key");
-  }
-}
-
 } // namespace
 
 std::vector<problem> validate(const run_config& c) {
   std::vector<problem> out;
   check_agents(c, out);
   check_cluster(c.cluster, out);
-  check_rules(c.rules, out);
-  for (auto& p : out)
-    p.file = c.source;
+  config_rows::check(c, "", out);
+  config_rows::check(c.rules, "orchestrator", out);
+  for (auto& p : out) {
+    auto at = place_of(c.places, p.path);
+    p.file = at.path == p.path && at.line == 0 ? c.source : at.file;
+    p.path = at.path;
+    p.line = at.line;
+    p.column = at.column;
+  }
   return out;
+}
+
+place place_of(const place_map& places, const std::string& path) {
+  auto at = path;
+  auto it = places.find(at);
+  while (it == places.end() && !at.empty()) {
+    auto cut = at.find_last_of(".[");
+    at = cut == std::string::npos ? "" : at.substr(0, cut);
+    it = places.find(at);
+  }
+  if (it == places.end())
+    return {"", path, 0, 0};
+  auto found = it->second;
+  if (found.line > 0) // of an option the name says all
+    found.path += path.substr(at.size());
+  return found;
+}
+
+std::string to_string(const problem& p) {
+  std::string result;
+  if (!p.file.empty())
+    result += shown_text(p.file, 1000) + (p.line > 0 ? ":" + std::to_string(p.line) : "") + ": ";
+  if (!p.path.empty())
+    result += shown_text(p.path, 200) + ": ";
+  return result + p.text;
 }
 
 } // namespace conclave

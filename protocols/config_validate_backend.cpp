@@ -3,11 +3,15 @@
 
 // validate(), the part about one backend: type, connection, limits, secrets, scripts and tool servers.
 
-#include "protocols/backend_hints.hpp"
+#include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
-#include "protocols/config_keys.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_tables.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/config_vetting.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <set>
@@ -113,39 +117,6 @@ void check_connection(const backend_config& b, const std::string& path, std::vec
   check_headers(b.extra_headers, path + ".extra_headers", out);
 }
 
-void check_range(double value, const char* name, bool zero_ok, const std::string& path, std::vector<problem>& out) {
-  const auto* key = find_key(key_scope::backend, name);
-  if ((value == 0 && zero_ok) || (value >= key->low && value <= key->high))
-    return;
-  add(out, path + "." + name, "is outside the limits of this key");
-}
-
-void check_limits(const backend_config& b, const std::string& path, std::vector<problem>& out) {
-  auto s = [](std::int64_t ms) { return static_cast<double>(ms) / 1000; };
-  check_range(static_cast<double>(b.max_tokens), "max_tokens", true, path, out);
-  check_range(static_cast<double>(b.context_tokens), "context_tokens", true, path, out);
-  check_range(static_cast<double>(b.max_tool_iterations), "max_tool_iterations", false, path, out);
-  check_range(static_cast<double>(b.max_run_bytes), "max_run_bytes", false, path, out);
-  check_range(s(b.timeout_ms), "timeout", false, path, out);
-  check_range(s(b.first_token_timeout_ms), "first_token_timeout_seconds", false, path, out);
-  check_range(s(b.idle_timeout_ms), "idle_timeout_seconds", false, path, out);
-  check_range(s(b.tool_timeout_ms), "mcp_tool_timeout_seconds", false, path, out);
-  auto choices = words(find_key(key_scope::backend, "decision")->choices);
-  if (std::find(choices.begin(), choices.end(), b.decision) == choices.end())
-    add(out, path + ".decision", "'" + shown_text(b.decision) + "' is none of auto, tools, schema, text");
-}
-
-void check_steps(const backend_config& b, const std::string& path, std::vector<problem>& out) {
-  constexpr std::int64_t hour = 3'600'000;
-  for (std::size_t i = 0; i < b.script.size(); ++i) {
-    const auto& s = b.script[i];
-    auto in = [](std::int64_t v, std::int64_t low, std::int64_t high) { return v >= low && v <= high; };
-    if (!in(s.first_delay_ms, 0, hour) || !in(s.chunk_delay_ms, 0, hour) || !in(s.chunk_bytes, 0, 1'048'576)
-        || !in(s.retry_after_ms, -1, hour) || !in(s.repeat, 1, 1'000'000))
-      add(out, path + ".steps[" + std::to_string(i) + "]", "a number is outside its limits");
-  }
-}
-
 void check_servers(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   std::set<std::string> names;
   for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
@@ -171,6 +142,7 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
           who + ": '" + shown_text(s.type) + "' is none of stdio, streamable-http, http"
               + (s.type == "sse" ? "; sse was replaced by streamable-http" : ""));
     }
+    config_rows::check(s, at, out);
     if (s.env.size() > 200)
       add(out, at + ".env", who + ": more than 200 variables");
     for (const auto& [name, value] : s.env)
@@ -187,8 +159,9 @@ void validate_backend(const backend_config& b, const std::string& path, bool rem
   if (!b.cwd.empty())
     add(out, path + ".cwd", "a folder to work in is not available yet", severity::unavailable);
   check_connection(b, path, out);
-  check_limits(b, path, out);
-  check_steps(b, path, out);
+  config_rows::check(b, path, out);
+  for (std::size_t i = 0; i < b.script.size(); ++i)
+    config_rows::check(b.script[i], path + ".steps[" + std::to_string(i) + "]", out);
   check_servers(b, path, out);
   if (remote)
     check_secrets(b, path, out);

@@ -4,8 +4,11 @@
 // What a tool server may be started with: docs/protocol.md 11.4. Programs are executed directly, never by a shell, so
 // arguments need no vetting beyond their size; shells are not in the strict list, since `bash -c` runs anything.
 
+#include "protocols/config_vetting.hpp"
+
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <string_view>

@@ -7,7 +7,7 @@
 /// serializer).
 
 #include "protocols/cluster.hpp"
-#include "protocols/config.hpp"
+#include "protocols/config_tables.hpp"
 #include "protocols/coordination.hpp"
 #include "protocols/internal.hpp"
 
@@ -83,16 +83,26 @@ CONCLAVE_INSPECT(agent_summary, x.id, x.anonymous, x.answers, x.votes_received, 
 CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code <= ec::unknown, x.task, x.kind, x.answer, x.winner,
                          x.finish_reason, x.error, x.code, x.truncated, x.agents, x.warnings)
 
-CONCLAVE_INSPECT_CHECKED(script_step, x.error <= ec::unknown, x.text, x.reasoning, x.calls, x.first_delay_ms, x.chunk_delay_ms,
-                         x.chunk_bytes, x.error, x.retry_after_ms, x.truncated, x.hang, x.optional, x.repeat)
-CONCLAVE_INSPECT(mcp_server_config, x.name, x.type, x.command, x.env, x.cwd, x.url, x.headers, x.timeout_ms, x.startup_timeout_ms,
-                 x.has_allowed_tools, x.allowed_tools, x.exclude_tools, x.security_level, x.allowed_executables)
-CONCLAVE_INSPECT(backend_config, x.type, x.model, x.base_url, x.base_url_default, x.base_url_source, x.api_key, x.api_key_env,
-                 x.provider, x.decision, x.params, x.extra_body, x.extra_headers, x.extra_query, x.max_tokens, x.timeout_ms,
-                 x.first_token_timeout_ms, x.idle_timeout_ms, x.http2, x.ca_bundle, x.anthropic_version, x.script_path, x.script,
-                 x.model_path, x.server, x.context_tokens, x.mcp_servers, x.has_allowed_tools, x.allowed_tools, x.exclude_tools,
-                 x.max_tool_iterations, x.max_run_bytes, x.parallel_tool_calls, x.tool_timeout_ms, x.cwd, x.native_tools)
-CONCLAVE_INSPECT(agent_config, x.id, x.system_message, x.node, x.backend)
+/// Of a configuration every row of its structs, in their order.
+#define CONCLAVE_INSPECT_ROWS(type, valid)                                                                                         \
+  template <class Inspector>                                                                                                       \
+  typename Inspector::result_type inspect(Inspector& f, type& x) {                                                                 \
+    auto check_range = [&]() -> caf::error {                                                                                       \
+      if (!(valid))                                                                                                                \
+        return caf::sec::invalid_argument;                                                                                         \
+      return caf::none;                                                                                                            \
+    };                                                                                                                             \
+    return std::apply(                                                                                                             \
+        [&](const auto&... r) {                                                                                                    \
+          return f(caf::meta::type_name("conclave." #type), x.*(r.member)..., caf::meta::load_callback(check_range));              \
+        },                                                                                                                         \
+        config_rows::table<type>);                                                                                                 \
+  }
+
+CONCLAVE_INSPECT_ROWS(script_step, x.error <= ec::unknown)
+CONCLAVE_INSPECT_ROWS(mcp_server_config, true)
+CONCLAVE_INSPECT_ROWS(backend_config, true)
+CONCLAVE_INSPECT_ROWS(agent_config, true)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
 CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team, x.played)
 CONCLAVE_INSPECT(agent_ready, x.agent, x.tools, x.notes, x.missing)

@@ -3,36 +3,19 @@
 
 #include "protocols/key_route.hpp"
 
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <utility>
 
 namespace conclave {
 
 namespace {
-
-/// The variables by which the vendors' own libraries are sent elsewhere, by the host they would call otherwise, and what our path
-/// has beyond theirs. Sources, read 2026-11-26: openai-python src/openai/_client.py (OPENAI_BASE_URL; OPENAI_API_BASE is its name
-/// before 1.0, which LangChain and LiteLLM still read), anthropic-sdk-python src/anthropic/_client.py (ANTHROPIC_BASE_URL),
-/// python-genai google/genai/_base_url.py (GOOGLE_GEMINI_BASE_URL; the version follows it), z-ai-sdk-python src/zai/_client.py
-/// (ZAI_BASE_URL). xai-sdk-python reads none, LangChain and LiteLLM XAI_API_BASE; XAI_BASE_URL is what many programs call it.
-struct base_row {
-  std::string_view host;
-  const char* variable;
-  const char* path;
-};
-
-constexpr std::array<base_row, 6> base_variables = {{
-    {"api.openai.com", "OPENAI_BASE_URL", ""},
-    {"api.openai.com", "OPENAI_API_BASE", ""},
-    {"api.anthropic.com", "ANTHROPIC_BASE_URL", ""},
-    {"api.x.ai", "XAI_BASE_URL", ""},
-    {"api.z.ai", "ZAI_BASE_URL", ""},
-    {"generativelanguage.googleapis.com", "GOOGLE_GEMINI_BASE_URL", "/v1beta/openai"},
-}};
 
 constexpr const char* places_of_keys = " in the environment, in ./.env or in ~/.config/conclave/.env";
 
@@ -135,9 +118,9 @@ private:
     auto host = url_host(out_.base_url);
     if (b_.type == "ollama")
       return redirect("OLLAMA_HOST", "");
-    for (const auto& row : base_variables)
-      if (host == row.host && value_of(row.variable) != nullptr)
-        return redirect(row.variable, row.path);
+    for (const auto& row : base_variables())
+      if (host == row.host && value_of(row.name) != nullptr)
+        return redirect(row.name, row.path);
     return true;
   }
 

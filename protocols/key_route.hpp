@@ -10,6 +10,7 @@
 /// .env file never sends a key somewhere that came from elsewhere, nor says whom to trust with it.
 
 #include "protocols/config.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
 
 #include <map>
@@ -46,9 +47,6 @@ struct key_route {
 /// Returns the route of an agent's HTTP connection on the machine whose variables these are.
 key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source);
 
-/// Returns the names of all variables that keys of known providers are looked for under, sorted.
-std::vector<std::string> known_key_names();
-
 /// Takes blanks, line feeds and quotes around a key off. Returns what is wrong with the rest, or empty. Never quotes the key.
 std::string clean_key(std::string& key);
 
@@ -56,10 +54,6 @@ std::string clean_key(std::string& key);
 /// than there, what is no host or no port stays so (see url_host), and [::] becomes 127.0.0.1. Source: ollama
 /// envconfig/config.go, Host() and ConnectableHost(), read 2026-11-26.
 std::string ollama_url(std::string text);
-
-/// Returns whose hosts a provider's key variable belongs to ("openai.com" for OPENAI_API_KEY), empty if it is no provider's, or if
-/// this URL is one of them.
-std::string key_stranger(const std::string& variable, const std::string& url);
 
 /// Returns "scheme://host:port" of a URL that url_host accepts, for messages.
 std::string url_place(const std::string& url);

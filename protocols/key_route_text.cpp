@@ -4,6 +4,7 @@
 // Keys and addresses as people and their tools write them.
 
 #include "protocols/key_route.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <array>

@@ -6,6 +6,7 @@
 #include "protocols/opening.hpp"
 
 #include "protocols/secret_places.hpp"
+#include "protocols/spelling.hpp"
 
 #include <map>
 #include <utility>

@@ -3,6 +3,7 @@
 
 #include "protocols/secret_places.hpp"
 
+#include "protocols/config_expand.hpp"
 #include "protocols/opening.hpp"
 #include "protocols/secrets.hpp"
 #include "protocols/wire/json.hpp"

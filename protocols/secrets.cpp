@@ -3,6 +3,7 @@
 
 #include "protocols/secrets.hpp"
 
+#include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
 
 #include <algorithm>

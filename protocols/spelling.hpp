@@ -2,15 +2,25 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What counts as a slip of the keys. Stricter than nearest() of config.hpp, for places where a wrong guess costs something:
-/// another company's server, or a question that is paid for. Pure.
+/// Names that were written with a slip, and texts of others in a message. Pure.
 
+#include <cstddef>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace conclave {
 
-/// Returns whether two words are equal, or one letter apart: one more, one less, another one, or two neighbours swapped. Case of
-/// ASCII letters does not count.
+/// Returns the candidate nearest to `name`, or empty if none is near: by edit distance, else one that begins with it or holds it as
+/// a word, or the other way round.
+std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
+
+/// Returns `text` for a message: control characters and invalid bytes as `?`, cut to `limit` bytes with a mark.
+std::string shown_text(const std::string& text, std::size_t limit = 60);
+
+/// Stricter than nearest(), for places where a wrong guess costs something: another company's server, or a question that is paid
+/// for. Returns whether two words are equal, or one letter apart: one more, one less, another one, or two neighbours swapped. Case
+/// of ASCII letters does not count.
 bool is_one_slip(std::string_view a, std::string_view b);
 
 } // namespace conclave

@@ -3,6 +3,7 @@
 #include "transports/http_client_transfer.hpp"
 
 #include "protocols/config.hpp"
+#include "protocols/config_url.hpp"
 
 #include <climits>
 

@@ -53,19 +53,6 @@ std::map<std::string, std::string> server_environment() {
   return env;
 }
 
-bool readable(const std::string& path) {
-  return ::access(path.c_str(), R_OK) == 0;
-}
-
-bool is_gguf(const std::string& path) {
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored))
-    return false;
-  std::ifstream in{path, std::ios::binary};
-  std::array<char, 4> magic{};
-  return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) == "GGUF";
-}
-
 /// A free loopback port. llama-server cannot be asked for "any"; the gap until it binds is closed by its health check.
 int free_port() {
   auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -198,45 +185,31 @@ private:
 
   /// How the server is started; sets `error` with what to do if it cannot be. Reads files; touches nothing of ours.
   start_plan command(std::string& error) const {
-    auto dir = local_model_dir();
     auto& model = options_.model_path;
-    auto& wanted = options_.server;
-    if (!is_gguf(model)) {
-      error = "there is no GGUF model in " + model
-              + (installed_ ? ": run ./scripts/quickstart, or set backend.model_path" : ": correct backend.model_path");
+    error = model_fault(model, installed_);
+    auto program = error.empty() ? find_local_program(options_.server, nullptr) : local_program{};
+    if (error.empty())
+      error = program.error;
+    if (!error.empty())
       return {};
-    }
-    bool own = wanted.find('/') != std::string::npos;
-    auto binary = own ? wanted : wanted == "xllamacpp" ? std::string{} : find_program("llama-server", nullptr);
-    auto python = dir + "/venv/bin/python";
-    auto script = dir + "/local_server.py";
     start_plan plan;
     auto& c = plan.child;
     c.env = server_environment();
     c.stderr_path = options_.log_path;
     plan.key = random_key();
     auto slots = std::to_string(options_.slots);
-    if (!own && wanted != "auto" && wanted != "llama-server" && wanted != "xllamacpp") {
-      error = "backend.server is '" + wanted + "'; it may be auto, llama-server, xllamacpp, or a path with a slash";
-    } else if (own && ::access(binary.c_str(), X_OK) != 0) {
-      error = "there is no program " + binary + ": mend backend.server";
-    } else if (plan.key.empty()) {
+    if (plan.key.empty()) {
       error = "the system gives no random bytes for the server's key";
-    } else if (!binary.empty()) {
+    } else if (!program.binary.empty()) {
       auto port = std::to_string(free_port());
       plan.base = "http://127.0.0.1:" + port;
       // llama.cpp reads LLAMA_API_KEY as it does --api-key; the command line would show the key to other users.
       c.env["LLAMA_API_KEY"] = plan.key;
       auto context = std::to_string(std::int64_t{options_.context_tokens} * options_.slots); // llama.cpp divides it among the slots
-      c.argv = {binary, "-m", model, "-c", context, "-np", slots, "--host", "127.0.0.1", "--port", port, "--jinja"};
-    } else if (wanted != "llama-server" && readable(python) && readable(script)) {
-      c.env["CONCLAVE_LOCAL_KEY"] = plan.key;
-      c.argv = {python, script, model, std::to_string(options_.context_tokens), slots};
+      c.argv = {program.binary, "-m", model, "-c", context, "-np", slots, "--host", "127.0.0.1", "--port", port, "--jinja"};
     } else {
-      error = wanted == "llama-server" ? "there is no llama-server on the PATH: install llama.cpp, or set backend.server"
-              : wanted == "xllamacpp"  ? "xllamacpp is not installed: run ./scripts/quickstart, or set backend.server"
-                                       : "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set "
-                                         "backend.server";
+      c.env["CONCLAVE_LOCAL_KEY"] = plan.key;
+      c.argv = {program.python, program.script, model, std::to_string(options_.context_tokens), slots};
     }
     return plan;
   }
@@ -435,12 +408,6 @@ std::shared_ptr<local_model> local_model::acquire(local_model_options options, s
       u->call.on_failed(ec::unavailable, "the system gives no thread to start the local model server with");
   }
   return u;
-}
-
-std::string local_model_dir() {
-  std::string error;
-  auto home = home_dir(error);
-  return home.empty() ? std::string{} : home + "/local";
 }
 
 } // namespace conclave

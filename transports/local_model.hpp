@@ -47,7 +47,21 @@ public:
   virtual ~local_model() = default;
 };
 
-/// Where quickstart puts server and model: $CONCLAVE_HOME/local (see docs/local-model.md).
+/// Where quickstart puts server and model: $CONCLAVE_HOME/local (see docs/local-model.md). Made by nobody here; empty if no home is
+/// known.
 std::string local_model_dir();
+
+/// Returns what is wrong with a model file, or empty, in words of the keys of a configuration. `installed`: nobody named it.
+std::string model_fault(const std::string& path, bool installed);
+
+/// How a server is started: a program, or our script.
+struct local_program {
+  std::string binary, python, script;
+  std::string error;          ///< nothing can be started: what to do, in words of the keys of a configuration
+  bool by_quickstart = false; ///< scripts/quickstart would bring it
+};
+
+/// Looks for the server that `server` (as in local_model_options, not empty) names; `path`: folders of programs, null = ours.
+local_program find_local_program(const std::string& server, const char* path);
 
 } // namespace conclave

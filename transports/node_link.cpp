@@ -4,6 +4,7 @@
 #include "transports/node_link.hpp"
 
 #include "protocols/caf_error.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/type_ids.hpp"
 #include "transports/node_link_stream.hpp"
 #include "transports/node_listener.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/catalogue.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
@@ -157,11 +158,8 @@ private:
   json out_ = json::array();
 };
 
-/// OpenAI's reasoning models take max_completion_tokens only.
 const char* token_key(const model_request& req, const endpoint& to, const quirks& known) {
-  auto reasoning = req.model.rfind("o1", 0) == 0 || req.model.rfind("o3", 0) == 0 || req.model.rfind("o4", 0) == 0
-                   || req.model.rfind("gpt-5", 0) == 0 || req.model.rfind("gpt-6", 0) == 0;
-  auto newer = (reasoning && to.base_url.find("openai.com") != std::string::npos) != known.other_token_name;
+  auto newer = wants_completion_tokens(req.model, to.base_url) != known.other_token_name;
   return newer ? "max_completion_tokens" : "max_tokens";
 }
 

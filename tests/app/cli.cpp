@@ -243,7 +243,7 @@ CAF_TEST(usage errors have code 1 and name what is wrong) {
   CAF_CHECK(usage({"--node", "mars=h:0", "q"}, "mars"));
   CAF_CHECK(usage({"--node", "mars=h:99999", "q"}, "HOST:PORT"));
   CAF_CHECK(usage({"--node", "a=h:1", "--node", "a=h:2", "q"}, "twice"));
-  for (auto bad : {"0", "-1", "abc", "nan", "inf", "1e3", "", "5s", "99999999999"}) {
+  for (auto bad : {"0", "-1", "abc", "nan", "inf", "1e3", "", "5x", "99999999999"}) {
     auto joined = std::string("--timeout=") + bad;
     CAF_CHECK(usage({joined.c_str(), "q"}, "--timeout"));
   }
@@ -310,10 +310,23 @@ CAF_TEST(subcommands read their options) {
   CAF_CHECK(i.node.insecure_loopback && i.node.tls.insecure_loopback && i.node.port == 0);
 }
 
+CAF_TEST(times take units and keys are asked for) {
+  CAF_CHECK_EQUAL(parse({"--timeout", "10m", "q"}).run.timeout_ms, 600'000);
+  CAF_CHECK_EQUAL(parse({"--timeout", "1.5h", "q"}).run.timeout_ms, 5'400'000);
+  CAF_CHECK_EQUAL(parse({"--timeout", "250ms", "q"}).run.timeout_ms, 250);
+  CAF_CHECK_EQUAL(parse({"node", "--listen", "h:1", "--grace", "2m"}).node.grace_ms, 120'000);
+  for (auto bad : {"10 m", "0m", "-1m", "m", "1e3", "53w", "1h30m"})
+    CAF_CHECK_EQUAL(parse_seconds(bad), -1);
+  auto k = parse({"keys", "idle"});
+  CAF_CHECK(k.err.empty() && k.command == command_name::keys && k.keys.word == "idle" && !k.keys.markdown);
+  CAF_CHECK_EQUAL(parse({"keys", "--markdown", "x"}).code, 1);
+  CAF_CHECK_EQUAL(parse({"validate", "f", "--json", "--explain"}).code, 1);
+}
+
 CAF_TEST(ages and addresses are read strictly) {
   CAF_CHECK_EQUAL(parse_age("30d"), 30 * std::int64_t{86'400'000});
   CAF_CHECK_EQUAL(parse_age("0s"), 0);
-  for (auto bad : {"", "d", "30", "-1d", "1.5d", "30x", " 1d", "99999999999999999999d", "999999999d"})
+  for (auto bad : {"", "d", "30", "-1d", "1.5d", "30x", " 1d", "99999999999999999999d", "999999999d", "5ms"})
     CAF_CHECK_EQUAL(parse_age(bad), -1);
   std::string host, error;
   std::uint16_t port = 0;

@@ -10,6 +10,8 @@
 
 #include "app/load_config.hpp"
 #include "caf/test/unit_test.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_validate.hpp"
 
 #include <algorithm>
 #include <cstdio>

@@ -6,6 +6,8 @@
 #include "app/environment.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 
 #include <cstdlib>
 #include <filesystem>

@@ -6,6 +6,7 @@
 #include "app/load_config.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/catalogue.hpp"
 #include "tests/app/load_config_support.hpp"
 
 using namespace conclave;
@@ -261,6 +262,13 @@ display: {type: simple}
   CAF_CHECK_EQUAL(blocking(r.problems).size(), 7u);
   CAF_CHECK_EQUAL(r.config.notes.size(), 12u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
+}
+
+CAF_TEST(a display of another program is no error) {
+  auto r = load(with("") + "ui: {type: curses}\n");
+  CAF_CHECK(r.ok());
+  CAF_CHECK_EQUAL(where(r, severity::warning), strings{"6 ui.type"});
+  CAF_CHECK_EQUAL(where(load(with("") + "ui: {display_type: curses}\n")), strings{"6 ui.display_type"});
 }
 
 CAF_TEST(a folder to work in needs its two stores) {

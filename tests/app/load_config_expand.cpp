@@ -5,6 +5,8 @@
 
 #include "app/load_config.hpp"
 #include "app/load_config_support.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
 
 #include <caf/test/dsl.hpp>
 

@@ -6,7 +6,10 @@
 #include "actors/node_parts.hpp"
 #include "app/load_config.hpp"
 #include "caf/test/unit_test.hpp"
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/config_validate.hpp"
 #include "tests/app/load_config_support.hpp"
 
 #include <filesystem>
@@ -126,8 +129,8 @@ cluster: {nodes: {n: "h:1"}, tls: {ca: /no/such/ca.pem}}
   }
   CAF_CHECK_EQUAL(found,
                   (strings{"agents[0].backend", "agents[1].backend.api_key", "agents[2].backend.model_path",
-                           "agents[2].backend.server", "agents[3].backend.mcp_servers[0].command",
-                           "agents[3].backend.mcp_servers[0].args", "agents[3].backend.mcp_servers[0].env.K", "cluster.tls.ca"}));
+                           "agents[2].backend.server", "agents[3].backend.mcp_servers.s.command",
+                           "agents[3].backend.mcp_servers.s.args", "agents[3].backend.mcp_servers.s.env.K", "cluster.tls.ca"}));
   vars = {{"ANTHROPIC_API_KEY", "x"}, {"MINE", "x"}, {"T", "x"}, {"K", "x"}};
   CAF_CHECK_EQUAL(environment_problems(r.config, env).size(), 4u);
 }
@@ -288,9 +291,9 @@ CAF_TEST(the documentation holds the reference of the key table) {
   auto end = text.find("<!-- keys: end -->");
   CAF_REQUIRE(begin != std::string::npos && end != std::string::npos);
   begin = text.find('\n', begin) + 1;
-  auto same = text.substr(begin, end - begin) == "\n" + key_reference() + "\n";
+  auto same = text.substr(begin, end - begin) == "\n" + config_keys().reference() + "\n";
   if (!same) {
-    std::ofstream{std::string{CONCLAVE_BINARY_DIR} + "/key_reference.md"} << key_reference();
+    std::ofstream{std::string{CONCLAVE_BINARY_DIR} + "/key_reference.md"} << config_keys().reference();
     CAF_MESSAGE("docs/configuration.md is stale: the right text is in key_reference.md of the build folder");
   }
   CAF_CHECK(same);

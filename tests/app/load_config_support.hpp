@@ -5,6 +5,7 @@
 /// What the tests of the loader share.
 
 #include "app/load_config.hpp"
+#include "protocols/config_validate.hpp"
 
 #include <sstream>
 #include <string>

@@ -5,6 +5,8 @@
 
 #include "app/environment.hpp"
 #include "app/load_config.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_validate.hpp"
 
 #include <cstdint>
 #include <cstdlib>

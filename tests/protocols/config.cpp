@@ -6,7 +6,11 @@
 #include "protocols/config.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/catalogue.hpp"
 #include "protocols/config_keys.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/config_validate.hpp"
+#include "protocols/config_vetting.hpp"
 
 #include <set>
 
@@ -149,13 +153,13 @@ CAF_TEST(a model names its type) {
 
 CAF_TEST(every row of the tables is sound) {
   std::set<std::pair<key_scope, std::string>> seen;
-  for (const auto& k : config_keys()) {
+  for (const auto& k : config_keys().rows()) {
     CAF_CHECK(seen.emplace(k.scope, k.name).second);
     CAF_CHECK(k.low <= k.high);
     CAF_CHECK_EQUAL(k.type == key_type::choice, !words(k.choices).empty());
     for (const auto& type : words(k.only))
       CAF_CHECK(find_backend_kind(type) != nullptr);
-    CAF_CHECK_EQUAL(find_key(k.scope, k.name), &k);
+    CAF_CHECK_EQUAL(config_keys().find(k.scope, k.name), &k);
   }
   std::set<std::string> types;
   for (const auto& k : backend_kinds())

@@ -7,6 +7,9 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/config.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/spelling.hpp"
 
 #include <map>
 #include <string>

@@ -6,6 +6,7 @@
 #include "protocols/key_route.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/config_expand.hpp"
 
 using namespace conclave;
 

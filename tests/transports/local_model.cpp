@@ -245,14 +245,14 @@ CAF_TEST(what cannot work says what to do) {
   CAF_CHECK_EQUAL(p.lines("log"), std::vector<std::string>{"no such device"});
   auto o = p.options();
   o.model_path = "/no/such.gguf";
-  CAF_CHECK_EQUAL(why(o), "there is no GGUF model in /no/such.gguf: correct backend.model_path");
+  CAF_CHECK_EQUAL(why(o), "there is no GGUF model in '/no/such.gguf': correct model_path");
   o.model_path = o.server; // a file, but no model
   CAF_CHECK(why(o).find("there is no GGUF model in") == 0);
   o = p.options();
   o.server = (p.dir / "nothing").string();
-  CAF_CHECK_EQUAL(why(o), "there is no program " + o.server + ": mend backend.server");
+  CAF_CHECK_EQUAL(why(o), "'" + o.server + "' is no program: correct server");
   o.server = "ollama";
-  CAF_CHECK(why(o).find("it may be auto, llama-server, xllamacpp, or a path") != std::string::npos);
+  CAF_CHECK(why(o).find("is none of auto, llama-server, xllamacpp, a path") != std::string::npos);
   // Nothing installed: an empty home and no llama-server on the path.
   std::string home = std::getenv("CONCLAVE_HOME") ? std::getenv("CONCLAVE_HOME") : "";
   std::string path = std::getenv("PATH");
@@ -261,15 +261,15 @@ CAF_TEST(what cannot work says what to do) {
   o = p.options();
   for (auto* server : {"auto", ""}) {
     o.server = server;
-    CAF_CHECK_EQUAL(why(o), "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set backend.server");
+    CAF_CHECK_EQUAL(why(o), "there is no local model server: run ./scripts/quickstart, install llama.cpp, or set server");
   }
   o.server = "llama-server"; // quickstart does not bring it
-  CAF_CHECK_EQUAL(why(o), "there is no llama-server on the PATH: install llama.cpp, or set backend.server");
+  CAF_CHECK_EQUAL(why(o), "there is no llama-server on the PATH: install llama.cpp, or set server");
   o.server = "xllamacpp";
-  CAF_CHECK_EQUAL(why(o), "xllamacpp is not installed: run ./scripts/quickstart, or set backend.server");
+  CAF_CHECK_EQUAL(why(o), "xllamacpp is not installed: run ./scripts/quickstart, or set server");
   o.model_path.clear();
-  CAF_CHECK_EQUAL(why(o), "there is no GGUF model in " + p.dir.string()
-                              + "/local/model.gguf: run ./scripts/quickstart, or set backend.model_path");
+  CAF_CHECK_EQUAL(why(o), "there is no GGUF model in '" + p.dir.string()
+                              + "/local/model.gguf': run ./scripts/quickstart, or set model_path");
   ::setenv("PATH", path.c_str(), 1);
   if (home.empty())
     ::unsetenv("CONCLAVE_HOME");

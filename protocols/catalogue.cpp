@@ -4,8 +4,9 @@
 // What backend types mean, which host takes which key, and which model belongs to which type. Types, variables and default models
 // are those of MassGen 0.1.0, so that its files mean the same here; `local` and `scripted` are ours.
 
-#include "protocols/config.hpp"
-#include "protocols/key_route.hpp"
+#include "protocols/catalogue.hpp"
+
+#include "protocols/config_url.hpp"
 
 #include <algorithm>
 #include <array>
@@ -17,38 +18,40 @@ namespace conclave {
 namespace {
 
 struct host_row {
-  const char* suffix; ///< whole labels at the end of the host name
-  const char* keys;
+  const char* suffix; ///< whole labels at the end of the host name; of several rows the longest counts
+  const char* provider;
+  const char* keys; ///< "" = none: anybody may have a server there
 };
 
 /// A provider's key goes to that provider's hosts and nowhere else.
-constexpr std::array<host_row, 26> hosts = {{
-    {"openai.com", "OPENAI_API_KEY"},
-    {"anthropic.com", "ANTHROPIC_API_KEY"},
-    {"x.ai", "XAI_API_KEY"},
-    {"generativelanguage.googleapis.com", "GOOGLE_API_KEY,GEMINI_API_KEY"},
-    {"cerebras.ai", "CEREBRAS_API_KEY"},
-    {"together.xyz", "TOGETHER_API_KEY"},
-    {"together.ai", "TOGETHER_API_KEY"},
-    {"fireworks.ai", "FIREWORKS_API_KEY"},
-    {"groq.com", "GROQ_API_KEY"},
-    {"nebius.com", "NEBIUS_API_KEY"},
-    {"nebius.ai", "NEBIUS_API_KEY"},
-    {"openrouter.ai", "OPENROUTER_API_KEY"},
-    {"z.ai", "ZAI_API_KEY"},
-    {"bigmodel.cn", "ZAI_API_KEY"},
-    {"moonshot.ai", "MOONSHOT_API_KEY,KIMI_API_KEY"},
-    {"moonshot.cn", "MOONSHOT_API_KEY,KIMI_API_KEY"},
-    {"poe.com", "POE_API_KEY"},
-    {"dashscope.aliyuncs.com", "QWEN_API_KEY"},
-    {"dashscope-intl.aliyuncs.com", "QWEN_API_KEY"},
-    {"dashscope-us.aliyuncs.com", "QWEN_API_KEY"},
-    {"mistral.ai", "MISTRAL_API_KEY"},
-    {"deepseek.com", "DEEPSEEK_API_KEY"},
-    {"openai.azure.com", "AZURE_OPENAI_API_KEY"},
-    {"cognitiveservices.azure.com", "AZURE_OPENAI_API_KEY"},
-    {"huggingface.co", "HF_TOKEN"},
-    {"ollama.com", "OLLAMA_API_KEY"},
+constexpr std::array<host_row, 27> hosts = {{
+    {"openai.com", "OpenAI", "OPENAI_API_KEY"},
+    {"anthropic.com", "Claude", "ANTHROPIC_API_KEY"},
+    {"x.ai", "Grok", "XAI_API_KEY"},
+    {"generativelanguage.googleapis.com", "Gemini", "GOOGLE_API_KEY,GEMINI_API_KEY"},
+    {"cerebras.ai", "Cerebras AI", "CEREBRAS_API_KEY"},
+    {"together.xyz", "Together AI", "TOGETHER_API_KEY"},
+    {"together.ai", "Together AI", "TOGETHER_API_KEY"},
+    {"fireworks.ai", "Fireworks AI", "FIREWORKS_API_KEY"},
+    {"groq.com", "Groq", "GROQ_API_KEY"},
+    {"nebius.com", "Nebius AI Studio", "NEBIUS_API_KEY"},
+    {"nebius.ai", "Nebius AI Studio", "NEBIUS_API_KEY"},
+    {"openrouter.ai", "OpenRouter", "OPENROUTER_API_KEY"},
+    {"z.ai", "ZAI", "ZAI_API_KEY"},
+    {"bigmodel.cn", "ZAI", "ZAI_API_KEY"},
+    {"moonshot.ai", "Kimi", "MOONSHOT_API_KEY,KIMI_API_KEY"},
+    {"moonshot.cn", "Kimi", "MOONSHOT_API_KEY,KIMI_API_KEY"},
+    {"poe.com", "POE", "POE_API_KEY"},
+    {"dashscope.aliyuncs.com", "Qwen", "QWEN_API_KEY"},
+    {"dashscope-intl.aliyuncs.com", "Qwen", "QWEN_API_KEY"},
+    {"dashscope-us.aliyuncs.com", "Qwen", "QWEN_API_KEY"},
+    {"mistral.ai", "Mistral", "MISTRAL_API_KEY"},
+    {"deepseek.com", "DeepSeek", "DEEPSEEK_API_KEY"},
+    {"openai.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
+    {"cognitiveservices.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
+    {"huggingface.co", "Hugging Face", "HF_TOKEN"},
+    {"ollama.com", "Ollama", "OLLAMA_API_KEY"},
+    {"aliyuncs.com", "Qwen", ""},
 }};
 
 std::vector<std::string> split(const std::string& text) {
@@ -74,18 +77,31 @@ std::string lowered(std::string text) {
   return text;
 }
 
-/// Prefixes, so that models that came after this table are known too.
+/// Returns the row of a host, or nullptr.
+const host_row* find_host(const std::string& host) {
+  const host_row* best = nullptr;
+  for (const auto& row : hosts)
+    if (!host.empty() && ends_with_label(host, row.suffix)
+        && (!best || std::string_view{row.suffix}.size() > std::string_view{best->suffix}.size()))
+      best = &row;
+  return best;
+}
+
+/// Prefixes, so that models that came after this table are known too; the first that fits counts.
 struct model_row {
   const char* name;
   const char* type;
+  bool completion_tokens = false; ///< a reasoning model of OpenAI: takes max_completion_tokens only
 };
 
-constexpr std::array<model_row, 9> model_prefixes = {{
+constexpr std::array<model_row, 11> model_prefixes = {{
+    {"gpt-5", "openai", true},
+    {"gpt-6", "openai", true},
     {"gpt-", "openai"},
     {"chatgpt-", "openai"},
-    {"o1", "openai"},
-    {"o3", "openai"},
-    {"o4", "openai"},
+    {"o1", "openai", true},
+    {"o3", "openai", true},
+    {"o4", "openai", true},
     {"claude-", "claude"},
     {"gemini-", "gemini"},
     {"grok-", "grok"},
@@ -149,12 +165,21 @@ std::vector<std::string> key_names(const backend_config& b) {
   if (b.base_url.empty() && !*kind->base_url)
     return split(kind->key_env);
   auto host = url_host(b.base_url.empty() ? kind->base_url : b.base_url);
-  const host_row* best = nullptr;
-  for (const auto& row : hosts)
-    if (!host.empty() && ends_with_label(host, row.suffix)
-        && (!best || std::string_view{row.suffix}.size() > std::string_view{best->suffix}.size()))
-      best = &row;
-  return best ? split(best->keys) : std::vector<std::string>{};
+  const auto* row = find_host(host);
+  return row ? split(row->keys) : std::vector<std::string>{};
+}
+
+std::string provider_of_host(const std::string& host) {
+  const auto* row = find_host(host);
+  return row ? row->provider : "";
+}
+
+bool wants_completion_tokens(const std::string& model, const std::string& base_url) {
+  auto of_openai = [&] { return ends_with_label(url_host(base_url), "openai.com"); };
+  for (const auto& row : model_prefixes)
+    if (model.starts_with(row.name))
+      return row.completion_tokens && of_openai();
+  return false;
 }
 
 std::string key_stranger(const std::string& variable, const std::string& url) {
@@ -182,6 +207,23 @@ std::vector<std::string> known_key_names() {
   for (auto& kind : backend_kinds())
     add(kind.key_env);
   return {names.begin(), names.end()};
+}
+
+/// The variables by which the vendors' own libraries are sent elsewhere, by the host they would call otherwise, and what our path
+/// has beyond theirs. Sources, read 2026-11-26: openai-python src/openai/_client.py (OPENAI_BASE_URL; OPENAI_API_BASE is its name
+/// before 1.0, which LangChain and LiteLLM still read), anthropic-sdk-python src/anthropic/_client.py (ANTHROPIC_BASE_URL),
+/// python-genai google/genai/_base_url.py (GOOGLE_GEMINI_BASE_URL; the version follows it), z-ai-sdk-python src/zai/_client.py
+/// (ZAI_BASE_URL). xai-sdk-python reads none, LangChain and LiteLLM XAI_API_BASE; XAI_BASE_URL is what many programs call it.
+const std::vector<base_variable>& base_variables() {
+  static const std::vector<base_variable> rows = {
+      {"api.openai.com", "OPENAI_BASE_URL", ""},
+      {"api.openai.com", "OPENAI_API_BASE", ""},
+      {"api.anthropic.com", "ANTHROPIC_BASE_URL", ""},
+      {"api.x.ai", "XAI_BASE_URL", ""},
+      {"api.z.ai", "ZAI_BASE_URL", ""},
+      {"generativelanguage.googleapis.com", "GOOGLE_GEMINI_BASE_URL", "/v1beta/openai"},
+  };
+  return rows;
 }
 
 } // namespace conclave

@@ -6,11 +6,9 @@
 // of Together, Nebius, Cohere, NVIDIA, DeepInfra, Featherless, SiliconFlow, Cloudflare, Baidu, Tencent, Amazon, TGI, LocalAI,
 // KoboldCpp, tabbyAPI and text-generation-webui. Only by what others write: Novita and MiniMax (promptfoo, rig), Databricks,
 // Vertex, and the ports of LiteLLM and llama.cpp. VERTEX_ACCESS_TOKEN is our name: Google's libraries fetch that token themselves.
-// Keys are bound to hosts in backend_kinds.cpp; a variable stands here only where no key is bound to the host.
+// Keys are bound to hosts in catalogue.cpp; a variable stands here only where no key is bound to the host.
 
-#include "protocols/backend_hints.hpp"
-
-#include "protocols/config.hpp"
+#include "protocols/catalogue.hpp"
 #include "protocols/spelling.hpp"
 
 #include <algorithm>

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What is known of providers, as tables: types of backends, hosts and whose they are, which key goes to which host, variables that
+/// redirect a vendor's library, names people write, what a model's name tells. One place; a new provider is a row here. Pure.
+
+#include "protocols/config.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// What a backend type means.
+struct backend_kind {
+  const char* type;
+  const char* dialect;          ///< name in wire/dialect; "" = not built yet; "scripted" and "local" are handled by the node
+  const char* provider;         ///< display name
+  const char* base_url;         ///< default, "" = required
+  const char* key_env;          ///< comma separated, first that is set wins; "" = none needed
+  const char* default_model;    ///< "" = the model is required
+  const char* default_key = ""; ///< sent when no key is set (servers that want any key); "" = send none
+};
+const std::vector<backend_kind>& backend_kinds();
+const backend_kind* find_backend_kind(const std::string& type);
+
+/// Returns whether backends of this type can run in this version.
+bool is_available(const backend_kind& kind);
+
+/// Returns the type for a model name by how it begins, empty if unknown.
+std::string infer_backend_type(const std::string& model);
+
+/// Returns the environment variable names that may hold the key for this connection, by host suffix of the base URL; empty = none.
+/// A provider's key goes only to that provider's hosts.
+std::vector<std::string> key_names(const backend_config& b);
+
+/// Returns whose hosts a provider's key variable belongs to ("openai.com" for OPENAI_API_KEY), empty if it is no provider's, or if
+/// this URL is one of them.
+std::string key_stranger(const std::string& variable, const std::string& url);
+
+/// Returns the names of all variables that keys of known providers are looked for under, sorted.
+std::vector<std::string> known_key_names();
+
+/// Returns whose API a host is, for people; empty if nobody's we know.
+std::string provider_of_host(const std::string& host);
+
+/// A variable by which a vendor's own library is sent elsewhere.
+struct base_variable {
+  const char* host; ///< that the library would call otherwise
+  const char* name;
+  const char* path; ///< what our path has beyond theirs
+};
+const std::vector<base_variable>& base_variables();
+
+/// Returns whether OpenAI's own API takes only `max_completion_tokens` for this model.
+bool wants_completion_tokens(const std::string& model, const std::string& base_url);
+
+/// Returns how the backend that somebody calls `type` is reached, as the second half of a sentence ("Groq is reached by type
+/// 'chatcompletion' with base_url ..."), or which of the types it is a slip of; empty if nobody knows. Never one company for
+/// another: what is one letter from two of them that begin like it gets no answer. `type` may be one of ours that is not available
+/// yet. Names are compared without case, blanks, dots, hyphens and underscores.
+std::string type_hint(const std::string& type);
+
+} // namespace conclave
