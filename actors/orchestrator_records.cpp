@@ -5,6 +5,7 @@
 
 #include "actors/orchestrator_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/replay.hpp"
 
 #include <caf/all.hpp>
 

@@ -118,13 +118,6 @@ std::uint64_t stored_bytes(const std::vector<event>& events) {
   return bytes;
 }
 
-std::uint64_t stored_bytes(const std::vector<event>& events) {
-  std::uint64_t bytes = 0;
-  for (const auto& e : events)
-    bytes += e.text.size() + e.reason.size() + e.cause.size() + e.detail.size();
-  return bytes;
-}
-
 std::map<std::string, std::uint64_t> played(const std::vector<event>& log) {
   std::map<std::string, std::uint64_t> out;
   for (const auto& e : log)

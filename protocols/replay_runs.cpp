@@ -6,6 +6,7 @@
 #include "protocols/events.hpp"
 #include "protocols/replay_book.hpp"
 #include "protocols/replay_way.hpp"
+#include "protocols/spelling.hpp"
 
 #include <algorithm>
 #include <optional>
