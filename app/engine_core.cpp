@@ -248,7 +248,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.outside = outside_;
   parts.task = task;
   parts.rules = config.rules;
-  parts.agents = place(config, node_, find_, *outside_);
+  parts.agents = place_agents(config, node_, find_, *outside_);
   parts.on_unknown = config.on_unknown;
   parts.seed = with.seed = outside_->seed("orchestrator " + task);
   parts.opening = opening_of(config, q, parts.agents, std::move(with));
@@ -292,7 +292,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   parts.on_unknown = config.on_unknown;
   parts.seed = o.seed;
   parts.owner = owner_text(this_process());
-  parts.agents = place(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
+  parts.agents = place_agents(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;
   r.store = store_;

@@ -12,7 +12,7 @@
 
 namespace conclave {
 
-std::vector<placed_agent> place(const run_config& config, const node_actor& local, const node_finder& find, outside& from) {
+std::vector<placed_agent> place_agents(const run_config& config, const node_actor& local, const node_finder& find, outside& from) {
   // Side by side: a host that does not answer takes its 3 s, and must not delay the others. Nodes without an agent are left alone.
   struct found {
     node_actor node;

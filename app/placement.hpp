@@ -18,6 +18,6 @@ using node_finder = std::function<node_actor(const std::string& address, std::st
 
 /// Finds the nodes that have an agent, side by side, and returns the agents in their order. Waits for the slowest (`find` has a
 /// limit of its own). An agent whose node was not found has a null handle and the reason. Any thread.
-std::vector<placed_agent> place(const run_config& config, const node_actor& local, const node_finder& find, outside& from);
+std::vector<placed_agent> place_agents(const run_config& config, const node_actor& local, const node_finder& find, outside& from);
 
 } // namespace conclave
