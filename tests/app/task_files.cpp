@@ -237,8 +237,9 @@ namespace {
 
 /// Writes a log file, tells its writer all events of a task and returns what is in the file then.
 std::string after_going_on(folder& f, const std::string& found, const std::vector<event>& events, std::string& error) {
-  std::filesystem::create_directories(f.path / "task");
-  std::ofstream(f.path / "task" / "events.jsonl", std::ios::binary) << found;
+  auto dir = std::filesystem::path(f.path) / "task";
+  std::filesystem::create_directories(dir);
+  std::ofstream(dir / "events.jsonl", std::ios::binary) << found;
   task_files files(f.dir(), "t1", 1h);
   for (const auto& e : events)
     files.on(e);

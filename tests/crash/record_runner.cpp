@@ -15,9 +15,11 @@
 // plays the model sees ARMED (a file) and kills; a tool does it itself, before its effect or (CRASH_TOOL=after) after it. Where
 // there is no outside call, it is done CRASH_IDLE_MS later.
 
+#include "actors/event_hub.hpp"
 #include "app/engine_core.hpp"
 #include "app/load_config.hpp"
 #include "transports/event_store.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/all.hpp>
 
@@ -212,11 +214,12 @@ int main(int argc, char** argv) {
   engine_options options;
   options.write_logs = false;
   options.tools = tools_for(args[1], point);
-  engine_core core(sys, store, options, nullptr);
+  auto hub = std::make_shared<event_hub>(store, outside::of_machine());
+  engine_core core(sys, store, hub, options, nullptr);
   std::promise<outcome> result;
   auto done = [&result](outcome o) { result.set_value(std::move(o)); };
   if (args[2] == "resume") {
-    resume_request request{args[3], "", nullptr};
+    resume_request request{args[3], "", nullptr, {}};
     opening o;
     auto refusal = read_opening(*store, request, o);
     if (refusal.error.empty())
@@ -230,6 +233,7 @@ int main(int argc, char** argv) {
   }
   auto out = result.get_future().get();
   core.stop();
+  hub->close(std::chrono::seconds(5));
   std::cout << "records " << store->records() << " " << to_string(out.kind) << " " << out.answer << out.error << "\n";
   return out.kind == outcome_kind::answered ? 0 : 2;
 }

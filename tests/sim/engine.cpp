@@ -325,6 +325,7 @@ void simulator::check_idle() {
     return;
   auto& st = dynamic_cast<orchestrator_ptr>(caf::actor_cast<caf::abstract_actor*>(engine_->boss))->state;
   auto wanted = ledger::want(st.log);
+  const auto base_ms = test::simulated_world{}.unix_ms; // when the clock began
   auto next = sched_.clock().schedule().begin()->first - start_;
   for (auto& t : wanted.timers)
     if (std::chrono::milliseconds(t.due_ms + 1 - base_ms) < next)
