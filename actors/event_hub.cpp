@@ -108,7 +108,7 @@ void event_hub::close(std::chrono::milliseconds limit) {
     all = std::exchange(readers_, {});
   }
   for (auto& r : all)
-    r.lane->close(std::chrono::milliseconds(0));
+    r.lane->finish();
   for (auto& r : all)
     if (!r.lane->close(limit))
       limit = std::chrono::milliseconds(0); // the time is spent

@@ -46,7 +46,7 @@ public:
   /// Ends a reader, see event_lane::close.
   bool end_watch(const std::shared_ptr<event_lane>& lane, std::chrono::milliseconds limit);
 
-  /// Ends all readers; those that are still in a callback after `limit` are left to themselves.
+  /// Ends all readers once they have what there is; those that are not level after `limit` are left to themselves.
   void close(std::chrono::milliseconds limit);
 
 private:

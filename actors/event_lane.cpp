@@ -173,13 +173,21 @@ void event_lane::end(const std::string& task, outcome o) {
   wake();
 }
 
+void event_lane::finish() {
+  std::lock_guard guard(mutex_);
+  finishing_ = true;
+  wake();
+}
+
 bool event_lane::close(std::chrono::milliseconds limit) {
   lock_type lock(mutex_);
+  if (finishing_ && thread_ != std::this_thread::get_id() && left_.wait_for(lock, limit, [this] { return !running_; }))
+    return true;
   closed_ = true;
   wake();
   if (thread_ == std::this_thread::get_id())
     return true;
-  return left_.wait_for(lock, limit, [this] { return !running_; });
+  return left_.wait_for(lock, finishing_ ? std::chrono::milliseconds(0) : limit, [this] { return !running_; });
 }
 
 void event_lane::run() {
@@ -190,6 +198,8 @@ void event_lane::run() {
     if (!queue_.empty()) {
       hand_out(lock);
     } else if (!catch_up(lock) && !finish_one(lock)) {
+      if (finishing_)
+        break;
       urgent_ = false;
       waiting_ = true;
       changed_.wait(lock, [this] { return urgent_ || closed_; });

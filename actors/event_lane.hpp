@@ -59,8 +59,11 @@ public:
   /// The task has ended: no event of it follows. `on_done` gets the outcome.
   void end(const std::string& task, outcome o);
 
-  /// No callback begins afterwards. Waits for one under way, at most `limit`, but not on the lane's own thread. Returns whether
-  /// the thread has ended or is this one.
+  /// Nothing comes any more: the lane ends by itself once the reader is level.
+  void finish();
+
+  /// No callback begins afterwards. Waits for one under way, or for a lane that is finishing to be level, at most `limit`, but not
+  /// on the lane's own thread. Returns whether the thread has ended or is this one.
   bool close(std::chrono::milliseconds limit);
 
 private:
@@ -113,7 +116,7 @@ private:
   std::size_t events_ = 0, event_bytes_ = 0, chunk_bytes_ = 0; ///< of what is in the queue
   bool waiting_ = false;                                       ///< the thread waits for anything at all
   bool urgent_ = false;                                        ///< something came that is not to be waited with
-  bool closed_ = false, running_ = false;
+  bool closed_ = false, finishing_ = false, running_ = false;
   decltype(std::this_thread::get_id()) thread_{};
 
   thrown_texts by_event_, by_chunk_; ///< of the lane's thread

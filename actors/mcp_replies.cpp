@@ -19,6 +19,7 @@ namespace mcp = wire::mcp;
 
 /// A line that may have been a reply: the proper one, if it is yet to come, comes right after.
 constexpr auto grace = std::chrono::seconds(2);
+constexpr auto stray_grace = std::chrono::milliseconds(50); ///< a server that sends replies without end sends the next at once
 
 /// More than this in one window is a flood: tens of times what a server with a busy progress bar or a chatty log sends.
 constexpr auto flood_window = std::chrono::seconds(10);
@@ -121,8 +122,13 @@ void on_unmatched(mcp_ptr self, const mcp::incoming& m) {
   auto only = only_open(self);
   auto fitting = !is_error && std::any_of(st.open.begin(), st.open.end(), [&](const auto& x) { return fits(x.second, m.payload); });
   if (only != st.open.end() && fitting) {
-    note_line(self, what + "; taken as the reply to the only open request");
-    return give(self, only, m);
+    auto& r = only->second;
+    if (!r.stray) {
+      note_line(self, what + "; taken as the reply to the only open request, unless more of them come");
+      r.stray = m;
+      return self->delayed_send(self, stray_grace, mcp_tick{only->first, "sent " + what + ", and nothing else"});
+    }
+    r.many_strays = true;
   }
   auto of_notice =
       st.unanswered > 0 && (is_error ? m.code == -32601 || m.message.find("notifications/") != std::string::npos : !fitting);
@@ -247,6 +253,15 @@ bool floods(mcp_ptr self, std::size_t messages, std::size_t bytes) {
 }
 
 } // namespace
+
+bool take_stray(mcp_ptr self, std::uint64_t id) {
+  auto i = self->state.open.find(id);
+  if (i == self->state.open.end() || !i->second.stray || i->second.many_strays)
+    return false;
+  auto reply = std::move(*i->second.stray);
+  give(self, i, reply);
+  return true;
+}
 
 void on_text(mcp_ptr self, channel_text& t) {
   auto& st = self->state;

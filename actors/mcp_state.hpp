@@ -15,6 +15,7 @@
 #include <caf/all.hpp>
 
 #include <map>
+#include <optional>
 
 namespace conclave {
 
@@ -60,7 +61,9 @@ struct open_request {
   purpose why = purpose::call;
   tool_invocation asked;
   caf::typed_response_promise<tool_result> promise;
-  bool doubted = false; ///< its reply seems lost; the proper one is waited for a little longer
+  bool doubted = false;               ///< its reply seems lost; the proper one is waited for a little longer
+  std::optional<mcp::incoming> stray; ///< a reply without a usable id, taken if no other comes right behind it
+  bool many_strays = false;           ///< another did: none is believed
 };
 
 enum class link : std::uint8_t { down, connecting, up };
@@ -121,6 +124,9 @@ void ask_page(mcp_ptr self, const std::string& cursor);
 void list_again(mcp_ptr self);                  ///< reads the list anew, once the reading under way is over
 void up(mcp_ptr self);                          ///< the list is complete
 void notify(mcp_ptr self, std::string message); ///< sends what has no reply
+
+/// Answers a request with the one reply that can only be its own. Returns false if there is none, or were several.
+bool take_stray(mcp_ptr self, std::uint64_t id);
 
 void on_text(mcp_ptr self, channel_text& t);
 

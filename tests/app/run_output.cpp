@@ -189,7 +189,8 @@ CAF_TEST(a validation is one line per problem and a summary) {
   CAF_CHECK_EQUAL(validation_text("f.yaml", {}, true), "[]\n");
   auto json = validation_text("f.yaml", problems, true);
   CAF_CHECK(
-      json.rfind("[\n  {\"severity\":\"error\",\"file\":\"f.yaml\",\"line\":3,\"path\":\"agents[0].id\",\"text\":\"is missing\"},",
+      json.rfind("[\n  {\"severity\":\"error\",\"file\":\"f.yaml\",\"line\":3,\"column\":0,\"path\":\"agents[0].id\",\"text\":\"is "
+                 "missing\"},",
                  0)
       == 0);
   CAF_CHECK(json.find("\"text\":\"no key\",\"runs_here\":false}") != std::string::npos);

@@ -25,7 +25,8 @@ event_sink_actor::behavior_type host(event_sink_actor::pointer, world* w, engine
             if (e.seq == 0 || e.seq > w->log.size())
               return w->find("the host was told of " + to_string(e.type) + " (seq " + std::to_string(e.seq)
                              + ") before it was durable");
-            auto& stored = w->log[e.seq - 1];
+            auto stored = w->log[e.seq - 1];
+            stored.task = e.task; // the store knows it without
             if (!(stored == e))
               w->find("the host was told something else than what is stored as " + std::to_string(e.seq));
             if (of->told != 0 && e.seq != of->told + 1)
