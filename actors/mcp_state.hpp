@@ -61,9 +61,9 @@ struct open_request {
   purpose why = purpose::call;
   tool_invocation asked;
   caf::typed_response_promise<tool_result> promise;
-  bool doubted = false;               ///< its reply seems lost; the proper one is waited for a little longer
-  std::optional<mcp::incoming> stray; ///< a reply without a usable id, taken if no other comes right behind it
-  bool many_strays = false;           ///< another did: none is believed
+  bool doubted = false;                          ///< its reply seems lost; the proper one is waited for a little longer
+  std::optional<wire::mcp::incoming> stray = {}; ///< a reply without a usable id, taken if no other comes right behind it
+  bool many_strays = false;                      ///< another did: none is believed
 };
 
 enum class link : std::uint8_t { down, connecting, up };
