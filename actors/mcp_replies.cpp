@@ -126,9 +126,12 @@ void on_unmatched(mcp_ptr self, const mcp::incoming& m) {
     if (!r.stray) {
       note_line(self, what + "; taken as the reply to the only open request, unless more of them come");
       r.stray = m;
-      return self->delayed_send(self, stray_grace, mcp_tick{only->first, "sent " + what + ", and nothing else"});
+      return self->delayed_send(self, stray_grace, mcp_tick{only->first, {}, true});
     }
+    note_line(self, what);
+    ++st.strays;
     r.many_strays = true;
+    return doubt(self, only->first, r, "sent more than one result for one call, and none with its id");
   }
   auto of_notice =
       st.unanswered > 0 && (is_error ? m.code == -32601 || m.message.find("notifications/") != std::string::npos : !fitting);
@@ -254,13 +257,12 @@ bool floods(mcp_ptr self, std::size_t messages, std::size_t bytes) {
 
 } // namespace
 
-bool take_stray(mcp_ptr self, std::uint64_t id) {
+void take_stray(mcp_ptr self, std::uint64_t id) {
   auto i = self->state.open.find(id);
   if (i == self->state.open.end() || !i->second.stray || i->second.many_strays)
-    return false;
+    return;
   auto reply = std::move(*i->second.stray);
   give(self, i, reply);
-  return true;
 }
 
 void on_text(mcp_ptr self, channel_text& t) {

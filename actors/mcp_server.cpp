@@ -307,8 +307,8 @@ void on_late(mcp_ptr self, const mcp_tick& t) {
   auto i = st.open.find(t.request);
   if (i == st.open.end())
     return;
-  if (!t.why.empty() && take_stray(self, t.request))
-    return;
+  if (t.stray)
+    return take_stray(self, t.request);
   if (!t.why.empty())
     return fail_request(self, t.request, t.why);
   auto limit = span(tool_waits::step(st.config).count());

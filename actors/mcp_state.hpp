@@ -34,7 +34,8 @@ struct channel_closed {
 /// A request is late.
 struct mcp_tick {
   std::uint64_t request = 0;
-  std::string why; ///< its reply is lost, as it seems; empty = its deadline
+  std::string why;    ///< its reply is lost, as it seems; empty = its deadline
+  bool stray = false; ///< the moment for another reply that is nobody's is over
 };
 
 /// The server is slow to start.
@@ -125,8 +126,8 @@ void list_again(mcp_ptr self);                  ///< reads the list anew, once t
 void up(mcp_ptr self);                          ///< the list is complete
 void notify(mcp_ptr self, std::string message); ///< sends what has no reply
 
-/// Answers a request with the one reply that can only be its own. Returns false if there is none, or were several.
-bool take_stray(mcp_ptr self, std::uint64_t id);
+/// Answers a request with the one reply that can only be its own, unless there were several.
+void take_stray(mcp_ptr self, std::uint64_t id);
 
 void on_text(mcp_ptr self, channel_text& t);
 

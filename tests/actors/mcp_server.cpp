@@ -434,8 +434,8 @@ CAF_TEST(a server that sends replies of nobody all the time is believed none) {
       out += stray;
     return out;
   };
-  auto second = [&](int strays) {
-    plays(R"({"tools/call":[")" + own + many(strays) + R"(",")" + stray + own + R"("]})");
+  auto second = [&](int strays, const std::string& reply) {
+    plays(R"({"tools/call":[")" + own + many(strays) + R"(",")" + reply + R"("]})");
     auto first = call("{}");
     CAF_CHECK(first && first->text == "own");
     CAF_REQUIRE(logged_times("with an id that was never sent", strays));
@@ -445,8 +445,11 @@ CAF_TEST(a server that sends replies of nobody all the time is believed none) {
     return r ? r->text : text_of(r.error());
   };
   keep_log();
-  CAF_CHECK_EQUAL(second(3), "stray"); // as its only reply would be
-  CAF_CHECK_EQUAL(second(20), "own");
+  CAF_CHECK_EQUAL(second(3, stray), "stray");
+  CAF_CHECK_EQUAL(second(3, stray + own), "own");
+  CAF_CHECK_EQUAL(second(20, stray + own), "own");
+  CAF_CHECK_NOT_EQUAL(second(3, stray + stray).find("more than one result for one call"), std::string::npos);
+  CAF_CHECK_NOT_EQUAL(second(20, stray).find("an id that was never sent"), std::string::npos);
 }
 
 CAF_TEST(a server of an unknown version is refused by name) {
