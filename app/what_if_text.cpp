@@ -54,7 +54,7 @@ std::string notes_text(const ledger::what_if& w) {
     return "Nothing would have gone another way until the winner is chosen.\n";
   std::string out = "What would have gone another way:\n";
   for (std::size_t i = 0; i < std::min(w.notes.size(), most_notes); ++i)
-    out += "  " + at(w.notes[i].seq) + ": " + one_line(w.notes[i].text) + (w.notes[i].gap ? " [not in the log]" : "") + "\n";
+    out += "  " + at(w.notes[i].seq) + ": " + one_line(w.notes[i].text) + "\n";
   if (w.notes.size() > most_notes)
     out += "  and " + std::to_string(w.notes.size() - most_notes) + " more (--json has all)\n";
   return out;
@@ -78,7 +78,7 @@ std::string winner_text(const ledger::what_if& w) {
     out = "Winner: " + with_answer(w.winner, w.label, w.seq) + " (" + w.how + ")"
           + (same ? ", as in the log" : "; in the log: " + then) + "\n";
     if (!w.tied.empty())
-      out += "  a tie of " + list_of(w.tied) + "\n";
+      out += "  a tie of " + list_of(w.tied) + ": the first in the order of the agents\n";
   } else {
     out = "No winner: " + one_line(w.none) + "; in the log: " + then + "\n";
     if (!w.leading.empty())

@@ -47,7 +47,7 @@ private:
       return;
     }
     if (would.phase == phase::coordinating && would.epoch > 0) {
-      way_.gap("the other rules would have gone on with coordination here");
+      way_.gap("the other rules would have gone on here: no more runs are in the log");
       draft{would, would.last_ms}.choose();
     }
     auto* m = find(would, would.winner);

@@ -22,11 +22,16 @@ std::string quoted(const std::string& id) {
   return "'" + shown_text(id) + "'";
 }
 
-std::string listed(const std::vector<std::string>& texts) {
+std::string listed(const std::vector<std::string>& ids) {
   std::string out;
-  for (auto& text : texts)
-    out += (out.empty() ? "" : ", ") + text;
+  for (auto& id : ids)
+    out += (out.empty() ? "" : ", ") + quoted(id);
   return out;
+}
+
+/// Why an answer is refused, without what the model is to do instead.
+std::string cause_in(const std::string& reason) {
+  return shown_text(reason.substr(0, reason.find_first_of(";:.")), 200);
 }
 
 std::vector<std::string> sorted(std::vector<std::string> texts) {
@@ -201,11 +206,11 @@ void other_way::begin(command c, const std::vector<event>& decision) {
   auto late = waits_.find(c.agent);
   auto who = quoted(c.agent);
   if (late != waits_.end() && late->second.shown != told)
-    note(late->second.seq, who + " would have been asked here already, which the log does not hold", true);
+    note(late->second.seq, who + " would have been asked here already: that run is not in the log", true);
   else if (shown_now(c.agent) != told)
-    gap(who + " would have been shown other answers than in the log");
+    gap(who + " would have been shown other answers: what it would have said to those is not in the log");
   if (ledger::may_answer(would_, c.agent) && !ledger::may_answer(was_, c.agent))
-    gap(who + " would have been offered a new answer besides the vote");
+    gap(who + " would have been offered a new answer besides the vote: whether it would have given one is not in the log");
   begin_as(c.agent, r);
 }
 
@@ -262,7 +267,7 @@ void other_way::judge_answer(const command& c, const event* there, const decisio
     sources_[here->label] = {taken ? there->label : "", there == nullptr ? seq_ : there->seq};
   } else if (taken) {
     gap("the answer " + there->label + " of " + who + " would have been refused ("
-        + (here == nullptr ? "stale" : shown_text(d.reason, 200)) + "); what it would have done instead is not in the log");
+        + (here == nullptr ? "it is stale" : cause_in(d.reason)) + "); what it would have done instead is not in the log");
     abstain(c.agent);
   }
 }
@@ -298,7 +303,8 @@ bool other_way::names_what_stands(const command& c, const event& there) {
   auto& shown = find(would_, c.agent)->run.shown;
   if (i != labels_.end() && std::find(shown.begin(), shown.end(), i->second) != shown.end())
     return true;
-  gap("the vote of " + quoted(c.agent) + " is for " + label + ", which would not have been shown");
+  gap("the vote of " + quoted(c.agent) + " is for " + label
+      + ", which it would not have been shown: what else it would have said is not in the log");
   return false;
 }
 
@@ -345,7 +351,7 @@ void other_way::follow_rounds(const std::vector<event>& decision) {
            && !waits_.empty()) {
       auto [agent, since] = *waits_.begin();
       waits_.erase(waits_.begin());
-      note(since.seq, quoted(agent) + " would have been asked again, which the log does not hold", true);
+      note(since.seq, quoted(agent) + " would have been asked here: that run is not in the log", true);
       abstain(agent);
     }
 }
@@ -362,7 +368,7 @@ bool other_way::follow_wait(const std::string& agent) {
   auto since = waits_.find(agent);
   if (!may_begin(would_, *m)) {
     if (since != waits_.end() && m->run.id == 0) // it was not asked at all
-      note(since->second.seq, quoted(agent) + " would have been asked again, which the log does not hold", true);
+      note(since->second.seq, quoted(agent) + " would have been asked here: that run is not in the log", true);
     if (since != waits_.end())
       waits_.erase(since);
     return false;
@@ -376,7 +382,7 @@ bool other_way::follow_wait(const std::string& agent) {
     waits_[agent] = {seq_, shown_now(agent)};
     return false;
   }
-  gap(quoted(agent) + " would have been asked again; in the log it is out");
+  gap(quoted(agent) + " would have been asked again; in the log it is out, so that run is not there");
   abstain(agent);
   return true;
 }
@@ -411,7 +417,7 @@ void other_way::abstain(const std::string& agent) {
 
 void other_way::end() {
   for (auto& [agent, since] : waits_)
-    note(since.seq, quoted(agent) + " would have been asked again, which the log does not hold", true);
+    note(since.seq, quoted(agent) + " would have been asked here: that run is not in the log", true);
   waits_.clear();
   over_ = true;
 }
