@@ -126,11 +126,11 @@ std::string what_if_json(const what_if_report& r) {
     notes += (notes.empty() ? "{\"event\":" : ",{\"event\":") + std::to_string(n.seq) + member("text", n.text)
              + ",\"in_log\":" + (n.gap ? "false" : "true") + "}";
   return "{\"hypothetical\":true" + member("task", r.task) + member("file", r.file) + ",\"rules\":[" + rules
-         + "],\"order\":" + json_list(r.order) + member("winner", w.winner) + member("answer", w.label) + number("event", w.seq)
-         + member("how", w.how) + ",\"tied\":" + json_list(w.tied) + member("no_winner", w.none) + member("leading", w.leading)
-         + ",\"complete\":" + (w.known_until == 0 ? "true" : "false") + number("known_until", w.known_until)
-         + ",\"then\":{\"winner\":" + wire::quote(w.then_winner) + member("answer", w.then_label) + "},\"answers\":[" + answers
-         + "],\"notes\":[" + notes + "]}\n";
+         + "],\"order\":" + json_list(r.order) + ",\"left_out\":" + json_list(r.strangers) + member("winner", w.winner)
+         + member("answer", w.label) + number("event", w.seq) + member("how", w.how) + ",\"tied\":" + json_list(w.tied)
+         + member("no_winner", w.none) + member("leading", w.leading) + ",\"complete\":" + (w.known_until == 0 ? "true" : "false")
+         + number("known_until", w.known_until) + ",\"then\":{\"winner\":" + wire::quote(w.then_winner)
+         + member("answer", w.then_label) + "},\"answers\":[" + answers + "],\"notes\":[" + notes + "]}\n";
 }
 
 } // namespace conclave

@@ -5,6 +5,7 @@
 /// Private to what_if*.cpp: a log's decisions, one by one, as they went and as other rules would have them.
 
 #include "protocols/opening.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/what_if.hpp"
 
 #include <cstdint>
@@ -13,6 +14,11 @@
 #include <vector>
 
 namespace conclave::ledger {
+
+/// An id in a sentence.
+inline std::string quoted(const std::string& id) {
+  return "'" + shown_text(id) + "'";
+}
 
 class other_way {
 public:

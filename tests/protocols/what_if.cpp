@@ -336,6 +336,53 @@ CAF_TEST(a log that ends without a winner names nobody as such) {
   CAF_CHECK_EQUAL(votes(w), "a:agent1.1=");
 }
 
+CAF_TEST(answers of an earlier task are among what there is and count for no cap) {
+  stored_task t{rules{}, {"a", "b"}, {{"a", "agent1.1", "by a", 1}, {"b", "agent2.1", "by b", 2}}};
+  t.x.vote("a", "agent2");
+  t.x.answer("b", "better by b");
+  t.x.vote("a", "agent2");
+  t.x.vote("b", "agent2");
+  CAF_REQUIRE_EQUAL(t.x.s.winner, "b");
+  rules r;
+  CAF_CHECK(ask(t, r).notes.empty());
+  r.max_answers_per_agent = 1;
+  CAF_CHECK_EQUAL(ask(t, r).winner + ask(t, r).label, "bagent2.2");
+  CAF_CHECK_EQUAL(ask(t, r).known_until, 0u);
+  r.skip_coordination = true;
+  auto w = ask(t, r);
+  CAF_CHECK_EQUAL(w.winner + " " + w.label + " " + std::to_string(w.seq), "b agent2.1 1"); // the newest there is
+}
+
+CAF_TEST(a log that was meddled with is told of without a crash) {
+  using change = void (*)(event&);
+  const change changes[] = {[](event& e) { e.agent = e.agent == "a" ? "b" : "nobody"; },
+                            [](event& e) { e.run += 1; },
+                            [](event& e) {
+                              e.labels = {"agent9.9", ""};
+                            },
+                            [](event& e) { e.type = event_type::run_started; },
+                            [](event& e) { e.type = event_type::vote_ignored; },
+                            [](event& e) { e.time_ms = INT64_MAX; },
+                            [](event& e) { e.time_ms = INT64_MIN; },
+                            [](event& e) { e.round = UINT32_MAX; },
+                            [](event& e) { e.target_label = "agent2.1"; },
+                            [](event& e) { e.cause.clear(); }};
+  auto t = improved();
+  rules r;
+  r.coordination_ms = 2'000;
+  r.max_answers_per_agent = 1;
+  for (std::size_t i = 1; i < t.log().size(); ++i)
+    for (auto f : changes) {
+      auto log = t.log();
+      f(log[i]);
+      for (auto pace : {pacing::barrier, pacing::eager}) {
+        r.pacing = pace;
+        auto w = ask(t, log, r);
+        CAF_REQUIRE(!w.error.empty() || w.chosen() != !w.none.empty());
+      }
+    }
+}
+
 CAF_TEST(a log that tells no causes is not asked) {
   auto t = improved();
   auto log = t.log();

@@ -37,11 +37,13 @@ struct stored_task {
   std::vector<std::string> lines;
   ledger_driver x;
 
-  stored_task(const ledger::rules& r, const std::vector<std::string>& ids) : x(r, ids) {
+  stored_task(const ledger::rules& r, const std::vector<std::string>& ids, std::vector<earlier_answer> answers = {}) : x(r, ids) {
     x.told = [this](const command& c, const decision& d) { store(c, d); };
     command c;
     c.text = "why is the sky blue, and what would have to be another way for it to be green?";
-    c.opening = to_json(played_by(r, ids));
+    auto o = played_by(r, ids);
+    o.answers = std::move(answers);
+    c.opening = to_json(o);
     x.step(std::move(c));
   }
 
