@@ -54,7 +54,9 @@ private:
     if (m == nullptr)
       return;
     out_.winner = would.winner;
-    out_.how = would.win_reason;
+    auto as_registered =
+        std::is_sorted(would.members.begin(), would.members.end(), [](auto& a, auto& b) { return a.number < b.number; });
+    out_.how = would.tie && !as_registered ? "tie: first in the other order" : would.win_reason;
     if (m->answers.empty())
       return;
     auto source = way_.source_of(m->answers.back().label);

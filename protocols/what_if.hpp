@@ -46,7 +46,7 @@ struct what_if {
   std::string winner;                  ///< real id; empty = nobody is chosen, see `none`
   std::string label;                   ///< of its answer in the log; empty = the log refused it, or the winner presents without one
   std::uint64_t seq = 0;               ///< of the event that has the answer, 0 = there is none
-  std::string how;                     ///< as `final_agent_selected` says it
+  std::string how;                     ///< as `final_agent_selected` says it; of a tie also that the order is another one
   std::vector<std::string> tied;       ///< whose answers had most votes, if more than one
   std::string leading;                 ///< who would be chosen if coordination had ended there; only without a winner
   std::string none;                    ///< why there is no winner

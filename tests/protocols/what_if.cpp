@@ -122,6 +122,7 @@ CAF_TEST(a tie goes to the first of the other order) {
   CAF_CHECK(w.tied == (std::vector<std::string>{"c", "b"}));
   CAF_CHECK_EQUAL(w.known_until, 0u);
   CAF_CHECK_EQUAL(votes(w), "c:agent3.1=a b:agent2.1=b a:agent1.1=");
+  CAF_CHECK_EQUAL(w.how, "tie: first in the other order");
   CAF_CHECK_EQUAL(ask(t, rules{}, {"c"}).winner, "c");
   CAF_CHECK_EQUAL(ask(t, rules{}, {"a"}).winner, "b");
 }
@@ -170,6 +171,26 @@ CAF_TEST(a smaller limit of bytes refuses the answers that are longer) {
   CAF_CHECK_EQUAL(w.winner, "a"); // the only one; votes for the other text do not count for it
   CAF_CHECK_EQUAL(votes(w), "a:agent1.1=");
   CAF_CHECK_EQUAL(w.known_until, seq_of(t, "agent2.1"));
+}
+
+CAF_TEST(a vote for a text that would not be there is none for the text before it) {
+  stored_task t{rules{}, {"a", "b", "c"}};
+  for (auto* id : {"a", "b", "c"})
+    t.x.answer(id, std::string{"first of "} + id);
+  t.x.answer("c", "second of c");
+  t.x.fail("a", ec::unavailable, "503");
+  t.x.fire(timer_kind::backoff, "a");
+  t.x.vote("a", "agent3"); // of round 1, for agent3.2
+  t.x.vote("b", "agent2");
+  for (auto* id : {"a", "b", "c"})
+    t.x.vote(id, "agent3");
+  CAF_REQUIRE_EQUAL(t.x.s.winner, "c");
+  rules r;
+  r.max_answers_per_agent = 1;
+  auto w = ask(t, r);
+  CAF_CHECK_EQUAL(votes(w), "a:agent1.1= b:agent2.1=b c:agent3.1=");
+  CAF_CHECK_EQUAL(w.winner, "b");
+  CAF_CHECK(tells(w, "the vote of 'a' is for agent3.2"));
 }
 
 CAF_TEST(a larger cap takes an answer the log refused) {
