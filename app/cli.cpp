@@ -38,6 +38,7 @@ Commands (the first word alone selects one):
   conclave resume [TASK]                       go on with a task that was cut off, where it stood
   conclave cancel TASK                         end a task that is under way in any process
   conclave replay TASK [--verify]              show a stored run again, or prove that this build still plays it so
+  conclave replay TASK --rules FILE            what would have won under other rules, as far as the log can tell
   conclave rm TASK...                          delete stored tasks
   conclave prune --older-than 30d              delete stored tasks by age
   conclave node --listen HOST:PORT             serve agents to engines on other machines

@@ -77,6 +77,8 @@ struct replay_options {
   std::vector<std::string> tasks; ///< each as in show; to verify: one or more, or "all"; else exactly one
   double speed = 0;               ///< 0 = at once, 1 = as it went
   bool verify = false;
+  std::string rules; ///< file with other rules: what would have won is told; empty = the run is shown
+  bool json = false; ///< with other rules: one JSON object
 };
 
 enum class command_name { run, validate, keys, show, list, remove, prune, resume, cancel, replay, node };

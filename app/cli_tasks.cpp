@@ -98,15 +98,29 @@ void parse_replay(command_line& c, int argc, const char* const* argv) {
   auto* given = app.add_option("--speed", speed, "1 = as it went, 10 = ten times as fast, max = at once (the default)");
   app.add_flag("--verify", c.replay.verify,
                "make every decision and every prompt of the log again and name the first difference (exit code 1)");
+  auto& rules = c.replay.rules;
+  auto* other = app.add_option("--rules", rules,
+                               "tell what would have won under the rules of this file, as far as the log can tell; a team file, or "
+                               "one without agents that says what is another way than in the task");
+  app.add_flag("--json", c.replay.json, "with --rules: one JSON object");
   if (!parse(app, c, argc, argv, "conclave replay --help"))
     return;
   c.replay.speed = read_speed(speed);
   if (c.replay.speed < 0)
     usage_error(c, "--speed takes a positive number or max, not '" + speed + "'", "conclave replay --help");
+  else if (other->count() > 0 && (c.replay.verify || given->count() > 0))
+    usage_error(c, "--rules tells what would have won: --verify and --speed have no meaning with it", "conclave replay --help");
+  else if (other->count() > 0 && rules.empty())
+    usage_error(c, "--rules takes a file", "conclave replay --help");
+  else if (c.replay.json && rules.empty())
+    usage_error(c, "--json goes with --rules; the stored events as JSON: conclave show --json TASK", "conclave replay --help");
   else if (c.replay.verify && given->count() > 0)
     usage_error(c, "--verify shows nothing, so that --speed has no meaning", "conclave replay --help");
   else if (!c.replay.verify && (c.replay.tasks.size() > 1 || c.replay.tasks.front() == "all"))
-    usage_error(c, "one task is shown at a time; several, and all, only with --verify", "conclave replay --help");
+    usage_error(c,
+                rules.empty() ? "one task is shown at a time; several, and all, only with --verify"
+                              : "--rules is told of one task at a time",
+                "conclave replay --help");
 }
 
 } // namespace conclave::cli

@@ -23,10 +23,14 @@ int command_prune(const prune_options& o);
 int command_resume(const resume_options& o);
 int command_cancel(const cancel_options& o);
 int command_replay(const replay_options& o);
+int command_what_if(const replay_options& o);
 int command_node(const node_options& o);
 
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.
 std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json);
+
+/// Returns a problem as `conclave validate` prints it: a line, and below it the place in the file where its text has one.
+std::string problem_text(const problem& p);
 
 /// Returns the configuration file used when none is named: ./conclave.yaml, $XDG_CONFIG_HOME/conclave/config.yaml,
 /// ~/.config/conclave/config.yaml; empty if there is none.

@@ -21,7 +21,6 @@ namespace conclave {
 namespace {
 
 constexpr int differs = static_cast<int>(exit_code::usage);
-constexpr int failed = static_cast<int>(exit_code::failed);
 
 /// What was verified, over all tasks.
 struct verified {
@@ -34,14 +33,9 @@ int verify(const stored_tasks& s, const std::string& task, verified& sum) {
   std::vector<event> events;
   if (auto code = s.read(task, events))
     return code;
-  std::string error;
   std::map<std::string, std::string> bodies;
-  for (auto& b : s.store->bodies(task, {}, error))
-    bodies.emplace(std::move(b.sha), std::move(b.bytes));
-  if (!error.empty()) {
-    complain(error);
-    return failed;
-  }
+  if (auto code = s.read_bodies(task, bodies))
+    return code;
   auto find = [&](const std::string& sha) -> const std::string* {
     auto i = bodies.find(sha);
     return i == bodies.end() ? nullptr : &i->second;
@@ -123,6 +117,8 @@ int verify(const replay_options& o) {
 int command_replay(const replay_options& o) {
   if (o.verify)
     return verify(o);
+  if (!o.rules.empty())
+    return command_what_if(o);
   stored_tasks s;
   task_row row;
   if (auto code = s.open(o.tasks.front(), row))

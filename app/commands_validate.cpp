@@ -31,6 +31,10 @@ std::string problem_lines(const problem& p, const std::string& mark) {
   return one_line(text.substr(0, end)) + mark + prompts::for_terminal(text.substr(end)) + "\n";
 }
 
+const char* mark_of(severity s) {
+  return s == severity::error ? "" : s == severity::warning ? " [warning]" : " [unavailable]";
+}
+
 problem said_to_stop(problem p) {
   p.text = "will not run here: " + p.text;
   return p;
@@ -50,6 +54,10 @@ int print(const std::string& text, int code) {
   return static_cast<int>(exit_code::failed);
 }
 
+std::string problem_text(const problem& p) {
+  return problem_lines(p, mark_of(p.severity));
+}
+
 std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json) {
   std::string out;
   std::size_t errors = 0, warnings = 0, unavailable = 0;
@@ -61,7 +69,7 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
              + wire::quote(p.file) + ",\"line\":" + std::to_string(p.line) + ",\"column\":" + std::to_string(p.column)
              + ",\"path\":" + wire::quote(p.path) + ",\"text\":" + wire::quote(p.text) + (stops ? ",\"runs_here\":false}" : "}");
     else
-      out += problem_lines(stops ? said_to_stop(p) : p, p.severity == severity::error ? "" : " [" + kind + "]");
+      out += problem_lines(stops ? said_to_stop(p) : p, mark_of(p.severity));
     ++(p.severity == severity::error ? errors : p.severity == severity::warning ? warnings : unavailable);
   }
   if (json)

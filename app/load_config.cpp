@@ -113,14 +113,17 @@ run_config read_config(const tree& root, report& to, const load_options& options
   }
   section top{&root, key_scope::top, "", "", to};
   backend_config base;
-  read_timeouts(top, out.rules, base);
   auto agents = agents_of(top);
+  auto rules_alone = options.amended != nullptr && !top.get("agent") && !top.get("agents");
+  if (rules_alone)
+    out.rules = *options.amended;
+  read_timeouts(top, out.rules, base);
   for (const auto& [node, path] : agents)
     out.agents.push_back(read_agent(*node, path, out.agents.size(), base, options, to));
   read_orchestrator(top, out);
   out.places = to.places();
   add_nodes(out, options.nodes);
-  to.adopt(validate(out));
+  to.adopt(validate(out, rules_alone));
   return out;
 }
 

@@ -28,9 +28,10 @@ using node_list = std::vector<std::pair<std::string, std::string>>;
 
 struct load_options {
   node_list nodes = {};
-  lookup env = {};                  ///< variables of the texts; empty = the process environment and the .env files
-  severity unset = severity::error; ///< what a variable is that is not set; a warning where the file alone is judged
-  source_lookup sources = {};       ///< where those of `env` came from; empty = the process
+  lookup env = {};                        ///< variables of the texts; empty = the process environment and the .env files
+  severity unset = severity::error;       ///< what a variable is that is not set; a warning where the file alone is judged
+  source_lookup sources = {};             ///< where those of `env` came from; empty = the process
+  const ledger::rules* amended = nullptr; ///< rules that a file without agents amends; nullptr = agents are needed
 };
 
 /// Loads a file, or what comes through a pipe ("-" is standard input): at most 1 MiB, 64 levels, 10,000 nodes after aliases are

@@ -85,6 +85,16 @@ int stored_tasks::read(const std::string& task, std::vector<event>& out) const {
   return 0;
 }
 
+int stored_tasks::read_bodies(const std::string& task, std::map<std::string, std::string>& out) const {
+  std::string error;
+  for (auto& b : store->bodies(task, {}, error))
+    out.emplace(std::move(b.sha), std::move(b.bytes));
+  if (error.empty())
+    return 0;
+  complain(error);
+  return failed;
+}
+
 int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const {
   if (::access(path().c_str(), W_OK) != 0 && errno != ENOENT) {
     complain("event store " + path() + " cannot be written: " + std::strerror(errno));

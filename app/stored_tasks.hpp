@@ -8,6 +8,7 @@
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,9 @@ struct stored_tasks {
 
   /// Reads the events of a task; one that cannot be read is said and left out. Returns 0, or the exit code after a complaint.
   int read(const std::string& task, std::vector<event>& out) const;
+
+  /// Reads all bodies of a task by their SHA-256. Returns 0, or the exit code after a complaint.
+  int read_bodies(const std::string& task, std::map<std::string, std::string>& out) const;
 
   /// Deletes tasks: first their logs, so that a full disk has room for what deleting from the store writes, and so that a call that
   /// was ended half-way leaves the tasks in the list for the next one. Sets `deleted`. Returns 0, or the exit code after a

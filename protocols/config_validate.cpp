@@ -60,8 +60,8 @@ std::string vet_node_name(const std::string& name) {
   return "";
 }
 
-void check_agents(const run_config& c, std::vector<problem>& out) {
-  if (c.agents.empty())
+void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& out) {
+  if (c.agents.empty() && !rules_alone)
     add(out, "agents", "no agents: add at least one");
   if (c.agents.size() > 64)
     add(out, "agents", std::to_string(c.agents.size()) + " agents; at most 64");
@@ -110,9 +110,9 @@ void check_cluster(const cluster_config& c, std::vector<problem>& out) {
 
 } // namespace
 
-std::vector<problem> validate(const run_config& c) {
+std::vector<problem> validate(const run_config& c, bool rules_alone) {
   std::vector<problem> out;
-  check_agents(c, out);
+  check_agents(c, rules_alone, out);
   check_cluster(c.cluster, out);
   config_rows::check(c, "", out);
   config_rows::check(c.rules, "orchestrator", out);

@@ -10,7 +10,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/sha256.hpp"
-#include "support/ledger_driver.hpp"
+#include "support/stored_task.hpp"
 
 #include <ctime>
 #include <map>
@@ -19,22 +19,12 @@
 using namespace conclave;
 using namespace conclave::ledger;
 using conclave::test::ledger_driver;
+using conclave::test::log_t;
+using conclave::test::play;
+using conclave::test::played_by;
+using conclave::test::stored_task;
 
 namespace {
-
-using log_t = std::vector<event>;
-
-opening played_by(const rules& r, const std::vector<std::string>& ids) {
-  opening o;
-  o.rules = r;
-  o.build = "test";
-  o.seed = 42;
-  for (auto& id : ids) {
-    o.agents.emplace_back();
-    o.agents.back().id = id;
-  }
-  return o;
-}
 
 /// None of them as by default.
 rules odd_rules() {
@@ -56,98 +46,8 @@ rules odd_rules() {
   return r;
 }
 
-/// A task whose decisions are stored with their causes, as lines.
-struct stored_task {
-  std::map<std::string, std::string> bodies;
-  std::vector<std::string> lines;
-  ledger_driver x;
-
-  stored_task(const rules& r, const std::vector<std::string>& ids) : x(r, ids) {
-    x.told = [this](const command& c, const decision& d) { store(c, d); };
-    command c;
-    c.text = "why is the sky blue, and what would have to be another way for it to be green?";
-    c.opening = to_json(played_by(r, ids));
-    x.step(std::move(c));
-  }
-
-  std::string keep(const std::string& text) {
-    auto name = wire::sha256(text);
-    bodies[name] = text;
-    return name;
-  }
-
-  void store(const command& c, const decision& d) {
-    auto events = d.events;
-    if (!events.empty())
-      events.front().cause = cause_of(c, d.events, [this](const std::string& text) { return keep(text); });
-    for (auto& e : events) {
-      e.seq = lines.size() + 1;
-      lines.push_back(wire::to_json(e));
-    }
-  }
-
-  log_t log() const {
-    log_t out;
-    for (auto& line : lines) {
-      out.emplace_back();
-      CAF_REQUIRE(wire::from_json(line, out.back()));
-    }
-    return out;
-  }
-
-  const std::string* find(const std::string& name) const {
-    auto i = bodies.find(name);
-    return i == bodies.end() ? nullptr : &i->second;
-  }
-
-  std::string verify(const log_t& l) const {
-    return ledger::verify(l, [this](const std::string& name) { return find(name); });
-  }
-};
-
 bool has(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-/// Answers, votes, refusals, failures, timers, a loss, in an order that a seed draws; to its end.
-void play(stored_task& t, unsigned seed, std::size_t most = 400) {
-  std::mt19937 random(seed);
-  auto pick = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
-  for (std::size_t i = 0; i < most && t.x.s.phase != phase::done; ++i) {
-    t.x.jitter = static_cast<std::uint32_t>(pick(250));
-    t.x.wait(static_cast<std::int64_t>(pick(2'000)));
-    auto agent = t.x.s.members[pick(t.x.s.members.size())].id;
-    auto text = std::string(pick(4) == 0 ? 400 : 60, static_cast<char>('a' + pick(26))) + std::to_string(pick(3));
-    switch (pick(12)) {
-    case 0:
-      t.x.fail(agent, pick(9) == 0 ? ec::unauthorized : ec::unavailable, "503: " + text, text);
-      break;
-    case 1:
-      if (auto w = want(t.x.s); !w.timers.empty())
-        t.x.fire(w.timers[pick(w.timers.size())]);
-      break;
-    case 2:
-      if (pick(20) == 0)
-        t.x.lose(agent, ec::unavailable, "its node is gone");
-      break;
-    case 3:
-      if (pick(40) == 0)
-        t.x.cancel("SIGINT");
-      break;
-    case 4:
-    case 5:
-      if (t.x.s.phase == phase::presenting)
-        t.x.present(pick(3) == 0 ? " " : text, pick(2) == 0);
-      break;
-    case 6:
-    case 7:
-    case 8:
-      t.x.answer(agent, text);
-      break;
-    default:
-      t.x.vote(agent, "agent" + std::to_string(1 + pick(4)), text);
-    }
-  }
 }
 
 event of(event_type type, const std::string& agent, std::uint64_t run) {
