@@ -181,7 +181,10 @@ wire::choice mover::choice() const {
 void mover::call_model() {
   if (std::exchange(s.restarted, false))
     ask_user(lost_state(with));
-  judge_model(0);
+  if (!with.tools_stale)
+    return judge_model(0);
+  s.stage = stage::listing;
+  out.push_back(list_again{});
 }
 
 void mover::announce_model() {

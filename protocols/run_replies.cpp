@@ -83,7 +83,8 @@ void mover::resolve(completion& c) {
   std::vector<std::string> offered;
   for (auto& [name, tool] : with.tools)
     offered.push_back(name);
-  offered.insert(offered.end(), {"new_answer", "vote"}); // one that is not possible now gets an answer that says so
+  offered.insert(offered.end(), with.gone.begin(), with.gone.end()); // or its name would be read as another's that is alike
+  offered.insert(offered.end(), {"new_answer", "vote"});             // one that is not possible now gets an answer that says so
   std::vector<std::string> before, after;
   for (auto& call : c.calls)
     before.push_back(call.name);

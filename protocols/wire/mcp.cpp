@@ -94,7 +94,8 @@ std::string list_tools(std::uint64_t id, const std::string& cursor) {
 
 std::string call_tool(std::uint64_t id, const std::string& name, const std::string& arguments) {
   auto v = parse(arguments);
-  return request(id, "tools/call", {{"name", name}, {"arguments", v && v->is_object() ? *v : json::object()}});
+  return request(id, "tools/call",
+                 {{"name", name}, {"arguments", v && v->is_object() ? *v : json::object()}, {"_meta", {{"progressToken", id}}}});
 }
 
 std::string cancelled(std::uint64_t id, const std::string& reason) {

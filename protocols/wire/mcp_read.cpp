@@ -243,6 +243,23 @@ void read_reply(const json& v, incoming& out, const secrets& hidden, std::size_t
   }
 }
 
+/// "3 of 10: copying files", as much of it as the server says.
+void read_progress(const json& v, incoming& out, const secrets& hidden) {
+  auto* params = member(v, "params");
+  if (params == nullptr)
+    return;
+  auto number = [&](const char* key) {
+    auto* n = member(*params, key);
+    return n != nullptr && n->is_number() ? dump(*n) : std::string{};
+  };
+  if (auto* token = member(*params, "progressToken"))
+    out.id = own_id(*token);
+  auto done = number("progress"), total = number("total"), text = string_at(*params, "message");
+  if (!done.empty() && !total.empty())
+    done += " of " + total;
+  out.message = done + (done.empty() || text.empty() ? "" : ": ") + brief(text, 160, hidden);
+}
+
 /// What a JSON value means as one message. `expected`: bytes of its text, if it is long.
 incoming meaning(const json& v, const secrets& hidden, std::size_t expected = 0) {
   incoming out;
@@ -254,6 +271,8 @@ incoming meaning(const json& v, const secrets& hidden, std::size_t expected = 0)
   if (!out.method.empty() && version) {
     if (id == nullptr) {
       out.kind = kind::notification;
+      if (out.method == progress_method)
+        read_progress(v, out, hidden);
     } else if (id->is_number_integer() || (id->is_string() && id->get_ref<const std::string&>().size() <= max_foreign_id)) {
       out.kind = kind::request;
       out.id_json = dump(*id);
