@@ -6,7 +6,7 @@
 #include "protocols/events.hpp"
 #include "protocols/replay_book.hpp"
 #include "protocols/replay_way.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/resolve.hpp"
 #include "protocols/wire/verdict.hpp"
 
@@ -77,8 +77,7 @@ std::string count(std::size_t messages) {
 std::string quoted(const std::string& text, std::size_t from) {
   constexpr std::size_t before = 20, most = 100;
   from = from > before ? from - before : 0;
-  while (from > 0 && from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80)
-    --from;
+  from = whole_characters(text, from);
   return "\"" + shown_text(text.substr(from, most), most) + "\"";
 }
 

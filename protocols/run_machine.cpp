@@ -80,11 +80,6 @@ std::string lost_state(const setting& with) {
 
 } // namespace
 
-std::string trim(const std::string& x) {
-  auto a = x.find_first_not_of(" \t\r\n");
-  return a == std::string::npos ? std::string{} : x.substr(a, x.find_last_not_of(" \t\r\n") - a + 1);
-}
-
 std::vector<action> step(const setting& with, state& s, input in) {
   mover m{with, s, {}, {}};
   std::visit([&](auto& x) { m.on(std::move(x)); }, in);

@@ -224,12 +224,9 @@ private:
     if (d.roll(2) == 1) {
       auto* name = names[d.roll(3)];
       x.with.tools.erase(name);
-      if (d.roll(2) == 1)
-        x.with.gone.insert(name);
+      x.with.gone.insert(name);
     }
     x.with.tools_stale = d.roll(2) == 1;
-    if (x.with.tools_stale && x.s.stage != run::stage::tools)
-      return; // it is told before its next model call
     put(run::tools_changed{});
   }
 
