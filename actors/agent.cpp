@@ -7,16 +7,13 @@
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/run_state.hpp"
-#include "protocols/tool_waits.hpp"
-#include "protocols/wire/verdict.hpp"
 
 #include <caf/all.hpp>
-
-#include <memory>
 
 namespace conclave {
 
 void agent_state::input(run::input in) {
+  with.tools_stale = is_stale();
   for (auto& action : run::step(with, run, std::move(in)))
     std::visit([this](auto& a) { carry_out(a); }, action);
 }
@@ -70,43 +67,6 @@ void agent_state::shut_down() {
 
 namespace {
 
-/// Asks every tool source for its tools. One that fails is told, and no failure of the agent.
-caf::result<agent_ready> get_tools(agent_ptr self) {
-  auto& st = self->state;
-  auto out = std::make_shared<agent_ready>();
-  out->agent = st.with.agent.id;
-  if (st.parts.tools.empty())
-    return *out;
-  auto promise = self->template make_response_promise<agent_ready>();
-  auto left = std::make_shared<std::size_t>(st.parts.tools.size());
-  auto finish = [self, out, promise, left]() mutable {
-    if (--*left > 0)
-      return;
-    for (auto& [tool, known] : self->state.with.tools)
-      out->tools.push_back(tool);
-    promise.deliver(*out);
-  };
-  for (std::size_t i = 0; i < st.parts.tools.size(); ++i)
-    self->request(st.parts.tools[i].actor, tool_waits::agent_list(st.parts.tools[i].start_limit), list_tools{})
-        .then(
-            [self, i, out, finish](tool_list& list) mutable {
-              for (auto& note : list.notes)
-                out->notes.push_back(list.source + ": " + note);
-              for (auto& [spec, says] : list.tools) {
-                auto tool = spec.name;
-                run::offered_tool offered{std::move(spec), i, says.read_only, says.idempotent};
-                if (wire::is_workflow_tool(tool) || !self->state.with.tools.emplace(tool, std::move(offered)).second)
-                  out->notes.push_back(list.source + ": tool '" + tool + "' is left out, the name is taken");
-              }
-              finish();
-            },
-            [self, i, out, finish](const caf::error& e) mutable {
-              out->missing.push_back({self->state.parts.tools[i].name, text_of(e)});
-              finish();
-            });
-  return caf::delegated<agent_ready>{};
-}
-
 agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.self = self;
   self->state.with.agent = std::move(parts.order.agent);
@@ -118,7 +78,7 @@ agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
     leave(self, m.reason);
   });
   return {
-      [self](get_ready) { return get_tools(self); },
+      [self](get_ready) { return self->state.get_tools(); },
       [self](start_run& t) { self->state.start(std::move(t)); },
       [self](const cancel_run& c) { self->state.cancel(c); },
       [self](agent_input& x) { self->state.input(std::move(x.in)); },

@@ -47,8 +47,10 @@ struct agent_state {
   agent_links parts;
   run::setting with;
   run::state run;
-  run_end end;                 ///< of the run, for the node's log
-  std::set<std::string> known; ///< bodies the orchestrator has got from here
+  run_end end;                       ///< of the run, for the node's log
+  std::vector<std::uint64_t> listed; ///< version of each source's list as it was asked for last
+  std::size_t listing = 0;           ///< sources that are being listed again
+  std::set<std::string> known;       ///< bodies the orchestrator has got from here
   std::list<std::shared_ptr<outgoing>>
       outbox; ///< in order; not empty while bodies go ahead of a report. A deque takes 0.5 KiB empty
 
@@ -68,6 +70,14 @@ struct agent_state {
   void carry_out(const run::over& a);
   void carry_out(const run::ask_policy& a);
   void carry_out(const run::take_snapshot& a);
+
+  // agent_tools.cpp: what the sources offer
+  caf::result<agent_ready> get_tools();
+  bool is_stale() const;
+  void carry_out(const run::list_again& a);
+  void list_source(std::size_t i);
+  std::vector<std::string> take_tools(std::size_t i, tool_list& list);
+  void replace_tools(std::size_t i, tool_list& list);
 
   // agent_reports.cpp
   void carry_out(run::report& a);

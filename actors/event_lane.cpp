@@ -4,7 +4,7 @@
 #include "actors/event_lane.hpp"
 
 #include "protocols/config.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 #include "transports/outside.hpp"

@@ -4,6 +4,7 @@
 #include "actors/circuit_breaker.hpp"
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
 
@@ -97,7 +98,7 @@ std::string span_text(std::int64_t ms) {
 }
 
 bool is_loading(const completion& c) {
-  return c.status == completion_status::broken && c.code == ec::unavailable && !c.semantic && wire::is_loading(wire::lower(c.said));
+  return c.status == completion_status::broken && c.code == ec::unavailable && !c.semantic && wire::is_loading(lower(c.said));
 }
 
 void judge(guard_ptr self, std::uint64_t id, completion c);

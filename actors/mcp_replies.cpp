@@ -26,6 +26,9 @@ constexpr auto flood_window = std::chrono::seconds(10);
 constexpr std::size_t flood_messages = 10'000;
 constexpr std::size_t flood_bytes = std::size_t{64} << 20;
 
+/// A person need not read of progress oftener.
+constexpr auto progress_every = std::chrono::seconds(1);
+
 /// A server that sent more replies than this that were nobody's mixes its ids up in a way that cannot be mended.
 constexpr std::size_t max_strays = 8;
 
@@ -193,6 +196,23 @@ void on_unreadable(mcp_ptr self, const mcp::incoming& m) {
     doubt(self, st.open.begin()->first, st.open.begin()->second, why);
 }
 
+bool is_listing(mcp_ptr self) {
+  auto& open = self->state.open;
+  return std::any_of(open.begin(), open.end(), [](auto& r) { return r.second.why == purpose::list; });
+}
+
+/// How far a call is, for a person: now and then, whatever a server sends.
+void on_progress(mcp_ptr self, const mcp::incoming& m) {
+  auto& st = self->state;
+  auto call = st.open.find(m.id);
+  auto now = self->clock().now();
+  if (!st.tell || m.message.empty() || call == st.open.end() || call->second.why != purpose::call
+      || (st.progress_told && now - *st.progress_told < progress_every))
+    return;
+  st.progress_told = now;
+  st.tell(about(self, "is at work on '" + call->second.asked.call.name + "': " + m.message), false);
+}
+
 void on_message(mcp_ptr self, const mcp::incoming& m) {
   auto& st = self->state;
   switch (m.kind) {
@@ -203,8 +223,10 @@ void on_message(mcp_ptr self, const mcp::incoming& m) {
     st.channel->send(m.method == "ping" ? mcp::result(m.id_json) : mcp::method_not_found(m.id_json));
     return;
   case mcp::kind::notification:
-    if (m.method == "notifications/tools/list_changed" && st.now == link::up)
-      list_again(self);
+    if (m.method == "notifications/tools/list_changed" && (st.now == link::up || is_listing(self)))
+      list_changed(self);
+    else if (m.method == mcp::progress_method)
+      on_progress(self, m);
     return;
   default:
     return on_unreadable(self, m);

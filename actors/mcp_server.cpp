@@ -194,6 +194,7 @@ void connect(mcp_ptr self) {
   st.now = link::connecting;
   st.notes = st.unanswered = st.abandoned = st.strays = st.unasked = st.unasked_bytes = 0;
   st.skipped.clear();
+  st.progress_told.reset();
   st.since = self->clock().now();
   auto generation = ++st.generation;
   auto weak = caf::actor_cast<caf::actor_addr>(self);
@@ -242,8 +243,11 @@ void publish(mcp_ptr self) {
   for (auto* list : {&filter.excluded, &filter.expected})
     list->insert(list->end(), st.config.exclude_tools.begin(), st.config.exclude_tools.end());
   auto offered = st.found.offer(st.config.name, filter);
+  offered.list.source = "MCP server '" + st.config.name + "'";
+  // After a loss it may list other tools; whoever waits for this list has it.
+  if (st.version && !st.tools.source.empty() && st.listing.empty() && !(offered.list == st.tools))
+    ++*st.version;
   st.tools = std::move(offered.list);
-  st.tools.source = "MCP server '" + st.config.name + "'";
   st.original = std::move(offered.original);
 }
 
@@ -251,9 +255,10 @@ void call(mcp_ptr self, open_request r) {
   auto& st = self->state;
   auto own = st.original.find(r.asked.call.name);
   if (own == st.original.end()) {
-    r.promise.deliver(tool_result{
-        r.asked.call.id,
-        "Error: no tool named '" + r.asked.call.name + "'; " + std::to_string(st.original.size()) + " tools are available", true});
+    r.promise.deliver(tool_result{r.asked.call.id,
+                                  "Error: there is no tool named '" + r.asked.call.name + "' any more; "
+                                      + std::to_string(st.original.size()) + " tools are available",
+                                  true});
     return;
   }
   auto id = send_request(self, purpose::call, std::min(r.asked.timeout_ms, st.config.timeout_ms), [&](std::uint64_t n) {
@@ -270,14 +275,16 @@ void ask_page(mcp_ptr self, const std::string& cursor) {
   send_request(self, purpose::list, left, [&](std::uint64_t id) { return mcp::list_tools(id, cursor); });
 }
 
-/// One reading at a time, or two would be added up (and a flood of notices would pile up requests).
+void list_changed(mcp_ptr self) {
+  auto& st = self->state;
+  st.stale = true;
+  if (st.version)
+    ++*st.version;
+}
+
+/// Only where no reading is under way, or two would be added up.
 void list_again(mcp_ptr self) {
   auto& st = self->state;
-  for (auto& [id, r] : st.open)
-    if (r.why == purpose::list) {
-      st.stale = true;
-      return;
-    }
   st.stale = false;
   st.found = {};
   st.since = self->clock().now();
@@ -296,8 +303,6 @@ void up(mcp_ptr self) {
   st.queued.clear();
   for (auto& r : queued)
     call(self, std::move(r));
-  if (st.stale)
-    list_again(self);
 }
 
 namespace {
@@ -330,6 +335,20 @@ void on_late(mcp_ptr self, const mcp_tick& t) {
                                                             + span(std::min(r.asked.timeout_ms, st.config.timeout_ms)))));
 }
 
+/// Gives the list as it is now. One that changed while it is read is given as it was read: its version says that there is another.
+caf::result<tool_list> on_list(mcp_ptr self) {
+  auto& st = self->state;
+  if (st.now == link::up && !st.stale && st.listing.empty())
+    return st.tools;
+  auto again = st.now == link::up && st.listing.empty();
+  st.listing.push_back(self->template make_response_promise<tool_list>());
+  if (again)
+    list_again(self);
+  else
+    connect(self);
+  return caf::delegated<tool_list>{};
+}
+
 caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
   auto& st = self->state;
   auto writes = i.call.name.find("write_file") != std::string::npos || i.call.name.find("edit_file") != std::string::npos;
@@ -347,7 +366,7 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
 
 mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
-                                   std::vector<std::string> excluded, mcp_teller tell) {
+                                   std::vector<std::string> excluded, mcp_teller tell, list_version version) {
   auto& st = self->state;
   st.outside = std::move(from);
   st.config = std::move(config);
@@ -357,18 +376,13 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
   st.allowed = std::move(allowed);
   st.excluded = std::move(excluded);
   st.tell = std::move(tell);
+  st.version = std::move(version);
   self->set_exit_handler([self](caf::exit_msg& m) {
     fail_all(self, ec::cancelled, "is being closed", false);
     self->quit(m.reason);
   });
   return {
-      [self](list_tools) -> caf::result<tool_list> {
-        if (self->state.now == link::up)
-          return self->state.tools;
-        self->state.listing.push_back(self->template make_response_promise<tool_list>());
-        connect(self);
-        return caf::delegated<tool_list>{};
-      },
+      [self](list_tools) { return on_list(self); },
       [self](tool_invocation& i) { return on_invocation(self, i); },
       [self](const cancel_tools& c) {
         auto& s = self->state;
@@ -408,9 +422,9 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
 
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
-                                   std::vector<std::string> excluded, mcp_teller tell) {
+                                   std::vector<std::string> excluded, mcp_teller tell, list_version version) {
   return sys.spawn(mcp_server, std::move(from), std::move(config), std::move(env), std::move(stderr_path), has_allowed,
-                   std::move(allowed), std::move(excluded), std::move(tell));
+                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version));
 }
 
 } // namespace conclave

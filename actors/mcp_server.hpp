@@ -10,13 +10,15 @@
 
 namespace conclave {
 
-/// Given a sentence for the user now and then while the server is slow to start, or where no call fails of its end; and one for the
-/// log of a node if it was ended for good (`lost`). Called by the actor; must not block.
+/// Given a sentence for the user now and then while the server is slow to start, when it tells how far a call is, or where no call
+/// fails of its end; and one for the log of a node if it was ended for good (`lost`). Called by the actor; must not block.
 using mcp_teller = std::function<void(std::string, bool lost)>;
 
-/// Its server is a child of `from`. `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty.
+/// Its server is a child of `from`. `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty. With
+/// each change of the list `version` is another: the server says so, or lists other tools after it was started anew. The new list
+/// is read when it is asked for, so a server that says so without end is not asked any oftener.
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
-                                   std::vector<std::string> excluded, mcp_teller tell = {});
+                                   std::vector<std::string> excluded, mcp_teller tell = {}, list_version version = {});
 
 } // namespace conclave

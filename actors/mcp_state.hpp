@@ -88,14 +88,16 @@ struct mcp_state {
   std::vector<caf::typed_response_promise<tool_list>> listing; ///< who waits for the list
   std::vector<open_request> queued;                            ///< calls that wait for the connection
   wire::mcp::tool_catalogue found;
-  std::int64_t list_until_ms = 0;             ///< all pages together
-  bool stale = false;                         ///< the list changed while it was being read
-  caf::actor_clock::time_point since;         ///< of the start, or of the list
-  std::string skipped;                        ///< the last line of its stdout that was no message: maybe why it ended
-  std::size_t notes = 0;                      ///< lines added to the server's log
-  std::size_t unanswered = 0;                 ///< notifications of ours that the server may yet complain about
-  std::size_t abandoned = 0;                  ///< calls given up, whose replies may yet come
-  std::size_t strays = 0;                     ///< replies that were nobody's
+  std::int64_t list_until_ms = 0; ///< all pages together
+  bool stale = false;             ///< the list changed since its reading began
+  list_version version;
+  caf::actor_clock::time_point since; ///< of the start, or of the list
+  std::string skipped;                ///< the last line of its stdout that was no message: maybe why it ended
+  std::size_t notes = 0;              ///< lines added to the server's log
+  std::size_t unanswered = 0;         ///< notifications of ours that the server may yet complain about
+  std::size_t abandoned = 0;          ///< calls given up, whose replies may yet come
+  std::size_t strays = 0;             ///< replies that were nobody's
+  std::optional<caf::actor_clock::time_point> progress_told;
   std::size_t unasked = 0, unasked_bytes = 0; ///< messages that answered nothing, of this window
   caf::actor_clock::time_point unasked_since;
   std::string flooded;      ///< why it was ended for good
@@ -122,7 +124,8 @@ void fail_all(mcp_ptr self, ec code, std::string why, bool was_there);
 void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why);
 
 void ask_page(mcp_ptr self, const std::string& cursor);
-void list_again(mcp_ptr self);                  ///< reads the list anew, once the reading under way is over
+void list_again(mcp_ptr self);                  ///< reads the list anew
+void list_changed(mcp_ptr self);                ///< the list that was read is not the server's any more
 void up(mcp_ptr self);                          ///< the list is complete
 void notify(mcp_ptr self, std::string message); ///< sends what has no reply
 

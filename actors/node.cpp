@@ -8,7 +8,7 @@
 #include "actors/node_tasks.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/tool_waits.hpp"
 
 #include <caf/all.hpp>

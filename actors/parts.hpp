@@ -46,11 +46,16 @@ using tool_factory = std::function<tool_source_actor(caf::actor_system&)>;
 /// Spawns the model connection of an agent; the node calls it once per agent.
 using model_factory = std::function<backend_actor(caf::actor_system&, const spawn_agent&)>;
 
+/// Counts the changes of a source's list: the source adds one with each, whoever has an older number lists it again. A number and
+/// no message, so that a source that announces changes without end costs its agent nothing. Any thread.
+using list_version = std::shared_ptr<std::atomic<std::uint64_t>>;
+
 /// A tool source as its agent uses it.
 struct tool_source {
   tool_source_actor actor;
   std::string name;                      ///< for people: "MCP server 'everything'"
   std::chrono::milliseconds start_limit; ///< how long it may take until it can say what it offers, see protocols/tool_waits.hpp
+  list_version version = {};             ///< none = its list stays as it is
 };
 
 /// How busy a node is, and whether it is ending: it takes no new task then, and finishes those it has. Any thread.

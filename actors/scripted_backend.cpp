@@ -3,6 +3,7 @@
 
 #include "actors/backend.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/thinking.hpp"
 
@@ -129,9 +130,7 @@ void play(scripted_ptr self, std::uint64_t id) {
   auto size = p.step.chunk_bytes > 0 ? static_cast<std::size_t>(p.step.chunk_bytes) : p.step.text.size();
   do {
     if (p.offset < p.step.text.size()) {
-      auto end = std::min(p.offset + std::max<std::size_t>(size, 1), p.step.text.size());
-      while (end < p.step.text.size() && (static_cast<unsigned char>(p.step.text[end]) & 0xC0) == 0x80)
-        ++end; // never cut a UTF-8 sequence
+      auto end = next_character(p.step.text, p.offset + std::max<std::size_t>(size, 1));
       auto reasoning = p.said.reasoning.size(), text = p.said.text.size();
       p.filter.feed(std::string_view(p.step.text).substr(p.offset, end - p.offset), p.said);
       if (p.said.reasoning.size() > reasoning)

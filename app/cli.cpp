@@ -9,6 +9,7 @@
 #include "protocols/config.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/time_text.hpp"
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -169,13 +170,6 @@ bool is_word(const std::string& text) {
          && std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
 }
 
-std::string lowered(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
 /// A slip of a word of four letters or more. Of three letters only where the first one is kept: "shw", but not "how". Of two
 /// letters
 /// ("rm", "ls") only where they are swapped or one is doubled: "sl", "rmm", but not "am".
@@ -191,7 +185,7 @@ bool is_slip(std::string_view command, std::string_view word) {
 std::string near_command(const std::string& word) {
   if (!is_word(word))
     return {};
-  auto name = lowered(word);
+  auto name = lower(word);
   for (const auto& row : commands)
     if (row.name == name)
       return std::string{row.name};
@@ -204,7 +198,7 @@ std::string near_command(const std::string& word) {
 std::string command_hint(const std::string& word, bool exact) {
   if (!is_word(word))
     return {};
-  auto name = lowered(word);
+  auto name = lower(word);
   for (const auto& row : others)
     if (row.name == name)
       return row.instead;
@@ -223,7 +217,7 @@ std::string command_hint(const std::string& word, bool exact) {
 std::string option_hint(const std::string& option) {
   auto name = option.substr(0, option.find('='));
   if (name.starts_with("--"))
-    name = lowered(name);
+    name = lower(name);
   for (const auto& row : options)
     if (row.name == name)
       return row.instead;
@@ -236,7 +230,7 @@ std::string file_option(const std::string& argument) {
   auto dot = name.rfind('.');
   if (dot == std::string::npos || dot == 0 || argument.find_first_of(" \t\n?!") != std::string::npos)
     return {};
-  auto end = lowered(name.substr(dot + 1));
+  auto end = lower(name.substr(dot + 1));
   if (end == "yaml" || end == "yml" || end == "json")
     return "--config";
   for (const char* text : {"txt", "text", "md", "rst", "log", "csv", "tsv", "html", "xml", "tex"})

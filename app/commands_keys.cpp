@@ -5,6 +5,7 @@
 #include "app/plain_text.hpp"
 #include "protocols/config_keys.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 namespace conclave {
 

@@ -18,7 +18,7 @@
 #include "protocols/events.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/replay.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/outside.hpp"
 #include "transports/process_owner.hpp"

@@ -13,7 +13,6 @@
 #include "app/task_lookup.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
-#include "protocols/prompts.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 

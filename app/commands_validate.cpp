@@ -9,7 +9,7 @@
 #include "app/plain_text.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ const char* name_of(severity s) {
 std::string problem_lines(const problem& p, const std::string& mark) {
   auto text = to_string(p);
   auto end = std::min(text.find('\n'), text.size());
-  return one_line(text.substr(0, end)) + mark + prompts::for_terminal(text.substr(end)) + "\n";
+  return one_line(text.substr(0, end)) + mark + for_terminal(text.substr(end)) + "\n";
 }
 
 const char* mark_of(severity s) {
@@ -43,11 +43,11 @@ problem said_to_stop(problem p) {
 } // namespace
 
 void complain(const std::string& text) {
-  write_all(2, "conclave: " + prompts::for_terminal(text) + "\n");
+  write_all(2, "conclave: " + for_terminal(text) + "\n");
 }
 
 int print(const std::string& text, int code) {
-  auto problem = write_all(1, is_terminal(1) ? prompts::for_terminal(text) : text);
+  auto problem = write_all(1, is_terminal(1) ? for_terminal(text) : text);
   if (problem == 0 || problem == EPIPE)
     return code;
   complain(std::string("cannot write to standard output: ") + std::strerror(problem));

@@ -7,7 +7,7 @@
 #include "app/plain_text.hpp"
 #include "app/status_line.hpp"
 #include "app/usage_text.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/verdict.hpp"
 
 #include <algorithm>
@@ -284,7 +284,7 @@ void display::stream_line(const std::string& agent, const stream& s, std::string
     release();
   if (s.in != voice::text && !std::exchange(legend_said_, true))
     say(options_.verbose ? "(~ thoughts, | text, > the final answer)" : "(| text, > the final answer)");
-  auto safe = prompts::for_terminal(std::string(text));
+  auto safe = for_terminal(std::string(text));
   if (options_.colour && s.in == voice::thought)
     safe = "\x1b[2m" + safe + "\x1b[0m";
   emit(painted(agent, stream_head(agent, s.in)) + safe + "\n");

@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/engine_core.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/verdict.hpp"
 

@@ -5,6 +5,7 @@
 
 #include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/text.hpp"
 #include "transports/home.hpp"
 
 #include <cerrno>
@@ -32,13 +33,6 @@ bool is_name(const std::string& text) {
   return true;
 }
 
-std::string trimmed(const std::string& text) {
-  auto first = text.find_first_not_of(" \t\r");
-  if (first == std::string::npos)
-    return "";
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
 /// Reads a quoted value; false if the quote is not closed or something but a comment follows.
 bool read_quoted(const std::string& text, std::string& out) {
   auto quote = text[0];
@@ -53,7 +47,7 @@ bool read_quoted(const std::string& text, std::string& out) {
   }
   if (i >= text.size())
     return false;
-  auto rest = trimmed(text.substr(i + 1));
+  auto rest = std::string(trimmed(text.substr(i + 1), line_space));
   return rest.empty() || rest[0] == '#';
 }
 
@@ -61,12 +55,8 @@ std::string unquoted(const std::string& text) {
   // A comment needs a blank before it: keys may hold '#'.
   for (std::size_t i = 0; i < text.size(); ++i)
     if (text[i] == '#' && (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t'))
-      return trimmed(text.substr(0, i));
+      return std::string(trimmed(text.substr(0, i), line_space));
   return text;
-}
-
-bool is_blank(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
 void warn(std::vector<problem>& problems, const std::string& file, int line, const std::string& text) {
@@ -76,15 +66,16 @@ void warn(std::vector<problem>& problems, const std::string& file, int line, con
 /// Reads one line into a name and a value. Returns what is wrong with it, or empty.
 const char* read_line(std::string line, std::string& key, std::string& value) {
   if (line.starts_with("export ") || line.starts_with("export\t"))
-    line = trimmed(line.substr(7));
+    line = std::string(trimmed(line.substr(7), line_space));
   auto equals = line.find('=');
   auto colon = line.find(':');
-  if (colon < equals && is_name(trimmed(line.substr(0, colon))) && (colon + 1 == line.size() || line[colon + 1] == ' '))
+  if (colon < equals && is_name(std::string(trimmed(line.substr(0, colon), line_space)))
+      && (colon + 1 == line.size() || line[colon + 1] == ' '))
     return "is NAME: VALUE, as in YAML; write NAME=VALUE. The line is left out";
-  key = trimmed(line.substr(0, equals));
+  key = std::string(trimmed(line.substr(0, equals), line_space));
   if (equals == std::string::npos || !is_name(key))
     return "is not NAME=VALUE; the line is left out";
-  auto rest = trimmed(line.substr(equals + 1));
+  auto rest = std::string(trimmed(line.substr(equals + 1), line_space));
   if (rest.find('\0') != std::string::npos)
     return "holds a zero byte; the line is left out";
   value.clear();
@@ -128,7 +119,7 @@ std::map<std::string, std::string> parse_environment(const std::string& text, co
   auto ending = text.find('\n') == std::string::npos ? '\r' : '\n'; // some editors end lines with CR alone
   for (std::size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; at < text.size();) {
     auto end = std::min(text.find(ending, at), text.size());
-    auto line = trimmed(text.substr(at, end - at));
+    auto line = std::string(trimmed(text.substr(at, end - at), line_space));
     at = end + 1;
     ++number;
     if (line.empty() || line[0] == '#')

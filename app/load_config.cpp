@@ -6,7 +6,7 @@
 #include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_validate.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 
@@ -16,20 +16,13 @@ namespace loader {
 
 namespace {
 
-std::string lowered(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
 /// MassGen 0.1.0 writes "o3-mini-high" for o3-mini with an effort; the name itself is unknown to the provider.
 void split_effort(backend_config& out) {
   if (out.model.size() < 2 || out.model[0] != 'o')
     return;
   for (const auto* effort : {"low", "medium", "high"}) {
     auto suffix = std::string{"-"} + effort;
-    if (!lowered(out.model).ends_with(suffix))
+    if (!lower(out.model).ends_with(suffix))
       continue;
     out.model.resize(out.model.size() - suffix.size());
     auto added = std::string{"\"reasoning_effort\":\""} + effort + "\"";
@@ -73,7 +66,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
   }
   // The type decides which keys mean something, so it is read first.
   if (const auto* type = backend->find("type"); type && type->kind == tree::scalar)
-    out.backend.type = lowered(type->text);
+    out.backend.type = lower(type->text);
   if (const auto* model = backend->find("model"); model && model->kind == tree::scalar)
     out.backend.model = model->text;
   bool inferred = out.backend.type.empty();
@@ -197,7 +190,7 @@ run_config quick_config(const std::string& model, const std::string& backend, co
   a.backend.model = model;
   a.backend.base_url = base_url;
   a.backend.api_key_env = api_key_env;
-  a.backend.type = loader::lowered(backend);
+  a.backend.type = lower(backend);
   for (const auto& [key, option] : {std::pair{"", "--backend"},
                                     {".type", "--backend"},
                                     {".model", "--model"},

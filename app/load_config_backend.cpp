@@ -7,7 +7,8 @@
 #include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_url.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
 
 #include <string_view>
 
@@ -19,7 +20,7 @@ namespace {
 void read_parameters(const section& s, backend_config& out) {
   std::string json;
   auto append = [&](const std::string& key, const std::string& value) {
-    json += (json.empty() ? "" : ",") + quote_json(key) + ':' + value;
+    json += (json.empty() ? "" : ",") + wire::quote(key) + ':' + value;
   };
   bool has_template = false;
   for (const auto* e : s.parameters()) {

@@ -5,9 +5,8 @@
 // megabyte.
 
 #include "app/load_config_parts.hpp"
-#include "protocols/prompts.hpp"
 #include "protocols/secrets.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -129,7 +128,7 @@ std::string with_excerpt(const std::string& text, const syntax_fault& fault) {
   auto line = text.substr(from, std::min(end, at + around) - from);
   hide_secrets(line);
   // One column for each character, so that the mark stands below it.
-  auto is_first = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
+  auto is_first = [](char c) { return !continues_character(c); };
   auto column = 1
                 + static_cast<std::size_t>(std::count_if(text.begin() + static_cast<std::ptrdiff_t>(start),
                                                          text.begin() + static_cast<std::ptrdiff_t>(at), is_first));
@@ -148,7 +147,7 @@ std::string with_excerpt(const std::string& text, const syntax_fault& fault) {
   std::string shown = first > 0 ? "..." : "";
   auto caret = std::string(mark - first + shown.size(), ' ') + "^";
   for (auto i = first; i < last; ++i) {
-    auto clean = characters[i] == "\t" ? " " : prompts::for_terminal(characters[i]);
+    auto clean = characters[i] == "\t" ? " " : for_terminal(characters[i]);
     shown += clean.empty() ? "?" : clean;
   }
   return "column " + std::to_string(column) + ": " + fault.text + "\n    " + shown + (last < characters.size() ? "..." : "")

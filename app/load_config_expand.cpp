@@ -9,7 +9,7 @@
 #include "app/load_config_parts.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/secrets.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <string_view>

@@ -8,7 +8,7 @@
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/key_route.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "transports/child_process.hpp"
 #include "transports/home.hpp"
 #include "transports/http_client_trust.hpp"

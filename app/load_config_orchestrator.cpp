@@ -4,7 +4,6 @@
 // Rules, deadlines, display and cluster. Defaults are those of the structs; the rules: docs/protocol.md 2 to 5.
 
 #include "app/load_config_parts.hpp"
-#include "protocols/spelling.hpp"
 
 namespace conclave::loader {
 

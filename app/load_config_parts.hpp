@@ -148,8 +148,6 @@ bool read_text(const std::string& path, std::string& text, std::string& error);
 /// form: then `error` is set.
 std::string to_json(const tree& node, std::string& error);
 
-std::string quote_json(const std::string& text);
-
 /// Scalars by the core schema of YAML 1.2; false if the text is none.
 bool to_flag(const tree& node, bool& out);
 bool to_integer(const tree& node, std::int64_t& out);

@@ -4,7 +4,8 @@
 // Scalars by the core schema of YAML 1.2, and trees as JSON. Source: https://yaml.org/spec/1.2.2/ (2021-10-01), section 10.3.2.
 
 #include "app/load_config_parts.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -106,7 +107,7 @@ std::string plain_json(const std::string& text, std::string& error) {
     // 5.0 stays a floating-point number.
     return result.find_first_of(".e") == std::string::npos ? result + ".0" : result;
   }
-  return quote_json(text);
+  return wire::quote(text);
 }
 
 void write(const tree& node, std::string& out, std::string& error) {
@@ -115,7 +116,7 @@ void write(const tree& node, std::string& out, std::string& error) {
     out += "null";
     break;
   case tree::scalar:
-    out += node.quoted || node.expanded ? quote_json(node.text) : plain_json(node.text, error);
+    out += node.quoted || node.expanded ? wire::quote(node.text) : plain_json(node.text, error);
     break;
   case tree::list:
   case tree::map: {
@@ -127,7 +128,7 @@ void write(const tree& node, std::string& out, std::string& error) {
         out += ',';
       first = false;
       if (is_map)
-        out += quote_json(e.key) + ':';
+        out += wire::quote(e.key) + ':';
       write(*e.value, out, error);
     }
     out += is_map ? '}' : ']';
@@ -137,29 +138,6 @@ void write(const tree& node, std::string& out, std::string& error) {
 }
 
 } // namespace
-
-std::string quote_json(const std::string& text) {
-  static constexpr char hex[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (auto c : text) {
-    auto u = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (u < 0x20 || u == 0x7F) {
-      out += "\\u00";
-      out += hex[u >> 4];
-      out += hex[u & 15];
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
-}
 
 std::string to_json(const tree& node, std::string& error) {
   std::string out;

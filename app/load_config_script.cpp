@@ -4,7 +4,8 @@
 // Steps of scripted models, in the configuration or in a file of their own.
 
 #include "app/load_config_parts.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
 #include <cerrno>
@@ -21,10 +22,10 @@ void read_calls(const section& s, script_step& out) {
   std::string text, target, reason;
   auto id = [&] { return "call_" + std::to_string(out.calls.size() + 1); };
   if (s.read("answer", text))
-    out.calls.push_back({id(), "new_answer", "{\"content\":" + quote_json(text) + "}"});
+    out.calls.push_back({id(), "new_answer", "{\"content\":" + wire::quote(text) + "}"});
   s.read("reason", reason);
   if (s.read("vote", target))
-    out.calls.push_back({id(), "vote", "{\"agent_id\":" + quote_json(target) + ",\"reason\":" + quote_json(reason) + "}"});
+    out.calls.push_back({id(), "vote", "{\"agent_id\":" + wire::quote(target) + ",\"reason\":" + wire::quote(reason) + "}"});
   else if (!reason.empty())
     s.error("reason", "a reason needs a vote");
   const auto* calls = s.get("calls");

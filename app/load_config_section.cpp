@@ -5,6 +5,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/time_text.hpp"
 
 #include <algorithm>
@@ -13,13 +14,6 @@
 namespace conclave::loader {
 
 namespace {
-
-std::string lowered(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
 
 const char* kind_text(const tree& node) {
   switch (node.kind) {
@@ -68,7 +62,7 @@ bool is_inert(const tree& node, const key_info& key) {
   bool flag = true;
   if (key.type != key_type::text && to_flag(node, flag) && !flag && std::string{key.fallback} != "true")
     return true;
-  return node.text.empty() || lowered(node.text) == key.fallback;
+  return node.text.empty() || lower(node.text) == key.fallback;
 }
 
 /// Reads a number in the unit of its key. A time may have a unit of its own, and is text then.
@@ -289,7 +283,7 @@ bool section::read(const std::string& key, std::string& out) const {
       error(key, fault);
     return fault.empty();
   }
-  out = type == key_type::choice ? lowered(e->value->text) : e->value->text;
+  out = type == key_type::choice ? lower(e->value->text) : e->value->text;
   return true;
 }
 

@@ -5,7 +5,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "protocols/config_url.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 
 #include <algorithm>
@@ -108,7 +108,7 @@ void check_url(const section& s, const section& security, const mcp_server_confi
   security.read("allow_localhost", localhost);
   security.read("allow_private_ips", any_private);
   auto who = "server '" + shown_text(server.name) + "': ";
-  auto is_known = std::any_of(known.begin(), known.end(), [&](const std::string& name) { return wire::lower(name) == host; });
+  auto is_known = std::any_of(known.begin(), known.end(), [&](const std::string& name) { return lower(name) == host; });
   if (!host.empty() && is_loopback_host(host) && !localhost && !any_private && !is_known)
     s.error("url", who + "a loopback address needs security.allow_localhost: true, or its host in security.allowed_hostnames");
 }

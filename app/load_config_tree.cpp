@@ -6,7 +6,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "app/text_input.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>

@@ -4,7 +4,7 @@
 #include "app/cli.hpp"
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 
 #include <exception>
 
@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
     if (!c.done)
       return dispatch(c);
     if (!c.err.empty())
-      conclave::write_all(2, conclave::prompts::for_terminal(c.err)); // it quotes the arguments
+      conclave::write_all(2, conclave::for_terminal(c.err)); // it quotes the arguments
     return c.out.empty() ? c.code : conclave::print(c.out, c.code);
   } catch (const std::exception& e) { // out of memory, out of threads: nothing of ours throws
     conclave::write_all(2, std::string("conclave: ") + e.what() + "\n");

@@ -11,8 +11,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/key_route.hpp"
-#include "protocols/prompts.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/child_process.hpp"
 #include "transports/home.hpp"
@@ -42,7 +41,7 @@ struct node_config : caf::actor_system_config {
 
 /// The text may quote the command line or a file: it must not drive the terminal.
 int complain(const std::string& text, int code) {
-  std::fprintf(stderr, "conclave node: %s\n", prompts::for_terminal(text).c_str());
+  std::fprintf(stderr, "conclave node: %s\n", for_terminal(text).c_str());
   return code;
 }
 
@@ -197,7 +196,7 @@ int check_node(const node_options& options) {
                 protocol.empty() ? "null" : protocol.c_str(), wire::quote(authority).c_str(), wire::quote(error).c_str());
   else if (error.empty())
     std::printf("node %s: ok, conclave %s, protocol %s, authority %s\n", address.c_str(),
-                prompts::for_terminal(shown_text(said.build)).c_str(), protocol.c_str(), authority.c_str());
+                for_terminal(shown_text(said.build)).c_str(), protocol.c_str(), authority.c_str());
   if (!error.empty())
     return options.json ? 1 : complain(error, 1);
   return 0;

@@ -4,8 +4,7 @@
 #include "app/node_log.hpp"
 
 #include "protocols/config.hpp"
-#include "protocols/prompts.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -83,7 +82,7 @@ std::string note_line(const node_note& n, std::int64_t time_ms, bool json) {
     auto value = x.is_text ? shown_text(x.text, max_value) : x.text;
     line += json ? "," + wire::quote(name) + ":" + (x.is_text ? wire::quote(value) : value) : " " + name + "=" + shown(value);
   }
-  return json ? line + "}\n" : prompts::for_terminal(line) + "\n";
+  return json ? line + "}\n" : for_terminal(line) + "\n";
 }
 
 node_log::node_log(bool json, note_weight least)

@@ -4,7 +4,7 @@
 #include "app/plain_text.hpp"
 
 #include "app/char_width.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -62,22 +62,12 @@ std::size_t prefix_within(std::string_view text, std::size_t width) {
   return bytes;
 }
 
-std::size_t whole_characters(std::string_view text, std::size_t limit) {
-  if (text.size() <= limit)
-    return text.size();
-  auto n = limit;
-  for (int back = 0; back < 4 && n > 0; ++back, --n)
-    if ((static_cast<unsigned char>(text[n]) & 0xc0) != 0x80)
-      return n;
-  return limit;
-}
-
 namespace {
 
 /// Returns a text cleaned, on one line, its white space folded.
 std::string folded_line(const std::string& text) {
   std::string out;
-  for (char c : prompts::for_terminal(text)) {
+  for (char c : for_terminal(text)) {
     bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
     if (!blank)
       out += c;

@@ -17,9 +17,6 @@ std::size_t columns(std::string_view text);
 /// Returns the length in bytes of the longest prefix of whole characters within `width` columns (at least one character).
 std::size_t prefix_within(std::string_view text, std::size_t width);
 
-/// Returns the length of the longest prefix of at most `limit` bytes that does not split a UTF-8 character.
-std::size_t whole_characters(std::string_view text, std::size_t limit);
-
 /// Returns `text` on one line, safe for a terminal, white space folded, cut to `width` columns with "..." (0 = uncut).
 std::string one_line(const std::string& text, std::size_t width = 0);
 

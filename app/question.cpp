@@ -8,7 +8,7 @@
 #include "app/plain_text.hpp"
 #include "app/text_input.hpp"
 #include "protocols/config.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -30,10 +30,6 @@ constexpr int named_pipe_ms = 60'000; ///< how long a pipe that was asked for ma
 
 std::string bytes_of(std::size_t n) {
   return with_commas(static_cast<std::int64_t>(n)) + (n == 1 ? " byte" : " bytes");
-}
-
-bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
 /// Makes text of what `name` held. Returns false after a complaint.

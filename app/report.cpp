@@ -8,7 +8,7 @@
 #include "app/task_view.hpp"
 #include "app/usage_text.hpp"
 #include "protocols/events.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <iterator>
@@ -79,7 +79,7 @@ private:
   void quote(const std::string& text, bool whole) {
     bool cut = !whole && !o_.full && text.size() > short_bytes;
     auto part = cut ? text.substr(0, whole_characters(text, short_bytes)) : text;
-    auto safe = o_.raw ? part : prompts::for_terminal(part);
+    auto safe = o_.raw ? part : for_terminal(part);
     if (room() > 6)
       safe = wrapped_text(safe, room() - 6);
     std::size_t lines = 0;

@@ -7,7 +7,7 @@
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
 #include "app/plain_text.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
@@ -109,7 +109,7 @@ bool run_output::on(const event& e) {
   if (!options_.json || stdout_error_ != 0)
     return true;
   auto line = wire::to_json(e);
-  stdout_error_ = write_unless_leaving(1, (is_terminal(1) ? prompts::for_terminal(line) : line) + "\n", leaving_);
+  stdout_error_ = write_unless_leaving(1, (is_terminal(1) ? for_terminal(line) : line) + "\n", leaving_);
   return stdout_error_ == 0;
 }
 
@@ -135,7 +135,7 @@ void run_output::say(const std::string& text) {
 }
 
 void run_output::complain(const std::string& text) {
-  stderr_.write("conclave: " + prompts::for_terminal(text) + "\n");
+  stderr_.write("conclave: " + for_terminal(text) + "\n");
 }
 
 void run_output::report_end(const outcome& o) {
@@ -175,7 +175,7 @@ int run_output::deliver(const outcome& o) {
   if (options_.json)
     return code;
   auto width = terminal_width(1, 0);
-  auto shown = width == 0 ? text : wrapped_text(prompts::for_terminal(text), width - 1);
+  auto shown = width == 0 ? text : wrapped_text(for_terminal(text), width - 1);
   if (same_reader(1, 2)) // sees the display first; another one may not keep the answer waiting
     stderr_.flush(true, leaving_);
   stdout_error_ = write_unless_leaving(1, shown, leaving_);

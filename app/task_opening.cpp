@@ -5,8 +5,8 @@
 
 #include "app/version.hpp"
 #include "protocols/config.hpp"
-#include "protocols/spelling.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 

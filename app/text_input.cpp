@@ -3,6 +3,8 @@
 
 #include "app/text_input.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -53,23 +55,6 @@ bool is_utf16(std::string_view bytes) {
   return half >= 2 && ((even == 0 && odd * 4 >= half * 3) || (odd == 0 && even * 4 >= half * 3));
 }
 
-/// Returns the length of the UTF-8 character at `i`, 0 if there is none.
-std::size_t character_at(std::string_view t, std::size_t i) {
-  auto byte = [&](std::size_t k) { return static_cast<unsigned char>(t[i + k]); };
-  auto c = byte(0);
-  std::size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
-  if (length == 0 || i + length > t.size())
-    return 0;
-  for (std::size_t k = 1; k < length; ++k)
-    if ((byte(k) & 0xC0) != 0x80)
-      return 0;
-  // Overlong forms, surrogates, beyond U+10FFFF. Source: https://www.rfc-editor.org/rfc/rfc3629, section 4.
-  if ((c == 0xE0 && byte(1) < 0xA0) || (c == 0xED && byte(1) > 0x9F) || (c == 0xF0 && byte(1) < 0x90)
-      || (c == 0xF4 && byte(1) > 0x8F))
-    return 0;
-  return length;
-}
-
 std::string hex(unsigned char c) {
   char text[8];
   std::snprintf(text, sizeof text, "0x%02X", c);
@@ -83,7 +68,8 @@ text_fault find_text_fault(std::string_view bytes) {
   text_fault fault;
   int line = 1;
   for (std::size_t i = 0; i < bytes.size();) {
-    auto length = character_at(bytes, i);
+    std::uint32_t character = 0;
+    auto length = decode_utf8(bytes, i, character);
     if (bytes[i] == '\0' || length == 0) {
       latin = length == 0;
       fault = {line, latin ? "not UTF-8 (the byte " + hex(static_cast<unsigned char>(bytes[i])) + ")" : "a NUL byte"};

@@ -7,6 +7,7 @@
 #include "protocols/catalogue.hpp"
 
 #include "protocols/config_url.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -68,13 +69,6 @@ bool ends_with_label(const std::string& host, std::string_view suffix) {
   return host == suffix
          || (host.size() > suffix.size() && host.compare(host.size() - suffix.size(), suffix.size(), suffix) == 0
              && host[host.size() - suffix.size() - 1] == '.');
-}
-
-std::string lowered(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
 }
 
 /// Returns the row of a host, or nullptr.
@@ -145,7 +139,7 @@ bool is_available(const backend_kind& kind) {
 }
 
 std::string infer_backend_type(const std::string& model) {
-  auto name = lowered(model);
+  auto name = lower(model);
   for (const auto& row : model_prefixes)
     if (name.starts_with(row.name))
       return row.type;

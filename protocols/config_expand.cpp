@@ -3,6 +3,8 @@
 
 #include "protocols/config_expand.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 
 namespace conclave {
@@ -30,10 +32,6 @@ std::size_t reference_at(const std::string& text, std::size_t at, std::size_t la
     fallback = text.substr(from, end - from);
   }
   return text[end] == '}' ? end + 1 - at : 0;
-}
-
-bool is_blank(const std::string& text) {
-  return text.find_first_not_of(" \t\r\n") == std::string::npos;
 }
 
 } // namespace

@@ -5,6 +5,7 @@
 
 #include "protocols/config_tables.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <sstream>

@@ -7,6 +7,7 @@
 #include "protocols/config_url.hpp"
 
 #include "protocols/config.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -69,17 +70,10 @@ bool split_authority(const std::string& text, std::string& host, std::string& po
   return is_name(host);
 }
 
-std::string lowered(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
 } // namespace
 
 std::string url_host(const std::string& url) {
-  auto start = lowered(url.substr(0, 8));
+  auto start = lower(url.substr(0, 8));
   std::size_t skip = start.starts_with("https://") ? 8 : start.starts_with("http://") ? 7 : 0;
   auto odd = [](char c) { return static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7F || c == '\\'; };
   if (skip == 0 || url.size() > 2048 || std::any_of(url.begin(), url.end(), odd))
@@ -97,11 +91,11 @@ std::string url_host(const std::string& url) {
   auto number = std::all_of(last.begin(), last.end(), is_digit) || last.starts_with("0x") || last.starts_with("0X");
   if (host.find(':') == std::string::npos && number && ::inet_pton(AF_INET, written.c_str(), address.data()) != 1)
     return "";
-  return lowered(host);
+  return lower(host);
 }
 
 bool is_loopback_host(const std::string& text) {
-  auto host = lowered(text);
+  auto host = lower(text);
   if (host.size() > 2 && host.front() == '[' && host.back() == ']')
     host = host.substr(1, host.size() - 2);
   std::array<unsigned char, 16> a{};

@@ -9,8 +9,8 @@
 #include "protocols/config_tables.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/invisible.hpp"
-#include "protocols/prompts.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -28,7 +28,7 @@ void add(std::vector<problem>& out, std::string path, std::string text, severity
 
 /// Also those beyond ASCII: C1, and the bidirectional ones, by which two ids could look alike.
 bool has_control(const std::string& text) {
-  return text.find_first_of("\n\t") != std::string::npos || prompts::for_terminal(text) != text;
+  return text.find_first_of("\n\t") != std::string::npos || for_terminal(text) != text;
 }
 
 /// Ids name files and directories and stand in terminals.

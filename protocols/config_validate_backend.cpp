@@ -11,7 +11,7 @@
 #include "protocols/config_vetting.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <set>

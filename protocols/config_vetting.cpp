@@ -8,7 +8,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/config_keys.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -27,19 +27,12 @@ constexpr const char* always_denied = "LD_PRELOAD LD_AUDIT DYLD_INSERT_LIBRARIES
                                       "NODE_OPTIONS PERL5OPT RUBYOPT BASH_ENV ENV IFS GCONV_PATH GIT_SSH_COMMAND JAVA_TOOL_OPTIONS";
 constexpr const char* strict_denied = "PATH HOME USER USERNAME SHELL";
 
-std::string lowered(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
-
 bool contains(const std::vector<std::string>& list, const std::string& item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
 std::string base_name(const std::string& path) {
-  auto name = lowered(path.substr(path.find_last_of('/') + 1));
+  auto name = lower(path.substr(path.find_last_of('/') + 1));
   for (const auto* suffix : {".exe", ".bat", ".cmd", ".ps1"})
     if (name.size() > 4 && name.ends_with(suffix))
       return name.substr(0, name.size() - 4);

@@ -3,6 +3,8 @@
 
 #include "protocols/invisible.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <iterator>
 
@@ -115,31 +117,6 @@ std::size_t flag_tags(const std::string& text, std::size_t i) {
 }
 
 } // namespace
-
-std::size_t decode_utf8(std::string_view t, std::size_t i, std::uint32_t& out) {
-  auto byte = [&](std::size_t k) -> std::uint32_t { return i + k < t.size() ? static_cast<unsigned char>(t[i + k]) : 0; };
-  auto tail = [&](std::size_t k) { return (byte(k) & 0xC0) == 0x80; };
-  if (i >= t.size())
-    return 0;
-  auto b = byte(0);
-  if (b < 0x80) {
-    out = b;
-    return 1;
-  }
-  if (b >= 0xC2 && b < 0xE0 && tail(1)) {
-    out = (b & 0x1F) << 6 | (byte(1) & 0x3F);
-    return 2;
-  }
-  if (b >= 0xE0 && b < 0xF0 && tail(1) && tail(2)) {
-    out = (b & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
-    return out >= 0x800 && (out < 0xD800 || out > 0xDFFF) ? 3 : 0;
-  }
-  if (b >= 0xF0 && b < 0xF5 && tail(1) && tail(2) && tail(3)) {
-    out = (b & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
-    return out >= 0x10000 && out <= 0x10FFFF ? 4 : 0;
-  }
-  return 0;
-}
 
 bool is_invisible(std::uint32_t c) {
   return c >= 0xAD && in(invisible, c);

@@ -7,12 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace conclave {
-
-/// Decodes one UTF-8 character at `i`. Returns its length, 0 if the bytes are not valid UTF-8 (overlong and surrogates included).
-std::size_t decode_utf8(std::string_view text, std::size_t i, std::uint32_t& out);
 
 /// Returns whether `c` shows nothing by itself: joiners, zero-width spaces, soft hyphens, variation selectors, tags, fillers.
 /// Controls, the bidirectional ones too, are not meant: nobody needs them.

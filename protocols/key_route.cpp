@@ -6,7 +6,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_url.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -18,10 +18,6 @@ namespace conclave {
 namespace {
 
 constexpr const char* places_of_keys = " in the environment, in ./.env or in ~/.config/conclave/.env";
-
-bool is_blank(const std::string& value) {
-  return value.find_first_not_of(" \t\r\n") == std::string::npos;
-}
 
 /// Everybody reads HTTPS:// as https://; what follows is compared letter by letter.
 std::string with_lower_scheme(std::string url) {

@@ -4,7 +4,7 @@
 // Keys and addresses as people and their tools write them.
 
 #include "protocols/key_route.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <array>

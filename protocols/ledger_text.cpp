@@ -2,40 +2,25 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/ledger_draft.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
 
 namespace conclave::ledger {
 
-namespace {
-
-bool space(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-bool continues(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
-}
-
-} // namespace
-
 std::string anonymous(const member& m) {
   return "agent" + std::to_string(m.number);
 }
 
 std::string cut_utf8(const std::string& text, std::size_t most) {
-  if (text.size() <= most)
-    return text;
-  while (most > 0 && continues(text[most]))
-    --most;
-  return text.substr(0, most);
+  return text.substr(0, whole_characters(text, most));
 }
 
 std::string cut_chars(const std::string& text, std::size_t most) {
   std::size_t chars = 0;
   for (std::size_t i = 0; i < text.size(); ++i)
-    if (!continues(text[i]) && chars++ == most)
+    if (!continues_character(text[i]) && chars++ == most)
       return text.substr(0, i);
   // Bytes that are no UTF-8 must not slip through uncounted: a character has at most 4.
   return cut_utf8(text, most > SIZE_MAX / 4 ? SIZE_MAX : most * 4);
@@ -56,7 +41,7 @@ std::string kept_partial(const state& s, const std::string& agent, const std::st
 }
 
 bool blank(const std::string& text) {
-  return std::all_of(text.begin(), text.end(), space);
+  return is_blank(text);
 }
 
 std::string folded(const std::string& text) {
@@ -64,7 +49,7 @@ std::string folded(const std::string& text) {
   out.reserve(text.size());
   auto gap = false;
   for (auto c : text) {
-    if (space(c)) {
+    if (white_space.find(c) != std::string_view::npos) {
       gap = !out.empty();
       continue;
     }

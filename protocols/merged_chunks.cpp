@@ -3,6 +3,8 @@
 
 #include "protocols/merged_chunks.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -34,9 +36,7 @@ void merged_chunks::add(const chunk& c, std::size_t limit) {
   if (bytes_ <= limit)
     return;
   auto& text = chunks_.front().text;
-  auto cut = skip_ + std::min(bytes_ - limit, text.size() - skip_);
-  while (cut < text.size() && (static_cast<unsigned char>(text[cut]) & 0xC0) == 0x80)
-    ++cut; // never inside a character
+  auto cut = next_character(text, skip_ + std::min(bytes_ - limit, text.size() - skip_));
   bytes_ -= cut - skip_;
   dropped_ += cut - skip_;
   skip_ = cut;

@@ -6,7 +6,7 @@
 #include "protocols/opening.hpp"
 
 #include "protocols/secret_places.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <map>
 #include <utility>

@@ -3,6 +3,8 @@
 
 #include "protocols/prompts.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <ctime>
 
@@ -23,13 +25,6 @@ std::size_t break_at(const std::string& t, std::size_t i) {
   if (c == 0xE2 && next(1) == 0x80 && (next(2) == 0xA8 || next(2) == 0xA9))
     return 3; // U+2028, U+2029
   return 0;
-}
-
-std::size_t char_end(const std::string& t, std::size_t limit) {
-  auto end = std::min(limit, t.size());
-  while (end > 0 && end < t.size() && (static_cast<unsigned char>(t[end]) & 0xC0) == 0x80)
-    --end;
-  return end;
 }
 
 /// Cuts every fenced text to an equal share of `budget` where that is needed; what short ones leave over goes to the long ones.
@@ -57,7 +52,7 @@ void cut_evenly(std::vector<shown_answer>& answers, std::size_t budget) {
   }
   for (auto& a : answers)
     if (a.text.size() > share) {
-      auto end = char_end(a.text, share);
+      auto end = whole_characters(a.text, share);
       auto gone = a.text.size() - end;
       a.text.resize(end);
       if (auto fence_at = a.text.rfind('\n'); fence_at != std::string::npos && a.text.size() - fence_at < 3)
@@ -173,7 +168,7 @@ void cut(std::string& text, std::size_t most) {
 void cut(std::string& text, std::size_t most, std::size_t whole) {
   if (whole <= most)
     return;
-  auto end = char_end(text, most);
+  auto end = whole_characters(text, most);
   auto gone = whole - end;
   text.resize(end);
   text += "\n[cut: " + std::to_string(gone) + " bytes left out]";

@@ -48,8 +48,4 @@ std::string enforcement(bool may_answer, const std::vector<std::string>& ids);
 /// The text of a ledger refusal for the model.
 std::string refusal(const ruling& r);
 
-/// Removes from text what must not reach a terminal: ESC, C0 (but LF, TAB), DEL, C1, bidirectional controls. Invalid UTF-8, and
-/// invisible characters where nothing needs them (protocols/invisible.hpp), become U+FFFD.
-std::string for_terminal(const std::string& text);
-
 } // namespace conclave::prompts

@@ -7,7 +7,7 @@
 #include "protocols/ledger_draft.hpp"
 #include "protocols/replay_book.hpp"
 #include "protocols/replay_runs.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>

@@ -6,7 +6,9 @@
 #include "protocols/events.hpp"
 #include "protocols/replay_book.hpp"
 #include "protocols/replay_way.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
+#include "protocols/wire/resolve.hpp"
+#include "protocols/wire/verdict.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -75,8 +77,7 @@ std::string count(std::size_t messages) {
 std::string quoted(const std::string& text, std::size_t from) {
   constexpr std::size_t before = 20, most = 100;
   from = from > before ? from - before : 0;
-  while (from > 0 && from < text.size() && (static_cast<unsigned char>(text[from]) & 0xC0) == 0x80)
-    --from;
+  from = whole_characters(text, from);
   return "\"" + shown_text(text.substr(from, most), most) + "\"";
 }
 
@@ -130,9 +131,10 @@ struct run_follower::impl {
   prompt_check& prompts;
   run_book book;
   std::map<std::uint64_t, followed> runs;
-  std::map<std::uint64_t, run::state> first;          ///< state of each run at its first stored point
-  std::vector<std::map<std::string, tool_set>> tools; ///< by engine start, then agent
-  std::map<std::string, tool_set> all_tools;          ///< by agent
+  std::map<std::uint64_t, run::state> first;                                      ///< state of each run at its first stored point
+  std::vector<std::map<std::string, tool_set>> tools;                             ///< by engine start, then agent
+  std::map<std::string, tool_set> all_tools;                                      ///< by agent
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::set<std::string>> begun; ///< run, its model call -> tools called next
   std::size_t engine = 0;
 
   void read_ahead(const std::vector<event>& log);
@@ -145,6 +147,7 @@ struct run_follower::impl {
   std::string begin_model(followed& f, const event& e);
   std::string begin_tool(followed& f, const event& e);
   std::string end_call(followed& f, const event& e);
+  void end_model(followed& f, const event& e, std::uint64_t number, const std::optional<completion>& reply, ec without);
   std::string hand_in(followed& f, const command& c, const std::vector<event>& decision);
   std::string compare(const run_way& w, const followed& f, const std::vector<std::string>& talk, std::string& problem) const;
 
@@ -155,13 +158,16 @@ struct run_follower::impl {
 /// What is needed before it comes: the state a run had at its first call, and the tools an agent had.
 void run_follower::impl::read_ahead(const std::vector<event>& log) {
   tools.emplace_back();
-  std::map<std::uint64_t, std::uint64_t> origin; // of a run that was continued
+  std::map<std::uint64_t, std::uint64_t> newest; // model call of each run
   for (const auto& e : log) {
     if (e.type == event_type::task_resumed)
       tools.emplace_back();
-    if (e.type == event_type::call_started)
-      if (auto c = events::call_of(e); !c.model)
-        tools.back()[e.agent][e.target] = all_tools[e.agent][e.target] = c.repeatable;
+    if (auto c = e.type == event_type::call_started ? events::call_of(e) : events::call{}; c.model) {
+      newest[e.run] = c.number;
+    } else if (c.number > 0) {
+      tools.back()[e.agent][e.target] = all_tools[e.agent][e.target] = c.repeatable;
+      begun[{e.run, newest[e.run]}].insert(e.target);
+    }
     std::string problem;
     if ((e.type == event_type::call_started || e.type == event_type::refused) && !e.state.empty() && first.count(e.run) == 0)
       if (auto* text = find(e.state); text != nullptr)
@@ -312,7 +318,10 @@ std::string run_follower::impl::begin_model(followed& f, const event& e) {
     f.ways.resize(1, run_way{nullptr});
     f.ways.front().adopt(std::move(talk), known->talk);
   } else {
-    f.ways = std::move(same);
+    f.ways.clear();
+    for (auto& w : same)
+      if (std::find(f.ways.begin(), f.ways.end(), w) == f.ways.end())
+        f.ways.push_back(std::move(w));
   }
   f.compared = known->talk;
   for (auto& w : f.ways)
@@ -329,6 +338,47 @@ std::string run_follower::impl::begin_tool(followed& f, const event& e) {
               [&](run_way& w) { return w.begin_tool(number, e.target, *arguments); });
 }
 
+/// A reply with calls that were never made: a rule was against them, or their tools were not offered then, or no more. Which of
+/// these it was the next prompt tells.
+void run_follower::impl::end_model(followed& f, const event& e, std::uint64_t number, const std::optional<completion>& reply,
+                                   ec without) {
+  constexpr std::size_t most = 3; // of more names all are taken alike
+  std::set<std::string> missing;
+  auto made = begun.find({e.run, number});
+  if (reply && !reply->calls.empty() && !f.ways.empty()) {
+    auto meant = *reply;
+    auto offered = f.ways.front().tools();
+    offered.insert(offered.end(), {"new_answer", "vote"});
+    wire::resolve_calls(meant, offered);
+    for (const auto& c : meant.calls)
+      if (!wire::is_workflow_tool(c.name) && (made == begun.end() || made->second.count(c.name) == 0))
+        missing.insert(c.name);
+  }
+  std::vector<std::set<std::string>> parts;
+  for (const auto& name : missing)
+    if (missing.size() <= most || parts.empty())
+      parts.push_back({name});
+    else
+      parts.front().insert(name);
+  using choice = std::pair<std::set<std::string>, std::set<std::string>>; // unknown, gone
+  std::vector<choice> choices(1);
+  for (const auto& part : parts)
+    for (std::size_t i = 0, n = choices.size(); i < n; ++i)
+      for (auto member : {&choice::first, &choice::second}) {
+        auto c = choices[i];
+        (c.*member).insert(part.begin(), part.end());
+        choices.push_back(std::move(c));
+      }
+  std::vector<run_way> ways;
+  for (auto& w : f.ways)
+    for (const auto& [unknown, gone] : choices) {
+      ways.push_back(w);
+      ways.back().offer(unknown, gone);
+      ways.back().end_model(reply, without);
+    }
+  f.ways = std::move(ways);
+}
+
 std::string run_follower::impl::end_call(followed& f, const event& e) {
   auto call = events::call_of(e);
   if (call.status == events::unknown_status)
@@ -338,8 +388,7 @@ std::string run_follower::impl::end_call(followed& f, const event& e) {
     std::optional<completion> reply;
     if (!e.said.empty() && !run::find_completion(e.said.front(), find, reply.emplace(), problem))
       return at(e.seq) + "the reply cannot be read: " + problem;
-    for (auto& w : f.ways)
-      w.end_model(reply, ec_from_string(std::string{call.status}));
+    end_model(f, e, call.number, reply, ec_from_string(std::string{call.status}));
     return {};
   }
   tool_result result;
@@ -377,7 +426,7 @@ std::string run_follower::impl::hand_in(followed& f, const command& c, const std
 }
 
 run_follower::run_follower(const opening& o, const std::vector<event>& log, const run::finder& find, prompt_check& out)
-    : impl_(new impl{o, find, out, {}, {}, {}, {}, {}, 0}) {
+    : impl_(new impl{o, find, out, {}, {}, {}, {}, {}, {}, 0}) {
   impl_->read_ahead(log);
 }
 

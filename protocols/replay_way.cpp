@@ -39,6 +39,26 @@ void run_way::go_on(start_run task, run::state stored, std::vector<known_end> en
   feed(run::continued{std::move(task), std::move(ends), refused, std::move(refusal)});
 }
 
+void run_way::offer(const std::set<std::string>& unknown, const std::set<std::string>& gone) {
+  with_ = all_;
+  if (!all_ || (unknown.empty() && gone.empty()))
+    return;
+  auto changed = std::make_shared<run::setting>(*all_);
+  for (const auto* names : {&unknown, &gone})
+    for (const auto& name : *names)
+      changed->tools.erase(name);
+  changed->gone = gone;
+  with_ = std::move(changed);
+}
+
+std::vector<std::string> run_way::tools() const {
+  std::vector<std::string> out;
+  if (all_)
+    for (const auto& [name, tool] : all_->tools)
+      out.push_back(name);
+  return out;
+}
+
 void run_way::rule(ruling by) {
   if (!report_)
     return;

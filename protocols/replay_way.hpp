@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,12 @@ namespace conclave::ledger {
 /// in: which sources they come from is not stored.
 class run_way {
 public:
-  explicit run_way(std::shared_ptr<const run::setting> with) : with_(std::move(with)) {}
+  explicit run_way(std::shared_ptr<const run::setting> with) : all_(with), with_(std::move(with)) {}
+
+  /// From here on it has the tools it was made with, but for those that are `gone` and those that are `unknown`: a log tells what
+  /// was called, not what was offered when.
+  void offer(const std::set<std::string>& unknown, const std::set<std::string>& gone);
+  std::vector<std::string> tools() const; ///< that it was made with
 
   /// It begins as the run whose first stored state is `first`.
   void start(start_run task, const run::state& first);
@@ -56,7 +62,7 @@ private:
   void rename();
   void bring(std::uint32_t place);
 
-  std::shared_ptr<const run::setting> with_;
+  std::shared_ptr<const run::setting> all_, with_;
   run::state state_;
   std::vector<std::string> names_;
   std::optional<run::report> report_; ///< awaits its ruling; of tool calls none does

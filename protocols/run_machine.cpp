@@ -80,11 +80,6 @@ std::string lost_state(const setting& with) {
 
 } // namespace
 
-std::string trim(const std::string& x) {
-  auto a = x.find_first_not_of(" \t\r\n");
-  return a == std::string::npos ? std::string{} : x.substr(a, x.find_last_not_of(" \t\r\n") - a + 1);
-}
-
 std::vector<action> step(const setting& with, state& s, input in) {
   mover m{with, s, {}, {}};
   std::visit([&](auto& x) { m.on(std::move(x)); }, in);
@@ -181,7 +176,10 @@ wire::choice mover::choice() const {
 void mover::call_model() {
   if (std::exchange(s.restarted, false))
     ask_user(lost_state(with));
-  judge_model(0);
+  if (!with.tools_stale)
+    return judge_model(0);
+  s.stage = stage::listing;
+  out.push_back(list_again{});
 }
 
 void mover::announce_model() {

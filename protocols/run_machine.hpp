@@ -17,7 +17,8 @@
 ///
 /// A policy may keep a call, or the result of one, on hold: ask_policy, answered by policy_said; what else there is to do goes on
 /// meanwhile. A hold that is open at a crash is asked about again. An answer of a run that has a workspace waits for a snapshot of
-/// it: take_snapshot, answered by snapshot_taken.
+/// it: take_snapshot, answered by snapshot_taken. Where a tool source says that its list is another one, the next model call waits
+/// for the new list: list_again, answered by tools_changed.
 ///
 /// At most one report at a time awaits its ruling (`ask`). The others tell ends alone, or that the run failed: with that it is
 /// over. A state is worth storing with a report that asks; what other reports tell comes back by `continued.ends`.
@@ -32,6 +33,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -49,6 +51,7 @@ enum class stage : std::uint8_t {
   tools,     ///< tool calls are waiting, announced, under way or on hold
   on_hold,   ///< a policy keeps the next model call waiting
   snapshot,  ///< an answer waits for a snapshot of the workspace
+  listing,   ///< the next model call waits for the tools to be listed again; not stored: no report awaits its ruling then
 };
 
 /// A tool as its source lists it.
@@ -70,13 +73,16 @@ enum class on_unknown : std::uint8_t {
 struct policy;
 const std::vector<policy>& policies();
 
-/// What a run works with and does not change: the agent's configuration and what its tool sources offer. Not stored with the state.
+/// What a run works with and does not change itself: the agent's configuration and what its tool sources offer. Not stored with the
+/// state.
 struct setting {
   agent_config agent;
   std::map<std::string, offered_tool> tools; ///< by public name
+  std::set<std::string> gone;                ///< tools that were offered once and are no more
+  bool tools_stale = false;                  ///< a source has another list by now
   on_unknown unknown = on_unknown::tell;
   const std::vector<policy>* policies = &run::policies(); ///< not null
-  std::int32_t utc_offset_s = 0; ///< what local time is ahead of UTC when a run starts
+  std::int32_t utc_offset_s = 0;                          ///< what local time is ahead of UTC when a run starts
 };
 
 enum class call_stage : std::uint8_t {
@@ -222,7 +228,8 @@ struct continued {
   bool refused = false; ///< the report of the state was refused: its verdict, or what was to begin
   ruling refusal;
 };
-/// `setting.tools` are others now. A call whose tool is gone when its turn comes gets an error result.
+/// `setting.tools` are others now, or `list_again` is carried out: one listing comes before a model call at the most. A call whose
+/// tool is gone when its turn comes gets an error result.
 struct tools_changed {};
 /// The answer to `ask_policy`. `text` says why not; it is cut to 4 KiB.
 struct policy_said {
@@ -316,9 +323,11 @@ struct take_snapshot {
   std::uint64_t run = 0;
   std::string workspace;
 };
+/// Have the tools of the sources that changed listed again: answered by tools_changed, whatever came of it.
+struct list_again {};
 
 using action = std::variant<prepare, report, send_model, send_tool, cancel_model, cancel_all_tools, tell, remember, over,
-                            ask_policy, take_snapshot>;
+                            ask_policy, take_snapshot, list_again>;
 
 /// Takes one input. The conversation is hashed when a model call is announced, and copied once, into its request; else the cost is
 /// linear in what changes.

@@ -19,9 +19,6 @@ inline constexpr std::int64_t least_decision_tokens = 64;
 /// A tool result is never shortened below this; of the answers of others as much is shown at least.
 inline constexpr std::size_t min_result_bytes = 512, min_shown_bytes = 256;
 
-/// Returns `x` without white space at its ends.
-std::string trim(const std::string& x);
-
 struct mover {
   const setting& with;
   state& s;

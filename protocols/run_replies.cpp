@@ -4,6 +4,7 @@
 // What becomes of a model's reply: the step down the ladder, the correction, the shorter request, the verdict.
 
 #include "protocols/run_mover.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/quirks.hpp"
@@ -22,7 +23,7 @@ constexpr std::uint32_t max_pauses = 8;
 
 /// Whether the server finds fault with how many tokens of a reply are asked for.
 bool is_about_reply_tokens(const completion& c) {
-  auto text = wire::lower(c.said);
+  auto text = lower(c.said);
   return c.code == ec::context_overflow
          || (c.code == ec::bad_request
              && wire::says(text, {"max_tokens", "max_completion_tokens", "output tokens", "completion tokens"}));
@@ -83,7 +84,8 @@ void mover::resolve(completion& c) {
   std::vector<std::string> offered;
   for (auto& [name, tool] : with.tools)
     offered.push_back(name);
-  offered.insert(offered.end(), {"new_answer", "vote"}); // one that is not possible now gets an answer that says so
+  offered.insert(offered.end(), with.gone.begin(), with.gone.end()); // or its name would be read as another's that is alike
+  offered.insert(offered.end(), {"new_answer", "vote"});             // one that is not possible now gets an answer that says so
   std::vector<std::string> before, after;
   for (auto& call : c.calls)
     before.push_back(call.name);
@@ -238,7 +240,7 @@ void mover::on_decision(const completion& c) {
     return call_model();
   }
   std::string why;
-  if (c.status == completion_status::truncated && trim(c.text).empty()) {
+  if (c.status == completion_status::truncated && is_blank(c.text)) {
     why = "the decision was cut before its first word: the model spent all its tokens on thought; raise `max_tokens` or turn its "
           "thinking off";
     out.push_back(tell{why});
@@ -275,7 +277,7 @@ void mover::on_presentation(completion c) {
   if (run_tools(c))
     return;
   // Calls of tools nobody offered get their error result once; after that the text that is there counts.
-  if (!c.calls.empty() && trim(c.text).empty() && s.attempt < max_attempts) {
+  if (!c.calls.empty() && is_blank(c.text) && s.attempt < max_attempts) {
     add_reply(c);
     return correct(not_offered(c, "Write the final answer as plain text."), "");
   }

@@ -4,6 +4,7 @@
 // What leaves a run: reports, the verdict and its ruling, the end.
 
 #include "protocols/run_mover.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -153,7 +154,7 @@ bool mover::ended_late(std::uint64_t call, std::string status, const completion*
     e.use = reply->usage;
     e.reply = *reply;
     charge(i->round, *reply);
-    if (!trim(reply->text).empty()) {
+    if (!is_blank(reply->text)) {
       r.has_verdict = true;
       r.handed_in = failure(ec::cancelled, "cancelled");
       r.handed_in.text = reply->text;

@@ -81,11 +81,12 @@ const std::vector<policy>& policies() {
   return all;
 }
 
-/// Carries out the calls of ours in a reply; calls of others (a verdict beside them) are judged afterwards.
+/// Carries out the calls of ours in a reply, of a tool that is gone as well: its result says so. Calls of others (a verdict beside
+/// them) are judged afterwards.
 bool mover::run_tools(completion& c) {
   std::vector<pending_call> ours;
   for (std::size_t i = 0; i < c.calls.size(); ++i)
-    if (with.tools.count(c.calls[i].name) > 0) {
+    if (with.tools.count(c.calls[i].name) + with.gone.count(c.calls[i].name) > 0) {
       ours.emplace_back();
       ours.back().at = static_cast<std::uint32_t>(i);
       ours.back().call = c.calls[i];
@@ -182,6 +183,8 @@ void mover::refuse_tools(const std::string& reason) {
 }
 
 void mover::on(tools_changed) {
+  if (s.stage == stage::listing)
+    return judge_model(0);
   if (s.stage == stage::tools)
     next_tools();
 }

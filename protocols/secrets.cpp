@@ -5,6 +5,7 @@
 
 #include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -14,10 +15,6 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t least_key = 4, least_value = 8;
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
 
 /// A text, maybe decoded, that knows where each of its bytes began in the original.
 struct traced {

@@ -3,16 +3,14 @@
 
 #include "protocols/spelling.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <numeric>
 
 namespace conclave {
 
 namespace {
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
 
 bool same(char a, char b) {
   return lower(a) == lower(b);
@@ -83,23 +81,6 @@ std::string nearest(const std::string& name, const std::vector<std::string>& can
     }
   }
   return best;
-}
-
-std::string shown_text(const std::string& text, std::size_t limit) {
-  std::string result;
-  for (auto c : text) {
-    if (result.size() >= limit) {
-      // Do not cut a UTF-8 sequence in two.
-      while (!result.empty() && (static_cast<unsigned char>(result.back()) & 0xC0) == 0x80)
-        result.pop_back();
-      if (!result.empty() && static_cast<unsigned char>(result.back()) >= 0xC0)
-        result.pop_back();
-      return result + "...";
-    }
-    auto u = static_cast<unsigned char>(c);
-    result += u < 0x20 || u == 0x7F ? '?' : c;
-  }
-  return result;
 }
 
 bool is_one_slip(std::string_view a, std::string_view b) {

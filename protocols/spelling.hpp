@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Names that were written with a slip, and texts of others in a message. Pure.
+/// Names that were written with a slip. Pure.
 
 #include <cstddef>
 #include <string>
@@ -14,9 +14,6 @@ namespace conclave {
 /// Returns the candidate nearest to `name`, or empty if none is near: by edit distance, else one that begins with it or holds it as
 /// a word, or the other way round.
 std::string nearest(const std::string& name, const std::vector<std::string>& candidates);
-
-/// Returns `text` for a message: control characters and invalid bytes as `?`, cut to `limit` bytes with a mark.
-std::string shown_text(const std::string& text, std::size_t limit = 60);
 
 /// Stricter than nearest(), for places where a wrong guess costs something: another company's server, or a question that is paid
 /// for. Returns whether two words are equal, or one letter apart: one more, one less, another one, or two neighbours swapped. Case

@@ -61,6 +61,19 @@ void child_log::add(std::string_view bytes) {
   }
 }
 
+void child_log::skip(std::size_t bytes) {
+  auto text = "\n[conclave] " + std::to_string(bytes) + " bytes are left out here: they came faster than they could be written\n";
+  if (clean_) {
+    line_.clear();
+    skipping_ = true;
+  }
+  put(std::move(text));
+}
+
+bool child_log::is_full() const {
+  return size_of(fd_) >= max_bytes;
+}
+
 void child_log::put(std::string text) {
   if (clean_)
     clean_(text);

@@ -26,6 +26,12 @@ public:
   /// Writes bytes as they come, or, if something is to be taken out, whole lines: a secret may come in two parts.
   void add(std::string_view bytes);
 
+  /// So many bytes are missing here: the log says so, and what would be half a line is not written, nor half a secret.
+  void skip(std::size_t bytes);
+
+  /// Returns whether the file takes no more.
+  bool is_full() const;
+
   /// Writes what waits and closes the file.
   void close();
 

@@ -34,7 +34,7 @@ constexpr std::size_t max_queue = 32u << 20;
 constexpr std::size_t read_size = 64u << 10;
 constexpr std::size_t max_drain = 4u << 20; ///< read after the end: at most what a pipe can hold, so a grandchild cannot keep us
 constexpr auto patience = 2s;
-constexpr auto last_moment = 200ms;    ///< from the end of stdout to the end of a child that just ends
+constexpr auto last_moment = 200ms;    ///< from the end of stdout to the end of a child that just ends; and for its log
 constexpr auto ladder_limit = 4'500ms; ///< the ladder and what the machine needs for it
 constexpr auto kill_limit = 500ms;
 constexpr auto group_poll = 100ms; ///< nothing wakes us when a group is empty
@@ -127,6 +127,7 @@ public:
     pid_ = os.pid;
     children().living.emplace(shared_from_this(), children().open);
     tell_groups();
+    has_log_ = !options_.stderr_path.empty();
     log_.open(options_.stderr_path, options_.clean_log);
     error_code failed;
     for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
@@ -298,10 +299,18 @@ private:
     close_stdin();
     for (auto* s : {&out_, &err_, &end_})
       s->close(ignored);
-    log_.close();
-    auto cb = std::exchange(cb_, {}); // breaks a cycle if the callbacks hold the handle
-    cb.on_exit(std::move(result));
-    children().living.erase(shared_from_this());
+    // What it wrote last stands in its log before its end is told, if the disk does not take its time.
+    auto tell = [self = shared_from_this(), result = std::move(result)] {
+      auto cb = std::exchange(self->cb_, {}); // breaks a cycle if the callbacks hold the handle
+      if (!cb.on_exit)
+        return; // it was told
+      cb.on_exit(result);
+      children().living.erase(self);
+    };
+    if (!has_log_)
+      return tell();
+    log_.close([tell, r = reactor_] { r->post(tell); });
+    reactor_->after(last_moment, tell);
   }
 
   static void tell_groups() {
@@ -316,7 +325,7 @@ private:
   callbacks cb_;
   child_reactor* reactor_;
   stream in_, out_, err_, end_;
-  child_log log_;
+  child_log_lane log_;
   std::string queue_, sending_; ///< for stdin
   std::string partial_;         ///< of stdout, no LF inside
   std::string why_;             ///< why it was ended
@@ -324,6 +333,7 @@ private:
   bool held_ = false;           ///< stdout is not read until some are
   bool closing_ = false;        ///< on the ladder, or at its end
   bool killed_ = false;
+  bool has_log_ = false;
   std::atomic<std::size_t> queued_{0};
   std::atomic<bool> stdin_open_{true};
   std::atomic<int> pid_{0};

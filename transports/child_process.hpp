@@ -11,7 +11,7 @@
 /// on_exit comes when the group is empty. Destroying or closing the handle does not suppress callbacks.
 /// A kill -9 of this process ends the children at once; what else is in their groups is taken through the teardown ladder.
 
-#include "transports/child_log.hpp"
+#include "transports/child_log_lane.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -27,7 +27,7 @@ struct child_options {
   std::map<std::string, std::string> env; ///< the whole environment of the child; its PATH counts, else ours
   std::string cwd;                        ///< empty = inherit
   std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = kept nowhere but in last_words()
-  child_log::cleaner clean_log{};         ///< takes secrets out of what is written there; called on the transport's thread
+  child_log::cleaner clean_log{};         ///< takes secrets out of what is written there; called on the thread that writes logs
   std::size_t max_line = 16u << 20;       ///< a longer line ends the child with an error
   std::size_t max_waiting = 0; ///< weight of lines that were handed on and not given back by consumed(), beyond which its
                                ///< stdout is read no further; 0 = no bound, consumed() is not needed

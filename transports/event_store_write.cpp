@@ -3,6 +3,7 @@
 
 #include "transports/event_store_write.hpp"
 
+#include "protocols/text.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/event_store_schema.hpp"
 
@@ -19,12 +20,7 @@ using sqlite::text_at;
 constexpr std::size_t max_piece = 500'000'000;
 
 std::string cut_question(const std::string& q) {
-  if (q.size() <= 200)
-    return q;
-  std::size_t end = 200;
-  while (end > 0 && (static_cast<unsigned char>(q[end]) & 0xC0) == 0x80)
-    --end;
-  return q.substr(0, end);
+  return q.substr(0, whole_characters(q, 200));
 }
 
 /// Returns why this can be no part of a log, or empty.

@@ -4,6 +4,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/config_url.hpp"
+#include "protocols/text.hpp"
 
 #include <climits>
 
@@ -39,20 +40,6 @@ bool is_token(std::string_view text) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
            || punctuation.find(c) != std::string_view::npos;
   });
-}
-
-std::string lower(std::string_view text) {
-  std::string result{text};
-  for (auto& c : result)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view blank = " \t\r\n";
-  auto first = text.find_first_not_of(blank);
-  return first == std::string_view::npos ? std::string_view{} : text.substr(first, text.find_last_not_of(blank) - first + 1);
 }
 
 std::string url_part(CURLU* url, CURLUPart part, unsigned flags = 0) {
@@ -136,7 +123,7 @@ std::string build_headers(transfer& t) {
     if (!fault.empty())
       break;
     has_type = has_type || lower(name) == "content-type";
-    ok = ok && add(trim(value).empty() ? name + ";" : name + ": " + value);
+    ok = ok && add(is_blank(value) ? name + ";" : name + ": " + value);
   }
   if (!has_type)
     ok = ok && add("Content-Type:"); // else libcurl calls every body a form
@@ -164,12 +151,12 @@ void take_header(transfer& t, std::string_view line) {
   auto& headers = t.head.headers;
   if (line.front() == ' ' || line.front() == '\t') { // RFC 9112 §5.2: a folded line continues the value before
     if (!headers.empty())
-      headers.back().second.append(" ").append(trim(line));
+      headers.back().second.append(" ").append(trimmed(line));
     return;
   }
   auto colon = line.find(':');
   if (colon != std::string_view::npos)
-    headers.emplace_back(lower(trim(line.substr(0, colon))), std::string{trim(line.substr(colon + 1))});
+    headers.emplace_back(lower(std::string{trimmed(line.substr(0, colon))}), std::string{trimmed(line.substr(colon + 1))});
 }
 
 std::size_t on_header(char* data, std::size_t size, std::size_t count, void* user) {
@@ -184,7 +171,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     return bytes; // trailers after a chunked body
   if (line.starts_with("HTTP/"))
     take_status_line(t, line);
-  else if (!trim(line).empty())
+  else if (!is_blank(line))
     take_header(t, line);
   else if (t.head.status >= 200) { // an empty line ends the head; those of 1xx only announce another one
     t.head_seen = true;

@@ -3,7 +3,7 @@
 
 #include "transports/http_client_trust.hpp"
 
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "transports/home.hpp"
 #include "transports/pki.hpp"
 

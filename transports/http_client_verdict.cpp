@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "transports/http_client_transfer.hpp"
 
@@ -12,8 +13,6 @@
 namespace conclave::http_detail {
 
 namespace {
-
-using wire::lower;
 
 /// libcurl 7.88 reports broken framing with the codes of a broken connection and of exhausted memory; retrying helps neither.
 const char* framing_fault(CURLcode code, const transfer& t) {

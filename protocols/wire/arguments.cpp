@@ -3,6 +3,7 @@
 
 #include "protocols/wire/arguments.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/surrogates.hpp"
 
 #include <algorithm>
@@ -15,21 +16,14 @@ namespace {
 constexpr std::string_view blanks = " \t\r\n";
 constexpr int max_wraps = 3;
 
-std::string_view trimmed(std::string_view x) {
-  if (x.starts_with("\xEF\xBB\xBF"))
-    x.remove_prefix(3);
-  auto a = x.find_first_not_of(blanks);
-  return a == std::string_view::npos ? std::string_view{} : x.substr(a, x.find_last_not_of(blanks) - a + 1);
-}
-
 /// Without a Markdown fence around all of it.
 std::string_view unfenced(std::string_view x) {
-  x = trimmed(x);
+  x = trimmed_start_mark(x);
   if (!x.starts_with("```") || x.size() < 6 || !x.ends_with("```"))
     return x;
   x = x.substr(3, x.size() - 6);
   auto body = x.find_first_of("{\"\n");
-  return body == std::string_view::npos ? x : trimmed(x.substr(body));
+  return body == std::string_view::npos ? x : trimmed_start_mark(x.substr(body));
 }
 
 void escape_control(std::string& out, char c) {
@@ -111,7 +105,7 @@ std::optional<json> read_lossless(std::string_view given, int wraps = 0) {
     return read_lossless(inner->get<std::string>(), wraps + 1);
   auto mended = without_halves(valid_utf8(escaped(text)), false);
   sole_object found;
-  for (auto rest = std::string_view(mended); !rest.empty(); rest = trimmed(rest)) {
+  for (auto rest = std::string_view(mended); !rest.empty(); rest = trimmed_start_mark(rest)) {
     auto end = end_of_value(rest);
     auto v = end == 0 ? std::nullopt : parse(rest.substr(0, end), true);
     if (v && v->is_string() && wraps < max_wraps)

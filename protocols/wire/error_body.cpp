@@ -3,6 +3,7 @@
 
 #include "protocols/wire/error_body.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 
 #include <algorithm>

@@ -3,6 +3,8 @@
 
 #include "protocols/wire/error_kind.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <cctype>
 #include <cmath>
@@ -12,13 +14,6 @@
 // public issue trackers, read 2026-11-26.
 
 namespace conclave::wire {
-
-std::string lower(std::string text) {
-  for (auto& c : text)
-    if (c >= 'A' && c <= 'Z')
-      c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
 
 bool says(std::string_view text, std::initializer_list<std::string_view> words) {
   return std::any_of(words.begin(), words.end(), [&](auto w) { return text.find(w) != std::string_view::npos; });

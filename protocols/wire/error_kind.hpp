@@ -13,7 +13,6 @@
 namespace conclave::wire {
 
 /// Returns `text` with ASCII letters in lower case.
-std::string lower(std::string text);
 
 /// Returns whether one of `words` is in `text`.
 bool says(std::string_view text, std::initializer_list<std::string_view> words);

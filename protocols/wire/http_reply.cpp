@@ -3,7 +3,7 @@
 
 #include "protocols/wire/http_reply.hpp"
 
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/error_body.hpp"
 #include "protocols/wire/error_kind.hpp"
 
@@ -45,13 +45,10 @@ std::string brief(std::string_view text, std::size_t limit, const secrets& hidde
   std::string line(text.substr(0, limit + 4)); // at most one more character than may stay
   std::replace_if(
       line.begin(), line.end(), [](char c) { return c == '\n' || c == '\r' || c == '\t'; }, ' ');
-  line = prompts::for_terminal(line);
+  line = for_terminal(line);
   if (line.size() <= limit && text.size() <= limit)
     return line;
-  auto end = std::min(limit, line.size());
-  while (end > 0 && end < line.size() && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80)
-    --end;
-  line.resize(end);
+  line.resize(whole_characters(line, limit));
   return line + "...";
 }
 

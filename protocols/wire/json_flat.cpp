@@ -4,6 +4,7 @@
 #include "protocols/wire/json_flat.hpp"
 
 #include "protocols/invisible.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json_util.hpp"
 
 #include <array>

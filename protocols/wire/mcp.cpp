@@ -3,6 +3,7 @@
 
 #include "protocols/wire/mcp.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -26,13 +27,6 @@ std::string notification(const char* method, json params) {
   if (!params.empty())
     v["params"] = std::move(params);
   return dump(v);
-}
-
-std::size_t char_end(const std::string& text, std::size_t end) {
-  end = std::min(end, text.size());
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-    --end;
-  return end;
 }
 
 bool is_deep(std::string_view text) {
@@ -94,7 +88,8 @@ std::string list_tools(std::uint64_t id, const std::string& cursor) {
 
 std::string call_tool(std::uint64_t id, const std::string& name, const std::string& arguments) {
   auto v = parse(arguments);
-  return request(id, "tools/call", {{"name", name}, {"arguments", v && v->is_object() ? *v : json::object()}});
+  return request(id, "tools/call",
+                 {{"name", name}, {"arguments", v && v->is_object() ? *v : json::object()}, {"_meta", {{"progressToken", id}}}});
 }
 
 std::string cancelled(std::uint64_t id, const std::string& reason) {
@@ -138,7 +133,7 @@ tool_page read_tools(const std::string& payload) {
       description = string_at(t, "title");
     if (description.empty())
       description = "MCP tool: " + name;
-    description.resize(char_end(description, max_description));
+    description.resize(whole_characters(description, max_description));
     auto* input = member(t, "inputSchema");
     schema = input != nullptr && input->is_object() ? dump(*input) : R"({"type":"object","properties":{}})";
     if (auto* hints = member(t, "annotations"))

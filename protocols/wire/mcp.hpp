@@ -20,7 +20,7 @@ inline constexpr const char* latest = "2025-11-25";
 std::string initialize(std::uint64_t id);
 std::string initialized();
 std::string list_tools(std::uint64_t id, const std::string& cursor);
-/// `arguments` is a JSON object text.
+/// `arguments` is a JSON object text. Progress is asked for under the request's own number.
 std::string call_tool(std::uint64_t id, const std::string& name, const std::string& arguments);
 std::string cancelled(std::uint64_t id, const std::string& reason);
 std::string result(const std::string& id_json); ///< an empty result (ping)
@@ -28,19 +28,22 @@ std::string method_not_found(const std::string& id_json);
 
 enum class kind : std::uint8_t { invalid, response, error, request, notification };
 
+/// The notification that tells how far a call is: `id` and `message` are set.
+inline constexpr const char* progress_method = "notifications/progress";
+
 /// Whether a reply to a request of ours is in what cannot be read: nobody should wait for it then.
 enum class lost_reply : std::uint8_t { no, perhaps, certain };
 
 /// A message from the server. Texts are JSON.
 struct incoming {
   mcp::kind kind = mcp::kind::invalid;
-  std::uint64_t id = 0;  ///< response, error: ours, 0 = none of ours; invalid: as far as it can be told
+  std::uint64_t id = 0;  ///< response, error, progress: ours, 0 = none of ours; invalid: as far as it can be told
   bool nameless = false; ///< response, error: there is no id, or null
   std::string id_json;   ///< request: to be sent back as it is
   std::string method;
   std::string payload;              ///< response: the result
   std::int64_t code = 0;            ///< error
-  std::string message;              ///< error; invalid: what is wrong with it and how it begins
+  std::string message;              ///< error; progress: one clean line; invalid: what is wrong with it and how it begins
   lost_reply lost = lost_reply::no; ///< invalid only
 };
 

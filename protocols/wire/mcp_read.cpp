@@ -4,6 +4,7 @@
 // What a server's line holds. Servers print banners without a line feed, cut characters, write NaN: what can be understood is, and
 // what cannot says whether a reply of ours is lost in it, so that nobody waits for it.
 
+#include "protocols/text.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -24,24 +25,8 @@ constexpr std::size_t max_foreign_id = 1024; ///< of a request of the server's; 
 constexpr std::size_t quoted_bytes = 120;    ///< of what cannot be read, in a sentence about it
 constexpr auto nowhere = std::string_view::npos;
 
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 std::size_t skip_blanks(std::string_view t, std::size_t i) {
-  while (i < t.size() && is_blank(t[i]))
-    ++i;
-  return i;
-}
-
-/// Without a byte order mark and white space at the ends.
-std::string_view trimmed(std::string_view t) {
-  if (t.starts_with("\xEF\xBB\xBF"))
-    t.remove_prefix(3);
-  t.remove_prefix(skip_blanks(t, 0));
-  while (!t.empty() && is_blank(t.back()))
-    t.remove_suffix(1);
-  return t;
+  return std::min(t.find_first_not_of(white_space, i), t.size());
 }
 
 /// Four hexadecimal digits at `i`, or -1.
@@ -213,7 +198,7 @@ std::uint64_t own_id(const json& id) {
   if (!id.is_string())
     return 0;
   auto text = id.get<std::string>();
-  text = trimmed(text);
+  text = trimmed_start_mark(text);
   if (text.ends_with(".0"))
     text.resize(text.size() - 2);
   auto digits = !text.empty() && text.size() < 19 && text.find_first_not_of("0123456789") == std::string::npos;
@@ -243,6 +228,23 @@ void read_reply(const json& v, incoming& out, const secrets& hidden, std::size_t
   }
 }
 
+/// "3 of 10: copying files", as much of it as the server says.
+void read_progress(const json& v, incoming& out, const secrets& hidden) {
+  auto* params = member(v, "params");
+  if (params == nullptr)
+    return;
+  auto number = [&](const char* key) {
+    auto* n = member(*params, key);
+    return n != nullptr && n->is_number() ? dump(*n) : std::string{};
+  };
+  if (auto* token = member(*params, "progressToken"))
+    out.id = own_id(*token);
+  auto done = number("progress"), total = number("total"), text = string_at(*params, "message");
+  if (!done.empty() && !total.empty())
+    done += " of " + total;
+  out.message = done + (done.empty() || text.empty() ? "" : ": ") + brief(text, 160, hidden);
+}
+
 /// What a JSON value means as one message. `expected`: bytes of its text, if it is long.
 incoming meaning(const json& v, const secrets& hidden, std::size_t expected = 0) {
   incoming out;
@@ -254,6 +256,8 @@ incoming meaning(const json& v, const secrets& hidden, std::size_t expected = 0)
   if (!out.method.empty() && version) {
     if (id == nullptr) {
       out.kind = kind::notification;
+      if (out.method == progress_method)
+        read_progress(v, out, hidden);
     } else if (id->is_number_integer() || (id->is_string() && id->get_ref<const std::string&>().size() <= max_foreign_id)) {
       out.kind = kind::request;
       out.id_json = dump(*id);
@@ -280,7 +284,7 @@ std::string_view narrow(std::string_view t, std::string& buffer) {
 
 incoming read(std::string_view text, const secrets& hidden) {
   std::string buffer;
-  auto v = parse_mended(trimmed(narrow(text, buffer)));
+  auto v = parse_mended(trimmed_start_mark(narrow(text, buffer)));
   return v ? meaning(*v, hidden) : incoming{};
 }
 
@@ -299,7 +303,7 @@ std::vector<incoming> read_line(std::string_view line, const secrets& hidden) {
   std::vector<incoming> out;
   std::string buffer;
   line = narrow(line, buffer);
-  line = trimmed(line);
+  line = trimmed_start_mark(line);
   if (line.empty())
     return out;
   auto add = [&](incoming m) {

@@ -4,7 +4,7 @@
 #include "protocols/wire/mcp_tools.hpp"
 
 #include "protocols/config.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 

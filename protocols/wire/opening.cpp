@@ -4,7 +4,7 @@
 #include "protocols/opening.hpp"
 
 #include "protocols/members.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json_util.hpp"
 
 #include <iterator>

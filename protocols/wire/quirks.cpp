@@ -3,6 +3,7 @@
 
 #include "protocols/wire/quirks.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/refusal.hpp"

@@ -4,6 +4,7 @@
 // What refusals say about images in tool results: of the model, that it takes none; or of one image, that it cannot be used. The
 // first is a lesson, the second is none: the next image may be a good one.
 
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/quirks.hpp"
 #include "protocols/wire/refusal.hpp"

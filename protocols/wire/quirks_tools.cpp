@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/text.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/refusal.hpp"
 #include "protocols/wire/verdict.hpp"

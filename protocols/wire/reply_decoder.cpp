@@ -3,6 +3,7 @@
 
 #include "protocols/wire/reply_decoder.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/error_body.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"

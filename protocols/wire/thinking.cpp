@@ -3,6 +3,8 @@
 
 #include "protocols/wire/thinking.hpp"
 
+#include "protocols/text.hpp"
+
 #include <algorithm>
 #include <cctype>
 
@@ -77,11 +79,6 @@ std::size_t length_of(std::string_view text, std::string_view with, bool& perhap
   auto end = text.substr(0, name.size() + max_attributes).find_first_of("<>", name.size());
   perhaps = perhaps || (end == std::string_view::npos && text.size() < name.size() + max_attributes);
   return end != std::string_view::npos && text[end] == '>' && text[end - 1] != '/' ? end + 1 : 0;
-}
-
-std::string_view trimmed(std::string_view line) {
-  auto a = line.find_first_not_of(blanks);
-  return a == std::string_view::npos ? std::string_view{} : line.substr(a, line.find_last_not_of(blanks) - a + 1);
 }
 
 /// Where the first visible character stands, npos if none has come yet: a byte order mark and blanks of other kinds do not count.

@@ -3,6 +3,7 @@
 
 #include "protocols/wire/tool_schema.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/verdict.hpp"
 
 #include <algorithm>
@@ -43,10 +44,7 @@ void shorten(std::string& text, std::size_t most) {
   constexpr std::string_view mark = "...";
   if (text.size() <= most)
     return;
-  auto end = most > mark.size() ? most - mark.size() : 0;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-    --end;
-  text.resize(end);
+  text.resize(whole_characters(text, most > mark.size() ? most - mark.size() : 0));
   text += mark;
 }
 

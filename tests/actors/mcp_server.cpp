@@ -38,6 +38,7 @@ struct mcp_fixture {
   std::vector<std::string> told; ///< while it is slow to start
   std::vector<std::string> lost; ///< for good
   std::mutex told_mutex;
+  list_version version = std::make_shared<std::atomic<std::uint64_t>>(0);
 
   mcp_fixture() {
     auto name = (std::filesystem::temp_directory_path() / "conclave_mcp_XXXXXX").string();
@@ -75,7 +76,7 @@ struct mcp_fixture {
       std::lock_guard lock(told_mutex);
       (for_good ? lost : told).push_back(std::move(text));
     };
-    aut = spawn_mcp_server(sys, outside::of_machine(), c, variables, log, false, {}, {}, tell);
+    aut = spawn_mcp_server(sys, outside::of_machine(), c, variables, log, false, {}, {}, tell, version);
   }
 
   /// A server that writes bytes of its own, see bad_mcp.py.
@@ -467,6 +468,33 @@ CAF_TEST(a server that heeds neither the end of stdin nor a signal is killed) {
   CAF_REQUIRE_EQUAL(all.size(), 1u);
   stop();
   CAF_CHECK(gone(all[0], seconds(8)));
+}
+
+CAF_TEST(a list that changes is read when it is asked for and no oftener) {
+  start("burst"); // 200 notices before each answer
+  CAF_CHECK(list());
+  auto before = version->load();
+  CAF_CHECK(call("{}"));
+  CAF_CHECK_EQUAL(version->load() - before, 200u);
+  auto l = list();
+  CAF_REQUIRE(l);
+  CAF_CHECK_EQUAL(l->tools.size(), 1u);
+  CAF_CHECK_EQUAL(version->load() - before, 400u); // those that came while it was read
+}
+
+CAF_TEST(a server that was lost and lists other tools has another list) {
+  auto one = [](const std::string& name) {
+    return R"({"jsonrpc":"2.0","id":ID,"result":{"tools":[{"name":")" + name + R"(","inputSchema":{"type":"object"}}]}}\n)";
+  };
+  std::string script = R"({"tools/list":")";
+  for (char c : one("echo"))
+    script += c == '"' ? std::string("\\\"") : std::string(1, c);
+  plays(script + R"(","tools/call":"exit"})");
+  CAF_CHECK(list());
+  CAF_CHECK(!call("{}"));
+  CAF_CHECK_EQUAL(version->load(), 0u);
+  CAF_CHECK(!call("{}")); // started anew, the same list
+  CAF_CHECK_EQUAL(version->load(), 0u);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -9,6 +9,7 @@
 #include "app/task_lookup.hpp"
 #include "app/task_view.hpp"
 #include "caf/test/unit_test.hpp"
+#include "protocols/text.hpp"
 #include "tests/app/story.hpp"
 
 #include <algorithm>

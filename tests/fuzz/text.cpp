@@ -3,6 +3,8 @@
 
 // Model text on its way to a terminal and into another agent's prompt: no control gets out, no structure is forged.
 
+#include "protocols/text.hpp"
+
 #include "fuzz/fuzz.hpp"
 #include "protocols/prompts.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -18,8 +20,8 @@ bool has(const std::string& text, const std::string& part) {
 }
 
 void check_terminal(const std::string& text) {
-  auto shown = prompts::for_terminal(text);
-  FUZZ_REQUIRE(prompts::for_terminal(shown) == shown);
+  auto shown = for_terminal(text);
+  FUZZ_REQUIRE(for_terminal(shown) == shown);
   FUZZ_REQUIRE(wire::parse(wire::quote(shown))->get<std::string>() == shown); // valid UTF-8
   for (unsigned char c : shown)
     FUZZ_REQUIRE((c >= 0x20 && c != 0x7F) || c == '\n' || c == '\t');

@@ -10,6 +10,7 @@
 #include "protocols/config_expand.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 
 #include <map>
 #include <string>

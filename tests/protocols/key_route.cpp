@@ -7,6 +7,7 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/config_expand.hpp"
+#include "protocols/text.hpp"
 
 using namespace conclave;
 

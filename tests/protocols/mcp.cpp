@@ -48,6 +48,7 @@ CAF_TEST(what we send is one line of JSON - RPC) {
   CAF_CHECK(sent(mcp::list_tools(2, "a\n\"b"))["params"]["cursor"] == "a\n\"b");
   v = sent(mcp::call_tool(3, "echo", R"({"text":"a\nb"})"));
   CAF_CHECK(v["params"]["name"] == "echo" && v["params"]["arguments"]["text"] == "a\nb");
+  CAF_CHECK_EQUAL(v["params"]["_meta"]["progressToken"], 3);
   CAF_CHECK(sent(mcp::call_tool(3, "echo", "not json"))["params"]["arguments"] == json::object());
   v = sent(mcp::cancelled(3, "timeout"));
   CAF_CHECK(v["params"]["requestId"] == 3 && v["params"]["reason"] == "timeout");

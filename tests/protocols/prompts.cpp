@@ -8,6 +8,7 @@
 #include "protocols/prompts.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/text.hpp"
 
 using namespace conclave;
 using namespace conclave::prompts;

@@ -317,6 +317,48 @@ CAF_TEST(tools that are gone when their turn comes give an error result) {
   CAF_CHECK(s.talk.back().is_error && s.talk.back().tool_call_id == "c2");
 }
 
+static backend_info tools_step() {
+  backend_info info;
+  info.step = "tools";
+  return info;
+}
+
+CAF_TEST(a model call waits for a list that changed once and is offered what it says) {
+  with.tools_stale = true;
+  put(run::started{task()});
+  put(run::prepared{7, tools_step()});
+  CAF_CHECK_EQUAL(got<run::list_again>().size(), 1u);
+  CAF_CHECK(got<run::report>().empty() && s.stage == run::stage::listing);
+  add_tool("fresh", 2, true, false);
+  with.tools.erase("put");
+  with.gone.insert("put");
+  put(run::tools_changed{}); // still stale: it changed again, which is for the next call
+  CAF_CHECK(got<run::list_again>().empty());
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
+  rule();
+  auto offered = the<run::send_model>().request.tools;
+  CAF_CHECK(std::any_of(offered.begin(), offered.end(), [](auto& t) { return t.name == "fresh"; }));
+  CAF_CHECK(std::none_of(offered.begin(), offered.end(), [](auto& t) { return t.name == "put"; }));
+  with.tools_stale = false;
+  reply(calls({{"c1", "put", "{}"}, {"c2", "look", "{}"}}));
+  CAF_CHECK(the<run::report>().begun[0].target == "look");
+  rule();
+  tool(2);
+  CAF_CHECK(the<run::report>().begun[0].target == "model");
+  auto& said = s.talk[s.talk.size() - 2];
+  CAF_CHECK(said.is_error && said.tool_call_id == "c1" && says(said.text, "no tool named 'put' any more"));
+}
+
+CAF_TEST(a run that is cancelled while its tools are listed fails at once) {
+  with.tools_stale = true;
+  put(run::started{task()});
+  put(run::prepared{7, tools_step()});
+  put(run::cancelled{"too late"});
+  CAF_CHECK(the<run::report>().handed_in.code == ec::cancelled);
+  put(run::tools_changed{});
+  CAF_CHECK(last.empty());
+}
+
 CAF_TEST(a tool that goes while its call is announced gives an error result) {
   start();
   reply(calls({{"c1", "put", "{}"}}));

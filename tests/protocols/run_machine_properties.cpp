@@ -99,8 +99,8 @@ private:
   // The outside.
 
   void go_on(dice d, bool end) {
-    auto choices =
-        (preparing ? 1U : 0U) + (asked != 0 ? 1U : 0U) + (snapping ? 1U : 0U) + models.size() + tools.size() + holds.size();
+    auto choices = (preparing ? 1U : 0U) + (asked != 0 ? 1U : 0U) + (snapping ? 1U : 0U) + (listing ? 1U : 0U) + models.size()
+                   + tools.size() + holds.size();
     if (choices == 0)
       return;
     auto i = d.roll(static_cast<std::uint32_t>(choices));
@@ -112,6 +112,11 @@ private:
       if (d.roll(20) == 19 && !end)
         return put(run::unprepared{run, ec::unavailable, "gone"});
       return put(run::prepared{run, info, has_workspace ? "w" : ""});
+    }
+    if (listing && i-- == 0) {
+      listing = false;
+      x.with.tools_stale = false;
+      return put(run::tools_changed{});
     }
     if (snapping && i-- == 0) {
       snapping = false;
@@ -215,8 +220,13 @@ private:
   void change_tools(dice& d) {
     static const char* names[] = {"look", "write", "put"};
     x.with.tools = all_tools;
-    if (d.roll(2) == 1)
-      x.with.tools.erase(names[d.roll(3)]);
+    x.with.gone.clear();
+    if (d.roll(2) == 1) {
+      auto* name = names[d.roll(3)];
+      x.with.tools.erase(name);
+      x.with.gone.insert(name);
+    }
+    x.with.tools_stale = d.roll(2) == 1;
     put(run::tools_changed{});
   }
 
@@ -361,7 +371,12 @@ private:
   void carry_out(const run::over&) {
     story += " over";
     holds.clear();
-    snapping = false;
+    snapping = listing = false;
+  }
+  void carry_out(const run::list_again&) {
+    story += " list";
+    MUST(x.with.tools_stale && x.s.stage == run::stage::listing);
+    listing = true;
   }
   void carry_out(const run::ask_policy& a) {
     story += " hold " + std::to_string(a.call) + " " + a.policy + ":" + a.what;
@@ -380,7 +395,7 @@ private:
     if (!last_is_ruled && before_last.calls.size() <= log.calls.size() && asked != 0 && d.roll(3) == 0)
       log = before_last;
     auto over = log.superseded || log.outcomes[run] > 0;
-    preparing = snapping = false;
+    preparing = snapping = listing = false;
     asked = 0;
     models.clear();
     tools.clear();
@@ -435,7 +450,7 @@ private:
   bool preparing = false;
   std::uint64_t cancelled = 0; ///< the run that was
   std::uint64_t asked = 0;     ///< report whose ruling is on its way
-  bool has_workspace = false, snapping = false;
+  bool has_workspace = false, snapping = false, listing = false;
   std::string snapshot;                       ///< that was taken last
   std::map<std::uint64_t, std::string> holds; ///< by number: what they are about
   std::map<std::string, bool> said;           ///< by call id: whether it may go on

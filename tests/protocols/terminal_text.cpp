@@ -6,9 +6,9 @@
 #define CAF_SUITE protocols.terminal_text
 
 #include "caf/test/unit_test.hpp"
-#include "protocols/prompts.hpp"
+#include "protocols/text.hpp"
 
-using conclave::prompts::for_terminal;
+using conclave::for_terminal;
 
 namespace {
 

@@ -117,20 +117,46 @@ struct tool_state {
   std::size_t at_once = 0; ///< calls that are answered although the others hang
   bool read_only = false;
   int cancels = 0;
-  ec error = ec::none; ///< of each call
+  ec error = ec::none;                       ///< of each call
+  std::vector<std::string> names = {"look"}; ///< that it lists
+  list_version version = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::size_t lists = 0;
+  ec list_error = ec::none;
+  bool hang_list = false;
+  std::vector<caf::typed_response_promise<tool_list>> waiting;
+  std::function<void()> on_call;
+  std::vector<std::string> told; ///< status lines of the agent
+
+  tool_list list() const {
+    tool_list l;
+    l.source = "test";
+    for (auto& name : names) {
+      l.tools.push_back({{"mcp__t__" + name, name + "s", "{\"type\":\"object\"}"}, {}});
+      l.tools.back().notes.read_only = read_only;
+    }
+    return l;
+  }
+  void answer_lists() {
+    for (auto& p : std::exchange(waiting, {}))
+      p.deliver(list());
+  }
 };
 
 inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer self, std::shared_ptr<tool_state> st) {
   return {
-      [st](list_tools) -> caf::result<tool_list> {
-        tool_list l;
-        l.source = "test";
-        l.tools = {{{"mcp__t__look", "looks", "{\"type\":\"object\"}"}, {}}};
-        l.tools[0].notes.read_only = st->read_only;
-        return l;
+      [self, st](list_tools) -> caf::result<tool_list> {
+        ++st->lists;
+        if (st->list_error != ec::none)
+          return make_error(st->list_error, "the test lists nothing");
+        if (!st->hang_list)
+          return st->list();
+        st->waiting.push_back(self->make_response_promise<tool_list>());
+        return caf::delegated<tool_list>{};
       },
       [self, st](const tool_invocation& i) -> caf::result<tool_result> {
         st->called.push_back(i.call.arguments);
+        if (st->on_call)
+          st->on_call();
         if (st->error != ec::none)
           return make_error(st->error, "MCP server 't' has trouble");
         if (st->hang && st->called.size() > st->at_once) {
@@ -141,6 +167,8 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
       },
       [st](const cancel_tools&) {
         ++st->cancels;
+        if (!st->hang_list)
+          st->answer_lists();
         for (auto& p : st->hanging)
           p.deliver(tool_result{"c1", "Error: cancelled", true});
         st->hanging.clear();
@@ -148,8 +176,12 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
   };
 }
 
-inline chunk_sink_actor::behavior_type fake_sink() {
-  return {[](const chunk_batch&) {}};
+inline chunk_sink_actor::behavior_type fake_sink(std::shared_ptr<tool_state> st) {
+  return {[st](const chunk_batch& b) {
+    for (auto& c : b.chunks)
+      if (c.kind == chunk_kind::status)
+        st->told.push_back(c.text);
+  }};
 }
 
 struct agent_fixture : fixture {
@@ -170,7 +202,7 @@ struct agent_fixture : fixture {
     backend = sys.spawn(fake_model, model);
     orch = sys.spawn(fake_boss, boss);
     source = sys.spawn(fake_tools, tool);
-    sink = sys.spawn(fake_sink);
+    sink = sys.spawn(fake_sink, tool);
     agent_parts p;
     p.order.task = "t";
     p.order.agent.id = "writer";
@@ -179,7 +211,7 @@ struct agent_fixture : fixture {
     p.order.agent.backend.max_tokens = max_tokens;
     p.order.agent.backend.max_run_bytes = max_run_bytes;
     p.backend = backend;
-    p.tools = {{source, "MCP server 't'", std::chrono::seconds(30)}};
+    p.tools = {{source, "MCP server 't'", std::chrono::seconds(30), tool->version}};
     p.chunks = sink;
     p.boss = orch;
     p.policies = policies;
@@ -192,6 +224,7 @@ struct agent_fixture : fixture {
   ~agent_fixture() {
     model->hanging.clear();
     tool->hanging.clear();
+    tool->waiting.clear();
     end_all();
   }
 

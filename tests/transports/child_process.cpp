@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -351,6 +352,30 @@ CAF_TEST(the end of what went to stderr is known when the child has ended) {
     CAF_CHECK(kept.find("ours\n") != std::string::npos && kept.find("last words\n") != std::string::npos);
     o.stderr_path.clear(); // without a file too
   }
+}
+
+CAF_TEST(a log that takes its time to be written keeps no child waiting) {
+  temp_dir dir;
+  std::promise<void> release;
+  auto stuck = release.get_future().share(); // as a write to a disk that hangs
+  auto o = shell("echo slow >&2; echo said");
+  o.stderr_path = (dir.path / "err.log").string();
+  o.clean_log = [stuck](std::string&) { stuck.wait(); };
+  run slow{o};
+  CAF_REQUIRE(slow.seen->ended(5s)); // its end is told without its log
+  CAF_CHECK_EQUAL(slow.seen->lines, std::vector<std::string>{"said"});
+  run other{command({"cat"})};
+  other.child->write("meanwhile\n");
+  CAF_REQUIRE(other.seen->lines_come(1));
+  auto talker = shell("head -c 9000000 /dev/zero >&2; echo >&2; echo done");
+  talker.stderr_path = (dir.path / "more.log").string();
+  run loud{talker};
+  CAF_REQUIRE(loud.seen->ended(10s)); // it is read on, and what waits is bounded
+  release.set_value();
+  run last{o};
+  CAF_REQUIRE(last.seen->ended());
+  CAF_CHECK_EQUAL(contents(dir.path / "err.log"), "slow\nslow\n");
+  CAF_CHECK_EQUAL(contents(dir.path / "more.log").size(), 1u << 20);
 }
 
 CAF_TEST(fifty children at once leave no descriptor behind) {
