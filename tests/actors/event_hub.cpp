@@ -7,9 +7,9 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/type_ids.hpp"
-#include "transports/outside.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/all.hpp>
 

@@ -13,8 +13,8 @@
 #include "actors/recorder.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
-#include "transports/outside.hpp"
 #include "transports/event_store.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/all.hpp>
 

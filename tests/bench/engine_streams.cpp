@@ -12,9 +12,9 @@
 #include "actors/event_hub.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
-#include "transports/outside.hpp"
 #include "support/stream_server.hpp"
 #include "transports/http_client.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/all.hpp>
 
