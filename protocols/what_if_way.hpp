@@ -5,7 +5,7 @@
 /// Private to what_if*.cpp: a log's decisions, one by one, as they went and as other rules would have them.
 
 #include "protocols/opening.hpp"
-#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/what_if.hpp"
 
 #include <cstdint>
