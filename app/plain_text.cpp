@@ -20,22 +20,9 @@ struct glyph {
 };
 
 glyph next(std::string_view s) {
-  auto at = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
-  auto lead = at(0);
-  std::size_t n = lead < 0x80                   ? 1
-                  : lead >= 0xf0 && lead < 0xf8 ? 4
-                  : lead >= 0xe0 && lead < 0xf0 ? 3
-                  : lead >= 0xc2 && lead < 0xe0 ? 2
-                                                : 0;
-  if (n <= 1 || n > s.size())
-    return {1, 1};
-  auto c = static_cast<std::uint32_t>(lead & (0xff >> (n + 1)));
-  for (std::size_t i = 1; i < n; ++i) {
-    if ((at(i) & 0xc0) != 0x80)
-      return {1, 1};
-    c = (c << 6) | (at(i) & 0x3fu);
-  }
-  return {n, char_width(c)};
+  std::uint32_t c = 0;
+  auto n = decode_utf8(s, 0, c);
+  return n <= 1 ? glyph{} : glyph{n, char_width(c)};
 }
 
 } // namespace
