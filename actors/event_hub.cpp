@@ -74,12 +74,14 @@ std::vector<running_task> event_hub::running() const {
 }
 
 std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_callbacks callbacks, watch_bounds bounds) {
-  auto lane = std::make_shared<event_lane>(store_, std::move(callbacks), bounds);
   std::lock_guard guard(mutex_);
+  if (closed_)
+    return nullptr;
+  auto lane = std::make_shared<event_lane>(store_, std::move(callbacks), bounds);
   // With the lock held, so that what is told next follows on what is given here.
   auto is_running = tasks_.count(filter.task) > 0;
   if (!filter.task.empty() && !is_running)
-    lane->follow(filter.task, filter.after, filter.after + 1); // what there is of it stands in the store
+    lane->look(filter.task, filter.after);
   for (auto& [task, t] : tasks_) {
     if (!filter.task.empty() && filter.task != task)
       continue;
@@ -106,6 +108,8 @@ void event_hub::close(std::chrono::milliseconds limit) {
   {
     std::lock_guard guard(mutex_);
     all = std::exchange(readers_, {});
+    closed_ = true;
+    store_ = nullptr; // a subscription may outlive the engine, and keeps this
   }
   for (auto& r : all)
     r.lane->finish();

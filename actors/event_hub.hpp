@@ -40,7 +40,7 @@ public:
   std::vector<running_task> running() const;
 
   /// Adds a reader. A named task is followed from `filter.after` on, also one that has ended; without a name all tasks are, those
-  /// under way from their beginning. Returns nullptr if there is no thread for it.
+  /// under way from their beginning. Returns nullptr if there is no thread for it, or the hub is closed.
   std::shared_ptr<event_lane> watch(const watch_filter& filter, lane_callbacks callbacks, watch_bounds bounds = {});
 
   /// Ends a reader, see event_lane::close.
@@ -64,11 +64,12 @@ private:
     std::shared_ptr<event_lane> lane;
   };
 
-  const std::shared_ptr<event_store> store_;
+  std::shared_ptr<event_store> store_;
   const std::shared_ptr<outside> outside_;
   mutable std::mutex mutex_;
   std::map<std::string, task_state> tasks_;
   std::vector<reader> readers_;
+  bool closed_ = false;
 };
 
 /// The door of a task's owner: takes its events.

@@ -85,6 +85,14 @@ void event_lane::follow(const std::string& task, std::uint64_t after, std::uint6
     wake();
 }
 
+void event_lane::look(const std::string& task, std::uint64_t after) {
+  std::lock_guard guard(mutex_);
+  auto& t = tracks_[task];
+  t.given = t.known = after;
+  t.behind = true;
+  wake();
+}
+
 // Call with the lock held, as all that is private.
 void event_lane::wake() {
   urgent_ = true;

@@ -48,8 +48,11 @@ public:
   /// Starts the thread. Returns false if there is none to be had.
   bool begin(outside& from);
 
-  /// The reader has what is up to `after` of this task; what the store has beyond it, up to `known` at least, is read from there.
+  /// The reader has what is up to `after` of this task; what there is beyond it, up to `known` at least, is read from the store.
   void follow(const std::string& task, std::uint64_t after, std::uint64_t known);
+
+  /// The same of a task that nobody here works on: what the store has of it, if anything, is read.
+  void look(const std::string& task, std::uint64_t after);
 
   /// An event: durable and numbered, or one that the store could not take (seq 0), which is told after all others of its task.
   void push(const std::shared_ptr<const event>& e);

@@ -191,6 +191,21 @@ CAF_TEST(who comes late gets the events of before and the text of the runs under
   CAF_CHECK(after.wait([&] { return after.seqs.size() == 601; }));
 }
 
+CAF_TEST(a task that nobody knows is followed in silence and a closed hub takes no readers) {
+  place p;
+  reader none;
+  auto lane = p.hub->watch({"nobody"}, none.calls());
+  CAF_REQUIRE(lane);
+  p.hub->end("nobody", {});
+  CAF_CHECK(none.ended());
+  CAF_CHECK_EQUAL(none.status.size() + none.seqs.size() + none.end->warnings.size(), 0u);
+  std::weak_ptr<event_store> left = p.store;
+  p.hub->close(deadline);
+  p.store = nullptr;
+  CAF_CHECK(left.expired());
+  CAF_CHECK(!p.hub->watch({"t"}, none.calls()));
+}
+
 CAF_TEST(text of a run that has ended is kept for nobody) {
   place p;
   p.stream(1'000);
