@@ -133,6 +133,7 @@ CAF_TEST(programs that convert a store at the same moment all get it) {
       e.join();
     for (auto& error : errors)
       CAF_CHECK_EQUAL(error, "");
+    CAF_CHECK(open_store(dir.file())); // of several that close at once none may write its log into the file
     CAF_CHECK_EQUAL(schema_of(dir.file()), 2);
   }
 }
