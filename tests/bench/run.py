@@ -70,7 +70,7 @@ def over_http(n, url):
 
 
 def streams(*args):
-    out = subprocess.run([BENCH / "engine_streams", *map(str, args)], env=ENV, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run([BENCH / "engine_streams", *map(str, args), "1", "0"], env=ENV, capture_output=True, text=True, check=True).stdout
     found = re.search(r"complete (\d+), (\d+) chunks/s, CPU ([\d.]+) s = ([\d.]+) us/chunk, p50 (\d+) us, p99 (\d+) us, max (\d+) us, "
                       r"([\d.]+) KiB", out)
     keys = ("complete", "rate", "cpu", "per_chunk", "p50", "p99", "max", "kib")
