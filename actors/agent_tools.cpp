@@ -86,9 +86,11 @@ bool agent_state::is_stale() const {
 
 /// Each source is asked once, whoever waits for it: a run that is cancelled leaves its listing to the next.
 void agent_state::carry_out(const run::list_again&) {
-  for (std::size_t i = 0; i < listed.size(); ++i)
-    if (parts.tools[i].version && std::exchange(listed[i], parts.tools[i].version->load(std::memory_order_relaxed)) != listed[i])
+  for (std::size_t i = 0; i < listed.size(); ++i) {
+    auto now = parts.tools[i].version ? parts.tools[i].version->load(std::memory_order_relaxed) : listed[i];
+    if (std::exchange(listed[i], now) != now)
       list_source(i);
+  }
   if (listing == 0) // all were listed meanwhile
     self->send(self, agent_input{run::tools_changed{}});
 }

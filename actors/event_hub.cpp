@@ -14,6 +14,8 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t kept_per_run = std::size_t{256} << 10; ///< text for readers that come late
+constexpr std::size_t kept_per_task = std::size_t{16} << 20;
+constexpr std::size_t max_texts = 1024; ///< runs of a task with text at one time: a node may name runs that there are not
 
 } // namespace
 
@@ -29,8 +31,13 @@ void event_hub::on(event e) {
   std::lock_guard guard(mutex_);
   if (auto t = tasks_.find(shared->task); t != tasks_.end()) {
     t->second.seq = std::max(t->second.seq, shared->seq);
-    if (shared->type == event_type::run_ended)
-      t->second.texts.erase(shared->run);
+    if (shared->type == event_type::run_ended) {
+      if (auto live = t->second.texts.find(shared->run); live != t->second.texts.end()) {
+        t->second.text_bytes -= live->second.text.bytes();
+        t->second.texts.erase(live);
+      }
+      t->second.ended.insert(shared->run);
+    }
   }
   for (auto& r : readers_)
     if (r.task.empty() || r.task == shared->task)
@@ -40,7 +47,7 @@ void event_hub::on(event e) {
 void event_hub::on(const chunk_batch& b, std::uint64_t dropped) {
   std::lock_guard guard(mutex_);
   auto t = tasks_.find(b.task);
-  if (t == tasks_.end())
+  if (t == tasks_.end() || t->second.ended.count(b.run) > 0)
     return; // it is over, and so is whoever read it
   std::vector<chunk> marked;
   if (dropped > 0) {
@@ -48,10 +55,17 @@ void event_hub::on(const chunk_batch& b, std::uint64_t dropped) {
     marked.insert(marked.begin(), left_out(dropped));
   }
   auto& chunks = dropped > 0 ? marked : b.chunks;
-  auto& live = t->second.texts[b.run];
+  auto& all = t->second;
+  if (all.texts.size() >= max_texts && all.texts.count(b.run) == 0)
+    return;
+  auto& live = all.texts[b.run];
   live.agent = b.agent;
+  all.text_bytes -= live.text.bytes();
   for (auto& c : chunks)
     live.text.add(c, kept_per_run);
+  if (all.text_bytes + live.text.bytes() > kept_per_task)
+    live.text.drop();
+  all.text_bytes += live.text.bytes();
   for (auto& r : readers_)
     if (r.task.empty() || r.task == b.task)
       r.lane->push(b.task, b.run, b.agent, chunks);

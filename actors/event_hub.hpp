@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,6 +59,8 @@ private:
     std::string question;
     std::uint64_t seq = 0;
     std::map<std::uint64_t, live_text> texts; ///< of the runs under way
+    std::set<std::uint64_t> ended;            ///< runs: what still comes of them is for nobody
+    std::size_t text_bytes = 0;
   };
   struct reader {
     std::string task; ///< empty = all

@@ -20,6 +20,7 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t max_thrown_text = 300;
+constexpr std::size_t max_texts = 1024; ///< that wait: of runs, and between events of one run
 
 std::size_t weight(const event& e) {
   auto bytes = sizeof e + e.text.size() + e.reason.size() + e.extra.size() + e.detail.size() + e.cause.size();
@@ -134,6 +135,8 @@ void event_lane::push(const std::string& task, std::uint64_t run, const std::str
   auto i = std::find_if(open_.begin(), open_.end(), [&](auto* x) { return x->run == run && x->agent == agent && x->task == task; });
   held_text* at = i != open_.end() ? *i : nullptr;
   if (at == nullptr) {
+    if (queue_.size() - events_ >= max_texts)
+      return;
     queue_.push_back({nullptr, std::make_unique<held_text>()});
     at = queue_.back().text.get();
     at->task = task;

@@ -38,7 +38,7 @@ void on_listed(mcp_ptr self, const mcp::incoming& m) {
   if (m.kind == mcp::kind::error || !page.valid) {
     auto why = m.message.empty() ? std::string("its reply has no list `tools`") : m.message;
     if (st.found.empty())
-      return fail_all(self, ec::bad_reply, "did not list its tools: " + why, true);
+      return fail_list(self, ec::bad_reply, "did not list its tools: " + why);
     st.found.cut("the next page failed: " + why);
     return up(self);
   }

@@ -123,6 +123,10 @@ void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why) {
   auto i = st.open.find(id);
   if (i == st.open.end())
     return;
+  if (i->second.why == purpose::list) {
+    st.open.erase(i);
+    return fail_list(self, ec::bad_reply, why);
+  }
   if (i->second.why != purpose::call)
     return fail_all(self, ec::bad_reply, why, true);
   auto r = std::move(i->second);
@@ -282,6 +286,15 @@ void list_changed(mcp_ptr self) {
     ++*st.version;
 }
 
+void fail_list(mcp_ptr self, ec code, const std::string& why) {
+  auto& st = self->state;
+  if (st.now != link::up)
+    return fail_all(self, code, why, true);
+  st.stale = true; // the next to ask has it tried again
+  for (auto& p : std::exchange(st.listing, {}))
+    p.deliver(make_error(code, about(self, why)));
+}
+
 /// Only where no reading is under way, or two would be added up.
 void list_again(mcp_ptr self) {
   auto& st = self->state;
@@ -322,11 +335,12 @@ void on_late(mcp_ptr self, const mcp_tick& t) {
     st.open.erase(i);
     return up(self);
   }
+  if (i->second.why == purpose::list) {
+    st.open.erase(i);
+    return fail_list(self, ec::unavailable, "did not list its tools within " + limit + " (startup_timeout_seconds)");
+  }
   if (i->second.why != purpose::call)
-    return fail_all(self, ec::unavailable,
-                    std::string(i->second.why == purpose::list ? "did not list its tools" : "did not start") + " within " + limit
-                        + " (startup_timeout_seconds)",
-                    true);
+    return fail_all(self, ec::unavailable, "did not start within " + limit + " (startup_timeout_seconds)", true);
   auto r = std::move(i->second);
   st.open.erase(i);
   ++st.abandoned;

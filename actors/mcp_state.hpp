@@ -123,6 +123,9 @@ void fail_all(mcp_ptr self, ec code, std::string why, bool was_there);
 /// One request will get no usable reply. Without the ones before the first call there is no connection.
 void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why);
 
+/// The list is not to be had: a server that is up goes on with the one it gave before, for all but those who wait for the new one.
+void fail_list(mcp_ptr self, ec code, const std::string& why);
+
 void ask_page(mcp_ptr self, const std::string& cursor);
 void list_again(mcp_ptr self);                  ///< reads the list anew
 void list_changed(mcp_ptr self);                ///< the list that was read is not the server's any more

@@ -300,10 +300,10 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   r.log = std::move(request.log);
   r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done), arriving](resumed_task t) mutable {
     if (t.code != ec::none) {
-      done(refused(t.code, std::move(t.error)));
+      done(register_->refusal(arriving, t.code, std::move(t.error)));
     } else if (auto why = unreachable(t.from.log, parts.agents); !why.empty()) {
       store_->release(parts.task);
-      done(refused(ec::unavailable, std::move(why)));
+      done(register_->refusal(arriving, ec::unavailable, std::move(why)));
     } else {
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
@@ -349,6 +349,24 @@ void engine_core::register_of_tasks::arrived(std::multimap<std::string, std::opt
     cancel(task, *asked);
 }
 
+outcome engine_core::register_of_tasks::refusal(std::multimap<std::string, std::optional<std::string>>::iterator which, ec code,
+                                                std::string why) {
+  std::lock_guard guard(mutex);
+  auto o = refused(code, std::move(why));
+  if (which->second) { // it was to end anyway
+    o.kind = outcome_kind::interrupted;
+    o.code = ec::cancelled;
+  }
+  return o;
+}
+
+void engine_core::end_all(const running& r) {
+  caf::anon_send_exit(r.boss, caf::exit_reason::user_shutdown);
+  for (auto& door : {r.events, r.chunks})
+    caf::anon_send_exit(door, caf::exit_reason::user_shutdown);
+  caf::anon_send_exit(r.recorder, caf::exit_reason::user_shutdown);
+}
+
 void engine_core::register_of_tasks::finished(const std::string& task) {
   running gone;
   {
@@ -360,10 +378,7 @@ void engine_core::register_of_tasks::finished(const std::string& task) {
     tasks.erase(i);
     idle.notify_all();
   }
-  caf::anon_send_exit(gone.boss, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gone.recorder, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gone.events, caf::exit_reason::user_shutdown);
-  caf::anon_send_exit(gone.chunks, caf::exit_reason::user_shutdown);
+  end_all(gone);
   hub->end_watch(gone.host, {});
 }
 
@@ -380,6 +395,8 @@ void engine_core::stop() {
   for (auto& [id, t] : register_->tasks) // gave no answer in time: their waiters get an error from the dying orchestrator
     caf::anon_send_exit(t.boss, caf::exit_reason::user_shutdown);
   register_->idle.wait_for(lock, stop_limit, empty);
+  for (auto& [id, t] : std::exchange(register_->tasks, {})) // their host is in a callback and does not come back
+    end_all(t);
   caf::anon_send_exit(node_, caf::exit_reason::user_shutdown);
   node_ = nullptr;
 }

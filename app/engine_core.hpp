@@ -62,6 +62,8 @@ private:
     void finished(const std::string& task);
     /// Ends the waiting of one of them: a cancel that came meanwhile reaches the task now, if it runs.
     void arrived(std::multimap<std::string, std::optional<std::string>>::iterator which);
+    /// Why one of them does not go on; interrupted if a cancel came meanwhile.
+    outcome refusal(std::multimap<std::string, std::optional<std::string>>::iterator which, ec code, std::string why);
     /// Call with the lock held.
     void cancel(const std::string& task, const std::string& reason);
   };
@@ -72,6 +74,7 @@ private:
     std::function<void(outcome)> end; ///< takes the outcome
   };
 
+  static void end_all(const running& r);
   bool enter(const std::function<void(outcome)>& done);
   void leave();
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);

@@ -210,6 +210,7 @@ CAF_TEST(text of a run that has ended is kept for nobody) {
   place p;
   p.stream(1'000);
   p.tell(10, event_type::run_ended);
+  p.stream(1'000); // a straggler that has not heard of it
   reader late;
   p.hub->watch({"t"}, late.calls());
   p.hub->end("t", {});
@@ -232,6 +233,26 @@ CAF_TEST(a blocked reader gets a bounded part of the stream and a word on the re
   CAF_CHECK_LESS(slow.bytes, std::size_t{300} << 10);
   CAF_CHECK_GREATER(slow.bytes, std::size_t{100} << 10);
   CAF_CHECK_EQUAL(slow.bytes + slow.left_out, 20'000'010u);
+}
+
+CAF_TEST(a node that names runs without end costs a bounded amount) {
+  place p;
+  reader slow, late;
+  slow.hold();
+  p.hub->watch({"t"}, slow.calls());
+  p.tell();
+  CAF_CHECK(slow.has_begun());
+  for (std::uint64_t run = 1; run <= 5'000; ++run) {
+    p.hub->on(chunk_batch{"t", run, "a1", {}});
+    p.stream(20'000, run);
+  }
+  p.hub->watch({"t"}, late.calls());
+  p.hub->end("t", {});
+  slow.let_go();
+  CAF_CHECK(slow.ended());
+  CAF_CHECK(late.ended());
+  CAF_CHECK_LESS(slow.bytes, std::size_t{300} << 10);
+  CAF_CHECK_LESS(late.bytes, std::size_t{300} << 10);
 }
 
 CAF_TEST(what the store could not take is told last and also to a reader that is behind) {

@@ -16,6 +16,28 @@
 using namespace conclave;
 using namespace conclave::test;
 
+CAF_TEST(an engine ends although a callback of its host does not ) {
+  folder f;
+  auto go = std::make_shared<std::promise<void>>();
+  auto left = std::make_shared<std::promise<void>>();
+  {
+    engine eng{f.options()};
+    signal stuck;
+    listener l;
+    l.on_event = [gone = go->get_future().share(), s = stuck.promise, left, first = std::make_shared<bool>(true)](const event&) {
+      if (!std::exchange(*first, false))
+        return;
+      s->set_value();
+      gone.wait();
+      left->set_value();
+    };
+    eng.start(team(), {"q", {}}, l, [](const outcome&) {});
+    CAF_REQUIRE(stuck.came());
+  }
+  go->set_value();
+  left->get_future().wait();
+}
+
 CAF_TEST(any number of readers follow a task and none holds it up) {
   folder f;
   engine eng{f.options()};
