@@ -9,7 +9,7 @@
 
 namespace conclave::ledger {
 
-draft::draft(state& of, std::int64_t now_ms) : s(of), now(std::max(now_ms, of.last_ms)) {}
+draft::draft(state& of, std::int64_t now_ms) : s(of), now(std::clamp(now_ms, of.last_ms, std::max(of.last_ms, max_time_ms))) {}
 
 void draft::emit(event e) {
   e.time_ms = now;

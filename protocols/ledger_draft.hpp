@@ -16,6 +16,8 @@
 
 namespace conclave::ledger {
 
+inline constexpr std::int64_t max_time_ms = 253'402'300'799'999; ///< the end of the year 9999
+
 struct draft {
   state& s;
   std::int64_t now = 0; ///< never before the newest event

@@ -273,6 +273,11 @@ void fold_member(state& s, member& m, const event& e) {
 } // namespace
 
 void fold(state& s, const event& e) {
+  if (e.time_ms < 0 || e.time_ms > max_time_ms) { // of a log that was meddled with: sums of it must stay numbers
+    auto sane = e;
+    sane.time_ms = std::clamp<std::int64_t>(e.time_ms, 0, max_time_ms);
+    return fold(s, sane);
+  }
   s.last_ms = std::max(s.last_ms, e.time_ms);
   switch (e.type) {
   case event_type::task_opened:
