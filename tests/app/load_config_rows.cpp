@@ -180,8 +180,9 @@ CAF_TEST(a time takes a unit wherever a time is asked for) {
   auto r = load(with("mcp_servers: {s: {command: npx, timeout: 2m}}") + "timeout_settings: {idle_timeout_seconds: 3m}\n"
                 + "orchestrator: {straggler_patience_seconds: 1m}\n");
   CAF_CHECK_EQUAL(all(r), "");
-  CAF_CHECK_EQUAL(first(r).mcp_servers.at(0).timeout_ms, 120'000);
-  CAF_CHECK_EQUAL(first(r).idle_timeout_ms, 180'000);
+  const auto read = first(r); // CAF_CHECK_EQUAL keeps references
+  CAF_CHECK_EQUAL(read.mcp_servers.at(0).timeout_ms, 120'000);
+  CAF_CHECK_EQUAL(read.idle_timeout_ms, 180'000);
   CAF_CHECK_EQUAL(r.config.rules.patience_ms, 60'000);
   auto step = load("agent: {backend: {type: scripted, steps: [{answer: x, first_delay_ms: 2s, chunk_delay_ms: 7}]}}\n");
   CAF_CHECK_EQUAL(all(step), "");
