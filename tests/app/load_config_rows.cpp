@@ -186,8 +186,9 @@ CAF_TEST(a time takes a unit wherever a time is asked for) {
   CAF_CHECK_EQUAL(r.config.rules.patience_ms, 60'000);
   auto step = load("agent: {backend: {type: scripted, steps: [{answer: x, first_delay_ms: 2s, chunk_delay_ms: 7}]}}\n");
   CAF_CHECK_EQUAL(all(step), "");
-  CAF_CHECK_EQUAL(first(step).script.at(0).first_delay_ms, 2000);
-  CAF_CHECK_EQUAL(first(step).script.at(0).chunk_delay_ms, 7);
+  const auto timed = first(step).script;
+  CAF_CHECK_EQUAL(timed.at(0).first_delay_ms, 2000);
+  CAF_CHECK_EQUAL(timed.at(0).chunk_delay_ms, 7);
   CAF_CHECK_EQUAL(where(load("agent: {backend: {type: scripted, steps: [{answer: x, first_delay_ms: 1.5}]}}\n")).size(), 1u);
 }
 
