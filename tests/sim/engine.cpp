@@ -328,9 +328,9 @@ void simulator::check_idle() {
   auto wanted = ledger::want(st.log);
   const auto base_ms = test::simulated_world{}.unix_ms; // when the clock began
   auto next = sched_.clock().schedule().begin()->first - start_;
-  auto now = sched_.clock().now() - start_;
+  auto soonest = sched_.clock().now() - start_ + std::chrono::milliseconds(1);
   for (auto& t : wanted.timers)
-    if (std::max<caf::timespan>(std::chrono::milliseconds(t.due_ms + 1 - base_ms), now) < next) // one that is late is due at once
+    if (std::max<caf::timespan>(std::chrono::milliseconds(t.due_ms + 1 - base_ms), soonest) < next)
       w_.find("nothing is armed for a timer of " + (t.agent.empty() ? "the task" : t.agent) + " that is due at "
               + std::to_string(t.due_ms - base_ms) + " ms");
   for (auto& run : wanted.runs)
