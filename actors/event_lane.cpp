@@ -24,10 +24,9 @@ constexpr std::size_t max_texts = 1024; ///< that wait: of runs, and between eve
 
 std::size_t weight(const event& e) {
   auto bytes = sizeof e + e.text.size() + e.reason.size() + e.extra.size() + e.detail.size() + e.cause.size();
-  for (auto& l : e.labels)
-    bytes += sizeof l + l.size();
-  for (auto& s : e.said)
-    bytes += sizeof s + s.size();
+  for (auto* texts : {&e.labels, &e.said})
+    for (auto& text : *texts)
+      bytes += sizeof(std::string) + text.size();
   return bytes;
 }
 

@@ -84,11 +84,11 @@ CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code 
                          x.finish_reason, x.error, x.code, x.truncated, x.agents, x.warnings)
 
 /// Of a configuration every row of its structs, in their order.
-#define CONCLAVE_INSPECT_ROWS(type, valid)                                                                                         \
+#define CONCLAVE_INSPECT_ROWS(type, ...)                                                                                           \
   template <class Inspector>                                                                                                       \
   typename Inspector::result_type inspect(Inspector& f, type& x) {                                                                 \
     auto check_range = [&]() -> caf::error {                                                                                       \
-      if (!(valid))                                                                                                                \
+      if (!(__VA_ARGS__))                                                                                                          \
         return caf::sec::invalid_argument;                                                                                         \
       return caf::none;                                                                                                            \
     };                                                                                                                             \
