@@ -6,7 +6,7 @@
 #define BOOST_PROCESS_USE_STD_FS 1 // no compiled Boost library is needed
 #include <boost/asio/io_context.hpp>
 #include <boost/optional.hpp>
-#include <boost/process/v2/posix/default_launcher.hpp>
+#include <boost/process/v2/posix/vfork_launcher.hpp>
 #include <boost/process/v2/process.hpp>
 #include <boost/process/v2/stdio.hpp>
 
@@ -31,7 +31,8 @@ using boost::system::error_code;
 using boost::system::system_error;
 namespace fs = std::filesystem;
 
-/// Runs between fork and exec in the image of a process with many threads: async-signal-safe calls only, no allocation.
+/// Runs between vfork and exec: on the stack and in the memory of the parent, whose thread waits meanwhile. Changes nothing of its own but
+/// what the kernel keeps for the child.
 struct become_child {
   const char* cwd;
   child_bond bond;
@@ -129,9 +130,10 @@ launched_child launch_child(const child_options& o, child_bond bond) {
   for (auto& text : env)
     envp.push_back(text.c_str());
   envp.push_back(nullptr);
-  process::posix::default_launcher launcher;
+  process::posix::vfork_launcher launcher;
   launcher.env = envp.data();
   try {
+    // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked there.
     // A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
     boost::asio::io_context none{1};
     launcher(none.get_executor(), fs::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
