@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "transports/child_reactor.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -16,6 +17,7 @@
 #include <fstream>
 #include <future>
 #include <mutex>
+#include <pthread.h>
 #include <set>
 #include <thread>
 #include <unistd.h>
@@ -405,6 +407,22 @@ CAF_TEST(fifty children at once leave no descriptor behind) {
 }
 
 // Run as a child of the next test only: starts a child of its own and waits to be killed.
+// What a thread that is not there in the child held at a fork stays held: a child that runs anything of the host's may wait for
+// ever.
+CAF_TEST(nothing of the host runs in a child before its program does) {
+  static std::atomic<bool> trap{false};
+  ::pthread_atfork(nullptr, nullptr, [] {
+    if (trap)
+      ::_exit(99);
+  });
+  trap = true;
+  run r{shell("exit 7")};
+  CAF_REQUIRE(r.seen->ended());
+  trap = false;
+  CAF_CHECK(r.seen->exits[0].started);
+  CAF_CHECK_EQUAL(r.seen->exits[0].status, 7);
+}
+
 CAF_TEST(helper of the next test) {
   CAF_CHECK(true);
   if (!std::getenv("CONCLAVE_TEST_PARENT"))
