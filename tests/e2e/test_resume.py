@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments, then `conclave resume`: nothing decided is lost, nothing paid for is paid for twice, no tool runs twice.
 
-CONCLAVE_RESUME_KILLS=N: how many runs are killed in one process, and as many with agents on two nodes (default 12 and 4), every third
+CONCLAVE_RESUME_KILLS=N: how many runs are killed in one process, and as many with agents on two nodes (default 30 and 4), every third
 one twice. CONCLAVE_SEED: where the moments come from.
 """
 
@@ -18,7 +18,7 @@ from provider import Provider
 from support import *
 from test_cluster import Node
 
-KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "12"))
+KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "30"))
 NODE_KILLS = int(os.environ.get("CONCLAVE_RESUME_KILLS", "4"))
 SEED = int(os.environ.get("CONCLAVE_SEED", "1"))
 
