@@ -3,6 +3,7 @@
 """Shows that the simulator finds faults: applies each patch of mutants/ to a copy of the tree, builds it, and plays seeds.
 
     python3 tests/sim/mutants.py [name...]    every fault must be found within SEEDS seeds; exits 1 otherwise
+    python3 tests/sim/mutants.py --fit        whether each patch still applies to the letter, no more
 
 The copy stays in build/mutants, so that a second run builds little.
 """
@@ -43,9 +44,14 @@ def build():
     return run(["cmake", "--build", "--preset", "dev", "--target", "sim", "-j2"], cwd=COPY)
 
 
+def apply(patch, tree, *options):
+    # To the letter: a line that lands elsewhere is another fault, or none.
+    return run(["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", *options, "-i", str(patch)], cwd=tree)
+
+
 def judge(patch):
     """Returns what became of one fault: (found, one sentence)."""
-    applied = run(["patch", "-p1", "--no-backup-if-mismatch", "-i", str(patch)], cwd=COPY)
+    applied = apply(patch, COPY)
     if applied.returncode != 0:
         return False, "the patch does not apply: " + applied.stdout.strip()
     made = build()
@@ -76,6 +82,10 @@ def play():
 
 def main():
     patches = sorted((pathlib.Path(__file__).resolve().parent / "mutants").glob("*.patch"))
+    if sys.argv[1:] == ["--fit"]:
+        stale = {p.stem: said.stdout for p in patches if (said := apply(p, ROOT, "--dry-run")).returncode != 0}
+        print("".join(f"{name}: {said}" for name, said in stale.items()) or f"all {len(patches)} apply")
+        return 1 if stale or not patches else 0
     if sys.argv[1:]:
         patches = [p for p in patches if p.stem in sys.argv[1:]]
     missed = 0
