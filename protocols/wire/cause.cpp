@@ -3,7 +3,7 @@
 
 /// The cause of a decision as its first event keeps it. Every field of the command that is not empty is a member; its value stands
 /// there itself, or says where it is: {"in": 1, "as": "text"} in a field of the decision's second event, {"body": SHA-256} in a
-/// body that was kept.
+/// body that was kept. Of a call, whose beginning and end are most of a log, only what its event does not tell: {"as": "event"}.
 
 #include "protocols/members.hpp"
 #include "protocols/replay.hpp"
@@ -14,6 +14,7 @@
 #include <array>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <utility>
 
 namespace conclave::ledger {
@@ -227,10 +228,27 @@ struct reader {
   }
 };
 
-} // namespace
+/// Returns what a call's event tells of its command, but for what nothing else bears out: that stands in the cause as well, so that
+/// a log that was changed is found out. Nothing of another event.
+std::optional<command> told_by(const event& e) {
+  if (e.type != event_type::call_started && e.type != event_type::call_ended)
+    return {};
+  auto call = events::call_of(e);
+  command c;
+  c.kind = e.type == event_type::call_started ? command_kind::begin_call : command_kind::end_call;
+  c.now_ms = e.time_ms;
+  c.agent = e.agent;
+  c.run = e.run;
+  c.call = call.number;
+  c.target = e.target;
+  c.use = e.use;
+  c.said = e.said;
+  c.state = e.state;
+  c.kept = e.kept;
+  return c;
+}
 
-std::string cause_of(const command& c, const std::vector<event>& events,
-                     const std::function<std::string(const std::string&)>& keep) {
+json written_out(const command& c, const std::vector<event>& events, const std::function<std::string(const std::string&)>& keep) {
   writer w{events, keep};
   json v{{"kind", kind_names.at(static_cast<std::size_t>(c.kind))}};
   if (events.empty() || events.front().time_ms != c.now_ms)
@@ -271,6 +289,25 @@ std::string cause_of(const command& c, const std::vector<event>& events,
     v["code"] = to_string(c.code);
   if (c.jitter_permille != 0)
     v["jitter"] = c.jitter_permille;
+  return v;
+}
+
+} // namespace
+
+std::string cause_of(const command& c, const std::vector<event>& events,
+                     const std::function<std::string(const std::string&)>& keep) {
+  auto v = written_out(c, events, keep);
+  auto told = events.empty() ? std::nullopt : told_by(events.front());
+  if (!told)
+    return wire::dump(v);
+  auto known = written_out(*told, events, keep);
+  if (std::all_of(known.items().begin(), known.items().end(),
+                  [&](const auto& x) { return v.value(x.key(), json{}) == x.value(); })) {
+    for (const auto& x : known.items())
+      if (x.key() != "kind")
+        v.erase(x.key());
+    v["as"] = "event";
+  }
   return wire::dump(v);
 }
 
@@ -283,9 +320,15 @@ bool read_cause(const std::vector<event>& decision, const std::function<const st
     return false;
   command c;
   c.now_ms = decision.front().time_ms;
+  if (auto* as = wire::member(*v, "as")) {
+    auto told = told_by(decision.front());
+    if (*as != "event" || !told)
+      return false;
+    c = std::move(*told);
+  }
   reader r{decision, find};
   for (const auto& [name, value] : v->items())
-    if (!r.field(name, value, c))
+    if (name != "as" && !r.field(name, value, c))
       return false;
   out = std::move(c);
   return true;

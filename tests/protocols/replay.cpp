@@ -264,6 +264,38 @@ CAF_TEST(every field of a command comes back from its cause) {
   }
 }
 
+CAF_TEST(the cause of a call repeats nothing that its event tells) {
+  command c;
+  c.kind = command_kind::begin_call;
+  c.agent = "a";
+  c.run = 3;
+  c.call = 7;
+  c.target = "mcp__s__read";
+  c.hash = "00ff";
+  c.said = {std::string(64, '1'), std::string(64, '2')};
+  c.state = std::string(64, '3');
+  c.kept = 5;
+  c.repeatable = true;
+  c.jitter_permille = 12;
+  c.now_ms = 99;
+  auto e = events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, true);
+  e.time_ms = c.now_ms;
+  e.cause = cause_of(c, {e}, {});
+  CAF_CHECK_EQUAL(e.cause, R"({"as":"event","hash":"00ff","jitter":12,"kind":"begin_call","repeatable":true})");
+  command back;
+  CAF_REQUIRE(read_cause({e}, {}, back));
+  CAF_CHECK_EQUAL(cause_of(back, {e}, {}), e.cause);
+  CAF_CHECK_EQUAL(back.call, 7u);
+  CAF_CHECK_EQUAL(back.state, c.state);
+  // What differs from the event stands there in full.
+  auto other = e;
+  other.target = "elsewhere";
+  CAF_CHECK(cause_of(c, {other}, {}).find(R"("target":"mcp__s__read")") != std::string::npos);
+  // It stands for a call alone.
+  other.type = event_type::new_answer;
+  CAF_CHECK(!read_cause({other}, {}, back));
+}
+
 CAF_TEST(causes of version 2 are read for ever) {
   event e, f;
   e.time_ms = 9;
