@@ -65,6 +65,7 @@ void display::on(const event& e) {
   if (finished_)
     return;
   view_.on(e);
+  stored_ = stored_ || e.seq > 0;
   last_ms_ = e.time_ms;
   if (e.type == event_type::session_start)
     for (const auto& a : view_.agents)
@@ -425,7 +426,9 @@ void display::closing(const outcome& o) {
     if (std::none_of(view_.agents.begin(), view_.agents.end(),
                      [&](const auto& a) { return a.out && w == a.id + " is out: " + a.out_reason; })) // its line says so
       say("warning: " + shortened(w, longest_error));
-  if (!o.task.empty())
+  if (!o.task.empty() && last_ms_ != 0 && !stored_)
+    say("nothing of it is in the store: it cannot be shown or gone on with");
+  else if (!o.task.empty())
     say("see it again: conclave show " + one_line(o.task, 80));
 }
 

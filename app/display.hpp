@@ -113,7 +113,7 @@ private:
   std::vector<told_cause> told_;
   std::set<std::uint64_t> presenting_; ///< runs
   std::size_t longest_id_ = 0, name_width_ = 0;
-  bool has_progress_ = false, says_status_ = false, legend_said_ = false;
+  bool has_progress_ = false, stored_ = false, says_status_ = false, legend_said_ = false;
   std::int64_t progress_ms_ = 0, last_ms_ = 0, last_line_ms_ = 0;
   bool finished_ = false;
 };

@@ -47,7 +47,7 @@ int complain(const std::string& text, int code) {
 
 /// Waits for the first signal and returns it; a second one ends the process as soon as its children have ended. Meanwhile the log
 /// says now and then what it left out.
-int wait_for_signal(node_log& log) {
+int wait_for_signal(const std::shared_ptr<node_log>& log, const std::shared_ptr<node_load>& load) {
   sigset_t set;
   sigemptyset(&set);
   for (auto s : {SIGINT, SIGTERM, SIGHUP})
@@ -55,10 +55,19 @@ int wait_for_signal(node_log& log) {
   int got = 0;
   const timespec pause{node_log::settle_every.count(), 0};
   while ((got = sigtimedwait(&set, nullptr, &pause)) < 0)
-    log.settle();
-  outside::of_machine()->start_thread("signals", [set] {
+    log->settle();
+  outside::of_machine()->start_thread("signals", [set, log, load] {
     int again = 0;
     sigwait(&set, &again);
+    auto tasks = [&load] {
+      std::lock_guard guard{load->mutex};
+      return load->tasks;
+    }();
+    log->keep(
+        {note_weight::trouble,
+         "node_ended",
+         {{"version", version}, {"why", std::string("SIG") + ::sigabbrev_np(again) + ": it waits no longer"}, {"tasks", tasks}}});
+    log->finish();
     child_process::end_all();
     _exit(4);
   });
@@ -87,7 +96,7 @@ void let_tasks_end(node_load& load, const node_options& options, int signal, nod
             "node_ending",
             {{"signal", std::string("SIG") + ::sigabbrev_np(signal)},
              {"tasks", load.tasks},
-             {"grace_seconds", note_value::seconds(load.tasks > 0 ? options.grace_ms : 0)}}});
+             {"grace_seconds", load.tasks > 0 ? note_value::seconds(options.grace_ms) : note_value("")}}});
   load.changed.wait_for(lock, std::chrono::milliseconds(options.grace_ms), [&load] { return load.tasks == 0; });
 }
 
@@ -155,7 +164,7 @@ int run_node(const node_options& options) {
               {"oldest_protocol", protocol_min == protocol_max ? note_value("") : note_value(protocol_min)},
               {"authority", me.tls ? me.authority : "none"},
               {"keys", keys_found(*env)}}});
-  let_tasks_end(*load, options, wait_for_signal(*log), *log);
+  let_tasks_end(*load, options, wait_for_signal(log, load), *log);
   caf::anon_send_exit(door, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(node, caf::exit_reason::user_shutdown);
   door = nullptr;

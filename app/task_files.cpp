@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <mutex>
 #include <sys/stat.h>
 #include <system_error>
@@ -275,6 +276,8 @@ struct task_files::impl {
   int fd = -1;
   std::uint64_t written = 0; ///< number of the last event in the file
   bool dirty = false, stopping = false;
+  bool seen = false;   ///< an event
+  bool stored = false; ///< an event of the task is in the store
   std::unique_ptr<host_thread> thread;
 };
 
@@ -303,6 +306,8 @@ void task_files::on(const event& e) {
   if (impl_->stopping)
     return;
   impl_->view.on(e);
+  impl_->seen = true;
+  impl_->stored = impl_->stored || e.seq > 0;
   impl_->append(e);
   impl_->dirty = true;
   impl_->changed.notify_one();
@@ -321,6 +326,10 @@ void task_files::finish() {
     impl_->write(lock);
   if (impl_->fd >= 0)
     ::close(std::exchange(impl_->fd, -1));
+  // A run the store could not even begin: no command would ever name the folder, or delete it.
+  std::error_code ignored;
+  if (!impl_->dir.empty() && !impl_->stored && impl_->seen && impl_->written == 0)
+    std::filesystem::remove_all(impl_->dir, ignored);
 }
 
 std::string task_files::error() const {

@@ -7,7 +7,7 @@
 ///
 ///   field(&x::idle_timeout_ms, "idle_timeout_seconds", seconds, {0.001, week}, "between two pieces of a reply"),
 ///
-/// All the rest is derived: reading (app/load_config_rows.hpp), the limits of configurations made by hand (`check`), default texts
+/// All the rest is derived: reading (app/load_config_parts.hpp), the limits of configurations made by hand (`check`), default texts
 /// and the reference (protocols/config_keys.hpp), what travels between nodes (protocols/inspect.hpp, in the order of the rows:
 /// append only), what a task's opening stores (protocols/members.hpp), which connections are equal (`of_connection`). A member
 /// without a row does not compile. Rules between keys are written by hand, in protocols/config_validate*.cpp where the data alone

@@ -31,8 +31,8 @@ using boost::system::error_code;
 using boost::system::system_error;
 namespace fs = std::filesystem;
 
-/// Runs between vfork and exec: on the stack and in the memory of the parent, whose thread waits meanwhile. Changes nothing of its own but
-/// what the kernel keeps for the child.
+/// Runs between vfork and exec: on the stack and in the memory of the parent, whose thread waits meanwhile. Changes nothing of its
+/// own but what the kernel keeps for the child.
 struct become_child {
   const char* cwd;
   child_bond bond;
@@ -133,8 +133,8 @@ launched_child launch_child(const child_options& o, child_bond bond) {
   process::posix::vfork_launcher launcher;
   launcher.env = envp.data();
   try {
-    // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked there.
-    // A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
+    // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked
+    // there. A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
     boost::asio::io_context none{1};
     launcher(none.get_executor(), fs::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
              process::process_stdio{in.get(), out.get(), err.get()}, become_child{o.cwd.c_str(), bond})

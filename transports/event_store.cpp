@@ -176,7 +176,8 @@ public:
       else
         gone.insert(gone.end(), batch.begin(), batch.end());
     }
-    if (use_ != store_use::reading) { // also if nothing was deleted: what a kill kept from being done is done now
+    // Also if nothing was deleted: what a kill kept from being done is done now.
+    if (use_ != store_use::reading && (error.empty() || writer_.was_full())) {
       give_pages_back(writer_.db(), live_.is_any_live());
       reserve_.keep();
     }

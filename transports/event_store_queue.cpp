@@ -52,7 +52,7 @@ std::vector<write_job> next_batch(std::deque<write_job>& queue) {
 void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& batch) {
   if (auto& first = batch.front(); !first.appended && !first.claimed)
     return live.let_go(first.task);
-  auto code = writer.transaction([&] {
+  auto write = [&] {
     for (auto& j : batch) {
       auto c = j.claimed ? writer.claim(j.task, j.batch.note.owner, j.claim)
                          : writer.append(j.task, j.fence, j.expected, j.batch, j.append);
@@ -60,7 +60,9 @@ void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& b
         return c;
     }
     return SQLITE_OK;
-  });
+  };
+  // What waited in the queue behind a lock has waited for it, too.
+  auto code = writer.transaction(write, batch.front().since);
   for (auto& j : batch)
     if (code != SQLITE_OK) {
       j.append = {ec::unavailable, writer.failure(), 0};

@@ -24,6 +24,7 @@ struct write_job {
   std::function<void(claim_result)> claimed;
   append_result append;
   claim_result claim;
+  std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
 };
 
 /// Takes what goes into the next transaction: appends, about 8 MiB of them; anything else alone, as it depends on the locks that

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <sys/resource.h>
 
 namespace conclave::sqlite {
 
@@ -49,6 +51,20 @@ std::string what_to_do(int code, int reason) {
   default:
     return reason == 0 ? "" : std::strerror(reason);
   }
+}
+
+/// Whether a file of the database is about as large as this process may make one.
+bool is_at_limit(const std::string& path) {
+  constexpr std::uintmax_t step = 64 << 10; // by which SQLite lets its files grow, and more
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return false;
+  for (auto* end : {"", "-wal", "-shm"}) {
+    std::error_code none;
+    if (auto size = std::filesystem::file_size(path + end, none); !none && size + step > limit.rlim_cur)
+      return true;
+  }
+  return false;
 }
 
 /// A path as SQLite reads it in a URI. Source: https://www.sqlite.org/uri.html section 3.1, read 2026-11-26.
@@ -96,7 +112,10 @@ std::int64_t connection::number(const char* sql) {
 
 std::string connection::explain(int code, const std::string& path) const {
   auto* db = db_.get();
-  auto hint = what_to_do(code, system_reason(db, code));
+  auto reason = system_reason(db, code);
+  if (reason == 0 && (code & 0xFF) == SQLITE_IOERR && is_at_limit(path))
+    reason = EFBIG; // of some of its files SQLite does not keep why
+  auto hint = what_to_do(code, reason);
   std::string kind = sqlite3_errstr(code);
   auto detail = db != nullptr && sqlite3_errcode(db) == code ? std::string{sqlite3_errmsg(db)} : kind;
   auto text = "event store " + path + ": " + (detail == kind ? kind : kind + ", " + detail);

@@ -20,6 +20,7 @@ namespace conclave::sqlite {
 
 /// What one operation of the store waits for locks in all, and what its error says.
 inline constexpr std::chrono::seconds lock_patience{5};
+inline constexpr std::chrono::milliseconds late_patience{100}; ///< for what waited its time in a queue
 
 /// What is appended is not read again: SQLite's own 2 MB would only stay allocated.
 inline constexpr const char* small_cache = "PRAGMA cache_size = -256";
@@ -42,8 +43,11 @@ public:
   int open(const std::string& path, int flags, bool immutable = false);
   void close() { db_.reset(); }
 
-  /// Begins an operation: from now on locks are waited for `lock_patience` in all.
-  void begin_waiting() { until_ = std::chrono::steady_clock::now() + lock_patience; }
+  /// Begins an operation that was asked for at `since`: locks are waited for `lock_patience` in all, from then on; a moment if that
+  /// has passed.
+  void begin_waiting(std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now()) {
+    until_ = std::max(since + lock_patience, std::chrono::steady_clock::now() + late_patience);
+  }
 
   int run(const char* sql);
 

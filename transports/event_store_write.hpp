@@ -31,10 +31,10 @@ public:
   std::string open(store_use purpose, bool alone);
   bool was_full() const { return was_full_; } ///< the last failure was for want of room
 
-  /// Runs `f` in a transaction, waiting for locks 5 s in all. Locks of tasks that `f` took are let go if it fails.
+  /// Runs `f` in a transaction, waiting for locks until 5 s after `since`. Locks of tasks that `f` took are let go if it fails.
   template <class F>
-  int transaction(F&& f) {
-    db_.begin_waiting();
+  int transaction(F&& f, std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now()) {
+    db_.begin_waiting(since);
     taken_.clear();
     auto code = db_.in_transaction(path_, failure_, f);
     was_full_ = code != SQLITE_OK && db_.is_full(code);

@@ -246,10 +246,20 @@ link_identity load_link_identity(const tls_config& tls, std::string& error) {
 }
 
 open_door::open_door() = default;
-open_door::open_door(std::unique_ptr<node_listener> listener) : listener_(std::move(listener)) {}
+open_door::open_door(std::unique_ptr<node_listener> listener, std::shared_ptr<std::atomic<bool>> ending)
+    : listener_(std::move(listener)), ending_(std::move(ending)) {}
 open_door::open_door(open_door&&) noexcept = default;
-open_door& open_door::operator=(open_door&&) noexcept = default;
-open_door::~open_door() = default;
+open_door& open_door::operator=(open_door&& other) noexcept {
+  if (ending_ && ending_ != other.ending_)
+    *ending_ = true;
+  listener_ = std::move(other.listener_);
+  ending_ = std::move(other.ending_);
+  return *this;
+}
+open_door::~open_door() {
+  if (ending_)
+    *ending_ = true;
+}
 
 std::uint16_t open_door::port() const {
   return listener_ ? listener_->port() : std::uint16_t{0};
@@ -259,15 +269,14 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
                        const link_identity& me, std::string& error, note_taker keep) {
   if (error = not_allowed(me, host); !error.empty())
     return {};
+  auto ending = std::make_shared<std::atomic<bool>>(false);
   caller_stream::over left;
   if (keep)
-    left = [keep](const std::string& peer, milliseconds after, bool by_us) {
-      keep({note_weight::info,
-            "disconnected",
-            {{"peer", peer},
-             {"why", by_us ? "this node closed it: silent for too long, no sense in what it sent, or the node ends"
-                           : "the caller closed it, or the line broke"},
-             {"seconds", note_value::seconds(after.count())}}});
+    left = [keep, ending](const std::string& peer, milliseconds after, bool by_us) {
+      auto why = !by_us    ? "the caller closed it, or the line broke"
+                 : *ending ? "this node ends"
+                           : "this node closed it: silent for too long, or no sense in what it sent";
+      keep({note_weight::info, "disconnected", {{"peer", peer}, {"why", why}, {"seconds", note_value::seconds(after.count())}}});
     };
   auto who = std::make_shared<std::string>(); // the listener names a peer right before it hands the stream over
   // One door per system, so one key for all its connections.
@@ -289,7 +298,7 @@ open_door publish_door(caf::actor_system& sys, const door_actor& door, const std
     else
       keep({note_weight::trouble, "refused", {{"peer", peer}, {"why", with_files(refusal, me)}}});
   };
-  return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error, std::move(tell))};
+  return open_door{node_listener::open(numeric, port, me.tls, std::move(take), error, std::move(tell)), ending};
 }
 
 peer_book_actor peer_book(caf::actor_system& sys) {

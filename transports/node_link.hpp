@@ -13,6 +13,7 @@
 
 #include <caf/fwd.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -42,7 +43,7 @@ link_identity load_link_identity(const tls_config& tls, std::string& error);
 class open_door {
 public:
   open_door();
-  explicit open_door(std::unique_ptr<node_listener> listener);
+  open_door(std::unique_ptr<node_listener> listener, std::shared_ptr<std::atomic<bool>> ending);
   open_door(open_door&&) noexcept;
   open_door& operator=(open_door&&) noexcept;
   ~open_door();
@@ -50,6 +51,7 @@ public:
 
 private:
   std::unique_ptr<node_listener> listener_;
+  std::shared_ptr<std::atomic<bool>> ending_; ///< what is closed from now on is closed because it is
 };
 
 /// Publishes `door`. `host` is a numeric address or a name of this machine; port 0 = any free one. `error` if it cannot listen.

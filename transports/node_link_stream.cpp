@@ -4,11 +4,12 @@
 #include "transports/node_link_stream.hpp"
 
 #include <cstdlib>
+#include <sys/socket.h>
 
 namespace conclave {
 
 caller_stream::caller_stream(caf::io::network::default_multiplexer& mx, int fd, std::string peer, over tell)
-    : scribe_impl(mx, fd), peer_(std::move(peer)), tell_(std::move(tell)) {}
+    : scribe_impl(mx, fd), fd_(fd), peer_(std::move(peer)), tell_(std::move(tell)) {}
 
 caller_stream::~caller_stream() {
   if (tell_)
@@ -25,7 +26,8 @@ std::uint16_t caller_stream::port() const {
 }
 
 void caller_stream::graceful_shutdown() {
-  by_us_ = true;
+  char none = 0; // CAF closes its end in any case: at the end of the stream the caller was first
+  by_us_ = ::recv(fd_, &none, 1, MSG_PEEK | MSG_DONTWAIT) != 0;
   scribe_impl::graceful_shutdown();
 }
 

@@ -28,6 +28,7 @@ public:
   void graceful_shutdown() override;
 
 private:
+  const int fd_; ///< of the stream, open as long as that is
   std::string peer_;
   over tell_;
   std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();

@@ -56,6 +56,28 @@ std::size_t after(const std::vector<event>& events, event_type type, std::size_t
 
 } // namespace
 
+CAF_TEST(a run that the store could not begin leaves no folder that no command would delete) {
+  folder f;
+  event last;
+  last.type = event_type::task_ended; // without a number: it is in no store
+  last.reason = "failed";
+  {
+    task_files files(f.dir(), "t1", 1ms);
+    files.on(last);
+    files.finish();
+  }
+  CAF_CHECK(!std::filesystem::exists(f.dir()));
+  // One that lost the store on the way keeps its files.
+  auto events = story::whole_task().events;
+  {
+    task_files files(f.dir(), "t1", 1ms);
+    files.on(events.front());
+    files.on(last);
+    files.finish();
+  }
+  CAF_CHECK(std::filesystem::exists(f.dir() + "/status.json"));
+}
+
 CAF_TEST(the status follows a task) {
   auto events = story::whole_task().events;
   auto first = status(events, 1);
