@@ -18,7 +18,9 @@ namespace conclave {
 namespace {
 
 using spans = std::vector<secret_span>;
+using secret_words::is_header_place;
 using secret_words::is_key_like;
+using secret_words::is_named;
 using secret_words::one_word;
 
 constexpr int max_depth = 8; ///< how often a text may stand in a text; deeper is nothing that anybody reads
@@ -33,14 +35,6 @@ bool is_in_name(char c) {
 
 bool is_reference(std::string_view text) {
   return text.starts_with("${");
-}
-
-bool is_named(const std::string& name, std::string_view value) {
-  return names_a_secret(name) && may_be_secret(name, std::string{value});
-}
-
-bool is_header_place(const std::string& name) {
-  return lower(name).find("header") != std::string::npos;
 }
 
 class text_judge {
@@ -62,7 +56,7 @@ public:
     auto scheme = scheme_length(text);
     auto rest = text.substr(scheme);
     if (text == secret_mark || is_named(at.name, text)
-        || (scheme > 0 && (at.header || is_given(rest) || (lower(text[1]) == 'e' && one_word(rest))))) { // Bearer, of all words
+        || (scheme > 0 && (at.header || is_given(rest) || (lower(std::string{text.substr(0, 6)}) == "bearer" && one_word(rest))))) {
       add(at.name, begin + scheme, end);
       return true;
     }
@@ -235,6 +229,12 @@ private:
     return web && rest.find(user) == std::string_view::npos; // an organization is named in the path, too
   }
 
+  static bool has_odd_port(std::string_view authority) {
+    auto colon = authority.rfind(':');
+    return colon != std::string_view::npos && !authority.starts_with('[')
+           && authority.find_first_not_of("0123456789", colon + 1) != std::string_view::npos;
+  }
+
   /// A URL whose "://" is at `sign`: who is named in front of its host, and its parameters. Returns its end.
   std::size_t url(const secret_place& under, std::size_t begin, std::size_t sign, std::size_t end) {
     auto open = begin > 0 && is_quote(text_[begin - 1]) ? text_[begin - 1] : ' ';
@@ -243,6 +243,10 @@ private:
       ++last;
     auto path = find_in("/?#", host, last);
     auto at = part(host, path).rfind('@');
+    if (at == std::string_view::npos && has_odd_port(part(host, path))) { // of a password with a slash
+      at = part(host, last).rfind('@');
+      path = at == std::string_view::npos ? path : find_in("/?#", host + at, last);
+    }
     if (at != std::string_view::npos) {
       at += host;
       auto colon = host;
@@ -283,7 +287,15 @@ private:
     --depth_;
   }
 
-  bool json(const secret_place& at, std::size_t begin, std::size_t end);
+  bool json(const secret_place& at, std::size_t begin, std::size_t end) {
+    auto text = part(begin, end);
+    auto first = trimmed(text).substr(0, 1);
+    if ((first != "{" && first != "[") || depth_ >= max_depth
+        || !(first == "{" ? wire::is_object(text) : wire::is_object("{\"x\":" + std::string{text} + "}")))
+      return false;
+    secret_words::judge_json(text, begin, at, out_, depth_ + 1);
+    return true;
+  }
 
   std::string_view text_;
   spans& out_;
@@ -293,94 +305,11 @@ private:
   bool argument_;
 };
 
-/// Finds the values in a JSON text whose own name, or that of a member around them, is that of a secret, and what is secret in
-/// others. The text is of at most 64 levels.
-class json_scan {
-public:
-  json_scan(std::string_view text, std::size_t offset, secret_place at, spans& out, int depth)
-      : text_(text), offset_(offset), out_(out), name_(at.name), header_(at.header || is_header_place(at.name)), depth_(depth) {}
-
-  void run() {
-    for (std::size_t i = 0; i < text_.size(); ++i) {
-      auto c = text_[i];
-      if (c == '{' || c == '[') {
-        around_.push_back(name_);
-      } else if ((c == '}' || c == ']') && !around_.empty()) {
-        around_.pop_back();
-        name_ = around_.empty() ? "" : around_.back();
-      } else if (c == ',') {
-        name_ = around_.empty() ? "" : around_.back();
-      } else if (c == '"') {
-        auto end = string_end(i);
-        auto next = text_.find_first_not_of(" \t\r\n", end);
-        if (next != std::string::npos && text_[next] == ':')
-          take_name(i, end);
-        else
-          string(i, end);
-        i = end - 1;
-      } else if (c == '-' || (c >= '0' && c <= '9')) {
-        auto end = std::min(text_.find_first_not_of("0123456789+-.eE", i), text_.size());
-        if (is_named(name_, part(i, end)))
-          out_.push_back({name_, offset_ + i, offset_ + end, true, true});
-        i = end - 1;
-      }
-    }
-  }
-
-private:
-  std::string_view part(std::size_t begin, std::size_t end) const { return text_.substr(begin, end - begin); }
-
-  std::size_t string_end(std::size_t i) const {
-    for (++i; i < text_.size() && text_[i] != '"'; ++i)
-      i += text_[i] == '\\' ? 1 : 0;
-    return std::min(i + 1, text_.size());
-  }
-
-  // A name inside of a secret's object stays the secret's: {"api_key": {"value": "..."}}.
-  void take_name(std::size_t begin, std::size_t end) {
-    auto inside = !around_.empty() && names_a_secret(around_.back());
-    name_ = inside ? around_.back() : json_value(part(begin, end));
-  }
-
-  void string(std::size_t begin, std::size_t end) {
-    auto meant = json_value(part(begin, end));
-    auto header = header_ || (!around_.empty() && is_header_place(around_.back()));
-    spans within;
-    text_judge{meant, within, depth_}.setting({name_, header}, 0, meant.size());
-    if (within.empty())
-      return;
-    auto whole = within.size() == 1 && within[0].begin == 0 && within[0].end == meant.size();
-    if (whole || part(begin, end).find('\\') != std::string_view::npos) { // what is escaped is not told apart
-      out_.push_back({name_, offset_ + begin, offset_ + end, is_literal_secret(meant), true});
-      return;
-    }
-    for (auto& s : within) {
-      s.begin += offset_ + begin + 1;
-      s.end += offset_ + begin + 1;
-      out_.push_back(std::move(s));
-    }
-  }
-
-  std::string_view text_;
-  std::size_t offset_;
-  spans& out_;
-  std::vector<std::string> around_;
-  std::string name_;
-  bool header_;
-  int depth_;
-};
-
-bool text_judge::json(const secret_place& at, std::size_t begin, std::size_t end) {
-  auto text = part(begin, end);
-  auto first = trimmed(text).substr(0, 1);
-  if ((first != "{" && first != "[") || depth_ >= max_depth
-      || !(first == "{" ? wire::is_object(text) : wire::is_object("{\"x\":" + std::string{text} + "}")))
-    return false;
-  json_scan{text, begin, at, out_, depth_ + 1}.run();
-  return true;
-}
-
 } // namespace
+
+void secret_words::judge_text(const secret_place& at, std::string_view text, spans& out, int depth) {
+  text_judge{text, out, depth}.setting(at, 0, text.size());
+}
 
 std::size_t scheme_length(std::string_view value) {
   auto blank = value.find(' ');
@@ -396,7 +325,7 @@ std::size_t scheme_length(std::string_view value) {
 
 std::vector<secret_span> find_secrets(const secret_place& at, std::string_view text) {
   spans out;
-  text_judge{text, out, 0}.setting({at.name, at.header || is_header_place(at.name)}, 0, text.size());
+  secret_words::judge_text({at.name, at.header || is_header_place(at.name)}, text, out, 0);
   return out;
 }
 
@@ -406,13 +335,6 @@ std::vector<secret_span> find_argument_secrets(const std::string& before, std::s
   auto name = option && !text.starts_with('-') ? before : std::string{};
   text_judge{text, out, 0, true}.setting({name, name == "-H" || is_header_place(name)}, 0, text.size());
   return out;
-}
-
-std::string json_value(std::string_view raw) {
-  if (raw.size() > 1 && raw.front() == '"' && raw.find('\\') == std::string_view::npos)
-    return std::string{raw.substr(1, raw.size() - 2)};
-  std::string out;
-  return wire::get("{\"x\":" + std::string{raw} + "}", "x", out) ? out : std::string{raw};
 }
 
 } // namespace conclave

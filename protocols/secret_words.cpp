@@ -6,6 +6,7 @@
 #include "protocols/secret_words.hpp"
 
 #include "protocols/secret_judge.hpp"
+#include "protocols/secrets.hpp"
 #include "protocols/text.hpp"
 #include "protocols/tool_result.hpp"
 
@@ -88,6 +89,14 @@ bool is_key_like(std::string_view word) {
 
 bool any_key_like(std::string_view text) {
   return each_word(text, is_key_like);
+}
+
+bool is_named(const std::string& name, std::string_view value) {
+  return names_a_secret(name) && may_be_secret(name, std::string{value});
+}
+
+bool is_header_place(const std::string& name) {
+  return lower(name).find("header") != std::string::npos;
 }
 
 std::string percent_decoded(std::string_view text) {

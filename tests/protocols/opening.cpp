@@ -328,7 +328,7 @@ CAF_TEST(ordinary words under any name stay) {
                "gpt-4o-mini-2024-07-18",
                "--root",
                "/home/me/data1234",
-               "https://github.com/me/repo/blob/0a7a79d8c3f24be1a0dd1c2b3a4d5e6f70819293/x.md",
+               "https://github.com/me/repo/blob/0a7a79d8c3f24be1a0dd1c2b3a4d5e6f70819293/x.txt",
                "ssh://git@github.com/x",
                "--mode=production",
                "https://contoso@dev.azure.com/contoso/x",

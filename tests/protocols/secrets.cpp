@@ -112,7 +112,8 @@ CAF_TEST(a key is known without what stands around it in a variable) {
            "api-key=" + key + ",x=y", R"({"Authorization":"Bearer )" + key + R"(","v":1})",
            R"({"a":[{"url":"https://h/?sig=)" + key + R"("}]})", R"({"inner":"{\"token\":\")" + key + R"(\"}"})",
            "Server=h;Password=" + key + ";x=1", "X-Api-Key: " + key, "{'Authorization': 'Token " + key + "'}",
-           "run --token " + key + " -v", "sk-" + key, "https://h/?next=https%3A%2F%2Fu%3A" + key + "%40h"})
+           "run --token " + key + " -v", R"({"headers":[{"name":"X-Api-Key","value":")" + key + R"("}]})",
+           R"({"args":["x","--token",")" + key + R"(","-v"]})", "sk-" + key, "https://h/?next=https%3A%2F%2Fu%3A" + key + "%40h"})
     for (auto* name : {"HOOK", "OPENAPI_MCP_HEADERS", "AUTH"}) {
       auto seen = told(name, value, "it is <" + key + ">");
       auto whole = told(name, value, "it is <" + value + ">");
@@ -120,6 +121,11 @@ CAF_TEST(a key is known without what stands around it in a variable) {
       CAF_CHECK(seen.find(key) == std::string::npos || value == "sk-" + key);
       CAF_CHECK(whole.find(key) == std::string::npos);
     }
+}
+
+CAF_TEST(a password with a slash is one) {
+  CAF_CHECK_EQUAL(told("DB", "postgres://me:pass/word@h/db", "pass/word me"), "*** me");
+  CAF_CHECK_EQUAL(told("DB", "https://[::1]:80/@somebody https://h:80/@somebody", "80/ somebody"), "80/ somebody");
 }
 
 CAF_TEST(of a basic authorization the password is known in clear) {
