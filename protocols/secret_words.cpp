@@ -55,7 +55,7 @@ void add_forms(const std::string& value, std::vector<std::string>& out, int dept
     if (text && colon != std::string::npos && depth < deepest) {
       out.push_back(meant);
       out.push_back(meant.substr(colon + 1));
-      if (is_key_like(meant.substr(0, colon))) // `KEY:` as well as `user:KEY`
+      if (colon + 1 == meant.size() || is_key_like(meant.substr(0, colon))) // `KEY:` as well as `user:KEY`
         out.push_back(meant.substr(0, colon));
     }
   }

@@ -133,6 +133,7 @@ CAF_TEST(of a basic authorization the password is known in clear) {
   CAF_CHECK_EQUAL(told("X", "Basic YWxpY2U6WnE4MXhrZXlRV0VSVFk3Nw==", "Zq81xkeyQWERTY77 YWxpY2U6WnE4MXhrZXlRV0VSVFk3Nw== alice"),
                   "*** *** alice");
   CAF_CHECK_EQUAL(told("Authorization", "Basic WnE4MXhrZXlRV0VSVFk3Nzo=", "Zq81xkeyQWERTY77"), "***");
+  CAF_CHECK_EQUAL(told("Authorization", "Basic c2VjcmV0bHk6", "secretly"), "***");
 }
 
 CAF_TEST(a key in the headers of a request body is known without its scheme) {
