@@ -45,7 +45,7 @@ public:
 
   void setting(const secret_place& at, std::size_t begin, std::size_t end) {
     if (!value(at, begin, end))
-      words(at, begin, end);
+      words({at.name, at.name == "-H" || is_header_place(at.name)}, begin, end); // within it, a header has its name in front
   }
 
   /// Judges [begin, end) as one value; returns false if it may only have secrets within it, in words.
@@ -182,9 +182,15 @@ private:
       add(under.name, begin, to);
       return to;
     }
-    auto after = skip_blanks(to + (to < end && begin > 0 && is_quote(text_[to]) && text_[begin - 1] == text_[to] ? 1 : 0), end);
+    auto open = begin > 0 && is_quote(text_[begin - 1]) ? text_[begin - 1] : '\0';
+    auto closed = open != '\0' && to < end && text_[to] == open;
+    if (open != '\0' && !closed)
+      end = find_in({&open, 1}, to, end); // 'Name: value'
+    auto after = skip_blanks(to + (closed ? 1 : 0), end);
     if (after < end && (text_[after] == '=' || text_[after] == ':'))
       return assignment(under, std::move(name), after, end, begin == lead && ++names <= max_depth, lead);
+    if (closed && after < end && text_[after] == ',') // ['--option', 'value']
+      after = skip_blanks(after + 1, end);
     if (begin != lead && name.starts_with('-') && names_a_secret(name) && after > to && after < end && text_[after] != '-')
       if (auto f = field_at(after, end, false); value({name}, f.begin, f.end))
         return f.next;
@@ -200,19 +206,20 @@ private:
   std::size_t assignment(secret_place& under, std::string name, std::size_t sign, std::size_t end, bool all, std::size_t& lead) {
     constexpr std::size_t least = 8; // "key: value" is no secret, and a variable of one has a name of its own
     auto begin = skip_blanks(sign + 1, end);
-    if (!all && !names_a_secret(name) && !is_header_place(name))
+    if (!all && !under.header && !names_a_secret(name) && !is_header_place(name))
       return std::max(begin, sign + 1);
     auto f = field_at(begin, end, all);
     auto text = part(f.begin, f.end);
     auto one = (all || f.begin > begin) && text.size() >= least && one_word(text);
-    auto accepted = text_[sign] == '=' || (all && argument_) || one || is_given(text.substr(scheme_length(text)))
+    auto scheme = scheme_length(text);
+    auto accepted = text_[sign] == '=' || (all && argument_) || one || (under.header && scheme > 0) || is_given(text.substr(scheme))
                     || (all && (text.find('=') != std::string_view::npos || secret_words::any_key_like(text)));
-    secret_place at{name, (under.header && !all) || is_header_place(name)};
+    secret_place at{name, under.header || is_header_place(name)};
     if (accepted && value(at, f.begin, f.end))
       return std::max(f.next, sign + 1);
     if (all) {
       lead = f.begin;
-      under = {std::move(name), under.header || at.header};
+      under = {std::move(name), at.header};
     }
     return std::max(f.begin, sign + 1);
   }
@@ -312,14 +319,14 @@ void secret_words::judge_text(const secret_place& at, std::string_view text, spa
 }
 
 std::size_t scheme_length(std::string_view value) {
-  auto blank = value.find(' ');
+  auto blank = value.find_first_of(line_space);
   if (blank == std::string_view::npos || blank > 20)
     return 0;
   auto scheme = lower(std::string{value.substr(0, blank)});
   for (auto* known : {"bearer", "basic", "token", "apikey", "api-key", "key", "bot", "digest", "oauth", "jwt", "negotiate", "ntlm",
                       "ssws", "geniekey", "splunk", "sharedkey", "aws4-hmac-sha256"})
     if (scheme == known)
-      return std::min(value.find_first_not_of(' ', blank), value.size()) % value.size();
+      return std::min(value.find_first_not_of(line_space, blank), value.size()) % value.size();
   return 0;
 }
 

@@ -19,7 +19,7 @@ namespace secret_words {
 
 namespace {
 
-constexpr std::string_view between = " \t\n\v\f\r\"'`,;&(){}[]";
+constexpr std::string_view between = " \t\n\v\f\r\"'`\\,;&(){}[]";
 
 /// Calls `visit` with each word of `text` until that returns true; returns whether it did.
 template <class F>

@@ -107,13 +107,27 @@ std::string told(const std::string& name, const std::string& value, std::string 
 
 CAF_TEST(a key is known without what stands around it in a variable) {
   const std::string key = "Zq81xkeyQWERTY77";
-  for (const std::string& value : std::vector<std::string>{
-           "Bearer " + key, "https://h/x?token=" + key, "https://" + key + "@h/x", "https://u:" + key + "@h/x",
-           "api-key=" + key + ",x=y", R"({"Authorization":"Bearer )" + key + R"(","v":1})",
-           R"({"a":[{"url":"https://h/?sig=)" + key + R"("}]})", R"({"inner":"{\"token\":\")" + key + R"(\"}"})",
-           "Server=h;Password=" + key + ";x=1", "X-Api-Key: " + key, "{'Authorization': 'Token " + key + "'}",
-           "run --token " + key + " -v", R"({"headers":[{"name":"X-Api-Key","value":")" + key + R"("}]})",
-           R"({"args":["x","--token",")" + key + R"(","-v"]})", "sk-" + key, "https://h/?next=https%3A%2F%2Fu%3A" + key + "%40h"})
+  for (const std::string& value : std::vector<std::string>{"Bearer " + key,
+                                                           "https://h/x?token=" + key,
+                                                           "https://" + key + "@h/x",
+                                                           "https://u:" + key + "@h/x",
+                                                           "api-key=" + key + ",x=y",
+                                                           R"({"Authorization":"Bearer )" + key + R"(","v":1})",
+                                                           R"({"a":[{"url":"https://h/?sig=)" + key + R"("}]})",
+                                                           R"({"inner":"{\"token\":\")" + key + R"(\"}"})",
+                                                           "Server=h;Password=" + key + ";x=1",
+                                                           "X-Api-Key: " + key,
+                                                           "{'Authorization': 'Token " + key + "'}",
+                                                           "run --token " + key + " -v",
+                                                           "-H 'Authorization: Bearer " + key + "' -v",
+                                                           "['--token', '" + key + "']",
+                                                           "Bearer\t" + key,
+                                                           R"("{\"Authorization\":\"Bearer )" + key + R"(\"}")",
+                                                           "X-A: b\nX-Foo: Token " + key,
+                                                           R"({"headers":[{"name":"X-Api-Key","value":")" + key + R"("}]})",
+                                                           R"({"args":["x","--token",")" + key + R"(","-v"]})",
+                                                           "sk-" + key,
+                                                           "https://h/?next=https%3A%2F%2Fu%3A" + key + "%40h"})
     for (auto* name : {"HOOK", "OPENAPI_MCP_HEADERS", "AUTH"}) {
       auto seen = told(name, value, "it is <" + key + ">");
       auto whole = told(name, value, "it is <" + value + ">");
