@@ -33,8 +33,11 @@ public:
         before_ = pair_ = {};
       if (c == '{' || c == '[') {
         around_.push_back(name_);
+        members_.push_back(std::exchange(member_, {}));
       } else if ((c == '}' || c == ']') && !around_.empty()) {
         around_.pop_back();
+        member_ = std::move(members_.back());
+        members_.pop_back();
         name_ = around_.empty() ? "" : around_.back();
       } else if (c == ',') {
         name_ = around_.empty() ? "" : around_.back();
@@ -49,7 +52,7 @@ public:
       } else if (c == '-' || (c >= '0' && c <= '9')) {
         auto end = std::min(text_.find_first_not_of("0123456789+-.eE", i), text_.size());
         if (is_named(name_, part(i, end)))
-          out_.push_back({name_, offset_ + i, offset_ + end, true, true});
+          out_.push_back({name_, offset_ + i, offset_ + end, true, true, path()});
         i = end - 1;
       }
     }
@@ -64,10 +67,19 @@ private:
     return std::min(i + 1, text_.size());
   }
 
+  std::string path() const {
+    std::string out;
+    for (const auto& m : members_)
+      out += m.empty() ? m : m + ".";
+    out += member_;
+    return out.ends_with('.') ? out.substr(0, out.size() - 1) : out;
+  }
+
   // A name inside of a secret's object stays the secret's: {"api_key": {"value": "..."}}.
   void take_name(std::size_t begin, std::size_t end) {
     auto inside = !around_.empty() && names_a_secret(around_.back());
-    name_ = inside ? around_.back() : json_value(part(begin, end));
+    member_ = json_value(part(begin, end));
+    name_ = inside ? around_.back() : member_;
     if (name_ == "value" && !pair_.empty()) // {"name": "X-Api-Key", "value": "..."}
       name_ = pair_;
     before_ = {};
@@ -88,12 +100,13 @@ private:
       return;
     auto whole = within.size() == 1 && within[0].begin == 0 && within[0].end == meant.size();
     if (whole || part(begin, end).find('\\') != std::string_view::npos) { // what is escaped is not told apart
-      out_.push_back({name, offset_ + begin, offset_ + end, is_literal_secret(meant), true});
+      out_.push_back({name, offset_ + begin, offset_ + end, is_literal_secret(meant), true, path()});
       return;
     }
     for (auto& s : within) {
       s.begin += offset_ + begin + 1;
       s.end += offset_ + begin + 1;
+      s.path = path() + (!s.path.empty() ? "." + s.path : s.name == name ? "" : "." + s.name);
       out_.push_back(std::move(s));
     }
   }
@@ -102,6 +115,8 @@ private:
   std::size_t offset_;
   spans& out_;
   std::vector<std::string> around_;
+  std::vector<std::string> members_; ///< that it stands in
+  std::string member_;
   std::string name_;
   std::string before_; ///< the string in front of it in an array
   std::string pair_;   ///< of an object of a name and a value

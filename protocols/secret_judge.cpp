@@ -94,7 +94,7 @@ private:
 
   void add(const std::string& name, std::size_t begin, std::size_t end) {
     if (begin < end)
-      out_.push_back({name, begin, end, is_literal_secret(std::string{part(begin, end)}), false});
+      out_.push_back({name, begin, end, is_literal_secret(std::string{part(begin, end)}), false, ""});
   }
 
   /// Whether NAME= or NAME: follows the separator at `i`.

@@ -23,6 +23,7 @@ struct secret_span {
   std::size_t end = 0;
   bool literal = false; ///< stands there itself: no wholly ${NAME}
   bool quoted = false;  ///< a whole value of a JSON text: a string with its quotes, or a number
+  std::string path;     ///< of what stands in a JSON text, its member: "headers.Authorization"; else empty
 };
 
 /// What a text stands under.

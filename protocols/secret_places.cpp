@@ -38,8 +38,11 @@ std::string replaced(const secret_text& place, const std::string& text, const st
 
 std::string path_of(const secret_text& text, const secret_span& s) {
   auto path = shown_text(text.path, 200);
-  if (text.path == "params" && !s.name.empty()) // the provider's own parameters stand beside our keys
-    return shown_text(s.name);
+  const auto& within = s.path.empty() ? s.name : s.path;
+  if (text.path == "params" && !within.empty()) // the provider's own parameters stand beside our keys
+    return shown_text(within, 200);
+  if (!s.path.empty())
+    return path + "." + shown_text(s.path, 200);
   return s.name.empty() || text.path.ends_with("." + s.name) ? path : path + "." + shown_text(s.name);
 }
 
@@ -53,7 +56,7 @@ using visitor = std::function<void(secret_text, const std::string&)>;
 /// text is the secret.
 spans found_again(const std::string& text, bool expanded, const judge& find) {
   auto found = find(text);
-  auto masked = with_marks({.path = "", .place = "", .spans = found, .expanded = expanded, .json = false}, text);
+  auto masked = with_marks({.path = "", .place = "", .spans = found, .expanded = expanded}, text);
   auto again = masked == text ? found : find(masked);
   auto same = [](const secret_span& a, const secret_span& b) { return a.name == b.name && a.quoted == b.quoted; };
   auto marks = std::count_if(found.begin(), found.end(), [&](const secret_span& s) { return s.literal || expanded; });
@@ -63,31 +66,31 @@ spans found_again(const std::string& text, bool expanded, const judge& find) {
   if (masked == text || (kept == marks && std::equal(found.begin(), found.end(), again.begin(), again.end(), same)))
     return found;
   auto whole = find(secret_mark);
-  return {{whole.empty() ? "" : whole.front().name, 0, text.size(), true, false}};
+  return {{whole.empty() ? "" : whole.front().name, 0, text.size(), true, false, ""}};
 }
 
 void visit_all(const backend_config& b, const visitor& visit) {
-  auto tell = [&](std::string path, std::string place, const std::string& text, bool expanded, bool json, const judge& find) {
+  auto tell = [&](std::string path, std::string place, const std::string& text, bool expanded, const judge& find) {
     if (auto found = found_again(text, expanded, find); !found.empty())
-      visit({std::move(path), std::move(place), std::move(found), expanded, json}, text);
+      visit({std::move(path), std::move(place), std::move(found), expanded}, text);
   };
   auto json = [&](const char* name, const std::string& text) {
-    tell(name, name, text, true, true, [](std::string_view t) {
+    tell(name, name, text, true, [](std::string_view t) {
       return t.empty() || wire::is_object(t) ? find_secrets({}, t)
-                                             : spans{{"", 0, t.size(), true, false}}; // not to be judged, nor to be sent
+                                             : spans{{"", 0, t.size(), true, false, ""}}; // not to be judged, nor to be sent
     });
   };
   auto plain = [&](const std::string& path, const std::string& place, const std::string& text, bool expanded) {
-    tell(path, place, text, expanded, false, [](std::string_view t) { return find_secrets({}, t); });
+    tell(path, place, text, expanded, [](std::string_view t) { return find_secrets({}, t); });
   };
   auto named = [&](const std::string& path, const std::string& place, const std::map<std::string, std::string>& values, bool sent) {
     for (const auto& [name, value] : values)
-      tell(path + "." + name, place + "." + name, value, false, false,
+      tell(path + "." + name, place + "." + name, value, false,
            [&, at = secret_place{name, sent}](std::string_view t) { return find_secrets(at, t); });
   };
-  tell("api_key", "api_key", b.api_key, false, false, [](std::string_view t) {
+  tell("api_key", "api_key", b.api_key, false, [](std::string_view t) {
     auto scheme = scheme_length(t);
-    return t.empty() ? spans{} : spans{{"", scheme, t.size(), is_literal_secret(std::string{t.substr(scheme)}), false}};
+    return t.empty() ? spans{} : spans{{"", scheme, t.size(), is_literal_secret(std::string{t.substr(scheme)}), false, ""}};
   });
   plain("base_url", "base_url", b.base_url, true);
   json("extra_body", b.extra_body);
@@ -103,7 +106,7 @@ void visit_all(const backend_config& b, const visitor& visit) {
     plain(path + ".url", place + ".url", s.url, false);
     for (std::size_t k = 1; k < s.command.size(); ++k) {
       const auto& before = k > 1 ? s.command[k - 1] : std::string{};
-      tell(path + ".args", place + ".args", s.command[k], false, false,
+      tell(path + ".args", place + ".args", s.command[k], false,
            [&](std::string_view t) { return find_argument_secrets(before, t); });
     }
   }

@@ -20,7 +20,6 @@ struct secret_text {
   std::string place;              ///< the same for a reader that must find it again: a tool server by its name
   std::vector<secret_span> spans; ///< in order, never overlapping, at least one
   bool expanded = false;          ///< variables in it were expanded when the file was read, so what stands there is literal
-  bool json = false;              ///< an object of parameters
 };
 
 /// Returns what stands for the secret in a text that is stored.

@@ -443,6 +443,8 @@ CAF_TEST(a secret that is gone is named and nothing is changed) {
   CAF_CHECK(has(refused([](auto& b) { b.mcp_servers[0].command.resize(4); }), "mcp_servers[0].args.--token"));
   CAF_CHECK(has(refused([](auto& b) { b.mcp_servers[0].env.erase("OPENAPI_MCP_HEADERS"); }),
                 "backend.mcp_servers[0].env.OPENAPI_MCP_HEADERS.Authorization"));
+  CAF_CHECK(has(refused([](auto& b) { b.params = R"({"api_key":"x1234567"})"; }), "agents[0].backend.more.auth.value ('a')"));
+  CAF_CHECK(has(refused([](auto& b) { b.extra_body = "{}"; }), "agents[0].backend.extra_body.secret_tokens ('a')"));
   auto o = masked;
   std::string error;
   CAF_CHECK(!restore_secrets(o, run_config{}, error) && has(error, "agents[0].backend.api_key ('a'), ") && has(error, " more"));
