@@ -43,10 +43,14 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   auto trial = stored;
   std::string error;
   if (restore_secrets(trial, team, error))
-    return true; // there are none
+    return true;              // there are none
+  const auto lacking = error; // of a team that nobody has read yet: all of them
   auto file = o.output.config.empty() ? stored.config_path : o.output.config;
-  if (file.empty()) {
-    complain(error + "; name the team file with --config");
+  if (file.empty() || (o.output.config.empty() && is_standard_input(file))) {
+    complain(lacking
+             + (file.empty() ? "; name the file that holds it with --config FILE"
+                             : "; the team came from standard input: give it again, with --config FILE, or --config - for standard "
+                               "input"));
     return false;
   }
   std::vector<problem> problems;
@@ -59,9 +63,10 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   auto unread = blocking(loaded.problems);
   for (const auto& p : unread)
     complain(to_string(p));
-  complain(unread.empty() ? error
-                          : "keys of this task were not stored and are read again from its team file: mend " + file
-                                + ", or say where it is now with --config FILE");
+  auto shown = is_standard_input(file) ? std::string{"the team on standard input"} : shown_text(file, 200);
+  complain(unread.empty() ? error + "; " + shown
+                                + " does not hold it: write it there again, or as ${NAME}, or name another file with --config FILE"
+                          : lacking + "; mend " + shown + ", or say where it is now with --config FILE");
   return false;
 }
 

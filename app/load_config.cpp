@@ -155,13 +155,17 @@ load_result load_config_text(const std::string& text, const std::string& name, c
   return out;
 }
 
+bool is_standard_input(const std::string& path) {
+  return path == "-";
+}
+
 load_result load_config(const std::string& path, const load_options& options) {
   std::string text, error = path.empty() ? "the name of the configuration is empty"
                             : path.starts_with("@examples")
                                 ? "MassGen's examples are not here: configs/ in the source tree holds team "
                                   "files, and a file of MassGen is named by its path"
                                 : "";
-  if (error.empty() && loader::read_text(path == "-" ? "/dev/stdin" : path, text, error))
+  if (error.empty() && loader::read_text(is_standard_input(path) ? "/dev/stdin" : path, text, error))
     return load_config_text(text, path, options);
   load_result out;
   out.config.source = path;

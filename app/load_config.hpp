@@ -34,6 +34,9 @@ struct load_options {
   const ledger::rules* amended = nullptr; ///< rules that a file without agents amends; nullptr = agents are needed
 };
 
+/// Returns whether this is the name of standard input.
+bool is_standard_input(const std::string& path);
+
 /// Loads a file, or what comes through a pipe ("-" is standard input): at most 1 MiB, 64 levels, 10,000 nodes after aliases are
 /// expanded.
 load_result load_config(const std::string& path, const load_options& options = {});

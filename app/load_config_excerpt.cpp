@@ -5,6 +5,7 @@
 // megabyte.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/secret_judge.hpp"
 #include "protocols/secrets.hpp"
 #include "protocols/text.hpp"
 
@@ -40,10 +41,8 @@ void hide(std::string& line, std::size_t from, std::size_t to) {
 
 /// Returns whether a word looks like a key: by how keys of known services begin, or as only random letters look.
 bool is_key(std::string_view word) {
-  for (std::string_view start :
-       {"sk-", "sk_", "gsk_", "xai-", "AIza", "hf_", "ghp_", "github_pat_", "glpat-", "xoxb-", "eyJ", "AKIA"})
-    if (word.starts_with(start) && word.size() >= 8)
-      return true;
+  if (begins_like_key(word))
+    return true;
   auto any = [&](auto test) {
     return std::any_of(word.begin(), word.end(), [&](char c) { return test(static_cast<unsigned char>(c)); });
   };

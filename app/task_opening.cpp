@@ -3,6 +3,7 @@
 
 #include "app/task_opening.hpp"
 
+#include "app/load_config.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
 #include "protocols/secret_places.hpp"
@@ -36,7 +37,7 @@ std::string opening_of(const run_config& config, const question& q, const std::v
   o.cluster = config.cluster;
   std::error_code ignored;
   if (!config.source.empty())
-    o.config_path = std::filesystem::absolute(config.source, ignored).string();
+    o.config_path = is_standard_input(config.source) ? config.source : std::filesystem::absolute(config.source, ignored).string();
   o.build = version;
   o.on_unknown = config.on_unknown;
   mask_secrets(o);
@@ -97,8 +98,10 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
                                         + " was written by an older conclave, which did not store what is needed to go on with it; "
                                           "see it: conclave show "
                                         + request.task);
-  if (!from_json(first.detail, out, error) || !restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
+  if (!from_json(first.detail, out, error))
     return refused(ec::bad_config, error);
+  if (!restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
+    return refused(ec::bad_config, error + "; the team to resume with does not hold it");
   return {};
 }
 

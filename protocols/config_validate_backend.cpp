@@ -34,13 +34,12 @@ void check_secrets(const backend_config& b, const std::string& path, std::vector
       "a secret here would travel to the node; put it into extra_headers or extra_query as ${NAME} and set NAME there";
   each_secret(b, [&](const secret_text& text, const std::string&) {
     for (const auto& s : text.spans) {
-      auto at = path + "." + shown_text(text.path, 200);
-      if (text.path.ends_with("url") && !s.name.empty() && !text.path.ends_with("." + s.name))
-        at += "." + shown_text(s.name);
-      if (text.expanded) // the provider's own parameters stand beside our keys
-        add(out, !text.json ? at : (text.path == "params" ? path : at) + "." + shown_text(s.name), early);
+      auto in_args = text.path.ends_with(".args");
+      auto at = path + "." + (in_args ? shown_text(text.path, 200) : path_of(text, s));
+      if (text.expanded)
+        add(out, at, early);
       else if (s.literal)
-        add(out, at, (text.path.ends_with(".args") && !s.name.empty() ? shown_text(s.name) + ": " : "") + travels);
+        add(out, at, (in_args && !s.name.empty() ? shown_text(s.name) + ": " : "") + travels);
     }
   });
 }

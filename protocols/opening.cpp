@@ -7,17 +7,16 @@
 
 #include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
 
+#include <algorithm>
 #include <map>
 #include <utility>
+#include <vector>
 
 namespace conclave {
 
 namespace {
-
-std::string mark_in(const secret_text& text) {
-  return text.json ? "\"" + std::string{secret_mark} + "\"" : secret_mark;
-}
 
 /// Which of its kind a place is: its path, the name there, and how many of both stand before it (`-e A_KEY=1 -e A_KEY=2`).
 class numbered {
@@ -31,46 +30,43 @@ private:
   std::map<std::string, int> seen_;
 };
 
-using found_secrets = std::map<std::string, std::string>;
+struct found_secret {
+  std::string text;
+  bool quoted;
+
+  /// As it stands where the mark of `s` was.
+  std::string at(const secret_span& s) const {
+    if (s.quoted == quoted)
+      return text;
+    return s.quoted ? wire::quote(text) : text.starts_with('"') ? text.substr(1, text.size() - 2) : text;
+  }
+};
+using found_secrets = std::map<std::string, found_secret>;
 
 found_secrets secrets_of(const backend_config& b) {
   found_secrets out;
   numbered number;
   each_secret(b, [&](const secret_text& text, const std::string& value) {
     for (const auto& s : text.spans)
-      out.emplace(number(text, s), value.substr(s.begin, s.end - s.begin));
+      if (auto secret = value.substr(s.begin, s.end - s.begin); secret != mark_of(s))
+        out.emplace(number(text, s), found_secret{std::move(secret), s.quoted});
+      else
+        number(text, s);
   });
   return out;
-}
-
-/// Replaces spans of `text` by what `by` returns; an empty text leaves one as it is.
-template <class F>
-void replace(const secret_text& place, std::string& text, F by) {
-  std::string out;
-  std::size_t done = 0;
-  for (const auto& s : place.spans) {
-    auto with = by(s);
-    if (with.empty())
-      continue;
-    out.append(text, done, s.begin - done).append(with);
-    done = s.end;
-  }
-  text = out.append(text, done);
 }
 
 } // namespace
 
 void mask_secrets(opening& o) {
   for (auto& a : o.agents)
-    each_secret(a.backend, [](const secret_text& place, std::string& text) {
-      replace(place, text, [&](const secret_span& s) { return s.literal || place.expanded ? mark_in(place) : std::string{}; });
-    });
+    each_secret(a.backend, [](const secret_text& place, std::string& text) { text = with_marks(place, text); });
 }
 
 bool restore_secrets(opening& o, const run_config& from, std::string& error) {
+  constexpr std::size_t most_named = 5;
   auto restored = o.agents;
-  auto file = from.source.empty() ? std::string{"the configuration"} : shown_text(from.source, 200);
-  std::string lacks;
+  std::vector<std::string> lacks;
   for (std::size_t i = 0; i < restored.size(); ++i) {
     auto& a = restored[i];
     found_secrets known;
@@ -79,27 +75,27 @@ bool restore_secrets(opening& o, const run_config& from, std::string& error) {
         known = secrets_of(x.backend);
     numbered number;
     each_secret(a.backend, [&](const secret_text& place, std::string& text) {
-      replace(place, text, [&](const secret_span& s) {
+      text = replaced(place, text, [&](const secret_span& s) {
         auto key = number(place, s);
-        if (text.compare(s.begin, s.end - s.begin, mark_in(place)) != 0)
+        if (text.compare(s.begin, s.end - s.begin, mark_of(s)) != 0)
           return std::string{};
-        auto secret = known.find(key);
-        if (secret != known.end() && secret->second != mark_in(place))
-          return secret->second;
-        auto named = s.name.empty() || place.path.ends_with("." + s.name) ? std::string{} : "." + shown_text(s.name);
-        if (lacks.empty())
-          lacks = "agents[" + std::to_string(i) + "] ('" + shown_text(a.id) + "'): backend." + shown_text(place.path, 200) + named;
+        if (auto secret = known.find(key); secret != known.end())
+          return secret->second.at(s);
+        lacks.push_back("agents[" + std::to_string(i) + "].backend." + path_of(place, s) + " ('" + shown_text(a.id) + "')");
         return std::string{};
       });
     });
   }
-  if (!lacks.empty()) {
-    error = file + " no longer holds a secret that this task needs and that was not stored: " + lacks
-            + "; write it there again, or as ${NAME}";
-    return false;
+  if (lacks.empty()) {
+    o.agents = std::move(restored);
+    return true;
   }
-  o.agents = std::move(restored);
-  return true;
+  error = "what stood in the team file literally was not stored, and is needed again: ";
+  for (std::size_t i = 0; i < std::min(lacks.size(), most_named); ++i)
+    error += (i > 0 ? ", " : "") + lacks[i];
+  if (lacks.size() > most_named)
+    error += " and " + std::to_string(lacks.size() - most_named) + " more";
+  return false;
 }
 
 } // namespace conclave

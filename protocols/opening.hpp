@@ -35,7 +35,7 @@ struct opening {
   std::vector<agent_config> agents; ///< variables unexpanded, literal secrets as marks; registration order
   cluster_config cluster;
   std::vector<std::string> nodes; ///< where each agent was placed, "local" = the engine's process
-  std::string config_path;        ///< absolute; empty = built by hand
+  std::string config_path;        ///< absolute, or "-" = standard input; empty = built by hand
   std::string build;
   std::uint64_t seed = 0;              ///< what the random numbers of its owners derive from: the jitter of back-offs
   std::string on_unknown = "tell";     ///< see run_config
@@ -56,7 +56,8 @@ bool from_json(const std::string& text, opening& out, std::string& error);
 void mask_secrets(opening& o);
 
 /// Puts the secrets of `from`, the same team read again, where marks stand: by the agent's id and the place of the key. What is a
-/// variable there now stays one. Returns false and names the key in `error` where there is none any more; `o` is as it was then.
+/// variable there now stays one. Returns false and names the keys in `error` (agents[0].backend.api_key, at most five) where there
+/// is none any more, for the caller to add what to do; `o` is as it was then.
 bool restore_secrets(opening& o, const run_config& from, std::string& error);
 
 } // namespace conclave

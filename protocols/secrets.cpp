@@ -5,6 +5,7 @@
 
 #include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
+#include "protocols/secret_judge.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>
@@ -171,12 +172,16 @@ void secrets::add_variable(const std::string& name, const std::string& value) {
 }
 
 void secrets::add_named(const std::string& name, const std::string& value) {
-  if (!may_be_secret(name, value))
-    return;
-  add_key(value);
-  add_key(url_password(value));
-  if (auto space = value.find(' '); space != std::string::npos)
-    add_key(value.substr(space + 1));
+  if (may_be_secret(name, value)) {
+    add_key(value);
+    if (auto space = value.find(' '); space != std::string::npos)
+      add_key(value.substr(space + 1));
+  }
+  for (const auto& s : find_secrets({name}, value)) {
+    auto text = value.substr(s.begin, s.end - s.begin);
+    for (const auto& form : secret_forms(s.quoted ? json_value(text) : text))
+      add_key(form);
+  }
 }
 
 void secrets::add_query(const std::string& url) {

@@ -39,7 +39,8 @@ public:
   /// ports stay, and unless it is an absolute path, which a reader needs.
   void add_variable(const std::string& name, const std::string& value);
 
-  /// Adds the value of a setting if its name says so and it is no short number or switch. An echo may lack a scheme in front of it.
+  /// Adds the secrets in the value of a setting (protocols/secret_judge.hpp), in each form that gives them away: an echo may lack a
+  /// scheme in front of it, say.
   void add_named(const std::string& name, const std::string& value);
 
   /// Adds what the query of `url` holds under the names of keys.

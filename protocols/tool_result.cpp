@@ -36,8 +36,28 @@ std::size_t admit_text(std::string& text, const secrets& hidden, std::size_t mos
   return std::min(text.size(), most);
 }
 
-/// The bytes that valid base64 stands for.
-std::string decoded(const std::string& data) {
+} // namespace
+
+void admit(tool_result& r, const secrets& hidden) {
+  admit_text(r.text, hidden, max_result_text);
+  auto text = max_result_text, data = max_result_data;
+  for (auto& p : r.parts) {
+    text -= admit_text(p.text, hidden, text);
+    for (auto* name : {&p.media_type, &p.uri})
+      admit_text(*name, hidden, 4096);
+    auto unfit = p.data.size() > data;
+    if (!unfit && !hidden.empty() && p.kind == content_kind::resource && !p.data.empty()) {
+      auto bytes = decode_base64(p.data), clean = bytes;
+      hidden.hide(clean);
+      unfit = clean != bytes;
+    }
+    if (unfit)
+      p.data.clear();
+    data -= p.data.size();
+  }
+}
+
+std::string decode_base64(const std::string& data) {
   std::string out;
   out.reserve(data.size() / 4 * 3);
   std::uint32_t bits = 0;
@@ -51,27 +71,6 @@ std::string decoded(const std::string& data) {
       out += static_cast<char>(bits >> (6 - 2 * ((count - 1) % 4)) & 0xFF);
   }
   return out;
-}
-
-} // namespace
-
-void admit(tool_result& r, const secrets& hidden) {
-  admit_text(r.text, hidden, max_result_text);
-  auto text = max_result_text, data = max_result_data;
-  for (auto& p : r.parts) {
-    text -= admit_text(p.text, hidden, text);
-    for (auto* name : {&p.media_type, &p.uri})
-      admit_text(*name, hidden, 4096);
-    auto unfit = p.data.size() > data;
-    if (!unfit && !hidden.empty() && p.kind == content_kind::resource && !p.data.empty()) {
-      auto bytes = decoded(p.data), clean = bytes;
-      hidden.hide(clean);
-      unfit = clean != bytes;
-    }
-    if (unfit)
-      p.data.clear();
-    data -= p.data.size();
-  }
 }
 
 bool is_base64(const std::string& data) {

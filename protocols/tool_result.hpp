@@ -21,4 +21,7 @@ void admit(tool_result& r, const secrets& hidden = {});
 /// Returns whether this is base64 with padding (RFC 4648, section 4) and not empty.
 bool is_base64(const std::string& data);
 
+/// Returns the bytes that valid base64 stands for.
+std::string decode_base64(const std::string& data);
+
 } // namespace conclave

@@ -15,7 +15,9 @@ from support import *
 SERVER = r'''
 import json, os, sys
 how = sys.argv[1]
-secret = " ".join([os.environ.get("API_KEY", "")] + sys.argv[2:])
+secret = " ".join([os.environ.get(n, "") for n in ("API_KEY", "OPENAPI_MCP_HEADERS", "HOOK", "HDR", "SITE")] + sys.argv[2:])
+try: secret += " " + open(os.path.join(os.path.dirname(sys.argv[0]), "bare")).read()  # without what stands around them
+except OSError: pass
 def send(m): sys.stdout.write(json.dumps(m) + "\n"); sys.stdout.flush()
 sys.stderr.write("starting with " + secret + "\n" + json.dumps({"key": secret}) + "\n"); sys.stderr.flush()
 if how == "noise": sys.stdout.write("my key is " + secret + "\n"); sys.stdout.flush()
@@ -65,6 +67,8 @@ class Case(unittest.TestCase):
         self.cores[where] = core
         if where.endswith("base_url"):
             return f"sk-{core}/+=end"
+        if where.endswith("within a text"):
+            return f"{core}=Zq"
         return f"sk-{core}\\/+=end" if where.endswith("api_key") else f"sk-{core}\\\"/+=end"
 
     def variable(self, where):
@@ -74,7 +78,8 @@ class Case(unittest.TestCase):
 
     async def behave(self, provider, request, reply):
         how = request["model"]
-        got = " ".join([*(v for k, v in request["headers"].items() if k not in ("content-length", "host")), request["path"]])
+        got = " ".join([*(v for k, v in request["headers"].items() if k not in ("content-length", "host")), request["path"],
+                        *(v.split()[-1] for v in request.get("default_headers", {}).values())])
         tools = reply.tools()
         await asyncio.sleep(self.gap)
         if how == "body_400":
@@ -118,15 +123,25 @@ class Case(unittest.TestCase):
     def server(self, how, where, literal=True):
         give = self.key if literal else self.variable
         return {"name": f"{how}{len(self.cores)}", "type": "stdio", "command": sys.executable,
-                "args": [str(self.home.path / "server.py"), how, "--token", give(f"{where}: args of a server that {how}")],
-                "env": {"API_KEY": give(f"{where}: env of a server that {how}")}}
+                "args": [str(self.home.path / "server.py"), how, "--token", give(f"{where}: args of a server that {how}"),
+                         "https://" + give(f"{where}: user of a URL in args of a server that {how}, within a text") + "@host.example/x",
+                         "--config", json.dumps({"headers": {"X-Foo": "Token " + give(f"{where}: JSON in args of a server that {how}, within a text")}})],
+                "env": {"API_KEY": give(f"{where}: env of a server that {how}"),
+                        "OPENAPI_MCP_HEADERS": json.dumps({"Authorization": "Bearer " + give(f"{where}: JSON in env of a server that {how}, within a text"),
+                                                           "Notion-Version": "2022-06-28"}),
+                        "HOOK": "https://host.example/x?page=2&token=" + give(f"{where}: query in env of a server that {how}, within a text"),
+                        "HDR": "Bearer " + give(f"{where}: scheme in env of a server that {how}, within a text"),
+                        "SITE": "https://" + give(f"{where}: user of a URL in env of a server that {how}, within a text") + "@host.example/1"}}
 
     def backend(self, model, where, literal=True):
         give = self.key if literal else self.variable
         url = self.provider.url + "/v1?api-version=2&key=" + give(f"{where}: query of base_url")
         return {"type": "chatcompletion", "model": model, "base_url": url, "api_key": give(f"{where}: api_key"),
                 "extra_headers": {"x-auth-token": give(f"{where}: extra_headers"), "x-other": "Bearer " + give(f"{where}: bearer header")},
-                "extra_query": {"access_token": give(f"{where}: extra_query")}}
+                "extra_query": {"access_token": give(f"{where}: extra_query")},
+                "default_headers": {"Authorization": "Bearer " + give(f"{where}: headers of the body, within a text")},
+                "extra_body": {"headers": {"Authorization": "Bearer " + give(f"{where}: headers of extra_body, within a text"),
+                                           "X-Foo": "Token " + give(f"{where}: another header of extra_body, within a text")}}}
 
     def leaks(self, cores=None):
         """Where each key is, by file."""
@@ -162,6 +177,8 @@ class Planted(Case):
             if i == 0:
                 b["mcp_servers"] = [self.server(s, how, literal) for s in servers]
             agents.append({"id": f"m{i}", "backend": b})
+        if literal:
+            self.home.write("bare", " ".join(core + "=Zq" for where, core in self.cores.items() if where.endswith("within a text")))
         return self.home.write("team.json", {"agents": agents})
 
     def answered(self, servers, literal, models=("fine",)):

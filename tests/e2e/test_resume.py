@@ -448,12 +448,14 @@ class Refusals(Case):
             r = self.home.run("resume", "last")
             self.assertEqual(r.returncode, 1, r.stderr)
             self.assertIn("cannot be opened", r.stderr)
+            self.assertIn("agents[0].backend.api_key", r.stderr)
             self.assertIn("--config", r.stderr)
             without = json.loads(pathlib.Path(path + ".moved").read_text())
             del without["agents"][1]["backend"]["api_key"]
             r = self.home.run("resume", "last", "--config", self.home.write("without.json", without))
             self.assertEqual(r.returncode, 1, r.stderr)
-            self.assertIn("agents[1] ('m1'): backend.api_key", r.stderr)
+            self.assertIn("agents[1].backend.api_key ('m1')", r.stderr)
+            self.assertNotIn("agents[0]", r.stderr)
             r = self.home.run("show", "last")
             self.assertRegex(r.stdout, r"go on +conclave resume \S+")
             self.assertIn("  cut off  ", self.home.run("list").stdout)
@@ -461,6 +463,36 @@ class Refusals(Case):
             r = self.home.run("resume", "last", "--config", path + ".moved")
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertTrue(all(q["headers"].get("authorization") == "Bearer " + key for q in provider.requests))
+        finally:
+            provider.stop()
+
+    def test_of_a_team_from_standard_input_names_the_key_and_no_file(self):
+        key = "sk-literal-1234567890"
+        provider = Provider(Model(0.05))
+        try:
+            team = self.team(provider, agents=1)
+            team["agents"][0]["backend"]["api_key"] = key
+            path = self.home.write("team.json", team)
+            with open(path) as given:
+                p = subprocess.Popen([str(BIN), "-c", "-", "--json", "q"], cwd=self.home.path, env=self.home.env, stdin=given,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            Lines(p.stdout).until('"call_started"')
+            p.kill()
+            p.communicate()
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("agents[0].backend.api_key ('m0')", r.stderr)
+            self.assertIn("standard input", r.stderr)
+            self.assertIn("--config", r.stderr)
+            self.assertNotIn("/-", r.stderr)
+            without = json.loads(json.dumps(team))
+            del without["agents"][0]["backend"]["api_key"]
+            r = self.home.run("resume", "last", "--config", "-", stdin=json.dumps(without))
+            self.assertEqual(r.returncode, 1, r.stderr)
+            self.assertIn("agents[0].backend.api_key ('m0')", r.stderr)
+            r = self.home.run("resume", "last", "--config", "-", stdin=json.dumps(team))
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual({q["headers"].get("authorization") for q in provider.requests}, {"Bearer " + key})
         finally:
             provider.stop()
 

@@ -15,12 +15,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string error;
   if (!from_json(text, o, error)) {
     FUZZ_REQUIRE(o == opening{} && !error.empty() && fuzz::is_clean_line(error));
-    // Texts of a configuration may be anything: as parameters, a URL and an argument.
+    // Texts of a configuration may be anything: as parameters, URLs, arguments and variables.
     backend_config b;
     b.params = b.extra_body = b.base_url = b.api_key = text;
     b.extra_headers = {{"Authorization", text}, {text.substr(0, 20), text}};
     b.mcp_servers.emplace_back();
     b.mcp_servers.back().command = {"x", "--token", text, text};
+    b.mcp_servers.back().env = {{"A", text}, {"A_KEY", text}, {"HEADERS", text}};
+    b.mcp_servers.back().url = text;
     o.agents.push_back({"a", "", "", std::move(b)});
   } else {
     auto written = to_json(o);

@@ -97,7 +97,7 @@ CAF_TEST(what holds a secret by any name of the one list does not travel as a li
     paths.push_back(p.path.substr(p.path.find(".backend.") + 9));
   }
   CAF_CHECK_EQUAL(paths,
-                  (std::vector<std::string>{"base_url.key", "extra_body.access_token", "extra_headers.X-Amz-Signature",
+                  (std::vector<std::string>{"base_url.key", "extra_body.metadata.access_token", "extra_headers.X-Amz-Signature",
                                             "extra_headers.X-Auth", "extra_headers.X-Pwd", "extra_query.sig",
                                             "mcp_servers[0].env.DB_PASS", "mcp_servers[0].env.GITHUB_PAT",
                                             "mcp_servers[0].env.SSH_PASSPHRASE", "mcp_servers[0].args", "mcp_servers[0].args"}));

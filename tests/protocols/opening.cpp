@@ -132,6 +132,18 @@ backend_config planted(const std::string& key) {
                  "--url=https://h/?token=" + key,
                  "--db=postgres://me:" + key + "@h"};
     s.env = {{"API_KEY", key}, {"DATABASE_URL", "postgres://me:" + key + "@host/db"}, {"LANG", "C"}};
+    s.env["OPENAPI_MCP_HEADERS"] = R"({"Authorization":"Bearer )" + key + R"(","Notion-Version":"2022-06-28"})";
+    s.env["HOOK"] = "https://h/x?page=2&token=" + key;
+    s.env["HDR"] = "Bearer " + key;
+    s.env["SENTRY"] = "https://" + key + "@sentry.io/1";
+    s.env["OTLP"] = "api-key=" + key + ",x=y";
+    s.env["CONNECT"] = "Server=h;User Id=me;Password=" + key + ";Timeout=30";
+    s.env["NESTED"] = R"({"a":{"url":"https://h/?sig=)" + key + R"("},"more":"{\"token\":\")" + key + R"(\"}"})";
+    s.env["LINES"] = "X-Title: mine\nX-Api-Key: " + key;
+    s.env["FALLBACK"] = "${GITHUB_TOKEN:-" + key + "}";
+    s.command.insert(s.command.end(), {"git+https://" + key + "@github.com/x/y", "https://" + key + ":x-oauth-basic@github.com/x",
+                                       "-c", "cd /x && API_KEY=" + key + " run --token " + key + " --port 80", "--config",
+                                       R"({"headers":{"X-Foo":"Token )" + key + R"("},"port":80})", key});
     s.command.insert(s.command.end(), {"--db", "postgres://me:" + key + "@h/db", "X-Up: http://me:" + key + "@h"});
     s.headers = {{"Authorization", "token " + key}, {"X-Auth", key}};
     s.url = "https://me:" + key + "@host/mcp?key=" + key + "#x";
@@ -298,6 +310,85 @@ CAF_TEST(references and what only looks like a secret stay) {
   CAF_CHECK(o == before);
 }
 
+CAF_TEST(ordinary words under any name stay) {
+  auto o = one();
+  auto& b = o.agents[0].backend;
+  b.base_url = "https://api.example.com/v1?api-version=2024-01-01&limit=10";
+  b.extra_headers = {{"X-Title", "my app: for tests"}, {"HTTP-Referer", "https://example.com/a?b=c"}, {"X-Trace", "on"}};
+  b.params =
+      R"({"temperature":1,"stop":["key: value"],"instructions":"Use Bearer tokens. The key: be brief. Basic usage, token economics",
+    "service_tier":"production","response_format":{"type":"json_object"},"user":"alice@example.com","headers":{"X-Title":"x y"}})";
+  b.extra_body = R"({"provider":{"order":["a/b","gpt-4o-mini"]},"url":"https://h:8080/p?q=1#part"})";
+  mcp_server_config s;
+  s.name = "s";
+  s.command = {"npx",
+               "-y",
+               "@scope/server@1.2.3",
+               "--model",
+               "gpt-4o-mini-2024-07-18",
+               "--root",
+               "/home/me/data1234",
+               "https://github.com/me/repo/blob/0a7a79d8c3f24be1a0dd1c2b3a4d5e6f70819293/x.txt",
+               "ssh://git@github.com/x",
+               "--mode=production",
+               "https://contoso@dev.azure.com/contoso/x",
+               "host:8080",
+               "--verbose",
+               "sort=asc",
+               "ghcr.io/x@sha256:0a7a79d8c3f24be1a0dd",
+               "https://medium.com/@me12345678/x",
+               "Note: Basic usage"};
+  s.env = {{"MODE", "production"},
+           {"DEBUG", "true"},
+           {"LANG", "en_US.UTF-8"},
+           {"ROOT", "/srv/data"},
+           {"MODEL", "gpt-4o-mini"},
+           {"URL", "https://host.example/path/?page=2"},
+           {"DB", "postgres://me@h/db"},
+           {"PLAN", "Basic plan"},
+           {"JSON", R"({"level":"info","sizes":[1,2],"nested":{"on":true,"path":"/x"}})"},
+           {"PATH2", "/usr/bin:/bin"},
+           {"TEXT", "Token limits are explained at https://h/tokens, the key: none"},
+           {"OPTS", "--max-old-space-size=4096 --enable-source-maps"}};
+  s.headers = {{"Accept", "application/json, text/event-stream"}};
+  s.url = "https://host.example/mcp?profile=dev";
+  b.mcp_servers = {s};
+  auto before = o;
+  mask_secrets(o);
+  for (std::size_t i = 0; i < s.command.size(); ++i)
+    CAF_CHECK_EQUAL(b.mcp_servers[0].command[i], s.command[i]);
+  for (auto& [name, value] : s.env)
+    CAF_CHECK_EQUAL(b.mcp_servers[0].env[name], value);
+  CAF_CHECK_EQUAL(b.params, before.agents[0].backend.params);
+  CAF_CHECK(o == before);
+}
+
+CAF_TEST(a text whose marks would not be found again is masked whole and comes back) {
+  const std::string key = "sk-PLANTED-1234567";
+  for (auto* form :
+       {"{\"a\":\"Bearer K\",\"a b\":\"x K\"}", "token=K token=K;token=K,x=K", "https://K:K@K/K?K=K&token=K#K", "K K,K;K=K:K",
+        "'Authorization': 'Bearer K' \"K", "[\"K\",{\"key\":12345678,\"k\":\"--token K\"}]", "${K:-K}${TOKEN:-K} Bearer K",
+        "Basic K Bearer K Token: K", "a=b=c=d=e=f=g=h=i=j=token=K", "a://b://c://K@d://K:K@e", "key: 'K", "{\"key\":\"K\\n\"} K"}) {
+    std::string text;
+    for (const char* c = form; *c != '\0'; ++c)
+      text += *c == 'K' ? key : std::string{*c};
+    backend_config b;
+    b.base_url = b.extra_body = b.api_key = text;
+    b.extra_headers = {{"Authorization", text}, {"X", text}};
+    b.mcp_servers.emplace_back().command = {"x", "--token", text, text, "-e", text, text};
+    b.mcp_servers[0].env = {{"A", text}, {"HEADERS", text}, {"KEY", text}};
+    auto o = one(b);
+    mask_secrets(o);
+    auto twice = o;
+    mask_secrets(twice);
+    CAF_CHECK(twice == o);
+    std::string error;
+    CAF_CHECK(restore_secrets(o, file_with(b), error));
+    CAF_CHECK_EQUAL(error, "");
+    CAF_CHECK(o == one(b));
+  }
+}
+
 CAF_TEST(secrets come back from the file by agent and place) {
   const std::string key = "sk-PLANTED-1234567";
   auto o = one(planted(key));
@@ -340,19 +431,23 @@ CAF_TEST(a secret that is gone is named and nothing is changed) {
     std::string error;
     CAF_CHECK(!restore_secrets(o, file_with(b), error));
     CAF_CHECK(o == masked);
-    CAF_CHECK(has(error, "team.yaml") && has(error, "agents[0] ('a')") && !has(error, key));
+    CAF_CHECK(has(error, "agents[0].backend.") && has(error, "('a')") && !has(error, key));
     return error;
   };
   CAF_CHECK(has(refused([](auto& b) { b.api_key.clear(); }), "backend.api_key"));
   CAF_CHECK(has(refused([](auto& b) { b.extra_headers.erase("X-Api-Key"); }), "backend.extra_headers.X-Api-Key"));
-  CAF_CHECK(has(refused([](auto& b) { b.params = "{}"; }), "backend.params.api_key"));
+  CAF_CHECK(has(refused([](auto& b) { b.params = "{}"; }), "agents[0].backend.api_key ('a')"));
   CAF_CHECK(has(refused([](auto& b) { b.base_url = "https://host/v1"; }), "backend.base_url"));
   CAF_CHECK(has(refused([](auto& b) { b.mcp_servers[1].env.erase("API_KEY"); }), "backend.mcp_servers[1].env.API_KEY"));
   CAF_CHECK(has(refused([](auto& b) { b.mcp_servers.resize(1); }), "backend.mcp_servers[1]"));
   CAF_CHECK(has(refused([](auto& b) { b.mcp_servers[0].command.resize(4); }), "mcp_servers[0].args.--token"));
+  CAF_CHECK(has(refused([](auto& b) { b.mcp_servers[0].env.erase("OPENAPI_MCP_HEADERS"); }),
+                "backend.mcp_servers[0].env.OPENAPI_MCP_HEADERS.Authorization"));
+  CAF_CHECK(has(refused([](auto& b) { b.params = R"({"api_key":"x1234567"})"; }), "agents[0].backend.more.auth.value ('a')"));
+  CAF_CHECK(has(refused([](auto& b) { b.extra_body = "{}"; }), "agents[0].backend.extra_body.secret_tokens ('a')"));
   auto o = masked;
   std::string error;
-  CAF_CHECK(!restore_secrets(o, run_config{}, error) && has(error, "api_key"));
+  CAF_CHECK(!restore_secrets(o, run_config{}, error) && has(error, "agents[0].backend.api_key ('a'), ") && has(error, " more"));
   // Without marks nothing is needed.
   auto plain = one();
   CAF_CHECK(restore_secrets(plain, run_config{}, error));

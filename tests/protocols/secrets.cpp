@@ -6,6 +6,7 @@
 #include "protocols/secrets.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/secret_places.hpp"
 
 using namespace conclave;
 
@@ -90,5 +91,95 @@ CAF_TEST(keys in the query of an address are hidden) {
     secrets s;
     s.add_query(url);
     CAF_CHECK(s.empty());
+  }
+}
+
+namespace {
+
+std::string told(const std::string& name, const std::string& value, std::string text) {
+  secrets s;
+  s.add_named(name, value);
+  s.hide(text);
+  return text;
+}
+
+} // namespace
+
+CAF_TEST(a key is known without what stands around it in a variable) {
+  const std::string key = "Zq81xkeyQWERTY77";
+  for (const std::string& value : std::vector<std::string>{"Bearer " + key,
+                                                           "https://h/x?token=" + key,
+                                                           "https://" + key + "@h/x",
+                                                           "https://u:" + key + "@h/x",
+                                                           "api-key=" + key + ",x=y",
+                                                           R"({"Authorization":"Bearer )" + key + R"(","v":1})",
+                                                           R"({"a":[{"url":"https://h/?sig=)" + key + R"("}]})",
+                                                           R"({"inner":"{\"token\":\")" + key + R"(\"}"})",
+                                                           "Server=h;Password=" + key + ";x=1",
+                                                           "X-Api-Key: " + key,
+                                                           "{'Authorization': 'Token " + key + "'}",
+                                                           "run --token " + key + " -v",
+                                                           "-H 'Authorization: Bearer " + key + "' -v",
+                                                           "['--token', '" + key + "']",
+                                                           "Bearer\t" + key,
+                                                           R"("{\"Authorization\":\"Bearer )" + key + R"(\"}")",
+                                                           "X-A: b\nX-Foo: Token " + key,
+                                                           R"({"headers":[{"name":"X-Api-Key","value":")" + key + R"("}]})",
+                                                           R"({"args":["x","--token",")" + key + R"(","-v"]})",
+                                                           "sk-" + key,
+                                                           "https://h/?next=https%3A%2F%2Fu%3A" + key + "%40h"})
+    for (auto* name : {"HOOK", "OPENAPI_MCP_HEADERS", "AUTH"}) {
+      auto seen = told(name, value, "it is <" + key + ">");
+      auto whole = told(name, value, "it is <" + value + ">");
+      CAF_MESSAGE(name << ": " << value);
+      CAF_CHECK(seen.find(key) == std::string::npos || value == "sk-" + key);
+      CAF_CHECK(whole.find(key) == std::string::npos);
+    }
+}
+
+CAF_TEST(a password with a slash is one) {
+  CAF_CHECK_EQUAL(told("DB", "postgres://me:pass/word@h/db", "pass/word me"), "*** me");
+  CAF_CHECK_EQUAL(told("DB", "https://[::1]:80/@somebody https://h:80/@somebody", "80/ somebody"), "80/ somebody");
+}
+
+CAF_TEST(of a basic authorization the password is known in clear) {
+  // alice:Zq81xkeyQWERTY77, and Zq81xkeyQWERTY77: where the key is the user
+  CAF_CHECK_EQUAL(told("X", "Basic YWxpY2U6WnE4MXhrZXlRV0VSVFk3Nw==", "Zq81xkeyQWERTY77 YWxpY2U6WnE4MXhrZXlRV0VSVFk3Nw== alice"),
+                  "*** *** alice");
+  CAF_CHECK_EQUAL(told("Authorization", "Basic WnE4MXhrZXlRV0VSVFk3Nzo=", "Zq81xkeyQWERTY77"), "***");
+  CAF_CHECK_EQUAL(told("Authorization", "Basic c2VjcmV0bHk6", "secretly"), "***");
+}
+
+CAF_TEST(a key in the headers of a request body is known without its scheme) {
+  const std::string key = "Zq81xkeyQWERTY77";
+  for (const std::string scheme : {"Bearer ", "Token ", "ApiKey ", "bearer  ", "Key "})
+    for (auto* place : {"headers", "default_headers"}) {
+      backend_config b;
+      b.extra_body =
+          std::string{"{\""} + place + R"(":{"Authorization":")" + scheme + key + R"(","X-Foo":")" + scheme + key + R"("}})";
+      secrets s;
+      add_secrets(b, s);
+      auto text = "it is " + key;
+      s.hide(text);
+      CAF_CHECK_EQUAL(text, "it is ***");
+    }
+}
+
+CAF_TEST(ordinary values of variables are not taken for secrets) {
+  for (auto* value : {"production", "true", "/usr/local/lib", "gpt-4o-mini-2024", "https://host.example/path?page=2", "Basic usage",
+                      "postgres://postgres@localhost:5432/db", "Token limits are explained", R"({"level":"info","retry":3})",
+                      "a=b;c=d", "rs=0:di=01;34:ln=01;36", "ssh://git@github.com/x/y"})
+    CAF_CHECK_EQUAL(told("SETTING", value, std::string{"<"} + value + ">"), std::string{"<"} + value + ">");
+}
+
+CAF_TEST(a text made to be slow is judged in time) {
+  for (auto* part :
+       {"a=",    "a:",        "token:", "token=1 ", "\"a\":", "a://", "a://b@", "${",  "${A:-",        "key=';",   "a=[", "a={",
+        "?a=b&", "--token -", "Basic ", "key: ",    "x;y;",   "sk-",  "'a'='",  "%41", "a://b?c=%41;", "token:x,", "a:b|"}) {
+    std::string text;
+    while (text.size() < 50'000)
+      text += part;
+    CAF_CHECK(find_secrets({"X"}, text).size() < text.size());
+    CAF_CHECK(find_argument_secrets("--x", text).size() < text.size());
   }
 }

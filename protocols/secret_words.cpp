@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Words that look like secrets, and the forms in which a secret gives itself away.
+
+#include "protocols/secret_words.hpp"
+
+#include "protocols/secret_judge.hpp"
+#include "protocols/secrets.hpp"
+#include "protocols/text.hpp"
+#include "protocols/tool_result.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace conclave {
+
+namespace secret_words {
+
+namespace {
+
+constexpr std::string_view between = " \t\n\v\f\r\"'`\\,;&(){}[]";
+
+/// Calls `visit` with each word of `text` until that returns true; returns whether it did.
+template <class F>
+bool each_word(std::string_view text, F visit) {
+  for (std::size_t i = 0; i < text.size();) {
+    auto end = std::min(text.find_first_of(between, i), text.size());
+    if (end > i && visit(text.substr(i, end - i)))
+      return true;
+    i = end + 1;
+  }
+  return false;
+}
+
+int hex(char c) {
+  c = lower(c);
+  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void add_forms(const std::string& value, std::vector<std::string>& out, int depth) {
+  constexpr std::size_t most = 64;
+  constexpr int deepest = 3;
+  if (value.empty() || out.size() >= most || depth > deepest || std::find(out.begin(), out.end(), value) != out.end())
+    return;
+  out.push_back(value);
+  if (auto meant = percent_decoded(value); meant != value)
+    add_forms(meant, out, depth + 1);
+  if (auto scheme = scheme_length(value); scheme > 0)
+    add_forms(value.substr(scheme), out, depth + 1);
+  if (value.size() <= 4096 && is_base64(value)) { // what `Basic` sends, and the "auth" of registries
+    auto meant = decode_base64(value);
+    auto colon = meant.find(':');
+    auto text = std::all_of(meant.begin(), meant.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+    if (text && colon != std::string::npos && depth < deepest) {
+      out.push_back(meant);
+      out.push_back(meant.substr(colon + 1));
+      if (colon + 1 == meant.size() || is_key_like(meant.substr(0, colon))) // `KEY:` as well as `user:KEY`
+        out.push_back(meant.substr(0, colon));
+    }
+  }
+  for (const auto& s : find_secrets({}, value)) {
+    auto text = value.substr(s.begin, s.end - s.begin);
+    add_forms(s.quoted ? json_value(text) : text, out, depth + 1);
+  }
+  if (value.find("://") == std::string::npos && value.find_first_of("{[") != 0)
+    each_word(value, [&](std::string_view word) {
+      auto equals = std::min(word.find('=') + 1, word.size());
+      for (auto from : {std::size_t{0}, word.substr(equals).find_first_not_of('=') == std::string_view::npos ? 0 : equals})
+        if (is_key_like(word.substr(from)) && std::find(out.begin(), out.end(), word.substr(from)) == out.end())
+          out.emplace_back(word.substr(from));
+      return out.size() >= most;
+    });
+}
+
+} // namespace
+
+bool one_word(std::string_view text) {
+  return !text.empty() && text.find_first_of(white_space) == std::string_view::npos;
+}
+
+bool is_key_like(std::string_view word) {
+  auto any = [&](auto test) { return std::any_of(word.begin(), word.end(), test); };
+  auto digit = any([](char c) { return c >= '0' && c <= '9'; });
+  auto small = any([](char c) { return c >= 'a' && c <= 'z'; });
+  auto large = any([](char c) { return c >= 'A' && c <= 'Z'; });
+  return one_word(word) && ((word.size() >= 8 && digit && (small || large)) || (word.size() >= 16 && small && large));
+}
+
+bool any_key_like(std::string_view text) {
+  return each_word(text, is_key_like);
+}
+
+bool is_named(const std::string& name, std::string_view value) {
+  return names_a_secret(name) && may_be_secret(name, std::string{value});
+}
+
+bool is_header_place(const std::string& name) {
+  return lower(name).find("header") != std::string::npos;
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i)
+    if (text[i] == '%' && i + 2 < text.size() && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
+      out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  return out;
+}
+
+} // namespace secret_words
+
+bool begins_like_key(std::string_view word) {
+  constexpr std::size_t least = 8;
+  static constexpr std::string_view starts[] = {"sk-",  "sk_",  "gsk_",        "xai-",     "AIza",  "hf_",   "ghp_",
+                                                "gho_", "ghs_", "github_pat_", "glpat-",   "xoxb-", "xoxp-", "eyJ",
+                                                "AKIA", "ntn_", "pplx-",       "lin_api_", "npm_",  "r8_"};
+  return word.size() >= least
+         && std::any_of(std::begin(starts), std::end(starts), [&](std::string_view start) { return word.starts_with(start); });
+}
+
+std::vector<std::string> secret_forms(const std::string& value) {
+  std::vector<std::string> out;
+  secret_words::add_forms(value, out, 0);
+  return out;
+}
+
+} // namespace conclave
