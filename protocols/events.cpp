@@ -12,6 +12,7 @@ namespace conclave::events {
 
 namespace {
 
+constexpr const char* read_only_detail = R"({"read_only":true})";
 constexpr std::int64_t longest_backoff_ms = 86'400'000;
 constexpr std::int64_t longest_pause_ms = std::int64_t{100} * 366 * 86'400'000; // of any value a damaged log may hold
 
@@ -93,12 +94,14 @@ event context_received(std::string agent, std::uint64_t run, ids shown) {
   return e;
 }
 
-event call_started(call_name c, std::string request_hash, run_record at, bool repeatable) {
+event call_started(call_name c, std::string request_hash, run_record at, call_effect effect) {
   auto e = of(event_type::call_started, std::move(c.agent), c.run);
   e.number = static_cast<std::int64_t>(c.call);
   e.target = std::move(c.target);
   e.reason = std::move(request_hash);
-  e.flag = repeatable;
+  e.flag = effect != call_effect::once;
+  if (effect == call_effect::none)
+    e.detail = read_only_detail;
   put(e, std::move(at));
   return e;
 }
@@ -317,7 +320,8 @@ call call_of(const event& e) {
   c.target = e.target;
   c.model = e.target.empty() || e.target == model_target;
   (e.type == event_type::call_started ? c.hash : c.status) = e.reason;
-  c.repeatable = e.type == event_type::call_started && e.flag;
+  if (e.type == event_type::call_started && e.flag) // without the flag it is one of those that are made once, whatever else it says
+    c.effect = e.detail == read_only_detail ? call_effect::none : call_effect::repeatable;
   return c;
 }
 

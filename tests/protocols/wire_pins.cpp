@@ -3,8 +3,9 @@
 
 #define CAF_SUITE protocols.wire_pins
 
-// The bytes of each message between nodes, pinned. Every member gets a value of its own in the order of its declaration, so that
-// two that change places in inspect() change the bytes, too. Whoever means to change one raises `protocol_max` and these lines.
+// The bytes of each message between nodes, pinned. Every number, text and list gets a value of its own in the order of its
+// declaration; flags and enums have too few values for that, so besides each of them is once set alone. So two members that change
+// places in inspect() change the bytes, whatever they are. Whoever means to change one raises `protocol_max` and these lines.
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/interfaces.hpp"
@@ -13,7 +14,9 @@
 
 #include <caf/binary_serializer.hpp>
 
+#include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -35,16 +38,19 @@ struct is_pair : std::false_type {};
 template <class A, class B>
 struct is_pair<std::pair<A, B>> : std::true_type {};
 
+/// Fills a message. Of its flags and enums one is set, the `alone`th; the others are as 0.
 class filler {
 public:
+  explicit filler(int alone) : alone_(alone) {}
+
+  int flags() const { return flags_; }
+
   template <class T>
   void fill(T& x) {
     if constexpr (std::is_same_v<T, std::string>)
       x = "text " + std::to_string(++count_);
-    else if constexpr (std::is_same_v<T, bool>)
-      x = ++count_ % 2 == 0; // the flags of a struct are not all equal
-    else if constexpr (std::is_enum_v<T>)
-      x = static_cast<T>(1);
+    else if constexpr (std::is_same_v<T, bool> || std::is_enum_v<T>)
+      x = static_cast<T>(flags_++ == alone_ ? 1 : 0);
     else if constexpr (std::is_integral_v<T>)
       x = static_cast<T>(++count_);
     else if constexpr (is_vector<T>::value) {
@@ -61,23 +67,65 @@ public:
   }
 
 private:
-  int count_ = 0;
+  int alone_;
+  int count_ = 0, flags_ = 0;
 };
 
+/// A hash over the message without a flag and with each of them alone, and how many bytes one takes.
 template <class T>
 std::string bytes_of() {
-  T x;
-  filler{}.fill(x);
   std::vector<char> out;
-  caf::binary_serializer to{nullptr, out};
-  auto error = to(x);
-  CAF_CHECK(!error);
-  return wire::hash(std::string_view(out.data(), out.size())) + " " + std::to_string(out.size());
+  std::size_t one = 0;
+  for (int alone = -1, flags = 0; alone < flags; ++alone) {
+    T x;
+    filler f{alone};
+    f.fill(x);
+    flags = f.flags();
+    caf::binary_serializer to{nullptr, out};
+    to.seek(out.size());
+    auto error = to(x);
+    CAF_CHECK(!error);
+    one = one == 0 ? out.size() : one;
+  }
+  return wire::hash(std::string_view(out.data(), out.size())) + " " + std::to_string(one);
+}
+
+/// A message whose inspect() has its members in any order.
+enum class level : std::uint8_t { low, high };
+struct shuffled {
+  bool first = false, second = false, third = false;
+  level low = level::low, high = level::low;
+  std::int32_t number = 0, other = 0;
+};
+std::vector<std::size_t> flag_order{0, 1, 2}, level_order{0, 1}, number_order{0, 1};
+
+template <class Inspector>
+typename Inspector::result_type inspect(Inspector& f, shuffled& x) {
+  bool* flags[] = {&x.first, &x.second, &x.third};
+  level* levels[] = {&x.low, &x.high};
+  std::int32_t* numbers[] = {&x.number, &x.other};
+  return f(*flags[flag_order[0]], *flags[flag_order[1]], *flags[flag_order[2]], *levels[level_order[0]], *levels[level_order[1]],
+           *numbers[number_order[0]], *numbers[number_order[1]]);
 }
 
 #define PIN(type, bytes) CAF_CHECK_EQUAL(std::string(#type " ") + bytes_of<type>(), std::string(#type " ") + (bytes))
 
 } // namespace
+
+CAF_TEST(two flags or enums or numbers that change places change the bytes) {
+  std::set<std::string> seen;
+  std::size_t orders = 0;
+  do
+    do
+      do {
+        seen.insert(bytes_of<shuffled>());
+        ++orders;
+      } while (std::next_permutation(number_order.begin(), number_order.end()));
+    while (std::next_permutation(level_order.begin(), level_order.end()));
+  while (std::next_permutation(flag_order.begin(), flag_order.end()));
+  CAF_CHECK_EQUAL(orders, 24u);
+  CAF_CHECK_EQUAL(seen.size(), orders);
+}
 
 CAF_TEST(the bytes of each message between nodes are these) {
   PIN(tool_spec, "9fbe00f80ee04eec 21");
