@@ -42,6 +42,9 @@ int verify(const stored_tasks& s, const std::string& task, verified& sum) {
   };
   ledger::run_check runs;
   if (auto difference = ledger::verify(events, find, &runs); !difference.empty()) {
+    for (const auto& earlier : {runs.prompts.first, runs.states.first})
+      if (!earlier.empty()) // what it may come from
+        complain("task " + task + ": " + earlier);
     complain("task " + task + ": " + difference);
     return differs;
   }

@@ -12,7 +12,6 @@ namespace conclave::events {
 
 namespace {
 
-constexpr const char* read_only_detail = R"({"read_only":true})";
 constexpr std::int64_t longest_backoff_ms = 86'400'000;
 constexpr std::int64_t longest_pause_ms = std::int64_t{100} * 366 * 86'400'000; // of any value a damaged log may hold
 
@@ -101,7 +100,7 @@ event call_started(call_name c, std::string request_hash, run_record at, call_ef
   e.reason = std::move(request_hash);
   e.flag = effect != call_effect::once;
   if (effect == call_effect::none)
-    e.detail = read_only_detail;
+    e.detail = R"({"read_only":true})";
   put(e, std::move(at));
   return e;
 }
@@ -320,8 +319,11 @@ call call_of(const event& e) {
   c.target = e.target;
   c.model = e.target.empty() || e.target == model_target;
   (e.type == event_type::call_started ? c.hash : c.status) = e.reason;
-  if (e.type == event_type::call_started && e.flag) // without the flag it is one of those that are made once, whatever else it says
-    c.effect = e.detail == read_only_detail ? call_effect::none : call_effect::repeatable;
+  if (e.type == event_type::call_started && e.flag) { // without the flag it is made once, whatever else it says
+    std::string read_only;
+    auto told = !e.detail.empty() && wire::get(e.detail, "read_only", read_only);
+    c.effect = told && read_only == "true" ? call_effect::none : call_effect::repeatable;
+  }
   return c;
 }
 

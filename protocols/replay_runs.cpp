@@ -454,7 +454,11 @@ std::string run_follower::take(const command& c, const std::vector<event>& decis
         wrong = e.target == events::model_target ? x.begin_model(run->second, e) : x.begin_tool(run->second, e);
       break;
     case event_type::call_ended:
-      wrong = x.end_call(ours && c.kind == command_kind::end_call ? &run->second : nullptr, e);
+      if (c.kind != command_kind::end_call)
+        break; // the ledger's own: made again with its decision
+      wrong = c.target.empty() || c.target == e.target
+                  ? x.end_call(ours ? &run->second : nullptr, e)
+                  : at(e.seq) + "the call was of '" + shown_text(e.target) + "', its end tells of '" + shown_text(c.target) + "'";
       break;
     default:
       break;
