@@ -658,10 +658,10 @@ class Replay(Case):
 
     def test_states_that_differ_are_an_error_of_the_same_build_and_a_note_of_another(self):
         self.killed_and_resumed()
-        self.meddled(self.home, '"reply_call":1', '"reply_call":7', "bodies")
+        self.meddled(self.home, '"repeats":1', '"repeats":0', "bodies")
         r = self.home.run("replay", "last", "--verify")
         self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
-        what = r"\d+ of \d+ run states (is|are) not what this build makes; event \d+: the state of the run at [^\n]*'reply_call' is 7 in the log, 1 in this build"
+        what = r"\d+ of \d+ run states (is|are) not what this build makes; event \d+: the state of the run at [^\n]*'repeats' is as by default in the log, 1 in this build"
         self.assertRegex(r.stderr, what)
         self.meddled(self.home, '"build":"', '"build":"not-')
         r = self.home.run("replay", "last", "--verify")
