@@ -7,9 +7,9 @@
 ///
 /// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also
 /// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
-/// When the child has ended by itself, what is left of its group is killed; after close() it has the rest of the ladder, and
-/// on_exit comes when the group is empty. Destroying or closing the handle does not suppress callbacks.
-/// A kill -9 of this process ends the children at once; what else is in their groups is taken through the teardown ladder.
+/// What is left of its group is taken through the teardown ladder: when the child has ended by itself, after on_exit; after
+/// close(), on_exit comes when the group is empty. Destroying or closing the handle does not suppress callbacks. A kill -9 of this
+/// process ends the children at once; what else is in their groups is taken through the teardown ladder.
 
 #include "transports/child_log_lane.hpp"
 
