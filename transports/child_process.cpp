@@ -17,6 +17,7 @@
 #include <cstring>
 #include <future>
 #include <mutex>
+#include <sys/ioctl.h>
 
 namespace conclave {
 
@@ -123,6 +124,7 @@ public:
     when(end_, &child::on_end);
     when(out_, &child::on_stdout);
     when(err_, &child::on_stderr);
+    when(in_, &child::on_unread, stream::wait_error);
     flush();
   }
 
@@ -152,10 +154,10 @@ private:
     });
   }
 
-  void when(stream& s, void (child::*readable)()) {
-    s.async_wait(stream::wait_read, [self = shared_from_this(), readable](const error_code& e) {
+  void when(stream& s, void (child::*ready)(), stream::wait_type what = stream::wait_read) {
+    s.async_wait(what, [self = shared_from_this(), ready](const error_code& e) {
       if (!e)
-        (self.get()->*readable)();
+        (self.get()->*ready)();
     });
   }
 
@@ -177,8 +179,25 @@ private:
     asio::async_write(in_, asio::buffer(sending_), [self = shared_from_this()](const error_code& e, std::size_t n) {
       self->queued_ -= n;
       self->sending_.clear();
-      e ? self->close_stdin() : self->flush(); // EPIPE: it closed its input, which alone is no reason to end it
+      e ? self->on_deaf() : self->flush(); // EPIPE
     });
+  }
+
+  // Nobody has its stdin open any more. If all was read, its answers may still come: only what is written next is lost.
+  void on_unread() {
+    int unread = 0;
+    if (!sending_.empty() || (in_.is_open() && ::ioctl(in_.native_handle(), FIONREAD, &unread) == 0 && unread > 0))
+      on_deaf();
+  }
+
+  // It closed its stdin and left something unread, which alone is no reason to end it.
+  void on_deaf() {
+    if (in_.is_open() && !closing_)
+      after(last_moment, [](child& c) {
+        if (!c.over_ && c.cb_.on_deaf)
+          c.cb_.on_deaf();
+      });
+    close_stdin();
   }
 
   void close_stdin() {

@@ -46,6 +46,7 @@ public:
         on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
     std::function<void(child_exit)> on_exit;
     std::function<void()> on_silence = nullptr; ///< it closed its stdout and goes on; at most once, before on_exit
+    std::function<void()> on_deaf = nullptr;    ///< it closed its stdin, with something unread, and goes on; as on_silence
   };
 
   /// Starts the child; returns at once. Null if there is no thread for it; on_exit has been called then.

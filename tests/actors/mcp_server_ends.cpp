@@ -24,6 +24,29 @@ CAF_TEST(a crash in a call is told at once and the next call starts a new server
   CAF_CHECK_EQUAL(pids().size(), 2u);
 }
 
+CAF_TEST(a server that closes its input and lives on fails a call at once) {
+  start("deaf");
+  for (std::size_t i = 1; i <= 2; ++i) {
+    CAF_REQUIRE(list());
+    CAF_CHECK_EQUAL(pids().size(), i); // the next call starts a new server
+    auto began = std::chrono::steady_clock::now();
+    auto r = call("{}");
+    CAF_REQUIRE(!r);
+    CAF_CHECK(std::chrono::steady_clock::now() - began < seconds(5));
+    CAF_CHECK(code_of(r.error()) == ec::unavailable);
+    CAF_CHECK(text_of(r.error()).find("'bad' closed its input") != std::string::npos);
+    CAF_CHECK(gone(pids().back(), seconds(6)));
+  }
+}
+
+CAF_TEST(a server that closes its input may still answer what it has read) {
+  start("deaf-later");
+  CAF_REQUIRE(list());
+  auto r = call("{}");
+  CAF_REQUIRE(r);
+  CAF_CHECK_EQUAL(r->text, "the last");
+}
+
 CAF_TEST(a grandchild that keeps the pipes delays nobody) {
   start("grandchild");
   CAF_REQUIRE(list());

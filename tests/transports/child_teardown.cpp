@@ -32,7 +32,7 @@ struct record {
   std::mutex m;
   std::condition_variable cv;
   std::vector<std::string> lines;
-  int silences = 0;
+  int silences = 0, deafs = 0;
   std::vector<child_exit> exits;
 
   template <class Pred>
@@ -67,6 +67,7 @@ struct run {
       note([&](record& r) { r.lines.insert(r.lines.end(), lines.begin(), lines.end()); });
     };
     cb.on_silence = [note] { note([](record& r) { ++r.silences; }); };
+    cb.on_deaf = [note] { note([](record& r) { ++r.deafs; }); };
     cb.on_exit = [note](child_exit e) { note([&](record& r) { r.exits.push_back(std::move(e)); }); };
     child = child_process::start(std::move(o), std::move(cb));
   }
@@ -313,7 +314,7 @@ CAF_TEST(a server whose wrapper dies first is told so and may save its state) {
     CAF_CHECK(log.text().find("it ended and left others of its group behind") != std::string::npos);
     CAF_CHECK_EQUAL(r.seen->lines, std::vector<std::string>{"up " + std::to_string(server)});
     CAF_CHECK_EQUAL(r.seen->exits.size(), 1u);
-    CAF_CHECK_EQUAL(r.seen->silences, 0);
+    CAF_CHECK_EQUAL(r.seen->silences + r.seen->deafs, 0);
   }
 }
 
@@ -348,6 +349,37 @@ CAF_TEST(kill minus nine of the parent leaves nothing of what a wrapper left beh
   ::kill(r.child->pid(), SIGKILL);
   CAF_REQUIRE(r.seen->ended());
   CAF_CHECK(gone(deaf, 6s));
+}
+
+CAF_TEST(a child that closes its input and leaves something unread is noticed at once) {
+  auto deaf = [](run& r) { return r.seen->wait([&] { return r.seen->deafs > 0; }, 5s); };
+  temp_file go;
+  // closed before it is written to, and after
+  run before{{"sh", "-c", "exec 0<&-; echo up; exec sleep 600"}};
+  run after{{"sh", "-c", "echo up; while [ ! -e $FILE ]; do sleep 0.05; done; exec 0<&-; exec sleep 600"}, {{"FILE", go.path}}};
+  for (auto* r : {&before, &after}) {
+    CAF_REQUIRE(r->seen->wait([&] { return !r->seen->lines.empty(); }));
+    CAF_CHECK(r->child->write("x\n"));
+    std::ofstream{go.path} << "go";
+    CAF_CHECK(deaf(*r));
+    CAF_CHECK(r->seen->exits.empty() && r->child->pid() > 0);
+    CAF_CHECK(!r->child->write("x\n"));
+    r->child->kill();
+    CAF_REQUIRE(r->seen->ended());
+    CAF_CHECK_EQUAL(r->seen->deafs, 1);
+  }
+  // one that read all may still answer; what is written then is lost
+  run answers{{"sh", "-c", "read line; exec 0<&-; sleep 0.5; echo $line; exec sleep 600"}};
+  CAF_CHECK(answers.child->write("42\n"));
+  CAF_REQUIRE(answers.seen->wait([&] { return !answers.seen->lines.empty(); }));
+  CAF_CHECK_EQUAL(answers.seen->deafs, 0);
+  CAF_CHECK(answers.child->write("x\n"));
+  CAF_CHECK(deaf(answers));
+  answers.child->kill();
+  run ends{{"sh", "-c", "echo up; read line"}}; // one that just ends is not deaf
+  CAF_CHECK(ends.child->write("x\ny\n"));
+  CAF_REQUIRE(ends.seen->ended());
+  CAF_CHECK_EQUAL(ends.seen->deafs, 0);
 }
 
 CAF_TEST(kill minus nine of the parent leaves nothing of the groups and lets them save their state) {
