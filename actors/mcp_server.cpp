@@ -75,7 +75,7 @@ std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
   auto id = ++st.ids;
   st.open[id].why = why;
   if (!st.channel || !st.channel->send(make(id))) // if it ended, that is reported too, and says more
-    self->delayed_send(self, std::chrono::seconds(2), mcp_tick{id, "takes no more requests: it closed its input"});
+    self->delayed_send(self, std::chrono::seconds(2), mcp_tick{id, "takes no more requests: it does not read those that wait"});
   self->delayed_send(self, std::chrono::milliseconds(limit_ms), mcp_tick{id, {}});
   return id;
 }

@@ -122,10 +122,10 @@ void add_cost(note_fields& to, const usage& use, std::uint64_t calls, std::uint6
   to.emplace_back("calls", calls);
   if (tool_calls > 0)
     to.emplace_back("tool_calls", tool_calls);
-  if (use.input_tokens > 0 || use.output_tokens > 0) { // else they are unknown
-    to.emplace_back("input_tokens", use.input_tokens);
-    to.emplace_back("output_tokens", use.output_tokens);
-  }
+  auto known = use.unreported == 0 && (use.input_tokens > 0 || use.output_tokens > 0);
+  for (auto [key, count] : {std::pair{"input_tokens", use.input_tokens}, {"output_tokens", use.output_tokens}})
+    if (known || count > 0) // else it is unknown
+      to.emplace_back(key, count);
   if (use.unreported > 0)
     to.emplace_back("calls_without_count", use.unreported);
 }

@@ -128,9 +128,9 @@ std::string agent_json(const agent_view& a) {
   o.number("model_calls", static_cast<std::int64_t>(a.model.started));
   o.number("requests", a.use.requests);
   // What nobody counted is unknown; 0 would say that it was for nothing.
-  bool unknown = tokens_unknown(a.use);
-  o.add("input_tokens", unknown ? "null" : std::to_string(a.use.input_tokens));
-  o.add("output_tokens", unknown ? "null" : std::to_string(a.use.output_tokens));
+  auto count = [&](const char* key, std::int64_t n) { o.add(key, is_unknown(n, a.use) ? "null" : std::to_string(n)); };
+  count("input_tokens", a.use.input_tokens);
+  count("output_tokens", a.use.output_tokens);
   o.number("unreported_calls", a.use.unreported);
   return o.str();
 }

@@ -6,12 +6,19 @@
 #include "app/plain_text.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace conclave {
 
-bool tokens_unknown(const usage& u, std::uint64_t open) {
-  return (u.unreported > 0 || open > 0) && u.input_tokens <= 0 && u.output_tokens <= 0;
+bool is_unknown(std::int64_t tokens, const usage& u, std::uint64_t open) {
+  return tokens <= 0 && (u.unreported > 0 || open > 0);
 }
+
+namespace {
+bool all_unknown(const usage& u, std::uint64_t open = 0) {
+  return is_unknown(u.input_tokens, u, open) && is_unknown(u.output_tokens, u, open);
+}
+} // namespace
 
 std::string calls_text(std::uint64_t calls, const usage& u, const char* noun) {
   auto text = count_of(calls, noun);
@@ -21,15 +28,17 @@ std::string calls_text(std::uint64_t calls, const usage& u, const char* noun) {
 }
 
 std::string tokens_text(const usage& u, std::uint64_t open, bool parts) {
-  if (tokens_unknown(u, open))
+  if (all_unknown(u, open))
     return "tokens unknown";
   if (u.input_tokens <= 0 && u.output_tokens <= 0)
     return "no tokens";
   auto missing = static_cast<std::uint64_t>(std::max<std::int64_t>(u.unreported, 0));
-  auto text = (missing + open > 0 ? "at least " : "") + with_commas(u.input_tokens) + " tokens in";
+  std::string bound = missing + open > 0 ? "at least " : "";
+  auto text = is_unknown(u.input_tokens, u, open) ? "tokens in unknown"
+                                                  : std::exchange(bound, {}) + with_commas(u.input_tokens) + " tokens in";
   if (parts && u.cached_input_tokens > 0)
     text += " (" + with_commas(u.cached_input_tokens) + " cached)";
-  text += ", " + with_commas(u.output_tokens) + " out";
+  text += is_unknown(u.output_tokens, u, open) ? ", out unknown" : ", " + bound + with_commas(u.output_tokens) + " out";
   if (parts && u.reasoning_tokens > 0)
     text += " (" + with_commas(u.reasoning_tokens) + " reasoning)";
   if (missing > 0)
@@ -40,7 +49,7 @@ std::string tokens_text(const usage& u, std::uint64_t open, bool parts) {
 }
 
 std::string tokens_in_all(const usage& u) {
-  if (tokens_unknown(u))
+  if (all_unknown(u))
     return "tokens unknown";
   return (u.unreported > 0 ? "at least " : "") + with_commas(u.input_tokens + u.output_tokens) + " tokens";
 }

@@ -15,14 +15,14 @@ namespace conclave {
 std::string calls_text(std::uint64_t calls, const usage& u, const char* noun = "call");
 
 /// Returns "1,200 tokens in, 30 out"; "no tokens" if that is what was counted; "tokens unknown" if nothing was reported; "at least
-/// 1,200 tokens in, 30 out (2 calls unreported)" if only a part was. `open`: calls that have not ended, whose tokens are unknown
-/// too. `parts`: cached and reasoning tokens are named.
+/// 1,200 tokens in, 30 out (2 calls unreported)" if only a part was, with "tokens in unknown" or "out unknown" for what nobody
+/// reported. `open`: calls that have not ended, whose tokens are unknown too. `parts`: cached and reasoning tokens are named.
 std::string tokens_text(const usage& u, std::uint64_t open = 0, bool parts = false);
 
 /// The same in one figure, for a status line: "1,230 tokens", "tokens unknown", "at least 1,230 tokens".
 std::string tokens_in_all(const usage& u);
 
-/// Returns whether there is no count at all: some calls were not reported, and no other ones were.
-bool tokens_unknown(const usage& u, std::uint64_t open = 0);
+/// Returns whether nobody counted `tokens`, a figure of `u`: some calls did not report it, and no other ones did.
+bool is_unknown(std::int64_t tokens, const usage& u, std::uint64_t open = 0);
 
 } // namespace conclave

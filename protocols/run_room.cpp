@@ -61,13 +61,10 @@ bool mover::drop_images() {
 /// What the run takes: its conversation, the text before a pause, the replies of the round under way.
 std::size_t mover::held_bytes() const {
   auto sum = s.said.size() + s.reply.text.size() + s.reply.reasoning.size() + s.reply.opaque.size();
-  auto add_call = [&](const tool_call& c) { sum += sizeof c + c.id.size() + c.name.size() + c.arguments.size(); };
   for (auto& c : s.reply.calls)
-    add_call(c);
-  for (auto& p : s.pending) {
-    add_call(p.call);
+    sum += sizeof c + c.id.size() + c.name.size() + c.arguments.size();
+  for (auto& p : s.pending) // whose calls are those of the reply
     sum += sizeof(message) + p.result.text.size() + size_of(p.result.parts);
-  }
   for (auto& m : s.talk)
     sum += size_of(m);
   return sum;

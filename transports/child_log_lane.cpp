@@ -101,6 +101,11 @@ void child_log_lane::add(std::string_view bytes) {
   });
 }
 
+void child_log_lane::flush(std::function<void()> then) {
+  if (!file_ || !writer::run(then))
+    then();
+}
+
 void child_log_lane::close(std::function<void()> then) {
   auto f = std::exchange(file_, nullptr);
   auto end = [f, then, gap = std::exchange(left_out_, 0)] {

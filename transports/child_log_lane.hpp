@@ -27,6 +27,9 @@ public:
   void open(const std::string& path, child_log::cleaner clean);
   void add(std::string_view bytes);
 
+  /// Calls `then` once all that waits is written, on the writing thread; at once where there is no file.
+  void flush(std::function<void()> then);
+
   /// Closes the file once all that waits is written, and then calls `then`, on the writing thread; at once where there is no file.
   void close(std::function<void()> then);
 

@@ -3,6 +3,7 @@
 
 #include "transports/child_process.hpp"
 
+#include "transports/child_group.hpp"
 #include "transports/child_launch.hpp"
 #include "transports/child_reaper.hpp"
 
@@ -12,14 +13,11 @@
 #include <array>
 #include <atomic>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <future>
 #include <mutex>
-#include <sys/wait.h>
+#include <sys/ioctl.h>
 
 namespace conclave {
 
@@ -38,25 +36,6 @@ constexpr auto last_moment = 200ms;    ///< from the end of stdout to the end of
 constexpr auto ladder_limit = 4'500ms; ///< the ladder and what the machine needs for it
 constexpr auto kill_limit = 500ms;
 constexpr auto group_poll = 100ms; ///< nothing wakes us when a group is empty
-
-/// Whether somebody of the group is alive. Its dead count for kill() as long as nobody reaps them (the first process of a container
-/// may never do that).
-bool has_members(int group) {
-  if (::kill(-group, 0) != 0)
-    return false;
-  std::error_code failed;
-  for (auto& entry : std::filesystem::directory_iterator{"/proc", failed}) {
-    std::ifstream in{entry.path() / "stat"}; // "12 (a name) S 1 12 ...": state, parent, group
-    std::string text;
-    std::getline(in, text);
-    char state = 0;
-    int number = 0;
-    if (std::sscanf(text.c_str() + text.rfind(')') + 1, " %c %*d %d", &state, &number) == 2 && number == group && state != 'Z'
-        && state != 'X')
-      return true;
-  }
-  return static_cast<bool>(failed);
-}
 
 class child;
 
@@ -103,6 +82,8 @@ public:
 
   int pid() const override { return pid_; }
 
+  int group() const { return group_.number(); }
+
   std::string last_words() const override {
     std::lock_guard lock{mutex_};
     return last_words_;
@@ -122,9 +103,12 @@ public:
 
   void run() {
     auto os = children().open ? launch_child(options_, child_bond::dependent) : launched_child{.error = "the process ends"};
-    if (os.pid == 0)
-      return finish({false, 0, std::move(os.error)});
-    pid_ = os.pid;
+    if (os.pid == 0) {
+      result_.error = std::move(os.error);
+      return finish();
+    }
+    group_.lead_by(pid_ = os.pid);
+    result_.started = true;
     children().living.emplace(shared_from_this(), children().open);
     tell_groups();
     has_log_ = !options_.stderr_path.empty();
@@ -140,6 +124,7 @@ public:
     when(end_, &child::on_end);
     when(out_, &child::on_stdout);
     when(err_, &child::on_stderr);
+    when(in_, &child::on_unread, stream::wait_error);
     flush();
   }
 
@@ -169,21 +154,20 @@ private:
     });
   }
 
-  void when(stream& s, void (child::*readable)()) {
-    s.async_wait(stream::wait_read, [self = shared_from_this(), readable](const error_code& e) {
+  void when(stream& s, void (child::*ready)(), stream::wait_type what = stream::wait_read) {
+    s.async_wait(what, [self = shared_from_this(), ready](const error_code& e) {
       if (!e)
-        (self.get()->*readable)();
+        (self.get()->*ready)();
     });
   }
 
-  // The child is a zombie until it is reaped, and the number of a group is not given away while it has members: a signal never
-  // meets a reused one.
   void signal(int sig, std::string why = {}) {
+    if (over_ && group() > 0 && !why.empty())
+      log_.add("[conclave] what it left behind was " + why + "\n");
     if (!why.empty())
       why_ = std::move(why);
     killed_ = killed_ || sig == SIGKILL;
-    if (pid_ > 0)
-      ::kill(-pid_, sig);
+    group_.signal(sig);
   }
 
   void flush() {
@@ -195,8 +179,25 @@ private:
     asio::async_write(in_, asio::buffer(sending_), [self = shared_from_this()](const error_code& e, std::size_t n) {
       self->queued_ -= n;
       self->sending_.clear();
-      e ? self->close_stdin() : self->flush(); // EPIPE: it closed its input, which alone is no reason to end it
+      e ? self->on_deaf() : self->flush(); // EPIPE
     });
+  }
+
+  // Nobody has its stdin open any more. If all was read, its answers may still come: only what is written next is lost.
+  void on_unread() {
+    int unread = 0;
+    if (!sending_.empty() || (in_.is_open() && ::ioctl(in_.native_handle(), FIONREAD, &unread) == 0 && unread > 0))
+      on_deaf();
+  }
+
+  // It closed its stdin and left something unread, which alone is no reason to end it.
+  void on_deaf() {
+    if (in_.is_open() && !closing_)
+      after(last_moment, [](child& c) {
+        if (!c.over_ && c.cb_.on_deaf)
+          c.cb_.on_deaf();
+      });
+    close_stdin();
   }
 
   void close_stdin() {
@@ -208,6 +209,8 @@ private:
 
   // Cuts bytes into lines and hands them on. Returns false if a line was too long.
   bool take(std::string_view bytes) {
+    if (over_)
+      return true;
     std::vector<std::string> lines;
     for (std::size_t lf; (lf = bytes.find('\n')) < bytes.size() && lf <= options_.max_line - partial_.size();
          bytes.remove_prefix(lf + 1)) {
@@ -228,6 +231,8 @@ private:
   // What exceeds the cap of the file is read and dropped, so a talkative child never blocks.
   bool hear(std::string_view bytes) {
     log_.add(bytes);
+    if (over_)
+      return true;
     std::lock_guard lock{mutex_};
     last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), max_last_words)));
     last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), max_last_words));
@@ -252,10 +257,10 @@ private:
     read(out_, read_size, &child::take);
     if (!out_.is_open())
       return after(last_moment, [](child& c) {
-        if (c.cb_.on_silence) // not if it has ended since
+        if (!c.over_ && c.cb_.on_silence)
           c.cb_.on_silence();
       });
-    held_ = options_.max_waiting > 0 && waiting_ > options_.max_waiting;
+    held_ = !over_ && options_.max_waiting > 0 && waiting_ > options_.max_waiting;
     if (!held_) // else its pipe fills up and makes it wait
       when(out_, &child::on_stdout);
   }
@@ -267,57 +272,88 @@ private:
   }
 
   void on_end() {
-    auto by_us = killed_;
+    auto by_signal = false;
+    auto known = group_.wait(result_.status, by_signal);
+    result_.error = std::move(why_);
+    if (!known)
+      result_.error = "its exit status is unknown: the host process ignores SIGCHLD";
+    else if (result_.error.empty() && killed_ && by_signal)
+      result_.error = "killed";
+    if (killed_ || !group_.has_members())
+      return end_group();
     if (!closing_)
-      signal(SIGKILL); // what is left of its group goes with it
-    int status = 0;
-    auto reaped = ::waitpid(pid_, &status, 0) == pid_;
-    child_exit result{true, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(why_)};
-    if (!reaped)
-      result.error = "its exit status is unknown: the host process ignores SIGCHLD";
-    else if (result.error.empty() && by_us && WIFSIGNALED(status))
-      result.error = "killed";
-    on_group(std::move(result));
+      leave_behind();
+    after(group_poll, [](child& c) { c.on_group(); });
+  }
+
+  // It ended by itself and others of its group live, as does the server of a wrapper that was killed. To the user it is over now;
+  // they have the ladder. Their output is read on: who cannot write may not get as far as to save its state.
+  void leave_behind() {
+    log_.add("[conclave] it ended and left others of its group behind: their input is closed now, and in "
+             + std::to_string(patience.count()) + " s they get SIGTERM, in " + std::to_string(2 * patience.count())
+             + " s SIGKILL\n");
+    end_output();
+    if (std::exchange(held_, false) && out_.is_open())
+      when(out_, &child::on_stdout);
+    close_stdin(); // what waits for it is not carried out any more: that was told
+    shut();
+    if (!has_log_)
+      return tell_end();
+    log_.flush([self = shared_from_this()] { self->post([](child& c) { c.tell_end(); }); });
+    after(last_moment, [](child& c) { c.tell_end(); });
   }
 
   // Within the ladder the rest of the group has its time, too: a wrapper (a shell at SIGTERM) ends before its server has.
-  void on_group(child_exit result) {
-    if (!killed_ && has_members(pid_))
-      return after(group_poll, [result = std::move(result)](child& c) { c.on_group(result); });
+  void on_group() {
+    if (!killed_ && group_.has_members())
+      return after(group_poll, [](child& c) { c.on_group(); });
+    end_group();
+  }
+
+  void end_group() {
+    end_output();
+    group_.release();
+    tell_groups();
+    finish();
+  }
+
+  // What it said until now, and no more, is for the user.
+  void end_output() {
     read(out_, max_drain, &child::take);
     read(err_, max_drain, &child::hear);
     pid_ = 0;
-    tell_groups();
-    if (!partial_.empty())
+    if (!std::exchange(over_, true) && !partial_.empty())
       cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
-    finish(std::move(result));
   }
 
-  void finish(child_exit result) {
-    closing_ = true;
+  void finish() {
+    closing_ = over_ = true;
     error_code ignored;
     close_stdin();
     for (auto* s : {&out_, &err_, &end_})
       s->close(ignored);
     // What it wrote last stands in its log before its end is told, if the disk does not take its time.
-    auto tell = [self = shared_from_this(), result = std::move(result)] {
-      auto cb = std::exchange(self->cb_, {}); // breaks a cycle if the callbacks hold the handle
-      if (!cb.on_exit)
-        return; // it was told
-      cb.on_exit(result);
+    auto end = [self = shared_from_this()] {
+      self->tell_end();
       children().living.erase(self);
     };
     if (!has_log_)
-      return tell();
-    log_.close([tell, r = reactor_] { r->post(tell); });
-    reactor_->after(last_moment, tell);
+      return end();
+    log_.close([end, r = reactor_] { r->post(end); });
+    reactor_->after(last_moment, end);
+  }
+
+  void tell_end() {
+    auto cb = std::exchange(cb_, {}); // once; and it breaks a cycle if the callbacks hold the handle
+    if (cb.on_exit)
+      cb.on_exit(std::move(result_));
   }
 
   static void tell_groups() {
     std::string groups;
     for (auto& [c, token] : children().living)
-      if (auto group = c->pid(); group > 0)
-        groups += std::to_string(group) + ' ';
+      if (c->group() > 0)
+        groups += std::to_string(c->group()) + ' ';
     tell_reaper(groups);
   }
 
@@ -325,13 +361,16 @@ private:
   callbacks cb_;
   child_reactor* reactor_;
   stream in_, out_, err_, end_;
+  child_group group_;
   child_log_lane log_;
+  child_exit result_;
   std::string queue_, sending_; ///< for stdin
   std::string partial_;         ///< of stdout, no LF inside
   std::string why_;             ///< why it was ended
   std::size_t waiting_ = 0;     ///< weight of the lines handed on and not given back
   bool held_ = false;           ///< stdout is not read until some are
   bool closing_ = false;        ///< on the ladder, or at its end
+  bool over_ = false;           ///< for the user
   bool killed_ = false;
   bool has_log_ = false;
   std::atomic<std::size_t> queued_{0};

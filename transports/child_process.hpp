@@ -7,9 +7,9 @@
 ///
 /// Thread rule: any thread may call; callbacks run on the reactor thread and must only post a message. on_exit exactly once, also
 /// when the program could not be started (then `started` is false); never waits for end of file (a grandchild may hold the pipe).
-/// When the child has ended by itself, what is left of its group is killed; after close() it has the rest of the ladder, and
-/// on_exit comes when the group is empty. Destroying or closing the handle does not suppress callbacks.
-/// A kill -9 of this process ends the children at once; what else is in their groups is taken through the teardown ladder.
+/// What is left of its group is taken through the teardown ladder: when the child has ended by itself, after on_exit; after
+/// close(), on_exit comes when the group is empty. Destroying or closing the handle does not suppress callbacks. A kill -9 of this
+/// process ends the children at once; what else is in their groups is taken through the teardown ladder.
 
 #include "transports/child_log_lane.hpp"
 
@@ -46,6 +46,7 @@ public:
         on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
     std::function<void(child_exit)> on_exit;
     std::function<void()> on_silence = nullptr; ///< it closed its stdout and goes on; at most once, before on_exit
+    std::function<void()> on_deaf = nullptr;    ///< it closed its stdin, with something unread, and goes on; as on_silence
   };
 
   /// Starts the child; returns at once. Null if there is no thread for it; on_exit has been called then.

@@ -22,12 +22,14 @@ public:
       for (auto& line : lines)
         on_message(std::move(line));
     };
-    // Both on the reactor thread; whichever comes first is told.
+    // All on the reactor thread; whichever comes first is told.
     auto told = std::make_shared<bool>(false);
-    c.on_silence = [told, on_close = cb.on_close] {
+    auto half_closed = [told, on_close = cb.on_close](const char* how) {
       if (!std::exchange(*told, true))
-        on_close(ec::unavailable, "closed its output", true);
+        on_close(ec::unavailable, how, true);
     };
+    c.on_silence = [half_closed] { half_closed("closed its output"); };
+    c.on_deaf = [half_closed] { half_closed("closed its input and left unread what was sent to it"); };
     c.on_exit = [told, on_close = cb.on_close](child_exit e) {
       if (std::exchange(*told, true))
         return;

@@ -34,7 +34,7 @@ private:
       type = event;
     if (type == "message_start") {
       if (auto* m = member(v, "message"))
-        on_usage(member(*m, "usage"));
+        on_usage(member(*m, "usage"), true);
     } else if (type == "content_block_start") {
       if (auto* b = member(v, "content_block"))
         on_start(*b, int_at(v, "index"), out);
@@ -191,8 +191,8 @@ private:
     return true;
   }
 
-  /// message_delta's values are cumulative and override message_start's.
-  void on_usage(const json* u) {
+  /// message_delta's values are cumulative and override message_start's, which says of the output what had been written until then.
+  void on_usage(const json* u, bool at_start = false) {
     if (u == nullptr || !u->is_object())
       return;
     auto input = read_tokens(*u, "input_tokens", fresh_input_);
@@ -201,9 +201,10 @@ private:
     auto output = read_tokens(*u, "output_tokens", use_.output_tokens);
     if (auto* d = member(*u, "output_tokens_details"))
       read_tokens(*d, "thinking_tokens", use_.reasoning_tokens);
-    for (auto said : {input, output, read, written})
-      absurd_ = absurd_ || said == token_count::absurd;
-    counted_ = !absurd_ && (counted_ || input == token_count::given || output == token_count::given);
+    for (auto part : {read, written})
+      if (part == token_count::absurd)
+        input = part;
+    count(input, at_start && output == token_count::given ? token_count::absent : output);
     // This API counts cached tokens apart; ours are all input tokens, of which some were cached.
     use_.input_tokens = fresh_input_ + use_.cached_input_tokens + cache_write_;
   }
@@ -211,7 +212,6 @@ private:
   std::vector<block> blocks_;                ///< in the order they came
   std::map<std::int64_t, std::size_t> open_; ///< index on the wire -> the latest block of that number
   std::int64_t fresh_input_ = 0, cache_write_ = 0;
-  bool absurd_ = false; ///< a count that cannot be one: what the call cost is unknown
 };
 
 } // namespace

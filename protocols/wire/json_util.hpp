@@ -53,9 +53,9 @@ std::int64_t int_of(const json& v); ///< 0 if it is no number; a fraction is cut
 /// A count of tokens that is ours or asked for: never negative, small enough that sums cannot overflow.
 std::int64_t tokens_at(const json& v, const char* key);
 
-/// What a member says as a count of tokens: one from 0 to 10^12; nothing (absent, negative, no number); or more than any call
-/// costs, which leaves unknown what this one did.
-enum class token_count : std::uint8_t { given, absent, absurd };
+/// What a member says as a count of tokens: nothing (absent, negative, no number); one from 0 to 10^12; or more than any call
+/// costs, which leaves unknown what this one did. In this order, of two words on the same count the later counts.
+enum class token_count : std::uint8_t { absent, given, absurd };
 
 /// Sets `to` where the count is given, and leaves it otherwise.
 token_count read_tokens(const json& v, const char* key, std::int64_t& to);

@@ -296,7 +296,7 @@ private:
       if (input == token_count::absent && output == token_count::absent)
         return;
       usage_rank_ = rank;
-      counted_ = input != token_count::absurd && output != token_count::absurd;
+      count(input, output);
       if (auto* d = member(*u, "prompt_tokens_details"))
         read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
       if (auto* d = member(*u, "completion_tokens_details"))

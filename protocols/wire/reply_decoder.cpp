@@ -101,6 +101,11 @@ void reply_decoder::feed(std::string_view bytes, std::vector<chunk>& out) {
     fail(ec::bad_reply, "one event of the stream is larger than 16 MiB");
 }
 
+void reply_decoder::count(token_count input, token_count output) {
+  input_ = std::max(input_, input);
+  output_ = std::max(output_, output);
+}
+
 completion reply_decoder::finish(const http_end& end) {
   if (head_.status >= 300) {
     http_failure(result_, head_, error_body(), secrets_);
@@ -114,7 +119,8 @@ completion reply_decoder::finish(const http_end& end) {
   flush();
   result_.semantic = semantic_;
   result_.usage = use_;
-  result_.usage.unreported = head_.status >= 200 && !counted_ ? 1 : 0;
+  auto counted = input_ == token_count::given && output_ == token_count::given;
+  result_.usage.unreported = head_.status >= 200 && !counted ? 1 : 0;
   result_.finish = brief(reason_, 100, secrets_);
   if (!failed_)
     conclude(end);

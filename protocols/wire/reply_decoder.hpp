@@ -63,6 +63,10 @@ protected:
   /// Adds a piece of a call's arguments.
   void write(call_stream& call, std::string piece, std::vector<chunk>& out);
 
+  /// Notes what the provider said of the tokens that came in and that went out, as often as it says so; `absent` changes nothing.
+  /// Which of the two it never said is unknown, and an absurd one makes it so for good.
+  void count(token_count input, token_count output);
+
   void end_with(std::string reason);
   bool cut_short() const { return ending_ == ending::truncated; }
 
@@ -71,7 +75,6 @@ protected:
 
   bool failed_ = false, done_ = false;
   bool complete_ = false; ///< the end marker or a whole answer was seen
-  bool counted_ = false;  ///< the provider said what the call cost
   completion result_;
   std::string refusal_;     ///< in the model's own words
   std::string explanation_; ///< the provider's, for a reply that its safety system stopped
@@ -103,6 +106,7 @@ private:
   bool semantic_ = false, judged_ = false, whole_ = false, said_part_ = false;
   bool stopped_ = false; ///< a stop reason was seen
   bool resumed_ = false; ///< and the reply went on: this server says stop with every piece
+  token_count input_ = token_count::absent, output_ = token_count::absent;
 };
 
 } // namespace conclave::wire

@@ -289,6 +289,10 @@ CAF_TEST(what was not reported is unknown and never nothing) {
   CAF_CHECK_EQUAL(tokens_text(use(1'200, 34, 2, 2)), "at least 1,200 tokens in, 34 out (2 calls unreported)");
   CAF_CHECK_EQUAL(tokens_text(use(0, 0, 2, 2)), "tokens unknown");
   CAF_CHECK_EQUAL(tokens_text(use(10, 1, 2, 0), 1), "at least 10 tokens in, 1 out (1 call without an end)");
+  CAF_CHECK_EQUAL(tokens_text(use(15, 0, 3, 3)), "at least 15 tokens in, out unknown (3 calls unreported)");
+  CAF_CHECK_EQUAL(tokens_text(use(0, 12, 3, 3)), "tokens in unknown, at least 12 out (3 calls unreported)");
+  CAF_CHECK_EQUAL(tokens_text(use(15, 0, 3, 0)), "15 tokens in, 0 out"); // as it was counted
+  CAF_CHECK_EQUAL(tokens_in_all(use(15, 0, 2, 1)), "at least 15 tokens");
   CAF_CHECK_EQUAL(tokens_in_all(use(1'200, 34, 2, 1)), "at least 1,234 tokens");
   CAF_CHECK_EQUAL(tokens_in_all(use(0, 0, 2, 1)), "tokens unknown");
   CAF_CHECK_EQUAL(calls_text(3, use(0, 0, 0, 0)), "3 calls"); // not asked over HTTP

@@ -238,7 +238,9 @@ CAF_TEST(a log folder that cannot be written is an error of nobody else) {
 
 CAF_TEST(what a provider did not count is null in the status and never nothing) {
   story::teller t;
-  t.session("q", {"a", "b", "c"});
+  t.session("q", {"a", "b", "c", "d"});
+  t.call("d", 1, 1, 15, 0);
+  t.events.back().use.unreported = 1;
   t.call("a", 1, 1, 0, 0);
   t.events.back().use.unreported = 1;
   t.events.back().use.requests = 3;
@@ -253,6 +255,8 @@ CAF_TEST(what a provider did not count is null in the status and never nothing) 
   CAF_CHECK_EQUAL(agents["b"]["input_tokens"], 1'000);
   CAF_CHECK_EQUAL(agents["b"]["unreported_calls"], 1);
   CAF_CHECK_EQUAL(agents["c"]["input_tokens"], 0); // it was never asked
+  CAF_CHECK_EQUAL(agents["d"]["input_tokens"], 15);
+  CAF_CHECK(agents["d"]["output_tokens"].is_null());
 }
 
 namespace {

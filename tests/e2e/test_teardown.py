@@ -130,6 +130,42 @@ class Teardown(unittest.TestCase):
                     q.kill()
                     q.communicate(timeout=10)
 
+    def wrapper_first(self, sig, way, deaf=False):
+        """The wrapper is killed, then the engine ends in this way, or goes on."""
+        with Home() as home:
+            folder = home.path / "state"
+            folder.mkdir()
+            p = home.start("--config", self.team(home, folder, True, deaf), "--json", "q")
+            self.assertTrue(wait_until(lambda: (folder / "listed").exists() or p.poll() is not None, 30) and p.poll() is None,
+                            "the server did not start")
+            family = descendants(p.pid) + readers_of(p.pid)
+            server = int((folder / "pid").read_text())
+            wrapper = int(pathlib.Path(f"/proc/{server}/stat").read_text().rsplit(")", 1)[1].split()[1])
+            self.assertIn(wrapper, family)
+            os.kill(wrapper, sig)
+            if way == "goes on":
+                self.assertTrue(wait_until(lambda: not alive(server), 6.5), "the server stays")
+                self.assertIsNone(p.poll())
+                p.terminate()
+            else:
+                p.send_signal(getattr(signal, way))
+            self.assertTrue(wait_until(lambda: not any(map(alive, family)), 6.5), f"left behind {[x for x in family if alive(x)]}")
+            self.assertTrue((folder / "saved").exists(), "the server could not save its state")
+            p.kill()
+            p.communicate(timeout=10)
+
+    def test_a_server_whose_wrapper_is_killed_saves_its_state_and_goes(self):
+        for sig in (signal.SIGTERM, signal.SIGKILL):
+            for way in ("goes on", "SIGINT", "SIGTERM", "SIGKILL"):
+                for _ in range(REPEAT):
+                    with self.subTest(sig=sig, way=way):
+                        self.wrapper_first(sig, way)
+
+    def test_a_deaf_server_whose_wrapper_is_killed_goes_too(self):
+        for way in ("goes on", "SIGTERM", "SIGKILL"):
+            with self.subTest(way=way):
+                self.wrapper_first(signal.SIGTERM, way, True)
+
     def every(self, *args):
         for way in ("normal", "SIGINT", "twice SIGINT", "SIGTERM", "SIGKILL", "node SIGTERM", "engine lost"):
             for _ in range(REPEAT):

@@ -393,6 +393,17 @@ CAF_TEST(a paused turn with calls of ours goes on with their results) {
   CAF_CHECK(the<run::report>().begun[0].target == "look");
 }
 
+CAF_TEST(the arguments of a call count once and not twice against what a run may hold) {
+  with.agent.backend.max_run_bytes = 65'536;
+  start();
+  reply(calls({{"c1", "look", "{\"n\":\"" + std::string(45'000, 'z') + "\"}"}}));
+  rule();
+  CAF_CHECK(s.held > 45'000 && s.held < 50'000);
+  tool(2);
+  rule();
+  CAF_CHECK(the<run::send_model>().request.messages.back().from == role::tool); // it goes on
+}
+
 CAF_TEST(a message that is shortened while a report awaits its ruling is not taken for stored) {
   with.agent.backend.max_run_bytes = 65'536;
   start();

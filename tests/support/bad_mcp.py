@@ -9,6 +9,8 @@
   bad_mcp.py malformed         writes what is no JSON between its answers
   bad_mcp.py burst             announces a changed tool list 200 times before each answer
   bad_mcp.py grandchild        starts a process that keeps its pipes open, then ends on a call
+  bad_mcp.py deaf              closes its stdin once it has listed its tools, and lives on
+  bad_mcp.py deaf-later        closes its stdin in a call, and then answers it
   bad_mcp.py ignores-sigterm   neither the end of stdin nor SIGTERM ends it
   bad_mcp.py mute              does not even answer initialize
   bad_mcp.py old               speaks a version nobody knows
@@ -102,6 +104,9 @@ for line in sys.stdin:
     elif method == "tools/list":
         send(id=number, result={"tools": [{"name": "echo", "description": "says it again",
                                            "inputSchema": {"type": "object"}}]})
+        if mode == "deaf":
+            os.close(0)
+            time.sleep(600)
         if mode == "floods":
             sys.stdout.flush()
             floods(sys.argv[2])
@@ -110,6 +115,11 @@ for line in sys.stdin:
             os._exit(3)
         if mode == "slow":
             continue
+        if mode == "deaf-later":
+            os.close(0)
+            time.sleep(0.5)
+            send(id=number, result={"content": [{"type": "text", "text": "the last"}]})
+            time.sleep(600)
         send(id=number, result={"content": [{"type": "text", "text": json.dumps(m["params"]["arguments"])}]})
     else:
         send(id=number, error={"code": -32601, "message": "no such method"})

@@ -32,7 +32,7 @@ struct record {
   std::mutex m;
   std::condition_variable cv;
   std::vector<std::string> lines;
-  int silences = 0;
+  int silences = 0, deafs = 0;
   std::vector<child_exit> exits;
 
   template <class Pred>
@@ -49,11 +49,14 @@ struct run {
   std::shared_ptr<record> seen = std::make_shared<record>();
   std::shared_ptr<child_process> child;
 
-  explicit run(std::vector<std::string> argv, std::map<std::string, std::string> env = {}) {
+  explicit run(std::vector<std::string> argv, std::map<std::string, std::string> env = {}, std::string log = {},
+               std::size_t max_waiting = 0) {
     child_options o;
     o.argv = std::move(argv);
     o.env = safe_environment();
     o.env.merge(env);
+    o.stderr_path = std::move(log);
+    o.max_waiting = max_waiting;
     child_process::callbacks cb;
     auto note = [r = seen](auto change) {
       std::lock_guard lock{r->m};
@@ -64,6 +67,7 @@ struct run {
       note([&](record& r) { r.lines.insert(r.lines.end(), lines.begin(), lines.end()); });
     };
     cb.on_silence = [note] { note([](record& r) { ++r.silences; }); };
+    cb.on_deaf = [note] { note([](record& r) { ++r.deafs; }); };
     cb.on_exit = [note](child_exit e) { note([&](record& r) { r.exits.push_back(std::move(e)); }); };
     child = child_process::start(std::move(o), std::move(cb));
   }
@@ -95,6 +99,37 @@ bool gone(int pid, std::chrono::seconds limit) {
   while (alive(pid) && std::chrono::steady_clock::now() < end)
     ::usleep(5'000);
   return !alive(pid);
+}
+
+/// A file that others write, and its name.
+struct temp_file {
+  std::string path;
+  temp_file() {
+    auto name = (fs::temp_directory_path() / "conclave-teardown-XXXXXX").string();
+    ::close(::mkstemp(name.data()));
+    path = name;
+    fs::remove(path);
+  }
+  ~temp_file() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+  std::string text() const {
+    std::ifstream in{path, std::ios::binary};
+    return {std::istreambuf_iterator<char>{in}, {}};
+  }
+  /// Whether it comes to hold this.
+  bool holds(const std::string& what, std::chrono::seconds limit) const {
+    auto end = std::chrono::steady_clock::now() + limit;
+    while (text().find(what) == std::string::npos && std::chrono::steady_clock::now() < end)
+      ::usleep(5'000);
+    return text().find(what) != std::string::npos;
+  }
+};
+
+/// A wrapper that ends with status 3 at SIGUSR1, and the script of its server, which goes on.
+std::vector<std::string> wrapper(const std::string& server) {
+  return {"sh", "-c", "trap 'exit 3' USR1; exec 3<&0; sh -c '" + server + "' <&3 3<&- & exec 3<&-; wait"};
 }
 
 int number_after(record& r, const std::string& word) {
@@ -145,6 +180,20 @@ CAF_TEST(helper) {
   if (std::string_view{what} == "saver") { // ends by returning from main, with a child that saves its state
     children.emplace_back(std::vector<std::string>{"sh", "-c", "echo up; cat; sleep 0.3; echo saved > " + std::string{arg}});
     children.back().seen->wait([&] { return !children.back().seen->lines.empty(); });
+  } else if (std::string_view{what} == "left") { // with a wrapper that ended before it, and left a server behind
+    children.emplace_back(wrapper("echo up; cat; sleep 0.5; echo saved > " + std::string{arg}));
+    auto& r = children.back();
+    r.seen->wait([&] { return !r.seen->lines.empty(); });
+    ::kill(r.child->pid(), SIGUSR1);
+    r.seen->wait([&] { return !r.seen->exits.empty(); });
+  } else if (std::string_view{what} == "left victim") { // is killed while one it left behind is deaf to all
+    children.emplace_back(wrapper("trap : TERM; echo deaf $$; while :; do sleep 0.1; done"));
+    auto& r = children.back();
+    auto deaf = number_after(*r.seen, "deaf ");
+    ::kill(r.child->pid(), SIGUSR1);
+    r.seen->wait([&] { return !r.seen->exits.empty(); });
+    say("deaf " + std::to_string(deaf));
+    r.seen->wait([] { return false; }, 600s);
   } else { // is killed, with children whose groups hold more than the child
     auto script = std::string{"trap '' TERM; sh -c \"trap '' TERM; echo deaf \\$\\$; exec sleep 600\" & wait"};
     children.emplace_back(std::vector<std::string>{"sh", "-c", script});
@@ -223,6 +272,114 @@ CAF_TEST(a server whose wrapper ends before it has the whole ladder) {
   deaf.child->close();
   CAF_CHECK(deaf.seen->wait([&] { return !deaf.seen->exits.empty(); }, 5s));
   CAF_CHECK(pid > 0 && gone(pid, 1s));
+}
+
+CAF_TEST(a server whose wrapper dies first is told so and may save its state) {
+  auto saves = std::string{"echo up $$; cat >/dev/null; sleep 0.3; echo saved >> $FILE"};
+  struct {
+    std::string server;
+    int end; ///< the signal for the wrapper
+    int status;
+    std::chrono::milliseconds limit;
+  } cases[] = {
+      {saves, SIGUSR1, 3, 2s},
+      {saves, SIGTERM, 128 + SIGTERM, 2s},
+      {saves, SIGKILL, 128 + SIGKILL, 2s},
+      // one that does not care for its input, and saves at SIGTERM
+      {"trap \"sleep 0.3; echo saved >> $FILE; exit\" TERM; echo up $$; while :; do sleep 0.1; done", SIGUSR1, 3, 4s},
+      // one that says a lot before it saves, to its output and to its log
+      {"echo up $$; cat >/dev/null; head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; echo; echo saved >> $FILE", SIGUSR1,
+       3, 2s},
+  };
+  for (auto& c : cases) {
+    CAF_MESSAGE(c.server);
+    temp_file file, log;
+    run r{wrapper(c.server), {{"FILE", file.path}}, log.path, 1'000};
+    auto server = number_after(*r.seen, "up ");
+    CAF_REQUIRE(server > 0);
+    auto leader = r.child->pid();
+    auto t = std::chrono::steady_clock::now();
+    ::kill(leader, c.end);
+    CAF_REQUIRE(r.seen->ended());
+    CAF_CHECK(std::chrono::steady_clock::now() - t < 2s); // at once: who calls it waits for nobody
+    CAF_CHECK_EQUAL(r.seen->exits[0].status, c.status);
+    CAF_CHECK_EQUAL(r.seen->exits[0].error, "");
+    CAF_CHECK_EQUAL(r.child->pid(), 0);
+    CAF_CHECK(!r.child->write("too late\n"));
+    if (alive(server)) // whose group has a number that nobody else may get
+      CAF_CHECK_EQUAL(::kill(leader, 0), 0);
+    CAF_CHECK(file.holds("saved", 6s));
+    CAF_CHECK(gone(server, 6s));
+    CAF_CHECK(std::chrono::steady_clock::now() - t < c.limit + 2s);
+    CAF_CHECK(log.text().find("it ended and left others of its group behind") != std::string::npos);
+    CAF_CHECK_EQUAL(r.seen->lines, std::vector<std::string>{"up " + std::to_string(server)});
+    CAF_CHECK_EQUAL(r.seen->exits.size(), 1u);
+    CAF_CHECK_EQUAL(r.seen->silences + r.seen->deafs, 0);
+  }
+}
+
+CAF_TEST(what a wrapper left behind and is deaf has no more than the ladder) {
+  temp_file log;
+  run r{wrapper("trap : TERM; echo up $$; while :; do sleep 0.1; done"), {}, log.path};
+  auto server = number_after(*r.seen, "up ");
+  auto leader = r.child->pid();
+  ::kill(leader, SIGUSR1);
+  CAF_REQUIRE(r.seen->ended());
+  CAF_CHECK(server > 0 && gone(server, 6s));
+  CAF_CHECK(log.holds("what it left behind was ended by SIGKILL", 2s));
+  auto end = std::chrono::steady_clock::now() + 5s; // nothing is left of it, no zombie either
+  while (::kill(leader, 0) == 0 && std::chrono::steady_clock::now() < end)
+    ::usleep(5'000);
+  CAF_CHECK_EQUAL(::kill(leader, 0), -1);
+}
+
+CAF_TEST(the end of the process waits for what a wrapper left behind) {
+  temp_file file;
+  auto r = helper("left", file.path);
+  CAF_REQUIRE(r.seen->ended());
+  CAF_CHECK_EQUAL(r.seen->exits[0].status, 0);
+  CAF_CHECK_EQUAL(file.text(), "saved\n");
+}
+
+CAF_TEST(kill minus nine of the parent leaves nothing of what a wrapper left behind) {
+  auto r = helper("left victim");
+  auto deaf = number_after(*r.seen, "deaf ");
+  CAF_REQUIRE(deaf > 0);
+  CAF_CHECK(alive(deaf));
+  ::kill(r.child->pid(), SIGKILL);
+  CAF_REQUIRE(r.seen->ended());
+  CAF_CHECK(gone(deaf, 6s));
+}
+
+CAF_TEST(a child that closes its input and leaves something unread is noticed at once) {
+  auto deaf = [](run& r) { return r.seen->wait([&] { return r.seen->deafs > 0; }, 5s); };
+  temp_file go;
+  // closed before it is written to, and after
+  run before{{"sh", "-c", "exec 0<&-; echo up; exec sleep 600"}};
+  run after{{"sh", "-c", "echo up; while [ ! -e $FILE ]; do sleep 0.05; done; exec 0<&-; exec sleep 600"}, {{"FILE", go.path}}};
+  for (auto* r : {&before, &after}) {
+    CAF_REQUIRE(r->seen->wait([&] { return !r->seen->lines.empty(); }));
+    CAF_CHECK(r->child->write("x\n"));
+    std::ofstream{go.path} << "go";
+    CAF_CHECK(deaf(*r));
+    CAF_CHECK(r->seen->exits.empty() && r->child->pid() > 0);
+    CAF_CHECK(!r->child->write("x\n"));
+    r->child->kill();
+    CAF_REQUIRE(r->seen->ended());
+    CAF_CHECK_EQUAL(r->seen->deafs, 1);
+  }
+  // one that read all may still answer; what is written then is lost
+  run answers{{"sh", "-c", "read line; exec 0<&-; sleep 0.5; echo $line; exec sleep 600"}};
+  CAF_CHECK(answers.child->write("42\n"));
+  CAF_REQUIRE(answers.seen->wait([&] { return !answers.seen->lines.empty(); }));
+  CAF_CHECK_EQUAL(answers.seen->deafs, 0);
+  CAF_CHECK(answers.child->write("x\n"));
+  CAF_CHECK(deaf(answers));
+  answers.child->kill();
+  run ends{{"sh", "-c", "echo up; read line"}}; // one that just ends is not deaf
+  CAF_CHECK(ends.child->write("x\ny\n"));
+  CAF_REQUIRE(ends.seen->ended());
+  CAF_CHECK_EQUAL(ends.seen->deafs, 0);
 }
 
 CAF_TEST(kill minus nine of the parent leaves nothing of the groups and lets them save their state) {
