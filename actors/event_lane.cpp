@@ -175,19 +175,25 @@ event_lane::held_text* event_lane::begin_text(const std::string& task, std::uint
   return out;
 }
 
-// The oldest text first, but for what has just come, which may be larger alone. A quarter at once, so that not every piece is a
-// walk through the queue.
+// The oldest text first, but for what has just come, which may be larger alone; what is more than its run's share before whole
+// texts. A quarter at once, so that not every piece is a walk through the queue.
 void event_lane::make_room(const held_text& newest) {
   if (chunk_bytes_ <= bounds_.chunk_bytes)
     return;
-  for (auto& x : queue_) {
-    if (chunk_bytes_ <= bounds_.chunk_bytes / 4 * 3)
-      return;
-    if (!x.text || x.text.get() == &newest)
-      continue;
-    chunk_bytes_ -= x.text->text.held();
-    x.text->text.drop();
-  }
+  for (auto whole_texts : {false, true})
+    for (auto& x : queue_) {
+      if (chunk_bytes_ <= bounds_.chunk_bytes / 4 * 3)
+        return;
+      if (!x.text || x.text.get() == &newest || (!whole_texts && x.text->text.bytes() <= bounds_.run_bytes))
+        continue;
+      auto& text = x.text->text;
+      chunk_bytes_ -= text.held();
+      if (whole_texts)
+        text.drop();
+      else
+        text.keep(bounds_.run_bytes);
+      chunk_bytes_ += text.held();
+    }
 }
 
 void event_lane::end(const std::string& task, outcome o) {

@@ -45,6 +45,10 @@ void merged_chunks::add(const chunk& c, std::size_t limit) {
   else
     chunks_.push_back(c);
   bytes_ += c.text.size();
+  keep(limit);
+}
+
+void merged_chunks::keep(std::size_t limit) {
   while (chunks_.size() > 1 && (bytes_ >= limit + front_bytes() || chunks_.size() > limit / bytes_per_piece))
     drop_front();
   if (bytes_ <= limit)
@@ -54,8 +58,11 @@ void merged_chunks::add(const chunk& c, std::size_t limit) {
   bytes_ -= cut - skip_;
   dropped_ += cut - skip_;
   skip_ = cut;
-  if (skip_ > limit / 4) // not with every piece: what is kept would be moved each time
-    text.erase(0, std::exchange(skip_, 0));
+  if (skip_ <= limit / 4) // not with every piece: what is kept would be moved each time
+    return;
+  text.erase(0, std::exchange(skip_, 0));
+  if (text.capacity() > 4 * limit)
+    text.shrink_to_fit();
 }
 
 std::size_t merged_chunks::front_bytes() const {

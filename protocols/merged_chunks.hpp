@@ -30,6 +30,9 @@ public:
   /// What it takes in memory, about: a list that grows has room to spare.
   std::size_t held() const { return bytes_ + skip_ + chunks_.size() * 2 * sizeof(chunk); }
 
+  /// Drops all but the newest `limit` bytes.
+  void keep(std::size_t limit);
+
   /// Drops what waits.
   void drop();
 
