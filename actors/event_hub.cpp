@@ -44,6 +44,22 @@ void event_hub::on(event e) {
       r.lane->push(shared);
 }
 
+void event_hub::task_state::keep(const chunk_batch& b, const std::vector<chunk>& chunks) {
+  if (texts.size() >= max_texts && texts.count(b.run) == 0) {
+    for (auto& c : chunks)
+      not_kept += missing_without(c);
+    return;
+  }
+  auto& live = texts[b.run];
+  live.agent = b.agent;
+  text_bytes -= live.text.bytes();
+  for (auto& c : chunks)
+    live.text.add(c, kept_per_run);
+  if (text_bytes + live.text.bytes() > kept_per_task)
+    live.text.drop();
+  text_bytes += live.text.bytes();
+}
+
 void event_hub::on(const chunk_batch& b, std::uint64_t dropped) {
   std::lock_guard guard(mutex_);
   auto t = tasks_.find(b.task);
@@ -55,17 +71,7 @@ void event_hub::on(const chunk_batch& b, std::uint64_t dropped) {
     marked.insert(marked.begin(), left_out(dropped));
   }
   auto& chunks = dropped > 0 ? marked : b.chunks;
-  auto& all = t->second;
-  if (all.texts.size() >= max_texts && all.texts.count(b.run) == 0)
-    return;
-  auto& live = all.texts[b.run];
-  live.agent = b.agent;
-  all.text_bytes -= live.text.bytes();
-  for (auto& c : chunks)
-    live.text.add(c, kept_per_run);
-  if (all.text_bytes + live.text.bytes() > kept_per_task)
-    live.text.drop();
-  all.text_bytes += live.text.bytes();
+  t->second.keep(b, chunks);
   for (auto& r : readers_)
     if (r.task.empty() || r.task == b.task)
       r.lane->push(b.task, b.run, b.agent, chunks);
@@ -102,6 +108,8 @@ std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_ca
     lane->follow(task, filter.task.empty() ? 0 : filter.after, t.seq);
     for (auto& [run, live] : t.texts)
       lane->push(task, run, live.agent, merged_chunks(live.text).take());
+    if (t.not_kept > 0)
+      lane->push(task, 0, "", {left_out(t.not_kept)});
   }
   if (!lane->begin(*outside_))
     return nullptr;

@@ -61,6 +61,9 @@ private:
     std::map<std::uint64_t, live_text> texts; ///< of the runs under way
     std::set<std::uint64_t> ended;            ///< runs: what still comes of them is for nobody
     std::size_t text_bytes = 0;
+    std::uint64_t not_kept = 0; ///< bytes of runs that find no room among the texts
+
+    void keep(const chunk_batch& b, const std::vector<chunk>& chunks);
   };
   struct reader {
     std::string task; ///< empty = all

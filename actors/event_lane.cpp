@@ -20,7 +20,7 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t max_thrown_text = 300;
-constexpr std::size_t max_texts = 1024; ///< that wait: of runs, and between events of one run
+constexpr std::size_t max_texts = 512; ///< that wait: of runs, and between events of one run
 
 std::size_t weight(const event& e) {
   auto bytes = sizeof e + e.text.size() + e.reason.size() + e.extra.size() + e.detail.size() + e.cause.size();
@@ -66,7 +66,8 @@ void let_readers_finish() {
 } // namespace
 
 event_lane::event_lane(std::shared_ptr<event_store> store, lane_callbacks callbacks, watch_bounds bounds)
-    : store_(std::move(store)), call_(std::move(callbacks)), wants_chunks_(call_.to.on_chunk != nullptr), bounds_(bounds) {}
+    : store_(std::move(store)), call_(std::move(callbacks)), wants_chunks_(call_.to.on_chunk != nullptr),
+      wants_end_(call_.on_done != nullptr), bounds_(bounds), page_events_(std::max<std::size_t>(bounds.events, 1)) {}
 
 bool event_lane::begin(outside& from) {
   std::lock_guard guard(mutex_);
@@ -131,19 +132,19 @@ void event_lane::push(const std::string& task, std::uint64_t run, const std::str
   std::lock_guard guard(mutex_);
   if (closed_ || !wants_chunks_)
     return;
-  auto i = std::find_if(open_.begin(), open_.end(), [&](auto* x) { return x->run == run && x->agent == agent && x->task == task; });
-  held_text* at = i != open_.end() ? *i : nullptr;
+  auto* at = open_text(task, run, agent);
+  if (at == nullptr && queue_.size() - events_ < max_texts)
+    at = begin_text(task, run, agent);
   if (at == nullptr) {
-    if (queue_.size() - events_ >= max_texts)
-      return;
-    queue_.push_back({nullptr, std::make_unique<held_text>()});
-    at = queue_.back().text.get();
-    at->task = task;
-    at->agent = agent;
-    at->run = run;
-    open_.push_back(at);
+    // A text of no run, one per task, says what is missing.
+    at = open_text(task, 0, "");
+    if (at == nullptr)
+      at = begin_text(task, 0, "");
+    for (auto& c : chunks)
+      at->text.miss(missing_without(c));
+    return;
   }
-  auto before = at->text.bytes();
+  auto before = at->text.held();
   // What comes while nothing of the run waits is kept whole.
   std::size_t whole = 0;
   if (at->text.empty())
@@ -151,35 +152,56 @@ void event_lane::push(const std::string& task, std::uint64_t run, const std::str
       whole += c.text.size();
   for (auto& c : chunks)
     at->text.add(c, std::max(whole, bounds_.run_bytes));
-  chunk_bytes_ += at->text.bytes() - before; // it may have become less: unsigned numbers wrap back
-  make_room();
+  chunk_bytes_ += at->text.held() - before; // it may have become less: unsigned numbers wrap back
+  make_room(*at);
   if (waiting_ || at->text.bytes() > bounds_.run_bytes / 2 || chunk_bytes_ > bounds_.chunk_bytes / 2) {
     waiting_ = false; // one wake-up is enough
     wake();
   }
 }
 
-// The oldest text first; one that waits alone may be larger.
-void event_lane::make_room() {
+event_lane::held_text* event_lane::open_text(const std::string& task, std::uint64_t run, std::string_view agent) {
+  auto i = std::find_if(open_.begin(), open_.end(), [&](auto* x) { return x->run == run && x->agent == agent && x->task == task; });
+  return i == open_.end() ? nullptr : *i;
+}
+
+event_lane::held_text* event_lane::begin_text(const std::string& task, std::uint64_t run, std::string_view agent) {
+  queue_.push_back({nullptr, std::make_unique<held_text>()});
+  auto* out = queue_.back().text.get();
+  out->task = task;
+  out->agent = agent;
+  out->run = run;
+  open_.push_back(out);
+  return out;
+}
+
+// The oldest text first, but for what has just come, which may be larger alone; what is more than its run's share before whole
+// texts. A quarter at once, so that not every piece is a walk through the queue.
+void event_lane::make_room(const held_text& newest) {
   if (chunk_bytes_ <= bounds_.chunk_bytes)
     return;
-  auto texts = std::count_if(queue_.begin(), queue_.end(), [](auto& x) { return x.text && x.text->text.bytes() > 0; });
-  for (auto& x : queue_) {
-    if (chunk_bytes_ <= bounds_.chunk_bytes || texts <= 1)
-      return;
-    if (!x.text || x.text->text.bytes() == 0)
-      continue;
-    chunk_bytes_ -= x.text->text.bytes();
-    x.text->text.drop();
-    --texts;
-  }
+  for (auto whole_texts : {false, true})
+    for (auto& x : queue_) {
+      if (chunk_bytes_ <= bounds_.chunk_bytes / 4 * 3)
+        return;
+      if (!x.text || x.text.get() == &newest || (!whole_texts && x.text->text.bytes() <= bounds_.run_bytes))
+        continue;
+      auto& text = x.text->text;
+      chunk_bytes_ -= text.held();
+      if (whole_texts)
+        text.drop();
+      else
+        text.keep(bounds_.run_bytes);
+      chunk_bytes_ += text.held();
+    }
 }
 
 void event_lane::end(const std::string& task, outcome o) {
   std::lock_guard guard(mutex_);
   auto& t = tracks_[task];
   t.over = true;
-  t.with = std::move(o);
+  if (wants_end_)
+    t.with = std::move(o);
   wake();
 }
 
@@ -228,22 +250,33 @@ void event_lane::run() {
   left_.notify_all();
 }
 
+event_lane::item event_lane::take() {
+  auto out = std::move(queue_.front());
+  queue_.pop_front();
+  if (out.what) {
+    --events_;
+    event_bytes_ -= weight(*out.what);
+  } else {
+    chunk_bytes_ -= out.text->text.held();
+    std::erase(open_, out.text.get());
+  }
+  return out;
+}
+
+// One by one: what waits while the reader blocks is counted, also what it would have got next.
 void event_lane::hand_out(lock_type& lock) {
-  auto items = std::exchange(queue_, {});
-  open_.clear();
-  events_ = event_bytes_ = chunk_bytes_ = 0;
   urgent_ = false;
   auto streamed = false;
-  for (auto& x : items) {
-    if (closed_)
-      return;
+  for (auto left = queue_.size(); left > 0 && !closed_; --left) {
+    auto next = take();
     lock.unlock();
-    if (x.what)
-      tell(*x.what);
+    streamed = streamed || next.text;
+    if (next.what)
+      tell(*next.what);
     else
-      show({x.text->task, x.text->run, x.text->agent, x.text->text.take()});
+      show({next.text->task, next.text->run, next.text->agent, next.text->text.take()});
+    next = {};
     lock.lock();
-    streamed = streamed || x.text;
   }
   if (streamed && bounds_.pace.count() > 0)
     changed_.wait_for(lock, bounds_.pace, [this] { return urgent_ || closed_; });
@@ -258,8 +291,9 @@ bool event_lane::catch_up(lock_type& lock) {
   lock.unlock();
   auto reply = std::make_shared<std::promise<event_page>>();
   auto page = reply->get_future();
-  store_->read(task, after, bounds_.events, [reply](event_page p) { reply->set_value(std::move(p)); });
+  store_->read(task, after, page_events_, [reply](event_page p) { reply->set_value(std::move(p)); });
   auto got = page.get(); // the store answers within its own limit
+  shorten(got);
   lock.lock();
   if (got.code != ec::none) {
     give_gap(lock, task, got.error);
@@ -271,6 +305,20 @@ bool event_lane::catch_up(lock_type& lock) {
       t.behind = t.given < t.known;
   }
   return true;
+}
+
+/// A page waits too, while its reader blocks. What is too much of it is read again, and the next ones are no longer.
+void event_lane::shorten(event_page& page) {
+  std::size_t bytes = 0, fit = 0;
+  for (; fit < page.events.size() && (fit == 0 || bytes + page.events[fit].json.size() <= bounds_.event_bytes); ++fit)
+    bytes += page.events[fit].json.size();
+  auto all = fit == page.events.size();
+  page_events_ = all ? std::min(2 * page_events_, std::max<std::size_t>(bounds_.events, 1)) : fit;
+  if (all)
+    return;
+  page.more = true;
+  page.events.resize(fit);
+  page.events.shrink_to_fit();
 }
 
 /// Returns false if it ended early.

@@ -4,8 +4,8 @@
 
 /// What leads to one reader of tasks: a bounded queue and a thread that calls the reader back. Whoever tells it something never
 /// waits. Events that find no room are read from the store again, in order, until the reader is level; pieces of streams merge per
-/// run and lose their oldest text. Text that flows is handed on
-/// at a pace, so that a stream costs few wake-ups.
+/// run and lose their oldest text, with a mark. Text that flows is handed on at a pace, so that a stream costs few wake-ups. With
+/// the bounds of a reader who names none, what waits for one that blocks takes less than 1 MiB.
 ///
 /// Thread rule: all members from any thread. The callbacks run on the lane's thread.
 
@@ -19,6 +19,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -104,11 +105,15 @@ private:
   void give_gap(lock_type& lock, const std::string& task, const std::string& why);
   void tell(const event& e);
   void show(const chunk_batch& b);
-  void make_room();
+  held_text* open_text(const std::string& task, std::uint64_t run, std::string_view agent);
+  held_text* begin_text(const std::string& task, std::uint64_t run, std::string_view agent);
+  void make_room(const held_text& newest);
+  item take();
+  void shorten(event_page& page);
 
   std::shared_ptr<event_store> store_; ///< of the lane's thread, as `call_`, once it runs
   lane_callbacks call_;
-  const bool wants_chunks_;
+  const bool wants_chunks_, wants_end_;
   const watch_bounds bounds_;
 
   std::mutex mutex_;
@@ -124,6 +129,7 @@ private:
 
   thrown_texts by_event_, by_chunk_; ///< of the lane's thread
   std::vector<std::string> gaps_;    ///< likewise: events that the store did not give back
+  std::size_t page_events_;          ///< likewise: how many are asked of the store at once
 };
 
 } // namespace conclave

@@ -15,6 +15,8 @@ namespace conclave {
 
 namespace {
 
+// The tables below are like that of app/text_input.cpp in shape alone: a name and what is said of it.
+
 struct hint_row {
   std::string_view name;
   const char* instead;

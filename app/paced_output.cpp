@@ -200,10 +200,10 @@ void paced_output::flush(bool forever, const std::atomic<bool>& leaving) {
   auto& i = *impl_;
   std::unique_lock lock(i.mutex);
   auto done = [&i] { return i.gone || (i.queue.empty() && i.writing.empty()); };
-  const auto until = now() + 5 * reader_patience;
+  const auto began = now(); // a reader that took nothing for long may have come just now
   auto patient = [&] {
     auto at = now();
-    return (forever && !leaving) || (at < until && at - i.moved.load() < reader_patience);
+    return (forever && !leaving) || (at - began < 5 * reader_patience && at - std::max(began, i.moved.load()) < eyes_patience);
   };
   while (!done() && patient())
     i.changed.wait_for(lock, std::chrono::milliseconds(slice_ms), done);

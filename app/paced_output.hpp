@@ -18,6 +18,10 @@ namespace conclave {
 /// A reader that took nothing for so long is not waited for any longer, where something else is to be done.
 inline constexpr std::chrono::milliseconds reader_patience{2000};
 
+/// The same of what is for eyes, once all is over: whoever waits for the end of the process does not wait for a display that nobody
+/// reads.
+inline constexpr std::chrono::milliseconds eyes_patience{400};
+
 /// A descriptor that is written to without blocking. Its own mode is left alone: other processes share it. Thread rule: one thread.
 class unblocked_fd {
 public:
@@ -57,8 +61,8 @@ public:
 
   void write(std::string_view text); ///< whole lines, or a line that is to be overwritten
 
-  /// Waits until everything is written. Gives up `reader_patience` after the reader took the last byte, and on one that is merely
-  /// slow after five times that; `forever`: only once `leaving` is set.
+  /// Waits until everything is written. Gives up on a reader that takes nothing for `eyes_patience`, and on one that is merely slow
+  /// after five times `reader_patience`; `forever`: only once `leaving` is set.
   void flush(bool forever, const std::atomic<bool>& leaving);
 
 private:

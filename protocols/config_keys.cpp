@@ -80,6 +80,8 @@ std::vector<std::string> words(const char* text) {
   return result;
 }
 
+// A switch per enum, though they look alike: the compiler says which value has no text.
+
 std::string to_string(key_scope scope) {
   switch (scope) {
   case key_scope::top:

@@ -26,6 +26,8 @@ key_info later(scope s, const char* name, type t, const char* fallback, const ch
   return row(s, name, t, fallback, help, status::later);
 }
 
+// Tables: rows of one kind look alike, and each says something else.
+
 void agents(std::vector<key_info>& out) {
   out.insert(out.end(), {
                             row(scope::top, "agents", type::list, "", "the team, in registration order; at most 64"),

@@ -30,6 +30,8 @@ key_info idle(const char* name, const char* help) {
   return {key_scope::backend, name, type::any, status::cosmetic, 0, 0, "", "false", "", help};
 }
 
+// Tables: rows of one kind look alike, and each says something else.
+
 void tools_and_files(std::vector<key_info>& out) {
   out.insert(out.end(), {
                             idle("exclude_file_operation_mcps", "there are no built-in file servers"),

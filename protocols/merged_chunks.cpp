@@ -6,7 +6,9 @@
 #include "protocols/text.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace conclave {
@@ -19,10 +21,22 @@ bool merges(const chunk& a, const chunk& b) {
   return a.kind == b.kind && (a.kind == chunk_kind::text || a.kind == chunk_kind::reasoning);
 }
 
+constexpr std::string_view mark_end = " bytes of the stream were left out]";
+
 } // namespace
 
 chunk left_out(std::uint64_t bytes) {
-  return {chunk_kind::status, "[" + std::to_string(bytes) + " bytes of the stream were left out]"};
+  return {chunk_kind::status, "[" + std::to_string(bytes) + std::string(mark_end)};
+}
+
+std::uint64_t missing_without(const chunk& c) {
+  std::uint64_t said = 0;
+  if (c.kind == chunk_kind::status && c.text.starts_with('[') && c.text.ends_with(mark_end)) {
+    const auto* end = c.text.data() + c.text.size() - mark_end.size();
+    if (auto r = std::from_chars(c.text.data() + 1, end, said); r.ec == std::errc{} && r.ptr == end)
+      return said;
+  }
+  return c.text.size();
 }
 
 void merged_chunks::add(const chunk& c, std::size_t limit) {
@@ -31,6 +45,10 @@ void merged_chunks::add(const chunk& c, std::size_t limit) {
   else
     chunks_.push_back(c);
   bytes_ += c.text.size();
+  keep(limit);
+}
+
+void merged_chunks::keep(std::size_t limit) {
   while (chunks_.size() > 1 && (bytes_ >= limit + front_bytes() || chunks_.size() > limit / bytes_per_piece))
     drop_front();
   if (bytes_ <= limit)
@@ -40,8 +58,11 @@ void merged_chunks::add(const chunk& c, std::size_t limit) {
   bytes_ -= cut - skip_;
   dropped_ += cut - skip_;
   skip_ = cut;
-  if (skip_ > limit) // not with every piece: what is kept would be moved each time
-    text.erase(0, std::exchange(skip_, 0));
+  if (skip_ <= limit / 4) // not with every piece: what is kept would be moved each time
+    return;
+  text.erase(0, std::exchange(skip_, 0));
+  if (text.capacity() > 4 * limit)
+    text.shrink_to_fit();
 }
 
 std::size_t merged_chunks::front_bytes() const {
@@ -50,15 +71,15 @@ std::size_t merged_chunks::front_bytes() const {
 
 void merged_chunks::drop_front() {
   bytes_ -= front_bytes();
-  dropped_ += front_bytes();
+  dropped_ += missing_without(chunks_.front()) - skip_;
   skip_ = 0;
   chunks_.erase(chunks_.begin());
 }
 
 void merged_chunks::drop() {
-  dropped_ += bytes_;
-  bytes_ = skip_ = 0;
-  chunks_.clear();
+  for (auto& c : std::exchange(chunks_, {})) // the memory goes too
+    dropped_ += missing_without(c) - std::exchange(skip_, 0);
+  bytes_ = 0;
 }
 
 std::vector<chunk> merged_chunks::take(std::uint64_t& dropped) {

@@ -16,6 +16,9 @@ namespace conclave {
 /// The status chunk that stands where `bytes` of a stream are missing.
 chunk left_out(std::uint64_t bytes);
 
+/// Returns how many bytes of a stream are missing where this piece is: of such a mark, those that it stands for.
+std::uint64_t missing_without(const chunk& c);
+
 class merged_chunks {
 public:
   /// Adds a piece; the newest `limit` bytes are kept.
@@ -24,8 +27,17 @@ public:
   bool empty() const { return chunks_.empty() && dropped_ == 0; }
   std::size_t bytes() const { return bytes_; }
 
+  /// What it takes in memory, about: a list that grows has room to spare.
+  std::size_t held() const { return bytes_ + skip_ + chunks_.size() * 2 * sizeof(chunk); }
+
+  /// Drops all but the newest `limit` bytes.
+  void keep(std::size_t limit);
+
   /// Drops what waits.
   void drop();
+
+  /// Notes that so much is missing here.
+  void miss(std::uint64_t bytes) { dropped_ += bytes; }
 
   /// Returns the pieces and starts anew. `dropped`: how many bytes before them are missing.
   std::vector<chunk> take(std::uint64_t& dropped);

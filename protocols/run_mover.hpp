@@ -107,6 +107,7 @@ private:
   void settle(pending_call& p, std::string error);
   void begin_tool(pending_call& p);
   std::uint64_t hold(const policy& by, std::string what);
+  void hold(pending_call& p, const policy& by, std::string what);
   bool judge_call(pending_call& p, std::size_t at);
   void tools_done();
   void go_on_with_tools(const continued& x);

@@ -14,6 +14,11 @@ namespace {
 
 constexpr std::size_t max_reason = 4'096; ///< bytes of what is said against a call
 
+/// What a policy that says no has said; it may have said nothing.
+std::string objection(const policy_said& x, const std::string& policy) {
+  return x.text.empty() ? "the policy '" + policy + "' is against it" : x.text;
+}
+
 /// An error result in place of the one that is denied.
 tool_result withheld(const std::string& id, const std::string& why) {
   return {id, "Error: the call was carried out, its result is withheld: " + why + ".", true};
@@ -30,6 +35,12 @@ std::size_t mover::place_of(const std::string& name) const {
 std::uint64_t mover::hold(const policy& by, std::string what) {
   out.push_back(ask_policy{s.task.run, ++s.holds, by.name, std::move(what)});
   return s.holds;
+}
+
+void mover::hold(pending_call& p, const policy& by, std::string what) {
+  p.stage = call_stage::on_hold;
+  p.policy = by.name;
+  p.hold = hold(by, std::move(what));
 }
 
 void mover::judge_model(std::size_t at) {
@@ -63,9 +74,7 @@ bool mover::judge_call(pending_call& p, std::size_t at) {
       return false;
     }
     if (r.answer == policy_answer::wait) {
-      p.stage = call_stage::on_hold;
-      p.policy = rule.name;
-      p.hold = hold(rule, std::move(r.text));
+      hold(p, rule, std::move(r.text));
       return false;
     }
   }
@@ -92,9 +101,7 @@ bool mover::judge_result(pending_call& p, std::size_t at) {
       return true;
     }
     if (r.answer == policy_answer::wait) {
-      p.stage = call_stage::on_hold;
-      p.policy = rule.name;
-      p.hold = hold(rule, std::move(r.text));
+      hold(p, rule, std::move(r.text));
       return false;
     }
   }
@@ -113,29 +120,25 @@ void mover::on(policy_said x) {
     return;
   prompts::cut(x.text, max_reason);
   if (s.stage == stage::on_hold && x.call == s.holds) {
-    if (x.text.empty())
-      x.text = "the policy '" + s.policy + "' is against it";
     if (!x.go)
-      return fail(ec::denied, std::move(x.text));
+      return fail(ec::denied, objection(x, s.policy));
     return judge_model(place_of(s.policy) + 1);
   }
   auto p =
       std::find_if(s.pending.begin(), s.pending.end(), [&](auto& c) { return c.stage == call_stage::on_hold && c.hold == x.call; });
   if (p == s.pending.end())
     return;
-  if (x.text.empty())
-    x.text = "the policy '" + p->policy + "' is against it";
   if (p->number != 0) {
     if (x.go) {
       judge_logged(*p, place_of(p->policy) + 1);
     } else {
       p->stage = call_stage::done;
       p->number = 0;
-      p->result = withheld(p->call.id, x.text);
+      p->result = withheld(p->call.id, objection(x, p->policy));
     }
     s.held = held_bytes();
   } else if (!x.go) {
-    settle(*p, "Error: not carried out: " + x.text + ".");
+    settle(*p, "Error: not carried out: " + objection(x, p->policy) + ".");
   } else if (judge_call(*p, place_of(p->policy) + 1)) {
     p->stage = call_stage::waiting;
     p->cleared = true;

@@ -34,7 +34,7 @@ struct watch_bounds {
   std::size_t run_bytes = std::size_t{64} << 10;    ///< text of one run; the oldest is dropped
   std::size_t chunk_bytes = std::size_t{256} << 10; ///< text of all runs
   /// Text that flows is handed on after so long at the earliest: what came meanwhile costs no wake-up. 0 = each piece at once.
-  std::chrono::milliseconds pace{4};
+  std::chrono::milliseconds pace{7};
 };
 
 /// A task under way.

@@ -15,6 +15,7 @@ namespace conclave {
 namespace wire {
 
 // f(name, member, its default, of an enum the last value). Names and the numbers of enums are what is stored: never change one.
+// The lists repeat each other's shape and some names: each struct's list is its stored format and stays in one piece.
 
 template <>
 struct fields<tool_call> {

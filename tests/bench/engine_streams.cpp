@@ -12,6 +12,7 @@
 #include "actors/event_hub.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
+#include "support/process_cost.hpp"
 #include "support/stream_server.hpp"
 #include "transports/http_client.hpp"
 #include "transports/outside.hpp"
@@ -25,7 +26,6 @@
 #include <cstdio>
 #include <mutex>
 #include <sys/resource.h>
-#include <unistd.h>
 
 namespace {
 
@@ -40,30 +40,13 @@ struct config : caf::actor_system_config {
   }
 };
 
-double cpu_seconds() {
-  rusage u{};
-  getrusage(RUSAGE_SELF, &u);
-  auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
-  return seconds(u.ru_utime) + seconds(u.ru_stime);
-}
-
-long resident_kib() {
-  long pages = 0;
-  if (auto* f = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(f, "%*d %ld", &pages) != 1)
-      pages = 0;
-    std::fclose(f);
-  }
-  return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
 } // namespace
 
 int main(int argc, char** argv) {
   auto argument = [&](int i, std::size_t otherwise) -> std::size_t {
     return argc > i ? std::strtoull(argv[i], nullptr, 10) : otherwise;
   };
-  auto streams = argument(1, 1), chunks = argument(2, 200), rate = argument(3, 50), readers = argument(4, 1), pace = argument(5, 4);
+  auto streams = argument(1, 1), chunks = argument(2, 200), rate = argument(3, 50), readers = argument(4, 1), pace = argument(5, 7);
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -81,7 +64,7 @@ int main(int argc, char** argv) {
       for (auto at = c.text.find("t="); at != std::string::npos; at = c.text.find("t=", at + 2))
         delays.push_back(now - std::strtoll(c.text.c_str() + at + 2, nullptr, 10));
     if (delays.size() % 4096 == 0)
-      peak = std::max(peak, resident_kib());
+      peak = std::max(peak, bench::resident_kib());
   };
   config cfg;
   caf::actor_system sys{cfg};
@@ -100,8 +83,8 @@ int main(int argc, char** argv) {
   parts.endpoint.base_url = "http://127.0.0.1:" + server.port + "/v1";
   parts.endpoint.query = {{"chunks", std::to_string(chunks)}, {"rate", std::to_string(rate)}};
   auto backend = spawn_backend(sys, parts);
-  auto before = resident_kib();
-  auto cpu = cpu_seconds();
+  auto before = bench::resident_kib();
+  auto cpu = bench::cpu_seconds();
   auto began = std::chrono::steady_clock::now();
   std::size_t finished = 0;
   {
@@ -131,7 +114,7 @@ int main(int argc, char** argv) {
     changed.wait(lock, [&] { return done == streams; });
   }
   auto wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  cpu = cpu_seconds() - cpu;
+  cpu = bench::cpu_seconds() - cpu;
   caf::anon_send_exit(backend, caf::exit_reason::user_shutdown);
   caf::anon_send_exit(sink, caf::exit_reason::user_shutdown);
   hub->close(std::chrono::seconds(10));

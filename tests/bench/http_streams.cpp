@@ -7,6 +7,7 @@
 ///
 /// The server is a process of its own on the same machine; the CPU column counts the client's process alone.
 
+#include "support/process_cost.hpp"
 #include "support/stream_server.hpp"
 #include "transports/http_client.hpp"
 
@@ -24,30 +25,11 @@
 #include <string_view>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
 
 namespace {
 
 using clock_type = std::chrono::steady_clock;
-
-double cpu_seconds() {
-  rusage u{};
-  getrusage(RUSAGE_SELF, &u);
-  auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
-  return seconds(u.ru_utime) + seconds(u.ru_stime);
-}
-
-/// Resident memory in KiB.
-long resident() {
-  long pages = 0;
-  if (auto* f = std::fopen("/proc/self/statm", "r")) {
-    if (std::fscanf(f, "%*d %ld", &pages) != 1)
-      pages = 0;
-    std::fclose(f);
-  }
-  return pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
 
 /// Written by the client's thread alone until `done` reaches the number of streams.
 struct tally {
@@ -65,7 +47,7 @@ struct tally {
     for (auto at = data.find("\"t="); at != std::string_view::npos; at = data.find("\"t=", at + 3))
       delays.push_back(now - std::strtoll(data.data() + at + 3, nullptr, 10));
     if (calls % 5'000 == 1)
-      peak_kib = std::max(peak_kib, resident());
+      peak_kib = std::max(peak_kib, bench::resident_kib());
   }
 };
 
@@ -74,8 +56,8 @@ bool measure(const std::string& port, std::size_t streams, std::size_t chunks, s
   t.delays.reserve(streams * chunks);
   std::fill_n(std::back_inserter(t.delays), streams * chunks, 0); // touch the pages now: they are not the client's
   t.delays.clear();
-  auto before_kib = resident();
-  auto cpu = cpu_seconds();
+  auto before_kib = bench::resident_kib();
+  auto cpu = bench::cpu_seconds();
   auto began = clock_type::now();
   {
     conclave::http_client client;
@@ -100,7 +82,7 @@ bool measure(const std::string& port, std::size_t streams, std::size_t chunks, s
     t.changed.wait(guard, [&] { return t.done == streams; });
   }
   auto wall = std::chrono::duration<double>(clock_type::now() - began).count();
-  cpu = cpu_seconds() - cpu;
+  cpu = bench::cpu_seconds() - cpu;
   std::ranges::sort(t.delays);
   auto quantile = [&](double q) {
     return t.delays.empty()

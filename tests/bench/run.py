@@ -77,6 +77,33 @@ def streams(*args):
     return dict(zip(keys, map(float, found.groups())))
 
 
+def beside_bare_client():
+    """CPU seconds per chunk of a client of libcurl and nlohmann/json alone, and of a run with a display and one reader more: the same calls
+    to the same server, 3 agents, chunks 4 ms apart; slope between 100 and 700 chunks a call, medians of 9 in turns."""
+    few, many = 100, 700
+    taken = {}
+    with Server(chunks=few, rate=250) as a, Server(chunks=many, rate=250) as b:
+        for _ in range(9):
+            for n, s in ((few, a), (many, b)):
+                taken.setdefault(("bare", n), []).append(run(BENCH / "bare_client", f"{s.url}/chat/completions", 3)[1])
+                taken.setdefault(("ours", n), []).append(run(BENCH / "followed_run", s.url, 3)[1])
+    middle = {k: statistics.median(v) for k, v in taken.items()}
+    return [(middle[who, many] - middle[who, few]) / (7 * (many - few)) for who in ("bare", "ours")]
+
+
+def futex_calls():
+    """Per chunk of such a run."""
+    few, many = 100, 700
+    seen = {}
+    for n in (few, many):
+        with Server(chunks=n, rate=250) as s:
+            out = pathlib.Path(HOME.name) / "strace"
+            subprocess.run(["strace", "-f", "-c", "--seccomp-bpf", "-e", "trace=futex", "-o", out, BENCH / "followed_run", s.url, "3"], env=ENV,
+                           capture_output=True, check=True)
+            seen[n] = next(int(line.split()[3]) for line in out.read_text().splitlines() if line.endswith(" futex"))
+    return (seen[many] - seen[few]) / (7 * (many - few))
+
+
 def resumed(binary):
     """Wall and CPU seconds from the start of the process to the first call of a long task that is gone on with."""
     stored, home = pathlib.Path(HOME.name) / "long", pathlib.Path(HOME.name) / "resumed"
@@ -122,6 +149,14 @@ def main():
         with Server(chunks=chunks, rate=250) as s:
             cost[chunks] = statistics.median(run(binary, "--config", over_http(3, s.url), "q")[1] for _ in range(3))
     row("CPU per chunk, all in (3 agents, 7 calls, slope 200 to 2,000)", f"{(cost[2000] - cost[200]) / (7 * 1800) * 1e6:.1f} us", "< 40 us")
+    bare, ours = beside_bare_client()
+    row("CPU per chunk, chunks 4 ms apart, display and one reader; bare client", f"{ours * 1e6:.1f}; {bare * 1e6:.1f} us = {ours / bare:.2f}x",
+        "<= 1.6x")
+    row("    futex calls per chunk", f"{futex_calls():.2f}" if shutil.which("strace") else "strace is not installed", "<= 2")
+    out = subprocess.run([BENCH / "hub_readers"], env=ENV, capture_output=True, text=True)
+    found = re.search(r"alone ([\d.]+) s.*followed ([\d.]+) s.*: ([\d.]+) times as long.*: (yes|no)", out.stdout)
+    row("30 agents, followed by readers blocked, slow, late and fast; alone", f"{found[2]}; {found[1]} s = {found[3]}x"
+        + (", all whole" if found[4] == "yes" else ", EVENTS MISSING"), "<= 1.1x, all whole")
     taken = [streams(200, 200, 25) for _ in range(5)]
     middle = sorted(taken, key=lambda t: t["p99"])[2]
     row("200 streams x 25 chunks/s, server's write to sink, p50 / p99", f"{middle['p50']:.0f} / {middle['p99']:.0f} us", "p99 < 1,000 us")

@@ -109,6 +109,26 @@ class Readers(Case):
                 self.assertTrue(json.loads((newest / "status.json").read_text())["is_complete"])
                 err.close()
 
+    def test_a_crowd_that_nobody_reads_ends_when_its_task_does(self):
+        crowd = {"agents": [agent(f"m{i}", [{"text": "word pie" * 8_000, "chunk_bytes": 8, "answer": "x"}, {"vote": "agent1", "reason": "fine"},
+                                            {"text": "the final answer", "optional": True}]) for i in range(10)]}
+        for flags in ((), ("-v",), ("--json", "-v")):
+            with self.subTest(flags=flags):
+                err = Pipe()
+                p = self.launch("--config", self.config(crowd), *flags, "q", err=err.write)
+                out, _ = p.communicate(timeout=60)
+                ended = time.time()
+                self.assertEqual(p.returncode, 0)
+                events = events_of((max(self.logs.iterdir()) / "events.jsonl").read_text())
+                self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
+                self.assertEqual(events[-1]["type"], "task_ended")
+                if flags[:1] == ("--json",):
+                    self.assertEqual(events_of(out.decode()), events)
+                else:
+                    self.assertEqual(out, b"the final answer\n")
+                self.assertLess(ended - events[-1]["time"] / 1000, 2)  # one second on a machine that has nothing else to do
+                err.close()
+
     def test_a_terminal_that_is_stopped(self):
         for how in ("nobody reads", "ctrl-s"):
             with self.subTest(how):
@@ -132,7 +152,9 @@ class Readers(Case):
     def test_a_late_reader_is_told_what_it_missed(self):
         err, out = Pipe(fill=True), Pipe(fill=True)
         what = team()
-        what["agents"][0]["backend"]["steps"][0]["text"] = "x\n" * 200_000  # each line is ten times as long on the display
+        steps = what["agents"][0]["backend"]["steps"]
+        steps[0]["text"] = "x\n" * 200_000  # each line is ten times as long on the display
+        steps[1]["first_delay_ms"] = 1_000  # which is at it meanwhile
         p = self.launch("--config", self.config(what), "q", out=out.write, err=err.write)
         deadline = time.monotonic() + 30
         while not (self.logs.exists() and any("task_ended" in f.read_text() for f in self.logs.glob("*/events.jsonl"))):
