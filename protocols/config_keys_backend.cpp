@@ -129,7 +129,6 @@ void not_yet(std::vector<key_info>& out) {
           later("disallowed_tools", type::texts, "", "tools never used", "claude_code"),
           later("max_thinking_tokens", type::integer, "", "budget of thinking", "claude_code"),
           later("azure_endpoint", type::text, "", "address of the resource", "azure_openai"),
-          later("api_version", type::text, "", "version of the API", "azure_openai"),
           later("deployment_name", type::text, "", "another spelling of `model`", "azure_openai"),
           later("agent_config", type::map, "", "the framework's agent", "ag2 autogen"),
           later("group_config", type::map, "", "the framework's group", "ag2 autogen"),

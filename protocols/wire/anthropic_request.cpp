@@ -3,6 +3,7 @@
 
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
+#include "protocols/wire/image_type.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/tool_schema.hpp"
@@ -12,7 +13,8 @@
 #include <set>
 
 // Source of the request's shape: https://docs.anthropic.com/en/api/messages; versions and headers: the vendor's TypeScript
-// SDK 1.12.0 and 0.137.0, read 2026-11-23.
+// SDK 1.12.0 and 0.137.0, read 2026-11-23; which images are shown: https://docs.anthropic.com/en/docs/build-with-claude/vision,
+// read 2026-11-26.
 
 namespace conclave::wire {
 
@@ -57,25 +59,6 @@ void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
   auto budget = tokens_at(*thinking, "budget_tokens");
   if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
     body["max_tokens"] = budget + default_tokens;
-}
-
-/// The type of an image this API shows, by its first bytes: one that is called by a wrong name, or of another type, is refused with
-/// the whole request. Source: https://docs.anthropic.com/en/docs/build-with-claude/vision, read 2026-11-26.
-const char* image_type(const content_part& p) {
-  struct kind {
-    std::string_view first; ///< in base64
-    const char* type;
-  };
-  static constexpr kind kinds[] = {{"iVBORw0KGgo", "image/png"},
-                                   {"/9j/", "image/jpeg"},
-                                   {"R0lGODdh", "image/gif"},
-                                   {"R0lGODlh", "image/gif"},
-                                   {"UklGR", "image/webp"}};
-  if (p.kind == content_kind::image || p.kind == content_kind::resource)
-    for (auto& k : kinds)
-      if (p.data.starts_with(k.first))
-        return k.type;
-  return nullptr;
 }
 
 bool blank(const std::string& x) {

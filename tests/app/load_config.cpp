@@ -96,7 +96,7 @@ ui:
   const auto& second = r.config.agents[1];
   CAF_CHECK_EQUAL(second.id, "agent2");
   CAF_CHECK_EQUAL(second.node, "far");
-  CAF_CHECK_EQUAL(second.backend.anthropic_version, "2023-06-01");
+  CAF_CHECK_EQUAL(second.backend.api_version, "2023-06-01");
   CAF_CHECK_EQUAL(second.backend.model, find_backend_kind("claude")->default_model);
   CAF_CHECK_EQUAL(second.backend.idle_timeout_ms, 10'000);
   const auto& rules = r.config.rules;

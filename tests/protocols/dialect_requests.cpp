@@ -174,6 +174,10 @@ CAF_TEST(every golden request of Anthropic Messages is what we send) {
   run_golden("anthropic");
 }
 
+CAF_TEST(every golden request of Gemini is what we send) {
+  run_golden("gemini");
+}
+
 CAF_TEST(a turn with signatures goes back byte for byte) {
   CAF_CHECK(encode("anthropic", thinking()).body.find(thinking().messages[2].opaque) != std::string::npos);
 }
@@ -233,7 +237,7 @@ CAF_TEST(invalid UTF - 8 in a tool result is replaced and the rest is sent) {
   auto r = plain();
   r.messages.push_back(asks("", {{"c", "f", "{}"}}));
   r.messages.push_back(answers("c", "a\xFF\xC3z"));
-  for (auto* dialect : {"openai_chat", "anthropic"})
+  for (auto* dialect : {"openai_chat", "anthropic", "gemini"})
     CAF_CHECK(encode(dialect, r).body.find("z") != std::string::npos && json::accept(encode(dialect, r).body));
 }
 
@@ -287,7 +291,7 @@ CAF_TEST(the extra body wins and a choice of tool without tools is not sent) {
   CAF_CHECK(body["temperature"] == 0 && body["top_k"] == 5 && !body.contains("tool_choice")
             && !body.contains("parallel_tool_calls"));
   CAF_CHECK(body["id_slot"] == 2 && body["cache_prompt"] == true);
-  for (auto* dialect : {"openai_chat", "anthropic"})
+  for (auto* dialect : {"openai_chat", "anthropic", "gemini"})
     for (auto* bad : {"[1]", "{", "text"}) {
       std::string error;
       r.params = bad;
