@@ -8,6 +8,7 @@
 #include "protocols/wire/reply_decoder.hpp"
 #include "protocols/wire/resolve.hpp"
 
+#include <algorithm>
 #include <set>
 
 // Source of the stream's shape: https://ai.google.dev/api/generate-content and the types of the vendor's JavaScript SDK, npm
@@ -92,8 +93,11 @@ private:
         keep(key, value, out);
       }
     }
-    if (reason != nullptr && reason->is_string())
-      end_with(reason->get<std::string>());
+    if (reason == nullptr || !reason->is_string())
+      return;
+    if (auto means = read_finish_reason(reason->get_ref<const std::string&>()); means != ending::paused && means != ending::open)
+      kept_.erase("continuationToken"); // of a point on the way
+    end_with(reason->get<std::string>());
   }
 
   /// What belongs to the turn but to none of its parts; some of it comes in pieces, and of each member the last counts.
@@ -251,8 +255,10 @@ private:
         parts_[c.part]["functionCall"]["id"] = id; // every call must be answered under an id of its own
       result_.calls.push_back({std::move(id), c.name, settled_arguments(c.arguments)});
     }
-    if (!special_ && kept_.empty())
-      return; // the text says it all
+    auto thoughts_alone =
+        std::all_of(parts_.begin(), parts_.end(), [](const json& p) { return p.size() == 2 && p.contains("thought"); });
+    if ((!special_ || thoughts_alone) && kept_.empty())
+      return; // the text says it all, or there is nothing to go on from
     auto turn = std::move(kept_);
     turn["role"] = "model";
     turn["parts"] = std::move(parts_);

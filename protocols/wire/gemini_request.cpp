@@ -41,13 +41,20 @@ json text_part(const std::string& text) {
   return {{"text", text}};
 }
 
+json content(const char* from, json part) {
+  return {{"role", from}, {"parts", json::array({std::move(part)})}};
+}
+
 /// The contents of a conversation. A turn of the model that is kept goes back part by part as it came; results follow their calls
 /// in one content, in the order of the calls.
 class content_list {
 public:
   content_list(const model_request& req, const quirks& known)
       : messages_(req.messages), images_(!known.no_images), old_(is_before_3(req.model)) {
-    for (std::size_t i = 0; i < messages_.size(); ++i) {
+    auto count = messages_.size();
+    for (; count > 0 && !token_of(messages_[count - 1]).empty(); --count) // the token stands for all that came of a reply so far
+      continuation_ = continuation_.empty() ? token_of(messages_[count - 1]) : continuation_;
+    for (std::size_t i = 0; i < count; ++i) {
       auto& m = messages_[i];
       if (m.from == role::assistant)
         assistant(i);
@@ -59,7 +66,7 @@ public:
     if (known.fold_system && !system_.empty())
       fold_system();
     if (out_.empty() || out_.front()["role"] == "model") // a conversation starts with the user
-      out_.insert(out_.begin(), {{"role", "user"}, {"parts", {text_part("(the conversation continues)")}}});
+      out_.insert(out_.begin(), content("user", text_part("(the conversation continues)")));
   }
 
   json take() { return std::move(out_); }
@@ -69,17 +76,22 @@ public:
 private:
   void add(const char* from, json part) {
     if (closed_ || out_.empty() || out_.back()["role"] != from)
-      out_.push_back({{"role", from}, {"parts", json::array()}});
+      out_.push_back(content(from, std::move(part)));
+    else
+      out_.back()["parts"].push_back(std::move(part));
     closed_ = false;
-    out_.back()["parts"].push_back(std::move(part));
   }
 
   void fold_system() {
+    auto part = text_part(std::exchange(system_, {}));
     if (out_.empty() || out_.front()["role"] == "model")
-      out_.insert(out_.begin(), {{"role", "user"}, {"parts", json::array()}});
-    auto& parts = out_.front()["parts"];
-    parts.insert(parts.begin(), text_part(system_));
-    system_.clear();
+      out_.insert(out_.begin(), content("user", std::move(part)));
+    else
+      out_.front()["parts"].insert(out_.front()["parts"].begin(), std::move(part));
+  }
+
+  static std::string token_of(const message& m) {
+    return m.opaque_dialect == "gemini" ? string_at(parse(m.opaque).value_or(json()), "continuationToken") : std::string{};
   }
 
   /// The result of each call of the i-th message, nullptr for one without; ids may repeat in a conversation, and in a turn of
@@ -103,10 +115,6 @@ private:
     auto& m = messages_[i];
     auto results = results_of(i);
     json own = m.opaque_dialect == "gemini" ? parse(m.opaque).value_or(json()) : json();
-    if (auto token = string_at(own, "continuationToken"); !token.empty() && i + 1 == messages_.size()) {
-      continuation_ = token; // stands for all that came
-      return;
-    }
     auto parts = kept_parts(m, own);
     if (parts.is_null())
       parts = rebuilt(m);
@@ -275,7 +283,7 @@ http_request encode_gemini(const model_request& req, const endpoint& to, const q
   content_list contents(req, known);
   json body = {{"contents", contents.take()}};
   if (!contents.system().empty())
-    body["systemInstruction"] = {{"role", "user"}, {"parts", {text_part(contents.system())}}};
+    body["systemInstruction"] = content("user", text_part(contents.system()));
   if (!contents.continuation().empty())
     body["continuationToken"] = contents.continuation();
   if (auto functions = declarations(req, known); !functions.empty())

@@ -100,6 +100,8 @@ class Provider:
                 length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
                 request = json.loads(await reader.readexactly(length) or b"{}")
                 request["path"] = head.split(b" ")[1].decode()
+                if ":streamGenerateContent" in request["path"]:
+                    request["model"] = request["path"].split("/models/")[1].split(":")[0]
                 request["headers"] = {k.lower(): v.strip() for k, v in (h.split(":", 1) for h in head.decode("latin-1").split("\r\n")[1:] if ":" in h)}
                 request["at"] = self.loop.time()
                 self.note(lambda: (self.requests.append(request), setattr(self, "open_now", self.open_now + 1)))
