@@ -3,9 +3,9 @@
 
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
-#include "protocols/wire/image_type.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/request_parts.hpp"
 #include "protocols/wire/tool_schema.hpp"
 
 #include <algorithm>
@@ -13,8 +13,7 @@
 #include <set>
 
 // Source of the request's shape: https://docs.anthropic.com/en/api/messages; versions and headers: the vendor's TypeScript
-// SDK 1.12.0 and 0.137.0, read 2026-11-23; which images are shown: https://docs.anthropic.com/en/docs/build-with-claude/vision,
-// read 2026-11-26.
+// SDK 1.12.0 and 0.137.0, read 2026-11-23.
 
 namespace conclave::wire {
 
@@ -34,18 +33,6 @@ std::string url_of(const endpoint& to) {
     base.pop_back();
   auto versioned = base.size() >= 3 && base.compare(base.size() - 3, 3, "/v1") == 0;
   return with_query(with_path(to.base_url, versioned ? "/messages" : "/v1/messages"), to.query);
-}
-
-/// Ids of other providers may hold characters this API refuses; the same id gives the same result on both sides.
-std::string safe_id(const std::string& id) {
-  std::string out;
-  bool clean = !id.empty();
-  for (unsigned char c : id) {
-    auto ok = std::isalnum(c) != 0 || c == '_' || c == '-';
-    clean = clean && ok;
-    out += ok ? static_cast<char>(c) : '_';
-  }
-  return clean ? out : "id_" + out + "_" + hash(id).substr(0, 8);
 }
 
 /// Tokens of a reply where nobody says how many.

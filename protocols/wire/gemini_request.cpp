@@ -5,8 +5,8 @@
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/gemini_params.hpp"
 #include "protocols/wire/http_reply.hpp"
-#include "protocols/wire/image_type.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/request_parts.hpp"
 #include "protocols/wire/tool_schema.hpp"
 
 #include <algorithm>
