@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-#include "protocols/text.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/gemini_params.hpp"
 #include "protocols/wire/http_reply.hpp"

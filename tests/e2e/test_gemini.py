@@ -81,7 +81,7 @@ class Gemini(unittest.TestCase):
     def test_two_agents_with_a_tool_loop(self):
         async def behave(provider, request, reply):
             results = [p["functionResponse"]["response"] for c in request["contents"] for p in c["parts"] if "functionResponse" in p]
-            if "mcp__echo__echo" in reply.tools() and not results and "vote" not in reply.tools():
+            if "new_answer" in reply.tools() and not results and "vote" not in reply.tools():
                 await reply.play("I look.", [("mcp__echo__echo", {"ort": place}) for place in PLACES])
             else:
                 said = sorted(json.loads(r["result"])["ort"] for r in results if "ort" in r.get("result", ""))
@@ -102,7 +102,7 @@ class Gemini(unittest.TestCase):
         sent = self.provider.requests[0]
         self.assertEqual(sent["generationConfig"], {"temperature": 0.5, "topP": 0.9, "maxOutputTokens": 500, "thinkingConfig": {"includeThoughts": True}})
         self.assertEqual(sent["safetySettings"], [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}])
-        used = [e["use"] for e in events if e["type"] == "call_ended" and e.get("use", {}).get("requests")]
+        used = [e["usage"] for e in events if e["type"] == "call_ended" and e.get("target") == "model"]
         self.assertEqual({(u.get("input_tokens"), u.get("output_tokens")) for u in used}, {(1, 1)}, used)
 
     def test_versions_addresses_and_keys(self):
