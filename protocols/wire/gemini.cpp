@@ -109,10 +109,11 @@ private:
       held.update(value);
     else
       held = value;
-    if (auto* queries = member(value, "webSearchQueries"); queries != nullptr && queries->is_array())
-      for (auto& q : *queries)
-        if (q.is_string())
-          tell("the provider searched for \"" + q.get<std::string>() + "\"", out);
+    for (auto* list : {"webSearchQueries", "imageSearchQueries", "retrievalQueries"})
+      if (auto* queries = member(value, list); queries != nullptr && queries->is_array())
+        for (auto& q : *queries)
+          if (q.is_string())
+            tell("the provider searched for \"" + q.get<std::string>() + "\"", out);
     if (auto* sources = member(value, "groundingChunks"); sources != nullptr && sources->is_array())
       for (auto& s : *sources)
         on_source(s, "uri", out);
@@ -129,6 +130,8 @@ private:
     for (auto* kind : {"web", "image", "maps", "retrievedContext"})
       if (auto* source = member(s, kind)) {
         auto title = string_at(*source, "title"), uri = string_at(*source, address);
+        if (uri.empty())
+          uri = string_at(*source, "sourceUri"); // of an image
         if (!title.empty() || !uri.empty())
           tell("source: " + title + (title.empty() || uri.empty() ? "" : ", ") + uri, out);
       }
@@ -136,8 +139,10 @@ private:
 
   /// Each line once: the same metadata come with several pieces.
   void tell(const std::string& text, std::vector<chunk>& out) {
+    if (told_.size() >= max_statuses)
+      return;
     auto line = brief(text, 300, secrets_);
-    if (told_.size() < max_statuses && told_.insert(line).second)
+    if (told_.insert(line).second)
       out.push_back({chunk_kind::status, std::move(line)});
   }
 
@@ -152,7 +157,7 @@ private:
         text = &value;
       } else if (key == "thought") {
         thinking = value == true;
-      } else {
+      } else if (key != "text") {
         plain = false;
         if (key == "functionCall") {
           function = &value;
@@ -162,7 +167,7 @@ private:
         }
       }
     }
-    if (function != nullptr && !on_call(*function, out))
+    if ((plain && text == nullptr) || (function != nullptr && !on_call(*function, out)))
       return;
     if (!add_to_turn(p, plain ? text : nullptr, thinking))
       return;

@@ -112,6 +112,16 @@ CAF_TEST(more calls or parts than any model makes are refused and so are argumen
   CAF_CHECK(d.completion.code == ec::bad_reply && d.completion.error.find("streamFunctionCallArguments") != std::string::npos);
 }
 
+CAF_TEST(every kind of source is told once however often it comes) {
+  const std::string grounding = R"(,"groundingMetadata":{"imageSearchQueries":["q1"],"retrievalQueries":["q2"],"groundingChunks":[
+    {"image":{"title":"t1","sourceUri":"https://a"}},{"maps":{"title":"t2","uri":"https://b"}},{"retrievedContext":{"uri":"gs://c"}}]})";
+  auto line = grounding;
+  std::erase(line, '\n');
+  auto d = stream(event(R"({"text":"x"})", line) + event(R"({"text":"y"})", line + stop));
+  CAF_CHECK_EQUAL(joined(d.chunks, chunk_kind::status), "the provider searched for \"q1\"the provider searched for \"q2\""
+                                                        "source: t1, https://asource: t2, https://bsource: gs://c");
+}
+
 CAF_TEST(sources without end are told a few times and kept) {
   std::string chunks;
   for (int i = 0; i < 500; ++i)
