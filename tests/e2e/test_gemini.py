@@ -10,6 +10,7 @@ from provider import SIGNATURE, Provider
 from support import *
 
 ECHO = {"echo": {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}}
+IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 PLACES = ("Köln", "東京")
 TOP = {"contents", "systemInstruction", "tools", "toolConfig", "safetySettings", "generationConfig"}
 CONFIG = {"temperature", "topP", "maxOutputTokens", "thinkingConfig", "responseMimeType", "responseJsonSchema"}
@@ -124,6 +125,32 @@ class Gemini(unittest.TestCase):
                 for request in self.provider.requests:
                     self.assertEqual(urlsplit(request["path"]).path, f"{version}models/gemini-2.5-flash:streamGenerateContent")
                     self.assertEqual(urlsplit(request["path"]).query, "alt=sse")
+
+    def test_a_picture_of_a_tool_is_shown_until_the_model_says_that_it_is_blind(self):
+        async def behave(provider, request, reply, blind=False):
+            if blind and IMAGE in json.dumps(request["contents"]):
+                await reply.error(400, "This model does not support image input. (INVALID_ARGUMENT)")
+            elif "new_answer" in reply.tools() and not any("functionResponse" in p for c in request["contents"] for p in c["parts"]):
+                await reply.play("", [("mcp__echo__echo", {})])
+            else:
+                await reply.decide("seen")
+
+        result = '{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"a picture"},{"type":"image","mimeType":"image/png","data":"%s"}]}}\n'
+        server = {"echo": {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "plays",
+                                                          json.dumps({"tools/call": result % IMAGE})]}}
+        for model, blind in (("gemini-3.1-pro", False), ("gemini-2.5-flash", False), ("gemini-3.1-pro", True)):
+            with self.subTest(model=model, blind=blind):
+                self.serve(lambda p, q, r, blind=blind: behave(p, q, r, blind))
+                r, _ = self.ask("q", team={"agents": [{"id": "a", "backend": self.backend(model, mcp_servers=server)}]})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                shown = [[bool(p.get("functionResponse", {}).get("parts")), "inlineData" in p] for q in self.provider.requests[1:2]
+                         for c in q["contents"] for p in c["parts"]]
+                self.assertIn([True, False] if model == "gemini-3.1-pro" else [False, True], shown)
+                self.assertEqual("images in tool results are told as text" in r.stderr, blind)
+                if blind:
+                    self.assertEqual(sum(IMAGE in json.dumps(q) for q in self.provider.requests), 1, "learned once")
+                self.provider.stop()
+        self.provider = None
 
     def test_quick_mode_and_what_the_commands_say_of_it(self):
         async def behave(provider, request, reply):

@@ -212,6 +212,16 @@ CAF_TEST(different unsafe ids stay different) {
   CAF_CHECK(turn[0]["id"] != turn[1]["id"] && turn[1]["id"] != turn[2]["id"] && turn[0]["id"] != turn[2]["id"]);
 }
 
+CAF_TEST(a system message that is folded and stands alone becomes a message of the user) {
+  auto r = plain();
+  r.messages.resize(1);
+  wire::quirks known;
+  known.fold_system = true;
+  std::string error;
+  auto http = wire::find_dialect("openai_chat")->encode(r, {base, "", "", "", "", {}, {}, false, false}, known, error);
+  CAF_CHECK_EQUAL(json::parse(http.body)["messages"].dump(), R"([{"content":"Be brief.","role":"user"}])");
+}
+
 CAF_TEST(a conversation that begins with the assistant or has blank turns is mended) {
   auto r = plain();
   r.messages = {say(role::assistant, "I begin. \n"),
