@@ -281,11 +281,10 @@ CAF_TEST(a folder to work in needs its two stores) {
 }
 
 CAF_TEST(a model without a type is reached where it can be) {
-  auto r =
-      load("agents:\n  - backend: {model: o3-mini-high}\n  - backend: {model: gemini-2.5-pro}\n  - backend: {model: grok-4}\n"
-           "  - backend: {model: gemini-2.5-pro, base_url: \"http://localhost:4000/v1\"}\n"
-           "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1beta/openai/\"}\n"
-           "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1\"}\n");
+  auto r = load("agents:\n  - backend: {model: o3-mini-high}\n  - backend: {model: gemini-2.5-pro}\n  - backend: {model: grok-4}\n"
+                "  - backend: {model: gemini-2.5-pro, base_url: \"http://localhost:4000/v1\"}\n"
+                "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1beta/openai/\"}\n"
+                "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1\"}\n");
   CAF_CHECK_EQUAL(all(r), "");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "chatcompletion");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.model, "o3-mini");

@@ -164,7 +164,8 @@ CAF_TEST(every row of the tables is sound) {
   std::set<std::string> types;
   for (const auto& k : backend_kinds())
     CAF_CHECK(types.insert(k.type).second);
-  for (const auto* type : {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "gemini", "local", "scripted"})
+  for (const auto* type :
+       {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "gemini", "local", "scripted"})
     CAF_CHECK(find_backend_kind(type) && is_available(*find_backend_kind(type)));
   for (const auto* type : {"openai", "azure_openai", "claude_code", "ag2", "autogen"})
     CAF_CHECK(find_backend_kind(type) && !is_available(*find_backend_kind(type)));
