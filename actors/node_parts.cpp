@@ -103,7 +103,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   if (p.dialect == nullptr)
     return failure(ec::bad_config, "backend type '" + b.type + "' has no dialect");
   p.endpoint.provider = provider_name(b, *kind, b.base_url.empty() ? kind->base_url : b.base_url);
-  p.endpoint.version = b.anthropic_version;
+  p.endpoint.version = b.api_version;
   p.endpoint.extra_body = b.extra_body;
   p.endpoint.http2 = b.http2;
   if (c.kind == "local") {

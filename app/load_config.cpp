@@ -5,6 +5,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
 
@@ -69,6 +70,8 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
     out.backend.type = lower(type->text);
   if (const auto* model = backend->find("model"); model && model->kind == tree::scalar)
     out.backend.model = model->text;
+  if (const auto* url = backend->find("base_url"); url && url->kind == tree::scalar)
+    out.backend.base_url = url->text;
   bool inferred = out.backend.type.empty();
   if (inferred && to.is_excused(s.path("backend") + ".model"))
     to.excuse(s.path("backend") + ".type"); // the model is not known, so neither is its type
@@ -124,16 +127,12 @@ run_config read_config(const tree& root, report& to, const load_options& options
 
 void infer_type(backend_config& out) {
   out.type = infer_backend_type(out.model);
-  // Their own APIs are not available yet, their chat APIs reach the same models.
-  if (out.type == "openai")
+  if (out.type == "openai") // its own API is not available yet, its chat API reaches the same models
     out.type = "chatcompletion";
-  if (out.type == "gemini") {
+  // Elsewhere stands a gateway, as a rule, and the address is that of its chat API; as is Google's own that ends so.
+  if (out.type == "gemini" && !out.base_url.empty()
+      && (provider_of_host(url_host(out.base_url)) != "Gemini" || out.base_url.find("/openai") != std::string::npos))
     out.type = "chatcompletion";
-    if (out.base_url.empty()) { // Source: https://ai.google.dev/gemini-api/docs/openai
-      out.base_url = "https://generativelanguage.googleapis.com/v1beta/openai";
-      out.base_url_default = true;
-    }
-  }
 }
 
 } // namespace loader

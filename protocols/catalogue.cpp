@@ -108,6 +108,8 @@ const std::vector<backend_kind>& backend_kinds() {
   static const std::vector<backend_kind> kinds = {
       {"chatcompletion", "openai_chat", "ChatCompletion", "https://api.openai.com/v1", "OPENAI_API_KEY", ""},
       {"claude", "anthropic", "Claude", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "claude-sonnet-4-20250514"},
+      {"gemini", "gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GOOGLE_API_KEY,GEMINI_API_KEY",
+       "gemini-2.5-flash"},
       {"grok", "openai_chat", "Grok", "https://api.x.ai/v1", "XAI_API_KEY", "grok-4"},
       {"zai", "openai_chat", "ZAI", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY", "glm-4.5"},
       {"lmstudio", "openai_chat", "LM Studio", "http://localhost:1234/v1", "", "", "lm-studio"},
@@ -117,8 +119,6 @@ const std::vector<backend_kind>& backend_kinds() {
       {"local", "local", "Local", "", "", "local"},
       {"scripted", "scripted", "Scripted", "", "", "scripted"},
       {"openai", "", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4o"},
-      {"gemini", "", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GOOGLE_API_KEY,GEMINI_API_KEY",
-       "gemini-2.5-flash"},
       {"azure_openai", "", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", "gpt-4o"},
       {"claude_code", "", "Claude Code", "", "ANTHROPIC_API_KEY", "claude-sonnet-4-5-20250929"},
       {"ag2", "", "AG2", "", "", "custom"},

@@ -29,7 +29,7 @@ struct server_row {
   const char* key; ///< variable to name in api_key_env; "" = bound to the host, or none is needed
 };
 
-constexpr std::array<server_row, 40> servers = {{
+constexpr std::array<server_row, 39> servers = {{
     {"groq groqcloud", "Groq", "https://api.groq.com/openai/v1", ""},
     {"openrouter", "OpenRouter", "https://openrouter.ai/api/v1", ""},
     {"together togetherai", "Together", "https://api.together.ai/v1", ""},
@@ -42,8 +42,6 @@ constexpr std::array<server_row, 40> servers = {{
     {"qwen dashscope alibaba aliyun tongyi", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", ""},
     {"poe", "Poe", "https://api.poe.com/v1", ""},
     {"huggingface hf hfinference", "Hugging Face", "https://router.huggingface.co/v1", ""},
-    {"google gemini googleai googlegenai googlegemini genai aistudio googleaistudio palm", "Google Gemini",
-     "https://generativelanguage.googleapis.com/v1beta/openai", ""},
     {"ollamacloud", "Ollama's cloud", "https://ollama.com/v1", ""},
     {"cohere", "Cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"},
     {"nvidia nim nvidianim", "NVIDIA", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"},
@@ -83,12 +81,13 @@ struct name_row {
   const char* text;  ///< without a type: why, and what to do
 };
 
-constexpr std::array<name_row, 12> other_names = {{
+constexpr std::array<name_row, 13> other_names = {{
     {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
     {"openai openaichat openaicompatible openaicompat openaicompletions openaiapi openaichatcompletions openairesponses gpt gpt4 "
      "gpt4o "
      "gpt5 chatgpt chat completion completions chatcompletions oai compatible custom",
      "chatcompletion", ""},
+    {"google googleai googlegenai googlegemini geminiai genai aistudio googleaistudio palm", "gemini", ""},
     {"xai grokai xaigrok", "grok", ""},
     {"zhipu zhipuai glm bigmodel chatglm zaiapi", "zai", ""},
     {"lms lmstudioserver", "lmstudio", ""},

@@ -72,7 +72,7 @@ struct backend_config {
   std::int64_t idle_timeout_ms = 120'000;
   bool http2 = false;
   std::string ca_bundle;           ///< PEM file of the only authorities trusted; empty = the environment's, else the system's
-  std::string anthropic_version;   ///< claude only; empty = default
+  std::string api_version;         ///< where the API has several; empty = default
   std::string script_path;         ///< scripted: where the steps came from
   std::vector<script_step> script; ///< scripted
   std::string model_path;          ///< local: GGUF file; empty = the installed one

@@ -76,7 +76,14 @@ void parameters(std::vector<key_info>& out) {
                  param("max_completion_tokens", type::integer, "for models that refuse `max_tokens`"),
                  param("search_parameters", type::map),
                  param("cache_prompt", type::flag),
-                 param("safety_settings", type::any),
+                 param("safety_settings", type::any, "Gemini: a list, or a map of category to threshold"),
+                 param("thinking_config", type::map, "Gemini: `include_thoughts`, `thinking_budget` or `thinking_level`"),
+                 param("generation_config", type::map, "Gemini: parameters in its own form"),
+                 param("tool_config", type::map, "Gemini"),
+                 param("response_mime_type", type::text, "Gemini"),
+                 param("response_schema", type::map, "Gemini"),
+                 param("response_json_schema", type::map, "Gemini"),
+                 param("cached_content", type::text, "Gemini: name of a kept prompt"),
              });
   out.insert(out.end(), {
                             ours("stream", "replies are always streamed"),
@@ -85,6 +92,7 @@ void parameters(std::vector<key_info>& out) {
                             ours("input", "made from the task"),
                             ours("tools", "made from the task; see `mcp_servers`"),
                             ours("n", "one reply is read"),
+                            ours("candidate_count", "one reply is read"),
                             ours("agent_id", "see `id` of the agent"),
                             ours("session_id", "made by the engine"),
                         });
@@ -129,7 +137,6 @@ void not_yet(std::vector<key_info>& out) {
           later("disallowed_tools", type::texts, "", "tools never used", "claude_code"),
           later("max_thinking_tokens", type::integer, "", "budget of thinking", "claude_code"),
           later("azure_endpoint", type::text, "", "address of the resource", "azure_openai"),
-          later("api_version", type::text, "", "version of the API", "azure_openai"),
           later("deployment_name", type::text, "", "another spelling of `model`", "azure_openai"),
           later("agent_config", type::map, "", "the framework's agent", "ag2 autogen"),
           later("group_config", type::map, "", "the framework's group", "ag2 autogen"),

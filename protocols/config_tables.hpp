@@ -71,7 +71,11 @@ inline constexpr auto table<backend_config> = [] {
           .stored_as("idle_timeout_ms"),
       field(&x::http2, "http2", flag, "allow HTTP/2").of_connection(),
       field(&x::ca_bundle, "ca_bundle", text, "PEM file of the authorities to trust, instead of the system's; see below"),
-      field(&x::anthropic_version, "anthropic_version", text, "API version header").only("claude").of_connection(),
+      field(&x::api_version, "api_version", text,
+            "version of the API: a date for `claude`, `v1beta` (default) or `v1` for `gemini`")
+          .only("claude gemini azure_openai")
+          .of_connection()
+          .stored_as("anthropic_version"),
       field(&x::script_path, "script", text, "file of steps, relative to this file")
           .only("scripted")
           .read_by_hand()
@@ -104,6 +108,7 @@ inline constexpr auto again<backend_config> = [] {
   const auto t = key_scope::timeout_settings;
   return std::make_tuple(
       field(&x::provider, "provider_name", text, "another spelling of `provider`"),
+      field(&x::api_version, "anthropic_version", text, "another spelling of `api_version`").only("claude"),
       field(&x::first_token_timeout_ms, "first_token_timeout_seconds", seconds, {0.001, week},
             "from a request to the first text of its reply")
           .in(t),

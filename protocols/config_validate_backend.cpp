@@ -114,6 +114,9 @@ void check_connection(const backend_config& b, const std::string& path, std::vec
   if (const auto& n = b.api_key_env; !n.empty() && (!letter(n.front()) || !std::all_of(n.begin(), n.end(), part)))
     add(out, path + ".api_key_env", "takes the name of a variable, such as MY_API_KEY: neither ${NAME} nor the key itself");
   check_headers(b.extra_headers, path + ".extra_headers", out);
+  if (const auto& v = b.api_version; b.type == "gemini" && !v.empty())
+    if (v[0] != 'v' || v.size() < 2 || v.size() > 20 || v[1] < '0' || v[1] > '9' || !std::all_of(v.begin(), v.end(), part))
+      add(out, path + ".api_version", "'" + shown_text(v) + "' is no version of this API: v1beta or v1");
 }
 
 void check_servers(const backend_config& b, const std::string& path, std::vector<problem>& out) {

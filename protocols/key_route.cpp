@@ -150,7 +150,8 @@ private:
     auto v = variable(name);
     if (url_host(url).empty() || url.find_first_of("?#") != std::string::npos)
       return fail(ec::bad_config, shown(v) + " is no address of an API: http:// or https://, a host, no user name, no parameters");
-    if (*path != '\0' && !url.ends_with("/openai"))
+    auto chat = std::string_view{kind_.dialect} == "openai_chat"; // a dialect of its own brings its path along
+    if (*path != '\0' && chat && !url.ends_with("/openai"))
       url += url.ends_with("/v1beta") ? "/openai" : path;
     if (url == out_.base_url)
       return true; // says what holds anyway

@@ -24,7 +24,7 @@ struct endpoint {
   std::string base_url;   ///< with or without trailing slash, or with the path already pasted
   std::string api_key;    ///< empty = send no key
   std::string provider;   ///< display name; no quirk follows from it
-  std::string version;    ///< anthropic-version; empty = default
+  std::string version;    ///< of the API, in a header (anthropic) or in the path (gemini); empty = default
   std::string extra_body; ///< JSON object merged last
   std::map<std::string, std::string> headers;
   std::map<std::string, std::string> query;
@@ -69,7 +69,7 @@ struct dialect {
   std::unique_ptr<decoder> (*make_decoder)(const endpoint& to);
 };
 
-/// Returns the dialect with this name, or nullptr. Rows: openai_chat, anthropic.
+/// Returns the dialect with this name, or nullptr. Rows: openai_chat, anthropic, gemini.
 const dialect* find_dialect(std::string_view name);
 
 } // namespace conclave::wire

@@ -280,7 +280,7 @@ ec code_for(int status, std::string_view text) {
   if (status == 501
       || (status == 500 && says(text, {"jinja", "template", "requires --", "not supported", "unsupported", "does not support"})))
     return ec::bad_request;
-  if (status == 408 || status == 409 || status == 425 || status >= 500)
+  if (status == 408 || status == 409 || status == 425 || status == 499 || status >= 500)
     return ec::unavailable;
   if (says(text, {"api key not valid", "api_key_invalid", "invalid api key", "incorrect api key", "invalid_api_key"}))
     return ec::unauthorized;

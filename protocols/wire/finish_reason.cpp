@@ -98,6 +98,8 @@ constexpr row table[] = {
     {"repetition", ending::failed},
     {"repetitiontruncation", ending::failed},
     {"other", ending::failed},
+    {"imageother", ending::failed},
+    {"noimage", ending::failed},
 
     {"malformedfunctioncall", ending::malformed},
     {"malformedtoolcall", ending::malformed},
@@ -109,6 +111,7 @@ constexpr row table[] = {
 
     {"pauseturn", ending::paused},
     {"compaction", ending::paused},
+    {"continuation", ending::paused},
 };
 
 ending look_up(std::string_view reason) {

@@ -40,7 +40,7 @@ public:
     if (!system_.empty()) {
       auto user = std::find_if(out_.begin(), out_.end(), [](const json& m) { return m["role"] == "user"; });
       if (user == out_.end())
-        out_.insert(out_.begin(), {{"role", "user"}, {"content", system_}});
+        out_.insert(out_.begin(), json{{"role", "user"}, {"content", system_}});
       else
         (*user)["content"] = system_ + "\n\n" + (*user)["content"].get<std::string>();
     }

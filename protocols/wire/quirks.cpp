@@ -159,6 +159,10 @@ std::string learn_fields(quirks& known, const refusal& r) {
 }
 
 std::string learn_roles(quirks& known, const refusal& r) {
+  if (r.body.contains("systemInstruction") && says(r.text, {"developer instruction", "system instruction"}) && denies(r.text)) {
+    known.fold_system = true; // it stands apart from the messages: Gemini
+    return "the system message goes in front of the first user message";
+  }
   auto* messages = member(r.body, "messages");
   if (messages == nullptr || !messages->is_array())
     return {};
@@ -253,7 +257,9 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
   if (auto* tools = member(r.body, "tools"); tools != nullptr && tools->is_array())
     for (auto& t : *tools) {
       auto* function = member(t, "function");
-      r.offered.push_back(string_at(function == nullptr ? t : *function, "name"));
+      auto* several = member(t, "functionDeclarations"); // Gemini
+      for (auto& f : several != nullptr && several->is_array() ? *several : json::array({function == nullptr ? t : *function}))
+        r.offered.push_back(string_at(f, "name"));
     }
   for (auto* rule : {learn_images, learn_fields, learn_tools, learn_roles})
     if (auto lesson = rule(known, r); !lesson.empty())

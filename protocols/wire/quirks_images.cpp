@@ -19,6 +19,9 @@ bool shows_images(const json& body) {
   auto any = [](const json* list, auto fits) {
     return list != nullptr && list->is_array() && std::any_of(list->begin(), list->end(), fits);
   };
+  auto* contents = member(body, "contents"); // Gemini
+  if (contents != nullptr && dump(*contents).find("\"inlineData\":") != std::string::npos)
+    return true;
   return any(member(body, "messages"), [&](const json& m) {
     return any(member(m, "content"), [&](const json& block) {
       return any(member(block, "content"), [](const json& part) { return string_at(part, "type") == "image"; });

@@ -161,11 +161,22 @@ void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
       fail_with(*v);
     else
       on_value(*v, e.name, out);
+  } else if (v && v->is_array() && !v->empty() && v->front().is_object()) {
+    on_list(*v, out);
   } else if (e.name == "error") {
     fail_with({{"message", valid_utf8(e.data)}});
   } else if (!is_idle(e)) {
     fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80, secrets_));
   }
+}
+
+/// Objects in a list: Google's errors, and its replies where it is not asked for events.
+bool reply_decoder::on_list(const json& list, std::vector<chunk>& out) {
+  bool any = false;
+  for (auto& v : list)
+    if (!failed_ && !complete_ && v.is_object())
+      any = on_value(v, {}, out) || any;
+  return any;
 }
 
 bool reply_decoder::on_value(const json& v, const std::string& event, std::vector<chunk>& out) {
@@ -179,10 +190,9 @@ bool reply_decoder::on_value(const json& v, const std::string& event, std::vecto
 /// A body in place of a stream: an error, a whole answer, or objects one below the other.
 void reply_decoder::on_body(std::vector<chunk>& out) {
   auto v = parse_lenient(body_, &marked_);
-  if (v && v->is_array() && !v->empty())
-    v = json(v->front());
-  if (v && v->is_object()) {
-    if (!on_value(*v, {}, out) && !failed_)
+  auto is_list = v && v->is_array() && !v->empty() && v->front().is_object();
+  if (is_list || (v && v->is_object())) {
+    if (!(is_list ? on_list(*v, out) : on_value(*v, {}, out)) && !failed_)
       fail(ec::bad_reply, std::string("the reply has no ") + essential_);
     complete_ = true;
     return;

@@ -83,6 +83,7 @@ protected:
 
 private:
   void on_event(sse_event& e, std::vector<chunk>& out);
+  bool on_list(const json& list, std::vector<chunk>& out);
   bool on_value(const json& v, const std::string& event, std::vector<chunk>& out);
   void on_body(std::vector<chunk>& out);
   void read_rest(const http_end& end, std::vector<chunk>& out);

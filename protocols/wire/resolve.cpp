@@ -150,6 +150,11 @@ void resolve_calls(completion& c, const std::vector<std::string>& offered) {
     for (auto& call : (*turn)["tool_calls"])
       if (call.is_object() && call.contains("function"))
         rename(call["function"], call);
+  } else if (turn->is_object() && turn->contains("parts") && (*turn)["parts"].is_array()) { // Gemini's, whose calls may have no id
+    auto call = c.calls.begin();
+    for (auto& part : (*turn)["parts"])
+      if (part.is_object() && part.contains("functionCall") && call != c.calls.end())
+        part["functionCall"]["name"] = (call++)->name;
   }
   c.opaque = dump(*turn);
 }

@@ -11,6 +11,14 @@ namespace {
 
 constexpr std::size_t max_stray = 1000;
 
+/// An object, or a list of them: no word in brackets.
+bool begins_json(std::string_view text) {
+  if (text.front() != '[')
+    return text.front() == '{';
+  auto next = text.find_first_not_of(" \t", 1);
+  return next == std::string_view::npos || text[next] == '{';
+}
+
 } // namespace
 
 sse_decoder::sse_decoder(std::size_t max_line) : max_line_(max_line) {}
@@ -116,11 +124,11 @@ void sse_decoder::add_data(std::string_view value) {
   has_data_ = true;
 }
 
-/// A line outside all fields: perhaps one of a JSON object, which is an event once its last brace has come.
+/// A line outside all fields: perhaps one of a JSON object or of a list of objects, which is an event once its last brace has come.
 void sse_decoder::bare(std::string_view text, const std::function<void(sse_event&)>& on_event) {
   if (bare_.empty()) {
     auto first = text.find_first_not_of(" \t");
-    if (first == std::string_view::npos || text[first] != '{') {
+    if (first == std::string_view::npos || !begins_json(text.substr(first))) {
       if (stray_.size() < max_stray)
         (stray_ += stray_.empty() ? "" : " ").append(text.substr(0, max_stray));
       return;

@@ -4,8 +4,8 @@
 
 /// Incremental Server-Sent-Events decoder. Any split of the bytes gives the same events.
 /// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, "Parsing an event stream". Lenient where servers break
-/// off to say why: a JSON object that stands in the stream by itself, on one line or over several, and `error: {...}` are events,
-/// too.
+/// off to say why: a JSON object, or a list of objects, that stands in the stream by itself, on one line or over several, and
+/// `error: {...}` are events, too.
 
 #include <cstddef>
 #include <functional>

@@ -96,7 +96,7 @@ ui:
   const auto& second = r.config.agents[1];
   CAF_CHECK_EQUAL(second.id, "agent2");
   CAF_CHECK_EQUAL(second.node, "far");
-  CAF_CHECK_EQUAL(second.backend.anthropic_version, "2023-06-01");
+  CAF_CHECK_EQUAL(second.backend.api_version, "2023-06-01");
   CAF_CHECK_EQUAL(second.backend.model, find_backend_kind("claude")->default_model);
   CAF_CHECK_EQUAL(second.backend.idle_timeout_ms, 10'000);
   const auto& rules = r.config.rules;
@@ -241,7 +241,7 @@ CAF_TEST(pacing and its other spelling exclude each other) {
 
 CAF_TEST(what is not available yet blocks a run and what is cosmetic does not ) {
   auto r = load(R"(agents:
-  - backend: {type: gemini, enable_web_search: true, enable_code_execution: false, upload_files: [{image_path: a.png}]}
+  - backend: {type: azure_openai, enable_web_search: true, enable_code_execution: false, upload_files: [{image_path: a.png}]}
   - backend: {type: local, mcp_servers: [{name: s, url: "https://mcp.example.org/"}]}
 orchestrator:
   final_answer_strategy: synthesize
@@ -281,14 +281,20 @@ CAF_TEST(a folder to work in needs its two stores) {
 }
 
 CAF_TEST(a model without a type is reached where it can be) {
-  auto r =
-      load("agents:\n  - backend: {model: o3-mini-high}\n  - backend: {model: gemini-2.5-pro}\n  - backend: {model: grok-4}\n");
+  auto r = load("agents:\n  - backend: {model: o3-mini-high}\n  - backend: {model: gemini-2.5-pro}\n  - backend: {model: grok-4}\n"
+                "  - backend: {model: gemini-2.5-pro, base_url: \"http://localhost:4000/v1\"}\n"
+                "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1beta/openai/\"}\n"
+                "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1\"}\n");
   CAF_CHECK_EQUAL(all(r), "");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "chatcompletion");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.model, "o3-mini");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.params, R"({"reasoning_effort":"high"})");
   CAF_CHECK_EQUAL(key_names(r.config.agents[1].backend), (strings{"GOOGLE_API_KEY", "GEMINI_API_KEY"}));
+  CAF_CHECK_EQUAL(r.config.agents[1].backend.type, "gemini");
   CAF_CHECK_EQUAL(r.config.agents[2].backend.type, "grok");
+  CAF_CHECK_EQUAL(r.config.agents[3].backend.type, "chatcompletion"); // a gateway, by its chat API
+  CAF_CHECK_EQUAL(r.config.agents[4].backend.type, "chatcompletion");
+  CAF_CHECK_EQUAL(r.config.agents[5].backend.type, "gemini");
   CAF_CHECK_EQUAL(where(load("agent: {backend: {model: mystery}}")), strings{"1 agent.backend.type"});
 }
 
@@ -339,8 +345,8 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("Together AI", "https://api.together.ai/v1; its key is TOGETHER_API_KEY"));
   CAF_CHECK(points("fireworks_ai", "https://api.fireworks.ai/inference/v1; its key is FIREWORKS_API_KEY"));
   CAF_CHECK(points("anthropic", "its models are reached by type 'claude'"));
-  for (auto google : {"google", "google-genai", "gemini"})
-    CAF_CHECK(points(google, "v1beta/openai; its key is GOOGLE_API_KEY or GEMINI_API_KEY"));
+  for (auto google : {"google", "google-genai", "Gemini AI"})
+    CAF_CHECK(points(google, "its models are reached by type 'gemini'"));
   for (auto azure : {"azure", "azure_openai", "AzureOpenAI"})
     CAF_CHECK(points(azure, "https://RESOURCE.openai.azure.com/openai/v1; its key is AZURE_OPENAI_API_KEY"));
   CAF_CHECK(points("mistral", "MISTRAL_API_KEY"));

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model provider on loopback that plays the protocol in either dialect and can misbehave on demand. Not a test of its own: what a
+"""A model provider on loopback that plays the protocol in each dialect and can misbehave on demand. Not a test of its own: what a
 real provider sends is tested with recorded replies and with aimock; this one is for faults and counts."""
 
 import asyncio
@@ -31,6 +31,22 @@ def messages_stream(text, calls):
     events += [{"type": "message_delta", "delta": {"stop_reason": "tool_use" if calls else "end_turn"}, "usage": {"output_tokens": 1}},
                {"type": "message_stop"}]
     return [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events]
+
+
+SIGNATURE = "c2lnbmF0dXJl"
+
+
+def gemini_stream(text, calls):
+    """Of parallel calls the first carries the signature, none an id, as the real API does it."""
+    def event(parts, **more):
+        return {"candidates": [{"content": {"role": "model", "parts": parts}, "index": 0, **more}],
+                "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}}
+
+    parts = [{"functionCall": {"name": name, "args": arguments}} for name, arguments in calls]
+    for p in parts[:1]:
+        p["thoughtSignature"] = SIGNATURE
+    events = ([event([{"text": text}])] if text else []) + [event([p]) for p in parts] + [event([{"text": ""}], finishReason="STOP")]
+    return [f"data: {json.dumps(e)}\r\n\r\n".encode() for e in events]
 
 
 class Provider:
@@ -84,6 +100,8 @@ class Provider:
                 length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
                 request = json.loads(await reader.readexactly(length) or b"{}")
                 request["path"] = head.split(b" ")[1].decode()
+                if ":streamGenerateContent" in request["path"]:
+                    request["model"] = request["path"].split("/models/")[1].split(":")[0]
                 request["headers"] = {k.lower(): v.strip() for k, v in (h.split(":", 1) for h in head.decode("latin-1").split("\r\n")[1:] if ":" in h)}
                 request["at"] = self.loop.time()
                 self.note(lambda: (self.requests.append(request), setattr(self, "open_now", self.open_now + 1)))
@@ -118,9 +136,13 @@ class Reply:
     def __init__(self, writer, request):
         self.writer, self.request, self.last = writer, request, False
         self.messages = request["path"].endswith("/messages")
+        self.gemini = ":streamGenerateContent" in request["path"]
 
     def tools(self):
-        return {t["name"] if self.messages else t["function"]["name"] for t in self.request.get("tools", [])}
+        tools = self.request.get("tools", [])
+        if self.gemini:
+            return {f["name"] for t in tools for f in t.get("functionDeclarations", [])}
+        return {t["name"] if self.messages else t["function"]["name"] for t in tools}
 
     async def head(self, status=200, content="text/event-stream", **headers):
         lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
@@ -144,7 +166,7 @@ class Reply:
 
     async def play(self, text="", calls=(), gap=0.0):
         await self.head()
-        for data in (messages_stream if self.messages else chat_stream)(text, calls):
+        for data in (gemini_stream if self.gemini else messages_stream if self.messages else chat_stream)(text, calls):
             await self.chunk(data)
             if gap:
                 await asyncio.sleep(gap)

@@ -39,7 +39,8 @@ class Keys(unittest.TestCase):
 
     def seen(self, provider=None):
         """The keys a server got, in whatever header."""
-        return {r["headers"].get("authorization", r["headers"].get("x-api-key")) for r in (provider or self.provider).requests}
+        places = ("authorization", "x-api-key", "x-goog-api-key")
+        return {next((r["headers"][p] for p in places if p in r["headers"]), None) for r in (provider or self.provider).requests}
 
     def ask(self, *args, env=None, code=0, flags=("--json",)):
         r = self.home.run(*args, *flags, "q", env=env)
@@ -60,7 +61,7 @@ class Routes(Keys):
                                 ("claude-x", {"ANTHROPIC_API_KEY": "gw", "ANTHROPIC_BASE_URL": self.provider.url}, "gw"),
                                 ("grok-4", {"XAI_API_KEY": "gw", "XAI_BASE_URL": url}, "Bearer gw"),
                                 ("glm-4.5", {"ZAI_API_KEY": "gw", "ZAI_BASE_URL": url}, "Bearer gw"),
-                                ("gemini-2.5-flash", {"GEMINI_API_KEY": "gw", "GOOGLE_GEMINI_BASE_URL": self.provider.url}, "Bearer gw")]:
+                                ("gemini-2.5-flash", {"GEMINI_API_KEY": "gw", "GOOGLE_GEMINI_BASE_URL": self.provider.url}, "gw")]:
             with self.subTest(env):
                 self.provider.requests.clear()
                 r = self.ask("--model", model, env=env)

@@ -164,9 +164,10 @@ CAF_TEST(every row of the tables is sound) {
   std::set<std::string> types;
   for (const auto& k : backend_kinds())
     CAF_CHECK(types.insert(k.type).second);
-  for (const auto* type : {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "local", "scripted"})
+  for (const auto* type :
+       {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "gemini", "local", "scripted"})
     CAF_CHECK(find_backend_kind(type) && is_available(*find_backend_kind(type)));
-  for (const auto* type : {"openai", "gemini", "azure_openai", "claude_code", "ag2", "autogen"})
+  for (const auto* type : {"openai", "azure_openai", "claude_code", "ag2", "autogen"})
     CAF_CHECK(find_backend_kind(type) && !is_available(*find_backend_kind(type)));
 }
 
@@ -193,10 +194,25 @@ CAF_TEST(unknown types are errors and later ones are not available) {
   auto found = validate(c);
   CAF_REQUIRE_EQUAL(found.size(), 1u);
   CAF_CHECK(found[0].text.find("did you mean 'chatcompletion'?") != std::string::npos);
-  c.agents[0].backend.type = "gemini";
+  c.agents[0].backend.type = "claude_code";
   CAF_CHECK_EQUAL(paths(c), names{});
   CAF_CHECK_EQUAL(paths(c, severity::unavailable), names{"agents[0].backend.type"});
-  CAF_CHECK(validate(c)[0].text.find("backend type 'gemini' is not available yet") != std::string::npos);
+  CAF_CHECK(validate(c)[0].text.find("backend type 'claude_code' is not available yet") != std::string::npos);
+}
+
+CAF_TEST(a version that no address of Gemini can have is an error) {
+  auto c = team(1);
+  auto& b = c.agents[0].backend;
+  b.type = "gemini";
+  b.model = "gemini-2.5-pro";
+  for (const auto* good : {"", "v1", "v1beta", "v1alpha", "v2beta1"}) {
+    b.api_version = good;
+    CAF_CHECK_EQUAL(paths(c), names{});
+  }
+  for (const auto* bad : {"beta", "1", "v", "v1/../x", "v1?key=x", "2024-02-15"}) {
+    b.api_version = bad;
+    CAF_CHECK_EQUAL(paths(c), names{"agents[0].backend.api_version"});
+  }
 }
 
 CAF_TEST(limits hold for configurations made by hand) {

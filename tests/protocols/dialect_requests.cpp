@@ -174,6 +174,10 @@ CAF_TEST(every golden request of Anthropic Messages is what we send) {
   run_golden("anthropic");
 }
 
+CAF_TEST(every golden request of Gemini is what we send) {
+  run_golden("gemini");
+}
+
 CAF_TEST(a turn with signatures goes back byte for byte) {
   CAF_CHECK(encode("anthropic", thinking()).body.find(thinking().messages[2].opaque) != std::string::npos);
 }
@@ -208,6 +212,16 @@ CAF_TEST(different unsafe ids stay different) {
   CAF_CHECK(turn[0]["id"] != turn[1]["id"] && turn[1]["id"] != turn[2]["id"] && turn[0]["id"] != turn[2]["id"]);
 }
 
+CAF_TEST(a system message that is folded and stands alone becomes a message of the user) {
+  auto r = plain();
+  r.messages.resize(1);
+  wire::quirks known;
+  known.fold_system = true;
+  std::string error;
+  auto http = wire::find_dialect("openai_chat")->encode(r, {base, "", "", "", "", {}, {}, false, false}, known, error);
+  CAF_CHECK_EQUAL(json::parse(http.body)["messages"].dump(), R"([{"content":"Be brief.","role":"user"}])");
+}
+
 CAF_TEST(a conversation that begins with the assistant or has blank turns is mended) {
   auto r = plain();
   r.messages = {say(role::assistant, "I begin. \n"),
@@ -233,7 +247,7 @@ CAF_TEST(invalid UTF - 8 in a tool result is replaced and the rest is sent) {
   auto r = plain();
   r.messages.push_back(asks("", {{"c", "f", "{}"}}));
   r.messages.push_back(answers("c", "a\xFF\xC3z"));
-  for (auto* dialect : {"openai_chat", "anthropic"})
+  for (auto* dialect : {"openai_chat", "anthropic", "gemini"})
     CAF_CHECK(encode(dialect, r).body.find("z") != std::string::npos && json::accept(encode(dialect, r).body));
 }
 
@@ -287,7 +301,7 @@ CAF_TEST(the extra body wins and a choice of tool without tools is not sent) {
   CAF_CHECK(body["temperature"] == 0 && body["top_k"] == 5 && !body.contains("tool_choice")
             && !body.contains("parallel_tool_calls"));
   CAF_CHECK(body["id_slot"] == 2 && body["cache_prompt"] == true);
-  for (auto* dialect : {"openai_chat", "anthropic"})
+  for (auto* dialect : {"openai_chat", "anthropic", "gemini"})
     for (auto* bad : {"[1]", "{", "text"}) {
       std::string error;
       r.params = bad;

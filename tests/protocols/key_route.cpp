@@ -74,7 +74,8 @@ CAF_TEST(each vendors library has a variable of its own) {
   gemini.base_url_default = true;
   machine m{{{"GOOGLE_GEMINI_BASE_URL", {"https://gw.example/", process}}, {"GEMINI_API_KEY", {"k", process}}}};
   CAF_CHECK_EQUAL(m.route(gemini).base_url, "https://gw.example/v1beta/openai");
-  gemini.base_url_default = false; // written in the file: it wins
+  CAF_CHECK_EQUAL(m.route(backend("gemini")).base_url, "https://gw.example"); // the dialect brings the version along
+  gemini.base_url_default = false;                                            // written in the file: it wins
   CAF_CHECK_EQUAL(m.route(gemini).base_url, gemini.base_url);
 }
 

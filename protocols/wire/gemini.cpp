@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/wire/arguments.hpp"
+#include "protocols/wire/dialects.hpp"
+#include "protocols/wire/http_reply.hpp"
+#include "protocols/wire/json.hpp"
+#include "protocols/wire/reply_decoder.hpp"
+#include "protocols/wire/resolve.hpp"
+
+#include <algorithm>
+#include <set>
+
+// Source of the stream's shape: https://ai.google.dev/api/generate-content and the types of the vendor's JavaScript SDK, npm
+// @google/genai 3.1.0, read 2026-11-26.
+
+namespace conclave::wire {
+
+namespace {
+
+constexpr std::size_t max_calls = 128;
+constexpr std::size_t max_kept_parts = 1024;
+constexpr std::size_t max_statuses = 32; ///< of one reply
+
+using members = json::object_t;
+
+class gemini_decoder final : public reply_decoder {
+public:
+  explicit gemini_decoder(const endpoint& to) : reply_decoder(to, "candidates", true) {}
+
+private:
+  struct call : call_stream {
+    std::string id, name;
+    std::size_t part = 0; ///< of the turn
+  };
+
+  bool on_object(const json& v, const std::string&, std::vector<chunk>& out) override {
+    bool read = false;
+    for (auto& [key, value] : v.get_ref<const members&>()) {
+      if (key == "candidates")
+        read = on_candidates(value, out) || read;
+      else if (key == "usageMetadata")
+        on_usage(value);
+      else if (key == "promptFeedback")
+        read = on_feedback(value) || read;
+      else if (key == "responseId" && response_.empty() && value.is_string())
+        response_ = value.get<std::string>();
+      else if (key == "modelStatus")
+        on_model_status(value, out);
+    }
+    return read;
+  }
+
+  bool on_candidates(const json& list, std::vector<chunk>& out) {
+    if (!list.is_array())
+      return false;
+    for (auto& c : list)
+      if (!failed_ && c.is_object() && int_at(c, "index") == 0) // never more than one is asked for
+        on_candidate(c, out);
+    return !list.empty();
+  }
+
+  /// The model was not asked at all: there is no candidate then.
+  bool on_feedback(const json& v) {
+    auto reason = string_at(v, "blockReason");
+    if (reason.empty() || reason.ends_with("UNSPECIFIED"))
+      return false;
+    auto words = string_at(v, "blockReasonMessage");
+    refusal_ = "the provider blocked the prompt (" + reason + ")" + (words.empty() ? "" : ": ") + words;
+    end_with(std::move(reason));
+    return true;
+  }
+
+  void on_model_status(const json& v, std::vector<chunk>& out) {
+    if (auto until = string_at(v, "retirementTime"); !until.empty())
+      tell("the model is " + string_at(v, "modelStage") + " and ends on " + until, out);
+  }
+
+  void on_candidate(const json& c, std::vector<chunk>& out) {
+    const json* reason = nullptr;
+    for (auto& [key, value] : c.get_ref<const members&>()) {
+      if (key == "content") {
+        if (auto* parts = member(value, "parts"); parts != nullptr && parts->is_array())
+          for (auto& p : *parts)
+            if (!failed_)
+              on_part(p, out);
+      } else if (key == "finishReason") {
+        reason = &value;
+      } else if (key == "finishMessage" && value.is_string()) {
+        explanation_ = value.get<std::string>();
+      } else if (key == "groundingMetadata" || key == "urlContextMetadata" || key == "citationMetadata"
+                 || key == "continuationToken") {
+        keep(key, value, out);
+      }
+    }
+    if (reason == nullptr || !reason->is_string())
+      return;
+    if (auto means = read_finish_reason(reason->get_ref<const std::string&>()); means != ending::paused && means != ending::open)
+      kept_.erase("continuationToken"); // of a point on the way
+    end_with(reason->get<std::string>());
+  }
+
+  /// What belongs to the turn but to none of its parts; some of it comes in pieces, and of each member the last counts.
+  void keep(const std::string& key, const json& value, std::vector<chunk>& out) {
+    if (value.is_null() || !grow(dump(value).size()))
+      return;
+    auto& held = kept_[key];
+    if (held.is_object() && value.is_object())
+      held.update(value);
+    else
+      held = value;
+    for (auto* list : {"webSearchQueries", "imageSearchQueries", "retrievalQueries"})
+      if (auto* queries = member(value, list); queries != nullptr && queries->is_array())
+        for (auto& q : *queries)
+          if (q.is_string())
+            tell("the provider searched for \"" + q.get<std::string>() + "\"", out);
+    if (auto* sources = member(value, "groundingChunks"); sources != nullptr && sources->is_array())
+      for (auto& s : *sources)
+        on_source(s, "uri", out);
+    if (auto* sources = member(value, "urlMetadata"); sources != nullptr && sources->is_array())
+      for (auto& s : *sources)
+        on_source({{"web", s}}, "retrievedUrl", out);
+    for (auto* list : {"citationSources", "citations"})
+      if (auto* sources = member(value, list); sources != nullptr && sources->is_array())
+        for (auto& s : *sources)
+          on_source({{"web", s}}, "uri", out);
+  }
+
+  void on_source(const json& s, const char* address, std::vector<chunk>& out) {
+    for (auto* kind : {"web", "image", "maps", "retrievedContext"})
+      if (auto* source = member(s, kind)) {
+        auto title = string_at(*source, "title"), uri = string_at(*source, address);
+        if (uri.empty())
+          uri = string_at(*source, "sourceUri"); // of an image
+        if (!title.empty() || !uri.empty())
+          tell("source: " + title + (title.empty() || uri.empty() ? "" : ", ") + uri, out);
+      }
+  }
+
+  /// Each line once: the same metadata come with several pieces.
+  void tell(const std::string& text, std::vector<chunk>& out) {
+    if (told_.size() >= max_statuses)
+      return;
+    auto line = brief(text, 300, secrets_);
+    if (told_.insert(line).second)
+      out.push_back({chunk_kind::status, std::move(line)});
+  }
+
+  void on_part(const json& p, std::vector<chunk>& out) {
+    if (!p.is_object() || p.empty())
+      return;
+    const json *text = nullptr, *function = nullptr, *other = nullptr;
+    bool thinking = false, plain = true;
+    std::string_view kind;
+    for (auto& [key, value] : p.get_ref<const members&>()) {
+      if (key == "text" && value.is_string()) {
+        text = &value;
+      } else if (key == "thought") {
+        thinking = value == true;
+      } else if (key != "text") {
+        plain = false;
+        if (key == "functionCall") {
+          function = &value;
+        } else if (key != "thoughtSignature" && key != "partMetadata" && !value.is_null()) {
+          other = &value;
+          kind = key;
+        }
+      }
+    }
+    if ((plain && text == nullptr) || (function != nullptr && !on_call(*function, out)))
+      return;
+    if (!add_to_turn(p, plain ? text : nullptr, thinking))
+      return;
+    if (other != nullptr)
+      on_other(kind, *other, out);
+    if (text != nullptr)
+      thinking ? think(text->get<std::string>(), out) : say(text->get<std::string>(), out);
+  }
+
+  /// Pieces of plain text are one part; what holds more than text is never joined to anything.
+  bool add_to_turn(const json& p, const json* plain, bool thinking) {
+    if (plain != nullptr) {
+      auto& text = plain->get_ref<const std::string&>();
+      if (text.empty())
+        return true; // the last piece, as a rule: an empty part is refused when it is sent back
+      special_ = special_ || thinking;
+      if (tail_ && tail_thinks_ == thinking) {
+        parts_.back()["text"].get_ref<std::string&>() += text;
+        return true;
+      }
+    } else {
+      special_ = true;
+      advance(false);
+      if (!grow(dump(p).size()))
+        return false;
+    }
+    if (parts_.size() >= max_kept_parts) {
+      fail(ec::bad_reply, "more than 1024 parts in one reply");
+      return false;
+    }
+    parts_.push_back(p);
+    tail_ = plain != nullptr;
+    tail_thinks_ = thinking;
+    return true;
+  }
+
+  /// Code and tools that the provider runs itself, and what is no text at all.
+  void on_other(std::string_view kind, const json& v, std::vector<chunk>& out) {
+    if (kind == "executableCode")
+      tell("the provider runs code (" + string_at(v, "language") + ")", out);
+    else if (kind == "codeExecutionResult")
+      tell("the provider's code ended: " + string_at(v, "outcome"), out);
+    else if (kind == "toolCall")
+      tell("the provider runs " + string_at(v, "toolType"), out);
+    else if (kind == "inlineData" || kind == "fileData")
+      tell("a part of the reply is no text and is left out: " + string_at(v, "mimeType"), out);
+    else if (kind != "toolResponse" && kind != "videoMetadata" && kind != "mediaResolution")
+      tell("a part of the reply is no text and is left out: " + std::string(kind), out);
+  }
+
+  /// Returns whether the part belongs to the turn.
+  bool on_call(const json& f, std::vector<chunk>& out) {
+    auto name = string_at(f, "name");
+    auto* pieces = member(f, "partialArgs");
+    auto* more = member(f, "willContinue");
+    if ((pieces != nullptr && !pieces->empty()) || (more != nullptr && *more == true)) {
+      fail(ec::bad_reply, "the arguments of a call came in pieces: take `streamFunctionCallArguments` out of the request");
+      return false;
+    }
+    if (name.empty()) {
+      tell("a call without a name is left out", out);
+      return false;
+    }
+    if (calls_.size() >= max_calls) {
+      fail(ec::bad_reply, "more than 128 tool calls in one reply");
+      return false;
+    }
+    advance(true);
+    auto& c = calls_.emplace_back();
+    c.id = string_at(f, "id");
+    c.part = parts_.size();
+    c.is_answer = resolve_tool(name, {"new_answer"}) == "new_answer";
+    out.push_back({chunk_kind::tool_call, undecorated(name)});
+    c.name = std::move(name);
+    if (auto* args = member(f, "args"); args != nullptr && !args->is_null())
+      write(c, args->is_string() ? args->get<std::string>() : dump(*args), out);
+    return !failed_;
+  }
+
+  /// Fills calls and the turn as it goes back. A call without an id gets one of ours; in the turn it stays without.
+  void settle() override {
+    auto prefix = response_.empty() ? std::string("gem_") : "gem_" + hash(response_).substr(0, 8) + "_";
+    std::vector<std::string> reserved;
+    for (auto& c : calls_)
+      reserved.push_back(c.id);
+    for (auto& c : calls_) {
+      c.halves.finish(c.arguments);
+      auto id = unused_id(c.id, prefix.c_str(), reserved);
+      if (!c.id.empty() && id != c.id)
+        parts_[c.part]["functionCall"]["id"] = id; // every call must be answered under an id of its own
+      result_.calls.push_back({std::move(id), c.name, settled_arguments(c.arguments)});
+    }
+    auto thoughts_alone =
+        std::all_of(parts_.begin(), parts_.end(), [](const json& p) { return p.size() == 2 && p.contains("thought"); });
+    if ((!special_ || thoughts_alone) && kept_.empty())
+      return; // the text says it all, or there is nothing to go on from
+    auto turn = std::move(kept_);
+    turn["role"] = "model";
+    turn["parts"] = std::move(parts_);
+    result_.opaque = dump(turn);
+    result_.opaque_dialect = "gemini";
+  }
+
+  /// Counts are cumulative: the last ones count. This API counts thoughts and the results of its own tools apart.
+  void on_usage(const json& u) {
+    auto prompt = read_tokens(u, "promptTokenCount", prompt_);
+    auto tools = read_tokens(u, "toolUsePromptTokenCount", tool_prompt_);
+    auto cached = read_tokens(u, "cachedContentTokenCount", use_.cached_input_tokens);
+    auto answer = read_tokens(u, "candidatesTokenCount", answer_);
+    auto thoughts = read_tokens(u, "thoughtsTokenCount", use_.reasoning_tokens);
+    for (auto said : {prompt, tools, cached, answer, thoughts})
+      absurd_ = absurd_ || said == token_count::absurd;
+    counted_ = !absurd_ && (counted_ || prompt == token_count::given || answer == token_count::given);
+    use_.input_tokens = prompt_ + tool_prompt_;
+    use_.output_tokens = answer_ + use_.reasoning_tokens;
+  }
+
+  std::vector<call> calls_;
+  json parts_ = json::array();              ///< of the turn
+  json kept_ = json::object();              ///< what else belongs to the turn
+  bool special_ = false;                    ///< the turn is more than its text
+  bool tail_ = false, tail_thinks_ = false; ///< the last part is plain text
+  std::string response_;                    ///< the provider's id of the reply
+  std::set<std::string> told_;
+  std::int64_t prompt_ = 0, tool_prompt_ = 0, answer_ = 0;
+  bool absurd_ = false; ///< a count that cannot be one: what the call cost is unknown
+};
+
+} // namespace
+
+std::unique_ptr<decoder> decode_gemini(const endpoint& to) {
+  return std::make_unique<gemini_decoder>(to);
+}
+
+} // namespace conclave::wire
