@@ -102,7 +102,7 @@ struct usage {
   std::int64_t output_tokens = 0;
   std::int64_t reasoning_tokens = 0; ///< of the output tokens
   std::int64_t requests = 0;         ///< HTTP requests, repeats included; 0 for a model that is not asked over HTTP
-  std::int64_t unreported = 0;       ///< calls of which the provider gave no count: their tokens are unknown, not 0
+  std::int64_t unreported = 0;       ///< calls of which the provider gave no count, or one of the two: the rest is unknown, not 0
   bool operator==(const usage&) const = default;
 };
 
