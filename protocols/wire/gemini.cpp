@@ -278,9 +278,13 @@ private:
     auto cached = read_tokens(u, "cachedContentTokenCount", use_.cached_input_tokens);
     auto answer = read_tokens(u, "candidatesTokenCount", answer_);
     auto thoughts = read_tokens(u, "thoughtsTokenCount", use_.reasoning_tokens);
-    for (auto said : {prompt, tools, cached, answer, thoughts})
-      absurd_ = absurd_ || said == token_count::absurd;
-    counted_ = !absurd_ && (counted_ || prompt == token_count::given || answer == token_count::given);
+    for (auto part : {tools, cached})
+      if (part == token_count::absurd)
+        prompt = part;
+    std::int64_t total = 0; // it leaves out a count that is 0: with the sum, nothing is missing
+    if (answer == token_count::absent && read_tokens(u, "totalTokenCount", total) == token_count::given)
+      answer = token_count::given;
+    count(prompt, std::max(answer, thoughts));
     use_.input_tokens = prompt_ + tool_prompt_;
     use_.output_tokens = answer_ + use_.reasoning_tokens;
   }
@@ -293,7 +297,6 @@ private:
   std::string response_;                    ///< the provider's id of the reply
   std::set<std::string> told_;
   std::int64_t prompt_ = 0, tool_prompt_ = 0, answer_ = 0;
-  bool absurd_ = false; ///< a count that cannot be one: what the call cost is unknown
 };
 
 } // namespace
