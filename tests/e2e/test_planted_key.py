@@ -16,12 +16,12 @@ SERVER = r'''
 import json, os, sys
 how = sys.argv[1]
 secret = " ".join([os.environ.get(n, "") for n in ("API_KEY", "OPENAPI_MCP_HEADERS", "HOOK", "HDR", "SITE")] + sys.argv[2:])
-try: secret += " " + open(os.path.join(os.path.dirname(sys.argv[0]), "bare")).read()  # without what stands around them
-except OSError: pass
 def send(m): sys.stdout.write(json.dumps(m) + "\n"); sys.stdout.flush()
 sys.stderr.write("starting with " + secret + "\n" + json.dumps({"key": secret}) + "\n"); sys.stderr.flush()
 if how == "noise": sys.stdout.write("my key is " + secret + "\n"); sys.stdout.flush()
 if how == "dies": sys.exit(3)
+try: secret += " " + open(os.path.join(os.path.dirname(sys.argv[0]), "bare")).read()  # also what others were given, without what stands around it
+except OSError: pass
 for line in sys.stdin:
     m = json.loads(line)
     if m.get("method") == "initialize":
