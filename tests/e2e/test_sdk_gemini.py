@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Google's own SDK as a referee of the golden cases: it reads each stream and agrees with us, and what it sends for a request of ours is
-what we send. Skipped where it is not installed: it is no part of package-lock.json's peers on every machine."""
+what we send. `scripts/check` installs it from package-lock.json; without it the test is skipped."""
 
 import http.server
-import pathlib
 import json
+import pathlib
 import shutil
 import threading
 import unittest
