@@ -5,6 +5,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
 
@@ -18,7 +19,7 @@ namespace {
 
 /// MassGen 0.1.0 writes "o3-mini-high" for o3-mini with an effort; the name itself is unknown to the provider.
 void split_effort(backend_config& out) {
-  if (out.model.size() < 2 || out.model[0] != 'o')
+  if ((out.type != "openai" && out.type != "chatcompletion") || out.model.size() < 2 || out.model[0] != 'o')
     return;
   for (const auto* effort : {"low", "medium", "high"}) {
     auto suffix = std::string{"-"} + effort;
@@ -69,6 +70,8 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
     out.backend.type = lower(type->text);
   if (const auto* model = backend->find("model"); model && model->kind == tree::scalar)
     out.backend.model = model->text;
+  if (const auto* url = backend->find("base_url"); url && url->kind == tree::scalar)
+    out.backend.base_url = url->text;
   bool inferred = out.backend.type.empty();
   if (inferred && to.is_excused(s.path("backend") + ".model"))
     to.excuse(s.path("backend") + ".type"); // the model is not known, so neither is its type
@@ -76,7 +79,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
     infer_type(out.backend);
   section b{backend, key_scope::backend, s.path("backend"), canonical + ".backend", to, out.backend.type};
   read_backend(b, out.backend, options);
-  if (inferred && out.backend.type == "chatcompletion")
+  if (inferred)
     split_effort(out.backend);
   check_uploads(b);
   return out;
@@ -124,10 +127,11 @@ run_config read_config(const tree& root, report& to, const load_options& options
 
 void infer_type(backend_config& out) {
   out.type = infer_backend_type(out.model);
-  // Their own APIs are not available yet, their chat APIs reach the same models.
-  if (out.type == "openai")
+  // The servers of others speak the chat API, whatever they call their models.
+  if (out.type == "openai" && !out.base_url.empty()
+      && provider_of_host(url_host(out.base_url)) != find_backend_kind("openai")->provider)
     out.type = "chatcompletion";
-  if (out.type == "gemini") {
+  if (out.type == "gemini") { // its own API is not available yet, its chat API reaches the same models
     out.type = "chatcompletion";
     if (out.base_url.empty()) { // Source: https://ai.google.dev/gemini-api/docs/openai
       out.base_url = "https://generativelanguage.googleapis.com/v1beta/openai";
@@ -206,8 +210,7 @@ run_config quick_config(const std::string& model, const std::string& backend, co
     if (a.backend.type.empty())
       problems.push_back({severity::error, "", 0, "--model",
                           "the provider of '" + shown_text(model) + "' is not known; name it by --backend or --base-url"});
-    if (a.backend.type == "chatcompletion")
-      loader::split_effort(a.backend);
+    loader::split_effort(a.backend);
   }
   const auto* kind = find_backend_kind(a.backend.type);
   if (a.backend.model.empty() && kind)

@@ -83,11 +83,11 @@ struct name_row {
   const char* text;  ///< without a type: why, and what to do
 };
 
-constexpr std::array<name_row, 12> other_names = {{
+constexpr std::array<name_row, 13> other_names = {{
     {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
-    {"openai openaichat openaicompatible openaicompat openaicompletions openaiapi openaichatcompletions openairesponses gpt gpt4 "
-     "gpt4o "
-     "gpt5 chatgpt chat completion completions chatcompletions oai compatible custom",
+    {"openairesponses openaiapi openairesponsesapi responses responsesapi", "openai", ""},
+    {"openaichat openaicompatible openaicompat openaicompletions openaichatcompletions gpt gpt4 gpt4o gpt5 chatgpt chat "
+     "completion completions chatcompletions oai compatible custom",
      "chatcompletion", ""},
     {"xai grokai xaigrok", "grok", ""},
     {"zhipu zhipuai glm bigmodel chatglm zaiapi", "zai", ""},

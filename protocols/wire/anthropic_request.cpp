@@ -5,6 +5,7 @@
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/request_parts.hpp"
 #include "protocols/wire/tool_schema.hpp"
 
 #include <algorithm>
@@ -34,18 +35,6 @@ std::string url_of(const endpoint& to) {
   return with_query(with_path(to.base_url, versioned ? "/messages" : "/v1/messages"), to.query);
 }
 
-/// Ids of other providers may hold characters this API refuses; the same id gives the same result on both sides.
-std::string safe_id(const std::string& id) {
-  std::string out;
-  bool clean = !id.empty();
-  for (unsigned char c : id) {
-    auto ok = std::isalnum(c) != 0 || c == '_' || c == '-';
-    clean = clean && ok;
-    out += ok ? static_cast<char>(c) : '_';
-  }
-  return clean ? out : "id_" + out + "_" + hash(id).substr(0, 8);
-}
-
 /// Tokens of a reply where nobody says how many.
 constexpr std::int64_t default_tokens = 4096;
 
@@ -57,25 +46,6 @@ void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
   auto budget = tokens_at(*thinking, "budget_tokens");
   if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
     body["max_tokens"] = budget + default_tokens;
-}
-
-/// The type of an image this API shows, by its first bytes: one that is called by a wrong name, or of another type, is refused with
-/// the whole request. Source: https://docs.anthropic.com/en/docs/build-with-claude/vision, read 2026-11-26.
-const char* image_type(const content_part& p) {
-  struct kind {
-    std::string_view first; ///< in base64
-    const char* type;
-  };
-  static constexpr kind kinds[] = {{"iVBORw0KGgo", "image/png"},
-                                   {"/9j/", "image/jpeg"},
-                                   {"R0lGODdh", "image/gif"},
-                                   {"R0lGODlh", "image/gif"},
-                                   {"UklGR", "image/webp"}};
-  if (p.kind == content_kind::image || p.kind == content_kind::resource)
-    for (auto& k : kinds)
-      if (p.data.starts_with(k.first))
-        return k.type;
-  return nullptr;
 }
 
 bool blank(const std::string& x) {

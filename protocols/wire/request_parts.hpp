@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Private to wire/*.cpp: parts of a conversation that several vendors take in the same form, or not at all.
+
+#include "protocols/chat.hpp"
+
+#include <cstddef>
+#include <string>
+
+namespace conclave::wire {
+
+/// Returns an id of a call that vendors take: letters, digits, '_' and '-', at most `limit` bytes (0 = any). Ids of other providers
+/// may be otherwise; the same id gives the same result for the call and for what answers it, different ids stay different.
+std::string safe_id(const std::string& id, std::size_t limit = 0);
+
+/// Returns the type of an image that vendors show, by its first bytes, or nullptr: one that is called by a wrong name, or of
+/// another type, is refused with the whole request.
+const char* image_type(const content_part& p);
+
+} // namespace conclave::wire
