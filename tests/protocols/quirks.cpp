@@ -427,7 +427,7 @@ CAF_TEST(a server of the Responses API that knows no sealed thoughts or no stora
   CAF_CHECK(!encoded(talk(), known, "openai_responses").contains("store"));
   auto r = talk();
   r.params = R"({"store":true})";
-  CAF_CHECK_EQUAL(encoded(r, known, "openai_responses")["store"], true);
+  CAF_CHECK_EQUAL(encoded(r, known, "openai_responses")["store"].dump(), "true");
 }
 
 CAF_TEST(a bad image does not make a model blind to all others) {
