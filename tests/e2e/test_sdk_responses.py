@@ -2,7 +2,7 @@
 """The vendor's SDK reads the golden replies of the Responses API and agrees with us on text, calls, usage and sealed thoughts. What we read is
 in <case>.chunks.json, which tests/protocols/openai_responses.cpp holds us to. Where the SDK reads otherwise, the table says why."""
 
-import pathlib
+import shutil
 import unittest
 
 from support import *
@@ -62,7 +62,7 @@ class Referee(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not (NPM / "openai").exists():
-        print(f"skipped: npm package openai is not in {NPM}")
+    if not (NPM / "openai").exists() or not shutil.which("node"):
+        print(f"skipped: npm package openai is not in {NPM}, or there is no node")
         sys.exit(77)
     unittest.main(argv=[sys.argv[0]] + sys.argv[2:], verbosity=1)
