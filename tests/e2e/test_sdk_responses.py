@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vendor's SDK reads the golden replies of the Responses API and agrees with us on text, calls, usage and sealed thoughts. What we read is
-in <case>.chunks.json, which tests/protocols/openai_responses.cpp holds us to. Where the SDK reads otherwise, the table says why."""
+in <case>.chunks.json, which tests/protocols/openai_responses.cpp holds us to. Where the SDK reads otherwise, the table says why. What we send
+(<case>.request.json, likewise) is what the SDK's types allow."""
 
 import shutil
+import tempfile
 import unittest
 
 from support import *
@@ -25,6 +27,7 @@ DEVIATIONS = {
     ("unknown_events_and_items", "helper"): ({"error"}, "the helper refuses events it does not know"),
     ("everything_only_at_the_end", "both"): ({"streamed"}, "no delta came"),
 }
+EXTRA_KEYS = {"betas"}  # as a user may write what no provider knows: it goes along
 BROKEN = {"broken"}  # neither gets a whole reply: the SDK throws, or its last event is no end
 
 
@@ -59,6 +62,27 @@ class Referee(unittest.TestCase):
                     used.add(key)
                     self.assertEqual(differs, DEVIATIONS[key][0] if key else set(), theirs)
         self.assertEqual(set(DEVIATIONS) - used, set(), "deviations that are none")
+
+    def test_the_types_of_the_sdk_take_every_golden_request(self):
+        tsc = NPM / "typescript" / "bin" / "tsc"
+        if not tsc.exists():
+            self.skipTest(f"npm package typescript is not in {NPM}")
+
+        def errors(**more):
+            lines = ['import OpenAI from "openai";', "type Body = OpenAI.Responses.ResponseCreateParamsStreaming;"]
+            for f in sorted(GOLDEN.glob("*.request.json")):
+                body = {k: v for k, v in json.loads(f.read_text()).items() if k not in EXTRA_KEYS}
+                lines.append(f"export const {f.name.split('.')[0]}: Body = {json.dumps({**body, **more})};")
+            with tempfile.TemporaryDirectory(dir=NPM.parent) as d:
+                (pathlib.Path(d) / "requests.ts").write_text("\n".join(lines))
+                r = subprocess.run(["node", str(tsc), "--strict", "--noEmit", "--skipLibCheck", "--module", "nodenext", "--moduleResolution",
+                                    "nodenext", "--target", "es2022", f"{d}/requests.ts"], capture_output=True, text=True, timeout=240)
+                return [line for line in r.stdout.splitlines() if "error" in line], len(lines) - 2
+
+        found, bodies = errors()
+        self.assertEqual((found, bodies), ([], 7))
+        found, bodies = errors(top_k=1)
+        self.assertEqual(len(found), bodies, "a key that the API lacks was not found")
 
 
 if __name__ == "__main__":
