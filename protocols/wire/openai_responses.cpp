@@ -61,7 +61,9 @@ private:
     } else if (type == "completed" || type == "incomplete" || type == "failed") {
       auto* response = member(v, "response");
       auto status = response == nullptr ? std::string{} : string_at(*response, "status");
-      on_response(response == nullptr ? json::object() : *response, status.empty() ? std::string(type) : status, out);
+      if (status.empty() || status == "in_progress" || status == "queued") // left as it was at the beginning
+        status = type;
+      on_response(response == nullptr ? json::object() : *response, std::move(status), out);
     } else {
       on_rest(v, type, out);
     }

@@ -51,6 +51,21 @@ CAF_TEST(a body of the Responses API is read as a whole answer or says why it is
   }
 }
 
+CAF_TEST(the name of the last event counts where its response says less) {
+  for (auto* response : {"{}", R"({"status":"in_progress"})", R"({"status":"queued","output":[]})", "null", "7"}) {
+    auto ends = [&](const std::string& how) {
+      return decode("openai_responses", head_of(200, "text/event-stream"),
+                    "event: response.output_text.delta\ndata: {\"delta\":\"x\"}\n\ndata: {\"type\":\"response." + how
+                        + "\",\"response\":" + response + "}\n\n")
+          .completion;
+    };
+    CAF_MESSAGE(response);
+    CAF_CHECK(ends("completed").status == completion_status::finished && ends("completed").text == "x");
+    CAF_CHECK(ends("incomplete").status == completion_status::truncated);
+    CAF_CHECK(ends("failed").status == completion_status::broken);
+  }
+}
+
 CAF_TEST(more items or calls than a reply of the Responses API may hold are refused) {
   auto items = [](int n, const std::string& type) {
     std::string out;
