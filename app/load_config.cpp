@@ -19,7 +19,7 @@ namespace {
 
 /// MassGen 0.1.0 writes "o3-mini-high" for o3-mini with an effort; the name itself is unknown to the provider.
 void split_effort(backend_config& out) {
-  if (out.model.size() < 2 || out.model[0] != 'o')
+  if ((out.type != "openai" && out.type != "chatcompletion") || out.model.size() < 2 || out.model[0] != 'o')
     return;
   for (const auto* effort : {"low", "medium", "high"}) {
     auto suffix = std::string{"-"} + effort;
@@ -79,7 +79,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
     infer_type(out.backend);
   section b{backend, key_scope::backend, s.path("backend"), canonical + ".backend", to, out.backend.type};
   read_backend(b, out.backend, options);
-  if (inferred && out.backend.type == "chatcompletion")
+  if (inferred)
     split_effort(out.backend);
   check_uploads(b);
   return out;
@@ -127,7 +127,9 @@ run_config read_config(const tree& root, report& to, const load_options& options
 
 void infer_type(backend_config& out) {
   out.type = infer_backend_type(out.model);
-  if (out.type == "openai") // its own API is not available yet, its chat API reaches the same models
+  // The servers of others speak the chat API, whatever they call their models.
+  if (out.type == "openai" && !out.base_url.empty()
+      && provider_of_host(url_host(out.base_url)) != find_backend_kind("openai")->provider)
     out.type = "chatcompletion";
   // Elsewhere stands a gateway, as a rule, and the address is that of its chat API; as is Google's own that ends so.
   if (out.type == "gemini" && !out.base_url.empty()
@@ -209,8 +211,7 @@ run_config quick_config(const std::string& model, const std::string& backend, co
     if (a.backend.type.empty())
       problems.push_back({severity::error, "", 0, "--model",
                           "the provider of '" + shown_text(model) + "' is not known; name it by --backend or --base-url"});
-    if (a.backend.type == "chatcompletion")
-      loader::split_effort(a.backend);
+    loader::split_effort(a.backend);
   }
   const auto* kind = find_backend_kind(a.backend.type);
   if (a.backend.model.empty() && kind)

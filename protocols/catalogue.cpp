@@ -88,7 +88,8 @@ struct model_row {
   bool completion_tokens = false; ///< a reasoning model of OpenAI: takes max_completion_tokens only
 };
 
-constexpr std::array<model_row, 11> model_prefixes = {{
+constexpr std::array<model_row, 12> model_prefixes = {{
+    {"gpt-oss", "chatcompletion"}, // open weights: OpenAI does not serve them
     {"gpt-5", "openai", true},
     {"gpt-6", "openai", true},
     {"gpt-", "openai"},
@@ -118,7 +119,7 @@ const std::vector<backend_kind>& backend_kinds() {
       {"ollama", "openai_chat", "Ollama", "http://localhost:11434/v1", "", "", "ollama"},
       {"local", "local", "Local", "", "", "local"},
       {"scripted", "scripted", "Scripted", "", "", "scripted"},
-      {"openai", "", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4o"},
+      {"openai", "openai_responses", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4o"},
       {"azure_openai", "", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", "gpt-4o"},
       {"claude_code", "", "Claude Code", "", "ANTHROPIC_API_KEY", "claude-sonnet-4-5-20250929"},
       {"ag2", "", "AG2", "", "", "custom"},
@@ -168,12 +169,26 @@ std::string provider_of_host(const std::string& host) {
   return row ? row->provider : "";
 }
 
-bool wants_completion_tokens(const std::string& model, const std::string& base_url) {
-  auto of_openai = [&] { return ends_with_label(url_host(base_url), "openai.com"); };
+namespace {
+
+/// Returns the row of a model at OpenAI's own API, or nullptr.
+const model_row* model_of_openai(const std::string& model, const std::string& base_url) {
   for (const auto& row : model_prefixes)
     if (model.starts_with(row.name))
-      return row.completion_tokens && of_openai();
-  return false;
+      return row.type == std::string_view{"openai"} && ends_with_label(url_host(base_url), "openai.com") ? &row : nullptr;
+  return nullptr;
+}
+
+} // namespace
+
+bool wants_completion_tokens(const std::string& model, const std::string& base_url) {
+  const auto* row = model_of_openai(model, base_url);
+  return row && row->completion_tokens;
+}
+
+bool lacks_reasoning(const std::string& model, const std::string& base_url) {
+  const auto* row = model_of_openai(model, base_url);
+  return row && !row->completion_tokens;
 }
 
 std::string key_stranger(const std::string& variable, const std::string& url) {

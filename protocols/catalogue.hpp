@@ -56,6 +56,9 @@ const std::vector<base_variable>& base_variables();
 /// Returns whether OpenAI's own API takes only `max_completion_tokens` for this model.
 bool wants_completion_tokens(const std::string& model, const std::string& base_url);
 
+/// Returns whether OpenAI's own API has no sealed reasoning for this model, and refuses to be asked for it.
+bool lacks_reasoning(const std::string& model, const std::string& base_url);
+
 /// Returns how the backend that somebody calls `type` is reached, as the second half of a sentence ("Groq is reached by type
 /// 'chatcompletion' with base_url ..."), or which of the types it is a slip of; empty if nobody knows. Never one company for
 /// another: what is one letter from two of them that begin like it gets no answer. `type` may be one of ours that is not available

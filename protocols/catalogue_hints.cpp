@@ -83,9 +83,9 @@ struct name_row {
 
 constexpr std::array<name_row, 13> other_names = {{
     {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
-    {"openai openaichat openaicompatible openaicompat openaicompletions openaiapi openaichatcompletions openairesponses gpt gpt4 "
-     "gpt4o "
-     "gpt5 chatgpt chat completion completions chatcompletions oai compatible custom",
+    {"openairesponses openaiapi openairesponsesapi responses responsesapi", "openai", ""},
+    {"openaichat openaicompatible openaicompat openaicompletions openaichatcompletions gpt gpt4 gpt4o gpt5 chatgpt chat "
+     "completion completions chatcompletions oai compatible custom",
      "chatcompletion", ""},
     {"google googleai googlegenai googlegemini geminiai genai aistudio googleaistudio palm", "gemini", ""},
     {"xai grokai xaigrok", "grok", ""},

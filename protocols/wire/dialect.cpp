@@ -12,6 +12,7 @@ const dialect* find_dialect(std::string_view name) {
       {"openai_chat", encode_openai_chat, decode_openai_chat},
       {"anthropic", encode_anthropic, decode_anthropic},
       {"gemini", encode_gemini, decode_gemini},
+      {"openai_responses", encode_openai_responses, decode_openai_responses},
   };
   for (auto& d : table)
     if (name == d.name)

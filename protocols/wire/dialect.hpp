@@ -69,7 +69,7 @@ struct dialect {
   std::unique_ptr<decoder> (*make_decoder)(const endpoint& to);
 };
 
-/// Returns the dialect with this name, or nullptr. Rows: openai_chat, anthropic, gemini.
+/// Returns the dialect with this name, or nullptr. Rows: openai_chat, anthropic, openai_responses, gemini.
 const dialect* find_dialect(std::string_view name);
 
 } // namespace conclave::wire

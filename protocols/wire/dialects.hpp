@@ -17,4 +17,7 @@ std::unique_ptr<decoder> decode_anthropic(const endpoint& to);
 http_request encode_gemini(const model_request& req, const endpoint& to, const quirks& known, std::string& error);
 std::unique_ptr<decoder> decode_gemini(const endpoint& to);
 
+http_request encode_openai_responses(const model_request& req, const endpoint& to, const quirks& known, std::string& error);
+std::unique_ptr<decoder> decode_openai_responses(const endpoint& to);
+
 } // namespace conclave::wire

@@ -292,7 +292,8 @@ ec code_for(int status, std::string_view text) {
     return ec::rate_limited;
   if (says(text, {"authentication", "permission", "unauthorized", "login fail"}))
     return ec::unauthorized;
-  if (says(text, {"invalid_request", "not_found", "badrequest", "bad_request", "invalid_argument", "invalid params"}))
+  if (says(text, {"invalid_request", "not_found", "badrequest", "bad_request", "invalid_argument", "invalid params",
+                  "invalid_prompt", "data_residency_mismatch"}))
     return ec::bad_request;
   return ec::unavailable;
 }

@@ -50,6 +50,8 @@ constexpr row table[] = {
     {"maxtokens", ending::truncated},
     {"maxoutputtokens", ending::truncated},
     {"maxlength", ending::truncated},
+    {"maxmessages", ending::truncated},
+    {"incomplete", ending::truncated},
     {"maxpredictedtokensreached", ending::truncated},
     {"modellength", ending::truncated},
     {"tokenlimit", ending::truncated},
@@ -75,6 +77,8 @@ constexpr row table[] = {
     {"spii", ending::refused},
     {"language", ending::refused},
     {"errortoxic", ending::refused},
+    {"biopolicy", ending::refused},
+    {"misalignmentpolicyviolation", ending::refused},
 
     {"error", ending::failed},
     {"failed", ending::failed},

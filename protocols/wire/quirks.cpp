@@ -114,7 +114,7 @@ void collect(const json& v, std::initializer_list<std::string_view> known, membe
 member_names unasked(const refusal& r) {
   member_names out;
   for (auto* key : unasked_members)
-    if (r.body.contains(key) && !names(r.req.params, key))
+    if (r.body.contains(key) && (!names(r.req.params, key) || key == std::string_view("include"))) // of that, our part alone goes
       out[key] = key;
   if (auto* messages = member(r.body, "messages"); messages != nullptr && messages->is_array())
     for (auto& m : *messages)
@@ -146,7 +146,9 @@ std::string learn_fields(quirks& known, const refusal& r) {
   for (auto& [name, outer] : unasked(r)) {
     // Nothing depends on stream_options, so any mention will do.
     auto meant = name == "stream_options" || (denies(r.text) && !misses(r.text));
-    if (meant && names(r.text, lower(name)) && known.left_out.size() < max_learned && known.left_out.insert(outer).second)
+    // What is asked for by `include` is refused by its own name.
+    auto named = names(r.text, lower(name)) || (name == "include" && says(r.text, {"encrypted content", "encrypted_content"}));
+    if (meant && named && known.left_out.size() < max_learned && known.left_out.insert(outer).second)
       refused.insert(outer);
   }
   if (!refused.empty())

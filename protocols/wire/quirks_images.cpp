@@ -22,11 +22,12 @@ bool shows_images(const json& body) {
   auto* contents = member(body, "contents"); // Gemini
   if (contents != nullptr && dump(*contents).find("\"inlineData\":") != std::string::npos)
     return true;
-  return any(member(body, "messages"), [&](const json& m) {
-    return any(member(m, "content"), [&](const json& block) {
-      return any(member(block, "content"), [](const json& part) { return string_at(part, "type") == "image"; });
-    });
-  });
+  auto is_image = [](const json& part) { return string_at(part, "type") == "image" || string_at(part, "type") == "input_image"; };
+  return any(member(body, "messages"),
+             [&](const json& m) {
+               return any(member(m, "content"), [&](const json& block) { return any(member(block, "content"), is_image); });
+             })
+         || any(member(body, "input"), [&](const json& item) { return any(member(item, "output"), is_image); });
 }
 
 /// Its bytes, its type, its size, or how many there are.

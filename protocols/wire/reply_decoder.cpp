@@ -34,7 +34,8 @@ bool is_idle(const sse_event& e) {
     for (auto* dress : {"", "\"", "["}) // [ping] is written like [DONE]
       if (data == dress + std::string(word) + (*dress == '[' ? "]" : dress))
         return true;
-  return !e.name.empty() && e.name != "message" && !e.name.starts_with("message_") && !e.name.starts_with("content_block");
+  auto known = [&](std::string_view kind) { return e.name.starts_with(kind); };
+  return !e.name.empty() && e.name != "message" && !known("message_") && !known("content_block") && !known("response.");
 }
 
 /// Whether a member says that something went wrong: servers also send `"error": null` with every piece.
@@ -46,7 +47,7 @@ bool says_something(const json* v) {
 /// The object that holds an error in any provider's form, or nullptr.
 const json* error_in(const json& v) {
   if (says_something(member(v, "error")))
-    return &v;
+    return string_at(v, "object") == "response" && v.contains("output") ? nullptr : &v; // of the Responses API, which says more
   if (auto* groq = member(v, "x_groq"); groq != nullptr && says_something(member(*groq, "error")))
     return groq;
   if (auto* base = member(v, "base_resp"); base != nullptr && int_at(*base, "status_code") != 0)

@@ -138,14 +138,16 @@ void resolve_calls(completion& c, const std::vector<std::string>& offered) {
   auto turn = parse(c.opaque);
   if (!turn)
     return;
-  auto rename = [&](json& named, const json& holder) {
-    if (auto i = renamed.find(string_at(holder, "id")); i != renamed.end() && named.is_object())
+  auto rename = [&](json& named, const json& holder, const char* id = "id") {
+    if (auto i = renamed.find(string_at(holder, id)); i != renamed.end() && named.is_object())
       named["name"] = i->second;
   };
-  if (turn->is_array()) { // Anthropic's blocks
+  if (turn->is_array()) { // blocks of the Messages API, items of the Responses API
     for (auto& block : *turn)
-      if (string_at(block, "type") == "tool_use")
+      if (auto type = string_at(block, "type"); type == "tool_use")
         rename(block, block);
+      else if (type == "function_call" || type == "custom_tool_call")
+        rename(block, block, "call_id");
   } else if (turn->is_object() && turn->contains("tool_calls") && (*turn)["tool_calls"].is_array()) {
     for (auto& call : (*turn)["tool_calls"])
       if (call.is_object() && call.contains("function"))

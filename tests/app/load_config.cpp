@@ -286,7 +286,7 @@ CAF_TEST(a model without a type is reached where it can be) {
                 "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1beta/openai/\"}\n"
                 "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1\"}\n");
   CAF_CHECK_EQUAL(all(r), "");
-  CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "chatcompletion");
+  CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "openai");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.model, "o3-mini");
   CAF_CHECK_EQUAL(r.config.agents[0].backend.params, R"({"reasoning_effort":"high"})");
   CAF_CHECK_EQUAL(key_names(r.config.agents[1].backend), (strings{"GOOGLE_API_KEY", "GEMINI_API_KEY"}));
@@ -296,6 +296,17 @@ CAF_TEST(a model without a type is reached where it can be) {
   CAF_CHECK_EQUAL(r.config.agents[4].backend.type, "chatcompletion");
   CAF_CHECK_EQUAL(r.config.agents[5].backend.type, "gemini");
   CAF_CHECK_EQUAL(where(load("agent: {backend: {model: mystery}}")), strings{"1 agent.backend.type"});
+}
+
+CAF_TEST(a model of OpenAI behind a server of others is reached by the chat API) {
+  auto type = [](const std::string& url) {
+    return load("agent: {backend: {model: gpt-5, base_url: \"" + url + "\"}}").config.agents.at(0).backend.type;
+  };
+  CAF_CHECK_EQUAL(type("https://api.openai.com/v1"), "openai");
+  CAF_CHECK_EQUAL(type("https://eu.api.openai.com/v1"), "openai");
+  for (auto other : {"http://localhost:8080/v1", "https://openrouter.ai/api/v1", "https://x.openai.azure.com/openai/v1",
+                     "https://notopenai.com/v1"})
+    CAF_CHECK_EQUAL(type(other), "chatcompletion");
 }
 
 CAF_TEST(secrets are never part of a problem) {
@@ -362,15 +373,15 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("perplexity", "Perplexity ended Chat Completions"));
   CAF_CHECK(points("github-models", "GitHub Models ended"));
   CAF_CHECK(points("openai-compatible", "its models are reached by type 'chatcompletion'"));
-  CAF_CHECK(points("openai", "not available yet; its models are reached by type 'chatcompletion'"));
+  CAF_CHECK(points("openai-responses", "its models are reached by type 'openai'"));
   CAF_CHECK(points("codex", "agents themselves"));
   // One letter away.
   CAF_CHECK(points("gorq", "api.groq.com"));
   CAF_CHECK(points("claud", "did you mean 'claude'?"));
   CAF_CHECK(points("chatcompletoin", "did you mean 'chatcompletion'?"));
   CAF_CHECK(points("open router", "openrouter.ai"));
-  CAF_CHECK(points("opnai", "its models are reached by type 'chatcompletion'")); // a type of ours and a name of the company
-  CAF_CHECK(points("olama", "did you mean 'ollama'?"));                          // not llama: the first letter
+  CAF_CHECK(points("opnai", "did you mean 'openai'?"));
+  CAF_CHECK(points("olama", "did you mean 'ollama'?")); // not llama: the first letter
   CAF_CHECK(points("frobnicator", "any server that speaks the OpenAI chat API is 'chatcompletion' with its base_url"));
   // Nobody's, or as near to one company as to another: no guess.
   for (auto unknown : {"gro", "grox", "nope", "replit", "lepton", "xiaomi", "anyscale", "a", "closedai"}) {

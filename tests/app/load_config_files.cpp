@@ -81,7 +81,7 @@ CAF_TEST(a quick team is made from options) {
   CAF_REQUIRE_EQUAL(c.agents.size(), 1u);
   CAF_CHECK_EQUAL(c.agents[0].id, "agent1");
   CAF_CHECK_EQUAL(c.agents[0].system_message, "Be kind.");
-  CAF_CHECK_EQUAL(c.agents[0].backend.type, "chatcompletion");
+  CAF_CHECK_EQUAL(c.agents[0].backend.type, "openai");
   c = quick_config("", "Claude", "", "", problems);
   CAF_CHECK(problems.empty());
   CAF_CHECK_EQUAL(c.agents[0].backend.model, find_backend_kind("claude")->default_model);

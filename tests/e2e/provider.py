@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model provider on loopback that plays the protocol in each dialect and can misbehave on demand. Not a test of its own: what a
+"""A model provider on loopback that plays the protocol in any dialect and can misbehave on demand. Not a test of its own: what a
 real provider sends is tested with recorded replies and with aimock; this one is for faults and counts."""
 
 import asyncio
 import json
 import threading
+
+import responses
 
 
 def chat_events(text, calls):
@@ -137,12 +139,13 @@ class Reply:
         self.writer, self.request, self.last = writer, request, False
         self.messages = request["path"].endswith("/messages")
         self.gemini = ":streamGenerateContent" in request["path"]
+        self.responses = request["path"].endswith("/responses")
 
     def tools(self):
         tools = self.request.get("tools", [])
         if self.gemini:
             return {f["name"] for t in tools for f in t.get("functionDeclarations", [])}
-        return {t["name"] if self.messages else t["function"]["name"] for t in tools}
+        return {t["name"] if self.messages or self.responses else t["function"]["name"] for t in tools}
 
     async def head(self, status=200, content="text/event-stream", **headers):
         lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
@@ -166,7 +169,8 @@ class Reply:
 
     async def play(self, text="", calls=(), gap=0.0):
         await self.head()
-        for data in (gemini_stream if self.gemini else messages_stream if self.messages else chat_stream)(text, calls):
+        form = (gemini_stream if self.gemini else messages_stream if self.messages else responses.stream if self.responses else chat_stream)
+        for data in form(text, calls):
             await self.chunk(data)
             if gap:
                 await asyncio.sleep(gap)

@@ -12,12 +12,15 @@ RESULT = '{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"a
 
 
 class Images(unittest.TestCase):
-    def play(self, refusal):
+    def play(self, refusal, kind="claude"):
         """Two tool calls with an image each; the first request with an image is refused. Returns which requests of the run held one."""
         refused = []
 
         async def behave(provider, request, reply):
-            results = [m for m in request["messages"] if isinstance(m["content"], list) and any(b["type"] == "tool_result" for b in m["content"])]
+            if reply.responses:
+                results = [i for i in request["input"] if i.get("type") == "function_call_output"]
+            else:
+                results = [m for m in request["messages"] if isinstance(m["content"], list) and any(b["type"] == "tool_result" for b in m["content"])]
             seen = IMAGE in json.dumps(request)
             if seen and not refused:
                 refused.append(request)
@@ -31,8 +34,8 @@ class Images(unittest.TestCase):
         try:
             with Home() as home:
                 server = {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "plays", json.dumps({"tools/call": RESULT})]}
-                team = home.write("team.json", {"agents": [{"id": "a", "backend": {"type": "claude", "model": "m", "base_url": provider.url,
-                                                                                  "api_key": "dummy", "mcp_servers": {"bad": server}}}]})
+                team = home.write("team.json", {"agents": [{"id": "a", "backend": {"type": kind, "model": "m", "api_key": "dummy", "mcp_servers": {"bad": server},
+                                                                                  "base_url": provider.url + ("" if kind == "claude" else "/v1")}}]})
                 r = home.run("--config", team, "q", timeout=60)
                 self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         finally:
@@ -43,14 +46,16 @@ class Images(unittest.TestCase):
         for said in ("Could not process image", "messages.2.content.0.image.source.base64: image exceeds 5 MB maximum: 6 bytes > 5 bytes",
                      "Image does not match the provided media type image/png"):
             with self.subTest(said):
-                seen, shown = self.play(said)
-                self.assertEqual(seen[:4], [False, True, False, True], seen)
-                self.assertIn("the images of its last tool results are told as text", shown)
+                for kind in ("claude", "openai"):
+                    seen, shown = self.play(said, kind)
+                    self.assertEqual(seen[:4], [False, True, False, True], seen)
+                    self.assertIn("the images of its last tool results are told as text", shown)
 
     def test_a_model_without_sight_is_not_shown_another(self):
-        seen, shown = self.play("messages.2.content.0: this model does not support image input")
-        self.assertEqual(seen.count(True), 1, seen)
-        self.assertIn("from now on", shown)
+        for kind in ("claude", "openai"):
+            seen, shown = self.play("messages.2.content.0: this model does not support image input", kind)
+            self.assertEqual(seen.count(True), 1, seen)
+            self.assertIn("from now on", shown)
 
 
 if __name__ == "__main__":

@@ -506,7 +506,7 @@ timeout_settings: {first_token_timeout_seconds: 7}
 orchestrator: {pacing: eager}
 """)
         out = self.home.run("validate", "--explain", name).stdout
-        for line in ("agents[0].backend.type: chatcompletion (from other keys)", "agents[0].backend.model: gpt-4o (line 4)",
+        for line in ("agents[0].backend.type: openai (from other keys)", "agents[0].backend.model: gpt-4o (line 4)",
                      "agents[0].backend.api_key: *** (line 5)", "agents[0].backend.idle_timeout_seconds: 120 (line 7)",
                      "agents[0].backend.first_token_timeout_seconds: 7 (from other keys)", "agents[0].backend.timeout: 600 (default)",
                      "orchestrator.pacing: eager (line 9)", "orchestrator.on_unknown_outcome: tell (default)",

@@ -52,7 +52,7 @@ class Mock:
 
 
 def backend(kind, model, url, tools=True):
-    b = {"type": kind, "model": model, "base_url": url + ("/v1" if kind == "chatcompletion" else ""), "api_key": "dummy"}
+    b = {"type": kind, "model": model, "base_url": url + ("" if kind == "claude" else "/v1"), "api_key": "dummy"}
     if tools:
         b["mcp_servers"] = {"everything": {"command": "node", "args": [str(EVERYTHING), "stdio"]}}
     return b
@@ -71,8 +71,9 @@ class Peers(unittest.TestCase):
     def run_team(self, agents, **more):
         return self.home.run("--config", self.home.write("team.json", {"agents": agents, **more}), "--json", "What is 19 plus 23?", timeout=120)
 
-    def test_a_team_of_four_kinds_uses_tools_and_answers(self):
+    def test_a_team_of_five_kinds_uses_tools_and_answers(self):
         self.mock = Mock(self.home, member("gpt-mock", "It is 42, says chat.") + member("claude-mock", "It is 42, says messages.")
+                         + member("o4-mock", "It is 42, say responses.")
                          + member("gemini-mock", "It is 42, says gemini."))
         for _ in range(ROUNDS):
             scripted = agent("script", [{"calls": [{"name": SUM, "arguments": {"a": 19, "b": 23}}], "first_delay_ms": 200},
@@ -81,16 +82,17 @@ class Peers(unittest.TestCase):
             scripted["backend"]["mcp_servers"] = backend("", "", "")["mcp_servers"]
             r = self.run_team([{"id": "chat", "backend": backend("chatcompletion", "gpt-mock", self.mock.url)},
                                {"id": "messages", "backend": backend("claude", "claude-mock", self.mock.url)},
+                               {"id": "responses", "backend": backend("openai", "o4-mock", self.mock.url)},
                                {"id": "gemini", "backend": backend("gemini", "gemini-mock", self.mock.url)}, scripted])
             self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
             events = events_of(r.stdout)
             tools = [(e["agent"], e["target"]) for e in events if e["type"] == "call_started" and e.get("target") != "model"]
-            self.assertEqual(sorted(tools), [(a, SUM) for a in ("chat", "gemini", "messages", "script")])
+            self.assertEqual(sorted(tools), [(a, SUM) for a in ("chat", "gemini", "messages", "responses", "script")])
             answers = {e["agent"]: e["text"] for e in events if e["type"] == "new_answer"}
             self.assertEqual(answers, {"chat": "It is 42, says chat.", "messages": "It is 42, says messages.",
-                                       "gemini": "It is 42, says gemini.",
-                                       "script": "It is 42, says the script."})
-            self.assertEqual([e["target"] for e in events if e["type"] == "vote_cast"], ["chat"] * 4)
+                                       "responses": "It is 42, say responses.",
+                                       "gemini": "It is 42, says gemini.", "script": "It is 42, says the script."})
+            self.assertEqual([e["target"] for e in events if e["type"] == "vote_cast"], ["chat"] * 5)
             self.assertEqual([(e["agent"], e["text"]) for e in events if e["type"] == "final_answer"],
                              [("chat", "It is 42, says chat. Presented.")])
             self.assertEqual([e["type"] for e in events].count("task_ended"), 1)
@@ -114,7 +116,7 @@ class Peers(unittest.TestCase):
                           "truncateAfterChunks": 4},
                   "malformed": {"response": {"content": "x"}, "chaos": {"malformedRate": 1}},
                   "disconnect": {"response": {"content": "x"}, "chaos": {"disconnectRate": 1}}}
-        cases = [(kind, name, what) for kind, name in (("chatcompletion", "gpt-bad"), ("claude", "claude-bad"), ("gemini", "gemini-bad")) for what in faults]
+        cases = [(kind, name, what) for kind, name in (("chatcompletion", "gpt-bad"), ("claude", "claude-bad"), ("openai", "o4-bad"), ("gemini", "gemini-bad")) for what in faults]
 
         def run(case):
             kind, name, what = case
@@ -146,13 +148,14 @@ class Peers(unittest.TestCase):
     def test_all_providers_down(self):
         self.mock = Mock(self.home, [{"match": {}, "response": {"error": {"message": "boom", "type": "server_error"}, "status": 500}}])
         team = {"agents": [{"id": "a", "backend": backend("chatcompletion", "gpt-mock", self.mock.url, tools=False)},
-                           {"id": "b", "backend": backend("claude", "claude-mock", self.mock.url, tools=False)}]}
+                           {"id": "b", "backend": backend("claude", "claude-mock", self.mock.url, tools=False)},
+                           {"id": "c", "backend": backend("openai", "o4-mock", self.mock.url, tools=False)}]}
         r = self.home.run("--config", self.home.write("team.json", team), "q", timeout=120)
         self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
         cause = [line for line in r.stderr.splitlines() if "no answer" in line]
         self.assertEqual(len(cause), 1, r.stderr)
         self.assertIn("boom", cause[0])
-        for model in ("gpt-mock", "claude-mock"):
+        for model in ("gpt-mock", "claude-mock", "o4-mock"):
             self.assertLess(sum(1 for e in self.mock.journal() if e["body"]["model"] == model), 10)
 
 

@@ -9,11 +9,11 @@ from provider import Provider
 from support import *
 
 ROUNDS = int(os.environ.get("CONCLAVE_PROVIDER_ROUNDS", "1"))
-DIALECTS = ("chatcompletion", "claude", "gemini")
+DIALECTS = ("chatcompletion", "claude", "openai", "gemini")
 
 
 def backend(kind, url, model):
-    return {"type": kind, "model": model, "base_url": url + ("/v1" if kind == "chatcompletion" else ""), "api_key": "dummy"}
+    return {"type": kind, "model": model, "base_url": url + ("" if kind == "claude" else "/v1"), "api_key": "dummy"}
 
 
 class OverHttp(unittest.TestCase):
@@ -45,7 +45,7 @@ class OverHttp(unittest.TestCase):
         for _ in range(ROUNDS):
             for n in (1, 3, 10, 30):
                 provider = self.serve(behave)
-                r, events = self.run_team([{"id": f"m{i}", "backend": backend(DIALECTS[i % 3], provider.url, f"m-{i}")} for i in range(n)])
+                r, events = self.run_team([{"id": f"m{i}", "backend": backend(DIALECTS[i % len(DIALECTS)], provider.url, f"m-{i}")} for i in range(n)])
                 self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertEqual((len(provider.requests), model_calls(events)), (2 * n + 1, 2 * n + 1))
                 self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], ["the final answer"])
@@ -100,6 +100,8 @@ class OverHttp(unittest.TestCase):
                         b'"text":"half a sent"}}\n\n')
             if reply.gemini:
                 text = b'data: {"candidates":[{"content":{"parts":[{"text":"half a sent"}],"role":"model"}}]}\n\n'
+            if reply.responses:
+                text = b'data: {"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"delta":"half a sent"}\n\n'
             await reply.chunk(text)
             if request["model"] == "quiet":
                 await asyncio.sleep(1000)

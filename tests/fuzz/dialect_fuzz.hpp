@@ -39,7 +39,7 @@ inline void check_replay(const completion& c) {
   for (auto& call : c.calls)
     req.messages.push_back({role::tool, "result", "", {}, call.id, false, "", ""});
   req.messages.push_back({role::user, "go on", "", {}, "", false, "", ""});
-  for (auto* name : {"openai_chat", "anthropic", "gemini"}) {
+  for (auto* name : {"openai_chat", "anthropic", "openai_responses", "gemini"}) {
     std::string error;
     wire::endpoint to{"http://127.0.0.1:1", "", "", "", "", {}, {}, false, false};
     auto http = wire::find_dialect(name)->encode(req, to, {}, error);
@@ -57,6 +57,13 @@ inline void check_replay(const completion& c) {
       continue;
     }
     std::set<std::string> asked, answered;
+    for (auto& item : body["input"]) {
+      auto type = item.contains("type") ? item["type"].get<std::string>() : std::string("message");
+      if (type == "function_call" || type == "custom_tool_call")
+        FUZZ_REQUIRE(asked.insert(item["call_id"].get<std::string>()).second);
+      if (type == "function_call_output" || type == "custom_tool_call_output")
+        FUZZ_REQUIRE(answered.insert(item["call_id"].get<std::string>()).second);
+    }
     for (auto& m : body["messages"]) {
       if (m.contains("tool_calls"))
         for (auto& t : m["tool_calls"])

@@ -30,7 +30,7 @@ void check_lessons(const std::string& said, const std::string& schema) {
                   {role::tool, "t", "", {}, "c1", false, "", ""},
                   {role::user, "u", "", {}, "", false, "", ""}};
   req.tools = {{"look", "d", schema}, {"find_it", "d", "{}"}, {"new_answer", "d", "{}"}};
-  for (auto* name : {"openai_chat", "anthropic", "gemini"}) {
+  for (auto* name : {"openai_chat", "anthropic", "openai_responses", "gemini"}) {
     wire::quirks known;
     wire::endpoint to{"http://127.0.0.1:1", "", "", "", "", {}, {}, false, true};
     for (int i = 0;; ++i) {

@@ -143,6 +143,7 @@ CAF_TEST(a named variable serves any host and local types need none) {
 CAF_TEST(a model names its type) {
   CAF_CHECK_EQUAL(infer_backend_type("GPT-5-nano"), "openai");
   CAF_CHECK_EQUAL(infer_backend_type("o3-mini-high"), "openai");
+  CAF_CHECK_EQUAL(infer_backend_type("gpt-oss-120b"), "chatcompletion"); // open weights, served by others
   CAF_CHECK_EQUAL(infer_backend_type("claude-opus-4-20250514"), "claude");
   CAF_CHECK_EQUAL(infer_backend_type("gemini-2.5-pro"), "gemini");
   CAF_CHECK_EQUAL(infer_backend_type("grok-4"), "grok");
@@ -165,9 +166,9 @@ CAF_TEST(every row of the tables is sound) {
   for (const auto& k : backend_kinds())
     CAF_CHECK(types.insert(k.type).second);
   for (const auto* type :
-       {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "gemini", "local", "scripted"})
+       {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "openai", "gemini", "local", "scripted"})
     CAF_CHECK(find_backend_kind(type) && is_available(*find_backend_kind(type)));
-  for (const auto* type : {"openai", "azure_openai", "claude_code", "ag2", "autogen"})
+  for (const auto* type : {"azure_openai", "claude_code", "ag2", "autogen"})
     CAF_CHECK(find_backend_kind(type) && !is_available(*find_backend_kind(type)));
 }
 

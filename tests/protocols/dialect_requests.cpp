@@ -107,6 +107,21 @@ model_request tool_images() {
   return r;
 }
 
+/// A turn of the Responses API, with calls that are answered in two ways.
+model_request sealed() {
+  auto r = plain();
+  r.messages.push_back(asks("I look.", {{"call:1", "f", R"({ "z":1 })"}, {"call_2", "patch", "*** x"}},
+                            R"([{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA+/=="},{"type":"message",)"
+                            R"("id":"msg_1","role":"assistant","status":"completed","phase":"commentary","content":[{"type":)"
+                            R"("output_text","text":"I look.","annotations":[]}]},{"type":"function_call","id":"fc_1","call_id":)"
+                            R"("call:1","name":"f","arguments":"{ \"z\":1 }","caller":{"type":"program","caller_id":"p"}},{"type":)"
+                            R"("custom_tool_call","id":"ctc_1","call_id":"call_2","name":"patch","input":"*** x"}])",
+                            "openai_responses"));
+  r.messages.push_back(answers("call:1", "one"));
+  r.messages.push_back(answers("call_2", "two"));
+  return r;
+}
+
 struct golden_case {
   const char* name;
   model_request (*make)();
@@ -137,8 +152,9 @@ bool has_image(const std::string& body) {
   return body.find("\"image\"") != std::string::npos && body.find("iVBORw0KGgo") != std::string::npos;
 }
 
-void run_golden(const std::string& dialect) {
-  for (auto& c : cases) {
+void run_golden(const std::string& dialect, std::vector<golden_case> more = {}) {
+  more.insert(more.begin(), std::begin(cases), std::end(cases));
+  for (auto& c : more) {
     std::ifstream in(std::string(CONCLAVE_SOURCE_DIR) + "/tests/golden/" + dialect + "/" + c.name + ".request.json");
     std::ostringstream text;
     text << in.rdbuf();
@@ -178,8 +194,74 @@ CAF_TEST(every golden request of Gemini is what we send) {
   run_golden("gemini");
 }
 
+CAF_TEST(every golden request of OpenAI Responses is what we send) {
+  run_golden("openai_responses", {{"sealed", sealed}});
+}
+
 CAF_TEST(a turn with signatures goes back byte for byte) {
   CAF_CHECK(encode("anthropic", thinking()).body.find(thinking().messages[2].opaque) != std::string::npos);
+  auto inside = sealed().messages[2].opaque;
+  CAF_CHECK(encode("openai_responses", sealed()).body.find(inside.substr(1, inside.size() - 2)) != std::string::npos);
+}
+
+CAF_TEST(a turn of the Responses API without all its results is rebuilt without its thoughts) {
+  auto r = sealed();
+  r.messages.pop_back(); // thoughts whose item is missing are refused, and so is a call without a result
+  auto input = body_of("openai_responses", r)["input"];
+  CAF_CHECK(input.dump().find("gAAA") == std::string::npos);
+  CAF_REQUIRE_EQUAL(input.size(), 5u);
+  CAF_CHECK(input[2]["content"] == "I look." && input[3]["type"] == "function_call" && input[4]["call_id"] == input[3]["call_id"]);
+}
+
+CAF_TEST(ids of calls are short enough for the Responses API on both sides) {
+  auto r = plain();
+  std::string a(70, 'a'), b = std::string(69, 'a') + "b";
+  r.messages.push_back(asks("", {{a, "f", "{}"}, {b, "f", "{}"}}));
+  r.messages.push_back(answers(a, "x"));
+  r.messages.push_back(answers(b, "y"));
+  auto input = body_of("openai_responses", r)["input"];
+  CAF_REQUIRE_EQUAL(input.size(), 6u);
+  CAF_CHECK(input[2]["call_id"] == input[4]["call_id"] && input[3]["call_id"] == input[5]["call_id"]);
+  CAF_CHECK(input[2]["call_id"] != input[3]["call_id"] && input[2]["call_id"].get<std::string>().size() <= 64);
+}
+
+CAF_TEST(keys of the chat API stand where the Responses API has them) {
+  auto r = tools();
+  r.max_output_tokens = 0;
+  auto sent = [&](const std::string& params, const std::string& extra = {}) {
+    r.params = params;
+    return json::parse(encode("openai_responses", r, {base, "", "", "", extra, {}, {}, false, false}).body);
+  };
+  auto body = sent(R"({"reasoning_effort":"high","reasoning":{"summary":"auto"},"verbosity":"low","max_completion_tokens":9,
+    "response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{}}},"tool_choice":{"type":"function","function":{"name":"odd"}}})");
+  CAF_CHECK_EQUAL(body["reasoning"].dump(), R"({"effort":"high","summary":"auto"})");
+  CAF_CHECK_EQUAL(body["text"].dump(), R"({"format":{"name":"x","schema":{},"type":"json_schema"},"verbosity":"low"})");
+  CAF_CHECK_EQUAL(body["tool_choice"].dump(), R"({"name":"odd","type":"function"})");
+  CAF_CHECK_EQUAL(body["max_output_tokens"].dump(), "9");
+  for (auto* chat : {"reasoning_effort", "verbosity", "max_completion_tokens", "max_tokens", "response_format", "messages"})
+    CAF_CHECK(!body.contains(chat));
+  CAF_CHECK_EQUAL(sent(R"({"reasoning_effort":"high","reasoning":{"effort":"low"}})")["reasoning"].dump(), R"({"effort":"low"})");
+  CAF_CHECK_EQUAL(sent(R"({"tool_choice":"required"})")["tool_choice"].dump(), "\"required\"");
+  CAF_CHECK_EQUAL(sent("", R"({"max_output_tokens":7,"store":null})").contains("store"), false);
+  auto wanted = sent(R"({"store":true,"include":["message.output_text.logprobs"]})");
+  CAF_CHECK(wanted["store"] == true
+            && wanted["include"].dump() == R"(["message.output_text.logprobs","reasoning.encrypted_content"])");
+  r.schema = R"({"type":"object"})";
+  CAF_CHECK_EQUAL(sent(R"({"text":{"verbosity":"low"}})")["text"]["verbosity"].dump(), "\"low\"");
+  CAF_CHECK_EQUAL(sent(R"({"text":{"verbosity":"low"}})")["text"]["format"]["name"].dump(), "\"decision\"");
+}
+
+CAF_TEST(sealed thoughts are not asked of a model that has none) {
+  auto r = plain();
+  auto asked = [&](const std::string& model, const std::string& url) {
+    r.model = model;
+    return json::parse(encode("openai_responses", r, {url, "", "", "", "", {}, {}, false, false}).body).contains("include");
+  };
+  const std::string home = "https://api.openai.com/v1";
+  for (auto* model : {"gpt-4o", "gpt-4.1-mini", "chatgpt-4o-latest"})
+    CAF_CHECK(!asked(model, home) && asked(model, base)); // elsewhere a name says nothing
+  for (auto* model : {"gpt-5-mini", "gpt-6.1-sol", "o3", "o4-mini", "of-tomorrow"})
+    CAF_CHECK(asked(model, home));
 }
 
 CAF_TEST(a turn of another dialect is rebuilt without its signatures) {
@@ -247,23 +329,27 @@ CAF_TEST(invalid UTF - 8 in a tool result is replaced and the rest is sent) {
   auto r = plain();
   r.messages.push_back(asks("", {{"c", "f", "{}"}}));
   r.messages.push_back(answers("c", "a\xFF\xC3z"));
-  for (auto* dialect : {"openai_chat", "anthropic", "gemini"})
+  for (auto* dialect : {"openai_chat", "anthropic", "openai_responses", "gemini"})
     CAF_CHECK(encode(dialect, r).body.find("z") != std::string::npos && json::accept(encode(dialect, r).body));
 }
 
 CAF_TEST(addresses with slash path and query) {
   struct {
-    const char *base, *openai, *anthropic;
-  } table[] = {
-      {"https://h/v1", "https://h/v1/chat/completions", "https://h/v1/messages"},
-      {"https://h/v1//", "https://h/v1/chat/completions", "https://h/v1/messages"},
-      {"https://h", "https://h/chat/completions", "https://h/v1/messages"},
-      {"https://h/v1?api-version=1", "https://h/v1/chat/completions?api-version=1", "https://h/v1/messages?api-version=1"}};
+    const char *base, *openai, *anthropic, *responses;
+  } table[] = {{"https://h/v1", "https://h/v1/chat/completions", "https://h/v1/messages", "https://h/v1/responses"},
+               {"https://h/v1//", "https://h/v1/chat/completions", "https://h/v1/messages", "https://h/v1/responses"},
+               {"https://h", "https://h/chat/completions", "https://h/v1/messages", "https://h/responses"},
+               {"https://h/v1?api-version=1", "https://h/v1/chat/completions?api-version=1", "https://h/v1/messages?api-version=1",
+                "https://h/v1/responses?api-version=1"}};
+  for (auto* pasted : {"https://h/v1/chat/completions", "https://h/v1/chat/completions/"})
+    CAF_CHECK_EQUAL(encode("openai_responses", plain(), {pasted, "", "", "", "", {}, {}, false, false}).url,
+                    "https://h/v1/responses");
   for (auto& t : table) {
     wire::endpoint to{t.base, "", "", "", "", {}, {}, false, false};
     CAF_CHECK_EQUAL(encode("openai_chat", plain(), to).url, t.openai);
     CAF_CHECK_EQUAL(encode("anthropic", plain(), to).url, t.anthropic);
-    for (auto* dialect : {"openai_chat", "anthropic"}) { // the path already pasted
+    CAF_CHECK_EQUAL(encode("openai_responses", plain(), to).url, t.responses);
+    for (auto* dialect : {"openai_chat", "anthropic", "openai_responses"}) { // the path already pasted
       to.base_url = encode(dialect, plain(), {t.base, "", "", "", "", {}, {}, false, false}).url;
       CAF_CHECK_EQUAL(encode(dialect, plain(), to).url, to.base_url);
     }
@@ -301,7 +387,7 @@ CAF_TEST(the extra body wins and a choice of tool without tools is not sent) {
   CAF_CHECK(body["temperature"] == 0 && body["top_k"] == 5 && !body.contains("tool_choice")
             && !body.contains("parallel_tool_calls"));
   CAF_CHECK(body["id_slot"] == 2 && body["cache_prompt"] == true);
-  for (auto* dialect : {"openai_chat", "anthropic", "gemini"})
+  for (auto* dialect : {"openai_chat", "anthropic", "openai_responses", "gemini"})
     for (auto* bad : {"[1]", "{", "text"}) {
       std::string error;
       r.params = bad;

@@ -6,13 +6,7 @@
 #define CAF_SUITE protocols.dialects
 
 #include "caf/test/unit_test.hpp"
-#include "support/decode.hpp"
-
-#include <nlohmann/json.hpp>
-
-#include <filesystem>
-#include <fstream>
-#include <sstream>
+#include "support/golden_replies.hpp"
 
 using namespace conclave;
 using namespace conclave::test;
@@ -20,71 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-std::string read_file(const std::filesystem::path& p) {
-  std::ifstream in(p, std::ios::binary);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
-
-json shown(const completion& c) {
-  json v = {{"status", to_string(c.status)}};
-  auto text = [&](const char* key, const std::string& x) {
-    if (!x.empty())
-      v[key] = x;
-  };
-  text("text", c.text);
-  text("reasoning", c.reasoning);
-  for (auto& call : c.calls)
-    v["calls"].push_back({call.id, call.name, call.arguments});
-  if (c.usage.unreported == 0)
-    v["usage"] = {c.usage.input_tokens, c.usage.cached_input_tokens, c.usage.output_tokens, c.usage.reasoning_tokens};
-  if (c.code != ec::none)
-    v["code"] = to_string(c.code);
-  text("error", c.error);
-  text("finish", c.finish);
-  if (c.semantic)
-    v["semantic"] = true;
-  if (!c.opaque.empty())
-    v["opaque"] = json::parse(c.opaque);
-  return v;
-}
-
-json shown(const std::vector<chunk>& chunks) {
-  json v = json::array();
-  for (auto& c : chunks)
-    v.push_back({to_string(c.kind), c.text});
-  return v;
-}
-
-int run_golden(const std::string& dialect) {
-  auto folder = std::filesystem::path(CONCLAVE_SOURCE_DIR) / "tests/golden" / dialect;
-  int cases = 0;
-  for (auto& entry : std::filesystem::directory_iterator(folder)) {
-    auto name = entry.path().filename().string();
-    if (name.size() < 10 || name.substr(name.size() - 10) != ".reply.sse")
-      continue;
-    ++cases;
-    auto stem = name.substr(0, name.size() - 10);
-    auto bytes = read_file(entry.path());
-    auto expected = json::parse(read_file(folder / (stem + ".chunks.json")));
-    http_end end;
-    if (expected.contains("end"))
-      end = {ec_from_string(expected["end"][0].get<std::string>()), expected["end"][1].get<std::string>(), 200, true};
-    auto head = head_of(200, "text/event-stream");
-    auto whole = decode(dialect.c_str(), head, bytes, {}, end);
-    CAF_CHECK_EQUAL(stem + " " + shown(whole.chunks).dump(), stem + " " + expected["chunks"].dump());
-    CAF_CHECK_EQUAL(stem + " " + shown(whole.completion).dump(), stem + " " + expected["completion"].dump());
-    CAF_CHECK_EQUAL(whole.completion.opaque_dialect, whole.completion.opaque.empty() ? "" : dialect);
-    CAF_CHECK(decode(dialect.c_str(), head, bytes, {1}, end) == whole);
-    for (std::size_t cut = 1; cut < bytes.size(); ++cut)
-      if (!(decode(dialect.c_str(), head, bytes, {cut, bytes.size()}, end) == whole))
-        CAF_FAIL(stem << ": cut at " << cut << " gives another result");
-  }
-  return cases;
-}
-
-const char* all_dialects[] = {"openai_chat", "anthropic", "gemini"};
+const char* every_dialect[] = {"openai_chat", "anthropic", "openai_responses", "gemini"};
 
 } // namespace
 
@@ -143,7 +73,7 @@ CAF_TEST(an error body with status 200 is an error) {
 }
 
 CAF_TEST(a web page with status 200 is a bad reply that names itself) {
-  for (auto* dialect : all_dialects)
+  for (auto* dialect : every_dialect)
     for (auto* type : {"text/html", ""}) {
       auto d = decode(dialect, head_of(200, type), "<html><body>Log in to the network</body></html>", {5});
       CAF_CHECK(d.completion.code == ec::bad_reply);
@@ -152,7 +82,7 @@ CAF_TEST(a web page with status 200 is a bad reply that names itself) {
 }
 
 CAF_TEST(a status of failure wins over whatever the body looks like) {
-  for (auto* dialect : all_dialects) {
+  for (auto* dialect : every_dialect) {
     auto d = decode(dialect, head_of(529, "application/json"),
                     R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})");
     CAF_CHECK(d.completion.code == ec::unavailable);
@@ -178,7 +108,7 @@ CAF_TEST(what a reply is follows its first character and not its label) {
 }
 
 CAF_TEST(an error without its usual wrapping is an error in any form of reply) {
-  for (auto* dialect : all_dialects)
+  for (auto* dialect : every_dialect)
     for (std::string error :
          {R"({"error":{"message":"went wrong"}})", R"({"error":"went wrong"})", R"([{"error":{"message":"went wrong"}}])",
           R"({"object":"error","message":"went wrong","code":50001})", R"({"detail":"went wrong"})",
@@ -200,7 +130,7 @@ CAF_TEST(an error without its usual wrapping is an error in any form of reply) {
 }
 
 CAF_TEST(words of a proxy in place of a stream reach the person) {
-  for (auto* dialect : all_dialects)
+  for (auto* dialect : every_dialect)
     for (std::string bytes : {"upstream went wrong", "error: upstream went wrong\n\n", "\nupstream went wrong\r\n\r\n"})
       CAF_CHECK(decode(dialect, head_of(200, "text/event-stream"), bytes).completion.error.find("upstream went wrong")
                 != std::string::npos);
@@ -335,7 +265,7 @@ CAF_TEST(the parts of one thought that a server sends beyond any number are refu
 }
 
 CAF_TEST(no byte at all is a failure that may be tried again) {
-  for (auto* dialect : all_dialects) {
+  for (auto* dialect : every_dialect) {
     auto d = decode(dialect, {}, "", {}, {ec::unavailable, "cannot connect to 127.0.0.1:1", 0, false});
     CAF_CHECK(d.completion.code == ec::unavailable && !d.completion.semantic);
     CAF_CHECK_EQUAL(d.completion.error, "cannot connect to 127.0.0.1:1");
@@ -358,7 +288,7 @@ CAF_TEST(a character cut between two events is replaced and the reply goes on) {
 CAF_TEST(deep or endless replies end as bad replies within their bounds) {
   auto deep = "data: {\"choices\":" + std::string(100'000, '[') + "\n\n";
   auto endless = "data: " + std::string(17u << 20, 'x');
-  for (auto* dialect : all_dialects) {
+  for (auto* dialect : every_dialect) {
     CAF_CHECK(decode(dialect, head_of(200, "text/event-stream"), deep).completion.code == ec::bad_reply);
     auto d = decode(dialect, head_of(200, "text/event-stream"), endless, {1u << 16});
     CAF_CHECK(d.done && d.completion.code == ec::bad_reply);
@@ -381,7 +311,7 @@ CAF_TEST(no reply is built up to many times its size) {
   for (int i = 0; i < 1'000'000; ++i)
     many += "{},";
   auto event = "data: {\"choices\":[" + many + "{}]}\n\n", body = "{\"error\":[" + many + "{}]}";
-  for (auto* dialect : all_dialects) {
+  for (auto* dialect : every_dialect) {
     CAF_CHECK(decode(dialect, head_of(200, "text/event-stream"), event).completion.code == ec::bad_reply);
     CAF_CHECK(decode(dialect, head_of(200, "application/json"), body).completion.code == ec::bad_reply);
   }
@@ -389,7 +319,7 @@ CAF_TEST(no reply is built up to many times its size) {
 
 CAF_TEST(a refusal without end says how it begins and its end is not waited for) {
   for (auto* type : {"application/json", "text/plain"})
-    for (auto* dialect : all_dialects) {
+    for (auto* dialect : every_dialect) {
       auto d = decode(dialect, head_of(500, type), "overloaded " + std::string(20u << 20, 'x'), {1u << 14});
       CAF_CHECK(d.done && d.completion.code == ec::unavailable);
       CAF_CHECK(d.completion.error.find("overloaded") != std::string::npos);
@@ -426,7 +356,7 @@ CAF_TEST(a server that echoes the key does not put it into the error) {
   wire::endpoint to;
   to.api_key = "sk-very-secret-key";
   to.headers = {{"X-Api-Key", "another-secret"}, {"Authorization", "Bearer third-secret"}, {"X-Title", "conclave team"}};
-  for (auto* dialect : all_dialects)
+  for (auto* dialect : every_dialect)
     for (auto status : {401, 200}) {
       auto d = wire::find_dialect(dialect)->make_decoder(to);
       d->head(head_of(status, "application/json"));
@@ -457,7 +387,7 @@ CAF_TEST(a key that is echoed escaped or at a cut or as a request id does not sh
     return error;
   };
   const std::string echo = R"(sk\/abc\u002fSECRET s%2bg4 2024-10-21 q-1234 q-mode somewhere-far)";
-  for (auto* dialect : all_dialects)
+  for (auto* dialect : every_dialect)
     for (auto status : {401, 200}) {
       auto object = R"({"type":"error","error":{"message":")" + echo + "\"}}";
       CAF_CHECK(error_of(dialect, status, "application/json", object).find("*** *** 2024-10-21 *** q-mode ***")

@@ -207,7 +207,7 @@ CAF_TEST(schemas that no server takes are written as one object) {
       {R"({"type":"object","required":["a"]})", R"({"properties":{"a":{}},"required":["a"],"type":"object"})", ""},
   };
   for (auto& t : table)
-    for (auto* name : {"openai_chat", "anthropic"}) {
+    for (auto* name : {"openai_chat", "anthropic", "openai_responses"}) {
       CAF_MESSAGE(t.given);
       model_request r;
       r.messages = {say(role::user, "Go.")};
@@ -395,6 +395,10 @@ CAF_TEST(a server that refuses images in tool results gets their notes) {
     CAF_CHECK(has(taught(known, said, r, "anthropic"), "images"));
     CAF_CHECK(!has(encoded(r, known, "anthropic").dump(), "iVBORw0KGgo="));
     CAF_CHECK(!has(taught(known, said, r, "anthropic"), "images"));
+    quirks other;
+    CAF_CHECK(has(encoded(r, other, "openai_responses").dump(), "iVBORw0KGgo="));
+    CAF_CHECK(has(taught(other, said, r, "openai_responses"), "images"));
+    CAF_CHECK(!has(encoded(r, other, "openai_responses").dump(), "iVBORw0KGgo="));
   }
   quirks known;
   for (auto* said : {"This model does not support image input", "expected a string"}) {
@@ -402,6 +406,28 @@ CAF_TEST(a server that refuses images in tool results gets their notes) {
     CAF_CHECK(!has(taught(known, said, talk(), "anthropic"), "images"));
   }
   CAF_CHECK(!has(taught(known, "messages: roles must alternate", r, "anthropic"), "images"));
+}
+
+CAF_TEST(a server of the Responses API that knows no sealed thoughts or no storage is not asked for them again) {
+  for (auto* said : {"Encrypted content is not supported with this model.", "Unknown parameter: 'include'.",
+                     "include.0: Input should be 'file_search_call.results', unexpected value 'reasoning.encrypted_content'"}) {
+    CAF_MESSAGE(said);
+    quirks known;
+    auto r = talk();
+    CAF_CHECK(encoded(r, known, "openai_responses").contains("include"));
+    CAF_CHECK(has(taught(known, said, r, "openai_responses"), "`include` is left out"));
+    CAF_CHECK(!encoded(r, known, "openai_responses").contains("include"));
+    CAF_CHECK(!has(taught(known, said, r, "openai_responses"), "include"));
+    r.params = R"({"include":["message.output_text.logprobs"]})"; // the user's own stays
+    CAF_CHECK_EQUAL(encoded(r, known, "openai_responses")["include"].size(), 1u);
+    CAF_CHECK_EQUAL(encoded(r, {}, "openai_responses")["include"].size(), 2u);
+  }
+  quirks known;
+  taught(known, "Extra inputs are not permitted: store", talk(), "openai_responses");
+  CAF_CHECK(!encoded(talk(), known, "openai_responses").contains("store"));
+  auto r = talk();
+  r.params = R"({"store":true})";
+  CAF_CHECK_EQUAL(encoded(r, known, "openai_responses")["store"].dump(), "true");
 }
 
 CAF_TEST(a bad image does not make a model blind to all others) {

@@ -82,6 +82,10 @@ CAF_TEST(a name that was resolved goes back resolved) {
   c.opaque = R"([{"signature":"s","type":"thinking"},{"id":"x","name":"vote<|channel|>json","type":"tool_use"}])";
   resolve_calls(c, offered);
   CAF_CHECK_EQUAL(c.opaque, R"([{"signature":"s","type":"thinking"},{"id":"x","name":"vote","type":"tool_use"}])");
+  c.calls = {{"x", "vote<|channel|>json", "{}"}};
+  c.opaque = R"([{"type":"reasoning"},{"call_id":"x","id":"y","name":"vote<|channel|>json","type":"function_call"}])";
+  resolve_calls(c, offered);
+  CAF_CHECK_EQUAL(c.opaque, R"([{"type":"reasoning"},{"call_id":"x","id":"y","name":"vote","type":"function_call"}])");
   auto bytes = c.opaque = R"([ {"type": "tool_use", "id": "x", "name": "vote"} ])";
   c.calls = {{"x", "vote", "{}"}};
   resolve_calls(c, offered);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads replies of the Responses API with the vendor's SDK. `node sdk_responses.mjs <node_modules> <file.sse>...` prints one JSON object:
+// name -> {helper: {text, thoughts, calls, usage, ...} | {error}, raw: {text, calls, last, events} | {error}}.
+import {createServer} from "node:http";
+import {readFileSync} from "node:fs";
+import {createRequire} from "node:module";
+import {basename} from "node:path";
+
+const [modules, ...files] = process.argv.slice(2);
+const OpenAI = createRequire(modules + "/")("openai");
+let body = Buffer.alloc(0);
+const server = createServer((q, r) => q.resume().on("end", () => {
+  r.writeHead(200, {"content-type": "text/event-stream"});
+  r.end(body);
+}));
+await new Promise(done => server.listen(0, "127.0.0.1", done));
+const client = new OpenAI({apiKey: "dummy", baseURL: `http://127.0.0.1:${server.address().port}/v1`, maxRetries: 0});
+const request = {model: "m", input: "q"};
+
+function read(response) {
+  const out = {text: response.output_text ?? "", refusal: "", calls: [], items: response.output ?? [], usage: null, status: response.status,
+               reason: response.incomplete_details?.reason ?? null};
+  for (const item of response.output ?? []) {
+    if (item.type === "function_call") out.calls.push([item.call_id, item.name, item.arguments]);
+    if (item.type === "custom_tool_call") out.calls.push([item.call_id, item.name, item.input]);
+    for (const part of item.type === "message" ? item.content : []) {
+      if (part.type === "refusal") out.refusal += part.refusal;
+      if (part.type === "output_text" && response.output_text === undefined) out.text += part.text; // of a raw event
+    }
+  }
+  const u = response.usage;
+  if (u) out.usage = [u.input_tokens, u.input_tokens_details.cached_tokens, u.output_tokens, u.output_tokens_details.reasoning_tokens];
+  return out;
+}
+
+async function helper() {
+  const stream = client.responses.stream(request);
+  const texts = {}, args = {};
+  stream.on("response.output_text.delta", e => { texts[e.output_index] = e.snapshot; });
+  stream.on("response.function_call_arguments.delta", e => { args[e.output_index] = e.snapshot; });
+  const response = await stream.finalResponse();
+  return {...read(response), streamed: Object.values(texts).join(""), arguments: args};
+}
+
+async function raw() {
+  let events = 0, last = null, text = "";
+  for await (const e of await client.responses.create({...request, stream: true})) {
+    ++events;
+    last = e.type;
+    if (e.type === "response.output_text.delta") text += e.delta;
+    if (["response.completed", "response.incomplete", "response.failed"].includes(e.type)) var final = read(e.response);
+  }
+  return {events, last, streamed: text, ...(final ?? {})};
+}
+
+const out = {};
+for (const file of files) {
+  body = readFileSync(file);
+  const seen = out[basename(file, ".reply.sse")] = {};
+  for (const [name, how] of [["helper", helper], ["raw", raw]])
+    try {
+      seen[name] = await how();
+    } catch (e) {
+      seen[name] = {error: String(e?.message ?? e)};
+    }
+}
+process.stdout.write(JSON.stringify(out));
+server.close();
+server.closeAllConnections();
