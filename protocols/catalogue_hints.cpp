@@ -81,7 +81,7 @@ struct name_row {
   const char* text;  ///< without a type: why, and what to do
 };
 
-constexpr std::array<name_row, 13> other_names = {{
+constexpr std::array<name_row, 14> other_names = {{
     {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
     {"openairesponses openaiapi openairesponsesapi responses responsesapi", "openai", ""},
     {"openaichat openaicompatible openaicompat openaicompletions openaichatcompletions gpt gpt4 gpt4o gpt5 chatgpt chat "
