@@ -169,7 +169,8 @@ std::string verify_decision(const opening& o, const std::vector<event>& group, c
       return text;
   }
   if (!read_cause(group, find, c))
-    return at(group.front().seq) + ": its cause cannot be read: " + shown_text(group.front().cause, 200);
+    return at(group.front().seq) + ": its cause cannot be read: " + shown_text(group.front().cause, 200)
+           + (bodies.misfit().empty() ? "" : "; " + bodies.misfit());
   auto d = advance(s, c); // the state takes what is decided, which is what the log says or the end of this
   for (std::size_t i = 0; i < std::max(group.size(), d.events.size()); ++i) {
     if (i == group.size())

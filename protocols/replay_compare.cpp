@@ -20,15 +20,15 @@ const std::string* checked_bodies::operator()(const std::string& sha) const {
   auto known = fits_.find(sha);
   if (known == fits_.end())
     known = fits_.emplace(sha, wire::sha256(*bytes) == sha).first;
+  if (!known->second)
+    misfit_ = "the body " + shown_text(sha, 64) + " that it names holds other bytes than its name says: the store was damaged";
   return known->second ? bytes : nullptr;
 }
 
 std::string checked_bodies::fault(const std::string& sha) const {
   if (operator()(sha) != nullptr)
     return {};
-  auto name = shown_text(sha, 64);
-  return from_(sha) == nullptr ? "the body " + name + " that it names is not in the store"
-                               : "the body " + name + " that it names holds other bytes than its name says: the store was damaged";
+  return from_(sha) == nullptr ? "the body " + shown_text(sha, 64) + " that it names is not in the store" : misfit_;
 }
 
 std::string checked_bodies::missing(const event& e) const {

@@ -25,6 +25,9 @@ public:
   /// What is wrong with the bodies that an event names and the pieces they are made of; empty if nothing.
   std::string missing(const event& e) const;
 
+  /// Of the newest body asked for that held other bytes than its name says; empty if there was none.
+  const std::string& misfit() const { return misfit_; }
+
 private:
   const std::string* operator()(const std::string& sha) const;
   std::string fault(const std::string& sha) const;
@@ -33,6 +36,7 @@ private:
   run::finder find_;
   mutable std::map<std::string, bool> fits_;
   mutable std::set<std::string> looked_into_;
+  mutable std::string misfit_;
 };
 
 /// Part of a text from about here on.

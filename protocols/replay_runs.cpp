@@ -291,6 +291,8 @@ std::string run_follower::impl::begin_model(followed& f, const event& e) {
         f.ways.push_back(std::move(w));
   }
   f.compared = known->talk;
+  for (auto& w : f.ways)
+    w.number(static_cast<std::uint64_t>(e.number));
   auto wrong = same_state(f, e, where);
   for (auto& w : f.ways)
     w.rule({ruling_kind::accepted, "", {}});

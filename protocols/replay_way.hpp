@@ -48,6 +48,8 @@ public:
   /// SHA-256 of each message of the conversation, as it would be kept.
   const std::vector<std::string>& names() const { return names_; }
   const run::state& state() const { return state_; }
+  /// The model call that it announces has this number in the log: an agent also counts calls that nobody ruled on.
+  void number(std::uint64_t call) { state_.model_call = state_.calls = call; }
   /// From here on the conversation is this one, and
   void adopt(std::vector<message> talk, std::vector<std::string> names);
   /// the rest of the state as it was stored with the report that awaits its ruling.
