@@ -31,7 +31,7 @@ ruling superseded() {
 
 /// Of a call that broke off the beginning is kept, as much as the log keeps of a partial text: nobody goes on from the rest.
 completion kept_of(completion c) {
-  constexpr std::size_t most = std::size_t{32} * 1024;
+  constexpr auto most = run::max_partial;
   if (c.status != completion_status::broken && c.status != completion_status::cancelled)
     return c;
   prompts::cut(c.text, most);
@@ -90,8 +90,7 @@ void agent_state::carry_out(run::report& a) {
     call_begin out;
     out.call = b.call;
     out.hash = std::move(b.hash);
-    auto tool = with.tools.find(b.target);
-    out.repeatable = tool == with.tools.end() || tool->second.read_only || tool->second.idempotent;
+    out.effect = b.effect;
     if (b.target != "model")
       out.said.push_back(keep(std::move(b.arguments)));
     out.target = std::move(b.target);

@@ -50,7 +50,7 @@ command from(const run_report& r, call_begin& b, bool first) {
   c.call = b.call;
   c.target = std::move(b.target);
   c.hash = std::move(b.hash);
-  c.repeatable = b.repeatable;
+  c.effect = b.effect;
   if (first) { // the state of the run, and what its conversation has since the state before; a tool's arguments stand last
     c.state = r.state;
     c.kept = r.kept;

@@ -24,8 +24,8 @@ constexpr int differs = static_cast<int>(exit_code::usage);
 
 /// What was verified, over all tasks.
 struct verified {
-  std::size_t tasks = 0, events = 0, prompts = 0;
-  std::size_t other_prompts = 0; ///< of tasks of other builds
+  std::size_t tasks = 0, events = 0, prompts = 0, states = 0;
+  std::size_t other = 0; ///< prompts and states that differ, of tasks of other builds
 };
 
 /// Verifies one task. Returns the exit code; complains of what differs, and prints what differs because the build is another one.
@@ -40,25 +40,33 @@ int verify(const stored_tasks& s, const std::string& task, verified& sum) {
     auto i = bodies.find(sha);
     return i == bodies.end() ? nullptr : &i->second;
   };
-  ledger::prompt_check prompts;
-  if (auto difference = ledger::verify(events, find, &prompts); !difference.empty()) {
+  ledger::run_check runs;
+  if (auto difference = ledger::verify(events, find, &runs); !difference.empty()) {
+    for (const auto& earlier : {runs.prompts.first, runs.states.first})
+      if (!earlier.empty()) // what it may come from
+        complain("task " + task + ": " + earlier);
     complain("task " + task + ": " + difference);
     return differs;
   }
   ++sum.tasks;
   sum.events += events.size();
-  sum.prompts += prompts.compared;
-  if (prompts.differing == 0)
-    return 0;
+  sum.prompts += runs.prompts.compared;
+  sum.states += runs.states.compared;
   auto by = ledger::restore(events).opening.build;
-  auto text = "task " + task + ": " + std::to_string(prompts.differing) + " of " + count_of(prompts.compared, "prompt")
-              + (prompts.differing == 1 ? " is" : " are") + " not what this build makes; " + prompts.first;
-  if (by == version) {
-    complain(text);
-    return differs;
+  auto code = 0;
+  for (auto [made, noun] : {std::pair{&runs.prompts, "prompt"}, std::pair{&runs.states, "run state"}}) {
+    if (made->differing == 0)
+      continue;
+    auto text = "task " + task + ": " + std::to_string(made->differing) + " of " + count_of(made->compared, noun)
+                + (made->differing == 1 ? " is" : " are") + " not what this build makes; " + made->first;
+    sum.other += made->differing;
+    if (by == version)
+      complain(text);
+    else
+      print(text + "; build " + one_line(by, 40) + " played it, this one is " + version + "\n");
+    code = by == version ? differs : code;
   }
-  sum.other_prompts += prompts.differing;
-  return print(text + "; build " + one_line(by, 40) + " played it, this one is " + version + "\n");
+  return code;
 }
 
 /// The tasks that are meant, each once. Returns 0, or the exit code after a complaint. `left_out`: such as cannot be verified, of
@@ -104,12 +112,13 @@ int verify(const replay_options& o) {
   for (const auto& task : tasks)
     code = std::max(code, verify(s, task, sum));
   auto text = (tasks.size() == 1 ? std::string{} : count_of(sum.tasks, "task") + " of " + std::to_string(tasks.size()) + ", ")
-              + count_of(sum.events, "event") + ", every decision made again, " + count_of(sum.prompts, "prompt") + " compared";
+              + count_of(sum.events, "event") + ", every decision made again, " + count_of(sum.states, "run state") + " and "
+              + count_of(sum.prompts, "prompt") + " compared";
   if (left_out > 0)
     text += "; left out: " + count_of(left_out, "task") + " of a version that stored no causes";
   if (code != 0)
     return code;
-  return print("verified: " + text + (sum.other_prompts == 0 ? ", no difference\n" : ", the decisions do not differ\n"));
+  return print("verified: " + text + (sum.other == 0 ? ", no difference\n" : ", the decisions do not differ\n"));
 }
 
 } // namespace

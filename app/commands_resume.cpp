@@ -92,7 +92,7 @@ std::vector<std::string> unknown_calls(const stored_tasks& s, const std::string&
   std::vector<std::string> out;
   for (const auto& run : ledger::unfinished(events))
     for (const auto& c : run.calls) {
-      if (!c.unsettled || c.target == events::model_target || c.repeatable)
+      if (!c.unsettled || c.target == events::model_target || c.effect != call_effect::once)
         continue;
       std::string ignored;
       auto sent = c.sent.empty() ? std::vector<stored_body>{} : s.store->bodies(task, c.sent, ignored);

@@ -173,12 +173,19 @@ struct call_end {
   bool operator==(const call_end&) const = default;
 };
 
+/// What making a call once more does. It is stored with the start of the call: what its tool says of itself later does not count.
+enum class call_effect : std::uint8_t {
+  once,       ///< each call may have an effect of its own
+  repeatable, ///< no further effect: a model, an idempotent tool
+  none,       ///< no effect at all: a read-only tool
+};
+
 struct call_begin {
   std::uint64_t call = 0;
   std::string target;
   std::string hash;              ///< of the request
   std::vector<std::string> said; ///< names of bodies: a tool's arguments
-  bool repeatable = false;       ///< a tool that is read-only or idempotent, or a model
+  call_effect effect = call_effect::once;
   bool operator==(const call_begin&) const = default;
 };
 
@@ -219,9 +226,10 @@ struct body_ack {
 /// A call of a run that was cut off, as the log knows it.
 struct known_end {
   std::uint64_t call = 0;
-  bool ended = false; ///< else under way at the crash
-  completion reply;   ///< of a model call that ended
-  tool_result result; ///< of a tool call that ended
+  bool ended = false;                     ///< else under way at the crash
+  completion reply;                       ///< of a model call that ended
+  tool_result result;                     ///< of a tool call that ended
+  call_effect effect = call_effect::once; ///< as its start was stored
   bool operator==(const known_end&) const = default;
 };
 

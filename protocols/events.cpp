@@ -93,12 +93,14 @@ event context_received(std::string agent, std::uint64_t run, ids shown) {
   return e;
 }
 
-event call_started(call_name c, std::string request_hash, run_record at, bool repeatable) {
+event call_started(call_name c, std::string request_hash, run_record at, call_effect effect) {
   auto e = of(event_type::call_started, std::move(c.agent), c.run);
   e.number = static_cast<std::int64_t>(c.call);
   e.target = std::move(c.target);
   e.reason = std::move(request_hash);
-  e.flag = repeatable;
+  e.flag = effect != call_effect::once;
+  if (effect == call_effect::none)
+    e.detail = R"({"read_only":true})";
   put(e, std::move(at));
   return e;
 }
@@ -317,7 +319,11 @@ call call_of(const event& e) {
   c.target = e.target;
   c.model = e.target.empty() || e.target == model_target;
   (e.type == event_type::call_started ? c.hash : c.status) = e.reason;
-  c.repeatable = e.type == event_type::call_started && e.flag;
+  if (e.type == event_type::call_started && e.flag) { // without the flag it is made once, whatever else it says
+    std::string read_only;
+    auto told = !e.detail.empty() && wire::get(e.detail, "read_only", read_only);
+    c.effect = told && read_only == "true" ? call_effect::none : call_effect::repeatable;
+  }
   return c;
 }
 

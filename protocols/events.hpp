@@ -69,7 +69,7 @@ event session_start(std::string question, ids agents);
 event round_started(std::uint32_t round);
 event run_started(run_begin r);
 event context_received(std::string agent, std::uint64_t run, ids shown);
-event call_started(call_name c, std::string request_hash, run_record at, bool repeatable);
+event call_started(call_name c, std::string request_hash, run_record at, call_effect effect);
 event call_ended(call_name c, std::string status, const usage& use, std::vector<std::string> said);
 event new_answer(std::string agent, std::uint64_t run, std::string label, std::string text, std::string step,
                  std::uint64_t epoch_after);
@@ -118,9 +118,9 @@ struct call {
   std::uint64_t number = 0;
   std::string_view target;
   bool model = false;
-  std::string_view hash;   ///< of the request; started only
-  std::string_view status; ///< ended only
-  bool repeatable = false; ///< started only: it may be made again after a crash
+  std::string_view hash;                  ///< of the request; started only
+  std::string_view status;                ///< ended only
+  call_effect effect = call_effect::once; ///< started only
 };
 call call_of(const event& e);
 

@@ -202,7 +202,7 @@ struct command {
   std::vector<std::string> said; ///< see event
   std::string state;
   std::uint64_t kept = 0;
-  bool repeatable = false; ///< begin_call: it may be made again after a crash (a model, a tool that is read-only or idempotent)
+  call_effect effect = call_effect::once; ///< begin_call
   std::uint64_t fence = 0;
   std::string opening;               ///< start: what the task is played by, an opening as JSON text (protocols/opening.hpp)
   std::vector<placement> placements; ///< start: of each agent

@@ -35,7 +35,7 @@ decision begin_call(state& s, const command& c) {
     return no_go("call " + std::to_string(c.call) + " of " + m.id + " was made before; the next one is "
                  + std::to_string(m.calls + 1));
   draft x{s, c.now_ms};
-  x.emit(events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, c.repeatable));
+  x.emit(events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, c.effect));
   return std::move(x.d);
 }
 

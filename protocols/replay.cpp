@@ -6,6 +6,7 @@
 #include "protocols/events.hpp"
 #include "protocols/ledger_draft.hpp"
 #include "protocols/replay_book.hpp"
+#include "protocols/replay_compare.hpp"
 #include "protocols/replay_runs.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
@@ -141,10 +142,35 @@ std::string difference(event stored, event decided) {
          + shown_text(wire::to_json(decided), most);
 }
 
-std::string verify_decision(const std::vector<event>& group, const run::finder& find, state& s, run_follower& runs) {
+/// An agent lives where the opening says.
+std::string misplaced(const opening& o, const event& e) {
+  auto p = events::placed_of(e);
+  for (std::size_t i = 0; i < o.agents.size(); ++i) {
+    if (o.agents[i].id != p.agent)
+      continue;
+    auto& b = o.agents[i].backend;
+    const placement opened{p.agent, i < o.nodes.size() ? o.nodes[i] : "", b.type, b.model};
+    return p == opened ? std::string{}
+                       : at(e.seq) + ": the agent is placed on node '" + shown_text(p.node) + "' with '" + shown_text(p.backend)
+                             + "' and '" + shown_text(p.model) + "', by the opening of the task on '" + shown_text(opened.node)
+                             + "' with '" + shown_text(opened.backend) + "' and '" + shown_text(opened.model) + "'";
+  }
+  return {};
+}
+
+std::string verify_decision(const opening& o, const std::vector<event>& group, const checked_bodies& bodies, state& s,
+                            run_follower& runs) {
   command c;
+  const auto& find = bodies.find();
+  for (const auto& e : group) {
+    if (auto text = bodies.missing(e); !text.empty())
+      return at(e.seq) + ": " + text;
+    if (auto text = e.type == event_type::agent_placed ? misplaced(o, e) : std::string{}; !text.empty())
+      return text;
+  }
   if (!read_cause(group, find, c))
-    return at(group.front().seq) + ": its cause cannot be read: " + shown_text(group.front().cause, 200);
+    return at(group.front().seq) + ": its cause cannot be read: " + shown_text(group.front().cause, 200)
+           + (bodies.misfit().empty() ? "" : "; " + bodies.misfit());
   auto d = advance(s, c); // the state takes what is decided, which is what the log says or the end of this
   for (std::size_t i = 0; i < std::max(group.size(), d.events.size()); ++i) {
     if (i == group.size())
@@ -161,25 +187,26 @@ std::string verify_decision(const std::vector<event>& group, const run::finder& 
 } // namespace
 
 std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find,
-                   prompt_check* prompts) {
+                   run_check* runs) {
   restored r;
   begin(log, r);
   if (!r.error.empty())
     return "the log cannot be verified: " + r.error;
   if (log.front().cause.empty())
     return "the log cannot be verified: " + at(log.front().seq) + " does not say what caused it";
-  prompt_check unused;
-  run_follower runs{r.opening, log, find, prompts != nullptr ? *prompts : unused};
+  run_check unused;
+  checked_bodies bodies{find};
+  run_follower follower{r.opening, log, bodies.find(), runs != nullptr ? *runs : unused};
   std::vector<event> group;
   for (const auto& e : log) {
     if (!e.cause.empty() && !group.empty()) {
-      if (auto text = verify_decision(group, find, r.state, runs); !text.empty())
+      if (auto text = verify_decision(r.opening, group, bodies, r.state, follower); !text.empty())
         return text;
       group.clear();
     }
     group.push_back(e);
   }
-  return verify_decision(group, find, r.state, runs);
+  return verify_decision(r.opening, group, bodies, r.state, follower);
 }
 
 } // namespace conclave::ledger

@@ -51,8 +51,8 @@ struct known_call {
   std::string status;            ///< if it ended
   std::vector<std::string> said; ///< of its end: what came back
   std::vector<std::string> sent; ///< of its start: a tool's arguments
-  bool repeatable = false;       ///< it may be made again
-  bool unsettled = true;         ///< no result of it is known, and the run has not gone on without one
+  call_effect effect = call_effect::once;
+  bool unsettled = true; ///< no result of it is known, and the run has not gone on without one
 };
 
 /// A run that was active when the log stops: the newest state that is durable, and what happened since. States come with model
@@ -79,19 +79,26 @@ std::map<std::string, std::uint64_t> played(const std::vector<event>& log);
 /// Returns what these events count against the bound of a log: the bytes of their texts.
 std::uint64_t stored_bytes(const std::vector<event>& events);
 
-/// What the prompts of a log are beside those that this build makes from the same replies and results.
-struct prompt_check {
-  std::size_t compared = 0;  ///< model calls
-  std::size_t differing = 0; ///< of them; each later prompt of a run is compared as if those before it had been made alike
+/// Of one kind of thing that a log holds: what is not as this build makes it.
+struct made_again {
+  std::size_t compared = 0;
+  std::size_t differing = 0; ///< of them; what follows one is compared as if that had been made alike
   std::string first;         ///< the first that differs: its seq, and where; empty = none
 };
 
+/// What a log holds beside its decisions, and what this build makes of the same replies and results.
+struct run_check {
+  made_again prompts; ///< of model calls
+  made_again states;  ///< of runs, at calls and refusals
+};
+
 /// Makes every decision of the log again, and with the stored replies and results every run, and compares. Returns an empty text,
-/// or the first difference: its seq, what the log says and what this build decides or its run does; or why it cannot be verified:
-/// what `restore` says, or that it tells no causes (version 1). Prompts that differ are no difference: they go to `prompts`, if it
-/// is given. What nobody decided here is taken as it stands: the time zone in a prompt, failures from outside, what a run that
-/// never got as far as a call failed of.
+/// or the first difference: its seq, what the log says and what this build decides or its run does; a body that its event names and
+/// that is not there or holds other bytes than its name says; or why it cannot be verified: what `restore` says, or that it tells
+/// no causes (version 1). Prompts and states that differ are no difference: they go to `runs`, if it is given. What nobody decided
+/// here is taken as it stands: the time zone in a prompt, failures from outside, what a run that never got as far as a call failed
+/// of, and whatever the log holds once (docs/protocol.md 9.5).
 std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find,
-                   prompt_check* prompts = nullptr);
+                   run_check* runs = nullptr);
 
 } // namespace conclave::ledger

@@ -123,7 +123,7 @@ void run_book::call(const event& e) {
   std::vector<std::string> sent;
   if (!known.model && !e.said.empty())
     sent.push_back(e.said.back());
-  x->run.calls.push_back({number, e.target, false, "", {}, std::move(sent), known.repeatable});
+  x->run.calls.push_back({number, e.target, false, "", {}, std::move(sent), known.effect});
 }
 
 } // namespace conclave::ledger

@@ -5,6 +5,7 @@
 
 #include "protocols/events.hpp"
 #include "protocols/replay_book.hpp"
+#include "protocols/replay_compare.hpp"
 #include "protocols/replay_way.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/resolve.hpp"
@@ -16,54 +17,6 @@
 
 namespace conclave::ledger {
 
-std::set<std::uint64_t> calls_behind(const run::state& s) {
-  std::set<std::uint64_t> out{s.model_call, s.reply_call};
-  for (auto& p : s.pending)
-    out.insert(p.number);
-  return out;
-}
-
-namespace {
-
-bool read_talk(const std::vector<std::string>& names, const run::finder& find, std::vector<message>& out, std::string& problem) {
-  for (auto& sha : names) {
-    message m;
-    if (!run::find_message(sha, find, m, problem))
-      return false;
-    out.push_back(std::move(m));
-  }
-  return true;
-}
-
-} // namespace
-
-bool rebuild(const unfinished_run& r, const std::set<std::uint64_t>& calls, const run::finder& find, stored_run& out,
-             std::string& problem) {
-  auto* text = find(r.state);
-  if (text == nullptr) {
-    problem = "its state is not in the store";
-    return false;
-  }
-  out.state = *text;
-  out.refused = r.refused;
-  out.refusal = r.refusal;
-  if (!read_talk(r.talk, find, out.talk, problem))
-    return false;
-  for (auto& c : r.calls) {
-    if (calls.count(c.call) == 0)
-      continue;
-    known_end end;
-    end.call = c.call;
-    end.ended = c.ended && !c.said.empty() && c.status != events::unknown_status;
-    if (end.ended
-        && !(c.target == events::model_target ? run::find_completion(c.said.front(), find, end.reply, problem)
-                                              : run::find_result(c.said.front(), find, end.result, problem)))
-      return false;
-    out.ends.push_back(std::move(end));
-  }
-  return true;
-}
-
 namespace {
 
 std::string at(std::uint64_t seq) {
@@ -74,68 +27,32 @@ std::string count(std::size_t messages) {
   return std::to_string(messages) + (messages == 1 ? " message" : " messages");
 }
 
-std::string quoted(const std::string& text, std::size_t from) {
-  constexpr std::size_t before = 20, most = 100;
-  from = from > before ? from - before : 0;
-  from = whole_characters(text, from);
-  return "\"" + shown_text(text.substr(from, most), most) + "\"";
-}
-
-/// The line of a prompt that tells the local time was written in a time zone that the log does not know.
-constexpr std::string_view clock_line = "Local time: ";
-constexpr std::size_t clock_size = std::string_view{"Local time: 2026-11-26 12:34"}.size();
-
-/// Where two texts differ, other than in the time of day; npos = nowhere.
-std::size_t first_difference(const std::string& stored, std::string made) {
-  for (;;) {
-    auto end = std::mismatch(stored.begin(), stored.end(), made.begin(), made.end()).first;
-    auto i = static_cast<std::size_t>(end - stored.begin());
-    if (i == stored.size() && i == made.size())
-      return std::string::npos;
-    auto line = i == 0 ? std::string::npos : stored.rfind('\n', i - 1);
-    line = line == std::string::npos ? 0 : line + 1;
-    if (stored.compare(line, clock_line.size(), clock_line) != 0 || i >= line + clock_size || made.size() < line + clock_size
-        || made.compare(line, clock_line.size(), clock_line) != 0)
-      return i;
-    made.replace(line, clock_size, stored, line, clock_size);
-  }
-}
-
-/// What differs between a stored message and one that this build makes; empty if nothing.
-std::string difference(const message& stored, message made) {
-  if (auto i = first_difference(stored.text, made.text); i != std::string::npos)
-    return "the log has " + quoted(stored.text, i) + " at byte " + std::to_string(i) + ", this build makes " + quoted(made.text, i);
-  made.text = stored.text;
-  if (stored == made)
-    return {};
-  if (stored.from != made.from)
-    return "it is of '" + to_string(stored.from) + "' in the log, of '" + to_string(made.from) + "' in this build";
-  return "its text is the same, its calls, reasoning or parts are not";
-}
-
 /// One run and what is known of it; several ways as long as the log does not tell which it went.
 struct followed {
   std::string agent;
   std::vector<run_way> ways;
   std::vector<std::string> compared; ///< names of the messages of its last prompt: each is compared once
+  bool told = false;                 ///< a state of it is known: what its agent remembers is in it
 };
 
 /// What an agent had in the time from one start of an engine to the next.
-using tool_set = std::map<std::string, bool>; ///< name -> may be repeated
+using tool_set = std::map<std::string, call_effect>; ///< by name
 
 } // namespace
 
 struct run_follower::impl {
   const opening& played_by;
   const run::finder& find;
-  prompt_check& prompts;
+  run_check& counts;
   run_book book;
   std::map<std::uint64_t, followed> runs;
+  std::map<std::uint64_t, std::uint32_t> rounds;                                  ///< of all runs that began
   std::map<std::uint64_t, run::state> first;                                      ///< state of each run at its first stored point
   std::vector<std::map<std::string, tool_set>> tools;                             ///< by engine start, then agent
   std::map<std::string, tool_set> all_tools;                                      ///< by agent
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::set<std::string>> begun; ///< run, its model call -> tools called next
   std::size_t engine = 0;
+  std::uint64_t fence = 0; ///< of whoever has the task; 0 = of the one it began with, which the log does not tell
 
   void read_ahead(const std::vector<event>& log);
   std::shared_ptr<const run::setting> setting_of(const std::string& agent, const tool_set& with, run::on_unknown unknown) const;
@@ -144,9 +61,11 @@ struct run_follower::impl {
   start_run task_of(const command& c, const event& e, const state& s) const;
   void begin(const command& c, const event& e, const state& s);
   std::string go_on(const command& c, const event& e, const state& s);
+  std::string same_state(followed& f, const event& e, const std::string& where);
+  void end_late(const event& e, const completion& reply);
   std::string begin_model(followed& f, const event& e);
   std::string begin_tool(followed& f, const event& e);
-  std::string end_call(followed& f, const event& e);
+  std::string end_call(followed* f, const event& e);
   void end_model(followed& f, const event& e, std::uint64_t number, const std::optional<completion>& reply, ec without);
   std::string hand_in(followed& f, const command& c, const std::vector<event>& decision);
   std::string compare(const run_way& w, const followed& f, const std::vector<std::string>& talk, std::string& problem) const;
@@ -165,7 +84,7 @@ void run_follower::impl::read_ahead(const std::vector<event>& log) {
     if (auto c = e.type == event_type::call_started ? events::call_of(e) : events::call{}; c.model) {
       newest[e.run] = c.number;
     } else if (c.number > 0) {
-      tools.back()[e.agent][e.target] = all_tools[e.agent][e.target] = c.repeatable;
+      tools.back()[e.agent][e.target] = all_tools[e.agent][e.target] = c.effect;
       begun[{e.run, newest[e.run]}].insert(e.target);
     }
     std::string problem;
@@ -184,11 +103,12 @@ std::shared_ptr<const run::setting> run_follower::impl::setting_of(const std::st
       out->agent = a;
   out->agent.backend.script.clear(); // of no use to a run, and long
   std::size_t source = 0;
-  for (const auto& [name, repeatable] : with) {
+  for (const auto& [name, effect] : with) {
     run::offered_tool t;
     t.spec.name = name;
     t.source = source++;
-    t.idempotent = repeatable;
+    t.read_only = effect == call_effect::none;
+    t.idempotent = effect == call_effect::repeatable;
     out->tools.emplace(name, std::move(t));
   }
   out->unknown = unknown;
@@ -211,6 +131,7 @@ start_run run_follower::impl::task_of(const command& c, const event& e, const st
   auto t = task_for(s, e.agent, s.presentation.id == e.run);
   t.history = played_by.history;
   t.now_ms = c.now_ms;
+  t.fence = fence;
   for (auto& shown : t.answers)
     if (auto* a = find_answer(s, shown.label))
       shown.text = a->text;
@@ -249,6 +170,7 @@ std::string run_follower::impl::go_on(const command& c, const event& e, const st
   stored.kept = stored.talk.size();
   followed f;
   f.agent = e.agent;
+  f.told = true;
   for (const auto& set : tool_sets(e.agent))
     for (auto unknown : {run::on_unknown::tell, run::on_unknown::repeat}) {
       run_way way{setting_of(e.agent, set, unknown)};
@@ -287,6 +209,50 @@ std::string run_follower::impl::compare(const run_way& w, const followed& f, con
   return "it has " + count(talk.size()) + " in the log, in this build " + count(made.size());
 }
 
+/// Leaves the ways whose state is the one that comes with this event. If none is, that is noted, and where a model call or a
+/// refusal waits for its ruling the first goes on from the stored one. Returns why it cannot be compared.
+std::string run_follower::impl::same_state(followed& f, const event& e, const std::string& where) {
+  auto* text = find(e.state);
+  run::state stored;
+  std::string problem = "it is not in the store";
+  if (text == nullptr || !run::from_json(*text, stored, problem))
+    return at(e.seq) + "its state cannot be read: " + problem;
+  prompts::cut(stored.partial, run::max_partial); // as the reply it is of is kept
+  auto call = events::call_of(e);
+  auto of_tool = e.type == event_type::call_started && !call.model;
+  std::string unlike;
+  if (stored.kept != e.kept)
+    unlike = "it keeps " + count(stored.kept) + ", its event " + std::to_string(e.kept);
+  else if (e.type == event_type::call_started && call.model && stored.model_call != call.number)
+    unlike = "it is that of the model call " + std::to_string(stored.model_call);
+  std::vector<run_way> same;
+  std::string first_text;
+  for (auto& w : f.ways) {
+    auto differs = unlike.empty() ? difference(stored, w.state(), of_tool) : unlike;
+    if (differs.empty() && of_tool)
+      differs = w.unlike_calls(stored, call.number);
+    if (differs.empty())
+      same.push_back(std::move(w));
+    else if (first_text.empty())
+      first_text = std::move(differs);
+  }
+  f.told = true;
+  ++counts.states.compared;
+  if (!same.empty()) {
+    f.ways = std::move(same);
+    return {};
+  }
+  ++counts.states.differing;
+  if (counts.states.first.empty())
+    counts.states.first = at(e.seq) + "the state of the run at " + where + " of '" + shown_text(f.agent)
+                          + "' is another in this build: " + first_text;
+  if (!of_tool) {
+    f.ways.resize(1, run_way{nullptr});
+    f.ways.front().adopt(stored);
+  }
+  return {};
+}
+
 std::string run_follower::impl::begin_model(followed& f, const event& e) {
   if (auto wrong = keep(f, e.seq, "the run of '" + shown_text(f.agent) + "' calls its model",
                         [](const run_way& w) { return w.announces_model(); });
@@ -295,7 +261,8 @@ std::string run_follower::impl::begin_model(followed& f, const event& e) {
   auto* known = book.find(e.run);
   if (known == nullptr)
     return {};
-  ++prompts.compared;
+  auto where = "call " + std::to_string(e.number);
+  ++counts.prompts.compared;
   std::string problem, first_text;
   std::vector<run_way> same;
   for (auto& w : f.ways) {
@@ -311,10 +278,10 @@ std::string run_follower::impl::begin_model(followed& f, const event& e) {
   if (same.empty()) {
     if (!read_talk(known->talk, find, talk, problem))
       return at(e.seq) + "its prompt cannot be read: " + problem;
-    ++prompts.differing;
-    if (prompts.first.empty())
-      prompts.first = at(e.seq) + "the prompt of call " + std::to_string(e.number) + " of '" + shown_text(f.agent)
-                      + "' is another in this build: " + first_text;
+    ++counts.prompts.differing;
+    if (counts.prompts.first.empty())
+      counts.prompts.first =
+          at(e.seq) + "the prompt of " + where + " of '" + shown_text(f.agent) + "' is another in this build: " + first_text;
     f.ways.resize(1, run_way{nullptr});
     f.ways.front().adopt(std::move(talk), known->talk);
   } else {
@@ -325,8 +292,11 @@ std::string run_follower::impl::begin_model(followed& f, const event& e) {
   }
   f.compared = known->talk;
   for (auto& w : f.ways)
+    w.number(static_cast<std::uint64_t>(e.number));
+  auto wrong = same_state(f, e, where);
+  for (auto& w : f.ways)
     w.rule({ruling_kind::accepted, "", {}});
-  return {};
+  return wrong;
 }
 
 std::string run_follower::impl::begin_tool(followed& f, const event& e) {
@@ -334,8 +304,9 @@ std::string run_follower::impl::begin_tool(followed& f, const event& e) {
   if (arguments == nullptr)
     return at(e.seq) + "the arguments of the call are not in the store";
   auto number = static_cast<std::uint64_t>(e.number);
-  return keep(f, e.seq, "the run of '" + shown_text(f.agent) + "' calls the tool '" + shown_text(e.target) + "'",
-              [&](run_way& w) { return w.begin_tool(number, e.target, *arguments); });
+  auto wrong = keep(f, e.seq, "the run of '" + shown_text(f.agent) + "' calls the tool '" + shown_text(e.target) + "'",
+                    [&](run_way& w) { return w.begin_tool(number, e.target, *arguments); });
+  return wrong.empty() && !e.state.empty() ? same_state(f, e, "call " + std::to_string(number)) : wrong;
 }
 
 /// A reply with calls that were never made: a rule was against them, or their tools were not offered then, or no more. Which of
@@ -379,16 +350,31 @@ void run_follower::impl::end_model(followed& f, const event& e, std::uint64_t nu
   f.ways = std::move(ways);
 }
 
-std::string run_follower::impl::end_call(followed& f, const event& e) {
+/// What the agent remembers changes with a call of an earlier run, too.
+void run_follower::impl::end_late(const event& e, const completion& reply) {
+  for (auto& [run, f] : runs)
+    if (f.agent == e.agent && f.told && run != e.run)
+      for (auto& w : f.ways)
+        w.end_late(e.run, events::call_of(e).number, rounds[e.run], reply);
+}
+
+/// Of no run that goes on: nullptr.
+std::string run_follower::impl::end_call(followed* f, const event& e) {
   auto call = events::call_of(e);
+  std::string problem;
+  std::optional<completion> reply;
+  if (call.model && !e.said.empty() && !run::find_completion(e.said.front(), find, reply.emplace(), problem))
+    return at(e.seq) + "the reply cannot be read: " + problem;
+  if (auto text = difference(e, reply ? &*reply : nullptr); !text.empty())
+    return at(e.seq) + text;
   if (call.status == events::unknown_status)
     return {};
-  std::string problem;
+  if (call.model && f == nullptr && reply)
+    end_late(e, *reply);
+  if (f == nullptr)
+    return {};
   if (call.model) {
-    std::optional<completion> reply;
-    if (!e.said.empty() && !run::find_completion(e.said.front(), find, reply.emplace(), problem))
-      return at(e.seq) + "the reply cannot be read: " + problem;
-    end_model(f, e, call.number, reply, ec_from_string(std::string{call.status}));
+    end_model(*f, e, call.number, reply, ec_from_string(std::string{call.status}));
     return {};
   }
   tool_result result;
@@ -396,7 +382,7 @@ std::string run_follower::impl::end_call(followed& f, const event& e) {
     return {};
   if (!run::find_result(e.said.front(), find, result, problem))
     return at(e.seq) + "the result cannot be read: " + problem;
-  for (auto& w : f.ways)
+  for (auto& w : f->ways)
     w.end_tool(call.number, result);
   return {};
 }
@@ -419,14 +405,17 @@ std::string run_follower::impl::hand_in(followed& f, const command& c, const std
            && v->step == c.step && v->truncated == c.truncated;
   });
   auto refused = std::find_if(decision.begin(), decision.end(), [](const event& e) { return e.type == event_type::refused; });
-  if (wrong.empty() && refused != decision.end())
-    for (auto& w : f.ways)
-      w.rule({ruling_kind::refused, refused->reason, refused->labels});
+  if (!wrong.empty() || refused == decision.end())
+    return wrong;
+  if (!refused->state.empty())
+    wrong = same_state(f, *refused, "the refusal");
+  for (auto& w : f.ways)
+    w.rule({ruling_kind::refused, refused->reason, refused->labels});
   return wrong;
 }
 
-run_follower::run_follower(const opening& o, const std::vector<event>& log, const run::finder& find, prompt_check& out)
-    : impl_(new impl{o, find, out, {}, {}, {}, {}, {}, {}, 0}) {
+run_follower::run_follower(const opening& o, const std::vector<event>& log, const run::finder& find, run_check& out)
+    : impl_(new impl{o, find, out, {}, {}, {}, {}, {}, {}, {}, 0, 0}) {
   impl_->read_ahead(log);
 }
 
@@ -447,13 +436,16 @@ std::string run_follower::take(const command& c, const std::vector<event>& decis
     x.book.take(e);
     switch (e.type) {
     case event_type::run_started:
+      x.rounds[e.run] = e.round;
       x.begin(c, e, s);
       break;
     case event_type::task_resumed:
       ++x.engine;
+      x.fence = events::resumed_of(e).fence;
       x.runs.clear();
       break;
     case event_type::run_continued:
+      x.rounds[e.run] = x.rounds[events::continued_of(e).old_run];
       wrong = x.go_on(c, e, s);
       break;
     case event_type::run_ended:
@@ -464,8 +456,11 @@ std::string run_follower::take(const command& c, const std::vector<event>& decis
         wrong = e.target == events::model_target ? x.begin_model(run->second, e) : x.begin_tool(run->second, e);
       break;
     case event_type::call_ended:
-      if (ours && c.kind == command_kind::end_call)
-        wrong = x.end_call(run->second, e);
+      if (c.kind != command_kind::end_call)
+        break; // the ledger's own: made again with its decision
+      wrong = c.target.empty() || c.target == e.target
+                  ? x.end_call(ours ? &run->second : nullptr, e)
+                  : at(e.seq) + "the call was of '" + shown_text(e.target) + "', its end tells of '" + shown_text(c.target) + "'";
       break;
     default:
       break;

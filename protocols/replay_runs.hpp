@@ -25,12 +25,15 @@ std::set<std::uint64_t> calls_behind(const run::state& s);
 bool rebuild(const unfinished_run& r, const std::set<std::uint64_t>& calls, const run::finder& find, stored_run& out,
              std::string& problem);
 
+/// Reads the messages of these names. Returns false and says why in `problem` if one is missing or cannot be read.
+bool read_talk(const std::vector<std::string>& names, const run::finder& find, std::vector<message>& out, std::string& problem);
+
 /// Makes the runs of a log again, decision by decision. What a log does not tell is tried, and what fits it is gone on with: which
 /// tools an agent had after a crash, and what was to be done about calls that may have happened.
 class run_follower {
 public:
   /// `log` is the whole log that is going to be taken, `find` gives its bodies; both outlive the follower, as does `out`.
-  run_follower(const opening& o, const std::vector<event>& log, const run::finder& find, prompt_check& out);
+  run_follower(const opening& o, const std::vector<event>& log, const run::finder& find, run_check& out);
   ~run_follower();
   run_follower(const run_follower&) = delete;
   run_follower& operator=(const run_follower&) = delete;

@@ -109,8 +109,43 @@ void run_way::bring(std::uint32_t place) {
 
 void run_way::adopt(std::vector<message> talk, std::vector<std::string> names) {
   state_.talk = std::move(talk);
-  state_.kept = state_.talk.size();
+  state_.kept = std::min(state_.kept, state_.talk.size());
   names_ = std::move(names);
+}
+
+void run_way::adopt(const run::state& stored) {
+  auto own = std::exchange(state_, stored);
+  state_.task = std::move(own.task);
+  state_.talk = std::move(own.talk);
+  state_.kept = std::min(state_.kept, state_.talk.size());
+  state_.touched = own.touched;
+  state_.reply = std::move(own.reply);
+  state_.held = own.held;
+  state_.reports = own.reports;
+  state_.awaited = own.awaited;
+}
+
+void run_way::end_late(std::uint64_t run, std::uint64_t number, std::uint32_t round, completion reply) {
+  state_.late.push_back({number, run, round, "model", true});
+  feed(run::model_done{number, std::move(reply)});
+}
+
+std::string run_way::unlike_calls(const run::state& stored, std::uint64_t number) const {
+  auto call = "call " + std::to_string(number);
+  auto begins = [&](const auto& p) { return p.number == number && p.stage == run::call_stage::announced; };
+  auto p = std::find_if(stored.pending.begin(), stored.pending.end(), begins);
+  if (stored.stage != run::stage::announced || p == stored.pending.end())
+    return call + " does not begin in it";
+  auto alike = [](const auto& a, const auto& b) { return a.at == b.at; };
+  const auto& made = state_.pending;
+  if (!std::equal(stored.pending.begin(), stored.pending.end(), made.begin(), made.end(), alike) || stored.calls < number)
+    return "its calls are others than those of the reply";
+  auto here = begun_.find(number);
+  auto at = [&](std::uint32_t place) { return std::find_if(made.begin(), made.end(), [&](auto& c) { return c.at == place; }); };
+  if (here == begun_.end() || at(here->second) == made.end() || at(here->second)->call.name != at(p->at)->call.name
+      || at(here->second)->call.arguments != at(p->at)->call.arguments)
+    return call + " is another in it";
+  return {};
 }
 
 std::string run_way::doing() const {

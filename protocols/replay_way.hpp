@@ -47,8 +47,19 @@ public:
   const std::vector<message>& talk() const { return state_.talk; }
   /// SHA-256 of each message of the conversation, as it would be kept.
   const std::vector<std::string>& names() const { return names_; }
-  /// From here on the conversation is this one.
+  const run::state& state() const { return state_; }
+  /// The model call that it announces has this number in the log: an agent also counts calls that nobody ruled on.
+  void number(std::uint64_t call) { state_.model_call = state_.calls = call; }
+  /// From here on the conversation is this one, and
   void adopt(std::vector<message> talk, std::vector<std::string> names);
+  /// the rest of the state as it was stored with the report that awaits its ruling.
+  void adopt(const run::state& stored);
+  /// A model call of an earlier run of the agent, in that round, ends.
+  void end_late(std::uint64_t run, std::uint64_t number, std::uint32_t round, completion reply);
+
+  /// What the calls of a stored state, with which call `number` of the log begins, have other than this run's reply; empty if
+  /// nothing. In which order they were numbered, and what of them had ended, is not compared: that hung on who was faster.
+  std::string unlike_calls(const run::state& stored, std::uint64_t number) const;
 
   /// What it does now, for people.
   std::string doing() const;

@@ -116,7 +116,8 @@ void mover::go_on_with_tools(const continued& x) {
     } else if (x.refused && announced && p.stage == call_stage::announced) {
       settle(p, "Error: not carried out: " + x.refusal.reason + ".");
     } else {
-      after_crash(p, fatal);
+      auto begun = std::find_if(x.ends.begin(), x.ends.end(), [&](auto& e) { return e.call == p.number; });
+      after_crash(p, begun == x.ends.end() ? call_effect::once : begun->effect, fatal);
     }
   }
   s.held = held_bytes();
@@ -125,27 +126,30 @@ void mover::go_on_with_tools(const continued& x) {
   next_tools();
 }
 
-/// A call that was under way: it may have had its effect.
-void mover::after_crash(pending_call& p, std::string& fatal) {
-  auto tool = with.tools.find(p.call.name);
-  auto again =
-      tool != with.tools.end() && (tool->second.read_only || tool->second.idempotent || with.unknown == on_unknown::repeat);
-  if (again) {
+/// A call that was under way. What it may have done follows from what its tool was when it was made: by now it may say something
+/// else of itself, or be gone.
+void mover::after_crash(pending_call& p, call_effect effect, std::string& fatal) {
+  auto gone = with.tools.count(p.call.name) == 0;
+  if (!gone && (effect != call_effect::once || with.unknown == on_unknown::repeat)) {
     p.number = 0;
     p.stage = call_stage::waiting;
     p.policy.clear();
     p.cleared = false;
     return;
   }
-  auto gone = tool == with.tools.end();
-  if (gone)
-    out.push_back(tell{"the tool '" + p.call.name + "' is gone, and its last call may have had its effect"});
-  else if (with.unknown == on_unknown::fail)
+  const std::string cut_off = "Error: this call was under way when the process that made it ended.";
+  const std::string not_there = gone ? " The tool is not there any more." : "";
+  if (effect == call_effect::none) { // else it would be made again
+    out.push_back(tell{"the tool '" + p.call.name + "' is gone: its last call was cut off and got an error result"});
+    return settle(p, cut_off + " It had no effect, and there is no result of it." + not_there);
+  }
+  if (with.unknown == on_unknown::fail)
     fatal = "the outcome of a call of '" + p.call.name
-            + "' is not known: it was under way when the process ended and may have had its effect";
-  settle(p, "Error: this call was under way when the process that made it ended. It may have had its effect, in full or in part: "
-            "check before you repeat it."
-                + std::string(gone ? " The tool is not there any more." : ""));
+            + "' is not known: it was under way when the process ended and may have had its effect"
+            + (gone ? "; the tool is gone" : "");
+  else if (gone)
+    out.push_back(tell{"the tool '" + p.call.name + "' is gone, and its last call may have had its effect"});
+  settle(p, cut_off + " It may have had its effect, in full or in part: check before you repeat it." + not_there);
 }
 
 } // namespace conclave::run

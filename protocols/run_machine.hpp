@@ -60,6 +60,7 @@ struct offered_tool {
   std::size_t source = 0; ///< index of its source with the agent
   bool read_only = false;
   bool idempotent = false; ///< may be repeated without a further effect
+  call_effect effect() const { return read_only ? call_effect::none : idempotent ? call_effect::repeatable : call_effect::once; }
   bool operator==(const offered_tool&) const = default;
 };
 
@@ -220,8 +221,8 @@ struct cancelled {
 };
 /// After a crash: `s` is the stored state with its conversation, its run has a new number, and this is what the log has of it.
 /// `ends` must have `reply_call` if the state names one, and each call of `pending` with a number that ended; further ones do no
-/// harm. A pending call without an end was under way. Calls of the old number get no end here: that is for whoever took the task
-/// over. A state without a run starts anew.
+/// harm. A pending call without an end was under way; what it may have done is told by the `effect` its start was stored with.
+/// Calls of the old number get no end here: that is for whoever took the task over. A state without a run starts anew.
 struct continued {
   start_run task; ///< as `started`, under the new number
   std::vector<known_end> ends;
@@ -269,6 +270,7 @@ struct begun_call {
   std::string target;
   std::string hash;
   std::string arguments; ///< a tool's
+  call_effect effect = call_effect::repeatable;
 };
 /// To be recorded together, in this order: ends, then what begins, or the verdict. `ask`: a `ruled` is awaited. The same report may
 /// be sent again: its number tells.

@@ -111,7 +111,7 @@ private:
   void tools_done();
   void go_on_with_tools(const continued& x);
   void go_on_with_verdict(const continued& x);
-  void after_crash(pending_call& p, std::string& fatal);
+  void after_crash(pending_call& p, call_effect effect, std::string& fatal);
   const known_end* end_of(const continued& x, std::uint64_t call) const;
   bool take_reply(const continued& x, completion& into);
 };

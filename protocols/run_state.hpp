@@ -16,6 +16,8 @@ namespace conclave::run {
 inline constexpr int state_version = 2;
 inline constexpr std::size_t max_body = std::size_t{16} << 20; ///< bytes of one body
 
+inline constexpr std::size_t max_partial = std::size_t{32} << 10; ///< bytes that are kept of a text that broke off
+
 /// Names the bytes (SHA-256, 64 hex digits) and keeps them.
 using keeper = std::function<std::string(std::string bytes)>;
 /// Returns the bytes of a name, or nullptr.
@@ -27,6 +29,10 @@ std::string to_json(const state& s);
 
 /// Reads what to_json of any version wrote. Returns false and says why on a newer version or anything else.
 bool from_json(const std::string& text, state& out, std::string& error);
+
+/// Returns the first member in which two states differ as they are stored, in a sentence for people; empty if none does. `but`:
+/// members that are not compared; "task.fence" is one within another.
+std::string difference(const state& stored, const state& made, const std::vector<std::string>& but);
 
 /// Keeps a message: what is quoted in it (runs of "| " lines of 1 KiB and more) as pieces of their own, so that an answer shown to
 /// many is stored once. Returns the name of the whole.

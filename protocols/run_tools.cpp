@@ -115,7 +115,8 @@ void mover::settle(pending_call& p, std::string error) {
 
 /// Announces a call, unless a rule is against it.
 void mover::begin_tool(pending_call& p) {
-  if (with.tools.count(p.call.name) == 0) {
+  auto tool = with.tools.find(p.call.name);
+  if (tool == with.tools.end()) {
     out.push_back(tell{"the tool '" + p.call.name + "' is gone: its call got an error result"});
     return settle(p, no_such_tool(p.call.name));
   }
@@ -125,7 +126,8 @@ void mover::begin_tool(pending_call& p) {
   p.stage = call_stage::announced;
   if (p.first == 0)
     p.first = p.number;
-  next.begun.push_back({p.number, p.call.name, wire::hash(p.call.name + '\n' + p.call.arguments), p.call.arguments});
+  next.begun.push_back(
+      {p.number, p.call.name, wire::hash(p.call.name + '\n' + p.call.arguments), p.call.arguments, tool->second.effect()});
 }
 
 /// Starts what may run now: read-only calls side by side, others one at a time per source, in order. While a report awaits its

@@ -152,6 +152,14 @@ struct reader {
     return true;
   }
 
+  static bool effect(const json& v, call_effect is, command& c) {
+    if (!v.is_boolean())
+      return false;
+    if (v.get<bool>())
+      c.effect = is;
+    return true;
+  }
+
   static bool number(const json& v, std::uint64_t& x) {
     if (!v.is_number_unsigned())
       return false;
@@ -206,7 +214,9 @@ struct reader {
     if (name == "truncated")
       return v.is_boolean() && (c.truncated = v.get<bool>(), true);
     if (name == "repeatable")
-      return v.is_boolean() && (c.repeatable = v.get<bool>(), true);
+      return effect(v, call_effect::repeatable, c);
+    if (name == "read_only")
+      return effect(v, call_effect::none, c);
     if (name == "placements")
       return placements(v, c.placements);
     if (name == "agents")
@@ -255,8 +265,8 @@ std::string cause_of(const command& c, const std::vector<event>& events,
       v[f.name] = c.*f.of;
   if (c.truncated)
     v["truncated"] = true;
-  if (c.repeatable)
-    v["repeatable"] = true;
+  if (c.effect != call_effect::once)
+    v[c.effect == call_effect::none ? "read_only" : "repeatable"] = true;
   for (const auto& p : c.placements)
     v["placements"].push_back({p.agent, p.node, p.backend, p.model});
   if (!c.agents.empty())

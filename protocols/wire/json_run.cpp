@@ -5,6 +5,7 @@
 // written and not read.
 
 #include "protocols/run_state.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json_fields.hpp"
 
 #include <utility>
@@ -261,7 +262,52 @@ bool find_body(const std::string& sha, const char* what, const finder& find, T& 
   return read(*text, what, body_version, &find, out, error);
 }
 
+void leave_out(wire::json& v, const std::string& path) {
+  auto dot = path.find('.');
+  auto member = v.find(path.substr(0, dot));
+  if (member == v.end())
+    return;
+  if (dot == std::string::npos)
+    v.erase(member);
+  else
+    leave_out(*member, path.substr(dot + 1));
+}
+
+wire::json members_of(const state& s, const std::vector<std::string>& but) {
+  wire::field_writer w{nullptr};
+  w.members(s);
+  for (auto& path : but)
+    leave_out(w.out, path);
+  return std::move(w.out);
+}
+
+/// States are as deep as their structs.
+std::string difference(const wire::json& stored, const wire::json& made, const std::string& path) {
+  if (stored == made)
+    return {};
+  constexpr std::size_t most = 80;
+  auto shown = [](const wire::json* v) { return v == nullptr ? "as by default" : shown_text(wire::dump(*v), most); };
+  if (!stored.is_object() || !made.is_object())
+    return "'" + path + "' is " + shown(&stored) + " in the log, " + shown(&made) + " in this build";
+  auto inner = [&](const std::string& key) { return path.empty() ? key : path + "." + key; };
+  for (auto& [key, value] : stored.items()) {
+    auto other = made.find(key);
+    if (other == made.end())
+      return "'" + inner(key) + "' is " + shown(&value) + " in the log, " + shown(nullptr) + " in this build";
+    if (auto text = difference(value, *other, inner(key)); !text.empty())
+      return text;
+  }
+  for (auto& [key, value] : made.items())
+    if (!stored.contains(key))
+      return "'" + inner(key) + "' is " + shown(nullptr) + " in the log, " + shown(&value) + " in this build";
+  return {};
+}
+
 } // namespace
+
+std::string difference(const state& stored, const state& made, const std::vector<std::string>& but) {
+  return difference(members_of(stored, but), members_of(made, but), "");
+}
 
 std::string to_json(const state& s) {
   return write(s, state_version, nullptr);

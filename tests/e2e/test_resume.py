@@ -282,6 +282,69 @@ class Policies(Case):
         finally:
             provider.stop()
 
+    def test_a_tool_that_calls_itself_read_only_after_the_crash_alone_runs_once(self):
+        for notes in ({"readOnlyHint": True}, {"idempotentHint": True}, {"readOnlyHint": True, "idempotentHint": True}):
+            with self.subTest(notes=notes):
+                provider = Provider(Model(0.0))
+                try:
+                    self.home.write("server.py", SERVER)
+                    self.file.unlink(missing_ok=True)
+                    self.run_until_append(provider, "after")
+                    self.home.write("server.py", SERVER.replace('"inputSchema": schema},', f'"inputSchema": schema, "annotations": {notes}}},'))
+                    r = self.home.run("resume", "last")
+                    self.assertEqual(r.returncode, 0, r.stderr)
+                    lines = self.file.read_text().split("\n")[:-1]
+                    self.assertEqual(len(lines), len(set(lines)), lines)
+                    self.assertGreater(len(lines), 1)
+                finally:
+                    provider.stop()
+
+    def test_a_call_that_was_read_only_is_made_again_whatever_its_tool_says_now(self):
+        provider = Provider(Model(0.0))
+        try:
+            self.run_until_append(provider, "before")  # `look` is under way beside it
+            self.home.write("server.py", SERVER.replace(', "annotations": {"readOnlyHint": True}', ""))
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            looks = [e for e in self.stored()[0] if e["type"] == "call_started" and e["target"].endswith("look")]
+            self.assertEqual([(e.get("flag"), e.get("detail")) for e in looks[:2]], [(True, {"read_only": True}), (None, None)])
+        finally:
+            provider.stop()
+
+    def test_fail_fails_although_the_tool_server_is_gone(self):
+        model = Model(0.0)
+        provider = Provider(model)
+        try:
+            self.run_until_append(provider, "after")
+            asked = len(model.asked)
+            os.rename(self.home.path / "server.py", self.home.path / "moved.py")
+            r = self.home.run("resume", "last", "--on-unknown", "fail")
+            self.assertEqual((r.returncode, len(model.asked)), (2, asked), r.stderr)
+            self.assertRegex(self.home.run("show", "last").stdout, r"may have had its effect;\s+the tool is gone")
+        finally:
+            provider.stop()
+
+    def test_a_read_only_call_whose_tool_server_is_gone_is_said_to_have_had_no_effect(self):
+        told = []
+
+        async def listening(provider, request, reply):
+            told.append([m["content"] for m in request["messages"] if m["role"] == "tool"])
+            await Model(0.0)(provider, request, reply)
+
+        provider = Provider(listening)
+        try:
+            self.run_until_append(provider, "after")  # `append`, and beside it `look`
+            del told[:]
+            os.rename(self.home.path / "server.py", self.home.path / "moved.py")
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            append, look = told[0][:2]
+            self.assertIn("may have had its effect", append)
+            self.assertIn("had no effect", look)
+            self.assertNotIn("may have had", look)
+        finally:
+            provider.stop()
+
     def test_repeat(self):
         r, lines, _ = self.resumed("repeat", "after")
         self.assertEqual(r.returncode, 0, r.stderr)
@@ -339,6 +402,7 @@ class Later(Case):
         provider = Provider(self.half)
         try:
             self.cut_off(provider, '"new_answer"', timeout_settings={"orchestrator_timeout_seconds": 6})
+            self.home.damaged = "the events have other times than the states of the runs"
             with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:  # the same as a clock an hour behind the log
                 for seq, text in db.execute("SELECT seq, json FROM events").fetchall():
                     e = json.loads(text)
@@ -517,18 +581,122 @@ class Replay(Case):
             self.assertEqual(r.returncode, 1, r.stdout)
             self.assertRegex(r.stderr, r"event \d+")
 
-
     def meddled(self, home, old, new, what="events"):
-        """Replaces a text in the events, or in the bodies; both are of the same length."""
+        """Replaces a text in the events, or in the bodies; both are of the same length. Bodies keep names that fit."""
         home.damaged = "it is meddled with"
         with sqlite3.connect(home.path / "home" / "tasks.db") as db:
             if what == "events":
                 n = db.execute("UPDATE events SET json = replace(json, ?1, ?2) WHERE instr(json, ?1) > 0", (old, new)).rowcount
             else:
-                rows = [(b.replace(old.encode(), new.encode()), nr) for nr, b in db.execute("SELECT nr, bytes FROM pieces") if old.encode() in b]
-                db.executemany("UPDATE pieces SET bytes = ? WHERE nr = ?", rows)
-                n = len(rows)
+                n = self.replaced_in_bodies(db, old, new)
+                self.name_again(db)
         self.assertGreater(n, 0, f"nothing holds {old}")
+
+    def replaced_in_bodies(self, db, old, new):
+        rows = [(b.replace(old.encode(), new.encode()), nr) for nr, b in db.execute("SELECT nr, bytes FROM pieces") if old.encode() in b]
+        db.executemany("UPDATE pieces SET bytes = ? WHERE nr = ?", rows)
+        return len(rows)
+
+    def name_again(self, db):
+        """Names each body by what it holds now, wherever it is named; so those that name it have other names, too."""
+        while True:
+            others = {}
+            for sha, first, last in db.execute("SELECT sha, first, last FROM bodies").fetchall():
+                held = b"".join(x for x, in db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (first, last)))
+                if hashlib.sha256(held).digest() != sha:
+                    others[sha.hex()] = hashlib.sha256(held).hexdigest()
+            if not others:
+                return
+            for old, new in others.items():
+                db.execute("UPDATE bodies SET sha = ? WHERE sha = ?", (bytes.fromhex(new), bytes.fromhex(old)))
+                db.execute("UPDATE events SET json = replace(json, ?1, ?2)", (old, new))
+                self.replaced_in_bodies(db, old, new)
+
+    def killed_and_resumed(self):
+        """Two agents with tools, cut off in a tool's call. Returns the events as (seq, JSON)."""
+        provider = Provider(Model(0.0))
+        try:
+            p = self.home.start("-c", self.home.write("team.json", self.team(provider, agents=2, pause=0.05)), "--json", "q")
+            Lines(p.stdout).until(lambda line: '"call_started"' in line and "append" in line)
+            p.kill()
+            p.stdout.close(), p.stderr.close()
+            p.wait()
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+        finally:
+            provider.stop()
+        r = self.home.run("replay", "last", "--verify")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertRegex(r.stdout, r"[1-9]\d* run states and [1-9]\d* prompts compared, no difference")
+        self.home.damaged = "it is meddled with"
+        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+            return db.execute("SELECT seq, json FROM events ORDER BY seq").fetchall()
+
+    def verified_with(self, seq, text):
+        """Verifies with another event in that place."""
+        def put(x):
+            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+                before, = db.execute("SELECT json FROM events WHERE seq = ?", (seq,)).fetchone()
+                db.execute("UPDATE events SET json = ? WHERE seq = ?", (x, seq))
+                return before
+
+        before = put(text)
+        r = self.home.run("replay", "last", "--verify")
+        put(before)
+        return r
+
+    def test_a_state_of_a_run_that_is_none_or_another_is_a_difference(self):
+        events = self.killed_and_resumed()
+        states = [(seq, json.loads(text)) for seq, text in events if '"state":' in text]
+        self.assertGreater(len(states), 8)
+        for seq, e in states:
+            other = next(x["state"] for _, x in states if x["state"] != e["state"])
+            for state, why in (("0" * 64, "is not in the store"), (other, "in this build")):
+                r = self.verified_with(seq, json.dumps({**e, "state": state}))
+                self.assertEqual((r.returncode, r.stdout), (1, ""), (e, r.stderr))
+                self.assertRegex(r.stderr, rf"event {seq}: .*{why}")
+
+    def test_states_that_differ_are_an_error_of_the_same_build_and_a_note_of_another(self):
+        self.killed_and_resumed()
+        self.meddled(self.home, '"repeats":1', '"repeats":0', "bodies")
+        r = self.home.run("replay", "last", "--verify")
+        self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+        what = r"\d+ of \d+ run states (is|are) not what this build makes; event \d+: the state of the run at [^\n]*'repeats' is as by default in the log, 1 in this build"
+        self.assertRegex(r.stderr, what)
+        self.meddled(self.home, '"build":"', '"build":"not-')
+        r = self.home.run("replay", "last", "--verify")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertRegex(r.stdout, what)
+
+    def test_a_bit_of_a_body_that_flipped_is_a_difference(self):
+        self.killed_and_resumed()
+        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+            pieces = db.execute("SELECT nr, bytes FROM pieces").fetchall()
+        for nr, good in pieces:
+            bad = bytearray(good)
+            bad[len(bad) // 2] ^= 1
+            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+                db.execute("UPDATE pieces SET bytes = ? WHERE nr = ?", (bytes(bad), nr))
+            r = self.home.run("replay", "last", "--verify")
+            self.assertEqual((r.returncode, r.stdout), (1, ""), (good, r.stderr))
+            self.assertRegex(r.stderr, r"event \d+: .*the body [0-9a-f]{64} that it names holds other bytes than its name says")
+            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+                db.execute("UPDATE pieces SET bytes = ? WHERE nr = ?", (good, nr))
+        self.assertGreater(len(pieces), 30)
+
+    def test_a_usage_or_a_place_that_the_log_tells_twice_and_otherwise_is_a_difference(self):
+        events = self.killed_and_resumed()
+        for seq, text in events:
+            e = json.loads(text)
+            if e["type"] == "call_ended":
+                r = self.verified_with(seq, json.dumps({**e, "usage": {**e.get("usage", {}), "output_tokens": 4711}}))
+                self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+                self.assertRegex(r.stderr, rf"event {seq}: the log .*4711")
+        first = json.loads(events[0][1])
+        for nodes in ([], ["local"], ["local", "elsewhere"]):
+            r = self.verified_with(1, json.dumps({**first, "detail": {**first["detail"], "nodes": nodes}}))
+            self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+            self.assertRegex(r.stderr, r"event \d+: the agent is placed on node 'local'")
 
     def test_prompts_that_differ_are_an_error_of_the_same_build_and_a_note_of_another(self):
         with Home() as home:
@@ -567,6 +735,39 @@ class Replay(Case):
             r = home.run("replay", "all")
             self.assertEqual((r.returncode, r.stdout), (1, ""))
             self.assertIn("only with --verify", r.stderr)
+
+
+class Cancelled(Case):
+    def test_a_task_whose_process_is_killed_meanwhile_has_not_ended(self):
+        async def never(provider, request, reply):
+            await asyncio.sleep(1000)
+
+        provider = Provider(never)
+        asking = None
+        try:
+            p = self.home.start("-c", self.home.write("team.json", self.team(provider, agents=2)), "--json", "q")
+            Lines(p.stdout).until('"call_started"')
+            p.send_signal(signal.SIGSTOP)
+            asking = self.home.start("cancel", "last")
+            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+                deadline = time.monotonic() + 30
+                while db.execute("SELECT count(*) FROM cancels").fetchone() == (0,):
+                    self.assertLess(time.monotonic(), deadline, "nobody asked")
+                    time.sleep(0.01)  # for a row: nobody tells of it
+            p.kill()
+            p.stdout.close(), p.stderr.close()
+            p.wait()
+            out, err = asking.communicate(timeout=30)
+            self.assertEqual((asking.returncode, out), (2, b""), err)
+            self.assertRegex(err.decode(), r"task (\S+) was cut off: its process is gone, and the task has not ended; "
+                                           r"go on with it: conclave resume \1, or delete it: conclave rm \1\n")
+            self.assertIn("cut off", self.home.run("list").stdout)
+            task = err.decode().split()[2]
+            self.assertEqual(self.home.run("rm", task).returncode, 0)
+        finally:
+            provider.stop()
+            if asking is not None and asking.poll() is None:
+                asking.kill()
 
 
 if __name__ == "__main__":

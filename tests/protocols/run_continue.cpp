@@ -8,6 +8,8 @@
 #include "caf/test/unit_test.hpp"
 #include "support/run_driver.hpp"
 
+#include <algorithm>
+
 using namespace conclave;
 using namespace conclave::test;
 
@@ -34,6 +36,9 @@ struct crash_fixture : run_driver {
     s = back;
     run::continued c;
     c.task = task(8, s.task.may_vote);
+    for (auto& p : s.pending) // as the log has them
+      if (std::none_of(ends.begin(), ends.end(), [&](auto& e) { return e.call == p.number; }))
+        ends.push_back({p.number, false, {}, {}, begun[p.number]});
     c.ends = std::move(ends);
     c.refused = refusal.kind == ruling_kind::refused;
     c.refusal = refusal;
@@ -150,6 +155,98 @@ CAF_TEST(a tool that is absent now gives an error result and a notice) {
   crash({ended(1, c), ended(3, "seen")});
   CAF_CHECK(says(the<run::tell>().text, "'put'"));
   CAF_CHECK(s.talk[s.talk.size() - 2].is_error && the<run::report>().begun[0].target == "model");
+}
+
+CAF_TEST(a call is judged by what its tool was when it was made) {
+  auto c = calls({{"c1", "write", "{}"}});
+  for (auto [read_only, idempotent] : {std::pair{true, false}, std::pair{false, true}, std::pair{true, true}}) {
+    add_tool("write", 1, false, false);
+    start(task(8));
+    reply(c);
+    rule();
+    add_tool("write", 1, read_only, idempotent); // so it says now
+    crash({ended(1, c)});
+    CAF_CHECK(the<run::report>().begun[0].target == "model");
+    CAF_CHECK(says(s.talk.back().text, "may have had its effect"));
+    add_tool("write", 1, false, false);
+    s = {};
+  }
+  // The other way round: it was harmless then.
+  for (auto* name : {"look", "put"}) {
+    c = calls({{"c1", name, "{}"}});
+    start(task(8));
+    reply(c);
+    rule();
+    add_tool(name, 1, false, false);
+    crash({ended(1, c)});
+    CAF_CHECK(the<run::report>().begun[0].target == name);
+    CAF_CHECK(the<run::report>().begun[0].effect == call_effect::once); // from here on it is what it is now
+    rule();
+    crash({ended(1, c)});
+    CAF_CHECK(says(s.talk.back().text, "may have had its effect"));
+    s = {};
+  }
+}
+
+CAF_TEST(a call of which the log does not say what it was is not made again) {
+  auto c = calls({{"c1", "look", "{}"}});
+  start();
+  reply(c);
+  rule();
+  crash({ended(1, c), {2, false, {}, {}}});
+  CAF_CHECK(says(s.talk.back().text, "may have had its effect"));
+}
+
+CAF_TEST(a run fails over an unknown outcome although the tool is gone) {
+  with.unknown = run::on_unknown::fail;
+  for (auto* name : {"write", "put"}) {
+    auto c = calls({{"c1", name, "{}"}});
+    start(task(8));
+    reply(c);
+    rule();
+    auto tools = with.tools;
+    with.tools.erase(name);
+    crash({ended(1, c)});
+    with.tools = tools;
+    auto r = the<run::report>();
+    CAF_CHECK(r.begun.empty() && r.handed_in.kind == verdict_kind::failed && is_fatal(r.handed_in.code));
+    CAF_CHECK(says(r.handed_in.reason, name) && says(r.handed_in.reason, "not known"));
+    s = {};
+  }
+}
+
+CAF_TEST(a call of a read only tool that is gone is said to have had no effect) {
+  auto c = calls({{"c1", "look", "{}"}});
+  for (auto unknown : {run::on_unknown::tell, run::on_unknown::fail, run::on_unknown::repeat}) {
+    with.unknown = unknown;
+    start(task(8));
+    reply(c);
+    rule();
+    auto tools = with.tools;
+    with.tools.erase("look");
+    crash({ended(1, c)});
+    with.tools = tools;
+    CAF_CHECK(the<run::report>().begun[0].target == "model");
+    CAF_CHECK(says(the<run::tell>().text, "'look'") && !says(the<run::tell>().text, "may have"));
+    CAF_CHECK(s.talk.back().is_error && says(s.talk.back().text, "no effect") && !says(s.talk.back().text, "may have"));
+    s = {};
+  }
+}
+
+CAF_TEST(a call that cannot be repeated because its tool is gone is told) {
+  for (auto* name : {"write", "put"}) {
+    with.unknown = run::on_unknown::repeat;
+    auto c = calls({{"c1", name, "{}"}});
+    start(task(8));
+    reply(c);
+    rule();
+    auto tools = with.tools;
+    with.tools.erase(name);
+    crash({ended(1, c)});
+    with.tools = tools;
+    CAF_CHECK(says(the<run::tell>().text, "may have had its effect") && says(s.talk.back().text, "may have had its effect"));
+    s = {};
+  }
 }
 
 CAF_TEST(a verdict whose refusal is known goes on from it) {

@@ -66,7 +66,8 @@ CAF_TEST(a run that was cut off is known by its newest state and what came since
   log.back().flag = true;
   open = unfinished(log);
   CAF_CHECK(open[0].state == "s3" && open[0].talk == (names{"m1", "m3", "m4", "m5"}));
-  CAF_CHECK(open[0].calls[4].sent == names{"args5"} && open[0].calls[4].repeatable && !open[0].calls[1].repeatable);
+  CAF_CHECK(open[0].calls[4].sent == names{"args5"} && open[0].calls[4].effect == call_effect::repeatable
+            && open[0].calls[1].effect == call_effect::once);
 }
 
 CAF_TEST(a refusal is kept with the state it was given to) {

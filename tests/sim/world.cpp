@@ -268,11 +268,12 @@ void world::check_end() {
     if (!e.state.empty() && found(e.state) == nullptr)
       find("event " + std::to_string(e.seq) + " names a state that is not stored");
   }
-  ledger::prompt_check prompts;
-  if (auto wrong = ledger::verify(log, found, &prompts); !wrong.empty())
+  ledger::run_check runs;
+  if (auto wrong = ledger::verify(log, found, &runs); !wrong.empty())
     find("verify: " + wrong);
-  if (!prompts.first.empty())
-    find("verify: " + prompts.first);
+  for (auto& first : {runs.prompts.first, runs.states.first})
+    if (!first.empty())
+      find("verify: " + first);
   for (auto& m : models)
     if (m.open)
       find("model call " + std::to_string(m.call) + " of " + m.agent + " is still open outside");

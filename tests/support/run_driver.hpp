@@ -63,7 +63,8 @@ struct bodies {
 struct run_driver {
   run::setting with;
   run::state s;
-  std::vector<run::action> last; ///< what the newest input brought
+  std::vector<run::action> last;              ///< what the newest input brought
+  std::map<std::uint64_t, call_effect> begun; ///< of the calls that were reported
 
   run_driver() {
     with.agent.id = "writer";
@@ -90,7 +91,12 @@ struct run_driver {
     return t;
   }
 
-  void put(run::input in) { last = run::step(with, s, std::move(in)); }
+  void put(run::input in) {
+    last = run::step(with, s, std::move(in));
+    for (auto& r : got<run::report>())
+      for (auto& b : r.begun)
+        begun[b.call] = b.effect;
+  }
 
   template <class T>
   std::vector<T> got() const {

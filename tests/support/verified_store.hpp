@@ -17,7 +17,7 @@
 
 namespace conclave::test {
 
-/// Fails the test if a decision or a prompt of a task is another one in this build. No store, no tasks.
+/// Fails the test if a decision, a prompt or a run's state of a task is another one in this build. No store, no tasks.
 inline void verify_store(const std::string& path) {
   std::string error;
   auto store = std::filesystem::exists(path) ? event_store::open(path, error, store_use::reading) : nullptr;
@@ -30,13 +30,14 @@ inline void verify_store(const std::string& path) {
     std::map<std::string, std::string> bodies;
     for (auto& b : store->bodies(row.task, {}, error))
       bodies.emplace(std::move(b.sha), std::move(b.bytes));
-    ledger::prompt_check prompts;
+    ledger::run_check runs;
     auto find = [&](const std::string& sha) {
       auto i = bodies.find(sha);
       return i == bodies.end() ? nullptr : &i->second;
     };
-    CAF_CHECK_EQUAL(ledger::verify(log, find, &prompts), "");
-    CAF_CHECK_EQUAL(prompts.first, "");
+    CAF_CHECK_EQUAL(ledger::verify(log, find, &runs), "");
+    CAF_CHECK_EQUAL(runs.prompts.first, "");
+    CAF_CHECK_EQUAL(runs.states.first, "");
   }
   CAF_CHECK_EQUAL(error, "");
 }
