@@ -123,6 +123,30 @@ std::string ask_unknown(const std::vector<std::string>& calls) {
   }
 }
 
+/// What becomes of a task whose cancel was asked for: its row, once it has ended or nobody works on it any more. Nothing if neither
+/// came within the limit, with `error` if the store cannot tell.
+std::optional<task_row> await_end(event_store& store, const std::string& task, std::string& error) {
+  auto machine = outside::of_machine();
+  auto until = machine->now_steady() + cancel_limit;
+  for (auto gone = false; machine->now_steady() < until;) {
+    auto rows = store.list(error);
+    auto now = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
+    if (!error.empty())
+      return {};
+    if (now == rows.end()) {
+      error = "task " + task + " is not in the store any more: somebody deleted it";
+      return {};
+    }
+    // One that ends writes so and goes then: whoever saw it gone looks once more for what it wrote.
+    if (!now->outcome.empty() || (!now->live && gone))
+      return *now;
+    gone = !now->live;
+    if (!gone)
+      std::this_thread::sleep_for(std::chrono::milliseconds(100)); // a person waits, nothing else on this thread
+  }
+  return {};
+}
+
 } // namespace
 
 int command_resume(const resume_options& o) {
@@ -195,20 +219,17 @@ int command_cancel(const cancel_options& o) {
     complain(error);
     return failed;
   }
-  auto machine = outside::of_machine();
-  auto until = machine->now_steady() + cancel_limit;
-  while (machine->now_steady() < until) {
-    auto rows = store->list(error);
-    auto now = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == row.task; });
-    if (!error.empty() || now == rows.end())
-      break;
-    if (!now->live || !now->outcome.empty())
-      return print("task " + row.task + " has ended: " + (now->outcome.empty() ? "its process is gone" : now->outcome) + "\n");
-    std::this_thread::sleep_for(std::chrono::milliseconds(100)); // a person waits, nothing else on this thread
-  }
-  complain(error.empty() ? "task " + row.task + " has not ended within " + std::to_string(cancel_limit.count()) + " s; "
-                               + owner_text(row.owner) + " works on it"
-                         : error);
+  auto end = await_end(*store, row.task, error);
+  if (end && !end->outcome.empty())
+    return print("task " + row.task + " has ended: " + end->outcome + "\n");
+  if (end)
+    complain("task " + row.task + " was cut off: its process is gone, and the task has not ended; "
+             + (is_resumable(*end) ? "go on with it: conclave resume " + row.task + ", or " : "") + "delete it: conclave rm "
+             + row.task);
+  else
+    complain(error.empty() ? "task " + row.task + " has not ended within " + std::to_string(cancel_limit.count()) + " s; "
+                                 + owner_text(row.owner) + " works on it"
+                           : error);
   return failed;
 }
 
