@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/stand_ins.hpp"
+
+#include "protocols/config_expand.hpp"
+#include "protocols/secret_places.hpp"
+#include "protocols/text.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t least_value = 8; ///< of a variable whose name does not say what it is
+
+/// `number` tells one from the others as far as its length allows.
+std::string name_of(std::size_t number, std::size_t length) {
+  auto digits = std::to_string(number);
+  for (std::string word : {"CassetteKey", "Cassette", "Key", "K"})
+    if (word.size() + digits.size() <= length)
+      return (word + digits + std::string(length, 'x')).substr(0, length);
+  return digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x');
+}
+
+} // namespace
+
+void stand_ins::add_key(const std::string& value) {
+  auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
+  known_.add_key(std::string{core});
+  while (names_.size() < known_.values().size())
+    names_.push_back(name_of(names_.size() + 1, known_.values()[names_.size()].size()));
+}
+
+void stand_ins::add_named(const std::string& name, const std::string& value, std::size_t least) {
+  if (!may_be_secret(name, value))
+    return;
+  auto add = [&](const std::string& one) {
+    if (one.size() >= least)
+      add_key(one);
+  };
+  // Of a URL the password alone: it must stay a URL.
+  if (auto password = url_password(value); !password.empty())
+    return add(password);
+  auto space = value.find(' ');
+  if (space == std::string::npos)
+    return add(value);
+  add(value.substr(space + 1)); // "Bearer x" stays one
+  auto scheme = lower(value.substr(0, space));
+  if (scheme != "bearer" && scheme != "basic" && scheme != "token")
+    add(value);
+}
+
+void stand_ins::add_config(const backend_config& b, const std::map<std::string, std::string>& variables) {
+  auto value_of = [&](const std::string& name) {
+    auto i = variables.find(name);
+    return i == variables.end() ? std::string{} : i->second;
+  };
+  each_secret(b, [&](const secret_text& place, const std::string& text) {
+    for (auto& s : place.spans) {
+      auto said = text.substr(s.begin, s.end - s.begin);
+      if (place.json && said.size() > 1 && said.front() == '"')
+        said = said.substr(1, said.size() - 2);
+      for (auto& name : references_in(said))
+        add_key(value_of(name));
+      if (s.literal || place.expanded)
+        add_key(said);
+    }
+  });
+  add_key(value_of(b.api_key_env));
+  for (auto& name : references_in(b.api_key))
+    add_key(value_of(name));
+  // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
+  auto told = [&](const std::string& text) {
+    for (auto& name : references_in(text))
+      if (auto value = value_of(name); value.size() >= least_value && !value.starts_with('/'))
+        add_key(value);
+  };
+  for (auto& server : b.mcp_servers) {
+    for (auto& word : server.command)
+      told(word);
+    for (auto* values : {&server.env, &server.headers})
+      for (auto& [name, value] : *values)
+        told(value);
+  }
+}
+
+void stand_ins::put_in(std::string& text) const {
+  put_in({&text});
+}
+
+void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
+  if (known_.empty())
+    return;
+  std::string all;
+  std::vector<std::size_t> ends;
+  for (auto* p : pieces) {
+    all += *p;
+    ends.push_back(all.size());
+  }
+  auto found = known_.find_in(all);
+  if (found.empty())
+    return;
+  std::string out;
+  std::size_t done = 0, piece = 0;
+  std::vector<std::size_t> cuts; // where the pieces end in `out`
+  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t from_new, std::size_t most) {
+    for (; piece < ends.size() && ends[piece] <= until; ++piece)
+      cuts.push_back(from_new + std::min(ends[piece] - from_old, most));
+  };
+  for (auto& f : found) {
+    cut_until(f.begin, done, out.size(), f.begin - done);
+    out.append(all, done, f.begin - done);
+    auto& name = names_[f.which];
+    cut_until(f.end, f.begin, out.size(), name.size());
+    out += name;
+    done = f.end;
+  }
+  cut_until(all.size(), done, out.size(), all.size() - done);
+  out.append(all, done);
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    auto to = i + 1 == pieces.size() ? out.size() : std::min(cuts[i], out.size());
+    *pieces[i] = out.substr(from, to - from);
+    from = to;
+  }
+}
+
+} // namespace conclave
