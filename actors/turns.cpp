@@ -83,7 +83,7 @@ bool turns::here() const {
   return current == this;
 }
 
-nanoseconds turns::now() const {
+nanoseconds turns::elapsed() const {
   return now_;
 }
 

@@ -54,7 +54,7 @@ public:
 
   void post(std::function<void()> input) override;
   bool here() const override;
-  std::chrono::nanoseconds now() const override;
+  std::chrono::nanoseconds elapsed() const override;
 
 private:
   using lock_type = std::unique_lock<std::mutex>;

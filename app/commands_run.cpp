@@ -141,9 +141,12 @@ int command_run(const run_options& o) {
   if (auto hint = cut_off_notice(eng.store().list(ignored)); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
-  return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
+  auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.start(config, {text, {}}, std::move(l), std::move(done));
   });
+  if (std::error_code unknown; !o.record.empty() && !std::filesystem::exists(o.record, unknown))
+    complain("the run is not recorded: there is no " + o.record);
+  return code;
 }
 
 } // namespace conclave

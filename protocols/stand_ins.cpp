@@ -4,8 +4,10 @@
 #include "protocols/stand_ins.hpp"
 
 #include "protocols/config_expand.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -25,13 +27,31 @@ std::string name_of(std::size_t number, std::size_t length) {
   return digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x');
 }
 
+/// What is wrong with a key (clean_key) is wrong with its stand-in, too: who refused the one refuses the other.
+void keep_faults(const std::string& key, std::string& name) {
+  auto copy = key;
+  if (clean_key(copy).empty())
+    return;
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    auto u = static_cast<unsigned char>(key[i]);
+    auto opens = key.compare(i, 2, "${") == 0 || (i > 0 && key.compare(i - 1, 2, "${") == 0);
+    if (u <= 0x20 || u >= 0x7F || u == '"' || opens)
+      name[i] = key[i];
+  }
+  if (lower(key).starts_with("bearer "))
+    name.replace(0, 7, key, 0, 7);
+}
+
 } // namespace
 
 void stand_ins::add_key(const std::string& value) {
   auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
   known_.add_key(std::string{core});
-  while (names_.size() < known_.values().size())
-    names_.push_back(name_of(names_.size() + 1, known_.values()[names_.size()].size()));
+  while (names_.size() < known_.values().size()) {
+    auto& key = known_.values()[names_.size()];
+    names_.push_back(name_of(names_.size() + 1, key.size()));
+    keep_faults(key, names_.back());
+  }
 }
 
 void stand_ins::add_named(const std::string& name, const std::string& value, std::size_t least) {
@@ -113,7 +133,11 @@ void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
   for (auto& f : found) {
     cut_until(f.begin, done, out.size(), f.begin - done);
     out.append(all, done, f.begin - done);
-    auto& name = names_[f.which];
+    auto name = names_[f.which];
+    if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
+      name = wire::quote(name); // it stood there escaped
+      name = name.substr(1, name.size() - 2);
+    }
     cut_until(f.end, f.begin, out.size(), name.size());
     out += name;
     done = f.end;

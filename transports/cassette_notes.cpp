@@ -5,6 +5,7 @@
 
 #include "protocols/text.hpp"
 #include "protocols/wire/sha256.hpp"
+#include "transports/home.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -21,6 +22,14 @@ constexpr std::size_t shown_of_message = 300; ///< of a message to a child: for 
 std::string hidden_in(const stand_ins& hidden, std::string text) {
   hidden.put_in(text);
   return text;
+}
+
+/// A path below the user's home begins with ~, so that it is the same for another user.
+std::string with_tilde(std::string path) {
+  auto home = user_home();
+  if (home.size() > 1 && path.starts_with(home + "/"))
+    path.replace(0, home.size(), "~");
+  return path;
 }
 
 std::size_t weight(const tape_entry& e) {
@@ -56,7 +65,7 @@ void recording::asked(tape_entry e) {
 
 void recording::came_in(tape_entry e) {
   if (on)
-    e.at_ns = links.turns->now().count();
+    e.at_ns = links.turns->elapsed().count();
   asked(std::move(e));
 }
 
@@ -81,8 +90,8 @@ tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_re
 tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o) {
   auto e = note_of(tape_kind::child, id);
   for (auto& word : o.argv)
-    e.texts.push_back(hidden_in(hidden, word));
-  e.note = hidden_in(hidden, o.cwd);
+    e.texts.push_back(hidden_in(hidden, e.texts.empty() ? with_tilde(word) : word));
+  e.note = hidden_in(hidden, with_tilde(o.cwd));
   return e;
 }
 
@@ -106,7 +115,7 @@ tape_entry note_append(const stand_ins& hidden, std::uint64_t id, std::uint64_t 
 
 tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o) {
   auto e = note_of(tape_kind::model, id);
-  e.note = hidden_in(hidden, o.model_path);
+  e.note = hidden_in(hidden, with_tilde(o.model_path));
   return e;
 }
 

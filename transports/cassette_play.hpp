@@ -20,7 +20,8 @@ struct store_answer {
   std::mutex mutex;
   std::condition_variable came;
   std::optional<append_result> result;
-  event_store::callback done; ///< of the turn thread
+  std::shared_ptr<turn_thread> free; ///< set: it counts as soon as it has come
+  event_store::callback done;        ///< of the turn thread
 };
 
 /// All members on the turn thread, but for `links.turns`.

@@ -3,6 +3,7 @@
 
 #include "transports/cassette_player.hpp"
 
+#include "protocols/key_route.hpp"
 #include "transports/cassette_play.hpp"
 
 #include <algorithm>
@@ -63,6 +64,15 @@ void play::differ(const std::string& what) {
   if (!failure.empty())
     return;
   failure = what;
+  // Nothing tells any more when the store has answered: it counts when it comes.
+  for (auto& [id, answer] : std::exchange(open_appends, {})) {
+    std::lock_guard guard(answer->mutex);
+    if (failed_appends.count(id) > 0)
+      answer->result = append_result{ec::cancelled, "the replay is over", 0};
+    answer->free = links.turns;
+    if (answer->result)
+      links.turns->post([a = answer] { a->done(*a->result); });
+  }
   links.turns->post([end = links.end_task] { end("the replay is over"); });
 }
 
@@ -89,11 +99,11 @@ bool cassette_player::stopped() const {
 std::int64_t cassette_player::now_unix_ms() {
   if (!play_->here())
     return machine_->now_unix_ms();
-  return head().start_unix_ms + std::chrono::duration_cast<std::chrono::milliseconds>(play_->links.turns->now()).count();
+  return head().start_unix_ms + std::chrono::duration_cast<std::chrono::milliseconds>(play_->links.turns->elapsed()).count();
 }
 
 std::chrono::nanoseconds cassette_player::now_steady() {
-  return play_->here() ? play_->links.turns->now() : machine_->now_steady();
+  return play_->here() ? play_->links.turns->elapsed() : machine_->now_steady();
 }
 
 std::int32_t cassette_player::utc_offset_s(std::int64_t unix_ms) {
@@ -127,6 +137,20 @@ std::shared_ptr<local_model> cassette_player::acquire_local_model(local_model_op
 std::unique_ptr<event_store> cassette_player::open_store(const std::string& path, std::string& error, store_use use) {
   auto store = machine_->open_store(path, error, use);
   return store ? make_played_store(std::move(store), play_) : nullptr;
+}
+
+std::shared_ptr<const tls_trust> cassette_player::load_trust(const ca_choice& choice, std::string& error) {
+  auto* e = play_->expect(note_of(tape_kind::trust, 0));
+  if (e != nullptr)
+    error = e->text;
+  if (e == nullptr || !e->ok)
+    return nullptr;
+  // What is in the files is nobody's matter here, but whether two connections have the same ones is.
+  auto trust = std::make_shared<tls_trust>();
+  trust->file = choice.bundle.path;
+  trust->folder = choice.folder.path;
+  trust->pem = choice.extra.path;
+  return trust;
 }
 
 std::unique_ptr<lane> cassette_player::open_lane(const std::string& owner) {

@@ -39,6 +39,7 @@ public:
   std::shared_ptr<local_model> acquire_local_model(local_model_options options, std::shared_ptr<http_transfers> http,
                                                    local_model::callbacks cb) override;
   std::unique_ptr<event_store> open_store(const std::string& path, std::string& error, store_use use) override;
+  std::shared_ptr<const tls_trust> load_trust(const ca_choice& choice, std::string& error) override;
   std::unique_ptr<lane> open_lane(const std::string& owner) override;
   std::unique_ptr<host_thread> start_thread(const std::string& name, std::function<void()> body) override;
 

@@ -95,6 +95,8 @@ public:
           std::lock_guard guard(answer->mutex);
           answer->result = std::move(r);
           answer->came.notify_all();
+          if (answer->free)
+            answer->free->post([answer] { answer->done(*answer->result); });
         });
       return;
     }

@@ -135,11 +135,11 @@ bool cassette_recorder::here() const {
 std::int64_t cassette_recorder::now_unix_ms() {
   if (!here())
     return machine_->now_unix_ms();
-  return tape_->head.start_unix_ms + std::chrono::duration_cast<std::chrono::milliseconds>(tape_->links.turns->now()).count();
+  return tape_->head.start_unix_ms + std::chrono::duration_cast<std::chrono::milliseconds>(tape_->links.turns->elapsed()).count();
 }
 
 std::chrono::nanoseconds cassette_recorder::now_steady() {
-  return here() ? tape_->links.turns->now() : machine_->now_steady();
+  return here() ? tape_->links.turns->elapsed() : machine_->now_steady();
 }
 
 std::int32_t cassette_recorder::utc_offset_s(std::int64_t unix_ms) {
@@ -197,6 +197,16 @@ std::shared_ptr<local_model> cassette_recorder::acquire_local_model(local_model_
 std::unique_ptr<event_store> cassette_recorder::open_store(const std::string& path, std::string& error, store_use use) {
   auto store = machine_->open_store(path, error, use);
   return store ? make_recorded_store(std::move(store), tape_) : nullptr;
+}
+
+std::shared_ptr<const tls_trust> cassette_recorder::load_trust(const ca_choice& choice, std::string& error) {
+  auto trust = machine_->load_trust(choice, error);
+  if (here() && tape_->on) {
+    auto e = note_of(tape_kind::trust, 0, error);
+    e.ok = trust != nullptr;
+    tape_->asked(std::move(e));
+  }
+  return trust;
 }
 
 std::unique_ptr<lane> cassette_recorder::open_lane(const std::string& owner) {

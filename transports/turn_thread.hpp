@@ -28,7 +28,7 @@ public:
   virtual bool here() const = 0; ///< whether this is the thread. Any thread.
 
   /// Time since the start of the run; the same throughout a turn. On the thread.
-  virtual std::chrono::nanoseconds now() const = 0;
+  virtual std::chrono::nanoseconds elapsed() const = 0;
 };
 
 /// Where the inputs of a run that is played again come from. All members on the turn thread.
