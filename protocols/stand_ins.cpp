@@ -18,9 +18,12 @@ namespace {
 
 constexpr std::size_t least_value = 8; ///< of a variable whose name does not say what it is
 
-/// `number` tells one from the others as far as its length allows.
-std::string name_of(std::size_t number, std::size_t length) {
+/// `number` tells one from the others as far as the length allows. A number stays one: it may stand in JSON as such.
+std::string name_of(std::size_t number, const std::string& key) {
   auto digits = std::to_string(number);
+  auto length = key.size();
+  if (key.find_first_not_of("0123456789") == std::string::npos && digits.size() < length)
+    return std::string(length - digits.size(), '9') + digits;
   for (std::string word : {"CassetteKey", "Cassette", "Key", "K"})
     if (word.size() + digits.size() <= length)
       return (word + digits + std::string(length, 'x')).substr(0, length);
@@ -49,7 +52,7 @@ void stand_ins::add_key(const std::string& value) {
   known_.add_key(std::string{core});
   while (names_.size() < known_.values().size()) {
     auto& key = known_.values()[names_.size()];
-    names_.push_back(name_of(names_.size() + 1, key.size()));
+    names_.push_back(name_of(names_.size() + 1, key));
     keep_faults(key, names_.back());
   }
 }
@@ -81,11 +84,18 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   each_secret(b, [&](const secret_text& place, const std::string& text) {
     for (auto& s : place.spans) {
       auto said = text.substr(s.begin, s.end - s.begin);
-      if (place.json && said.size() > 1 && said.front() == '"')
-        said = said.substr(1, said.size() - 2);
+      if (place.json && said.front() == '"')
+        wire::get("{\"x\":" + said + "}", "x", said);
       for (auto& name : references_in(said))
         add_key(value_of(name));
-      if (s.literal || place.expanded)
+      if (!s.literal && !place.expanded)
+        continue;
+      secrets decoded; // what stands in a URL is told as it is meant
+      if (text.find("://") != std::string::npos && said.find('%') != std::string::npos)
+        decoded.add_query("?" + s.name + "=" + said);
+      for (auto& value : decoded.values())
+        add_key(value);
+      if (decoded.empty())
         add_key(said);
     }
   });

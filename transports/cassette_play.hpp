@@ -46,6 +46,9 @@ struct play {
   /// Returns what is recorded for a question; nullptr if the play is over, or the cassette does not hold it: that is the end of it.
   const wire::tape_entry* expect(const wire::tape_entry& asked);
 
+  /// Nothing comes from the cassette any more.
+  void leave();
+
   /// The run is not the recorded one.
   void differ(const std::string& what);
 };

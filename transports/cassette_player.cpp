@@ -59,11 +59,8 @@ const tape_entry* play::expect(const tape_entry& asked) {
   return nullptr;
 }
 
-void play::differ(const std::string& what) {
+void play::leave() {
   on = false;
-  if (!failure.empty())
-    return;
-  failure = what;
   // Nothing tells any more when the store has answered: it counts when it comes.
   for (auto& [id, answer] : std::exchange(open_appends, {})) {
     std::lock_guard guard(answer->mutex);
@@ -73,6 +70,13 @@ void play::differ(const std::string& what) {
     if (answer->result)
       links.turns->post([a = answer] { a->done(*a->result); });
   }
+}
+
+void play::differ(const std::string& what) {
+  if (!failure.empty())
+    return;
+  failure = what;
+  leave();
   links.turns->post([end = links.end_task] { end("the replay is over"); });
 }
 
@@ -203,8 +207,8 @@ void cassette_player::cancel(const std::string& reason, const std::function<void
   if (play_->on) {
     play_->failure = "it was ended: " + reason;
     play_->stopped = true;
+    play_->leave();
   }
-  play_->on = false;
   act();
 }
 

@@ -152,8 +152,11 @@ void let_in_stored(play& p, const tape_entry& e) {
   r.error = e.text;
   if (r.code == ec::none) {
     std::unique_lock lock(a.mutex);
-    if (!a.came.wait_for(lock, store_limit, [&] { return a.result.has_value(); }))
+    if (!a.came.wait_for(lock, store_limit, [&] { return a.result.has_value(); })) {
+      a.free = p.links.turns;
+      lock.unlock();
       return p.differ("the event store gives no answer");
+    }
     r = *a.result;
     lock.unlock();
     if (r.code != ec::none)

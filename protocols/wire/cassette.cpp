@@ -15,6 +15,8 @@ namespace conclave::wire {
 namespace {
 
 constexpr std::size_t chain_digits = 16;
+constexpr std::int64_t max_time_ns = 1'000'000'000'000'000'000; ///< 30 years: no sum overflows
+constexpr std::int64_t max_unix_ms = 253'402'300'799'999;       ///< the end of the year 9999
 constexpr const char* version_key = "conclave_cassette";
 
 // Index = tape_kind.
@@ -183,6 +185,8 @@ std::string read_entry(const json& v, tape_entry& e) {
           t.wrong("pairs", "holds what is no pair");
         }
   }
+  if (e.at_ns > max_time_ns)
+    t.wrong("at", "is more than a run takes");
   auto timed = is_input(e.kind) || e.kind == tape_kind::end;
   if (timed != (e.at_ns >= 0))
     t.wrong("at", timed ? "is missing" : "stands where no time does");
@@ -195,6 +199,8 @@ std::string read_head(const json& v, tape_head& h) {
   t.text("build", h.build);
   t.text("task", h.task);
   t.number("start_unix_ms", h.start_unix_ms);
+  if (h.start_unix_ms > max_unix_ms)
+    t.wrong("start_unix_ms", "is no time that will be");
   constexpr std::int64_t day = 86'400;
   std::int64_t offset = 0;
   t.number("utc_offset_s", offset, -day);

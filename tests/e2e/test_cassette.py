@@ -8,6 +8,8 @@ import shutil
 import tempfile
 import unittest
 
+import test_local as local
+import test_planted_key as planted
 from provider import Provider
 from support import *
 
@@ -170,6 +172,87 @@ class Told(Recorded):
             self.assertNotIn(piece.encode(), text)
 
 
+class OfALocalModel(local.Local):
+    """A server that is started for the run, with a key that is drawn for it; in one of them it dies and is started again."""
+
+    def test_three_agents_share_one_server_that_ends_with_the_run(self):
+        cassette = self.home.path / "run.cassette"
+        r = self.home.run("--config", self.team, "--record", str(cassette), "q")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assert_none_left()
+        started = len(self.pids())
+        log = self.home.run("show", "--json", "last").stdout
+        with Home() as elsewhere:
+            r = elsewhere.run("replay", str(cassette))
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(sha(elsewhere.run("show", "--json", "last").stdout), sha(log))
+        self.assertEqual(len(self.pids()), started)
+
+    def test_a_server_that_dies_in_mid_stream_is_started_again(self):
+        self.server.with_name("die").touch()
+        self.test_three_agents_share_one_server_that_ends_with_the_run()
+
+    def test_kill_9_of_the_engine_leaves_no_server(self):
+        """Of a recorded run neither; and no cassette, but the next run may record there."""
+        cassette = self.home.path / "run.cassette"
+        self.server.with_name("slow").touch()
+        with self.home.start("--config", self.team, "--record", str(cassette), "q") as p:
+            self.wait_for(self.pids, "no model server")
+            p.kill()
+            p.wait()
+        self.assert_none_left()
+        self.assertFalse(cassette.exists())
+        self.server.with_name("slow").unlink()
+        self.test_three_agents_share_one_server_that_ends_with_the_run()
+
+
+class Planted(planted.Case):
+    """Everybody who gets a key tells it back, in every way that tests/e2e/test_planted_key.py knows; none is in the cassette, and what was
+    hidden from the log is hidden again."""
+
+    team = planted.Planted.team
+
+    def recorded(self, servers, literal, models=("fine",)):
+        cassette = self.home.path / "home" / "run.cassette"
+        r = self.home.run("-c", self.team(servers, literal, models), "--record", str(cassette), "q", env=self.env)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assert_nowhere("in a recorded run")
+        log = self.home.run("show", "--json", "last").stdout
+        with Home() as elsewhere:
+            r = elsewhere.run("replay", str(cassette))
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(sha(elsewhere.run("show", "--json", "last").stdout), sha(log))
+        os.unlink(cassette)
+
+    def test_keys_told_back_by_providers(self):
+        for literal in (True, False):
+            with self.subTest(literal):
+                self.cores.clear()
+                self.recorded([], literal, planted.ECHOES)
+
+    def test_keys_told_back_by_tool_servers(self):
+        for how in ("noise", "dies", "refuses", "names", "call_fails", "call_dies", "error_result", "result"):
+            for literal in (True, False):
+                with self.subTest(f"{how} {literal}"):
+                    self.cores.clear()
+                    self.recorded([how], literal)
+
+
+class Corpus(unittest.TestCase):
+    """Runs of before (tests/golden/cassettes), played by this build."""
+
+    def test_each_comes_to_the_same(self):
+        all_of_them = sorted((ROOT / "tests" / "golden" / "cassettes").glob("*.cassette"))
+        self.assertGreaterEqual(len(all_of_them), 10)
+        with Home() as home:
+            for cassette in all_of_them:
+                with self.subTest(cassette.name):
+                    r = home.run("replay", str(cassette))
+                    self.assertNotEqual(r.returncode, 1, r.stderr)
+                    log = home.run("show", "--json", "last").stdout
+                    self.assertEqual(json.loads(cassette.read_text().splitlines()[-1])["text"], sha(log))
+
+
 class Altered(Recorded):
     def setUp(self):
         super().setUp()
@@ -282,6 +365,20 @@ class AtTheCommandLine(Recorded):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertIn("nothing was added", r.stderr)
         self.assertEqual(self.shown(self.home), log)
+
+
+    def test_a_replay_that_is_interrupted_keeps_nothing(self):
+        r = self.record(calm_team(2, lambda i: 4000)["agents"])
+        self.assertEqual(r.returncode, 0, r.stderr)
+        with Home() as elsewhere:
+            p = elsewhere.start("replay", str(self.cassette), "--speed", "1")
+            Lines(p.stderr).until("start")
+            p.send_signal(signal.SIGINT)
+            p.wait(10)
+            p.stdout.close()
+            p.stderr.close()
+            self.assertEqual(p.returncode, 4)
+            self.assertEqual(elsewhere.run("list", "--json").stdout, "")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ CAF_TEST(a line that is not what it should be is named) {
                       R"({"at":0,"kind":"data","id":-1})",
                       R"({"at":0,"kind":"data","id":1.5})",
                       R"({"at":99999999999999999999,"kind":"data"})",
+                      R"({"at":9000000000000000000,"kind":"data"})",
                       R"({"at":0,"kind":"data","more_":1})",
                       R"({"at":0,"kind":"head","pairs":[["a"]]})",
                       R"({"at":0,"kind":"head","pairs":{}})",
@@ -159,6 +160,19 @@ CAF_TEST(a stand in is as long as the secret and hides where it would be hidden)
   s.put_in(text);
   CAF_CHECK_EQUAL(text.size(), size);
   CAF_CHECK_EQUAL(text, " Cassett1\n Bearer Cassette2x postgres://u:Cassett3@h/db EMPTY /home/somebody");
+}
+
+CAF_TEST(a number stays a number and what is escaped in a URL is known as it is meant) {
+  backend_config b;
+  b.extra_body = "{\"token\": 1234567890, \"more\": {\"secret\": \"ab\\\\cdefgh\"}}";
+  b.base_url = "https://h/v1?key=abc%2Fdef%2Bghi";
+  stand_ins s;
+  s.add_config(b, {});
+  auto body = b.extra_body + " abc/def+ghi abc%2Fdef%2Bghi ab\\cdefgh";
+  s.put_in(body);
+  for (auto* gone : {"1234567890", "cdefgh", "abc/", "abc%"})
+    CAF_CHECK(body.find(gone) == std::string::npos);
+  CAF_CHECK_EQUAL(body.find_first_of("0123456789"), body.find("99999999"));
 }
 
 CAF_TEST(a key that is refused has a stand in that is refused) {
