@@ -125,8 +125,10 @@ bool turns::turn(lock_type& lock) {
   if (closing_ && ((queue_.empty() && at_rest()) || machine_->now_steady() >= close_until_))
     return false;
   auto next = due && timer ? std::min(*due, *timer) : due ? due : timer;
-  auto paced = with_source ? options_.speed > 0 : true;
-  if (next && (!paced || *next <= now_real) && (queue_.empty() || !with_source)) {
+  auto late = next && ((with_source && options_.speed <= 0) || *next <= now_real);
+  // Late timers do not keep an input waiting for ever: it may come in between two of them, at the time of the first.
+  auto between = std::exchange(after_timer_, false) && !with_source && late && *next > now_;
+  if (late && (queue_.empty() || (!with_source && !between))) {
     auto is_timer = timer && *timer <= *next; // a timer first, as when it was recorded
     lock.unlock();
     move_time(*next);
@@ -135,13 +137,14 @@ bool turns::turn(lock_type& lock) {
     else
       options_.source->take();
     lock.lock();
+    after_timer_ = is_timer;
     return true;
   }
   if (!queue_.empty()) {
     auto input = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    if (running_ && !with_source)
+    if (running_ && !with_source && !between)
       move_time(now_real);
     input();
     input = nullptr;

@@ -77,6 +77,7 @@ private:
   std::unique_ptr<host_thread> thread_;
   std::size_t own_actors_ = 0; ///< of the system itself
   bool running_ = false;       ///< the clock
+  bool after_timer_ = false;   ///< the turn before was a timer's
   std::chrono::nanoseconds now_{0}, anchor_{0}, real_anchor_{0};
 
   mutable std::mutex mutex_;

@@ -16,8 +16,6 @@ namespace conclave {
 
 namespace {
 
-constexpr std::size_t least_value = 8; ///< of a variable whose name does not say what it is
-
 /// `number` tells one from the others as far as the length allows. A number stays one: it may stand in JSON as such.
 std::string name_of(std::size_t number, const std::string& key) {
   auto digits = std::to_string(number);
@@ -49,7 +47,8 @@ void keep_faults(const std::string& key, std::string& name) {
 
 void stand_ins::add_key(const std::string& value) {
   auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
-  known_.add_key(std::string{core});
+  if (core.size() >= least_)
+    known_.add_key(std::string{core});
   while (names_.size() < known_.values().size()) {
     auto& key = known_.values()[names_.size()];
     names_.push_back(name_of(names_.size() + 1, key));
@@ -57,23 +56,19 @@ void stand_ins::add_key(const std::string& value) {
   }
 }
 
-void stand_ins::add_named(const std::string& name, const std::string& value, std::size_t least) {
+void stand_ins::add_named(const std::string& name, const std::string& value) {
   if (!may_be_secret(name, value))
     return;
-  auto add = [&](const std::string& one) {
-    if (one.size() >= least)
-      add_key(one);
-  };
   // Of a URL the password alone: it must stay a URL.
   if (auto password = url_password(value); !password.empty())
-    return add(password);
+    return add_key(password);
   auto space = value.find(' ');
   if (space == std::string::npos)
-    return add(value);
-  add(value.substr(space + 1)); // "Bearer x" stays one
+    return add_key(value);
+  add_key(value.substr(space + 1)); // "Bearer x" stays one
   auto scheme = lower(value.substr(0, space));
   if (scheme != "bearer" && scheme != "basic" && scheme != "token")
-    add(value);
+    add_key(value);
 }
 
 void stand_ins::add_config(const backend_config& b, const std::map<std::string, std::string>& variables) {
@@ -105,7 +100,7 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
   auto told = [&](const std::string& text) {
     for (auto& name : references_in(text))
-      if (auto value = value_of(name); value.size() >= least_value && !value.starts_with('/'))
+      if (auto value = value_of(name); value.size() >= usual && !value.starts_with('/'))
         add_key(value);
   };
   for (auto& server : b.mcp_servers) {

@@ -16,11 +16,16 @@ namespace conclave {
 
 class stand_ins {
 public:
+  static constexpr std::size_t usual = 8; ///< bytes: shorter ones are words that texts hold anyway
+
+  stand_ins() : stand_ins(usual) {}
+  explicit stand_ins(std::size_t least) : least_(least) {} ///< shorter keys are left out
+
   /// Adds a key, as secrets::add_key; blanks and quotes around it stay where they are.
   void add_key(const std::string& value);
 
-  /// Adds what is secret in the value of a setting, as secrets::add_named. `least`: shorter ones are left as words.
-  void add_named(const std::string& name, const std::string& value, std::size_t least = 4);
+  /// Adds what is secret in the value of a setting, as secrets::add_named.
+  void add_named(const std::string& name, const std::string& value);
 
   /// Adds what stands literally in a configuration, and the values of the variables that stand where secrets belong.
   void add_config(const backend_config& b, const std::map<std::string, std::string>& variables);
@@ -34,6 +39,7 @@ public:
   bool empty() const { return known_.empty(); }
 
 private:
+  std::size_t least_;
   secrets known_;
   std::vector<std::string> names_; ///< by the position in `known_`
 };

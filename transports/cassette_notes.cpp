@@ -81,7 +81,7 @@ tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_re
   auto body = hidden_in(hidden, r.body);
   auto e = note_of(tape_kind::request, id, wire::sha256(body));
   e.number = static_cast<std::int64_t>(body.size());
-  e.note = r.method + " " + hidden_in(hidden, r.url);
+  e.note = hidden_in(hidden, r.method + " " + r.url + (r.agent.empty() ? "" : " of agent '" + r.agent + "'"));
   for (auto& [name, value] : r.headers)
     e.texts.push_back(name);
   return e;

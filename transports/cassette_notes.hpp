@@ -22,6 +22,7 @@ struct recording {
   bool full = false; ///< there was too much
   wire::tape_head head;
   stand_ins hidden;
+  stand_ins brief{4}; ///< also of keys that are too short to be looked for everywhere: where a configuration has them
   std::vector<wire::tape_entry> entries;
   std::size_t bytes = 0;
   std::uint64_t transfers = 0, children = 0, appends = 0, jobs = 0, models = 0;

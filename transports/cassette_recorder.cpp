@@ -4,6 +4,7 @@
 #include "transports/cassette_recorder.hpp"
 
 #include "protocols/config_expand.hpp"
+#include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
 #include "transports/cassette_notes.hpp"
 
@@ -23,7 +24,6 @@ using wire::tape_kind;
 namespace {
 
 constexpr const char* unfinished = ".partial";
-constexpr std::size_t least_for_results = 8; ///< of secrets of the environment, as secrets::add_for_results
 
 std::string why(const std::string& path) {
   return path + ": " + std::strerror(errno);
@@ -239,7 +239,7 @@ std::string cassette_recorder::source(const std::string& name, std::string real)
 secrets cassette_recorder::known(secrets real) {
   tape_->head.known = real.values();
   for (auto& value : real.values())
-    tape_->hidden.add_named("key", value, least_for_results);
+    tape_->hidden.add_named("key", value);
   return real;
 }
 
@@ -262,10 +262,17 @@ std::string cassette_recorder::begin(const std::string& task, const opening& o, 
   if (std::exchange(used_, true))
     return "this engine records, and a cassette holds one task";
   auto& h = tape_->head;
+  auto whole = o;
   for (auto& a : o.agents)
-    tape_->hidden.add_config(a.backend, variables_of(a.backend, tape_->links));
+    for (auto* names : {&tape_->hidden, &tape_->brief})
+      names->add_config(a.backend, variables_of(a.backend, tape_->links));
+  for (auto& a : whole.agents)
+    each_secret(a.backend, [this](const secret_text&, std::string& text) {
+      tape_->hidden.put_in(text);
+      tape_->brief.put_in(text);
+    });
   h.task = task;
-  h.opening = to_json(o);
+  h.opening = to_json(whole);
   h.question = question;
   tape_->on = true;
   return {};
@@ -293,8 +300,12 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
     tape_->hidden.put_in(*text);
   for (auto& x : h.known)
     tape_->hidden.put_in(x);
-  for (auto& [name, x] : h.variables)
+  for (auto& [name, x] : h.variables) {
+    tape_->brief.add_named(name, x.value);
     tape_->hidden.put_in(x.value);
+    if (x.value.size() < stand_ins::usual)
+      tape_->brief.put_in(x.value);
+  }
   if (auto fault = write_file(); !fault.empty())
     return "the run is not recorded: " + fault;
   return shown == log ? std::string{}

@@ -32,17 +32,17 @@ enum class tape_kind : std::uint8_t {
   model_ready,    ///< of local model `id`: address `text`, key `note`, slots `number`
   model_failed,   ///< of local model `id`: code `note`, error `text`
   cancel,         ///< the host ends the task: reason `text`
-  request,        ///< transfer `id` begins: method and URL `note`, header names `texts`, body of `number` bytes with SHA-256 `text`
-  abandon,        ///< transfer `id` is cancelled
-  child,          ///< child `id` is started: program and arguments `texts`, folder `note`; `ok` = there was a thread for it
-  write,          ///< to child `id`: `number` bytes with SHA-256 `text`, which begin with `note`; `ok` = they were taken
-  close_child,    ///< child `id` is closed, or killed (`number` 1)
-  last_words,     ///< of child `id`: `text`
-  append,         ///< append `id`: `number` events from seq `other` on, with SHA-256 `text` of them and their bodies
-  job,            ///< job `id` of lane `note` is begun; `ok` = there was a thread for it
-  model,          ///< local model `id`: file `note`
-  trust,          ///< certificate authorities are read: `ok` = there are some, error `text`
-  end,            ///< the task has ended; its log has the SHA-256 `text`, the file `number` lines
+  request, ///< transfer `id` begins: method, URL and agent `note`, header names `texts`, body of `number` bytes with SHA-256 `text`
+  abandon, ///< transfer `id` is cancelled
+  child,   ///< child `id` is started: program and arguments `texts`, folder `note`; `ok` = there was a thread for it
+  write,   ///< to child `id`: `number` bytes with SHA-256 `text`, which begin with `note`; `ok` = they were taken
+  close_child, ///< child `id` is closed, or killed (`number` 1)
+  last_words,  ///< of child `id`: `text`
+  append,      ///< append `id`: `number` events from seq `other` on, with SHA-256 `text` of them and their bodies
+  job,         ///< job `id` of lane `note` is begun; `ok` = there was a thread for it
+  model,       ///< local model `id`: file `note`
+  trust,       ///< certificate authorities are read: `ok` = there are some, error `text`
+  end,         ///< the task has ended; its log has the SHA-256 `text`, the file `number` lines
 };
 
 struct tape_entry {

@@ -318,6 +318,7 @@ class Altered(Recorded):
         said = self.refused(self.rechained(lines[:first] + [lines[first].replace(b"/v1/", b"/v2/")] + lines[first + 1:]), "asks differently")
         self.assertIn("/v1/chat/completions", said)
         self.assertIn("/v2/chat/completions", said)
+        self.assertIn("of agent 'm", said)
 
     def test_an_input_that_never_comes(self):
         lines = self.lines()

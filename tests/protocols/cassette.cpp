@@ -175,6 +175,16 @@ CAF_TEST(a number stays a number and what is escaped in a URL is known as it is 
   CAF_CHECK_EQUAL(body.find_first_of("0123456789"), body.find("99999999"));
 }
 
+CAF_TEST(a key that is a word is taken out only where it is asked for) {
+  for (auto [least, expected] : {std::pair{4, "a Key1 of that"}, {8, "a test of that"}}) {
+    stand_ins s{static_cast<std::size_t>(least)};
+    s.add_key("test");
+    std::string text = "a test of that";
+    s.put_in(text);
+    CAF_CHECK_EQUAL(text, expected);
+  }
+}
+
 CAF_TEST(a key that is refused has a stand in that is refused) {
   stand_ins s;
   s.add_key("two words");
