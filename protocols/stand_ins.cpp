@@ -3,6 +3,7 @@
 
 #include "protocols/stand_ins.hpp"
 
+#include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
@@ -28,7 +29,6 @@ std::string name_of(std::size_t number, const std::string& key) {
   return digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x');
 }
 
-/// What is wrong with a key (clean_key) is wrong with its stand-in, too: who refused the one refuses the other.
 void keep_faults(const std::string& key, std::string& name) {
   auto copy = key;
   if (clean_key(copy).empty())
@@ -45,14 +45,15 @@ void keep_faults(const std::string& key, std::string& name) {
 
 } // namespace
 
-void stand_ins::add_key(const std::string& value) {
+void stand_ins::add_key(const std::string& value, bool faulty) {
   auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
   if (core.size() >= least_)
     known_.add_key(std::string{core});
   while (names_.size() < known_.values().size()) {
     auto& key = known_.values()[names_.size()];
     names_.push_back(name_of(names_.size() + 1, key));
-    keep_faults(key, names_.back());
+    if (faulty)
+      keep_faults(key, names_.back());
   }
 }
 
@@ -76,6 +77,11 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
     auto i = variables.find(name);
     return i == variables.end() ? std::string{} : i->second;
   };
+  // First: who adds one again changes nothing.
+  for (auto& name : key_names(b))
+    add_key(value_of(name), true);
+  for (auto& name : references_in(b.api_key))
+    add_key(value_of(name), true);
   each_secret(b, [&](const secret_text& place, const std::string& text) {
     for (auto& s : place.spans) {
       auto said = text.substr(s.begin, s.end - s.begin);
@@ -94,9 +100,6 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
         add_key(said);
     }
   });
-  add_key(value_of(b.api_key_env));
-  for (auto& name : references_in(b.api_key))
-    add_key(value_of(name));
   // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
   auto told = [&](const std::string& text) {
     for (auto& name : references_in(text))

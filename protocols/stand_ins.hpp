@@ -21,8 +21,9 @@ public:
   stand_ins() : stand_ins(usual) {}
   explicit stand_ins(std::size_t least) : least_(least) {} ///< shorter keys are left out
 
-  /// Adds a key, as secrets::add_key; blanks and quotes around it stay where they are.
-  void add_key(const std::string& value);
+  /// Adds a key, as secrets::add_key; blanks and quotes around it stay where they are. `faulty`: what is wrong with it (clean_key)
+  /// is wrong with its stand-in, too, so that whoever refuses the one refuses the other.
+  void add_key(const std::string& value, bool faulty = false);
 
   /// Adds what is secret in the value of a setting, as secrets::add_named.
   void add_named(const std::string& name, const std::string& value);

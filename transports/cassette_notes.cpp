@@ -24,11 +24,10 @@ std::string hidden_in(const stand_ins& hidden, std::string text) {
   return text;
 }
 
-/// A path below the user's home begins with ~, so that it is the same for another user.
-std::string with_tilde(std::string path) {
-  auto home = user_home();
-  if (home.size() > 1 && path.starts_with(home + "/"))
-    path.replace(0, home.size(), "~");
+std::string with_tilde(std::string path, const std::string& other_home) {
+  for (auto& home : {user_home(), other_home})
+    if (home.size() > 1 && path.starts_with(home + "/"))
+      return path.replace(0, home.size(), "~");
   return path;
 }
 
@@ -87,11 +86,11 @@ tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_re
   return e;
 }
 
-tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o) {
+tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o, const std::string& home) {
   auto e = note_of(tape_kind::child, id);
   for (auto& word : o.argv)
-    e.texts.push_back(hidden_in(hidden, e.texts.empty() ? with_tilde(word) : word));
-  e.note = hidden_in(hidden, with_tilde(o.cwd));
+    e.texts.push_back(hidden_in(hidden, e.texts.empty() ? with_tilde(word, home) : word));
+  e.note = hidden_in(hidden, with_tilde(o.cwd, home));
   return e;
 }
 
@@ -113,9 +112,9 @@ tape_entry note_append(const stand_ins& hidden, std::uint64_t id, std::uint64_t 
   return e;
 }
 
-tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o) {
+tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o, const std::string& home) {
   auto e = note_of(tape_kind::model, id);
-  e.note = hidden_in(hidden, with_tilde(o.model_path));
+  e.note = hidden_in(hidden, with_tilde(o.model_path, home));
   return e;
 }
 

@@ -32,12 +32,12 @@ struct recording {
   void came_in(wire::tape_entry e); ///< notes an input, at the time of the turn
 };
 
-// Questions as they are compared: secrets are replaced.
+// Questions as they are compared: secrets are replaced, and a path below the user's home, or below `home`, begins with ~.
 wire::tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r);
-wire::tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o);
+wire::tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o, const std::string& home);
 wire::tape_entry note_write(const stand_ins& hidden, std::uint64_t id, const std::string& bytes);
 wire::tape_entry note_append(const stand_ins& hidden, std::uint64_t id, std::uint64_t expected_seq, const append_batch& b);
-wire::tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o);
+wire::tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o, const std::string& home);
 wire::tape_entry note_of(wire::tape_kind kind, std::uint64_t id, std::string text = {});
 
 /// The SHA-256 of a log: of its lines, each with its line feed.

@@ -129,7 +129,7 @@ std::shared_ptr<child_process> cassette_player::start_child(child_options option
 std::shared_ptr<local_model> cassette_player::acquire_local_model(local_model_options options, std::shared_ptr<http_transfers>,
                                                                   local_model::callbacks cb) {
   struct use final : local_model {};
-  auto asked = note_model({}, ++play_->models, options);
+  auto asked = note_model({}, ++play_->models, options, head().home);
   if (play_->expect(asked) == nullptr) {
     play_->links.turns->post([f = std::move(cb.on_failed)] { f(ec::cancelled, "the replay is over"); });
     return nullptr;

@@ -209,7 +209,7 @@ std::shared_ptr<http_transfers> make_played_http(std::shared_ptr<play> p) {
 
 std::shared_ptr<child_process> start_played_child(const std::shared_ptr<play>& p, const child_options& options,
                                                   child_process::callbacks cb) {
-  auto asked = note_child({}, ++p->children, options);
+  auto asked = note_child({}, ++p->children, options, p->tape.head.home);
   auto* e = p->expect(asked);
   if (e == nullptr) {
     p->links.turns->post([f = std::move(cb.on_exit)] { f({false, 0, "the replay is over"}); });

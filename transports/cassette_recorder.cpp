@@ -3,10 +3,12 @@
 
 #include "transports/cassette_recorder.hpp"
 
+#include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
 #include "transports/cassette_notes.hpp"
+#include "transports/home.hpp"
 
 #include <cerrno>
 #include <cstdio>
@@ -52,7 +54,8 @@ std::map<std::string, std::string> variables_of(const backend_config& b, const t
     for (auto& name : references_in(text))
       add(name);
   };
-  add(b.api_key_env);
+  for (auto& name : key_names(b))
+    add(name);
   for (auto* text : {&b.api_key, &b.base_url, &b.params, &b.extra_body})
     all(*text);
   for (auto* values : {&b.extra_headers, &b.extra_query})
@@ -167,7 +170,7 @@ std::shared_ptr<local_model> cassette_recorder::acquire_local_model(local_model_
   if (!here())
     return machine_->acquire_local_model(std::move(options), std::move(http), std::move(cb));
   auto id = ++tape_->models;
-  tape_->asked(note_model(tape_->hidden, id, options));
+  tape_->asked(note_model(tape_->hidden, id, options, {}));
   auto post = [tape = tape_](wire::tape_entry e, std::function<void()> then) {
     tape->links.turns->post([tape, e = std::move(e), then = std::move(then)]() mutable {
       if (e.kind == tape_kind::model_ready)
@@ -238,8 +241,6 @@ std::string cassette_recorder::source(const std::string& name, std::string real)
 
 secrets cassette_recorder::known(secrets real) {
   tape_->head.known = real.values();
-  for (auto& value : real.values())
-    tape_->hidden.add_named("key", value);
   return real;
 }
 
@@ -266,6 +267,9 @@ std::string cassette_recorder::begin(const std::string& task, const opening& o, 
   for (auto& a : o.agents)
     for (auto* names : {&tape_->hidden, &tape_->brief})
       names->add_config(a.backend, variables_of(a.backend, tape_->links));
+  for (auto& value : h.known)
+    tape_->hidden.add_named("key", value);
+  h.home = user_home();
   for (auto& a : whole.agents)
     each_secret(a.backend, [this](const secret_text&, std::string& text) {
       tape_->hidden.put_in(text);
@@ -296,7 +300,7 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   tape_->on = false;
   hide_inputs(*tape_);
   auto& h = tape_->head;
-  for (auto* text : {&h.opening, &h.question, &h.log_folder})
+  for (auto* text : {&h.opening, &h.question, &h.log_folder, &h.home})
     tape_->hidden.put_in(*text);
   for (auto& x : h.known)
     tape_->hidden.put_in(x);

@@ -198,7 +198,7 @@ std::shared_ptr<http_transfers> unrecorded(const std::shared_ptr<http_transfers>
 
 std::shared_ptr<child_process> start_recorded_child(outside& from, child_options options, child_process::callbacks cb,
                                                     std::shared_ptr<recording> tape) {
-  auto e = note_child(tape->hidden, ++tape->children, options);
+  auto e = note_child(tape->hidden, ++tape->children, options, {});
   auto id = e.id;
   child_process::callbacks mine;
   mine.on_lines = as_input(tape, std::move(cb.on_lines), [id](const std::vector<std::string>& lines) {

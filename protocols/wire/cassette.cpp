@@ -212,6 +212,7 @@ std::string read_head(const json& v, tape_head& h) {
   else
     h.seed = m->get<std::uint64_t>();
   t.text("log_folder", h.log_folder);
+  t.text("home", h.home);
   t.text("opening", h.opening);
   t.text("question", h.question);
   t.texts("known", h.known);
@@ -301,6 +302,7 @@ bool cassette_writer::add(const tape_head& h, std::string& to) {
          {"utc_offset_s", h.utc_offset_s},
          {"seed", h.seed},
          {"log_folder", bytes_of(h.log_folder)},
+         {"home", bytes_of(h.home)},
          {"opening", bytes_of(h.opening)},
          {"question", bytes_of(h.question)},
          {"known", std::move(known)},

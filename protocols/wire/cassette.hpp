@@ -72,6 +72,7 @@ struct tape_head {
   std::int32_t utc_offset_s = 0;
   std::uint64_t seed = 0;                         ///< what all random numbers derive from
   std::string log_folder;                         ///< named in texts about tool servers
+  std::string home;                               ///< of the user: paths below any home are the same
   std::string opening;                            ///< to_json(opening), with stand-ins
   std::string question;                           ///< likewise
   std::vector<std::string> known;                 ///< what tools' results must not show, likewise

@@ -146,6 +146,22 @@ class AcrossTheWorld(Recorded):
 
 
 class Told(Recorded):
+    def test_a_key_that_is_refused(self):
+        async def behave(provider, request, reply):
+            await reply.decide("x")
+
+        self.serve(behave)
+        agents = [{"id": f"m{i}", "backend": self.backend("chatcompletion", "m", **({"api_key": "${BAD_KEY}"} if i == 0 else {}))} for i in range(2)]
+        for bad in ('a key "with" quotes', "a-key-with-\u00e9", "a key of four words", "Bearer a-key-of-mine", "  a-key-with-blanks-around \n"):
+            with self.subTest(bad):
+                r = self.record(agents, env={"BAD_KEY": bad})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                log = self.shown(self.home)
+                r, again = self.replay()
+                self.assertEqual((r.returncode, sha(again)), (0, sha(log)), r.stderr)
+                self.assertNotIn(bad.strip(), self.cassette.read_text())
+                os.unlink(self.cassette)
+
     def test_a_key_that_everybody_tells_back(self):
         async def behave(provider, request, reply):
             n = len(provider.requests)

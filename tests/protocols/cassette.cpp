@@ -16,7 +16,9 @@ namespace {
 
 wire::cassette sample() {
   wire::cassette c;
-  c.head = {"0.1.0", "20261126-050432-1f2e3d", 1'790'000'000'000, 3600, UINT64_MAX, "/home/u/logs", "{\"v\":1}", "a\nb", {"x"}, {}};
+  c.head = {
+      "0.1.0", "20261126-050432-1f2e3d", 1'790'000'000'000, 3600, UINT64_MAX, "/home/u/logs", "/home/u", "{\"v\":1}", "a\nb", {"x"},
+      {}};
   c.head.variables["KEY"] = {"CassetteKey1", "the environment"};
   wire::tape_entry asked;
   asked.kind = tape_kind::request;
@@ -187,9 +189,12 @@ CAF_TEST(a key that is a word is taken out only where it is asked for) {
 
 CAF_TEST(a key that is refused has a stand in that is refused) {
   stand_ins s;
+  s.add_key("two words", true);
   s.add_key("two words");
-  std::string text = "two words";
+  s.add_key("not a key");
+  std::string text = "two words not a key";
   s.put_in(text);
+  CAF_CHECK(text.substr(9).find(' ', 1) == std::string::npos);
   CAF_CHECK(text != "two words");
   CAF_CHECK_EQUAL(text[3], ' ');
 }

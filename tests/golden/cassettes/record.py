@@ -107,7 +107,7 @@ def record(name):
         p = subprocess.Popen([str(BIN), "--config", str(WORK / "team.json"), "--record", str(WORK / "new.cassette"), "--json", "Which way?"],
                              env=env, cwd=WORK, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if name == "cancelled":
-            Lines(p.stdout).until('"type":"answer')
+            Lines(p.stdout).until('"type":"new_answer"')
             p.send_signal(signal.SIGINT)
         os.set_blocking(p.stdout.fileno(), True)
         _, said = p.communicate(timeout=60)
