@@ -85,7 +85,7 @@ CAF_TEST(a timer is a turn at the moment when it is due however late it is) {
   });
   machine->ms = 1000;
   seen.thread->close(std::chrono::seconds(10), [] {});
-  CAF_CHECK_EQUAL(seen.text, "a@10 b@15 a@20 a@30 b@30 ");
+  CAF_CHECK_EQUAL(seen.text, "a@10 b@15 a@20 b@30 a@30 ");
 }
 
 CAF_TEST(late timers do not keep an input waiting) {

@@ -86,7 +86,7 @@ CAF_TEST(a run with native tools is played again without a call) {
     o.tools = {counter(calls)};
     engine eng{o};
     CAF_REQUIRE_EQUAL(eng.error(), "");
-    auto out = eng.ask(calling_team(), {"q", {{"user", "before"}}});
+    auto out = eng.ask(calling_team(), {"q", {{true, "before"}}});
     CAF_CHECK_EQUAL(out.answer, "final");
     CAF_CHECK_EQUAL(out.warnings.size(), 0u);
     log = log_of(eng, out.task);
@@ -105,7 +105,7 @@ CAF_TEST(a run with native tools is played again without a call) {
     auto player = o.play;
     {
       engine eng{o};
-      auto out = eng.ask(config, {tape.head.question, {{"user", "before"}}});
+      auto out = eng.ask(config, {tape.head.question, {{true, "before"}}});
       CAF_CHECK_EQUAL(out.answer, "final");
       CAF_CHECK(log_of(eng, out.task) == log);
     }

@@ -161,7 +161,7 @@ CAF_TEST(a stand in is as long as the secret and hides where it would be hidden)
   auto size = text.size();
   s.put_in(text);
   CAF_CHECK_EQUAL(text.size(), size);
-  CAF_CHECK_EQUAL(text, " Cassett1\n Bearer Cassette2x postgres://u:Cassett3@h/db EMPTY /home/somebody");
+  CAF_CHECK_EQUAL(text, " Key1xxxx\n Bearer Cassette2x postgres://u:Key3xxxx@h/db EMPTY /home/somebody");
 }
 
 CAF_TEST(a number stays a number and what is escaped in a URL is known as it is meant) {
