@@ -37,7 +37,7 @@ public:
   /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
   void put_in(const std::vector<std::string*>& pieces) const;
 
-  bool empty() const { return known_.empty(); }
+  bool is_needed(const std::string& text) const { return !known_.find_in(text).empty(); }
 
 private:
   std::size_t least_;

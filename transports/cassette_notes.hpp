@@ -20,6 +20,7 @@ struct recording {
   tape_links links;
   bool on = false;   ///< from the beginning of the task to its end
   bool full = false; ///< there was too much
+  bool told = false; ///< a secret is in a text that the log names by its hash, which no stand-in has
   wire::tape_head head;
   stand_ins hidden;
   stand_ins brief{4}; ///< also of keys that are too short to be looked for everywhere: where a configuration has them

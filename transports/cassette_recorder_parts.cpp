@@ -140,8 +140,11 @@ public:
     if (!tape_->here())
       return to_->append(std::move(task), fence, expected_seq, std::move(batch), std::move(done));
     auto id = ++tape_->appends;
-    if (tape_->on)
+    if (tape_->on) {
       tape_->asked(note_append(tape_->hidden, id, expected_seq, batch));
+      for (auto& b : batch.bodies)
+        tape_->told = tape_->told || tape_->hidden.is_needed(b.bytes);
+    }
     to_->append(std::move(task), fence, expected_seq, std::move(batch),
                 as_input(tape_, std::move(done), [id](const append_result& r) {
                   auto e = note_of(tape_kind::stored, id, r.error);

@@ -146,6 +146,28 @@ class AcrossTheWorld(Recorded):
 
 
 class Told(Recorded):
+    def test_a_folder_that_is_called_like_a_secret(self):
+        async def behave(provider, request, reply):
+            await reply.decide("x")
+
+        self.serve(behave)
+        r = self.record([{"id": "a", "backend": self.backend("chatcompletion", "m")}], env={"AUTH_USER": self.home.path.name})
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertNotIn(self.home.path.name, self.cassette.read_text())
+        r, again = self.replay()
+        self.assertEqual((r.returncode, "CassetteKey" in again), (0, True), r.stderr)
+
+    def test_a_key_in_the_question(self):
+        async def behave(provider, request, reply):
+            await reply.decide("x")
+
+        self.serve(behave)
+        team = self.home.write("team.json", {"agents": [{"id": "a", "backend": self.backend("chatcompletion", "m")}]})
+        r = self.home.run("--config", team, "--record", str(self.cassette), "-q", f"is {KEY} a good key?", env={"TEST_KEY": KEY})
+        self.assertEqual(r.returncode, 0)
+        self.assertIn("not recorded", r.stderr)
+        self.assertFalse(list(self.home.path.glob("run.cassette*")))
+
     def test_a_key_that_is_refused(self):
         async def behave(provider, request, reply):
             await reply.decide("x")

@@ -85,6 +85,16 @@ CAF_TEST(what is written is read again) {
   CAF_CHECK(again.entries == c.entries);
 }
 
+CAF_TEST(a line that nobody would read is not written) {
+  wire::cassette_writer w;
+  std::string out;
+  auto e = sample().entries[2];
+  e.text.assign(wire::max_cassette_line, 'x');
+  CAF_CHECK(!w.add(e, out));
+  CAF_CHECK(out.empty());
+  CAF_CHECK_EQUAL(w.lines(), 0u);
+}
+
 CAF_TEST(every byte counts) {
   auto good = written(sample());
   for (std::size_t i = 0; i < good.size(); ++i)
