@@ -298,9 +298,6 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
     tape_->hidden.put_in(line);
   tape_->came_in(note_of(tape_kind::end, 0, sha_of_log(shown)));
   tape_->on = false;
-  if (tape_->told)
-    return "the run is not recorded: a conversation of it holds a secret, from the question or an answer, say, without which it "
-           "could not be played";
   hide_inputs(*tape_);
   auto& h = tape_->head;
   for (auto* text : {&h.opening, &h.question, &h.log_folder, &h.home})
@@ -315,6 +312,10 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   }
   if (auto fault = write_file(); !fault.empty())
     return "the run is not recorded: " + fault;
+  if (tape_->told)
+    return path_
+           + " will not come to the same when it is played: a conversation holds a secret, from the question or an answer, say, "
+           + "and the cassette does not";
   return {};
 }
 

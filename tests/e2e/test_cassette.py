@@ -163,10 +163,13 @@ class Told(Recorded):
 
         self.serve(behave)
         team = self.home.write("team.json", {"agents": [{"id": "a", "backend": self.backend("chatcompletion", "m")}]})
-        r = self.home.run("--config", team, "--record", str(self.cassette), "-q", f"is {KEY} a good key?", env={"TEST_KEY": KEY})
+        r = self.home.run("--config", team, "--record", str(self.cassette), f"is {KEY} a good key?", env={"TEST_KEY": KEY})
         self.assertEqual(r.returncode, 0)
-        self.assertIn("not recorded", r.stderr)
-        self.assertFalse(list(self.home.path.glob("run.cassette*")))
+        self.assertIn("will not come to the same", r.stderr)
+        self.assertNotIn("planted", self.cassette.read_text())
+        r, _ = self.replay()
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("of the log", r.stderr)
 
     def test_a_key_that_is_refused(self):
         async def behave(provider, request, reply):
