@@ -265,6 +265,7 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   http.idle_timeout_ms = 0; // ours: it must not end the wait for a first token
   http.http2 = st.parts.endpoint.http2;
   http.trust = st.parts.trust;
+  http.agent = s.req.agent;
   auto more = std::clamp<std::int64_t>(s.req.max_requests - s.requests - 1, 0, http.max_redirects);
   s.few_left = more < http.max_redirects;
   http.max_redirects = static_cast<int>(more);

@@ -16,7 +16,6 @@
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "transports/home.hpp"
-#include "transports/http_client_trust.hpp"
 
 #include <caf/all.hpp>
 
@@ -47,7 +46,7 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
   auto route = route_key(b, with.env, with.sources);
   auto& p = c.parts;
   if (route.code == ec::none) {
-    p.trust = load_trust(route.ca, route.error);
+    p.trust = with.outside->load_trust(route.ca, route.error);
     route.code = route.error.empty() ? ec::none : ec::bad_config;
   }
   if (route.code != ec::none) {

@@ -40,6 +40,7 @@ Commands (the first word alone selects one):
   conclave cancel TASK                         end a task that is under way in any process
   conclave replay TASK [--verify]              show a stored run again, or prove that this build still plays it so
   conclave replay TASK --rules FILE            what would have won under other rules, as far as the log can tell
+  conclave replay FILE [--speed N]             play a run again that was recorded with --record, offline
   conclave rm TASK...                          delete stored tasks
   conclave prune --older-than 30d              delete stored tasks by age
   conclave node --listen HOST:PORT             serve agents to engines on other machines
@@ -192,6 +193,8 @@ void check_run(command_line& c, const std::vector<std::string>& nodes, const std
     return usage_error(c, "--timeout takes a time (90 or 90s, 10m, 1.5h), not '" + timeout + "'");
   if (o.verbose && (o.quiet || o.automation))
     return usage_error(c, "--verbose and --quiet exclude each other");
+  if (!o.record.empty() && !nodes.empty())
+    return usage_error(c, "--record and --node exclude each other: what happens on another machine is not seen here");
   auto from_stdin = std::count(o.files.begin(), o.files.end(), "-") + (!o.has_question || o.question == "-");
   if (o.no_stdin && from_stdin > 0)
     return usage_error(c, o.has_question ? "--no-stdin and '-' exclude each other" : "--no-stdin needs a question");
@@ -223,6 +226,7 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   auto* given_timeout =
       app.add_option("-t,--timeout", timeout, "TIME until the agents must have decided: seconds, or 90s, 10m, 1.5h");
   app.add_option("-o,--output-file", o.output_file, "write the answer to this file, too");
+  auto* record = app.add_option("--record", o.record, "record the run in this new file, with every byte from outside but no key");
   app.add_option("-f,--file", o.files, "text file to add to the question; repeatable; - is standard input")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -242,6 +246,8 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
     return;
   }
   o.has_question = question->count() > 0;
+  if (record->count() > 0 && o.record.empty())
+    return usage_error(c, "--record takes a file");
   check_run(c, nodes, timeout, *given_timeout);
   auto dashes = std::find_if(argv + 1, argv + argc, [](const char* a) { return std::string_view{a} == "--"; });
   if (!c.done && o.has_question && dashes == argv + argc)

@@ -31,6 +31,7 @@ struct run_options {
   bool insecure_loopback = false;                         ///< no TLS towards nodes on loopback addresses
   std::int64_t timeout_ms = 0;                            ///< 0 = as configured
   std::string output_file;
+  std::string record;             ///< a new file: the run is recorded there; empty = it is not
   std::vector<std::string> files; ///< added to the question, in the order given; "-" = standard input
   bool no_stdin = false;          ///< standard input is left alone
   bool json = false, quiet = false, automation = false, verbose = false;
@@ -74,7 +75,7 @@ struct cancel_options {
 };
 
 struct replay_options {
-  std::vector<std::string> tasks; ///< each as in show; to verify: one or more, or "all"; else exactly one
+  std::vector<std::string> tasks; ///< each as in show; to verify: one or more, or "all"; else exactly one, or a cassette
   double speed = 0;               ///< 0 = at once, 1 = as it went
   bool verify = false;
   std::string rules; ///< file with other rules: what would have won is told; empty = the run is shown

@@ -77,7 +77,12 @@ void parse_resume(command_line& c, int argc, const char* const* argv) {
   app.add_flag("-q,--quiet", o.output.quiet, "no display, only errors");
   app.add_flag("--automation", o.output.automation, "quiet, with a few KEY: value lines (log folder, status file, result)");
   app.add_flag("-v,--verbose", o.output.verbose, "show calls, reasoning and contexts, too");
-  if (parse(app, c, argc, argv, "conclave resume --help") && o.output.verbose && (o.output.quiet || o.output.automation))
+  auto* record = app.add_option("--record", o.output.record)->group(""); // not shown: it is refused
+  if (!parse(app, c, argc, argv, "conclave resume --help"))
+    return;
+  if (record->count() > 0)
+    usage_error(c, "--record and resume exclude each other: what happened before was not recorded", "conclave resume --help");
+  else if (o.output.verbose && (o.output.quiet || o.output.automation))
     usage_error(c, "--verbose and --quiet exclude each other", "conclave resume --help");
 }
 
@@ -90,10 +95,12 @@ void parse_cancel(command_line& c, int argc, const char* const* argv) {
 }
 
 void parse_replay(command_line& c, int argc, const char* const* argv) {
-  CLI::App app("Shows a stored run again, offline: no model and no tool is called.", "conclave replay");
+  CLI::App app("Shows a stored run again, or plays a recorded one, offline: no model and no tool is called.", "conclave replay");
   prepare(app);
   std::string speed = "max";
-  app.add_option("task", c.replay.tasks, "task id, the beginning of one, or last; to verify also several of them, or all")
+  app.add_option("task", c.replay.tasks,
+                 "task id, the beginning of one, or last; to verify also several of them, or all; or a file that "
+                 "--record wrote")
       ->required();
   auto* given = app.add_option("--speed", speed, "1 = as it went, 10 = ten times as fast, max = at once (the default)");
   app.add_flag("--verify", c.replay.verify,

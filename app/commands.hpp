@@ -24,6 +24,10 @@ int command_resume(const resume_options& o);
 int command_cancel(const cancel_options& o);
 int command_replay(const replay_options& o);
 int command_what_if(const replay_options& o);
+int command_play(const replay_options& o); ///< a cassette
+
+/// Returns whether the argument of `replay` is a file and no task.
+bool names_a_cassette(const std::string& argument);
 int command_node(const node_options& o);
 
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.

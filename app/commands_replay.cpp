@@ -124,6 +124,9 @@ int verify(const replay_options& o) {
 } // namespace
 
 int command_replay(const replay_options& o) {
+  for (const auto& argument : o.tasks)
+    if (names_a_cassette(argument))
+      return command_play(o);
   if (o.verify)
     return verify(o);
   if (!o.rules.empty())

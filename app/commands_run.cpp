@@ -13,6 +13,7 @@
 #include "app/task_lookup.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
+#include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 
@@ -122,10 +123,16 @@ int command_run(const run_options& o) {
   std::string text;
   if (auto code = read_question(o, text))
     return code;
-  engine eng;
+  if (!o.record.empty() && std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.node.empty(); })) {
+    complain("a run with agents on nodes cannot be recorded: what happens on another machine is not seen here");
+    return usage_code;
+  }
+  engine_options options;
+  options.record_path = o.record;
+  engine eng(std::move(options));
   if (!eng.error().empty()) {
     complain(eng.error());
-    return static_cast<int>(exit_code::failed);
+    return eng.error().starts_with(cannot_record) ? usage_code : static_cast<int>(exit_code::failed);
   }
   auto shown = o;
   shown.quiet = o.quiet || (config.ui.display_type == "silent" && !o.verbose);
@@ -134,9 +141,12 @@ int command_run(const run_options& o) {
   if (auto hint = cut_off_notice(eng.store().list(ignored)); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
-  return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
+  auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.start(config, {text, {}}, std::move(l), std::move(done));
   });
+  if (std::error_code unknown; !o.record.empty() && !std::filesystem::exists(o.record, unknown))
+    complain("the run is not recorded: there is no " + o.record);
+  return code;
 }
 
 } // namespace conclave

@@ -7,6 +7,8 @@
 #include "app/engine_caf.hpp"
 #include "app/engine_core.hpp"
 #include "app/version.hpp"
+#include "transports/cassette_player.hpp"
+#include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/node_link.hpp"
@@ -64,8 +66,14 @@ struct world {
   system_config config;
   std::unique_ptr<caf::actor_system> sys;
   std::unique_ptr<engine_core> core;
+  std::shared_ptr<turns> thread; ///< with a tape: the system is in it, and the core is made and ended on it
   explicit world(std::size_t threads) : config(threads) {}
   ~world() {
+    if (thread) {
+      if (core)
+        core->stop();
+      thread->close(reader_limit, [this] { core.reset(); });
+    }
     core.reset();
     sys.reset();
   }
@@ -85,6 +93,25 @@ struct engine::impl {
   std::size_t starting = 0; ///< threads inside `start`: they use a world without the lock
   bool stopped = false;
   tls_config cluster_tls;
+  std::shared_ptr<run_tape> tape;
+
+  /// A world of one thread. Call with the lock held.
+  std::unique_ptr<world> make_taped(std::string& why) {
+    auto w = std::make_unique<world>(1);
+    turn_options how;
+    how.source = options.play;
+    how.speed = options.play ? options.play->speed() : 0;
+    auto thread = std::make_shared<turns>(outside::of_machine(), std::move(how));
+    if (!thread->begin(w->config)) {
+      why = "the system gives no thread";
+      return nullptr;
+    }
+    w->thread = std::move(thread);
+    w->thread->inside([&] {
+      w->core = std::make_unique<engine_core>(w->thread->system(), store, hub, options, nullptr, taped{w->thread, tape});
+    });
+    return w;
+  }
 
   /// Call with the lock held.
   engine_core* core_for(const run_config& config, std::string& why) {
@@ -92,7 +119,15 @@ struct engine::impl {
       why = "the engine was stopped";
       return nullptr;
     }
-    if (config.cluster.nodes.empty()) {
+    if (tape && std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.node.empty(); })) {
+      why = "a run with agents on nodes cannot be recorded: what happens on another machine is not seen here";
+      return nullptr;
+    }
+    if (tape || config.cluster.nodes.empty()) {
+      if (!local && tape) {
+        local = make_taped(why);
+        return local ? local->core.get() : nullptr;
+      }
       if (!local) {
         local = std::make_unique<world>(options.threads);
         local->sys = std::make_unique<caf::actor_system>(local->config);
@@ -149,8 +184,17 @@ engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
   impl_->error = fault_of(impl_->options.tools);
   if (impl_->error.empty())
     impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
+  auto& o = impl_->options;
+  if (impl_->error.empty() && !o.record_path.empty()) {
+    auto recorder = cassette_recorder::create(o.record_path, outside_of(o), impl_->error);
+    impl_->tape = recorder;
+    o.outside = recorder;
+  } else if (o.play) {
+    impl_->tape = o.play;
+    o.outside = o.play;
+  }
   if (impl_->error.empty())
-    impl_->store = open_store(impl_->options, impl_->error);
+    impl_->store = open_store(o, impl_->error);
   if (!impl_->store)
     return;
   impl_->hub = std::make_shared<event_hub>(impl_->store, outside_of(impl_->options));
@@ -237,6 +281,8 @@ void init(caf::actor_system_config& config) {
 }
 
 hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : error_(fault_of(options.tools)) {
+  if (error_.empty() && (!options.record_path.empty() || options.play))
+    error_ = "an engine in the host's actor system neither records nor plays: that needs one thread of its own";
   if (error_.empty())
     store_ = open_store(options, error_);
   if (!store_)

@@ -25,6 +25,7 @@
 
 namespace conclave {
 
+class cassette_player;
 class event_store;
 class outside;
 
@@ -49,7 +50,9 @@ struct engine_options {
   std::vector<native_tool> tools; ///< offered to every agent whose config names them in `native_tools`, or all if `tools_for_all`
   bool tools_for_all = true;
   std::shared_ptr<conclave::outside>
-      outside; ///< what the engine gets everything from (transports/outside.hpp); empty = this machine
+      outside;             ///< what the engine gets everything from (transports/outside.hpp); empty = this machine
+  std::string record_path; ///< a new file: the engine's one task is recorded there (docs/cassettes.md). No nodes, no `resume`
+  std::shared_ptr<cassette_player> play; ///< a recorded task, played instead of the outside (transports/cassette_player.hpp)
 };
 
 /// A task to go on with.

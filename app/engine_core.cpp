@@ -103,10 +103,11 @@ void add_messages(caf::actor_system_config& config) {
 }
 
 engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, std::shared_ptr<event_hub> hub,
-                         engine_options options, node_finder find)
+                         engine_options options, node_finder find, taped on)
     : sys_(sys), store_(std::move(store)), hub_(std::move(hub)), options_(std::move(options)), outside_(outside_of(options_)),
-      find_(std::move(find)), env_(load_environment()) {
+      find_(std::move(find)), env_(load_environment()), on_(std::move(on)) {
   register_->hub = hub_;
+  register_->turns = on_.turns;
   node_resources r;
   r.outside = outside_;
   r.http = outside_->open_http();
@@ -115,6 +116,8 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.known.add_for_results(env_->known_secrets());
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
+  if (on_.tape)
+    attach_tape(r);
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
     r.tools.emplace(tool.spec.name, [tool, from = outside_](caf::actor_system& s) {
@@ -151,7 +154,11 @@ std::string engine_core::start(const run_config& config, const question& q, list
     engine_core& of;
     ~mark() { of.leave(); }
   } until_started{*this};
-  return launch(config, q, std::move(l), std::move(done), {});
+  if (!on_.turns)
+    return launch(config, q, std::move(l), std::move(done), {});
+  std::string task;
+  on_.turns->inside([&] { task = launch(config, q, std::move(l), std::move(done), {}); });
+  return task;
 }
 
 engine_core::readers engine_core::open_lanes(const std::string& task, const std::string& question, listener l,
@@ -233,11 +240,19 @@ void engine_core::begin(orchestrator_parts parts, const question& q, readers to)
     std::lock_guard guard(register_->mutex);
     register_->tasks[task] = std::move(r);
   }
+  if (on_.tape)
+    to.end = [store = store_, tape = on_.tape, task, end = std::move(to.end)](outcome o) {
+      if (auto note = end_tape(*store, *tape, task); !note.empty())
+        o.warnings.push_back(std::move(note));
+      end(std::move(o));
+    };
   sys_.spawn(wait_for, boss, q, std::move(to.end));
 }
 
 std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
                                 opening with) {
+  if (on_.turns)
+    start_tape();
   auto task = outside_->new_task_id();
   auto error = cannot_run(config);
   if (!error.empty()) {
@@ -251,13 +266,25 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.agents = place_agents(config, node_, find_, *outside_);
   parts.on_unknown = config.on_unknown;
   parts.seed = with.seed = outside_->seed("orchestrator " + task);
-  parts.opening = opening_of(config, q, parts.agents, std::move(with));
+  if (on_.tape)
+    with.build = on_.tape->build(version);
+  auto whole = opening_of(config, q, parts.agents, std::move(with));
+  if (auto fault = on_.tape ? begin_tape(task, whole, q) : std::string{}; !fault.empty()) {
+    done(refused(ec::bad_request, std::move(fault)));
+    return task;
+  }
+  mask_secrets(whole);
+  parts.opening = to_json(whole);
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));
   return task;
 }
 
 std::string engine_core::resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done) {
+  if (on_.turns) {
+    done(refused(ec::bad_request, "an engine that records begins a task of its own; one that goes on cannot be recorded"));
+    return {};
+  }
   if (!enter(done))
     return {};
   run_config config;
@@ -328,8 +355,20 @@ outcome engine_core::ask(const run_config& config, const question& q, const list
 }
 
 void engine_core::cancel(const std::string& task, const std::string& reason) {
-  std::lock_guard guard(register_->mutex);
-  register_->cancel(task, reason);
+  auto act = [reg = register_, task, reason] {
+    std::lock_guard guard(reg->mutex);
+    reg->cancel(task, reason);
+  };
+  if (!on_.turns)
+    return act();
+  on_.turns->post([tape = on_.tape, reason, act] { tape->cancel(reason, act); });
+}
+
+void engine_core::register_of_tasks::send(std::function<void()> what) const {
+  if (turns && !turns->here())
+    turns->post(std::move(what));
+  else
+    what();
 }
 
 void engine_core::register_of_tasks::cancel(const std::string& task, const std::string& reason) {
@@ -378,7 +417,7 @@ void engine_core::register_of_tasks::finished(const std::string& task) {
     tasks.erase(i);
     idle.notify_all();
   }
-  end_all(gone);
+  send([gone] { end_all(gone); });
   hub->end_watch(gone.host, {});
 }
 
@@ -393,11 +432,11 @@ void engine_core::stop() {
   auto empty = [this] { return register_->tasks.empty(); };
   register_->idle.wait_for(lock, stop_limit, empty);
   for (auto& [id, t] : register_->tasks) // gave no answer in time: their waiters get an error from the dying orchestrator
-    caf::anon_send_exit(t.boss, caf::exit_reason::user_shutdown);
+    register_->send([boss = t.boss] { caf::anon_send_exit(boss, caf::exit_reason::user_shutdown); });
   register_->idle.wait_for(lock, stop_limit, empty);
   for (auto& [id, t] : std::exchange(register_->tasks, {})) // their host is in a callback and does not come back
-    end_all(t);
-  caf::anon_send_exit(node_, caf::exit_reason::user_shutdown);
+    register_->send([last = t] { end_all(last); });
+  register_->send([node = node_] { caf::anon_send_exit(node, caf::exit_reason::user_shutdown); });
   node_ = nullptr;
 }
 

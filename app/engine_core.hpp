@@ -10,6 +10,7 @@
 #include "actors/event_hub.hpp"
 #include "actors/node.hpp"
 #include "actors/orchestrator.hpp"
+#include "actors/turns.hpp"
 #include "app/engine.hpp"
 #include "app/placement.hpp"
 #include "app/task_opening.hpp"
@@ -28,10 +29,17 @@ namespace conclave {
 
 class environment;
 
+/// The one thread of an engine whose run is recorded, or played again, and its tape; an engine without them runs as ever.
+struct taped {
+  std::shared_ptr<conclave::turns> turns;
+  std::shared_ptr<run_tape> tape;
+};
+
 class engine_core {
 public:
+  /// With a tape on the thread of the turns.
   engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, std::shared_ptr<event_hub> hub, engine_options options,
-              node_finder find);
+              node_finder find, taped on = {});
   ~engine_core();
   engine_core(const engine_core&) = delete;
   engine_core& operator=(const engine_core&) = delete;
@@ -57,9 +65,12 @@ private:
     std::condition_variable idle;
     std::map<std::string, running> tasks;
     std::shared_ptr<event_hub> hub;
+    std::shared_ptr<conclave::turns> turns; ///< none = actors take messages of any thread
     /// Tasks on their way here, until they are claimed and read, with the reason of a cancel that came meanwhile.
     std::multimap<std::string, std::optional<std::string>> arriving;
     void finished(const std::string& task);
+    /// Runs `what`, which sends to actors, where that may be done.
+    void send(std::function<void()> what) const;
     /// Ends the waiting of one of them: a cancel that came meanwhile reaches the task now, if it runs.
     void arrived(std::multimap<std::string, std::optional<std::string>>::iterator which);
     /// Why one of them does not go on; interrupted if a cancel came meanwhile.
@@ -83,6 +94,11 @@ private:
                      std::vector<event> before);
   void open_log_lane(const std::string& task, std::uint64_t seq, std::vector<event> before, readers& out);
   void begin(orchestrator_parts parts, const question& q, readers to);
+  // With a tape, on the thread of the turns (app/engine_tape.cpp).
+  void attach_tape(node_resources& r);
+  void start_tape();
+  std::string begin_tape(const std::string& task, const opening& whole, const question& q);
+  static std::string end_tape(event_store& store, run_tape& tape, const std::string& task);
 
   caf::actor_system& sys_;
   std::shared_ptr<event_store> store_;
@@ -92,6 +108,7 @@ private:
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
+  const taped on_;
   std::shared_ptr<register_of_tasks> register_ = std::make_shared<register_of_tasks>();
   bool stopped_ = false;     ///< with the register's lock held, as the next
   std::size_t starting_ = 0; ///< threads inside `start`

@@ -27,7 +27,7 @@ outcome refused(ec code, std::string reason) {
   return o;
 }
 
-std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o) {
+opening opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o) {
   o.rules = config.rules;
   o.history = q.history;
   for (auto& a : agents) {
@@ -38,10 +38,10 @@ std::string opening_of(const run_config& config, const question& q, const std::v
   std::error_code ignored;
   if (!config.source.empty())
     o.config_path = is_standard_input(config.source) ? config.source : std::filesystem::absolute(config.source, ignored).string();
-  o.build = version;
+  if (o.build.empty())
+    o.build = version;
   o.on_unknown = config.on_unknown;
-  mask_secrets(o);
-  return to_json(o);
+  return o;
 }
 
 std::optional<ledger::restored> ended_task(event_store& store, const std::string& task) {

@@ -17,8 +17,8 @@ namespace conclave {
 
 class event_store;
 
-/// Returns what the task is played by, as its log keeps it: no literal key.
-std::string opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o);
+/// Returns what the task is played by; its log keeps it without the literal keys (mask_secrets).
+opening opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o);
 
 /// Reads what a stored task is played by, with the literal keys of `request.team` put in. Returns an outcome whose `error` says why
 /// it cannot be gone on with; empty if it can.

@@ -92,16 +92,16 @@ traced decode(const traced& from, unescape one) {
   return to;
 }
 
-using spans = std::vector<std::pair<std::size_t, std::size_t>>; ///< begin and end in the original
-
-void find(const traced& in, const std::vector<std::string>& values, spans& out) {
-  for (auto& v : values)
+void find(const traced& in, const std::vector<std::string>& values, std::vector<found_secret>& out) {
+  for (std::size_t which = 0; which < values.size(); ++which) {
+    auto& v = values[which];
     for (auto i = in.text.find(v); i != std::string::npos; i = in.text.find(v, i + 1)) {
       auto end = i + v.size();
       while (end < in.text.size() && in.at[end] == in.at[end - 1])
         ++end; // one escape may stand for several bytes
-      out.emplace_back(in.at[i], in.at[end]);
+      out.push_back({in.at[i], in.at[end], which});
     }
+  }
 }
 
 } // namespace
@@ -210,13 +210,13 @@ std::size_t secrets::longest() const {
   return most;
 }
 
-void secrets::hide(std::string& text) const {
+std::vector<found_secret> secrets::find_in(const std::string& text) const {
+  std::vector<found_secret> found;
   if (values_.empty() || text.empty())
-    return;
+    return found;
   traced seen{text, std::vector<std::size_t>(text.size() + 1)};
   for (std::size_t i = 0; i < seen.at.size(); ++i)
     seen.at[i] = i;
-  spans found;
   for (int depth = 0; depth < 3; ++depth) {
     find(seen, values_, found);
     if (seen.text.find('%') != std::string::npos)
@@ -225,17 +225,26 @@ void secrets::hide(std::string& text) const {
       break;
     seen = decode(seen, json_escape);
   }
+  std::sort(found.begin(), found.end(), [](auto& a, auto& b) { return a.begin != b.begin ? a.begin < b.begin : a.end > b.end; });
+  std::size_t kept = 0;
+  for (auto& f : found)
+    if (kept > 0 && f.begin < found[kept - 1].end)
+      found[kept - 1].end = std::max(found[kept - 1].end, f.end);
+    else
+      found[kept++] = f;
+  found.resize(kept);
+  return found;
+}
+
+void secrets::hide(std::string& text) const {
+  auto found = find_in(text);
   if (found.empty())
     return;
-  std::sort(found.begin(), found.end());
   std::string out;
   std::size_t done = 0;
-  for (std::size_t i = 0; i < found.size();) {
-    auto [begin, end] = found[i];
-    for (++i; i < found.size() && found[i].first < end; ++i)
-      end = std::max(end, found[i].second);
-    out.append(text, done, begin - done).append("***");
-    done = end;
+  for (auto& f : found) {
+    out.append(text, done, f.begin - done).append("***");
+    done = f.end;
   }
   text = out.append(text, done);
 }

@@ -29,6 +29,12 @@ bool find_url_password(const std::string& value, std::size_t& begin, std::size_t
 /// with a password.
 bool may_be_secret(const std::string& name, const std::string& value);
 
+/// Where a secret stands in a text.
+struct found_secret {
+  std::size_t begin = 0, end = 0; ///< byte positions
+  std::size_t which = 0;          ///< of `secrets::values`; of several that overlap the first, and the longest of those
+};
+
 class secrets {
 public:
   /// Adds a key. Shorter than four bytes it is no secret (anybody could guess it, and every other word would be hidden with it);
@@ -48,6 +54,12 @@ public:
 
   /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
   void hide(std::string& text) const;
+
+  /// Returns where they stand in `text`, in the forms that `hide` knows: in order, never overlapping.
+  std::vector<found_secret> find_in(const std::string& text) const;
+
+  /// The secrets themselves, for whoever puts something else in their place.
+  const std::vector<std::string>& values() const { return values_; }
 
   /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~. Shorter ones
   /// are words that files hold anyway, and a tool whose results lack them is of no use.

@@ -4,6 +4,7 @@
 #include "transports/outside.hpp"
 
 #include "transports/http_client.hpp"
+#include "transports/http_client_trust.hpp"
 #include "transports/outside_lane.hpp"
 
 #include <cstdio>
@@ -84,6 +85,10 @@ public:
 const std::shared_ptr<outside>& outside::of_machine() {
   static auto* it = new std::shared_ptr<outside>(std::make_shared<machine>()); // never destroyed: threads may outlive the statics
   return *it;
+}
+
+std::shared_ptr<const tls_trust> outside::load_trust(const ca_choice& choice, std::string& error) {
+  return conclave::load_trust(choice, error);
 }
 
 std::string outside::new_task_id() {

@@ -31,6 +31,8 @@
 
 namespace conclave {
 
+struct ca_choice;
+
 /// The random numbers of one owner. One thread at a time.
 using random_stream = std::minstd_rand;
 
@@ -115,6 +117,9 @@ public:
 
   /// As event_store::open.
   virtual std::unique_ptr<event_store> open_store(const std::string& path, std::string& error, store_use use) = 0;
+
+  /// As conclave::load_trust (transports/http_client_trust.hpp), which is what this does unless it is another's.
+  virtual std::shared_ptr<const tls_trust> load_trust(const ca_choice& choice, std::string& error);
 
   // -- code that is not ours --
 

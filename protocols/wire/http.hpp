@@ -33,6 +33,7 @@ struct http_request {
   std::shared_ptr<const tls_trust> trust; ///< none = the system's authorities
   bool stream = true;                     ///< asks on_data as bytes arrive
   int max_redirects = 3;                  ///< followed at most; never more than three
+  std::string agent;                      ///< whose it is, for people: it is not sent
 };
 
 struct http_head {

@@ -210,6 +210,7 @@ CAF_TEST(every option of a run is read) {
   CAF_CHECK(parse({"--automation", "q"}).run.automation);
   CAF_CHECK(parse({"-v", "q"}).run.verbose);
   CAF_CHECK_EQUAL(parse({"--config", "c.yaml", "q"}).run.config, "c.yaml");
+  CAF_CHECK_EQUAL(parse({"--record", "r.cassette", "q"}).run.record, "r.cassette");
 }
 
 CAF_TEST(a node without a name is called after its address) {
@@ -248,6 +249,9 @@ CAF_TEST(usage errors have code 1 and name what is wrong) {
     CAF_CHECK(usage({joined.c_str(), "q"}, "--timeout"));
   }
   CAF_CHECK(usage({"-q", "-v", "q"}, "exclude"));
+  CAF_CHECK(usage({"--record", "", "q"}, "takes a file"));
+  CAF_CHECK(usage({"--record", "f", "--node", "h:1", "q"}, "another machine"));
+  CAF_CHECK(usage({"resume", "--record", "f"}, "--record and resume exclude"));
   CAF_CHECK(usage({"validate"}, "file"));
   CAF_CHECK(usage({"validate", "a", "b"}, "unexpected argument"));
   CAF_CHECK(usage({"show"}, "task"));

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// The command that plays recorded runs again.
+
+#include "app/commands.hpp"
+#include "app/engine.hpp"
+#include "app/host_io.hpp"
+#include "app/plain_text.hpp"
+#include "app/run_session.hpp"
+#include "app/stored_tasks.hpp"
+#include "app/version.hpp"
+#include "protocols/opening.hpp"
+#include "protocols/wire/cassette.hpp"
+#include "transports/cassette_player.hpp"
+#include "transports/event_store.hpp"
+#include "transports/home.hpp"
+#include "transports/outside.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr int differs = static_cast<int>(exit_code::usage);
+
+bool read_file(const std::string& path, std::string& bytes, std::string& error) {
+  auto fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct ::stat info {};
+  if (fd < 0 || ::fstat(fd, &info) != 0) {
+    error = std::strerror(errno);
+  } else if (!S_ISREG(info.st_mode)) {
+    error = S_ISDIR(info.st_mode) ? "it is a folder; a cassette is a file" : "it is no regular file";
+  } else {
+    read_all(fd, wire::max_cassette, bytes, error, "it");
+  }
+  if (fd >= 0)
+    ::close(fd);
+  return error.empty();
+}
+
+/// A folder for a store that nobody keeps.
+class scratch {
+public:
+  scratch() = default;
+  scratch(const scratch&) = delete;
+  scratch& operator=(const scratch&) = delete;
+  ~scratch() {
+    std::error_code ignored;
+    if (!path_.empty())
+      std::filesystem::remove_all(path_, ignored);
+  }
+
+  bool make(std::string& error) {
+    std::error_code code;
+    auto path = (std::filesystem::temp_directory_path(code) / "conclave-replay-XXXXXX").string();
+    if (code || ::mkdtemp(path.data()) == nullptr) {
+      error = "no folder for the store of this replay can be made: " + (code ? code.message() : std::string(std::strerror(errno)));
+      return false;
+    }
+    path_ = path;
+    return true;
+  }
+
+  const std::string& path() const { return path_; }
+
+private:
+  std::string path_;
+};
+
+/// The team as it was recorded. Returns what is wrong, or empty.
+std::string team_of(const wire::tape_head& head, run_config& config, question& q) {
+  opening o;
+  std::string error;
+  if (!from_json(head.opening, o, error))
+    return "line 1: " + error;
+  if (!o.cluster.nodes.empty() && std::any_of(o.agents.begin(), o.agents.end(), [](auto& a) { return !a.node.empty(); }))
+    return "line 1: its agents run on nodes, which cannot be recorded";
+  config.agents = std::move(o.agents);
+  config.rules = o.rules;
+  config.cluster = std::move(o.cluster);
+  config.source = o.config_path;
+  config.on_unknown = o.on_unknown;
+  q.text = head.question;
+  q.history = std::move(o.history);
+  return {};
+}
+
+/// Whether the store of this user has the task. Returns 0, or the exit code after a complaint.
+int look(const std::string& task, bool& there) {
+  stored_tasks s;
+  if (auto code = s.open())
+    return code;
+  there = std::any_of(s.rows.begin(), s.rows.end(), [&](auto& r) { return r.task == task; });
+  return 0;
+}
+
+void forget(const std::string& task) {
+  stored_tasks s;
+  std::vector<std::string> deleted;
+  if (s.open() == 0)
+    s.forget({task}, deleted);
+}
+
+} // namespace
+
+bool names_a_cassette(const std::string& argument) {
+  std::error_code ignored;
+  if (argument == "last" || argument == "all") // words of `replay`, whatever files there are
+    return false;
+  return argument.find('/') != std::string::npos || std::filesystem::is_regular_file(argument, ignored);
+}
+
+int command_play(const replay_options& o) {
+  const auto& path = o.tasks.front();
+  if (o.tasks.size() > 1 || o.verify || !o.rules.empty()) {
+    complain(o.tasks.size() > 1 ? "one recorded run is played at a time"
+             : o.verify         ? "a recorded run is compared with every replay: --verify is for stored tasks"
+                                : "--rules is for stored tasks: play the run, then ask for what it stored");
+    return differs;
+  }
+  block_signals();
+  std::string bytes, error;
+  wire::cassette tape;
+  run_config config;
+  question q;
+  if (read_file(path, bytes, error))
+    error = wire::read_cassette(bytes, tape);
+  bytes = {};
+  if (error.empty())
+    error = team_of(tape.head, config, q);
+  if (!error.empty()) {
+    complain(path + ": " + error);
+    return differs;
+  }
+  auto task = tape.head.task;
+  auto there = false;
+  if (auto code = look(task, there))
+    return code;
+  scratch folder;
+  engine_options options;
+  if (there && !folder.make(error)) {
+    complain(error);
+    return static_cast<int>(exit_code::failed);
+  }
+  if (there)
+    options.store_path = folder.path() + "/tasks.db";
+  options.write_logs = !there;
+  auto player = options.play = std::make_shared<cassette_player>(std::move(tape), o.speed, outside::of_machine());
+  auto code = 0;
+  {
+    engine eng(std::move(options));
+    if (!eng.error().empty()) {
+      complain(eng.error());
+      return static_cast<int>(exit_code::failed);
+    }
+    run_output out(run_options{});
+    code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
+      return eng.start(config, q, std::move(l), std::move(done));
+    });
+  }
+  if (auto failure = player->failure(); !failure.empty()) {
+    if (!there)
+      forget(task);
+    complain(path + ": " + failure);
+    if (player->head().build != version && !player->stopped())
+      complain("it was recorded by build " + one_line(player->head().build, 40) + "; this one is " + version);
+    return player->stopped() ? static_cast<int>(exit_code::interrupted) : differs;
+  }
+  if (there)
+    complain("notice: task " + task + " is in the store already; it was played beside it and nothing was added");
+  return code == static_cast<int>(exit_code::failed) ? 0 : code; // it was shown, whatever became of it
+}
+
+} // namespace conclave

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/stand_ins.hpp"
+
+#include "protocols/catalogue.hpp"
+#include "protocols/config_expand.hpp"
+#include "protocols/key_route.hpp"
+#include "protocols/secret_places.hpp"
+#include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+namespace conclave {
+
+namespace {
+
+/// `number` tells one from the others as far as the length allows. A number stays one: it may stand in JSON as such.
+std::string name_of(std::size_t number, const std::string& key) {
+  auto digits = std::to_string(number);
+  auto length = key.size();
+  if (key.find_first_not_of("0123456789") == std::string::npos && digits.size() < length)
+    return std::string(length - digits.size(), '9') + digits;
+  for (std::string word : {"CassetteKey", "Cassette", "Key", "K"})
+    if (word.size() + digits.size() <= length)
+      return (word + digits + std::string(length, 'x')).substr(0, length);
+  return digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x');
+}
+
+void keep_faults(const std::string& key, std::string& name) {
+  auto copy = key;
+  if (clean_key(copy).empty())
+    return;
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    auto u = static_cast<unsigned char>(key[i]);
+    auto opens = key.compare(i, 2, "${") == 0 || (i > 0 && key.compare(i - 1, 2, "${") == 0);
+    if (u <= 0x20 || u >= 0x7F || u == '"' || opens)
+      name[i] = key[i];
+  }
+  if (lower(key).starts_with("bearer "))
+    name.replace(0, 7, key, 0, 7);
+}
+
+} // namespace
+
+void stand_ins::add_key(const std::string& value, bool faulty) {
+  auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
+  if (core.size() >= least_)
+    known_.add_key(std::string{core});
+  while (names_.size() < known_.values().size()) {
+    auto& key = known_.values()[names_.size()];
+    names_.push_back(name_of(names_.size() + 1, key));
+    if (faulty)
+      keep_faults(key, names_.back());
+  }
+}
+
+void stand_ins::add_named(const std::string& name, const std::string& value) {
+  if (!may_be_secret(name, value))
+    return;
+  // Of a URL the password alone: it must stay a URL.
+  if (auto password = url_password(value); !password.empty())
+    return add_key(password);
+  auto space = value.find(' ');
+  if (space == std::string::npos)
+    return add_key(value);
+  add_key(value.substr(space + 1)); // "Bearer x" stays one
+  auto scheme = lower(value.substr(0, space));
+  if (scheme != "bearer" && scheme != "basic" && scheme != "token")
+    add_key(value);
+}
+
+void stand_ins::add_config(const backend_config& b, const std::map<std::string, std::string>& variables) {
+  auto value_of = [&](const std::string& name) {
+    auto i = variables.find(name);
+    return i == variables.end() ? std::string{} : i->second;
+  };
+  // First: who adds one again changes nothing.
+  for (auto& name : key_names(b))
+    add_key(value_of(name), true);
+  for (auto& name : references_in(b.api_key))
+    add_key(value_of(name), true);
+  each_secret(b, [&](const secret_text& place, const std::string& text) {
+    for (auto& s : place.spans) {
+      auto said = text.substr(s.begin, s.end - s.begin);
+      if (place.json && said.front() == '"')
+        wire::get("{\"x\":" + said + "}", "x", said);
+      for (auto& name : references_in(said))
+        add_key(value_of(name));
+      if (!s.literal && !place.expanded)
+        continue;
+      secrets decoded; // what stands in a URL is told as it is meant
+      if (text.find("://") != std::string::npos && said.find('%') != std::string::npos)
+        decoded.add_query("?" + s.name + "=" + said);
+      for (auto& value : decoded.values())
+        add_key(value);
+      if (decoded.empty())
+        add_key(said);
+    }
+  });
+  // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
+  auto told = [&](const std::string& text) {
+    for (auto& name : references_in(text))
+      if (auto value = value_of(name); value.size() >= usual && !value.starts_with('/'))
+        add_key(value);
+  };
+  for (auto& server : b.mcp_servers) {
+    for (auto& word : server.command)
+      told(word);
+    for (auto* values : {&server.env, &server.headers})
+      for (auto& [name, value] : *values)
+        told(value);
+  }
+}
+
+void stand_ins::put_in(std::string& text) const {
+  put_in({&text});
+}
+
+void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
+  if (known_.empty())
+    return;
+  std::string all;
+  std::vector<std::size_t> ends;
+  for (auto* p : pieces) {
+    all += *p;
+    ends.push_back(all.size());
+  }
+  auto found = known_.find_in(all);
+  if (found.empty())
+    return;
+  std::string out;
+  std::size_t done = 0, piece = 0;
+  std::vector<std::size_t> cuts; // where the pieces end in `out`
+  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t from_new, std::size_t most) {
+    for (; piece < ends.size() && ends[piece] <= until; ++piece)
+      cuts.push_back(from_new + std::min(ends[piece] - from_old, most));
+  };
+  for (auto& f : found) {
+    cut_until(f.begin, done, out.size(), f.begin - done);
+    out.append(all, done, f.begin - done);
+    auto name = names_[f.which];
+    if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
+      name = wire::quote(name); // it stood there escaped
+      name = name.substr(1, name.size() - 2);
+    }
+    cut_until(f.end, f.begin, out.size(), name.size());
+    out += name;
+    done = f.end;
+  }
+  cut_until(all.size(), done, out.size(), all.size() - done);
+  out.append(all, done);
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    auto to = i + 1 == pieces.size() ? out.size() : std::min(cuts[i], out.size());
+    *pieces[i] = out.substr(from, to - from);
+    from = to;
+  }
+}
+
+} // namespace conclave

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Texts that stand where secrets stood: a recorded run holds them, and is played again with them as its keys, so that the same
+/// places are hidden again. As long as the secret, of letters and digits alone. Pure.
+
+#include "protocols/config.hpp"
+#include "protocols/secrets.hpp"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+class stand_ins {
+public:
+  static constexpr std::size_t usual = 8; ///< bytes: shorter ones are words that texts hold anyway
+
+  stand_ins() : stand_ins(usual) {}
+  explicit stand_ins(std::size_t least) : least_(least) {} ///< shorter keys are left out
+
+  /// Adds a key, as secrets::add_key; blanks and quotes around it stay where they are. `faulty`: what is wrong with it (clean_key)
+  /// is wrong with its stand-in, too, so that whoever refuses the one refuses the other.
+  void add_key(const std::string& value, bool faulty = false);
+
+  /// Adds what is secret in the value of a setting, as secrets::add_named.
+  void add_named(const std::string& name, const std::string& value);
+
+  /// Adds what stands literally in a configuration, and the values of the variables that stand where secrets belong.
+  void add_config(const backend_config& b, const std::map<std::string, std::string>& variables);
+
+  /// Replaces each secret in `text`, in the forms that secrets::hide knows.
+  void put_in(std::string& text) const;
+
+  /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
+  void put_in(const std::vector<std::string*>& pieces) const;
+
+  bool is_needed(const std::string& text) const { return !known_.find_in(text).empty(); }
+
+private:
+  std::size_t least_;
+  secrets known_;
+  std::vector<std::string> names_; ///< by the position in `known_`
+};
+
+} // namespace conclave

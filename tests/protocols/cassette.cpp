@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE protocols.cassette
+
+#include "protocols/wire/cassette.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/stand_ins.hpp"
+#include "protocols/wire/sha256.hpp"
+
+using namespace conclave;
+using wire::tape_kind;
+
+namespace {
+
+wire::cassette sample() {
+  wire::cassette c;
+  c.head = {
+      "0.1.0", "20261126-050432-1f2e3d", 1'790'000'000'000, 3600, UINT64_MAX, "/home/u/logs", "/home/u", "{\"v\":1}", "a\nb", {"x"},
+      {}};
+  c.head.variables["KEY"] = {"CassetteKey1", "the environment"};
+  wire::tape_entry asked;
+  asked.kind = tape_kind::request;
+  asked.id = 1;
+  asked.note = "POST http://h/v1";
+  asked.texts = {"content-type", "a\xFFz"};
+  wire::tape_entry head;
+  head.kind = tape_kind::head;
+  head.at_ns = 0;
+  head.id = 1;
+  head.number = 200;
+  head.more = -5;
+  head.pairs = {{"a", "b"}, {"c", std::string("\0\x80", 2)}};
+  wire::tape_entry data;
+  data.kind = tape_kind::data;
+  data.at_ns = 12;
+  data.id = 1;
+  for (int i = 0; i < 256; ++i)
+    data.text += static_cast<char>(i);
+  wire::tape_entry end;
+  end.at_ns = 13;
+  end.text = wire::sha256("log");
+  end.number = 5;
+  c.entries = {asked, head, data, end};
+  for (std::size_t i = 0; i < c.entries.size(); ++i)
+    c.entries[i].line = i + 2;
+  return c;
+}
+
+std::string written(const wire::cassette& c) {
+  wire::cassette_writer w;
+  std::string out;
+  CAF_CHECK(w.add(c.head, out));
+  for (auto& e : c.entries)
+    CAF_CHECK(w.add(e, out));
+  return out;
+}
+
+/// One line, with the check sum that belongs to it.
+std::string line(const std::string& body, std::string& chain) {
+  chain = wire::sha256(chain + body).substr(0, 16);
+  return body.substr(0, body.size() - 1) + ",\"sha\":\"" + chain + "\"}\n";
+}
+
+/// What is said of a file of this head and this entry.
+std::string fault_of(const std::string& head, const std::string& entry) {
+  std::string chain;
+  auto file = line(head, chain);
+  file += line(entry, chain);
+  file += line("{\"at\":1,\"kind\":\"end\",\"number\":3}", chain);
+  wire::cassette c;
+  return wire::read_cassette(file, c);
+}
+
+const std::string good_head = R"({"conclave_cassette":1,"seed":1})", good_entry = R"({"at":0,"id":1,"kind":"data","text":"x"})";
+
+} // namespace
+
+CAF_TEST(what is written is read again) {
+  auto c = sample();
+  wire::cassette again;
+  CAF_CHECK_EQUAL(wire::read_cassette(written(c), again), "");
+  CAF_CHECK(again.head == c.head);
+  CAF_CHECK(again.entries == c.entries);
+}
+
+CAF_TEST(a line that nobody would read is not written) {
+  wire::cassette_writer w;
+  std::string out;
+  auto e = sample().entries[2];
+  e.text.assign(wire::max_cassette_line, 'x');
+  CAF_CHECK(!w.add(e, out));
+  CAF_CHECK(out.empty());
+  CAF_CHECK_EQUAL(w.lines(), 0u);
+}
+
+CAF_TEST(every byte counts) {
+  auto good = written(sample());
+  for (std::size_t i = 0; i < good.size(); ++i)
+    for (auto bit : {1, 0x20, 0x80}) {
+      auto bad = good;
+      bad[i] = static_cast<char>(bad[i] ^ bit);
+      wire::cassette c;
+      auto fault = wire::read_cassette(bad, c);
+      CAF_CHECK(fault.starts_with("line "));
+    }
+  for (std::size_t n = 0; n < good.size(); ++n) {
+    wire::cassette c;
+    CAF_CHECK(!wire::read_cassette(good.substr(0, n), c).empty());
+  }
+}
+
+CAF_TEST(a line that is not what it should be is named) {
+  CAF_CHECK_EQUAL(fault_of(good_head, good_entry), "");
+  for (auto* entry : {R"({"at":-1,"id":1,"kind":"data"})",
+                      R"({"id":1,"kind":"data"})",
+                      R"({"at":0,"kind":"request"})",
+                      R"({"at":0,"kind":"magic"})",
+                      R"({"at":0,"kind":"data","text":7})",
+                      R"({"at":0,"kind":"data","text":{"base64":"A"}})",
+                      R"({"at":0,"kind":"data","text":{"base64":"A=AA"}})",
+                      R"({"at":0,"kind":"data","text":{"base64":"====","x":1}})",
+                      R"({"at":0,"kind":"data","id":-1})",
+                      R"({"at":0,"kind":"data","id":1.5})",
+                      R"({"at":99999999999999999999,"kind":"data"})",
+                      R"({"at":9000000000000000000,"kind":"data"})",
+                      R"({"at":0,"kind":"data","more_":1})",
+                      R"({"at":0,"kind":"head","pairs":[["a"]]})",
+                      R"({"at":0,"kind":"head","pairs":{}})",
+                      R"({"at":0,"kind":"lines","texts":"x"})",
+                      R"({"at":0,"kind":"done","ok":1})",
+                      R"({"at":0,"kind":"data","kind":"data"})",
+                      R"({"at":0})",
+                      R"([])",
+                      R"({})"})
+    CAF_CHECK(fault_of(good_head, entry).starts_with("line 2: "));
+  for (auto* head :
+       {R"({"conclave_cassette":2,"seed":1})", R"({"conclave_cassette":"1","seed":1})", R"({"conclave_cassette":1})",
+        R"({"seed":1})", R"({"conclave_cassette":1,"seed":-1})", R"({"conclave_cassette":1,"seed":1,"utc_offset_s":90000})",
+        R"({"conclave_cassette":1,"seed":1,"variables":{"A":"b"}})", R"({"conclave_cassette":1,"seed":1,"variables":[]})",
+        R"({"conclave_cassette":1,"seed":1,"known":"x"})", R"({"conclave_cassette":1,"seed":1,"new":0})"})
+    CAF_CHECK(fault_of(head, good_entry).starts_with("line 1: "));
+  CAF_CHECK(fault_of(R"({"conclave_cassette":2})", good_entry).find("version 2") != std::string::npos);
+}
+
+CAF_TEST(a secret that is cut by the network does not survive) {
+  stand_ins s;
+  s.add_key("sk-0123456789/abc");
+  std::string all = "<sk-0123456789/abc> <sk-0123456789\\/abc> <sk-0123456789%2Fabc>";
+  for (std::size_t a = 0; a <= all.size(); ++a)
+    for (std::size_t b = a; b <= all.size(); ++b) {
+      auto x = all.substr(0, a), y = all.substr(a, b - a), z = all.substr(b);
+      s.put_in({&x, &y, &z});
+      CAF_CHECK_EQUAL(x + y + z, "<CassetteKey1xxxxx> <CassetteKey1xxxxx> <CassetteKey1xxxxx>");
+      if (b <= 18) {
+        CAF_CHECK_EQUAL(x.size(), a);
+        CAF_CHECK_EQUAL(y.size(), b - a);
+      }
+    }
+}
+
+CAF_TEST(a stand in is as long as the secret and hides where it would be hidden) {
+  stand_ins s;
+  s.add_named("MY_KEY", " abcdefgh\n");
+  s.add_named("AUTHORIZATION", "Bearer qwertzuiop");
+  s.add_named("DATABASE_URL", "postgres://u:geheim12@h/db");
+  s.add_named("TOKEN", "EMPTY");
+  s.add_named("HOME", "/home/somebody");
+  std::string text = " abcdefgh\n Bearer qwertzuiop postgres://u:geheim12@h/db EMPTY /home/somebody";
+  auto size = text.size();
+  s.put_in(text);
+  CAF_CHECK_EQUAL(text.size(), size);
+  CAF_CHECK_EQUAL(text, " Key1xxxx\n Bearer Cassette2x postgres://u:Key3xxxx@h/db EMPTY /home/somebody");
+}
+
+CAF_TEST(a number stays a number and what is escaped in a URL is known as it is meant) {
+  backend_config b;
+  b.extra_body = "{\"token\": 1234567890, \"more\": {\"secret\": \"ab\\\\cdefgh\"}}";
+  b.base_url = "https://h/v1?key=abc%2Fdef%2Bghi";
+  stand_ins s;
+  s.add_config(b, {});
+  auto body = b.extra_body + " abc/def+ghi abc%2Fdef%2Bghi ab\\cdefgh";
+  s.put_in(body);
+  for (auto* gone : {"1234567890", "cdefgh", "abc/", "abc%"})
+    CAF_CHECK(body.find(gone) == std::string::npos);
+  CAF_CHECK_EQUAL(body.find_first_of("0123456789"), body.find("99999999"));
+}
+
+CAF_TEST(a key that is a word is taken out only where it is asked for) {
+  for (auto [least, expected] : {std::pair{4, "a Key1 of that"}, {8, "a test of that"}}) {
+    stand_ins s{static_cast<std::size_t>(least)};
+    s.add_key("test");
+    std::string text = "a test of that";
+    s.put_in(text);
+    CAF_CHECK_EQUAL(text, expected);
+  }
+}
+
+CAF_TEST(a key that is refused has a stand in that is refused) {
+  stand_ins s;
+  s.add_key("two words", true);
+  s.add_key("two words");
+  s.add_key("not a key");
+  std::string text = "two words not a key";
+  s.put_in(text);
+  CAF_CHECK(text.substr(9).find(' ', 1) == std::string::npos);
+  CAF_CHECK(text != "two words");
+  CAF_CHECK_EQUAL(text[3], ' ');
+}
+
+CAF_TEST(what stands in a configuration under the name of a secret is replaced) {
+  backend_config b;
+  b.api_key = "${MY_OWN}";
+  b.extra_headers["X-Api-Key"] = "literal-of-header";
+  b.extra_query["q"] = "harmless-value";
+  mcp_server_config server;
+  server.command = {"server", "--token", "literal-of-argument", "${SOMETHING}", "${SHORT}", "${FOLDER}"};
+  b.mcp_servers = {server};
+  stand_ins s;
+  s.add_config(b, {{"MY_OWN", "value-of-my-own"}, {"SOMETHING", "anything at all"}, {"SHORT", "word"}, {"FOLDER", "/a/long/path"}});
+  std::string text = "value-of-my-own literal-of-header harmless-value literal-of-argument anything at all word /a/long/path";
+  s.put_in(text);
+  for (auto* gone : {"my-own", "header", "argument", "anything"})
+    CAF_CHECK(text.find(gone) == std::string::npos);
+  for (auto* kept : {"harmless-value", "word", "/a/long/path"})
+    CAF_CHECK(text.find(kept) != std::string::npos);
+}

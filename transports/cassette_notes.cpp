@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/cassette_notes.hpp"
+
+#include "protocols/text.hpp"
+#include "protocols/wire/sha256.hpp"
+#include "transports/home.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace conclave {
+
+using wire::tape_entry;
+using wire::tape_kind;
+
+namespace {
+
+constexpr std::size_t shown_of_message = 300; ///< of a message to a child: for people, its hash says the rest
+
+std::string hidden_in(const stand_ins& hidden, std::string text) {
+  hidden.put_in(text);
+  return text;
+}
+
+std::string with_tilde(std::string path, const std::string& other_home) {
+  for (auto& home : {user_home(), other_home})
+    if (home.size() > 1 && path.starts_with(home + "/"))
+      return path.replace(0, home.size(), "~");
+  return path;
+}
+
+std::size_t weight(const tape_entry& e) {
+  auto n = sizeof e + e.text.size() + e.note.size();
+  for (auto& x : e.texts)
+    n += sizeof x + x.size();
+  for (auto& [a, b] : e.pairs)
+    n += sizeof a + sizeof b + a.size() + b.size();
+  return n;
+}
+
+} // namespace
+
+std::uint32_t derived_seed(std::uint64_t of_run, const std::string& owner, std::uint64_t nth) {
+  auto x = of_run * 0x9E3779B97F4A7C15ULL + nth;
+  for (unsigned char c : owner)
+    x = (x ^ c) * 0x100000001B3ULL;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  return static_cast<std::uint32_t>(x ^ (x >> 31));
+}
+
+void recording::asked(tape_entry e) {
+  if (!on)
+    return;
+  bytes += weight(e);
+  entries.push_back(std::move(e));
+  if (bytes <= wire::max_cassette)
+    return;
+  full = true;
+  on = false;
+  entries = {};
+}
+
+void recording::came_in(tape_entry e) {
+  if (on)
+    e.at_ns = links.turns->elapsed().count();
+  asked(std::move(e));
+}
+
+tape_entry note_of(tape_kind kind, std::uint64_t id, std::string text) {
+  tape_entry e;
+  e.kind = kind;
+  e.id = id;
+  e.text = std::move(text);
+  return e;
+}
+
+tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r) {
+  auto body = hidden_in(hidden, r.body);
+  auto e = note_of(tape_kind::request, id, wire::sha256(body));
+  e.number = static_cast<std::int64_t>(body.size());
+  e.note = hidden_in(hidden, r.method + " " + r.url + (r.agent.empty() ? "" : " of agent '" + r.agent + "'"));
+  for (auto& [name, value] : r.headers)
+    e.texts.push_back(name);
+  return e;
+}
+
+tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o, const std::string& home) {
+  auto e = note_of(tape_kind::child, id);
+  for (auto& word : o.argv)
+    e.texts.push_back(hidden_in(hidden, e.texts.empty() ? with_tilde(word, home) : word));
+  e.note = hidden_in(hidden, with_tilde(o.cwd, home));
+  return e;
+}
+
+tape_entry note_write(const stand_ins& hidden, std::uint64_t id, const std::string& bytes) {
+  auto said = hidden_in(hidden, bytes);
+  auto e = note_of(tape_kind::write, id, wire::sha256(said));
+  e.number = static_cast<std::int64_t>(said.size());
+  e.note = said.substr(0, whole_characters(said, shown_of_message));
+  return e;
+}
+
+tape_entry note_append(const stand_ins& hidden, std::uint64_t id, std::uint64_t expected_seq, const append_batch& b) {
+  auto lines = b.events;
+  for (auto& line : lines)
+    hidden.put_in(line);
+  auto e = note_of(tape_kind::append, id, sha_of_log(lines));
+  e.number = static_cast<std::int64_t>(lines.size());
+  e.other = static_cast<std::int64_t>(expected_seq + 1);
+  return e;
+}
+
+tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o, const std::string& home) {
+  auto e = note_of(tape_kind::model, id);
+  e.note = hidden_in(hidden, with_tilde(o.model_path, home));
+  return e;
+}
+
+std::string sha_of_log(const std::vector<std::string>& lines) {
+  std::string all;
+  for (auto& line : lines)
+    all += line + "\n";
+  return wire::sha256(all);
+}
+
+} // namespace conclave
