@@ -85,19 +85,17 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   each_secret(b, [&](const secret_text& place, const std::string& text) {
     for (auto& s : place.spans) {
       auto said = text.substr(s.begin, s.end - s.begin);
-      if (place.json && said.front() == '"')
-        wire::get("{\"x\":" + said + "}", "x", said);
+      if (s.quoted)
+        said = json_value(said);
       for (auto& name : references_in(said))
         add_key(value_of(name));
       if (!s.literal && !place.expanded)
         continue;
-      secrets decoded; // what stands in a URL is told as it is meant
-      if (text.find("://") != std::string::npos && said.find('%') != std::string::npos)
-        decoded.add_query("?" + s.name + "=" + said);
-      for (auto& value : decoded.values())
-        add_key(value);
-      if (decoded.empty())
-        add_key(said);
+      auto forms = secret_forms(said);
+      auto escaped = said.find('%') != std::string::npos && forms.size() > 1; // what stands in a URL is told as it is meant
+      for (auto& form : forms)
+        if (!escaped || form != said)
+          add_key(form);
     }
   });
   // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.

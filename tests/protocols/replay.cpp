@@ -275,10 +275,10 @@ CAF_TEST(the cause of a call repeats nothing that its event tells) {
   c.said = {std::string(64, '1'), std::string(64, '2')};
   c.state = std::string(64, '3');
   c.kept = 5;
-  c.repeatable = true;
+  c.effect = call_effect::repeatable;
   c.jitter_permille = 12;
   c.now_ms = 99;
-  auto e = events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, true);
+  auto e = events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, call_effect::repeatable);
   e.time_ms = c.now_ms;
   e.cause = cause_of(c, {e}, {});
   CAF_CHECK_EQUAL(e.cause, R"({"as":"event","hash":"00ff","jitter":12,"kind":"begin_call","repeatable":true})");
