@@ -29,7 +29,7 @@ ADDRESSES = {
 # protocols/ is pure: CAF only where handles and errors are defined.
 CAF_IN_PROTOCOLS = {"caf_error.hpp", "caf_error.cpp", "inspect.hpp", "interfaces.hpp", "type_ids.hpp"}
 
-LIMITS = {".hpp": 400, ".cpp": 500}
+LIMITS = {".hpp": 400, ".cpp": 500, ".py": 500}
 
 # Clocks, chance and threads have one way in, transports/outside.hpp. These files (prefix match) are what the real one is made of.
 REAL_OUTSIDE = {

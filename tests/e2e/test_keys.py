@@ -2,9 +2,7 @@
 """Where keys go, seen by the servers that get them, and what a person is told: base URLs of the environment, certificate authorities of
 one's own, keys that were copied badly, .env files with faults, homes written with a tilde."""
 
-import json
 import os
-import pathlib
 import ssl
 import subprocess
 import unittest
@@ -435,98 +433,6 @@ class Nodes(Keys):
         for host in ("127.evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "0x7f.1", "2130706433"):
             r = self.home.run("-c", self.home.write("t.json", calm_team(1)), "--node", f"mars={host}:{self.provider.port}", "--insecure-loopback", "q")
             self.assertIn("without TLS only loopback addresses may be used", r.stderr)
-
-
-class Judged(Keys):
-    """What `validate` and options say of keys, and where."""
-
-    TEAM = """agents:
-  - id: a
-    backend:
-      type: claude
-      model: m
-      extra_headers: {X: "${NOPE}"}
-  - id: b
-    system_message: ${NOTSET}
-    backend: {type: local, model_path: /no/such.gguf, mcp_servers: {s: {command: npx, args: ["${T}"]}}}
-"""
-
-    def test_a_file_that_comes_through_a_pipe_is_judged_in_full(self):
-        name = self.home.write("team.yaml", self.TEAM)
-        plain = self.home.run("validate", name)
-        self.assertIn("team.yaml:6: agents[0].backend.extra_headers.X: will not run here: the variable NOPE is not set", plain.stdout)
-        self.assertIn("team.yaml:8: agents[1].system_message: will not run here: the variable NOTSET", plain.stdout)
-        self.assertIn("team.yaml:9: agents[1].backend.mcp_servers.s.args: will not run here: the variable T", plain.stdout)
-        piped = self.home.run("validate", "/dev/stdin", stdin=self.TEAM)
-        self.assertEqual(piped.stdout.replace("/dev/stdin", str(name)), plain.stdout)
-        self.assertEqual((piped.returncode, plain.returncode), (0, 0))
-        named = self.home.path / "named"
-        os.mkfifo(named)
-        writer = subprocess.Popen(["sh", "-c", 'cat "$0" > "$1"', str(name), str(named)])
-        judged = self.home.run("validate", "--here", named)
-        writer.wait(timeout=10)
-        self.assertEqual(judged.stdout.replace(str(named), str(name)), plain.stdout)
-        self.assertEqual(judged.returncode, 1)
-
-    def test_a_problem_has_a_column_for_programs(self):
-        name = self.home.write("team.yaml", self.TEAM)
-        found = json.loads(self.home.run("validate", "--json", name).stdout)
-        self.assertEqual({(p["line"], p["column"]) for p in found if p["path"].endswith(".X")}, {(6, 23)})
-
-    def test_an_option_is_named_by_itself_and_not_by_a_key(self):
-        name = self.home.write("team.yaml", "agent: {backend: {type: scripted, steps: [{answer: x}, {vote: agent1}, {text: x}]}}\n"
-                                            "cluster: {tls: {cert: c, key: k, ca: a}}\n")
-        for args, option in ((("--timeout", "8d"), "--timeout: 691200 is outside"), (("--insecure-loopback",), "--insecure-loopback: cannot be combined")):
-            r = self.home.run("-c", name, *args, "q")
-            self.assertEqual(r.returncode, 1)
-            self.assertIn("conclave: " + option, r.stderr)
-            for key in ("timeout_settings", "cluster.tls", "team.yaml"):
-                self.assertNotIn(key, r.stderr)
-        r = self.home.run("--model", "gpt-4o", "--base-url", "http://h/#x", "q")
-        self.assertTrue(r.stderr.startswith("conclave: --base-url: "), r.stderr)
-        self.assertEqual(r.returncode, 1)
-
-    def test_a_time_with_a_unit_is_a_time(self):
-        name = self.home.write("team.yaml", "agent: {backend: {type: scripted, steps: [{hang: true}]}}\norchestrator: {skip_coordination_rounds: true}\n"
-                                            "timeout_settings: {presentation_timeout_seconds: 200ms, orchestrator_timeout_seconds: 1m}\n")
-        self.assertEqual(self.home.run("-c", name, "--timeout", "0.01m", "q").returncode, 3)
-        r = self.home.run("-c", name, "--timeout", "10 minutes", "q")
-        self.assertEqual(r.returncode, 1)
-        self.assertIn("--timeout takes a time (90 or 90s, 10m, 1.5h)", r.stderr)
-
-    def test_what_holds_is_explained_with_where_it_is_from(self):
-        name = self.home.write("team.yaml", """agents:
-  - id: a
-    backend:
-      model: gpt-4o
-      api_key: sk-literal
-      extra_headers: {X-Auth: "Bearer sk-literal", X-Org: mine}
-      idle_timeout_seconds: 2m
-timeout_settings: {first_token_timeout_seconds: 7}
-orchestrator: {pacing: eager}
-""")
-        out = self.home.run("validate", "--explain", name).stdout
-        for line in ("agents[0].backend.type: openai (from other keys)", "agents[0].backend.model: gpt-4o (line 4)",
-                     "agents[0].backend.api_key: *** (line 5)", "agents[0].backend.idle_timeout_seconds: 120 (line 7)",
-                     "agents[0].backend.first_token_timeout_seconds: 7 (from other keys)", "agents[0].backend.timeout: 600 (default)",
-                     "orchestrator.pacing: eager (line 9)", "orchestrator.on_unknown_outcome: tell (default)",
-                     "timeout_settings.orchestrator_timeout_seconds: 1800 (default)"):
-            self.assertIn(line + "\n", out)
-        self.assertIn("X-Org: mine", out)
-        self.assertNotIn("sk-literal", out)
-
-    def test_keys_are_listed_as_the_documentation_has_them(self):
-        text = (pathlib.Path(__file__).resolve().parents[2] / "docs/configuration.md").read_text()
-        listed = self.home.run("keys", "--markdown")
-        self.assertIn("<!-- keys: begin -->\n\n" + listed.stdout + "\n<!-- keys: end -->", text)
-        some = self.home.run("keys", "IDLE_timeout")
-        self.assertEqual(some.returncode, 0)
-        self.assertIn("agents[].backend.idle_timeout_seconds\n    seconds, 0.001 to 604800, default 120\n", some.stdout)
-        self.assertNotIn("max_tokens", some.stdout)
-        none = self.home.run("keys", "idel_timeout_seconds")
-        self.assertEqual((none.returncode, none.stdout), (1, ""))
-        self.assertIn("did you mean 'idle_timeout_seconds'?", none.stderr)
-
 
 if __name__ == "__main__":
     need_binary()
