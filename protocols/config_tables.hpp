@@ -248,9 +248,9 @@ inline constexpr auto again<ui_config> = std::make_tuple(
 template <>
 inline constexpr auto table<run_config> = std::make_tuple(
     field(&run_config::on_unknown, "on_unknown_outcome", key_type::choice, "tell ask fail repeat",
-          "`conclave resume`: what becomes of a tool call that was under way when the task was cut off, unless the tool is "
-          "read-only or idempotent (those are called again): the model is told that it may have happened, the person at the "
-          "terminal is asked, the run fails and its agent is out, or the call is repeated")
+          "`conclave resume`: what becomes of a tool call that was under way when the task was cut off, unless the tool was "
+          "read-only or idempotent when it was called (those are called again): the model is told that it may have happened, the "
+          "person at the terminal is asked, the run fails and its agent is out, or the call is repeated")
         .in(key_scope::orchestrator));
 
 } // namespace conclave::config_rows

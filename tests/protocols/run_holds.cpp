@@ -115,12 +115,17 @@ CAF_TEST(a result that was withheld stays so after a crash) {
   reply(calls({{"c1", "look", "{\"secret\":1}"}, {"c2", "write", "{}"}, {"c3", "look", "{}"}}));
   auto write = the<run::ask_policy>().call;
   std::vector<known_end> ends{{1, true, the<run::report>().ended[0].reply, {}}};
+  auto started = the<run::report>().begun;
   rule();
   tool(2, "the secret");
   ends.push_back({2, true, {}, the<run::report>().ended[0].result});
   put(run::policy_said{7, the<run::ask_policy>().call, false, "not for you"});
   put(run::policy_said{7, write, true, ""});
   CAF_REQUIRE(the<run::report>().ask);
+  for (auto& more : the<run::report>().begun)
+    started.push_back(more);
+  for (auto& open : started)
+    ends.push_back({open.call, false, {}, {}, open.effect});
   crash(run::to_json(s), s.talk);
   put(run::continued{task(9), ends, false, {}});
   CAF_CHECK(got<run::ask_policy>().empty());
