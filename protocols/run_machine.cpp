@@ -6,6 +6,7 @@
 #include "protocols/run_machine.hpp"
 
 #include "protocols/run_mover.hpp"
+#include "protocols/secret_judge.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -21,9 +22,17 @@ ladder from_name(const std::string& x) {
   return x == "schema" ? ladder::schema : x == "text" ? ladder::text : ladder::tools;
 }
 
+/// Of a key in them the log keeps nothing, not even a hash; and with another key they are the same.
+std::string without_keys(std::string params) {
+  auto spans = find_secrets({}, params);
+  for (auto s = spans.rbegin(); s != spans.rend(); ++s)
+    params.replace(s->begin, s->end - s->begin, "***");
+  return params;
+}
+
 /// Names the request in the log; what is hashed is what the model is told.
 std::string hash_of(const model_request& r, const std::vector<message>& talk) {
-  std::string all = r.model + '\n' + r.params + '\n' + r.schema;
+  std::string all = r.model + '\n' + without_keys(r.params) + '\n' + r.schema;
   for (auto& t : r.tools)
     all += t.name + t.parameters;
   all = wire::hash(all);

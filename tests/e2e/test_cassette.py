@@ -255,6 +255,7 @@ class Planted(planted.Case):
 
     def recorded(self, servers, literal, models=("fine",)):
         cassette = self.home.path / "home" / "run.cassette"
+        cassette.unlink(missing_ok=True)
         r = self.home.run("-c", self.team(servers, literal, models), "--record", str(cassette), "q", env=self.env)
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assert_nowhere("in a recorded run")
@@ -263,7 +264,6 @@ class Planted(planted.Case):
             r = elsewhere.run("replay", str(cassette))
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertEqual(sha(elsewhere.run("show", "--json", "last").stdout), sha(log))
-        os.unlink(cassette)
 
     def test_keys_told_back_by_providers(self):
         for literal in (True, False):

@@ -52,7 +52,7 @@ class Mock:
 
 
 def backend(kind, model, url, tools=True):
-    b = {"type": kind, "model": model, "base_url": url + ("" if kind == "claude" else "/v1"), "api_key": "dummy"}
+    b = {"type": kind, "model": model, "base_url": url + ("" if kind in ("claude", "gemini") else "/v1"), "api_key": "dummy"}
     if tools:
         b["mcp_servers"] = {"everything": {"command": "node", "args": [str(EVERYTHING), "stdio"]}}
     return b
@@ -96,9 +96,9 @@ class Peers(unittest.TestCase):
             self.assertEqual([(e["agent"], e["text"]) for e in events if e["type"] == "final_answer"],
                              [("chat", "It is 42, says chat. Presented.")])
             self.assertEqual([e["type"] for e in events].count("task_ended"), 1)
-            self.assertEqual(model_calls(events), 2 * 4 + 1 + 4)
+            self.assertEqual(model_calls(events), 2 * 5 + 1 + 5)
         journal = self.mock.journal()
-        self.assertEqual(len(journal), 10 * ROUNDS)
+        self.assertEqual(len(journal), (3 * 4 + 1) * ROUNDS)
         self.assertEqual({e["response"]["status"] for e in journal}, {200})
         self.assertFalse(subprocess.run(["pgrep", "-f", str(EVERYTHING)], capture_output=True).stdout, "a tool server was left behind")
 
