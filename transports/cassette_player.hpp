@@ -30,6 +30,7 @@ public:
   std::string failure() const;
   bool stopped() const; ///< by the host, before its end; likewise
 
+  // The same list as in cassette_recorder.hpp: every member of `outside` and `run_tape`, declared by each that implements them.
   std::int64_t now_unix_ms() override;
   std::chrono::nanoseconds now_steady() override;
   std::int32_t utc_offset_s(std::int64_t unix_ms) override;
