@@ -53,6 +53,13 @@ inline json shown(const std::vector<chunk>& chunks) {
   return v;
 }
 
+/// A sanitizer takes its time: there only some places, and never the same in two neighbouring events.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr std::size_t cuts_apart = 7;
+#else
+inline constexpr std::size_t cuts_apart = 1;
+#endif
+
 /// Reads every case whose name begins from `first` to `last` whole, byte by byte and cut in two at each place; returns how many
 /// there are.
 inline int run_golden(const std::string& dialect, char first = '\0', char last = '\x7F') {
@@ -75,7 +82,7 @@ inline int run_golden(const std::string& dialect, char first = '\0', char last =
     CAF_CHECK_EQUAL(stem + " " + shown(whole.completion).dump(), stem + " " + expected["completion"].dump());
     CAF_CHECK_EQUAL(whole.completion.opaque_dialect, whole.completion.opaque.empty() ? "" : dialect);
     CAF_CHECK(decode(dialect.c_str(), head, bytes, {1}, end) == whole);
-    for (std::size_t cut = 1; cut < bytes.size(); ++cut)
+    for (std::size_t cut = 1; cut < bytes.size(); cut += cuts_apart)
       if (!(decode(dialect.c_str(), head, bytes, {cut, bytes.size()}, end) == whole))
         CAF_FAIL(stem << ": cut at " << cut << " gives another result");
   }
