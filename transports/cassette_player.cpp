@@ -197,8 +197,8 @@ std::string cassette_player::build(std::string) {
 void cassette_player::start() {}
 
 std::string cassette_player::begin(const std::string& task, const opening&, const std::string&) {
-  if (task != head().task) // the cassette was made up, or this build draws its ids another way
-    return "the cassette is of task " + head().task + ", played is " + task;
+  if (task != head().task) // the line was made up, or this build draws its ids another way
+    return play_->failure = "line 1: it is of task " + head().task + ", and with its seed and start this build plays " + task;
   play_->on = true;
   return {};
 }

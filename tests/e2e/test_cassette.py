@@ -361,6 +361,15 @@ class Altered(Recorded):
         self.assertIn("/v2/chat/completions", said)
         self.assertIn("of agent 'm", said)
 
+    def test_a_first_line_that_leads_to_another_run(self):
+        lines = self.lines()
+        for key in (b"seed", b"start_unix_ms"):
+            head = json.loads(lines[0])
+            was = b'"%s":%d' % (key, head[key.decode()])
+            other = lines[0].replace(was, b'"%s":%d' % (key, head[key.decode()] // 2), 1)
+            self.assertNotEqual(other, lines[0])
+            self.refused(self.rechained([other, *lines[1:]]), "line 1: it is of task")
+
     def test_an_input_that_never_comes(self):
         lines = self.lines()
         for what in (b'"kind":"stored"', b'"kind":"head"', b'"new_answer'):
