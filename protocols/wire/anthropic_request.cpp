@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/text.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
@@ -48,10 +49,6 @@ void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
     body["max_tokens"] = budget + default_tokens;
 }
 
-bool blank(const std::string& x) {
-  return x.find_first_not_of(" \t\r\n") == std::string::npos;
-}
-
 json arguments_of(const tool_call& c) {
   auto v = parse(c.arguments);
   return v && v->is_object() ? *v : json::object();
@@ -69,11 +66,11 @@ public:
   void add(const message& m) {
     switch (m.from) {
     case role::system:
-      if (!blank(m.text))
+      if (!is_blank(m.text))
         system_ += (system_.empty() ? "" : "\n\n") + m.text;
       break;
     case role::user:
-      if (!blank(m.text))
+      if (!is_blank(m.text))
         block("user", dump({{"type", "text"}, {"text", m.text}}));
       break;
     case role::tool:
@@ -118,16 +115,15 @@ private:
     block("user", dump(v));
   }
 
-  /// The text alone, unless there are images to be seen. An error result may hold nothing but text.
   json content_of(const message& m) const {
-    auto shown = images_ && !m.is_error ? shown_parts(m.parts) : std::vector<const content_part*>{};
-    if (std::none_of(shown.begin(), shown.end(), [](auto* p) { return image_type(*p) != nullptr; }))
+    auto shown = parts_to_send(m, images_);
+    if (shown.empty())
       return m.text;
     auto out = json::array();
     for (auto* p : shown)
       if (auto* type = image_type(*p))
         out.push_back({{"type", "image"}, {"source", {{"type", "base64"}, {"media_type", type}, {"data", p->data}}}});
-      else if (!blank(p->text))
+      else
         out.push_back({{"type", "text"}, {"text", p->text}});
     return out;
   }

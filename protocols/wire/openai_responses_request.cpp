@@ -116,16 +116,15 @@ private:
     put(dump(v));
   }
 
-  /// The text alone, unless there are images to be seen.
   json output_of(const message& m) const {
-    auto shown = images_ && !m.is_error ? shown_parts(m.parts) : std::vector<const content_part*>{};
-    if (std::none_of(shown.begin(), shown.end(), [](auto* p) { return image_type(*p) != nullptr; }))
+    auto shown = parts_to_send(m, images_);
+    if (shown.empty())
       return m.text;
     auto out = json::array();
     for (auto* p : shown)
       if (auto* type = image_type(*p))
         out.push_back({{"type", "input_image"}, {"image_url", std::string("data:") + type + ";base64," + p->data}});
-      else if (p->text.find_first_not_of(" \t\r\n") != std::string::npos)
+      else
         out.push_back({{"type", "input_text"}, {"text", p->text}});
     return out;
   }

@@ -3,8 +3,10 @@
 
 #include "protocols/wire/request_parts.hpp"
 
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <string_view>
 
@@ -43,6 +45,14 @@ const char* image_type(const content_part& p) {
       if (p.data.starts_with(k.first))
         return k.type;
   return nullptr;
+}
+
+std::vector<const content_part*> parts_to_send(const message& m, bool images) {
+  auto shown = images && !m.is_error ? shown_parts(m.parts) : std::vector<const content_part*>{};
+  if (std::none_of(shown.begin(), shown.end(), [](auto* p) { return image_type(*p) != nullptr; }))
+    return {};
+  std::erase_if(shown, [](auto* p) { return image_type(*p) == nullptr && is_blank(p->text); });
+  return shown;
 }
 
 } // namespace conclave::wire

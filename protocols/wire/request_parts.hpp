@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace conclave::wire {
 
@@ -18,5 +19,9 @@ std::string safe_id(const std::string& id, std::size_t limit = 0);
 /// Returns the type of an image that vendors show, by its first bytes, or nullptr: one that is called by a wrong name, or of
 /// another type, is refused with the whole request.
 const char* image_type(const content_part& p);
+
+/// Returns the parts of a tool's result as they are sent: nothing where its text says it all, because there are no images to be
+/// seen, `images` is false, or it is an error, which may hold nothing but text. Else images that vendors show, and texts.
+std::vector<const content_part*> parts_to_send(const message& m, bool images);
 
 } // namespace conclave::wire
