@@ -9,8 +9,7 @@ namespace conclave {
 
 void add(usage& sum, const usage& x) {
   constexpr std::int64_t most = 1'000'000'000'000;
-  for (auto count : {&usage::input_tokens, &usage::cached_input_tokens, &usage::output_tokens, &usage::reasoning_tokens,
-                     &usage::requests, &usage::unreported})
+  for (auto& [name, count] : usage_counts)
     sum.*count = std::min(sum.*count + std::clamp<std::int64_t>(x.*count, 0, most), most * 1000);
 }
 

@@ -9,6 +9,7 @@
 #include "protocols/error.hpp"
 
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,13 +99,40 @@ std::size_t drop_parts(std::vector<content_part>& parts);
 /// What one or more model calls cost: tokens as the provider counted them, requests as we sent them.
 struct usage {
   std::int64_t input_tokens = 0;
-  std::int64_t cached_input_tokens = 0; ///< of the input tokens
+  std::int64_t cached_input_tokens = 0; ///< of the input tokens: read from the provider's cache
   std::int64_t output_tokens = 0;
-  std::int64_t reasoning_tokens = 0; ///< of the output tokens
-  std::int64_t requests = 0;         ///< HTTP requests, repeats included; 0 for a model that is not asked over HTTP
-  std::int64_t unreported = 0;       ///< calls of which the provider gave no count, or one of the two: the rest is unknown, not 0
+  std::int64_t reasoning_tokens = 0;   ///< of the output tokens
+  std::int64_t requests = 0;           ///< HTTP requests, repeats included; 0 for a model that is not asked over HTTP
+  std::int64_t unreported = 0;         ///< calls of which the provider gave no count, or one of the two: the rest is unknown, not 0
+  std::int64_t cache_write_tokens = 0; ///< of the input tokens: written to the provider's cache
+  std::int64_t audio_input_tokens = 0; ///< of the input tokens
+  std::int64_t audio_output_tokens = 0; ///< of the output tokens
+  std::int64_t hosted_calls = 0;        ///< uses of tools that the provider runs itself and bills apart
+  std::int64_t cost_nano_usd = 0;       ///< what the calls cost whose price is known, in 10^-9 US dollars
+  std::int64_t unpriced = 0;            ///< calls whose cost nobody knows: the rest is unknown, not 0
   bool operator==(const usage&) const = default;
 };
+
+/// Every count of a usage with its name in the log and in JSON: the one list of them. Append only.
+struct usage_count {
+  const char* name;
+  std::int64_t usage::*member;
+};
+inline constexpr usage_count usage_counts[] = {
+    {"input_tokens", &usage::input_tokens},
+    {"cached_input_tokens", &usage::cached_input_tokens},
+    {"output_tokens", &usage::output_tokens},
+    {"reasoning_tokens", &usage::reasoning_tokens},
+    {"requests", &usage::requests},
+    {"unreported", &usage::unreported},
+    {"cache_write_tokens", &usage::cache_write_tokens},
+    {"audio_input_tokens", &usage::audio_input_tokens},
+    {"audio_output_tokens", &usage::audio_output_tokens},
+    {"hosted_calls", &usage::hosted_calls},
+    {"cost_nano_usd", &usage::cost_nano_usd},
+    {"unpriced", &usage::unpriced},
+};
+static_assert(sizeof(usage) == std::size(usage_counts) * sizeof(std::int64_t));
 
 /// Adds what was counted: a provider may report anything, so no value is negative and no sum overflows.
 void add(usage& sum, const usage& x);

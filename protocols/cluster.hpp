@@ -11,8 +11,8 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t protocol_min = 3;
-inline constexpr std::uint32_t protocol_max = 3;
+inline constexpr std::uint32_t protocol_min = 4;
+inline constexpr std::uint32_t protocol_max = 4;
 
 /// Engine -> door. FROZEN.
 struct hello {

@@ -16,23 +16,17 @@ namespace conclave::wire {
 
 json to_value(const usage& u) {
   json v = json::object();
-  auto put = [&](const char* key, std::int64_t n) {
-    if (n != 0)
-      v[key] = n;
-  };
-  put("input_tokens", u.input_tokens);
-  put("cached_input_tokens", u.cached_input_tokens);
-  put("output_tokens", u.output_tokens);
-  put("reasoning_tokens", u.reasoning_tokens);
-  put("requests", u.requests);
-  put("unreported", u.unreported);
+  for (auto& [name, count] : usage_counts)
+    if (u.*count != 0)
+      v[name] = u.*count;
   return v;
 }
 
 usage usage_from(const json& v) {
-  return {tokens_at(v, "input_tokens"),  tokens_at(v, "cached_input_tokens"),
-          tokens_at(v, "output_tokens"), tokens_at(v, "reasoning_tokens"),
-          tokens_at(v, "requests"),      tokens_at(v, "unreported")};
+  usage u;
+  for (auto& [name, count] : usage_counts)
+    u.*count = tokens_at(v, name);
+  return u;
 }
 
 namespace {

@@ -65,12 +65,8 @@ struct fields<message> {
 template <>
 struct fields<usage> {
   static void visit(auto& f, auto& x, const usage& d) {
-    f("input_tokens", x.input_tokens, d.input_tokens);
-    f("cached_input_tokens", x.cached_input_tokens, d.cached_input_tokens);
-    f("output_tokens", x.output_tokens, d.output_tokens);
-    f("reasoning_tokens", x.reasoning_tokens, d.reasoning_tokens);
-    f("requests", x.requests, d.requests);
-    f("unreported", x.unreported, d.unreported);
+    for (auto& [name, count] : usage_counts)
+      f(name, x.*count, d.*count);
   }
 };
 

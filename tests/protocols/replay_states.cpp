@@ -250,8 +250,7 @@ CAF_TEST(a usage or a status that the reply does not tell is seen) {
   for (std::size_t i = 0; i < log.size(); ++i) {
     if (log[i].type != event_type::call_ended)
       continue;
-    for (auto member : {&usage::input_tokens, &usage::cached_input_tokens, &usage::output_tokens, &usage::reasoning_tokens,
-                        &usage::requests, &usage::unreported}) {
+    for (auto& [name, member] : usage_counts) {
       auto bad = log;
       bad[i].use.*member += 1;
       CAF_CHECK(has(verify(bad), "event " + std::to_string(i + 1) + ": "));
