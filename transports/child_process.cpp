@@ -228,23 +228,23 @@ private:
     return true;
   }
 
-  // Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more.
-  void read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
+  // Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more; returns whether it is open.
+  bool read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
     static std::array<char, read_size> buffer; // reactor thread only
     while (from.is_open() && budget > 0) {
       error_code e;
       auto n = from.read_some(asio::buffer(buffer.data(), std::min(budget, buffer.size())), e);
       if (e == asio::error::would_block)
-        return;
+        return true;
       if (e || !(this->*eat)({buffer.data(), n}))
         from.close(e);
       budget -= n;
     }
+    return from.is_open();
   }
 
   void on_stdout() {
-    read(os_.out, read_size, &child::take);
-    if (!os_.out.is_open())
+    if (!read(os_.out, read_size, &child::take))
       return tell_soon(&callbacks::on_silence);
     held_ = !over_ && options_.max_waiting > 0 && waiting_ > options_.max_waiting;
     if (!held_) // else its pipe fills up and makes it wait
@@ -252,8 +252,7 @@ private:
   }
 
   void on_stderr() {
-    read(os_.err, read_size, &child::hear);
-    if (os_.err.is_open())
+    if (read(os_.err, read_size, &child::hear))
       when(os_.err, &child::on_stderr);
   }
 
