@@ -71,23 +71,24 @@ struct become_child {
   }
 };
 
-system_error last_error() {
-  return {errno, boost::system::system_category()};
+/// Returns what a system call did; throws its error, as do the functions that follow.
+int checked(long result) {
+  if (result < 0)
+    throw system_error{errno, boost::system::system_category()};
+  return static_cast<int>(result);
 }
 
 /// Moves a descriptor to the reactor.
 void watch(launched_child::stream& ours, unique_fd fd) {
-  error_code failed;
-  if (!fd.give_to(ours, failed))
-    throw system_error{failed};
+  ours.assign(fd.get());
+  fd.release();
   ours.non_blocking(true);
 }
 
 /// A pipe of which one end (0 or 1) is ours. Returns the other.
 unique_fd open_pipe(launched_child::stream& ours, int end) {
   int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0)
-    throw last_error();
+  checked(::pipe2(fds, O_CLOEXEC));
   unique_fd theirs{fds[1 - end]};
   watch(ours, unique_fd{fds[end]});
   return theirs;
@@ -138,10 +139,8 @@ std::string launch_child(const child_options& o, child_bond bond, launched_child
     // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
     std::vector<unique_fd> null;
     do
-      null.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    while (null.back() && null.back().get() <= 2);
-    if (!null.back())
-      throw last_error();
+      null.emplace_back(checked(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+    while (null.back().get() <= 2);
     auto in = open_pipe(child.in, 1), out = open_pipe(child.out, 0), err = open_pipe(child.err, 0);
     step = "cannot fork: ";
     // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked
@@ -150,10 +149,7 @@ std::string launch_child(const child_options& o, child_bond bond, launched_child
     launcher(none.get_executor(), fs::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
              process::process_stdio{in.get(), out.get(), err.get()}, become_child{o.cwd.c_str(), bond})
         .detach();
-    unique_fd end{static_cast<int>(::syscall(SYS_pidfd_open, launcher.pid, 0))}; // glibc 2.36: not declared for C++
-    if (!end)
-      throw last_error();
-    watch(child.end, std::move(end));
+    watch(child.end, unique_fd{checked(::syscall(SYS_pidfd_open, launcher.pid, 0))}); // glibc 2.36: not declared for C++
     child.pid = launcher.pid;
     return {};
   } catch (const system_error& e) { // Boost's pidfd, too, may be one too many for a program that runs

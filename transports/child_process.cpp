@@ -264,8 +264,6 @@ private:
       result_.error = "its exit status is unknown: the host process ignores SIGCHLD";
     else if (result_.error.empty() && killed_ && by_signal)
       result_.error = "killed";
-    if (!killed_ && !closing_ && group_.has_members())
-      leave_behind();
     on_group();
   }
 
@@ -285,8 +283,11 @@ private:
 
   // Within the ladder the rest of the group has its time, too: a wrapper (a shell at SIGTERM) ends before its server has.
   void on_group() {
-    if (!killed_ && group_.has_members())
+    if (!killed_ && group_.has_members()) {
+      if (!closing_)
+        leave_behind();
       return after(group_poll, [](child& c) { c.on_group(); });
+    }
     end_output();
     group_.release();
     tell_groups();
