@@ -3,9 +3,12 @@
 
 #include "transports/child_launch.hpp"
 
+#include <boost/type_traits/remove_pointer.hpp> // environment.hpp of 1.81 needs it and does not include it
+
 #define BOOST_PROCESS_USE_STD_FS 1 // no compiled Boost library is needed
 #include <boost/asio/io_context.hpp>
 #include <boost/optional.hpp>
+#include <boost/process/v2/environment.hpp>
 #include <boost/process/v2/posix/vfork_launcher.hpp>
 #include <boost/process/v2/process.hpp>
 #include <boost/process/v2/stdio.hpp>
@@ -68,13 +71,27 @@ struct become_child {
   }
 };
 
-bool open_pipe(unique_fd& read, unique_fd& write) {
+/// Returns what a system call did; throws its error, as do the functions that follow.
+int checked(long result) {
+  if (result < 0)
+    throw system_error{errno, boost::system::system_category()};
+  return static_cast<int>(result);
+}
+
+/// Moves a descriptor to the reactor.
+void watch(launched_child::stream& ours, unique_fd fd) {
+  ours.assign(fd.get());
+  fd.release();
+  ours.non_blocking(true);
+}
+
+/// A pipe of which one end (0 or 1) is ours. Returns the other.
+unique_fd open_pipe(launched_child::stream& ours, int end) {
   int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) != 0)
-    return false;
-  read.reset(fds[0]);
-  write.reset(fds[1]);
-  return true;
+  checked(::pipe2(fds, O_CLOEXEC));
+  unique_fd theirs{fds[1 - end]};
+  watch(ours, unique_fd{fds[end]});
+  return theirs;
 }
 
 // The child's own PATH counts, as in a shell; without one, ours.
@@ -104,52 +121,43 @@ std::string find_program(const std::string& name, const char* path) {
   return {};
 }
 
-launched_child launch_child(const child_options& o, child_bond bond) {
+std::string launch_child(const child_options& o, child_bond bond, launched_child& child) {
   if (holds_nul(o))
-    return {.error = "the command, its directory or its environment holds a NUL byte or a bad variable name"};
+    return "the command, its directory or its environment holds a NUL byte or a bad variable name";
   if (o.argv.empty() || o.argv[0].empty())
-    return {.error = "no program was named"};
+    return "no program was named";
   auto program = resolve(o);
   if (program.empty())
-    return {.error = "no program '" + o.argv[0] + "' on the PATH"};
+    return "no program '" + o.argv[0] + "' on the PATH";
   if (!o.cwd.empty() && ::access((o.cwd + "/.").c_str(), X_OK) != 0) // asked here: exec has one errno for all that fails
-    return {.error = "no working directory '" + o.cwd + "': " + std::strerror(errno)};
-  // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
-  std::vector<unique_fd> null;
-  do
-    null.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  while (null.back() && null.back().get() <= 2);
-  launched_child child;
-  unique_fd in, out, err;
-  if (!null.back() || !open_pipe(in, child.in) || !open_pipe(child.out, out) || !open_pipe(child.err, err))
-    return {.error = "no descriptors for the program's pipes: " + std::string{std::strerror(errno)}};
-  std::vector<std::string> env;
-  for (auto& [k, v] : o.env)
-    env.push_back(k + "=" + v);
-  std::vector<const char*> envp; // by hand: environment.hpp of 1.81 does not compile by itself
-  for (auto& text : env)
-    envp.push_back(text.c_str());
-  envp.push_back(nullptr);
+    return "no working directory '" + o.cwd + "': " + std::strerror(errno);
+  process::process_environment env{o.env};
   process::posix::vfork_launcher launcher;
-  launcher.env = envp.data();
+  launcher.env = env.env.data(); // by hand: as an initializer it is only declared in the headers of 1.81
+  std::string step = "no descriptors for the program's pipes: ";
   try {
+    // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
+    std::vector<unique_fd> null;
+    do
+      null.emplace_back(checked(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+    while (null.back().get() <= 2);
+    auto in = open_pipe(child.in, 1), out = open_pipe(child.out, 0), err = open_pipe(child.err, 0);
+    step = "cannot fork: ";
     // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked
     // there. A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
     boost::asio::io_context none{1};
     launcher(none.get_executor(), fs::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
              process::process_stdio{in.get(), out.get(), err.get()}, become_child{o.cwd.c_str(), bond})
         .detach();
-    child.end.reset(static_cast<int>(::syscall(SYS_pidfd_open, launcher.pid, 0))); // glibc 2.36: not declared for C++
-    if (!child.end)
-      throw system_error{errno, boost::system::system_category()};
+    watch(child.end, unique_fd{checked(::syscall(SYS_pidfd_open, launcher.pid, 0))}); // glibc 2.36: not declared for C++
     child.pid = launcher.pid;
-    return child;
+    return {};
   } catch (const system_error& e) { // Boost's pidfd, too, may be one too many for a program that runs
     if (launcher.pid <= 0)
-      return {.error = "cannot fork: " + e.code().message()};
+      return step + e.code().message();
     ::kill(-launcher.pid, SIGKILL);
     ::waitpid(launcher.pid, nullptr, 0); // Boost leaves a zombie
-    return {.error = "cannot run '" + o.argv[0] + "': " + e.code().message()};
+    return "cannot run '" + o.argv[0] + "': " + e.code().message();
   }
 }
 

@@ -7,22 +7,24 @@
 #include "transports/child_process.hpp"
 #include "transports/child_reactor.hpp"
 
+#include <boost/asio/posix/stream_descriptor.hpp>
+
 namespace conclave {
 
-/// A child with our ends of its pipes, all close-on-exec. `pid` is also its group.
+/// A child, by our ends of its pipes on the reactor: all close-on-exec and non-blocking.
 struct launched_child {
-  int pid = 0;         ///< 0 = it does not run
-  unique_fd end{};     ///< readable once the child has ended (a pidfd)
-  unique_fd in{};      ///< its stdin
-  unique_fd out{};     ///< its stdout
-  unique_fd err{};     ///< its stderr
-  std::string error{}; ///< why pid is 0
+  using stream = boost::asio::posix::stream_descriptor;
+  explicit launched_child(child_reactor& r) : end(r.io()), in(r.io()), out(r.io()), err(r.io()) {}
+
+  int pid = 0;         ///< also its group
+  stream end;          ///< readable once the child has ended (a pidfd)
+  stream in, out, err; ///< its stdin, stdout and stderr
 };
 
 /// `dependent`: ended with us, in a group of its own. `keeper`: outlives us, in a session of its own.
 enum class child_bond : std::uint8_t { dependent, keeper };
 
-/// Starts `options.argv`; returns once the program runs or could not be run. Call it on the reactor thread only.
-launched_child launch_child(const child_options& options, child_bond bond);
+/// Starts `options.argv`. Returns once the program runs, or why it does not. Call it on the reactor thread only.
+std::string launch_child(const child_options& options, child_bond bond, launched_child& child);
 
 } // namespace conclave

@@ -3,13 +3,13 @@
 
 #include "transports/child_log_lane.hpp"
 
+#include "transports/thread_room.hpp"
+
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <deque>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 namespace conclave {
@@ -32,15 +32,11 @@ public:
 
 private:
   bool start() {
-    sigset_t all, before; // handlers of the host run elsewhere
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      std::thread([this] { loop(); }).detach();
+      start_without_signals([this] { loop(); }).detach();
       started_ = true;
     } catch (const std::system_error&) { // tried again with the next bytes
     }
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     return started_;
   }
 

@@ -7,7 +7,6 @@
 #include "transports/child_launch.hpp"
 #include "transports/child_reaper.hpp"
 
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/write.hpp>
 
 #include <array>
@@ -26,7 +25,7 @@ namespace {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using boost::system::error_code;
-using stream = asio::posix::stream_descriptor;
+using stream = launched_child::stream;
 
 constexpr std::size_t max_queue = 32u << 20;
 constexpr std::size_t read_size = 64u << 10;
@@ -55,8 +54,7 @@ nursery& children() {
 /// One child from start to exit. Shared by the user and the reactor; all but the atomic and the locked is the reactor thread's.
 class child final : public child_process, public std::enable_shared_from_this<child> {
 public:
-  child(child_options o, callbacks cb, child_reactor* r)
-      : options_(std::move(o)), cb_(std::move(cb)), reactor_(r), in_(r->io()), out_(r->io()), err_(r->io()), end_(r->io()) {}
+  child(child_options o, callbacks cb, child_reactor* r) : options_(std::move(o)), cb_(std::move(cb)), reactor_(r), os_(*r) {}
 
   bool write(std::string bytes) override {
     if (!stdin_open_)
@@ -97,34 +95,23 @@ public:
     post([weight](child& c) {
       c.waiting_ -= std::min(weight, c.waiting_);
       if (c.waiting_ <= c.options_.max_waiting / 2 && std::exchange(c.held_, false))
-        c.when(c.out_, &child::on_stdout);
+        c.when(c.os_.out, &child::on_stdout);
     });
   }
 
   void run() {
-    auto os = children().open ? launch_child(options_, child_bond::dependent) : launched_child{.error = "the process ends"};
-    if (os.pid == 0) {
-      result_.error = std::move(os.error);
+    result_.error = children().open ? launch_child(options_, child_bond::dependent, os_) : "the process ends";
+    result_.started = result_.error.empty();
+    if (!result_.started)
       return finish();
-    }
-    group_.lead_by(pid_ = os.pid);
-    result_.started = true;
+    group_.lead_by(pid_ = os_.pid);
     children().living.emplace(shared_from_this(), children().open);
     tell_groups();
-    has_log_ = !options_.stderr_path.empty();
     log_.open(options_.stderr_path, options_.clean_log);
-    error_code failed;
-    for (auto [s, fd] : {std::pair{&end_, &os.end}, {&in_, &os.in}, {&out_, &os.out}, {&err_, &os.err}})
-      if (!failed && fd->give_to(*s, failed))
-        s->non_blocking(true, failed);
-    if (failed) {
-      signal(SIGKILL, "cannot watch the program: " + failed.message());
-      return on_end(); // blocks for no longer than the kernel needs to end it
-    }
-    when(end_, &child::on_end);
-    when(out_, &child::on_stdout);
-    when(err_, &child::on_stderr);
-    when(in_, &child::on_unread, stream::wait_error);
+    when(os_.end, &child::on_end);
+    when(os_.out, &child::on_stdout);
+    when(os_.err, &child::on_stderr);
+    when(os_.in, &child::on_unread, stream::wait_error);
     flush();
   }
 
@@ -148,10 +135,7 @@ private:
 
   template <class F>
   void after(std::chrono::milliseconds delay, F run) {
-    reactor_->after(delay, [weak = weak_from_this(), run] {
-      if (auto self = weak.lock())
-        run(*self);
-    });
+    reactor_->after(delay, [self = shared_from_this(), run] { run(*self); });
   }
 
   void when(stream& s, void (child::*ready)(), stream::wait_type what = stream::wait_read) {
@@ -171,12 +155,12 @@ private:
   }
 
   void flush() {
-    if (!in_.is_open() || !sending_.empty())
+    if (!os_.in.is_open() || !sending_.empty())
       return;
     if (queue_.empty())
       return closing_ ? close_stdin() : void();
     sending_.swap(queue_);
-    asio::async_write(in_, asio::buffer(sending_), [self = shared_from_this()](const error_code& e, std::size_t n) {
+    asio::async_write(os_.in, asio::buffer(sending_), [self = shared_from_this()](const error_code& e, std::size_t n) {
       self->queued_ -= n;
       self->sending_.clear();
       e ? self->on_deaf() : self->flush(); // EPIPE
@@ -186,24 +170,29 @@ private:
   // Nobody has its stdin open any more. If all was read, its answers may still come: only what is written next is lost.
   void on_unread() {
     int unread = 0;
-    if (!sending_.empty() || (in_.is_open() && ::ioctl(in_.native_handle(), FIONREAD, &unread) == 0 && unread > 0))
+    if (!sending_.empty() || (os_.in.is_open() && ::ioctl(os_.in.native_handle(), FIONREAD, &unread) == 0 && unread > 0))
       on_deaf();
   }
 
   // It closed its stdin and left something unread, which alone is no reason to end it.
   void on_deaf() {
-    if (in_.is_open() && !closing_)
-      after(last_moment, [](child& c) {
-        if (!c.over_ && c.cb_.on_deaf)
-          c.cb_.on_deaf();
-      });
+    if (os_.in.is_open() && !closing_)
+      tell_soon(&callbacks::on_deaf);
     close_stdin();
+  }
+
+  // What one that just ends does, too: that is told instead.
+  void tell_soon(std::function<void()> callbacks::*what) {
+    after(last_moment, [what](child& c) {
+      if (!c.over_ && c.cb_.*what)
+        (c.cb_.*what)();
+    });
   }
 
   void close_stdin() {
     error_code ignored;
     stdin_open_ = false;
-    in_.close(ignored);
+    os_.in.close(ignored);
     queue_.clear();
   }
 
@@ -239,36 +228,32 @@ private:
     return true;
   }
 
-  // Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more.
-  void read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
+  // Reads what is there, `budget` bytes at most. Closes `from` at its end and when `eat` wants no more; returns whether it is open.
+  bool read(stream& from, std::size_t budget, bool (child::*eat)(std::string_view)) {
     static std::array<char, read_size> buffer; // reactor thread only
     while (from.is_open() && budget > 0) {
       error_code e;
       auto n = from.read_some(asio::buffer(buffer.data(), std::min(budget, buffer.size())), e);
       if (e == asio::error::would_block)
-        return;
+        return true;
       if (e || !(this->*eat)({buffer.data(), n}))
         from.close(e);
       budget -= n;
     }
+    return from.is_open();
   }
 
   void on_stdout() {
-    read(out_, read_size, &child::take);
-    if (!out_.is_open())
-      return after(last_moment, [](child& c) {
-        if (!c.over_ && c.cb_.on_silence)
-          c.cb_.on_silence();
-      });
+    if (!read(os_.out, read_size, &child::take))
+      return tell_soon(&callbacks::on_silence);
     held_ = !over_ && options_.max_waiting > 0 && waiting_ > options_.max_waiting;
     if (!held_) // else its pipe fills up and makes it wait
-      when(out_, &child::on_stdout);
+      when(os_.out, &child::on_stdout);
   }
 
   void on_stderr() {
-    read(err_, read_size, &child::hear);
-    if (err_.is_open())
-      when(err_, &child::on_stderr);
+    if (read(os_.err, read_size, &child::hear))
+      when(os_.err, &child::on_stderr);
   }
 
   void on_end() {
@@ -279,11 +264,7 @@ private:
       result_.error = "its exit status is unknown: the host process ignores SIGCHLD";
     else if (result_.error.empty() && killed_ && by_signal)
       result_.error = "killed";
-    if (killed_ || !group_.has_members())
-      return end_group();
-    if (!closing_)
-      leave_behind();
-    after(group_poll, [](child& c) { c.on_group(); });
+    on_group();
   }
 
   // It ended by itself and others of its group live, as does the server of a wrapper that was killed. To the user it is over now;
@@ -293,24 +274,20 @@ private:
              + std::to_string(patience.count()) + " s they get SIGTERM, in " + std::to_string(2 * patience.count())
              + " s SIGKILL\n");
     end_output();
-    if (std::exchange(held_, false) && out_.is_open())
-      when(out_, &child::on_stdout);
+    if (std::exchange(held_, false) && os_.out.is_open())
+      when(os_.out, &child::on_stdout);
     close_stdin(); // what waits for it is not carried out any more: that was told
     shut();
-    if (!has_log_)
-      return tell_end();
-    log_.flush([self = shared_from_this()] { self->post([](child& c) { c.tell_end(); }); });
-    after(last_moment, [](child& c) { c.tell_end(); });
+    tell_end(&child_log_lane::flush);
   }
 
   // Within the ladder the rest of the group has its time, too: a wrapper (a shell at SIGTERM) ends before its server has.
   void on_group() {
-    if (!killed_ && group_.has_members())
+    if (!killed_ && group_.has_members()) {
+      if (!closing_)
+        leave_behind();
       return after(group_poll, [](child& c) { c.on_group(); });
-    end_group();
-  }
-
-  void end_group() {
+    }
     end_output();
     group_.release();
     tell_groups();
@@ -319,8 +296,8 @@ private:
 
   // What it said until now, and no more, is for the user.
   void end_output() {
-    read(out_, max_drain, &child::take);
-    read(err_, max_drain, &child::hear);
+    read(os_.out, max_drain, &child::take);
+    read(os_.err, max_drain, &child::hear);
     pid_ = 0;
     if (!std::exchange(over_, true) && !partial_.empty())
       cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
@@ -328,25 +305,22 @@ private:
 
   void finish() {
     closing_ = over_ = true;
-    error_code ignored;
     close_stdin();
-    for (auto* s : {&out_, &err_, &end_})
-      s->close(ignored);
-    // What it wrote last stands in its log before its end is told, if the disk does not take its time.
-    auto end = [self = shared_from_this()] {
-      self->tell_end();
-      children().living.erase(self);
-    };
-    if (!has_log_)
-      return end();
-    log_.close([end, r = reactor_] { r->post(end); });
-    reactor_->after(last_moment, end);
+    os_ = launched_child{*reactor_};
+    tell_end(&child_log_lane::close);
   }
 
-  void tell_end() {
-    auto cb = std::exchange(cb_, {}); // once; and it breaks a cycle if the callbacks hold the handle
-    if (cb.on_exit)
-      cb.on_exit(std::move(result_));
+  // What it wrote last stands in its log before its end is told, if the disk does not take its time.
+  void tell_end(void (child_log_lane::*written)(std::function<void()>)) {
+    auto tell = [](child& c) {
+      auto cb = std::exchange(c.cb_, {}); // once; and it breaks a cycle if the callbacks hold the handle
+      if (cb.on_exit)
+        cb.on_exit(std::move(c.result_));
+      if (c.group() == 0)
+        children().living.erase(c.shared_from_this());
+    };
+    (log_.*written)([self = shared_from_this(), tell] { self->post(tell); });
+    after(last_moment, tell);
   }
 
   static void tell_groups() {
@@ -360,7 +334,7 @@ private:
   child_options options_;
   callbacks cb_;
   child_reactor* reactor_;
-  stream in_, out_, err_, end_;
+  launched_child os_;
   child_group group_;
   child_log_lane log_;
   child_exit result_;
@@ -372,7 +346,6 @@ private:
   bool closing_ = false;        ///< on the ladder, or at its end
   bool over_ = false;           ///< for the user
   bool killed_ = false;
-  bool has_log_ = false;
   std::atomic<std::size_t> queued_{0};
   std::atomic<bool> stdin_open_{true};
   std::atomic<int> pid_{0};

@@ -3,15 +3,15 @@
 
 #include "transports/child_reactor.hpp"
 
+#include "transports/thread_room.hpp"
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <atomic>
-#include <csignal>
 #include <exception>
 #include <mutex>
-#include <thread>
 #include <unistd.h>
 
 namespace conclave {
@@ -33,7 +33,7 @@ void unique_fd::reset(int fd) {
 
 child_reactor::child_reactor() : io_(std::make_shared<asio::io_context>(1)), owner_(::getpid()) {
   asio::steady_timer probe{*io_}; // opens the descriptors of the context now
-  std::thread([io = io_, work = asio::make_work_guard(*io_)] { io->run(); }).detach();
+  start_without_signals([io = io_, work = asio::make_work_guard(*io_)] { io->run(); }).detach();
 }
 
 child_reactor* child_reactor::running() {
@@ -44,17 +44,11 @@ child_reactor* child_reactor::running() {
 child_reactor* child_reactor::get() {
   static std::mutex guard;
   std::lock_guard lock{guard};
-  if (instance != nullptr)
-    return instance;
-  // The mask is inherited, so the thread never runs a moment with the signals of the host open.
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    instance = new child_reactor;
+    if (instance == nullptr)
+      instance = new child_reactor;
   } catch (const std::exception&) { // neither descriptor nor thread to be had
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return instance;
 }
 

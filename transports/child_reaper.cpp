@@ -5,9 +5,7 @@
 
 #include "transports/child_launch.hpp"
 
-#include <fcntl.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 namespace conclave {
 
@@ -30,10 +28,12 @@ done
 } // namespace
 
 void tell_reaper(const std::string& groups) {
-  static auto& pipe = *new unique_fd; // never closed by us: its end is the word to begin
+  auto& reactor = *child_reactor::running();
+  static auto& pipe = *new launched_child::stream{reactor.io()}; // never closed by us: its end is the word to begin
   // A full pipe means a stopped reaper: it is given up like a dead one.
   auto told = [line = groups + '\n'] {
-    return pipe && ::write(pipe.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size());
+    boost::system::error_code failed;
+    return pipe.write_some(boost::asio::buffer(line), failed) == line.size();
   };
   if (told())
     return;
@@ -41,11 +41,10 @@ void tell_reaper(const std::string& groups) {
   o.argv = {"/bin/sh", "-c", script};
   o.env = {{"PATH", "/usr/bin:/bin"}};
   o.cwd = "/";
-  auto fresh = launch_child(o, child_bond::keeper);
-  if (fresh.pid > 0)
+  launched_child fresh{reactor};
+  if (launch_child(o, child_bond::keeper, fresh).empty())
     ::waitpid(fresh.pid, nullptr, 0); // it has only gone to the background
   pipe = std::move(fresh.in);
-  ::fcntl(pipe.get(), F_SETFL, O_NONBLOCK);
   told();
 }
 

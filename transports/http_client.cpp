@@ -3,6 +3,7 @@
 #include "transports/http_client.hpp"
 
 #include "transports/http_client_transfer.hpp"
+#include "transports/thread_room.hpp"
 
 #include <climits>
 
@@ -10,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <mutex>
 #include <set>
 #include <sys/epoll.h>
@@ -27,18 +27,6 @@ namespace {
 
 using namespace http_detail;
 using std::chrono::milliseconds;
-
-/// Signals belong to the threads that handle them. A write to a closed socket raises SIGPIPE in this thread, where it stays
-/// blocked.
-std::thread start_without_signals(auto body) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread result{std::move(body)};
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return result;
-}
 
 } // namespace
 

@@ -4,9 +4,10 @@
 #include "transports/thread_room.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <future>
 #include <system_error>
-#include <thread>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -32,6 +33,19 @@ std::string lack_of_threads(std::size_t n) {
   for (auto& t : all)
     t.join();
   return error;
+}
+
+std::thread start_without_signals(std::function<void()> body) {
+  struct closed_mask {
+    sigset_t before;
+    closed_mask() {
+      sigset_t all;
+      ::sigfillset(&all);
+      ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    }
+    ~closed_mask() { ::pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+  } inherited;
+  return std::thread{std::move(body)};
 }
 
 } // namespace conclave

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
+#include <thread>
 
 namespace conclave {
 
@@ -16,5 +18,10 @@ std::size_t scheduler_threads(std::size_t wanted);
 /// Starts `n` threads at once and ends them again. Returns an empty text, or that there are not so many to be had and what to do.
 /// Ask before CAF is started: a thread that is refused to it ends or blocks the process. Any thread; takes about 50 us for each.
 std::string lack_of_threads(std::size_t n);
+
+/// Starts a thread in which all signals are blocked from its first moment: handlers of the host run elsewhere, and a write to a
+/// broken pipe is an ordinary EPIPE. Throws std::system_error if the system gives none. Any thread; the caller's mask stays as it
+/// was.
+std::thread start_without_signals(std::function<void()> body);
 
 } // namespace conclave
