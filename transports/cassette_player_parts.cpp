@@ -88,7 +88,9 @@ public:
     auto id = ++p_->appends;
     auto answer = std::make_shared<store_answer>();
     answer->done = std::move(done);
-    if (p_->on && p_->expect(note_append({}, id, expected_seq, batch)) != nullptr) {
+    auto sha = sha_of_log(batch.events, p_->tape.head.without_hashes);
+    auto asked = note_append(id, expected_seq, batch.events.size(), std::move(sha));
+    if (p_->on && p_->expect(asked) != nullptr) {
       p_->open_appends[id] = answer;
       if (p_->failed_appends.count(id) == 0)
         to_->append(std::move(task), fence, expected_seq, std::move(batch), [answer](append_result r) {

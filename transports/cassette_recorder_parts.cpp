@@ -38,7 +38,7 @@ public:
       return to_->start(std::move(request), std::move(cb));
     auto id = ++tape_->transfers;
     if (tape_->on)
-      tape_->asked(note_request(tape_->hidden, id, request));
+      tape_->request(id, request);
     callbacks mine;
     mine.on_head = as_input(tape_, std::move(cb.on_head), [id](const http_head& h) {
       auto e = note_of(tape_kind::head, id);
@@ -140,11 +140,8 @@ public:
     if (!tape_->here())
       return to_->append(std::move(task), fence, expected_seq, std::move(batch), std::move(done));
     auto id = ++tape_->appends;
-    if (tape_->on) {
-      tape_->asked(note_append(tape_->hidden, id, expected_seq, batch));
-      for (auto& b : batch.bodies)
-        tape_->told = tape_->told || tape_->hidden.is_needed(b.bytes);
-    }
+    if (tape_->on)
+      tape_->append(id, expected_seq, batch);
     to_->append(std::move(task), fence, expected_seq, std::move(batch),
                 as_input(tape_, std::move(done), [id](const append_result& r) {
                   auto e = note_of(tape_kind::stored, id, r.error);
