@@ -12,7 +12,7 @@ import unittest
 
 import test_local as local
 import test_planted_key as planted
-from provider import Provider
+from provider import Served
 from support import *
 
 SERVER = str(ROOT / "tests" / "support" / "changing_mcp.py")
@@ -38,21 +38,10 @@ def isolated(*command):
     return ["unshare", "-rn", *command] if can else list(command)
 
 
-class Recorded(unittest.TestCase):
+class Recorded(Served):
     def setUp(self):
-        self.home = Home()
-        self.provider = None
+        super().setUp()
         self.cassette = self.home.path / "run.cassette"
-
-    def tearDown(self):
-        if self.provider:
-            self.provider.stop()
-        self.home.__exit__()
-
-    def serve(self, behave):
-        if self.provider:
-            self.provider.stop()
-        self.provider = Provider(behave)
 
     def backend(self, kind, model, **more):
         return {"type": kind, "model": model, "base_url": self.provider.url + ("/v1" if kind == "chatcompletion" else ""),
