@@ -38,6 +38,21 @@ class Offered(RealServers):
         self.assertEqual([e["target"][-1] for e in events if e["type"] == "call_started" and e["target"] != "model"], ["a", "c", "b"])
 
 
+    def test_a_server_that_is_late_with_its_list_keeps_nobody_waiting(self):
+        def calls(name, **arguments):
+            return (200, STREAM, sse(call(tool(name), arguments), delta("tool_calls")))
+
+        answer = (200, STREAM, sse(call("new_answer", {"content": "42"}), delta("tool_calls")))
+        self.play(calls("a", tools=["a", "c"], late=True), calls("a"), answer, VOTE, FINAL)
+        r, events = self.ask(backend={"mcp_servers": servers("a", "b")})
+        self.assertEqual(r.returncode, 0, r.stderr)
+        offered = [sorted(t["function"]["name"][-1] for t in q["tools"] if t["function"]["name"].startswith("mcp__"))
+                   for q in self.provider.requests[:3]]
+        self.assertEqual(offered, [["a", "b"], ["a", "b"], ["a", "c"]])
+        said = [e["text"] for e in events if e["type"] == "agent_notice"]
+        self.assertTrue(any("as they were, MCP server 's' has not listed them again within 5 s" in x for x in said), said)
+
+
 class Seen(unittest.TestCase):
     def run_with(self, tools, steps, *flags):
         with Home() as home:
