@@ -42,7 +42,7 @@ REAL_OUTSIDE = {
     "transports/node_listener": "the cluster's door",
     "transports/process_owner": "when this process began",
     "transports/pki": "serial numbers of certificates",
-    "transports/thread_room": "whether the system gives threads at all",
+    "transports/process_room": "whether the system gives threads at all",
 }
 NAMES_OF_OUTSIDE = re.compile(
     r"\b(?:random_device|(?:system|steady|high_resolution|utc|file|tai|gps)_clock|localtime\w*|mktime|timelocal|gettimeofday"

@@ -101,15 +101,18 @@ void agent_state::list_source(std::size_t i) {
       input(run::tools_changed{});
   };
   ++listing;
-  self->request(parts.tools[i].actor, tool_waits::agent_list(parts.tools[i].start_limit), list_tools{})
+  auto limit = tool_waits::list_again(parts.tools[i].start_limit);
+  self->request(parts.tools[i].actor, limit, list_tools{})
       .then(
           [this, i, finish](tool_list& list) {
             replace_tools(i, list);
             finish();
           },
-          [this, i, finish](const caf::error& e) {
-            run::tell notice{"its tools are offered as they were, " + parts.tools[i].name
-                             + " could not list them again: " + text_of(e)};
+          [this, i, finish, limit](const caf::error& e) {
+            auto why = e == caf::sec::request_timeout // it goes on, and its list is another once it is there
+                           ? " has not listed them again within " + std::to_string(limit.count() / 1000) + " s"
+                           : " could not list them again: " + text_of(e);
+            run::tell notice{"its tools are offered as they were, " + parts.tools[i].name + why};
             carry_out(notice);
             finish();
           });

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The data of an MCP connection and its named steps. The connection itself is in mcp_server.cpp, what the server says in
-/// mcp_replies.cpp.
+/// The data of an MCP connection and its named steps. Its beginning is in mcp_connect.cpp, the connection itself in mcp_server.cpp,
+/// what the server says in mcp_replies.cpp.
 
 #include "actors/mcp_server.hpp"
 #include "protocols/config_expand.hpp"
@@ -126,6 +126,14 @@ void fail_request(mcp_ptr self, std::uint64_t id, const std::string& why);
 /// The list is not to be had: a server that is up goes on with the one it gave before, for all but those who wait for the new one.
 void fail_list(mcp_ptr self, ec code, const std::string& why);
 
+/// "3 s", "300 ms"
+std::string span(std::int64_t ms);
+
+/// Sends what `make` makes of an id, and waits for its reply that long.
+std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms, const std::function<std::string(std::uint64_t)>& make);
+
+void connect(mcp_ptr self);                    ///< starts the server, or reaches it, if that is not under way
+void on_wait(mcp_ptr self, const mcp_wait& w); ///< says that it takes long, and goes on waiting
 void ask_page(mcp_ptr self, const std::string& cursor);
 void list_again(mcp_ptr self);                  ///< reads the list anew
 void list_changed(mcp_ptr self);                ///< the list that was read is not the server's any more

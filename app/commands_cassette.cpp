@@ -16,6 +16,7 @@
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/outside.hpp"
+#include "transports/unfinished.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -23,6 +24,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <memory>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -61,20 +63,24 @@ public:
   }
 
   bool make(std::string& error) {
-    std::error_code code;
-    auto path = (std::filesystem::temp_directory_path(code) / "conclave-replay-XXXXXX").string();
-    if (code || ::mkdtemp(path.data()) == nullptr) {
-      error = "no folder for the store of this replay can be made: " + (code ? code.message() : std::string(std::strerror(errno)));
-      return false;
-    }
-    path_ = path;
-    return true;
+    unfinished_ = unfinished::make([&] {
+      std::error_code code;
+      auto path = (std::filesystem::temp_directory_path(code) / "conclave-replay-XXXXXX").string();
+      if (code || ::mkdtemp(path.data()) == nullptr) {
+        error =
+            "no folder for the store of this replay can be made: " + (code ? code.message() : std::string(std::strerror(errno)));
+        return std::string{};
+      }
+      return path_ = path;
+    });
+    return unfinished_ != nullptr;
   }
 
   const std::string& path() const { return path_; }
 
 private:
   std::string path_;
+  std::unique_ptr<unfinished> unfinished_;
 };
 
 /// The team as it was recorded. Returns what is wrong, or empty.

@@ -171,6 +171,7 @@ int command_resume(const resume_options& o) {
     return code;
   if (row.outcome == to_string(outcome_kind::answered)) {
     run_output out(o.output);
+    out.begin(row.task);
     for (const auto& e : events)
       if (o.output.json && (e.type == event_type::final_answer || e.type == event_type::task_ended))
         out.on(e); // with --json the answer is printed as its event
@@ -186,7 +187,7 @@ int command_resume(const resume_options& o) {
   run_config team;
   if (!read_team(o, stored.opening, team) || !has_keys(stored.opening, stored.state, !row.outcome.empty()))
     return wrong_usage;
-  resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team, {}};
+  resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team, {}, {}};
   if (request.on_unknown == "ask") {
     auto calls = unknown_calls(s, row.task, events);
     request.on_unknown = calls.empty() ? "tell" : ask_unknown(calls);
@@ -205,6 +206,7 @@ int command_resume(const resume_options& o) {
     out.note("task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
              + count_of(stored.state.epoch, "answer") + " of it");
   request.log = std::move(events);
+  request.tell = [&out](const std::string& text) { out.note(text); };
   early.reset();
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.resume(std::move(request), std::move(l), std::move(done));

@@ -141,11 +141,19 @@ int command_run(const run_options& o) {
   if (auto hint = cut_off_notice(eng.store().list(ignored)); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
+  auto recorded = o.record.empty(), told = false;
   auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
-    return eng.start(config, {text, {}}, std::move(l), std::move(done));
+    return eng.start(config, {text, {}}, std::move(l), [&, done = std::move(done)](outcome end) {
+      told = std::any_of(end.warnings.begin(), end.warnings.end(), [](auto& w) { return w.starts_with(not_recorded); });
+      std::error_code unknown;
+      recorded = recorded || (!told && std::filesystem::exists(o.record, unknown));
+      done(std::move(end));
+    });
   });
-  if (std::error_code unknown; !o.record.empty() && !std::filesystem::exists(o.record, unknown))
+  if (!recorded && !told)
     complain("the run is not recorded: there is no " + o.record);
+  if (!recorded && code == static_cast<int>(exit_code::answered))
+    code = static_cast<int>(exit_code::failed); // what was asked for is not there
   return code;
 }
 

@@ -12,7 +12,7 @@
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/node_link.hpp"
-#include "transports/thread_room.hpp"
+#include "transports/process_room.hpp"
 
 #include <caf/all.hpp>
 
@@ -183,7 +183,7 @@ engine::engine(engine_options options) : impl_(std::make_unique<impl>()) {
   impl_->options = std::move(options);
   impl_->error = fault_of(impl_->options.tools);
   if (impl_->error.empty())
-    impl_->error = lack_of_threads(scheduler_threads(impl_->options.threads) + threads_beside_scheduler);
+    impl_->error = lack_of_room(impl_->options.threads);
   auto& o = impl_->options;
   if (impl_->error.empty() && !o.record_path.empty()) {
     auto recorder = cassette_recorder::create(o.record_path, outside_of(o), impl_->error);
@@ -283,6 +283,8 @@ void init(caf::actor_system_config& config) {
 hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : error_(fault_of(options.tools)) {
   if (error_.empty() && (!options.record_path.empty() || options.play))
     error_ = "an engine in the host's actor system neither records nor plays: that needs one thread of its own";
+  if (error_.empty())
+    error_ = lack_of_descriptors(descriptors_needed);
   if (error_.empty())
     store_ = open_store(options, error_);
   if (!store_)

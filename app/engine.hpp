@@ -61,6 +61,8 @@ struct resume_request {
   std::string on_unknown;           ///< tell | fail | repeat, see docs/configuration.md; empty = as configured
   const run_config* team = nullptr; ///< the team read again, for the keys that stood in it literally; used during the call alone
   std::vector<event> log;           ///< its events from the first on, where the host has read them: only what follows is read
+  std::function<void(std::string)> tell =
+      {}; ///< what is waited for before the first event: a node that is away; on an engine thread
 };
 
 /// A reader of tasks, until it ends or this goes.
@@ -113,8 +115,9 @@ public:
   std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
 
   /// Follows tasks, beside the listener that one was started with: a reader that is slow, or blocks, delays neither task nor other
-  /// readers, and gets every event once and in order. What it asks for that was before is given first: the events, then the text of
-  /// the runs under way (the newest 256 KiB of each). An empty subscription = there is no thread for it, or the engine cannot work.
+  /// readers, and gets every event once and in order. What it asks for that was before is given first: the events, then the newest
+  /// text of the runs under way, 256 KiB of each, as far as `bounds.chunk_bytes` (256 KiB) holds them all; a mark says what is left
+  /// out. An empty subscription = there is no thread for it, or the engine cannot work.
   subscription watch(const watch_filter& filter, listener l, const watch_bounds& bounds = {});
 
   std::vector<running_task> running() const;

@@ -6,13 +6,10 @@
 #include "actors/leaving.hpp"
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
-#include "actors/resumer.hpp"
 #include "app/environment.hpp"
-#include "app/task_files.hpp"
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/config_validate.hpp"
-#include "protocols/replay.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
@@ -161,71 +158,6 @@ std::string engine_core::start(const run_config& config, const question& q, list
   return task;
 }
 
-engine_core::readers engine_core::open_lanes(const std::string& task, const std::string& question, listener l,
-                                             std::function<void(outcome)> done, std::vector<event> before) {
-  auto seq = before.empty() ? 0 : before.back().seq;
-  hub_->begin(task, question, seq);
-  readers out;
-  auto tell = std::make_shared<std::function<void(outcome)>>(std::move(done));
-  out.host = hub_->watch({task, seq}, {std::move(l), [reg = register_, task, tell](outcome o) {
-                                         // The host's callback first: once a task has left the register, an engine that is being
-                                         // stopped waits for it no more.
-                                         struct leaving {
-                                           register_of_tasks& of;
-                                           const std::string& task;
-                                           ~leaving() { of.finished(task); }
-                                         } guard{*reg, task};
-                                         o.task = task;
-                                         (*tell)(std::move(o));
-                                       }});
-  if (!out.host) {
-    hub_->end(task, {});
-    (*tell)(
-        refused(ec::unavailable, "no thread is to be had for the readers of a task: see the limits of this process (ulimit -u)"));
-    return out;
-  }
-  out.end = [hub = hub_, task](const outcome& o) { hub->end(task, o); };
-  if (options_.write_logs)
-    open_log_lane(task, seq, std::move(before), out);
-  return out;
-}
-
-/// The log files have a lane of their own: a host that is slow, or blocks, keeps them from nothing. It takes the outcome first, so
-/// that what went wrong with them is in it. Its thread also tells the files what a task that goes on did `before`: nobody waits for
-/// that.
-void engine_core::open_log_lane(const std::string& task, std::uint64_t seq, std::vector<event> before, readers& out) {
-  std::string ignored;
-  auto dir = options_.log_root.empty() ? log_dir(task, ignored) : options_.log_root + "/" + task;
-  auto files = std::make_shared<task_files>(dir, task, task_files::usual_pace, outside_);
-  auto catch_up = [files, known = std::make_shared<std::vector<event>>(std::move(before))] {
-    for (auto& e : std::exchange(*known, {}))
-      files->on(e);
-  };
-  auto on_event = [files, catch_up](const event& e) {
-    catch_up();
-    files->on(e);
-  };
-  auto lane = std::make_shared<std::weak_ptr<event_lane>>();
-  auto finish = [hub = hub_, task, files, catch_up, lane, next = out.end](outcome o) {
-    catch_up();
-    files->finish();
-    if (auto problem = files->error(); !problem.empty())
-      o.warnings.push_back("logs: " + problem);
-    if (auto me = lane->lock())
-      hub->end_watch(me, {});
-    next(std::move(o));
-  };
-  if (auto opened = hub_->watch({task, seq}, {{on_event, nullptr}, finish})) {
-    *lane = opened;
-    out.end = [opened, task](outcome o) { opened->end(task, std::move(o)); };
-  } else {
-    out.end = [next = out.end](outcome o) {
-      o.warnings.push_back("logs: no thread is to be had, they are not written");
-      next(std::move(o));
-    };
-  }
-}
-
 /// Spawns the actors of a task and asks the question; of a task that goes on it is not read.
 void engine_core::begin(orchestrator_parts parts, const question& q, readers to) {
   auto task = parts.task;
@@ -280,73 +212,6 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   return task;
 }
 
-std::string engine_core::resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done) {
-  if (on_.turns) {
-    done(refused(ec::bad_request, "an engine that records begins a task of its own; one that goes on cannot be recorded"));
-    return {};
-  }
-  if (!enter(done))
-    return {};
-  run_config config;
-  config.agents = o.agents;
-  config.rules = o.rules;
-  config.cluster = o.cluster;
-  config.source = o.config_path;
-  config.on_unknown = request.on_unknown.empty() ? o.on_unknown : request.on_unknown;
-  auto ended = ended_task(*store_, request.task);
-  if (ended) {
-    struct mark {
-      engine_core& of;
-      ~mark() { of.leave(); }
-    } until_started{*this};
-    if (ended->error.empty() && ended->state.outcome != outcome_kind::answered) {
-      opening next;
-      next.continues = request.task;
-      next.answers = answers_of(ended->state);
-      return launch(config, {ended->state.question, o.history}, std::move(l), std::move(done), std::move(next));
-    }
-    done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
-    return request.task;
-  }
-  auto arriving = [&] {
-    std::lock_guard guard(register_->mutex);
-    return register_->arriving.emplace(request.task, std::nullopt);
-  }();
-  orchestrator_parts parts;
-  parts.outside = outside_;
-  parts.task = request.task;
-  parts.rules = o.rules;
-  parts.on_unknown = config.on_unknown;
-  parts.seed = o.seed;
-  parts.owner = owner_text(this_process());
-  parts.agents = place_agents(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
-  resumer_parts r;
-  r.task = request.task;
-  r.store = store_;
-  r.owner = this_process();
-  r.log = std::move(request.log);
-  r.done = [this, parts = std::move(parts), l = std::move(l), done = std::move(done), arriving](resumed_task t) mutable {
-    if (t.code != ec::none) {
-      done(register_->refusal(arriving, t.code, std::move(t.error)));
-    } else if (auto why = unreachable(t.from.log, parts.agents); !why.empty()) {
-      store_->release(parts.task);
-      done(register_->refusal(arriving, ec::unavailable, std::move(why)));
-    } else {
-      parts.fence = t.fence;
-      question q{t.from.log.question, std::move(t.opening.history)};
-      parts.revived = std::make_shared<revived_task>(std::move(t.from));
-      if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), std::move(t.log)); to.host)
-        begin(std::move(parts), q, std::move(to));
-      else
-        store_->release(parts.task);
-    }
-    register_->arrived(arriving);
-    leave();
-  };
-  spawn_resumer(sys_, std::move(r));
-  return request.task;
-}
-
 outcome engine_core::ask(const run_config& config, const question& q, const listener& l) {
   std::promise<outcome> result;
   auto future = result.get_future();
@@ -378,25 +243,6 @@ void engine_core::register_of_tasks::cancel(const std::string& task, const std::
   for (auto& [id, asked] : arriving)
     if (id == task || task.empty())
       asked = reason;
-}
-
-void engine_core::register_of_tasks::arrived(std::multimap<std::string, std::optional<std::string>>::iterator which) {
-  std::lock_guard guard(mutex);
-  auto [task, asked] = *which;
-  arriving.erase(which);
-  if (asked)
-    cancel(task, *asked);
-}
-
-outcome engine_core::register_of_tasks::refusal(std::multimap<std::string, std::optional<std::string>>::iterator which, ec code,
-                                                std::string why) {
-  std::lock_guard guard(mutex);
-  auto o = refused(code, std::move(why));
-  if (which->second) { // it was to end anyway
-    o.kind = outcome_kind::interrupted;
-    o.code = ec::cancelled;
-  }
-  return o;
 }
 
 void engine_core::end_all(const running& r) {

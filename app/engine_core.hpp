@@ -28,6 +28,7 @@
 namespace conclave {
 
 class environment;
+struct resumed_task;
 
 /// The one thread of an engine whose run is recorded, or played again, and its tape; an engine without them runs as ever.
 struct taped {
@@ -85,6 +86,16 @@ private:
     std::function<void(outcome)> end; ///< takes the outcome
   };
 
+  /// A task on its way here, and whoever wants it.
+  struct arrival {
+    run_config config;
+    orchestrator_parts parts;
+    conclave::listener listener;
+    std::function<void(outcome)> done;
+    std::function<void(std::string)> tell;
+    std::multimap<std::string, std::optional<std::string>>::iterator arriving;
+  };
+
   static void end_all(const running& r);
   bool enter(const std::function<void(outcome)>& done);
   void leave();
@@ -94,6 +105,9 @@ private:
                      std::vector<event> before);
   void open_log_lane(const std::string& task, std::uint64_t seq, std::vector<event> before, readers& out);
   void begin(orchestrator_parts parts, const question& q, readers to);
+  // Of a task that goes on; on a thread that may wait (app/engine_resume.cpp).
+  void go_on(arrival& a, resumed_task& t);
+  void await_nodes(const ledger::state& s, arrival& a);
   // With a tape, on the thread of the turns (app/engine_tape.cpp).
   void attach_tape(node_resources& r);
   void start_tape();

@@ -5,6 +5,7 @@
 
 #include "transports/child_process.hpp"
 #include "transports/outside.hpp"
+#include "transports/unfinished.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -42,6 +43,12 @@ sigset_t watched_signals() {
   if (sigaction(SIGHUP, nullptr, &old) != 0 || old.sa_handler != SIG_IGN)
     sigaddset(&set, SIGHUP);
   return set;
+}
+
+/// Without destructors: a thread may hold what they want.
+[[noreturn]] void leave_at_once() {
+  unfinished::remove_all();
+  _exit(interrupted_code);
 }
 
 const char* name_of(std::uint32_t number) {
@@ -181,11 +188,11 @@ struct signal_watch::impl {
       if (!fds[0].revents || ::read(signals, &info, sizeof info) != static_cast<ssize_t>(sizeof info))
         continue;
       if (++seen > 2)
-        _exit(interrupted_code);
+        leave_at_once();
       if (seen == 2) { // on its own thread, so that a third signal ends the process at once
         auto leave = [] {
           child_process::end_all();
-          _exit(interrupted_code);
+          leave_at_once();
         };
         if (!outside::of_machine()->start_thread("leaving", leave))
           leave();
@@ -197,7 +204,7 @@ struct signal_watch::impl {
         pollfd p{2, POLLOUT, 0};
         if (poll(&p, 1, brief_ms) > 0)
           write_all(2, std::string("conclave: interrupted by ") + name_of(info.ssi_signo) + " before anything was begun\n");
-        _exit(interrupted_code);
+        leave_at_once();
       }
       // On its own thread: if the handler blocks (a stopped terminal), the second signal still ends the process.
       auto act = on_signal;

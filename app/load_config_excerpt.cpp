@@ -41,7 +41,7 @@ void hide(std::string& line, std::size_t from, std::size_t to) {
 
 /// Returns whether a word looks like a key: by how keys of known services begin, or as only random letters look.
 bool is_key(std::string_view word) {
-  if (begins_like_key(word))
+  if (!key_start(word).empty())
     return true;
   auto any = [&](auto test) {
     return std::any_of(word.begin(), word.end(), [&](char c) { return test(static_cast<unsigned char>(c)); });

@@ -17,7 +17,7 @@
 #include "transports/home.hpp"
 #include "transports/node_link.hpp"
 #include "transports/outside.hpp"
-#include "transports/thread_room.hpp"
+#include "transports/process_room.hpp"
 
 #include <caf/all.hpp>
 
@@ -115,7 +115,7 @@ int run_node(const node_options& options) {
   auto me = identity_of(options, error);
   if (!error.empty())
     return complain(error, 1);
-  if (error = lack_of_threads(scheduler_threads(0) + threads_beside_scheduler); !error.empty())
+  if (error = lack_of_room(0); !error.empty())
     return complain(error, 2);
   node_config config;
   configure_link(config);

@@ -148,9 +148,11 @@ void run_output::report_end(const outcome& o) {
     complain("interrupted" + seen);
   else if (o.kind != outcome_kind::answered)
     complain(why_no_answer(o, 0) + seen);
-  if (!display_) // what is said even then: the reason of the exit code, and that the answer was made without tools
+  if (!display_) // what is said even then: the reason of the exit code, that the answer was made without tools, what a recording
+                 // lacks
     for (const auto& w : o.warnings)
-      if ((w.starts_with("script: ") && o.kind == outcome_kind::answered) || w.starts_with("tools of "))
+      if ((w.starts_with("script: ") && o.kind == outcome_kind::answered) || w.starts_with("tools of ")
+          || w.starts_with("recording: "))
         complain(one_line(w));
   if (!options_.automation)
     return;

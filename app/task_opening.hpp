@@ -24,8 +24,9 @@ opening opening_of(const run_config& config, const question& q, const std::vecto
 /// it cannot be gone on with; empty if it can.
 outcome read_opening(event_store& store, const resume_request& request, opening& out);
 
-/// Returns a task that has ended, taken apart; nothing if it is to be gone on with. Reads on the caller's thread.
-std::optional<ledger::restored> ended_task(event_store& store, const std::string& task);
+/// Returns a task that has ended, taken apart; nothing if it is to be gone on with. Reads on the caller's thread, but not the log
+/// if `known` is all of it.
+std::optional<ledger::restored> ended_task(event_store& store, const std::string& task, const std::vector<event>& known);
 
 /// Returns every answer a task has, as a later one starts with.
 std::vector<earlier_answer> answers_of(const ledger::state& s);

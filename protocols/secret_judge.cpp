@@ -177,7 +177,7 @@ private:
   /// Judges what follows the word [begin, to); returns where to go on.
   std::size_t word(secret_place& under, std::size_t begin, std::size_t to, std::size_t end, std::size_t& lead, int& names) {
     std::string name{part(begin, to)};
-    if (begins_like_key(name) && name.size() >= 12 && is_key_like(name)) {
+    if (!key_start(name).empty() && name.size() >= 12 && is_key_like(name)) {
       to = word_end(begin, end);
       add(under.name, begin, to);
       return to;

@@ -48,8 +48,8 @@ std::size_t scheme_length(std::string_view value);
 /// secrets and key-like words within it. At most 64.
 std::vector<std::string> secret_forms(const std::string& value);
 
-/// Returns whether a word of eight bytes or more begins as keys of known services do.
-bool begins_like_key(std::string_view word);
+/// Returns what a word of eight bytes or more begins with if it begins as keys of known services do ("sk-"), else nothing.
+std::string_view key_start(std::string_view word);
 
 /// Returns what a value of a JSON text says: a string unquoted, anything else as it is.
 std::string json_value(std::string_view raw);

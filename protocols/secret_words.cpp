@@ -114,13 +114,15 @@ std::string percent_decoded(std::string_view text) {
 
 } // namespace secret_words
 
-bool begins_like_key(std::string_view word) {
+std::string_view key_start(std::string_view word) {
   constexpr std::size_t least = 8;
   static constexpr std::string_view starts[] = {"sk-",  "sk_",  "gsk_",        "xai-",     "AIza",  "hf_",   "ghp_",
                                                 "gho_", "ghs_", "github_pat_", "glpat-",   "xoxb-", "xoxp-", "eyJ",
                                                 "AKIA", "ntn_", "pplx-",       "lin_api_", "npm_",  "r8_"};
-  return word.size() >= least
-         && std::any_of(std::begin(starts), std::end(starts), [&](std::string_view start) { return word.starts_with(start); });
+  for (auto start : starts)
+    if (word.size() >= least && word.starts_with(start))
+      return start;
+  return {};
 }
 
 std::vector<std::string> secret_forms(const std::string& value) {

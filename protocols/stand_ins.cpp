@@ -6,7 +6,9 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/secret_judge.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -17,16 +19,28 @@ namespace conclave {
 
 namespace {
 
-/// `number` tells one from the others as far as the length allows. A number stays one: it may stand in JSON as such.
+/// 1 = b, 26 = ba: what tells stand-ins apart that may have no digits.
+std::string in_letters(std::size_t number) {
+  std::string out;
+  for (; number > 0; number /= 26)
+    out.insert(out.begin(), static_cast<char>('a' + number % 26));
+  return out;
+}
+
+/// `number` tells one from the others as far as the length allows. It is judged as the key is: a number stays one (it may stand in
+/// JSON as such), what begins as the keys of a provider do still does, and a word becomes a word.
 std::string name_of(std::size_t number, const std::string& key) {
-  auto digits = std::to_string(number);
-  auto length = key.size();
-  if (key.find_first_not_of("0123456789") == std::string::npos && digits.size() < length)
-    return std::string(length - digits.size(), '9') + digits;
+  auto start = std::string{key_start(key)};
+  auto like_key = secret_words::is_key_like(key);
+  auto digits = like_key ? std::to_string(number) : in_letters(number);
+  auto length = key.size() - start.size();
+  if (auto n = std::to_string(number); key.find_first_not_of("0123456789") == std::string::npos && n.size() < length)
+    return std::string(length - n.size(), '9') + n;
   for (std::string word : {"CassetteKey", "Cassette", "Key", "K"})
     if (word.size() + digits.size() <= length)
-      return (word + digits + std::string(length, 'x')).substr(0, length);
-  return digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x');
+      return start + ((like_key ? word : lower(word)) + digits + std::string(length, 'x')).substr(0, length);
+  return start
+         + (digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x'));
 }
 
 void keep_faults(const std::string& key, std::string& name) {

@@ -3,7 +3,8 @@
 #pragma once
 
 /// Texts that stand where secrets stood: a recorded run holds them, and is played again with them as its keys, so that the same
-/// places are hidden again. As long as the secret, of letters and digits alone. Pure.
+/// places are hidden again. As long as the secret, of letters and digits alone but for a beginning that all keys of a service have
+/// ("sk-"), and judged as the secret is (protocols/secret_judge.hpp). Pure.
 
 #include "protocols/config.hpp"
 #include "protocols/secrets.hpp"

@@ -42,6 +42,11 @@ inline milliseconds guard_list(milliseconds source_start) {
 inline milliseconds agent_list(milliseconds source_start) {
   return source_start + seconds(2);
 }
+/// A list that changed keeps no model call waiting for longer: the tools of before are offered until it is there.
+inline constexpr milliseconds patience = seconds(5);
+inline milliseconds list_again(milliseconds source_start) {
+  return std::min(agent_list(source_start), patience);
+}
 inline milliseconds node_ready(const backend_config& b) {
   return longest_start(b) + seconds(10);
 }

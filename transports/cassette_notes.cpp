@@ -4,6 +4,8 @@
 #include "transports/cassette_notes.hpp"
 
 #include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
+#include "protocols/wire/log_texts.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "transports/home.hpp"
 
@@ -60,6 +62,48 @@ void recording::asked(tape_entry e) {
   full = true;
   on = false;
   entries = {};
+  by_text = {};
+}
+
+void recording::request(std::uint64_t id, const http_request& r) {
+  constexpr std::size_t enough = 1000;
+  asked(note_request(hidden, id, r));
+  auto holds = [this](const std::string& text) { return hidden.is_needed(text); };
+  if (in_names || !holds(r.body))
+    return;
+  for (auto& place : wire::places_of(r.body, holds, enough))
+    in_names = in_names || (place.starts_with("tools[") && place.ends_with(".name"));
+}
+
+void recording::append(std::uint64_t id, std::uint64_t expected_seq, const append_batch& b) {
+  auto needed = [this](const std::string& text) { return hidden.is_needed(text); };
+  told = told || std::any_of(b.events.begin(), b.events.end(), needed)
+         || std::any_of(b.bodies.begin(), b.bodies.end(), [&](auto& x) { return needed(x.bytes); });
+  auto lines = b.events;
+  for (auto& line : lines)
+    hidden.put_in(line);
+  by_text[entries.size()] = sha_of_log(lines, true);
+  asked(note_append(id, expected_seq, lines.size(), sha_of_log(lines, false)));
+}
+
+std::string recording::places(const std::vector<std::string>& log) const {
+  constexpr std::size_t named = 3, counted = 1000;
+  auto holds = [this](const std::string& text) { return hidden.is_needed(text); };
+  auto all = wire::places_of(head.opening, holds, counted);
+  if (holds(head.question))
+    all.push_back("the question");
+  for (std::size_t i = 0; i < log.size() && all.size() < counted; ++i) {
+    std::string type;
+    if (holds(log[i]) && wire::get(log[i], "type", type) && type != "task_opened" && type != "session_start") // told above
+      all.push_back("event " + std::to_string(i + 1) + " (" + type + ")");
+  }
+  if (all.empty())
+    return "what a model or a tool was told, or said";
+  std::string out;
+  for (std::size_t i = 0; i < all.size() && i < named; ++i)
+    out += (i > 0 ? ", " : "") + all[i];
+  hidden.put_in(out);
+  return shown_text(out, 300) + (all.size() > named ? " and " + std::to_string(all.size() - named) + " more" : "");
 }
 
 void recording::came_in(tape_entry e) {
@@ -102,12 +146,9 @@ tape_entry note_write(const stand_ins& hidden, std::uint64_t id, const std::stri
   return e;
 }
 
-tape_entry note_append(const stand_ins& hidden, std::uint64_t id, std::uint64_t expected_seq, const append_batch& b) {
-  auto lines = b.events;
-  for (auto& line : lines)
-    hidden.put_in(line);
-  auto e = note_of(tape_kind::append, id, sha_of_log(lines));
-  e.number = static_cast<std::int64_t>(lines.size());
+tape_entry note_append(std::uint64_t id, std::uint64_t expected_seq, std::size_t events, std::string sha) {
+  auto e = note_of(tape_kind::append, id, std::move(sha));
+  e.number = static_cast<std::int64_t>(events);
   e.other = static_cast<std::int64_t>(expected_seq + 1);
   return e;
 }
@@ -118,10 +159,10 @@ tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_mod
   return e;
 }
 
-std::string sha_of_log(const std::vector<std::string>& lines) {
+std::string sha_of_log(const std::vector<std::string>& lines, bool without_hashes) {
   std::string all;
   for (auto& line : lines)
-    all += line + "\n";
+    all += (without_hashes ? wire::without_hashes(line) : line) + "\n";
   return wire::sha256(all);
 }
 

@@ -9,6 +9,7 @@
 #include "transports/turn_thread.hpp"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,29 +21,36 @@ struct recording {
   tape_links links;
   bool on = false;   ///< from the beginning of the task to its end
   bool full = false; ///< there was too much
-  bool told = false; ///< a secret is in a text that the log names by its hash, which no stand-in has
+  bool told = false; ///< a secret is in a text of the log, or in one that it names by its hash, which no stand-in has
   wire::tape_head head;
   stand_ins hidden;
-  stand_ins brief{4}; ///< also of keys that are too short to be looked for everywhere: where a configuration has them
+  stand_ins brief{4};    ///< also of keys that are too short to be looked for everywhere: where a configuration has them
+  bool in_names = false; ///< one is the name of a tool, or in it: they are put in order, and a stand-in comes elsewhere in it
   std::vector<wire::tape_entry> entries;
+  std::map<std::size_t, std::string> by_text; ///< of the appends among `entries`: what they are compared by if there are no hashes
   std::size_t bytes = 0;
   std::uint64_t transfers = 0, children = 0, appends = 0, jobs = 0, models = 0;
 
   bool here() const { return links.turns && links.turns->here(); }
-  void asked(wire::tape_entry e);   ///< notes a question
-  void came_in(wire::tape_entry e); ///< notes an input, at the time of the turn
+  void asked(wire::tape_entry e);                                                   ///< notes a question
+  void came_in(wire::tape_entry e);                                                 ///< notes an input, at the time of the turn
+  void request(std::uint64_t id, const http_request& r);                            ///< notes a request
+  void append(std::uint64_t id, std::uint64_t expected_seq, const append_batch& b); ///< notes an append
+
+  /// Where `log`, and the run it is of, hold a secret that is not hidden there. For people.
+  std::string places(const std::vector<std::string>& log) const;
 };
 
 // Questions as they are compared: secrets are replaced, and a path below the user's home, or below `home`, begins with ~.
 wire::tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r);
 wire::tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o, const std::string& home);
 wire::tape_entry note_write(const stand_ins& hidden, std::uint64_t id, const std::string& bytes);
-wire::tape_entry note_append(const stand_ins& hidden, std::uint64_t id, std::uint64_t expected_seq, const append_batch& b);
+wire::tape_entry note_append(std::uint64_t id, std::uint64_t expected_seq, std::size_t events, std::string sha);
 wire::tape_entry note_model(const stand_ins& hidden, std::uint64_t id, const local_model_options& o, const std::string& home);
 wire::tape_entry note_of(wire::tape_kind kind, std::uint64_t id, std::string text = {});
 
-/// The SHA-256 of a log: of its lines, each with its line feed.
-std::string sha_of_log(const std::vector<std::string>& lines);
+/// The SHA-256 of a log: of its lines, each with its line feed; with or without the hashes in them (wire::without_hashes).
+std::string sha_of_log(const std::vector<std::string>& lines, bool without_hashes);
 
 /// A store that hands everything on but appends made on the turn thread.
 std::unique_ptr<event_store> make_recorded_store(std::unique_ptr<event_store> to, std::shared_ptr<recording> tape);

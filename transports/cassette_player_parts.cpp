@@ -88,7 +88,9 @@ public:
     auto id = ++p_->appends;
     auto answer = std::make_shared<store_answer>();
     answer->done = std::move(done);
-    if (p_->on && p_->expect(note_append({}, id, expected_seq, batch)) != nullptr) {
+    auto sha = sha_of_log(batch.events, p_->tape.head.without_hashes);
+    auto asked = note_append(id, expected_seq, batch.events.size(), std::move(sha));
+    if (p_->on && p_->expect(asked) != nullptr) {
       p_->open_appends[id] = answer;
       if (p_->failed_appends.count(id) == 0)
         to_->append(std::move(task), fence, expected_seq, std::move(batch), [answer](append_result r) {
@@ -185,6 +187,8 @@ void let_in_child(play& p, const tape_entry& e) {
     cb->on_lines(e.texts);
   if (e.kind == tape_kind::silence && cb->on_silence)
     cb->on_silence();
+  if (e.kind == tape_kind::deaf && cb->on_deaf)
+    cb->on_deaf();
   if (e.kind == tape_kind::child_exit && cb->on_exit)
     cb->on_exit({e.ok, static_cast<int>(e.number), e.text});
 }
@@ -235,6 +239,7 @@ void let_in(play& p, const tape_entry& e) {
     return let_in_http(p, e);
   case tape_kind::lines:
   case tape_kind::silence:
+  case tape_kind::deaf:
   case tape_kind::child_exit:
     return let_in_child(p, e);
   case tape_kind::stored:

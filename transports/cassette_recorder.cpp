@@ -25,10 +25,26 @@ using wire::tape_kind;
 
 namespace {
 
-constexpr const char* unfinished = ".partial";
+constexpr const char* unfinished_end = ".partial";
 
 std::string why(const std::string& path) {
   return path + ": " + std::strerror(errno);
+}
+
+/// Opens the file that becomes `path`, for this process alone. Returns a negative number and says why in `error`.
+int begin_file(const std::string& path, const std::string& partial, std::string& error) {
+  auto fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0)
+    error = cannot_record + why(partial);
+  else if (::flock(fd, LOCK_EX | LOCK_NB) != 0)
+    error = cannot_record + ("another run is recording to " + path);
+  else if (::fchmod(fd, 0600) != 0 || ::ftruncate(fd, 0) != 0) // of a recording that was cut off, by kill -9 say
+    error = cannot_record + why(partial);
+  else
+    return fd;
+  if (fd >= 0)
+    ::close(fd);
+  return -1;
 }
 
 bool write_whole(int fd, std::string& bytes) {
@@ -102,32 +118,26 @@ std::shared_ptr<cassette_recorder> cassette_recorder::create(const std::string& 
     error = cannot_record + path + " exists; a cassette is written to a new file";
     return nullptr;
   }
-  auto partial = path + unfinished;
-  auto fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
-    error = cannot_record + why(partial);
+  auto partial = path + unfinished_end;
+  auto fd = -1;
+  auto begun = unfinished::make([&] {
+    fd = begin_file(path, partial, error);
+    return fd < 0 ? std::string{} : partial;
+  });
+  if (!begun)
     return nullptr;
-  }
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    error = cannot_record + ("another run is recording to " + path);
-    ::close(fd);
-    return nullptr;
-  }
-  if (::fchmod(fd, 0600) != 0 || ::ftruncate(fd, 0) != 0) { // of a recording that was cut off, by kill -9 say
-    error = cannot_record + why(partial);
-    ::close(fd);
-    return nullptr;
-  }
-  return std::make_shared<cassette_recorder>(path, fd, std::move(machine));
+  return std::make_shared<cassette_recorder>(path, fd, std::move(begun), std::move(machine));
 }
 
-cassette_recorder::cassette_recorder(std::string path, int fd, std::shared_ptr<outside> machine)
-    : path_(std::move(path)), fd_(fd), machine_(std::move(machine)), tape_(std::make_shared<recording>()) {}
+cassette_recorder::cassette_recorder(std::string path, int fd, std::unique_ptr<unfinished> partial,
+                                     std::shared_ptr<outside> machine)
+    : path_(std::move(path)), fd_(fd), partial_(std::move(partial)), machine_(std::move(machine)),
+      tape_(std::make_shared<recording>()) {}
 
 cassette_recorder::~cassette_recorder() {
   if (fd_ < 0)
     return;
-  ::unlink((path_ + unfinished).c_str());
+  ::unlink((path_ + unfinished_end).c_str());
   ::close(fd_);
 }
 
@@ -150,7 +160,11 @@ std::int32_t cassette_recorder::utc_offset_s(std::int64_t unix_ms) {
 }
 
 std::uint32_t cassette_recorder::seed(const std::string& owner) {
-  return here() ? derived_seed(tape_->head.seed, owner, ++seeds_[owner]) : machine_->seed(owner);
+  if (!here())
+    return machine_->seed(owner);
+  auto name = owner;
+  tape_->hidden.put_in(name); // an agent may be called like a secret; when the run is played it is called like the stand-in
+  return derived_seed(tape_->head.seed, name, ++seeds_[name]);
 }
 
 std::shared_ptr<http_transfers> cassette_recorder::open_http() {
@@ -289,17 +303,22 @@ void cassette_recorder::cancel(const std::string& reason, const std::function<vo
 
 std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   if (tape_->full)
-    return "the run is not recorded: there is more of it than the " + std::to_string(wire::max_cassette >> 20)
+    return not_recorded + ("there is more of it than the " + std::to_string(wire::max_cassette >> 20))
            + " MiB that a cassette may have";
   if (!tape_->on)
     return {};
+  auto& h = tape_->head;
+  auto places = tape_->told ? tape_->places(log) : std::string{};
+  h.without_hashes = tape_->told;
   auto shown = log;
   for (auto& line : shown)
     tape_->hidden.put_in(line);
-  tape_->came_in(note_of(tape_kind::end, 0, sha_of_log(shown)));
+  tape_->came_in(note_of(tape_kind::end, 0, sha_of_log(shown, h.without_hashes)));
   tape_->on = false;
+  if (h.without_hashes)
+    for (auto& [i, sha] : tape_->by_text)
+      tape_->entries[i].text = sha;
   hide_inputs(*tape_);
-  auto& h = tape_->head;
   for (auto* text : {&h.opening, &h.question, &h.log_folder, &h.home})
     tape_->hidden.put_in(*text);
   for (auto& x : h.known)
@@ -311,17 +330,18 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
       tape_->brief.put_in(x.value);
   }
   if (auto fault = write_file(); !fault.empty())
-    return "the run is not recorded: " + fault;
-  if (tape_->told)
-    return path_
-           + " will not come to the same when it is played: a conversation holds a secret, from the question or an answer, say, "
-           + "and the cassette does not";
-  return {};
+    return not_recorded + fault;
+  if (places.empty())
+    return {};
+  return "recording: the value of a secret stands where nothing hides it: " + places + "; " + path_
+         + " has a stand-in there, and a replay other hashes of what it is in"
+         + (tape_->in_names ? "; it may end early, as names of tools are put in order" : "")
+         + ". Keep it out of there for a log with the same bytes";
 }
 
 std::string cassette_recorder::write_file() {
   constexpr std::size_t at_once = std::size_t{1} << 20;
-  auto partial = path_ + unfinished;
+  auto partial = path_ + unfinished_end;
   wire::cassette_writer writer;
   std::string waiting;
   std::size_t bytes = 0;
@@ -345,6 +365,7 @@ std::string cassette_recorder::write_file() {
   if (::renameat2(AT_FDCWD, partial.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) != 0
       && ((errno != EINVAL && errno != ENOSYS) || ::rename(partial.c_str(), path_.c_str()) != 0))
     return why(path_);
+  partial_.reset();
   ::close(std::exchange(fd_, -1));
   return {};
 }

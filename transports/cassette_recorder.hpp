@@ -9,6 +9,7 @@
 /// wire::max_cassette bytes, beyond which the recording is given up.
 
 #include "transports/turn_thread.hpp"
+#include "transports/unfinished.hpp"
 
 #include <map>
 #include <memory>
@@ -20,6 +21,8 @@ struct recording;
 
 /// How the errors of `create` begin.
 inline constexpr const char* cannot_record = "cannot record: ";
+/// How a warning begins that the task has ended and no cassette is there.
+inline constexpr const char* not_recorded = "recording: there is none: ";
 
 class cassette_recorder final : public outside, public run_tape {
 public:
@@ -27,7 +30,7 @@ public:
   /// there already, the folder cannot be written to, another run records there.
   static std::shared_ptr<cassette_recorder> create(const std::string& path, std::shared_ptr<outside> machine, std::string& error);
 
-  cassette_recorder(std::string path, int fd, std::shared_ptr<outside> machine);
+  cassette_recorder(std::string path, int fd, std::unique_ptr<unfinished> partial, std::shared_ptr<outside> machine);
   ~cassette_recorder() override; ///< without an end of the task no file stays
 
   std::int64_t now_unix_ms() override;
@@ -60,6 +63,7 @@ private:
 
   const std::string path_;
   int fd_;
+  std::unique_ptr<unfinished> partial_; ///< until it is finished, or removed
   const std::shared_ptr<outside> machine_;
   const std::shared_ptr<recording> tape_;
   std::map<std::string, std::uint64_t> seeds_;

@@ -38,7 +38,7 @@ public:
       return to_->start(std::move(request), std::move(cb));
     auto id = ++tape_->transfers;
     if (tape_->on)
-      tape_->asked(note_request(tape_->hidden, id, request));
+      tape_->request(id, request);
     callbacks mine;
     mine.on_head = as_input(tape_, std::move(cb.on_head), [id](const http_head& h) {
       auto e = note_of(tape_kind::head, id);
@@ -140,11 +140,8 @@ public:
     if (!tape_->here())
       return to_->append(std::move(task), fence, expected_seq, std::move(batch), std::move(done));
     auto id = ++tape_->appends;
-    if (tape_->on) {
-      tape_->asked(note_append(tape_->hidden, id, expected_seq, batch));
-      for (auto& b : batch.bodies)
-        tape_->told = tape_->told || tape_->hidden.is_needed(b.bytes);
-    }
+    if (tape_->on)
+      tape_->append(id, expected_seq, batch);
     to_->append(std::move(task), fence, expected_seq, std::move(batch),
                 as_input(tape_, std::move(done), [id](const append_result& r) {
                   auto e = note_of(tape_kind::stored, id, r.error);
@@ -215,13 +212,17 @@ std::shared_ptr<child_process> start_recorded_child(outside& from, child_options
     x.ok = end.started;
     return x;
   });
-  mine.on_silence = [tape, id, f = std::move(cb.on_silence)] {
-    tape->links.turns->post([tape, id, f] {
-      tape->came_in(note_of(tape_kind::silence, id));
-      if (f)
-        f();
-    });
+  auto closed = [&](tape_kind what, std::function<void()> f) {
+    return [tape, id, what, f = std::move(f)] {
+      tape->links.turns->post([tape, id, what, f] {
+        tape->came_in(note_of(what, id));
+        if (f)
+          f();
+      });
+    };
   };
+  mine.on_silence = closed(tape_kind::silence, std::move(cb.on_silence));
+  mine.on_deaf = closed(tape_kind::deaf, std::move(cb.on_deaf));
   auto child = from.start_child(std::move(options), std::move(mine));
   e.ok = child != nullptr;
   tape->asked(std::move(e));

@@ -3,7 +3,7 @@
 
 #include "transports/child_log_lane.hpp"
 
-#include "transports/thread_room.hpp"
+#include "transports/process_room.hpp"
 
 #include <atomic>
 #include <condition_variable>

@@ -3,7 +3,7 @@
 
 #include "transports/child_reactor.hpp"
 
-#include "transports/thread_room.hpp"
+#include "transports/process_room.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>

@@ -3,6 +3,8 @@
 
 #include "transports/home.hpp"
 
+#include "transports/unfinished.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -128,6 +130,7 @@ std::string log_dir(const std::string& task, std::string& error) {
 
 std::string write_atomically(const std::string& path, const std::string& bytes, unsigned mode) {
   auto temporary = path + ".tmp" + std::to_string(::getpid());
+  unfinished until_renamed{temporary};
   auto fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd < 0)
     return "cannot write " + temporary + ": " + std::strerror(errno);

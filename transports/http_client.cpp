@@ -3,7 +3,7 @@
 #include "transports/http_client.hpp"
 
 #include "transports/http_client_transfer.hpp"
-#include "transports/thread_room.hpp"
+#include "transports/process_room.hpp"
 
 #include <climits>
 

@@ -21,9 +21,9 @@ constexpr const char* version_key = "conclave_cassette";
 
 // Index = tape_kind.
 constexpr std::array<std::string_view, static_cast<std::size_t>(tape_kind::end) + 1> kind_names{
-    "head",           "data",        "done",         "lines",  "silence", "exit",    "stored", "job_done",
-    "model_progress", "model_ready", "model_failed", "cancel", "request", "abandon", "child",  "write",
-    "close_child",    "last_words",  "append",       "job",    "model",   "trust",   "end"};
+    "head",     "data",           "done",        "lines",        "silence", "deaf",    "exit",    "stored",
+    "job_done", "model_progress", "model_ready", "model_failed", "cancel",  "request", "abandon", "child",
+    "write",    "close_child",    "last_words",  "append",       "job",     "model",   "trust",   "end"};
 
 constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -112,6 +112,14 @@ public:
       read(key, *m, to);
   }
 
+  void flag(const char* key, bool& to) {
+    auto* m = find(key);
+    if (m != nullptr && !m->is_boolean())
+      wrong(key, "is neither true nor false");
+    else if (m != nullptr)
+      to = m->get<bool>();
+  }
+
   void texts(const char* key, std::vector<std::string>& to) {
     auto* m = find(key);
     if (m == nullptr)
@@ -166,12 +174,7 @@ std::string read_entry(const json& v, tape_entry& e) {
   t.number("other", e.other, any);
   t.number("more", e.more, any);
   t.texts("texts", e.texts);
-  if (auto* m = t.find("ok")) {
-    if (!m->is_boolean())
-      t.wrong("ok", "is neither true nor false");
-    else
-      e.ok = m->get<bool>();
-  }
+  t.flag("ok", e.ok);
   if (auto* m = t.find("pairs")) {
     if (!m->is_array())
       t.wrong("pairs", "is no list");
@@ -216,6 +219,7 @@ std::string read_head(const json& v, tape_head& h) {
   t.text("opening", h.opening);
   t.text("question", h.question);
   t.texts("known", h.known);
+  t.flag("without_hashes", h.without_hashes);
   if (auto* m = t.find("variables")) {
     if (!m->is_object())
       return "'variables' is no object";
@@ -307,6 +311,8 @@ bool cassette_writer::add(const tape_head& h, std::string& to) {
          {"question", bytes_of(h.question)},
          {"known", std::move(known)},
          {"variables", std::move(variables)}};
+  if (h.without_hashes)
+    v["without_hashes"] = true;
   // In front, for whoever looks at the file and for readers of other versions.
   auto body = dump_exactly(v);
   return finish("{\"" + std::string(version_key) + "\":" + std::to_string(cassette_version) + "," + body.substr(1), to);

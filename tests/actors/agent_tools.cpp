@@ -97,6 +97,26 @@ CAF_TEST(a source that cannot list its tools again leaves them as they were) {
   CAF_CHECK(tool->told[0].find("MCP server 't' could not list them again") != std::string::npos);
 }
 
+CAF_TEST(a source that never lists its tools again keeps no run waiting) {
+  spawn_with("tools");
+  model->replies = {look("look", "c1"), look("look", "c2"), answer()};
+  tool->on_call = [this] {
+    tool->hang_list = tool->called.size() == 1;
+    changes_to({"other"});
+  };
+  run(task(false));
+  CAF_CHECK_EQUAL(model->asked.size(), 1u);
+  advance_time(std::chrono::seconds(4));
+  CAF_CHECK_EQUAL(model->asked.size(), 1u);
+  advance_time(std::chrono::seconds(1));
+  CAF_REQUIRE_EQUAL(model->asked.size(), 3u);
+  CAF_CHECK_EQUAL(offered(1), "look");
+  CAF_CHECK_EQUAL(offered(2), "other");
+  CAF_REQUIRE_EQUAL(tool->told.size(), 2u);
+  CAF_CHECK_EQUAL(tool->told[0], "its tools are offered as they were, MCP server 't' has not listed them again within 5 s");
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 1u);
+}
+
 CAF_TEST(a run that is cancelled while its tools are listed leaves the list to the next) {
   spawn_with("tools");
   model->replies = {look("look", "c1"), answer()};

@@ -191,6 +191,28 @@ CAF_TEST(who comes late gets the events of before and the text of the runs under
   CAF_CHECK(after.wait([&] { return after.seqs.size() == 601; }));
 }
 
+CAF_TEST(who comes late to many runs gets as much of their text as it has room for) {
+  constexpr std::uint64_t runs = 30;
+  constexpr std::size_t each = 300'000, kept = 256 * 1024;
+  place p;
+  p.tell();
+  for (std::uint64_t run = 1; run <= runs; ++run)
+    p.stream(each, run);
+  reader usual, roomy;
+  watch_bounds more;
+  more.chunk_bytes = std::size_t{16} << 20;
+  p.hub->watch({"t"}, usual.calls());
+  p.hub->watch({"t"}, roomy.calls(), more);
+  p.hub->end("t", {});
+  for (auto* r : {&usual, &roomy}) {
+    CAF_CHECK(r->ended());
+    CAF_CHECK_EQUAL(r->bytes + r->left_out, runs * each);
+  }
+  CAF_CHECK_EQUAL(roomy.bytes, runs * kept);
+  CAF_CHECK_LESS_OR_EQUAL(usual.bytes, 2 * kept);
+  CAF_CHECK_GREATER(usual.bytes, 0u);
+}
+
 CAF_TEST(a task that nobody knows is followed in silence and a closed hub takes no readers) {
   place p;
   reader none;

@@ -5,8 +5,10 @@ real provider sends is tested with recorded replies and with aimock; this one is
 import asyncio
 import json
 import threading
+import unittest
 
 import responses
+from support import Home
 
 
 def chat_events(text, calls):
@@ -185,3 +187,22 @@ class Reply:
             await self.play("Here.", [("new_answer", {"content": answer})], gap)
         else:
             await self.play(final, gap=gap)
+
+
+class Served(unittest.TestCase):
+    """A home, and a provider that behaves as a test says."""
+
+    def setUp(self):
+        self.home = Home()
+        self.provider = None
+
+    def tearDown(self):
+        if self.provider:
+            self.provider.stop()
+        self.home.__exit__()
+
+    def serve(self, behave):
+        if self.provider:
+            self.provider.stop()
+        self.provider = Provider(behave)
+        return self.provider

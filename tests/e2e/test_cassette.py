@@ -3,14 +3,16 @@
 same to the byte; what is altered in a cassette is named; no key is in it."""
 
 import asyncio
+import ctypes
 import hashlib
 import shutil
+import sqlite3
 import tempfile
 import unittest
 
 import test_local as local
 import test_planted_key as planted
-from provider import Provider
+from provider import Served
 from support import *
 
 SERVER = str(ROOT / "tests" / "support" / "changing_mcp.py")
@@ -36,21 +38,10 @@ def isolated(*command):
     return ["unshare", "-rn", *command] if can else list(command)
 
 
-class Recorded(unittest.TestCase):
+class Recorded(Served):
     def setUp(self):
-        self.home = Home()
-        self.provider = None
+        super().setUp()
         self.cassette = self.home.path / "run.cassette"
-
-    def tearDown(self):
-        if self.provider:
-            self.provider.stop()
-        self.home.__exit__()
-
-    def serve(self, behave):
-        if self.provider:
-            self.provider.stop()
-        self.provider = Provider(behave)
 
     def backend(self, kind, model, **more):
         return {"type": kind, "model": model, "base_url": self.provider.url + ("/v1" if kind == "chatcompletion" else ""),
@@ -143,74 +134,6 @@ class AcrossTheWorld(Recorded):
         p.stderr.close()
         self.assertEqual(p.returncode, 4)
         self.check_replays(times=2, slow=True)
-
-
-class Told(Recorded):
-    def test_a_folder_that_is_called_like_a_secret(self):
-        async def behave(provider, request, reply):
-            await reply.decide("x")
-
-        self.serve(behave)
-        r = self.record([{"id": "a", "backend": self.backend("chatcompletion", "m")}], env={"AUTH_USER": self.home.path.name})
-        self.assertEqual(r.returncode, 0, r.stderr)
-        self.assertNotIn(self.home.path.name, self.cassette.read_text())
-        r, again = self.replay()
-        self.assertEqual((r.returncode, "CassetteKey" in again), (0, True), r.stderr)
-
-    def test_a_key_in_the_question(self):
-        async def behave(provider, request, reply):
-            await reply.decide("x")
-
-        self.serve(behave)
-        team = self.home.write("team.json", {"agents": [{"id": "a", "backend": self.backend("chatcompletion", "m")}]})
-        r = self.home.run("--config", team, "--record", str(self.cassette), f"is {KEY} a good key?", env={"TEST_KEY": KEY})
-        self.assertEqual(r.returncode, 0)
-        self.assertIn("will not come to the same", r.stderr)
-        self.assertNotIn("planted", self.cassette.read_text())
-        r, _ = self.replay()
-        self.assertEqual(r.returncode, 1)
-        self.assertIn("of the log", r.stderr)
-
-    def test_a_key_that_is_refused(self):
-        async def behave(provider, request, reply):
-            await reply.decide("x")
-
-        self.serve(behave)
-        agents = [{"id": f"m{i}", "backend": self.backend("chatcompletion", "m", **({"api_key": "${BAD_KEY}"} if i == 0 else {}))} for i in range(2)]
-        for bad in ('a key "with" quotes', "a-key-with-\u00e9", "a key of four words", "Bearer a-key-of-mine", "  a-key-with-blanks-around \n"):
-            with self.subTest(bad):
-                r = self.record(agents, env={"BAD_KEY": bad})
-                self.assertEqual(r.returncode, 0, r.stderr)
-                log = self.shown(self.home)
-                r, again = self.replay()
-                self.assertEqual((r.returncode, sha(again)), (0, sha(log)), r.stderr)
-                self.assertNotIn(bad.strip(), self.cassette.read_text())
-                os.unlink(self.cassette)
-
-    def test_a_key_that_everybody_tells_back(self):
-        async def behave(provider, request, reply):
-            n = len(provider.requests)
-            if n == 1:
-                return await reply.error(400, "no such key: " + KEY)
-            if n == 2:
-                await reply.head(Set_Cookie="session=" + KEY, X_Echo=KEY)
-                text = json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": "your key is " + KEY}}]})
-                data = f"data: {text}\n\n".encode()
-                at = data.index(b"planted") + 3
-                await reply.chunk(data[:at])
-                await asyncio.sleep(0.05)
-                await reply.chunk(data[at:])
-                for x in ({"delta": {}, "finish_reason": "stop"},):
-                    await reply.chunk(f"data: {json.dumps({'choices': [{'index': 0, **x}]})}\n\ndata: [DONE]\n\n".encode())
-                return await reply.end()
-            await reply.decide("x")
-
-        self.serve(behave)
-        r = self.record([{"id": f"m{i}", "backend": self.backend("chatcompletion", "m", extra_headers={"X-Api-Token": "${TEST_KEY}"})} for i in range(2)])
-        self.assertEqual(r.returncode, 0, r.stderr)
-        text = self.cassette.read_bytes()
-        for piece in (KEY, json.dumps(KEY)[1:-1], "planted"):
-            self.assertNotIn(piece.encode(), text)
 
 
 class OfALocalModel(local.Local):
@@ -402,6 +325,39 @@ class AtTheCommandLine(Recorded):
         r = self.record(self.TEAM, "--record", "/nowhere/x")
         self.assertEqual(r.returncode, 1)
         self.assertFalse(list(self.home.path.glob("*.partial")))
+
+    def test_a_disk_that_is_full_at_the_end(self):
+        """The answer is there and the recording is not: the exit code says so, with and without a display."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        small = self.home.path / "small"
+        small.mkdir()
+        if os.geteuid() != 0 or libc.mount(b"tmpfs", str(small).encode(), b"tmpfs", 0, b"size=4096") != 0:
+            self.skipTest("only root can mount a small file system")
+        self.addCleanup(libc.umount2, str(small).encode(), 2)
+        self.cassette = small / "run.cassette"
+        for flags in ((), ("--quiet",)):
+            r = self.record(self.TEAM, *flags)
+            self.assertEqual((r.returncode, r.stdout), (2, "the final answer\n"), r.stderr)
+            self.assertIn("recording: there is none: ", r.stderr)
+            self.assertIn("No space left", r.stderr)
+            self.assertEqual(list(small.iterdir()), [])
+
+    def test_a_signal_before_the_task_leaves_no_file(self):
+        self.assertEqual(self.home.run("--config", self.home.write("t.json", {"agents": self.TEAM}), "q").returncode, 0)
+        db = sqlite3.connect(self.home.path / "home" / "tasks.db", isolation_level=None)
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        db.execute("BEGIN EXCLUSIVE")
+        with self.home.start("--config", str(self.home.path / "t.json"), "--record", str(self.cassette), "q") as p:
+            until = time.monotonic() + 10
+            while not list(self.home.path.glob("*.partial")):
+                self.assertLess(time.monotonic(), until)
+            p.send_signal(signal.SIGINT)
+            p.wait(20)
+            said = p.stderr.read().decode()
+        db.execute("ROLLBACK")
+        db.close()
+        self.assertEqual(p.returncode, 4, said)
+        self.assertEqual(list(self.home.path.glob("run.cassette*")), [])
 
     def test_a_run_that_cannot_begin_leaves_no_file(self):
         r = self.home.run("--record", str(self.cassette), "--config", self.home.write("t.json", {"agents": []}), "q")

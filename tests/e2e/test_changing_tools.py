@@ -38,6 +38,19 @@ class Offered(RealServers):
         self.assertEqual([e["target"][-1] for e in events if e["type"] == "call_started" and e["target"] != "model"], ["a", "c", "b"])
 
 
+    def test_a_server_that_is_late_with_its_list_keeps_nobody_waiting(self):
+        def calls(name, **arguments):
+            return (200, STREAM, sse(call(tool(name), arguments), delta("tool_calls")))
+
+        answer = (200, STREAM, sse(call("new_answer", {"content": "42"}), delta("tool_calls")))
+        self.play(calls("a", tools=["a", "c"], late=True), calls("a"), answer, VOTE, FINAL)
+        r, events = self.ask(backend={"mcp_servers": servers("a", "b")})
+        self.assertEqual(r.returncode, 0, r.stderr)
+        offered = [sorted(t["function"]["name"][-1] for t in q["tools"] if t["function"]["name"].startswith("mcp__"))
+                   for q in self.provider.requests[:3]]
+        self.assertEqual(offered, [["a", "b"], ["a", "b"], ["a", "c"]])
+
+
 class Seen(unittest.TestCase):
     def run_with(self, tools, steps, *flags):
         with Home() as home:
@@ -53,6 +66,12 @@ class Seen(unittest.TestCase):
         changes = [x for x in said.splitlines() if "offers other tools" in x]
         self.assertEqual(len(changes), 1, said)
         self.assertIn(f"MCP server 's' offers other tools now: 1 new ({tool('c')}), 1 gone ({tool('b')})", changes[0])
+
+    def test_a_person_reads_that_a_list_is_late(self):
+        said = self.run_with(["a", "b"], [{"calls": [{"name": tool("a"), "arguments": {"tools": ["a", "c"], "late": True}}]},
+                                          {"calls": [{"name": tool("a"), "arguments": {}}]}, {"calls": [{"name": tool("c"), "arguments": {}}]}])
+        self.assertEqual(said.count("as they were, MCP server 's' has not listed them again within 5 s"), 1, said)
+        self.assertEqual(said.count("offers other tools now: 1 new"), 1, said)
 
     def test_calls_side_by_side_with_one_that_is_gone(self):
         said = self.run_with(["a", "b"], [{"calls": [{"name": tool("a"), "arguments": {"tools": ["a"]}}, {"name": tool("b"), "arguments": {}}]},

@@ -277,6 +277,30 @@ class Files(Case):
             said.add(b"too many files are open" in err)
         self.assertIn(True, said)
 
+    def test_too_few_descriptors_are_said_at_the_start(self):
+        """A node that can take nobody does not listen, an engine does not begin; with what they ask for they do."""
+        refused = {False: [], True: []}
+        for n in (12, 16, 24, 48, 64):
+            limit = lambda n=n: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n))
+            p = self.launch("--config", self.config(team()), "q", preexec_fn=limit)
+            out, err = p.communicate(timeout=30)
+            refused[p.returncode == 2 and out == b""].append(n)
+            if p.returncode != 0:
+                self.assertIn(b"32 are needed", err)
+                self.assertIn(b"ulimit -n", err)
+            p = self.launch("node", "--listen", "127.0.0.1:0", "--insecure-loopback", preexec_fn=limit)
+            if n in refused[True]:
+                out, err = p.communicate(timeout=30)
+                self.assertEqual((p.returncode, out), (2, b""))
+                self.assertIn(b"32 are needed", err)
+                continue
+            where = Lines(p.stdout).until("listening on").split()[-1]
+            said = self.home.run("node", "--check", where, "--insecure-loopback")
+            self.assertEqual(said.returncode, 0, said.stderr)
+            p.terminate()
+            p.communicate(timeout=30)
+        self.assertEqual(refused, {True: [12, 16, 24], False: [48, 64]})
+
     def test_no_core_dumps(self):
         unlimited = lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         try:

@@ -5,7 +5,7 @@ import asyncio
 import concurrent.futures
 import unittest
 
-from provider import Provider
+from provider import Provider, Served
 from support import *
 
 ROUNDS = int(os.environ.get("CONCLAVE_PROVIDER_ROUNDS", "1"))
@@ -16,22 +16,7 @@ def backend(kind, url, model):
     return {"type": kind, "model": model, "base_url": url + ("" if kind == "claude" else "/v1"), "api_key": "dummy"}
 
 
-class OverHttp(unittest.TestCase):
-    def setUp(self):
-        self.home = Home()
-        self.provider = None
-
-    def tearDown(self):
-        if self.provider:
-            self.provider.stop()
-        self.home.__exit__()
-
-    def serve(self, behave):
-        if self.provider:
-            self.provider.stop()
-        self.provider = Provider(behave)
-        return self.provider
-
+class OverHttp(Served):
     def run_team(self, agents, timeout=90, **more):
         r = self.home.run("--config", self.home.write("team.json", {"agents": agents, **more}), "--json", "q", timeout=timeout)
         return r, events_of(r.stdout)

@@ -88,6 +88,34 @@ class Later(Case):
             node.kill()
             node.communicate()
 
+    def test_a_node_that_comes_back_later_than_the_others_keeps_its_agents(self):
+        provider = Provider(self.half)
+        far = self.home.start("node", "--listen", "127.0.0.1:0", "--insecure-loopback")
+        try:
+            address = re.search(r"127\.0\.0\.1:\d+", Lines(far.stdout).until("listening on"))[0]
+            team = self.team(provider, agents=2, pause=0, cluster={"nodes": {"far": address}})
+            team["agents"][0].update(node="far")
+            team["agents"][1]["backend"].update(model="model-1")  # never answers
+            file = self.home.write("team.json", team)
+            p = self.home.start("-c", file, "--insecure-loopback", "--json", "q")
+            Lines(p.stdout).until('"new_answer"')
+            for x in (p, far):
+                x.kill()
+                x.communicate()
+            p = self.home.start("resume", "last", "--json")
+            Lines(p.stderr).until("waiting 20 s at most for node 'far' of agent 'm0'")
+            far = self.home.start("node", "--listen", address, "--insecure-loopback")
+            Lines(far.stdout).until("listening on")
+            lines = Lines(p.stdout)
+            lines.until('"task_resumed"')
+            p.send_signal(signal.SIGINT)
+            p.communicate(timeout=40)
+            self.assertNotIn("agent_out", [e["type"] for e in self.stored()[0]])
+        finally:
+            provider.stop()
+            far.kill()
+            far.communicate()
+
     def test_a_signal_while_a_node_is_joined_ends_the_task(self):
         provider = Provider(self.half)
         with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts and says nothing

@@ -6,7 +6,9 @@
 #include "protocols/wire/cassette.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/secret_words.hpp"
 #include "protocols/stand_ins.hpp"
+#include "protocols/wire/log_texts.hpp"
 #include "protocols/wire/sha256.hpp"
 
 using namespace conclave;
@@ -152,7 +154,7 @@ CAF_TEST(a secret that is cut by the network does not survive) {
     for (std::size_t b = a; b <= all.size(); ++b) {
       auto x = all.substr(0, a), y = all.substr(a, b - a), z = all.substr(b);
       s.put_in({&x, &y, &z});
-      CAF_CHECK_EQUAL(x + y + z, "<CassetteKey1xxxxx> <CassetteKey1xxxxx> <CassetteKey1xxxxx>");
+      CAF_CHECK_EQUAL(x + y + z, "<sk-CassetteKey1xx> <sk-CassetteKey1xx> <sk-CassetteKey1xx>");
       if (b <= 18) {
         CAF_CHECK_EQUAL(x.size(), a);
         CAF_CHECK_EQUAL(y.size(), b - a);
@@ -171,7 +173,7 @@ CAF_TEST(a stand in is as long as the secret and hides where it would be hidden)
   auto size = text.size();
   s.put_in(text);
   CAF_CHECK_EQUAL(text.size(), size);
-  CAF_CHECK_EQUAL(text, " Key1xxxx\n Bearer Cassette2x postgres://u:Key3xxxx@h/db EMPTY /home/somebody");
+  CAF_CHECK_EQUAL(text, " keybxxxx\n Bearer cassettecx postgres://u:Key3xxxx@h/db EMPTY /home/somebody");
 }
 
 CAF_TEST(a number stays a number and what is escaped in a URL is known as it is meant) {
@@ -188,13 +190,48 @@ CAF_TEST(a number stays a number and what is escaped in a URL is known as it is 
 }
 
 CAF_TEST(a key that is a word is taken out only where it is asked for) {
-  for (auto [least, expected] : {std::pair{4, "a Key1 of that"}, {8, "a test of that"}}) {
+  for (auto [least, expected] : {std::pair{4, "a keyb of that"}, {8, "a test of that"}}) {
     stand_ins s{static_cast<std::size_t>(least)};
     s.add_key("test");
     std::string text = "a test of that";
     s.put_in(text);
     CAF_CHECK_EQUAL(text, expected);
   }
+}
+
+CAF_TEST(a stand in is judged as what it stands for) {
+  for (std::string key : {"plainwordsonly", "ALLLARGEWORDS", "mixedCaseAndLonger", "with1digit", "1234567890123",
+                          "sk-lowercasekeyofsomebody", "ghp_0123456789", "sk-ant-api03-aB3", "abcdefgh"}) {
+    stand_ins s;
+    s.add_key("first-of-them-1");
+    s.add_key(key);
+    auto name = key;
+    s.put_in(name);
+    CAF_MESSAGE(key << " -> " << name);
+    CAF_CHECK(name != key);
+    CAF_CHECK_EQUAL(name.size(), key.size());
+    CAF_CHECK_EQUAL(secret_words::is_key_like(name), secret_words::is_key_like(key));
+    CAF_CHECK_EQUAL(key_start(name), key_start(key));
+  }
+}
+
+CAF_TEST(a log is compared without hashes and nothing else is left out) {
+  std::string body(64, 'a'), request = "0123456789abcdef";
+  CAF_CHECK_EQUAL(wire::without_hashes("{\"said\":[\"" + body + "\"],\"reason\":\"" + request + "\"}"),
+                  R"({"said":[""],"reason":""})");
+  for (auto kept : {"{\"a\":\"0123456789abcdeF\"}", "{\"a\":\"0123456789abcde\"}", "{\"a\":\" 0123456789abcdef\"}", "\"",
+                    "\"0123456789abcdef", "", "{\"a\":\"\",\"b\":1}"})
+    CAF_CHECK_EQUAL(wire::without_hashes(kept), kept);
+  CAF_CHECK_EQUAL(wire::without_hashes(std::string(100'000, '"')).size(), 100'000u);
+}
+
+CAF_TEST(places of a text in JSON are named by their path) {
+  auto holds = [](const std::string& text) { return text.find("secret") != text.npos; };
+  auto all = wire::places_of(R"({"a":[{"b":"a secret"},{"secret name":1}],"c":"none","d":{"e":["secret"]}})", holds, 10);
+  CAF_REQUIRE_EQUAL(all.size(), 3u);
+  CAF_CHECK_EQUAL(all[0] + " " + all[1] + " " + all[2], "a[0].b a[1].secret name d.e[0]");
+  CAF_CHECK_EQUAL(wire::places_of(R"(["secret","secret","secret"])", holds, 2).size(), 2u);
+  CAF_CHECK(wire::places_of("[\"secret\"", holds, 2).empty());
 }
 
 CAF_TEST(a key that is refused has a stand in that is refused) {

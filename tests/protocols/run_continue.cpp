@@ -15,12 +15,6 @@ using namespace conclave::test;
 
 namespace {
 
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
-
 struct crash_fixture : run_driver {
   bodies kept;
 

@@ -15,10 +15,6 @@ using namespace conclave::test;
 
 namespace {
 
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 run::policy_ruling may_call(const run::setting&, const run::state& s) {
   return s.task.question == "expensive" ? run::policy_ruling{run::policy_answer::wait, "may it cost that much?"}
                                         : run::policy_ruling{};
@@ -28,8 +24,9 @@ run::policy_ruling may_write(const run::setting&, const run::state&, const tool_
                            : run::policy_ruling{};
 }
 run::policy_ruling may_tell(const run::setting&, const run::state&, const tool_call&, tool_result& r) {
-  return says(r.text, "secret") && !r.is_error ? run::policy_ruling{run::policy_answer::wait, "may it tell " + r.text + "?"}
-                                               : run::policy_ruling{};
+  return run_driver::says(r.text, "secret") && !r.is_error
+             ? run::policy_ruling{run::policy_answer::wait, "may it tell " + r.text + "?"}
+             : run::policy_ruling{};
 }
 
 /// The product's rules and one that asks.
@@ -41,8 +38,6 @@ const std::vector<run::policy>& asks() {
   }();
   return all;
 }
-
-const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
 
 struct holds_driver : run_driver {
   /// What is left after a crash: the state as it is stored, and its conversation.

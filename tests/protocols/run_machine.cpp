@@ -11,16 +11,6 @@
 using namespace conclave;
 using namespace conclave::test;
 
-namespace {
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
-
-} // namespace
-
 CAF_TEST_FIXTURE_SCOPE(run_machine_tests, run_driver)
 
 CAF_TEST(nothing is sent before its announcement was ruled) {

@@ -7,6 +7,7 @@ Each call has the result "seen NAME, listed N times": how often its tools were a
 
   {"tools": ["a", "b"]}     these are its tools from then on, which it says before the result
   {"say": N}                so often, in one piece (1)
+  {"late": true}            its tools are listed no more before the next call, which comes first then
   {"progress": [{...}]}     params of progress notifications, sent before the result with the token of the call
 
 The first tools are the arguments of the command.
@@ -14,11 +15,19 @@ The first tools are the arguments of the command.
 import json
 import sys
 
-tools, lists = sys.argv[1:], 0
+tools, lists, late, waiting = sys.argv[1:], 0, False, []
 
 
 def send(**message):
     sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+
+
+def tell_tools():
+    global lists
+    lists += len(waiting)
+    for number in waiting:
+        send(id=number, result={"tools": [{"name": t, "description": f"is {t}", "inputSchema": {"type": "object"}} for t in tools]})
+    waiting.clear()
 
 
 for line in sys.stdin:
@@ -30,10 +39,13 @@ for line in sys.stdin:
         send(id=number, result={"protocolVersion": m["params"]["protocolVersion"], "capabilities": {"tools": {"listChanged": True}},
                                 "serverInfo": {"name": "changing", "version": "1"}})
     elif method == "tools/list":
-        lists += 1
-        send(id=number, result={"tools": [{"name": t, "description": f"is {t}", "inputSchema": {"type": "object"}} for t in tools]})
+        waiting.append(number)
+        if not late:
+            tell_tools()
     elif method == "tools/call" and m["params"]["name"] in tools:
         wanted = m["params"]["arguments"]
+        tell_tools()
+        late = wanted.get("late", False)
         for params in wanted.get("progress", []):
             send(method="notifications/progress", params={"progressToken": m["params"]["_meta"]["progressToken"], **params})
         if "tools" in wanted:

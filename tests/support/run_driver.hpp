@@ -61,6 +61,10 @@ struct bodies {
 };
 
 struct run_driver {
+  static inline const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
+
+  static bool says(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
   run::setting with;
   run::state s;
   std::vector<run::action> last;              ///< what the newest input brought

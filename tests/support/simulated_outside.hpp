@@ -8,6 +8,7 @@
 
 #include "transports/outside.hpp"
 #include "transports/outside_lane.hpp"
+#include "transports/turn_thread.hpp"
 
 #include <caf/all.hpp>
 
@@ -55,13 +56,7 @@ public:
 
   std::int32_t utc_offset_s(std::int64_t) override { return world_.utc_offset_s; }
 
-  std::uint32_t seed(const std::string& owner) override {
-    auto x = world_.seed * 0x9E3779B97F4A7C15ULL + ++asked_[owner];
-    for (unsigned char c : owner)
-      x = (x ^ c) * 0x100000001B3ULL;
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
-    return static_cast<std::uint32_t>(x ^ (x >> 31));
-  }
+  std::uint32_t seed(const std::string& owner) override { return derived_seed(world_.seed, owner, ++asked_[owner]); }
 
   std::shared_ptr<http_transfers> open_http() override {
     return std::make_shared<transfers>(world_.http, world_.http_cancel, cut_);

@@ -2,12 +2,18 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
+/// What a process must have before it begins: found out by trying, as what is refused later shows as anything.
+
 #include <cstddef>
 #include <functional>
 #include <string>
 #include <thread>
 
 namespace conclave {
+
+/// What an engine or a node opens for itself and for one agent with a tool server, and some to spare: store, log files, reactor,
+/// network, a caller. What more agents need is theirs to fail for.
+constexpr std::size_t descriptors_needed = 32;
 
 /// What an engine or a node starts beside its scheduler's threads: store, sink, clock, network, curl, children, and some to spare.
 constexpr std::size_t threads_beside_scheduler = 10;
@@ -23,5 +29,11 @@ std::string lack_of_threads(std::size_t n);
 /// broken pipe is an ordinary EPIPE. Throws std::system_error if the system gives none. Any thread; the caller's mask stays as it
 /// was.
 std::thread start_without_signals(std::function<void()> body);
+
+/// The same of descriptors: opens `n` at once, beside those that are open, and closes them again.
+std::string lack_of_descriptors(std::size_t n);
+
+/// What an engine or a node lacks whose scheduler gets so many threads (as scheduler_threads), or empty.
+std::string lack_of_room(std::size_t scheduler);
 
 } // namespace conclave

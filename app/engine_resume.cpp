@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// How an engine goes on with a task that was cut off.
+
+#include "actors/resumer.hpp"
+#include "app/engine_core.hpp"
+#include "protocols/replay.hpp"
+#include "protocols/text.hpp"
+#include "transports/event_store.hpp"
+#include "transports/event_store_names.hpp"
+#include "transports/process_owner.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr auto node_limit = std::chrono::seconds(20);
+constexpr auto node_pause = std::chrono::seconds(1);
+
+bool is_away(const ledger::state& s, const placed_agent& a) {
+  auto* m = ledger::find(s, a.config.id);
+  return !a.node && m != nullptr && m->live;
+}
+
+} // namespace
+
+/// A node that is away while others are there may be on its way back, as after a power cut: without it its agents would be out for
+/// good.
+void engine_core::await_nodes(const ledger::state& s, arrival& a) {
+  auto& agents = a.parts.agents;
+  auto away = [&s](auto& x) { return is_away(s, x); };
+  auto began = outside_->now_steady();
+  auto first = std::find_if(agents.begin(), agents.end(), away);
+  if (first != agents.end() && a.tell)
+    a.tell("waiting " + std::to_string(node_limit.count()) + " s at most for node '" + shown_text(first->node_name) + "' of agent '"
+           + shown_text(first->config.id) + "': " + first->reason);
+  while (std::any_of(agents.begin(), agents.end(), away) && outside_->now_steady() - began < node_limit) {
+    {
+      std::unique_lock lock(register_->mutex);
+      if (register_->idle.wait_for(lock, node_pause, [&] { return stopped_ || a.arriving->second; }))
+        return;
+    }
+    auto missing = a.config;
+    std::erase_if(missing.agents, [&](auto& x) {
+      return std::none_of(agents.begin(), agents.end(), [&](auto& y) { return y.config.id == x.id && away(y); });
+    });
+    for (auto& found : place_agents(missing, node_, find_, *outside_))
+      for (auto& x : agents)
+        if (x.config.id == found.config.id)
+          x = std::move(found);
+  }
+  for (auto& x : agents)
+    if (away(x))
+      x.reason += " (waited " + std::to_string(node_limit.count()) + " s for it)";
+}
+
+void engine_core::go_on(arrival& a, resumed_task& t) {
+  auto& parts = a.parts;
+  if (t.code != ec::none)
+    return a.done(register_->refusal(a.arriving, t.code, std::move(t.error)));
+  if (auto why = unreachable(t.from.log, parts.agents); !why.empty()) {
+    store_->release(parts.task);
+    return a.done(register_->refusal(a.arriving, ec::unavailable, std::move(why)));
+  }
+  await_nodes(t.from.log, a);
+  parts.fence = t.fence;
+  question q{t.from.log.question, std::move(t.opening.history)};
+  parts.revived = std::make_shared<revived_task>(std::move(t.from));
+  auto task = parts.task;
+  if (auto to = open_lanes(task, q.text, std::move(a.listener), std::move(a.done), std::move(t.log)); to.host)
+    begin(std::move(parts), q, std::move(to));
+  else
+    store_->release(task);
+}
+
+std::string engine_core::resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done) {
+  if (on_.turns) {
+    done(refused(ec::bad_request, "an engine that records begins a task of its own; one that goes on cannot be recorded"));
+    return {};
+  }
+  if (!enter(done))
+    return {};
+  run_config config;
+  config.agents = o.agents;
+  config.rules = o.rules;
+  config.cluster = o.cluster;
+  config.source = o.config_path;
+  config.on_unknown = request.on_unknown.empty() ? o.on_unknown : request.on_unknown;
+  auto ended = ended_task(*store_, request.task, request.log);
+  if (ended) {
+    struct mark {
+      engine_core& of;
+      ~mark() { of.leave(); }
+    } until_started{*this};
+    if (ended->error.empty() && ended->state.outcome != outcome_kind::answered) {
+      opening next;
+      next.continues = request.task;
+      next.answers = answers_of(ended->state);
+      return launch(config, {ended->state.question, o.history}, std::move(l), std::move(done), std::move(next));
+    }
+    done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
+    return request.task;
+  }
+  auto arriving = [&] {
+    std::lock_guard guard(register_->mutex);
+    return register_->arriving.emplace(request.task, std::nullopt);
+  }();
+  orchestrator_parts parts;
+  parts.outside = outside_;
+  parts.task = request.task;
+  parts.rules = o.rules;
+  parts.on_unknown = config.on_unknown;
+  parts.seed = o.seed;
+  parts.owner = owner_text(this_process());
+  parts.agents = place_agents(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
+  resumer_parts r;
+  r.task = request.task;
+  r.store = store_;
+  r.owner = this_process();
+  r.log = std::move(request.log);
+  // On a thread of its own: files are made, a node may be waited for, and the host is called back.
+  auto work = std::make_shared<arrival>(
+      arrival{std::move(config), std::move(parts), std::move(l), std::move(done), std::move(request.tell), arriving});
+  r.done = [this, work](resumed_task t) {
+    auto task = std::make_shared<resumed_task>(std::move(t));
+    auto act = [this, work, task] {
+      auto kept = register_; // once this has left nobody waits for it
+      go_on(*work, *task);
+      kept->arrived(work->arriving);
+      leave();
+    };
+    if (!outside_->start_thread("resuming", act))
+      act();
+  };
+  spawn_resumer(sys_, std::move(r));
+  return request.task;
+}
+
+void engine_core::register_of_tasks::arrived(std::multimap<std::string, std::optional<std::string>>::iterator which) {
+  std::lock_guard guard(mutex);
+  auto [task, asked] = *which;
+  arriving.erase(which);
+  if (asked)
+    cancel(task, *asked);
+}
+
+outcome engine_core::register_of_tasks::refusal(std::multimap<std::string, std::optional<std::string>>::iterator which, ec code,
+                                                std::string why) {
+  std::lock_guard guard(mutex);
+  auto o = refused(code, std::move(why));
+  if (which->second) { // it was to end anyway
+    o.kind = outcome_kind::interrupted;
+    o.code = ec::cancelled;
+  }
+  return o;
+}
+
+} // namespace conclave
