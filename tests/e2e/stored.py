@@ -69,15 +69,20 @@ def read(db, task=None):
     return events, bodies
 
 
+def put_events(db, nr, events):
+    """Stores events of the task that began as the nr-th, each as a record, as it is."""
+    for seq, json in events:
+        text = re.sub(rb"[\0-\4]", lambda m: bytes([PLAIN]) + m[0], json.encode()) + bytes([END])
+        db.execute("INSERT INTO records VALUES(?, 0, ?)", (nr << 32 | seq, b"\0" + zlib.crc32(text).to_bytes(4, "little") + text))
+
+
 def write(db, events, bodies):
-    """Stores the only task anew: each event as a record, each body in a row of its own under the name it is given here."""
+    """Stores the only task anew: each body in a row of its own, under the name it is given here."""
     nr, = db.execute("SELECT nr FROM starts").fetchone()
     task, = db.execute("SELECT task FROM tasks").fetchone()
     for table in "records", "bodies", "pieces":
         db.execute(f"DELETE FROM {table}")
-    for seq, json in events:
-        text = re.sub(rb"[\0-\4]", lambda m: bytes([PLAIN]) + m[0], json.encode()) + bytes([END])
-        db.execute("INSERT INTO records VALUES(?, 0, ?)", (nr << 32 | seq, b"\0" + zlib.crc32(text).to_bytes(4, "little") + text))
+    put_events(db, nr, events)
     for n, (sha, body) in enumerate(bodies.items(), 1):
         db.execute("INSERT INTO pieces VALUES(?, ?)", (n, body))
         db.execute("INSERT INTO bodies VALUES(?, ?, ?, ?)", (task, bytes.fromhex(sha), n, n))
