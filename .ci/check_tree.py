@@ -18,6 +18,7 @@ ORDER = ["protocols", "transports", "actors", "app"]
 ADDRESSES = {
     r"curl/": ["transports/http_client"],
     r"sqlite3\.h|SQLiteCpp/": ["transports/event_store"],
+    r"zlib\.h": ["transports/event_store_record"],
     r"yaml-cpp/": ["app/load_config"],
     r"nlohmann/json\.hpp": ["protocols/wire/"],
     r"CLI/": ["app/cli", "app/main"],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// What store_writer does with bodies.
+// What store_writer does with records and bodies.
 
 #include "transports/event_store_names.hpp"
 #include "transports/event_store_write.hpp"
@@ -30,6 +30,22 @@ std::vector<std::size_t> piece_sizes(std::size_t bytes) {
 }
 
 } // namespace
+
+int store_writer::add_record(const std::string& task, std::int64_t nr, const record_text& record) {
+  auto& group = groups_[task];
+  if (group.next != record.first)
+    group.text.clear();
+  if (group.text.empty())
+    group.first = record.first;
+  auto data = packer_.pack(record.text, group.text);
+  group.next = record.first + record.events;
+  if (group.text.size() + record.text.size() < group_bytes)
+    group.text += record.text;
+  else
+    group.text = {};
+  return run("INSERT INTO records(id, back, data) VALUES(?1, ?2, ?3)", record_id(nr, record.first), record.first - group.first,
+             sqlite::blob{data});
+}
 
 int store_writer::add_body(const std::string& task, const stored_body& body) {
   auto sizes = piece_sizes(body.bytes.size());

@@ -2,14 +2,24 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// How the store names bodies and owners. Pure.
+/// How the store names records, bodies and owners. Pure.
 
 #include "transports/event_store.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace conclave {
+
+/// Returns the row of the record that begins with event `seq` of the task that began as the `nr`th; those of a task lie between its
+/// event 0 and that of the next. A task whose row has no number has no records.
+constexpr std::int64_t record_id(std::int64_t nr, std::uint64_t seq) {
+  return nr << 32 | static_cast<std::int64_t>(seq);
+}
+
+/// The numbers of events end here; far beyond what bounds a task.
+inline constexpr std::uint64_t last_event = 0xFFFF'FFFF;
 
 /// Returns the 32 bytes of a body's name, empty if it is none.
 std::string body_key(std::string_view sha);

@@ -5,7 +5,10 @@
 
 #include "transports/event_store_names.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
+#include <set>
 #include <sys/stat.h>
 #include <system_error>
 
@@ -14,24 +17,17 @@ namespace conclave {
 namespace {
 
 using sqlite::connection;
+using sqlite::first_row;
+using sqlite::one_state;
+using sqlite::prepared;
 using sqlite::put;
+using sqlite::record_walk;
 using sqlite::text_at;
 
 constexpr std::size_t max_waiting = 1'000;
 
-/// Takes the first row of a statement, which takes the lock.
-int first_row(connection& db, sqlite3_stmt* s) {
-  return db.patiently([&] { return sqlite3_step(s); });
-}
-
-sqlite::statement prepared(connection& db, const char* sql) {
-  sqlite::statement s;
-  db.patiently([&] {
-    s = db.prepare(sql);
-    return db.last();
-  });
-  return s;
-}
+/// Of so many names short bodies are looked for at once; of each there may be 1 KiB.
+constexpr std::size_t names_at_once = 4096;
 
 } // namespace
 
@@ -41,6 +37,7 @@ std::string store_reader::reading(F&& f) {
   if (use_ == store_use::reading && ::stat(path_.c_str(), &st) != 0 && errno == ENOENT)
     return {}; // nothing was ever stored
   db_.begin_waiting();
+  damage_.clear();
   auto attempt = [&](int flags, bool immutable) {
     auto code = db_.open(path_, flags, immutable);
     if (code == SQLITE_OK) {
@@ -52,7 +49,7 @@ std::string store_reader::reading(F&& f) {
   auto code = db_.get() != nullptr ? f(db_) : attempt(SQLITE_OPEN_READWRITE, false);
   if (code == SQLITE_DONE)
     return {};
-  auto error = db_.explain(code, path_);
+  auto error = damage_.empty() ? db_.explain(code, path_) : "event store " + path_ + ": " + damage_;
   // A reader writes too: the index of the log. Where that cannot be, the log is read without it, and a store without a log as it
   // is (https://www.sqlite.org/wal.html section 5, read 2026-11-26).
   auto kind = code & 0xFF;
@@ -65,31 +62,106 @@ std::string store_reader::reading(F&& f) {
   return error;
 }
 
+bool store_reader::page_bounds::take(event_page& page, std::uint64_t seq, std::string json) {
+  if (page.events.size() >= limit || bytes >= max_bytes) {
+    page.more = true;
+    return false;
+  }
+  bytes += json.size();
+  page.events.push_back({seq, std::move(json)});
+  return true;
+}
+
+int store_reader::old_events(connection& db, const std::string& task, page_bounds& to, event_page& page) {
+  auto s = prepared(db, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq");
+  if (!s)
+    return db.last() == SQLITE_ERROR ? SQLITE_DONE : db.last();
+  put(s.get(), 1, task);
+  put(s.get(), 2, to.after);
+  auto code = first_row(db, s.get());
+  for (; code == SQLITE_ROW; code = sqlite3_step(s.get()))
+    if (!to.take(page, static_cast<std::uint64_t>(sqlite3_column_int64(s.get(), 0)), text_at(s.get(), 1)))
+      return SQLITE_DONE;
+  return code;
+}
+
+int store_reader::new_events(connection& db, const std::string& task, page_bounds& to, event_page& page) {
+  record_walk walk(db, packer_);
+  auto code = walk.open(task);
+  if (code == SQLITE_OK)
+    code = walk.seek(to.after + 1);
+  record r;
+  for (auto begins = to.after == 0; code == SQLITE_OK && (code = walk.next()) == SQLITE_ROW; begins = false) {
+    if (code = walk.take(r); code != SQLITE_OK)
+      break;
+    places_.add(task, walk.first(), r, begins);
+    auto seq = walk.first();
+    for (auto& json : r.events)
+      if (auto at = seq++; at > to.after && !to.take(page, at, std::move(json)))
+        return SQLITE_DONE;
+  }
+  damage_ = walk.damage();
+  return code;
+}
+
 event_page store_reader::events(const std::string& task, std::uint64_t after, std::size_t limit, std::size_t max_bytes) {
   event_page page;
   page.error = reading([&](connection& db) {
     page.events.clear();
     page.more = false;
-    auto s = prepared(db, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq");
-    if (!s)
-      return db.last();
-    put(s.get(), 1, task);
-    put(s.get(), 2, after);
-    std::size_t bytes = 0;
-    auto code = first_row(db, s.get());
-    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
-      if (page.events.size() >= limit || bytes >= max_bytes) {
-        page.more = true;
-        return SQLITE_DONE;
-      }
-      page.events.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s.get(), 0)), text_at(s.get(), 1)});
-      bytes += page.events.back().json.size();
-    }
-    return code;
+    page_bounds to{after, limit, max_bytes};
+    one_state state(db);
+    auto code = state.code();
+    if (code == SQLITE_OK)
+      code = old_events(db, task, to, page);
+    return code == SQLITE_DONE && !page.more ? new_events(db, task, to, page) : code;
   });
   if (!page.error.empty())
     page = {ec::unavailable, std::move(page.error), {}, false};
   return page;
+}
+
+int store_reader::some_bodies(connection& db, const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes,
+                              body_page& page) {
+  record_walk walk(db, packer_);
+  auto code = walk.open(task);
+  auto s =
+      prepared(db, "SELECT bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 AND sha = ?2 ORDER BY nr");
+  if (!s && db.last() != SQLITE_ERROR) // a store of before bodies has none
+    return db.last();
+  std::map<std::string, std::string> found;
+  for (std::size_t bytes = 0; code == SQLITE_OK && page.looked_for < shas.size() && bytes < max_bytes; ++page.looked_for) {
+    if (page.looked_for % names_at_once == 0) {
+      auto from = shas.begin() + static_cast<std::ptrdiff_t>(page.looked_for);
+      found.clear();
+      code = places_.find(
+          walk, task, {from, from + static_cast<std::ptrdiff_t>(std::min(names_at_once, shas.size() - page.looked_for))}, found);
+      damage_ = walk.damage();
+      if (code != SQLITE_OK)
+        return code;
+    }
+    auto& sha = shas[page.looked_for];
+    if (auto at = found.find(sha); at != found.end()) {
+      bytes += at->second.size();
+      page.bodies.push_back({sha, at->second});
+      continue;
+    }
+    if (!s)
+      continue;
+    auto key = body_key(sha);
+    put(s.get(), 1, task);
+    put(s.get(), 2, sqlite::blob{key});
+    code = first_row(db, s.get());
+    if (code == SQLITE_ROW)
+      page.bodies.push_back({sha, {}});
+    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
+      page.bodies.back().bytes += sqlite::blob_at(s.get(), 0);
+      bytes += static_cast<std::size_t>(sqlite3_column_bytes(s.get(), 0));
+    }
+    sqlite3_reset(s.get());
+    code = code == SQLITE_DONE ? SQLITE_OK : code;
+  }
+  return code == SQLITE_OK ? SQLITE_DONE : code;
 }
 
 body_page store_reader::bodies(const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes) {
@@ -98,54 +170,47 @@ body_page store_reader::bodies(const std::string& task, const std::vector<std::s
   page.error = reading([&](connection& db) {
     page.bodies.clear();
     page.looked_for = 0;
-    auto s =
-        prepared(db, "SELECT bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 AND sha = ?2 ORDER BY nr");
-    if (!s && db.last() == SQLITE_ERROR) { // a store of before bodies
-      page.looked_for = shas.size();
-      return SQLITE_DONE;
-    }
-    auto code = s ? db.run("BEGIN") : db.last();
-    std::size_t bytes = 0;
-    for (; code == SQLITE_OK && page.looked_for < shas.size() && bytes < max_bytes; ++page.looked_for) {
-      auto& sha = shas[page.looked_for];
-      auto key = body_key(sha);
-      put(s.get(), 1, task);
-      put(s.get(), 2, sqlite::blob{key});
-      code = first_row(db, s.get());
-      if (code == SQLITE_ROW)
-        page.bodies.push_back({sha, {}});
-      for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
-        page.bodies.back().bytes += sqlite::blob_at(s.get(), 0);
-        bytes += static_cast<std::size_t>(sqlite3_column_bytes(s.get(), 0));
-      }
-      sqlite3_reset(s.get());
-      code = code == SQLITE_DONE ? SQLITE_OK : code;
-    }
-    if (s)
-      db.run("ROLLBACK"); // nothing was changed: this only ends the sight of one state
-    return code == SQLITE_OK ? SQLITE_DONE : code;
+    one_state state(db);
+    return state.code() == SQLITE_OK ? some_bodies(db, task, shas, max_bytes, page) : state.code();
   });
   if (!page.error.empty())
     page = {ec::unavailable, std::move(page.error), {}, 0};
   return page;
 }
 
+int store_reader::every_body(connection& db, const std::string& task, body_page& page) {
+  std::set<std::string> names;
+  record_walk walk(db, packer_);
+  auto code = walk.open(task);
+  record r;
+  while (code == SQLITE_OK && (code = walk.next()) == SQLITE_ROW)
+    if (code = walk.take(r, true); code == SQLITE_OK)
+      for (auto& b : r.bodies)
+        if (names.insert(b.sha).second)
+          page.bodies.push_back(std::move(b));
+  damage_ = walk.damage();
+  if (code != SQLITE_OK && code != SQLITE_DONE)
+    return code;
+  auto s = prepared(
+      db, "SELECT sha, nr = first, bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 ORDER BY nr");
+  if (!s)
+    return db.last() == SQLITE_ERROR ? SQLITE_DONE : db.last();
+  put(s.get(), 1, task);
+  code = first_row(db, s.get());
+  for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
+    if (sqlite3_column_int(s.get(), 1) != 0)
+      page.bodies.push_back({body_name(sqlite::blob_at(s.get(), 0)), {}});
+    page.bodies.back().bytes += sqlite::blob_at(s.get(), 2);
+  }
+  return code;
+}
+
 body_page store_reader::all_bodies(const std::string& task) {
   body_page page;
   page.error = reading([&](connection& db) {
     page.bodies.clear();
-    auto s = prepared(
-        db, "SELECT sha, nr = first, bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 ORDER BY nr");
-    if (!s)
-      return db.last() == SQLITE_ERROR ? SQLITE_DONE : db.last();
-    put(s.get(), 1, task);
-    auto code = first_row(db, s.get());
-    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
-      if (sqlite3_column_int(s.get(), 1) != 0)
-        page.bodies.push_back({body_name(sqlite::blob_at(s.get(), 0)), {}});
-      page.bodies.back().bytes += sqlite::blob_at(s.get(), 2);
-    }
-    return code;
+    one_state state(db);
+    return state.code() == SQLITE_OK ? every_body(db, task, page) : state.code();
   });
   page.code = page.error.empty() ? ec::none : ec::unavailable;
   page.looked_for = page.bodies.size();

@@ -7,6 +7,7 @@
 
 #include "transports/event_store.hpp"
 #include "transports/event_store_sqlite.hpp"
+#include "transports/event_store_walk.hpp"
 #include "transports/live_tasks.hpp"
 
 #include <condition_variable>
@@ -39,9 +40,26 @@ private:
   template <class F>
   std::string reading(F&& f);
 
+  /// What a page of events takes.
+  struct page_bounds {
+    std::uint64_t after;
+    std::size_t limit, max_bytes;
+    std::size_t bytes = 0;                                            ///< of those it has
+    bool take(event_page& page, std::uint64_t seq, std::string json); ///< false: the page is full, and there is more
+  };
+  // The steps of one read, with codes of SQLite; SQLITE_DONE where there is no more.
+  int old_events(sqlite::connection& db, const std::string& task, page_bounds& to, event_page& page);
+  int new_events(sqlite::connection& db, const std::string& task, page_bounds& to, event_page& page);
+  int some_bodies(sqlite::connection& db, const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes,
+                  body_page& page);
+  int every_body(sqlite::connection& db, const std::string& task, body_page& page);
+
   std::string path_;
   store_use use_;
   sqlite::connection db_;
+  record_packer packer_;
+  sqlite::body_places places_; ///< of the task read last
+  std::string damage_;         ///< what was found in a record, in the read that is under way
 };
 
 /// A thread that begins with the first read.

@@ -7,7 +7,7 @@ namespace conclave::sqlite {
 
 namespace {
 
-constexpr std::int64_t schema_version = 2;
+constexpr std::int64_t schema_version = 3;
 
 // Has to be said before the first page is written; see give_pages_back.
 constexpr const char* before_schema = "PRAGMA auto_vacuum = INCREMENTAL";
@@ -16,10 +16,11 @@ constexpr const char* schema_1 = R"(
 CREATE TABLE tasks(
   task TEXT PRIMARY KEY, fence INTEGER NOT NULL, seq INTEGER NOT NULL, started_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL,
   question TEXT NOT NULL, outcome TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events(
-  task TEXT NOT NULL, seq INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(task, seq)) WITHOUT ROWID;
 PRAGMA user_version = 1;
 )";
+// A store that began with schema 1 or 2 has one table more, with the events of then; those of the same task that came later are
+// in records:
+//   events(task TEXT NOT NULL, seq INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(task, seq)) WITHOUT ROWID
 
 // A column that is added at the end of a table with a fixed default changes no row. Names of bodies are random and bodies large:
 // their bytes lie in the order in which they came, in pieces that fill pages (see add_body).
@@ -33,6 +34,14 @@ CREATE TABLE bodies(
 CREATE TABLE pieces(nr INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 CREATE TABLE cancels(nr INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, reason TEXT NOT NULL);
 PRAGMA user_version = 2;
+)";
+
+// Rows of a table with a number for its key fill their pages when they come in order, as those of the newest task do. `id` is that
+// of the first event (see record_id), `back` how many events before it the first one of its group lies.
+constexpr const char* schema_3 = R"(
+ALTER TABLE tasks ADD COLUMN short_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE records(id INTEGER PRIMARY KEY, back INTEGER NOT NULL, data BLOB NOT NULL);
+PRAGMA user_version = 3;
 )";
 
 // The order in which tasks began; clocks jump. Beside the schema, as programs that do not know it write tasks without a number:
@@ -53,6 +62,8 @@ int make_tables(connection& db, bool whole) {
   auto code = version < 1 ? db.run(schema_1) : SQLITE_OK;
   if (code == SQLITE_OK && version < 2 && (whole || version < 1))
     code = db.run(schema_2);
+  if (code == SQLITE_OK && version < 3 && (whole || version < 1))
+    code = db.run(schema_3);
   return code;
 }
 

@@ -27,9 +27,16 @@ std::string cut_question(const std::string& q) {
 std::string fault_of(const append_batch& batch, std::uint64_t expected) {
   if (expected == 0 && batch.events.empty())
     return "a log begins with an event";
-  for (auto& e : batch.events)
+  if (batch.events.size() > last_event || expected > last_event - batch.events.size())
+    return "a log has at most " + std::to_string(last_event) + " events";
+  std::size_t together = 0;
+  for (auto& e : batch.events) {
     if (e.size() > max_piece)
       return "an event of " + std::to_string(e.size()) + " bytes is too long";
+    together += e.size();
+  }
+  if (together > max_piece)
+    return "events of " + std::to_string(together) + " bytes are too long for one append";
   for (auto& b : batch.bodies) {
     if (b.bytes.size() > max_piece)
       return "a body of " + std::to_string(b.bytes.size()) + " bytes is too long";
@@ -71,8 +78,9 @@ int store_writer::append(const std::string& task, std::uint64_t fence, std::uint
   }
   bool known = false;
   std::uint64_t owner = 0, seq = 0;
+  std::int64_t nr = 0;
   {
-    auto at = statement("SELECT fence, seq FROM tasks WHERE task = ?1");
+    auto at = statement("SELECT fence, seq, nr FROM tasks LEFT JOIN starts USING(task) WHERE task = ?1");
     if (!at)
       return db_.last();
     at.bind(task);
@@ -82,6 +90,7 @@ int store_writer::append(const std::string& task, std::uint64_t fence, std::uint
     if (known = code == SQLITE_ROW; known) {
       owner = static_cast<std::uint64_t>(sqlite3_column_int64(at.get(), 0));
       seq = static_cast<std::uint64_t>(sqlite3_column_int64(at.get(), 1));
+      nr = sqlite3_column_int64(at.get(), 2);
     }
   }
   std::string conflict;
@@ -93,16 +102,16 @@ int store_writer::append(const std::string& task, std::uint64_t fence, std::uint
     result = {ec::denied, "event store " + path_ + ": task " + task + conflict, seq};
     return SQLITE_OK;
   }
-  auto code = known ? SQLITE_OK : begin_task(task, fence, batch, result);
+  auto code = known ? SQLITE_OK : begin_task(task, fence, batch, nr, result);
   if (code == SQLITE_OK && result.code == ec::none)
-    code = add(task, seq, batch);
+    code = add(task, nr, seq, batch);
   if (code == SQLITE_OK && result.code == ec::none)
     result.seq = seq + batch.events.size();
   return code;
 }
 
-int store_writer::begin_task(const std::string& task, std::uint64_t fence, const append_batch& batch, append_result& result) {
-  std::int64_t nr = 0;
+int store_writer::begin_task(const std::string& task, std::uint64_t fence, const append_batch& batch, std::int64_t& nr,
+                             append_result& result) {
   {
     auto next = statement("SELECT coalesce(max(nr), 0) + 1 FROM starts");
     if (!next)
@@ -131,18 +140,24 @@ int store_writer::begin_task(const std::string& task, std::uint64_t fence, const
   return code;
 }
 
-int store_writer::add(const std::string& task, std::uint64_t seq, const append_batch& batch) {
-  for (auto& json : batch.events)
-    if (auto code = run("INSERT INTO events(task, seq, json) VALUES(?1, ?2, ?3)", task, ++seq, json); code != SQLITE_OK)
-      return code;
-  for (auto& body : batch.bodies)
-    if (auto code = add_body(task, body); code != SQLITE_OK)
-      return code;
+int store_writer::add(const std::string& task, std::int64_t nr, std::uint64_t seq, const append_batch& batch) {
+  auto stored = to_records(batch, seq + 1);
+  auto code = SQLITE_OK;
+  for (auto& record : stored.records)
+    if (code == SQLITE_OK)
+      code = add_record(task, nr, record);
+  for (auto* body : stored.apart)
+    if (code == SQLITE_OK)
+      code = add_body(task, *body);
   auto& note = batch.note;
-  auto code = run("UPDATE tasks SET seq = ?2, last_ms = ?3, outcome = CASE WHEN ?4 = '' THEN outcome ELSE ?4 END WHERE task = ?1",
-                  task, seq, note.time_ms, note.outcome);
-  if (code == SQLITE_OK && !note.outcome.empty())
+  if (code == SQLITE_OK)
+    code = run("UPDATE tasks SET seq = ?2, last_ms = ?3, outcome = CASE WHEN ?4 = '' THEN outcome ELSE ?4 END,"
+               " short_bytes = short_bytes + ?5 WHERE task = ?1",
+               task, seq + batch.events.size(), note.time_ms, note.outcome, stored.body_bytes);
+  if (code == SQLITE_OK && !note.outcome.empty()) {
+    forget(task);
     code = run("DELETE FROM cancels WHERE task = ?1", task);
+  }
   return code;
 }
 
@@ -179,8 +194,10 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
     result = {ec::unavailable, std::move(fault), 0, 0, {}};
   } else {
     taken_.push_back(task);
+    forget(task); // others may have gone on with it
     result.owner = {};
-    auto bodies = statement("SELECT sum(length(bytes)) FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1");
+    auto bodies = statement("SELECT short_bytes + (SELECT coalesce(sum(length(bytes)), 0) FROM bodies JOIN pieces"
+                            " ON nr BETWEEN first AND last WHERE task = ?1) FROM tasks WHERE task = ?1");
     if (!bodies)
       return db_.last();
     bodies.bind(task);
@@ -211,10 +228,14 @@ int store_writer::erase(std::vector<std::string>& tasks) {
     if (live_.is_live(id, nr))
       continue;
     auto code = erase_bodies(id);
-    for (auto* sql :
-         {"DELETE FROM events WHERE task = ?1", "DELETE FROM starts WHERE task = ?1", "DELETE FROM tasks WHERE task = ?1"})
-      if (code == SQLITE_OK && (nr != 0 || std::string_view(sql).find(" starts ") == std::string_view::npos))
-        code = run(sql, id);
+    if (code == SQLITE_OK && nr != 0)
+      code = run_if_there("DELETE FROM records WHERE id >= ?1 AND id < ?2", record_id(nr, 0), record_id(nr + 1, 0));
+    if (code == SQLITE_OK)
+      code = run_if_there("DELETE FROM events WHERE task = ?1", id);
+    if (code == SQLITE_OK && nr != 0)
+      code = run("DELETE FROM starts WHERE task = ?1", id);
+    if (code == SQLITE_OK)
+      code = run("DELETE FROM tasks WHERE task = ?1", id);
     if (code != SQLITE_OK)
       return code;
     if (sqlite3_changes(db_.get()) > 0)

@@ -7,6 +7,7 @@
 /// Thread rule: one thread at a time.
 
 #include "transports/event_store.hpp"
+#include "transports/event_store_record.hpp"
 #include "transports/event_store_sqlite.hpp"
 #include "transports/live_tasks.hpp"
 
@@ -38,9 +39,11 @@ public:
     taken_.clear();
     auto code = db_.in_transaction(path_, failure_, f);
     was_full_ = code != SQLITE_OK && db_.is_full(code);
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK) {
       for (auto& task : taken_)
         live_.let_go(task);
+      groups_.clear(); // some of their records may not be there
+    }
     return code;
   }
   const std::string& failure() const { return failure_; } ///< one sentence on the last transaction that failed
@@ -50,6 +53,9 @@ public:
              append_result& result);
   int claim(const std::string& task, const task_owner& owner, claim_result& result);
   int erase(std::vector<std::string>& tasks); ///< takes those under way, and unknown ones, out of the list
+
+  /// A task is let go of: what was kept in memory for its next append ends.
+  void forget(const std::string& task) { groups_.erase(task); }
 
   /// Returns the requests for tasks held here that were not returned before. Costs next to nothing while no other connection has
   /// written; `look`: one of this process has.
@@ -96,14 +102,29 @@ private:
     return code == SQLITE_DONE ? SQLITE_OK : code;
   }
 
-  int begin_task(const std::string& task, std::uint64_t fence, const append_batch& batch, append_result& result);
-  int add(const std::string& task, std::uint64_t seq, const append_batch& batch);
+  /// The same on a table that not every store has: those of before records, those that began after `events`.
+  template <class... Ts>
+  int run_if_there(const char* sql, const Ts&... values) {
+    return !statement(sql) && db_.last() == SQLITE_ERROR ? SQLITE_OK : run(sql, values...);
+  }
+
+  int begin_task(const std::string& task, std::uint64_t fence, const append_batch& batch, std::int64_t& nr, append_result& result);
+  int add(const std::string& task, std::int64_t nr, std::uint64_t seq, const append_batch& batch);
+  int add_record(const std::string& task, std::int64_t nr, const record_text& record);
   int add_body(const std::string& task, const stored_body& body);
   int erase_bodies(const std::string& task);
+
+  /// The group of records that the next one of a task goes on with. One that is not at hand is not looked up: a new one begins.
+  struct record_group {
+    std::uint64_t first = 0, next = 0; ///< the numbers of its first event, and of the one that comes next
+    std::string text;                  ///< of its records; empty: it has ended
+  };
 
   std::string path_;
   live_tasks& live_;
   sqlite::connection db_;
+  record_packer packer_;
+  std::map<std::string, record_group> groups_;          ///< of tasks under way here: less than group_bytes each
   std::map<const char*, sqlite::statement> statements_; ///< ends before the connection
   std::vector<std::string> taken_;                      ///< locks taken in this transaction
   std::string failure_;

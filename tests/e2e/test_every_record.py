@@ -18,6 +18,7 @@ import threading
 import time
 import unittest
 
+import stored
 from provider import Provider
 from support import *
 
@@ -124,12 +125,11 @@ class Play:
         if not self.store.exists():
             return []
         with sqlite3.connect(self.store) as db:
-            return [json.loads(x) for x, in db.execute("SELECT json FROM events ORDER BY seq")]
+            return [json.loads(x) for _, x in stored.read(db)[0]]
 
     def bodies(self):
         with sqlite3.connect(self.store) as db:
-            return {sha.hex(): b"".join(x for x, in db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (a, b)))
-                    for sha, a, b in db.execute("SELECT sha, first, last FROM bodies")}
+            return stored.read(db)[1]
 
     def task(self):
         with sqlite3.connect(self.store) as db:

@@ -2,9 +2,10 @@
 """`conclave replay`: a stored run is shown again, and made again and compared."""
 
 import hashlib
-import sqlite3
+import re
 import unittest
 
+import stored
 from provider import Provider
 from support import *
 from test_resume import Case, Model
@@ -20,9 +21,10 @@ class Replay(Case):
             self.assertEqual(r.returncode, 0, r.stderr)
             self.assertIn("no difference", r.stdout)
             home.damaged = "its log is meddled with"
-            with sqlite3.connect(home.path / "home" / "tasks.db") as db:
-                db.execute("UPDATE events SET json = replace(json, '\"target_label\":\"agent1.1\"', '\"target_label\":\"agent2.1\"')"
-                           " WHERE json LIKE '%vote_cast%'")
+            with stored.opened(home) as db:
+                events, bodies = stored.read(db)
+                other = lambda x: x.replace('"target_label":"agent1.1"', '"target_label":"agent2.1"') if "vote_cast" in x else x
+                stored.write(db, [(seq, other(x)) for seq, x in events], bodies)
             r = home.run("replay", "last", "--verify")
             self.assertEqual(r.returncode, 1, r.stdout)
             self.assertRegex(r.stderr, r"event \d+")
@@ -30,33 +32,27 @@ class Replay(Case):
     def meddled(self, home, old, new, what="events"):
         """Replaces a text in the events, or in the bodies; both are of the same length. Bodies keep names that fit."""
         home.damaged = "it is meddled with"
-        with sqlite3.connect(home.path / "home" / "tasks.db") as db:
+        with stored.opened(home) as db:
+            events, bodies = stored.read(db)
             if what == "events":
-                n = db.execute("UPDATE events SET json = replace(json, ?1, ?2) WHERE instr(json, ?1) > 0", (old, new)).rowcount
+                n = sum(old in x for _, x in events)
+                events = [(seq, x.replace(old, new)) for seq, x in events]
             else:
-                n = self.replaced_in_bodies(db, old, new)
-                self.name_again(db)
+                n = sum(old.encode() in x for x in bodies.values())
+                bodies = {sha: x.replace(old.encode(), new.encode()) for sha, x in bodies.items()}
+                events, bodies = self.named_again(events, bodies)
+            stored.write(db, events, bodies)
         self.assertGreater(n, 0, f"nothing holds {old}")
 
-    def replaced_in_bodies(self, db, old, new):
-        rows = [(b.replace(old.encode(), new.encode()), nr) for nr, b in db.execute("SELECT nr, bytes FROM pieces") if old.encode() in b]
-        db.executemany("UPDATE pieces SET bytes = ? WHERE nr = ?", rows)
-        return len(rows)
-
-    def name_again(self, db):
+    def named_again(self, events, bodies):
         """Names each body by what it holds now, wherever it is named; so those that name it have other names, too."""
         while True:
-            others = {}
-            for sha, first, last in db.execute("SELECT sha, first, last FROM bodies").fetchall():
-                held = b"".join(x for x, in db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (first, last)))
-                if hashlib.sha256(held).digest() != sha:
-                    others[sha.hex()] = hashlib.sha256(held).hexdigest()
+            others = {sha: hashlib.sha256(x).hexdigest() for sha, x in bodies.items() if hashlib.sha256(x).hexdigest() != sha}
             if not others:
-                return
-            for old, new in others.items():
-                db.execute("UPDATE bodies SET sha = ? WHERE sha = ?", (bytes.fromhex(new), bytes.fromhex(old)))
-                db.execute("UPDATE events SET json = replace(json, ?1, ?2)", (old, new))
-                self.replaced_in_bodies(db, old, new)
+                return events, bodies
+            again = lambda x: re.sub("[0-9a-f]{64}", lambda m: others.get(m[0], m[0]), x)
+            events = [(seq, again(x)) for seq, x in events]
+            bodies = {others.get(sha, sha): again(x.decode()).encode() for sha, x in bodies.items()}
 
     def killed_and_resumed(self):
         """Two agents with tools, cut off in a tool's call. Returns the events as (seq, JSON)."""
@@ -75,16 +71,16 @@ class Replay(Case):
         self.assertEqual(r.returncode, 0, r.stderr)
         self.assertRegex(r.stdout, r"[1-9]\d* run states and [1-9]\d* prompts compared, no difference")
         self.home.damaged = "it is meddled with"
-        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
-            return db.execute("SELECT seq, json FROM events ORDER BY seq").fetchall()
+        with stored.opened(self.home) as db:
+            return stored.read(db)[0]
 
     def verified_with(self, seq, text):
         """Verifies with another event in that place."""
         def put(x):
-            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
-                before, = db.execute("SELECT json FROM events WHERE seq = ?", (seq,)).fetchone()
-                db.execute("UPDATE events SET json = ? WHERE seq = ?", (x, seq))
-                return before
+            with stored.opened(self.home) as db:
+                events, bodies = stored.read(db)
+                stored.write(db, [(n, x if n == seq else text) for n, text in events], bodies)
+                return dict(events)[seq]
 
         before = put(text)
         r = self.home.run("replay", "last", "--verify")
@@ -116,19 +112,38 @@ class Replay(Case):
 
     def test_a_bit_of_a_body_that_flipped_is_a_difference(self):
         self.killed_and_resumed()
-        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+        with stored.opened(self.home) as db:
+            stored.write(db, *stored.read(db))
             pieces = db.execute("SELECT nr, bytes FROM pieces").fetchall()
         for nr, good in pieces:
             bad = bytearray(good)
             bad[len(bad) // 2] ^= 1
-            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+            with stored.opened(self.home) as db:
                 db.execute("UPDATE pieces SET bytes = ? WHERE nr = ?", (bytes(bad), nr))
             r = self.home.run("replay", "last", "--verify")
             self.assertEqual((r.returncode, r.stdout), (1, ""), (good, r.stderr))
             self.assertRegex(r.stderr, r"event \d+: .*the body [0-9a-f]{64} that it names holds other bytes than its name says")
-            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
+            with stored.opened(self.home) as db:
                 db.execute("UPDATE pieces SET bytes = ? WHERE nr = ?", (good, nr))
         self.assertGreater(len(pieces), 30)
+
+    def test_a_bit_of_a_record_that_flipped_is_an_error_that_names_it(self):
+        self.killed_and_resumed()
+        with stored.opened(self.home) as db:
+            rows = db.execute("SELECT id, data FROM records ORDER BY id").fetchall()
+        for row, good in rows[:3] + rows[-3:]:
+            bad = bytearray(good)
+            bad[len(bad) // 3] ^= 1
+            with stored.opened(self.home) as db:
+                db.execute("UPDATE records SET data = ? WHERE id = ?", (bytes(bad), row))
+            for command in ("show", "replay", "resume"):
+                r = self.home.run(command, "last", *(["--verify"] if command == "replay" else []))
+                self.assertEqual((r.returncode, r.stdout), (2, ""), (command, r.stderr))
+                self.assertIn(f"the record that begins with event {row & 0xFFFFFFFF} of task ", r.stderr)
+            self.assertEqual(self.home.run("list").returncode, 0)
+            with stored.opened(self.home) as db:
+                db.execute("UPDATE records SET data = ? WHERE id = ?", (good, row))
+        self.assertEqual(self.home.run("replay", "last", "--verify").returncode, 0)
 
     def test_a_usage_or_a_place_that_the_log_tells_twice_and_otherwise_is_a_difference(self):
         events = self.killed_and_resumed()

@@ -9,9 +9,9 @@ import asyncio
 import hashlib
 import pty
 import random
-import sqlite3
 import unittest
 
+import stored
 from provider import Provider
 from support import *
 from test_cluster import Node
@@ -97,11 +97,9 @@ class Case(unittest.TestCase):
         """Events of the newest task, and its bodies."""
         shown = self.home.run("show", "last", "--json")
         self.assertEqual(shown.returncode, 0, shown.stderr)
-        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
-            bodies = {}
-            for sha, first, last in db.execute("SELECT sha, first, last FROM bodies WHERE task = (SELECT task FROM starts ORDER BY nr DESC LIMIT 1)"):
-                bodies[sha.hex()] = b"".join(x for x, in db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (first, last)))
-        return events_of(shown.stdout), bodies
+        with stored.opened(self.home) as db:
+            newest, = db.execute("SELECT task FROM starts ORDER BY nr DESC LIMIT 1").fetchone()
+            return events_of(shown.stdout), stored.read(db, newest)[1]
 
     def killed(self, process, moment):
         """Lets a run go on until `moment`, then kills it. Returns its events, or None if it was over."""

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import unittest
 
+import stored
 from provider import Provider
 from support import *
 from test_resume import Case, Model
@@ -38,11 +39,10 @@ class Later(Case):
         try:
             self.cut_off(provider, '"new_answer"', timeout_settings={"orchestrator_timeout_seconds": 6})
             self.home.damaged = "the events have other times than the states of the runs"
-            with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:  # the same as a clock an hour behind the log
-                for seq, text in db.execute("SELECT seq, json FROM events").fetchall():
-                    e = json.loads(text)
-                    e["time"] += 3600 * 1000
-                    db.execute("UPDATE events SET json = ? WHERE seq = ?", (json.dumps(e), seq))
+            with stored.opened(self.home) as db:  # the same as a clock an hour behind the log
+                events, bodies = stored.read(db)
+                later = [(seq, json.loads(text)) for seq, text in events]
+                stored.write(db, [(seq, json.dumps({**e, "time": e["time"] + 3600 * 1000})) for seq, e in later], bodies)
             r = self.home.run("resume", "last", "--json", timeout=40)
             self.assertEqual(r.returncode, 0, r.stderr)
             times = [e["time"] for e in self.stored()[0]]

@@ -7,6 +7,7 @@ CONCLAVE_TEST_PRUNE_MIB=N: how much is deleted (default 60).
 import sqlite3
 import unittest
 
+import stored
 from support import *
 from test_faults import Case, select_for, team
 
@@ -20,12 +21,17 @@ class Space(Case):
     def grow(self, tasks, kib, per=8):
         """Puts tasks of `kib` KiB each into the store and the logs, as runs would."""
         db = sqlite3.connect(self.db)
+        old = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone()
         first = db.execute("SELECT task, seq, started_ms, last_ms FROM tasks LIMIT 1").fetchone()
         for i in range(tasks):
             task = f"20200101-000000-{i:06x}"
             db.execute("INSERT INTO tasks(task, fence, seq, started_ms, last_ms, question, outcome) VALUES(?, 1, ?, ?, ?, 'q', 'answered')", (task, per, first[2] - 1000 + i, first[3]))
             text = json.dumps({"v": 1, "type": "agent_error", "reason": "x" * (kib * 1024 // per)})
-            db.executemany("INSERT INTO events VALUES(?, ?, ?)", [(task, n + 1, text) for n in range(per)])
+            if old:
+                db.executemany("INSERT INTO events VALUES(?, ?, ?)", [(task, n + 1, text) for n in range(per)])
+            else:
+                nr = db.execute("INSERT INTO starts(task) VALUES(?)", (task,)).lastrowid
+                stored.put_events(db, nr, [(n + 1, text) for n in range(per)])
             folder = self.logs / task
             folder.mkdir(parents=True)
             (folder / "events.jsonl").write_text((text + "\n") * per)
@@ -66,9 +72,12 @@ class Space(Case):
         """Makes the store one of schema 1, as the first programs made it: no vacuum, no order of its own."""
         self.ask()
         db = sqlite3.connect(self.db, isolation_level=None)
-        for table in ("starts", "bodies", "pieces", "cancels"):
+        db.execute("CREATE TABLE events(task TEXT NOT NULL, seq INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(task, seq)) WITHOUT ROWID")
+        for seq, text in stored.read(db)[0]:
+            db.execute("INSERT INTO events SELECT task, ?, ? FROM tasks", (seq, text))
+        for table in ("starts", "bodies", "pieces", "cancels", "records"):
             db.execute(f"DROP TABLE {table}")
-        for column in ("log_version", "owner_host", "owner_pid", "owner_started_ms"):
+        for column in ("short_bytes", "log_version", "owner_host", "owner_pid", "owner_started_ms"):
             db.execute(f"ALTER TABLE tasks DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
         db.execute("PRAGMA journal_mode = DELETE")

@@ -3,9 +3,9 @@
 
 import random
 import signal
-import sqlite3
 import unittest
 
+import stored
 from support import Home, Lines, agent, events_of, json, need_binary, sys
 
 NAMES = ["ada", "bob", "cyd", "dan"]
@@ -94,7 +94,8 @@ class WhatIf(unittest.TestCase):
         log = self.stored(task)
         second = next(e for e in log if e.get("label") == "agent3.2")
         self.assertEqual(next(e for e in log if e["type"] == "final_agent_selected")["agent"], "cyd")
-        before = sqlite3.connect(self.home.path / "home" / "tasks.db").execute("SELECT count(*), max(seq) FROM events").fetchone()
+        with stored.opened(self.home) as db:
+            before = stored.read(db)
 
         x = self.told(task, {"orchestrator": {"max_new_answers_per_agent": 1}})
         self.assertEqual((x["winner"], x["answer"], x["known_until"], x["complete"]), ("ada", "agent1.1", second["seq"], False))
@@ -115,8 +116,8 @@ class WhatIf(unittest.TestCase):
         self.assertEqual((x["winner"], x["complete"]), ("ada", True))
         x = self.told(task, {"orchestrator": {"pacing": "eager"}})
         self.assertFalse(x["complete"])
-        after = sqlite3.connect(self.home.path / "home" / "tasks.db").execute("SELECT count(*), max(seq) FROM events").fetchone()
-        self.assertEqual(before, after)
+        with stored.opened(self.home) as db:
+            self.assertEqual(before, stored.read(db))
 
     def test_a_larger_cap_takes_what_the_log_refused(self):
         team = {"agents": [agent("ada", [{"answer": "first of ada"}, {"vote": "agent1", "reason": "r"}]),
@@ -172,8 +173,10 @@ class WhatIf(unittest.TestCase):
         self.assertEqual((x["winner"], x["then"]["winner"]), ("", ""))
         self.assertIn("ended from outside", x["no_winner"])
         self.home.damaged = "its version is changed"
-        with sqlite3.connect(self.home.path / "home" / "tasks.db") as db:
-            db.execute("UPDATE events SET json = replace(replace(json, '\"task_opened\"', '\"round_started\"'), '\"v\":2', '\"v\":1')")
+        with stored.opened(self.home) as db:
+            events, bodies = stored.read(db)
+            older = [(seq, x.replace('"task_opened"', '"round_started"').replace('"v":2', '"v":1')) for seq, x in events]
+            stored.write(db, older, bodies)
         r = self.home.run("replay", "last", "--rules", good)
         self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
         self.assertIn("cannot tell", r.stderr)

@@ -87,6 +87,19 @@ inline strings texts(event_store& s, const std::string& task, std::uint64_t afte
   return out;
 }
 
+/// A text that hardly becomes shorter by being compressed.
+inline std::string noise(std::size_t size, std::uint64_t seed = 1) {
+  std::string out(size, ' ');
+  for (auto& c : out) { // a generator of pseudo-random numbers: each step is a bijection of 64 bits
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    c = static_cast<char>('!' + seed % 94);
+    c = c == '"' || c == '\\' ? '-' : c;
+  }
+  return out;
+}
+
 /// A name a body may have.
 inline std::string name_of(std::uint64_t n) {
   auto digits = std::to_string(n);

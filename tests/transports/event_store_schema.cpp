@@ -5,6 +5,7 @@
 
 #define CAF_SUITE transports.event_store_schema
 
+#include "protocols/wire/sha256.hpp"
 #include "support/store_fixture.hpp"
 
 #include <fcntl.h>
@@ -17,12 +18,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int newest = 3;
+
 const std::string answered = "20261126-065704-409f03";
 const std::string interrupted = "20261126-065704-5a052b";
 
-void copy_store(const temp_dir& dir) {
+void copy_store(const temp_dir& dir, int schema = 1) {
   fs::create_directories(dir.path / "state");
-  fs::copy_file(CONCLAVE_SOURCE_DIR "/tests/golden/store/schema1.db", dir.file());
+  fs::copy_file(CONCLAVE_SOURCE_DIR "/tests/golden/store/schema" + std::to_string(schema) + ".db", dir.file());
 }
 
 /// user_version: https://www.sqlite.org/fileformat.html#the_database_header
@@ -94,7 +97,7 @@ CAF_TEST(a store of schema 1 is read from a medium that cannot be written) {
   CAF_CHECK_EQUAL(::umount2(folder.c_str(), MNT_DETACH), 0);
 }
 
-CAF_TEST(a store of schema 1 becomes one of schema 2 and goes on) {
+CAF_TEST(a store of schema 1 becomes one of the newest schema and goes on) {
   temp_dir dir;
   copy_store(dir);
   {
@@ -108,7 +111,7 @@ CAF_TEST(a store of schema 1 becomes one of schema 2 and goes on) {
     CAF_CHECK_EQUAL(r.fence, 2u);
     CAF_CHECK_EQUAL(r.seq, 11u);
   }
-  CAF_CHECK_EQUAL(schema_of(dir.file()), 2);
+  CAF_CHECK_EQUAL(schema_of(dir.file()), newest);
   auto s = open_store(dir.file());
   CAF_REQUIRE(s);
   check_contents(*s, 1);
@@ -134,7 +137,7 @@ CAF_TEST(programs that convert a store at the same moment all get it) {
     for (auto& error : errors)
       CAF_CHECK_EQUAL(error, "");
     CAF_CHECK(open_store(dir.file())); // of several that close at once none may write its log into the file
-    CAF_CHECK_EQUAL(schema_of(dir.file()), 2);
+    CAF_CHECK_EQUAL(schema_of(dir.file()), newest);
   }
 }
 
@@ -184,4 +187,105 @@ CAF_TEST(a task that an older program works on is left to it) {
   CAF_CHECK(!s->remove(interrupted, error));
   ::close(fd);
   CAF_CHECK_EQUAL(claim(*s, interrupted).fence, 2u);
+}
+
+namespace {
+
+// Of the store of schema 2.
+const std::string done = "20261126-173536-1ce725";
+const std::string cut_off = "20261126-173536-b4b81b";
+
+/// Returns the names that events point to.
+strings names_in(const strings& events) {
+  strings out;
+  for (auto& e : events)
+    for (std::size_t at = e.find('"'); at != std::string::npos; at = e.find('"', at + 1))
+      if (e.size() > at + 65 && e[at + 65] == '"' && wire::is_sha256(std::string_view(e).substr(at + 1, 64)))
+        out.push_back(e.substr(at + 1, 64));
+  return out;
+}
+
+void check_schema_2(event_store& s, std::size_t of_cut_off = 14) {
+  auto row = row_of(s, done);
+  CAF_CHECK_EQUAL(row.outcome, "answered");
+  CAF_CHECK_EQUAL(row.log_version, 2u);
+  CAF_CHECK_EQUAL(row.owner.host, "mars");
+  CAF_CHECK_EQUAL(texts(s, done).size(), 41u);
+  CAF_CHECK_EQUAL(texts(s, cut_off).size(), of_cut_off);
+  std::string error;
+  auto all = s.bodies(done, {}, error);
+  CAF_CHECK_EQUAL(all.size(), 17u);
+  for (auto& b : all) {
+    CAF_CHECK_EQUAL(wire::sha256(b.bytes), b.sha);
+    CAF_CHECK(s.bodies(done, {b.sha}, error) == std::vector<stored_body>{b});
+  }
+  CAF_CHECK_EQUAL(error, "");
+}
+
+} // namespace
+
+CAF_TEST(a store of schema 2 is read as it is) {
+  temp_dir dir;
+  copy_store(dir, 2);
+  auto before = contents(dir.file());
+  {
+    auto s = open_store(dir.file(), store_use::reading);
+    CAF_REQUIRE(s);
+    check_schema_2(*s);
+  }
+  CAF_CHECK(contents(dir.file()) == before);
+}
+
+CAF_TEST(a task begun with schema 2 goes on in records and is read as one) {
+  temp_dir dir;
+  copy_store(dir, 2);
+  auto s = open_store(dir.file());
+  CAF_REQUIRE(s);
+  check_schema_2(*s);
+  auto before = texts(*s, cut_off);
+  auto names = names_in(before);
+  CAF_CHECK(!names.empty());
+  auto old = claim(*s, cut_off);
+  CAF_REQUIRE_EQUAL(old.error, "");
+  CAF_CHECK(old.body_bytes > 500u);
+  auto sha = wire::sha256("short"), far = wire::sha256(noise(5'000));
+  auto json = R"({"said":[")" + sha + R"(",")" + far + R"("],"seq":15,"state":")" + names[0] + R"("})";
+  CAF_REQUIRE_EQUAL(append(*s, cut_off, 2, 14, {json, "end"}, {1000, "", ""}, {{sha, "short"}, {far, noise(5'000)}}).error, "");
+  before.insert(before.end(), {json, "end"});
+  CAF_CHECK(texts(*s, cut_off) == before);
+  strings paged;
+  for (bool more = true; more;) {
+    auto page = await<event_page>([&](auto done_with) { s->read(cut_off, paged.size(), 3, done_with); });
+    CAF_REQUIRE_EQUAL(page.error, "");
+    for (auto& e : page.events)
+      paged.push_back(e.json);
+    more = page.more;
+  }
+  CAF_CHECK(paged == before);
+  std::string error;
+  CAF_CHECK_EQUAL(s->bodies(cut_off, {far, sha, names[0], name_of(1)}, error).size(), 3u);
+  s->release(cut_off);
+  CAF_CHECK_EQUAL(claim(*s, cut_off).body_bytes, old.body_bytes + 5'005);
+  CAF_CHECK_EQUAL(append(*s, cut_off, 3, 16, {"over"}, {1000, "", "failed"}).error, "");
+  CAF_CHECK(s->remove(cut_off, error));
+  CAF_CHECK_EQUAL(error, "");
+  CAF_CHECK(texts(*s, cut_off).empty());
+  CAF_CHECK(s->bodies(cut_off, {}, error).empty());
+  check_schema_2(*s, 0);
+  s.reset();
+  CAF_CHECK_EQUAL(schema_of(dir.file()), newest);
+}
+
+CAF_TEST(tasks of a store of schema 2 are deleted without converting it) {
+  temp_dir dir;
+  copy_store(dir, 2);
+  {
+    auto s = open_store(dir.file(), store_use::deleting);
+    CAF_REQUIRE(s);
+    std::string error;
+    CAF_CHECK_EQUAL(s->remove_all({done, cut_off}, error), (strings{done, cut_off}));
+    CAF_CHECK_EQUAL(error, "");
+    CAF_CHECK(s->list(error).empty());
+  }
+  CAF_CHECK_EQUAL(schema_of(dir.file()), 2);
 }
