@@ -23,8 +23,10 @@ enum class exit_code : int { answered = 0, usage = 1, failed = 2, timed_out = 3,
 
 struct run_options {
   std::string config;
-  std::string model, backend, base_url, system_message; ///< quick mode if model or backend is not empty
-  std::string api_key_env;                              ///< of the quick mode: the variable that holds its key
+  std::string model, backend, base_url, system_message;       ///< quick mode if model or backend is not empty
+  std::vector<std::pair<std::string, std::string>> base_urls; ///< --base-url TYPE=URL: backend type -> URL
+  bool send_keys = false;                                     ///< the keys go to `base_urls`, too
+  std::string api_key_env;                                    ///< of the quick mode: the variable that holds its key
   bool has_question = false;
   std::string question;                                   ///< "-" = read standard input
   std::vector<std::pair<std::string, std::string>> nodes; ///< name -> host:port, in the order given

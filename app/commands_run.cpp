@@ -56,6 +56,22 @@ void note_keys(const run_options& o, const run_config& config, const environment
   }
 }
 
+/// Sends the calls of types elsewhere (--base-url TYPE=URL).
+void redirect_types(const run_options& o, run_config& config) {
+  for (auto& a : config.agents)
+    a.backend.key_goes_along = o.send_keys;
+  for (const auto& [type, url] : o.base_urls) {
+    bool used = false;
+    for (auto& a : config.agents)
+      if (a.backend.type == type) {
+        a.backend.sent_to = url;
+        used = true;
+      }
+    if (!used && !o.quiet && !o.automation)
+      complain("warning: --base-url " + type + "=...: no agent has this backend type");
+  }
+}
+
 bool configure(const run_options& o, run_config& config) {
   std::vector<problem> problems;
   auto env = environment::load(problems);
@@ -83,6 +99,7 @@ bool configure(const run_options& o, run_config& config) {
     config.cluster.tls.insecure_loopback = true;
     config.places["cluster.tls.insecure_loopback"] = {"", "--insecure-loopback"};
   }
+  redirect_types(o, config);
   // Agents without a node of their own go round the nodes of the command line (docs/cluster.md).
   std::size_t next = 0;
   for (auto& a : config.agents)

@@ -7,8 +7,11 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace conclave {
+
+struct model_row;
 
 /// Prices of one model, all in nano-USD (1e-9 USD): 2.5 USD per million tokens = 2500 a token, rounded up to a whole one. -1 =
 /// unknown, which is never 0: 0 = free of charge.
@@ -25,10 +28,14 @@ struct price {
 };
 
 /// Returns what this model costs at this provider, nullopt if nobody knows: unknown is not free.
-/// @param provider_or_type a backend type ("claude"), a provider's display name ("Groq") or its host ("api.groq.com"), without case
+/// @param provider_or_type a provider's id or display name ("Groq"), a backend type ("claude"), or a host ("api.groq.com"); of a
+///   backend: provider_of(b) (protocols/catalogue.hpp). Servers of one's own (vllm, lmstudio, ollama, ...) cost nothing
 /// @param model as sent; a date behind it and a provider's prefix before it are seen through
 /// @param unix_ms when the call is made: prices change at dates
 /// @param input_tokens of the call, cached ones included: long prompts cost more at some; what is not known yet is 0
+/// @param own a user's rows (protocols/catalogue_models.hpp), which come first
+std::optional<price> price_of(std::string_view provider_or_type, std::string_view model, std::int64_t unix_ms,
+                              std::int64_t input_tokens, const std::vector<model_row>& own);
 std::optional<price> price_of(std::string_view provider_or_type, std::string_view model, std::int64_t unix_ms,
                               std::int64_t input_tokens);
 
