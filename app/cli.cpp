@@ -36,6 +36,8 @@ constexpr const char* footer = R"(
 Commands (the first word alone selects one):
   conclave validate FILE [--strict] [--here] [--json] [--explain]   what is wrong with a configuration
   conclave keys [WORD] [--markdown]            what a configuration may say: every key, or those that hold a word
+  conclave backends [--json]                   backend types and providers: their keys, addresses, local servers
+  conclave models [--backend T] [--json]       models: windows, prices, when they end
   conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
   conclave list [--json]                       stored tasks, newest first
   conclave resume [TASK]                       go on with a task that was cut off, where it stood
@@ -361,9 +363,11 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 10> subcommands{{
+constexpr std::array<entry, 12> subcommands{{
     {"validate", command_name::validate, parse_validate},
     {"keys", command_name::keys, parse_keys},
+    {"backends", command_name::backends, cli::parse_backends},
+    {"models", command_name::models, cli::parse_models},
     {"show", command_name::show, cli::parse_show},
     {"list", command_name::list, cli::parse_list},
     {"rm", command_name::remove, cli::parse_remove},

@@ -4,7 +4,7 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|keys|show|list|rm|prune|resume|cancel|replay|node ...
+///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|node ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
@@ -49,6 +49,15 @@ struct keys_options {
   bool markdown = false;
 };
 
+struct backends_options {
+  bool json = false;
+};
+
+struct models_options {
+  std::string backend; ///< type or provider; empty = every one
+  bool json = false;
+};
+
 struct show_options {
   std::string task; ///< id, prefix of one, or "last"
   bool full = false, json = false;
@@ -84,13 +93,15 @@ struct replay_options {
   bool json = false; ///< with other rules: one JSON object
 };
 
-enum class command_name { run, validate, keys, show, list, remove, prune, resume, cancel, replay, node };
+enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, node };
 
 struct command_line {
   command_name command = command_name::run;
   run_options run;
   validate_options validate;
   keys_options keys;
+  backends_options backends;
+  models_options models;
   show_options show;
   list_options list;
   remove_options remove;

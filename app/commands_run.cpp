@@ -8,6 +8,7 @@
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
+#include "app/local_servers.hpp"
 #include "app/question.hpp"
 #include "app/run_session.hpp"
 #include "app/task_lookup.hpp"
@@ -16,6 +17,7 @@
 #include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -89,6 +91,9 @@ bool configure(const run_options& o, run_config& config) {
     config = std::move(loaded.config);
     problems.insert(problems.end(), loaded.problems.begin(), loaded.problems.end());
   }
+  config.models = load_models(own_models_file(), problems);
+  auto ending = ending_models(config, outside::of_machine()->now_unix_ms());
+  problems.insert(problems.end(), ending.begin(), ending.end());
   if (!judge(problems, o.quiet || o.automation))
     return false;
   if (o.timeout_ms > 0) {
@@ -106,7 +111,12 @@ bool configure(const run_options& o, run_config& config) {
     if (a.node.empty() && !o.nodes.empty())
       a.node = o.nodes[next++ % o.nodes.size()].first;
   note_keys(o, config, env);
-  return judge(validate(config), true);
+  if (!judge(validate(config), true))
+    return false;
+  if (!o.quiet && !o.automation)
+    for (const auto& p : missing_servers(config, env.lookup(), env.sources(), *outside::of_machine()))
+      complain("warning: " + to_string(p));
+  return true;
 }
 
 } // namespace

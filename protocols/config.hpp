@@ -7,6 +7,7 @@
 /// ca_bundle and in the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All
 /// other texts mean what they are. Times in milliseconds. What keys set the members: protocols/config_tables.hpp.
 
+#include "protocols/catalogue_models.hpp"
 #include "protocols/chat.hpp"
 #include "protocols/ledger.hpp"
 
@@ -155,8 +156,9 @@ struct run_config {
   std::string on_unknown = "tell"; ///< of a tool call that was cut off and may have happened: tell | ask | fail | repeat
   cluster_config cluster;
   ui_config ui;
-  std::vector<problem> notes; ///< warnings and "not available yet" found while loading
-  place_map places;           ///< for messages; a field that is not here is named by its path
+  std::vector<model_row> models; ///< the user's rows, before those of the catalogue (docs/configuration.md)
+  std::vector<problem> notes;    ///< warnings and "not available yet" found while loading
+  place_map places;              ///< for messages; a field that is not here is named by its path
   bool operator==(const run_config&) const = default;
 };
 

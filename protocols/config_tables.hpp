@@ -48,8 +48,7 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::type, "type", text, "kind of backend, see below; default: from `model`").read_by_hand(),
       field(&x::model, "model", text, "the provider's name of the model"),
       field(&x::base_url, "base_url", text, "address of the API; default by `type`"),
-      inner(&x::base_url_default, "base_url_default"), inner(&x::base_url_source, "base_url_source"), inner(&x::sent_to, "sent_to"),
-      inner(&x::key_goes_along, "key_goes_along"),
+      inner(&x::base_url_default, "base_url_default"), inner(&x::base_url_source, "base_url_source"),
       field(&x::api_key, "api_key", text, "`${NAME}` or the key itself; default: the variable bound to the host"),
       field(&x::api_key_env, "api_key_env", text, "name of the variable that holds the key, also for hosts no key is bound to"),
       field(&x::provider, "provider", text, "display name; default by host"),
@@ -99,7 +98,8 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::parallel_tool_calls, "parallel_tool_calls", flag, "several tool calls of one reply at the same time"),
       field(&x::tool_timeout_ms, "mcp_tool_timeout_seconds", seconds, {0.001, day}, "one tool call").stored_as("tool_timeout_ms"),
       field(&x::cwd, "cwd", text, "folder the agent works in").is(key_status::later),
-      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"));
+      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"), inner(&x::sent_to, "sent_to"),
+      inner(&x::key_goes_along, "key_goes_along"));
 }();
 
 template <>
