@@ -172,12 +172,15 @@ bool read_nodes(const std::vector<std::string>& texts, command_line& c) {
   return true;
 }
 
-/// Tells TYPE=URL from the URL of the quick mode: no URL has a '=' before its first ':'.
+/// Tells TYPE=URL from the URL of the quick mode, which may hold a key anywhere: what stands before the '=' is shown if it fits.
 bool read_base_urls(const std::vector<std::string>& texts, command_line& c) {
   bool plain = false;
+  auto letter = [](char ch) {
+    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch >= '0' && ch <= '9');
+  };
   for (const auto& text : texts) {
     auto eq = text.find('=');
-    if (eq == std::string::npos || text.find(':') < eq) {
+    if (eq == std::string::npos || eq > 20 || !std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(eq), letter)) {
       if (std::exchange(plain, true))
         return usage_error(c, "--base-url is given twice; for several providers: --base-url TYPE=URL"), false;
       c.run.base_url = text;

@@ -107,6 +107,12 @@ std::string backends_json(const lookup& env, const std::vector<local_server>& se
   return "{\n  \"backends\":[" + types + "\n  ],\n  \"providers\":[" + rows + "\n  ]\n}\n";
 }
 
+/// "http://localhost:1234" without what is always the same.
+std::string host_of(const std::string& place) {
+  auto at = place.find("://");
+  return at == std::string::npos ? place : place.substr(at + 3);
+}
+
 std::string backends_text(const lookup& env, const std::vector<local_server>& servers) {
   std::string out = padded("TYPE", 16) + padded("KEY", 36) + "DEFAULT MODEL\n";
   std::set<std::string> own;
@@ -114,7 +120,8 @@ std::string backends_text(const lookup& env, const std::vector<local_server>& se
     auto key = is_available(kind) ? shown(key_of(kind.key_env, env)) : std::string{"not available yet"};
     for (const auto& s : servers)
       if (s.type == kind.type)
-        key = (s.running ? "running at " : "not running at ") + s.place.substr(std::min(s.place.find("://") + 3, s.place.size()));
+        key =
+            s.place.empty() ? "its variable names no address" : (s.running ? "running at " : "not running at ") + host_of(s.place);
     out += padded(kind.type, 16) + padded(key, 36) + (*kind.default_model ? kind.default_model : "-") + "\n";
     own.insert(kind.type);
   }

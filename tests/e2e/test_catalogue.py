@@ -93,6 +93,19 @@ class Tables(Catalogue):
         self.assertIn("models.yaml", self.run_ok("models", "-b", "qwen", code=1).stderr)
 
 
+class Later(Catalogue):
+    def test_types_that_come_later_are_recognised_validated_and_refused_with_code_1(self):
+        for backend in ({"type": "claude_code", "permission_mode": "acceptEdits"}, {"type": "ag2", "agent_config": {}}, {"type": "autogen"},
+                        {"type": "cli", "command": ["gemini", "-p"], "input": "stdin-text", "output": "json", "json_path": "answer"}):
+            with self.subTest(backend["type"]):
+                team = self.team(**backend)
+                said = f"backend type '{backend['type']}' is not available yet"
+                self.assertIn(said, self.run_ok("validate", team).stdout)
+                self.assertIn(said, self.run_ok("-c", team, "q", code=1).stderr)
+        wrong = self.run_ok("validate", self.team(type="cli", command=["x"], output="xml"), code=1).stdout
+        self.assertIn("agents[0].backend.output", wrong)
+
+
 class OwnModels(Catalogue):
     def test_rows_add_and_override(self):
         self.own("models:\n"
@@ -158,13 +171,13 @@ class LocalServers(Catalogue):
         super().tearDown()
 
     def test_one_that_is_absent_is_told_with_how_to_start_it(self):
-        for kind, start in (("lmstudio", "lms server start"), ("vllm", "vllm serve"), ("sglang", "sglang.launch_server"), ("ollama", "ollama serve")):
+        for kind, start in (("lmstudio", "lms server start"), ("vllm", "vllm serve"), ("sglang", "python -m sglang.launch_server"), ("ollama", "ollama serve")):
             with self.subTest(kind):
                 team = self.team(type=kind, model="m", base_url="http://127.0.0.1:1/v1")
                 r = self.run_ok("validate", "--here", team, code=1)
                 self.assertRegex(r.stdout, f"no .* answers at http://127.0.0.1:1: start it \\({start}")
                 self.run_ok("validate", team)
-                self.assertIn("answers at http://127.0.0.1:1", self.run_ok("-c", team, "-t", "20", "q", code=2).stderr)
+        self.assertIn("no Ollama answers at http://127.0.0.1:1", self.run_ok("-c", team, "-t", "5", "q", code=2).stderr)
 
     def test_a_model_it_does_not_have_is_told(self):
         url = f"http://{self.server.place}/v1"

@@ -53,7 +53,7 @@ CAF_TEST(the bytes go elsewhere and the key stays at home) {
     CAF_CHECK_EQUAL(r.home, home);
     CAF_CHECK_EQUAL(r.api_key, "conclave-placeholder-key");
     CAF_REQUIRE_EQUAL(r.notices.size(), 1u);
-    CAF_CHECK(has(r.notices[0], std::string{"--base-url (the environment) sends the calls of type "} + type));
+    CAF_CHECK(has(r.notices[0], std::string{"--base-url sends the calls of type "} + type));
     CAF_CHECK(has(r.notices[0], "with a placeholder for the key"));
     CAF_CHECK(r.withheld.empty());
   }
