@@ -177,7 +177,7 @@ class LocalServers(Catalogue):
                 r = self.run_ok("validate", "--here", team, code=1)
                 self.assertRegex(r.stdout, f"no .* answers at http://127.0.0.1:1: start it \\({start}")
                 self.run_ok("validate", team)
-        self.assertIn("no Ollama answers at http://127.0.0.1:1", self.run_ok("-c", team, "-t", "5", "q", code=2).stderr)
+        self.assertIn("no Ollama answers at http://127.0.0.1:1", self.run_ok("-c", team, "-t", "3", "q", code=3).stderr)
 
     def test_a_model_it_does_not_have_is_told(self):
         url = f"http://{self.server.place}/v1"
