@@ -54,8 +54,10 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
     return;
   }
   if (b.base_url.empty() || b.base_url_default)
-    p.endpoint.provider = provider_name(b, *find_backend_kind(b.type), route.base_url); // a gateway is not the vendor
+    p.endpoint.provider = provider_name(b, *find_backend_kind(b.type),
+                                        route.home.empty() ? route.base_url : route.home); // a gateway is not the vendor
   p.endpoint.base_url = route.base_url;
+  p.endpoint.home = route.home;
   p.endpoint.api_key = std::move(route.api_key);
   p.endpoint.headers = std::move(route.headers);
   p.endpoint.query = std::move(route.query);

@@ -6,8 +6,10 @@
 #include "app/cli_hints.hpp"
 #include "app/cli_parser.hpp"
 #include "app/version.hpp"
+#include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_url.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
 #include "protocols/time_text.hpp"
@@ -34,6 +36,8 @@ constexpr const char* footer = R"(
 Commands (the first word alone selects one):
   conclave validate FILE [--strict] [--here] [--json] [--explain]   what is wrong with a configuration
   conclave keys [WORD] [--markdown]            what a configuration may say: every key, or those that hold a word
+  conclave backends [--json]                   backend types and providers: their keys, addresses, local servers
+  conclave models [--backend T] [--json]       models: windows, prices, when they end
   conclave show TASK [--full] [--json]         a stored run: answers, votes, why the winner won ("last" = newest)
   conclave list [--json]                       stored tasks, newest first
   conclave resume [TASK]                       go on with a task that was cut off, where it stood
@@ -168,6 +172,36 @@ bool read_nodes(const std::vector<std::string>& texts, command_line& c) {
   return true;
 }
 
+/// Tells TYPE=URL from the URL of the quick mode, which may hold a key anywhere: what stands before the '=' is shown if it fits.
+bool read_base_urls(const std::vector<std::string>& texts, command_line& c) {
+  bool plain = false;
+  auto letter = [](char ch) {
+    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || ch == '_' || (ch >= '0' && ch <= '9');
+  };
+  for (const auto& text : texts) {
+    auto eq = text.find('=');
+    if (eq == std::string::npos || eq > 20 || !std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(eq), letter)) {
+      if (std::exchange(plain, true))
+        return usage_error(c, "--base-url is given twice; for several providers: --base-url TYPE=URL"), false;
+      c.run.base_url = text;
+      continue;
+    }
+    auto type = lower(text.substr(0, eq)), url = text.substr(eq + 1);
+    const auto* kind = find_backend_kind(type);
+    if (kind == nullptr || type == "local" || type == "scripted")
+      return usage_error(c, "--base-url takes URL or TYPE=URL, and '" + type + "' is no backend type that is reached by one"
+                                + (kind ? "" : "; all of them: conclave backends")),
+             false;
+    if (auto fault = target_fault(url); !fault.empty())
+      return usage_error(c, "the URL of --base-url " + type + "= " + fault), false;
+    for (const auto& [known, where] : c.run.base_urls)
+      if (known == type)
+        return usage_error(c, "--base-url " + type + "= is given twice"), false;
+    c.run.base_urls.emplace_back(type, url);
+  }
+  return true;
+}
+
 /// A lone word that is a command, ours or of other programs, or nearly one, is no question; nor is a file. Where a model or a team
 /// is named, slips are let pass: it is clear that something is asked.
 void check_question(command_line& c) {
@@ -208,14 +242,18 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   prepare(app);
   auto& o = c.run;
   bool show_version = false;
-  std::vector<std::string> nodes;
+  std::vector<std::string> nodes, base_urls;
   std::string timeout;
   auto* question =
       app.add_option("question", o.question, "the question; - or nothing reads standard input, which is added to a question, too");
   app.add_option("-c,--config", o.config, "team file (YAML or JSON); else ./conclave.yaml, ~/.config/conclave/config.yaml");
   app.add_option("-m,--model", o.model, "ask one model instead of a team");
   app.add_option("-b,--backend", o.backend, "its backend type, if the model's name does not tell");
-  app.add_option("--base-url", o.base_url, "its endpoint");
+  app.add_option("--base-url", base_urls, "its endpoint; TYPE=URL: send a team's calls of this backend type there; repeatable")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app.add_flag("--send-keys", o.send_keys, "send real keys, too, where --base-url TYPE=URL points, not a placeholder");
   app.add_option("--api-key-env", o.api_key_env, "the variable that holds its key, for a host no key is bound to");
   app.add_option("--system-message", o.system_message, "its system message");
   app.add_option("--node", nodes, "[NAME=]HOST:PORT: a node agents may run on; repeatable")
@@ -248,7 +286,8 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
   o.has_question = question->count() > 0;
   if (record->count() > 0 && o.record.empty())
     return usage_error(c, "--record takes a file");
-  check_run(c, nodes, timeout, *given_timeout);
+  if (read_base_urls(base_urls, c))
+    check_run(c, nodes, timeout, *given_timeout);
   auto dashes = std::find_if(argv + 1, argv + argc, [](const char* a) { return std::string_view{a} == "--"; });
   if (!c.done && o.has_question && dashes == argv + argc)
     check_question(c);
@@ -327,9 +366,11 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 10> subcommands{{
+constexpr std::array<entry, 12> subcommands{{
     {"validate", command_name::validate, parse_validate},
     {"keys", command_name::keys, parse_keys},
+    {"backends", command_name::backends, cli::parse_backends},
+    {"models", command_name::models, cli::parse_models},
     {"show", command_name::show, cli::parse_show},
     {"list", command_name::list, cli::parse_list},
     {"rm", command_name::remove, cli::parse_remove},

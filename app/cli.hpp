@@ -4,7 +4,7 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|keys|show|list|rm|prune|resume|cancel|replay|node ...
+///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|node ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
@@ -23,8 +23,10 @@ enum class exit_code : int { answered = 0, usage = 1, failed = 2, timed_out = 3,
 
 struct run_options {
   std::string config;
-  std::string model, backend, base_url, system_message; ///< quick mode if model or backend is not empty
-  std::string api_key_env;                              ///< of the quick mode: the variable that holds its key
+  std::string model, backend, base_url, system_message;       ///< quick mode if model or backend is not empty
+  std::vector<std::pair<std::string, std::string>> base_urls; ///< --base-url TYPE=URL: backend type -> URL
+  bool send_keys = false;                                     ///< the keys go to `base_urls`, too
+  std::string api_key_env;                                    ///< of the quick mode: the variable that holds its key
   bool has_question = false;
   std::string question;                                   ///< "-" = read standard input
   std::vector<std::pair<std::string, std::string>> nodes; ///< name -> host:port, in the order given
@@ -45,6 +47,15 @@ struct validate_options {
 struct keys_options {
   std::string word; ///< empty = every key
   bool markdown = false;
+};
+
+struct backends_options {
+  bool json = false;
+};
+
+struct models_options {
+  std::string backend; ///< type or provider; empty = every one
+  bool json = false;
 };
 
 struct show_options {
@@ -82,13 +93,15 @@ struct replay_options {
   bool json = false; ///< with other rules: one JSON object
 };
 
-enum class command_name { run, validate, keys, show, list, remove, prune, resume, cancel, replay, node };
+enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, node };
 
 struct command_line {
   command_name command = command_name::run;
   run_options run;
   validate_options validate;
   keys_options keys;
+  backends_options backends;
+  models_options models;
   show_options show;
   list_options list;
   remove_options remove;

@@ -23,9 +23,11 @@ struct hint_row {
 };
 
 /// Ours, and how they are typed.
-constexpr std::array<hint_row, 10> commands = {{
+constexpr std::array<hint_row, 12> commands = {{
     {"validate", "conclave validate FILE"},
     {"keys", "conclave keys"},
+    {"backends", "conclave backends"},
+    {"models", "conclave models"},
     {"show", "conclave show last"},
     {"list", "conclave list"},
     {"rm", "conclave rm TASK"},
@@ -40,7 +42,7 @@ constexpr const char* ask = "conclave \"QUESTION\"";
 constexpr const char* set_up = "scripts/quickstart, or a team file: ./conclave.yaml (configs/ holds some to start from)";
 
 /// Words that other programs take as commands. No word a lone question is likely to be.
-constexpr std::array<hint_row, 65> others = {{
+constexpr std::array<hint_row, 66> others = {{
     {"help", "conclave --help"},
     {"usage", "conclave --help"},
     {"version", "conclave --version"},
@@ -102,7 +104,8 @@ constexpr std::array<hint_row, 65> others = {{
     {"wizard", set_up},
     {"login", "keys come from the environment or from ./.env: see docs/configuration.md"},
     {"auth", "keys come from the environment or from ./.env: see docs/configuration.md"},
-    {"models", "a model is named by --model NAME or in the team file"},
+    {"providers", "conclave backends"},
+    {"prices", "conclave models"},
     {"quit", "Ctrl-C, while something runs"},
     {"exit", "Ctrl-C, while something runs"},
     {"examples", "configs/ in the source tree holds team files to start from"},
@@ -124,7 +127,7 @@ constexpr std::array<hint_row, 55> options = {{
     {"--show-schema", "docs/configuration.md lists every key; conclave validate FILE checks a file"},
     {"--schema-backend", "docs/configuration.md lists every key; conclave validate FILE checks a file"},
     {"--with-examples", "docs/configuration.md lists every key; configs/ holds examples"},
-    {"--list-backends", "docs/configuration.md lists the backend types"},
+    {"--list-backends", "conclave backends"},
     {"--no-display", "--quiet (the display is plain text anyway)"},
     {"--display", "--quiet or --verbose: the display is plain text"},
     {"--rich", "--quiet or --verbose: the display is plain text"},

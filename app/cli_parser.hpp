@@ -20,6 +20,10 @@ void prepare(CLI::App& app);
 /// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
 bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help);
 
+// What is known of backends and models.
+void parse_backends(command_line& c, int argc, const char* const* argv);
+void parse_models(command_line& c, int argc, const char* const* argv);
+
 // Commands on stored tasks.
 void parse_show(command_line& c, int argc, const char* const* argv);
 void parse_list(command_line& c, int argc, const char* const* argv);

@@ -16,6 +16,8 @@ namespace conclave {
 int command_run(const run_options& o);
 int command_validate(const validate_options& o);
 int command_keys(const keys_options& o);
+int command_backends(const backends_options& o);
+int command_models(const models_options& o);
 int command_show(const show_options& o);
 int command_list(const list_options& o);
 int command_remove(const remove_options& o);

@@ -8,6 +8,7 @@
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
+#include "app/local_servers.hpp"
 #include "app/question.hpp"
 #include "app/run_session.hpp"
 #include "app/task_lookup.hpp"
@@ -16,6 +17,7 @@
 #include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -56,6 +58,22 @@ void note_keys(const run_options& o, const run_config& config, const environment
   }
 }
 
+/// Sends the calls of types elsewhere (--base-url TYPE=URL).
+void redirect_types(const run_options& o, run_config& config) {
+  for (auto& a : config.agents)
+    a.backend.key_goes_along = o.send_keys;
+  for (const auto& [type, url] : o.base_urls) {
+    bool used = false;
+    for (auto& a : config.agents)
+      if (a.backend.type == type) {
+        a.backend.sent_to = url;
+        used = true;
+      }
+    if (!used && !o.quiet && !o.automation)
+      complain("warning: --base-url " + type + "=...: no agent has this backend type");
+  }
+}
+
 bool configure(const run_options& o, run_config& config) {
   std::vector<problem> problems;
   auto env = environment::load(problems);
@@ -73,6 +91,9 @@ bool configure(const run_options& o, run_config& config) {
     config = std::move(loaded.config);
     problems.insert(problems.end(), loaded.problems.begin(), loaded.problems.end());
   }
+  config.models = load_models(own_models_file(), problems);
+  auto ending = ending_models(config, outside::of_machine()->now_unix_ms());
+  problems.insert(problems.end(), ending.begin(), ending.end());
   if (!judge(problems, o.quiet || o.automation))
     return false;
   if (o.timeout_ms > 0) {
@@ -83,13 +104,19 @@ bool configure(const run_options& o, run_config& config) {
     config.cluster.tls.insecure_loopback = true;
     config.places["cluster.tls.insecure_loopback"] = {"", "--insecure-loopback"};
   }
+  redirect_types(o, config);
   // Agents without a node of their own go round the nodes of the command line (docs/cluster.md).
   std::size_t next = 0;
   for (auto& a : config.agents)
     if (a.node.empty() && !o.nodes.empty())
       a.node = o.nodes[next++ % o.nodes.size()].first;
   note_keys(o, config, env);
-  return judge(validate(config), true);
+  if (!judge(validate(config), true))
+    return false;
+  if (!o.quiet && !o.automation)
+    for (const auto& p : missing_servers(config, env.lookup(), env.sources(), *outside::of_machine()))
+      complain("warning: " + to_string(p));
+  return true;
 }
 
 } // namespace

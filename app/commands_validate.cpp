@@ -6,11 +6,13 @@
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
+#include "app/local_servers.hpp"
 #include "app/plain_text.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -94,8 +96,13 @@ int command_validate(const validate_options& o) {
     for (const auto& text : key_notes_of(loaded.config, env.lookup(), env.sources()).redirects)
       notices += "notice: " + one_line(text) + "\n";
     problems.insert(problems.end(), of_environment.begin(), of_environment.end());
+    loaded.config.models = load_models(own_models_file(), problems);
+    auto ending = ending_models(loaded.config, outside::of_machine()->now_unix_ms());
+    problems.insert(problems.end(), ending.begin(), ending.end());
     auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
+    auto silent = missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine());
+    problems.insert(problems.end(), silent.begin(), silent.end());
   }
   if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
     for (auto& p : problems)

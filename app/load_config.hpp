@@ -51,6 +51,15 @@ void add_nodes(run_config& to, const node_list& nodes);
 run_config quick_config(const std::string& model, const std::string& backend, const std::string& base_url,
                         const std::string& system_message, std::vector<problem>& problems, const std::string& api_key_env = {});
 
+/// Returns the user's models.yaml: the nearest of the settings folders; empty if there is none.
+std::string own_models_file();
+
+/// Reads the rows of a models.yaml: at most 1 MiB, 1,000 models. After an error none is returned. `path` may be empty.
+std::vector<model_row> load_models(const std::string& path, std::vector<problem>& problems);
+
+/// Returns a warning for each agent whose model has ended at this time or ends within 30 days.
+std::vector<problem> ending_models(const run_config& c, std::int64_t now_unix_ms);
+
 /// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not
 /// available yet. Cosmetic keys are warnings and never here.
 std::vector<problem> blocking(const std::vector<problem>& problems);

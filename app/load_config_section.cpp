@@ -126,7 +126,8 @@ void section::check(const entry& e) {
   }
   if (e.value->kind == tree::null)
     return; // as if it were not there
-  if (key->status == key_status::reserved) {
+  // A program has no request; what it takes is not built yet.
+  if (key->status == key_status::reserved && type_ != "cli") {
     to_.error(e.at, path(e.key), std::string{"cannot be set: "} + key->help);
     return;
   }

@@ -19,6 +19,10 @@ int dispatch(const conclave::command_line& c) {
     return conclave::command_validate(c.validate);
   case command_name::keys:
     return conclave::command_keys(c.keys);
+  case command_name::backends:
+    return conclave::command_backends(c.backends);
+  case command_name::models:
+    return conclave::command_models(c.models);
   case command_name::show:
     return conclave::command_show(c.show);
   case command_name::list:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// What backend types mean, which host takes which key, and which model belongs to which type. Types, variables and default models
-// are those of MassGen 0.1.0, so that its files mean the same here; `local` and `scripted` are ours.
+// What backend types mean, which host takes which key, and which model belongs to which type. Types and variables are those
+// of MassGen 0.1.0, so that its files mean the same here; `local` and `scripted` are ours. The default models of MassGen 0.1.0 have
+// ended since: these are their successors.
 
 #include "protocols/catalogue.hpp"
 
@@ -19,41 +20,57 @@ namespace conclave {
 namespace {
 
 struct host_row {
-  const char* suffix; ///< whole labels at the end of the host name; of several rows the longest counts
-  const char* provider;
-  const char* keys; ///< "" = none: anybody may have a server there
+  const char* suffix;   ///< whole labels at the end of the host name; of several rows the longest counts
+  const char* provider; ///< id
+  bool has_key = true;  ///< false: anybody may have a server there
 };
 
 /// A provider's key goes to that provider's hosts and nowhere else.
-constexpr std::array<host_row, 27> hosts = {{
-    {"openai.com", "OpenAI", "OPENAI_API_KEY"},
-    {"anthropic.com", "Claude", "ANTHROPIC_API_KEY"},
-    {"x.ai", "Grok", "XAI_API_KEY"},
-    {"generativelanguage.googleapis.com", "Gemini", "GOOGLE_API_KEY,GEMINI_API_KEY"},
-    {"cerebras.ai", "Cerebras AI", "CEREBRAS_API_KEY"},
-    {"together.xyz", "Together AI", "TOGETHER_API_KEY"},
-    {"together.ai", "Together AI", "TOGETHER_API_KEY"},
-    {"fireworks.ai", "Fireworks AI", "FIREWORKS_API_KEY"},
-    {"groq.com", "Groq", "GROQ_API_KEY"},
-    {"nebius.com", "Nebius AI Studio", "NEBIUS_API_KEY"},
-    {"nebius.ai", "Nebius AI Studio", "NEBIUS_API_KEY"},
-    {"openrouter.ai", "OpenRouter", "OPENROUTER_API_KEY"},
-    {"z.ai", "ZAI", "ZAI_API_KEY"},
-    {"bigmodel.cn", "ZAI", "ZAI_API_KEY"},
-    {"moonshot.ai", "Kimi", "MOONSHOT_API_KEY,KIMI_API_KEY"},
-    {"moonshot.cn", "Kimi", "MOONSHOT_API_KEY,KIMI_API_KEY"},
-    {"poe.com", "POE", "POE_API_KEY"},
-    {"dashscope.aliyuncs.com", "Qwen", "QWEN_API_KEY"},
-    {"dashscope-intl.aliyuncs.com", "Qwen", "QWEN_API_KEY"},
-    {"dashscope-us.aliyuncs.com", "Qwen", "QWEN_API_KEY"},
-    {"mistral.ai", "Mistral", "MISTRAL_API_KEY"},
-    {"deepseek.com", "DeepSeek", "DEEPSEEK_API_KEY"},
-    {"openai.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
-    {"cognitiveservices.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
-    {"huggingface.co", "Hugging Face", "HF_TOKEN"},
-    {"ollama.com", "Ollama", "OLLAMA_API_KEY"},
-    {"aliyuncs.com", "Qwen", ""},
+constexpr std::array<host_row, 30> hosts = {{
+    {"openai.com", "openai"},
+    {"anthropic.com", "claude"},
+    {"x.ai", "grok"},
+    {"generativelanguage.googleapis.com", "gemini"},
+    {"cerebras.ai", "cerebras"},
+    {"together.xyz", "together"},
+    {"together.ai", "together"},
+    {"fireworks.ai", "fireworks"},
+    {"groq.com", "groq"},
+    {"nebius.com", "nebius"},
+    {"nebius.ai", "nebius"},
+    {"openrouter.ai", "openrouter"},
+    {"z.ai", "zai"},
+    {"bigmodel.cn", "zhipu"},
+    {"moonshot.ai", "moonshot"},
+    {"moonshot.cn", "moonshot"},
+    {"poe.com", "poe"},
+    {"dashscope.aliyuncs.com", "qwen"},
+    {"dashscope-intl.aliyuncs.com", "qwen"},
+    {"dashscope-us.aliyuncs.com", "qwen"},
+    {"mistral.ai", "mistral"},
+    {"deepseek.com", "deepseek"},
+    {"cohere.ai", "cohere"},
+    {"cohere.com", "cohere"},
+    {"openai.azure.com", "azure_openai"},
+    {"cognitiveservices.azure.com", "azure_openai"},
+    {"services.ai.azure.com", "azure_openai"},
+    {"huggingface.co", "huggingface"},
+    {"ollama.com", "ollama_cloud"},
+    {"aliyuncs.com", "qwen", false},
 }};
+
+const provider_info* find_provider(std::string_view id) {
+  for (const auto& row : providers())
+    if (id == row.id)
+      return &row;
+  return nullptr;
+}
+
+/// Which provider's keys go to the hosts of a row; "" = none.
+const char* keys_of(const host_row& row) {
+  const auto* provider = find_provider(row.provider);
+  return row.has_key && provider ? provider->key_env : "";
+}
 
 std::vector<std::string> split(const std::string& text) {
   std::vector<std::string> result;
@@ -108,10 +125,10 @@ constexpr std::array<model_row, 12> model_prefixes = {{
 const std::vector<backend_kind>& backend_kinds() {
   static const std::vector<backend_kind> kinds = {
       {"chatcompletion", "openai_chat", "ChatCompletion", "https://api.openai.com/v1", "OPENAI_API_KEY", ""},
-      {"claude", "anthropic", "Claude", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "claude-sonnet-4-20250514"},
+      {"claude", "anthropic", "Claude", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "claude-sonnet-5-5"},
       {"gemini", "gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GOOGLE_API_KEY,GEMINI_API_KEY",
-       "gemini-2.5-flash"},
-      {"grok", "openai_chat", "Grok", "https://api.x.ai/v1", "XAI_API_KEY", "grok-4"},
+       "gemini-3.8-flash"},
+      {"grok", "openai_chat", "Grok", "https://api.x.ai/v1", "XAI_API_KEY", "grok-4.3"},
       {"zai", "openai_chat", "ZAI", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY", "glm-4.5"},
       {"lmstudio", "openai_chat", "LM Studio", "http://localhost:1234/v1", "", "", "lm-studio"},
       {"vllm", "openai_chat", "vLLM", "http://localhost:8000/v1", "VLLM_API_KEY", "", "EMPTY"},
@@ -119,9 +136,10 @@ const std::vector<backend_kind>& backend_kinds() {
       {"ollama", "openai_chat", "Ollama", "http://localhost:11434/v1", "", "", "ollama"},
       {"local", "local", "Local", "", "", "local"},
       {"scripted", "scripted", "Scripted", "", "", "scripted"},
-      {"openai", "openai_responses", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4o"},
-      {"azure_openai", "", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", "gpt-4o"},
-      {"claude_code", "", "Claude Code", "", "ANTHROPIC_API_KEY", "claude-sonnet-4-5-20250929"},
+      {"openai", "openai_responses", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-6-luna"},
+      {"azure_openai", "", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", ""},
+      {"claude_code", "", "Claude Code", "", "ANTHROPIC_API_KEY", "claude-sonnet-5-5"},
+      {"cli", "", "CLI", "", "", ""},
       {"ag2", "", "AG2", "", "", "custom"},
       {"autogen", "", "AG2", "", "", "custom"},
   };
@@ -161,12 +179,72 @@ std::vector<std::string> key_names(const backend_config& b) {
     return split(kind->key_env);
   auto host = url_host(b.base_url.empty() ? kind->base_url : b.base_url);
   const auto* row = find_host(host);
-  return row ? split(row->keys) : std::vector<std::string>{};
+  return row ? split(keys_of(*row)) : std::vector<std::string>{};
 }
 
 std::string provider_of_host(const std::string& host) {
   const auto* row = find_host(host);
-  return row ? row->provider : "";
+  const auto* provider = row ? find_provider(row->provider) : nullptr;
+  return provider ? provider->name : "";
+}
+
+const std::vector<provider_info>& providers() {
+  static const std::vector<provider_info> rows = {
+      {"openai", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY"},
+      {"claude", "Claude", "https://api.anthropic.com", "ANTHROPIC_API_KEY"},
+      {"gemini", "Gemini", "https://generativelanguage.googleapis.com/v1beta", "GOOGLE_API_KEY,GEMINI_API_KEY"},
+      {"grok", "Grok", "https://api.x.ai/v1", "XAI_API_KEY"},
+      {"azure_openai", "Azure OpenAI", "https://RESOURCE.openai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY"},
+      {"cerebras", "Cerebras AI", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"},
+      {"cohere", "Cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"},
+      {"deepseek", "DeepSeek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"},
+      {"fireworks", "Fireworks AI", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"},
+      {"groq", "Groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"},
+      {"huggingface", "Hugging Face", "https://router.huggingface.co/v1", "HF_TOKEN"},
+      {"mistral", "Mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"},
+      {"moonshot", "Kimi", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY,KIMI_API_KEY"},
+      {"nebius", "Nebius AI Studio", "https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY"},
+      {"ollama_cloud", "Ollama", "https://ollama.com/v1", "OLLAMA_API_KEY"},
+      {"openrouter", "OpenRouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"},
+      {"poe", "POE", "https://api.poe.com/v1", "POE_API_KEY"},
+      {"qwen", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "QWEN_API_KEY"},
+      {"together", "Together AI", "https://api.together.ai/v1", "TOGETHER_API_KEY"},
+      {"zai", "ZAI", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY"},
+      {"zhipu", "ZAI", "https://open.bigmodel.cn/api/paas/v4", "ZAI_API_KEY"},
+  };
+  return rows;
+}
+
+bool is_own_server(std::string_view type) {
+  for (std::string_view own : {"lmstudio", "vllm", "sglang", "ollama", "local", "scripted"})
+    if (type == own)
+      return true;
+  return false;
+}
+
+std::string provider_id(std::string_view name) {
+  auto text = lower(std::string{name});
+  if (text == "chatcompletion")
+    return "openai"; // its default host
+  if (text == "claude_code")
+    return "claude";
+  if (find_provider(text) || is_own_server(text))
+    return text;
+  for (const auto& row : providers())
+    if (text == lower(row.name))
+      return row.id;
+  const auto* row = find_host(text);
+  return row ? row->provider : text;
+}
+
+std::string provider_of(const backend_config& b) {
+  const auto* kind = find_backend_kind(b.type);
+  auto host = url_host(b.base_url.empty() && kind ? kind->base_url : b.base_url);
+  if (const auto* row = find_host(host))
+    return row->provider;
+  if (is_own_server(b.type) || b.base_url.empty())
+    return provider_id(b.type);
+  return host;
 }
 
 namespace {
@@ -195,7 +273,7 @@ std::string key_stranger(const std::string& variable, const std::string& url) {
   auto host = url_host(url);
   std::string home;
   for (const auto& row : hosts) {
-    auto keys = split(row.keys);
+    auto keys = split(keys_of(row));
     if (std::find(keys.begin(), keys.end(), variable) == keys.end())
       continue;
     if (ends_with_label(host, row.suffix))
@@ -211,8 +289,8 @@ std::vector<std::string> known_key_names() {
     for (auto& name : split(list))
       names.insert(std::move(name));
   };
-  for (auto& row : hosts)
-    add(row.keys);
+  for (auto& row : providers())
+    add(row.key_env);
   for (auto& kind : backend_kinds())
     add(kind.key_env);
   return {names.begin(), names.end()};

@@ -8,6 +8,7 @@
 #include "protocols/config.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace conclave {
@@ -27,6 +28,25 @@ const backend_kind* find_backend_kind(const std::string& type);
 
 /// Returns whether backends of this type can run in this version.
 bool is_available(const backend_kind& kind);
+
+/// A provider: whose hosts they are, which key goes there.
+struct provider_info {
+  const char* id;
+  const char* name;     ///< for people
+  const char* base_url; ///< capitals stand for what is the user's
+  const char* key_env;  ///< comma separated, first that is set wins
+};
+const std::vector<provider_info>& providers();
+
+/// Returns the id of a provider by its id, its display name, a backend type or a host, in any case; what is nobody's we know comes
+/// back in lower case.
+std::string provider_id(std::string_view name);
+
+/// Returns whose models this backend asks: the id of a provider, the type of a server of one's own, or a host.
+std::string provider_of(const backend_config& b);
+
+/// Returns whether this is a backend type of servers that people run themselves, where a token costs nothing.
+bool is_own_server(std::string_view type);
 
 /// Returns the type for a model name by how it begins, empty if unknown.
 std::string infer_backend_type(const std::string& model);

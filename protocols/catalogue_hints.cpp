@@ -25,25 +25,25 @@ namespace {
 struct server_row {
   const char* names; ///< space separated, folded
   const char* title;
-  const char* base_url;
-  const char* key; ///< variable to name in api_key_env; "" = bound to the host, or none is needed
+  const char* base_url; ///< or the id of a provider (protocols/catalogue.cpp), which has one
+  const char* key;      ///< variable to name in api_key_env; "" = bound to the host, or none is needed
 };
 
 constexpr std::array<server_row, 39> servers = {{
-    {"groq groqcloud", "Groq", "https://api.groq.com/openai/v1", ""},
-    {"openrouter", "OpenRouter", "https://openrouter.ai/api/v1", ""},
-    {"together togetherai", "Together", "https://api.together.ai/v1", ""},
-    {"fireworks fireworksai", "Fireworks", "https://api.fireworks.ai/inference/v1", ""},
-    {"mistral mistralai", "Mistral", "https://api.mistral.ai/v1", ""},
-    {"deepseek", "DeepSeek", "https://api.deepseek.com/v1", ""},
-    {"cerebras", "Cerebras", "https://api.cerebras.ai/v1", ""},
-    {"nebius nebiusai", "Nebius", "https://api.tokenfactory.nebius.com/v1", ""},
-    {"moonshot moonshotai kimi", "Moonshot", "https://api.moonshot.ai/v1", ""},
-    {"qwen dashscope alibaba aliyun tongyi", "Qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", ""},
-    {"poe", "Poe", "https://api.poe.com/v1", ""},
-    {"huggingface hf hfinference", "Hugging Face", "https://router.huggingface.co/v1", ""},
-    {"ollamacloud", "Ollama's cloud", "https://ollama.com/v1", ""},
-    {"cohere", "Cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"},
+    {"groq groqcloud", "Groq", "groq", ""},
+    {"openrouter", "OpenRouter", "openrouter", ""},
+    {"together togetherai", "Together", "together", ""},
+    {"fireworks fireworksai", "Fireworks", "fireworks", ""},
+    {"mistral mistralai", "Mistral", "mistral", ""},
+    {"deepseek", "DeepSeek", "deepseek", ""},
+    {"cerebras", "Cerebras", "cerebras", ""},
+    {"nebius nebiusai", "Nebius", "nebius", ""},
+    {"moonshot moonshotai kimi", "Moonshot", "moonshot", ""},
+    {"qwen dashscope alibaba aliyun tongyi", "Qwen", "qwen", ""},
+    {"poe", "Poe", "poe", ""},
+    {"huggingface hf hfinference", "Hugging Face", "huggingface", ""},
+    {"ollamacloud", "Ollama's cloud", "ollama_cloud", ""},
+    {"cohere", "Cohere", "cohere", ""},
     {"nvidia nim nvidianim", "NVIDIA", "https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"},
     {"sambanova", "SambaNova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"},
     {"deepinfra", "DeepInfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"},
@@ -61,7 +61,7 @@ constexpr std::array<server_row, 39> servers = {{
     {"baidu qianfan ernie", "Baidu Qianfan", "https://qianfan.baidubce.com/v2", "QIANFAN_API_KEY"},
     {"hunyuan tencent tokenhub", "Tencent TokenHub", "https://tokenhub.tencentmaas.com/v1", "TENCENT_TOKENHUB_API_KEY"},
     {"databricks", "Databricks", "https://WORKSPACE/serving-endpoints", "DATABRICKS_TOKEN"},
-    {"azure azureopenai azureai azurefoundry foundry", "Azure OpenAI", "https://RESOURCE.openai.azure.com/openai/v1", ""},
+    {"azure azureopenai azureai azurefoundry foundry", "Azure OpenAI", "azure_openai", ""},
     {"bedrock aws amazon awsbedrock amazonbedrock", "Amazon Bedrock", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
      "AWS_BEARER_TOKEN_BEDROCK"},
     {"vertex vertexai googlevertex googlevertexai", "Vertex AI",
@@ -125,7 +125,10 @@ std::string text_of(const server_row& row) {
   backend_config b;
   b.type = "chatcompletion";
   b.base_url = row.base_url;
-  std::string out = std::string{row.title} + " is reached by type 'chatcompletion' with base_url " + row.base_url;
+  for (const auto& provider : providers())
+    if (b.base_url == provider.id)
+      b.base_url = provider.base_url;
+  std::string out = std::string{row.title} + " is reached by type 'chatcompletion' with base_url " + b.base_url;
   if (*row.key)
     return out + " and api_key_env " + row.key;
   std::string keys;

@@ -7,6 +7,7 @@
 /// ca_bundle and in the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All
 /// other texts mean what they are. Times in milliseconds. What keys set the members: protocols/config_tables.hpp.
 
+#include "protocols/catalogue_models.hpp"
 #include "protocols/chat.hpp"
 #include "protocols/ledger.hpp"
 
@@ -57,6 +58,8 @@ struct backend_config {
   std::string model;
   std::string base_url;          ///< empty = the type's default, or what the node's environment says
   bool base_url_default = false; ///< base_url was not given but follows from the model: the node's environment may say another
+  std::string sent_to;           ///< where the bytes go instead; whose API it is stays as said above. Empty = not redirected
+  bool key_goes_along = false;   ///< the real key goes to `sent_to`, too, and not a placeholder
   std::string base_url_source;   ///< where a variable in base_url came from, see source_lookup; empty = no variable
   std::string api_key;           ///< literal or ${NAME}; empty = by host binding
   std::string api_key_env;
@@ -153,8 +156,9 @@ struct run_config {
   std::string on_unknown = "tell"; ///< of a tool call that was cut off and may have happened: tell | ask | fail | repeat
   cluster_config cluster;
   ui_config ui;
-  std::vector<problem> notes; ///< warnings and "not available yet" found while loading
-  place_map places;           ///< for messages; a field that is not here is named by its path
+  std::vector<model_row> models; ///< the user's rows, before those of the catalogue (docs/configuration.md)
+  std::vector<problem> notes;    ///< warnings and "not available yet" found while loading
+  place_map places;              ///< for messages; a field that is not here is named by its path
   bool operator==(const run_config&) const = default;
 };
 

@@ -98,7 +98,8 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::parallel_tool_calls, "parallel_tool_calls", flag, "several tool calls of one reply at the same time"),
       field(&x::tool_timeout_ms, "mcp_tool_timeout_seconds", seconds, {0.001, day}, "one tool call").stored_as("tool_timeout_ms"),
       field(&x::cwd, "cwd", text, "folder the agent works in").is(key_status::later),
-      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"));
+      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"), inner(&x::sent_to, "sent_to"),
+      inner(&x::key_goes_along, "key_goes_along"));
 }();
 
 template <>

@@ -27,12 +27,19 @@ std::string with_lower_scheme(std::string url) {
   return url;
 }
 
+/// What a server that is not the key's own is sent in its place: mocks and proxies want some key.
+constexpr const char* placeholder = "conclave-placeholder-key";
+
+constexpr const char* base_url_option = "--base-url";
+
 /// A variable whose value is used, and the place it came from.
 struct used_variable {
   std::string name, source;
 };
 
 std::string shown(const used_variable& v) {
+  if (v.name == base_url_option)
+    return v.name;
   return v.name + " (" + v.source + ")";
 }
 
@@ -43,11 +50,12 @@ public:
 
   key_route run() {
     out_.base_url = with_lower_scheme(b_.base_url.empty() ? kind_.base_url : b_.base_url);
-    if (!expand_headers() || !find_redirect() || !find_key() || !check_sources())
+    if (!find_target() || !expand_headers() || !find_redirect() || !find_key() || !check_sources())
       return std::move(out_);
     choose_ca();
     note_proxy();
-    note_withheld();
+    if (target_.name.empty())
+      note_withheld();
     return std::move(out_);
   }
 
@@ -67,6 +75,39 @@ private:
 
   /// A secret that is written in the configuration comes from there.
   void use_literal(const std::string& name) { secrets_.push_back({name, "the configuration"}); }
+
+  /// Whether the bytes go elsewhere, whatever the configuration says of the API.
+  bool find_target() {
+    auto name = target_variable(b_.type);
+    const auto* value = b_.sent_to.empty() ? value_of(name) : &b_.sent_to;
+    if (value == nullptr)
+      return true;
+    auto from = b_.sent_to.empty() ? variable(name) : used_variable{base_url_option, process_source};
+    auto url = *value;
+    clean_key(url); // blanks and quotes around
+    if (auto fault = target_fault(url); !fault.empty())
+      return fail(ec::bad_config, shown(from) + " " + fault);
+    url = with_lower_scheme(url);
+    while (url.ends_with('/'))
+      url.pop_back();
+    if (url == out_.base_url)
+      return true; // says what holds anyway
+    target_ = from;
+    out_.home = std::exchange(out_.base_url, url);
+    has_placeholder_ = !b_.key_goes_along && !is_at_home();
+    return true;
+  }
+
+  /// Whether the target is the very server of the configuration, or another one of the provider whose key it is.
+  bool is_at_home() const {
+    if (url_place(out_.base_url) == url_place(out_.home))
+      return true;
+    auto there = b_;
+    there.api_key_env.clear();
+    there.base_url = out_.base_url;
+    return *kind_.default_key == '\0' && out_.base_url.starts_with("https://") && !key_names(there).empty()
+           && provider_of_host(url_host(out_.base_url)) == provider_of_host(url_host(out_.home));
+  }
 
   bool expand_headers() {
     out_.headers = b_.extra_headers;
@@ -101,12 +142,18 @@ private:
           return fail(ec::bad_config, shown(secrets_.back()) + " holds a line feed or control character inside, which "
                                           + shown_text(name) + " cannot carry");
         has_own_key_ = has_own_key_ || names_a_secret(name);
+        if (has_placeholder_ && secrets_.size() > before) {
+          value = placeholder;
+          secrets_.resize(before);
+        }
       }
     return true;
   }
 
   /// Whether the environment names another base URL. That of the configuration wins.
   bool find_redirect() {
+    if (!target_.name.empty())
+      return true; // goes elsewhere anyway
     if (!b_.base_url.empty() && !b_.base_url_default) {
       note_overruled();
       return true;
@@ -148,8 +195,8 @@ private:
     while (url.ends_with('/'))
       url.pop_back();
     auto v = variable(name);
-    if (url_host(url).empty() || url.find_first_of("?#") != std::string::npos)
-      return fail(ec::bad_config, shown(v) + " is no address of an API: http:// or https://, a host, no user name, no parameters");
+    if (auto fault = target_fault(url); !fault.empty())
+      return fail(ec::bad_config, shown(v) + " " + fault);
     auto chat = std::string_view{kind_.dialect} == "openai_chat"; // a dialect of its own brings its path along
     if (*path != '\0' && chat && !url.ends_with("/openai"))
       url += url.ends_with("/v1beta") ? "/openai" : path;
@@ -162,6 +209,11 @@ private:
   }
 
   bool find_key() {
+    if (has_placeholder_) {
+      auto wanted = !b_.api_key.empty() || !key_names(b_).empty();
+      out_.api_key = *kind_.default_key != '\0' ? kind_.default_key : wanted ? placeholder : "";
+      return true;
+    }
     if (!b_.api_key.empty())
       return expand_key();
     std::string list;
@@ -229,6 +281,8 @@ private:
                                         + " comes from elsewhere: a project's .env does not send a key somewhere else. Set the "
                                           "variable in the environment, or write base_url out");
     }
+    if (!target_.name.empty())
+      return check_target();
     if (redirect_.name.empty()) {
       note_strangers();
       return true;
@@ -242,6 +296,21 @@ private:
     out_.notices.insert(out_.notices.begin(), shown(redirect_) + " sends the calls to " + to + " instead of " + default_host_
                                                   + (secrets_.empty() ? ", without a key" : ", with " + secrets_.back().name)
                                                   + plain);
+    return true;
+  }
+
+  /// Who may send the bytes elsewhere with the keys: the person who starts the run, or whoever set the key.
+  bool check_target() {
+    auto s = std::find_if(secrets_.begin(), secrets_.end(), [this](const auto& used) { return used.source != target_.source; });
+    if (target_.source != process_source && s != secrets_.end() && !is_at_home())
+      return fail(ec::bad_config, shown(target_) + " names " + url_place(out_.base_url) + ", but " + shown(*s)
+                                      + " comes from elsewhere: set the variable in the environment, or leave out --send-keys");
+    auto with = has_placeholder_   ? ", with a placeholder for the key"
+                : secrets_.empty() ? ", without a key"
+                                   : ", with " + secrets_.back().name;
+    out_.notices.insert(out_.notices.begin(), shown(target_) + " sends the calls of type " + b_.type + " to "
+                                                  + url_place(out_.base_url)
+                                                  + (out_.home.empty() ? "" : " instead of " + url_host(out_.home)) + with);
     return true;
   }
 
@@ -344,6 +413,8 @@ private:
   const source_lookup& source_;
   const backend_kind& kind_;
   key_route out_;
+  used_variable target_;               ///< what sends the bytes elsewhere, if anything does
+  bool has_placeholder_ = false;       ///< and whether without the keys
   used_variable redirect_;             ///< the base URL variable, if it counts
   std::string default_host_;           ///< where calls would go without it
   std::vector<used_variable> secrets_; ///< all that goes along; the key last
@@ -351,6 +422,19 @@ private:
 };
 
 } // namespace
+
+std::string target_variable(const std::string& type) {
+  std::string out = "CONCLAVE_BASE_URL_";
+  for (auto c : type)
+    out += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return out;
+}
+
+std::string target_fault(const std::string& url) {
+  return url_host(url).empty() || url.find_first_of("?#") != std::string::npos
+             ? "is no address of an API: http:// or https://, a host, no user name, no parameters"
+             : "";
+}
 
 key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source) {
   return router{b, env, source}.run();

@@ -8,6 +8,8 @@
 /// The rule: a key goes to the hosts it is bound to (key_names), to the base_url of the configuration that names it, or where the
 /// base URL variable of its provider (OPENAI_BASE_URL, ...) points, if both variables come from the same place. In particular a
 /// .env file never sends a key somewhere that came from elsewhere, nor says whom to trust with it.
+/// --base-url TYPE=URL and CONCLAVE_BASE_URL_<TYPE> say where the bytes of a type go and nothing else: a server that is not the
+/// key's own is sent a placeholder, unless --send-keys says otherwise.
 
 #include "protocols/config.hpp"
 #include "protocols/config_expand.hpp"
@@ -33,8 +35,9 @@ struct ca_choice {
 /// A connection with its variables resolved. If `code` is not none, `error` says why it cannot be made and nothing else counts.
 struct key_route {
   ec code = ec::none;
-  std::string error; ///< one sentence, without secrets
-  std::string base_url;
+  std::string error;    ///< one sentence, without secrets
+  std::string base_url; ///< where the bytes go
+  std::string home;     ///< whose API it is, if the bytes go elsewhere by --base-url TYPE=URL; empty = base_url
   std::string api_key;  ///< empty = none is sent
   std::string key_name; ///< tells connections apart, says nothing of the key
   std::map<std::string, std::string> headers, query;
@@ -43,6 +46,13 @@ struct key_route {
   std::vector<std::string> notices; ///< what redirects, and what was mended: to be said before the first call
   std::string withheld;             ///< a sentence if no key is sent to a host that may want one
 };
+
+/// Returns the variable that says where the bytes of this backend type go: CONCLAVE_BASE_URL_OPENAI.
+std::string target_variable(const std::string& type);
+
+/// Returns what is wrong with a URL as the target of --base-url TYPE=URL or its variable, as the end of a sentence; empty if
+/// nothing.
+std::string target_fault(const std::string& url);
 
 /// Returns the route of an agent's HTTP connection on the machine whose variables these are.
 key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source);

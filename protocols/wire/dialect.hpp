@@ -21,7 +21,8 @@ namespace conclave::wire {
 
 /// A connection with everything resolved on the node that uses it.
 struct endpoint {
-  std::string base_url;   ///< with or without trailing slash, or with the path already pasted
+  std::string base_url;   ///< where the bytes go: with or without trailing slash, or with the path already pasted
+  std::string home;       ///< the base URL of whose API it is, if the bytes go elsewhere; empty = base_url
   std::string api_key;    ///< empty = send no key
   std::string provider;   ///< display name; no quirk follows from it
   std::string version;    ///< of the API, in a header (anthropic) or in the path (gemini); empty = default
@@ -33,6 +34,11 @@ struct endpoint {
   secrets hidden = {};  ///< values of variables in headers and query, which may be secrets
   bool operator==(const endpoint&) const = default;
 };
+
+/// Returns the base URL that says whose API this is: what a provider's host needs goes by it, paths are made of base_url.
+inline const std::string& home_of(const endpoint& to) {
+  return to.home.empty() ? to.base_url : to.home;
+}
 
 /// Turns the bytes of one response into chunks, then one completion. Same bytes, any split: same result.
 class decoder {

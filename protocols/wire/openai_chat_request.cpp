@@ -159,7 +159,7 @@ private:
 };
 
 const char* token_key(const model_request& req, const endpoint& to, const quirks& known) {
-  auto newer = wants_completion_tokens(req.model, to.base_url) != known.other_token_name;
+  auto newer = wants_completion_tokens(req.model, home_of(to)) != known.other_token_name;
   return newer ? "max_completion_tokens" : "max_tokens";
 }
 

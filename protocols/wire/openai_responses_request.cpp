@@ -219,7 +219,7 @@ http_request encode_openai_responses(const model_request& req, const endpoint& t
       body.erase(name); // before what the user wrote, which is never taken away
   auto merged = merge(body, req.params);
   rename(body);
-  if (known.left_out.count("include") == 0 && !lacks_reasoning(req.model, to.base_url))
+  if (known.left_out.count("include") == 0 && !lacks_reasoning(req.model, home_of(to)))
     add_include(body);
   if (req.max_output_tokens > 0)
     body["max_output_tokens"] = req.max_output_tokens;

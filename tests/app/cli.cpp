@@ -341,3 +341,35 @@ CAF_TEST(ages and addresses are read strictly) {
   CAF_CHECK(parse_host_port("mars.example:4711", host, port, error));
   CAF_CHECK(host == "mars.example" && port == 4711 && error.empty());
 }
+
+CAF_TEST(a base URL with a type in front says where that type goes and one without is of the quick mode) {
+  auto c = parse({"-c", "t.yaml", "--base-url", "OpenAI=http://127.0.0.1:1/v1", "--base-url=claude=https://h", "--send-keys", "q"});
+  CAF_REQUIRE_EQUAL(c.err, "");
+  CAF_CHECK(c.run.send_keys);
+  CAF_REQUIRE_EQUAL(c.run.base_urls.size(), 2u);
+  CAF_CHECK_EQUAL(c.run.base_urls[0].first, "openai");
+  CAF_CHECK_EQUAL(c.run.base_urls[0].second, "http://127.0.0.1:1/v1");
+  CAF_CHECK_EQUAL(c.run.base_urls[1].first, "claude");
+  c = parse({"-m", "x", "--base-url", "http://h/v1?a=b", "--base-url", "vllm=http://h", "q"});
+  CAF_REQUIRE_EQUAL(c.err, "");
+  CAF_CHECK_EQUAL(c.run.base_url, "http://h/v1?a=b");
+  CAF_CHECK_EQUAL(c.run.base_urls.size(), 1u);
+  CAF_CHECK_EQUAL(parse({"-m", "x", "--base-url", "//h?sk-planted=y", "q"}).run.base_url, "//h?sk-planted=y"); // judged unseen
+  CAF_CHECK(usage({"--base-url", "nosuch=http://h", "q"}, "no backend type"));
+  CAF_CHECK(usage({"--base-url", "=http://h", "q"}, "no backend type"));
+  CAF_CHECK(usage({"--base-url", "local=http://h", "q"}, "no backend type"));
+  CAF_CHECK(usage({"--base-url", "claude=http://u:p@h", "q"}, "no address"));
+  CAF_CHECK(usage({"--base-url", "claude=", "q"}, "no address"));
+  CAF_CHECK(usage({"--base-url", "claude=http://h", "--base-url", "CLAUDE=http://g", "q"}, "given twice"));
+  CAF_CHECK(usage({"-m", "x", "--base-url", "http://h", "--base-url", "http://g", "q"}, "given twice"));
+}
+
+CAF_TEST(backends and models are commands) {
+  auto c = parse({"backends", "--json"});
+  CAF_CHECK(!c.done && c.command == command_name::backends && c.backends.json);
+  c = parse({"models", "--backend", "groq"});
+  CAF_CHECK(!c.done && c.command == command_name::models && c.models.backend == "groq" && !c.models.json);
+  CAF_CHECK(usage({"modles"}, "conclave models"));
+  CAF_CHECK(usage({"providers"}, "conclave backends"));
+  CAF_CHECK(usage({"models", "x"}, "unexpected argument"));
+}

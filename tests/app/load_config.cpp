@@ -369,7 +369,7 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("LM Studio", "did you mean 'lmstudio'?"));
   CAF_CHECK(points("llama.cpp", "http://localhost:8080/v1"));
   CAF_CHECK(points("huggingface", "HF_TOKEN"));
-  CAF_CHECK(points("cohere", "api_key_env COHERE_API_KEY"));
+  CAF_CHECK(points("cohere", "its key is COHERE_API_KEY"));
   CAF_CHECK(points("perplexity", "Perplexity ended Chat Completions"));
   CAF_CHECK(points("github-models", "GitHub Models ended"));
   CAF_CHECK(points("openai-compatible", "its models are reached by type 'chatcompletion'"));

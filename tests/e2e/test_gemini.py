@@ -160,7 +160,7 @@ class Gemini(unittest.TestCase):
         r = self.home.run("--backend", "gemini", "--base-url", self.provider.url, "--api-key-env", "MINE", "q", env={"MINE": "dummy"})
         self.assertEqual((r.returncode, r.stdout), (0, "It is 42.\n"), r.stderr)
         self.assertEqual(self.faults, [])
-        self.assertIn("/models/gemini-2.5-flash:", self.provider.requests[0]["path"])
+        self.assertIn("/models/gemini-3.8-flash:", self.provider.requests[0]["path"])
         good = self.home.write("good.yaml", "agents:\n  - backend: {type: gemini, model: gemini-2.5-pro, api_version: v1}\n")
         r = self.home.run("validate", good, env={"GOOGLE_API_KEY": "x"})
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)

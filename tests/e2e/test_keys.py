@@ -130,7 +130,7 @@ class Routes(Keys):
 
     def test_ollama_is_found_by_its_own_variable(self):
         self.ask("--backend", "ollama", "--model", "m", env={"OLLAMA_HOST": f"127.0.0.1:{self.provider.port}"})
-        self.assertTrue(self.provider.requests)
+        self.assertIn("/v1/chat/completions", [r["path"] for r in self.provider.requests])
 
     def test_upper_case_http_proxy_counts_and_that_of_a_file_does_not(self):
         proxy = f"http://127.0.0.1:{self.provider.port}"
