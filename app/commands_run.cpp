@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/answer_file.hpp"
+#include "app/attachments.hpp"
 #include "app/commands.hpp"
 #include "app/display.hpp"
 #include "app/engine.hpp"
@@ -16,6 +17,7 @@
 #include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
+#include "transports/outside.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -120,9 +122,15 @@ int command_run(const run_options& o) {
     complain(error);
     return usage_code;
   }
-  std::string text;
-  if (auto code = read_question(o, text))
+  question asked;
+  if (auto code = read_question(o, asked))
     return code;
+  file_access by{[] { return outside::of_machine()->open_http(); },
+                 o.loopback_files ? reachable::public_and_self : reachable::public_only};
+  if (auto why = read_attachments(config, asked, by); !why.empty()) {
+    complain(why);
+    return usage_code;
+  }
   if (!o.record.empty() && std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.node.empty(); })) {
     complain("a run with agents on nodes cannot be recorded: what happens on another machine is not seen here");
     return usage_code;
@@ -142,7 +150,7 @@ int command_run(const run_options& o) {
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
   auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
-    return eng.start(config, {text, {}}, std::move(l), std::move(done));
+    return eng.start(config, asked, std::move(l), std::move(done));
   });
   if (std::error_code unknown; !o.record.empty() && !std::filesystem::exists(o.record, unknown))
     complain("the run is not recorded: there is no " + o.record);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "app/attachments.hpp"
 #include "app/commands.hpp"
 #include "app/config_view.hpp"
 #include "app/environment.hpp"
@@ -96,6 +97,8 @@ int command_validate(const validate_options& o) {
     problems.insert(problems.end(), of_environment.begin(), of_environment.end());
     auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
     problems.insert(problems.end(), lacking.begin(), lacking.end());
+    auto missing = missing_files(loaded.config);
+    problems.insert(problems.end(), missing.begin(), missing.end());
   }
   if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
     for (auto& p : problems)

@@ -7,6 +7,7 @@
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
 #include "actors/resumer.hpp"
+#include "app/attachments.hpp"
 #include "app/environment.hpp"
 #include "app/task_files.hpp"
 #include "app/version.hpp"
@@ -154,10 +155,18 @@ std::string engine_core::start(const run_config& config, const question& q, list
     engine_core& of;
     ~mark() { of.leave(); }
   } until_started{*this};
+  auto whole = q;
+  // Of the machine itself, and before a recording begins: what was read is part of the task.
+  file_access by{[] { return outside::of_machine()->open_http(); },
+                 options_.loopback_files ? reachable::public_and_self : reachable::public_only};
+  if (auto why = read_attachments(config, whole, by); !why.empty()) {
+    done(refused(ec::bad_config, std::move(why)));
+    return {};
+  }
   if (!on_.turns)
-    return launch(config, q, std::move(l), std::move(done), {});
+    return launch(config, whole, std::move(l), std::move(done), {});
   std::string task;
-  on_.turns->inside([&] { task = launch(config, q, std::move(l), std::move(done), {}); });
+  on_.turns->inside([&] { task = launch(config, whole, std::move(l), std::move(done), {}); });
   return task;
 }
 
@@ -274,6 +283,9 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     return task;
   }
   mask_secrets(whole);
+  parts.attachments = whole.attachments;
+  for (auto& a : whole.attachments)
+    a.data.clear(); // bodies of the log hold it
   parts.opening = to_json(whole);
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));
@@ -303,7 +315,12 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
       opening next;
       next.continues = request.task;
       next.answers = answers_of(ended->state);
-      return launch(config, {ended->state.question, o.history}, std::move(l), std::move(done), std::move(next));
+      question again{ended->state.question, o.history, o.attachments};
+      if (auto why = bring_files(*store_, request.task, again.attachments); !why.empty()) {
+        done(refused(ec::bad_request, std::move(why)));
+        return request.task;
+      }
+      return launch(config, again, std::move(l), std::move(done), std::move(next));
     }
     done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
     return request.task;
@@ -334,6 +351,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
     } else {
       parts.fence = t.fence;
       question q{t.from.log.question, std::move(t.opening.history)};
+      parts.attachments = std::move(t.opening.attachments);
       parts.revived = std::make_shared<revived_task>(std::move(t.from));
       if (auto to = open_lanes(parts.task, q.text, std::move(l), std::move(done), std::move(t.log)); to.host)
         begin(std::move(parts), q, std::move(to));

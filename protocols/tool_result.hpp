@@ -10,7 +10,7 @@
 namespace conclave {
 
 /// Of the text of one result, and once more of the texts of its parts.
-inline constexpr std::size_t max_result_text = std::size_t{256} << 10;
+inline constexpr std::size_t max_result_text = std::size_t{16} << 20;
 /// Base64 of one result, all parts together: some screenshots. Providers refuse an image of more than 5 MB.
 inline constexpr std::size_t max_result_data = std::size_t{4} << 20;
 

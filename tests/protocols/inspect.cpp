@@ -189,6 +189,8 @@ CAF_TEST(messages about a task come back as they were sent) {
   CHECK_TYPE(shown_answer);
   CHECK_TYPE(start_run);
   CHECK_TYPE(publish_answer);
+  CHECK_TYPE(publish_file);
+  CHECK_TYPE(attachment);
   CHECK_TYPE(cancel_run);
   CHECK_TYPE(end_task);
   CHECK_TYPE(task_closed);
