@@ -41,7 +41,8 @@ void read_uploads(const section& s, backend_config& out) {
     const auto& e = uploads->value->items[i];
     auto at = "upload_files[" + std::to_string(i) + "]";
     section u{e.value.get(), key_scope::upload, s.path(at), s.canonical(at), s.to()};
-    if (e.value->kind != tree::map || e.value->items.size() != 1)
+    auto fit = e.value->items.size() == 1 && e.value->items.front().value->kind != tree::null;
+    if (e.value->kind == tree::null || (e.value->kind == tree::map && !fit))
       s.to().error(e.at, s.path(at), "needs exactly one of image_path, audio_path, video_path, file_path");
     for (const auto* key : {"image_path", "file_path"})
       if (std::string from; u.read(key, from))
