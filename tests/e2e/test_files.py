@@ -221,6 +221,28 @@ class Files(unittest.TestCase):
         size = (self.home.path / "home" / "tasks.db").stat().st_size
         self.assertLess(size, 15 << 20, "each file is stored once")
 
+    def test_a_task_that_failed_is_begun_again_with_its_files(self):
+        broken = [True]
+
+        async def behave(provider, request, reply):
+            if broken:
+                return await reply.error(400, "no")
+            request["files"] = files_of(request)
+            await reply.decide("a red dot")
+
+        p = Provider(behave)
+        self.providers.append(p)
+        r = self.home.run("--config", self.team(self.agent("claude", p, upload_files=[{"file_path": "b.dat"}])), "-f", "a.png", "q")
+        self.assertEqual(r.returncode, 2, r.stderr)
+        broken.clear()
+        p.requests.clear()
+        for f in ("a.png", "b.dat"):
+            os.unlink(self.home.path / f)
+        r = self.home.run("resume", "last")
+        self.assertEqual(r.returncode, 0, r.stderr)
+        for files in self.seen(p):
+            self.assertEqual(files, [("image/png", text_of(PNG)), ("application/pdf", text_of(PDF))])
+
     def test_nodes_get_the_files(self):
         p = self.serve()
         (self.home.path / "long.png").write_bytes(PNG + bytes(4 << 20))
