@@ -137,6 +137,7 @@ class Files(unittest.TestCase):
                     self.assertEqual(files, [("image/png", text_of(PNG)), ("application/pdf", text_of(PDF))])
                 self.assertIn("a.png (image/png, 68 bytes)", json.dumps(p.requests[0]))
                 self.assertLess(len(r.stdout), 30_000)  # no event holds them
+                self.assertIn("file      a.png (image/png, 68 bytes)", self.home.run("show", "last").stdout)
 
     def test_files_of_the_team_go_to_their_agent_alone(self):
         p, q = self.serve(), self.serve()
