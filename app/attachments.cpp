@@ -55,6 +55,8 @@ std::string read_path(const std::string& path, std::size_t most, std::string& by
     return std::string("cannot be opened: ") + std::strerror(errno);
   if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
     error = S_ISDIR(st.st_mode) ? "is a folder; name its files one by one" : "is no regular file";
+  else if (static_cast<std::uint64_t>(st.st_size) > most)
+    bytes.resize(most + 1); // what it holds does not matter any more
   else
     read_all(fd, most, bytes, error, "it");
   close(fd);
@@ -181,9 +183,9 @@ struct reading {
       return {};
     }
     std::string bytes;
-    auto why = is_web(source)    ? fetch(source, most + 1, by, http, bytes)
+    auto why = is_web(source)    ? fetch(source, most, by, http, bytes)
                : is_data(source) ? read_data(source, bytes)
-                                 : read_path(source, most + 1, bytes);
+                                 : read_path(source, most, bytes);
     if (why.empty() && bytes.size() > most)
       why = "has more than " + std::to_string(most >> 20) + " MiB" + (key.empty() ? "" : " (media_max_file_size_mb)");
     if (why.empty())
