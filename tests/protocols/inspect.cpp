@@ -101,6 +101,8 @@ private:
       x = std::numeric_limits<T>::max() - static_cast<T>(++count_);
     else if constexpr (std::is_same_v<T, std::map<std::string, std::string>>)
       x = {{"a", std::to_string(++count_)}, {"b", ""}};
+    else if constexpr (std::is_same_v<T, std::vector<std::pair<std::string, std::string>>>)
+      x = {{"a", std::to_string(++count_)}, {"b", ""}};
     else if constexpr (std::is_same_v<T, std::vector<std::string>>)
       x = {"", std::to_string(++count_)};
     else if constexpr (is_vector<T>::value) {

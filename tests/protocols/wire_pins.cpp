@@ -150,9 +150,11 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(known_end, "f1ecbe069bf6d981 255");
   PIN(stored_run, "6d1c7dba16123974 399");
   PIN(turn_text, "1dca75d054a33128 8");
+  PIN(attachment, "0000000000000000 1");
   PIN(shown_answer, "9fbe00f80ee04eec 21");
   PIN(start_run, "1c6191062b31f5ea 543");
   PIN(publish_answer, "b233d5b2b0b7dac6 29");
+  PIN(publish_file, "0000000000000000 2");
   PIN(cancel_run, "10af3b873f2fb2bb 37");
   PIN(end_task, "d8222b258b4eb1c7 15");
   PIN(task_closed, "97f93db9af4def47 15");
