@@ -47,7 +47,7 @@ constexpr bool has_members(std::index_sequence<I...>) {
   };
 }
 
-template <class T, std::size_t N = 48>
+template <class T, std::size_t N = 64>
 constexpr std::size_t members() {
   if constexpr (has_members<T>(std::make_index_sequence<N>{}))
     return N;
