@@ -411,6 +411,7 @@ CAF_TEST(the arguments of a call count once and not twice against what a run may
 
 CAF_TEST(a message that is shortened while a report awaits its ruling is not taken for stored) {
   with.agent.backend.max_run_bytes = 65'536;
+  with.agent.backend.max_tool_result_chars = 1'000'000;
   start();
   reply(calls({{"c1", "look", "{}"}}));
   rule();
