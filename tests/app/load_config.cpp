@@ -260,7 +260,7 @@ display: {type: simple}
   CAF_CHECK_EQUAL(where(r, severity::warning),
                   (strings{"6 orchestrator.session_storage", "9 ui.type", "9 ui.logging_enabled", "10 display"}));
   CAF_CHECK_EQUAL(blocking(r.problems).size(), 7u);
-  CAF_CHECK_EQUAL(r.config.notes.size(), 12u);
+  CAF_CHECK_EQUAL(r.config.notes.size(), 11u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
 }
 
