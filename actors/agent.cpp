@@ -7,6 +7,7 @@
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/run_state.hpp"
+#include "protocols/wire/sha256.hpp"
 
 #include <caf/all.hpp>
 
@@ -21,6 +22,9 @@ void agent_state::input(run::input in) {
 /// Starts a run, or goes on with one of before a crash.
 void agent_state::start(start_run t) {
   with.utc_offset_s = parts.outside->utc_offset_s(t.now_ms);
+  for (auto& a : t.attachments) // the log has them, in the pieces that messages are kept in
+    if (known.count(a.sha) == 0)
+      run::keep_file(a.data, [this](const std::string& bytes) { return *known.insert(wire::sha256(bytes)).first; });
   if (t.stored.empty() || t.stored.front().state.empty())
     return input(run::started{std::move(t)});
   auto stored = std::move(t.stored.front());

@@ -5,6 +5,7 @@
 
 #include "actors/agent_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/run_results.hpp"
 #include "protocols/tool_waits.hpp"
 
 #include <caf/all.hpp>
@@ -52,6 +53,12 @@ void agent_state::carry_out(run::send_model& a) {
 }
 
 void agent_state::carry_out(run::send_tool& a) {
+  if (a.source == run::built_in) { // as a message: an input is not put in while the actions of another are carried out
+    auto result = run::read_result(with, run, a.what);
+    auto status = result.is_error ? "error" : "finished";
+    self->send(self, agent_input{run::tool_done{a.call, std::move(result), status, {}}});
+    return;
+  }
   auto& from = parts.tools.at(a.source);
   tool_invocation msg{run.task.task, run.task.agent, a.run, std::move(a.what), with.agent.backend.tool_timeout_ms};
   auto limit = tool_waits::agent_call(from.start_limit, std::chrono::milliseconds(msg.timeout_ms));

@@ -73,6 +73,7 @@ struct agent_state {
 
   // agent_tools.cpp: what the sources offer
   caf::result<agent_ready> get_tools();
+  void offer_built_in();
   bool is_stale() const;
   void carry_out(const run::list_again& a);
   void list_source(std::size_t i);

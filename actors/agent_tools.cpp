@@ -5,6 +5,7 @@
 
 #include "actors/agent_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/run_results.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/wire/verdict.hpp"
 
@@ -59,6 +60,7 @@ caf::result<agent_ready> agent_state::get_tools() {
       return;
     for (auto& [tool, what] : with.tools)
       out->tools.push_back(tool);
+    offer_built_in();
     promise.deliver(*out);
   };
   listed.assign(parts.tools.size(), 0);
@@ -75,6 +77,12 @@ caf::result<agent_ready> agent_state::get_tools() {
               finish();
             });
   return caf::delegated<agent_ready>{};
+}
+
+/// Whoever has tools can read their long results.
+void agent_state::offer_built_in() {
+  if (!with.tools.empty())
+    with.tools.emplace(run::read_result_name, run::read_result_tool());
 }
 
 bool agent_state::is_stale() const {
@@ -128,6 +136,7 @@ void agent_state::replace_tools(std::size_t i, tool_list& list) {
     t = next;
   }
   auto notes = take_tools(i, list);
+  offer_built_in();
   std::vector<std::string> added, changed, gone;
   for (auto& [tool, now] : with.tools) {
     auto before = old.find(tool);

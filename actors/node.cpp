@@ -8,8 +8,10 @@
 #include "actors/node_tasks.hpp"
 #include "actors/relay.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/run_state.hpp"
 #include "protocols/text.hpp"
 #include "protocols/tool_waits.hpp"
+#include "protocols/wire/sha256.hpp"
 
 #include <caf/all.hpp>
 
@@ -25,6 +27,8 @@ namespace {
 constexpr std::size_t max_labels = 10'000;
 constexpr std::size_t max_text = std::size_t{4} << 20; ///< as the ledger's highest bound
 constexpr std::size_t max_task_text = std::size_t{256} << 20;
+constexpr std::size_t max_file_bytes = std::size_t{256} << 20; ///< of one task
+constexpr std::size_t max_files = 1'000;
 constexpr auto ask_limit = std::chrono::seconds(2);
 
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
@@ -140,8 +144,29 @@ void run(node_ptr self, start_run& r) {
     }
     shown.text = text->second;
   }
+  for (auto& wanted : r.attachments) {
+    auto file = task.files.find(wanted.sha);
+    if (file == task.files.end() || run::keep_file(file->second, wire::sha256) != wanted.sha) {
+      self->send(task.boss, agent_lost{r.task, r.fence, r.agent, ec::bad_request,
+                                       "the node was never sent the file " + shown_text(wanted.name, 200)});
+      return;
+    }
+    wanted.data = file->second;
+  }
   ++task.runs;
   self->send(a->handle, std::move(r));
+}
+
+void take_file(node_ptr self, const publish_file& p) {
+  auto* task = find_task(self, p.task, p.fence);
+  if (task == nullptr)
+    return;
+  auto& bytes = task->files[p.sha];
+  // A part that does not fit leaves a file that does not fit its name: a run that needs it says that it was never sent.
+  if (p.offset != bytes.size() || p.bytes.size() > max_file_bytes - task->file_bytes || task->files.size() > max_files)
+    return;
+  task->file_bytes += p.bytes.size();
+  bytes += p.bytes;
 }
 
 /// Asks the scripted connections of a task what they have left, then ends the task.
@@ -204,6 +229,7 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
         task.text_bytes += p.text.size() - place->second.size();
         place->second = std::move(p.text);
       },
+      [self](const publish_file& p) { take_file(self, p); },
       [self](start_run& r) { run(self, r); },
       [self](const cancel_run& c) {
         if (auto* a = find_agent(find_task(self, c.of.task, c.of.fence), c.agent))

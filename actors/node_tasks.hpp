@@ -46,6 +46,8 @@ struct hosted_task {
   std::map<std::string, hosted_agent> agents;
   std::map<std::string, std::string> texts; ///< label -> answer
   std::size_t text_bytes = 0;
+  std::map<std::string, std::string> files; ///< by the name of their body, as base64; what is not whole yet as well
+  std::size_t file_bytes = 0;
   std::shared_ptr<known_secrets> hidden; ///< from the results of its tools
 };
 

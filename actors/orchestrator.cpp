@@ -40,6 +40,8 @@ caf::result<outcome> on_question(orchestrator_ptr self, question& q) {
   c.opening = std::move(st.parts.opening);
   for (auto& a : st.parts.agents)
     c.placements.push_back({a.config.id, a.node_name, a.config.backend.type, a.config.backend.model});
+  for (auto& a : st.parts.attachments)
+    c.said.push_back(a.sha);
   st.apply(std::move(c), [self](const ledger::decision& d) {
     if (d.kind == ruling_kind::refused)
       self->state.give_up(ec::bad_request, d.reason);

@@ -59,6 +59,7 @@ struct orchestrator_parts {
   std::string owner;                     ///< of a revived task: who it is now, for people
   std::string on_unknown;                ///< of a revived task, see start_run
   std::uint64_t seed = 0;                ///< of its random numbers, as in the opening; a stream of its own for each fence
+  std::vector<attachment> attachments;   ///< what goes with the question, with `data`
   log_bounds bounds;
   std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };

@@ -21,7 +21,8 @@ using ledger::command_kind;
 using std::chrono::milliseconds;
 
 namespace {
-constexpr int max_notices = 3; ///< of one agent about one tool source
+constexpr int max_notices = 3;                                   ///< of one agent about one tool source
+constexpr std::size_t file_part_bytes = std::size_t{256} * 1024; ///< of a message
 } // namespace
 
 void orchestrator_state::init(orchestrator_ptr ptr, orchestrator_parts p) {
@@ -182,6 +183,12 @@ ledger::decision orchestrator_state::decide(batch& b, const command& c) {
       runs[e.run] = e.agent;
     if (e.type == event_type::new_answer)
       publish(b, e.label, e.text);
+    if (e.type == event_type::task_opened)
+      for (auto& a : parts.attachments)
+        run::keep_file(a.data, [&b](std::string bytes) {
+          b.bodies.push_back({wire::sha256(bytes), std::move(bytes)});
+          return b.bodies.back().sha;
+        });
     if (e.type == event_type::run_ended && dispatched.erase(e.run) > 0) {
       stopping.erase(e.run);
       // A run the ledger ended by itself (straggler, deadline, agent out) is still working somewhere: it is cancelled on the wire
@@ -269,6 +276,7 @@ void orchestrator_state::dispatch(batch& b, const ledger::wanted_run& w, std::in
   t.stored = std::move(stored);
   t.on_unknown = parts.on_unknown;
   publish_missing(b, *at, t);
+  publish_files(b, *at, t);
   b.effects.push_back([this, node = at->node, t = std::move(t)]() mutable { self->send(node, std::move(t)); });
 }
 
@@ -294,12 +302,30 @@ void orchestrator_state::publish_missing(batch& b, const placed_agent& to, const
         publish(b, a->label, a->text);
 }
 
+// In parts: a connection between machines is also there for others.
+void orchestrator_state::publish_files(batch& b, const placed_agent& to, const start_run& t) {
+  auto addr = caf::actor_cast<caf::actor_addr>(to.node);
+  for (auto& wanted : t.attachments) {
+    auto file = std::find_if(parts.attachments.begin(), parts.attachments.end(), [&](auto& a) { return a.sha == wanted.sha; });
+    if (file == parts.attachments.end() || !told.emplace(addr.get(), wanted.sha).second)
+      continue;
+    b.effects.push_back([this, node = to.node, file] {
+      auto& data = file->data;
+      for (std::size_t at = 0; at < data.size(); at += file_part_bytes)
+        self->send(node, publish_file{parts.task, parts.fence, file->sha, at, data.size(), data.substr(at, file_part_bytes)});
+    });
+  }
+}
+
 start_run orchestrator_state::task_for(const ledger::wanted_run& w, std::int64_t now) const {
   auto t = ledger::task_for(log, w.agent, w.present); // the node has the texts
   t.task = parts.task;
   t.fence = parts.fence;
   t.history = history;
   t.now_ms = now;
+  for (auto& a : parts.attachments)
+    if (a.agent.empty() || a.agent == w.agent)
+      t.attachments.push_back({a.name, a.media_type, a.sha, a.bytes, a.agent, {}});
   return t;
 }
 

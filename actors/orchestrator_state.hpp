@@ -127,6 +127,7 @@ private:
   void add_missing(std::vector<std::string>& warnings) const;
   void publish(batch& b, const std::string& label, const std::string& text); ///< to every node that has agents at work
   void publish_missing(batch& b, const placed_agent& to, const start_run& t);
+  void publish_files(batch& b, const placed_agent& to, const start_run& t);
   void tell(event e); ///< every sink
 };
 

@@ -53,8 +53,9 @@ struct body_reading {
   std::map<std::string, std::string> bodies;
   std::size_t bytes = 0;
   int step = 0;
-  std::string newer;              ///< a state of a newer version: it is not to be lost by starting anew
-  std::vector<std::string> asked; ///< names the store has not looked for yet, in order
+  std::vector<attachment>* files = nullptr; ///< that go with the question: their bytes are put in
+  std::string newer;                        ///< a state of a newer version: it is not to be lost by starting anew
+  std::vector<std::string> asked;           ///< names the store has not looked for yet, in order
 
   run::finder find() const {
     return [this](const std::string& sha) -> const std::string* {
@@ -67,6 +68,13 @@ struct body_reading {
   std::vector<std::string> next() {
     std::vector<std::string> names;
     ++step;
+    for (auto& f : *files) {
+      if (step == 1)
+        names.push_back(f.sha);
+      else if (auto* text = step == 2 ? find()(f.sha) : nullptr)
+        for (auto& piece : run::pieces_in(*text))
+          names.push_back(piece);
+    }
     for (auto& l : runs) {
       auto& r = *l.what;
       if (step == 1) {
@@ -165,6 +173,10 @@ void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
     st.parts.store->read_bodies(st.parts.task, r->asked, reply_to<body_page>(self));
     return;
   }
+  for (auto& f : st.out.opening.attachments)
+    if (std::string problem; !run::find_file(f.sha, r->find(), f.data, problem))
+      return fail(self, ec::bad_request,
+                  "task " + st.parts.task + " cannot be gone on with: its file '" + f.name + "': " + problem);
   for (auto& l : r->runs) {
     auto run = assembled(l, r->find());
     run.number = l.what->run;
@@ -189,6 +201,7 @@ void take_log(resumer_ptr self) {
   st.out.from.played = ledger::played(st.log);
   st.runs = ledger::unfinished(st.log);
   auto next = std::make_shared<body_reading>();
+  next->files = &st.out.opening.attachments;
   for (auto& run : st.runs)
     next->runs.push_back({&run, {}, {}, {}});
   read_bodies(self, next);

@@ -265,10 +265,13 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
       app.add_option("-t,--timeout", timeout, "TIME until the agents must have decided: seconds, or 90s, 10m, 1.5h");
   app.add_option("-o,--output-file", o.output_file, "write the answer to this file, too");
   auto* record = app.add_option("--record", o.record, "record the run in this new file, with every byte from outside but no key");
-  app.add_option("-f,--file", o.files, "text file to add to the question; repeatable; - is standard input")
+  app.add_option("-f,--file", o.files,
+                 "file to add to the question: text, an image (PNG, JPEG, GIF, WebP) or a PDF; a path, an https:// "
+                 "or data: URL, or - for standard input; repeatable")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
+  app.add_flag("--loopback-files", o.loopback_files, "let --file and upload_files fetch from this machine, for tests");
   app.add_flag("--no-stdin", o.no_stdin, "leave standard input alone: for questions in loops that read it");
   app.add_flag("--json", o.json, "one durable event per line on standard output, no plain answer");
   app.add_flag("-q,--quiet", o.quiet, "no display, only errors");

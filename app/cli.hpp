@@ -35,6 +35,7 @@ struct run_options {
   std::string output_file;
   std::string record;             ///< a new file: the run is recorded there; empty = it is not
   std::vector<std::string> files; ///< added to the question, in the order given; "-" = standard input
+  bool loopback_files = false;    ///< a URL among them may lead to this machine
   bool no_stdin = false;          ///< standard input is left alone
   bool json = false, quiet = false, automation = false, verbose = false;
 };

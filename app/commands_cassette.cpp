@@ -98,6 +98,7 @@ std::string team_of(const wire::tape_head& head, run_config& config, question& q
   config.on_unknown = o.on_unknown;
   q.text = head.question;
   q.history = std::move(o.history);
+  q.attachments = std::move(o.attachments);
   return {};
 }
 

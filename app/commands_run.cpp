@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/answer_file.hpp"
+#include "app/attachments.hpp"
 #include "app/commands.hpp"
 #include "app/display.hpp"
 #include "app/engine.hpp"
@@ -147,9 +148,15 @@ int command_run(const run_options& o) {
     complain(error);
     return usage_code;
   }
-  std::string text;
-  if (auto code = read_question(o, text))
+  question asked;
+  if (auto code = read_question(o, asked))
     return code;
+  file_access by{[] { return outside::of_machine()->open_http(); },
+                 o.loopback_files ? reachable::public_and_self : reachable::public_only};
+  if (auto why = read_attachments(config, asked, by); !why.empty()) {
+    complain(why);
+    return usage_code;
+  }
   if (!o.record.empty() && std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.node.empty(); })) {
     complain("a run with agents on nodes cannot be recorded: what happens on another machine is not seen here");
     return usage_code;
@@ -170,7 +177,7 @@ int command_run(const run_options& o) {
   early.reset(); // a signal from here on waits for the next line
   auto recorded = o.record.empty(), told = false;
   auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
-    return eng.start(config, {text, {}}, std::move(l), [&, done = std::move(done)](outcome end) {
+    return eng.start(config, asked, std::move(l), [&, done = std::move(done)](outcome end) {
       told = std::any_of(end.warnings.begin(), end.warnings.end(), [](auto& w) { return w.starts_with(not_recorded); });
       std::error_code unknown;
       recorded = recorded || (!told && std::filesystem::exists(o.record, unknown));

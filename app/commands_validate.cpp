@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "app/attachments.hpp"
 #include "app/commands.hpp"
 #include "app/config_view.hpp"
 #include "app/environment.hpp"
@@ -103,6 +104,8 @@ int command_validate(const validate_options& o) {
     problems.insert(problems.end(), lacking.begin(), lacking.end());
     auto silent = missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine());
     problems.insert(problems.end(), silent.begin(), silent.end());
+    auto missing = missing_files(loaded.config);
+    problems.insert(problems.end(), missing.begin(), missing.end());
   }
   if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
     for (auto& p : problems)

@@ -50,8 +50,9 @@ struct engine_options {
   std::vector<native_tool> tools; ///< offered to every agent whose config names them in `native_tools`, or all if `tools_for_all`
   bool tools_for_all = true;
   std::shared_ptr<conclave::outside>
-      outside;             ///< what the engine gets everything from (transports/outside.hpp); empty = this machine
-  std::string record_path; ///< a new file: the engine's one task is recorded there (docs/cassettes.md). No nodes, no `resume`
+      outside;                 ///< what the engine gets everything from (transports/outside.hpp); empty = this machine
+  std::string record_path;     ///< a new file: the engine's one task is recorded there (docs/cassettes.md). No nodes, no `resume`
+  bool loopback_files = false; ///< files that go with a question may be fetched from this machine, by http too
   std::shared_ptr<cassette_player> play; ///< a recorded task, played instead of the outside (transports/cassette_player.hpp)
 };
 
@@ -103,8 +104,9 @@ public:
   /// Runs a task to its end.
   outcome ask(const run_config& config, const question& q, const listener& l = {});
 
-  /// Starts a task; `done` is called once: on an engine thread, after the last event, or before this returns if the task cannot
-  /// start. Returns its id.
+  /// Starts a task. Files that go with the question, and those of `upload_files`, are read first (a URL: 30 s at most): one that
+  /// cannot be read, or that an agent's model cannot be shown, ends it with bad_config. `done` is called once: on an engine thread,
+  /// after the last event, or before this returns if the task cannot start. Returns its id.
   std::string start(const run_config& config, const question& q, listener l, std::function<void(outcome)> done);
 
   /// Goes on with a task that was cut off (by the end of its process, however it ended): what was decided stays, unfinished runs

@@ -6,6 +6,7 @@
 #include "actors/leaving.hpp"
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
+#include "app/attachments.hpp"
 #include "app/environment.hpp"
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
@@ -151,10 +152,18 @@ std::string engine_core::start(const run_config& config, const question& q, list
     engine_core& of;
     ~mark() { of.leave(); }
   } until_started{*this};
+  auto whole = q;
+  // Of the machine itself, and before a recording begins: what was read is part of the task.
+  file_access by{[] { return outside::of_machine()->open_http(); },
+                 options_.loopback_files ? reachable::public_and_self : reachable::public_only};
+  if (auto why = read_attachments(config, whole, by); !why.empty()) {
+    done(refused(ec::bad_config, std::move(why)));
+    return {};
+  }
   if (!on_.turns)
-    return launch(config, q, std::move(l), std::move(done), {});
+    return launch(config, whole, std::move(l), std::move(done), {});
   std::string task;
-  on_.turns->inside([&] { task = launch(config, q, std::move(l), std::move(done), {}); });
+  on_.turns->inside([&] { task = launch(config, whole, std::move(l), std::move(done), {}); });
   return task;
 }
 
@@ -206,6 +215,9 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     return task;
   }
   mask_secrets(whole);
+  parts.attachments = whole.attachments;
+  for (auto& a : whole.attachments)
+    a.data.clear(); // bodies of the log hold it
   parts.opening = to_json(whole);
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));

@@ -4,6 +4,7 @@
 /// How an engine goes on with a task that was cut off.
 
 #include "actors/resumer.hpp"
+#include "app/attachments.hpp"
 #include "app/engine_core.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
@@ -74,6 +75,7 @@ void engine_core::go_on(arrival& a, resumed_task& t) {
   await_nodes(t.from.log, a);
   parts.fence = t.fence;
   question q{t.from.log.question, std::move(t.opening.history)};
+  parts.attachments = std::move(t.opening.attachments);
   parts.revived = std::make_shared<revived_task>(std::move(t.from));
   auto task = parts.task;
   if (auto to = open_lanes(task, q.text, std::move(a.listener), std::move(a.done), std::move(t.log)); to.host)
@@ -105,7 +107,12 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
       opening next;
       next.continues = request.task;
       next.answers = answers_of(ended->state);
-      return launch(config, {ended->state.question, o.history}, std::move(l), std::move(done), std::move(next));
+      question again{ended->state.question, o.history, o.attachments};
+      if (auto why = bring_files(*store_, request.task, again.attachments); !why.empty()) {
+        done(refused(ec::bad_request, std::move(why)));
+        return request.task;
+      }
+      return launch(config, again, std::move(l), std::move(done), std::move(next));
     }
     done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
     return request.task;

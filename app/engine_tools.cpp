@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "app/engine_core.hpp"
+#include "protocols/run_results.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/verdict.hpp"
@@ -46,6 +47,8 @@ std::string fault_of(const std::vector<native_tool>& tools) {
       return shown + "a name is 1 to 64 letters, digits, '_' and '-'";
     if (wire::is_workflow_tool(name))
       return shown + "this name is taken by the tool agents decide with";
+    if (name == run::read_result_name)
+      return shown + "this name is taken by the tool that reads long results";
     if (name.starts_with("mcp__"))
       return shown + "names with mcp__ in front are those of MCP servers";
     if (!names.insert(name).second)

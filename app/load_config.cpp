@@ -33,7 +33,7 @@ void split_effort(backend_config& out) {
   }
 }
 
-void check_uploads(const section& s) {
+void read_uploads(const section& s, backend_config& out) {
   const auto* uploads = s.get("upload_files");
   if (!uploads)
     return;
@@ -41,8 +41,12 @@ void check_uploads(const section& s) {
     const auto& e = uploads->value->items[i];
     auto at = "upload_files[" + std::to_string(i) + "]";
     section u{e.value.get(), key_scope::upload, s.path(at), s.canonical(at), s.to()};
-    if (e.value->kind == tree::map && e.value->items.size() != 1)
+    auto fit = e.value->items.size() == 1 && e.value->items.front().value->kind != tree::null;
+    if (e.value->kind == tree::null || (e.value->kind == tree::map && !fit))
       s.to().error(e.at, s.path(at), "needs exactly one of image_path, audio_path, video_path, file_path");
+    for (const auto* key : {"image_path", "file_path"})
+      if (std::string from; u.read(key, from))
+        out.upload_files.emplace_back(key, std::move(from));
   }
 }
 
@@ -81,7 +85,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
   read_backend(b, out.backend, options);
   if (inferred)
     split_effort(out.backend);
-  check_uploads(b);
+  read_uploads(b, out.backend);
   return out;
 }
 

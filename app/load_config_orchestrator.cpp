@@ -57,7 +57,7 @@ void read_rules(const section& top, run_config& out) {
   read_pacing(s, out.rules);
   read_strategy(s, out.rules);
   check_context_paths(s);
-  s.below("coordination", key_scope::coordination);
+  s.below("coordination", key_scope::coordination).read_rows(out.rules);
   std::string folder;
   if (s.read("snapshot_storage", folder) && s.read("agent_temporary_workspace", folder))
     return;

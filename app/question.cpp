@@ -3,12 +3,14 @@
 
 #include "app/question.hpp"
 
+#include "app/attachments.hpp"
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
 #include "app/plain_text.hpp"
 #include "app/text_input.hpp"
 #include "protocols/config.hpp"
 #include "protocols/text.hpp"
+#include "protocols/wire/attachments.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -69,6 +71,18 @@ bool is_input(const std::string& path) {
   struct stat a {
   }, b{};
   return path == "-" || (fstat(0, &a) == 0 && ::stat(path.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+}
+
+/// Whether a file is an image or a PDF, by its first bytes.
+bool shows(const std::string& path) {
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+  if (fd < 0)
+    return false;
+  char first[16];
+  struct stat st {};
+  auto n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, first, sizeof first) : 0;
+  close(fd);
+  return n > 0 && !wire::file_type({first, static_cast<std::size_t>(n)}).empty();
 }
 
 /// Reads one `--file`. Returns false after a complaint.
@@ -144,7 +158,8 @@ std::string with_attachment(std::string question, const std::string& heading, st
   return question + (text.empty() || text.back() == '\n' ? "" : "\n") + fence;
 }
 
-int read_question(const run_options& o, std::string& text) {
+int read_question(const run_options& o, question& out) {
+  auto& text = out.text;
   text = o.question;
   bool asked = o.has_question && o.question != "-";
   if (!asked && is_input(o.config)) {
@@ -165,6 +180,11 @@ int read_question(const run_options& o, std::string& text) {
   if (!taken && !add_input(o, text))
     return usage_code;
   for (const auto& path : o.files) {
+    if (path != "-" && (is_url(path) || shows(path))) {
+      out.attachments.emplace_back();
+      out.attachments.back().name = path;
+      continue;
+    }
     std::string added;
     if (!read_file(path, added))
       return usage_code;

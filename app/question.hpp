@@ -6,6 +6,7 @@
 /// elsewhere: a read that waits ends with the process.
 
 #include "app/cli.hpp"
+#include "protocols/coordination.hpp"
 
 #include <string>
 #include <string_view>
@@ -18,7 +19,7 @@ std::string with_attachment(std::string question, const std::string& heading, st
 
 /// Reads the question of a run, at most 1 MiB with everything added. Beside a question, standard input is read if it is a regular
 /// file at its beginning, or a pipe or socket whose first byte comes within two seconds; a notice says so, or that nothing came.
-/// Returns 0, or an exit code after a complaint.
-int read_question(const run_options& o, std::string& text);
+/// Images, PDF files and URLs become attachments that are not read yet. Returns 0, or an exit code after a complaint.
+int read_question(const run_options& o, question& out);
 
 } // namespace conclave

@@ -100,6 +100,10 @@ private:
   void head(const std::string& task) {
     row("task      " + name(task));
     row("question  " + one_line(v_.question, 400), 12);
+    for (const auto& f : v_.files)
+      row("file      " + one_line(f.name, 200) + " (" + f.media_type + ", " + count_of(f.bytes, "byte") + ")"
+              + (f.agent.empty() ? "" : ", for " + name(f.agent)),
+          12);
     row("started   " + utc(v_.started_ms) + ", took " + seconds(v_.last_ms - v_.started_ms));
     auto end = v_.outcome;
     if (!v_.ended)

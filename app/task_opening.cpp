@@ -6,6 +6,7 @@
 #include "app/load_config.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
+#include "protocols/run_state.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <future>
+#include <map>
 #include <utility>
 
 namespace conclave {
@@ -30,6 +32,7 @@ outcome refused(ec code, std::string reason) {
 opening opening_of(const run_config& config, const question& q, const std::vector<placed_agent>& agents, opening o) {
   o.rules = config.rules;
   o.history = q.history;
+  o.attachments = q.attachments;
   for (auto& a : agents) {
     o.agents.push_back(a.config);
     o.nodes.push_back(a.node_name);
@@ -42,6 +45,23 @@ opening opening_of(const run_config& config, const question& q, const std::vecto
     o.build = version;
   o.on_unknown = config.on_unknown;
   return o;
+}
+
+std::string bring_files(event_store& store, const std::string& task, std::vector<attachment>& files) {
+  std::map<std::string, std::string> bodies;
+  auto find = [&](const std::string& sha) -> const std::string* {
+    auto known = bodies.find(sha);
+    if (known == bodies.end()) {
+      std::string ignored;
+      for (auto& b : store.bodies(task, {sha}, ignored))
+        known = bodies.emplace(b.sha, std::move(b.bytes)).first;
+    }
+    return known == bodies.end() ? nullptr : &known->second;
+  };
+  for (auto& f : files)
+    if (std::string why; !run::find_file(f.sha, find, f.data, why))
+      return "task " + task + " cannot be gone on with: its file '" + f.name + "': " + why;
+  return {};
 }
 
 std::optional<ledger::restored> ended_task(event_store& store, const std::string& task, const std::vector<event>& known) {

@@ -28,6 +28,9 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
 /// if `known` is all of it.
 std::optional<ledger::restored> ended_task(event_store& store, const std::string& task, const std::vector<event>& known);
 
+/// Reads the bytes of files that go with a stored task. Returns an empty text, or which are missing. Reads on the caller's thread.
+std::string bring_files(event_store& store, const std::string& task, std::vector<attachment>& files);
+
 /// Returns every answer a task has, as a later one starts with.
 std::vector<earlier_answer> answers_of(const ledger::state& s);
 

@@ -6,6 +6,7 @@
 #include "app/event_text.hpp"
 #include "app/plain_text.hpp"
 #include "protocols/events.hpp"
+#include "protocols/opening.hpp"
 
 #include <algorithm>
 
@@ -144,9 +145,18 @@ void begin(task_view& v, const event& e) {
   }
 }
 
+bool read(const std::string& detail, opening& out) {
+  std::string ignored; // whoever goes on with the task is told
+  return from_json(detail, out, ignored);
+}
+
 /// Events of the whole task.
 void on_task(task_view& v, const event& e) {
   switch (e.type) {
+  case event_type::task_opened:
+    if (opening o; !e.said.empty() && read(e.detail, o))
+      v.files = std::move(o.attachments);
+    return;
   case event_type::agent_placed:
     v.placed[e.agent] = events::placed_of(e);
     return;

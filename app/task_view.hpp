@@ -68,6 +68,7 @@ struct task_view {
   std::vector<agent_view> agents;          ///< registration order
   std::map<std::string, placement> placed; ///< by agent, as told before the session starts
   std::string question;
+  std::vector<attachment> files; ///< that go with it
   std::int64_t started_ms = 0, last_ms = 0;
   std::uint64_t events = 0;
   std::vector<std::string> lost_nodes;

@@ -22,13 +22,13 @@ struct magic_row {
 
 /// How files begin that people take for text. PDF and PostScript may be UTF-8 for a while.
 constexpr std::array<magic_row, 13> magics = {{
-    {"%PDF-", "a PDF file: extract its text first (pdftotext)"},
+    {"%PDF-", "a PDF file: name it by --file, or extract its text first (pdftotext)"},
     {"PK\x03\x04", "an archive, or an office document: extract or export its text first"},
     {"\xD0\xCF\x11\xE0", "an office document: export its text first"},
     {"{\\rtf", "a rich text document: export its text first"},
-    {"\x89PNG", "a picture: only text can be read"},
-    {"\xFF\xD8\xFF", "a picture: only text can be read"},
-    {"GIF8", "a picture: only text can be read"},
+    {"\x89PNG", "a picture: name it by --file, if it is a PNG, JPEG, GIF or WebP"},
+    {"\xFF\xD8\xFF", "a picture: name it by --file, if it is a PNG, JPEG, GIF or WebP"},
+    {"GIF8", "a picture: name it by --file, if it is a PNG, JPEG, GIF or WebP"},
     {"RIFF", "a media file: only text can be read"},
     {"ID3", "a media file: only text can be read"},
     {"\x1F\x8B", "compressed: unpack it first (gunzip)"},

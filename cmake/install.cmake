@@ -16,7 +16,7 @@ endif()
 
 # What a program that embeds the engine may include, as <conclave/app/engine.hpp>. All others stay private and are not installed.
 set(CONCLAVE_PUBLIC_HEADERS
-  app/engine.hpp app/engine_caf.hpp app/load_config.hpp
+  app/engine.hpp app/engine_caf.hpp app/load_config.hpp app/task_tools.hpp
   protocols/chat.hpp protocols/config.hpp protocols/config_expand.hpp protocols/config_validate.hpp protocols/coordination.hpp
   protocols/error.hpp protocols/events.hpp protocols/ledger.hpp protocols/watching.hpp
   transports/event_store.hpp)

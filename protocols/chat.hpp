@@ -79,7 +79,7 @@ struct message {
   bool is_error = false;        ///< role::tool only
   std::string opaque;           ///< assistant only: the provider's own JSON of this turn (thinking signatures), byte for byte
   std::string opaque_dialect;   ///< dialect that produced `opaque`; others ignore it
-  std::vector<content_part> parts = {}; ///< role::tool only, see tool_result::parts
+  std::vector<content_part> parts = {}; ///< role::tool: see tool_result::parts; role::user: files beside the text
   bool operator==(const message&) const = default;
 };
 

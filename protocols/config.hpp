@@ -89,8 +89,14 @@ struct backend_config {
   std::int64_t max_run_bytes = 33'554'432; ///< of one run's conversation
   bool parallel_tool_calls = true;
   std::int64_t tool_timeout_ms = 400'000;
-  std::string cwd;                       ///< workspace of later work; recognised
-  std::vector<std::string> native_tools; ///< names of C++ tool sources registered by the host or built in
+  std::string cwd;                                               ///< workspace of later work; recognised
+  std::vector<std::string> native_tools;                         ///< names of C++ tool sources registered by the host or built in
+  std::vector<std::pair<std::string, std::string>> upload_files; ///< image_path or file_path, and a path, https or data URL
+  std::int32_t media_max_file_size_mb = 64;                      ///< MiB of one of them
+  std::int32_t max_concurrent_tools = 8;                         ///< of one reply
+  bool concurrent_tool_execution = false;                        ///< calls keep their order only towards the same source
+  std::int64_t max_tool_result_chars = 15'000;                   ///< that a model is shown of one result at once
+  std::int32_t max_mcp_message_history = 200;                    ///< messages of a run; 0 and less = any number
   bool operator==(const backend_config&) const = default;
 };
 

@@ -48,8 +48,6 @@ void tools_and_files(std::vector<key_info>& out) {
                             idle("exclude_custom_tools", "tools in Python"),
                             idle("direct_mcp_servers", "all tools are offered directly"),
                             later("shared_tools_directory", "folder of tools"),
-                            idle("concurrent_tool_execution", "see `parallel_tool_calls`"),
-                            idle("max_concurrent_tools", "see `parallel_tool_calls`"),
                             later("enable_multimodal_tools", "tools for images, audio and video"),
                             idle("multimodal_config", "tools for images, audio and video"),
                             later("enable_file_generation", "tools that make files"),

@@ -51,10 +51,10 @@ void servers(std::vector<key_info>& out) {
       });
   const auto u = scope::upload;
   out.insert(out.end(), {
-                            row(u, "image_path", type::text, "", "image"),
-                            row(u, "audio_path", type::text, "", "sound"),
-                            row(u, "video_path", type::text, "", "film"),
-                            row(u, "file_path", type::text, "", "document"),
+                            row(u, "image_path", type::text, "", "image: path, `https://` URL or `data:` URL"),
+                            row(u, "audio_path", type::text, "", "sound", status::later),
+                            row(u, "video_path", type::text, "", "film", status::later),
+                            row(u, "file_path", type::text, "", "PDF or image, given as above"),
                         });
 }
 

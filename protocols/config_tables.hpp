@@ -98,8 +98,20 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::parallel_tool_calls, "parallel_tool_calls", flag, "several tool calls of one reply at the same time"),
       field(&x::tool_timeout_ms, "mcp_tool_timeout_seconds", seconds, {0.001, day}, "one tool call").stored_as("tool_timeout_ms"),
       field(&x::cwd, "cwd", text, "folder the agent works in").is(key_status::later),
-      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"), inner(&x::sent_to, "sent_to"),
-      inner(&x::key_goes_along, "key_goes_along"));
+      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"),
+      field(&x::upload_files, "upload_files", list, "images and PDF files that go with every question, see below").read_by_hand(),
+      field(&x::media_max_file_size_mb, "media_max_file_size_mb", integer, {1, 1024},
+            "MiB of one file of `upload_files`; what the provider takes is less, as a rule"),
+      field(&x::max_concurrent_tools, "max_concurrent_tools", integer, {1, 64},
+            "read-only tool calls of one reply that run at the same time"),
+      field(&x::concurrent_tool_execution, "concurrent_tool_execution", flag,
+            "calls of tools that are not read-only keep their order only towards their own server"),
+      field(&x::max_tool_result_chars, "max_tool_result_chars", integer, {1'000, 4'000'000},
+            "characters of one tool result that the model is shown; of a longer one beginning and end, and `read_result` gives it "
+            "the rest"),
+      field(&x::max_mcp_message_history, "max_mcp_message_history", integer, {-1, 1'000'000},
+            "messages of one run that are kept while tools are used: beyond it the oldest rounds of calls go; 0 or -1 = all"),
+      inner(&x::sent_to, "sent_to"), inner(&x::key_goes_along, "key_goes_along"));
 }();
 
 template <>
@@ -218,7 +230,16 @@ inline constexpr auto table<ledger::rules> = [] {
           .zero_is_none()
           .stored_as("presentation_ms"),
       inner(&x::backoff_ms, "backoff_ms"), inner(&x::backoff_cap_ms, "backoff_cap_ms"),
-      inner(&x::cancel_grace_ms, "cancel_grace_ms"), inner(&x::closing_ms, "closing_ms"));
+      inner(&x::cancel_grace_ms, "cancel_grace_ms"), inner(&x::closing_ms, "closing_ms"),
+      field(&x::planning_mode, "enable_planning_mode", flag, "no tool is called before the final presentation: agents plan")
+          .in(key_scope::coordination)
+          .stored_as("planning_mode"),
+      field(&x::planning_mode_instruction, "planning_mode_instruction", text,
+            "what agents are told while they plan; default: a sentence that asks for plans instead of actions")
+          .in(key_scope::coordination),
+      field(&x::planning_mode_allow_readonly, "planning_mode_allow_readonly", flag,
+            "while agents plan, tools that say of themselves that they are read-only may be called")
+          .in(key_scope::coordination));
 }();
 
 template <>

@@ -58,7 +58,8 @@ enum class event_type : std::uint8_t {
               ///< sentence saying why there is no answer, with code
   unknown,    ///< from a newer version; kept as it is
   // Since version 2 of the log. The numbers travel between nodes: append only.
-  task_opened,   ///< before session_start: what the task is judged and replayed by. detail = an opening (protocols/opening.hpp)
+  task_opened,   ///< before session_start: what the task is judged and replayed by. detail = an opening (protocols/opening.hpp),
+                 ///< said = the files that go with the question
   agent_placed,  ///< agent, target = node, detail = {"backend","model"}
   agent_notice,  ///< agent, run (0 = none), code, reason: something a person should know; nothing is counted
   late_text,     ///< agent, run, text, code: what a run that had ended had written; no effect
@@ -245,6 +246,17 @@ struct stored_run {
   bool operator==(const stored_run&) const = default;
 };
 
+/// A file that goes with a question: an image or a PDF.
+struct attachment {
+  std::string name;        ///< for people and models, as it was given
+  std::string media_type;  ///< by its first bytes
+  std::string sha;         ///< names the body that its bytes are kept as (run::keep_file)
+  std::uint64_t bytes = 0; ///< of the file
+  std::string agent;       ///< the only one that is shown it; empty = all are
+  std::string data;        ///< base64; left out in the log and between nodes: bodies and `publish_file` have it
+  bool operator==(const attachment&) const = default;
+};
+
 /// An earlier message of the conversation the question belongs to.
 struct turn_text {
   bool from_user = true;
@@ -263,7 +275,7 @@ struct shown_answer {
 enum class run_kind : std::uint8_t { coordinate, present };
 
 /// Orchestrator -> node -> agent: start a run. `answers` carry labels only; the node fills in texts it was sent by
-/// `publish_answer`.
+/// `publish_answer`, and the bytes of files by `publish_file`.
 struct start_run {
   std::string task;
   std::uint64_t fence = 0;
@@ -285,6 +297,10 @@ struct start_run {
   std::int64_t now_ms = 0;               ///< Unix time; the prompt shows it as local time of the agent's node
   std::vector<stored_run> stored = {};   ///< one: go on from this
   std::string on_unknown;                ///< of such a run: what to do about tool calls that may have happened
+  std::vector<attachment> attachments = {};
+  bool planning = false;                 ///< no tool is called in this run
+  std::string planning_instruction = {}; ///< empty = the usual one
+  bool planning_reads = false;           ///< but for read-only ones
   bool operator==(const start_run&) const = default;
 };
 
@@ -295,6 +311,17 @@ struct publish_answer {
   std::string label;
   std::string text;
   bool operator==(const publish_answer&) const = default;
+};
+
+/// Orchestrator -> node, before the first start_run that names it: a part of a file, in order.
+struct publish_file {
+  std::string task;
+  std::uint64_t fence = 0;
+  std::string sha;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0; ///< of the whole, as base64
+  std::string bytes;
+  bool operator==(const publish_file&) const = default;
 };
 
 /// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled` with partial
@@ -334,6 +361,7 @@ struct agent_lost {
 struct question {
   std::string text;
   std::vector<turn_text> history;
+  std::vector<attachment> attachments = {}; ///< of a host: `name` is a path, an https URL or a data URL, or `data` is set
   bool operator==(const question&) const = default;
 };
 

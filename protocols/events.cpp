@@ -52,9 +52,10 @@ event end_of(event_type type, outcome_kind how, std::string text, ec code) {
 
 } // namespace
 
-event task_opened(std::string opening) {
+event task_opened(std::string opening, std::vector<std::string> files) {
   auto e = of(event_type::task_opened);
   e.detail = std::move(opening);
+  e.said = std::move(files);
   return e;
 }
 

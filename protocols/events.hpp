@@ -63,7 +63,7 @@ struct run_begin {
   std::uint32_t attempt = 1; ///< at this round, or at the presentation
 };
 
-event task_opened(std::string opening);
+event task_opened(std::string opening, std::vector<std::string> files = {}); ///< `files`: names of their bodies
 event agent_placed(const placement& p);
 event session_start(std::string question, ids agents);
 event round_started(std::uint32_t round);

@@ -70,16 +70,19 @@ CONCLAVE_INSPECT(body_ack, x.unused)
 CONCLAVE_INSPECT_CHECKED(known_end, x.effect <= call_effect::none, x.call, x.ended, x.reply, x.result, x.effect)
 CONCLAVE_INSPECT(stored_run, x.number, x.calls_made, x.state, x.talk, x.ends, x.refused, x.refusal)
 CONCLAVE_INSPECT(turn_text, x.from_user, x.text)
+CONCLAVE_INSPECT(attachment, x.name, x.media_type, x.sha, x.bytes, x.agent, x.data)
 CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text)
 CONCLAVE_INSPECT_CHECKED(start_run, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
                          x.kind, x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes,
-                         x.tie, x.now_ms, x.stored, x.on_unknown)
+                         x.tie, x.now_ms, x.stored, x.on_unknown, x.attachments, x.planning, x.planning_instruction,
+                         x.planning_reads)
 CONCLAVE_INSPECT(publish_answer, x.task, x.fence, x.label, x.text)
+CONCLAVE_INSPECT(publish_file, x.task, x.fence, x.sha, x.offset, x.size, x.bytes)
 CONCLAVE_INSPECT(cancel_run, x.of, x.agent, x.reason)
 CONCLAVE_INSPECT(end_task, x.task, x.fence)
 CONCLAVE_INSPECT(task_closed, x.task, x.notes)
 CONCLAVE_INSPECT_CHECKED(agent_lost, x.code <= ec::unknown, x.task, x.fence, x.agent, x.code, x.reason)
-CONCLAVE_INSPECT(question, x.text, x.history)
+CONCLAVE_INSPECT(question, x.text, x.history, x.attachments)
 CONCLAVE_INSPECT(agent_summary, x.id, x.anonymous, x.answers, x.votes_received, x.calls, x.use, x.out_reason)
 CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code <= ec::unknown, x.task, x.kind, x.answer, x.winner,
                          x.finish_reason, x.error, x.code, x.truncated, x.agents, x.warnings)

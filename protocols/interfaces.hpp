@@ -78,6 +78,8 @@ using node_actor = caf::typed_actor<
     caf::replies_to<spawn_agent, orchestrator_actor, event_sink_actor>::with<agent_ready>,
     // The text behind a label, once per node, before the first run that is shown it.
     caf::reacts_to<publish_answer>,
+    // A part of a file, once per node, before the first run that is shown it.
+    caf::reacts_to<publish_file>,
     // Starts a run of an agent here.
     caf::reacts_to<start_run>,
     // Abandons a run of an agent here.

@@ -45,6 +45,9 @@ struct rules {
   std::int64_t backoff_cap_ms = 30'000;
   std::int64_t cancel_grace_ms = 1'500; ///< how long cancelled runs may still report their partial text
   std::int64_t closing_ms = 1'500;      ///< how long the end of a task waits for the ends of calls under way; 0 = not at all
+  bool planning_mode = false;           ///< tools are called by the presentation alone
+  std::string planning_mode_instruction;
+  bool planning_mode_allow_readonly = false;
   bool operator==(const rules&) const = default;
 };
 
@@ -154,7 +157,7 @@ struct state {
 };
 
 enum class command_kind : std::uint8_t {
-  start,      ///< text = question, opening, placements
+  start,      ///< text = question, opening, placements, said = bodies of the files that go with it
   begin_run,  ///< agent: a wanted run begins (coordination or presentation)
   answer,     ///< agent, run, text, step; said, state, kept: of the run, in case it is refused
   vote,       ///< agent, run, target = id as the model gave it, reason, step; said, state, kept as above

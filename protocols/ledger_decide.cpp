@@ -27,7 +27,7 @@ decision start(state& s, const command& c) {
     return no_start("there is no question: the text is blank");
   draft x{s, c.now_ms};
   if (!c.opening.empty())
-    x.emit(events::task_opened(c.opening));
+    x.emit(events::task_opened(c.opening, c.said));
   for (auto& p : c.placements)
     x.emit(events::agent_placed(p));
   std::vector<std::string> agents;

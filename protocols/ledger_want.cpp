@@ -89,6 +89,9 @@ start_run task_for(const state& s, const std::string& agent, bool present) {
   if (!present) {
     t.may_answer = may_answer(s, agent);
     t.may_vote = may_vote(s, agent);
+    t.planning = s.rules.planning_mode;
+    t.planning_reads = s.rules.planning_mode_allow_readonly;
+    t.planning_instruction = s.rules.planning_mode_instruction;
     return t;
   }
   t.may_answer = false;

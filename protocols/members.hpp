@@ -44,6 +44,13 @@ template <>
 inline constexpr auto table<turn_text> = std::make_tuple(is("from_user", &turn_text::from_user), is("text", &turn_text::text));
 
 template <>
+inline constexpr auto table<attachment> = [] {
+  using x = attachment;
+  return std::make_tuple(is("name", &x::name), is("media_type", &x::media_type), is("sha", &x::sha), is("bytes", &x::bytes),
+                         is("agent", &x::agent), is("data", &x::data));
+}();
+
+template <>
 inline constexpr auto
     table<earlier_answer> = std::make_tuple(is("agent", &earlier_answer::agent), is("label", &earlier_answer::label),
                                             is("text", &earlier_answer::text), is("epoch", &earlier_answer::epoch));
@@ -53,7 +60,8 @@ inline constexpr auto table<opening> = [] {
   using x = opening;
   return std::make_tuple(is("rules", &x::rules), is("history", &x::history), is("agents", &x::agents), is("cluster", &x::cluster),
                          is("on_unknown", &x::on_unknown), is("nodes", &x::nodes), is("config_path", &x::config_path),
-                         is("build", &x::build), is("seed", &x::seed), is("answers", &x::answers), is("continues", &x::continues));
+                         is("build", &x::build), is("seed", &x::seed), is("answers", &x::answers), is("continues", &x::continues),
+                         is("attachments", &x::attachments));
 }();
 
 /// Whether T is a struct whose members are listed here.

@@ -41,6 +41,7 @@ struct opening {
   std::string on_unknown = "tell";     ///< see run_config
   std::vector<earlier_answer> answers; ///< of the task this one goes on from
   std::string continues;               ///< that task's id
+  std::vector<attachment> attachments; ///< what goes with the question; the log has their bytes as bodies
   bool operator==(const opening&) const = default;
 };
 

@@ -96,7 +96,12 @@ std::string question_block(const start_run& t) {
       out += std::string(h.from_user ? "User:" : "Assistant:") + "\n" + fence(h.text) + "\n";
     out += "<END OF CONVERSATION HISTORY>\n\n";
   }
-  return out + "<QUESTION>\n" + plain(t.question) + "\n<END OF QUESTION>\n";
+  out += "<QUESTION>\n" + plain(t.question) + "\n<END OF QUESTION>\n";
+  if (!t.attachments.empty())
+    out += "\nFiles that come with the question, in order:\n";
+  for (auto& a : t.attachments)
+    out += fence(shown_text(a.name, 200) + " (" + a.media_type + ", " + std::to_string(a.bytes) + " bytes)") + "\n";
+  return out;
 }
 
 std::string answers_block(const start_run& t, std::size_t budget, bool mark_own) {
@@ -129,6 +134,17 @@ std::string with_own(std::string rules, const std::string& system_message) {
   if (system_message.empty())
     return rules;
   return rules + (rules.empty() ? "" : "\n\n") + system_message;
+}
+
+/// What agents that plan are told beside their own instructions.
+std::string with_plan(std::string system, const start_run& t) {
+  if (!t.planning)
+    return system;
+  return system + "\n\n"
+         + (t.planning_instruction.empty()
+                ? "Planning mode: describe in your answer what you would do with your tools, step by step, instead of doing it. "
+                  "Calls that act are not carried out now; the agent that is chosen in the end acts."
+                : t.planning_instruction);
 }
 
 constexpr const char* fence_note =
@@ -198,7 +214,7 @@ std::vector<message> coordination(const start_run& t, const std::string& system_
     user += clock_line(t.now_ms, utc_offset_s);
     if (judging && !t.may_answer)
       user += "You have handed in as many answers as allowed: vote now.\n";
-    return {make(role::system, with_own(rules, system_message)), make(role::user, user)};
+    return {make(role::system, with_plan(with_own(rules, system_message), t)), make(role::user, user)};
   }
   // Models that come here are small or cannot call tools: few words, the request last.
   std::string rules = judging ? fence_note : "";

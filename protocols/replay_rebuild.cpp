@@ -14,6 +14,8 @@ std::set<std::uint64_t> calls_behind(const run::state& s) {
   std::set<std::uint64_t> out{s.model_call, s.reply_call};
   for (auto& p : s.pending)
     out.insert(p.number);
+  for (auto& r : s.long_results)
+    out.insert(r.call);
   return out;
 }
 

@@ -130,6 +130,12 @@ std::vector<tool_set> run_follower::impl::tool_sets(const std::string& agent) co
 start_run run_follower::impl::task_of(const command& c, const event& e, const state& s) const {
   auto t = task_for(s, e.agent, s.presentation.id == e.run);
   t.history = played_by.history;
+  for (const auto& a : played_by.attachments)
+    if (a.agent.empty() || a.agent == e.agent) {
+      t.attachments.push_back(a);
+      std::string missing; // found out where its event is read
+      run::find_file(a.sha, find, t.attachments.back().data, missing);
+    }
   t.now_ms = c.now_ms;
   t.fence = fence;
   for (auto& shown : t.answers)

@@ -55,6 +55,7 @@ void mover::on(continued x) {
     out.push_back(remember{{"seen", with.agent.backend.model}});
   else if (!s.ladder_fixed && s.step != prompts::ladder::tools)
     out.push_back(remember{{prompts::to_string(s.step), with.agent.backend.model}});
+  find_long_results(x);
   if (s.handing_in)
     return go_on_with_verdict(x);
   if (!s.pending.empty())

@@ -156,20 +156,29 @@ void mover::on(unprepared x) {
 /// The first messages of the run for the ladder's step.
 void mover::open_talk() {
   auto& system = with.agent.system_message;
-  s.kept = 0;
   if (s.task.kind == run_kind::present) {
     s.want = asked_for::presentation;
-    s.talk = prompts::presentation(s.task, system, s.budget_bytes);
+    begin_talk(prompts::presentation(s.task, system, s.budget_bytes));
   } else if (s.step == ladder::tools) {
     s.want = asked_for::verdict;
-    s.talk = prompts::coordination(s.task, system, s.step, s.budget_bytes, with.utc_offset_s);
+    begin_talk(prompts::coordination(s.task, system, s.step, s.budget_bytes, with.utc_offset_s));
   } else if (s.step == ladder::schema && s.task.may_vote) {
     s.want = asked_for::decision;
-    s.talk = prompts::decision(s.task, system, s.budget_bytes);
+    begin_talk(prompts::decision(s.task, system, s.budget_bytes));
   } else {
     // Where only an answer is possible no decision is asked for: one text request.
     s.want = s.step == ladder::schema ? asked_for::text_answer : asked_for::text_verdict;
-    s.talk = prompts::coordination(s.task, system, s.step, s.budget_bytes);
+    begin_talk(prompts::coordination(s.task, system, s.step, s.budget_bytes));
+  }
+}
+
+/// The files of the task stand beside its question.
+void mover::begin_talk(std::vector<message> talk) {
+  s.kept = 0;
+  s.talk = std::move(talk);
+  for (auto& a : s.task.attachments) {
+    auto kind = a.media_type.starts_with("image/") ? content_kind::image : content_kind::resource;
+    s.talk.back().parts.push_back({kind, a.name, a.media_type, a.data, {}});
   }
 }
 
@@ -192,6 +201,7 @@ void mover::call_model() {
 }
 
 void mover::announce_model() {
+  trim();
   if (!make_room())
     return no_room();
   s.reply_call = 0; // dealt with

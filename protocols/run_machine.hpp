@@ -131,6 +131,14 @@ struct memory {
   bool operator==(const memory&) const = default;
 };
 
+/// A result that a model was shown only in part.
+struct long_result {
+  std::string id;         ///< by which the model reads on
+  std::uint64_t call = 0; ///< number of its call in the log; 0 = the log does not have it as it is
+  std::string text;       ///< not stored: the log has it
+  bool operator==(const long_result&) const = default;
+};
+
 /// A run, and what its agent remembers. Stored as versioned JSON (protocols/run_state.hpp), the conversation apart from it. What
 /// the log has anyway is not stored: the texts of the task, the reply whose calls are carried out, results of tools, and the text
 /// of an answer that is handed in.
@@ -161,19 +169,20 @@ struct state {
   std::vector<std::string> names; ///< of the calls of `reply` as they were understood; empty = as the model wrote them
   std::string lead;               ///< what was said before the pauses of the turn that `reply_call` ended
   std::vector<pending_call> pending;
-  std::size_t held = 0;        ///< bytes of the run while tool calls are carried out; not stored
-  std::uint64_t reports = 0;   ///< so far; numbers them
-  std::uint64_t awaited = 0;   ///< the report whose ruling is awaited; 0 = none
-  bool handing_in = false;     ///< the report under way holds `handed_in`
-  verdict handed_in;           ///< stored without the text of an answer
-  std::string answers_call;    ///< id of the model's call that the verdict came from; empty = none
-  std::string said;            ///< text of the model's turn before its last pause
-  std::string partial;         ///< text of the last broken or cancelled call
-  std::string policy;          ///< that keeps the model call on hold
-  std::uint64_t holds = 0;     ///< of the agent so far; the newest is the model call's where one is on hold; not stored
-  std::string workspace;       ///< empty = none
-  std::string snapshot;        ///< of it, for the answer that is handed in
-  std::vector<late_call> late; ///< not stored: nobody brings their ends after a crash
+  std::vector<long_result> long_results; ///< oldest first
+  std::size_t held = 0;                  ///< bytes of the run while tool calls are carried out; not stored
+  std::uint64_t reports = 0;             ///< so far; numbers them
+  std::uint64_t awaited = 0;             ///< the report whose ruling is awaited; 0 = none
+  bool handing_in = false;               ///< the report under way holds `handed_in`
+  verdict handed_in;                     ///< stored without the text of an answer
+  std::string answers_call;              ///< id of the model's call that the verdict came from; empty = none
+  std::string said;                      ///< text of the model's turn before its last pause
+  std::string partial;                   ///< text of the last broken or cancelled call
+  std::string policy;                    ///< that keeps the model call on hold
+  std::uint64_t holds = 0;               ///< of the agent so far; the newest is the model call's where one is on hold; not stored
+  std::string workspace;                 ///< empty = none
+  std::string snapshot;                  ///< of it, for the answer that is handed in
+  std::vector<late_call> late;           ///< not stored: nobody brings their ends after a crash
   bool operator==(const state&) const = default;
 };
 
@@ -220,9 +229,10 @@ struct cancelled {
   std::string reason;
 };
 /// After a crash: `s` is the stored state with its conversation, its run has a new number, and this is what the log has of it.
-/// `ends` must have `reply_call` if the state names one, and each call of `pending` with a number that ended; further ones do no
-/// harm. A pending call without an end was under way; what it may have done is told by the `effect` its start was stored with.
-/// Calls of the old number get no end here: that is for whoever took the task over. A state without a run starts anew.
+/// `ends` must have `reply_call` if the state names one, and each call of `pending` with a number and of `long_results` that
+/// ended; further ones do no harm. A pending call without an end was under way; what it may have done is told by the `effect` its
+/// start was stored with. Calls of the old number get no end here: that is for whoever took the task over. A state without a run
+/// starts anew.
 struct continued {
   start_run task; ///< as `started`, under the new number
   std::vector<known_end> ends;

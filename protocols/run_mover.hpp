@@ -35,6 +35,7 @@ struct mover {
   void on(cancelled x);
   void on(tools_changed);
   void open_talk();
+  void begin_talk(std::vector<message> talk);
   void call_model();
   void announce_model();
   void send_model();
@@ -78,6 +79,11 @@ struct mover {
   void next_tools();
   void send_tools();
   void refuse_tools(const std::string& reason);
+
+  // run_results.cpp: long results, and long conversations
+  void shorten_result(pending_call& p);
+  void find_long_results(const continued& x);
+  void trim();
 
   // run_continue.cpp: after a crash
   void on(continued x);

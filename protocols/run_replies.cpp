@@ -235,8 +235,7 @@ void mover::on_decision(const completion& c) {
   }
   if (d.kind == wire::decision_kind::answer && s.task.may_answer) {
     s.want = asked_for::text_answer;
-    s.kept = 0;
-    s.talk = prompts::coordination(s.task, with.agent.system_message, ladder::schema, s.budget_bytes);
+    begin_talk(prompts::coordination(s.task, with.agent.system_message, ladder::schema, s.budget_bytes));
     return call_model();
   }
   std::string why;

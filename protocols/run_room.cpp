@@ -20,7 +20,7 @@ bool mover::shorten() {
     return false;
   std::size_t total = 0, results = 0;
   for (auto& m : s.talk) {
-    auto size = m.text.size() + size_of(m.parts);
+    auto size = m.text.size() + (m.from == role::tool ? size_of(m.parts) : 0);
     total += size;
     results += m.from == role::tool ? size : 0;
   }
@@ -65,8 +65,8 @@ std::size_t mover::held_bytes() const {
     sum += sizeof c + c.id.size() + c.name.size() + c.arguments.size();
   for (auto& p : s.pending) // whose calls are those of the reply
     sum += sizeof(message) + p.result.text.size() + size_of(p.result.parts);
-  for (auto& m : s.talk)
-    sum += size_of(m);
+  for (auto& m : s.talk) // files of the task have a bound of their own
+    sum += size_of(m) - (m.from == role::user ? size_of(m.parts) : 0);
   return sum;
 }
 

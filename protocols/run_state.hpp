@@ -12,8 +12,8 @@
 
 namespace conclave::run {
 
-/// 2 added holds, workspace and snapshot. What 1 wrote had none, so it reads as it is.
-inline constexpr int state_version = 2;
+/// 2 added holds, workspace and snapshot; 3 long results. What those before wrote had none, so it reads as it is.
+inline constexpr int state_version = 3;
 inline constexpr std::size_t max_body = std::size_t{16} << 20; ///< bytes of one body
 
 inline constexpr std::size_t max_partial = std::size_t{32} << 10; ///< bytes that are kept of a text that broke off
@@ -44,6 +44,10 @@ bool find_completion(const std::string& sha, const finder& find, completion& out
 
 std::string keep_result(const tool_result& r, const keeper& keep);
 bool find_result(const std::string& sha, const finder& find, tool_result& out, std::string& error);
+
+/// Keeps the bytes of a file, as base64: in the same pieces as in the messages that show it. Returns the name of the whole.
+std::string keep_file(const std::string& data, const keeper& keep);
+bool find_file(const std::string& sha, const finder& find, std::string& data, std::string& error);
 
 /// Returns the names of the pieces that a message, completion or result, as it was kept, is made of.
 std::vector<std::string> pieces_in(const std::string& body);

@@ -4,6 +4,7 @@
 // Rounds of tool calls, and the rules of what may be called.
 
 #include "protocols/run_mover.hpp"
+#include "protocols/run_results.hpp"
 #include "protocols/tool_result.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -15,7 +16,6 @@ namespace conclave::run {
 
 namespace {
 
-constexpr std::size_t max_parallel = 8;
 /// The same calls with the same arguments so often in a row are a loop.
 constexpr std::uint32_t max_repeats = 3;
 
@@ -46,6 +46,16 @@ policy_ruling not_a_loop(const setting&, const state& s, const tool_call&) {
                                   : policy_ruling{};
 }
 
+/// While agents plan, what they would do with their tools is for them to describe.
+policy_ruling only_plans(const setting& with, const state& s, const tool_call& c) {
+  auto tool = with.tools.find(c.name);
+  auto reads = tool != with.tools.end() && tool->second.read_only && s.task.planning_reads;
+  if (!s.task.planning || c.name == read_result_name || reads)
+    return {};
+  return denied(
+      "E_PLANNING, blocked_by: planning_mode; describe instead what you would do with this tool, and with what arguments");
+}
+
 policy_ruling bound_result(const setting&, const state&, const tool_call&, tool_result& r) {
   admit(r); // its node did so, if it is one to trust
   if (r.text.empty())
@@ -73,9 +83,8 @@ std::string hash_of(const std::vector<pending_call>& calls) {
 
 const std::vector<policy>& policies() {
   static const std::vector<policy> all = {
-      {"requests in vain", not_in_vain, nullptr, nullptr},
-      {"rounds of tool calls", nullptr, within_rounds, nullptr},
-      {"repetition", nullptr, not_a_loop, nullptr},
+      {"requests in vain", not_in_vain, nullptr, nullptr},       {"planning mode", nullptr, only_plans, nullptr},
+      {"rounds of tool calls", nullptr, within_rounds, nullptr}, {"repetition", nullptr, not_a_loop, nullptr},
       {"size of results", nullptr, nullptr, bound_result},
   };
   return all;
@@ -116,11 +125,13 @@ void mover::settle(pending_call& p, std::string error) {
 /// Announces a call, unless a rule is against it.
 void mover::begin_tool(pending_call& p) {
   auto tool = with.tools.find(p.call.name);
+  if (s.task.planning && !may_begin(p)) // whatever tool it is
+    return;
   if (tool == with.tools.end()) {
     out.push_back(tell{"the tool '" + p.call.name + "' is gone: its call got an error result"});
     return settle(p, no_such_tool(p.call.name));
   }
-  if (!may_begin(p))
+  if (!s.task.planning && !may_begin(p))
     return;
   p.number = ++s.calls;
   p.stage = call_stage::announced;
@@ -130,20 +141,22 @@ void mover::begin_tool(pending_call& p) {
       {p.number, p.call.name, wire::hash(p.call.name + '\n' + p.call.arguments), p.call.arguments, tool->second.effect()});
 }
 
-/// Starts what may run now: read-only calls side by side, others one at a time per source, in order. While a report awaits its
-/// ruling nothing is begun.
+/// Starts what may run now: read-only calls side by side, others one at a time and in order, or in order per source where the user
+/// has it so. While a report awaits its ruling nothing is begun.
 void mover::next_tools() {
   if (s.awaited != 0)
     return;
+  auto& config = with.agent.backend;
   std::set<std::size_t> busy; // sources with a call before this one that is not read-only
   std::size_t running = 0, open = 0;
   for (auto& p : s.pending) // a call on hold keeps its place
     running += p.stage == call_stage::under_way || (p.stage == call_stage::on_hold && !is_held_result(p)) ? 1 : 0;
-  auto limit = with.agent.backend.parallel_tool_calls ? max_parallel : 1;
+  auto limit = config.parallel_tool_calls ? static_cast<std::size_t>(std::max(config.max_concurrent_tools, 1)) : 1;
+  auto in_turn = [&](std::size_t source) { return config.concurrent_tool_execution ? busy.count(source) == 0 : busy.empty(); };
   for (auto& p : s.pending) {
     auto tool = with.tools.find(p.call.name);
     auto read_only = tool == with.tools.end() || tool->second.read_only;
-    if (p.stage == call_stage::waiting && running < limit && (read_only || busy.count(tool->second.source) == 0)) {
+    if (p.stage == call_stage::waiting && running < limit && (read_only || in_turn(tool->second.source))) {
       begin_tool(p);
       running += p.stage == call_stage::done ? 0 : 1;
     }
@@ -202,8 +215,10 @@ void mover::on(tool_done x) {
   p->result.id = p->call.id;
   p->stage = call_stage::done;
   judge_result(*p, 0);
-  s.held += p->result.text.size() + size_of(p->result.parts);
   next.ended.push_back({x.call, p->call.name, std::move(x.status), {}, {}, p->result, std::move(x.trouble)});
+  if (p->stage == call_stage::done)
+    shorten_result(*p);
+  s.held += p->result.text.size() + size_of(p->result.parts);
   if (auto most = with.agent.backend.max_run_bytes; s.held > static_cast<std::size_t>(most)) {
     if (!make_room())
       return no_room();
@@ -224,8 +239,10 @@ void mover::tools_done() {
     carried_out.push_back(p.call.name);
   }
   add_reply(c);
-  for (auto& p : done)
+  for (auto& p : done) {
+    shorten_result(p);
     add_result(std::move(p.result));
+  }
   if (ours.size() < c.calls.size() && s.want == asked_for::verdict)
     return judge_reply(c, carried_out);
   for (std::size_t i = 0; i < c.calls.size(); ++i)

@@ -38,9 +38,9 @@ std::size_t admit_text(std::string& text, const secrets& hidden, std::size_t mos
 
 } // namespace
 
-void admit(tool_result& r, const secrets& hidden) {
-  admit_text(r.text, hidden, max_result_text);
-  auto text = max_result_text, data = max_result_data;
+void admit(tool_result& r, const secrets& hidden, std::size_t most) {
+  admit_text(r.text, hidden, most);
+  auto text = most, data = max_result_data;
   for (auto& p : r.parts) {
     text -= admit_text(p.text, hidden, text);
     for (auto* name : {&p.media_type, &p.uri})

@@ -89,6 +89,7 @@ void other_way::take(command c, const std::vector<event>& decision) {
     switch (c.kind) {
     case command_kind::start:
       c.opening.clear();
+      c.said.clear();
       c.placements.clear();
       apply(std::move(c));
       break;

@@ -291,6 +291,9 @@ std::string cassette_recorder::begin(const std::string& task, const opening& o, 
     });
   h.task = task;
   h.opening = to_json(whole);
+  if (h.opening.size() > wire::max_cassette_line / 8 * 7)
+    return "the run cannot be recorded: its files are longer than a line of a cassette may be ("
+           + std::to_string(wire::max_cassette_line >> 20) + " MiB)";
   h.question = question;
   tape_->on = true;
   return {};

@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 #include "transports/http_client_transfer.hpp"
 
+#include "protocols/address_kind.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/text.hpp"
@@ -11,7 +12,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <netinet/in.h>
 #include <string_view>
+#include <sys/socket.h>
 
 namespace conclave::http_detail {
 
@@ -259,6 +262,27 @@ int on_ready(void* user, char*, char*, int, int) {
   return CURL_PREREQFUNC_OK;
 }
 
+/// Judges each address as it is connected to, whatever a name meant a moment before. One that is refused ends the transfer, though
+/// the host may have others.
+curl_socket_t on_socket(void* user, curlsocktype, curl_sockaddr* to) {
+  auto& t = *static_cast<transfer*>(user);
+  const auto* raw = reinterpret_cast<const std::uint8_t*>(&to->addr);
+  std::vector<std::uint8_t> address;
+  if (to->family == AF_INET)
+    address.assign(raw + offsetof(sockaddr_in, sin_addr), raw + offsetof(sockaddr_in, sin_addr) + 4);
+  else if (to->family == AF_INET6)
+    address.assign(raw + offsetof(sockaddr_in6, sin6_addr), raw + offsetof(sockaddr_in6, sin6_addr) + 16);
+  auto why = not_public(address);
+  if (t.request.reach == reachable::public_and_self && is_loopback_address(address))
+    why.clear();
+  if (!why.empty()) {
+    refuse(t, "the host has " + why + ", which is not fetched from");
+    t.refusal_code = ec::denied;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 // -- set-up and verdict ------------------------------------------------------------------------------------------------------
 
 void set_method(CURL* easy, const http_request& request) {
@@ -316,7 +340,13 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   curl_easy_setopt(easy, CURLOPT_PIPEWAIT, r.http2 ? 1L : 0L);
   auto connect_ms = std::clamp<std::int64_t>(r.connect_timeout_ms, 0, INT_MAX);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_ms));
-  if (url.loopback)
+  if (r.reach != reachable::any) {
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &t);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L); // one that stands was judged by other rules
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+  }
+  if (url.loopback || r.reach != reachable::any)
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
   else if (url.plain)
     set_plain_proxy(easy);

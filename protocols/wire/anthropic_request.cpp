@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/text.hpp"
+#include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
@@ -70,8 +71,8 @@ public:
         system_ += (system_.empty() ? "" : "\n\n") + m.text;
       break;
     case role::user:
-      if (!is_blank(m.text))
-        block("user", dump({{"type", "text"}, {"text", m.text}}));
+      for (auto& part : anthropic_content(m))
+        block("user", dump(part));
       break;
     case role::tool:
       if (asked_.count(m.tool_call_id) > 0)

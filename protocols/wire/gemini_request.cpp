@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/gemini_params.hpp"
 #include "protocols/wire/http_reply.hpp"
@@ -59,8 +60,9 @@ public:
         assistant(i);
       else if (!blank(m.text) && m.from == role::system)
         system_ += (system_.empty() ? "" : "\n\n") + m.text;
-      else if (!blank(m.text) && m.from == role::user)
-        add("user", text_part(m.text));
+      else if (m.from == role::user)
+        for (auto& part : gemini_parts(m))
+          add("user", std::move(part));
     }
     if (known.fold_system && !system_.empty())
       fold_system();

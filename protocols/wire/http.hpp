@@ -20,6 +20,13 @@ struct tls_trust {
   bool operator==(const tls_trust&) const = default;
 };
 
+/// Which addresses a transfer may connect to: an address somebody else wrote must not lead into the user's own network.
+enum class reachable : std::uint8_t {
+  any,
+  public_only,     ///< of the internet alone: none that is private, local, reserved, ...
+  public_and_self, ///< and loopback
+};
+
 struct http_request {
   std::string method = "POST";
   std::string url;
@@ -34,6 +41,7 @@ struct http_request {
   bool stream = true;                     ///< asks on_data as bytes arrive
   int max_redirects = 3;                  ///< followed at most; never more than three
   std::string agent;                      ///< whose it is, for people: it is not sent
+  reachable reach = reachable::any;       ///< other than any: no proxy, and every address is judged as it is connected to
 };
 
 struct http_head {

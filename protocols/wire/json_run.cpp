@@ -151,6 +151,14 @@ struct fields<run::pending_call> {
 };
 
 template <>
+struct fields<run::long_result> {
+  static void visit(auto& f, auto& x, const run::long_result& d) {
+    f("id", x.id, d.id);
+    f("call", x.call, d.call);
+  }
+};
+
+template <>
 struct fields<verdict> {
   static void visit(auto& f, auto& x, const verdict& d) {
     f("kind", x.kind, d.kind, verdict_kind::presented);
@@ -190,6 +198,7 @@ struct fields<run::state> {
     f("names", x.names, d.names);
     f("lead", x.lead, d.lead);
     f("pending", x.pending, d.pending);
+    f("long_results", x.long_results, d.long_results);
     f("reports", x.reports, d.reports);
     f("awaited", x.awaited, d.awaited);
     f("handing_in", x.handing_in, d.handing_in);
@@ -336,6 +345,20 @@ std::string keep_result(const tool_result& r, const keeper& keep) {
 
 bool find_result(const std::string& sha, const finder& find, tool_result& out, std::string& error) {
   return find_body(sha, "tool result", find, out, error);
+}
+
+std::string keep_file(const std::string& data, const keeper& keep) {
+  content_part whole;
+  whole.data = data;
+  return keep(write(whole, body_version, &keep));
+}
+
+bool find_file(const std::string& sha, const finder& find, std::string& data, std::string& error) {
+  content_part whole;
+  if (!find_body(sha, "file", find, whole, error))
+    return false;
+  data = std::move(whole.data);
+  return true;
 }
 
 std::vector<std::string> pieces_in(const std::string& body) {

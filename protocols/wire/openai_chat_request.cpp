@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/catalogue.hpp"
+#include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
@@ -42,7 +43,7 @@ public:
       if (user == out_.end())
         out_.insert(out_.begin(), json{{"role", "user"}, {"content", system_}});
       else
-        (*user)["content"] = system_ + "\n\n" + (*user)["content"].get<std::string>();
+        prepend((*user)["content"], system_);
     }
     return std::move(out_);
   }
@@ -63,7 +64,9 @@ private:
         out_.push_back({{"role", "tool"}, {"tool_call_id", m.tool_call_id}, {"content", m.text}});
       break;
     case role::user:
-      if (known_.user_into_tool && !out_.empty() && out_.back()["role"] == "tool")
+      if (!m.parts.empty())
+        out_.push_back({{"role", "user"}, {"content", chat_content(m)}});
+      else if (known_.user_into_tool && !out_.empty() && out_.back()["role"] == "tool")
         out_.back()["content"] = out_.back()["content"].get<std::string>() + "\n\n" + m.text;
       else
         say("user", m.text);
@@ -81,8 +84,17 @@ private:
   void say(const char* from, const std::string& text) {
     if (!out_.empty() && out_.back()["role"] == from && out_.back()["content"].is_string())
       out_.back()["content"] = out_.back()["content"].get<std::string>() + "\n\n" + text;
+    else if (!out_.empty() && out_.back()["role"] == from && from == std::string_view("user"))
+      out_.back()["content"].push_back({{"type", "text"}, {"text", text}});
     else if (!text.empty() || from == std::string_view("user"))
       out_.push_back({{"role", from}, {"content", text}});
+  }
+
+  static void prepend(json& content, const std::string& text) {
+    if (content.is_string())
+      content = text + "\n\n" + content.get<std::string>();
+    else
+      content.insert(content.begin(), json{{"type", "text"}, {"text", text}});
   }
 
   std::string as_text(const message& m) const {

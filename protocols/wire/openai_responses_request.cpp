@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/catalogue.hpp"
+#include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
@@ -60,7 +61,7 @@ private:
         put(dump({{"role", "system"}, {"content", m.text}}));
       break;
     case role::user:
-      put(dump({{"role", "user"}, {"content", m.text}}));
+      put(dump({{"role", "user"}, {"content", responses_content(m)}}));
       break;
     case role::tool:
       if (auto i = asked_.find(m.tool_call_id); i != asked_.end()) // else an orphan result

@@ -19,9 +19,12 @@ bool shows_images(const json& body) {
   auto any = [](const json* list, auto fits) {
     return list != nullptr && list->is_array() && std::any_of(list->begin(), list->end(), fits);
   };
-  auto* contents = member(body, "contents"); // Gemini
-  if (contents != nullptr && dump(*contents).find("\"inlineData\":") != std::string::npos)
-    return true;
+  if (auto* contents = member(body, "contents");
+      contents != nullptr && contents->is_array()) { // Gemini; files of a question stand before
+    auto answers = [](const json& part) { return member(part, "functionResponse") != nullptr; };
+    auto first = std::find_if(contents->begin(), contents->end(), [&](const json& c) { return any(member(c, "parts"), answers); });
+    return std::any_of(first, contents->end(), [](const json& c) { return dump(c).find("\"inlineData\":") != std::string::npos; });
+  }
   auto is_image = [](const json& part) { return string_at(part, "type") == "image" || string_at(part, "type") == "input_image"; };
   return any(member(body, "messages"),
              [&](const json& m) {

@@ -25,6 +25,7 @@ node_actor::behavior_type slow_node(node_actor::pointer self,
           p.deliver(agent_ready{"a", {}, {"a filter matches nothing"}, {{"MCP server 'x'", "MCP server 'x' ended with status 3"}}});
         held->clear();
       },
+      [](const publish_file&) {},
       [](const start_run&) {},
       [](const cancel_run&) {},
       [](const end_task& e) {
@@ -394,7 +395,9 @@ CAF_TEST(an answer goes to each node once and orders carry no text) {
     return {[](const spawn_agent& o, const orchestrator_actor&, const event_sink_actor&) -> caf::result<agent_ready> {
               return agent_ready{o.agent.id, {}, {}, {}};
             },
-            [s](const publish_answer& p) { s->published.push_back(p); }, [s](const start_run& t) { s->runs.push_back(t); },
+            [s](const publish_answer& p) { s->published.push_back(p); },
+            [](const publish_file&) {},
+            [s](const start_run& t) { s->runs.push_back(t); },
             [](const cancel_run&) {},
             [](const end_task& e) {
               return task_closed{e.task, {}};

@@ -158,7 +158,10 @@ node_actor::behavior_type obedient_node(std::shared_ptr<told> t) {
             r.agent = o.agent.id;
             return r;
           },
-          [](const publish_answer&) {}, [t](const start_run& r) { t->runs.push_back(r); }, [](const cancel_run&) {},
+          [](const publish_answer&) {},
+          [](const publish_file&) {},
+          [t](const start_run& r) { t->runs.push_back(r); },
+          [](const cancel_run&) {},
           [](const end_task& e) -> caf::result<task_closed> {
             return task_closed{e.task, {}};
           }};

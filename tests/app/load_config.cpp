@@ -241,26 +241,26 @@ CAF_TEST(pacing and its other spelling exclude each other) {
 
 CAF_TEST(what is not available yet blocks a run and what is cosmetic does not ) {
   auto r = load(R"(agents:
-  - backend: {type: azure_openai, enable_web_search: true, enable_code_execution: false, upload_files: [{image_path: a.png}]}
+  - backend: {type: azure_openai, enable_web_search: true, enable_code_execution: false, upload_files: [{audio_path: a.wav}]}
   - backend: {type: local, mcp_servers: [{name: s, url: "https://mcp.example.org/"}]}
 orchestrator:
   final_answer_strategy: synthesize
   session_storage: x
-  coordination: {enable_planning_mode: true, planning_mode_instruction: x}
+  coordination: {enable_subagents: true, enable_planning_mode: true, planning_mode_instruction: x}
   context_paths: [{path: /x, permission: write}]
 ui: {type: rich_terminal, logging_enabled: false}
 display: {type: simple}
 )");
   CAF_CHECK(r.ok());
-  CAF_CHECK_EQUAL(where(r, severity::unavailable),
-                  (strings{"2 agents[0].backend.enable_web_search", "2 agents[0].backend.upload_files", "2 agents[0].backend.type",
-                           "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
-                           "7 orchestrator.coordination.enable_planning_mode", "8 orchestrator.context_paths"}));
+  CAF_CHECK_EQUAL(
+      where(r, severity::unavailable),
+      (strings{"2 agents[0].backend.enable_web_search", "2 agents[0].backend.upload_files[0].audio_path",
+               "2 agents[0].backend.type", "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
+               "7 orchestrator.coordination.enable_subagents", "8 orchestrator.context_paths"}));
   CAF_CHECK_EQUAL(where(r, severity::warning),
-                  (strings{"6 orchestrator.session_storage", "7 orchestrator.coordination.planning_mode_instruction", "9 ui.type",
-                           "9 ui.logging_enabled", "10 display"}));
+                  (strings{"6 orchestrator.session_storage", "9 ui.type", "9 ui.logging_enabled", "10 display"}));
   CAF_CHECK_EQUAL(blocking(r.problems).size(), 7u);
-  CAF_CHECK_EQUAL(r.config.notes.size(), 12u);
+  CAF_CHECK_EQUAL(r.config.notes.size(), 11u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
 }
 
@@ -413,8 +413,8 @@ CAF_TEST(a key of a newer version that asks for nothing is no error) {
 
 CAF_TEST(settings of the program never reach a provider) {
   for (auto key : {"exclude_file_operation_mcps", "enable_code_based_tools", "use_two_tier_workspace", "instance_id", "vote_only",
-                   "command_line_srt_deny_read", "multimodal_config", "enable_rate_limit", "concurrent_tool_execution",
-                   "main_agent", "command_line_docker_enable_sudo", "_has_files_api_files", "custom_tools_path", "websocket_mode"})
+                   "command_line_srt_deny_read", "multimodal_config", "enable_rate_limit", "main_agent",
+                   "command_line_docker_enable_sudo", "_has_files_api_files", "custom_tools_path", "websocket_mode"})
     for (auto value : {"true", "false", "[a, b]", "{}", "x"}) {
       auto r = load(with(std::string{key} + ": " + value + "\ntemperature: 1"));
       CAF_CHECK_EQUAL(where(r), strings{});

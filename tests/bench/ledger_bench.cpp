@@ -101,7 +101,10 @@ node_actor::behavior_type node(node_actor::pointer, desk* d) {
             d->boss = boss;
             return agent_ready{o.agent.id, {}, {}, {}};
           },
-          [](const publish_answer&) {}, [d](const start_run& t) { d->runs.push_back(t); }, [](const cancel_run&) {},
+          [](const publish_answer&) {},
+          [](const publish_file&) {},
+          [d](const start_run& t) { d->runs.push_back(t); },
+          [](const cancel_run&) {},
           [](const end_task& e) {
             return task_closed{e.task, {}};
           }};

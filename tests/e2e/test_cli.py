@@ -288,17 +288,20 @@ class Inputs(unittest.TestCase):
         (self.home.path / "utf16").write_bytes("wide".encode("utf-16"))
         (self.home.path / "zero").write_bytes(b"a\nb\0c")
         (self.home.path / "pdf").write_bytes(b"%PDF-1.7 x")
+        (self.home.path / "zip").write_bytes(b"PK\x03\x04\xff")
         (self.home.path / "big").write_bytes(b"x" * (1024 * 1024 + 1))
         (self.home.path / "half").write_bytes(b"x" * (600 * 1024))
         self.assertIn("```\nmarked\n```", self.ask("q", "-f", "bom")[0])
         for name, part in (("latin", "iconv -f WINDOWS-1252"), ("utf16", "iconv -f UTF-16"), ("zero", "line 2: a NUL byte"),
-                           ("pdf", "pdftotext"), ("big", "more than 1048576 bytes"), ("missing", "cannot be opened: No such file"),
+                           ("zip", "archive"), ("big", "more than 1048576 bytes"), ("missing", "cannot be opened: No such file"),
                            (".", "is a folder")):
             self.refused(part, "q", "-f", name)
             self.refused(f"--file {name}", "q", "-f", name)
             if name not in ("missing", "."):
                 with open(self.home.path / name, "rb") as f:
                     self.refused("standard input", "q", stdin=f)
+        with open(self.home.path / "pdf", "rb") as f:
+            self.refused("name it by --file, or extract its text first (pdftotext)", "q", stdin=f)
         self.refused("with what is added to it, is longer than 1,048,576 bytes", "q", "-f", "half", "-f", "half")
 
     def test_a_configuration_comes_through_a_pipe(self):

@@ -57,9 +57,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   buffer bytes(data + 1, data + size);
   pick<tool_spec, tool_call, tool_result, message, usage, model_request, chunk, chunk_batch, completion, event, verdict, ruling,
        run_ref, body, call_end, call_begin, run_report, body_part, body_ack, known_end, stored_run, tool_trouble, turn_text,
-       shown_answer, start_run, publish_answer, cancel_run, end_task, task_closed, agent_lost, question, agent_summary, outcome,
-       script_step, mcp_server_config, backend_config, agent_config, hello, spawn_agent, agent_ready, cancel_call, cancel_done,
-       describe_backend, backend_info, ladder_note, list_tools, tool_list, tool_invocation, cancel_tools, chunk_delivery, chunk_ack,
-       append_events, appended, cancel_task, get_ready>(data[0], bytes);
+       shown_answer, start_run, publish_answer, publish_file, attachment, cancel_run, end_task, task_closed, agent_lost, question,
+       agent_summary, outcome, script_step, mcp_server_config, backend_config, agent_config, hello, spawn_agent, agent_ready,
+       cancel_call, cancel_done, describe_backend, backend_info, ladder_note, list_tools, tool_list, tool_invocation, cancel_tools,
+       chunk_delivery, chunk_ack, append_events, appended, cancel_task, get_ready>(data[0], bytes);
   return 0;
 }

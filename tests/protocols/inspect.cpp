@@ -47,7 +47,7 @@ constexpr bool has_members(std::index_sequence<I...>) {
   };
 }
 
-template <class T, std::size_t N = 48>
+template <class T, std::size_t N = 64>
 constexpr std::size_t members() {
   if constexpr (has_members<T>(std::make_index_sequence<N>{}))
     return N;
@@ -100,6 +100,8 @@ private:
     else if constexpr (std::is_integral_v<T>)
       x = std::numeric_limits<T>::max() - static_cast<T>(++count_);
     else if constexpr (std::is_same_v<T, std::map<std::string, std::string>>)
+      x = {{"a", std::to_string(++count_)}, {"b", ""}};
+    else if constexpr (std::is_same_v<T, std::vector<std::pair<std::string, std::string>>>)
       x = {{"a", std::to_string(++count_)}, {"b", ""}};
     else if constexpr (std::is_same_v<T, std::vector<std::string>>)
       x = {"", std::to_string(++count_)};
@@ -189,6 +191,8 @@ CAF_TEST(messages about a task come back as they were sent) {
   CHECK_TYPE(shown_answer);
   CHECK_TYPE(start_run);
   CHECK_TYPE(publish_answer);
+  CHECK_TYPE(publish_file);
+  CHECK_TYPE(attachment);
   CHECK_TYPE(cancel_run);
   CHECK_TYPE(end_task);
   CHECK_TYPE(task_closed);

@@ -4,6 +4,7 @@
 #define CAF_SUITE protocols.run_machine
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/tool_result.hpp"
 #include "support/run_driver.hpp"
 
 #include <algorithm>
@@ -150,6 +151,10 @@ CAF_TEST(eight calls at most run side by side and one where the backend says so)
   start();
   reply(calls(many));
   CAF_CHECK(the<run::report>().begun.size() == 8u);
+  with.agent.backend.max_concurrent_tools = 3;
+  start(task(9));
+  reply(calls(many));
+  CAF_CHECK(the<run::report>().begun.size() == 3u);
   with.agent.backend.parallel_tool_calls = false;
   start(task(8));
   reply(calls(many));
@@ -208,9 +213,9 @@ CAF_TEST(a result is cut and a result that was cut stays as it is) {
   start();
   reply(calls({{"c1", "look", "{}"}}));
   rule();
-  tool(2, std::string(300'000, 'r'));
+  tool(2, std::string(max_result_text + 300, 'r'));
   auto first = the<run::report>().ended[0].result;
-  CAF_CHECK(first.text.size() < 262'144 + 128 && says(first.text, "bytes left out]"));
+  CAF_CHECK(first.text.size() < max_result_text + 128 && says(first.text, "bytes left out]"));
   rule();
   reply(calls({{"c1", "look", "{\"a\":1}"}}));
   rule();
@@ -396,6 +401,7 @@ CAF_TEST(the arguments of a call count once and not twice against what a run may
 
 CAF_TEST(a message that is shortened while a report awaits its ruling is not taken for stored) {
   with.agent.backend.max_run_bytes = 65'536;
+  with.agent.backend.max_tool_result_chars = 1'000'000;
   start();
   reply(calls({{"c1", "look", "{}"}}));
   rule();

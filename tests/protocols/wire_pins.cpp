@@ -150,14 +150,16 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(known_end, "f1ecbe069bf6d981 255");
   PIN(stored_run, "6d1c7dba16123974 399");
   PIN(turn_text, "1dca75d054a33128 8");
+  PIN(attachment, "f02a458f8a46956d 43");
   PIN(shown_answer, "9fbe00f80ee04eec 21");
-  PIN(start_run, "1c6191062b31f5ea 543");
+  PIN(start_run, "7fccf213334c1af5 602");
   PIN(publish_answer, "b233d5b2b0b7dac6 29");
+  PIN(publish_file, "1144fe48fd9b3c4d 45");
   PIN(cancel_run, "10af3b873f2fb2bb 37");
   PIN(end_task, "d8222b258b4eb1c7 15");
   PIN(task_closed, "97f93db9af4def47 15");
   PIN(agent_lost, "00e868d062a26d6c 30");
-  PIN(question, "ed6732e63b20f998 16");
+  PIN(question, "51a56084cb346860 60");
   PIN(agent_summary, "96d7d78edc4c0579 134");
   PIN(outcome, "311633f0e5bf40a0 182");
   PIN(script_step, "254dd52c23e9e980 72");

@@ -55,6 +55,10 @@ near_end::behavior_type near(near_end::pointer self, link_ptr l) {
         if (!l->engine->cut)
           tell_far(l, std::move(p));
       },
+      [l](publish_file& p) {
+        if (!l->engine->cut)
+          tell_far(l, std::move(p));
+      },
       [l](start_run& r) {
         if (!l->engine->cut)
           tell_far(l, std::move(r));

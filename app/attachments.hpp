@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Reads the files that go with a question: those of the host (`question::attachments`) and those of the team (`upload_files`).
+
+#include "protocols/config.hpp"
+#include "protocols/coordination.hpp"
+#include "transports/http_transfers.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct file_access {
+  std::function<std::shared_ptr<http_transfers>()> http; ///< for https URLs; called when the first is to be fetched
+  reachable reach = reachable::public_only;
+};
+
+/// Returns whether this names something to be fetched or decoded rather than a path: http://, https:// or data:.
+bool is_url(const std::string& source);
+
+/// Returns a warning for each path of `upload_files` that is not there to be read.
+std::vector<problem> missing_files(const run_config& config);
+
+/// Reads what `q.attachments` and `upload_files` name and fills in what is missing: each file is read once, its type is told by its
+/// bytes, and each agent's are judged by what its API takes. Nothing is read of a file that has its `data` already. Returns an
+/// empty text, or what is wrong and what to do; `q` is as it was then. Blocks: a fetch takes 30 s at most. Any thread but those of
+/// transports.
+std::string read_attachments(const run_config& config, question& q, const file_access& by);
+
+} // namespace conclave
