@@ -91,6 +91,7 @@ void agent_state::carry_out(run::report& a) {
     out.call = b.call;
     out.hash = std::move(b.hash);
     out.effect = b.effect;
+    out.reserve = b.reserve;
     if (b.target != "model")
       out.said.push_back(keep(std::move(b.arguments)));
     out.target = std::move(b.target);

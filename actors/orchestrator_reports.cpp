@@ -5,6 +5,7 @@
 
 #include "actors/orchestrator_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/events.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/wire/sha256.hpp"
 
@@ -51,6 +52,7 @@ command from(const run_report& r, call_begin& b, bool first) {
   c.target = std::move(b.target);
   c.hash = std::move(b.hash);
   c.effect = b.effect;
+  c.use = b.reserve;
   if (first) { // the state of the run, and what its conversation has since the state before; a tool's arguments stand last
     c.state = r.state;
     c.kept = r.kept;
@@ -185,12 +187,21 @@ ruling orchestrator_state::record(batch& b, run_report& r) {
     c.jitter_permille = static_cast<std::uint32_t>(random() % 251);
     return decide(b, c);
   };
-  for (auto& e : r.ended)
+  // A node counts tokens. What they cost is told by this engine's prices, whatever it says.
+  auto priced = [&](usage use, auto put) {
+    auto* at = place(r.agent);
+    put(use, at == nullptr ? std::nullopt : parts.price(at->config.backend, now_ms(), use.input_tokens));
+    return use;
+  };
+  for (auto& e : r.ended) {
+    if (e.target == events::model_target)
+      e.use = priced(e.use, put_cost);
     take(from(r, e));
-  ruling out{ruling_kind::accepted, "", {}};
+  }
+  ruling out{ruling_kind::accepted, "", {}, ec::none};
   if (r.has_verdict) {
     auto d = take(from(r, r.handed_in));
-    return {d.kind, std::move(d.reason), std::move(d.allowed)};
+    return {d.kind, std::move(d.reason), std::move(d.allowed), d.code};
   }
   std::vector<call_end> begun;
   for (auto& x : r.begun) {
@@ -198,12 +209,14 @@ ruling orchestrator_state::record(batch& b, run_report& r) {
     undone.call = x.call;
     undone.target = x.target;
     undone.status = to_string(ec::cancelled);
+    if (x.target == events::model_target)
+      x.reserve = priced(x.reserve, put_highest_cost);
     auto d = take(from(r, x, begun.empty()));
     if (d.kind == ruling_kind::accepted) {
       begun.push_back(std::move(undone));
       continue;
     }
-    out = {d.kind, std::move(d.reason), std::move(d.allowed)};
+    out = {d.kind, std::move(d.reason), std::move(d.allowed), d.code};
     for (auto& e : begun)
       take(from(r, e));
     break;

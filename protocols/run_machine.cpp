@@ -60,6 +60,7 @@ model_request request_of(const setting& with, const state& s, const wire::choice
   req.idle_timeout_ms = config.idle_timeout_ms;
   req.total_timeout_ms = config.timeout_ms;
   req.max_requests = std::max<std::int64_t>(max_vain_requests - s.memory.vain, 1);
+  req.one_bill = with.agent.budget.limits() || with.agent.budget.counted;
   if (s.want == asked_for::decision) {
     req.schema = wire::decision_schema(may);
     // The user's bound stays one, down to what the JSON alone takes.
@@ -198,7 +199,8 @@ void mover::announce_model() {
   s.names.clear();
   s.lead.clear();
   s.model_call = ++s.calls;
-  next.begun.push_back({s.model_call, "model", hash_of(request_of(with, s, choice()), s.talk), {}});
+  auto req = request_of(with, s, choice());
+  next.begun.push_back({s.model_call, "model", hash_of(req, s.talk), {}, call_effect::repeatable, reserve_of(req)});
   flush(true);
 }
 
@@ -229,7 +231,7 @@ void mover::refuse_begin(const ruling& r) {
   if (!s.pending.empty())
     return refuse_tools(r.reason);
   s.model_call = 0; // it never began
-  fail(ec::denied, "the model call was refused: " + r.reason);
+  fail(r.code == ec::none ? ec::denied : r.code, "the model call was refused: " + r.reason);
 }
 
 void mover::on(cancelled) {
@@ -243,6 +245,13 @@ void mover::on(cancelled) {
   } else {
     fail(ec::cancelled, "cancelled");
   }
+}
+
+/// A connection that fails a call has not sent it. One that did not answer in time, or is gone, may have.
+usage mover::without_reply(ec code) {
+  usage use;
+  use.unreported = code == ec::cancelled || code == ec::timeout ? 1 : 0;
+  return use;
 }
 
 void mover::on(model_done x) {
@@ -260,7 +269,7 @@ void mover::on(model_done x) {
 void mover::on(model_failed x) {
   if (ended_late(x.call, to_string(x.code), nullptr, nullptr, {}) || s.stage != stage::model || x.call != s.model_call)
     return;
-  next.ended.push_back({x.call, "model", to_string(x.code), {}, {}, {}, {}});
+  next.ended.push_back({x.call, "model", to_string(x.code), without_reply(x.code), {}, {}, {}});
   s.model_call = 0;
   fail(x.code, std::move(x.reason));
 }

@@ -271,6 +271,7 @@ struct begun_call {
   std::string hash;
   std::string arguments; ///< a tool's
   call_effect effect = call_effect::repeatable;
+  usage reserve = {}; ///< a model's: what it may use at most
 };
 /// To be recorded together, in this order: ends, then what begins, or the verdict. `ask`: a `ruled` is awaited. The same report may
 /// be sent again: its number tells.
@@ -357,6 +358,9 @@ struct policy {
   policy_ruling (*before_tool)(const setting&, const state&, const tool_call&); ///< nullptr = no opinion
   policy_ruling (*after_tool)(const setting&, const state&, const tool_call&,
                               tool_result&); ///< may change it; nullptr = no opinion
+  /// Estimates what a model call may use at most, for the ledger to decide on; the request is without its conversation, which is
+  /// the state's. nullptr = no opinion.
+  usage (*reserve)(const setting&, const state&, const model_request&) = nullptr;
 };
 
 } // namespace conclave::run

@@ -162,6 +162,8 @@ bool mover::ended_late(std::uint64_t call, std::string status, const completion*
   }
   if (result != nullptr)
     e.result = *result;
+  if (i->is_model && reply == nullptr)
+    e.use = without_reply(ec_from_string(e.status));
   r.ended.push_back(std::move(e));
   s.late.erase(i);
   out.push_back(std::move(r));

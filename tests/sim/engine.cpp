@@ -130,6 +130,10 @@ void simulator::ask() {
     a.backend.decision = "tools";
     a.backend.tool_timeout_ms = 20'000;
     a.backend.max_tool_iterations = 4;
+    if (w_.what.has_budgets()) {
+      a.backend.max_tokens = 200;
+      a.budget = w_.what.budgets[i];
+    }
     if (auto to = w_.what.at[i]; to > 0) {
       a.node = "far" + std::to_string(to);
       if (std::none_of(o.cluster.nodes.begin(), o.cluster.nodes.end(), [&](auto& n) { return n.first == a.node; }))
@@ -159,6 +163,7 @@ void simulator::spawn_boss(orchestrator_parts parts, question q) {
   parts.sinks = {e.sink};
   parts.chunks = e.sink;
   parts.outside = e.outside;
+  parts.price = [](const backend_config&, std::int64_t, std::int64_t) { return price{3, 1, 4, 15, 0, 0, 0}; };
   e.boss = spawn_orchestrator(sys_, std::move(parts));
   sys_.spawn(wait_for, e.boss, std::move(q), e.process, &e);
 }
