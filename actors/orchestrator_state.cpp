@@ -212,6 +212,7 @@ void orchestrator_state::apply(command c, std::function<void(const ledger::decis
 }
 
 void orchestrator_state::reconcile(batch& b, std::int64_t now) {
+  retry_parked(b);
   auto wanted = ledger::want(log);
   for (auto progress = true; progress && !wanted.done;) {
     progress = false;

@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What a task, or one agent of it, may spend, and how a call counts (docs/protocol.md 8.4). Pure data and functions; who decides
+/// What a task, or one agent of it, may spend, and how a call counts (docs/protocol.md 8.5). Pure data and functions; who decides
 /// is the ledger.
 
 #include "protocols/chat.hpp"

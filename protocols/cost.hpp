@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What a model call may use at most, before it is made, and what it cost in the end (docs/protocol.md 8.4). Pure.
+/// What a model call may use at most, before it is made, and what it cost in the end (docs/protocol.md 8.5). Pure.
 
 #include "protocols/config.hpp"
 #include "protocols/prices.hpp"

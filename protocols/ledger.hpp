@@ -225,6 +225,7 @@ struct decision {
   std::vector<event> events; ///< seq 0; the orchestrator numbers them
   std::string reason;
   ec code = ec::none; ///< of a call that is refused: what its run fails with; none = `denied`
+  bool waits = false; ///< of such a call: only what is reserved for others is in its way, ask again when one of them has ended
   std::vector<std::string> allowed;
 };
 

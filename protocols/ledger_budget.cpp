@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Budgets: whether a call may begin, and who is told what of it (docs/protocol.md 8.4). What is reserved is what the calls under
+/// Budgets: whether a call may begin, and who is told what of it (docs/protocol.md 8.5). What is reserved is what the calls under
 /// way may use at most; what is spent follows from the ends of calls alone.
 
 #include "protocols/ledger_draft.hpp"
@@ -35,23 +35,32 @@ std::vector<counted> budgets_of(const state& s, const member& m) {
   return out;
 }
 
-/// Why a call that may use so much at most might exceed the budget; empty if it cannot.
-std::string excess(const counted& b, const member& m, const amount& need, budget_unit& unit) {
+/// Why a call may not begin under a budget.
+struct excess {
+  std::string why; ///< empty = it may
+  budget_unit unit = budget_unit::tokens;
+  bool for_good = false; ///< also once the calls under way have ended
+};
+
+excess excess_of(const counted& b, const member& m, const amount& need) {
+  excess out;
   for (auto u : {budget_unit::tokens, budget_unit::usd}) {
     auto limit = limit_of(b.of, u);
-    auto after = b.spent;
-    add(after, b.reserved);
-    add(after, need);
-    if (limit <= 0 || in(after, u) <= limit)
+    auto alone = b.spent;
+    add(alone, need);
+    auto all = alone;
+    add(all, b.reserved);
+    if (limit <= 0 || in(all, u) <= limit || (!out.why.empty() && in(alone, u) <= limit))
       continue;
-    unit = u;
     auto figure = [u](std::int64_t n) { return u == budget_unit::tokens ? thousands(n) : dollars(n); };
     auto held = in(b.reserved, u);
-    return b.name(m) + " might be exceeded: " + share_text(in(b.spent, u), limit, u) + " are spent"
-           + (held > 0 ? ", " + figure(held) + " are reserved for calls under way" : "") + ", and this call may take "
-           + figure(in(need, u));
+    out.unit = u;
+    out.for_good = in(alone, u) > limit;
+    out.why = b.name(m) + " might be exceeded: " + share_text(in(b.spent, u), limit, u) + " are spent"
+              + (held > 0 ? ", " + figure(held) + " are reserved for calls under way" : "") + ", and this call may take "
+              + figure(in(need, u));
   }
-  return {};
+  return out;
 }
 
 /// How many marks of the budget a spent amount has reached.
@@ -136,23 +145,28 @@ std::optional<decision> judge_budget(state& s, const command& c, std::vector<eve
     if (b.of.nano_usd > 0 && c.use.unpriced > 0 && b.of.on_unknown_cost == unknown_cost_policy::deny)
       return no_go(b.name(m) + " is in US dollars, and what this model costs is not known: add its price to models.yaml, limit "
                    + "`tokens` instead, or set `on_unknown_cost: allow`");
+  decision waits;
   std::string blocked;
   for (auto& b : budgets_of(s, m)) {
-    budget_unit u{};
-    auto why = excess(b, m, need, u);
-    if (why.empty())
+    auto x = excess_of(b, m, need);
+    if (x.why.empty())
       continue;
-    if (b.of.on_exceed == exceed_policy::terminate)
-      return end_over_budget(s, c, b.whose(), u, why);
-    if (b.of.on_exceed == exceed_policy::block && blocked.empty())
-      blocked = why;
-    else if (b.of.on_exceed == exceed_policy::warn && !b.told)
-      notices.push_back(
-          events::budget_notice(m.id, {b.whose(), u, exceeded_mark, false}, why + "; it goes on", ec::budget_exceeded));
+    if (b.of.on_exceed == exceed_policy::warn) {
+      if (!b.told)
+        notices.push_back(
+            events::budget_notice(m.id, {b.whose(), x.unit, exceeded_mark, false}, x.why + "; it goes on", ec::budget_exceeded));
+    } else if (!x.for_good) {
+      waits = no_go(std::move(x.why));
+      waits.waits = true;
+    } else if (b.of.on_exceed == exceed_policy::terminate) {
+      return end_over_budget(s, c, b.whose(), x.unit, x.why);
+    } else if (blocked.empty()) {
+      blocked = std::move(x.why);
+    }
   }
   if (!blocked.empty())
     return no_go(std::move(blocked));
-  return {};
+  return waits.waits ? std::optional{std::move(waits)} : std::nullopt;
 }
 
 void draft::end_call(const events::call_name& c, const std::string& status, const usage& use, std::vector<std::string> said) {

@@ -36,6 +36,15 @@ void change(ledger::pacing& x) {
 void change(ledger::strategy& x) {
   x = ledger::strategy::winner_reuse;
 }
+void change(exceed_policy& x) {
+  x = exceed_policy::terminate;
+}
+void change(unknown_cost_policy& x) {
+  x = unknown_cost_policy::allow;
+}
+void change(std::vector<std::int64_t>& x) {
+  x = {0, 9'000'000'000'000'000};
+}
 void change(std::vector<std::string>& x) {
   x = {"", "two"};
 }

@@ -339,7 +339,10 @@ void simulator::check_idle() {
       w_.find("nothing is armed for a timer of " + (t.agent.empty() ? "the task" : t.agent) + " that is due at "
               + std::to_string(t.due_ms - base_ms) + " ms");
   for (auto& run : wanted.runs)
-    if (w_.what.lost_source == 0 && st.ready.count(run.agent) > 0 && !w_.works(run.agent, run.run))
+    if (std::any_of(st.parked.begin(), st.parked.end(), [&](auto& r) { return r.of.run == run.run; })) {
+      if (ledger::reserved(st.log) == amount{})
+        w_.find("run " + std::to_string(run.run) + " of " + run.agent + " waits for room in a budget, and nothing is reserved");
+    } else if (w_.what.lost_source == 0 && st.ready.count(run.agent) > 0 && !w_.works(run.agent, run.run))
       w_.find("nobody works on run " + std::to_string(run.run) + " of " + run.agent);
 }
 

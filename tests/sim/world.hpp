@@ -82,7 +82,7 @@ struct sent_call {
   std::uint64_t fence = 0; ///< of the engine that wanted it
   bool open = true;
   bool finished = false;
-  usage said; ///< as it was delivered
+  usage said = {}; ///< as it was delivered
 };
 
 struct world {
