@@ -319,6 +319,8 @@ private:
         if (r.model.started > 0 && a.runs.size() > 1)
           row("  run " + std::to_string(r.id) + (r.presents ? ", presentation: " : ", round " + std::to_string(r.round) + ": ")
               + cost_of(r.model, r.use));
+      if (o_.full)
+        each_call(a.id);
       for (const auto& [tool, c] : a.tools)
         row("  " + one_line(tool, 60) + ": " + count_of(c.started, "call") + statuses(c));
       all.started += a.model.started;
@@ -326,6 +328,13 @@ private:
     }
     row("all: " + cost_of(all, v_.cost()));
     budgets();
+  }
+
+  void each_call(const std::string& agent) {
+    for (const auto& e : events_)
+      if (auto c = e.type == event_type::call_ended && e.agent == agent ? events::call_of(e) : events::call{}; c.model)
+        row("  call " + std::to_string(c.number) + " (run " + std::to_string(e.run) + "): " + one_line(e.reason, 40)
+            + (e.use == usage{} ? "" : ", " + tokens_text(e.use, 0, true) + cost_text(e.use)));
   }
 
   /// How the budgets of the task and of its agents stand.

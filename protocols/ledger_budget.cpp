@@ -161,7 +161,7 @@ std::optional<decision> judge_budget(state& s, const command& c, std::vector<eve
     } else if (b.of.on_exceed == exceed_policy::terminate) {
       return end_over_budget(s, c, b.whose(), x.unit, x.why);
     } else if (blocked.empty()) {
-      blocked = std::move(x.why);
+      blocked = std::move(x.why) + "; allow more (`budget`) or shorter replies (`max_tokens`)";
     }
   }
   if (!blocked.empty())

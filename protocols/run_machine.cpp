@@ -247,13 +247,6 @@ void mover::on(cancelled) {
   }
 }
 
-/// A connection that fails a call has not sent it. One that did not answer in time, or is gone, may have.
-usage mover::without_reply(ec code) {
-  usage use;
-  use.unreported = code == ec::cancelled || code == ec::timeout ? 1 : 0;
-  return use;
-}
-
 void mover::on(model_done x) {
   if (ended_late(x.call, to_string(x.reply.status), &x.reply, nullptr, {}))
     return;
@@ -267,9 +260,11 @@ void mover::on(model_done x) {
 }
 
 void mover::on(model_failed x) {
-  if (ended_late(x.call, to_string(x.code), nullptr, nullptr, {}) || s.stage != stage::model || x.call != s.model_call)
+  usage use;
+  use.unreported = x.gone ? 1 : 0;
+  if (ended_late(x.call, to_string(x.code), nullptr, nullptr, {}, use) || s.stage != stage::model || x.call != s.model_call)
     return;
-  next.ended.push_back({x.call, "model", to_string(x.code), without_reply(x.code), {}, {}, {}});
+  next.ended.push_back({x.call, "model", to_string(x.code), use, {}, {}, {}});
   s.model_call = 0;
   fail(x.code, std::move(x.reason));
 }

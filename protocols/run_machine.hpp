@@ -204,11 +204,12 @@ struct model_done {
   std::uint64_t call = 0;
   completion reply;
 };
-/// The call was never sent.
+/// The call has no reply. Unless the connection is gone it was never sent.
 struct model_failed {
   std::uint64_t call = 0;
   ec code = ec::unavailable;
   std::string reason;
+  bool gone = false; ///< nobody can tell whether it was sent: it may have cost something
 };
 struct tool_done {
   std::uint64_t call = 0;

@@ -38,7 +38,6 @@ struct mover {
   void call_model();
   void announce_model();
   void send_model();
-  static usage without_reply(ec code); ///< of a model call that brought none
 
   // run_policies.cpp: what a policy keeps on hold
   void on(policy_said x);
@@ -59,7 +58,7 @@ struct mover {
   void fail(ec code, std::string reason);
   void over();
   bool ended_late(std::uint64_t call, std::string status, const completion* reply, const tool_result* result,
-                  const tool_trouble& trouble);
+                  const tool_trouble& trouble, const usage& use = {});
   verdict failure(ec code, std::string reason) const;
 
   // run_replies.cpp: what becomes of a reply

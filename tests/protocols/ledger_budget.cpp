@@ -158,7 +158,8 @@ CAF_TEST(an agent that is out of money leaves its answer to the vote of the othe
   t.x.answer("a", "A");
   t.x.answer("b", "B");
   auto d = t.begin("a", tokens(1, 1));
-  CAF_CHECK_EQUAL(d.reason, "the budget of a might be exceeded: 100 of 100 tokens are spent, and this call may take 2");
+  CAF_CHECK_EQUAL(d.reason, "the budget of a might be exceeded: 100 of 100 tokens are spent, and this call may take 2; allow more "
+                            "(`budget`) or shorter replies (`max_tokens`)");
   t.x.fail("a", d.code, d.reason);
   CAF_CHECK(!t.x.of("a").live);
   CAF_CHECK(t.begin("b", tokens(1'000, 1'000)).kind == ruling_kind::accepted);
