@@ -46,11 +46,11 @@ command from(const run_report& r, call_end& e) {
   return c;
 }
 
-command from(const run_report& r, call_begin& b, bool first) {
+command from(const run_report& r, const call_begin& b, bool first) {
   auto c = about(r, command_kind::begin_call);
   c.call = b.call;
-  c.target = std::move(b.target);
-  c.hash = std::move(b.hash);
+  c.target = b.target;
+  c.hash = b.hash;
   c.effect = b.effect;
   c.use = b.reserve;
   if (first) { // the state of the run, and what its conversation has since the state before; a tool's arguments stand last
@@ -201,8 +201,7 @@ void orchestrator_state::park(run_report& r, bool stored, const std::string& why
 /// Something has happened: whoever waits for room in a budget asks again, in order. One whose run has ended meanwhile is told so.
 void orchestrator_state::retry_parked(batch& b) {
   for (auto i = parked.begin(); i != parked.end();) {
-    auto x = i->begun.front();
-    auto c = from(*i, x, true);
+    auto c = from(*i, i->begun.front(), true);
     c.now_ms = now_ms();
     auto before = b.events.size();
     auto d = decide(b, c);

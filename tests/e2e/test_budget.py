@@ -88,7 +88,7 @@ class Budgets(RealServers):
     def test_a_budget_of_one_agent_leaves_the_others_at_work(self):
         self.play(answer(), answer("It is 43."), vote(), final())
         team = [{"id": i, "backend": {"type": "chatcompletion", "base_url": self.provider.url + "/v1", "api_key": "dummy", **self.PRICED},
-                 **({"budget": {"tokens": 1000}} if i == "poor" else {})} for i in ("rich", "poor")]
+                 **({"budget": {"tokens": 500}} if i == "poor" else {})} for i in ("rich", "poor")]
         r = self.home.run("--config", self.home.write("t.json", {"agents": team}), "--json", "q")
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         self.assertEqual([e["agent"] for e in events_of(r.stdout) if e["type"] == "agent_out"], ["poor"])

@@ -139,11 +139,11 @@ CAF_TEST(a run says what its model call may use and none for its tools) {
   backend_info info;
   info.step = "tools";
   put(run::prepared{7, info});
-  auto begun = the<run::report>().begun.at(0);
-  CAF_CHECK_EQUAL(begun.reserve.output_tokens, 77);
+  auto first = the<run::report>().begun.at(0);
+  CAF_CHECK_EQUAL(first.reserve.output_tokens, 77);
   rule();
   auto req = the<run::send_model>().request;
-  CAF_CHECK(begun.reserve == reserve_for(req, req.messages, with.agent.backend));
+  CAF_CHECK(first.reserve == reserve_for(req, req.messages, with.agent.backend));
   CAF_CHECK(!req.one_bill);
   reply(calls({{"1", "look", "{}"}}));
   CAF_CHECK(the<run::report>().begun.at(0).reserve == usage{});
