@@ -182,6 +182,18 @@ CAF_TEST(every member of an opening comes back) {
   CAF_CHECK(text.find('\n') == std::string::npos);
 }
 
+CAF_TEST(a list that is stored takes the place of its default and is not added to it) {
+  for (auto marks : {std::vector<std::int64_t>{}, {400}}) {
+    opening o, back;
+    o.agents.emplace_back().id = "a";
+    o.rules.budget.tokens = 1;
+    o.rules.budget.warn_at = o.agents[0].budget.warn_at = marks;
+    std::string error;
+    CAF_REQUIRE(from_json(to_json(o), back, error));
+    CAF_CHECK(back == o);
+  }
+}
+
 CAF_TEST(what is as by default is left out) {
   CAF_CHECK_EQUAL(to_json(one()), R"({"agents":[{"id":"a"}],"v":1})");
 }
