@@ -283,6 +283,8 @@ std::string path_in(const std::string& path, key_scope own, key_scope scope, con
   auto here = to_string(own), there = to_string(scope);
   if (scope == own)
     return path.empty() ? name : path + "." + name;
+  if (there.empty())
+    return name;
   return (there.starts_with(here + ".") ? path + there.substr(here.size()) : there) + "." + name;
 }
 
