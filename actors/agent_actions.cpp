@@ -48,7 +48,7 @@ void agent_state::carry_out(run::send_model& a) {
             input(run::model_done{call, std::move(c)});
           },
           [this, call](const caf::error& e) {
-            input(run::model_failed{call, code_of(e), text_of(e)});
+            input(run::model_failed{call, code_of(e), text_of(e), e.category() != error_category});
           });
 }
 
@@ -79,7 +79,7 @@ void agent_state::carry_out(const run::cancel_model& a) {
   self->request(parts.backend, info_limit, cancel_call{run.task.task, run.task.agent, a.run, a.call})
       .then([](const cancel_done&) {},
             [this, call = a.call](const caf::error&) {
-              input(run::model_failed{call, ec::cancelled, "cancelled"});
+              input(run::model_failed{call, ec::cancelled, "cancelled", true});
             });
 }
 

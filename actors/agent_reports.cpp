@@ -21,7 +21,8 @@ namespace conclave {
 namespace {
 
 constexpr auto boss_limit = std::chrono::seconds(60);
-constexpr int report_tries = 3;
+constexpr int report_tries =
+    10'000; ///< a call may wait for room in a budget as long as others take; no orchestrator: no further try
 constexpr std::size_t part_bytes = std::size_t{64} * 1024; ///< of a message to another machine
 constexpr std::size_t max_known = 100'000;                 ///< names remembered; what is forgotten is sent once more
 
@@ -91,6 +92,7 @@ void agent_state::carry_out(run::report& a) {
     out.call = b.call;
     out.hash = std::move(b.hash);
     out.effect = b.effect;
+    out.reserve = b.reserve;
     if (b.target != "model")
       out.said.push_back(keep(std::move(b.arguments)));
     out.target = std::move(b.target);

@@ -193,6 +193,10 @@ completion completed(stream& s, wire::decoder& decoder, http_end end) {
 void reply(stream& s, completion c) {
   s.replied = true;
   c.usage.requests = s.requests;
+  // One that was given up may have been worked on all the same, and nobody says what that cost.
+  if (s.requests > 0 && (c.status == completion_status::cancelled || c.code == ec::timeout) && c.usage.input_tokens == 0
+      && c.usage.output_tokens == 0)
+    c.usage.unreported = 1;
   if (s.few_left && c.code == ec::bad_config && (c.error.starts_with("307") || c.error.starts_with("308"))) {
     c.code = ec::unavailable;
     c.error += "; not followed, the requests of this round are used up";

@@ -38,7 +38,7 @@ struct guarded_call {
   std::int64_t since_ms = 0; ///< first try
   bool waiting = false;
   bool cancelled = false;
-  std::int64_t requests = 0;         ///< of the tries so far
+  usage used = {};                   ///< of the tries so far
   std::int64_t polls = 0;            ///< of these: to a server that was loading its model
   std::int64_t budget = 0;           ///< requests it may cost, without polls
   std::int64_t loading_until_ms = 0; ///< the server loads its model: when the first token is due; 0 = it does not
@@ -83,7 +83,7 @@ std::int64_t wait_before(guard_ptr self, const guarded_call& call, const complet
   auto& p = self->state.gate.policy();
   if (call.cancelled || c.status != completion_status::broken || c.semantic || c.model_fault || !c.retryable_hint
       || !(is_transient(c.code) || c.retry_asked) || c.code == ec::stream_broken || call.tries >= p.tries
-      || call.requests - call.polls >= call.budget)
+      || call.used.requests - call.polls >= call.budget || (call.req.one_bill && c.usage.unreported > 0))
     return -1;
   if (c.retry_after_ms >= 0)
     return c.retry_after_ms <= p.retry_after_cap_ms ? c.retry_after_ms : -1;
@@ -133,7 +133,7 @@ void attempt(guard_ptr self, std::uint64_t id) {
     call.since_ms = now;
   call.probe = st.gate.probing();
   auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
-  call.req.max_requests = std::max<std::int64_t>(call.budget - (call.requests - call.polls), 1);
+  call.req.max_requests = std::max<std::int64_t>(call.budget - (call.used.requests - call.polls), 1);
   if (call.loading_until_ms > 0) // the deadline for the first token runs on
     call.req.first_token_timeout_ms = std::max<std::int64_t>(call.loading_until_ms - now, 1);
   auto asked = self->request(st.guarded, limit, call.req, call.sink);
@@ -192,7 +192,9 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
     st.gate.undecided();
   call.probe = false;
   call.polls += is_loading(c) ? c.usage.requests : 0;
-  c.usage.requests = call.requests += c.usage.requests;
+  add(call.used, c.usage);
+  call.used.unreported = std::min<std::int64_t>(call.used.unreported, 1); // it counts calls
+  c.usage = call.used;
   c.polls = call.polls;
   if (is_loading(c) && !call.cancelled)
     return wait_for_model(self, id, call, c) ? void() : finish(self, id, std::move(c));
@@ -226,6 +228,14 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
   self->delayed_send(self, milliseconds(wait), retry_tick{id});
 }
 
+/// What a call has cost that ends before its try does.
+usage used_by(const guarded_call& call) {
+  auto use = call.used;
+  if (!call.waiting)
+    use.unreported = 1;
+  return use;
+}
+
 guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_stream random, breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.random = random;
@@ -240,6 +250,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
       c.status = completion_status::broken;
       c.code = ec::unavailable;
       c.error = "the connection to the model ended unexpectedly";
+      c.usage = used_by(call);
       call.promise.deliver(std::move(c));
     }
     self->quit(d.reason);
@@ -252,6 +263,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
       c.status = completion_status::cancelled;
       c.code = ec::cancelled;
       c.error = "the connection is being closed";
+      c.usage = used_by(call);
       call.promise.deliver(std::move(c));
     }
     self->send_exit(self->state.guarded, m.reason);

@@ -5,6 +5,7 @@
 /// The owner of one task: feeds commands to the ledger, persists the events, releases effects and events in order once they are
 /// durable, and reconciles what is (runs, timers) with what the ledger wants. Asks nobody where an agent lives.
 
+#include "protocols/cost.hpp"
 #include "protocols/interfaces.hpp"
 #include "protocols/ledger.hpp"
 #include "protocols/run_state.hpp"
@@ -62,6 +63,7 @@ struct orchestrator_parts {
   std::vector<attachment> attachments;   ///< what goes with the question, with `data`
   log_bounds bounds;
   std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
+  price_source price = prices_of({}); ///< what the models of the agents cost
 };
 
 orchestrator_actor spawn_orchestrator(caf::actor_system& sys, orchestrator_parts parts);

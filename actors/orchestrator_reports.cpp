@@ -5,6 +5,7 @@
 
 #include "actors/orchestrator_state.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/events.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/wire/sha256.hpp"
 
@@ -45,12 +46,13 @@ command from(const run_report& r, call_end& e) {
   return c;
 }
 
-command from(const run_report& r, call_begin& b, bool first) {
+command from(const run_report& r, const call_begin& b, bool first) {
   auto c = about(r, command_kind::begin_call);
   c.call = b.call;
-  c.target = std::move(b.target);
-  c.hash = std::move(b.hash);
+  c.target = b.target;
+  c.hash = b.hash;
   c.effect = b.effect;
+  c.use = b.reserve;
   if (first) { // the state of the run, and what its conversation has since the state before; a tool's arguments stand last
     c.state = r.state;
     c.kept = r.kept;
@@ -158,18 +160,16 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   kept[r.number].waiting.push_back(promise);
   while (kept.size() > max_reports && kept.begin()->second.settled)
     kept.erase(kept.begin());
-  auto by = record(b, r);
+  auto waits = false;
+  auto by = record(b, r, waits);
   if (!b.events.empty())
     keep_bodies(b, r, r.has_verdict && by.kind != ruling_kind::refused);
   else if (r.begun.empty() && !r.has_verdict)
     by = superseded(); // ends that nobody waits for: what they said is not kept, and must not count as known
-  b.effects.push_back([this, run = r.of.run, number = r.number, by] {
-    auto& settled = reported[run][number];
-    settled.settled = true;
-    settled.by = by;
-    for (auto& p : std::exchange(settled.waiting, {}))
-      p.deliver(by);
-  });
+  if (waits)
+    park(r, !b.events.empty(), by.reason);
+  else
+    settle(b, r, std::move(by));
   reconcile(b, now_ms());
   commit(std::move(b));
   for (auto& e : r.ended)
@@ -178,19 +178,66 @@ caf::result<ruling> orchestrator_state::on_report(run_report& r) {
   return caf::delegated<ruling>{};
 }
 
+/// The ruling goes out once the batch is durable.
+void orchestrator_state::settle(batch& b, const run_report& r, ruling by) {
+  b.effects.push_back([this, run = r.of.run, number = r.number, by = std::move(by)] {
+    auto& settled = reported[run][number];
+    settled.settled = true;
+    settled.by = by;
+    for (auto& p : std::exchange(settled.waiting, {}))
+      p.deliver(by);
+  });
+}
+
+/// `stored`: the bodies that came with it are kept already.
+void orchestrator_state::park(run_report& r, bool stored, const std::string& why) {
+  self->send(parts.chunks, chunk_batch{parts.task, r.of.run, r.agent, {{chunk_kind::status, "waits for calls under way: " + why}}});
+  parked.push_back(r);
+  parked.back().ended.clear();
+  if (stored)
+    parked.back().bodies.clear();
+}
+
+/// Something has happened: whoever waits for room in a budget asks again, in order. One whose run has ended meanwhile is told so.
+void orchestrator_state::retry_parked(batch& b) {
+  for (auto i = parked.begin(); i != parked.end();) {
+    auto c = from(*i, i->begun.front(), true);
+    c.now_ms = now_ms();
+    auto before = b.events.size();
+    auto d = decide(b, c);
+    if (d.waits) {
+      ++i;
+      continue;
+    }
+    if (b.events.size() > before)
+      keep_bodies(b, *i, false);
+    settle(b, *i, {d.kind, std::move(d.reason), std::move(d.allowed), d.code});
+    i = parked.erase(i);
+  }
+}
+
 /// The decisions a report leads to, in its order. What may not begin ends what began beside it.
-ruling orchestrator_state::record(batch& b, run_report& r) {
+ruling orchestrator_state::record(batch& b, run_report& r, bool& waits) {
   auto take = [&](command c) {
     c.now_ms = now_ms();
     c.jitter_permille = static_cast<std::uint32_t>(random() % 251);
     return decide(b, c);
   };
-  for (auto& e : r.ended)
+  // A node counts tokens. What they cost is told by this engine's prices, whatever it says.
+  auto priced = [&](usage use, auto put) {
+    auto* at = place(r.agent);
+    put(use, at == nullptr ? std::nullopt : parts.price(at->config.backend, now_ms(), use.input_tokens));
+    return use;
+  };
+  for (auto& e : r.ended) {
+    if (e.target == events::model_target)
+      e.use = priced(e.use, put_cost);
     take(from(r, e));
-  ruling out{ruling_kind::accepted, "", {}};
+  }
+  ruling out{ruling_kind::accepted, "", {}, ec::none};
   if (r.has_verdict) {
     auto d = take(from(r, r.handed_in));
-    return {d.kind, std::move(d.reason), std::move(d.allowed)};
+    return {d.kind, std::move(d.reason), std::move(d.allowed), d.code};
   }
   std::vector<call_end> begun;
   for (auto& x : r.begun) {
@@ -198,12 +245,15 @@ ruling orchestrator_state::record(batch& b, run_report& r) {
     undone.call = x.call;
     undone.target = x.target;
     undone.status = to_string(ec::cancelled);
+    if (x.target == events::model_target)
+      x.reserve = priced(x.reserve, put_highest_cost);
     auto d = take(from(r, x, begun.empty()));
     if (d.kind == ruling_kind::accepted) {
       begun.push_back(std::move(undone));
       continue;
     }
-    out = {d.kind, std::move(d.reason), std::move(d.allowed)};
+    waits = d.waits && r.begun.size() == 1;
+    out = {d.kind, std::move(d.reason), std::move(d.allowed), d.code};
     for (auto& e : begun)
       take(from(r, e));
     break;

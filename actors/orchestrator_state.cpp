@@ -96,6 +96,7 @@ void orchestrator_state::hire() {
       self->monitor(a.node);
     spawn_agent order{parts.task, parts.fence, a.config, static_cast<std::uint32_t>(i + 1),
                       static_cast<std::uint32_t>(parts.agents.size())};
+    order.agent.budget.counted = log.rules.budget.limits();
     if (parts.revived)
       order.played = parts.revived->played[a.config.id];
     self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
@@ -218,6 +219,7 @@ void orchestrator_state::apply(command c, std::function<void(const ledger::decis
 }
 
 void orchestrator_state::reconcile(batch& b, std::int64_t now) {
+  retry_parked(b);
   auto wanted = ledger::want(log);
   for (auto progress = true; progress && !wanted.done;) {
     progress = false;

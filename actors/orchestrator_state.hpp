@@ -69,8 +69,9 @@ struct orchestrator_state {
   std::map<std::uint64_t, std::string> runs;       ///< every run this orchestrator began or goes on with -> agent
   std::map<std::uint64_t, std::map<std::uint64_t, kept_report>> reported; ///< by run and number: all unsettled ones, and some
   std::map<std::string, parcel> arriving;                                 ///< by agent
-  std::set<std::uint64_t> stopping;                                       ///< dispatched runs that were sent a cancel
-  std::set<std::pair<const void*, std::string>> told;                     ///< (node, label) whose text was sent
+  std::deque<run_report> parked;    ///< a model call waits until those under way need less of a budget; without ends of calls
+  std::set<std::uint64_t> stopping; ///< dispatched runs that were sent a cancel
+  std::set<std::pair<const void*, std::string>> told; ///< (node, label) whose text was sent
   std::vector<ledger::timer_key> armed;
   std::set<caf::actor_addr> unclosed;                            ///< nodes asked to end the task that have not said they did
   outcome ending;                                                ///< what is left to say then
@@ -114,7 +115,10 @@ private:
   void dispatch(batch& b, const ledger::wanted_run& w, std::int64_t now, std::vector<stored_run> stored);
   bool take_bodies(run_report& r, bool foreign);
   void keep_bodies(batch& b, run_report& r, bool over);
-  ruling record(batch& b, run_report& r);
+  ruling record(batch& b, run_report& r, bool& waits);
+  void park(run_report& r, bool stored, const std::string& why);
+  void retry_parked(batch& b);
+  void settle(batch& b, const run_report& r, ruling by);
   std::string agent_of(std::uint64_t run) const;
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
   void commit(batch b);

@@ -187,6 +187,13 @@ int command_resume(const resume_options& o) {
   run_config team;
   if (!read_team(o, stored.opening, team) || !has_keys(stored.opening, stored.state, !row.outcome.empty()))
     return wrong_usage;
+  std::vector<problem> problems;
+  team.models = load_models(own_models_file(), problems);
+  if (auto unread = blocking(problems); !unread.empty()) {
+    for (const auto& p : unread)
+      complain(to_string(p));
+    return wrong_usage;
+  }
   resume_request request{row.task, o.on_unknown.empty() ? stored.opening.on_unknown : o.on_unknown, &team, {}, {}};
   if (request.on_unknown == "ask") {
     auto calls = unknown_calls(s, row.task, events);

@@ -91,12 +91,14 @@ std::string effective_text(const run_config& c) {
     const auto& a = masked.agents[i];
     auto path = "agents[" + std::to_string(i) + "]";
     out.add(a, path);
+    out.add(a.budget, path + ".budget");
     out.add(a.backend, path + ".backend");
     for (std::size_t k = 0; k < a.backend.mcp_servers.size(); ++k)
       out.add(a.backend.mcp_servers[k], path + ".backend.mcp_servers[" + std::to_string(k) + "]");
   }
   out.add(c, "");
   out.add(c.rules, "orchestrator");
+  out.add(c.rules.budget, "budget");
   out.add(c.ui, "ui");
   out.add(c.cluster, "cluster");
   out.add(c.cluster.tls, "cluster.tls");

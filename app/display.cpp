@@ -401,7 +401,8 @@ void display::closing(const outcome& o) {
   }
   auto cost = [](const call_view& model, const usage& use) {
     auto text = calls_text(model.started, use);
-    return model.started == 0 ? text : text + ", " + tokens_text(use, model.started - std::min(model.started, model.ended));
+    auto open = model.started - std::min(model.started, model.ended);
+    return model.started == 0 ? text : text + ", " + tokens_text(use, open) + cost_text(use, open);
   };
   call_view all;
   for (const auto& a : view_.agents) {

@@ -204,6 +204,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.outside = outside_;
   parts.task = task;
   parts.rules = config.rules;
+  parts.price = prices_of(config.models);
   parts.agents = place_agents(config, node_, find_, *outside_);
   parts.on_unknown = config.on_unknown;
   parts.seed = with.seed = outside_->seed("orchestrator " + task);

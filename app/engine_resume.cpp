@@ -125,6 +125,8 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   parts.outside = outside_;
   parts.task = request.task;
   parts.rules = o.rules;
+  if (request.team != nullptr)
+    parts.price = prices_of(request.team->models);
   parts.on_unknown = config.on_unknown;
   parts.seed = o.seed;
   parts.owner = owner_text(this_process());

@@ -176,7 +176,7 @@ std::string event_detail(const event& e, const task_view& v) {
     return "model call " + std::to_string(events::call_of(e).number);
   case event_type::call_ended:
     return (events::call_of(e).model ? "model call " + std::to_string(events::call_of(e).number) : tool(e)) + " " + end_of_call(e)
-           + (e.use == usage{} ? "" : ", " + tokens_text(e.use))
+           + (e.use == usage{} ? "" : ", " + tokens_text(e.use) + cost_text(e.use))
            + (e.use.requests > 1 ? " (" + std::to_string(e.use.requests) + " requests)" : "");
   case event_type::refused:
     return "refused" + because(e.reason);

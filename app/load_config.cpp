@@ -61,6 +61,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
   out.backend = base;
   out.id = "agent" + std::to_string(index + 1);
   s.read_rows(out);
+  read_budget(s, out.budget);
   const auto* backend = s.map("backend");
   if (!backend) {
     if (node.kind == tree::map && (!node.find("backend") || node.find("backend")->kind == tree::null))

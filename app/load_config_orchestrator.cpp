@@ -5,6 +5,9 @@
 
 #include "app/load_config_parts.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace conclave::loader {
 
 namespace {
@@ -81,8 +84,26 @@ void read_ui(const section& top, run_config& out) {
 
 } // namespace
 
+void read_budget(const section& owner, budget& out) {
+  auto s = owner.below("budget", key_scope::budget);
+  s.read_rows(out);
+  const auto* marks = s.get("warn_at");
+  if (!marks)
+    return;
+  out.warn_at.clear();
+  for (const auto& e : marks->value->items) {
+    double share = 0;
+    if (!to_number(*e.value, share) || share < 0.001 || share > 1 || out.warn_at.size() >= 10)
+      return s.error("warn_at", "expected at most 10 shares of the budget, each a number from 0.001 to 1, as in [0.5, 0.9]");
+    out.warn_at.push_back(std::llround(share * 1000));
+  }
+  std::sort(out.warn_at.begin(), out.warn_at.end());
+  out.warn_at.erase(std::unique(out.warn_at.begin(), out.warn_at.end()), out.warn_at.end());
+}
+
 void read_orchestrator(const section& top, run_config& out) {
   read_rules(top, out);
+  read_budget(top, out.rules.budget);
   read_ui(top, out);
   auto cluster = top.below("cluster", key_scope::cluster);
   cluster.read_rows(out.cluster);

@@ -256,6 +256,7 @@ void read_servers(const section& backend, backend_config& out);
 std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to);
 std::vector<script_step> read_script_file(const std::string& path, const section& backend, const load_options& options);
 void read_orchestrator(const section& top, run_config& out);
+void read_budget(const section& owner, budget& out); ///< under the key `budget` of the file or of an agent
 void read_timeouts(const section& top, ledger::rules& rules, backend_config& base);
 
 /// Sets the type that a model's name stands for. Types that are not available yet are replaced by the chat API of the same

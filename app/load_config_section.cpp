@@ -161,6 +161,7 @@ bool section::check_value(const entry& e, const key_info& key) {
   case key_type::number:
   case key_type::seconds:
   case key_type::milliseconds:
+  case key_type::usd:
     return check_number(e, key);
   case key_type::choice: {
     if (v.kind != tree::scalar)
@@ -298,12 +299,13 @@ bool section::read(const std::string& key, std::int64_t& out) const {
   const auto* info = keys_.find(scope_, key);
   if (!e || !info)
     return false;
-  if (to_integer(*e->value, out) && info->type != key_type::seconds)
+  auto per_unit = held_per_unit(info->type);
+  if (to_integer(*e->value, out) && per_unit == 1)
     return true;
   double value = 0;
   if (!number_of(*e->value, *info, value))
     return false;
-  out = std::llround(info->type == key_type::seconds ? value * 1000 : value);
+  out = std::llround(value * per_unit);
   return true;
 }
 

@@ -4,6 +4,7 @@
 #include "app/plain_text.hpp"
 
 #include "app/char_width.hpp"
+#include "protocols/budget.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>
@@ -194,11 +195,7 @@ std::size_t characters(std::string_view text) {
 }
 
 std::string with_commas(std::int64_t n) {
-  auto digits = std::to_string(n);
-  auto first = digits.front() == '-' ? 1u : 0u;
-  for (auto i = static_cast<std::ptrdiff_t>(digits.size()) - 3; i > static_cast<std::ptrdiff_t>(first); i -= 3)
-    digits.insert(static_cast<std::size_t>(i), ",");
-  return digits;
+  return thousands(n);
 }
 
 std::string seconds(std::int64_t ms) {

@@ -319,17 +319,48 @@ private:
     call_view all;
     for (const auto& a : v_.agents) {
       row(name(a.id) + ": " + cost_of(a.model, a.use));
+      for (const auto& r : a.runs)
+        if (r.model.started > 0 && a.runs.size() > 1)
+          row("  run " + std::to_string(r.id) + (r.presents ? ", presentation: " : ", round " + std::to_string(r.round) + ": ")
+              + cost_of(r.model, r.use));
+      if (o_.full)
+        each_call(a.id);
       for (const auto& [tool, c] : a.tools)
         row("  " + one_line(tool, 60) + ": " + count_of(c.started, "call") + statuses(c));
       all.started += a.model.started;
       all.ended += a.model.ended;
     }
     row("all: " + cost_of(all, v_.cost()));
+    budgets();
+  }
+
+  void each_call(const std::string& agent) {
+    for (const auto& e : events_)
+      if (auto c = e.type == event_type::call_ended && e.agent == agent ? events::call_of(e) : events::call{}; c.model)
+        row("  call " + std::to_string(c.number) + " (run " + std::to_string(e.run) + "): " + one_line(e.reason, 40)
+            + (e.use == usage{} ? "" : ", " + tokens_text(e.use, 0, true) + cost_text(e.use)));
+  }
+
+  /// How the budgets of the task and of its agents stand.
+  void budgets() {
+    auto one = [&](const std::string& whose, const budget& b, const amount& spent, const amount& reserved) {
+      std::string text;
+      for (auto u : {budget_unit::tokens, budget_unit::usd})
+        if (auto limit = limit_of(b, u); limit > 0)
+          text += (text.empty() ? "" : ", ") + share_text(in(spent, u), limit, u)
+                  + (in(reserved, u) > 0 ? " (" + share_text(in(reserved, u), limit, u) + " reserved)" : "");
+      if (!text.empty())
+        row("budget of " + whose + ": " + text);
+    };
+    one("the task", v_.state.rules.budget, ledger::spent(v_.state), ledger::reserved(v_.state));
+    for (const auto& m : v_.state.members)
+      one(name(m.id), m.budget, m.spent, ledger::reserved(m));
   }
 
   static std::string cost_of(const call_view& c, const usage& use) {
     auto text = calls_text(c.started, use, "model call") + statuses(c);
-    return c.started == 0 ? text : text + ", " + tokens_text(use, c.started - std::min(c.started, c.ended), true);
+    auto open = c.started - std::min(c.started, c.ended);
+    return c.started == 0 ? text : text + ", " + tokens_text(use, open, true) + cost_text(use, open);
   }
 
   void final_answer() {

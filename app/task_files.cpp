@@ -105,7 +105,38 @@ std::string seconds_json(std::int64_t ms) {
   return text;
 }
 
-std::string agent_json(const agent_view& a) {
+std::string usd_json(std::int64_t nano) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%lld.%09lld", static_cast<long long>(nano / 1'000'000'000),
+                static_cast<long long>(nano % 1'000'000'000));
+  return text;
+}
+
+/// Money, and what is counted apart of the tokens.
+void add_costs(object& o, const usage& u) {
+  o.number("cached_input_tokens", u.cached_input_tokens).number("cache_write_tokens", u.cache_write_tokens);
+  o.number("reasoning_tokens", u.reasoning_tokens).number("audio_input_tokens", u.audio_input_tokens);
+  o.number("audio_output_tokens", u.audio_output_tokens).number("hosted_calls", u.hosted_calls);
+  o.add("cost_usd", u.cost_nano_usd <= 0 && u.unpriced > 0 ? "null" : usd_json(u.cost_nano_usd));
+  o.number("unpriced_calls", u.unpriced);
+}
+
+/// Of a budget that limits something: its limits, what is spent and what is reserved for calls under way.
+void add_budget(object& to, const budget& b, const amount& spent, const amount& reserved) {
+  if (!b.limits())
+    return;
+  object o;
+  for (auto u : {budget_unit::tokens, budget_unit::usd})
+    if (auto limit = limit_of(b, u); limit > 0) {
+      auto figure = [u](std::int64_t n) { return u == budget_unit::tokens ? std::to_string(n) : usd_json(n); };
+      object of;
+      of.add("limit", figure(limit)).add("spent", figure(in(spent, u))).add("reserved", figure(in(reserved, u)));
+      o.add(to_string(u).c_str(), of.str());
+    }
+  to.add("budget", o.str());
+}
+
+std::string agent_json(const agent_view& a, const ledger::member* m) {
   object o;
   o.text("status", a.status).number("answer_count", static_cast<std::int64_t>(a.answers.size()));
   o.add("latest_answer_label", a.answers.empty() ? "null" : wire::quote(a.answers.back().label));
@@ -132,6 +163,25 @@ std::string agent_json(const agent_view& a) {
   count("input_tokens", a.use.input_tokens);
   count("output_tokens", a.use.output_tokens);
   o.number("unreported_calls", a.use.unreported);
+  add_costs(o, a.use);
+  if (m != nullptr)
+    add_budget(o, m->budget, m->spent, ledger::reserved(*m));
+  return o.str();
+}
+
+/// What the whole task cost.
+std::string usage_json(const task_view& v) {
+  object o;
+  auto use = v.cost();
+  std::uint64_t calls = 0;
+  for (const auto& a : v.agents)
+    calls += a.model.started;
+  o.number("model_calls", static_cast<std::int64_t>(calls)).number("requests", use.requests);
+  o.add("input_tokens", is_unknown(use.input_tokens, use) ? "null" : std::to_string(use.input_tokens));
+  o.add("output_tokens", is_unknown(use.output_tokens, use) ? "null" : std::to_string(use.output_tokens));
+  o.number("unreported_calls", use.unreported);
+  add_costs(o, use);
+  add_budget(o, v.state.rules.budget, ledger::spent(v.state), ledger::reserved(v.state));
   return o.str();
 }
 
@@ -176,7 +226,7 @@ std::string status_json(const task_view& v, const std::string& task, const std::
       .add("elapsed_seconds", seconds_json((v.ended ? v.last_ms : now_ms) - v.started_ms));
   object agents;
   for (const auto& a : v.agents)
-    agents.add(a.id, agent_json(a));
+    agents.add(a.id, agent_json(a, ledger::find(v.state, a.id)));
   auto finish = !v.ended                     ? "in_progress"
                 : v.outcome == "answered"    ? (v.deadline ? "timeout" : "completed")
                 : v.outcome == "timed_out"   ? "timeout"
@@ -185,6 +235,7 @@ std::string status_json(const task_view& v, const std::string& task, const std::
   auto details = !v.error.empty() ? v.error : v.finish_reason;
   object o;
   o.add("meta", meta.str()).add("coordination", coordination_json(v)).add("agents", agents.str()).add("results", results_json(v));
+  o.add("usage", usage_json(v));
   o.flag("is_complete", v.ended).text("finish_reason", finish).add("finish_reason_details", or_null(details));
   o.add("outcome", v.ended ? wire::quote(v.outcome) : "null");
   return o.str() + "\n";

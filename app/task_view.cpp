@@ -32,8 +32,11 @@ std::uint32_t round_of(const agent_view& a, const event& e) {
 void on_call(agent_view& a, const event& e) {
   auto is_model = events::call_of(e).model;
   auto& c = is_model ? a.model : a.tools[e.target];
+  auto run = std::find_if(a.runs.rbegin(), a.runs.rend(), [&](const run_view& r) { return is_model && r.id == e.run; });
   if (e.type == event_type::call_started) {
     ++c.started;
+    if (run != a.runs.rend())
+      ++run->model.started;
     if (is_model)
       a.status = "streaming";
     return;
@@ -46,6 +49,11 @@ void on_call(agent_view& a, const event& e) {
   if (replied && use.unreported == 0 && use.input_tokens == 0 && use.output_tokens == 0)
     use.unreported = 1;
   add(a.use, use);
+  if (run == a.runs.rend())
+    return;
+  ++run->model.ended;
+  ++run->model.statuses[e.reason];
+  add(run->use, use);
 }
 
 void on_run(agent_view& a, const event& e) {

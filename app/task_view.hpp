@@ -14,6 +14,11 @@
 
 namespace conclave {
 
+struct call_view {
+  std::uint64_t started = 0, ended = 0;
+  std::map<std::string, std::uint64_t> statuses; ///< of ended calls
+};
+
 struct run_view {
   std::uint64_t id = 0;
   std::uint32_t round = 0;
@@ -22,6 +27,8 @@ struct run_view {
   std::vector<std::string> shown; ///< labels
   std::string end;                ///< answered, voted, failed, straggler, ...
   std::string partial;            ///< text of a run that ended without a verdict
+  call_view model;
+  usage use; ///< of its model calls
 };
 
 struct answer_view {
@@ -36,11 +43,6 @@ struct vote_view {
   std::uint64_t run = 0, epoch = 0;
   std::uint32_t round = 0;
   std::int64_t time_ms = 0;
-};
-
-struct call_view {
-  std::uint64_t started = 0, ended = 0;
-  std::map<std::string, std::uint64_t> statuses; ///< of ended calls
 };
 
 struct agent_view {

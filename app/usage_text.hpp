@@ -16,10 +16,15 @@ std::string calls_text(std::uint64_t calls, const usage& u, const char* noun = "
 
 /// Returns "1,200 tokens in, 30 out"; "no tokens" if that is what was counted; "tokens unknown" if nothing was reported; "at least
 /// 1,200 tokens in, 30 out (2 calls unreported)" if only a part was, with "tokens in unknown" or "out unknown" for what nobody
-/// reported. `open`: calls that have not ended, whose tokens are unknown too. `parts`: cached and reasoning tokens are named.
+/// reported. `open`: calls that have not ended, whose tokens are unknown too. `parts`: what is counted apart is named: cached and
+/// reasoning tokens, those written to a cache, those of audio, uses of the provider's own tools.
 std::string tokens_text(const usage& u, std::uint64_t open = 0, bool parts = false);
 
-/// The same in one figure, for a status line: "1,230 tokens", "tokens unknown", "at least 1,230 tokens".
+/// Returns what calls cost, for the end of such a line: ", $0.0123"; ", at least $0.0123" where a part of it is not known, ", cost
+/// unknown" where all of it is; empty for nothing. `open`: calls that have not ended.
+std::string cost_text(const usage& u, std::uint64_t open = 0);
+
+/// The same in one figure, for a status line: "1,230 tokens", "tokens unknown", "at least 1,230 tokens"; with what it cost.
 std::string tokens_in_all(const usage& u);
 
 /// Returns whether nobody counted `tokens`, a figure of `u`: some calls did not report it, and no other ones did.

@@ -158,6 +158,7 @@ struct model_request {
   std::int64_t idle_timeout_ms = 120'000;        ///< between events that bring the reply on
   std::int64_t total_timeout_ms = 600'000;
   std::int64_t max_requests = max_vain_requests; ///< HTTP requests it may cost, at least 1; polls of a loading server do not count
+  bool one_bill = false; ///< no further try after one that may have been billed without a count: a budget has room for one
   bool operator==(const model_request&) const = default;
 };
 

@@ -5,7 +5,8 @@
 /// A run's configuration as plain data. Read from YAML by app/load_config; built by hand by an embedding
 /// host. No secret is ever expanded here: `${NAME}` stays text in api_key, extra_headers, extra_query, model_path, server,
 /// ca_bundle and in the arguments, variables, headers, folder and URL of tool servers until the node that uses it expands it. All
-/// other texts mean what they are. Times in milliseconds. What keys set the members: protocols/config_tables.hpp.
+/// other texts mean what they are. Times in milliseconds, money in 10^-9 US dollars. What keys set the members:
+/// protocols/config_tables.hpp.
 
 #include "protocols/catalogue_models.hpp"
 #include "protocols/chat.hpp"
@@ -105,6 +106,7 @@ struct agent_config {
   std::string system_message;
   std::string node; ///< key of cluster.nodes; empty = the engine's own process
   backend_config backend;
+  conclave::budget budget = {}; ///< its own, beside that of the task
   bool operator==(const agent_config&) const = default;
 };
 

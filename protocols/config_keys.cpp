@@ -58,6 +58,7 @@ const key_table& config_keys() {
     add_keys<agent_config>(out);
     add_keys<run_config>(out);
     add_keys<ledger::rules>(out);
+    add_keys<budget>(out);
     add_keys<ui_config>(out);
     add_keys<cluster_config>(out);
     add_keys<tls_config>(out);
@@ -90,6 +91,8 @@ std::string to_string(key_scope scope) {
     return "agents[]";
   case key_scope::backend:
     return "agents[].backend";
+  case key_scope::budget:
+    return "budget";
   case key_scope::orchestrator:
     return "orchestrator";
   case key_scope::coordination:
@@ -123,7 +126,10 @@ std::string to_string(key_scope scope) {
 std::string limits_fault(const key_info& key, double value, const std::string& shown) {
   if (!(key.low < key.high) || (value >= key.low && value <= key.high))
     return {};
-  auto unit = key.type == key_type::seconds ? " seconds" : key.type == key_type::milliseconds ? " milliseconds" : "";
+  auto unit = key.type == key_type::seconds        ? " seconds"
+              : key.type == key_type::milliseconds ? " milliseconds"
+              : key.type == key_type::usd          ? " US dollars"
+                                                   : "";
   return (shown.empty() ? number_text(value) : shown_text(shown, 20)) + " is outside " + number_text(key.low) + " to "
          + number_text(key.high) + unit;
 }
@@ -159,6 +165,8 @@ std::string type_text(const key_info& k) {
     return "seconds";
   case key_type::milliseconds:
     return "milliseconds";
+  case key_type::usd:
+    return "US dollars";
   case key_type::choice: {
     std::string result;
     for (const auto& word : words(k.choices))
@@ -199,7 +207,7 @@ std::string status_text(key_status s) {
 
 std::string value_text(const key_info& key) {
   auto number = key.type == key_type::integer || key.type == key_type::number || key.type == key_type::seconds
-                || key.type == key_type::milliseconds;
+                || key.type == key_type::milliseconds || key.type == key_type::usd;
   auto limits = number && key.low < key.high ? ", " + number_text(key.low) + " to " + number_text(key.high) : std::string{};
   return type_text(key) + limits;
 }
@@ -230,15 +238,25 @@ namespace config_rows {
 
 namespace {
 
-bool is_time(const key_info& key) {
-  return key.type == key_type::seconds || key.type == key_type::milliseconds;
+bool is_limited(const key_info& key) {
+  return key.type == key_type::integer || key.type == key_type::seconds || key.type == key_type::milliseconds
+         || key.type == key_type::usd;
 }
 
 double in_unit(const key_info& key, std::int64_t value) {
-  return static_cast<double>(value) / (key.type == key_type::seconds ? 1000 : 1);
+  return static_cast<double>(value) / held_per_unit(key.type);
 }
 
 } // namespace
+
+std::string default_text(const key_info&, const budget& value) {
+  if (!value.limits())
+    return {};
+  std::string out = value.tokens > 0 ? std::to_string(value.tokens) + " tokens" : "";
+  if (value.nano_usd > 0)
+    out += (out.empty() ? "" : ", ") + dollars(value.nano_usd);
+  return out + ", " + choices<exceed_policy>[static_cast<std::size_t>(value.on_exceed)];
+}
 
 std::string default_text(const key_info&, bool value) {
   return value ? "true" : "false";
@@ -254,7 +272,7 @@ std::string default_text(const key_info&, const std::string& value) {
 }
 
 std::string fault_of(const key_info& key, std::int64_t value) {
-  return key.type == key_type::integer || is_time(key) ? limits_fault(key, in_unit(key, value), "") : std::string{};
+  return is_limited(key) ? limits_fault(key, in_unit(key, value), "") : std::string{};
 }
 
 std::string fault_of(const key_info& key, const std::string& value) {
@@ -265,6 +283,8 @@ std::string path_in(const std::string& path, key_scope own, key_scope scope, con
   auto here = to_string(own), there = to_string(scope);
   if (scope == own)
     return path.empty() ? name : path + "." + name;
+  if (there.empty())
+    return name;
   return (there.starts_with(here + ".") ? path + there.substr(here.size()) : there) + "." + name;
 }
 

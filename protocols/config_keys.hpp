@@ -17,6 +17,7 @@ namespace conclave {
 enum class key_scope : std::uint8_t {
   top,
   agent,
+  budget,
   orchestrator,
   coordination,
   context_path,
@@ -40,6 +41,7 @@ enum class key_type : std::uint8_t {
   number,
   seconds,      ///< a time: a number of seconds, or one with a unit (10m); held in milliseconds
   milliseconds, ///< a time: a whole number of milliseconds, or one with a unit
+  usd,          ///< a number of US dollars; held in 10^-9 of one
   choice,       ///< one of `choices`, case-insensitive
   texts,        ///< list of scalars, or one scalar
   text_map,     ///< map of scalars
@@ -99,6 +101,11 @@ private:
 
 /// The keys of this version.
 const key_table& config_keys();
+
+/// Returns what one unit of a key is held as in a member: 1000 for seconds.
+constexpr double held_per_unit(key_type type) {
+  return type == key_type::seconds ? 1e3 : type == key_type::usd ? 1e9 : 1;
+}
 
 /// Returns what the values of a key are, in words: "seconds, 0.001 to 604800".
 std::string value_text(const key_info& key);

@@ -100,6 +100,10 @@ template <>
 inline constexpr const char* choices<ledger::pacing>[] = {"barrier", "eager"};
 template <>
 inline constexpr const char* choices<ledger::strategy>[] = {"winner_present", "winner_reuse"};
+template <>
+inline constexpr const char* choices<exceed_policy>[] = {"block", "warn", "terminate"};
+template <>
+inline constexpr const char* choices<unknown_cost_policy>[] = {"deny", "allow"};
 
 template <class T>
 inline constexpr bool is_bound = !std::is_same_v<std::remove_cv_t<decltype(table<T>)>, std::nullptr_t>;
@@ -129,6 +133,7 @@ constexpr bool fits(key_type type) {
     return std::is_integral_v<M> && !std::is_same_v<M, bool>;
   case key_type::seconds:
   case key_type::milliseconds:
+  case key_type::usd:
     return std::is_same_v<M, std::int64_t>;
   case key_type::texts:
     return std::is_same_v<M, std::vector<std::string>>;
@@ -157,6 +162,7 @@ constexpr bool readable() {
 std::string default_text(const key_info& key, bool value);
 std::string default_text(const key_info& key, std::int64_t value);
 std::string default_text(const key_info& key, const std::string& value);
+std::string default_text(const key_info& key, const budget& value);
 template <class M>
 std::string default_text(const key_info& key, const M& value) {
   if constexpr (std::is_enum_v<M> && !std::is_same_v<M, ec>)

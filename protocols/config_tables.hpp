@@ -22,6 +22,8 @@ inline constexpr auto scope_of<tool_call> = key_scope::step_call;
 template <>
 inline constexpr auto scope_of<ledger::rules> = key_scope::orchestrator;
 template <>
+inline constexpr auto scope_of<budget> = key_scope::budget;
+template <>
 inline constexpr auto scope_of<cluster_config> = key_scope::cluster;
 template <>
 inline constexpr auto scope_of<tls_config> = key_scope::tls;
@@ -37,7 +39,27 @@ inline constexpr auto table<agent_config> = [] {
             "unique name, default `agent<i>`; no control or invisible characters, `/` or `\\`; at most 64 bytes"),
       field(&x::system_message, "system_message", text, "role of the agent, in front of the coordination instructions"),
       field(&x::node, "node", text, "name in `cluster.nodes` where the agent runs"),
-      field(&x::backend, "backend", map, "how the agent's model is reached").read_by_hand());
+      field(&x::backend, "backend", map, "how the agent's model is reached").read_by_hand(),
+      field(&x::budget, "budget", map, "what this agent may spend, beside the budget of the task; keys as there").read_by_hand());
+}();
+
+template <>
+inline constexpr auto table<budget> = [] {
+  using enum key_type;
+  using x = budget;
+  return std::make_tuple(
+      field(&x::tokens, "tokens", integer, {1, 1'000'000'000'000},
+            "tokens read and written, those from a cache too; default: no limit"),
+      field(&x::nano_usd, "usd", usd, {0.000001, 1'000'000}, "what all calls may cost; default: no limit").stored_as("nano_usd"),
+      field(&x::on_exceed, "on_exceed", choice, "block warn terminate",
+            "`block`: a call that might exceed the budget is not made and its agent is out; `warn`: a person is told, once; "
+            "`terminate`: the task ends with what there is"),
+      field(&x::on_unknown_cost, "on_unknown_cost", choice, "deny allow",
+            "with `usd`, a call of a model whose price is not known: not made, or made and counted as 0"),
+      field(&x::warn_at, "warn_at", list, "shares of the budget, 0.001 to 1, at which a person is told; at most 10")
+          .read_by_hand()
+          .shown_as("[0.5, 0.75, 0.9]"),
+      inner(&x::counted, "counted"));
 }();
 
 template <>
@@ -239,7 +261,10 @@ inline constexpr auto table<ledger::rules> = [] {
           .in(key_scope::coordination),
       field(&x::planning_mode_allow_readonly, "planning_mode_allow_readonly", flag,
             "while agents plan, tools that say of themselves that they are read-only may be called")
-          .in(key_scope::coordination));
+          .in(key_scope::coordination),
+      field(&x::budget, "budget", map, "what the task may spend, see below; also for one agent, see `agents[]`")
+          .in(key_scope::top)
+          .read_by_hand());
 }();
 
 template <>

@@ -60,6 +60,12 @@ std::string vet_node_name(const std::string& name) {
   return "";
 }
 
+void check_budget(const budget& b, const std::string& path, std::vector<problem>& out) {
+  config_rows::check(b, path, out);
+  if (!b.limits() && !(b == budget{}))
+    out.push_back({severity::warning, "", 0, path, "limits nothing: it says neither `tokens` nor `usd`"});
+}
+
 void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& out) {
   if (c.agents.empty() && !rules_alone)
     add(out, "agents", "no agents: add at least one");
@@ -85,6 +91,7 @@ void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& o
       }
     }
     validate_backend(a.backend, path + ".backend", !a.node.empty(), out);
+    check_budget(a.budget, path + ".budget", out);
   }
 }
 
@@ -116,6 +123,7 @@ std::vector<problem> validate(const run_config& c, bool rules_alone) {
   check_cluster(c.cluster, out);
   config_rows::check(c, "", out);
   config_rows::check(c.rules, "orchestrator", out);
+  check_budget(c.rules.budget, "budget", out);
   for (auto& p : out) {
     auto at = place_of(c.places, p.path);
     p.file = at.path == p.path && at.line == 0 ? c.source : at.file;

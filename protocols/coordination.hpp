@@ -26,7 +26,7 @@ enum class event_type : std::uint8_t {
   context_received, ///< agent, run, labels = labels shown to the run
   call_started,     ///< agent, run, number = call, reason = request hash, target = "model" or the tool's name; said = what it is
                 ///< sent: new messages, then a tool's arguments; state, kept: of the run at this call; flag = it may be made again
-                ///< after a crash
+                ///< after a crash; use = what a model call may use and cost at most
   call_ended,   ///< agent, run, number = call, reason = status, use, target as above; said = what came back. status "unknown" =
                 ///< nobody can tell: its engine, its node or its agent died under it, or the task ended without it
   new_answer,   ///< agent, run, label, text, step; epoch = after acceptance
@@ -37,7 +37,7 @@ enum class event_type : std::uint8_t {
   restart_triggered, ///< agent = trigger, labels = affected agents
   restart_completed, ///< agent, number = restarts it completed
   run_ended,     ///< agent, run, reason = answered|voted|ignored|restarted|presented|failed|timeout|straggler|round_over|deadline|
-                 ///< lost|cancelled, text = partial text, code
+                 ///< lost|cancelled|budget, text = partial text, code
   agent_error,   ///< agent, run, code, reason; number = failures in a row, ms = back-off before its next run
   agent_timeout, ///< agent, run, reason = which deadline
   backoff_over,  ///< agent: the back-off after a failed run has passed, it may be asked again
@@ -61,7 +61,9 @@ enum class event_type : std::uint8_t {
   task_opened,   ///< before session_start: what the task is judged and replayed by. detail = an opening (protocols/opening.hpp),
                  ///< said = the files that go with the question
   agent_placed,  ///< agent, target = node, detail = {"backend","model"}
-  agent_notice,  ///< agent, run (0 = none), code, reason: something a person should know; nothing is counted
+  agent_notice,  ///< agent, run (0 = none), code, reason: something a person should know; nothing is counted. Of a budget also
+                 ///< target = whose ("task", "agent"), label = "tokens" or "usd", number = permille of it that are spent, 1001 = a
+                 ///< call might have exceeded it (flag: the task ends therefore)
   late_text,     ///< agent, run, text, code: what a run that had ended had written; no effect
   run_continued, ///< agent, run = its new number, number = its old one: a run from before a crash goes on as it stood
   task_resumed,  ///< target = the new owner, number = its fence, ms = how long nobody worked on the task: its deadlines rested
@@ -147,6 +149,7 @@ struct ruling {
   ruling_kind kind = ruling_kind::superseded;
   std::string reason;
   std::vector<std::string> allowed; ///< ids that may be voted for
+  ec code = ec::none;               ///< of calls that are refused: what the run fails with; none = `denied`
   bool operator==(const ruling&) const = default;
 };
 
@@ -187,6 +190,7 @@ struct call_begin {
   std::string hash;              ///< of the request
   std::vector<std::string> said; ///< names of bodies: a tool's arguments
   call_effect effect = call_effect::once;
+  usage reserve = {}; ///< a model's: the tokens it may use at most
   bool operator==(const call_begin&) const = default;
 };
 

@@ -11,9 +11,11 @@ namespace conclave {
 namespace {
 
 // Index = number on the wire.
-constexpr std::array<std::string_view, 15> names{
-    "none",    "bad_config", "bad_request",  "bad_reply", "unauthorized",     "rate_limited",     "unavailable", "stream_broken",
-    "timeout", "cancelled",  "breaker_open", "denied",    "version_mismatch", "context_overflow", "unknown",
+constexpr std::array<std::string_view, 16> names{
+    "none",         "bad_config",  "bad_request",      "bad_reply",        "unauthorized",
+    "rate_limited", "unavailable", "stream_broken",    "timeout",          "cancelled",
+    "breaker_open", "denied",      "version_mismatch", "context_overflow", "budget_exceeded",
+    "unknown",
 };
 static_assert(names.size() == static_cast<std::size_t>(ec::unknown) + 1);
 
@@ -50,6 +52,7 @@ bool is_fatal(ec code) {
   case ec::bad_request:
   case ec::bad_config:
   case ec::version_mismatch:
+  case ec::budget_exceeded:
     return true;
   default:
     return false;

@@ -28,6 +28,7 @@ enum class ec : std::uint8_t {
   denied,           ///< a path, grant or policy forbids it
   version_mismatch, ///< the peers speak different protocol versions
   context_overflow, ///< the prompt is too long (413 too): trim, then retry
+  budget_exceeded,  ///< the call might have cost more than the user allows
   unknown,          ///< a code from a newer peer
 };
 

@@ -94,7 +94,7 @@ event context_received(std::string agent, std::uint64_t run, ids shown) {
   return e;
 }
 
-event call_started(call_name c, std::string request_hash, run_record at, call_effect effect) {
+event call_started(call_name c, std::string request_hash, run_record at, call_effect effect, const usage& reserve) {
   auto e = of(event_type::call_started, std::move(c.agent), c.run);
   e.number = static_cast<std::int64_t>(c.call);
   e.target = std::move(c.target);
@@ -102,6 +102,7 @@ event call_started(call_name c, std::string request_hash, run_record at, call_ef
   e.flag = effect != call_effect::once;
   if (effect == call_effect::none)
     e.detail = R"({"read_only":true})";
+  e.use = reserve;
   put(e, std::move(at));
   return e;
 }
@@ -194,6 +195,15 @@ event agent_notice(std::string agent, std::uint64_t run, ec code, std::string re
   auto e = of(event_type::agent_notice, std::move(agent), run);
   e.code = code;
   e.reason = std::move(reason);
+  return e;
+}
+
+event budget_notice(std::string agent, budget_mark mark, std::string reason, ec code) {
+  auto e = agent_notice(std::move(agent), 0, code, std::move(reason));
+  e.target = std::move(mark.whose);
+  e.label = to_string(mark.unit);
+  e.number = mark.permille;
+  e.flag = mark.ends_task;
   return e;
 }
 
@@ -374,8 +384,14 @@ outcome_kind outcome_of(const event& e) {
   return outcome_kind::failed;
 }
 
+std::optional<budget_mark> budget_mark_of(const event& e) {
+  if (e.type != event_type::agent_notice || (e.target != "task" && e.target != "agent"))
+    return {};
+  return budget_mark{e.target, e.label == "usd" ? budget_unit::usd : budget_unit::tokens, e.number, e.flag};
+}
+
 bool ended_by_ledger(const event& e) {
-  for (auto* how : {"straggler", "round_over", "deadline", "timeout", "lost"})
+  for (auto* how : {"straggler", "round_over", "deadline", "timeout", "lost", "budget"})
     if (e.reason == how)
       return true;
   return false;

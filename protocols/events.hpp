@@ -6,9 +6,11 @@
 /// meaning is not its name. Makers and readers of events go through them, so a field has one meaning per type, and this page knows
 /// it. Seq and time are not set here. Pure; readers take any event and return zeros for what is not there.
 
+#include "protocols/budget.hpp"
 #include "protocols/coordination.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,13 +65,21 @@ struct run_begin {
   std::uint32_t attempt = 1; ///< at this round, or at the presentation
 };
 
+/// How a budget stands (`agent_notice`).
+struct budget_mark {
+  std::string whose; ///< "task" or "agent"
+  budget_unit unit = budget_unit::tokens;
+  std::int64_t permille = 0; ///< of it that are spent; more than 1,000 = a call might have exceeded it
+  bool ends_task = false;
+};
+
 event task_opened(std::string opening, std::vector<std::string> files = {}); ///< `files`: names of their bodies
 event agent_placed(const placement& p);
 event session_start(std::string question, ids agents);
 event round_started(std::uint32_t round);
 event run_started(run_begin r);
 event context_received(std::string agent, std::uint64_t run, ids shown);
-event call_started(call_name c, std::string request_hash, run_record at, call_effect effect);
+event call_started(call_name c, std::string request_hash, run_record at, call_effect effect, const usage& reserve = {});
 event call_ended(call_name c, std::string status, const usage& use, std::vector<std::string> said);
 event new_answer(std::string agent, std::uint64_t run, std::string label, std::string text, std::string step,
                  std::uint64_t epoch_after);
@@ -83,6 +93,7 @@ event late_text(std::string agent, std::uint64_t run, std::string text, ec code)
 event agent_error(std::string agent, std::uint64_t run, ec code, std::string reason, std::uint32_t in_a_row,
                   std::int64_t backoff_ms);
 event agent_notice(std::string agent, std::uint64_t run, ec code, std::string reason);
+event budget_notice(std::string agent, budget_mark mark, std::string reason, ec code);
 event agent_timeout(std::string agent, std::uint64_t run, std::string which);
 event backoff_over(std::string agent);
 event agent_cancelled(std::string agent, std::uint64_t run);
@@ -137,6 +148,8 @@ struct takeover {
   std::int64_t pause_ms = 0;
 };
 takeover resumed_of(const event& e);
+
+std::optional<budget_mark> budget_mark_of(const event& e); ///< agent_notice; nothing = it is of no budget
 
 placement placed_of(const event& e);         ///< agent_placed
 std::uint32_t attempt_of(const event& e);    ///< run_started

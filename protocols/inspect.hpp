@@ -46,7 +46,8 @@ CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reason
 CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported,
                  x.cache_write_tokens, x.audio_input_tokens, x.audio_output_tokens, x.hosted_calls, x.cost_nano_usd, x.unpriced)
 CONCLAVE_INSPECT(model_request, x.task, x.run, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
-                 x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms, x.max_requests)
+                 x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms, x.max_requests,
+                 x.one_bill)
 CONCLAVE_INSPECT_CHECKED(chunk, x.kind <= chunk_kind::status, x.kind, x.text)
 CONCLAVE_INSPECT(chunk_batch, x.task, x.run, x.agent, x.chunks)
 CONCLAVE_INSPECT_CHECKED(completion, x.status <= completion_status::paused && x.code <= ec::unknown, x.status, x.text, x.reasoning,
@@ -58,11 +59,11 @@ CONCLAVE_INSPECT_CHECKED(event, static_cast<std::size_t>(x.type) < event_type_co
 CONCLAVE_INSPECT(run_ref, x.task, x.fence, x.run)
 CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.kind, x.text, x.target, x.reason,
                          x.code, x.truncated, x.step)
-CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded, x.kind, x.reason, x.allowed)
+CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded && x.code <= ec::unknown, x.kind, x.reason, x.allowed, x.code)
 CONCLAVE_INSPECT(tool_trouble, x.source, x.why)
 CONCLAVE_INSPECT(body, x.sha, x.bytes)
 CONCLAVE_INSPECT(call_end, x.call, x.target, x.status, x.use, x.said, x.trouble)
-CONCLAVE_INSPECT_CHECKED(call_begin, x.effect <= call_effect::none, x.call, x.target, x.hash, x.said, x.effect)
+CONCLAVE_INSPECT_CHECKED(call_begin, x.effect <= call_effect::none, x.call, x.target, x.hash, x.said, x.effect, x.reserve)
 CONCLAVE_INSPECT(run_report, x.of, x.agent, x.number, x.ended, x.begun, x.has_verdict, x.handed_in, x.state, x.kept, x.said,
                  x.bodies)
 CONCLAVE_INSPECT(body_part, x.of, x.sha, x.offset, x.size, x.bytes)
@@ -106,6 +107,7 @@ CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code 
 CONCLAVE_INSPECT_ROWS(script_step, x.error <= ec::unknown)
 CONCLAVE_INSPECT_ROWS(mcp_server_config, true)
 CONCLAVE_INSPECT_ROWS(backend_config, true)
+CONCLAVE_INSPECT_ROWS(budget, x.on_exceed <= exceed_policy::terminate && x.on_unknown_cost <= unknown_cost_policy::allow)
 CONCLAVE_INSPECT_ROWS(agent_config, true)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
 CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team, x.played)

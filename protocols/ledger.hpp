@@ -13,6 +13,7 @@
 /// The orchestrator only reconciles what is with what is wanted; resume is fold + reconcile. Rules: docs/protocol.md 2 to 5;
 /// invariants: 9.3.
 
+#include "protocols/budget.hpp"
 #include "protocols/coordination.hpp"
 #include "protocols/events.hpp"
 
@@ -48,6 +49,7 @@ struct rules {
   bool planning_mode = false;           ///< tools are called by the presentation alone
   std::string planning_mode_instruction;
   bool planning_mode_allow_readonly = false;
+  conclave::budget budget; ///< of the task
   bool operator==(const rules&) const = default;
 };
 
@@ -76,6 +78,7 @@ struct active_run {
   std::uint32_t round = 0;
   std::vector<std::string> shown; ///< labels in this run's context
   std::int64_t started_ms = 0;
+  usage use = {}; ///< of its ended model calls
   bool operator==(const active_run&) const = default;
 };
 
@@ -84,6 +87,7 @@ struct open_call {
   std::uint64_t run = 0;
   std::uint64_t call = 0;
   std::string target;
+  usage reserve = {}; ///< what it may use at most, see begin_call
   bool operator==(const open_call&) const = default;
 };
 
@@ -112,6 +116,9 @@ struct member {
   std::vector<open_call> open;     ///< calls under way, oldest first
   std::uint64_t model_calls = 0;   ///< model calls begun
   usage use;                       ///< of all ended model calls
+  conclave::budget budget;         ///< its own
+  amount spent;                    ///< what its ended model calls count against a budget
+  bool told_over = false;          ///< that its own budget might be exceeded
   bool operator==(const member&) const = default;
 };
 
@@ -153,6 +160,8 @@ struct state {
   std::string error;
   ec error_code = ec::none;
   std::uint32_t terminals = 0; ///< task_ended events seen: at most one
+  bool told_over = false;      ///< a person knows that the budget of the task might be exceeded
+  bool over_budget = false;    ///< it ends because a call might have exceeded a budget
   bool operator==(const state&) const = default;
 };
 
@@ -167,7 +176,8 @@ enum class command_kind : std::uint8_t {
   lose_node,  ///< target = node, agents, reason
   timer,      ///< timer = the key of a wanted timer that fired
   cancel,     ///< reason: the user or the host ends the task
-  begin_call, ///< agent, run, call, target, hash, said, state, kept. Ruled accepted (go) | refused{reason} | superseded
+  begin_call, ///< agent, run, call, target, hash, said, state, kept; use = what it may use at most, with its cost. Ruled accepted
+              ///< (go) | refused{reason, code} | superseded
   end_call,   ///< agent, run, call, status, use, said: also of a run that is over. One end counts; superseded if it has none to be
   note,       ///< agent, run, code, reason: a notice
   take_over,  ///< target = owner, fence: a new owner goes on after a crash. Open calls end as "unknown"
@@ -217,6 +227,8 @@ struct decision {
   ruling_kind kind = ruling_kind::accepted;
   std::vector<event> events; ///< seq 0; the orchestrator numbers them
   std::string reason;
+  ec code = ec::none; ///< of a call that is refused: what its run fails with; none = `denied`
+  bool waits = false; ///< of such a call: only what is reserved for others is in its way, ask again when one of them has ended
   std::vector<std::string> allowed;
 };
 
@@ -267,6 +279,11 @@ bool may_begin(const state& s, const member& m);
 
 /// Returns whether a call is under way that has no end yet.
 bool has_open_calls(const state& s);
+
+/// What the model calls that ended count against a budget of the task, and what those under way may use at most.
+amount spent(const state& s);
+amount reserved(const state& s);
+amount reserved(const member& m);
 
 /// Votes of the current epoch per member, registration order.
 std::vector<std::uint32_t> tally(const state& s);

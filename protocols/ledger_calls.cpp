@@ -20,7 +20,8 @@ decision no_go(std::string reason) {
 
 // The same call, asked for again because the reply was lost.
 bool is_repeated(const member& m, const command& c) {
-  return std::find(m.open.begin(), m.open.end(), open_call{c.run, c.call, c.target}) != m.open.end();
+  return std::any_of(m.open.begin(), m.open.end(),
+                     [&](const open_call& o) { return o.run == c.run && o.call == c.call && o.target == c.target; });
 }
 
 } // namespace
@@ -34,8 +35,13 @@ decision begin_call(state& s, const command& c) {
   if (c.call <= m.calls)
     return no_go("call " + std::to_string(c.call) + " of " + m.id + " was made before; the next one is "
                  + std::to_string(m.calls + 1));
+  std::vector<event> notices;
+  if (auto d = judge_budget(s, c, notices))
+    return std::move(*d);
   draft x{s, c.now_ms};
-  x.emit(events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, c.effect));
+  x.emit(events::call_started({c.agent, c.run, c.call, c.target}, c.hash, {c.said, c.state, c.kept}, c.effect, c.use));
+  for (auto& e : notices)
+    x.emit(std::move(e));
   return std::move(x.d);
 }
 
@@ -47,7 +53,7 @@ decision end_call(state& s, const command& c) {
   if (open == m->open.end()) // ended before, or never begun
     return superseded();
   draft x{s, c.now_ms};
-  x.emit(events::call_ended({c.agent, c.run, c.call, open->target}, c.status, c.use, c.said));
+  x.end_call({c.agent, c.run, c.call, std::string{open->target}}, c.status, c.use, c.said);
   x.settle_closing();
   return std::move(x.d);
 }

@@ -42,6 +42,8 @@ void draft::settle() {
   if (s.phase != phase::coordinating)
     return;
   auto some_live = std::any_of(s.members.begin(), s.members.end(), [](const member& m) { return m.live; });
+  if (s.over_budget)
+    return s.epoch == 0 ? finish(outcome_kind::failed, no_answer("the budget is used up"), ec::budget_exceeded) : choose();
   if (s.late)
     return s.epoch == 0 ? finish(outcome_kind::timed_out, no_answer("the coordination deadline passed"), ec::timeout) : choose();
   if (!some_live)
@@ -112,7 +114,9 @@ void draft::select(const std::string& winner, const std::string& how, std::uint3
   if (!m->live)
     return fall_back("the winner is out: " + m->out_reason, outcome_kind::failed, m->out_code);
   if (s.rules.strategy == strategy::winner_reuse && !m->answers.empty())
-    deliver(m->answers.back().text, false);
+    return deliver(m->answers.back().text, false);
+  if (s.over_budget)
+    fall_back("the budget has no room for a presentation", outcome_kind::failed, ec::budget_exceeded);
 }
 
 void draft::fall_back(const std::string& reason, outcome_kind without_answer, ec code) {
@@ -152,7 +156,9 @@ void draft::end_calls(const std::string& agent) {
     auto& c = m->open.front();
     usage use;
     use.unreported = c.target == events::model_target ? 1 : 0;
-    emit(events::call_ended({agent, c.run, c.call, c.target}, events::unknown_status, use, {}));
+    if (auto reserve = amount_of(c.reserve); use.unreported > 0 && !(reserve == amount{}))
+      use.unpriced = 1;
+    end_call({agent, c.run, c.call, c.target}, events::unknown_status, use, {});
   }
 }
 

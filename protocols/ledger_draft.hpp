@@ -10,6 +10,7 @@
 #include "protocols/ledger.hpp"
 #include "protocols/opening.hpp"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,9 @@ struct draft {
   /// In `closing`: ends the task once no call is under way.
   void settle_closing();
 
+  /// The end of a call, and what a person is to know of budgets by it.
+  void end_call(const events::call_name& c, const std::string& status, const usage& use, std::vector<std::string> said);
+
   /// Calls under way whose end nobody will report any more, of one agent or of all.
   void end_calls(const std::string& agent);
   void end_all_calls();
@@ -81,6 +85,9 @@ decision note(state& s, const command& c);
 decision take_over(state& s, const command& c);
 decision continue_run(state& s, const command& c);
 decision give_up(const state& s, const command& c);
+
+/// Returns what becomes of a call that a budget has no room for, or nothing: then it may begin, with the notices that belong to it.
+std::optional<decision> judge_budget(state& s, const command& c, std::vector<event>& notices);
 
 /// Returns whether `run` is the one the agent works on, in coordination or as the presenter.
 bool is_current(const state& s, const std::string& agent, std::uint64_t run);

@@ -50,7 +50,7 @@ void start_round(state& s, const event& e) {
 }
 
 void start_run(state& s, member& m, const event& e) {
-  active_run run{e.run, e.epoch, e.round, e.labels, e.time_ms};
+  active_run run{e.run, e.epoch, e.round, e.labels, e.time_ms, {}};
   s.next_run = std::max(s.next_run, e.run + 1);
   if (s.phase == phase::presenting) {
     s.presentation = std::move(run);
@@ -112,8 +112,14 @@ void take_error(member& m, const event& e) {
   m.not_before_ms = f.backoff_ms > 0 ? later(e.time_ms, f.backoff_ms) : 0;
 }
 
-// Of a presentation that failed, it says why. Everything else is for people.
-void take_notice(state& s, const member& m, const event& e) {
+// Of a presentation that failed, it says why; of a budget, who knows that it might be exceeded. Everything else is for people.
+void take_notice(state& s, member& m, const event& e) {
+  if (auto b = events::budget_mark_of(e)) {
+    if (b->permille > 1'000)
+      (b->whose == "task" ? s.told_over : m.told_over) = true;
+    s.over_budget = s.over_budget || b->ends_task;
+    return;
+  }
   auto failed = s.phase == phase::presenting && m.id == s.winner && s.presentation.id == 0 && s.presentation_tries > 0;
   if (failed && e.run != 0 && e.code != ec::none)
     s.presentation_error = e.reason;
@@ -167,19 +173,26 @@ void restart(state& s, const event& e) {
       m->restart_pending = true;
 }
 
-void count_call(member& m, const event& e) {
+void count_call(state& s, member& m, const event& e) {
   auto c = events::call_of(e);
   m.calls = std::max(m.calls, c.number);
   if (e.type == event_type::call_started) {
-    m.open.push_back({e.run, c.number, e.target});
+    m.open.push_back({e.run, c.number, e.target, e.use});
     m.model_calls += c.model ? 1 : 0;
     return;
   }
-  m.open.erase(
-      std::remove_if(m.open.begin(), m.open.end(), [&](const open_call& o) { return o.run == e.run && o.call == c.number; }),
-      m.open.end());
-  if (c.model)
+  auto open = std::find_if(m.open.begin(), m.open.end(), [&](const open_call& o) { return o.run == e.run && o.call == c.number; });
+  if (c.model) {
     add(m.use, e.use);
+    if (auto* run = m.run.id == e.run            ? &m.run
+                    : s.presentation.id == e.run ? &s.presentation
+                                                 : nullptr;
+        run != nullptr && e.run != 0)
+      add(run->use, e.use);
+    add(m.spent, settled(open == m.open.end() ? usage{} : open->reserve, e.use));
+  }
+  if (open != m.open.end())
+    m.open.erase(open);
 }
 
 void select(state& s, const event& e) {
@@ -189,14 +202,16 @@ void select(state& s, const event& e) {
   s.phase = phase::presenting;
   s.presentation_deadline_ms = s.rules.presentation_ms > 0 ? later(e.time_ms, s.rules.presentation_ms) : 0;
   auto complete = std::all_of(s.members.begin(), s.members.end(), [&](const member& m) { return !m.live || holds_vote(s, m); });
-  s.finish_reason = s.late ? "timeout" : (complete || s.rules.skip_coordination ? "completed" : "votes incomplete");
+  s.finish_reason = s.late          ? "timeout"
+                    : s.over_budget ? "budget_exceeded"
+                                    : (complete || s.rules.skip_coordination ? "completed" : "votes incomplete");
 }
 
 void fall_back(state& s, const event& e) {
   s.fallback = true;
   s.presentation_error = e.reason;
   if (!s.late)
-    s.finish_reason = "fallback";
+    s.finish_reason = s.over_budget ? "budget_exceeded" : "fallback";
 }
 
 // How the task ends is decided.
@@ -229,7 +244,7 @@ void fold_member(state& s, member& m, const event& e) {
     return start_run(s, m, e);
   case event_type::call_started:
   case event_type::call_ended:
-    return count_call(m, e);
+    return count_call(s, m, e);
   case event_type::new_answer:
     return take_answer(s, m, e);
   case event_type::vote_cast:

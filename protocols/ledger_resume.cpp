@@ -50,6 +50,8 @@ void open_task(state& s, opening o) {
     for (auto& a : o.agents)
       ids.push_back(a.id);
     s.members = make(s.rules, ids).members;
+    for (std::size_t i = 0; i < o.agents.size(); ++i)
+      s.members[i].budget = o.agents[i].budget;
   }
   std::stable_sort(o.answers.begin(), o.answers.end(), [](auto& a, auto& b) { return a.epoch < b.epoch; });
   for (auto& given : o.answers) {

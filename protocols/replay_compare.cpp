@@ -109,7 +109,12 @@ std::string difference(const event& e, const completion* reply) {
     wire::get(wire::to_json(x), "usage", text);
     return text;
   };
-  if (auto u = reply != nullptr ? reply->usage : usage{}; !(e.use == u))
+  auto u = reply != nullptr ? reply->usage : usage{};
+  u.cost_nano_usd = e.use.cost_nano_usd; // by the prices of then
+  u.unpriced = e.use.unpriced;
+  if (reply == nullptr) // nobody can tell whether it was sent
+    u.unreported = e.use.unreported;
+  if (!(e.use == u))
     return "the log counts the usage " + text_of(e.use) + ", what came back says " + text_of(u);
   if (reply != nullptr && e.reason != to_string(reply->status))
     return "the log says that the call was '" + shown_text(e.reason) + "', what came back that it was '" + to_string(reply->status)

@@ -60,6 +60,7 @@ model_request request_of(const setting& with, const state& s, const wire::choice
   req.idle_timeout_ms = config.idle_timeout_ms;
   req.total_timeout_ms = config.timeout_ms;
   req.max_requests = std::max<std::int64_t>(max_vain_requests - s.memory.vain, 1);
+  req.one_bill = with.agent.budget.limits() || with.agent.budget.counted;
   if (s.want == asked_for::decision) {
     req.schema = wire::decision_schema(may);
     // The user's bound stays one, down to what the JSON alone takes.
@@ -208,7 +209,8 @@ void mover::announce_model() {
   s.names.clear();
   s.lead.clear();
   s.model_call = ++s.calls;
-  next.begun.push_back({s.model_call, "model", hash_of(request_of(with, s, choice()), s.talk), {}});
+  auto req = request_of(with, s, choice());
+  next.begun.push_back({s.model_call, "model", hash_of(req, s.talk), {}, call_effect::repeatable, reserve_of(req)});
   flush(true);
 }
 
@@ -239,7 +241,7 @@ void mover::refuse_begin(const ruling& r) {
   if (!s.pending.empty())
     return refuse_tools(r.reason);
   s.model_call = 0; // it never began
-  fail(ec::denied, "the model call was refused: " + r.reason);
+  fail(r.code == ec::none ? ec::denied : r.code, "the model call was refused: " + r.reason);
 }
 
 void mover::on(cancelled) {
@@ -268,9 +270,11 @@ void mover::on(model_done x) {
 }
 
 void mover::on(model_failed x) {
-  if (ended_late(x.call, to_string(x.code), nullptr, nullptr, {}) || s.stage != stage::model || x.call != s.model_call)
+  usage use;
+  use.unreported = x.gone ? 1 : 0;
+  if (ended_late(x.call, to_string(x.code), nullptr, nullptr, {}, use) || s.stage != stage::model || x.call != s.model_call)
     return;
-  next.ended.push_back({x.call, "model", to_string(x.code), {}, {}, {}, {}});
+  next.ended.push_back({x.call, "model", to_string(x.code), use, {}, {}, {}});
   s.model_call = 0;
   fail(x.code, std::move(x.reason));
 }

@@ -213,11 +213,12 @@ struct model_done {
   std::uint64_t call = 0;
   completion reply;
 };
-/// The call was never sent.
+/// The call has no reply. Unless the connection is gone it was never sent.
 struct model_failed {
   std::uint64_t call = 0;
   ec code = ec::unavailable;
   std::string reason;
+  bool gone = false; ///< nobody can tell whether it was sent: it may have cost something
 };
 struct tool_done {
   std::uint64_t call = 0;
@@ -281,6 +282,7 @@ struct begun_call {
   std::string hash;
   std::string arguments; ///< a tool's
   call_effect effect = call_effect::repeatable;
+  usage reserve = {}; ///< a model's: what it may use at most
 };
 /// To be recorded together, in this order: ends, then what begins, or the verdict. `ask`: a `ruled` is awaited. The same report may
 /// be sent again: its number tells.
@@ -367,6 +369,9 @@ struct policy {
   policy_ruling (*before_tool)(const setting&, const state&, const tool_call&); ///< nullptr = no opinion
   policy_ruling (*after_tool)(const setting&, const state&, const tool_call&,
                               tool_result&); ///< may change it; nullptr = no opinion
+  /// Estimates what a model call may use at most, for the ledger to decide on; the request is without its conversation, which is
+  /// the state's. nullptr = no opinion.
+  usage (*reserve)(const setting&, const state&, const model_request&) = nullptr;
 };
 
 } // namespace conclave::run

@@ -43,6 +43,7 @@ struct mover {
   // run_policies.cpp: what a policy keeps on hold
   void on(policy_said x);
   void judge_model(std::size_t at);                   ///< calls it, unless a rule is against it
+  usage reserve_of(const model_request& r) const;     ///< what it may use at most
   bool may_begin(pending_call& p);                    ///< else it is on hold or settled
   bool judge_result(pending_call& p, std::size_t at); ///< else it is on hold; `at`: the first policy that is asked
   void judge_logged(pending_call& p, std::size_t at); ///< as judge_result, of a result that the log has as it is now
@@ -58,7 +59,7 @@ struct mover {
   void fail(ec code, std::string reason);
   void over();
   bool ended_late(std::uint64_t call, std::string status, const completion* reply, const tool_result* result,
-                  const tool_trouble& trouble);
+                  const tool_trouble& trouble, const usage& use = {});
   verdict failure(ec code, std::string reason) const;
 
   // run_replies.cpp: what becomes of a reply

@@ -62,6 +62,14 @@ void mover::judge_model(std::size_t at) {
   announce_model();
 }
 
+usage mover::reserve_of(const model_request& r) const {
+  usage most;
+  for (auto& rule : *with.policies)
+    if (rule.reserve != nullptr)
+      add(most, rule.reserve(with, s, r));
+  return most;
+}
+
 /// Returns whether every policy from there on lets the call pass.
 bool mover::judge_call(pending_call& p, std::size_t at) {
   for (; at < with.policies->size(); ++at) {

@@ -141,7 +141,7 @@ void mover::over() {
 
 /// Takes the end of a call whose run is over. The partial text of a model call still counts.
 bool mover::ended_late(std::uint64_t call, std::string status, const completion* reply, const tool_result* result,
-                       const tool_trouble& trouble) {
+                       const tool_trouble& trouble, const usage& use) {
   auto i = std::find_if(s.late.begin(), s.late.end(), [&](auto& l) { return l.call == call; });
   if (i == s.late.end())
     return false;
@@ -149,7 +149,7 @@ bool mover::ended_late(std::uint64_t call, std::string status, const completion*
   r.number = ++s.reports;
   r.run = i->run;
   r.ask = false;
-  ended_call e{call, i->target, std::move(status), {}, {}, {}, trouble};
+  ended_call e{call, i->target, std::move(status), use, {}, {}, trouble};
   if (reply != nullptr) {
     e.use = reply->usage;
     e.reply = *reply;

@@ -3,6 +3,7 @@
 
 // Rounds of tool calls, and the rules of what may be called.
 
+#include "protocols/cost.hpp"
 #include "protocols/run_mover.hpp"
 #include "protocols/run_results.hpp"
 #include "protocols/tool_result.hpp"
@@ -34,6 +35,10 @@ policy_ruling not_in_vain(const setting&, const state& s) {
   return denied("no usable reply to " + std::to_string(m.vain) + " requests in this round, so that no more are sent in it"
                     + (m.vain_error.empty() ? "" : "; the last: " + m.vain_error),
                 m.vain_code);
+}
+
+usage may_use(const setting& with, const state& s, const model_request& r) {
+  return reserve_for(r, s.talk, with.agent.backend);
 }
 
 policy_ruling within_rounds(const setting& with, const state& s, const tool_call&) {
@@ -83,9 +88,9 @@ std::string hash_of(const std::vector<pending_call>& calls) {
 
 const std::vector<policy>& policies() {
   static const std::vector<policy> all = {
-      {"requests in vain", not_in_vain, nullptr, nullptr},       {"planning mode", nullptr, only_plans, nullptr},
-      {"rounds of tool calls", nullptr, within_rounds, nullptr}, {"repetition", nullptr, not_a_loop, nullptr},
-      {"size of results", nullptr, nullptr, bound_result},
+      {"requests in vain", not_in_vain, nullptr, nullptr}, {"planning mode", nullptr, only_plans, nullptr},
+      {"budget", nullptr, nullptr, nullptr, may_use},      {"rounds of tool calls", nullptr, within_rounds, nullptr},
+      {"repetition", nullptr, not_a_loop, nullptr},        {"size of results", nullptr, nullptr, bound_result},
   };
   return all;
 }

@@ -93,6 +93,7 @@ public:
       return fail("has " + std::to_string(v.size()) + " agents, at most " + std::to_string(max_agents));
     if (members::is_listed<T> && (structs_ += v.size()) > max_structs)
       return fail("is too long");
+    list.clear(); // it may have a default
     list.reserve(v.size());
     for (std::size_t i = 0; i < v.size(); ++i) {
       auto length = path_.size();

@@ -96,6 +96,7 @@ struct guard_fixture : conclave::test::fixture {
   std::vector<caf::error> failed;
   std::vector<caf::actor> callers;
   std::int64_t budget = max_vain_requests;
+  bool one_bill = false;
 
   guard_fixture() {
     guarded = sys.spawn(peer, st);
@@ -119,6 +120,7 @@ struct guard_fixture : conclave::test::fixture {
     r.run = run;
     r.call = run;
     r.max_requests = budget;
+    r.one_bill = one_bill;
     callers.push_back(sys.spawn([this, r](caf::event_based_actor* me) {
       me->request(guard, caf::infinite, r, sink)
           .then([this](completion& c) { done.push_back(std::move(c)); }, [this](caf::error& e) { failed.push_back(std::move(e)); });
@@ -322,15 +324,24 @@ CAF_TEST(a reply that the model spoilt is neither repeated nor counted) {
   CAF_CHECK(failed.empty());
 }
 
-CAF_TEST(the requests of all tries are added up) {
+CAF_TEST(the requests and the tokens of all tries are added up) {
   auto c = broken(ec::unavailable);
-  c.usage.requests = 1;
+  c.usage.requests = c.usage.input_tokens = 1;
   st->replies = {c, c, c};
   call();
   for (int i = 0; i < 20; ++i)
     pass(milliseconds(1000));
   CAF_REQUIRE_EQUAL(done.size(), 1u);
-  CAF_CHECK_EQUAL(done[0].usage.requests, 3);
+  CAF_CHECK(done[0].usage.requests == 3 && done[0].usage.input_tokens == 3);
+}
+
+CAF_TEST(under a budget a try that nobody counted is the last) {
+  one_bill = true;
+  st->replies = {broken(ec::unavailable), completion{}};
+  st->replies[0].usage.unreported = 1;
+  call();
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::broken && done[0].usage.unreported == 1);
 }
 
 CAF_TEST(a call that waits for its next try ends at once when cancelled) {

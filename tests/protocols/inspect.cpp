@@ -105,6 +105,8 @@ private:
       x = {{"a", std::to_string(++count_)}, {"b", ""}};
     else if constexpr (std::is_same_v<T, std::vector<std::string>>)
       x = {"", std::to_string(++count_)};
+    else if constexpr (std::is_same_v<T, std::vector<std::int64_t>>)
+      x = {0, ++count_};
     else if constexpr (is_vector<T>::value) {
       x.resize(2);
       for (auto& y : x)
@@ -207,6 +209,7 @@ CAF_TEST(configurations and greetings come back as they were sent) {
   CHECK_TYPE(mcp_server_config);
   CHECK_TYPE(tool_trouble);
   CHECK_TYPE(backend_config);
+  CHECK_TYPE(budget);
   CHECK_TYPE(agent_config);
   CHECK_TYPE(hello);
   CHECK_TYPE(spawn_agent);
@@ -240,6 +243,9 @@ CAF_TEST(enums out of range are refused wherever they are) {
   check_range(&completion::code, ec::unknown);
   check_range(&event::type, static_cast<event_type>(event_type_count - 1));
   check_range(&event::code, ec::unknown);
+  check_range(&ruling::code, ec::unknown);
+  check_range(&budget::on_exceed, exceed_policy::terminate);
+  check_range(&budget::on_unknown_cost, unknown_cost_policy::allow);
   check_range(&verdict::kind, verdict_kind::presented);
   check_range(&verdict::code, ec::unknown);
   check_range(&ruling::kind, ruling_kind::superseded);

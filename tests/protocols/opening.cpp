@@ -36,6 +36,15 @@ void change(ledger::pacing& x) {
 void change(ledger::strategy& x) {
   x = ledger::strategy::winner_reuse;
 }
+void change(exceed_policy& x) {
+  x = exceed_policy::terminate;
+}
+void change(unknown_cost_policy& x) {
+  x = unknown_cost_policy::allow;
+}
+void change(std::vector<std::int64_t>& x) {
+  x = {0, 9'000'000'000'000'000};
+}
 void change(std::vector<std::string>& x) {
   x = {"", "two"};
 }
@@ -171,6 +180,18 @@ CAF_TEST(every member of an opening comes back) {
   CAF_CHECK(back == o);
   CAF_CHECK_EQUAL(to_json(back), text);
   CAF_CHECK(text.find('\n') == std::string::npos);
+}
+
+CAF_TEST(a list that is stored takes the place of its default and is not added to it) {
+  for (auto marks : {std::vector<std::int64_t>{}, {400}}) {
+    opening o, back;
+    o.agents.emplace_back().id = "a";
+    o.rules.budget.tokens = 1;
+    o.rules.budget.warn_at = o.agents[0].budget.warn_at = marks;
+    std::string error;
+    CAF_REQUIRE(from_json(to_json(o), back, error));
+    CAF_CHECK(back == o);
+  }
 }
 
 CAF_TEST(what is as by default is left out) {

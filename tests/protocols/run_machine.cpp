@@ -206,7 +206,8 @@ CAF_TEST(a repetition gets an error result and the run goes on) {
 CAF_TEST(every rule has a name and something to say) {
   CAF_CHECK(with.policies == &run::policies());
   for (auto& p : run::policies())
-    CAF_CHECK(p.name != nullptr && (p.before_model != nullptr || p.before_tool != nullptr || p.after_tool != nullptr));
+    CAF_CHECK(p.name != nullptr
+              && (p.before_model != nullptr || p.before_tool != nullptr || p.after_tool != nullptr || p.reserve != nullptr));
 }
 
 CAF_TEST(a result is cut and a result that was cut stays as it is) {

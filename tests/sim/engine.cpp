@@ -130,6 +130,10 @@ void simulator::ask() {
     a.backend.decision = "tools";
     a.backend.tool_timeout_ms = 20'000;
     a.backend.max_tool_iterations = 4;
+    if (w_.what.has_budgets()) {
+      a.backend.max_tokens = 200;
+      a.budget = w_.what.budgets[i];
+    }
     if (auto to = w_.what.at[i]; to > 0) {
       a.node = "far" + std::to_string(to);
       if (std::none_of(o.cluster.nodes.begin(), o.cluster.nodes.end(), [&](auto& n) { return n.first == a.node; }))
@@ -159,6 +163,7 @@ void simulator::spawn_boss(orchestrator_parts parts, question q) {
   parts.sinks = {e.sink};
   parts.chunks = e.sink;
   parts.outside = e.outside;
+  parts.price = [](const backend_config&, std::int64_t, std::int64_t) { return price{3, 1, 4, 15, 0, 0, 0}; };
   e.boss = spawn_orchestrator(sys_, std::move(parts));
   sys_.spawn(wait_for, e.boss, std::move(q), e.process, &e);
 }
@@ -334,7 +339,10 @@ void simulator::check_idle() {
       w_.find("nothing is armed for a timer of " + (t.agent.empty() ? "the task" : t.agent) + " that is due at "
               + std::to_string(t.due_ms - base_ms) + " ms");
   for (auto& run : wanted.runs)
-    if (w_.what.lost_source == 0 && st.ready.count(run.agent) > 0 && !w_.works(run.agent, run.run))
+    if (std::any_of(st.parked.begin(), st.parked.end(), [&](auto& r) { return r.of.run == run.run; })) {
+      if (ledger::reserved(st.log) == amount{})
+        w_.find("run " + std::to_string(run.run) + " of " + run.agent + " waits for room in a budget, and nothing is reserved");
+    } else if (w_.what.lost_source == 0 && st.ready.count(run.agent) > 0 && !w_.works(run.agent, run.run))
       w_.find("nobody works on run " + std::to_string(run.run) + " of " + run.agent);
 }
 

@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/caf_error.hpp"
+#include "protocols/cost.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 #include "sim/servers.hpp"
@@ -113,6 +114,19 @@ void spoil(world& w, completion& c) {
   }
 }
 
+/// What a reply took: as a rule no more than was reserved for it.
+void count(world& w, const model_request& r, usage& u) {
+  auto most = reserve_for(r, r.messages, {});
+  u.input_tokens = w.money.between(0, most.input_tokens);
+  u.output_tokens = w.money.between(0, most.output_tokens);
+  if (w.money.chance(w.what.above))
+    u.output_tokens += most.output_tokens;
+  if (!w.money.chance(w.what.uncounted))
+    return;
+  u.unreported = 1;
+  u.output_tokens = 0;
+}
+
 completion reply_to(world& w, const model_request& r) {
   auto& d = w.chance;
   completion c;
@@ -120,6 +134,8 @@ completion reply_to(world& w, const model_request& r) {
   c.usage.input_tokens = 10;
   c.usage.output_tokens = 5;
   c.usage.requests = d.chance(900) ? 0 : 1;
+  if (w.what.has_budgets())
+    count(w, r, c.usage);
   c.text = "said " + std::to_string(++w.texts);
   if (d.chance(w.what.tool_use))
     call_tools(w, r, c);
@@ -142,10 +158,12 @@ void answer(model_ptr self, std::uint64_t id, completion_status status) {
     completion cut;
     cut.status = status;
     cut.text = c.reply.text.substr(0, c.reply.text.size() / 2);
+    cut.usage.unreported = st.w->what.has_budgets() ? 1 : 0;
     c.reply = std::move(cut);
   }
   sent.open = false;
   sent.finished = c.reply.status == completion_status::finished;
+  sent.said = c.reply.usage;
   c.promise.deliver(std::move(c.reply));
   st.running.erase(i);
 }

@@ -49,6 +49,26 @@ plan draw(dice& d) {
   return p;
 }
 
+void draw_budgets(dice& d, plan& p) {
+  if (!d.chance(500))
+    return;
+  auto one = [&d] {
+    budget b;
+    if (d.chance(700))
+      b.tokens = d.between(2'000, 120'000);
+    if (d.chance(400))
+      b.nano_usd = d.between(5'000, 400'000);
+    b.on_exceed = d.chance(500) ? exceed_policy::block : d.chance(600) ? exceed_policy::terminate : exceed_policy::warn;
+    return b;
+  };
+  if (d.chance(800))
+    p.rules.budget = one();
+  for (std::size_t i = 0; i < p.agents; ++i)
+    p.budgets.push_back(d.chance(300) ? one() : budget{});
+  p.above = d.chance(300) ? 100 : 0;
+  p.uncounted = std::vector<std::size_t>{0, 100, 400}[d.below(3)];
+}
+
 std::string to_string(const plan& p) {
   std::string at;
   for (auto n : p.at)
@@ -102,6 +122,7 @@ void world::take(std::vector<event> decision) {
             + (e.run > 0 ? " run " + std::to_string(e.run) : "") + (e.number != 0 ? " number " + std::to_string(e.number) : "")
             + " " + e.label + " " + e.target + " " + e.reason.substr(0, 60));
     ledger::fold(folded, e);
+    check_budgets(e);
     auto key = std::pair{e.agent, static_cast<std::uint64_t>(e.number)};
     if (e.type == event_type::call_started) {
       if (e.target == events::model_target)
@@ -135,6 +156,50 @@ void world::take(std::vector<event> decision) {
       find(wrong);
   if (folded.epoch != at_crash.epoch || folded.round != at_crash.round || folded.runs_started != at_crash.runs_started)
     find("a crash changed a count of the task");
+}
+
+/// No call begins that might exceed a budget; and where each reply keeps to its reserve, none is ever exceeded.
+void world::check_budgets(const event& e) {
+  auto one = [&](const std::string& whose, const budget& b, amount sum, const amount& reserved, bool begins) {
+    add(sum, reserved);
+    if (b.on_exceed == exceed_policy::warn || (what.above > 0 && !begins))
+      return;
+    for (auto u : {budget_unit::tokens, budget_unit::usd})
+      if (limit_of(b, u) > 0 && in(sum, u) > limit_of(b, u))
+        find("the budget of " + whose + " is exceeded: " + share_text(in(sum, u), limit_of(b, u), u) + " at "
+             + conclave::to_string(e.type));
+  };
+  auto begins = e.type == event_type::call_started && e.target == events::model_target;
+  one("the task", folded.rules.budget, ledger::spent(folded), ledger::reserved(folded), begins);
+  for (auto& m : folded.members)
+    one(m.id, m.budget, m.spent, ledger::reserved(m), begins && e.agent == m.id);
+}
+
+/// What is spent is what the models said, and the reserves of those of which nobody knows.
+void world::check_spent() {
+  std::map<std::pair<std::string, std::uint64_t>, usage> reserves;
+  std::map<std::string, std::int64_t> expected; ///< tokens
+  for (auto& e : log) {
+    std::pair key{e.agent, static_cast<std::uint64_t>(e.number)};
+    if (e.target == events::model_target && e.type == event_type::call_started)
+      reserves[key] = e.use;
+    if (e.target != events::model_target || e.type != event_type::call_ended)
+      continue;
+    auto sent = std::find_if(models.begin(), models.end(), [&](auto& m) { return m.agent == key.first && m.call == key.second; });
+    auto use = e.use; // with its cost
+    if (e.reason != events::unknown_status && sent != models.end()
+        && (use.input_tokens != sent->said.input_tokens || use.output_tokens != sent->said.output_tokens) && use.unreported == 0)
+      find("call " + std::to_string(key.second) + " of " + key.first + " took other tokens than its model said");
+    auto& reserve = reserves[key];
+    auto took = use.input_tokens + use.output_tokens;
+    expected[key.first] += use.unreported > 0 ? std::max(took, reserve.input_tokens + reserve.output_tokens) : took;
+  }
+  for (auto& m : folded.members)
+    if (m.spent.tokens != expected[m.id])
+      find("what " + m.id + " spent is " + std::to_string(m.spent.tokens) + " tokens, its calls took "
+           + std::to_string(expected[m.id]));
+  if (!(ledger::reserved(folded) == amount{}))
+    find("the task has ended and something is reserved");
 }
 
 /// A run that goes on under a new number is no new run.
@@ -255,6 +320,7 @@ void world::check_end() {
     if (end != ended.end() && end->second == "finished" && effects[bodies[e.said.back()]] < 1)
       find("a call of the tool has an end and had no effect");
   }
+  check_spent();
   if (auto r = ledger::restore(log); !r.error.empty())
     find("the log cannot be restored: " + r.error);
   auto found = [this](const std::string& sha) -> const std::string* {

@@ -65,8 +65,13 @@ struct plan {
   std::size_t tool_use = 0;            ///< permille of replies that call tools
   std::size_t bad_tool = 0;
   std::size_t lost_source = 0; ///< permille of calls after which the model connection or tool source is dead
+  std::vector<budget> budgets; ///< of the agents, if there are any; that of the task is in the rules
+  std::size_t above = 0;       ///< permille of replies that take more than their reserve
+  std::size_t uncounted = 0;   ///< permille of replies that nobody counts
+  bool has_budgets() const { return !budgets.empty(); }
 };
 plan draw(dice& d);
+void draw_budgets(dice& d, plan& p); ///< from a stream of their own: all else is as without them
 std::string to_string(const plan& p);
 
 /// A model call that was sent.
@@ -77,13 +82,15 @@ struct sent_call {
   std::uint64_t fence = 0; ///< of the engine that wanted it
   bool open = true;
   bool finished = false;
+  usage said = {}; ///< as it was delivered
 };
 
 struct world {
-  explicit world(std::uint64_t s) : seed(s), chance(s), what(draw(chance)) {}
+  explicit world(std::uint64_t s) : seed(s), chance(s), money(s + 0x6D6F6E6579), what(draw(chance)) { draw_budgets(money, what); }
 
   std::uint64_t seed;
   dice chance;
+  dice money;
   plan what;
   bool tracing = false;
   std::string broken;      ///< the first finding; empty = none
@@ -118,6 +125,8 @@ struct world {
   /// One decision has become durable.
   void take(std::vector<event> decision);
 
+  void check_budgets(const event& e);
+  void check_spent();
   void check_continued(const ledger::state& was, const std::string& agent);
   std::uint64_t root(std::uint64_t run) const;
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/cost.hpp"
+
+#include "protocols/catalogue.hpp"
+#include "protocols/catalogue_models.hpp"
+#include "protocols/wire/json.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <string>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::int64_t most_tokens = 1'000'000'000; ///< of one call
+constexpr std::int64_t most_price = 1'000'000'000;  ///< of one token, in nano-USD: no product of the two overflows
+
+std::int64_t natural(std::int64_t n, std::int64_t most) {
+  return std::clamp<std::int64_t>(n, 0, most);
+}
+
+std::int64_t tokens_of(std::size_t bytes) {
+  return (static_cast<std::int64_t>(std::min<std::size_t>(bytes, std::size_t{1} << 40)) + bytes_per_token - 1) / bytes_per_token;
+}
+
+std::int64_t number_at(const std::string& object, const char* key) {
+  std::string text;
+  std::int64_t n = 0;
+  if (wire::get(object, key, text))
+    std::from_chars(text.data(), text.data() + text.size(), n);
+  return natural(n, most_tokens);
+}
+
+/// What the parameters of a provider say of the longest reply, 0 = nothing. Tokens of thought count as well.
+std::int64_t reply_bound(const std::string& params) {
+  if (params.find("okens") == std::string::npos) // cheaper than to read it
+    return 0;
+  std::int64_t bound = 0;
+  for (const auto* key : {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"})
+    bound = std::max(bound, number_at(params, key));
+  if (std::string config; wire::get(params, "generationConfig", config))
+    bound = std::max(bound, number_at(config, "maxOutputTokens"));
+  if (std::string thinking; wire::get(params, "thinking", thinking))
+    if (auto thought = number_at(thinking, "budget_tokens"); thought > 0)
+      bound = std::max(bound, thought + default_reply_tokens);
+  return bound;
+}
+
+/// The price of a token that is counted apart, by its own price or by the one that it is a part of.
+std::int64_t or_else(std::int64_t own, std::int64_t whole) {
+  return own >= 0 ? own : whole;
+}
+
+} // namespace
+
+usage reserve_for(const model_request& r, const std::vector<message>& talk, const backend_config& config) {
+  usage out;
+  auto bytes = r.params.size() + r.schema.size() + config.extra_body.size();
+  for (auto& t : r.tools)
+    bytes += t.name.size() + t.description.size() + t.parameters.size();
+  std::int64_t apart = tokens_per_request;
+  for (auto& m : talk) {
+    apart += tokens_per_message;
+    bytes += m.text.size() + m.reasoning.size() + m.opaque.size();
+    for (auto& c : m.calls)
+      bytes += c.id.size() + c.name.size() + c.arguments.size();
+    for (auto& p : m.parts)
+      apart += p.data.empty()                      ? tokens_of(p.text.size())
+               : p.media_type == "application/pdf" ? std::max(tokens_per_picture, tokens_of(p.data.size() / document_bytes))
+                                                   : tokens_per_picture;
+  }
+  out.input_tokens = natural(tokens_of(bytes) + apart, most_tokens);
+  auto bound = std::max({r.max_output_tokens, reply_bound(r.params), reply_bound(config.extra_body)});
+  out.output_tokens = natural(bound > 0 ? bound : default_reply_tokens, most_tokens);
+  return out;
+}
+
+void put_cost(usage& of, const std::optional<price>& p) {
+  of.cost_nano_usd = 0;
+  auto input = natural(of.input_tokens, most_tokens), output = natural(of.output_tokens, most_tokens);
+  auto hosted = natural(of.hosted_calls, most_tokens);
+  of.unpriced = of.unreported > 0 ? 1 : 0;
+  if (!p) {
+    of.unpriced = of.unreported > 0 || input > 0 || output > 0 || hosted > 0 ? 1 : 0;
+    return;
+  }
+  usage sum;
+  auto charge = [&](std::int64_t count, std::int64_t each) {
+    if (count > 0 && each < 0)
+      of.unpriced = 1;
+    usage one;
+    one.cost_nano_usd = count * natural(each, most_price);
+    add(sum, one);
+  };
+  // Tokens counted apart are a part of the input, or of the output: what a provider says beyond that is no more of it.
+  auto take = [](std::int64_t& rest, std::int64_t part) {
+    part = natural(part, rest);
+    rest -= part;
+    return part;
+  };
+  charge(take(input, of.cached_input_tokens), or_else(p->cached_input, p->input));
+  charge(take(input, of.cache_write_tokens), or_else(p->cache_write, p->input));
+  charge(take(input, of.audio_input_tokens), p->audio_in);
+  charge(input, p->input);
+  charge(take(output, of.audio_output_tokens), p->audio_out);
+  charge(output, p->output);
+  charge(hosted, p->per_hosted_call);
+  of.cost_nano_usd = sum.cost_nano_usd;
+}
+
+void put_highest_cost(usage& of, const std::optional<price>& p) {
+  if (!p)
+    return put_cost(of, p);
+  auto highest = *p;
+  highest.input = p->input < 0 ? -1 : std::max(p->input, p->cache_write);
+  put_cost(of, highest);
+}
+
+std::optional<price> price_for(const backend_config& b, std::int64_t unix_ms, std::int64_t input_tokens,
+                               const std::vector<model_row>& own) {
+  if (b.type == "local" || b.type == "scripted")
+    return price{0, 0, 0, 0, 0, 0, 0};
+  return price_of(provider_of(b), b.model, unix_ms, input_tokens, own);
+}
+
+price_source prices_of(std::vector<model_row> own) {
+  return [own = std::move(own)](const backend_config& b, std::int64_t unix_ms, std::int64_t input_tokens) {
+    return price_for(b, unix_ms, input_tokens, own);
+  };
+}
+
+} // namespace conclave

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Budgets against a provider on loopback: what is sent, what is spent, what a person reads."""
+
+import asyncio
+import json
+import unittest
+
+from test_real_servers import STREAM, RealServers, call, delta, sse
+from support import *
+
+NANO = 1_000_000_000
+
+
+def with_usage(*events, read=1000, written=100):
+    """A reply of which the provider says what it took."""
+    return (200, STREAM, sse(*events, {"choices": [], "usage": {"prompt_tokens": read, "completion_tokens": written}}))
+
+
+def answer(text="It is 42.", **usage):
+    return with_usage(call("new_answer", {"content": text}), delta("tool_calls"), **usage)
+
+
+def vote(**usage):
+    return with_usage(call("vote", {"agent_id": "agent1", "reason": "fine"}), delta("tool_calls"), **usage)
+
+
+def final(**usage):
+    return with_usage(delta(content="It is 42, finally."), delta("stop"), **usage)
+
+
+class Budgets(RealServers):
+    PRICED = {"model": "gpt-4o-mini", "max_tokens": 500}
+
+    def spent(self, events, key="input_tokens"):
+        return sum(e.get("usage", {}).get(key, 0) for e in events if e["type"] == "call_ended")
+
+    def show(self, *flags):
+        r = self.home.run("show", "last", *flags)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        return r.stdout
+
+    def test_money_stands_beside_tokens_everywhere(self):
+        self.play(answer(), vote(), final())
+        r, _ = self.ask(backend=self.PRICED, flags=())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        # 3 x (1,000 x 150 + 100 x 600) = 630,000 nano-USD
+        self.assertIn("3 calls, 3,000 tokens in, 300 out, $0.0006\n", r.stderr)
+        text = self.show()
+        self.assertIn("3,000 tokens in, 300 out, $0.0006\n", text)
+        self.assertRegex(text, r"run 1, round 0: 1 model call \(1 finished\), 1,000 tokens in, 100 out, \$0\.0002\n")
+        events = events_of(self.show("--json"))
+        self.assertEqual(self.spent(events, "cost_nano_usd"), 630_000)
+        status = json.loads(next(self.home.path.glob("home/logs/*/status.json")).read_text())
+        self.assertEqual(status["agents"]["m0"]["cost_usd"], 0.00063)
+        self.assertEqual(status["usage"]["cost_usd"], 0.00063)
+
+    def test_a_price_nobody_knows_is_said_to_be_unknown(self):
+        self.play(answer(), vote(), final())
+        r, _ = self.ask(flags=())
+        self.assertIn("300 out, cost unknown\n", r.stderr)
+
+    def test_a_call_beyond_the_budget_is_not_made_and_the_answer_is_delivered(self):
+        self.play(answer(), vote(), final())
+        r, events = self.ask(backend=self.PRICED, budget={"tokens": 6000})
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        reserve = [e["usage"] for e in events if e["type"] == "call_started"]
+        self.assertTrue(all(u["output_tokens"] == 500 for u in reserve), reserve)
+        # Once more with room for the first call alone.
+        need = reserve[0]["input_tokens"] + reserve[0]["output_tokens"]
+        for limit, requests in ((need, 1), (need - 1, 0)):
+            self.play(answer(), vote(), final())
+            r, events = self.ask(backend=self.PRICED, budget={"tokens": limit})
+            self.assertEqual(len(self.provider.requests), requests)
+            self.assertEqual(r.returncode, 0 if requests else 2, r.stdout + r.stderr)
+            out = [e for e in events if e["type"] == "agent_out"]
+            self.assertEqual(out[0]["code"], "budget_exceeded")
+            self.assertIn("the budget of the task might be exceeded", out[0]["reason"])
+        self.play(answer(), vote(), final())
+        r, _ = self.ask(backend=self.PRICED, budget={"tokens": need}, flags=())
+        self.assertEqual(r.stdout, "It is 42.\n")
+        self.assertIn("is out", r.stderr)
+        self.assertIn(f"1,100 of {need:,} tokens are spent", " ".join(r.stderr.split()))
+        self.assertIn(f"budget of the task: 1,100 of {need:,} tokens\n", self.show())
+        verified = self.home.run("replay", "last", "--verify")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_a_budget_of_one_agent_leaves_the_others_at_work(self):
+        self.play(answer(), answer("It is 43."), vote(), final())
+        team = [{"id": i, "backend": {"type": "chatcompletion", "base_url": self.provider.url + "/v1", "api_key": "dummy", **self.PRICED},
+                 **({"budget": {"tokens": 500}} if i == "poor" else {})} for i in ("rich", "poor")]
+        r = self.home.run("--config", self.home.write("t.json", {"agents": team}), "--json", "q")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        self.assertEqual([e["agent"] for e in events_of(r.stdout) if e["type"] == "agent_out"], ["poor"])
+        self.assertEqual({e["agent"] for e in events_of(r.stdout) if e["type"] == "call_started"}, {"rich"})
+
+    def test_a_warning_comes_once_and_the_task_goes_on(self):
+        self.play(answer(), vote(), final())
+        r, events = self.ask(backend=self.PRICED, budget={"usd": 0.0005, "on_exceed": "warn", "warn_at": [0.4]})
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        notices = [(e["label"], e["number"], e.get("code")) for e in events if e["type"] == "agent_notice"]
+        self.assertEqual(sorted(notices, key=lambda n: n[1]), [("usd", 400, None), ("usd", 1001, "budget_exceeded")])
+        self.assertIn("It is 42, finally.", [e.get("text") for e in events])
+
+    def test_a_task_ends_with_what_there_is_where_its_budget_says_so(self):
+        self.play(answer(), vote(), final())
+        _, events = self.ask(backend=self.PRICED)
+        first = next(e["usage"] for e in events if e["type"] == "call_started")
+        budget = {"tokens": first["input_tokens"] + first["output_tokens"], "on_exceed": "terminate"}
+        self.play(answer(), vote(), final())
+        r, _ = self.ask(backend=self.PRICED, budget=budget, flags=())
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual(r.stdout, "It is 42.\n")
+        self.assertIn("finish reason: budget_exceeded\n", r.stderr)
+        self.assertEqual(len(self.provider.requests), 1)
+
+    def test_an_unknown_price_is_refused_under_a_budget_in_dollars(self):
+        self.play(answer(), vote(), final())
+        r, _ = self.ask(budget={"usd": 1}, flags=())
+        self.assertEqual(r.returncode, 2)
+        self.assertIn("on_unknown_cost: allow", " ".join(r.stderr.split()))
+        self.assertEqual(self.provider.requests, [])
+        r, _ = self.ask(budget={"usd": 1, "on_unknown_cost": "allow"})
+        self.assertEqual(r.returncode, 0, r.stderr)
+
+    def test_a_stream_that_is_cut_counts_at_its_reserve(self):
+        async def cut(provider, request, reply):
+            await reply.head()
+            reply.writer.write(sse(delta(content="It is"), end=False))
+            await reply.writer.drain()
+            reply.last = True
+
+        self.play(cut, answer(), vote(), final())
+        r, events = self.ask(backend=self.PRICED, budget={"tokens": 1_000_000})
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        reserve = next(e["usage"] for e in events if e["type"] == "call_started")
+        spent = reserve["input_tokens"] + reserve["output_tokens"] + 3 * 1100
+        self.assertIn(f"budget of the task: {spent:,} of 1,000,000 tokens\n", self.show())
+
+    def test_a_try_that_may_have_been_billed_is_the_last_of_its_call_under_a_budget(self):
+        async def silent(provider, request, reply):
+            await reply.head()
+            reply.writer.write(b": nothing yet\n\n")
+            await reply.writer.drain()
+            reply.last = True
+
+        for budget in ({}, {"tokens": 1_000_000}):
+            self.play(silent, answer(), vote(), final())
+            r, events = self.ask(backend=self.PRICED, budget=budget)
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            tries = [e["usage"]["requests"] for e in events if e["type"] == "call_ended"]
+            self.assertEqual(tries, [1, 1, 1, 1] if budget else [2, 1, 1])
+
+    def test_a_call_waits_where_only_a_reserve_is_in_its_way(self):
+        async def slow(provider, request, reply):
+            await asyncio.sleep(0.3)
+            status, content, data = answer(read=10, written=10)
+            await reply.head(status, content, Content_Length=len(data))
+            reply.writer.write(data)
+            await reply.writer.drain()
+
+        self.play(slow, slow, vote(read=10, written=10), vote(read=10, written=10), final())
+        r, events = self.ask(agents=2, backend=self.PRICED, budget={"tokens": 6000})
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        self.assertEqual([e for e in events if e["type"] in ("agent_out", "agent_error")], [])
+        spent = reserved = 0
+        open_calls = {}
+        for e in events:
+            key = (e.get("agent"), e.get("number"))
+            if e["type"] == "call_started":
+                open_calls[key] = e["usage"]["input_tokens"] + e["usage"]["output_tokens"]
+            if e["type"] == "call_ended":
+                open_calls.pop(key)
+                spent += e["usage"]["input_tokens"] + e["usage"]["output_tokens"]
+            self.assertLessEqual(spent + sum(open_calls.values()), 6000)
+
+    def test_what_is_wrong_with_a_budget_is_said_with_its_place(self):
+        path = self.home.write("bad.yaml", "budget:\n  tokens: 0\n  usd: -1\n  on_exceed: stop\n  warn_at: [2]\n  token: 5\n"
+                                           "agents:\n  - backend: {type: scripted, steps: [{text: x}]}\n    budget: {on_exceed: warn}\n")
+        r = self.home.run("validate", path)
+        self.assertEqual(r.returncode, 1)
+        for text in ("budget.tokens: 0 is outside 1 to", "budget.usd: -1 is outside 0.000001 to 1000000 US dollars",
+                     "budget.on_exceed: 'stop' is none of block, warn, terminate", "budget.warn_at: expected at most 10 shares",
+                     "budget.token: unknown key; did you mean 'tokens'?", "agents[0].budget: limits nothing"):
+            self.assertIn(text, r.stdout + r.stderr)
+
+
+if __name__ == "__main__":
+    need_binary()
+    unittest.main(argv=["test_budget"] + sys.argv[2:])
