@@ -25,7 +25,7 @@ struct host_row {
 };
 
 /// A provider's key goes to that provider's hosts and nowhere else.
-constexpr std::array<host_row, 27> hosts = {{
+constexpr std::array<host_row, 28> hosts = {{
     {"openai.com", "OpenAI", "OPENAI_API_KEY"},
     {"anthropic.com", "Claude", "ANTHROPIC_API_KEY"},
     {"x.ai", "Grok", "XAI_API_KEY"},
@@ -50,6 +50,7 @@ constexpr std::array<host_row, 27> hosts = {{
     {"deepseek.com", "DeepSeek", "DEEPSEEK_API_KEY"},
     {"openai.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
     {"cognitiveservices.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
+    {"services.ai.azure.com", "Azure OpenAI", "AZURE_OPENAI_API_KEY"},
     {"huggingface.co", "Hugging Face", "HF_TOKEN"},
     {"ollama.com", "Ollama", "OLLAMA_API_KEY"},
     {"aliyuncs.com", "Qwen", ""},
@@ -120,7 +121,7 @@ const std::vector<backend_kind>& backend_kinds() {
       {"local", "local", "Local", "", "", "local"},
       {"scripted", "scripted", "Scripted", "", "", "scripted"},
       {"openai", "openai_responses", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-4o"},
-      {"azure_openai", "", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", "gpt-4o"},
+      {"azure_openai", "azure_openai", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", ""},
       {"claude_code", "", "Claude Code", "", "ANTHROPIC_API_KEY", "claude-sonnet-4-5-20250929"},
       {"ag2", "", "AG2", "", "", "custom"},
       {"autogen", "", "AG2", "", "", "custom"},

@@ -86,8 +86,10 @@ struct backend_config {
   std::int64_t max_run_bytes = 33'554'432; ///< of one run's conversation
   bool parallel_tool_calls = true;
   std::int64_t tool_timeout_ms = 400'000;
-  std::string cwd;                       ///< workspace of later work; recognised
-  std::vector<std::string> native_tools; ///< names of C++ tool sources registered by the host or built in
+  std::string cwd;                                 ///< workspace of later work; recognised
+  std::vector<std::string> native_tools;           ///< names of C++ tool sources registered by the host or built in
+  std::map<std::string, std::string> hosted_tools; ///< the provider's own that are asked for (web_search, code_execution,
+                                                   ///< url_context) -> options as JSON, "{}" for none
   bool operator==(const backend_config&) const = default;
 };
 
