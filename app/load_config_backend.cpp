@@ -99,6 +99,7 @@ void read_hosted(const section& s, const char* key, const char* name, backend_co
   const auto* e = s.get(key);
   if (!e)
     return;
+  s.to().place(s.canonical("enable_" + std::string{name}), s.path(key), e->at); // also of another spelling
   bool on = true;
   std::string options = "{}", error;
   if (e->value->kind == tree::map)

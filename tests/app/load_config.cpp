@@ -276,7 +276,7 @@ CAF_TEST(tools of the provider are asked for with or without options) {
   CAF_CHECK((r.config.agents[1].backend.hosted_tools
              == tools{{"web_search", R"({"max_uses":3,"allowed_domains":["a.example"]})"}, {"code_execution", "{}"}}));
   CAF_CHECK((r.config.agents[2].backend.hosted_tools == tools{{"url_context", "{}"}}));
-  CAF_CHECK_EQUAL(where(load(with("enable_web_search: [a]"))), strings{"4 agents[0].backend.enable_web_search"});
+  CAF_CHECK_EQUAL(where(load(with("enable_web_search: [a]"))), strings{"6 agents[0].backend.enable_web_search"});
 }
 
 CAF_TEST(what a provider is not asked for is told) {
@@ -290,7 +290,7 @@ CAF_TEST(what a provider is not asked for is told) {
   - backend: {type: gemini, model: gemini-3.1-pro, enable_web_search: true, azure_endpoint: "https://x.example"}
 )");
   CAF_CHECK_EQUAL(where(r, severity::warning),
-                  (strings{"2 agents[0].backend.enable_web_search", "3 agents[1].backend.enable_code_execution",
+                  (strings{"2 agents[0].backend.enable_web_search", "3 agents[1].backend.enable_code_interpreter",
                            "4 agents[2].backend.enable_web_search", "5 agents[3].backend.search_parameters",
                            "6 agents[4].backend.temperature", "6 agents[4].backend.top_k", "8 agents[6].backend.azure_endpoint"}));
   CAF_CHECK(says(r, "type 'openai' can") && says(r, "answers 410") && says(r, "anthropic_version: 2023-06-01"));
