@@ -14,6 +14,7 @@
 #include "protocols/secret_places.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "transports/home.hpp"
 
@@ -61,6 +62,8 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
   p.endpoint.api_key = std::move(route.api_key);
   p.endpoint.headers = std::move(route.headers);
   p.endpoint.query = std::move(route.query);
+  if (!route.api_version.empty())
+    p.endpoint.version = std::move(route.api_version);
   p.endpoint.hidden = std::move(route.hidden);
   auto sent = b;
   sent.mcp_servers.clear();
@@ -100,13 +103,14 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   p.context_tokens = b.context_tokens > 0 ? b.context_tokens : c.kind == "local" ? 8192 : 0;
   if (c.kind == "scripted")
     return c;
-  p.dialect = wire::find_dialect(c.kind == "local" ? "openai_chat" : kind->dialect);
+  p.dialect = wire::find_dialect(c.kind == "local" ? "openai_chat" : wire::dialect_of(b, b.base_url));
   if (p.dialect == nullptr)
     return failure(ec::bad_config, "backend type '" + b.type + "' has no dialect");
   p.endpoint.provider = provider_name(b, *kind, b.base_url.empty() ? kind->base_url : b.base_url);
   p.endpoint.version = b.api_version;
   p.endpoint.extra_body = b.extra_body;
   p.endpoint.http2 = b.http2;
+  p.endpoint.hosted = wire::hosted_of(b);
   if (c.kind == "local") {
     c.model_path = b.model_path;
     c.server = b.server;

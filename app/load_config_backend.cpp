@@ -76,10 +76,11 @@ void check_thinking(const section& s, const backend_config& out) {
 }
 
 void read_connection(const section& s, backend_config& out) {
-  if (const auto* url = s.get("base_url")) {
-    out.base_url_source = url->value->source;
-    out.base_url_default = false;
-  }
+  for (const auto* name : {"azure_endpoint", "base_url"})
+    if (const auto* url = s.get(name); url && (name != std::string_view{"azure_endpoint"} || out.type == "azure_openai")) {
+      out.base_url_source = url->value->source;
+      out.base_url_default = false;
+    }
   std::int32_t port = 0;
   const auto* kind = find_backend_kind(out.type);
   if (s.read("port", port) && kind && *kind->default_key) {
@@ -91,6 +92,26 @@ void read_connection(const section& s, backend_config& out) {
   if (out.type == "grok" && !out.base_url.empty() && url_host(out.base_url) != "api.x.ai" && out.api_key.empty()
       && out.api_key_env.empty())
     s.warning("base_url", "no key is bound to this host; name one by api_key or api_key_env");
+}
+
+/// A tool that the provider runs: true, false, or its options.
+void read_hosted(const section& s, const char* key, const char* name, backend_config& out) {
+  const auto* e = s.get(key);
+  if (!e)
+    return;
+  s.to().place(s.canonical("enable_" + std::string{name}), s.path(key), e->at); // also of another spelling
+  bool on = true;
+  std::string options = "{}", error;
+  if (e->value->kind == tree::map)
+    options = to_json(*e->value, error);
+  else if (!to_flag(*e->value, on))
+    error = "expected true, false, or a map of options";
+  if (!error.empty())
+    s.error(key, error);
+  else if (on)
+    out.hosted_tools[name] = options;
+  else
+    out.hosted_tools.erase(name);
 }
 
 void read_script(const section& s, backend_config& out, const load_options& options) {
@@ -113,6 +134,10 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
   out.has_allowed_tools = s.get("allowed_tools") != nullptr;
   read_connection(s, out);
   read_parameters(s, out);
+  read_hosted(s, "enable_web_search", "web_search", out);
+  read_hosted(s, "enable_code_interpreter", "code_execution", out);
+  read_hosted(s, "enable_code_execution", "code_execution", out);
+  read_hosted(s, "enable_url_context", "url_context", out);
   check_extra_body(s);
   check_thinking(s, out);
   if (out.type == "scripted")

@@ -205,7 +205,7 @@ private:
   void check(const entry& e);
   bool check_value(const entry& e, const key_info& key);
   bool check_number(const entry& e, const key_info& key);
-  void check_status(const entry& e, const key_info& key);
+  bool check_status(const entry& e, const key_info& key); ///< false: it counts for nothing
   void unknown(const entry& e);
   bool asks_for_nothing(const entry& e, const std::string& near) const;
 

@@ -136,7 +136,8 @@ void section::check(const entry& e) {
     return;
   if (!check_value(e, *key))
     return;
-  check_status(e, *key);
+  if (!check_status(e, *key))
+    return;
   values_[e.key] = &e;
   if (key->status == key_status::parameter)
     parameters_.push_back(&e);
@@ -207,24 +208,23 @@ bool section::check_number(const entry& e, const key_info& key) {
   return fault.empty();
 }
 
-void section::check_status(const entry& e, const key_info& key) {
+bool section::check_status(const entry& e, const key_info& key) {
   if (*key.only && !type_.empty()) {
     auto types = words(key.only);
     if (std::find(types.begin(), types.end(), type_) == types.end()) {
       to_.warning(e.at, path(e.key), "has no effect with type '" + shown_text(type_) + "', only with: " + key.only);
-      return;
+      return false;
     }
   }
-  if (key.status != key_status::later && key.status != key_status::cosmetic)
-    return;
-  if (is_inert(*e.value, key))
-    return;
+  if ((key.status != key_status::later && key.status != key_status::cosmetic) || is_inert(*e.value, key))
+    return true;
   if (key.status == key_status::later)
     to_.add(severity::unavailable, e.at, path(e.key), std::string{"not available yet ("} + key.help + ")");
   else
     to_.warning(e.at, path(e.key),
                 std::string{std::string_view{key.help}.starts_with("another spelling") ? "is " : "has no effect ("} + key.help
                     + (std::string_view{key.help}.starts_with("another spelling") ? "" : ")"));
+  return true;
 }
 
 void section::unknown(const entry& e) {

@@ -137,7 +137,7 @@ const std::vector<backend_kind>& backend_kinds() {
       {"local", "local", "Local", "", "", "local"},
       {"scripted", "scripted", "Scripted", "", "", "scripted"},
       {"openai", "openai_responses", "OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY", "gpt-6-luna"},
-      {"azure_openai", "", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", ""},
+      {"azure_openai", "azure_openai", "Azure OpenAI", "", "AZURE_OPENAI_API_KEY", ""},
       {"claude_code", "", "Claude Code", "", "ANTHROPIC_API_KEY", "claude-sonnet-5-5"},
       {"cli", "", "CLI", "", "", ""},
       {"ag2", "", "AG2", "", "", "custom"},

@@ -29,7 +29,7 @@ struct server_row {
   const char* key;      ///< variable to name in api_key_env; "" = bound to the host, or none is needed
 };
 
-constexpr std::array<server_row, 39> servers = {{
+constexpr std::array<server_row, 38> servers = {{
     {"groq groqcloud", "Groq", "groq", ""},
     {"openrouter", "OpenRouter", "openrouter", ""},
     {"together togetherai", "Together", "together", ""},
@@ -61,7 +61,6 @@ constexpr std::array<server_row, 39> servers = {{
     {"baidu qianfan ernie", "Baidu Qianfan", "https://qianfan.baidubce.com/v2", "QIANFAN_API_KEY"},
     {"hunyuan tencent tokenhub", "Tencent TokenHub", "https://tokenhub.tencentmaas.com/v1", "TENCENT_TOKENHUB_API_KEY"},
     {"databricks", "Databricks", "https://WORKSPACE/serving-endpoints", "DATABRICKS_TOKEN"},
-    {"azure azureopenai azureai azurefoundry foundry", "Azure OpenAI", "azure_openai", ""},
     {"bedrock aws amazon awsbedrock amazonbedrock", "Amazon Bedrock", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
      "AWS_BEARER_TOKEN_BEDROCK"},
     {"vertex vertexai googlevertex googlevertexai", "Vertex AI",
@@ -81,7 +80,7 @@ struct name_row {
   const char* text;  ///< without a type: why, and what to do
 };
 
-constexpr std::array<name_row, 14> other_names = {{
+constexpr std::array<name_row, 15> other_names = {{
     {"anthropic anthropicai anthropicclaude claudeapi claudeai sonnet opus haiku", "claude", ""},
     {"openairesponses openaiapi openairesponsesapi responses responsesapi", "openai", ""},
     {"openaichat openaicompatible openaicompat openaicompletions openaichatcompletions gpt gpt4 gpt4o gpt5 chatgpt chat "
@@ -93,6 +92,7 @@ constexpr std::array<name_row, 14> other_names = {{
     {"lms lmstudioserver", "lmstudio", ""},
     {"ollamalocal ollamaserver", "ollama", ""},
     {"vllmserver openaivllm", "vllm", ""},
+    {"azure azureai azurefoundry foundry", "azure_openai", ""},
     {"gguf localmodel", "local", ""},
     {"codex codexcli geminicli copilot githubcopilot copilotcli claudecli cursor aider opencode antigravity antigravitycli", "",
      "programs that are agents themselves are not available yet; ask the model behind it by its own type"},

@@ -98,6 +98,8 @@ struct backend_config {
   bool concurrent_tool_execution = false;                        ///< calls keep their order only towards the same source
   std::int64_t max_tool_result_chars = 15'000;                   ///< that a model is shown of one result at once
   std::int32_t max_mcp_message_history = 200;                    ///< messages of a run; 0 and less = any number
+  std::map<std::string, std::string> hosted_tools; ///< the provider's own that are asked for (web_search, code_execution,
+                                                   ///< url_context) -> options as JSON, "{}" for none
   bool operator==(const backend_config&) const = default;
 };
 

@@ -93,8 +93,10 @@ inline constexpr auto table<backend_config> = [] {
           .stored_as("idle_timeout_ms"),
       field(&x::http2, "http2", flag, "allow HTTP/2").of_connection(),
       field(&x::ca_bundle, "ca_bundle", text, "PEM file of the authorities to trust, instead of the system's; see below"),
-      field(&x::api_version, "api_version", text,
-            "version of the API: a date for `claude`, `v1beta` (default) or `v1` for `gemini`")
+      field(
+          &x::api_version, "api_version", text,
+          "version of the API: a date for `claude` (default 2026-10-21), `v1beta` (default) or `v1` for `gemini`, a date (default "
+          "2024-12-01-preview) or `v1` for `azure_openai`")
           .only("claude gemini azure_openai")
           .of_connection()
           .stored_as("anthropic_version"),
@@ -133,7 +135,11 @@ inline constexpr auto table<backend_config> = [] {
             "the rest"),
       field(&x::max_mcp_message_history, "max_mcp_message_history", integer, {-1, 1'000'000},
             "messages of one run that are kept while tools are used: beyond it the oldest rounds of calls go; 0 or -1 = all"),
-      inner(&x::sent_to, "sent_to"), inner(&x::key_goes_along, "key_goes_along"));
+      inner(&x::sent_to, "sent_to"), inner(&x::key_goes_along, "key_goes_along"),
+      field(&x::hosted_tools, "enable_web_search", any, "the provider's web search: true, or a map of options as its API has them")
+          .read_by_hand()
+          .of_connection()
+          .stored_as("hosted_tools"));
 }();
 
 template <>
@@ -144,6 +150,12 @@ inline constexpr auto again<backend_config> = [] {
   return std::make_tuple(
       field(&x::provider, "provider_name", text, "another spelling of `provider`"),
       field(&x::api_version, "anthropic_version", text, "another spelling of `api_version`").only("claude"),
+      field(&x::base_url, "azure_endpoint", text, "another spelling of `base_url`").only("azure_openai"),
+      field(&x::model, "deployment_name", text, "another spelling of `model`").only("azure_openai"),
+      field(&x::hosted_tools, "enable_code_execution", any, "the provider's code tool: true, or a map of options").read_by_hand(),
+      field(&x::hosted_tools, "enable_code_interpreter", any, "another spelling of `enable_code_execution`").read_by_hand(),
+      field(&x::hosted_tools, "enable_url_context", any, "the provider's reader of web pages: true, or a map of options")
+          .read_by_hand(),
       field(&x::first_token_timeout_ms, "first_token_timeout_seconds", seconds, {0.001, week},
             "from a request to the first text of its reply")
           .in(t),

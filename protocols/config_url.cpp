@@ -116,4 +116,27 @@ bool is_host_port(const std::string& address) {
   return address.size() <= 300 && split_authority(address, host, port) && !port.empty();
 }
 
+std::string version_fault(const std::string& type, const std::string& version) {
+  if (version.empty() || (type != "gemini" && type != "claude" && type != "azure_openai"))
+    return {};
+  auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  auto dated = version.size() >= 10 && version[4] == '-' && version[7] == '-';
+  for (std::size_t i = 0; dated && i < 10; ++i)
+    dated = i == 4 || i == 7 || digit(version[i]);
+  auto known = [&](const char* tail) {
+    return version.size() <= 40 && std::all_of(version.begin(), version.end(), [&](char c) {
+             return digit(c) || letter(c) || std::string_view{tail}.find(c) != std::string_view::npos;
+           });
+  };
+  auto numbered = version.size() >= 2 && version.size() <= 20 && version[0] == 'v' && digit(version[1]);
+  std::string fault = "'" + shown_text(version) + "' is no version of this API: ";
+  if (type == "gemini")
+    return numbered && known("_") ? "" : fault + "v1beta or v1";
+  if (type == "claude")
+    return dated && version.size() == 10 ? "" : fault + "a date, such as 2026-10-21";
+  auto word = version == "v1" || version == "preview" || version == "latest";
+  return word || (dated && known("-")) ? "" : fault + "a date, such as 2024-12-01-preview, or v1";
+}
+
 } // namespace conclave

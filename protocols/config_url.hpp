@@ -20,4 +20,7 @@ bool is_loopback_host(const std::string& host);
 /// Returns whether `address` is host:port, name or IPv4 or [IPv6], port 1-65535.
 bool is_host_port(const std::string& address);
 
+/// Returns why a text is no version of the API that backends of this type speak, or empty; an empty text is the default.
+std::string version_fault(const std::string& type, const std::string& version);
+
 } // namespace conclave

@@ -12,6 +12,9 @@
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
+#include "protocols/wire/anthropic_version.hpp"
+#include "protocols/wire/hosted_tools.hpp"
+#include "protocols/wire/json.hpp"
 
 #include <algorithm>
 #include <set>
@@ -114,9 +117,26 @@ void check_connection(const backend_config& b, const std::string& path, std::vec
   if (const auto& n = b.api_key_env; !n.empty() && (!letter(n.front()) || !std::all_of(n.begin(), n.end(), part)))
     add(out, path + ".api_key_env", "takes the name of a variable, such as MY_API_KEY: neither ${NAME} nor the key itself");
   check_headers(b.extra_headers, path + ".extra_headers", out);
-  if (const auto& v = b.api_version; b.type == "gemini" && !v.empty())
-    if (v[0] != 'v' || v.size() < 2 || v.size() > 20 || v[1] < '0' || v[1] > '9' || !std::all_of(v.begin(), v.end(), part))
-      add(out, path + ".api_version", "'" + shown_text(v) + "' is no version of this API: v1beta or v1");
+  if (auto fault = version_fault(b.type, b.api_version); !fault.empty())
+    add(out, path + ".api_version", fault);
+}
+
+/// What would go to the provider and does not, or not always.
+void check_parameters(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  for (const auto& fault : wire::hosted_faults(b))
+    add(out, path + "." + fault.key, fault.text, severity::warning);
+  const auto* kind = find_backend_kind(b.type);
+  if (kind == nullptr || std::string_view{kind->dialect} != "anthropic")
+    return;
+  auto version = b.api_version.empty() ? std::string{wire::default_anthropic_version} : b.api_version;
+  std::string value;
+  for (const auto* key : wire::sampling_keys)
+    if (!wire::takes(wire::rules_of_version(version), key) && wire::get(b.params, key, value))
+      add(out, path + "." + key,
+          "version " + shown_text(version)
+              + " of the API does not take it, so it is not sent; for models that do, write "
+                "anthropic_version: 2023-06-01",
+          severity::warning);
 }
 
 void check_servers(const backend_config& b, const std::string& path, std::vector<problem>& out) {
@@ -161,6 +181,7 @@ void validate_backend(const backend_config& b, const std::string& path, bool rem
   if (!b.cwd.empty())
     add(out, path + ".cwd", "a folder to work in is not available yet", severity::unavailable);
   check_connection(b, path, out);
+  check_parameters(b, path, out);
   config_rows::check(b, path, out);
   for (std::size_t i = 0; i < b.script.size(); ++i)
     config_rows::check(b.script[i], path + ".steps[" + std::to_string(i) + "]", out);

@@ -50,7 +50,7 @@ public:
 
   key_route run() {
     out_.base_url = with_lower_scheme(b_.base_url.empty() ? kind_.base_url : b_.base_url);
-    if (!find_target() || !expand_headers() || !find_redirect() || !find_key() || !check_sources())
+    if (!find_target() || !expand_headers() || !find_redirect() || !find_address() || !find_key() || !check_sources())
       return std::move(out_);
     choose_ca();
     note_proxy();
@@ -161,6 +161,8 @@ private:
     auto host = url_host(out_.base_url);
     if (b_.type == "ollama")
       return redirect("OLLAMA_HOST", "");
+    if (b_.type == "azure_openai")
+      return redirect("AZURE_OPENAI_ENDPOINT", "");
     for (const auto& row : base_variables())
       if (host == row.host && value_of(row.name) != nullptr)
         return redirect(row.name, row.path);
@@ -208,6 +210,25 @@ private:
     return true;
   }
 
+  /// A resource of Azure's has no address that anybody could know beforehand. Its variables are those of the vendor's library, npm
+  /// openai 7.57.0, class AzureOpenAI, and of MassGen 0.1.0, read 2026-11-26.
+  bool find_address() {
+    if (out_.base_url.empty())
+      return fail(ec::bad_config,
+                  std::string{"no address: write azure_endpoint (or base_url), or set AZURE_OPENAI_ENDPOINT"} + places_of_keys);
+    if (b_.type != "azure_openai" || !b_.api_version.empty())
+      return true;
+    for (const auto* name : {"AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"})
+      if (const auto* value = value_of(name)) {
+        out_.api_version = *value;
+        clean_key(out_.api_version); // blanks and quotes around
+        if (auto fault = version_fault(b_.type, out_.api_version); !fault.empty())
+          return fail(ec::bad_config, shown(variable(name)) + ": " + fault);
+        return true;
+      }
+    return true;
+  }
+
   bool find_key() {
     if (has_placeholder_) {
       auto wanted = !b_.api_key.empty() || !key_names(b_).empty();
@@ -237,6 +258,8 @@ private:
       out_.api_key = kind_.default_key;
       return true;
     }
+    if (has_own_key_ && b_.type == "azure_openai")
+      return true; // a token of Entra ID in a header of its own
     if (list.empty() || (is_loopback_host(url_host(out_.base_url)) && b_.api_key_env.empty()))
       return true; // a host of nobody's binding gets no key; loopback needs none
     return fail(ec::unauthorized, "no key: set " + list + places_of_keys);
@@ -290,10 +313,15 @@ private:
     auto to = url_place(out_.base_url);
     if (auto s = elsewhere(redirect_.source); s != secrets_.end())
       return fail(ec::bad_config, shown(redirect_) + " names " + to + ", but " + shown(*s)
-                                      + " comes from elsewhere: nothing is sent, neither there nor to " + default_host_
+                                      + " comes from elsewhere: nothing is sent"
+                                      + (default_host_.empty() ? "" : ", neither there nor to " + default_host_)
                                       + ". Set both in one place, or write base_url into the configuration");
+    auto known = !secrets_.empty() && key_stranger(secrets_.back().name, out_.base_url).empty();
+    if (default_host_.empty() && known)
+      return true; // a resource of Azure's, which must be named somewhere
     auto plain = to.starts_with("http://") && !is_loopback_host(url_host(to)) ? ", unencrypted" : "";
-    out_.notices.insert(out_.notices.begin(), shown(redirect_) + " sends the calls to " + to + " instead of " + default_host_
+    out_.notices.insert(out_.notices.begin(), shown(redirect_) + " sends the calls to " + to
+                                                  + (default_host_.empty() ? "" : " instead of " + default_host_)
                                                   + (secrets_.empty() ? ", without a key" : ", with " + secrets_.back().name)
                                                   + plain);
     return true;

@@ -41,6 +41,7 @@ struct key_route {
   std::string api_key;  ///< empty = none is sent
   std::string key_name; ///< tells connections apart, says nothing of the key
   std::map<std::string, std::string> headers, query;
+  std::string api_version; ///< as a variable says; empty = none does, or the configuration has its own
   ca_choice ca;
   secrets hidden;                   ///< what variables brought into headers and query
   std::vector<std::string> notices; ///< what redirects, and what was mended: to be said before the first call

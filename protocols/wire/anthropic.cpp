@@ -42,6 +42,7 @@ private:
       on_delta(v, out);
     } else if (type == "content_block_stop") {
       advance(false);
+      on_end_of_block(int_at(v, "index"), out);
     } else if (type == "message_delta") {
       on_usage(member(v, "usage"));
       if (auto* d = member(v, "delta"))
@@ -82,9 +83,7 @@ private:
     auto b = given.is_string() ? json{{"type", "text"}, {"text", given}} : given;
     if (!b.is_object())
       return;
-    if (blocks_.size() >= 1024)
-      return fail(ec::bad_reply, "more than 1024 blocks in one reply");
-    if (!grow(dump(b).size()))
+    if (!one_more_part(blocks_.size()) || !grow(dump(b).size()) || (string_at(b, "type") == "tool_use" && !one_more_call()))
       return;
     // A compatible server that numbers every block 0 starts a new one each time: nothing is overwritten.
     open_[index] = blocks_.size();
@@ -101,10 +100,38 @@ private:
         say_parts(*text, added.type == "thinking", out);
     } else {
       advance(false);
-      if (added.type == "server_tool_use")
-        out.push_back({chunk_kind::status, "the provider runs " + name});
+      if (added.type == "server_tool_use" || added.type == "mcp_tool_use") {
+        out.push_back({chunk_kind::status, "the provider runs " + brief(name, 60, secrets_)});
+        ++(name == "web_search" || name == "web_fetch" ? searches_ : others_);
+        use_.hosted_calls = std::max(searches_, billed_) + others_;
+      } else {
+        on_result(b, out);
+      }
     }
     added.value = std::move(b);
+  }
+
+  /// What a tool of the provider's was asked, once that is whole.
+  void on_end_of_block(std::int64_t index, std::vector<chunk>& out) {
+    auto i = open_.find(index);
+    if (i == open_.end() || blocks_[i->second].type != "server_tool_use")
+      return;
+    auto& b = blocks_[i->second];
+    auto input = parse(b.arguments).value_or(json());
+    for (auto* key : {"query", "url", "command", "code", "path"})
+      if (auto asked = string_at(input, key); !asked.empty())
+        return tell(string_at(b.value, "name") + ": " + brief(asked, 200, secrets_), out);
+  }
+
+  /// A result of such a tool comes whole; what went wrong in it is worth a word.
+  void on_result(const json& b, std::vector<chunk>& out) {
+    auto* content = string_at(b, "type").ends_with("_tool_result") ? member(b, "content") : nullptr;
+    if (content == nullptr || !content->is_object())
+      return;
+    if (auto code = string_at(*content, "error_code"); !code.empty())
+      tell("the provider's tool failed: " + code, out);
+    else if (auto status = int_at(*content, "return_code"); status != 0)
+      tell("the provider's code ended with " + std::to_string(status), out);
   }
 
   /// A delta that does not fit its block is skipped, as the vendor's client does: it would spoil the turn when that is sent back.
@@ -141,8 +168,24 @@ private:
           b.value["citations"] = json::array();
         b.value["citations"].push_back(*c);
         advance(false);
+        auto title = string_at(*c, "title");
+        tell_source(title.empty() ? string_at(*c, "document_title") : title, string_at(*c, "url"), out);
       }
+    } else if (type == "compaction_delta" && b.type == "compaction") {
+      keep(b, *d);
     }
+  }
+
+  /// Takes over what the provider wants back of a block that it alone reads: texts end to end, all else as it came last.
+  void keep(block& b, const json& delta) {
+    if (!grow(dump(delta).size()))
+      return;
+    advance(false);
+    for (auto& [key, value] : delta.items())
+      if (key == "content" && value.is_string() && b.value.contains(key) && b.value[key].is_string())
+        b.value[key].get_ref<std::string&>() += value.get_ref<const std::string&>();
+      else if (key != "type" && !value.is_null())
+        b.value[key] = value;
   }
 
   /// Fills calls and the opaque copy of the turn, in the order of the blocks.
@@ -197,21 +240,29 @@ private:
       return;
     auto input = read_tokens(*u, "input_tokens", fresh_input_);
     auto read = read_tokens(*u, "cache_read_input_tokens", use_.cached_input_tokens);
-    auto written = read_tokens(*u, "cache_creation_input_tokens", cache_write_);
+    auto written = read_tokens(*u, "cache_creation_input_tokens", use_.cache_write_tokens);
     auto output = read_tokens(*u, "output_tokens", use_.output_tokens);
     if (auto* d = member(*u, "output_tokens_details"))
       read_tokens(*d, "thinking_tokens", use_.reasoning_tokens);
+    if (auto* d = member(*u, "server_tool_use")) {
+      read_tokens(*d, "web_search_requests", searches_billed_);
+      read_tokens(*d, "web_fetch_requests", fetches_billed_);
+      billed_ = searches_billed_ + fetches_billed_;
+      use_.hosted_calls = std::max(searches_, billed_) + others_;
+    }
     for (auto part : {read, written})
       if (part == token_count::absurd)
         input = part;
     count(input, at_start && output == token_count::given ? token_count::absent : output);
     // This API counts cached tokens apart; ours are all input tokens, of which some were cached.
-    use_.input_tokens = fresh_input_ + use_.cached_input_tokens + cache_write_;
+    use_.input_tokens = fresh_input_ + use_.cached_input_tokens + use_.cache_write_tokens;
   }
 
   std::vector<block> blocks_;                ///< in the order they came
   std::map<std::int64_t, std::size_t> open_; ///< index on the wire -> the latest block of that number
-  std::int64_t fresh_input_ = 0, cache_write_ = 0;
+  std::int64_t fresh_input_ = 0;
+  std::int64_t searches_ = 0, others_ = 0;                             ///< uses of the provider's own tools, as they came
+  std::int64_t searches_billed_ = 0, fetches_billed_ = 0, billed_ = 0; ///< and as it counts them
 };
 
 } // namespace

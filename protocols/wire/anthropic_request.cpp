@@ -2,8 +2,10 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/text.hpp"
+#include "protocols/wire/anthropic_version.hpp"
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -14,20 +16,12 @@
 #include <cctype>
 #include <set>
 
-// Source of the request's shape: https://docs.anthropic.com/en/api/messages; versions and headers: the vendor's TypeScript
-// SDK 1.12.0 and 0.137.0, read 2026-11-23.
+// Source of the request's shape: https://docs.anthropic.com/en/api/messages; cache_control, also at the top level: the same, and
+// the types of the vendor's TypeScript SDK 1.12.0, read 2026-11-26.
 
 namespace conclave::wire {
 
 namespace {
-
-/// What an API version of the Messages API wants.
-struct api_version {
-  const char* from; ///< first version (dates compare as text)
-  bool bearer;      ///< key as `Authorization: Bearer`, else `x-api-key`
-  bool sampling;    ///< temperature, top_p and top_k are accepted
-};
-constexpr api_version versions[] = {{"2026-10-21", true, false}, {"", false, true}};
 
 std::string url_of(const endpoint& to) {
   auto base = to.base_url.substr(0, to.base_url.find('?'));
@@ -48,6 +42,69 @@ void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
   auto budget = tokens_at(*thinking, "budget_tokens");
   if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
     body["max_tokens"] = budget + default_tokens;
+}
+
+/// Keys as users of Chat Completions write them, at their place here; what stands there already wins.
+void rename(json& body) {
+  auto take = [&](const char* key) {
+    auto found = body.find(key);
+    auto value = found == body.end() ? json() : std::move(*found);
+    if (found != body.end())
+      body.erase(found);
+    return value;
+  };
+  if (auto limit = take("max_completion_tokens"); limit.is_number())
+    body["max_tokens"] = limit;
+  if (auto stop = take("stop"); !stop.is_null())
+    body.emplace("stop_sequences", stop.is_string() ? json::array({stop}) : stop);
+  if (auto effort = take("reasoning_effort"); !effort.is_null())
+    if (auto& config = body["output_config"]; config.is_null() || config.is_object())
+      config.emplace("effort", effort);
+  if (auto choice = body.find("tool_choice"); choice != body.end()) {
+    auto word = choice->is_string() ? choice->get<std::string>() : std::string{};
+    auto* function = member(*choice, "function");
+    if (function != nullptr)
+      *choice = {{"type", "tool"}, {"name", string_at(*function, "name")}};
+    else if (!word.empty())
+      *choice = {{"type", word == "required" ? "any" : word}};
+  }
+  if (take("parallel_tool_calls") == false && body.contains("tools"))
+    if (auto& choice = body["tool_choice"]; choice.is_null() || choice.is_object()) {
+      choice.emplace("type", "auto");
+      choice.emplace("disable_parallel_tool_use", true);
+    }
+}
+
+/// Says where what comes again with the next request ends: tools, system message and, by the mark of the whole request, the last
+/// message, whose place moves without a byte of what was sent before being another. Three marks of the four that the API takes.
+void mark_cached(json& body) {
+  auto found = body.find("cache_control");
+  if (found == body.end() || !found->is_object()) // taken away by who wrote the configuration, or by the server
+    return;
+  auto mark = *found;
+  if (auto tools = body.find("tools"); tools != body.end() && tools->is_array() && !tools->empty() && tools->back().is_object())
+    tools->back().emplace("cache_control", mark);
+  if (auto system = body.find("system"); system != body.end() && system->is_string())
+    *system = json::array({{{"type", "text"}, {"text", *system}, {"cache_control", mark}}});
+}
+
+/// Betas are a header, never a member of the body.
+std::string take_betas(json& body) {
+  std::string out;
+  if (auto* list = member(body, "betas"); list != nullptr && list->is_array())
+    for (auto& b : *list)
+      if (b.is_string())
+        out += (out.empty() ? "" : ",") + b.get<std::string>();
+  body.erase("betas");
+  return out;
+}
+
+/// The version a header of the configuration names, else that of its key.
+std::string version_of(const endpoint& to) {
+  for (auto& [name, value] : to.headers)
+    if (lower(name) == "anthropic-version")
+      return value;
+  return to.version.empty() ? default_anthropic_version : to.version;
 }
 
 json arguments_of(const tool_call& c) {
@@ -168,15 +225,15 @@ private:
 } // namespace
 
 http_request encode_anthropic(const model_request& req, const endpoint& to, const quirks& known, std::string& error) {
-  auto version = to.version.empty() ? std::string("2023-06-01") : to.version;
-  const api_version* rules = versions;
-  while (version < rules->from)
-    ++rules;
+  auto version = version_of(to);
+  auto& rules = rules_of_version(version);
   message_writer messages(req, known);
   for (auto& m : req.messages)
     messages.add(m);
   auto max_tokens = req.max_output_tokens > 0 ? req.max_output_tokens : default_tokens;
-  json body = {{"model", req.model}, {"stream", true}, {"max_tokens", max_tokens}};
+  json body = {{"model", req.model}, {"stream", true}, {"max_tokens", max_tokens}, {"cache_control", {{"type", "ephemeral"}}}};
+  if (known.left_out.count("cache_control") > 0)
+    body.erase("cache_control");
   if (!messages.system().empty())
     body["system"] = messages.system();
   if (auto offered = offered_tools(req.tools, known); !offered.empty()) {
@@ -194,33 +251,27 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, cons
     }
     body["output_config"] = {{"format", {{"type", "json_schema"}, {"schema", *schema}}}};
   }
-  std::string betas;
-  if (!merge(body, req.params) || !merge(body, to.extra_body, null_member::removes)) {
+  auto merged = merge(body, req.params);
+  rename(body);
+  for (auto* key : sampling_keys)
+    if (!takes(rules, key)) // said by `validate`; what extra_body says is the user's own affair
+      body.erase(key);
+  add_hosted_tools(body, "anthropic", to, req.model);
+  if (!merged || !merge(body, to.extra_body, null_member::removes)) {
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
   make_room_for_thinking(body, max_tokens);
-  if (auto* list = member(body, "betas")) { // a header, never a member of the body
-    if (list->is_array())
-      for (auto& b : *list)
-        if (b.is_string())
-          betas += (betas.empty() ? "" : ",") + b.get<std::string>();
-    body.erase("betas");
-  }
-  if (!rules->sampling)
-    for (auto* key : {"temperature", "top_p", "top_k"})
-      body.erase(key);
+  mark_cached(body);
+  auto betas = take_betas(body);
   if (!body.contains("tools"))
     body.erase("tool_choice");
   http_request out;
   out.url = url_of(to);
   out.headers = {{"Content-Type", "application/json"}, {"Accept", "text/event-stream"}, {"anthropic-version", version}};
-  if (!to.api_key.empty()) {
-    if (rules->bearer)
-      out.headers.emplace_back("Authorization", "Bearer " + to.api_key);
-    else
-      out.headers.emplace_back("x-api-key", to.api_key);
-  }
+  auto bearer = rules.key_header == std::string_view("Authorization");
+  if (!to.api_key.empty())
+    out.headers.emplace_back(rules.key_header, (bearer ? "Bearer " : "") + to.api_key);
   if (!betas.empty())
     out.headers.emplace_back("anthropic-beta", betas);
   add_headers(out.headers, to);

@@ -9,8 +9,6 @@ namespace conclave::wire {
 
 namespace {
 
-constexpr std::size_t max_parts = 1024;
-
 constexpr const char* reasoning_fields[] = {"reasoning_content", "reasoning", "reasoning_text", "thinking"};
 
 bool is_text(std::string_view name) {
@@ -41,7 +39,7 @@ bool join_part(json& list, const json& piece) {
     if (same_part(*i, piece, i == list.rbegin()))
       return join(*i, piece);
   list.push_back(piece);
-  return list.size() <= max_parts;
+  return list.size() <= max_reply_parts;
 }
 
 } // namespace
@@ -67,7 +65,7 @@ bool join(json& to, const json& piece, std::string_view name) {
   } else {
     to = piece;
   }
-  return !to.is_array() || to.size() <= max_parts;
+  return !to.is_array() || to.size() <= max_reply_parts;
 }
 
 } // namespace conclave::wire

@@ -17,7 +17,7 @@ namespace conclave::wire {
 const char* reasoning_field(std::string_view name);
 
 /// Joins a piece of a streamed value to what came before: objects member by member, lists of parts by index and type, texts and
-/// signatures of parts end to end; of anything else the last counts. Returns false if a list grew beyond 1024 parts.
+/// signatures of parts end to end; of anything else the last counts. Returns false if a list grew beyond `max_reply_parts`.
 bool join(json& to, const json& piece, std::string_view name = {});
 
 } // namespace conclave::wire

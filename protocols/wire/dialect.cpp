@@ -10,6 +10,7 @@ namespace conclave::wire {
 const dialect* find_dialect(std::string_view name) {
   static const dialect table[] = {
       {"openai_chat", encode_openai_chat, decode_openai_chat},
+      {"azure_openai", encode_azure_openai, decode_openai_chat},
       {"anthropic", encode_anthropic, decode_anthropic},
       {"gemini", encode_gemini, decode_gemini},
       {"openai_responses", encode_openai_responses, decode_openai_responses},

@@ -19,19 +19,28 @@
 
 namespace conclave::wire {
 
+/// Tools of the provider's own that are asked for: options as a JSON object, "{}" for none; empty = not asked for. What each API is
+/// sent for them: hosted_tools.hpp.
+struct hosted_tools {
+  std::string search, code, fetch;
+  bool any() const { return !search.empty() || !code.empty() || !fetch.empty(); }
+  bool operator==(const hosted_tools&) const = default;
+};
+
 /// A connection with everything resolved on the node that uses it.
 struct endpoint {
   std::string base_url;   ///< where the bytes go: with or without trailing slash, or with the path already pasted
   std::string home;       ///< the base URL of whose API it is, if the bytes go elsewhere; empty = base_url
   std::string api_key;    ///< empty = send no key
   std::string provider;   ///< display name; no quirk follows from it
-  std::string version;    ///< of the API, in a header (anthropic) or in the path (gemini); empty = default
+  std::string version;    ///< of the API, in a header (anthropic), the path (gemini) or the query (azure_openai); empty = default
   std::string extra_body; ///< JSON object merged last
   std::map<std::string, std::string> headers;
   std::map<std::string, std::string> query;
   bool http2 = false;
   bool id_slot = false; ///< local llama.cpp server: send id_slot / cache_prompt
   secrets hidden = {};  ///< values of variables in headers and query, which may be secrets
+  hosted_tools hosted = {};
   bool operator==(const endpoint&) const = default;
 };
 
@@ -75,7 +84,7 @@ struct dialect {
   std::unique_ptr<decoder> (*make_decoder)(const endpoint& to);
 };
 
-/// Returns the dialect with this name, or nullptr. Rows: openai_chat, anthropic, openai_responses, gemini.
+/// Returns the dialect with this name, or nullptr. Rows: openai_chat, azure_openai, anthropic, openai_responses, gemini.
 const dialect* find_dialect(std::string_view name);
 
 } // namespace conclave::wire

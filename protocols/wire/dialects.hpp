@@ -11,6 +11,8 @@ namespace conclave::wire {
 http_request encode_openai_chat(const model_request& req, const endpoint& to, const quirks& known, std::string& error);
 std::unique_ptr<decoder> decode_openai_chat(const endpoint& to);
 
+http_request encode_azure_openai(const model_request& req, const endpoint& to, const quirks& known, std::string& error);
+
 http_request encode_anthropic(const model_request& req, const endpoint& to, const quirks& known, std::string& error);
 std::unique_ptr<decoder> decode_anthropic(const endpoint& to);
 

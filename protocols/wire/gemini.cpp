@@ -9,7 +9,6 @@
 #include "protocols/wire/resolve.hpp"
 
 #include <algorithm>
-#include <set>
 
 // Source of the stream's shape: https://ai.google.dev/api/generate-content and the types of the vendor's JavaScript SDK, npm
 // @google/genai 3.1.0, read 2026-11-26.
@@ -17,10 +16,6 @@
 namespace conclave::wire {
 
 namespace {
-
-constexpr std::size_t max_calls = 128;
-constexpr std::size_t max_kept_parts = 1024;
-constexpr std::size_t max_statuses = 32; ///< of one reply
 
 using members = json::object_t;
 
@@ -109,11 +104,16 @@ private:
       held.update(value);
     else
       held = value;
+    std::int64_t asked = 0;
     for (auto* list : {"webSearchQueries", "imageSearchQueries", "retrievalQueries"})
       if (auto* queries = member(value, list); queries != nullptr && queries->is_array())
         for (auto& q : *queries)
-          if (q.is_string())
+          if (q.is_string()) {
+            ++asked;
             tell("the provider searched for \"" + q.get<std::string>() + "\"", out);
+          }
+    searches_ = std::max(searches_, asked); // the list comes again with more pieces, longer
+    count_hosted();
     if (auto* sources = member(value, "groundingChunks"); sources != nullptr && sources->is_array())
       for (auto& s : *sources)
         on_source(s, "uri", out);
@@ -132,18 +132,8 @@ private:
         auto title = string_at(*source, "title"), uri = string_at(*source, address);
         if (uri.empty())
           uri = string_at(*source, "sourceUri"); // of an image
-        if (!title.empty() || !uri.empty())
-          tell("source: " + title + (title.empty() || uri.empty() ? "" : ", ") + uri, out);
+        tell_source(title, uri, out);
       }
-  }
-
-  /// Each line once: the same metadata come with several pieces.
-  void tell(const std::string& text, std::vector<chunk>& out) {
-    if (told_.size() >= max_statuses)
-      return;
-    auto line = brief(text, 300, secrets_);
-    if (told_.insert(line).second)
-      out.push_back({chunk_kind::status, std::move(line)});
   }
 
   void on_part(const json& p, std::vector<chunk>& out) {
@@ -194,10 +184,8 @@ private:
       if (!grow(dump(p).size()))
         return false;
     }
-    if (parts_.size() >= max_kept_parts) {
-      fail(ec::bad_reply, "more than 1024 parts in one reply");
+    if (!one_more_part(parts_.size()))
       return false;
-    }
     parts_.push_back(p);
     tail_ = plain != nullptr;
     tail_thinks_ = thinking;
@@ -206,6 +194,10 @@ private:
 
   /// Code and tools that the provider runs itself, and what is no text at all.
   void on_other(std::string_view kind, const json& v, std::vector<chunk>& out) {
+    if (kind == "executableCode" || kind == "toolCall") {
+      ++(kind == "toolCall" ? tool_calls_ : code_);
+      count_hosted();
+    }
     if (kind == "executableCode")
       tell("the provider runs code (" + string_at(v, "language") + ")", out);
     else if (kind == "codeExecutionResult")
@@ -217,6 +209,9 @@ private:
     else if (kind != "toolResponse" && kind != "videoMetadata" && kind != "mediaResolution")
       tell("a part of the reply is no text and is left out: " + std::string(kind), out);
   }
+
+  /// Searches are told in the metadata, of newer models also as parts.
+  void count_hosted() { use_.hosted_calls = std::max(searches_, tool_calls_) + code_; }
 
   /// Returns whether the part belongs to the turn.
   bool on_call(const json& f, std::vector<chunk>& out) {
@@ -231,10 +226,8 @@ private:
       tell("a call without a name is left out", out);
       return false;
     }
-    if (calls_.size() >= max_calls) {
-      fail(ec::bad_reply, "more than 128 tool calls in one reply");
+    if (!one_more_call())
       return false;
-    }
     advance(true);
     auto& c = calls_.emplace_back();
     c.id = string_at(f, "id");
@@ -278,6 +271,10 @@ private:
     auto cached = read_tokens(u, "cachedContentTokenCount", use_.cached_input_tokens);
     auto answer = read_tokens(u, "candidatesTokenCount", answer_);
     auto thoughts = read_tokens(u, "thoughtsTokenCount", use_.reasoning_tokens);
+    if (auto* list = member(u, "promptTokensDetails"))
+      read_audio(*list, use_.audio_input_tokens);
+    if (auto* list = member(u, "candidatesTokensDetails"))
+      read_audio(*list, use_.audio_output_tokens);
     for (auto part : {tools, cached})
       if (part == token_count::absurd)
         prompt = part;
@@ -289,14 +286,21 @@ private:
     use_.output_tokens = answer_ + use_.reasoning_tokens;
   }
 
+  static void read_audio(const json& by_modality, std::int64_t& to) {
+    if (by_modality.is_array())
+      for (auto& d : by_modality)
+        if (string_at(d, "modality") == "AUDIO")
+          read_tokens(d, "tokenCount", to);
+  }
+
   std::vector<call> calls_;
   json parts_ = json::array();              ///< of the turn
   json kept_ = json::object();              ///< what else belongs to the turn
   bool special_ = false;                    ///< the turn is more than its text
   bool tail_ = false, tail_thinks_ = false; ///< the last part is plain text
   std::string response_;                    ///< the provider's id of the reply
-  std::set<std::string> told_;
   std::int64_t prompt_ = 0, tool_prompt_ = 0, answer_ = 0;
+  std::int64_t searches_ = 0, tool_calls_ = 0, code_ = 0; ///< uses of the provider's own tools
 };
 
 } // namespace

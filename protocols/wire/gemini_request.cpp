@@ -4,6 +4,7 @@
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
 #include "protocols/wire/gemini_params.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/request_parts.hpp"
@@ -24,15 +25,6 @@ namespace {
 /// What stands for a signature on a call that never had one: a model from Gemini 3 on refuses a turn without any.
 constexpr const char* no_signature = "skip_thought_signature_validator";
 
-/// Where these models differ: signatures must come back, and images may stand inside a tool's result, from Gemini 3 on.
-bool is_before_3(const std::string& model) {
-  auto name = std::string_view(model).substr(model.rfind('/') + 1);
-  for (std::string_view old : {"gemini-1", "gemini-2", "gemini-exp", "gemma-", "learnlm-"})
-    if (name.starts_with(old))
-      return true;
-  return false;
-}
-
 bool blank(const std::string& x) {
   return x.find_first_not_of(" \t\r\n") == std::string::npos;
 }
@@ -50,7 +42,7 @@ json content(const char* from, json part) {
 class content_list {
 public:
   content_list(const model_request& req, const quirks& known)
-      : messages_(req.messages), images_(!known.no_images), old_(is_before_3(req.model)) {
+      : messages_(req.messages), images_(!known.no_images), old_(is_gemini_before_3(req.model)) {
     auto count = messages_.size();
     for (; count > 0 && !token_of(messages_[count - 1]).empty(); --count) // the token stands for all that came of a reply so far
       continuation_ = continuation_.empty() ? token_of(messages_[count - 1]) : continuation_;
@@ -299,9 +291,16 @@ http_request encode_gemini(const model_request& req, const endpoint& to, const q
     generation["responseMimeType"] = "application/json";
     generation["responseJsonSchema"] = std::move(*schema);
   }
-  if (!place_gemini_params(body, req.params, is_before_3(req.model))) {
+  auto older = is_gemini_before_3(req.model);
+  if (!place_gemini_params(body, req.params, older)) {
     error = "the backend's extra parameters are no JSON object";
     return {};
+  }
+  auto functions_alone = older && (body.contains("tools") || !req.schema.empty());
+  if (to.hosted.any() && !functions_alone) {
+    if (auto& config = body["toolConfig"]; body.contains("tools") && (config.is_null() || config.is_object()))
+      config.emplace("includeServerSideToolInvocations", true); // both are taken together where this is said
+    add_hosted_tools(body, "gemini", to, req.model);
   }
   if (req.max_output_tokens > 0)
     body["generationConfig"]["maxOutputTokens"] = req.max_output_tokens;

@@ -5,6 +5,7 @@
 /// HTTP as values, shared by dialects (which write and read them) and the http_client (which moves them).
 
 #include "protocols/chat.hpp"
+#include "protocols/wire/bounds.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -33,9 +34,9 @@ struct http_request {
   key_values headers;
   std::string body;
   std::int64_t connect_timeout_ms = 5'000;
-  std::int64_t total_timeout_ms = 600'000; ///< 0 = none
-  std::int64_t idle_timeout_ms = 120'000;  ///< no byte for this long after the request was sent; 0 = none
-  std::int64_t max_bytes = 64 << 20;       ///< of the decoded body; more ends the transfer with bad_reply
+  std::int64_t total_timeout_ms = 600'000;        ///< 0 = none
+  std::int64_t idle_timeout_ms = 120'000;         ///< no byte for this long after the request was sent; 0 = none
+  std::int64_t max_bytes = wire::max_reply_bytes; ///< of the decoded body; more ends the transfer with bad_reply
   bool http2 = false;
   std::shared_ptr<const tls_trust> trust; ///< none = the system's authorities
   bool stream = true;                     ///< asks on_data as bytes arrive

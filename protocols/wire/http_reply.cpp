@@ -22,12 +22,22 @@ constexpr std::size_t max_searched = 64 << 10;
 /// What is judged of a sentence: a tool or field may be named late in it.
 constexpr std::size_t max_said = 2000;
 
+/// The provider's safety system refused the prompt. Codes of OpenAI and Azure, which has the second inside `innererror`.
+bool is_policy(std::string_view codes) {
+  return says(codes, {"content_filter", "responsibleaipolicyviolation", "content_policy_violation", "bio_policy",
+                      "misalignment_policy_violation"});
+}
+
 /// Fills what the server said and what follows from it; `status` 0 = none.
 void refused(completion& out, const reason& r, int status, const secrets& hidden) {
   auto text = lower(r.message.substr(0, max_searched) + " " + r.code.substr(0, max_said));
   out.status = completion_status::broken;
   out.code = code_for(status, text);
   out.model_fault = is_model_fault(text);
+  if (is_policy(lower(r.code.substr(0, max_said)))) { // no fault of the request that another form or try would mend
+    out.status = completion_status::refused;
+    out.code = ec::none;
+  }
   out.said = brief(r.code.empty() ? r.message : r.message + (r.message.empty() ? "(" : " (") + r.code + ")", max_said, hidden);
   if (out.code == ec::rate_limited || out.code == ec::unavailable)
     out.retry_after_ms = r.wait_ms >= 0 ? r.wait_ms : wait_in(text);
@@ -169,20 +179,21 @@ void add_headers(key_values& headers, const endpoint& to) {
   }
 }
 
+std::string percent_encoded(std::string_view text) {
+  static constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string out;
+  for (unsigned char c : text) {
+    if (std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~')
+      out += static_cast<char>(c);
+    else
+      (out += '%') += {digits[c >> 4], digits[c & 15]};
+  }
+  return out;
+}
+
 std::string with_query(std::string url, const std::map<std::string, std::string>& query) {
-  auto encode = [](const std::string& x) {
-    static const char* digits = "0123456789ABCDEF";
-    std::string out;
-    for (unsigned char c : x) {
-      if (std::isalnum(c) || c == '-' || c == '_' || c == '.' || c == '~')
-        out += static_cast<char>(c);
-      else
-        (out += '%') += {digits[c >> 4], digits[c & 15]};
-    }
-    return out;
-  };
   for (auto& [key, value] : query)
-    url += (url.find('?') == std::string::npos ? "?" : "&") + encode(key) + "=" + encode(value);
+    url += (url.find('?') == std::string::npos ? "?" : "&") + percent_encoded(key) + "=" + percent_encoded(value);
   return url;
 }
 

@@ -52,9 +52,10 @@ std::string with_path(const std::string& base, const std::string& path);
 /// Adds the headers of the configuration; they replace ours of the same name.
 void add_headers(key_values& headers, const endpoint& to);
 
+/// Returns the text as one part of a path or query.
+std::string percent_encoded(std::string_view text);
+
 /// Appends query parameters, percent-encoded.
 std::string with_query(std::string url, const std::map<std::string, std::string>& query);
-
-inline constexpr std::size_t max_reply_bytes = 32u << 20;
 
 } // namespace conclave::wire

@@ -5,6 +5,7 @@
 /// Private to wire/*.cpp: a bounded parse that never throws and typed getters over nlohmann values.
 
 #include "protocols/chat.hpp"
+#include "protocols/wire/bounds.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -16,8 +17,6 @@
 namespace conclave::wire {
 
 using json = nlohmann::json;
-
-inline constexpr int max_depth = 64;
 
 /// Built up, millions of small values cost many times the memory of their text, and mending a text costs several copies of it:
 /// whoever writes that is not understood, so that nobody makes us large by a few MB.

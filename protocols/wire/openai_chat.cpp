@@ -44,8 +44,17 @@ private:
   };
 
   bool on_object(const json& v, const std::string&, std::vector<chunk>& out) override {
-    on_usage(v);
-    auto* choices = member(v, "choices");
+    const json* choices = nullptr;
+    for (auto& [key, value] : members_of(v)) {
+      if (key == "choices")
+        choices = &value;
+      else if (key == "usage")
+        on_usage(value, 3);
+      else if (key == "x_groq")
+        on_usage(value, 1, "usage");
+      else if (key == "citations" || key == "search_results" || key == "web_search")
+        on_sources(value, out);
+    }
     if (choices == nullptr || !choices->is_array())
       return false;
     for (auto& c : *choices) // whatever their index: we never ask for more than one
@@ -54,6 +63,18 @@ private:
     if (!streams_ && string_at(v, "object") == "chat.completion")
       complete_ = true;
     return !choices->empty();
+  }
+
+  /// Where the provider's search read: addresses, or objects with one (xAI, Z.ai), or annotations (OpenAI, OpenRouter).
+  void on_sources(const json& list, std::vector<chunk>& out) {
+    if (!list.is_array())
+      return;
+    for (auto& s : list) {
+      auto* cited = member(s, "url_citation");
+      auto& from = cited == nullptr ? s : *cited;
+      auto address = from.is_string() ? from.get<std::string>() : string_at(from, "url");
+      tell_source(string_at(from, "title"), address.empty() ? string_at(from, "link") : address, out);
+    }
   }
 
   void on_choice(const json& c, std::vector<chunk>& out) {
@@ -67,6 +88,8 @@ private:
         whole = &value;
       else if (key == "finish_reason")
         reason = &value;
+      else if (key == "usage")
+        on_usage(value, 2);
       else if (key == "error" && value.is_object() && !value.empty())
         return fail_with(c);
     }
@@ -100,8 +123,12 @@ private:
           field = name;
           thought = &value;
         }
-      } else if (key != "role" && key != "audio" && key != "annotations" && key != "index"
-                 && !(value.is_structured() && value.empty())) {
+      } else if (key == "annotations") {
+        on_sources(value, out);
+      } else if (key == "executed_tools") { // Groq's own, of which it tells again with each piece
+        if (value.is_array())
+          use_.hosted_calls = std::max(use_.hosted_calls, static_cast<std::int64_t>(value.size()));
+      } else if (key != "role" && key != "audio" && key != "index" && !(value.is_structured() && value.empty())) {
         keep(more_, key, value);
       }
     }
@@ -130,7 +157,8 @@ private:
     if (!stopped() && (value.is_structured() || held != value))
       advance(false);
     if (!join(held, value, key))
-      fail(ec::bad_reply, "more than 1024 parts in '" + brief(key, 60, secrets_) + "' of one reply");
+      fail(ec::bad_reply,
+           "more than " + std::to_string(max_reply_parts) + " parts in '" + brief(key, 60, secrets_) + "' of one reply");
   }
 
   void on_call(const json& t, std::vector<chunk>& out) {
@@ -166,10 +194,8 @@ private:
   }
 
   call* new_call(const json& t, const std::string& id) {
-    if (calls_.size() >= 256) {
-      fail(ec::bad_reply, "more than 256 tool calls in one reply");
+    if (!one_more_call())
       return nullptr;
-    }
     call c;
     c.id = id;
     c.index = calls_.empty() || calls_.back().index == INT64_MAX ? 0 : calls_.back().index + 1;
@@ -286,27 +312,31 @@ private:
     result_.opaque_dialect = "openai_chat";
   }
 
-  /// Replace, never add; top level > choices[0].usage > x_groq.usage.
-  void on_usage(const json& v) {
-    auto take = [&](const json* u, int rank) {
-      if (u == nullptr || !u->is_object() || rank < usage_rank_)
-        return;
-      auto input = read_tokens(*u, "prompt_tokens", use_.input_tokens);
-      auto output = read_tokens(*u, "completion_tokens", use_.output_tokens);
-      if (input == token_count::absent && output == token_count::absent)
-        return;
-      usage_rank_ = rank;
-      count(input, output);
-      if (auto* d = member(*u, "prompt_tokens_details"))
-        read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
-      if (auto* d = member(*u, "completion_tokens_details"))
-        read_tokens(*d, "reasoning_tokens", use_.reasoning_tokens);
-    };
-    if (auto* groq = member(v, "x_groq"))
-      take(member(*groq, "usage"), 1);
-    if (auto* choices = member(v, "choices"); choices != nullptr && choices->is_array() && !choices->empty())
-      take(member(choices->front(), "usage"), 2);
-    take(member(v, "usage"), 3);
+  /// Replace, never add; top level (rank 3) > choices[].usage > x_groq.usage.
+  void on_usage(const json& holder, int rank, const char* inside = nullptr) {
+    auto* u = inside == nullptr ? &holder : member(holder, inside);
+    if (u == nullptr || !u->is_object() || rank < usage_rank_)
+      return;
+    auto input = read_tokens(*u, "prompt_tokens", use_.input_tokens);
+    auto output = read_tokens(*u, "completion_tokens", use_.output_tokens);
+    if (input == token_count::absent && output == token_count::absent)
+      return;
+    usage_rank_ = rank;
+    count(input, output);
+    for (auto* name : {"cached_tokens", "prompt_cache_hit_tokens"}) // Moonshot and DeepSeek have it here
+      read_tokens(*u, name, use_.cached_input_tokens);
+    if (auto* d = member(*u, "prompt_tokens_details")) {
+      read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
+      read_tokens(*d, "cache_write_tokens", use_.cache_write_tokens);
+      read_tokens(*d, "audio_tokens", use_.audio_input_tokens);
+    }
+    if (auto* d = member(*u, "completion_tokens_details")) {
+      read_tokens(*d, "reasoning_tokens", use_.reasoning_tokens);
+      read_tokens(*d, "audio_tokens", use_.audio_output_tokens);
+    }
+    if (auto* d = member(*u, "server_tool_use")) // OpenRouter
+      read_tokens(*d, "web_search_requests", use_.hosted_calls);
+    read_tokens(*u, "num_server_side_tools_used", use_.hosted_calls); // xAI
   }
 
   std::vector<call> calls_;

@@ -2,11 +2,14 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/catalogue.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_util.hpp"
+#include "protocols/wire/request_parts.hpp"
 #include "protocols/wire/tool_schema.hpp"
 
 #include <algorithm>
@@ -170,6 +173,12 @@ private:
   json out_ = json::array();
 };
 
+/// Whose API knows `prompt_cache_key`; others refuse what they do not know, and most of them cache without being asked.
+bool takes_cache_key(const std::string& base_url) {
+  auto provider = provider_of_host(url_host(base_url));
+  return provider == "OpenAI" || provider == "Azure OpenAI" || provider == "Kimi";
+}
+
 const char* token_key(const model_request& req, const endpoint& to, const quirks& known) {
   auto newer = wants_completion_tokens(req.model, home_of(to)) != known.other_token_name;
   return newer ? "max_completion_tokens" : "max_tokens";
@@ -209,10 +218,14 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, co
     if (!req.schema.empty()) // a decision is a few tokens: a model whose template can do without thinking starts with them
       body["chat_template_kwargs"] = {{"enable_thinking", false}};
   }
+  if (auto key = cache_key(req); !key.empty() && takes_cache_key(to.base_url))
+    body["prompt_cache_key"] = std::move(key);
   for (auto* name : unasked_members)
     if (known.left_out.count(name) > 0)
       body.erase(name); // before what the user wrote, which is never taken away
   auto merged = merge(body, req.params);
+  if (req.schema.empty()) // a decision is made from what is known, and some servers take one or the other
+    add_hosted_tools(body, "openai_chat", to, req.model);
   auto* tokens = token_key(req, to, known);
   if (req.max_output_tokens > 0)
     body[tokens] = req.max_output_tokens;

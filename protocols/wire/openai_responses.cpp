@@ -19,8 +19,6 @@ namespace conclave::wire {
 
 namespace {
 
-constexpr std::size_t max_items = 1024, max_calls = 128;
-
 class responses_decoder final : public reply_decoder {
 public:
   explicit responses_decoder(const endpoint& to) : reply_decoder(to, "output", false) {}
@@ -115,11 +113,8 @@ private:
     if (failed_ || !grow(dump(value).size()))
       return nullptr;
     auto& type = ref_at(value, "type");
-    if (items_.size() >= max_items || (is_call(type) && ++calls_ > max_calls)) {
-      fail(ec::bad_reply,
-           items_.size() >= max_items ? "more than 1024 items in one reply" : "more than 128 tool calls in one reply");
+    if (!one_more_part(items_.size()) || (is_call(type) && !one_more_call()))
       return nullptr;
-    }
     open_[index] = items_.size();
     if (auto& id = ref_at(value, "id"); !id.empty())
       ids_[id] = items_.size();
@@ -159,10 +154,13 @@ private:
       if (auto text = message_refusal(value); refusal_.find(text) == std::string::npos)
         refusal_ += text;
       tell_rest(*b, message_text(value), out);
+      each_source(value, [&](const std::string& title, const std::string& address) { tell_source(title, address, out); });
     } else if (b->type == "reasoning") {
       tell_rest(*b, thought_text(value, b->thought), out);
     } else {
       advance(false);
+      if (!hosted_tool(value).empty() && ref_at(value, "call_id").empty()) // one with an id is for its client to carry out
+        ++(b->type == "web_search_call" ? searches_ : others_);
       if (auto did = hosted_detail(value); !did.empty() && !hosted_tool(value).empty())
         out.push_back({chunk_kind::status, brief(hosted_tool(value), 60, secrets_) + ": " + brief(did, 200, secrets_)});
     }
@@ -228,8 +226,12 @@ private:
   bool on_response(const json& r, std::string status, std::vector<chunk>& out) {
     note_store(r);
     on_usage(member(r, "usage"));
+    if (auto* used = member(r, "tool_usage"))
+      if (auto* search = member(*used, "web_search"))
+        read_tokens(*search, "num_requests", searches_billed_);
     if (auto* output = member(r, "output"); output != nullptr && output->is_array())
       take_missing(*output, out);
+    use_.hosted_calls = std::max(searches_, searches_billed_) + others_;
     if (failed_)
       return true;
     auto* details = member(r, "incomplete_details");
@@ -314,17 +316,22 @@ private:
     auto input = read_tokens(*u, "input_tokens", use_.input_tokens);
     auto output = read_tokens(*u, "output_tokens", use_.output_tokens);
     count(input, output);
-    if (auto* d = member(*u, "input_tokens_details"))
+    if (auto* d = member(*u, "input_tokens_details")) {
       read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
-    if (auto* d = member(*u, "output_tokens_details"))
+      read_tokens(*d, "cache_write_tokens", use_.cache_write_tokens);
+      read_tokens(*d, "audio_tokens", use_.audio_input_tokens);
+    }
+    if (auto* d = member(*u, "output_tokens_details")) {
       read_tokens(*d, "reasoning_tokens", use_.reasoning_tokens);
+      read_tokens(*d, "audio_tokens", use_.audio_output_tokens);
+    }
   }
 
   std::vector<item> items_; ///< in the order they came
   std::map<std::string, std::size_t> ids_;
-  std::map<std::int64_t, std::size_t> open_; ///< place on the wire -> the latest item there
-  std::size_t calls_ = 0;
-  bool stored_ = false; ///< the provider keeps the reply: its ids mean something
+  std::map<std::int64_t, std::size_t> open_;                     ///< place on the wire -> the latest item there
+  std::int64_t searches_ = 0, searches_billed_ = 0, others_ = 0; ///< uses of the provider's own tools
+  bool stored_ = false;                                          ///< the provider keeps the reply: its ids mean something
 };
 
 } // namespace

@@ -4,6 +4,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/dialects.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/request_parts.hpp"
@@ -215,6 +216,8 @@ http_request encode_openai_responses(const model_request& req, const endpoint& t
     body.erase("model");
   if (auto tools = tools_of(req, known); !tools.empty())
     body["tools"] = std::move(tools);
+  if (auto key = cache_key(req); !key.empty())
+    body["prompt_cache_key"] = std::move(key);
   for (auto* name : unasked_members)
     if (known.left_out.count(name) > 0)
       body.erase(name); // before what the user wrote, which is never taken away
@@ -222,6 +225,7 @@ http_request encode_openai_responses(const model_request& req, const endpoint& t
   rename(body);
   if (known.left_out.count("include") == 0 && !lacks_reasoning(req.model, home_of(to)))
     add_include(body);
+  add_hosted_tools(body, "openai_responses", to, req.model);
   if (req.max_output_tokens > 0)
     body["max_output_tokens"] = req.max_output_tokens;
   if (!req.schema.empty()) {

@@ -23,8 +23,8 @@
 namespace conclave::wire {
 
 /// Members of the body that go out although nobody asked for them, and that not every server knows.
-inline constexpr const char* unasked_members[] = {"stream_options",       "cache_prompt", "id_slot",
-                                                  "chat_template_kwargs", "store",        "include"};
+inline constexpr const char* unasked_members[] = {"stream_options", "cache_prompt", "id_slot",          "chat_template_kwargs",
+                                                  "store",          "include",      "prompt_cache_key", "cache_control"};
 
 struct quirks {
   std::set<std::string> left_out;   ///< members we add or send back unasked, of the body, of an assistant turn or of its calls

@@ -17,7 +17,17 @@ namespace {
 
 constexpr std::size_t max_refusal_bytes = std::size_t{1} << 20; ///< of what comes with a refusal
 
+constexpr std::size_t max_told = 32; ///< lines about what the provider did on its own, of one reply
+
 constexpr std::string_view blanks = " \t\r\n";
+
+std::string mib(std::size_t bytes) {
+  return std::to_string(bytes >> 20) + " MiB";
+}
+
+std::string too_large() {
+  return "the reply is larger than " + mib(max_reply_bytes);
+}
 
 bool is_end(const std::string& data) {
   auto start = data.find_first_not_of(' ');
@@ -78,6 +88,14 @@ reply_decoder::reply_decoder(const endpoint& to, const char* essential, bool pau
 void reply_decoder::feed(std::string_view bytes, std::vector<chunk>& out) {
   if (done_)
     return;
+  auto room = max_reply_bytes - received_;
+  received_ += std::min(bytes.size(), room);
+  take(bytes.substr(0, room), out);
+  if (bytes.size() > room && !done_)
+    fail(ec::bad_reply, too_large());
+}
+
+void reply_decoder::take(std::string_view bytes, std::vector<chunk>& out) {
   if (head_.status < 300 && !judged_) {
     auto first = bytes.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
     if (!grow(std::min(first, bytes.size())) || first == std::string_view::npos)
@@ -92,14 +110,12 @@ void reply_decoder::feed(std::string_view bytes, std::vector<chunk>& out) {
     return;
   }
   if (whole_) {
-    if (body_.size() + bytes.size() > max_reply_bytes)
-      return fail(ec::bad_reply, "the reply is larger than 32 MiB");
     body_.append(bytes);
     return;
   }
   auto ok = sse_.feed(bytes, [&](sse_event& e) { on_event(e, out); });
   if (!ok && !done_)
-    fail(ec::bad_reply, "one event of the stream is larger than 16 MiB");
+    fail(ec::bad_reply, "one event of the stream is larger than " + mib(max_line_bytes));
 }
 
 void reply_decoder::count(token_count input, token_count output) {
@@ -244,8 +260,35 @@ void reply_decoder::fail_with(const json& error) {
 bool reply_decoder::grow(std::size_t bytes) {
   total_ += bytes;
   if (total_ > max_reply_bytes)
-    fail(ec::bad_reply, "the reply is larger than 32 MiB");
+    fail(ec::bad_reply, too_large());
   return !failed_;
+}
+
+bool reply_decoder::one_more_call() {
+  if (++calls_seen_ > max_reply_calls)
+    fail(ec::bad_reply, "more than " + std::to_string(max_reply_calls) + " tool calls in one reply");
+  return !failed_;
+}
+
+bool reply_decoder::one_more_part(std::size_t so_far) {
+  if (so_far >= max_reply_parts)
+    fail(ec::bad_reply, "more than " + std::to_string(max_reply_parts) + " parts in one reply");
+  return !failed_;
+}
+
+void reply_decoder::tell(const std::string& text, std::vector<chunk>& out) {
+  if (told_.size() >= max_told)
+    return;
+  auto line = brief(text, 300, secrets_);
+  if (told_.insert(line).second)
+    out.push_back({chunk_kind::status, std::move(line)});
+}
+
+void reply_decoder::tell_source(const std::string& title, const std::string& address, std::vector<chunk>& out) {
+  if (!title.empty() || !address.empty())
+    tell("source: " + title + (title.empty() || address.empty() || title == address ? "" : ", ")
+             + (title == address ? "" : address),
+         out);
 }
 
 void reply_decoder::advance(bool semantic) {

@@ -14,6 +14,8 @@
 #include "protocols/wire/surrogates.hpp"
 #include "protocols/wire/thinking.hpp"
 
+#include <set>
+
 namespace conclave::wire {
 
 /// The arguments of one call while they stream.
@@ -51,8 +53,20 @@ protected:
   /// Counts what is kept; false beyond the bound, and the reply has failed.
   bool grow(std::size_t bytes);
 
+  /// Counts a call of a tool of ours; false beyond the bound, and the reply has failed.
+  bool one_more_call();
+
+  /// Whether there may be another block, item or part; if not, the reply has failed.
+  bool one_more_part(std::size_t so_far);
+
   /// Something that brings the reply on.
   void advance(bool semantic);
+
+  /// Tells people what the provider does on its own, or where it read: each line once, and not without end.
+  void tell(const std::string& text, std::vector<chunk>& out);
+
+  /// The same of a source, where it has an address or a title.
+  void tell_source(const std::string& title, const std::string& address, std::vector<chunk>& out);
 
   void say(std::string text, std::vector<chunk>& out);
   void think(std::string text, std::vector<chunk>& out);
@@ -82,6 +96,7 @@ protected:
   secrets secrets_;
 
 private:
+  void take(std::string_view bytes, std::vector<chunk>& out);
   void on_event(sse_event& e, std::vector<chunk>& out);
   bool on_list(const json& list, std::vector<chunk>& out);
   bool on_value(const json& v, const std::string& event, std::vector<chunk>& out);
@@ -101,7 +116,10 @@ private:
   thinking_filter thinking_;
   surrogate_joiner text_halves_, thought_halves_;
   std::string written_; ///< of an answer in a new_answer call: kept when the call breaks off
-  std::size_t total_ = 0;
+  std::set<std::string> told_;
+  std::size_t received_ = 0; ///< bytes of the body
+  std::size_t total_ = 0;    ///< bytes that are kept
+  std::size_t calls_seen_ = 0;
   std::uint64_t progress_ = 0;
   bool marked_ = false; ///< half surrogate pairs came
   bool semantic_ = false, judged_ = false, whole_ = false, said_part_ = false;

@@ -28,6 +28,10 @@ std::string safe_id(const std::string& id, std::size_t limit) {
   return "id_" + out + "_" + hash(id).substr(0, 8);
 }
 
+std::string cache_key(const model_request& req) {
+  return req.task.empty() ? std::string{} : hash(req.task + '\n' + req.agent);
+}
+
 // Source: https://docs.anthropic.com/en/docs/build-with-claude/vision and https://platform.openai.com/docs/guides/images-vision,
 // "image input requirements", read 2026-11-26: the same four.
 const char* image_type(const content_part& p) {

@@ -16,6 +16,10 @@ namespace conclave::wire {
 /// may be otherwise; the same id gives the same result for the call and for what answers it, different ids stay different.
 std::string safe_id(const std::string& id, std::size_t limit = 0);
 
+/// Returns what the requests of one agent in one task have in common, so that a provider sends them where its cache holds what came
+/// before; says nothing of either. Empty without a task.
+std::string cache_key(const model_request& req);
+
 /// Returns the type of an image that vendors show, by its first bytes, or nullptr: one that is called by a wrong name, or of
 /// another type, is refused with the whole request.
 const char* image_type(const content_part& p);

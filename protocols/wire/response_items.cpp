@@ -63,6 +63,15 @@ std::string message_refusal(const json& item) {
   return out;
 }
 
+void each_source(const json& item, const std::function<void(const std::string&, const std::string&)>& use) {
+  each_part(item, "content", [&](const json& p) {
+    each_part(p, "annotations", [&](const json& a) {
+      auto& title = ref_at(a, "title");
+      use(title.empty() ? ref_at(a, "filename") : title, ref_at(a, "url"));
+    });
+  });
+}
+
 std::string thought_text(const json& item, const char* which) {
   std::string out;
   each_part(item,

@@ -6,6 +6,7 @@
 
 #include "protocols/wire/json_util.hpp"
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,9 @@ std::string message_refusal(const json& item);
 
 /// Returns a thought's text, its parts divided by blank lines. `which`: "summary" or "content"; nullptr = the one that is there.
 std::string thought_text(const json& item, const char* which);
+
+/// Calls `use(title, address)` for every source that a message cites; of a file it is its name, without an address.
+void each_source(const json& item, const std::function<void(const std::string&, const std::string&)>& use);
 
 /// Returns the name of the provider's own tool that the item is a call of, empty if it is none.
 std::string hosted_tool(const json& item);

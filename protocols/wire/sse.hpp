@@ -7,6 +7,8 @@
 /// off to say why: a JSON object, or a list of objects, that stands in the stream by itself, on one line or over several, and
 /// `error: {...}` are events, too.
 
+#include "protocols/wire/bounds.hpp"
+
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -22,7 +24,7 @@ struct sse_event {
 
 class sse_decoder {
 public:
-  explicit sse_decoder(std::size_t max_line = 16u << 20);
+  explicit sse_decoder(std::size_t max_line = max_line_bytes);
 
   /// Calls `on_event` for each event the bytes complete. Returns false once a line or the data of one event exceeded the bound;
   /// further bytes are ignored.

@@ -241,7 +241,7 @@ CAF_TEST(pacing and its other spelling exclude each other) {
 
 CAF_TEST(what is not available yet blocks a run and what is cosmetic does not ) {
   auto r = load(R"(agents:
-  - backend: {type: azure_openai, enable_web_search: true, enable_code_execution: false, upload_files: [{audio_path: a.wav}]}
+  - backend: {type: claude_code, enable_code_execution: false, upload_files: [{audio_path: a.wav}]}
   - backend: {type: local, mcp_servers: [{name: s, url: "https://mcp.example.org/"}]}
 orchestrator:
   final_answer_strategy: synthesize
@@ -252,16 +252,62 @@ ui: {type: rich_terminal, logging_enabled: false}
 display: {type: simple}
 )");
   CAF_CHECK(r.ok());
-  CAF_CHECK_EQUAL(
-      where(r, severity::unavailable),
-      (strings{"2 agents[0].backend.enable_web_search", "2 agents[0].backend.upload_files[0].audio_path",
-               "2 agents[0].backend.type", "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
-               "7 orchestrator.coordination.enable_subagents", "8 orchestrator.context_paths"}));
+  CAF_CHECK_EQUAL(where(r, severity::unavailable),
+                  (strings{"2 agents[0].backend.upload_files[0].audio_path", "2 agents[0].backend.type",
+                           "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
+                           "7 orchestrator.coordination.enable_subagents", "8 orchestrator.context_paths"}));
   CAF_CHECK_EQUAL(where(r, severity::warning),
                   (strings{"6 orchestrator.session_storage", "9 ui.type", "9 ui.logging_enabled", "10 display"}));
-  CAF_CHECK_EQUAL(blocking(r.problems).size(), 7u);
+  CAF_CHECK_EQUAL(blocking(r.problems).size(), 6u);
   CAF_CHECK_EQUAL(r.config.notes.size(), 11u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
+}
+
+CAF_TEST(tools of the provider are asked for with or without options) {
+  auto r = load(R"(agents:
+  - backend: {type: openai, enable_web_search: true, enable_code_interpreter: {container: c1}, enable_url_context: false}
+  - backend: {type: claude, enable_web_search: {max_uses: 3, allowed_domains: [a.example]}, enable_code_execution: yes}
+  - backend: {type: gemini, model: gemini-3.1-pro, enable_url_context: true}
+)");
+  CAF_CHECK_EQUAL(all(r), "");
+  using tools = std::map<std::string, std::string>;
+  CAF_CHECK((r.config.agents[0].backend.hosted_tools == tools{{"web_search", "{}"}, {"code_execution", R"({"container":"c1"})"}}));
+  CAF_CHECK((r.config.agents[1].backend.hosted_tools
+             == tools{{"web_search", R"({"max_uses":3,"allowed_domains":["a.example"]})"}, {"code_execution", "{}"}}));
+  CAF_CHECK((r.config.agents[2].backend.hosted_tools == tools{{"url_context", "{}"}}));
+  CAF_CHECK_EQUAL(where(load(with("enable_web_search: [a]"))), strings{"6 agents[0].backend.enable_web_search"});
+}
+
+CAF_TEST(what a provider is not asked for is told) {
+  auto r = load(R"(agents:
+  - backend: {type: chatcompletion, base_url: "https://api.cerebras.ai/v1", model: m, enable_web_search: true}
+  - backend: {type: chatcompletion, model: gpt-5-mini, enable_code_interpreter: true}
+  - backend: {type: gemini, enable_web_search: true}
+  - backend: {type: grok, enable_web_search: true, search_parameters: {mode: auto}}
+  - backend: {type: claude, temperature: 0.5, top_k: 3}
+  - backend: {type: claude, temperature: 0.5, anthropic_version: "2023-06-01"}
+  - backend: {type: gemini, model: gemini-3.1-pro, enable_web_search: true, azure_endpoint: "https://x.example"}
+)");
+  CAF_CHECK_EQUAL(where(r, severity::warning),
+                  (strings{"2 agents[0].backend.enable_web_search", "3 agents[1].backend.enable_code_interpreter",
+                           "4 agents[2].backend.enable_web_search", "5 agents[3].backend.search_parameters",
+                           "6 agents[4].backend.temperature", "6 agents[4].backend.top_k", "8 agents[6].backend.azure_endpoint"}));
+  CAF_CHECK(says(r, "type 'openai' can") && says(r, "answers 410") && says(r, "anthropic_version: 2023-06-01"));
+  CAF_CHECK_EQUAL(r.config.agents[6].backend.base_url, ""); // it has no effect, as it is told
+}
+
+CAF_TEST(a deployment of Azure is found by any of its names) {
+  auto r = load(R"(agents:
+  - backend: {type: azure_openai, azure_endpoint: "https://x.openai.azure.com/", deployment_name: d, api_version: 2024-10-21}
+  - backend: {type: azure_openai, base_url: "https://x.openai.azure.com/openai/v1", model: d, api_version: v1}
+)");
+  CAF_CHECK_EQUAL(all(r), "");
+  CAF_CHECK_EQUAL(r.config.agents[0].backend.base_url + " " + r.config.agents[0].backend.model, "https://x.openai.azure.com/ d");
+  for (const auto* bad : {"next", "2024-1", "\"2024-10-21&x=1\""})
+    CAF_CHECK_EQUAL(where(load("agent: {backend: {type: azure_openai, model: d, api_version: " + std::string{bad} + "}}")),
+                    strings{"1 agent.backend.api_version"});
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: azure_openai}}")), strings{"1 agent.backend.model"});
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: claude, anthropic_version: v1}}")), strings{"1 agent.backend.api_version"});
 }
 
 CAF_TEST(a display of another program is no error) {
@@ -358,8 +404,8 @@ CAF_TEST(types that people write point to the company they mean) {
   CAF_CHECK(points("anthropic", "its models are reached by type 'claude'"));
   for (auto google : {"google", "google-genai", "Gemini AI"})
     CAF_CHECK(points(google, "its models are reached by type 'gemini'"));
-  for (auto azure : {"azure", "azure_openai", "AzureOpenAI"})
-    CAF_CHECK(points(azure, "https://RESOURCE.openai.azure.com/openai/v1; its key is AZURE_OPENAI_API_KEY"));
+  CAF_CHECK(points("azure", "its models are reached by type 'azure_openai'"));
+  CAF_CHECK(points("AzureOpenAI", "did you mean 'azure_openai'?"));
   CAF_CHECK(points("mistral", "MISTRAL_API_KEY"));
   CAF_CHECK(points("deepseek", "DEEPSEEK_API_KEY"));
   CAF_CHECK(points("x.ai", "its models are reached by type 'grok'"));

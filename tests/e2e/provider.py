@@ -55,10 +55,10 @@ def gemini_stream(text, calls):
 
 class Provider:
     """`behave(provider, request, reply)` is a coroutine; `request` is the JSON body with "path", `reply` has the means below. Counts and times
-    all requests."""
+    all requests; `bodies` are their bytes."""
 
     def __init__(self, behave, tls=None):
-        self.behave, self.requests, self.closed, self.open_now = behave, [], [], 0
+        self.behave, self.requests, self.bodies, self.closed, self.open_now = behave, [], [], [], 0
         self.changed = threading.Condition()
         ready = threading.Event()
 
@@ -102,13 +102,14 @@ class Provider:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length:")), 0)
-                request = json.loads(await reader.readexactly(length) or b"{}")
+                body = await reader.readexactly(length)
+                request = json.loads(body or b"{}")
                 request["path"] = head.split(b" ")[1].decode()
                 if ":streamGenerateContent" in request["path"]:
                     request["model"] = request["path"].split("/models/")[1].split(":")[0]
                 request["headers"] = {k.lower(): v.strip() for k, v in (h.split(":", 1) for h in head.decode("latin-1").split("\r\n")[1:] if ":" in h)}
                 request["at"] = self.loop.time()
-                self.note(lambda: (self.requests.append(request), setattr(self, "open_now", self.open_now + 1)))
+                self.note(lambda: (self.requests.append(request), self.bodies.append(body), setattr(self, "open_now", self.open_now + 1)))
                 reply = Reply(writer, request)
                 task = asyncio.ensure_future(self.behave(self, request, reply))
                 gone = asyncio.ensure_future(reader.read(1))  # nobody pipelines: a byte or an end means the client left
@@ -147,7 +148,7 @@ class Reply:
         tools = self.request.get("tools", [])
         if self.gemini:
             return {f["name"] for t in tools for f in t.get("functionDeclarations", [])}
-        return {t["name"] if self.messages or self.responses else t["function"]["name"] for t in tools}
+        return {t.get("name") if self.messages or self.responses else t.get("function", {}).get("name") for t in tools} - {None}  # of the provider's own
 
     async def head(self, status=200, content="text/event-stream", **headers):
         lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())

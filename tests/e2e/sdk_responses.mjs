@@ -29,7 +29,10 @@ function read(response) {
     }
   }
   const u = response.usage;
-  if (u) out.usage = [u.input_tokens, u.input_tokens_details.cached_tokens, u.output_tokens, u.output_tokens_details.reasoning_tokens];
+  const hosted = (response.output ?? []).filter(i => /_call$/.test(i.type) && !i.call_id).map(i => i.type); // the API counts searches alone
+  const searches = hosted.filter(t => t === "web_search_call").length, billed = response.tool_usage?.web_search?.num_requests ?? 0;
+  if (u) out.usage = [u.input_tokens, u.input_tokens_details.cached_tokens, u.output_tokens, u.output_tokens_details.reasoning_tokens,
+                      u.input_tokens_details.cache_write_tokens ?? 0, 0, 0, Math.max(searches, billed) + hosted.length - searches];
   return out;
 }
 

@@ -165,10 +165,10 @@ CAF_TEST(every row of the tables is sound) {
   std::set<std::string> types;
   for (const auto& k : backend_kinds())
     CAF_CHECK(types.insert(k.type).second);
-  for (const auto* type :
-       {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "openai", "gemini", "local", "scripted"})
+  for (const auto* type : {"chatcompletion", "grok", "zai", "lmstudio", "vllm", "sglang", "ollama", "claude", "openai", "gemini",
+                           "azure_openai", "local", "scripted"})
     CAF_CHECK(find_backend_kind(type) && is_available(*find_backend_kind(type)));
-  for (const auto* type : {"azure_openai", "claude_code", "ag2", "autogen"})
+  for (const auto* type : {"claude_code", "ag2", "autogen"})
     CAF_CHECK(find_backend_kind(type) && !is_available(*find_backend_kind(type)));
 }
 

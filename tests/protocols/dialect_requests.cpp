@@ -6,58 +6,15 @@
 #define CAF_SUITE protocols.dialect_requests
 
 #include "caf/test/unit_test.hpp"
-#include "protocols/wire/dialect.hpp"
-
-#include <nlohmann/json.hpp>
+#include "support/requests.hpp"
 
 #include <fstream>
 #include <sstream>
 
 using namespace conclave;
-using nlohmann::json;
+using namespace conclave::test;
 
 namespace {
-
-const std::string base = "http://127.0.0.1:1/v1";
-
-message say(role from, std::string text) {
-  message m;
-  m.from = from;
-  m.text = std::move(text);
-  return m;
-}
-
-message asks(std::string text, std::vector<tool_call> calls, std::string opaque = "", std::string dialect = "") {
-  auto m = say(role::assistant, std::move(text));
-  m.calls = std::move(calls);
-  m.opaque = std::move(opaque);
-  m.opaque_dialect = std::move(dialect);
-  return m;
-}
-
-message answers(std::string id, std::string text, bool is_error = false) {
-  auto m = say(role::tool, std::move(text));
-  m.tool_call_id = std::move(id);
-  m.is_error = is_error;
-  return m;
-}
-
-model_request plain() {
-  model_request r;
-  r.agent = "real_id_of_the_agent";
-  r.model = "test-model";
-  r.messages = {say(role::system, "Be brief."), say(role::user, "Wie viel ist 2 + 2? \xE2\x82\xAC")};
-  return r;
-}
-
-model_request tools() {
-  auto r = plain();
-  r.tools = {{"new_answer", "Hand in.", R"({"type":"object","properties":{"content":{"type":"string"}},"required":["content"]})"},
-             {"odd", "", "no schema"}};
-  r.params = R"({"temperature":0.5,"top_p":null,"tool_choice":"auto","betas":["b-1","b-2"]})";
-  r.max_output_tokens = 256;
-  return r;
-}
 
 model_request tool_loop() {
   auto r = plain();
@@ -128,25 +85,6 @@ struct golden_case {
 };
 constexpr golden_case cases[] = {{"plain", plain},       {"tools", tools},       {"tool_loop", tool_loop},
                                  {"thinking", thinking}, {"decision", decision}, {"tool_images", tool_images}};
-
-http_request encode(const char* dialect, const model_request& r, wire::endpoint to = {base, "", "", "", "", {}, {}, false, false}) {
-  std::string error;
-  auto out = wire::find_dialect(dialect)->encode(r, to, {}, error);
-  CAF_CHECK_EQUAL(error, "");
-  return out;
-}
-
-json body_of(const char* dialect, const model_request& r) {
-  return json::parse(encode(dialect, r).body);
-}
-
-std::string header(const http_request& r, std::string name) {
-  std::string out;
-  for (auto& [key, value] : r.headers)
-    if (key == name)
-      out += out.empty() ? value : " AND " + value;
-  return out;
-}
 
 bool has_image(const std::string& body) {
   return body.find("\"image\"") != std::string::npos && body.find("iVBORw0KGgo") != std::string::npos;
@@ -315,7 +253,7 @@ CAF_TEST(a conversation that begins with the assistant or has blank turns is men
                 say(role::system, "two"),
                 say(role::system, " ")};
   auto body = body_of("anthropic", r);
-  CAF_CHECK_EQUAL(body["system"], "two");
+  CAF_CHECK_EQUAL(body["system"][0]["text"], "two");
   auto& m = body["messages"];
   CAF_REQUIRE_EQUAL(m.size(), 3u);
   CAF_CHECK_EQUAL(m[0]["role"], "user");
@@ -364,9 +302,22 @@ CAF_TEST(keys travel in one header as the version wants and headers of the confi
   CAF_CHECK_EQUAL(header(r, "Authorization"), "Bearer k");
   CAF_CHECK(r.http2 && r.method == "POST" && r.url.find("k") == std::string::npos && r.body.find("\"k\"") == std::string::npos);
   r = encode("anthropic", plain(), to);
-  CAF_CHECK_EQUAL(header(r, "x-api-key") + header(r, "anthropic-version"), "k2023-06-01");
-  to.version = "2026-10-21";
+  CAF_CHECK_EQUAL(header(r, "Authorization") + header(r, "x-api-key") + header(r, "anthropic-version"), "Bearer k2026-10-21");
   auto sampled = tools();
+  for (auto* older : {"2023-06-01", "2026-10-20"}) {
+    to.version = older;
+    r = encode("anthropic", sampled, to);
+    CAF_CHECK_EQUAL(header(r, "x-api-key") + header(r, "Authorization") + header(r, "anthropic-version"), std::string("k") + older);
+    CAF_CHECK_EQUAL(json::parse(r.body)["temperature"].dump(), "0.5");
+  }
+  to.version.clear();
+  to.headers = {{"Anthropic-Version", "2023-06-01"}}; // named by a header, it is that one in everything
+  CAF_CHECK_EQUAL(header(encode("anthropic", sampled, to), "x-api-key"), "k");
+  to.headers.clear();
+  to.extra_body = R"({"temperature":0.5})"; // the last word on the body is the user's
+  CAF_CHECK(json::parse(encode("anthropic", sampled, to).body).contains("temperature"));
+  to.extra_body.clear();
+  to.version = "2027-01-01";
   r = encode("anthropic", sampled, to);
   CAF_CHECK_EQUAL(header(r, "Authorization") + header(r, "x-api-key"), "Bearer k");
   CAF_CHECK(!json::parse(r.body).contains("temperature"));
@@ -406,7 +357,7 @@ CAF_TEST(the extra body has the last word on what we add and null takes it away)
     CAF_CHECK_EQUAL(body["max_tokens"].dump(), "100");
     CAF_CHECK(!body.contains("stream_options") && !body.contains("model") && !body.contains("stream") && body.contains("messages"));
   }
-  to.extra_body = R"({"max_tokens":null,"model":null,"stream":null,"system":null})";
+  to.extra_body = R"({"max_tokens":null,"model":null,"stream":null,"system":null,"cache_control":null})";
   CAF_CHECK_EQUAL(json::parse(encode("anthropic", r, to).body).size(), 1u);
   to.extra_body = R"({"cache_prompt":false,"max_completion_tokens":7})";
   auto body = json::parse(encode("openai_chat", r, to).body);

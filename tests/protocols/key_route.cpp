@@ -59,6 +59,43 @@ CAF_TEST(a base URL of the environment was ignored and a gateways key went to th
   }
 }
 
+CAF_TEST(a resource of Azure is named by the configuration or by a variable of the place of its key) {
+  const std::string home = "https://x.openai.azure.com";
+  auto azure = backend("azure_openai");
+  machine m{{{"AZURE_OPENAI_API_KEY", {"k", process}}}};
+  auto r = m.route(azure);
+  CAF_CHECK(r.code == ec::bad_config && has(r.error, "azure_endpoint") && has(r.error, "AZURE_OPENAI_ENDPOINT"));
+  m.variables["AZURE_OPENAI_ENDPOINT"] = {home + "/", process};
+  m.variables["AZURE_OPENAI_API_VERSION"] = {" 2024-10-21\n", project};
+  r = m.route(azure);
+  CAF_CHECK_EQUAL(r.error + r.base_url + r.api_key + r.api_version, home + "k2024-10-21");
+  CAF_CHECK(r.notices.empty());
+  azure.api_version = "v1";
+  CAF_CHECK_EQUAL(m.route(azure).api_version, ""); // the configuration's counts
+  m.variables["AZURE_OPENAI_ENDPOINT"] = {"https://evil.openai.azure.com", project};
+  r = m.route(azure);
+  CAF_CHECK(r.code == ec::bad_config && has(r.error, "nothing is sent. Set both")); // anybody may have a resource there
+  m.variables["AZURE_OPENAI_ENDPOINT"] = {"https://gw.example", process};
+  r = m.route(azure);
+  CAF_REQUIRE_EQUAL(r.notices.size(), 1u);
+  CAF_CHECK_EQUAL(r.notices[0],
+                  "AZURE_OPENAI_ENDPOINT (the environment) sends the calls to https://gw.example, with AZURE_OPENAI_API_KEY");
+  azure.api_version.clear();
+  m.variables["AZURE_OPENAI_API_VERSION"] = {"2024&x=1", process};
+  CAF_CHECK(has(m.route(azure).error, "AZURE_OPENAI_API_VERSION (the environment): '2024&x=1' is no version"));
+}
+
+CAF_TEST(a token of Entra ID stands for the key of Azure and for no other) {
+  auto azure = backend("azure_openai", "https://x.openai.azure.com");
+  CAF_CHECK(machine{}.route(azure).code == ec::unauthorized);
+  azure.extra_headers = {{"Authorization", "Bearer ${TOKEN}"}};
+  auto r = machine{{{"TOKEN", {"entra", process}}}}.route(azure);
+  CAF_CHECK_EQUAL(r.error + r.api_key + r.headers["Authorization"], "Bearer entra");
+  auto other = backend("chatcompletion", "https://api.groq.com/openai/v1");
+  other.extra_headers = azure.extra_headers;
+  CAF_CHECK((machine{{{"TOKEN", {"entra", process}}}}.route(other).code == ec::unauthorized));
+}
+
 CAF_TEST(each vendors library has a variable of its own) {
   auto to = [](const std::string& type, const std::string& name, const std::string& value, const std::string& key) {
     auto r = machine{{{name, {value, process}}, {key, {"k", process}}}}.route(backend(type));

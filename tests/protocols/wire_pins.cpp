@@ -164,10 +164,10 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(outcome, "311633f0e5bf40a0 182");
   PIN(script_step, "254dd52c23e9e980 72");
   PIN(mcp_server_config, "ee7589aa6ff9b7e4 114");
-  PIN(backend_config, "6f8635f3d9a7914a 434");
-  PIN(agent_config, "4d5453bb6f029b9f 486");
+  PIN(backend_config, "2e85ec3e15eef50e 448");
+  PIN(agent_config, "811fac407d87b63c 472");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "b7576bacf0d31abf 519");
+  PIN(spawn_agent, "807eaf241a256cfa 505");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");

@@ -33,8 +33,12 @@ inline json shown(const completion& c) {
   text("reasoning", c.reasoning);
   for (auto& call : c.calls)
     v["calls"].push_back({call.id, call.name, call.arguments});
-  if (c.usage.unreported == 0)
-    v["usage"] = {c.usage.input_tokens, c.usage.cached_input_tokens, c.usage.output_tokens, c.usage.reasoning_tokens};
+  if (auto& u = c.usage; u.unreported == 0) {
+    v["usage"] = {u.input_tokens, u.cached_input_tokens, u.output_tokens, u.reasoning_tokens};
+    json more = {u.cache_write_tokens, u.audio_input_tokens, u.audio_output_tokens, u.hosted_calls};
+    if (more != json{0, 0, 0, 0})
+      v["usage"].insert(v["usage"].end(), more.begin(), more.end());
+  }
   if (c.code != ec::none)
     v["code"] = to_string(c.code);
   text("error", c.error);
