@@ -72,6 +72,7 @@ void orchestrator_state::resume() {
   apply(std::move(c), nullptr);
   for (auto& [agent, text] : parts.revived->notices)
     note(agent, text);
+  in_use = parts.revived->backends;
   hire();
   if (cancelled_early) {
     command end;
@@ -97,6 +98,7 @@ void orchestrator_state::hire() {
                       static_cast<std::uint32_t>(parts.agents.size())};
     if (parts.revived)
       order.played = parts.revived->played[a.config.id];
+    order.backend = in_use[a.config.id];
     self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
                   parts.chunks)
         .then(

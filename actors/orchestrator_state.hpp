@@ -68,6 +68,7 @@ struct orchestrator_state {
   std::map<std::uint64_t, std::string> dispatched; ///< runs sent out and not ended
   std::map<std::uint64_t, std::string> runs;       ///< every run this orchestrator began or goes on with -> agent
   std::map<std::uint64_t, std::map<std::uint64_t, kept_report>> reported; ///< by run and number: all unsettled ones, and some
+  std::map<std::string, std::uint32_t> in_use;                            ///< by agent: which of its backends answers (backend_at)
   std::map<std::string, parcel> arriving;                                 ///< by agent
   std::set<std::uint64_t> stopping;                                       ///< dispatched runs that were sent a cancel
   std::set<std::pair<const void*, std::string>> told;                     ///< (node, label) whose text was sent
@@ -115,6 +116,7 @@ private:
   bool take_bodies(run_report& r, bool foreign);
   void keep_bodies(batch& b, run_report& r, bool over);
   ruling record(batch& b, run_report& r);
+  void move(batch& b, run_report& r); ///< records that the agent goes on with another of its backends
   std::string agent_of(std::uint64_t run) const;
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
   void commit(batch b);

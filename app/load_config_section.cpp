@@ -297,12 +297,13 @@ bool section::read(const std::string& key, std::int64_t& out) const {
   const auto* info = keys_.find(scope_, key);
   if (!e || !info)
     return false;
-  if (to_integer(*e->value, out) && info->type != key_type::seconds)
+  auto thousandths = info->type == key_type::seconds || info->type == key_type::number;
+  if (to_integer(*e->value, out) && !thousandths)
     return true;
   double value = 0;
   if (!number_of(*e->value, *info, value))
     return false;
-  out = std::llround(info->type == key_type::seconds ? value * 1000 : value);
+  out = std::llround(thousandths ? value * 1000 : value);
   return true;
 }
 

@@ -90,6 +90,8 @@ std::string to_string(key_scope scope) {
     return "agents[]";
   case key_scope::backend:
     return "agents[].backend";
+  case key_scope::rate_limits:
+    return "agents[].backend.rate_limits";
   case key_scope::orchestrator:
     return "orchestrator";
   case key_scope::coordination:
@@ -235,7 +237,7 @@ bool is_time(const key_info& key) {
 }
 
 double in_unit(const key_info& key, std::int64_t value) {
-  return static_cast<double>(value) / (key.type == key_type::seconds ? 1000 : 1);
+  return static_cast<double>(value) / (key.type == key_type::seconds || key.type == key_type::number ? 1000 : 1);
 }
 
 } // namespace
@@ -254,7 +256,8 @@ std::string default_text(const key_info&, const std::string& value) {
 }
 
 std::string fault_of(const key_info& key, std::int64_t value) {
-  return key.type == key_type::integer || is_time(key) ? limits_fault(key, in_unit(key, value), "") : std::string{};
+  return key.type == key_type::integer || key.type == key_type::number || is_time(key) ? limits_fault(key, in_unit(key, value), "")
+                                                                                       : std::string{};
 }
 
 std::string fault_of(const key_info& key, const std::string& value) {

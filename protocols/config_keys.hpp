@@ -25,6 +25,7 @@ enum class key_scope : std::uint8_t {
   cluster,
   tls,
   backend,
+  rate_limits,
   mcp_server,
   security,
   security_env,

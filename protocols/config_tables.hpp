@@ -37,13 +37,17 @@ inline constexpr auto table<agent_config> = [] {
             "unique name, default `agent<i>`; no control or invisible characters, `/` or `\\`; at most 64 bytes"),
       field(&x::system_message, "system_message", text, "role of the agent, in front of the coordination instructions"),
       field(&x::node, "node", text, "name in `cluster.nodes` where the agent runs"),
-      field(&x::backend, "backend", map, "how the agent's model is reached").read_by_hand());
+      field(&x::backend, "backend", map, "how the agent's model is reached").read_by_hand(),
+      field(&x::failover, "failover", list,
+            "backends to go on with when the one before is out: mappings as `backend`, ids of agents, or models; at most 8")
+          .read_by_hand());
 }();
 
 template <>
 inline constexpr auto table<backend_config> = [] {
   using enum key_type;
   using x = backend_config;
+  const auto r = key_scope::rate_limits;
   return std::make_tuple(
       field(&x::type, "type", text, "kind of backend, see below; default: from `model`").read_by_hand(),
       field(&x::model, "model", text, "the provider's name of the model"),
@@ -98,7 +102,25 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::parallel_tool_calls, "parallel_tool_calls", flag, "several tool calls of one reply at the same time"),
       field(&x::tool_timeout_ms, "mcp_tool_timeout_seconds", seconds, {0.001, day}, "one tool call").stored_as("tool_timeout_ms"),
       field(&x::cwd, "cwd", text, "folder the agent works in").is(key_status::later),
-      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"));
+      field(&x::native_tools, "native_tools", texts, "tool sources in C++, by name"),
+      field(&x::rpm, "rpm", integer, {1, 1'000'000}, "requests a minute").in(r).zero_is_none(),
+      field(&x::tpm, "tpm", integer, {1, 1'000'000'000}, "tokens a minute").in(r).zero_is_none(),
+      field(&x::rpd, "rpd", integer, {1, 1'000'000}, "requests a day").in(r).zero_is_none(),
+      field(&x::breaker_enabled, "llm_circuit_breaker_enabled", flag,
+            "false: a key is asked on however often it fails; what a server asks to wait is waited for all the same"),
+      field(&x::breaker_max_failures, "llm_circuit_breaker_max_failures", integer, {1, 1000},
+            "calls given up in a row after which the key is left alone"),
+      field(&x::breaker_reset_ms, "llm_circuit_breaker_reset_time_seconds", seconds, {0.001, day},
+            "for how long; then one call probes")
+          .stored_as("llm_circuit_breaker_reset_ms"),
+      field(&x::breaker_multiplier, "llm_circuit_breaker_backoff_multiplier", number, {1, 10},
+            "by how much longer after each probe that fails"),
+      field(&x::breaker_max_backoff_ms, "llm_circuit_breaker_max_backoff_seconds", seconds, {0.001, day}, "at most")
+          .stored_as("llm_circuit_breaker_max_backoff_ms"),
+      field(&x::retry_after_threshold_ms, "llm_circuit_breaker_retry_after_threshold_seconds", seconds, {0, hour},
+            "a server's `Retry-After` up to this is waited for; a longer one fails the call at once, and the key is left alone "
+            "until then")
+          .stored_as("llm_circuit_breaker_retry_after_threshold_ms"));
 }();
 
 template <>

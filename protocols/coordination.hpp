@@ -204,6 +204,8 @@ struct run_report {
   std::uint64_t kept = 0;        ///< messages of the conversation that stand, and
   std::vector<std::string> said; ///< names of those that follow them
   std::vector<body> bodies;      ///< what is named above and was not sent before
+  std::uint32_t backend = 0;     ///< the agent goes on with this one of its backends (backend_at), after the ends; 0 = as before
+  std::string moved;             ///< why, for people
   bool operator==(const run_report&) const = default;
 };
 

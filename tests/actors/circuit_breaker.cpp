@@ -7,6 +7,7 @@
 
 #include "actors/circuit_breaker.hpp"
 
+#include "actors/provider_gate.hpp"
 #include "protocols/caf_error.hpp"
 #include "support/fixture.hpp"
 
@@ -25,6 +26,7 @@ struct peer_state {
   std::deque<caf::error> errors; ///< taken first
   std::vector<caf::typed_response_promise<completion>> hanging;
   std::vector<std::int64_t> allowed; ///< requests, by call
+  std::vector<std::int64_t> limits;  ///< in ms, by call
   bool hang = false;
   int calls = 0;
   int cancels = 0;
@@ -35,6 +37,7 @@ backend_actor::behavior_type peer(backend_actor::pointer self, std::shared_ptr<p
       [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
         ++st->calls;
         st->allowed.push_back(r.max_requests);
+        st->limits.push_back(r.total_timeout_ms);
         if (st->hang) {
           st->hanging.push_back(self->make_response_promise<completion>());
           return caf::delegated<completion>{};
@@ -95,7 +98,7 @@ struct guard_fixture : conclave::test::fixture {
   std::vector<completion> done;
   std::vector<caf::error> failed;
   std::vector<caf::actor> callers;
-  std::int64_t budget = max_vain_requests;
+  std::int64_t budget = max_vain_requests, limit = 600'000;
 
   guard_fixture() {
     guarded = sys.spawn(peer, st);
@@ -119,6 +122,7 @@ struct guard_fixture : conclave::test::fixture {
     r.run = run;
     r.call = run;
     r.max_requests = budget;
+    r.total_timeout_ms = limit;
     callers.push_back(sys.spawn([this, r](caf::event_based_actor* me) {
       me->request(guard, caf::infinite, r, sink)
           .then([this](completion& c) { done.push_back(std::move(c)); }, [this](caf::error& e) { failed.push_back(std::move(e)); });
@@ -181,14 +185,14 @@ CAF_TEST(a gate opens after its failures and lets one probe through) {
   CAF_CHECK(!b.probing());
 }
 
-CAF_TEST(failed probes double the wait up to eight times) {
+CAF_TEST(failed probes double the wait up to five minutes) {
   breaker b{breaker_policy{}};
   for (int i = 0; i < 5; ++i)
     b.failure(0);
   std::int64_t now = 0;
-  for (auto factor : {1, 2, 4, 8, 8}) {
-    CAF_CHECK_EQUAL(b.remaining_ms(now), 60'000 * factor);
-    now += 60'000 * factor;
+  for (auto wait : {60'000, 120'000, 240'000, 300'000, 300'000}) {
+    CAF_CHECK_EQUAL(b.remaining_ms(now), wait);
+    now += wait;
     CAF_CHECK(b.allow(now));
     b.failure(now);
   }
@@ -263,10 +267,10 @@ CAF_TEST(a server that asks for another try gets it whatever the code) {
   CAF_CHECK(done[1].code == ec::bad_request);
 }
 
-CAF_TEST(Retry After up to a minute is waited for and a longer one is a failure now) {
-  st->replies = {broken(ec::rate_limited, 60'000), completion{}, broken(ec::rate_limited, 60'001)};
+CAF_TEST(Retry After up to two minutes is waited for and a longer one is a failure now) {
+  st->replies = {broken(ec::rate_limited, 120'000), completion{}, broken(ec::rate_limited, 120'001)};
   call(1);
-  pass(milliseconds(59'999));
+  pass(milliseconds(119'999));
   CAF_CHECK_EQUAL(st->calls, 1);
   pass(milliseconds(1));
   CAF_CHECK_EQUAL(st->calls, 2);
@@ -456,7 +460,7 @@ CAF_TEST(a long wait fails the call now and holds whatever else succeeds) {
     st->replies = {broken(code, 7'200'001)};
     call(2);
     CAF_REQUIRE_EQUAL(done.size(), 1u);
-    CAF_CHECK(done[0].error.find("the server asks for a wait of 3 h, a call waits 60 s at most") != std::string::npos);
+    CAF_CHECK(done[0].error.find("the server asks for a wait of 3 h, a call waits 2 min at most") != std::string::npos);
     caf::anon_send(guard, ladder_note{});
     settle();
     CAF_CHECK_EQUAL(done.size(), 2u);
@@ -483,6 +487,58 @@ CAF_TEST(a call costs no more requests than it may) {
   CAF_REQUIRE_EQUAL(done.size(), 1u);
   CAF_CHECK_EQUAL(done[0].usage.requests, 8); // the peer kept no count
   CAF_CHECK_EQUAL(st->allowed, (std::vector<std::int64_t>{7, 3}));
+}
+
+CAF_TEST(no try begins once the deadline of the call is over) {
+  limit = 10'000;
+  st->replies = {broken(ec::unavailable), broken(ec::rate_limited, 9'000), completion{}};
+  call();
+  pass(milliseconds(500));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_CHECK(done.empty());
+  pass(milliseconds(9'000));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  CAF_CHECK_EQUAL(st->limits, (std::vector<std::int64_t>{10'000, 9'500, 500})); // less what the jitter gave back
+  done.clear();
+  st->replies = {broken(ec::rate_limited, 10'000)};
+  call(2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u); // now, not when it is too late
+  CAF_CHECK(done[0].error.find("its deadline (`timeout`) comes before another try") != std::string::npos);
+}
+
+CAF_TEST(calls through two connections to one key wait for the same gate) {
+  auto shared = spawn_provider_gate(sys, "api.example");
+  auto second = sys.spawn(peer, st);
+  auto first = spawn_guarded_backend(sys, sys.spawn(peer, st), random_stream{1}, shared);
+  auto other = spawn_guarded_backend(sys, second, random_stream{1}, shared);
+  auto own = std::exchange(guard, first);
+  st->replies = {broken(ec::rate_limited, 12'000)};
+  call(1);
+  guard = other;
+  call(2);
+  CAF_CHECK_EQUAL(st->calls, 1);
+  CAF_REQUIRE_EQUAL(shown->size(), 2u);
+  CAF_CHECK_EQUAL(shown->back(), "waiting 12 s for the rate limit of api.example");
+  pass(milliseconds(11'999));
+  CAF_CHECK_EQUAL(st->calls, 1);
+  pass(milliseconds(1));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  cancel(3); // finds nothing
+  guard = own;
+  kill(first);
+  kill(other);
+  kill(shared);
+}
+
+CAF_TEST(a call that waits at the gate ends at once when cancelled) {
+  st->replies = {broken(ec::rate_limited, 30'000)};
+  call(1);
+  call(2);
+  cancel(2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].status == completion_status::cancelled);
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(st->calls, 2);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
