@@ -162,31 +162,23 @@ void leave(gate_ptr self, const leave_gate& l, const ticket& of) {
   auto p = st.passed.find(of);
   if (p == st.passed.end())
     return pump(self);
+  auto probe = p->second.probe;
   // A probe that is cancelled, refused for its own fault or told to wait says nothing of the peer, but it must not stay the probe.
-  if (p->second.probe)
+  if (probe)
     st.gate.undecided();
   if (l.tokens >= 0)
     st.limits.correct(p->second.taken, l.tokens);
   st.passed.erase(p);
   if (!l.failure.empty())
     st.last_failure = l.failure;
-  switch (l.what) {
-  case came::answered:
+  auto failed = l.what == came::failed && l.since_ms >= st.last_counted_ms;       // calls that ran side by side count once
+  if (failed || (probe && (l.what == came::failed || l.what == came::retried))) { // one probe decides: it has no second try
+    st.last_counted_ms = now;
+    st.gate.failure(now);
+  } else if (l.what == came::answered) {
     st.gate.success();
-    break;
-  case came::failed: // calls that ran side by side count once
-    if (l.since_ms >= st.last_counted_ms) {
-      st.last_counted_ms = now;
-      st.gate.failure(now);
-    }
-    break;
-  case came::paced:
-  case came::shut:
+  } else if (l.what == came::paced || l.what == came::shut) {
     pace(self, l.wait_ms, now);
-    break;
-  case came::nothing:
-  case came::retried:
-    break;
   }
   pump(self);
 }

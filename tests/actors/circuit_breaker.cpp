@@ -3,7 +3,7 @@
 
 #define CAF_SUITE actors.circuit_breaker
 
-// The policy as plain data, and the guard of a model connection around one that plays what the test queued.
+// The guard of a model connection around one that plays what the test queued. The policy alone: breaker.cpp.
 
 #include "actors/circuit_breaker.hpp"
 
@@ -168,46 +168,6 @@ struct guard_fixture : conclave::test::fixture {
 };
 
 } // namespace
-
-CAF_TEST(a gate opens after its failures and lets one probe through) {
-  breaker b{breaker_policy{}};
-  for (int i = 0; i < 4; ++i)
-    b.failure(1'000);
-  CAF_CHECK(b.allow(1'000));
-  b.failure(1'000);
-  CAF_CHECK(!b.allow(60'999));
-  CAF_CHECK_EQUAL(b.remaining_ms(1'000), 60'000);
-  CAF_CHECK(b.allow(61'000));
-  CAF_CHECK(b.probing());
-  CAF_CHECK(!b.allow(61'000));
-  b.success();
-  CAF_CHECK(b.allow(61'000));
-  CAF_CHECK(!b.probing());
-}
-
-CAF_TEST(failed probes double the wait up to five minutes) {
-  breaker b{breaker_policy{}};
-  for (int i = 0; i < 5; ++i)
-    b.failure(0);
-  std::int64_t now = 0;
-  for (auto wait : {60'000, 120'000, 240'000, 300'000, 300'000}) {
-    CAF_CHECK_EQUAL(b.remaining_ms(now), wait);
-    now += wait;
-    CAF_CHECK(b.allow(now));
-    b.failure(now);
-  }
-}
-
-CAF_TEST(an undecided probe leaves the next call to probe) {
-  breaker b{breaker_policy{}};
-  for (int i = 0; i < 5; ++i)
-    b.failure(0);
-  CAF_CHECK(b.allow(60'000));
-  b.undecided();
-  CAF_CHECK(b.allow(60'000));
-  CAF_CHECK(b.probing());
-  CAF_CHECK(!b.allow(60'000));
-}
 
 CAF_TEST_FIXTURE_SCOPE(guard_tests, guard_fixture)
 

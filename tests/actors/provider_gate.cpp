@@ -36,7 +36,9 @@ struct gate_fixture : conclave::test::fixture {
       callers.push_back(sys.spawn([this, i](caller_actor::pointer self) -> caller_actor::behavior_type {
         return {[this, i](const gate_answer& a) {
                   auto who = std::to_string(i) + "." + std::to_string(a.id);
-                  (a.what == says::go ? passed : a.what == says::waits ? waits : refused)
+                  (a.what == says::go      ? passed
+                   : a.what == says::waits ? waits
+                                           : refused)
                       .push_back(who + (a.what == says::go ? "" : ": " + a.text));
                 },
                 [this, self](enter_gate& e) {
@@ -53,9 +55,7 @@ struct gate_fixture : conclave::test::fixture {
     kill(gate);
   }
 
-  std::int64_t now() const {
-    return std::chrono::duration_cast<milliseconds>(sched.clock().now().time_since_epoch()).count();
-  }
+  std::int64_t now() const { return std::chrono::duration_cast<milliseconds>(sched.clock().now().time_since_epoch()).count(); }
 
   void enter(std::size_t caller, std::uint64_t id, std::string model = "m", std::int64_t limit = 600'000) {
     enter_gate e;
@@ -193,6 +193,23 @@ CAF_TEST(an open breaker lets nobody through and then exactly one) {
   for (std::size_t i = 0; i < 4; ++i)
     enter(i, 30);
   CAF_CHECK_EQUAL(passed.size(), 5u);
+}
+
+CAF_TEST(a probe that fails has no second try) {
+  open();
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    enter(0, i);
+    leave(0, i, came::failed);
+    pass(milliseconds(1));
+  }
+  pass(seconds(60));
+  passed.clear();
+  enter(0, 9);
+  leave(0, 9, came::retried);
+  enter(0, 9);
+  CAF_CHECK_EQUAL(passed, (texts{"0.9"}));
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK(refused[0].find("tried again in 2 min") != std::string::npos);
 }
 
 CAF_TEST(a probe whose caller is gone leaves the next call to probe) {

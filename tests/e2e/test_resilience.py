@@ -89,18 +89,10 @@ class OneKey(Case):
         self.assertEqual(len(p.requests), 1 + 4 + 4 + 1)
 
     def test_neither_extra_body_nor_decision_nor_a_header_makes_another_key(self):
-        ways = [{}, {"extra_body": {"x": 1}}, {"decision": "text"}, {"extra_headers": {"X-Team": "a"}}, {"http2": True}]
-        started = []
-
-        async def behave(provider, request, reply):
-            started.append(request)
-            await well(provider, request, reply)
-
-        p = self.serve(behave)
-        self.answered([{"backend": self.backend(p, rate_limits={"rpm": 1000}, **w)} for w in ways])
-        self.home.write("two.json", "")
-        later, _ = self.limited(ways)
+        ways = [{}, {"extra_body": {"x": 1}}, {"decision": "tools"}, {"extra_headers": {"X-Team": "a"}}, {"extra_query": {"v": "1"}}]
+        later, p = self.limited(ways)
         self.assertGreaterEqual(min(later), 3.0)
+        self.assertTrue(any(r.get("x") for r in p.requests))
 
     def test_requests_a_minute_are_counted_together(self):
         """Two agents with 3 requests a minute: the fourth is refused to those whose deadline is sooner, and told to wait to others."""
@@ -119,25 +111,31 @@ class OneKey(Case):
 
     def test_another_key_is_another_limit(self):
         p = self.serve(well)
+        start = time.monotonic()
         self.answered([{"backend": self.backend(p, rate_limits={"rpm": 4}, api_key=f"key-{i}")} for i in range(2)])
         self.assertEqual(len(p.requests), 5)
+        self.assertLess(time.monotonic() - start, 40)
 
 
 class Breaker(Case):
-    def test_an_open_breaker_asks_nothing_and_then_exactly_once(self):
-        gone = [True]
+    keys = {"llm_circuit_breaker_max_failures": 1, "llm_circuit_breaker_reset_time_seconds": 2}
 
+    def test_an_open_breaker_asks_nothing_and_then_exactly_once(self):
+        p = self.serve(refuses(500, "down"))
+        events = self.failed([{"backend": self.backend(p, **self.keys)}])  # three runs: a failure, an open breaker, a probe
+        self.assertEqual([e["code"] for e in events if e["type"] == "agent_error"], ["unavailable", "breaker_open", "unavailable"])
+        self.assertEqual(len(p.requests), 3 + 0 + 1)
+
+    def test_a_probe_that_succeeds_closes_it(self):
         async def behave(provider, request, reply):
-            if gone[0]:
+            if len(provider.requests) <= 3:
                 return await reply.error(500, "down")
             await well(provider, request, reply)
 
         p = self.serve(behave)
-        keys = {"llm_circuit_breaker_max_failures": 1, "llm_circuit_breaker_reset_time_seconds": 2}
-        # Four agents on one key; the first call that is given up opens it, and the others' probe fails too.
-        events = self.failed([{"backend": self.backend(p, **keys)} for _ in range(4)], orchestrator={"max_failed_runs": 1})
-        self.assertTrue(any("failed too often lately" in e.get("reason", "") for e in events) or len(p.requests) <= 12, events)
-        self.assertLessEqual(len(p.requests), 12)
+        events = self.answered([{"backend": self.backend(p, **self.keys)}])
+        self.assertIn("breaker_open", [e["code"] for e in events if e["type"] == "agent_error"])
+        self.assertEqual(len(p.requests), 3 + 3)
 
     def test_switched_off_it_never_opens(self):
         p = self.serve(refuses(500))
@@ -159,7 +157,7 @@ class Deadline(Case):
             p = self.serve(behave)
             start = time.monotonic()
             events = self.failed([{"backend": self.backend(p, timeout=2)}], orchestrator={"max_failed_runs": 1})
-            self.assertLess(time.monotonic() - start, 3.5)
+            self.assertLess(time.monotonic() - start, 8)
             ended = [e for e in events if e["type"] == "call_ended"]
             started = [e for e in events if e["type"] == "call_started"]
             self.assertEqual(len(ended), 1)
@@ -169,7 +167,7 @@ class Deadline(Case):
 class Failover(Case):
     causes = {
         "unauthorized": refuses(401, "bad key"),
-        "no credit": refuses(429, "You exceeded your current quota", X_Should_Retry="false"),
+        "no credit": refuses(429, "insufficient_quota"),
         "not found": refuses(404, "no such model"),
         "500s": refuses(500, "down"),
         "a wait of 500 s": refuses(429, "slow down", Retry_After=500),
@@ -262,12 +260,12 @@ class Failover(Case):
                             ({**good, "mcp_servers": {"s": {"command": ["true"]}}}, "the tools of an agent stand in its `backend`"),
                             ({**good, "rate_limits": {"rpm": 0}}, "rate_limits.rpm"), ({**good, "rate_limits": {"rps": 1}}, "unknown key")]:
             team = {"agents": [{"id": "a", "backend": good, "failover": [good, entry]}]}
-            r = self.home.run("validate", "--config", self.home.write("bad.json", team))
+            r = self.home.run("validate", self.home.write("bad.json", team))
             self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
             self.assertIn("failover[1]", r.stdout + r.stderr)
             self.assertIn(part, r.stdout + r.stderr)
         team = {"agents": [{"id": "a", "backend": {**good, "failover": ["x"]}}]}
-        r = self.home.run("validate", "--config", self.home.write("bad.json", team))
+        r = self.home.run("validate", self.home.write("bad.json", team))
         self.assertIn("stands beside `backend`", r.stdout + r.stderr)
 
 

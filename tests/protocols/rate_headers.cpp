@@ -3,8 +3,9 @@
 
 #define CAF_SUITE protocols.rate_headers
 
-#include "caf/test/unit_test.hpp"
 #include "protocols/wire/rate_headers.hpp"
+
+#include "caf/test/unit_test.hpp"
 
 using namespace conclave;
 using namespace conclave::wire;

@@ -42,7 +42,8 @@ const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
 CAF_TEST_FIXTURE_SCOPE(run_failover_tests, failover_driver)
 
 CAF_TEST(a backend that is out is followed by the next with the same conversation) {
-  for (auto code : {ec::unauthorized, ec::unavailable, ec::timeout, ec::rate_limited, ec::bad_reply, ec::bad_request, ec::bad_config}) {
+  for (auto code :
+       {ec::unauthorized, ec::unavailable, ec::timeout, ec::rate_limited, ec::bad_reply, ec::bad_request, ec::bad_config}) {
     failover_driver d;
     d.start();
     auto talk = d.s.talk;
