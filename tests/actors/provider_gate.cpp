@@ -33,7 +33,7 @@ struct gate_fixture : conclave::test::fixture {
   void open(breaker_policy policy = {}, rate_limits limits = {}, std::size_t n = 4) {
     gate = spawn_provider_gate(sys, "api.example", policy, limits);
     for (std::size_t i = 0; i < n; ++i)
-      callers.push_back(sys.spawn([this, i](caller_actor::pointer self) -> caller_actor::behavior_type {
+      callers.push_back(sys.spawn([this, i](caller_actor::pointer me) -> caller_actor::behavior_type {
         return {[this, i](const gate_answer& a) {
                   auto who = std::to_string(i) + "." + std::to_string(a.id);
                   (a.what == says::go      ? passed
@@ -41,11 +41,11 @@ struct gate_fixture : conclave::test::fixture {
                                            : refused)
                       .push_back(who + (a.what == says::go ? "" : ": " + a.text));
                 },
-                [this, self](enter_gate& e) {
-                  e.guest = self;
-                  self->send(gate, std::move(e));
+                [this, me](enter_gate& e) {
+                  e.guest = me;
+                  me->send(gate, std::move(e));
                 },
-                [this, self](const leave_gate& l) { self->send(gate, l); }};
+                [this, me](const leave_gate& l) { me->send(gate, l); }};
       }));
   }
 

@@ -58,7 +58,7 @@ CAF_TEST(the strictest of two limits counts) {
   CAF_CHECK_EQUAL(l.wait("m", 1, 0, longest).ms, 60'000);
 }
 
-CAF_TEST(a day's limit lasts a day) {
+CAF_TEST(the limit of a day lasts a day) {
   rate_limiter l;
   l.limit({0, 0, 1});
   l.take("m", 1, 0);
