@@ -229,13 +229,13 @@ void judge(guard_ptr self, std::uint64_t id, completion c) {
     return leave_the_gate(self, id);
   auto& call = i->second;
   auto loads = is_loading(c);
+  call.polls += loads ? c.usage.requests : 0;
+  c.usage.requests = call.requests += c.usage.requests;
+  c.polls = call.polls;
   auto wait = loads ? -1 : wait_before(self, call, c);
   auto now = now_ms(self);
   auto in_time = wait < 0 || now + wait < call.until_ms;
   leave_the_gate(self, id, loads ? leave_gate{} : report_of(self, call, c, in_time ? wait : -1));
-  call.polls += loads ? c.usage.requests : 0;
-  c.usage.requests = call.requests += c.usage.requests;
-  c.polls = call.polls;
   if (loads && !call.cancelled)
     return wait_for_model(self, id, call, c) ? void() : finish(self, id, std::move(c));
   if (!in_time)

@@ -159,7 +159,7 @@ CAF_TEST(what a server tells of one model holds up no other) {
 CAF_TEST(a wait beyond the deadline or beyond what is waited is refused at once) {
   open({}, {0, 0, 1});
   enter(0, 1);
-  enter(1, 1);
+  enter(1, 1, "m", INT64_C(360'000'000));
   CAF_CHECK_EQUAL(refused, (texts{"1.1: `rpd: 1` of `rate_limits` is used up for api.example: the next request goes in 24 h, later "
                                   "than a call waits"}));
   refused.clear();
