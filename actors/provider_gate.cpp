@@ -26,7 +26,7 @@ using ticket = std::pair<caf::actor_id, std::uint64_t>; ///< whose request, and 
 struct waiting_request {
   ticket of;
   enter_gate ask;
-  std::string told; ///< the reason it was told last
+  std::string told; ///< what it was told that it waits for; empty = nothing yet
 };
 
 /// One that is under way.
@@ -78,53 +78,68 @@ std::string refused_text(gate_ptr self, std::int64_t now) {
          + wait_text(gate.remaining_ms(now)) + ")";
 }
 
+std::string limit_text(gate_ptr self, const rate_limiter::verdict& wait) {
+  auto& host = self->state.host;
+  return wait.limit.empty() ? "the rate limit of " + host : wait.limit + " of `rate_limits` (" + host + ")";
+}
+
+/// Refuses what cannot go, or not in time. Returns whether it did.
+bool refuse(gate_ptr self, const waiting_request& w, const rate_limiter::verdict& wait, std::int64_t now) {
+  auto& st = self->state;
+  auto too_late = now + wait.ms >= w.ask.until_ms;
+  if (!st.gate.would_allow(now))
+    answer(self, w, says::refused, ec::breaker_open, refused_text(self, now));
+  else if (now >= w.ask.until_ms)
+    answer(self, w, says::refused, ec::timeout, "the deadline of the call passed while it waited for " + w.told);
+  else if (wait.ms > 0 && (too_late || wait.ms > st.gate.policy().retry_after_cap_ms))
+    answer(self, w, says::refused, ec::rate_limited,
+           limit_text(self, wait) + ": the next request goes in " + wait_text(wait.ms) + ", "
+               + (too_late ? "after the deadline of this call" : "later than a call waits"));
+  else
+    return false;
+  return true;
+}
+
+void let_pass(gate_ptr self, const waiting_request& w, std::int64_t now) {
+  auto& st = self->state;
+  st.gate.allow(now);
+  st.passed[w.of] = {st.limits.take(w.ask.model, w.ask.tokens, now), st.gate.probing()};
+  answer(self, w, says::go, ec::none, {});
+}
+
 /// Lets pass who may, tells the others, and looks again when the next may. In order: a request that waits for a limit of the key
 /// keeps all behind it, one that waits for a limit of its model those to that model.
 void pump(gate_ptr self) {
   auto& st = self->state;
   auto now = now_ms(self);
   std::set<std::string> held; // models
-  std::int64_t next = 0;
-  auto look_at = [&](std::int64_t at) { next = next == 0 ? at : std::min(next, at); };
   auto all_held = false;
+  std::int64_t next = 0;
+  std::string ahead; // what those in front wait for
   for (auto i = st.queue.begin(); i != st.queue.end();) {
     auto& w = *i;
-    if (!st.gate.would_allow(now)) {
-      answer(self, w, says::refused, ec::breaker_open, refused_text(self, now));
-      i = st.queue.erase(i);
-      continue;
-    }
     auto wait = wait_of(self, w, now);
-    auto at = now + wait.ms;
-    if (wait.ms > st.gate.policy().retry_after_cap_ms || (wait.ms > 0 && at >= w.ask.until_ms)) {
-      auto what = wait.limit.empty() ? "the rate limit of " + st.host : wait.limit + " of `rate_limits` is used up for " + st.host;
-      answer(self, w, says::refused, ec::rate_limited,
-             what + ": the next request goes in " + wait_text(wait.ms) + ", "
-                 + (at >= w.ask.until_ms ? "after the deadline of this call" : "later than a call waits"));
+    auto goes = wait.ms == 0 && !all_held && held.count(w.ask.model) == 0;
+    if (refuse(self, w, wait, now)) {
       i = st.queue.erase(i);
       continue;
     }
-    if (wait.ms == 0 && !all_held && held.count(w.ask.model) == 0) {
-      passed_request p;
-      st.gate.allow(now);
-      p.probe = st.gate.probing();
-      p.taken = st.limits.take(w.ask.model, w.ask.tokens, now);
-      st.passed[w.of] = p;
-      answer(self, w, says::go, ec::none, {});
+    if (goes) {
+      let_pass(self, w, now);
       i = st.queue.erase(i);
       continue;
     }
-    if (wait.ms > 0) {
-      look_at(std::min(at, w.ask.until_ms));
-      auto why = wait.limit.empty() ? "the rate limit of " + st.host : wait.limit + " of `rate_limits` (" + st.host + ")";
-      if (w.told.empty()) // one line a wait: each request that goes before it changes the time a little
-        answer(self, w, says::waits, ec::none, "waiting " + wait_text(wait.ms) + " for " + why);
-      w.told = why;
-      if (wait.of_model)
-        held.insert(w.ask.model);
-      else
-        all_held = true;
-    }
+    auto at = wait.ms > 0 ? std::min(now + wait.ms, w.ask.until_ms) : w.ask.until_ms;
+    next = next == 0 ? at : std::min(next, at);
+    if (wait.ms > 0)
+      ahead = limit_text(self, wait);
+    if (w.told.empty()) // one line a wait: each request that goes before it changes the time a little
+      answer(self, w, says::waits, ec::none, "waiting " + (wait.ms > 0 ? wait_text(wait.ms) + " for " : "for ") + ahead);
+    w.told = ahead;
+    if (wait.ms > 0 && wait.of_model)
+      held.insert(w.ask.model);
+    else if (wait.ms > 0)
+      all_held = true;
     ++i;
   }
   if (next == 0 || (st.due_ms > now && st.due_ms <= next))

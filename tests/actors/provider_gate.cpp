@@ -160,7 +160,7 @@ CAF_TEST(a wait beyond the deadline or beyond what is waited is refused at once)
   open({}, {0, 0, 1});
   enter(0, 1);
   enter(1, 1, "m", INT64_C(360'000'000));
-  CAF_CHECK_EQUAL(refused, (texts{"1.1: `rpd: 1` of `rate_limits` is used up for api.example: the next request goes in 24 h, later "
+  CAF_CHECK_EQUAL(refused, (texts{"1.1: `rpd: 1` of `rate_limits` (api.example): the next request goes in 24 h, later "
                                   "than a call waits"}));
   refused.clear();
   caf::anon_send(gate, gate_head{"m", {}, 20'000});
@@ -170,6 +170,18 @@ CAF_TEST(a wait beyond the deadline or beyond what is waited is refused at once)
   enter(2, 1, "m", 15'000);
   CAF_REQUIRE_EQUAL(refused.size(), 1u);
   CAF_CHECK(refused[0].find("after the deadline of this call") != std::string::npos);
+}
+
+CAF_TEST(who stands behind others is not kept beyond the deadline of its call) {
+  open({}, {1, 0, 0});
+  enter(0, 1);
+  enter(1, 1, "m", 100'000);
+  enter(2, 1, "m", 61'000); // its turn comes after two minutes
+  pass(seconds(60));
+  CAF_CHECK_EQUAL(passed, (texts{"0.1", "1.1"}));
+  pass(milliseconds(1'000));
+  CAF_REQUIRE_EQUAL(refused.size(), 1u);
+  CAF_CHECK(refused[0].starts_with("2.1: "));
 }
 
 CAF_TEST(an open breaker lets nobody through and then exactly one) {
