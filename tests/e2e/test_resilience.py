@@ -274,8 +274,8 @@ class DeadMember(Case):
 
     def check(self, dead, **more):
         alive = [self.serve(well) for _ in range(3)]
-        events = self.answered([{"backend": self.backend(dead, **more)}] + [{"backend": self.backend(p, f"m{i}")} for i, p in enumerate(alive)])
-        self.assertEqual([e["agent"] for e in events if e["type"] == "agent_out"], ["m0"])
+        events = self.answered([{"backend": self.backend(p, f"m{i}")} for i, p in enumerate(alive)] + [{"backend": self.backend(dead, **more)}])
+        self.assertEqual([e["agent"] for e in events if e["type"] == "agent_out"], ["m3"])
         if not isinstance(dead, str):
             self.assertLessEqual(len(dead.requests), 10)
 
