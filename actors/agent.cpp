@@ -11,6 +11,8 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
+
 namespace conclave {
 
 void agent_state::input(run::input in) {
@@ -58,8 +60,8 @@ void agent_state::cancel(const cancel_run& c) {
 /// The run is dropped as it is: its node has ended it.
 void agent_state::shut_down() {
   using run::stage;
-  if (run.stage == stage::model || run.stage == stage::announced)
-    caf::anon_send(parts.backend, cancel_call{run.task.task, run.task.agent, run.task.run, 0});
+  if ((run.stage == stage::model || run.stage == stage::announced) && model().actor)
+    caf::anon_send(model().actor, cancel_call{run.task.task, run.task.agent, run.task.run, 0});
   if (!run.pending.empty())
     carry_out(run::cancel_all_tools{run.task.run});
   if (run.stage != stage::idle) {
@@ -74,6 +76,9 @@ namespace {
 agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.self = self;
   self->state.with.agent = std::move(parts.order.agent);
+  if (parts.models.empty())
+    parts.models.push_back({parts.backend, ec::none, {}});
+  self->state.run.memory.backend = std::min(parts.order.backend, static_cast<std::uint32_t>(parts.models.size() - 1));
   if (parts.policies != nullptr)
     self->state.with.policies = parts.policies;
   self->state.parts = std::move(parts);

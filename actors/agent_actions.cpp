@@ -10,6 +10,8 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
+
 namespace conclave {
 
 namespace {
@@ -23,11 +25,19 @@ bool is_lost(ec code) {
 
 } // namespace
 
+/// The connection that the run asks now.
+const model_link& agent_state::model() const {
+  return parts.models[std::min<std::size_t>(run.memory.backend, parts.models.size() - 1)];
+}
+
 void agent_state::carry_out(const run::prepare& a) {
   end = {};
   if (parts.watcher)
     parts.watcher->began(run.task);
-  self->request(parts.backend, info_limit, describe_backend{with.agent.backend.model})
+  auto& to = model();
+  if (!to.actor) // an input is not put in while the actions of another are carried out
+    return self->send(self, agent_input{run::unprepared{a.run, to.code, to.error}});
+  self->request(to.actor, info_limit, describe_backend{backend_at(with.agent, run.memory.backend).model})
       .then(
           [this, run = a.run](backend_info& info) {
             input(run::prepared{run, std::move(info)});
@@ -39,10 +49,14 @@ void agent_state::carry_out(const run::prepare& a) {
 
 void agent_state::carry_out(run::send_model& a) {
   auto& req = a.request;
-  // The breaker may try three times, after a model was loaded; its own limits end each try, this one only keeps the promise finite.
+  auto& to = model();
+  if (!to.actor)
+    return self->send(self, agent_input{run::model_failed{req.call, to.code, to.error}});
+  // The guard keeps the deadline of the call over all its waits and tries, after a model was loaded; this one only keeps the
+  // promise finite.
   auto limit = std::chrono::milliseconds(3 * (req.total_timeout_ms + 60'000) + req.first_token_timeout_ms + 60'000);
   auto call = req.call;
-  self->request(parts.backend, limit, std::move(req), parts.chunks)
+  self->request(to.actor, limit, std::move(req), parts.chunks)
       .then(
           [this, call](completion& c) {
             input(run::model_done{call, std::move(c)});
@@ -75,8 +89,11 @@ void agent_state::carry_out(run::send_tool& a) {
 }
 
 void agent_state::carry_out(const run::cancel_model& a) {
+  auto& to = model();
+  if (!to.actor) // its failure is on its way
+    return;
   // The completion comes even if the cancel finds nothing.
-  self->request(parts.backend, info_limit, cancel_call{run.task.task, run.task.agent, a.run, a.call})
+  self->request(to.actor, info_limit, cancel_call{run.task.task, run.task.agent, a.run, a.call})
       .then([](const cancel_done&) {},
             [this, call = a.call](const caf::error&) {
               input(run::model_failed{call, ec::cancelled, "cancelled", true});
@@ -119,7 +136,8 @@ void agent_state::carry_out(const run::take_snapshot& a) {
 }
 
 void agent_state::carry_out(run::remember& a) {
-  self->send(parts.backend, std::move(a.note));
+  if (auto& to = model(); to.actor)
+    self->send(to.actor, std::move(a.note));
 }
 
 } // namespace conclave

@@ -104,6 +104,8 @@ void agent_state::carry_out(run::report& a) {
     for (auto i = run.kept; i < run.talk.size(); ++i)
       r->said.push_back(run::keep_message(run.talk[i], keep));
   }
+  r->backend = a.backend;
+  r->moved = std::move(a.moved);
   r->has_verdict = a.has_verdict;
   r->handed_in = std::move(a.handed_in);
   outbox.push_back(std::move(out_going));

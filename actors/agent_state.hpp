@@ -59,6 +59,8 @@ struct agent_state {
   void cancel(const cancel_run& c);
   void shut_down();
 
+  const model_link& model() const; ///< the connection that is asked
+
   // agent_actions.cpp: carries out one action each
   void carry_out(const run::prepare& a);
   void carry_out(run::send_model& a);

@@ -8,6 +8,7 @@
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
+#include "protocols/wire/rate_headers.hpp"
 
 #include <caf/all.hpp>
 
@@ -48,14 +49,15 @@ using std::chrono::milliseconds;
 class intake {
 public:
   intake(std::shared_ptr<wire::decoder> decoder, caf::actor_addr backend, std::uint64_t id, chunk_sink_actor sink,
-         chunk_batch frame, const caf::actor_clock& clock)
-      : clock_(clock), decoder_(std::move(decoder)), backend_(std::move(backend)), id_(id), sink_(std::move(sink)),
-        frame_(std::move(frame)) {}
+         chunk_batch frame, const caf::actor_clock& clock, const provider_gate_actor& gate, std::string model)
+      : gate_(caf::actor_cast<caf::actor_addr>(gate)), model_(std::move(model)), clock_(clock), decoder_(std::move(decoder)),
+        backend_(std::move(backend)), id_(id), sink_(std::move(sink)), frame_(std::move(frame)) {}
 
   // -- the transport's thread --
 
   void on_head(const http_head& h) {
     redirects_ = h.redirects;
+    tell_gate(h);
     if (decoder_)
       decoder_->head(h);
   }
@@ -98,12 +100,23 @@ private:
       caf::anon_send(caf::actor_cast<backend_impl>(strong), std::forward<Message>(m));
   }
 
+  /// Before the reply has come to its end: others wait for it.
+  void tell_gate(const http_head& h) {
+    auto told = gate_head{model_, wire::rate_states(h), h.status == 429 ? wire::retry_after_ms(h, h.at_s) : -1};
+    if (told.limits.empty() && told.wait_ms < 0)
+      return;
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(gate_))
+      caf::anon_send(caf::actor_cast<provider_gate_actor>(strong), std::move(told));
+  }
+
   void post(http_end end, bool closed) {
     end.redirects = std::max(end.redirects, redirects_);
     tell(stream_end{id_, std::move(decoder_), std::move(end), closed});
     decoder_ = nullptr;
   }
 
+  caf::actor_addr gate_; ///< weak, as `backend_`
+  std::string model_;
   const caf::actor_clock& clock_; ///< of the system that the sink is in
   std::shared_ptr<wire::decoder> decoder_;
   caf::actor_addr backend_; ///< weak: a transfer must not keep the actor alive
@@ -146,6 +159,7 @@ struct ladder_place {
 struct backend_state {
   static inline const char* name = "backend";
   backend_parts parts;
+  provider_gate_actor gate;
   std::map<std::string, ladder_place> ladder;  ///< by model
   std::map<std::string, wire::quirks> learned; ///< by model
   std::uint64_t ids = 0;
@@ -274,7 +288,7 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   s.few_left = more < http.max_redirects;
   http.max_redirects = static_cast<int>(more);
   s.in = std::make_shared<intake>(st.parts.dialect->make_decoder(st.parts.endpoint), caf::actor_cast<caf::actor_addr>(self), id,
-                                  s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}}, self->clock());
+                                  s.sink, chunk_batch{s.req.task, s.req.run, s.req.agent, {}}, self->clock(), st.gate, s.req.model);
   s.started = self->clock().now();
   auto& to = st.parts.endpoint;
   auto own_key = [](const auto& pair) { return names_a_secret(pair.first); };
@@ -374,8 +388,9 @@ void ended(backend_ptr self, stream_end& e) {
     self->quit(*st.closing);
 }
 
-backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
+backend_impl::behavior_type backend(backend_ptr self, backend_parts parts, provider_gate_actor gate) {
   self->state.parts = std::move(parts);
+  self->state.gate = std::move(gate);
   self->set_exit_handler([self](caf::exit_msg& m) {
     auto& st = self->state;
     st.closing = m.reason;
@@ -418,8 +433,8 @@ backend_impl::behavior_type backend(backend_ptr self, backend_parts parts) {
 
 } // namespace
 
-backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts) {
-  return sys.spawn(backend, std::move(parts));
+backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts, provider_gate_actor gate) {
+  return sys.spawn(backend, std::move(parts), std::move(gate));
 }
 
 } // namespace conclave

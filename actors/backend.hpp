@@ -6,12 +6,14 @@
 /// (docs/protocol.md 8.4). Never retries: the breaker in front of it does.
 
 #include "actors/parts.hpp"
+#include "actors/provider_gate.hpp"
 
 #include <caf/actor_system.hpp>
 
 namespace conclave {
 
-backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts);
+/// `gate`: is told what the heads of replies say of rate limits; none = nobody is.
+backend_actor spawn_backend(caf::actor_system& sys, backend_parts parts, provider_gate_actor gate = {});
 
 /// A backend whose endpoint is a local model server that is acquired from `from` first; calls wait for it (progress goes to the
 /// sink).

@@ -7,14 +7,14 @@
 
 namespace conclave {
 
+bool breaker::would_allow(std::int64_t now_ms) const {
+  return !is_paced(now_ms) && (until_ms_ == 0 || (now_ms >= until_ms_ && !probing_));
+}
+
 bool breaker::allow(std::int64_t now_ms) {
-  if (is_paced(now_ms))
+  if (!would_allow(now_ms))
     return false;
-  if (until_ms_ == 0)
-    return true;
-  if (now_ms < until_ms_ || probing_)
-    return false;
-  probing_ = true; // half-open: one probe decides
+  probing_ = until_ms_ != 0; // half-open: one probe decides
   return true;
 }
 
@@ -25,15 +25,17 @@ void breaker::success() {
 }
 
 void breaker::failure(std::int64_t now_ms) {
+  if (!policy_.enabled)
+    return;
   ++failures_;
   probing_ = false;
   if (failures_ < policy_.max_failures)
     return;
-  std::uint64_t factor = 1;
-  for (auto n = policy_.max_failures; n < failures_ && factor < policy_.max_multiplier; ++n)
-    factor *= policy_.multiplier;
-  factor = std::min<std::uint64_t>(factor, policy_.max_multiplier);
-  until_ms_ = now_ms + policy_.reset_ms * static_cast<std::int64_t>(factor);
+  auto most = static_cast<double>(std::max(policy_.max_reset_ms, policy_.reset_ms));
+  auto wait = static_cast<double>(policy_.reset_ms);
+  for (auto n = policy_.max_failures; n < failures_ && wait < most && policy_.multiplier > 1; ++n)
+    wait *= policy_.multiplier;
+  until_ms_ = now_ms + static_cast<std::int64_t>(std::min(wait, most));
 }
 
 void breaker::undecided() {
@@ -48,6 +50,11 @@ void breaker::pace_until(std::int64_t until_ms) {
 
 std::int64_t breaker::remaining_ms(std::int64_t now_ms) const {
   return std::max<std::int64_t>(std::max(until_ms_, paced_until_ms_) - now_ms, 0);
+}
+
+std::string wait_text(std::int64_t ms) {
+  auto in = [ms](std::int64_t unit) { return std::to_string((ms + unit - 1) / unit); };
+  return ms < 120'000 ? in(1'000) + " s" : ms < 7'200'000 ? in(60'000) + " min" : in(3'600'000) + " h";
 }
 
 } // namespace conclave

@@ -4,9 +4,8 @@
 
 /// The pure policy (closed, open, half-open, retry waits) and its two guards: actors with the same handle type as what they guard,
 /// so no one can tell. Retry lives here and nowhere else: at most 3 tries per call, only before the first semantic event (asking
-/// again while a server loads its model is no try). What counts against a model connection is a call that was given up, and calls
-/// that ran side by side count once: one short outage must not close the connection for a whole team. Rules:
-/// docs/protocol.md 8.2, 8.3.
+/// again while a server loads its model is no try). What counts against a provider is a call that was given up, and calls that ran
+/// side by side count once: one short outage must not close its gate for a whole team. Rules: docs/protocol.md 8.2, 8.3.
 
 #include "actors/known_secrets.hpp"
 #include "actors/parts.hpp"
@@ -18,18 +17,21 @@ namespace conclave {
 struct breaker_policy {
   std::uint32_t max_failures = 5;
   std::int64_t reset_ms = 60'000;
-  std::uint32_t multiplier = 2;
-  std::uint32_t max_multiplier = 8;
+  double multiplier = 2; ///< of the wait, with each probe that fails
+  std::int64_t max_reset_ms = 300'000;
   std::uint32_t tries = 3;
   std::int64_t retry_ms = 500; ///< first wait; doubles, jittered by -25 %
   std::int64_t retry_cap_ms = 8'000;
-  std::int64_t retry_after_cap_ms = 60'000; ///< longer = failure now
+  std::int64_t retry_after_cap_ms = 120'000; ///< longer = failure now
+  bool enabled = true;                       ///< false: failures close nothing
+  bool operator==(const breaker_policy&) const = default;
 };
 
 /// The state of one breaker; times from the caller.
 class breaker {
 public:
   explicit breaker(breaker_policy p) : policy_(p) {}
+  bool would_allow(std::int64_t now_ms) const;
   bool allow(std::int64_t now_ms); ///< also takes the half-open probe
   void success();
   void failure(std::int64_t now_ms);
@@ -48,7 +50,11 @@ private:
   bool probing_ = false;
 };
 
-/// `random`: by how much a wait is shorter than planned.
+/// A wait for people, rounded up: "45 s", "12 min", "5 h".
+std::string wait_text(std::int64_t ms);
+
+/// With a gate of its own (actors/provider_gate.hpp), for what no other connection leads to. `random`: by how much a wait is
+/// shorter than planned.
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random,
                                     breaker_policy policy = {});
 
@@ -58,6 +64,7 @@ backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarde
 tool_source_actor spawn_guarded_tools(caf::actor_system& sys, tool_source_actor guarded, std::string name,
                                       std::chrono::milliseconds start_limit = std::chrono::seconds(30),
                                       std::shared_ptr<const known_secrets> hidden = {},
-                                      breaker_policy policy = {3, 30'000, 2, 8, 1, 500, 8'000, 60'000});
+                                      breaker_policy policy = {
+                                          .max_failures = 3, .reset_ms = 30'000, .max_reset_ms = 240'000, .tries = 1});
 
 } // namespace conclave

@@ -3,6 +3,7 @@
 
 #include "actors/circuit_breaker.hpp"
 #include "actors/leaving.hpp"
+#include "actors/provider_gate.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
@@ -27,23 +28,24 @@ namespace conclave {
 
 namespace {
 
-using guard_impl = backend_actor::extend<caf::reacts_to<retry_tick>>;
+using guard_impl = backend_actor::extend<caf::reacts_to<retry_tick>, caf::reacts_to<gate_answer>>;
 using std::chrono::milliseconds;
 
-/// A call in our care: on the wire, or waiting to be tried again.
+/// A call in our care: at the gate, on the wire, or waiting to be tried again.
 struct guarded_call {
   model_request req;
   chunk_sink_actor sink;
   std::uint32_t tries = 0;
-  std::int64_t since_ms = 0; ///< first try
-  bool waiting = false;
+  std::int64_t since_ms = 0; ///< when it came
+  std::int64_t until_ms = 0; ///< its deadline, over all waits and tries
+  std::int64_t tokens = 0;   ///< of its prompt, about
+  bool waiting = false;      ///< not on the wire
   bool cancelled = false;
   usage used = {};                   ///< of the tries so far
   std::int64_t polls = 0;            ///< of these: to a server that was loading its model
   std::int64_t budget = 0;           ///< requests it may cost, without polls
   std::int64_t loading_until_ms = 0; ///< the server loads its model: when the first token is due; 0 = it does not
   std::uint32_t loading_polls = 0;
-  bool probe = false; ///< its end decides over the gate, or frees the probe for the next call
   completion last;
   caf::typed_response_promise<completion> promise;
 };
@@ -52,13 +54,12 @@ struct guard_state {
   guard_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "guarded_backend";
   backend_actor guarded;
-  breaker gate{breaker_policy{}};
+  provider_gate_actor gate;
+  bool owns_gate = false;
+  breaker_policy policy;
   std::uint64_t ids = 0;
   std::map<std::uint64_t, guarded_call> calls;
   random_stream random;
-  std::string last_failure;         ///< what to name as the cause while the gate is closed
-  std::int64_t last_counted_ms = 0; ///< the last call given up
-  std::int64_t paced_until_ms = 0;  ///< the server asked for a wait: it holds for everybody with the same key
 };
 
 /// Between two questions whether a model is loaded.
@@ -78,9 +79,19 @@ void finish(guard_ptr self, std::uint64_t id, completion c) {
   self->state.calls.erase(i);
 }
 
+/// What the prompt takes, roughly: four bytes a token.
+std::int64_t estimated_tokens(const model_request& r) {
+  auto bytes = r.schema.size();
+  for (auto& m : r.messages)
+    bytes += size_of(m);
+  for (auto& t : r.tools)
+    bytes += t.name.size() + t.description.size() + t.parameters.size();
+  return static_cast<std::int64_t>(bytes / 4 + 1);
+}
+
 /// How long to wait before the next try, or -1: no further try.
 std::int64_t wait_before(guard_ptr self, const guarded_call& call, const completion& c) {
-  auto& p = self->state.gate.policy();
+  auto& p = self->state.policy;
   if (call.cancelled || c.status != completion_status::broken || c.semantic || c.model_fault || !c.retryable_hint
       || !(is_transient(c.code) || c.retry_asked) || c.code == ec::stream_broken || call.tries >= p.tries
       || call.used.requests - call.polls >= call.budget || (call.req.one_bill && c.usage.unreported > 0))
@@ -91,52 +102,44 @@ std::int64_t wait_before(guard_ptr self, const guarded_call& call, const complet
   return wait - static_cast<std::int64_t>(self->state.random() % static_cast<std::uint32_t>(wait / 4 + 1)); // up to 25 % less
 }
 
-/// A wait for people, rounded up: "45 s", "12 min", "5 h".
-std::string span_text(std::int64_t ms) {
-  auto in = [ms](std::int64_t unit) { return std::to_string((ms + unit - 1) / unit); };
-  return ms < 120'000 ? in(1'000) + " s" : ms < 7'200'000 ? in(60'000) + " min" : in(3'600'000) + " h";
-}
-
 bool is_loading(const completion& c) {
   return c.status == completion_status::broken && c.code == ec::unavailable && !c.semantic && wire::is_loading(lower(c.said));
 }
 
 void judge(guard_ptr self, std::uint64_t id, completion c);
 
+/// Asks the gate; it answers by `passed`, `tell` or `refused`.
 void attempt(guard_ptr self, std::uint64_t id) {
   auto& st = self->state;
   auto i = st.calls.find(id);
   if (i == st.calls.end())
     return;
   auto& call = i->second;
-  call.waiting = false;
+  call.waiting = true;
+  self->send(st.gate, enter_gate{self, id, call.req.model, call.tokens, call.since_ms, call.until_ms});
+}
+
+void leave_the_gate(guard_ptr self, std::uint64_t id, leave_gate l = {}) {
+  l.id = id;
+  self->send(self->state.gate, std::move(l));
+}
+
+void passed(guard_ptr self, std::uint64_t id) {
+  auto& st = self->state;
+  auto i = st.calls.find(id);
+  if (i == st.calls.end()) // cancelled meanwhile
+    return leave_the_gate(self, id);
+  auto& call = i->second;
   auto now = now_ms(self);
-  if (now < st.paced_until_ms) {
-    call.waiting = true;
-    self->delayed_send(self, milliseconds(st.paced_until_ms - now), retry_tick{id});
-    return;
-  }
-  if (!st.gate.allow(now)) {
-    auto text =
-        st.last_failure
-        + (st.gate.is_paced(now) ? " (not tried before that wait is over, in " : " (failed too often lately, tried again in ")
-        + span_text(st.gate.remaining_ms(now)) + ")";
-    if (call.tries == 0) {
-      call.promise.deliver(make_error(ec::breaker_open, std::move(text)));
-      st.calls.erase(i);
-    } else {
-      finish(self, id, std::move(call.last));
-    }
-    return;
-  }
-  if (++call.tries == 1)
-    call.since_ms = now;
-  call.probe = st.gate.probing();
-  auto limit = milliseconds(std::max<std::int64_t>(call.req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
-  call.req.max_requests = std::max<std::int64_t>(call.budget - (call.used.requests - call.polls), 1);
+  call.waiting = false;
+  ++call.tries;
+  auto req = call.req;
+  req.total_timeout_ms = std::max<std::int64_t>(call.until_ms - now, 1);
+  auto limit = milliseconds(std::max<std::int64_t>(req.total_timeout_ms, 1'000) + 150'000); // a local server may start first
+  req.max_requests = std::max<std::int64_t>(call.budget - (call.used.requests - call.polls), 1);
   if (call.loading_until_ms > 0) // the deadline for the first token runs on
-    call.req.first_token_timeout_ms = std::max<std::int64_t>(call.loading_until_ms - now, 1);
-  auto asked = self->request(st.guarded, limit, call.req, call.sink);
+    req.first_token_timeout_ms = std::max<std::int64_t>(call.loading_until_ms - now, 1);
+  auto asked = self->request(st.guarded, limit, std::move(req), call.sink);
   asked.then(
       [self, id, timer = asked.id()](completion& c) {
         answered_in_time(self, timer);
@@ -144,14 +147,23 @@ void attempt(guard_ptr self, std::uint64_t id) {
       },
       [self, id, timer = asked.id()](caf::error& e) {
         answered_in_time(self, timer);
+        leave_the_gate(self, id);
         auto i2 = self->state.calls.find(id);
         if (i2 == self->state.calls.end())
           return;
-        if (i2->second.probe)
-          self->state.gate.undecided();
         i2->second.promise.deliver(std::move(e)); // nothing was sent
         self->state.calls.erase(i2);
       });
+}
+
+void refused(guard_ptr self, gate_answer& a) {
+  auto i = self->state.calls.find(a.id);
+  if (i == self->state.calls.end())
+    return;
+  if (i->second.tries > 0)
+    return finish(self, a.id, std::move(i->second.last));
+  i->second.promise.deliver(make_error(a.code, std::move(a.text)));
+  self->state.calls.erase(i);
 }
 
 void tell(guard_ptr self, const guarded_call& call, std::string text) {
@@ -181,46 +193,56 @@ bool wait_for_model(guard_ptr self, std::uint64_t id, guarded_call& call, comple
   return true;
 }
 
+/// What the end of a request says about its provider.
+leave_gate report_of(guard_ptr self, const guarded_call& call, completion& c, std::int64_t wait) {
+  using came = leave_gate::came;
+  leave_gate out;
+  out.since_ms = call.since_ms;
+  if (c.usage.unreported == 0 && c.usage.input_tokens + c.usage.output_tokens > 0)
+    out.tokens = c.usage.input_tokens + c.usage.output_tokens;
+  if (c.status != completion_status::broken) {
+    out.what = c.status == completion_status::cancelled ? came::nothing : came::answered;
+    return out;
+  }
+  if (!is_outage(c.code) || c.model_fault)
+    return out;
+  // A 429 without a wait counts; one with a wait is the server pacing us. A long one, whatever its reason, fails the call now and
+  // closes the gate until then.
+  auto most = self->state.policy.retry_after_cap_ms;
+  if (c.retry_after_ms > most) {
+    c.error += "; the server asks for a wait of " + wait_text(c.retry_after_ms) + ", a call waits " + wait_text(most) + " at most";
+    out.what = came::shut;
+  } else if (c.code == ec::rate_limited && c.retry_after_ms >= 0) {
+    out.what = came::paced;
+  } else {
+    out.what = wait >= 0 ? came::retried : call.cancelled ? came::nothing : came::failed;
+  }
+  out.wait_ms = c.retry_after_ms;
+  out.failure = c.error;
+  return out;
+}
+
 void judge(guard_ptr self, std::uint64_t id, completion c) {
   auto& st = self->state;
   auto i = st.calls.find(id);
   if (i == st.calls.end())
-    return;
+    return leave_the_gate(self, id);
   auto& call = i->second;
-  // A probe that is cancelled, refused for its own fault or told to wait says nothing of the peer, but it must not stay the probe.
-  if (call.probe)
-    st.gate.undecided();
-  call.probe = false;
-  call.polls += is_loading(c) ? c.usage.requests : 0;
+  auto loads = is_loading(c);
+  call.polls += loads ? c.usage.requests : 0;
   add(call.used, c.usage);
   call.used.unreported = std::min<std::int64_t>(call.used.unreported, 1); // it counts calls
   c.usage = call.used;
   c.polls = call.polls;
-  if (is_loading(c) && !call.cancelled)
-    return wait_for_model(self, id, call, c) ? void() : finish(self, id, std::move(c));
-  auto wait = wait_before(self, call, c);
+  auto wait = loads ? -1 : wait_before(self, call, c);
   auto now = now_ms(self);
-  if (c.status == completion_status::broken && is_transient(c.code) && !c.model_fault) {
-    // A 429 without a wait counts; one with a wait is the server pacing us. A long one, whatever its reason, fails the call now and
-    // closes the gate until then.
-    auto paced = c.code == ec::rate_limited && c.retry_after_ms >= 0;
-    auto most = st.gate.policy().retry_after_cap_ms;
-    if (c.retry_after_ms > most)
-      c.error +=
-          "; the server asks for a wait of " + span_text(c.retry_after_ms) + ", a call waits " + span_text(most) + " at most";
-    st.last_failure = c.error;
-    if (c.retry_after_ms > most) {
-      st.gate.pace_until(now + c.retry_after_ms);
-    } else if (paced) {
-      st.paced_until_ms = std::max(st.paced_until_ms, now + c.retry_after_ms);
-    } else if (wait < 0 && !call.cancelled && call.since_ms >= st.last_counted_ms) {
-      st.last_counted_ms = now;
-      st.gate.failure(now);
-    }
-  } else if (c.status != completion_status::cancelled && c.status != completion_status::broken) {
-    st.gate.success();
-  }
-  if (wait < 0)
+  auto in_time = wait < 0 || now + wait < call.until_ms;
+  leave_the_gate(self, id, loads ? leave_gate{} : report_of(self, call, c, in_time ? wait : -1));
+  if (loads && !call.cancelled)
+    return wait_for_model(self, id, call, c) ? void() : finish(self, id, std::move(c));
+  if (!in_time)
+    c.error += "; its deadline (`timeout`) comes before another try";
+  if (wait < 0 || !in_time)
     return finish(self, id, std::move(c));
   call.waiting = true;
   tell(self, call, c.error + "; trying again in " + std::to_string((wait + 99) / 100 * 100) + " ms");
@@ -236,12 +258,16 @@ usage used_by(const guarded_call& call) {
   return use;
 }
 
-guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_stream random, breaker_policy policy) {
+guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_stream random, provider_gate_actor gate,
+                                bool owns_gate, breaker_policy policy) {
   self->state.guarded = std::move(guarded);
   self->state.random = random;
-  self->state.gate = breaker{policy};
+  self->state.gate = std::move(gate);
+  self->state.owns_gate = owns_gate;
+  self->state.policy = policy;
   self->monitor(self->state.guarded);
-  self->set_down_handler([self](const caf::down_msg& d) {
+  self->monitor(self->state.gate);
+  self->set_down_handler([self](const caf::down_msg& d) { // of the connection, or of the gate, without which nothing passes
     // It would never answer what it was asked (CAF 0.17 drops promises in silence), and nothing that comes after.
     auto calls = std::move(self->state.calls);
     self->state.calls.clear();
@@ -253,6 +279,10 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
       c.usage = used_by(call);
       call.promise.deliver(std::move(c));
     }
+    auto to_end = d.source == self->state.guarded.address() ? caf::actor_cast<caf::actor>(self->state.gate)
+                                                            : caf::actor_cast<caf::actor>(self->state.guarded);
+    if (self->state.owns_gate || d.source != self->state.guarded.address())
+      self->send_exit(to_end, caf::exit_reason::user_shutdown);
     self->quit(d.reason);
   });
   self->set_exit_handler([self](caf::exit_msg& m) {
@@ -267,6 +297,8 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
       call.promise.deliver(std::move(c));
     }
     self->send_exit(self->state.guarded, m.reason);
+    if (self->state.owns_gate)
+      self->send_exit(self->state.gate, m.reason);
     self->quit(m.reason);
   });
   return {
@@ -276,6 +308,9 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
         call.req = std::move(req);
         call.sink = std::move(sink);
         call.budget = std::max<std::int64_t>(call.req.max_requests, 1);
+        call.since_ms = now_ms(self);
+        call.until_ms = call.since_ms + std::max<std::int64_t>(call.req.total_timeout_ms, 1);
+        call.tokens = estimated_tokens(call.req);
         call.promise = self->template make_response_promise<completion>();
         attempt(self, id);
         return caf::delegated<completion>{};
@@ -293,6 +328,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
               on_the_wire = true;
           }
         for (auto id : waiting) {
+          leave_the_gate(self, id);
           auto last = self->state.calls[id].last;
           last.status = completion_status::cancelled;
           last.code = ec::cancelled;
@@ -305,13 +341,27 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
       [self](const describe_backend& d) -> caf::result<backend_info> { return self->delegate(self->state.guarded, d); },
       [self](const ladder_note& n) { self->send(self->state.guarded, n); },
       [self](const retry_tick& t) { attempt(self, t.id); },
+      [self](gate_answer& a) {
+        auto i = self->state.calls.find(a.id);
+        if (a.what == gate_answer::says::go)
+          passed(self, a.id);
+        else if (a.what == gate_answer::says::refused)
+          refused(self, a);
+        else if (i != self->state.calls.end() && i->second.tries == 0) // else its wait was told already
+          tell(self, i->second, std::move(a.text));
+      },
   };
 }
 
 } // namespace
 
+backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, provider_gate_actor gate,
+                                    breaker_policy policy) {
+  return sys.spawn(guard, std::move(guarded), random, std::move(gate), false, policy);
+}
+
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, breaker_policy policy) {
-  return sys.spawn(guard, std::move(guarded), random, policy);
+  return sys.spawn(guard, std::move(guarded), random, spawn_provider_gate(sys, "this model", policy), true, policy);
 }
 
 } // namespace conclave

@@ -62,7 +62,7 @@ void clean(tool_list& t, const secrets& hidden) {
 void learn(tool_guard_ptr self, ec code, bool probe) {
   if (probe)
     self->state.gate.undecided(); // whatever it says, the call is over: it must not stay the probe
-  if (code == ec::unavailable || code == ec::timeout || code == ec::bad_reply)
+  if (is_outage(code))
     self->state.gate.failure(now_ms(self));
 }
 

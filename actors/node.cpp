@@ -49,21 +49,37 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   }
   if (auto e = refusal(self, order))
     return refuse(std::move(e));
-  auto backend = order.agent.backend;
-  if (!order.agent.node.empty() && backend.base_url_source == project_source)
-    backend.base_url_source += " where the task was started"; // not the file of this name here
-  auto c = resolve_backend(backend, st.resources);
-  if (c.code != ec::none)
+  std::vector<connection> connections;
+  each_backend(order.agent, [&](const backend_config& x, const std::string&) {
+    auto backend = x;
+    if (!order.agent.node.empty() && backend.base_url_source == project_source)
+      backend.base_url_source += " where the task was started"; // not the file of this name here
+    connections.push_back(resolve_backend(backend, st.resources));
+  });
+  auto& c = connections.front();
+  // One that lacks its key or file is told now, and never asked.
+  if (std::all_of(connections.begin(), connections.end(), [](auto& x) { return x.code != ec::none; }))
     return refuse(make_error(c.code, c.error));
+  std::vector<std::string> notices;
+  for (std::size_t i = 0; i < connections.size(); ++i) {
+    auto& x = connections[i];
+    notices.insert(notices.end(), x.notices.begin(), x.notices.end());
+    if (x.code != ec::none)
+      notices.push_back((i == 0 ? "its own backend" : "backend " + std::to_string(i) + " of its failover list")
+                        + " cannot be used, and will not be asked: " + x.error);
+  }
   for (auto& name : order.agent.backend.native_tools)
     if (st.resources.tools.count(name) == 0)
-      c.notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
+      notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
   auto& task = task_of(self, order, boss);
-  task.hidden->add(secrets_of(order, c, st.resources));
   auto& a = task.agents[id];
   ++st.agents;
   agent_parts parts;
-  parts.backend = backend_for(self, c, order, a);
+  for (std::size_t i = 0; i < connections.size(); ++i) {
+    auto& x = connections[i];
+    task.hidden->add(secrets_of(backend_at(order.agent, i), x, st.resources));
+    parts.models.push_back({x.code == ec::none ? backend_for(self, x, order, a) : backend_actor{}, x.code, x.error});
+  }
   parts.chunks = sink;
   if (sink.node() != self->node())
     parts.chunks = a.relay = spawn_relay(self->home_system(), sink);
@@ -85,7 +101,7 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   auto promise = self->template make_response_promise<agent_ready>();
   auto asked = self->request(a.handle, ready_limit, get_ready{});
   asked.then(
-      [self, promise, timer = asked.id(), notices = std::move(c.notices), ready](agent_ready& r) mutable {
+      [self, promise, timer = asked.id(), notices = std::move(notices), ready](agent_ready& r) mutable {
         answered_in_time(self, timer);
         r.notes.insert(r.notes.begin(), notices.begin(), notices.end());
         if (auto& keep = self->state.resources.note)
@@ -124,7 +140,8 @@ void down(node_ptr self, const caf::down_msg& d) {
       auto here = a++;
       if (is(here->second.handle))
         lose_agent(self, t->first, task, here, ec::unknown, "the agent ended unexpectedly");
-      else if (is(here->second.own_backend) || (dead != nullptr && here->second.shared == dead))
+      else if (auto& its = here->second.shared;
+               is(here->second.own_backend) || (dead != nullptr && std::find(its.begin(), its.end(), dead) != its.end()))
         lose_agent(self, t->first, task, here, ec::unavailable, "its connection to the model ended unexpectedly");
     }
   }
@@ -214,6 +231,9 @@ node_actor::behavior_type node(node_ptr self, node_resources resources) {
       if (b.handle)
         self->send_exit(b.handle, caf::exit_reason::user_shutdown);
     st.backends.clear();
+    for (auto& g : st.gates)
+      self->send_exit(g.handle, caf::exit_reason::user_shutdown);
+    st.gates.clear();
     self->quit(m.reason);
   });
   return {

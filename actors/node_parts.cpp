@@ -12,6 +12,7 @@
 #include "protocols/config_url.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/text.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/hosted_tools.hpp"
@@ -75,6 +76,39 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
   c.notices = std::move(route.notices);
 }
 
+/// What of a URL tells whom it reaches: scheme, host and port, in one spelling.
+std::string place_of_url(const std::string& url) {
+  auto host = url.find("://");
+  host = host == std::string::npos ? 0 : host + 3;
+  auto place = lower(url.substr(0, url.find_first_of("/?#", host)));
+  for (auto [scheme, port] : {std::pair{"https://", ":443"}, {"http://", ":80"}})
+    if (place.starts_with(scheme) && place.ends_with(port))
+      place.resize(place.size() - std::string_view{port}.size());
+  return place;
+}
+
+/// Whose limits and outages these are: those of a host and a key, which may stand in a header of the user's.
+gate_parts gate_of(const backend_config& b, const wire::endpoint& to, bool shared) {
+  gate_parts out;
+  out.limits = {b.rpm, b.tpm, b.rpd};
+  out.policy.enabled = b.breaker_enabled;
+  out.policy.max_failures = static_cast<std::uint32_t>(std::max(b.breaker_max_failures, 1));
+  out.policy.reset_ms = b.breaker_reset_ms;
+  out.policy.multiplier = b.breaker_multiplier / 1000.0;
+  out.policy.max_reset_ms = b.breaker_max_backoff_ms;
+  out.policy.retry_after_cap_ms = b.retry_after_threshold_ms;
+  if (!shared)
+    return out;
+  out.place = place_of_url(to.base_url);
+  out.name = url_host(to.base_url);
+  out.key = to.api_key;
+  for (auto* values : {&to.headers, &to.query})
+    for (auto& [name, value] : *values)
+      if (names_a_secret(name))
+        out.key += '\n' + lower(name) + '=' + value;
+  return out;
+}
+
 /// Expands a path of this machine. Returns what is wrong with it, or empty.
 std::string local_path(std::string& path, const lookup& env) {
   std::string missing;
@@ -117,10 +151,12 @@ connection resolve_backend(const backend_config& config, const node_resources& w
   } else {
     resolve_route(b, with, c);
   }
+  c.gate = gate_of(b, c.parts.endpoint, c.kind == "http");
   return c;
 }
 
-backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with) {
+backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with,
+                               const provider_gate_actor& gate) {
   auto& b = order.agent.backend;
   if (c.kind == "scripted" && with.scripted)
     return with.scripted(sys, order);
@@ -135,18 +171,20 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     if (!with.log_dir.empty())
       o.log_path = with.log_dir + "/" + order.task + "/local_model.log";
     o.slots = static_cast<std::int32_t>(std::clamp<std::uint32_t>(order.team, 1, 8));
-    return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o), with.outside), random);
+    return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o), with.outside), random, c.gate.policy);
   }
-  return spawn_guarded_backend(sys, spawn_backend(sys, c.parts), random);
+  if (!gate)
+    return spawn_guarded_backend(sys, spawn_backend(sys, c.parts), random, c.gate.policy);
+  return spawn_guarded_backend(sys, spawn_backend(sys, c.parts, gate), random, gate, c.gate.policy);
 }
 
-secrets secrets_of(const spawn_agent& order, const connection& c, const node_resources& with) {
+secrets secrets_of(const backend_config& of, const connection& c, const node_resources& with) {
   auto endpoint = c.parts.endpoint;
   endpoint.hidden = {}; // values of any variable: to be kept out of errors, but a tool may need them
   auto out = wire::secrets_of(endpoint);
   out.add_key(url_password(endpoint.base_url));
-  auto b = order.agent.backend; // as it is expanded; what cannot be is none of anything that runs
-  std::string missing;          // whoever needs it says so
+  auto b = of;         // as it is expanded; what cannot be is none of anything that runs
+  std::string missing; // whoever needs it says so
   auto put_in = [&](std::string& value) {
     if (!expand(value, with.env, missing))
       value.clear();

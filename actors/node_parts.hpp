@@ -6,6 +6,7 @@
 
 #include "actors/known_secrets.hpp"
 #include "actors/parts.hpp"
+#include "actors/provider_gate.hpp"
 
 #include <string>
 #include <vector>
@@ -22,8 +23,18 @@ struct connection_parts {
   bool operator==(const connection_parts&) const = default;
 };
 
+/// What the gate of a connection is made of. Connections to one place with one key share it, however else they differ.
+struct gate_parts {
+  std::string place; ///< scheme, host and port; empty = the connection is nobody else's
+  std::string key;
+  std::string name; ///< for people
+  breaker_policy policy;
+  rate_limits limits;
+};
+
 /// A model connection, ready to be spawned.
 struct connection : connection_parts {
+  gate_parts gate;
   ec code = ec::none; ///< not none: cannot be made, see `error`
   std::string error;
   std::vector<std::string> notices; ///< what redirects calls, and what was mended; to be said before the first call
@@ -32,11 +43,12 @@ struct connection : connection_parts {
 /// Resolves an agent's backend: dialect, base URL, key (a provider's key goes only to that provider's hosts), decision step.
 connection resolve_backend(const backend_config& config, const node_resources& with);
 
-/// The kind -> actor table.
-backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with);
+/// The kind -> actor table. `gate`: of the place and key; none = it has one of its own.
+backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with,
+                               const provider_gate_actor& gate = {});
 
-/// Returns what is secret of an agent: its keys, and what its configuration gives its tool servers under the names of secrets.
-secrets secrets_of(const spawn_agent& order, const connection& c, const node_resources& with);
+/// Returns what is secret of a backend: its keys, and what its configuration gives its tool servers under the names of secrets.
+secrets secrets_of(const backend_config& of, const connection& c, const node_resources& with);
 
 /// Spawns the tool sources an agent's configuration names, each behind its breaker, which takes `hidden` out of its results.
 /// `status`: who is told while one is slow to start. `lost` (may be empty): is told of one that was ended for good, on the thread

@@ -16,6 +16,18 @@ constexpr std::size_t max_agents = 256;
 constexpr std::size_t max_tasks = 64;
 constexpr std::size_t max_fences = 10'000;
 constexpr std::size_t max_unused_backends = 64;
+constexpr std::size_t max_gates = 256; ///< beyond it those of nobody are let go
+
+void end_unused_gates(node_ptr self) {
+  auto& st = self->state;
+  for (auto g = st.gates.begin(); g != st.gates.end();) {
+    auto used = std::any_of(st.backends.begin(), st.backends.end(), [&](auto& b) { return b.gate == g->handle; });
+    if (!used)
+      self->send_exit(g->handle, caf::exit_reason::user_shutdown);
+    g = used ? std::next(g) : st.gates.erase(g);
+  }
+}
+
 } // namespace
 
 void note(node_ptr self, note_weight weight, const char* type, note_fields fields) {
@@ -51,8 +63,8 @@ void end_agent(node_ptr self, hosted_agent& a) {
     self->send_exit(t.actor, caf::exit_reason::user_shutdown);
   if (a.own_backend)
     self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
-  if (a.shared != nullptr)
-    release_backend(self, a.shared);
+  for (auto* shared : a.shared)
+    release_backend(self, shared);
   if (a.relay)
     self->send_exit(a.relay, caf::exit_reason::user_shutdown);
   --self->state.agents;
@@ -84,6 +96,29 @@ void lose_agent(node_ptr self, const std::string& task, hosted_task& t, std::map
   t.agents.erase(a);
 }
 
+namespace {
+
+/// The gate of this place and key. Its breaker is as the first who came wanted it, its limits are the strictest of all.
+provider_gate_actor gate_for(node_ptr self, const gate_parts& what) {
+  auto& st = self->state;
+  if (what.place.empty())
+    return {};
+  auto i =
+      std::find_if(st.gates.begin(), st.gates.end(), [&](auto& g) { return g.what.place == what.place && g.what.key == what.key; });
+  if (i == st.gates.end()) {
+    if (st.gates.size() >= max_gates)
+      end_unused_gates(self);
+    return st.gates.insert(i, {what, spawn_provider_gate(self->home_system(), what.name, what.policy, what.limits)})->handle;
+  }
+  if (auto both = strictest(i->what.limits, what.limits); !(both == i->what.limits)) {
+    i->what.limits = both;
+    self->send(i->handle, gate_limits{both});
+  }
+  return i->handle;
+}
+
+} // namespace
+
 backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent& order, hosted_agent& a) {
   auto& st = self->state;
   if (c.kind == "scripted") {
@@ -94,11 +129,14 @@ backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent&
   const connection_parts& what = c;
   auto i = std::find_if(st.backends.begin(), st.backends.end(), [&](auto& b) { return b.handle && b.what == what; });
   if (i == st.backends.end()) {
-    i = st.backends.insert(i, {what, spawn_connection(self->home_system(), c, order, st.resources), 0});
+    auto gate = gate_for(self, c.gate);
+    i = st.backends.insert(i, {what, spawn_connection(self->home_system(), c, order, st.resources, gate), 0, gate});
     self->monitor(i->handle);
+  } else if (i->gate) {
+    gate_for(self, c.gate); // with these limits, too
   }
   ++i->users;
-  a.shared = &*i;
+  a.shared.push_back(&*i);
   return i->handle;
 }
 

@@ -26,14 +26,21 @@ struct shared_backend {
   connection_parts what;
   backend_actor handle;
   std::size_t users = 0;
+  provider_gate_actor gate; ///< none = its own
+};
+
+/// A gate outlives its connections: what a day's limit has left, and that a provider is out, holds for the next task too.
+struct shared_gate {
+  gate_parts what;
+  provider_gate_actor handle;
 };
 
 struct hosted_agent {
   agent_actor handle;
   std::vector<tool_source> tools;
-  backend_actor own_backend;        ///< scripted: ends with the agent
-  shared_backend* shared = nullptr; ///< else its place in the node's list
-  chunk_sink_actor relay;           ///< when the sink is on another node
+  backend_actor own_backend;           ///< scripted: ends with the agent
+  std::vector<shared_backend*> shared; ///< of the others their places in the node's list
+  chunk_sink_actor relay;              ///< when the sink is on another node
 };
 
 struct hosted_task {
@@ -55,6 +62,7 @@ struct node_state {
   static inline const char* name = "node";
   node_resources resources;
   std::map<std::string, hosted_task> tasks;
+  std::list<shared_gate> gates;       ///< by place and key
   std::list<shared_backend> backends; ///< unused ones keep what they learned, up to a bound
   std::size_t agents = 0;
   std::map<std::string, std::uint64_t> fences; ///< the highest seen of each task: less is a former owner's

@@ -44,6 +44,7 @@ struct revived_task {
   std::uint64_t stored_bytes = 0;                           ///< that count against the bound, by then
   std::map<std::uint64_t, stored_run> runs;                 ///< unfinished ones by their number
   std::map<std::string, std::uint64_t> played;              ///< by agent: model calls that brought a reply
+  std::map<std::string, std::uint32_t> backends;            ///< by agent: which of its backends it goes on with
   std::vector<std::pair<std::string, std::string>> notices; ///< agent, what a person should know
 };
 

@@ -6,6 +6,7 @@
 #include "actors/orchestrator_state.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/events.hpp"
+#include "protocols/prompts.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/wire/sha256.hpp"
 
@@ -22,6 +23,7 @@ using ledger::command_kind;
 namespace {
 
 constexpr std::size_t max_reports = 64;                  ///< of one run that are remembered, in case they are sent again
+constexpr std::size_t max_moved = 4'096;                 ///< bytes of why an agent goes on with another backend
 constexpr std::size_t max_parts = std::size_t{64} << 20; ///< of bodies of one agent that no report has named yet
 
 ruling superseded() {
@@ -216,6 +218,24 @@ void orchestrator_state::retry_parked(batch& b) {
   }
 }
 
+void orchestrator_state::move(batch& b, run_report& r) {
+  auto* at = place(r.agent);
+  if (at == nullptr || r.backend > at->config.failover.size())
+    return;
+  auto& now = in_use[r.agent];
+  if (r.backend <= now)
+    return;
+  auto c = about(r, command_kind::note);
+  c.now_ms = now_ms();
+  prompts::cut(r.moved, max_moved);
+  c.reason = std::move(r.moved);
+  while (now < r.backend) { // each, so that the log tells which one it is
+    auto& x = backend_at(at->config, ++now);
+    c.placements.push_back({r.agent, at->node_name, x.type, x.model});
+  }
+  decide(b, c);
+}
+
 /// The decisions a report leads to, in its order. What may not begin ends what began beside it.
 ruling orchestrator_state::record(batch& b, run_report& r, bool& waits) {
   auto take = [&](command c) {
@@ -226,7 +246,10 @@ ruling orchestrator_state::record(batch& b, run_report& r, bool& waits) {
   // A node counts tokens. What they cost is told by this engine's prices, whatever it says.
   auto priced = [&](usage use, auto put) {
     auto* at = place(r.agent);
-    put(use, at == nullptr ? std::nullopt : parts.price(at->config.backend, now_ms(), use.input_tokens));
+    auto backend = in_use.find(r.agent);
+    put(use, at == nullptr
+                 ? std::nullopt
+                 : parts.price(backend_at(at->config, backend == in_use.end() ? 0 : backend->second), now_ms(), use.input_tokens));
     return use;
   };
   for (auto& e : r.ended) {
@@ -234,6 +257,7 @@ ruling orchestrator_state::record(batch& b, run_report& r, bool& waits) {
       e.use = priced(e.use, put_cost);
     take(from(r, e));
   }
+  move(b, r);
   ruling out{ruling_kind::accepted, "", {}, ec::none};
   if (r.has_verdict) {
     auto d = take(from(r, r.handed_in));

@@ -73,6 +73,7 @@ void orchestrator_state::resume() {
   apply(std::move(c), nullptr);
   for (auto& [agent, text] : parts.revived->notices)
     note(agent, text);
+  in_use = parts.revived->backends;
   hire();
   if (cancelled_early) {
     command end;
@@ -99,6 +100,7 @@ void orchestrator_state::hire() {
     order.agent.budget.counted = log.rules.budget.limits();
     if (parts.revived)
       order.played = parts.revived->played[a.config.id];
+    order.backend = in_use[a.config.id];
     self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
                   parts.chunks)
         .then(

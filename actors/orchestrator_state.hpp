@@ -68,6 +68,7 @@ struct orchestrator_state {
   std::map<std::uint64_t, std::string> dispatched; ///< runs sent out and not ended
   std::map<std::uint64_t, std::string> runs;       ///< every run this orchestrator began or goes on with -> agent
   std::map<std::uint64_t, std::map<std::uint64_t, kept_report>> reported; ///< by run and number: all unsettled ones, and some
+  std::map<std::string, std::uint32_t> in_use;                            ///< by agent: which of its backends answers (backend_at)
   std::map<std::string, parcel> arriving;                                 ///< by agent
   std::deque<run_report> parked;    ///< a model call waits until those under way need less of a budget; without ends of calls
   std::set<std::uint64_t> stopping; ///< dispatched runs that were sent a cancel
@@ -119,6 +120,7 @@ private:
   void park(run_report& r, bool stored, const std::string& why);
   void retry_parked(batch& b);
   void settle(batch& b, const run_report& r, ruling by);
+  void move(batch& b, run_report& r); ///< records that the agent goes on with another of its backends
   std::string agent_of(std::uint64_t run) const;
   void arm(const std::vector<ledger::timer_key>& timers, std::int64_t now);
   void commit(batch b);

@@ -106,14 +106,22 @@ using policy_say = std::function<void(bool go, std::string text)>;
 /// Decides what a policy waits for, now or later. Called by the agent, and must not block.
 using policy_hook = std::function<void(const run::ask_policy& what, policy_say say)>;
 
+/// A model connection of an agent, or why there is none in its place.
+struct model_link {
+  backend_actor actor;
+  ec code = ec::none;
+  std::string error;
+};
+
 /// What an agent works with as long as it lives.
 struct agent_links {
-  backend_actor backend;
+  backend_actor backend; ///< the only one, where `models` is empty
   std::vector<tool_source> tools;
   chunk_sink_actor chunks; ///< where pieces of its streams go
   orchestrator_actor boss;
   std::shared_ptr<run_watcher> watcher = {}; ///< none = nobody reads along
   policy_hook ask = {};                      ///< none = what a policy waits for is denied
+  std::vector<model_link> models = {};       ///< one for each of the agent's backends (backend_at); empty = `backend` alone
   std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };
 

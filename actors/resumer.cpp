@@ -199,6 +199,7 @@ void take_log(resumer_ptr self) {
   st.out.from.seq = r.seq;
   st.out.from.stored_bytes += ledger::stored_bytes(st.log);
   st.out.from.played = ledger::played(st.log);
+  st.out.from.backends = ledger::backends_in_use(st.log);
   st.runs = ledger::unfinished(st.log);
   auto next = std::make_shared<body_reading>();
   next->files = &st.out.opening.attachments;

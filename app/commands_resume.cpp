@@ -79,13 +79,21 @@ bool has_keys(const opening& o, const ledger::state& s, bool ended) {
   for (std::size_t i = 0; i < o.agents.size(); ++i) {
     const auto& a = o.agents[i];
     auto here = i >= o.nodes.size() || o.nodes[i] == "local";
-    const auto* kind = find_backend_kind(a.backend.type);
     const auto* m = ledger::find(s, a.id);
-    if (!here || kind == nullptr || !is_available(*kind) || a.backend.type == "local" || a.backend.type == "scripted"
-        || (!ended && m != nullptr && !m->live))
+    if (!here || (!ended && m != nullptr && !m->live))
       continue;
-    if (auto route = route_key(a.backend, env.lookup(), env.sources()); route.code != ec::none) {
-      complain("agent '" + shown_text(a.id) + "' cannot go on: " + route.error);
+    std::string fault; // of the first; where another backend has its key, the agent goes on with that
+    auto usable = false;
+    each_backend(a, [&](const backend_config& b, const std::string&) {
+      const auto* kind = find_backend_kind(b.type);
+      auto keyless = kind == nullptr || !is_available(*kind) || b.type == "local" || b.type == "scripted";
+      auto route = keyless ? key_route{} : route_key(b, env.lookup(), env.sources());
+      usable = usable || route.code == ec::none;
+      if (fault.empty())
+        fault = route.error;
+    });
+    if (!usable) {
+      complain("agent '" + shown_text(a.id) + "' cannot go on: " + fault);
       all = false;
     }
   }

@@ -92,9 +92,12 @@ std::string effective_text(const run_config& c) {
     auto path = "agents[" + std::to_string(i) + "]";
     out.add(a, path);
     out.add(a.budget, path + ".budget");
-    out.add(a.backend, path + ".backend");
-    for (std::size_t k = 0; k < a.backend.mcp_servers.size(); ++k)
-      out.add(a.backend.mcp_servers[k], path + ".backend.mcp_servers[" + std::to_string(k) + "]");
+    each_backend(a, [&](const backend_config& b, const std::string& name) {
+      auto at = path + "." + name;
+      out.add(b, at);
+      for (std::size_t k = 0; k < b.mcp_servers.size(); ++k)
+        out.add(b.mcp_servers[k], at + ".mcp_servers[" + std::to_string(k) + "]");
+    });
   }
   out.add(c, "");
   out.add(c.rules, "orchestrator");

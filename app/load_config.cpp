@@ -50,8 +50,77 @@ void read_uploads(const section& s, backend_config& out) {
   }
 }
 
+/// A mapping as `backend` has it.
+backend_config read_one_backend(const tree& node, const std::string& path, const std::string& canonical, const backend_config& base,
+                                const load_options& options, report& to) {
+  auto out = base;
+  // The type decides which keys mean something, so it is read first.
+  if (const auto* type = node.find("type"); type && type->kind == tree::scalar)
+    out.type = lower(type->text);
+  if (const auto* model = node.find("model"); model && model->kind == tree::scalar)
+    out.model = model->text;
+  if (const auto* url = node.find("base_url"); url && url->kind == tree::scalar)
+    out.base_url = url->text;
+  bool inferred = out.type.empty();
+  if (inferred && to.is_excused(path + ".model"))
+    to.excuse(path + ".type"); // the model is not known, so neither is its type
+  if (inferred)
+    infer_type(out);
+  section b{&node, key_scope::backend, path, canonical, to, out.type};
+  read_backend(b, out, options);
+  if (inferred)
+    split_effort(out);
+  read_uploads(b, out);
+  return out;
+}
+
+/// What another agent of the file is reached by, without its tools; or a model whose provider its name tells; or a type that has a
+/// model of its own.
+bool named_backend(const std::string& name, const std::vector<agent_config>& agents, std::size_t index, backend_config& out) {
+  for (std::size_t i = 0; i < agents.size(); ++i)
+    if (agents[i].id == name && i != index) {
+      out = agents[i].backend;
+      out.mcp_servers.clear();
+      out.native_tools.clear();
+      return true;
+    }
+  out.model = name;
+  infer_type(out);
+  if (const auto* kind = find_backend_kind(lower(name)); kind && *kind->default_model) {
+    out.type = kind->type;
+    out.model = kind->default_model;
+  }
+  split_effort(out);
+  return !out.type.empty();
+}
+
+void read_failover(const entry& list, std::size_t index, const std::string& path, const backend_config& base,
+                   const load_options& options, report& to, std::vector<agent_config>& agents) {
+  for (std::size_t i = 0; i < list.value->items.size(); ++i) {
+    const auto& item = *list.value->items[i].value;
+    auto within = ".failover[" + std::to_string(i) + "]";
+    auto canonical = "agents[" + std::to_string(index) + "]" + within;
+    to.place(canonical, path + within, item.at);
+    auto& all = agents[index].failover;
+    if (item.kind == tree::map) {
+      all.push_back(read_one_backend(item, path + within, canonical, base, options, to));
+      continue;
+    }
+    auto b = base;
+    if (item.kind != tree::scalar)
+      to.error(item.at, path + within, "expected a map as `backend` has it, the id of an agent, or a model");
+    else if (!named_backend(item.text, agents, index, b))
+      to.error(item.at, path + within,
+               "'" + shown_text(item.text)
+                   + "' is neither the id of another agent nor a model whose provider is known; write a map "
+                     "as `backend` has it");
+    else
+      all.push_back(std::move(b));
+  }
+}
+
 agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base,
-                        const load_options& options, report& to) {
+                        const load_options& options, report& to, const entry*& failover) {
   auto canonical = "agents[" + std::to_string(index) + "]";
   to.place(canonical, path, node.at);
   if (node.kind == tree::null)
@@ -62,6 +131,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
   out.id = "agent" + std::to_string(index + 1);
   s.read_rows(out);
   read_budget(s, out.budget);
+  failover = s.get("failover");
   const auto* backend = s.map("backend");
   if (!backend) {
     if (node.kind == tree::map && (!node.find("backend") || node.find("backend")->kind == tree::null))
@@ -70,23 +140,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
     to.place(canonical + ".backend.type", s.path("backend"), node.at);
     return out;
   }
-  // The type decides which keys mean something, so it is read first.
-  if (const auto* type = backend->find("type"); type && type->kind == tree::scalar)
-    out.backend.type = lower(type->text);
-  if (const auto* model = backend->find("model"); model && model->kind == tree::scalar)
-    out.backend.model = model->text;
-  if (const auto* url = backend->find("base_url"); url && url->kind == tree::scalar)
-    out.backend.base_url = url->text;
-  bool inferred = out.backend.type.empty();
-  if (inferred && to.is_excused(s.path("backend") + ".model"))
-    to.excuse(s.path("backend") + ".type"); // the model is not known, so neither is its type
-  if (inferred)
-    infer_type(out.backend);
-  section b{backend, key_scope::backend, s.path("backend"), canonical + ".backend", to, out.backend.type};
-  read_backend(b, out.backend, options);
-  if (inferred)
-    split_effort(out.backend);
-  read_uploads(b, out.backend);
+  out.backend = read_one_backend(*backend, s.path("backend"), canonical + ".backend", base, options, to);
   return out;
 }
 
@@ -119,8 +173,12 @@ run_config read_config(const tree& root, report& to, const load_options& options
   if (rules_alone)
     out.rules = *options.amended;
   read_timeouts(top, out.rules, base);
+  std::vector<const entry*> failovers; // read once all ids are known
   for (const auto& [node, path] : agents)
-    out.agents.push_back(read_agent(*node, path, out.agents.size(), base, options, to));
+    out.agents.push_back(read_agent(*node, path, out.agents.size(), base, options, to, failovers.emplace_back()));
+  for (std::size_t i = 0; i < failovers.size(); ++i)
+    if (failovers[i] != nullptr)
+      read_failover(*failovers[i], i, agents[i].second, base, options, to, out.agents);
   read_orchestrator(top, out);
   out.places = to.places();
   add_nodes(out, options.nodes);

@@ -55,7 +55,9 @@ public:
       add("", fault);
     for (std::size_t i = 0; i < config_.agents.size(); ++i)
       if (config_.agents[i].node.empty()) // other nodes have their own keys and programs
-        judge_backend(config_.agents[i].backend, "agents[" + std::to_string(i) + "].backend");
+        each_backend(config_.agents[i], [&](const backend_config& b, const std::string& path) {
+          judge_backend(b, "agents[" + std::to_string(i) + "]." + path);
+        });
     const auto& tls = config_.cluster.tls;
     auto before = out_.size();
     file(tls.cert, "cluster.tls.cert");
@@ -198,22 +200,25 @@ std::vector<problem> environment_problems(const run_config& c, const lookup& env
 key_notes key_notes_of(const run_config& c, const lookup& env, const source_lookup& sources) {
   key_notes out;
   std::set<std::string> said;
-  for (std::size_t i = 0; i < c.agents.size(); ++i) {
-    const auto& b = c.agents[i].backend;
+  auto judge_one = [&](const backend_config& b, const std::string& path) {
     const auto* kind = find_backend_kind(b.type);
-    if (!c.agents[i].node.empty() || !kind || !is_available(*kind) || b.type == "local" || b.type == "scripted")
-      continue;
+    if (!kind || !is_available(*kind) || b.type == "local" || b.type == "scripted")
+      return;
     auto route = route_key(b, env, sources);
     if (route.code != ec::none)
-      continue; // its node says so
+      return; // its node says so
     for (auto& notice : route.notices)
       if (said.insert(notice).second)
         out.redirects.push_back(notice);
     auto by_loader = b.type == "grok" && !c.source.empty();
     if (!route.withheld.empty() && !by_loader && said.insert(route.withheld).second)
-      out.withheld.push_back(
-          {severity::warning, c.source, 0, "agents[" + std::to_string(i) + "].backend.base_url", route.withheld});
-  }
+      out.withheld.push_back({severity::warning, c.source, 0, path + ".base_url", route.withheld});
+  };
+  for (std::size_t i = 0; i < c.agents.size(); ++i)
+    if (c.agents[i].node.empty())
+      each_backend(c.agents[i], [&](const backend_config& b, const std::string& path) {
+        judge_one(b, "agents[" + std::to_string(i) + "]." + path);
+      });
   put_places(c, out.withheld);
   return out;
 }

@@ -133,6 +133,9 @@ private:
       if (!a.placed.backend.empty())
         text += "; " + name(a.placed.backend) + (a.placed.model.empty() ? "" : " " + name(a.placed.model))
                 + (a.placed.node == "local" ? "" : " on " + name(a.placed.node));
+      for (auto p = a.earlier.rbegin(); p != a.earlier.rend(); ++p)
+        text +=
+            (p == a.earlier.rbegin() ? ", before that " : ", ") + name(p->backend) + (p->model.empty() ? "" : " " + name(p->model));
       if (a.failures > 0)
         text += ", " + count_of(a.failures, "failure");
       if (a.restarts > 0)

@@ -167,6 +167,10 @@ void on_task(task_view& v, const event& e) {
     return;
   case event_type::agent_placed:
     v.placed[e.agent] = events::placed_of(e);
+    if (auto* a = v.find(e.agent)) { // it goes on with another backend
+      a->earlier.push_back(std::move(a->placed));
+      a->placed = v.placed[e.agent];
+    }
     return;
   case event_type::restart_triggered:
     for (const auto& id : e.labels)

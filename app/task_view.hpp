@@ -49,6 +49,7 @@ struct agent_view {
   std::string id;
   std::uint32_t number = 0;       ///< agentN
   placement placed;               ///< empty where the log does not say it
+  std::vector<placement> earlier; ///< what answered for it before, oldest first
   std::string status = "waiting"; ///< waiting streaming answered voted restarting error timeout cancelled completed
   std::vector<run_view> runs;
   std::vector<answer_view> answers;

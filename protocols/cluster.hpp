@@ -27,9 +27,10 @@ struct spawn_agent {
   std::string task;
   std::uint64_t fence = 0;
   agent_config agent;
-  std::uint32_t number = 0; ///< "agentN"
-  std::uint32_t team = 1;   ///< agents in the task, for sharing a local server's slots
-  std::uint64_t played = 0; ///< model calls of the agent that have ended: a scripted model goes on there
+  std::uint32_t number = 0;  ///< "agentN"
+  std::uint32_t team = 1;    ///< agents in the task, for sharing a local server's slots
+  std::uint64_t played = 0;  ///< model calls of the agent that have ended: a scripted model goes on there
+  std::uint32_t backend = 0; ///< which of its backends it goes on with (backend_at)
   bool operator==(const spawn_agent&) const = default;
 };
 

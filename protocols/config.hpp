@@ -12,6 +12,7 @@
 #include "protocols/chat.hpp"
 #include "protocols/ledger.hpp"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -100,6 +101,13 @@ struct backend_config {
   std::int32_t max_mcp_message_history = 200;                    ///< messages of a run; 0 and less = any number
   std::map<std::string, std::string> hosted_tools; ///< the provider's own that are asked for (web_search, code_execution,
                                                    ///< url_context) -> options as JSON, "{}" for none
+  std::int64_t rpm = 0, tpm = 0, rpd = 0; ///< requests and tokens per minute, requests per day, of the key; 0 = not limited here
+  bool breaker_enabled = true;
+  std::int32_t breaker_max_failures = 5;
+  std::int64_t breaker_reset_ms = 60'000;
+  std::int32_t breaker_multiplier = 2'000; ///< in thousandths
+  std::int64_t breaker_max_backoff_ms = 300'000;
+  std::int64_t retry_after_threshold_ms = 120'000; ///< a server that asks for a longer wait is out until then
   bool operator==(const backend_config&) const = default;
 };
 
@@ -108,9 +116,24 @@ struct agent_config {
   std::string system_message;
   std::string node; ///< key of cluster.nodes; empty = the engine's own process
   backend_config backend;
-  conclave::budget budget = {}; ///< its own, beside that of the task
+  conclave::budget budget = {};         ///< its own, beside that of the task
+  std::vector<backend_config> failover; ///< asked one after the other once the one before is out
   bool operator==(const agent_config&) const = default;
 };
+
+/// Returns the backend with this number: 0 is the agent's own, n the n-th of its failover list, the last one if there are fewer.
+template <class Agent>
+auto& backend_at(Agent& a, std::size_t number) {
+  return number == 0 || a.failover.empty() ? a.backend : a.failover[std::min(number, a.failover.size()) - 1];
+}
+
+/// Calls `f(backend, path within the agent)` for every backend of an agent.
+template <class Agent, class F>
+void each_backend(Agent& a, F&& f) {
+  f(a.backend, std::string{"backend"});
+  for (std::size_t i = 0; i < a.failover.size(); ++i)
+    f(a.failover[i], "failover[" + std::to_string(i) + "]");
+}
 
 struct tls_config {
   std::string cert, key, ca; ///< PEM paths; all empty = the per-user CA

@@ -93,6 +93,8 @@ std::string to_string(key_scope scope) {
     return "agents[].backend";
   case key_scope::budget:
     return "budget";
+  case key_scope::rate_limits:
+    return "agents[].backend.rate_limits";
   case key_scope::orchestrator:
     return "orchestrator";
   case key_scope::coordination:
@@ -240,7 +242,7 @@ namespace {
 
 bool is_limited(const key_info& key) {
   return key.type == key_type::integer || key.type == key_type::seconds || key.type == key_type::milliseconds
-         || key.type == key_type::usd;
+         || key.type == key_type::usd || key.type == key_type::number;
 }
 
 double in_unit(const key_info& key, std::int64_t value) {

@@ -26,6 +26,7 @@ enum class key_scope : std::uint8_t {
   cluster,
   tls,
   backend,
+  rate_limits,
   mcp_server,
   security,
   security_env,
@@ -104,7 +105,7 @@ const key_table& config_keys();
 
 /// Returns what one unit of a key is held as in a member: 1000 for seconds.
 constexpr double held_per_unit(key_type type) {
-  return type == key_type::seconds ? 1e3 : type == key_type::usd ? 1e9 : 1;
+  return type == key_type::seconds || type == key_type::number ? 1e3 : type == key_type::usd ? 1e9 : 1;
 }
 
 /// Returns what the values of a key are, in words: "seconds, 0.001 to 604800".

@@ -41,6 +41,7 @@ void connection(std::vector<key_info>& out) {
   out.insert(out.end(),
              {
                  range("port", type::integer, 1, 65535, "", "port of the server on this machine", "lmstudio vllm sglang ollama"),
+                 row("rate_limits", type::map, "", "of the key, shared by all agents that use it: the strictest counts"),
                  row("enable_thinking", type::flag, "", "another spelling of `chat_template_kwargs.enable_thinking`",
                      "vllm sglang lmstudio ollama"),
              });
@@ -97,6 +98,7 @@ void parameters(std::vector<key_info>& out) {
                             ours("candidate_count", "one reply is read"),
                             ours("agent_id", "see `id` of the agent"),
                             ours("session_id", "made by the engine"),
+                            ours("failover", "stands beside `backend`, not in it"),
                         });
 }
 
@@ -123,7 +125,9 @@ void not_yet(std::vector<key_info>& out) {
           row("command_line_docker_memory_limit", type::text, "", "memory of the container", "", status::cosmetic),
           row("command_line_docker_cpu_limit", type::number, "", "processors of the container", "", status::cosmetic),
           pick("command_line_docker_network_mode", "none bridge host", "none", "network of the container", "", status::cosmetic),
-          row("circuit_breaker_enabled", type::flag, "true", "breakers are always on", "", status::cosmetic),
+          row("circuit_breaker_enabled", type::flag, "true", "breakers of tool servers are always on", "", status::cosmetic),
+          row("llm_circuit_breaker_retryable_status_codes", type::any, "", "408, 409, 429 and every 5xx are tried again", "",
+              status::cosmetic),
           later("custom_tools", type::any, "", "tools in Python"),
           later("hooks", type::any, "", "programs called around tool calls"),
           later("voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),

@@ -130,6 +130,7 @@ constexpr bool fits(key_type type) {
   case key_type::flag:
     return std::is_same_v<M, bool>;
   case key_type::integer:
+  case key_type::number: // in thousandths
     return std::is_integral_v<M> && !std::is_same_v<M, bool>;
   case key_type::seconds:
   case key_type::milliseconds:

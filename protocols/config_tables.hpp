@@ -40,6 +40,9 @@ inline constexpr auto table<agent_config> = [] {
       field(&x::system_message, "system_message", text, "role of the agent, in front of the coordination instructions"),
       field(&x::node, "node", text, "name in `cluster.nodes` where the agent runs"),
       field(&x::backend, "backend", map, "how the agent's model is reached").read_by_hand(),
+      field(&x::failover, "failover", list,
+            "backends to go on with when the one before is out: mappings as `backend`, ids of agents, or models; at most 8")
+          .read_by_hand(),
       field(&x::budget, "budget", map, "what this agent may spend, beside the budget of the task; keys as there").read_by_hand());
 }();
 
@@ -66,6 +69,7 @@ template <>
 inline constexpr auto table<backend_config> = [] {
   using enum key_type;
   using x = backend_config;
+  const auto r = key_scope::rate_limits;
   return std::make_tuple(
       field(&x::type, "type", text, "kind of backend, see below; default: from `model`").read_by_hand(),
       field(&x::model, "model", text, "the provider's name of the model"),
@@ -139,7 +143,25 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::hosted_tools, "enable_web_search", any, "the provider's web search: true, or a map of options as its API has them")
           .read_by_hand()
           .of_connection()
-          .stored_as("hosted_tools"));
+          .stored_as("hosted_tools"),
+      field(&x::rpm, "rpm", integer, {1, 1'000'000}, "requests a minute").in(r).zero_is_none(),
+      field(&x::tpm, "tpm", integer, {1, 1'000'000'000}, "tokens a minute").in(r).zero_is_none(),
+      field(&x::rpd, "rpd", integer, {1, 1'000'000}, "requests a day").in(r).zero_is_none(),
+      field(&x::breaker_enabled, "llm_circuit_breaker_enabled", flag,
+            "false: a key is asked on however often it fails; what a server asks to wait is waited for all the same"),
+      field(&x::breaker_max_failures, "llm_circuit_breaker_max_failures", integer, {1, 1000},
+            "calls given up in a row after which the key is left alone"),
+      field(&x::breaker_reset_ms, "llm_circuit_breaker_reset_time_seconds", seconds, {0.001, day},
+            "for how long; then one call probes")
+          .stored_as("llm_circuit_breaker_reset_ms"),
+      field(&x::breaker_multiplier, "llm_circuit_breaker_backoff_multiplier", number, {1, 10},
+            "by how much longer after each probe that fails"),
+      field(&x::breaker_max_backoff_ms, "llm_circuit_breaker_max_backoff_seconds", seconds, {0.001, day}, "at most")
+          .stored_as("llm_circuit_breaker_max_backoff_ms"),
+      field(&x::retry_after_threshold_ms, "llm_circuit_breaker_retry_after_threshold_seconds", seconds, {0, hour},
+            "a server's `Retry-After` up to this is waited for; a longer one fails the call at once, and the key is left alone "
+            "until then")
+          .stored_as("llm_circuit_breaker_retry_after_threshold_ms"));
 }();
 
 template <>

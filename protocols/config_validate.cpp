@@ -66,6 +66,21 @@ void check_budget(const budget& b, const std::string& path, std::vector<problem>
     out.push_back({severity::warning, "", 0, path, "limits nothing: it says neither `tokens` nor `usd`"});
 }
 
+void check_failover(const agent_config& a, const std::string& path, std::vector<problem>& out) {
+  constexpr std::size_t most = 8;
+  if (a.failover.size() > most)
+    add(out, path + ".failover", std::to_string(a.failover.size()) + " backends; at most " + std::to_string(most));
+  for (std::size_t i = 0; i < a.failover.size(); ++i) {
+    const auto& b = a.failover[i];
+    auto at = path + ".failover[" + std::to_string(i) + "]";
+    validate_backend(b, at, !a.node.empty(), out);
+    if (b.type == "scripted")
+      add(out, at + ".type", "a script cannot take over from a backend: its steps are those of a whole task");
+    if (!b.mcp_servers.empty())
+      add(out, at + ".mcp_servers", "the tools of an agent stand in its `backend`, whichever model calls them");
+  }
+}
+
 void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& out) {
   if (c.agents.empty() && !rules_alone)
     add(out, "agents", "no agents: add at least one");
@@ -92,6 +107,7 @@ void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& o
     }
     validate_backend(a.backend, path + ".backend", !a.node.empty(), out);
     check_budget(a.budget, path + ".budget", out);
+    check_failover(a, path, out);
   }
 }
 

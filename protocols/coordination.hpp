@@ -209,6 +209,8 @@ struct run_report {
   std::uint64_t kept = 0;        ///< messages of the conversation that stand, and
   std::vector<std::string> said; ///< names of those that follow them
   std::vector<body> bodies;      ///< what is named above and was not sent before
+  std::uint32_t backend = 0;     ///< the agent goes on with this one of its backends (backend_at), after the ends; 0 = as before
+  std::string moved;             ///< why, for people
   bool operator==(const run_report&) const = default;
 };
 
@@ -328,8 +330,7 @@ struct publish_file {
   bool operator==(const publish_file&) const = default;
 };
 
-/// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled` with partial
-/// text.
+/// Orchestrator -> node -> agent: abandon this run, on the wire at once. The agent still reports `failed/cancelled`.
 struct cancel_run {
   run_ref of;
   std::string agent;

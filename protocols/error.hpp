@@ -44,4 +44,11 @@ bool is_transient(ec code);
 /// Returns whether the agent that meets this error is out for the task at once (docs/protocol.md 5.2).
 bool is_fatal(ec code);
 
+/// Returns whether a peer that fails with this code counts as out of order for the breaker in front of it. A tool's own error
+/// result has no code, and never counts.
+bool is_outage(ec code);
+
+/// Returns whether the next backend of a failover list is asked when one fails with this code before any of its reply was used.
+bool asks_elsewhere(ec code);
+
 } // namespace conclave

@@ -63,6 +63,8 @@ decision note(state& s, const command& c) {
     return superseded();
   draft x{s, c.now_ms};
   x.emit(events::agent_notice(c.agent, c.run, c.code, c.reason));
+  for (const auto& p : c.placements) // another backend answers from now on
+    x.emit(events::agent_placed(p));
   return std::move(x.d);
 }
 

@@ -60,7 +60,9 @@ found_secrets secrets_of(const backend_config& b) {
 
 void mask_secrets(opening& o) {
   for (auto& a : o.agents)
-    each_secret(a.backend, [](const secret_text& place, std::string& text) { text = with_marks(place, text); });
+    each_backend(a, [](backend_config& b, const std::string&) {
+      each_secret(b, [](const secret_text& place, std::string& text) { text = with_marks(place, text); });
+    });
 }
 
 bool restore_secrets(opening& o, const run_config& from, std::string& error) {
@@ -69,20 +71,22 @@ bool restore_secrets(opening& o, const run_config& from, std::string& error) {
   std::vector<std::string> lacks;
   for (std::size_t i = 0; i < restored.size(); ++i) {
     auto& a = restored[i];
-    found_secrets known;
+    std::map<std::string, found_secrets> known; // by backend
     for (const auto& x : from.agents)
       if (x.id == a.id)
-        known = secrets_of(x.backend);
-    numbered number;
-    each_secret(a.backend, [&](const secret_text& place, std::string& text) {
-      text = replaced(place, text, [&](const secret_span& s) {
-        auto key = number(place, s);
-        if (text.compare(s.begin, s.end - s.begin, mark_of(s)) != 0)
+        each_backend(x, [&](const backend_config& b, const std::string& path) { known[path] = secrets_of(b); });
+    each_backend(a, [&](backend_config& b, const std::string& path) {
+      numbered number;
+      each_secret(b, [&](const secret_text& place, std::string& text) {
+        text = replaced(place, text, [&](const secret_span& s) {
+          auto key = number(place, s);
+          if (text.compare(s.begin, s.end - s.begin, mark_of(s)) != 0)
+            return std::string{};
+          if (auto secret = known[path].find(key); secret != known[path].end())
+            return secret->second.at(s);
+          lacks.push_back("agents[" + std::to_string(i) + "]." + path + "." + path_of(place, s) + " ('" + shown_text(a.id) + "')");
           return std::string{};
-        if (auto secret = known.find(key); secret != known.end())
-          return secret->second.at(s);
-        lacks.push_back("agents[" + std::to_string(i) + "].backend." + path_of(place, s) + " ('" + shown_text(a.id) + "')");
-        return std::string{};
+        });
       });
     });
   }

@@ -127,6 +127,14 @@ std::map<std::string, std::uint64_t> played(const std::vector<event>& log) {
   return out;
 }
 
+std::map<std::string, std::uint32_t> backends_in_use(const std::vector<event>& log) {
+  std::map<std::string, std::uint32_t> placed, out;
+  for (const auto& e : log) // placed once at the start, and once for each further backend
+    if (e.type == event_type::agent_placed && ++placed[e.agent] > 1)
+      out[e.agent] = placed[e.agent] - 1;
+  return out;
+}
+
 namespace {
 
 /// What the log and a decision say differently about one event; empty if nothing. Where it stands and why it was made are no part
@@ -150,10 +158,14 @@ std::string misplaced(const opening& o, const event& e) {
       continue;
     auto& b = o.agents[i].backend;
     const placement opened{p.agent, i < o.nodes.size() ? o.nodes[i] : "", b.type, b.model};
-    return p == opened ? std::string{}
-                       : at(e.seq) + ": the agent is placed on node '" + shown_text(p.node) + "' with '" + shown_text(p.backend)
-                             + "' and '" + shown_text(p.model) + "', by the opening of the task on '" + shown_text(opened.node)
-                             + "' with '" + shown_text(opened.backend) + "' and '" + shown_text(opened.model) + "'";
+    auto fits = false;
+    each_backend(o.agents[i], [&](const backend_config& x, const std::string&) {
+      fits = fits || p == placement{opened.agent, opened.node, x.type, x.model};
+    });
+    return fits ? std::string{}
+                : at(e.seq) + ": the agent is placed on node '" + shown_text(p.node) + "' with '" + shown_text(p.backend)
+                      + "' and '" + shown_text(p.model) + "', by the opening of the task on '" + shown_text(opened.node)
+                      + "' with '" + shown_text(opened.backend) + "' and '" + shown_text(opened.model) + "'";
   }
   return {};
 }

@@ -76,6 +76,9 @@ std::vector<unfinished_run> unfinished(const std::vector<event>& log);
 /// Returns how many model calls of each agent have brought a reply: a scripted model goes on there.
 std::map<std::string, std::uint64_t> played(const std::vector<event>& log);
 
+/// Returns which of its backends each agent went on with last (backend_at); who has its own is not named.
+std::map<std::string, std::uint32_t> backends_in_use(const std::vector<event>& log);
+
 /// Returns what these events count against the bound of a log: the bytes of their texts.
 std::uint64_t stored_bytes(const std::vector<event>& events);
 

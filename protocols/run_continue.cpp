@@ -52,9 +52,9 @@ void mover::on(continued x) {
   s.restarted = !with.agent.backend.mcp_servers.empty() && (used_tools || !s.pending.empty());
   // The connection is another one.
   if (s.memory.saw_tools)
-    out.push_back(remember{{"seen", with.agent.backend.model}});
+    out.push_back(remember{{"seen", in_use().model}});
   else if (!s.ladder_fixed && s.step != prompts::ladder::tools)
-    out.push_back(remember{{prompts::to_string(s.step), with.agent.backend.model}});
+    out.push_back(remember{{prompts::to_string(s.step), in_use().model}});
   find_long_results(x);
   if (s.handing_in)
     return go_on_with_verdict(x);

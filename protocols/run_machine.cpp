@@ -47,7 +47,7 @@ std::string hash_of(const model_request& r, const std::vector<message>& talk) {
 
 /// The model call `s.model_call`, without its conversation.
 model_request request_of(const setting& with, const state& s, const wire::choice& may) {
-  auto& config = with.agent.backend;
+  const auto& config = backend_at(with.agent, s.memory.backend);
   model_request req;
   req.task = s.task.task;
   req.run = s.task.run;
@@ -136,7 +136,7 @@ void mover::on(started x) {
 void mover::on(prepared x) {
   if (s.stage != stage::preparing || x.run != s.task.run)
     return;
-  auto& decision = with.agent.backend.decision;
+  auto& decision = in_use().decision;
   s.ladder_fixed = decision != "auto" && !decision.empty();
   s.step = from_name(s.ladder_fixed ? decision : x.info.step);
   s.memory.saw_tools = x.info.saw_tools;
@@ -150,8 +150,11 @@ void mover::on(prepared x) {
 }
 
 void mover::on(unprepared x) {
-  if (s.stage == stage::preparing && x.run == s.task.run)
-    fail(x.code, std::move(x.reason));
+  if (s.stage != stage::preparing || x.run != s.task.run)
+    return;
+  if (!fall_over(x.code, x.reason))
+    return fail(x.code, std::move(x.reason));
+  out.push_back(prepare{s.task.run});
 }
 
 /// The first messages of the run for the ladder's step.
@@ -276,6 +279,8 @@ void mover::on(model_failed x) {
     return;
   next.ended.push_back({x.call, "model", to_string(x.code), use, {}, {}, {}});
   s.model_call = 0;
+  if (!s.cancelled && fall_over(x.code, x.reason))
+    return go_on_elsewhere();
   fail(x.code, std::move(x.reason));
 }
 

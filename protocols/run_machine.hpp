@@ -128,6 +128,7 @@ struct memory {
   std::int64_t vain = 0; ///< requests in it since the last reply that brought a run on
   ec vain_code = ec::none;
   std::string vain_error;
+  std::uint32_t backend = 0; ///< of the agent's: the one that is asked (backend_at)
   bool operator==(const memory&) const = default;
 };
 
@@ -293,7 +294,9 @@ struct report {
   std::vector<begun_call> begun;
   bool has_verdict = false;
   verdict handed_in;
-  std::string snapshot; ///< of the workspace, as the answer was handed in; empty = none
+  std::string snapshot;      ///< of the workspace, as the answer was handed in; empty = none
+  std::uint32_t backend = 0; ///< the agent goes on with this one of its backends; 0 = as before
+  std::string moved;         ///< why, for people
   bool ask = true;
 };
 struct send_model {

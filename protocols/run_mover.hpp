@@ -89,6 +89,12 @@ struct mover {
   // run_continue.cpp: after a crash
   void on(continued x);
 
+  // run_failover.cpp: from one backend to the next
+  const backend_config& in_use() const;
+  bool fall_over(ec code,
+                 const std::string& why); ///< nothing of the reply was used; false: there is no other, or it would not help
+  void go_on_elsewhere();                 ///< after that, in the middle of a run
+
   // run_room.cpp: what a run may hold
   std::size_t held_bytes() const;
   bool make_room();

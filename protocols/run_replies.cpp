@@ -61,7 +61,7 @@ void mover::on_completion(completion c) {
   resolve(c);
   if (!c.calls.empty() && !s.memory.saw_tools) {
     s.memory.saw_tools = true;
-    out.push_back(remember{{"seen", with.agent.backend.model}});
+    out.push_back(remember{{"seen", in_use().model}});
   }
   switch (s.want) {
   case asked_for::verdict:
@@ -114,6 +114,8 @@ void mover::on_broken(const completion& c) {
     out.push_back(tell{"the images of its last tool results are told as text: " + why});
     return call_model();
   }
+  if (!c.semantic && fall_over(c.code, c.error))
+    return go_on_elsewhere();
   if (c.code != ec::context_overflow)
     return fail(c.code, c.error);
   if (shorten())
@@ -203,7 +205,7 @@ bool mover::step_down(ladder to, const std::string& why) {
     return false;
   s.step = to;
   s.attempt = 1;
-  auto& model = with.agent.backend.model;
+  auto& model = in_use().model;
   out.push_back(remember{{prompts::to_string(to), model}});
   out.push_back(tell{std::string("from now on it ") + (to == ladder::text ? "decides in plain text" : "works without tools")
                      + " (model " + model + "): " + why});

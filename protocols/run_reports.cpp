@@ -25,7 +25,7 @@ void mover::flush(bool ask) {
 }
 
 void mover::finish() {
-  if (!next.ended.empty())
+  if (!next.ended.empty() || next.backend != 0)
     flush(false);
 }
 

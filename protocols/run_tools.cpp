@@ -38,7 +38,7 @@ policy_ruling not_in_vain(const setting&, const state& s) {
 }
 
 usage may_use(const setting& with, const state& s, const model_request& r) {
-  return reserve_for(r, s.talk, with.agent.backend);
+  return reserve_for(r, s.talk, backend_at(with.agent, s.memory.backend));
 }
 
 policy_ruling within_rounds(const setting& with, const state& s, const tool_call&) {

@@ -279,15 +279,19 @@ std::string cassette_recorder::begin(const std::string& task, const opening& o, 
   auto& h = tape_->head;
   auto whole = o;
   for (auto& a : o.agents)
-    for (auto* names : {&tape_->hidden, &tape_->brief})
-      names->add_config(a.backend, variables_of(a.backend, tape_->links));
+    each_backend(a, [this](const backend_config& b, const std::string&) {
+      for (auto* names : {&tape_->hidden, &tape_->brief})
+        names->add_config(b, variables_of(b, tape_->links));
+    });
   for (auto& value : h.known)
     tape_->hidden.add_named("key", value);
   h.home = user_home();
   for (auto& a : whole.agents)
-    each_secret(a.backend, [this](const secret_text&, std::string& text) {
-      tape_->hidden.put_in(text);
-      tape_->brief.put_in(text);
+    each_backend(a, [this](backend_config& b, const std::string&) {
+      each_secret(b, [this](const secret_text&, std::string& text) {
+        tape_->hidden.put_in(text);
+        tape_->brief.put_in(text);
+      });
     });
   h.task = task;
   h.opening = to_json(whole);

@@ -3,209 +3,9 @@
 
 #define CAF_SUITE actors.circuit_breaker
 
-// The policy as plain data, and the guard of a model connection around one that plays what the test queued.
+// The guard of a model connection around one that plays what the test queued. The policy alone: breaker.cpp.
 
-#include "actors/circuit_breaker.hpp"
-
-#include "protocols/caf_error.hpp"
-#include "support/fixture.hpp"
-
-#include <deque>
-
-#undef allow // a macro of the test DSL
-
-using namespace conclave;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-namespace {
-
-struct peer_state {
-  std::deque<completion> replies;
-  std::deque<caf::error> errors; ///< taken first
-  std::vector<caf::typed_response_promise<completion>> hanging;
-  std::vector<std::int64_t> allowed; ///< requests, by call
-  bool hang = false;
-  int calls = 0;
-  int cancels = 0;
-};
-
-backend_actor::behavior_type peer(backend_actor::pointer self, std::shared_ptr<peer_state> st) {
-  return {
-      [self, st](model_request& r, chunk_sink_actor&) -> caf::result<completion> {
-        ++st->calls;
-        st->allowed.push_back(r.max_requests);
-        if (st->hang) {
-          st->hanging.push_back(self->make_response_promise<completion>());
-          return caf::delegated<completion>{};
-        }
-        if (!st->errors.empty()) {
-          auto e = st->errors.front();
-          st->errors.pop_front();
-          return e;
-        }
-        if (st->replies.empty())
-          return completion{};
-        auto c = st->replies.front();
-        st->replies.pop_front();
-        return c;
-      },
-      [st](const cancel_call&) -> caf::result<cancel_done> {
-        ++st->cancels;
-        for (auto& p : st->hanging) {
-          completion c;
-          c.status = completion_status::cancelled;
-          p.deliver(c);
-        }
-        auto any = !st->hanging.empty();
-        st->hanging.clear();
-        return cancel_done{any};
-      },
-      [](const describe_backend&) -> caf::result<backend_info> { return backend_info{}; },
-      [st](const ladder_note&) { // lets what hangs succeed
-        for (auto& p : st->hanging)
-          p.deliver(completion{});
-        st->hanging.clear();
-      },
-  };
-}
-
-chunk_sink_actor::behavior_type sink_of(std::shared_ptr<std::vector<std::string>> seen) {
-  return {[seen](const chunk_batch& b) {
-    for (auto& c : b.chunks)
-      seen->push_back(c.text);
-  }};
-}
-
-completion broken(ec code, std::int64_t retry_after_ms = -1) {
-  completion c;
-  c.status = completion_status::broken;
-  c.code = code;
-  c.error = "POST /v1: " + to_string(code);
-  c.retry_after_ms = retry_after_ms;
-  return c;
-}
-
-struct guard_fixture : conclave::test::fixture {
-  std::shared_ptr<peer_state> st = std::make_shared<peer_state>();
-  std::shared_ptr<std::vector<std::string>> shown = std::make_shared<std::vector<std::string>>();
-  backend_actor guarded;
-  backend_actor guard;
-  chunk_sink_actor sink;
-  std::vector<completion> done;
-  std::vector<caf::error> failed;
-  std::vector<caf::actor> callers;
-  std::int64_t budget = max_vain_requests;
-  bool one_bill = false;
-
-  guard_fixture() {
-    guarded = sys.spawn(peer, st);
-    guard = spawn_guarded_backend(sys, guarded, random_stream{1});
-    sink = sys.spawn(sink_of, shown);
-  }
-
-  ~guard_fixture() {
-    st->hanging.clear();
-    kill(guard);
-    kill(guarded);
-    kill(sink);
-    for (auto& c : callers)
-      kill(c);
-  }
-
-  void call(std::uint64_t run = 1) {
-    model_request r;
-    r.task = "t";
-    r.agent = "a";
-    r.run = run;
-    r.call = run;
-    r.max_requests = budget;
-    r.one_bill = one_bill;
-    callers.push_back(sys.spawn([this, r](caf::event_based_actor* me) {
-      me->request(guard, caf::infinite, r, sink)
-          .then([this](completion& c) { done.push_back(std::move(c)); }, [this](caf::error& e) { failed.push_back(std::move(e)); });
-    }));
-    settle();
-  }
-
-  void cancel(std::uint64_t run) {
-    caf::anon_send(guard, cancel_call{"t", "a", run, 0});
-    settle();
-  }
-
-  void pass(milliseconds t) {
-    advance_time(t);
-    settle();
-  }
-
-  /// Closes the gate: five failures without a try left after the first.
-  void trip() {
-    for (std::uint64_t i = 0; i < 5; ++i) {
-      auto c = broken(ec::unavailable);
-      c.retryable_hint = false;
-      st->replies.push_back(c);
-      call(100 + i);
-    }
-    done.clear();
-    st->calls = 0;
-  }
-
-  /// After something happened to the probe: the next call must get through.
-  void check_gate_opens() {
-    done.clear();
-    failed.clear();
-    st->hang = false;
-    st->calls = 0;
-    call(900);
-    CAF_CHECK_EQUAL(st->calls, 1);
-    CAF_REQUIRE_EQUAL(done.size(), 1u);
-    CAF_CHECK(done[0].status == completion_status::finished);
-    call(901); // the success has closed the matter
-    CAF_CHECK_EQUAL(st->calls, 2);
-  }
-};
-
-} // namespace
-
-CAF_TEST(a gate opens after its failures and lets one probe through) {
-  breaker b{breaker_policy{}};
-  for (int i = 0; i < 4; ++i)
-    b.failure(1'000);
-  CAF_CHECK(b.allow(1'000));
-  b.failure(1'000);
-  CAF_CHECK(!b.allow(60'999));
-  CAF_CHECK_EQUAL(b.remaining_ms(1'000), 60'000);
-  CAF_CHECK(b.allow(61'000));
-  CAF_CHECK(b.probing());
-  CAF_CHECK(!b.allow(61'000));
-  b.success();
-  CAF_CHECK(b.allow(61'000));
-  CAF_CHECK(!b.probing());
-}
-
-CAF_TEST(failed probes double the wait up to eight times) {
-  breaker b{breaker_policy{}};
-  for (int i = 0; i < 5; ++i)
-    b.failure(0);
-  std::int64_t now = 0;
-  for (auto factor : {1, 2, 4, 8, 8}) {
-    CAF_CHECK_EQUAL(b.remaining_ms(now), 60'000 * factor);
-    now += 60'000 * factor;
-    CAF_CHECK(b.allow(now));
-    b.failure(now);
-  }
-}
-
-CAF_TEST(an undecided probe leaves the next call to probe) {
-  breaker b{breaker_policy{}};
-  for (int i = 0; i < 5; ++i)
-    b.failure(0);
-  CAF_CHECK(b.allow(60'000));
-  b.undecided();
-  CAF_CHECK(b.allow(60'000));
-  CAF_CHECK(b.probing());
-  CAF_CHECK(!b.allow(60'000));
-}
+#include "support/guard_fixture.hpp"
 
 CAF_TEST_FIXTURE_SCOPE(guard_tests, guard_fixture)
 
@@ -265,10 +65,10 @@ CAF_TEST(a server that asks for another try gets it whatever the code) {
   CAF_CHECK(done[1].code == ec::bad_request);
 }
 
-CAF_TEST(Retry After up to a minute is waited for and a longer one is a failure now) {
-  st->replies = {broken(ec::rate_limited, 60'000), completion{}, broken(ec::rate_limited, 60'001)};
+CAF_TEST(Retry After up to two minutes is waited for and a longer one is a failure now) {
+  st->replies = {broken(ec::rate_limited, 120'000), completion{}, broken(ec::rate_limited, 120'001)};
   call(1);
-  pass(milliseconds(59'999));
+  pass(milliseconds(119'999));
   CAF_CHECK_EQUAL(st->calls, 1);
   pass(milliseconds(1));
   CAF_CHECK_EQUAL(st->calls, 2);
@@ -347,7 +147,11 @@ CAF_TEST(under a budget a try that nobody counted is the last) {
 CAF_TEST(a call that waits for its next try ends at once when cancelled) {
   st->replies = {broken(ec::rate_limited, 30'000)};
   call(1);
+  call(2); // waits at the gate, for the same
   CAF_CHECK_EQUAL(done.size(), 0u);
+  cancel(2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  done.clear();
   cancel(1);
   CAF_REQUIRE_EQUAL(done.size(), 1u);
   CAF_CHECK(done[0].status == completion_status::cancelled);
@@ -467,7 +271,7 @@ CAF_TEST(a long wait fails the call now and holds whatever else succeeds) {
     st->replies = {broken(code, 7'200'001)};
     call(2);
     CAF_REQUIRE_EQUAL(done.size(), 1u);
-    CAF_CHECK(done[0].error.find("the server asks for a wait of 3 h, a call waits 60 s at most") != std::string::npos);
+    CAF_CHECK(done[0].error.find("the server asks for a wait of 3 h, a call waits 2 min at most") != std::string::npos);
     caf::anon_send(guard, ladder_note{});
     settle();
     CAF_CHECK_EQUAL(done.size(), 2u);
@@ -494,6 +298,47 @@ CAF_TEST(a call costs no more requests than it may) {
   CAF_REQUIRE_EQUAL(done.size(), 1u);
   CAF_CHECK_EQUAL(done[0].usage.requests, 8); // the peer kept no count
   CAF_CHECK_EQUAL(st->allowed, (std::vector<std::int64_t>{7, 3}));
+}
+
+CAF_TEST(no try begins once the deadline of the call is over) {
+  limit = 10'000;
+  st->replies = {broken(ec::unavailable), broken(ec::rate_limited, 9'000), completion{}};
+  call();
+  pass(milliseconds(500));
+  CAF_CHECK_EQUAL(st->calls, 2);
+  CAF_CHECK(done.empty());
+  pass(milliseconds(9'000));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  CAF_CHECK_EQUAL(st->limits, (std::vector<std::int64_t>{10'000, 9'500, 500})); // less what the jitter gave back
+  done.clear();
+  st->replies = {broken(ec::rate_limited, 10'000)};
+  call(2);
+  CAF_REQUIRE_EQUAL(done.size(), 1u); // now, not when it is too late
+  CAF_CHECK(done[0].error.find("its deadline (`timeout`) comes before another try") != std::string::npos);
+}
+
+CAF_TEST(calls through two connections to one key wait for the same gate) {
+  auto shared = spawn_provider_gate(sys, "api.example");
+  auto second = sys.spawn(peer, st);
+  auto first = spawn_guarded_backend(sys, sys.spawn(peer, st), random_stream{1}, shared);
+  auto other = spawn_guarded_backend(sys, second, random_stream{1}, shared);
+  auto own = std::exchange(guard, first);
+  st->replies = {broken(ec::rate_limited, 12'000)};
+  call(1);
+  guard = other;
+  call(2);
+  CAF_CHECK_EQUAL(st->calls, 1);
+  CAF_REQUIRE_EQUAL(shown->size(), 2u);
+  CAF_CHECK_EQUAL(shown->back(), "waiting 12 s for the rate limit of api.example");
+  pass(milliseconds(11'999));
+  CAF_CHECK_EQUAL(st->calls, 1);
+  pass(milliseconds(1));
+  CAF_CHECK_EQUAL(st->calls, 3);
+  cancel(3); // finds nothing
+  guard = own;
+  kill(first);
+  kill(other);
+  kill(shared);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

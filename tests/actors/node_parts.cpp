@@ -115,6 +115,43 @@ CAF_TEST(connections that differ in anything are not shared) {
   CAF_CHECK(!(p == q));
 }
 
+CAF_TEST(connections with one key at one host have one gate however else they differ) {
+  node_resources with;
+  with.env = [](const std::string&) -> const std::string* { return nullptr; };
+  backend_config b;
+  b.type = "chatcompletion";
+  b.model = "m";
+  b.base_url = "https://api.example/v1";
+  b.api_key = "k1";
+  auto gate = [&](const backend_config& x) {
+    auto c = resolve_backend(x, with);
+    CAF_REQUIRE_EQUAL(c.error, "");
+    return std::pair{c.gate.place, c.gate.key};
+  };
+  auto same = [&](auto change) {
+    auto x = b;
+    change(x);
+    return gate(b) == gate(x);
+  };
+  CAF_CHECK(same([](auto& x) { x.decision = "text"; }));
+  CAF_CHECK(same([](auto& x) { x.extra_body = "{\"a\":1}"; }));
+  CAF_CHECK(same([](auto& x) { x.extra_headers["X-Team"] = "b"; }));
+  CAF_CHECK(same([](auto& x) { x.extra_query["a"] = "b"; }));
+  CAF_CHECK(same([](auto& x) { x.http2 = true; }));
+  CAF_CHECK(same([](auto& x) { x.provider = "Mine"; }));
+  CAF_CHECK(same([](auto& x) { x.context_tokens = 4096; }));
+  CAF_CHECK(same([](auto& x) { x.model = "another"; }));
+  CAF_CHECK(same([](auto& x) { x.type = "claude"; }));
+  CAF_CHECK(same([](auto& x) { x.rpm = 5; }));
+  CAF_CHECK(same([](auto& x) { x.base_url = "HTTPS://API.example:443/v1/x?y=z"; }));
+  CAF_CHECK(!same([](auto& x) { x.api_key = "k2"; }));
+  CAF_CHECK(!same([](auto& x) { x.base_url = "https://api.example:8443/v1"; }));
+  CAF_CHECK(!same([](auto& x) { x.base_url = "https://other.example/v1"; }));
+  CAF_CHECK(!same([](auto& x) { x.extra_headers["Authorization"] = "Bearer k3"; })); // goes instead of the key
+  b.type = "local";
+  CAF_CHECK(resolve_backend(b, with).gate.place.empty()); // a server of its own
+}
+
 CAF_TEST(what is secret of an agent is known and what is not stays readable) {
   const std::map<std::string, std::string> vars = {{"MY_TOKEN", "tok-of-a-variable"}, {"PROJECT", "conclave-demo"}};
   node_resources with;
@@ -141,7 +178,7 @@ CAF_TEST(what is secret of an agent is known and what is not stays readable) {
                "https://me:password-of-a-url@host/x?access_token=key-in-an-argument"};
   m.env = {{"DB_PASSWORD", "password-of-the-server"}, {"REGION", "eu-central-1"}, {"TOKEN", "${NOT_SET}"}};
   b.mcp_servers = {m};
-  auto known = secrets_of(order, resolve_backend(b, with), with);
+  auto known = secrets_of(b, resolve_backend(b, with), with);
   for (auto* secret :
        {"key-of-the-query", "literal-key-in-the-file", "auth-of-a-header", "key-of-an-option", "tok-of-a-variable",
         "password-of-the-server", "key-of-a-container", "bearer-of-a-header", "password-of-a-url", "key-in-an-argument"}) {

@@ -143,8 +143,8 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(tool_trouble, "8e613267ad695c7c 14");
   PIN(body, "8e613267ad695c7c 14");
   PIN(call_end, "634ee4f00c56d176 143");
-  PIN(call_begin, "eaa5508a9c622112 127");
-  PIN(run_report, "505c0c831a322e62 391");
+  PIN(call_begin, "258f7993cea0b70a 31");
+  PIN(run_report, "05e13c451d17ac26 307");
   PIN(body_part, "fe3a7b23b6d6cdfa 53");
   PIN(body_ack, "af63bc4c8601b62c 1");
   PIN(known_end, "f1ecbe069bf6d981 255");
@@ -164,10 +164,10 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(outcome, "311633f0e5bf40a0 182");
   PIN(script_step, "254dd52c23e9e980 72");
   PIN(mcp_server_config, "ee7589aa6ff9b7e4 114");
-  PIN(backend_config, "2e85ec3e15eef50e 448");
-  PIN(agent_config, "811fac407d87b63c 472");
+  PIN(backend_config, "1a8411493189da65 491");
+  PIN(agent_config, "7eae850e1fb3866b 1027");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "807eaf241a256cfa 505");
+  PIN(spawn_agent, "6a10026158fa65ef 1066");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");

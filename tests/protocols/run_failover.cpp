@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE protocols.run_failover
+
+#include "caf/test/unit_test.hpp"
+#include "support/run_driver.hpp"
+
+using namespace conclave;
+using namespace conclave::test;
+
+namespace {
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+struct failover_driver : run_driver {
+  failover_driver() {
+    with.agent.backend.type = "openai";
+    with.agent.backend.model = "first";
+    with.agent.backend.decision = "auto";
+    backend_config b;
+    b.type = "claude";
+    b.model = "second";
+    b.params = R"({"temperature":1})";
+    b.max_tokens = 99;
+    b.timeout_ms = 5'000;
+    with.agent.failover.push_back(b);
+    b.type = "local";
+    b.model = "third";
+    with.agent.failover.push_back(b);
+  }
+
+  void lose(ec code) { put(run::model_failed{s.model_call, code, "the breaker is open"}); }
+};
+
+const tool_call answer{"a", "new_answer", R"({"content":"42"})"};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(run_failover_tests, failover_driver)
+
+CAF_TEST(a backend that is out is followed by the next with the same conversation) {
+  for (auto code :
+       {ec::unauthorized, ec::unavailable, ec::timeout, ec::rate_limited, ec::bad_reply, ec::bad_request, ec::bad_config}) {
+    failover_driver d;
+    d.start();
+    auto talk = d.s.talk;
+    d.reply(broken(code, "POST https://a/v1: it is out"));
+    auto r = d.the<run::report>();
+    CAF_CHECK(r.ended.size() == 1 && r.begun.size() == 1 && !r.has_verdict);
+    CAF_CHECK_EQUAL(r.backend, 1u);
+    CAF_CHECK_EQUAL(r.moved, "goes on with claude second instead of openai first: POST https://a/v1: it is out");
+    d.rule();
+    auto sent = d.the<run::send_model>().request;
+    CAF_CHECK(sent.model == "second" && sent.messages == talk && sent.max_output_tokens == 99 && sent.total_timeout_ms == 5'000);
+    CAF_CHECK_EQUAL(sent.params, R"({"temperature":1})");
+    CAF_CHECK_EQUAL(sent.max_requests, max_vain_requests); // what the other one cost is not its fault
+  }
+}
+
+CAF_TEST(a call that could not be sent goes to the next backend) {
+  start();
+  lose(ec::breaker_open);
+  CAF_CHECK_EQUAL(the<run::report>().backend, 1u);
+  rule();
+  CAF_CHECK_EQUAL(the<run::send_model>().request.model, "second");
+}
+
+CAF_TEST(nobody is asked a second time once part of the reply was used) {
+  for (auto code : {ec::stream_broken, ec::timeout, ec::unavailable}) {
+    failover_driver d;
+    d.start();
+    auto c = broken(code, "it broke off");
+    c.semantic = true;
+    c.text = "half";
+    d.reply(std::move(c));
+    auto r = d.the<run::report>();
+    CAF_CHECK(r.has_verdict && r.handed_in.code == code && r.backend == 0);
+  }
+}
+
+CAF_TEST(what is no fault of the backend leads to no other) {
+  for (auto code : {ec::cancelled, ec::denied, ec::context_overflow, ec::version_mismatch}) {
+    failover_driver d;
+    d.start();
+    d.reply(broken(code, "x"));
+    CAF_CHECK_EQUAL(d.s.memory.backend, 0u);
+  }
+  start();
+  put(run::cancelled{"x"});
+  lose(ec::unavailable); // in the middle of being cancelled
+  CAF_CHECK(the<run::report>().has_verdict && s.memory.backend == 0);
+}
+
+CAF_TEST(results of tools stay in the conversation that the next backend gets) {
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  rule();
+  put(run::tool_done{the<run::send_tool>().call, {"c1", "seen", false}, "finished", {}});
+  rule();
+  auto talk = s.talk;
+  lose(ec::breaker_open);
+  rule();
+  auto sent = the<run::send_model>().request;
+  CAF_CHECK(sent.model == "second" && sent.messages == talk && talk.back().tool_call_id == "c1");
+  lose(ec::unavailable); // a model that begins at another step goes on in the middle of a run as the run stands
+  rule();
+  sent = the<run::send_model>().request;
+  CAF_CHECK(sent.model == "third" && sent.messages == talk && sent.schema.empty());
+}
+
+CAF_TEST(at the beginning of a run the next backend is asked as it takes it) {
+  auto t = task(7, true);
+  start(t);
+  lose(ec::unavailable);
+  rule();
+  CAF_CHECK(the<run::send_model>().request.schema.empty());
+  lose(ec::unavailable);
+  rule();
+  auto sent = the<run::send_model>().request;
+  CAF_CHECK(sent.model == "third" && !sent.schema.empty()); // a local model decides by schema
+}
+
+CAF_TEST(the last backend fails the run and the next run stays with it) {
+  start();
+  lose(ec::unavailable);
+  rule();
+  lose(ec::unavailable);
+  CAF_CHECK_EQUAL(the<run::report>().backend, 2u);
+  rule();
+  lose(ec::unavailable);
+  CAF_CHECK(the<run::report>().has_verdict);
+  put(run::started{task(8)});
+  put(run::prepared{8, {}});
+  rule();
+  CAF_CHECK_EQUAL(the<run::send_model>().request.model, "third");
+}
+
+CAF_TEST(a backend that cannot even be described gives way to the next) {
+  put(run::started{task()});
+  put(run::unprepared{7, ec::unauthorized, "no key: set OPENAI_API_KEY"});
+  CAF_CHECK_EQUAL(got<run::prepare>().size(), 1u);
+  auto r = the<run::report>();
+  CAF_CHECK(r.backend == 1 && !r.ask && says(r.moved, "no key: set OPENAI_API_KEY"));
+  put(run::prepared{7, {}});
+  rule();
+  CAF_CHECK_EQUAL(the<run::send_model>().request.model, "second");
+}
+
+CAF_TEST(which backend answers survives a crash) {
+  start();
+  lose(ec::unavailable);
+  rule();
+  auto stored = run::to_json(s);
+  run::state again;
+  std::string error;
+  CAF_REQUIRE(run::from_json(stored, again, error));
+  CAF_CHECK_EQUAL(again.memory.backend, 1u);
+  again.talk = s.talk;
+  s = std::move(again);
+  put(run::continued{task(9), {}, false, {}});
+  rule();
+  CAF_CHECK_EQUAL(the<run::send_model>().request.model, "second");
+  s.memory.backend = 4'000'000'000; // of a damaged store: the last one
+  put(run::model_failed{s.model_call, ec::unavailable, "x"});
+  CAF_CHECK(the<run::report>().has_verdict);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
