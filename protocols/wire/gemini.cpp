@@ -51,6 +51,23 @@ private:
     return read;
   }
 
+  bool on_piece(std::string& data, std::vector<chunk>& out) override {
+    if (!read_gemini_delta(data, delta_))
+      return false;
+    if (!delta_.counts.empty()) {
+      auto counts = parse(delta_.counts);
+      if (!counts)
+        return false;
+      on_usage(*counts);
+    }
+    if (response_.empty())
+      response_ = delta_.item;
+    auto thinking = delta_.kind == delta_kind::thought;
+    if (add_text(delta_.piece, thinking))
+      thinking ? think(std::move(delta_.piece), out) : say(std::move(delta_.piece), out);
+    return true;
+  }
+
   bool on_candidates(const json& list, std::vector<chunk>& out) {
     if (!list.is_array())
       return false;
@@ -177,30 +194,35 @@ private:
       thinking ? think(text->get<std::string>(), out) : say(text->get<std::string>(), out);
   }
 
-  /// Pieces of plain text are one part; what holds more than text is never joined to anything.
   bool add_to_turn(const json& p, const json* plain, bool thinking) {
-    if (plain != nullptr) {
-      auto& text = plain->get_ref<const std::string&>();
-      if (text.empty())
-        return true; // the last piece, as a rule: an empty part is refused when it is sent back
-      special_ = special_ || thinking;
-      if (tail_ && tail_thinks_ == thinking) {
-        parts_.back()["text"].get_ref<std::string&>() += text;
-        return true;
-      }
-    } else {
-      special_ = true;
-      advance(false);
-      if (!grow(dump(p).size()))
-        return false;
+    if (plain != nullptr)
+      return add_text(plain->get_ref<const std::string&>(), thinking, &p);
+    special_ = true;
+    advance(false);
+    tail_ = false;
+    return grow(dump(p).size()) && add_part(p);
+  }
+
+  /// Pieces of plain text are one part; what holds more than text is never joined to anything. `as` is the part as it came.
+  bool add_text(const std::string& text, bool thinking, const json* as = nullptr) {
+    if (text.empty())
+      return true; // the last piece, as a rule: an empty part is refused when it is sent back
+    special_ = special_ || thinking;
+    if (tail_ && tail_thinks_ == thinking) {
+      parts_.back()["text"].get_ref<std::string&>() += text;
+      return true;
     }
+    tail_ = true;
+    tail_thinks_ = thinking;
+    return add_part(as != nullptr ? *as : thinking ? json{{"text", text}, {"thought", true}} : json{{"text", text}});
+  }
+
+  bool add_part(json p) {
     if (parts_.size() >= max_kept_parts) {
       fail(ec::bad_reply, "more than 1024 parts in one reply");
       return false;
     }
-    parts_.push_back(p);
-    tail_ = plain != nullptr;
-    tail_thinks_ = thinking;
+    parts_.push_back(std::move(p));
     return true;
   }
 
