@@ -6,6 +6,7 @@
 #include "protocols/wire/chat_turn.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <simdjson.h>
 
 namespace conclave::wire {
@@ -282,14 +283,35 @@ bool read_responses_delta(std::string& data, delta& to) {
 
 namespace {
 
-/// Counts as they stand; they are read by the general parser.
-bool gemini_counts(od::value& v, delta& to) {
-  od::object counts;
-  std::string_view raw;
-  if (v.get_object().get(counts) || counts.raw_json().get(raw) || std::count(raw.begin(), raw.end(), '[') > 8)
+/// What the counts are made up of: looked at only to see that it is valid.
+bool is_detail(od::value& v, int depth = 0) {
+  od::json_type type;
+  if (depth > 4 || v.type().get(type))
     return false;
-  to.counts = raw;
+  if (type == od::json_type::object)
+    return each_member(v, [&](std::string_view, od::value& x) { return is_detail(x, depth + 1); });
+  if (type != od::json_type::array)
+    return is_plain(v);
+  od::array list;
+  if (v.get_array().get(list))
+    return false;
+  for (auto e : list) {
+    od::value element;
+    if (e.get(element) || !is_detail(element, depth + 1))
+      return false;
+  }
   return true;
+}
+
+bool read_counts(od::value& v, delta& to) {
+  to.counted = true;
+  to.counts.fill(std::nan(""));
+  return each_member(v, [&](std::string_view key, od::value& x) {
+    auto i = std::find(gemini_count_names.begin(), gemini_count_names.end(), key);
+    if (i == gemini_count_names.end())
+      return is_detail(x);
+    return !x.get_double().get(to.counts[static_cast<std::size_t>(i - gemini_count_names.begin())]);
+  });
 }
 
 bool gemini_candidate(od::value& v, delta& to, bool& thinking) {
@@ -320,12 +342,12 @@ bool gemini_candidate(od::value& v, delta& to, bool& thinking) {
 bool read_gemini_delta(std::string& data, delta& to) {
   unsigned seen = 0;
   bool thinking = false;
-  to.counts = {};
+  to.counted = false;
   auto read = read_event(data, to, [&](std::string_view key, od::value& v) {
     if (key == "candidates")
       return first(seen, 1) && only_element(v, [&](od::value& c) { return gemini_candidate(c, to, thinking); });
     if (key == "usageMetadata")
-      return first(seen, 2) && gemini_counts(v, to);
+      return first(seen, 2) && read_counts(v, to);
     if (key == "responseId") {
       std::string_view id;
       return first(seen, 4) && read_bare(v, id) && (to.item = id, true);

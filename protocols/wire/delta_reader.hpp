@@ -9,6 +9,7 @@
 /// one piece, a member with something to say, an error, JSON that is not quite JSON), it does not judge: it returns false, and the
 /// event is for those.
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,14 +18,21 @@ namespace conclave::wire {
 
 enum class delta_kind : std::uint8_t { text, thought, arguments };
 
+/// The token counts that Gemini sends with every event, in this order; NaN = it is not there.
+inline constexpr std::array<std::string_view, 6> gemini_count_names{"promptTokenCount",        "toolUsePromptTokenCount",
+                                                                    "cachedContentTokenCount", "candidatesTokenCount",
+                                                                    "thoughtsTokenCount",      "totalTokenCount"};
+using gemini_counts = std::array<double, gemini_count_names.size()>;
+
 struct delta {
   delta_kind kind = delta_kind::text;
-  std::string piece;       ///< not empty
-  std::int64_t index = 0;  ///< Chat Completions: of the call; Messages: of the block; Responses: of the item
-  std::int64_t part = 0;   ///< Responses, of a thought: of which of its parts
-  std::string field;       ///< Chat Completions: member that a thought came in; Responses: the event's type
-  std::string item;        ///< Responses: the item's id
-  std::string_view counts; ///< Gemini: the object with the token counts as it stands in the event; empty = there is none
+  std::string piece;      ///< not empty
+  std::int64_t index = 0; ///< Chat Completions: of the call; Messages: of the block; Responses: of the item
+  std::int64_t part = 0;  ///< Responses, of a thought: of which of its parts
+  std::string field;      ///< Chat Completions: member that a thought came in; Responses: the event's type
+  std::string item;       ///< Responses: the item's id
+  bool counted = false;   ///< Gemini: there are counts
+  gemini_counts counts{};
 };
 
 /// Bytes that an event's data must have allocated behind its end; `read_...` makes room where they are not.

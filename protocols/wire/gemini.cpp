@@ -9,6 +9,7 @@
 #include "protocols/wire/resolve.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 // Source of the stream's shape: https://ai.google.dev/api/generate-content and the types of the vendor's JavaScript SDK, npm
@@ -54,12 +55,8 @@ private:
   bool on_piece(std::string& data, std::vector<chunk>& out) override {
     if (!read_gemini_delta(data, delta_))
       return false;
-    if (!delta_.counts.empty()) {
-      auto counts = parse(delta_.counts);
-      if (!counts)
-        return false;
-      on_usage(*counts);
-    }
+    if (delta_.counted)
+      on_counts(delta_.counts);
     if (response_.empty())
       response_ = delta_.item;
     auto thinking = delta_.kind == delta_kind::thought;
@@ -295,16 +292,25 @@ private:
 
   /// Counts are cumulative: the last ones count. This API counts thoughts and the results of its own tools apart.
   void on_usage(const json& u) {
-    auto prompt = read_tokens(u, "promptTokenCount", prompt_);
-    auto tools = read_tokens(u, "toolUsePromptTokenCount", tool_prompt_);
-    auto cached = read_tokens(u, "cachedContentTokenCount", use_.cached_input_tokens);
-    auto answer = read_tokens(u, "candidatesTokenCount", answer_);
-    auto thoughts = read_tokens(u, "thoughtsTokenCount", use_.reasoning_tokens);
+    gemini_counts counts;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      auto* n = member(u, std::string(gemini_count_names[i]).c_str());
+      counts[i] = n != nullptr && n->is_number() ? n->get<double>() : std::nan("");
+    }
+    on_counts(counts);
+  }
+
+  void on_counts(const gemini_counts& n) {
+    auto prompt = take_tokens(n[0], prompt_);
+    auto tools = take_tokens(n[1], tool_prompt_);
+    auto cached = take_tokens(n[2], use_.cached_input_tokens);
+    auto answer = take_tokens(n[3], answer_);
+    auto thoughts = take_tokens(n[4], use_.reasoning_tokens);
     for (auto part : {tools, cached})
       if (part == token_count::absurd)
         prompt = part;
     std::int64_t total = 0; // it leaves out a count that is 0: with the sum, nothing is missing
-    if (answer == token_count::absent && read_tokens(u, "totalTokenCount", total) == token_count::given)
+    if (answer == token_count::absent && take_tokens(n[5], total) == token_count::given)
       answer = token_count::given;
     count(prompt, std::max(answer, thoughts));
     use_.input_tokens = prompt_ + tool_prompt_;

@@ -359,5 +359,6 @@ int main() {
   s.chunks = from_environment("STREAM_CHUNKS", s.chunks);
   s.rate = from_environment("STREAM_RATE", s.rate);
   s.size = from_environment("STREAM_SIZE", s.size);
+  s.burst = std::max<std::size_t>(from_environment("STREAM_BURST", s.burst), 1);
   return server{s}.run();
 }

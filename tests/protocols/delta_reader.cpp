@@ -109,7 +109,7 @@ CAF_TEST(each reader takes the plain pieces of its dialect) {
   std::string part = R"({"candidates":[{"content":{"parts":[{"text":"hi","thought":true}],"role":"model"},"index":0}],)"
                      R"("usageMetadata":{"promptTokenCount":4},"modelVersion":"m","responseId":"r"})";
   CAF_CHECK(wire::read_gemini_delta(part, d) && d.kind == wire::delta_kind::thought && d.piece == "hi" && d.item == "r");
-  CAF_CHECK_EQUAL(d.counts, R"({"promptTokenCount":4})");
+  CAF_CHECK(d.counted && d.counts[0] == 4 && !(d.counts[1] >= 0));
 }
 
 CAF_TEST(whatever says more than one piece is left to the general parser) {
