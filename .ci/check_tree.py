@@ -21,6 +21,7 @@ ADDRESSES = {
     r"zlib\.h": ["transports/event_store_record"],
     r"yaml-cpp/": ["app/load_config"],
     r"nlohmann/json\.hpp": ["protocols/wire/"],
+    r"simdjson\.h": ["protocols/wire/delta_reader.cpp"],
     r"CLI/": ["app/cli", "app/main"],
     r"openssl/": ["protocols/wire/sha256", "transports/pki", "transports/tls_tunnel"],
     r"caf/io/": ["transports/node_link"],

@@ -32,7 +32,7 @@ need_packages() {
     die "some packages cannot be installed (Debian 12 has them all):$missing"
 }
 
-build_packages="g++ cmake ninja-build ccache git ca-certificates libcaf-dev nlohmann-json3-dev libcurl4-openssl-dev libyaml-cpp-dev
+build_packages="g++ cmake ninja-build ccache git ca-certificates libcaf-dev nlohmann-json3-dev libsimdjson-dev libcurl4-openssl-dev libyaml-cpp-dev
   libboost1.81-dev libsqlite3-dev zlib1g-dev libssl-dev libcli11-dev pkg-config"
 check_packages="librapidcheck-dev libbenchmark-dev clang-format clang clang-tidy python3 python3-venv openssl patch spin"
 

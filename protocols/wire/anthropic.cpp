@@ -55,6 +55,27 @@ private:
     return false;
   }
 
+  bool on_piece(std::string& data, std::vector<chunk>& out) override {
+    if (!read_anthropic_delta(data, delta_))
+      return false;
+    auto i = open_.find(delta_.index);
+    if (i == open_.end())
+      return false;
+    auto& b = blocks_[i->second];
+    if (delta_.kind == delta_kind::arguments) {
+      if (b.type != "tool_use" && b.type != "server_tool_use")
+        return false;
+      write(b, std::move(delta_.piece), out);
+      return true;
+    }
+    auto thinking = delta_.kind == delta_kind::thought;
+    if (b.type != (thinking ? "thinking" : "text"))
+      return false;
+    b.text += delta_.piece;
+    thinking ? think(std::move(delta_.piece), out) : say(std::move(delta_.piece), out);
+    return true;
+  }
+
   /// A whole message, in a body or in a stream.
   bool on_message(const json& v, const json& content, std::vector<chunk>& out) {
     if (content.is_array()) {

@@ -9,6 +9,7 @@
 #include "protocols/wire/resolve.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 // Source of the stream's shape: https://ai.google.dev/api/generate-content and the types of the vendor's JavaScript SDK, npm
 // @google/genai 3.1.0, read 2026-11-26.
@@ -44,6 +45,19 @@ private:
         on_model_status(value, out);
     }
     return read;
+  }
+
+  bool on_piece(std::string& data, std::vector<chunk>& out) override {
+    if (!read_gemini_delta(data, delta_))
+      return false;
+    if (delta_.counted)
+      on_counts(delta_.counts);
+    if (response_.empty())
+      response_ = delta_.item;
+    auto thinking = delta_.kind == delta_kind::thought;
+    if (add_text(delta_.piece, thinking))
+      thinking ? think(std::move(delta_.piece), out) : say(std::move(delta_.piece), out);
+    return true;
   }
 
   bool on_candidates(const json& list, std::vector<chunk>& out) {
@@ -167,28 +181,33 @@ private:
       thinking ? think(text->get<std::string>(), out) : say(text->get<std::string>(), out);
   }
 
-  /// Pieces of plain text are one part; what holds more than text is never joined to anything.
   bool add_to_turn(const json& p, const json* plain, bool thinking) {
-    if (plain != nullptr) {
-      auto& text = plain->get_ref<const std::string&>();
-      if (text.empty())
-        return true; // the last piece, as a rule: an empty part is refused when it is sent back
-      special_ = special_ || thinking;
-      if (tail_ && tail_thinks_ == thinking) {
-        parts_.back()["text"].get_ref<std::string&>() += text;
-        return true;
-      }
-    } else {
-      special_ = true;
-      advance(false);
-      if (!grow(dump(p).size()))
-        return false;
+    if (plain != nullptr)
+      return add_text(plain->get_ref<const std::string&>(), thinking, &p);
+    special_ = true;
+    advance(false);
+    tail_ = false;
+    return grow(dump(p).size()) && add_part(p);
+  }
+
+  /// Pieces of plain text are one part; what holds more than text is never joined to anything. `as` is the part as it came.
+  bool add_text(const std::string& text, bool thinking, const json* as = nullptr) {
+    if (text.empty())
+      return true; // the last piece, as a rule: an empty part is refused when it is sent back
+    special_ = special_ || thinking;
+    if (tail_ && tail_thinks_ == thinking) {
+      parts_.back()["text"].get_ref<std::string&>() += text;
+      return true;
     }
+    tail_ = true;
+    tail_thinks_ = thinking;
+    return add_part(as != nullptr ? *as : thinking ? json{{"text", text}, {"thought", true}} : json{{"text", text}});
+  }
+
+  bool add_part(json p) {
     if (!one_more_part(parts_.size()))
       return false;
-    parts_.push_back(p);
-    tail_ = plain != nullptr;
-    tail_thinks_ = thinking;
+    parts_.push_back(std::move(p));
     return true;
   }
 
@@ -266,20 +285,29 @@ private:
 
   /// Counts are cumulative: the last ones count. This API counts thoughts and the results of its own tools apart.
   void on_usage(const json& u) {
-    auto prompt = read_tokens(u, "promptTokenCount", prompt_);
-    auto tools = read_tokens(u, "toolUsePromptTokenCount", tool_prompt_);
-    auto cached = read_tokens(u, "cachedContentTokenCount", use_.cached_input_tokens);
-    auto answer = read_tokens(u, "candidatesTokenCount", answer_);
-    auto thoughts = read_tokens(u, "thoughtsTokenCount", use_.reasoning_tokens);
+    gemini_counts counts;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      auto* n = member(u, std::string(gemini_count_names[i]).c_str());
+      counts[i] = n != nullptr && n->is_number() ? n->get<double>() : std::nan("");
+    }
     if (auto* list = member(u, "promptTokensDetails"))
       read_audio(*list, use_.audio_input_tokens);
     if (auto* list = member(u, "candidatesTokensDetails"))
       read_audio(*list, use_.audio_output_tokens);
+    on_counts(counts);
+  }
+
+  void on_counts(const gemini_counts& n) {
+    auto prompt = take_tokens(n[0], prompt_);
+    auto tools = take_tokens(n[1], tool_prompt_);
+    auto cached = take_tokens(n[2], use_.cached_input_tokens);
+    auto answer = take_tokens(n[3], answer_);
+    auto thoughts = take_tokens(n[4], use_.reasoning_tokens);
     for (auto part : {tools, cached})
       if (part == token_count::absurd)
         prompt = part;
     std::int64_t total = 0; // it leaves out a count that is 0: with the sum, nothing is missing
-    if (answer == token_count::absent && read_tokens(u, "totalTokenCount", total) == token_count::given)
+    if (answer == token_count::absent && take_tokens(n[5], total) == token_count::given)
       answer = token_count::given;
     count(prompt, std::max(answer, thoughts));
     use_.input_tokens = prompt_ + tool_prompt_;

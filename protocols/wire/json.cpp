@@ -198,7 +198,10 @@ std::int64_t tokens_at(const json& v, const char* key) {
 
 token_count read_tokens(const json& v, const char* key, std::int64_t& to) {
   auto* m = member(v, key);
-  auto count = m != nullptr && m->is_number() ? m->get<double>() : -1;
+  return take_tokens(m != nullptr && m->is_number() ? m->get<double>() : -1, to);
+}
+
+token_count take_tokens(double count, std::int64_t& to) {
   if (!(count >= 0))
     return token_count::absent;
   if (count > 1e12)

@@ -56,7 +56,8 @@ std::int64_t tokens_at(const json& v, const char* key);
 /// costs, which leaves unknown what this one did. In this order, of two words on the same count the later counts.
 enum class token_count : std::uint8_t { absent, given, absurd };
 
-/// Sets `to` where the count is given, and leaves it otherwise.
+/// Sets `to` where the count is given, and leaves it otherwise. NaN = it is not there.
+token_count take_tokens(double count, std::int64_t& to);
 token_count read_tokens(const json& v, const char* key, std::int64_t& to);
 
 /// Usage as events hold it; what is 0 is left out.

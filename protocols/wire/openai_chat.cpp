@@ -77,6 +77,31 @@ private:
     }
   }
 
+  bool on_piece(std::string& data, std::vector<chunk>& out) override {
+    if (!read_chat_delta(data, delta_))
+      return false;
+    auto which = calls_.rbegin();
+    if (delta_.kind == delta_kind::arguments) {
+      which = std::find_if(which, calls_.rend(), [this](auto& c) { return c.index == delta_.index; });
+      if (which == calls_.rend())
+        return false;
+    }
+    streams_ = true;
+    if (delta_.kind == delta_kind::arguments)
+      write(*which, std::move(delta_.piece), out);
+    else if (delta_.kind == delta_kind::text)
+      say(std::move(delta_.piece), out);
+    else
+      on_thought(delta_.field, out);
+    return true;
+  }
+
+  void on_thought(const std::string& field, std::vector<chunk>& out) {
+    if (thought_field_.empty())
+      thought_field_ = field;
+    think(std::move(delta_.piece), out);
+  }
+
   void on_choice(const json& c, std::vector<chunk>& out) {
     if (!c.is_object())
       return;

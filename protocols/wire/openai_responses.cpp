@@ -27,13 +27,13 @@ private:
   struct item : call_stream { ///< arguments: of a call
     json value;               ///< as the server gave it last
     std::string type;
-    std::string name;              ///< of a call
-    std::string text;              ///< of a message or a thought, as it streamed
-    const char* thought = nullptr; ///< which of its two texts a thought streams
-    std::int64_t index = 0;        ///< place in the reply
-    std::int64_t part = 0;         ///< of a thought
-    bool aside = false;            ///< commentary: what a model says on its way is no part of its answer
-    bool done = false;             ///< `value` is whole
+    std::string name;         ///< of a call
+    std::string text;         ///< of a message or a thought, as it streamed
+    std::string_view thought; ///< which of its two texts a thought streams
+    std::int64_t index = 0;   ///< place in the reply
+    std::int64_t part = 0;    ///< of a thought
+    bool aside = false;       ///< commentary: what a model says on its way is no part of its answer
+    bool done = false;        ///< `value` is whole
   };
 
   bool on_object(const json& v, const std::string& event, std::vector<chunk>& out) override {
@@ -68,6 +68,26 @@ private:
     return false;
   }
 
+  bool on_piece(std::string& data, std::vector<chunk>& out) override {
+    if (!read_responses_delta(data, delta_))
+      return false;
+    auto thought = delta_.kind == delta_kind::thought;
+    auto* b = find(delta_.item, delta_.index);
+    if (b == nullptr || b->done
+        || b->type
+               != (thought                           ? "reasoning"
+                   : delta_.kind == delta_kind::text ? "message"
+                                                     : "function_call"))
+      return false;
+    if (thought)
+      on_thought(*b, delta_.field == "response.reasoning_text.delta" ? "content" : "summary", delta_.part, delta_.piece, out);
+    else if (delta_.kind == delta_kind::text)
+      tell(*b, delta_.piece, out);
+    else
+      write(*b, std::move(delta_.piece), out);
+    return true;
+  }
+
   void on_rest(const json& v, std::string_view type, std::vector<chunk>& out) {
     if (type == "refusal.delta") {
       auto& text = ref_at(v, "delta");
@@ -91,12 +111,14 @@ private:
   }
 
   /// The item an event is about, or nullptr. Some servers write another id with every event, some 0 for every place.
-  item* find(const json& v) {
-    if (auto i = ids_.find(ref_at(v, "item_id")); i != ids_.end())
+  item* find(const std::string& id, std::int64_t index) {
+    if (auto i = ids_.find(id); i != ids_.end())
       return &items_[i->second];
-    auto i = open_.find(int_at(v, "output_index"));
+    auto i = open_.find(index);
     return i == open_.end() ? nullptr : &items_[i->second];
   }
+
+  item* find(const json& v) { return find(ref_at(v, "item_id"), int_at(v, "output_index")); }
 
   /// The same for a delta; a server may not have said that the item begins.
   item* home(const json& v, const char* type, std::vector<chunk>& out) {
@@ -156,7 +178,7 @@ private:
       tell_rest(*b, message_text(value), out);
       each_source(value, [&](const std::string& title, const std::string& address) { tell_source(title, address, out); });
     } else if (b->type == "reasoning") {
-      tell_rest(*b, thought_text(value, b->thought), out);
+      tell_rest(*b, thought_text(value, b->thought.data()), out);
     } else {
       advance(false);
       if (!hosted_tool(value).empty() && ref_at(value, "call_id").empty()) // one with an id is for its client to carry out
@@ -183,17 +205,18 @@ private:
   }
 
   void on_thought(const json& v, const char* which, const char* place, std::vector<chunk>& out) {
-    auto* b = home(v, "reasoning", out);
-    if (b == nullptr)
-      return;
-    if (b->thought == nullptr)
-      b->thought = which;
-    if (b->thought != which) // the same thought again, in other words
+    if (auto* b = home(v, "reasoning", out))
+      on_thought(*b, which, int_at(v, place), ref_at(v, "delta"), out);
+  }
+
+  void on_thought(item& b, std::string_view which, std::int64_t part, const std::string& piece, std::vector<chunk>& out) {
+    if (b.thought.empty())
+      b.thought = which;
+    if (b.thought != which) // the same thought again, in other words
       return advance(false);
-    auto part = int_at(v, place);
-    auto apart = part > b->part && !b->text.empty();
-    b->part = part;
-    tell(*b, apart ? "\n\n" + ref_at(v, "delta") : ref_at(v, "delta"), out);
+    auto apart = part > b.part && !b.text.empty();
+    b.part = part;
+    tell(b, apart ? "\n\n" + piece : piece, out);
   }
 
   // -- calls --

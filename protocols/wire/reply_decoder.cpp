@@ -166,7 +166,7 @@ void reply_decoder::read_rest(const http_end& end, std::vector<chunk>& out) {
 }
 
 void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
-  if (done_)
+  if (done_ || (e.name != "error" && on_piece(e.data, out)))
     return;
   if (is_end(e.data)) {
     complete_ = done_ = true;

@@ -7,6 +7,7 @@
 /// the reply ended. A dialect only reads its objects.
 
 #include "protocols/wire/answer_reader.hpp"
+#include "protocols/wire/delta_reader.hpp"
 #include "protocols/wire/dialect.hpp"
 #include "protocols/wire/finish_reason.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -43,6 +44,10 @@ public:
 protected:
   /// Reads one object of the reply; returns whether it held a part of the answer.
   virtual bool on_object(const json& v, const std::string& event, std::vector<chunk>& out) = 0;
+
+  /// Reads an event that is one piece of a text, a thought or a call that has begun (delta_reader.hpp), with the effect that
+  /// `on_object` would have. Returns false, and has none, for any other.
+  virtual bool on_piece(std::string& data, std::vector<chunk>& out) = 0;
 
   /// Fills calls and opaque once the reply is complete.
   virtual void settle() = 0;
@@ -94,6 +99,7 @@ protected:
   std::string explanation_; ///< the provider's, for a reply that its safety system stopped
   usage use_;
   secrets secrets_;
+  delta delta_; ///< the piece that `on_piece` reads
 
 private:
   void take(std::string_view bytes, std::vector<chunk>& out);

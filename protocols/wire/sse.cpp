@@ -10,6 +10,7 @@ namespace conclave::wire {
 namespace {
 
 constexpr std::size_t max_stray = 1000;
+constexpr std::size_t max_kept_bytes = std::size_t{64} << 10; ///< between two events
 
 /// An object, or a list of them: no word in brackets.
 bool begins_json(std::string_view text) {
@@ -68,6 +69,16 @@ void sse_decoder::give_up() {
   has_data_ = false;
 }
 
+/// Keeps the memory of events of ordinary length: one after the other needs it.
+void sse_decoder::forget_event() {
+  if (event_.data.capacity() > max_kept_bytes)
+    event_.data = {};
+  event_.data.clear();
+  event_.name.clear();
+  event_.id.clear();
+  has_data_ = false;
+}
+
 void sse_decoder::finish(const std::function<void(sse_event&)>& on_event) {
   if (broken_)
     return;
@@ -89,8 +100,7 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
   if (text.empty()) {
     if (!event_.data.empty()) // the standard drops an event without data, also one whose data is empty: servers prime streams so
       on_event(event_);
-    event_ = {};
-    has_data_ = false;
+    forget_event();
     return;
   }
   if (text.front() == ':')

@@ -41,6 +41,7 @@ private:
   void add_data(std::string_view value);
   void bare(std::string_view text, const std::function<void(sse_event&)>& on_event);
   void give_up();
+  void forget_event();
 
   std::size_t max_line_;
   std::string buffer_;

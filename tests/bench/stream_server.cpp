@@ -7,8 +7,10 @@
 ///   STREAM_CHUNKS / chunks   text chunks per stream (200)
 ///   STREAM_RATE   / rate     chunks per second and stream, 0 = as fast as the socket takes them (50)
 ///   STREAM_SIZE   / size     least bytes of text per chunk (24)
-/// Every chunk is one write (one packet on loopback) and its text opens with "t=<nanoseconds of CLOCK_MONOTONIC>;" of its sending.
-/// A request that offers the tool `vote` gets a vote for agent1 after the text, else one that offers `new_answer` gets an answer.
+///   STREAM_BURST  / burst    chunks per write (1)
+/// A write is one packet on loopback, if it fits; every chunk is an HTTP chunk of its own and its text opens with "t=<nanoseconds
+/// of CLOCK_MONOTONIC>;" of its sending. A request that offers the tool `vote` gets a vote for agent1 after the text, else one that
+/// offers `new_answer` gets an answer.
 
 #include <nlohmann/json.hpp>
 
@@ -44,6 +46,7 @@ struct settings {
   std::size_t chunks = 200;
   std::size_t rate = 50;
   std::size_t size = 24;
+  std::size_t burst = 1;
 };
 
 struct connection {
@@ -94,6 +97,8 @@ settings with_query(settings s, std::string_view target) {
       s.rate = number(value, s.rate);
     else if (name == "size")
       s.size = number(value, s.size);
+    else if (name == "burst")
+      s.burst = std::max<std::size_t>(number(value, s.burst), 1);
   }
   return s;
 }
@@ -283,8 +288,8 @@ private:
         queue_.push({at, c.fd, c.serial});
         return;
       }
-      c.out = text_chunk(c.set);
-      ++c.sent;
+      for (std::size_t i = 0; i < c.set.burst && c.sent < c.set.chunks; ++i, ++c.sent)
+        c.out += text_chunk(c.set);
     }
   }
 
@@ -354,5 +359,6 @@ int main() {
   s.chunks = from_environment("STREAM_CHUNKS", s.chunks);
   s.rate = from_environment("STREAM_RATE", s.rate);
   s.size = from_environment("STREAM_SIZE", s.size);
+  s.burst = std::max<std::size_t>(from_environment("STREAM_BURST", s.burst), 1);
   return server{s}.run();
 }

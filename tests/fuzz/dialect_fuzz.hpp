@@ -89,6 +89,7 @@ inline void check_reply(const char* dialect, const http_head& head, std::string_
   auto whole = test::decode(dialect, head, bytes);
   check_completion(whole.completion);
   FUZZ_REQUIRE(whole == test::decode(dialect, head, bytes, pieces_of(bytes)));
+  FUZZ_REQUIRE(test::same_but_words(whole, test::decode(dialect, head, test::slowed(bytes))));
   if (bytes.size() < 2000)
     FUZZ_REQUIRE(whole == test::decode(dialect, head, bytes, {1}));
   auto& c = whole.completion;

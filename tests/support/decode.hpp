@@ -35,6 +35,24 @@ inline http_head head_of(int status, std::string content_type, key_values more =
   return h;
 }
 
+/// The same stream with a line feed behind the data of each event, which the quick readers (protocols/wire/delta_reader.hpp) leave
+/// to the general parser.
+inline std::string slowed(std::string_view stream) {
+  std::string out;
+  while (!stream.empty()) {
+    auto end = stream.find_first_of("\r\n");
+    auto line = stream.substr(0, end);
+    out.append(line);
+    if (line.starts_with("data:") && line.ends_with('}'))
+      out.append("\ndata:");
+    auto next = end == std::string_view::npos ? end : stream.find_first_not_of("\r\n", end);
+    if (end != std::string_view::npos)
+      out.append(stream.substr(end, next - end));
+    stream.remove_prefix(next == std::string_view::npos ? stream.size() : next);
+  }
+  return out;
+}
+
 /// `sizes` of the pieces, used in turn and over again; empty = whole.
 inline decoded decode(const char* dialect, const http_head& head, std::string_view bytes,
                       const std::vector<std::size_t>& sizes = {}, const http_end& end = {}) {
@@ -52,6 +70,14 @@ inline decoded decode(const char* dialect, const http_head& head, std::string_vi
   out.done = d->done();
   out.completion = d->finish(end);
   return out;
+}
+
+/// Whether two replies are the same but for the words of an error, which quote the text as it stood.
+inline bool same_but_words(decoded a, decoded b) {
+  for (auto text : {&completion::error, &completion::said})
+    if ((a.completion.*text).empty() == (b.completion.*text).empty())
+      a.completion.*text = b.completion.*text;
+  return a == b;
 }
 
 } // namespace conclave::test

@@ -86,6 +86,7 @@ inline int run_golden(const std::string& dialect, char first = '\0', char last =
     CAF_CHECK_EQUAL(stem + " " + shown(whole.completion).dump(), stem + " " + expected["completion"].dump());
     CAF_CHECK_EQUAL(whole.completion.opaque_dialect, whole.completion.opaque.empty() ? "" : dialect);
     CAF_CHECK(decode(dialect.c_str(), head, bytes, {1}, end) == whole);
+    CAF_CHECK(decode(dialect.c_str(), head, slowed(bytes), {}, end) == whole);
     for (std::size_t cut = 1; cut < bytes.size(); cut += cuts_apart)
       if (!(decode(dialect.c_str(), head, bytes, {cut, bytes.size()}, end) == whole))
         CAF_FAIL(stem << ": cut at " << cut << " gives another result");
