@@ -8,9 +8,8 @@
 #include <algorithm>
 
 // Chat Completions as Azure serves it: the same bodies and streams (with frames of its content filter, which hold no choice or no
-// delta), another address and another header. Sources: https://learn.microsoft.com/en-us/azure/ai-foundry/openai/reference and
-// .../api-version-lifecycle; class AzureOpenAI of npm openai 7.57.0, which sends the requests in tests/e2e/test_sdk_chat.py; read
-// 2026-11-26.
+// delta), another address and another header. Source: class AzureOpenAI of npm openai 7.57.0, read 2026-11-26, which sends the
+// requests in tests/e2e/test_sdk_chat.py; no resource at Azure has been asked.
 
 namespace conclave::wire {
 

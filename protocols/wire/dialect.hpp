@@ -30,7 +30,6 @@ struct hosted_tools {
 /// A connection with everything resolved on the node that uses it.
 struct endpoint {
   std::string base_url;   ///< where the bytes go: with or without trailing slash, or with the path already pasted
-  std::string home;       ///< the base URL of whose API it is, if the bytes go elsewhere; empty = base_url
   std::string api_key;    ///< empty = send no key
   std::string provider;   ///< display name; no quirk follows from it
   std::string version;    ///< of the API, in a header (anthropic), the path (gemini) or the query (azure_openai); empty = default
@@ -41,6 +40,7 @@ struct endpoint {
   bool id_slot = false; ///< local llama.cpp server: send id_slot / cache_prompt
   secrets hidden = {};  ///< values of variables in headers and query, which may be secrets
   hosted_tools hosted = {};
+  std::string home = {}; ///< the base URL of whose API it is, if the bytes go elsewhere; empty = base_url
   bool operator==(const endpoint&) const = default;
 };
 

@@ -9,10 +9,9 @@
 #include <algorithm>
 #include <array>
 
-// Sources, read 2026-11-26: types Tool of npm openai 7.57.0 and ToolUnion of @anthropic-ai/sdk 1.12.0, Tool of @google/genai 3.1.0;
-// https://openrouter.ai/docs/guides/features/server-tools and .../features/web-search; https://console.groq.com/docs/browser-search
-// and .../docs/tool-use/built-in-tools; https://docs.x.ai/docs/guides/tools/overview;
-// https://help.aliyun.com/zh/model-studio/web-search; https://docs.z.ai/guides/tools/web-search.
+// Sources, read 2026-11-26: types Tool of npm openai 7.57.0 and ToolUnion of @anthropic-ai/sdk 1.12.0, Tool of @google/genai 3.1.0.
+// The rows of OpenRouter, Groq, xAI, Qwen and Z.ai are as other clients send them; their makers' pages (guides on server tools,
+// built-in tools and web search) were not at hand, and no server of theirs has been asked.
 
 namespace conclave::wire {
 
@@ -163,7 +162,7 @@ void add_hosted_tools(json& body, std::string_view dialect, const endpoint& to, 
 std::string dialect_of(const backend_config& b, const std::string& base_url) {
   const auto* kind = find_backend_kind(b.type);
   std::string own = kind == nullptr ? "" : kind->dialect;
-  // Source: https://docs.x.ai/docs/guides/tools/overview, read 2026-11-26: `search_parameters` of its chat API answer 410.
+  // Its chat API answers `search_parameters` with 410, as its users tell.
   if (own == "openai_chat" && is_of_xai(b, base_url)
       && (b.hosted_tools.contains("web_search") || b.hosted_tools.contains("code_execution")))
     return "openai_responses";
