@@ -58,7 +58,7 @@ class BaseUrl(unittest.TestCase):
     def test_the_real_key_goes_along_when_that_is_said(self):
         self.ask("-c", self.team({"type": "claude", "model": "m"}), "--base-url", f"claude={self.provider.url}", "--send-keys",
                  env={"ANTHROPIC_API_KEY": "sk-real"})
-        self.assertEqual({k for _, k in self.sent()}, {"sk-real"})
+        self.assertEqual({k for _, k in self.sent()}, {"Bearer sk-real"})
 
     def test_a_type_nobody_has_is_said(self):
         r = self.ask("-c", self.team({"type": "claude", "model": "m"}), "--base-url", f"claude={self.provider.url}", "--base-url",

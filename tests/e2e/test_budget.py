@@ -30,7 +30,14 @@ def final(**usage):
 
 
 class Budgets(RealServers):
-    PRICED = {"model": "gpt-4o-mini", "max_tokens": 500}
+    PRICED = {"model": "priced", "max_tokens": 500}
+
+    def setUp(self):
+        super().setUp()
+        (self.home.path / "config" / "conclave").mkdir(parents=True)
+        self.home.write("config/conclave/models.yaml", "models:\n  - {provider: 127.0.0.1, model: priced, "
+                        "price: {input: 0.15, cached_input: 0.075, output: 0.6}}\n")
+        self.home.env["XDG_CONFIG_HOME"] = str(self.home.path / "config")
 
     def spent(self, events, key="input_tokens"):
         return sum(e.get("usage", {}).get(key, 0) for e in events if e["type"] == "call_ended")

@@ -56,7 +56,7 @@ class Routes(Keys):
         url = self.provider.url + "/v1"
         for model, env, key in [("gpt-4o", {"OPENAI_API_KEY": "gw", "OPENAI_BASE_URL": url}, "Bearer gw"),
                                 ("gpt-4o", {"OPENAI_API_KEY": "gw", "OPENAI_API_BASE": url + "/"}, "Bearer gw"),
-                                ("claude-x", {"ANTHROPIC_API_KEY": "gw", "ANTHROPIC_BASE_URL": self.provider.url}, "gw"),
+                                ("claude-x", {"ANTHROPIC_API_KEY": "gw", "ANTHROPIC_BASE_URL": self.provider.url}, "Bearer gw"),
                                 ("grok-4", {"XAI_API_KEY": "gw", "XAI_BASE_URL": url}, "Bearer gw"),
                                 ("glm-4.5", {"ZAI_API_KEY": "gw", "ZAI_BASE_URL": url}, "Bearer gw"),
                                 ("gemini-2.5-flash", {"GEMINI_API_KEY": "gw", "GOOGLE_GEMINI_BASE_URL": self.provider.url}, "gw")]:
@@ -319,7 +319,7 @@ class Here(Keys):
                               ({"base_url": url, "extra_headers": {"X-A": "${NONE}"}}, "the variable NONE is not set"),
                               ({"base_url": "${NONE}"}, "the variable NONE is not set"),
                               ({"base_url": "https://x.example", "api_key": "k", "ca_bundle": "/none"}, "ca_bundle: '/none' cannot be read"),
-                              ({"base_url": url, "enable_web_search": True}, "not available yet")):
+                              ({"base_url": url, "custom_tools": ["x"]}, "not available yet")):
             with self.subTest(said):
                 team = self.team(**backend)
                 r = self.home.run("validate", team)

@@ -11,10 +11,6 @@ using namespace conclave::test;
 
 namespace {
 
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 struct failover_driver : run_driver {
   failover_driver() {
     with.agent.backend.type = "openai";

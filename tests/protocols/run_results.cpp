@@ -17,10 +17,6 @@ using namespace conclave::test;
 
 namespace {
 
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// 20,000 characters of two bytes each, every one at its own place.
 std::string long_text() {
   std::string out;

@@ -55,7 +55,7 @@ struct pieces {
 start_run full_task() {
   start_run t;
   auto& [task, fence, agent, run, round, epoch, first_call, kind, question, history, answers, may_answer, may_vote, own_id,
-         vote_reasons, votes, tie, now_ms, stored, on_unknown] = t;
+         vote_reasons, votes, tie, now_ms, stored, on_unknown, attachments, planning, planning_instruction, planning_reads] = t;
   task = "20261126-101112-abcd";
   fence = 3;
   agent = "writer";
@@ -74,14 +74,18 @@ start_run full_task() {
   votes = 2;
   tie = true;
   now_ms = 1'700'000'000'123;
-  stored = {};     // told once, when a run goes on
-  on_unknown = {}; // so is this
+  stored = {};      // told once, when a run goes on
+  on_unknown = {};  // so is this
+  attachments = {}; // these, too, come with the start of a run
+  planning = false;
+  planning_instruction = {};
+  planning_reads = false;
   return t;
 }
 
 run::memory full_memory() {
   run::memory m;
-  auto& [saw_tools, learned_budget, decision_room, round, kind, vain, vain_code, vain_error] = m;
+  auto& [saw_tools, learned_budget, decision_room, round, kind, vain, vain_code, vain_error, backend] = m;
   saw_tools = true;
   learned_budget = 512;
   decision_room = 64;
@@ -90,6 +94,7 @@ run::memory full_memory() {
   vain = 3;
   vain_code = ec::unavailable;
   vain_error = "503";
+  backend = 1;
   return m;
 }
 
@@ -126,8 +131,8 @@ state full_state() {
   state s;
   auto& [memory, task, stage, cancelled, restarted, talk, kept, touched, step, ladder_fixed, budget_bytes, want, attempt,
          bare_replies, iterations, overflows, pauses, last_asked, repeats, calls, model_call, reply_call, reply, names, lead,
-         pending, held, reports, awaited, handing_in, handed_in, answers_call, said, partial, policy, holds, workspace, snapshot,
-         late] = s;
+         pending, long_results, held, reports, awaited, handing_in, handed_in, answers_call, said, partial, policy, holds,
+         workspace, snapshot, late] = s;
   memory = full_memory();
   task = full_task();
   stage = run::stage::announced;
@@ -154,7 +159,8 @@ state full_state() {
   names = {"vote", "mcp__t__look"};
   lead = "so far";
   pending = {full_call(0), full_call(12)};
-  held = 0; // from the others
+  long_results = {{"r1", 11, ""}}; // the log has its text
+  held = 0;                        // from the others
   reports = 21;
   awaited = 20;
   handing_in = true;
