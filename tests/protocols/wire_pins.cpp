@@ -143,8 +143,8 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(tool_trouble, "8e613267ad695c7c 14");
   PIN(body, "8e613267ad695c7c 14");
   PIN(call_end, "634ee4f00c56d176 143");
-  PIN(call_begin, "258f7993cea0b70a 31");
-  PIN(run_report, "05e13c451d17ac26 307");
+  PIN(call_begin, "eaa5508a9c622112 127");
+  PIN(run_report, "1a9b772c65bfe13e 403");
   PIN(body_part, "fe3a7b23b6d6cdfa 53");
   PIN(body_ack, "af63bc4c8601b62c 1");
   PIN(known_end, "f1ecbe069bf6d981 255");
@@ -152,7 +152,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(turn_text, "1dca75d054a33128 8");
   PIN(attachment, "f02a458f8a46956d 43");
   PIN(shown_answer, "9fbe00f80ee04eec 21");
-  PIN(start_run, "169eefeb48d04a9c 544");
+  PIN(start_run, "10d4e8078879314e 603");
   PIN(publish_answer, "b233d5b2b0b7dac6 29");
   PIN(publish_file, "1144fe48fd9b3c4d 45");
   PIN(cancel_run, "10af3b873f2fb2bb 37");
@@ -164,10 +164,10 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(outcome, "311633f0e5bf40a0 182");
   PIN(script_step, "254dd52c23e9e980 72");
   PIN(mcp_server_config, "ee7589aa6ff9b7e4 114");
-  PIN(backend_config, "1a8411493189da65 491");
-  PIN(agent_config, "7eae850e1fb3866b 1027");
+  PIN(backend_config, "476048ceec41d627 552");
+  PIN(agent_config, "8edb9417b8043e5a 1186");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "6a10026158fa65ef 1066");
+  PIN(spawn_agent, "1b5288bd81f22f94 1225");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");
