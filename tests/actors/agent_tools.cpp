@@ -107,8 +107,10 @@ CAF_TEST(a source that never lists its tools again keeps no run waiting) {
   run(task(false));
   CAF_CHECK_EQUAL(model->asked.size(), 1u);
   advance_time(std::chrono::seconds(4));
+  settle();
   CAF_CHECK_EQUAL(model->asked.size(), 1u);
   advance_time(std::chrono::seconds(1));
+  settle();
   CAF_REQUIRE_EQUAL(model->asked.size(), 3u);
   CAF_CHECK_EQUAL(offered(1), "look");
   CAF_CHECK_EQUAL(offered(2), "other");
