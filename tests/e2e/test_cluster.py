@@ -64,7 +64,7 @@ class Cluster(unittest.TestCase):
         return self.nodes[-1]
 
     def test_same_ledger_as_on_one_process(self):
-        config = self.home.write("team.json", team(4, 220))
+        config = self.home.write("team.json", team(4, 400))
         alone = self.home.run("--config", config, "--json", "q")
         a, b = self.node(), self.node()
         spread = self.home.run("--config", config, "--json", "--node", f"a={a.address}", "--node", b.address, "q")

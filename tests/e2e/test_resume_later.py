@@ -167,7 +167,9 @@ class Refusals(Case):
             for a in team["agents"]:
                 a["backend"]["api_key"] = key
             path = self.home.write("team.json", team)
-            self.killed(self.home.start("-c", path, "--json", "q"), 0.5)
+            p = self.home.start("-c", path, "--json", "q")
+            self.assertIn(b"task_opened", p.stdout.readline())  # it is stored by then
+            self.killed(p, 0.5)
             for f in (self.home.path / "home").rglob("*"):
                 if f.is_file() and f.suffix != ".env":
                     self.assertNotIn(key.encode(), f.read_bytes(), f)
