@@ -17,8 +17,9 @@ endif()
 # What a program that embeds the engine may include, as <conclave/app/engine.hpp>. All others stay private and are not installed.
 set(CONCLAVE_PUBLIC_HEADERS
   app/engine.hpp app/engine_caf.hpp app/load_config.hpp app/task_tools.hpp
-  protocols/chat.hpp protocols/config.hpp protocols/config_expand.hpp protocols/config_validate.hpp protocols/coordination.hpp
-  protocols/error.hpp protocols/events.hpp protocols/ledger.hpp protocols/watching.hpp
+  protocols/budget.hpp protocols/catalogue_models.hpp protocols/chat.hpp protocols/config.hpp protocols/config_expand.hpp
+  protocols/config_validate.hpp protocols/coordination.hpp protocols/error.hpp protocols/events.hpp protocols/ledger.hpp
+  protocols/prices.hpp protocols/watching.hpp
   transports/event_store.hpp)
 configure_file(cmake/install_headers.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake @ONLY)
 install(SCRIPT ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake)

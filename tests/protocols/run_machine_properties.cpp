@@ -322,6 +322,8 @@ private:
       if (p.number != 0)
         p.result = {};
     }
+    for (auto& r : whole.long_results)
+      r.text.clear();
     whole.handed_in.text.clear();
     MUST(restored() == whole);
   }
