@@ -202,8 +202,13 @@ std::string judge(const run_config& config, const question& q) {
     for (auto& a : q.attachments)
       if (a.agent.empty() || a.agent == agent.id)
         shown.push_back(&a);
-    if (auto why = wire::unfit(agent.backend, shown); !why.empty())
-      return "agent '" + shown_text(agent.id) + "': " + why;
+    std::string fault;
+    each_backend(agent, [&](const backend_config& b, const std::string& which) {
+      if (auto why = wire::unfit(b, shown); fault.empty() && !why.empty())
+        fault = "agent '" + shown_text(agent.id) + "'" + (which == "backend" ? "" : ", " + which) + ": " + why;
+    });
+    if (!fault.empty())
+      return fault;
   }
   return {};
 }

@@ -6,10 +6,12 @@
 #include "app/commands.hpp"
 #include "app/engine.hpp"
 #include "app/host_io.hpp"
+#include "app/load_config.hpp"
 #include "app/plain_text.hpp"
 #include "app/run_session.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/version.hpp"
+#include "protocols/config_validate.hpp"
 #include "protocols/opening.hpp"
 #include "protocols/wire/cassette.hpp"
 #include "transports/cassette_player.hpp"
@@ -145,6 +147,10 @@ int command_play(const replay_options& o) {
   bytes = {};
   if (error.empty())
     error = team_of(tape.head, config, q);
+  std::vector<problem> problems; // what calls cost is told by the rows of whoever plays: they are not in the file
+  config.models = load_models(own_models_file(), problems);
+  for (const auto& p : problems)
+    complain("warning: " + to_string(p));
   if (!error.empty()) {
     complain(path + ": " + error);
     return differs;

@@ -62,14 +62,16 @@ void note_keys(const run_options& o, const run_config& config, const environment
 /// Sends the calls of types elsewhere (--base-url TYPE=URL).
 void redirect_types(const run_options& o, run_config& config) {
   for (auto& a : config.agents)
-    a.backend.key_goes_along = o.send_keys;
+    each_backend(a, [&](backend_config& b, const std::string&) { b.key_goes_along = o.send_keys; });
   for (const auto& [type, url] : o.base_urls) {
     bool used = false;
     for (auto& a : config.agents)
-      if (a.backend.type == type) {
-        a.backend.sent_to = url;
-        used = true;
-      }
+      each_backend(a, [&](backend_config& b, const std::string&) {
+        if (b.type == type) {
+          b.sent_to = url;
+          used = true;
+        }
+      });
     if (!used && !o.quiet && !o.automation)
       complain("warning: --base-url " + type + "=...: no agent has this backend type");
   }

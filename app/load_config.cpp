@@ -82,6 +82,7 @@ bool named_backend(const std::string& name, const std::vector<agent_config>& age
       out = agents[i].backend;
       out.mcp_servers.clear();
       out.native_tools.clear();
+      out.upload_files.clear();
       return true;
     }
   out.model = name;

@@ -15,6 +15,7 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <sstream>
 
 namespace conclave {
 
@@ -215,6 +216,18 @@ private:
 
 } // namespace
 
+namespace {
+
+bool only_comments(const std::string& text) {
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);)
+    if (auto first = line.find_first_not_of(" \t\r\xEF\xBB\xBF"); first != std::string::npos && line[first] != '#')
+      return false;
+  return true;
+}
+
+} // namespace
+
 std::string own_models_file() {
   std::error_code ignored;
   for (const auto& folder : config_dirs())
@@ -232,6 +245,8 @@ std::vector<model_row> load_models(const std::string& path, std::vector<problem>
   std::vector<model_row> out;
   if (!loader::read_text(path, text, error))
     to.error({}, "", error);
+  else if (only_comments(text))
+    return {}; // it says nothing yet
   else if (auto root = loader::read_tree(text, to))
     out = reader{to}.read(*root);
   to.finish();
@@ -241,15 +256,15 @@ std::vector<model_row> load_models(const std::string& path, std::vector<problem>
 
 std::vector<problem> ending_models(const run_config& c, std::int64_t now_unix_ms) {
   std::vector<problem> out;
-  for (std::size_t i = 0; i < c.agents.size(); ++i) {
-    const auto& b = c.agents[i].backend;
-    const auto* row = find_model(provider_of(b), b.model, c.models);
-    auto text = row ? ending_notice(*row, b.model, now_unix_ms) : std::string{};
-    if (text.empty())
-      continue;
-    auto at = place_of(c.places, "agents[" + std::to_string(i) + "].backend.model");
-    out.push_back({severity::warning, c.source, at.line, at.path, text, false, at.column});
-  }
+  for (std::size_t i = 0; i < c.agents.size(); ++i)
+    each_backend(c.agents[i], [&](const backend_config& b, const std::string& which) {
+      const auto* row = find_model(provider_of(b), b.model, c.models);
+      auto text = row ? ending_notice(*row, b.model, now_unix_ms) : std::string{};
+      if (text.empty())
+        return;
+      auto at = place_of(c.places, "agents[" + std::to_string(i) + "]." + which + ".model");
+      out.push_back({severity::warning, c.source, at.line, at.path, text, false, at.column});
+    });
   return out;
 }
 

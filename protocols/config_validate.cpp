@@ -76,6 +76,8 @@ void check_failover(const agent_config& a, const std::string& path, std::vector<
     validate_backend(b, at, !a.node.empty(), out);
     if (b.type == "scripted")
       add(out, at + ".type", "a script cannot take over from a backend: its steps are those of a whole task");
+    if (!b.upload_files.empty())
+      add(out, at + ".upload_files", "the files of an agent stand in its `backend`, whichever model looks at them");
     if (!b.mcp_servers.empty())
       add(out, at + ".mcp_servers", "the tools of an agent stand in its `backend`, whichever model calls them");
   }

@@ -112,7 +112,7 @@ std::string difference(const event& e, const completion* reply) {
   auto u = reply != nullptr ? reply->usage : usage{};
   u.cost_nano_usd = e.use.cost_nano_usd; // by the prices of then
   u.unpriced = e.use.unpriced;
-  if (reply == nullptr) // nobody can tell whether it was sent
+  if (reply == nullptr && e.target == events::model_target) // nobody can tell whether it was sent
     u.unreported = e.use.unreported;
   if (!(e.use == u))
     return "the log counts the usage " + text_of(e.use) + ", what came back says " + text_of(u);

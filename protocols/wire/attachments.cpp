@@ -30,8 +30,11 @@ struct file_bounds {
 // documents Chat Completions takes PDF alone). Gemini: https://ai.google.dev/gemini-api/docs/file-input-methods and
 // .../image-understanding (100 MB a request, 50 MB a PDF; no GIF).
 constexpr file_bounds bounds[] = {
-    {"anthropic", 5 * mib, 23 * mib, 31'000'000, true},         {"openai_chat", 20 * mib, 32 * mib, 50'000'000, true},
-    {"openai_responses", 20 * mib, 32 * mib, 50'000'000, true}, {"gemini", 20 * mib, 32 * mib, 90'000'000, false},
+    {"anthropic", 5 * mib, 23 * mib, 31'000'000, true},
+    {"openai_chat", 20 * mib, 32 * mib, 50'000'000, true},
+    {"openai_responses", 20 * mib, 32 * mib, 50'000'000, true},
+    {"gemini", 20 * mib, 32 * mib, 90'000'000, false},
+    {"azure_openai", 20 * mib, 32 * mib, 50'000'000, true},
     {"scripted", 32 * mib, 32 * mib, 50'000'000, true}, // looks at nothing
 };
 
@@ -54,10 +57,12 @@ std::string size_text(std::uint64_t n) {
 std::string unfit(const backend_config& b, const file_bounds& most, const attachment& a) {
   auto is_pdf = a.media_type == pdf;
   auto name = "'" + shown_text(a.name, 200) + "' ";
-  auto host = url_host(b.base_url);
-  if (most.dialect == std::string_view("openai_chat") && is_pdf && !host.empty() && !is_loopback_host(host)
+  auto* kind = find_backend_kind(b.type);
+  auto host = url_host(b.base_url.empty() && kind != nullptr ? kind->base_url : b.base_url);
+  auto is_chat = most.dialect == std::string_view("openai_chat") || most.dialect == std::string_view("azure_openai");
+  if (is_chat && is_pdf && !is_loopback_host(host)
       && std::none_of(std::begin(document_hosts), std::end(document_hosts), [&](auto x) { return is_below(host, x); }))
-    return name + "is a PDF, and " + shown_text(host)
+    return name + "is a PDF, and " + shown_text(host.empty() ? b.type : host)
            + " is not known to take documents: extract its text (pdftotext) and add that";
   if (a.media_type == "image/gif" && !most.gif)
     return name + "is a GIF, which this API does not take: convert it to PNG";

@@ -42,6 +42,12 @@ std::string without_hashes(std::string_view line) {
     if (end != line.npos && line[end] == '"' && (end - i == of_request || end - i == of_body))
       i = end;
   }
+  if (out.find(R"("type":"call_started")") == out.npos)
+    return out;
+  constexpr std::string_view reserve = R"("usage":{)";
+  if (auto from = out.find(reserve); from != out.npos)
+    if (auto end = out.find('}', from); end != out.npos)
+      out.erase(from, end + 1 - from);
   return out;
 }
 

@@ -13,7 +13,7 @@
 namespace conclave::wire {
 
 /// Returns a line of a log with every hash in it empty: a text of 16 or 64 small hexadecimal digits and nothing else, as the names
-/// of bodies and of requests are (docs/events.md).
+/// of bodies and of requests are (docs/events.md), and without what a call may use at most, which follows from the length of texts.
 std::string without_hashes(std::string_view line);
 
 /// Returns where in a JSON text a string, or the name of a member, is one that `holds` accepts: "agents[0].backend.base_url". In

@@ -259,7 +259,7 @@ display: {type: simple}
   CAF_CHECK_EQUAL(where(r, severity::warning),
                   (strings{"6 orchestrator.session_storage", "9 ui.type", "9 ui.logging_enabled", "10 display"}));
   CAF_CHECK_EQUAL(blocking(r.problems).size(), 6u);
-  CAF_CHECK_EQUAL(r.config.notes.size(), 11u);
+  CAF_CHECK_EQUAL(r.config.notes.size(), 10u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
 }
 
@@ -282,7 +282,7 @@ CAF_TEST(what a provider is not asked for is told) {
   auto r = load(R"(agents:
   - backend: {type: chatcompletion, base_url: "https://api.cerebras.ai/v1", model: m, enable_web_search: true}
   - backend: {type: chatcompletion, model: gpt-5-mini, enable_code_interpreter: true}
-  - backend: {type: gemini, enable_web_search: true}
+  - backend: {type: gemini, model: gemini-2.5-flash, enable_web_search: true}
   - backend: {type: grok, enable_web_search: true, search_parameters: {mode: auto}}
   - backend: {type: claude, temperature: 0.5, top_k: 3}
   - backend: {type: claude, temperature: 0.5, anthropic_version: "2023-06-01"}

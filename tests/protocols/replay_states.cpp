@@ -251,9 +251,12 @@ CAF_TEST(a usage or a status that the reply does not tell is seen) {
     if (log[i].type != event_type::call_ended)
       continue;
     for (auto& [name, member] : usage_counts) {
+      if (member == &usage::cost_nano_usd || member == &usage::unpriced)
+        continue; // told by the prices of then, which nobody has later
       auto bad = log;
       bad[i].use.*member += 1;
-      CAF_CHECK(has(verify(bad), "event " + std::to_string(i + 1) + ": "));
+      if (!has(verify(bad), "event " + std::to_string(i + 1) + ": "))
+        CAF_ERROR("not seen at " << log[i].target << ": " << name << ", " << verify(bad));
       if (log[i].target == events::model_target)
         CAF_CHECK(has(verify(bad), "the log counts the usage") && has(verify(bad), "what came back says"));
     }
