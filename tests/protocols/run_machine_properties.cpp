@@ -23,10 +23,10 @@
       RC_FAIL(#what "\n" + story);                                                                                                 \
   } while (false)
 
-namespace {
-
 using namespace conclave;
 using namespace conclave::test;
+
+namespace {
 
 class world {
 public:
@@ -307,12 +307,10 @@ private:
     for (auto i = x.s.kept; i < x.s.talk.size(); ++i)
       log.talk.push_back(run::keep_message(x.s.talk[i], kept.keep()));
     auto whole = x.s; // what comes back is all but what the log has
-    whole.task.question.clear();
-    whole.task.history.clear();
+    whole.task.question = {}, whole.task.history = {};
     for (auto& a : whole.task.answers)
       a.text.clear();
-    whole.reply = {};
-    whole.held = 0;
+    whole.reply = {}, whole.held = 0;
     whole.late.clear();
     whole.touched = SIZE_MAX;
     whole.holds = 0;
