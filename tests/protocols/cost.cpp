@@ -166,7 +166,8 @@ CAF_TEST(a call whose connection is gone may have cost something and one that wa
     start();
     with.agent.budget.tokens = 5;
     put(run::model_failed{s.model_call, ec::unavailable, "gone", gone});
-    CAF_CHECK_EQUAL(the<run::report>().ended.at(0).use.unreported, gone ? 1 : 0);
+    auto r = the<run::report>();
+    CAF_CHECK_EQUAL(r.ended.at(0).use.unreported, gone ? 1 : 0);
   }
   start();
   CAF_CHECK(the<run::send_model>().request.one_bill);
