@@ -116,7 +116,7 @@ struct agent_config {
   std::string system_message;
   std::string node; ///< key of cluster.nodes; empty = the engine's own process
   backend_config backend;
-  conclave::budget budget = {};         ///< its own, beside that of the task
+  conclave::budget budget = {};              ///< its own, beside that of the task
   std::vector<backend_config> failover = {}; ///< asked one after the other once the one before is out
   bool operator==(const agent_config&) const = default;
 };
