@@ -37,6 +37,20 @@ def golden_requests(folder, extra_keys):
     return {f.name.split(".")[0]: {k: v for k, v in json.loads(f.read_text()).items() if k not in extra_keys} for f in sorted(folder.glob("*.request.json"))}
 
 
+def judge(test, name, ours, readers, difference, deviations, used, mutable=lambda theirs: None):
+    """Holds what we read of a golden stream against what each of the SDK's readers did, by the dialect's `difference`; every leaf of ours, changed, must be told. `mutable`:
+    the members that a reader tells at all; None = all. Notes in `used` which of the listed deviations there were."""
+    for how, theirs in readers.items():
+        with test.subTest(f"{name}, {how}"):
+            key = next((k for k in ((name, how), (name, "both")) if k in deviations), None)
+            used.add(key)
+            test.assertEqual(difference(ours, theirs), deviations[key][0] if key else set(), (ours, theirs))
+            if not key and ours["whole"]:
+                told = mutable(theirs)
+                for wrong in mutations({k: v for k, v in ours.items() if told is None or k in told}):
+                    test.assertTrue(difference(wrong, theirs), wrong)
+
+
 def mutations(value):
     """The value with one leaf changed, once for every leaf: what a mapping that is wrong in one field would give."""
     if isinstance(value, dict):

@@ -45,14 +45,7 @@ class Referee(unittest.TestCase):
                 counted += 1
                 told = [ours["usage"][i] for i in (0, 1, 2, 3, 4)]  # this API counts no audio
                 self.assertTrue(all(told) and len(set(told)) == len(told), (name, told))
-            for how, theirs in readers.items():
-                with self.subTest(f"{name}, {how}"):
-                    key = next((k for k in ((name, how), (name, "both")) if k in DEVIATIONS), None)
-                    used.add(key)
-                    self.assertEqual(difference(ours, theirs), DEVIATIONS[key][0] if key else set(), (ours, theirs))
-                    if not key and ours["whole"]:
-                        for wrong in mutations({k: v for k, v in ours.items() if k in theirs or k == "whole"}):
-                            self.assertTrue(difference(wrong, theirs), wrong)
+            judge(self, name, ours, readers, difference, DEVIATIONS, used, lambda theirs: {*theirs, "whole"})
         self.assertEqual(set(DEVIATIONS) - used, set(), "deviations that are none")
         self.assertGreaterEqual(counted, 12)
 

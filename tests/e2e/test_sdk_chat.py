@@ -44,14 +44,7 @@ class Referee(unittest.TestCase):
                 counted += 1
                 told = ours["usage"][:7]  # this API does not count uses of hosted tools; one gateway does
                 self.assertTrue(all(told) and len(set(told)) == len(told), (name, told))
-            for how, theirs in readers.items():
-                with self.subTest(f"{name}, {how}"):
-                    key = next((k for k in ((name, how), (name, "both")) if k in DEVIATIONS), None)
-                    used.add(key)
-                    self.assertEqual(difference(ours, theirs), DEVIATIONS[key][0] if key else set(), (ours, theirs))
-                    if not key and ours["whole"]:
-                        for wrong in mutations(ours):
-                            self.assertTrue(difference(wrong, theirs), wrong)
+            judge(self, name, ours, readers, difference, DEVIATIONS, used)
         self.assertEqual(set(DEVIATIONS) - used, set(), "deviations that are none")
         self.assertGreaterEqual(counted, 12)
 
