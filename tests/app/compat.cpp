@@ -12,6 +12,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_validate.hpp"
+#include "support/places.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -57,7 +58,7 @@ std::vector<std::filesystem::path> files_in(const std::string& folder) {
 std::vector<std::filesystem::path> find_files() {
   if (const auto* folder = std::getenv("CONCLAVE_COMPAT_DIR"))
     return files_in(folder); // named: then it must be there
-  auto files = files_in(std::string{CONCLAVE_SOURCE_DIR} + "/../shared/compat");
+  auto files = files_in(test::source_dir() + "/../shared/compat");
   if (files.empty()) {
     std::puts("skipped: the MassGen 0.1.0 configurations are not here; set CONCLAVE_COMPAT_DIR to a folder that holds them");
     std::exit(77);

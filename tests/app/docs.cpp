@@ -9,6 +9,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/coordination.hpp"
 #include "protocols/wire/json.hpp"
+#include "support/places.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -20,7 +21,7 @@ using namespace conclave;
 namespace {
 
 std::string read(const std::string& path) {
-  std::ifstream in(std::string(CONCLAVE_SOURCE_DIR) + "/" + path);
+  std::ifstream in(test::source_dir() + "/" + path);
   std::ostringstream out;
   out << in.rdbuf();
   CAF_CHECK(!out.str().empty());

@@ -8,6 +8,7 @@
 
 #include "app/engine.hpp"
 #include "caf/test/unit_test.hpp"
+#include "support/places.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/scripted_team.hpp"
 #include "support/verified_store.hpp"
@@ -137,13 +138,13 @@ CAF_TEST(a team with a tool server leaves nothing behind) {
   mcp_server_config tools;
   tools.name = "echo";
   tools.type = "stdio";
-  tools.command = {"python3", CONCLAVE_SOURCE_DIR "/tests/support/bad_mcp.py", "echo"};
+  tools.command = {"python3", test::source_dir() + "/tests/support/bad_mcp.py", "echo"};
   team.agents[0].backend.mcp_servers = {tools};
   ask_again_and_again(team, home);
 }
 
 CAF_TEST(a team on a node leaves nothing behind) {
-  auto binary = std::string(CONCLAVE_BINARY_DIR) + "/conclave";
+  auto binary = test::binary_dir() + "/conclave";
   if (!fs::exists(binary)) {
     CAF_MESSAGE("skipped: " << binary << " is not built");
     CAF_CHECK(true);

@@ -10,6 +10,7 @@
 #include "protocols/config_expand.hpp"
 #include "protocols/config_keys.hpp"
 #include "protocols/config_validate.hpp"
+#include "support/places.hpp"
 #include "tests/app/load_config_support.hpp"
 
 #include <filesystem>
@@ -272,7 +273,7 @@ CAF_TEST(a host that is sent no key is named) {
 
 CAF_TEST(every file of the project loads and says how it is run) {
   std::set<std::string> seen;
-  for (const auto& entry : std::filesystem::directory_iterator{std::string{CONCLAVE_SOURCE_DIR} + "/configs"}) {
+  for (const auto& entry : std::filesystem::directory_iterator{test::source_dir() + "/configs"}) {
     if (entry.path().extension() != ".yaml")
       continue;
     auto name = entry.path().filename().string();
@@ -286,14 +287,14 @@ CAF_TEST(every file of the project loads and says how it is run) {
 }
 
 CAF_TEST(the documentation holds the reference of the key table) {
-  auto text = read(std::string{CONCLAVE_SOURCE_DIR} + "/docs/configuration.md");
+  auto text = read(test::source_dir() + "/docs/configuration.md");
   auto begin = text.find("<!-- keys: begin -->\n");
   auto end = text.find("<!-- keys: end -->");
   CAF_REQUIRE(begin != std::string::npos && end != std::string::npos);
   begin = text.find('\n', begin) + 1;
   auto same = text.substr(begin, end - begin) == "\n" + config_keys().reference() + "\n";
   if (!same) {
-    std::ofstream{std::string{CONCLAVE_BINARY_DIR} + "/key_reference.md"} << config_keys().reference();
+    std::ofstream{test::binary_dir() + "/key_reference.md"} << config_keys().reference();
     CAF_MESSAGE("docs/configuration.md is stale: the right text is in key_reference.md of the build folder");
   }
   CAF_CHECK(same);

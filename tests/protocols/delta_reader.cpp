@@ -7,6 +7,7 @@
 
 #include "caf/test/unit_test.hpp"
 #include "support/golden_replies.hpp"
+#include "support/places.hpp"
 
 #include <random>
 
@@ -19,7 +20,7 @@ constexpr const char* dialects[] = {"openai_chat", "anthropic", "openai_response
 
 std::vector<std::string> files_in(const std::string& folder, std::string_view ending) {
   std::vector<std::string> out;
-  auto path = std::filesystem::path(CONCLAVE_SOURCE_DIR) / folder;
+  auto path = std::filesystem::path(test::source_dir()) / folder;
   if (std::filesystem::exists(path))
     for (auto& e : std::filesystem::directory_iterator(path))
       if (e.is_regular_file() && e.path().filename().string().ends_with(ending))

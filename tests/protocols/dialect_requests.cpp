@@ -6,6 +6,7 @@
 #define CAF_SUITE protocols.dialect_requests
 
 #include "caf/test/unit_test.hpp"
+#include "support/places.hpp"
 #include "support/requests.hpp"
 
 #include <fstream>
@@ -93,7 +94,7 @@ bool has_image(const std::string& body) {
 void run_golden(const std::string& dialect, std::vector<golden_case> more = {}) {
   more.insert(more.begin(), std::begin(cases), std::end(cases));
   for (auto& c : more) {
-    std::ifstream in(std::string(CONCLAVE_SOURCE_DIR) + "/tests/golden/" + dialect + "/" + c.name + ".request.json");
+    std::ifstream in(test::source_dir() + "/tests/golden/" + dialect + "/" + c.name + ".request.json");
     std::ostringstream text;
     text << in.rdbuf();
     auto expected = json::parse(text.str(), nullptr, false);

@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/wire/resolve.hpp"
 #include "support/decode.hpp"
+#include "support/places.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -153,7 +154,7 @@ CAF_TEST(odd values in every place are no crash and no text) {
 }
 
 CAF_TEST(no field that is read can change its name unseen) {
-  auto folder = std::filesystem::path(CONCLAVE_SOURCE_DIR) / "tests/golden/gemini";
+  auto folder = std::filesystem::path(test::source_dir()) / "tests/golden/gemini";
   for (auto* field : {"candidates",
                       "content",
                       "parts",

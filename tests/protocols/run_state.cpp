@@ -8,6 +8,7 @@
 #include "protocols/run_state.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "support/places.hpp"
 
 #include <fstream>
 #include <map>
@@ -237,7 +238,7 @@ tool_result full_result() {
 }
 
 std::string file(const std::string& name) {
-  std::ifstream in(std::string(CONCLAVE_SOURCE_DIR) + "/tests/golden/run_state/" + name);
+  std::ifstream in(test::source_dir() + "/tests/golden/run_state/" + name);
   std::ostringstream out;
   out << in.rdbuf();
   return out.str();

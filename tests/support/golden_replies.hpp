@@ -5,6 +5,7 @@
 /// The golden replies of a dialect, see tests/golden/README.md. To be included behind the test framework.
 
 #include "support/decode.hpp"
+#include "support/places.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -67,7 +68,7 @@ inline constexpr std::size_t cuts_apart = 1;
 /// Reads every case whose name begins from `first` to `last` whole, byte by byte and cut in two at each place; returns how many
 /// there are.
 inline int run_golden(const std::string& dialect, char first = '\0', char last = '\x7F') {
-  auto folder = std::filesystem::path(CONCLAVE_SOURCE_DIR) / "tests/golden" / dialect;
+  auto folder = std::filesystem::path(source_dir()) / "tests/golden" / dialect;
   int cases = 0;
   for (auto& entry : std::filesystem::directory_iterator(folder)) {
     auto name = entry.path().filename().string();

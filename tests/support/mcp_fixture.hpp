@@ -3,11 +3,12 @@
 #pragma once
 
 /// An MCP server that is a real child over stdio (tests/support/bad_mcp.py) in each of its moods. The scheduler is the real one:
-/// pipes know no virtual time. For suites with CONCLAVE_SOURCE_DIR.
+/// pipes know no virtual time.
 
 #include "actors/mcp_server.hpp"
 #include "protocols/caf_error.hpp"
 #include "support/fixture.hpp"
+#include "support/places.hpp"
 
 #include <caf/all.hpp>
 
@@ -63,7 +64,7 @@ struct mcp_fixture {
     mcp_server_config c;
     c.name = "bad";
     c.type = "stdio";
-    c.command = {"python3", CONCLAVE_SOURCE_DIR "/tests/support/bad_mcp.py", mode};
+    c.command = {"python3", source_dir() + "/tests/support/bad_mcp.py", mode};
     c.command.insert(c.command.end(), more_args.begin(), more_args.end());
     c.env = std::move(env);
     c.env["BAD_MCP_PID"] = pid_file;

@@ -6,6 +6,7 @@
 #define CAF_SUITE transports.event_store_schema
 
 #include "protocols/wire/sha256.hpp"
+#include "support/places.hpp"
 #include "support/store_fixture.hpp"
 
 #include <fcntl.h>
@@ -25,7 +26,7 @@ const std::string interrupted = "20261126-065704-5a052b";
 
 void copy_store(const temp_dir& dir, int schema = 1) {
   fs::create_directories(dir.path / "state");
-  fs::copy_file(CONCLAVE_SOURCE_DIR "/tests/golden/store/schema" + std::to_string(schema) + ".db", dir.file());
+  fs::copy_file(test::source_dir() + "/tests/golden/store/schema" + std::to_string(schema) + ".db", dir.file());
 }
 
 /// user_version: https://www.sqlite.org/fileformat.html#the_database_header
