@@ -83,7 +83,7 @@ std::string place_of_url(const std::string& url) {
   auto place = lower(url.substr(0, url.find_first_of("/?#", host)));
   for (auto [scheme, port] : {std::pair{"https://", ":443"}, {"http://", ":80"}})
     if (place.starts_with(scheme) && place.ends_with(port))
-      place.resize(place.size() - std::string_view{port}.size());
+      place.erase(place.size() - std::string_view{port}.size());
   return place;
 }
 

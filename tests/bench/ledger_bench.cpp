@@ -155,14 +155,14 @@ void round_change() {
   auto first = std::exchange(d.runs, {});
   double most = 0;
   for (auto& t : first) {
-    verdict v;
-    v.task = "t";
-    v.fence = t.fence;
-    v.agent = t.agent;
-    v.run = t.run;
-    v.text = long_answer(static_cast<int>(t.run));
-    v.kind = verdict_kind::answer;
-    caf::anon_send(boss, std::move(v));
+    run_report r;
+    r.of = {"t", t.fence, t.run};
+    r.agent = t.agent;
+    r.number = 1;
+    r.has_verdict = true;
+    r.handed_in.text = long_answer(static_cast<int>(t.run));
+    r.handed_in.kind = verdict_kind::answer;
+    caf::anon_send(boss, std::move(r));
     most = slowest();
   }
   std::printf("the round change, its slowest handler: %.3f ms (%zu runs begun)\n", most, d.runs.size());
