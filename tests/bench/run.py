@@ -124,11 +124,24 @@ def resumed(binary):
     return wall, usage.ru_utime + usage.ru_stime
 
 
-def instructions(chunks):
+def counted(*command):
+    """Instructions of one program, and what it prints."""
     out = pathlib.Path(HOME.name) / "callgrind"
-    subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", BENCH / "engine_streams", "1", str(chunks), "200"], env=ENV,
-                   capture_output=True, check=True)
-    return int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.M).group(1))
+    p = subprocess.run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *map(str, command)], env=ENV, capture_output=True,
+                       text=True, check=True)
+    return int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.M).group(1)), p.stdout
+
+
+def a_chunk(readers):
+    few, many = (counted(BENCH / "engine_streams", 1, n, 200, readers)[0] for n in (200, 2000))
+    return (many - few) / 1800
+
+
+def an_event(dialect):
+    """Instructions an event and a byte to decode a stream of 200 events."""
+    (few, _), (many, said) = (counted(BENCH / "decoders", dialect, n) for n in (5, 25))
+    stream = (many - few) / 20
+    return stream / 200, stream / int(said.split()[0])
 
 
 def main():
@@ -174,8 +187,14 @@ def main():
     row("event append: alone, durable / 1,000 at once", f"{alone} / {group} us")
     wall, cpu = (statistics.median(figures) for figures in zip(*(resumed(binary) for _ in range(7))))
     row("resume of 10,000 events until the task goes on, wall / CPU", f"{wall * 1e3:.0f} / {cpu * 1e3:.0f} ms", "< 200 ms")
+    out = subprocess.run([BENCH / "ledger_bench"], env=ENV, capture_output=True, text=True, check=True).stdout
+    row("round change of 64 agents with answers of 256 KiB, slowest handler", f"{re.findall('slowest handler: ([0-9.]+)', out)[-1]} ms", "< 5 ms")
     if "--callgrind" in sys.argv:
-        row("instructions per chunk (callgrind, 1 stream, slope 200 to 2,000)", f"{(instructions(2000) - instructions(200)) / 1800:,.0f}")
+        for readers in (1, 4, 16):
+            row(f"instructions per chunk (1 stream, slope 200 to 2,000), {readers} readers", f"{a_chunk(readers):,.0f}")
+        for dialect in ("bare", "openai_chat", "anthropic", "openai_responses", "gemini"):
+            event, byte = an_event(dialect)
+            row(f"instructions to decode an event; a byte: {dialect}", f"{event:,.0f}; {byte:.1f}", "a byte <= 1.5x openai_chat")
 
 
 main()
