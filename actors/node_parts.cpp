@@ -55,7 +55,7 @@ void resolve_route(const backend_config& b, const node_resources& with, connecti
     c = failure(route.code, p.endpoint.provider + ": " + route.error);
     return;
   }
-  if (b.base_url.empty() || b.base_url_default)
+  if (b.base_url.empty())
     p.endpoint.provider = provider_name(b, *find_backend_kind(b.type),
                                         route.home.empty() ? route.base_url : route.home); // a gateway is not the vendor
   p.endpoint.base_url = route.base_url;

@@ -77,10 +77,8 @@ void check_thinking(const section& s, const backend_config& out) {
 
 void read_connection(const section& s, backend_config& out) {
   for (const auto* name : {"azure_endpoint", "base_url"})
-    if (const auto* url = s.get(name); url && (name != std::string_view{"azure_endpoint"} || out.type == "azure_openai")) {
+    if (const auto* url = s.get(name); url && (name != std::string_view{"azure_endpoint"} || out.type == "azure_openai"))
       out.base_url_source = url->value->source;
-      out.base_url_default = false;
-    }
   std::int32_t port = 0;
   const auto* kind = find_backend_kind(out.type);
   if (s.read("port", port) && kind && *kind->default_key) {

@@ -303,12 +303,12 @@ std::vector<std::string> known_key_names() {
 /// (ZAI_BASE_URL). xai-sdk-python reads none, LangChain and LiteLLM XAI_API_BASE; XAI_BASE_URL is what many programs call it.
 const std::vector<base_variable>& base_variables() {
   static const std::vector<base_variable> rows = {
-      {"api.openai.com", "OPENAI_BASE_URL", ""},
-      {"api.openai.com", "OPENAI_API_BASE", ""},
-      {"api.anthropic.com", "ANTHROPIC_BASE_URL", ""},
-      {"api.x.ai", "XAI_BASE_URL", ""},
-      {"api.z.ai", "ZAI_BASE_URL", ""},
-      {"generativelanguage.googleapis.com", "GOOGLE_GEMINI_BASE_URL", "/v1beta/openai"},
+      {"api.openai.com", "OPENAI_BASE_URL"},
+      {"api.openai.com", "OPENAI_API_BASE"},
+      {"api.anthropic.com", "ANTHROPIC_BASE_URL"},
+      {"api.x.ai", "XAI_BASE_URL"},
+      {"api.z.ai", "ZAI_BASE_URL"},
+      {"generativelanguage.googleapis.com", "GOOGLE_GEMINI_BASE_URL"},
   };
   return rows;
 }

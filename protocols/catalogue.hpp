@@ -69,7 +69,6 @@ std::string provider_of_host(const std::string& host);
 struct base_variable {
   const char* host; ///< that the library would call otherwise
   const char* name;
-  const char* path; ///< what our path has beyond theirs
 };
 const std::vector<base_variable>& base_variables();
 

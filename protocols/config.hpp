@@ -58,12 +58,11 @@ struct mcp_server_config {
 struct backend_config {
   std::string type; ///< lower case: chatcompletion, claude, openai, local, scripted, ...
   std::string model;
-  std::string base_url;          ///< empty = the type's default, or what the node's environment says
-  bool base_url_default = false; ///< base_url was not given but follows from the model: the node's environment may say another
-  std::string sent_to;           ///< where the bytes go instead; whose API it is stays as said above. Empty = not redirected
-  bool key_goes_along = false;   ///< the real key goes to `sent_to`, too, and not a placeholder
-  std::string base_url_source;   ///< where a variable in base_url came from, see source_lookup; empty = no variable
-  std::string api_key;           ///< literal or ${NAME}; empty = by host binding
+  std::string base_url;        ///< empty = the type's default, or what the node's environment says
+  std::string sent_to;         ///< where the bytes go instead; whose API it is stays as said above. Empty = not redirected
+  bool key_goes_along = false; ///< the real key goes to `sent_to`, too, and not a placeholder
+  std::string base_url_source; ///< where a variable in base_url came from, see source_lookup; empty = no variable
+  std::string api_key;         ///< literal or ${NAME}; empty = by host binding
   std::string api_key_env;
   std::string provider;          ///< display name
   std::string decision = "auto"; ///< auto | tools | schema | text

@@ -73,8 +73,7 @@ inline constexpr auto table<backend_config> = [] {
   return std::make_tuple(
       field(&x::type, "type", text, "kind of backend, see below; default: from `model`").read_by_hand(),
       field(&x::model, "model", text, "the provider's name of the model"),
-      field(&x::base_url, "base_url", text, "address of the API; default by `type`"),
-      inner(&x::base_url_default, "base_url_default"), inner(&x::base_url_source, "base_url_source"),
+      field(&x::base_url, "base_url", text, "address of the API; default by `type`"), inner(&x::base_url_source, "base_url_source"),
       field(&x::api_key, "api_key", text, "`${NAME}` or the key itself; default: the variable bound to the host"),
       field(&x::api_key_env, "api_key_env", text, "name of the variable that holds the key, also for hosts no key is bound to"),
       field(&x::provider, "provider", text, "display name; default by host"),

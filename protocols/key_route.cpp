@@ -154,18 +154,18 @@ private:
   bool find_redirect() {
     if (!target_.name.empty())
       return true; // goes elsewhere anyway
-    if (!b_.base_url.empty() && !b_.base_url_default) {
+    if (!b_.base_url.empty()) {
       note_overruled();
       return true;
     }
     auto host = url_host(out_.base_url);
     if (b_.type == "ollama")
-      return redirect("OLLAMA_HOST", "");
+      return redirect("OLLAMA_HOST");
     if (b_.type == "azure_openai")
-      return redirect("AZURE_OPENAI_ENDPOINT", "");
+      return redirect("AZURE_OPENAI_ENDPOINT");
     for (const auto& row : base_variables())
       if (host == row.host && value_of(row.name) != nullptr)
-        return redirect(row.name, row.path);
+        return redirect(row.name);
     return true;
   }
 
@@ -185,7 +185,7 @@ private:
     }
   }
 
-  bool redirect(const char* name, const char* path) {
+  bool redirect(const char* name) {
     const auto* value = value_of(name);
     if (value == nullptr)
       return true;
@@ -199,9 +199,6 @@ private:
     auto v = variable(name);
     if (auto fault = target_fault(url); !fault.empty())
       return fail(ec::bad_config, shown(v) + " " + fault);
-    auto chat = std::string_view{kind_.dialect} == "openai_chat"; // a dialect of its own brings its path along
-    if (*path != '\0' && chat && !url.ends_with("/openai"))
-      url += url.ends_with("/v1beta") ? "/openai" : path;
     if (url == out_.base_url)
       return true; // says what holds anyway
     redirect_ = v;

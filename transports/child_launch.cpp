@@ -13,13 +13,9 @@
 #include <boost/process/v2/process.hpp>
 #include <boost/process/v2/stdio.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
-#include <cstring>
 #include <fcntl.h>
-#include <sstream>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -94,43 +90,12 @@ unique_fd open_pipe(launched_child::stream& ours, int end) {
   return theirs;
 }
 
-// The child's own PATH counts, as in a shell; without one, ours.
-std::string resolve(const child_options& o) {
-  auto& name = o.argv[0];
-  auto own = o.env.find("PATH");
-  return name.find('/') != std::string::npos ? name : find_program(name, own == o.env.end() ? nullptr : own->second.c_str());
-}
-
-bool holds_nul(const child_options& o) {
-  auto nul = [](const std::string& s) { return s.find('\0') != std::string::npos; };
-  auto bad = [&](auto& v) { return nul(v.first) || nul(v.second) || v.first.empty() || v.first.find('=') != std::string::npos; };
-  return std::any_of(o.argv.begin(), o.argv.end(), nul) || std::any_of(o.env.begin(), o.env.end(), bad) || nul(o.cwd);
-}
-
 } // namespace
 
-std::string find_program(const std::string& name, const char* path) {
-  auto* ours = std::getenv("PATH");
-  std::istringstream list{path ? path : ours ? ours : "/usr/local/bin:/usr/bin:/bin"};
-  std::error_code ignored;
-  for (std::string folder; std::getline(list, folder, ':');) {
-    auto full = folder + "/" + name; // of a relative folder it would be in whatever directory we happen to be
-    if (folder[0] == '/' && fs::is_regular_file(full, ignored) && ::access(full.c_str(), X_OK) == 0)
-      return full;
-  }
-  return {};
-}
-
-std::string launch_child(const child_options& o, child_bond bond, launched_child& child) {
-  if (holds_nul(o))
-    return "the command, its directory or its environment holds a NUL byte or a bad variable name";
-  if (o.argv.empty() || o.argv[0].empty())
-    return "no program was named";
-  auto program = resolve(o);
-  if (program.empty())
-    return "no program '" + o.argv[0] + "' on the PATH";
-  if (!o.cwd.empty() && ::access((o.cwd + "/.").c_str(), X_OK) != 0) // asked here: exec has one errno for all that fails
-    return "no working directory '" + o.cwd + "': " + std::strerror(errno);
+std::string launch_child(const child_command& o, child_bond bond, launched_child& child) {
+  std::string program;
+  if (auto why = resolve_command(o, program); !why.empty())
+    return why;
   process::process_environment env{o.env};
   process::posix::vfork_launcher launcher;
   launcher.env = env.env.data(); // by hand: as an initializer it is only declared in the headers of 1.81

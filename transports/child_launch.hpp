@@ -4,7 +4,7 @@
 
 /// Boost.Process, and what it leaves to an initializer. Internal to transports/; reasons: docs/decisions/0006-boost-process.md.
 
-#include "transports/child_process.hpp"
+#include "transports/child_command.hpp"
 #include "transports/child_reactor.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -24,7 +24,7 @@ struct launched_child {
 /// `dependent`: ended with us, in a group of its own. `keeper`: outlives us, in a session of its own.
 enum class child_bond : std::uint8_t { dependent, keeper };
 
-/// Starts `options.argv`. Returns once the program runs, or why it does not. Call it on the reactor thread only.
-std::string launch_child(const child_options& options, child_bond bond, launched_child& child);
+/// Starts the program. Returns once the program runs, or why it does not. Call it on the reactor thread only.
+std::string launch_child(const child_command& command, child_bond bond, launched_child& child);
 
 } // namespace conclave

@@ -3,9 +3,11 @@
 
 #include "transports/child_process.hpp"
 
+#include "transports/child_flow.hpp"
 #include "transports/child_group.hpp"
+#include "transports/child_last_words.hpp"
 #include "transports/child_launch.hpp"
-#include "transports/child_reaper.hpp"
+#include "transports/child_nursery.hpp"
 
 #include <boost/asio/write.hpp>
 
@@ -13,9 +15,6 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
-#include <future>
-#include <mutex>
 #include <sys/ioctl.h>
 
 namespace conclave {
@@ -31,25 +30,8 @@ constexpr std::size_t max_queue = 32u << 20;
 constexpr std::size_t read_size = 64u << 10;
 constexpr std::size_t max_drain = 4u << 20; ///< read after the end: at most what a pipe can hold, so a grandchild cannot keep us
 constexpr auto patience = 2s;
-constexpr auto last_moment = 200ms;    ///< from the end of stdout to the end of a child that just ends; and for its log
-constexpr auto ladder_limit = 4'500ms; ///< the ladder and what the machine needs for it
-constexpr auto kill_limit = 500ms;
-constexpr auto group_poll = 100ms; ///< nothing wakes us when a group is empty
-
-class child;
-
-/// What the reactor thread knows of all children.
-struct nursery {
-  std::promise<void> emptied;
-  std::shared_future<void> empty = emptied.get_future().share();
-  std::shared_ptr<nursery> open{this, [](nursery* n) { n->emptied.set_value(); }}; ///< null once the process ends
-  std::map<std::shared_ptr<child>, std::shared_ptr<nursery>> living;               ///< each holds `open`
-};
-
-nursery& children() {
-  static auto* all = new nursery; // never destroyed, like the reactor
-  return *all;
-}
+constexpr auto last_moment = 200ms; ///< from the end of stdout to the end of a child that just ends; and for its log
+constexpr auto group_poll = 100ms;  ///< nothing wakes us when a group is empty
 
 /// One child from start to exit. Shared by the user and the reactor; all but the atomic and the locked is the reactor thread's.
 class child final : public child_process, public std::enable_shared_from_this<child> {
@@ -80,12 +62,7 @@ public:
 
   int pid() const override { return pid_; }
 
-  int group() const { return group_.number(); }
-
-  std::string last_words() const override {
-    std::lock_guard lock{mutex_};
-    return last_words_;
-  }
+  std::string last_words() const override { return last_words_.text(); }
 
   void log(std::string line) override {
     post([text = std::move(line) + "\n"](child& c) { c.log_.add(text); });
@@ -93,20 +70,18 @@ public:
 
   void consumed(std::size_t weight) override {
     post([weight](child& c) {
-      c.waiting_ -= std::min(weight, c.waiting_);
-      if (c.waiting_ <= c.options_.max_waiting / 2 && std::exchange(c.held_, false))
+      if (c.flow_.give_back(weight))
         c.when(c.os_.out, &child::on_stdout);
     });
   }
 
   void run() {
-    result_.error = children().open ? launch_child(options_, child_bond::dependent, os_) : "the process ends";
+    result_.error = child_nursery::get().is_open() ? launch_child(options_, child_bond::dependent, os_) : "the process ends";
     result_.started = result_.error.empty();
     if (!result_.started)
       return finish();
     group_.lead_by(pid_ = os_.pid);
-    children().living.emplace(shared_from_this(), children().open);
-    tell_groups();
+    child_nursery::get().enter(shared_from_this(), pid_);
     log_.open(options_.stderr_path, options_.clean_log);
     when(os_.end, &child::on_end);
     when(os_.out, &child::on_stdout);
@@ -146,7 +121,7 @@ private:
   }
 
   void signal(int sig, std::string why = {}) {
-    if (over_ && group() > 0 && !why.empty())
+    if (over_ && group_.number() > 0 && !why.empty())
       log_.add("[conclave] what it left behind was " + why + "\n");
     if (!why.empty())
       why_ = std::move(why);
@@ -201,30 +176,19 @@ private:
     if (over_)
       return true;
     std::vector<std::string> lines;
-    for (std::size_t lf; (lf = bytes.find('\n')) < bytes.size() && lf <= options_.max_line - partial_.size();
-         bytes.remove_prefix(lf + 1)) {
-      partial_.append(bytes.substr(0, lf)); // which holds no LF, so each byte is looked at once
-      waiting_ += weight(partial_);
-      lines.push_back(std::exchange(partial_, {}));
-    }
-    partial_.append(bytes);
+    auto fits = flow_.cut(bytes, lines);
     if (!lines.empty())
       cb_.on_lines(std::move(lines));
-    if (partial_.size() <= options_.max_line)
-      return true;
-    partial_.clear();
-    signal(SIGKILL, "it wrote a line of more than " + std::to_string(options_.max_line) + " bytes");
-    return false;
+    if (!fits)
+      signal(SIGKILL, "it wrote a line of more than " + std::to_string(options_.max_line) + " bytes");
+    return fits;
   }
 
   // What exceeds the cap of the file is read and dropped, so a talkative child never blocks.
   bool hear(std::string_view bytes) {
     log_.add(bytes);
-    if (over_)
-      return true;
-    std::lock_guard lock{mutex_};
-    last_words_.append(bytes.substr(bytes.size() - std::min(bytes.size(), max_last_words)));
-    last_words_.erase(0, last_words_.size() - std::min(last_words_.size(), max_last_words));
+    if (!over_)
+      last_words_.add(bytes);
     return true;
   }
 
@@ -246,8 +210,7 @@ private:
   void on_stdout() {
     if (!read(os_.out, read_size, &child::take))
       return tell_soon(&callbacks::on_silence);
-    held_ = !over_ && options_.max_waiting > 0 && waiting_ > options_.max_waiting;
-    if (!held_) // else its pipe fills up and makes it wait
+    if (!flow_.hold()) // else its pipe fills up and makes it wait
       when(os_.out, &child::on_stdout);
   }
 
@@ -274,7 +237,7 @@ private:
              + std::to_string(patience.count()) + " s they get SIGTERM, in " + std::to_string(2 * patience.count())
              + " s SIGKILL\n");
     end_output();
-    if (std::exchange(held_, false) && os_.out.is_open())
+    if (flow_.let_run() && os_.out.is_open())
       when(os_.out, &child::on_stdout);
     close_stdin(); // what waits for it is not carried out any more: that was told
     shut();
@@ -290,7 +253,7 @@ private:
     }
     end_output();
     group_.release();
-    tell_groups();
+    child_nursery::get().group_ended(shared_from_this());
     finish();
   }
 
@@ -299,8 +262,9 @@ private:
     read(os_.out, max_drain, &child::take);
     read(os_.err, max_drain, &child::hear);
     pid_ = 0;
-    if (!std::exchange(over_, true) && !partial_.empty())
-      cb_.on_lines({std::exchange(partial_, {})}); // a last line without LF
+    auto rest = flow_.take_rest();
+    if (!std::exchange(over_, true) && !rest.empty())
+      cb_.on_lines({std::move(rest)}); // a last line without LF
   }
 
   void finish() {
@@ -316,19 +280,10 @@ private:
       auto cb = std::exchange(c.cb_, {}); // once; and it breaks a cycle if the callbacks hold the handle
       if (cb.on_exit)
         cb.on_exit(std::move(c.result_));
-      if (c.group() == 0)
-        children().living.erase(c.shared_from_this());
+      child_nursery::get().leave(c.shared_from_this());
     };
     (log_.*written)([self = shared_from_this(), tell] { self->post(tell); });
     after(last_moment, tell);
-  }
-
-  static void tell_groups() {
-    std::string groups;
-    for (auto& [c, token] : children().living)
-      if (c->group() > 0)
-        groups += std::to_string(c->group()) + ' ';
-    tell_reaper(groups);
   }
 
   child_options options_;
@@ -336,21 +291,18 @@ private:
   child_reactor* reactor_;
   launched_child os_;
   child_group group_;
+  child_flow flow_{options_.max_line, options_.max_waiting};
   child_log_lane log_;
+  child_last_words last_words_{max_last_words};
   child_exit result_;
   std::string queue_, sending_; ///< for stdin
-  std::string partial_;         ///< of stdout, no LF inside
   std::string why_;             ///< why it was ended
-  std::size_t waiting_ = 0;     ///< weight of the lines handed on and not given back
-  bool held_ = false;           ///< stdout is not read until some are
   bool closing_ = false;        ///< on the ladder, or at its end
   bool over_ = false;           ///< for the user
   bool killed_ = false;
   std::atomic<std::size_t> queued_{0};
   std::atomic<bool> stdin_open_{true};
   std::atomic<int> pid_{0};
-  mutable std::mutex mutex_;
-  std::string last_words_; ///< behind the mutex
 };
 
 } // namespace
@@ -369,27 +321,7 @@ std::shared_ptr<child_process> child_process::start(child_options options, callb
 }
 
 void child_process::end_all() {
-  auto* reactor = child_reactor::running();
-  if (reactor == nullptr)
-    return;
-  reactor->post([reactor] {
-    children().open.reset();
-    for (auto& [c, token] : children().living)
-      c->shut();
-    reactor->after(ladder_limit, [] {
-      for (auto& [c, token] : children().living)
-        c->kill();
-    });
-  });
-  children().empty.wait_for(ladder_limit + kill_limit);
-}
-
-std::map<std::string, std::string> safe_environment() {
-  std::map<std::string, std::string> out;
-  for (auto* name : {"HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"})
-    if (auto* value = std::getenv(name); value && std::strncmp(value, "()", 2) != 0)
-      out.emplace(name, value);
-  return out;
+  child_nursery::get().end_all();
 }
 
 } // namespace conclave

@@ -11,26 +11,23 @@
 /// close(), on_exit comes when the group is empty. Destroying or closing the handle does not suppress callbacks. A kill -9 of this
 /// process ends the children at once; what else is in their groups is taken through the teardown ladder.
 
+#include "transports/child_command.hpp"
 #include "transports/child_log_lane.hpp"
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace conclave {
 
-struct child_options {
-  std::vector<std::string> argv;          ///< argv[0] resolved on PATH; no shell
-  std::map<std::string, std::string> env; ///< the whole environment of the child; its PATH counts, else ours
-  std::string cwd;                        ///< empty = inherit
-  std::string stderr_path;                ///< appended, size-capped (1 MiB); empty = kept nowhere but in last_words()
-  child_log::cleaner clean_log{};         ///< takes secrets out of what is written there; called on the thread that writes logs
-  std::size_t max_line = 16u << 20;       ///< a longer line ends the child with an error
-  std::size_t max_waiting = 0; ///< weight of lines that were handed on and not given back by consumed(), beyond which its
-                               ///< stdout is read no further; 0 = no bound, consumed() is not needed
+struct child_options : child_command {
+  std::string stderr_path;          ///< appended, size-capped (1 MiB); empty = kept nowhere but in last_words()
+  child_log::cleaner clean_log{};   ///< takes secrets out of what is written there; called on the thread that writes logs
+  std::size_t max_line = 16u << 20; ///< a longer line ends the child with an error
+  std::size_t max_waiting = 0;      ///< weight (child_flow::weight) of lines that were handed on and not given back by
+                                    ///< consumed(), beyond which its stdout is read no further; 0 = no bound
 };
 
 struct child_exit {
@@ -74,9 +71,6 @@ public:
   /// Adds a line of ours to the file its stderr goes to, within its cap; lost if there is none, or once the child has ended.
   virtual void log(std::string line) = 0;
 
-  /// What a line weighs while it waits: its bytes, and what it costs to hold them.
-  static std::size_t weight(const std::string& line) { return line.size() + 128; }
-
   /// Gives back the weight of lines that have been dealt with.
   virtual void consumed(std::size_t weight) = 0;
 
@@ -84,11 +78,5 @@ public:
   /// left. The first start() registers it with atexit; call it before an _exit. Any thread but the reactor's.
   static void end_all();
 };
-
-/// The small safe set a tool server inherits: HOME LOGNAME PATH SHELL TERM USER (values starting with "()" dropped).
-std::map<std::string, std::string> safe_environment();
-
-/// Returns the program of this name in the absolute folders of `path` (null = ours), empty if there is none.
-std::string find_program(const std::string& name, const char* path);
 
 } // namespace conclave

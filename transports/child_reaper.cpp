@@ -37,7 +37,7 @@ void tell_reaper(const std::string& groups) {
   };
   if (told())
     return;
-  child_options o;
+  child_command o;
   o.argv = {"/bin/sh", "-c", script};
   o.env = {{"PATH", "/usr/bin:/bin"}};
   o.cwd = "/";

@@ -3,6 +3,7 @@
 
 #include "transports/mcp_stdio.hpp"
 
+#include "transports/child_flow.hpp"
 #include "transports/outside.hpp"
 
 #include <algorithm>
@@ -67,7 +68,7 @@ public:
 
   void consumed(std::size_t bytes) override {
     if (child_)
-      child_->consumed(child_process::weight({}) + bytes);
+      child_->consumed(child_flow::weight({}) + bytes);
   }
 
 private:

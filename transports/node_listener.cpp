@@ -3,6 +3,8 @@
 
 #include "transports/node_listener.hpp"
 
+#include "transports/node_admission.hpp"
+
 #include <boost/asio/ip/network_v6.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
@@ -10,7 +12,6 @@
 #include <cerrno>
 #include <cstring>
 #include <future>
-#include <list>
 #include <map>
 #include <netinet/tcp.h>
 #include <random>
@@ -25,32 +26,27 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
-using clock = std::chrono::steady_clock;
 
 constexpr auto proof_limit = std::chrono::seconds(5);
-constexpr auto silent_grace = std::chrono::milliseconds(150); ///< the first word of a caller comes right behind its connection
-constexpr auto spoken_grace = std::chrono::milliseconds(1'000);
 constexpr std::size_t max_strangers = 512;
 constexpr const char* crowded = "too many others wait";
 constexpr int accepts_per_turn = 64; ///< then the others of the reactor have their turn
 constexpr auto pause_without_descriptors = std::chrono::milliseconds(500);
 
 /// Where a peer comes from: an IPv4 address, or the network of an IPv6 one (its owner has all of it).
-asio::ip::address source_of(const asio::ip::address& a) {
+std::string source_of(const asio::ip::address& a) {
   if (a.is_v4())
-    return a;
+    return a.to_string();
   if (a.to_v6().is_v4_mapped())
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, a.to_v6());
-  return asio::ip::make_network_v6(a.to_v6(), 64).network();
+    return asio::ip::make_address_v4(asio::ip::v4_mapped, a.to_v6()).to_string();
+  return asio::ip::make_network_v6(a.to_v6(), 64).network().to_string();
 }
 
-/// A peer that has not proven who it is.
-struct stranger {
-  asio::ip::address from;
-  std::shared_ptr<tls_tunnel> tunnel = nullptr; ///< undecided
-  clock::time_point came = clock::now();
-  bool under_grace(clock::time_point now) const { return now - came < (tunnel->spoken() ? spoken_grace : silent_grace); }
-};
+std::size_t room_for_strangers() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return std::clamp<std::size_t>(limit.rlim_cur / 2, 16, max_strangers);
+}
 
 } // namespace
 
@@ -58,11 +54,7 @@ struct stranger {
 class node_listener::gate : public std::enable_shared_from_this<gate> {
 public:
   gate(tls_identity me, arrival take, report tell)
-      : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)), tell_(std::move(tell)) {
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    room_ = std::clamp<std::size_t>(limit.rlim_cur / 2, 16, max_strangers);
-  }
+      : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)), tell_(std::move(tell)) {}
 
   /// Returns the port; tries again with another address after a failure.
   std::uint16_t open(const tcp::endpoint& at, error_code& failed) {
@@ -90,7 +82,7 @@ public:
     take_ = nullptr;
     tell_ = nullptr;
     while (!strangers_.empty())
-      strangers_.back().tunnel->close(crowded);
+      strangers_.begin()->second->close(crowded);
   }
 
 private:
@@ -117,41 +109,18 @@ private:
     ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (!identity_)
       return decided(std::move(peer), at, {});
-    auto source = source_of(at.address());
-    if (!make_room(source))
+    auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch());
+    auto [id, evicted] = admission_.admit(source_of(at.address()), now, [this](auto who) { return strangers_.at(who)->spoken(); });
+    if (evicted != 0)
+      strangers_.at(evicted)->close(crowded);
+    if (id == 0)
       return decided({}, at, crowded);
-    ++held_[source];
-    auto s = strangers_.insert(strangers_.end(), {source});
-    s->tunnel = tls_tunnel::start(identity_, std::move(peer), tls_tunnel::side::server, proof_limit,
-                                  [self = shared_from_this(), s, at](unique_fd plain, const std::string& why) {
-                                    self->forget(s);
-                                    self->decided(std::move(plain), at, why);
-                                  });
-  }
-
-  /// Returns false if everyone here has a better claim than one more from there.
-  bool make_room(const asio::ip::address& from) {
-    auto it = held_.find(from);
-    auto mine = it == held_.end() ? 0 : it->second;
-    bool own = mine >= room_ / 2;
-    if (!own && strangers_.size() < room_)
-      return true;
-    auto most = std::max_element(held_.begin(), held_.end(), [](auto& a, auto& b) { return a.second < b.second; });
-    bool unfair = !own && most->second > mine + 1;
-    std::vector<tls_tunnel*> candidates;
-    auto now = clock::now();
-    for (auto& s : strangers_)
-      if (unfair ? s.from == most->first : !s.under_grace(now) && (!own || s.from == from))
-        candidates.push_back(s.tunnel.get());
-    if (!candidates.empty())
-      candidates[random_() % candidates.size()]->close(crowded);
-    return !candidates.empty();
-  }
-
-  void forget(std::list<stranger>::iterator s) {
-    if (--held_[s->from] == 0)
-      held_.erase(s->from);
-    strangers_.erase(s);
+    auto done = [self = shared_from_this(), who = id, at](unique_fd plain, const std::string& why) {
+      self->admission_.leave(who);
+      self->strangers_.erase(who);
+      self->decided(std::move(plain), at, why);
+    };
+    strangers_[id] = tls_tunnel::start(identity_, std::move(peer), tls_tunnel::side::server, proof_limit, std::move(done));
   }
 
   void decided(unique_fd plain, const tcp::endpoint& peer, const std::string& refusal) {
@@ -166,10 +135,8 @@ private:
 
   tcp::acceptor acceptor_;
   tls_identity identity_;
-  std::size_t room_;
-  std::list<stranger> strangers_;
-  std::map<asio::ip::address, std::size_t> held_; ///< strangers by where they come from
-  std::minstd_rand random_{std::random_device{}()};
+  node_admission admission_{room_for_strangers(), std::random_device{}()};
+  std::map<node_admission::stranger, std::shared_ptr<tls_tunnel>> strangers_; ///< undecided
   arrival take_;
   report tell_;
 };

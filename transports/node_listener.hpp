@@ -14,9 +14,8 @@
 namespace conclave {
 
 /// Accepts on one port. A peer that has not proven who it is within 5 s is cut off. There is room for 512 such strangers (less if
-/// the process may open fewer than 1024 descriptors), half of it for one address. Who comes when it is full takes the place of a
-/// random one of the address that has most, or whose time of grace is over; if there is none, the newcomer is cut off and may try
-/// again.
+/// the process may open fewer than 1024 descriptors); who of them may wait when it is full: transports/node_admission.hpp. Who is
+/// cut off may try again.
 class node_listener {
 public:
   /// A connected plain stream, ready for use. On the reactor thread.

@@ -2,10 +2,9 @@
 // The vendor's SDK of the Messages API as a reader and a writer, for tests/e2e/test_sdk_anthropic.py.
 //   sdk_anthropic.mjs <node_modules> read <file.sse>...    one JSON object: name -> {helper, raw}, each {text, ...} | {error}; `helper` is the beta one
 //   sdk_anthropic.mjs <node_modules> send <base URL> <bodies.json>    sends [{body, betas}, ...] in this order
-import {createServer} from "node:http";
 import {readFileSync} from "node:fs";
 import {createRequire} from "node:module";
-import {basename} from "node:path";
+import {readStreams} from "./sdk_reader.mjs";
 
 const [modules, mode, ...rest] = process.argv.slice(2);
 const {default: Anthropic} = createRequire(modules + "/")("@anthropic-ai/sdk");
@@ -56,27 +55,10 @@ async function raw(client) {
 }
 
 if (mode === "read") {
-  let body = Buffer.alloc(0);
-  const server = createServer((q, r) => q.resume().on("end", () => {
-    r.writeHead(200, {"content-type": "text/event-stream"});
-    r.end(body);
-  }));
-  await new Promise(done => server.listen(0, "127.0.0.1", done));
-  const client = new Anthropic({...options, baseURL: `http://127.0.0.1:${server.address().port}`});
-  const out = {};
-  for (const file of rest) {
-    body = readFileSync(file);
-    const seen = out[basename(file, ".reply.sse")] = {};
-    for (const [how, read] of [["helper", helper], ["raw", raw]])
-      try {
-        seen[how] = await read(client);
-      } catch (e) {
-        seen[how] = {error: String(e?.message ?? e)};
-      }
-  }
-  process.stdout.write(JSON.stringify(out));
-  server.close();
-  server.closeAllConnections();
+  await readStreams(rest, url => {
+    const client = new Anthropic({...options, baseURL: url});
+    return {helper: () => helper(client), raw: () => raw(client)};
+  });
 } else {
   const [url, file] = rest;
   const client = new Anthropic({...options, baseURL: url});

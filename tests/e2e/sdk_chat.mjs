@@ -2,10 +2,9 @@
 // The vendor's SDK of Chat Completions as a reader and a writer, for tests/e2e/test_sdk_chat.py.
 //   sdk_chat.mjs <node_modules> read <file.sse>...    one JSON object: name -> {helper, raw}, each {text, refusal, calls, usage, finish} | {error}
 //   sdk_chat.mjs <node_modules> send <base URL> <bodies.json>    sends [{kind: openai | azure | responses, body}, ...] in this order
-import {createServer} from "node:http";
 import {readFileSync} from "node:fs";
 import {createRequire} from "node:module";
-import {basename} from "node:path";
+import {readStreams} from "./sdk_reader.mjs";
 
 const [modules, mode, ...rest] = process.argv.slice(2);
 const {default: OpenAI, AzureOpenAI} = createRequire(modules + "/")("openai");
@@ -45,28 +44,11 @@ async function raw(client) {
 }
 
 if (mode === "read") {
-  let body = Buffer.alloc(0);
-  const server = createServer((q, r) => q.resume().on("end", () => {
-    r.writeHead(200, {"content-type": "text/event-stream"});
-    r.end(body);
-  }));
-  await new Promise(done => server.listen(0, "127.0.0.1", done));
-  const url = `http://127.0.0.1:${server.address().port}`;
-  const openai = new OpenAI({...options, baseURL: url + "/v1"}), azure = new AzureOpenAI({...options, endpoint: url, apiVersion: "2024-10-21"});
-  const out = {};
-  for (const file of rest) {
-    body = readFileSync(file);
-    const name = basename(file, ".reply.sse"), seen = out[name] = {};
-    for (const [how, read] of [["helper", helper], ["raw", raw]])
-      try {
-        seen[how] = await read(name.startsWith("azure") ? azure : openai);
-      } catch (e) {
-        seen[how] = {error: String(e?.message ?? e)};
-      }
-  }
-  process.stdout.write(JSON.stringify(out));
-  server.close();
-  server.closeAllConnections();
+  await readStreams(rest, url => {
+    const openai = new OpenAI({...options, baseURL: url + "/v1"}), azure = new AzureOpenAI({...options, endpoint: url, apiVersion: "2024-10-21"});
+    const client = name => name.startsWith("azure") ? azure : openai;
+    return {helper: name => helper(client(name)), raw: name => raw(client(name))};
+  });
 } else {
   const [url, file] = rest;
   const openai = new OpenAI({...options, baseURL: url + "/v1"});

@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads replies of the Responses API with the vendor's SDK. `node sdk_responses.mjs <node_modules> <file.sse>...` prints one JSON object:
 // name -> {helper: {text, thoughts, calls, usage, ...} | {error}, raw: {text, calls, last, events} | {error}}.
-import {createServer} from "node:http";
-import {readFileSync} from "node:fs";
 import {createRequire} from "node:module";
-import {basename} from "node:path";
+import {readStreams} from "./sdk_reader.mjs";
 
 const [modules, ...files] = process.argv.slice(2);
 const OpenAI = createRequire(modules + "/")("openai");
-let body = Buffer.alloc(0);
-const server = createServer((q, r) => q.resume().on("end", () => {
-  r.writeHead(200, {"content-type": "text/event-stream"});
-  r.end(body);
-}));
-await new Promise(done => server.listen(0, "127.0.0.1", done));
-const client = new OpenAI({apiKey: "dummy", baseURL: `http://127.0.0.1:${server.address().port}/v1`, maxRetries: 0});
 const request = {model: "m", input: "q"};
 
 function read(response) {
@@ -36,7 +27,7 @@ function read(response) {
   return out;
 }
 
-async function helper() {
+async function helper(client) {
   const stream = client.responses.stream(request);
   const texts = {}, args = {};
   stream.on("response.output_text.delta", e => { texts[e.output_index] = e.snapshot; });
@@ -45,7 +36,7 @@ async function helper() {
   return {...read(response), streamed: Object.values(texts).join(""), arguments: args};
 }
 
-async function raw() {
+async function raw(client) {
   let events = 0, last = null, text = "";
   for await (const e of await client.responses.create({...request, stream: true})) {
     ++events;
@@ -56,17 +47,7 @@ async function raw() {
   return {events, last, streamed: text, ...(final ?? {})};
 }
 
-const out = {};
-for (const file of files) {
-  body = readFileSync(file);
-  const seen = out[basename(file, ".reply.sse")] = {};
-  for (const [name, how] of [["helper", helper], ["raw", raw]])
-    try {
-      seen[name] = await how();
-    } catch (e) {
-      seen[name] = {error: String(e?.message ?? e)};
-    }
-}
-process.stdout.write(JSON.stringify(out));
-server.close();
-server.closeAllConnections();
+await readStreams(files, url => {
+  const client = new OpenAI({apiKey: "dummy", baseURL: url + "/v1", maxRetries: 0});
+  return {helper: () => helper(client), raw: () => raw(client)};
+});

@@ -164,10 +164,10 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(outcome, "311633f0e5bf40a0 182");
   PIN(script_step, "254dd52c23e9e980 72");
   PIN(mcp_server_config, "ee7589aa6ff9b7e4 114");
-  PIN(backend_config, "476048ceec41d627 552");
-  PIN(agent_config, "8edb9417b8043e5a 1186");
+  PIN(backend_config, "ed9aa669c1ab4ecc 551");
+  PIN(agent_config, "35293d7e2a56996e 1184");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "1b5288bd81f22f94 1225");
+  PIN(spawn_agent, "8980af6261f449ee 1223");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");
