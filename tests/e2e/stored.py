@@ -63,9 +63,11 @@ def read(db, task=None):
             events.append((seq, b"".join(p if isinstance(p, bytes) else marks[p]() for p in parts).decode()))
             seq += 1
     of = "" if task is None else " WHERE task = ?"
-    for sha, first, last in db.execute("SELECT sha, first, last FROM bodies" + of, (task,) if task else ()).fetchall():
+    for sha, first, last, size in db.execute("SELECT sha, first, last, size FROM bodies" + of, (task,) if task else ()).fetchall():
         rows = db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (first, last))
         bodies[sha.hex()] = b"".join(x for x, in rows)
+        if size > 0:
+            bodies[sha.hex()] = zlib.decompress(bodies[sha.hex()])
     return events, bodies
 
 
@@ -85,7 +87,7 @@ def write(db, events, bodies):
     put_events(db, nr, events)
     for n, (sha, body) in enumerate(bodies.items(), 1):
         db.execute("INSERT INTO pieces VALUES(?, ?)", (n, body))
-        db.execute("INSERT INTO bodies VALUES(?, ?, ?, ?)", (task, bytes.fromhex(sha), n, n))
+        db.execute("INSERT INTO bodies(task, sha, first, last) VALUES(?, ?, ?, ?)", (task, bytes.fromhex(sha), n, n))
 
 
 @contextlib.contextmanager
