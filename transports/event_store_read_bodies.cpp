@@ -24,9 +24,6 @@ using sqlite::record_walk;
 /// Of so many names short bodies are looked for at once; of each there may be 1 KiB.
 constexpr std::size_t names_at_once = 4096;
 
-/// A task stores half of it (docs/architecture.md); short bodies and long ones, unpacked.
-constexpr std::size_t most_of_bodies = std::size_t{2} << 30;
-
 /// Prepares a query on bodies that has SIZE for how they are packed; in a store of before none is. nullptr: see connection::last().
 sqlite::statement of_bodies(connection& db, std::string sql) {
   auto at = sql.find("SIZE");
@@ -111,7 +108,7 @@ int store_reader::every_body(connection& db, const std::string& task, body_page&
   while (code == SQLITE_OK && (code = walk.next()) == SQLITE_ROW)
     if (code = walk.take(r, true); code == SQLITE_OK)
       for (auto& b : r.bodies)
-        if (names.insert(b.sha).second && (bytes += b.bytes.size()) < most_of_bodies)
+        if (names.insert(b.sha).second && (bytes += b.bytes.size()) < most_of_a_task)
           page.bodies.push_back(std::move(b));
   damage_ = walk.damage();
   if (code != SQLITE_OK && code != SQLITE_DONE)
@@ -123,7 +120,7 @@ int store_reader::every_body(connection& db, const std::string& task, body_page&
   put(s.get(), 1, task);
   code = first_row(db, s.get());
   stored_body b;
-  for (; code == SQLITE_ROW && bytes < most_of_bodies; code = sqlite3_step(s.get())) {
+  for (; code == SQLITE_ROW && bytes < most_of_a_task; code = sqlite3_step(s.get())) {
     if (sqlite3_column_int(s.get(), 1) != 0)
       b = {body_name(sqlite::blob_at(s.get(), 0)), {}};
     b.bytes += sqlite::blob_at(s.get(), 3);
@@ -136,9 +133,9 @@ int store_reader::every_body(connection& db, const std::string& task, body_page&
     bytes += b.bytes.size();
     page.bodies.push_back(std::exchange(b, {}));
   }
-  if (bytes < most_of_bodies)
+  if (bytes < most_of_a_task)
     return code;
-  damage_ = "the bodies of task " + task + " take more than any task may store: it was not written by conclave; delete it";
+  damage_ = too_large(task);
   return SQLITE_CORRUPT;
 }
 

@@ -25,13 +25,13 @@ namespace conclave {
 inline constexpr std::size_t short_body = 4096;
 
 /// Records are compressed in groups: one after the other has those of its group before it as dictionary. A group ends with the
-/// record with which it has so many bytes: so many are unpacked at the most to come to a record. A longer one is not compressed.
+/// record with which it has so many bytes: so many are unpacked at the most to come to a record. A longer one is compressed alone.
 inline constexpr std::size_t group_bytes = std::size_t{64} << 10;
 
 /// An append of more bytes than this becomes several records, each of one event at least.
 inline constexpr std::size_t record_bytes = std::size_t{16} << 10;
 
-/// A longer body is not compressed: so much is unpacked at the most, whatever a store says. In bytes.
+/// A longer body, or record, is not compressed: so much is unpacked at the most, whatever a store says. In bytes.
 inline constexpr std::size_t longest_packed = std::size_t{16} << 20;
 
 struct record_text {
@@ -58,8 +58,8 @@ struct record {
 /// Reads a text that to_records wrote. Returns false if it cannot have. `bodies_alone`: the events are left out.
 bool from_record(std::string_view text, std::uint64_t first, record& out, bool bodies_alone = false);
 
-/// Compresses a body of short_body bytes and more. Empty: it would not become shorter, or is too long. Takes about 10 ms a
-/// megabyte.
+/// Compresses a body, or a record, of short_body bytes and more. Empty: it would not become shorter, or is too long. Takes about 10
+/// ms a megabyte.
 std::string pack_body(std::string_view bytes);
 
 /// Returns false if `data` is not what pack_body made of so many bytes, or is damaged. Never makes more than `size`.
