@@ -78,7 +78,7 @@ struct written {
 /// A text, maybe unescaped, that knows where each of its bytes began in the original.
 struct secret_index::seen_text {
   std::string_view text;
-  std::string own;             ///< what `text` shows if it was unescaped
+  std::string own;               ///< what `text` shows if it was unescaped
   std::vector<std::uint32_t> at; ///< one more than `text` has bytes: the last is the end of the original; empty: as they are
 
   std::size_t place(std::size_t i) const { return at.empty() ? i : at[i]; }
@@ -212,7 +212,9 @@ std::vector<found_secret> secret_index::find_in(std::string_view text, const std
     std::swap(in, out);
     in.text = in.own;
   }
-  std::sort(found.begin(), found.end(), [](auto& a, auto& b) { return a.begin != b.begin ? a.begin < b.begin : a.end > b.end; });
+  std::sort(found.begin(), found.end(), [](auto& a, auto& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.end != b.end ? a.end > b.end : a.which < b.which;
+  });
   std::size_t kept = 0;
   for (auto& f : found)
     if (kept > 0 && f.begin < found[kept - 1].end)
