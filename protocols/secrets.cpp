@@ -6,6 +6,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
 #include "protocols/secret_judge.hpp"
+#include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>
@@ -16,93 +17,6 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t least_key = 4, least_value = 8;
-
-/// A text, maybe decoded, that knows where each of its bytes began in the original.
-struct traced {
-  std::string text;
-  std::vector<std::size_t> at; ///< one more than `text` has bytes: the last is the end of the original
-};
-
-/// Returns the value of `digits` hexadecimal digits at `i`, or -1.
-int hex_at(const std::string& t, std::size_t i, std::size_t digits) {
-  if (i + digits > t.size())
-    return -1;
-  int out = 0;
-  for (auto end = i + digits; i < end; ++i) {
-    auto c = lower(t[i]);
-    if (c >= '0' && c <= '9')
-      out = out * 16 + (c - '0');
-    else if (c >= 'a' && c <= 'f')
-      out = out * 16 + (c - 'a' + 10);
-    else
-      return -1;
-  }
-  return out;
-}
-
-/// Decodes one escape at `i` into `out`; returns its length, 0 if there is none.
-using unescape = std::size_t (*)(const std::string& t, std::size_t i, std::string& out);
-
-std::size_t json_escape(const std::string& t, std::size_t i, std::string& out) {
-  if (t[i] != '\\' || i + 1 == t.size())
-    return 0;
-  static constexpr std::pair<char, char> letters[] = {{'"', '"'},  {'\\', '\\'}, {'/', '/'},  {'b', '\b'},
-                                                      {'f', '\f'}, {'n', '\n'},  {'r', '\r'}, {'t', '\t'}};
-  for (auto [name, meant] : letters)
-    if (t[i + 1] == name) {
-      out = meant;
-      return 2;
-    }
-  auto code = t[i + 1] == 'u' ? hex_at(t, i + 2, 4) : -1;
-  if (code < 0)
-    return 0;
-  // As UTF-8. Halves of a pair stay apart: keys are ASCII.
-  if (code < 0x80)
-    out = {static_cast<char>(code)};
-  else if (code < 0x800)
-    out = {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-  else
-    out = {static_cast<char>(0xE0 | code >> 12), static_cast<char>(0x80 | (code >> 6 & 0x3F)),
-           static_cast<char>(0x80 | (code & 0x3F))};
-  return 6;
-}
-
-std::size_t percent_escape(const std::string& t, std::size_t i, std::string& out) {
-  auto code = t[i] == '%' ? hex_at(t, i + 1, 2) : -1;
-  if (code < 0)
-    return 0;
-  out = {static_cast<char>(code)};
-  return 3;
-}
-
-traced decode(const traced& from, unescape one) {
-  traced to;
-  to.text.reserve(from.text.size());
-  to.at.reserve(from.at.size());
-  std::string meant;
-  for (std::size_t i = 0; i < from.text.size();) {
-    auto length = one(from.text, i, meant);
-    if (length == 0)
-      meant = {from.text[i]};
-    to.text += meant;
-    to.at.insert(to.at.end(), meant.size(), from.at[i]);
-    i += std::max<std::size_t>(length, 1);
-  }
-  to.at.push_back(from.at.back());
-  return to;
-}
-
-void find(const traced& in, const std::vector<std::string>& values, std::vector<found_secret>& out) {
-  for (std::size_t which = 0; which < values.size(); ++which) {
-    auto& v = values[which];
-    for (auto i = in.text.find(v); i != std::string::npos; i = in.text.find(v, i + 1)) {
-      auto end = i + v.size();
-      while (end < in.text.size() && in.at[end] == in.at[end - 1])
-        ++end; // one escape may stand for several bytes
-      out.push_back({in.at[i], in.at[end], which});
-    }
-  }
-}
 
 } // namespace
 
@@ -150,8 +64,10 @@ bool may_be_secret(const std::string& name, const std::string& value) {
 }
 
 void secrets::add(const std::string& value, std::size_t least) {
-  if (value.size() >= least && std::find(values_.begin(), values_.end(), value) == values_.end())
-    values_.push_back(value);
+  if (value.size() < least || std::find(values_.begin(), values_.end(), value) != values_.end())
+    return;
+  index_.add(value, values_.size());
+  values_.push_back(value);
 }
 
 void secrets::add_key(const std::string& value) {
@@ -189,9 +105,8 @@ void secrets::add_query(const std::string& url) {
   while (i < url.size()) {
     auto end = std::min(url.find('&', ++i), url.size());
     auto equals = std::min(url.find('=', i), end);
-    traced value{url.substr(std::min(equals + 1, end), end - std::min(equals + 1, end)), {}};
-    value.at.resize(value.text.size() + 1);
-    add_named(url.substr(i, equals - i), decode(value, percent_escape).text);
+    auto from = std::min(equals + 1, end);
+    add_named(url.substr(i, equals - i), secret_words::percent_decoded(url.substr(from, end - from)));
     i = end;
   }
 }
@@ -203,37 +118,10 @@ void secrets::add_for_results(const secrets& other) {
 }
 
 std::size_t secrets::longest() const {
-  constexpr std::size_t escaped = 12; // "\\u0041" and longer
   std::size_t most = 0;
   for (auto& v : values_)
-    most = std::max(most, v.size() * escaped);
+    most = std::max(most, v.size() * secret_index::most_escaped);
   return most;
-}
-
-std::vector<found_secret> secrets::find_in(const std::string& text) const {
-  std::vector<found_secret> found;
-  if (values_.empty() || text.empty())
-    return found;
-  traced seen{text, std::vector<std::size_t>(text.size() + 1)};
-  for (std::size_t i = 0; i < seen.at.size(); ++i)
-    seen.at[i] = i;
-  for (int depth = 0; depth < 3; ++depth) {
-    find(seen, values_, found);
-    if (seen.text.find('%') != std::string::npos)
-      find(decode(seen, percent_escape), values_, found);
-    if (seen.text.find('\\') == std::string::npos)
-      break;
-    seen = decode(seen, json_escape);
-  }
-  std::sort(found.begin(), found.end(), [](auto& a, auto& b) { return a.begin != b.begin ? a.begin < b.begin : a.end > b.end; });
-  std::size_t kept = 0;
-  for (auto& f : found)
-    if (kept > 0 && f.begin < found[kept - 1].end)
-      found[kept - 1].end = std::max(found[kept - 1].end, f.end);
-    else
-      found[kept++] = f;
-  found.resize(kept);
-  return found;
 }
 
 void secrets::hide(std::string& text) const {

@@ -8,6 +8,8 @@
 ///   s.add_key(api_key);
 ///   s.hide(error); // "bad key sk\/123" -> "bad key ***"
 
+#include "protocols/secret_index.hpp"
+
 #include <cstddef>
 #include <string>
 #include <vector>
@@ -29,12 +31,6 @@ bool find_url_password(const std::string& value, std::size_t& begin, std::size_t
 /// with a password.
 bool may_be_secret(const std::string& name, const std::string& value);
 
-/// Where a secret stands in a text.
-struct found_secret {
-  std::size_t begin = 0, end = 0; ///< byte positions
-  std::size_t which = 0;          ///< of `secrets::values`; of several that overlap the first, and the longest of those
-};
-
 class secrets {
 public:
   /// Adds a key. Shorter than four bytes it is no secret (anybody could guess it, and every other word would be hidden with it);
@@ -52,11 +48,11 @@ public:
   /// Adds what the query of `url` holds under the names of keys.
   void add_query(const std::string& url);
 
-  /// Replaces each secret in `text` by "***", also where it is escaped as in JSON (once, or in JSON inside JSON) or in a URL.
+  /// Replaces each secret in `text` by "***", also in the forms that protocols/secret_index.hpp knows.
   void hide(std::string& text) const;
 
   /// Returns where they stand in `text`, in the forms that `hide` knows: in order, never overlapping.
-  std::vector<found_secret> find_in(const std::string& text) const;
+  std::vector<found_secret> find_in(const std::string& text) const { return index_.find_in(text, values_); }
 
   /// The secrets themselves, for whoever puts something else in their place.
   const std::vector<std::string>& values() const { return values_; }
@@ -69,12 +65,13 @@ public:
   std::size_t longest() const;
 
   bool empty() const { return values_.empty(); }
-  bool operator==(const secrets&) const = default;
+  bool operator==(const secrets& other) const { return values_ == other.values_; }
 
 private:
   void add(const std::string& value, std::size_t least);
 
   std::vector<std::string> values_;
+  secret_index index_; ///< of `values_`
 };
 
 } // namespace conclave

@@ -154,7 +154,9 @@ void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
     cut_until(f.begin, done, out.size(), f.begin - done);
     out.append(all, done, f.begin - done);
     auto name = names_[f.which];
-    if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
+    if (f.form != secret_form::plain) { // it is found again where it says the same
+      name = in_form(f.form, name);
+    } else if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
       name = wire::quote(name); // it stood there escaped
       name = name.substr(1, name.size() - 2);
     }

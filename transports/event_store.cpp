@@ -132,9 +132,11 @@ public:
   }
 
   std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) override {
-    auto page = store_reader(path_, use_).events(task, after, store_reader::no_limit, store_reader::no_limit);
+    auto page = store_reader(path_, use_).events(task, after, store_reader::no_limit, store_reader::most_of_a_task);
     if (!page.error.empty())
       error = std::move(page.error);
+    else if (page.more)
+      error = "event store " + path_ + ": " + store_reader::too_large(task);
     return std::move(page.events);
   }
 

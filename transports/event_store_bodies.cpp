@@ -48,7 +48,19 @@ int store_writer::add_record(const std::string& task, std::int64_t nr, const rec
 }
 
 int store_writer::add_body(const std::string& task, const stored_body& body) {
-  auto sizes = piece_sizes(body.bytes.size());
+  {
+    auto known = statement("SELECT 1 FROM bodies WHERE task = ?1 AND sha = ?2");
+    if (!known)
+      return db_.last();
+    auto key = body_key(body.sha);
+    known.bind(task, sqlite::blob{key});
+    if (auto code = sqlite3_step(known.get()); code != SQLITE_DONE)
+      return code == SQLITE_ROW ? SQLITE_OK : code;
+  }
+  auto packed = pack_body(body.bytes);
+  std::string_view rest = packed.empty() ? body.bytes : packed;
+  auto size = packed.empty() ? std::int64_t{0} : static_cast<std::int64_t>(body.bytes.size());
+  auto sizes = piece_sizes(rest.size());
   std::int64_t nr = 0;
   {
     auto next = statement("SELECT coalesce(max(nr), 0) + 1 FROM pieces");
@@ -58,17 +70,14 @@ int store_writer::add_body(const std::string& task, const stored_body& body) {
       return code;
     nr = sqlite3_column_int64(next.get(), 0);
   }
-  auto code = run("INSERT OR IGNORE INTO bodies(task, sha, first, last) VALUES(?1, ?2, ?3, ?4)", task,
-                  sqlite::blob{body_key(body.sha)}, nr, nr + static_cast<std::int64_t>(sizes.size()) - 1);
-  if (code != SQLITE_OK || sqlite3_changes(db_.get()) == 0)
-    return code; // the task has it
-  std::string_view rest = body.bytes;
-  for (auto size : sizes) {
-    if (code = run("INSERT INTO pieces(nr, bytes) VALUES(?1, ?2)", nr++, sqlite::blob{rest.substr(0, size)}); code != SQLITE_OK)
-      return code;
-    rest.remove_prefix(size);
+  auto code = run("INSERT INTO bodies(task, sha, first, last, size) VALUES(?1, ?2, ?3, ?4, ?5)", task,
+                  sqlite::blob{body_key(body.sha)}, nr, nr + static_cast<std::int64_t>(sizes.size()) - 1, size);
+  for (auto n : sizes) {
+    if (code == SQLITE_OK)
+      code = run("INSERT INTO pieces(nr, bytes) VALUES(?1, ?2)", nr++, sqlite::blob{rest.substr(0, n)});
+    rest.remove_prefix(n);
   }
-  return SQLITE_OK;
+  return code;
 }
 
 int store_writer::erase_bodies(const std::string& task) {

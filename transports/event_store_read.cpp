@@ -3,12 +3,8 @@
 
 #include "transports/event_store_read.hpp"
 
-#include "transports/event_store_names.hpp"
-
 #include <algorithm>
 #include <cerrno>
-#include <map>
-#include <set>
 #include <sys/stat.h>
 #include <system_error>
 
@@ -25,9 +21,6 @@ using sqlite::record_walk;
 using sqlite::text_at;
 
 constexpr std::size_t max_waiting = 1'000;
-
-/// Of so many names short bodies are looked for at once; of each there may be 1 KiB.
-constexpr std::size_t names_at_once = 4096;
 
 } // namespace
 
@@ -121,49 +114,6 @@ event_page store_reader::events(const std::string& task, std::uint64_t after, st
   return page;
 }
 
-int store_reader::some_bodies(connection& db, const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes,
-                              body_page& page) {
-  record_walk walk(db, packer_);
-  auto code = walk.open(task);
-  auto s =
-      prepared(db, "SELECT bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 AND sha = ?2 ORDER BY nr");
-  if (!s && db.last() != SQLITE_ERROR) // a store of before bodies has none
-    return db.last();
-  std::map<std::string, std::string> found;
-  for (std::size_t bytes = 0; code == SQLITE_OK && page.looked_for < shas.size() && bytes < max_bytes; ++page.looked_for) {
-    if (page.looked_for % names_at_once == 0) {
-      auto from = shas.begin() + static_cast<std::ptrdiff_t>(page.looked_for);
-      found.clear();
-      code = places_.find(
-          walk, task, {from, from + static_cast<std::ptrdiff_t>(std::min(names_at_once, shas.size() - page.looked_for))}, found);
-      damage_ = walk.damage();
-      if (code != SQLITE_OK)
-        return code;
-    }
-    auto& sha = shas[page.looked_for];
-    if (auto at = found.find(sha); at != found.end()) {
-      bytes += at->second.size();
-      page.bodies.push_back({sha, at->second});
-      continue;
-    }
-    if (!s)
-      continue;
-    auto key = body_key(sha);
-    put(s.get(), 1, task);
-    put(s.get(), 2, sqlite::blob{key});
-    code = first_row(db, s.get());
-    if (code == SQLITE_ROW)
-      page.bodies.push_back({sha, {}});
-    for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
-      page.bodies.back().bytes += sqlite::blob_at(s.get(), 0);
-      bytes += static_cast<std::size_t>(sqlite3_column_bytes(s.get(), 0));
-    }
-    sqlite3_reset(s.get());
-    code = code == SQLITE_DONE ? SQLITE_OK : code;
-  }
-  return code == SQLITE_OK ? SQLITE_DONE : code;
-}
-
 body_page store_reader::bodies(const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes) {
   body_page page;
   page.looked_for = shas.size(); // where nothing was ever stored
@@ -176,33 +126,6 @@ body_page store_reader::bodies(const std::string& task, const std::vector<std::s
   if (!page.error.empty())
     page = {ec::unavailable, std::move(page.error), {}, 0};
   return page;
-}
-
-int store_reader::every_body(connection& db, const std::string& task, body_page& page) {
-  std::set<std::string> names;
-  record_walk walk(db, packer_);
-  auto code = walk.open(task);
-  record r;
-  while (code == SQLITE_OK && (code = walk.next()) == SQLITE_ROW)
-    if (code = walk.take(r, true); code == SQLITE_OK)
-      for (auto& b : r.bodies)
-        if (names.insert(b.sha).second)
-          page.bodies.push_back(std::move(b));
-  damage_ = walk.damage();
-  if (code != SQLITE_OK && code != SQLITE_DONE)
-    return code;
-  auto s = prepared(
-      db, "SELECT sha, nr = first, bytes FROM bodies JOIN pieces ON nr BETWEEN first AND last WHERE task = ?1 ORDER BY nr");
-  if (!s)
-    return db.last() == SQLITE_ERROR ? SQLITE_DONE : db.last();
-  put(s.get(), 1, task);
-  code = first_row(db, s.get());
-  for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
-    if (sqlite3_column_int(s.get(), 1) != 0)
-      page.bodies.push_back({body_name(sqlite::blob_at(s.get(), 0)), {}});
-    page.bodies.back().bytes += sqlite::blob_at(s.get(), 2);
-  }
-  return code;
 }
 
 body_page store_reader::all_bodies(const std::string& task) {

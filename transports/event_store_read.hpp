@@ -26,6 +26,12 @@ class store_reader {
 public:
   static constexpr std::size_t no_limit = std::numeric_limits<std::size_t>::max();
 
+  /// Bytes of events, or of bodies, unpacked. A task stores half of it (docs/architecture.md): what takes more was made to.
+  static constexpr std::size_t most_of_a_task = std::size_t{2} << 30;
+  static std::string too_large(const std::string& task) {
+    return "task " + task + " takes more than any task may store: it was not written by conclave; delete it";
+  }
+
   store_reader(std::string path, store_use use) : path_(std::move(path)), use_(use) {}
 
   /// A part ends with the event, or body, that reaches `max_bytes`.

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <zlib.h>
 
 namespace conclave {
 
@@ -138,27 +137,6 @@ bool take_item(std::string_view& rest, std::string& out, OnMark&& on_mark) {
   return false;
 }
 
-// How a row begins: its kind, and the CRC-32 of the text in four bytes, the lowest first.
-enum kind : char { stored = 0, deflated = 1 };
-constexpr std::size_t head_size = 5;
-
-/// How much of what lies before is the dictionary. A match could lie 32 KiB back (RFC 1951 section 2): that takes twice the time of
-/// a record and saves next to nothing. Part of the format.
-constexpr std::size_t window = 16384;
-constexpr int raw_deflate = -15;
-
-std::string_view end_of(std::string_view before) {
-  return before.substr(before.size() - std::min(before.size(), window));
-}
-
-Bytef* bytes_of(const char* p) {
-  return reinterpret_cast<Bytef*>(const_cast<char*>(p)); // zlib only reads what comes in; its interface does not say so
-}
-
-std::uint32_t sum_of(std::string_view text) {
-  return static_cast<std::uint32_t>(::crc32_z(0, bytes_of(text.data()), text.size()));
-}
-
 } // namespace
 
 stored_batch to_records(const append_batch& batch, std::uint64_t first) {
@@ -211,87 +189,6 @@ bool from_record(std::string_view text, std::uint64_t first, record& out, bool b
       return false;
   }
   return !out.events.empty();
-}
-
-void record_packer::end_deflate::operator()(z_stream_s* s) const {
-  ::deflateEnd(s);
-  std::default_delete<z_stream>{}(s);
-}
-
-void record_packer::end_inflate::operator()(z_stream_s* s) const {
-  ::inflateEnd(s);
-  std::default_delete<z_stream>{}(s);
-}
-
-record_packer::record_packer() = default;
-record_packer::~record_packer() = default;
-
-std::string record_packer::pack(std::string_view text, std::string_view before) {
-  std::string out(1, stored);
-  for (auto sum = sum_of(text); out.size() < head_size; sum >>= 8)
-    out += static_cast<char>(sum & 0xFF);
-  auto as_it_is_now = [&] { return out.substr(0, head_size).append(text); };
-  if (text.size() > group_bytes)
-    return as_it_is_now();
-  if (!deflate_) {
-    auto s = std::make_unique<z_stream>();
-    // The sizes of zlib's defaults (https://zlib.net/manual.html, deflateInit2, read 2026-11-26).
-    if (::deflateInit2(s.get(), Z_DEFAULT_COMPRESSION, Z_DEFLATED, raw_deflate, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-      return as_it_is_now();
-    deflate_.reset(s.release());
-  }
-  auto* s = deflate_.get();
-  auto dictionary = end_of(before);
-  if (::deflateReset(s) != Z_OK
-      || (!dictionary.empty()
-          && ::deflateSetDictionary(s, bytes_of(dictionary.data()), static_cast<uInt>(dictionary.size())) != Z_OK))
-    return as_it_is_now();
-  out.resize(head_size + text.size()); // what does not become shorter stays as it is
-  s->next_in = bytes_of(text.data());
-  s->avail_in = static_cast<uInt>(text.size());
-  s->next_out = reinterpret_cast<Bytef*>(out.data() + head_size);
-  s->avail_out = static_cast<uInt>(text.size());
-  if (::deflate(s, Z_FINISH) != Z_STREAM_END)
-    return as_it_is_now();
-  out.resize(out.size() - s->avail_out);
-  out[0] = deflated;
-  return out;
-}
-
-bool record_packer::unpack(std::string_view data, std::string_view before, std::string& text) {
-  if (data.size() < head_size)
-    return false;
-  std::uint32_t sum = 0;
-  for (std::size_t i = head_size - 1; i > 0; --i)
-    sum = sum << 8 | static_cast<unsigned char>(data[i]);
-  auto kind = data[0];
-  data.remove_prefix(head_size);
-  if (kind == stored) {
-    text = data;
-    return sum_of(text) == sum;
-  }
-  if (kind != deflated || data.size() > group_bytes)
-    return false;
-  if (!inflate_) {
-    auto s = std::make_unique<z_stream>();
-    if (::inflateInit2(s.get(), raw_deflate) != Z_OK)
-      return false;
-    inflate_.reset(s.release());
-  }
-  auto* s = inflate_.get();
-  auto dictionary = end_of(before);
-  if (::inflateReset(s) != Z_OK
-      || (!dictionary.empty()
-          && ::inflateSetDictionary(s, bytes_of(dictionary.data()), static_cast<uInt>(dictionary.size())) != Z_OK))
-    return false;
-  room_.resize(group_bytes);
-  s->next_in = bytes_of(data.data());
-  s->avail_in = static_cast<uInt>(data.size());
-  s->next_out = reinterpret_cast<Bytef*>(room_.data());
-  s->avail_out = static_cast<uInt>(room_.size());
-  auto code = ::inflate(s, Z_FINISH);
-  text.assign(room_, 0, room_.size() - s->avail_out);
-  return code == Z_STREAM_END && s->avail_in == 0 && sum_of(text) == sum;
 }
 
 } // namespace conclave

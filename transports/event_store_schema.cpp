@@ -7,7 +7,7 @@ namespace conclave::sqlite {
 
 namespace {
 
-constexpr std::int64_t schema_version = 3;
+constexpr std::int64_t schema_version = 4;
 
 // Has to be said before the first page is written; see give_pages_back.
 constexpr const char* before_schema = "PRAGMA auto_vacuum = INCREMENTAL";
@@ -44,6 +44,12 @@ CREATE TABLE records(id INTEGER PRIMARY KEY, back INTEGER NOT NULL, data BLOB NO
 PRAGMA user_version = 3;
 )";
 
+// `size`: of the bytes whose compressed form (see pack_body) the pieces hold; 0: they hold the bytes themselves.
+constexpr const char* schema_4 = R"(
+ALTER TABLE bodies ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 4;
+)";
+
 // The order in which tasks began; clocks jump. Beside the schema, as programs that do not know it write tasks without a number:
 // these are given one at the next start, by their clock.
 constexpr const char* order_schema = R"(
@@ -64,6 +70,8 @@ int make_tables(connection& db, bool whole) {
     code = db.run(schema_2);
   if (code == SQLITE_OK && version < 3 && (whole || version < 1))
     code = db.run(schema_3);
+  if (code == SQLITE_OK && version < 4 && (whole || version < 1))
+    code = db.run(schema_4);
   return code;
 }
 

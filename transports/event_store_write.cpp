@@ -196,8 +196,9 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
     taken_.push_back(task);
     forget(task); // others may have gone on with it
     result.owner = {};
-    auto bodies = statement("SELECT short_bytes + (SELECT coalesce(sum(length(bytes)), 0) FROM bodies JOIN pieces"
-                            " ON nr BETWEEN first AND last WHERE task = ?1) FROM tasks WHERE task = ?1");
+    auto bodies = statement("SELECT short_bytes + (SELECT coalesce(sum(CASE WHEN size > 0 THEN size ELSE (SELECT"
+                            " sum(length(bytes)) FROM pieces WHERE nr BETWEEN first AND last) END), 0) FROM bodies"
+                            " WHERE task = ?1) FROM tasks WHERE task = ?1");
     if (!bodies)
       return db_.last();
     bodies.bind(task);

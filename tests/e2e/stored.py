@@ -13,7 +13,7 @@ WINDOW, GROUP = 16384, 65536
 
 def unpack(data, before):
     kind, total, data = data[0], int.from_bytes(data[1:5], "little"), data[5:]
-    text = data if kind == 0 else zlib.decompressobj(-15, zdict=before[-WINDOW:]).decompress(data)
+    text = data if kind == 0 else zlib.decompress(data[4:]) if kind == 2 else zlib.decompressobj(-15, zdict=before[-WINDOW:]).decompress(data)
     assert zlib.crc32(text) == total
     return text
 
@@ -63,9 +63,12 @@ def read(db, task=None):
             events.append((seq, b"".join(p if isinstance(p, bytes) else marks[p]() for p in parts).decode()))
             seq += 1
     of = "" if task is None else " WHERE task = ?"
-    for sha, first, last in db.execute("SELECT sha, first, last FROM bodies" + of, (task,) if task else ()).fetchall():
+    size = "size" if any(x[1] == "size" for x in db.execute("PRAGMA table_info(bodies)")) else "0"  # schema 3 has none
+    for sha, first, last, size in db.execute(f"SELECT sha, first, last, {size} FROM bodies" + of, (task,) if task else ()).fetchall():
         rows = db.execute("SELECT bytes FROM pieces WHERE nr BETWEEN ? AND ? ORDER BY nr", (first, last))
         bodies[sha.hex()] = b"".join(x for x, in rows)
+        if size > 0:
+            bodies[sha.hex()] = zlib.decompress(bodies[sha.hex()])
     return events, bodies
 
 
@@ -76,6 +79,14 @@ def put_events(db, nr, events):
         db.execute("INSERT INTO records VALUES(?, 0, ?)", (nr << 32 | seq, b"\0" + zlib.crc32(text).to_bytes(4, "little") + text))
 
 
+def put_bodies(db, task, bodies):
+    """Stores (name, bytes) each in a row of its own, as it is."""
+    n, = db.execute("SELECT coalesce(max(nr), 0) FROM pieces").fetchone()
+    for n, (sha, body) in enumerate(bodies, n + 1):
+        db.execute("INSERT INTO pieces VALUES(?, ?)", (n, body))
+        db.execute("INSERT INTO bodies(task, sha, first, last) VALUES(?, ?, ?, ?)", (task, bytes.fromhex(sha), n, n))
+
+
 def write(db, events, bodies):
     """Stores the only task anew: each body in a row of its own, under the name it is given here."""
     nr, = db.execute("SELECT nr FROM starts").fetchone()
@@ -83,9 +94,7 @@ def write(db, events, bodies):
     for table in "records", "bodies", "pieces":
         db.execute(f"DELETE FROM {table}")
     put_events(db, nr, events)
-    for n, (sha, body) in enumerate(bodies.items(), 1):
-        db.execute("INSERT INTO pieces VALUES(?, ?)", (n, body))
-        db.execute("INSERT INTO bodies VALUES(?, ?, ?, ?)", (task, bytes.fromhex(sha), n, n))
+    put_bodies(db, task, bodies.items())
 
 
 @contextlib.contextmanager

@@ -4,9 +4,11 @@ streams, tool servers in results, errors, names and on stderr. None may be in a 
 
 import asyncio
 import base64
+import html
 import contextlib
 import sqlite3
 import unittest
+import urllib.parse
 
 import stored
 from provider import Provider
@@ -14,11 +16,16 @@ from support import *
 
 # Tells what it was given (argv, environment, a key of its own) in the way that argv[1] says.
 SERVER = r'''
-import json, os, sys
+import base64, html, json, os, sys, urllib.parse
 how = sys.argv[1]
+def coded(text):  # as pages, addresses and headers hold it
+    words = text.split()
+    return " ".join([html.escape(text), urllib.parse.quote(text, safe="")]
+                    + [base64.b64encode((user + x).encode()).decode() for x in words for user in ("", "u:", "me:")]
+                    + [base64.urlsafe_b64encode(x.encode()).decode().rstrip("=") for x in words])
 secret = " ".join([os.environ.get(n, "") for n in ("API_KEY", "OPENAPI_MCP_HEADERS", "HOOK", "HDR", "SITE")] + sys.argv[2:])
 def send(m): sys.stdout.write(json.dumps(m) + "\n"); sys.stdout.flush()
-sys.stderr.write("starting with " + secret + "\n" + json.dumps({"key": secret}) + "\n"); sys.stderr.flush()
+sys.stderr.write("starting with " + secret + "\n" + json.dumps({"key": secret}) + "\n" + coded(secret) + "\n"); sys.stderr.flush()
 if how == "noise": sys.stdout.write("my key is " + secret + "\n"); sys.stdout.flush()
 if how == "dies": sys.exit(3)
 try: secret += " " + open(os.path.join(os.path.dirname(sys.argv[0]), "bare")).read()  # also what others were given, without what stands around it
@@ -36,15 +43,17 @@ for line in sys.stdin:
               "inputSchema": {"type": "object", "properties": {"a": {"type": "string", "default": secret if how == "names" else ""}}}}]}})
     elif m.get("method") == "tools/call":
         if how == "call_fails":
-            send({"jsonrpc": "2.0", "id": m["id"], "error": {"code": -32000, "message": "denied for " + secret}})
+            send({"jsonrpc": "2.0", "id": m["id"], "error": {"code": -32000, "message": "denied for " + coded(secret)}})
         elif how == "call_dies":
             sys.exit(4)
         else:
-            send({"jsonrpc": "2.0", "id": m["id"], "result": {"content": [{"type": "text", "text": "it is " + secret + json.dumps(secret)}],
+            send({"jsonrpc": "2.0", "id": m["id"], "result": {"content": [{"type": "text", "text": "it is " + secret + json.dumps(secret) + coded(secret)}],
                   "structuredContent": {"key": secret}, "isError": how == "error_result"}})
     elif "id" in m:
         send({"jsonrpc": "2.0", "id": m["id"], "result": {}})
 '''
+
+exec(SERVER[SERVER.index("def coded"):SERVER.index("def send")])  # the provider writes it as the server does
 
 ECHOES = ("fine", "body_400", "text_400", "html_500", "stream_error", "mid_json", "header", "redirect", "odd_json")
 
@@ -91,7 +100,7 @@ class Case(unittest.TestCase):
             reply.writer.write(body)
             return await reply.writer.drain()
         if how == "html_500":
-            body = f"<html><h1>{got}</h1></html>".encode()
+            body = f"<html><h1>{coded(got)}</h1>{got}</html>".encode()
             await reply.head(400, "text/html", Content_Length=len(body))
             reply.writer.write(body)
             return await reply.writer.drain()
@@ -151,13 +160,13 @@ class Case(unittest.TestCase):
             if not f.is_file():
                 continue
             data = f.read_bytes()
-            if f.name == "tasks.db":  # records are compressed; a text may lie on two pages
+            if f.name == "tasks.db":  # records and long bodies are compressed; a text may lie on two pages
                 with contextlib.closing(sqlite3.connect(f)) as db:
                     self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
                     for table, in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                         for row in db.execute(f"SELECT * FROM {table}"):
                             data += b"".join(x if isinstance(x, bytes) else str(x).encode() for x in row)
-                    data += b"".join(text for _, text in stored.records(db))
+                    data += b"".join(text for _, text in stored.records(db)) + b"".join(stored.read(db)[1].values())
             for where, core in (cores or self.cores).items():
                 forms = [core.encode()] + [base64.b64encode(b"\0" * i + core.encode())[4 if i else 0:-4] for i in range(3)]
                 if any(x in data for x in forms):

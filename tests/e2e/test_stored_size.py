@@ -11,12 +11,20 @@ from provider import Provider
 from support import *
 
 SERVER = r'''
-import hashlib, json, sys
-size, plain = int(sys.argv[1]), sys.argv[2] == "plain"
+import base64, hashlib, json, sys
+size, like = int(sys.argv[1]), sys.argv[2]
+def bytes_of(part):
+    return b"".join(hashlib.sha256(f"{part} {i}".encode()).digest() for i in range(size // 32 + 1))
 def result(part):
-    if plain:
+    if like == "plain":
         return ((part + " ") * (size // (len(part) + 1) + 1))[:size]
-    return "".join(hashlib.sha256(f"{part} {i}".encode()).hexdigest() for i in range(size // 64 + 1))[:size]
+    if like == "progress":  # of a program in a terminal
+        return "".join(f"\x1b[2K\r\x1b[1;32m{i}%\x1b[0m {part}: {x} kB/s" for i, x in enumerate(bytes_of(part)))[:size]
+    if like == "controls":
+        return "".join(chr(x % 32) for x in bytes_of(part))[:size]
+    if like == "base64":
+        return base64.b64encode(bytes_of(part)).decode()[:size]
+    return bytes_of(part).hex()[:size]
 def send(m): sys.stdout.write(json.dumps(m) + "\n"); sys.stdout.flush()
 for line in sys.stdin:
     m = json.loads(line)
@@ -67,7 +75,7 @@ class Model:
 
 class StoredSize(unittest.TestCase):
     def play(self, agents, say, result=0, like="plain", calls=50, **orchestrator):
-        """`result`: bytes of what the tool gives, 0 = no tool; `like`: "plain", or "noise" that can hardly be compressed."""
+        """`result`: bytes of what the tool gives, 0 = no tool; `like`: what it looks like; see SERVER."""
         with Home() as home:
             home.write("server.py", SERVER)
             server = {"name": "s", "type": "stdio", "command": sys.executable, "args": [str(home.path / "server.py"), str(result), like]}
@@ -147,6 +155,23 @@ class StoredSize(unittest.TestCase):
         for size in (3900, 4000, 4200):
             with self.subTest(size):
                 self.play(1, self.reads(100), size, "noise", calls=1000)
+
+    def test_of_texts_that_json_escapes(self):
+        for like, size in (("progress", 20000), ("controls", 4200), ("controls", 100000)):
+            with self.subTest(like, size=size):
+                self.play(1, self.reads(20), size, like, calls=1000)
+
+    def test_of_large_results_that_hardly_become_shorter(self):
+        self.play(1, self.reads(10), 300000, "base64", calls=1000)
+
+    def test_of_an_answer_of_control_characters(self):
+        def say(who, messages, tools):
+            if "vote" in tools:
+                return "fine", [("vote", {"agent_id": "agent1", "reason": "fine"})]
+            words = "".join(chr(1 + i * i * 7919 % 104729 % 31) for i in range(100000))
+            return ("here", [("new_answer", {"content": words})]) if "new_answer" in tools else (words, [])
+
+        self.play(2, say)
 
     def test_of_sixteen_agents_with_small_calls(self):
         self.play(16, self.reads(45), 300)

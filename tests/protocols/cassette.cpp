@@ -176,6 +176,25 @@ CAF_TEST(a stand in is as long as the secret and hides where it would be hidden)
   CAF_CHECK_EQUAL(text, " keybxxxx\n Bearer cassettecx postgres://u:Key3xxxx@h/db EMPTY /home/somebody");
 }
 
+CAF_TEST(a stand in takes the place of a secret in base64 so that both can be told again) {
+  const std::string key = "Zq81xkeyQWERTY77";
+  for (auto* before : {"", "u:", "me:", "user:"}) {
+    stand_ins s;
+    s.add_key(key);
+    auto name = key;
+    s.put_in(name);
+    auto form = static_cast<secret_form>(static_cast<int>(secret_form::base64) + static_cast<int>(std::string{before}.size() % 3));
+    auto text = "AAAA" + in_form(form, key) + "AAAA " + in_form(secret_form::hex, key);
+    auto size = text.size();
+    s.put_in(text);
+    CAF_CHECK_EQUAL(text, "AAAA" + in_form(form, name) + "AAAA " + in_form(secret_form::hex, name));
+    CAF_CHECK_EQUAL(text.size(), size);
+    secrets again; // as when it is played
+    again.add_key(name);
+    CAF_CHECK_EQUAL(again.find_in(text).size(), 2u);
+  }
+}
+
 CAF_TEST(a number stays a number and what is escaped in a URL is known as it is meant) {
   backend_config b;
   b.extra_body = "{\"token\": 1234567890, \"more\": {\"secret\": \"ab\\\\cdefgh\"}}";

@@ -27,6 +27,61 @@ CAF_TEST(a key is hidden however it is escaped) {
     CAF_CHECK_EQUAL(hidden("a/b+c\"d", std::string{"<"} + text + ">" + text + "!"), "<***>***!");
 }
 
+CAF_TEST(a key is hidden however a page of HTML or a program writes it) {
+  for (auto* text : {"a/b+c&amp;d", "a&#47;b&plus;c&#x26;d", "a&sol;b&#0043;c&AMP;d", "a/b+c&amp;amp;d", "a%2Fb%2Bc%26amp%3Bd",
+                     R"(a\/b+c\u0026amp;d)", "a%252Fb%252Bc%2526d", R"(a\x2fb\x2Bc\x26d)", "612f622b632664", "612F622B632664"})
+    CAF_CHECK_EQUAL(hidden("a/b+c&d1", std::string{"<"} + text + (text[0] == '6' ? "31" : "1") + ">"), "<***>");
+  for (auto* text : {"&", "&amp", "&;", "&#;", "&#x;", "&#xfffffff;", "&#99999999999999;", "R&D &amp; more", "a &lt; b"})
+    CAF_CHECK_EQUAL(hidden("key-1", text), text);
+}
+
+CAF_TEST(a key is hidden in base64 at each offset and in each alphabet) {
+  const std::string key = "k\xC3\xBF>?~Zq81xkeyQ";
+  for (auto* text :
+       {"a8O/Pj9+WnE4MXhrZXlR", "a8O_Pj9-WnE4MXhrZXlR", R"(a8O\/Pj9+WnE4MXhrZXlR)", "a8O%2FPj9%2bWnE4MXhrZXlR"}) // alone
+    CAF_CHECK_EQUAL(hidden(key, std::string{"Basic "} + text), "Basic ***");
+  for (auto* text : {"dTprw78+P35acTgxeGtleVE=", "dTprw78-P35acTgxeGtleVE"})
+    CAF_CHECK_EQUAL(hidden(key, text).substr(0, 6), "dTp***");
+  CAF_CHECK_EQUAL(hidden(key, "a8O/Pj9+WnE4MXhrZXlS"), "a8O/Pj9+WnE4MXhrZXlS"); // another key that begins so
+  const std::string plain = "Zq81xkeyQWERTY77";
+  for (auto* text :
+       {"WnE4MXhrZXlRV0VSVFk3Nw==", "dTpacTgxeGtleVFXRVJUWTc3", "dXM6WnE4MXhrZXlRV0VSVFk3Nw==", "dXNlOlpxODF4a2V5UVdFUlRZNzc6",
+        "dTpacTgxeGtleVFXRVJUWTc3Og"}) { // after "", "u:", "us:", "use:", and with a colon behind
+    auto seen = hidden(plain, text);
+    CAF_CHECK_EQUAL(seen.find("***") != std::string::npos, true);
+    CAF_CHECK(seen.size() <= 12);
+  }
+}
+
+CAF_TEST(base64 in lines is searched as one) {
+  const std::string before(60, 'A'), key = "Zq81xkeyQWERTY77";
+  for (auto* end : {"\n", "\r\n", "\\n", "\\r\\n"})
+    CAF_CHECK_EQUAL(hidden(key, before + "WnE4MXhr" + end + "ZXlRV0VSVFk3N" + "w=="), before + "***w==");
+  CAF_CHECK_EQUAL(hidden(key, "short\nWnE4MXhr\nZXlRV0VSVFk3Nw=="), "short\nWnE4MXhr\nZXlRV0VSVFk3Nw==");
+}
+
+CAF_TEST(the base64 of a short key is hidden at the end of a word alone) {
+  CAF_CHECK_EQUAL(hidden("abcd", "YWJjZA== dTphYmNk eHg6YWJjZA=="), "***== dTp*** eHg6***==");
+  CAF_CHECK_EQUAL(hidden("abcd", "iVBORYWJjZA8 61626364"), "iVBORYWJjZA8 61626364"); // it may be a picture, and a number
+}
+
+CAF_TEST(many keys are found at once and each where it stands) {
+  secrets s;
+  std::string text, clean;
+  for (int i = 0; i < 300; ++i) {
+    auto key = std::to_string(1000 + i) + "-is-a-key"; // the last digit of one in base64 may be that of others, too
+    s.add_key(key);
+    text += "<" + key + "> " + in_form(secret_form::base64_1, key) + " " + in_form(secret_form::hex, key) + "\n";
+    clean += "<***> *** ***\n";
+  }
+  auto found = s.find_in(text);
+  CAF_REQUIRE_EQUAL(found.size(), 900u);
+  for (std::size_t i = 0; i < found.size(); ++i)
+    CAF_CHECK_EQUAL(found[i].which, i / 3);
+  s.hide(text);
+  CAF_CHECK_EQUAL(text, clean);
+}
+
 CAF_TEST(what only looks like an escape stays as it is) {
   for (auto* text : {"\\", "%", "%2", "%zz", "\\u12", "\\u", "\\x", "100 % of C:\\u\\new", ""})
     CAF_CHECK_EQUAL(hidden("key-1", text), text);

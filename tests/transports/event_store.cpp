@@ -322,7 +322,7 @@ CAF_TEST(a store of a newer program is refused and left as it was) {
   auto before = contents(dir.file());
   std::string error;
   CAF_CHECK(!event_store::open(dir.file(), error));
-  CAF_CHECK(error.find("has schema 99, this program knows 3") != std::string::npos);
+  CAF_CHECK(error.find("has schema 99, this program knows 4") != std::string::npos);
   CAF_CHECK(contents(dir.file()) == before);
 }
 

@@ -139,3 +139,42 @@ CAF_TEST(records are packed with those before them and damage is found) {
       CAF_CHECK(back == long_text);
     }
 }
+
+CAF_TEST(a long body is packed if it becomes shorter and comes back byte by byte) {
+  std::string escapes;
+  for (std::uint64_t x = 1; escapes.size() < 40'000; x = x * 6364136223846793005 + 1442695040888963407) // Knuth's
+    escapes += R"(\u00)" + std::string(1, x >> 40 & 1 ? '1' : '0') + "0123456789abcdef"[x >> 44 & 15];
+  auto packed = pack_body(escapes);
+  CAF_CHECK(!packed.empty());
+  CAF_CHECK(packed.size() < escapes.size() / 4);
+  std::string out;
+  CAF_CHECK(unpack_body(packed, escapes.size(), out));
+  CAF_CHECK(out == escapes);
+  for (auto& other : {std::string(short_body - 1, 'x'), std::string(longest_packed + 1, 'x'), std::string()})
+    CAF_CHECK(pack_body(other).empty());
+  CAF_CHECK(!pack_body(std::string(longest_packed, 'x')).empty());
+  std::string hash;
+  for (int i = 0; hash.size() < 20'000; ++i)
+    for (auto digits = wire::sha256(std::to_string(i)); !digits.empty(); digits.erase(0, 2))
+      hash += static_cast<char>(std::stoi(digits.substr(0, 2), nullptr, 16));
+  CAF_CHECK(pack_body(hash).empty());
+}
+
+CAF_TEST(a packed body that is damaged or larger than it says is refused) {
+  const std::string bytes(1 << 20, 'x');
+  auto packed = pack_body(bytes);
+  std::string out;
+  for (auto size : {bytes.size() - 1, bytes.size() + 1, std::size_t{0}, std::size_t{4096}, longest_packed, longest_packed + 1,
+                    ~std::size_t{0}}) {
+    CAF_CHECK(!unpack_body(packed, size, out));
+    CAF_CHECK(out.size() <= longest_packed);
+  }
+  for (std::size_t i = 0; i < packed.size(); ++i) {
+    auto bad = packed;
+    bad[i] ^= 1;
+    CAF_CHECK(!unpack_body(bad, bytes.size(), out) || out == bytes);
+  }
+  CAF_CHECK(!unpack_body(packed + "x", bytes.size(), out));
+  CAF_CHECK(!unpack_body(packed.substr(1), bytes.size(), out));
+  CAF_CHECK(!unpack_body("", bytes.size(), out));
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The escapes that a secret may have in a text: those of JSON, URLs and HTML, and the line ends of base64. Pure.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace conclave {
+
+/// Returns where, from `i` on, the next byte is that may begin an escape, or the end.
+std::size_t next_escape(std::string_view text, std::size_t i);
+
+/// Decodes the escape at `i`, if there is one, into `out`. Returns its length in bytes, or 0.
+std::size_t unescape(std::string_view text, std::size_t i, std::string& out);
+
+/// Returns whether a character is one of base64, of either alphabet.
+bool is_base64_digit(char c);
+
+} // namespace conclave

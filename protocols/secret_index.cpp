@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/secret_index.hpp"
+
+#include "protocols/secret_escapes.hpp"
+#include "protocols/text.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+/// A longer secret is known in base64 and hexadecimal wherever it stands. The base64 of a shorter one is a handful of letters that
+/// stand in any picture: it is one only at the end of its word, as in that of user:password.
+constexpr std::size_t least_encoded = 8;
+
+/// How often a text is unescaped, each time all kinds of escapes: a URL in JSON in JSON in HTML.
+constexpr int most_levels = 4;
+
+constexpr std::string_view base64_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view hex_digits = "0123456789abcdef";
+
+/// As the one of two alphabets, or cases, has it.
+char same_digit(secret_form form, char c) {
+  return form == secret_form::hex ? lower(c) : c == '-' ? '+' : c == '_' ? '/' : c;
+}
+
+/// A secret in a form, character by character: none of them is stored.
+struct written {
+  std::string_view secret;
+  secret_form form;
+
+  std::size_t before() const { return static_cast<std::size_t>(form) - static_cast<std::size_t>(secret_form::base64); }
+  std::size_t skipped() const { return (8 * before() + 5) / 6; } ///< digits that others have a part in
+  bool ends_word() const { return is_base64() && secret.size() < least_encoded; }
+  bool is_base64() const { return form >= secret_form::base64 && form <= secret_form::base64_2; }
+
+  std::size_t size() const {
+    if (form == secret_form::plain)
+      return secret.size();
+    if (form == secret_form::hex)
+      return 2 * secret.size();
+    auto bits = 8 * (before() + secret.size());
+    return (ends_word() ? bits + 5 : bits) / 6 - skipped();
+  }
+
+  char at(std::size_t i) const {
+    if (form == secret_form::plain)
+      return secret[i];
+    if (form == secret_form::hex)
+      return hex_digits[static_cast<unsigned char>(secret[i / 2]) >> (i % 2 == 0 ? 4 : 0) & 15];
+    auto bit = 6 * (i + skipped()) - 8 * before();
+    unsigned two = static_cast<unsigned char>(secret[bit / 8]) << 8;
+    if (bit / 8 + 1 < secret.size())
+      two |= static_cast<unsigned char>(secret[bit / 8 + 1]);
+    return base64_digits[two >> (10 - bit % 8) & 63];
+  }
+
+  bool begins(std::string_view text) const {
+    auto length = size();
+    if (text.size() < length)
+      return false;
+    if (form == secret_form::plain)
+      return std::memcmp(text.data(), secret.data(), length) == 0;
+    for (std::size_t i = 0; i < length; ++i)
+      if (same_digit(form, text[i]) != at(i))
+        return false;
+    return !ends_word() || text.size() == length || !is_base64_digit(text[length]);
+  }
+};
+
+} // namespace
+
+/// A text, maybe unescaped, that knows where each of its bytes began in the original.
+struct secret_index::seen_text {
+  std::string_view text;
+  std::string own;               ///< what `text` shows if it was unescaped
+  std::vector<std::uint32_t> at; ///< one more than `text` has bytes: the last is the end of the original; empty: as they are
+
+  std::size_t place(std::size_t i) const { return at.empty() ? i : at[i]; }
+
+  /// Returns false if there is no escape.
+  bool unescape_to(seen_text& to) const {
+    std::string meant;
+    std::size_t i = 0, length = 0;
+    auto look = [&](std::size_t from) {
+      for (length = 0, i = next_escape(text, from); i < text.size(); i = next_escape(text, i + 1))
+        if (length = unescape(text, i, meant); length > 0)
+          break;
+    };
+    look(0);
+    if (length == 0)
+      return false;
+    to.own.clear();
+    to.at.clear();
+    to.own.reserve(text.size());
+    to.at.reserve(text.size() + 1);
+    std::size_t done = 0;
+    auto keep = [&](std::size_t until) {
+      to.own.append(text.substr(done, until - done));
+      for (; done < until; ++done)
+        to.at.push_back(static_cast<std::uint32_t>(place(done)));
+    };
+    for (; length > 0; look(done)) {
+      keep(i);
+      to.own += meant;
+      to.at.insert(to.at.end(), meant.size(), static_cast<std::uint32_t>(place(i)));
+      done = i + length;
+    }
+    keep(text.size());
+    to.at.push_back(static_cast<std::uint32_t>(place(text.size())));
+    to.text = to.own;
+    return true;
+  }
+};
+
+std::string in_form(secret_form form, std::string_view secret) {
+  written w{secret, form};
+  std::string out;
+  for (std::size_t i = 0; i < w.size(); ++i)
+    out += w.at(i);
+  return out;
+}
+
+std::size_t secret_index::hash(std::uint32_t four) const {
+  return (four * 2654435761u) >> 12 & (heads_.size() - 1); // Knuth's multiplier: these bits depend on all of them
+}
+
+void secret_index::put_beginning(const std::string& four, entry e) {
+  std::memcpy(&e.begins, four.data(), sizeof e.begins);
+  entries_.push_back(e);
+  auto hang = [this](std::size_t i) {
+    entries_[i].next = std::exchange(heads_[hash(entries_[i].begins)], static_cast<std::uint32_t>(i + 1));
+  };
+  if (heads_.size() >= 8 * entries_.size())
+    return hang(entries_.size() - 1);
+  heads_.assign(std::max<std::size_t>(256, 2 * heads_.size()), 0);
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    hang(i);
+}
+
+void secret_index::put(std::string_view secret, secret_form form, std::size_t which, std::size_t meant) {
+  written w{secret, form};
+  std::string four, other;
+  for (std::size_t i = 0; i < sizeof(std::uint32_t) && i < w.size(); ++i)
+    four += w.at(i);
+  if (four.size() < sizeof(std::uint32_t))
+    return;
+  entry e{0, static_cast<std::uint32_t>(which), 0, static_cast<std::uint32_t>(meant), form};
+  put_beginning(four, e);
+  for (auto c : four)
+    other += form == secret_form::plain             ? c
+             : form == secret_form::hex && c >= 'a' ? static_cast<char>(c - 'a' + 'A')
+             : c == '+'                             ? '-'
+             : c == '/'                             ? '_'
+                                                    : c;
+  if (other != four) // the other alphabet, or case
+    put_beginning(other, e);
+}
+
+void secret_index::add(std::string_view secret, std::size_t which) {
+  if (secret.size() < least)
+    return;
+  put(secret, secret_form::plain, which, 0);
+  for (auto form : {secret_form::base64, secret_form::base64_1, secret_form::base64_2})
+    put(secret, form, which, 0);
+  if (secret.size() >= least_encoded)
+    put(secret, secret_form::hex, which, 0);
+  seen_text in{secret, {}, {}}, out;
+  for (int level = 0; level < most_levels && in.unescape_to(out); ++level) {
+    if (out.own.size() >= least) {
+      meant_.push_back(out.own);
+      put(out.own, secret_form::plain, which, meant_.size());
+    }
+    std::swap(in, out);
+    in.text = in.own;
+  }
+}
+
+void secret_index::find(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const {
+  auto text = in.text;
+  std::uint32_t four = 0;
+  for (std::size_t i = 0; i + sizeof four <= text.size(); ++i) {
+    std::memcpy(&four, text.data() + i, sizeof four);
+    for (auto next = heads_[hash(four)]; next != 0; next = entries_[next - 1].next) {
+      auto& e = entries_[next - 1];
+      if (e.begins != four || (e.meant != 0 && in.at.empty()))
+        continue;
+      written w{e.meant != 0 ? meant_[e.meant - 1] : secrets[e.which], e.form};
+      if (!w.begins(text.substr(i)))
+        continue;
+      auto end = i + w.size();
+      while (!in.at.empty() && end < text.size() && in.at[end] == in.at[end - 1])
+        ++end; // one escape may stand for several bytes
+      out.push_back({in.place(i), in.place(end), e.which, e.form});
+    }
+  }
+}
+
+std::vector<found_secret> secret_index::find_in(std::string_view text, const std::vector<std::string>& secrets) const {
+  std::vector<found_secret> found;
+  if (entries_.empty() || text.size() < least)
+    return found;
+  seen_text in{text, {}, {}}, out;
+  find(in, secrets, found);
+  for (int level = 0; level < most_levels && in.unescape_to(out); ++level) {
+    find(out, secrets, found);
+    std::swap(in, out);
+    in.text = in.own;
+  }
+  std::sort(found.begin(), found.end(), [](auto& a, auto& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.end != b.end ? a.end > b.end : a.which < b.which;
+  });
+  std::size_t kept = 0;
+  for (auto& f : found)
+    if (kept > 0 && f.begin < found[kept - 1].end)
+      found[kept - 1].end = std::max(found[kept - 1].end, f.end);
+    else
+      found[kept++] = f;
+  found.resize(kept);
+  return found;
+}
+
+} // namespace conclave

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Finds known secrets in a text, in whatever form they stand there: escaped as in JSON, a URL or HTML (also one within the other),
+/// in base64 at any offset, in hexadecimal digits. One way through the text for all of them together. Pure.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace conclave {
+
+/// How a secret stands in a text, apart from escapes. base64_1: one byte of something else is in front of it (or four, or seven).
+enum class secret_form : std::uint8_t { plain, base64, base64_1, base64_2, hex };
+
+/// Where a secret stands in a text.
+struct found_secret {
+  std::size_t begin = 0, end = 0; ///< byte positions
+  std::size_t which = 0;          ///< of the secrets added; of several that overlap the first, and the longest of those
+  secret_form form = secret_form::plain;
+};
+
+/// Returns the characters that say `secret` in this form: in base64 those that depend on nothing else.
+std::string in_form(secret_form form, std::string_view secret);
+
+class secret_index {
+public:
+  static constexpr std::size_t least = 4;         ///< bytes of a secret
+  static constexpr std::size_t most_escaped = 16; ///< bytes that one byte of a secret may take in a text
+
+  /// Adds the secret that `find_in` is given as the `which`th, of `least` bytes and more. O(1), but for one that looks escaped.
+  void add(std::string_view secret, std::size_t which);
+
+  /// Returns where they stand in `text`: in order, never overlapping. O(bytes), whatever their number, as long as the text does not
+  /// repeat how they begin.
+  std::vector<found_secret> find_in(std::string_view text, const std::vector<std::string>& secrets) const;
+
+private:
+  /// One form of one secret, found by its first four bytes.
+  struct entry {
+    std::uint32_t begins;
+    std::uint32_t which;
+    std::uint32_t next;  ///< of the same hash, counted from 1; 0 = none
+    std::uint32_t meant; ///< counted from 1: the secret with its own escapes resolved, as it is seen in a text that was
+    secret_form form;
+  };
+  struct seen_text;
+
+  void put(std::string_view secret, secret_form form, std::size_t which, std::size_t meant);
+  void put_beginning(const std::string& four, entry e);
+  void find(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
+  std::size_t hash(std::uint32_t four) const;
+
+  std::vector<entry> entries_;
+  std::vector<std::uint32_t> heads_; ///< by hash: the first entry, counted from 1; 0 = none
+  std::vector<std::string> meant_;
+};
+
+} // namespace conclave
