@@ -11,6 +11,7 @@
 #include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/wire/json_runs.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -55,6 +56,41 @@ void keep_faults(const std::string& key, std::string& name) {
   }
   if (lower(key).starts_with("bearer "))
     name.replace(0, 7, key, 0, 7);
+}
+
+std::string joined(const std::vector<std::string*>& pieces) {
+  std::string all;
+  for (auto* p : pieces)
+    all += *p;
+  return all;
+}
+
+/// Replaces parts of `all`, which the pieces make up. Where a piece ends in a part it ends as far within what is put there.
+void splice(const std::vector<std::string*>& pieces, const std::string& all, std::vector<text_edit> edits) {
+  if (edits.empty())
+    return;
+  std::sort(edits.begin(), edits.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
+  std::vector<std::size_t> ends;
+  for (auto* p : pieces)
+    ends.push_back((ends.empty() ? 0 : ends.back()) + p->size());
+  std::string out;
+  std::vector<std::size_t> cuts; // where the pieces end in `out`
+  std::size_t done = 0;
+  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t most) {
+    while (cuts.size() < ends.size() && ends[cuts.size()] <= until)
+      cuts.push_back(out.size() + std::min(ends[cuts.size()] - from_old, most));
+  };
+  for (auto& e : edits) {
+    cut_until(e.begin, done, e.begin - done);
+    out.append(all, done, e.begin - done);
+    cut_until(e.end, e.begin, e.text.size());
+    out += e.text;
+    done = e.end;
+  }
+  cut_until(all.size(), done, all.size() - done);
+  out.append(all, done);
+  for (std::size_t i = 0, from = 0; i < pieces.size(); from = cuts[i++])
+    *pieces[i] = out.substr(from, cuts[i] - from);
 }
 
 } // namespace
@@ -134,42 +170,46 @@ void stand_ins::put_in(std::string& text) const {
 void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
   if (known_.empty())
     return;
-  std::string all;
-  std::vector<std::size_t> ends;
-  for (auto* p : pieces) {
-    all += *p;
-    ends.push_back(all.size());
-  }
-  auto found = known_.find_in(all);
-  if (found.empty())
-    return;
-  std::string out;
-  std::size_t done = 0, piece = 0;
-  std::vector<std::size_t> cuts; // where the pieces end in `out`
-  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t from_new, std::size_t most) {
-    for (; piece < ends.size() && ends[piece] <= until; ++piece)
-      cuts.push_back(from_new + std::min(ends[piece] - from_old, most));
-  };
-  for (auto& f : found) {
-    cut_until(f.begin, done, out.size(), f.begin - done);
-    out.append(all, done, f.begin - done);
+  auto all = joined(pieces);
+  std::vector<text_edit> edits;
+  for (auto& f : known_.find_in(all)) {
     auto name = names_[f.which];
     if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
       name = wire::quote(name); // it stood there escaped
       name = name.substr(1, name.size() - 2);
     }
-    cut_until(f.end, f.begin, out.size(), name.size());
-    out += name;
-    done = f.end;
+    edits.push_back({f.begin, f.end, std::move(name)});
   }
-  cut_until(all.size(), done, out.size(), all.size() - done);
-  out.append(all, done);
-  std::size_t from = 0;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    auto to = i + 1 == pieces.size() ? out.size() : std::min(cuts[i], out.size());
-    *pieces[i] = out.substr(from, to - from);
-    from = to;
+  splice(pieces, all, edits);
+}
+
+bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces) const {
+  if (known_.empty())
+    return false;
+  put_in(pieces);
+  auto any = false;
+  for (auto by_index : {true, false}) { // side by side, then one after the other
+    auto all = joined(pieces);
+    std::vector<text_edit> edits;
+    for (auto& run : wire::string_runs(all, by_index))
+      if (run.size() > 1)
+        edit_run(all, run, edits);
+    any = any || !edits.empty();
+    splice(pieces, all, std::move(edits));
   }
+  return any;
+}
+
+void stand_ins::edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const {
+  std::vector<std::string> texts;
+  std::vector<std::string*> pieces;
+  texts.reserve(run.size());
+  for (auto [begin, end] : run)
+    pieces.push_back(&texts.emplace_back(all, begin, end - begin));
+  put_in(pieces);
+  for (std::size_t i = 0; i < run.size(); ++i)
+    if (auto [begin, end] = run[i]; all.compare(begin, end - begin, texts[i]) != 0)
+      edits.push_back({begin, end, std::move(texts[i])});
 }
 
 } // namespace conclave

@@ -8,12 +8,19 @@
 
 #include "protocols/config.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/wire/json_runs.hpp"
 
 #include <map>
 #include <string>
 #include <vector>
 
 namespace conclave {
+
+/// What is put in the place of a part of a text.
+struct text_edit {
+  std::size_t begin = 0, end = 0; ///< byte positions
+  std::string text;
+};
 
 class stand_ins {
 public:
@@ -38,9 +45,16 @@ public:
   /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
   void put_in(const std::vector<std::string*>& pieces) const;
 
+  /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings: an answer comes in deltas,
+  /// of which none may hold the whole secret (protocols/wire/json_runs.hpp). Returns whether there was one that no string held
+  /// alone.
+  bool put_in_stream(const std::vector<std::string*>& pieces) const;
+
   bool is_needed(const std::string& text) const { return !known_.find_in(text).empty(); }
 
 private:
+  void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
+
   std::size_t least_;
   secrets known_;
   std::vector<std::string> names_; ///< by the position in `known_`

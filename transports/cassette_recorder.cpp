@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -88,9 +89,11 @@ std::map<std::string, std::string> variables_of(const backend_config& b, const t
   return out;
 }
 
-/// Puts stand-ins into what came in: over all pieces of a transfer, as a secret may be cut by the network.
-void hide_inputs(recording& tape) {
-  std::map<std::uint64_t, std::vector<std::string*>> bodies;
+/// Puts stand-ins into what came in: over all pieces of a transfer, as a secret may be cut by the network, and into what a reader
+/// puts together of it. Returns whether there was one of which no string had all.
+bool hide_inputs(recording& tape) {
+  std::map<std::uint64_t, std::vector<std::string*>> bodies, lines;
+  std::deque<std::string> ends; // of lines: none goes on in the next one
   for (auto& e : tape.entries) {
     if (e.kind == tape_kind::data) {
       bodies[e.id].push_back(&e.text);
@@ -101,12 +104,19 @@ void hide_inputs(recording& tape) {
       tape.hidden.put_in(e.text);
     tape.hidden.put_in(e.note);
     for (auto& x : e.texts)
-      tape.hidden.put_in(x);
+      if (e.kind == tape_kind::lines) {
+        lines[e.id].insert(lines[e.id].end(), {&x, &ends.emplace_back("\n")});
+      } else {
+        tape.hidden.put_in(x);
+      }
     for (auto& [name, value] : e.pairs)
       tape.hidden.put_in(value);
   }
-  for (auto& [id, pieces] : bodies)
-    tape.hidden.put_in(pieces);
+  auto in_parts = false;
+  for (auto* all : {&bodies, &lines})
+    for (auto& [id, pieces] : *all)
+      in_parts = tape.hidden.put_in_stream(pieces) || in_parts;
+  return in_parts;
 }
 
 } // namespace
@@ -325,7 +335,7 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   if (h.without_hashes)
     for (auto& [i, sha] : tape_->by_text)
       tape_->entries[i].text = sha;
-  hide_inputs(*tape_);
+  auto in_parts = hide_inputs(*tape_);
   for (auto* text : {&h.opening, &h.question, &h.log_folder, &h.home})
     tape_->hidden.put_in(*text);
   for (auto& x : h.known)
@@ -338,12 +348,15 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   }
   if (auto fault = write_file(); !fault.empty())
     return not_recorded + fault;
-  if (places.empty())
-    return {};
-  return "recording: the value of a secret stands where nothing hides it: " + places + "; " + path_
-         + " has a stand-in there, and a replay other hashes of what it is in"
-         + (tape_->in_names ? "; it may end early, as names of tools are put in order" : "")
-         + ". Keep it out of there for a log with the same bytes";
+  if (!places.empty())
+    return std::string{stands_in} + "stands where nothing hides it: " + places + "; " + path_
+           + " has a stand-in there, and a replay other hashes of what it is in"
+           + (tape_->in_names ? "; it may end early, as names of tools are put in order" : "")
+           + ". Keep it out of there for a log with the same bytes";
+  if (in_parts)
+    return std::string{stands_in} + "came in parts that the run did not put together; " + path_
+           + " has those of a stand-in, and a replay ends where a model was shown them";
+  return {};
 }
 
 std::string cassette_recorder::write_file() {
