@@ -200,6 +200,13 @@ bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces) const {
   return any;
 }
 
+bool stand_ins::is_needed_in_stream(const std::string& text) const {
+  if (is_needed(text))
+    return true;
+  auto copy = text;
+  return put_in_stream({&copy});
+}
+
 void stand_ins::edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const {
   std::vector<std::string> texts;
   std::vector<std::string*> pieces;

@@ -52,6 +52,9 @@ public:
 
   bool is_needed(const std::string& text) const { return !known_.find_in(text).empty(); }
 
+  /// The same of a JSON text, in what a reader puts together of it.
+  bool is_needed_in_stream(const std::string& text) const;
+
 private:
   void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
 

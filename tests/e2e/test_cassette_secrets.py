@@ -6,6 +6,7 @@ import re
 import unittest
 
 import test_cassette as cassette
+from provider import messages_stream
 from support import *
 from test_cassette import KEY, servers, sha
 
@@ -153,7 +154,7 @@ def texts_of(cassette):
             streams.setdefault((line["kind"] == "lines", line["id"]), []).append(line.get("text", "") + "".join(line.get("texts", [])))
     for pieces in streams.values():
         runs = {}
-        for name, text in re.findall(r'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*")', "".join(pieces)):
+        for name, text in re.findall(r'"(\w+)"\s*:\s*("(?:[^"\\\n]|\\.)*")', "".join(pieces)):
             runs.setdefault(name, []).append(json.loads(text))
         out += ["".join(x) for x in runs.values()]
     return out + [json.loads(f'"{x}"') for x in out if re.fullmatch(r'(?:[^"\\\n]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*', x)]
@@ -162,12 +163,12 @@ def texts_of(cassette):
 class InPieces(cassette.Recorded):
     """A secret of which no piece of a stream has all: nothing in the cassette makes it up, and the replay comes to its end."""
 
-    def told(self, decide, kind="chatcompletion", **more):
+    def told(self, decide, kind="chatcompletion", model="m", **more):
         async def behave(provider, request, reply):
             await (decide(reply) if len(provider.requests) <= 2 else reply.decide("x"))
 
         self.serve(behave)
-        r = self.record([{"id": f"m{i}", "backend": self.backend(kind, "m", **more)} for i in range(2)])
+        r = self.record([{"id": f"m{i}", "backend": self.backend(kind, model, **more)} for i in range(2)])
         self.assertEqual(r.returncode, 0, r.stderr)
         for text in texts_of(self.cassette):
             self.assertNotIn("planted", text)
@@ -200,6 +201,28 @@ class InPieces(cassette.Recorded):
         self.told(self.stream(["my key is ", *pieces, " ok"], '{"reasoning_content":@}'))
         letters = ['"' + "".join(f"\\u{ord(c):04{x}}" for c in KEY[i:i + 5]) + '"' for i, x in zip(range(0, len(KEY), 5), "xXxXx")]
         self.told(self.stream(["your key is ", *letters], '{"content":@}'))
+
+    def test_a_key_over_pieces_that_go_back_as_pieces(self):
+        """Parts of Gemini's, each as it came, and two blocks of text of Claude's."""
+        pieces = [KEY[i:i + 5] for i in range(0, len(KEY), 5)]
+
+        async def gemini(reply):
+            await reply.head()
+            for x in (*pieces, " ok"):
+                part = {"content": {"role": "model", "parts": [{"text": x, "thoughtSignature": "c2ln"}]}, "index": 0}
+                await reply.chunk(f"data: {json.dumps({'candidates': [part]})}\r\n\r\n".encode())
+            await reply.chunk(b'data: {"candidates":[{"content":{"parts":[{"text":""}]},"index":0,"finishReason":"STOP"}]}\r\n\r\n')
+            await reply.end()
+        self.told(gemini, "gemini", "gemini-2.5-pro")
+
+        async def claude(reply):
+            await reply.head()
+            stream = messages_stream("it is " + KEY[:7], [])
+            other = [x.replace(b'"index": 0', b'"index": 1').replace(b"it is ", b"") for x in messages_stream(KEY[7:], [])[1:4]]
+            for x in stream[:4] + other + stream[4:]:
+                await reply.chunk(x)
+            await reply.end()
+        self.told(claude, "claude")
 
     def test_a_key_over_pieces_of_a_calls_arguments(self):
         escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
