@@ -167,9 +167,9 @@ void stand_ins::put_in(std::string& text) const {
   put_in({&text});
 }
 
-void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
+bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
   if (known_.empty())
-    return;
+    return false;
   auto all = joined(pieces);
   std::vector<text_edit> edits;
   for (auto& f : known_.find_in(all)) {
@@ -180,7 +180,9 @@ void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
     }
     edits.push_back({f.begin, f.end, std::move(name)});
   }
-  splice(pieces, all, edits);
+  auto any = !edits.empty();
+  splice(pieces, all, std::move(edits));
+  return any;
 }
 
 bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces) const {

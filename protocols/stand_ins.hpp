@@ -43,7 +43,8 @@ public:
   void put_in(std::string& text) const;
 
   /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
-  void put_in(const std::vector<std::string*>& pieces) const;
+  /// Returns whether there was one.
+  bool put_in(const std::vector<std::string*>& pieces) const;
 
   /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings: an answer comes in deltas,
   /// of which none may hold the whole secret (protocols/wire/json_runs.hpp). Returns whether there was one that no string held

@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -87,36 +86,6 @@ std::map<std::string, std::string> variables_of(const backend_config& b, const t
     all(server.url);
   }
   return out;
-}
-
-/// Puts stand-ins into what came in: over all pieces of a transfer, as a secret may be cut by the network, and into what a reader
-/// puts together of it. Returns whether there was one of which no string had all.
-bool hide_inputs(recording& tape) {
-  std::map<std::uint64_t, std::vector<std::string*>> bodies, lines;
-  std::deque<std::string> ends; // of lines: none goes on in the next one
-  for (auto& e : tape.entries) {
-    if (e.kind == tape_kind::data) {
-      bodies[e.id].push_back(&e.text);
-      continue;
-    }
-    auto is_hash = e.kind == tape_kind::request || e.kind == tape_kind::write || e.kind == tape_kind::append;
-    if (!is_hash && e.kind != tape_kind::end)
-      tape.hidden.put_in(e.text);
-    tape.hidden.put_in(e.note);
-    for (auto& x : e.texts)
-      if (e.kind == tape_kind::lines) {
-        lines[e.id].insert(lines[e.id].end(), {&x, &ends.emplace_back("\n")});
-      } else {
-        tape.hidden.put_in(x);
-      }
-    for (auto& [name, value] : e.pairs)
-      tape.hidden.put_in(value);
-  }
-  auto in_parts = false;
-  for (auto* all : {&bodies, &lines})
-    for (auto& [id, pieces] : *all)
-      in_parts = tape.hidden.put_in_stream(pieces) || in_parts;
-  return in_parts;
 }
 
 } // namespace
