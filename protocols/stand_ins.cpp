@@ -10,6 +10,9 @@
 #include "protocols/secret_places.hpp"
 #include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
+#include "protocols/tool_result.hpp"
+#include "protocols/wire/attachments.hpp"
+#include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_runs.hpp"
 
@@ -58,6 +61,28 @@ void keep_faults(const std::string& key, std::string& name) {
     name.replace(0, 7, key, 0, 7);
 }
 
+/// What is around the parts of a secret: names (`user:`, `sid=`) and what divides words stay, so that the parts are found again.
+std::string shape_of(const std::string& all, std::size_t begin, std::size_t end) {
+  auto in_word = [&](std::size_t i) {
+    auto c = lower(all[i]);
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || static_cast<unsigned char>(c) >= 0x80;
+  };
+  auto out = all.substr(begin, end - begin);
+  for (std::size_t i = begin; i < end;) {
+    auto next = i;
+    while (next < end && in_word(next))
+      ++next;
+    auto names = next < all.size() && (all[next] == '=' || all[next] == ':');
+    for (; i < next; ++i)
+      if (!names)
+        out[i - begin] = all[i] >= '0' && all[i] <= '9' ? '9' : 'x';
+    i = next + (next < end ? 1 : 0);
+    if (next == end)
+      break;
+  }
+  return out;
+}
+
 std::string joined(const std::vector<std::string*>& pieces) {
   std::string all;
   for (auto* p : pieces)
@@ -96,15 +121,57 @@ void splice(const std::vector<std::string*>& pieces, const std::string& all, std
 } // namespace
 
 void stand_ins::add_key(const std::string& value, bool faulty) {
-  auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
+  auto core = std::string{trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'")};
+  auto name = name_of(names_.size() + 1, core);
+  if (faulty)
+    keep_faults(core, name);
+  add(core, name);
+}
+
+void stand_ins::add(const std::string& core, const std::string& name) {
   if (core.size() >= least_)
-    known_.add_key(std::string{core});
-  while (names_.size() < known_.values().size()) {
-    auto& key = known_.values()[names_.size()];
-    names_.push_back(name_of(names_.size() + 1, key));
-    if (faulty)
-      keep_faults(key, names_.back());
+    known_.add_key(core);
+  if (names_.size() < known_.values().size())
+    names_.push_back(name);
+}
+
+/// Adds a secret in the forms that give it away, so that its stand-in has the same forms: a cookie holds a token, `Basic` a
+/// password.
+void stand_ins::add_forms(std::vector<std::string> forms) {
+  std::stable_sort(forms.begin(), forms.end(), [](auto& a, auto& b) { return a.size() < b.size(); });
+  std::vector<std::string> smaller;
+  for (auto& form : forms) {
+    if (auto name = made_of(form, smaller); !name.empty())
+      add(form, name);
+    else
+      add_key(form);
+    smaller.push_back(std::move(form));
   }
+}
+
+/// The stand-in of a form that others are in; empty if none is.
+std::string stand_ins::made_of(const std::string& form, const std::vector<std::string>& parts) const {
+  secrets inner;
+  for (auto& x : parts)
+    if (x.size() >= least_)
+      inner.add_key(x);
+  auto found = inner.find_in(form);
+  if (found.empty()) {
+    auto within = is_base64(form) ? made_of(decode_base64(form), parts) : std::string{};
+    return within.empty() ? within : wire::encode_base64(within);
+  }
+  std::string out;
+  std::size_t done = 0;
+  for (auto& f : found) {
+    auto& values = known_.values();
+    auto known = std::find(values.begin(), values.end(), inner.values()[f.which]);
+    if (known == values.end())
+      return {};
+    out += shape_of(form, done, f.begin) + names_[static_cast<std::size_t>(known - values.begin())];
+    done = f.end;
+  }
+  out += shape_of(form, done, form.size());
+  return out.size() == form.size() ? out : std::string{}; // else a part stood there escaped
 }
 
 void stand_ins::add_named(const std::string& name, const std::string& value) {
@@ -138,14 +205,13 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
       if (s.quoted)
         said = json_value(said);
       for (auto& name : references_in(said))
-        add_key(value_of(name));
+        add_forms(secret_forms(std::string{trimmed(value_of(name), " \t\r\n")}));
       if (!s.literal && !place.expanded)
         continue;
       auto forms = secret_forms(said);
-      auto escaped = said.find('%') != std::string::npos && forms.size() > 1; // what stands in a URL is told as it is meant
-      for (auto& form : forms)
-        if (!escaped || form != said)
-          add_key(form);
+      if (said.find('%') != std::string::npos && forms.size() > 1) // what stands in a URL is told as it is meant
+        forms.erase(forms.begin());
+      add_forms(std::move(forms));
     }
   });
   // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
@@ -174,7 +240,10 @@ bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
   std::vector<text_edit> edits;
   for (auto& f : known_.find_in(all)) {
     auto name = names_[f.which];
-    if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
+    auto there = all.substr(f.begin, f.end - f.begin);
+    if (auto& secret = known_.values()[f.which]; there != secret && secret_words::percent_decoded(there) == secret) {
+      name = wire::percent_encoded(name);
+    } else if (there != secret) {
       name = wire::quote(name); // it stood there escaped
       name = name.substr(1, name.size() - 2);
     }

@@ -4,7 +4,8 @@
 
 /// Texts that stand where secrets stood: a recorded run holds them, and is played again with them as its keys, so that the same
 /// places are hidden again. As long as the secret, of letters and digits alone but for a beginning that all keys of a service have
-/// ("sk-"), and judged as the secret is (protocols/secret_judge.hpp). Pure.
+/// ("sk-"), and judged as the secret is (protocols/secret_judge.hpp). What holds a secret (a cookie, `Basic`) has one that holds
+/// its stand-in, with what divides the words and the names around it. Pure.
 
 #include "protocols/config.hpp"
 #include "protocols/secrets.hpp"
@@ -57,6 +58,9 @@ public:
   bool is_needed_in_stream(const std::string& text) const;
 
 private:
+  void add_forms(std::vector<std::string> forms);
+  std::string made_of(const std::string& form, const std::vector<std::string>& parts) const;
+  void add(const std::string& core, const std::string& name);
   void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
 
   std::size_t least_;

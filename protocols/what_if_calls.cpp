@@ -26,7 +26,7 @@ void other_way::begin_call(command c, const std::vector<event>& decision) {
     return;
   c.run = r->ours;
   auto d = apply(c);
-  if (would_.over_budget)
+  if (would_.over_budget && made)
     return note(seq_, "the task would have ended here: " + (d.events.empty() ? d.reason : d.events.front().reason), false);
   if (d.kind == ruling_kind::accepted) {
     calls_[{c.agent, c.call}] = c.run;

@@ -2,6 +2,7 @@
 """Recorded runs in which a secret stands where nothing hides it: it is in no file, and the run can be played all the same."""
 
 import asyncio
+import base64
 import re
 import unittest
 
@@ -105,6 +106,26 @@ class Told(cassette.Recorded):
                 r, again = self.replay()
                 self.assertEqual((r.returncode, sha(again)), (0, sha(log)), r.stderr)
                 self.assertNotIn(bad.strip(), self.cassette.read_text())
+                os.unlink(self.cassette)
+
+    def test_what_a_header_holds_told_back_alone(self):
+        """A password of `Basic`, a token of a cookie, also of one that is a variable: hidden from the log, and again in the replay."""
+        password = "planted" + "Password77x"
+        basic = base64.b64encode(f"joe:{password}".encode()).decode()
+        for headers, env in (({"Authorization": "Basic " + basic}, {}), ({"Cookie": f"a=1; sid={password}"}, {}),
+                             ({"Cookie": "${JAR}"}, {"JAR": f"a=1; sid={password}; b"})):
+            with self.subTest(headers):
+                async def behave(provider, request, reply):
+                    await (reply.error(400, f"no: {password}") if len(provider.requests) < 2 else reply.decide("x"))
+
+                self.serve(behave)
+                r = self.record([{"id": f"m{i}", "backend": self.backend("chatcompletion", "m", extra_headers=headers)} for i in range(2)], env=env)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                for piece in (password, basic):
+                    self.assertNotIn(piece, self.cassette.read_text())
+                log = self.shown(self.home)
+                r, again = self.replay()
+                self.assertEqual((r.returncode, sha(again)), (0, sha(log)), r.stderr)
                 os.unlink(self.cassette)
 
     def test_a_key_that_everybody_tells_back(self):

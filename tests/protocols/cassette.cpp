@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/secret_words.hpp"
 #include "protocols/stand_ins.hpp"
+#include "protocols/wire/attachments.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_runs.hpp"
 #include "protocols/wire/log_texts.hpp"
@@ -264,6 +265,26 @@ CAF_TEST(what stands in a configuration under the name of a secret is replaced) 
     CAF_CHECK(text.find(gone) == std::string::npos);
   for (auto* kept : {"harmless-value", "word", "/a/long/path"})
     CAF_CHECK(text.find(kept) != std::string::npos);
+}
+
+CAF_TEST(the stand in of what holds a secret holds the stand in of that) {
+  backend_config b;
+  auto basic = wire::encode_base64("joe:hunterOfMine77x");
+  b.extra_headers["Authorization"] = "Basic " + basic;
+  b.extra_headers["Cookie"] = "a=1; sid=tokenOfMine42xyz; more words";
+  b.extra_headers["X-Token"] = "${COOKIE}";
+  stand_ins s;
+  s.add_config(b, {{"COOKIE", "id=anotherToken99; b"}});
+  auto in = [&](std::string text) {
+    s.put_in(text);
+    return text;
+  };
+  for (auto* part : {"hunterOfMine77x", "tokenOfMine42xyz", "anotherToken99"})
+    CAF_CHECK_EQUAL(in(part).size(), std::string{part}.size());
+  CAF_CHECK_EQUAL(in("Basic " + basic), "Basic " + wire::encode_base64("joe:" + in("hunterOfMine77x")));
+  CAF_CHECK_EQUAL(in("a=1; sid=tokenOfMine42xyz; more words"), "a=9; sid=" + in("tokenOfMine42xyz") + "; xxxx xxxxx");
+  CAF_CHECK_EQUAL(in("id=anotherToken99; b"), "id=" + in("anotherToken99") + "; x");
+  CAF_CHECK_EQUAL(in("id%3DanotherToken99%3B%20b"), "id%3D" + in("anotherToken99") + "%3B%20x");
 }
 
 namespace {
