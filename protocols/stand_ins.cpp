@@ -135,18 +135,29 @@ void stand_ins::add(const std::string& core, const std::string& name) {
     names_.push_back(name);
 }
 
-/// Adds a secret in the forms that give it away, so that its stand-in has the same forms: a cookie holds a token, `Basic` a
-/// password.
+/// Adds a secret in the forms that give it away, the first of which is the secret, so that its stand-in has the same forms: a
+/// cookie holds a token, `Basic` a password.
 void stand_ins::add_forms(std::vector<std::string> forms) {
+  if (forms.empty())
+    return;
+  auto whole = forms.front();
   std::stable_sort(forms.begin(), forms.end(), [](auto& a, auto& b) { return a.size() < b.size(); });
   std::vector<std::string> smaller;
   for (auto& form : forms) {
-    if (auto name = made_of(form, smaller); !name.empty())
-      add(form, name);
-    else
+    auto name = made_of(form, smaller);
+    if (name.empty() && form.size() > whole.size()) // it as others write it: a stand-in is written like that by everybody
+      name = name_in_place_of(whole);
+    if (name.empty())
       add_key(form);
+    else
+      add(form, name);
     smaller.push_back(std::move(form));
   }
+}
+
+std::string stand_ins::name_in_place_of(const std::string& secret) const {
+  auto i = std::find(known_.values().begin(), known_.values().end(), secret);
+  return i == known_.values().end() ? std::string{} : names_[static_cast<std::size_t>(i - known_.values().begin())];
 }
 
 /// The stand-in of a form that others are in; empty if none is.
@@ -163,11 +174,10 @@ std::string stand_ins::made_of(const std::string& form, const std::vector<std::s
   std::string out;
   std::size_t done = 0;
   for (auto& f : found) {
-    auto& values = known_.values();
-    auto known = std::find(values.begin(), values.end(), inner.values()[f.which]);
-    if (known == values.end())
+    auto name = name_in_place_of(inner.values()[f.which]);
+    if (name.empty())
       return {};
-    out += shape_of(form, done, f.begin) + names_[static_cast<std::size_t>(known - values.begin())];
+    out += shape_of(form, done, f.begin) + name;
     done = f.end;
   }
   out += shape_of(form, done, form.size());
@@ -194,11 +204,17 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
     auto i = variables.find(name);
     return i == variables.end() ? std::string{} : i->second;
   };
+  auto key = [&](const std::string& value) {
+    if (auto clean = value; clean_key(clean).empty())
+      add_forms(secret_forms(clean));
+    else
+      add_key(value, true);
+  };
   // First: who adds one again changes nothing.
   for (auto& name : key_names(b))
-    add_key(value_of(name), true);
+    key(value_of(name));
   for (auto& name : references_in(b.api_key))
-    add_key(value_of(name), true);
+    key(value_of(name));
   each_secret(b, [&](const secret_text& place, const std::string& text) {
     for (auto& s : place.spans) {
       auto said = text.substr(s.begin, s.end - s.begin);

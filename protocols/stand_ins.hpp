@@ -60,6 +60,7 @@ public:
 private:
   void add_forms(std::vector<std::string> forms);
   std::string made_of(const std::string& form, const std::vector<std::string>& parts) const;
+  std::string name_in_place_of(const std::string& secret) const;
   void add(const std::string& core, const std::string& name);
   void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
 
