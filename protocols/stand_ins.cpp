@@ -61,7 +61,8 @@ void keep_faults(const std::string& key, std::string& name) {
     name.replace(0, 7, key, 0, 7);
 }
 
-/// What is around the parts of a secret: names (`user:`, `sid=`) and what divides words stay, so that the parts are found again.
+/// What is around the parts of a secret: names (`user:`, `sid=`) stay and what divides words does, so that the parts are found
+/// again.
 std::string shape_of(const std::string& all, std::size_t begin, std::size_t end) {
   auto in_word = [&](std::size_t i) {
     auto c = lower(all[i]);
@@ -76,9 +77,9 @@ std::string shape_of(const std::string& all, std::size_t begin, std::size_t end)
     for (; i < next; ++i)
       if (!names)
         out[i - begin] = all[i] >= '0' && all[i] <= '9' ? '9' : 'x';
-    i = next + (next < end ? 1 : 0);
-    if (next == end)
-      break;
+    if (i < end && (all[i] == '"' || all[i] == '\\' || static_cast<unsigned char>(all[i]) < 0x20))
+      out[i - begin] = ','; // nothing in a stand-in has to be escaped in JSON, however often
+    ++i;
   }
   return out;
 }
