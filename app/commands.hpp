@@ -28,6 +28,10 @@ int command_replay(const replay_options& o);
 int command_what_if(const replay_options& o);
 int command_play(const replay_options& o); ///< a cassette
 
+/// Plays a recorded run that has just been written, beside everything: nothing of it stays. Returns where and how a replay differs,
+/// or empty. A signal ends it.
+std::string fault_of_replay(const std::string& path);
+
 /// Returns whether the argument of `replay` is a file and no task.
 bool names_a_cassette(const std::string& argument);
 int command_node(const node_options& o);

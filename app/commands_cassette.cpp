@@ -26,6 +26,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,6 +105,14 @@ std::string team_of(const wire::tape_head& head, run_config& config, question& q
   return {};
 }
 
+/// Reads a file and the team in it. Returns what is wrong, or empty.
+std::string read_run(const std::string& path, wire::cassette& tape, run_config& config, question& q) {
+  std::string bytes, error;
+  if (read_file(path, bytes, error))
+    error = wire::read_cassette(bytes, tape);
+  return error.empty() ? team_of(tape.head, config, q) : error;
+}
+
 /// Whether the store of this user has the task. Returns 0, or the exit code after a complaint.
 int look(const std::string& task, bool& there) {
   stored_tasks s;
@@ -129,6 +138,34 @@ bool names_a_cassette(const std::string& argument) {
   return argument.find('/') != std::string::npos || std::filesystem::is_regular_file(argument, ignored);
 }
 
+std::string fault_of_replay(const std::string& path) {
+  wire::cassette tape;
+  run_config config;
+  question q;
+  scratch folder;
+  auto error = read_run(path, tape, config, q);
+  if (!error.empty() || !folder.make(error))
+    return error;
+  std::vector<problem> told; // when the run began
+  config.models = load_models(own_models_file(), told);
+  engine_options options;
+  options.store_path = folder.path() + "/tasks.db";
+  options.write_logs = false;
+  auto player = options.play = std::make_shared<cassette_player>(std::move(tape), 0, outside::of_machine());
+  {
+    engine eng(std::move(options));
+    if (!eng.error().empty())
+      return eng.error();
+    std::promise<void> ended;
+    auto task = eng.start(config, q, {}, [&](const outcome&) { ended.set_value(); });
+    signal_watch signals;
+    signals.arm([&](const char* name) { eng.cancel(task, name); });
+    ended.get_future().wait();
+    eng.stop();
+  }
+  return player->stopped() ? std::string{} : player->failure();
+}
+
 int command_play(const replay_options& o) {
   const auto& path = o.tasks.front();
   if (o.tasks.size() > 1 || o.verify || !o.rules.empty()) {
@@ -138,15 +175,10 @@ int command_play(const replay_options& o) {
     return differs;
   }
   block_signals();
-  std::string bytes, error;
   wire::cassette tape;
   run_config config;
   question q;
-  if (read_file(path, bytes, error))
-    error = wire::read_cassette(bytes, tape);
-  bytes = {};
-  if (error.empty())
-    error = team_of(tape.head, config, q);
+  auto error = read_run(path, tape, config, q);
   std::vector<problem> problems; // what calls cost is told by the rows of whoever plays: they are not in the file
   config.models = load_models(own_models_file(), problems);
   for (const auto& p : problems)

@@ -177,10 +177,11 @@ int command_run(const run_options& o) {
   if (auto hint = cut_off_notice(eng.store().list(ignored)); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
-  auto recorded = o.record.empty(), told = false;
+  auto recorded = o.record.empty(), told = false, has_stand_ins = false;
   auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.start(config, asked, std::move(l), [&, done = std::move(done)](outcome end) {
       told = std::any_of(end.warnings.begin(), end.warnings.end(), [](auto& w) { return w.starts_with(not_recorded); });
+      has_stand_ins = std::any_of(end.warnings.begin(), end.warnings.end(), [](auto& w) { return w.starts_with(stands_in); });
       std::error_code unknown;
       recorded = recorded || (!told && std::filesystem::exists(o.record, unknown));
       done(std::move(end));
@@ -188,6 +189,9 @@ int command_run(const run_options& o) {
   });
   if (!recorded && !told)
     complain("the run is not recorded: there is no " + o.record);
+  if (auto fault = recorded && has_stand_ins ? fault_of_replay(o.record) : std::string{}; !fault.empty())
+    complain("warning: a replay of " + o.record
+             + " ends early, with exit code 1, for it has other texts than the run had: " + fault);
   if (!recorded && code == static_cast<int>(exit_code::answered))
     code = static_cast<int>(exit_code::failed); // what was asked for is not there
   return code;

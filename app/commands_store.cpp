@@ -7,9 +7,14 @@
 #include "app/report.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_lookup.hpp"
+#include "protocols/events.hpp"
+#include "protocols/run_state.hpp"
+#include "protocols/wire/turn_sources.hpp"
 #include "transports/outside.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 namespace conclave {
 
@@ -17,6 +22,34 @@ namespace {
 
 constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 constexpr int failed = static_cast<int>(exit_code::failed);
+
+/// What the replies of the agents name as their sources; what cannot be read of them is no matter here.
+std::vector<std::pair<std::string, std::string>> sources_in(const stored_tasks& s, const std::string& task,
+                                                            const std::vector<event>& events) {
+  std::vector<std::pair<std::string, std::string>> out;
+  std::map<std::string, std::string> bodies;
+  auto find = [&](const std::string& sha) -> const std::string* {
+    auto i = bodies.find(sha);
+    std::string error;
+    if (i == bodies.end())
+      for (auto& b : s.store->bodies(task, {sha}, error))
+        i = bodies.emplace(sha, std::move(b.bytes)).first;
+    return i == bodies.end() ? nullptr : &i->second;
+  };
+  for (const auto& e : events) {
+    completion reply;
+    std::string error;
+    if (e.type != event_type::call_ended || e.said.empty() || !events::call_of(e).model
+        || !run::find_completion(e.said.front(), find, reply, error))
+      continue;
+    bodies.clear();
+    for (auto& text : wire::sources_of(reply.opaque, reply.opaque_dialect))
+      if (std::pair<std::string, std::string> one{e.agent, std::move(text)}; std::find(out.begin(), out.end(), one) == out.end())
+        out.push_back(std::move(one));
+  }
+  std::stable_sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.first < b.first; });
+  return out;
+}
 
 } // namespace
 
@@ -42,6 +75,7 @@ int command_show(const show_options& o) {
                        .resumable = is_resumable(row),
                        .full = o.full,
                        .width = terminal_width(1, 0),
+                       .sources = sources_in(s, row.task, events),
                        .raw = !is_terminal(1)}));
 }
 

@@ -77,8 +77,13 @@ int command_what_if(const replay_options& o) {
     auto i = bodies.find(sha);
     return i == bodies.end() ? nullptr : &i->second;
   };
-  r.changes = ledger::changes_between(stored.opening.rules, config.rules);
-  r.result = ledger::ask_what_if(events, find, {config.rules, r.order});
+  if (config.agents.empty() && config.places.count("orchestrator.on_unknown_outcome") == 0)
+    config.on_unknown = stored.opening.on_unknown; // as the rules: such a file says only what is another way
+  r.changes = ledger::changes_between(stored.opening, config);
+  ledger::other_rules other{config.rules, r.order};
+  for (const auto& a : config.agents)
+    other.budgets[a.id] = a.budget;
+  r.result = ledger::ask_what_if(events, find, other);
   if (!r.result.error.empty()) {
     complain("task " + row.task + ": its log cannot tell what would have been: " + r.result.error);
     return wrong_usage;

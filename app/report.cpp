@@ -55,6 +55,7 @@ public:
     winner();
     partials();
     calls();
+    sources();
     final_answer();
     return std::move(out_);
   }
@@ -364,6 +365,17 @@ private:
     auto text = calls_text(c.started, use, "model call") + statuses(c);
     auto open = c.started - std::min(c.started, c.ended);
     return c.started == 0 ? text : text + ", " + tokens_text(use, open, true) + cost_text(use, open);
+  }
+
+  void sources() {
+    for (std::size_t i = 0; i < o_.sources.size(); ++i) {
+      const auto& [agent, source] = o_.sources[i];
+      if (i == 0)
+        title("Sources");
+      if (i == 0 || agent != o_.sources[i - 1].first)
+        row(name(agent) + ":");
+      row("  " + one_line(source, 320));
+    }
   }
 
   void final_answer() {

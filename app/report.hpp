@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -17,12 +18,14 @@ struct report_options {
   bool resumable = false; ///< it was cut off, and its log has what is needed to go on
   bool full = false;      ///< do not shorten answers and partial texts (the final answer never is)
   std::size_t width = 0;  ///< columns of the terminal, lines break there between words; 0: they are not broken
-  bool raw = false;       ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
+  /// What the replies of an agent name as their sources, for people: pairs of agent and source, in order.
+  std::vector<std::pair<std::string, std::string>> sources = {};
+  bool raw = false; ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
 };
 
 /// Returns the explanation: question, outcome, what happened in order with who saw what, answers, votes, why the winner won,
-/// partial texts, calls and tokens, the final answer. Lines of model text are prefixed "| ", so they can forge nothing. An empty
-/// list of events gives a text that says so.
+/// partial texts, calls and tokens, sources, the final answer. Lines of model text are prefixed "| ", so they can forge nothing. An
+/// empty list of events gives a text that says so.
 std::string report(const std::string& task, const std::vector<event>& events, const report_options& options);
 
 } // namespace conclave

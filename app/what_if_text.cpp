@@ -39,19 +39,28 @@ std::string with_answer(const std::string& agent, const std::string& label, std:
 
 std::string rules_text(const what_if_report& r) {
   std::string out;
-  for (const auto& c : r.changes)
+  for (const auto& c : r.changes.judged)
     out += "  " + c.path + ": " + one_line(c.now, 60) + " (was " + one_line(c.then, 60) + ")\n";
   if (r.order != r.then_order)
     out += "  ties go to the first of: " + list_of(r.order) + " (was " + list_of(r.then_order) + ")\n";
-  out = out.empty() ? "The rules are those of the task.\n" : "Other rules:\n" + out;
+  const auto& unjudged = r.changes.unjudged;
+  out = !out.empty() ? "Other rules:\n" + out : unjudged.empty() ? "The rules are those of the task.\n" : "";
+  if (!unjudged.empty()) {
+    out += "Not judged, for what agents would have said then is in no log:\n";
+    for (std::size_t i = 0; i < std::min(unjudged.size(), most_notes); ++i)
+      out += "  " + one_line(unjudged[i]) + "\n";
+    if (unjudged.size() > most_notes)
+      out += "  and " + std::to_string(unjudged.size() - most_notes) + " more (--json has all)\n";
+  }
   if (!r.strangers.empty())
     out += "Not in the task, and left out: " + list_of(r.strangers) + "\n";
   return out;
 }
 
-std::string notes_text(const ledger::what_if& w) {
+std::string notes_text(const ledger::what_if& w, bool all_judged) {
   if (w.notes.empty())
-    return "Nothing would have gone another way until the winner is chosen.\n";
+    return std::string{all_judged ? "Nothing" : "By the rules that were judged nothing"}
+           + " would have gone another way until the winner is chosen.\n";
   std::string out = "What would have gone another way:\n";
   for (std::size_t i = 0; i < std::min(w.notes.size(), most_notes); ++i)
     out += "  " + at(w.notes[i].seq) + ": " + one_line(w.notes[i].text) + "\n";
@@ -108,14 +117,14 @@ std::string number(const char* name, std::uint64_t n) {
 
 std::string what_if_text(const what_if_report& r) {
   return "Hypothetical: task " + one_line(r.task) + " under the rules of " + one_line(r.file)
-         + ", by its log alone. No model was asked, nothing is changed.\n" + rules_text(r) + notes_text(r.result)
-         + answers_text(r.result) + winner_text(r.result);
+         + ", by its log alone. No model was asked, nothing is changed.\n" + rules_text(r)
+         + notes_text(r.result, r.changes.unjudged.empty()) + answers_text(r.result) + winner_text(r.result);
 }
 
 std::string what_if_json(const what_if_report& r) {
   const auto& w = r.result;
   std::string rules, answers, notes;
-  for (const auto& c : r.changes)
+  for (const auto& c : r.changes.judged)
     rules +=
         (rules.empty() ? "{\"key\":" : ",{\"key\":") + wire::quote(c.path) + member("then", c.then) + member("now", c.now) + "}";
   for (const auto& a : w.answers)
@@ -126,9 +135,10 @@ std::string what_if_json(const what_if_report& r) {
     notes += (notes.empty() ? "{\"event\":" : ",{\"event\":") + std::to_string(n.seq) + member("text", n.text)
              + ",\"in_log\":" + (n.gap ? "false" : "true") + "}";
   return "{\"hypothetical\":true" + member("task", r.task) + member("file", r.file) + ",\"rules\":[" + rules
-         + "],\"order\":" + json_list(r.order) + ",\"left_out\":" + json_list(r.strangers) + member("winner", w.winner)
-         + member("answer", w.label) + number("event", w.seq) + member("how", w.how) + ",\"tied\":" + json_list(w.tied)
-         + member("no_winner", w.none) + member("leading", w.leading) + ",\"complete\":" + (w.known_until == 0 ? "true" : "false")
+         + "],\"order\":" + json_list(r.order) + ",\"not_judged\":" + json_list(r.changes.unjudged)
+         + ",\"left_out\":" + json_list(r.strangers) + member("winner", w.winner) + member("answer", w.label)
+         + number("event", w.seq) + member("how", w.how) + ",\"tied\":" + json_list(w.tied) + member("no_winner", w.none)
+         + member("leading", w.leading) + ",\"complete\":" + (w.known_until == 0 ? "true" : "false")
          + number("known_until", w.known_until) + ",\"then\":{\"winner\":" + wire::quote(w.then_winner)
          + member("answer", w.then_label) + "},\"answers\":[" + answers + "],\"notes\":[" + notes + "]}\n";
 }

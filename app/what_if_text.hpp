@@ -13,7 +13,7 @@ namespace conclave {
 
 struct what_if_report {
   std::string task, file;
-  std::vector<ledger::rule_change> changes;
+  ledger::rule_changes changes;
   std::vector<std::string> then_order, order; ///< of the agents, as ties break
   std::vector<std::string> strangers;         ///< agents of the file that the task does not have
   ledger::what_if result;

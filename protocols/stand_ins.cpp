@@ -10,7 +10,11 @@
 #include "protocols/secret_places.hpp"
 #include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
+#include "protocols/tool_result.hpp"
+#include "protocols/wire/attachments.hpp"
+#include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/wire/json_runs.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -57,18 +61,128 @@ void keep_faults(const std::string& key, std::string& name) {
     name.replace(0, 7, key, 0, 7);
 }
 
+/// What is around the parts of a secret: names (`user:`, `sid=`) stay and what divides words does, so that the parts are found
+/// again.
+std::string shape_of(const std::string& all, std::size_t begin, std::size_t end) {
+  auto in_word = [&](std::size_t i) {
+    auto c = lower(all[i]);
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || static_cast<unsigned char>(c) >= 0x80;
+  };
+  auto out = all.substr(begin, end - begin);
+  for (std::size_t i = begin; i < end;) {
+    auto next = i;
+    while (next < end && in_word(next))
+      ++next;
+    auto names = next < all.size() && (all[next] == '=' || all[next] == ':');
+    for (; i < next; ++i)
+      if (!names)
+        out[i - begin] = all[i] >= '0' && all[i] <= '9' ? '9' : 'x';
+    if (i < end && (all[i] == '"' || all[i] == '\\' || static_cast<unsigned char>(all[i]) < 0x20))
+      out[i - begin] = ','; // nothing in a stand-in has to be escaped in JSON, however often
+    ++i;
+  }
+  return out;
+}
+
+std::string joined(const std::vector<std::string*>& pieces) {
+  std::string all;
+  for (auto* p : pieces)
+    all += *p;
+  return all;
+}
+
+/// Replaces parts of `all`, which the pieces make up. Where a piece ends in a part it ends as far within what is put there.
+void splice(const std::vector<std::string*>& pieces, const std::string& all, std::vector<text_edit> edits) {
+  if (edits.empty())
+    return;
+  std::sort(edits.begin(), edits.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
+  std::vector<std::size_t> ends;
+  for (auto* p : pieces)
+    ends.push_back((ends.empty() ? 0 : ends.back()) + p->size());
+  std::string out;
+  std::vector<std::size_t> cuts; // where the pieces end in `out`
+  std::size_t done = 0;
+  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t most) {
+    while (cuts.size() < ends.size() && ends[cuts.size()] <= until)
+      cuts.push_back(out.size() + std::min(ends[cuts.size()] - from_old, most));
+  };
+  for (auto& e : edits) {
+    cut_until(e.begin, done, e.begin - done);
+    out.append(all, done, e.begin - done);
+    cut_until(e.end, e.begin, e.text.size());
+    out += e.text;
+    done = e.end;
+  }
+  cut_until(all.size(), done, all.size() - done);
+  out.append(all, done);
+  for (std::size_t i = 0, from = 0; i < pieces.size(); from = cuts[i++])
+    *pieces[i] = out.substr(from, cuts[i] - from);
+}
+
 } // namespace
 
 void stand_ins::add_key(const std::string& value, bool faulty) {
-  auto core = trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'");
+  auto core = std::string{trimmed(trimmed(value, " \t\r\n"), " \t\r\n\"'")};
+  auto name = name_of(names_.size() + 1, core);
+  if (faulty)
+    keep_faults(core, name);
+  add(core, name);
+}
+
+void stand_ins::add(const std::string& core, const std::string& name) {
   if (core.size() >= least_)
-    known_.add_key(std::string{core});
-  while (names_.size() < known_.values().size()) {
-    auto& key = known_.values()[names_.size()];
-    names_.push_back(name_of(names_.size() + 1, key));
-    if (faulty)
-      keep_faults(key, names_.back());
+    known_.add_key(core);
+  if (names_.size() < known_.values().size())
+    names_.push_back(name);
+}
+
+/// Adds a secret in the forms that give it away, the first of which is the secret, so that its stand-in has the same forms: a
+/// cookie holds a token, `Basic` a password.
+void stand_ins::add_forms(std::vector<std::string> forms) {
+  if (forms.empty())
+    return;
+  auto whole = forms.front();
+  std::stable_sort(forms.begin(), forms.end(), [](auto& a, auto& b) { return a.size() < b.size(); });
+  std::vector<std::string> smaller;
+  for (auto& form : forms) {
+    auto name = made_of(form, smaller);
+    if (name.empty() && form.size() > whole.size()) // it as others write it: a stand-in is written like that by everybody
+      name = name_in_place_of(whole);
+    if (name.empty())
+      add_key(form);
+    else
+      add(form, name);
+    smaller.push_back(std::move(form));
   }
+}
+
+std::string stand_ins::name_in_place_of(const std::string& secret) const {
+  auto i = std::find(known_.values().begin(), known_.values().end(), secret);
+  return i == known_.values().end() ? std::string{} : names_[static_cast<std::size_t>(i - known_.values().begin())];
+}
+
+/// The stand-in of a form that others are in; empty if none is.
+std::string stand_ins::made_of(const std::string& form, const std::vector<std::string>& parts) const {
+  secrets inner;
+  for (auto& x : parts)
+    if (x.size() >= least_)
+      inner.add_key(x);
+  auto found = inner.find_in(form);
+  if (found.empty()) {
+    auto within = is_base64(form) ? made_of(decode_base64(form), parts) : std::string{};
+    return within.empty() ? within : wire::encode_base64(within);
+  }
+  std::string out;
+  std::size_t done = 0;
+  for (auto& f : found) {
+    auto name = name_in_place_of(inner.values()[f.which]);
+    if (name.empty())
+      return {};
+    out += shape_of(form, done, f.begin) + name;
+    done = f.end;
+  }
+  out += shape_of(form, done, form.size());
+  return out.size() == form.size() ? out : std::string{}; // else a part stood there escaped
 }
 
 void stand_ins::add_named(const std::string& name, const std::string& value) {
@@ -91,25 +205,30 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
     auto i = variables.find(name);
     return i == variables.end() ? std::string{} : i->second;
   };
+  auto key = [&](const std::string& value) {
+    if (auto clean = value; clean_key(clean).empty())
+      add_forms(secret_forms(clean));
+    else
+      add_key(value, true);
+  };
   // First: who adds one again changes nothing.
   for (auto& name : key_names(b))
-    add_key(value_of(name), true);
+    key(value_of(name));
   for (auto& name : references_in(b.api_key))
-    add_key(value_of(name), true);
+    key(value_of(name));
   each_secret(b, [&](const secret_text& place, const std::string& text) {
     for (auto& s : place.spans) {
       auto said = text.substr(s.begin, s.end - s.begin);
       if (s.quoted)
         said = json_value(said);
       for (auto& name : references_in(said))
-        add_key(value_of(name));
+        add_forms(secret_forms(std::string{trimmed(value_of(name), " \t\r\n")}));
       if (!s.literal && !place.expanded)
         continue;
       auto forms = secret_forms(said);
-      auto escaped = said.find('%') != std::string::npos && forms.size() > 1; // what stands in a URL is told as it is meant
-      for (auto& form : forms)
-        if (!escaped || form != said)
-          add_key(form);
+      if (said.find('%') != std::string::npos && forms.size() > 1) // what stands in a URL is told as it is meant
+        forms.erase(forms.begin());
+      add_forms(std::move(forms));
     }
   });
   // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
@@ -131,47 +250,63 @@ void stand_ins::put_in(std::string& text) const {
   put_in({&text});
 }
 
-void stand_ins::put_in(const std::vector<std::string*>& pieces) const {
+bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
   if (known_.empty())
-    return;
-  std::string all;
-  std::vector<std::size_t> ends;
-  for (auto* p : pieces) {
-    all += *p;
-    ends.push_back(all.size());
-  }
-  auto found = known_.find_in(all);
-  if (found.empty())
-    return;
-  std::string out;
-  std::size_t done = 0, piece = 0;
-  std::vector<std::size_t> cuts; // where the pieces end in `out`
-  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t from_new, std::size_t most) {
-    for (; piece < ends.size() && ends[piece] <= until; ++piece)
-      cuts.push_back(from_new + std::min(ends[piece] - from_old, most));
-  };
-  for (auto& f : found) {
-    cut_until(f.begin, done, out.size(), f.begin - done);
-    out.append(all, done, f.begin - done);
+    return false;
+  auto all = joined(pieces);
+  std::vector<text_edit> edits;
+  for (auto& f : known_.find_in(all)) {
     auto name = names_[f.which];
+    auto there = all.substr(f.begin, f.end - f.begin);
     if (f.form != secret_form::plain) { // it is found again where it says the same
       name = in_form(f.form, name);
-    } else if (all.compare(f.begin, f.end - f.begin, known_.values()[f.which]) != 0) {
+    } else if (auto& secret = known_.values()[f.which]; there != secret && secret_words::percent_decoded(there) == secret) {
+      name = wire::percent_encoded(name);
+    } else if (there != secret) {
       name = wire::quote(name); // it stood there escaped
       name = name.substr(1, name.size() - 2);
     }
-    cut_until(f.end, f.begin, out.size(), name.size());
-    out += name;
-    done = f.end;
+    edits.push_back({f.begin, f.end, std::move(name)});
   }
-  cut_until(all.size(), done, out.size(), all.size() - done);
-  out.append(all, done);
-  std::size_t from = 0;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    auto to = i + 1 == pieces.size() ? out.size() : std::min(cuts[i], out.size());
-    *pieces[i] = out.substr(from, to - from);
-    from = to;
+  auto any = !edits.empty();
+  splice(pieces, all, std::move(edits));
+  return any;
+}
+
+bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces) const {
+  if (known_.empty())
+    return false;
+  put_in(pieces);
+  auto any = false;
+  for (auto by_index : {true, false}) { // side by side, then one after the other
+    auto all = joined(pieces);
+    std::vector<text_edit> edits;
+    for (auto& run : wire::string_runs(all, by_index))
+      if (run.size() > 1)
+        edit_run(all, run, edits);
+    any = any || !edits.empty();
+    splice(pieces, all, std::move(edits));
   }
+  return any;
+}
+
+bool stand_ins::is_needed_in_stream(const std::string& text) const {
+  if (is_needed(text))
+    return true;
+  auto copy = text;
+  return put_in_stream({&copy});
+}
+
+void stand_ins::edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const {
+  std::vector<std::string> texts;
+  std::vector<std::string*> pieces;
+  texts.reserve(run.size());
+  for (auto [begin, end] : run)
+    pieces.push_back(&texts.emplace_back(all, begin, end - begin));
+  put_in(pieces);
+  for (std::size_t i = 0; i < run.size(); ++i)
+    if (auto [begin, end] = run[i]; all.compare(begin, end - begin, texts[i]) != 0)
+      edits.push_back({begin, end, std::move(texts[i])});
 }
 
 } // namespace conclave

@@ -4,16 +4,24 @@
 
 /// Texts that stand where secrets stood: a recorded run holds them, and is played again with them as its keys, so that the same
 /// places are hidden again. As long as the secret, of letters and digits alone but for a beginning that all keys of a service have
-/// ("sk-"), and judged as the secret is (protocols/secret_judge.hpp). Pure.
+/// ("sk-"), and judged as the secret is (protocols/secret_judge.hpp). What holds a secret (a cookie, `Basic`) has one that holds
+/// its stand-in, with what divides the words and the names around it. Pure.
 
 #include "protocols/config.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/wire/json_runs.hpp"
 
 #include <map>
 #include <string>
 #include <vector>
 
 namespace conclave {
+
+/// What is put in the place of a part of a text.
+struct text_edit {
+  std::size_t begin = 0, end = 0; ///< byte positions
+  std::string text;
+};
 
 class stand_ins {
 public:
@@ -36,11 +44,26 @@ public:
   void put_in(std::string& text) const;
 
   /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
-  void put_in(const std::vector<std::string*>& pieces) const;
+  /// Returns whether there was one.
+  bool put_in(const std::vector<std::string*>& pieces) const;
+
+  /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings: an answer comes in deltas,
+  /// of which none may hold the whole secret (protocols/wire/json_runs.hpp). Returns whether there was one that no string held
+  /// alone.
+  bool put_in_stream(const std::vector<std::string*>& pieces) const;
 
   bool is_needed(const std::string& text) const { return !known_.find_in(text).empty(); }
 
+  /// The same of a JSON text, in what a reader puts together of it.
+  bool is_needed_in_stream(const std::string& text) const;
+
 private:
+  void add_forms(std::vector<std::string> forms);
+  std::string made_of(const std::string& form, const std::vector<std::string>& parts) const;
+  std::string name_in_place_of(const std::string& secret) const;
+  void add(const std::string& core, const std::string& name);
+  void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
+
   std::size_t least_;
   secrets known_;
   std::vector<std::string> names_; ///< by the position in `known_`

@@ -3,13 +3,11 @@
 
 #include "protocols/what_if.hpp"
 
-#include "protocols/config_tables.hpp"
 #include "protocols/ledger_draft.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/what_if_way.hpp"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 namespace conclave::ledger {
@@ -138,22 +136,6 @@ what_if ask_what_if(const std::vector<event>& log, const std::function<const std
   std::stable_sort(out.notes.begin(), out.notes.end(), [](auto& a, auto& b) { return a.seq < b.seq; });
   auto first = std::find_if(out.notes.begin(), out.notes.end(), [](auto& n) { return n.gap; });
   out.known_until = first == out.notes.end() ? 0 : first->seq;
-  return out;
-}
-
-std::vector<rule_change> changes_between(const rules& then, const rules& now) {
-  std::vector<rule_change> out;
-  auto one = [&](const auto& r) {
-    if (!r.has_key() || then.*r.member == now.*r.member)
-      return;
-    auto text = [&](const rules& x) {
-      auto value = config_rows::default_text(r.key, x.*r.member);
-      return value.empty() ? std::string{"not set"} : value;
-    };
-    out.push_back(
-        {config_rows::path_in("orchestrator", config_rows::scope_of<rules>, r.key.scope, r.key.name), text(then), text(now)});
-  };
-  std::apply([&](const auto&... r) { (one(r), ...); }, config_rows::table<rules>);
   return out;
 }
 

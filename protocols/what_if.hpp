@@ -10,9 +10,11 @@
 ///   if (w.chosen()) ... w.winner ... w.known_until
 
 #include "protocols/ledger.hpp"
+#include "protocols/opening.hpp"
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,8 @@ namespace conclave::ledger {
 
 struct other_rules {
   ledger::rules rules;
-  std::vector<std::string> order; ///< ids in the order in which ties break; who is not named stands behind, as before
+  std::vector<std::string> order;             ///< ids in the order in which ties break; who is not named stands behind, as before
+  std::map<std::string, budget> budgets = {}; ///< of agents, by id; who is not named has what it had
 };
 
 /// Something that goes another way under the other rules.
@@ -67,6 +70,15 @@ what_if ask_what_if(const std::vector<event>& log, const std::function<const std
 struct rule_change {
   std::string path, then, now; ///< values as the key writes them, "not set" where there is none
 };
-std::vector<rule_change> changes_between(const rules& then, const rules& now);
+
+/// What another team file would have changed.
+struct rule_changes {
+  std::vector<rule_change> judged;   ///< what the ledger decides by: ask_what_if() plays it
+  std::vector<std::string> unjudged; ///< paths of the other keys that differ: what agents would have said with them no log tells
+};
+
+/// Compares what a task was played by with a configuration, key by key. Of agents those that both have; secrets of `now` are
+/// compared by where they stand, and no value of an agent's key is told.
+rule_changes changes_between(const opening& then, const run_config& now);
 
 } // namespace conclave::ledger

@@ -105,6 +105,14 @@ void other_way::abstain(const std::string& agent) {
   x.settle();
 }
 
+/// These rules have come to an end, the log goes on.
+void other_way::tell_end() {
+  if (!would_.late && !would_.over_budget && would_.runs_started >= run_limit(would_))
+    note(seq_, "nobody would have been asked again after this: the runs are used up (`max_runs`)", false);
+  else if (notes_.empty())
+    note(seq_, "after this no answer and no vote would have been waited for", false);
+}
+
 void other_way::end() {
   for (auto& [agent, since] : waits_)
     note(since.seq, quoted(agent) + " would have been asked here: that run is not in the log", true);

@@ -59,6 +59,12 @@ other_way::other_way(const opening& o, const other_rules& other) {
   open_task(was_, o);
   auto changed = o;
   changed.rules = other.rules;
+  other_budgets_ = !(other.rules.budget == o.rules.budget);
+  for (auto& a : changed.agents)
+    if (auto i = other.budgets.find(a.id); i != other.budgets.end() && !(i->second == a.budget)) {
+      a.budget = i->second;
+      other_budgets_ = true;
+    }
   would_ = make(changed.rules, ids);
   open_task(would_, std::move(changed));
   for (auto& m : would_.members)
@@ -98,8 +104,16 @@ void other_way::take(command c, const std::vector<event>& decision) {
       break;
     case command_kind::answer:
     case command_kind::vote:
-    case command_kind::fail:
       hand_in(std::move(c), decision);
+      break;
+    case command_kind::fail:
+      fail(std::move(c), decision);
+      break;
+    case command_kind::begin_call:
+      begin_call(std::move(c), decision);
+      break;
+    case command_kind::end_call:
+      end_call(std::move(c));
       break;
     case command_kind::timer:
       if (c.timer.run != 0) {
@@ -117,7 +131,7 @@ void other_way::take(command c, const std::vector<event>& decision) {
     case command_kind::continue_run:
       go_on(decision);
       break;
-    default: // calls, notices and the presentation choose nobody
+    default: // notices and the presentation choose nobody
       break;
     }
   }
@@ -127,6 +141,8 @@ void other_way::take(command c, const std::vector<event>& decision) {
   seq_ = decision.back().seq;
   if (would_.phase == phase::coordinating)
     follow(decision);
+  if (would_.phase != phase::coordinating && was_.phase == phase::coordinating)
+    tell_end();
   if (would_.phase != phase::coordinating || was_.phase != phase::coordinating)
     end();
 }

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave::ledger {
@@ -70,6 +71,12 @@ private:
   void judge_vote(const command& c, const event* there, const decision& d);
   bool names_what_stands(const command& c, const event& there);
   void skip_verdict(const std::string& agent, const event* there);
+  void fail(command c, const std::vector<event>& decision);
+
+  void begin_call(command c, const std::vector<event>& decision);
+  void end_call(command c);
+  void refuse_call(const command& c, const decision& d);
+  void ask_again();
   void go_on(const std::vector<event>& decision);
 
   void follow(const std::vector<event>& decision);
@@ -80,6 +87,7 @@ private:
   bool log_asks(const std::string& agent) const;
   bool adopt(const std::string& agent);
   void abstain(const std::string& agent);
+  void tell_end();
   void end();
 
   run* run_of(const command& c);
@@ -91,6 +99,10 @@ private:
   std::map<std::string, std::string> labels_; ///< of the log -> of `would`; a label that is not here is of no answer there
   std::map<std::string, source> sources_;     ///< of `would`
   std::map<std::string, wait> waits_;
+  std::map<std::pair<std::string, std::uint64_t>, std::uint64_t>
+      calls_;                 ///< agent and number of a call of the log -> run of `would`
+  std::vector<command> held_; ///< calls of the log that a budget of `would` lets wait, with runs of `would`
+  bool other_budgets_ = false;
   std::vector<what_if_note> notes_;
   std::uint64_t seq_ = 0;
   bool over_ = false;

@@ -78,7 +78,7 @@ void recording::request(std::uint64_t id, const http_request& r) {
 void recording::append(std::uint64_t id, std::uint64_t expected_seq, const append_batch& b) {
   auto needed = [this](const std::string& text) { return hidden.is_needed(text); };
   told = told || std::any_of(b.events.begin(), b.events.end(), needed)
-         || std::any_of(b.bodies.begin(), b.bodies.end(), [&](auto& x) { return needed(x.bytes); });
+         || std::any_of(b.bodies.begin(), b.bodies.end(), [&](auto& x) { return hidden.is_needed_in_stream(x.bytes); });
   auto lines = b.events;
   for (auto& line : lines)
     hidden.put_in(line);
@@ -121,7 +121,8 @@ tape_entry note_of(tape_kind kind, std::uint64_t id, std::string text) {
 }
 
 tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r) {
-  auto body = hidden_in(hidden, r.body);
+  auto body = r.body;
+  hidden.put_in_stream({&body}); // a turn goes back in the pieces that it came in
   auto e = note_of(tape_kind::request, id, wire::sha256(body));
   e.number = static_cast<std::int64_t>(body.size());
   e.note = hidden_in(hidden, r.method + " " + r.url + (r.agent.empty() ? "" : " of agent '" + r.agent + "'"));

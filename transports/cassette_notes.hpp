@@ -41,6 +41,10 @@ struct recording {
   std::string places(const std::vector<std::string>& log) const;
 };
 
+/// Puts stand-ins into what came in: over all pieces of a transfer, as a secret may be cut by the network, and into what a reader
+/// puts together of it. Returns whether there was one of which no string had all.
+bool hide_inputs(recording& tape);
+
 // Questions as they are compared: secrets are replaced, and a path below the user's home, or below `home`, begins with ~.
 wire::tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r);
 wire::tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o, const std::string& home);

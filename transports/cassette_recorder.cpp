@@ -88,27 +88,6 @@ std::map<std::string, std::string> variables_of(const backend_config& b, const t
   return out;
 }
 
-/// Puts stand-ins into what came in: over all pieces of a transfer, as a secret may be cut by the network.
-void hide_inputs(recording& tape) {
-  std::map<std::uint64_t, std::vector<std::string*>> bodies;
-  for (auto& e : tape.entries) {
-    if (e.kind == tape_kind::data) {
-      bodies[e.id].push_back(&e.text);
-      continue;
-    }
-    auto is_hash = e.kind == tape_kind::request || e.kind == tape_kind::write || e.kind == tape_kind::append;
-    if (!is_hash && e.kind != tape_kind::end)
-      tape.hidden.put_in(e.text);
-    tape.hidden.put_in(e.note);
-    for (auto& x : e.texts)
-      tape.hidden.put_in(x);
-    for (auto& [name, value] : e.pairs)
-      tape.hidden.put_in(value);
-  }
-  for (auto& [id, pieces] : bodies)
-    tape.hidden.put_in(pieces);
-}
-
 } // namespace
 
 std::shared_ptr<cassette_recorder> cassette_recorder::create(const std::string& path, std::shared_ptr<outside> machine,
@@ -325,7 +304,7 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   if (h.without_hashes)
     for (auto& [i, sha] : tape_->by_text)
       tape_->entries[i].text = sha;
-  hide_inputs(*tape_);
+  auto in_parts = hide_inputs(*tape_);
   for (auto* text : {&h.opening, &h.question, &h.log_folder, &h.home})
     tape_->hidden.put_in(*text);
   for (auto& x : h.known)
@@ -338,12 +317,15 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   }
   if (auto fault = write_file(); !fault.empty())
     return not_recorded + fault;
-  if (places.empty())
-    return {};
-  return "recording: the value of a secret stands where nothing hides it: " + places + "; " + path_
-         + " has a stand-in there, and a replay other hashes of what it is in"
-         + (tape_->in_names ? "; it may end early, as names of tools are put in order" : "")
-         + ". Keep it out of there for a log with the same bytes";
+  if (!places.empty())
+    return std::string{stands_in} + "stands where nothing hides it: " + places + "; " + path_
+           + " has a stand-in there, and a replay other hashes of what it is in"
+           + (tape_->in_names ? "; it may end early, as names of tools are put in order" : "")
+           + ". Keep it out of there for a log with the same bytes";
+  if (in_parts)
+    return std::string{stands_in} + "came in parts that the run did not put together; " + path_
+           + " has those of a stand-in, and a replay ends where a model was shown them";
+  return {};
 }
 
 std::string cassette_recorder::write_file() {

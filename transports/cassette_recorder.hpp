@@ -24,6 +24,9 @@ inline constexpr const char* cannot_record = "cannot record: ";
 /// How a warning begins that the task has ended and no cassette is there.
 inline constexpr const char* not_recorded = "recording: there is none: ";
 
+/// How a warning begins that a model or the log has a secret where the cassette has a stand-in.
+inline constexpr const char* stands_in = "recording: the value of a secret ";
+
 class cassette_recorder final : public outside, public run_tape {
 public:
   /// Makes `path`.partial (0600), which becomes `path` at the end of the task. Returns nullptr and says why in `error`: `path` is

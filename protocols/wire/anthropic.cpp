@@ -6,6 +6,7 @@
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/reply_decoder.hpp"
 #include "protocols/wire/resolve.hpp"
+#include "protocols/wire/sources.hpp"
 
 #include <map>
 
@@ -189,8 +190,7 @@ private:
           b.value["citations"] = json::array();
         b.value["citations"].push_back(*c);
         advance(false);
-        auto title = string_at(*c, "title");
-        tell_source(title.empty() ? string_at(*c, "document_title") : title, string_at(*c, "url"), out);
+        cited_source(*c, [&](const std::string& title, const std::string& address) { tell_source(title, address, out); });
       }
     } else if (type == "compaction_delta" && b.type == "compaction") {
       keep(b, *d);

@@ -7,6 +7,7 @@
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/reply_decoder.hpp"
 #include "protocols/wire/resolve.hpp"
+#include "protocols/wire/sources.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -128,26 +129,7 @@ private:
           }
     searches_ = std::max(searches_, asked); // the list comes again with more pieces, longer
     count_hosted();
-    if (auto* sources = member(value, "groundingChunks"); sources != nullptr && sources->is_array())
-      for (auto& s : *sources)
-        on_source(s, "uri", out);
-    if (auto* sources = member(value, "urlMetadata"); sources != nullptr && sources->is_array())
-      for (auto& s : *sources)
-        on_source({{"web", s}}, "retrievedUrl", out);
-    for (auto* list : {"citationSources", "citations"})
-      if (auto* sources = member(value, list); sources != nullptr && sources->is_array())
-        for (auto& s : *sources)
-          on_source({{"web", s}}, "uri", out);
-  }
-
-  void on_source(const json& s, const char* address, std::vector<chunk>& out) {
-    for (auto* kind : {"web", "image", "maps", "retrievedContext"})
-      if (auto* source = member(s, kind)) {
-        auto title = string_at(*source, "title"), uri = string_at(*source, address);
-        if (uri.empty())
-          uri = string_at(*source, "sourceUri"); // of an image
-        tell_source(title, uri, out);
-      }
+    each_grounding_source(value, [&](const std::string& title, const std::string& address) { tell_source(title, address, out); });
   }
 
   void on_part(const json& p, std::vector<chunk>& out) {

@@ -8,6 +8,7 @@
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/reply_decoder.hpp"
 #include "protocols/wire/resolve.hpp"
+#include "protocols/wire/sources.hpp"
 
 #include <algorithm>
 
@@ -65,16 +66,9 @@ private:
     return !choices->empty();
   }
 
-  /// Where the provider's search read: addresses, or objects with one (xAI, Z.ai), or annotations (OpenAI, OpenRouter).
+  /// Where the provider's search read.
   void on_sources(const json& list, std::vector<chunk>& out) {
-    if (!list.is_array())
-      return;
-    for (auto& s : list) {
-      auto* cited = member(s, "url_citation");
-      auto& from = cited == nullptr ? s : *cited;
-      auto address = from.is_string() ? from.get<std::string>() : string_at(from, "url");
-      tell_source(string_at(from, "title"), address.empty() ? string_at(from, "link") : address, out);
-    }
+    each_listed_source(list, [&](const std::string& title, const std::string& address) { tell_source(title, address, out); });
   }
 
   bool on_piece(std::string& data, std::vector<chunk>& out) override {

@@ -8,6 +8,7 @@
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/wire/sources.hpp"
 
 #include <algorithm>
 
@@ -286,9 +287,7 @@ void reply_decoder::tell(const std::string& text, std::vector<chunk>& out) {
 
 void reply_decoder::tell_source(const std::string& title, const std::string& address, std::vector<chunk>& out) {
   if (!title.empty() || !address.empty())
-    tell("source: " + title + (title.empty() || address.empty() || title == address ? "" : ", ")
-             + (title == address ? "" : address),
-         out);
+    tell("source: " + source_text(title, address), out);
 }
 
 void reply_decoder::advance(bool semantic) {

@@ -2,9 +2,12 @@
 """Recorded runs in which a secret stands where nothing hides it: it is in no file, and the run can be played all the same."""
 
 import asyncio
+import base64
+import re
 import unittest
 
 import test_cassette as cassette
+from provider import messages_stream
 from support import *
 from test_cassette import KEY, servers, sha
 
@@ -105,6 +108,26 @@ class Told(cassette.Recorded):
                 self.assertNotIn(bad.strip(), self.cassette.read_text())
                 os.unlink(self.cassette)
 
+    def test_what_a_header_holds_told_back_alone(self):
+        """A password of `Basic`, a token of a cookie, also of one that is a variable: hidden from the log, and again in the replay."""
+        password = "planted" + "Password77x"
+        basic = base64.b64encode(f"joe:{password}".encode()).decode()
+        for headers, env in (({"Authorization": "Basic " + basic}, {}), ({"Cookie": f"a=1; sid={password}"}, {}),
+                             ({"Cookie": "${JAR}"}, {"JAR": f"a=1; sid={password}; b"})):
+            with self.subTest(headers):
+                async def behave(provider, request, reply):
+                    await (reply.error(400, f"no: {password}") if len(provider.requests) < 2 else reply.decide("x"))
+
+                self.serve(behave)
+                r = self.record([{"id": f"m{i}", "backend": self.backend("chatcompletion", "m", extra_headers=headers)} for i in range(2)], env=env)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                for piece in (password, basic):
+                    self.assertNotIn(piece, self.cassette.read_text())
+                log = self.shown(self.home)
+                r, again = self.replay()
+                self.assertEqual((r.returncode, sha(again)), (0, sha(log)), r.stderr)
+                os.unlink(self.cassette)
+
     def test_a_key_that_everybody_tells_back(self):
         async def behave(provider, request, reply):
             n = len(provider.requests)
@@ -129,6 +152,141 @@ class Told(cassette.Recorded):
         text = self.cassette.read_bytes()
         for piece in (KEY, json.dumps(KEY)[1:-1], "planted"):
             self.assertNotIn(piece.encode(), text)
+
+
+PARTS = r'''
+import json, sys
+key = sys.argv[1]
+for line in sys.stdin:
+    m = json.loads(line)
+    if "id" not in m: continue
+    if m["method"] == "initialize": r = {"protocolVersion": m["params"]["protocolVersion"], "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}}
+    elif m["method"] == "tools/list": r = {"tools": [{"name": "t", "description": "d", "inputSchema": {"type": "object"}}]}
+    else: r = {"content": [{"type": "text", "text": key[i:i + 4]} for i in range(0, len(key), 4)]}
+    print(json.dumps({"jsonrpc": "2.0", "id": m["id"], "result": r}), flush=True)
+'''
+
+
+def texts_of(cassette):
+    """What can be put together of the strings of one name in the lines of a cassette: of what came in by transfer and by child."""
+    streams, out = {}, []
+    for line in map(json.loads, cassette.read_text().splitlines()[1:]):
+        if line["kind"] in ("data", "lines"):
+            streams.setdefault((line["kind"] == "lines", line["id"]), []).append(line.get("text", "") + "".join(line.get("texts", [])))
+    for pieces in streams.values():
+        runs = {}
+        for name, text in re.findall(r'"(\w+)"\s*:\s*("(?:[^"\\\n]|\\.)*")', "".join(pieces)):
+            runs.setdefault(name, []).append(json.loads(text))
+        out += ["".join(x) for x in runs.values()]
+    return out + [json.loads(f'"{x}"') for x in out if re.fullmatch(r'(?:[^"\\\n]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*', x)]
+
+
+class InPieces(cassette.Recorded):
+    """A secret of which no piece of a stream has all: nothing in the cassette makes it up, and the replay comes to its end."""
+
+    def told(self, decide, kind="chatcompletion", model="m", **more):
+        async def behave(provider, request, reply):
+            await (decide(reply) if len(provider.requests) <= 2 else reply.decide("x"))
+
+        self.serve(behave)
+        r = self.record([{"id": f"m{i}", "backend": self.backend(kind, model, **more)} for i in range(2)])
+        self.assertEqual(r.returncode, 0, r.stderr)
+        for text in texts_of(self.cassette):
+            self.assertNotIn("planted", text)
+        self.assertNotIn("ends early", r.stderr)
+        log = self.shown(self.home)
+        r, again = self.replay()
+        self.assertEqual(r.returncode, 0, r.stderr)
+        self.assertEqual([json.loads(x)["type"] for x in log.splitlines()], [json.loads(x)["type"] for x in again.splitlines()])
+        os.unlink(self.cassette)
+        self.provider.requests.clear()
+
+    @staticmethod
+    def stream(pieces, field, ending="stop"):
+        """Deltas of a field, which may be within a call's function; the text of a field may be escaped already."""
+        async def decide(reply):
+            await reply.head()
+            for x in pieces:
+                x = x if x.startswith('"') else json.dumps(x)
+                await reply.chunk(('data: {"choices":[{"index":0,"delta":' + field.replace("@", x) + "}]}\n\n").encode())
+            done = {"choices": [{"index": 0, "delta": {}, "finish_reason": ending}]}
+            await reply.chunk(f"data: {json.dumps(done)}\n\ndata: [DONE]\n\n".encode())
+            await reply.end()
+        return decide
+
+    def test_a_key_over_deltas(self):
+        for size in (1, 3, 7):
+            pieces = [KEY[i:i + size] for i in range(0, len(KEY), size)]
+            with self.subTest(size):
+                self.told(self.stream(["your key is ", *pieces, " ok"], '{"content":@}'))
+        self.told(self.stream(["my key is ", *pieces, " ok"], '{"reasoning_content":@}'))
+        letters = ['"' + "".join(f"\\u{ord(c):04{x}}" for c in KEY[i:i + 5]) + '"' for i, x in zip(range(0, len(KEY), 5), "xXxXx")]
+        self.told(self.stream(["your key is ", *letters], '{"content":@}'))
+
+    def test_a_key_over_pieces_that_go_back_as_pieces(self):
+        """Parts of Gemini's, each as it came, and two blocks of text of Claude's."""
+        pieces = [KEY[i:i + 5] for i in range(0, len(KEY), 5)]
+
+        async def gemini(reply):
+            await reply.head()
+            for x in (*pieces, " ok"):
+                part = {"content": {"role": "model", "parts": [{"text": x, "thoughtSignature": "c2ln"}]}, "index": 0}
+                await reply.chunk(f"data: {json.dumps({'candidates': [part]})}\r\n\r\n".encode())
+            await reply.chunk(b'data: {"candidates":[{"content":{"parts":[{"text":""}]},"index":0,"finishReason":"STOP"}]}\r\n\r\n')
+            await reply.end()
+        self.told(gemini, "gemini", "gemini-2.5-pro")
+
+        async def claude(reply):
+            await reply.head()
+            stream = messages_stream("it is " + KEY[:7], [])
+            other = [x.replace(b'"index": 0', b'"index": 1').replace(b"it is ", b"") for x in messages_stream(KEY[7:], [])[1:4]]
+            for x in stream[:4] + other + stream[4:]:
+                await reply.chunk(x)
+            await reply.end()
+        self.told(claude, "claude")
+
+    def test_a_key_over_pieces_of_a_calls_arguments(self):
+        escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
+        for said in (json.dumps(KEY), f'"{escaped}"'):
+            arguments = '{"content":' + said + "}"
+            for size in (1, 4):
+                pieces = [arguments[i:i + size] for i in range(0, len(arguments), size)]
+
+                async def decide(reply, pieces=pieces):
+                    if "new_answer" not in reply.tools():
+                        return await reply.decide("x")
+                    await reply.head()
+                    for i, x in enumerate(pieces):
+                        start = {"id": "c", "type": "function"} if i == 0 else {}
+                        call = {"index": 0, **start, "function": {**({"name": "new_answer"} if i == 0 else {}), "arguments": x}}
+                        await reply.chunk(f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'tool_calls': [call]}}]})}\n\n".encode())
+                    done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+                    await reply.chunk(f"data: {json.dumps(done)}\n\ndata: [DONE]\n\n".encode())
+                    await reply.end()
+                with self.subTest(f"{said[:8]} {size}"):
+                    self.told(decide)
+
+    def test_a_key_over_parts_of_a_tools_result(self):
+        """The parts are not one text to the model: a replay ends there, and the recording says so at once."""
+        server = self.home.write("parts.py", PARTS)
+
+        async def behave(provider, request, reply):
+            asked = '"tool"' in json.dumps([m["role"] for m in request["messages"]])
+            await (reply.decide("x") if asked or tool not in reply.tools() else reply.play("Looking.", [(tool, {})]))
+
+        tool = cassette.tool("t")
+        self.serve(behave)
+        r = self.record([{"id": "a", "backend": self.backend("chatcompletion", "m", mcp_servers={
+            "s": {"command": sys.executable, "args": [server, "${TEST_KEY}"], "security": {"allowed_executables": [sys.executable]}}})}])
+        self.assertEqual(r.returncode, 0, r.stderr)
+        for text in texts_of(self.cassette):
+            self.assertNotIn("planted", text)
+        self.assertIn("recording: the value of a secret came in parts", r.stderr)
+        place = re.search(r"ends early, with exit code 1, .*(line \d+: .*)", r.stderr)
+        self.assertTrue(place, r.stderr)
+        r, _ = self.replay()
+        self.assertEqual(r.returncode, 1)
+        self.assertIn(place[1], r.stderr)
 
 
 if __name__ == "__main__":

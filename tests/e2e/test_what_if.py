@@ -119,6 +119,53 @@ class WhatIf(unittest.TestCase):
         with stored.opened(self.home) as db:
             self.assertEqual(before, stored.read(db))
 
+    def test_other_budgets_have_the_winner_computed_by_hand(self):
+        team = improving_team()
+        task = self.run_team(team)
+        cyd = [e for e in self.stored(task) if e.get("agent") == "cyd" and e["type"] in ("call_started", "call_ended")]
+
+        def tokens(e):
+            return sum(e["usage"].get(x, 0) for x in ("input_tokens", "output_tokens"))
+        improves = tokens(cyd[1]) + tokens(cyd[2])  # what its second call needs: what the first used, and its own reserve
+        self.assertGreater(improves, tokens(cyd[0]))
+
+        # Without its second call cyd is out: ada is for bob, bob for ada, in time, and ada comes first.
+        team["agents"][2]["budget"] = {"tokens": improves - 1}
+        x = self.told(task, team)
+        self.assertEqual((x["winner"], x["answer"], x["tied"], x["complete"]), ("ada", "agent1.1", ["ada", "bob"], True))
+        self.assertEqual([r["key"] for r in x["rules"]], ["agents[2].budget"])
+        self.assertIn("call 2 of 'cyd' would not have been made", x["notes"][0]["text"])
+        team["agents"][2]["budget"] = {"tokens": 10 * improves}
+        self.assertEqual((self.told(task, team)["winner"], self.told(task, team)["notes"]), ("cyd", []))
+
+        for policy in ("block", "terminate"):
+            x = self.told(task, {"budget": {"tokens": 1, "on_exceed": policy}})
+            self.assertEqual((x["winner"], x["answers"], x["complete"], x["then"]["winner"]), ("", [], True, "cyd"))
+        x = self.told(task, {"budget": {"tokens": 1, "on_exceed": "warn"}})
+        self.assertEqual((x["winner"], x["notes"]), ("cyd", []))
+
+        # Four runs: the three answers, and ada's vote for bob.
+        x = self.told(task, {"orchestrator": {"max_runs": 4}})
+        self.assertEqual((x["winner"], x["answer"]), ("bob", "agent2.1"))
+        self.assertIn("`max_runs`", x["notes"][0]["text"])
+
+    def test_every_key_that_differs_and_is_not_judged_is_named(self):
+        team = improving_team()
+        task = self.run_team(team)
+        self.assertEqual(self.told(task, team)["not_judged"], [])
+        team["agents"][0]["backend"]["rate_limits"] = {"rpm": 5}
+        team["agents"][1]["system_message"] = "be kind"
+        team["agents"][2]["backend"]["model"] = "another"
+        team["orchestrator"] |= {"on_unknown_outcome": "fail", "coordination": {"enable_planning_mode": True}}
+        x = self.told(task, team)
+        self.assertEqual(sorted(x["not_judged"]),
+                         ["agents[0].backend.rate_limits.rpm", "agents[1].system_message", "agents[2].backend.model",
+                          "orchestrator.coordination.enable_planning_mode", "orchestrator.on_unknown_outcome"])
+        self.assertEqual((x["winner"], x["rules"]), ("cyd", []))
+        text = self.home.run("replay", task, "--rules", self.home.write("r.yaml", team)).stdout
+        self.assertIn("agents[0].backend.rate_limits.rpm\n", text)
+        self.assertIn("By the rules that were judged nothing would have gone another way", text)
+
     def test_a_larger_cap_takes_what_the_log_refused(self):
         team = {"agents": [agent("ada", [{"answer": "first of ada"}, {"vote": "agent1", "reason": "r"}]),
                            agent("bob", [{"answer": "first of bob"}, {"answer": "second of bob"}, {"vote": "agent1", "reason": "r"}])],

@@ -8,6 +8,9 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/secret_words.hpp"
 #include "protocols/stand_ins.hpp"
+#include "protocols/wire/attachments.hpp"
+#include "protocols/wire/json.hpp"
+#include "protocols/wire/json_runs.hpp"
 #include "protocols/wire/log_texts.hpp"
 #include "protocols/wire/sha256.hpp"
 
@@ -281,4 +284,117 @@ CAF_TEST(what stands in a configuration under the name of a secret is replaced) 
     CAF_CHECK(text.find(gone) == std::string::npos);
   for (auto* kept : {"harmless-value", "word", "/a/long/path"})
     CAF_CHECK(text.find(kept) != std::string::npos);
+}
+
+CAF_TEST(the stand in of what holds a secret holds the stand in of that) {
+  backend_config b;
+  auto basic = wire::encode_base64("joe:hunterOfMine77x");
+  b.extra_headers["Authorization"] = "Basic " + basic;
+  b.extra_headers["Cookie"] = "a=1; sid=tokenOfMine42xyz; more words";
+  b.extra_headers["X-Token"] = "${COOKIE}";
+  stand_ins s;
+  s.add_config(b, {{"COOKIE", "id=anotherToken99; b"}});
+  auto in = [&](std::string text) {
+    s.put_in(text);
+    return text;
+  };
+  for (auto* part : {"hunterOfMine77x", "tokenOfMine42xyz", "anotherToken99"})
+    CAF_CHECK_EQUAL(in(part).size(), std::string{part}.size());
+  CAF_CHECK_EQUAL(in("Basic " + basic), "Basic " + wire::encode_base64("joe:" + in("hunterOfMine77x")));
+  CAF_CHECK_EQUAL(in("a=1; sid=tokenOfMine42xyz; more words"), "a=9; sid=" + in("tokenOfMine42xyz") + "; xxxx xxxxx");
+  CAF_CHECK_EQUAL(in("id=anotherToken99; b"), "id=" + in("anotherToken99") + "; x");
+  CAF_CHECK_EQUAL(in("id%3DanotherToken99%3B%20b"), "id%3D" + in("anotherToken99") + "%3B%20x");
+}
+
+namespace {
+
+/// A stream in whose deltas a text is told in pieces of `size` bytes, as the JSON of each dialect has them.
+std::vector<std::string> deltas(const std::string& text, std::size_t size) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < text.size(); i += size) {
+    auto piece = wire::quote(text.substr(i, size));
+    out.push_back(R"(data: {"id":"x","choices":[{"index":0,"delta":{"content":)" + piece + R"(},"finish_reason":null}]})" + "\n\n");
+    out.push_back(R"(data: {"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":)" + piece + "}}\n\n");
+    // Side by side with another one, which says what it is of before or behind.
+    out.push_back(R"(data: {"type":"response.output_text.delta","output_index":0,"delta":)" + piece + "}\n\n");
+    out.push_back(R"(data: {"type":"response.output_text.delta","delta":"...","output_index":1})"
+                  "\n\n");
+    out.push_back(R"(data: {"candidates":[{"content":{"parts":[{"text" : )" + piece + "}]}}]}\r\n\r\n");
+  }
+  return out;
+}
+
+std::string put_in_stream(const stand_ins& s, std::vector<std::string> pieces) {
+  std::vector<std::string*> all;
+  for (auto& x : pieces)
+    all.push_back(&x);
+  s.put_in_stream(all);
+  std::string out;
+  for (auto& x : pieces)
+    out += x;
+  return out;
+}
+
+std::string together(const std::vector<std::string>& pieces) {
+  std::string out;
+  for (auto& x : pieces)
+    out += x;
+  return out;
+}
+
+} // namespace
+
+CAF_TEST(a secret that comes in deltas has its stand in there) {
+  stand_ins s;
+  s.add_key("sk-ab\"d/fgh+1");
+  for (std::size_t size : {1, 2, 3, 7, 13}) {
+    auto real = deltas("{\"a\":\"is sk-ab\\\"d/fgh+1 ok\"}", size); // arguments of a call
+    auto out = put_in_stream(s, real);
+    CAF_CHECK(out.find("fgh") == std::string::npos);
+    for (auto by_index : {true, false})
+      for (auto& run : wire::string_runs(out, by_index)) {
+        std::string text;
+        for (auto [begin, end] : run)
+          text += out.substr(begin, end - begin);
+        CAF_CHECK(!s.is_needed(text));
+      }
+    std::string content;
+    for (auto& run : wire::string_runs(out, true))
+      if (out.compare(run.front().first - 10, 10, "content\":\"") == 0)
+        for (auto [begin, end] : run)
+          content += out.substr(begin, end - begin);
+    CAF_MESSAGE(content);
+    CAF_CHECK(content.starts_with("{\\\"a\\\":\\\"is sk-") && content.ends_with(" ok\\\"}"));
+  }
+}
+
+CAF_TEST(a stream without a secret stays and one that is damaged hides what it can) {
+  stand_ins s;
+  s.add_key("sk-0123456789abc");
+  auto whole = together(deltas("nothing of the kind in here", 3));
+  CAF_CHECK_EQUAL(put_in_stream(s, {whole}), whole);
+  for (std::string broken : {"data: {\"a\":[{\"content\":\"cut off\n", "data: {\"a\n", "<html \"\n\n", "\"\\", "]}]}{[", "\"",
+                             "{\"index\":", "{\"index\":99999999999999999999999}", "{\"\":{\"_index\":1,\"x_index\":x"}) {
+    put_in_stream(s, {broken});
+    std::vector<std::string> all{broken, "\n"};
+    for (auto& x : deltas("sk-0123456789abc", 4))
+      all.push_back(x);
+    auto out = put_in_stream(s, all);
+    CAF_CHECK(out.find("\"6789\"") == std::string::npos);
+  }
+  auto deep = std::string(100'000, '[') + "\"x\"" + std::string(100'000, '{') + "\"index\":1}";
+  CAF_CHECK_EQUAL(put_in_stream(s, {deep}), deep);
+}
+
+CAF_TEST(where the network cuts a stream with a secret in deltas its events still end in the same piece) {
+  stand_ins s;
+  s.add_key("sk-0123456789abc");
+  auto all = together(deltas("sk-0123456789abc", 5));
+  for (std::size_t cut = 0; cut <= all.size(); cut += 3) {
+    auto x = all.substr(0, cut), y = all.substr(cut);
+    CAF_CHECK(s.put_in_stream({&x, &y}));
+    CAF_CHECK_EQUAL(x.size(), cut);
+    CAF_CHECK_EQUAL((x + y).size(), all.size());
+    CAF_CHECK((x + y).find("6789") == std::string::npos);
+  }
 }

@@ -445,16 +445,3 @@ CAF_TEST(whatever the other rules a log is told without a crash and alike each t
   }
   CAF_CHECK(known > 10 && cut > 50);
 }
-
-CAF_TEST(the keys that differ are named as a file writes them) {
-  rules now;
-  now.max_answers_global = 4;
-  now.coordination_ms = 90'000;
-  now.pacing = pacing::eager;
-  std::string text;
-  for (auto& c : changes_between(rules{}, now))
-    text += c.path + " " + c.then + " " + c.now + "\n";
-  CAF_CHECK_EQUAL(text, "orchestrator.pacing barrier eager\n"
-                        "orchestrator.max_new_answers_global not set 4\n"
-                        "timeout_settings.orchestrator_timeout_seconds 1800 90\n");
-}

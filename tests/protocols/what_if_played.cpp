@@ -6,6 +6,7 @@
 #define CAF_SUITE protocols.what_if_played
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "protocols/what_if.hpp"
 #include "support/stored_task.hpp"
 
@@ -22,7 +23,9 @@ namespace {
 /// A team whose members do the same whenever they are shown the same: so what a log does not tell can be had by playing it.
 class fixed_team {
 public:
-  fixed_team(const rules& r, unsigned seed, std::vector<std::string> ids) : task_(r, std::move(ids)), seed_(seed) {
+  /// `calls`: each run makes a model call before it hands in.
+  fixed_team(const rules& r, unsigned seed, std::vector<std::string> ids, bool calls = false)
+      : task_(r, std::move(ids)), seed_(seed), calls_(calls) {
     for (auto i = 0; task_.x.s.phase != phase::done && i < 2'000; ++i)
       step();
   }
@@ -72,6 +75,8 @@ private:
   void hand_in(const member& m) {
     auto& x = task_.x;
     auto h = draw(m) / 20'000;
+    if (calls_ && !call(m, h))
+      return;
     if (h % 10 == 0) {
       x.fail(m.id, ec::unavailable, "503");
       return;
@@ -85,8 +90,32 @@ private:
       x.fail(m.id, ec::bad_reply, "no verdict");
   }
 
+  /// Returns false if it is not made, which ends the run.
+  bool call(const member& m, std::size_t h) {
+    auto& x = task_.x;
+    command c;
+    c.kind = command_kind::begin_call;
+    c.agent = m.id;
+    c.run = m.run.id;
+    c.call = m.calls + 1;
+    c.target = events::model_target;
+    c.hash = "0123456789abcdef";
+    c.use.input_tokens = static_cast<std::int64_t>(50 + h % 50);
+    auto d = x.step(c);
+    if (d.kind == ruling_kind::refused)
+      x.fail(m.id, d.code, d.reason);
+    if (d.kind != ruling_kind::accepted)
+      return false;
+    c.kind = command_kind::end_call;
+    c.status = "finished";
+    c.use.input_tokens /= 2;
+    x.step(c);
+    return true;
+  }
+
   stored_task task_;
   unsigned seed_;
+  bool calls_;
   std::map<std::uint64_t, bool> offered_;
 };
 
@@ -146,4 +175,32 @@ CAF_TEST(what is told without a gap is what the same team does under the other r
   }
   CAF_MESSAGE(whole << " told, " << other_winner << " with another winner");
   CAF_CHECK(whole > 100 && other_winner > 10);
+}
+
+CAF_TEST(what is told of other budgets is what the same team does under them) {
+  std::size_t whole = 0, other_winner = 0;
+  for (unsigned seed = 0; seed < 50; ++seed) {
+    auto drawn = [&](unsigned n) {
+      return static_cast<std::uint32_t>(std::hash<std::string>{}(std::to_string(seed) + "/" + std::to_string(n)));
+    };
+    rules then;
+    then.pacing = drawn(0) % 3 == 0 ? pacing::eager : pacing::barrier;
+    if (seed % 4 == 0)
+      then.budget.tokens = 1'000;
+    auto r = then;
+    r.budget.tokens = 50 + drawn(1) % 700;
+    r.budget.on_exceed = drawn(2) % 3 == 0 ? exceed_policy::terminate : exceed_policy::block;
+    const std::vector<std::string> ids{"a", "b", "c", "d"};
+    fixed_team log{then, seed, ids, true}, played{r, seed, ids, true};
+    auto w = ask(log.task(), r);
+    CAF_CHECK(ask(played.task(), r).notes.empty());
+    if (w.known_until != 0)
+      continue;
+    ++whole;
+    other_winner += w.winner != w.then_winner ? 1 : 0;
+    if (w.winner != played.task().x.s.winner)
+      CAF_ERROR("seed " << seed << ": '" << w.winner << "' instead of '" << played.task().x.s.winner << "'");
+  }
+  CAF_MESSAGE(whole << " told, " << other_winner << " with another winner");
+  CAF_CHECK(whole > 30 && other_winner > 10);
 }
