@@ -4,6 +4,7 @@
 CONCLAVE_TEST_PRUNE_MIB=N: how much is deleted (default 60).
 """
 
+import base64
 import sqlite3
 import unittest
 
@@ -135,7 +136,8 @@ class Space(Case):
         self.disk(80)
         self.ask()
         self.fill()
-        big = {"agents": [agent("a", [{"answer": "w" * 200_000}, {"vote": "agent1", "reason": "fine"}, {"text": "y"}])]}
+        text = base64.b64encode(os.urandom(195_000)).decode()  # compressed to about as many bytes
+        big = {"agents": [agent("a", [{"answer": text}, {"vote": "agent1", "reason": "fine"}, {"text": "y"}])]}
         filler = self.home.path / "home" / "filler"
         os.truncate(filler, filler.stat().st_size - (420 << 10))  # room for a beginning, which holds the script
         r = self.home.run("--config", self.config(big), "-q", "q")
