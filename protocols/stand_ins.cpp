@@ -77,8 +77,6 @@ std::string shape_of(const std::string& all, std::size_t begin, std::size_t end)
     for (; i < next; ++i)
       if (!names)
         out[i - begin] = all[i] >= '0' && all[i] <= '9' ? '9' : 'x';
-    if (i < end && (all[i] == '"' || all[i] == '\\' || static_cast<unsigned char>(all[i]) < 0x20))
-      out[i - begin] = ','; // nothing in a stand-in has to be escaped in JSON, however often
     ++i;
   }
   return out;
@@ -172,6 +170,8 @@ std::string stand_ins::made_of(const std::string& form, const std::vector<std::s
     auto within = is_base64(form) ? made_of(decode_base64(form), parts) : std::string{};
     return within.empty() ? within : wire::encode_base64(within);
   }
+  if (form.find_first_of("\"\\") != std::string::npos)
+    return {}; // nothing in a stand-in has to be escaped in JSON, however often
   std::string out;
   std::size_t done = 0;
   for (auto& f : found) {
@@ -206,10 +206,14 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
     return i == variables.end() ? std::string{} : i->second;
   };
   auto key = [&](const std::string& value) {
-    if (auto clean = value; clean_key(clean).empty())
-      add_forms(secret_forms(clean));
-    else
-      add_key(value, true);
+    add_key(value, true);
+    auto clean = value;
+    if (!clean_key(clean).empty())
+      return;
+    auto forms = secret_forms(clean); // what is within a key is none
+    forms.erase(std::remove_if(forms.begin(), forms.end(), [&](auto& x) { return x.size() <= clean.size() && x != clean; }),
+                forms.end());
+    add_forms(std::move(forms));
   };
   // First: who adds one again changes nothing.
   for (auto& name : key_names(b))
