@@ -153,7 +153,7 @@ def results(request, kind):
     if kind == "openai":
         return [i["output"] for i in request["input"] if i.get("type") == "function_call_output"]
     if kind == "gemini":
-        return [p["functionResponse"]["response"]["result"] for c in request["contents"] for p in c["parts"] if "functionResponse" in p]
+        return [next(iter(p["functionResponse"]["response"].values())) for c in request["contents"] for p in c["parts"] if "functionResponse" in p]
     if kind == "claude":
         return [b["content"] for m in request["messages"] for b in m["content"] if isinstance(b, dict) and b["type"] == "tool_result"]
     return [m["content"] for m in request["messages"] if m["role"] == "tool"]
