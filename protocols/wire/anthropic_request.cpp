@@ -44,6 +44,13 @@ void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
     body["max_tokens"] = budget + default_tokens;
 }
 
+/// With a budget of thoughts the API refuses a tool loop whose last turn of the model does not begin with one. A turn of another
+/// provider, or one whose seal could not be opened, has none to give, so this request goes without.
+void rest_from_thinking(json& body) {
+  if (auto* thinking = member(body, "thinking"); thinking != nullptr && string_at(*thinking, "type") == "enabled")
+    body["thinking"] = {{"type", "disabled"}};
+}
+
 /// Keys as users of Chat Completions write them, at their place here; what stands there already wins.
 void rename(json& body) {
   auto take = [&](const char* key) {
@@ -143,6 +150,9 @@ public:
 
   const std::string& system() const { return system_; }
 
+  /// The last turn of the model has calls, and is not as this provider wrote it.
+  bool ends_in_foreign_calls() const { return foreign_calls_; }
+
   std::string finish() {
     if (first_role_ == "assistant") // a conversation starts with the user
       text_ = R"x({"role":"user","content":[{"type":"text","text":"(the conversation continues)"}]},)x" + text_;
@@ -189,6 +199,7 @@ private:
   void assistant(const message& m) {
     for (auto& c : m.calls)
       asked_.insert(c.id);
+    foreign_calls_ = false;
     auto all_answered = true;
     for (auto& c : m.calls)
       all_answered = all_answered && answered_.count(c.id) > 0;
@@ -204,8 +215,10 @@ private:
     if (!text.empty())
       block("assistant", dump({{"type", "text"}, {"text", text}}));
     for (auto& c : m.calls)
-      if (answered_.count(c.id) > 0)
+      if (answered_.count(c.id) > 0) {
+        foreign_calls_ = true;
         block("assistant", dump({{"type", "tool_use"}, {"id", safe_id(c.id)}, {"name", c.name}, {"input", arguments_of(c)}}));
+      }
   }
 
   void close() {
@@ -218,6 +231,7 @@ private:
   }
 
   bool images_;
+  bool foreign_calls_ = false;
   std::set<std::string> answered_, asked_, own_;
   std::string system_, text_, blocks_, role_, first_role_;
 };
@@ -261,6 +275,8 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, cons
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
+  if (messages.ends_in_foreign_calls())
+    rest_from_thinking(body);
   make_room_for_thinking(body, max_tokens);
   mark_cached(body);
   auto betas = take_betas(body);

@@ -254,7 +254,7 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
   if (said.empty() || !sent || !sent->is_object())
     return {};
   refusal r{lower(said), req, std::move(*sent), {}};
-  if (is_model_fault(r.text) || is_out_of_credit(r.text) || is_overflow(r.text))
+  if (is_model_fault(r.text) || is_out_of_credit(r.text) || is_overflow(r.text) || is_about_sealed_turns(said))
     return {};
   if (auto* tools = member(r.body, "tools"); tools != nullptr && tools->is_array())
     for (auto& t : *tools) {
@@ -267,6 +267,20 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
     if (auto lesson = rule(known, r); !lesson.empty())
       return lesson;
   return {};
+}
+
+bool is_about_sealed_turns(const std::string& said) {
+  auto text = lower(said);
+  // Names of things that nobody stored, or that belong to others, in the Responses API.
+  if (says(text, {"without its required", "must remain as they were", "invalid_encrypted_content"})
+      || (says(text, {"item with id", "item '"}) && says(text, {"not found"})))
+    return true;
+  auto of_a_seal = says(text, {"encrypted content", "encrypted_content", "thought signature", "thought_signature",
+                               "thoughtsignature", "redacted_thinking"})
+                   || (names(text, "signature") && names(text, "thinking"));
+  return of_a_seal && !says(text, {"missing"})
+         && says(text, {"invalid", "not valid", "verif", "decrypt", "parsed", "corrupt", "did not match", "does not match",
+                        "mismatch", "expired", "cannot be modified"});
 }
 
 bool denies_tools(const std::string& said) {

@@ -84,14 +84,19 @@ def messages(request):
                 return f"messages.{n}: unknown or odd block {b}"
             if b["type"] == "text" and not b["text"]:
                 return f"messages.{n}: text content blocks must be non-empty"
-            if b["type"] == "tool_use" and not isinstance(b["input"], dict):
-                return f"messages.{n}: input should be an object"
+            if b["type"] == "tool_use" and (not isinstance(b["input"], dict) or not re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", b["id"])):
+                return f"messages.{n}: input should be an object, and the id of letters, digits, _ and -: {b}"
         results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
         if m["role"] == "user" and results != asked:
             return f"messages.{n}: `tool_use` ids {asked} were found without `tool_result` blocks immediately after, which are {results}"
         if results and any(b["type"] != "tool_result" for b in blocks[:len(results)]):
             return f"messages.{n}: tool results must come first"
         asked = [b["id"] for b in blocks if b["type"] == "tool_use"]
+    last = next((m["content"] for m in reversed(request["messages"]) if m["role"] == "assistant"), [])
+    if request.get("thinking", {}).get("type") == "enabled" and any(b["type"] == "tool_use" for b in last) and \
+            last[0]["type"] not in ("thinking", "redacted_thinking"):
+        return f"messages: Expected `thinking` or `redacted_thinking`, but found `{last[0]['type']}`. When `thinking` is enabled, a final `assistant` message " \
+            "must start with a thinking block."
     for t in request.get("tools", []):
         if set(t) - {"name", "description", "input_schema", "cache_control"} or t["input_schema"].get("type") != "object":
             return f"Invalid tool {t}"

@@ -47,7 +47,22 @@ async def limited(cell, provider, request, reply):
         return await model(cell, provider, request, reply)
     while len(provider.requests) < 2:
         await asyncio.sleep(0.01)
-    await reply.error(429, "slow down", Retry_After=1)
+    if cell.name == "429":
+        return await reply.error(429, "slow down", Retry_After=1)
+    await reply.head()
+    await reply.chunk(b"data: " + json.dumps(limit_event(cell.kind)).encode() + b"\n\n")
+    await reply.end()
+
+
+def limit_event(kind):
+    """The same, told after a head that said 200."""
+    text = "Rate limit reached. Please try again in 1s."
+    return {"openai": {"type": "response.failed", "sequence_number": 1, "response": {"object": "response", "status": "failed", "output": [], "error": {
+                "code": "rate_limit_exceeded", "message": text}}},
+            "claude": {"type": "error", "error": {"type": "rate_limit_error", "message": text}},
+            "gemini": {"error": {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED", "details": [
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}]}}}.get(
+                    kind, {"error": {"message": text, "type": "rate_limit_error", "code": 429}})
 
 
 def refuses(status):
@@ -74,12 +89,14 @@ def error_event(kind):
                 kind, {"error": {"message": "The engine is currently overloaded", "type": "server_error", "code": 503}})
 
 
-def streams(what):
-    """A stream of the bytes that `what` makes for a dialect, and then the end of the connection."""
+def streams(what, whole=False):
+    """A stream of the bytes that `what` makes for a dialect, and then the end of the connection; `whole`: the transfer is complete."""
     async def play(cell, provider, request, reply):
         await reply.head()
         if data := what(cell.kind):
             await reply.chunk(data)
+        if whole:
+            await reply.end()
         reply.last = True
     return play
 
@@ -122,12 +139,14 @@ ROWS = {
     "tool loop": Row([(True, ODD[:1]), (True, ODD), (True, ODD[1:])], requests=6, mock={}),
     "429": Row(fault=limited, requests=7, agents=2, mock={"response": {"error": {"message": "slow down", "type": "rate_limit_error"}, "status": 429,
                                                                        "retryAfter": 1}}),
+    "429 in the stream": Row(fault=limited, requests=7, agents=2),
     "529": Row(fault=refuses(529), requests=3, code="unavailable", mock={"response": {"error": {"message": "overloaded", "type": "overloaded_error"},
                                                                                       "status": 529}}),
     "error event": Row(fault=streams(told), requests=3, code="unavailable"),
     "error event after the first words": Row(fault=streams(lambda k: words(k) + told(k)), requests=1, code="stream_broken", used=True),
     "cut after the first words": Row(used=True, fault=streams(words), requests=1, code="stream_broken",
                                      mock={"response": {"content": LONG}, "chunkSize": 9, "latency": 20, "truncateAfterChunks": 9}),
+    "an end without a reason": Row(used=True, fault=streams(words, whole=True), requests=1, code="stream_broken"),
     "cut in a call": Row(used=True, fault=streams(in_a_call), requests=1, code="stream_broken"),
     "cut before": Row(fault=streams(lambda k: b""), requests=3, code="unavailable", mock={"response": {"content": "x"}, "chaos": {"disconnectRate": 1}}),
     "malformed after the first words": Row(used=True, fault=streams(lambda k: words(k) + CHAOS), requests=1, code="bad_reply"),
@@ -205,7 +224,9 @@ class Cell:
         finally:
             provider.stop()
             other.stop()
-        return r, [(q["at"], self.name == "429" and i < 2) for i, q in enumerate(provider.requests)]
+        if self.row.code and len(set(provider.bodies)) > 1:
+            self.faults.append("a try differs from the one before")
+        return r, [(q["at"], self.row.fault is limited and i < 2) for i, q in enumerate(provider.requests)]
 
     # aimock shows reasoning of models alone whose name it knows for it.
     def mock_name(self):
@@ -263,7 +284,7 @@ class Matrix(unittest.TestCase):
         self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], [] if row.code else [TEXT])
         tools = [e for e in events if e["type"] == "call_started" and e["target"] == TOOL]
         self.assertEqual(len(tools), sum(len(calls) for _, calls in row.turns), whole)
-        if cell.name == "429":
+        if row.fault is limited:
             waits = [at for at, refused in requests if refused]
             self.assertGreaterEqual(min(at for at, refused in requests if not refused) - max(waits), 1.0, whole)
             self.assertFalse(0.5 < waits[1] - waits[0] < 1.0, whole)  # under way already, or after the wait

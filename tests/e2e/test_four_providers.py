@@ -131,6 +131,84 @@ class Team(Case):
                 self.assertLessEqual(asked, 10)
 
 
+# What a server says of a seal that it cannot open, or of a member that it does not know.
+SAYS = {"openai": "The encrypted content for item rs_1 could not be verified. Reason: Encrypted content could not be decrypted or parsed.",
+        "claude": "messages.1.content.0: Invalid `signature` in `thinking` block", "gemini": "Thought signature is not valid.",
+        "chatcompletion": "Unknown parameter: 'messages[2].reasoning_details'.", "azure_openai": "Unrecognized request argument supplied: reasoning_details"}
+
+
+class Elsewhere(unittest.TestCase):
+    """A backend that is out in the middle of a tool loop: the next goes on with its sealed turn, its calls under odd ids, and their results, or says
+    that it cannot open the seal."""
+
+    def run_pair(self, pair):
+        faults, sent = [], []
+
+        def strictly(kind, model):
+            async def behave(provider, request, reply):
+                why = strict.fault(request, kind)
+                if why:
+                    faults.append(f"{kind}: {why}")
+                    return await reply.error(400, str(why))
+                await model(kind, request, reply)
+            return behave
+
+        async def play(kind, reply, *what):
+            await reply.head()
+            await reply.chunk(b"".join(strict.stream(kind, *what)))
+            await reply.end()
+
+        async def first(kind, request, reply):
+            if strict.results(request, kind):
+                return await reply.error(401, "this key has ended")
+            calls = [("mcp__s__echo", {"text": "größer"}), ("mcp__s__echo", {"text": "zwei"})]
+            await play(kind, reply, "I look.", calls, "the seal of another é", "x" if kind == "claude" else "functions.x:")
+
+        async def second(kind, request, reply):
+            tools, text, calls, back = reply.tools(), "", [], strict.results(request, kind)
+            if back:
+                sent.append([json.loads(b)["text"] for b in back])
+            if "the seal of another é" in strict.seals(request, kind):
+                return await reply.error(400, SAYS[kind])
+            if "vote" in tools:
+                calls = [("vote", {"agent_id": "agent1", "reason": "schön"})]
+            elif "new_answer" in tools:
+                calls = [("new_answer", {"content": "It is 42."})]
+            else:
+                text = "the final answer"
+            await play(kind, reply, text, calls, "my seal" if calls else None, "z")
+
+        def backend(kind, provider):
+            key = {"azure_openai": "azure-key", "gemini": "dummy"}.get(kind, "one-key")
+            return {"type": kind, "model": {"azure_openai": "my deployment", "gemini": "gemini-3.1-pro"}.get(kind, "m"), "api_key": key,
+                    "base_url": provider.url + ("/v1" if kind in ("chatcompletion", "openai") else ""),
+                    **({"thinking": {"type": "enabled", "budget_tokens": 2000}} if kind == "claude" else {})}
+
+        one, two = (Provider(strictly(kind, model)) for kind, model in zip(pair, (first, second)))
+        tools = {"s": {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}}
+        try:
+            with Home() as home:
+                team = [{"id": "a", "backend": {**backend(pair[0], one), "mcp_servers": tools}, "failover": [backend(pair[1], two)]}]
+                r = home.run("--config", home.write("team.json", {"agents": team}), "--json", "q", timeout=60)
+        finally:
+            one.stop()
+            two.stop()
+        return r, faults, sent
+
+    def test_a_sealed_turn_goes_on_with_any_other(self):
+        pairs = [(a, b) for a in SAYS for b in SAYS]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for pair, (r, faults, sent) in zip(pairs, list(pool.map(self.run_pair, pairs))):
+                with self.subTest(pair):
+                    whole = f"{faults}{r.stderr}{r.stdout}"
+                    self.assertEqual((r.returncode, faults), (0, []), whole)
+                    events = events_of(r.stdout)
+                    self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], ["the final answer"], whole)
+                    self.assertLessEqual(len(sent), 2, whole)
+                    self.assertTrue(sent and all(s == ["größer", "zwei"] for s in sent), whole)
+                    self.assertEqual(sum(e["type"] == "call_started" and e["target"] == "mcp__s__echo" for e in events), 2)
+
+
 class HalfOpen(unittest.TestCase):
     """Eight agents on one key whose breaker opens once the first of them has failed, and then lets one probe through at a time."""
 

@@ -3,6 +3,7 @@
 parallel calls and refused verdicts; from one run that judges answers to the next, everything up to the answers is. A first run and a presentation have
 other instructions and other tools than a run that judges, so that there the question alone stays."""
 
+import asyncio
 import concurrent.futures
 import unittest
 
@@ -123,6 +124,51 @@ class Prefix(unittest.TestCase):
                 if os.environ.get("CONCLAVE_TABLE"):
                     print(kind, found.result(), flush=True)
                 self.assertEqual(set(found.result()), {"a run", "judges again", "begins, then judges", "judges, then presents"})
+
+
+class Crash(unittest.TestCase):
+    """The engine is killed while the model is asked in the middle of a tool loop."""
+
+    def run_again(self, kind):
+        alive = []
+
+        async def behave(provider, request, reply):
+            back, tools = strict.results(request, kind), reply.tools()
+            if len(back) == 4 and not alive:
+                return await asyncio.sleep(600)
+            if "vote" in tools or "new_answer" not in tools or len(back) == 4:
+                return await reply.decide("x")
+            calls = [("mcp__s__echo", {"text": "größer\u2028"}), ("mcp__s__echo", {"text": "b \U0001f600"})]
+            await reply.head()
+            await reply.chunk(b"".join(strict.stream(kind, "I look.", calls, f"seal {len(back)} é", f"t{len(back)}")))
+            await reply.end()
+
+        provider = Provider(behave)
+        try:
+            with Home() as home:
+                url = provider.url + ("" if kind in ("claude", "azure_openai", "gemini") else "/v1")
+                team = [{"id": "a", "backend": {"type": kind, "model": "gemini-2.5", "base_url": url, "api_key": "dummy", "mcp_servers": {"s": ECHO}}}]
+                p = home.start("--config", home.write("team.json", {"agents": team}), "--json", "q")
+                self.assertTrue(provider.wait(lambda: len(provider.bodies) == 3))
+                p.kill()
+                p.communicate()
+                alive.append(True)
+                r = home.run("resume", "last", "--json", timeout=60)
+        finally:
+            provider.stop()
+        return r, provider
+
+    def test_what_was_said_is_sent_again_byte_for_byte(self):
+        with concurrent.futures.ThreadPoolExecutor(5) as pool:
+            played = {kind: pool.submit(self.run_again, kind) for kind in KINDS}
+        for kind, found in played.items():
+            with self.subTest(kind):
+                r, provider = found.result()
+                self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+                (rest, listed), (next_rest, next_listed) = (cut_out(b, KINDS[kind]) for b in provider.bodies[2:4])
+                self.assertEqual(next_rest, rest)
+                self.assertTrue(next_listed.startswith(listed.rstrip(b"]}")), next_listed)  # then it is told of the interruption
+                self.assertEqual(strict.seals(provider.requests[3], kind), ["seal 0 é", "seal 2 é"])
 
 
 if __name__ == "__main__":
