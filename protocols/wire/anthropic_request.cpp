@@ -34,21 +34,18 @@ std::string url_of(const endpoint& to) {
 /// Tokens of a reply where nobody says how many.
 constexpr std::int64_t default_tokens = 4096;
 
-/// Thinking counts towards max_tokens, which must be more than its budget: the text gets the usual room on top.
-void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
+/// Thinking counts towards max_tokens, which must be more than its budget: the text gets the usual room on top. With a budget the
+/// API refuses a tool loop whose last turn of the model begins with no thought of its own: behind calls of another provider, or of
+/// a turn whose seal it could not open, there is none.
+void settle_thinking(json& body, std::int64_t our_max_tokens, bool foreign_calls) {
   auto* thinking = member(body, "thinking");
   if (thinking == nullptr || string_at(*thinking, "type") != "enabled")
     return;
   auto budget = tokens_at(*thinking, "budget_tokens");
-  if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
-    body["max_tokens"] = budget + default_tokens;
-}
-
-/// With a budget of thoughts the API refuses a tool loop whose last turn of the model does not begin with one. A turn of another
-/// provider, or one whose seal could not be opened, has none to give, so this request goes without.
-void rest_from_thinking(json& body) {
-  if (auto* thinking = member(body, "thinking"); thinking != nullptr && string_at(*thinking, "type") == "enabled")
+  if (foreign_calls)
     body["thinking"] = {{"type", "disabled"}};
+  else if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
+    body["max_tokens"] = budget + default_tokens;
 }
 
 /// Keys as users of Chat Completions write them, at their place here; what stands there already wins.
@@ -275,9 +272,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, cons
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
-  if (messages.ends_in_foreign_calls())
-    rest_from_thinking(body);
-  make_room_for_thinking(body, max_tokens);
+  settle_thinking(body, max_tokens, messages.ends_in_foreign_calls());
   mark_cached(body);
   auto betas = take_betas(body);
   if (!body.contains("tools"))

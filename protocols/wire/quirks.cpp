@@ -143,7 +143,10 @@ std::string learn_fields(quirks& known, const refusal& r) {
     }
   }
   std::set<std::string> refused;
+  auto of_a_seal = is_about_sealed_turns(r.text); // of what we add, nothing is to blame for it
   for (auto& [name, outer] : unasked(r)) {
+    if (of_a_seal && r.body.contains(outer))
+      continue;
     // Nothing depends on stream_options, so any mention will do.
     auto meant = name == "stream_options" || (denies(r.text) && !misses(r.text));
     // What is asked for by `include` is refused by its own name.
@@ -254,7 +257,7 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
   if (said.empty() || !sent || !sent->is_object())
     return {};
   refusal r{lower(said), req, std::move(*sent), {}};
-  if (is_model_fault(r.text) || is_out_of_credit(r.text) || is_overflow(r.text) || is_about_sealed_turns(said))
+  if (is_model_fault(r.text) || is_out_of_credit(r.text) || is_overflow(r.text))
     return {};
   if (auto* tools = member(r.body, "tools"); tools != nullptr && tools->is_array())
     for (auto& t : *tools) {
@@ -263,6 +266,8 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
       for (auto& f : several != nullptr && several->is_array() ? *several : json::array({function == nullptr ? t : *function}))
         r.offered.push_back(string_at(f, "name"));
     }
+  if (is_about_sealed_turns(r.text))
+    return learn_fields(known, r);
   for (auto* rule : {learn_images, learn_fields, learn_tools, learn_roles})
     if (auto lesson = rule(known, r); !lesson.empty())
       return lesson;

@@ -80,7 +80,7 @@ CAF_TEST(turns that another provider sealed go on as their text and calls) {
   CAF_CHECK(says(the<run::tell>().text, refusal));
   auto r = the<run::report>();
   CAF_CHECK(r.begun.size() == 1u && r.backend == 0 && sealed() == 0);
-  CAF_CHECK(s.talk[2].calls.size() == 1u && s.talk[3].text == "result");
+  CAF_CHECK(s.talk[2].calls.size() == 1u && s.talk[3].text == "seen");
   rule();
   CAF_CHECK_EQUAL(s.kept, s.talk.size());
   reply(broken(ec::bad_request, refusal)); // of which there is nothing any more: as any other refusal
