@@ -100,6 +100,7 @@ struct mover {
   bool make_room();
   bool shorten();
   bool drop_images();
+  bool unseal();
   void shortened(std::size_t i);
   void no_room();
 

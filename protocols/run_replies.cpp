@@ -114,6 +114,10 @@ void mover::on_broken(const completion& c) {
     out.push_back(tell{"the images of its last tool results are told as text: " + why});
     return call_model();
   }
+  if (c.code == ec::bad_request && !c.semantic && wire::is_about_sealed_turns(c.said) && unseal()) {
+    out.push_back(tell{"its turns so far are told without the thoughts that a provider sealed: " + why});
+    return call_model();
+  }
   if (!c.semantic && fall_over(c.code, c.error))
     return go_on_elsewhere();
   if (c.code != ec::context_overflow)

@@ -58,6 +58,20 @@ bool mover::drop_images() {
   return found;
 }
 
+/// The server cannot take back what a provider sealed: every turn goes on as its text and calls. Returns false if none is of a
+/// provider's own form, or one was paused half-way, which has no other.
+bool mover::unseal() {
+  auto found = false;
+  for (std::size_t i = 0; i < s.talk.size() && s.pauses == 0; ++i)
+    if (auto& m = s.talk[i]; !m.opaque.empty()) {
+      m.opaque.clear();
+      m.opaque_dialect.clear();
+      shortened(i);
+      found = true;
+    }
+  return found;
+}
+
 /// What the run takes: its conversation, the text before a pause, the replies of the round under way.
 std::size_t mover::held_bytes() const {
   auto sum = s.said.size() + s.reply.text.size() + s.reply.reasoning.size() + s.reply.opaque.size();

@@ -34,13 +34,17 @@ std::string url_of(const endpoint& to) {
 /// Tokens of a reply where nobody says how many.
 constexpr std::int64_t default_tokens = 4096;
 
-/// Thinking counts towards max_tokens, which must be more than its budget: the text gets the usual room on top.
-void make_room_for_thinking(json& body, std::int64_t our_max_tokens) {
+/// Thinking counts towards max_tokens, which must be more than its budget: the text gets the usual room on top. With a budget the
+/// API refuses a tool loop whose last turn of the model begins with no thought of its own: behind calls of another provider, or of
+/// a turn whose seal it could not open, there is none.
+void settle_thinking(json& body, std::int64_t our_max_tokens, bool foreign_calls) {
   auto* thinking = member(body, "thinking");
   if (thinking == nullptr || string_at(*thinking, "type") != "enabled")
     return;
   auto budget = tokens_at(*thinking, "budget_tokens");
-  if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
+  if (foreign_calls)
+    body["thinking"] = {{"type", "disabled"}};
+  else if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
     body["max_tokens"] = budget + default_tokens;
 }
 
@@ -143,6 +147,9 @@ public:
 
   const std::string& system() const { return system_; }
 
+  /// The last turn of the model has calls, and is not as this provider wrote it.
+  bool ends_in_foreign_calls() const { return foreign_calls_; }
+
   std::string finish() {
     if (first_role_ == "assistant") // a conversation starts with the user
       text_ = R"x({"role":"user","content":[{"type":"text","text":"(the conversation continues)"}]},)x" + text_;
@@ -189,6 +196,7 @@ private:
   void assistant(const message& m) {
     for (auto& c : m.calls)
       asked_.insert(c.id);
+    foreign_calls_ = false;
     auto all_answered = true;
     for (auto& c : m.calls)
       all_answered = all_answered && answered_.count(c.id) > 0;
@@ -204,8 +212,10 @@ private:
     if (!text.empty())
       block("assistant", dump({{"type", "text"}, {"text", text}}));
     for (auto& c : m.calls)
-      if (answered_.count(c.id) > 0)
+      if (answered_.count(c.id) > 0) {
+        foreign_calls_ = true;
         block("assistant", dump({{"type", "tool_use"}, {"id", safe_id(c.id)}, {"name", c.name}, {"input", arguments_of(c)}}));
+      }
   }
 
   void close() {
@@ -218,6 +228,7 @@ private:
   }
 
   bool images_;
+  bool foreign_calls_ = false;
   std::set<std::string> answered_, asked_, own_;
   std::string system_, text_, blocks_, role_, first_role_;
 };
@@ -261,7 +272,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, cons
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
-  make_room_for_thinking(body, max_tokens);
+  settle_thinking(body, max_tokens, messages.ends_in_foreign_calls());
   mark_cached(body);
   auto betas = take_betas(body);
   if (!body.contains("tools"))

@@ -143,7 +143,10 @@ std::string learn_fields(quirks& known, const refusal& r) {
     }
   }
   std::set<std::string> refused;
+  auto of_a_seal = is_about_sealed_turns(r.text); // of what we add, nothing is to blame for it
   for (auto& [name, outer] : unasked(r)) {
+    if (of_a_seal && r.body.contains(outer))
+      continue;
     // Nothing depends on stream_options, so any mention will do.
     auto meant = name == "stream_options" || (denies(r.text) && !misses(r.text));
     // What is asked for by `include` is refused by its own name.
@@ -263,10 +266,26 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
       for (auto& f : several != nullptr && several->is_array() ? *several : json::array({function == nullptr ? t : *function}))
         r.offered.push_back(string_at(f, "name"));
     }
+  if (is_about_sealed_turns(r.text))
+    return learn_fields(known, r);
   for (auto* rule : {learn_images, learn_fields, learn_tools, learn_roles})
     if (auto lesson = rule(known, r); !lesson.empty())
       return lesson;
   return {};
+}
+
+bool is_about_sealed_turns(const std::string& said) {
+  auto text = lower(said);
+  // Names of things that nobody stored, or that belong to others, in the Responses API.
+  if (says(text, {"without its required", "must remain as they were", "invalid_encrypted_content"})
+      || (says(text, {"item with id", "item '"}) && says(text, {"not found"})))
+    return true;
+  auto of_a_seal = says(text, {"encrypted content", "encrypted_content", "thought signature", "thought_signature",
+                               "thoughtsignature", "redacted_thinking"})
+                   || (names(text, "signature") && names(text, "thinking"));
+  return of_a_seal && !says(text, {"missing"})
+         && says(text, {"invalid", "not valid", "verif", "decrypt", "parsed", "corrupt", "did not match", "does not match",
+                        "mismatch", "expired", "cannot be modified"});
 }
 
 bool denies_tools(const std::string& said) {

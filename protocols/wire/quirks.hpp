@@ -57,6 +57,10 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
 /// tool which must not be left out.
 bool denies_tools(const std::string& said);
 
+/// Returns whether the server says that it cannot take back a turn of the model as a provider wrote it: another one sealed its
+/// thoughts, or the seal or what it names is not valid any more.
+bool is_about_sealed_turns(const std::string& said);
+
 /// Returns whether the server's sentence may be about an image of the request, whatever it says of it.
 bool is_about_images(const std::string& said);
 

@@ -19,8 +19,9 @@ def usage(input_tokens=1, output_tokens=1, cached=0, reasoning=0):
             "output_tokens_details": {"reasoning_tokens": reasoning}, "total_tokens": input_tokens + output_tokens}
 
 
-def events(text, calls, sealed=None, use=None):
-    """`sealed`: the encrypted content of a thought in front."""
+def events(text, calls, sealed=None, use=None, tag=""):
+    """`sealed`: the encrypted content of a thought in front; `tag` tells the ids of one turn from those of another."""
+    tag = tag or (sealed[:8] if sealed else "x")
     output, out = [], []
 
     def say(kind, **more):
@@ -32,7 +33,7 @@ def events(text, calls, sealed=None, use=None):
 
     say("created", response=response("in_progress", []))
     if sealed:
-        item = {"type": "reasoning", "id": f"rs_{sealed[:8]}", "summary": [], "encrypted_content": sealed}
+        item = {"type": "reasoning", "id": f"rs_{tag}", "summary": [], "encrypted_content": sealed}
         say("output_item.added", output_index=0, item={**item, "encrypted_content": None})
         say("output_item.done", output_index=0, item=item)
         output.append(item)
@@ -48,8 +49,7 @@ def events(text, calls, sealed=None, use=None):
         say("output_item.done", output_index=place, item=item)
         output.append(item)
     for i, (name, arguments) in enumerate(calls):
-        place, text = len(output), json.dumps(arguments)
-        tag = sealed[:8] if sealed else "x"
+        place, text = len(output), json.dumps(arguments, ensure_ascii=False)
         item = {"type": "function_call", "id": f"fc_{tag}_{i}", "call_id": f"call_{tag}_{i}", "name": name, "arguments": text, "status": "completed"}
         say("output_item.added", output_index=place, item={**item, "arguments": "", "status": "in_progress"})
         for piece in (text[:7], text[7:]):
@@ -61,8 +61,8 @@ def events(text, calls, sealed=None, use=None):
     return out
 
 
-def stream(text, calls, sealed=None, use=None):
-    return [f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events(text, calls, sealed, use)]
+def stream(text, calls, sealed=None, use=None, tag=""):
+    return [f"event: {e['type']}\ndata: {json.dumps(e, ensure_ascii=False)}\n\n".encode() for e in events(text, calls, sealed, use, tag)]
 
 
 def fault(body, extra=()):

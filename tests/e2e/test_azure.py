@@ -3,51 +3,12 @@
 content filter around a tool loop, and what it says when something is wrong."""
 
 import unittest
-import urllib.parse
 
 from provider import Provider
+from strict import azure as fault, azure_stream as stream
 from support import *
 
 ECHO = {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}
-KEYS = {"model", "messages", "stream", "stream_options", "tools", "temperature", "max_tokens", "max_completion_tokens", "prompt_cache_key", "response_format"}
-SAFE = {k: {"filtered": False, "severity": "safe"} for k in ("hate", "self_harm", "sexual", "violence")}
-
-
-def fault(request, dated=True):
-    """What a resource of Azure would refuse, or nothing."""
-    url = urllib.parse.urlsplit(request["path"])
-    version = urllib.parse.parse_qs(url.query).get("api-version")
-    body = set(request) - {"path", "headers", "at"}
-    if url.path != ("/openai/deployments/my%20deployment/chat/completions" if dated else "/openai/v1/chat/completions"):
-        return "Resource not found"
-    if (version is not None) != dated:
-        return f"api-version {version} is not supported"
-    if request["headers"].get("api-key") != "azure-key" or "authorization" in request["headers"]:
-        return "Access denied due to invalid subscription key"
-    if body - KEYS:
-        return f"Unrecognized request arguments supplied: {body - KEYS}"
-    asked = [c["id"] for m in request["messages"] for c in m.get("tool_calls", [])]
-    answered = [m["tool_call_id"] for m in request["messages"] if m["role"] == "tool"]
-    return None if asked == answered else f"calls {asked} are answered by {answered}"
-
-
-def stream(text="", calls=()):
-    def event(choices, **more):
-        return b"data: " + json.dumps({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, **more}).encode() + b"\n\n"
-
-    def choice(finish=None, **delta):
-        return [{"index": 0, "delta": delta, "finish_reason": finish, "content_filter_results": SAFE if delta else {}}]
-
-    yield event([], prompt_filter_results=[{"prompt_index": 0, "content_filter_results": SAFE}])
-    yield event(choice(role="assistant", content=text or None))
-    for i, (name, arguments) in enumerate(calls):
-        whole = json.dumps(arguments, ensure_ascii=False)
-        yield event(choice(tool_calls=[{"index": i, "id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": whole[:5]}}]))
-        yield event(choice(tool_calls=[{"index": i, "function": {"arguments": whole[5:]}}]))
-    yield event(choice("tool_calls" if calls else "stop"))
-    yield event([{"index": 0, "finish_reason": None, "content_filter_results": SAFE, "content_filter_offsets": {"check_offset": 0, "start_offset": 0, "end_offset": 3}}])
-    yield event([], usage={"prompt_tokens": 31, "completion_tokens": 7, "total_tokens": 38, "prompt_tokens_details": {"cached_tokens": 17}})
-    yield b"data: [DONE]\n\n"
 
 
 async def play(reply, **more):

@@ -2,51 +2,16 @@
 """Gemini's own API through the real binary, against a strict server: what it refuses, the real one refuses, too."""
 
 import json
-import re
 import unittest
 from urllib.parse import urlsplit
 
-from provider import SIGNATURE, Provider
+from provider import Provider
+from strict import gemini as faults_of
 from support import *
 
 ECHO = {"echo": {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}}
 IMAGE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 PLACES = ("Köln", "東京")
-TOP = {"contents", "systemInstruction", "tools", "toolConfig", "safetySettings", "generationConfig"}
-CONFIG = {"temperature", "topP", "maxOutputTokens", "thinkingConfig", "responseMimeType", "responseJsonSchema"}
-NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_.:-]{0,63}$")
-
-
-def faults_of(request):
-    """What is wrong with a request, by the rules of https://ai.google.dev/api/generate-content."""
-    body = {k: v for k, v in request.items() if k not in ("path", "headers", "at", "model")}
-    out = [f"unknown member {k}" for k in set(body) - TOP] + [f"unknown member {k}" for k in set(body.get("generationConfig", {})) - CONFIG]
-    if request["headers"].get("x-goog-api-key") != "dummy" or "authorization" in request["headers"] or "dummy" in request["path"]:
-        out.append("the key is not where it belongs")
-    for tool in body.get("tools", []):
-        for f in tool["functionDeclarations"]:
-            if not NAME.match(f["name"]) or set(f) - {"name", "description", "parametersJsonSchema"}:
-                out.append(f"bad declaration {f}")
-    contents = body["contents"]
-    if contents[0]["role"] != "user":
-        out.append("does not begin with the user")
-    for i, c in enumerate(contents):
-        calls = [p["functionCall"] for p in c["parts"] if "functionCall" in p]
-        answers = [p["functionResponse"] for p in c["parts"] if "functionResponse" in p]
-        if c["role"] not in ("user", "model") or not c["parts"] or any(not p for p in c["parts"]):
-            out.append(f"bad content {c}")
-        if any(p.get("text") == "" and "thoughtSignature" not in p for p in c["parts"]):
-            out.append("an empty text")
-        if answers and (len(answers) != len(c["parts"]) or i == 0 or contents[i - 1]["role"] != "model"):
-            out.append("results that follow no call or stand beside something else")
-        if calls:
-            following = [p["functionResponse"] for p in contents[i + 1]["parts"] if "functionResponse" in p] if i + 1 < len(contents) else []
-            if [(f["name"], f.get("id")) for f in calls] != [(f["name"], f.get("id")) for f in following]:
-                out.append(f"calls {calls} have the results {following}")
-            first = next(p for p in c["parts"] if "functionCall" in p)
-            if first.get("thoughtSignature") != SIGNATURE:
-                out.append("the signature of the turn is missing or changed")
-    return out
 
 
 class Gemini(unittest.TestCase):

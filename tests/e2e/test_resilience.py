@@ -94,6 +94,11 @@ class OneKey(Case):
         self.assertGreaterEqual(min(later), 3.0)
         self.assertTrue(any(r.get("x") for r in p.requests))
 
+    def test_nor_does_another_type(self):
+        later, p = self.limited([{"kind": k} for k in ("chatcompletion", "claude", "openai", "gemini")] * 2, wait=2)
+        self.assertGreaterEqual(min(later), 2.0)
+        self.assertEqual(len({q["path"] for q in p.requests}), 4)
+
     def test_requests_a_minute_are_counted_together(self):
         """Two agents with 3 requests a minute: the fourth is refused to those whose deadline is sooner, and told to wait to others."""
         p = self.serve(well)

@@ -384,6 +384,23 @@ CAF_TEST(a budget of thinking leaves room for the text) {
   CAF_CHECK_EQUAL(sent(0, "null", "{\"thinking\":" + enabled + "}"), "12096");
 }
 
+CAF_TEST(calls of another provider go without a budget of thinking) {
+  auto r = thinking();
+  auto sent = [&](const std::string& type) {
+    r.params = R"({"thinking":{"type":")" + type + R"(","budget_tokens":2000}})";
+    return body_of("anthropic", r)["thinking"]["type"].get<std::string>();
+  };
+  CAF_CHECK_EQUAL(sent("enabled"), "enabled"); // the turn begins with a thought of its own
+  r.messages[2].opaque.clear();
+  CAF_CHECK_EQUAL(sent("enabled"), "disabled");
+  CAF_CHECK_EQUAL(sent("adaptive"), "adaptive");
+  message m;
+  m.from = role::assistant;
+  m.text = "It is 42.";
+  r.messages.push_back(m);
+  CAF_CHECK_EQUAL(sent("enabled"), "enabled"); // no loop any more
+}
+
 CAF_TEST(a paused turn is sent back as it came) {
   auto r = plain();
   message m;

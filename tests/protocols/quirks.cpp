@@ -430,6 +430,22 @@ CAF_TEST(a server of the Responses API that knows no sealed thoughts or no stora
   CAF_CHECK_EQUAL(encoded(r, known, "openai_responses")["store"].dump(), "true");
 }
 
+CAF_TEST(what is said of a seal is about the turn and teaches nothing) {
+  for (auto said :
+       {"Encrypted content organization_id did not match the target organization. (invalid_encrypted_content)",
+        "Could not decrypt the provided encrypted_content.", "Item with id 'rs_1' not found. Set `store` to true or remove it.",
+        "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'.",
+        "messages.1.content.0: Invalid `signature` in `thinking` block", "Corrupted thought signature.",
+        "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."}) {
+    quirks known;
+    CAF_CHECK_EQUAL(learn(known, said, {}, R"({"include":["reasoning.encrypted_content"],"store":false})"), "");
+    CAF_CHECK(is_about_sealed_turns(said));
+  }
+  for (auto said : {"Encrypted content is not supported with this model.", "Function call is missing a thought_signature.",
+                    "thinking.signature: Extra inputs are not permitted", "invalid tool signature"})
+    CAF_CHECK(!is_about_sealed_turns(said));
+}
+
 CAF_TEST(a bad image does not make a model blind to all others) {
   auto r = talk();
   for (auto& m : r.messages)

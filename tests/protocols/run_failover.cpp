@@ -64,6 +64,29 @@ CAF_TEST(a call that could not be sent goes to the next backend) {
   CAF_CHECK_EQUAL(the<run::send_model>().request.model, "second");
 }
 
+CAF_TEST(turns that another provider sealed go on as their text and calls) {
+  start();
+  auto turn = calls({{"c1", "look", "{}"}});
+  turn.opaque = R"([{"type":"reasoning","encrypted_content":"c2VhbA=="}])";
+  turn.opaque_dialect = "openai_responses";
+  reply(std::move(turn));
+  rule();
+  tool(2);
+  rule();
+  auto sealed = [&] { return std::count_if(s.talk.begin(), s.talk.end(), [](auto& m) { return !m.opaque.empty(); }); };
+  CAF_REQUIRE_EQUAL(sealed(), 1);
+  auto refusal = "The encrypted content for item rs_1 could not be verified.";
+  reply(broken(ec::bad_request, refusal));
+  CAF_CHECK(says(the<run::tell>().text, refusal));
+  auto r = the<run::report>();
+  CAF_CHECK(r.begun.size() == 1u && r.backend == 0 && sealed() == 0);
+  CAF_CHECK(s.talk[2].calls.size() == 1u && s.talk[3].text == "seen");
+  rule();
+  CAF_CHECK_EQUAL(s.kept, s.talk.size());
+  reply(broken(ec::bad_request, refusal)); // of which there is nothing any more: as any other refusal
+  CAF_CHECK_EQUAL(the<run::report>().backend, 1u);
+}
+
 CAF_TEST(nobody is asked a second time once part of the reply was used) {
   for (auto code : {ec::stream_broken, ec::timeout, ec::unavailable}) {
     failover_driver d;
