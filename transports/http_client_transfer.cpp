@@ -26,7 +26,7 @@ constexpr std::size_t max_pending_bytes = 64 << 10; ///< handed on at the latest
 constexpr std::int64_t least_raw_bytes = 1 << 20;   ///< framing of a body however small it must be
 constexpr std::int64_t most_per_raw_byte = 100;     ///< compressed event streams reach 40
 constexpr std::size_t max_shown_path = 200;
-constexpr std::size_t max_turn_bytes = 128 << 10; ///< of one stream's body, then the others are served
+constexpr std::size_t max_turn_bytes = 64 << 10; ///< of one stream's body, then the others are served
 constexpr int max_redirects = 3;
 constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
 
