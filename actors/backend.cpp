@@ -375,7 +375,12 @@ void ended(backend_ptr self, stream_end& e) {
     auto c = completed(s, *e.decoder, std::move(e.end));
     if (ask_otherwise(self, e.id, c, e.closed))
       return;
+    auto broken = c.code == ec::bad_reply;
     reply(s, std::move(c));
+    if (broken && !e.closed) { // what breaks its protocol or a bound is not read on, nor is its connection used again
+      st.parts.http->cancel(s.transfer);
+      return;
+    }
   }
   if (!e.closed) {
     // The connection goes back to the pool if the server ends the body in time.

@@ -143,6 +143,7 @@ private:
         serve(events[static_cast<std::size_t>(i)]);
       serve_deadlines();
       reap();
+      resume_held();
     }
     while (!running_.empty())
       abandon_transfer(running_.begin()->first);
@@ -160,6 +161,7 @@ private:
   }
 
   void act(curl_socket_t fd, int what) {
+    ++turn_;
     int still_running = 0;
     curl_multi_socket_action(multi_, fd, what, &still_running);
     flush_dirty();
@@ -171,7 +173,19 @@ private:
     dirty_.clear();
   }
 
+  /// Those that had more for us than one turn takes go on, now that the others were served.
+  void resume_held() {
+    for (auto* t : std::exchange(held_, {})) {
+      ++turn_;
+      if (auto rc = curl_easy_pause(t->easy.get(), CURLPAUSE_CONT); rc != CURLE_OK)
+        finish(*t, verdict(rc, *t));
+    }
+    flush_dirty();
+  }
+
   int wait_ms() const {
+    if (!held_.empty())
+      return 0;
     auto due = deadlines_.empty() ? curl_due_ : std::min(curl_due_, deadlines_.begin()->first);
     if (due == clock_type::time_point::max())
       return -1;
@@ -248,6 +262,8 @@ private:
     t.cb = std::move(s.cb);
     t.started = t.last_byte = s.at;
     t.dirty = &dirty_;
+    t.held = &held_;
+    t.turn_now = &turn_;
     if (!usable_)
       return call(t.cb.on_done, ended(ec::unavailable, "no resources for HTTP", t));
     if (auto end = prepare(t, options_))
@@ -288,6 +304,7 @@ private:
   void finish(transfer& t, http_end end) {
     auto owner = std::move(running_.extract(t.id).mapped());
     deadlines_.erase({t.due, t.id});
+    std::erase(held_, &t);
     curl_multi_remove_handle(multi_, t.easy.get()); // closes the connection unless the reply is complete
     flush_dirty();
     if (t.request.stream || end.code == ec::none)
@@ -308,6 +325,8 @@ private:
   std::unordered_map<std::uint64_t, std::unique_ptr<transfer>> running_;
   std::set<std::pair<clock_type::time_point, std::uint64_t>> deadlines_; ///< at most one per transfer
   std::vector<transfer*> dirty_;                                         ///< with bytes to hand on
+  std::vector<transfer*> held_;                                          ///< paused until the others were served
+  std::uint64_t turn_ = 0;                                               ///< calls of libcurl so far
   std::thread thread_;
 };
 

@@ -26,6 +26,7 @@ constexpr std::size_t max_pending_bytes = 64 << 10; ///< handed on at the latest
 constexpr std::int64_t least_raw_bytes = 1 << 20;   ///< framing of a body however small it must be
 constexpr std::int64_t most_per_raw_byte = 100;     ///< compressed event streams reach 40
 constexpr std::size_t max_shown_path = 200;
+constexpr std::size_t max_turn_bytes = 64 << 10; ///< of one stream's body, then the others are served
 constexpr int max_redirects = 3;
 constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
 
@@ -196,10 +197,27 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   return bytes;
 }
 
+/// A server that sends faster than we decode keeps its socket readable, and libcurl goes on reading it. Its bytes wait in the
+/// socket instead. Not of a compressed body: what came before the pause would be unpacked whole; nor of one that shares its
+/// connection.
+bool holds(transfer& t, std::size_t bytes) {
+  if (!t.request.stream || t.request.http2 || t.body_bytes > t.raw_bytes)
+    return false;
+  if (std::exchange(t.turn, *t.turn_now) != *t.turn_now)
+    t.turn_bytes = 0;
+  t.turn_bytes += bytes;
+  if (t.turn_bytes <= max_turn_bytes)
+    return false;
+  t.held->push_back(&t);
+  return true;
+}
+
 std::size_t on_body(char* data, std::size_t size, std::size_t count, void* user) {
   auto& t = *static_cast<transfer*>(user);
   auto bytes = size * count;
   t.last_byte = clock_type::now();
+  if (holds(t, bytes))
+    return CURL_WRITEFUNC_PAUSE;
   if (static_cast<std::int64_t>(bytes) > t.request.max_bytes - t.body_bytes)
     return refuse(t, "the reply exceeds " + std::to_string(t.request.max_bytes) + " bytes");
   t.body_bytes += static_cast<std::int64_t>(bytes);

@@ -51,7 +51,11 @@ struct transfer {
   clock_type::time_point due = clock_type::time_point::max(); ///< when to look at the deadlines next
   int status = 0;
   std::vector<transfer*>* dirty = nullptr;
-  std::string next_url; ///< where the reply under way sends the request on to
+  std::vector<transfer*>* held = nullptr;  ///< those that wait until the others had their turn
+  const std::uint64_t* turn_now = nullptr; ///< counts the calls of libcurl
+  std::uint64_t turn = 0;                  ///< the last one that brought bytes of the body
+  std::size_t turn_bytes = 0;              ///< of the body, in that turn
+  std::string next_url;                    ///< where the reply under way sends the request on to
   int redirects = 0;
   std::string refusal; ///< why we broke it off ourselves
   ec refusal_code = ec::bad_reply;

@@ -3,12 +3,11 @@
 
 #include "protocols/wire/reply_decoder.hpp"
 
-#include "protocols/text.hpp"
 #include "protocols/wire/error_body.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
-#include "protocols/wire/sources.hpp"
+#include "protocols/wire/reply_signs.hpp"
 
 #include <algorithm>
 
@@ -18,8 +17,6 @@ namespace {
 
 constexpr std::size_t max_refusal_bytes = std::size_t{1} << 20; ///< of what comes with a refusal
 
-constexpr std::size_t max_told = 32; ///< lines about what the provider did on its own, of one reply
-
 constexpr std::string_view blanks = " \t\r\n";
 
 std::string mib(std::size_t bytes) {
@@ -28,57 +25,6 @@ std::string mib(std::size_t bytes) {
 
 std::string too_large() {
   return "the reply is larger than " + mib(max_reply_bytes);
-}
-
-bool is_end(const std::string& data) {
-  auto start = data.find_first_not_of(' ');
-  return start != std::string::npos && data.compare(start, 6, "[DONE]") == 0;
-}
-
-/// Keep-alives that are no comments: words instead of JSON, or events that no dialect knows.
-bool is_idle(const sse_event& e) {
-  auto first = e.data.find_first_not_of(blanks);
-  if (first == std::string::npos)
-    return true;
-  auto data = lower(e.data.substr(first, std::min<std::size_t>(e.data.find_last_not_of(blanks) - first + 1, 16)));
-  for (auto* word : {"ping", "pong", "keepalive", "keep-alive", "keep_alive", "heartbeat", "null", "ok"})
-    for (auto* dress : {"", "\"", "["}) // [ping] is written like [DONE]
-      if (data == dress + std::string(word) + (*dress == '[' ? "]" : dress))
-        return true;
-  auto known = [&](std::string_view kind) { return e.name.starts_with(kind); };
-  return !e.name.empty() && e.name != "message" && !known("message_") && !known("content_block") && !known("response.");
-}
-
-/// Whether a member says that something went wrong: servers also send `"error": null` with every piece.
-bool says_something(const json* v) {
-  return v != nullptr && !v->is_null() && !(v->is_boolean() && !v->get<bool>()) && !(v->is_number() && *v == 0)
-         && !(v->is_string() && v->get_ref<const std::string&>().empty()) && !(v->is_structured() && v->empty());
-}
-
-/// The object that holds an error in any provider's form, or nullptr.
-const json* error_in(const json& v) {
-  if (says_something(member(v, "error")))
-    return string_at(v, "object") == "response" && v.contains("output") ? nullptr : &v; // of the Responses API, which says more
-  if (auto* groq = member(v, "x_groq"); groq != nullptr && says_something(member(*groq, "error")))
-    return groq;
-  if (auto* base = member(v, "base_resp"); base != nullptr && int_at(*base, "status_code") != 0)
-    return &v; // MiniMax
-  auto* choices = member(v, "choices");
-  if (choices != nullptr && choices->is_array() && !choices->empty())
-    return nullptr;
-  auto type = string_at(v, "type");
-  if (type == "error" || string_at(v, "object") == "error")
-    return &v;
-  if (!type.empty())
-    return nullptr;
-  if (auto* success = member(v, "success"); says_something(member(v, "errors")) || (success != nullptr && *success == false))
-    return &v;                                                                            // Cloudflare and other gateways
-  for (auto* text : {"message", "detail", "msg", "error_msg", "error_message", "errmsg"}) // without any wrapping
-    if (!string_at(v, text).empty())
-      for (auto* code : {"code", "status", "status_code", "statusCode", "error_code", "errcode", "detail"})
-        if (says_something(member(v, code)))
-          return &v;
-  return nullptr;
 }
 
 } // namespace
@@ -99,7 +45,7 @@ void reply_decoder::feed(std::string_view bytes, std::vector<chunk>& out) {
 void reply_decoder::take(std::string_view bytes, std::vector<chunk>& out) {
   if (head_.status < 300 && !judged_) {
     auto first = bytes.find_first_not_of(" \t\r\n\xEF\xBB\xBF");
-    if (!grow(std::min(first, bytes.size())) || first == std::string_view::npos)
+    if (first == std::string_view::npos)
       return;
     bytes.remove_prefix(first);
     judged_ = true;
@@ -160,7 +106,7 @@ void reply_decoder::read_rest(const http_end& end, std::vector<chunk>& out) {
       on_body(out);
   } else if (end.code == ec::none) {
     sse_.finish([&](sse_event& e) {
-      if (parse_lenient(e.data) || is_end(e.data))
+      if (parse_lenient(e.data) || is_end_mark(e.data))
         on_event(e, out);
     });
   }
@@ -169,7 +115,7 @@ void reply_decoder::read_rest(const http_end& end, std::vector<chunk>& out) {
 void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
   if (done_ || (e.name != "error" && on_piece(e.data, out)))
     return;
-  if (is_end(e.data)) {
+  if (is_end_mark(e.data)) {
     complete_ = done_ = true;
     return;
   }
@@ -260,8 +206,8 @@ void reply_decoder::fail_with(const json& error) {
 
 bool reply_decoder::grow(std::size_t bytes) {
   total_ += bytes;
-  if (total_ > max_reply_bytes)
-    fail(ec::bad_reply, too_large());
+  if (total_ > max_text_bytes)
+    fail(ec::bad_reply, "the reply holds more than " + mib(max_text_bytes) + " of text, thoughts and arguments");
   return !failed_;
 }
 
@@ -275,126 +221,6 @@ bool reply_decoder::one_more_part(std::size_t so_far) {
   if (so_far >= max_reply_parts)
     fail(ec::bad_reply, "more than " + std::to_string(max_reply_parts) + " parts in one reply");
   return !failed_;
-}
-
-void reply_decoder::tell(const std::string& text, std::vector<chunk>& out) {
-  if (told_.size() >= max_told)
-    return;
-  auto line = brief(text, 300, secrets_);
-  if (told_.insert(line).second)
-    out.push_back({chunk_kind::status, std::move(line)});
-}
-
-void reply_decoder::tell_source(const std::string& title, const std::string& address, std::vector<chunk>& out) {
-  if (!title.empty() || !address.empty())
-    tell("source: " + source_text(title, address), out);
-}
-
-void reply_decoder::advance(bool semantic) {
-  semantic_ = semantic_ || semantic;
-  resumed_ = resumed_ || stopped_;
-  ++progress_;
-}
-
-void reply_decoder::say(std::string text, std::vector<chunk>& out) {
-  if (text.empty() || !grow(text.size()))
-    return;
-  advance(true);
-  if (marked_ || text_halves_.pending())
-    text_halves_.feed(text);
-  if (thinking_.passes()) {
-    result_.text += text;
-    if (!text.empty())
-      out.push_back({chunk_kind::text, std::move(text)});
-    return;
-  }
-  thinking_filter::parts parts;
-  thinking_.feed(text, parts);
-  emit(std::move(parts), out);
-}
-
-void reply_decoder::think(std::string text, std::vector<chunk>& out) {
-  if (text.empty() || !grow(text.size()))
-    return;
-  advance(true);
-  if (marked_ || thought_halves_.pending())
-    thought_halves_.feed(text);
-  emit({std::move(text), {}}, out);
-}
-
-void reply_decoder::emit(thinking_filter::parts parts, std::vector<chunk>& out) {
-  if (!parts.reasoning.empty()) {
-    result_.reasoning += parts.reasoning;
-    out.push_back({chunk_kind::reasoning, std::move(parts.reasoning)});
-  }
-  if (!parts.text.empty()) {
-    result_.text += parts.text;
-    out.push_back({chunk_kind::text, std::move(parts.text)});
-  }
-}
-
-void reply_decoder::flush() {
-  thinking_filter::parts rest;
-  std::string half;
-  thought_halves_.finish(result_.reasoning);
-  text_halves_.finish(half);
-  thinking_.feed(half, rest);
-  thinking_.finish(rest);
-  result_.reasoning += rest.reasoning;
-  result_.text += rest.text;
-  move_untagged(result_.text, result_.reasoning);
-}
-
-void reply_decoder::say_parts(const json& parts, bool thinking, std::vector<chunk>& out) {
-  if (parts.is_string())
-    return thinking ? think(parts.get<std::string>(), out) : say(parts.get<std::string>(), out);
-  if (parts.is_array()) {
-    for (auto& p : parts)
-      say_parts(p, thinking, out);
-    return;
-  }
-  if (!parts.is_object())
-    return;
-  auto type = string_at(parts, "type");
-  if (auto* refused = member(parts, "refusal"); refused != nullptr && refused->is_string()) {
-    if (auto text = refused->get<std::string>(); grow(text.size()))
-      refusal_ += text;
-    return;
-  }
-  auto* thought = member(parts, "thought"); // Gemini's mark on a part
-  thinking = thinking || type.find("think") != std::string::npos || type.find("reason") != std::string::npos
-             || (thought != nullptr && *thought == true);
-  for (auto* key : {"text", "value", "content", "parts"})
-    if (auto* inner = member(parts, key); inner != nullptr && !inner->is_null())
-      return say_parts(*inner, thinking, out);
-  for (auto* key : {"thinking", "reasoning", "summary"})
-    if (auto* inner = member(parts, key); inner != nullptr && !inner->is_null())
-      return say_parts(*inner, true, out);
-  if (!thinking && !said_part_) {
-    said_part_ = true;
-    out.push_back({chunk_kind::status, "a part of the reply is no text and is left out: " + brief(type, 60, secrets_)});
-  }
-}
-
-void reply_decoder::write(call_stream& call, std::string piece, std::vector<chunk>& out) {
-  if (!grow(piece.size()))
-    return;
-  if (!piece.empty())
-    advance(true);
-  if (marked_ || call.halves.pending())
-    call.halves.feed(piece);
-  call.arguments += piece;
-  if (!call.is_answer)
-    return;
-  auto text = call.answer.feed(piece);
-  if (text.empty())
-    return;
-  thinking_filter::parts parts;
-  call.thinking.feed(text, parts);
-  written_ += parts.text;
-  if (!parts.text.empty())
-    out.push_back({chunk_kind::text, std::move(parts.text)});
-  emit({std::move(parts.reasoning), {}}, out);
 }
 
 /// A server that answers with several choices, or says more than once why it stopped: a success takes nothing back.

@@ -53,7 +53,7 @@ bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_even
       buffer_.append(bytes.substr(at, end - at));
       auto whole = std::move(buffer_);
       buffer_.clear();
-      line(whole, on_event);
+      line(whole, on_event, &whole);
     }
     skip_lf_ = bytes[end] == '\r';
     at = end + 1;
@@ -85,13 +85,13 @@ void sse_decoder::finish(const std::function<void(sse_event&)>& on_event) {
   if (!buffer_.empty()) {
     auto last = std::move(buffer_);
     buffer_.clear();
-    line(last, on_event);
+    line(last, on_event, &last);
   }
   if (!broken_)
     line({}, on_event);
 }
 
-void sse_decoder::line(std::string_view text, const std::function<void(sse_event&)>& on_event) {
+void sse_decoder::line(std::string_view text, const std::function<void(sse_event&)>& on_event, std::string* owner) {
   if (!started_) {
     started_ = true;
     if (text.substr(0, 3) == "\xEF\xBB\xBF")
@@ -111,7 +111,7 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
   if (!value.empty() && value.front() == ' ')
     value.remove_prefix(1);
   if (field == "data") {
-    add_data(value);
+    add_data(value, owner);
   } else if (field == "event") {
     event_.name = value;
   } else if (field == "id") {
@@ -125,9 +125,15 @@ void sse_decoder::line(std::string_view text, const std::function<void(sse_event
   }
 }
 
-void sse_decoder::add_data(std::string_view value) {
+void sse_decoder::add_data(std::string_view value, std::string* owner) {
   if (event_.data.size() + value.size() + 1 > max_line_)
     return give_up();
+  if (owner != nullptr && !has_data_ && value.size() > max_kept_bytes) { // too large to be held twice
+    owner->erase(0, static_cast<std::size_t>(value.data() - owner->data()));
+    event_.data = std::move(*owner);
+    has_data_ = true;
+    return;
+  }
   if (has_data_)
     event_.data += '\n';
   event_.data.append(value);

@@ -37,8 +37,9 @@ public:
   const std::string& stray() const { return stray_; }
 
 private:
-  void line(std::string_view text, const std::function<void(sse_event&)>& on_event);
-  void add_data(std::string_view value);
+  /// `owner`: the string that holds the line and nothing else, if there is one; it may be taken.
+  void line(std::string_view text, const std::function<void(sse_event&)>& on_event, std::string* owner = nullptr);
+  void add_data(std::string_view value, std::string* owner = nullptr);
   void bare(std::string_view text, const std::function<void(sse_event&)>& on_event);
   void give_up();
   void forget_event();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Google's own SDK as a reader and writer, for tests/e2e/test_sdk_gemini.py: sdk_gemini.mjs <node_modules> <base URL> <case>...
-// One JSON line a case: what the SDK made of the stream that the server plays for the model of that name.
+// One JSON line a case: what the SDK made of the stream that the server plays for the model of that name. `continue:` and `send:` before a name,
+// and `bodies:FILE`, [{model, body}, ...] in this order: requests alone.
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -49,12 +51,15 @@ const requests = {
 };
 
 async function read(model) {
-  const out = { model, text: '', thoughts: '', calls: [], usage: null, finish: null, error: null };
+  const out = { model, text: '', thoughts: '', calls: [], signatures: [], usage: null, finish: null };
   try {
     for await (const c of await ai.models.generateContentStream({ model, contents: 'q', config: { automaticContinuation: false } })) {
       const parts = c.candidates?.[0]?.content?.parts ?? [];
       if (parts.some((p) => typeof p.text === 'string' && !p.thought)) out.text += c.text ?? '';
-      for (const p of parts) if (p.thought && p.text) out.thoughts += p.text;
+      for (const p of parts) {
+        if (p.thought && p.text) out.thoughts += p.text;
+        if (p.thoughtSignature) out.signatures.push(p.thoughtSignature);
+      }
       for (const f of c.functionCalls ?? []) out.calls.push([f.id ?? null, f.name ?? null, f.args ?? {}]);
       out.usage = c.usageMetadata ?? out.usage;
       out.finish = c.candidates?.[0]?.finishReason ?? c.promptFeedback?.blockReason ?? out.finish;
@@ -69,6 +74,9 @@ console.warn = () => {}; // it warns of parts that are no text
 for (const name of cases) {
   if (name.startsWith('continue:')) {
     for await (const c of await ai.models.generateContentStream({ model: name.slice(9), contents: 'q' })) void c;
+  } else if (name.startsWith('bodies:')) {
+    for (const { model, body: { contents, generationConfig, ...rest } } of JSON.parse(readFileSync(name.slice(7))))
+      for await (const c of await ai.models.generateContentStream({ model, contents, config: { ...generationConfig, ...rest } })) void c;
   } else if (name.startsWith('send:')) {
     const { contents, config } = requests[name.slice(5)];
     for await (const c of await ai.models.generateContentStream({ model: name.slice(5), contents, config })) void c;

@@ -9,10 +9,12 @@ const OpenAI = createRequire(modules + "/")("openai");
 const request = {model: "m", input: "q"};
 
 function read(response) {
-  const out = {text: response.output_text ?? "", refusal: "", calls: [], items: response.output ?? [], usage: null, status: response.status,
-               reason: response.incomplete_details?.reason ?? null};
+  const out = {text: response.output_text ?? "", refusal: "", thoughts: "", calls: [], sealed: [], usage: null, status: response.status,
+               finish: response.incomplete_details?.reason ?? response.status};
   for (const item of response.output ?? []) {
     if (item.type === "function_call") out.calls.push([item.call_id, item.name, item.arguments]);
+    if (item.type === "reasoning") out.thoughts += [...item.summary ?? [], ...item.content ?? []].map(p => p.text).join("\n\n");
+    if (item.encrypted_content) out.sealed.push(item.encrypted_content);
     if (item.type === "custom_tool_call") out.calls.push([item.call_id, item.name, item.input]);
     for (const part of item.type === "message" ? item.content : []) {
       if (part.type === "refusal") out.refusal += part.refusal;

@@ -1,53 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Any bytes, any split: the same events, also where a bound is hit.
-
-#include "protocols/wire/sse.hpp"
-
-#include "fuzz/fuzz.hpp"
-
-using namespace conclave;
-
-namespace {
-
-struct seen {
-  std::vector<wire::sse_event> events;
-  bool whole = true;
-};
-
-seen run(std::string_view bytes, const std::vector<std::size_t>& sizes, std::size_t bound) {
-  seen out;
-  wire::sse_decoder d(bound);
-  auto keep = [&](wire::sse_event& e) { out.events.push_back(e); };
-  std::size_t turn = 0;
-  while (!bytes.empty()) {
-    auto n = sizes.empty() ? bytes.size() : std::min(sizes[turn++ % sizes.size()], bytes.size());
-    out.whole = d.feed(bytes.substr(0, n), keep);
-    bytes.remove_prefix(n);
-  }
-  d.finish(keep);
-  return out;
-}
-
-void same(const seen& a, const seen& b) {
-  FUZZ_REQUIRE(a.whole == b.whole && a.events.size() == b.events.size());
-  for (std::size_t i = 0; i < a.events.size(); ++i)
-    FUZZ_REQUIRE(a.events[i].name == b.events[i].name && a.events[i].data == b.events[i].data && a.events[i].id == b.events[i].id);
-}
-
-} // namespace
+#include "fuzz/sse_fuzz.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  auto bytes = fuzz::text_of(data, size);
-  for (std::size_t bound : {std::size_t{16} << 20, std::size_t{40}}) {
-    auto whole = run(bytes, {}, bound);
-    for (auto& e : whole.events) {
-      FUZZ_REQUIRE(!e.data.empty() && e.data.size() <= bound);
-      FUZZ_REQUIRE(e.data.find('\r') == std::string::npos && e.name.find('\n') == std::string::npos);
-    }
-    same(whole, run(bytes, fuzz::pieces_of(bytes), bound));
-    same(whole, run(bytes, {1}, bound));
-  }
-  return 0;
+  return conclave::fuzz::run_sse(conclave::fuzz::text_of(data, size));
 }

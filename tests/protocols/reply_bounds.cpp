@@ -139,6 +139,17 @@ CAF_TEST(a body of 64 MiB is read and one byte more is refused) {
   CAF_CHECK_EQUAL(whole(wire::max_reply_bytes + 1).error, "the reply is larger than 64 MiB");
 }
 
+CAF_TEST(16 MiB of text are read and one byte more is refused) {
+  auto halves = [&](std::size_t size) {
+    auto half = chat_text(std::string(size / 2, 'x')), rest = chat_text(std::string(size - size / 2, 'x'));
+    return stream_of({half[0], rest[0]});
+  };
+  CAF_CHECK_EQUAL(read(voices[0], halves(wire::max_text_bytes)).text.size(), wire::max_text_bytes);
+  auto c = read(voices[0], halves(wire::max_text_bytes + 1));
+  CAF_CHECK(c.status == completion_status::broken && c.code == ec::bad_reply);
+  CAF_CHECK_EQUAL(c.error, "the reply holds more than 16 MiB of text, thoughts and arguments");
+}
+
 CAF_TEST(a line of 16 MiB is read and one byte more is refused in every dialect) {
   for (auto& v : voices) {
     auto line = [&](std::size_t size) {

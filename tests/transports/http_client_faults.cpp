@@ -7,6 +7,7 @@
 #include "support/http_probe.hpp"
 #include "support/imposter.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <stdexcept>
 
@@ -299,4 +300,25 @@ CAF_TEST(a small body that unpacks to a large one keeps nobody waiting) {
   end = run(client, post(server.url("/zstd"))); // libcurl would unpack it, with a window of up to 128 MiB
   CAF_CHECK_EQUAL(end.code, ec::bad_reply);
   CAF_CHECK(has(end.error, "the reply is compressed by zstd, which was not asked for"));
+}
+
+CAF_TEST(a stream that comes faster than it is read leaves the others their turn) {
+  imposter server;
+  server.when("/flood", reply{}.sse().send(std::string(32 << 20, 'x')));
+  server.when("/calm", reply{}.sse().send("data: 1\n\n"));
+  http_client client;
+  probe flood, calm;
+  std::atomic<std::size_t> read{0};
+  auto slow = flood.callbacks();
+  slow.on_data = [&](const std::string& bytes) { // as dear to read as events may be
+    for (auto until = steady_clock::now() + 1ms; steady_clock::now() < until;) {
+    }
+    if (read.exchange(read + bytes.size()) == 0)
+      client.start(post(server.url("/calm")), calm.callbacks());
+  };
+  client.start(post(server.url("/flood")), slow);
+  CAF_CHECK_EQUAL(calm.end().code, ec::none);
+  CAF_CHECK(read.load() < std::size_t{8} << 20);
+  CAF_CHECK_EQUAL(flood.end().code, ec::none);
+  CAF_CHECK_EQUAL(read.load(), std::size_t{32} << 20);
 }
