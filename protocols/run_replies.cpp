@@ -114,10 +114,11 @@ void mover::on_broken(const completion& c) {
     out.push_back(tell{"the images of its last tool results are told as text: " + why});
     return call_model();
   }
-  if (!c.semantic && fall_over(c.code, c.error))
+  auto error = c.error;
+  if (!c.semantic && fall_over(c.code, error))
     return go_on_elsewhere();
   if (c.code != ec::context_overflow)
-    return fail(c.code, c.error);
+    return fail(c.code, std::move(error));
   if (shorten())
     return;
   // Nothing but the question and the instructions is left: no other run will fit either.
