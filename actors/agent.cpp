@@ -79,6 +79,8 @@ agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
   if (parts.models.empty())
     parts.models.push_back({parts.backend, ec::none, {}});
   self->state.run.memory.backend = std::min(parts.order.backend, static_cast<std::uint32_t>(parts.models.size() - 1));
+  for (auto& m : parts.models)
+    self->state.with.unusable.push_back(m.actor ? "" : m.error);
   if (parts.policies != nullptr)
     self->state.with.policies = parts.policies;
   self->state.parts = std::move(parts);

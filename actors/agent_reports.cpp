@@ -162,7 +162,8 @@ void agent_state::ask_for_ruling(std::shared_ptr<outgoing> x, int tries) {
       .then(
           [this, x](ruling& by) {
             auto over = x->report.has_verdict && by.kind == ruling_kind::accepted;
-            if (by.kind != ruling_kind::superseded && !over) { // else nobody may have kept them
+            auto not_begun = !x->report.has_verdict && by.kind == ruling_kind::refused;
+            if (by.kind != ruling_kind::superseded && !over && !not_begun) { // else nobody may have kept them
               if (known.size() > max_known)
                 known.clear();
               known.merge(x->names);

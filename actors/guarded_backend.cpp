@@ -5,6 +5,7 @@
 #include "actors/leaving.hpp"
 #include "actors/provider_gate.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/cost.hpp"
 #include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
@@ -77,16 +78,6 @@ void finish(guard_ptr self, std::uint64_t id, completion c) {
     return;
   i->second.promise.deliver(std::move(c));
   self->state.calls.erase(i);
-}
-
-/// What the prompt takes, roughly: four bytes a token.
-std::int64_t estimated_tokens(const model_request& r) {
-  auto bytes = r.schema.size();
-  for (auto& m : r.messages)
-    bytes += size_of(m);
-  for (auto& t : r.tools)
-    bytes += t.name.size() + t.description.size() + t.parameters.size();
-  return static_cast<std::int64_t>(bytes / 4 + 1);
 }
 
 /// How long to wait before the next try, or -1: no further try.
@@ -310,7 +301,7 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
         call.budget = std::max<std::int64_t>(call.req.max_requests, 1);
         call.since_ms = now_ms(self);
         call.until_ms = call.since_ms + std::max<std::int64_t>(call.req.total_timeout_ms, 1);
-        call.tokens = estimated_tokens(call.req);
+        call.tokens = input_tokens_of(call.req, call.req.messages, 0, usual_bytes_per_token);
         call.promise = self->template make_response_promise<completion>();
         attempt(self, id);
         return caf::delegated<completion>{};

@@ -58,15 +58,21 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   });
   auto& c = connections.front();
   // One that lacks its key or file is told now, and never asked.
-  if (std::all_of(connections.begin(), connections.end(), [](auto& x) { return x.code != ec::none; }))
-    return refuse(make_error(c.code, c.error));
+  auto which = [](std::size_t i) {
+    return i == 0 ? std::string{"its own backend"} : "backend " + std::to_string(i) + " of its failover list";
+  };
+  if (std::all_of(connections.begin(), connections.end(), [](auto& x) { return x.code != ec::none; })) {
+    auto why = c.error;
+    for (std::size_t i = 1; i < connections.size(); ++i)
+      why += "; " + which(i) + ": " + connections[i].error;
+    return refuse(make_error(c.code, why));
+  }
   std::vector<std::string> notices;
   for (std::size_t i = 0; i < connections.size(); ++i) {
     auto& x = connections[i];
     notices.insert(notices.end(), x.notices.begin(), x.notices.end());
     if (x.code != ec::none)
-      notices.push_back((i == 0 ? "its own backend" : "backend " + std::to_string(i) + " of its failover list")
-                        + " cannot be used, and will not be asked: " + x.error);
+      notices.push_back(which(i) + " cannot be used, and will not be asked: " + x.error);
   }
   for (auto& name : order.agent.backend.native_tools)
     if (st.resources.tools.count(name) == 0)

@@ -108,7 +108,9 @@ provider_gate_actor gate_for(node_ptr self, const gate_parts& what) {
   if (i == st.gates.end()) {
     if (st.gates.size() >= max_gates)
       end_unused_gates(self);
-    return st.gates.insert(i, {what, spawn_provider_gate(self->home_system(), what.name, what.policy, what.limits)})->handle;
+    return st.gates
+        .insert(i, {what, spawn_provider_gate(self->home_system(), what.name, what.policy, what.limits, st.resources.outside)})
+        ->handle;
   }
   if (auto both = strictest(i->what.limits, what.limits); !(both == i->what.limits)) {
     i->what.limits = both;

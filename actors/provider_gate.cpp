@@ -6,6 +6,7 @@
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/text.hpp"
+#include "protocols/time_text.hpp"
 
 #include <caf/all.hpp>
 
@@ -39,6 +40,7 @@ struct gate_state {
   gate_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "provider_gate";
   std::string host;
+  std::shared_ptr<outside> world;
   breaker gate{breaker_policy{}};
   rate_limiter limits;
   std::list<waiting_request> queue; ///< in the order in which the calls came
@@ -70,12 +72,22 @@ rate_limiter::verdict wait_of(gate_ptr self, const waiting_request& w, std::int6
   return st.limits.wait(w.ask.model, w.ask.tokens, now, st.gate.policy().retry_after_cap_ms);
 }
 
+/// When a wait is over, for people: it stays the same however often somebody asks meanwhile, so that it is told once.
+std::string end_of(gate_ptr self, std::int64_t wait_ms) {
+  if (!self->state.world)
+    return "in " + wait_text(wait_ms);
+  auto& world = *self->state.world;
+  auto at = world.now_unix_ms() + wait_ms;
+  auto is_long = wait_ms > 3'600'000;
+  return "at " + clock_text(at + (is_long ? 59'999 : 999), world.utc_offset_s(at), is_long ? "%Y-%m-%d %H:%M" : "%H:%M:%S");
+}
+
 std::string refused_text(gate_ptr self, std::int64_t now) {
   auto& gate = self->state.gate;
   auto& last = self->state.last_failure;
   return (last.empty() ? self->state.host : last)
-         + (gate.is_paced(now) ? " (not tried before that wait is over, in " : " (failed too often lately, tried again in ")
-         + wait_text(gate.remaining_ms(now)) + ")";
+         + (gate.is_paced(now) ? " (not tried before that wait is over, " : " (failed too often lately, tried again ")
+         + end_of(self, gate.remaining_ms(now)) + ")";
 }
 
 std::string limit_text(gate_ptr self, const rate_limiter::verdict& wait) {
@@ -93,7 +105,7 @@ bool refuse(gate_ptr self, const waiting_request& w, const rate_limiter::verdict
     answer(self, w, says::refused, ec::timeout, "the deadline of the call passed while it waited for " + w.told);
   else if (wait.ms > 0 && (too_late || wait.ms > st.gate.policy().retry_after_cap_ms))
     answer(self, w, says::refused, ec::rate_limited,
-           limit_text(self, wait) + ": the next request goes in " + wait_text(wait.ms) + ", "
+           limit_text(self, wait) + ": the next request goes " + end_of(self, wait.ms) + ", "
                + (too_late ? "after the deadline of this call" : "later than a call waits"));
   else
     return false;
@@ -198,8 +210,10 @@ void leave(gate_ptr self, const leave_gate& l, const ticket& of) {
   pump(self);
 }
 
-provider_gate_actor::behavior_type provider_gate(gate_ptr self, std::string host, breaker_policy policy, rate_limits limits) {
+provider_gate_actor::behavior_type provider_gate(gate_ptr self, std::string host, breaker_policy policy, rate_limits limits,
+                                                 std::shared_ptr<outside> world) {
   self->state.host = shown_text(host, 100);
+  self->state.world = std::move(world);
   self->state.gate = breaker{policy};
   self->state.limits.limit(limits);
   self->set_down_handler([self](const caf::down_msg& d) {
@@ -239,8 +253,9 @@ provider_gate_actor::behavior_type provider_gate(gate_ptr self, std::string host
 
 } // namespace
 
-provider_gate_actor spawn_provider_gate(caf::actor_system& sys, std::string name, breaker_policy policy, rate_limits limits) {
-  return sys.spawn(provider_gate, std::move(name), policy, limits);
+provider_gate_actor spawn_provider_gate(caf::actor_system& sys, std::string name, breaker_policy policy, rate_limits limits,
+                                        std::shared_ptr<outside> world) {
+  return sys.spawn(provider_gate, std::move(name), policy, limits, std::move(world));
 }
 
 } // namespace conclave

@@ -9,11 +9,13 @@
 
 #include "actors/circuit_breaker.hpp"
 #include "actors/rate_window.hpp"
+#include "transports/outside.hpp"
 
 #include <caf/allowed_unsafe_message_type.hpp>
 #include <caf/typed_actor.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -77,9 +79,10 @@ struct gate_limits {
 using provider_gate_actor = caf::typed_actor<caf::reacts_to<enter_gate>, caf::reacts_to<leave_gate>, caf::reacts_to<gate_head>,
                                              caf::reacts_to<gate_limits>>;
 
-/// `name`: of the provider's host, for people. The owner ends it; it is shared by all who have a handle.
+/// `name`: of the provider's host, for people; `world`: whose clock they read, without it they are told how long a wait is. The
+/// owner ends it; it is shared by all who have a handle.
 provider_gate_actor spawn_provider_gate(caf::actor_system& sys, std::string name, breaker_policy policy = {},
-                                        rate_limits limits = {});
+                                        rate_limits limits = {}, std::shared_ptr<outside> world = nullptr);
 
 /// A model connection behind the gate of its provider's key, which has the same policy. `random`: by how much a wait is shorter
 /// than planned.

@@ -196,21 +196,17 @@ struct reading {
   }
 };
 
-std::string judge(const run_config& config, const question& q) {
-  for (auto& agent : config.agents) {
-    std::vector<const attachment*> shown;
-    for (auto& a : q.attachments)
-      if (a.agent.empty() || a.agent == agent.id)
-        shown.push_back(&a);
-    std::string fault;
-    each_backend(agent, [&](const backend_config& b, const std::string& which) {
-      if (auto why = wire::unfit(b, shown); fault.empty() && !why.empty())
-        fault = "agent '" + shown_text(agent.id) + "'" + (which == "backend" ? "" : ", " + which) + ": " + why;
-    });
-    if (!fault.empty())
-      return fault;
-  }
-  return {};
+std::string judge(const agent_config& agent, const std::vector<const attachment*>& shown, const std::vector<model_row>& models) {
+  std::string fault;
+  each_backend(agent, [&](const backend_config& b, const std::string& which) {
+    if (auto why = wire::unfit(b, shown, models); fault.empty() && !why.empty())
+      fault = "agent '" + shown_text(agent.id) + "'" + (which == "backend" ? "" : ", " + which) + ": " + why;
+  });
+  return fault;
+}
+
+std::size_t most_of(const backend_config& b) {
+  return std::min<std::size_t>(static_cast<std::size_t>(b.media_max_file_size_mb) << 20, wire::max_attached);
 }
 
 } // namespace
@@ -219,18 +215,33 @@ bool is_url(const std::string& source) {
   return is_web(source) || is_data(source);
 }
 
-std::vector<problem> missing_files(const run_config& config) {
+std::vector<problem> unfit_files(const run_config& config) {
   std::vector<problem> out;
+  file_access none;
+  reading r{none, nullptr, {}};
   for (std::size_t i = 0; i < config.agents.size(); ++i) {
-    auto& files = config.agents[i].backend.upload_files;
+    auto& agent = config.agents[i];
+    auto& files = agent.backend.upload_files;
+    auto path = "agents[" + std::to_string(i) + "].backend.upload_files";
+    auto add = [&](const std::string& where, std::string text) {
+      auto at = place_of(config.places, where);
+      out.push_back({severity::warning, at.file, at.line, at.path, std::move(text), true, at.column});
+    };
+    std::vector<attachment> read;
     for (std::size_t k = 0; k < files.size(); ++k) {
       auto& [key, source] = files[k];
-      if (is_url(source) || access(source.c_str(), R_OK) == 0)
-        continue;
-      auto at = place_of(config.places, "agents[" + std::to_string(i) + "].backend.upload_files[" + std::to_string(k) + "]." + key);
-      out.push_back({severity::warning, at.file, at.line, at.path,
-                     "'" + shown_text(source, 200) + "' cannot be read: " + std::strerror(errno), true, at.column});
+      attachment a;
+      auto why = is_web(source) ? forbidden(source, none.reach) : r.read(a, source, key, most_of(agent.backend));
+      if (!why.empty())
+        add(path + "[" + std::to_string(k) + "]." + key, name_of(source) + ": " + why);
+      else if (!is_web(source)) // what a run would fetch is not known
+        read.push_back(std::move(a));
     }
+    std::vector<const attachment*> shown;
+    for (auto& a : read)
+      shown.push_back(&a);
+    if (auto why = judge(agent, shown, config.models); !why.empty())
+      add(path, why);
   }
   return out;
 }
@@ -256,14 +267,19 @@ std::string read_attachments(const run_config& config, question& q, const file_a
       auto there = [&](const attachment& x) { return x.agent == a.agent && x.name == a.name && !x.data.empty(); };
       if (std::any_of(q.attachments.begin(), q.attachments.end(), there))
         continue; // of a task that is played again
-      auto most = static_cast<std::size_t>(agent.backend.media_max_file_size_mb) << 20;
-      if (auto why = r.read(a, source, key, std::min<std::size_t>(most, wire::max_attached)); !why.empty())
+      if (auto why = r.read(a, source, key, most_of(agent.backend)); !why.empty())
         return "agents[" + std::to_string(i) + "].backend.upload_files: " + a.name + ": " + why;
       out.attachments.push_back(std::move(a));
     }
   }
-  if (auto why = judge(config, out); !why.empty())
-    return why;
+  for (auto& agent : config.agents) {
+    std::vector<const attachment*> shown;
+    for (auto& a : out.attachments)
+      if (a.agent.empty() || a.agent == agent.id)
+        shown.push_back(&a);
+    if (auto why = judge(agent, shown, config.models); !why.empty())
+      return why;
+  }
   q = std::move(out);
   return {};
 }

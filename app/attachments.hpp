@@ -23,8 +23,9 @@ struct file_access {
 /// Returns whether this names something to be fetched or decoded rather than a path: http://, https:// or data:.
 bool is_url(const std::string& source);
 
-/// Returns a warning for each path of `upload_files` that is not there to be read.
-std::vector<problem> missing_files(const run_config& config);
+/// Returns a warning for each of `upload_files` that a run would refuse, as read_attachments() does: those that are paths or data
+/// are read, nothing is fetched. Blocks on the file system.
+std::vector<problem> unfit_files(const run_config& config);
 
 /// Reads what `q.attachments` and `upload_files` name and fills in what is missing: each file is read once, its type is told by its
 /// bytes, and each agent's are judged by what its API takes. Nothing is read of a file that has its `data` already. Returns an

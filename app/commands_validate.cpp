@@ -104,7 +104,7 @@ int command_validate(const validate_options& o) {
     problems.insert(problems.end(), lacking.begin(), lacking.end());
     auto silent = missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine());
     problems.insert(problems.end(), silent.begin(), silent.end());
-    auto missing = missing_files(loaded.config);
+    auto missing = unfit_files(loaded.config);
     problems.insert(problems.end(), missing.begin(), missing.end());
   }
   if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))

@@ -104,6 +104,11 @@ void read_failover(const entry& list, std::size_t index, const std::string& path
     to.place(canonical, path + within, item.at);
     auto& all = agents[index].failover;
     if (item.kind == tree::map) {
+      for (const auto* key : {"allowed_tools", "exclude_tools", "native_tools", "max_tool_iterations", "max_concurrent_tools",
+                              "concurrent_tool_execution", "max_tool_result_chars", "max_mcp_message_history", "max_run_bytes",
+                              "mcp_tool_timeout_seconds", "media_max_file_size_mb"})
+        if (const auto* given = item.find(key); given && given->kind != tree::null)
+          to.warning(given->at, path + within + "." + key, "has no effect in `failover`: what `backend` says counts for the whole run");
       all.push_back(read_one_backend(item, path + within, canonical, base, options, to));
       continue;
     }

@@ -11,6 +11,7 @@
 #include "protocols/wire/json.hpp"
 
 #include <string_view>
+#include <utility>
 
 namespace conclave::loader {
 
@@ -75,8 +76,22 @@ void check_thinking(const section& s, const backend_config& out) {
     s.to().error(budget->at, s.path("thinking") + ".budget_tokens", "must be at least 1024");
 }
 
+/// Of two spellings of one thing that say different things one counts, and a person is told which.
+void read_azure(const section& s, backend_config& out) {
+  if (out.type != "azure_openai")
+    return;
+  s.read("azure_endpoint", out.base_url);
+  s.read("deployment_name", out.model);
+  for (const auto& [counts, other] : {std::pair{"azure_endpoint", "base_url"}, std::pair{"deployment_name", "model"}}) {
+    const auto *a = s.get(counts), *b = s.get(other);
+    if (a && b && a->value->text != b->value->text)
+      s.warning(other, std::string{"has no effect: `"} + counts + "` beside it says something else, and counts");
+  }
+}
+
 void read_connection(const section& s, backend_config& out) {
-  for (const auto* name : {"azure_endpoint", "base_url"})
+  read_azure(s, out);
+  for (const auto* name : {"base_url", "azure_endpoint"})
     if (const auto* url = s.get(name); url && (name != std::string_view{"azure_endpoint"} || out.type == "azure_openai"))
       out.base_url_source = url->value->source;
   std::int32_t port = 0;

@@ -19,7 +19,7 @@ namespace conclave::loader {
 namespace {
 
 /// What a node of the tree is; decides who expands it.
-enum class place { plain, top, agents, agent, backend, servers, command, url, node };
+enum class place { plain, top, agents, agent, failover, backend, servers, command, url, node };
 
 place below(place p, const std::string& key) {
   auto is = [&](std::initializer_list<std::string_view> names) {
@@ -32,7 +32,9 @@ place below(place p, const std::string& key) {
   case place::agents:
     return place::agent;
   case place::agent:
-    return key == "backend" ? place::backend : place::plain;
+    return key == "backend" ? place::backend : key == "failover" ? place::failover : place::plain;
+  case place::failover:
+    return place::backend;
   case place::backend:
     if (is({"api_key", "api_key_env", "extra_headers", "extra_query", "model_path", "server", "ca_bundle"}))
       return place::node;

@@ -7,6 +7,7 @@
 #include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/catalogue_models.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
@@ -59,6 +60,13 @@ const std::vector<std::string> row_keys = {"provider",  "model",     "context_to
                                            "documents", "tools",     "reasoning",      "web_search",        "code",
                                            "ends",      "successor", "price"};
 
+/// What provider_of() may say: an id, or a host as url_host() writes it, without port or path.
+bool is_provider(const std::string& name) {
+  auto ids = providers();
+  return std::any_of(ids.begin(), ids.end(), [&](auto& p) { return p.id == name; }) || is_own_server(name)
+         || url_host("http://" + name) == name || url_host("http://[" + name + "]") == name;
+}
+
 class reader {
 public:
   explicit reader(report& to) : to_(to) {}
@@ -96,6 +104,15 @@ private:
     check_keys(node, row_keys, path_);
     auto provider = provider_id(text_of(node, "provider"));
     auto names = names_of(node);
+    if (const auto* value = node.find("provider"); value && !provider.empty() && !is_provider(provider)) {
+      auto host = url_host(value->text);
+      to_.error(
+          value->at, path_ + ".provider",
+          "'" + shown_text(value->text, 200)
+              + "' is neither a provider or type that `conclave backends` lists nor a host: write the host of the base_url alone"
+              + (host.empty() ? "" : " (" + shown_text(host, 100) + ")"));
+      return;
+    }
     if (provider.empty())
       to_.error(node.at, path_, "needs a provider: one that `conclave backends` lists, or the host of the server");
     if (names.empty() || provider.empty())

@@ -115,6 +115,7 @@ std::string usd_json(std::int64_t nano) {
 /// Money, and what is counted apart of the tokens.
 void add_costs(object& o, const usage& u) {
   o.number("cached_input_tokens", u.cached_input_tokens).number("cache_write_tokens", u.cache_write_tokens);
+  o.number("cache_write_1h_tokens", u.cache_write_1h_tokens);
   o.number("reasoning_tokens", u.reasoning_tokens).number("audio_input_tokens", u.audio_input_tokens);
   o.number("audio_output_tokens", u.audio_output_tokens).number("hosted_calls", u.hosted_calls);
   o.add("cost_usd", u.cost_nano_usd <= 0 && u.unpriced > 0 ? "null" : usd_json(u.cost_nano_usd));

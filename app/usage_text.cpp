@@ -55,8 +55,10 @@ std::string tokens_text(const usage& u, std::uint64_t open, bool parts) {
   auto text = is_unknown(u.input_tokens, u, open) ? "tokens in unknown"
                                                   : std::exchange(bound, {}) + with_commas(u.input_tokens) + " tokens in";
   if (parts)
-    text +=
-        apart({{u.cached_input_tokens, "cached"}, {u.cache_write_tokens, "written to the cache"}, {u.audio_input_tokens, "audio"}});
+    text += apart({{u.cached_input_tokens, "cached"},
+                   {u.cache_write_tokens, "written to the cache"},
+                   {u.cache_write_1h_tokens, "of them for an hour"},
+                   {u.audio_input_tokens, "audio"}});
   text += is_unknown(u.output_tokens, u, open) ? ", out unknown" : ", " + bound + with_commas(u.output_tokens) + " out";
   if (parts)
     text += apart({{u.reasoning_tokens, "reasoning"}, {u.audio_output_tokens, "audio"}});

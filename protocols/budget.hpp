@@ -15,14 +15,14 @@ namespace conclave {
 
 /// What becomes of a call that might exceed a budget.
 enum class exceed_policy : std::uint8_t {
-  block,     ///< it is not made, and its agent is out
+  block,     ///< it is not made, and its agent goes on with its next backend, or is out
   warn,      ///< a person is told, once
   terminate, ///< it is not made, and the task ends with what there is
 };
 
 /// What becomes of a call whose price nobody knows, under a budget in US dollars.
 enum class unknown_cost_policy : std::uint8_t {
-  deny,  ///< it is not made, and its agent is out
+  deny,  ///< it is not made, as with `block`
   allow, ///< it is made and counts as 0 dollars
 };
 

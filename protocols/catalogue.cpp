@@ -237,9 +237,19 @@ std::string provider_id(std::string_view name) {
   return row ? row->provider : text;
 }
 
-std::string provider_of(const backend_config& b) {
+std::string base_url_of(const backend_config& b) {
   const auto* kind = find_backend_kind(b.type);
-  auto host = url_host(b.base_url.empty() && kind ? kind->base_url : b.base_url);
+  return b.base_url.empty() && kind ? kind->base_url : b.base_url;
+}
+
+bool takes_documents_in_chat(std::string_view provider_id) {
+  // Sources, read 2026-11-26: https://developers.openai.com/api/docs/guides/file-inputs,
+  // https://openrouter.ai/docs/features/multimodal/pdfs.
+  return provider_id == "openai" || provider_id == "openrouter";
+}
+
+std::string provider_of(const backend_config& b) {
+  auto host = url_host(base_url_of(b));
   if (const auto* row = find_host(host))
     return row->provider;
   if (is_own_server(b.type) || b.base_url.empty())

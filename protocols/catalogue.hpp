@@ -45,6 +45,13 @@ std::string provider_id(std::string_view name);
 /// Returns whose models this backend asks: the id of a provider, the type of a server of one's own, or a host.
 std::string provider_of(const backend_config& b);
 
+/// Returns the address a configuration names, or the default one of its type; empty if there is none. Variables and options may
+/// still send the bytes elsewhere.
+std::string base_url_of(const backend_config& b);
+
+/// Returns whether the Chat Completions of this provider are known to take PDF.
+bool takes_documents_in_chat(std::string_view provider_id);
+
 /// Returns whether this is a backend type of servers that people run themselves, where a token costs nothing.
 bool is_own_server(std::string_view type);
 

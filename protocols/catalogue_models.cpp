@@ -4,6 +4,7 @@
 #include "protocols/catalogue_models.hpp"
 
 #include "protocols/catalogue.hpp"
+#include "protocols/config_url.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>
@@ -216,6 +217,35 @@ const model_row* find_model(std::string_view provider_or_type, std::string_view 
       if (const auto* row = find_at(maker, name, {}))
         return row;
   return nullptr;
+}
+
+namespace {
+
+/// Models without eyes that no row tells of, by how their names begin behind the last '/'. Whoever is not here may refuse in words
+/// of its own.
+constexpr std::string_view blind_models[] = {"gpt-3.5",     "o1-mini",  "o1-preview",     "o3-mini",          "deepseek-chat",
+                                             "deepseek-r1", "claude-2", "claude-instant", "deepseek-reasoner"};
+
+} // namespace
+
+model_traits traits_of(const backend_config& b, const std::vector<model_row>& own) {
+  auto name = lower(b.model.substr(std::min(b.model.size(), b.model.rfind('/') + 1)));
+  auto provider = provider_of(b);
+  const auto* row = find_model(provider, b.model, own);
+  if (auto maker = infer_backend_type(name); row == nullptr && !maker.empty())
+    row = find_model(maker, name, own);
+  auto out = row == nullptr ? model_traits{} : row->traits;
+  if (out.images == trait::unknown
+      && std::any_of(std::begin(blind_models), std::end(blind_models), [&](auto x) { return name.starts_with(x); }))
+    out.images = trait::no;
+  const auto* kind = find_backend_kind(b.type);
+  auto in_chat =
+      kind != nullptr && (kind->dialect == std::string_view{"openai_chat"} || kind->dialect == std::string_view{"azure_openai"});
+  auto own_row = row != nullptr && std::any_of(own.begin(), own.end(), [&](auto& x) { return &x == row; });
+  if (in_chat && !(own_row && out.documents == trait::yes) && !is_loopback_host(url_host(base_url_of(b)))
+      && !takes_documents_in_chat(provider))
+    out.documents = trait::no; // whatever the model could be shown by another API
+  return out;
 }
 
 std::optional<price> price_at(const model_row& row, std::int64_t unix_ms, std::int64_t input_tokens) {

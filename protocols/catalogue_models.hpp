@@ -14,6 +14,8 @@
 
 namespace conclave {
 
+struct backend_config;
+
 /// Whether a model can do something. Where the source says nothing it is unknown, and nothing is refused for it.
 enum class trait : std::uint8_t { unknown, no, yes };
 
@@ -54,6 +56,10 @@ const std::vector<model_row>& catalogue_models();
 /// "-latest"), before names without a provider's prefix ("openai/", "us.anthropic.").
 /// @param provider_or_type as in price_of
 const model_row* find_model(std::string_view provider_or_type, std::string_view model, const std::vector<model_row>& own = {});
+
+/// Returns what the model of a backend can, as far as is known: what its row says; behind a host that is nobody's we know, that of
+/// the model's maker; and what no row has, by its name and by what its API takes.
+model_traits traits_of(const backend_config& b, const std::vector<model_row>& own = {});
 
 /// Returns what a row costs at this time for a prompt of this length, nullopt if unknown.
 std::optional<price> price_at(const model_row& row, std::int64_t unix_ms, std::int64_t input_tokens);

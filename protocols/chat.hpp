@@ -106,10 +106,11 @@ struct usage {
   std::int64_t unreported = 0;         ///< calls of which the provider gave no count, or one of the two: the rest is unknown, not 0
   std::int64_t cache_write_tokens = 0; ///< of the input tokens: written to the provider's cache
   std::int64_t audio_input_tokens = 0; ///< of the input tokens
-  std::int64_t audio_output_tokens = 0; ///< of the output tokens
-  std::int64_t hosted_calls = 0;        ///< uses of tools that the provider runs itself and bills apart
-  std::int64_t cost_nano_usd = 0;       ///< what the calls cost whose price is known, in 10^-9 US dollars
-  std::int64_t unpriced = 0;            ///< calls whose cost nobody knows: the rest is unknown, not 0
+  std::int64_t audio_output_tokens = 0;   ///< of the output tokens
+  std::int64_t hosted_calls = 0;          ///< uses of tools that the provider runs itself and bills apart
+  std::int64_t cost_nano_usd = 0;         ///< what the calls cost whose price is known, in 10^-9 US dollars
+  std::int64_t unpriced = 0;              ///< calls whose cost nobody knows: the rest is unknown, not 0
+  std::int64_t cache_write_1h_tokens = 0; ///< of those written to the cache: to be kept for an hour, which costs more
   bool operator==(const usage&) const = default;
 };
 
@@ -131,6 +132,7 @@ inline constexpr usage_count usage_counts[] = {
     {"hosted_calls", &usage::hosted_calls},
     {"cost_nano_usd", &usage::cost_nano_usd},
     {"unpriced", &usage::unpriced},
+    {"cache_write_1h_tokens", &usage::cache_write_1h_tokens},
 };
 static_assert(sizeof(usage) == std::size(usage_counts) * sizeof(std::int64_t));
 

@@ -87,6 +87,7 @@ void parameters(std::vector<key_info>& out) {
                  param("response_schema", type::map, "Gemini"),
                  param("response_json_schema", type::map, "Gemini"),
                  param("cached_content", type::text, "Gemini: name of a kept prompt"),
+                 param("max_tool_calls", type::integer, "Responses API: most uses of the provider's own tools in one reply"),
              });
   out.insert(out.end(), {
                             ours("stream", "replies are always streamed"),

@@ -55,7 +55,9 @@ inline constexpr auto table<budget> = [] {
             "tokens read and written, those from a cache too; default: no limit"),
       field(&x::nano_usd, "usd", usd, {0.000001, 1'000'000}, "what all calls may cost; default: no limit").stored_as("nano_usd"),
       field(&x::on_exceed, "on_exceed", choice, "block warn terminate",
-            "`block`: a call that might exceed the budget is not made and its agent is out; `warn`: a person is told, once; "
+            "`block`: a call that might exceed the budget is not made, its agent goes on with its next backend (`failover`) or is "
+            "out; "
+            "`warn`: a person is told, once; "
             "`terminate`: the task ends with what there is"),
       field(&x::on_unknown_cost, "on_unknown_cost", choice, "deny allow",
             "with `usd`, a call of a model whose price is not known: not made, or made and counted as 0"),

@@ -11,6 +11,7 @@
 #include "protocols/invisible.hpp"
 #include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -110,6 +111,11 @@ void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& o
     validate_backend(a.backend, path + ".backend", !a.node.empty(), out);
     check_budget(a.budget, path + ".budget", out);
     check_failover(a, path, out);
+    if (a.budget.nano_usd > 0 || c.rules.budget.nano_usd > 0)
+      each_backend(a, [&](const backend_config& b, const std::string& which) {
+        for (const auto& x : wire::hosted_uses(b).unbounded)
+          add(out, path + "." + which + "." + x.key, x.text, severity::warning);
+      });
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "protocols/catalogue.hpp"
 #include "protocols/catalogue_models.hpp"
+#include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -20,10 +21,6 @@ constexpr std::int64_t most_price = 1'000'000'000;  ///< of one token, in nano-U
 
 std::int64_t natural(std::int64_t n, std::int64_t most) {
   return std::clamp<std::int64_t>(n, 0, most);
-}
-
-std::int64_t tokens_of(std::size_t bytes) {
-  return (static_cast<std::int64_t>(std::min<std::size_t>(bytes, std::size_t{1} << 40)) + bytes_per_token - 1) / bytes_per_token;
 }
 
 std::int64_t number_at(const std::string& object, const char* key) {
@@ -56,9 +53,12 @@ std::int64_t or_else(std::int64_t own, std::int64_t whole) {
 
 } // namespace
 
-usage reserve_for(const model_request& r, const std::vector<message>& talk, const backend_config& config) {
-  usage out;
-  auto bytes = r.params.size() + r.schema.size() + config.extra_body.size();
+std::int64_t input_tokens_of(const model_request& r, const std::vector<message>& talk, std::size_t more,
+                             std::int64_t bytes_a_token) {
+  auto tokens_of = [&](std::size_t bytes) {
+    return (static_cast<std::int64_t>(std::min<std::size_t>(bytes, std::size_t{1} << 40)) + bytes_a_token - 1) / bytes_a_token;
+  };
+  auto bytes = r.params.size() + r.schema.size() + more;
   for (auto& t : r.tools)
     bytes += t.name.size() + t.description.size() + t.parameters.size();
   std::int64_t apart = tokens_per_request;
@@ -72,9 +72,20 @@ usage reserve_for(const model_request& r, const std::vector<message>& talk, cons
                : p.media_type == "application/pdf" ? std::max(tokens_per_picture, tokens_of(p.data.size() / document_bytes))
                                                    : tokens_per_picture;
   }
-  out.input_tokens = natural(tokens_of(bytes) + apart, most_tokens);
+  return natural(tokens_of(bytes) + apart, most_tokens);
+}
+
+usage reserve_for(const model_request& r, const std::vector<message>& talk, const backend_config& config) {
+  usage out;
+  out.input_tokens = input_tokens_of(r, talk, config.extra_body.size(), bytes_per_token);
   auto bound = std::max({r.max_output_tokens, reply_bound(r.params), reply_bound(config.extra_body)});
   out.output_tokens = natural(bound > 0 ? bound : default_reply_tokens, most_tokens);
+  if (!config.hosted_tools.empty())
+    out.hosted_calls = natural(wire::hosted_uses(config).most, most_tokens);
+  // `ttl` of a cache mark: found without reading what it stands in, since a reserve may be too large.
+  for (auto* text : {&r.params, &config.extra_body})
+    if (text->find("\"1h\"") != std::string::npos)
+      out.cache_write_tokens = out.cache_write_1h_tokens = out.input_tokens;
   return out;
 }
 
@@ -102,7 +113,9 @@ void put_cost(usage& of, const std::optional<price>& p) {
     return part;
   };
   charge(take(input, of.cached_input_tokens), or_else(p->cached_input, p->input));
-  charge(take(input, of.cache_write_tokens), or_else(p->cache_write, p->input));
+  auto written = take(input, of.cache_write_tokens);
+  charge(take(written, of.cache_write_1h_tokens), p->input < 0 ? -1 : hour_cache_factor * natural(p->input, most_price));
+  charge(written, or_else(p->cache_write, p->input));
   charge(take(input, of.audio_input_tokens), p->audio_in);
   charge(input, p->input);
   charge(take(output, of.audio_output_tokens), p->audio_out);
@@ -115,7 +128,9 @@ void put_highest_cost(usage& of, const std::optional<price>& p) {
   if (!p)
     return put_cost(of, p);
   auto highest = *p;
-  highest.input = p->input < 0 ? -1 : std::max(p->input, p->cache_write);
+  if (of.cache_write_1h_tokens <= 0) // else it is all written to be kept for an hour, which is dearer still
+    highest.input = p->input < 0 ? -1 : std::max(p->input, p->cache_write);
+  highest.per_hosted_call = std::max<std::int64_t>(p->per_hosted_call, 0); // unknown: counted once it is reported
   put_cost(of, highest);
 }
 

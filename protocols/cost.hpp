@@ -14,8 +14,11 @@
 
 namespace conclave {
 
-/// A token is taken for this many bytes of a request: English has about four, so that this is enough for what most people write.
+/// A token is taken for this many bytes of a request where no more than that may be used: English has about four, so that this is
+/// enough for what most people write.
 inline constexpr std::int64_t bytes_per_token = 2;
+/// And where its usual size is wanted, as for a limit of tokens a minute.
+inline constexpr std::int64_t usual_bytes_per_token = 4;
 /// What the frame of a request and of each of its messages takes, and each picture, in tokens.
 inline constexpr std::int64_t tokens_per_request = 32, tokens_per_message = 8, tokens_per_picture = 3'000;
 /// So many bytes of a document, as it is sent, are taken for one byte of its text, and it is never less than a picture.
@@ -23,8 +26,17 @@ inline constexpr std::size_t document_bytes = 8;
 /// The longest reply where neither `max_tokens` nor a parameter of the provider bounds it.
 inline constexpr std::int64_t default_reply_tokens = 16'384;
 
+/// What a token costs that Anthropic's cache keeps for an hour, in prices of a plain one. Source, read 2026-11-26:
+/// https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching ("Pricing").
+inline constexpr std::int64_t hour_cache_factor = 2;
+
+/// Returns the tokens that a request takes whose conversation is `talk`, at so many bytes a token; `more`: bytes of it that stand
+/// elsewhere.
+std::int64_t input_tokens_of(const model_request& r, const std::vector<message>& talk, std::size_t more,
+                             std::int64_t bytes_a_token);
+
 /// Returns the tokens that this request, whose conversation is `talk`, may use at most: of the input by its bytes, of the output
-/// its bound. `config` is that of its agent's backend.
+/// its bound; and the uses of the provider's tools that it bounds. `config` is that of its agent's backend.
 usage reserve_for(const model_request& r, const std::vector<message>& talk, const backend_config& config);
 
 /// Sets what the tokens of a call cost: `cost_nano_usd`, and `unpriced` where a part of it has no known price.

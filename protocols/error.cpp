@@ -36,7 +36,7 @@ constexpr std::array<row, 16> rows{{
     {"denied"},
     {"version_mismatch", false, true, false, false},
     {"context_overflow"},
-    {"budget_exceeded", false, true, false, false}, // whatever model is asked, the money is spent
+    {"budget_exceeded", false, true, false, true}, // another model may be cheaper
     {"unknown"},
 }};
 static_assert(rows.size() == static_cast<std::size_t>(ec::unknown) + 1);

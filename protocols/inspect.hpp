@@ -44,7 +44,8 @@ CONCLAVE_INSPECT(tool_result, x.id, x.text, x.is_error, x.parts)
 CONCLAVE_INSPECT_CHECKED(message, x.from <= role::tool, x.from, x.text, x.reasoning, x.calls, x.tool_call_id, x.is_error, x.opaque,
                          x.opaque_dialect, x.parts)
 CONCLAVE_INSPECT(usage, x.input_tokens, x.cached_input_tokens, x.output_tokens, x.reasoning_tokens, x.requests, x.unreported,
-                 x.cache_write_tokens, x.audio_input_tokens, x.audio_output_tokens, x.hosted_calls, x.cost_nano_usd, x.unpriced)
+                 x.cache_write_tokens, x.audio_input_tokens, x.audio_output_tokens, x.hosted_calls, x.cost_nano_usd, x.unpriced,
+                 x.cache_write_1h_tokens)
 CONCLAVE_INSPECT(model_request, x.task, x.run, x.call, x.agent, x.model, x.messages, x.tools, x.schema, x.params,
                  x.max_output_tokens, x.slot, x.first_token_timeout_ms, x.idle_timeout_ms, x.total_timeout_ms, x.max_requests,
                  x.one_bill)

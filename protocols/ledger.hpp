@@ -161,7 +161,7 @@ struct state {
   ec error_code = ec::none;
   std::uint32_t terminals = 0; ///< task_ended events seen: at most one
   bool told_over = false;      ///< a person knows that the budget of the task might be exceeded
-  bool over_budget = false;    ///< it ends because a call might have exceeded a budget
+  std::string over_budget;     ///< why it ends: whose budget a call might have exceeded, what is spent; empty = not for that
   bool operator==(const state&) const = default;
 };
 

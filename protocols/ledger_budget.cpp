@@ -56,7 +56,8 @@ excess excess_of(const counted& b, const member& m, const amount& need) {
     auto held = in(b.reserved, u);
     out.unit = u;
     out.for_good = in(alone, u) > limit;
-    out.why = b.name(m) + " might be exceeded: " + share_text(in(b.spent, u), limit, u) + " are spent"
+    auto left = in(b.spent, u) < limit;
+    out.why = b.name(m) + (left ? " might be exceeded: " : " is used up: ") + share_text(in(b.spent, u), limit, u) + " are spent"
               + (held > 0 ? ", " + figure(held) + " are reserved for calls under way" : "") + ", and this call may take "
               + figure(in(need, u));
   }
@@ -92,8 +93,8 @@ void warn(draft& x, const std::string& agent, const counted& b, const amount& be
 /// The task ends with what there is.
 decision end_over_budget(state& s, const command& c, const std::string& whose, budget_unit u, const std::string& why) {
   draft x{s, c.now_ms};
-  x.emit(events::budget_notice(c.agent, {whose, u, exceeded_mark, true}, why + "; the task ends with what there is",
-                               ec::budget_exceeded));
+  x.emit(events::budget_notice(c.agent, {whose, u, exceeded_mark, true},
+                               why + "; the task ends" + (s.epoch > 0 ? " with what there is" : ""), ec::budget_exceeded));
   x.d.kind = ruling_kind::superseded;
   if (s.phase == phase::presenting) {
     x.end_run(c.agent, c.run, "budget", {}, ec::budget_exceeded);

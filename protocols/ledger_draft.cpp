@@ -42,8 +42,8 @@ void draft::settle() {
   if (s.phase != phase::coordinating)
     return;
   auto some_live = std::any_of(s.members.begin(), s.members.end(), [](const member& m) { return m.live; });
-  if (s.over_budget)
-    return s.epoch == 0 ? finish(outcome_kind::failed, no_answer("the budget is used up"), ec::budget_exceeded) : choose();
+  if (!s.over_budget.empty())
+    return s.epoch == 0 ? finish(outcome_kind::failed, no_answer(s.over_budget), ec::budget_exceeded) : choose();
   if (s.late)
     return s.epoch == 0 ? finish(outcome_kind::timed_out, no_answer("the coordination deadline passed"), ec::timeout) : choose();
   if (!some_live)
@@ -115,7 +115,7 @@ void draft::select(const std::string& winner, const std::string& how, std::uint3
     return fall_back("the winner is out: " + m->out_reason, outcome_kind::failed, m->out_code);
   if (s.rules.strategy == strategy::winner_reuse && !m->answers.empty())
     return deliver(m->answers.back().text, false);
-  if (s.over_budget)
+  if (!s.over_budget.empty())
     fall_back("the budget has no room for a presentation", outcome_kind::failed, ec::budget_exceeded);
 }
 

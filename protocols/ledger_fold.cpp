@@ -117,7 +117,8 @@ void take_notice(state& s, member& m, const event& e) {
   if (auto b = events::budget_mark_of(e)) {
     if (b->permille > 1'000)
       (b->whose == "task" ? s.told_over : m.told_over) = true;
-    s.over_budget = s.over_budget || b->ends_task;
+    if (b->ends_task && s.over_budget.empty())
+      s.over_budget = e.reason.substr(0, e.reason.rfind("; the task ends"));
     return;
   }
   auto failed = s.phase == phase::presenting && m.id == s.winner && s.presentation.id == 0 && s.presentation_tries > 0;
@@ -202,16 +203,16 @@ void select(state& s, const event& e) {
   s.phase = phase::presenting;
   s.presentation_deadline_ms = s.rules.presentation_ms > 0 ? later(e.time_ms, s.rules.presentation_ms) : 0;
   auto complete = std::all_of(s.members.begin(), s.members.end(), [&](const member& m) { return !m.live || holds_vote(s, m); });
-  s.finish_reason = s.late          ? "timeout"
-                    : s.over_budget ? "budget_exceeded"
-                                    : (complete || s.rules.skip_coordination ? "completed" : "votes incomplete");
+  s.finish_reason = s.late                   ? "timeout"
+                    : !s.over_budget.empty() ? "budget_exceeded"
+                                             : (complete || s.rules.skip_coordination ? "completed" : "votes incomplete");
 }
 
 void fall_back(state& s, const event& e) {
   s.fallback = true;
   s.presentation_error = e.reason;
   if (!s.late)
-    s.finish_reason = s.over_budget ? "budget_exceeded" : "fallback";
+    s.finish_reason = s.over_budget.empty() ? "fallback" : "budget_exceeded";
 }
 
 // How the task ends is decided.

@@ -4,9 +4,9 @@
 #include "protocols/prompts.hpp"
 
 #include "protocols/text.hpp"
+#include "protocols/time_text.hpp"
 
 #include <algorithm>
-#include <ctime>
 
 namespace conclave::prompts {
 
@@ -64,12 +64,7 @@ void cut_evenly(std::vector<shown_answer>& answers, std::size_t budget) {
 std::string clock_line(std::int64_t now_ms, std::int32_t utc_offset_s) {
   if (now_ms <= 0)
     return {};
-  auto t = static_cast<std::time_t>(now_ms / 1000 + utc_offset_s);
-  std::tm tm{};
-  gmtime_r(&t, &tm);
-  char text[64];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M", &tm);
-  return std::string("Local time: ") + text + "\n";
+  return "Local time: " + clock_text(now_ms, utc_offset_s, "%Y-%m-%d %H:%M") + "\n";
 }
 
 /// The user's own words: shown as they are, but no line may look like a marker of ours.

@@ -93,7 +93,7 @@ std::string difference(const message& stored, message made) {
 
 std::string difference(const run::state& stored, const run::state& made, bool tools) {
   std::vector<std::string> but{"reports",  "awaited",   "kept",        "workspace",
-                               "snapshot", "task.task", "long_results"}; // these by numbers of calls
+                               "snapshot", "task.task", "memory.left", "long_results"}; // these by numbers of calls
   if (made.task.fence == 0)
     but.push_back("task.fence");
   if (tools)

@@ -63,6 +63,7 @@ struct run_follower::impl {
   std::string go_on(const command& c, const event& e, const state& s);
   std::string same_state(followed& f, const event& e, const std::string& where);
   void end_late(const event& e, const completion& reply);
+  void pass_over(followed& f, const event& e);
   std::string begin_model(followed& f, const event& e);
   std::string begin_tool(followed& f, const event& e);
   std::string end_call(followed* f, const event& e);
@@ -259,7 +260,21 @@ std::string run_follower::impl::same_state(followed& f, const event& e, const st
   return {};
 }
 
+/// No event tells that a budget refused a call, nor that a backend could not be asked at all: that the run goes on with a later one
+/// does.
+void run_follower::impl::pass_over(followed& f, const event& e) {
+  auto* text = find(e.state);
+  run::state stored;
+  std::string problem;
+  if (text == nullptr || !run::from_json(*text, stored, problem))
+    return; // said by same_state
+  for (auto& w : f.ways)
+    while (w.announces_model() && w.state().memory.backend < stored.memory.backend)
+      w.rule({ruling_kind::refused, "", {}, ec::budget_exceeded});
+}
+
 std::string run_follower::impl::begin_model(followed& f, const event& e) {
+  pass_over(f, e);
   if (auto wrong = keep(f, e.seq, "the run of '" + shown_text(f.agent) + "' calls its model",
                         [](const run_way& w) { return w.announces_model(); });
       !wrong.empty())

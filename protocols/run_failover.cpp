@@ -4,13 +4,22 @@
 // From a backend that is out to the next of the agent's list (docs/protocol.md 8.3). What follows from it depends on the
 // configuration and the failed call alone, so that a log is replayed without asking a connection.
 
+#include "protocols/catalogue.hpp"
+#include "protocols/config_url.hpp"
+#include "protocols/prompts.hpp"
 #include "protocols/run_mover.hpp"
+#include "protocols/text.hpp"
+
+#include <algorithm>
+#include <utility>
 
 namespace conclave::run {
 
 using prompts::ladder;
 
 namespace {
+
+constexpr std::size_t max_cause = 1'000; ///< bytes of why one backend is out
 
 /// Where the decision ladder of a backend stands that was never asked.
 ladder first_step(const backend_config& b) {
@@ -23,19 +32,42 @@ std::string named(const backend_config& b) {
   return b.type + (b.model.empty() ? "" : " " + b.model);
 }
 
+/// As above, with the host of its address: of two of one type and model it tells them apart.
+std::string placed(const backend_config& b) {
+  auto host = url_host(base_url_of(b));
+  return named(b) + (host.empty() ? "" : " at " + shown_text(host, 100));
+}
+
+/// Why a backend is not asked any more, as one line of a list.
+std::string cause(const backend_config& b, std::string why) {
+  prompts::cut(why, max_cause);
+  return named(b) + ": " + why;
+}
+
 } // namespace
 
 const backend_config& mover::in_use() const {
   return backend_at(with.agent, s.memory.backend);
 }
 
-bool mover::fall_over(ec code, const std::string& why) {
+bool mover::fall_over(ec code, std::string& why) {
   auto& m = s.memory;
   // A turn that was paused half-way is in the form of the provider that paused it.
-  if (!asks_elsewhere(code) || m.backend >= with.agent.failover.size() || s.pauses > 0)
+  if (!asks_elsewhere(code) || with.agent.failover.empty() || s.pauses > 0)
     return false;
   auto from = named(in_use());
-  auto to = m.backend + 1;
+  auto left = m.left;
+  left.push_back(cause(in_use(), why));
+  auto to = std::min<std::size_t>(m.backend, with.agent.failover.size()) + 1; // a stored number may be any
+  for (; to < with.unusable.size() && !with.unusable[to].empty(); ++to)
+    left.push_back(cause(backend_at(with.agent, to), with.unusable[to]));
+  if (to > with.agent.failover.size()) {
+    why.clear();
+    for (auto& x : left)
+      why += (why.empty() ? "" : "; ") + x;
+    return false;
+  }
+  m.left = std::move(left);
   const memory fresh; // what was learned is the other backend's, and so are the requests made in vain
   m.saw_tools = fresh.saw_tools;
   m.learned_budget = fresh.learned_budget;
@@ -43,9 +75,9 @@ bool mover::fall_over(ec code, const std::string& why) {
   m.vain = fresh.vain;
   m.vain_code = fresh.vain_code;
   m.vain_error.clear();
-  m.backend = to;
-  next.backend = to;
-  next.moved = "goes on with " + named(in_use()) + " instead of " + from + ": " + why;
+  auto known = m.backend < with.unusable.size() && !with.unusable[m.backend].empty(); // and told at the start
+  m.backend = next.backend = static_cast<std::uint32_t>(to);
+  next.moved = "goes on with " + placed(in_use()) + " instead of " + from + (known ? "" : ": " + why);
   return true;
 }
 

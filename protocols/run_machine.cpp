@@ -69,7 +69,7 @@ model_request request_of(const setting& with, const state& s, const wire::choice
     req.max_output_tokens = std::max(req.max_output_tokens, least_decision_tokens);
   }
   if (s.step == ladder::tools && (s.want == asked_for::verdict || s.want == asked_for::presentation)) {
-    if (s.iterations < static_cast<std::uint32_t>(config.max_tool_iterations))
+    if (s.iterations < static_cast<std::uint32_t>(with.agent.backend.max_tool_iterations))
       for (auto& [name, tool] : with.tools)
         req.tools.push_back(tool.spec);
     if (s.want == asked_for::verdict)
@@ -228,7 +228,9 @@ void mover::on(ruled x) {
   if (s.awaited == 0 || x.report != s.awaited)
     return;
   s.awaited = 0;
-  s.kept = std::min(s.talk.size(), std::exchange(s.touched, SIZE_MAX));
+  // What may not begin is not in the log, nor is what was said with it.
+  auto in_log = s.handing_in || x.by.kind != ruling_kind::refused ? s.talk.size() : s.kept;
+  s.kept = std::min(in_log, std::exchange(s.touched, SIZE_MAX));
   if (s.handing_in)
     return on_verdict_ruling(x.by);
   if (x.by.kind == ruling_kind::superseded)
@@ -244,7 +246,11 @@ void mover::refuse_begin(const ruling& r) {
   if (!s.pending.empty())
     return refuse_tools(r.reason);
   s.model_call = 0; // it never began
-  fail(r.code == ec::none ? ec::denied : r.code, "the model call was refused: " + r.reason);
+  auto code = r.code == ec::none ? ec::denied : r.code;
+  auto why = "the model call was refused: " + r.reason;
+  if (fall_over(code, why))
+    return go_on_elsewhere();
+  fail(code, std::move(why));
 }
 
 void mover::on(cancelled) {

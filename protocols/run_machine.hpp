@@ -81,6 +81,7 @@ struct setting {
   std::map<std::string, offered_tool> tools; ///< by public name
   std::set<std::string> gone;                ///< tools that were offered once and are no more
   bool tools_stale = false;                  ///< a source has another list by now
+  std::vector<std::string> unusable = {};    ///< by number of a backend: why it cannot be asked at all; empty = it can
   on_unknown unknown = on_unknown::tell;
   const std::vector<policy>* policies = &run::policies(); ///< not null
   std::int32_t utc_offset_s = 0;                          ///< what local time is ahead of UTC when a run starts
@@ -128,7 +129,8 @@ struct memory {
   std::int64_t vain = 0; ///< requests in it since the last reply that brought a run on
   ec vain_code = ec::none;
   std::string vain_error;
-  std::uint32_t backend = 0; ///< of the agent's: the one that is asked (backend_at)
+  std::uint32_t backend = 0;          ///< of the agent's: the one that is asked (backend_at)
+  std::vector<std::string> left = {}; ///< the backends before it, each with why it is not asked any more
   bool operator==(const memory&) const = default;
 };
 

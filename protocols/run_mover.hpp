@@ -91,9 +91,9 @@ struct mover {
 
   // run_failover.cpp: from one backend to the next
   const backend_config& in_use() const;
-  bool fall_over(ec code,
-                 const std::string& why); ///< nothing of the reply was used; false: there is no other, or it would not help
-  void go_on_elsewhere();                 ///< after that, in the middle of a run
+  /// Nothing of the reply was used. False: there is no other, or it would not help; `why` tells of all backends then.
+  bool fall_over(ec code, std::string& why);
+  void go_on_elsewhere(); ///< after that, in the middle of a run
 
   // run_room.cpp: what a run may hold
   std::size_t held_bytes() const;

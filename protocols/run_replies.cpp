@@ -118,10 +118,11 @@ void mover::on_broken(const completion& c) {
     out.push_back(tell{"its turns so far are told without the thoughts that a provider sealed: " + why});
     return call_model();
   }
-  if (!c.semantic && fall_over(c.code, c.error))
+  auto error = c.error;
+  if (!c.semantic && fall_over(c.code, error))
     return go_on_elsewhere();
   if (c.code != ec::context_overflow)
-    return fail(c.code, c.error);
+    return fail(c.code, std::move(error));
   if (shorten())
     return;
   // Nothing but the question and the instructions is left: no other run will fit either.

@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <ctime>
 #include <utility>
 
 namespace conclave {
@@ -22,6 +23,14 @@ std::optional<double> read_time(std::string_view text, double plain) {
   auto unit = std::find_if(units.begin(), units.end(), [&](const auto& u) { return u.first == text; });
   auto each = text.empty() ? plain : unit != units.end() ? unit->second : 0;
   return each > 0 && std::isfinite(number * each) ? std::optional{number * each} : std::nullopt;
+}
+
+std::string clock_text(std::int64_t unix_ms, std::int32_t utc_offset_s, const char* form) {
+  auto t = static_cast<std::time_t>(unix_ms / 1000 + utc_offset_s);
+  std::tm tm{};
+  gmtime_r(&t, &tm);
+  char text[64];
+  return {text, std::strftime(text, sizeof text, form, &tm)};
 }
 
 } // namespace conclave

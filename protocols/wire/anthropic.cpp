@@ -262,6 +262,8 @@ private:
     auto input = read_tokens(*u, "input_tokens", fresh_input_);
     auto read = read_tokens(*u, "cache_read_input_tokens", use_.cached_input_tokens);
     auto written = read_tokens(*u, "cache_creation_input_tokens", use_.cache_write_tokens);
+    if (auto* d = member(*u, "cache_creation"))
+      read_tokens(*d, "ephemeral_1h_input_tokens", use_.cache_write_1h_tokens);
     auto output = read_tokens(*u, "output_tokens", use_.output_tokens);
     if (auto* d = member(*u, "output_tokens_details"))
       read_tokens(*d, "thinking_tokens", use_.reasoning_tokens);

@@ -4,6 +4,7 @@
 #include "protocols/wire/attachments.hpp"
 
 #include "protocols/catalogue.hpp"
+#include "protocols/catalogue_models.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/text.hpp"
 
@@ -38,30 +39,17 @@ constexpr file_bounds bounds[] = {
     {"scripted", 32 * mib, 32 * mib, 50'000'000, true}, // looks at nothing
 };
 
-/// Models without eyes, by how their names begin behind the last '/'. Whoever is not here may refuse in words of its own.
-constexpr std::string_view blind_models[] = {"gpt-3.5",     "o1-mini",  "o1-preview",     "o3-mini",          "deepseek-chat",
-                                             "deepseek-r1", "claude-2", "claude-instant", "deepseek-reasoner"};
-
-/// Hosts that speak Chat Completions and take its `file` parts. Sources: as above, and
-/// https://openrouter.ai/docs/features/multimodal/pdfs.
-constexpr std::string_view document_hosts[] = {"openai.com", "openrouter.ai"};
-
-bool is_below(const std::string& host, std::string_view domain) {
-  return host == domain || (host.size() > domain.size() && host.ends_with(domain) && host[host.size() - domain.size() - 1] == '.');
-}
-
 std::string size_text(std::uint64_t n) {
   return n % mib == 0 ? std::to_string(n / mib) + " MiB" : std::to_string(n) + " bytes";
 }
 
-std::string unfit(const backend_config& b, const file_bounds& most, const attachment& a) {
+std::string unfit(const backend_config& b, const file_bounds& most, const model_traits& can, const attachment& a) {
   auto is_pdf = a.media_type == pdf;
   auto name = "'" + shown_text(a.name, 200) + "' ";
-  auto* kind = find_backend_kind(b.type);
-  auto host = url_host(b.base_url.empty() && kind != nullptr ? kind->base_url : b.base_url);
-  auto is_chat = most.dialect == std::string_view("openai_chat") || most.dialect == std::string_view("azure_openai");
-  if (is_chat && is_pdf && !is_loopback_host(host)
-      && std::none_of(std::begin(document_hosts), std::end(document_hosts), [&](auto x) { return is_below(host, x); }))
+  auto host = url_host(base_url_of(b));
+  if (can.images == trait::no && (!is_pdf || can.documents != trait::yes))
+    return name + "cannot be shown to the model " + shown_text(b.model) + ": it takes text alone";
+  if (is_pdf && can.documents == trait::no)
     return name + "is a PDF, and " + shown_text(host.empty() ? b.type : host)
            + " is not known to take documents: extract its text (pdftotext) and add that";
   if (a.media_type == "image/gif" && !most.gif)
@@ -139,7 +127,7 @@ std::string encode_base64(std::string_view bytes) {
   return out;
 }
 
-std::string unfit(const backend_config& b, const std::vector<const attachment*>& files) {
+std::string unfit(const backend_config& b, const std::vector<const attachment*>& files, const std::vector<model_row>& own) {
   if (files.empty())
     return {};
   auto* kind = find_backend_kind(b.type);
@@ -148,12 +136,10 @@ std::string unfit(const backend_config& b, const std::vector<const attachment*>&
   auto name = "'" + shown_text(files.front()->name, 200) + "' ";
   if (most == std::end(bounds))
     return name + "cannot be shown to a model of type '" + shown_text(b.type) + "': it takes text alone";
-  auto model = lower(b.model.substr(std::min(b.model.size(), b.model.rfind('/') + 1)));
-  if (std::any_of(std::begin(blind_models), std::end(blind_models), [&](auto x) { return model.starts_with(x); }))
-    return name + "cannot be shown to the model " + shown_text(b.model) + ": it takes text alone";
+  auto can = traits_of(b, own);
   std::uint64_t all = 0, encoded = 0;
   for (auto* a : files) {
-    if (auto why = unfit(b, *most, *a); !why.empty())
+    if (auto why = unfit(b, *most, can, *a); !why.empty())
       return why;
     all += a->bytes;
     encoded += (a->bytes + 2) / 3 * 4;

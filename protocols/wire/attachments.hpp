@@ -4,6 +4,7 @@
 
 /// Files that go with a question, images and PDF: what they are by their first bytes, which API takes them, and in what form. Pure.
 
+#include "protocols/catalogue_models.hpp"
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
 #include "protocols/wire/json_util.hpp"
@@ -31,7 +32,8 @@ std::string other_type(std::string_view bytes);
 std::string encode_base64(std::string_view bytes);
 
 /// Returns why the model behind this connection cannot be shown these files, as a sentence; empty if it can, as far as is known.
-std::string unfit(const backend_config& b, const std::vector<const attachment*>& files);
+/// `own`: a user's rows (protocols/catalogue_models.hpp).
+std::string unfit(const backend_config& b, const std::vector<const attachment*>& files, const std::vector<model_row>& own = {});
 
 /// Returns the content of a user's message: its text as a string where no file goes with it, else a list of parts, the text last,
 /// as vendors advise for images and documents.

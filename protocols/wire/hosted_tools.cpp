@@ -17,6 +17,8 @@ namespace conclave::wire {
 
 namespace {
 
+constexpr std::int64_t max_uses = 1'000'000; ///< more are not counted on
+
 enum class tool : std::uint8_t { search, code, fetch };
 
 struct tool_key {
@@ -119,11 +121,6 @@ bool is_of_xai(const backend_config& b, const std::string& base_url) {
   return b.type == "grok" || is_at(url_host(base_url), "x.ai");
 }
 
-std::string base_url_of(const backend_config& b) {
-  const auto* kind = find_backend_kind(b.type);
-  return !b.base_url.empty() || kind == nullptr ? b.base_url : kind->base_url;
-}
-
 } // namespace
 
 hosted_tools hosted_of(const backend_config& b) {
@@ -167,6 +164,36 @@ std::string dialect_of(const backend_config& b, const std::string& base_url) {
       && (b.hosted_tools.contains("web_search") || b.hosted_tools.contains("code_execution")))
     return "openai_responses";
   return own;
+}
+
+hosted_bound hosted_uses(const backend_config& b) {
+  hosted_bound out;
+  auto base_url = base_url_of(b);
+  auto dialect = dialect_of(b, base_url);
+  auto bound_in = [](const std::string& object, const char* name) {
+    auto v = parse(object).value_or(json());
+    auto* n = v.is_object() ? member(v, name) : nullptr;
+    return n != nullptr && n->is_number_integer() ? n->get<std::int64_t>() : -1;
+  };
+  // Of all such tools together: https://developers.openai.com/api/docs/api-reference/responses, read 2026-11-26.
+  auto in_all =
+      dialect == "openai_responses" ? std::max(bound_in(b.params, "max_tool_calls"), bound_in(b.extra_body, "max_tool_calls")) : -1;
+  for (auto& key : keys) {
+    auto given = b.hosted_tools.find(key.name);
+    if (given == b.hosted_tools.end() || find_form(key.which, dialect, base_url, b.model) == nullptr)
+      continue;
+    auto counts = dialect == "anthropic" && key.which != tool::code;
+    if (auto most = counts ? bound_in(given->second, "max_uses") : in_all; most >= 0) {
+      out.most = counts ? out.most + std::min<std::int64_t>(most, max_uses) : most;
+      continue;
+    }
+    out.unbounded.push_back({key.key, std::string("what its provider charges for each use is counted against `usd` once it is "
+                                                  "reported, not before: a call may cost more than the budget has left")
+                                          + (counts                          ? "; `max_uses` bounds it"
+                                             : dialect == "openai_responses" ? "; `max_tool_calls` bounds it"
+                                                                             : "")});
+  }
+  return out;
 }
 
 std::vector<hosted_fault> hosted_faults(const backend_config& b) {

@@ -8,6 +8,7 @@
 #include "protocols/wire/dialect.hpp"
 #include "protocols/wire/json_util.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,13 @@ struct hosted_fault {
   const char* key; ///< of the configuration
   std::string text;
 };
+
+/// How often one call may use such tools, which are billed by use.
+struct hosted_bound {
+  std::int64_t most = 0;               ///< of those that the request bounds
+  std::vector<hosted_fault> unbounded; ///< the others, with what bounds them
+};
+hosted_bound hosted_uses(const backend_config& b);
 
 /// Returns what a backend asks for and does not get, or not always, with what to do.
 std::vector<hosted_fault> hosted_faults(const backend_config& b);

@@ -105,6 +105,7 @@ struct fields<run::memory> {
     f("vain_code", x.vain_code, d.vain_code, ec::unknown);
     f("vain_error", x.vain_error, d.vain_error);
     f("backend", x.backend, d.backend);
+    f("left", x.left, d.left);
   }
 };
 

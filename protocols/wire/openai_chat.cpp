@@ -336,23 +336,9 @@ private:
     auto* u = inside == nullptr ? &holder : member(holder, inside);
     if (u == nullptr || !u->is_object() || rank < usage_rank_)
       return;
-    auto input = read_tokens(*u, "prompt_tokens", use_.input_tokens);
-    auto output = read_tokens(*u, "completion_tokens", use_.output_tokens);
-    if (input == token_count::absent && output == token_count::absent)
+    if (!count_tokens(*u, {"prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"}))
       return;
     usage_rank_ = rank;
-    count(input, output);
-    for (auto* name : {"cached_tokens", "prompt_cache_hit_tokens"}) // Moonshot and DeepSeek have it here
-      read_tokens(*u, name, use_.cached_input_tokens);
-    if (auto* d = member(*u, "prompt_tokens_details")) {
-      read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
-      read_tokens(*d, "cache_write_tokens", use_.cache_write_tokens);
-      read_tokens(*d, "audio_tokens", use_.audio_input_tokens);
-    }
-    if (auto* d = member(*u, "completion_tokens_details")) {
-      read_tokens(*d, "reasoning_tokens", use_.reasoning_tokens);
-      read_tokens(*d, "audio_tokens", use_.audio_output_tokens);
-    }
     if (auto* d = member(*u, "server_tool_use")) // OpenRouter
       read_tokens(*d, "web_search_requests", use_.hosted_calls);
     read_tokens(*u, "num_server_side_tools_used", use_.hosted_calls); // xAI

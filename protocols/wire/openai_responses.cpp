@@ -336,18 +336,7 @@ private:
   void on_usage(const json* u) {
     if (u == nullptr || !u->is_object())
       return;
-    auto input = read_tokens(*u, "input_tokens", use_.input_tokens);
-    auto output = read_tokens(*u, "output_tokens", use_.output_tokens);
-    count(input, output);
-    if (auto* d = member(*u, "input_tokens_details")) {
-      read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
-      read_tokens(*d, "cache_write_tokens", use_.cache_write_tokens);
-      read_tokens(*d, "audio_tokens", use_.audio_input_tokens);
-    }
-    if (auto* d = member(*u, "output_tokens_details")) {
-      read_tokens(*d, "reasoning_tokens", use_.reasoning_tokens);
-      read_tokens(*d, "audio_tokens", use_.audio_output_tokens);
-    }
+    count_tokens(*u, {"input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"});
   }
 
   std::vector<item> items_; ///< in the order they came

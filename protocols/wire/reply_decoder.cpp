@@ -70,6 +70,26 @@ void reply_decoder::count(token_count input, token_count output) {
   output_ = std::max(output_, output);
 }
 
+bool reply_decoder::count_tokens(const json& u, const usage_names& names) {
+  auto input = read_tokens(u, names.input, use_.input_tokens);
+  auto output = read_tokens(u, names.output, use_.output_tokens);
+  if (input == token_count::absent && output == token_count::absent)
+    return false;
+  count(input, output);
+  for (auto* name : {"cached_tokens", "prompt_cache_hit_tokens"}) // Moonshot and DeepSeek have it here
+    read_tokens(u, name, use_.cached_input_tokens);
+  if (auto* d = member(u, names.input_details)) {
+    read_tokens(*d, "cached_tokens", use_.cached_input_tokens);
+    read_tokens(*d, "cache_write_tokens", use_.cache_write_tokens);
+    read_tokens(*d, "audio_tokens", use_.audio_input_tokens);
+  }
+  if (auto* d = member(u, names.output_details)) {
+    read_tokens(*d, "reasoning_tokens", use_.reasoning_tokens);
+    read_tokens(*d, "audio_tokens", use_.audio_output_tokens);
+  }
+  return true;
+}
+
 completion reply_decoder::finish(const http_end& end) {
   if (head_.status >= 300) {
     http_failure(result_, head_, error_body(), secrets_);

@@ -28,6 +28,11 @@ struct call_stream {
   thinking_filter thinking;
 };
 
+/// What one of OpenAI's APIs calls its counts of tokens.
+struct usage_names {
+  const char *input, *output, *input_details, *output_details;
+};
+
 class reply_decoder : public decoder {
 public:
   /// `essential`: the member that every whole reply of the dialect has. `pauses`: the dialect knows paused turns.
@@ -85,6 +90,9 @@ protected:
   /// Notes what the provider said of the tokens that came in and that went out, as often as it says so; `absent` changes nothing.
   /// Which of the two it never said is unknown, and an absurd one makes it so for good.
   void count(token_count input, token_count output);
+
+  /// Reads the counts that OpenAI's APIs have. False, and nothing is read, where it has neither of the two.
+  bool count_tokens(const json& u, const usage_names& names);
 
   void end_with(std::string reason);
   bool cut_short() const { return ending_ == ending::truncated; }

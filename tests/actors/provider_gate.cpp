@@ -8,6 +8,7 @@
 #include "actors/provider_gate.hpp"
 
 #include "support/fixture.hpp"
+#include "support/simulated_outside.hpp"
 
 #include <map>
 
@@ -31,7 +32,9 @@ struct gate_fixture : conclave::test::fixture {
   std::int64_t order = 0;
 
   void open(breaker_policy policy = {}, rate_limits limits = {}, std::size_t n = 4) {
-    gate = spawn_provider_gate(sys, "api.example", policy, limits);
+    test::simulated_world world;
+    world.unix_ms = 1'795'694'400'000; // 2026-11-26 12:00
+    gate = spawn_provider_gate(sys, "api.example", policy, limits, std::make_shared<test::simulated_outside>(sys, world));
     for (std::size_t i = 0; i < n; ++i)
       callers.push_back(sys.spawn([this, i](caller_actor::pointer me) -> caller_actor::behavior_type {
         return {[this, i](const gate_answer& a) {
@@ -160,7 +163,7 @@ CAF_TEST(a wait beyond the deadline or beyond what is waited is refused at once)
   open({}, {0, 0, 1});
   enter(0, 1);
   enter(1, 1, "m", INT64_C(360'000'000));
-  CAF_CHECK_EQUAL(refused, (texts{"1.1: `rpd: 1` of `rate_limits` (api.example): the next request goes in 24 h, later "
+  CAF_CHECK_EQUAL(refused, (texts{"1.1: `rpd: 1` of `rate_limits` (api.example): the next request goes at 2026-11-27 12:00, later "
                                   "than a call waits"}));
   refused.clear();
   caf::anon_send(gate, gate_head{"m", {}, 20'000});
@@ -196,7 +199,7 @@ CAF_TEST(an open breaker lets nobody through and then exactly one) {
     enter(i, 10);
   CAF_CHECK(passed.empty());
   CAF_CHECK_EQUAL(refused.size(), 4u);
-  CAF_CHECK_EQUAL(refused[0], "0.10: POST /v1: it failed (failed too often lately, tried again in 60 s)");
+  CAF_CHECK_EQUAL(refused[0], "0.10: POST /v1: it failed (failed too often lately, tried again at 12:01:01)");
   pass(seconds(60));
   for (std::size_t i = 0; i < 4; ++i)
     enter(i, 20);
@@ -221,7 +224,7 @@ CAF_TEST(a probe that fails has no second try) {
   enter(0, 9);
   CAF_CHECK_EQUAL(passed, (texts{"0.9"}));
   CAF_REQUIRE_EQUAL(refused.size(), 1u);
-  CAF_CHECK(refused[0].find("tried again in 2 min") != std::string::npos);
+  CAF_CHECK(refused[0].find("tried again at 12:03:01") != std::string::npos);
 }
 
 CAF_TEST(a probe whose caller is gone leaves the next call to probe) {
@@ -261,13 +264,26 @@ CAF_TEST(a call that does not want any more keeps nobody waiting) {
   CAF_CHECK_EQUAL(passed, (texts{"0.1", "2.1"}));
 }
 
+CAF_TEST(who asked again while it waited was told of another wait each time) {
+  open({}, {0, 0, 1});
+  enter(0, 1);
+  for (std::uint64_t i = 2; i < 5; ++i) {
+    enter(0, i, "m", INT64_C(360'000'000));
+    pass(milliseconds(2'700));
+  }
+  CAF_REQUIRE_EQUAL(refused.size(), 3u);
+  for (auto& x : refused)
+    CAF_CHECK_EQUAL(x.substr(x.find(':')), ": `rpd: 1` of `rate_limits` (api.example): the next request goes at 2026-11-27 12:00, "
+                                           "later than a call waits");
+}
+
 CAF_TEST(a wait of more than two minutes opens the breaker at once) {
   open();
   enter(0, 1);
   leave(0, 1, came::shut, 500'000);
   enter(1, 1);
   CAF_REQUIRE_EQUAL(refused.size(), 1u);
-  CAF_CHECK(refused[0].find("not tried before that wait is over, in 9 min") != std::string::npos);
+  CAF_CHECK(refused[0].find("not tried before that wait is over, at 12:08:20") != std::string::npos);
   pass(seconds(500));
   enter(1, 2);
   enter(2, 2);

@@ -112,6 +112,21 @@ class Azure(unittest.TestCase):
         self.assertEqual(self.provider.requests, [])
 
 
+class Spellings(unittest.TestCase):
+    def test_of_two_that_say_different_things_it_is_told_which_counts(self):
+        with Home() as home:
+            agent = {"type": "azure_openai", "model": "gpt-4o", "deployment_name": "mine", "base_url": "https://b.openai.azure.com",
+                     "azure_endpoint": "https://a.openai.azure.com", "api_key": "12345678"}
+            r = home.run("validate", "--explain", home.write("t.json", {"agents": [{"id": "a", "backend": agent}]}))
+            self.assertIn("backend.base_url: has no effect: `azure_endpoint` beside it says something else, and counts", r.stdout)
+            self.assertIn("backend.model: has no effect: `deployment_name` beside it says something else, and counts", r.stdout)
+            self.assertIn("backend.model: mine", r.stdout)
+            self.assertIn("backend.base_url: https://a.openai.azure.com", r.stdout)
+            for same in ({**agent, "model": "mine", "base_url": agent["azure_endpoint"]}, {k: v for k, v in agent.items() if k not in ("model", "base_url")}):
+                r = home.run("validate", home.write("t.json", {"agents": [{"id": "a", "backend": same}]}))
+                self.assertIn("no problems", r.stdout)
+
+
 if __name__ == "__main__":
     need_binary()
     unittest.main(argv=[sys.argv[0]] + sys.argv[2:], verbosity=1)

@@ -36,7 +36,8 @@ class Budgets(RealServers):
         super().setUp()
         (self.home.path / "config" / "conclave").mkdir(parents=True)
         self.home.write("config/conclave/models.yaml", "models:\n  - {provider: 127.0.0.1, model: priced, "
-                        "price: {input: 0.15, cached_input: 0.075, output: 0.6}}\n")
+                        "price: {input: 0.15, cached_input: 0.075, output: 0.6}}\n"
+                        "  - {provider: 127.0.0.1, model: free, price: {input: 0, output: 0}}\n")
         self.home.env["XDG_CONFIG_HOME"] = str(self.home.path / "config")
 
     def spent(self, events, key="input_tokens"):
@@ -82,7 +83,7 @@ class Budgets(RealServers):
             self.assertEqual(r.returncode, 0 if requests else 2, r.stdout + r.stderr)
             out = [e for e in events if e["type"] == "agent_out"]
             self.assertEqual(out[0]["code"], "budget_exceeded")
-            self.assertIn("the budget of the task might be exceeded", out[0]["reason"])
+            self.assertIn("the budget of the task " + ("is used up" if requests else "might be exceeded"), out[0]["reason"])
         self.play(answer(), vote(), final())
         r, _ = self.ask(backend=self.PRICED, budget={"tokens": need}, flags=())
         self.assertEqual(r.stdout, "It is 42.\n")
@@ -120,6 +121,107 @@ class Budgets(RealServers):
         self.assertEqual(r.stdout, "It is 42.\n")
         self.assertIn("finish reason: budget_exceeded\n", r.stderr)
         self.assertEqual(len(self.provider.requests), 1)
+
+    def test_a_task_that_ends_without_an_answer_says_whose_budget_and_how_much(self):
+        self.play(answer(), vote(), final())
+        for budget, whose, unit in (({"tokens": 100}, "the budget of the task", "0 of 100 tokens"), ({"usd": 0.0001}, "the budget of the task", "$0.0000 of $0.0001")):
+            r, _ = self.ask(backend=self.PRICED, budget={**budget, "on_exceed": "terminate"}, flags=())
+            self.assertEqual(r.returncode, 2, r.stdout)
+            self.assertIn(f"no answer: {whose} might be exceeded: {unit} are spent, and this call may take", " ".join(r.stderr.split()))
+            status = json.loads(max(self.home.path.glob("home/logs/*/status.json"), key=lambda p: p.stat().st_mtime).read_text())
+            self.assertIn(unit + " are spent", json.dumps(status))
+            verified = self.home.run("replay", "last", "--verify")
+            self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_a_budget_that_is_used_up_was_said_to_be_in_danger(self):
+        self.play(answer(read=8000), vote(), final())
+        r, _ = self.ask(backend=self.PRICED, budget={"tokens": 8000}, flags=())
+        self.assertIn("the budget of the task is used up: 8,100 of 8,000 tokens are spent", " ".join(r.stderr.split()))
+        self.assertNotIn("might be exceeded", r.stderr)
+
+    def chained(self, *models, **own):
+        """Asks one agent whose backends have these models; returns what the others were gone on with for."""
+        one = {"type": "chatcompletion", "base_url": self.provider.url + "/v1", "api_key": "dummy", "max_tokens": 500}
+        agent = {"id": "m0", "backend": {**one, "model": models[0]}, "failover": [{**one, "model": m} for m in models[1:]]}
+        team = {"agents": [{**agent, **own}]} if own else {"agents": [agent], "budget": {"usd": self.usd}}
+        r = self.home.run("--config", self.home.write("team.json", team), "--json", "q")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        verified = self.home.run("replay", "last", "--verify")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        return [e["reason"] for e in events_of(r.stdout) if e["type"] == "agent_notice" and "goes on with" in e["reason"]]
+
+    def test_a_backend_that_is_too_dear_gives_way_to_a_cheaper_one(self):
+        self.usd = 0.0001
+        for own in ({"budget": {"usd": self.usd}}, {}):
+            for chain, why in ((("priced", "free"), ["might be exceeded"]), (("unknown", "priced", "free"), ["is not known", "might be exceeded"])):
+                self.play(answer(), vote(), final())
+                moved = self.chained(*chain, **own)
+                self.assertEqual([x["model"] for x in self.provider.requests], ["free"] * 3)
+                self.assertEqual(len(moved), len(why), moved)
+                for text, part in zip(moved, why):
+                    self.assertIn(part, text)
+
+    def test_it_gives_way_in_the_middle_of_a_task_and_a_replay_follows(self):
+        self.play(answer(), vote(), final())
+        _, events = self.ask(backend=self.PRICED)
+        first = next(e["usage"]["cost_nano_usd"] for e in events if e["type"] == "call_started")
+        self.usd = (first + 100_000) / NANO  # room for the first call
+        self.play(with_usage(delta(content="no tool, no verdict"), delta("stop")), answer(), vote(), final())
+        self.assertEqual(len(self.chained("priced", "free")), 1)
+        self.assertEqual([x["model"] for x in self.provider.requests], ["priced"] + ["free"] * 3)
+
+    def test_what_was_said_with_a_refused_call_was_lost_to_a_resume(self):
+        self.play(answer(), vote(), final())
+        _, events = self.ask(backend=self.PRICED)
+        first = next(e["usage"]["cost_nano_usd"] for e in events if e["type"] == "call_started")
+
+        async def hangs(provider, request, reply):
+            await asyncio.sleep(600)
+
+        self.play(with_usage(delta(content="no tool, no verdict"), delta("stop")), hangs, answer(), vote(), final())
+        one = {"type": "chatcompletion", "base_url": self.provider.url + "/v1", "api_key": "${TEST_KEY}", "max_tokens": 500}
+        team = {"agents": [{"id": "m0", "backend": {**one, "model": "priced"}, "failover": [{**one, "model": "free"}]}],
+                "budget": {"usd": (first + 100_000) / NANO}}
+        self.home.env["TEST_KEY"] = "sk-of-a-test"
+        p = self.home.start("--config", self.home.write("team.json", team), "q")
+        self.assertTrue(self.provider.wait(lambda: len(self.provider.requests) == 2))
+        p.kill()
+        p.communicate()
+        r = self.home.run("resume", "last")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        hung, again = self.provider.requests[1], self.provider.requests[2]
+        self.assertEqual((again["model"], again["messages"]), ("free", hung["messages"]))
+        self.assertIn("no tool, no verdict", json.dumps(again["messages"]))
+
+    def test_fees_of_the_provider_s_tools_are_reserved_or_said_not_to_be(self):
+        agent = {"id": "a", "backend": {"type": "claude", "model": "claude-sonnet-5-5", "enable_web_search": True}}
+        openai = {"id": "b", "backend": {"type": "openai", "model": "gpt-6-luna", "enable_web_search": True}}
+        for team, said in ((agent, "`max_uses` bounds it"), (openai, "`max_tool_calls` bounds it"),
+                           ({**agent, "backend": {**agent["backend"], "enable_web_search": {"max_uses": 3}}}, None),
+                           ({**openai, "backend": {**openai["backend"], "max_tool_calls": 4}}, None)):
+            for more in ({"budget": {"usd": 1}}, {"budget": {"tokens": 1000}}, {}):
+                r = self.home.run("validate", self.home.write("t.json", {"agents": [team], **more}))
+                wanted = said if "usd" in more.get("budget", {}) else None
+                self.assertEqual("counted against `usd` once it is reported" in r.stdout, wanted is not None, r.stdout)
+                self.assertIn(wanted or "", r.stdout)
+        r = self.home.run("--config", self.home.write("t.json", {"agents": [agent], "budget": {"usd": 1}}), "q")  # no key: it ends at once
+        self.assertIn("enable_web_search: what its provider charges for each use", " ".join(r.stderr.split()))
+
+    def test_what_a_cache_keeps_for_an_hour_has_its_own_price(self):
+        use = {"input_tokens": 100, "cache_creation_input_tokens": 40, "cache_read_input_tokens": 0, "output_tokens": 1,
+               "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 30}}
+        events = [{"type": "message_start", "message": {"id": "m", "role": "assistant", "content": [], "usage": use}},
+                  {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                  {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "It is 42."}},
+                  {"type": "content_block_stop", "index": 0},
+                  {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}}, {"type": "message_stop"}]
+        self.play((200, STREAM, b"".join(b"event: %s\ndata: %s\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)))
+        r, events = self.ask(kind="claude", backend=self.PRICED, orchestrator={"skip_coordination_rounds": True})
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        spent = next(e["usage"] for e in events if e["type"] == "call_ended")
+        self.assertEqual((spent["cache_write_tokens"], spent["cache_write_1h_tokens"]), (40, 30))
+        self.assertEqual(spent["cost_nano_usd"], 30 * 2 * 150 + (10 + 100) * 150 + 10 * 600)
+        self.assertIn("140 tokens in (40 written to the cache, 30 of them for an hour)", self.show())
 
     def test_an_unknown_price_is_refused_under_a_budget_in_dollars(self):
         self.play(answer(), vote(), final())

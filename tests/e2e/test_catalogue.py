@@ -132,6 +132,9 @@ class OwnModels(Catalogue):
                 ("models:\n  - provider: groq\n    model: m\n    images: maybe", 4, "expected true or false"),
                 ("models:\n  - {provider: groq, model: m}\n  - {provider: groq, model: [x, M]}", 3, "listed twice"),
                 ("models:\n  - {provider: groq, model: 'a b'}", 2, "without blanks"),
+                ("models:\n  - provider: https://gw.example/v1\n    model: m", 2, "write the host of the base_url alone (gw.example)"),
+                ("models:\n  - provider: gw.example:8080\n    model: m", 2, "write the host of the base_url alone"),
+                ("models:\n  - provider: gw.example/v1\n    model: m", 2, "write the host of the base_url alone"),
                 ("models: 3", 1, "expected a list"), ("- 3", 1, "a model is a map"), ("modles: []", 1, "expected a list"),
                 ("models: [", 1, ""), ("models:\n  - &a {provider: *a}", 2, "")]:
             with self.subTest(text):

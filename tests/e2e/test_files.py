@@ -194,6 +194,40 @@ class Files(unittest.TestCase):
             self.assertIn("not available yet", r.stderr)
         self.assertEqual(p.requests, [])
 
+    def test_validate_looked_only_whether_a_file_is_there(self):
+        """It says what a run would say, of every file at once."""
+        p = self.serve()
+        (self.home.path / "x.png").write_bytes(b"GIF88a not an image \xff")
+        (self.home.path / "big.png").write_bytes(PNG + bytes((5 << 20) - len(PNG) + 1))
+        cases = (("claude", {}, {"image_path": "x.png"}, "is neither an image"), ("claude", {}, {"image_path": "none.png"}, "cannot be opened"),
+                 ("claude", {}, {"image_path": "b.dat"}, "is a PDF by its first bytes"), ("claude", {}, {"image_path": "big.png"}, "5 MiB at most"),
+                 ("claude", {"media_max_file_size_mb": 1}, {"image_path": "big.png"}, "has more than 1 MiB"),
+                 ("claude", {}, {"file_path": "."}, "is a folder"), ("claude", {}, {"image_path": "data:image/png;base64,@@"}, "holds no base64"),
+                 ("claude", {}, {"image_path": "http://example.com/x.png"}, "is fetched by https:// alone"),
+                 ("chatcompletion", {"model": "gpt-3.5-turbo"}, {"image_path": "a.png"}, "it takes text alone"))
+        for kind, more, file, said in cases:
+            team = self.team(self.agent(kind, p, upload_files=[{"image_path": "a.png"}, file], **more))
+            r = self.home.run("validate", team)
+            self.assertIn(said, r.stdout, file)
+            self.assertIn("will not run here", r.stdout)
+            self.assertEqual(self.home.run("validate", "--here", team).returncode, 1)
+            r = self.home.run("--config", team, "q")
+            self.assertEqual(r.returncode, 1, r.stdout)
+            self.assertIn(said, r.stderr)
+        self.assertEqual(p.requests, [])
+        r = self.home.run("validate", self.team(self.agent("claude", p, upload_files=[{"image_path": "a.png"}, {"file_path": "b.dat"}])))
+        self.assertNotIn("upload_files", r.stdout)
+
+    def test_models_yaml_says_what_a_model_can_see(self):
+        p = self.serve()
+        (self.home.path / "config" / "conclave").mkdir(parents=True)
+        self.home.env["XDG_CONFIG_HOME"] = str(self.home.path / "config")
+        rows = "models:\n  - {provider: 127.0.0.1, model: blind, images: false}\n  - {provider: 127.0.0.1, model: o1-mini, images: true}\n"
+        self.home.write("config/conclave/models.yaml", rows)
+        for model, code in (("blind", 1), ("o1-mini", 0)):
+            r = self.home.run("--config", self.team(self.agent("chatcompletion", p, model=model, upload_files=[{"image_path": "a.png"}])), "q")
+            self.assertEqual(r.returncode, code, r.stderr)
+
     def test_a_task_that_was_cut_off_goes_on_with_its_files(self):
         hung, p = threading.Event(), None
 

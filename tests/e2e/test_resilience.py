@@ -148,6 +148,16 @@ class Breaker(Case):
         self.assertEqual(len(p.requests), 9)
         self.assertFalse([e for e in events if e.get("code") == "breaker_open"])
 
+    def test_a_day_that_is_used_up_is_told_once_with_its_end(self):
+        p = self.serve(refuses(500))
+        r = self.home.run("--config", self.home.write("team.json", {"agents": [{"id": "m", "backend": self.backend(p, rate_limits={"rpd": 1})}]}), "-v", "q",
+                          timeout=120)
+        text = " ".join(r.stderr.split())
+        self.assertRegex(text, r"`rpd: 1` of `rate_limits` \(127\.0\.0\.1\): the next request goes at 20\d\d-\d\d-\d\d \d\d:\d\d")
+        self.assertEqual(len(p.requests), 1)
+        lines = [line for line in r.stderr.splitlines() if " failed, " in line and "rpd" in line]
+        self.assertLessEqual(len(lines), 1, r.stderr)
+
     def test_a_wait_beyond_the_threshold_fails_at_once(self):
         p = self.serve(refuses(429, Retry_After=30))
         start = time.monotonic()
@@ -188,7 +198,7 @@ class Failover(Case):
         events = self.answered([{"backend": self.backend(first, "one", **more), "failover": [self.backend(second, "two", "claude")]}])
         self.assertEqual([e["text"] for e in events if e["type"] == "final_answer"], ["the final answer of two"])
         self.assertEqual(len(self.moved(events)), 1, events)
-        self.assertIn("goes on with claude two instead of chatcompletion one: ", self.moved(events)[0])
+        self.assertIn("goes on with claude two at 127.0.0.1 instead of chatcompletion one: ", self.moved(events)[0])
         self.assertEqual([e["detail"]["model"] for e in events if e["type"] == "agent_placed"], ["one", "two"])
         self.assertEqual({r["model"] for r in second.requests}, {"two"})
         self.assertFalse([e for e in events if e["type"] == "agent_error"])
@@ -229,6 +239,53 @@ class Failover(Case):
         self.assertTrue(any("backend 1 of its failover list cannot be used" in t and "OPENAI_API_KEY" in t for t in told), told)
         events = self.answered([{"backend": lost, "failover": [lost, self.backend(second, "two")]}])
         self.assertEqual([e["detail"]["model"] for e in events if e["type"] == "agent_placed"], ["gpt-5", "gpt-5", "two"])
+
+    def test_an_entry_without_a_key_hid_why_the_first_one_was_out(self):
+        first = self.serve(refuses(401, "bad key"))
+        r, events = self.ask([{"backend": self.backend(first, "one"), "failover": [{"type": "openai", "model": "gpt-5"}]}])
+        self.assertEqual(r.returncode, 2, r.stdout + r.stderr)
+        out = next(e["reason"] for e in events if e["type"] == "agent_out")
+        self.assertRegex(out, r"^chatcompletion one: .*bad key.*; openai gpt-5: .*no key: set OPENAI_API_KEY")
+        self.assertEqual((out.count("bad key"), out.count("no key")), (1, 1))
+        self.assertEqual(self.moved(events), [])
+        self.assertEqual(len([e for e in events if e["type"] == "agent_notice"]), 1)
+        r = self.home.run("replay", "last", "--verify")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+
+    def test_each_backend_that_is_out_is_named_once(self):
+        first, second, third = self.serve(refuses(401, "bad key")), self.serve(refuses(404, "no such model")), self.serve(refuses(400, "odd"))
+        r, events = self.ask([{"backend": self.backend(first, "one"), "failover": [
+            self.backend(second, "two"), {"type": "openai", "model": "gpt-5"}, self.backend(third, "three")]}])
+        self.assertEqual(r.returncode, 2, r.stdout + r.stderr)
+        out = next(e["reason"] for e in events if e["type"] == "agent_out")
+        self.assertRegex(out, "^chatcompletion one: .*bad key.*; chatcompletion two: .*no such model.*; openai gpt-5: .*no key.*; chatcompletion three: .*odd")
+        self.assertEqual(len(self.moved(events)), 2)
+        r = self.home.run("replay", "last", "--verify")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+
+    def test_a_variable_in_the_key_of_an_entry_was_expanded_when_the_file_was_read(self):
+        """It is a secret as that of `backend` is: looked up by who uses it, announced where it goes, and kept nowhere."""
+        second = self.serve(well)
+        self.home.env["OPENAI_API_KEY"] = "sk-a-key-that-nobody-may-keep"
+        team = [{"backend": self.backend(dead_port(), "one"), "failover": [self.backend(second, "two", api_key="${OPENAI_API_KEY}")]}]
+        events = self.answered(team)
+        self.assertEqual({r["headers"]["authorization"] for r in second.requests}, {"Bearer sk-a-key-that-nobody-may-keep"})
+        told = "OPENAI_API_KEY (the environment) goes to " + second.url + ", not to openai.com: the configuration says so"
+        self.assertEqual([e["reason"] for e in events if e["type"] == "agent_notice" and "goes to" in e["reason"]], [told])
+        r = self.home.run("validate", self.home.path / "team.json")
+        self.assertIn(told, r.stdout + r.stderr)
+        kept = b"".join(p.read_bytes() for p in (self.home.path / "home").rglob("*") if p.is_file())
+        self.assertNotIn(b"nobody-may-keep", kept)
+        del self.home.env["OPENAI_API_KEY"]
+        r = self.home.run("validate", self.home.path / "team.json")
+        self.assertEqual((r.stdout + r.stderr).count("OPENAI_API_KEY"), 1, r.stdout + r.stderr)
+
+    def test_what_has_no_effect_in_an_entry_is_said(self):
+        good = self.backend("http://127.0.0.1:1")
+        team = {"agents": [{"id": "a", "backend": good, "failover": [{**good, "max_tool_iterations": 3, "exclude_tools": ["x"]}]}]}
+        r = self.home.run("validate", self.home.write("odd.json", team))
+        for key in ("max_tool_iterations", "exclude_tools"):
+            self.assertIn(f"failover[0].{key}: has no effect in `failover`", r.stdout + r.stderr)
 
     def test_the_names_of_agents_stand_for_their_backends(self):
         first, second = self.serve(refuses(401)), self.serve(well)

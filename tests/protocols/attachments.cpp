@@ -123,6 +123,29 @@ CAF_TEST(a model that cannot see is not shown a file) {
   CAF_CHECK_EQUAL(wire::unfit(backend("local"), {}), "");
 }
 
+CAF_TEST(what a model can was known in two places) {
+  auto png = file("image/png", 10), pdf = file("application/pdf", 10);
+  // The rows of the catalogue count, also behind a gateway that nobody knows, and a user's own come first.
+  CAF_CHECK(unfit(backend("openai", "o3-mini"), png).find("takes text alone") != std::string::npos);
+  CAF_CHECK(!unfit(backend("chatcompletion", "o3-mini", "https://gw.example/v1"), png).empty());
+  CAF_CHECK_EQUAL(unfit(backend("chatcompletion", "house", "https://gw.example/v1"), png), "");
+  model_row own;
+  own.provider = "gw.example";
+  own.names = {"o3-mini"};
+  own.traits.images = own.traits.documents = trait::yes;
+  auto b = backend("chatcompletion", "o3-mini", "https://gw.example/v1");
+  CAF_CHECK_EQUAL(wire::unfit(b, {&png, &pdf}, {own}), "");
+  own.traits.images = trait::no;
+  own.names = {"house"};
+  b = backend("chatcompletion", "house", "https://gw.example/v1");
+  CAF_CHECK(!wire::unfit(b, {&png}, {own}).empty());
+  for (auto* type : {"grok", "zai"}) { // Chat Completions of others
+    CAF_CHECK(unfit(backend(type, "m"), pdf).find("is not known to take documents") != std::string::npos);
+    CAF_CHECK_EQUAL(unfit(backend(type, "m"), png), "");
+  }
+  CAF_CHECK(!unfit(backend("azure_openai", "m", "https://a.openai.azure.com"), pdf).empty());
+}
+
 CAF_TEST(each dialect shows files in its own form) {
   CAF_CHECK_EQUAL(wire::dump(body("openai_chat", {shows()})["messages"]),
                   R"([{"content":[{"image_url":{"url":"data:image/png;base64,iVBORw0KGgo="},"type":"image_url"},)"

@@ -109,6 +109,64 @@ CAF_TEST(a reserve is priced at the dearest that its tokens may be) {
   CAF_CHECK_EQUAL(u.cost_nano_usd, 1'000 * 125 + 10 * 1'000);
 }
 
+CAF_TEST(what a cache keeps for an hour was priced as what it keeps for five minutes) {
+  auto u = counted(1'000, 0);
+  u.cache_write_tokens = 400;
+  u.cache_write_1h_tokens = 300;
+  put_cost(u, dear);
+  CAF_CHECK_EQUAL(u.cost_nano_usd, 300 * 2 * 100 + 100 * 125 + 600 * 100);
+  u.cache_write_1h_tokens = INT64_MAX; // never more than what was written
+  put_cost(u, dear);
+  CAF_CHECK_EQUAL(u.cost_nano_usd, 400 * 2 * 100 + 600 * 100);
+  model_request r;
+  backend_config b;
+  r.params = R"({"cache_control":{"type":"ephemeral","ttl":"1h"}})";
+  auto reserve = reserve_for(r, {}, b);
+  put_highest_cost(reserve, dear);
+  CAF_CHECK_EQUAL(reserve.cost_nano_usd, reserve.input_tokens * 2 * 100 + reserve.output_tokens * 1'000);
+}
+
+CAF_TEST(fees of the tools that a provider runs were not reserved) {
+  model_request r;
+  backend_config b;
+  b.type = "claude";
+  b.model = "claude-sonnet-5-5";
+  b.hosted_tools = {{"web_search", R"({"max_uses":3})"}, {"url_context", R"({"max_uses":2})"}};
+  auto u = reserve_for(r, {}, b);
+  CAF_CHECK_EQUAL(u.hosted_calls, 5);
+  auto without = u;
+  without.hosted_calls = 0;
+  put_highest_cost(u, dear);
+  put_highest_cost(without, dear);
+  CAF_CHECK_EQUAL(u.cost_nano_usd - without.cost_nano_usd, 5 * 50'000);
+  auto no_fee = dear; // an unknown fee is counted once it is reported; it refuses nothing
+  no_fee.per_hosted_call = -1;
+  put_highest_cost(u, no_fee);
+  CAF_CHECK_EQUAL(u.unpriced, 0);
+  for (auto* odd : {"{}", R"({"max_uses":"3"})", R"({"max_uses":-1})", "3"}) {
+    b.hosted_tools = {{"web_search", odd}, {"code_execution", R"({"max_uses":7})"}};
+    CAF_CHECK_EQUAL(reserve_for(r, {}, b).hosted_calls, 0);
+  }
+  b.hosted_tools = {{"web_search", R"({"max_uses":9223372036854775807})"}, {"url_context", R"({"max_uses":9223372036854775807})"}};
+  u = reserve_for(r, {}, b);
+  put_highest_cost(u, dear);
+  CAF_CHECK(u.hosted_calls > 0 && u.cost_nano_usd > 0);
+  b.type = "openai";
+  b.model = "gpt-6-luna";
+  b.params = R"({"max_tool_calls":4})";
+  CAF_CHECK_EQUAL(reserve_for(r, {}, b).hosted_calls, 4); // of all tools together
+}
+
+CAF_TEST(a request is measured in one way and at two sizes of a token) {
+  model_request r;
+  message m;
+  m.text.assign(4'000, 'x');
+  m.parts.push_back({content_kind::image, "[image]", "image/png", std::string(100'000, 'A'), ""});
+  auto apart = tokens_per_request + tokens_per_message + tokens_per_picture;
+  CAF_CHECK_EQUAL(input_tokens_of(r, {m}, 0, bytes_per_token), 2'000 + apart);
+  CAF_CHECK_EQUAL(input_tokens_of(r, {m}, 0, usual_bytes_per_token), 1'000 + apart);
+}
+
 CAF_TEST(models that the user runs cost nothing and unknown ones have no price) {
   backend_config b;
   b.model = "no-such-model";

@@ -158,7 +158,7 @@ CAF_TEST(an agent that is out of money leaves its answer to the vote of the othe
   t.x.answer("a", "A");
   t.x.answer("b", "B");
   auto d = t.begin("a", tokens(1, 1));
-  CAF_CHECK_EQUAL(d.reason, "the budget of a might be exceeded: 100 of 100 tokens are spent, and this call may take 2; allow more "
+  CAF_CHECK_EQUAL(d.reason, "the budget of a is used up: 100 of 100 tokens are spent, and this call may take 2; allow more "
                             "(`budget`) or shorter replies (`max_tokens`)");
   t.x.fail("a", d.code, d.reason);
   CAF_CHECK(!t.x.of("a").live);
@@ -248,7 +248,8 @@ CAF_TEST(a task without an answer fails where its budget ends it) {
   t.begin("a", tokens(50, 50));
   auto o = t.x.result();
   CAF_CHECK(o.kind == outcome_kind::failed && o.code == ec::budget_exceeded);
-  CAF_CHECK_EQUAL(o.error, "no answer: the budget is used up");
+  CAF_CHECK_EQUAL(o.error,
+                  "no answer: the budget of the task might be exceeded: 0 of 10 tokens are spent, and this call may take 100");
 }
 
 CAF_TEST(a presentation that the budget has no room for is the stored answer) {

@@ -47,7 +47,8 @@ CAF_TEST(a backend that is out is followed by the next with the same conversatio
     auto r = d.the<run::report>();
     CAF_CHECK(r.ended.size() == 1 && r.begun.size() == 1 && !r.has_verdict);
     CAF_CHECK_EQUAL(r.backend, 1u);
-    CAF_CHECK_EQUAL(r.moved, "goes on with claude second instead of openai first: POST https://a/v1: it is out");
+    CAF_CHECK_EQUAL(r.moved,
+                    "goes on with claude second at api.anthropic.com instead of openai first: POST https://a/v1: it is out");
     d.rule();
     auto sent = d.the<run::send_model>().request;
     CAF_CHECK(sent.model == "second" && sent.messages == talk && sent.max_output_tokens == 99 && sent.total_timeout_ms == 5'000);
@@ -185,6 +186,82 @@ CAF_TEST(which backend answers survives a crash) {
   s.memory.backend = 4'000'000'000; // of a damaged store: the last one
   put(run::model_failed{s.model_call, ec::unavailable, "x"});
   CAF_CHECK(the<run::report>().has_verdict);
+}
+
+CAF_TEST(the error of the last backend hid those before it) {
+  start();
+  reply(broken(ec::unauthorized, "401 bad key"));
+  rule();
+  reply(broken(ec::bad_request, "404 no such model"));
+  rule();
+  put(run::model_failed{s.model_call, ec::unavailable, "no local model"});
+  auto told = the<run::report>().handed_in;
+  CAF_CHECK_EQUAL(told.reason, "openai first: 401 bad key; claude second: 404 no such model; local third: no local model");
+  CAF_CHECK(told.code == ec::unavailable);
+  put(run::started{task(8)}); // each run that fails says so, and none says more
+  put(run::prepared{8, {}});
+  rule();
+  put(run::model_failed{s.model_call, ec::timeout, "too slow"});
+  CAF_CHECK_EQUAL(the<run::report>().handed_in.reason,
+                  "openai first: 401 bad key; claude second: 404 no such model; local third: too slow");
+}
+
+CAF_TEST(an error that no other backend mends is told alone) {
+  start();
+  lose(ec::unavailable);
+  rule();
+  put(run::model_failed{s.model_call, ec::version_mismatch, "another version"});
+  CAF_CHECK_EQUAL(the<run::report>().handed_in.reason, "another version");
+}
+
+CAF_TEST(a backend that cannot be asked was moved to and told of twice) {
+  with.unusable = {"", "no key: set ANTHROPIC_API_KEY", ""};
+  start();
+  lose(ec::unavailable);
+  auto r = the<run::report>();
+  CAF_CHECK_EQUAL(r.backend, 2u);
+  CAF_CHECK_EQUAL(r.moved, "goes on with local third instead of openai first: the breaker is open");
+  rule();
+  CAF_CHECK_EQUAL(the<run::send_model>().request.model, "third");
+  lose(ec::timeout);
+  CAF_CHECK_EQUAL(the<run::report>().handed_in.reason, "openai first: the breaker is open; claude second: no key: set "
+                                                       "ANTHROPIC_API_KEY; local third: the breaker is open");
+}
+
+CAF_TEST(where no other backend can be asked the agent stays with its own) {
+  with.unusable = {"", "no key", "no model"};
+  start();
+  lose(ec::unavailable);
+  auto r = the<run::report>();
+  CAF_CHECK(r.backend == 0 && r.handed_in.code == ec::unavailable && s.memory.backend == 0);
+  CAF_CHECK_EQUAL(r.handed_in.reason, "openai first: the breaker is open; claude second: no key; local third: no model");
+}
+
+CAF_TEST(a backend that a budget has no room for ended the chain) {
+  start();
+  reply(calls({{"c1", "look", "{}"}}));
+  rule();
+  put(run::tool_done{the<run::send_tool>().call, {"c1", "seen", false}, "finished", {}});
+  auto talk = s.talk;
+  rule(ruling_kind::refused, "the budget of writer might be exceeded", ec::budget_exceeded);
+  auto r = the<run::report>();
+  CAF_CHECK(r.backend == 1 && r.begun.size() == 1 && !r.has_verdict);
+  CAF_CHECK(says(r.moved, "instead of openai first: the model call was refused: the budget of writer might be exceeded"));
+  CAF_CHECK_EQUAL(r.begun[0].reserve.output_tokens, 99); // its own estimate is judged
+  CAF_CHECK_EQUAL(s.kept, 2u);                           // what was said with the refused call is not in the log
+  rule();
+  CAF_CHECK(the<run::send_model>().request.messages == talk);
+  lose(ec::unavailable);
+  rule(ruling_kind::refused, "used up", ec::budget_exceeded);
+  auto v = the<run::report>().handed_in;
+  CAF_CHECK(v.code == ec::budget_exceeded && says(v.reason, "openai first: the model call was refused: the budget of writer"));
+}
+
+CAF_TEST(a refusal of another kind leads to no other backend) {
+  put(run::started{task()});
+  put(run::prepared{7, {}});
+  rule(ruling_kind::refused, "made before");
+  CAF_CHECK(the<run::report>().has_verdict && s.memory.backend == 0);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

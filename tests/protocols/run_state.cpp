@@ -86,7 +86,7 @@ start_run full_task() {
 
 run::memory full_memory() {
   run::memory m;
-  auto& [saw_tools, learned_budget, decision_room, round, kind, vain, vain_code, vain_error, backend] = m;
+  auto& [saw_tools, learned_budget, decision_room, round, kind, vain, vain_code, vain_error, backend, left] = m;
   saw_tools = true;
   learned_budget = 512;
   decision_room = 64;
@@ -96,6 +96,7 @@ run::memory full_memory() {
   vain_code = ec::unavailable;
   vain_error = "503";
   backend = 1;
+  left = {"openai first: 503"};
   return m;
 }
 
@@ -286,6 +287,7 @@ CAF_TEST(a state of version 1 is read by every later build) {
   then.policy = then.workspace = then.snapshot = "";
   then.long_results.clear();
   then.memory.backend = 0;
+  then.memory.left.clear();
   for (auto& p : then.pending) {
     p.policy = "";
     p.cleared = false;
@@ -300,6 +302,7 @@ CAF_TEST(a state of version 2 is read by every later build) {
   auto then = full_state();
   then.long_results.clear();
   then.memory.backend = 0;
+  then.memory.left.clear();
   CAF_CHECK(s == then);
 }
 
@@ -307,7 +310,9 @@ CAF_TEST(a state of version 3 is read by every later build) {
   state s;
   std::string error;
   CAF_REQUIRE(run::from_json(file("v3.json"), s, error));
-  CAF_CHECK(s == full_state());
+  auto then = full_state();
+  then.memory.left.clear();
+  CAF_CHECK(s == then);
 }
 
 CAF_TEST(what the log has is not stored with the state) {

@@ -118,8 +118,8 @@ struct run_driver {
     return all.size() == 1 ? all.front() : throw std::logic_error("not exactly one action of this kind");
   }
 
-  void rule(ruling_kind kind = ruling_kind::accepted, std::string why = "") {
-    put(run::ruled{s.awaited, {kind, std::move(why), {}}});
+  void rule(ruling_kind kind = ruling_kind::accepted, std::string why = "", ec code = ec::none) {
+    put(run::ruled{s.awaited, {kind, std::move(why), {}, code}});
   }
 
   /// Starts a run and lets its first model call begin.
