@@ -26,7 +26,7 @@ void other_way::begin_call(command c, const std::vector<event>& decision) {
     return;
   c.run = r->ours;
   auto d = apply(c);
-  if (would_.over_budget && made)
+  if (!would_.over_budget.empty() && made)
     return note(seq_, "the task would have ended here: " + (d.events.empty() ? d.reason : d.events.front().reason), false);
   if (d.kind == ruling_kind::accepted) {
     calls_[{c.agent, c.call}] = c.run;
@@ -38,9 +38,13 @@ void other_way::begin_call(command c, const std::vector<event>& decision) {
   }
 }
 
-/// A call that is not made fails its run.
+/// A call that is not made fails its run; who has other backends would have asked one of them, and that is in no log.
 void other_way::refuse_call(const command& c, const decision& d) {
-  note(seq_, call_of(c) + " would not have been made: " + d.reason, false);
+  auto elsewhere = has_failover_.count(c.agent) > 0;
+  note(seq_,
+       call_of(c) + " would not have been made: " + d.reason
+           + (elsewhere ? "; what another backend of its `failover` would have said is not in the log" : ""),
+       elsewhere);
   command fails;
   fails.kind = command_kind::fail;
   fails.agent = c.agent;

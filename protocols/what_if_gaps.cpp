@@ -107,7 +107,7 @@ void other_way::abstain(const std::string& agent) {
 
 /// These rules have come to an end, the log goes on.
 void other_way::tell_end() {
-  if (!would_.late && !would_.over_budget && would_.runs_started >= run_limit(would_))
+  if (!would_.late && would_.over_budget.empty() && would_.runs_started >= run_limit(would_))
     note(seq_, "nobody would have been asked again after this: the runs are used up (`max_runs`)", false);
   else if (notes_.empty())
     note(seq_, "after this no answer and no vote would have been waited for", false);

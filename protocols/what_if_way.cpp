@@ -53,8 +53,11 @@ bool is(const event* e, event_type type) {
 
 other_way::other_way(const opening& o, const other_rules& other) {
   std::vector<std::string> ids;
-  for (auto& a : o.agents)
+  for (auto& a : o.agents) {
     ids.push_back(a.id);
+    if (!a.failover.empty())
+      has_failover_.insert(a.id);
+  }
   was_ = make(o.rules, ids);
   open_task(was_, o);
   auto changed = o;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -103,6 +104,7 @@ private:
       calls_;                 ///< agent and number of a call of the log -> run of `would`
   std::vector<command> held_; ///< calls of the log that a budget of `would` lets wait, with runs of `would`
   bool other_budgets_ = false;
+  std::set<std::string> has_failover_; ///< agents
   std::vector<what_if_note> notes_;
   std::uint64_t seq_ = 0;
   bool over_ = false;

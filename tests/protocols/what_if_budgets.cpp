@@ -51,8 +51,8 @@ void end(stored_task& t, const std::string& agent) {
 
 /// Three agents; a is for itself, b and c for b. 300 tokens are spent when the last call begins, 360 when it ends. `together`: the
 /// last two calls are under way at once.
-stored_task three(const rules& r = {}, bool together = false) {
-  stored_task t{r, {"a", "b", "c"}};
+stored_task three(const rules& r = {}, bool together = false, const std::string& has_failover = "") {
+  stored_task t{r, {"a", "b", "c"}, {}, has_failover};
   for (auto* id : {"a", "b", "c"}) {
     begin(t, id);
     end(t, id);
@@ -109,6 +109,12 @@ CAF_TEST(a smaller budget refuses the first call that does not fit and its agent
   w = ask(t, of(99));
   CAF_CHECK(!w.chosen());
   CAF_CHECK(w.answers.empty());
+}
+
+CAF_TEST(what the next backend of a refused agent would have said is a gap) {
+  auto w = ask(three({}, false, "c"), of(399));
+  CAF_CHECK(w.known_until > 0);
+  CAF_CHECK(tells(w, "what another backend of its `failover` would have said is not in the log"));
 }
 
 CAF_TEST(a budget that ends the task chooses among what there is when its first call does not fit) {

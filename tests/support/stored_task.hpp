@@ -37,12 +37,17 @@ struct stored_task {
   std::vector<std::string> lines;
   ledger_driver x;
 
-  stored_task(const ledger::rules& r, const std::vector<std::string>& ids, std::vector<earlier_answer> answers = {}) : x(r, ids) {
+  stored_task(const ledger::rules& r, const std::vector<std::string>& ids, std::vector<earlier_answer> answers = {},
+              const std::string& has_failover = "")
+      : x(r, ids) {
     x.told = [this](const command& c, const decision& d) { store(c, d); };
     command c;
     c.text = "why is the sky blue, and what would have to be another way for it to be green?";
     auto o = played_by(r, ids);
     o.answers = std::move(answers);
+    for (auto& a : o.agents)
+      if (a.id == has_failover)
+        a.failover.emplace_back();
     c.opening = to_json(o);
     x.step(std::move(c));
   }
