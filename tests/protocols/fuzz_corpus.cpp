@@ -9,6 +9,7 @@
 #include "caf/test/unit_test.hpp"
 #include "fuzz/dialect_fuzz.hpp"
 #include "fuzz/sse_fuzz.hpp"
+#include "support/places.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -21,7 +22,7 @@ namespace {
 template <class F>
 void play(const std::string& name, F run) {
   int inputs = 0;
-  for (auto& entry : std::filesystem::directory_iterator(std::string(CONCLAVE_SOURCE_DIR "/tests/fuzz/corpus/") + name)) {
+  for (auto& entry : std::filesystem::directory_iterator(test::source_dir() + "/tests/fuzz/corpus/" + name)) {
     std::ifstream in(entry.path(), std::ios::binary);
     std::string bytes{std::istreambuf_iterator<char>(in), {}};
     CAF_MESSAGE(entry.path());
