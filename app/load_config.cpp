@@ -108,7 +108,8 @@ void read_failover(const entry& list, std::size_t index, const std::string& path
                               "concurrent_tool_execution", "max_tool_result_chars", "max_mcp_message_history", "max_run_bytes",
                               "mcp_tool_timeout_seconds", "media_max_file_size_mb"})
         if (const auto* given = item.find(key); given && given->kind != tree::null)
-          to.warning(given->at, path + within + "." + key, "has no effect in `failover`: what `backend` says counts for the whole run");
+          to.warning(given->at, path + within + "." + key,
+                     "has no effect in `failover`: what `backend` says counts for the whole run");
       all.push_back(read_one_backend(item, path + within, canonical, base, options, to));
       continue;
     }
