@@ -166,6 +166,7 @@ std::string stand_ins::made_of(const std::string& form, const std::vector<std::s
     if (x.size() >= least_)
       inner.add_key(x);
   auto found = inner.find_in(form);
+  found.erase(std::remove_if(found.begin(), found.end(), [](auto& f) { return f.form != secret_form::plain; }), found.end());
   if (found.empty()) {
     auto within = is_base64(form) ? made_of(decode_base64(form), parts) : std::string{};
     return within.empty() ? within : wire::encode_base64(within);
