@@ -95,6 +95,7 @@ void splice(const std::vector<std::string*>& pieces, const std::string& all, std
     return;
   std::sort(edits.begin(), edits.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
   std::vector<std::size_t> ends;
+  ends.reserve(pieces.size());
   for (auto* p : pieces)
     ends.push_back((ends.empty() ? 0 : ends.back()) + p->size());
   std::string out;
