@@ -26,8 +26,8 @@ CAF_TEST(codes have names and come back) {
 CAF_TEST(what may be tried again and what puts an agent out and what another backend may do better) {
   std::set<ec> transient{ec::rate_limited, ec::unavailable, ec::timeout, ec::stream_broken, ec::bad_reply};
   std::set<ec> fatal{ec::unauthorized, ec::bad_request, ec::bad_config, ec::version_mismatch, ec::budget_exceeded};
-  std::set<ec> elsewhere{ec::bad_config,   ec::bad_request, ec::bad_reply, ec::unauthorized,
-                         ec::rate_limited, ec::unavailable, ec::timeout,   ec::breaker_open};
+  std::set<ec> elsewhere{ec::bad_config,  ec::bad_request, ec::bad_reply,    ec::unauthorized,   ec::rate_limited,
+                         ec::unavailable, ec::timeout,     ec::breaker_open, ec::budget_exceeded};
   for (auto i = 0; i <= static_cast<int>(ec::unknown); ++i) {
     auto code = static_cast<ec>(i);
     CAF_CHECK_EQUAL(is_transient(code), transient.count(code) > 0);
