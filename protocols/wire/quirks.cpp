@@ -278,6 +278,7 @@ bool is_about_sealed_turns(const std::string& said) {
   auto text = lower(said);
   // Names of things that nobody stored, or that belong to others, in the Responses API.
   if (says(text, {"without its required", "must remain as they were", "invalid_encrypted_content"})
+      || says(text, {"expected `thinking`", "must start with a thinking block"}) // the Messages API, of a turn without one
       || (says(text, {"item with id", "item '"}) && says(text, {"not found"})))
     return true;
   auto of_a_seal = says(text, {"encrypted content", "encrypted_content", "thought signature", "thought_signature",
@@ -285,7 +286,7 @@ bool is_about_sealed_turns(const std::string& said) {
                    || (names(text, "signature") && names(text, "thinking"));
   return of_a_seal && !says(text, {"missing"})
          && says(text, {"invalid", "not valid", "verif", "decrypt", "parsed", "corrupt", "did not match", "does not match",
-                        "mismatch", "expired", "cannot be modified"});
+                        "mismatch", "expired", "cannot be modified", "malformed", "field required", "a valid signature"});
 }
 
 bool denies_tools(const std::string& said) {
