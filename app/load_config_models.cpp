@@ -175,7 +175,9 @@ private:
       return out;
     }
     auto keep = [&](const tree& one) {
-      if (auto name = lower(word(one, path_ + ".model")); !name.empty())
+      if (auto name = lower(word(one, path_ + ".model")); name.find('*') != std::string::npos)
+        to_.error(one.at, path_ + ".model", "names are whole, without `*`: list each one");
+      else if (!name.empty())
         out.push_back(name);
     };
     if (value->kind == tree::list)
@@ -218,6 +220,10 @@ private:
         continue;
       if (!loader::to_number(*given, usd) || usd < 0 || usd > max_usd)
         to_.error(given->at, at + "." + key.name, "expected USD, from 0 to 1,000,000");
+      else if (usd > 0 && usd * key.nano < 0.5) // a budget would hold next to nothing against it
+        to_.error(given->at, at + "." + key.name,
+                  key.nano == per_million ? "is less than 0.001: write USD per million tokens, not per token"
+                                          : "is less than 0.000001");
       else
         value.*key.member = static_cast<std::int64_t>(std::ceil(usd * key.nano - 1e-6)); // 0.3 * 1000 is a little more than 300
     }

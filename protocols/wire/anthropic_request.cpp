@@ -35,14 +35,14 @@ std::string url_of(const endpoint& to) {
 constexpr std::int64_t default_tokens = 4096;
 
 /// Thinking counts towards max_tokens, which must be more than its budget: the text gets the usual room on top. With a budget the
-/// API refuses a tool loop whose last turn of the model begins with no thought of its own: behind calls of another provider, or of
-/// a turn whose seal it could not open, there is none.
-void settle_thinking(json& body, std::int64_t our_max_tokens, bool foreign_calls) {
+/// API refuses a tool loop that does not begin with a thought of its own: see message_writer.
+template <class Writer>
+void settle_thinking(json& body, std::int64_t our_max_tokens, const Writer& messages) {
   auto* thinking = member(body, "thinking");
   if (thinking == nullptr || string_at(*thinking, "type") != "enabled")
     return;
   auto budget = tokens_at(*thinking, "budget_tokens");
-  if (foreign_calls)
+  if (messages.loops_without_thought())
     body["thinking"] = {{"type", "disabled"}};
   else if (int_at(body, "max_tokens") == our_max_tokens && our_max_tokens <= budget)
     body["max_tokens"] = budget + default_tokens;
@@ -132,6 +132,8 @@ public:
         system_ += (system_.empty() ? "" : "\n\n") + m.text;
       break;
     case role::user:
+      if (!in_results_)
+        loop_ = nullptr;
       for (auto& part : anthropic_content(m))
         block("user", dump(part));
       break;
@@ -147,8 +149,15 @@ public:
 
   const std::string& system() const { return system_; }
 
-  /// The last turn of the model has calls, and is not as this provider wrote it.
-  bool ends_in_foreign_calls() const { return foreign_calls_; }
+  /// The tool loop under way has calls of another provider or of a turn whose seal was not opened, or began when thinking was off
+  /// (by a backend before this one). The model's turns in it are one turn to the API: it thinks in all of them or in none.
+  bool loops_without_thought() const {
+    if (loop_ == nullptr || foreign_calls_)
+      return loop_ != nullptr;
+    auto blocks = parse(loop_->opaque).value_or(json());
+    auto first = blocks.is_array() && !blocks.empty() ? string_at(blocks.front(), "type") : "";
+    return first != "thinking" && first != "redacted_thinking";
+  }
 
   std::string finish() {
     if (first_role_ == "assistant") // a conversation starts with the user
@@ -178,6 +187,7 @@ private:
     if (m.is_error)
       v["is_error"] = true;
     block("user", dump(v));
+    in_results_ = true;
   }
 
   json content_of(const message& m) const {
@@ -196,7 +206,13 @@ private:
   void assistant(const message& m) {
     for (auto& c : m.calls)
       asked_.insert(c.id);
-    foreign_calls_ = false;
+    in_results_ = false;
+    if (m.calls.empty() && m.opaque.empty()) // it has spoken
+      loop_ = nullptr;
+    else if (loop_ == nullptr) {
+      foreign_calls_ = false;
+      loop_ = m.calls.empty() ? nullptr : &m;
+    }
     auto all_answered = true;
     for (auto& c : m.calls)
       all_answered = all_answered && answered_.count(c.id) > 0;
@@ -228,7 +244,8 @@ private:
   }
 
   bool images_;
-  bool foreign_calls_ = false;
+  bool foreign_calls_ = false, in_results_ = false;
+  const message* loop_ = nullptr; ///< the model's first turn since a person said something
   std::set<std::string> answered_, asked_, own_;
   std::string system_, text_, blocks_, role_, first_role_;
 };
@@ -272,7 +289,7 @@ http_request encode_anthropic(const model_request& req, const endpoint& to, cons
     error = "the backend's extra parameters are no JSON object";
     return {};
   }
-  settle_thinking(body, max_tokens, messages.ends_in_foreign_calls());
+  settle_thinking(body, max_tokens, messages);
   mark_cached(body);
   auto betas = take_betas(body);
   if (!body.contains("tools"))

@@ -39,10 +39,12 @@ void complete_address(endpoint& to, const std::string& deployment) {
       ;
   };
   trim();
-  if (cut(base, "/chat/completions") || cut(base, "/responses"))
+  auto pasted = cut(base, "/chat/completions"); // as it is, whatever stands in front
+  if (pasted || cut(base, "/responses"))
     trim();
   auto newer = base.ends_with("/openai/v1") || (!to.version.empty() && !is_dated(to.version));
-  auto whole = base.ends_with("/v1") || base.find("/openai/deployments/") != std::string::npos;
+  auto whole =
+      pasted || base.ends_with("/v1") || base.ends_with("/models") || base.find("/openai/deployments/") != std::string::npos;
   if (!whole) {
     cut(base, "/openai");
     base += newer ? "/openai/v1" : "/openai/deployments/" + percent_encoded(deployment);

@@ -22,9 +22,6 @@ namespace conclave::wire {
 
 namespace {
 
-/// What stands for a signature on a call that never had one: a model from Gemini 3 on refuses a turn without any.
-constexpr const char* no_signature = "skip_thought_signature_validator";
-
 bool blank(const std::string& x) {
   return x.find_first_not_of(" \t\r\n") == std::string::npos;
 }

@@ -126,9 +126,20 @@ private:
       return;
     if (known_.wants_reasoning && !v.contains("reasoning_content"))
       v["reasoning_content"] = m.reasoning;
+    if (known_.signs_calls && !calls.empty())
+      sign(calls.front());
     if (!calls.empty())
       v["tool_calls"] = std::move(calls);
     out_.push_back(std::move(v));
+  }
+
+  /// The place of a signature in Google's Chat Completions, and its word for a call that never had one.
+  static void sign(json& call) {
+    auto object_in = [](json& of, const char* key) -> json& {
+      auto& v = of[key];
+      return v.is_object() ? v : v = json::object();
+    };
+    object_in(object_in(call, "extra_content"), "google").emplace("thought_signature", no_signature);
   }
 
   static bool has_content(const json& v) {

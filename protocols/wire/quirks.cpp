@@ -130,6 +130,15 @@ member_names unasked(const refusal& r) {
   return out;
 }
 
+/// Of Chat Completions: a turn whose first call has no signature of Gemini's.
+bool has_unsigned_calls(const json& body) {
+  static const json::json_pointer signature("/tool_calls/0/extra_content/google/thought_signature");
+  auto* messages = member(body, "messages");
+  return messages != nullptr && messages->is_array() && std::any_of(messages->begin(), messages->end(), [](auto& m) {
+           return m.contains("tool_calls") && !m.contains(signature);
+         });
+}
+
 std::string learn_fields(quirks& known, const refusal& r) {
   for (auto* name : {"max_tokens", "max_completion_tokens"}) {
     auto other = std::string_view(name) == "max_tokens" ? "max_completion_tokens" : "max_tokens";
@@ -159,6 +168,10 @@ std::string learn_fields(quirks& known, const refusal& r) {
   if (!known.wants_reasoning && names(r.text, "reasoning_content") && misses(r.text)) {
     known.wants_reasoning = true;
     return "`reasoning_content` goes back with every turn";
+  }
+  if (!known.signs_calls && names(r.text, "thought_signature") && misses(r.text) && has_unsigned_calls(r.body)) {
+    known.signs_calls = true;
+    return "calls that another provider made carry the word that stands for a thought signature";
   }
   return {};
 }
@@ -244,6 +257,7 @@ bool quirks::absorb(const quirks& other) {
   plain_turns |= other.plain_turns;
   user_into_tool |= other.user_into_tool;
   wants_reasoning |= other.wants_reasoning;
+  signs_calls |= other.signs_calls;
   no_images |= other.no_images;
   return *this != before;
 }
@@ -266,7 +280,7 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
       for (auto& f : several != nullptr && several->is_array() ? *several : json::array({function == nullptr ? t : *function}))
         r.offered.push_back(string_at(f, "name"));
     }
-  if (is_about_sealed_turns(r.text))
+  if (is_about_sealed_turns(r.text) || says(r.text, {"thought_signature"})) // which may name a call, but blames no tool
     return learn_fields(known, r);
   for (auto* rule : {learn_images, learn_fields, learn_tools, learn_roles})
     if (auto lesson = rule(known, r); !lesson.empty())
@@ -278,6 +292,7 @@ bool is_about_sealed_turns(const std::string& said) {
   auto text = lower(said);
   // Names of things that nobody stored, or that belong to others, in the Responses API.
   if (says(text, {"without its required", "must remain as they were", "invalid_encrypted_content"})
+      || says(text, {"expected `thinking`", "must start with a thinking block"}) // the Messages API, of a turn without one
       || (says(text, {"item with id", "item '"}) && says(text, {"not found"})))
     return true;
   auto of_a_seal = says(text, {"encrypted content", "encrypted_content", "thought signature", "thought_signature",
@@ -285,7 +300,7 @@ bool is_about_sealed_turns(const std::string& said) {
                    || (names(text, "signature") && names(text, "thinking"));
   return of_a_seal && !says(text, {"missing"})
          && says(text, {"invalid", "not valid", "verif", "decrypt", "parsed", "corrupt", "did not match", "does not match",
-                        "mismatch", "expired", "cannot be modified"});
+                        "mismatch", "expired", "cannot be modified", "malformed", "field required", "a valid signature"});
 }
 
 bool denies_tools(const std::string& said) {

@@ -38,6 +38,7 @@ struct quirks {
   bool plain_turns = false;         ///< only user and assistant: calls and their results are told as text
   bool user_into_tool = false;      ///< what the user says after a tool's result is appended to that result
   bool wants_reasoning = false;     ///< every assistant turn needs `reasoning_content`
+  bool signs_calls = false;         ///< the first call of a turn needs a thought signature: Gemini behind Chat Completions
   bool no_images = false;           ///< images in tool results are told as text
   bool operator==(const quirks&) const = default;
 

@@ -150,7 +150,10 @@ void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
   } else if (e.name == "error") {
     fail_with({{"message", valid_utf8(e.data)}});
   } else if (!is_idle(e)) {
-    fail(ec::bad_reply, "an event of the stream is no JSON object: " + brief(e.data, 80, secrets_));
+    fail(ec::bad_reply,
+         "an event of the stream "
+             + (too_many_values(e.data) ? "holds more than " + std::to_string(max_values) + " values" : "is no JSON object") + ": "
+             + brief(e.data, 80, secrets_));
   }
 }
 

@@ -12,6 +12,9 @@
 
 namespace conclave::wire {
 
+/// What stands for a signature on a call that never had one: a model from Gemini 3 on refuses a turn without any.
+inline constexpr const char* no_signature = "skip_thought_signature_validator";
+
 /// Returns an id of a call that vendors take: letters, digits, '_' and '-', at most `limit` bytes (0 = any). Ids of other providers
 /// may be otherwise; the same id gives the same result for the call and for what answers it, different ids stay different.
 std::string safe_id(const std::string& id, std::size_t limit = 0);

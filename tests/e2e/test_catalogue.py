@@ -127,6 +127,8 @@ class OwnModels(Catalogue):
                 ("models:\n  - provider: groq\n    model: m\n    price: {input: 1}", 4, "needs input and output"),
                 ("models:\n  - provider: groq\n    model: m\n    price: {inptu: 1, input: 1, output: 1}", 4, "did you mean 'input'"),
                 ("models:\n  - provider: groq\n    model: m\n    price: {input: .nan, output: 1e99}", 4, "expected USD"),
+                ("models:\n  - provider: groq\n    model: m\n    price: {input: 0.0000015, output: 1}", 4, "not per token"),
+                ("models:\n  - provider: groq\n    model: 'gpt-*'\n    images: true", 3, "names are whole"),
                 ("models:\n  - provider: groq\n    model: m\n    ends: 2026-02-30", 4, "expected a day"),
                 ("models:\n  - provider: groq\n    model: m\n    context_tokens: 1.5", 4, "expected a whole number"),
                 ("models:\n  - provider: groq\n    model: m\n    images: maybe", 4, "expected true or false"),

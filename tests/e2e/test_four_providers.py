@@ -209,6 +209,81 @@ class Elsewhere(unittest.TestCase):
                     self.assertEqual(sum(e["type"] == "call_started" and e["target"] == "mcp__s__echo" for e in events), 2)
 
 
+class Thoughtless(unittest.TestCase):
+    """A tool loop that began without thoughts goes on with Claude and a budget of them: to the API it is one turn, with a thought in front or none at all."""
+
+    def run_first(self, kind, blocks=None):
+        """`blocks`: what the first backend, of the Messages API, says before its call. Returns how it went and whether each request was to think."""
+        asked = []
+
+        def stream(*blocks):
+            events = [{"type": "message_start", "message": {"id": "m", "role": "assistant", "content": [], "usage": {"input_tokens": 9}}}]
+            for i, b in enumerate(blocks):
+                events += [{"type": "content_block_start", "index": i, "content_block": b}, {"type": "content_block_stop", "index": i}]
+            stop = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
+            events += [{"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 7}}, {"type": "message_stop"}]
+            return "".join(f"data: {json.dumps(e)}\n\n" for e in events).encode()
+
+        def call(n, name, **arguments):
+            return {"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": arguments}
+
+        async def put(reply, data):
+            await reply.head()
+            await reply.chunk(data)
+            await reply.end()
+
+        async def first(provider, request, reply):
+            if strict.results(request, kind):
+                return await reply.error(401, "this key has ended")
+            await put(reply, stream(*blocks, call(0, "mcp__s__echo", text="a")) if blocks is not None else
+                      b"".join(strict.stream(kind, "I look.", [("mcp__s__echo", {"text": "a"})], None, "x")))
+
+        async def second(provider, request, reply):
+            thinks = request["thinking"]["type"] == "enabled"
+            asked.append(thinks)
+            loop = None
+            for m in request["messages"]:
+                said = m["content"] if isinstance(m["content"], list) else [{"type": "text"}]
+                if any(b["type"] == "thinking" and b.get("signature") != "mine" for b in said):
+                    return await reply.error(400, "messages.1.content.0.thinking.signature: Field required")
+                if m["role"] == "user" and all(b["type"] != "tool_result" for b in said):
+                    loop = None
+                elif m["role"] == "assistant":
+                    loop = loop or said
+            if thinks and loop and loop[0]["type"] != "thinking":
+                return await reply.error(400, f"Expected `thinking` or `redacted_thinking`, but found `{loop[0]['type']}`.")
+            tools, back = reply.tools(), len(strict.results(request, "claude"))
+            last = (call(9, "vote", agent_id="agent1", reason="x") if "vote" in tools else {"type": "text", "text": "the final answer"} if
+                    "new_answer" not in tools else call(back, "mcp__s__echo", text="b") if back < 3 else call(9, "new_answer", content="It is 42."))
+            await put(reply, stream(*([{"type": "thinking", "thinking": "h", "signature": "mine"}] if thinks else []), last))
+
+        one, two = Provider(first), Provider(second)
+        tools = {"s": {"command": "python3", "args": [str(ROOT / "tests" / "support" / "bad_mcp.py"), "echo"]}}
+        try:
+            with Home() as home:
+                team = [{"id": "a", "backend": {"type": kind, "model": "gemini-3.1-pro" if kind == "gemini" else "m", "api_key": "one-key", "mcp_servers": tools,
+                                                "base_url": one.url + ("/v1" if kind in ("chatcompletion", "openai") else "")},
+                         "failover": [{"type": "claude", "model": "m", "api_key": "one-key", "base_url": two.url,
+                                       "thinking": {"type": "enabled", "budget_tokens": 2000}}]}]
+                r = home.run("--config", home.write("team.json", {"agents": team}), "--json", "q", timeout=60)
+        finally:
+            one.stop()
+            two.stop()
+        return r, asked
+
+    def test_a_loop_that_began_without_a_thought_went_on_with_a_budget_of_them(self):
+        for kind in NAMES:
+            with self.subTest(kind):
+                r, asked = self.run_first(kind)
+                self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
+                self.assertEqual(asked, [False] * 3 + [True] * 2)
+
+    def test_thoughts_without_a_seal_left_the_next_backend_out(self):
+        r, asked = self.run_first("claude", [{"type": "thinking", "thinking": "hm"}])
+        self.assertEqual(r.returncode, 0, r.stderr + r.stdout)
+        self.assertEqual(asked, [True] + [False] * 3 + [True] * 2)
+
+
 class HalfOpen(unittest.TestCase):
     """Eight agents on one key whose breaker opens once the first of them has failed, and then lets one probe through at a time."""
 

@@ -401,6 +401,39 @@ CAF_TEST(calls of another provider go without a budget of thinking) {
   CAF_CHECK_EQUAL(sent("enabled"), "enabled"); // no loop any more
 }
 
+CAF_TEST(a loop that began without a thought went on with a budget of thinking) {
+  auto sent = [](const model_request& r) { return body_of("anthropic", r)["thinking"]["type"].get<std::string>(); };
+  auto own = [](const char* id, const std::string& thought) {
+    return asks("", {{id, "f", "{}"}}, "[" + thought + R"({"type":"tool_use","id":")" + id + R"(","name":"f","input":{}}])",
+                "anthropic");
+  };
+  const std::string thought = R"({"type":"thinking","thinking":"hm","signature":"c2ln"},)";
+  auto loop = [&](std::vector<message> turns) {
+    auto r = plain();
+    r.params = R"({"thinking":{"type":"enabled","budget_tokens":2000}})";
+    for (auto& t : turns) {
+      auto id = t.calls.front().id;
+      r.messages.push_back(std::move(t));
+      r.messages.push_back(answers(id, "done"));
+    }
+    return r;
+  };
+  auto foreign = asks("", {{"c1", "f", "{}"}});
+  CAF_CHECK_EQUAL(sent(loop({foreign, own("c2", "")})), "disabled"); // it answered the first request of ours without
+  CAF_CHECK_EQUAL(sent(loop({own("c1", "")})), "disabled");          // a backend of the same API without thinking was out
+  CAF_CHECK_EQUAL(sent(loop({own("c1", thought), own("c2", "")})), "enabled");
+  CAF_CHECK_EQUAL(sent(loop({own("c1", thought), asks("", {{"c2", "f", "{}"}}), own("c3", "")})), "disabled");
+  auto r = loop({foreign, own("c2", "")});
+  r.messages.push_back(say(role::user, "And now?"));
+  CAF_CHECK_EQUAL(sent(r), "disabled"); // in one message with the results
+  message spoken;
+  spoken.from = role::assistant;
+  spoken.text = "It is 42.";
+  r.messages.push_back(spoken);
+  r.messages.push_back(say(role::user, "And now?"));
+  CAF_CHECK_EQUAL(sent(r), "enabled");
+}
+
 CAF_TEST(a paused turn is sent back as it came) {
   auto r = plain();
   message m;

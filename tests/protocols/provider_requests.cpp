@@ -45,6 +45,11 @@ CAF_TEST(the addresses of a deployment of Azure) {
       {"https://x.openai.azure.com/openai/v1/", "", "https://x.openai.azure.com/openai/v1/chat/completions"},
       {"https://x.openai.azure.com/openai/v1", "2024-10-21", "https://x.openai.azure.com/openai/v1/chat/completions"},
       {"https://x.openai.azure.com/openai/v1/chat/completions", "", "https://x.openai.azure.com/openai/v1/chat/completions"},
+      {"https://x.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview", "",
+       "https://x.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview"},
+      {"https://x.services.ai.azure.com/models", "2024-05-01-preview",
+       "https://x.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview"},
+      {"https://gateway.example/chat/completions", "2024-10-21", "https://gateway.example/chat/completions?api-version=2024-10-21"},
       {"https://x.openai.azure.com/openai/v1/responses", "v1", "https://x.openai.azure.com/openai/v1/chat/completions"},
       {"https://x.openai.azure.com", "v1", "https://x.openai.azure.com/openai/v1/chat/completions"},
       {"https://x.openai.azure.com", "preview", "https://x.openai.azure.com/openai/v1/chat/completions?api-version=preview"},
@@ -215,4 +220,38 @@ CAF_TEST(what was sent before is sent again byte for byte in front of what is ne
       before = body;
     }
   }
+}
+
+CAF_TEST(Gemini behind Chat Completions refused the calls of another provider and its tool was left out) {
+  auto said = "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly. "
+              "Additional data, function call `default_api:f`, position 2.";
+  auto loop = [](const std::string& opaque) {
+    auto r = plain();
+    r.messages.push_back(asks("", {{"c1", "f", "{}"}}, opaque, "openai_chat"));
+    r.messages.push_back(answers("c1", "done"));
+    return r;
+  };
+  auto sent = [](const model_request& r, const wire::quirks& known) {
+    std::string error;
+    return json::parse(
+        wire::find_dialect("openai_chat")->encode(r, {"http://h/v1", "", "", "", "", {}, {}, false, false}, known, error).body);
+  };
+  auto signature = [&](const model_request& r, const wire::quirks& known) {
+    return sent(r, known)["messages"]
+        .at(r.messages.size() - 2)["tool_calls"][0]["extra_content"]["google"]["thought_signature"]
+        .dump();
+  };
+  const std::string own = R"({"tool_calls":[{"id":"c1","extra_content":{"google":{"thought_signature":"Ej"}}}]})";
+  for (auto& opaque : {std::string{}, std::string{R"({"tool_calls":[{"id":"c1","extra_content":"odd"}]})"}}) {
+    wire::quirks known;
+    auto r = loop(opaque);
+    CAF_CHECK(wire::learn(known, said, r, sent(r, known).dump()).find("carry the word") != std::string::npos);
+    CAF_CHECK(known.signs_calls && known.dropped.empty());
+    CAF_CHECK_EQUAL(signature(r, known), "\"skip_thought_signature_validator\"");
+    CAF_CHECK_EQUAL(signature(loop(own), known), "\"Ej\"");
+    CAF_CHECK_EQUAL(wire::learn(known, said, r, sent(r, known).dump()), ""); // once
+  }
+  wire::quirks known;
+  CAF_CHECK_EQUAL(wire::learn(known, said, loop(own), sent(loop(own), known).dump()), ""); // nothing would be another
+  CAF_CHECK(known == wire::quirks{});
 }

@@ -436,7 +436,10 @@ CAF_TEST(what is said of a seal is about the turn and teaches nothing) {
         "Could not decrypt the provided encrypted_content.", "Item with id 'rs_1' not found. Set `store` to true or remove it.",
         "Item 'fc_1' of type 'function_call' was provided without its required 'reasoning' item: 'rs_1'.",
         "messages.1.content.0: Invalid `signature` in `thinking` block", "Corrupted thought signature.",
-        "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."}) {
+        "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
+        "messages.1.content.0.thinking.signature: Field required", "each thinking block must contain a valid signature",
+        "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`.",
+        "Invalid 'input[2].encrypted_content': value is malformed."}) {
     quirks known;
     CAF_CHECK_EQUAL(learn(known, said, {}, R"({"include":["reasoning.encrypted_content"],"store":false})"), "");
     CAF_CHECK(is_about_sealed_turns(said));

@@ -7,6 +7,7 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/wire/bounds.hpp"
+#include "protocols/wire/json_util.hpp"
 #include "support/decode.hpp"
 
 using namespace conclave;
@@ -171,6 +172,19 @@ CAF_TEST(values 64 deep are read and deeper ones are refused in every dialect) {
     };
     CAF_CHECK_EQUAL(read(v, nested(wire::max_depth)).text, "It is 42.");
     CAF_CHECK(read(v, nested(wire::max_depth + 1)).code == ec::bad_reply);
+  }
+}
+
+CAF_TEST(an event of too many values was said to be no JSON) {
+  for (auto& v : voices) {
+    std::string list = "[0";
+    while (list.size() < 2 * wire::max_values)
+      list += ",0";
+    list.resize(wire::long_text, ' ');
+    auto sent = [&](const char* more) { return stream_of({v.unknown(list + more + "]")}) + stream_of(v.text("It is 42.")); };
+    auto c = read(v, sent(",0,0,0"));
+    CAF_CHECK(c.code == ec::bad_reply);
+    CAF_CHECK(c.error.find("holds more than 300000 values") != std::string::npos);
   }
 }
 
