@@ -35,6 +35,14 @@ CAF_TEST(a key is hidden however a page of HTML or a program writes it) {
     CAF_CHECK_EQUAL(hidden("key-1", text), text);
 }
 
+CAF_TEST(a key is hidden where punctuation has a backslash before it) {
+  for (auto* text : {R"(sk\-proj\_A1\_b2\$x)", R"(sk-proj\_A1\_b2$x)", R"(sk\-proj_A1_b2\$x)", R"(sk-proj\\_A1\\_b2$x)",
+                     R"(sk\x2dproj\_A1\u005fb2\$x)"})
+    CAF_CHECK_EQUAL(hidden("sk-proj_A1_b2$x", std::string{"<"} + text + ">"), "<***>");
+  CAF_CHECK_EQUAL(hidden(R"(p\_w\-1)", R"(p\_w\-1 p\\_w\\-1 p_w-1)"), "*** *** ***"); // as others may read it
+  CAF_CHECK_EQUAL(hidden("sk-proj_A1", R"(a\_b C:\-x)"), R"(a\_b C:\-x)");
+}
+
 CAF_TEST(a key is hidden in base64 at each offset and in each alphabet) {
   const std::string key = "k\xC3\xBF>?~Zq81xkeyQ";
   for (auto* text :
