@@ -142,6 +142,20 @@ CAF_TEST(values of variables are hidden unless they are short or a path) {
   CAF_CHECK_EQUAL(text, "*** /home/somebody 8080 ***");
 }
 
+CAF_TEST(a key that begins as a path does is none) {
+  secrets all, s;
+  for (auto* value : {"/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMIK7MDENG0", "/x+7bPxRfiCYEXAMPLEKEY/Jal/Xc4tnFEMI=", "/run/secrets/Key2",
+                      "~/Work3", "/nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key", "/opt/Service4My-Application7"})
+    all.add_named("MY_SECRET_KEY", value);
+  s.add_for_results(all);
+  std::string text;
+  for (auto& value : all.values())
+    text += value + ' ';
+  s.hide(text);
+  CAF_CHECK_EQUAL(text,
+                  "*** *** /run/secrets/Key2 ~/Work3 /nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key /opt/Service4My-Application7 ");
+}
+
 CAF_TEST(keys in the query of an address are hidden) {
   for (auto* url : {"https://h/?key=k-12%2F3", "https://h/?a=1&key=k-12%2F3&b", "https://h/?&&=&key=k-12/3"}) {
     secrets s;
