@@ -52,13 +52,17 @@ bool put_character(std::int64_t code, std::string& out) {
 
 // Each decodes one escape at `i` into `out` and returns its length, 0 if there is none.
 
-/// JSON's, and those of the languages beside it.
+/// JSON's, and those of the languages beside it: Markdown, shells and regular expressions put a backslash before any punctuation.
 std::size_t backslash_escape(std::string_view t, std::size_t i, std::string& out) {
-  static constexpr std::string_view names = "\"\\/'bfnrt", meant = "\"\\/'\b\f\n\r\t";
+  static constexpr std::string_view names = "bfnrt", meant = "\b\f\n\r\t", itself = R"(!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~)";
   if (i + 1 == t.size())
     return 0;
   if (auto at = names.find(t[i + 1]); at != std::string_view::npos) {
     out = meant[at];
+    return 2;
+  }
+  if (itself.find(t[i + 1]) != std::string_view::npos) {
+    out = t[i + 1];
     return 2;
   }
   auto digits = t[i + 1] == 'u' ? 4u : t[i + 1] == 'x' ? 2u : 0u;

@@ -5,6 +5,7 @@
 
 #include "protocols/secret_words.hpp"
 
+#include "protocols/secret_escapes.hpp"
 #include "protocols/secret_judge.hpp"
 #include "protocols/secrets.hpp"
 #include "protocols/text.hpp"
@@ -85,6 +86,24 @@ bool is_key_like(std::string_view word) {
   auto small = any([](char c) { return c >= 'a' && c <= 'z'; });
   auto large = any([](char c) { return c >= 'A' && c <= 'Z'; });
   return one_word(word) && ((word.size() >= 8 && digit && (small || large)) || (word.size() >= 16 && small && large));
+}
+
+bool is_path(std::string_view value) {
+  constexpr std::size_t least_part = 16; // that a name of a folder seldom has, and base64 nearly always, between its slashes
+  if (!value.starts_with('/') && !value.starts_with("~/"))
+    return false;
+  for (std::size_t i = 0; i < value.size();) {
+    auto part = value.substr(i, value.find('/', i) - i);
+    auto all = [&](auto test) { return std::all_of(part.begin(), part.end(), test); };
+    auto no_digit = all([](char c) { return c < '0' || c > '9'; });
+    auto no_small = all([](char c) { return c < 'a' || c > 'z'; });
+    auto no_large = all([](char c) { return c < 'A' || c > 'Z'; });
+    auto base64 = all([](char c) { return c == '=' || (is_base64_digit(c) && c != '-' && c != '_'); });
+    if (part.size() >= least_part && base64 && !no_digit && !no_small && !no_large)
+      return false;
+    i += part.size() + 1;
+  }
+  return true;
 }
 
 bool any_key_like(std::string_view text) {

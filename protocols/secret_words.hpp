@@ -21,6 +21,10 @@ bool is_key_like(std::string_view word);
 /// Returns whether one of the words in `text` is.
 bool any_key_like(std::string_view text);
 
+/// Returns whether a value is a place in the file system: it begins with `/` or `~/`, and no part of it is a key in base64, which
+/// may begin so, too.
+bool is_path(std::string_view value);
+
 /// Returns whether the name says that the value is a secret, and the value does not say that it is none.
 bool is_named(const std::string& name, std::string_view value);
 

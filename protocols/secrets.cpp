@@ -83,7 +83,7 @@ void secrets::add_key(const std::string& value) {
 
 void secrets::add_variable(const std::string& name, const std::string& value) {
   add_named(name, value);
-  if (!value.starts_with('/'))
+  if (!secret_words::is_path(value))
     add(value, least_value);
 }
 
@@ -113,7 +113,7 @@ void secrets::add_query(const std::string& url) {
 
 void secrets::add_for_results(const secrets& other) {
   for (auto& v : other.values_)
-    if (!v.starts_with('/') && !v.starts_with("~/"))
+    if (!secret_words::is_path(v))
       add(v, least_value);
 }
 

@@ -57,7 +57,7 @@ public:
   /// The secrets themselves, for whoever puts something else in their place.
   const std::vector<std::string>& values() const { return values_; }
 
-  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~. Shorter ones
+  /// Adds those of `other` that may be taken out of what a tool gave: eight bytes and more, and no path from / or ~/. Shorter ones
   /// are words that files hold anyway, and a tool whose results lack them is of no use.
   void add_for_results(const secrets& other);
 

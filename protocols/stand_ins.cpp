@@ -240,7 +240,7 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   // What a tool server is told may be anything (secrets::add_variable); a path is none, and a reader needs it.
   auto told = [&](const std::string& text) {
     for (auto& name : references_in(text))
-      if (auto value = value_of(name); value.size() >= usual && !value.starts_with('/'))
+      if (auto value = value_of(name); value.size() >= usual && !secret_words::is_path(value))
         add_key(value);
   };
   for (auto& server : b.mcp_servers) {

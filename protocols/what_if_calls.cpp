@@ -61,7 +61,14 @@ void other_way::end_call(command c) {
     auto begun = std::move(*held);
     held_.erase(held);
     begun.now_ms = would_.last_ms;
-    if (auto d = apply(begun); d.kind == ruling_kind::refused)
+    auto d = apply(begun);
+    if (d.waits) {
+      note(seq_, call_of(begun) + " would still have waited when it ended in the log: what came of it is left out", true);
+      if (auto* r = run_of(c))
+        r->ours = 0;
+      return abstain(c.agent);
+    }
+    if (d.kind == ruling_kind::refused)
       return refuse_call(begun, d);
     calls_[{c.agent, c.call}] = begun.run;
   }

@@ -141,8 +141,8 @@ public:
   }
 
   std::vector<stored_body> bodies(const std::string& task, const strings& shas, std::string& error) override {
-    store_reader reader(path_, use_);
-    auto page = shas.empty() ? reader.all_bodies(task) : reader.bodies(task, shas, store_reader::no_limit);
+    std::lock_guard one_at_a_time(bodies_mutex_);
+    auto page = shas.empty() ? bodies_.all_bodies(task) : bodies_.bodies(task, shas, store_reader::no_limit);
     if (!page.error.empty())
       error = std::move(page.error);
     return std::move(page.bodies);
@@ -261,6 +261,8 @@ private:
   disk_reserve reserve_;
   store_writer writer_;
   std::mutex write_mutex_; ///< the writer: the loop and deletions
+  std::mutex bodies_mutex_;
+  store_reader bodies_{path_, use_}; ///< of bodies(); knows where those of the last task lie
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<write_job> queue_;

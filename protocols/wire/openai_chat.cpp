@@ -144,6 +144,7 @@ private:
         }
       } else if (key == "annotations") {
         on_sources(value, out);
+        keep_sources(value);
       } else if (key == "executed_tools") { // Groq's own, of which it tells again with each piece
         if (value.is_array())
           use_.hosted_calls = std::max(use_.hosted_calls, static_cast<std::int64_t>(value.size()));
@@ -165,6 +166,17 @@ private:
       on_call(*calls, out);
     if (legacy != nullptr && legacy->is_object())
       on_call({{"index", 0}, {"function", *legacy}}, out);
+  }
+
+  /// For those who read the stored turn: it goes back without. Some servers tell what is new, some all again with each piece.
+  void keep_sources(const json& list) {
+    constexpr std::size_t most = 32; // as many as are told
+    if (!list.is_array() || list.empty())
+      return;
+    auto& held = more_["annotations"];
+    for (auto& s : list)
+      if (held.size() < most && std::find(held.begin(), held.end(), s) == held.end() && grow(dump(s).size()))
+        held.push_back(s);
   }
 
   /// What the provider wants back with the turn.

@@ -119,8 +119,8 @@ private:
     // Reasoning, signatures and whatever else the server wrote goes back as it came: some refuse the next turn without it.
     if (own.is_object())
       for (auto& [key, value] : own.items())
-        if (key != "role" && key != "tool_calls" && key != "function_call" && !value.is_null() && known_.left_out.count(key) == 0
-            && (key != "content" || value.is_string() || value.is_array()))
+        if (key != "role" && key != "tool_calls" && key != "function_call" && key != "annotations" && !value.is_null()
+            && known_.left_out.count(key) == 0 && (key != "content" || value.is_string() || value.is_array()))
           v[key] = std::move(value);
     if (m.text.empty() && calls.empty() && !has_content(v))
       return;

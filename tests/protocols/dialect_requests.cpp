@@ -203,6 +203,17 @@ CAF_TEST(sealed thoughts are not asked of a model that has none) {
     CAF_CHECK(asked(model, home));
 }
 
+CAF_TEST(what a chat completion cited does not go back with the turn) {
+  auto r = plain();
+  r.messages.push_back(asks("I look.", {{"c1", "f", "{}"}},
+                            R"({"role":"assistant","content":"I look.","phase":"x","annotations":[{"url_citation":{}}]})",
+                            "openai_chat"));
+  r.messages.push_back(answers("c1", "one"));
+  auto body = body_of("openai_chat", r).dump();
+  CAF_CHECK(body.find("annotations") == std::string::npos);
+  CAF_CHECK(body.find("phase") != std::string::npos);
+}
+
 CAF_TEST(a turn of another dialect is rebuilt without its signatures) {
   auto body = encode("openai_chat", thinking()).body;
   CAF_CHECK(body.find("c2ln") == std::string::npos && body.find("call:0") != std::string::npos);

@@ -35,6 +35,14 @@ CAF_TEST(a key is hidden however a page of HTML or a program writes it) {
     CAF_CHECK_EQUAL(hidden("key-1", text), text);
 }
 
+CAF_TEST(a key is hidden where punctuation has a backslash before it) {
+  for (auto* text : {R"(sk\-proj\_A1\_b2\$x)", R"(sk-proj\_A1\_b2$x)", R"(sk\-proj_A1_b2\$x)", R"(sk-proj\\_A1\\_b2$x)",
+                     R"(sk\x2dproj\_A1\u005fb2\$x)"})
+    CAF_CHECK_EQUAL(hidden("sk-proj_A1_b2$x", std::string{"<"} + text + ">"), "<***>");
+  CAF_CHECK_EQUAL(hidden(R"(p\_w\-1)", R"(p\_w\-1 p\\_w\\-1 p_w-1)"), "*** *** ***"); // as others may read it
+  CAF_CHECK_EQUAL(hidden("sk-proj_A1", R"(a\_b C:\-x)"), R"(a\_b C:\-x)");
+}
+
 CAF_TEST(a key is hidden in base64 at each offset and in each alphabet) {
   const std::string key = "k\xC3\xBF>?~Zq81xkeyQ";
   for (auto* text :
@@ -132,6 +140,20 @@ CAF_TEST(values of variables are hidden unless they are short or a path) {
   std::string text = "postgres://u:p@h /home/somebody 8080 /pw1";
   s.hide(text);
   CAF_CHECK_EQUAL(text, "*** /home/somebody 8080 ***");
+}
+
+CAF_TEST(a key that begins as a path does is none) {
+  secrets all, s;
+  for (auto* value : {"/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMIK7MDENG0", "/x+7bPxRfiCYEXAMPLEKEY/Jal/Xc4tnFEMI=", "/run/secrets/Key2",
+                      "~/Work3", "/nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key", "/opt/Service4My-Application7"})
+    all.add_named("MY_SECRET_KEY", value);
+  s.add_for_results(all);
+  std::string text;
+  for (auto& value : all.values())
+    text += value + ' ';
+  s.hide(text);
+  CAF_CHECK_EQUAL(text,
+                  "*** *** /run/secrets/Key2 ~/Work3 /nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key /opt/Service4My-Application7 ");
 }
 
 CAF_TEST(keys in the query of an address are hidden) {

@@ -142,6 +142,32 @@ CAF_TEST(a call that would have waited for another one is a gap) {
   CAF_CHECK(w.known_until > 0);
 }
 
+CAF_TEST(a call that waits until it has ended is a gap and no refusal) {
+  stored_task t{{}, {"a", "b", "c"}};
+  for (auto* id : {"a", "b", "c"}) {
+    begin(t, id);
+    end(t, id);
+    t.x.answer(id, std::string{"of "} + id);
+  }
+  begin(t, "a");
+  begin(t, "b"); // 180 spent, 100 reserved for a, 100 wanted
+  end(t, "b");
+  t.x.answer("b", "of b, better"); // a starts anew
+  end(t, "a");
+  t.x.vote("a", "agent2");
+  for (auto* id : {"a", "b", "c"}) {
+    begin(t, id);
+    end(t, id);
+    t.x.vote(id, "agent2");
+  }
+  t.x.present("the final words");
+  auto w = ask(t, of(379));
+  CAF_CHECK(w.known_until > 0);
+  CAF_CHECK(tells(w, "call 2 of 'b' would have waited for the ends of others"));
+  CAF_CHECK(tells(w, "call 2 of 'b' would still have waited when it ended in the log"));
+  CAF_CHECK(!tells(w, "call 2 of 'b' would not have been made"));
+}
+
 CAF_TEST(a budget of one agent is its own) {
   auto t = three();
   CAF_CHECK_EQUAL(ask(t, {}, {{"c", of(160)}}).winner, "b");
