@@ -238,6 +238,7 @@ std::vector<problem> unfit_files(const run_config& config) {
         read.push_back(std::move(a));
     }
     std::vector<const attachment*> shown;
+    shown.reserve(read.size());
     for (auto& a : read)
       shown.push_back(&a);
     if (auto why = judge(agent, shown, config.models); !why.empty())

@@ -66,7 +66,7 @@ void redirect_types(const run_options& o, run_config& config) {
   for (const auto& [type, url] : o.base_urls) {
     bool used = false;
     for (auto& a : config.agents)
-      each_backend(a, [&](backend_config& b, const std::string&) {
+      each_backend(a, [&, &type = type, &url = url](backend_config& b, const std::string&) {
         if (b.type == type) {
           b.sent_to = url;
           used = true;
