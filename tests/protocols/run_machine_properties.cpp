@@ -419,7 +419,9 @@ private:
     c.refused = log.by.kind == ruling_kind::refused;
     c.refusal = log.by;
     x.s = restored();
-    auto open_model = x.s.pending.empty() && !x.s.handing_in && !c.refused;
+    auto asked_last = log.calls.find(x.s.model_call); // one that has ended is judged again, and what was said then comes anew
+    auto open_model =
+        x.s.pending.empty() && !x.s.handing_in && !c.refused && (asked_last == log.calls.end() || !asked_last->second.ended);
     auto talk = x.s.talk;
     std::set<std::string> open; // questions that come again
     for (auto& p : x.s.pending)
