@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,8 @@ struct resume_request {
   std::vector<event> log;           ///< its events from the first on, where the host has read them: only what follows is read
   std::function<void(std::string)> tell =
       {}; ///< what is waited for before the first event: a node that is away; on an engine thread
+  std::unordered_map<std::string, std::string> bodies =
+      {}; ///< what its log points to, by SHA-256, as far as the host has read it; the rest is read
 };
 
 /// A reader of tasks, until it ends or this goes.
