@@ -224,6 +224,7 @@ int command_resume(const resume_options& o) {
              + count_of(stored.state.epoch, "answer") + " of it");
   request.log = std::move(events);
   request.bodies = std::move(bodies);
+  request.opening = std::make_shared<opening>(std::move(stored.opening));
   request.tell = [&out](const std::string& text) { out.note(text); };
   early.reset();
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {

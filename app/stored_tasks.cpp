@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace conclave {
 
@@ -81,9 +82,10 @@ int stored_tasks::read(const std::string& task, std::vector<event>& out,
   for (auto& b : on_the_way)
     bodies->emplace(std::move(b.sha), std::move(b.bytes));
   out.reserve(out.size() + stored.size());
-  for (const auto& e : stored) {
+  for (auto& e : stored) {
     event x;
-    if (wire::from_json(e.json, x))
+    auto json = std::move(e.json); // its room is for the events that follow
+    if (wire::from_json(json, x))
       out.push_back(std::move(x));
     else
       complain("event " + std::to_string(e.seq) + " of " + task + " cannot be read and is left out");

@@ -105,6 +105,16 @@ std::string unreachable(const ledger::state& s, const std::vector<placed_agent>&
 }
 
 outcome read_opening(event_store& store, const resume_request& request, opening& out) {
+  std::string error;
+  auto secrets_back = [&]() -> outcome {
+    if (restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
+      return {};
+    return refused(ec::bad_config, error + "; the team to resume with does not hold it");
+  };
+  if (request.opening) {
+    out = *request.opening;
+    return secrets_back();
+  }
   event read;
   auto readable = true;
   if (request.log.empty()) {
@@ -119,7 +129,6 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
     readable = wire::from_json(page.events.front().json, read);
   }
   const auto& first = request.log.empty() ? read : request.log.front();
-  std::string error;
   if (!readable || first.type != event_type::task_opened)
     return refused(ec::bad_request, "task " + request.task
                                         + " was written by an older conclave, which did not store what is needed to go on with it; "
@@ -127,9 +136,7 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
                                         + request.task);
   if (!from_json(first.detail, out, error))
     return refused(ec::bad_config, error);
-  if (!restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
-    return refused(ec::bad_config, error + "; the team to resume with does not hold it");
-  return {};
+  return secrets_back();
 }
 
 std::shared_ptr<outside> outside_of(const engine_options& o) {
