@@ -14,8 +14,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -50,7 +50,7 @@ stored_run assembled(loaded& l, const run::finder& find) {
 
 struct body_reading {
   std::vector<loaded> runs;
-  std::map<std::string, std::string> bodies;
+  std::unordered_map<std::string, std::string> bodies;
   std::size_t bytes = 0;
   int step = 0;
   std::vector<attachment>* files = nullptr; ///< that go with the question: their bytes are put in
@@ -106,7 +106,7 @@ struct body_reading {
           names.insert(names.end(), pieces.begin(), pieces.end());
         }
     }
-    std::erase_if(names, [this](const std::string& sha) { return sha.empty() || bodies.count(sha) > 0; });
+    std::erase_if(names, [this](const std::string& sha) { return sha.empty() || bodies.count(sha) > 0; }); // first: few are left
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
@@ -191,7 +191,7 @@ void read_bodies(resumer_ptr self, const std::shared_ptr<body_reading>& r) {
 
 void take_log(resumer_ptr self) {
   auto& st = self->state;
-  auto r = ledger::restore(st.log);
+  auto r = ledger::restore(st.log, st.parts.opening.get());
   if (!r.error.empty())
     return fail(self, ec::bad_request, "task " + st.parts.task + " cannot be gone on with: " + r.error);
   st.out.opening = std::move(r.opening);
@@ -203,6 +203,7 @@ void take_log(resumer_ptr self) {
   st.runs = ledger::unfinished(st.log);
   auto next = std::make_shared<body_reading>();
   next->files = &st.out.opening.attachments;
+  next->bodies = std::move(st.parts.bodies);
   for (auto& run : st.runs)
     next->runs.push_back({&run, {}, {}, {}});
   read_bodies(self, next);
@@ -226,6 +227,8 @@ caf::behavior resumer(resumer_ptr self, resumer_parts parts) {
           return fail(self, ec::bad_request,
                       "the store has " + std::to_string(r.seq) + " events of task " + self->state.parts.task + ", not the "
                           + std::to_string(log.back().seq) + " that are said to be its log");
+        if (!log.empty() && log.back().seq == r.seq)
+          return take_log(self); // all of it is known, and nobody else adds to it now
         read_on(self);
       },
       [self](const event_page& page) {

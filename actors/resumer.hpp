@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace conclave {
@@ -32,8 +33,10 @@ struct resumer_parts {
   std::string task;
   std::shared_ptr<event_store> store;
   task_owner owner;
-  std::vector<event> log;                 ///< what is known of its log already, from the first event on: only what follows is read
-  std::function<void(resumed_task)> done; ///< called in the actor's context
+  std::vector<event> log; ///< what is known of its log already, from the first event on: only what follows is read
+  std::unordered_map<std::string, std::string> bodies; ///< what is known of its bodies, by SHA-256
+  std::shared_ptr<const conclave::opening> opening;    ///< what the first event says, where it is known already
+  std::function<void(resumed_task)> done;              ///< called in the actor's context
 };
 
 caf::actor spawn_resumer(caf::actor_system& sys, resumer_parts parts);

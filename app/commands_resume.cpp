@@ -29,6 +29,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 
 namespace conclave {
 
@@ -175,7 +176,8 @@ int command_resume(const resume_options& o) {
     return failed;
   }
   std::vector<event> events;
-  if (auto code = s.read(row.task, events))
+  std::unordered_map<std::string, std::string> bodies;
+  if (auto code = s.read(row.task, events, row.outcome.empty() ? &bodies : nullptr))
     return code;
   if (row.outcome == to_string(outcome_kind::answered)) {
     run_output out(o.output);
@@ -221,6 +223,8 @@ int command_resume(const resume_options& o) {
     out.note("task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
              + count_of(stored.state.epoch, "answer") + " of it");
   request.log = std::move(events);
+  request.bodies = std::move(bodies);
+  request.opening = std::make_shared<opening>(std::move(stored.opening));
   request.tell = [&out](const std::string& text) { out.note(text); };
   early.reset();
   return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {

@@ -20,6 +20,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,7 @@ namespace conclave {
 class cassette_player;
 class event_store;
 class outside;
+struct opening;
 
 /// A tool written in C++. Its name is its own: 1 to 64 letters, digits, `_` and `-`, not `new_answer` or `vote`. `spec.parameters`
 /// is a JSON object, the JSON Schema of its arguments; empty = it takes none. `run` may block: it has a thread of its own. It gets
@@ -64,6 +66,9 @@ struct resume_request {
   std::vector<event> log;           ///< its events from the first on, where the host has read them: only what follows is read
   std::function<void(std::string)> tell =
       {}; ///< what is waited for before the first event: a node that is away; on an engine thread
+  std::unordered_map<std::string, std::string> bodies =
+      {}; ///< what its log points to, by SHA-256, as far as the host has read it; the rest is read
+  std::shared_ptr<const conclave::opening> opening = {}; ///< what its first event says, where the host has read it
 };
 
 /// A reader of tasks, until it ends or this goes.

@@ -136,6 +136,8 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   r.store = store_;
   r.owner = this_process();
   r.log = std::move(request.log);
+  r.bodies = std::move(request.bodies);
+  r.opening = std::make_shared<opening>(o);
   // On a thread of its own: files are made, a node may be waited for, and the host is called back.
   auto work = std::make_shared<arrival>(
       arrival{std::move(config), std::move(parts), std::move(l), std::move(done), std::move(request.tell), arriving});

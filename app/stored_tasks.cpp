@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace conclave {
 
@@ -67,17 +68,24 @@ task_row stored_tasks::row(const std::string& task) const {
   return i == rows.end() ? task_row{} : *i;
 }
 
-int stored_tasks::read(const std::string& task, std::vector<event>& out) const {
+int stored_tasks::read(const std::string& task, std::vector<event>& out,
+                       std::unordered_map<std::string, std::string>* bodies) const {
   std::string error;
-  auto stored = store->read(task, 0, error);
+  std::vector<stored_body> on_the_way;
+  auto stored = bodies == nullptr ? store->read(task, 0, error) : store->read_with_bodies(task, on_the_way, error);
   if (!error.empty()) {
     complain(error);
     return failed;
   }
+  if (bodies != nullptr)
+    bodies->reserve(on_the_way.size());
+  for (auto& b : on_the_way)
+    bodies->emplace(std::move(b.sha), std::move(b.bytes));
   out.reserve(out.size() + stored.size());
-  for (const auto& e : stored) {
+  for (auto& e : stored) {
     event x;
-    if (wire::from_json(e.json, x))
+    auto json = std::move(e.json); // its room is for the events that follow
+    if (wire::from_json(json, x))
       out.push_back(std::move(x));
     else
       complain("event " + std::to_string(e.seq) + " of " + task + " cannot be read and is left out");

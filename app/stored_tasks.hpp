@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace conclave {
@@ -31,7 +32,8 @@ struct stored_tasks {
   task_row row(const std::string& task) const;
 
   /// Reads the events of a task; one that cannot be read is said and left out. Returns 0, or the exit code after a complaint.
-  int read(const std::string& task, std::vector<event>& out) const;
+  /// `bodies`: gets those that lie on the way, by their SHA-256 (event_store::read_with_bodies).
+  int read(const std::string& task, std::vector<event>& out, std::unordered_map<std::string, std::string>* bodies = nullptr) const;
 
   /// Reads all bodies of a task by their SHA-256. Returns 0, or the exit code after a complaint.
   int read_bodies(const std::string& task, std::map<std::string, std::string>& out) const;

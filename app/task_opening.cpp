@@ -105,26 +105,38 @@ std::string unreachable(const ledger::state& s, const std::vector<placed_agent>&
 }
 
 outcome read_opening(event_store& store, const resume_request& request, opening& out) {
-  std::promise<event_page> result;
-  auto future = result.get_future();
-  store.read(request.task, 0, 1, [&result](event_page p) { result.set_value(std::move(p)); });
-  auto page = future.get();
-  if (page.code != ec::none)
-    return refused(page.code, page.error);
-  event first;
-  if (page.events.empty())
-    return refused(ec::bad_request, "there is no task " + request.task);
   std::string error;
-  if (!wire::from_json(page.events.front().json, first) || first.type != event_type::task_opened)
+  auto secrets_back = [&]() -> outcome {
+    if (restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
+      return {};
+    return refused(ec::bad_config, error + "; the team to resume with does not hold it");
+  };
+  if (request.opening) {
+    out = *request.opening;
+    return secrets_back();
+  }
+  event read;
+  auto readable = true;
+  if (request.log.empty()) {
+    std::promise<event_page> result;
+    auto future = result.get_future();
+    store.read(request.task, 0, 1, [&result](event_page p) { result.set_value(std::move(p)); });
+    auto page = future.get();
+    if (page.code != ec::none)
+      return refused(page.code, page.error);
+    if (page.events.empty())
+      return refused(ec::bad_request, "there is no task " + request.task);
+    readable = wire::from_json(page.events.front().json, read);
+  }
+  const auto& first = request.log.empty() ? read : request.log.front();
+  if (!readable || first.type != event_type::task_opened)
     return refused(ec::bad_request, "task " + request.task
                                         + " was written by an older conclave, which did not store what is needed to go on with it; "
                                           "see it: conclave show "
                                         + request.task);
   if (!from_json(first.detail, out, error))
     return refused(ec::bad_config, error);
-  if (!restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
-    return refused(ec::bad_config, error + "; the team to resume with does not hold it");
-  return {};
+  return secrets_back();
 }
 
 std::shared_ptr<outside> outside_of(const engine_options& o) {

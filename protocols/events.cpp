@@ -12,6 +12,7 @@ namespace conclave::events {
 
 namespace {
 
+constexpr const char* read_only_detail = R"({"read_only":true})"; // of a call without effect; stored: never change it
 constexpr std::int64_t longest_backoff_ms = 86'400'000;
 constexpr std::int64_t longest_pause_ms = std::int64_t{100} * 366 * 86'400'000; // of any value a damaged log may hold
 
@@ -101,7 +102,7 @@ event call_started(call_name c, std::string request_hash, run_record at, call_ef
   e.reason = std::move(request_hash);
   e.flag = effect != call_effect::once;
   if (effect == call_effect::none)
-    e.detail = R"({"read_only":true})";
+    e.detail = read_only_detail;
   e.use = reserve;
   put(e, std::move(at));
   return e;
@@ -331,9 +332,9 @@ call call_of(const event& e) {
   c.model = e.target.empty() || e.target == model_target;
   (e.type == event_type::call_started ? c.hash : c.status) = e.reason;
   if (e.type == event_type::call_started && e.flag) { // without the flag it is made once, whatever else it says
-    std::string read_only;
-    auto told = !e.detail.empty() && wire::get(e.detail, "read_only", read_only);
-    c.effect = told && read_only == "true" ? call_effect::none : call_effect::repeatable;
+    std::string read_only;                            // what every build so far wrote need not be parsed
+    auto told = e.detail != read_only_detail && !e.detail.empty() && wire::get(e.detail, "read_only", read_only);
+    c.effect = e.detail == read_only_detail || (told && read_only == "true") ? call_effect::none : call_effect::repeatable;
   }
   return c;
 }

@@ -74,10 +74,12 @@ std::vector<std::string> ids_of(const opening& o) {
 }
 
 /// Reads what stands at the beginning of a log in order; sets `error` or the state before the first event.
-void begin(const std::vector<event>& log, restored& r) {
+void begin(const std::vector<event>& log, const opening* known, restored& r) {
   r.error = disorder(log);
-  if (!r.error.empty() || !from_json(log.front().detail, r.opening, r.error))
+  if (!r.error.empty() || (known == nullptr && !from_json(log.front().detail, r.opening, r.error)))
     return;
+  if (known != nullptr)
+    r.opening = *known;
   auto ids = ids_of(r.opening);
   for (const auto& e : log)
     if (e.type == event_type::session_start && e.labels != ids) {
@@ -89,9 +91,9 @@ void begin(const std::vector<event>& log, restored& r) {
 
 } // namespace
 
-restored restore(const std::vector<event>& log) {
+restored restore(const std::vector<event>& log, const opening* known) {
   restored r;
-  begin(log, r);
+  begin(log, known, r);
   if (!r.error.empty())
     return r;
   for (const auto& e : log) {
@@ -201,7 +203,7 @@ std::string verify_decision(const opening& o, const std::vector<event>& group, c
 std::string verify(const std::vector<event>& log, const std::function<const std::string*(const std::string&)>& find,
                    run_check* runs) {
   restored r;
-  begin(log, r);
+  begin(log, nullptr, r);
   if (!r.error.empty())
     return "the log cannot be verified: " + r.error;
   if (log.front().cause.empty())

@@ -40,8 +40,9 @@ struct restored {
   std::string error;
 };
 
-/// Returns the state that the whole log, of seq 1 and on, leads to. Costs what the log is long.
-restored restore(const std::vector<event>& log);
+/// Returns the state that the whole log, of seq 1 and on, leads to. Costs what the log is long. `known`: what its first event says,
+/// by whoever has read it already; it may be long.
+restored restore(const std::vector<event>& log, const opening* known = nullptr);
 
 /// A call of an unfinished run, as the log knows it.
 struct known_call {

@@ -101,11 +101,15 @@ std::size_t html_escape(std::string_view t, std::size_t i, std::string& out) {
   return 0;
 }
 
-/// Base64 comes in lines of 64 or 76 digits: such a line goes on with the next one.
+/// Base64 comes in lines of 64 or 76 digits: such a line goes on with the next one, which may be indented.
 std::size_t line_break(std::string_view t, std::size_t i, std::string& out) {
-  constexpr std::size_t shortest = 60;
-  auto length = t[i] == '\r' && i + 1 < t.size() && t[i + 1] == '\n' ? 2u : 1u;
-  if (i < shortest || i + length >= t.size() || !is_base64_digit(t[i + length]))
+  constexpr std::size_t shortest = 60, deepest = 64;
+  std::size_t length = t[i] == '\r' && i + 1 < t.size() && t[i + 1] == '\n' ? 2 : 1;
+  if (i < shortest || !is_base64_digit(t[i - 1]))
+    return 0;
+  while (i + length < t.size() && length < deepest && (t[i + length] == ' ' || t[i + length] == '\t'))
+    ++length;
+  if (i + length >= t.size() || !is_base64_digit(t[i + length]))
     return 0;
   out.clear();
   auto line = t.substr(i - shortest, shortest);

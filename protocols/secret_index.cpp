@@ -7,6 +7,7 @@
 #include "protocols/text.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -22,7 +23,18 @@ constexpr std::size_t least_encoded = 8;
 constexpr int most_levels = 4;
 
 constexpr std::string_view base64_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view hex_digits = "0123456789abcdef";
+constexpr std::string_view hex_digits = "0123456789abcdef", hex_both = "0123456789abcdefABCDEF";
+
+/// What a dump consists of: digits, and what may stand between its bytes.
+enum dump_part : char { not_of_dump, dump_digit, dump_space };
+constexpr auto dump_kind = [] {
+  std::array<dump_part, 256> out{};
+  for (unsigned char c : hex_both)
+    out[c] = dump_digit;
+  for (unsigned char c : std::string_view{" \t\r\n:,-"})
+    out[c] = dump_space;
+  return out;
+}();
 
 /// As the one of two alphabets, or cases, has it.
 char same_digit(secret_form form, char c) {
@@ -80,6 +92,8 @@ struct secret_index::seen_text {
   std::string_view text;
   std::string own;               ///< what `text` shows if it was unescaped
   std::vector<std::uint32_t> at; ///< one more than `text` has bytes: the last is the end of the original; empty: as they are
+
+  bool hex_alone = false; ///< the digits of a dump: only what is written so is sought
 
   std::size_t place(std::size_t i) const { return at.empty() ? i : at[i]; }
 
@@ -188,7 +202,7 @@ void secret_index::find(const seen_text& in, const std::vector<std::string>& sec
     std::memcpy(&four, text.data() + i, sizeof four);
     for (auto next = heads_[hash(four)]; next != 0; next = entries_[next - 1].next) {
       auto& e = entries_[next - 1];
-      if (e.begins != four || (e.meant != 0 && in.at.empty()))
+      if (e.begins != four || (e.meant != 0 && in.at.empty()) || (in.hex_alone && e.form != secret_form::hex))
         continue;
       written w{e.meant != 0 ? meant_[e.meant - 1] : secrets[e.which], e.form};
       if (!w.begins(text.substr(i)))
@@ -201,14 +215,50 @@ void secret_index::find(const seen_text& in, const std::vector<std::string>& sec
   }
 }
 
+void secret_index::find_dumps(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const {
+  constexpr std::size_t shortest = 2 * least_encoded + 1;
+  auto text = in.text;
+  auto kind = [&](std::size_t i) { return dump_kind[static_cast<unsigned char>(text[i])]; };
+  for (std::size_t done = 0, i = shortest - 1; i < text.size(); i += shortest) { // no dump lies between two of these
+    if (kind(i) == not_of_dump)
+      continue;
+    auto begin = i, end = i + 1;
+    while (begin > done && kind(begin - 1) != not_of_dump)
+      --begin;
+    while (end < text.size() && kind(end) != not_of_dump)
+      ++end;
+    done = end;
+    i = std::max(i, end - 1);
+    auto run = text.substr(begin, end - begin);
+    auto count = static_cast<std::size_t>(
+        std::count_if(run.begin(), run.end(), [](char c) { return dump_kind[static_cast<unsigned char>(c)] == dump_digit; }));
+    if (count + 1 < shortest || count == run.size()) // without anything between them `find` has found it
+      continue;
+    seen_text digits;
+    digits.own.reserve(count);
+    digits.at.reserve(count + 1);
+    for (auto at = begin; at < end; ++at)
+      if (kind(at) == dump_digit) {
+        digits.own += text[at];
+        digits.at.push_back(static_cast<std::uint32_t>(in.place(at)));
+      }
+    digits.at.push_back(static_cast<std::uint32_t>(in.place(text.find_last_of(hex_both, end - 1) + 1)));
+    digits.text = digits.own;
+    digits.hex_alone = true;
+    find(digits, secrets, out);
+  }
+}
+
 std::vector<found_secret> secret_index::find_in(std::string_view text, const std::vector<std::string>& secrets) const {
   std::vector<found_secret> found;
   if (entries_.empty() || text.size() < least)
     return found;
   seen_text in{text, {}, {}}, out;
   find(in, secrets, found);
+  find_dumps(in, secrets, found);
   for (int level = 0; level < most_levels && in.unescape_to(out); ++level) {
     find(out, secrets, found);
+    find_dumps(out, secrets, found);
     std::swap(in, out);
     in.text = in.own;
   }

@@ -3,7 +3,8 @@
 #pragma once
 
 /// Finds known secrets in a text, in whatever form they stand there: escaped as in JSON, a URL or HTML (also one within the other),
-/// in base64 at any offset, in hexadecimal digits. One way through the text for all of them together. Pure.
+/// in base64 at any offset (also in indented lines), in hexadecimal digits (also with blanks between the bytes). One way through
+/// the text for all of them together. Pure.
 
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +53,7 @@ private:
   void put(std::string_view secret, secret_form form, std::size_t which, std::size_t meant);
   void put_beginning(const std::string& four, entry e);
   void find(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
+  void find_dumps(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
   std::size_t hash(std::uint32_t four) const;
 
   std::vector<entry> entries_;

@@ -319,8 +319,9 @@ void secret_words::judge_text(const secret_place& at, std::string_view text, spa
 }
 
 std::size_t scheme_length(std::string_view value) {
-  auto blank = value.find_first_of(line_space);
-  if (blank == std::string_view::npos || blank > 20)
+  constexpr std::size_t longest = 20; // it is asked of every word: no further
+  auto blank = value.substr(0, longest + 1).find_first_of(line_space);
+  if (blank == std::string_view::npos)
     return 0;
   auto scheme = lower(std::string{value.substr(0, blank)});
   for (auto* known : {"bearer", "basic", "token", "apikey", "api-key", "key", "bot", "digest", "oauth", "jwt", "negotiate", "ntlm",

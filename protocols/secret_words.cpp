@@ -34,6 +34,43 @@ bool each_word(std::string_view text, F visit) {
   return false;
 }
 
+/// What tells base64 that begins with a slash from a path: names have words, whose letters are alike.
+struct digit_mix {
+  enum kind : int { none, small, large, digit, other };
+  bool base64 = true;
+  int seen[5] = {}; ///< by kind
+  std::size_t size = 0, pairs = 0, changes = 0, humps = 0;
+  kind last = none;
+
+  void add(char c) {
+    auto now = c >= 'a' && c <= 'z' ? small : c >= 'A' && c <= 'Z' ? large : c >= '0' && c <= '9' ? digit : other;
+    base64 = base64 && (now != other || c == '+' || c == '=');
+    pairs += last != none ? 1 : 0;
+    changes += last != none && last != now && !(last == large && now == small) ? 1 : 0; // a word begins so
+    humps += last == small && now == large ? 1 : 0;
+    ++seen[now];
+    ++size;
+    last = now;
+  }
+
+  void add(const digit_mix& part) {
+    base64 = base64 && part.base64;
+    for (auto k : {small, large, digit, other})
+      seen[k] += part.seen[k];
+    size += part.size;
+    pairs += part.pairs;
+    changes += part.changes;
+    humps += part.humps;
+  }
+
+  /// `often`: of so many neighbours two differ at least, as 43 of 100 do in base64. 0 = that is not asked.
+  bool is_random(std::size_t often) const {
+    constexpr std::size_t least = 16;
+    return size >= least && base64 && seen[small] > 0 && seen[large] > 0 && seen[digit] > 0
+           && (often == 0 || (humps > 0 && often * changes >= pairs));
+  }
+};
+
 int hex(char c) {
   c = lower(c);
   return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -89,21 +126,20 @@ bool is_key_like(std::string_view word) {
 }
 
 bool is_path(std::string_view value) {
-  constexpr std::size_t least_part = 16; // that a name of a folder seldom has, and base64 nearly always, between its slashes
   if (!value.starts_with('/') && !value.starts_with("~/"))
     return false;
+  digit_mix whole;
   for (std::size_t i = 0; i < value.size();) {
-    auto part = value.substr(i, value.find('/', i) - i);
-    auto all = [&](auto test) { return std::all_of(part.begin(), part.end(), test); };
-    auto no_digit = all([](char c) { return c < '0' || c > '9'; });
-    auto no_small = all([](char c) { return c < 'a' || c > 'z'; });
-    auto no_large = all([](char c) { return c < 'A' || c > 'Z'; });
-    auto base64 = all([](char c) { return c == '=' || (is_base64_digit(c) && c != '-' && c != '_'); });
-    if (part.size() >= least_part && base64 && !no_digit && !no_small && !no_large)
+    auto text = value.substr(i, value.find('/', i) - i);
+    digit_mix part;
+    for (auto c : text)
+      part.add(c);
+    if (part.is_random(0)) // as the name of a folder seldom is
       return false;
-    i += part.size() + 1;
+    whole.add(part);
+    i += text.size() + 1;
   }
-  return true;
+  return !whole.is_random(3);
 }
 
 bool any_key_like(std::string_view text) {

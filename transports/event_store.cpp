@@ -132,12 +132,12 @@ public:
   }
 
   std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) override {
-    auto page = store_reader(path_, use_).events(task, after, store_reader::no_limit, store_reader::most_of_a_task);
-    if (!page.error.empty())
-      error = std::move(page.error);
-    else if (page.more)
-      error = "event store " + path_ + ": " + store_reader::too_large(task);
-    return std::move(page.events);
+    return read_all(task, after, nullptr, error);
+  }
+
+  std::vector<stored_event> read_with_bodies(const std::string& task, std::vector<stored_body>& on_the_way,
+                                             std::string& error) override {
+    return read_all(task, 0, &on_the_way, error);
   }
 
   std::vector<stored_body> bodies(const std::string& task, const strings& shas, std::string& error) override {
@@ -195,6 +195,16 @@ public:
   }
 
 private:
+  std::vector<stored_event> read_all(const std::string& task, std::uint64_t after, std::vector<stored_body>* on_the_way,
+                                     std::string& error) {
+    auto page = store_reader(path_, use_).events(task, after, store_reader::no_limit, store_reader::most_of_a_task, on_the_way);
+    if (!page.error.empty())
+      error = std::move(page.error);
+    else if (page.more)
+      error = "event store " + path_ + ": " + store_reader::too_large(task);
+    return std::move(page.events);
+  }
+
   std::string not_for_writing() const { return "event store " + path_ + " was not opened for writing"; }
   std::string closed() const { return "event store " + path_ + " is being closed"; }
 

@@ -112,6 +112,9 @@ class event_store {
 public:
   using callback = std::function<void(append_result)>;
 
+  /// So much of the bodies of a task `read_with_bodies` gives at the most.
+  static constexpr std::size_t on_the_way_bytes = std::size_t{32} << 20;
+
   /// Opens or creates the store at `path` (directory 0700, file 0600). On failure returns nullptr and sets `error`. What `use` does
   /// not cover is an error where it is tried.
   static std::unique_ptr<event_store> open(const std::string& path, std::string& error, store_use use = store_use::everything);
@@ -143,6 +146,14 @@ public:
 
   /// Returns the events with seq > after. An unknown task gives none.
   virtual std::vector<stored_event> read(const std::string& task, std::uint64_t after, std::string& error) = 0;
+
+  /// The same of the whole stream, with bodies that lie among its events, up to `on_the_way_bytes` of them: who goes on with a task
+  /// need not read its log twice. What of them is not there is found by its name, as ever.
+  virtual std::vector<stored_event> read_with_bodies(const std::string& task, std::vector<stored_body>& on_the_way,
+                                                     std::string& error) {
+    on_the_way.clear();
+    return read(task, 0, error);
+  }
 
   /// Returns the bodies of these names that there are, in order; all of the task if `shas` is empty.
   virtual std::vector<stored_body> bodies(const std::string& task, const std::vector<std::string>& shas, std::string& error) = 0;

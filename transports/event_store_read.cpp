@@ -65,6 +65,14 @@ bool store_reader::page_bounds::take(event_page& page, std::uint64_t seq, std::s
   return true;
 }
 
+void store_reader::page_bounds::take(std::vector<stored_body>& bodies) {
+  if (on_the_way == nullptr)
+    return;
+  for (auto& b : bodies)
+    if (beside += b.bytes.size(); beside <= event_store::on_the_way_bytes)
+      on_the_way->push_back(std::move(b));
+}
+
 int store_reader::old_events(connection& db, const std::string& task, page_bounds& to, event_page& page) {
   auto s = prepared(db, "SELECT seq, json FROM events WHERE task = ?1 AND seq > ?2 ORDER BY seq");
   if (!s)
@@ -88,6 +96,7 @@ int store_reader::new_events(connection& db, const std::string& task, page_bound
     if (code = walk.take(r); code != SQLITE_OK)
       break;
     places_.add(task, walk.first(), r, begins);
+    to.take(r.bodies);
     auto seq = walk.first();
     for (auto& json : r.events)
       if (auto at = seq++; at > to.after && !to.take(page, at, std::move(json)))
@@ -97,12 +106,15 @@ int store_reader::new_events(connection& db, const std::string& task, page_bound
   return code;
 }
 
-event_page store_reader::events(const std::string& task, std::uint64_t after, std::size_t limit, std::size_t max_bytes) {
+event_page store_reader::events(const std::string& task, std::uint64_t after, std::size_t limit, std::size_t max_bytes,
+                                std::vector<stored_body>* on_the_way) {
   event_page page;
   page.error = reading([&](connection& db) {
     page.events.clear();
     page.more = false;
-    page_bounds to{after, limit, max_bytes};
+    if (on_the_way != nullptr)
+      on_the_way->clear();
+    page_bounds to{after, limit, max_bytes, on_the_way};
     one_state state(db);
     auto code = state.code();
     if (code == SQLITE_OK)

@@ -34,8 +34,9 @@ public:
 
   store_reader(std::string path, store_use use) : path_(std::move(path)), use_(use) {}
 
-  /// A part ends with the event, or body, that reaches `max_bytes`.
-  event_page events(const std::string& task, std::uint64_t after, std::size_t limit, std::size_t max_bytes);
+  /// A part ends with the event, or body, that reaches `max_bytes`. `on_the_way`: gets the bodies within the records that are read.
+  event_page events(const std::string& task, std::uint64_t after, std::size_t limit, std::size_t max_bytes,
+                    std::vector<stored_body>* on_the_way = nullptr);
   body_page bodies(const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes);
   body_page all_bodies(const std::string& task);
   std::vector<task_row> list(live_tasks& live, std::string& error);
@@ -50,8 +51,11 @@ private:
   struct page_bounds {
     std::uint64_t after;
     std::size_t limit, max_bytes;
+    std::vector<stored_body>* on_the_way;
     std::size_t bytes = 0;                                            ///< of those it has
+    std::size_t beside = 0;                                           ///< bytes of bodies
     bool take(event_page& page, std::uint64_t seq, std::string json); ///< false: the page is full, and there is more
+    void take(std::vector<stored_body>& bodies);
   };
   // The steps of one read, with codes of SQLite; SQLITE_DONE where there is no more.
   int old_events(sqlite::connection& db, const std::string& task, page_bounds& to, event_page& page);

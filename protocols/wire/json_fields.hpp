@@ -6,11 +6,14 @@
 /// left out. With a keeper, long texts are kept as pieces, and the object names them.
 
 #include "protocols/run_state.hpp"
+#include "protocols/wire/json_flat.hpp"
 #include "protocols/wire/json_util.hpp"
 
 #include <limits>
 #include <string>
+#include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace conclave::wire {
@@ -158,6 +161,79 @@ private:
       value(m, x, where);
       all.push_back(std::move(x));
     }
+  }
+};
+
+/// Reads what field_writer wrote straight from its text, ten times as fast; for structs whose members all have the default of their
+/// type's. Whatever else the text holds (another version, texts in pieces) is for field_reader, which judges it: `in.ok()` is
+/// false then, and `x` holds anything.
+struct flat_field_reader {
+  flat_reader& in;
+  std::int64_t version = 0; ///< of the outermost object
+
+  template <class T>
+  void members(T& x, bool outermost) {
+    std::string_view key, before;
+    while (in.next(key)) {
+      auto here = outermost && key == "v";
+      if (here)
+        version = in.whole();
+      one_member m{*this, key, here};
+      if (!here)
+        fields<T>::visit(m, x, x);
+      if (!m.taken || key <= before)
+        return in.refuse();
+      before = key;
+    }
+  }
+
+private:
+  struct one_member {
+    flat_field_reader& all;
+    std::string_view key;
+    bool taken;
+
+    template <class T>
+    void operator()(std::string_view name, T& x, const T&) {
+      if (taken || name != key)
+        return;
+      taken = true;
+      all.value(x);
+    }
+
+    template <class T>
+    void operator()(std::string_view name, T& x, const T&, T last) {
+      if (taken || name != key)
+        return;
+      std::underlying_type_t<T> number{};
+      (*this)(name, number, number);
+      if (number > static_cast<std::underlying_type_t<T>>(last))
+        return all.in.refuse();
+      x = static_cast<T>(number);
+    }
+  };
+
+  template <class T>
+  void value(T& x) {
+    if constexpr (std::is_same_v<T, bool>) {
+      x = in.flag();
+    } else if constexpr (std::is_integral_v<T>) {
+      auto n = in.whole();
+      if (!std::in_range<T>(n))
+        return in.refuse();
+      x = static_cast<T>(n);
+    } else {
+      in.open();
+      members(x, false);
+    }
+  }
+
+  void value(std::string& x) { x = in.text(); }
+
+  template <class T>
+  void value(std::vector<T>& all) {
+    while (in.element(all.size()))
+      value(all.emplace_back());
   }
 };
 

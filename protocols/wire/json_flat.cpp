@@ -98,6 +98,14 @@ bool flat_reader::next(std::string_view& key) {
   return plain_key(key);
 }
 
+bool flat_reader::element(std::size_t n) {
+  if (n == 0 && !take('['))
+    return fail();
+  if (take(']'))
+    return false;
+  return ok_ && (n == 0 || take(',') || fail());
+}
+
 bool flat_reader::plain_key(std::string_view& key) {
   if (!take('"'))
     return fail();

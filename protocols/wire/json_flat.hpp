@@ -29,6 +29,9 @@ public:
   /// Goes to the next member of the object that is being read. Returns false at its end. The key is a view into the text.
   bool next(std::string_view& key);
 
+  /// Goes to the next value of the list that stands here, of which `n` were read: the first opens it. Returns false at its end.
+  bool element(std::size_t n);
+
   /// Returns whether nothing stands behind what was read.
   bool at_end() const { return ok_ && at_ == text_.size(); }
 
@@ -39,6 +42,8 @@ public:
   bool flag();
   std::string object(); ///< as it stands, which is as `dump` would write it
   void open();          ///< an object whose members are read next
+
+  void refuse() { ok_ = false; } ///< what was read is nothing that the caller takes
 
 private:
   struct unopened {};

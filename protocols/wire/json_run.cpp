@@ -8,6 +8,7 @@
 #include "protocols/text.hpp"
 #include "protocols/wire/json_fields.hpp"
 
+#include <string_view>
 #include <utility>
 
 namespace conclave {
@@ -260,6 +261,19 @@ bool read(const std::string& text, const char* what, int newest, const finder* f
   return true;
 }
 
+/// Nearly every body is a short one of ours. A resume reads those of all conversations.
+template <class T>
+bool read_flat(std::string_view text, T& to) {
+  wire::flat_reader in(text);
+  wire::flat_field_reader r{in};
+  T out;
+  r.members(out, true);
+  if (!in.at_end() || r.version < 1 || r.version > body_version)
+    return false;
+  to = std::move(out);
+  return true;
+}
+
 template <class T>
 bool find_body(const std::string& sha, const char* what, const finder& find, T& out, std::string& error) {
   auto* text = find(sha);
@@ -267,6 +281,8 @@ bool find_body(const std::string& sha, const char* what, const finder& find, T& 
     error = std::string(what) + ": the body " + sha.substr(0, 64) + " is not in the store";
     return false;
   }
+  if (read_flat(*text, out))
+    return true;
   return read(*text, what, body_version, &find, out, error);
 }
 

@@ -24,11 +24,11 @@ std::string sha256(std::string_view bytes) {
     std::abort();
   }
   static constexpr const char* digits = "0123456789abcdef";
-  std::string out;
-  out.reserve(std::size_t{2} * size);
+  std::string out(std::size_t{2} * size, '0');
+  auto* to = out.data();
   for (unsigned int i = 0; i < size; ++i) {
-    out += digits[digest[i] >> 4];
-    out += digits[digest[i] & 15];
+    *to++ = digits[digest[i] >> 4];
+    *to++ = digits[digest[i] & 15];
   }
   return out;
 }

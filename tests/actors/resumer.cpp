@@ -6,7 +6,9 @@
 #include "actors/resumer.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "protocols/replay.hpp"
+#include "protocols/run_state.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/sha256.hpp"
@@ -70,7 +72,7 @@ struct resumer_fixture {
     }
   }
 
-  resumed_task resume(std::vector<event> known) {
+  resumed_task resume(std::vector<event> known, std::unordered_map<std::string, std::string> bodies = {}) {
     return await<resumed_task>([&](auto done) {
       resumer_parts p;
       p.task = "t";
@@ -78,6 +80,7 @@ struct resumer_fixture {
       p.owner = {"here", 2, 2};
       p.done = done;
       p.log = std::move(known);
+      p.bodies = std::move(bodies);
       spawn_resumer(sys, std::move(p));
     });
   }
@@ -108,6 +111,28 @@ CAF_TEST(of a log that is known only what follows is read) {
       CAF_CHECK_EQUAL(t.log[i].step, i < n ? "as it was handed over" : "");
     store->release("t");
   }
+}
+
+CAF_TEST(a body that the host has read already is not sought in the store) {
+  auto run = log.back().run;
+  for (auto& e : log)
+    if (e.type == event_type::run_started && e.agent == "a")
+      run = e.run;
+  auto state = run::to_json(run::state{});
+  auto sha = wire::sha256(state);
+  auto known = log;
+  known.back() = events::call_started({"a", run, 1, events::model_target}, "h", {{}, sha, 0}, call_effect::once);
+  known.back().seq = log.size();
+  auto t = resume(known);
+  CAF_REQUIRE_EQUAL(t.error, "");
+  CAF_CHECK_EQUAL(t.from.runs[run].state, "");
+  CAF_REQUIRE_EQUAL(t.from.notices.size(), 1u);
+  CAF_CHECK(has(t.from.notices.front().second, "its state is not in the store"));
+  store->release("t");
+  t = resume(known, {{sha, state}});
+  CAF_REQUIRE_EQUAL(t.error, "");
+  CAF_CHECK_EQUAL(t.from.runs[run].state, state);
+  CAF_CHECK_EQUAL(t.from.notices.size(), 0u);
 }
 
 CAF_TEST(a log that is not the beginning of the stored one is refused and the task let go of) {

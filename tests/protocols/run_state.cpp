@@ -375,6 +375,57 @@ CAF_TEST(completions messages and results come back) {
   CAF_CHECK(!run::find_message("gone", p.find(), m, error) && says(error, "gone"));
 }
 
+CAF_TEST(a body is read alike from the text of this build and from one that only the general parser takes) {
+  pieces p;
+  std::string error;
+  completion fast, general;
+  auto sha = run::keep_completion(full_completion(), p.keep());
+  p.all["other"] = " " + p.all[sha];
+  CAF_CHECK(run::find_completion(sha, p.find(), fast, error) && run::find_completion("other", p.find(), general, error));
+  CAF_CHECK(fast == general && fast == full_completion());
+}
+
+CAF_TEST(what no build wrote as a body is refused however it is read) {
+  for (auto* text : {"{}",
+                     "[]",
+                     R"({"v":0})",
+                     R"({"v":2})",
+                     R"({"v":1,"v":1})",
+                     R"({"text":"a","text":"b","v":1})",
+                     R"({"from":4,"v":1})",
+                     R"({"from":-1,"v":1})",
+                     R"({"from":"2","v":1})",
+                     R"({"is_error":1,"v":1})",
+                     R"({"calls":{},"v":1})",
+                     R"({"calls":[7],"v":1})",
+                     R"({"calls":[{"id":"a","id":"b"}],"v":1})",
+                     R"({"calls":[{"x":1}],"v":1})",
+                     R"({"calls":[{}}],"v":1})",
+                     R"({"calls":[{},],"v":1})",
+                     R"({"calls":[,{}],"v":1})",
+                     R"({"calls":[{})",
+                     R"({"new":1,"v":1})",
+                     R"({"text":null,"v":1})",
+                     R"({"v":1}})",
+                     "{\"text\":\"\xff\",\"v\":1}"}) {
+    pieces p;
+    p.all["x"] = text;
+    message m, before;
+    before.text = m.text = "as before";
+    std::string error;
+    CAF_MESSAGE(text);
+    CAF_CHECK(!run::find_message("x", p.find(), m, error) && !error.empty());
+    CAF_CHECK(m == before);
+  }
+  pieces p;
+  message m;
+  std::string error;
+  p.all["x"] = R"({"calls":[{"id":"a"},{"arguments":"{}","id":"b"}],"from":2,"is_error":true,"text":"\u00e9 \"q\"","v":1})";
+  CAF_CHECK(run::find_message("x", p.find(), m, error));
+  CAF_CHECK(m.calls.size() == 2 && m.calls[1].id == "b" && m.calls[1].arguments == "{}" && m.is_error);
+  CAF_CHECK_EQUAL(m.text, "\xC3\xA9 \"q\"");
+}
+
 CAF_TEST(texts come back byte for byte) {
   for (std::size_t size : {0u, 1u, 1023u, 1024u, 5000u})
     for (std::string part : {"x", "| quoted\n", "\n", "| ", "\xFF", "\xE2\x80\xA8| ", "|", "|\n| a\r\n"}) {

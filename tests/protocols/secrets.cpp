@@ -65,7 +65,27 @@ CAF_TEST(base64 in lines is searched as one) {
   const std::string before(60, 'A'), key = "Zq81xkeyQWERTY77";
   for (auto* end : {"\n", "\r\n", "\\n", "\\r\\n"})
     CAF_CHECK_EQUAL(hidden(key, before + "WnE4MXhr" + end + "ZXlRV0VSVFk3N" + "w=="), before + "***w==");
+  for (auto* indent : {"\n  ", "\n\t\t", "\r\n      ", "\\n    "})
+    CAF_CHECK_EQUAL(hidden(key, "key: |\n  " + before + "WnE4MXhr" + indent + "ZXlRV0VSVFk3N" + "w=="),
+                    "key: |\n  " + before + "***w==");
   CAF_CHECK_EQUAL(hidden(key, "short\nWnE4MXhr\nZXlRV0VSVFk3Nw=="), "short\nWnE4MXhr\nZXlRV0VSVFk3Nw==");
+}
+
+CAF_TEST(a key is hidden in the dump of its bytes) {
+  const std::string key = "Zq81xkey";
+  const std::vector<std::pair<std::string, std::string>> dumps{{"5a 71 38 31 78 6b 65 79", "***"},
+                                                               {"5A:71:38:31:78:6B:65:79", "***"},
+                                                               {"5a-71-38-31-78-6b-65-79", "***"},
+                                                               {"5a71 3831 786b 6579", "***"},
+                                                               {"0000 5a 71 38 31  78 6b 65 79 2e", "0000 ***2e"},
+                                                               {"5a, 71, 38, 31,\n  78, 6b, 65, 79", "***"},
+                                                               {R"({"x":"5a 71 38 31 78 6b\n65 79"})", R"({"x":"***"})"},
+                                                               {"5a 71 38 31 78 6b 65 7", "5a 71 38 31 78 6b 65 7"},
+                                                               {"5a 71 38 31 g 78 6b 65 79", "5a 71 38 31 g 78 6b 65 79"}};
+  for (std::size_t before = 0; before < 40; ++before) // wherever it stands
+    for (auto& [text, clean] : dumps)
+      CAF_CHECK_EQUAL(hidden(key, std::string(before, 'z') + text + " z"), std::string(before, 'z') + clean + " z");
+  CAF_CHECK_EQUAL(hidden("20261127", "2026-11-27 12:00"), "2026-11-27 12:00"); // digits of itself are no dump of it
 }
 
 CAF_TEST(the base64 of a short key is hidden at the end of a word alone) {
@@ -145,15 +165,18 @@ CAF_TEST(values of variables are hidden unless they are short or a path) {
 CAF_TEST(a key that begins as a path does is none) {
   secrets all, s;
   for (auto* value : {"/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMIK7MDENG0", "/x+7bPxRfiCYEXAMPLEKEY/Jal/Xc4tnFEMI=", "/run/secrets/Key2",
-                      "~/Work3", "/nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key", "/opt/Service4My-Application7"})
+                      "/bPx/RfiC8Yw/AM4lEkEyJa/lrXUtn7EMI/K7MDeNG", "/home/Ann/MyProjects/Report2024/Draft",
+                      "/icons/Adwaita/5c6cd98b3f3ebcb1f9c7f1c204630408", "/usr/include/c++/12/x86/Foo", "~/Work3",
+                      "/nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key", "/opt/Service4My-Application7"})
     all.add_named("MY_SECRET_KEY", value);
   s.add_for_results(all);
   std::string text;
   for (auto& value : all.values())
     text += value + ' ';
   s.hide(text);
-  CAF_CHECK_EQUAL(text,
-                  "*** *** /run/secrets/Key2 ~/Work3 /nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key /opt/Service4My-Application7 ");
+  CAF_CHECK_EQUAL(
+      text, "*** *** /run/secrets/Key2 *** /home/Ann/MyProjects/Report2024/Draft /icons/Adwaita/5c6cd98b3f3ebcb1f9c7f1c204630408 "
+            "/usr/include/c++/12/x86/Foo ~/Work3 /nix/store/0c5a2kz8v7jqhd3b9fnx1w4r6y8p-Key /opt/Service4My-Application7 ");
 }
 
 CAF_TEST(keys in the query of an address are hidden) {
@@ -254,7 +277,7 @@ CAF_TEST(a text made to be slow is judged in time) {
        {"a=",    "a:",        "token:", "token=1 ", "\"a\":", "a://", "a://b@", "${",  "${A:-",        "key=';",   "a=[", "a={",
         "?a=b&", "--token -", "Basic ", "key: ",    "x;y;",   "sk-",  "'a'='",  "%41", "a://b?c=%41;", "token:x,", "a:b|"}) {
     std::string text;
-    while (text.size() < 20'000)
+    while (text.size() < 200'000)
       text += part;
     CAF_CHECK(find_secrets({"X"}, text).size() < text.size());
     CAF_CHECK(find_argument_secrets("--x", text).size() < text.size());

@@ -5,6 +5,7 @@
 
 #define CAF_SUITE transports.event_store_bodies
 
+#include "protocols/wire/sha256.hpp"
 #include "support/store_fixture.hpp"
 
 #include <map>
@@ -83,6 +84,31 @@ CAF_TEST(bodies of every size come back whole and take little more room than the
     s.reset(); // the log is written back
     CAF_CHECK(std::filesystem::file_size(file) < 400 * (size + size / 10 + 120) + 65'536);
   }
+}
+
+CAF_TEST(who reads a whole log gets the bodies in it on the way and no more than are to be kept) {
+  temp_dir dir;
+  auto s = open_store(dir.file());
+  CAF_REQUIRE(s);
+  bodies all;
+  for (int i = 0; i < 300; ++i) {
+    stored_body b{"", "body " + std::to_string(i)};
+    b.sha = wire::sha256(b.bytes);
+    auto event = "{\"said\":\"" + b.sha + "\"}";
+    all.push_back(b);
+    CAF_REQUIRE_EQUAL(append(*s, "t", 1, static_cast<std::uint64_t>(i), {event}, {}, {std::move(b)}).error, "");
+  }
+  std::string error;
+  bodies found{{"left", "from before"}};
+  auto events = s->read_with_bodies("t", found, error);
+  CAF_CHECK_EQUAL(error, "");
+  CAF_CHECK_EQUAL(events.size(), 300u);
+  CAF_CHECK(found == all);
+  auto alone = s->read("t", 0, error);
+  CAF_REQUIRE_EQUAL(alone.size(), events.size());
+  for (std::size_t i = 0; i < alone.size(); ++i)
+    CAF_CHECK(alone[i].seq == events[i].seq && alone[i].json == events[i].json);
+  CAF_CHECK(s->read_with_bodies("nobody", found, error).empty() && found.empty());
 }
 
 CAF_TEST(an append that is refused leaves no body and harms no neighbour) {
