@@ -48,12 +48,18 @@ std::string name_of(std::size_t number, const std::string& key) {
          + (digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x'));
 }
 
-/// A stand-in as long as what it stands for, by escapes that it does not need: of two bytes more each, one of three.
+/// A stand-in as long as what it stands for, by escapes that it does not need: of two bytes more each, one of one or three. Shorter
+/// where nothing in it takes one more.
 std::string escaped_to(const std::string& name, std::size_t length) {
   constexpr std::string_view hex = "0123456789abcdef";
   auto more = length - std::min(length, name.size());
   std::string out;
   for (unsigned char c : name) {
+    if (more % 2 == 1 && (c == '-' || c == '_')) {
+      out += {'\\', static_cast<char>(c)};
+      --more;
+      continue;
+    }
     auto how = more % 2 == 1 && more >= 3 ? "\\x" : more >= 2 ? "%" : "";
     if (*how == '\0') {
       out += static_cast<char>(c);
@@ -267,7 +273,7 @@ void stand_ins::put_in(std::string& text) const {
   put_in({&text});
 }
 
-bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
+bool stand_ins::put_in(const std::vector<std::string*>& pieces, bool* inexact) const {
   if (known_.empty())
     return false;
   auto all = joined(pieces);
@@ -280,7 +286,10 @@ bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
     if (f.form == secret_form::within_base64) {
       while (!edits.empty() && edits.back().begin >= f.word)
         edits.pop_back();
-      edits.push_back(in_base64(all, f));
+      auto edit = in_base64(all, f);
+      if (inexact != nullptr && (edit.begin != f.word || edit.text.size() != edit.end - edit.begin))
+        *inexact = true;
+      edits.push_back(std::move(edit));
       continue;
     }
     if (f.form != secret_form::plain) { // it is found again where it says the same

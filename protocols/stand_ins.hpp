@@ -40,12 +40,13 @@ public:
 
   /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
   /// Returns whether there was one.
-  bool put_in(const std::vector<std::string*>& pieces) const;
+  /// `inexact`: set if a replay may not find one of them again: within base64, where none of the same length can be written.
+  bool put_in(const std::vector<std::string*>& pieces, bool* inexact = nullptr) const;
 
   /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings and numbers: an answer comes
   /// in deltas, of which none may hold the whole secret (protocols/wire/json_runs.hpp, protocols/split_secrets.hpp). Where there
   /// was one, parts of it that are left (of a text that grows) are replaced, too, and of what `is_reply` of a model says beside its
-  /// text no word stays. Returns whether there was one that no string held alone.
+  /// text no word stays. Returns whether there was one that no string held alone, or that a replay may not find.
   bool put_in_stream(const std::vector<std::string*>& pieces, bool is_reply = false) const;
 
   /// The same in texts that stand one after the other, each by itself, of which several may make up a secret: the values of

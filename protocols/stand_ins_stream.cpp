@@ -73,7 +73,8 @@ std::string number_of(unsigned char byte, int base) {
 bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces, bool is_reply) const {
   if (known_.empty())
     return false;
-  auto whole = put_in(pieces), in_parts = false;
+  auto in_parts = false;
+  auto whole = put_in(pieces, &in_parts);
   for (auto by_index : {true, false}) // side by side, then one after the other
     in_parts = edit_runs(pieces, by_index) || in_parts;
   constexpr int most = 8;

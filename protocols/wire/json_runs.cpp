@@ -70,7 +70,7 @@ public:
     while (open_.size() > 1)
       close(bytes_.size());
     for (auto& leaf : out_.all)
-      leaf.place = places_.of(leaf.place, leaf.position * 3 + (leaf.is_number() ? 2 : leaf.base));
+      leaf.place = places_.of(leaf.place, leaf.position * 17 + leaf.base);
     return std::move(out_);
   }
 
@@ -227,22 +227,11 @@ private:
     return end - i <= 3 && read.ptr == bytes_.data() + end && value > 0 && value < 256;
   }
 
-  /// "112, 108, 97": a list of bytes that was made a text; also of two hexadecimal digits each.
+  /// "112, 108, 97": a list of bytes that was made a text; also of two hexadecimal digits each, as dumps are.
   void numbers_within(std::size_t i, std::size_t end) {
-    constexpr std::size_t least = 8, between = 4;
-    if (end - i < 3 * least - 1)
+    row tens{10, i, {}}, hexes{16, i, {}};
+    if (end - i < 3 * row::least - 1)
       return;
-    string_run row;
-    auto done = i;
-    auto finish = [&] {
-      auto all = [&](auto test) { return std::all_of(row.begin(), row.end(), test); };
-      auto hex = all([&](auto& x) { return x.second - x.first == 2; }); // two digits each: as dumps are
-      auto ten = all([&](auto& x) { return is_byte(x.first, x.second, 10); });
-      if (row.size() >= least && (hex || ten))
-        for (auto& [a, b] : row)
-          add(a, b, hex ? 16 : 10);
-      row.clear();
-    };
     while (i < end) {
       if (!is_hex_digit(bytes_[i])) {
         ++i;
@@ -251,21 +240,38 @@ private:
       auto stop = i;
       while (stop < end && is_hex_digit(bytes_[stop]))
         ++stop;
-      if (!row.empty() && i - done > between)
-        finish();
       if (stop - i == 1 && bytes_[i] == '0' && stop < end && (bytes_[stop] | 0x20) == 'x') { // 0x70
         i = stop + 1;
         continue;
       }
-      if (stop - i <= 3) {
-        row.emplace_back(i, stop);
-        done = stop;
-      } else {
-        finish();
-      }
+      put(tens, i, stop, is_byte(i, stop, 10));
+      put(hexes, i, stop, stop - i == 2);
       i = stop;
     }
-    finish();
+    finish(tens);
+    finish(hexes);
+  }
+
+  struct row {
+    static constexpr std::size_t least = 8, between = 4;
+    std::uint8_t base;
+    std::size_t done; ///< where its last one ends
+    string_run all;
+  };
+
+  void put(row& r, std::size_t begin, std::size_t end, bool fits) {
+    if (!fits || (!r.all.empty() && begin - r.done > row::between))
+      finish(r);
+    if (fits)
+      r.all.emplace_back(begin, end);
+    r.done = end;
+  }
+
+  void finish(row& r) {
+    if (r.all.size() >= row::least)
+      for (auto& [begin, end] : r.all)
+        add(begin, end, r.base);
+    r.all.clear();
   }
 
   std::string_view bytes_;
