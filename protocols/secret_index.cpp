@@ -237,15 +237,22 @@ void secret_index::find_within_base64(const seen_text& in, const std::vector<std
       seen_text said{meant, {}, {}}, next;
       std::vector<found_secret> found;
       find(said, secrets, found);
-      found.erase(std::remove_if(found.begin(), found.end(), [](auto& f) { return f.form == secret_form::plain; }), found.end());
+      auto encoded = std::partition(found.begin(), found.end(), [](auto& f) { return f.form == secret_form::plain; });
+      auto plain = static_cast<std::size_t>(encoded - found.begin());
       for (int level = 0; level < most_levels && said.unescape_to(next); ++level) {
         find(next, secrets, found);
         std::swap(said, next);
         said.text = said.own;
       }
-      for (auto& f : found) // with the digits that others have a part in: they say something of it
+      for (std::size_t n = plain; n < found.size(); ++n) {
+        auto& f = found[n];
+        auto as_it_is = [&f](auto& p) { return p.which == f.which && p.begin < f.end && f.begin < p.end; };
+        if (std::any_of(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(plain), as_it_is))
+          continue; // known in base64 as such
+        // With the digits that others have a part in: they say something of it.
         out.push_back({in.place(from + 8 * f.begin / 6), in.place(std::min(from + (8 * f.end + 5) / 6, end)), f.which,
                        secret_form::within_base64, in.place(from)});
+      }
       return;
     }
   });
