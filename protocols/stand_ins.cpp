@@ -249,10 +249,13 @@ text_edit stand_ins::in_base64(const std::string& all, const found_secret& there
     ++end;
   auto digits = std::string_view{all}.substr(there.word, end - there.word);
   auto meant = decoded_base64(digits);
+  std::vector<std::size_t> as_it_is;
   std::string out;
   std::size_t done = 0;
   for (auto& f : known_.find_in(meant)) {
     auto length = f.end - f.begin;
+    if (f.form == secret_form::plain && length == known_.values()[f.which].size())
+      as_it_is.insert(as_it_is.end(), {f.begin, f.end});
     out.append(meant, done, f.begin - done);
     out += f.form == secret_form::plain           ? escaped_to(names_[f.which], length)
            : f.form == secret_form::within_base64 ? std::string(length, 'x')
@@ -264,6 +267,10 @@ text_edit stand_ins::in_base64(const std::string& all, const found_secret& there
   if (digits.find_first_of("-_") != std::string_view::npos)
     for (auto& c : now)
       c = c == '+' ? '-' : c == '/' ? '_' : c;
+  if (now.size() == digits.size())
+    for (auto byte : as_it_is) // a digit that others have a part in is not hidden there, and stays
+      if (auto digit = 8 * byte / 6; 8 * byte % 6 != 0 && digit < now.size())
+        now[digit] = digits[digit];
   if (end < there.end || now == digits) // it goes on in another line
     return {there.begin, there.end, std::string(there.end - there.begin, 'x')};
   return {there.word, end, std::move(now)};

@@ -294,7 +294,7 @@ class InPieces(cassette.Recorded):
     def test_a_key_under_names_that_take_turns(self):
         pieces = [KEY[i:i + 4] for i in range(0, len(KEY), 4)]
         names = ("reasoning", "reasoning_content", "content")
-        for some in (names[:2], names, ("content", "refusal")):  # in the last two the log of the run has two texts with parts of it
+        for some in (names[:2], names):  # of the latter the log of the run has two texts with parts of it
             with self.subTest(some):
                 self.told(self.events(*({"delta": {some[i % len(some)]: x}} for i, x in enumerate(pieces))), turns=some, early=some != names[:2])
         self.told(self.events({"delta": {"content": "it is " + KEY[:9]}}, {"delta": {"refusal": KEY[9:] + "."}}), turns=("content", "refusal"), early=True)
