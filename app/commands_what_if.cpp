@@ -23,25 +23,25 @@ constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 
 /// Reads the file with the other rules, as a run would; what is wrong with them is told as `validate` tells it. Returns false if it
 /// has an error.
-bool read_rules(const std::string& file, const ledger::rules& then, run_config& out) {
+bool read_rules(const std::string& file, const opening& then, load_result& out) {
   std::vector<problem> ignored; // of the environment: nothing here needs a key
   auto env = environment::load(ignored);
-  auto loaded = load_config(file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources(), .amended = &then});
-  for (const auto& p : loaded.problems)
+  out = load_config(file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources(), .amended = &then});
+  for (const auto& p : out.problems)
     if (p.severity == severity::error || !p.path.starts_with("agent")) // nobody is asked: notes on agents say nothing here
       write_all(2, problem_text(p));
-  out = std::move(loaded.config);
-  return loaded.ok();
+  return out.ok();
 }
 
-/// The ids in whose order ties break: those of the file, if the task knows one of them.
-std::vector<std::string> order_of(const run_config& config, const opening& o, std::vector<std::string>& strangers) {
+/// The ids in whose order ties break: those of the file, if the task knows one of them. One that names some agents for their
+/// budgets says nothing of an order.
+std::vector<std::string> order_of(const load_result& given, const opening& o, std::vector<std::string>& strangers) {
   std::vector<std::string> ids;
-  for (const auto& a : config.agents) {
+  for (const auto& a : given.config.agents) {
     auto known = std::any_of(o.agents.begin(), o.agents.end(), [&](const agent_config& x) { return x.id == a.id; });
     (known ? ids : strangers).push_back(a.id);
   }
-  return ids;
+  return given.amends && ids.size() < o.agents.size() ? std::vector<std::string>{} : ids;
 }
 
 } // namespace
@@ -66,19 +66,18 @@ int command_what_if(const replay_options& o) {
     complain("task " + row.task + ": its log cannot tell what would have been: " + stored.error);
     return wrong_usage;
   }
-  run_config config;
-  if (!read_rules(o.rules, stored.opening.rules, config))
+  load_result given;
+  if (!read_rules(o.rules, stored.opening, given))
     return wrong_usage;
+  const auto& config = given.config;
   what_if_report r{row.task, o.rules, {}, {}, {}, {}, {}};
   for (const auto& a : stored.opening.agents)
     r.then_order.push_back(a.id);
-  r.order = order_of(config, stored.opening, r.strangers);
+  r.order = order_of(given, stored.opening, r.strangers);
   auto find = [&](const std::string& sha) -> const std::string* {
     auto i = bodies.find(sha);
     return i == bodies.end() ? nullptr : &i->second;
   };
-  if (config.agents.empty() && config.places.count("orchestrator.on_unknown_outcome") == 0)
-    config.on_unknown = stored.opening.on_unknown; // as the rules: such a file says only what is another way
   r.changes = ledger::changes_between(stored.opening, config);
   ledger::other_rules other{config.rules, r.order};
   for (const auto& a : config.agents)

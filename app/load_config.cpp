@@ -126,6 +126,21 @@ void read_failover(const entry& list, std::size_t index, const std::string& path
   }
 }
 
+/// The agent of the amended task that a node names, or nullptr.
+const agent_config* amended_agent(const tree& node, const load_options& options) {
+  const auto* id = options.amended != nullptr && node.kind == tree::map ? node.find("id") : nullptr;
+  if (id == nullptr || id->kind != tree::scalar)
+    return nullptr;
+  const auto& all = options.amended->agents;
+  auto i = std::find_if(all.begin(), all.end(), [&](auto& a) { return a.id == id->text; });
+  return i == all.end() ? nullptr : &*i;
+}
+
+bool has_backend(const tree& node) {
+  const auto* given = node.kind == tree::map ? node.find("backend") : nullptr;
+  return given != nullptr && given->kind != tree::null;
+}
+
 agent_config read_agent(const tree& node, const std::string& path, std::size_t index, const backend_config& base,
                         const load_options& options, report& to, const entry*& failover) {
   auto canonical = "agents[" + std::to_string(index) + "]";
@@ -136,13 +151,22 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
   agent_config out;
   out.backend = base;
   out.id = "agent" + std::to_string(index + 1);
+  const auto* then = has_backend(node) ? nullptr : amended_agent(node, options);
+  if (then != nullptr)
+    out = *then;
   s.read_rows(out);
   read_budget(s, out.budget);
   failover = s.get("failover");
+  if (failover != nullptr)
+    out.failover.clear();
   const auto* backend = s.map("backend");
+  if (then != nullptr)
+    return out;
   if (!backend) {
-    if (node.kind == tree::map && (!node.find("backend") || node.find("backend")->kind == tree::null))
-      to.error(node.at, s.path("backend"), "needs a backend");
+    if (node.kind == tree::map && !has_backend(node))
+      to.error(node.at, s.path("backend"),
+               options.amended == nullptr ? "needs a backend"
+                                          : "needs a backend: the task has no agent '" + shown_text(out.id) + "'");
     // What validate() would say about an empty backend is said.
     to.place(canonical + ".backend.type", s.path("backend"), node.at);
     return out;
@@ -166,7 +190,7 @@ std::vector<std::pair<const tree*, std::string>> agents_of(const section& top) {
   return result;
 }
 
-run_config read_config(const tree& root, report& to, const load_options& options) {
+run_config read_config(const tree& root, report& to, const load_options& options, bool& amends) {
   run_config out;
   out.source = to.file();
   if (root.kind != tree::map) {
@@ -176,9 +200,11 @@ run_config read_config(const tree& root, report& to, const load_options& options
   section top{&root, key_scope::top, "", "", to};
   backend_config base;
   auto agents = agents_of(top);
-  auto rules_alone = options.amended != nullptr && !top.get("agent") && !top.get("agents");
-  if (rules_alone)
-    out.rules = *options.amended;
+  amends = options.amended != nullptr && std::none_of(agents.begin(), agents.end(), [](auto& a) { return has_backend(*a.first); });
+  if (amends) {
+    out.rules = options.amended->rules;
+    out.on_unknown = options.amended->on_unknown;
+  }
   read_timeouts(top, out.rules, base);
   std::vector<const entry*> failovers; // read once all ids are known
   for (const auto& [node, path] : agents)
@@ -189,7 +215,7 @@ run_config read_config(const tree& root, report& to, const load_options& options
   read_orchestrator(top, out);
   out.places = to.places();
   add_nodes(out, options.nodes);
-  to.adopt(validate(out, rules_alone));
+  to.adopt(validate(out, amends));
   return out;
 }
 
@@ -217,7 +243,7 @@ load_result load_config_text(const std::string& text, const std::string& name, c
   load_result out;
   loader::report to{name, out.problems};
   if (auto root = loader::read_tree(text, to))
-    out.config = loader::read_config(*loader::expand_config(root, options, to), to, options);
+    out.config = loader::read_config(*loader::expand_config(root, options, to), to, options, out.amends);
   out.config.source = name;
   to.finish();
   for (const auto& p : out.problems)

@@ -8,6 +8,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/config_expand.hpp"
+#include "protocols/opening.hpp"
 
 #include <string>
 #include <utility>
@@ -19,6 +20,7 @@ namespace conclave {
 struct load_result {
   run_config config;
   std::vector<problem> problems; ///< errors, warnings and `unavailable` notes, by line; of more than 100 the worst, errors first
+  bool amends = false;           ///< it says only what is another way than in load_options::amended
   /// Returns whether no problem is an error. `unavailable` notes do not count: see blocking().
   bool ok() const;
 };
@@ -28,10 +30,10 @@ using node_list = std::vector<std::pair<std::string, std::string>>;
 
 struct load_options {
   node_list nodes = {};
-  lookup env = {};                        ///< variables of the texts; empty = the process environment and the .env files
-  severity unset = severity::error;       ///< what a variable is that is not set; a warning where the file alone is judged
-  source_lookup sources = {};             ///< where those of `env` came from; empty = the process
-  const ledger::rules* amended = nullptr; ///< rules that a file without agents amends; nullptr = agents are needed
+  lookup env = {};                  ///< variables of the texts; empty = the process environment and the .env files
+  severity unset = severity::error; ///< what a variable is that is not set; a warning where the file alone is judged
+  source_lookup sources = {};       ///< where those of `env` came from; empty = the process
+  const opening* amended = nullptr; ///< what a file that gives no agent a backend amends; nullptr = agents need backends
 };
 
 /// Returns whether this is the name of standard input.

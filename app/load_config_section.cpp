@@ -29,6 +29,19 @@ const char* kind_text(const tree& node) {
   return "";
 }
 
+/// Returns where else a key of this name stands, for whoever wrote it here: behind a semicolon, or empty if nowhere, or in many
+/// places.
+std::string elsewhere(const key_table& keys, key_scope here, const std::string& name) {
+  constexpr std::size_t most = 2;
+  std::vector<std::string> places;
+  for (const auto& key : keys.rows())
+    if (key.scope != here && name == key.name && (key.status == key_status::live || key.status == key_status::parameter))
+      places.push_back(key.scope == key_scope::top ? "at the top of the file" : "in " + to_string(key.scope));
+  if (places.empty() || places.size() > most)
+    return {};
+  return "; '" + name + "' stands " + places.front() + (places.size() > 1 ? " or " + places.back() : "");
+}
+
 /// Returns what is probably missing where one kind of value stands for another: a blank, or the mark of a list item.
 std::string kind_hint(const tree& node, tree::kind_type wanted) {
   if (wanted == tree::map && node.kind == tree::scalar && !node.quoted) {
@@ -232,7 +245,7 @@ void section::unknown(const entry& e) {
   if (scope_ == key_scope::top && e.key.starts_with("x-"))
     return;
   auto near = to_.full() ? std::string{} : nearest(e.key, keys_.names_in(scope_));
-  auto hint = near.empty() ? "" : "; did you mean '" + near + "'?";
+  auto hint = near.empty() ? elsewhere(keys_, scope_, e.key) : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (e.key.starts_with("//") || e.key.starts_with("/*")) {
     to_.error(e.at, name, "comments begin with '#', also in JSON");

@@ -84,8 +84,8 @@ void check_failover(const agent_config& a, const std::string& path, std::vector<
   }
 }
 
-void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& out) {
-  if (c.agents.empty() && !rules_alone)
+void check_agents(const run_config& c, bool amends, std::vector<problem>& out) {
+  if (c.agents.empty() && !amends)
     add(out, "agents", "no agents: add at least one");
   if (c.agents.size() > 64)
     add(out, "agents", std::to_string(c.agents.size()) + " agents; at most 64");
@@ -98,7 +98,7 @@ void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& o
     if (auto [it, fresh] = seen.emplace(a.id, i); !fresh)
       add(out, path + ".id",
           "'" + shown_text(a.id) + "' is the id of agents[" + std::to_string(it->second) + "] too; ids must be unique");
-    if (!a.node.empty()) {
+    if (!a.node.empty() && !amends) {
       std::vector<std::string> names;
       for (const auto& node : c.cluster.nodes)
         names.push_back(node.first);
@@ -108,8 +108,10 @@ void check_agents(const run_config& c, bool rules_alone, std::vector<problem>& o
             "'" + shown_text(a.node) + "' is not in cluster.nodes" + (near.empty() ? "" : "; did you mean '" + near + "'?"));
       }
     }
-    validate_backend(a.backend, path + ".backend", !a.node.empty(), out);
     check_budget(a.budget, path + ".budget", out);
+    if (amends)
+      continue;
+    validate_backend(a.backend, path + ".backend", !a.node.empty(), out);
     check_failover(a, path, out);
     if (a.budget.nano_usd > 0 || c.rules.budget.nano_usd > 0)
       each_backend(a, [&](const backend_config& b, const std::string& which) {
@@ -141,9 +143,9 @@ void check_cluster(const cluster_config& c, std::vector<problem>& out) {
 
 } // namespace
 
-std::vector<problem> validate(const run_config& c, bool rules_alone) {
+std::vector<problem> validate(const run_config& c, bool amends) {
   std::vector<problem> out;
-  check_agents(c, rules_alone, out);
+  check_agents(c, amends, out);
   check_cluster(c.cluster, out);
   config_rows::check(c, "", out);
   config_rows::check(c.rules, "orchestrator", out);

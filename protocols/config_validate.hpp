@@ -15,8 +15,9 @@ namespace conclave {
 std::string to_string(const problem& p);
 
 /// Returns every problem that can be seen without touching the OS: ids, types, ranges, references, secrets on remote agents. Each
-/// names the place in the file, or the option, where its field was written. `rules_alone`: no agent is needed.
-std::vector<problem> validate(const run_config& c, bool rules_alone = false);
+/// names the place in the file, or the option, where its field was written. `amends`: it is a task's with
+/// other rules: no agent is needed, and backends were looked at when it ran.
+std::vector<problem> validate(const run_config& c, bool amends = false);
 
 /// Returns where a field stands, or else what it stands in; its own path where that is not known either.
 place place_of(const place_map& places, const std::string& path);

@@ -122,6 +122,25 @@ bool is_base64_digit(char c) {
   return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || c == '+' || c == '/' || c == '-' || c == '_';
 }
 
+std::string decoded_base64(std::string_view digits) {
+  std::string out;
+  out.reserve(digits.size() * 3 / 4);
+  std::uint32_t bits = 0;
+  int known = 0;
+  for (auto c : digits) {
+    auto value = c >= 'a'               ? c - 'a' + 26
+                 : c >= 'A' && c <= 'Z' ? c - 'A'
+                 : c >= '0' && c <= '9' ? c - '0' + 52
+                 : c == '+' || c == '-' ? 62
+                                        : 63;
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    known += 6;
+    if (known >= 8)
+      out += static_cast<char>(bits >> (known -= 8) & 0xFF);
+  }
+  return out;
+}
+
 std::size_t unescape(std::string_view t, std::size_t i, std::string& out) {
   switch (t[i]) {
   case '\\':

@@ -19,4 +19,7 @@ std::size_t unescape(std::string_view text, std::size_t i, std::string& out);
 /// Returns whether a character is one of base64, of either alphabet.
 bool is_base64_digit(char c);
 
+/// Returns what digits of base64, of either alphabet, say: whole bytes.
+std::string decoded_base64(std::string_view digits);
+
 } // namespace conclave

@@ -85,6 +85,30 @@ struct written {
   }
 };
 
+/// Calls `use(begin, end)` with each row of base64 digits of at least `least_word`. Looks at few bytes of what has none.
+constexpr std::size_t least_word = 16;
+
+template <class F>
+void each_base64(std::string_view text, F use) {
+  for (std::size_t i = least_word - 1, done = 0; i < text.size(); i += least_word) {
+    if (!is_base64_digit(text[i]))
+      continue;
+    auto begin = i;
+    while (begin > done && is_base64_digit(text[begin - 1]))
+      --begin;
+    while (i < text.size() && is_base64_digit(text[i]))
+      ++i;
+    done = i;
+    if (i - begin >= least_word)
+      use(begin, i);
+  }
+}
+
+bool is_text(std::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(),
+                     [](char c) { return (c >= 0x20 && c < 0x7F) || c == '\n' || c == '\r' || c == '\t'; });
+}
+
 } // namespace
 
 /// A text, maybe unescaped, that knows where each of its bytes began in the original.
@@ -249,6 +273,39 @@ void secret_index::find_dumps(const seen_text& in, const std::vector<std::string
   }
 }
 
+void secret_index::find_within_base64(const seen_text& in, const std::vector<std::string>& secrets,
+                                      std::vector<found_secret>& out) const {
+  each_base64(in.text, [&](std::size_t begin, std::size_t end) {
+    for (auto from = begin; from + least_word <= end; ++from) {
+      if (from >= begin + 4 && in.text[from - 1] != '/') // a path may be in front of it
+        continue;
+      if (!is_text(decoded_base64(in.text.substr(from, least_word - 4))))
+        continue;
+      auto meant = decoded_base64(in.text.substr(from, end - from));
+      seen_text said{meant, {}, {}}, next;
+      std::vector<found_secret> found;
+      find(said, secrets, found);
+      auto encoded = std::partition(found.begin(), found.end(), [](auto& f) { return f.form == secret_form::plain; });
+      auto plain = static_cast<std::size_t>(encoded - found.begin());
+      for (int level = 0; level < most_levels && said.unescape_to(next); ++level) {
+        find(next, secrets, found);
+        std::swap(said, next);
+        said.text = said.own;
+      }
+      for (std::size_t n = plain; n < found.size(); ++n) {
+        auto& f = found[n];
+        auto as_it_is = [&f](auto& p) { return p.which == f.which && p.begin < f.end && f.begin < p.end; };
+        if (std::any_of(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(plain), as_it_is))
+          continue; // known in base64 as such
+        // With the digits that others have a part in: they say something of it.
+        out.push_back({in.place(from + 8 * f.begin / 6), in.place(std::min(from + (8 * f.end + 5) / 6, end)), f.which,
+                       secret_form::within_base64, in.place(from)});
+      }
+      return;
+    }
+  });
+}
+
 std::vector<found_secret> secret_index::find_in(std::string_view text, const std::vector<std::string>& secrets) const {
   std::vector<found_secret> found;
   if (entries_.empty() || text.size() < least)
@@ -256,14 +313,19 @@ std::vector<found_secret> secret_index::find_in(std::string_view text, const std
   seen_text in{text, {}, {}}, out;
   find(in, secrets, found);
   find_dumps(in, secrets, found);
+  find_within_base64(in, secrets, found);
   for (int level = 0; level < most_levels && in.unescape_to(out); ++level) {
     find(out, secrets, found);
     find_dumps(out, secrets, found);
+    find_within_base64(out, secrets, found);
     std::swap(in, out);
     in.text = in.own;
   }
   std::sort(found.begin(), found.end(), [](auto& a, auto& b) {
-    return a.begin != b.begin ? a.begin < b.begin : a.end != b.end ? a.end > b.end : a.which < b.which;
+    return a.begin != b.begin   ? a.begin < b.begin
+           : a.end != b.end     ? a.end > b.end
+           : a.which != b.which ? a.which < b.which
+                                : a.form < b.form;
   });
   std::size_t kept = 0;
   for (auto& f : found)

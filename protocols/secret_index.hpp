@@ -3,8 +3,8 @@
 #pragma once
 
 /// Finds known secrets in a text, in whatever form they stand there: escaped as in JSON, a URL or HTML (also one within the other),
-/// in base64 at any offset (also in indented lines), in hexadecimal digits (also with blanks between the bytes). One way through
-/// the text for all of them together. Pure.
+/// in base64 at any offset (also in indented lines), in hexadecimal digits (also with blanks between the bytes); escaped, or in
+/// base64 again, within base64. One way through the text for all of them together. Pure.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,16 +15,18 @@
 namespace conclave {
 
 /// How a secret stands in a text, apart from escapes. base64_1: one byte of something else is in front of it (or four, or seven).
-enum class secret_form : std::uint8_t { plain, base64, base64_1, base64_2, hex };
+/// within_base64: it is escaped, or encoded once more, in what base64 says.
+enum class secret_form : std::uint8_t { plain, base64, base64_1, base64_2, hex, within_base64 };
 
 /// Where a secret stands in a text.
 struct found_secret {
   std::size_t begin = 0, end = 0; ///< byte positions
   std::size_t which = 0;          ///< of the secrets added; of several that overlap the first, and the longest of those
   secret_form form = secret_form::plain;
+  std::size_t word = 0; ///< within_base64: where that begins
 };
 
-/// Returns the characters that say `secret` in this form: in base64 those that depend on nothing else.
+/// Returns the characters that say `secret` in this form: in base64 those that depend on nothing else. Not of within_base64.
 std::string in_form(secret_form form, std::string_view secret);
 
 class secret_index {
@@ -54,6 +56,7 @@ private:
   void put_beginning(const std::string& four, entry e);
   void find(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
   void find_dumps(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
+  void find_within_base64(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
   std::size_t hash(std::uint32_t four) const;
 
   std::vector<entry> entries_;

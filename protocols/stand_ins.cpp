@@ -6,15 +6,16 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/secret_escapes.hpp"
 #include "protocols/secret_judge.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
+#include "protocols/text_edits.hpp"
 #include "protocols/tool_result.hpp"
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
-#include "protocols/wire/json_runs.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -45,6 +46,30 @@ std::string name_of(std::size_t number, const std::string& key) {
       return start + ((like_key ? word : lower(word)) + digits + std::string(length, 'x')).substr(0, length);
   return start
          + (digits.size() >= length ? digits.substr(digits.size() - length) : digits + std::string(length - digits.size(), 'x'));
+}
+
+/// A stand-in as long as what it stands for, by escapes that it does not need: of two bytes more each, one of one or three. Shorter
+/// where nothing in it takes one more.
+std::string escaped_to(const std::string& name, std::size_t length) {
+  constexpr std::string_view hex = "0123456789abcdef";
+  auto more = length - std::min(length, name.size());
+  std::string out;
+  for (unsigned char c : name) {
+    if (more % 2 == 1 && (c == '-' || c == '_')) {
+      out += {'\\', static_cast<char>(c)};
+      --more;
+      continue;
+    }
+    auto how = more % 2 == 1 && more >= 3 ? "\\x" : more >= 2 ? "%" : "";
+    if (*how == '\0') {
+      out += static_cast<char>(c);
+      continue;
+    }
+    out += how;
+    out += {hex[c >> 4], hex[c & 15]};
+    more -= *how == '%' ? 2 : 3;
+  }
+  return out;
 }
 
 void keep_faults(const std::string& key, std::string& name) {
@@ -80,42 +105,6 @@ std::string shape_of(const std::string& all, std::size_t begin, std::size_t end)
     ++i;
   }
   return out;
-}
-
-std::string joined(const std::vector<std::string*>& pieces) {
-  std::string all;
-  for (auto* p : pieces)
-    all += *p;
-  return all;
-}
-
-/// Replaces parts of `all`, which the pieces make up. Where a piece ends in a part it ends as far within what is put there.
-void splice(const std::vector<std::string*>& pieces, const std::string& all, std::vector<text_edit> edits) {
-  if (edits.empty())
-    return;
-  std::sort(edits.begin(), edits.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
-  std::vector<std::size_t> ends;
-  ends.reserve(pieces.size());
-  for (auto* p : pieces)
-    ends.push_back((ends.empty() ? 0 : ends.back()) + p->size());
-  std::string out;
-  std::vector<std::size_t> cuts; // where the pieces end in `out`
-  std::size_t done = 0;
-  auto cut_until = [&](std::size_t until, std::size_t from_old, std::size_t most) {
-    while (cuts.size() < ends.size() && ends[cuts.size()] <= until)
-      cuts.push_back(out.size() + std::min(ends[cuts.size()] - from_old, most));
-  };
-  for (auto& e : edits) {
-    cut_until(e.begin, done, e.begin - done);
-    out.append(all, done, e.begin - done);
-    cut_until(e.end, e.begin, e.text.size());
-    out += e.text;
-    done = e.end;
-  }
-  cut_until(all.size(), done, all.size() - done);
-  out.append(all, done);
-  for (std::size_t i = 0, from = 0; i < pieces.size(); from = cuts[i++])
-    *pieces[i] = out.substr(from, cuts[i] - from);
 }
 
 } // namespace
@@ -252,18 +241,64 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   }
 }
 
+/// What is put in the place of the base64 in which a secret is escaped. It keeps its length, so that what is
+/// behind the secret stands there in the same digits.
+text_edit stand_ins::in_base64(const std::string& all, const found_secret& there) const {
+  auto end = there.word;
+  while (end < all.size() && is_base64_digit(all[end]))
+    ++end;
+  auto digits = std::string_view{all}.substr(there.word, end - there.word);
+  auto meant = decoded_base64(digits);
+  std::vector<std::size_t> as_it_is;
+  std::string out;
+  std::size_t done = 0;
+  for (auto& f : known_.find_in(meant)) {
+    auto length = f.end - f.begin;
+    if (f.form == secret_form::plain && length == known_.values()[f.which].size())
+      as_it_is.insert(as_it_is.end(), {f.begin, f.end});
+    out.append(meant, done, f.begin - done);
+    out += f.form == secret_form::plain           ? escaped_to(names_[f.which], length)
+           : f.form == secret_form::within_base64 ? std::string(length, 'x')
+                                                  : in_form(f.form, names_[f.which]);
+    done = f.end;
+  }
+  auto now = wire::encode_base64(out.append(meant, done));
+  now.resize(now.find_last_not_of('=') + 1);
+  if (digits.find_first_of("-_") != std::string_view::npos)
+    for (auto& c : now)
+      c = c == '+' ? '-' : c == '/' ? '_' : c;
+  if (now.size() == digits.size())
+    for (auto byte : as_it_is) // a digit that others have a part in is not hidden there, and stays
+      if (auto digit = 8 * byte / 6; 8 * byte % 6 != 0 && digit < now.size())
+        now[digit] = digits[digit];
+  if (end < there.end || now == digits) // it goes on in another line
+    return {there.begin, there.end, std::string(there.end - there.begin, 'x')};
+  return {there.word, end, std::move(now)};
+}
+
 void stand_ins::put_in(std::string& text) const {
   put_in({&text});
 }
 
-bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
+bool stand_ins::put_in(const std::vector<std::string*>& pieces, bool* inexact) const {
   if (known_.empty())
     return false;
   auto all = joined(pieces);
   std::vector<text_edit> edits;
   for (auto& f : known_.find_in(all)) {
+    if (!edits.empty() && f.begin < edits.back().end)
+      continue; // in the same base64
     auto name = names_[f.which];
     auto there = all.substr(f.begin, f.end - f.begin);
+    if (f.form == secret_form::within_base64) {
+      while (!edits.empty() && edits.back().begin >= f.word)
+        edits.pop_back();
+      auto edit = in_base64(all, f);
+      if (inexact != nullptr && (edit.begin != f.word || edit.text.size() != edit.end - edit.begin))
+        *inexact = true;
+      edits.push_back(std::move(edit));
+      continue;
+    }
     if (f.form != secret_form::plain) { // it is found again where it says the same
       name = in_form(f.form, name);
     } else if (auto& secret = known_.values()[f.which]; there != secret && secret_words::percent_decoded(there) == secret) {
@@ -277,42 +312,6 @@ bool stand_ins::put_in(const std::vector<std::string*>& pieces) const {
   auto any = !edits.empty();
   splice(pieces, all, std::move(edits));
   return any;
-}
-
-bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces) const {
-  if (known_.empty())
-    return false;
-  put_in(pieces);
-  auto any = false;
-  for (auto by_index : {true, false}) { // side by side, then one after the other
-    auto all = joined(pieces);
-    std::vector<text_edit> edits;
-    for (auto& run : wire::string_runs(all, by_index))
-      if (run.size() > 1)
-        edit_run(all, run, edits);
-    any = any || !edits.empty();
-    splice(pieces, all, std::move(edits));
-  }
-  return any;
-}
-
-bool stand_ins::is_needed_in_stream(const std::string& text) const {
-  if (is_needed(text))
-    return true;
-  auto copy = text;
-  return put_in_stream({&copy});
-}
-
-void stand_ins::edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const {
-  std::vector<std::string> texts;
-  std::vector<std::string*> pieces;
-  texts.reserve(run.size());
-  for (auto [begin, end] : run)
-    pieces.push_back(&texts.emplace_back(all, begin, end - begin));
-  put_in(pieces);
-  for (std::size_t i = 0; i < run.size(); ++i)
-    if (auto [begin, end] = run[i]; all.compare(begin, end - begin, texts[i]) != 0)
-      edits.push_back({begin, end, std::move(texts[i])});
 }
 
 } // namespace conclave

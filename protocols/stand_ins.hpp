@@ -9,6 +9,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/text_edits.hpp"
 #include "protocols/wire/json_runs.hpp"
 
 #include <map>
@@ -16,12 +17,6 @@
 #include <vector>
 
 namespace conclave {
-
-/// What is put in the place of a part of a text.
-struct text_edit {
-  std::size_t begin = 0, end = 0; ///< byte positions
-  std::string text;
-};
 
 class stand_ins {
 public:
@@ -45,12 +40,18 @@ public:
 
   /// The same in pieces of one text, also where one ends within a secret. Their number stays, their ends stay where they can.
   /// Returns whether there was one.
-  bool put_in(const std::vector<std::string*>& pieces) const;
+  /// `inexact`: set if a replay may not find one of them again: within base64, where none of the same length can be written.
+  bool put_in(const std::vector<std::string*>& pieces, bool* inexact = nullptr) const;
 
-  /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings: an answer comes in deltas,
-  /// of which none may hold the whole secret (protocols/wire/json_runs.hpp). Returns whether there was one that no string held
-  /// alone.
-  bool put_in_stream(const std::vector<std::string*>& pieces) const;
+  /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings and numbers: an answer comes
+  /// in deltas, of which none may hold the whole secret (protocols/wire/json_runs.hpp, protocols/split_secrets.hpp). Where there
+  /// was one, parts of it that are left (of a text that grows) are replaced, too, and of what `is_reply` of a model says beside its
+  /// text no word stays. Returns whether there was one that no string held alone, or that a replay may not find.
+  bool put_in_stream(const std::vector<std::string*>& pieces, bool is_reply = false) const;
+
+  /// The same in texts that stand one after the other, each by itself, of which several may make up a secret: the values of
+  /// headers. Returns whether some did.
+  bool put_in_list(const std::vector<std::string*>& texts) const;
 
   bool is_needed(const std::string& text) const { return !known_.find_in(text).empty(); }
 
@@ -60,9 +61,15 @@ public:
 private:
   void add_forms(std::vector<std::string> forms);
   std::string made_of(const std::string& form, const std::vector<std::string>& parts) const;
+  text_edit in_base64(const std::string& all, const found_secret& there) const;
   std::string name_in_place_of(const std::string& secret) const;
   void add(const std::string& core, const std::string& name);
   void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
+  bool edit_runs(const std::vector<std::string*>& pieces, bool by_index) const;
+  bool edit_split(const std::vector<std::string*>& pieces, const std::string& all, const wire::json_leaves& leaves) const;
+  bool put_rest_in(std::string& said, std::size_t which) const;
+  void edit_rest(const std::vector<std::string*>& pieces, bool is_reply) const;
+  std::vector<std::string> all_forms() const;
 
   std::size_t least_;
   secrets known_;

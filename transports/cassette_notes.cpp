@@ -67,7 +67,7 @@ void recording::asked(tape_entry e) {
 
 void recording::request(std::uint64_t id, const http_request& r) {
   constexpr std::size_t enough = 1000;
-  asked(note_request(hidden, id, r));
+  asked(note_request(hidden, id, r, &in_parts));
   auto holds = [this](const std::string& text) { return hidden.is_needed(text); };
   if (in_names || !holds(r.body))
     return;
@@ -76,12 +76,12 @@ void recording::request(std::uint64_t id, const http_request& r) {
 }
 
 void recording::append(std::uint64_t id, std::uint64_t expected_seq, const append_batch& b) {
-  auto needed = [this](const std::string& text) { return hidden.is_needed(text); };
+  auto needed = [this](const std::string& line) { return hidden.is_needed_in_stream(line); };
   told = told || std::any_of(b.events.begin(), b.events.end(), needed)
          || std::any_of(b.bodies.begin(), b.bodies.end(), [&](auto& x) { return hidden.is_needed_in_stream(x.bytes); });
   auto lines = b.events;
   for (auto& line : lines)
-    hidden.put_in(line);
+    hidden.put_in_stream({&line});
   by_text[entries.size()] = sha_of_log(lines, true);
   asked(note_append(id, expected_seq, lines.size(), sha_of_log(lines, false)));
 }
@@ -120,9 +120,10 @@ tape_entry note_of(tape_kind kind, std::uint64_t id, std::string text) {
   return e;
 }
 
-tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r) {
+tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r, bool* in_parts) {
   auto body = r.body;
-  hidden.put_in_stream({&body}); // a turn goes back in the pieces that it came in
+  if (hidden.put_in_stream({&body}) && in_parts != nullptr) // a turn goes back in the pieces that it came in
+    *in_parts = true;
   auto e = note_of(tape_kind::request, id, wire::sha256(body));
   e.number = static_cast<std::int64_t>(body.size());
   e.note = hidden_in(hidden, r.method + " " + r.url + (r.agent.empty() ? "" : " of agent '" + r.agent + "'"));

@@ -25,6 +25,7 @@ struct recording {
   wire::tape_head head;
   stand_ins hidden;
   stand_ins brief{4};    ///< also of keys that are too short to be looked for everywhere: where a configuration has them
+  bool in_parts = false; ///< a request has one that none of its strings holds alone
   bool in_names = false; ///< one is the name of a tool, or in it: they are put in order, and a stand-in comes elsewhere in it
   std::vector<wire::tape_entry> entries;
   std::map<std::size_t, std::string> by_text; ///< of the appends among `entries`: what they are compared by if there are no hashes
@@ -46,7 +47,7 @@ struct recording {
 bool hide_inputs(recording& tape);
 
 // Questions as they are compared: secrets are replaced, and a path below the user's home, or below `home`, begins with ~.
-wire::tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r);
+wire::tape_entry note_request(const stand_ins& hidden, std::uint64_t id, const http_request& r, bool* in_parts = nullptr);
 wire::tape_entry note_child(const stand_ins& hidden, std::uint64_t id, const child_options& o, const std::string& home);
 wire::tape_entry note_write(const stand_ins& hidden, std::uint64_t id, const std::string& bytes);
 wire::tape_entry note_append(std::uint64_t id, std::uint64_t expected_seq, std::size_t events, std::string sha);

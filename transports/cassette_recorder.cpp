@@ -298,13 +298,13 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
   h.without_hashes = tape_->told;
   auto shown = log;
   for (auto& line : shown)
-    tape_->hidden.put_in(line);
+    tape_->hidden.put_in_stream({&line});
   tape_->came_in(note_of(tape_kind::end, 0, sha_of_log(shown, h.without_hashes)));
   tape_->on = false;
   if (h.without_hashes)
     for (auto& [i, sha] : tape_->by_text)
       tape_->entries[i].text = sha;
-  auto in_parts = hide_inputs(*tape_);
+  auto in_parts = hide_inputs(*tape_) || tape_->in_parts;
   for (auto* text : {&h.opening, &h.question, &h.log_folder, &h.home})
     tape_->hidden.put_in(*text);
   for (auto& x : h.known)

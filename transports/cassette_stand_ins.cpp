@@ -44,6 +44,7 @@ private:
 bool hide_inputs(recording& tape) {
   std::map<std::uint64_t, std::vector<std::string*>> bodies;
   told_lines lines;
+  auto in_parts = false;
   for (auto& e : tape.entries) {
     if (e.kind == tape_kind::data) {
       bodies[e.id].push_back(&e.text);
@@ -58,12 +59,14 @@ bool hide_inputs(recording& tape) {
         lines.add(e.id, x);
       else
         tape.hidden.put_in(x);
+    std::vector<std::string*> values;
     for (auto& [name, value] : e.pairs)
-      tape.hidden.put_in(value);
+      values.push_back(&value);
+    in_parts = tape.hidden.put_in_list(values) || in_parts;
   }
-  auto in_parts = lines.hide(tape.hidden);
+  in_parts = lines.hide(tape.hidden) || in_parts;
   for (auto& [id, pieces] : bodies)
-    in_parts = tape.hidden.put_in_stream(pieces) || in_parts;
+    in_parts = tape.hidden.put_in_stream(pieces, true) || in_parts;
   return in_parts;
 }
 

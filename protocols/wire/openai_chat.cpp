@@ -54,7 +54,7 @@ private:
       else if (key == "x_groq")
         on_usage(value, 1, "usage");
       else if (key == "citations" || key == "search_results" || key == "web_search")
-        on_sources(value, out);
+        on_found(value, out);
     }
     if (choices == nullptr || !choices->is_array())
       return false;
@@ -69,6 +69,18 @@ private:
   /// Where the provider's search read.
   void on_sources(const json& list, std::vector<chunk>& out) {
     each_listed_source(list, [&](const std::string& title, const std::string& address) { tell_source(title, address, out); });
+  }
+
+  /// The same beside the choices, where it is no part of the turn: kept with the turn's own, without the pages that some have
+  /// there.
+  void on_found(const json& list, std::vector<chunk>& out) {
+    json found = json::array();
+    each_listed_source(list, [&](const std::string& title, const std::string& address) {
+      tell_source(title, address, out);
+      if (!title.empty() || !address.empty())
+        found.push_back({{"title", title}, {"url", address}});
+    });
+    keep_sources(found);
   }
 
   bool on_piece(std::string& data, std::vector<chunk>& out) override {

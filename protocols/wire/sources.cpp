@@ -8,6 +8,7 @@
 #include "protocols/wire/turn_sources.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace conclave::wire {
@@ -61,11 +62,24 @@ std::string source_text(const std::string& title, const std::string& address) {
 }
 
 std::vector<std::string> sources_of(const std::string& opaque, const std::string& dialect) {
-  std::vector<std::string> out;
+  std::vector<std::string> out, alone; // `alone`: the address of those without a title, else empty
+  std::set<std::string> titled;        // the addresses of the others
   auto use = [&](const std::string& title, const std::string& address) {
     auto text = shown_text(source_text(title, address), longest);
-    if (!text.empty() && out.size() < most && std::find(out.begin(), out.end(), text) == out.end())
-      out.push_back(std::move(text));
+    if (text.empty() || out.size() >= most || std::find(out.begin(), out.end(), text) != out.end())
+      return;
+    auto has_title = !title.empty() && title != address;
+    if (!has_title && titled.count(address) > 0)
+      return;
+    if (has_title && !address.empty())
+      titled.insert(address);
+    if (auto i = std::find(alone.begin(), alone.end(), address); has_title && !address.empty() && i != alone.end()) {
+      out[static_cast<std::size_t>(i - alone.begin())] = std::move(text);
+      i->clear();
+      return;
+    }
+    out.push_back(std::move(text));
+    alone.push_back(has_title ? std::string{} : address);
   };
   auto v = opaque.empty() ? std::nullopt : parse(opaque);
   if (!v)

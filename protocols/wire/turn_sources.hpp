@@ -10,7 +10,7 @@
 namespace conclave::wire {
 
 /// Returns the sources that a turn of a model names, given as message::opaque and message::opaque_dialect (docs/providers.md), for
-/// people, each once, in its order, 32 at most. What a provider sends beside the turn is not in it (the `citations` of xAI).
+/// people, each once, in its order, 32 at most. An address that is named with a title is not named again without.
 std::vector<std::string> sources_of(const std::string& opaque, const std::string& dialect);
 
 } // namespace conclave::wire

@@ -5,6 +5,7 @@ import asyncio
 import base64
 import re
 import unittest
+import urllib.parse
 
 import test_cassette as cassette
 from provider import messages_stream
@@ -167,37 +168,49 @@ for line in sys.stdin:
 '''
 
 
-def texts_of(cassette):
-    """What can be put together of the strings of one name in the lines of a cassette: of what came in by transfer and by child."""
+def texts_of(cassette, turns=()):
+    """What can be put together of the strings of one name in the lines of a cassette: of what came in by transfer and by child;
+    of the names that take turns as of one, of bytes that are told as numbers, and of base64."""
     streams, out = {}, []
     for line in map(json.loads, cassette.read_text().splitlines()[1:]):
         if line["kind"] in ("data", "lines"):
             streams.setdefault((line["kind"] == "lines", line["id"]), []).append(line.get("text", "") + "".join(line.get("texts", [])))
     for pieces in streams.values():
-        runs = {}
-        for name, text in re.findall(r'"(\w+)"\s*:\s*("(?:[^"\\\n]|\\.)*")', "".join(pieces)):
+        runs, told = {}, "".join(pieces)
+        for name, text in re.findall(r'"(\w+)"\s*:\s*("(?:[^"\\\n]|\\.)*")', told):
             runs.setdefault(name, []).append(json.loads(text))
+            if name in turns:
+                runs.setdefault("turns", []).append(json.loads(text))
+        for name, row in re.findall(r'"(\w+)"\s*:\s*\[([\d, ]+)\]', told):
+            runs.setdefault(name + " in numbers", []).append("".join(map(chr, map(int, row.split(",")))))
+        for row in re.findall(r"(?:\d{1,3}, ?){7,}\d{1,3}", told):
+            out.append("".join(map(chr, map(int, row.split(",")))))
         out += ["".join(x) for x in runs.values()]
-    return out + [json.loads(f'"{x}"') for x in out if re.fullmatch(r'(?:[^"\\\n]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*', x)]
+    for text in list(out):
+        for word in re.findall(r"[A-Za-z0-9+/]{16,}", text):
+            said = base64.b64decode(word[:len(word) // 4 * 4]).decode("latin1")
+            out += [said, urllib.parse.unquote(said)]
+    return out + [json.loads(f'"{x}"', strict=False) for x in out if re.fullmatch(r'(?:[^"\\\n]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*', x)]
 
 
 class InPieces(cassette.Recorded):
     """A secret of which no piece of a stream has all: nothing in the cassette makes it up, and the replay comes to its end."""
 
-    def told(self, decide, kind="chatcompletion", model="m", **more):
+    def told(self, decide, kind="chatcompletion", model="m", turns=(), early=False, **more):
         async def behave(provider, request, reply):
             await (decide(reply) if len(provider.requests) <= 2 else reply.decide("x"))
 
         self.serve(behave)
         r = self.record([{"id": f"m{i}", "backend": self.backend(kind, model, **more)} for i in range(2)])
         self.assertEqual(r.returncode, 0, r.stderr)
-        for text in texts_of(self.cassette):
-            self.assertNotIn("planted", text)
-        self.assertNotIn("ends early", r.stderr)
+        for text in texts_of(self.cassette, turns):
+            for part in ("planted", KEY[5:13], KEY[-9:]):
+                self.assertNotIn(part, text)
+        self.assertEqual("ends early" in r.stderr, early, r.stderr)
         log = self.shown(self.home)
         r, again = self.replay()
-        self.assertEqual(r.returncode, 0, r.stderr)
-        self.assertEqual([json.loads(x)["type"] for x in log.splitlines()], [json.loads(x)["type"] for x in again.splitlines()])
+        self.assertEqual(r.returncode, 1 if early else 0, r.stderr)
+        self.assertEqual([] if early else [json.loads(x)["type"] for x in log.splitlines()], [json.loads(x)["type"] for x in again.splitlines()])
         os.unlink(self.cassette)
         self.provider.requests.clear()
 
@@ -265,6 +278,48 @@ class InPieces(cassette.Recorded):
                     await reply.end()
                 with self.subTest(f"{said[:8]} {size}"):
                     self.told(decide)
+
+    @staticmethod
+    def events(*choices, **more):
+        """A reply of these choices, an event each, with members beside them."""
+        async def decide(reply):
+            await reply.head()
+            for i, x in enumerate((*choices, {"delta": {}, "finish_reason": "stop"})):
+                beside = {k: v[i] for k, v in more.items() if i < len(v)}
+                await reply.chunk(f"data: {json.dumps({'choices': [{'index': 0, **x}], **beside})}\n\n".encode())
+            await reply.chunk(b"data: [DONE]\n\n")
+            await reply.end()
+        return decide
+
+    def test_a_key_under_names_that_take_turns(self):
+        pieces = [KEY[i:i + 4] for i in range(0, len(KEY), 4)]
+        names = ("reasoning", "reasoning_content", "content")
+        for some in (names[:2], names):  # of the latter the log of the run has two texts with parts of it
+            with self.subTest(some):
+                self.told(self.events(*({"delta": {some[i % len(some)]: x}} for i, x in enumerate(pieces))), turns=some, early=some != names[:2])
+        self.told(self.events({"delta": {"content": "it is " + KEY[:9]}}, {"delta": {"refusal": KEY[9:] + "."}}), turns=("content", "refusal"), early=True)
+        self.told(self.events(*({"delta": {"content": x}} for x in pieces), snapshot=[KEY[:i + 4] for i in range(0, len(KEY), 4)]))
+
+    def test_a_key_that_is_told_as_numbers(self):
+        pieces = [KEY[i:i + 3] for i in range(0, len(KEY), 3)]
+
+        def token(x):
+            return {"token": x, "logprob": -0.5, "bytes": list(x.encode())}
+
+        def likely(x):
+            return {"logprobs": {"content": [{**token(x), "top_logprobs": [token("qq"), token(x)]}]}}
+        self.told(self.events(*({"delta": {"content": x}, **likely(x)} for x in pieces)))
+        self.told(self.events(*({"delta": {"content": "a"}, **likely(x)} for x in pieces)))
+        self.told(self.events(*({"delta": {"content": "a"}, "logprobs": {"content": [{"bytes": list(x.encode())}]}} for x in pieces)))
+        self.told(self.events({"delta": {"content": f"it is {list(KEY.encode())}"}}))
+        self.told(self.events({"delta": {"content": "a"}}, note=[{"type": "Buffer", "data": list(KEY.encode())}]))
+
+    def test_a_key_that_is_escaped_within_base64(self):
+        address = "https://x.example/?key=" + urllib.parse.quote(KEY, safe="") + "&page=1"
+        for before in ("", "a", "ab"):
+            said = base64.b64encode((before + address).encode()).decode()
+            self.told(self.events({"delta": {"content": "see " + said}}))
+            self.told(self.events(*({"delta": {"content": said[i:i + 9]}} for i in range(0, len(said), 9))))
 
     def test_a_key_over_parts_of_a_tools_result(self):
         """The parts are not one text to the model: a replay ends there, and the recording says so at once."""

@@ -19,7 +19,7 @@ SERVER = r'''
 import base64, html, json, os, sys, urllib.parse
 how = sys.argv[1]
 def coded(text):  # as pages, addresses and headers hold it
-    words = [x for x in text.split() if "%" not in x]  # base64 of what is escaped is not read
+    words = text.split()
     return " ".join([html.escape(text), urllib.parse.quote(text, safe="")]
                     + [base64.b64encode((user + x).encode()).decode() for x in words for user in ("", "u:", "me:")]
                     + [base64.urlsafe_b64encode(x.encode()).decode().rstrip("=") for x in words])

@@ -55,6 +55,44 @@ class Sources(Served):
         self.assertEqual(said.split(), ["ada:", *(x for n in "ABC" for x in (n + ",", "https://example.org/" + n))])
         self.assertNotIn("annotations", json.dumps([r["messages"] for r in self.provider.requests]))
 
+    def test_show_names_what_is_sent_beside_the_turn(self):
+        """xAI's `citations`, Perplexity's `search_results` with them, `web_search` of Z.ai with whole pages: in a chunk of their own, with a piece, again and again."""
+        def beside(choices=(), **lists):
+            return f"data: {json.dumps({'choices': list(choices), **lists})}\n\n".encode()
+
+        lists = [({"citations": ["https://x/1", "https://x/2"]}, "https://x/1 https://x/2"),
+                 ({"citations": ["https://x/1"], "search_results": [{"title": "One", "url": "https://x/1", "date": "2026-01-01"}]}, "One, https://x/1"),
+                 ({"web_search": [{"title": "One", "link": "https://x/1", "content": "a whole page" * 99, "refer": "ref_1"}]}, "One, https://x/1")]
+        for place in ("alone", "with a piece", "in one JSON"):
+            for found, expected in lists:
+                with self.subTest(f"{place}: {expected}"):
+                    async def behave(provider, request, reply):
+                        if "new_answer" not in reply.tools() or "vote" in reply.tools():
+                            return await reply.decide("x")
+                        if place == "in one JSON":
+                            call = {"id": "c", "type": "function", "function": {"name": "new_answer", "arguments": '{"content": "x"}'}}
+                            turn = {"index": 0, "message": {"role": "assistant", "content": "So.", "tool_calls": [call]}, "finish_reason": "tool_calls"}
+                            data = beside([turn], object="chat.completion", **found)[6:-2]
+                            await reply.head(200, "application/json", Content_Length=len(data))
+                            reply.writer.write(data)
+                            return await reply.writer.drain()
+                        stream = chat_stream("It is so.", [("new_answer", {"content": "x"})])
+                        piece = [{"index": 0, "delta": {"content": "."}}] if place == "with a piece" else []
+                        await reply.head()
+                        for data in (stream[0], beside(piece, **found), beside(piece, **found), *stream[1:]):
+                            await reply.chunk(data)
+                        await reply.end()
+
+                    self.serve(behave)
+                    team = {"agents": [{"id": "ada", "backend": {"type": "chatcompletion", "model": "m", "base_url": self.provider.url + "/v1",
+                                                                 "api_key": "sk-0123456789"}}]}
+                    r = self.home.run("-c", self.home.write("team.json", team), "q")
+                    self.assertEqual(r.returncode, 0, r.stderr)
+                    said = self.home.run("show", "last").stdout.split("Sources")[1].split("Final answer")[0]
+                    self.assertEqual(said.split(), ["ada:", *expected.split()])
+                    for part in ("https://x", "a whole page"):
+                        self.assertNotIn(part, json.dumps([r["messages"] for r in self.provider.requests]))
+
 
 if __name__ == "__main__":
     need_binary()

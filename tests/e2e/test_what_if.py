@@ -144,6 +144,22 @@ class WhatIf(unittest.TestCase):
         x = self.told(task, {"budget": {"tokens": 1, "on_exceed": "warn"}})
         self.assertEqual((x["winner"], x["notes"]), ("cyd", []))
 
+        # Only what is to be judged otherwise: no backend, no rules, and no order unless all are named.
+        for agents in ({"agents": [{"id": "cyd", "budget": {"tokens": improves - 1}}]}, {"agent": {"id": "cyd", "budget": {"tokens": improves - 1}}}):
+            x = self.told(task, agents)
+            self.assertEqual((x["winner"], x["tied"], x["order"], x["not_judged"]), ("ada", ["ada", "bob"], ["ada", "bob", "cyd"], []))
+            self.assertEqual([r["key"] for r in x["rules"]], ["agents[0].budget"])
+        x = self.told(task, {"agents": [{"id": "cyd", "budget": {"tokens": improves - 1}}, {"id": "bob"}, {"id": "ada"}]})
+        self.assertEqual((x["winner"], x["order"]), ("bob", ["cyd", "bob", "ada"]))
+        x = self.told(task, {"agents": [{"id": "ada", "system_message": "another"}], "orchestrator": {"max_new_answers_per_agent": 1}})
+        self.assertEqual((x["winner"], x["not_judged"]), ("ada", ["agents[0].system_message"]))
+        r = self.home.run("replay", task, "--rules", self.home.write("rules.yaml", {"agents": [{"id": "eve", "budget": {"tokens": 1}}]}))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("agents[0].backend: needs a backend: the task has no agent 'eve'", r.stderr)
+        r = self.home.run("replay", task, "--rules", self.home.write("rules.yaml", {"orchestrator": {"budget": {"tokens": 1}}}))
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("orchestrator.budget: unknown key; 'budget' stands at the top of the file or in agents[]", r.stderr)
+
         # Four runs: the three answers, and ada's vote for bob.
         x = self.told(task, {"orchestrator": {"max_runs": 4}})
         self.assertEqual((x["winner"], x["answer"]), ("bob", "agent2.1"))

@@ -352,14 +352,14 @@ CAF_TEST(a secret that comes in deltas has its stand in there) {
     auto out = put_in_stream(s, real);
     CAF_CHECK(out.find("fgh") == std::string::npos);
     for (auto by_index : {true, false})
-      for (auto& run : wire::string_runs(out, by_index)) {
+      for (auto& run : wire::string_runs(wire::leaves_of(out, by_index))) {
         std::string text;
         for (auto [begin, end] : run)
           text += out.substr(begin, end - begin);
         CAF_CHECK(!s.is_needed(text));
       }
     std::string content;
-    for (auto& run : wire::string_runs(out, true))
+    for (auto& run : wire::string_runs(wire::leaves_of(out, true)))
       if (out.compare(run.front().first - 10, 10, "content\":\"") == 0)
         for (auto [begin, end] : run)
           content += out.substr(begin, end - begin);

@@ -6,7 +6,9 @@
 #include "protocols/secrets.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/secret_escapes.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/wire/attachments.hpp"
 
 using namespace conclave;
 
@@ -91,6 +93,29 @@ CAF_TEST(a key is hidden in the dump of its bytes) {
 CAF_TEST(the base64 of a short key is hidden at the end of a word alone) {
   CAF_CHECK_EQUAL(hidden("abcd", "YWJjZA== dTphYmNk eHg6YWJjZA=="), "***== dTp*** eHg6***==");
   CAF_CHECK_EQUAL(hidden("abcd", "iVBORYWJjZA8 61626364"), "iVBORYWJjZA8 61626364"); // it may be a picture, and a number
+}
+
+CAF_TEST(a key is hidden where it is escaped within base64 or encoded twice) {
+  const std::string key = "sk-Zq81/xkey+QWERTY77=";
+  secrets s;
+  s.add_key(key);
+  for (std::string meant : {"https://x/?key=sk-Zq81%2Fxkey%2BQWERTY77%3D", "ab https://x/?key=sk-Zq81%2fxkey%2bQWERTY77%3d&more=x",
+                            "{\"key\":\"sk-Zq81\\/xkey+QWERTY77=\"}", "<a b=\"sk-Zq81&#x2F;xkey&#43;QWERTY77=\">"})
+    for (std::string before : {"", "a", "ab", "abc"}) {
+      auto text = "see " + wire::encode_base64(before + meant) + " there";
+      CAF_CHECK(s.find_in(text).size() == 1);
+      s.hide(text);
+      CAF_CHECK(text.starts_with("see ") && text.ends_with(" there"));
+      auto word = text.substr(4, text.find("***") - 4);
+      CAF_CHECK_EQUAL(decoded_base64(word), (before + meant).substr(0, decoded_base64(word).size()));
+      CAF_CHECK(decoded_base64(word).find("Zq") == std::string::npos);
+    }
+  auto twice = wire::encode_base64("{\"auth\": \"" + wire::encode_base64("u:" + key) + "\"}");
+  CAF_CHECK_EQUAL(s.find_in(twice).size(), 1u);
+  auto path = "https://x/v1/" + wire::encode_base64("key=sk-Zq81%2Fxkey%2BQWERTY77%3D ");
+  CAF_CHECK_EQUAL(s.find_in("GET " + path).size(), 1u);
+  std::string plain(100'000, 'A');
+  CAF_CHECK(s.find_in(plain).empty());
 }
 
 CAF_TEST(many keys are found at once and each where it stands) {

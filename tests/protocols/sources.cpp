@@ -35,6 +35,12 @@ CAF_TEST(the sources of a stored turn are told in every form that a provider has
                   "F, https://f; https://g; https://h; https://i; ");
 }
 
+CAF_TEST(an address that is named with a title is not named again without) {
+  CAF_CHECK_EQUAL(told("openai_chat", R"({"annotations":["https://a","https://b",{"title":"A","url":"https://a"},
+    {"title":"https://b","url":"https://b"},{"title":"Another","url":"https://a"},"https://a",{"title":"C"}]})"),
+                  "A, https://a; https://b; Another, https://a; C; ");
+}
+
 CAF_TEST(a turn that names none or is of another form has no sources) {
   for (std::string dialect : {"anthropic", "openai_responses", "openai_chat", "gemini", "", "another"})
     for (std::string opaque : {"", "{", "[]", "{}", "null", "[1,\"a\",{\"citations\":1}]", R"({"annotations":{"a":[1]}})",
