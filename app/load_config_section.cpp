@@ -3,6 +3,7 @@
 
 // Checks mappings against the key table, and gives out typed values.
 
+#include "app/key_hints.hpp"
 #include "app/load_config_parts.hpp"
 #include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
@@ -231,8 +232,10 @@ void section::unknown(const entry& e) {
   // x-...: a place for anchors, as in other YAML formats.
   if (scope_ == key_scope::top && e.key.starts_with("x-"))
     return;
+  auto meant = hint_of(e.key, scope_, type_, keys_);
   auto near = to_.full() ? std::string{} : nearest(e.key, keys_.names_in(scope_));
-  auto hint = near.empty() ? "" : "; did you mean '" + near + "'?";
+  auto slip = !near.empty() && !meant.connection && is_one_slip(e.key, near);
+  auto hint = !meant.text.empty() && !slip ? "; " + meant.text : near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (e.key.starts_with("//") || e.key.starts_with("/*")) {
     to_.error(e.at, name, "comments begin with '#', also in JSON");
@@ -245,6 +248,8 @@ void section::unknown(const entry& e) {
   } else if (scope_ == key_scope::backend) {
     if (e.value->kind == tree::null)
       return;
+    if (meant.connection && !is_empty(*e.value))
+      return to_.error(e.at, name, "unknown key, and not the provider's" + hint);
     if (is_clients_own(e.key)) {
       to_.add(is_empty(*e.value) ? severity::warning : severity::unavailable, e.at, name,
               "not available yet, and not the provider's: it is not sent" + hint);
