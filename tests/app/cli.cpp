@@ -295,7 +295,7 @@ CAF_TEST(help and version have code 0 and go to standard output) {
 
 CAF_TEST(subcommands read their options) {
   auto v = parse({"validate", "f.yaml", "--strict", "--json"});
-  CAF_CHECK(v.validate.file == "f.yaml" && v.validate.strict && v.validate.json);
+  CAF_CHECK(v.validate.files == std::vector<std::string>{"f.yaml"} && v.validate.strict && v.validate.json);
   auto s = parse({"show", "last", "--full"});
   CAF_CHECK(s.show.task == "last" && s.show.full && !s.show.json);
   auto r = parse({"rm", "a", "b"});
