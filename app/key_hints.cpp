@@ -25,10 +25,12 @@ struct spelling {
 // https://developers.llamaindex.ai/python/framework-api-reference/llms/azure_openai (`engine`),
 // https://hadley.github.io/elmer/reference/chat_azure.html (`endpoint`, `deployment_id`).
 constexpr spelling spellings[] = {
-    {"azuredeployment azuredeploymentname azureopenaiapideploymentname azureopenaideployment azureopenaideploymentname azureopenaichatdeploymentname deployment "
+    {"azuredeployment azuredeploymentname azureopenaiapideploymentname azureopenaideployment azureopenaideploymentname "
+     "azureopenaichatdeploymentname deployment "
      "deploymentid deploymentname engine",
      "model", "deployment_name"},
-    {"apibase apibaseurl openaibasepath azureopenaibasepath azureopenaiapiendpoint openaiapibase openaibaseurl azureapibase azureopenaiapibase azureopenaiendpoint azureendpoint endpoint "
+    {"apibase apibaseurl openaibasepath azureopenaibasepath azureopenaiapiendpoint openaiapibase openaibaseurl azureapibase "
+     "azureopenaiapibase azureopenaiendpoint azureendpoint endpoint "
      "endpointurl apiendpoint apiurl baseurl serverurl",
      "base_url", "azure_endpoint"},
     {"apiversion openaiapiversion azureapiversion azureopenaiapiversion", "api_version", ""},
@@ -36,6 +38,10 @@ constexpr spelling spellings[] = {
     {"apikeyenvvar apikeyenvvariable apikeyvariable", "api_key_env", ""},
     {"apitype", "type", "", false},
     {"organization openaiorganization", "extra_headers: {OpenAI-Organization: ...}", "", false},
+    {"azureadtoken", "extra_headers: {Authorization: Bearer ...}", ""},
+    {"maxoutputtokens maxtokenstosample maxnewtokens numpredict", "max_tokens", "", false},
+    {"timeoutseconds requesttimeout requesttimeoutseconds", "timeout", "", false},
+    {"system instructions systeminstruction", "system_message` beside `backend", "", false},
 };
 
 std::string folded(const std::string& key) {

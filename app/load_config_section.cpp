@@ -234,7 +234,7 @@ void section::unknown(const entry& e) {
     return;
   auto meant = hint_of(e.key, scope_, type_, keys_);
   auto near = to_.full() ? std::string{} : nearest(e.key, keys_.names_in(scope_));
-  auto slip = !near.empty() && !meant.connection && is_one_slip(e.key, near);
+  auto slip = !near.empty() && !meant.connection && is_one_slip(e.key, near); // else the table knows better than the spelling
   auto hint = !meant.text.empty() && !slip ? "; " + meant.text : near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (e.key.starts_with("//") || e.key.starts_with("/*")) {
