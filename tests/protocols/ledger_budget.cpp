@@ -255,7 +255,7 @@ CAF_TEST(the budget of one agent ended the task of all) {
   t.begin("b", tokens(50, 50));
   t.end("b", tokens(50, 50));
   t.x.answer("b", "B");
-  t.x.vote("b", "agent1");
+  t.x.vote("b", "agent2");
   t.x.present("B, finally");
   CAF_CHECK_EQUAL(t.x.result().answer, "B, finally");
   CAF_CHECK_EQUAL(t.x.result().finish_reason, "completed");
