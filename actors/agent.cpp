@@ -93,6 +93,7 @@ agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
       [self](start_run& t) { self->state.start(std::move(t)); },
       [self](const cancel_run& c) { self->state.cancel(c); },
       [self](agent_input& x) { self->state.input(std::move(x.in)); },
+      [self](const agent_asks_again& x) { self->state.ask_again(x.call); },
   };
 }
 

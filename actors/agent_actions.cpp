@@ -4,6 +4,7 @@
 // What a run wants done with its connection and its tools.
 
 #include "actors/agent_state.hpp"
+#include "actors/provider_gate.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/run_results.hpp"
 #include "protocols/tool_waits.hpp"
@@ -11,12 +12,14 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace conclave {
 
 namespace {
 
 constexpr auto info_limit = std::chrono::seconds(10);
+constexpr auto least_wait = std::chrono::milliseconds(1'000); ///< before a gate is asked again, as while a probe is under way
 
 /// Whether a call failed because of its source, which a person should know. A breaker that is open was preceded by what opened it.
 bool is_lost(ec code) {
@@ -48,7 +51,12 @@ void agent_state::carry_out(const run::prepare& a) {
 }
 
 void agent_state::carry_out(run::send_model& a) {
-  auto& req = a.request;
+  kept_back_for.clear();
+  ask_model(std::move(a.request));
+}
+
+void agent_state::ask_model(model_request req) {
+  kept_back = 0;
   auto& to = model();
   if (!to.actor)
     return self->send(self, agent_input{run::model_failed{req.call, to.code, to.error}});
@@ -62,8 +70,33 @@ void agent_state::carry_out(run::send_model& a) {
             input(run::model_done{call, std::move(c)});
           },
           [this, call](const caf::error& e) {
-            input(run::model_failed{call, code_of(e), text_of(e), e.category() != error_category});
+            if (!keep_back(call, e))
+              input(run::model_failed{call, code_of(e), text_of(e), e.category() != error_category});
           });
+}
+
+/// A request that was not sent has not failed: who has no other backend waits until the gate may let it pass, whatever its own
+/// `timeout` is, as long as its run may last. Returns whether the call waits.
+bool agent_state::keep_back(std::uint64_t call, const caf::error& e) {
+  auto again = again_after(e);
+  auto elsewhere = run.pauses == 0
+                   && std::any_of(parts.models.begin() + std::min<std::ptrdiff_t>(run.memory.backend + 1, std::ssize(parts.models)),
+                                  parts.models.end(), [](auto& m) { return bool(m.actor); });
+  if (again < 0 || elsewhere || run.stage != run::stage::model || run.model_call != call || run.cancelled)
+    return false;
+  kept_back = call;
+  auto why = text_of(e);
+  if (std::exchange(kept_back_for, why) != why) {
+    run::tell notice{"waiting: " + why};
+    carry_out(notice);
+  }
+  self->delayed_send(self, std::max(std::chrono::milliseconds(again), least_wait), agent_asks_again{call});
+  return true;
+}
+
+void agent_state::ask_again(std::uint64_t call) {
+  if (kept_back == call && run.stage == run::stage::model && run.model_call == call)
+    ask_model(run::request_again(with, run));
 }
 
 void agent_state::carry_out(run::send_tool& a) {
@@ -89,6 +122,10 @@ void agent_state::carry_out(run::send_tool& a) {
 }
 
 void agent_state::carry_out(const run::cancel_model& a) {
+  if (kept_back == a.call && a.call != 0) { // nobody else knows of it
+    kept_back = 0;
+    return self->send(self, agent_input{run::model_failed{a.call, ec::cancelled, "cancelled"}});
+  }
   auto& to = model();
   if (!to.actor) // its failure is on its way
     return;

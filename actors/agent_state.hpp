@@ -24,14 +24,20 @@ struct agent_input {
   run::input in;
 };
 
+/// The model call that its provider's gate did not let pass is asked again.
+struct agent_asks_again {
+  std::uint64_t call = 0;
+};
+
 } // namespace conclave
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::agent_input)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::agent_asks_again)
 
 namespace conclave {
 
 struct agent_state;
-using agent_impl = agent_actor::extend<caf::reacts_to<agent_input>>;
+using agent_impl = agent_actor::extend<caf::reacts_to<agent_input>, caf::reacts_to<agent_asks_again>>;
 using agent_ptr = agent_impl::stateful_pointer<agent_state>;
 
 struct agent_state {
@@ -50,6 +56,8 @@ struct agent_state {
   run_end end;                       ///< of the run, for the node's log
   std::vector<std::uint64_t> listed; ///< version of each source's list as it was asked for last
   std::size_t listing = 0;           ///< sources that are being listed again
+  std::uint64_t kept_back = 0;       ///< the model call that waits for the gate of its provider's key; 0 = none
+  std::string kept_back_for;         ///< what was told of it
   std::set<std::string> known;       ///< bodies the orchestrator has got from here
   std::list<std::shared_ptr<outgoing>>
       outbox; ///< in order; not empty while bodies go ahead of a report. A deque takes 0.5 KiB empty
@@ -63,6 +71,9 @@ struct agent_state {
 
   // agent_actions.cpp: carries out one action each
   void carry_out(const run::prepare& a);
+  void ask_model(model_request req);
+  bool keep_back(std::uint64_t call, const caf::error& e);
+  void ask_again(std::uint64_t call);
   void carry_out(run::send_model& a);
   void carry_out(run::send_tool& a);
   void carry_out(const run::cancel_model& a);

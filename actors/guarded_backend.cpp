@@ -153,7 +153,7 @@ void refused(guard_ptr self, gate_answer& a) {
     return;
   if (i->second.tries > 0)
     return finish(self, a.id, std::move(i->second.last));
-  i->second.promise.deliver(make_error(a.code, std::move(a.text)));
+  i->second.promise.deliver(not_yet(a.code, std::move(a.text), a.again_ms));
   self->state.calls.erase(i);
 }
 

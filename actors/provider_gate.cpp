@@ -60,8 +60,8 @@ std::int64_t now_ms(gate_ptr self) {
   return std::chrono::duration_cast<milliseconds>(self->clock().now().time_since_epoch()).count();
 }
 
-void answer(gate_ptr self, const waiting_request& w, says what, ec code, std::string text) {
-  self->send(w.ask.guest, gate_answer{w.of.second, what, code, std::move(text)});
+void answer(gate_ptr self, const waiting_request& w, says what, ec code, std::string text, std::int64_t again_ms = -1) {
+  self->send(w.ask.guest, gate_answer{w.of.second, what, code, std::move(text), again_ms});
 }
 
 /// What a request waits for; 0 ms = nothing.
@@ -85,9 +85,13 @@ std::string end_of(gate_ptr self, std::int64_t wait_ms) {
 std::string refused_text(gate_ptr self, std::int64_t now) {
   auto& gate = self->state.gate;
   auto& last = self->state.last_failure;
-  return (last.empty() ? self->state.host : last)
+  auto left = gate.remaining_ms(now);
+  auto what = last.empty() ? self->state.host : last;
+  if (left == 0) // the same for whoever asks meanwhile
+    return what + " (failed too often lately; one call tries whether it is back)";
+  return what
          + (gate.is_paced(now) ? " (not tried before that wait is over, " : " (failed too often lately, tried again ")
-         + end_of(self, gate.remaining_ms(now)) + ")";
+         + end_of(self, left) + ")";
 }
 
 std::string limit_text(gate_ptr self, const rate_limiter::verdict& wait) {
@@ -99,14 +103,17 @@ std::string limit_text(gate_ptr self, const rate_limiter::verdict& wait) {
 bool refuse(gate_ptr self, const waiting_request& w, const rate_limiter::verdict& wait, std::int64_t now) {
   auto& st = self->state;
   auto too_late = now + wait.ms >= w.ask.until_ms;
+  auto too_long = wait.ms > st.gate.policy().retry_after_cap_ms;
   if (!st.gate.would_allow(now))
-    answer(self, w, says::refused, ec::breaker_open, refused_text(self, now));
+    answer(self, w, says::refused, ec::breaker_open, refused_text(self, now),
+           st.gate.is_paced(now) ? -1 : st.gate.remaining_ms(now)); // a wait that the server asks for is over the threshold here
   else if (now >= w.ask.until_ms)
-    answer(self, w, says::refused, ec::timeout, "the deadline of the call passed while it waited for " + w.told);
-  else if (wait.ms > 0 && (too_late || wait.ms > st.gate.policy().retry_after_cap_ms))
+    answer(self, w, says::refused, ec::timeout, "the deadline of the call passed while it waited for " + w.told, 0);
+  else if (wait.ms > 0 && (too_late || too_long))
     answer(self, w, says::refused, ec::rate_limited,
            limit_text(self, wait) + ": the next request goes " + end_of(self, wait.ms) + ", "
-               + (too_late ? "after the deadline of this call" : "later than a call waits"));
+               + (too_late ? "after the deadline of this call" : "later than a call waits"),
+           too_long ? -1 : wait.ms);
   else
     return false;
   return true;
@@ -252,6 +259,16 @@ provider_gate_actor::behavior_type provider_gate(gate_ptr self, std::string host
 }
 
 } // namespace
+
+caf::error not_yet(ec code, std::string text, std::int64_t again_ms) {
+  return caf::error{static_cast<std::uint8_t>(code), error_category, caf::make_message(std::move(text), again_ms)};
+}
+
+std::int64_t again_after(const caf::error& e) {
+  return e && e.category() == error_category && e.context().match_elements<std::string, std::int64_t>()
+             ? e.context().get_as<std::int64_t>(1)
+             : -1;
+}
 
 provider_gate_actor spawn_provider_gate(caf::actor_system& sys, std::string name, breaker_policy policy, rate_limits limits,
                                         std::shared_ptr<outside> world) {

@@ -30,8 +30,9 @@ struct gate_answer {
   };
   std::uint64_t id = 0;
   says what = says::go;
-  ec code = ec::none; ///< refused: breaker_open or rate_limited
-  std::string text;   ///< waits: "waiting 12 s for the rate limit of api.openai.com"; refused: why, and until when
+  ec code = ec::none;         ///< refused: breaker_open or rate_limited
+  std::string text;           ///< waits: "waiting 12 s for the rate limit of api.openai.com"; refused: why, and until when
+  std::int64_t again_ms = -1; ///< refused: it may be asked again after this; -1 = that is later than anybody waits
 };
 
 using gate_guest_actor = caf::typed_actor<caf::reacts_to<gate_answer>>;
@@ -78,6 +79,13 @@ struct gate_limits {
 
 using provider_gate_actor = caf::typed_actor<caf::reacts_to<enter_gate>, caf::reacts_to<leave_gate>, caf::reacts_to<gate_head>,
                                              caf::reacts_to<gate_limits>>;
+
+/// The error of a request that the gate did not let pass: it may be asked again in so many milliseconds; -1 = nobody waits that
+/// long.
+caf::error not_yet(ec code, std::string text, std::int64_t again_ms);
+
+/// Returns what `not_yet` was given, -1 of any other error.
+std::int64_t again_after(const caf::error& e);
 
 /// `name`: of the provider's host, for people; `world`: whose clock they read, without it they are told how long a wait is. The
 /// owner ends it; it is shared by all who have a handle.

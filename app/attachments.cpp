@@ -49,6 +49,8 @@ std::string name_of(const std::string& source) {
 
 std::string read_path(const std::string& path, std::size_t most, std::string& bytes) {
   std::string error;
+  if (auto scheme = path.find("://"); scheme != std::string::npos && scheme < path.find('/'))
+    return "is an address of a kind that nothing is fetched from: https://, a data: URL, or a path";
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   struct stat st {};
   if (fd < 0)
@@ -61,6 +63,12 @@ std::string read_path(const std::string& path, std::size_t most, std::string& by
     read_all(fd, most, bytes, error, "it");
   close(fd);
   return error;
+}
+
+std::string read_file_url(const std::string& source, std::size_t most, std::string& bytes) {
+  std::string fault;
+  auto path = path_of_url(source, fault);
+  return fault.empty() ? read_path(path, most, bytes) : fault;
 }
 
 /// RFC 2397, base64 alone: text that is escaped is no image.
@@ -183,9 +191,10 @@ struct reading {
       return {};
     }
     std::string bytes;
-    auto why = is_web(source)    ? fetch(source, most, by, http, bytes)
-               : is_data(source) ? read_data(source, bytes)
-                                 : read_path(source, most, bytes);
+    auto why = is_web(source)        ? fetch(source, most, by, http, bytes)
+               : is_data(source)     ? read_data(source, bytes)
+               : is_file_url(source) ? read_file_url(source, most, bytes)
+                                     : read_path(source, most, bytes);
     if (why.empty() && bytes.size() > most)
       why = "has more than " + std::to_string(most >> 20) + " MiB" + (key.empty() ? "" : " (media_max_file_size_mb)");
     if (why.empty())
@@ -211,8 +220,44 @@ std::size_t most_of(const backend_config& b) {
 
 } // namespace
 
+bool is_file_url(const std::string& source) {
+  return lower(source.substr(0, 5)) == "file:";
+}
+
 bool is_url(const std::string& source) {
   return is_web(source) || is_data(source);
+}
+
+std::string path_of_url(const std::string& source, std::string& fault) {
+  auto rest = source.substr(std::string_view{"file:"}.size());
+  if (rest.starts_with("//")) {
+    auto slash = rest.find('/', 2);
+    auto host = lower(rest.substr(2, (slash == std::string::npos ? rest.size() : slash) - 2));
+    if (!host.empty() && host != "localhost") {
+      fault = "names a file of another machine: copy it here and give its path";
+      return {};
+    }
+    rest = slash == std::string::npos ? std::string{} : rest.substr(slash);
+  }
+  std::string out;
+  for (std::size_t i = 0; i < rest.size(); ++i) {
+    auto digit = [&](std::size_t k) {
+      auto at = k < rest.size() ? std::string_view{"0123456789abcdefABCDEF"}.find(rest[k]) : std::string_view::npos;
+      return at == std::string_view::npos ? -1 : static_cast<int>(at < 16 ? at : at - 6);
+    };
+    if (rest[i] != '%') {
+      out += rest[i];
+    } else if (digit(i + 1) >= 0 && digit(i + 2) >= 0 && digit(i + 1) + digit(i + 2) > 0) {
+      out += static_cast<char>(digit(i + 1) * 16 + digit(i + 2));
+      i += 2;
+    } else {
+      fault = "holds a '%' that begins no byte: give the path as it is, without file://";
+      return {};
+    }
+  }
+  if (!out.starts_with('/'))
+    fault = "is no path from the root: write file:///PATH, or the path alone";
+  return out;
 }
 
 std::vector<problem> unfit_files(const run_config& config) {

@@ -22,6 +22,10 @@ struct file_access {
 
 /// Returns whether this names something to be fetched or decoded rather than a path: http://, https:// or data:.
 bool is_url(const std::string& source);
+bool is_file_url(const std::string& source);
+
+/// Returns the path on this machine that a `file:` URL stands for (RFC 8089). `fault`: why there is none, else unchanged.
+std::string path_of_url(const std::string& source, std::string& fault);
 
 /// Returns a warning for each of `upload_files` that a run would refuse, as read_attachments() does: those that are paths or data
 /// are read, nothing is fetched. Blocks on the file system.

@@ -34,7 +34,7 @@ constexpr std::int64_t year_ms = std::int64_t{366} * 24 * 3600 * 1000;
 
 constexpr const char* footer = R"(
 Commands (the first word alone selects one):
-  conclave validate FILE [--strict] [--here] [--json] [--explain]   what is wrong with a configuration
+  conclave validate FILE... [--strict] [--here] [--json] [--explain]   what is wrong with a configuration
   conclave keys [WORD] [--markdown]            what a configuration may say: every key, or those that hold a word
   conclave backends [--json]                   backend types and providers: their keys, addresses, local servers
   conclave models [--backend T] [--json]       models: windows, prices, when they end
@@ -299,7 +299,7 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
 void parse_validate(command_line& c, int argc, const char* const* argv) {
   CLI::App app("Reads a configuration and prints every problem as file:line: path: text.", "conclave validate");
   prepare(app);
-  app.add_option("file", c.validate.file, "team file (YAML or JSON)")->required();
+  app.add_option("file", c.validate.files, "team files (YAML or JSON)")->required();
   app.add_flag("--strict", c.validate.strict, "warnings fail, too");
   app.add_flag("--here", c.validate.here, "what would not run on this machine (a missing key, program or file) fails, too");
   app.add_flag("--json", c.validate.json, "print a JSON array");

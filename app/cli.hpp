@@ -41,7 +41,7 @@ struct run_options {
 };
 
 struct validate_options {
-  std::string file;
+  std::vector<std::string> files;
   bool strict = false, here = false, json = false, explain = false;
 };
 

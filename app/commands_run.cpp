@@ -97,6 +97,8 @@ bool configure(const run_options& o, run_config& config) {
   config.models = load_models(own_models_file(), problems);
   auto ending = ending_models(config, outside::of_machine()->now_unix_ms());
   problems.insert(problems.end(), ending.begin(), ending.end());
+  auto small = small_budgets(config, outside::of_machine()->now_unix_ms());
+  problems.insert(problems.end(), small.begin(), small.end());
   if (!judge(problems, o.quiet || o.automation))
     return false;
   if (o.timeout_ms > 0) {

@@ -86,26 +86,37 @@ std::string validation_text(const std::string& file, const std::vector<problem>&
   return out + "\n";
 }
 
-int command_validate(const validate_options& o) {
+namespace {
+
+/// What is found in one file.
+struct judged_file {
+  std::vector<problem> problems;
+  std::string notices, explained;
+  exit_code code = exit_code::answered;
+};
+
+judged_file judge_file(const std::string& file, const validate_options& o) {
+  judged_file out;
+  auto& problems = out.problems;
   std::vector<problem> of_environment;
   auto env = environment::load(of_environment);
   // The file is judged, not this machine: what is not set here may be set where it runs.
-  auto loaded = load_config(o.file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
-  auto problems = loaded.problems;
-  std::string notices;
+  auto loaded = load_config(file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
+  problems = loaded.problems;
+  auto also = [&problems](std::vector<problem> more) { problems.insert(problems.end(), more.begin(), more.end()); };
   if (loaded.ok()) {
     for (const auto& text : key_notes_of(loaded.config, env.lookup(), env.sources()).redirects)
-      notices += "notice: " + one_line(text) + "\n";
-    problems.insert(problems.end(), of_environment.begin(), of_environment.end());
+      out.notices += "notice: " + one_line(text) + "\n";
+    also(of_environment);
     loaded.config.models = load_models(own_models_file(), problems);
-    auto ending = ending_models(loaded.config, outside::of_machine()->now_unix_ms());
-    problems.insert(problems.end(), ending.begin(), ending.end());
-    auto lacking = environment_problems(loaded.config, env.lookup(), env.sources());
-    problems.insert(problems.end(), lacking.begin(), lacking.end());
-    auto silent = missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine());
-    problems.insert(problems.end(), silent.begin(), silent.end());
-    auto missing = unfit_files(loaded.config);
-    problems.insert(problems.end(), missing.begin(), missing.end());
+    auto now = outside::of_machine()->now_unix_ms();
+    also(ending_models(loaded.config, now));
+    also(small_budgets(loaded.config, now));
+    also(environment_problems(loaded.config, env.lookup(), env.sources()));
+    also(missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine()));
+    also(unfit_files(loaded.config));
+    if (o.explain)
+      out.explained = effective_text(loaded.config);
   }
   if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
     for (auto& p : problems)
@@ -115,9 +126,29 @@ int command_validate(const validate_options& o) {
     (p.severity == severity::error ? errors : others) = true;
     stops = stops || p.stops_here || p.severity == severity::unavailable;
   }
-  auto code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
-  auto holds = o.explain && loaded.ok() ? effective_text(loaded.config) : std::string{};
-  return print((o.json ? "" : notices + holds) + validation_text(o.file, problems, o.json), static_cast<int>(code));
+  out.code = errors || (o.strict && others) || (o.here && stops) ? exit_code::usage : exit_code::answered;
+  return out;
+}
+
+} // namespace
+
+int command_validate(const validate_options& o) {
+  std::string text;
+  std::vector<problem> all;
+  auto code = exit_code::answered;
+  for (const auto& file : o.files) {
+    auto one = judge_file(file, o);
+    code = std::max(code, one.code);
+    if (o.json) {
+      for (auto& p : one.problems)
+        if (p.file.empty() && o.files.size() > 1)
+          p.file = file; // whose it is
+      all.insert(all.end(), one.problems.begin(), one.problems.end());
+    } else {
+      text += one.notices + one.explained + validation_text(file, one.problems, false);
+    }
+  }
+  return print(o.json ? validation_text("", all, true) : text, static_cast<int>(code));
 }
 
 } // namespace conclave

@@ -62,6 +62,9 @@ std::vector<model_row> load_models(const std::string& path, std::vector<problem>
 /// Returns a warning for each agent whose model has ended at this time or ends within 30 days.
 std::vector<problem> ending_models(const run_config& c, std::int64_t now_unix_ms);
 
+/// Returns a warning for each budget in which no call fits at all: the smallest of any backend that it counts may use more.
+std::vector<problem> small_budgets(const run_config& c, std::int64_t now_unix_ms);
+
 /// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not
 /// available yet. Cosmetic keys are warnings and never here.
 std::vector<problem> blocking(const std::vector<problem>& problems);

@@ -55,9 +55,7 @@ public:
       add("", fault);
     for (std::size_t i = 0; i < config_.agents.size(); ++i)
       if (config_.agents[i].node.empty()) // other nodes have their own keys and programs
-        each_backend(config_.agents[i], [&](const backend_config& b, const std::string& path) {
-          judge_backend(b, "agents[" + std::to_string(i) + "]." + path);
-        });
+        judge_agent(config_.agents[i], "agents[" + std::to_string(i) + "].");
     const auto& tls = config_.cluster.tls;
     auto before = out_.size();
     file(tls.cert, "cluster.tls.cert");
@@ -72,6 +70,22 @@ public:
   }
 
 private:
+  /// A backend without its key keeps an agent from starting only where none of its list can be asked, as in a run.
+  void judge_agent(const agent_config& a, const std::string& at) {
+    std::vector<std::size_t> keyless;
+    std::size_t backends = 0;
+    each_backend(a, [&](const backend_config& b, const std::string& path) {
+      ++backends;
+      if (auto where = judge_backend(b, at + path); where < out_.size())
+        keyless.push_back(where);
+    });
+    for (auto where : keyless)
+      if (keyless.size() < backends) {
+        out_[where].stops_here = false;
+        out_[where].text += "; the agent runs by the others of its list";
+      }
+  }
+
   void add(const std::string& path, const std::string& text, bool stops = true) {
     out_.push_back({severity::warning, config_.source, 0, path, text, stops});
   }
@@ -106,12 +120,14 @@ private:
     return "";
   }
 
-  /// In the words of the run: both ask route_key.
-  void judge_route(const backend_config& b, const backend_kind& kind, const std::string& at) {
+  /// In the words of the run: both ask route_key. Returns whether it has a key, or needs none.
+  bool judge_route(const backend_config& b, const backend_kind& kind, const std::string& at) {
     auto route = route_key(b, env_, sources_);
     auto key_at = !b.api_key.empty() ? at + ".api_key" : !b.api_key_env.empty() ? at + ".api_key_env" : at;
-    if (route.code != ec::none)
-      return add(key_at, route.error);
+    if (route.code != ec::none) {
+      add(key_at, route.error);
+      return false;
+    }
     std::string error;
     load_trust(route.ca, error);
     if (!error.empty())
@@ -120,6 +136,7 @@ private:
       add(key_at, "the variable " + b.api_key_env + " is not set: the server is sent the usual key of its type", false);
     if (!route.withheld.empty() && b.type != "grok") // said by the loader
       add(at + ".base_url", route.withheld, false);
+    return true;
   }
 
   /// In the words of the run: both ask transports/local_model.hpp.
@@ -142,8 +159,9 @@ private:
       add(at + ".server", shown_text(program.error, 300));
   }
 
-  void judge_backend(const backend_config& b, const std::string& at) {
-    auto before = out_.size();
+  /// Returns where it is said that the backend has no key, SIZE_MAX if that is not said.
+  std::size_t judge_backend(const backend_config& b, const std::string& at) {
+    auto before = out_.size(), keyless = SIZE_MAX;
     for (const auto& [name, value] : b.extra_headers)
       references(value, at + ".extra_headers." + name);
     for (const auto& [name, value] : b.extra_query)
@@ -157,7 +175,8 @@ private:
         plain.extra_headers.clear();
         plain.extra_query.clear();
       }
-      judge_route(plain, *kind, at);
+      if (!judge_route(plain, *kind, at))
+        keyless = before;
       out_.insert(out_.end(), rest.begin(), rest.end());
     }
     if (b.type == "local") {
@@ -181,6 +200,7 @@ private:
       references(s.url, server + ".url");
       folder(references(s.cwd, server + ".cwd"), server + ".cwd");
     }
+    return keyless;
   }
 
   const run_config& config_;

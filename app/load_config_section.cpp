@@ -3,6 +3,7 @@
 
 // Checks mappings against the key table, and gives out typed values.
 
+#include "app/key_hints.hpp"
 #include "app/load_config_parts.hpp"
 #include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
@@ -27,19 +28,6 @@ const char* kind_text(const tree& node) {
     return "a map";
   }
   return "";
-}
-
-/// Returns where else a key of this name stands, for whoever wrote it here: behind a semicolon, or empty if nowhere, or in many
-/// places.
-std::string elsewhere(const key_table& keys, key_scope here, const std::string& name) {
-  constexpr std::size_t most = 2;
-  std::vector<std::string> places;
-  for (const auto& key : keys.rows())
-    if (key.scope != here && name == key.name && (key.status == key_status::live || key.status == key_status::parameter))
-      places.push_back(key.scope == key_scope::top ? "at the top of the file" : "in " + to_string(key.scope));
-  if (places.empty() || places.size() > most)
-    return {};
-  return "; '" + name + "' stands " + places.front() + (places.size() > 1 ? " or " + places.back() : "");
 }
 
 /// Returns what is probably missing where one kind of value stands for another: a blank, or the mark of a list item.
@@ -244,8 +232,10 @@ void section::unknown(const entry& e) {
   // x-...: a place for anchors, as in other YAML formats.
   if (scope_ == key_scope::top && e.key.starts_with("x-"))
     return;
+  auto meant = hint_of(e.key, scope_, type_, keys_);
   auto near = to_.full() ? std::string{} : nearest(e.key, keys_.names_in(scope_));
-  auto hint = near.empty() ? elsewhere(keys_, scope_, e.key) : "; did you mean '" + near + "'?";
+  auto slip = !near.empty() && !meant.connection && is_one_slip(e.key, near); // else the table knows better than the spelling
+  auto hint = !meant.text.empty() && !slip ? "; " + meant.text : near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (e.key.starts_with("//") || e.key.starts_with("/*")) {
     to_.error(e.at, name, "comments begin with '#', also in JSON");
@@ -258,6 +248,8 @@ void section::unknown(const entry& e) {
   } else if (scope_ == key_scope::backend) {
     if (e.value->kind == tree::null)
       return;
+    if (meant.connection && !is_empty(*e.value))
+      return to_.error(e.at, name, "unknown key, and not the provider's" + hint);
     if (is_clients_own(e.key)) {
       to_.add(is_empty(*e.value) ? severity::warning : severity::unavailable, e.at, name,
               "not available yet, and not the provider's: it is not sent" + hint);

@@ -73,16 +73,19 @@ bool is_input(const std::string& path) {
   return path == "-" || (fstat(0, &a) == 0 && ::stat(path.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
-/// Whether a file is an image or a PDF, by its first bytes.
+/// Whether a file is an image or a PDF, by its bytes.
 bool shows(const std::string& path) {
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0)
     return false;
-  char first[16];
+  char bytes[2'048]; // beginning and end
   struct stat st {};
-  auto n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, first, sizeof first) : 0;
+  auto n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, bytes, sizeof bytes) : 0;
+  if (n == static_cast<ssize_t>(sizeof bytes))
+    n = sizeof bytes / 2
+        + std::max<ssize_t>(pread(fd, bytes + sizeof bytes / 2, sizeof bytes / 2, st.st_size - sizeof bytes / 2), 0);
   close(fd);
-  return n > 0 && !wire::file_type({first, static_cast<std::size_t>(n)}).empty();
+  return n > 0 && !wire::file_type({bytes, static_cast<std::size_t>(n)}).empty();
 }
 
 /// Reads one `--file`. Returns false after a complaint.
@@ -179,7 +182,13 @@ int read_question(const run_options& o, question& out) {
   bool taken = !asked || o.no_stdin || is_input(o.config) || std::any_of(o.files.begin(), o.files.end(), is_input);
   if (!taken && !add_input(o, text))
     return usage_code;
-  for (const auto& path : o.files) {
+  for (const auto& given : o.files) {
+    std::string fault;
+    auto path = is_file_url(given) ? path_of_url(given, fault) : given;
+    if (!fault.empty()) {
+      complain(shown_text(given, 300) + ": " + fault);
+      return usage_code;
+    }
     if (path != "-" && (is_url(path) || shows(path))) {
       out.attachments.emplace_back();
       out.attachments.back().name = path;

@@ -23,7 +23,7 @@ ec code_of(const caf::error& e) {
 std::string text_of(const caf::error& e) {
   if (!e)
     return {};
-  if (e.category() == error_category && e.context().match_elements<std::string>())
+  if (e.category() == error_category && !e.context().empty() && e.context().match_element<std::string>(0))
     return e.context().get_as<std::string>(0);
   if (e == caf::sec::request_timeout)
     return "no reply in time";

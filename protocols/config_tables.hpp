@@ -58,7 +58,8 @@ inline constexpr auto table<budget> = [] {
             "`block`: a call that might exceed the budget is not made, its agent goes on with its next backend (`failover`) or is "
             "out; "
             "`warn`: a person is told, once; "
-            "`terminate`: the task ends with what there is"),
+            "`terminate`: the task ends with what there is; in an agent's own budget: that agent is out, and its `failover` is not "
+            "asked"),
       field(&x::on_unknown_cost, "on_unknown_cost", choice, "deny allow",
             "with `usd`, a call of a model whose price is not known: not made, or made and counted as 0"),
       field(&x::warn_at, "warn_at", list, "shares of the budget, 0.001 to 1, at which a person is told; at most 10")

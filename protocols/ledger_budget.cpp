@@ -90,10 +90,10 @@ void warn(draft& x, const std::string& agent, const counted& b, const amount& be
   }
 }
 
-/// The task ends with what there is.
-decision end_over_budget(state& s, const command& c, const std::string& whose, budget_unit u, const std::string& why) {
+/// The budget of the task ends the task with what there is.
+decision end_task(state& s, const command& c, budget_unit u, const std::string& why) {
   draft x{s, c.now_ms};
-  x.emit(events::budget_notice(c.agent, {whose, u, exceeded_mark, true},
+  x.emit(events::budget_notice(c.agent, {"task", u, exceeded_mark, true},
                                why + "; the task ends" + (s.epoch > 0 ? " with what there is" : ""), ec::budget_exceeded));
   x.d.kind = ruling_kind::superseded;
   if (s.phase == phase::presenting) {
@@ -103,6 +103,20 @@ decision end_over_budget(state& s, const command& c, const std::string& whose, b
   }
   x.end_all_runs("budget", ec::budget_exceeded);
   x.settle();
+  return std::move(x.d);
+}
+
+/// The budget of an agent ends that agent: no backend of its `failover` is asked. The others go on.
+decision end_agent(state& s, const command& c, budget_unit u, const std::string& why) {
+  draft x{s, c.now_ms};
+  x.emit(events::budget_notice(c.agent, {"agent", u, exceeded_mark, false}, why + "; the agent is out", ec::budget_exceeded));
+  x.d.kind = ruling_kind::superseded;
+  x.end_run(c.agent, c.run, "budget", {}, ec::budget_exceeded);
+  x.put_out(c.agent, ec::budget_exceeded, why);
+  if (s.phase == phase::presenting)
+    x.fall_back("the winner is out: " + why, outcome_kind::failed, ec::budget_exceeded);
+  else
+    x.settle();
   return std::move(x.d);
 }
 
@@ -160,7 +174,7 @@ std::optional<decision> judge_budget(state& s, const command& c, std::vector<eve
       waits = no_go(std::move(x.why));
       waits.waits = true;
     } else if (b.of.on_exceed == exceed_policy::terminate) {
-      return end_over_budget(s, c, b.whose(), x.unit, x.why);
+      return b.task ? end_task(s, c, x.unit, x.why) : end_agent(s, c, x.unit, x.why);
     } else if (blocked.empty()) {
       blocked = std::move(x.why) + "; allow more (`budget`) or shorter replies (`max_tokens`)";
     }

@@ -90,6 +90,12 @@ std::string lost_state(const setting& with) {
 
 } // namespace
 
+model_request request_again(const setting& with, state& s) {
+  auto req = request_of(with, s, mover{with, s, {}, {}}.choice());
+  req.messages = s.talk;
+  return req;
+}
+
 std::vector<action> step(const setting& with, state& s, input in) {
   mover m{with, s, {}, {}};
   std::visit([&](auto& x) { m.on(std::move(x)); }, in);
@@ -219,9 +225,7 @@ void mover::announce_model() {
 
 void mover::send_model() {
   s.stage = stage::model;
-  auto req = request_of(with, s, choice());
-  req.messages = s.talk;
-  out.push_back(run::send_model{std::move(req)});
+  out.push_back(run::send_model{request_again(with, s)});
 }
 
 void mover::on(ruled x) {

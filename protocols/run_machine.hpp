@@ -352,6 +352,9 @@ using action = std::variant<prepare, report, send_model, send_tool, cancel_model
 /// linear in what changes.
 std::vector<action> step(const setting& with, state& s, input in);
 
+/// Returns the request of the model call under way as `send_model` had it, for one that was not sent: in `stage::model` alone.
+model_request request_again(const setting& with, state& s);
+
 /// Returns what names a tool call for its source, by the number it was first announced under.
 std::string key_of(const start_run& t, std::uint64_t first);
 

@@ -114,7 +114,7 @@ void mover::on_broken(const completion& c) {
     out.push_back(tell{"the images of its last tool results are told as text: " + why});
     return call_model();
   }
-  if (c.code == ec::bad_request && !c.semantic && wire::is_about_sealed_turns(c.said) && unseal()) {
+  if (c.code == ec::bad_request && !c.semantic && (wire::is_about_sealed_turns(c.said) || wire::says_nothing(c.said)) && unseal()) {
     out.push_back(tell{"its turns so far are told without the thoughts that a provider sealed: " + why});
     return call_model();
   }

@@ -17,6 +17,11 @@ std::string call_of(const command& c) {
   return "call " + std::to_string(c.call) + " of " + quoted(c.agent);
 }
 
+/// Whether the budget of its agent ended the agent instead of letting a call begin.
+bool puts_out(const decision& d) {
+  return std::any_of(d.events.begin(), d.events.end(), [](auto& e) { return e.type == event_type::agent_out; });
+}
+
 } // namespace
 
 void other_way::begin_call(command c, const std::vector<event>& decision) {
@@ -33,13 +38,17 @@ void other_way::begin_call(command c, const std::vector<event>& decision) {
   } else if (made && d.waits) {
     gap(call_of(c) + " would have waited for the ends of others, and what follows from it would have come later: " + d.reason);
     held_.push_back(std::move(c));
-  } else if (made && d.kind == ruling_kind::refused) {
+  } else if (made) {
     refuse_call(c, d);
   }
 }
 
 /// A call that is not made fails its run; who has other backends would have asked one of them, and that is in no log.
 void other_way::refuse_call(const command& c, const decision& d) {
+  if (puts_out(d))
+    return note(seq_, call_of(c) + " would not have been made: " + d.events.front().reason, false);
+  if (d.kind != ruling_kind::refused)
+    return;
   auto elsewhere = has_failover_.count(c.agent) > 0;
   note(seq_,
        call_of(c) + " would not have been made: " + d.reason
@@ -68,7 +77,7 @@ void other_way::end_call(command c) {
         r->ours = 0;
       return abstain(c.agent);
     }
-    if (d.kind == ruling_kind::refused)
+    if (d.kind != ruling_kind::accepted)
       return refuse_call(begun, d);
     calls_[{c.agent, c.call}] = begun.run;
   }
@@ -92,7 +101,7 @@ void other_way::ask_again() {
     i = held_.erase(i);
     if (d.kind == ruling_kind::accepted)
       calls_[{c.agent, c.call}] = c.run;
-    else if (d.kind == ruling_kind::refused)
+    else
       refuse_call(c, d);
   }
 }

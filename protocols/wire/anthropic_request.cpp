@@ -151,6 +151,8 @@ public:
 
   /// The tool loop under way has calls of another provider or of a turn whose seal was not opened, or began when thinking was off
   /// (by a backend before this one). The model's turns in it are one turn to the API: it thinks in all of them or in none.
+  /// Source: https://platform.claude.com/docs/build-with-claude/thinking-tool-workflows ("Keep one thinking configuration per
+  /// assistant turn: a tool-use loop is one assistant turn"), read 2026-11-27.
   bool loops_without_thought() const {
     if (loop_ == nullptr || foreign_calls_)
       return loop_ != nullptr;

@@ -72,6 +72,17 @@ std::string file_name(const content_part& p) {
   return name.empty() || p.text.starts_with("data:") ? "document.pdf" : name.ends_with(".pdf") ? name : name + ".pdf";
 }
 
+/// Readers take a PDF whose header stands anywhere in its first 1,024 bytes, behind a byte order mark or what a printer wants: PDF
+/// Reference 1.4, H.3, note on 3.4.1, as told at https://blog.idrsolutions.com/how-to-identify-a-pdf-file, read 2026-11-27. There
+/// its end must be one as well: a text may speak of PDF.
+bool is_pdf(std::string_view bytes) {
+  constexpr std::size_t room = 1'024;
+  if (bytes.starts_with("%PDF-"))
+    return true;
+  auto tail = bytes.substr(bytes.size() - std::min(bytes.size(), room));
+  return bytes.substr(0, room).find("%PDF-") != std::string_view::npos && tail.find("%%EOF") != std::string_view::npos;
+}
+
 template <class File>
 json content(const message& m, File file, const char* text_type) {
   auto out = json::array();
@@ -93,7 +104,7 @@ std::string file_type(std::string_view bytes) {
     return "image/gif";
   if (bytes.starts_with("RIFF") && bytes.size() >= 12 && bytes.substr(8, 4) == "WEBP")
     return "image/webp";
-  return bytes.starts_with("%PDF-") ? pdf : "";
+  return is_pdf(bytes) ? pdf : "";
 }
 
 std::string other_type(std::string_view bytes) {

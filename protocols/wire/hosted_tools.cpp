@@ -19,6 +19,9 @@ namespace {
 
 constexpr std::int64_t max_uses = 1'000'000; ///< more are not counted on
 
+constexpr const char* charged_later = "what its provider charges for each use is counted against `usd` once it is reported, not "
+                                      "before: a call may cost more than the budget has left";
+
 enum class tool : std::uint8_t { search, code, fetch };
 
 struct tool_key {
@@ -166,6 +169,38 @@ std::string dialect_of(const backend_config& b, const std::string& base_url) {
   return own;
 }
 
+namespace {
+
+/// Whether every request to this model is searched for, at a fee. Source: https://openrouter.ai/docs/features/web-search, read
+/// 2026-11-27 (`:online`, also behind `:free`; models with a search of their own).
+bool always_searches(const std::string& host, std::string_view model) {
+  auto routed = is_at(host, "openrouter.ai");
+  return (routed && (model.ends_with(":online") || model.starts_with("perplexity/"))) || is_at(host, "perplexity.ai")
+         || ((routed || is_at(host, "openai.com")) && model.find("-search-") != std::string_view::npos);
+}
+
+/// What a request asks for in the provider's own words, without a key of ours.
+std::vector<std::string> asked_in_own_words(const backend_config& b, const std::string& base_url) {
+  std::vector<std::string> out;
+  if (always_searches(url_host(base_url), b.model))
+    out.push_back("model");
+  auto asks = [](const json& v) {
+    if (v.is_array())
+      return std::any_of(v.begin(), v.end(),
+                         [](auto& x) { return !x.is_object() || x.value("enabled", json(true)) != json(false); });
+    return v.is_object() || v == json(true);
+  };
+  for (const auto& [text, at] : {std::pair{&b.params, ""}, std::pair{&b.extra_body, "extra_body."}}) {
+    auto body = parse(*text).value_or(json::object());
+    for (const auto* key : {"web_search_options", "plugins", "enable_search", "enable_code_interpreter", "search_options", "tools"})
+      if (auto* v = body.is_object() ? member(body, key) : nullptr; v != nullptr && asks(*v))
+        out.push_back(at + std::string(key));
+  }
+  return out;
+}
+
+} // namespace
+
 hosted_bound hosted_uses(const backend_config& b) {
   hosted_bound out;
   auto base_url = base_url_of(b);
@@ -187,12 +222,13 @@ hosted_bound hosted_uses(const backend_config& b) {
       out.most = counts ? out.most + std::min<std::int64_t>(most, max_uses) : most;
       continue;
     }
-    out.unbounded.push_back({key.key, std::string("what its provider charges for each use is counted against `usd` once it is "
-                                                  "reported, not before: a call may cost more than the budget has left")
+    out.unbounded.push_back({key.key, std::string(charged_later)
                                           + (counts                          ? "; `max_uses` bounds it"
                                              : dialect == "openai_responses" ? "; `max_tool_calls` bounds it"
                                                                              : "")});
   }
+  for (auto& key : asked_in_own_words(b, base_url))
+    out.unbounded.push_back({key, charged_later});
   return out;
 }
 

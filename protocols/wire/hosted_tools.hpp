@@ -30,7 +30,7 @@ bool is_gemini_before_3(const std::string& model);
 std::string dialect_of(const backend_config& b, const std::string& base_url);
 
 struct hosted_fault {
-  const char* key; ///< of the configuration
+  std::string key; ///< of the configuration
   std::string text;
 };
 

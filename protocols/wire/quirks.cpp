@@ -288,6 +288,12 @@ std::string learn(quirks& known, const std::string& said, const model_request& r
   return {};
 }
 
+// In the words of Anthropic's and Google's servers as their users report them, read 2026-11-27:
+// https://github.com/anthropics/claude-code/issues/63574 ("cannot be modified"),
+// https://github.com/vybestack/llxprt-code/issues/2335
+// ("Invalid signature in thinking block", of another model), https://github.com/RooCodeInc/Roo-Code/issues/12050 ("Thought
+// signature is not valid"), https://github.com/decolua/9router/issues/4136 ("Corrupted thought signature", of another maker's
+// model).
 bool is_about_sealed_turns(const std::string& said) {
   auto text = lower(said);
   // Names of things that nobody stored, or that belong to others, in the Responses API.
@@ -295,12 +301,23 @@ bool is_about_sealed_turns(const std::string& said) {
       || says(text, {"expected `thinking`", "must start with a thinking block"}) // the Messages API, of a turn without one
       || (says(text, {"item with id", "item '"}) && says(text, {"not found"})))
     return true;
+  auto of_a_block = says(text, {"thinking block", "thinking` block", "thinking' block", "thinking content block", "thought block"});
+  if (of_a_block
+      && says(text, {"not supported", "unsupported", "does not support", "doesn't support", "not allowed", "not permitted",
+                     "cannot be modified", "cannot be used", "different model", "another model"}))
+    return true;
   auto of_a_seal = says(text, {"encrypted content", "encrypted_content", "thought signature", "thought_signature",
                                "thoughtsignature", "redacted_thinking"})
                    || (names(text, "signature") && names(text, "thinking"));
   return of_a_seal && !says(text, {"missing"})
          && says(text, {"invalid", "not valid", "verif", "decrypt", "parsed", "corrupt", "did not match", "does not match",
                         "mismatch", "expired", "cannot be modified", "malformed", "field required", "a valid signature"});
+}
+
+// A model is sent the signature of another one: https://github.com/NousResearch/hermes-agent/issues/36907, read 2026-11-27.
+bool says_nothing(const std::string& said) {
+  auto text = lower(said);
+  return text.size() < 200 && says(text, {"request contains an invalid argument"});
 }
 
 bool denies_tools(const std::string& said) {

@@ -62,6 +62,9 @@ bool denies_tools(const std::string& said);
 /// thoughts, or the seal or what it names is not valid any more.
 bool is_about_sealed_turns(const std::string& said);
 
+/// Returns whether a server refused a request without a word of what is wrong with it: a sealed turn may be.
+bool says_nothing(const std::string& said);
+
 /// Returns whether the server's sentence may be about an image of the request, whatever it says of it.
 bool is_about_images(const std::string& said);
 

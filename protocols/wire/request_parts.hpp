@@ -12,7 +12,9 @@
 
 namespace conclave::wire {
 
-/// What stands for a signature on a call that never had one: a model from Gemini 3 on refuses a turn without any.
+/// What stands for a signature on a call that never had one: a model from Gemini 3 on refuses a turn without any. Source:
+/// https://ai.google.dev/gemini-api/docs/thought-signatures (FAQ, of calls that another model made), as cited by
+/// https://github.com/strands-agents/sdk-python/pull/1298 and the notes of @ai-sdk/google 3.0.80, read 2026-11-27.
 inline constexpr const char* no_signature = "skip_thought_signature_validator";
 
 /// Returns an id of a call that vendors take: letters, digits, '_' and '-', at most `limit` bytes (0 = any). Ids of other providers

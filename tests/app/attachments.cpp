@@ -84,6 +84,23 @@ CAF_TEST(a file is read and typed by its bytes whatever its name says) {
   CAF_CHECK(q.attachments[0].media_type == "image/png" && q.attachments[0].agent == "b" && !q.attachments[0].sha.empty());
 }
 
+CAF_TEST(a file URL was taken for a path) {
+  auto name = file("a b.pdf", pdf);
+  auto url = name.substr(0, name.size() - 7) + "a%20b.pdf";
+  for (auto& source : {"file://" + url, "FILE://localhost" + url, "file:" + url, "file://" + name}) {
+    std::string fault;
+    CAF_CHECK_EQUAL(path_of_url(source, fault), name);
+    CAF_CHECK_EQUAL(add(source), "");
+    CAF_CHECK_EQUAL(q.attachments[0].media_type, "application/pdf");
+  }
+  CAF_CHECK(refuses("file://host/x.pdf", "another machine: copy it here"));
+  CAF_CHECK(refuses("file:///a%zz", "begins no byte"));
+  CAF_CHECK(refuses("file:///a%00b", "begins no byte"));
+  CAF_CHECK(refuses("file:x.pdf", "no path from the root: write file:///PATH"));
+  CAF_CHECK(refuses("s3://bucket/x.pdf", "of a kind that nothing is fetched from"));
+  CAF_CHECK(net->asked.empty());
+}
+
 CAF_TEST(what is no file to be shown is said with a way out) {
   CAF_CHECK(refuses(path + "/none.png", "cannot be opened"));
   CAF_CHECK(refuses(path, "is a folder"));

@@ -102,6 +102,20 @@ class Budgets(RealServers):
         self.assertEqual([e["agent"] for e in events_of(r.stdout) if e["type"] == "agent_out"], ["poor"])
         self.assertEqual({e["agent"] for e in events_of(r.stdout) if e["type"] == "call_started"}, {"rich"})
 
+    def test_the_budget_of_one_agent_ended_the_task_of_all(self):
+        self.play(answer(), answer("It is 43."), vote(), final())
+        where = {"type": "chatcompletion", "base_url": self.provider.url + "/v1", "api_key": "dummy", **self.PRICED}
+        team = [{"id": "rich", "backend": where}, {"id": "poor", "backend": where, "failover": [{**where, "model": "free"}],
+                                                   "budget": {"tokens": 500, "on_exceed": "terminate"}}]
+        r = self.home.run("--config", self.home.write("t.json", {"agents": team}), "--json", "q")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        events = events_of(r.stdout)
+        self.assertEqual([e["agent"] for e in events if e["type"] == "agent_out"], ["poor"])
+        self.assertTrue(any(e["reason"].endswith("; the agent is out") for e in events if e["type"] == "agent_notice"))
+        self.assertEqual({q["model"] for q in self.provider.requests}, {"priced"})
+        verified = self.home.run("replay", "last", "--verify")
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
     def test_a_warning_comes_once_and_the_task_goes_on(self):
         self.play(answer(), vote(), final())
         r, events = self.ask(backend=self.PRICED, budget={"usd": 0.0005, "on_exceed": "warn", "warn_at": [0.4]})
@@ -206,6 +220,23 @@ class Budgets(RealServers):
                 self.assertIn(wanted or "", r.stdout)
         r = self.home.run("--config", self.home.write("t.json", {"agents": [agent], "budget": {"usd": 1}}), "q")  # no key: it ends at once
         self.assertIn("enable_web_search: what its provider charges for each use", " ".join(r.stderr.split()))
+
+    def test_fees_that_no_key_of_ours_asks_for_were_not_told(self):
+        router = {"type": "chatcompletion", "base_url": "https://openrouter.ai/api/v1", "model": "openai/gpt-4o"}
+        openai = {"type": "chatcompletion", "base_url": "https://api.openai.com/v1", "model": "gpt-4o"}
+        for backend, key in (({**router, "model": "openai/gpt-4o:online"}, "model"), ({**router, "model": "x/y:free:online"}, "model"),
+                             ({**router, "model": "perplexity/sonar"}, "model"), ({**openai, "model": "gpt-4o-search-preview"}, "model"),
+                             ({**router, "plugins": [{"id": "web"}]}, "plugins"),
+                             ({**router, "extra_body": {"plugins": [{"id": "web"}]}}, "extra_body.plugins"),
+                             ({**openai, "web_search_options": {}}, "web_search_options"),
+                             ({**openai, "extra_body": {"web_search_options": {"search_context_size": "low"}}}, "extra_body.web_search_options"),
+                             ({**router, "plugins": [{"id": "web", "enabled": False}]}, None), ({**router, "plugins": []}, None),
+                             ({**openai, "extra_body": {"web_search_options": None}}, None), (router, None)):
+            for more in ({"budget": {"usd": 1}}, {}):
+                r = self.home.run("validate", self.home.write("t.json", {"agents": [{"id": "a", "backend": backend}], **more}))
+                told = f"backend.{key}: what its provider charges for each use"
+                self.assertEqual(told in r.stdout, bool(more and key), (backend, r.stdout))
+                self.assertEqual("what its provider charges" in r.stdout, bool(more and key), (backend, r.stdout))
 
     def test_what_a_cache_keeps_for_an_hour_has_its_own_price(self):
         use = {"input_tokens": 100, "cache_creation_input_tokens": 40, "cache_read_input_tokens": 0, "output_tokens": 1,

@@ -18,12 +18,14 @@ TYPES = {"openai": "/v1", "claude": "", "gemini": "", "grok": "/v1", "chatcomple
          "lmstudio": "/v1", "vllm": "/v1", "sglang": "/v1"}
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-# What a file asks for that is not there yet, and is said.
-NOT_YET = {"basic/multi/gpt4o_audio_generation.yaml": "cwd", "basic/multi/gpt4o_image_generation.yaml": "cwd",
-           "basic/single/single_gpt4o_audio_generation.yaml": "cwd", "basic/single/single_gpt4o_image_generation.yaml": "cwd",
-           "basic/single/single_gpt4o_video_generation.yaml": "cwd",
-           "basic/single/single_openrouter_audio_understanding.yaml": "audio_path",
-           "basic/single/single_qwen_video_understanding.yaml": "video_path"}
+# What a file asks for that is not there yet, and is said: a folder to write media into, or an input that the question is about and
+# that an answer would be made up without.
+FOLDER_ASKED, INPUT_ASKED = "what it generates goes into a folder", "the question is about this input"
+NOT_YET = {"basic/multi/gpt4o_audio_generation.yaml": ("cwd", FOLDER_ASKED), "basic/multi/gpt4o_image_generation.yaml": ("cwd", FOLDER_ASKED),
+           "basic/single/single_gpt4o_audio_generation.yaml": ("cwd", FOLDER_ASKED), "basic/single/single_gpt4o_image_generation.yaml": ("cwd", FOLDER_ASKED),
+           "basic/single/single_gpt4o_video_generation.yaml": ("cwd", FOLDER_ASKED),
+           "basic/single/single_openrouter_audio_understanding.yaml": ("audio_path", INPUT_ASKED),
+           "basic/single/single_qwen_video_understanding.yaml": ("video_path", INPUT_ASKED)}
 
 
 class Compat(unittest.TestCase):
@@ -56,8 +58,9 @@ class Compat(unittest.TestCase):
             name = str(file.relative_to(FOLDER))
             with self.subTest(name):
                 r, calls = self.one(file)
-                reason = NOT_YET.get(name, "")
-                print(f"{name:62} {calls:3} calls, exit {r.returncode} {reason and reason + ': not available yet'}", flush=True)
+                reason, why = NOT_YET.get(name, ("", ""))
+                outcome = f"refused: `{reason}` is not available yet ({why})" if reason else "answered" if r.returncode == 0 else "failed"
+                print(f"{name:62} {calls:3} calls, exit {r.returncode}, {outcome}", flush=True)
                 if reason:
                     self.assertEqual((r.returncode, calls), (1, 0), r.stderr)
                     self.assertRegex(r.stderr, rf"{reason}: not available yet")

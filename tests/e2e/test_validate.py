@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `validate`, `keys` and options say of a configuration, and where."""
 
+import re
 import unittest
 
 from support import *
@@ -42,6 +43,54 @@ class Judged(Keys):
         name = self.home.write("team.yaml", self.TEAM)
         found = json.loads(self.home.run("validate", "--json", name).stdout)
         self.assertEqual({(p["line"], p["column"]) for p in found if p["path"].endswith(".X")}, {(6, 23)})
+
+    def judged(self, **team):
+        return self.home.run("validate", self.home.write("t.json", team)).stdout
+
+    def test_several_files_are_judged_each_by_its_name(self):
+        good = self.home.write("good.yaml", "agent: {backend: {type: scripted, steps: [{answer: x}]}}\n")
+        bad = self.home.write("bad.yaml", "agent: {backend: {type: nonsense}}\n")
+        for files, code in (((good, good), 0), ((good, bad), 1), ((bad, good), 1), ((good, "/no/such.yaml"), 1)):
+            r = self.home.run("validate", *files)
+            self.assertEqual(r.returncode, code, r.stdout + r.stderr)
+            for file in files:
+                self.assertIn(f"{file}: ", r.stdout)
+        found = json.loads(self.home.run("validate", "--json", good, bad, "/no/such.yaml").stdout)
+        self.assertEqual({p["file"] for p in found}, {str(bad), "/no/such.yaml"})
+
+    def test_an_agent_that_runs_by_failover_was_said_not_to_run(self):
+        lost, there = {"type": "openai", "model": "m"}, {"type": "chatcompletion", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+        for backend, failover, code in ((lost, [there], 0), (lost, [lost, there], 0), (there, [lost], 0), (lost, [lost], 1), (lost, [], 1)):
+            team = {"agents": [{"id": "a", "backend": backend, "failover": failover}]}
+            r = self.home.run("validate", "--here", self.home.write("t.json", team))
+            self.assertEqual(r.returncode, code, r.stdout)
+            self.assertEqual("will not run here" in r.stdout, code == 1, r.stdout)
+            self.assertIn("no key", r.stdout)
+
+    def test_a_budget_that_no_call_fits_into_was_no_problem(self):
+        big, small = ({"type": "chatcompletion", "model": "m", "base_url": "http://127.0.0.1:1/v1", "max_tokens": n} for n in (9000, 50))
+        for backends, own, budget, where in (((big, big), {}, {"tokens": 9000}, "budget.tokens"), ((big, small), {}, {"tokens": 9000}, None),
+                                             ((big, big), {"tokens": 100}, {}, "agents[0].budget.tokens"), ((big,), {}, {"tokens": 20000}, None),
+                                             ((big,), {}, {"tokens": 1, "on_exceed": "warn"}, None)):
+            text = self.judged(agents=[{"id": f"a{i}", "backend": b, **({"budget": own} if own and i == 0 else {})} for i, b in enumerate(backends)],
+                               **({"budget": budget} if budget else {}))
+            self.assertEqual(text.count("no call fits"), 1 if where else 0, text)
+            if where:
+                self.assertRegex(text, re.escape(where) + r": no call fits: the smallest of .* may take 9,\d\d\d tokens")
+
+    def test_keys_as_other_clients_call_them_lead_to_ours(self):
+        azure = {"type": "azure_openai"}
+        for key, hint in (("azure_deployment", "deployment_name"), ("deployment", "deployment_name"), ("deployment_id", "deployment_name"),
+                          ("engine", "deployment_name"), ("api_base", "azure_endpoint"), ("openai_api_base", "azure_endpoint"),
+                          ("azureOpenAIEndpoint", "azure_endpoint"), ("openai_api_version", "api_version"), ("azure_openai_api_key", "api_key")):
+            self.assertIn(f"agents[0].backend.{key}: unknown key, and not the provider's; write `{hint}`", self.judged(agents=[{"id": "a", "backend": {**azure, key: "x"}}]))
+        for key, hint in (("max_output_tokens", "max_tokens"), ("timeout_seconds", "timeout"), ("system_instruction", "system_message` beside `backend")):
+            self.assertIn(f"agents[0].backend.{key}: unknown key, sent to the provider as it is; write `{hint}`",
+                          self.judged(agents=[{"id": "a", "backend": {"type": "openai", key: 5}}]))
+        self.assertIn("write `base_url`", self.judged(agents=[{"id": "a", "backend": {"type": "openai", "api_base": "https://proxy"}}]))
+        for key in ("api_version", "azure_endpoint", "deployment_name", "base_url", "model"):
+            self.assertIn(f"agents[0].{key}: unknown key; write `{key}` under `agents[].backend`" if key != "model" else "it stands under `agents[].backend`",
+                          self.judged(agents=[{"id": "a", "backend": azure, key: "x"}]))
 
     def test_an_option_is_named_by_itself_and_not_by_a_key(self):
         name = self.home.write("team.yaml", "agent: {backend: {type: scripted, steps: [{answer: x}, {vote: agent1}, {text: x}]}}\n"

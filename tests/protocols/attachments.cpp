@@ -62,6 +62,11 @@ CAF_TEST(a file is what its first bytes say) {
   CAF_CHECK_EQUAL(wire::file_type("GIF89a..."), "image/gif");
   CAF_CHECK_EQUAL(wire::file_type("RIFF\x10\0\0\0WEBPVP8 "sv), "image/webp");
   CAF_CHECK_EQUAL(wire::file_type("%PDF-1.7\n"), "application/pdf");
+  auto whole = [](std::size_t before) { return std::string(before, ' ') + "%PDF-1.7\n" + std::string(5'000, 'x') + "\n%%EOF\n"; };
+  for (std::size_t before : {1, 3, 1'019})
+    CAF_CHECK_EQUAL(wire::file_type(whole(before)), "application/pdf");
+  CAF_CHECK_EQUAL(wire::file_type(whole(1'020)), "");
+  CAF_CHECK_EQUAL(wire::file_type("A PDF begins with %PDF-1.7 and ends elsewhere."), "");
   for (auto x : {""sv, "\x89PNG"sv, "\x89PNG\n\x1A\n"sv, "\xFF\xD8"sv, "GIF88a"sv, "RIFF\x10\0\0\0WAVEfmt "sv, "RIFF"sv,
                  "PDF-1.7"sv, " %PDF-"sv, "<svg"sv, "hello"sv, "BM...."sv})
     CAF_CHECK_EQUAL(wire::file_type(x), "");

@@ -243,6 +243,35 @@ CAF_TEST(a task ends with what there is where its budget says so) {
   CAF_CHECK(t.x.s == t.x.replayed());
 }
 
+CAF_TEST(the budget of one agent ended the task of all) {
+  team t{budget{}, {"a", "b"}};
+  t.x.s.members[0].budget = of_tokens(100, exceed_policy::terminate);
+  auto d = t.begin("a", tokens(101, 0));
+  CAF_CHECK(d.kind == ruling_kind::superseded);
+  CAF_CHECK_EQUAL(t.x.last(event_type::agent_notice).reason,
+                  "the budget of a might be exceeded: 0 of 100 tokens are spent, and this call may take 101; the agent is out");
+  CAF_CHECK(!t.x.of("a").live && t.x.of("a").out_code == ec::budget_exceeded && t.x.of("a").run.id == 0);
+  CAF_CHECK(t.x.of("b").live && t.x.s.phase == ledger::phase::coordinating);
+  t.begin("b", tokens(50, 50));
+  t.end("b", tokens(50, 50));
+  t.x.answer("b", "B");
+  t.x.vote("b", "agent2");
+  t.x.present("B, finally");
+  CAF_CHECK_EQUAL(t.x.result().answer, "B, finally");
+  CAF_CHECK_EQUAL(t.x.result().finish_reason, "completed");
+}
+
+CAF_TEST(a winner whose own budget ends it is told by its stored answer) {
+  team t{budget{}, {"a"}};
+  t.x.s.members[0].budget = of_tokens(100, exceed_policy::terminate);
+  t.x.answer("a", "A");
+  t.x.vote("a", "agent1");
+  CAF_REQUIRE(t.x.s.phase == ledger::phase::presenting);
+  t.begin("a", tokens(101, 0));
+  CAF_CHECK_EQUAL(t.x.result().answer, "A");
+  CAF_CHECK_EQUAL(t.x.result().finish_reason, "fallback");
+}
+
 CAF_TEST(a task without an answer fails where its budget ends it) {
   team t{of_tokens(10, exceed_policy::terminate)};
   t.begin("a", tokens(50, 50));

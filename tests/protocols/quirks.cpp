@@ -439,13 +439,14 @@ CAF_TEST(what is said of a seal is about the turn and teaches nothing) {
         "`thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.",
         "messages.1.content.0.thinking.signature: Field required", "each thinking block must contain a valid signature",
         "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `text`.",
-        "Invalid 'input[2].encrypted_content': value is malformed."}) {
+        "Invalid 'input[2].encrypted_content': value is malformed.",
+        "Unable to submit request because Thought signature is not valid.", "thinking blocks are not supported by this model."}) {
     quirks known;
     CAF_CHECK_EQUAL(learn(known, said, {}, R"({"include":["reasoning.encrypted_content"],"store":false})"), "");
     CAF_CHECK(is_about_sealed_turns(said));
   }
   for (auto said : {"Encrypted content is not supported with this model.", "Function call is missing a thought_signature.",
-                    "thinking.signature: Extra inputs are not permitted", "invalid tool signature"})
+                    "thinking.signature: Extra inputs are not permitted", "invalid tool signature", "thinking is not supported"})
     CAF_CHECK(!is_about_sealed_turns(said));
 }
 

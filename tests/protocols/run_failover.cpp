@@ -65,6 +65,24 @@ CAF_TEST(a call that could not be sent goes to the next backend) {
   CAF_CHECK_EQUAL(the<run::send_model>().request.model, "second");
 }
 
+CAF_TEST(a server that refuses the seal of another model says no more than that an argument is invalid) {
+  start();
+  auto turn = calls({{"c1", "look", "{}"}});
+  turn.opaque = R"([{"thoughtSignature":"c2VhbA=="}])";
+  turn.opaque_dialect = "gemini";
+  reply(std::move(turn));
+  rule();
+  tool(2);
+  rule();
+  auto refusal = "Request contains an invalid argument. (INVALID_ARGUMENT)";
+  reply(broken(ec::bad_request, refusal));
+  CAF_CHECK(says(the<run::tell>().text, refusal));
+  CAF_CHECK_EQUAL(the<run::report>().backend, 0u);
+  rule();
+  reply(broken(ec::bad_request, refusal)); // it was about something else
+  CAF_CHECK_EQUAL(the<run::report>().backend, 1u);
+}
+
 CAF_TEST(turns that another provider sealed go on as their text and calls) {
   start();
   auto turn = calls({{"c1", "look", "{}"}});

@@ -168,6 +168,14 @@ CAF_TEST(a call that waits until it has ended is a gap and no refusal) {
   CAF_CHECK(!tells(w, "call 2 of 'b' would not have been made"));
 }
 
+CAF_TEST(a budget that ends its agent leaves the others to decide) {
+  auto w = ask(three({}, false, "c"), {}, {{"c", of(150, exceed_policy::terminate)}});
+  CAF_CHECK_EQUAL(w.answers.size(), 3u);
+  CAF_CHECK(tells(w, "would not have been made: the budget of c might be exceeded"));
+  CAF_CHECK(!tells(w, "another backend"));
+  CAF_CHECK_EQUAL(w.winner, "a"); // a vote each of a and b: the first of them
+}
+
 CAF_TEST(a budget of one agent is its own) {
   auto t = three();
   CAF_CHECK_EQUAL(ask(t, {}, {{"c", of(160)}}).winner, "b");

@@ -322,7 +322,8 @@ public:
     if (d.kind == ruling_kind::refused && c.kind != command_kind::start && c.kind != command_kind::begin_call)
       require(d.events.size() == 1 && d.events[0].type == event_type::refused && s == before, "a refusal changed the state");
     if (c.kind == command_kind::begin_call && d.kind != ruling_kind::accepted)
-      require(d.events.empty() || (!s.over_budget.empty() && d.events.front().flag), "a call that is not made is in the log");
+      require(d.events.empty() || (!s.over_budget.empty() && d.events.front().flag) || !ledger::find(s, c.agent)->live,
+              "a call that is not made is in the log");
     if (c.kind == command_kind::timer && !d.events.empty())
       for (auto& t : ledger::want(s).timers)
         require(!(t == c.timer), "a timer that has fired is wanted still");
