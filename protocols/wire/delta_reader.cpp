@@ -143,7 +143,7 @@ std::string without_long_string(const std::string& data, delta& to) {
   auto text = find_long_string(data, max_delta_bytes / 2);
   to.from = static_cast<std::size_t>(text.data() - data.data());
   to.size = text.size();
-  if (text.empty() || !is_sound_string(text))
+  if (text.empty() || !simdjson::validate_utf8(text.data(), text.size()) || !is_sound_string(text))
     return {};
   auto before = std::string_view(data).substr(0, to.from), after = std::string_view(data).substr(to.from + to.size);
   for (auto part : {before, after}) // by an escape or as it is, nothing else may come to read like the mark
@@ -160,8 +160,8 @@ bool read_event(std::string& data, delta& to, F on) {
   to.size = 0;
   if (data.size() > max_delta_bytes) {
     delta place;
-    auto rest = without_long_string(data, place);
-    if (rest.empty() || !read_event(rest, to, on) || to.piece != mark)
+    to.rest = without_long_string(data, place);
+    if (to.rest.empty() || !read_event(to.rest, to, on) || to.piece != mark)
       return false;
     to.from = place.from;
     to.size = place.size;

@@ -33,6 +33,7 @@ struct delta {
   std::string item;       ///< Responses: the item's id
   bool counted = false;   ///< Gemini: there are counts
   gemini_counts counts{};
+  std::string rest;               ///< of a long event, what was read in its place: readers view it
   std::size_t from = 0, size = 0; ///< of a piece of a long event: where it stands in the data, with its escapes; 0 = not so
 };
 

@@ -9,7 +9,6 @@
 #include <charconv>
 #include <cstdint>
 #include <cstring>
-#include <simdjson.h>
 
 namespace conclave::wire {
 
@@ -53,7 +52,7 @@ std::string_view find_long_string(std::string_view text, std::size_t most) {
 
 bool is_sound_string(std::string_view between) {
   auto control = std::any_of(between.begin(), between.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
-  if (control || !simdjson::validate_utf8(between.data(), between.size()))
+  if (control)
     return false;
   std::uint32_t code = 0;
   for (auto at = between.find('\\'); at != std::string_view::npos; at = between.find('\\', at)) {

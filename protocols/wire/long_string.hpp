@@ -15,8 +15,8 @@ namespace conclave::wire {
 /// none.
 std::string_view find_long_string(std::string_view text, std::size_t most);
 
-/// Returns whether every parser takes what stands between the quotes: UTF-8, no control characters, escapes that are known, no half
-/// surrogate pairs.
+/// Returns whether every parser takes what stands between the quotes, if it is UTF-8: no control characters, escapes that are
+/// known, no half surrogate pairs.
 bool is_sound_string(std::string_view between);
 
 /// Replaces the escapes of a sound string by what they mean.

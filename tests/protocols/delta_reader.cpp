@@ -221,5 +221,11 @@ CAF_TEST(both readers agree on pieces of a megabyte) {
       wire::delta d;
       taken += wire::read_chat_delta(event, d) ? 1 : 0;
     }
+  auto sound = std::string(100'000, 'x');
+  wire::delta d;
+  auto thought = R"({"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":")" + sound + "\"}}";
+  CAF_CHECK(wire::read_anthropic_delta(thought, d) && d.size == sound.size());
+  auto item = R"({"type":"response.reasoning_summary_text.delta","item_id":"an id that is allocated","delta":")" + sound + "\"}";
+  CAF_CHECK(wire::read_responses_delta(item, d) && d.size == sound.size() && d.item == "an id that is allocated");
   CAF_CHECK_EQUAL(taken, 6); // of the first frame; a piece with a tag is one, what is no sound string is none
 }
