@@ -5,6 +5,7 @@
 
 #include "protocols/caf_error.hpp"
 #include "protocols/catalogue.hpp"
+#include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/error_kind.hpp"
 #include "protocols/wire/http_reply.hpp"
@@ -47,6 +48,9 @@ using std::chrono::milliseconds;
 /// Decodes a model call on the transport's thread, so that a chunk costs one message, from the socket to the sink. The actor learns
 /// of the end, and looks at the two times when a deadline is due.
 class intake {
+  static constexpr std::size_t long_event = 128 << 10; ///< bytes of one
+  static constexpr std::size_t long_piece = 64 << 10;
+
 public:
   intake(std::shared_ptr<wire::decoder> decoder, caf::actor_addr backend, std::uint64_t id, chunk_sink_actor sink,
          chunk_batch frame, const caf::actor_clock& clock, const provider_gate_actor& gate, std::string model)
@@ -68,7 +72,7 @@ public:
     auto batch = frame_;
     decoder_->feed(bytes, batch.chunks);
     if (!batch.chunks.empty() && sink_)
-      caf::anon_send(sink_, std::move(batch));
+      show(std::move(batch));
     auto stopped = decoder_->stopped();
     if (auto n = decoder_->progress(); n != progress_ || stopped != this->stopped()) {
       progress_ = n;
@@ -85,6 +89,9 @@ public:
       tell(stream_tick{id_});
   }
 
+  /// Whether it takes so long to decode what comes next that others should not wait for it.
+  bool takes_long() const { return decoder_ && decoder_->held() > long_event; }
+
   void on_done(http_end end) { post(std::move(end), true); }
 
   // -- any thread --
@@ -98,6 +105,22 @@ private:
   void tell(Message&& m) {
     if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(backend_))
       caf::anon_send(caf::actor_cast<backend_impl>(strong), std::forward<Message>(m));
+  }
+
+  /// A long piece goes in several batches: whoever reads the stream is told of other streams in between, and holds no more of it
+  /// than it wants.
+  void show(chunk_batch batch) {
+    auto is_long = [](const chunk& c) { return c.text.size() > long_piece; };
+    if (std::none_of(batch.chunks.begin(), batch.chunks.end(), is_long))
+      return caf::anon_send(sink_, std::move(batch));
+    for (auto& c : batch.chunks)
+      for (std::size_t at = 0; at < c.text.size();) {
+        auto end = next_character(c.text, std::min(at + long_piece, c.text.size()));
+        auto part = frame_;
+        part.chunks.push_back({c.kind, c.text.substr(at, end - at)});
+        caf::anon_send(sink_, std::move(part));
+        at = end;
+      }
   }
 
   /// Before the reply has come to its end: others wait for it.
@@ -300,6 +323,7 @@ void transmit(backend_ptr self, std::uint64_t id, http_request http) {
   callbacks.on_head = [in = s.in](const http_head& h) { in->on_head(h); };
   callbacks.on_data = [in = s.in](const std::string& bytes) { in->on_data(bytes); };
   callbacks.on_done = [in = s.in](http_end end) { in->on_done(std::move(end)); };
+  callbacks.takes_long = [in = s.in] { return in->takes_long(); };
   s.transfer = st.parts.http->start(std::move(http), std::move(callbacks));
 }
 

@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 #include "transports/http_client.hpp"
 
+#include "transports/http_client_slow_lane.hpp"
 #include "transports/http_client_transfer.hpp"
 #include "transports/process_room.hpp"
 
@@ -32,7 +33,8 @@ using std::chrono::milliseconds;
 
 class http_client::impl {
 public:
-  explicit impl(options o) : options_(std::move(o)) {
+  explicit impl(options o)
+      : options_(std::move(o)), lane_(std::make_unique<slow_lane>([this](std::uint64_t id) { push(go_on{id}); })) {
     curl_global_init(CURL_GLOBAL_DEFAULT); // counted and thread-safe in this libcurl
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
     wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -46,6 +48,7 @@ public:
   ~impl() {
     push(quit{});
     thread_.join();
+    lane_.reset();
     curl_multi_cleanup(multi_);
     for (auto fd : {epoll_, wake_})
       if (fd >= 0)
@@ -71,8 +74,11 @@ private:
   struct abandon {
     std::uint64_t id;
   };
+  struct go_on { ///< the lane has served what it was given of this one
+    std::uint64_t id;
+  };
   struct quit {};
-  using command = std::variant<submit, abandon, quit>;
+  using command = std::variant<submit, abandon, go_on, quit>;
 
   // -- any thread --
 
@@ -248,10 +254,23 @@ private:
         begin(std::move(*s));
       else if (auto* a = std::get_if<abandon>(&c))
         abandon_transfer(a->id);
+      else if (auto* g = std::get_if<go_on>(&c))
+        continue_transfer(g->id);
       else
         more = false;
     }
     return more;
+  }
+
+  void continue_transfer(std::uint64_t id) {
+    auto i = running_.find(id);
+    if (i == running_.end())
+      return;
+    auto& t = *i->second;
+    t.served = true;
+    flush(t);
+    if (std::exchange(t.paused, false))
+      held_.push_back(&t);
   }
 
   void begin(submit s) {
@@ -263,6 +282,7 @@ private:
     t.started = t.last_byte = s.at;
     t.dirty = &dirty_;
     t.held = &held_;
+    t.lane = lane_.get();
     t.turn_now = &turn_;
     if (!usable_)
       return call(t.cb.on_done, ended(ec::unavailable, "no resources for HTTP", t));
@@ -307,9 +327,9 @@ private:
     std::erase(held_, &t);
     curl_multi_remove_handle(multi_, t.easy.get()); // closes the connection unless the reply is complete
     flush_dirty();
-    if (t.request.stream || end.code == ec::none)
-      flush(t); // a body asked for as a whole is handed on whole or not at all
-    call(t.cb.on_done, std::move(end));
+    if (!t.request.stream && end.code != ec::none)
+      t.pending.clear(); // a body asked for as a whole is handed on whole or not at all
+    deliver_end(t, std::move(end));
   }
 
   const options options_;
@@ -327,6 +347,7 @@ private:
   std::vector<transfer*> dirty_;                                         ///< with bytes to hand on
   std::vector<transfer*> held_;                                          ///< paused until the others were served
   std::uint64_t turn_ = 0;                                               ///< calls of libcurl so far
+  std::unique_ptr<slow_lane> lane_;
   std::thread thread_;
 };
 

@@ -27,6 +27,8 @@ constexpr std::int64_t least_raw_bytes = 1 << 20;   ///< framing of a body howev
 constexpr std::int64_t most_per_raw_byte = 100;     ///< compressed event streams reach 40
 constexpr std::size_t max_shown_path = 200;
 constexpr std::size_t max_turn_bytes = 64 << 10; ///< of one stream's body, then the others are served
+constexpr int many_full_turns = 8;               ///< by then it is a flood
+constexpr std::int64_t small_body = 256 << 10;   ///< nobody is asked whether it takes long
 constexpr int max_redirects = 3;
 constexpr long buffer_bytes = 16 << 10; ///< per open stream; the default buffers would quadruple the cost of 1,000 streams
 
@@ -181,8 +183,9 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     t.head_seen = true;
     t.status = t.head.status;
     // libcurl unpacks whatever it can, asked for or not; a window of zstd may take 128 MiB.
-    if (auto* packed = find_header(t.head, "content-encoding");
-        packed != nullptr && lower(*packed).find("zstd") != std::string::npos)
+    auto* packed = find_header(t.head, "content-encoding");
+    t.packed = packed != nullptr;
+    if (packed != nullptr && lower(*packed).find("zstd") != std::string::npos)
       return refuse(t, "the reply is compressed by zstd, which was not asked for");
     // These two keep method and body (RFC 9110 §15.4.8, §15.4.9); others would make a GET of it.
     if (auto* location = find_header(t.head, "location"); location != nullptr && (t.status == 307 || t.status == 308))
@@ -201,6 +204,8 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
 /// socket instead. Not of a compressed body: what came before the pause would be unpacked whole; nor of one that shares its
 /// connection.
 bool holds(transfer& t, std::size_t bytes) {
+  if (t.slow && !t.served && t.pending.size() + bytes > max_pending_bytes)
+    return t.paused = true;
   if (!t.request.stream || t.request.http2 || t.body_bytes > t.raw_bytes)
     return false;
   if (std::exchange(t.turn, *t.turn_now) != *t.turn_now)
@@ -208,6 +213,7 @@ bool holds(transfer& t, std::size_t bytes) {
   t.turn_bytes += bytes;
   if (t.turn_bytes <= max_turn_bytes)
     return false;
+  ++t.full_turns;
   t.held->push_back(&t);
   return true;
 }
@@ -388,14 +394,39 @@ void set_options(CURL* easy, transfer& t, const checked_url& url, const http_cli
   set_method(easy, r);
 }
 
+/// Whether the next bytes may keep the others waiting, and can wait: see `holds`.
+bool is_slow(const transfer& t) {
+  if (t.body_bytes <= small_body || !t.request.stream || t.request.http2 || t.packed)
+    return false;
+  try {
+    return t.full_turns >= many_full_turns || (t.cb.takes_long && t.cb.takes_long());
+  } catch (...) {
+    return false; // as `call`
+  }
+}
+
 } // namespace
 
 void flush(transfer& t) {
   t.marked = false;
-  if (t.pending.empty())
+  if (t.pending.empty() || !t.served)
     return;
   t.delivered = true;
+  if (t.slow) {
+    t.served = false;
+    return t.lane->push({t.id, t.slow, std::exchange(t.pending, {}), std::nullopt});
+  }
   call(t.cb.on_data, std::exchange(t.pending, {}));
+  if (is_slow(t) && t.lane->start())
+    t.slow = std::make_shared<const http_client::callbacks>(std::move(t.cb));
+}
+
+void deliver_end(transfer& t, http_end end) {
+  if (t.slow)
+    return t.lane->push({t.id, t.slow, std::exchange(t.pending, {}), std::move(end)});
+  if (!t.pending.empty())
+    call(t.cb.on_data, std::exchange(t.pending, {}));
+  call(t.cb.on_done, std::move(end));
 }
 
 std::optional<http_end> prepare(transfer& t, const http_client::options& o) {

@@ -5,7 +5,7 @@
 /// One HTTP transfer as http_client's thread sees it: validation, libcurl's options and callbacks, the verdict at its end.
 /// Internal to http_client.cpp; every function here runs on the client's thread.
 
-#include "transports/http_client.hpp"
+#include "transports/http_client_slow_lane.hpp"
 
 #include <curl/curl.h>
 
@@ -57,8 +57,14 @@ struct transfer {
   std::size_t turn_bytes = 0;              ///< of the body, in that turn
   std::string next_url;                    ///< where the reply under way sends the request on to
   int redirects = 0;
-  std::string refusal; ///< why we broke it off ourselves
+  int full_turns = 0; ///< those that brought more than one may
+  slow_lane* lane = nullptr;
+  std::shared_ptr<const http_client::callbacks> slow; ///< set once they run on the lane, in place of `cb`
+  bool served = true;                                 ///< by the lane, of what it was given last
+  bool paused = false;                                ///< until it is
+  std::string refusal;                                ///< why we broke it off ourselves
   ec refusal_code = ec::bad_reply;
+  bool packed = false; ///< the body is compressed
   bool marked = false; ///< in `dirty`
   bool head_seen = false;
   bool sent = false;
@@ -78,8 +84,11 @@ void call(const F& f, Ts&&... xs) {
   }
 }
 
-/// Hands on the body bytes that wait.
+/// Hands on the body bytes that wait; to the lane only once that has served what it was given before.
 void flush(transfer& t);
+
+/// Hands on what waits, then the end.
+void deliver_end(transfer& t, http_end end);
 
 /// Checks the request and gives `t` an easy handle that is ready for the multi handle. Otherwise returns the end of the transfer.
 std::optional<http_end> prepare(transfer& t, const http_client::options& o);

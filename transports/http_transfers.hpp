@@ -6,7 +6,8 @@
 ///
 /// Thread rule: start and cancel may be called from any thread; callbacks run on a thread of the transport, which serves every
 /// transfer: they decode and post a message, and never wait. on_head at most once, on_data any number of times, on_done exactly
-/// once for every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done.
+/// once for every started transfer, also after cancel and on destruction. Callbacks of a transfer never run after its on_done, and
+/// never two at a time; but those of one that brings much, or says that it takes long, may go on on another thread.
 
 #include "protocols/wire/http.hpp"
 
@@ -22,6 +23,7 @@ public:
     std::function<void(http_head)> on_head;
     std::function<void(std::string)> on_data; ///< one call per network read, decoded (gzip) bytes
     std::function<void(http_end)> on_done;
+    std::function<bool()> takes_long = {}; ///< whether the next on_data may; asked between them. None = no
   };
 
   /// Cancels what runs and waits for its callbacks, so never from within one.

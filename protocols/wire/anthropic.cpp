@@ -66,12 +66,16 @@ private:
     if (delta_.kind == delta_kind::arguments) {
       if (b.type != "tool_use" && b.type != "server_tool_use")
         return false;
+      claim_piece(data, delta_);
       write(b, std::move(delta_.piece), out);
       return true;
     }
     auto thinking = delta_.kind == delta_kind::thought;
     if (b.type != (thinking ? "thinking" : "text"))
       return false;
+    claim_piece(data, delta_);
+    if (!fits(delta_.piece.size()))
+      return true;
     b.text += delta_.piece;
     thinking ? think(std::move(delta_.piece), out) : say(std::move(delta_.piece), out);
     return true;
@@ -105,7 +109,7 @@ private:
     auto b = given.is_string() ? json{{"type", "text"}, {"text", given}} : given;
     if (!b.is_object())
       return;
-    if (!one_more_part(blocks_.size()) || !grow(dump(b).size()) || (string_at(b, "type") == "tool_use" && !one_more_call()))
+    if (!one_more_part(blocks_.size()) || !grow(weight(b)) || (string_at(b, "type") == "tool_use" && !one_more_call()))
       return;
     // A compatible server that numbers every block 0 starts a new one each time: nothing is overwritten.
     open_[index] = blocks_.size();
@@ -168,7 +172,7 @@ private:
     auto type = string_at(*d, "type");
     auto said = [&](const char* key, bool thinking) {
       auto* text = member(*d, key);
-      if (text == nullptr)
+      if (text == nullptr || (text->is_string() && !fits(text->get_ref<const std::string&>().size())))
         return;
       b.text += text->is_string() ? text->get_ref<const std::string&>() : std::string{};
       say_parts(*text, thinking, out);
@@ -185,7 +189,7 @@ private:
     } else if (type == "input_json_delta" && (b.type == "tool_use" || b.type == "server_tool_use")) {
       write(b, string_at(*d, "partial_json"), out);
     } else if (type == "citations_delta" && b.type == "text") {
-      if (auto* c = member(*d, "citation"); c != nullptr && grow(dump(*c).size())) {
+      if (auto* c = member(*d, "citation"); c != nullptr && grow(weight(*c))) {
         if (!b.value.contains("citations") || !b.value["citations"].is_array())
           b.value["citations"] = json::array();
         b.value["citations"].push_back(*c);
@@ -199,7 +203,7 @@ private:
 
   /// Takes over what the provider wants back of a block that it alone reads: texts end to end, all else as it came last.
   void keep(block& b, const json& delta) {
-    if (!grow(dump(delta).size()))
+    if (!grow(weight(delta)))
       return;
     advance(false);
     for (auto& [key, value] : delta.items())

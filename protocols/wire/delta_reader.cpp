@@ -4,6 +4,7 @@
 #include "protocols/wire/delta_reader.hpp"
 
 #include "protocols/wire/chat_turn.hpp"
+#include "protocols/wire/long_string.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -134,10 +135,39 @@ bool first(unsigned& seen, unsigned bit) {
   return (before & bit) == 0;
 }
 
+/// What stands for a long piece while the rest of its event is read.
+constexpr std::string_view mark = "a long piece";
+
+/// The event without its one long string, if that is what brings the piece.
+std::string without_long_string(const std::string& data, delta& to) {
+  auto text = find_long_string(data, max_delta_bytes / 2);
+  to.from = static_cast<std::size_t>(text.data() - data.data());
+  to.size = text.size();
+  if (text.empty() || !simdjson::validate_utf8(text.data(), text.size()) || !is_sound_string(text))
+    return {};
+  auto before = std::string_view(data).substr(0, to.from), after = std::string_view(data).substr(to.from + to.size);
+  for (auto part : {before, after}) // by an escape or as it is, nothing else may come to read like the mark
+    if (part.find('\\') != std::string_view::npos || part.find(mark) != std::string_view::npos)
+      return {};
+  std::string out;
+  out.reserve(before.size() + mark.size() + after.size() + delta_padding);
+  return out.append(before).append(mark).append(after);
+}
+
 /// Calls `on` for each member of the event, and takes the event if all of it was fine and brought a piece.
 template <class F>
 bool read_event(std::string& data, delta& to, F on) {
-  if (data.size() > max_delta_bytes || data.empty() || data.front() != '{' || data.back() != '}')
+  to.size = 0;
+  if (data.size() > max_delta_bytes) {
+    delta place;
+    to.rest = without_long_string(data, place);
+    if (to.rest.empty() || !read_event(to.rest, to, on) || to.piece != mark)
+      return false;
+    to.from = place.from;
+    to.size = place.size;
+    return true;
+  }
+  if (data.empty() || data.front() != '{' || data.back() != '}')
     return false;
   if (data.capacity() - data.size() < delta_padding)
     data.reserve(data.size() + delta_padding);
@@ -200,6 +230,16 @@ bool chat_choice(od::value& v, delta& to) {
 }
 
 } // namespace
+
+void claim_piece(std::string& data, delta& to) {
+  if (to.size == 0)
+    return;
+  data.resize(to.from + to.size);
+  data.erase(0, to.from);
+  to.piece = std::move(data);
+  data.clear();
+  unescape(to.piece);
+}
 
 bool read_chat_delta(std::string& data, delta& to) {
   unsigned seen = 0;

@@ -26,14 +26,20 @@ using gemini_counts = std::array<double, gemini_count_names.size()>;
 
 struct delta {
   delta_kind kind = delta_kind::text;
-  std::string piece;      ///< not empty
+  std::string piece;      ///< not empty, or a mark: see `claim_piece`
   std::int64_t index = 0; ///< Chat Completions: of the call; Messages: of the block; Responses: of the item
   std::int64_t part = 0;  ///< Responses, of a thought: of which of its parts
   std::string field;      ///< Chat Completions: member that a thought came in; Responses: the event's type
   std::string item;       ///< Responses: the item's id
   bool counted = false;   ///< Gemini: there are counts
   gemini_counts counts{};
+  std::string rest;               ///< of a long event, what was read in its place: readers view it
+  std::size_t from = 0, size = 0; ///< of a piece of a long event: where it stands in the data, with its escapes; 0 = not so
 };
+
+/// Moves a long piece out of the data it was read from, which ends it: for whoever takes the event. Any other is where it should
+/// be.
+void claim_piece(std::string& data, delta& to);
 
 /// Bytes that an event's data must have allocated behind its end; `read_...` makes room where they are not.
 inline constexpr std::size_t delta_padding = 64;

@@ -72,6 +72,9 @@ public:
   /// Returns a count that grows with every event that brings the reply on: comments, pings and empty pieces do not.
   virtual std::uint64_t progress() const = 0;
 
+  /// Returns how many bytes wait for the end of their event: what it takes to read that is in proportion.
+  virtual std::size_t held() const = 0;
+
   /// Returns the completion. Called once, after the transfer ended or was let go. Text so far is kept on every path.
   virtual completion finish(const http_end& end) = 0;
 };

@@ -51,6 +51,7 @@ private:
   bool on_piece(std::string& data, std::vector<chunk>& out) override {
     if (!read_gemini_delta(data, delta_))
       return false;
+    claim_piece(data, delta_);
     if (delta_.counted)
       on_counts(delta_.counts);
     if (response_.empty())
@@ -112,7 +113,7 @@ private:
 
   /// What belongs to the turn but to none of its parts; some of it comes in pieces, and of each member the last counts.
   void keep(const std::string& key, const json& value, std::vector<chunk>& out) {
-    if (value.is_null() || !grow(dump(value).size()))
+    if (value.is_null() || !grow(weight(value)))
       return;
     auto& held = kept_[key];
     if (held.is_object() && value.is_object())
@@ -169,11 +170,13 @@ private:
     special_ = true;
     advance(false);
     tail_ = false;
-    return grow(dump(p).size()) && add_part(p);
+    return grow(weight(p)) && add_part(p);
   }
 
   /// Pieces of plain text are one part; what holds more than text is never joined to anything. `as` is the part as it came.
   bool add_text(const std::string& text, bool thinking, const json* as = nullptr) {
+    if (!fits(text.size()))
+      return false;
     if (text.empty())
       return true; // the last piece, as a rule: an empty part is refused when it is sent back
     special_ = special_ || thinking;

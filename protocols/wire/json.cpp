@@ -3,60 +3,114 @@
 
 #include "protocols/wire/json.hpp"
 
-#include "protocols/wire/json_flat.hpp"
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/surrogates.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <set>
 #include <vector>
 
 namespace conclave::wire {
 
 namespace {
 
-/// Stops a parse that repeats a key.
-struct guard {
-  bool refused = false;
-  std::vector<std::set<std::string>> keys;
+/// What the parts of a tree take: glibc's blocks on a machine of 64 bits.
+constexpr std::size_t element_bytes = 32; ///< room to grow included
+constexpr std::size_t member_bytes = 112; ///< a node of the map, with a short key
+constexpr std::size_t container_bytes = 64;
 
-  bool operator()(int, json::parse_event_t event, json& value) {
-    if (refused)
-      return false;
-    if (event == json::parse_event_t::object_start)
-      keys.emplace_back();
-    else if (event == json::parse_event_t::object_end && !keys.empty())
-      keys.pop_back();
-    else if (event == json::parse_event_t::key && !keys.empty() && !keys.back().insert(value.get<std::string>()).second)
-      refused = true;
-    return !refused;
-  }
-};
-
-/// Depth of nesting without building anything: a value far too deep must not even be recursed into.
-bool too_deep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    auto c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > max_depth)
-        return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
+std::size_t weight_of(const std::string& s) {
+  return s.size() < sizeof s ? 0 : s.size() + 16;
 }
+
+/// Builds what nlohmann's own builder would, but within bounds, and takes over long strings instead of copying them.
+class tree_builder {
+public:
+  tree_builder(bool strict, std::size_t most, std::size_t room) : strict_(strict), left_(most), room_(room) {}
+
+  json root;
+  bool too_much = false; ///< why it stopped
+
+  bool null() { return put(nullptr); }
+  bool boolean(bool v) { return put(v); }
+  bool number_integer(std::int64_t v) { return put(v); }
+  bool number_unsigned(std::uint64_t v) { return put(v); }
+  bool number_float(double v, const std::string&) { return put(v); }
+  bool string(std::string& v) { return spend(container_bytes + weight_of(v)) && put(taken(v)); }
+  bool binary(json::binary_t&) { return false; }
+  bool start_object(std::size_t) { return open(json::object()); }
+  bool start_array(std::size_t) { return open(json::array()); }
+  bool end_object() { return close(); }
+  bool end_array() { return close(); }
+
+  bool key(std::string& name) {
+    auto& members = open_.back()->get_ref<json::object_t&>();
+    auto before = members.size();
+    if (!spend(member_bytes + weight_of(name)))
+      return false;
+    member_ = &members[taken(name)];
+    return !strict_ || members.size() > before; // else it repeats a key
+  }
+
+  bool parse_error(std::size_t, const std::string&, const json::exception&) { return false; }
+
+private:
+  static constexpr std::size_t long_string = 4096; ///< the parser goes on with the memory of a shorter one
+
+  static std::string taken(std::string& s) { return s.size() < long_string ? s : std::move(s); }
+
+  bool spend(std::size_t bytes) {
+    too_much = bytes > room_;
+    room_ -= too_much ? 0 : bytes;
+    return !too_much;
+  }
+
+  /// As `too_many_values` counts: each value but the outermost, and an empty list or object once more.
+  bool count() {
+    too_much = left_ == 0;
+    left_ -= too_much ? 0 : 1;
+    return !too_much;
+  }
+
+  bool put(json v) {
+    if (open_.empty()) {
+      root = std::move(v);
+      last_ = &root;
+      return true;
+    }
+    auto& in = *open_.back();
+    if (!count() || !spend(element_bytes))
+      return false;
+    if (in.is_array()) {
+      in.push_back(std::move(v));
+      last_ = &in.back();
+    } else {
+      *member_ = std::move(v);
+      last_ = member_;
+    }
+    return true;
+  }
+
+  bool open(json v) {
+    if (open_.size() == max_depth || !spend(container_bytes) || !put(std::move(v)))
+      return false;
+    open_.push_back(last_);
+    return true;
+  }
+
+  bool close() {
+    auto empty = open_.back()->empty();
+    open_.pop_back();
+    return !empty || count();
+  }
+
+  const bool strict_;
+  std::size_t left_, room_;
+  std::vector<json*> open_; ///< from the outermost inwards
+  json* member_ = nullptr;  ///< the one whose key was read last
+  json* last_ = nullptr;    ///< the value that was put last
+};
 
 /// Calls `at(begin, end)` for every number outside of strings that no double holds. nlohmann refuses a whole text for one.
 template <class F>
@@ -110,44 +164,54 @@ bool too_many_values(std::string_view text) {
   return n > max_values;
 }
 
-std::optional<json> parse(std::string_view text, bool strict) {
-  if (too_deep(text) || too_many_values(text))
-    return std::nullopt;
+std::optional<json> parse(std::string_view text, bool strict, std::size_t room, bool* too_much) {
   try {
-    guard g;
-    // A callback makes a parse several times as dear: not where no key is repeated for sure.
-    auto guarded = strict && !flat_reader::takes_all(text);
-    auto v = json::parse(text.begin(), text.end(), guarded ? json::parser_callback_t(std::ref(g)) : nullptr, false);
-    if (v.is_discarded() || g.refused)
-      return std::nullopt;
-    return v;
+    tree_builder tree(strict, text.size() > long_text ? max_values : SIZE_MAX, room);
+    auto read = json::sax_parse(text.begin(), text.end(), &tree);
+    if (too_much != nullptr)
+      *too_much = tree.too_much;
+    if (read)
+      return std::move(tree.root);
   } catch (...) { // out of memory and the like; the parser itself was told not to throw
-    return std::nullopt;
   }
+  return std::nullopt;
 }
 
-std::optional<json> parse_lenient(std::string_view text, bool* marked) {
-  auto v = parse(text);
+std::optional<json> parse_lenient(std::string_view text, bool* marked, std::size_t room, bool* too_much) {
+  auto v = parse(text, false, room, too_much);
   if (v || text.size() > max_mended)
     return v;
   std::string clean;
   if (std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
     clean = valid_utf8(text);
-    v = parse(clean);
+    v = parse(clean, false, room, too_much);
     text = clean;
   }
   std::string tame;
   if (!v && holds_huge_number(text)) {
     tame = without_huge_numbers(text);
-    v = parse(tame);
+    v = parse(tame, false, room, too_much);
     text = tame;
   }
   if (!v && text.find("\\u") != std::string_view::npos) {
-    v = parse(without_halves(text, marked != nullptr));
+    v = parse(without_halves(text, marked != nullptr), false, room, too_much);
     if (v && marked != nullptr)
       *marked = true;
   }
   return v;
+}
+
+std::size_t weight(const json& v) {
+  if (v.is_string())
+    return container_bytes + weight_of(v.get_ref<const std::string&>());
+  std::size_t sum = v.is_structured() ? container_bytes : 0;
+  if (v.is_array())
+    for (auto& e : v)
+      sum += element_bytes + weight(e);
+  if (v.is_object())
+    for (auto& [key, e] : v.get_ref<const json::object_t&>())
+      sum += element_bytes + member_bytes + weight_of(key) + weight(e);
+  return sum;
 }
 
 std::string valid_utf8(std::string_view text) {

@@ -51,19 +51,10 @@ char escaped(char c) {
 
 } // namespace
 
-flat_reader::flat_reader(std::string_view text, unopened) : text_(text) {
+flat_reader::flat_reader(std::string_view text) : text_(text) {
   if (text.size() > long_text) // the number of its values is bounded, and not counted here
     fail();
-}
-
-flat_reader::flat_reader(std::string_view text) : flat_reader(text, unopened{}) {
   open();
-}
-
-bool flat_reader::takes_all(std::string_view text) {
-  flat_reader r(text, unopened{});
-  r.skip_object(0);
-  return r.at_end();
 }
 
 bool flat_reader::take(char c) {

@@ -23,9 +23,6 @@ public:
 
   bool ok() const { return ok_; }
 
-  /// Returns whether `text` is an object with every key once, at every level, that `dump` could have written.
-  static bool takes_all(std::string_view text);
-
   /// Goes to the next member of the object that is being read. Returns false at its end. The key is a view into the text.
   bool next(std::string_view& key);
 
@@ -46,9 +43,6 @@ public:
   void refuse() { ok_ = false; } ///< what was read is nothing that the caller takes
 
 private:
-  struct unopened {};
-  flat_reader(std::string_view text, unopened);
-
   bool take(char c);
   bool take(std::string_view word);
   bool string(std::string* to);

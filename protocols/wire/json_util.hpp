@@ -28,13 +28,17 @@ inline constexpr std::size_t max_mended = std::size_t{4} << 20;
 bool too_many_values(std::string_view text);
 
 /// Returns the value, or nothing for invalid JSON or JSON deeper than `max_depth` or of too many values. Duplicate keys: the last
-/// wins unless `strict`.
-std::optional<json> parse(std::string_view text, bool strict = false);
+/// wins unless `strict`. `room`: bytes that the value may take, as `weight` counts; `too_much` says whether it was too large.
+std::optional<json> parse(std::string_view text, bool strict = false, std::size_t room = SIZE_MAX, bool* too_much = nullptr);
 
 /// As `parse`, but invalid UTF-8 and half surrogate pairs inside are replaced first, as vendors' clients do: some servers cut a
 /// character between two events. Only up to `max_mended` bytes. Where `marked` is given, half pairs become marks for a
 /// `surrogate_joiner` and it is set to true.
-std::optional<json> parse_lenient(std::string_view text, bool* marked = nullptr);
+std::optional<json> parse_lenient(std::string_view text, bool* marked = nullptr, std::size_t room = SIZE_MAX,
+                                  bool* too_much = nullptr);
+
+/// Returns the bytes that a value takes, about.
+std::size_t weight(const json& v);
 
 /// Returns the text with invalid UTF-8 replaced.
 std::string valid_utf8(std::string_view text);

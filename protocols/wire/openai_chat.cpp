@@ -93,6 +93,7 @@ private:
         return false;
     }
     streams_ = true;
+    claim_piece(data, delta_);
     if (delta_.kind == delta_kind::arguments)
       write(*which, std::move(delta_.piece), out);
     else if (delta_.kind == delta_kind::text)
@@ -187,13 +188,13 @@ private:
       return;
     auto& held = more_["annotations"];
     for (auto& s : list)
-      if (held.size() < most && std::find(held.begin(), held.end(), s) == held.end() && grow(dump(s).size()))
+      if (held.size() < most && std::find(held.begin(), held.end(), s) == held.end() && grow(weight(s)))
         held.push_back(s);
   }
 
   /// What the provider wants back with the turn.
   void keep(json& to, const std::string& key, const json& value) {
-    if (!grow(key.size() + dump(value).size()))
+    if (!grow(key.size() + weight(value)))
       return;
     auto& held = to[key];
     // What comes again with every piece brings nothing on, and after a stop reason only text and calls do.

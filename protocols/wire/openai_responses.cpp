@@ -79,10 +79,12 @@ private:
                    : delta_.kind == delta_kind::text ? "message"
                                                      : "function_call"))
       return false;
+    claim_piece(data, delta_);
     if (thought)
-      on_thought(*b, delta_.field == "response.reasoning_text.delta" ? "content" : "summary", delta_.part, delta_.piece, out);
+      on_thought(*b, delta_.field == "response.reasoning_text.delta" ? "content" : "summary", delta_.part, std::move(delta_.piece),
+                 out);
     else if (delta_.kind == delta_kind::text)
-      tell(*b, delta_.piece, out);
+      tell(*b, std::move(delta_.piece), out);
     else
       write(*b, std::move(delta_.piece), out);
     return true;
@@ -132,7 +134,7 @@ private:
   }
 
   item* start(const json& value, std::int64_t index, std::vector<chunk>& out) {
-    if (failed_ || !grow(dump(value).size()))
+    if (failed_ || !grow(weight(value)))
       return nullptr;
     auto& type = ref_at(value, "type");
     if (!one_more_part(items_.size()) || (is_call(type) && !one_more_call()))
@@ -164,7 +166,7 @@ private:
       b = &items_[place->second];
     if (b == nullptr || b->type != ref_at(value, "type"))
       b = start(value, index, out);
-    if (b == nullptr || b->done || !whole || !grow(dump(value).size()))
+    if (b == nullptr || b->done || !whole || !grow(weight(value)))
       return;
     b->done = true;
     b->value = value;
@@ -190,12 +192,14 @@ private:
 
   // -- text --
 
-  void tell(item& b, const std::string& text, std::vector<chunk>& out) {
+  void tell(item& b, std::string text, std::vector<chunk>& out) {
+    if (!fits(text.size()))
+      return;
     b.text += text;
     if (b.type == "reasoning" || b.aside)
-      think(text, out);
+      think(std::move(text), out);
     else
-      say(text, out);
+      say(std::move(text), out);
   }
 
   /// What did not stream of a text; one that differs from what did is not told twice.
@@ -209,14 +213,14 @@ private:
       on_thought(*b, which, int_at(v, place), ref_at(v, "delta"), out);
   }
 
-  void on_thought(item& b, std::string_view which, std::int64_t part, const std::string& piece, std::vector<chunk>& out) {
+  void on_thought(item& b, std::string_view which, std::int64_t part, std::string piece, std::vector<chunk>& out) {
     if (b.thought.empty())
       b.thought = which;
     if (b.thought != which) // the same thought again, in other words
       return advance(false);
     auto apart = part > b.part && !b.text.empty();
     b.part = part;
-    tell(b, apart ? "\n\n" + piece : piece, out);
+    tell(b, apart ? "\n\n" + piece : std::move(piece), out);
   }
 
   // -- calls --

@@ -139,8 +139,11 @@ void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
     complete_ = done_ = true;
     return;
   }
-  auto v = parse_lenient(e.data, &marked_);
+  auto too_much = false;
+  auto v = parse_lenient(e.data, &marked_, max_event_bytes, &too_much);
   if (v && v->is_object()) {
+    if (e.data.size() > long_text) // held as values now
+      e.forget_data();
     if (e.name == "error" && error_in(*v) == nullptr)
       fail_with(*v);
     else
@@ -150,10 +153,11 @@ void reply_decoder::on_event(sse_event& e, std::vector<chunk>& out) {
   } else if (e.name == "error") {
     fail_with({{"message", valid_utf8(e.data)}});
   } else if (!is_idle(e)) {
-    fail(ec::bad_reply,
-         "an event of the stream "
-             + (too_many_values(e.data) ? "holds more than " + std::to_string(max_values) + " values" : "is no JSON object") + ": "
-             + brief(e.data, 80, secrets_));
+    fail(ec::bad_reply, "an event of the stream "
+                            + (too_many_values(e.data) ? "holds more than " + std::to_string(max_values) + " values"
+                               : too_much              ? "takes more than " + mib(max_event_bytes) + " as values"
+                                                       : "is no JSON object")
+                            + ": " + brief(e.data, 80, secrets_));
   }
 }
 
@@ -227,11 +231,16 @@ void reply_decoder::fail_with(const json& error) {
   stream_failure(result_, error, semantic_, secrets_);
 }
 
-bool reply_decoder::grow(std::size_t bytes) {
-  total_ += bytes;
-  if (total_ > max_text_bytes)
+bool reply_decoder::fits(std::size_t bytes) {
+  if (bytes > max_text_bytes - std::min(total_, max_text_bytes))
     fail(ec::bad_reply, "the reply holds more than " + mib(max_text_bytes) + " of text, thoughts and arguments");
   return !failed_;
+}
+
+bool reply_decoder::grow(std::size_t bytes) {
+  auto fit = fits(bytes);
+  total_ += bytes;
+  return fit;
 }
 
 bool reply_decoder::one_more_call() {

@@ -44,6 +44,7 @@ public:
   bool semantic() const final { return semantic_; }
   bool stopped() const final { return stopped_ && !resumed_; }
   std::uint64_t progress() const final { return progress_; }
+  std::size_t held() const final { return sse_.held(); }
   completion finish(const http_end& end) final;
 
 protected:
@@ -60,8 +61,11 @@ protected:
   void fail(ec code, std::string error);
   void fail_with(const json& error);
 
-  /// Counts what is kept; false beyond the bound, and the reply has failed.
+  /// Counts what is kept, values by their weight; false beyond the bound, and the reply has failed.
   bool grow(std::size_t bytes);
+
+  /// The same without counting it.
+  bool fits(std::size_t bytes);
 
   /// Counts a call of a tool of ours; false beyond the bound, and the reply has failed.
   bool one_more_call();

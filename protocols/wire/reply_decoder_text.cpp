@@ -125,10 +125,12 @@ void reply_decoder::write(call_stream& call, std::string piece, std::vector<chun
   if (!call.is_answer)
     return;
   auto text = call.answer.feed(piece);
+  std::string{}.swap(piece); // with its memory: a long one is still to be held twice
   if (text.empty())
     return;
   thinking_filter::parts parts;
   call.thinking.feed(text, parts);
+  std::string{}.swap(text);
   written_ += parts.text;
   if (!parts.text.empty())
     out.push_back({chunk_kind::text, std::move(parts.text)});

@@ -63,16 +63,16 @@ bool sse_decoder::feed(std::string_view bytes, const std::function<void(sse_even
 
 void sse_decoder::give_up() {
   broken_ = true;
-  buffer_.clear();
-  bare_.clear();
-  event_ = {};
+  std::string{}.swap(buffer_);
+  std::string{}.swap(bare_);
+  event_.forget_data();
   has_data_ = false;
 }
 
 /// Keeps the memory of events of ordinary length: one after the other needs it.
 void sse_decoder::forget_event() {
   if (event_.data.capacity() > max_kept_bytes)
-    event_.data = {};
+    event_.forget_data();
   event_.data.clear();
   event_.name.clear();
   event_.id.clear();

@@ -20,6 +20,8 @@ struct sse_event {
   std::string name; ///< the `event` field, empty = message
   std::string data; ///< data lines joined by LF, invalid UTF-8 kept as it is
   std::string id;
+
+  void forget_data() { std::string{}.swap(data); } ///< and its memory, which no assignment gives back
 };
 
 class sse_decoder {
@@ -35,6 +37,9 @@ public:
 
   /// The beginning of what stood outside all fields and was no JSON, for a stream that brought nothing else: at most 2,000 bytes.
   const std::string& stray() const { return stray_; }
+
+  /// Bytes that wait for the end of their event.
+  std::size_t held() const { return buffer_.size() + event_.data.size() + bare_.size(); }
 
 private:
   /// `owner`: the string that holds the line and nothing else, if there is one; it may be taken.

@@ -182,3 +182,50 @@ CAF_TEST(both readers agree on what fuzzing found) {
       }
   CAF_CHECK(inputs > 200);
 }
+
+CAF_TEST(both readers agree on pieces of a megabyte) {
+  const std::string kinds[] = {"plain ",
+                               "\xC3\xA4\xF0\x9F\x98\x80",
+                               R"(\n \"a\" \\ \/ \b\f\r\t)",
+                               R"(\u00e4 \ud83d\ude00 \u0000 \uFFFF)",
+                               R"(\\\\\\\")",
+                               R"(\ud83d half )",
+                               R"(\ude00)",
+                               "\xC3 cut",
+                               "\x01",
+                               R"(\q)",
+                               R"(\u12g4)",
+                               "<think>a</think>"};
+  const std::pair<const char*, std::pair<std::string, std::string>> frames[] = {
+      {"openai_chat", {R"({"choices":[{"index":0,"delta":{"content":")", R"("},"finish_reason":null}]})"}},
+      {"openai_chat", {R"({"choices":[{"index":0,"delta":{"reasoning_content":")", R"("},"finish_reason":null}],"n":"\u0061"})"}},
+      {"openai_chat", {R"({"id":")", R"(","choices":[{"index":0,"delta":{"content":"a long piece"}}]})"}},
+      {"openai_chat", {R"({")", R"(":1,"choices":[{"index":0,"delta":{"content":"b"}}]})"}},
+      {"openai_chat", {R"({"choices":[{"index":0,"delta":{"role":")", R"(","content":"a long\u0020piece"}}]})"}},
+      {"anthropic", {R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":")", "\"}}"}},
+      {"openai_responses", {R"({"type":"response.output_text.delta","output_index":0,"item_id":"m","delta":")", "\"}"}},
+      {"gemini", {R"({"candidates":[{"content":{"parts":[{"text":")", R"(","thought":true}],"role":"model"},"index":0}]})"}}};
+  int taken = 0;
+  for (auto& [dialect, frame] : frames)
+    for (auto& kind : kinds) {
+      auto text = std::string(1000, 'x');
+      while (text.size() < 100'000)
+        text += kind;
+      std::string before = std::string_view(dialect) == "anthropic"
+                               ? R"(data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}})"
+                                 "\n\n"
+                               : "";
+      auto event = frame.first + text + "y" + frame.second;
+      if (auto stream = before + "data: " + event + "\n\n"; !agree(dialect, stream + stream))
+        CAF_FAIL(dialect << " disagree on " << kind << " in " << frame.first);
+      wire::delta d;
+      taken += wire::read_chat_delta(event, d) ? 1 : 0;
+    }
+  auto sound = std::string(100'000, 'x');
+  wire::delta d;
+  auto thought = R"({"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":")" + sound + "\"}}";
+  CAF_CHECK(wire::read_anthropic_delta(thought, d) && d.size == sound.size());
+  auto item = R"({"type":"response.reasoning_summary_text.delta","item_id":"an id that is allocated","delta":")" + sound + "\"}";
+  CAF_CHECK(wire::read_responses_delta(item, d) && d.size == sound.size() && d.item == "an id that is allocated");
+  CAF_CHECK_EQUAL(taken, 6); // of the first frame; a piece with a tag is one, what is no sound string is none
+}

@@ -56,6 +56,50 @@ CAF_TEST(depth is bounded before anything is built) {
   CAF_CHECK(parse(R"({"a":"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"["})")); // not depth: a string
 }
 
+CAF_TEST(a text is read as the library reads it) {
+  auto long_key = std::string(5000, 'k'), long_text = std::string(100'000, 't');
+  for (auto& text :
+       {std::string(R"([])"), std::string(R"({})"),
+        std::string(R"( [1, -2, 3.5, 1e300, 18446744073709551615, true, null, "a\u00e9\n"] )"),
+        std::string(R"({"a":{"b":[{},[],{"c":[[1],[2,[3]]]}]},"a":{"d":1},"":0,"e":""})"), std::string("\"x\""), std::string("7"),
+        R"({")" + long_key + R"(":[")" + long_text + R"(","short",")" + long_text + R"("],"z":")" + long_text + R"("})"}) {
+    auto v = parse(text);
+    CAF_REQUIRE(v);
+    CAF_CHECK(*v == json::parse(text));
+  }
+}
+
+CAF_TEST(a value takes no more than it may) {
+  for (auto* text : {R"([1,[2,{}],[]])",
+                     R"({"a":{"b":"a text that does not fit into the string itself"},"a key that does not fit in either":[null]})",
+                     R"("x")", R"([{"a":1},{"a":2}])"}) {
+    auto v = parse(text);
+    CAF_REQUIRE(v);
+    auto too_much = true;
+    CAF_CHECK(parse(text, false, weight(*v), &too_much) && !too_much);
+    CAF_CHECK(!parse(text, false, weight(*v) / 2, &too_much) && too_much);
+  }
+}
+
+CAF_TEST(values are counted as the message says) {
+  for (auto* item : {"0", "[]", "{}", "[[]]", R"({"a":0})", R"({"a":[1,2]})", R"({"a":{}})"}) {
+    std::string text = "[";
+    std::size_t n = 0;
+    auto read = [&](std::size_t count) {
+      for (; n < count; ++n)
+        (text += n == 0 ? "" : ",") += item;
+      auto whole = text + std::string(long_text, ' ') + "]";
+      CAF_CHECK_EQUAL(!parse(whole), too_many_values(whole));
+    };
+    read(max_values / 4);
+    read(max_values / 3);
+    read(max_values / 2);
+    read(max_values - 1);
+    read(max_values);
+    read(max_values + 1);
+  }
+}
+
 CAF_TEST(what is no JSON gives nothing and never throws) {
   for (auto* bad :
        {"", " ", "{", "{\"a\":}", "[1,]", "nul", "1 2", "\"\xFF\"", "\"\\ud800\"", "1e999", "{\"a\":NaN}", "\"a\nb\"", "'a'"})

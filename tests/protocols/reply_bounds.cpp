@@ -197,3 +197,31 @@ CAF_TEST(128 calls are read and one more is refused in every dialect) {
     CAF_CHECK_EQUAL(c.error, "more than 128 tool calls in one reply");
   }
 }
+
+CAF_TEST(an event of many members took ten times its text) {
+  std::string members = "{";
+  for (int i = 0; i < 280'000; ++i)
+    members += (i == 0 ? "\"" : ",\"") + numbered("a key of some length ", i) + R"(":"a value of some length")";
+  for (auto& v : voices) {
+    auto c = read(v, stream_of({v.unknown(members + "}")}) + stream_of(v.text("It is 42.")));
+    CAF_CHECK(c.code == ec::bad_reply);
+    CAF_CHECK(c.error.find("takes more than 32 MiB as values") != std::string::npos);
+  }
+}
+
+CAF_TEST(what is kept of a reply was counted by its text and took fifty times that) {
+  std::string nest; // 300 bytes of text, 10 KiB of values
+  for (int i = 0; i < 50; ++i)
+    nest += R"({"":)";
+  nest += "0" + std::string(50, '}');
+  std::string bytes;
+  for (int i = 0; i < 40; ++i) {
+    std::string list = "[";
+    for (int k = 0; k < 1000; ++k)
+      list += (k == 0 ? "" : ",") + nest;
+    bytes += stream_of({R"({"choices":[{"index":0,"delta":{")" + numbered("x", i) + "\":" + list + "]}}]}"});
+  }
+  auto c = read(voices[0], bytes);
+  CAF_CHECK(c.code == ec::bad_reply);
+  CAF_CHECK_EQUAL(c.error, "the reply holds more than 16 MiB of text, thoughts and arguments");
+}
