@@ -13,20 +13,10 @@
 
 namespace conclave {
 
-namespace fs = std::filesystem;
-
-namespace {
-
-bool holds_nul(const child_command& c) {
+std::string resolve_command(const child_command& c, std::string& program) {
   auto nul = [](const std::string& s) { return s.find('\0') != std::string::npos; };
   auto bad = [&](auto& v) { return nul(v.first) || nul(v.second) || v.first.empty() || v.first.find('=') != std::string::npos; };
-  return std::any_of(c.argv.begin(), c.argv.end(), nul) || std::any_of(c.env.begin(), c.env.end(), bad) || nul(c.cwd);
-}
-
-} // namespace
-
-std::string resolve_command(const child_command& c, std::string& program) {
-  if (holds_nul(c))
+  if (std::any_of(c.argv.begin(), c.argv.end(), nul) || std::any_of(c.env.begin(), c.env.end(), bad) || nul(c.cwd))
     return "the command, its directory or its environment holds a NUL byte or a bad variable name";
   if (c.argv.empty() || c.argv[0].empty())
     return "no program was named";
@@ -47,7 +37,7 @@ std::string find_program(const std::string& name, const char* path) {
   std::error_code ignored;
   for (std::string folder; std::getline(list, folder, ':');) {
     auto full = folder + "/" + name; // of a relative folder it would be in whatever directory we happen to be
-    if (folder[0] == '/' && fs::is_regular_file(full, ignored) && ::access(full.c_str(), X_OK) == 0)
+    if (folder[0] == '/' && std::filesystem::is_regular_file(full, ignored) && ::access(full.c_str(), X_OK) == 0)
       return full;
   }
   return {};

@@ -17,8 +17,8 @@ public:
   int number() const { return number_; } ///< 0 = nobody of it is left
 
   /// Waits for the child to end, and leaves it a zombie. Returns whether its end is known: `status` is its exit code, or 128 +
-  /// signal with `by_signal`.
-  bool wait(int& status, bool& by_signal) const;
+  /// signal.
+  bool wait(int& status) const;
 
   /// Returns whether somebody lives. The dead count for kill() until somebody reaps them, which the first process of a container
   /// may never do; so this looks into /proc.

@@ -27,8 +27,6 @@ namespace {
 
 namespace process = boost::process::v2;
 using boost::system::error_code;
-using boost::system::system_error;
-namespace fs = std::filesystem;
 
 /// Runs between vfork and exec: on the stack and in the memory of the parent, whose thread waits meanwhile. Changes nothing of its
 /// own but what the kernel keeps for the child.
@@ -38,7 +36,7 @@ struct become_child {
   pid_t parent = ::getpid();
 
   template <class Launcher>
-  error_code on_exec_setup(Launcher&, const fs::path&, const char* const*) const {
+  error_code on_exec_setup(Launcher&, const std::filesystem::path&, const char* const*) const {
     if (bond == child_bond::keeper) {
       ::setsid();
     } else {
@@ -67,26 +65,13 @@ struct become_child {
   }
 };
 
-/// Returns what a system call did; throws its error, as do the functions that follow.
-int checked(long result) {
-  if (result < 0)
-    throw system_error{errno, boost::system::system_category()};
-  return static_cast<int>(result);
-}
-
-/// Moves a descriptor to the reactor.
-void watch(launched_child::stream& ours, unique_fd fd) {
-  ours.assign(fd.get());
-  fd.release();
-  ours.non_blocking(true);
-}
-
-/// A pipe of which one end (0 or 1) is ours. Returns the other.
+/// A pipe of which one end (0 or 1) is ours. Returns the other; throws what the system says against it.
 unique_fd open_pipe(launched_child::stream& ours, int end) {
   int fds[2];
   checked(::pipe2(fds, O_CLOEXEC));
   unique_fd theirs{fds[1 - end]};
-  watch(ours, unique_fd{fds[end]});
+  unique_fd{fds[end]}.give_to(ours);
+  ours.non_blocking(true);
   return theirs;
 }
 
@@ -111,13 +96,13 @@ std::string launch_child(const child_command& o, child_bond bond, launched_child
     // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked
     // there. A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
     boost::asio::io_context none{1};
-    launcher(none.get_executor(), fs::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
+    launcher(none.get_executor(), std::filesystem::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
              process::process_stdio{in.get(), out.get(), err.get()}, become_child{o.cwd.c_str(), bond})
         .detach();
-    watch(child.end, unique_fd{checked(::syscall(SYS_pidfd_open, launcher.pid, 0))}); // glibc 2.36: not declared for C++
+    unique_fd{checked(::syscall(SYS_pidfd_open, launcher.pid, 0))}.give_to(child.end); // glibc 2.36: not declared for C++
     child.pid = launcher.pid;
     return {};
-  } catch (const system_error& e) { // Boost's pidfd, too, may be one too many for a program that runs
+  } catch (const boost::system::system_error& e) { // Boost's pidfd, too, may be one too many for a program that runs
     if (launcher.pid <= 0)
       return step + e.code().message();
     ::kill(-launcher.pid, SIGKILL);

@@ -51,14 +51,14 @@ void child_nursery::close() {
     return emptied_.set_value();
   for (auto& [who, group] : living_)
     who->close();
-  child_reactor::running()->after(ladder_limit, [this] {
+  child_reactor::get()->after(ladder_limit, [this] {
     for (auto& [who, group] : living_)
       who->kill();
   });
 }
 
 void child_nursery::end_all() {
-  auto* reactor = child_reactor::running();
+  auto* reactor = child_reactor::get();
   if (reactor == nullptr)
     return;
   reactor->post([this] { close(); });

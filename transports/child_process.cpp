@@ -39,9 +39,8 @@ public:
   child(child_options o, callbacks cb, child_reactor* r) : options_(std::move(o)), cb_(std::move(cb)), reactor_(r), os_(*r) {}
 
   bool write(std::string bytes) override {
-    if (!stdin_open_)
-      return false;
-    if (auto size = bytes.size(); (queued_ += size) > max_queue) {
+    auto size = bytes.size();
+    if ((queued_ += size) > max_queue || !stdin_open_) {
       queued_ -= size;
       return false;
     }
@@ -52,9 +51,7 @@ public:
     return true;
   }
 
-  void close() override {
-    post([](child& c) { c.shut(); });
-  }
+  void close() override { post(&child::shut); }
 
   void kill() override {
     post([](child& c) { c.signal(SIGKILL); });
@@ -104,13 +101,13 @@ public:
 
 private:
   template <class F>
-  void post(F run) {
-    reactor_->post([self = shared_from_this(), run = std::move(run)]() mutable { run(*self); });
+  void post(F what) {
+    reactor_->post([self = shared_from_this(), what = std::move(what)] { std::invoke(what, *self); });
   }
 
   template <class F>
-  void after(std::chrono::milliseconds delay, F run) {
-    reactor_->after(delay, [self = shared_from_this(), run] { run(*self); });
+  void after(std::chrono::milliseconds delay, F what) {
+    reactor_->after(delay, [self = shared_from_this(), what] { std::invoke(what, *self); });
   }
 
   void when(stream& s, void (child::*ready)(), stream::wait_type what = stream::wait_read) {
@@ -220,12 +217,10 @@ private:
   }
 
   void on_end() {
-    auto by_signal = false;
-    auto known = group_.wait(result_.status, by_signal);
     result_.error = std::move(why_);
-    if (!known)
+    if (!group_.wait(result_.status))
       result_.error = "its exit status is unknown: the host process ignores SIGCHLD";
-    else if (result_.error.empty() && killed_ && by_signal)
+    else if (result_.error.empty() && killed_ && result_.status == 128 + SIGKILL)
       result_.error = "killed";
     on_group();
   }
@@ -249,7 +244,7 @@ private:
     if (!killed_ && group_.has_members()) {
       if (!closing_)
         leave_behind();
-      return after(group_poll, [](child& c) { c.on_group(); });
+      return after(group_poll, &child::on_group);
     }
     end_output();
     group_.release();

@@ -39,8 +39,7 @@ struct child_exit {
 class child_process {
 public:
   struct callbacks {
-    std::function<void(std::vector<std::string>)>
-        on_lines; ///< stdout lines, without the LF, one call per read; a last one without LF counts
+    std::function<void(std::vector<std::string>)> on_lines; ///< of stdout, without LF, one call per read; a last one needs no LF
     std::function<void(child_exit)> on_exit;
     std::function<void()> on_silence = nullptr; ///< it closed its stdout and goes on; at most once, before on_exit
     std::function<void()> on_deaf = nullptr;    ///< it closed its stdin, with something unread, and goes on; as on_silence

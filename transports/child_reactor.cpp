@@ -9,26 +9,23 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-#include <atomic>
+#include <cerrno>
 #include <exception>
-#include <mutex>
 #include <unistd.h>
 
 namespace conclave {
 
 namespace asio = boost::asio;
 
-namespace {
-
-/// Leaked on purpose: its thread may outlive every static destructor.
-std::atomic<child_reactor*> instance{nullptr};
-
-} // namespace
-
-void unique_fd::reset(int fd) {
+unique_fd::~unique_fd() {
   if (fd_ >= 0)
     ::close(fd_);
-  fd_ = fd;
+}
+
+int checked(long result) {
+  if (result < 0)
+    throw boost::system::system_error{errno, boost::system::system_category()};
+  return static_cast<int>(result);
 }
 
 child_reactor::child_reactor() : io_(std::make_shared<asio::io_context>(1)), owner_(::getpid()) {
@@ -36,27 +33,20 @@ child_reactor::child_reactor() : io_(std::make_shared<asio::io_context>(1)), own
   start_without_signals([io = io_, work = asio::make_work_guard(*io_)] { io->run(); }).detach();
 }
 
-child_reactor* child_reactor::running() {
-  auto* r = instance.load();
-  return r != nullptr && r->owner_ == ::getpid() ? r : nullptr;
-}
-
 child_reactor* child_reactor::get() {
-  static std::mutex guard;
-  std::lock_guard lock{guard};
   try {
-    if (instance == nullptr)
-      instance = new child_reactor;
+    static auto* one = new child_reactor; // leaked on purpose: its thread may outlive every static destructor
+    return one->owner_ == ::getpid() ? one : nullptr;
   } catch (const std::exception&) { // neither descriptor nor thread to be had
+    return nullptr;
   }
-  return instance;
 }
 
-void child_reactor::post(task run) {
+void child_reactor::post(std::function<void()> run) {
   asio::post(*io_, std::move(run));
 }
 
-void child_reactor::after(std::chrono::milliseconds delay, task run) {
+void child_reactor::after(std::chrono::milliseconds delay, std::function<void()> run) {
   auto timer = std::make_shared<asio::steady_timer>(*io_, delay);
   timer->async_wait([timer, run = std::move(run)](const boost::system::error_code&) { run(); });
 }

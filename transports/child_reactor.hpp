@@ -26,42 +26,41 @@ public:
   unique_fd() = default;
   explicit unique_fd(int fd) : fd_(fd) {}
   unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}
-  unique_fd& operator=(unique_fd&& other) noexcept {
-    reset(other.release());
+  unique_fd& operator=(unique_fd other) noexcept {
+    std::swap(fd_, other.fd_);
     return *this;
   }
-  ~unique_fd() { reset(); }
+  ~unique_fd();
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  void reset(int fd = -1);
+  void reset() { *this = {}; }
   int release() { return std::exchange(fd_, -1); }
 
-  /// Moves it into an object of Asio (made for `protocol`, if there are such). Returns false if that cannot have it.
-  template <class Object, class Error, class... Protocol>
-  bool give_to(Object& object, Error& failed, const Protocol&... protocol) {
-    return !object.assign(protocol..., fd_, failed) && release() >= 0;
+  /// Moves it into an object of Asio (made for `protocol`, if there are such), which throws if it cannot have it.
+  template <class Object, class... Protocol>
+  void give_to(Object& object, const Protocol&... protocol) {
+    object.assign(protocol..., fd_);
+    release();
   }
 
 private:
   int fd_ = -1;
 };
 
+/// Returns what a system call did. Throws its error (boost::system::system_error) if that is negative.
+int checked(long result);
+
 class child_reactor {
 public:
-  using task = std::function<void()>;
-
   /// Returns the reactor of this process, started by the first call; nullptr if the system gives neither descriptor nor thread for
-  /// it (the next call tries again).
+  /// it (the next call tries again), and in a fork of the host, which does not have its thread.
   static child_reactor* get();
 
-  /// Returns the reactor if there is one already; nullptr in a fork of the host, which has no such thread.
-  static child_reactor* running();
-
   /// Runs `run` on the reactor thread, in the order of the calls. Any thread.
-  void post(task run);
+  void post(std::function<void()> run);
 
   /// Runs `run` on the reactor thread, not before `delay` has passed. Any thread.
-  void after(std::chrono::milliseconds delay, task run);
+  void after(std::chrono::milliseconds delay, std::function<void()> run);
 
   /// What pipes, sockets and timers of this folder are made with. Their handlers run on the reactor thread.
   boost::asio::io_context& io() { return *io_; }

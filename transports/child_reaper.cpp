@@ -28,7 +28,7 @@ done
 } // namespace
 
 void tell_reaper(const std::string& groups) {
-  auto& reactor = *child_reactor::running();
+  auto& reactor = *child_reactor::get();
   static auto& pipe = *new launched_child::stream{reactor.io()}; // never closed by us: its end is the word to begin
   // A full pipe means a stopped reaper: it is given up like a dead one.
   auto told = [line = groups + '\n'] {

@@ -7,17 +7,18 @@
 
 #include <boost/asio/ip/network_v6.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_future.hpp>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <future>
 #include <map>
 #include <netinet/tcp.h>
 #include <random>
 #include <sstream>
-#include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace conclave {
 
@@ -30,22 +31,12 @@ using boost::system::error_code;
 constexpr auto proof_limit = std::chrono::seconds(5);
 constexpr std::size_t max_strangers = 512;
 constexpr const char* crowded = "too many others wait";
-constexpr int accepts_per_turn = 64; ///< then the others of the reactor have their turn
 constexpr auto pause_without_descriptors = std::chrono::milliseconds(500);
 
 /// Where a peer comes from: an IPv4 address, or the network of an IPv6 one (its owner has all of it).
 std::string source_of(const asio::ip::address& a) {
-  if (a.is_v4())
-    return a.to_string();
-  if (a.to_v6().is_v4_mapped())
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, a.to_v6()).to_string();
-  return asio::ip::make_network_v6(a.to_v6(), 64).network().to_string();
-}
-
-std::size_t room_for_strangers() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  return std::clamp<std::size_t>(limit.rlim_cur / 2, 16, max_strangers);
+  auto v6 = a.is_v4() ? asio::ip::make_address_v6(asio::ip::v4_mapped, a.to_v4()) : a.to_v6();
+  return asio::ip::make_network_v6(v6, v6.is_v4_mapped() ? 128 : 64).network().to_string();
 }
 
 } // namespace
@@ -56,23 +47,21 @@ public:
   gate(tls_identity me, arrival take, report tell)
       : acceptor_(child_reactor::get()->io()), identity_(std::move(me)), take_(std::move(take)), tell_(std::move(tell)) {}
 
-  /// Returns the port; tries again with another address after a failure.
-  std::uint16_t open(const tcp::endpoint& at, error_code& failed) {
-    error_code ignored;
-    acceptor_.close(ignored);
-    unique_fd fd{::socket(at.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-    if (!fd)
-      failed.assign(errno, boost::system::system_category());
-    else if (fd.give_to(acceptor_, failed, at.protocol()) && !acceptor_.set_option(tcp::acceptor::reuse_address{true}, failed)
-             && !acceptor_.bind(at, failed) && !acceptor_.listen(tcp::acceptor::max_listen_connections, failed))
-      return acceptor_.local_endpoint(failed).port();
-    return 0;
+  /// Returns the port, or throws why it cannot listen there; then it may be tried again with another address.
+  std::uint16_t open(const tcp::endpoint& at) {
+    acceptor_ = tcp::acceptor{acceptor_.get_executor()};
+    unique_fd fd{checked(::socket(at.protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0))};
+    fd.give_to(acceptor_, at.protocol());
+    acceptor_.set_option(tcp::acceptor::reuse_address{true});
+    acceptor_.bind(at);
+    acceptor_.listen();
+    return acceptor_.local_endpoint().port();
   }
 
   void listen() {
     acceptor_.async_wait(tcp::acceptor::wait_read, [self = shared_from_this()](const error_code& e) {
       if (!e && self->acceptor_.is_open())
-        self->accept_some();
+        self->accept();
     });
   }
 
@@ -86,20 +75,17 @@ public:
   }
 
 private:
-  // By hand: Asio would make descriptors that other programs of the host inherit.
-  void accept_some() {
-    for (int i = 0; i < accepts_per_turn; ++i) {
-      tcp::endpoint from;
-      auto size = static_cast<socklen_t>(from.capacity());
-      unique_fd peer{::accept4(acceptor_.native_handle(), from.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-      if (peer)
-        admit(std::move(peer), from);
-      else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        // The connection stays in the queue and would wake us at once: look again when others have given descriptors back.
-        decided({}, {}, std::string("callers wait, and this process cannot take them: ") + std::strerror(errno));
-        return child_reactor::get()->after(pause_without_descriptors, [self = shared_from_this()] { self->listen(); });
-      } else if (errno == EAGAIN)
-        break;
+  // By hand: Asio would make descriptors that other programs of the host inherit. One in a turn of the reactor.
+  void accept() {
+    tcp::endpoint from;
+    auto size = static_cast<socklen_t>(from.capacity());
+    unique_fd peer{::accept4(acceptor_.native_handle(), from.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+    if (peer)
+      admit(std::move(peer), from);
+    else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      // The connection stays in the queue and would wake us at once: look again when others have given descriptors back.
+      decided({}, {}, std::string("callers wait, and this process cannot take them: ") + std::strerror(errno));
+      return child_reactor::get()->after(pause_without_descriptors, [self = shared_from_this()] { self->listen(); });
     }
     listen();
   }
@@ -107,35 +93,33 @@ private:
   void admit(unique_fd peer, const tcp::endpoint& at) {
     int on = 1;
     ::setsockopt(peer.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    auto name = (std::ostringstream{} << at).str();
     if (!identity_)
-      return decided(std::move(peer), at, {});
+      return decided(std::move(peer), name, {});
     auto now = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch());
     auto [id, evicted] = admission_.admit(source_of(at.address()), now, [this](auto who) { return strangers_.at(who)->spoken(); });
     if (evicted != 0)
       strangers_.at(evicted)->close(crowded);
     if (id == 0)
-      return decided({}, at, crowded);
-    auto done = [self = shared_from_this(), who = id, at](unique_fd plain, const std::string& why) {
+      return decided({}, name, crowded);
+    auto done = [self = shared_from_this(), who = id, name](unique_fd plain, const std::string& why) {
       self->admission_.leave(who);
       self->strangers_.erase(who);
-      self->decided(std::move(plain), at, why);
+      self->decided(std::move(plain), name, why);
     };
     strangers_[id] = tls_tunnel::start(identity_, std::move(peer), tls_tunnel::side::server, proof_limit, std::move(done));
   }
 
-  void decided(unique_fd plain, const tcp::endpoint& peer, const std::string& refusal) {
-    std::ostringstream name;
-    if (peer.port() != 0)
-      name << peer;
+  void decided(unique_fd plain, const std::string& peer, const std::string& refusal) {
     if (tell_)
-      tell_(name.str(), refusal);
+      tell_(peer, refusal);
     if (plain && take_)
       take_(std::move(plain));
   }
 
   tcp::acceptor acceptor_;
   tls_identity identity_;
-  node_admission admission_{room_for_strangers(), std::random_device{}()};
+  node_admission admission_{std::clamp<std::size_t>(::getdtablesize() / 2, 16, max_strangers), std::random_device{}()};
   std::map<node_admission::stranger, std::shared_ptr<tls_tunnel>> strangers_; ///< undecided
   arrival take_;
   report tell_;
@@ -148,9 +132,12 @@ std::unique_ptr<node_listener> node_listener::open(const std::string& host, std:
   if (reactor != nullptr) {
     auto g = std::make_shared<gate>(std::move(identity), std::move(take), std::move(tell));
     for (auto& found : tcp::resolver{reactor->io()}.resolve(host, std::to_string(port), tcp::resolver::passive, failed))
-      if (auto bound = g->open(found, failed); !failed) {
+      try {
+        auto bound = g->open(found);
         reactor->post([g] { g->listen(); });
         return std::unique_ptr<node_listener>{new node_listener{std::move(g), bound}};
+      } catch (const boost::system::system_error& e) {
+        failed = e.code();
       }
   }
   error = "cannot listen on " + host + ":" + std::to_string(port) + ": " + (reactor ? failed.message() : "no thread for it");
@@ -158,15 +145,8 @@ std::unique_ptr<node_listener> node_listener::open(const std::string& host, std:
 }
 
 node_listener::~node_listener() {
-  auto* reactor = child_reactor::running();
-  if (reactor == nullptr) // a fork of the host
-    return;
-  std::promise<void> closed;
-  reactor->post([&] {
-    gate_->close();
-    closed.set_value();
-  });
-  closed.get_future().wait();
+  if (auto* reactor = child_reactor::get()) // null in a fork of the host
+    asio::post(reactor->io(), asio::use_future([this] { gate_->close(); })).wait();
 }
 
 } // namespace conclave

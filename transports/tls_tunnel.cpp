@@ -21,7 +21,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <netinet/tcp.h>
 #include <optional>
 #include <sys/socket.h>
@@ -32,11 +31,11 @@ namespace {
 
 namespace asio = boost::asio;
 using boost::system::error_code;
+using boost::system::system_error;
 
 constexpr std::size_t buffer_size = std::size_t{16} * 1024; // one TLS record
 constexpr auto stall_limit = std::chrono::seconds(10);
 constexpr const char* closed_by_peer = "it closed the connection";
-constexpr const char* no_answer = "it takes connections but does not answer: it is stopped, hangs, or is no conclave node";
 constexpr const char* broken = "the connection broke: ";
 
 /// What OpenSSL says of a peer that speaks something else.
@@ -46,7 +45,7 @@ constexpr int no_tls[] = {SSL_R_WRONG_VERSION_NUMBER,   SSL_R_UNSUPPORTED_PROTOC
 
 class tunnel final : public tls_tunnel, public std::enable_shared_from_this<tunnel> {
 public:
-  tunnel(asio::io_context& io, side s, ready done) : net_(io), plain_(io), limit_(io), side_(s), done_(std::move(done)) {}
+  tunnel(asio::io_context& io, ready done) : net_(io), plain_(io), limit_(io), done_(std::move(done)) {}
 
   void close(const std::string& reason) override {
     auto self = shared_from_this(); // the operations may hold the last references
@@ -59,87 +58,56 @@ public:
 
   bool spoken() const override { return tls_.has_value(); }
 
-  void run(tls_identity identity, unique_fd net, std::chrono::milliseconds limit) {
-    // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
-    unsigned stall = std::chrono::milliseconds(stall_limit).count();
-    ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
-    error_code failed;
-    if (!net.give_to(net_, failed, asio::ip::tcp::v4())) // the family is never asked for again
-      return close_after({}, "the connection cannot be watched: " + failed.message());
-    close_after(limit, side_ == side::client ? no_answer : "it connected and said nothing");
-    auto begin = [self = shared_from_this(), identity](const error_code& e, std::size_t) {
-      if (e)
-        return self->close("it connected and hung up without a word");
-      self->late_ = no_answer;
-      asio::co_spawn(self->net_.get_executor(), self->inward(self, identity), asio::detached);
-    };
-    if (side_ == side::client)
-      return begin({}, 0);
-    // Not async_wait(), which Asio also wakes with an event of a descriptor that is closed by now.
-    net_.async_receive(asio::buffer(&first_, 1), net_.message_peek, begin);
-  }
-
-private:
-  asio::awaitable<void> inward(std::shared_ptr<tunnel>, tls_identity identity) {
-    error_code e;
-    auto done = asio::redirect_error(asio::use_awaitable, e);
-    auto* ssl = SSL_new(identity.get());
-    if (ssl == nullptr)
-      co_return close("TLS does not start: out of memory");
-    tls_.emplace(net_, ssl); // which owns it now
-    co_await tls_->async_handshake(side_ == side::client ? tls_->client : tls_->server, done);
-    if (!e && net_.is_open() && pair_up(e)) {
-      if (side_ == side::server)
-        decide(std::move(other_), {});
-      asio::co_spawn(net_.get_executor(), outward(shared_from_this()), asio::detached);
-      e = co_await carry(*tls_, plain_);
-    }
-    if (e)
-      close(explain(e));
-  }
-
-  asio::awaitable<void> outward(std::shared_ptr<tunnel>) {
-    auto e = co_await carry(plain_, *tls_);
-    if (!e || !net_.is_open())
-      co_return;
-    close_after(stall_limit, "the local end was closed");
-    co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, e)); // tells the peer that this end is meant
-    close(late_);
-  }
-
-  /// Returns what ended the reading. Nothing if the writing failed: the reading of the other direction tells why, once it has
-  /// brought what is still to come.
-  template <class From, class To>
-  asio::awaitable<error_code> carry(From& from, To& to) {
-    std::array<char, buffer_size> bytes;
-    for (error_code e;;) {
-      auto n = co_await from.async_read_some(asio::buffer(bytes), asio::redirect_error(asio::use_awaitable, e));
-      if (e)
-        co_return e;
-      co_await asio::async_write(to, asio::buffer(bytes, n), asio::redirect_error(asio::use_awaitable, e));
-      decide(std::move(other_), {}); // a client's first byte is on its way
-      if (e)
-        co_return error_code{};
-    }
-  }
-
-  bool pair_up(error_code& failed) {
-    int pair[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
-      failed.assign(errno, boost::system::system_category());
-      return false;
-    }
-    other_.reset(pair[1]);
-    return unique_fd{pair[0]}.give_to(plain_, failed, asio::local::stream_protocol{});
-  }
-
-  void close_after(std::chrono::milliseconds limit, const std::string& reason) {
-    late_ = reason;
+  void close_after(std::chrono::milliseconds limit) {
     limit_.expires_after(limit);
     limit_.async_wait([self = shared_from_this()](const error_code& e) {
       if (!e)
         self->close(self->late_);
     });
+  }
+
+  asio::awaitable<void> run(std::shared_ptr<tunnel>, tls_identity identity, unique_fd net, side me) {
+    try {
+      net.give_to(net_, asio::ip::tcp::v4()); // the family is never asked for again
+      char first = 0;
+      if (me == side::server) // not async_wait(), which Asio also wakes with an event of a descriptor that is closed by now
+        co_await net_.async_receive(asio::buffer(&first, 1), net_.message_peek, asio::use_awaitable);
+      late_ = "it takes connections but does not answer: it is stopped, hangs, or is no conclave node";
+      auto* ssl = SSL_new(identity.get());
+      if (ssl == nullptr)
+        throw system_error{asio::error::no_memory};
+      tls_.emplace(net_, ssl); // which owns it now
+      co_await tls_->async_handshake(me == side::client ? tls_->client : tls_->server, asio::use_awaitable);
+      int pair[2];
+      checked(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
+      other_ = unique_fd{pair[1]};
+      unique_fd{pair[0]}.give_to(plain_, asio::local::stream_protocol{});
+      if (me == side::server)
+        decide(std::move(other_), {});
+      asio::co_spawn(net_.get_executor(), carry(plain_, *tls_), [self = shared_from_this()](std::exception_ptr read_all) {
+        if (!read_all || !self->net_.is_open())
+          return;
+        self->close_after(stall_limit);
+        self->tls_->async_shutdown([self](const error_code&) { self->close({}); }); // tells the peer that this end is meant
+      });
+      co_await carry(*tls_, plain_);
+    } catch (const system_error& e) {
+      late_ = explain(e.code());
+      close_after({}); // not at once: start() may not have returned
+    }
+  }
+
+private:
+  /// Throws what ends the reading; ends if the writing fails: the reading of the other direction tells why, once it has brought
+  /// what is still to come.
+  template <class From, class To>
+  asio::awaitable<void> carry(From& from, To& to) {
+    std::array<char, buffer_size> bytes;
+    for (error_code failed; !failed;) {
+      auto n = co_await from.async_read_some(asio::buffer(bytes), asio::use_awaitable);
+      co_await asio::async_write(to, asio::buffer(bytes, n), asio::redirect_error(asio::use_awaitable, failed));
+      decide(std::move(other_), {}); // a client's first byte is on its way
+    }
   }
 
   void decide(unique_fd plain, const std::string& error) {
@@ -150,7 +118,7 @@ private:
   }
 
   std::string explain(const error_code& e) {
-    if (auto verdict = SSL_get_verify_result(tls_->native_handle()); verdict != X509_V_OK)
+    if (auto verdict = tls_ ? SSL_get_verify_result(tls_->native_handle()) : X509_V_OK; verdict != X509_V_OK)
       return peer_certificate_fault(verdict);
     if (e.category() == asio::error::get_ssl_category()) {
       auto reason = ERR_GET_REASON(static_cast<unsigned long>(e.value()));
@@ -160,18 +128,18 @@ private:
         return "it does not speak TLS 1.3: it is no conclave node, or one without TLS";
       return "TLS failed: " + e.message();
     }
-    return e.category() == boost::system::system_category() ? broken + e.message() : closed_by_peer;
+    if (e.category() == boost::system::system_category())
+      return broken + e.message();
+    return tls_ ? closed_by_peer : "it connected and hung up without a word";
   }
 
   asio::ip::tcp::socket net_;
   std::optional<asio::ssl::stream<asio::ip::tcp::socket&>> tls_; ///< once the peer of a server has spoken
   asio::local::stream_protocol::socket plain_;
-  unique_fd other_;          ///< the end that is given away
-  asio::steady_timer limit_; ///< until it is decided, and for saying goodbye
-  std::string late_;         ///< what it means if that is reached
-  side side_;
+  unique_fd other_;                                    ///< the end that is given away
+  asio::steady_timer limit_;                           ///< until it is decided, and for saying goodbye
+  std::string late_ = "it connected and said nothing"; ///< what it means if that is reached
   ready done_;
-  char first_ = 0;
 };
 
 } // namespace
@@ -190,7 +158,7 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
     SSL_CTX_set_session_cache_mode(ctx->native_handle(), SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx->native_handle(), 0);
     return {ctx, ctx->native_handle()};
-  } catch (const boost::system::system_error& e) {
+  } catch (const system_error& e) {
     error = "TLS cannot use " + files.cert + ", " + files.key + " and " + files.ca + ": " + e.what();
     return nullptr;
   }
@@ -198,8 +166,13 @@ tls_identity load_tls_identity(const tls_config& wanted, std::string& error) {
 
 std::shared_ptr<tls_tunnel> tls_tunnel::start(const tls_identity& identity, unique_fd net, side s, std::chrono::milliseconds limit,
                                               ready done) {
-  auto t = std::make_shared<tunnel>(child_reactor::get()->io(), s, std::move(done));
-  t->run(identity, std::move(net), limit);
+  // A peer that takes no more bytes is given up, so that the end of a program does not leave a tunnel behind.
+  unsigned stall = std::chrono::milliseconds(stall_limit).count();
+  ::setsockopt(net.get(), IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
+  auto& io = child_reactor::get()->io();
+  auto t = std::make_shared<tunnel>(io, std::move(done));
+  t->close_after(limit);
+  asio::co_spawn(io, t->run(t, identity, std::move(net), s), asio::detached); // which runs to its first wait now
   return t;
 }
 

@@ -448,3 +448,19 @@ CAF_TEST(a fork of the host may end at once) {
   r.child->close();
   CAF_CHECK(r.seen->ended());
 }
+
+CAF_TEST(a fork of the host is told that it can start no children) {
+  run r{{"cat"}}; // the thread of all children is there, and is none of the fork
+  CAF_CHECK(r.child->write("x\n"));
+  CAF_REQUIRE(r.seen->wait([&] { return !r.seen->lines.empty(); }));
+  auto pid = ::fork();
+  if (pid == 0) {
+    run other{{"cat"}};
+    ::_exit(!other.child && other.seen->exits.size() == 1 && !other.seen->exits[0].started ? 7 : 8);
+  }
+  int status = 0;
+  CAF_REQUIRE_EQUAL(::waitpid(pid, &status, 0), pid);
+  CAF_CHECK_EQUAL(WEXITSTATUS(status), 7);
+  r.child->close();
+  CAF_CHECK(r.seen->ended());
+}
