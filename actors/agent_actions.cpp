@@ -19,7 +19,7 @@ namespace conclave {
 namespace {
 
 constexpr auto info_limit = std::chrono::seconds(10);
-constexpr auto least_wait = std::chrono::milliseconds(1'000); ///< before a gate is asked again, as while a probe is under way
+constexpr auto least_wait = std::chrono::milliseconds(1'000); ///< before a gate is asked again
 
 /// Whether a call failed because of its source, which a person should know. A breaker that is open was preceded by what opened it.
 bool is_lost(ec code) {
@@ -75,8 +75,8 @@ void agent_state::ask_model(model_request req) {
           });
 }
 
-/// A request that was not sent has not failed: who has no other backend waits until the gate may let it pass, whatever its own
-/// `timeout` is, as long as its run may last. Returns whether the call waits.
+/// A request that a rate limit kept back has not failed: who has no other backend waits until the gate may let it pass, whatever its
+/// own `timeout` is, as long as its run may last. Returns whether the call waits.
 bool agent_state::keep_back(std::uint64_t call, const caf::error& e) {
   auto again = again_after(e);
   auto elsewhere = run.pauses == 0

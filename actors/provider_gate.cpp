@@ -105,8 +105,7 @@ bool refuse(gate_ptr self, const waiting_request& w, const rate_limiter::verdict
   auto too_late = now + wait.ms >= w.ask.until_ms;
   auto too_long = wait.ms > st.gate.policy().retry_after_cap_ms;
   if (!st.gate.would_allow(now))
-    answer(self, w, says::refused, ec::breaker_open, refused_text(self, now),
-           st.gate.is_paced(now) ? -1 : st.gate.remaining_ms(now)); // a wait that the server asks for is over the threshold here
+    answer(self, w, says::refused, ec::breaker_open, refused_text(self, now));
   else if (now >= w.ask.until_ms)
     answer(self, w, says::refused, ec::timeout, "the deadline of the call passed while it waited for " + w.told, 0);
   else if (wait.ms > 0 && (too_late || too_long))

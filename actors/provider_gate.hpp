@@ -32,7 +32,7 @@ struct gate_answer {
   says what = says::go;
   ec code = ec::none;         ///< refused: breaker_open or rate_limited
   std::string text;           ///< waits: "waiting 12 s for the rate limit of api.openai.com"; refused: why, and until when
-  std::int64_t again_ms = -1; ///< refused: it may be asked again after this; -1 = that is later than anybody waits
+  std::int64_t again_ms = -1; ///< refused by a limit: it may be asked again after this; -1 = nobody waits for it
 };
 
 using gate_guest_actor = caf::typed_actor<caf::reacts_to<gate_answer>>;

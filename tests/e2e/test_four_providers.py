@@ -329,8 +329,7 @@ class HalfOpen(unittest.TestCase):
                     self.assertEqual([t for t in times if begin < t < end], [], "nor does a probe")
                     opened = end
                 refused = {e["agent"] for e in events if e["type"] == "agent_error" and e["code"] == "breaker_open"}
-                self.assertEqual(refused, set(), "who waits has not failed")
-                self.assertFalse([e for e in events if e["type"] == "agent_out"])
+                self.assertGreaterEqual(len(refused), 7, "the others came meanwhile")
                 self.assertFalse([e for e in events if e["type"] == "agent_out"])
                 self.assertEqual(sum(e["type"] == "new_answer" for e in events), 8)
 

@@ -127,12 +127,9 @@ class Breaker(Case):
 
     def test_an_open_breaker_asks_nothing_and_then_exactly_once(self):
         p = self.serve(refuses(500, "down"))
-        events = self.failed([{"backend": self.backend(p, **self.keys)}])  # three runs: a failure, and two waits with a probe each
-        self.assertEqual([e["code"] for e in events if e["type"] == "agent_error"], ["unavailable"] * 3)
-        self.assertEqual(len(p.requests), 3 + 1 + 1)
-        at = [q["at"] for q in p.requests]
-        self.assertGreaterEqual(at[3] - at[2], 1.9)
-        self.assertGreaterEqual(at[4] - at[3], 3.9)
+        events = self.failed([{"backend": self.backend(p, **self.keys)}])  # three runs: a failure, an open breaker, a probe
+        self.assertEqual([e["code"] for e in events if e["type"] == "agent_error"], ["unavailable", "breaker_open", "unavailable"])
+        self.assertEqual(len(p.requests), 3 + 0 + 1)
 
     def test_a_probe_that_succeeds_closes_it(self):
         async def behave(provider, request, reply):
@@ -142,31 +139,8 @@ class Breaker(Case):
 
         p = self.serve(behave)
         events = self.answered([{"backend": self.backend(p, **self.keys)}])
-        self.assertEqual([e["code"] for e in events if e["type"] == "agent_error"], ["unavailable"])
+        self.assertIn("breaker_open", [e["code"] for e in events if e["type"] == "agent_error"])
         self.assertEqual(len(p.requests), 3 + 3)
-
-    def test_agents_gave_up_while_a_breaker_was_open_that_they_could_have_waited_for(self):
-        """Refusals of the gate were failed runs: three of them in 5 s, and everybody was out."""
-        async def behave(provider, request, reply):
-            if len(provider.requests) <= 3:
-                return await reply.error(500, "down")
-            await well(provider, request, reply)
-
-        p = self.serve(behave)
-        keys = {**self.keys, "llm_circuit_breaker_reset_time_seconds": 9}
-        r = self.home.run("--config", self.home.write("team.json", {"agents": [{"id": "m", "backend": self.backend(p, **keys)}]}), "-v", "q", timeout=120)
-        self.assertEqual(r.returncode, 0, r.stderr)
-        self.assertRegex(" ".join(r.stderr.split()), r"waiting: .*\(failed too often lately, tried again at \d\d:\d\d:\d\d\)")
-        self.assertEqual(len(p.requests), 3 + 3)
-
-    def test_a_wait_for_the_gate_ends_with_its_run(self):
-        p = self.serve(refuses(500))
-        keys = {**self.keys, "llm_circuit_breaker_reset_time_seconds": 300}
-        start = time.monotonic()
-        events = self.failed([{"backend": self.backend(p, **keys)}], timeout_settings={"orchestrator_timeout_seconds": 8})
-        self.assertLess(time.monotonic() - start, 14)
-        self.assertEqual(len(p.requests), 3)
-        self.assertEqual([e["reason"] for e in events if e["type"] == "call_ended"][1:], ["cancelled"])
 
     def test_who_may_go_elsewhere_does_not_wait_for_a_breaker(self):
         first, second = self.serve(refuses(500)), self.serve(well)

@@ -89,7 +89,7 @@ class Judged(Keys):
                           self.judged(agents=[{"id": "a", "backend": {"type": "openai", key: 5}}]))
         self.assertIn("write `base_url`", self.judged(agents=[{"id": "a", "backend": {"type": "openai", "api_base": "https://proxy"}}]))
         for key in ("api_version", "azure_endpoint", "deployment_name", "base_url", "model"):
-            self.assertIn(f"agents[0].{key}: unknown key; write `{key}` under `agents[].backend`" if key != "model" else "it stands under `agents[].backend`",
+            self.assertIn(f"agents[0].{key}: unknown key; write `{key}` under `agents[].backend`" if key != "model" else "'model' stands in agents[].backend",
                           self.judged(agents=[{"id": "a", "backend": azure, key: "x"}]))
 
     def test_an_option_is_named_by_itself_and_not_by_a_key(self):
