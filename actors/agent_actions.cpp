@@ -75,8 +75,8 @@ void agent_state::ask_model(model_request req) {
           });
 }
 
-/// A request that a rate limit kept back has not failed: who has no other backend waits until the gate may let it pass, whatever its
-/// own `timeout` is, as long as its run may last. Returns whether the call waits.
+/// A request that a rate limit kept back has not failed: who has no other backend waits until the gate may let it pass, whatever
+/// its own `timeout` is, as long as its run may last. Returns whether the call waits.
 bool agent_state::keep_back(std::uint64_t call, const caf::error& e) {
   auto again = again_after(e);
   auto elsewhere = run.pauses == 0
