@@ -215,7 +215,9 @@ run_config read_config(const tree& root, report& to, const load_options& options
   read_orchestrator(top, out);
   out.places = to.places();
   add_nodes(out, options.nodes);
-  to.adopt(validate(out, amends));
+  const auto* given = root.find("agents");
+  to.adopt(
+      validate(out, amends && (given == nullptr || !agents.empty()))); // a list of nobody is a mistake, none says nothing of them
   return out;
 }
 
