@@ -18,6 +18,7 @@
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <string_view>
 
 namespace conclave {
@@ -105,6 +106,21 @@ std::string shape_of(const std::string& all, std::size_t begin, std::size_t end)
     ++i;
   }
   return out;
+}
+
+/// Returns `digits` with what stands between those of `there`, blanks or ends of lines; without it where these are other ones in
+/// number.
+std::string laid_out(std::string digits, std::string there, secret_form form) {
+  auto is_digit = [form](char c) {
+    return form == secret_form::hex ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : is_base64_digit(c);
+  };
+  if (static_cast<std::size_t>(std::count_if(there.begin(), there.end(), is_digit)) != digits.size())
+    return digits;
+  auto next = digits.begin();
+  for (auto& c : there)
+    if (is_digit(c))
+      c = *next++;
+  return there;
 }
 
 } // namespace
@@ -300,7 +316,7 @@ bool stand_ins::put_in(const std::vector<std::string*>& pieces, bool* inexact) c
       continue;
     }
     if (f.form != secret_form::plain) { // it is found again where it says the same
-      name = in_form(f.form, name);
+      name = laid_out(in_form(f.form, name), there, f.form);
     } else if (auto& secret = known_.values()[f.which]; there != secret && secret_words::percent_decoded(there) == secret) {
       name = wire::percent_encoded(name);
     } else if (there != secret) {
