@@ -10,6 +10,7 @@
 #include "app/plain_text.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/what_if_text.hpp"
+#include "protocols/opening.hpp"
 #include "protocols/replay.hpp"
 
 #include <algorithm>

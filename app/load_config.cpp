@@ -7,6 +7,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/config_validate.hpp"
+#include "protocols/opening.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>

@@ -8,13 +8,14 @@
 
 #include "protocols/config.hpp"
 #include "protocols/config_expand.hpp"
-#include "protocols/opening.hpp"
 
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace conclave {
+
+struct opening;
 
 /// A configuration and what is wrong with it. `config` is usable only if `ok()`.
 struct load_result {
