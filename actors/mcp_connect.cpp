@@ -28,8 +28,8 @@ std::int64_t seconds_of(std::chrono::milliseconds x) {
 
 /// The last line that says something, and the last that names an error if that is another one: programs like to end on a stack, a
 /// version or a hint where to read more.
-std::string telling_lines(std::string text, const secrets& hidden) {
-  hidden.hide(text);
+std::string telling_lines(std::string text, const mcp_state& st) {
+  st.hide(text);
   std::string last, error;
   for (std::size_t from = 0; from < text.size();) {
     auto lf = std::min(text.find_first_of("\r\n", from), text.size());
@@ -90,7 +90,7 @@ std::string resolve_home(mcp_server_config& c) {
 
 std::string last_words(mcp_ptr self, bool silence_counts) {
   auto& st = self->state;
-  auto said = st.channel ? telling_lines(st.channel->last_words(), st.hidden) : std::string{};
+  auto said = st.channel ? telling_lines(st.channel->last_words(), st) : std::string{};
   auto out = !said.empty()        ? "; its last words: \"" + said + "\""
              : !silence_counts    ? ""
              : st.skipped.empty() ? "; it wrote nothing to stderr"
@@ -126,8 +126,11 @@ void connect(mcp_ptr self) {
   cb.on_close = [post, generation](ec code, std::string why, bool was_there) {
     post(channel_closed{generation, code, std::move(why), was_there});
   };
-  if (!st.hidden.empty())
-    cb.clean_log = [hidden = st.hidden](std::string& text) { hidden.hide(text); };
+  cb.clean_log = [hidden = st.hidden, known = st.known](std::string& text) {
+    hidden.hide(text);
+    if (known)
+      known->get()->hide(text);
+  };
   std::string error;
   st.channel = open_mcp_channel(*st.outside, config, st.stderr_path, std::move(cb), error);
   if (!st.channel)

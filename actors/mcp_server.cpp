@@ -37,7 +37,7 @@ std::uint64_t send_request(mcp_ptr self, purpose why, std::int64_t limit_ms,
 }
 
 std::string about(mcp_ptr self, std::string text) {
-  self->state.hidden.hide(text);
+  self->state.hide(text);
   return "MCP server '" + self->state.config.name + "' " + text;
 }
 
@@ -244,7 +244,8 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
 
 mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
-                                   std::vector<std::string> excluded, mcp_teller tell, list_version version) {
+                                   std::vector<std::string> excluded, mcp_teller tell, list_version version,
+                                   std::shared_ptr<const known_secrets> known) {
   auto& st = self->state;
   st.outside = std::move(from);
   st.config = std::move(config);
@@ -255,6 +256,7 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
   st.excluded = std::move(excluded);
   st.tell = std::move(tell);
   st.version = std::move(version);
+  st.known = std::move(known);
   self->set_exit_handler([self](caf::exit_msg& m) {
     fail_all(self, ec::cancelled, "is being closed", false);
     self->quit(m.reason);
@@ -300,9 +302,10 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
 
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
-                                   std::vector<std::string> excluded, mcp_teller tell, list_version version) {
+                                   std::vector<std::string> excluded, mcp_teller tell, list_version version,
+                                   std::shared_ptr<const known_secrets> known) {
   return sys.spawn(mcp_server, std::move(from), std::move(config), std::move(env), std::move(stderr_path), has_allowed,
-                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version));
+                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version), std::move(known));
 }
 
 } // namespace conclave

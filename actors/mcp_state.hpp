@@ -71,6 +71,12 @@ enum class link : std::uint8_t { down, connecting, up };
 
 struct mcp_state {
   mcp_state() {} // no aggregate: CAF would hand the actor itself to the first member
+  /// Takes out of a text for people what nobody may read.
+  void hide(std::string& text) const {
+    hidden.hide(text);
+    if (known)
+      known->get()->hide(text);
+  }
   static inline const char* name = "mcp_server";
   std::shared_ptr<conclave::outside> outside;
   mcp_server_config config;
@@ -79,7 +85,8 @@ struct mcp_state {
   bool has_allowed = false;
   std::vector<std::string> allowed, excluded;
   mcp_teller tell;
-  secrets hidden; ///< what the server was told and must not repeat in its errors
+  secrets hidden;                             ///< what the server was told and must not repeat in its errors
+  std::shared_ptr<const known_secrets> known; ///< what others of the task were told; may be null
   std::unique_ptr<mcp_channel> channel;
   std::uint64_t generation = 0, ids = 0;
   std::uint64_t first_call = UINT64_MAX; ///< id of the first call; those before started a server or listed its tools

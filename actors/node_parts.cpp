@@ -226,7 +226,7 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
     };
     auto version = std::make_shared<std::atomic<std::uint64_t>>(0);
     auto source = spawn_mcp_server(sys, with.outside, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools,
-                                   b.exclude_tools, tell, version);
+                                   b.exclude_tools, tell, version, hidden);
     auto name = "MCP server '" + server.name + "'";
     auto limit = tool_waits::start(server);
     out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit, hidden), name, limit, version});

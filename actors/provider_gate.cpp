@@ -89,8 +89,7 @@ std::string refused_text(gate_ptr self, std::int64_t now) {
   auto what = last.empty() ? self->state.host : last;
   if (left == 0) // the same for whoever asks meanwhile
     return what + " (failed too often lately; one call tries whether it is back)";
-  return what
-         + (gate.is_paced(now) ? " (not tried before that wait is over, " : " (failed too often lately, tried again ")
+  return what + (gate.is_paced(now) ? " (not tried before that wait is over, " : " (failed too often lately, tried again ")
          + end_of(self, left) + ")";
 }
 

@@ -6,6 +6,7 @@
 #include "protocols/text.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <sstream>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,10 @@ constexpr spelling spellings[] = {
     {"apiversion openaiapiversion azureapiversion azureopenaiapiversion", "api_version", ""},
     {"apikey openaiapikey azureapikey azureopenaiapikey anthropicapikey googleapikey geminiapikey apitoken", "api_key", ""},
     {"apikeyenvvar apikeyenvvariable apikeyvariable", "api_key_env", ""},
+    {"host hostname apihost url uri baseuri inferenceserverurl", "base_url", "azure_endpoint"},
+    {"token authtoken accesstoken key openaikey azureopenaikey credentials", "api_key", ""},
+    {"resourcename azureopenaiapiinstancename", "base_url", "azure_endpoint"},
+    {"modelname modelid", "model", "deployment_name", false},
     {"apitype", "type", "", false},
     {"organization openaiorganization", "extra_headers: {OpenAI-Organization: ...}", "", false},
     {"azureadtoken", "extra_headers: {Authorization: Bearer ...}", ""},
@@ -55,6 +60,10 @@ std::string folded(const std::string& key) {
 
 const spelling* find_spelling(const std::string& key) {
   auto wanted = folded(key);
+  // As variables of the environment are called: `groq_api_key`.
+  for (auto ending : {"apikey", "baseurl", "apiurl", "apibase", "apitoken", "endpointurl"})
+    if (auto at = wanted.rfind(ending); at != std::string::npos && at > 0 && at + std::strlen(ending) == wanted.size())
+      wanted = ending;
   for (const auto& s : spellings) {
     std::istringstream in{s.foreign};
     for (std::string word; in >> word;)

@@ -30,6 +30,7 @@ if how == "noise": sys.stdout.write("my key is " + secret + "\n"); sys.stdout.fl
 if how == "dies": sys.exit(3)
 try: secret += " " + open(os.path.join(os.path.dirname(sys.argv[0]), "bare")).read()  # also what others were given, without what stands around it
 except OSError: pass
+sys.stderr.write("others have " + secret + "\n"); sys.stderr.flush()
 for line in sys.stdin:
     m = json.loads(line)
     if m.get("method") == "initialize":

@@ -82,7 +82,7 @@ class Judged(Keys):
         azure = {"type": "azure_openai"}
         for key, hint in (("azure_deployment", "deployment_name"), ("deployment", "deployment_name"), ("deployment_id", "deployment_name"),
                           ("engine", "deployment_name"), ("api_base", "azure_endpoint"), ("openai_api_base", "azure_endpoint"),
-                          ("azureOpenAIEndpoint", "azure_endpoint"), ("openai_api_version", "api_version"), ("azure_openai_api_key", "api_key")):
+                          ("azureOpenAIEndpoint", "azure_endpoint"), ("host", "azure_endpoint"), ("groq_api_key", "api_key"), ("auth_token", "api_key"), ("xai_base_url", "azure_endpoint"), ("openai_api_version", "api_version"), ("azure_openai_api_key", "api_key")):
             self.assertIn(f"agents[0].backend.{key}: unknown key, and not the provider's; write `{hint}`", self.judged(agents=[{"id": "a", "backend": {**azure, key: "x"}}]))
         for key, hint in (("max_output_tokens", "max_tokens"), ("timeout_seconds", "timeout"), ("system_instruction", "system_message` beside `backend")):
             self.assertIn(f"agents[0].backend.{key}: unknown key, sent to the provider as it is; write `{hint}`",
