@@ -7,6 +7,7 @@
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/run_state.hpp"
+#include "protocols/tool_waits.hpp"
 #include "protocols/wire/sha256.hpp"
 
 #include <caf/all.hpp>
@@ -47,6 +48,22 @@ void agent_state::start(start_run t) {
                                             : run::on_unknown::tell;
   if (parts.watcher)
     parts.watcher->began(t);
+  if (!parts.workspace || run.workspace.empty())
+    return go_on(std::move(t), std::move(stored));
+  prepare_workspace msg{{t.task, t.fence, t.run}, t.kind == run_kind::present, true, {}, {}};
+  for (auto& x : t.answers)
+    msg.shown.push_back({x.id, x.label, {}, x.snapshot});
+  auto kept = std::make_shared<std::pair<start_run, stored_run>>(std::move(t), std::move(stored));
+  auto then = [this, kept] { go_on(std::move(kept->first), std::move(kept->second)); };
+  self->request(parts.workspace, tool_waits::workspace, std::move(msg))
+      .then([then](const workspace_ready&) { then(); }, [this, then](const caf::error& e) { // its tools will say the same
+        run::tell notice{"its workspace: " + text_of(e)};
+        carry_out(notice);
+        then();
+      });
+}
+
+void agent_state::go_on(start_run t, stored_run stored) {
   input(run::continued{std::move(t), std::move(stored.ends), stored.refused, std::move(stored.refusal)});
 }
 
@@ -76,6 +93,7 @@ namespace {
 agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.self = self;
   self->state.with.agent = std::move(parts.order.agent);
+  self->state.with.number = parts.order.number;
   if (parts.models.empty())
     parts.models.push_back({parts.backend, ec::none, {}});
   self->state.run.memory.backend = std::min(parts.order.backend, static_cast<std::uint32_t>(parts.models.size() - 1));

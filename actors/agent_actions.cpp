@@ -40,12 +40,26 @@ void agent_state::carry_out(const run::prepare& a) {
   auto& to = model();
   if (!to.actor) // an input is not put in while the actions of another are carried out
     return self->send(self, agent_input{run::unprepared{a.run, to.code, to.error}});
+  if (!parts.workspace)
+    return ask_backend(a.run, {});
+  prepare_workspace msg{{run.task.task, run.task.fence, a.run}, run.task.kind == run_kind::present, false, run.task.snapshot, {}};
+  for (auto& x : run.task.answers)
+    msg.shown.push_back({x.id, x.label, {}, x.snapshot});
+  self->request(parts.workspace, tool_waits::workspace, std::move(msg))
+      .then([this, run = a.run](workspace_ready& ready) { ask_backend(run, std::move(ready.place)); },
+            [this, run = a.run](const caf::error& e) {
+              input(run::unprepared{run, code_of(e), "its workspace: " + text_of(e)});
+            });
+}
+
+void agent_state::ask_backend(std::uint64_t of, std::string place) {
+  auto& to = model();
   self->request(to.actor, info_limit, describe_backend{backend_at(with.agent, run.memory.backend).model})
       .then(
-          [this, run = a.run](backend_info& info) {
-            input(run::prepared{run, std::move(info)});
+          [this, run = of, place = std::move(place)](backend_info& info) {
+            input(run::prepared{run, std::move(info), place});
           },
-          [this, run = a.run](const caf::error& e) {
+          [this, run = of](const caf::error& e) {
             input(run::unprepared{run, code_of(e), "the model connection is gone: " + text_of(e)});
           });
 }
@@ -110,6 +124,8 @@ void agent_state::carry_out(run::send_tool& a) {
   }
   auto& from = parts.tools.at(a.source);
   tool_invocation msg{run.task.task, run.task.agent, a.run, std::move(a.what), with.agent.backend.tool_timeout_ms};
+  if (from.call_limit.count() > 0)
+    msg.timeout_ms = from.call_limit.count();
   auto limit = tool_waits::agent_call(from.start_limit, std::chrono::milliseconds(msg.timeout_ms));
   self->request(from.actor, limit, std::move(msg))
       .then(
@@ -169,9 +185,18 @@ void agent_state::carry_out(const run::ask_policy& a) {
   }
 }
 
-/// No run is given a workspace here.
 void agent_state::carry_out(const run::take_snapshot& a) {
-  self->send(self, agent_input{run::snapshot_taken{a.run, "", "this process keeps no workspaces"}});
+  if (!parts.workspace) // the run is of before a crash, in another process
+    return self->send(self, agent_input{run::snapshot_taken{a.run, "", "this process keeps no workspaces"}});
+  self->request(parts.workspace, tool_waits::workspace, keep_workspace{{run.task.task, run.task.fence, a.run}, a.final})
+      .then(
+          [this, run = a.run](kept_files& f) {
+            input(
+                run::snapshot_taken{run, std::move(f.snapshot), std::move(f.why), f.files, f.bytes, std::move(f.changes), f.mend});
+          },
+          [this, run = a.run](const caf::error& e) {
+            input(run::snapshot_taken{run, "", text_of(e)});
+          });
 }
 
 void agent_state::carry_out(run::remember& a) {

@@ -64,6 +64,7 @@ struct agent_state {
 
   void input(run::input in);
   void start(start_run t);
+  void go_on(start_run t, stored_run stored);
   void cancel(const cancel_run& c);
   void shut_down();
 
@@ -71,6 +72,7 @@ struct agent_state {
 
   // agent_actions.cpp: carries out one action each
   void carry_out(const run::prepare& a);
+  void ask_backend(std::uint64_t of, std::string place);
   void ask_model(model_request req);
   bool keep_back(std::uint64_t call, const caf::error& e);
   void ask_again(std::uint64_t call);

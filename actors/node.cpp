@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 namespace conclave {
 
@@ -77,6 +78,13 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
   for (auto& name : order.agent.backend.native_tools)
     if (st.resources.tools.count(name) == 0)
       notices.push_back("native_tools: this process has no tool '" + shown_text(name) + "'");
+  std::optional<workspace_parts> files;
+  if (!order.agent.backend.workspace.cwd.empty()) {
+    std::string why;
+    files = workspace_of(order, st.resources, why);
+    if (!why.empty())
+      return refuse(make_error(ec::bad_config, why));
+  }
   auto& task = task_of(self, order, boss);
   auto& a = task.agents[id];
   ++st.agents;
@@ -95,6 +103,20 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
       note_lost(keep, *cost, task, agent, why);
     };
   parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden, lost);
+  if (files) {
+    files->tell = [status = parts.chunks, task = order.task, agent = id](std::string text) {
+      caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
+    };
+    a.workspace = parts.workspace = spawn_workspace(self->home_system(), std::move(*files));
+    auto limit = tool_waits::native_start;
+    a.tools.insert(a.tools.begin(), {spawn_guarded_tools(self->home_system(), caf::actor_cast<tool_source_actor>(a.workspace),
+                                                         "its workspace", limit, task.hidden),
+                                     "its workspace",
+                                     limit,
+                                     {},
+                                     tool_waits::workspace_call});
+    parts.tools = a.tools;
+  }
   auto ready_limit = tool_waits::node_ready(order.agent.backend);
   parts.boss = boss;
   parts.outside = st.resources.outside;

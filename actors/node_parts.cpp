@@ -209,6 +209,44 @@ secrets secrets_of(const backend_config& of, const connection& c, const node_res
   return out;
 }
 
+workspace_parts workspace_of(const spawn_agent& order, const node_resources& with, std::string& error) {
+  auto& b = order.agent.backend;
+  workspace_parts out;
+  auto hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  auto name = [](const std::string& x) {
+    return !x.empty() && x.find_first_of("/\0", 0, 2) == std::string::npos && x != "." && x != "..";
+  };
+  if (with.home.empty())
+    error = "this process keeps no workspaces";
+  else if (order.place.size() != 8 || !std::all_of(order.place.begin(), order.place.end(), hex) || !name(order.task))
+    error = "the order names no place for its workspace";
+  if (!error.empty())
+    return out;
+  out.outside = with.outside;
+  out.home = with.home;
+  out.place = with.home + "/work/" + order.task + "/" + order.place;
+  out.task = order.task;
+  out.number = order.number;
+  out.config = b.workspace;
+  for (auto& [key, value] : out.config.command_env)
+    if (std::string missing; !expand(value, with.env, missing)) {
+      error = "command_env." + key + ": variable " + missing + " is not set";
+      return out;
+    }
+  for (auto* key : {"PATH", "LANG", "TERM", "USER", "LC_ALL", "TZ"})
+    if (auto value = with.env(key))
+      out.env[key] = *value;
+  for (auto& [key, value] : out.config.command_env)
+    out.env[key] = value;
+  for (auto& server : b.mcp_servers)
+    if (server.name == "filesystem" || server.name == "workspace_tools" || server.name == "command_line")
+      out.replaced.push_back(server.name);
+  out.has_allowed_tools = b.has_allowed_tools;
+  out.allowed_tools = b.allowed_tools;
+  out.exclude_tools = b.exclude_tools;
+  return out;
+}
+
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
                                      const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden,
                                      const std::function<void(const std::string&)>& lost) {

@@ -7,6 +7,7 @@
 #include "actors/known_secrets.hpp"
 #include "actors/parts.hpp"
 #include "actors/provider_gate.hpp"
+#include "actors/workspace.hpp"
 
 #include <string>
 #include <vector>
@@ -49,6 +50,9 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
 
 /// Returns what is secret of a backend: its keys, and what its configuration gives its tool servers under the names of secrets.
 secrets secrets_of(const backend_config& of, const connection& c, const node_resources& with);
+
+/// Returns what an agent's workspace is made of. `error` says why there can be none.
+workspace_parts workspace_of(const spawn_agent& order, const node_resources& with, std::string& error);
 
 /// Spawns the tool sources an agent's configuration names, each behind its breaker, which takes `hidden` out of its results.
 /// `status`: who is told while one is slow to start. `lost` (may be empty): is told of one that was ended for good, on the thread

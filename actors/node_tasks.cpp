@@ -61,6 +61,8 @@ void end_agent(node_ptr self, hosted_agent& a) {
   self->send_exit(a.handle, caf::exit_reason::user_shutdown);
   for (auto& t : a.tools)
     self->send_exit(t.actor, caf::exit_reason::user_shutdown);
+  if (a.workspace)
+    self->send_exit(a.workspace, caf::exit_reason::user_shutdown);
   if (a.own_backend)
     self->send_exit(a.own_backend, caf::exit_reason::user_shutdown);
   for (auto* shared : a.shared)

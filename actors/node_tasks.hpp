@@ -37,6 +37,7 @@ struct shared_gate {
 
 struct hosted_agent {
   agent_actor handle;
+  workspace_actor workspace; ///< none = it has no files
   std::vector<tool_source> tools;
   backend_actor own_backend;           ///< scripted: ends with the agent
   std::vector<shared_backend*> shared; ///< of the others their places in the node's list

@@ -12,6 +12,7 @@
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -23,6 +24,7 @@ using ledger::command_kind;
 namespace {
 
 constexpr std::size_t max_reports = 64;                  ///< of one run that are remembered, in case they are sent again
+constexpr std::size_t max_changes = 64;                  ///< folders that a presentation changes
 constexpr std::size_t max_moved = 4'096;                 ///< bytes of why an agent goes on with another backend
 constexpr std::size_t max_parts = std::size_t{64} << 20; ///< of bodies of one agent that no report has named yet
 
@@ -64,6 +66,14 @@ command from(const run_report& r, const call_begin& b, bool first) {
   return c;
 }
 
+/// Whether these are names of snapshots, and few: a node may send anything.
+bool sound(const kept_files& f) {
+  auto is_id = [](const std::string& x) { return x.empty() || wire::is_sha256(x); };
+  return is_id(f.snapshot) && f.changes.size() <= max_changes && std::all_of(f.changes.begin(), f.changes.end(), [&](auto& c) {
+           return is_id(c.before) && is_id(c.after) && !c.folder.empty() && c.folder.size() <= 4'096;
+         });
+}
+
 command from(run_report& r, verdict& v) {
   auto kind = v.kind == verdict_kind::answer      ? command_kind::answer
               : v.kind == verdict_kind::vote      ? command_kind::vote
@@ -76,6 +86,8 @@ command from(run_report& r, verdict& v) {
   c.code = v.code;
   c.truncated = v.truncated;
   c.step = std::move(v.step);
+  if (sound(v.files) && (kind == command_kind::answer || kind == command_kind::present))
+    c.files = std::move(v.files);
   c.state = r.state;
   c.kept = r.kept;
   c.said = r.said;

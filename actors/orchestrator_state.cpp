@@ -101,6 +101,8 @@ void orchestrator_state::hire() {
     if (parts.revived)
       order.played = parts.revived->played[a.config.id];
     order.backend = in_use[a.config.id];
+    order.place =
+        wire::sha256("workspace " + parts.task + ' ' + std::to_string(parts.seed) + ' ' + std::to_string(i + 1)).substr(0, 8);
     self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
                   parts.chunks)
         .then(

@@ -53,9 +53,10 @@ using list_version = std::shared_ptr<std::atomic<std::uint64_t>>;
 /// A tool source as its agent uses it.
 struct tool_source {
   tool_source_actor actor;
-  std::string name;                      ///< for people: "MCP server 'everything'"
-  std::chrono::milliseconds start_limit; ///< how long it may take until it can say what it offers, see protocols/tool_waits.hpp
-  list_version version = {};             ///< none = its list stays as it is
+  std::string name;                       ///< for people: "MCP server 'everything'"
+  std::chrono::milliseconds start_limit;  ///< how long it may take until it can say what it offers, see protocols/tool_waits.hpp
+  list_version version = {};              ///< none = its list stays as it is
+  std::chrono::milliseconds call_limit{}; ///< of its calls, whatever the user's limit of tool calls; 0 = that limit
 };
 
 /// How busy a node is, and whether it is ending: it takes no new task then, and finishes those it has. Any thread.
@@ -88,6 +89,7 @@ struct node_resources {
   lookup env;                                ///< this node's environment and .env
   source_lookup sources = {};                ///< where its variables came from
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
+  std::string home = {};                     ///< where workspaces and snapshots are kept; empty = this process keeps none
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;
   secrets known = {};                        ///< of its environment: never shown to a model
@@ -121,6 +123,7 @@ struct agent_links {
   orchestrator_actor boss;
   std::shared_ptr<run_watcher> watcher = {}; ///< none = nobody reads along
   policy_hook ask = {};                      ///< none = what a policy waits for is denied
+  workspace_actor workspace = {};            ///< none = it has no files
   std::vector<model_link> models = {};       ///< one for each of the agent's backends (backend_at); empty = `backend` alone
   std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
 };

@@ -114,6 +114,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.known.add_for_results(env_->known_secrets());
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
+  r.home = home_dir(ignored);
   if (on_.tape)
     attach_tape(r);
   r.tools_for_all = options_.tools_for_all;

@@ -207,6 +207,7 @@ run_config read_config(const tree& root, report& to, const load_options& options
     out.on_unknown = options.amended->on_unknown;
   }
   read_timeouts(top, out.rules, base);
+  read_sandbox(top, base.workspace);
   std::vector<const entry*> failovers; // read once all ids are known
   for (const auto& [node, path] : agents)
     out.agents.push_back(read_agent(*node, path, out.agents.size(), base, options, to, failovers.emplace_back()));

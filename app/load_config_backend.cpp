@@ -145,6 +145,7 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
     out.max_tokens = 512;
   s.read_rows(out);
   s.below("rate_limits", key_scope::rate_limits).read_rows(out);
+  read_workspace(s, out.workspace);
   out.has_allowed_tools = s.get("allowed_tools") != nullptr;
   read_connection(s, out);
   read_parameters(s, out);

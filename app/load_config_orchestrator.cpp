@@ -37,35 +37,19 @@ void read_strategy(const section& s, ledger::rules& rules) {
   rules.strategy = ledger::strategy::winner_reuse;
 }
 
-/// Only checked: what they mean comes later.
-void check_context_paths(const section& s) {
-  const auto* paths = s.get("context_paths");
-  if (!paths)
-    return;
-  for (std::size_t i = 0; i < paths->value->items.size(); ++i) {
-    const auto& e = paths->value->items[i];
-    auto at = "context_paths[" + std::to_string(i) + "]";
-    if (e.value->kind == tree::scalar)
-      continue;
-    section c{e.value.get(), key_scope::context_path, s.path(at), s.canonical(at), s.to()};
-    if (e.value->kind == tree::map && !c.get("path"))
-      s.to().error(e.at, s.path(at), "needs a path");
-  }
-}
-
 void read_rules(const section& top, run_config& out) {
   auto s = top.below("orchestrator", key_scope::orchestrator);
   s.read_rows(out);
   s.read_rows(out.rules);
   read_pacing(s, out.rules);
   read_strategy(s, out.rules);
-  check_context_paths(s);
+  read_shared_context(s, out);
   s.below("coordination", key_scope::coordination).read_rows(out.rules);
   std::string folder;
   if (s.read("snapshot_storage", folder) && s.read("agent_temporary_workspace", folder))
     return;
   for (std::size_t i = 0; i < out.agents.size(); ++i)
-    if (!out.agents[i].backend.cwd.empty()) {
+    if (!out.agents[i].backend.workspace.cwd.empty()) {
       auto at = place_of(top.to().places(), "agents[" + std::to_string(i) + "].backend.cwd");
       top.to().adopt({{severity::error, at.file, at.line, at.path,
                        "needs orchestrator.snapshot_storage and orchestrator.agent_temporary_workspace", false, at.column}});

@@ -253,6 +253,9 @@ void section::read_rows(T& out) const {
 /// `out.type` is set already, and the timeouts of the file.
 void read_backend(const section& s, backend_config& out, const load_options& options);
 void read_servers(const section& backend, backend_config& out);
+void read_workspace(const section& backend, workspace_config& out);
+void read_sandbox(const section& owner, workspace_config& out);         ///< under the key `sandbox` of the file or of a backend
+void read_shared_context(const section& orchestrator, run_config& out); ///< `context_paths`, for all agents that have a workspace
 std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to);
 std::vector<script_step> read_script_file(const std::string& path, const section& backend, const load_options& options);
 void read_orchestrator(const section& top, run_config& out);

@@ -11,8 +11,8 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t protocol_min = 4;
-inline constexpr std::uint32_t protocol_max = 4;
+inline constexpr std::uint32_t protocol_min = 5;
+inline constexpr std::uint32_t protocol_max = 5;
 
 /// Engine -> door. FROZEN.
 struct hello {
@@ -31,6 +31,7 @@ struct spawn_agent {
   std::uint32_t team = 1;    ///< agents in the task, for sharing a local server's slots
   std::uint64_t played = 0;  ///< model calls of the agent that have ended: a scripted model goes on there
   std::uint32_t backend = 0; ///< which of its backends it goes on with (backend_at)
+  std::string place = {};    ///< names its workspace on the disk: 8 hex digits that say nothing of the agent
   bool operator==(const spawn_agent&) const = default;
 };
 

@@ -54,6 +54,31 @@ struct mcp_server_config {
   bool operator==(const mcp_server_config&) const = default;
 };
 
+/// A file or folder of the user's that an agent may read.
+struct context_path {
+  std::string path;
+  bool write = false; ///< the presenter may change a copy of it
+  std::vector<std::string> protected_paths;
+  bool operator==(const context_path&) const = default;
+};
+
+/// Where an agent keeps files and runs commands.
+struct workspace_config {
+  std::string cwd; ///< as written; empty = the agent has no workspace
+  std::vector<context_path> context;
+  bool write_from_start = false;
+  bool commands = false; ///< it may run commands
+  std::string command_mode = "sandbox";
+  std::vector<std::string> allowed_commands, blocked_commands; ///< RE2, each matches a whole simple command
+  std::map<std::string, std::string> command_env;              ///< `${NAME}` unexpanded
+  bool read_before_delete = true;
+  bool allow_secret_files = false;
+  std::string sandbox = "required";
+  std::string network = "none";
+  std::vector<std::string> readable; ///< further folders that commands may read
+  bool operator==(const workspace_config&) const = default;
+};
+
 /// How a model is reached. Keys that are not ours are in `params` and go to the provider.
 struct backend_config {
   std::string type; ///< lower case: chatcompletion, claude, openai, local, scripted, ...
@@ -90,7 +115,6 @@ struct backend_config {
   std::int64_t max_run_bytes = 33'554'432; ///< of one run's conversation
   bool parallel_tool_calls = true;
   std::int64_t tool_timeout_ms = 400'000;
-  std::string cwd;                                               ///< workspace of later work; recognised
   std::vector<std::string> native_tools;                         ///< names of C++ tool sources registered by the host or built in
   std::vector<std::pair<std::string, std::string>> upload_files; ///< image_path or file_path, and a path, https or data URL
   std::int32_t media_max_file_size_mb = 64;                      ///< MiB of one of them
@@ -107,6 +131,7 @@ struct backend_config {
   std::int32_t breaker_multiplier = 2'000; ///< in thousandths
   std::int64_t breaker_max_backoff_ms = 300'000;
   std::int64_t retry_after_threshold_ms = 120'000; ///< a server that asks for a longer wait is out until then
+  workspace_config workspace;                      ///< of the agent's own backend
   bool operator==(const backend_config&) const = default;
 };
 

@@ -63,6 +63,8 @@ const key_table& config_keys() {
     add_keys<cluster_config>(out);
     add_keys<tls_config>(out);
     add_keys<backend_config>(out);
+    add_keys<workspace_config>(out);
+    add_keys<context_path>(out);
     add_keys<mcp_server_config>(out);
     add_keys<script_step>(out);
     add_keys<tool_call>(out);
@@ -95,6 +97,8 @@ std::string to_string(key_scope scope) {
     return "budget";
   case key_scope::rate_limits:
     return "agents[].backend.rate_limits";
+  case key_scope::sandbox:
+    return "agents[].backend.sandbox";
   case key_scope::orchestrator:
     return "orchestrator";
   case key_scope::coordination:

@@ -27,6 +27,7 @@ enum class key_scope : std::uint8_t {
   tls,
   backend,
   rate_limits,
+  sandbox,
   mcp_server,
   security,
   security_env,

@@ -107,8 +107,7 @@ void not_yet(std::vector<key_info>& out) {
   out.insert(
       out.end(),
       {
-          later("context_paths", type::list, "", "files and folders of this agent"),
-          later("context_write_access_enabled", type::flag, "false", "writing before the presentation"),
+          row("sandbox", type::map, "", "how commands are confined; also at top level, for all agents"),
           row("agent_temporary_workspace", type::text, "", "see `orchestrator`", "", status::cosmetic),
           later("enable_file_search", type::flag, "false", "the provider's file search"),
           later("enable_image_generation", type::flag, "false", "image tools"),
@@ -118,10 +117,6 @@ void not_yet(std::vector<key_info>& out) {
           row("audio_format", type::text, "", "default of the audio tools", "", status::cosmetic),
           row("speaking_instructions", type::text, "", "default of the audio tools", "", status::cosmetic),
           row("video_duration", type::number, "", "default of the video tools", "", status::cosmetic),
-          later("enable_mcp_command_line", type::flag, "false", "a tool that runs commands"),
-          pick("command_line_execution_mode", "local docker", "local", "where commands run", "", status::later),
-          row("command_line_allowed_commands", type::texts, "", "patterns of allowed commands", "", status::cosmetic),
-          row("command_line_blocked_commands", type::texts, "", "patterns of refused commands", "", status::cosmetic),
           row("command_line_docker_image", type::text, "", "container image", "", status::cosmetic),
           row("command_line_docker_memory_limit", type::text, "", "memory of the container", "", status::cosmetic),
           row("command_line_docker_cpu_limit", type::number, "", "processors of the container", "", status::cosmetic),

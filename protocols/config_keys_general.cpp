@@ -18,10 +18,6 @@ key_info row(scope s, const char* name, type t, const char* fallback, const char
   return {s, name, t, st, 0, 0, "", fallback, "", help};
 }
 
-key_info pick(scope s, const char* name, const char* choices, const char* fallback, const char* help, status st = status::live) {
-  return {s, name, type::choice, st, 0, 0, choices, fallback, "", help};
-}
-
 key_info later(scope s, const char* name, type t, const char* fallback, const char* help) {
   return row(s, name, t, fallback, help, status::later);
 }
@@ -36,6 +32,7 @@ void agents(std::vector<key_info>& out) {
                             row(scope::top, "timeout_settings", type::map, "", "deadlines"),
                             row(scope::top, "ui", type::map, "", "display"),
                             row(scope::top, "cluster", type::map, "", "other machines"),
+                            row(scope::top, "sandbox", type::map, "", "as `agents[].backend.sandbox`, for all agents"),
                             row(scope::top, "display", type::map, "", "another spelling of `ui`", status::cosmetic),
                             later(scope::agent, "voting_sensitivity", type::text, "", "how demanding this agent is as a voter"),
                             later(scope::agent, "subtask", type::text, "", "this agent's part of a divided task"),
@@ -50,11 +47,11 @@ void orchestrator(std::vector<key_info>& out) {
           row(s, "defer_voting_until_all_answered", type::flag, "false",
               "barrier with patience 0; not together with `pacing` or the patience"),
           row(s, "skip_final_presentation", type::flag, "false", "another spelling of `final_answer_strategy: winner_reuse`"),
-          row(s, "snapshot_storage", type::text, "", "folder of workspace snapshots; needed by `cwd`", status::cosmetic),
-          row(s, "agent_temporary_workspace", type::text, "", "folder of copies of other workspaces; needed by `cwd`",
-              status::cosmetic),
+          row(s, "snapshot_storage", type::text, "", "needed by `cwd`; snapshots are kept in `$CONCLAVE_HOME`, whatever it says"),
+          row(s, "agent_temporary_workspace", type::text, "",
+              "needed by `cwd`; the others' files are shown below `$CONCLAVE_HOME`, whatever it says"),
           row(s, "session_storage", type::text, "", "folder of sessions", status::cosmetic),
-          later(s, "context_paths", type::list, "", "files and folders the agents may use"),
+          row(s, "context_paths", type::list, "", "files and folders that all agents may read, see below"),
           row(s, "coordination", type::map, "", "modes of the coordination"),
           later(s, "voting_sensitivity", type::text, "lenient", "how demanding voters are"),
           later(s, "voting_threshold", type::number, "", "strictness of the checklist"),
@@ -91,12 +88,6 @@ void orchestrator(std::vector<key_info>& out) {
                             later(c, "fast_iteration_mode", type::flag, "false", "less polishing"),
                             later(c, "novelty_injection", type::text, "none", "pressure for new ideas"),
                             later(c, "criteria_mode", type::text, "static", "where criteria come from"),
-                        });
-  const auto p = scope::context_path;
-  out.insert(out.end(), {
-                            row(p, "path", type::text, "", "file or folder"),
-                            pick(p, "permission", "read write", "read", "what the winner may do in its presentation"),
-                            row(p, "protected_paths", type::texts, "", "never written"),
                         });
 }
 

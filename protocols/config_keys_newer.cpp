@@ -38,7 +38,6 @@ void tools_and_files(std::vector<key_info>& out) {
                             idle("use_mcpwrapped_for_tool_filtering", "`exclude_tools` is enough"),
                             idle("use_no_roots_wrapper", "there are no built-in file servers"),
                             idle("agent_temporary_workspace_parent", "see `orchestrator`"),
-                            idle("enforce_read_before_delete", "there are no file tools"),
                             later("use_two_tier_workspace", "two folders per agent"),
                             later("write_mode", "isolation of writes"),
                             idle("drift_conflict_policy", "isolation of writes"),

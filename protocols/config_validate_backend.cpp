@@ -26,6 +26,8 @@ void validate_backend(const backend_config& b, const std::string& path, bool rem
 
 namespace {
 
+constexpr std::size_t max_context_paths = 64;
+
 void add(std::vector<problem>& out, std::string path, std::string text, severity s = severity::error) {
   out.push_back({s, "", 0, std::move(path), std::move(text)});
 }
@@ -174,12 +176,37 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
   }
 }
 
+void check_workspace(const workspace_config& w, const std::string& path, bool remote, std::vector<problem>& out) {
+  config_rows::check(w, path, out);
+  if (w.command_mode == "docker")
+    add(out, path + ".command_line_execution_mode",
+        "'docker' is not available yet; without the key commands run in the sandbox of this machine", severity::unavailable);
+  if (w.cwd.empty()) {
+    if (w.commands)
+      add(out, path + ".enable_mcp_command_line", "needs `cwd`: commands run in the agent's workspace");
+    return;
+  }
+  if (w.cwd.find('\0') != std::string::npos || w.cwd.size() > 4'096)
+    add(out, path + ".cwd", "is no path");
+  if (remote)
+    add(out, path + ".cwd", "a workspace on another node is not available yet; leave out `node`", severity::unavailable);
+  for (std::size_t i = 0; i < w.context.size(); ++i)
+    if (auto& c = w.context[i]; c.path.empty() || c.path.front() != '/')
+      add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is no absolute path");
+    else if (c.path == "/")
+      add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is the whole file system; name a folder below it");
+  if (w.context.size() > max_context_paths)
+    add(out, path + ".context_paths", "more than " + std::to_string(max_context_paths) + " files and folders");
+  for (auto& [name, value] : w.command_env)
+    if (auto text = vet_variable(name, value, false); !text.empty())
+      add(out, path + ".command_env", text);
+}
+
 } // namespace
 
 void validate_backend(const backend_config& b, const std::string& path, bool remote, std::vector<problem>& out) {
   check_type(b, path, out);
-  if (!b.cwd.empty())
-    add(out, path + ".cwd", "a folder to work in is not available yet", severity::unavailable);
+  check_workspace(b.workspace, path, remote, out);
   check_connection(b, path, out);
   check_parameters(b, path, out);
   config_rows::check(b, path, out);

@@ -50,6 +50,9 @@ constexpr std::array<std::string_view, event_type_count> event_names{
     "run_continued",
     "task_resumed",
     "task_closing",
+    "snapshot_taken",
+    "snapshot_failed",
+    "changes_proposed",
 };
 static_assert(!event_names.back().empty());
 

@@ -68,10 +68,15 @@ enum class event_type : std::uint8_t {
   run_continued, ///< agent, run = its new number, number = its old one: a run from before a crash goes on as it stood
   task_resumed,  ///< target = the new owner, number = its fence, ms = how long nobody worked on the task: its deadlines rested
   task_closing,  ///< how the task ends is decided while calls are under way; fields as in task_ended. Only their ends follow
+  // Since agents have workspaces.
+  snapshot_taken,  ///< agent, run, label = of the answer these files go with, target = snapshot, number = files, kept = their bytes
+  snapshot_failed, ///< agent, run, label, reason: the answer goes without its files
+  changes_proposed, ///< agent, run, target = a folder of the user's, labels = its snapshot before and after, number = files that
+                    ///< differ
 };
 
 /// How many types there are.
-inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::task_closing) + 1;
+inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::changes_proposed) + 1;
 
 std::string to_string(event_type x);
 event_type event_type_from_string(std::string_view name);
@@ -121,6 +126,24 @@ struct run_ref {
   bool operator==(const run_ref&) const = default;
 };
 
+/// A folder of the user's as an agent wants it to be.
+struct folder_change {
+  std::string folder;        ///< absolute
+  std::string before, after; ///< snapshots
+  std::int64_t files = 0;    ///< that differ
+  bool operator==(const folder_change&) const = default;
+};
+
+/// The files that go with a verdict.
+struct kept_files {
+  std::string snapshot; ///< of the workspace; empty = none
+  std::int64_t files = 0, bytes = 0;
+  std::string why;                    ///< they could not be kept; empty = they were, or there is no workspace
+  bool mend = false;                  ///< the answer is not taken until they can be: `why` tells the model what to do
+  std::vector<folder_change> changes; ///< of a presentation
+  bool operator==(const kept_files&) const = default;
+};
+
 /// What a run hands in.
 enum class verdict_kind : std::uint8_t {
   answer,    ///< text
@@ -138,6 +161,7 @@ struct verdict {
   ec code = ec::none;
   bool truncated = false;
   std::string step;
+  kept_files files = {}; ///< answer and presented only
   bool operator==(const verdict&) const = default;
 };
 
@@ -275,6 +299,7 @@ struct shown_answer {
   std::string id;
   std::string label; ///< "agent2.1"
   std::string text;
+  std::string snapshot = {}; ///< of the files that go with it; empty = none
   bool operator==(const shown_answer&) const = default;
 };
 
@@ -307,6 +332,7 @@ struct start_run {
   bool planning = false;                 ///< no tool is called in this run
   std::string planning_instruction = {}; ///< empty = the usual one
   bool planning_reads = false;           ///< but for read-only ones
+  std::string snapshot = {};             ///< what its workspace starts from: of the agent's newest answer; empty = none
   bool operator==(const start_run&) const = default;
 };
 

@@ -128,6 +128,30 @@ event new_answer(std::string agent, std::uint64_t run, std::string label, std::s
   return e;
 }
 
+event snapshot_taken(std::string agent, std::uint64_t run, std::string label, const kept_files& kept) {
+  auto e = of(event_type::snapshot_taken, std::move(agent), run);
+  e.label = std::move(label);
+  e.target = kept.snapshot;
+  e.number = kept.files;
+  e.kept = static_cast<std::uint64_t>(std::max<std::int64_t>(kept.bytes, 0));
+  return e;
+}
+
+event snapshot_failed(std::string agent, std::uint64_t run, std::string label, std::string why) {
+  auto e = of(event_type::snapshot_failed, std::move(agent), run);
+  e.label = std::move(label);
+  e.reason = std::move(why);
+  return e;
+}
+
+event changes_proposed(std::string agent, std::uint64_t run, const folder_change& c) {
+  auto e = of(event_type::changes_proposed, std::move(agent), run);
+  e.target = c.folder;
+  e.labels = {c.before, c.after};
+  e.number = c.files;
+  return e;
+}
+
 event vote_cast(vote v) {
   auto e = of(event_type::vote_cast, std::move(v.agent), v.run);
   e.label = std::move(v.label);
@@ -345,6 +369,27 @@ succession continued_of(const event& e) {
 
 takeover resumed_of(const event& e) {
   return {e.target, natural(e.number), std::clamp<std::int64_t>(e.ms, 0, longest_pause_ms)};
+}
+
+kept_files kept_of(const event& e) {
+  kept_files out;
+  if (e.type != event_type::snapshot_taken)
+    return out;
+  out.snapshot = e.target;
+  out.files = e.number;
+  out.bytes = static_cast<std::int64_t>(std::min<std::uint64_t>(e.kept, INT64_MAX));
+  return out;
+}
+
+folder_change change_of(const event& e) {
+  folder_change out;
+  if (e.type != event_type::changes_proposed || e.labels.size() != 2)
+    return out;
+  out.folder = e.target;
+  out.before = e.labels[0];
+  out.after = e.labels[1];
+  out.files = e.number;
+  return out;
 }
 
 placement placed_of(const event& e) {

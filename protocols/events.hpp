@@ -81,6 +81,10 @@ event run_started(run_begin r);
 event context_received(std::string agent, std::uint64_t run, ids shown);
 event call_started(call_name c, std::string request_hash, run_record at, call_effect effect, const usage& reserve = {});
 event call_ended(call_name c, std::string status, const usage& use, std::vector<std::string> said);
+/// `kept.snapshot` is not empty.
+event snapshot_taken(std::string agent, std::uint64_t run, std::string label, const kept_files& kept);
+event snapshot_failed(std::string agent, std::uint64_t run, std::string label, std::string why);
+event changes_proposed(std::string agent, std::uint64_t run, const folder_change& c);
 event new_answer(std::string agent, std::uint64_t run, std::string label, std::string text, std::string step,
                  std::uint64_t epoch_after);
 event vote_cast(vote v);
@@ -151,6 +155,8 @@ takeover resumed_of(const event& e);
 
 std::optional<budget_mark> budget_mark_of(const event& e); ///< agent_notice; nothing = it is of no budget
 
+kept_files kept_of(const event& e);          ///< snapshot_taken
+folder_change change_of(const event& e);     ///< changes_proposed
 placement placed_of(const event& e);         ///< agent_placed
 std::uint32_t attempt_of(const event& e);    ///< run_started
 std::uint32_t restarts_of(const event& e);   ///< restart_completed

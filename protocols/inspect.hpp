@@ -58,8 +58,10 @@ CONCLAVE_INSPECT_CHECKED(event, static_cast<std::size_t>(x.type) < event_type_co
                          x.type, x.agent, x.run, x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels,
                          x.number, x.flag, x.code, x.step, x.use, x.extra, x.ms, x.said, x.state, x.kept, x.detail, x.cause, x.task)
 CONCLAVE_INSPECT(run_ref, x.task, x.fence, x.run)
+CONCLAVE_INSPECT(folder_change, x.folder, x.before, x.after, x.files)
+CONCLAVE_INSPECT(kept_files, x.snapshot, x.files, x.bytes, x.why, x.mend, x.changes)
 CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.kind, x.text, x.target, x.reason,
-                         x.code, x.truncated, x.step)
+                         x.code, x.truncated, x.step, x.files)
 CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded && x.code <= ec::unknown, x.kind, x.reason, x.allowed, x.code)
 CONCLAVE_INSPECT(tool_trouble, x.source, x.why)
 CONCLAVE_INSPECT(body, x.sha, x.bytes)
@@ -73,11 +75,11 @@ CONCLAVE_INSPECT_CHECKED(known_end, x.effect <= call_effect::none, x.call, x.end
 CONCLAVE_INSPECT(stored_run, x.number, x.calls_made, x.state, x.talk, x.ends, x.refused, x.refusal)
 CONCLAVE_INSPECT(turn_text, x.from_user, x.text)
 CONCLAVE_INSPECT(attachment, x.name, x.media_type, x.sha, x.bytes, x.agent, x.data)
-CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text)
+CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text, x.snapshot)
 CONCLAVE_INSPECT_CHECKED(start_run, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
                          x.kind, x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes,
                          x.tie, x.now_ms, x.stored, x.on_unknown, x.attachments, x.planning, x.planning_instruction,
-                         x.planning_reads)
+                         x.planning_reads, x.snapshot)
 CONCLAVE_INSPECT(publish_answer, x.task, x.fence, x.label, x.text)
 CONCLAVE_INSPECT(publish_file, x.task, x.fence, x.sha, x.offset, x.size, x.bytes)
 CONCLAVE_INSPECT(cancel_run, x.of, x.agent, x.reason)
@@ -107,11 +109,13 @@ CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code 
 
 CONCLAVE_INSPECT_ROWS(script_step, x.error <= ec::unknown)
 CONCLAVE_INSPECT_ROWS(mcp_server_config, true)
+CONCLAVE_INSPECT_ROWS(context_path, true)
+CONCLAVE_INSPECT_ROWS(workspace_config, true)
 CONCLAVE_INSPECT_ROWS(backend_config, true)
 CONCLAVE_INSPECT_ROWS(budget, x.on_exceed <= exceed_policy::terminate && x.on_unknown_cost <= unknown_cost_policy::allow)
 CONCLAVE_INSPECT_ROWS(agent_config, true)
 CONCLAVE_INSPECT(hello, x.min, x.max, x.build)
-CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team, x.played, x.backend)
+CONCLAVE_INSPECT(spawn_agent, x.task, x.fence, x.agent, x.number, x.team, x.played, x.backend, x.place)
 CONCLAVE_INSPECT(agent_ready, x.agent, x.tools, x.notes, x.missing)
 
 CONCLAVE_INSPECT(cancel_call, x.task, x.agent, x.run, x.call)
@@ -124,6 +128,9 @@ CONCLAVE_INSPECT(listed_tool, x.spec, x.notes)
 CONCLAVE_INSPECT(tool_list, x.source, x.tools, x.notes)
 CONCLAVE_INSPECT(tool_invocation, x.task, x.agent, x.run, x.call, x.timeout_ms)
 CONCLAVE_INSPECT(cancel_tools, x.task, x.agent, x.run)
+CONCLAVE_INSPECT(prepare_workspace, x.of, x.present, x.as_it_is, x.snapshot, x.shown)
+CONCLAVE_INSPECT(workspace_ready, x.place)
+CONCLAVE_INSPECT(keep_workspace, x.of, x.present)
 CONCLAVE_INSPECT(chunk_delivery, x.batch, x.dropped)
 CONCLAVE_INSPECT(chunk_ack, x.unused)
 CONCLAVE_INSPECT(append_events, x.events, x.bodies, x.started)

@@ -48,6 +48,13 @@ using tool_source_actor = caf::typed_actor<
     // Abandons every call of a run.
     caf::reacts_to<cancel_tools>>;
 
+/// An agent's files and commands, on its node: a tool source that prepares a run, and keeps what it made.
+using workspace_actor = tool_source_actor::extend<
+    // Has folders, files and sandbox in place for a run; a run before it is over.
+    caf::replies_to<prepare_workspace>::with<workspace_ready>,
+    // Ends what the run left running, then takes the snapshot. A failure is told in the reply.
+    caf::replies_to<keep_workspace>::with<kept_files>>;
+
 /// One member of the team, on its node, for one task.
 using agent_actor = caf::typed_actor<
     // Starts its tools; replies when it can work.

@@ -88,6 +88,29 @@ struct cancel_tools {
   bool operator==(const cancel_tools&) const = default;
 };
 
+/// Agent -> workspace, both on one node: have everything in place for a run. Errors: unavailable (the disk), bad_config, denied
+/// (commands cannot be confined here).
+struct prepare_workspace {
+  run_ref of;
+  bool present = false;
+  bool as_it_is = false;           ///< a run of before a crash goes on: its files stay
+  std::string snapshot;            ///< to start from; empty = none
+  std::vector<shown_answer> shown; ///< whose files are shown; without texts
+  bool operator==(const prepare_workspace&) const = default;
+};
+
+struct workspace_ready {
+  std::string place; ///< see protocols/workspace_paths.hpp
+  bool operator==(const workspace_ready&) const = default;
+};
+
+/// Agent -> workspace: keep its files as they are now, once the run's processes have ended; answered by kept_files.
+struct keep_workspace {
+  run_ref of;
+  bool present = false; ///< also what was changed in the copies of the user's folders
+  bool operator==(const keep_workspace&) const = default;
+};
+
 /// Relay -> sink on another node; one unacknowledged per run. `dropped`: bytes of older text left out before this batch.
 struct chunk_delivery {
   chunk_batch batch;

@@ -59,8 +59,9 @@ enum class phase : std::uint8_t { idle, coordinating, presenting, cancelling, cl
 struct answer {
   std::string label;
   std::string text;
-  std::uint64_t epoch = 0; ///< epoch after its acceptance; also its age
-  std::string key;         ///< hash of the folded text: only equal keys can be duplicates
+  std::uint64_t epoch = 0;   ///< epoch after its acceptance; also its age
+  std::string key;           ///< hash of the folded text: only equal keys can be duplicates
+  std::string snapshot = {}; ///< of the files that go with it; empty = none
   bool operator==(const answer&) const = default;
 };
 
@@ -154,6 +155,8 @@ struct state {
   std::int64_t closing_deadline_ms = 0;
   std::string cancel_reason;
   std::string final_text;
+  std::string final_snapshot;         ///< of the presentation
+  std::vector<folder_change> changes; ///< that it proposes
   bool final_truncated = false;
   std::string finish_reason;
   outcome_kind outcome = outcome_kind::failed; ///< valid when closing or done
@@ -168,10 +171,10 @@ struct state {
 enum class command_kind : std::uint8_t {
   start,      ///< text = question, opening, placements, said = bodies of the files that go with it
   begin_run,  ///< agent: a wanted run begins (coordination or presentation)
-  answer,     ///< agent, run, text, step; said, state, kept: of the run, in case it is refused
+  answer,     ///< agent, run, text, step, files; said, state, kept: of the run, in case it is refused
   vote,       ///< agent, run, target = id as the model gave it, reason, step; said, state, kept as above
   fail,       ///< agent, run, code, reason, text = partial text, jitter
-  present,    ///< agent, run, text, truncated
+  present,    ///< agent, run, text, truncated, files
   lose_agent, ///< agent, code, reason: out at once
   lose_node,  ///< target = node, agents, reason
   timer,      ///< timer = the key of a wanted timer that fired
@@ -219,6 +222,7 @@ struct command {
   std::uint64_t fence = 0;
   std::string opening;               ///< start: what the task is played by, an opening as JSON text (protocols/opening.hpp)
   std::vector<placement> placements; ///< start: of each agent
+  kept_files files;                  ///< answer, present
 };
 
 /// accepted: events to append (may be empty: nothing to do). refused: reason, and for a verdict one `refused` event and allowed ids

@@ -133,6 +133,13 @@ void draft::deliver(const std::string& text, bool truncated) {
   finish(outcome_kind::answered, std::string{s.finish_reason}, ec::none);
 }
 
+void draft::keep_files(const command& c, const std::string& label) {
+  if (!c.files.snapshot.empty())
+    emit(events::snapshot_taken(c.agent, c.run, label, c.files));
+  else if (!c.files.why.empty())
+    emit(events::snapshot_failed(c.agent, c.run, label, c.files.why));
+}
+
 void draft::finish(outcome_kind how, const std::string& text, ec code) {
   // A cancel has waited for the cancelled runs already, and as long for their calls.
   auto waited = s.phase == phase::cancelling && now >= s.cancel_deadline_ms;

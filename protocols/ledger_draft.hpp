@@ -46,6 +46,7 @@ struct draft {
   /// The winner cannot present: the stored answer is delivered, or there is none and the task fails.
   void fall_back(const std::string& reason, outcome_kind without_answer, ec code);
 
+  void keep_files(const command& c, const std::string& label);
   void deliver(const std::string& text, bool truncated);
 
   /// Ends the task: at once, or first awaits the ends of calls under way, where that is worth it.

@@ -75,7 +75,7 @@ void note_verdict(state& s, member& m, const event& e) {
 
 void take_answer(state& s, member& m, const event& e) {
   note_verdict(s, m, e);
-  m.answers.push_back({e.label, e.text, e.epoch, key_of(folded(e.text))});
+  m.answers.push_back({e.label, e.text, e.epoch, key_of(folded(e.text)), {}});
   s.epoch = e.epoch;
   s.improved = true;
   if (s.rules.pacing == pacing::barrier) {
@@ -85,6 +85,15 @@ void take_answer(state& s, member& m, const event& e) {
   // Every vote is void now, and everybody is asked again.
   for (auto& x : s.members)
     x.closed = false;
+}
+
+void take_snapshot(state& s, member& m, const event& e) {
+  for (auto& a : m.answers)
+    if (a.label == e.label) {
+      a.snapshot = e.target;
+      return;
+    }
+  s.final_snapshot = e.target;
 }
 
 void take_vote(state& s, member& m, const event& e) {
@@ -248,6 +257,11 @@ void fold_member(state& s, member& m, const event& e) {
     return count_call(s, m, e);
   case event_type::new_answer:
     return take_answer(s, m, e);
+  case event_type::snapshot_taken:
+    return take_snapshot(s, m, e);
+  case event_type::changes_proposed:
+    s.changes.push_back(events::change_of(e));
+    return;
   case event_type::vote_cast:
     return take_vote(s, m, e);
   case event_type::vote_ignored:

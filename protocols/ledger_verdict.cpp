@@ -52,7 +52,7 @@ decision refuse(state& s, const command& c, std::string reason, std::vector<std:
 }
 
 // Why an answer is not taken; empty if it is. Names no real id.
-std::string objection(const state& s, const member& m, const std::string& text) {
+std::string objection(const state& s, const member& m, const std::string& text, const std::string& snapshot) {
   auto& r = s.rules;
   if (r.max_answers_global > 0 && s.epoch - s.earlier >= r.max_answers_global)
     return "No further answers are taken in this task (limit of " + std::to_string(r.max_answers_global) + " used up)"
@@ -66,7 +66,8 @@ std::string objection(const state& s, const member& m, const std::string& text) 
            + ": hand in a shorter one.";
   auto given = folded(text);
   auto key = key_of(given);
-  auto equal = [&](const answer& a) { return a.key == key && folded(a.text) == given; };
+  // With other files it is another answer.
+  auto equal = [&](const answer& a) { return a.key == key && a.snapshot == snapshot && folded(a.text) == given; };
   for (auto& a : m.answers)
     if (equal(a))
       return "This equals an answer you have handed in before: improve it" + instead(m.run);
@@ -118,11 +119,14 @@ decision hand_in_answer(state& s, const command& c) {
   if (s.phase == phase::presenting)
     return refuse(s, c, "This run presents the final answer: reply with its text alone, no tool is offered.", {});
   auto& m = *find(s, c.agent);
-  if (auto reason = objection(s, m, c.text); !reason.empty())
+  if (auto reason = objection(s, m, c.text, c.files.snapshot); !reason.empty())
     return refuse(s, c, std::move(reason), ids_of(m.run.shown));
+  if (c.files.mend)
+    return refuse(s, c, c.files.why, ids_of(m.run.shown));
   draft x{s, c.now_ms};
   auto label = anonymous(m) + "." + std::to_string(m.answers.size() + 1);
-  x.emit(events::new_answer(c.agent, c.run, std::move(label), c.text, c.step, s.epoch + 1));
+  x.emit(events::new_answer(c.agent, c.run, label, c.text, c.step, s.epoch + 1));
+  x.keep_files(c, label);
   x.end_run(c.agent, c.run, "answered");
   if (s.rules.pacing == pacing::eager) {
     std::vector<std::string> live;
@@ -179,6 +183,9 @@ decision hand_in_presentation(state& s, const command& c) {
   auto most = s.rules.max_answer_bytes;
   auto text = most > 0 ? cut_utf8(c.text, most) : c.text;
   x.end_run(c.agent, c.run, "presented");
+  x.keep_files(c, anonymous(*find(s, c.agent)) + ".final");
+  for (auto& change : c.files.changes)
+    x.emit(events::changes_proposed(c.agent, c.run, change));
   x.deliver(blank(text) ? c.text : text, c.truncated || text.size() < c.text.size());
   return std::move(x.d);
 }

@@ -85,7 +85,10 @@ start_run task_for(const state& s, const std::string& agent, bool present) {
   t.kind = present ? run_kind::present : run_kind::coordinate;
   t.question = s.question;
   for (auto& label : active.shown)
-    t.answers.push_back({shown_id(label), label, {}});
+    if (auto* a = find_answer(s, label))
+      t.answers.push_back({shown_id(label), label, {}, a->snapshot});
+  if (!m->answers.empty())
+    t.snapshot = m->answers.back().snapshot;
   if (!present) {
     t.may_answer = may_answer(s, agent);
     t.may_vote = may_vote(s, agent);

@@ -5,6 +5,7 @@
 /// What an agent is told. Pure. Foreign text can never forge structure: every line of it is prefixed "| ", structure markers stand
 /// only on unprefixed lines (docs/protocol.md 6). Stable parts come first, for prompt caches.
 
+#include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
 
 #include <cstdint>
@@ -36,6 +37,9 @@ std::vector<message> decision(const start_run& t, const std::string& system_mess
 /// [system, user] for the final presentation: question, history, anonymous answers with the presenter's own marked, vote count and
 /// reasons for the winner. Never a real id.
 std::vector<message> presentation(const start_run& t, const std::string& system_message, std::size_t budget_bytes);
+
+/// What an agent with a workspace at `place` is told of its files. Follows from the task and its configuration alone.
+std::string workspace(const start_run& t, const workspace_config& with, const std::string& place);
 
 /// Cuts `text` to about `most` bytes, between characters, and says so at its end.
 void cut(std::string& text, std::size_t most);

@@ -99,9 +99,11 @@ void run_follower::impl::read_ahead(const std::vector<event>& log) {
 std::shared_ptr<const run::setting> run_follower::impl::setting_of(const std::string& agent, const tool_set& with,
                                                                    run::on_unknown unknown) const {
   auto out = std::make_shared<run::setting>();
-  for (const auto& a : played_by.agents)
-    if (a.id == agent)
-      out->agent = a;
+  for (std::size_t i = 0; i < played_by.agents.size(); ++i)
+    if (played_by.agents[i].id == agent) {
+      out->agent = played_by.agents[i];
+      out->number = static_cast<std::uint32_t>(i + 1);
+    }
   out->agent.backend.script.clear(); // of no use to a run, and long
   std::size_t source = 0;
   for (const auto& [name, effect] : with) {
@@ -418,6 +420,8 @@ std::string run_follower::impl::hand_in(followed& f, const command& c, const std
   auto kind = c.kind == command_kind::vote     ? verdict_kind::vote
               : c.kind == command_kind::answer ? verdict_kind::answer
                                                : verdict_kind::presented;
+  for (auto& w : f.ways)
+    w.keep_files(c.files);
   auto says =
       kind == verdict_kind::vote ? "the run votes for '" + shown_text(c.target) + "'" : "the run hands in " + quoted(c.text, 0);
   auto wrong = keep(f, seq, says, [&](const run_way& w) {

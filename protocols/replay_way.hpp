@@ -37,6 +37,8 @@ public:
   const verdict* handed_in() const { return report_ && report_->has_verdict ? &report_->handed_in : nullptr; }
   const verdict* failed() const { return failed_ ? &*failed_ : nullptr; }
 
+  /// The files that go with what it hands in, if it waits for them.
+  void keep_files(const kept_files& files);
   /// The ruling on what it announces or hands in.
   void rule(ruling by);
   void end_model(std::optional<completion> reply, ec without);

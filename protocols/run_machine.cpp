@@ -8,6 +8,7 @@
 #include "protocols/run_mover.hpp"
 #include "protocols/secret_judge.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -165,21 +166,33 @@ void mover::on(unprepared x) {
 
 /// The first messages of the run for the ladder's step.
 void mover::open_talk() {
-  auto& system = with.agent.system_message;
-  if (s.task.kind == run_kind::present) {
-    s.want = asked_for::presentation;
-    begin_talk(prompts::presentation(s.task, system, s.budget_bytes));
-  } else if (s.step == ladder::tools) {
-    s.want = asked_for::verdict;
-    begin_talk(prompts::coordination(s.task, system, s.step, s.budget_bytes, with.utc_offset_s));
-  } else if (s.step == ladder::schema && s.task.may_vote) {
-    s.want = asked_for::decision;
-    begin_talk(prompts::decision(s.task, system, s.budget_bytes));
-  } else {
-    // Where only an answer is possible no decision is asked for: one text request.
-    s.want = s.step == ladder::schema ? asked_for::text_answer : asked_for::text_verdict;
-    begin_talk(prompts::coordination(s.task, system, s.step, s.budget_bytes));
-  }
+  auto system = instructions();
+  s.want = s.task.kind == run_kind::present              ? asked_for::presentation
+           : s.step == ladder::tools                     ? asked_for::verdict
+           : s.step == ladder::schema && s.task.may_vote ? asked_for::decision
+           : s.step == ladder::schema                    ? asked_for::text_answer // without a choice, no decision
+                                                         : asked_for::text_verdict;
+  auto talk = [&](const start_run& t) {
+    if (s.want == asked_for::presentation)
+      return prompts::presentation(t, system, s.budget_bytes);
+    if (s.want == asked_for::decision)
+      return prompts::decision(t, system, s.budget_bytes);
+    return prompts::coordination(t, system, s.step, s.budget_bytes, s.step == ladder::tools ? with.utc_offset_s : 0);
+  };
+  if (s.workspace.empty())
+    return begin_talk(talk(s.task));
+  auto t = s.task; // it speaks of files where this agent finds them
+  for (auto& a : t.answers)
+    a.text = workspace_paths::expanded(std::move(a.text), s.workspace);
+  begin_talk(talk(t));
+}
+
+/// The agent's own instructions, and where its files are.
+std::string mover::instructions() const {
+  auto text = with.agent.system_message;
+  if (!s.workspace.empty() && s.step == ladder::tools)
+    text += (text.empty() ? "" : "\n\n") + prompts::workspace(s.task, with.agent.backend.workspace, s.workspace);
+  return text;
 }
 
 /// The files of the task stand beside its question.

@@ -85,6 +85,7 @@ struct setting {
   on_unknown unknown = on_unknown::tell;
   const std::vector<policy>* policies = &run::policies(); ///< not null
   std::int32_t utc_offset_s = 0;                          ///< what local time is ahead of UTC when a run starts
+  std::uint32_t number = 0;                               ///< of the agent: "agentN"
 };
 
 enum class call_stage : std::uint8_t {
@@ -258,6 +259,9 @@ struct snapshot_taken {
   std::uint64_t run = 0; ///< that asked
   std::string id;        ///< empty = it failed, `why` says how
   std::string why;
+  std::int64_t files = 0, bytes = 0;
+  std::vector<folder_change> changes = {}; ///< of a presentation
+  bool mend = false;                       ///< without these files the answer is not taken: `why` tells the model what to do
 };
 
 using input = std::variant<started, prepared, unprepared, ruled, model_done, model_failed, tool_done, cancelled, continued,
@@ -296,7 +300,6 @@ struct report {
   std::vector<begun_call> begun;
   bool has_verdict = false;
   verdict handed_in;
-  std::string snapshot;      ///< of the workspace, as the answer was handed in; empty = none
   std::uint32_t backend = 0; ///< the agent goes on with this one of its backends; 0 = as before
   std::string moved;         ///< why, for people
   bool ask = true;
@@ -341,6 +344,7 @@ struct ask_policy {
 struct take_snapshot {
   std::uint64_t run = 0;
   std::string workspace;
+  bool final = false; ///< of a presentation: also what it changed of the user's folders
 };
 /// Have the tools of the sources that changed listed again: answered by tools_changed, whatever came of it.
 struct list_again {};

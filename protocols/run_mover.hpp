@@ -35,6 +35,7 @@ struct mover {
   void on(cancelled x);
   void on(tools_changed);
   void open_talk();
+  std::string instructions() const;
   void begin_talk(std::vector<message> talk);
   void call_model();
   void announce_model();

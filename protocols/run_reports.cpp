@@ -5,6 +5,7 @@
 
 #include "protocols/run_mover.hpp"
 #include "protocols/text.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -29,23 +30,28 @@ void mover::finish() {
     flush(false);
 }
 
-/// An answer of a run that has a workspace goes with what lies there at this moment.
+/// An answer of a run that has a workspace goes with what lies there at this moment. In its text the places of files are written
+/// so that each reader finds them where they are shown to it.
 void mover::hand_in(verdict v, std::string answers_call) {
   s.answers_call = std::move(answers_call);
   s.handed_in = std::move(v);
-  if (s.handed_in.kind != verdict_kind::answer || s.workspace.empty())
+  auto answer = s.handed_in.kind == verdict_kind::answer;
+  if (s.workspace.empty() || (!answer && s.handed_in.kind != verdict_kind::presented))
     return announce_verdict();
+  s.handed_in.text = workspace_paths::neutral(std::move(s.handed_in.text), s.workspace, with.number, with.agent.backend.workspace);
   s.stage = stage::snapshot;
-  out.push_back(take_snapshot{s.task.run, s.workspace});
+  out.push_back(take_snapshot{s.task.run, s.workspace, !answer});
 }
 
 void mover::on(snapshot_taken x) {
   if (s.stage != stage::snapshot || x.run != s.task.run)
     return;
   s.snapshot = std::move(x.id);
-  if (s.snapshot.empty())
-    out.push_back(
-        tell{"its answer goes without its files, they could not be kept: " + (x.why.empty() ? "no reason given" : x.why)});
+  if (s.snapshot.empty() && x.why.empty())
+    x.why = "no reason given";
+  if (s.snapshot.empty() && !x.mend)
+    out.push_back(tell{"its answer goes without its files, they could not be kept: " + x.why});
+  s.handed_in.files = {s.snapshot, x.files, x.bytes, std::move(x.why), x.mend, std::move(x.changes)};
   announce_verdict();
 }
 
@@ -53,7 +59,6 @@ void mover::announce_verdict() {
   s.handing_in = true;
   next.has_verdict = true;
   next.handed_in = s.handed_in;
-  next.snapshot = s.snapshot;
   flush(true);
 }
 

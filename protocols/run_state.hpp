@@ -12,8 +12,9 @@
 
 namespace conclave::run {
 
-/// 2 added holds, workspace and snapshot; 3 long results. What those before wrote had none, so it reads as it is.
-inline constexpr int state_version = 3;
+/// 2 added holds, workspace and snapshot; 3 long results; 4 files of a verdict. What those before wrote had none, so it reads as it
+/// is.
+inline constexpr int state_version = 4;
 inline constexpr std::size_t max_body = std::size_t{16} << 20; ///< bytes of one body
 
 inline constexpr std::size_t max_partial = std::size_t{32} << 10; ///< bytes that are kept of a text that broke off

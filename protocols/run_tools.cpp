@@ -8,6 +8,7 @@
 #include "protocols/run_results.hpp"
 #include "protocols/tool_result.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/workspace_tools.hpp"
 
 #include <algorithm>
 #include <set>
@@ -51,10 +52,17 @@ policy_ruling not_a_loop(const setting&, const state& s, const tool_call&) {
                                   : policy_ruling{};
 }
 
+/// Its files are there to be read, also while it plans.
+bool is_of_workspace(const setting& with, const std::string& tool) {
+  auto& rows = workspace_tools::table();
+  return !with.agent.backend.workspace.cwd.empty()
+         && std::any_of(rows.begin(), rows.end(), [&](auto& r) { return workspace_tools::public_name(r) == tool; });
+}
+
 /// While agents plan, what they would do with their tools is for them to describe.
 policy_ruling only_plans(const setting& with, const state& s, const tool_call& c) {
   auto tool = with.tools.find(c.name);
-  auto reads = tool != with.tools.end() && tool->second.read_only && s.task.planning_reads;
+  auto reads = tool != with.tools.end() && tool->second.read_only && (s.task.planning_reads || is_of_workspace(with, c.name));
   if (!s.task.planning || c.name == read_result_name || reads)
     return {};
   return denied(

@@ -97,6 +97,7 @@ void visit_all(const backend_config& b, const visitor& visit) {
   json("params", b.params);
   named("extra_headers", "extra_headers", b.extra_headers, true);
   named("extra_query", "extra_query", b.extra_query, false);
+  named("command_env", "command_env", b.workspace.command_env, false);
   for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
     const auto& s = b.mcp_servers[i];
     auto path = "mcp_servers[" + std::to_string(i) + "]";

@@ -21,6 +21,11 @@ using std::chrono::seconds;
 /// A tool written in C++ lists itself at once; this is for one that is stuck behind something.
 inline constexpr milliseconds native_start = seconds(30);
 
+/// A workspace prepares a run, or keeps the files of one: up to 2 GiB.
+inline constexpr milliseconds workspace = std::chrono::minutes(15);
+/// One of its tools: a command may take an hour.
+inline constexpr milliseconds workspace_call = seconds(3630);
+
 /// What a server has to answer `initialize`, and once more to list its tools.
 inline milliseconds step(const mcp_server_config& s) {
   return milliseconds(std::clamp<std::int64_t>(s.startup_timeout_ms, 1, 3'600'000));

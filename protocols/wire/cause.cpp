@@ -7,6 +7,7 @@
 
 #include "protocols/members.hpp"
 #include "protocols/replay.hpp"
+#include "protocols/wire/json_fields.hpp"
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/sha256.hpp"
 
@@ -60,7 +61,7 @@ struct command_number {
 constexpr command_number command_numbers[] = {
     {"run", &command::run}, {"call", &command::call}, {"kept", &command::kept}, {"fence", &command::fence}};
 
-static_assert(members::count<command>() == std::size(command_texts) + std::size(command_numbers) + 11,
+static_assert(members::count<command>() == std::size(command_texts) + std::size(command_numbers) + 12,
               "a cause must hold every field of a command");
 
 struct writer {
@@ -153,6 +154,12 @@ struct reader {
     return true;
   }
 
+  static bool files(const json& v, kept_files& x) {
+    wire::field_reader r;
+    r.members(v, x, "files");
+    return r.error.empty();
+  }
+
   static bool effect(const json& v, call_effect is, command& c) {
     if (!v.is_boolean())
       return false;
@@ -228,6 +235,8 @@ struct reader {
       return use(v, c.use);
     if (name == "timer")
       return timer(v, c.timer);
+    if (name == "files")
+      return files(v, c.files);
     if (name == "code")
       return v.is_string() && (c.code = ec_from_string(v.get_ref<const std::string&>()), true);
     std::uint64_t jitter = 0;
@@ -295,6 +304,8 @@ json written_out(const command& c, const std::vector<event>& events, const std::
     v["usage"] = w.use(c.use);
   if (!(c.timer == timer_key{}))
     v["timer"] = {timer_names.at(static_cast<std::size_t>(c.timer.kind)), c.timer.agent, c.timer.run, c.timer.due_ms};
+  if (!(c.files == kept_files{}))
+    v["files"] = wire::field_writer{}.value(c.files);
   if (c.code != ec::none)
     v["code"] = to_string(c.code);
   if (c.jitter_permille != 0)

@@ -22,6 +22,30 @@ namespace conclave::wire {
 template <class T>
 struct fields;
 
+// The stored form of these is the same in a state of a run and in the cause of a decision.
+
+template <>
+struct fields<folder_change> {
+  static void visit(auto& f, auto& x, const folder_change& d) {
+    f("folder", x.folder, d.folder);
+    f("before", x.before, d.before);
+    f("after", x.after, d.after);
+    f("files", x.files, d.files);
+  }
+};
+
+template <>
+struct fields<kept_files> {
+  static void visit(auto& f, auto& x, const kept_files& d) {
+    f("snapshot", x.snapshot, d.snapshot);
+    f("files", x.files, d.files);
+    f("bytes", x.bytes, d.bytes);
+    f("why", x.why, d.why);
+    f("mend", x.mend, d.mend);
+    f("changes", x.changes, d.changes);
+  }
+};
+
 /// Returns the text as JSON: a string if it is short, else a list of strings and {"sha": name} of pieces that were kept. What is
 /// quoted in it (lines that begin with "| ") is a piece of its own.
 json text_in_pieces(const std::string& text, const run::keeper& keep);

@@ -128,6 +128,7 @@ struct fields<start_run> {
     f("votes", x.votes, d.votes);
     f("tie", x.tie, d.tie);
     f("now_ms", x.now_ms, d.now_ms);
+    f("snapshot", x.snapshot, d.snapshot);
   }
 };
 
@@ -136,6 +137,7 @@ struct fields<shown_answer> {
   static void visit(auto& f, auto& x, const shown_answer& d) {
     f("id", x.id, d.id);
     f("label", x.label, d.label);
+    f("snapshot", x.snapshot, d.snapshot);
   }
 };
 
@@ -172,6 +174,7 @@ struct fields<verdict> {
     f("code", x.code, d.code, ec::unknown);
     f("truncated", x.truncated, d.truncated);
     f("step", x.step, d.step);
+    f("files", x.files, d.files);
   }
 };
 

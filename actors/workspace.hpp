@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// An agent's files and commands on its node, for one task. Event-based: the disk is used on a lane of its own, so that a cancel is
+/// heard at once; commands run in a sandbox (transports/sandbox.hpp). What it offers: docs/workspaces.md.
+
+#include "actors/parts.hpp"
+
+#include <caf/actor_system.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct workspace_parts {
+  std::shared_ptr<conclave::outside> outside;
+  std::string home;  ///< where this process keeps workspaces and snapshots; readable to no agent
+  std::string place; ///< the agent's own folder below it (protocols/workspace_paths.hpp)
+  std::string task;
+  std::uint32_t number = 0;               ///< of the agent
+  workspace_config config;                ///< variables expanded
+  std::map<std::string, std::string> env; ///< of its commands, beside what the sandbox sets
+  std::vector<std::string> replaced;      ///< servers of the user's that stand for ours: filesystem, workspace_tools, command_line
+  bool has_allowed_tools = false;         ///< as of tool servers
+  std::vector<std::string> allowed_tools = {}, exclude_tools = {};
+  std::function<void(std::string)> tell = {}; ///< what a person should know; any thread
+};
+
+workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts);
+
+} // namespace conclave

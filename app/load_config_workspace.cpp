@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Workspaces: folders of the user's that agents may use, and how commands are confined.
+
+#include "app/load_config_parts.hpp"
+#include "protocols/text.hpp"
+#include "transports/home.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace conclave::loader {
+
+namespace {
+
+/// The path as agents and the sandbox see it: absolute, links resolved. Empty where there is none; that was reported.
+std::string real_path(const section& s, const entry& at, const std::string& where, std::string given) {
+  if (auto fault = expand_home(given); !fault.empty()) {
+    s.to().error(at.at, where, fault);
+    return {};
+  }
+  std::error_code e;
+  auto found = std::filesystem::canonical(given, e);
+  if (e) { // a file that is only judged may be meant for another machine
+    s.to().add(severity::warning, at.at, where, "'" + shown_text(given) + "' is not there: " + e.message(), true);
+    return std::filesystem::absolute(given, e).lexically_normal().string();
+  }
+  std::string ignored;
+  auto path = found.string();
+  auto home = std::filesystem::weakly_canonical(home_path(ignored), e).string();
+  auto below = path == "/" ? path : path + "/";
+  if (path == "/" || (!home.empty() && (home + "/").starts_with(below))) {
+    s.to().error(at.at, where,
+                 path == "/" ? "is the whole file system; name a folder below it"
+                             : "holds the folder where conclave keeps its own files (" + shown_text(home)
+                                   + "); name a folder below it, or set CONCLAVE_HOME elsewhere");
+    return {};
+  }
+  return path;
+}
+
+void read_permission(const section& c, context_path& out) {
+  std::string word;
+  if (!c.read("permission", word))
+    return;
+  word = lower(word);
+  out.write = word == "write";
+  if (!out.write && word != "read")
+    c.warning("permission", "'" + shown_text(word) + "' is neither read nor write: it counts as read");
+}
+
+std::vector<context_path> read_context(const section& s) {
+  std::vector<context_path> out;
+  const auto* paths = s.get("context_paths");
+  if (!paths)
+    return out;
+  for (std::size_t i = 0; i < paths->value->items.size(); ++i) {
+    const auto& e = paths->value->items[i];
+    auto at = "context_paths[" + std::to_string(i) + "]";
+    context_path x;
+    auto where = s.path(at);
+    if (e.value->kind == tree::scalar) {
+      x.path = e.value->text;
+    } else {
+      section c{e.value.get(), key_scope::context_path, s.path(at), s.canonical(at), s.to()};
+      c.read_rows(x);
+      read_permission(c, x);
+      if (e.value->kind == tree::map && !c.get("path")) {
+        s.to().error(e.at, s.path(at), "needs a path");
+        continue;
+      }
+      where += ".path";
+    }
+    x.path = real_path(s, e, where, x.path);
+    if (!x.path.empty())
+      out.push_back(std::move(x));
+  }
+  return out;
+}
+
+/// Adds what is new; of the same path the stricter permission counts, and what either protects is protected.
+void merge(std::vector<context_path>& into, const std::vector<context_path>& more) {
+  for (const auto& x : more) {
+    auto same = std::find_if(into.begin(), into.end(), [&](auto& y) { return y.path == x.path; });
+    if (same == into.end()) {
+      into.push_back(x);
+      continue;
+    }
+    same->write = same->write && x.write;
+    for (const auto& p : x.protected_paths)
+      if (std::find(same->protected_paths.begin(), same->protected_paths.end(), p) == same->protected_paths.end())
+        same->protected_paths.push_back(p);
+  }
+}
+
+} // namespace
+
+void read_sandbox(const section& owner, workspace_config& out) {
+  owner.below("sandbox", key_scope::sandbox).read_rows(out);
+}
+
+void read_workspace(const section& s, workspace_config& out) {
+  s.read_rows(out);
+  s.read("command_line_execution_mode", out.command_mode);
+  read_sandbox(s, out);
+  out.context = read_context(s);
+}
+
+void read_shared_context(const section& s, run_config& out) {
+  auto shared = read_context(s);
+  for (auto& a : out.agents) {
+    auto& own = a.backend.workspace.context;
+    auto all = shared;
+    merge(all, own);
+    own = std::move(all);
+  }
+}
+
+} // namespace conclave::loader

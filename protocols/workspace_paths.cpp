@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/workspace_paths.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace conclave::workspace_paths {
+
+std::string work(const std::string& place) {
+  return place + "/work";
+}
+
+std::string view(const std::string& place) {
+  return place + "/view";
+}
+
+std::string home(const std::string& place) {
+  return place + "/home";
+}
+
+std::string target(const std::string& place, std::size_t number) {
+  return place + "/target" + std::to_string(number + 1);
+}
+
+namespace {
+
+/// Whether a name goes on with this character: then what stands before it is only the beginning of a component. A dot that ends a
+/// sentence does not.
+bool goes_on(std::string_view text, std::size_t at) {
+  if (at >= text.size())
+    return false;
+  auto c = static_cast<unsigned char>(text[at]);
+  auto letter = [](unsigned char x) {
+    return (x >= 'a' && x <= 'z') || (x >= 'A' && x <= 'Z') || (x >= '0' && x <= '9') || x == '_' || x >= 0x80;
+  };
+  return letter(c) || ((c == '-' || c == '.') && at + 1 < text.size() && letter(static_cast<unsigned char>(text[at + 1])));
+}
+
+/// Whether a path begins here and not somewhere in another one.
+bool begins(std::string_view text, std::size_t at) {
+  return at == 0 || (text[at - 1] != '/' && !goes_on(text, at - 1));
+}
+
+using replacement = std::pair<std::string, std::string>;
+
+std::string replaced(std::string text, const std::vector<replacement>& by) {
+  std::string out;
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '/' || !begins(text, i))
+      continue;
+    auto hit = std::find_if(by.begin(), by.end(), [&](const replacement& r) {
+      return text.compare(i, r.first.size(), r.first) == 0 && !goes_on(text, i + r.first.size());
+    });
+    if (hit == by.end())
+      continue;
+    out.append(text, done, i - done).append(hit->second);
+    done = i + hit->first.size();
+    i = done - 1;
+  }
+  return done == 0 ? std::move(text) : out.append(text, done);
+}
+
+} // namespace
+
+std::string neutral(std::string text, const std::string& place, std::uint32_t number, const workspace_config& with) {
+  if (place.empty() || text.find(place) == std::string::npos)
+    return text;
+  std::vector<replacement> by{{work(place), std::string{scheme} + "agent" + std::to_string(number)}};
+  for (std::size_t i = 0; i < with.context.size(); ++i)
+    by.emplace_back(target(place, i), with.context[i].path);
+  text = replaced(std::move(text), by);
+  // "view/agentK": the number is the reader's business.
+  auto shown = view(place) + "/agent";
+  for (auto at = text.find(shown); at != std::string::npos; at = text.find(shown, at + 1))
+    if (begins(text, at))
+      text.replace(at, shown.size(), std::string{scheme} + "agent");
+  return text;
+}
+
+std::string expanded(std::string text, const std::string& place) {
+  auto marker = std::string{scheme} + "agent";
+  auto by = view(place) + "/agent";
+  for (auto at = text.find(marker); at != std::string::npos; at = text.find(marker, at + by.size()))
+    text.replace(at, marker.size(), by);
+  return text;
+}
+
+} // namespace conclave::workspace_paths

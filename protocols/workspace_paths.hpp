@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Where an agent's files lie, and how texts speak of them. No id of an agent and no name of a node is in such a path: others are
+/// shown them. In the log a file of an answer is `workspace://agentN/a.txt`; each reader is told where it lies for that reader.
+/// Pure.
+
+#include "protocols/config.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace conclave::workspace_paths {
+
+inline constexpr std::string_view scheme = "workspace://";
+
+/// The folders of an agent in a task, below `place`, which is made for it alone.
+std::string work(const std::string& place);                       ///< its own files; the current folder of its commands
+std::string view(const std::string& place);                       ///< agent1, agent2, ...: the files of the answers it is shown
+std::string home(const std::string& place);                       ///< of its commands, private
+std::string target(const std::string& place, std::size_t number); ///< its copy of a folder of the user's, by its place in the list
+
+/// Returns the text with places below `place` written so that they mean the same to every reader: the agent's own as
+/// workspace://agentN, shown ones as those of their agent, copies of the user's folders as these. Whole path components alone.
+std::string neutral(std::string text, const std::string& place, std::uint32_t number, const workspace_config& with);
+
+/// Returns the text with workspace://agentN where these files lie for the agent with this `place`.
+std::string expanded(std::string text, const std::string& place);
+
+} // namespace conclave::workspace_paths
