@@ -272,6 +272,13 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
   app.add_flag("--loopback-files", o.loopback_files, "let --file and upload_files fetch from this machine, for tests");
+  app.add_option("--path", o.paths, "DIR: a folder every agent may read; DIR:w: change a copy of; repeatable")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+  app.add_option("--apply", o.apply, "what the agents changed: ask (on a terminal, the default), yes (write it), no")
+      ->check(CLI::IsMember({"ask", "yes", "no"}));
+  app.add_option("--output-dir", o.output_dir, "write the files of the answer into this new folder");
   app.add_flag("--no-stdin", o.no_stdin, "leave standard input alone: for questions in loops that read it");
   app.add_flag("--json", o.json, "one durable event per line on standard output, no plain answer");
   app.add_flag("-q,--quiet", o.quiet, "no display, only errors");
@@ -369,7 +376,7 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 12> subcommands{{
+constexpr std::array<entry, 16> subcommands{{
     {"validate", command_name::validate, parse_validate},
     {"keys", command_name::keys, parse_keys},
     {"backends", command_name::backends, cli::parse_backends},
@@ -381,6 +388,10 @@ constexpr std::array<entry, 12> subcommands{{
     {"resume", command_name::resume, cli::parse_resume},
     {"cancel", command_name::cancel, cli::parse_cancel},
     {"replay", command_name::replay, cli::parse_replay},
+    {"diff", command_name::diff, cli::parse_diff},
+    {"apply", command_name::apply, cli::parse_apply},
+    {"undo", command_name::undo, cli::parse_undo},
+    {"paths", command_name::paths, cli::parse_paths},
     {"node", command_name::node, parse_node},
 }};
 

@@ -37,6 +37,9 @@ struct run_options {
   std::vector<std::string> files; ///< added to the question, in the order given; "-" = standard input
   bool loopback_files = false;    ///< a URL among them may lead to this machine
   bool no_stdin = false;          ///< standard input is left alone
+  std::vector<std::string> paths; ///< DIR or DIR:w: folders that every agent may read, or change a copy of
+  std::string apply = "ask";      ///< what the agents change of folders: ask | yes | no
+  std::string output_dir;         ///< a new folder for the files of the answer; empty = none
   bool json = false, quiet = false, automation = false, verbose = false;
 };
 
@@ -94,7 +97,30 @@ struct replay_options {
   bool json = false; ///< with other rules: one JSON object
 };
 
-enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, node };
+/// What becomes of a path that the user changed since the agents got their copy.
+enum class drift_policy { fail, skip, prefer_presenter };
+
+struct diff_options {
+  std::string task; ///< as in show
+  bool names = false;
+};
+
+struct apply_options {
+  std::string task; ///< as in show
+  std::string to;   ///< another folder; empty = where the changes belong
+  drift_policy on_drift = drift_policy::fail;
+};
+
+struct undo_options {
+  std::string task; ///< as in show
+};
+
+struct paths_options {
+  std::string config;
+  std::vector<std::string> paths; ///< empty = what each agent may use
+};
+
+enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, diff, apply, undo, paths, node };
 
 struct command_line {
   command_name command = command_name::run;
@@ -110,6 +136,10 @@ struct command_line {
   resume_options resume;
   cancel_options cancel;
   replay_options replay;
+  diff_options diff;
+  apply_options apply;
+  undo_options undo;
+  paths_options paths;
   node_options node;
 
   bool done = false; ///< nothing to run: print `out` and `err`, exit with `code` (--help, --version, a usage error)

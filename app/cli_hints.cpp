@@ -23,7 +23,7 @@ struct hint_row {
 };
 
 /// Ours, and how they are typed.
-constexpr std::array<hint_row, 12> commands = {{
+constexpr std::array<hint_row, 16> commands = {{
     {"validate", "conclave validate FILE"},
     {"keys", "conclave keys"},
     {"backends", "conclave backends"},
@@ -35,6 +35,10 @@ constexpr std::array<hint_row, 12> commands = {{
     {"resume", "conclave resume last"},
     {"cancel", "conclave cancel TASK"},
     {"replay", "conclave replay last"},
+    {"diff", "conclave diff last"},
+    {"apply", "conclave apply last"},
+    {"undo", "conclave undo last"},
+    {"paths", "conclave paths --config FILE"},
     {"node", "conclave node --listen HOST:PORT"},
 }};
 

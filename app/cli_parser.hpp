@@ -33,4 +33,10 @@ void parse_resume(command_line& c, int argc, const char* const* argv);
 void parse_cancel(command_line& c, int argc, const char* const* argv);
 void parse_replay(command_line& c, int argc, const char* const* argv);
 
+// What tasks make of files.
+void parse_diff(command_line& c, int argc, const char* const* argv);
+void parse_apply(command_line& c, int argc, const char* const* argv);
+void parse_undo(command_line& c, int argc, const char* const* argv);
+void parse_paths(command_line& c, int argc, const char* const* argv);
+
 } // namespace conclave::cli

@@ -34,7 +34,15 @@ std::string fault_of_replay(const std::string& path);
 
 /// Returns whether the argument of `replay` is a file and no task.
 bool names_a_cassette(const std::string& argument);
+int command_diff(const diff_options& o);
+int command_apply(const apply_options& o);
+int command_undo(const undo_options& o);
+int command_paths(const paths_options& o);
 int command_node(const node_options& o);
+
+/// What is to be done about the files of a task that has ended: as the options say, or as the person at the terminal does. Returns
+/// `code`, or another one after a complaint.
+int deliver_files(const run_options& o, const outcome& end, int code);
 
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.
 std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json);

@@ -77,6 +77,35 @@ void redirect_types(const run_options& o, run_config& config) {
   }
 }
 
+/// Adds the folders of the command line for every agent. An agent of the quick mode gets a workspace with them.
+bool add_paths(const run_options& o, run_config& config) {
+  for (const auto& given : o.paths) {
+    context_path c;
+    c.write = given.ends_with(":w");
+    c.path = c.write ? given.substr(0, given.size() - 2) : given;
+    std::error_code e;
+    auto found = std::filesystem::canonical(c.path, e);
+    if (e) {
+      complain("--path " + given + ": " + e.message());
+      return false;
+    }
+    c.path = found.string();
+    for (auto& a : config.agents) {
+      auto& w = a.backend.workspace;
+      if (w.cwd.empty() && !o.model.empty())
+        w.cwd = "workspace";
+      if (!w.cwd.empty())
+        w.context.push_back(c);
+    }
+  }
+  if (!o.paths.empty()
+      && std::none_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); })) {
+    complain("--path: no agent has a workspace; give one `cwd` in the team file");
+    return false;
+  }
+  return true;
+}
+
 bool configure(const run_options& o, run_config& config) {
   std::vector<problem> problems;
   auto env = environment::load(problems);
@@ -109,6 +138,8 @@ bool configure(const run_options& o, run_config& config) {
     config.cluster.tls.insecure_loopback = true;
     config.places["cluster.tls.insecure_loopback"] = {"", "--insecure-loopback"};
   }
+  if (!add_paths(o, config))
+    return false;
   redirect_types(o, config);
   // Agents without a node of their own go round the nodes of the command line (docs/cluster.md).
   std::size_t next = 0;
@@ -180,12 +211,14 @@ int command_run(const run_options& o) {
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
   auto recorded = o.record.empty(), told = false, has_stand_ins = false;
+  outcome ended;
   auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
     return eng.start(config, asked, std::move(l), [&, done = std::move(done)](outcome end) {
       told = std::any_of(end.warnings.begin(), end.warnings.end(), [](auto& w) { return w.starts_with(not_recorded); });
       has_stand_ins = std::any_of(end.warnings.begin(), end.warnings.end(), [](auto& w) { return w.starts_with(stands_in); });
       std::error_code unknown;
       recorded = recorded || (!told && std::filesystem::exists(o.record, unknown));
+      ended = end;
       done(std::move(end));
     });
   });
@@ -196,7 +229,7 @@ int command_run(const run_options& o) {
              + " ends early, with exit code 1, for it has other texts than the run had: " + fault);
   if (!recorded && code == static_cast<int>(exit_code::answered))
     code = static_cast<int>(exit_code::failed); // what was asked for is not there
-  return code;
+  return deliver_files(o, ended, code);
 }
 
 } // namespace conclave

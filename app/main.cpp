@@ -37,6 +37,14 @@ int dispatch(const conclave::command_line& c) {
     return conclave::command_cancel(c.cancel);
   case command_name::replay:
     return conclave::command_replay(c.replay);
+  case command_name::diff:
+    return conclave::command_diff(c.diff);
+  case command_name::apply:
+    return conclave::command_apply(c.apply);
+  case command_name::undo:
+    return conclave::command_undo(c.undo);
+  case command_name::paths:
+    return conclave::command_paths(c.paths);
   case command_name::node:
     return conclave::command_node(c.node);
   }

@@ -333,6 +333,7 @@ struct start_run {
   std::string planning_instruction = {}; ///< empty = the usual one
   bool planning_reads = false;           ///< but for read-only ones
   std::string snapshot = {};             ///< what its workspace starts from: of the agent's newest answer; empty = none
+  bool again = false;                    ///< its last run broke off: the workspace stays as that left it
   bool operator==(const start_run&) const = default;
 };
 
@@ -420,6 +421,9 @@ struct outcome {
   bool truncated = false;
   std::vector<agent_summary> agents;
   std::vector<std::string> warnings;
+  std::string snapshot = {};               ///< of the files that go with the answer; empty = none
+  std::int64_t files = 0;                  ///< in it
+  std::vector<folder_change> changes = {}; ///< that it proposes; nothing is written before they are applied
   bool operator==(const outcome&) const = default;
 };
 

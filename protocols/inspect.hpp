@@ -79,7 +79,7 @@ CONCLAVE_INSPECT(shown_answer, x.id, x.label, x.text, x.snapshot)
 CONCLAVE_INSPECT_CHECKED(start_run, x.kind <= run_kind::present, x.task, x.fence, x.agent, x.run, x.round, x.epoch, x.first_call,
                          x.kind, x.question, x.history, x.answers, x.may_answer, x.may_vote, x.own_id, x.vote_reasons, x.votes,
                          x.tie, x.now_ms, x.stored, x.on_unknown, x.attachments, x.planning, x.planning_instruction,
-                         x.planning_reads, x.snapshot)
+                         x.planning_reads, x.snapshot, x.again)
 CONCLAVE_INSPECT(publish_answer, x.task, x.fence, x.label, x.text)
 CONCLAVE_INSPECT(publish_file, x.task, x.fence, x.sha, x.offset, x.size, x.bytes)
 CONCLAVE_INSPECT(cancel_run, x.of, x.agent, x.reason)
@@ -89,7 +89,7 @@ CONCLAVE_INSPECT_CHECKED(agent_lost, x.code <= ec::unknown, x.task, x.fence, x.a
 CONCLAVE_INSPECT(question, x.text, x.history, x.attachments)
 CONCLAVE_INSPECT(agent_summary, x.id, x.anonymous, x.answers, x.votes_received, x.calls, x.use, x.out_reason)
 CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code <= ec::unknown, x.task, x.kind, x.answer, x.winner,
-                         x.finish_reason, x.error, x.code, x.truncated, x.agents, x.warnings)
+                         x.finish_reason, x.error, x.code, x.truncated, x.agents, x.warnings, x.snapshot, x.files, x.changes)
 
 /// Of a configuration every row of its structs, in their order.
 #define CONCLAVE_INSPECT_ROWS(type, ...)                                                                                           \

@@ -93,7 +93,7 @@ struct cancel_tools {
 struct prepare_workspace {
   run_ref of;
   bool present = false;
-  bool as_it_is = false;           ///< a run of before a crash goes on: its files stay
+  bool as_it_is = false;           ///< a run that was cut off goes on: its files stay
   std::string snapshot;            ///< to start from; empty = none
   std::vector<shown_answer> shown; ///< whose files are shown; without texts
   bool operator==(const prepare_workspace&) const = default;

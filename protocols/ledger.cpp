@@ -128,6 +128,13 @@ outcome to_outcome(const state& s, const std::string& task) {
     o.truncated = s.final_truncated;
     if (s.final_truncated)
       o.warnings.push_back("the final answer was cut at a length limit");
+    o.snapshot = s.final_snapshot;
+    o.files = s.final_files;
+    o.changes = s.changes;
+    if (auto* m = find(s, s.winner); o.snapshot.empty() && m != nullptr && !m->answers.empty()) { // the answer as it is
+      o.snapshot = m->answers.back().snapshot;
+      o.files = m->answers.back().files;
+    }
     if (s.fallback)
       o.warnings.push_back("the stored answer is delivered, not a presentation: " + s.presentation_error);
   } else {

@@ -62,6 +62,7 @@ struct answer {
   std::uint64_t epoch = 0;   ///< epoch after its acceptance; also its age
   std::string key;           ///< hash of the folded text: only equal keys can be duplicates
   std::string snapshot = {}; ///< of the files that go with it; empty = none
+  std::int64_t files = 0;    ///< in it
   bool operator==(const answer&) const = default;
 };
 
@@ -155,7 +156,8 @@ struct state {
   std::int64_t closing_deadline_ms = 0;
   std::string cancel_reason;
   std::string final_text;
-  std::string final_snapshot;         ///< of the presentation
+  std::string final_snapshot; ///< of the presentation
+  std::int64_t final_files = 0;
   std::vector<folder_change> changes; ///< that it proposes
   bool final_truncated = false;
   std::string finish_reason;

@@ -75,7 +75,7 @@ void note_verdict(state& s, member& m, const event& e) {
 
 void take_answer(state& s, member& m, const event& e) {
   note_verdict(s, m, e);
-  m.answers.push_back({e.label, e.text, e.epoch, key_of(folded(e.text)), {}});
+  m.answers.push_back({e.label, e.text, e.epoch, key_of(folded(e.text)), {}, 0});
   s.epoch = e.epoch;
   s.improved = true;
   if (s.rules.pacing == pacing::barrier) {
@@ -91,9 +91,11 @@ void take_snapshot(state& s, member& m, const event& e) {
   for (auto& a : m.answers)
     if (a.label == e.label) {
       a.snapshot = e.target;
+      a.files = e.number;
       return;
     }
   s.final_snapshot = e.target;
+  s.final_files = e.number;
 }
 
 void take_vote(state& s, member& m, const event& e) {

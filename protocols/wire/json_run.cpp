@@ -129,6 +129,7 @@ struct fields<start_run> {
     f("tie", x.tie, d.tie);
     f("now_ms", x.now_ms, d.now_ms);
     f("snapshot", x.snapshot, d.snapshot);
+    f("again", x.again, d.again);
   }
 };
 

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What tasks make of files: shown, written into folders of the user's, taken back.
+
+#include "app/commands.hpp"
+#include "app/environment.hpp"
+#include "app/host_io.hpp"
+#include "app/load_config.hpp"
+#include "app/plain_text.hpp"
+#include "app/stored_tasks.hpp"
+#include "app/task_changes.hpp"
+#include "protocols/config_validate.hpp"
+#include "protocols/text.hpp"
+#include "protocols/workspace_paths.hpp"
+#include "transports/home.hpp"
+#include "transports/workspace_disk.hpp"
+
+#include <filesystem>
+#include <iostream>
+#include <set>
+
+namespace conclave {
+
+namespace {
+
+constexpr int wrong_usage = static_cast<int>(exit_code::usage);
+constexpr int failed = static_cast<int>(exit_code::failed);
+
+constexpr std::size_t listed = 20; ///< paths of one kind that are named
+
+/// Opens the store and reads what a task made of files. Returns 0, or the exit code after a complaint.
+int find_changes(const std::string& wanted, stored_tasks& s, task_changes& out) {
+  task_row row;
+  if (auto code = s.open(wanted, row))
+    return code;
+  if (row.live) {
+    complain("task " + row.task + " is under way: ask again when it has ended");
+    return wrong_usage;
+  }
+  std::vector<event> events;
+  if (auto code = s.read(row.task, events))
+    return code;
+  std::string error;
+  out = changes_of(row.task, events, error);
+  if (error.empty())
+    return 0;
+  complain("task " + row.task + ": its log cannot tell what it made of files: " + error);
+  return wrong_usage;
+}
+
+/// Ends what a process that was killed had begun.
+void finish_broken(const std::string& journal) {
+  auto got = delivery::recover(journal);
+  if (auto* f = std::get_if<snapshots::failure>(&got)) {
+    complain("warning: " + f->text);
+    return;
+  }
+  for (auto& r : std::get<std::vector<delivery::recovered>>(got))
+    complain("notice: " + r.text);
+}
+
+std::string names(const std::vector<std::string>& paths) {
+  std::string out;
+  for (std::size_t i = 0; i < paths.size() && i < listed; ++i)
+    out += "  " + shown_text(paths[i], 4'096) + "\n";
+  if (paths.size() > listed)
+    out += "  and " + std::to_string(paths.size() - listed) + " more\n";
+  return out;
+}
+
+std::string applied_text(const delivery::applied& a, const std::string& target) {
+  std::string out = shown_text(target, 4'096) + ": ";
+  if (a.added.empty() && a.modified.empty() && a.removed.empty())
+    out += "nothing to write\n";
+  else
+    out += count_of(a.added.size(), "path") + " added, " + std::to_string(a.modified.size()) + " changed, "
+           + std::to_string(a.removed.size()) + " removed\n";
+  for (auto& x : a.skipped)
+    out += "  left as it is: " + shown_text(x.path, 4'096) + ": " + x.why + "\n";
+  return out;
+}
+
+std::string failure_text(const snapshots::failure& f) {
+  std::string out = f.text;
+  for (auto& x : f.largest)
+    out += "\n  " + shown_text(x.path, 4'096);
+  return out;
+}
+
+/// Writes all of it. Returns the exit code; `text` says what was done.
+int carry_out(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& to,
+              delivery::policy on_drift, std::string& text) {
+  auto journal = journal_of(home, t.task);
+  std::error_code ignored;
+  std::filesystem::create_directories(home + "/deliveries", ignored);
+  finish_broken(journal);
+  std::string error;
+  auto jobs = jobs_of(t, store, home, to, on_drift, error);
+  if (!error.empty()) {
+    complain(error);
+    return wrong_usage;
+  }
+  for (auto& j : jobs) {
+    auto got = delivery::apply(j);
+    if (auto* f = std::get_if<snapshots::failure>(&got)) {
+      complain(shown_text(j.target, 4'096) + ": " + failure_text(*f)
+               + (f->kind == snapshots::fault::drifted
+                      ? "\nNothing was written there. To keep yours: --on-drift skip; to replace it: --on-drift prefer_presenter"
+                      : ""));
+      return failed;
+    }
+    text += applied_text(std::get<delivery::applied>(got), j.target);
+  }
+  return 0;
+}
+
+std::string word_of(const path_policy::verdict& v) {
+  return v.ok()
+             ? "yes"
+             : "no (" + std::string{path_policy::to_string(v.code)} + (v.rule.empty() ? "" : ": " + shown_text(v.rule, 200)) + ")";
+}
+
+} // namespace
+
+int command_diff(const diff_options& o) {
+  stored_tasks s;
+  task_changes t;
+  if (auto code = find_changes(o.task, s, t))
+    return code;
+  if (t.snapshot.empty() && t.changes.empty())
+    return print("task " + t.task + " has no files\n");
+  snapshots::store store{snapshot_folder(s.home)};
+  std::string error;
+  auto text = changes_text(t, store, o.names, error);
+  if (!error.empty()) {
+    complain(error);
+    return failed;
+  }
+  return print(text.empty() ? "task " + t.task + " changes nothing\n" : text);
+}
+
+int command_apply(const apply_options& o) {
+  stored_tasks s;
+  task_changes t;
+  if (auto code = find_changes(o.task, s, t))
+    return code;
+  auto how = o.on_drift == drift_policy::skip               ? delivery::policy::skip
+             : o.on_drift == drift_policy::prefer_presenter ? delivery::policy::prefer_presenter
+                                                            : delivery::policy::fail;
+  std::string text;
+  auto code = carry_out(t, snapshots::store{snapshot_folder(s.home)}, s.home, o.to, how, text);
+  return print(text + (code == 0 ? "take it back: conclave undo " + t.task + "\n" : ""), code);
+}
+
+int command_undo(const undo_options& o) {
+  stored_tasks s;
+  task_row row;
+  if (auto code = s.open(o.task, row))
+    return code;
+  auto journal = journal_of(s.home, row.task);
+  finish_broken(journal);
+  std::string text;
+  auto past = delivery::history(journal);
+  for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
+    if (p->undone)
+      continue;
+    auto got = delivery::undo(journal, p->id);
+    if (auto* f = std::get_if<snapshots::failure>(&got)) {
+      complain(shown_text(p->target, 4'096) + ": " + failure_text(*f));
+      return print(text, failed);
+    }
+    text += applied_text(std::get<delivery::applied>(got), p->target);
+  }
+  return print(text.empty() ? "nothing of task " + row.task + " was applied\n" : text);
+}
+
+int command_paths(const paths_options& o) {
+  std::vector<problem> ignored;
+  auto env = environment::load(ignored);
+  auto file = o.config.empty() ? default_config() : o.config;
+  if (file.empty()) {
+    complain("no configuration: name one with --config FILE");
+    return wrong_usage;
+  }
+  auto loaded = load_config(file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
+  for (auto& p : blocking(loaded.problems))
+    complain(to_string(p));
+  if (!loaded.ok())
+    return wrong_usage;
+  std::string error, out;
+  auto home = home_path(error);
+  for (auto& a : loaded.config.agents) {
+    auto& w = a.backend.workspace;
+    out += one_line(a.id) + ":\n";
+    if (w.cwd.empty()) {
+      out += "  no workspace\n";
+      continue;
+    }
+    auto place = home + "/work/TASK/PLACE";
+    workspace_disk disk{{home, place, "TASK", w}};
+    auto rules = disk.rules();
+    if (o.paths.empty())
+      for (auto& r : rules.roots)
+        out += "  " + shown_text(r.path, 4'096) + ": read"
+               + (r.writable ? ", write"
+                  : r.later  ? "; a copy is changed by who presents"
+                             : "")
+               + "\n";
+    for (auto& given : o.paths) {
+      std::error_code e;
+      auto path = std::filesystem::weakly_canonical(std::filesystem::absolute(given, e), e).string();
+      auto read = path_policy::judge(rules, path, path_policy::access::read);
+      auto write = path_policy::judge(rules, path, path_policy::access::modify);
+      out += "  " + shown_text(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write) + "\n";
+    }
+  }
+  return print(out);
+}
+
+int deliver_files(const run_options& o, const outcome& end, int code) {
+  if (end.kind != outcome_kind::answered || end.task.empty())
+    return code;
+  std::string error;
+  auto home = home_path(error);
+  snapshots::store store{snapshot_folder(home)};
+  auto quiet = o.quiet || o.automation || o.json;
+  task_changes t;
+  stored_tasks s;
+  if ((!o.output_dir.empty() || !end.changes.empty()) && find_changes(end.task, s, t) != 0)
+    return failed;
+  if (!o.output_dir.empty()) {
+    auto folder = std::filesystem::absolute(o.output_dir).lexically_normal().string();
+    if (auto fault = write_files(t, store, folder); !fault.empty()) {
+      complain("--output-dir " + o.output_dir + ": " + fault);
+      return failed;
+    }
+    if (!quiet)
+      complain(count_of(static_cast<std::size_t>(t.files), "file") + " of the answer: " + shown_text(folder, 4'096));
+  }
+  if (end.changes.empty()) {
+    if (end.files > 0 && o.output_dir.empty() && !quiet)
+      complain(count_of(static_cast<std::size_t>(end.files), "file") + " with the answer. See them: conclave diff " + end.task
+               + "; write them: conclave apply " + end.task + " --to DIR");
+    return code;
+  }
+  auto yes = o.apply == "yes";
+  if (o.apply == "ask" && is_terminal(0) && is_terminal(2) && !quiet) {
+    std::string text;
+    for (auto& c : end.changes)
+      text += "The answer changes " + count_of(static_cast<std::size_t>(c.files), "file") + " in " + shown_text(c.folder, 4'096)
+              + ".\n";
+    std::string fault;
+    text += changes_text(t, store, true, fault);
+    write_all(2, for_terminal(text));
+    for (std::string line = "?"; !yes;) {
+      write_all(2, "Write this? [y]es, [n]o, [d]iff ");
+      if (!std::getline(std::cin, line) || line.empty() || line.starts_with("n"))
+        break;
+      yes = line.starts_with("y");
+      if (line.starts_with("d"))
+        write_all(2, for_terminal(changes_text(t, store, false, fault)));
+    }
+  }
+  if (!yes) {
+    complain("nothing was written into your folders. See the changes: conclave diff " + end.task + "; write them: conclave apply "
+             + end.task);
+    return code;
+  }
+  std::string text;
+  if (carry_out(t, store, home, {}, delivery::policy::fail, text) != 0)
+    return failed;
+  complain(text + "take it back: conclave undo " + end.task);
+  return code;
+}
+
+} // namespace conclave

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/task_changes.hpp"
+
+#include "app/plain_text.hpp"
+#include "protocols/events.hpp"
+#include "protocols/path_policy.hpp"
+#include "protocols/replay.hpp"
+#include "protocols/text.hpp"
+#include "transports/workspace_disk.hpp"
+
+#include <filesystem>
+#include <stdlib.h>
+#include <system_error>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::size_t shown_lines = 500; ///< of one file's difference
+
+/// The snapshot of an empty folder: what everything that is delivered to another place is compared with.
+std::string empty_snapshot(const snapshots::store& store, const std::string& task, std::string& error) {
+  auto folder = store.home() + "-empty-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr) {
+    error = "no folder can be made beside " + shown_text(store.home(), 4'096);
+    return {};
+  }
+  snapshots::take_options how;
+  how.holder = task;
+  auto got = store.take(folder, how);
+  std::error_code ignored;
+  std::filesystem::remove(folder, ignored);
+  if (auto* f = std::get_if<snapshots::failure>(&got)) {
+    error = f->text;
+    return {};
+  }
+  return std::get<snapshots::taken>(got).id;
+}
+
+/// Judges by the rules of a folder that may be written: protected, excluded and secret names stay as they are.
+delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign) {
+  path_policy::rules rules;
+  path_policy::root root;
+  root.path = folder;
+  root.kind = path_policy::root_kind::context;
+  root.writable = true;
+  for (auto& c : with.context)
+    if (!foreign && (c.path == folder || c.path.starts_with(folder + "/")))
+      root.protected_paths.insert(root.protected_paths.end(), c.protected_paths.begin(), c.protected_paths.end());
+  rules.roots.push_back(std::move(root));
+  return [rules, folder](const std::string& path, path_policy::access what) {
+    return path_policy::judge(rules, folder + "/" + path, what).text;
+  };
+}
+
+char letter(snapshots::change_kind k) {
+  switch (k) {
+  case snapshots::change_kind::added:
+    return 'A';
+  case snapshots::change_kind::removed:
+    return 'D';
+  default:
+    return 'M';
+  }
+}
+
+/// One folder's differences.
+std::string difference_text(const snapshots::store& store, const std::string& before, const std::string& after, bool names,
+                            std::string& error) {
+  auto got = store.diff(before, after);
+  if (auto* f = std::get_if<snapshots::failure>(&got)) {
+    error = f->text;
+    return {};
+  }
+  std::string out;
+  for (auto& c : std::get<snapshots::changes>(got)) {
+    auto folder = c.before.kind == snapshots::entry_kind::folder || c.after.kind == snapshots::entry_kind::folder;
+    out += std::string{letter(c.kind())} + "  " + shown_text(c.path, 4'096) + (folder ? "/" : "") + "\n";
+    if (!names && !folder)
+      out += store.text_diff(c, shown_lines);
+  }
+  return out;
+}
+
+} // namespace
+
+task_changes changes_of(const std::string& task, const std::vector<event>& log, std::string& error) {
+  task_changes out;
+  out.task = task;
+  auto stored = ledger::restore(log);
+  if (!stored.error.empty()) {
+    error = stored.error;
+    return out;
+  }
+  auto end = ledger::to_outcome(stored.state, task);
+  out.snapshot = end.snapshot;
+  out.files = end.files;
+  out.changes = end.changes;
+  for (auto& a : stored.opening.agents)
+    if (a.id == end.winner)
+      out.workspace = a.backend.workspace;
+  for (auto& e : log)
+    if (e.type == event_type::snapshot_taken) {
+      auto kept = events::kept_of(e);
+      out.answers.push_back({e.label, kept.snapshot, kept.files, kept.bytes});
+    }
+  return out;
+}
+
+std::string journal_of(const std::string& home, const std::string& task) {
+  return home + "/deliveries/" + task;
+}
+
+std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
+                                   const std::string& to, delivery::policy on_drift, std::string& error) {
+  std::vector<delivery::job> out;
+  auto add = [&](std::string base, std::string after, const std::string& target, bool foreign) {
+    out.push_back({store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace, foreign),
+                   journal_of(home, t.task)});
+  };
+  if (to.empty()) {
+    for (auto& c : t.changes)
+      add(c.before, c.after, c.folder, false);
+    if (out.empty())
+      error = t.snapshot.empty() ? "task " + t.task + " has no files"
+                                 : "task " + t.task + " proposes no changes to a folder; its " + count_of(t.files, "file")
+                                       + " can go into one: conclave apply " + t.task + " --to DIR";
+    return out;
+  }
+  std::error_code e;
+  auto target = std::filesystem::canonical(to, e).string();
+  if (e || !std::filesystem::is_directory(target, e)) {
+    error = "'" + shown_text(to) + "' is no folder; make it, then try again";
+    return {};
+  }
+  if (t.changes.size() > 1) {
+    error = "task " + t.task + " proposes changes to " + count_of(t.changes.size(), "folder") + ": --to takes those of one alone";
+    return {};
+  }
+  if (t.changes.size() == 1) {
+    add(t.changes.front().before, t.changes.front().after, target, true);
+    return out;
+  }
+  if (t.snapshot.empty()) {
+    error = "task " + t.task + " has no files";
+    return {};
+  }
+  auto empty = empty_snapshot(store, t.task, error);
+  if (error.empty())
+    add(std::move(empty), t.snapshot, target, true);
+  return out;
+}
+
+std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error) {
+  std::string out;
+  for (auto& c : t.changes) {
+    out += "folder " + shown_text(c.folder, 4'096) + "\n";
+    out += difference_text(store, c.before, c.after, names, error);
+  }
+  if (!t.changes.empty() || t.snapshot.empty() || !error.empty())
+    return out;
+  auto empty = empty_snapshot(store, t.task, error);
+  if (!error.empty())
+    return out;
+  return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, error);
+}
+
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder) {
+  if (t.snapshot.empty())
+    return "the answer has no files";
+  auto got = store.restore(t.snapshot, folder);
+  auto* f = std::get_if<snapshots::failure>(&got);
+  return f != nullptr ? f->text : std::string{};
+}
+
+} // namespace conclave

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What a task made of files, and how that gets into folders of the user's. Nothing else writes there. Blocks on the disk.
+
+#include "protocols/config.hpp"
+#include "protocols/coordination.hpp"
+#include "transports/delivery.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// The files of one answer.
+struct answer_files {
+  std::string label;
+  std::string snapshot;
+  std::int64_t files = 0, bytes = 0;
+};
+
+struct task_changes {
+  std::string task;
+  std::string snapshot; ///< of the files that go with the answer; empty = none
+  std::int64_t files = 0;
+  std::vector<folder_change> changes;
+  std::vector<answer_files> answers; ///< all that have files, in the order of the log
+  workspace_config workspace;        ///< of the winner: what is protected
+};
+
+/// Reads a task's log. `error` says why it tells nothing.
+task_changes changes_of(const std::string& task, const std::vector<event>& log, std::string& error);
+
+/// Where undo finds what an apply of this task replaced.
+std::string journal_of(const std::string& home, const std::string& task);
+
+/// What is to be written, one entry for each folder. `to`: a folder that takes the place of the user's; empty = as proposed.
+/// Returns nothing with `error` set where that cannot be. The jobs hold a reference to the store.
+std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
+                                   const std::string& to, delivery::policy on_drift, std::string& error);
+
+/// The changes for people: a line for each file, and below it what differs unless only `names` are wanted. Names are escaped.
+std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error);
+
+/// Writes the files of the answer into a new folder, whole or not at all. Returns what is wrong, or empty.
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder);
+
+} // namespace conclave

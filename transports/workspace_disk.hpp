@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// The folders of one agent in one task: made for a run, kept as snapshots, given back at the end. Blocks on the disk: for one
+/// worker thread at a time.
+
+#include "protocols/config.hpp"
+#include "protocols/internal.hpp"
+#include "protocols/path_policy.hpp"
+#include "transports/snapshot_store.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct workspace_folders {
+  std::string home;  ///< of this process: snapshots and all workspaces are below it
+  std::string place; ///< the agent's own (protocols/workspace_paths.hpp)
+  std::string task;  ///< holds the snapshots
+  workspace_config config;
+};
+
+class workspace_disk {
+public:
+  explicit workspace_disk(workspace_folders f);
+
+  /// Has the folders as a run is to find them. Returns what is wrong, for people, or empty.
+  std::string prepare(const prepare_workspace& p, snapshots::cancel_flag cancel);
+
+  /// Takes the snapshots. Never throws; what went wrong is in the result.
+  kept_files keep(bool present, snapshots::cancel_flag cancel);
+
+  /// What the run may read and write now.
+  path_policy::rules rules() const;
+
+  /// Deletes the folders; snapshots stay. Returns what is wrong, or empty.
+  std::string clear();
+
+  const workspace_folders& folders() const { return f_; }
+
+private:
+  std::string make_folders();
+  std::string fill_workspace(const prepare_workspace& p, snapshots::cancel_flag cancel);
+  std::string show(const std::vector<shown_answer>& answers, snapshots::cancel_flag cancel);
+  std::string copy_targets(bool as_it_is, snapshots::cancel_flag cancel);
+  std::string base_file(std::size_t i) const;
+
+  workspace_folders f_;
+  snapshots::store store_;
+  std::vector<std::pair<std::string, std::string>> shown_; ///< id, snapshot
+  std::vector<std::string> bases_;                         ///< of each context path that has a copy; empty = has none
+};
+
+/// Where snapshots are kept below a home.
+std::string snapshot_folder(const std::string& home);
+
+/// Returns why a path below a folder of the user's is in no copy of it, or empty: keys and the like, and what programs keep there.
+std::string left_out_of_copies(const std::string& path);
+
+} // namespace conclave
