@@ -199,20 +199,18 @@ bool ignore_list::add(std::string_view text) {
   line l;
   while (text.ends_with(' ') && !text.ends_with("\\ "))
     text.remove_suffix(1);
-  if (text.empty() || text.front() == '#') {
-    lines_.push_back(std::move(l));
-    return true;
-  }
-  if (text.front() == '!') {
+  if (text.starts_with('!')) {
     l.negated = true;
     text.remove_prefix(1);
   }
-  while (text.starts_with("./"))
+  while (text.starts_with("./")) {
+    l.anchored = true;
     text.remove_prefix(2);
-  while (text.ends_with('/')) // what is a folder is not known here
-    text.remove_suffix(1), l.all = text.empty();
-  l.all = l.all || text == ".";
-  l.anchored = text.find('/') != std::string_view::npos;
+  }
+  l.all = text == "." || (!text.empty() && text.find_first_not_of('/') == std::string_view::npos);
+  while (text.ends_with('/')) // whether a path is a folder is not known here
+    text.remove_suffix(1);
+  l.anchored = l.anchored || text.find('/') != std::string_view::npos;
   while (text.starts_with('/'))
     text.remove_prefix(1);
   if (!l.all && !text.empty()) {
@@ -226,20 +224,24 @@ bool ignore_list::add(std::string_view text) {
   return true;
 }
 
+/// The last line that speaks of this very path decides; nothing = none does, or it takes back.
+std::optional<std::size_t> ignore_list::match_one(std::string_view path, std::string_view name) const {
+  for (auto i = lines_.size(); i-- > 0;) {
+    auto& l = lines_[i];
+    if (l.all ? path.empty() : l.pattern && !path.empty() && l.pattern->matches(l.anchored ? path : name))
+      return l.negated ? std::nullopt : std::optional(i);
+  }
+  return std::nullopt;
+}
+
 std::optional<std::size_t> ignore_list::match(std::string_view path) const {
-  for (std::size_t end = 0; end != path.size();) {
-    auto begin = end == 0 ? 0 : end + 1;
-    auto slash = path.find('/', begin);
-    end = slash == std::string_view::npos ? path.size() : slash;
-    auto here = path.substr(0, end);
-    for (auto i = lines_.size(); i-- > 0;) {
-      auto& l = lines_[i];
-      if (!l.all && !(l.pattern && l.pattern->matches(l.anchored ? here : path.substr(begin, end - begin))))
-        continue;
-      if (!l.negated)
-        return i;
-      break;
-    }
+  if (auto all = match_one({}, {}))
+    return all;
+  for (std::size_t begin = 0; begin < path.size();) {
+    auto end = std::min(path.find('/', begin), path.size());
+    if (auto found = match_one(path.substr(0, end), path.substr(begin, end - begin)))
+      return found;
+    begin = end + 1;
   }
   return std::nullopt;
 }

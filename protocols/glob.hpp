@@ -91,11 +91,12 @@ class ignore_list {
 public:
   explicit ignore_list(bool fold = false) : fold_(fold) {}
 
-  /// Blank lines and comments are taken and match nothing. Returns false for a pattern that is too long.
+  /// Returns false for a pattern that is too long. A blank one matches nothing; '#' is a name's character: this is no file. "/" and
+  /// "." stand for everything.
   bool add(std::string_view line);
 
-  /// Returns the index of the line that matches the path or a folder above it; nothing if none does. A last component may be a
-  /// folder or not: patterns that only match folders match it, too.
+  /// Returns the index of the line that matches the path or a folder above it; nothing if none does. "" is the folder itself. A
+  /// last component may be a folder or not: patterns that only match folders match it, too.
   std::optional<std::size_t> match(std::string_view relative_path) const;
 
   /// Returns the path that a line without wildcards, anchored by a '/', stands for; empty for others.
@@ -108,6 +109,8 @@ private:
     bool negated = false, anchored = false, all = false;
     std::string literal;
   };
+  std::optional<std::size_t> match_one(std::string_view path, std::string_view name) const;
+
   std::vector<line> lines_;
   bool fold_;
 };
