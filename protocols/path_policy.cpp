@@ -317,6 +317,8 @@ verdict judge_tree(const rules& r, std::string_view path, access what, const std
   auto v = judge(r, path, what);
   if (!v.ok() || !writes(what))
     return v;
+  if (auto& own = r.roots[v.root]; own.path == path && own.kind != root_kind::context_file)
+    return judge(r, path, access::remove); // a root is not replaced
   if (auto known = judge_known_below(r, path); !known.ok())
     return known;
   for (auto& b : below) {
