@@ -60,10 +60,12 @@ struct root {
   std::string path; ///< absolute and canonical, no '/' at its end
   root_kind kind = root_kind::context;
   bool writable = false;
-  bool later = false;                       ///< becomes writable for the presenter
-  std::vector<std::string> protected_paths; ///< relative to it (to its folder, of a file), or absolute below it; patterns as in .gitignore
-  bool allow_secrets = false;               ///< secret names below it may be read
-  std::string copy;                         ///< where to write instead; empty = nowhere
+  bool later = false; ///< becomes writable for the presenter
+  std::vector<std::string>
+      protected_paths;        ///< relative to it (to its folder, of a file), or absolute below it; patterns as in .gitignore
+  bool allow_secrets = false; ///< secret names below it may be read
+  std::string copy;           ///< where to write instead; empty = nowhere
+  bool folds_names = false;   ///< its file system takes names without case and in any normal form
 };
 
 struct rules {
@@ -87,12 +89,13 @@ verdict judge(const rules& r, std::string_view path, access what);
 /// stand in the rules count whether they are among them or not.
 verdict judge_tree(const rules& r, std::string_view path, access what, const std::vector<std::string>& below);
 
-/// Makes an argument an absolute path by its text alone: relative to `workspace`, "~" and "~name" literal and so outside, "." and ".."
-/// resolved, '//' and a trailing '/' dropped. Returns args for NUL, more than 4,096 bytes, more than 256 components, bytes that are
-/// not UTF-8, and empty paths.
+/// Makes an argument an absolute path by its text alone: relative to `workspace`, "~" and "~name" literal and so outside, "." and
+/// ".." resolved, '//' and a trailing '/' dropped. Returns args for NUL, more than 4,096 bytes, more than 256 components, bytes
+/// that are not UTF-8, and empty paths.
 verdict absolute(const std::string& workspace, std::string_view argument, std::string& out);
 
-/// Names that no write touches outside of a workspace, whatever the grants say (.git, .env, node_modules, ...); case does not count.
+/// Names that no write touches outside of a workspace, whatever the grants say (.git, .env, node_modules, ...); case does not
+/// count.
 bool is_excluded_name(std::string_view component);
 /// Names that are not read outside of a workspace unless `allow_secrets` (.env, .ssh, id_rsa*, *.pem, ...); case does not count.
 bool is_secret_name(std::string_view component);

@@ -167,12 +167,13 @@ struct kill_job { // `kill`
   bool operator==(const kill_job&) const = default;
 };
 
-using call = std::variant<read_text_file, read_multiple_files, write_file, edit_file, create_directory, list_directory, directory_tree,
-                          move_file, search_files, get_file_info, list_allowed_directories, copy_file, copy_files_batch, delete_file,
-                          delete_files_batch, compare_directories, compare_files, deliver_files, execute_command,
-                          execute_command_background, read_output, kill_job>;
+using call = std::variant<read_text_file, read_multiple_files, write_file, edit_file, create_directory, list_directory,
+                          directory_tree, move_file, search_files, get_file_info, list_allowed_directories, copy_file,
+                          copy_files_batch, delete_file, delete_files_batch, compare_directories, compare_files, deliver_files,
+                          execute_command, execute_command_background, read_output, kill_job>;
 
-// -- what is offered ----------------------------------------------------------------------------------------------------------------
+// -- what is offered
+// ----------------------------------------------------------------------------------------------------------------
 
 /// One name that can be called. The public name is "mcp__<server>__<name>".
 struct tool_row {
@@ -190,7 +191,8 @@ const tool_row* find(std::string_view name);
 
 std::string public_name(const tool_row& row);
 
-// -- what a call touches ----------------------------------------------------------------------------------------------------------------
+// -- what a call touches
+// ----------------------------------------------------------------------------------------------------------------
 
 /// One path of a call and what happens to it. A move is a removal of the source and a creation of the destination.
 struct path_use {
@@ -205,7 +207,8 @@ std::vector<path_use> uses(const call& c);
 /// What the model reads of a denial: tool, code, and the fault's text, which names the path as given and what it may do instead.
 std::string error_text(std::string_view tool, const tool_fault& fault);
 
-// -- what they give; written as JSON by protocols/wire/workspace_calls.hpp ---------------------------------------------------------------
+// -- what they give; written as JSON by protocols/wire/workspace_calls.hpp
+// ---------------------------------------------------------------
 
 /// A path that was left out, and why.
 struct path_note {

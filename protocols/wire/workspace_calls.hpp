@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The calls of protocols/workspace_tools.hpp from JSON, and their results as JSON. Strict: an argument that is unknown, given twice
-/// or of another type is a denial with a text for the model, nothing is guessed. Pure.
+/// The calls of protocols/workspace_tools.hpp from JSON, and their results as JSON. Strict: an argument that is unknown, given
+/// twice or of another type is a denial with a text for the model, nothing is guessed. Pure.
 ///
 ///   auto d = wire::decode_workspace_call("write_file", R"({"path":"a.txt","content":"x"})");
 ///   if (auto* fault = std::get_if<workspace_tools::tool_fault>(&d)) ...
@@ -19,7 +19,7 @@ namespace conclave::wire {
 /// Reads the arguments of the tool `name` (its own name, without "mcp__...__"; blank arguments are `{}`). Faults: tool (no such
 /// name), size (more than the bounds of workspace_tools.hpp), args (anything else).
 std::variant<workspace_tools::call, workspace_tools::tool_fault> decode_workspace_call(std::string_view name,
-                                                                                        std::string_view arguments);
+                                                                                       std::string_view arguments);
 
 // One JSON object each, invalid UTF-8 replaced: {"success":true,"operation":...,"details":...,"summary":...}.
 std::string to_json(const workspace_tools::copy_file& c, const workspace_tools::copy_result& r);

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/glob.hpp"
+
+#include "protocols/text.hpp"
+
+#include <algorithm>
+
+namespace conclave {
+
+namespace {
+
+/// A byte that belongs to no character: apart from all characters.
+constexpr std::uint32_t stray = 0x80000000;
+
+std::uint32_t next(std::string_view text, std::size_t& at) {
+  std::uint32_t c = 0;
+  auto n = decode_utf8(text, at, c);
+  if (n == 0) {
+    c = stray + static_cast<unsigned char>(text[at]);
+    n = 1;
+  }
+  at += n;
+  return c;
+}
+
+std::uint32_t folded(std::uint32_t c) {
+  return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
+} // namespace
+
+std::optional<glob> glob::compile(std::string_view pattern, style how, bool fold) {
+  if (pattern.empty() || pattern.size() > max_bytes)
+    return std::nullopt;
+  glob g;
+  g.fold_ = fold;
+  if (how == style::shell)
+    g.compile_shell(pattern);
+  else
+    g.compile_ignore(pattern);
+  return g;
+}
+
+void glob::compile_shell(std::string_view p) {
+  for (std::size_t i = 0; i < p.size();) {
+    if (p[i] == '*') {
+      auto stars = p.find_first_not_of('*', i);
+      auto end = stars == std::string_view::npos ? p.size() : stars;
+      auto deep = end - i >= 2 && end < p.size() && p[end] == '/' && (i == 0 || p[i - 1] == '/');
+      tokens_.push_back({deep ? kind::dirs : kind::star, true, 0});
+      i = deep ? end + 1 : end;
+    } else if (p[i] == '?') {
+      tokens_.push_back({kind::any, true, 0});
+      ++i;
+    } else if (auto end = p[i] == '[' ? read_set(p, i, false, true) : 0; end != 0) {
+      i = end;
+    } else {
+      auto c = next(p, i);
+      tokens_.push_back({kind::one, true, fold_ ? folded(c) : c});
+    }
+  }
+}
+
+void glob::compile_ignore(std::string_view p) {
+  for (std::size_t i = 0; i < p.size();) {
+    if (p[i] == '*') {
+      auto stars = p.find_first_not_of('*', i);
+      auto end = stars == std::string_view::npos ? p.size() : stars;
+      auto apart = end - i == 2 && (i == 0 || p[i - 1] == '/');
+      auto deep = apart && end < p.size() && p[end] == '/';
+      auto below = apart && end == p.size();
+      if (below) // "a/**": something below, not the folder itself
+        tokens_.push_back({kind::any, true, 0});
+      tokens_.push_back({deep ? kind::dirs : kind::star, deep || below, 0});
+      i = deep ? end + 1 : end;
+    } else if (p[i] == '?') {
+      tokens_.push_back({kind::any, false, 0});
+      ++i;
+    } else if (auto end = p[i] == '[' ? read_set(p, i, true, false) : 0; end != 0) {
+      i = end;
+    } else {
+      if (p[i] == '\\' && i + 1 < p.size())
+        ++i;
+      auto c = next(p, i);
+      tokens_.push_back({kind::one, true, fold_ ? folded(c) : c});
+    }
+  }
+}
+
+/// Reads "[...]" at `at`. Returns where it ends; 0 if it is not closed, and then is no set.
+std::size_t glob::read_set(std::string_view p, std::size_t at, bool escapes, bool crosses) {
+  char_set s;
+  auto i = at + 1;
+  if (i < p.size() && (p[i] == '!' || p[i] == '^')) {
+    s.negated = true;
+    ++i;
+  }
+  for (auto first = i; i < p.size() && (p[i] != ']' || i == first);) {
+    auto one = [&]() -> std::uint32_t {
+      if (escapes && p[i] == '\\' && i + 1 < p.size())
+        ++i;
+      return next(p, i);
+    };
+    auto from = one();
+    auto to = from;
+    if (i + 1 < p.size() && p[i] == '-' && p[i + 1] != ']') {
+      ++i;
+      to = one();
+    }
+    if (from <= to)
+      s.ranges.push_back({from, to});
+  }
+  if (i >= p.size())
+    return 0;
+  tokens_.push_back({kind::set, crosses, static_cast<std::uint32_t>(sets_.size())});
+  sets_.push_back(std::move(s));
+  return i + 1;
+}
+
+/// Adds the state in front of token `at`, and what follows without taking a character.
+void glob::enter(states& to, std::size_t at) const {
+  for (;; ++at) {
+    to.in.set(at);
+    to.high = std::max(to.high, at);
+    if (at == tokens_.size() || (tokens_[at].what != kind::star && tokens_[at].what != kind::dirs))
+      return;
+    if (tokens_[at].what == kind::star && tokens_[at].crosses)
+      to.low = std::max(to.low, at); // it takes whatever those before it would, and all of them lead through it
+  }
+}
+
+bool glob::takes(const token& t, std::uint32_t c) const {
+  if (c == '/' && !t.crosses)
+    return false;
+  if (t.what == kind::one)
+    return (fold_ ? folded(c) : c) == t.code;
+  if (t.what != kind::set)
+    return true;
+  auto& s = sets_[t.code];
+  auto within = [&s](std::uint32_t x) {
+    return std::any_of(s.ranges.begin(), s.ranges.end(), [x](const range& r) { return r.first <= x && x <= r.last; });
+  };
+  auto upper = c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c;
+  auto found = within(c) || (fold_ && (within(folded(c)) || within(upper)));
+  return found != s.negated;
+}
+
+bool glob::matches(std::string_view path) const {
+  states now;
+  enter(now, 0);
+  for (std::size_t i = 0; i < path.size();) {
+    auto c = next(path, i);
+    states then;
+    for (auto at = now.low; at <= now.high && at < tokens_.size(); ++at) {
+      if (!now.in[at] || !takes(tokens_[at], c))
+        continue;
+      if (tokens_[at].what == kind::star) {
+        enter(then, at);
+      } else if (tokens_[at].what == kind::dirs) {
+        then.in.set(at); // goes on only behind a '/'
+        then.high = std::max(then.high, at);
+        if (c == '/')
+          enter(then, at + 1);
+      } else {
+        enter(then, at + 1);
+      }
+    }
+    if (then.in.none())
+      return false;
+    now = then;
+  }
+  return now.in[tokens_.size()];
+}
+
+bool glob::plain() const {
+  return std::all_of(tokens_.begin(), tokens_.end(), [](const token& t) { return t.what == kind::one; });
+}
+
+bool glob_list::add_all(const std::vector<std::string>& patterns, std::string& bad) {
+  for (auto& p : patterns) {
+    auto g = glob::compile(p, glob::style::shell);
+    auto up = p == ".." || p.starts_with("../") || p.ends_with("/..") || p.find("/../") != std::string::npos;
+    if (!g || up || p.front() == '/') {
+      bad = p;
+      return false;
+    }
+    globs_.push_back(std::move(*g));
+  }
+  return true;
+}
+
+bool glob_list::matches(std::string_view relative_path) const {
+  return std::any_of(globs_.begin(), globs_.end(), [&](const glob& g) { return g.matches(relative_path); });
+}
+
+bool ignore_list::add(std::string_view text) {
+  line l;
+  while (text.ends_with(' ') && !text.ends_with("\\ "))
+    text.remove_suffix(1);
+  if (text.starts_with('!')) {
+    l.negated = true;
+    text.remove_prefix(1);
+  }
+  while (text.starts_with("./")) {
+    l.anchored = true;
+    text.remove_prefix(2);
+  }
+  l.all = text == "." || (!text.empty() && text.find_first_not_of('/') == std::string_view::npos);
+  while (text.ends_with('/')) // whether a path is a folder is not known here
+    text.remove_suffix(1);
+  l.anchored = l.anchored || text.find('/') != std::string_view::npos;
+  while (text.starts_with('/'))
+    text.remove_prefix(1);
+  if (!l.all && !text.empty()) {
+    l.pattern = glob::compile(text, glob::style::ignore, fold_);
+    if (!l.pattern)
+      return false;
+    if (l.anchored && !l.negated && l.pattern->plain() && text.find('\\') == std::string_view::npos)
+      l.literal = text;
+  }
+  lines_.push_back(std::move(l));
+  return true;
+}
+
+/// The last line that speaks of this very path decides; nothing = none does, or it takes back.
+std::optional<std::size_t> ignore_list::match_one(std::string_view path, std::string_view name) const {
+  for (auto i = lines_.size(); i-- > 0;) {
+    auto& l = lines_[i];
+    if (l.all ? path.empty() : l.pattern && !path.empty() && l.pattern->matches(l.anchored ? path : name))
+      return l.negated ? std::nullopt : std::optional(i);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> ignore_list::match(std::string_view path) const {
+  if (auto all = match_one({}, {}))
+    return all;
+  for (std::size_t begin = 0; begin < path.size();) {
+    auto end = std::min(path.find('/', begin), path.size());
+    if (auto found = match_one(path.substr(0, end), path.substr(begin, end - begin)))
+      return found;
+    begin = end + 1;
+  }
+  return std::nullopt;
+}
+
+} // namespace conclave

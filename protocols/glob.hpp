@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Patterns for paths, matched in time linear in the path whatever the pattern says. Two readings: as the shell's on a whole
+/// relative path, for file tools; and as in .gitignore, for protected paths. Pure.
+///
+///   auto g = glob::compile("*.py", glob::style::shell);     // g->matches("a/b.py")
+///   ignore_list l;  l.add("/vendor/");                      // l.match("vendor/x/y") == 0
+
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace conclave {
+
+/// One pattern. Characters are of UTF-8; a byte that belongs to none is one by itself.
+class glob {
+public:
+  static constexpr std::size_t max_bytes = 256;
+
+  enum class style : std::uint8_t {
+    shell,  ///< `*` and `?` also match '/', "**/" also nothing; `[...]`, `[!...]`; an unclosed '[' and '\' stand for themselves
+    ignore, ///< `*`, `?` and `[...]` stay within a component, "**" crosses; '\' takes the next character as it is
+  };
+
+  /// Returns nothing for an empty pattern or one of more than `max_bytes`. `fold`: letters match whatever their case.
+  static std::optional<glob> compile(std::string_view pattern, style how, bool fold = false);
+
+  /// Returns whether the whole path matches.
+  bool matches(std::string_view path) const;
+
+  /// Returns whether the pattern has none but plain characters.
+  bool plain() const;
+
+private:
+  enum class kind : std::uint8_t {
+    one,  ///< the character of `code`
+    any,  ///< one character
+    set,  ///< one of `sets[code]`
+    star, ///< any number of characters
+    dirs, ///< nothing, or anything that ends in '/'
+  };
+  struct token {
+    kind what = kind::one;
+    bool crosses = true; ///< also '/'
+    std::uint32_t code = 0;
+  };
+  struct range {
+    std::uint32_t first = 0, last = 0;
+  };
+  struct char_set {
+    bool negated = false;
+    std::vector<range> ranges;
+  };
+  struct states {
+    std::bitset<max_bytes + 2> in;
+    std::size_t low = 0, high = 0; ///< those that count
+  };
+
+  void compile_shell(std::string_view pattern);
+  void compile_ignore(std::string_view pattern);
+  std::size_t read_set(std::string_view pattern, std::size_t at, bool escapes, bool crosses);
+  void enter(states& to, std::size_t at) const;
+  bool takes(const token& t, std::uint32_t c) const;
+
+  std::vector<token> tokens_;
+  std::vector<char_set> sets_;
+  bool fold_ = false;
+};
+
+/// At most 50 patterns of one list of a call. An empty list matches nothing.
+class glob_list {
+public:
+  /// Returns false where a pattern is empty or too long, is absolute or leads up (".." as a component): `bad` names it.
+  bool add_all(const std::vector<std::string>& patterns, std::string& bad);
+  bool matches(std::string_view relative_path) const;
+  bool empty() const { return globs_.empty(); }
+
+private:
+  std::vector<glob> globs_;
+};
+
+/// The patterns of a .gitignore, in order: a later one overrules, '!' takes back, but nothing below a folder that matched. What
+/// matches does so with everything below it.
+class ignore_list {
+public:
+  explicit ignore_list(bool fold = false) : fold_(fold) {}
+
+  /// Returns false for a pattern that is too long. A blank one matches nothing; '#' is a name's character: this is no file. "/" and
+  /// "." stand for everything.
+  bool add(std::string_view line);
+
+  /// Returns the index of the line that matches the path or a folder above it; nothing if none does. "" is the folder itself. A
+  /// last component may be a folder or not: patterns that only match folders match it, too.
+  std::optional<std::size_t> match(std::string_view relative_path) const;
+
+  /// Returns the path that a line without wildcards, anchored by a '/', stands for; empty for others.
+  const std::string& literal(std::size_t index) const { return lines_[index].literal; }
+  std::size_t size() const { return lines_.size(); }
+
+private:
+  struct line {
+    std::optional<glob> pattern;
+    bool negated = false, anchored = false, all = false;
+    std::string literal;
+  };
+  std::optional<std::size_t> match_one(std::string_view path, std::string_view name) const;
+
+  std::vector<line> lines_;
+  bool fold_;
+};
+
+} // namespace conclave
