@@ -47,6 +47,7 @@ Commands (the first word alone selects one):
   conclave replay FILE [--speed N]             play a run again that was recorded with --record, offline
   conclave rm TASK...                          delete stored tasks
   conclave prune --older-than 30d              delete stored tasks by age
+  conclave sandbox [--json]                    how commands of agents are confined here, and whether that holds
   conclave node --listen HOST:PORT             serve agents to engines on other machines
 
 Exit codes: 0 answered, 1 usage or configuration, 2 no answer or store failure, 3 timeout without answer, 4 interrupted.
@@ -369,7 +370,7 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 12> subcommands{{
+constexpr std::array<entry, 13> subcommands{{
     {"validate", command_name::validate, parse_validate},
     {"keys", command_name::keys, parse_keys},
     {"backends", command_name::backends, cli::parse_backends},
@@ -381,6 +382,7 @@ constexpr std::array<entry, 12> subcommands{{
     {"resume", command_name::resume, cli::parse_resume},
     {"cancel", command_name::cancel, cli::parse_cancel},
     {"replay", command_name::replay, cli::parse_replay},
+    {"sandbox", command_name::sandbox, cli::parse_sandbox},
     {"node", command_name::node, parse_node},
 }};
 

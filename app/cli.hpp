@@ -4,7 +4,7 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|node ...
+///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|sandbox|node ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
@@ -94,7 +94,11 @@ struct replay_options {
   bool json = false; ///< with other rules: one JSON object
 };
 
-enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, node };
+struct sandbox_options {
+  bool json = false;
+};
+
+enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, sandbox, node };
 
 struct command_line {
   command_name command = command_name::run;
@@ -110,6 +114,7 @@ struct command_line {
   resume_options resume;
   cancel_options cancel;
   replay_options replay;
+  sandbox_options sandbox;
   node_options node;
 
   bool done = false; ///< nothing to run: print `out` and `err`, exit with `code` (--help, --version, a usage error)

@@ -23,7 +23,7 @@ struct hint_row {
 };
 
 /// Ours, and how they are typed.
-constexpr std::array<hint_row, 12> commands = {{
+constexpr std::array<hint_row, 13> commands = {{
     {"validate", "conclave validate FILE"},
     {"keys", "conclave keys"},
     {"backends", "conclave backends"},
@@ -35,6 +35,7 @@ constexpr std::array<hint_row, 12> commands = {{
     {"resume", "conclave resume last"},
     {"cancel", "conclave cancel TASK"},
     {"replay", "conclave replay last"},
+    {"sandbox", "conclave sandbox"},
     {"node", "conclave node --listen HOST:PORT"},
 }};
 

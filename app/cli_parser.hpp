@@ -32,5 +32,6 @@ void parse_prune(command_line& c, int argc, const char* const* argv);
 void parse_resume(command_line& c, int argc, const char* const* argv);
 void parse_cancel(command_line& c, int argc, const char* const* argv);
 void parse_replay(command_line& c, int argc, const char* const* argv);
+void parse_sandbox(command_line& c, int argc, const char* const* argv);
 
 } // namespace conclave::cli

@@ -34,6 +34,7 @@ std::string fault_of_replay(const std::string& path);
 
 /// Returns whether the argument of `replay` is a file and no task.
 bool names_a_cassette(const std::string& argument);
+int command_sandbox(const sandbox_options& o);
 int command_node(const node_options& o);
 
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.

@@ -37,6 +37,8 @@ int dispatch(const conclave::command_line& c) {
     return conclave::command_cancel(c.cancel);
   case command_name::replay:
     return conclave::command_replay(c.replay);
+  case command_name::sandbox:
+    return conclave::command_sandbox(c.sandbox);
   case command_name::node:
     return conclave::command_node(c.node);
   }

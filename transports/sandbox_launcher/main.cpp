@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "transports/sandbox_launcher/probe.hpp"
 #include "transports/sandbox_launcher/supervisor.hpp"
 
 #include <csignal>
@@ -16,6 +17,8 @@ int main(int argc, char** argv) {
   launcher::supervisor s;
   if (argc == 2 && std::string_view{argv[1]} == "serve")
     return s.run();
+  if (argc == 6 && std::string_view{argv[1]} == "probe")
+    return launcher::probe({argv[2], argv[3], argv[4], std::atoi(argv[5])});
   const auto* text = std::getenv("CONCLAVE_SANDBOX_PROFILE");
   sandbox_line line;
   if (argc == 2 && std::string_view{argv[1]} == "exec" && text && sandbox_line::read(text, line))
