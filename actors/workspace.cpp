@@ -35,9 +35,11 @@ const tool_row* row_of(const std::string& public_name) {
 }
 
 template <class T>
-constexpr bool is_command = std::is_same_v<T, workspace_tools::execute_command>
-                            || std::is_same_v<T, workspace_tools::execute_command_background>
-                            || std::is_same_v<T, workspace_tools::read_output> || std::is_same_v<T, workspace_tools::kill_job>;
+constexpr bool is_command =
+    std::is_same_v<
+        T,
+        workspace_tools::
+            execute_command> || std::is_same_v<T, workspace_tools::execute_command_background> || std::is_same_v<T, workspace_tools::read_output> || std::is_same_v<T, workspace_tools::kill_job>;
 
 } // namespace
 
@@ -53,9 +55,11 @@ tool_list workspace_state::offered() const {
   out.source = "its workspace";
   for (auto& row : workspace_tools::table())
     if (offers(row))
-      out.tools.push_back({{workspace_tools::public_name(row), std::string{row.description}, std::string{row.parameters}}, row.notes});
+      out.tools.push_back(
+          {{workspace_tools::public_name(row), std::string{row.description}, std::string{row.parameters}}, row.notes});
   for (auto& name : parts.replaced)
-    out.notes.push_back("the tool server '" + name + "' of the configuration stands in the place of the built-in tools of that name");
+    out.notes.push_back("the tool server '" + name
+                        + "' of the configuration stands in the place of the built-in tools of that name");
   if (out.tools.empty())
     out.notes.push_back("no tool for files is offered: allowed_tools or exclude_tools leave none");
   return out;
@@ -124,6 +128,8 @@ void workspace_state::end_run() {
 caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   end_run();
   of = p.of;
+  if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
+    parts.tell(text);
   auto promise = self->make_response_promise<workspace_ready>();
   auto fault = std::make_shared<std::string>();
   auto now = std::make_shared<path_policy::rules>();

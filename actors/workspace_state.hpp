@@ -60,15 +60,15 @@ struct workspace_state {
     std::uint64_t id = 0; ///< with the sandbox
     bool running = true;
     int exit_code = -1;
-    std::string out, err; ///< so far
+    std::string out, err;                       ///< so far
     std::uint64_t out_start = 0, err_start = 0; ///< bytes before them that are not held any more
   };
 
   workspace_ptr self = nullptr;
   workspace_parts parts;
-  run_ref of;                                  ///< the run it is prepared for
-  path_policy::rules rules;                    ///< of that run
-  std::shared_ptr<std::atomic<bool>> cancel;   ///< of what the disk does for it
+  run_ref of;                                ///< the run it is prepared for
+  path_policy::rules rules;                  ///< of that run
+  std::shared_ptr<std::atomic<bool>> cancel; ///< of what the disk does for it
   std::shared_ptr<workspace_files> files;
   std::unique_ptr<lane> disk;                  ///< one thread, begun with the first job
   std::shared_ptr<conclave::sandbox> commands; ///< of the run; none until its first command

@@ -66,6 +66,7 @@ struct models_options {
 struct show_options {
   std::string task; ///< id, prefix of one, or "last"
   bool full = false, json = false;
+  bool files = false; ///< the files of each answer, and nothing else
 };
 
 struct list_options {
