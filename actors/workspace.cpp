@@ -138,7 +138,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
       [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete] {
         *fault = files->disk.prepare(p, flag.get());
         *now = files->disk.rules();
-        files->tools = std::make_unique<file_tools>(*now, enforce);
+        files->tools = std::make_unique<file_tools>(file_tools::settings{*now, enforce, {}, {}});
       },
       [this, promise, fault, now]() mutable {
         rules = std::move(*now);
@@ -195,10 +195,11 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
         if constexpr (is_command<T>) {
           run(c, say);
         } else {
-          auto out = std::make_shared<tool_result>();
+          auto out = std::make_shared<file_tool_result>();
           auto begun = on_disk(
-              true, [files = files, c, out, flag = cancel] { *out = files->tools->run(c, flag.get()); },
-              [say, out]() mutable { say(std::move(out->text), out->is_error); },
+              true,
+              [files = files, c, out, flag = cancel, name = std::string{row->name}] { *out = files->tools->run(c, *flag, name); },
+              [say, out]() mutable { say(std::move(out->text), out->failed); },
               [say]() mutable { say("Error: cancelled", true); });
           if (!begun)
             say("Error: the system gives no thread for the files of the agent", true);
