@@ -22,6 +22,7 @@ ADDRESSES = {
     r"yaml-cpp/": ["app/load_config"],
     r"nlohmann/json\.hpp": ["protocols/wire/"],
     r"simdjson\.h": ["protocols/wire/delta_reader.cpp"],
+    r"re2/": ["protocols/command_filter"],
     r"CLI/": ["app/cli", "app/main"],
     r"openssl/": ["protocols/wire/sha256", "transports/pki", "transports/tls_tunnel"],
     r"caf/io/": ["transports/node_link"],

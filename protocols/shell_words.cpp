@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/shell_words.hpp"
+
+#include "protocols/shell_parser.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+namespace conclave::shell {
+
+namespace {
+
+constexpr std::string_view closers[] = {"then", "else", "elif", "fi", "do", "done", "esac", "}"};
+
+/// The length of NAME in a word "NAME=..." or "NAME+=..."; 0 if it is no assignment.
+std::size_t assigned_name(const word& w) {
+  std::size_t n = 0;
+  while (n < w.plain && (std::isalnum(static_cast<unsigned char>(w.text[n])) != 0 || w.text[n] == '_'))
+    ++n;
+  if (n == 0 || std::isdigit(static_cast<unsigned char>(w.text[0])) != 0)
+    return 0;
+  auto rest = std::string_view(w.text).substr(n, w.plain - n);
+  return rest.starts_with('=') || rest.starts_with("+=") ? n : 0;
+}
+
+} // namespace
+
+std::string simple_command::text() const {
+  std::string out;
+  for (auto& w : words)
+    (out += out.empty() ? "" : " ") += w.text;
+  return out;
+}
+
+std::string simple_command::whole_text() const {
+  std::string out;
+  auto add = [&out](std::string_view piece) { (out += out.empty() ? "" : " ") += piece; };
+  for (auto& a : assignments)
+    add(a);
+  if (!words.empty())
+    add(text());
+  for (auto& r : redirections)
+    add(r.op + (r.op.back() == '&' ? "" : " ") + r.target.text);
+  return out;
+}
+
+void parser::doubt(std::string_view why) {
+  if (out_.doubt.empty())
+    out_.doubt = why;
+}
+
+void parser::fail(std::string_view why) {
+  if (!failed_)
+    doubt(why);
+  failed_ = true;
+}
+
+bool parser::enter() {
+  if (++depth_ > max_nesting)
+    fail("it is nested too deeply");
+  return !failed_;
+}
+
+void parser::run() {
+  if (enter()) {
+    list();
+    if (!done())
+      fail("a word or sign stands where no command can begin");
+    if (!failed_ && !documents_.empty())
+      doubt("a here-document has no end");
+  }
+  leave();
+}
+
+void parser::separators() {
+  blanks();
+  while (!done() && peek() == '\n') {
+    ++at_;
+    read_documents();
+    blanks();
+  }
+}
+
+void parser::newlines() {
+  separators();
+}
+
+std::string_view parser::reserved() const {
+  auto end = at_;
+  while (end < text_.size() && std::string_view(" \t\n;&|()<>\"'`$\\").find(text_[end]) == std::string_view::npos)
+    ++end;
+  auto plain = end == text_.size() || std::string_view(" \t\n;&|()<>").find(text_[end]) != std::string_view::npos;
+  return plain && !failed_ ? text_.substr(at_, end - at_) : std::string_view();
+}
+
+bool parser::is_reserved(std::initializer_list<std::string_view> words) const {
+  return std::find(words.begin(), words.end(), reserved()) != words.end();
+}
+
+bool parser::at_terminator() const {
+  return done() || peek() == ')' || here(";;") || here(";&")
+         || std::find(std::begin(closers), std::end(closers), reserved()) != std::end(closers);
+}
+
+void parser::expect(std::string_view what) {
+  blanks();
+  if (reserved() == what)
+    at_ += what.size();
+  else
+    fail("'" + std::string(what) + "' is missing");
+}
+
+void parser::list() {
+  for (separators(); !at_terminator(); separators()) {
+    auto first = out_.commands.size();
+    and_or();
+    blanks();
+    if (done())
+      return;
+    if (peek() == '&') {
+      for (auto i = first; i < out_.commands.size(); ++i)
+        out_.commands[i].background = true;
+      ++at_;
+    } else if (peek() == ';' && peek(1) != ';' && peek(1) != '&') {
+      ++at_;
+    } else if (peek() != '\n') {
+      return;
+    }
+  }
+}
+
+void parser::and_or() {
+  pipeline();
+  for (blanks(); here("&&") || here("||"); blanks()) {
+    at_ += 2;
+    newlines();
+    pipeline();
+  }
+}
+
+void parser::pipeline() {
+  blanks();
+  while (reserved() == "!") {
+    ++at_;
+    blanks();
+  }
+  auto first = out_.commands.size();
+  auto piped = false;
+  command();
+  for (blanks(); here("|") && !here("||"); blanks()) {
+    piped = true;
+    at_ += here("|&") ? 2 : 1;
+    newlines();
+    command();
+  }
+  for (auto i = first; piped && i < out_.commands.size(); ++i)
+    out_.commands[i].piped = true;
+}
+
+void parser::command() {
+  if (!enter())
+    return leave();
+  blanks();
+  if (at_terminator()) {
+    fail("a command is missing");
+  } else if (peek() == '(') {
+    subshell();
+  } else if (reserved() == "{") {
+    ++at_;
+    list();
+    expect("}");
+    compound_redirections();
+  } else if (reserved() == "if") {
+    if_clause();
+  } else if (is_reserved({"while", "until"})) {
+    loop();
+  } else if (is_reserved({"for", "select"})) {
+    for_clause();
+  } else if (reserved() == "case") {
+    case_clause();
+  } else if (reserved() == "function") {
+    doubt("'function' is no word of every shell");
+    at_ += reserved().size();
+    blanks();
+    auto name = read_word().text;
+    blanks();
+    if (here("(")) {
+      ++at_;
+      blanks();
+      if (!here(")"))
+        fail("')' is missing");
+      ++at_;
+    }
+    function_body(std::move(name));
+  } else if (is_reserved({"coproc", "time"})) {
+    if (reserved() == "coproc")
+      doubt("'coproc' is no word of every shell");
+    at_ += reserved().size();
+    blanks();
+    while (here("-") && !at_terminator() && reserved() == "-p") {
+      at_ += 2;
+      blanks();
+    }
+    if (!at_terminator() && !here("|") && !here("&") && !here(";") && !here("\n"))
+      pipeline();
+  } else {
+    simple();
+  }
+  leave();
+}
+
+void parser::subshell() {
+  ++at_;
+  list();
+  blanks();
+  if (!here(")"))
+    return fail("')' is missing");
+  ++at_;
+  compound_redirections();
+}
+
+void parser::if_clause() {
+  ++ ++at_;
+  list();
+  expect("then");
+  list();
+  for (blanks(); is_reserved({"elif", "else"}); blanks()) {
+    auto otherwise = reserved() == "else";
+    at_ += 4;
+    list();
+    if (otherwise)
+      break;
+    expect("then");
+    list();
+  }
+  expect("fi");
+  compound_redirections();
+}
+
+void parser::loop() {
+  at_ += 5; // both words
+  list();
+  expect("do");
+  list();
+  expect("done");
+  compound_redirections();
+}
+
+void parser::for_clause() {
+  if (reserved() == "select")
+    doubt("'select' is no word of every shell");
+  at_ += reserved().size();
+  blanks();
+  if (here("("))
+    return fail("'for ((' is no form of every shell");
+  read_word();
+  newlines();
+  if (reserved() == "in") {
+    ++ ++at_;
+    for (blanks(); !done() && peek() != ';' && peek() != '\n'; blanks()) {
+      auto before = at_;
+      read_word();
+      if (at_ == before)
+        return fail("a sign stands where a word must");
+    }
+  }
+  blanks();
+  if (here(";"))
+    ++at_;
+  newlines();
+  expect("do");
+  list();
+  expect("done");
+  compound_redirections();
+}
+
+void parser::case_clause() {
+  at_ += 4;
+  blanks();
+  read_word();
+  newlines();
+  expect("in");
+  for (newlines(); !done() && reserved() != "esac"; newlines()) {
+    if (here("("))
+      ++at_;
+    for (blanks(); !done() && !here(")"); blanks()) {
+      auto before = at_;
+      read_word();
+      blanks();
+      if (here("|"))
+        ++at_;
+      if (at_ == before)
+        return fail("a sign stands where a pattern must");
+    }
+    if (!here(")"))
+      return fail("')' is missing");
+    ++at_;
+    list();
+    blanks();
+    if (here(";;&"))
+      at_ += 3;
+    else if (here(";;") || here(";&"))
+      at_ += 2;
+    else if (reserved() != "esac")
+      return fail("';;' is missing");
+  }
+  expect("esac");
+  compound_redirections();
+}
+
+void parser::function_body(std::string name) {
+  newlines();
+  auto first = out_.commands.size();
+  command();
+  out_.functions.push_back({std::move(name), first, out_.commands.size()});
+}
+
+void parser::compound_redirections() {
+  simple_command c;
+  for (blanks(); !done() && read_redirection(c);)
+    blanks();
+  if (!c.redirections.empty())
+    finish(std::move(c));
+}
+
+void parser::simple() {
+  simple_command c;
+  auto index = out_.commands.size(); // what its words hold is behind it
+  out_.commands.emplace_back();
+  auto is_function = false;
+  for (blanks(); !done() && !is_function; blanks()) {
+    if (read_redirection(c))
+      continue;
+    if (peek() == '(') {
+      is_function = c.words.size() == 1 && c.assignments.empty() && c.redirections.empty() && begins_function();
+      if (!is_function)
+        fail(c.words.empty() && !c.assignments.empty() ? "lists are no values in every shell" : "'(' stands where it cannot");
+      continue;
+    }
+    auto before = at_;
+    auto w = read_word();
+    if (at_ == before)
+      break;
+    if (c.words.empty() && assigned_name(w) > 0)
+      c.assignments.push_back(std::move(w.text));
+    else
+      c.words.push_back(std::move(w));
+  }
+  auto is_empty = c.words.empty() && c.assignments.empty() && c.redirections.empty();
+  if (is_empty || is_function)
+    out_.commands.erase(out_.commands.begin() + static_cast<std::ptrdiff_t>(index));
+  if (is_empty)
+    fail("a command is missing");
+  else if (is_function)
+    function_body(std::move(c.words.front().text));
+  else
+    judge_name(out_.commands[index] = std::move(c));
+  if (out_.commands.size() > max_commands)
+    fail("it has too many commands");
+}
+
+/// Reads "()" behind a name.
+bool parser::begins_function() {
+  ++at_;
+  blanks();
+  if (!here(")"))
+    return false;
+  ++at_;
+  return true;
+}
+
+/// Whether what runs is told by the name.
+void parser::judge_name(const simple_command& c) {
+  if (c.words.empty())
+    return;
+  auto& name = c.words.front();
+  if (name.dynamic)
+    doubt("the name of a command comes from an expansion");
+  else if (name.text == "[[")
+    doubt("'[[' is no word of every shell");
+  else if (name.pattern && name.text != "[")
+    doubt("the name of a command comes from a pattern");
+  else if (!name.quoted && std::find(std::begin(closers), std::end(closers), name.text) != std::end(closers))
+    doubt("a word of the shell's own is the name of a command");
+}
+
+void parser::finish(simple_command c) {
+  out_.commands.push_back(std::move(c));
+  if (out_.commands.size() > max_commands)
+    fail("it has too many commands");
+}
+
+command_line parse(std::string_view text) {
+  command_line out;
+  int retries = 0;
+  if (text.find('\0') != std::string_view::npos)
+    out.doubt = "it holds a NUL character";
+  parser(text, out, 0, retries).run();
+  return out;
+}
+
+} // namespace conclave::shell

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Lists of commands: each simple command counts, whatever runs it.
+
+#define CAF_SUITE protocols.command_filter
+
+#include "protocols/command_filter.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "protocols/command_forms.hpp"
+
+#include <string>
+#include <vector>
+
+using namespace conclave;
+using path_policy::denial;
+
+namespace {
+
+std::string judged(const command_filter& f, const std::string& command) {
+  auto fault = f.judge(command);
+  if (!fault)
+    return {};
+  CAF_CHECK(fault->code == denial::command);
+  CAF_CHECK(!fault->text.empty());
+  return fault->text;
+}
+
+void all_denied(const command_filter& f, const std::vector<std::string>& commands) {
+  for (auto& c : commands)
+    if (!f.judge(c))
+      CAF_ERROR("allowed: " << c);
+}
+
+void all_allowed(const command_filter& f, const std::vector<std::string>& commands) {
+  for (auto& c : commands)
+    if (auto fault = f.judge(c))
+      CAF_ERROR("denied: " << c << ": " << fault->text);
+}
+
+} // namespace
+
+CAF_TEST(an allow list holds for every command of a line) {
+  command_filter f({"python.*", "ls( -l)?"}, {}, false);
+  all_allowed(f, {"python x", "python3 -m venv .venv", "ls", "ls -l", "ls; python x", "python 'a;b'", "python \"a\nb\"",
+                  "python $X", "python 'curl y'", " python x ", "(python x)", "if ls; then python x; fi"});
+  all_denied(f, {"python x; curl y",
+                 "python x && curl y",
+                 "python x\ncurl y",
+                 "python x | curl y",
+                 "python x & curl y",
+                 "python $(curl y)",
+                 "python `curl y`",
+                 "python <<E\n$(curl y)\nE",
+                 "python ${x:-$(curl y)}",
+                 "lsof",
+                 "xpython",
+                 "A=1 ls",
+                 "LD_PRELOAD=x python x",
+                 "ls -l x",
+                 "/bin/ls",
+                 "env python x",
+                 "ls > f",
+                 "python() { curl y; }; python",
+                 "sh -c 'python x'",
+                 "\"$x\" y",
+                 "python 'x",
+                 "f() { curl y; }; ls",
+                 "python x; eval \"$y\"",
+                 "> f",
+                 "{ ls; } > f",
+                 "python x; 'curl' y",
+                 "python x; cu\\rl y"});
+}
+
+CAF_TEST(a wrapper that is allowed does not allow what it runs) {
+  command_filter f({"env.*", "xargs.*", "sh -c .*", "ls.*", "find .*", "eval .*", "timeout .*"}, {}, false);
+  all_allowed(f, {"env ls", "env A=1 ls x", "ls | xargs ls", "sh -c 'ls; ls x'", "find . -exec ls {} ;", "find . -name x",
+                  "eval 'ls x'", "xargs", "timeout 5 ls", "timeout -k 1 5 ls"});
+  all_denied(f, {"env rm x", "env A=1 rm x", "ls | xargs rm", "xargs -n 1 -I {} rm {}", "sh -c 'rm x'", "sh -c 'ls; rm x'",
+                 "sh -c \"$x\"", "find . -exec rm {} \\;", "find . -execdir rm {} +", "eval 'rm x'", "eval \"$x\"", "env -S 'rm x'",
+                 "timeout 5 rm x", "env --what ls", "sh -c 'sh -c \"rm x\"'", "env env env rm x", "xargs $x ls", "env $x"});
+}
+
+CAF_TEST(a block list finds a command however it is started) {
+  command_filter f({}, {"rm.*"}, false);
+  all_denied(f, {"rm",
+                 "rm x",
+                 " rm x",
+                 "\trm x",
+                 "true;rm x",
+                 "true; rm x",
+                 "command rm x",
+                 "command -p rm x",
+                 "\\rm x",
+                 "r\\m x",
+                 "'rm' x",
+                 "r''m x",
+                 "env rm x",
+                 "env -i A=1 rm x",
+                 "env -u A rm x",
+                 "xargs rm",
+                 "xargs -0 -n1 rm -f",
+                 "echo x | xargs -I{} rm {}",
+                 "/bin/rm x",
+                 "nohup rm x",
+                 "setsid rm x",
+                 "nice -n 5 rm x",
+                 "nice -5 rm x",
+                 "timeout 5 rm x",
+                 "time rm x",
+                 "exec rm x",
+                 "builtin rm",
+                 "busybox rm x",
+                 "sudo -u a rm x",
+                 "stdbuf -oL rm x",
+                 "find . -exec rm {} +",
+                 "sh -c 'rm x'",
+                 "bash -lc 'rm x'",
+                 "sh -e -c 'rm x'",
+                 "eval rm x",
+                 "eval 'rm x'",
+                 "trap 'rm x' EXIT",
+                 "alias a='rm x'",
+                 "echo $(rm x)",
+                 "echo `rm x`",
+                 "(rm x)",
+                 "{ rm x; }",
+                 "if rm x; then :; fi",
+                 "f() { rm x; }",
+                 "A=1 rm x",
+                 "rm x > f",
+                 "$'\\x72m' x",
+                 "rm 'a\nb'",
+                 "env env rm x",
+                 "su -c 'rm x'",
+                 "env --what rm x",
+                 "rmdir x",
+                 "flock f rm x",
+                 "flock f -c 'rm x'",
+                 "watch rm x",
+                 "r\\\nm x",
+                 "cat <<E\n$(rm x)\nE",
+                 "true && rm x",
+                 "! rm x",
+                 "a | rm x"});
+  all_allowed(f, {"echo rm x", "ls farm", "grep 'rm x' f", "cat <<E\nrm x\nE", "echo 'a; rm x'", "command -v rm", "arm x", "./norm",
+                  "git rm-x", "echo \"rm\"", "ls # rm x"});
+}
+
+CAF_TEST(a denial names the simple command and the pattern) {
+  command_filter f({}, {"curl .*"}, false);
+  auto text = judged(f, "ls; env curl http://x");
+  CAF_CHECK(text.find("env curl http://x") == std::string::npos);
+  CAF_CHECK(text.find("command curl http://x is") != std::string::npos);
+  CAF_CHECK(text.find("curl .*") != std::string::npos);
+  auto long_text = judged(f, "curl " + std::string(5000, 'x'));
+  CAF_CHECK(long_text.size() < 400);
+  auto allowed = judged(command_filter({"ls"}, {}, false), "ls; rm x");
+  CAF_CHECK(allowed.find("command rm x is not run") != std::string::npos);
+  CAF_CHECK(allowed.find("allowed") != std::string::npos);
+}
+
+CAF_TEST(a pattern that cannot be used is told and never opens anything) {
+  CAF_CHECK(command_filter::check("git (log|diff).*").empty());
+  for (auto* p : {"", "(", "a(?=b)", "(a)\\1", "[", "*"})
+    CAF_CHECK(!command_filter::check(p).empty());
+  CAF_CHECK(!command_filter::check(std::string(1001, 'a')).empty());
+  CAF_CHECK(command_filter::check(std::string(1000, 'a')).empty());
+  all_denied(command_filter({"("}, {}, false), {"ls"});
+  all_denied(command_filter({}, {"("}, false), {"ls"});
+  all_allowed(command_filter({}, {}, false), {"rm -rf /", "'", "$x"});
+}
+
+CAF_TEST(a pattern takes linear time) {
+  command_filter f({"(a*)*b", "(.*)*(.*)*x"}, {"(a|aa)+c"}, false);
+  all_denied(f, {std::string(60'000, 'a')}); // a backtracking engine would not come back
+}
+
+CAF_TEST(dangerous words are whole commands and only without a sandbox) {
+  command_filter with({}, {}, true), without({}, {}, false);
+  std::vector<std::string> bad{"sudo id",
+                               "s''udo id",
+                               "s\\udo id",
+                               "$'\\x73udo' id",
+                               "su",
+                               "su -",
+                               "env sudo id",
+                               "true; su root",
+                               "chmod 777 x",
+                               "/bin/chown a b",
+                               "dd if=a of=b",
+                               "rm -rf /",
+                               "rm -fr /",
+                               "rm -r -f ~",
+                               "rm -rf /*",
+                               "rm -rf ~/",
+                               "rm -rf $HOME",
+                               "rm -rf \"${HOME}\"",
+                               "rm --recursive /",
+                               "rm -R /usr",
+                               "rm -rf ..",
+                               "find / -delete",
+                               "mv x /dev/null",
+                               "echo x > /dev/sda",
+                               ":(){ :|:& };:",
+                               "f() { f | f & }; f",
+                               "f() { f & f; }; f",
+                               "b(){ b|b;};b",
+                               "sh -c 'sudo id'",
+                               "xargs sudo"};
+  all_denied(with, bad);
+  all_allowed(without, bad);
+  all_allowed(with, {"echo confirm the format", "grep -su x", "git log --author=su", "echo sudo", "echo 'use chmod'",
+                     "rm -rf build", "rm x", "rm /x", "rm -rf ./x", "rm -rf /a/b", "find . -delete", "mv a b", "f() { g; f; }; f",
+                     "model run", "perform it", "git add su"});
+}
+
+CAF_TEST(forms are bounded) {
+  std::string deep = "rm";
+  for (int i = 0; i < 100; ++i)
+    deep = "env " + deep;
+  auto forms = shell::all_forms(deep);
+  CAF_CHECK(!forms.doubt.empty());
+  CAF_CHECK(forms.commands.size() < 20);
+  all_denied(command_filter({"env.*"}, {}, false), {deep});
+}
