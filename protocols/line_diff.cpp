@@ -11,7 +11,6 @@ namespace conclave {
 
 namespace {
 
-constexpr std::size_t around = 3;
 constexpr int most_differences = 1000;
 
 using lines = std::vector<std::string_view>;
@@ -40,8 +39,8 @@ void replace_all(std::vector<step>& out, std::size_t a, std::size_t a_end, std::
     out.push_back({'+', a_end, i});
 }
 
-/// The greedy search for a shortest way by Myers ("An O(ND) Difference Algorithm and Its Variations", 1986), with numbers for lines.
-/// Appends the steps of the range, or replaces all of it if more than `most_differences` lines differ.
+/// The greedy search for a shortest way by Myers ("An O(ND) Difference Algorithm and Its Variations", 1986), with numbers for
+/// lines. Appends the steps of the range, or replaces all of it if more than `most_differences` lines differ.
 void shortest(const std::vector<int>& a, const std::vector<int>& b, std::size_t start, std::size_t a_end, std::size_t b_end,
               std::vector<step>& out) {
   const int n = static_cast<int>(a_end - start), m = static_cast<int>(b_end - start);
@@ -121,9 +120,16 @@ std::string range(std::size_t first, std::size_t count) {
 
 } // namespace
 
-std::string unified_diff(std::string_view before, std::string_view after, std::size_t limit) {
+std::string unified_diff(std::string_view before, std::string_view after, std::size_t limit, std::size_t around,
+                         diff_counts* counts) {
   auto a = split(before), b = split(after);
   auto steps = way(a, b);
+  for (auto& s : steps) {
+    if (counts != nullptr) {
+      counts->added += s.sign == '+';
+      counts->removed += s.sign == '-';
+    }
+  }
   std::string out;
   std::size_t shown = 0, left = 0;
   auto line = [&](std::string_view text, std::string_view rest) {
@@ -159,6 +165,8 @@ std::string unified_diff(std::string_view before, std::string_view after, std::s
   }
   if (left > 0)
     out += "... " + std::to_string(left) + " more lines\n";
+  if (counts != nullptr)
+    counts->left_out = left;
   return out;
 }
 

@@ -1,11 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
 #pragma once
+
+/// Carries out the file tools of protocols/workspace_tools.hpp on the folders of an agent. Each path is judged as it was given, and
+/// again as it was found; nothing leaves its root (transports/confined_dir.hpp). Blocking; one thread at a time, any thread.
+///
+///   file_tools tools({rules});
+///   auto r = tools.run(workspace_tools::read_text_file{"a.txt"}, cancel);   // r.text is for the model
+
+#include "protocols/operation_tracker.hpp"
 #include "protocols/path_policy.hpp"
 #include "protocols/workspace_tools.hpp"
-#include "transports/snapshot_store.hpp"
+#include "transports/confined_dir.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace conclave {
+
+struct file_tool_bounds {
+  std::size_t read_bytes = std::size_t{1} << 20;       ///< of text in one result
+  std::size_t edit_bytes = std::size_t{8} << 20;       ///< a larger file is neither edited nor compared line by line
+  std::size_t list_entries = 5000;                     ///< of one folder
+  std::size_t tree_nodes = 5000;
+  int tree_depth = 32;
+  std::size_t found = 2000;                            ///< of a search
+  std::size_t batch_files = 10'000;                    ///< copied, deleted, compared, delivered in one call
+  std::size_t walked = 200'000;                        ///< entries looked at in one call
+  int depth = 64;
+  std::size_t diff_lines = 500, small_diff_lines = 100; ///< of compare_files; of one file among several
+  std::uint64_t copy_bytes = std::uint64_t{2} << 30;   ///< copied by one call
+  std::uint64_t keep_free = std::uint64_t{1} << 30;    ///< bytes of the disk that no call takes
+};
+
+struct file_tool_result {
+  std::string text;
+  bool failed = false;
+  path_policy::denial code = path_policy::denial::none; ///< why it was denied; none = it was not
+};
+
 class file_tools {
 public:
-  file_tools(path_policy::rules, bool) {}
-  tool_result run(const workspace_tools::call&, const std::atomic<bool>*) { return {"", "Error: not yet", true, {}}; }
+  struct settings {
+    path_policy::rules rules; ///< the workspace first
+    bool enforce_read_before_delete = true;
+    file_tool_bounds bounds;
+    confined_dir::way way = confined_dir::way::best;
+  };
+  explicit file_tools(settings s);
+
+  /// Other grants. Roots that stay are not opened again.
+  void set_rules(path_policy::rules r);
+  const path_policy::rules& rules() const { return settings_.rules; }
+
+  /// What was read and made; one per run of an agent. Commands tell what they made.
+  operation_tracker& tracker() { return tracker_; }
+
+  /// Carries out one call, or says why not. Commands are no file tools: denial::tool. `name`: as it was called, if by an alias.
+  file_tool_result run(const workspace_tools::call& c, const std::atomic<bool>& cancel, std::string_view name = {});
+
+private:
+  struct aim { ///< a path that was judged
+    const confined_dir* dir = nullptr;
+    const path_policy::root* root = nullptr;
+    std::string base; ///< what `dir` is called in the rules
+    std::string given, absolute, relative;
+    std::string below(const std::string& found) const { return found.empty() ? base : base + "/" + found; }
+  };
+  struct copy_plan;
+  struct files_below { ///< what a walk came to
+    std::vector<std::string> paths;
+    std::map<std::string, entry_facts> facts;
+    std::vector<present_file> files;
+  };
+
+  // file_tools_aim.cpp
+  aim at(const std::string& given, path_policy::access what) const;
+  void open_root(const path_policy::root& r);
+  [[noreturn]] void fail(const aim& a, const dir_error& e) const;
+  void check(const aim& a, const dir_error& e) const;
+  void check_found(const aim& a, const std::string& found, path_policy::access what) const;
+  bool may(const std::string& absolute, path_policy::access what) const;
+  opened_entry open_to_read(const aim& a) const;
+  void need_room(const aim& a, std::uint64_t bytes) const;
+  void pause() const; ///< throws once the call is cancelled
+  walk_bounds walking() const { return {settings_.bounds.depth, cancel_}; }
+  present_file present(const aim& a, const std::string& relative, const entry_facts& f) const;
+  files_below everything_below(const aim& a) const;
+  void may_go(const aim& a, path_policy::access what, const files_below& below, bool unread) const;
+  void remove_known(const aim& a, const files_below& below) const;
+
+  // one per tool: text for the model
+  std::string carry_out(const workspace_tools::read_text_file& c);
+  std::string carry_out(const workspace_tools::read_multiple_files& c);
+  std::string carry_out(const workspace_tools::write_file& c);
+  std::string carry_out(const workspace_tools::edit_file& c);
+  std::string carry_out(const workspace_tools::create_directory& c);
+  std::string carry_out(const workspace_tools::list_directory& c);
+  std::string carry_out(const workspace_tools::directory_tree& c);
+  std::string carry_out(const workspace_tools::move_file& c);
+  std::string carry_out(const workspace_tools::search_files& c);
+  std::string carry_out(const workspace_tools::get_file_info& c);
+  std::string carry_out(const workspace_tools::list_allowed_directories& c);
+  std::string carry_out(const workspace_tools::copy_file& c);
+  std::string carry_out(const workspace_tools::copy_files_batch& c);
+  std::string carry_out(const workspace_tools::delete_file& c);
+  std::string carry_out(const workspace_tools::delete_files_batch& c);
+  std::string carry_out(const workspace_tools::compare_directories& c);
+  std::string carry_out(const workspace_tools::compare_files& c);
+  std::string carry_out(const workspace_tools::deliver_files& c);
+
+  std::string read_part(const workspace_tools::read_text_file& c, std::size_t limit);
+  std::string whole_text(const aim& a, const opened_entry& file);
+  copy_plan plan_copy(const aim& from, const std::vector<std::string>* include, const std::vector<std::string>* exclude) const;
+  void copy_tree(const aim& from, const aim& to, copy_plan& plan);
+  void copy_one(const aim& from, const std::string& source, const aim& to, const std::string& target, if_exists existing,
+                const std::optional<entry_facts>& expected, bool durable);
+  void judge_replaced(const aim& to, const std::string& relative, const entry_facts& f) const;
+  bool same_content(const opened_entry& a, const opened_entry& b) const;
+  std::string diff_of(const opened_entry& a, const opened_entry& b, std::size_t limit, bool& whole) const;
+
+  settings settings_;
+  operation_tracker tracker_;
+  std::map<std::string, confined_dir> dirs_; ///< by folder
+  const std::atomic<bool>* cancel_ = nullptr;
 };
-}
+
+} // namespace conclave
