@@ -40,8 +40,8 @@ void replace_all(std::vector<step>& out, std::size_t a, std::size_t a_end, std::
     out.push_back({'+', a_end, i});
 }
 
-/// The greedy search for a shortest way by Myers ("An O(ND) Difference Algorithm and Its Variations", 1986), with numbers for lines.
-/// Appends the steps of the range, or replaces all of it if more than `most_differences` lines differ.
+/// The greedy search for a shortest way by Myers ("An O(ND) Difference Algorithm and Its Variations", 1986), with numbers for
+/// lines. Appends the steps of the range, or replaces all of it if more than `most_differences` lines differ.
 void shortest(const std::vector<int>& a, const std::vector<int>& b, std::size_t start, std::size_t a_end, std::size_t b_end,
               std::vector<step>& out) {
   const int n = static_cast<int>(a_end - start), m = static_cast<int>(b_end - start);

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What the last scan of a folder saw, in the order in which a scan goes, so that neither is held in memory: the next one walks beside
-/// it. Private to transports/snapshot_*. One thread.
+/// What the last scan of a folder saw, in the order in which a scan goes, so that neither is held in memory: the next one walks
+/// beside it. Private to transports/snapshot_*. One thread.
 
 #include "transports/snapshot_disk.hpp"
 
