@@ -50,8 +50,8 @@ bool found::is_link() const {
 }
 
 bool found::same_state(const found& other) const {
-  return device == other.device && inode == other.inode && size == other.size && modified == other.modified && changed == other.changed
-         && mode == other.mode;
+  return device == other.device && inode == other.inode && size == other.size && modified == other.modified
+         && changed == other.changed && mode == other.mode;
 }
 
 entry_kind found::kind() const {

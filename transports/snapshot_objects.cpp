@@ -83,7 +83,7 @@ int objects::open(const std::string& home, bool make) {
   if (!root_)
     return errno;
   const std::pair<const char*, descriptor*> parts[] = {
-    {"files", &files_}, {"trees", &trees_}, {"held", &held_}, {"incoming", &incoming_}};
+      {"files", &files_}, {"trees", &trees_}, {"held", &held_}, {"incoming", &incoming_}};
   for (auto& [name, fd] : parts)
     if (auto error = folder_in(root_.get(), name, make, *fd); error != 0)
       return error;
@@ -126,7 +126,9 @@ std::optional<failure> objects::read_tree(const wire::digest& hash, std::string&
     return failed("read", home_ + "/trees/" + place(hash), error);
   if (error == 0 && wire::sha256_digest(out) == hash)
     return {};
-  return failure{fault::damaged, "the snapshot store is damaged: " + home_ + "/trees/" + place(hash) + " is " + (fd ? "altered" : "missing"), {}};
+  return failure{fault::damaged,
+                 "the snapshot store is damaged: " + home_ + "/trees/" + place(hash) + " is " + (fd ? "altered" : "missing"),
+                 {}};
 }
 
 int objects::make_executable(const wire::digest& hash, std::uint64_t size, cancel_flag cancel) const {

@@ -5,10 +5,9 @@
 /// Where the snapshot store keeps things. Private to transports/snapshot_*.
 ///
 ///   lock                     shared while a snapshot is taken, exclusive while what nobody holds is deleted
-///   files/<2 digits>/<hash>  the bytes of files and the targets of links, 0444; with ".x" behind it once more for those who execute it
-///   trees/<2 digits>/<hash>  folders as transports/snapshot_tree.hpp writes them
-///   held/<holder>/<id>       that somebody needs a snapshot: "files dirs bytes"
-///   incoming/<6 letters>/    what is being written; nothing in it counts
+///   files/<2 digits>/<hash>  the bytes of files and the targets of links, 0444; with ".x" behind it once more for those who
+///   execute it trees/<2 digits>/<hash>  folders as transports/snapshot_tree.hpp writes them held/<holder>/<id>       that somebody
+///   needs a snapshot: "files dirs bytes" incoming/<6 letters>/    what is being written; nothing in it counts
 
 #include "transports/snapshot_disk.hpp"
 #include "transports/snapshot_tree.hpp"

@@ -67,6 +67,11 @@ std::string scan::last_id() {
   return {h.id, sizeof(h.id)};
 }
 
+void scan::forget() {
+  old_.reset();
+  any_ = false;
+}
+
 bool scan::advance() {
   record r;
   if (old_ == nullptr || std::fread(&r, sizeof(r), 1, old_.get()) != 1 || r.shared > at_.size() || r.more == 0)

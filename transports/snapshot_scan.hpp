@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What the last scan of a folder saw, in the order in which a scan goes, so that neither is held in memory: the next one walks beside
-/// it. Private to transports/snapshot_*. One thread.
+/// What the last scan of a folder saw, in the order in which a scan goes, so that neither is held in memory: the next one walks
+/// beside it. Private to transports/snapshot_*. One thread.
 
 #include "transports/snapshot_disk.hpp"
 
@@ -30,7 +30,7 @@ public:
       return;
     begin(path, root, begun);
     if (auto id = last_id(); !id.empty() && !is_held(id))
-      old_.reset();
+      forget();
   }
 
   /// The hash of a file that is as the last scan saw it; null if that is not sure. Paths come in the order of the scan.
@@ -49,6 +49,7 @@ private:
   void begin(const std::string& path, const found& root, moment begun);
   std::string last_id();
   bool advance();
+  void forget();
 
   std::string path_;
   found root_;

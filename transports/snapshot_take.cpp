@@ -26,14 +26,15 @@ constexpr int tries = 4;
 constexpr std::uint64_t between_looks = std::uint64_t{64} << 20;
 
 failure unsettled(const std::string& path, std::uint64_t size) {
-  return {fault::unsettled, shown_text(path, 200) + " changes while it is read; end what writes it, then try again", {{path, size, 1}}};
+  return {
+      fault::unsettled, shown_text(path, 200) + " changes while it is read; end what writes it, then try again", {{path, size, 1}}};
 }
 
 /// One scan of one folder.
 class taker {
 public:
   taker(const objects& kept, arrival& box, const take_options& options, taken& out)
-    : kept_(kept), box_(box), options_(options), out_(out), buffer_(std::make_unique<char[]>(block)) {}
+      : kept_(kept), box_(box), options_(options), out_(out), buffer_(std::make_unique<char[]>(block)) {}
 
   std::optional<failure> run(int folder, const found& root, const std::string& shown, wire::digest& hash) {
     root_ = shown;
@@ -68,7 +69,9 @@ private:
   void remember(sized s, bool file) {
     auto& all = file ? large_files_ : large_parts_;
     auto by_count = count_ > options_.limits.files;
-    auto less = [by_count](const sized& a, const sized& b) { return by_count && a.files != b.files ? a.files > b.files : a.bytes > b.bytes; };
+    auto less = [by_count](const sized& a, const sized& b) {
+      return by_count && a.files != b.files ? a.files > b.files : a.bytes > b.bytes;
+    };
     all.insert(std::upper_bound(all.begin(), all.end(), s, less), std::move(s));
     if (all.size() > 4)
       all.pop_back();
@@ -81,19 +84,19 @@ private:
     if (!too_deep_.empty())
       f.text += "is nested deeper than " + std::to_string(limits.depth) + " folders: " + shown_text(too_deep_, 200);
     else if (out_.bytes > limits.bytes)
-      f.text += "holds " + std::to_string(out_.bytes) + " bytes" + (stopped_ ? " or more" : "") + ", " + std::to_string(limits.bytes)
-                + " are allowed";
+      f.text += "holds " + std::to_string(out_.bytes) + " bytes" + (stopped_ ? " or more" : "") + ", "
+                + std::to_string(limits.bytes) + " are allowed";
     else
-      f.text += "holds " + std::to_string(count_) + (stopped_ ? " or more" : "") + " files and folders, " + std::to_string(limits.files)
-                + " are allowed";
+      f.text += "holds " + std::to_string(count_) + (stopped_ ? " or more" : "") + " files and folders, "
+                + std::to_string(limits.files) + " are allowed";
     f.largest = std::move(large_parts_);
     for (auto& file : large_files_)
       if (std::none_of(f.largest.begin(), f.largest.end(), [&](const sized& s) { return s.path == file.path; }))
         f.largest.push_back(std::move(file));
     f.text += "; delete what is not needed, then try again";
     for (std::size_t i = 0; i < f.largest.size(); ++i)
-      f.text += (i == 0 ? ". Largest: " : ", ") + shown_text(f.largest[i].path, 100) + " (" + std::to_string(f.largest[i].bytes) + " bytes"
-                + (f.largest[i].path.ends_with('/') ? ", " + std::to_string(f.largest[i].files) + " files)" : ")");
+      f.text += (i == 0 ? ". Largest: " : ", ") + shown_text(f.largest[i].path, 100) + " (" + std::to_string(f.largest[i].bytes)
+                + " bytes" + (f.largest[i].path.ends_with('/') ? ", " + std::to_string(f.largest[i].files) + " files)" : ")");
     return f;
   }
 
@@ -104,8 +107,8 @@ private:
     }
     if (!has_room(box_.folder(), size, options_.limits.keep_free))
       return fail({fault::disk_full,
-                   "less than " + std::to_string(options_.limits.keep_free >> 20) + " MiB would be free on the disk of " + kept_.home()
-                     + "; free some room (conclave prune), then try again",
+                   "less than " + std::to_string(options_.limits.keep_free >> 20) + " MiB would be free on the disk of "
+                       + kept_.home() + "; free some room (conclave prune), then try again",
                    {}});
     room_ = between_looks;
     return true;

@@ -42,7 +42,8 @@ bool tree_reader::next(tree_entry& out) {
   if (good_) {
     out.name = rest_.substr(fixed, end - fixed);
     // Names that no folder has would lead elsewhere when they are made again.
-    good_ = !out.name.empty() && out.name != "." && out.name != ".." && out.name.find('/') == std::string_view::npos && last_ < out.name;
+    good_ = !out.name.empty() && out.name != "." && out.name != ".." && out.name.find('/') == std::string_view::npos
+            && last_ < out.name;
   }
   if (!good_) {
     rest_ = {};
