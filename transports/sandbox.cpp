@@ -32,6 +32,18 @@ std::string as_utf8(std::string_view bytes) {
   return out;
 }
 
+/// Without the character that the end of the text cuts in two.
+std::string_view without_half(std::string_view text) {
+  for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    auto c = static_cast<unsigned char>(text[text.size() - back]);
+    if (c < 0x80)
+      break;
+    if (c >= 0xC0) // it begins here
+      return back < (c >= 0xF0 ? 4U : c >= 0xE0 ? 3U : 2U) ? text.substr(0, text.size() - back) : text;
+  }
+  return text;
+}
+
 stream_text read_stream(const sandbox_line& line, const std::string& name) {
   stream_text s;
   const auto& bytes = line.get(name);
@@ -43,7 +55,7 @@ stream_text read_stream(const sandbox_line& line, const std::string& name) {
   }
   std::string_view all = bytes;
   auto head = all.substr(0, static_cast<std::size_t>(at)), tail = all.substr(static_cast<std::size_t>(at));
-  head = head.substr(0, whole_characters(bytes, head.size())); // not half a character before the gap, nor behind it
+  head = without_half(head); // not half a character before the gap, nor behind it
   auto begin = std::min<std::size_t>(tail.size(), 3);
   for (std::size_t i = 0; i < begin; ++i)
     if (!continues_character(tail[i]))
@@ -278,6 +290,9 @@ std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cw
       line.add(name, path);
   for (const auto& [name, value] : p.env)
     line.add("env", name + "=" + value);
+  // There is an /etc at tier 1, of which most is refused: that is fatal to git.
+  if (p.tier == sandbox_tier::landlock && !p.env.contains("GIT_CONFIG_NOSYSTEM"))
+    line.add("env", "GIT_CONFIG_NOSYSTEM=1");
   line.add("processes", p.limits.processes).add("memory", p.limits.memory).add("file_size", p.limits.file_size);
   line.add("open_files", p.limits.open_files).add("output", p.limits.output);
   if (p.tier != sandbox_tier::off) {

@@ -121,6 +121,8 @@ void forbid_sockets(builder& b, bool all) {
     b.add(refuse, "socketpair", {arg(1, SCMP_CMP_MASKED_EQ, 0xF, SOCK_DGRAM)}); // which can be sent to an address, too
     b.add(refuse, "socketpair", {arg(1, SCMP_CMP_MASKED_EQ, 0xF, SOCK_RAW)});
     b.forbid({"connect", "bind"});
+    b.forbid({"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open",
+              "mq_unlink"}); // the machine's: there is no namespace
     return;
   }
   for (const auto* call : {"socket", "socketpair"}) {

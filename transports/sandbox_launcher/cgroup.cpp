@@ -98,7 +98,8 @@ void cgroup::start_sweeper() {
   int ends[2];
   if (::pipe2(static_cast<int*>(ends), O_CLOEXEC) != 0)
     return;
-  if (::fork() != 0) {
+  sweeper_ = ::fork();
+  if (sweeper_ != 0) {
     ::close(ends[0]);
     return; // the other end stays open as long as this process lives
   }

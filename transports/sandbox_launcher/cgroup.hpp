@@ -21,6 +21,9 @@ public:
   bool limits_processes() const { return processes_; }
   bool limits_memory() const { return memory_; }
 
+  /// The sweeper, which is not to be ended with the commands; 0 = none.
+  int sweeper() const { return sweeper_; }
+
   /// Returns whether the kernel ended a process for want of memory since the last call.
   bool ran_out_of_memory();
 
@@ -31,6 +34,7 @@ private:
   std::string memory_folder_;
   bool processes_ = false, memory_ = false;
   std::int64_t killed_ = 0;
+  int sweeper_ = 0;
 };
 
 } // namespace conclave::launcher

@@ -89,9 +89,8 @@ void end_descendants(const std::vector<int>& but) {
       ::kill(pid, SIGSTOP); // so that none of them forks while the others are ended
     for (auto pid : all)
       ::kill(pid, SIGKILL);
-    if (but.empty())
-      while (::waitpid(-1, nullptr, WNOHANG) > 0)
-        ;
+    while (::waitpid(-1, nullptr, WNOHANG) > 0)
+      ;
     if (all.empty())
       return;
     timespec moment{0, 2'000'000};

@@ -234,6 +234,8 @@ void supervisor::finish(command& c) {
   if (profile_.tier < 2) {
     ::waitpid(c.pid, nullptr, 0);
     std::vector<int> others;
+    if (group_.sweeper() > 0)
+      others.push_back(group_.sweeper());
     for (auto& other : commands_)
       if (other.get() != &c)
         others.push_back(other->pid);

@@ -194,7 +194,8 @@ std::string put_entry(int root, entry& e) {
       return fs < 0 ? fault("cannot hide " + e.path) : put(root, fs, e.path, true);
     }
     auto tree = static_cast<int>(::syscall(SYS_open_tree, root, ".empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
-    return tree < 0 ? fault("cannot hide " + e.path) : put(root, tree, e.path, false);
+    auto why = tree < 0 ? fault("cannot hide " + e.path) : set_attributes(tree, base_attributes | MOUNT_ATTR_RDONLY, 0, e.path);
+    return why.empty() ? put(root, tree, e.path, false) : why;
   }
   bool device = e.path.starts_with("/dev/");
   auto set = (device ? std::uint64_t{MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC} : base_attributes)
