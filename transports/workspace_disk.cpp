@@ -241,8 +241,8 @@ path_policy::rules workspace_disk::rules() const {
   using path_policy::root_kind;
   path_policy::rules out;
   out.kept = {f_.home};
-  out.roots.push_back({work(f_.place), root_kind::workspace, true});
-  out.roots.push_back({view(f_.place), root_kind::view, false});
+  out.roots.push_back({work(f_.place), root_kind::workspace, true, false, {}, false, {}});
+  out.roots.push_back({view(f_.place), root_kind::view, false, false, {}, false, {}});
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
     auto one = is_file(c.path);
