@@ -6,15 +6,12 @@
 #include "transports/delivery.hpp"
 
 #include "caf/test/unit_test.hpp"
-#include "support/snapshot_fixture.hpp"
+#include "support/delivery_fixture.hpp"
 
 #include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <cstdlib>
 #include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <thread>
 
 using namespace conclave;
@@ -23,58 +20,7 @@ using namespace conclave::snapshots;
 using namespace conclave::test;
 namespace fs = std::filesystem;
 
-namespace {
-
-/// `work` is what the presenter has, `user` the folder of the user.
-struct fixture : snapshot_fixture {
-  std::string user = place("user"), journal = place("journal"), base;
-  policy on_drift = policy::fail;
-  std::string forbidden;
-
-  fixture() { options.limits.keep_free = 0; }
-
-  /// Both folders are as `work` is now.
-  void start() {
-    base = take().id;
-    CAF_REQUIRE_EQUAL(remove_tree(user), "");
-    good(kept.restore(base, user, nullptr, 0));
-  }
-  job plan() {
-    job j{kept, base, take().id, user, on_drift, {}, journal};
-    j.keep_free = 0;
-    j.allowed = [this](const std::string& path, path_policy::access) {
-      return !forbidden.empty() && path.starts_with(forbidden) ? std::string{"protected"} : std::string{};
-    };
-    return j;
-  }
-  std::string id_of(const std::string& folder) { return take(folder).id; }
-  void user_writes(const std::string& path, const std::string& bytes) {
-    fs::create_directories((fs::path{user} / path).parent_path());
-    std::ofstream{user + "/" + path, std::ios::binary} << bytes;
-  }
-  std::string why(const applied& a, const std::string& path) {
-    for (auto& s : a.skipped)
-      if (s.path == path)
-        return s.why;
-    return "";
-  }
-  bool no_rests() {
-    for (auto& f : fs::directory_iterator(user))
-      if (f.path().filename().string().starts_with(".conclave"))
-        return false;
-    return true;
-  }
-};
-
-template <class T>
-fault kind_of(const result<T>& r) {
-  auto* bad = std::get_if<failure>(&r);
-  return bad != nullptr ? bad->kind : fault{255};
-}
-
-} // namespace
-
-CAF_TEST_FIXTURE_SCOPE(delivery, fixture)
+CAF_TEST_FIXTURE_SCOPE(delivery, delivery_fixture)
 
 CAF_TEST(random changes arrive and go back) {
   int rounds = std::getenv("CONCLAVE_LONG") != nullptr ? 200 : 25;
@@ -330,108 +276,6 @@ CAF_TEST(one at a time) {
   CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::busy);
   ::close(held);
   good(apply(plan()));
-}
-
-CAF_TEST(a killed apply is the old tree or the new) {
-  for (int i = 0; i < 1000; ++i)
-    write("d" + std::to_string(i % 13) + "/f" + std::to_string(i), "base " + std::to_string(i));
-  start();
-  auto old = id_of(user);
-  for (int i = 0; i < 1000; ++i) {
-    auto path = "d" + std::to_string(i % 13) + "/f" + std::to_string(i);
-    if (i % 5 == 4)
-      fs::remove(work + "/" + path);
-    else
-      write(i % 5 == 3 ? path + ".new" : path, "changed " + std::to_string(i));
-  }
-  fs::remove_all(work + "/d3");
-  write("d3", "a file now");
-  auto j = plan();
-  auto next = id_of(work);
-  int kills = std::getenv("CONCLAVE_LONG") != nullptr ? 100 : 20, completed = 0, taken_back = 0;
-  // How far it comes is told by what lies there; the delay only spreads the moments.
-  std::mt19937 chance{7};
-  useconds_t whole = 400'000;
-  for (int i = 0; i < kills; ++i) {
-    auto undoing = i % 4 == 3;
-    std::string id;
-    if (undoing)
-      id = good(apply(j)).id;
-    auto child = ::fork();
-    if (child == 0) {
-      if (undoing)
-        undo(journal, id);
-      else
-        apply(j);
-      ::_exit(0);
-    }
-    ::usleep(static_cast<useconds_t>(chance() % whole));
-    ::kill(child, SIGKILL);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    if (WIFEXITED(status))
-      whole = std::max<useconds_t>(whole * 3 / 4, 5'000);
-    auto ended = good(recover(journal));
-    for (auto& e : ended)
-      ++(e.completed ? completed : taken_back);
-    CAF_CHECK(no_rests());
-    auto now = id_of(user);
-    CAF_CHECK(now == old || now == next);
-    if (now == next)
-      for (auto& p : history(journal))
-        if (!p.undone)
-          good(undo(journal, p.id));
-    CAF_CHECK_EQUAL(id_of(user), old);
-    CAF_CHECK_EQUAL(good(recover(journal)).size(), 0u);
-    CAF_CHECK_EQUAL(remove_tree(journal), "");
-  }
-  std::printf("killed %d times: completed %d, taken back %d\n", kills, completed, taken_back);
-}
-
-CAF_TEST(a full disk leaves the old tree) {
-  auto disk = place("disk");
-  fs::create_directory(disk);
-  if (::mount("none", disk.c_str(), "tmpfs", 0, "size=2m,nr_inodes=600") != 0) {
-    std::puts("skipped: a small disk needs root");
-    CAF_CHECK(true);
-    return;
-  }
-  for (int i = 0; i < 20; ++i)
-    write("f" + std::to_string(i), std::string(5000, 'a'));
-  user = disk + "/user";
-  journal = disk + "/journal";
-  base = take().id;
-  good(kept.restore(base, user, nullptr, 0));
-  auto old = id_of(user);
-  for (int i = 0; i < 20; ++i)
-    write("f" + std::to_string(i), std::string(9000, 'b'));
-  write("new/x", "new");
-  auto next = id_of(work);
-  auto j = plan();
-  int full = 0;
-  for (int left = 0; left < 140; left += 4) {
-    struct statvfs st {};
-    ::statvfs(disk.c_str(), &st);
-    auto pages = std::max(static_cast<long long>(st.f_bavail) - left, 0LL);
-    std::ofstream{disk + "/fill", std::ios::binary} << std::string(static_cast<std::size_t>(pages) * st.f_frsize, 'x');
-    auto got = apply(j);
-    auto* bad = std::get_if<failure>(&got);
-    if (bad != nullptr) {
-      CAF_CHECK_EQUAL(bad->kind, fault::disk_full);
-      ++full;
-    }
-    auto now = id_of(user);
-    CAF_CHECK_EQUAL(now, bad != nullptr ? old : next);
-    CAF_CHECK(no_rests());
-    fs::remove(disk + "/fill");
-    if (bad == nullptr)
-      good(undo(journal, std::get<applied>(got).id));
-    CAF_CHECK_EQUAL(id_of(user), old);
-    CAF_CHECK_EQUAL(good(recover(journal)).size(), 0u);
-    CAF_CHECK_EQUAL(remove_tree(journal), "");
-  }
-  CAF_CHECK_GREATER(full, 5);
-  ::umount2(disk.c_str(), MNT_DETACH);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
