@@ -16,6 +16,7 @@
 #include <fstream>
 #include <future>
 #include <set>
+#include <thread>
 #include <unistd.h>
 
 using namespace conclave;
@@ -228,16 +229,13 @@ CAF_TEST(in the background output is read bit by bit) {
 
 CAF_TEST(when the launcher dies its commands fail and the next one starts it anew) {
   for (auto t : tiers()) {
-    auto before = launchers(); // of the tests of tiers, which may be about to end
     auto box = open(t);
     answer<command_end> end;
     box->run(command("touch there; sleep 600"), end.callback());
-    int pid = 0;
-    while (pid == 0 || !fs::exists(base / "work" / "there"))
-      for (auto found : launchers())
-        if (!before.contains(found))
-          pid = found;
-    ::kill(pid, SIGKILL);
+    while (!fs::exists(base / "work" / "there"))
+      std::this_thread::yield();
+    for (auto pid : launchers()) // also those of the tests of tiers, which may be about to end
+      ::kill(pid, SIGKILL);
     auto e = end.get();
     CAF_CHECK(e.why == why::failed);
     CAF_CHECK_NOT_EQUAL(e.error, "");
