@@ -46,11 +46,12 @@ bool reaches_network(const char* net) {
   return n <= 0 || std::string(own.data(), static_cast<std::size_t>(n)) == net;
 }
 
-/// In a process of its own: whoever gets into a user namespace stays there.
-bool can_unshare() {
+/// In a process of its own: what one does to oneself stays.
+template <class F>
+bool works_in_child(F what) {
   auto pid = ::fork();
   if (pid == 0)
-    ::_exit(::unshare(CLONE_NEWUSER) == 0 ? 1 : 0);
+    ::_exit(what() ? 1 : 0);
   int status = 0;
   ::waitpid(pid, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 1;
@@ -66,8 +67,8 @@ int probe(const targets& t) {
   auto signalled = ::kill(t.parent, 0) == 0;
   tell("signal_parent", signalled);
   tell("read_parent", can_open(("/proc/" + std::to_string(t.parent) + "/environ").c_str(), O_RDONLY));
-  tell("ptrace", ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0);
-  tell("user_namespace", can_unshare());
+  tell("ptrace", works_in_child([] { return ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0; }));
+  tell("user_namespace", works_in_child([] { return ::unshare(CLONE_NEWUSER) == 0; }));
   tell("kernel_settings", can_open("/proc/sys/kernel/core_pattern", O_WRONLY));
   return 0;
 }
