@@ -4,7 +4,8 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|sandbox|node ...
+///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|sandbox|node
+///   ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.

@@ -28,9 +28,9 @@ std::vector<sandbox_report> try_all(const std::string& launcher, const std::stri
 }
 
 const char* mechanisms(sandbox_tier t) {
-  return t == sandbox_tier::namespaces
-             ? "user, mount, process, network, ipc, host name and cgroup namespaces; a file view of what is granted; system call filter"
-             : "Landlock; system call filter without sockets; modes and times of files by the launcher";
+  return t == sandbox_tier::namespaces ? "user, mount, process, network, ipc, host name and cgroup namespaces; a file view of what "
+                                         "is granted; system call filter"
+                                       : "Landlock; system call filter without sockets; modes and times of files by the launcher";
 }
 
 std::string as_text(const sandbox_choice& c, const std::string& launcher) {
@@ -49,8 +49,9 @@ std::string as_json(const sandbox_choice& c, const std::string& launcher) {
   std::string out = "{\"tier\":" + (c.usable ? wire::quote(to_string(c.tier)) : "null") + ",\"launcher\":" + wire::quote(launcher)
                     + ",\"error\":" + wire::quote(c.error) + ",\"tiers\":[";
   for (const auto& r : c.reports) {
-    out += (out.back() == '[' ? "" : ",") + ("{\"tier\":" + wire::quote(to_string(r.tier))) + ",\"passed\":" + (r.passed ? "true" : "false")
-           + ",\"why\":" + wire::quote(r.why) + ",\"mechanisms\":" + wire::quote(mechanisms(r.tier)) + ",\"limits\":{";
+    out += (out.back() == '[' ? "" : ",") + ("{\"tier\":" + wire::quote(to_string(r.tier)))
+           + ",\"passed\":" + (r.passed ? "true" : "false") + ",\"why\":" + wire::quote(r.why)
+           + ",\"mechanisms\":" + wire::quote(mechanisms(r.tier)) + ",\"limits\":{";
     for (const auto& [name, value] : r.traits)
       out += (out.back() == '{' ? "" : ",") + wire::quote(name) + ":" + wire::quote(value);
     out += "},\"probes\":{";

@@ -32,8 +32,8 @@ std::string read_proc(const std::string& path) {
   return text;
 }
 
-/// Takes the status of whoever has ended. Returns whether this process has no children any more; as it is a subreaper, no descendants
-/// either.
+/// Takes the status of whoever has ended. Returns whether this process has no children any more; as it is a subreaper, no
+/// descendants either.
 bool reap() {
   int pid = 0;
   while ((pid = ::waitpid(-1, nullptr, WNOHANG)) > 0)

@@ -7,18 +7,19 @@
 
 #include "transports/sandbox_launcher/system.hpp"
 
-#include <array>
 #include <climits>
+
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <netinet/in.h>
 
 namespace conclave::launcher {
 
@@ -61,7 +62,8 @@ bool works_in_child(F what) {
 
 int probe(const targets& t) {
   tell("read_outside", can_open(t.outside, O_RDONLY));
-  tell("write_read_only", can_open(t.read_only, O_WRONLY) || can_open(t.read_only, O_RDONLY | O_TRUNC) || ::truncate(t.read_only, 0) == 0);
+  tell("write_read_only",
+       can_open(t.read_only, O_WRONLY) || can_open(t.read_only, O_RDONLY | O_TRUNC) || ::truncate(t.read_only, 0) == 0);
   tell("chmod_read_only", ::chmod(t.read_only, 0777) == 0);
   tell("network", reaches_network(t.net));
   auto signalled = ::kill(t.parent, 0) == 0;

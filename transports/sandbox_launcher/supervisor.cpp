@@ -255,7 +255,8 @@ void supervisor::finish(command& c) {
   else if (c.last.what == 's')
     line.add("reason", "exit").add("status", c.last.status);
   else
-    line.add("reason", "failed").add("why", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "it was killed from outside");
+    line.add("reason", "failed")
+        .add("why", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "it was killed from outside");
   add_output(line, c);
   for (auto* fd : {&c.out_fd, &c.err_fd, &c.status_fd, &c.life_fd, &c.pidfd})
     close_at(*fd);
