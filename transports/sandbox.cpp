@@ -67,8 +67,10 @@ stream_text read_stream(const sandbox_line& line, const std::string& name) {
 
 command_end read_end(const sandbox_line& line) {
   using reason = command_end::reason;
-  static const std::map<std::string, reason> reasons{{"exit", reason::exited},          {"timeout", reason::timed_out},
-                                                     {"killed", reason::killed},        {"memory", reason::out_of_memory},
+  static const std::map<std::string, reason> reasons{{"exit", reason::exited},
+                                                     {"timeout", reason::timed_out},
+                                                     {"killed", reason::killed},
+                                                     {"memory", reason::out_of_memory},
                                                      {"processes", reason::too_many_processes}};
   command_end e;
   auto r = reasons.find(line.get("reason"));
@@ -171,12 +173,13 @@ private:
     auto number = ++starts_;
     fault_.clear();
     auto self = weak_from_this();
-    auto child = world_->start_child(std::move(o), {[self, number](std::vector<std::string> lines) {
-                                                      if (auto s = self.lock())
-                                                        for (const auto& l : lines)
-                                                          s->on_line(number, l);
-                                                    },
-                                                    [self = shared_from_this(), number](child_exit e) { self->on_exit(number, e); }});
+    auto child =
+        world_->start_child(std::move(o), {[self, number](std::vector<std::string> lines) {
+                                             if (auto s = self.lock())
+                                               for (const auto& l : lines)
+                                                 s->on_line(number, l);
+                                           },
+                                           [self = shared_from_this(), number](child_exit e) { self->on_exit(number, e); }});
     if (!child || number != starts_)
       return fault_.empty() ? "the launcher of the sandbox cannot be started" : fault_;
     child_ = std::move(child);
@@ -284,8 +287,8 @@ std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cw
   sandbox_line line("profile");
   line.add("tier", static_cast<std::int64_t>(p.tier)).add("network", p.network ? "full" : "none");
   line.add("home", p.home).add("tmp", p.tmp).add("cwd", cwd).add("command", command);
-  for (const auto& [name, paths] : {std::pair{"readable", &p.readable}, {"writable", &p.writable}, {"protected", &p.protected_paths},
-                                    {"hidden", &p.hidden}})
+  for (const auto& [name, paths] :
+       {std::pair{"readable", &p.readable}, {"writable", &p.writable}, {"protected", &p.protected_paths}, {"hidden", &p.hidden}})
     for (const auto& path : *paths)
       line.add(name, path);
   for (const auto& [name, value] : p.env)

@@ -5,8 +5,8 @@
 /// Commands of one agent run, confined by the kernel. The work is done by a launcher, a program of its own
 /// (transports/sandbox_launcher), which is a child like any other: it is started with the first command, and again if it died.
 ///
-/// Thread rule: any thread may call, and nothing blocks. Callbacks come on the thread of the children, each exactly once, also after
-/// close(); they must only post a message.
+/// Thread rule: any thread may call, and nothing blocks. Callbacks come on the thread of the children, each exactly once, also
+/// after close(); they must only post a message.
 
 #include "transports/outside.hpp"
 
@@ -33,11 +33,11 @@ struct sandbox_limits {
   std::int64_t memory = std::int64_t{4} << 30;    ///< bytes that are resident, of all commands of the run together
   std::int64_t file_size = std::int64_t{2} << 30; ///< bytes
   std::int64_t open_files = 1024;                 ///< of one process
-  std::int64_t output = 1 << 20;                  ///< bytes kept of each stream of a command: 3/4 from its beginning, 1/4 from its end
+  std::int64_t output = 1 << 20; ///< bytes kept of each stream of a command: 3/4 from its beginning, 1/4 from its end
 };
 
-/// What is granted. Paths are absolute and canonical; one that is granted and is not there is an error. Of two that concern the same
-/// place the deeper one holds. At tier 0 paths mean nothing.
+/// What is granted. Paths are absolute and canonical; one that is granted and is not there is an error. Of two that concern the
+/// same place the deeper one holds. At tier 0 paths mean nothing.
 struct sandbox_profile {
   sandbox_tier tier = sandbox_tier::namespaces;
   std::vector<std::string> readable;        ///< folders and files; to be executed, too
@@ -112,8 +112,8 @@ public:
   virtual sandbox_traits traits() const = 0;
 };
 
-/// Returns the path of conclave-sandbox: beside the program that runs, one folder above it (a build tree), or where it was installed.
-/// Empty if it is in none of these.
+/// Returns the path of conclave-sandbox: beside the program that runs, one folder above it (a build tree), or where it was
+/// installed. Empty if it is in none of these.
 std::string find_sandbox_launcher();
 
 /// Returns the profile as the launcher gets it; empty with one sentence in `error`. For servers that are started by

@@ -86,24 +86,62 @@ scmp_arg_cmp arg(unsigned n, scmp_compare how, std::uint64_t a, std::uint64_t b 
 
 void forbid_namespaces(builder& b) {
   constexpr auto deny = SCMP_ACT_ERRNO(EPERM);
-  for (std::uint64_t flag : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP,
-                             CLONE_NEWTIME}) {
+  for (std::uint64_t flag :
+       {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP, CLONE_NEWTIME}) {
     b.add(deny, "unshare", {arg(0, SCMP_CMP_MASKED_EQ, flag, flag)});
     if (flag != CLONE_NEWTIME) // its bit belongs to the exit signal there
       b.add(deny, "clone", {arg(0, SCMP_CMP_MASKED_EQ, flag, flag)});
   }
   b.forbid({"clone3"}, ENOSYS); // its flags are in memory; programs fall back on clone
-  b.forbid({"setns", "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount",
-            "fspick", "mount_setattr", "swapon", "swapoff", "open_by_handle_at", "name_to_handle_at", "fanotify_init", "quotactl",
-            "quotactl_fd"});
+  b.forbid({"setns",         "mount",      "umount",  "umount2",           "pivot_root",        "chroot",
+            "move_mount",    "open_tree",  "fsopen",  "fsconfig",          "fsmount",           "fspick",
+            "mount_setattr", "swapon",     "swapoff", "open_by_handle_at", "name_to_handle_at", "fanotify_init",
+            "quotactl",      "quotactl_fd"});
 }
 
 void forbid_kernel(builder& b) {
-  b.forbid({"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd", "bpf", "perf_event_open",
-            "keyctl", "add_key", "request_key", "userfaultfd", "kexec_load", "kexec_file_load", "reboot", "init_module", "finit_module",
-            "delete_module", "create_module", "iopl", "ioperm", "acct", "syslog", "settimeofday", "clock_settime", "clock_settime64",
-            "clock_adjtime", "clock_adjtime64", "adjtimex", "stime", "sethostname", "setdomainname", "vhangup", "lookup_dcookie",
-            "personality", "modify_ldt", "vm86", "vm86old", "nfsservctl", "move_pages", "migrate_pages", "set_mempolicy_home_node"});
+  b.forbid({"ptrace",
+            "process_vm_readv",
+            "process_vm_writev",
+            "process_madvise",
+            "kcmp",
+            "pidfd_getfd",
+            "bpf",
+            "perf_event_open",
+            "keyctl",
+            "add_key",
+            "request_key",
+            "userfaultfd",
+            "kexec_load",
+            "kexec_file_load",
+            "reboot",
+            "init_module",
+            "finit_module",
+            "delete_module",
+            "create_module",
+            "iopl",
+            "ioperm",
+            "acct",
+            "syslog",
+            "settimeofday",
+            "clock_settime",
+            "clock_settime64",
+            "clock_adjtime",
+            "clock_adjtime64",
+            "adjtimex",
+            "stime",
+            "sethostname",
+            "setdomainname",
+            "vhangup",
+            "lookup_dcookie",
+            "personality",
+            "modify_ldt",
+            "vm86",
+            "vm86old",
+            "nfsservctl",
+            "move_pages",
+            "migrate_pages",
+            "set_mempolicy_home_node"});
   b.forbid({"io_uring_setup", "io_uring_enter", "io_uring_register"}, ENOSYS); // their calls pass by any filter
   constexpr auto deny = SCMP_ACT_ERRNO(EPERM);
   for (auto request : {tiocsti, tioclinux})
@@ -121,8 +159,8 @@ void forbid_sockets(builder& b, bool all) {
     b.add(refuse, "socketpair", {arg(1, SCMP_CMP_MASKED_EQ, 0xF, SOCK_DGRAM)}); // which can be sent to an address, too
     b.add(refuse, "socketpair", {arg(1, SCMP_CMP_MASKED_EQ, 0xF, SOCK_RAW)});
     b.forbid({"connect", "bind"});
-    b.forbid({"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open",
-              "mq_unlink"}); // the machine's: there is no namespace
+    b.forbid({"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+              "mq_open", "mq_unlink"}); // the machine's: there is no namespace
     return;
   }
   for (const auto* call : {"socket", "socketpair"}) {

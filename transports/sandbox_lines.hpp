@@ -2,15 +2,14 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The lines between the engine and the launcher of a sandbox (transports/sandbox_launcher): a word, and fields "name=value" with one
-/// blank in front of each. In a value a backslash stands before what would end it: \s blank, \n LF, \0 NUL, \\ itself; all
+/// The lines between the engine and the launcher of a sandbox (transports/sandbox_launcher): a word, and fields "name=value" with
+/// one blank in front of each. In a value a backslash stands before what would end it: \s blank, \n LF, \0 NUL, \\ itself; all
 /// other bytes are as they are. A name may stand more than once.
 ///
 /// To the launcher:
-///   profile  tier= network= cwd= tmp= home= readable=* writable=* protected=* hidden=* env=*  filter= (BPF)  processes= memory= ...
-///   run      id= cwd= command= timeout_ms= background=0|1
-///   kill     id=
-///   read     id=                what a background command wrote since the last time
+///   profile  tier= network= cwd= tmp= home= readable=* writable=* protected=* hidden=* env=*  filter= (BPF)  processes= memory=
+///   ... run      id= cwd= command= timeout_ms= background=0|1 kill     id= read     id=                what a background command
+///   wrote since the last time
 /// From it:
 ///   ready    how=*              what it confines with; once, after the profile
 ///   failed   why=               the profile cannot be had; it ends

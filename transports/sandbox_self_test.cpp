@@ -160,8 +160,9 @@ void choose_sandbox(std::shared_ptr<outside> world, std::string launcher, sandbo
   test_sandbox(world, launcher, sandbox_tier::namespaces, folder, [=](sandbox_report first) {
     if (first.passed)
       return done(choice_of(mode, {first}));
-    test_sandbox(world, launcher, sandbox_tier::landlock, folder,
-                 [=](sandbox_report second) { done(choice_of(mode, {first, second})); });
+    test_sandbox(world, launcher, sandbox_tier::landlock, folder, [=](sandbox_report second) {
+      done(choice_of(mode, {first, second}));
+    });
   });
 }
 

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Which tier holds on this machine, found out by trying: commands in a canary try to read outside, to write what is read-only, to get
-/// at the network, the engine and the kernel. A tier passes if nothing of that works and what is granted does.
+/// Which tier holds on this machine, found out by trying: commands in a canary try to read outside, to write what is read-only, to
+/// get at the network, the engine and the kernel. A tier passes if nothing of that works and what is granted does.
 ///
 /// Thread rule: any thread may call; it makes a few files and returns. The callback comes once, on the thread of the children.
 
@@ -30,7 +30,7 @@ struct sandbox_report {
 };
 
 enum class sandbox_mode {
-  required, ///< namespaces, else Landlock; below that no commands
+  required,  ///< namespaces, else Landlock; below that no commands
   automatic, ///< also none, which is announced
   off
 };

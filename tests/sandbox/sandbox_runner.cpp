@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Runs commands in a sandbox as the engine does, one after another, for tests/e2e/test_sandbox_*.py: prints one JSON object for each.
+/// Runs commands in a sandbox as the engine does, one after another, for tests/e2e/test_sandbox_*.py: prints one JSON object for
+/// each.
 ///
 ///   sandbox_runner TIER [--readable|--writable|--protected|--hidden|--home|--tmp|--work PATH] [--env NAME=VALUE] [--network]
 ///                  [--timeout MS] [--memory BYTES] [--processes N] [--output BYTES] [--repeat N] -- COMMAND...

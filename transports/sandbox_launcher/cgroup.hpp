@@ -8,8 +8,8 @@
 
 namespace conclave::launcher {
 
-/// The control groups of one run: a limit on processes and one on memory, where this user may make them. A sweeper, a process of its
-/// own, removes them when the launcher has ended, in whatever way.
+/// The control groups of one run: a limit on processes and one on memory, where this user may make them. A sweeper, a process of
+/// its own, removes them when the launcher has ended, in whatever way.
 class cgroup {
 public:
   /// Makes what can be made; without the right to, nothing.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// The first process of a run's namespaces (tier 2). It starts wardens and runs nothing itself. The kernel ends it with the launcher
-/// and, as it is the first of its pid namespace, everything below it.
+/// The first process of a run's namespaces (tier 2). It starts wardens and runs nothing itself. The kernel ends it with the
+/// launcher and, as it is the first of its pid namespace, everything below it.
 
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/system.hpp"
@@ -181,8 +181,8 @@ std::string mount_at(int root, const char* name, std::int64_t processes) {
   auto fs = static_cast<int>(::syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC));
   if (fs < 0 || ::syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return fault("cannot make a /proc");
-  auto mount = static_cast<int>(
-      ::syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+  auto mount =
+      static_cast<int>(::syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
   ::close(fs);
   if (mount < 0)
     return fault("cannot mount a /proc of its own");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Tier 1: what a command may touch, by Landlock. A rule holds for a folder with all below it and nothing can be taken out again, so a
-/// folder in which something is protected or hidden gets no rule: what stands in it does, one by one.
+/// Tier 1: what a command may touch, by Landlock. A rule holds for a folder with all below it and nothing can be taken out again,
+/// so a folder in which something is protected or hidden gets no rule: what stands in it does, one by one.
 
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
@@ -124,7 +124,8 @@ std::string set_landlock(const profile& p) {
     r.grant(path, reads, false, true);
   for (const auto& path : harmless_devices())
     r.grant(path, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE, false);
-  constexpr std::uint64_t all = ~std::uint64_t{LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_IOCTL_DEV};
+  constexpr std::uint64_t all =
+      ~std::uint64_t{LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_IOCTL_DEV};
   for (const auto& path : p.readable)
     r.grant_around(path, reads, true);
   for (const auto& path : p.writable)

@@ -44,8 +44,8 @@ struct order {
 
 /// What a warden writes to its status pipe, once.
 struct last_word {
-  char what = 0;   ///< 's' = the shell ended, 'e' = it could not be started
-  int status = 0;  ///< exit code, or 128 + signal
+  char what = 0;  ///< 's' = the shell ended, 'e' = it could not be started
+  int status = 0; ///< exit code, or 128 + signal
   char text[240]{};
 };
 
@@ -65,7 +65,7 @@ std::string drop_rights();                ///< capabilities, no_new_privs
 std::string set_limits(const profile& p, const order& o);
 std::string set_filter(const std::string& filter);
 std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications
-std::string scope_signals();                                      ///< Landlock: no signal and no abstract socket beyond; if the kernel can
+std::string scope_signals(); ///< Landlock: no signal and no abstract socket beyond; if the kernel can
 std::string set_landlock(const profile& p);
 int landlock_abi();
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Modes and times of files at tier 1. Landlock knows nothing of them, so the filter hands these calls to the warden, which performs
-/// them itself: on a descriptor of its own, if what that stands for lies in a writable folder. The caller may change its arguments
-/// meanwhile; they are read once.
+/// Modes and times of files at tier 1. Landlock knows nothing of them, so the filter hands these calls to the warden, which
+/// performs them itself: on a descriptor of its own, if what that stands for lies in a writable folder. The caller may change its
+/// arguments meanwhile; they are read once.
 
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
 #include "transports/sandbox_launcher/system.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <array>
 #include <climits>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>

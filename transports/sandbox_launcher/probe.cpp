@@ -7,18 +7,19 @@
 
 #include "transports/sandbox_launcher/system.hpp"
 
-#include <array>
 #include <climits>
+
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <netinet/in.h>
 
 namespace conclave::launcher {
 
@@ -46,11 +47,12 @@ bool reaches_network(const char* net) {
   return n <= 0 || std::string(own.data(), static_cast<std::size_t>(n)) == net;
 }
 
-/// In a process of its own: whoever gets into a user namespace stays there.
-bool can_unshare() {
+/// In a process of its own: what one does to oneself stays.
+template <class F>
+bool works_in_child(F what) {
   auto pid = ::fork();
   if (pid == 0)
-    ::_exit(::unshare(CLONE_NEWUSER) == 0 ? 1 : 0);
+    ::_exit(what() ? 1 : 0);
   int status = 0;
   ::waitpid(pid, &status, 0);
   return WIFEXITED(status) && WEXITSTATUS(status) == 1;
@@ -60,14 +62,15 @@ bool can_unshare() {
 
 int probe(const targets& t) {
   tell("read_outside", can_open(t.outside, O_RDONLY));
-  tell("write_read_only", can_open(t.read_only, O_WRONLY) || can_open(t.read_only, O_RDONLY | O_TRUNC) || ::truncate(t.read_only, 0) == 0);
+  tell("write_read_only",
+       can_open(t.read_only, O_WRONLY) || can_open(t.read_only, O_RDONLY | O_TRUNC) || ::truncate(t.read_only, 0) == 0);
   tell("chmod_read_only", ::chmod(t.read_only, 0777) == 0);
   tell("network", reaches_network(t.net));
   auto signalled = ::kill(t.parent, 0) == 0;
   tell("signal_parent", signalled);
   tell("read_parent", can_open(("/proc/" + std::to_string(t.parent) + "/environ").c_str(), O_RDONLY));
-  tell("ptrace", ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0);
-  tell("user_namespace", can_unshare());
+  tell("ptrace", works_in_child([] { return ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0; }));
+  tell("user_namespace", works_in_child([] { return ::unshare(CLONE_NEWUSER) == 0; }));
   tell("kernel_settings", can_open("/proc/sys/kernel/core_pattern", O_WRONLY));
   return 0;
 }

@@ -231,15 +231,15 @@ void supervisor::end(command& c, const std::string& reason) {
 
 /// Its warden has ended, and with it all that the command was.
 void supervisor::finish(command& c) {
-  if (profile_.tier < 2) {
-    ::waitpid(c.pid, nullptr, 0);
+  int status = 0;
+  if (profile_.tier < 2 && ::waitpid(c.pid, &status, 0) == c.pid && WIFSIGNALED(status)) { // somebody else ended it: who is left?
     std::vector<int> others;
     if (group_.sweeper() > 0)
       others.push_back(group_.sweeper());
     for (auto& other : commands_)
       if (other.get() != &c)
         others.push_back(other->pid);
-    end_descendants(others); // of a warden that was killed
+    end_descendants(others);
   }
   drain(c.out_fd, c.out, 4u << 20); // at most what its pipe holds and a little more
   drain(c.err_fd, c.err, 4u << 20);
@@ -255,7 +255,8 @@ void supervisor::finish(command& c) {
   else if (c.last.what == 's')
     line.add("reason", "exit").add("status", c.last.status);
   else
-    line.add("reason", "failed").add("why", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "it was killed from outside");
+    line.add("reason", "failed")
+        .add("why", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "it was killed from outside");
   add_output(line, c);
   for (auto* fd : {&c.out_fd, &c.err_fd, &c.status_fd, &c.life_fd, &c.pidfd})
     close_at(*fd);

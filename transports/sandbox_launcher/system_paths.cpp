@@ -13,10 +13,10 @@ std::vector<std::string> program_folders() {
 }
 
 std::vector<std::string> settings_of_programs() {
-  std::vector<std::string> out{"/etc/ld.so.cache",  "/etc/ld.so.conf",      "/etc/ld.so.conf.d",      "/etc/alternatives",
-                               "/etc/ssl/certs",    "/etc/ssl/openssl.cnf", "/etc/ca-certificates",   "/etc/pki/tls/certs",
-                               "/etc/localtime",    "/etc/mime.types",      "/etc/os-release",        "/etc/debian_version",
-                               "/etc/services",     "/etc/protocols",       "/etc/magic"};
+  std::vector<std::string> out{
+      "/etc/ld.so.cache",     "/etc/ld.so.conf",      "/etc/ld.so.conf.d",  "/etc/alternatives", "/etc/ssl/certs",
+      "/etc/ssl/openssl.cnf", "/etc/ca-certificates", "/etc/pki/tls/certs", "/etc/localtime",    "/etc/mime.types",
+      "/etc/os-release",      "/etc/debian_version",  "/etc/services",      "/etc/protocols",    "/etc/magic"};
   auto* dir = ::opendir("/etc");
   for (auto* e = dir ? ::readdir(dir) : nullptr; e; e = ::readdir(dir))
     for (std::string_view start : {"java-", "python", "perl", "node", "maven"})

@@ -71,8 +71,8 @@ int make_place(int root, const std::string& path, bool folder) {
     at = path.find('/', at + 1);
     auto part = path.substr(1, at == std::string::npos ? at : at - 1);
     auto slash = part.rfind('/');
-    auto above = slash == std::string::npos ? ::dup(root)
-                                            : open_plain(root, part.substr(0, slash), RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    auto above =
+        slash == std::string::npos ? ::dup(root) : open_plain(root, part.substr(0, slash), RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
     if (above < 0)
       return -1;
     auto name = slash == std::string::npos ? part : part.substr(slash + 1);
@@ -132,8 +132,8 @@ std::string fill_etc(const profile& p, int root) {
   auto uid = std::to_string(::getuid()), gid = std::to_string(::getgid());
   ::mkdirat(root, "etc", 0755);
   for (const auto& [path, text] : std::vector<std::pair<const char*, std::string>>{
-           {"etc/passwd", (::getuid() == 0 ? "" : "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n") + ("agent:x:" + uid) + ":" + gid + ":agent:"
-                              + (p.home.empty() ? "/tmp" : p.home) + ":/bin/sh\n"},
+           {"etc/passwd", (::getuid() == 0 ? "" : "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n") + ("agent:x:" + uid) + ":"
+                              + gid + ":agent:" + (p.home.empty() ? "/tmp" : p.home) + ":/bin/sh\n"},
            {"etc/group", "agent:x:" + gid + ":\n"},
            {"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
            {"etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"},
@@ -145,7 +145,9 @@ std::string fill_etc(const profile& p, int root) {
 
 std::string fill_dev(int root) {
   ::mkdirat(root, "dev", 0755);
-  for (auto [name, target] : {std::pair{"dev/fd", "/proc/self/fd"}, {"dev/stdin", "/proc/self/fd/0"}, {"dev/stdout", "/proc/self/fd/1"},
+  for (auto [name, target] : {std::pair{"dev/fd", "/proc/self/fd"},
+                              {"dev/stdin", "/proc/self/fd/0"},
+                              {"dev/stdout", "/proc/self/fd/1"},
                               {"dev/stderr", "/proc/self/fd/2"}})
     ::symlinkat(target, root, name);
   auto shm = new_tmpfs("64m", base_attributes | MOUNT_ATTR_NOEXEC);
@@ -272,9 +274,8 @@ std::string build_view(const profile& p) {
   }
   if (why = put_entry(root, tmp); !why.empty())
     return why;
-  std::stable_sort(entries.begin(), entries.end(), [](const entry& a, const entry& b) {
-    return a.path != b.path ? a.path < b.path : a.what < b.what;
-  });
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const entry& a, const entry& b) { return a.path != b.path ? a.path < b.path : a.what < b.what; });
   const entry* last = nullptr;
   for (auto& e : entries) {
     bool again = last && last->path == e.path && last->what == e.what; // on the way to several

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -150,7 +151,9 @@ int receive_listener(int socket) {
         continue;
       int status = 0;
       for (int pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
-        if (pid == shell) {
+        if (WIFSTOPPED(status)) {
+          ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr); // at tier 0 it may have asked its parent to trace it
+        } else if (pid == shell) {
           end_descendants();
           end_with('s', WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), {});
         }
