@@ -377,6 +377,8 @@ void parser::read_documents() {
       if (!closed)
         (body += whole) += '\n';
     }
+    if (!closed)
+      doubt("a here-document has no end");
     if (!d.literal)
       parser(body, out_, depth_, retries_).run_expansions();
   }
