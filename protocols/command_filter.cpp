@@ -4,10 +4,13 @@
 #include "protocols/command_filter.hpp"
 
 #include "protocols/command_forms.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
 #include <re2/re2.h>
+#include <string_view>
 
 namespace conclave {
 
@@ -28,13 +31,25 @@ bool matches(const re2::RE2& p, const std::string& text) {
   return !p.ok() || re2::RE2::FullMatch(text, p);
 }
 
+/// Bytes that are no character become one: not even "." matches them, and so a blocked command would not be found.
+std::string matchable(const std::string& text) {
+  std::string out;
+  std::uint32_t c = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    auto n = decode_utf8(text, i, c);
+    out += n == 0 ? std::string_view("\xEF\xBF\xBD") : std::string_view(text).substr(i, n);
+    i += n == 0 ? 1 : n;
+  }
+  return out;
+}
+
 /// The ways to write one command that a pattern may be meant for.
 std::vector<std::string> spellings(const shell::simple_command& c) {
-  std::vector<std::string> out{c.whole_text(), c.text()};
+  std::vector<std::string> out{matchable(c.whole_text()), matchable(c.text())};
   if (auto base = shell::base_name(c); !c.words.empty() && base != c.words.front().text) {
     auto short_name = c;
     short_name.words.front().text = base;
-    out.push_back(short_name.text());
+    out.push_back(matchable(short_name.text()));
   }
   return out;
 }
@@ -126,7 +141,7 @@ std::optional<tool_fault> command_filter::judge(std::string_view command) const 
   if (!has_allowed_)
     return std::nullopt;
   for (auto& c : line.commands) {
-    auto text = c.whole_text();
+    auto text = matchable(c.whole_text());
     if (std::none_of(allowed_.begin(), allowed_.end(), [&text](const pattern& p) { return matches(*p, text); }))
       return denied(c, "it is not in the list of allowed commands, each of which is matched as a whole");
   }

@@ -61,16 +61,16 @@ struct root {
   root_kind kind = root_kind::context;
   bool writable = false;
   bool later = false; ///< becomes writable for the presenter
-  std::vector<std::string>
-      protected_paths;        ///< relative to it (to its folder, of a file), or absolute below it; patterns as in .gitignore
+  /// Patterns as in .gitignore, relative to the root (to its folder, of a file); or absolute ones below it.
+  std::vector<std::string> protected_paths = {};
   bool allow_secrets = false; ///< secret names below it may be read
-  std::string copy;           ///< where to write instead; empty = nowhere
+  std::string copy = {};      ///< where to write instead; empty = nowhere
   bool folds_names = false;   ///< its file system takes names without case and in any normal form
 };
 
 struct rules {
-  std::vector<root> roots;       ///< the workspace first
-  std::vector<std::string> kept; ///< folders that are unreadable below every root, except roots of their own within
+  std::vector<root> roots;            ///< the workspace first
+  std::vector<std::string> kept = {}; ///< folders that are unreadable below every root, except roots of their own within
 };
 
 struct verdict {

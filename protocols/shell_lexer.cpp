@@ -36,12 +36,12 @@ constexpr std::string_view operators[] = {"<<<", "<<-", "&>>", "<<", ">>", "<&",
 void parser::blanks() {
   while (!done()) {
     if (peek() == ' ' || peek() == '\t') {
-      ++at_;
+      skip(1);
     } else if (here("\\\n")) {
-      at_ += 2;
+      skip(2);
     } else if (peek() == '#' && (at_ == 0 || ends_word(text_[at_ - 1]))) {
       while (!done() && peek() != '\n')
-        ++at_;
+        skip(1);
     } else {
       return;
     }
@@ -64,11 +64,11 @@ bool parser::read_redirection(simple_command& to) {
     return false;
   redirection r;
   r.op = text_.substr(at_, digits);
-  at_ += digits;
+  skip(digits);
   for (auto op : operators)
     if (here(op)) {
       r.op += op;
-      at_ += op.size();
+      skip(op.size());
       break;
     }
   blanks();
@@ -103,7 +103,7 @@ word parser::read_word() {
     if (c == '\\') {
       if (at_ + 1 == text_.size()) { // the shell leaves it as it is
         w.text += c;
-        ++at_;
+        skip(1);
         break;
       }
       if (peek(1) != '\n') {
@@ -111,7 +111,7 @@ word parser::read_word() {
         w.quoted = true;
         plain = false;
       }
-      at_ += 2;
+      skip(2);
     } else if (c == '\'') {
       auto end = text_.find('\'', at_ + 1);
       if (end == std::string_view::npos) {
@@ -134,7 +134,7 @@ word parser::read_word() {
     } else {
       w.pattern = w.pattern || c == '*' || c == '?' || c == '[' || c == '{';
       w.text += c;
-      ++at_;
+      skip(1);
     }
     if (plain)
       w.plain = w.text.size();
@@ -153,15 +153,15 @@ void parser::read_quoted(word& w) {
     } else if (c == '\\' && at_ + 1 < text_.size() && std::string_view("$`\"\\\n").find(peek(1)) != std::string_view::npos) {
       if (peek(1) != '\n')
         w.text += peek(1);
-      at_ += 2;
+      skip(2);
     } else {
       w.text += c;
-      ++at_;
+      skip(1);
     }
   }
   if (!here("\""))
     return fail("a quote is not closed");
-  ++at_;
+  skip(1);
 }
 
 void parser::read_dollar(word& w, bool in_quotes) {
@@ -171,7 +171,7 @@ void parser::read_dollar(word& w, bool in_quotes) {
     return read_ansi(w);
   if (c == '"' && !in_quotes) {
     doubt("'$\"' is no form of every shell");
-    ++at_;
+    skip(1);
     return;
   }
   if (c == '(') {
@@ -180,18 +180,18 @@ void parser::read_dollar(word& w, bool in_quotes) {
   } else if (c == '{') {
     read_brace(in_quotes);
   } else if (is_name_char(c)) {
-    at_ += 2;
+    skip(2);
     while (std::isdigit(static_cast<unsigned char>(c)) == 0 && is_name_char(peek()))
-      ++at_;
+      skip(1);
   } else if (c != '\0' && std::string_view("@*#?-$!").find(c) != std::string_view::npos) {
-    at_ += 2;
+    skip(2);
   } else {
     if (c == '[')
       doubt("'$[' is no form of every shell");
     if (c == '\\' && peek(2) == '\n')
       doubt("a line goes on within an expansion");
     w.text += '$';
-    ++at_;
+    skip(1);
     return;
   }
   w.dynamic = true;
@@ -202,17 +202,17 @@ void parser::read_dollar(word& w, bool in_quotes) {
 void parser::read_ansi(word& w) {
   doubt("\"$'\" is no form of every shell");
   w.quoted = true;
-  for (at_ += 2; !done() && peek() != '\''; ++at_) {
+  for (skip(2); !done() && peek() != '\''; skip(1)) {
     if (peek() != '\\' || at_ + 1 == text_.size()) {
       w.text += peek();
       continue;
     }
-    ++at_;
+    skip(1);
     auto c = peek();
     auto number = [&](int base, int most) {
       std::uint32_t n = 0;
       int d = 0;
-      for (int i = 0; i < most && (d = digit_of(peek(), base)) >= 0; ++i, ++at_)
+      for (int i = 0; i < most && (d = digit_of(peek(), base)) >= 0; ++i, skip(1))
         n = n * static_cast<std::uint32_t>(base) + static_cast<std::uint32_t>(d);
       --at_; // the loop goes on behind it
       return n;
@@ -221,7 +221,7 @@ void parser::read_ansi(word& w) {
     if (auto i = names.find(c); i != std::string_view::npos) {
       w.text += values[i];
     } else if (c == 'x' || c == 'u' || c == 'U') {
-      ++at_;
+      skip(1);
       auto n = number(16, c == 'x' ? 2 : c == 'u' ? 4 : 8);
       if (c == 'x')
         w.text += static_cast<char>(n);
@@ -235,7 +235,7 @@ void parser::read_ansi(word& w) {
   }
   if (!here("'"))
     return fail("a quote is not closed");
-  ++at_;
+  skip(1);
 }
 
 /// ${...}: what is within may hold substitutions.
@@ -243,10 +243,10 @@ void parser::read_brace(bool in_quotes) {
   if (!enter())
     return leave();
   word ignored;
-  for (at_ += 2; !done() && peek() != '}';) {
+  for (skip(2); !done() && peek() != '}';) {
     auto c = peek();
     if (c == '\\') {
-      at_ += 2;
+      skip(2);
     } else if (c == '\'') {
       if (in_quotes)
         doubt("shells differ on a quote within \"${...}\"");
@@ -261,12 +261,12 @@ void parser::read_brace(bool in_quotes) {
     } else {
       if (c == '<' || c == '>')
         doubt("shells differ on '<' and '>' within ${...}");
-      ++at_;
+      skip(1);
     }
   }
   if (!here("}"))
     fail("'${' is not closed");
-  ++at_;
+  skip(1);
   leave();
 }
 
@@ -282,10 +282,10 @@ bool parser::read_arithmetic() {
   }
   word ignored;
   int depth = 2;
-  for (at_ += 3; !done();) {
+  for (skip(3); !done();) {
     auto c = peek();
     if (c == '\\') {
-      at_ += 2;
+      skip(2);
     } else if (c == '"') {
       read_quoted(ignored);
     } else if (c == '$') {
@@ -296,12 +296,12 @@ bool parser::read_arithmetic() {
       break;
     } else {
       depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-      ++at_;
+      skip(1);
     }
   }
   leave();
   if (here("))")) {
-    at_ += 2;
+    skip(2);
     return true;
   }
   if (++retries_ > max_retries) {
@@ -321,7 +321,7 @@ bool parser::read_arithmetic() {
 void parser::read_substitution(std::size_t open) {
   if (!enter())
     return leave();
-  at_ += open;
+  skip(open);
   auto outer = std::exchange(documents_, {});
   outer_documents_ += outer.size();
   list();
@@ -329,7 +329,7 @@ void parser::read_substitution(std::size_t open) {
   if (!here(")"))
     fail("'$(' is not closed");
   else
-    ++at_;
+    skip(1);
   if (!documents_.empty())
     doubt("a here-document begins in a substitution and ends outside of it");
   outer_documents_ -= outer.size();
@@ -341,15 +341,15 @@ void parser::read_substitution(std::size_t open) {
 void parser::read_backticks(word& w, bool in_quotes) {
   auto from = at_;
   std::string inner;
-  for (++at_; !done() && peek() != '`'; ++at_) {
+  for (++at_; !done() && peek() != '`'; skip(1)) {
     auto c = peek(1);
     if (peek() == '\\' && (c == '`' || c == '\\' || c == '$' || (in_quotes && c == '"')))
-      ++at_;
+      skip(1);
     inner += peek();
   }
   if (!here("`"))
     return fail("a quote is not closed");
-  ++at_;
+  skip(1);
   w.dynamic = true;
   w.text += text_.substr(from, at_ - from);
   parser(inner, out_, depth_, retries_).run();
@@ -377,6 +377,8 @@ void parser::read_documents() {
       if (!closed)
         (body += whole) += '\n';
     }
+    if (!closed)
+      doubt("a here-document has no end");
     if (!d.literal)
       parser(body, out_, depth_, retries_).run_expansions();
   }
@@ -391,7 +393,7 @@ void parser::run_expansions() {
       else if (peek() == '`')
         read_backticks(ignored, true);
       else
-        at_ += peek() == '\\' ? 2 : 1;
+        skip(peek() == '\\' ? 2 : 1);
     }
   }
   leave();

@@ -61,6 +61,7 @@ private:
   void blanks();
 
   bool done() const { return failed_ || at_ >= text_.size(); }
+  void skip(std::size_t bytes) { at_ = at_ + bytes < text_.size() ? at_ + bytes : text_.size(); }
   char peek(std::size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
   bool here(std::string_view what) const { return !failed_ && text_.substr(at_, what.size()) == what; }
   /// The plain word that stands here; empty if there is none.

@@ -78,7 +78,7 @@ void parser::run() {
 void parser::separators() {
   blanks();
   while (!done() && peek() == '\n') {
-    ++at_;
+    skip(1);
     read_documents();
     blanks();
   }
@@ -108,7 +108,7 @@ bool parser::at_terminator() const {
 void parser::expect(std::string_view what) {
   blanks();
   if (reserved() == what)
-    at_ += what.size();
+    skip(what.size());
   else
     fail("'" + std::string(what) + "' is missing");
 }
@@ -123,9 +123,9 @@ void parser::list() {
     if (peek() == '&') {
       for (auto i = first; i < out_.commands.size(); ++i)
         out_.commands[i].background = true;
-      ++at_;
+      skip(1);
     } else if (peek() == ';' && peek(1) != ';' && peek(1) != '&') {
-      ++at_;
+      skip(1);
     } else if (peek() != '\n') {
       return;
     }
@@ -135,7 +135,7 @@ void parser::list() {
 void parser::and_or() {
   pipeline();
   for (blanks(); here("&&") || here("||"); blanks()) {
-    at_ += 2;
+    skip(2);
     newlines();
     pipeline();
   }
@@ -144,7 +144,7 @@ void parser::and_or() {
 void parser::pipeline() {
   blanks();
   while (reserved() == "!") {
-    ++at_;
+    skip(1);
     blanks();
   }
   auto first = out_.commands.size();
@@ -152,7 +152,7 @@ void parser::pipeline() {
   command();
   for (blanks(); here("|") && !here("||"); blanks()) {
     piped = true;
-    at_ += here("|&") ? 2 : 1;
+    skip(here("|&") ? 2 : 1);
     newlines();
     command();
   }
@@ -169,7 +169,7 @@ void parser::command() {
   } else if (peek() == '(') {
     subshell();
   } else if (reserved() == "{") {
-    ++at_;
+    skip(1);
     list();
     expect("}");
     compound_redirections();
@@ -183,25 +183,25 @@ void parser::command() {
     case_clause();
   } else if (reserved() == "function") {
     doubt("'function' is no word of every shell");
-    at_ += reserved().size();
+    skip(reserved().size());
     blanks();
     auto name = read_word().text;
     blanks();
     if (here("(")) {
-      ++at_;
+      skip(1);
       blanks();
       if (!here(")"))
         fail("')' is missing");
-      ++at_;
+      skip(1);
     }
     function_body(std::move(name));
   } else if (is_reserved({"coproc", "time"})) {
     if (reserved() == "coproc")
       doubt("'coproc' is no word of every shell");
-    at_ += reserved().size();
+    skip(reserved().size());
     blanks();
     while (here("-") && !at_terminator() && reserved() == "-p") {
-      at_ += 2;
+      skip(2);
       blanks();
     }
     if (!at_terminator() && !here("|") && !here("&") && !here(";") && !here("\n"))
@@ -213,23 +213,23 @@ void parser::command() {
 }
 
 void parser::subshell() {
-  ++at_;
+  skip(1);
   list();
   blanks();
   if (!here(")"))
     return fail("')' is missing");
-  ++at_;
+  skip(1);
   compound_redirections();
 }
 
 void parser::if_clause() {
-  ++ ++at_;
+  skip(2);
   list();
   expect("then");
   list();
   for (blanks(); is_reserved({"elif", "else"}); blanks()) {
     auto otherwise = reserved() == "else";
-    at_ += 4;
+    skip(4);
     list();
     if (otherwise)
       break;
@@ -241,7 +241,7 @@ void parser::if_clause() {
 }
 
 void parser::loop() {
-  at_ += 5; // both words
+  skip(5); // both words
   list();
   expect("do");
   list();
@@ -252,14 +252,14 @@ void parser::loop() {
 void parser::for_clause() {
   if (reserved() == "select")
     doubt("'select' is no word of every shell");
-  at_ += reserved().size();
+  skip(reserved().size());
   blanks();
   if (here("("))
     return fail("'for ((' is no form of every shell");
   read_word();
   newlines();
   if (reserved() == "in") {
-    ++ ++at_;
+    skip(2);
     for (blanks(); !done() && peek() != ';' && peek() != '\n'; blanks()) {
       auto before = at_;
       read_word();
@@ -269,7 +269,7 @@ void parser::for_clause() {
   }
   blanks();
   if (here(";"))
-    ++at_;
+    skip(1);
   newlines();
   expect("do");
   list();
@@ -278,32 +278,32 @@ void parser::for_clause() {
 }
 
 void parser::case_clause() {
-  at_ += 4;
+  skip(4);
   blanks();
   read_word();
   newlines();
   expect("in");
   for (newlines(); !done() && reserved() != "esac"; newlines()) {
     if (here("("))
-      ++at_;
+      skip(1);
     for (blanks(); !done() && !here(")"); blanks()) {
       auto before = at_;
       read_word();
       blanks();
       if (here("|"))
-        ++at_;
+        skip(1);
       if (at_ == before)
         return fail("a sign stands where a pattern must");
     }
     if (!here(")"))
       return fail("')' is missing");
-    ++at_;
+    skip(1);
     list();
     blanks();
     if (here(";;&"))
-      at_ += 3;
+      skip(3);
     else if (here(";;") || here(";&"))
-      at_ += 2;
+      skip(2);
     else if (reserved() != "esac")
       return fail("';;' is missing");
   }
@@ -364,11 +364,11 @@ void parser::simple() {
 
 /// Reads "()" behind a name.
 bool parser::begins_function() {
-  ++at_;
+  skip(1);
   blanks();
   if (!here(")"))
     return false;
-  ++at_;
+  skip(1);
   return true;
 }
 
@@ -379,7 +379,7 @@ void parser::judge_name(const simple_command& c) {
   auto& name = c.words.front();
   if (name.dynamic)
     doubt("the name of a command comes from an expansion");
-  else if (name.text == "[[")
+  else if (name.text == "[[" && !name.quoted)
     doubt("'[[' is no word of every shell");
   else if (name.pattern && name.text != "[")
     doubt("the name of a command comes from a pattern");

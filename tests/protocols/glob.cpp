@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE protocols.glob
+
+#include "protocols/glob.hpp"
+
+#include "caf/test/unit_test.hpp"
+
+#include <string>
+#include <vector>
+
+using namespace conclave;
+
+namespace {
+
+bool shell(const std::string& pattern, const std::string& path) {
+  auto g = glob::compile(pattern, glob::style::shell);
+  return g && g->matches(path);
+}
+
+bool ignore(const std::string& pattern, const std::string& path, bool fold = false) {
+  auto g = glob::compile(pattern, glob::style::ignore, fold);
+  return g && g->matches(path);
+}
+
+std::string first(const std::vector<std::string>& lines, const std::string& path) {
+  ignore_list list;
+  for (auto& l : lines)
+    CAF_CHECK(list.add(l));
+  auto found = list.match(path);
+  return found ? lines[*found] : "";
+}
+
+} // namespace
+
+CAF_TEST(a pattern of the shell goes through folders) {
+  CAF_CHECK(shell("*.py", "a.py"));
+  CAF_CHECK(shell("*.py", "a/b.py"));
+  CAF_CHECK(shell("*", ".hidden/x"));
+  CAF_CHECK(!shell("*.py", "a.pyc"));
+  CAF_CHECK(shell("a?c", "a/c"));
+  CAF_CHECK(shell("**/a", "a"));
+  CAF_CHECK(shell("**/a", "x/y/a"));
+  CAF_CHECK(!shell("**/a", "xa"));
+  CAF_CHECK(shell("a/**/b", "a/b"));
+  CAF_CHECK(shell("a/**/b", "a/x/y/b"));
+  CAF_CHECK(!shell("a/**/b", "a/xb"));
+  CAF_CHECK(shell("[a-c]x[!0-9]", "bxz"));
+  CAF_CHECK(!shell("[a-c]x[!0-9]", "bx5"));
+  CAF_CHECK(shell("[]]", "]"));
+  CAF_CHECK(shell("a[b", "a[b"));
+  CAF_CHECK(shell("a\\*", "a\\b"));
+  CAF_CHECK(shell("?", "\u00FC")); // one character, not one byte
+  CAF_CHECK(shell("?", "\xFF"));
+  CAF_CHECK(!shell("a", "A"));
+  CAF_CHECK(!shell("", ""));
+  CAF_CHECK(shell("*", ""));
+}
+
+CAF_TEST(a pattern of gitignore stays within a folder) {
+  CAF_CHECK(!ignore("*.py", "a/b.py"));
+  CAF_CHECK(!ignore("a?c", "a/c"));
+  CAF_CHECK(!ignore("a[!b]c", "a/c"));
+  CAF_CHECK(ignore("a/*/c", "a/b/c"));
+  CAF_CHECK(!ignore("a/*/c", "a/b/b/c"));
+  CAF_CHECK(ignore("a/**/c", "a/b/b/c"));
+  CAF_CHECK(ignore("a/**", "a/b/c"));
+  CAF_CHECK(!ignore("a/**", "a/"));
+  CAF_CHECK(!ignore("a**c", "a/c"));
+  CAF_CHECK(ignore("\\[x\\]", "[x]"));
+  CAF_CHECK(ignore("README", "readme", true));
+  CAF_CHECK(ignore("[A-C]", "b", true));
+  CAF_CHECK(!ignore("README", "readme"));
+}
+
+CAF_TEST(lines overrule each other but not above) {
+  CAF_CHECK_EQUAL(first({"*.log", "!keep.log"}, "a/x.log"), "*.log");
+  CAF_CHECK_EQUAL(first({"*.log", "!keep.log"}, "a/keep.log"), "");
+  CAF_CHECK_EQUAL(first({"!keep.log", "*.log"}, "keep.log"), "*.log");
+  CAF_CHECK_EQUAL(first({"a/", "!a/b"}, "a/b"), "a/");
+  CAF_CHECK_EQUAL(first({"/a"}, "a/b/c"), "/a");
+  CAF_CHECK_EQUAL(first({"/a"}, "b/a"), "");
+  CAF_CHECK_EQUAL(first({"a/b"}, "x/a/b"), "");
+  CAF_CHECK_EQUAL(first({"b"}, "x/a/b"), "b");
+  CAF_CHECK_EQUAL(first({"", "x  "}, "x"), "x  ");
+  CAF_CHECK_EQUAL(first({"/"}, ""), "/");
+  CAF_CHECK_EQUAL(first({"*"}, ""), "");
+  ignore_list list;
+  CAF_CHECK(!list.add(std::string(257, 'a')));
+  CAF_CHECK(list.add(std::string(256, 'a')));
+  CAF_CHECK(list.add("/a/b"));
+  CAF_CHECK_EQUAL(list.literal(1), "a/b");
+  CAF_CHECK(list.literal(0).empty());
+}
+
+CAF_TEST(lists of a call are checked) {
+  std::string bad;
+  for (auto* p : {"../*", "/etc/*", "a/../b", "..", "a/..", ""}) {
+    glob_list list;
+    CAF_CHECK(!list.add_all({"*", p}, bad));
+    CAF_CHECK_EQUAL(bad, p);
+  }
+  glob_list list;
+  CAF_CHECK(!list.matches("a")); // an empty list selects nothing
+  CAF_CHECK(list.add_all({"*.a", "..b"}, bad));
+  CAF_CHECK(list.matches("x/y.a") && list.matches("..b") && !list.matches("c"));
+}
+
+CAF_TEST(no pattern takes long) {
+  std::string worst;
+  for (int i = 0; i < 120; ++i)
+    worst += "*a";
+  auto g = glob::compile(worst + "b", glob::style::shell);
+  CAF_REQUIRE(g);
+  std::string name(240, 'a');
+  auto found = 0;
+  for (int i = 0; i < 10'000; ++i) // a matcher that goes back would not come to its end
+    found += g->matches(name) ? 1 : 0;
+  CAF_CHECK_EQUAL(found, 0);
+  CAF_CHECK(g->matches(name + "b"));
+}
