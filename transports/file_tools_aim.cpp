@@ -230,7 +230,8 @@ void file_tools::remove_known(const aim& a, const files_below& below) const {
   auto may = [&below](const walked& w) {
     auto known = below.facts.find(w.path);
     auto same = known != below.facts.end() && known->second.same_file(w.facts)
-                && (w.facts.kind == entry_kind::folder || known->second.ctime_ns == w.facts.ctime_ns || w.facts.links > 0);
+                && (w.facts.kind == entry_kind::folder
+                    || (known->second.size == w.facts.size && known->second.mtime_ns == w.facts.mtime_ns));
     return same ? walk_step::on : walk_step::stop;
   };
   check(a, a.dir->remove_tree(a.relative, walking(), may));
