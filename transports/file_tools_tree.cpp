@@ -80,8 +80,8 @@ std::string file_tools::carry_out(const wt::list_directory& c) {
   if (listed.value.cut)
     out += "[cut: only the first " + std::to_string(entries.size()) + " entries by name are shown]\n";
   if (c.with_sizes)
-    out += "\nTotal: " + std::to_string(files) + " files, " + std::to_string(folders) + " directories\nCombined size: "
-           + size_text(bytes) + "\n";
+    out += "\nTotal: " + std::to_string(files) + " files, " + std::to_string(folders)
+           + " directories\nCombined size: " + size_text(bytes) + "\n";
   if (entries.empty() && !c.with_sizes)
     return "The directory is empty.\n";
   return out;
