@@ -25,6 +25,7 @@ ADDRESSES = {
     r"re2/": ["protocols/command_filter"],
     r"CLI/": ["app/cli", "app/main"],
     r"openssl/": ["protocols/wire/sha256", "transports/pki", "transports/tls_tunnel"],
+    r"seccomp\.h": ["transports/sandbox_filter"],
     r"caf/io/": ["transports/node_link"],
     r"boost/": ["transports/child_", "transports/tls_tunnel", "transports/node_listener"],
 }
@@ -43,6 +44,7 @@ REAL_OUTSIDE = {
     "transports/local_model": "looks at files where nobody waits for it",
     "transports/node_link": "joins a cluster: looks names up; draws when to try again, out of step with others, and no run with nodes is recorded",
     "transports/node_listener": "the cluster's door: draws whom it turns away when it is crowded; a node's, which is never recorded",
+    "transports/sandbox_launcher/": "a program of its own, which ends commands in time and is no part of a recorded run",
     "transports/process_owner": "when this process began",
     "transports/pki": "serial numbers of certificates",
     "transports/process_room": "whether the system gives threads at all",

@@ -231,6 +231,18 @@ caf::result<task_closed> close_task(node_ptr self, const end_task& e) {
     if (t != self->state.tasks.end() && t->second.fence == fence)
       end_hosted(self, t, note_weight::info, "over");
   };
+  for (auto& [id, a] : hosted->agents)
+    if (a.workspace) {
+      ++*left;
+      self->request(a.workspace, ask_limit, clear_workspace{})
+          .then(
+              [out, finish, agent = id](const workspace_cleared& c) mutable {
+                if (!c.fault.empty())
+                  out->notes.push_back("the workspace of agent '" + agent + "' cannot be deleted: " + c.fault);
+                finish();
+              },
+              [finish](const caf::error&) mutable { finish(); });
+    }
   for (auto& [id, a] : hosted->agents) {
     if (!a.own_backend)
       continue;

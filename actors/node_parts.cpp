@@ -241,6 +241,13 @@ workspace_parts workspace_of(const spawn_agent& order, const node_resources& wit
   for (auto& server : b.mcp_servers)
     if (server.name == "filesystem" || server.name == "workspace_tools" || server.name == "command_line")
       out.replaced.push_back(server.name);
+  if (out.config.commands && with.sandbox)
+    if (auto found = with.sandbox->known(sandbox_mode_of(out.config.sandbox))) {
+      out.launcher = with.sandbox->launcher();
+      if (found->usable)
+        out.tier = found->tier;
+      out.announce = found->error;
+    }
   out.has_allowed_tools = b.has_allowed_tools;
   out.allowed_tools = b.allowed_tools;
   out.exclude_tools = b.exclude_tools;

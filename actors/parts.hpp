@@ -12,6 +12,7 @@
 #include "protocols/wire/dialect.hpp"
 #include "transports/node_link.hpp"
 #include "transports/outside.hpp"
+#include "transports/sandbox_finder.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -89,6 +90,7 @@ struct node_resources {
   lookup env;                                ///< this node's environment and .env
   source_lookup sources = {};                ///< where its variables came from
   std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
+  std::shared_ptr<sandbox_finder> sandbox = {}; ///< none = no command is run
   std::string home = {};                     ///< where workspaces and snapshots are kept; empty = this process keeps none
   std::map<std::string, tool_factory> tools; ///< C++ tools by name
   bool tools_for_all = true;

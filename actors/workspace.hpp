@@ -6,12 +6,14 @@
 /// heard at once; commands run in a sandbox (transports/sandbox.hpp). What it offers: docs/workspaces.md.
 
 #include "actors/parts.hpp"
+#include "transports/sandbox.hpp"
 
 #include <caf/actor_system.hpp>
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,9 @@ struct workspace_parts {
   std::vector<std::string> replaced;      ///< servers of the user's that stand for ours: filesystem, workspace_tools, command_line
   bool has_allowed_tools = false;         ///< as of tool servers
   std::vector<std::string> allowed_tools = {}, exclude_tools = {};
+  std::optional<sandbox_tier> tier;           ///< how commands are confined; none = they cannot be, and none is run
+  std::string announce;                       ///< what a person is to know of that; empty = nothing
+  std::string launcher;                       ///< path of conclave-sandbox
   std::function<void(std::string)> tell = {}; ///< what a person should know; any thread
 };
 

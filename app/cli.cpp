@@ -47,6 +47,9 @@ Commands (the first word alone selects one):
   conclave replay FILE [--speed N]             play a run again that was recorded with --record, offline
   conclave rm TASK...                          delete stored tasks
   conclave prune --older-than 30d              delete stored tasks by age
+  conclave diff|apply|undo TASK                what a task changes of your folders: see it, write it, take it back
+  conclave paths [--config FILE] [PATH ...]    what agents may do with paths
+  conclave sandbox [--json]                    how commands of agents are confined here, and whether that holds
   conclave node --listen HOST:PORT             serve agents to engines on other machines
 
 Exit codes: 0 answered, 1 usage or configuration, 2 no answer or store failure, 3 timeout without answer, 4 interrupted.
@@ -376,7 +379,7 @@ struct entry {
   void (*parse)(command_line&, int, const char* const*);
 };
 
-constexpr std::array<entry, 16> subcommands{{
+constexpr std::array<entry, 17> subcommands{{
     {"validate", command_name::validate, parse_validate},
     {"keys", command_name::keys, parse_keys},
     {"backends", command_name::backends, cli::parse_backends},
@@ -392,6 +395,7 @@ constexpr std::array<entry, 16> subcommands{{
     {"apply", command_name::apply, cli::parse_apply},
     {"undo", command_name::undo, cli::parse_undo},
     {"paths", command_name::paths, cli::parse_paths},
+    {"sandbox", command_name::sandbox, cli::parse_sandbox},
     {"node", command_name::node, parse_node},
 }};
 

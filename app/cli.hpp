@@ -4,7 +4,8 @@
 
 /// The command line as data. Pure but for reading nothing at all: no file, no environment, no terminal is looked at here.
 ///
-///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|node ...
+///   conclave [options] [QUESTION]      conclave validate|keys|backends|models|show|list|rm|prune|resume|cancel|replay|
+///   diff|apply|undo|paths|sandbox|node ...
 ///
 /// A subcommand is chosen only by an exact first word: `conclave "validate this"` and `conclave -- list` are questions. A lone word
 /// that is nearly one, or a command elsewhere ("version"), is refused: nobody pays for a slip.
@@ -65,6 +66,7 @@ struct models_options {
 struct show_options {
   std::string task; ///< id, prefix of one, or "last"
   bool full = false, json = false;
+  bool files = false; ///< the files of each answer, and nothing else
 };
 
 struct list_options {
@@ -120,7 +122,11 @@ struct paths_options {
   std::vector<std::string> paths; ///< empty = what each agent may use
 };
 
-enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, diff, apply, undo, paths, node };
+enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, sandbox, diff, apply, undo, paths, node };
+struct sandbox_options {
+  bool json = false;
+};
+
 
 struct command_line {
   command_name command = command_name::run;
@@ -140,6 +146,7 @@ struct command_line {
   apply_options apply;
   undo_options undo;
   paths_options paths;
+  sandbox_options sandbox;
   node_options node;
 
   bool done = false; ///< nothing to run: print `out` and `err`, exit with `code` (--help, --version, a usage error)

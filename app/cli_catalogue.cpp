@@ -25,4 +25,13 @@ void parse_models(command_line& c, int argc, const char* const* argv) {
   parse(app, c, argc, argv, "conclave models --help");
 }
 
+void parse_sandbox(command_line& c, int argc, const char* const* argv) {
+  CLI::App app(
+      "Tries how commands of agents can be confined on this machine: by which means, and whether each attempt to get out is held.",
+      "conclave sandbox");
+  prepare(app);
+  app.add_flag("--json", c.sandbox.json, "print one JSON object");
+  parse(app, c, argc, argv, "conclave sandbox --help");
+}
+
 } // namespace conclave::cli

@@ -23,7 +23,7 @@ struct hint_row {
 };
 
 /// Ours, and how they are typed.
-constexpr std::array<hint_row, 16> commands = {{
+constexpr std::array<hint_row, 17> commands = {{
     {"validate", "conclave validate FILE"},
     {"keys", "conclave keys"},
     {"backends", "conclave backends"},
@@ -39,6 +39,7 @@ constexpr std::array<hint_row, 16> commands = {{
     {"apply", "conclave apply last"},
     {"undo", "conclave undo last"},
     {"paths", "conclave paths --config FILE"},
+    {"sandbox", "conclave sandbox"},
     {"node", "conclave node --listen HOST:PORT"},
 }};
 

@@ -32,6 +32,7 @@ void parse_prune(command_line& c, int argc, const char* const* argv);
 void parse_resume(command_line& c, int argc, const char* const* argv);
 void parse_cancel(command_line& c, int argc, const char* const* argv);
 void parse_replay(command_line& c, int argc, const char* const* argv);
+void parse_sandbox(command_line& c, int argc, const char* const* argv);
 
 // What tasks make of files.
 void parse_diff(command_line& c, int argc, const char* const* argv);

@@ -38,6 +38,7 @@ int command_diff(const diff_options& o);
 int command_apply(const apply_options& o);
 int command_undo(const undo_options& o);
 int command_paths(const paths_options& o);
+int command_sandbox(const sandbox_options& o);
 int command_node(const node_options& o);
 
 /// What is to be done about the files of a task that has ended: as the options say, or as the person at the terminal does. Returns

@@ -6,11 +6,14 @@
 #include "app/plain_text.hpp"
 #include "app/report.hpp"
 #include "app/stored_tasks.hpp"
+#include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/events.hpp"
 #include "protocols/run_state.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/turn_sources.hpp"
 #include "transports/outside.hpp"
+#include "transports/workspace_disk.hpp"
 
 #include <algorithm>
 #include <map>
@@ -51,6 +54,33 @@ std::vector<std::pair<std::string, std::string>> sources_in(const stored_tasks& 
   return out;
 }
 
+/// The files of each answer. Returns the exit code.
+int print_files(const stored_tasks& s, const std::string& task, const std::vector<event>& events) {
+  std::string error, out;
+  auto made = changes_of(task, events, error);
+  if (!error.empty()) {
+    complain("task " + task + ": its log cannot tell what it made of files: " + error);
+    return failed;
+  }
+  snapshots::store store{snapshot_folder(s.home)};
+  for (const auto& a : made.answers) {
+    out += a.label + ": " + count_of(static_cast<std::size_t>(a.files), "file") + ", " + std::to_string(a.bytes) + " bytes"
+           + (a.snapshot == made.snapshot ? ", delivered" : "") + "\n";
+    auto got = store.list(a.snapshot);
+    if (auto* f = std::get_if<snapshots::failure>(&got)) {
+      out += "  " + f->text + "\n";
+      continue;
+    }
+    auto& all = std::get<snapshots::listing>(got);
+    for (const auto& x : all.entries)
+      if (x.what.kind != snapshots::entry_kind::folder)
+        out += "  " + shown_text(x.path, 4'096) + "  " + std::to_string(x.what.size) + "\n";
+    if (all.more)
+      out += "  and more\n";
+  }
+  return print(out.empty() ? "task " + task + " has no files\n" : out);
+}
+
 } // namespace
 
 int command_show(const show_options& o) {
@@ -70,6 +100,8 @@ int command_show(const show_options& o) {
   std::vector<event> events;
   if (auto code = s.read(row.task, events))
     return code;
+  if (o.files)
+    return print_files(s, row.task, events);
   return print(report(row.task, events,
                       {.running = row.live,
                        .resumable = is_resumable(row),

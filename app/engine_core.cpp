@@ -115,6 +115,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.home = home_dir(ignored);
+  sandbox_ = r.sandbox = std::make_shared<sandbox_finder>(outside_, r.home + "/work");
   if (on_.tape)
     attach_tape(r);
   r.tools_for_all = options_.tools_for_all;
@@ -161,11 +162,26 @@ std::string engine_core::start(const run_config& config, const question& q, list
     done(refused(ec::bad_config, std::move(why)));
     return {};
   }
+  if (auto why = find_sandbox(config.agents); !why.empty()) {
+    done(refused(ec::bad_config, std::move(why)));
+    return {};
+  }
   if (!on_.turns)
     return launch(config, whole, std::move(l), std::move(done), {});
   std::string task;
   on_.turns->inside([&] { task = launch(config, whole, std::move(l), std::move(done), {}); });
   return task;
+}
+
+std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
+  for (auto& a : agents) {
+    auto& w = a.backend.workspace;
+    if (w.cwd.empty() || !w.commands || !a.node.empty())
+      continue;
+    if (auto found = sandbox_->find(sandbox_mode_of(w.sandbox)); !found.usable)
+      return "agent '" + a.id + "' is to run commands (`enable_mcp_command_line`): " + found.error;
+  }
+  return {};
 }
 
 /// Spawns the actors of a task and asks the question; of a task that goes on it is not read.

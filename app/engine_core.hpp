@@ -97,6 +97,8 @@ private:
   };
 
   static void end_all(const running& r);
+  /// Finds out how the commands of these agents are confined. Returns why they cannot be, or empty. Waits; no actor's thread.
+  std::string find_sandbox(const std::vector<agent_config>& agents);
   bool enter(const std::function<void(outcome)>& done);
   void leave();
   std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
@@ -122,6 +124,7 @@ private:
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
+  std::shared_ptr<sandbox_finder> sandbox_;
   const taped on_;
   std::shared_ptr<register_of_tasks> register_ = std::make_shared<register_of_tasks>();
   bool stopped_ = false;     ///< with the register's lock held, as the next

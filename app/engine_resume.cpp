@@ -130,6 +130,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   parts.on_unknown = config.on_unknown;
   parts.seed = o.seed;
   parts.owner = owner_text(this_process());
+  find_sandbox(config.agents);                                  // where there is none its commands say so
   parts.agents = place_agents(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;

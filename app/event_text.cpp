@@ -127,6 +127,13 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
     return a && a->answers.size() > 1 ? "answered again (answer " + std::to_string(a->answers.size()) + ", " + size + ")"
                                       : "answered (" + size + ")";
   }
+  case event_type::snapshot_taken:
+    return count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file") + " go with the answer";
+  case event_type::snapshot_failed:
+    return "the answer goes without its files" + because(e.reason, longest_reason);
+  case event_type::changes_proposed:
+    return "changes " + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file") + " in "
+           + one_line(e.target) + ", once you apply that";
   case event_type::vote_cast:
     return "voted for " + (e.target_label.empty() ? name(e.target) : v.answer_name(e.target_label))
            + because(e.reason, longest_reason);

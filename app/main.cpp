@@ -45,6 +45,8 @@ int dispatch(const conclave::command_line& c) {
     return conclave::command_undo(c.undo);
   case command_name::paths:
     return conclave::command_paths(c.paths);
+  case command_name::sandbox:
+    return conclave::command_sandbox(c.sandbox);
   case command_name::node:
     return conclave::command_node(c.node);
   }

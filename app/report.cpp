@@ -160,6 +160,14 @@ private:
     case event_type::new_answer:
       return name(e.agent) + " hands in answer " + name(e.label.substr(e.label.rfind('.') + 1)) + " ("
              + count_of(characters(e.text), "character") + ")";
+    case event_type::snapshot_taken:
+      return name(e.agent) + "'s answer comes with "
+             + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file");
+    case event_type::snapshot_failed:
+      return name(e.agent) + "'s answer comes without its files" + because(e.reason);
+    case event_type::changes_proposed:
+      return name(e.agent) + " changes " + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file") + " in "
+             + one_line(e.target);
     case event_type::vote_cast:
       return name(e.agent) + " votes for " + v_.answer_name(e.target_label);
     case event_type::vote_ignored:

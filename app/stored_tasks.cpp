@@ -5,10 +5,12 @@
 
 #include "app/commands.hpp"
 #include "app/plain_text.hpp"
+#include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/ledger.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
+#include "transports/workspace_disk.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -34,6 +36,25 @@ bool forget_logs(const std::string& home, const std::string& task) {
   if (problem)
     complain("cannot delete " + home + "/logs/" + task + ": " + problem.message());
   return !problem;
+}
+
+/// What a task made of files: its workspaces, what undo would need, its snapshots as far as no other task holds them.
+bool forget_files(const std::string& home, const std::string& task) {
+  if (!is_task_id(task))
+    return true;
+  std::string fault;
+  for (auto& folder : {home + "/work/" + task, journal_of(home, task)})
+    if (fault.empty())
+      fault = snapshots::remove_tree(folder);
+  std::error_code none;
+  if (fault.empty() && std::filesystem::is_directory(snapshot_folder(home), none)) {
+    auto freed = snapshots::store{snapshot_folder(home)}.remove(task);
+    if (auto* f = std::get_if<snapshots::failure>(&freed))
+      fault = f->text;
+  }
+  if (!fault.empty())
+    complain("cannot delete the files of task " + task + ": " + fault);
+  return fault.empty();
 }
 
 } // namespace
@@ -111,7 +132,7 @@ int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std:
   int code = 0;
   std::vector<std::string> ready;
   for (const auto& task : tasks)
-    if (forget_logs(home, task))
+    if (forget_logs(home, task) && forget_files(home, task))
       ready.push_back(task);
     else
       code = failed;

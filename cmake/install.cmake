@@ -10,6 +10,7 @@ add_library(conclave::conclave ALIAS conclave_engine)
 
 install(TARGETS conclave_engine conclave_app conclave_actors conclave_transports conclave_protocols EXPORT conclave
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS conclave-sandbox RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET conclave)
   install(TARGETS conclave RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -53,7 +53,9 @@ using workspace_actor = tool_source_actor::extend<
     // Has folders, files and sandbox in place for a run; a run before it is over.
     caf::replies_to<prepare_workspace>::with<workspace_ready>,
     // Ends what the run left running, then takes the snapshot. A failure is told in the reply.
-    caf::replies_to<keep_workspace>::with<kept_files>>;
+    caf::replies_to<keep_workspace>::with<kept_files>,
+    // Deletes its folders.
+    caf::replies_to<clear_workspace>::with<workspace_cleared>>;
 
 /// One member of the team, on its node, for one task.
 using agent_actor = caf::typed_actor<

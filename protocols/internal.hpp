@@ -111,6 +111,17 @@ struct keep_workspace {
   bool operator==(const keep_workspace&) const = default;
 };
 
+/// Node -> workspace: the task is over, its folders go; snapshots stay.
+struct clear_workspace {
+  std::uint8_t unused = 0;
+  bool operator==(const clear_workspace&) const = default;
+};
+
+struct workspace_cleared {
+  std::string fault; ///< what is wrong, for people; empty = nothing
+  bool operator==(const workspace_cleared&) const = default;
+};
+
 /// Relay -> sink on another node; one unacknowledged per run. `dropped`: bytes of older text left out before this batch.
 struct chunk_delivery {
   chunk_batch batch;

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "actors/workspace.hpp"
+
+#include "actors/leaving.hpp"
+#include "actors/workspace_state.hpp"
+#include "protocols/caf_error.hpp"
+#include "protocols/wire/workspace_calls.hpp"
+#include "protocols/workspace_paths.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+using workspace_tools::tool_fault;
+using workspace_tools::tool_row;
+
+bool names_tool(const std::vector<std::string>& list, const tool_row& row) {
+  auto full = workspace_tools::public_name(row);
+  return std::any_of(list.begin(), list.end(), [&](auto& x) { return x == row.name || x == full; });
+}
+
+/// The row of a public name, or nullptr: no other tool is near enough.
+const tool_row* row_of(const std::string& public_name) {
+  auto& rows = workspace_tools::table();
+  auto i = std::find_if(rows.begin(), rows.end(), [&](auto& r) { return workspace_tools::public_name(r) == public_name; });
+  return i == rows.end() ? nullptr : &*i;
+}
+
+template <class T>
+constexpr bool is_command =
+    std::is_same_v<
+        T,
+        workspace_tools::
+            execute_command> || std::is_same_v<T, workspace_tools::execute_command_background> || std::is_same_v<T, workspace_tools::read_output> || std::is_same_v<T, workspace_tools::kill_job>;
+
+} // namespace
+
+bool workspace_state::offers(const tool_row& row) const {
+  auto has = [&](const std::vector<std::string>& list) { return names_tool(list, row); };
+  return std::find(parts.replaced.begin(), parts.replaced.end(), row.server) == parts.replaced.end()
+         && (row.server != "command_line" || parts.config.commands) && !has(parts.exclude_tools)
+         && (!parts.has_allowed_tools || has(parts.allowed_tools));
+}
+
+tool_list workspace_state::offered() const {
+  tool_list out;
+  out.source = "its workspace";
+  for (auto& row : workspace_tools::table())
+    if (offers(row))
+      out.tools.push_back(
+          {{workspace_tools::public_name(row), std::string{row.description}, std::string{row.parameters}}, row.notes});
+  for (auto& name : parts.replaced)
+    out.notes.push_back("the tool server '" + name
+                        + "' of the configuration stands in the place of the built-in tools of that name");
+  if (out.tools.empty())
+    out.notes.push_back("no tool for files is offered: allowed_tools or exclude_tools leave none");
+  return out;
+}
+
+std::uint64_t workspace_state::expect(pending p) {
+  auto id = ++ids;
+  waiting.emplace(id, std::move(p));
+  return id;
+}
+
+std::function<void(std::uint64_t)> workspace_state::poster() const {
+  return [back = caf::actor_cast<caf::actor_addr>(self)](std::uint64_t id) {
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(back))
+      caf::anon_send(caf::actor_cast<workspace_impl>(strong), workspace_news{id});
+  };
+}
+
+void workspace_state::arrived(std::uint64_t id) {
+  auto i = waiting.find(id);
+  if (i == waiting.end())
+    return; // abandoned
+  auto finish = std::move(i->second.finish);
+  waiting.erase(i);
+  finish();
+}
+
+bool workspace_state::on_disk(bool of_run, std::function<void()> job, std::function<void()> finish, std::function<void()> abandon) {
+  if (!disk)
+    disk = parts.outside->open_lane("workspace of agent " + std::to_string(parts.number));
+  auto id = expect({std::move(finish), std::move(abandon), of_run});
+  auto post = poster();
+  auto begun = disk->run(
+      [job = std::move(job)] {
+        job();
+        return std::string{};
+      },
+      [post, id](const job_result&) { post(id); });
+  if (!begun)
+    waiting.erase(id);
+  return begun;
+}
+
+/// Everything that is under way for the run ends; whoever waits for it is told.
+void workspace_state::end_run() {
+  if (cancel)
+    cancel->store(true);
+  cancel = std::make_shared<std::atomic<bool>>(false);
+  if (commands)
+    commands->close();
+  commands = nullptr;
+  jobs.clear();
+  std::vector<std::function<void()>> told;
+  for (auto i = waiting.begin(); i != waiting.end();) {
+    auto next = std::next(i);
+    if (i->second.of_run) {
+      told.push_back(std::move(i->second.abandon));
+      waiting.erase(i);
+    }
+    i = next;
+  }
+  for (auto& tell : told)
+    tell();
+}
+
+caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
+  end_run();
+  of = p.of;
+  if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
+    parts.tell(text);
+  auto promise = self->make_response_promise<workspace_ready>();
+  auto fault = std::make_shared<std::string>();
+  auto now = std::make_shared<path_policy::rules>();
+  auto begun = on_disk(
+      true,
+      [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete] {
+        *fault = files->disk.prepare(p, flag.get());
+        *now = files->disk.rules();
+        files->tools = std::make_unique<file_tools>(file_tools::settings{*now, enforce, {}, {}});
+      },
+      [this, promise, fault, now]() mutable {
+        rules = std::move(*now);
+        if (fault->empty())
+          promise.deliver(workspace_ready{parts.place});
+        else
+          promise.deliver(make_error(ec::unavailable, *fault));
+      },
+      [promise]() mutable { promise.deliver(make_error(ec::cancelled, "another run began")); });
+  if (!begun)
+    return make_error(ec::unavailable, "the system gives no thread for the files of the agent");
+  return caf::delegated<workspace_ready>{};
+}
+
+caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
+  auto nothing = [](std::string why) {
+    kept_files out;
+    out.why = std::move(why);
+    return out;
+  };
+  if (!(k.of == of))
+    return nothing("the run is over");
+  end_run(); // a write through a mapping may come at any time, and moves no time stamp
+  auto promise = self->make_response_promise<kept_files>();
+  auto out = std::make_shared<kept_files>();
+  auto begun = on_disk(
+      true, [files = files, out, present = k.present, flag = cancel] { *out = files->disk.keep(present, flag.get()); },
+      [promise, out]() mutable { promise.deliver(std::move(*out)); },
+      [promise, nothing]() mutable { promise.deliver(nothing("cancelled")); });
+  if (!begun)
+    return nothing("the system gives no thread for the files of the agent");
+  return caf::delegated<kept_files>{};
+}
+
+caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
+  auto* row = row_of(i.call.name);
+  auto denied = [&](const tool_fault& fault) {
+    return tool_result{i.call.id, workspace_tools::error_text(row != nullptr ? row->name : "?", fault), true, {}};
+  };
+  if (row == nullptr || !offers(*row))
+    return denied({path_policy::denial::tool, "there is no tool of this name here"});
+  if (i.run != of.run || i.task != of.task)
+    return denied({path_policy::denial::none, "the run is over"});
+  auto decoded = wire::decode_workspace_call(row->name, i.call.arguments);
+  if (auto* fault = std::get_if<tool_fault>(&decoded))
+    return denied(*fault);
+  auto promise = self->make_response_promise<tool_result>();
+  auto say = [promise, id = i.call.id](std::string text, bool is_error) mutable {
+    promise.deliver(tool_result{id, std::move(text), is_error, {}});
+  };
+  std::visit(
+      [&](auto& c) {
+        using T = std::remove_cvref_t<decltype(c)>;
+        if constexpr (is_command<T>) {
+          run(c, say);
+        } else {
+          auto out = std::make_shared<file_tool_result>();
+          auto begun = on_disk(
+              true,
+              [files = files, c, out, flag = cancel, name = std::string{row->name}] { *out = files->tools->run(c, *flag, name); },
+              [say, out]() mutable { say(std::move(out->text), out->failed); },
+              [say]() mutable { say("Error: cancelled", true); });
+          if (!begun)
+            say("Error: the system gives no thread for the files of the agent", true);
+        }
+      },
+      std::get<workspace_tools::call>(decoded));
+  return caf::delegated<tool_result>{};
+}
+
+caf::result<workspace_cleared> workspace_state::clear() {
+  end_run();
+  if (!disk)
+    return workspace_cleared{}; // it never had folders
+  auto promise = self->make_response_promise<workspace_cleared>();
+  auto fault = std::make_shared<std::string>();
+  auto begun = on_disk(
+      false, [files = files, fault] { *fault = files->disk.clear(); },
+      [promise, fault]() mutable { promise.deliver(workspace_cleared{*fault}); },
+      [promise]() mutable { promise.deliver(workspace_cleared{}); });
+  if (!begun)
+    return workspace_cleared{"the system gives no thread"};
+  return caf::delegated<workspace_cleared>{};
+}
+
+void workspace_state::close() {
+  end_run();
+  for (auto& [id, p] : waiting)
+    p.abandon();
+  waiting.clear();
+}
+
+namespace {
+
+workspace_impl::behavior_type workspace(workspace_ptr self, workspace_parts parts) {
+  auto& st = self->state;
+  st.self = self;
+  st.files = std::make_shared<workspace_files>(workspace_folders{parts.home, parts.place, parts.task, parts.config});
+  st.cancel = std::make_shared<std::atomic<bool>>(false);
+  st.parts = std::move(parts);
+  self->set_exit_handler([self](caf::exit_msg& m) {
+    self->state.close();
+    leave(self, m.reason);
+  });
+  return {
+      [self](list_tools) { return self->state.offered(); },
+      [self](const tool_invocation& i) { return self->state.call(i); },
+      [self](const cancel_tools& c) {
+        if (c.run == self->state.of.run && c.task == self->state.of.task)
+          self->state.end_run();
+      },
+      [self](prepare_workspace& p) { return self->state.prepare(std::move(p)); },
+      [self](const keep_workspace& k) { return self->state.keep(k); },
+      [self](clear_workspace) { return self->state.clear(); },
+      [self](const workspace_news& n) { self->state.arrived(n.id); },
+  };
+}
+
+} // namespace
+
+workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts) {
+  return sys.spawn(workspace, std::move(parts));
+}
+
+} // namespace conclave

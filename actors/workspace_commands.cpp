@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Commands of an agent: judged by the user's lists, run in the sandbox of its run.
+
+#include "actors/workspace_state.hpp"
+#include "protocols/command_filter.hpp"
+#include "protocols/wire/workspace_calls.hpp"
+#include "protocols/workspace_paths.hpp"
+
+#include <caf/all.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+using namespace workspace_tools;
+using path_policy::denial;
+
+constexpr std::size_t max_jobs = 8;                            ///< in the background, at a time
+constexpr std::size_t max_job_output = std::size_t{4} << 20;   ///< bytes of a stream of a job that are held
+constexpr std::size_t max_shown_output = std::size_t{1} << 20; ///< that one read gives
+
+tool_fault failed_in_sandbox(std::string why) {
+  return {denial::sandbox, std::move(why)};
+}
+
+/// What a command is granted: nothing but what the run may use. What must not be changed lies read-only on top.
+sandbox_profile profile_of(const workspace_parts& parts, const path_policy::rules& rules, sandbox_tier tier) {
+  sandbox_profile p;
+  p.tier = tier;
+  p.readable = parts.config.readable;
+  for (auto& r : rules.roots) {
+    (r.writable ? p.writable : p.readable).push_back(r.path);
+    auto folder = r.kind == path_policy::root_kind::context_file ? r.path.substr(0, r.path.rfind('/')) : r.path;
+    for (auto& x : r.protected_paths)
+      if (r.writable && x.find_first_of("*?[!") == std::string::npos)
+        p.protected_paths.push_back(x.starts_with('/') ? x : folder + "/" + x);
+  }
+  p.home = workspace_paths::home(parts.place);
+  p.network = parts.config.network == "full";
+  p.env = parts.env;
+  if (p.env.count("PATH") == 0)
+    p.env["PATH"] = "/usr/local/bin:/usr/bin:/bin";
+  p.env["HOME"] = p.home;
+  p.env["TMPDIR"] = "/tmp";
+  return p;
+}
+
+/// Programs of a virtual environment in the folder come first.
+std::map<std::string, std::string> environment_in(const std::string& folder, const std::map<std::string, std::string>& base) {
+  std::map<std::string, std::string> out;
+  std::error_code e;
+  auto venv = folder + "/.venv";
+  if (!std::filesystem::is_directory(venv + "/bin", e))
+    return out;
+  auto path = base.find("PATH");
+  out["PATH"] = venv + "/bin:" + (path == base.end() ? "/usr/local/bin:/usr/bin:/bin" : path->second);
+  out["VIRTUAL_ENV"] = venv;
+  return out;
+}
+
+/// Adds to what is held of a stream; what is too much goes at the front.
+void hold(std::string& held, std::uint64_t& start, std::string more) {
+  held += std::move(more);
+  if (held.size() <= max_job_output)
+    return;
+  auto gone = held.size() - max_job_output;
+  held.erase(0, gone);
+  start += gone;
+}
+
+/// What is held from `offset` on.
+std::string from(const std::string& held, std::uint64_t start, std::uint64_t offset, std::uint64_t& next, bool& cut) {
+  cut = cut || offset < start;
+  auto at = offset < start ? 0 : std::min<std::uint64_t>(offset - start, held.size());
+  auto text = held.substr(at, max_shown_output);
+  next = start + at + text.size();
+  return text;
+}
+
+const char* why_of(command_end::reason r) {
+  switch (r) {
+  case command_end::reason::timed_out:
+    return "it was ended at its time limit";
+  case command_end::reason::killed:
+    return "it was ended";
+  case command_end::reason::out_of_memory:
+    return "it was ended: too much memory";
+  case command_end::reason::too_many_processes:
+    return "it was ended: too many processes";
+  default:
+    return "";
+  }
+}
+
+} // namespace
+
+/// The folder a command starts in: one it may read.
+std::string workspace_state::work_dir_of(const std::string& given, tool_fault& fault) const {
+  std::string path;
+  auto v = path_policy::absolute(workspace_paths::work(parts.place), given, path);
+  if (v.ok()) {
+    std::error_code e;
+    auto found = std::filesystem::canonical(path, e).string(); // the sandbox decides what can be reached in the end
+    v = path_policy::judge(rules, e ? path : found, path_policy::access::read);
+    if (v.ok() && (e || !std::filesystem::is_directory(found, e)))
+      v = {denial::args, SIZE_MAX, "", "work_dir " + path_policy::shown(given) + " is no folder"};
+    path = found;
+  }
+  fault = {v.code, v.text};
+  return path;
+}
+
+bool workspace_state::open_sandbox(std::string& error) {
+  if (commands)
+    return true;
+  if (!parts.tier) {
+    error = "commands cannot be confined on this machine; see: conclave sandbox";
+    return false;
+  }
+  commands = sandbox::open(parts.outside, profile_of(parts, rules, *parts.tier), parts.launcher);
+  return commands != nullptr;
+}
+
+void workspace_state::run(const execute_command& c, answer say) {
+  tool_fault fault;
+  auto refuse = [&] { say(wire::refused_command_json(c.command, c.work_dir, fault), true); };
+  auto folder = work_dir_of(c.work_dir, fault);
+  if (fault.code != denial::none)
+    return refuse();
+  if (auto no = command_filter{parts.config.allowed_commands, parts.config.blocked_commands, parts.tier == sandbox_tier::off}.judge(
+          c.command)) {
+    fault = *no;
+    return refuse();
+  }
+  std::string error;
+  if (!open_sandbox(error)) {
+    fault = failed_in_sandbox(error);
+    return refuse();
+  }
+  auto end = std::make_shared<command_end>();
+  auto finish = [say, end, c, folder] {
+    if (end->why == command_end::reason::failed)
+      return say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox(end->error)), true);
+    command_result r;
+    r.exit_code = end->status;
+    r.out = std::move(end->out.text);
+    r.err = std::move(end->err.text);
+    r.time_ms = end->ms;
+    r.command = c.command;
+    r.work_dir = folder;
+    r.timed_out = end->why == command_end::reason::timed_out;
+    r.truncated = end->out.left_out > 0 || end->err.left_out > 0;
+    r.note = why_of(end->why);
+    say(wire::to_json(r), false);
+  };
+  auto abandon = [say, c] { say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox("cancelled")), true); };
+  auto id = expect({finish, abandon, true});
+  auto post = poster();
+  commands->run({c.command, folder, c.timeout * 1000, false, environment_in(folder, parts.env)}, [post, id, end](command_end e) {
+    *end = std::move(e);
+    post(id);
+  });
+}
+
+void workspace_state::run(const execute_command_background& c, answer say) {
+  tool_fault fault;
+  auto refuse = [&] { say(error_text("execute_command_background", fault), true); };
+  auto folder = work_dir_of(c.work_dir, fault);
+  if (fault.code != denial::none)
+    return refuse();
+  if (auto no = command_filter{parts.config.allowed_commands, parts.config.blocked_commands, parts.tier == sandbox_tier::off}.judge(
+          c.command)) {
+    fault = *no;
+    return refuse();
+  }
+  auto running = std::count_if(jobs.begin(), jobs.end(), [](auto& j) { return j.second.running; });
+  if (static_cast<std::size_t>(running) >= max_jobs) {
+    fault = {denial::size, std::to_string(max_jobs) + " jobs are under way, which is the most: end one with kill"};
+    return refuse();
+  }
+  std::string error;
+  if (!open_sandbox(error)) {
+    fault = failed_in_sandbox(error);
+    return refuse();
+  }
+  auto job = "job" + std::to_string(++job_names);
+  auto end = std::make_shared<command_end>();
+  auto id = expect({[this, job, end] {
+                      auto i = jobs.find(job);
+                      if (i == jobs.end())
+                        return;
+                      auto& j = i->second;
+                      j.running = false;
+                      j.exit_code = end->why == command_end::reason::failed ? -1 : end->status;
+                      hold(j.out, j.out_start, std::move(end->out.text));
+                      hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : std::move(end->err.text));
+                    },
+                    [] {}, true});
+  auto post = poster();
+  background_job j;
+  j.id = commands->run({c.command, folder, 0, true, environment_in(folder, parts.env)}, [post, id, end](command_end e) {
+    *end = std::move(e);
+    post(id);
+  });
+  jobs[job] = std::move(j);
+  say(wire::to_json(job_started{job, c.command, folder}), false);
+}
+
+void workspace_state::run(const read_output& c, answer say) {
+  auto i = jobs.find(c.job);
+  if (i == jobs.end())
+    return say(error_text("read_output", {denial::args, "there is no job of this name in this run"}), true);
+  auto tell = [this, c, say] {
+    auto at = jobs.find(c.job);
+    if (at == jobs.end())
+      return say(error_text("read_output", {denial::args, "the run is over"}), true);
+    auto& j = at->second;
+    job_output r;
+    r.job = c.job;
+    r.running = j.running;
+    if (!j.running)
+      r.exit_code = j.exit_code;
+    r.out = from(j.out, j.out_start, static_cast<std::uint64_t>(c.offset), r.next_offset, r.truncated);
+    r.err = from(j.err, j.err_start, static_cast<std::uint64_t>(c.error_offset), r.next_error_offset, r.truncated);
+    say(wire::to_json(r), false);
+  };
+  if (!i->second.running || !commands)
+    return tell();
+  auto news = std::make_shared<command_news>();
+  auto id = expect({[this, job = c.job, news, tell] {
+                      if (auto at = jobs.find(job); at != jobs.end()) {
+                        hold(at->second.out, at->second.out_start, std::move(news->out.text));
+                        hold(at->second.err, at->second.err_start, std::move(news->err.text));
+                      }
+                      tell();
+                    },
+                    [say] {
+                      say(error_text("read_output", {denial::none, "cancelled"}), true);
+                    },
+                    true});
+  commands->read_output(i->second.id, [post = poster(), id, news](command_news n) {
+    *news = std::move(n);
+    post(id);
+  });
+}
+
+void workspace_state::run(const kill_job& c, answer say) {
+  auto i = jobs.find(c.job);
+  if (i == jobs.end())
+    return say(error_text("kill", {denial::args, "there is no job of this name in this run"}), true);
+  job_killed r;
+  r.job = c.job;
+  r.was_running = i->second.running;
+  if (!i->second.running)
+    r.exit_code = i->second.exit_code;
+  else if (commands)
+    commands->kill(i->second.id);
+  say(wire::to_json(r), false);
+}
+
+} // namespace conclave

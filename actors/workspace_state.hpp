@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// Private to workspace*.cpp: an agent's workspace while it works.
+
+#include "actors/workspace.hpp"
+#include "protocols/type_ids.hpp"
+#include "protocols/workspace_tools.hpp"
+#include "transports/file_tools.hpp"
+#include "transports/sandbox.hpp"
+#include "transports/workspace_disk.hpp"
+
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace conclave {
+
+/// Something came back from the disk or from a command. Never crosses nodes.
+struct workspace_news {
+  std::uint64_t id = 0; ///< of what was begun
+};
+
+} // namespace conclave
+
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::workspace_news)
+
+namespace conclave {
+
+struct workspace_state;
+using workspace_impl = workspace_actor::extend<caf::reacts_to<workspace_news>>;
+using workspace_ptr = workspace_impl::stateful_pointer<workspace_state>;
+
+/// What the disk's thread uses; nobody else does once it has begun.
+struct workspace_files {
+  explicit workspace_files(workspace_folders f) : disk(std::move(f)) {}
+  workspace_disk disk;
+  std::unique_ptr<file_tools> tools; ///< of the run
+};
+
+struct workspace_state {
+  workspace_state() {} // no aggregate: CAF would hand the actor itself to the first member
+  static inline const char* name = "workspace";
+
+  /// Something under way: `finish` is called with the actor's context once it is over.
+  struct pending {
+    std::function<void()> finish;
+    std::function<void()> abandon; ///< its caller is answered, whatever comes of it
+    bool of_run = false;           ///< ends with the run's calls
+  };
+
+  struct background_job {
+    std::uint64_t id = 0; ///< with the sandbox
+    bool running = true;
+    int exit_code = -1;
+    std::string out, err;                       ///< so far
+    std::uint64_t out_start = 0, err_start = 0; ///< bytes before them that are not held any more
+  };
+
+  workspace_ptr self = nullptr;
+  workspace_parts parts;
+  run_ref of;                                ///< the run it is prepared for
+  path_policy::rules rules;                  ///< of that run
+  std::shared_ptr<std::atomic<bool>> cancel; ///< of what the disk does for it
+  std::shared_ptr<workspace_files> files;
+  std::unique_ptr<lane> disk;                  ///< one thread, begun with the first job
+  std::shared_ptr<conclave::sandbox> commands; ///< of the run; none until its first command
+  std::map<std::string, background_job> jobs;  ///< of the run, by their names
+  std::uint64_t job_names = 0;
+  std::uint64_t ids = 0;
+  std::map<std::uint64_t, pending> waiting;
+
+  tool_list offered() const;
+  bool offers(const workspace_tools::tool_row& row) const;
+  caf::result<workspace_ready> prepare(prepare_workspace p);
+  caf::result<kept_files> keep(const keep_workspace& k);
+  caf::result<tool_result> call(const tool_invocation& i);
+  caf::result<workspace_cleared> clear();
+  void end_run();
+  void close();
+
+  /// Runs `job` on the disk's thread, then `finish` here. False if the system gives no thread.
+  bool on_disk(bool of_run, std::function<void()> job, std::function<void()> finish, std::function<void()> abandon);
+  /// Names something that is to come back: `post(id)` may be called on any thread.
+  std::uint64_t expect(pending p);
+  std::function<void(std::uint64_t)> poster() const;
+  void arrived(std::uint64_t id);
+
+  // workspace_commands.cpp
+  using answer = std::function<void(std::string text, bool is_error)>;
+  void run(const workspace_tools::execute_command& c, answer say);
+  void run(const workspace_tools::execute_command_background& c, answer say);
+  void run(const workspace_tools::read_output& c, answer say);
+  void run(const workspace_tools::kill_job& c, answer say);
+  std::string work_dir_of(const std::string& given, workspace_tools::tool_fault& fault) const;
+  bool open_sandbox(std::string& error);
+};
+
+} // namespace conclave

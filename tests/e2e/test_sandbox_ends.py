@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command leaves behind is gone, in whatever way it ends; limits bite; and programs that people use work in a sandbox."""
+
+import glob
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+import zipfile
+
+from sandbox_support import PYTHON, Place, comes, need_sandbox, processes_with, quoted, users
+
+TIERS = (2, 1, 0)
+
+
+def groups():
+    return set(glob.glob("/sys/fs/cgroup/**/conclave-[0-9]*", recursive=True))
+
+
+def mark():
+    """Part of a command line that no other process has."""
+    mark.last += 1
+    return f"86400.{os.getpid():07d}{mark.last:03d}"
+
+
+mark.last = 0
+
+
+def brood(m):
+    """Processes that hide from their shell in every way, and a file when they are there."""
+    return (f"setsid sleep {m} & nohup sleep {m} >/dev/null 2>&1 & (sh -c 'setsid sleep {m} & exit' &) ; "
+            f"(trap '' TERM HUP INT; sleep {m}) & touch ready; ")
+
+
+class Ends(unittest.TestCase):
+    def each(self, tiers=TIERS):
+        for user, who in users().items():
+            for tier in tiers:
+                with Place(who) as place:
+                    before = groups()
+                    try:
+                        yield place, tier
+                    except GeneratorExit:
+                        print(f"as {user}, tier {tier}:", file=sys.stderr)
+                        return
+                    self.assertTrue(comes(lambda: not groups() - before), f"cgroups stay: {groups() - before}")
+                    self.assertNotIn(str(place.base), pathlib.Path("/proc/self/mounts").read_text())
+
+    def gone(self, m):
+        self.assertTrue(comes(lambda: not processes_with(m)), f"alive: {processes_with(m)}")
+
+    def test_the_shell_ends(self):
+        for place, tier in self.each():
+            m = mark()
+            [end, after] = place.run(tier, brood(m) + "exit 3", "echo next")
+            self.assertEqual((end["why"], end["status"], after["out"]), ("exited", 3, "next\n"))
+            self.gone(m)
+
+    def test_it_is_gone_when_the_end_is_told(self):
+        """Not a moment later: the next command must not meet what the last one left."""
+        for place, tier in self.each((2, 1)):
+            m = mark()
+            r = place.start(tier, brood(m) + "exit 0", "sleep 2")
+            r.stdout.readline()
+            self.assertEqual(processes_with(m), [])
+            r.communicate(timeout=60)
+
+    def test_a_timeout(self):
+        for place, tier in self.each():
+            m = mark()
+            [end] = place.run(tier, brood(m) + f"echo partial; sleep {m}", timeout=700)
+            self.assertEqual((end["why"], end["out"]), ("timed_out", "partial\n"))
+            self.gone(m)
+
+    def test_a_kill(self):
+        for place, tier in self.each():
+            m = mark()
+            ends = place.run(tier, f"bg:{brood(m)} echo hello; sleep {m}", "until [ -e ready ]; do sleep 0.05; done", "read:0", "kill:0")
+            self.assertEqual([e.get("why") for e in ends], ["exited", None, "killed"])
+            self.assertTrue(ends[1]["running"])
+            self.gone(m)
+
+    def killed(self, place, tier, victim):
+        m = mark()
+        r = place.start(tier, f"{brood(m)} sleep {m}")
+        self.assertTrue(comes(lambda: (place.base / "work/open/ready").exists() and len(processes_with(m)) >= 4))
+        os.kill(victim(r), signal.SIGKILL)
+        out, _ = r.communicate(timeout=30)
+        self.gone(m)
+        return out
+
+    def test_the_launcher_is_killed(self):
+        for place, tier in self.each():
+            launcher = lambda r: next(p for p in processes_with(f"{place.bin}/conclave-sandbox") if pathlib.Path(
+                f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[1] == str(r.pid))
+            out = self.killed(place, tier, launcher)
+            self.assertIn('"failed"', out)
+
+    def test_the_engine_is_killed(self):
+        for place, tier in self.each():
+            self.killed(place, tier, lambda r: r.pid)
+
+    def test_a_fork_bomb(self):
+        for place, tier in self.each((2, 1)):
+            m = mark()
+            [end] = place.run(tier, f"f() {{ sleep {m} & f & f; }}; f; wait", timeout=3000)
+            self.assertIn(end["why"], ("exited", "timed_out", "too_many_processes"))
+            self.gone(m)
+
+    def test_processes(self):
+        """As many as are allowed can be there, twice as many cannot."""
+        count = ("import os,time,sys\nn=0\nfor i in range({}):\n try:\n  p=os.fork()\n except OSError: break\n"
+                 " if p==0: time.sleep(60); os._exit(0)\n n+=1\nprint(n, flush=True); time.sleep(0.5)")
+        for place, tier in self.each((2, 1)):
+            few, many = place.run(tier, *(f"{PYTHON} -c {quoted(count.format(n))}" for n in (100, 700)))
+            self.assertEqual(few["out"], "100\n")
+            self.assertTrue(many["why"] == "too_many_processes" or int(many["out"]) <= 560, many)
+
+    def test_memory(self):
+        eat = "x=bytearray(900<<20); x[::4096]=b'1'*len(x[::4096]); import time; time.sleep(5); print('had it')"
+        for place, tier in self.each((2, 1)):
+            [end] = place.run(tier, f"{PYTHON} -c {quoted(eat)}", memory=200 << 20)
+            self.assertEqual(end["why"], "out_of_memory", end)
+            self.assertNotIn("had it", end["out"])
+            self.assertLess(end["ms"], 5000)
+
+    def test_output(self):
+        for place, tier in self.each():
+            [end] = place.run(tier, "yes | head -c 50000000; echo last; (printf ab; yes é) 2>/dev/null | head -c 3000002 >&2")
+            self.assertEqual(end["why"], "exited")
+            self.assertEqual(end["out_cut"], 50_000_005 - (1 << 20))
+            self.assertLess(len(end["out"]), (1 << 20) + 100)
+            self.assertTrue(end["out"].startswith("y\ny\n") and end["out"].endswith("y\nlast\n"))
+            self.assertIn(f"[... {end['out_cut']} bytes left out ...]", end["out"])
+            self.assertNotIn("\ufffd", end["err"])
+
+    def test_other_limits(self):
+        for place, tier in self.each((2, 1)):
+            [end] = place.run(tier, "ulimit -n; ulimit -c; ulimit -t; ulimit -f; nice; cat; pwd", timeout=30_000)
+            self.assertEqual(end["out"].split(), ["1024", "0", "60", str((2 << 30) // 512), "5", f"{place.base}/work/open"])
+
+    def test_faults_are_told(self):
+        for place, tier in self.each():
+            [long, after] = place.run(tier, ": " + "x" * 110_000, "echo on")
+            self.assertEqual((long["why"], after["out"]), ("failed", "on\n"))
+            self.assertIn("102400 bytes", long["error"])
+            [end] = place.run(tier, "true", readable=f"{place.base}/none") if tier else [{"error": "none"}]
+            self.assertIn("none", end["error"])
+            [end] = place.run(tier, "true", work=f"{place.base}/none")
+            self.assertIn("cannot enter the folder", end["error"])
+
+
+class Tools(unittest.TestCase):
+    def works(self, command, expected, tiers=(2, 1), needs=(), **more):
+        for program in needs:
+            if not shutil.which(program, path="/usr/bin:/bin"):
+                self.skipTest(f"skipped: {program} is not installed")
+        for user, who in users().items():
+            for tier in tiers:
+                with self.subTest(user=user, tier=tier), Place(who) as place:
+                    [end] = place.run(tier, command.replace("BASE", str(place.base)), limit=300, **more)
+                    self.assertEqual((end["why"], end["status"]), ("exited", 0), end["err"][-2000:])
+                    self.assertIn(expected, end["out"])
+
+    def test_gcc_and_make(self):
+        self.works(r"""printf '#include <stdio.h>\nint main(void) { puts("built"); return 0; }\n' > a.c
+printf 'a: a.c\n\tgcc -O1 -o a a.c\n' > Makefile; make && ./a && touch -d '2001-01-01' a.c && make -q && chmod 700 a && stat -c %a a""",
+                   "700", needs=("gcc", "make"))
+
+    def test_git(self):
+        self.works("""git init -q r && cd r && git config user.email a@b.c && git config user.name n && echo 1 > f && git add f &&
+git commit -qm one && git clone -q . ../s && cd ../s && git log --oneline""", "one", needs=("git",))
+
+    def test_python_venv(self):
+        if subprocess.run([PYTHON, "-c", "import venv, ensurepip"], capture_output=True).returncode != 0:
+            self.skipTest("skipped: python3-venv is not installed")
+        wheel = "/var/tmp/conclave_probe-1-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as z:
+            z.writestr("conclave_probe.py", "print('from a wheel')\n")
+            z.writestr("conclave_probe-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: conclave_probe\nVersion: 1\n")
+            z.writestr("conclave_probe-1.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            z.writestr("conclave_probe-1.dist-info/RECORD", "")
+        try:
+            self.works(f"{PYTHON} -m venv v && v/bin/pip install -q --no-index {wheel} && v/bin/python -c 'import conclave_probe'",
+                       "from a wheel", readable=wheel)
+        finally:
+            os.unlink(wheel)
+
+    def test_node(self):
+        self.works("""node -e 'new WebAssembly.Memory({initial:1}); require("child_process").exec("echo child", (e, o) => console.log(o))'""",
+                   "child", needs=("node",))
+
+    def test_a_server_is_reached_by_the_next_command(self):
+        for user, who in users().items():
+            with self.subTest(user=user), Place(who) as place:
+                fetch = ("import time,urllib.request\nfor i in range(200):\n try: print(urllib.request.urlopen('http://127.0.0.1:8000/hello')"
+                         ".read().decode()); break\n except OSError: time.sleep(0.05)")
+                ends = place.run(2, "echo served > hello", f"bg:exec {PYTHON} -m http.server 8000 --bind 127.0.0.1",
+                                 f"{PYTHON} -c {quoted(fetch)}")
+                self.assertEqual(ends[1]["out"], "served\n\n", ends)
+
+    def test_network_when_it_is_granted(self):
+        for user, who in users().items():
+            with self.subTest(user=user), Place(who) as place:
+                connect = f"import socket; socket.create_connection(('127.0.0.1', {place.targets['tcp']})); print('connected')"
+                [end] = place.run(2, f"{PYTHON} -c {quoted(connect)}", network=True)
+                self.assertEqual(end["out"], "connected\n", end["err"])
+                self.assertEqual(place.end_host(), ["tcp"])
+
+
+if __name__ == "__main__":
+    need_sandbox()
+    unittest.main(argv=sys.argv[:1] + sys.argv[2:])

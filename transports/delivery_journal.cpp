@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/delivery_journal.hpp"
+
+#include "protocols/text.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <fcntl.h>
+#include <sstream>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace conclave::delivery {
+
+using snapshots::failed;
+using snapshots::look;
+using snapshots::open_folder;
+using snapshots::read_whole;
+using snapshots::remove_below;
+using snapshots::write_durably;
+
+namespace {
+
+constexpr std::size_t longest_plan = std::size_t{256} << 20;
+
+// Paths hold any byte, lines do not.
+std::string hex(const std::string& text) {
+  static constexpr const char* digits = "0123456789abcdef";
+  std::string out;
+  for (auto c : text) {
+    out += digits[static_cast<unsigned char>(c) >> 4];
+    out += digits[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+bool unhex(const std::string& text, std::string& out) {
+  out.clear();
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    unsigned value = 0;
+    auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, value, 16);
+    if (error != std::errc{} || end != text.data() + i + 2)
+      return false;
+    out += static_cast<char>(value);
+  }
+  return text.size() % 2 == 0;
+}
+
+void write(std::ostream& out, const state& s) {
+  out << ' ' << static_cast<int>(s.kind) << ' ' << s.mode << ' ' << s.uid << ' ' << s.gid << ' ' << s.size << ' ' << s.inode << ' '
+      << s.modified << ' ' << (s.sha256.empty() ? "-" : s.sha256);
+}
+
+bool read(std::istream& in, state& s) {
+  int kind = 0;
+  in >> kind >> s.mode >> s.uid >> s.gid >> s.size >> s.inode >> s.modified >> s.sha256;
+  if (s.sha256 == "-")
+    s.sha256.clear();
+  s.kind = static_cast<entry_kind>(kind);
+  return in && kind >= 0 && kind <= 4;
+}
+
+} // namespace
+
+bool state::is(const found& f) const {
+  return kind == f.kind() && inode == f.inode && (kind == entry_kind::folder || (size == f.size && modified == f.modified));
+}
+
+state state_of(const found& f) {
+  return {f.kind(), f.mode & 07777, f.uid, f.gid, f.is_folder() ? 0 : f.size, f.inode, f.modified, {}};
+}
+
+failure changed_meanwhile(const std::string& path) {
+  return {fault::drifted, shown_text(path, 200) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
+}
+
+bool is_id(const std::string& id) {
+  return id.size() == 6 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  });
+}
+
+std::optional<failure> open_journal(const std::string& path, bool make, descriptor& folder, descriptor& lock) {
+  auto error = make ? snapshots::make_folders(path) : 0;
+  folder.reset(error == 0 ? ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1);
+  if (!folder) {
+    error = error != 0 ? error : errno;
+    if (error == ENOENT)
+      return failure{fault::missing, "nothing was ever applied: " + shown_text(path, 200) + " is not there", {}};
+    return failed("open", path, error);
+  }
+  lock.reset(::openat(folder.get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!lock)
+    return failed("open", path + "/lock", errno);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    return failure{fault::busy, "another apply or undo is under way; try again when it has ended", {}};
+  return {};
+}
+
+std::optional<failure> target::open(const std::string& path) {
+  path_ = path;
+  root_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  auto error = root_ ? look(root_.get(), "", what_) : errno;
+  if (error == ELOOP || error == ENOTDIR || error == ENOENT)
+    return failure{fault::denied, shown_text(path, 200) + " is no folder; nothing was written", {}};
+  if (error != 0)
+    return failed("open", path, error);
+  if (::flock(root_.get(), LOCK_EX | LOCK_NB) != 0)
+    return failure{fault::busy, "something else writes into " + shown_text(path, 200) + "; try again when it has ended", {}};
+  return {};
+}
+
+descriptor target::parent(const std::string& path, std::string& name) const {
+  descriptor at{::fcntl(root_.get(), F_DUPFD_CLOEXEC, 0)};
+  std::size_t i = 0;
+  for (auto end = path.find('/'); at && end != std::string::npos; i = end + 1, end = path.find('/', i))
+    at = open_folder(at.get(), path.substr(i, end - i).c_str(), what_.device);
+  name = path.substr(i);
+  return at;
+}
+
+bool run::has(const char* name) const {
+  return ::faccessat(folder(), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int run::begin(const target& at) {
+  auto text = hex(at.path()) + " " + std::to_string(at.what().inode) + "\n";
+  if (auto error = write_durably(folder(), "target", text); error != 0)
+    return error;
+  if (::mkdirat(at.root(), stage_name().c_str(), 0700) != 0)
+    return errno;
+  return open_stage(at);
+}
+
+int run::open_stage(const target& at) {
+  stage_ = open_folder(at.root(), stage_name().c_str(), at.what().device);
+  return stage_ ? 0 : errno;
+}
+
+bool run::read_target(std::string& path, std::uint64_t& inode) const {
+  descriptor fd{snapshots::open_file(folder(), "target")};
+  std::string text, name;
+  if (!fd || read_whole(fd.get(), text, 16'384) != 0)
+    return false;
+  std::istringstream in{text};
+  return in >> name >> inode && unhex(name, path);
+}
+
+int run::write_plan(const std::vector<step>& steps, const target& at) const {
+  std::ostringstream out;
+  out << "plan 1 " << steps.size() << '\n';
+  for (auto& s : steps) {
+    out << static_cast<char>(s.what) << ' ' << hex(s.path);
+    write(out, s.before);
+    write(out, s.after);
+    out << '\n';
+  }
+  // Whatever the plan counts on is durable before the plan is.
+  if (::syncfs(at.root()) != 0 || ::syncfs(folder()) != 0)
+    return errno;
+  return write_durably(folder(), "plan", out.str());
+}
+
+int run::read_plan(std::vector<step>& out) const {
+  descriptor fd{snapshots::open_file(folder(), "plan")};
+  std::string text, word, path;
+  auto error = fd ? read_whole(fd.get(), text, longest_plan) : errno;
+  if (error != 0)
+    return error;
+  std::istringstream in{text};
+  std::size_t count = 0;
+  int version = 0;
+  if (!(in >> word >> version >> count) || word != "plan" || version != 1)
+    return EBADMSG;
+  for (; count > 0; --count) {
+    step s;
+    char what = 0;
+    if (!(in >> what >> path) || std::string_view{"rRMac"}.find(what) == std::string_view::npos || !unhex(path, s.path)
+        || !read(in, s.before) || !read(in, s.after))
+      return EBADMSG;
+    s.what = static_cast<act>(what);
+    out.push_back(std::move(s));
+  }
+  return 0;
+}
+
+int run::finish(const target& at) {
+  if (::syncfs(at.root()) != 0)
+    return errno;
+  if (auto error = write_durably(folder(), "done", "done\n"); error != 0)
+    return error;
+  return clear(at);
+}
+
+int run::clear(const target& at) const {
+  return remove_below(at.root(), stage_name().c_str(), nullptr);
+}
+
+} // namespace conclave::delivery

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What the journal of a delivery holds, and how it is carried out. Private to transports/delivery*.
+///
+///   lock            held while something is under way
+///   <id>/target     written first: which folder, so that what lies beside its files can be found
+///   <id>/old/<n>    the bytes of the n-th step's file as it was
+///   <id>/plan       written when everything is put aside and durable; from then on it is done to the end, or undone
+///   <id>/done       written when the target is durable
+///   <id>/undo/      the same for an undo
+///
+/// New files wait in <target>/.conclave-<id>/<n>; what they replaced lies there too until the end ("<n>" exchanged, "<n>.old" moved).
+
+#include "transports/delivery.hpp"
+#include "transports/snapshot_disk.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace conclave::delivery {
+
+using snapshots::descriptor;
+using snapshots::entry_kind;
+using snapshots::failure;
+using snapshots::fault;
+using snapshots::found;
+
+/// Something with a name, as it is before or after a step.
+struct state {
+  entry_kind kind = entry_kind::none;
+  std::uint32_t mode = 0, uid = 0, gid = 0; ///< permissions alone
+  std::uint64_t size = 0, inode = 0;
+  snapshots::moment modified = 0;
+  std::string sha256; ///< of a file's bytes, of a link's target
+
+  bool is(const found& f) const; ///< the same file in the same state, wherever it is now
+};
+state state_of(const found& f);
+
+enum class act : char { remove_file = 'r', remove_folder = 'R', make_folder = 'M', add = 'a', replace = 'c' };
+
+struct step {
+  act what = act::add;
+  std::string path;
+  state before, after;
+};
+
+/// A folder of the user's, held open and locked against others that deliver.
+class target {
+public:
+  /// Failures: denied (no folder, a link), busy, io.
+  std::optional<failure> open(const std::string& path);
+  /// Opens the folder that a path is in, one component after the other; no link, no other disk. `name` gets what is behind.
+  descriptor parent(const std::string& path, std::string& name) const;
+  int root() const { return root_.get(); }
+  const found& what() const { return what_; }
+  const std::string& path() const { return path_; }
+
+private:
+  std::string path_;
+  descriptor root_;
+  found what_;
+};
+
+/// One plan and where its parts lie.
+class run {
+public:
+  /// `folder`: <id> or its undo.
+  run(descriptor folder, std::string id, bool undo) : folder_(std::move(folder)), id_(std::move(id)), undo_(undo) {}
+
+  int begin(const target& at); ///< writes "target", makes the place for new files
+  int open_stage(const target& at);
+  int write_plan(const std::vector<step>& steps, const target& at) const;
+  int read_plan(std::vector<step>& out) const;
+  /// Reads "target"; false if there is none.
+  bool read_target(std::string& path, std::uint64_t& inode) const;
+
+  /// Takes every step that is not taken yet. Returns what stands in the way, which is nothing after a kill. `kept`: folders that are
+  /// not empty.
+  std::optional<failure> forward(const std::vector<step>& steps, const target& at, std::vector<left_out>& kept) const;
+  /// Takes back every step that was taken; what somebody changed meanwhile stays.
+  void back(const std::vector<step>& steps, const target& at) const;
+
+  /// Makes the target durable and says so, then clears up.
+  int finish(const target& at);
+  int clear(const target& at) const; ///< deletes what lies beside the user's files
+
+  int folder() const { return folder_.get(); }
+  int stage() const { return stage_.get(); }
+  bool has(const char* name) const;
+  bool undo() const { return undo_; }
+  std::string stage_name() const { return ".conclave-" + id_ + (undo_ ? "-undo" : ""); }
+
+private:
+  std::optional<failure> take(const step& s, std::size_t n, const target& at, std::vector<left_out>& kept) const;
+  void take_back(const step& s, std::size_t n, const target& at) const;
+
+  descriptor folder_, stage_;
+  std::string id_;
+  bool undo_;
+};
+
+/// Opens the journal and locks it. Failures: busy, io, missing (if not `make`).
+std::optional<failure> open_journal(const std::string& path, bool make, descriptor& folder, descriptor& lock);
+
+/// Six letters and digits.
+bool is_id(const std::string& id);
+
+failure changed_meanwhile(const std::string& path);
+
+} // namespace conclave::delivery

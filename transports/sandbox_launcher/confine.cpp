@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// What a process gives up for good before it runs anything.
+
+#include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/system.hpp"
+
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+namespace conclave::launcher {
+
+namespace {
+
+/// Lowers a limit, never raises one.
+bool limit(int what, rlim_t soft, rlim_t hard) {
+  rlimit now{};
+  if (::getrlimit(static_cast<__rlimit_resource_t>(what), &now) != 0)
+    return false;
+  rlimit next{std::min(soft, now.rlim_max), std::min(hard, now.rlim_max)};
+  return ::setrlimit(static_cast<__rlimit_resource_t>(what), &next) == 0;
+}
+
+long install(const std::string& filter, unsigned flags) {
+  sock_fprog program{static_cast<unsigned short>(filter.size() / sizeof(sock_filter)),
+                     reinterpret_cast<sock_filter*>(const_cast<char*>(filter.data()))};
+  return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
+
+} // namespace
+
+std::string drop_rights() {
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  for (int cap = 0; cap < 64; ++cap)
+    ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); // fails for who has none, and behind the last
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2]{};
+  if (::syscall(SYS_capset, &header, none) != 0)
+    return fault("cannot drop the capabilities");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return fault("no_new_privs");
+  return {};
+}
+
+std::string set_limits(const profile& p, const order& o) {
+  auto cpu = static_cast<rlim_t>(o.cpu_s);
+  bool ok = limit(RLIMIT_CORE, 0, 0) && limit(RLIMIT_FSIZE, static_cast<rlim_t>(p.file_size), static_cast<rlim_t>(p.file_size))
+            && limit(RLIMIT_NOFILE, static_cast<rlim_t>(p.open_files), static_cast<rlim_t>(p.open_files))
+            && (cpu == 0 || limit(RLIMIT_CPU, cpu, cpu + 1));
+  ::setpriority(PRIO_PROCESS, 0, 5);
+  return ok ? std::string{} : fault("cannot set the limits");
+}
+
+std::string set_filter(const std::string& filter) {
+  return install(filter, 0) < 0 ? fault("cannot install the system call filter") : std::string{};
+}
+
+std::string set_filter(const std::string& filter, int& listener) {
+  listener = static_cast<int>(install(filter, SECCOMP_FILTER_FLAG_NEW_LISTENER));
+  return listener < 0 ? fault("cannot install the system call filter") : std::string{};
+}
+
+int landlock_abi() {
+  auto abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  return abi < 0 ? 0 : static_cast<int>(abi);
+}
+
+std::string scope_signals() {
+  if (landlock_abi() < 6)
+    return {};
+  landlock_rules rules;
+  rules.scoped = scope_abstract_sockets | scope_signal;
+  auto fd = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0));
+  auto done = fd >= 0 && ::syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+  auto why = done ? std::string{} : fault("cannot scope signals");
+  if (fd >= 0)
+    ::close(fd);
+  return why;
+}
+
+} // namespace conclave::launcher

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// The first process of a run's namespaces (tier 2). It starts wardens and runs nothing itself. The kernel ends it with the launcher
+/// and, as it is the first of its pid namespace, everything below it.
+
+#include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/system.hpp"
+
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+namespace conclave::launcher {
+
+namespace {
+
+constexpr std::size_t max_message = 160u << 10;
+
+/// As fork(), into new namespaces.
+int fork_into(unsigned long namespaces, int* pidfd = nullptr) {
+  return static_cast<int>(::syscall(SYS_clone, namespaces | SIGCHLD | (pidfd ? CLONE_PIDFD : 0), nullptr, pidfd, nullptr, nullptr));
+}
+
+bool write_to(const char* path, const std::string& text) {
+  auto fd = ::open(path, O_WRONLY | O_CLOEXEC);
+  auto n = fd < 0 ? -1 : ::write(fd, text.data(), text.size());
+  if (fd >= 0)
+    ::close(fd);
+  return n == static_cast<ssize_t>(text.size());
+}
+
+/// Within the user namespace one is who one was outside, without what a root of the host may do.
+std::string map_user(unsigned uid, unsigned gid) {
+  auto same = [](unsigned id) { return std::to_string(id) + " " + std::to_string(id) + " 1"; };
+  write_to("/proc/self/setgroups", "deny"); // not there before Linux 3.19
+  return write_to("/proc/self/uid_map", same(uid)) && write_to("/proc/self/gid_map", same(gid))
+             ? std::string{}
+             : fault("cannot map the user into a user namespace");
+}
+
+std::string raise_loopback() {
+  auto fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq r{};
+  std::snprintf(static_cast<char*>(r.ifr_name), sizeof r.ifr_name, "lo");
+  r.ifr_flags = IFF_UP | IFF_RUNNING;
+  auto done = ::ioctl(fd, SIOCSIFFLAGS, &r);
+  auto why = done != 0 ? fault("cannot raise the loopback device") : std::string{};
+  ::close(fd);
+  return why;
+}
+
+/// pid_max belongs to the namespace since Linux 6.14; before that a root would set it for the whole machine.
+bool has_own_pid_max() {
+  utsname u{};
+  int major = 0, minor = 0;
+  return ::uname(&u) == 0 && std::sscanf(static_cast<const char*>(u.release), "%d.%d", &major, &minor) == 2
+         && (major > 6 || (major == 6 && minor >= 14));
+}
+
+std::string pack(const order& o) {
+  auto text = std::to_string(o.cpu_s) + '\0' + (o.in >= 0 ? "i" : "") + '\0' + o.cwd + '\0' + o.command + '\0';
+  for (const auto& e : o.env)
+    text += e + '\0';
+  return text;
+}
+
+order unpack(std::string_view text) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at < text.size();) {
+    auto end = text.find('\0', at);
+    parts.emplace_back(text.substr(at, end - at));
+    at = end == std::string_view::npos ? text.size() : end + 1;
+  }
+  order o;
+  if (parts.size() < 4)
+    return o;
+  o.cpu_s = std::strtol(parts[0].c_str(), nullptr, 10);
+  o.in = parts[1].empty() ? -1 : 0;
+  o.cwd = parts[2];
+  o.command = parts[3];
+  o.env.assign(parts.begin() + 4, parts.end());
+  return o;
+}
+
+bool send_with(int socket, std::string_view text, const int* fds, std::size_t n) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(5 * sizeof(int))> space{};
+  iovec part{const_cast<char*>(text.data()), text.size()};
+  msghdr m{};
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  if (n > 0) {
+    m.msg_control = space.data();
+    m.msg_controllen = CMSG_SPACE(n * sizeof(int));
+    auto* c = CMSG_FIRSTHDR(&m);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(n * sizeof(int));
+    std::memcpy(CMSG_DATA(c), fds, n * sizeof(int));
+  }
+  return ::sendmsg(socket, &m, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+/// Returns the bytes received, and the descriptors in `fds` (-1 where there is none).
+ssize_t receive(int socket, char* to, std::size_t size, std::array<int, 5>& fds) {
+  fds.fill(-1);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(5 * sizeof(int))> space{};
+  iovec part{to, size};
+  msghdr m{};
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  m.msg_control = space.data();
+  m.msg_controllen = space.size();
+  ssize_t n = 0;
+  while ((n = ::recvmsg(socket, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+    ;
+  if (auto* c = n > 0 ? CMSG_FIRSTHDR(&m) : nullptr; c && c->cmsg_type == SCM_RIGHTS)
+    std::memcpy(fds.data(), CMSG_DATA(c), std::min(c->cmsg_len - CMSG_LEN(0), sizeof fds));
+  return n;
+}
+
+std::string build(const profile& p, unsigned uid, unsigned gid) {
+  if (auto why = map_user(uid, gid); !why.empty())
+    return why;
+  ::sethostname("sandbox", 7);
+  if (!p.network)
+    if (auto why = raise_loopback(); !why.empty())
+      return why;
+  return build_view(p);
+}
+
+[[noreturn]] void hold(const profile& p, int socket, unsigned uid, unsigned gid) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::prctl(PR_SET_DUMPABLE, 1); // for uid_map, which belongs to root otherwise
+  auto why = build(p, uid, gid);
+  ::prctl(PR_SET_DUMPABLE, 0);
+  if (!send_with(socket, why.empty() ? "+" : why, nullptr, 0) || !why.empty())
+    ::_exit(1);
+  ::signal(SIGCHLD, SIG_IGN); // wardens are reaped by the kernel; the launcher has their pidfds
+  std::vector<char> buffer(max_message);
+  while (true) {
+    std::array<int, 5> fds{};
+    auto n = receive(socket, buffer.data(), buffer.size(), fds);
+    if (n <= 0)
+      ::_exit(0); // the launcher is gone
+    auto o = unpack({buffer.data(), static_cast<std::size_t>(n)});
+    o.out = fds[0];
+    o.err = fds[1];
+    o.status = fds[2];
+    o.life = fds[3];
+    o.in = o.in == 0 ? fds[4] : -1;
+    int pidfd = -1;
+    auto pid = fork_into(CLONE_NEWPID | CLONE_NEWNS, &pidfd);
+    if (pid == 0) {
+      ::close(socket);
+      run_warden(p, o);
+    }
+    auto said = pid > 0 ? std::string("+") : fault("cannot start a process");
+    send_with(socket, said, &pidfd, pid > 0 ? 1 : 0);
+    for (auto fd : fds)
+      if (fd >= 0)
+        ::close(fd);
+    if (pidfd >= 0)
+      ::close(pidfd);
+  }
+}
+
+} // namespace
+
+std::string mount_at(int root, const char* name, std::int64_t processes) {
+  auto fs = static_cast<int>(::syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC));
+  if (fs < 0 || ::syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+    return fault("cannot make a /proc");
+  auto mount = static_cast<int>(
+      ::syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+  ::close(fs);
+  if (mount < 0)
+    return fault("cannot mount a /proc of its own");
+  if (processes > 0 && has_own_pid_max()) {
+    // The numbers up to 300 are given once only: those are not counted.
+    auto text = std::to_string(300 + processes);
+    auto fd = ::openat(mount, "sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
+    auto done = fd >= 0 && ::write(fd, text.data(), text.size()) > 0;
+    if (fd >= 0)
+      ::close(fd);
+    if (!done)
+      return fault("cannot limit the processes");
+  }
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_RDONLY; // /proc/sys and sysrq-trigger with it: root needs no capability to write there
+  std::string why;
+  if (::syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0)
+    why = fault("cannot make /proc read-only");
+  else if (::syscall(SYS_move_mount, mount, "", root, name, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    why = fault("cannot mount /proc");
+  ::close(mount);
+  return why;
+}
+
+std::string mount_proc(const profile& p) {
+  return mount_at(AT_FDCWD, "/proc", p.processes);
+}
+
+int start_holder(const profile& p, std::string& why) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0) {
+    why = fault("no socket");
+    return -1;
+  }
+  int size = 1 << 20;
+  ::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  auto uid = ::getuid(), gid = ::getgid();
+  auto pid = fork_into(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
+                       | (p.network ? 0 : CLONE_NEWNET));
+  if (pid == 0) {
+    ::close(ends[0]);
+    hold(p, ends[1], uid, gid);
+  }
+  ::close(ends[1]);
+  if (pid < 0) {
+    why = fault("cannot make namespaces");
+    ::close(ends[0]);
+    return -1;
+  }
+  std::array<char, 512> said{};
+  std::array<int, 5> fds{};
+  auto n = receive(ends[0], said.data(), said.size(), fds);
+  if (n == 1 && said[0] == '+')
+    return ends[0];
+  why = n > 0 ? std::string(said.data(), static_cast<std::size_t>(n)) : "the first process of the sandbox died";
+  ::close(ends[0]);
+  ::waitpid(pid, nullptr, 0);
+  return -1;
+}
+
+int order_from_holder(int holder, const order& o) {
+  const std::array<int, 5> sent{o.out, o.err, o.status, o.life, o.in};
+  if (!send_with(holder, pack(o), sent.data(), o.in >= 0 ? 5 : 4))
+    return -1;
+  char said[256];
+  std::array<int, 5> fds{};
+  return receive(holder, static_cast<char*>(said), sizeof said, fds) > 0 ? fds[0] : -1;
+}
+
+} // namespace conclave::launcher

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// conclave-sandbox: what confines the commands of one agent run. A program of its own, static, with one thread; it speaks
+/// transports/sandbox_lines.hpp over its standard input and output and ends with the engine, and all it started with it.
+///
+///   launcher        (host's namespaces, no untrusted code)
+///     holder        tier 2: first process of the run's namespaces, keeps their network and file view while commands come and go
+///       warden      one per command; tier 2: first process of a pid namespace. Ends when the command's shell does, and then
+///         shell     nothing that the command started is left
+///     warden        tiers 1 and 0: a child of the launcher and a subreaper, which takes down what is left by hand
+///     sweeper       removes the cgroups once everything has ended, also when the launcher was killed
+
+#include "transports/sandbox_lines.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace conclave::launcher {
+
+struct profile {
+  int tier = 2;
+  bool network = false;
+  std::string home, tmp; ///< seen as /tmp at tier 2; empty = a small tmpfs
+  std::vector<std::string> readable, writable, protected_paths, hidden, env;
+  std::string filter; ///< struct sock_filter[]
+  std::int64_t processes = 256, memory = std::int64_t{4} << 30, file_size = std::int64_t{2} << 30, open_files = 1024;
+  std::int64_t output = 1 << 20; ///< bytes kept of each stream
+};
+
+/// Returns why the line describes none; empty if it does.
+std::string read_profile(const sandbox_line& line, profile& out);
+
+/// One command, as its warden gets it.
+struct order {
+  std::string cwd, command;
+  std::vector<std::string> env; ///< over the profile's
+  std::int64_t cpu_s = 0;
+  int out = -1, err = -1, status = -1, life = -1; ///< life: one byte = begin, its end = end everything
+  int in = -1;                                    ///< -1 = /dev/null
+};
+
+/// What a warden writes to its status pipe, once.
+struct last_word {
+  char what = 0;   ///< 's' = the shell ended, 'e' = it could not be started
+  int status = 0;  ///< exit code, or 128 + signal
+  char text[240]{};
+};
+
+[[noreturn]] void run_warden(const profile& p, const order& o);
+
+/// Makes the run's namespaces. Returns the socket of the holder, or -1 with the reason in `why`.
+int start_holder(const profile& p, std::string& why);
+
+/// Has a warden started. Returns its pidfd, -1 if that failed.
+int order_from_holder(int holder, const order& o);
+
+// -- steps of the two above; each returns an empty text, or what failed and what the system said --
+
+std::string build_view(const profile& p);
+std::string mount_proc(const profile& p); ///< for a new pid namespace
+std::string drop_rights();                ///< capabilities, no_new_privs
+std::string set_limits(const profile& p, const order& o);
+std::string set_filter(const std::string& filter);
+std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications
+std::string scope_signals();                                      ///< Landlock: no signal and no abstract socket beyond; if the kernel can
+std::string set_landlock(const profile& p);
+int landlock_abi();
+
+/// Performs, if it is within a writable folder, what the filter handed to us (chmod, times). One notification.
+void answer_notification(int listener, const profile& p);
+
+/// Ends every descendant of this process, which is a subreaper. `but` are spared, with what descends from them.
+void end_descendants(const std::vector<int>& but = {});
+
+} // namespace conclave::launcher

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/sandbox_launcher/probe.hpp"
+#include "transports/sandbox_launcher/supervisor.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <sys/prctl.h>
+
+int main(int argc, char** argv) {
+  using namespace conclave;
+  ::signal(SIGPIPE, SIG_IGN);
+  ::prctl(PR_SET_DUMPABLE, 0); // its memory holds the environment of commands, and of others none may look in
+  launcher::supervisor s;
+  if (argc == 2 && std::string_view{argv[1]} == "serve")
+    return s.run();
+  if (argc == 6 && std::string_view{argv[1]} == "probe")
+    return launcher::probe({argv[2], argv[3], argv[4], std::atoi(argv[5])});
+  const auto* text = std::getenv("CONCLAVE_SANDBOX_PROFILE");
+  sandbox_line line;
+  if (argc == 2 && std::string_view{argv[1]} == "exec" && text && sandbox_line::read(text, line))
+    return s.run_one(line);
+  std::fputs("conclave-sandbox confines commands for conclave, which starts it; it is not started by hand.\n", stderr);
+  return 1;
+}

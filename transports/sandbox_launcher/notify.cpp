@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// Modes and times of files at tier 1. Landlock knows nothing of them, so the filter hands these calls to the warden, which performs
+/// them itself: on a descriptor of its own, if what that stands for lies in a writable folder. The caller may change its arguments
+/// meanwhile; they are read once.
+
+#include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/paths.hpp"
+#include "transports/sandbox_launcher/system.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <array>
+#include <climits>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+namespace conclave::launcher {
+
+namespace {
+
+struct call {
+  const seccomp_notif& n;
+  int memory = -1; ///< of the caller
+
+  std::uint64_t arg(int i) const { return n.data.args[i]; }
+
+  bool read(std::uint64_t at, void* to, std::size_t size) const {
+    return ::pread(memory, to, size, static_cast<off_t>(at)) == static_cast<ssize_t>(size);
+  }
+
+  bool read_path(std::uint64_t at, std::string& path) const {
+    std::array<char, PATH_MAX> buffer{};
+    auto n_read = ::pread(memory, buffer.data(), buffer.size(), static_cast<off_t>(at));
+    for (auto page = at | 0xFFF; n_read < 0 && page + 1 - at < buffer.size();) { // the next page may not be there
+      n_read = ::pread(memory, buffer.data(), page + 1 - at, static_cast<off_t>(at));
+      break;
+    }
+    auto end = std::find(buffer.begin(), buffer.end(), '\0');
+    if (n_read <= 0 || end - buffer.begin() >= n_read)
+      return false;
+    path.assign(buffer.begin(), end);
+    return true;
+  }
+
+  std::string of_proc(const std::string& what) const { return "/proc/" + std::to_string(n.pid) + "/" + what; }
+
+  int open_fd(int fd) const { return ::open(of_proc("fd/" + std::to_string(fd)).c_str(), O_PATH | O_CLOEXEC); }
+
+  int open_path(int base_fd, std::uint64_t at, bool follow) const {
+    std::string path;
+    if (!read_path(at, path))
+      return errno = EFAULT, -1;
+    auto base = base_fd == AT_FDCWD ? ::open(of_proc("cwd").c_str(), O_PATH | O_CLOEXEC) : open_fd(base_fd);
+    open_how how{};
+    how.flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
+    how.resolve = RESOLVE_NO_MAGICLINKS; // in /proc/self we are the self
+    auto fd = static_cast<int>(::syscall(SYS_openat2, base < 0 ? AT_FDCWD : base, path.c_str(), &how, sizeof how));
+    auto e = errno;
+    if (base >= 0)
+      ::close(base);
+    errno = e;
+    return base < 0 && !path.starts_with('/') ? -1 : fd;
+  }
+};
+
+/// Whether the command may change this file at all.
+bool is_ours(int fd, const profile& p) {
+  std::array<char, PATH_MAX> target{};
+  auto n = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target.data(), target.size());
+  if (n <= 0)
+    return false;
+  std::string path(target.data(), static_cast<std::size_t>(n));
+  bool writable = !innermost(p.writable, path).empty() || (!p.home.empty() && is_within(path, p.home))
+                  || (!p.tmp.empty() && is_within(path, p.tmp));
+  return writable && innermost(p.protected_paths, path).empty() && innermost(p.hidden, path).empty();
+}
+
+int change_mode(int fd, std::uint64_t mode, const profile& p) {
+  if (fd < 0)
+    return -errno;
+  auto path = "/proc/self/fd/" + std::to_string(fd);
+  auto e = !is_ours(fd, p) ? EPERM : ::chmod(path.c_str(), static_cast<mode_t>(mode & 01777)) != 0 ? errno : 0;
+  ::close(fd);
+  return -e;
+}
+
+int change_times(int fd, const timespec* times, const profile& p) {
+  if (fd < 0)
+    return -errno;
+  auto path = "/proc/self/fd/" + std::to_string(fd);
+  auto e = !is_ours(fd, p) ? EPERM : ::utimensat(AT_FDCWD, path.c_str(), times, 0) != 0 ? errno : 0;
+  ::close(fd);
+  return -e;
+}
+
+/// Reads two times of the caller. Returns false if they cannot be read; none given means now.
+bool read_times(const call& c, std::uint64_t at, bool micro, std::array<timespec, 2>& out, const timespec*& times) {
+  times = at == 0 ? nullptr : out.data();
+  if (at == 0)
+    return true;
+  if (!micro)
+    return c.read(at, out.data(), sizeof out);
+  std::array<timeval, 2> us{};
+  if (!c.read(at, us.data(), sizeof us))
+    return false;
+  for (std::size_t i = 0; i < 2; ++i)
+    out[i] = {us[i].tv_sec, us[i].tv_usec * 1000};
+  return true;
+}
+
+int set_times(const call& c, const profile& p) {
+  std::array<timespec, 2> out{};
+  const timespec* times = nullptr;
+  auto fd = static_cast<int>(c.arg(0));
+  switch (c.n.data.nr) {
+  case SYS_utimensat:
+    if (!read_times(c, c.arg(2), false, out, times))
+      return -EFAULT;
+    return change_times(c.arg(1) == 0 ? c.open_fd(fd) : c.open_path(fd, c.arg(1), (c.arg(3) & AT_SYMLINK_NOFOLLOW) == 0), times, p);
+#ifdef SYS_utimes
+  case SYS_utimes:
+    return read_times(c, c.arg(1), true, out, times) ? change_times(c.open_path(AT_FDCWD, c.arg(0), true), times, p) : -EFAULT;
+  case SYS_futimesat:
+    return read_times(c, c.arg(2), true, out, times) ? change_times(c.open_path(fd, c.arg(1), true), times, p) : -EFAULT;
+#endif
+  default:
+    return -ENOSYS;
+  }
+}
+
+int perform(const call& c, const profile& p) {
+  auto fd = static_cast<int>(c.arg(0));
+  switch (c.n.data.nr) {
+#ifdef SYS_chmod
+  case SYS_chmod:
+    return change_mode(c.open_path(AT_FDCWD, c.arg(0), true), c.arg(1), p);
+#endif
+  case SYS_fchmod:
+    return change_mode(c.open_fd(fd), c.arg(1), p);
+  case SYS_fchmodat:
+    return change_mode(c.open_path(fd, c.arg(1), true), c.arg(2), p);
+  default:
+    return set_times(c, p);
+  }
+}
+
+} // namespace
+
+void answer_notification(int listener, const profile& p) {
+  seccomp_notif n{};
+  if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n) != 0)
+    return; // the caller is gone already
+  seccomp_notif_resp answer{};
+  answer.id = n.id;
+  call c{n, ::open(("/proc/" + std::to_string(n.pid) + "/mem").c_str(), O_RDONLY | O_CLOEXEC)};
+  // Only now it is certain that the number was the caller's when its memory was opened.
+  if (c.memory >= 0 && ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id) == 0)
+    answer.error = perform(c, p);
+  else
+    answer.error = -EPERM;
+  if (c.memory >= 0)
+    ::close(c.memory);
+  ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+} // namespace conclave::launcher

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/sandbox_launcher/supervisor.hpp"
+
+#include "transports/sandbox_launcher/descendants.hpp"
+#include "transports/sandbox_launcher/system.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+namespace conclave::launcher {
+
+namespace {
+
+constexpr std::size_t max_line = 4u << 20, max_commands = 16, max_command = 100u << 10;
+constexpr std::int64_t watch_ms = 100, patience_ms = 3000;
+
+std::int64_t now_ms() {
+  timespec t{};
+  ::clock_gettime(CLOCK_MONOTONIC, &t);
+  return std::int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
+}
+
+void say(const sandbox_line& line) {
+  auto text = line.text();
+  for (std::size_t at = 0; at < text.size();) {
+    auto n = ::write(1, text.data() + at, text.size() - at);
+    if (n < 0 && errno != EINTR)
+      ::_exit(0); // the engine is gone
+    at += n < 0 ? 0 : static_cast<std::size_t>(n);
+  }
+}
+
+void close_at(int& fd) {
+  if (fd >= 0)
+    ::close(fd);
+  fd = -1;
+}
+
+/// Reads what is there, `most` bytes at most. Closes at the end.
+void drain(int& fd, bounded_output& to, std::size_t most) {
+  static char buffer[64 << 10];
+  while (fd >= 0 && most > 0) {
+    auto n = ::read(fd, static_cast<char*>(buffer), std::min(most, sizeof buffer));
+    if (n < 0)
+      return errno == EAGAIN ? void() : close_at(fd);
+    if (n == 0)
+      return close_at(fd);
+    to.add({static_cast<const char*>(buffer), static_cast<std::size_t>(n)});
+    most -= static_cast<std::size_t>(n);
+  }
+}
+
+int pid_of(int pidfd) {
+  char text[512];
+  auto fd = ::open(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str(), O_RDONLY | O_CLOEXEC);
+  auto n = ::read(fd, static_cast<char*>(text), sizeof text - 1);
+  ::close(fd);
+  text[n < 0 ? 0 : n] = '\0';
+  const auto* at = std::strstr(static_cast<const char*>(text), "Pid:");
+  return at ? static_cast<int>(std::strtol(at + 4, nullptr, 10)) : 0;
+}
+
+void add_output(sandbox_line& line, command& c) {
+  auto out = c.out.take(), err = c.err.take();
+  line.add("out", std::move(out.text)).add("out_cut", out.cut).add("out_at", out.at);
+  line.add("err", std::move(err.text)).add("err_cut", err.cut).add("err_at", err.at);
+}
+
+} // namespace
+
+std::string supervisor::start(order& o, command& c) {
+  int out[2], err[2], status[2], life[2];
+  if (::pipe2(static_cast<int*>(out), O_CLOEXEC) != 0 || ::pipe2(static_cast<int*>(err), O_CLOEXEC) != 0
+      || ::pipe2(static_cast<int*>(status), O_CLOEXEC) != 0 || ::pipe2(static_cast<int*>(life), O_CLOEXEC) != 0)
+    return fault("no pipes"); // and soon no launcher: it ends with the line
+  c.out_fd = out[0];
+  c.err_fd = err[0];
+  c.status_fd = status[0];
+  c.life_fd = life[1];
+  if (o.out < 0)
+    o.out = out[1];
+  if (o.err < 0)
+    o.err = err[1];
+  o.status = status[1];
+  o.life = life[0];
+  for (auto fd : {c.out_fd, c.err_fd, c.status_fd})
+    ::fcntl(fd, F_SETFL, O_NONBLOCK);
+  std::string why;
+  if (profile_.tier == 2) {
+    c.pidfd = order_from_holder(holder_, o);
+    if (c.pidfd < 0)
+      why = "the first process of the sandbox does not answer";
+    else
+      c.pid = pid_of(c.pidfd);
+  } else {
+    c.pid = ::fork();
+    if (c.pid == 0)
+      run_warden(profile_, o);
+    c.pidfd = c.pid < 0 ? -1 : static_cast<int>(::syscall(SYS_pidfd_open, c.pid, 0));
+    if (c.pid < 0)
+      why = fault("cannot fork");
+  }
+  for (auto fd : {out[1], err[1], status[1], life[0]})
+    ::close(fd);
+  if (why.empty())
+    why = group_.take_in(c.pid);
+  if (why.empty() && ::write(c.life_fd, "b", 1) != 1)
+    why = fault("cannot begin");
+  c.began_ms = now_ms();
+  return why;
+}
+
+void supervisor::refuse(const std::string& id, const std::string& why) {
+  say(sandbox_line("ended").add("id", id).add("reason", "failed").add("why", why));
+}
+
+void supervisor::on_profile(const sandbox_line& line) {
+  auto why = ready_ ? std::string("a second profile") : read_profile(line, profile_);
+  if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
+    why = "the kernel has no Landlock";
+  if (why.empty() && profile_.tier == 2)
+    holder_ = start_holder(profile_, why);
+  sandbox_line answer(why.empty() ? "ready" : "failed");
+  if (why.empty()) {
+    if (profile_.tier > 0)
+      group_.make(profile_.processes, profile_.memory);
+    if (profile_.tier < 2)
+      ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    answer.add("landlock", landlock_abi()).add("memory", group_.limits_memory() ? "cgroup" : "watched");
+    answer.add("processes", group_.limits_processes() ? "cgroup" : profile_.tier == 2 ? "pid_max" : "watched");
+  } else {
+    answer.add("why", why);
+    over_ = true;
+  }
+  ready_ = why.empty();
+  say(answer);
+}
+
+void supervisor::on_run(const sandbox_line& line) {
+  auto id = line.get("id");
+  order o;
+  o.cwd = line.get("cwd");
+  o.command = line.get("command");
+  o.env = line.all("env");
+  auto timeout = line.number("timeout_ms");
+  auto c = std::make_unique<command>(static_cast<std::size_t>(profile_.output));
+  c->id = id;
+  c->background = line.number("background") == 1;
+  if (o.command.size() > max_command || o.command.find('\0') != std::string::npos)
+    return refuse(id, "a command has at most " + std::to_string(max_command) + " bytes, and no NUL");
+  if (commands_.size() >= max_commands)
+    return refuse(id, "too many commands are under way");
+  o.cpu_s = c->background ? 0 : std::max<std::int64_t>(1, 2 * timeout / 1000);
+  auto why = start(o, *c);
+  c->deadline_ms = timeout > 0 ? c->began_ms + timeout : 0;
+  if (!why.empty()) {
+    if (c->pidfd >= 0)
+      ::syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, nullptr, 0);
+    for (auto* fd : {&c->out_fd, &c->err_fd, &c->status_fd, &c->life_fd, &c->pidfd})
+      close_at(*fd);
+    return refuse(id, why);
+  }
+  if (c->background)
+    say(sandbox_line("started").add("id", id));
+  commands_.push_back(std::move(c));
+}
+
+void supervisor::on_read(const sandbox_line& line) {
+  for (auto& c : commands_)
+    if (c->id == line.get("id")) {
+      drain(c->out_fd, c->out, 4u << 20);
+      drain(c->err_fd, c->err, 4u << 20);
+      sandbox_line answer("output");
+      answer.add("id", c->id).add("running", "1");
+      add_output(answer, *c);
+      return say(answer);
+    }
+  say(sandbox_line("output").add("id", line.get("id")).add("running", "0"));
+}
+
+void supervisor::on_line(std::string_view text) {
+  sandbox_line line;
+  if (!sandbox_line::read(text, line) || (!ready_ && line.word != "profile")) {
+    say(sandbox_line("failed").add("why", "not a line of this version"));
+    over_ = true;
+  } else if (line.word == "profile") {
+    on_profile(line);
+  } else if (line.word == "run") {
+    on_run(line);
+  } else if (line.word == "read") {
+    on_read(line);
+  } else if (line.word == "kill") {
+    for (auto& c : commands_)
+      if (c->id == line.get("id"))
+        end(*c, "killed");
+  }
+}
+
+bool supervisor::read_lines() {
+  static char buffer[64 << 10];
+  auto n = ::read(0, static_cast<char*>(buffer), sizeof buffer);
+  if (n < 0 && errno == EINTR)
+    return true;
+  if (n <= 0)
+    return false;
+  unread_.append(static_cast<const char*>(buffer), static_cast<std::size_t>(n));
+  std::size_t at = 0;
+  for (std::size_t lf; (lf = unread_.find('\n', at)) != std::string::npos && !over_; at = lf + 1)
+    on_line(std::string_view{unread_}.substr(at, lf - at));
+  unread_.erase(0, at);
+  return unread_.size() <= max_line;
+}
+
+void supervisor::end(command& c, const std::string& reason) {
+  if (!c.reason.empty())
+    return;
+  c.reason = reason;
+  c.ended_ms = now_ms();
+  close_at(c.life_fd);
+  if (profile_.tier == 2)
+    ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);
+}
+
+/// Its warden has ended, and with it all that the command was.
+void supervisor::finish(command& c) {
+  if (profile_.tier < 2) {
+    ::waitpid(c.pid, nullptr, 0);
+    std::vector<int> others;
+    if (group_.sweeper() > 0)
+      others.push_back(group_.sweeper());
+    for (auto& other : commands_)
+      if (other.get() != &c)
+        others.push_back(other->pid);
+    end_descendants(others); // of a warden that was killed
+  }
+  drain(c.out_fd, c.out, 4u << 20); // at most what its pipe holds and a little more
+  drain(c.err_fd, c.err, 4u << 20);
+  if (::read(c.status_fd, &c.last, sizeof c.last) != sizeof c.last)
+    c.last = {};
+  auto reason = c.reason;
+  if (group_.ran_out_of_memory() && (reason.empty() || c.last.what == 0))
+    reason = "memory";
+  sandbox_line line("ended");
+  line.add("id", c.id).add("ms", now_ms() - c.began_ms);
+  if (!reason.empty())
+    line.add("reason", reason).add("status", c.last.what == 's' ? c.last.status : 137);
+  else if (c.last.what == 's')
+    line.add("reason", "exit").add("status", c.last.status);
+  else
+    line.add("reason", "failed").add("why", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "it was killed from outside");
+  add_output(line, c);
+  for (auto* fd : {&c.out_fd, &c.err_fd, &c.status_fd, &c.life_fd, &c.pidfd})
+    close_at(*fd);
+  say(line);
+}
+
+/// What no limit of the kernel does for us.
+void supervisor::watch() {
+  auto now = now_ms();
+  bool due = now - watched_ms_ >= watch_ms;
+  if (due)
+    watched_ms_ = now;
+  for (auto& c : commands_) {
+    if (c->deadline_ms > 0 && now >= c->deadline_ms)
+      end(*c, "timeout");
+    if (!c->reason.empty() && now - c->ended_ms > patience_ms)
+      ::syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, nullptr, 0);
+    if (!due || profile_.tier == 0 || (group_.limits_memory() && (group_.limits_processes() || profile_.tier == 2)))
+      continue;
+    auto used = measure(c->pid);
+    if (!group_.limits_memory() && used.memory > profile_.memory)
+      end(*c, "memory");
+    if (!group_.limits_processes() && profile_.tier < 2 && used.processes > profile_.processes)
+      end(*c, "processes");
+  }
+}
+
+void supervisor::step(int wait_ms) {
+  std::vector<pollfd> on{{over_ ? -1 : 0, POLLIN, 0}};
+  for (auto& c : commands_)
+    for (auto fd : {c->pidfd, c->out_fd, c->err_fd})
+      on.push_back({fd, POLLIN, 0});
+  if (::poll(on.data(), on.size(), wait_ms) < 0 && errno != EINTR)
+    ::_exit(2);
+  auto n = commands_.size();
+  for (std::size_t i = 0; i < n; ++i) {
+    auto& c = *commands_[i];
+    if (on[3 * i + 2].revents)
+      drain(c.out_fd, c.out, 256u << 10);
+    if (on[3 * i + 3].revents)
+      drain(c.err_fd, c.err, 256u << 10);
+    if (on[3 * i + 1].revents & POLLIN)
+      finish(c);
+  }
+  std::erase_if(commands_, [](const auto& c) { return c->pidfd < 0; });
+  if (on[0].revents && !over_ && !read_lines())
+    over_ = true;
+  watch();
+}
+
+int supervisor::run() {
+  while (!over_) {
+    auto wait = commands_.empty() ? -1 : static_cast<int>(watch_ms);
+    for (auto& c : commands_)
+      if (c->deadline_ms > 0)
+        wait = std::max(0, std::min(wait, static_cast<int>(c->deadline_ms - now_ms())));
+    step(wait);
+  }
+  for (auto& c : commands_)
+    end(*c, "killed");
+  while (!commands_.empty())
+    step(static_cast<int>(watch_ms));
+  close_at(holder_);
+  return ready_ ? 0 : 1;
+}
+
+int supervisor::run_one(const sandbox_line& line) {
+  std::string why = read_profile(line, profile_);
+  if (why.empty() && profile_.tier == 2)
+    holder_ = start_holder(profile_, why);
+  command c(0);
+  order o;
+  o.cwd = line.get("cwd");
+  o.command = line.get("command");
+  o.in = 0;
+  o.out = 1;
+  o.err = 2;
+  if (why.empty() && profile_.tier > 0)
+    group_.make(profile_.processes, profile_.memory);
+  if (why.empty() && profile_.tier < 2)
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (why.empty())
+    why = start(o, c);
+  if (!why.empty()) {
+    std::fprintf(stderr, "conclave-sandbox: %s\n", why.c_str());
+    return 126;
+  }
+  for (auto fd : {0, 1})
+    ::close(fd); // else its reader never sees the end
+  pollfd on{c.pidfd, POLLIN, 0};
+  while (::poll(&on, 1, -1) < 0 && errno == EINTR)
+    ;
+  if (::read(c.status_fd, &c.last, sizeof c.last) == sizeof c.last && c.last.what == 's')
+    return c.last.status;
+  std::fprintf(stderr, "conclave-sandbox: %s\n", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "killed");
+  return 126;
+}
+
+} // namespace conclave::launcher

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+#include "transports/sandbox_launcher/cgroup.hpp"
+#include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/output.hpp"
+
+#include <memory>
+
+namespace conclave::launcher {
+
+/// A command under way.
+struct command {
+  explicit command(std::size_t limit) : out(limit), err(limit) {}
+
+  std::string id;
+  int pidfd = -1, pid = 0;
+  int out_fd = -1, err_fd = -1, status_fd = -1, life_fd = -1;
+  bounded_output out, err;
+  last_word last;
+  std::string reason; ///< why it was ended; empty = by itself
+  std::int64_t began_ms = 0, deadline_ms = 0, ended_ms = 0;
+  bool background = false;
+};
+
+/// The launcher's loop: lines in, commands, lines out.
+class supervisor {
+public:
+  /// Returns the exit code of the launcher.
+  int run();
+
+  /// Runs one command with the descriptors 0 to 2 of this process and returns its exit code.
+  int run_one(const sandbox_line& line);
+
+private:
+  bool read_lines();
+  void on_line(std::string_view text);
+  void on_profile(const sandbox_line& line);
+  void on_run(const sandbox_line& line);
+  void on_read(const sandbox_line& line);
+  std::string start(order& o, command& c);
+  void refuse(const std::string& id, const std::string& why);
+  void end(command& c, const std::string& reason);
+  void finish(command& c);
+  void watch();
+  void step(int wait_ms);
+
+  profile profile_;
+  bool ready_ = false;
+  int holder_ = -1;
+  cgroup group_;
+  std::string unread_;
+  std::vector<std::unique_ptr<command>> commands_;
+  std::int64_t watched_ms_ = 0;
+  bool over_ = false;
+};
+
+} // namespace conclave::launcher

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+/// The process above a command's shell: it confines, starts the shell, and sees to it that nothing outlives it.
+
+#include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/system.hpp"
+
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+namespace conclave::launcher {
+
+namespace {
+
+constexpr int status_fd = 3, life_fd = 4, first_free = 5;
+
+[[noreturn]] void end_with(char what, int status, const std::string& text) {
+  last_word w;
+  w.what = what;
+  w.status = status;
+  std::snprintf(static_cast<char*>(w.text), sizeof w.text, "%s", text.c_str());
+  if (::write(status_fd, &w, sizeof w) < 0)
+    ::_exit(2); // nobody is there to hear it
+  ::_exit(0);
+}
+
+void check(const std::string& why) {
+  if (!why.empty())
+    end_with('e', 0, why);
+}
+
+/// 0 to 2 are the command's, 3 and 4 ours, nothing else is open. Via high numbers: one may stand where another is to go.
+void arrange_descriptors(const order& o) {
+  auto in = o.in >= 0 ? o.in : ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  std::array<int, 5> from{in, o.out, o.err, o.status, o.life};
+  for (auto& fd : from)
+    fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 64);
+  for (int i = 0; i < 5; ++i)
+    ::dup3(from[static_cast<std::size_t>(i)], i, i > 2 ? O_CLOEXEC : 0) < 0 ? ::_exit(2) : void();
+  ::syscall(SYS_close_range, first_free, ~0U, 0);
+}
+
+void default_signals() {
+  for (int sig = 1; sig < NSIG; ++sig)
+    ::signal(sig, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+std::vector<char*> environment(const profile& p, const order& o, std::vector<std::string>& text) {
+  text = p.env;
+  for (const auto& e : o.env) {
+    auto name = e.substr(0, e.find('=') + 1);
+    std::erase_if(text, [&](const std::string& known) { return known.starts_with(name); });
+    text.push_back(e);
+  }
+  std::vector<char*> out;
+  for (auto& e : text)
+    out.push_back(e.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+/// Hands the descriptor of notifications to the warden; the filter lets no other process get one.
+void send_listener(int socket, int listener) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+  char byte = 'n';
+  iovec part{&byte, 1};
+  msghdr m{};
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  m.msg_control = space.data();
+  m.msg_controllen = space.size();
+  auto* c = CMSG_FIRSTHDR(&m);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(c), &listener, sizeof listener);
+  ::sendmsg(socket, &m, MSG_NOSIGNAL);
+}
+
+int receive_listener(int socket) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+  char byte = 0;
+  iovec part{&byte, 1};
+  msghdr m{};
+  m.msg_iov = &part;
+  m.msg_iovlen = 1;
+  m.msg_control = space.data();
+  m.msg_controllen = space.size();
+  int fd = -1;
+  if (::recvmsg(socket, &m, MSG_CMSG_CLOEXEC) > 0)
+    if (auto* c = CMSG_FIRSTHDR(&m); c && c->cmsg_type == SCM_RIGHTS)
+      std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
+  return fd;
+}
+
+[[noreturn]] void become_shell(const profile& p, const order& o, int listener_to) {
+  default_signals();
+  ::setsid();
+  if (::chdir(o.cwd.c_str()) != 0)
+    check(fault("cannot enter the folder " + o.cwd));
+  std::vector<std::string> text;
+  auto env = environment(p, o, text);
+  std::array<char*, 4> argv{const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(o.command.c_str()), nullptr};
+  if (p.tier == 1) {
+    check(set_landlock(p));
+    int listener = -1;
+    check(set_filter(p.filter, listener));
+    send_listener(listener_to, listener);
+    ::close(listener);
+  }
+  ::execve("/bin/sh", argv.data(), env.data());
+  check(fault("cannot run /bin/sh"));
+  ::_exit(127);
+}
+
+/// Tier 2: the kernel ends what is left when this process, the first of its namespace, ends.
+[[noreturn]] void wait_as_first(int shell) {
+  while (true) {
+    int status = 0;
+    auto pid = ::waitpid(-1, &status, 0);
+    if (pid == shell)
+      end_with('s', WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), {});
+    if (pid < 0 && errno == ECHILD)
+      end_with('s', 255, {});
+  }
+}
+
+[[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals) {
+  std::array<pollfd, 3> on{{{life_fd, POLLIN, 0}, {signals, POLLIN, 0}, {listener, POLLIN, 0}}};
+  while (true) {
+    ::poll(on.data(), on.size(), -1);
+    if (on[2].revents & POLLIN)
+      answer_notification(listener, p);
+    else if (on[2].revents)
+      on[2].fd = -1; // nobody uses the filter any more
+    if (on[1].revents & POLLIN) {
+      signalfd_siginfo ignored;
+      if (::read(signals, &ignored, sizeof ignored) < 0)
+        continue;
+      int status = 0;
+      for (int pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;)
+        if (pid == shell) {
+          end_descendants();
+          end_with('s', WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), {});
+        }
+    }
+    if (on[0].revents) { // the launcher says so, or is gone
+      end_descendants();
+      ::_exit(0);
+    }
+  }
+}
+
+} // namespace
+
+[[noreturn]] void run_warden(const profile& p, const order& o) {
+  bool first = p.tier == 2;
+  arrange_descriptors(o);
+  default_signals();
+  if (first) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    check(mount_proc(p));
+  } else {
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ::setsid();
+  }
+  char begin = 0;
+  if (::read(life_fd, &begin, 1) != 1)
+    ::_exit(0);
+  check(set_limits(p, o));
+  if (p.tier > 0)
+    check(drop_rights());
+  if (first) {
+    check(scope_signals());
+    check(set_filter(p.filter));
+  }
+  ::prctl(PR_SET_DUMPABLE, 0); // what runs below may not look into this process
+  int ends[2] = {-1, -1};
+  if (p.tier == 1 && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0)
+    check(fault("no socket"));
+  sigset_t child;
+  ::sigemptyset(&child);
+  ::sigaddset(&child, SIGCHLD);
+  if (!first)
+    ::sigprocmask(SIG_BLOCK, &child, nullptr);
+  auto signals = first ? -1 : ::signalfd(-1, &child, SFD_CLOEXEC);
+  auto shell = ::fork();
+  if (shell == 0)
+    become_shell(p, o, ends[1]);
+  if (shell < 0)
+    check(fault("cannot fork"));
+  for (int fd = 0; fd < 3; ++fd)
+    ::close(fd); // else the end of its output never shows
+  if (first)
+    wait_as_first(shell);
+  ::close(ends[1]);
+  auto listener = p.tier == 1 ? receive_listener(ends[0]) : -1;
+  wait_as_subreaper(shell, p, listener, signals);
+}
+
+} // namespace conclave::launcher

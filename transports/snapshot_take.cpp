@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "protocols/text.hpp"
+#include "transports/snapshot_objects.hpp"
+#include "transports/snapshot_scan.hpp"
+#include "transports/snapshot_store.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <memory>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace conclave::snapshots {
+
+namespace {
+
+constexpr std::size_t block = std::size_t{1} << 20;
+constexpr std::size_t most_listed = 1000;
+constexpr int tries = 4;
+// How often what is free is asked for.
+constexpr std::uint64_t between_looks = std::uint64_t{64} << 20;
+
+failure unsettled(const std::string& path, std::uint64_t size) {
+  return {
+      fault::unsettled, shown_text(path, 200) + " changes while it is read; end what writes it, then try again", {{path, size, 1}}};
+}
+
+/// One scan of one folder.
+class taker {
+public:
+  taker(const objects& kept, arrival& box, const take_options& options, taken& out)
+      : kept_(kept), box_(box), options_(options), out_(out), buffer_(std::make_unique<char[]>(block)) {}
+
+  std::optional<failure> run(int folder, const found& root, const std::string& shown, wire::digest& hash) {
+    root_ = shown;
+    device_ = root.device;
+    last_scan.open(options_.scan_cache, root, box_.begun(),
+                   [&](const std::string& id) { return kept_.held(options_.holder, id).has_value(); });
+    std::string path;
+    if (!scan_folder(folder, path, 0, hash))
+      return std::move(bad_);
+    if (over_)
+      return too_much();
+    return {};
+  }
+
+  scan last_scan;
+
+private:
+  bool fail(failure f) {
+    bad_ = std::move(f);
+    return false;
+  }
+  bool fail(const std::string& doing, const std::string& path, int error) {
+    return fail(failed(doing, error == ENOSPC || error == EDQUOT ? kept_.home() : root_ + "/" + path, error));
+  }
+  void skip(const std::string& path, std::string why) {
+    if (out_.skipped.size() < most_listed)
+      out_.skipped.push_back({path, std::move(why)});
+    else
+      ++out_.skipped_more;
+  }
+
+  void remember(sized s, bool file) {
+    auto& all = file ? large_files_ : large_parts_;
+    auto by_count = count_ > options_.limits.files;
+    auto less = [by_count](const sized& a, const sized& b) {
+      return by_count && a.files != b.files ? a.files > b.files : a.bytes > b.bytes;
+    };
+    all.insert(std::upper_bound(all.begin(), all.end(), s, less), std::move(s));
+    if (all.size() > 4)
+      all.pop_back();
+  }
+
+  failure too_much() {
+    failure f{fault::over_limit, {}, {}};
+    auto limits = options_.limits;
+    f.text = "the folder " + shown_text(root_, 200) + " ";
+    if (!too_deep_.empty())
+      f.text += "is nested deeper than " + std::to_string(limits.depth) + " folders: " + shown_text(too_deep_, 200);
+    else if (out_.bytes > limits.bytes)
+      f.text += "holds " + std::to_string(out_.bytes) + " bytes" + (stopped_ ? " or more" : "") + ", "
+                + std::to_string(limits.bytes) + " are allowed";
+    else
+      f.text += "holds " + std::to_string(count_) + (stopped_ ? " or more" : "") + " files and folders, "
+                + std::to_string(limits.files) + " are allowed";
+    f.largest = std::move(large_parts_);
+    for (auto& file : large_files_)
+      if (std::none_of(f.largest.begin(), f.largest.end(), [&](const sized& s) { return s.path == file.path; }))
+        f.largest.push_back(std::move(file));
+    f.text += "; delete what is not needed, then try again";
+    for (std::size_t i = 0; i < f.largest.size(); ++i)
+      f.text += (i == 0 ? ". Largest: " : ", ") + shown_text(f.largest[i].path, 100) + " (" + std::to_string(f.largest[i].bytes)
+                + " bytes" + (f.largest[i].path.ends_with('/') ? ", " + std::to_string(f.largest[i].files) + " files)" : ")");
+    return f;
+  }
+
+  bool room_for(std::uint64_t size) {
+    if (size < room_) {
+      room_ -= size;
+      return true;
+    }
+    if (!has_room(box_.folder(), size, options_.limits.keep_free))
+      return fail({fault::disk_full,
+                   "less than " + std::to_string(options_.limits.keep_free >> 20) + " MiB would be free on the disk of "
+                       + kept_.home() + "; free some room (conclave prune), then try again",
+                   {}});
+    room_ = between_looks;
+    return true;
+  }
+
+  bool scan_folder(int folder, std::string& path, unsigned depth, wire::digest& hash);
+  bool scan_name(int folder, std::string& path, const std::string& name, unsigned depth, tree_entry& e);
+  bool sub_folder(int folder, std::string& path, const std::string& name, const found& what, unsigned depth, tree_entry& e);
+  bool link(int folder, const std::string& path, const std::string& name, unsigned depth, tree_entry& e);
+  bool file(int folder, const std::string& path, const std::string& name, found what, tree_entry& e);
+  bool read_file(int fd, const std::string& path, const found& what, wire::digest& hash, bool& steady);
+  bool read_large(int fd, const std::string& path, std::uint64_t size, wire::digest& hash, bool& steady);
+
+  const objects& kept_;
+  arrival& box_;
+  const take_options& options_;
+  taken& out_;
+  std::unique_ptr<char[]> buffer_;
+  wire::sha256_stream stream_;
+  std::string root_, too_deep_;
+  std::uint64_t device_ = 0, room_ = 0, count_ = 0;
+  bool over_ = false, stopped_ = false, clones_ = true;
+  std::vector<sized> large_parts_, large_files_;
+  std::optional<failure> bad_;
+};
+
+bool taker::scan_folder(int folder, std::string& path, unsigned depth, wire::digest& hash) {
+  std::vector<std::string> names;
+  if (auto error = names_in(folder, names); error != 0)
+    return fail("list", path, error);
+  std::string tree{tree_head()};
+  for (auto& name : names) {
+    if (is_set(options_.cancel))
+      return fail(failed("", "", ECANCELED));
+    if (stopped_)
+      break;
+    auto length = path.size();
+    if (length > 0)
+      path += '/';
+    path += name;
+    auto files = out_.files, bytes = out_.bytes;
+    tree_entry e;
+    if (!scan_name(folder, path, name, depth, e))
+      return false;
+    if (depth == 0)
+      remember({path + (e.kind == entry_kind::folder ? "/" : ""), out_.bytes - bytes, out_.files - files}, false);
+    if (e.kind != entry_kind::none && !over_) {
+      e.name = name;
+      add_entry(tree, e);
+    }
+    path.resize(length);
+  }
+  if (over_)
+    return true;
+  hash = wire::sha256_digest(tree);
+  if (!kept_.has('t', hash)) {
+    if (!room_for(tree.size()))
+      return false;
+    if (auto error = box_.put('t', hash, tree, out_.new_bytes); error != 0)
+      return fail("keep", path, error);
+  }
+  return true;
+}
+
+bool taker::scan_name(int folder, std::string& path, const std::string& name, unsigned depth, tree_entry& e) {
+  found what;
+  if (auto error = look(folder, name.c_str(), what); error != 0)
+    return error == ENOENT || fail("look at", path, error); // gone meanwhile: as if it had never been there
+  if (options_.leave_out)
+    if (auto why = options_.leave_out(path, what.is_folder()); !why.empty()) {
+      skip(path, std::move(why));
+      return true;
+    }
+  if (what.mount_point || what.device != device_) {
+    skip(path, "a mount point");
+    return true;
+  }
+  if (what.kind() == entry_kind::none) {
+    skip(path, S_ISFIFO(what.mode) ? "a FIFO" : S_ISSOCK(what.mode) ? "a socket" : "a device");
+    return true;
+  }
+  if (++count_ > options_.limits.files)
+    over_ = true;
+  stopped_ = count_ > 4 * options_.limits.files + 1000; // enough is known
+  if (what.is_folder())
+    return sub_folder(folder, path, name, what, depth, e);
+  ++out_.files;
+  return what.is_link() ? link(folder, path, name, depth, e) : file(folder, path, name, what, e);
+}
+
+bool taker::sub_folder(int folder, std::string& path, const std::string& name, const found& what, unsigned depth, tree_entry& e) {
+  if (depth >= options_.limits.depth) {
+    if (too_deep_.empty())
+      too_deep_ = path;
+    over_ = true;
+    return true;
+  }
+  auto inside = open_folder(folder, name.c_str(), what.device);
+  if (!inside) {
+    auto error = errno;
+    if (error == ENOENT)
+      return true;
+    if (error == ELOOP || error == ENOTDIR)
+      return fail(unsettled(path, 0)); // it became something else meanwhile
+    if (error != EACCES && error != EXDEV)
+      return fail("open", path, error);
+    skip(path, error == EXDEV ? "a mount point" : "not readable");
+    return true;
+  }
+  ++out_.dirs;
+  e.kind = entry_kind::folder;
+  return scan_folder(inside.get(), path, depth + 1, e.hash);
+}
+
+bool taker::link(int folder, const std::string& path, const std::string& name, unsigned depth, tree_entry& e) {
+  std::string target;
+  if (auto error = read_link(folder, name.c_str(), target); error != 0)
+    return error == ENOENT || error == EINVAL || fail("read", path, error);
+  if (auto why = leads_out(target, depth); !why.empty()) {
+    skip(path, std::move(why));
+    --out_.files;
+    return true;
+  }
+  e.kind = entry_kind::link;
+  e.size = target.size();
+  e.hash = wire::sha256_digest(target);
+  if (over_ || kept_.has('f', e.hash))
+    return true;
+  if (!room_for(target.size()))
+    return false;
+  auto error = box_.put('f', e.hash, target, out_.new_bytes);
+  return error == 0 || fail("keep", path, error);
+}
+
+bool taker::file(int folder, const std::string& path, const std::string& name, found what, tree_entry& e) {
+  auto size = what.size;
+  out_.bytes += size;
+  if (out_.bytes > options_.limits.bytes)
+    over_ = true;
+  remember({path, size, 1}, true);
+  if (over_)
+    return true;
+  if (auto* known = last_scan.unchanged(path, what)) {
+    e = {what.kind(), what.size, *known, {}};
+    last_scan.note(path, what, *known);
+    return true;
+  }
+  for (int i = 0; i < tries; ++i) {
+    auto fd = open_file(folder, name.c_str());
+    auto error = fd ? look(fd.get(), "", what) : errno;
+    if (error == 0 && (!what.is_file() || what.device != device_ || what.mount_point))
+      continue; // swapped meanwhile
+    if (error == EACCES || error == EPERM || error == ENOENT || error == ELOOP || error == ENXIO) {
+      if (error == ENOENT || error == EACCES || error == EPERM) {
+        out_.bytes -= size;
+        --out_.files;
+        if (error != ENOENT)
+          skip(path, "not readable");
+        return true;
+      }
+      continue;
+    }
+    if (error != 0)
+      return fail("open", path, error);
+    out_.bytes = out_.bytes - size + what.size;
+    size = what.size;
+    if (out_.bytes > options_.limits.bytes) {
+      over_ = true;
+      return true;
+    }
+    bool steady = true;
+    if (!read_file(fd.get(), path, what, e.hash, steady))
+      return false;
+    found after;
+    if (steady && look(fd.get(), "", after) == 0 && after.same_state(what)) {
+      ++out_.read_files;
+      e.kind = what.kind();
+      e.size = what.size;
+      last_scan.note(path, what, e.hash);
+      return true;
+    }
+  }
+  return fail(unsettled(path, size));
+}
+
+bool taker::read_file(int fd, const std::string& path, const found& what, wire::digest& hash, bool& steady) {
+  if (what.size > block)
+    return read_large(fd, path, what.size, hash, steady);
+  auto n = read_at(fd, buffer_.get(), static_cast<std::size_t>(what.size), 0);
+  if (n < 0)
+    return fail("read", path, errno);
+  steady = static_cast<std::uint64_t>(n) == what.size;
+  std::string_view bytes{buffer_.get(), static_cast<std::size_t>(n)};
+  hash = wire::sha256_digest(bytes);
+  if (!steady || kept_.has('f', hash))
+    return true;
+  if (!room_for(bytes.size()))
+    return false;
+  auto error = box_.put('f', hash, bytes, out_.new_bytes);
+  return error == 0 || fail("keep", path, error);
+}
+
+bool taker::read_large(int fd, const std::string& path, std::uint64_t size, wire::digest& hash, bool& steady) {
+  if (!room_for(size))
+    return false;
+  int error = 0;
+  auto to = box_.begin(error);
+  if (error != 0)
+    return fail("keep", path, error);
+  // What shares the extents stands still while it is hashed.
+  auto cloned = clones_ && ::ioctl(to.get(), FICLONE, fd) == 0;
+  clones_ = cloned;
+  for (std::uint64_t at = 0; at < size && steady;) {
+    if (is_set(options_.cancel))
+      return fail(failed("", "", ECANCELED));
+    auto want = static_cast<std::size_t>(std::min<std::uint64_t>(block, size - at));
+    auto n = read_at(cloned ? to.get() : fd, buffer_.get(), want, at);
+    if (n < 0)
+      return fail("read", path, errno);
+    steady = static_cast<std::size_t>(n) == want;
+    stream_.add({buffer_.get(), static_cast<std::size_t>(n)});
+    if (!cloned)
+      error = write_all(to.get(), buffer_.get(), static_cast<std::size_t>(n));
+    if (error != 0)
+      return fail("keep", path, error);
+    at += want;
+  }
+  hash = stream_.end();
+  if (!steady)
+    return true;
+  if (cloned) {
+    found copy;
+    steady = look(to.get(), "", copy) == 0 && copy.size == size;
+  }
+  error = steady ? box_.adopt(hash, size, out_.new_bytes) : 0;
+  return error == 0 || fail("keep", path, error);
+}
+
+} // namespace
+
+result<taken> store::take(const std::string& folder, const take_options& options) const {
+  if (!is_holder(options.holder))
+    return failure{fault::denied, "'" + shown_text(options.holder) + "' is no name of a holder of snapshots", {}};
+  objects kept;
+  if (auto error = kept.open(home_, true); error != 0)
+    return failed("open the snapshot store", home_, error);
+  auto lock = kept.lock(false, true, options.cancel);
+  if (!lock)
+    return failed("lock the snapshot store", home_, errno);
+  descriptor root{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  found what;
+  if (auto error = root ? look(root.get(), "", what) : errno; error != 0)
+    return failed("open", folder, error);
+  arrival box;
+  if (auto error = box.open(kept); error != 0)
+    return failed("write in", home_, error);
+  taken out;
+  taker scanned{kept, box, options, out};
+  wire::digest hash{};
+  if (auto bad = scanned.run(root.get(), what, folder, hash))
+    return std::move(*bad);
+  out.id = wire::to_hex(hash);
+  if (!kept.held(options.holder, out.id))
+    if (auto error = box.publish(options.holder, out.id, {out.files, out.dirs, out.bytes}); error != 0)
+      return failed("keep a snapshot in", home_, error);
+  scanned.last_scan.keep(out.id);
+  return out;
+}
+
+} // namespace conclave::snapshots
