@@ -36,10 +36,10 @@ enum class policy : std::uint8_t {
 using judge = std::function<std::string(const std::string& path, path_policy::access what)>;
 
 struct job {
-  const snapshots::store& store;
-  std::string base;   ///< id of what the changes were made from
-  std::string after;  ///< id of what it became
-  std::string target; ///< an absolute folder, its links resolved
+  snapshots::store store; ///< where the snapshots are; a copy is cheap
+  std::string base;       ///< id of what the changes were made from
+  std::string after;      ///< id of what it became
+  std::string target;     ///< an absolute folder, its links resolved
   policy on_drift = policy::fail;
   judge allowed;       ///< empty: nothing is allowed
   std::string journal; ///< a folder of our own, made if missing

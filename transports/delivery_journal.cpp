@@ -80,8 +80,8 @@ failure changed_meanwhile(const std::string& path) {
 
 bool is_id(const std::string& id) {
   return id.size() == 6 && std::all_of(id.begin(), id.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  });
+           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+         });
 }
 
 std::optional<failure> open_journal(const std::string& path, bool make, descriptor& folder, descriptor& lock) {
@@ -191,9 +191,12 @@ int run::read_plan(std::vector<step>& out) const {
 int run::finish(const target& at) {
   if (::syncfs(at.root()) != 0)
     return errno;
-  if (auto error = write_durably(folder(), "done", "done\n"); error != 0)
+  if (auto error = write_durably(folder(), "done", "done\n"); error != 0) {
+    ::unlinkat(folder(), "done", 0);
     return error;
-  return clear(at);
+  }
+  clear(at); // what cannot be deleted now is at the next start
+  return 0;
 }
 
 int run::clear(const target& at) const {

@@ -11,7 +11,8 @@
 ///   <id>/done       written when the target is durable
 ///   <id>/undo/      the same for an undo
 ///
-/// New files wait in <target>/.conclave-<id>/<n>; what they replaced lies there too until the end ("<n>" exchanged, "<n>.old" moved).
+/// New files wait in <target>/.conclave-<id>/<n>; what they replaced lies there too until the end ("<n>" exchanged, "<n>.old"
+/// moved).
 
 #include "transports/delivery.hpp"
 #include "transports/snapshot_disk.hpp"
@@ -78,13 +79,13 @@ public:
   /// Reads "target"; false if there is none.
   bool read_target(std::string& path, std::uint64_t& inode) const;
 
-  /// Takes every step that is not taken yet. Returns what stands in the way, which is nothing after a kill. `kept`: folders that are
-  /// not empty.
+  /// Takes every step that is not taken yet. Returns what stands in the way, which is nothing after a kill. `kept`: folders that
+  /// are not empty.
   std::optional<failure> forward(const std::vector<step>& steps, const target& at, std::vector<left_out>& kept) const;
-  /// Takes back every step that was taken; what somebody changed meanwhile stays.
-  void back(const std::vector<step>& steps, const target& at) const;
+  /// Takes back every step that was taken; what somebody changed meanwhile stays. Returns false if the system refused some of it.
+  bool back(const std::vector<step>& steps, const target& at) const;
 
-  /// Makes the target durable and says so, then clears up.
+  /// Makes the target durable and says so, then clears up. Returns 0 or errno; then nothing is said.
   int finish(const target& at);
   int clear(const target& at) const; ///< deletes what lies beside the user's files
 
@@ -96,7 +97,7 @@ public:
 
 private:
   std::optional<failure> take(const step& s, std::size_t n, const target& at, std::vector<left_out>& kept) const;
-  void take_back(const step& s, std::size_t n, const target& at) const;
+  int take_back(const step& s, std::size_t n, const target& at) const;
 
   descriptor folder_, stage_;
   std::string id_;

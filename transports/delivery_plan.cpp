@@ -85,7 +85,9 @@ private:
   std::string denied(const change& c) const {
     if (!j_.allowed)
       return "nothing may be written here";
-    auto removes = c.before.kind != entry_kind::none && (c.after.kind == entry_kind::none || (c.before.kind == entry_kind::folder) != (c.after.kind == entry_kind::folder));
+    auto removes =
+        c.before.kind != entry_kind::none
+        && (c.after.kind == entry_kind::none || (c.before.kind == entry_kind::folder) != (c.after.kind == entry_kind::folder));
     auto why = removes ? j_.allowed(c.path, path_policy::access::remove) : std::string{};
     if (why.empty() && c.after.kind != entry_kind::none)
       why = j_.allowed(c.path, c.before.kind == entry_kind::none ? path_policy::access::create : path_policy::access::modify);
@@ -105,10 +107,13 @@ private:
     auto error = look_at(at_, c.path, true, d.now, j_.cancel);
     if (error == ECANCELED)
       return failed("", "", error);
+    if ((error == ENOTDIR || error == ELOOP) && made_here(c.path))
+      error = ENOENT; // what is in the folder's place goes first, and is judged by itself
     if (error == EXDEV || error == ENOTDIR || error == ELOOP) {
       // Nothing is written through it, whatever the policy is.
       auto fails = j_.on_drift == policy::fail && error != EXDEV;
-      set(d, fails ? verdict::drifted : verdict::denied, error == EXDEV ? "a mount point" : "its folder is a link or a file now");
+      set(d, fails ? verdict::drifted : verdict::denied,
+          error == EXDEV ? "a mount point or a device" : "its folder is a link or a file now");
       return {};
     }
     if (error == EAGAIN) {
@@ -143,7 +148,8 @@ private:
                                               : "it was changed");
     // A folder of the user's is not taken away for a file, nor one of files that nobody saw made of a file.
     if (j_.on_drift == policy::prefer_presenter
-        && (now == entry_kind::folder || (now == entry_kind::none && c.after.kind == entry_kind::none) || c.after.kind == entry_kind::folder))
+        && (now == entry_kind::folder || c.after.kind == entry_kind::folder
+            || (c.before.kind == entry_kind::folder && c.after.kind == entry_kind::none)))
       set(d, verdict::denied, d.said.why + ", and stays so");
   }
 
@@ -262,7 +268,7 @@ std::vector<step> steps_of(const job& j, const target& at, const std::vector<jud
       return;
     make(parent_of(path));
     made.insert(path);
-    step s{act::make_folder, path, {}, {entry_kind::folder, 0755}};
+    step s{act::make_folder, path, {}, {entry_kind::folder, 0755, 0, 0, 0, 0, 0, {}}};
     owner(s.after);
     rest.push_back(std::move(s));
   };
@@ -291,7 +297,7 @@ std::vector<step> steps_of(const job& j, const target& at, const std::vector<jud
     if (c.after.kind == entry_kind::folder) {
       if (!made.insert(c.path).second)
         continue;
-      after = {entry_kind::folder, 0755};
+      after = {entry_kind::folder, 0755, 0, 0, 0, 0, 0, {}};
       owner(after);
     }
     rest.push_back({c.after.kind == entry_kind::folder ? act::make_folder : act::add, c.path, {}, std::move(after)});

@@ -12,12 +12,12 @@ namespace conclave::delivery {
 /// A change with what was found in its place.
 struct judged {
   proposed said;
-  state now;           ///< kind none = nothing
+  state now;                   ///< kind none = nothing
   bool folder_missing = false; ///< of its parent
 };
 
-/// Looks at one path. `read`: whether a file's bytes matter. Returns 0 or errno; ENOENT and a state of kind none for a missing parent,
-/// ENOTDIR, ELOOP, EXDEV for one that is not entered.
+/// Looks at one path. `read`: whether a file's bytes matter. Returns 0 or errno; ENOENT and a state of kind none for a missing
+/// parent, ENOTDIR, ELOOP, EXDEV for one that is not entered.
 int look_at(const target& at, const std::string& path, bool read, state& out, cancel_flag cancel);
 
 /// Whether a name is as an entry says: kind, who may execute, bytes.

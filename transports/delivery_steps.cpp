@@ -91,7 +91,9 @@ std::optional<failure> run::take(const step& s, std::size_t n, const target& at,
       kept.push_back({s.path, "the folder stays: something is in it"});
     }
     return {};
-  case act::make_folder: error = make_folder(in.get(), name, s.after); break;
+  case act::make_folder:
+    error = make_folder(in.get(), name, s.after);
+    break;
   case act::add:
     if (is(in.get(), name, s.after))
       return {};
@@ -123,35 +125,36 @@ std::optional<failure> run::take(const step& s, std::size_t n, const target& at,
   return error == 0 ? std::nullopt : std::optional{failed("write", s.path, error)};
 }
 
-void run::take_back(const step& s, std::size_t n, const target& at) const {
+int run::take_back(const step& s, std::size_t n, const target& at) const {
   std::string name;
   auto slot = std::to_string(n), old = slot + ".old";
   auto in = at.parent(s.path, name);
   if (!in)
-    return;
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : errno;
+  auto added = s.after.kind != entry_kind::none && s.after.kind != entry_kind::folder && is(in.get(), name, s.after);
+  int error = 0;
   switch (s.what) {
   case act::remove_file:
     if (is(stage(), old, s.before))
-      move(stage(), old, in.get(), name);
+      error = move(stage(), old, in.get(), name);
     break;
   case act::remove_folder:
-    if (nothing(in.get(), name))
-      make_folder(in.get(), name, s.before);
-    break;
-  case act::make_folder: ::unlinkat(in.get(), name.c_str(), AT_REMOVEDIR); break; // if it is empty
+    return nothing(in.get(), name) ? make_folder(in.get(), name, s.before) : 0;
+  case act::make_folder:
+    ::unlinkat(in.get(), name.c_str(), AT_REMOVEDIR); // if it is empty
+    return 0;
   case act::add:
-    if (is(in.get(), name, s.after))
-      move(in.get(), name, stage(), slot);
-    break;
+    return added ? move(in.get(), name, stage(), slot) : 0;
   case act::replace:
-    if (is(in.get(), name, s.after) && is(stage(), slot, s.before))
-      exchange(stage(), slot, in.get(), name);
-    else if (is(in.get(), name, s.after) && is(stage(), old, s.before))
-      move(in.get(), name, stage(), slot);
-    if (nothing(in.get(), name) && is(stage(), old, s.before))
-      move(stage(), old, in.get(), name);
+    if (added && is(stage(), slot, s.before))
+      return exchange(stage(), slot, in.get(), name);
+    if (added && is(stage(), old, s.before))
+      error = move(in.get(), name, stage(), slot);
+    if (error == 0 && nothing(in.get(), name) && is(stage(), old, s.before))
+      error = move(stage(), old, in.get(), name);
     break;
   }
+  return error == EEXIST ? 0 : error;
 }
 
 std::optional<failure> run::forward(const std::vector<step>& steps, const target& at, std::vector<left_out>& kept) const {
@@ -161,9 +164,11 @@ std::optional<failure> run::forward(const std::vector<step>& steps, const target
   return {};
 }
 
-void run::back(const std::vector<step>& steps, const target& at) const {
+bool run::back(const std::vector<step>& steps, const target& at) const {
+  bool good = true;
   for (auto n = steps.size(); n > 0; --n)
-    take_back(steps[n - 1], n - 1, at);
+    good = take_back(steps[n - 1], n - 1, at) == 0 && good;
+  return good;
 }
 
 } // namespace conclave::delivery

@@ -4,11 +4,9 @@
 
 /// A snapshot store, a folder to take snapshots of, and trees by chance.
 
-#include "transports/snapshot_store.hpp"
-
 #include "caf/test/unit_test.hpp"
-
 #include "support/scratch_folder.hpp"
+#include "transports/snapshot_store.hpp"
 
 #include <algorithm>
 #include <fcntl.h>
@@ -113,9 +111,12 @@ struct snapshot_fixture {
         std::filesystem::create_directory(work + "/" + path);
         folders.push_back(path + "/");
         break;
-      case 1: std::filesystem::create_symlink("n" + std::to_string(draw(1000)), work + "/" + path); break;
+      case 1:
+        std::filesystem::create_symlink("n" + std::to_string(draw(1000)), work + "/" + path);
+        break;
       default:
-        write(path, std::string(static_cast<std::size_t>(draw(8) == 0 ? draw(3 << 20) : draw(50)), static_cast<char>('a' + draw(3))));
+        write(path,
+              std::string(static_cast<std::size_t>(draw(8) == 0 ? draw(3 << 20) : draw(50)), static_cast<char>('a' + draw(3))));
         if (draw(3) == 0)
           ::chmod((work + "/" + path).c_str(), 0755);
       }
@@ -134,7 +135,9 @@ struct snapshot_fixture {
       auto full = work + "/" + it->first;
       auto folder = it->second == "folder";
       switch (draw(5)) {
-      case 0: std::filesystem::remove_all(full); break;
+      case 0:
+        std::filesystem::remove_all(full);
+        break;
       case 1:
         if (!folder && !it->second.starts_with("link"))
           std::ofstream{full, std::ios::app} << "more";
@@ -150,7 +153,8 @@ struct snapshot_fixture {
         if (!it->second.starts_with("link"))
           ::chmod(full.c_str(), it->second.starts_with("file") ? 0755 : folder ? 0755 : 0644);
         break;
-      default: write("new" + std::to_string(draw(100)) + "/x", "new");
+      default:
+        write("new" + std::to_string(draw(100)) + "/x", "new");
       }
     }
   }

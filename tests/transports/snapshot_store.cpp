@@ -6,7 +6,6 @@
 #include "transports/snapshot_store.hpp"
 
 #include "caf/test/unit_test.hpp"
-
 #include "support/snapshot_fixture.hpp"
 
 #include <atomic>
@@ -233,7 +232,17 @@ CAF_TEST(mount points are not entered) {
 }
 
 CAF_TEST(hostile names come back as they were) {
-  std::vector<std::string> hostile{"new\nline", "\x1b[31mred", "\xff\xfe", "a b", "-rf", "..x", "...", "\xe2\x80\xae" "txt", "'\"$(x)`", std::string(255, 'n')};
+  std::vector<std::string> hostile{"new\nline",
+                                   "\x1b[31mred",
+                                   "\xff\xfe",
+                                   "a b",
+                                   "-rf",
+                                   "..x",
+                                   "...",
+                                   "\xe2\x80\xae"
+                                   "txt",
+                                   "'\"$(x)`",
+                                   std::string(255, 'n')};
   for (auto& n : hostile)
     write(n, n);
   auto t = take();

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#define CAF_SUITE transports.delivery
+
+#include "transports/delivery.hpp"
+
+#include "caf/test/unit_test.hpp"
+#include "support/delivery_fixture.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <sys/file.h>
+#include <thread>
+
+using namespace conclave;
+using namespace conclave::delivery;
+using namespace conclave::snapshots;
+using namespace conclave::test;
+namespace fs = std::filesystem;
+
+CAF_TEST_FIXTURE_SCOPE(delivery, delivery_fixture)
+
+CAF_TEST(random changes arrive and go back) {
+  int rounds = std::getenv("CONCLAVE_LONG") != nullptr ? 200 : 25;
+  for (int seed = 0; seed < rounds; ++seed) {
+    std::mt19937 chance{static_cast<unsigned>(seed)};
+    random_tree(chance);
+    start();
+    user_writes("own/of the user", "x"); // nobody else knows it
+    auto old = id_of(user);
+    change_something(chance, 12);
+    auto j = plan();
+    auto got = good(apply(j));
+    CAF_CHECK_EQUAL(got.skipped.size(), 0u);
+    CAF_CHECK(no_rests());
+    if (!got.id.empty()) {
+      auto mine = names(user), theirs = names(work);
+      mine.erase("own");
+      mine.erase("own/of the user");
+      CAF_CHECK(mine == theirs);
+      good(undo(journal, got.id));
+      CAF_CHECK(no_rests());
+      CAF_CHECK_EQUAL(kind_of(undo(journal, got.id)), fault::missing);
+    }
+    CAF_CHECK_EQUAL(id_of(user), old);
+    CAF_CHECK_EQUAL(remove_tree(work), "");
+    fs::create_directory(work);
+  }
+}
+
+CAF_TEST(modes and owners of the user stay) {
+  write("a", "1");
+  write("run", "1");
+  start();
+  ::chmod((user + "/a").c_str(), 0640);
+  ::chmod((user + "/run").c_str(), 0600);
+  write("a", "2");
+  ::chmod((work + "/run").c_str(), 0755);
+  auto mode = [&](const char* name) {
+    struct stat st {};
+    ::stat((user + "/" + name).c_str(), &st);
+    return st.st_mode & 07777;
+  };
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(got.modified.size(), 2u);
+  CAF_CHECK_EQUAL(mode("a"), 0640u);
+  CAF_CHECK_EQUAL(mode("run"), 0700u);
+  good(undo(journal, got.id));
+  CAF_CHECK_EQUAL(mode("a"), 0640u);
+  CAF_CHECK_EQUAL(mode("run"), 0600u);
+}
+
+CAF_TEST(what the user changed is treated as the policy says) {
+  write("both", "base");
+  write("gone", "base");
+  write("mine", "base");
+  start();
+  for (auto* name : {"both", "gone", "mine", "new"})
+    write(name, "presenter");
+  user_writes("both", "user");
+  user_writes("new", "user");
+  fs::remove(user + "/gone");
+  auto before = id_of(user);
+  auto j = plan();
+  auto proposal = good(propose(j));
+  CAF_CHECK_EQUAL(std::count_if(proposal.begin(), proposal.end(), [](auto& p) { return p.state == verdict::drifted; }), 3);
+  auto refused = apply(j);
+  CAF_REQUIRE_EQUAL(kind_of(refused), fault::drifted);
+  CAF_CHECK_NOT_EQUAL(std::get<failure>(refused).text.find("both"), std::string::npos);
+  CAF_CHECK_EQUAL(id_of(user), before);
+
+  j.on_drift = policy::skip;
+  auto some = good(apply(j));
+  CAF_CHECK_EQUAL(some.modified, std::vector<std::string>{"mine"});
+  CAF_CHECK_EQUAL(some.skipped.size(), 3u);
+  CAF_CHECK_EQUAL(contents(user + "/both"), "user");
+  good(undo(journal, some.id));
+  CAF_CHECK_EQUAL(id_of(user), before);
+
+  j.on_drift = policy::prefer_presenter;
+  auto all = good(apply(j));
+  CAF_CHECK_EQUAL(all.skipped.size(), 0u);
+  CAF_CHECK_EQUAL(id_of(user), id_of(work));
+  good(undo(journal, all.id)); // the user's own bytes, that no snapshot ever had
+  CAF_CHECK_EQUAL(id_of(user), before);
+}
+
+CAF_TEST(folders of the user stay whatever the policy is) {
+  write("d/a", "base");
+  write("f", "base");
+  write("e/x", "base");
+  start();
+  fs::remove_all(work + "/d");
+  write("d", "now a file");
+  write("f", "presenter");
+  fs::remove_all(work + "/e");
+  user_writes("d/own", "user");
+  fs::remove(user + "/f");
+  user_writes("f/own", "user");
+  user_writes("e/own", "user");
+  auto before = id_of(user);
+  on_drift = policy::prefer_presenter;
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(contents(user + "/d/own"), "user");
+  CAF_CHECK_EQUAL(contents(user + "/d/a"), "base");
+  CAF_CHECK_EQUAL(contents(user + "/f/own"), "user");
+  CAF_CHECK_EQUAL(contents(user + "/e/own"), "user");
+  CAF_CHECK(!fs::exists(user + "/e/x"));
+  for (auto* p : {"d", "d/a", "f", "e"})
+    CAF_CHECK_NOT_EQUAL(why(got, p), "");
+  good(undo(journal, got.id));
+  CAF_CHECK_EQUAL(id_of(user), before);
+}
+
+CAF_TEST(what may not be touched is not ) {
+  write(".env", "KEY=1");
+  write("lock/a", "base");
+  write("ok", "base");
+  start();
+  write(".env", "KEY=2");
+  write("lock/a", "changed");
+  write("lock/b", "new");
+  write("ok", "changed");
+  auto j = plan();
+  j.allowed = [](const std::string& path, path_policy::access) {
+    return path == ".env" ? std::string{"secret"} : path.starts_with("lock") ? std::string{"protected"} : std::string{};
+  };
+  auto got = good(apply(j));
+  CAF_CHECK_EQUAL(got.modified, std::vector<std::string>{"ok"});
+  CAF_CHECK_EQUAL(why(got, ".env"), "secret");
+  CAF_CHECK_EQUAL(contents(user + "/.env"), "KEY=1");
+  CAF_CHECK_EQUAL(contents(user + "/lock/a"), "base");
+  CAF_CHECK(!fs::exists(user + "/lock/b"));
+  // A folder that goes keeps what is protected in it.
+  fs::remove_all(work + "/lock");
+  j = plan();
+  j.on_drift = policy::skip;
+  j.allowed = [](const std::string& path, path_policy::access) {
+    return path == "lock/a" ? std::string{"protected"} : std::string{};
+  };
+  good(apply(j));
+  CAF_CHECK_EQUAL(contents(user + "/lock/a"), "base");
+  // Nobody to ask: nothing is allowed.
+  j.allowed = {};
+  CAF_CHECK_EQUAL(good(apply(j)).id, "");
+}
+
+CAF_TEST(a folder swapped for a link is not written through) {
+  write("d/a", "base");
+  write("b", "base");
+  start();
+  fs::create_directory(place("outside"));
+  std::ofstream{place("outside") + "/a"} << "base";
+  write("d/a", "changed");
+  write("d/new", "new");
+  write("b", "changed");
+  fs::remove_all(user + "/d");
+  fs::create_directory_symlink(place("outside"), user + "/d");
+  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::drifted);
+  for (auto p : {policy::skip, policy::prefer_presenter}) {
+    on_drift = p;
+    good(apply(plan()));
+    CAF_CHECK_EQUAL(contents(place("outside") + "/a"), "base");
+    CAF_CHECK(!fs::exists(place("outside") + "/new"));
+    CAF_CHECK(fs::is_symlink(user + "/d"));
+  }
+  // A file that is a link is no file of the base.
+  fs::remove(user + "/b");
+  fs::create_symlink(place("outside") + "/a", user + "/b");
+  on_drift = policy::prefer_presenter;
+  good(apply(plan()));
+  CAF_CHECK(!fs::is_symlink(user + "/b"));
+  CAF_CHECK_EQUAL(contents(place("outside") + "/a"), "base");
+  // The target itself.
+  fs::rename(user, place("moved"));
+  fs::create_directory_symlink(place("moved"), user);
+  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::denied);
+}
+
+CAF_TEST(links are never followed while somebody swaps folders) {
+  for (int i = 0; i < 20; ++i)
+    write("d/f" + std::to_string(i), "base");
+  start();
+  fs::create_directory(place("outside"));
+  for (int i = 0; i < 20; ++i)
+    std::ofstream{place("outside") + "/f" + std::to_string(i)} << "outside";
+  auto outside = id_of(place("outside"));
+  for (int i = 0; i < 20; ++i)
+    write("d/f" + std::to_string(i), "changed");
+  std::atomic<bool> end = false;
+  std::thread swapper{[&] {
+    while (!end) {
+      ::rename((user + "/d").c_str(), (user + "/away").c_str());
+      (void) !::symlink(place("outside").c_str(), (user + "/d").c_str());
+      ::unlink((user + "/d").c_str());
+      ::rename((user + "/away").c_str(), (user + "/d").c_str());
+    }
+  }};
+  int rounds = std::getenv("CONCLAVE_LONG") != nullptr ? 300 : 30;
+  auto j = plan();
+  j.on_drift = policy::prefer_presenter;
+  for (int i = 0; i < rounds; ++i) {
+    auto got = apply(j);
+    if (auto* a = std::get_if<applied>(&got); a != nullptr && !a->id.empty())
+      undo(journal, a->id);
+  }
+  end = true;
+  swapper.join();
+  CAF_CHECK_EQUAL(id_of(place("outside")), outside);
+  good(recover(journal));
+}
+
+CAF_TEST(undo refuses where the user went on) {
+  write("a", "base");
+  write("gone", "base");
+  start();
+  write("a", "changed");
+  write("new/x", "new");
+  fs::remove(work + "/gone");
+  auto got = good(apply(plan()));
+  auto after = id_of(user);
+  user_writes("a", "user");
+  auto refused = undo(journal, got.id);
+  CAF_REQUIRE_EQUAL(kind_of(refused), fault::drifted);
+  CAF_CHECK_EQUAL(std::get<failure>(refused).largest[0].path, "a");
+  user_writes("a", "changed");
+  user_writes("gone", "again");
+  refused = undo(journal, got.id);
+  CAF_REQUIRE_EQUAL(kind_of(refused), fault::drifted);
+  CAF_CHECK_EQUAL(std::get<failure>(refused).largest[0].path, "gone");
+  fs::remove(user + "/gone");
+  CAF_CHECK_EQUAL(id_of(user), after);
+  user_writes("new/own", "user"); // beside what was added: stays
+  auto back = good(undo(journal, got.id));
+  CAF_CHECK_EQUAL(contents(user + "/a"), "base");
+  CAF_CHECK_EQUAL(contents(user + "/gone"), "base");
+  CAF_CHECK(!fs::exists(user + "/new/x"));
+  CAF_CHECK_EQUAL(contents(user + "/new/own"), "user");
+  CAF_CHECK_NOT_EQUAL(why(back, "new"), "");
+  auto past = history(journal);
+  CAF_REQUIRE_EQUAL(past.size(), 1u);
+  CAF_CHECK(past[0].undone);
+  CAF_CHECK_EQUAL(past[0].target, user);
+  CAF_CHECK_EQUAL(forget(journal, got.id), "");
+  CAF_CHECK_EQUAL(history(journal).size(), 0u);
+}
+
+CAF_TEST(one at a time) {
+  write("a", "base");
+  start();
+  write("a", "changed");
+  auto held = ::open(user.c_str(), O_RDONLY | O_DIRECTORY);
+  ::flock(held, LOCK_EX);
+  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::busy);
+  ::close(held);
+  good(apply(plan()));
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
