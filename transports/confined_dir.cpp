@@ -5,9 +5,10 @@
 
 #include "transports/confined_dir_system.hpp"
 
+#include <climits>
+
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <deque>
 #include <fcntl.h>

@@ -116,8 +116,8 @@ struct walked {
   std::string path; ///< relative to where the walk began
   std::string name;
   entry_facts facts;
-  int depth = 0;   ///< 0 = in the folder where it began
-  int parent = -1; ///< descriptor of the folder that holds it, for the time of the call
+  int depth = 0;                     ///< 0 = in the folder where it began
+  int parent = -1;                   ///< descriptor of the folder that holds it, for the time of the call
   dir_fault fault = dir_fault::none; ///< why a folder cannot be gone into: mount, refused, too_deep, ...
 };
 

@@ -220,12 +220,14 @@ dir_result<entry_facts> confined_dir::put(std::string_view path, const std::func
 }
 
 dir_result<entry_facts> confined_dir::write(std::string_view path, std::string_view bytes, const write_options& o) const {
-  return put(path, [bytes](int fd) { return write_all(fd, bytes); }, o);
+  return put(
+      path, [bytes](int fd) { return write_all(fd, bytes); }, o);
 }
 
 dir_result<entry_facts> confined_dir::write_from(std::string_view path, int from, std::uint64_t limit, const write_options& o,
                                                  const std::atomic<bool>* cancel) const {
-  return put(path, [&](int fd) { return copy_all(from, fd, limit, cancel); }, o);
+  return put(
+      path, [&](int fd) { return copy_all(from, fd, limit, cancel); }, o);
 }
 
 dir_error confined_dir::make_link(std::string_view path, const std::string& target) const {

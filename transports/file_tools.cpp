@@ -44,8 +44,10 @@ constexpr std::string_view names[] = {
 static_assert(std::size(names) == std::variant_size_v<wt::call>);
 
 template <class T>
-constexpr bool is_command = std::is_same_v<T, wt::execute_command> || std::is_same_v<T, wt::execute_command_background>
-                            || std::is_same_v<T, wt::read_output> || std::is_same_v<T, wt::kill_job>;
+constexpr bool is_command =
+    std::is_same_v<
+        T,
+        wt::execute_command> || std::is_same_v<T, wt::execute_command_background> || std::is_same_v<T, wt::read_output> || std::is_same_v<T, wt::kill_job>;
 
 } // namespace
 

@@ -25,18 +25,18 @@
 namespace conclave {
 
 struct file_tool_bounds {
-  std::size_t read_bytes = std::size_t{1} << 20;       ///< of text in one result
-  std::size_t edit_bytes = std::size_t{8} << 20;       ///< a larger file is neither edited nor compared line by line
-  std::size_t list_entries = 5000;                     ///< of one folder
+  std::size_t read_bytes = std::size_t{1} << 20; ///< of text in one result
+  std::size_t edit_bytes = std::size_t{8} << 20; ///< a larger file is neither edited nor compared line by line
+  std::size_t list_entries = 5000;               ///< of one folder
   std::size_t tree_nodes = 5000;
   int tree_depth = 32;
-  std::size_t found = 2000;                            ///< of a search
-  std::size_t batch_files = 10'000;                    ///< copied, deleted, compared, delivered in one call
-  std::size_t walked = 200'000;                        ///< entries looked at in one call
+  std::size_t found = 2000;         ///< of a search
+  std::size_t batch_files = 10'000; ///< copied, deleted, compared, delivered in one call
+  std::size_t walked = 200'000;     ///< entries looked at in one call
   int depth = 64;
   std::size_t diff_lines = 500, small_diff_lines = 100; ///< of compare_files; of one file among several
-  std::uint64_t copy_bytes = std::uint64_t{2} << 30;   ///< copied by one call
-  std::uint64_t keep_free = std::uint64_t{1} << 30;    ///< bytes of the disk that no call takes
+  std::uint64_t copy_bytes = std::uint64_t{2} << 30;    ///< copied by one call
+  std::uint64_t keep_free = std::uint64_t{1} << 30;     ///< bytes of the disk that no call takes
 };
 
 struct file_tool_result {

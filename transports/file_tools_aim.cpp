@@ -79,8 +79,9 @@ glob_list patterns(const std::vector<std::string>& list) {
   glob_list out;
   std::string bad;
   if (!out.add_all(list, bad))
-    refuse(denial::args, "The pattern '" + shown(bad) + "' is empty, too long, absolute or leads up. Patterns are relative to the "
-                         "directory of the call, like *.py or src/**.");
+    refuse(denial::args, "The pattern '" + shown(bad)
+                             + "' is empty, too long, absolute or leads up. Patterns are relative to the "
+                               "directory of the call, like *.py or src/**.");
   return out;
 }
 
@@ -185,8 +186,9 @@ void file_tools::need_room(const aim& a, std::uint64_t bytes) const {
   auto room = a.dir->room();
   if (room.ok() && room.value < settings_.bounds.keep_free + bytes)
     refuse(denial::size, shown(a.given) + " is not written: it needs " + std::to_string(bytes) + " bytes, and "
-                             + std::to_string(settings_.bounds.keep_free) + " bytes of the disk are kept free. Delete what you no "
-                             "longer need.");
+                             + std::to_string(settings_.bounds.keep_free)
+                             + " bytes of the disk are kept free. Delete what you no "
+                               "longer need.");
 }
 
 void file_tools::pause() const {

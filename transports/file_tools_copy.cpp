@@ -81,8 +81,9 @@ file_tools::copy_plan file_tools::plan_copy(const aim& from, const std::vector<s
     } else if (w.facts.kind == entry_kind::link) {
       auto target = from.dir->link_target(under(from.relative, w.path));
       if (include != nullptr || !target.ok() || !stays_within(w.path, target.value))
-        return drop(std::string(path_policy::to_string(denial::symlink))
-                    + (include != nullptr ? ": symbolic links are not copied" : ": a symbolic link that leads out of the directory"));
+        return drop(
+            std::string(path_policy::to_string(denial::symlink))
+            + (include != nullptr ? ": symbolic links are not copied" : ": a symbolic link that leads out of the directory"));
       plan.links.push_back({w.path, w.facts, target.value});
     } else if (w.facts.kind == entry_kind::special) {
       return drop("it is neither a regular file nor a directory");
@@ -205,8 +206,8 @@ std::string file_tools::carry_out(const wt::copy_file& c) {
     }
     check(to, beside.dir->move(beside.relative, *to.dir, to.relative));
   } catch (const refusal&) {
-    static_cast<void>(beside.dir->remove_tree(beside.relative, {settings_.bounds.depth, nullptr},
-                                              [](const walked&) { return walk_step::on; }));
+    static_cast<void>(
+        beside.dir->remove_tree(beside.relative, {settings_.bounds.depth, nullptr}, [](const walked&) { return walk_step::on; }));
     tracker_.removed(beside.absolute);
     throw;
   }
@@ -225,8 +226,8 @@ std::string file_tools::carry_out(const wt::copy_files_batch& c) {
   from.relative = found.value.path;
   auto plan = plan_copy(from, &c.include, &c.exclude);
   if (plan.bytes > settings_.bounds.copy_bytes)
-    refuse(denial::size, shown(c.source_base) + " holds " + std::to_string(plan.bytes) + " bytes that match; one call copies at most "
-                             + std::to_string(settings_.bounds.copy_bytes) + ".");
+    refuse(denial::size, shown(c.source_base) + " holds " + std::to_string(plan.bytes)
+                             + " bytes that match; one call copies at most " + std::to_string(settings_.bounds.copy_bytes) + ".");
   need_room(to, plan.bytes);
   wt::batch_result r;
   r.skipped = std::move(plan.dropped);

@@ -161,8 +161,8 @@ std::string file_tools::carry_out(const wt::get_file_info& c) {
   for (int shift = 6; shift >= 0; shift -= 3)
     mode += static_cast<char>('0' + ((f.mode >> shift) & 7U));
   auto yes = [](bool b) { return b ? "true" : "false"; };
-  return "size: " + std::to_string(f.size) + "\nmodified: " + time(f.mtime_ns) + "\nchanged: " + time(f.ctime_ns)
-         + "\naccessed: " + time(f.atime_ns) + "\ntype: " + type_name(f.kind) + "\nisDirectory: " + yes(f.kind == entry_kind::folder)
+  return "size: " + std::to_string(f.size) + "\nmodified: " + time(f.mtime_ns) + "\nchanged: " + time(f.ctime_ns) + "\naccessed: "
+         + time(f.atime_ns) + "\ntype: " + type_name(f.kind) + "\nisDirectory: " + yes(f.kind == entry_kind::folder)
          + "\nisFile: " + yes(f.kind == entry_kind::file) + "\npermissions: " + mode + "\n";
 }
 

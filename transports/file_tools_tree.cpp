@@ -80,8 +80,8 @@ std::string file_tools::carry_out(const wt::list_directory& c) {
   if (listed.value.cut)
     out += "[cut: only the first " + std::to_string(entries.size()) + " entries by name are shown]\n";
   if (c.with_sizes)
-    out += "\nTotal: " + std::to_string(files) + " files, " + std::to_string(folders) + " directories\nCombined size: "
-           + size_text(bytes) + "\n";
+    out += "\nTotal: " + std::to_string(files) + " files, " + std::to_string(folders)
+           + " directories\nCombined size: " + size_text(bytes) + "\n";
   if (entries.empty() && !c.with_sizes)
     return "The directory is empty.\n";
   return out;
@@ -140,7 +140,9 @@ std::string file_tools::carry_out(const wt::search_files& c) {
     if (left_out(exclude, w.path, w.name))
       return walk_step::over;
     auto path = a.below(folder.value.path.empty() ? w.path : folder.value.path + "/" + w.path);
-    auto matches = plain ? lower(w.name).find(wanted) != std::string::npos || include.matches(w.path) : include.matches(w.path);
+    // "a*" is meant as a name wherever it is, "src/*.py" as a path.
+    auto matches = include.matches(w.path) || (w.depth > 0 && include.matches(w.name))
+                   || (plain && lower(w.name).find(wanted) != std::string::npos);
     if (matches && found == settings_.bounds.found) {
       out += "[cut at " + std::to_string(found) + " results: search a directory below, or with a narrower pattern]\n";
       return walk_step::stop;

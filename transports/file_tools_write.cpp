@@ -96,8 +96,8 @@ std::string file_tools::carry_out(const wt::edit_file& c) {
                                              : " is in it more than once. Give more of the lines around it."));
     after.replace(after.find(old_text), old_text.size(), new_text);
     if (after.size() > settings_.bounds.edit_bytes)
-      refuse(denial::size, shown(c.path) + " is unchanged: it would grow beyond " + std::to_string(settings_.bounds.edit_bytes)
-                               + " bytes.");
+      refuse(denial::size,
+             shown(c.path) + " is unchanged: it would grow beyond " + std::to_string(settings_.bounds.edit_bytes) + " bytes.");
     pause();
   }
   auto diff = unified_diff(before, after, settings_.bounds.diff_lines);
@@ -142,7 +142,8 @@ std::string file_tools::carry_out(const wt::move_file& c) {
     auto is_link = [](const entry_facts& f) { return f.kind == entry_kind::link; };
     for (auto& [path, facts] : below.facts)
       if (is_link(facts))
-        refuse(denial::symlink, shown(c.source) + " holds the symbolic link " + shown(path) + ", which does not go to another folder.");
+        refuse(denial::symlink,
+               shown(c.source) + " holds the symbolic link " + shown(path) + ", which does not go to another folder.");
     if (is_link(source.value))
       fail(from, {dir_fault::link, from.relative, 0});
   }
