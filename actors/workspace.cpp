@@ -57,8 +57,8 @@ tool_list workspace_state::offered() const {
     if (offers(row))
       out.tools.push_back(
           {{workspace_tools::public_name(row), std::string{row.description}, std::string{row.parameters}}, row.notes});
-  for (auto& name : parts.replaced)
-    out.notes.push_back("the tool server '" + name
+  for (auto& server : parts.replaced)
+    out.notes.push_back("the tool server \'" + server
                         + "' of the configuration stands in the place of the built-in tools of that name");
   if (out.tools.empty())
     out.notes.push_back("no tool for files is offered: allowed_tools or exclude_tools leave none");
