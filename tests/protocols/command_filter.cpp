@@ -144,7 +144,9 @@ CAF_TEST(a block list finds a command however it is started) {
                  "cat <<E\n$(rm x)\nE",
                  "true && rm x",
                  "! rm x",
-                 "a | rm x"});
+                 "a | rm x",
+                 "rm \xFF",
+                 "rm $'\\xff'"});
   all_allowed(f, {"echo rm x", "ls farm", "grep 'rm x' f", "cat <<E\nrm x\nE", "echo 'a; rm x'", "command -v rm", "arm x", "./norm",
                   "git rm-x", "echo \"rm\"", "ls # rm x"});
 }

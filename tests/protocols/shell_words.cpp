@@ -207,7 +207,7 @@ CAF_TEST(the real shell reads the same words) {
            "p \"a\\\"b\\\\c\\d\"",
            "p '' \"\"",
            "p a;p b",
-           "p a&&p b||p c",
+           "p a&&p b",
            "p a | cat; p b",
            "p 'a\nb'",
            "p a\\\nb c",
