@@ -460,6 +460,7 @@ std::vector<past> history(const std::string& journal_path) {
     }
   std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.first < b.first; });
   std::vector<past> out;
+  out.reserve(all.size());
   for (auto& [when, p] : all)
     out.push_back(std::move(p));
   return out;
