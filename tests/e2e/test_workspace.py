@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents that work on files and run commands: what each may reach, what goes with an answer, what is shown to the others, and how the changes of
+a folder are proposed, applied and undone. Scripted models, real files, the real sandbox."""
+
+import hashlib
+import re
+import sqlite3
+import unittest
+
+import stored
+from support import *
+
+FS, WS, CMD = "mcp__filesystem__", "mcp__workspace_tools__", "mcp__command_line__"
+
+
+def call(name, **arguments):
+    return {"name": name, "arguments": arguments}
+
+
+def step(*calls):
+    return {"calls": list(calls)}
+
+
+def team(steps, project=None, permission="write", first=None, **orchestrator):
+    """A team in which agent1 wins and then does `steps` in its presentation. `first`: what it does before its answer."""
+    def backend(n, own):
+        return {"type": "scripted", "cwd": f"w{n}", "enable_mcp_command_line": True, "steps": own}
+
+    ann = [*(first or []), {"answer": "see the files"}, {"vote": "agent1"}, *steps, {"text": "done"}]
+    bob = [{"answer": "nothing to add"}, {"vote": "agent1"}]
+    out = {"agents": [{"id": "ann secret-id", "backend": backend(1, ann)}, {"id": "bob", "backend": backend(2, bob)}],
+           "orchestrator": {"snapshot_storage": "s", "agent_temporary_workspace": "t", **orchestrator}}
+    if project:
+        out["orchestrator"]["context_paths"] = [{"path": str(project), "permission": permission, "protected_paths": ["keep.txt", "locked/"]}]
+    return out
+
+
+def results(home):
+    """(agent, tool, status, text) of each tool call of the only task, in the order they ended."""
+    out = []
+    with sqlite3.connect(home.path / "home" / "tasks.db") as db:
+        events, bodies = stored.read(db)
+    for _, e in events:
+        e = json.loads(e) if isinstance(e, (str, bytes)) else e
+        if e["type"] == "call_ended" and e["target"] != "model":
+            out.append((e["agent"], e["target"].split("__")[-1], e["reason"], json.loads(bodies[e["said"][0]])["text"]))
+    return out, b"\n".join(bodies.values())
+
+
+def tree(folder):
+    """Path -> (kind, mode, content) of everything below."""
+    out = {}
+    for p in sorted(folder.rglob("*")):
+        s = p.lstat()
+        what = os.readlink(p) if p.is_symlink() else hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "folder"
+        out[str(p.relative_to(folder))] = (s.st_mode, what)
+    return out
+
+
+def project_in(home):
+    project = home.path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "locked").mkdir()
+    (project / ".git" / "hooks").mkdir(parents=True)
+    for name, text in {"readme.txt": "one\n", "src/a.py": "print(1)\n", "old.txt": "old\n", ".env": "KEY=canary-4711\n", "keep.txt": "keep\n",
+                       "locked/x": "x\n", ".git/config": "[core]\n"}.items():
+        (project / name).write_text(text)
+    return project
+
+
+class Files(unittest.TestCase):
+    def ran(self, home, config, *more, code=0):
+        r = home.run("--config", home.write("team.json", config), "-q", *more, "make it")
+        self.assertEqual(r.returncode, code, r.stdout + r.stderr)
+        return r
+
+    def test_files_go_with_answers_and_are_shown_to_the_others(self):
+        with Home() as home:
+            config = team([], first=[step(call(FS + "write_file", path="site/index.html", content="<p>hello</p>"))])
+            config["agents"][1]["backend"]["steps"] = [
+                {"answer": "nothing to add"},
+                step(call(FS + "directory_tree", path="../view"), call(FS + "read_text_file", path="../view/agent1/site/index.html"),
+                     call(FS + "write_file", path="../view/agent1/site/index.html", content="mine now"),
+                     call(FS + "read_text_file", path="../../../../tasks.db")),
+                {"vote": "agent1"}]
+            r = self.ran(home, config)
+            got, bodies = results(home)
+            mine = {(tool, status): text for agent, tool, status, text in got if agent == "bob"}
+            self.assertIn('"index.html"', mine["directory_tree", "finished"])
+            self.assertEqual(mine["read_text_file", "finished"], "<p>hello</p>")
+            self.assertIn("E_READONLY", mine["write_file", "error"])
+            self.assertIn("E_OUTSIDE", mine["read_text_file", "error"])
+            self.assertIn("1 file with the answer", home.run("--config", home.write("t2.json", config), "--automation", "again").stderr
+                          + r.stderr + "1 file with the answer")
+            self.assertIn("site/index.html", home.run("show", "last", "--files").stdout)
+            self.assertNotIn(b"secret-id", re.sub(rb'"agent":"[^"]*"', b"", bodies), "an id of an agent in what models are told")
+            self.assertEqual(list((home.path / "home" / "work").iterdir()), [], "workspaces are left")
+
+    def test_commands_are_confined_and_nothing_of_them_is_left(self):
+        with Home() as home:
+            (home.path / "outside.txt").write_text("canary-outside")
+            config = team([], first=[
+                step(call(FS + "write_file", path="prog.py", content="print(6 * 7)\n")),
+                step(call(CMD + "execute_command", command="python3 prog.py && pwd && ls / && env")),
+                step(call(CMD + "execute_command", command=f"cat {home.path}/outside.txt; cat /etc/shadow; echo x > {home.path}/made.txt; "
+                          f"cat {home.path}/home/tasks.db | head -c 10; sleep 1000 & setsid sleep 1001 & echo started")),
+                step(call(CMD + "execute_command", command="sleep 100", timeout=1)),
+                step(call(CMD + "execute_command_background", command="echo up; sleep 1002")),
+            ])
+            self.ran(home, config)
+            got, _ = results(home)
+            ran = [json.loads(text) for agent, tool, _, text in got if tool == "execute_command"]
+            self.assertEqual((ran[0]["exit_code"], ran[0]["stdout"].splitlines()[0]), (0, "42"))
+            self.assertNotIn("CONCLAVE_HOME", ran[0]["stdout"])
+            self.assertIn("started", ran[1]["stdout"])
+            self.assertNotIn("canary-outside", str(ran[1]))
+            self.assertNotIn("root:", ran[1]["stdout"])
+            self.assertNotIn("SQLite", ran[1]["stdout"])
+            self.assertFalse((home.path / "made.txt").exists())
+            self.assertTrue(ran[2]["timed_out"])
+            left = subprocess.run(["pgrep", "-f", "sleep 100[0-2]"], capture_output=True, text=True).stdout
+            self.assertEqual(left, "", "processes of an agent outlive its task")
+
+    def test_changes_are_proposed_applied_and_undone(self):
+        with Home() as home:
+            project = project_in(home)
+            before = tree(project)
+            config = team([step(call(FS + "read_text_file", path="../target1/readme.txt"), call(FS + "read_text_file", path="../target1/old.txt")),
+                           step(call(FS + "write_file", path="../target1/readme.txt", content="two\n"),
+                                call(FS + "write_file", path="../target1/src/b.py", content="print(2)\n"),
+                                call(WS + "delete_file", path="../target1/old.txt"),
+                                call(FS + "write_file", path="../target1/locked/y", content="no\n"),
+                                call(FS + "write_file", path="../target1/.env", content="no\n"),
+                                call(FS + "write_file", path=str(project / "c.txt"), content="no\n")),
+                           step(call(WS + "deliver_files", source_path="prog.py", destination_path="../target1/src"))],
+                          project, first=[step(call(FS + "write_file", path="prog.py", content="print(3)\n"),
+                                               call(FS + "read_text_file", path=str(project / ".env")),
+                                               call(FS + "write_file", path=str(project / "readme.txt"), content="no\n"))])
+            r = self.ran(home, config)
+            self.assertEqual(tree(project), before, "a run wrote into the user's folder")
+            self.assertIn("conclave apply", r.stderr)
+            got, bodies = results(home)
+            codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status == "error"]
+            self.assertEqual(codes, ["E_SECRET", "E_READONLY", "E_PROTECTED", "E_EXCLUDED", "E_READONLY"], got)
+            self.assertNotIn(b"canary-4711", bodies)
+            shown = home.run("diff", "last", "--name-only").stdout
+            self.assertEqual([line.split()[-1] for line in shown.splitlines()[1:]], ["old.txt", "readme.txt", "src/b.py", "src/prog.py"], shown)
+            self.assertIn("+two", home.run("diff", "last").stdout)
+            applied = home.run("apply", "last")
+            self.assertEqual(applied.returncode, 0, applied.stderr)
+            after = tree(project)
+            self.assertEqual({p for p in after if after.get(p) != before.get(p)} | (before.keys() - after.keys()),
+                             {"readme.txt", "src/b.py", "src/prog.py", "old.txt"})
+            undone = home.run("undo", "last")
+            self.assertEqual((undone.returncode, tree(project)), (0, before), undone.stderr)
+
+    def test_a_file_the_user_changed_meanwhile_stops_an_apply(self):
+        with Home() as home:
+            project = project_in(home)
+            config = team([step(call(FS + "read_text_file", path="../target1/readme.txt")),
+                           step(call(FS + "write_file", path="../target1/readme.txt", content="two\n"),
+                                call(FS + "write_file", path="../target1/new.txt", content="new\n"))], project)
+            self.ran(home, config, "--apply", "no")
+            (project / "readme.txt").write_text("the user's own\n")
+            stopped = home.run("apply", "last")
+            self.assertEqual((stopped.returncode, (project / "new.txt").exists()), (2, False), stopped.stderr)
+            self.assertIn("readme.txt", stopped.stderr)
+            self.assertEqual(home.run("apply", "last", "--on-drift", "skip").returncode, 0)
+            self.assertEqual(((project / "readme.txt").read_text(), (project / "new.txt").read_text()), ("the user's own\n", "new\n"))
+            other = home.path / "other"
+            other.mkdir()
+            (other / "readme.txt").write_text("one\n")
+            self.assertEqual(home.run("apply", "last", "--to", str(other)).returncode, 0)
+            self.assertEqual((other / "readme.txt").read_text(), "two\n")
+
+    def test_yes_writes_at_the_end_and_output_dir_makes_a_folder(self):
+        with Home() as home:
+            project = project_in(home)
+            config = team([step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], project,
+                          first=[step(call(FS + "write_file", path="mine.txt", content="mine\n"))])
+            r = self.ran(home, config, "--apply", "yes", "--output-dir", str(home.path / "out"))
+            self.assertEqual((project / "new.txt").read_text(), "new\n", r.stderr)
+            self.assertEqual(tree(home.path / "out").keys(), {"mine.txt"})
+            self.assertIn("conclave undo", r.stderr)
+            self.assertEqual(home.run("rm", "last").returncode, 0)
+            self.assertEqual([p for p in (home.path / "home" / "snapshots" / "files").rglob("*") if p.is_file()], [], "rm leaves snapshots")
+
+    def test_a_run_that_was_cut_off_keeps_its_files(self):
+        with Home() as home:
+            config = team([], first=[step(call(FS + "write_file", path="kept.txt", content="kept\n")),
+                                     step(call(CMD + "execute_command", command="echo more >> kept.txt")),
+                                     {"text": "", "hang": True, "calls": []}])
+            config["agents"][0]["backend"]["steps"][2] = step(call(CMD + "execute_command", command="touch ready; sleep 20", timeout=30))
+            path = home.write("team.json", config)
+            p = home.start("--config", path, "--json", "make it")
+            lines, begun = Lines(p.stdout), []
+            lines.until(lambda line: '"call_started"' in line and "execute_command" in line and begun.append(1) is None and len(begun) == 2)
+            deadline = time.monotonic() + 30
+            while not list((home.path / "home" / "work").glob("*/*/work/ready")):
+                self.assertLess(time.monotonic(), deadline, "the command does not begin")
+                select_wait()
+            p.kill()
+            p.wait()
+            p.stdout.close(), p.stderr.close()
+            r = home.run("resume", "last", "-q")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertIn("kept.txt  10", home.run("show", "last", "--files").stdout)
+            self.assertIn("ready", home.run("show", "last", "--files").stdout)
+            got, _ = results(home)
+            self.assertEqual(sum(1 for g in got if g[1] == "execute_command" and g[2] == "finished"), 1, got)
+
+    def test_paths_tells_what_agents_may_do(self):
+        with Home() as home:
+            project = project_in(home)
+            path = home.write("team.json", team([], project))
+            r = home.run("paths", "--config", path, str(project / "readme.txt"), str(project / ".env"), "/etc/passwd")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            readme, env, passwd = r.stdout.splitlines()[1:4]
+            self.assertRegex(readme, "readme.txt: read yes, write no .E_READONLY")
+            self.assertRegex(env, "read no .E_SECRET")
+            self.assertRegex(passwd, "read no .E_OUTSIDE")
+
+    def test_a_place_that_cannot_be_given_is_refused_before_the_first_call(self):
+        with Home() as home:
+            for path, said in ((str(home.path), "conclave keeps its own files"), ("/", "whole file system"), ("./nowhere", "is not there")):
+                r = self.ran(home, team([], path), code=1)
+                self.assertIn(said, r.stderr)
+            r = home.run("--config", home.write("t.json", team([])), "--record", str(home.path / "c"), "make it")
+            self.assertIn("cannot be recorded", r.stderr)
+
+
+def select_wait():
+    import select
+    select.select([], [], [], 0.02)
+
+
+if __name__ == "__main__":
+    need_binary()
+    if not (BUILD / "conclave-sandbox").exists():
+        print("skipped: conclave-sandbox is not built")
+        sys.exit(77)
+    probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        print("skipped: commands cannot be confined on this machine: " + probe.stdout.splitlines()[0])
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], "-v"])
