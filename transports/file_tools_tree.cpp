@@ -25,8 +25,10 @@ std::string size_text(std::uint64_t bytes) {
   constexpr const char* units[] = {"KB", "MB", "GB", "TB", "PB", "EB"};
   auto value = static_cast<double>(bytes) / 1024;
   std::size_t unit = 0;
-  for (; value >= 1024; value /= 1024)
+  while (value >= 1024) {
+    value /= 1024;
     ++unit;
+  }
   char buffer[40];
   std::snprintf(buffer, sizeof buffer, "%.2f %s", value, units[unit]);
   return buffer;
