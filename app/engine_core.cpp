@@ -11,6 +11,7 @@
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/config_validate.hpp"
+#include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
@@ -176,7 +177,12 @@ std::string engine_core::start(const run_config& config, const question& q, list
 std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
   for (auto& a : agents) {
     auto& w = a.backend.workspace;
-    if (w.cwd.empty() || !w.commands || !a.node.empty())
+    if (w.cwd.empty() || !a.node.empty())
+      continue;
+    for (auto& c : w.context)
+      if (std::error_code e; !std::filesystem::exists(c.path, e))
+        return "context_paths: " + shown_text(c.path, 4'096) + " of agent '" + a.id + "' is not there";
+    if (!w.commands)
       continue;
     if (auto found = sandbox_->find(sandbox_mode_of(w.sandbox)); !found.usable)
       return "agent '" + a.id + "' is to run commands (`enable_mcp_command_line`): " + found.error;

@@ -4,6 +4,7 @@
 // validate(), the part about one backend: type, connection, limits, secrets, scripts and tool servers.
 
 #include "protocols/catalogue.hpp"
+#include "protocols/command_filter.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_tables.hpp"
@@ -197,6 +198,17 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
       add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is the whole file system; name a folder below it");
   if (w.context.size() > max_context_paths)
     add(out, path + ".context_paths", "more than " + std::to_string(max_context_paths) + " files and folders");
+  for (auto& [key, patterns] : {std::pair{".command_line_allowed_commands", &w.allowed_commands},
+                                std::pair{".command_line_blocked_commands", &w.blocked_commands}}) {
+    if (patterns->size() > command_filter::max_patterns)
+      add(out, path + key, "more than " + std::to_string(command_filter::max_patterns) + " patterns");
+    for (auto& x : *patterns)
+      if (auto fault = command_filter::check(x); !fault.empty())
+        add(out, path + key, "'" + shown_text(x, 100) + "': " + fault);
+  }
+  for (auto& folder : w.readable)
+    if (folder.empty() || folder.front() != '/')
+      add(out, path + ".sandbox.readable", "'" + shown_text(folder, 100) + "' is no absolute path");
   for (auto& [name, value] : w.command_env)
     if (auto text = vet_variable(name, value, false); !text.empty())
       add(out, path + ".command_env", text);

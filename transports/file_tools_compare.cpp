@@ -165,10 +165,13 @@ std::string file_tools::carry_out(const wt::deliver_files& c) {
   check_found(from, found.value.path, access::read);
   from.relative = found.value.path;
   copy_plan plan;
-  if (found.value.facts.kind == entry_kind::folder)
+  if (found.value.facts.kind == entry_kind::folder) {
     plan = plan_copy(from, &c.include, &c.exclude);
-  else
+  } else {
     plan.files.push_back({"", found.value.facts, {}});
+    if (auto there = to.dir->look(to.relative); there.ok() && there.value.kind == entry_kind::folder) // one file goes into it
+      to.relative = under(to.relative, from.relative.substr(from.relative.rfind('/') + 1));
+  }
   for (auto& f : plan.files)
     plan.bytes += f.path.empty() ? f.facts.size : 0;
   if (plan.bytes > settings_.bounds.copy_bytes)

@@ -200,20 +200,20 @@ CAF_TEST(an answer with a workspace waits for its snapshot) {
   };
   begin(7);
   put(run::snapshot_taken{7, "s1", ""});
-  CAF_CHECK(the<run::report>().handed_in.text == "42" && the<run::report>().snapshot == "s1" && the<run::report>().ask);
+  CAF_CHECK(the<run::report>().handed_in.text == "42" && the<run::report>().handed_in.files.snapshot == "s1" && the<run::report>().ask);
   put(run::snapshot_taken{7, "s2", ""});
   CAF_CHECK(last.empty());
   rule(ruling_kind::refused, "no"); // the next answer has another one
-  CAF_CHECK(s.snapshot.empty());
+  CAF_CHECK(s.handed_in.files.snapshot.empty());
   rule();
   reply(calls({answer}));
   CAF_CHECK(!the<run::take_snapshot>().workspace.empty());
   put(run::snapshot_taken{7, "s3", ""});
-  CAF_CHECK(the<run::report>().snapshot == "s3");
+  CAF_CHECK(the<run::report>().handed_in.files.snapshot == "s3");
   rule();
   begin(8);
   put(run::snapshot_taken{8, "", "the disk is full"});
-  CAF_CHECK(the<run::report>().handed_in.text == "42" && the<run::report>().snapshot.empty());
+  CAF_CHECK(the<run::report>().handed_in.text == "42" && the<run::report>().handed_in.files.snapshot.empty());
   CAF_CHECK(says(the<run::tell>().text, "the disk is full"));
   rule();
   begin(9);
@@ -239,7 +239,7 @@ CAF_TEST(an answer that is handed in again after a crash keeps its snapshot) {
   crash(run::to_json(s), s.talk);
   put(run::continued{task(8), ends, false, {}});
   CAF_CHECK(got<run::take_snapshot>().empty());
-  CAF_CHECK(the<run::report>().snapshot == "s1" && the<run::report>().handed_in.text == "42");
+  CAF_CHECK(the<run::report>().handed_in.files.snapshot == "s1" && the<run::report>().handed_in.text == "42");
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

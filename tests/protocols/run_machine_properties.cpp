@@ -228,7 +228,9 @@ private:
     MUST(asked == 0 && r.number == x.s.awaited && r.run == run);
     MUST(r.has_verdict != !r.begun.empty());
     if (r.has_verdict)
-      MUST(r.snapshot == (r.handed_in.kind == verdict_kind::answer && has_workspace ? snapshot : ""));
+      MUST(r.handed_in.files.snapshot
+           == ((r.handed_in.kind == verdict_kind::answer || r.handed_in.kind == verdict_kind::presented) && has_workspace ? snapshot
+                                                                                                                         : ""));
     asked = r.number;
     log.by = next_ruling(r);
     if (log.by.kind == ruling_kind::superseded)

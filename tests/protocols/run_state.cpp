@@ -56,9 +56,12 @@ struct pieces {
 start_run full_task() {
   start_run t;
   auto& [task, fence, agent, run, round, epoch, first_call, kind, question, history, answers, may_answer, may_vote, own_id,
-         vote_reasons, votes, tie, now_ms, stored, on_unknown, attachments, planning, planning_instruction, planning_reads] = t;
+         vote_reasons, votes, tie, now_ms, stored, on_unknown, attachments, planning, planning_instruction, planning_reads,
+         snapshot, again] = t;
   task = "20261126-101112-abcd";
   fence = 3;
+  snapshot = std::string(64, 'a');
+  again = true;
   agent = "writer";
   run = 7;
   round = 2;
@@ -118,7 +121,8 @@ run::pending_call full_call(std::uint64_t n) {
 
 verdict full_verdict() {
   verdict v;
-  auto& [kind, text, target, reason, code, truncated, step] = v;
+  auto& [kind, text, target, reason, code, truncated, step, files] = v;
+  files = {std::string(64, 'b'), 3, 120, "the disk is full", true, {{"/home/u/project", std::string(64, 'c'), std::string(64, 'd'), 2}}};
   kind = verdict_kind::presented;
   text = {}; // the reply has it
   target = "agent1";
@@ -284,7 +288,9 @@ CAF_TEST(a state of version 1 is read by every later build) {
   std::string error;
   CAF_REQUIRE(run::from_json(file("v1.json"), s, error));
   auto then = full_state(); // without what came later
-  then.policy = then.workspace = then.snapshot = "";
+  then.policy = then.workspace = then.snapshot = then.task.snapshot = "";
+  then.task.again = false;
+  then.handed_in.files = {};
   then.long_results.clear();
   then.memory.backend = 0;
   then.memory.left.clear();
