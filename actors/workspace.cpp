@@ -132,16 +132,25 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
     parts.tell(text);
   auto promise = self->make_response_promise<workspace_ready>();
   auto fault = std::make_shared<std::string>();
-  auto now = std::make_shared<path_policy::rules>();
+  struct granted {
+    path_policy::rules rules;
+    std::vector<std::string> hidden, closed;
+  };
+  auto now = std::make_shared<granted>();
   auto begun = on_disk(
       true,
-      [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete] {
+      [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete,
+       commands_run = parts.config.commands] {
         *fault = files->disk.prepare(p, flag.get());
-        *now = files->disk.rules();
-        files->tools = std::make_unique<file_tools>(file_tools::settings{*now, enforce, {}, {}});
+        now->rules = files->disk.rules();
+        if (commands_run)
+          files->disk.find_secrets(now->hidden, now->closed);
+        files->tools = std::make_unique<file_tools>(file_tools::settings{now->rules, enforce, {}, {}});
       },
       [this, promise, fault, now]() mutable {
-        rules = std::move(*now);
+        rules = std::move(now->rules);
+        hidden = std::move(now->hidden);
+        closed = std::move(now->closed);
         if (fault->empty())
           promise.deliver(workspace_ready{parts.place});
         else
@@ -199,8 +208,7 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
           auto begun = on_disk(
               true,
               [files = files, c, out, flag = cancel, name = std::string{row->name}] { *out = files->tools->run(c, *flag, name); },
-              [say, out]() mutable { say(std::move(out->text), out->failed); },
-              [say]() mutable { say("Error: cancelled", true); });
+              [say, out]() mutable { say(std::move(out->text), out->failed); }, [say]() mutable { say("Error: cancelled", true); });
           if (!begun)
             say("Error: the system gives no thread for the files of the agent", true);
         }

@@ -30,11 +30,15 @@ tool_fault failed_in_sandbox(std::string why) {
 }
 
 /// What a command is granted: nothing but what the run may use. What must not be changed lies read-only on top.
-sandbox_profile profile_of(const workspace_parts& parts, const path_policy::rules& rules, sandbox_tier tier) {
+sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
+  auto& parts = st.parts;
   sandbox_profile p;
   p.tier = tier;
   p.readable = parts.config.readable;
-  for (auto& r : rules.roots) {
+  p.hidden = st.hidden;
+  for (auto& r : st.rules.roots) {
+    if (std::find(st.closed.begin(), st.closed.end(), r.path) != st.closed.end())
+      continue;
     (r.writable ? p.writable : p.readable).push_back(r.path);
     auto folder = r.kind == path_policy::root_kind::context_file ? r.path.substr(0, r.path.rfind('/')) : r.path;
     for (auto& x : r.protected_paths)
@@ -123,7 +127,7 @@ bool workspace_state::open_sandbox(std::string& error) {
     error = "commands cannot be confined on this machine; see: conclave sandbox";
     return false;
   }
-  commands = sandbox::open(parts.outside, profile_of(parts, rules, *parts.tier), parts.launcher);
+  commands = sandbox::open(parts.outside, profile_of(*this, *parts.tier), parts.launcher);
   return commands != nullptr;
 }
 
@@ -144,9 +148,17 @@ void workspace_state::run(const execute_command& c, answer say) {
     return refuse();
   }
   auto end = std::make_shared<command_end>();
-  auto finish = [say, end, c, folder] {
+  auto since = (parts.outside->now_unix_ms() - 5) * 1'000'000; // the file system's clock ticks every 4 ms
+  auto finish = [this, say, end, c, folder, since] {
     if (end->why == command_end::reason::failed)
       return say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox(end->error)), true);
+    on_disk( // what it made need not be read before it is changed
+        true,
+        [files = files, since] {
+          for (auto& [path, identity] : files->disk.made_since(since))
+            files->tools->tracker().created(path, identity);
+        },
+        [] {}, [] {});
     command_result r;
     r.exit_code = end->status;
     r.out = std::move(end->out.text);

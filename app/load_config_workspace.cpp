@@ -97,7 +97,12 @@ void merge(std::vector<context_path>& into, const std::vector<context_path>& mor
 } // namespace
 
 void read_sandbox(const section& owner, workspace_config& out) {
-  owner.below("sandbox", key_scope::sandbox).read_rows(out);
+  auto s = owner.below("sandbox", key_scope::sandbox);
+  s.read_rows(out);
+  if (const auto* readable = s.get("readable"))
+    for (auto& folder : out.readable)
+      folder = real_path(s, *readable, s.path("readable"), folder);
+  std::erase(out.readable, std::string{});
 }
 
 void read_workspace(const section& s, workspace_config& out) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
@@ -266,6 +267,64 @@ path_policy::rules workspace_disk::rules() const {
     out.roots.push_back(std::move(r));
     out.roots.push_back(std::move(t));
   }
+  return out;
+}
+
+namespace {
+
+constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
+constexpr int max_depth = 64;
+
+/// Calls `f(path, is a folder)` for everything below, links not followed, until it returns false for a folder: what is in that is
+/// left out. Returns false if that is too much.
+template <class F>
+bool look_through(const std::string& folder, F f) {
+  std::error_code e;
+  std::size_t seen = 0;
+  fs::recursive_directory_iterator at{folder, fs::directory_options::skip_permission_denied, e}, end;
+  for (; !e && at != end; at.increment(e)) {
+    if (++seen > max_looked_at || at.depth() > max_depth)
+      return false;
+    std::error_code ignored;
+    auto is_folder = at->symlink_status(ignored).type() == fs::file_type::directory;
+    if (!f(at->path().string(), is_folder) && is_folder)
+      at.disable_recursion_pending();
+  }
+  return !e;
+}
+
+} // namespace
+
+void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
+  for (auto& c : f_.config.context) {
+    std::error_code e;
+    if (f_.config.allow_secret_files || !fs::is_directory(c.path, e))
+      continue;
+    auto all = look_through(c.path, [&](const std::string& path, bool) {
+      auto secret = path_policy::is_secret_name(name_of(path));
+      if (secret)
+        hidden.push_back(path);
+      return !secret;
+    });
+    if (!all)
+      closed.push_back(c.path);
+  }
+}
+
+std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_ns) const {
+  std::vector<made> out;
+  for (auto& r : rules().roots)
+    if (r.writable)
+      look_through(r.path, [&](const std::string& path, bool is_folder) {
+        struct statx s {};
+        if (is_folder || ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) != 0
+            || !S_ISREG(s.stx_mode) || (s.stx_mask & STATX_BTIME) == 0)
+          return true;
+        auto ns = [](const statx_timestamp& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
+        if (ns(s.stx_btime) >= unix_ns)
+          out.push_back({path, {s.stx_size, ns(s.stx_ctime)}});
+        return true;
+      });
   return out;
 }
 

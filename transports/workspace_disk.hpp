@@ -7,10 +7,13 @@
 
 #include "protocols/config.hpp"
 #include "protocols/internal.hpp"
+#include "protocols/operation_tracker.hpp"
 #include "protocols/path_policy.hpp"
 #include "transports/snapshot_store.hpp"
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -34,6 +37,14 @@ public:
 
   /// What the run may read and write now.
   path_policy::rules rules() const;
+
+  /// What commands are to find hidden: names of secrets below the user's folders. A folder that is too large to be looked through
+  /// is in `closed`: it is not for commands at all.
+  void find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const;
+
+  /// A file that was made below a folder that may be written, at this time or later: its path and what it is.
+  using made = std::pair<std::string, file_identity>;
+  std::vector<made> made_since(std::int64_t unix_ns) const;
 
   /// Deletes the folders; snapshots stay. Returns what is wrong, or empty.
   std::string clear();

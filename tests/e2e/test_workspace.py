@@ -133,13 +133,17 @@ class Files(unittest.TestCase):
                                 call(FS + "write_file", path="../target1/.env", content="no\n"),
                                 call(FS + "write_file", path=str(project / "c.txt"), content="no\n")),
                            step(call(WS + "deliver_files", source_path="prog.py", destination_path="../target1/src"))],
-                          project, first=[step(call(FS + "write_file", path="prog.py", content="print(3)\n"),
+                          project, first=[step(call(CMD + "execute_command", command=f"cat {project}/.env {project}/readme.txt; ls {project}; "
+                                                    f"echo no > {project}/readme.txt; touch made; rm -rf {project}")),
+                                          step(call(FS + "write_file", path="made", content="by hand")), step(call(FS + "write_file", path="prog.py", content="print(3)\n"),
                                                call(FS + "read_text_file", path=str(project / ".env")),
                                                call(FS + "write_file", path=str(project / "readme.txt"), content="no\n"))])
             r = self.ran(home, config)
             self.assertEqual(tree(project), before, "a run wrote into the user's folder")
             self.assertIn("conclave apply", r.stderr)
             got, bodies = results(home)
+            ran = json.loads(next(text for _, tool, _, text in got if tool == "execute_command"))
+            self.assertIn("one", ran["stdout"])
             codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status == "error"]
             self.assertEqual(codes, ["E_SECRET", "E_READONLY", "E_PROTECTED", "E_EXCLUDED", "E_READONLY"], got)
             self.assertNotIn(b"canary-4711", bodies)
