@@ -110,7 +110,7 @@ KINDS = {
 }
 # The first is met by each dialect where all are played, else one of each.
 FEW = [("line", "chatcompletion"), ("thoughts", "claude"), ("deep", "openai"), ("zeros", "gemini"), ("no UTF-8", "azure_openai"),
-       ("calls", "gemini"), ("a byte now and then", "claude")]
+       ("calls", "gemini"), ("a byte now and then", "claude"), ("a body without end", "openai"), ("a bomb in a body", "chatcompletion")]
 
 
 def serve(kind, dialect):
@@ -234,7 +234,8 @@ class HostileStreams(unittest.TestCase):
                   f"grown {grown >> 20} MiB, the others' p99 {p99.get('before', 0):.1f} -> {p99.get('during', 0):.1f} ms of {len(latency['during'])}",
                   file=sys.stderr, flush=True)
             self.assertEqual(ended.get("code"), code, (ended, events[-3:]))
-            self.assertLess(took, LATE)
+            if "whole body" not in kind:  # that breaks no bound: it is read to its end, and then makes no sense
+                self.assertLess(took, LATE)
             self.assertLessEqual(grown, MOST)
             if LONG and RELEASE and len(latency["during"]) >= 100:
                 self.assertLess(p99["during"], max(2 * p99["before"], FLOOR))
