@@ -39,18 +39,20 @@ bool is_data(const std::string& source) {
   return lower(source.substr(0, 5)) == "data:";
 }
 
-/// For people and models: neither what follows '?', which may be a key, nor a file as text.
-std::string name_of(const std::string& source) {
-  if (is_data(source))
-    return "data URL";
-  auto name = is_web(source) ? source.substr(0, source.find_first_of("?#")) : source;
-  return shown_text(name, 300);
+/// The scheme of an address that is neither fetched nor decoded; empty for paths, and for what is.
+std::string other_scheme(const std::string& source) {
+  auto colon = source.find("://");
+  auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'; };
+  auto scheme = lower(source.substr(0, colon == std::string::npos ? 0 : colon));
+  return scheme.size() <= 20 && std::all_of(scheme.begin(), scheme.end(), letter) && !is_url(source) && !is_file_url(source)
+             ? scheme
+             : "";
 }
 
 std::string read_path(const std::string& path, std::size_t most, std::string& bytes) {
   std::string error;
-  if (auto scheme = path.find("://"); scheme != std::string::npos && scheme < path.find('/'))
-    return "is an address of a kind that nothing is fetched from: https://, a data: URL, or a path";
+  if (auto why = no_path(path); !why.empty())
+    return why;
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   struct stat st {};
   if (fd < 0)
@@ -150,7 +152,7 @@ std::string fetch(const std::string& url, std::size_t most, const file_access& b
     return "cannot be fetched: " + how.error;
   auto status = got->head.status;
   if (auto* to = find_header(got->head, "location"); to != nullptr && status >= 300 && status < 400)
-    return "leads on to another address: give that one (" + name_of(*to) + "), or download the file and give its path";
+    return "leads on to another address: give that one (" + shown_source(*to) + "), or download the file and give its path";
   if (status != 200)
     return "cannot be fetched: the server says " + std::to_string(status);
   bytes = std::move(got->bytes);
@@ -171,7 +173,7 @@ std::string fill(attachment& a, const std::string& source, const std::string& ke
   }
   if (key == "image_path" && type == "application/pdf")
     return "is a PDF by its first bytes and no image: write `file_path`";
-  a.name = name_of(source);
+  a.name = shown_source(source);
   a.media_type = type;
   a.bytes = bytes.size();
   a.data = wire::encode_base64(bytes);
@@ -220,12 +222,30 @@ std::size_t most_of(const backend_config& b) {
 
 } // namespace
 
+std::string shown_source(const std::string& source) {
+  if (is_data(source))
+    return "data URL";
+  if (auto scheme = other_scheme(source); !scheme.empty())
+    return scheme + "://...";
+  auto name = is_web(source) ? source.substr(0, source.find_first_of("?#")) : source;
+  return shown_text(name, 300);
+}
+
 bool is_file_url(const std::string& source) {
   return lower(source.substr(0, 5)) == "file:";
 }
 
 bool is_url(const std::string& source) {
   return is_web(source) || is_data(source);
+}
+
+std::string no_path(const std::string& source) {
+  if (auto scheme = other_scheme(source); !scheme.empty())
+    return "nothing is fetched by " + scheme + ":, only by https:; fetch it yourself and give its path, or a data: URL";
+  auto start = lower(source.substr(0, 6));
+  if (!is_url(source) && (start.starts_with("https:") || start.starts_with("http:")))
+    return "is no URL: two slashes follow 'https:'";
+  return {};
 }
 
 std::string path_of_url(const std::string& source, std::string& fault) {
@@ -278,7 +298,7 @@ std::vector<problem> unfit_files(const run_config& config) {
       attachment a;
       auto why = is_web(source) ? forbidden(source, none.reach) : r.read(a, source, key, most_of(agent.backend));
       if (!why.empty())
-        add(path + "[" + std::to_string(k) + "]." + key, name_of(source) + ": " + why);
+        add(path + "[" + std::to_string(k) + "]." + key, shown_source(source) + ": " + why);
       else if (!is_web(source)) // what a run would fetch is not known
         read.push_back(std::move(a));
     }
@@ -298,17 +318,17 @@ std::string read_attachments(const run_config& config, question& q, const file_a
   for (auto& a : out.attachments)
     if (auto source = a.name; a.data.empty()) {
       if (auto why = r.read(a, source, "", wire::max_attached); !why.empty())
-        return name_of(source) + ": " + why;
+        return shown_source(source) + ": " + why;
     } else if (a.sha.empty()) {
       if (auto why = is_base64(a.data) ? fill(a, source, "", decode_base64(a.data)) : "holds no base64 (RFC 4648, with padding)";
           !why.empty())
-        return name_of(source) + ": " + why;
+        return shown_source(source) + ": " + why;
     }
   for (std::size_t i = 0; i < config.agents.size(); ++i) {
     auto& agent = config.agents[i];
     for (auto& [key, source] : agent.backend.upload_files) {
       attachment a;
-      a.name = name_of(source);
+      a.name = shown_source(source);
       a.agent = agent.id;
       auto there = [&](const attachment& x) { return x.agent == a.agent && x.name == a.name && !x.data.empty(); };
       if (std::any_of(q.attachments.begin(), q.attachments.end(), there))

@@ -24,6 +24,14 @@ struct file_access {
 bool is_url(const std::string& source);
 bool is_file_url(const std::string& source);
 
+/// Returns why what is neither of the two is no path either, and what to do: an address that nothing is fetched from. Empty if it
+/// may be a path.
+std::string no_path(const std::string& source);
+
+/// Returns how a file is called, for people and models: neither a user's password nor what follows '?', which may be a key, nor a
+/// file as text.
+std::string shown_source(const std::string& source);
+
 /// Returns the path on this machine that a `file:` URL stands for (RFC 8089). `fault`: why there is none, else unchanged.
 std::string path_of_url(const std::string& source, std::string& fault);
 

@@ -10,13 +10,11 @@
 #include "protocols/config.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/key_route.hpp"
-#include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
 #include "protocols/time_text.hpp"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <exception>
 #include <optional>
@@ -24,6 +22,7 @@
 
 namespace conclave {
 
+using cli::misplaced_file;
 using cli::parse;
 using cli::prepare;
 using cli::usage_error;
@@ -54,126 +53,6 @@ Commands (the first word alone selects one):
 
 Exit codes: 0 answered, 1 usage or configuration, 2 no answer or store failure, 3 timeout without answer, 4 interrupted.
 The answer alone goes to standard output, everything else to standard error. State: $CONCLAVE_HOME.)";
-
-/// The arguments from `from` on as they can be typed, each with a blank in front.
-std::string typed(const std::vector<std::string>& args, std::size_t from) {
-  std::string out;
-  for (auto i = from; i < args.size(); ++i)
-    out += " " + shell_word(args[i]);
-  return shown_text(out, 200);
-}
-
-/// The command in which the files among these words are given as such; empty if none of the words is a file.
-std::string with_files(const std::vector<std::string>& words) {
-  std::string options, rest;
-  for (const auto& word : words)
-    if (auto option = file_option(word); option.empty())
-      rest += " " + shell_word(word);
-    else
-      options += " " + option + " " + shell_word(word);
-  return options.empty() ? "" : "conclave" + shown_text(options, 200) + (rest.empty() ? " \"QUESTION\"" : shown_text(rest, 200));
-}
-
-/// What to type instead of a word that asks elsewhere ("run team.yaml") and what stands behind it; empty if that is several words.
-std::string asked(const std::vector<std::string>& rest) {
-  auto option = [](const std::string& a) { return a.size() > 1 && a.front() == '-'; };
-  if (std::any_of(rest.begin(), rest.end(), option))
-    return "conclave" + typed(rest, 0);
-  auto files = with_files(rest);
-  return files.empty() && rest.size() == 1 ? "conclave" + typed(rest, 0) : files;
-}
-
-/// Says what to type instead of a word that is no command, or a slip of one, in front of other words; empty if it is neither.
-std::string no_command(const std::vector<std::string>& args) {
-  const auto& word = args.front();
-  auto hint = command_hint(word);
-  if (hint.empty())
-    return {};
-  auto name = near_command(word);
-  auto question = hint == "conclave \"QUESTION\"" ? asked({args.begin() + 1, args.end()}) : std::string{};
-  if (!name.empty() && args.size() > 1)
-    hint = "conclave " + name + typed(args, 1);
-  else if (!question.empty())
-    hint = question;
-  else if (hint == "conclave --help" && args.size() > 1 && near_command(args[1]) == args[1])
-    hint = "conclave " + args[1] + " --help";
-  return "there is no command '" + shown_text(word) + "'; try: " + hint;
-}
-
-/// Says that a file stands where the question is expected; empty if none of the words is one.
-std::string misplaced_file(const std::vector<std::string>& words) {
-  auto first = std::find_if(words.begin(), words.end(), [](const std::string& w) { return !file_option(w).empty(); });
-  return first == words.end() ? "" : "'" + shown_text(*first) + "' looks like a file; try: " + with_files(words);
-}
-
-/// Says which argument is too many. An unknown option is named rather than the value that follows it.
-std::string unexpected(const CLI::App& app, const command_line& c, const std::vector<std::string>& args) {
-  bool asks = c.command == command_name::run;
-  auto extra = app.remaining();
-  if (extra.empty())
-    return "unexpected argument";
-  if (asks)
-    if (auto text = no_command(args); !text.empty())
-      return text;
-  auto option = std::find_if(extra.begin(), extra.end(), [](const std::string& t) { return t.size() > 1 && t.front() == '-'; });
-  if (option == extra.end()) {
-    auto words = extra;
-    words.insert(words.begin(), c.run.question);
-    auto file = asks ? misplaced_file(words) : std::string{};
-    return !file.empty() ? file
-                         : "unexpected argument '" + extra.back() + "'; "
-                               + (asks ? "a question of several words needs quotes" : "if this is a question, put it in quotes");
-  }
-  if (auto hint = option_hint(*option); !hint.empty())
-    return "there is no option '" + option->substr(0, option->find('=')) + "'; instead: " + hint;
-  // Of "-version" the parser has taken "-v" away.
-  auto whole = std::find_if(args.begin(), args.end(), [&](const std::string& a) {
-    return a.size() > option->size() && a[0] == '-' && a[1] != '-' && a.ends_with(option->substr(1));
-  });
-  auto shown = whole == args.end() ? *option : *whole;
-  std::vector<std::string> names;
-  for (const auto* o : app.get_options())
-    for (const auto& name : o->get_lnames())
-      names.push_back("--" + name);
-  auto near = nearest(shown.substr(0, shown.find('=')), names);
-  return "unknown option '" + shown + "'" + (near.empty() ? "" : "; did you mean '" + near + "'?");
-}
-
-/// Makes a node's name of its address: 127.0.0.1:4711 -> 127.0.0.1-4711, [::1]:4711 -> --1-4711.
-std::string name_of(const std::string& address) {
-  std::string name;
-  for (auto c : address)
-    if (c != '[' && c != ']')
-      name += c == ':' ? '-' : c;
-  return name.size() <= 64 ? name : name.substr(name.size() - 64); // the end tells more
-}
-
-bool read_nodes(const std::vector<std::string>& texts, command_line& c) {
-  for (const auto& text : texts) {
-    auto eq = text.find('=');
-    bool named = eq != std::string::npos;
-    auto address = named ? text.substr(eq + 1) : text;
-    auto name = named ? text.substr(0, eq) : name_of(address);
-    std::string host, error;
-    std::uint16_t port = 0;
-    if (name.empty()) {
-      usage_error(c, "--node takes NAME=HOST:PORT or HOST:PORT, not '" + text + "'");
-      return false;
-    }
-    if (!parse_host_port(address, host, port, error) || port == 0) {
-      usage_error(c, "--node " + (named ? name + ": " : "") + (error.empty() ? "the port must not be 0" : error)
-                         + (named ? "" : "; --node takes NAME=HOST:PORT or HOST:PORT"));
-      return false;
-    }
-    for (const auto& [known, where] : c.run.nodes)
-      if (known == name) {
-        usage_error(c, "--node " + name + " is given twice");
-        return false;
-      }
-    c.run.nodes.emplace_back(name, address);
-  }
-  return true;
-}
 
 /// Tells TYPE=URL from the URL of the quick mode, which may hold a key anywhere: what stands before the '=' is shown if it fits.
 bool read_base_urls(const std::vector<std::string>& texts, command_line& c) {
@@ -237,7 +116,7 @@ void check_run(command_line& c, const std::vector<std::string>& nodes, const std
     return usage_error(c, o.has_question ? "--no-stdin and '-' exclude each other" : "--no-stdin needs a question");
   if (from_stdin > 1)
     return usage_error(c, "standard input can be read once: '-' is given twice, or there is no question beside it");
-  read_nodes(nodes, c);
+  cli::read_nodes(nodes, c);
 }
 
 void parse_run(command_line& c, int argc, const char* const* argv) {
@@ -327,52 +206,6 @@ void parse_keys(command_line& c, int argc, const char* const* argv) {
     usage_error(c, "--markdown lists every key: leave out the word", "conclave keys --help");
 }
 
-void parse_node(command_line& c, int argc, const char* const* argv) {
-  CLI::App app("Serves agents to engines on other machines, with mutual TLS (a per-user CA made on first use, unless given).",
-               "conclave node");
-  prepare(app);
-  auto& o = c.node;
-  std::string listen, check, grace;
-  auto* listens = app.add_option("--listen", listen, "HOST:PORT to listen on; port 0 = any");
-  auto* checks = app.add_option("--check", check, "HOST:PORT: say whether agents can run on the node there, and exit");
-  auto* graces = app.add_option("--grace", grace, "TIME its tasks may go on after a signal (30 = 30s); 0 = none");
-  app.add_flag("--insecure-loopback", o.insecure_loopback,
-               "no TLS, loopback only: every user of this machine can spawn agents here");
-  app.add_option("--tls-cert", o.tls.cert, "PEM certificate of this node");
-  app.add_option("--tls-key", o.tls.key, "PEM private key of this node");
-  app.add_option("--tls-ca", o.tls.ca, "PEM certificate of the CA both sides trust");
-  app.add_flag("--json", o.json, "the log as JSON lines on standard output");
-  app.add_flag("-q,--quiet", o.quiet, "log failures only");
-  app.add_flag("-v,--verbose", o.verbose, "log each run and caller, too");
-  const char* help = "conclave node --help";
-  if (!parse(app, c, argc, argv, help))
-    return;
-  o.tls.insecure_loopback = o.insecure_loopback;
-  std::string error;
-  o.check = checks->count() > 0;
-  if (o.check == (listens->count() > 0))
-    return usage_error(c, "give either --listen HOST:PORT or --check HOST:PORT", help);
-  const std::string name = o.check ? "--check" : "--listen";
-  if (!parse_host_port(o.check ? check : listen, o.host, o.port, error))
-    return usage_error(c, name + ": " + error, help);
-  if (o.check && o.port == 0)
-    return usage_error(c, "--check: the port must not be 0", help);
-  if (o.check && (graces->count() > 0 || o.quiet || o.verbose))
-    return usage_error(c, "--check takes the TLS options and --json; --grace, --quiet and --verbose are for --listen", help);
-  if (graces->count() > 0 && (o.grace_ms = grace == "0" ? 0 : parse_seconds(grace)) < 0)
-    return usage_error(c, "--grace takes a time (30 or 30s, 2m) or 0, not '" + grace + "'", help);
-  auto given = !o.tls.cert.empty() + !o.tls.key.empty() + !o.tls.ca.empty();
-  if (given != 0 && given != 3)
-    return usage_error(c, "--tls-cert, --tls-key and --tls-ca belong together", help);
-  if (given != 0 && o.insecure_loopback)
-    return usage_error(c, "--insecure-loopback means no TLS: leave out --tls-cert, --tls-key and --tls-ca", help);
-  if (o.insecure_loopback && !is_loopback_host(o.host))
-    return usage_error(c, name + " with --insecure-loopback needs a loopback address such as 127.0.0.1, not '" + o.host + "'",
-                       help);
-  if (o.verbose && o.quiet)
-    return usage_error(c, "--verbose and --quiet exclude each other", help);
-}
-
 struct entry {
   std::string_view word;
   command_name name;
@@ -396,7 +229,7 @@ constexpr std::array<entry, 17> subcommands{{
     {"undo", command_name::undo, cli::parse_undo},
     {"paths", command_name::paths, cli::parse_paths},
     {"sandbox", command_name::sandbox, cli::parse_sandbox},
-    {"node", command_name::node, parse_node},
+    {"node", command_name::node, cli::parse_node},
 }};
 
 } // namespace
@@ -460,30 +293,6 @@ std::int64_t parse_age(const std::string& text) {
 std::int64_t parse_seconds(const std::string& text) {
   auto ms = read_time(text, 1000);
   return ms && *ms > 0 && *ms <= static_cast<double>(year_ms) ? std::max<std::int64_t>(1, std::llround(*ms)) : -1;
-}
-
-bool parse_host_port(const std::string& text, std::string& host, std::uint16_t& port, std::string& error) {
-  auto colon = text.rfind(':');
-  error = "'" + text + "' is not HOST:PORT";
-  if (colon == std::string::npos || colon == 0)
-    return false;
-  host = text.substr(0, colon);
-  if (host.front() == '[') {
-    if (host.size() < 3 || host.back() != ']')
-      return false;
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != std::string::npos) {
-    error += "; write an IPv6 address as [address]:port";
-    return false;
-  }
-  auto [end, code] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), port);
-  if (code != std::errc{} || end != text.data() + text.size() || colon + 1 == text.size())
-    return false;
-  auto odd = [](unsigned char ch) { return ch <= ' ' || ch >= 0x7f || ch == '/' || ch == '@' || ch == '[' || ch == ']'; };
-  if (std::any_of(host.begin(), host.end(), odd))
-    return false;
-  error.clear();
-  return true;
 }
 
 } // namespace conclave

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include <string>
+#include <vector>
 
 namespace conclave::cli {
 
@@ -19,6 +20,17 @@ void prepare(CLI::App& app);
 
 /// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
 bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help);
+
+/// Says that a file stands where the question is expected; empty if none of the words is one.
+std::string misplaced_file(const std::vector<std::string>& words);
+
+/// Says which argument is too many. An unknown option is named rather than the value that follows it.
+std::string unexpected(const CLI::App& app, const command_line& c, const std::vector<std::string>& args);
+
+/// Reads the values of --node. Returns false after a usage error.
+bool read_nodes(const std::vector<std::string>& texts, command_line& c);
+
+void parse_node(command_line& c, int argc, const char* const* argv);
 
 // What is known of backends and models.
 void parse_backends(command_line& c, int argc, const char* const* argv);

@@ -5,8 +5,6 @@
 
 #include "protocols/text.hpp"
 
-#include <algorithm>
-#include <cstring>
 #include <sstream>
 #include <string_view>
 #include <vector>
@@ -31,12 +29,11 @@ constexpr spelling spellings[] = {
      "azureopenaichatdeploymentname deployment "
      "deploymentid deploymentname engine",
      "model", "deployment_name"},
-    {"apibase apibaseurl openaibasepath azureopenaibasepath azureopenaiapiendpoint openaiapibase openaibaseurl azureapibase "
-     "azureopenaiapibase azureopenaiendpoint azureendpoint endpoint "
-     "endpointurl apiendpoint apiurl baseurl serverurl",
+    {"apibase openaibasepath azureopenaibasepath azureopenaiapiendpoint azureopenaiendpoint azureendpoint endpoint endpointurl "
+     "apiendpoint apiurl baseurl serverurl",
      "base_url", "azure_endpoint"},
     {"apiversion openaiapiversion azureapiversion azureopenaiapiversion", "api_version", ""},
-    {"apikey openaiapikey azureapikey azureopenaiapikey anthropicapikey googleapikey geminiapikey apitoken", "api_key", ""},
+    {"apikey apitoken", "api_key", ""},
     {"apikeyenvvar apikeyenvvariable apikeyvariable", "api_key_env", ""},
     {"host hostname apihost url uri baseuri inferenceserverurl", "base_url", "azure_endpoint"},
     {"token authtoken accesstoken key openaikey azureopenaikey credentials", "api_key", ""},
@@ -46,9 +43,45 @@ constexpr spelling spellings[] = {
     {"organization openaiorganization", "extra_headers: {OpenAI-Organization: ...}", "", false},
     {"azureadtoken", "extra_headers: {Authorization: Bearer ...}", ""},
     {"maxoutputtokens maxtokenstosample maxnewtokens numpredict", "max_tokens", "", false},
-    {"timeoutseconds requesttimeout requesttimeoutseconds", "timeout", "", false},
+    {"timeoutseconds requesttimeout requesttimeoutseconds connectiontimeout connectiontimeoutseconds connecttimeout readtimeout "
+     "httptimeout calltimeout responsetimeout timeouts timeoutms timeoutsecs",
+     "timeout", "", false},
+    {"streamtimeout streamidletimeout idletimeout chunktimeout", "idle_timeout_seconds", "", false},
     {"system instructions systeminstruction", "system_message` beside `backend", "", false},
 };
+
+/// What one of ours alone does not answer.
+struct remark {
+  const char* foreign; ///< as above
+  const char* text;
+};
+
+// Ollama: https://github.com/ollama/ollama/blob/main/docs/openai.md ("Setting the context size"), read 2026-11-27.
+constexpr remark remarks[] = {
+    {"retry retries maxretries numretries retryattempts maxattempts retrypolicy retrydelay retryconfig",
+     "a call is tried again as its server asks, 3 times at most; `failover` beside `backend` says what follows then"},
+    {"numctx contextlength contextsize contextwindow maxcontext maxcontexttokens nctx ctxsize",
+     "write `context_tokens`, and set the window where the model is served (Ollama: OLLAMA_CONTEXT_LENGTH, or `PARAMETER num_ctx` "
+     "of a Modelfile)"},
+};
+
+/// Variables of the environment are called so, with a name in front: `groq_api_key`.
+constexpr std::string_view endings[] = {"apikey", "baseurl", "apiurl", "apibase", "apitoken", "endpointurl"};
+
+std::string_view without_name(std::string_view word) {
+  for (auto ending : endings)
+    if (word.ends_with(ending))
+      return ending;
+  return word;
+}
+
+bool holds(const char* words, std::string_view word) {
+  std::istringstream in{words};
+  for (std::string w; in >> w;)
+    if (w == word)
+      return true;
+  return false;
+}
 
 std::string folded(const std::string& key) {
   std::string out;
@@ -59,17 +92,10 @@ std::string folded(const std::string& key) {
 }
 
 const spelling* find_spelling(const std::string& key) {
-  auto wanted = folded(key);
-  // As variables of the environment are called: `groq_api_key`.
-  for (auto ending : {"apikey", "baseurl", "apiurl", "apibase", "apitoken", "endpointurl"})
-    if (auto at = wanted.rfind(ending); at != std::string::npos && at > 0 && at + std::strlen(ending) == wanted.size())
-      wanted = ending;
-  for (const auto& s : spellings) {
-    std::istringstream in{s.foreign};
-    for (std::string word; in >> word;)
-      if (word == wanted)
-        return &s;
-  }
+  auto word = folded(key);
+  for (const auto& s : spellings)
+    if (holds(s.foreign, without_name(word)))
+      return &s;
   return nullptr;
 }
 
@@ -97,6 +123,10 @@ key_hint hint_of(const std::string& key, key_scope at, const std::string& type, 
                 + to_string(key_scope::backend) + "`",
             s->connection};
   }
+  if (at == key_scope::backend)
+    for (const auto& r : remarks)
+      if (holds(r.foreign, folded(key)))
+        return {r.text, false};
   return {elsewhere(keys, at, key), false};
 }
 

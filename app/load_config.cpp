@@ -28,7 +28,7 @@ void split_effort(backend_config& out) {
       continue;
     out.model.resize(out.model.size() - suffix.size());
     auto added = std::string{"\"reasoning_effort\":\""} + effort + "\"";
-    if (out.params.find("\"reasoning_effort\"") == std::string::npos)
+    if (out.params.find("\"reasoning_effort\"") == std::string::npos && out.params.find("\"effort\"") == std::string::npos)
       out.params = out.params.empty() ? "{" + added + "}" : "{" + added + "," + out.params.substr(1);
     return;
   }
@@ -69,7 +69,7 @@ backend_config read_one_backend(const tree& node, const std::string& path, const
     infer_type(out);
   section b{&node, key_scope::backend, path, canonical, to, out.type};
   read_backend(b, out, options);
-  if (inferred)
+  if (inferred || (out.type == "openai" && provider_of(out) == "openai"))
     split_effort(out);
   read_uploads(b, out);
   return out;

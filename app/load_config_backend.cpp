@@ -35,6 +35,8 @@ void read_parameters(const section& s, backend_config& out) {
       s.to().error(e->at, s.path(e->key), error);
     if (e->key == "separate_reasoning" && out.type != "sglang")
       continue; // warned about; vLLM refuses it
+    if (e->key == "provider" && provider_of(out) != "openrouter")
+      s.to().warning(e->at, s.path(e->key), "a map goes to the server as it is, as OpenRouter takes it; a text is a display name");
     has_template = has_template || e->key == "chat_template_kwargs";
     append(e->key, value);
   }

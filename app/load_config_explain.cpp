@@ -6,27 +6,19 @@
 // people make: brackets and quotes left open, ${NAME} in flow style, colons in texts, blanks that do not line up. Nothing here
 // decides whether a file is read.
 
-#include "app/load_config_parts.hpp"
+#include "app/load_config_walk.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <string_view>
+#include <vector>
 
 namespace conclave::loader {
 
 namespace {
 
-constexpr auto npos = syntax_fault::nowhere;
 constexpr const char* no_blank = "a blank is missing behind ':'";
 constexpr const char* second_colon = "': ' inside a text without quotes: put the whole text in quotes";
-
-/// Spaces of other kinds, and U+FEFF. Source: the Unicode charts U0080, U2000, U3000 and UFE70 (https://www.unicode.org/charts/).
-constexpr std::array<std::string_view, 8> odd_blanks = {"\xC2\xA0",     "\xE3\x80\x80", "\xE2\x80\x8B", "\xE2\x80\x83",
-                                                        "\xE2\x80\x82", "\xE2\x80\xAF", "\xE2\x80\x89", "\xEF\xBB\xBF"};
-
-constexpr std::array<std::string_view, 7> fine_quotes = {"\xE2\x80\x9C", "\xE2\x80\x9D", "\xE2\x80\x9E", "\xE2\x80\x98",
-                                                         "\xE2\x80\x99", "\xC2\xAB",     "\xC2\xBB"};
 
 /// An open block collection.
 struct level {
@@ -41,9 +33,9 @@ struct open_bracket {
   bool colon; ///< a ':' stood in the entry that is read
 };
 
-class slip_finder {
+class slip_finder : text_walk {
 public:
-  explicit slip_finder(const std::string& text) : t_(text) {}
+  explicit slip_finder(const std::string& text) : text_walk(text) {}
 
   syntax_fault run() {
     i_ = t_.starts_with("\xEF\xBB\xBF") ? 3 : 0;
@@ -53,59 +45,11 @@ public:
   }
 
 private:
-  char at(std::size_t k) const { return k < t_.size() ? t_[k] : '\0'; }
-  bool is(std::size_t k, std::string_view what) const { return t_.compare(k, what.size(), what) == 0; }
-  bool starts_any(std::size_t k, const auto& words) const {
-    return std::any_of(words.begin(), words.end(), [&](std::string_view word) { return is(k, word); });
-  }
-  bool ends_line(std::size_t k) const { return k >= t_.size() || t_[k] == '\n' || t_[k] == '\r'; }
-  bool is_blank(std::size_t k) const { return at(k) == ' ' || at(k) == '\t'; }
-  bool ends_word(std::size_t k) const { return ends_line(k) || is_blank(k); }
-  std::size_t skip_blanks(std::size_t k) const {
-    while (is_blank(k))
-      ++k;
-    return k;
-  }
-  std::size_t end_of_line(std::size_t k) const { return std::min(t_.find('\n', k), t_.size()); }
-  std::size_t next_line(std::size_t k) const { return std::min(end_of_line(k) + 1, t_.size()); }
-  std::size_t column(std::size_t k) const { return k - (k == 0 ? 0 : t_.rfind('\n', k - 1) + 1); }
-  std::size_t indent_at(std::size_t k) const { return t_.find_first_not_of(' ', k) == npos ? 0 : t_.find_first_not_of(' ', k) - k; }
-  bool is_comment(std::size_t k) const { return at(k) == '#' && (k == 0 || is_blank(k - 1) || at(k - 1) == '\n'); }
-
   void fail(std::size_t where, std::string text) {
     if (fault_.at == npos)
       fault_ = {where, std::move(text)};
   }
   bool failed() const { return fault_.at != npos; }
-
-  /// Returns where the ':' of "key: ..." stands in this line, or npos. Quotes and comments are left out.
-  std::size_t key_colon(std::size_t k) const {
-    if (at(k) == '"' || at(k) == '\'') {
-      auto close = t_.find(at(k), k + 1);
-      auto after = close == npos || close > end_of_line(k) ? npos : skip_blanks(close + 1);
-      return after != npos && at(after) == ':' && ends_word(after + 1) ? after : npos;
-    }
-    for (; !ends_line(k) && !is_comment(k); ++k)
-      if (at(k) == ':' && ends_word(k + 1))
-        return k;
-    return npos;
-  }
-
-  bool is_word(std::size_t from, std::size_t to) const {
-    return std::all_of(t_.begin() + static_cast<std::ptrdiff_t>(from), t_.begin() + static_cast<std::ptrdiff_t>(to),
-                       [](unsigned char c) { return std::isalnum(c) || c == '_'; });
-  }
-
-  /// Returns whether a line in the middle of something else looks as if it began an entry of its own.
-  bool looks_like_entry(std::size_t k) const {
-    k = skip_blanks(k);
-    if (at(k) == '-' && at(k + 1) == ' ')
-      return true;
-    auto colon = key_colon(k);
-    return colon != npos
-           && std::all_of(t_.begin() + static_cast<std::ptrdiff_t>(k), t_.begin() + static_cast<std::ptrdiff_t>(colon),
-                          [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '"' || c == '\''; });
-  }
 
   void line() {
     ++number_;
@@ -320,15 +264,6 @@ private:
     return npos;
   }
 
-  std::string bad_escape(std::size_t k) const {
-    auto c = at(k + 1);
-    auto digits = c == 'x' ? 2u : c == 'u' ? 4u : c == 'U' ? 8u : 0u;
-    bool good = std::string_view{"0abtnvfre \"/\\N_LP\t\n\r"}.find(c) != npos || digits > 0;
-    for (std::size_t d = 0; good && d < digits; ++d)
-      good = std::isxdigit(static_cast<unsigned char>(at(k + 2 + d))) != 0;
-    return good ? "" : std::string{"'\\"} + c + "' means nothing inside \"...\": write '...' instead, or \\\\ for each backslash";
-  }
-
   /// Reads [...] or {...} from its opening bracket. Returns what follows the closing one, or npos.
   std::size_t flow(std::size_t n, std::size_t indent) {
     std::vector<open_bracket> open;
@@ -444,11 +379,6 @@ private:
     fail(next, "text behind the closing bracket");
   }
 
-  int line_of(std::size_t k) const {
-    return 1 + static_cast<int>(std::count(t_.begin(), t_.begin() + static_cast<std::ptrdiff_t>(k), '\n'));
-  }
-
-  const std::string& t_;
   std::size_t i_ = 0;
   int number_ = 0;
   std::vector<level> levels_;
@@ -463,15 +393,6 @@ private:
 
 syntax_fault find_slip(const std::string& text) {
   return slip_finder{text}.run();
-}
-
-bool holds_odd_blank(std::string_view text) {
-  return std::any_of(odd_blanks.begin(), odd_blanks.end(), [&](std::string_view blank) { return text.find(blank) != npos; });
-}
-
-bool has_typographic_quotes(std::string_view text) {
-  auto any = [&](auto test) { return std::any_of(fine_quotes.begin(), fine_quotes.end(), test); };
-  return any([&](std::string_view q) { return text.starts_with(q); }) && any([&](std::string_view q) { return text.ends_with(q); });
 }
 
 } // namespace conclave::loader

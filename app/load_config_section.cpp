@@ -132,6 +132,10 @@ void section::check(const entry& e) {
     to_.error(e.at, path(e.key), std::string{"cannot be set: "} + key->help);
     return;
   }
+  if (scope_ == key_scope::backend && e.key == "provider" && e.value->kind == tree::map) {
+    parameters_.push_back(&e); // OpenRouter's: which of its providers may answer
+    return;
+  }
   // What is not built yet and not asked for is of any type: files of other versions hold it.
   if ((key->status == key_status::later || key->status == key_status::cosmetic) && is_empty(*e.value) && is_inert(*e.value, *key))
     return;

@@ -90,12 +90,14 @@ bool shows(const std::string& path) {
 
 /// Reads one `--file`. Returns false after a complaint.
 bool read_file(const std::string& path, std::string& text) {
-  auto name = "--file " + path;
+  auto name = "--file " + shown_source(path);
   std::string error;
   // O_NONBLOCK: opening a named pipe nobody writes to waits for ever; reading one waits below, where a signal ends it.
   int fd = path == "-" ? dup(0) : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   struct stat st {};
-  if (fd < 0)
+  if (auto why = fd < 0 && errno == ENOENT ? no_path(path) : std::string{}; !why.empty())
+    error = why;
+  else if (fd < 0)
     error = std::string("cannot be opened: ") + std::strerror(errno);
   else if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
     error = "is a folder; name its files one by one";

@@ -83,7 +83,8 @@ inline constexpr auto table<backend_config> = [] {
       field(&x::base_url, "base_url", text, "address of the API; default by `type`"), inner(&x::base_url_source, "base_url_source"),
       field(&x::api_key, "api_key", text, "`${NAME}` or the key itself; default: the variable bound to the host"),
       field(&x::api_key_env, "api_key_env", text, "name of the variable that holds the key, also for hosts no key is bound to"),
-      field(&x::provider, "provider", text, "display name; default by host"),
+      field(&x::provider, "provider", text,
+            "display name; default by host. OpenRouter: a map says which of its providers may answer, and goes with the request"),
       field(&x::decision, "decision", choice, "auto tools schema text",
             "how a verdict is asked for: as tool calls, as JSON by schema, as text")
           .of_connection(),

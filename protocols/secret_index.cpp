@@ -143,11 +143,12 @@ struct secret_index::seen_text {
       for (; done < until; ++done)
         to.at.push_back(static_cast<std::uint32_t>(place(done)));
     };
-    for (; length > 0; look(done)) {
+    while (length > 0) { // a `for` is refused by clang, which does not see that look() changes it
       keep(i);
       to.own += meant;
       to.at.insert(to.at.end(), meant.size(), static_cast<std::uint32_t>(place(i)));
       done = i + length;
+      look(done);
     }
     keep(text.size());
     to.at.push_back(static_cast<std::uint32_t>(place(text.size())));

@@ -11,7 +11,7 @@ namespace conclave::wire {
 inline constexpr std::size_t max_reply_bytes = std::size_t{64} << 20; ///< of its body, decoded
 inline constexpr std::size_t max_text_bytes = std::size_t{16}
                                               << 20; ///< of its text, thoughts and arguments, which are held more than once
-inline constexpr std::size_t max_line_bytes = std::size_t{16} << 20;  ///< of one line, or of the data of one event
+inline constexpr std::size_t max_line_bytes = std::size_t{16} << 20;  ///< of one line, one event, or a body that is no stream
 inline constexpr std::size_t max_event_bytes = std::size_t{32} << 20; ///< of one event, built up as values
 inline constexpr int max_depth = 64;                                  ///< of JSON
 inline constexpr std::size_t max_reply_calls = 128;                   ///< of tools of ours

@@ -56,9 +56,13 @@ void reply_decoder::take(std::string_view bytes, std::vector<chunk>& out) {
     done_ = body_.size() == max_refusal_bytes;
     return;
   }
-  if (whole_) {
-    body_.append(bytes);
-    return;
+  if (whole_) { // it is held at once, as one event is, and built up as values beside
+    if (bytes.size() <= max_line_bytes - body_.size()) {
+      body_.append(bytes);
+      return;
+    }
+    std::string().swap(body_);
+    return fail(ec::bad_reply, "the reply is larger than " + mib(max_line_bytes) + " and does not come as a stream");
   }
   auto ok = sse_.feed(bytes, [&](sse_event& e) { on_event(e, out); });
   if (!ok && !done_)
@@ -180,9 +184,11 @@ bool reply_decoder::on_value(const json& v, const std::string& event, std::vecto
 
 /// A body in place of a stream: an error, a whole answer, or objects one below the other.
 void reply_decoder::on_body(std::vector<chunk>& out) {
-  auto v = parse_lenient(body_, &marked_);
+  auto v = parse_lenient(body_, &marked_, max_event_bytes);
   auto is_list = v && v->is_array() && !v->empty() && v->front().is_object();
   if (is_list || (v && v->is_object())) {
+    if (body_.size() > long_text) // held as values now
+      std::string().swap(body_);
     if (!(is_list ? on_list(*v, out) : on_value(*v, {}, out)) && !failed_)
       fail(ec::bad_reply, std::string("the reply has no ") + essential_);
     complete_ = true;

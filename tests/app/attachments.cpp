@@ -97,8 +97,20 @@ CAF_TEST(a file URL was taken for a path) {
   CAF_CHECK(refuses("file:///a%zz", "begins no byte"));
   CAF_CHECK(refuses("file:///a%00b", "begins no byte"));
   CAF_CHECK(refuses("file:x.pdf", "no path from the root: write file:///PATH"));
-  CAF_CHECK(refuses("s3://bucket/x.pdf", "of a kind that nothing is fetched from"));
+  CAF_CHECK(refuses("s3://bucket/x.pdf", "s3://...: nothing is fetched by s3:, only by https:"));
+  CAF_CHECK(refuses("https:example.com/x.pdf", "two slashes"));
   CAF_CHECK(net->asked.empty());
+}
+
+CAF_TEST(an address of another kind was a path that cannot be opened) {
+  for (auto* address : {"ftp://user:password@host/x.png?key=1", "FTP://host/x", "s3://bucket/x.pdf", "sftp://h/x", "gs://b/x"}) {
+    CAF_CHECK_NOT_EQUAL(no_path(address).find("fetch it yourself"), std::string::npos);
+    CAF_CHECK(shown_source(address).ends_with("://..."));
+  }
+  for (auto* slip : {"https:/example.com/x.png", "HTTP:x"})
+    CAF_CHECK_NOT_EQUAL(no_path(slip).find("two slashes"), std::string::npos);
+  for (auto* fine : {"x.png", "a/b://c", "./ftp://x", "https://h/x", "data:x", "file:///x", "file:x", "-", "", "://x"})
+    CAF_CHECK_EQUAL(no_path(fine), "");
 }
 
 CAF_TEST(what is no file to be shown is said with a way out) {

@@ -326,35 +326,6 @@ CAF_TEST(a folder to work in needs its two stores) {
   CAF_CHECK_EQUAL(blocking(good.problems).size(), 1u);
 }
 
-CAF_TEST(a model without a type is reached where it can be) {
-  auto r = load("agents:\n  - backend: {model: o3-mini-high}\n  - backend: {model: gemini-2.5-pro}\n  - backend: {model: grok-4}\n"
-                "  - backend: {model: gemini-2.5-pro, base_url: \"http://localhost:4000/v1\"}\n"
-                "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1beta/openai/\"}\n"
-                "  - backend: {model: gemini-2.5-pro, base_url: \"https://generativelanguage.googleapis.com/v1\"}\n");
-  CAF_CHECK_EQUAL(all(r), "");
-  CAF_CHECK_EQUAL(r.config.agents[0].backend.type, "openai");
-  CAF_CHECK_EQUAL(r.config.agents[0].backend.model, "o3-mini");
-  CAF_CHECK_EQUAL(r.config.agents[0].backend.params, R"({"reasoning_effort":"high"})");
-  CAF_CHECK_EQUAL(key_names(r.config.agents[1].backend), (strings{"GOOGLE_API_KEY", "GEMINI_API_KEY"}));
-  CAF_CHECK_EQUAL(r.config.agents[1].backend.type, "gemini");
-  CAF_CHECK_EQUAL(r.config.agents[2].backend.type, "grok");
-  CAF_CHECK_EQUAL(r.config.agents[3].backend.type, "chatcompletion"); // a gateway, by its chat API
-  CAF_CHECK_EQUAL(r.config.agents[4].backend.type, "chatcompletion");
-  CAF_CHECK_EQUAL(r.config.agents[5].backend.type, "gemini");
-  CAF_CHECK_EQUAL(where(load("agent: {backend: {model: mystery}}")), strings{"1 agent.backend.type"});
-}
-
-CAF_TEST(a model of OpenAI behind a server of others is reached by the chat API) {
-  auto type = [](const std::string& url) {
-    return load("agent: {backend: {model: gpt-5, base_url: \"" + url + "\"}}").config.agents.at(0).backend.type;
-  };
-  CAF_CHECK_EQUAL(type("https://api.openai.com/v1"), "openai");
-  CAF_CHECK_EQUAL(type("https://eu.api.openai.com/v1"), "openai");
-  for (auto other : {"http://localhost:8080/v1", "https://openrouter.ai/api/v1", "https://x.openai.azure.com/openai/v1",
-                     "https://notopenai.com/v1"})
-    CAF_CHECK_EQUAL(type(other), "chatcompletion");
-}
-
 CAF_TEST(secrets are never part of a problem) {
   auto r = load(R"(agents:
   - id: a

@@ -181,7 +181,8 @@ class Files(unittest.TestCase):
         (self.home.path / "a.gif").write_bytes(b"GIF89a" + bytes(20))
         (self.home.path / "big.png").write_bytes(PNG + bytes((5 << 20) - len(PNG) + 1))
         for kind, files, said in (("claude", ["big.png"], "5 MiB at most"), ("gemini", ["a.gif"], "convert it to PNG"),
-                                  ("chatcompletion", ["none.png"], "cannot be opened")):
+                                  ("chatcompletion", ["none.png"], "cannot be opened"),
+                                  ("claude", ["ftp://user:password@h/x.png"], "--file ftp://...: nothing is fetched by ftp:, only by https:")):
             r = self.home.run("--config", self.team(self.agent(kind, p)), *[x for f in files for x in ("-f", f)], "q")
             self.assertEqual(r.returncode, 1, r.stderr)
             self.assertIn(said, r.stderr)

@@ -84,9 +84,13 @@ class Judged(Keys):
                           ("engine", "deployment_name"), ("api_base", "azure_endpoint"), ("openai_api_base", "azure_endpoint"),
                           ("azureOpenAIEndpoint", "azure_endpoint"), ("host", "azure_endpoint"), ("groq_api_key", "api_key"), ("auth_token", "api_key"), ("xai_base_url", "azure_endpoint"), ("openai_api_version", "api_version"), ("azure_openai_api_key", "api_key")):
             self.assertIn(f"agents[0].backend.{key}: unknown key, and not the provider's; write `{hint}`", self.judged(agents=[{"id": "a", "backend": {**azure, key: "x"}}]))
-        for key, hint in (("max_output_tokens", "max_tokens"), ("timeout_seconds", "timeout"), ("system_instruction", "system_message` beside `backend")):
+        for key, hint in (("max_output_tokens", "max_tokens"), ("timeout_seconds", "timeout"), ("system_instruction", "system_message` beside `backend"),
+                          ("connection_timeout", "timeout"), ("stream_timeout", "idle_timeout_seconds")):
             self.assertIn(f"agents[0].backend.{key}: unknown key, sent to the provider as it is; write `{hint}`",
                           self.judged(agents=[{"id": "a", "backend": {"type": "openai", key: 5}}]))
+        for key, hint in (("retry", "tried again as its server asks, 3 times at most; `failover`"), ("num_ctx", "write `context_tokens`, and set the window where")):
+            self.assertIn(f"agents[0].backend.{key}: unknown key, sent to the provider as it is; ", self.judged(agents=[{"id": "a", "backend": {"type": "ollama", "model": "m", key: 5}}]))
+            self.assertIn(hint, self.judged(agents=[{"id": "a", "backend": {"type": "ollama", "model": "m", key: 5}}]))
         self.assertIn("write `base_url`", self.judged(agents=[{"id": "a", "backend": {"type": "openai", "api_base": "https://proxy"}}]))
         for key in ("api_version", "azure_endpoint", "deployment_name", "base_url", "model"):
             self.assertIn(f"agents[0].{key}: unknown key; write `{key}` under `agents[].backend`" if key != "model" else "'model' stands in agents[].backend",
