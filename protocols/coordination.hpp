@@ -10,6 +10,8 @@
 /// ledger alone (protocols/ledger.hpp), by the constructors of protocols/events.hpp, which also reads what a type's fields mean.
 
 #include "protocols/chat.hpp"
+#include "protocols/kept_files.hpp"
+#include "protocols/outcome.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -81,10 +83,6 @@ inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_t
 std::string to_string(event_type x);
 event_type event_type_from_string(std::string_view name);
 
-/// How a task ended.
-enum class outcome_kind : std::uint8_t { answered, failed, timed_out, interrupted };
-std::string to_string(outcome_kind x);
-
 /// One entry of a task's log. Fields not listed at its type are empty. `agent` and `target` are real ids, labels are anonymous.
 struct event {
   std::uint64_t seq = 0;    ///< 1-based position in the task's stream
@@ -124,24 +122,6 @@ struct run_ref {
   std::uint64_t fence = 0;
   std::uint64_t run = 0;
   bool operator==(const run_ref&) const = default;
-};
-
-/// A folder of the user's as an agent wants it to be.
-struct folder_change {
-  std::string folder;        ///< absolute
-  std::string before, after; ///< snapshots
-  std::int64_t files = 0;    ///< that differ
-  bool operator==(const folder_change&) const = default;
-};
-
-/// The files that go with a verdict.
-struct kept_files {
-  std::string snapshot; ///< of the workspace; empty = none
-  std::int64_t files = 0, bytes = 0;
-  std::string why;                    ///< they could not be kept; empty = they were, or there is no workspace
-  bool mend = false;                  ///< the answer is not taken until they can be: `why` tells the model what to do
-  std::vector<folder_change> changes; ///< of a presentation
-  bool operator==(const kept_files&) const = default;
 };
 
 /// What a run hands in.
@@ -395,36 +375,6 @@ struct question {
   std::vector<turn_text> history;
   std::vector<attachment> attachments = {}; ///< of a host: `name` is a path, an https URL or a data URL, or `data` is set
   bool operator==(const question&) const = default;
-};
-
-/// Totals of one agent.
-struct agent_summary {
-  std::string id;
-  std::string anonymous; ///< "agent2"
-  std::uint32_t answers = 0;
-  std::uint32_t votes_received = 0;
-  std::uint64_t calls = 0; ///< of its model
-  usage use;
-  std::string out_reason; ///< why it is out; empty if it is not
-  bool operator==(const agent_summary&) const = default;
-};
-
-/// The end of a task as the host sees it.
-struct outcome {
-  std::string task;
-  outcome_kind kind = outcome_kind::failed;
-  std::string answer;        ///< answered only
-  std::string winner;        ///< real id
-  std::string finish_reason; ///< docs/protocol.md 4.5
-  std::string error;         ///< one sentence, not answered only
-  ec code = ec::none;
-  bool truncated = false;
-  std::vector<agent_summary> agents;
-  std::vector<std::string> warnings;
-  std::string snapshot = {};               ///< of the files that go with the answer; empty = none
-  std::int64_t files = 0;                  ///< in it
-  std::vector<folder_change> changes = {}; ///< that it proposes; nothing is written before they are applied
-  bool operator==(const outcome&) const = default;
 };
 
 } // namespace conclave
