@@ -49,17 +49,6 @@ int find_changes(const std::string& wanted, stored_tasks& s, task_changes& out) 
   return wrong_usage;
 }
 
-/// Ends what a process that was killed had begun.
-void finish_broken(const std::string& journal) {
-  auto got = delivery::recover(journal);
-  if (auto* f = std::get_if<snapshots::failure>(&got)) {
-    complain("warning: " + f->text);
-    return;
-  }
-  for (auto& r : std::get<std::vector<delivery::recovered>>(got))
-    complain("notice: " + r.text);
-}
-
 std::string names(const std::vector<std::string>& paths) {
   std::string out;
   for (std::size_t i = 0; i < paths.size() && i < listed; ++i)
@@ -82,38 +71,16 @@ std::string applied_text(const delivery::applied& a, const std::string& target) 
   return out;
 }
 
-std::string failure_text(const snapshots::failure& f) {
-  std::string out = f.text;
-  for (auto& x : f.largest)
-    out += "\n  " + shown_text(x.path, 4'096);
-  return out;
-}
-
 /// Writes all of it. Returns the exit code; `text` says what was done.
-int carry_out(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& to,
-              delivery::policy on_drift, std::string& text) {
-  auto journal = journal_of(home, t.task);
-  std::error_code ignored;
-  std::filesystem::create_directories(home + "/deliveries", ignored);
-  finish_broken(journal);
-  std::string error;
-  auto jobs = jobs_of(t, store, home, to, on_drift, error);
-  if (!error.empty()) {
-    complain(error);
-    return wrong_usage;
-  }
-  for (auto& j : jobs) {
-    auto got = delivery::apply(j);
-    if (auto* f = std::get_if<snapshots::failure>(&got)) {
-      complain(shown_text(j.target, 4'096) + ": " + failure_text(*f)
-               + (f->kind == snapshots::fault::drifted
-                      ? "\nNothing was written there. To keep yours: --on-drift skip; to replace it: --on-drift prefer_presenter"
-                      : ""));
-      return failed;
-    }
-    text += applied_text(std::get<delivery::applied>(got), j.target);
-  }
-  return 0;
+int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text) {
+  std::vector<written_folder> written;
+  auto fault = apply_changes(t, home, to, on_drift, &written, [](const std::string& x) { complain("notice: " + x); });
+  for (auto& w : written)
+    text += applied_text(w.what, w.folder);
+  if (fault.empty())
+    return 0;
+  complain(fault);
+  return written.empty() && t.changes.empty() && to.empty() ? wrong_usage : failed;
 }
 
 std::string word_of(const path_policy::verdict& v) {
@@ -150,7 +117,7 @@ int command_apply(const apply_options& o) {
              : o.on_drift == drift_policy::prefer_presenter ? delivery::policy::prefer_presenter
                                                             : delivery::policy::fail;
   std::string text;
-  auto code = carry_out(t, snapshots::store{snapshot_folder(s.home)}, s.home, o.to, how, text);
+  auto code = carry_out(t, s.home, o.to, how, text);
   return print(text + (code == 0 ? "take it back: conclave undo " + t.task + "\n" : ""), code);
 }
 
@@ -159,19 +126,14 @@ int command_undo(const undo_options& o) {
   task_row row;
   if (auto code = s.open(o.task, row))
     return code;
-  auto journal = journal_of(s.home, row.task);
-  finish_broken(journal);
+  std::vector<written_folder> undone;
+  auto fault = undo_changes(s.home, row.task, &undone, [](const std::string& x) { complain("notice: " + x); });
   std::string text;
-  auto past = delivery::history(journal);
-  for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
-    if (p->undone)
-      continue;
-    auto got = delivery::undo(journal, p->id);
-    if (auto* f = std::get_if<snapshots::failure>(&got)) {
-      complain(shown_text(p->target, 4'096) + ": " + failure_text(*f));
-      return print(text, failed);
-    }
-    text += applied_text(std::get<delivery::applied>(got), p->target);
+  for (auto& w : undone)
+    text += applied_text(w.what, w.folder);
+  if (!fault.empty()) {
+    complain(fault);
+    return print(text, failed);
   }
   return print(text.empty() ? "nothing of task " + row.task + " was applied\n" : text);
 }
@@ -269,7 +231,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     return code;
   }
   std::string text;
-  if (carry_out(t, store, home, {}, delivery::policy::fail, text) != 0)
+  if (carry_out(t, home, {}, delivery::policy::fail, text) != 0)
     return failed;
   complain(text + "take it back: conclave undo " + end.task);
   return code;

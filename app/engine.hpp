@@ -71,6 +71,12 @@ struct resume_request {
   std::shared_ptr<const conclave::opening> opening = {}; ///< what its first event says, where the host has read it
 };
 
+/// How the changes of a task are written.
+struct apply_request {
+  std::string to;                ///< a folder that takes them; empty = where they belong
+  std::string on_drift = "fail"; ///< where the user changed a file meanwhile: fail | skip | prefer_presenter
+};
+
 /// A reader of tasks, until it ends or this goes.
 class subscription {
 public:
@@ -135,6 +141,17 @@ public:
   /// Cancels every task, waits for them (5 s at most, then as long again for those it ends by force), ends all actors, children and
   /// transfers. No task starts afterwards.
   void stop();
+
+  /// Writes what a task that has ended changes (`outcome::changes`), or the files of its answer with `to`, in one step. Returns
+  /// what is wrong, or empty. Blocks on the disk, as the two below; docs/workspaces.md.
+  std::string apply(const std::string& task, const apply_request& how = {});
+
+  /// Takes back what was applied of it. Returns what is wrong, or empty.
+  std::string undo(const std::string& task);
+
+  /// Returns a file (16 MiB at most) that goes with an answer of a task: by its label ("agent1.2", "agent1.final") and its path.
+  /// Empty with `error` set if there is none.
+  std::string read_file(const std::string& task, const std::string& label, const std::string& path, std::string& error);
 
   event_store& store(); ///< only if `error()` is empty
 

@@ -154,6 +154,66 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
   return out;
 }
 
+namespace {
+
+/// Ends what a process that was killed had begun.
+void finish_broken(const std::string& journal, const std::function<void(const std::string&)>& tell) {
+  auto got = delivery::recover(journal);
+  if (!tell)
+    return;
+  if (auto* f = std::get_if<snapshots::failure>(&got))
+    return tell(f->text);
+  for (auto& r : std::get<std::vector<delivery::recovered>>(got))
+    tell(r.text);
+}
+
+std::string failure_text(const std::string& folder, const snapshots::failure& f) {
+  auto out = shown_text(folder, 4'096) + ": " + f.text;
+  for (auto& x : f.largest)
+    out += "\n  " + shown_text(x.path, 4'096);
+  return out;
+}
+
+} // namespace
+
+std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
+                          std::vector<written_folder>* out, const std::function<void(const std::string&)>& tell) {
+  std::error_code ignored;
+  std::filesystem::create_directories(home + "/deliveries", ignored);
+  finish_broken(journal_of(home, t.task), tell);
+  snapshots::store store{snapshot_folder(home)};
+  std::string error;
+  auto jobs = jobs_of(t, store, home, to, on_drift, error);
+  for (auto& j : jobs) {
+    auto got = delivery::apply(j);
+    if (auto* f = std::get_if<snapshots::failure>(&got))
+      return failure_text(j.target, *f)
+             + (f->kind == snapshots::fault::drifted
+                    ? "\nNothing was written there. To keep yours: --on-drift skip; to replace it: --on-drift prefer_presenter"
+                    : "");
+    if (out != nullptr)
+      out->push_back({j.target, std::move(std::get<delivery::applied>(got))});
+  }
+  return error;
+}
+
+std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out,
+                         const std::function<void(const std::string&)>& tell) {
+  auto journal = journal_of(home, task);
+  finish_broken(journal, tell);
+  auto past = delivery::history(journal);
+  for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
+    if (p->undone)
+      continue;
+    auto got = delivery::undo(journal, p->id);
+    if (auto* f = std::get_if<snapshots::failure>(&got))
+      return failure_text(p->target, *f);
+    if (out != nullptr)
+      out->push_back({p->target, std::move(std::get<delivery::applied>(got))});
+  }
+  return {};
+}
+
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error) {
   std::string out;
   for (auto& c : t.changes) {

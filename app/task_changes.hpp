@@ -8,6 +8,7 @@
 #include "protocols/coordination.hpp"
 #include "transports/delivery.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,21 @@ std::string journal_of(const std::string& home, const std::string& task);
 /// Returns nothing with `error` set where that cannot be. The jobs hold a reference to the store.
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error);
+
+/// One folder that was written.
+struct written_folder {
+  std::string folder;
+  delivery::applied what;
+};
+
+/// Writes what a task changes; what a killed process had begun is ended first. Returns what is wrong, or empty; `out` (may be null)
+/// gets what was written, `tell` (may be empty) what was ended.
+std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
+                          std::vector<written_folder>* out = nullptr, const std::function<void(const std::string&)>& tell = {});
+
+/// Takes back all that was applied of a task and was not taken back. As above.
+std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out = nullptr,
+                         const std::function<void(const std::string&)>& tell = {});
 
 /// The changes for people: a line for each file, and below it what differs unless only `names` are wanted. Names are escaped.
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error);

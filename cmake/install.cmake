@@ -19,7 +19,8 @@ endif()
 set(CONCLAVE_PUBLIC_HEADERS
   app/engine.hpp app/engine_caf.hpp app/load_config.hpp app/task_tools.hpp
   protocols/budget.hpp protocols/catalogue_models.hpp protocols/chat.hpp protocols/config.hpp protocols/config_expand.hpp
-  protocols/config_validate.hpp protocols/coordination.hpp protocols/error.hpp protocols/events.hpp protocols/ledger.hpp
+  protocols/config_validate.hpp protocols/coordination.hpp protocols/error.hpp protocols/events.hpp protocols/kept_files.hpp protocols/ledger.hpp
+  protocols/outcome.hpp
   protocols/prices.hpp protocols/watching.hpp
   transports/event_store.hpp)
 configure_file(cmake/install_headers.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake @ONLY)
