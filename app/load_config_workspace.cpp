@@ -55,8 +55,16 @@ std::vector<context_path> read_context(const section& s) {
   const auto* paths = s.get("context_paths");
   if (!paths)
     return out;
-  for (std::size_t i = 0; i < paths->value->items.size(); ++i) {
-    const auto& e = paths->value->items[i];
+  const auto& value = *paths->value;
+  bool none = false;
+  if (value.kind == tree::scalar ? value.text.empty() || (to_flag(value, none) && !none) : value.items.empty())
+    return out; // it asks for nothing
+  if (value.kind != tree::list) {
+    s.error("context_paths", "expected a list of paths, or of mappings with path and permission");
+    return out;
+  }
+  for (std::size_t i = 0; i < value.items.size(); ++i) {
+    const auto& e = value.items[i];
     auto at = "context_paths[" + std::to_string(i) + "]";
     context_path x;
     auto where = s.path(at);

@@ -51,7 +51,7 @@ void orchestrator(std::vector<key_info>& out) {
           row(s, "agent_temporary_workspace", type::text, "",
               "needed by `cwd`; the others' files are shown below `$CONCLAVE_HOME`, whatever it says"),
           row(s, "session_storage", type::text, "", "folder of sessions", status::cosmetic),
-          row(s, "context_paths", type::list, "", "files and folders that all agents may read, see below"),
+          row(s, "context_paths", type::any, "", "files and folders that all agents may read, see below"),
           row(s, "coordination", type::map, "", "modes of the coordination"),
           later(s, "voting_sensitivity", type::text, "lenient", "how demanding voters are"),
           later(s, "voting_threshold", type::number, "", "strictness of the checklist"),
