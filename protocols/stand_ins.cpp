@@ -6,6 +6,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/secret_dumps.hpp"
 #include "protocols/secret_escapes.hpp"
 #include "protocols/secret_judge.hpp"
 #include "protocols/secret_places.hpp"
@@ -18,7 +19,6 @@
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 namespace conclave {
@@ -108,17 +108,19 @@ std::string shape_of(const std::string& all, std::size_t begin, std::size_t end)
   return out;
 }
 
-/// Returns `digits` with what stands between those of `there`, blanks or ends of lines; without it where these are other ones in
-/// number.
-std::string laid_out(std::string digits, std::string there, secret_form form) {
-  auto is_digit = [form](char c) {
-    return form == secret_form::hex ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : is_base64_digit(c);
-  };
-  if (static_cast<std::size_t>(std::count_if(there.begin(), there.end(), is_digit)) != digits.size())
+/// Returns a name in a form, laid out as the secret in its place is: with the blanks and ends of lines between its digits. Without
+/// them where these are other ones in number, or more is between them.
+std::string laid_out(const std::string& name, std::string there, secret_form form) {
+  auto digits = in_form(form, name);
+  if (form == secret_form::hex || form == secret_form::numbers) {
+    auto told = told_as(form == secret_form::hex ? digits : name, there, form == secret_form::numbers);
+    return told.empty() ? digits : told;
+  }
+  if (static_cast<std::size_t>(std::count_if(there.begin(), there.end(), is_base64_digit)) != digits.size())
     return digits;
   auto next = digits.begin();
   for (auto& c : there)
-    if (is_digit(c))
+    if (is_base64_digit(c))
       c = *next++;
   return there;
 }
@@ -316,7 +318,7 @@ bool stand_ins::put_in(const std::vector<std::string*>& pieces, bool* inexact) c
       continue;
     }
     if (f.form != secret_form::plain) { // it is found again where it says the same
-      name = laid_out(in_form(f.form, name), there, f.form);
+      name = laid_out(name, there, f.form);
     } else if (auto& secret = known_.values()[f.which]; there != secret && secret_words::percent_decoded(there) == secret) {
       name = wire::percent_encoded(name);
     } else if (there != secret) {
