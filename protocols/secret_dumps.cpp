@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 namespace conclave {
 
@@ -70,15 +71,13 @@ int byte_of(std::string_view digits) {
 }
 
 void tell_numbers(std::string_view t, std::size_t begin, std::size_t end, std::size_t least,
-                  const std::function<void(const dumped&)>& use) {
+                  const std::function<void(dumped&&)>& use) {
   dumped found;
   found.numbers = true;
   auto tell = [&] {
     if (found.said.size() >= least)
-      use(found);
-    found.said.clear();
-    found.at.clear();
-    found.ends.clear();
+      use(std::move(found));
+    found.clear();
   };
   each_word(t, begin, end, [&](std::size_t from, std::size_t first, std::size_t to) {
     auto byte = from == first ? byte_of(t.substr(first, to - first)) : -1;
@@ -129,7 +128,7 @@ bool find_row(std::string_view t, std::size_t begin, std::size_t end, row& out) 
 
 class row_reader {
 public:
-  row_reader(std::string_view text, const std::function<void(const dumped&)>& use) : text_(text), use_(use) {}
+  row_reader(std::string_view text, const std::function<void(dumped&&)>& use) : text_(text), use_(use) {}
 
   void on(const row& r) {
     auto bytes = r.offset - last_.offset;
@@ -146,9 +145,9 @@ public:
   void end() {
     if (rows_ > 1) {
       take(bytes_);
-      use_(plain_);
+      use_(std::move(plain_));
       if (words_)
-        use_(turned_);
+        use_(std::move(turned_));
     }
     plain_ = turned_ = {};
     words_ = true;
@@ -181,7 +180,7 @@ private:
   }
 
   std::string_view text_;
-  const std::function<void(const dumped&)>& use_;
+  const std::function<void(dumped&&)>& use_;
   row last_;
   std::size_t rows_ = 0;
   std::uint64_t bytes_ = 0; ///< of the row before the last
@@ -191,7 +190,7 @@ private:
 
 } // namespace
 
-void each_dump(std::string_view t, std::size_t least, const std::function<void(const dumped&)>& use) {
+void each_dump(std::string_view t, std::size_t least, const std::function<void(dumped&&)>& use) {
   auto shortest = 2 * least + 1;
   for (std::size_t done = 0, i = shortest - 1; i < t.size(); i += shortest) { // no dump lies between two of these
     if (!is_of_dump(t, i))
@@ -203,22 +202,27 @@ void each_dump(std::string_view t, std::size_t least, const std::function<void(c
       ++end;
     done = end;
     i = std::max(i, end - 1);
+    auto run = t.substr(begin, end - begin);
+    auto digits = static_cast<std::size_t>(std::count_if(run.begin(), run.end(), [](char c) { return kind(c) == digit; }));
+    if (digits < 2 * least || digits == run.size()) // without anything between them they are found as they stand there
+      continue;
     dumped found;
-    std::size_t words = 0;
+    found.reserve(digits);
+    std::size_t row = 0, longest = 0; // of words that may be decimal numbers
     each_word(t, begin, end, [&](std::size_t from, std::size_t first, std::size_t to) {
-      ++words;
       for (auto at = first; at < to; ++at)
         found.add(t[at], at == first ? from : at, at + 1);
+      row = to - from <= 3 ? row + 1 : 0;
+      longest = std::max(longest, row);
     });
-    if (words < 2) // without anything between them they are found as they stand there
-      continue;
     if (found.said.size() >= 2 * least)
-      use(found);
-    tell_numbers(t, begin, end, least, use);
+      use(std::move(found));
+    if (longest >= least)
+      tell_numbers(t, begin, end, least, use);
   }
 }
 
-void each_row_dump(std::string_view t, const std::function<void(const dumped&)>& use) {
+void each_row_dump(std::string_view t, const std::function<void(dumped&&)>& use) {
   row_reader reader(t, use);
   for (std::size_t begin = 0; begin < t.size();) {
     auto end = std::min(t.find('\n', begin), t.size());

@@ -175,6 +175,19 @@ std::size_t unescape_printable(std::string_view t, std::size_t i, std::string& o
   return code < 0 ? 0 : 3;
 }
 
+bool has_printable_escapes(std::string_view t) {
+  auto needs_one = [](char c) {
+    auto u = static_cast<unsigned char>(c);
+    return u >= 0x20 && u != 0x7F && !(is_base64_digit(c) && std::string_view{"+/-_"}.find(c) == std::string_view::npos);
+  };
+  std::string meant;
+  for (auto i = t.find('='); i < t.size(); i = t.find('=', i + 1))
+    if (auto length = unescape_printable(t, i, meant);
+        length > 0 && (meant.empty() || needs_one(meant[0]) || t.substr(i + length).starts_with('=')))
+      return true;
+  return false;
+}
+
 std::size_t next_escape(std::string_view t, std::size_t i) {
   static constexpr auto begins = [] {
     std::array<bool, 256> out{};

@@ -20,6 +20,9 @@ std::size_t unescape(std::string_view text, std::size_t i, std::string& out);
 /// Returns its length in bytes, or 0.
 std::size_t unescape_printable(std::string_view text, std::size_t i, std::string& out);
 
+/// Returns whether a text may be quoted-printable: something has such an escape that needs one, no letter or digit alone ("a=12").
+bool has_printable_escapes(std::string_view text);
+
 /// Returns whether a character is one of base64, of either alphabet.
 bool is_base64_digit(char c);
 

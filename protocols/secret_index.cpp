@@ -251,14 +251,16 @@ void secret_index::find(const seen_text& in, const std::vector<std::string>& sec
 }
 
 void secret_index::find_dumps(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const {
-  auto look = [&](const dumped& d) {
+  auto look = [&](dumped&& d) {
     seen_text bytes;
     bytes.text = d.said;
     bytes.alone = d.numbers ? secret_form::plain : secret_form::hex;
-    for (auto at : d.at)
-      bytes.at.push_back(static_cast<std::uint32_t>(in.place(at)));
-    for (auto end : d.ends)
-      bytes.ends.push_back(static_cast<std::uint32_t>(in.place(end)));
+    if (!in.at.empty())
+      for (auto* places : {&d.at, &d.ends})
+        for (auto& place : *places)
+          place = in.at[place];
+    bytes.at = std::move(d.at);
+    bytes.ends = std::move(d.ends);
     find(bytes, secrets, out);
   };
   each_dump(in.text, least_encoded, look);
@@ -312,7 +314,7 @@ std::vector<found_secret> secret_index::find_in(std::string_view text, const std
   seen_text in{.text = text}, out;
   for (int level = 0;; ++level) {
     find_encoded(in, secrets, found);
-    if (in.unescape_to(out, true))
+    if (has_printable_escapes(in.text) && in.unescape_to(out, true))
       find_encoded(out, secrets, found);
     if (level == most_levels || !in.unescape_to(out))
       break;
