@@ -62,13 +62,14 @@ public:
 private:
   void add_forms(std::vector<std::string> forms);
   std::string made_of(const std::string& form, const std::vector<std::string>& parts) const;
+  std::string of_same_length(const std::string& text, std::vector<std::size_t>* plain = nullptr) const;
   text_edit in_base64(const std::string& all, const found_secret& there) const;
   std::string name_in_place_of(const std::string& secret) const;
   void add(const std::string& core, const std::string& name);
   void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
   bool edit_runs(const std::vector<std::string*>& pieces, bool by_index) const;
   bool edit_split(const std::vector<std::string*>& pieces, const std::string& all, const wire::json_leaves& leaves) const;
-  bool edit_data(const std::vector<std::string*>& pieces) const;
+  bool edit_data(const std::vector<std::string*>& pieces, bool& inexact) const;
   void edit_rest(const std::vector<std::string*>& pieces, bool is_reply) const;
   std::vector<std::string> all_forms() const;
 

@@ -138,7 +138,7 @@ bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces, bool is_r
     again = edit_split(pieces, all, wire::leaves_of(all, true));
     in_parts = in_parts || again;
   }
-  whole = edit_data(pieces) || whole;
+  whole = edit_data(pieces, in_parts) || whole;
   if (whole || in_parts)
     edit_rest(pieces, is_reply);
   return in_parts;
@@ -251,14 +251,17 @@ bool stand_ins::edit_split(const std::vector<std::string*>& pieces, const std::s
 }
 
 /// What is binary and tells a secret in another way than base64 does: a file with an address in it, say.
-bool stand_ins::edit_data(const std::vector<std::string*>& pieces) const {
+/// Returns whether there was one; `inexact` is set where the data has another length now.
+bool stand_ins::edit_data(const std::vector<std::string*>& pieces, bool& inexact) const {
   constexpr std::size_t least = 16;
   auto all = joined(pieces);
   std::vector<text_edit> edits;
   for (auto& leaf : wire::leaves_of(all, false).all)
     if (auto said = leaf.is_string() && leaf.end - leaf.begin >= least ? said_by(leaf, all) : std::string{}; is_base64(said))
-      if (auto bytes = decode_base64(said); put_in({&bytes}))
-        edits.push_back({leaf.begin, leaf.end, wire::encode_base64(bytes)});
+      if (auto bytes = decode_base64(said), now = of_same_length(bytes); now != bytes) {
+        inexact = inexact || now.size() != bytes.size();
+        edits.push_back({leaf.begin, leaf.end, wire::encode_base64(now)});
+      }
   splice(pieces, all, edits);
   return !edits.empty();
 }
