@@ -32,6 +32,7 @@ struct spoken {
   bool whole = true;    ///< no string begins or ends in it
   bool aside = false;   ///< it is JSON around the values: names, brackets
   bool open = true;     ///< the last of `heads` reaches its end
+  bool cut = false;     ///< within an escape
 };
 
 /// Takes the strings out of JSON that comes in pieces as a text.
@@ -47,6 +48,11 @@ public:
     if (!is_json_)
       return;
     auto& out = all[nth];
+    if (in_string_) // the next is escaped as that is
+      if (auto meant = without_escapes((escaped_ ? "\\" : "") + piece.substr(0, 2 * longest)); meant != piece) {
+        out.heads.push_back({std::move(meant), 0});
+        out.open = 2 * longest >= piece.size();
+      }
     for (std::size_t i = 0; i < piece.size(); ++i) {
       if (after_string_ && !is_blank(std::string_view{piece}.substr(i, 1))) {
         after_string_ = false;
@@ -72,6 +78,9 @@ public:
         out.open = i + 1 + 2 * longest >= piece.size();
       }
     }
+    out.cut = escaped_ && out.open && out.heads.back().text.ends_with('\\');
+    if (out.cut)
+      out.heads.back().text.pop_back();
     if (in_string_)
       out.size = piece.size();
     if (!out.whole)
@@ -160,7 +169,7 @@ private:
           return;
         }
       std::string_view said = heads.back().text;
-      auto goes = may && spoken_[i].open && !said.empty() && rest.starts_with(said);
+      auto goes = may && spoken_[i].open && (!said.empty() || (uses && spoken_[i].cut)) && rest.starts_with(said);
       if (goes) {
         auto next = w;
         next.length += said.size();

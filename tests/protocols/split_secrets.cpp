@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/secret_escapes.hpp"
 #include "protocols/stand_ins.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -178,7 +179,7 @@ CAF_TEST(binary data that tells a secret in another way has a stand in of the sa
   for (std::string said : {"https://x/?key=sk-planted81Zq%2Fx&more", "{\"k\":\"sk-planted81Zq\\/x\"}", "sk-planted81Zq/x"}) {
     auto bytes = std::string{"\x00\xff\x01\xfe", 4} + said + "\xff\xff";
     auto out = hidden("{\"blob\":\"" + wire::encode_base64(bytes) + "\"}");
-    auto now = decoded_base64(out.substr(9, out.find('"', 9) - 9));
+    auto now = decode_base64(out.substr(9, out.find('"', 9) - 9));
     CAF_CHECK(!holds(now, "planted") && holds(now, "CassetteKey2"));
     CAF_CHECK_EQUAL(now.size(), bytes.size());
   }
