@@ -221,7 +221,6 @@ private:
     return end;
   }
 
-
   /// "112, 108, 97": a list of bytes that was made a text; also of two hexadecimal digits each, as dumps are.
   void numbers_within(std::size_t i, std::size_t end) {
     for (auto base : {std::uint8_t{10}, std::uint8_t{16}})
