@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 namespace conclave {
@@ -34,5 +35,13 @@ private:
   mutable std::mutex mutex_;
   std::shared_ptr<const secrets> all_;
 };
+
+/// Takes out of a text for people what nobody may read: what the server was told whose text it is, and what others of the task
+/// were; `others` may be null.
+inline void hide(std::string& text, const secrets& own, const std::shared_ptr<const known_secrets>& others) {
+  own.hide(text);
+  if (others)
+    others->get()->hide(text);
+}
 
 } // namespace conclave

@@ -126,11 +126,7 @@ void connect(mcp_ptr self) {
   cb.on_close = [post, generation](ec code, std::string why, bool was_there) {
     post(channel_closed{generation, code, std::move(why), was_there});
   };
-  cb.clean_log = [hidden = st.hidden, known = st.known](std::string& text) {
-    hidden.hide(text);
-    if (known)
-      known->get()->hide(text);
-  };
+  cb.clean_log = [hidden = st.hidden, known = st.known](std::string& text) { hide(text, hidden, known); };
   std::string error;
   st.channel = open_mcp_channel(*st.outside, config, st.stderr_path, std::move(cb), error);
   if (!st.channel)

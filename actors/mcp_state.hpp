@@ -71,12 +71,7 @@ enum class link : std::uint8_t { down, connecting, up };
 
 struct mcp_state {
   mcp_state() {} // no aggregate: CAF would hand the actor itself to the first member
-  /// Takes out of a text for people what nobody may read.
-  void hide(std::string& text) const {
-    hidden.hide(text);
-    if (known)
-      known->get()->hide(text);
-  }
+  void hide(std::string& text) const { conclave::hide(text, hidden, known); }
   static inline const char* name = "mcp_server";
   std::shared_ptr<conclave::outside> outside;
   mcp_server_config config;

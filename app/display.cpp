@@ -400,7 +400,7 @@ void display::closing(const outcome& o) {
     say(why_no_answer(o, longest_error));
   }
   auto cost = [](const call_view& model, const usage& use) {
-    auto text = calls_text(model.started, use);
+    auto text = calls_text(model.started, use, "call", model.without_requests());
     auto open = model.started - std::min(model.started, model.ended);
     return model.started == 0 ? text : text + ", " + tokens_text(use, open) + cost_text(use, open);
   };
@@ -411,6 +411,7 @@ void display::closing(const outcome& o) {
       tools += calls.started;
     all.started += a.model.started;
     all.ended += a.model.ended;
+    all.uncounted += a.model.uncounted;
     auto text = padded(a.id) + "  " + cost(a.model, a.use) + (tools == 0 ? "" : ", " + count_of(tools, "tool call"))
                 + (a.out ? ", out" : "");
     auto shown = wrapped(text, options_.width == 0 ? 0 : options_.width - 1, 9, 11);

@@ -341,6 +341,7 @@ private:
         row("  " + one_line(tool, 60) + ": " + count_of(c.started, "call") + statuses(c));
       all.started += a.model.started;
       all.ended += a.model.ended;
+      all.uncounted += a.model.uncounted;
     }
     row("all: " + cost_of(all, v_.cost()));
     budgets();
@@ -370,7 +371,7 @@ private:
   }
 
   static std::string cost_of(const call_view& c, const usage& use) {
-    auto text = calls_text(c.started, use, "model call") + statuses(c);
+    auto text = calls_text(c.started, use, "model call", c.without_requests()) + statuses(c);
     auto open = c.started - std::min(c.started, c.ended);
     return c.started == 0 ? text : text + ", " + tokens_text(use, open, true) + cost_text(use, open);
   }

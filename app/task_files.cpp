@@ -158,7 +158,7 @@ std::string agent_json(const agent_view& a, const ledger::member* m) {
     o.add("error", error.str());
   }
   o.number("model_calls", static_cast<std::int64_t>(a.model.started));
-  o.number("requests", a.use.requests);
+  o.number("requests", a.use.requests).number("uncounted_calls", static_cast<std::int64_t>(a.model.without_requests()));
   // What nobody counted is unknown; 0 would say that it was for nothing.
   auto count = [&](const char* key, std::int64_t n) { o.add(key, is_unknown(n, a.use) ? "null" : std::to_string(n)); };
   count("input_tokens", a.use.input_tokens);
@@ -174,10 +174,13 @@ std::string agent_json(const agent_view& a, const ledger::member* m) {
 std::string usage_json(const task_view& v) {
   object o;
   auto use = v.cost();
-  std::uint64_t calls = 0;
-  for (const auto& a : v.agents)
+  std::uint64_t calls = 0, uncounted = 0;
+  for (const auto& a : v.agents) {
     calls += a.model.started;
+    uncounted += a.model.without_requests();
+  }
   o.number("model_calls", static_cast<std::int64_t>(calls)).number("requests", use.requests);
+  o.number("uncounted_calls", static_cast<std::int64_t>(uncounted));
   o.add("input_tokens", is_unknown(use.input_tokens, use) ? "null" : std::to_string(use.input_tokens));
   o.add("output_tokens", is_unknown(use.output_tokens, use) ? "null" : std::to_string(use.output_tokens));
   o.number("unreported_calls", use.unreported);

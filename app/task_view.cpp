@@ -49,8 +49,12 @@ void on_call(agent_view& a, const event& e) {
   if (replied && use.unreported == 0 && use.input_tokens == 0 && use.output_tokens == 0)
     use.unreported = 1;
   add(a.use, use);
+  // Cut off by a crash, or with its node: what it had sent by then was never told.
+  std::uint64_t uncounted = is_model && !replied && use.unreported > 0 && use.requests == 0 ? 1 : 0;
+  c.uncounted += uncounted;
   if (run == a.runs.rend())
     return;
+  run->model.uncounted += uncounted;
   ++run->model.ended;
   ++run->model.statuses[e.reason];
   add(run->use, use);

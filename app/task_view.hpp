@@ -17,6 +17,10 @@ namespace conclave {
 struct call_view {
   std::uint64_t started = 0, ended = 0;
   std::map<std::string, std::uint64_t> statuses; ///< of ended calls
+  std::uint64_t uncounted = 0;                   ///< of ended calls of models: nobody knows their requests, as they were cut off
+
+  /// Calls whose requests are not in the count: those, and what is open.
+  std::uint64_t without_requests() const { return uncounted + (started - (started < ended ? started : ended)); }
 };
 
 struct run_view {

@@ -38,11 +38,13 @@ std::string cost_text(const usage& u, std::uint64_t open) {
   return whole ? "" : ", cost unknown";
 }
 
-std::string calls_text(std::uint64_t calls, const usage& u, const char* noun) {
+std::string calls_text(std::uint64_t calls, const usage& u, const char* noun, std::uint64_t uncounted) {
   auto text = count_of(calls, noun);
   auto requests = static_cast<std::uint64_t>(std::max<std::int64_t>(u.requests, 0));
   // A model that is not asked over HTTP sends none; that is no difference to speak of.
-  return requests == 0 || requests == calls ? text : text + " (" + count_of(requests, "request") + ")";
+  if (requests == 0 || (requests == calls && uncounted == 0))
+    return text;
+  return text + (uncounted > 0 ? " (at least " : " (") + count_of(requests, "request") + ")";
 }
 
 std::string tokens_text(const usage& u, std::uint64_t open, bool parts) {

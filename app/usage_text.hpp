@@ -11,8 +11,9 @@
 
 namespace conclave {
 
-/// Returns "3 calls", or "3 calls (5 requests)" where repeats made the number of HTTP requests another one. `noun` without its s.
-std::string calls_text(std::uint64_t calls, const usage& u, const char* noun = "call");
+/// Returns "3 calls", or "3 calls (5 requests)" where repeats made the number of HTTP requests another one, and "3 calls (at least
+/// 2 requests)" where it is not known of some: `uncounted`. `noun` without its s.
+std::string calls_text(std::uint64_t calls, const usage& u, const char* noun = "call", std::uint64_t uncounted = 0);
 
 /// Returns "1,200 tokens in, 30 out"; "no tokens" if that is what was counted; "tokens unknown" if nothing was reported; "at least
 /// 1,200 tokens in, 30 out (2 calls unreported)" if only a part was, with "tokens in unknown" or "out unknown" for what nobody

@@ -65,6 +65,10 @@ std::size_t backslash_escape(std::string_view t, std::size_t i, std::string& out
     out = t[i + 1];
     return 2;
   }
+  if (auto byte = number_at(t, i + 1, i + 4, 8); byte >= 0 && byte < 256) { // C's
+    out = static_cast<char>(byte);
+    return 4;
+  }
   auto digits = t[i + 1] == 'u' ? 4u : t[i + 1] == 'x' ? 2u : 0u;
   return put_character(number_at(t, i + 2, i + 2 + digits, 16), out) ? 2 + digits : 0;
 }
@@ -155,6 +159,33 @@ std::size_t unescape(std::string_view t, std::size_t i, std::string& out) {
   default:
     return 0;
   }
+}
+
+std::size_t unescape_printable(std::string_view t, std::size_t i, std::string& out) {
+  out.clear();
+  auto end = i + 1;
+  while (end < t.size() && (t[end] == ' ' || t[end] == '\t')) // which a mail server may have put there
+    ++end;
+  if (t.substr(end).starts_with("\r\n"))
+    return end + 2 - i;
+  if (end < t.size() && t[end] == '\n')
+    return end + 1 - i;
+  auto code = number_at(t, i + 1, i + 3, 16);
+  out = static_cast<char>(code);
+  return code < 0 ? 0 : 3;
+}
+
+bool has_printable_escapes(std::string_view t) {
+  auto needs_one = [](char c) {
+    auto u = static_cast<unsigned char>(c);
+    return u >= 0x20 && u != 0x7F && !(is_base64_digit(c) && std::string_view{"+/-_"}.find(c) == std::string_view::npos);
+  };
+  std::string meant;
+  for (auto i = t.find('='); i < t.size(); i = t.find('=', i + 1))
+    if (auto length = unescape_printable(t, i, meant);
+        length > 0 && (meant.empty() || needs_one(meant[0]) || t.substr(i + length).starts_with('=')))
+      return true;
+  return false;
 }
 
 std::size_t next_escape(std::string_view t, std::size_t i) {

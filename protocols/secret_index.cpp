@@ -3,11 +3,11 @@
 
 #include "protocols/secret_index.hpp"
 
+#include "protocols/secret_dumps.hpp"
 #include "protocols/secret_escapes.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <utility>
 
@@ -23,22 +23,26 @@ constexpr std::size_t least_encoded = 8;
 constexpr int most_levels = 4;
 
 constexpr std::string_view base64_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-constexpr std::string_view hex_digits = "0123456789abcdef", hex_both = "0123456789abcdefABCDEF";
+constexpr std::string_view base32_digits = "abcdefghijklmnopqrstuvwxyz234567"; // RFC 4648, section 6, in small letters
+constexpr std::string_view hex_digits = "0123456789abcdef";
 
-/// What a dump consists of: digits, and what may stand between its bytes.
-enum dump_part : char { not_of_dump, dump_digit, dump_space };
-constexpr auto dump_kind = [] {
-  std::array<dump_part, 256> out{};
-  for (unsigned char c : hex_both)
-    out[c] = dump_digit;
-  for (unsigned char c : std::string_view{" \t\r\n:,-"})
-    out[c] = dump_space;
-  return out;
-}();
+bool is_base64(secret_form form) {
+  return form >= secret_form::base64 && form <= secret_form::base64_2;
+}
+
+bool is_base32(secret_form form) {
+  return form >= secret_form::base32 && form <= secret_form::base32_4;
+}
 
 /// As the one of two alphabets, or cases, has it.
 char same_digit(secret_form form, char c) {
-  return form == secret_form::hex ? lower(c) : c == '-' ? '+' : c == '_' ? '/' : c;
+  return !is_base64(form) ? lower(c) : c == '-' ? '+' : c == '_' ? '/' : c;
+}
+
+char other_digit(secret_form form, char c) {
+  if (is_base64(form))
+    return c == '+' ? '-' : c == '/' ? '_' : c;
+  return form != secret_form::plain && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
 /// A secret in a form, character by character: none of them is stored.
@@ -46,30 +50,30 @@ struct written {
   std::string_view secret;
   secret_form form;
 
-  std::size_t before() const { return static_cast<std::size_t>(form) - static_cast<std::size_t>(secret_form::base64); }
-  std::size_t skipped() const { return (8 * before() + 5) / 6; } ///< digits that others have a part in
-  bool ends_word() const { return is_base64() && secret.size() < least_encoded; }
-  bool is_base64() const { return form >= secret_form::base64 && form <= secret_form::base64_2; }
+  std::size_t bits() const { return is_base64(form) ? 6 : is_base32(form) ? 5 : 4; } ///< of a digit
+  std::size_t before() const {
+    auto first = is_base64(form) ? secret_form::base64 : is_base32(form) ? secret_form::base32 : form;
+    return static_cast<std::size_t>(form) - static_cast<std::size_t>(first);
+  }
+  std::size_t skipped() const { return (8 * before() + bits() - 1) / bits(); } ///< digits that others have a part in
+  bool ends_word() const { return is_base64(form) && secret.size() < least_encoded; }
 
   std::size_t size() const {
     if (form == secret_form::plain)
       return secret.size();
-    if (form == secret_form::hex)
-      return 2 * secret.size();
-    auto bits = 8 * (before() + secret.size());
-    return (ends_word() ? bits + 5 : bits) / 6 - skipped();
+    auto all = 8 * (before() + secret.size());
+    return (ends_word() ? all + bits() - 1 : all) / bits() - skipped();
   }
 
   char at(std::size_t i) const {
     if (form == secret_form::plain)
       return secret[i];
-    if (form == secret_form::hex)
-      return hex_digits[static_cast<unsigned char>(secret[i / 2]) >> (i % 2 == 0 ? 4 : 0) & 15];
-    auto bit = 6 * (i + skipped()) - 8 * before();
+    auto bit = bits() * (i + skipped()) - 8 * before();
     unsigned two = static_cast<unsigned char>(secret[bit / 8]) << 8;
     if (bit / 8 + 1 < secret.size())
       two |= static_cast<unsigned char>(secret[bit / 8 + 1]);
-    return base64_digits[two >> (10 - bit % 8) & 63];
+    auto value = two >> (16 - bits() - bit % 8) & ((1u << bits()) - 1);
+    return (is_base64(form) ? base64_digits : is_base32(form) ? base32_digits : hex_digits)[value];
   }
 
   bool begins(std::string_view text) const {
@@ -114,20 +118,23 @@ bool is_text(std::string_view bytes) {
 /// A text, maybe unescaped, that knows where each of its bytes began in the original.
 struct secret_index::seen_text {
   std::string_view text;
-  std::string own;               ///< what `text` shows if it was unescaped
-  std::vector<std::uint32_t> at; ///< one more than `text` has bytes: the last is the end of the original; empty: as they are
+  std::string own{};               ///< what `text` shows if it was unescaped
+  std::vector<std::uint32_t> at{}; ///< one more than `text` has bytes: the last is the end of the original; empty: as they are
 
-  bool hex_alone = false; ///< the digits of a dump: only what is written so is sought
+  std::vector<std::uint32_t> ends{};      ///< of a dump: where each ends
+  secret_form alone = secret_form::plain; ///< of a dump: only what is written so is sought
 
   std::size_t place(std::size_t i) const { return at.empty() ? i : at[i]; }
+  bool is_dump() const { return !ends.empty(); }
 
-  /// Returns false if there is no escape.
-  bool unescape_to(seen_text& to) const {
+  /// Returns false if there is no escape. `printable`: those of quoted-printable instead of all others.
+  bool unescape_to(seen_text& to, bool printable = false) const {
     std::string meant;
     std::size_t i = 0, length = 0;
+    auto next = [&](std::size_t from) { return printable ? std::min(text.find('=', from), text.size()) : next_escape(text, from); };
     auto look = [&](std::size_t from) {
-      for (length = 0, i = next_escape(text, from); i < text.size(); i = next_escape(text, i + 1))
-        if (length = unescape(text, i, meant); length > 0)
+      for (length = 0, i = next(from); i < text.size(); i = next(i + 1))
+        if (length = printable ? unescape_printable(text, i, meant) : unescape(text, i, meant); length > 0)
           break;
     };
     look(0);
@@ -158,10 +165,15 @@ struct secret_index::seen_text {
 };
 
 std::string in_form(secret_form form, std::string_view secret) {
-  written w{secret, form};
   std::string out;
+  if (form == secret_form::numbers) {
+    for (unsigned char c : secret)
+      out += (out.empty() ? "" : ", ") + std::to_string(c);
+    return out;
+  }
+  written w{secret, form};
   for (std::size_t i = 0; i < w.size(); ++i)
-    out += w.at(i);
+    out += is_base32(form) ? other_digit(form, w.at(i)) : w.at(i); // it is written in capitals
   return out;
 }
 
@@ -192,11 +204,7 @@ void secret_index::put(std::string_view secret, secret_form form, std::size_t wh
   entry e{0, static_cast<std::uint32_t>(which), 0, static_cast<std::uint32_t>(meant), form};
   put_beginning(four, e);
   for (auto c : four)
-    other += form == secret_form::plain             ? c
-             : form == secret_form::hex && c >= 'a' ? static_cast<char>(c - 'a' + 'A')
-             : c == '+'                             ? '-'
-             : c == '/'                             ? '_'
-                                                    : c;
+    other += other_digit(form, c);
   if (other != four) // the other alphabet, or case
     put_beginning(other, e);
 }
@@ -205,11 +213,10 @@ void secret_index::add(std::string_view secret, std::size_t which) {
   if (secret.size() < least)
     return;
   put(secret, secret_form::plain, which, 0);
-  for (auto form : {secret_form::base64, secret_form::base64_1, secret_form::base64_2})
-    put(secret, form, which, 0);
-  if (secret.size() >= least_encoded)
-    put(secret, secret_form::hex, which, 0);
-  seen_text in{secret, {}, {}}, out;
+  for (auto form : encoded_forms)
+    if (is_base64(form) || secret.size() >= least_encoded)
+      put(secret, form, which, 0);
+  seen_text in{.text = secret}, out;
   for (int level = 0; level < most_levels && in.unescape_to(out); ++level) {
     if (out.own.size() >= least) {
       meant_.push_back(out.own);
@@ -227,12 +234,16 @@ void secret_index::find(const seen_text& in, const std::vector<std::string>& sec
     std::memcpy(&four, text.data() + i, sizeof four);
     for (auto next = heads_[hash(four)]; next != 0; next = entries_[next - 1].next) {
       auto& e = entries_[next - 1];
-      if (e.begins != four || (e.meant != 0 && in.at.empty()) || (in.hex_alone && e.form != secret_form::hex))
+      if (e.begins != four || (e.meant != 0 && in.at.empty()) || (in.is_dump() && e.form != in.alone))
         continue;
       written w{e.meant != 0 ? meant_[e.meant - 1] : secrets[e.which], e.form};
-      if (!w.begins(text.substr(i)))
+      if (!w.begins(text.substr(i)) || (in.is_dump() && w.secret.size() < least_encoded))
         continue;
       auto end = i + w.size();
+      if (in.is_dump()) {
+        out.push_back({in.at[i], in.ends[end - 1], e.which, e.form == secret_form::plain ? secret_form::numbers : e.form});
+        continue;
+      }
       while (!in.at.empty() && end < text.size() && in.at[end] == in.at[end - 1])
         ++end; // one escape may stand for several bytes
       out.push_back({in.place(i), in.place(end), e.which, e.form});
@@ -241,37 +252,27 @@ void secret_index::find(const seen_text& in, const std::vector<std::string>& sec
 }
 
 void secret_index::find_dumps(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const {
-  constexpr std::size_t shortest = 2 * least_encoded + 1;
-  auto text = in.text;
-  auto kind = [&](std::size_t i) { return dump_kind[static_cast<unsigned char>(text[i])]; };
-  for (std::size_t done = 0, i = shortest - 1; i < text.size(); i += shortest) { // no dump lies between two of these
-    if (kind(i) == not_of_dump)
-      continue;
-    auto begin = i, end = i + 1;
-    while (begin > done && kind(begin - 1) != not_of_dump)
-      --begin;
-    while (end < text.size() && kind(end) != not_of_dump)
-      ++end;
-    done = end;
-    i = std::max(i, end - 1);
-    auto run = text.substr(begin, end - begin);
-    auto count = static_cast<std::size_t>(
-        std::count_if(run.begin(), run.end(), [](char c) { return dump_kind[static_cast<unsigned char>(c)] == dump_digit; }));
-    if (count + 1 < shortest || count == run.size()) // without anything between them `find` has found it
-      continue;
-    seen_text digits;
-    digits.own.reserve(count);
-    digits.at.reserve(count + 1);
-    for (auto at = begin; at < end; ++at)
-      if (kind(at) == dump_digit) {
-        digits.own += text[at];
-        digits.at.push_back(static_cast<std::uint32_t>(in.place(at)));
-      }
-    digits.at.push_back(static_cast<std::uint32_t>(in.place(text.find_last_of(hex_both, end - 1) + 1)));
-    digits.text = digits.own;
-    digits.hex_alone = true;
-    find(digits, secrets, out);
-  }
+  auto look = [&](dumped&& d) {
+    seen_text bytes;
+    bytes.text = d.said;
+    bytes.alone = d.numbers ? secret_form::plain : secret_form::hex;
+    if (!in.at.empty())
+      for (auto* places : {&d.at, &d.ends})
+        for (auto& place : *places)
+          place = in.at[place];
+    bytes.at = std::move(d.at);
+    bytes.ends = std::move(d.ends);
+    find(bytes, secrets, out);
+  };
+  each_dump(in.text, least_encoded, look);
+  each_row_dump(in.text, look);
+}
+
+void secret_index::find_encoded(const seen_text& in, const std::vector<std::string>& secrets,
+                                std::vector<found_secret>& out) const {
+  find(in, secrets, out);
+  find_dumps(in, secrets, out);
+  find_within_base64(in, secrets, out);
 }
 
 void secret_index::find_within_base64(const seen_text& in, const std::vector<std::string>& secrets,
@@ -283,7 +284,7 @@ void secret_index::find_within_base64(const seen_text& in, const std::vector<std
       if (!is_text(decoded_base64(in.text.substr(from, least_word - 4))))
         continue;
       auto meant = decoded_base64(in.text.substr(from, end - from));
-      seen_text said{meant, {}, {}}, next;
+      seen_text said{.text = meant}, next;
       std::vector<found_secret> found;
       find(said, secrets, found);
       auto encoded = std::partition(found.begin(), found.end(), [](auto& f) { return f.form == secret_form::plain; });
@@ -311,14 +312,13 @@ std::vector<found_secret> secret_index::find_in(std::string_view text, const std
   std::vector<found_secret> found;
   if (entries_.empty() || text.size() < least)
     return found;
-  seen_text in{text, {}, {}}, out;
-  find(in, secrets, found);
-  find_dumps(in, secrets, found);
-  find_within_base64(in, secrets, found);
-  for (int level = 0; level < most_levels && in.unescape_to(out); ++level) {
-    find(out, secrets, found);
-    find_dumps(out, secrets, found);
-    find_within_base64(out, secrets, found);
+  seen_text in{.text = text}, out;
+  for (int level = 0;; ++level) {
+    find_encoded(in, secrets, found);
+    if (has_printable_escapes(in.text) && in.unescape_to(out, true))
+      find_encoded(out, secrets, found);
+    if (level == most_levels || !in.unescape_to(out))
+      break;
     std::swap(in, out);
     in.text = in.own;
   }

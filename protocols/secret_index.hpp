@@ -3,8 +3,9 @@
 #pragma once
 
 /// Finds known secrets in a text, in whatever form they stand there: escaped as in JSON, a URL or HTML (also one within the other),
-/// in base64 at any offset (also in indented lines), in hexadecimal digits (also with blanks between the bytes); escaped, or in
-/// base64 again, within base64. One way through the text for all of them together. Pure.
+/// in base64 and base32 at any offset (also in indented lines), in hexadecimal digits (also with blanks between the bytes, as lists
+/// of 0x.., and in the rows of a dump with what stands before and behind them), in decimal numbers, quoted-printable; escaped, or
+/// in base64 again, within base64. One way through the text for all of them together. Pure.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,9 +15,28 @@
 
 namespace conclave {
 
-/// How a secret stands in a text, apart from escapes. base64_1: one byte of something else is in front of it (or four, or seven).
-/// within_base64: it is escaped, or encoded once more, in what base64 says.
-enum class secret_form : std::uint8_t { plain, base64, base64_1, base64_2, hex, within_base64 };
+/// How a secret stands in a text, apart from escapes. base64_1: one byte of something else is in front of it (or four, or seven);
+/// base32_1 likewise (or six, or eleven). numbers: its bytes in decimal. within_base64: it is escaped, or encoded once more, in
+/// what base64 says.
+enum class secret_form : std::uint8_t {
+  plain,
+  base64,
+  base64_1,
+  base64_2,
+  base32,
+  base32_1,
+  base32_2,
+  base32_3,
+  base32_4,
+  hex,
+  numbers,
+  within_base64
+};
+
+/// Those in which the bytes of a secret may stand, each with digits of its own.
+inline constexpr secret_form encoded_forms[] = {secret_form::base64,   secret_form::base64_1, secret_form::base64_2,
+                                                secret_form::base32,   secret_form::base32_1, secret_form::base32_2,
+                                                secret_form::base32_3, secret_form::base32_4, secret_form::hex};
 
 /// Where a secret stands in a text.
 struct found_secret {
@@ -26,7 +46,8 @@ struct found_secret {
   std::size_t word = 0; ///< within_base64: where that begins
 };
 
-/// Returns the characters that say `secret` in this form: in base64 those that depend on nothing else. Not of within_base64.
+/// Returns the characters that say `secret` in this form: in base64 and base32 those that depend on nothing else. Not of
+/// within_base64.
 std::string in_form(secret_form form, std::string_view secret);
 
 class secret_index {
@@ -56,6 +77,7 @@ private:
   void put_beginning(const std::string& four, entry e);
   void find(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
   void find_dumps(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
+  void find_encoded(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
   void find_within_base64(const seen_text& in, const std::vector<std::string>& secrets, std::vector<found_secret>& out) const;
   std::size_t hash(std::uint32_t four) const;
 

@@ -6,6 +6,7 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
+#include "protocols/secret_dumps.hpp"
 #include "protocols/secret_escapes.hpp"
 #include "protocols/secret_judge.hpp"
 #include "protocols/secret_places.hpp"
@@ -18,7 +19,6 @@
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 namespace conclave {
@@ -108,17 +108,19 @@ std::string shape_of(const std::string& all, std::size_t begin, std::size_t end)
   return out;
 }
 
-/// Returns `digits` with what stands between those of `there`, blanks or ends of lines; without it where these are other ones in
-/// number.
-std::string laid_out(std::string digits, std::string there, secret_form form) {
-  auto is_digit = [form](char c) {
-    return form == secret_form::hex ? std::isxdigit(static_cast<unsigned char>(c)) != 0 : is_base64_digit(c);
-  };
-  if (static_cast<std::size_t>(std::count_if(there.begin(), there.end(), is_digit)) != digits.size())
+/// Returns a name in a form, laid out as the secret in its place is: with the blanks and ends of lines between its digits. Without
+/// them where these are other ones in number, or more is between them.
+std::string laid_out(const std::string& name, std::string there, secret_form form) {
+  auto digits = in_form(form, name);
+  if (form == secret_form::hex || form == secret_form::numbers) {
+    auto told = told_as(form == secret_form::hex ? digits : name, there, form == secret_form::numbers);
+    return told.empty() ? digits : told;
+  }
+  if (static_cast<std::size_t>(std::count_if(there.begin(), there.end(), is_base64_digit)) != digits.size())
     return digits;
   auto next = digits.begin();
   for (auto& c : there)
-    if (is_digit(c))
+    if (is_base64_digit(c))
       c = *next++;
   return there;
 }
@@ -257,6 +259,25 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   }
 }
 
+/// Returns `text` with stand-ins that are as long as what stood there, escaped or encoded, as far as that can be. `plain`: where
+/// one begins or ends that stood there as it is.
+std::string stand_ins::of_same_length(const std::string& text, std::vector<std::size_t>* plain) const {
+  std::string out;
+  std::size_t done = 0;
+  for (auto& f : known_.find_in(text)) {
+    auto length = f.end - f.begin;
+    auto& name = names_[f.which];
+    if (plain != nullptr && f.form == secret_form::plain && length == known_.values()[f.which].size())
+      plain->insert(plain->end(), {f.begin, f.end});
+    out.append(text, done, f.begin - done);
+    out += f.form == secret_form::plain           ? escaped_to(name, length)
+           : f.form == secret_form::within_base64 ? std::string(length, 'x')
+                                                  : laid_out(name, text.substr(f.begin, length), f.form);
+    done = f.end;
+  }
+  return out.append(text, done);
+}
+
 /// What is put in the place of the base64 in which a secret is escaped. It keeps its length, so that what is
 /// behind the secret stands there in the same digits.
 text_edit stand_ins::in_base64(const std::string& all, const found_secret& there) const {
@@ -264,21 +285,8 @@ text_edit stand_ins::in_base64(const std::string& all, const found_secret& there
   while (end < all.size() && is_base64_digit(all[end]))
     ++end;
   auto digits = std::string_view{all}.substr(there.word, end - there.word);
-  auto meant = decoded_base64(digits);
   std::vector<std::size_t> as_it_is;
-  std::string out;
-  std::size_t done = 0;
-  for (auto& f : known_.find_in(meant)) {
-    auto length = f.end - f.begin;
-    if (f.form == secret_form::plain && length == known_.values()[f.which].size())
-      as_it_is.insert(as_it_is.end(), {f.begin, f.end});
-    out.append(meant, done, f.begin - done);
-    out += f.form == secret_form::plain           ? escaped_to(names_[f.which], length)
-           : f.form == secret_form::within_base64 ? std::string(length, 'x')
-                                                  : in_form(f.form, names_[f.which]);
-    done = f.end;
-  }
-  auto now = wire::encode_base64(out.append(meant, done));
+  auto now = wire::encode_base64(of_same_length(decoded_base64(digits), &as_it_is));
   now.resize(now.find_last_not_of('=') + 1);
   if (digits.find_first_of("-_") != std::string_view::npos)
     for (auto& c : now)
@@ -316,7 +324,7 @@ bool stand_ins::put_in(const std::vector<std::string*>& pieces, bool* inexact) c
       continue;
     }
     if (f.form != secret_form::plain) { // it is found again where it says the same
-      name = laid_out(in_form(f.form, name), there, f.form);
+      name = laid_out(name, there, f.form);
     } else if (auto& secret = known_.values()[f.which]; there != secret && secret_words::percent_decoded(there) == secret) {
       name = wire::percent_encoded(name);
     } else if (there != secret) {

@@ -8,6 +8,7 @@
 #include "app/plain_text.hpp"
 #include "app/task_lookup.hpp"
 #include "app/task_view.hpp"
+#include "app/usage_text.hpp"
 #include "caf/test/unit_test.hpp"
 #include "protocols/text.hpp"
 #include "tests/app/story.hpp"
@@ -332,6 +333,24 @@ CAF_TEST(the report knows what was not reported and how many requests were sent)
   CAF_CHECK(has(text, "a: 2 model calls (4 requests) (2 finished), at least 1,000 tokens in, 200 out (1 call unreported)\n"));
   CAF_CHECK(has(text, "b: 1 model call (1 finished), tokens unknown\n"));
   CAF_CHECK(has(text, "all: 3 model calls (5 requests), at least 1,000 tokens in, 200 out (2 calls unreported)\n"));
+}
+
+CAF_TEST(requests of calls that were cut off by a crash are not known to be none) {
+  story::teller t;
+  t.session("q", {"a", "b"});
+  t.call("a", 1, 1, 1'000, 200);
+  t.events.back().use.requests = 1;
+  t.call("a", 1, 2, 0, 0);
+  t.events.back().reason = "unknown"; // as a resume ends what was open
+  t.events.back().use.unreported = 1;
+  t.call("b", 2, 1, 10, 2);
+  t.events.back().use.requests = 2;
+  auto text = report("t", t.events, {});
+  CAF_CHECK(has(text, "a: 2 model calls (at least 1 request) (1 finished, 1 unknown)"));
+  CAF_CHECK(has(text, "b: 1 model call (2 requests)"));
+  CAF_CHECK(has(text, "all: 3 model calls (at least 3 requests), "));
+  CAF_CHECK_EQUAL(calls_text(2, t.events.back().use, "call", 1), "2 calls (at least 2 requests)");
+  CAF_CHECK_EQUAL(calls_text(2, {}, "call", 2), "2 calls"); // not asked over HTTP
 }
 
 CAF_TEST(texts break between words by columns) {

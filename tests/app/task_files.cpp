@@ -257,6 +257,12 @@ CAF_TEST(what a provider did not count is null in the status and never nothing) 
   CAF_CHECK_EQUAL(agents["c"]["input_tokens"], 0); // it was never asked
   CAF_CHECK_EQUAL(agents["d"]["input_tokens"], 15);
   CAF_CHECK(agents["d"]["output_tokens"].is_null());
+  CAF_CHECK_EQUAL(agents["b"]["uncounted_calls"], 0);
+  t.events.back().reason = "unknown"; // as a resume ends what was open
+  t.events.back().use.requests = 0;
+  auto all = status(t.events, t.events.size());
+  CAF_CHECK_EQUAL(all["agents"]["b"]["uncounted_calls"], 1);
+  CAF_CHECK_EQUAL(all["usage"]["uncounted_calls"], 1);
 }
 
 namespace {

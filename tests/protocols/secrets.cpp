@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/secret_escapes.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/attachments.hpp"
 
 using namespace conclave;
@@ -79,8 +80,15 @@ CAF_TEST(a key is hidden in the dump of its bytes) {
                                                                {"5A:71:38:31:78:6B:65:79", "***"},
                                                                {"5a-71-38-31-78-6b-65-79", "***"},
                                                                {"5a71 3831 786b 6579", "***"},
-                                                               {"0000 5a 71 38 31  78 6b 65 79 2e", "0000 ***2e"},
+                                                               {"0000 5a 71 38 31  78 6b 65 79 2e", "0000 *** 2e"},
                                                                {"5a, 71, 38, 31,\n  78, 6b, 65, 79", "***"},
+                                                               {"{0x5a, 0x71, 0x38,0x31,\n 0X78, 0x6b, 0x65, 0x79}", "{***}"},
+                                                               {"0x5a 0x71 0x38 0x31 0x78 0x6b 0x65 0x79 0x2e", "*** 0x2e"},
+                                                               {R"(["5a","71","38","31","78","6b","65","79"])", R"(["***"])"},
+                                                               {"[90, 113, 56, 49, 120, 107, 101, 121, 7]", "[***, 7]"},
+                                                               {"(90,113,56,049,120,107,101,121)", "(***)"},
+                                                               {"90 113 56 49 120 107 101 1210", "90 113 56 49 120 107 101 1210"},
+                                                               {"0x5a 0x71 0x38 0x3", "0x5a 0x71 0x38 0x3"},
                                                                {R"({"x":"5a 71 38 31 78 6b\n65 79"})", R"({"x":"***"})"},
                                                                {"5a 71 38 31 78 6b 65 7", "5a 71 38 31 78 6b 65 7"},
                                                                {"5a 71 38 31 g 78 6b 65 79", "5a 71 38 31 g 78 6b 65 79"}};
@@ -88,6 +96,82 @@ CAF_TEST(a key is hidden in the dump of its bytes) {
     for (auto& [text, clean] : dumps)
       CAF_CHECK_EQUAL(hidden(key, std::string(before, 'z') + text + " z"), std::string(before, 'z') + clean + " z");
   CAF_CHECK_EQUAL(hidden("20261127", "2026-11-27 12:00"), "2026-11-27 12:00"); // digits of itself are no dump of it
+}
+
+CAF_TEST(a key is hidden in the rows of a dump and in the text beside them) {
+  const std::string key = "Zq81xkeyQWERTY77"; // behind "KEY=", so that it is in two rows
+  for (auto [text, clean] : std::vector<std::pair<std::string, std::string>>{
+           // xxd
+           {"00000000: 4b45 593d 5a71 3831 786b 6579 5157 4552  KEY=Zq81xkeyQWER\n"
+            "00000010: 5459 3737 0a41 4141 4141 4141 4141 4141  TY77.AAAAAAAAAAA\n00000020: 4141  AA\n",
+            "00000000: 4b45 593d ***\n00000020: 4141  AA\n"},
+           // xxd -c 6, and letters that are digits beside them
+           {"00000000: 4b45 593d 5a71  KEY=Zq\n00000006: 3831 786b 6579  81xkey\n0000000c: 5157 4552 5459  QWERTY\n"
+            "00000012: 3737 6162 6364  77abcd\n00000018: 0a  .\n",
+            "00000000: 4b45 593d ***\n00000018: 0a  .\n"},
+           // hexdump -C
+           {"00000000  4b 45 59 3d 5a 71 38 31  78 6b 65 79 51 57 45 52  |KEY=Zq81xkeyQWER|\n"
+            "00000010  54 59 37 37 0a                                    |TY77.|\n00000015\n",
+            "00000000  4b 45 59 3d ***\n00000015\n"},
+           // hexdump, whose words have the lower byte in front, and od -x
+           {"0000000 454b 3d59 715a 3138 6b78 7965 5751 5245\n0000010 5954 3737 000a\n0000015\n",
+            "0000000 454b 3d59 ***\n0000015\n"},
+           // od -A o -t x1z
+           {"0000000 4b 45 59 3d 5a 71 38 31 78 6b 65 79 51 57 45 52  >KEY=Zq81xkeyQWER<\r\n"
+            "0000020 54 59 37 37 0a                                   >TY77.<\r\n0000025\r\n",
+            "0000000 4b 45 59 3d ***\r\n0000025\r\n"},
+           // the same in a JSON text, and indented
+           {R"({"text":"00000000: 4b45 593d 5a71 3831 786b 6579 5157 4552  KEY=Zq\n00000010: 5459 3737 0a  TY77.\n","x":1})",
+            R"({"text":"00000000: 4b45 593d ***\n","x":1})"},
+           {"  0000   4b 45 59 3d 5a 71 38 31   KEY=Zq81\n  0008   78 6b 65 79 51 57 45 52   xkeyQWER\n"
+            "  0010   54 59 37 37 0a 41 41 41   TY77.AAA\n",
+            "  0000   4b 45 59 3d ***\n"}})
+    CAF_CHECK_EQUAL(hidden(key, text), clean);
+  for (std::string other :
+       {"00000000: 4b45 593d 5a71 3831\n00000008: 786b 6579 5157 4553  xkeyQWES\n", "00000000: \n00000010:\n", "0000\n0001\n0002\n",
+        "00000000: 5a71 3831\n00000003: 786b 6579", ": 5a\n", "ffffffffffffffff 5a 5a\n0000 5a"})
+    CAF_CHECK_EQUAL(hidden(key, other), other);
+}
+
+CAF_TEST(a key is hidden in base32 at each offset) {
+  const std::string key = "Zq81xkeyQWERTY77";
+  for (auto* text :
+       {"LJYTQMLYNNSXSUKXIVJFIWJXG4======", "JNCVSPK2OE4DC6DLMV4VCV2FKJKFSNZX", "MFRGGZC2OE4DC6DLMV4VCV2FKJKFSNZXPB4Q===="}) {
+    auto seen = hidden(key, text), small = hidden(key, lower(text));
+    CAF_CHECK(seen.find("***") != std::string::npos && seen.size() < 19);
+    CAF_CHECK_EQUAL(lower(seen), small);
+  }
+  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  for (std::size_t before = 0; before < 10; ++before) {
+    std::string said = std::string(before, 'a') + key + "b", text;
+    for (std::size_t bit = 0; bit < 8 * said.size(); bit += 5) {
+      unsigned two = static_cast<unsigned char>(said[bit / 8]) << 8
+                     | (bit / 8 + 1 < said.size() ? static_cast<unsigned char>(said[bit / 8 + 1]) : 0u);
+      text += digits[two >> (11 - bit % 8) & 31];
+    }
+    auto seen = hidden(key, "<" + text + ">");
+    CAF_CHECK(seen.find("***") != std::string::npos);
+    CAF_CHECK(seen.size() <= 2 + 3 + (8 * before + 4) / 5 + 3);
+  }
+  std::string line(64, 'A');
+  CAF_CHECK_EQUAL(hidden(key, line + "LJYTQMLYNNS\nXSUKXIVJFIWJXG4======"), line + "***4======");
+}
+
+CAF_TEST(a key is hidden in quoted printable) {
+  const std::string key = "sk-a1=Zq81/xkey+QWERTY=";
+  for (auto* text :
+       {"sk-a1=3DZq81/xkey+QWERTY=3D", "sk-a1=3dZq81/xkey+QWE=\r\nRTY=3D", "sk=2Da1=3DZq81/x=\nkey+QWERTY=3D",
+        "sk-a1=3DZq=\n=\n81/xkey+QWERTY=3D", R"(sk-a1=3DZq81/xkey+QWE=\r\nRTY=3D)", "=73k-a1=3DZq81/xkey= \t\n+QWERTY=3D"})
+    CAF_CHECK_EQUAL(hidden(key, std::string{"<"} + text + ">"), "<***>");
+  // What only looks so does not hide the key from other forms.
+  CAF_CHECK_EQUAL(hidden("ab12/xkeyQ", "?key=ab12%2FxkeyQ&x=ab12/xkeyQ"), "?key=***&x=***");
+  for (auto* other : {"=", "a=b", "a==", "=3", "=\r", "x=3D=3D\n=", "a = \n b"})
+    CAF_CHECK_EQUAL(hidden(key, other), other);
+}
+
+CAF_TEST(a key is hidden where C writes its bytes in octal) {
+  CAF_CHECK_EQUAL(hidden("Zq81xkey", R"("\132\161\070\061\170\153\145\171")"), R"("***")");
+  CAF_CHECK_EQUAL(hidden("Zq81xkey", R"(\400\13 \1 \)"), R"(\400\13 \1 \)");
 }
 
 CAF_TEST(the base64 of a short key is hidden at the end of a word alone) {
