@@ -42,8 +42,8 @@ void agent_state::carry_out(const run::prepare& a) {
     return self->send(self, agent_input{run::unprepared{a.run, to.code, to.error}});
   if (!parts.workspace)
     return ask_backend(a.run, {});
-  prepare_workspace msg{{run.task.task, run.task.fence, a.run}, run.task.kind == run_kind::present, run.task.again,
-                        run.task.snapshot, {}};
+  prepare_workspace msg{
+      {run.task.task, run.task.fence, a.run}, run.task.kind == run_kind::present, run.task.again, run.task.snapshot, {}};
   for (auto& x : run.task.answers)
     msg.shown.push_back({x.id, x.label, {}, x.snapshot});
   self->request(parts.workspace, tool_waits::workspace, std::move(msg))

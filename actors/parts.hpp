@@ -87,12 +87,12 @@ public:
 /// What a node owns and lends to its actors.
 struct node_resources {
   std::shared_ptr<http_transfers> http;
-  lookup env;                                ///< this node's environment and .env
-  source_lookup sources = {};                ///< where its variables came from
-  std::string log_dir;                       ///< where tool servers' stderr goes; empty = nowhere
+  lookup env;                                   ///< this node's environment and .env
+  source_lookup sources = {};                   ///< where its variables came from
+  std::string log_dir;                          ///< where tool servers' stderr goes; empty = nowhere
   std::shared_ptr<sandbox_finder> sandbox = {}; ///< none = no command is run
-  std::string home = {};                     ///< where workspaces and snapshots are kept; empty = this process keeps none
-  std::map<std::string, tool_factory> tools; ///< C++ tools by name
+  std::string home = {};                        ///< where workspaces and snapshots are kept; empty = this process keeps none
+  std::map<std::string, tool_factory> tools;    ///< C++ tools by name
   bool tools_for_all = true;
   secrets known = {};                        ///< of its environment: never shown to a model
   model_factory scripted = {};               ///< plays scripted models; empty = their scripts do

@@ -122,11 +122,29 @@ struct paths_options {
   std::vector<std::string> paths; ///< empty = what each agent may use
 };
 
-enum class command_name { run, validate, keys, backends, models, show, list, remove, prune, resume, cancel, replay, sandbox, diff, apply, undo, paths, node };
+enum class command_name {
+  run,
+  validate,
+  keys,
+  backends,
+  models,
+  show,
+  list,
+  remove,
+  prune,
+  resume,
+  cancel,
+  replay,
+  sandbox,
+  diff,
+  apply,
+  undo,
+  paths,
+  node
+};
 struct sandbox_options {
   bool json = false;
 };
-
 
 struct command_line {
   command_name command = command_name::run;

@@ -24,7 +24,7 @@ std::string read_changes(event_store& store, const std::string& task, task_chang
   std::vector<event> log;
   for (auto& stored : store.read(task, 0, error)) {
     event e;
-    if (!from_json(stored.json, e))
+    if (!wire::from_json(stored.json, e))
       return "an event of task " + task + " cannot be read";
     log.push_back(std::move(e));
   }

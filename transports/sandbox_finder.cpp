@@ -3,9 +3,8 @@
 
 #include "transports/sandbox_finder.hpp"
 
-#include <sys/stat.h>
-
 #include <cerrno>
+#include <sys/stat.h>
 #include <utility>
 
 namespace conclave {

@@ -200,7 +200,8 @@ CAF_TEST(an answer with a workspace waits for its snapshot) {
   };
   begin(7);
   put(run::snapshot_taken{7, "s1", ""});
-  CAF_CHECK(the<run::report>().handed_in.text == "42" && the<run::report>().handed_in.files.snapshot == "s1" && the<run::report>().ask);
+  CAF_CHECK(the<run::report>().handed_in.text == "42" && the<run::report>().handed_in.files.snapshot == "s1"
+            && the<run::report>().ask);
   put(run::snapshot_taken{7, "s2", ""});
   CAF_CHECK(last.empty());
   rule(ruling_kind::refused, "no"); // the next answer has another one

@@ -230,7 +230,7 @@ private:
     if (r.has_verdict)
       MUST(r.handed_in.files.snapshot
            == ((r.handed_in.kind == verdict_kind::answer || r.handed_in.kind == verdict_kind::presented) && has_workspace ? snapshot
-                                                                                                                         : ""));
+                                                                                                                          : ""));
     asked = r.number;
     log.by = next_ruling(r);
     if (log.by.kind == ruling_kind::superseded)

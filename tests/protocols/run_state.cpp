@@ -122,7 +122,8 @@ run::pending_call full_call(std::uint64_t n) {
 verdict full_verdict() {
   verdict v;
   auto& [kind, text, target, reason, code, truncated, step, files] = v;
-  files = {std::string(64, 'b'), 3, 120, "the disk is full", true, {{"/home/u/project", std::string(64, 'c'), std::string(64, 'd'), 2}}};
+  files = {std::string(64, 'b'), 3,    120,
+           "the disk is full",   true, {{"/home/u/project", std::string(64, 'c'), std::string(64, 'd'), 2}}};
   kind = verdict_kind::presented;
   text = {}; // the reply has it
   target = "agent1";
