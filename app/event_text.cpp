@@ -128,7 +128,9 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
                                       : "answered (" + size + ")";
   }
   case event_type::snapshot_taken:
-    return count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file") + " go with the answer";
+    return e.number <= 0
+               ? ""
+               : count_of(static_cast<std::size_t>(e.number), "file") + (e.number == 1 ? " goes" : " go") + " with the answer";
   case event_type::snapshot_failed:
     return "the answer goes without its files" + because(e.reason, longest_reason);
   case event_type::changes_proposed:

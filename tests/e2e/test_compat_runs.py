@@ -18,12 +18,13 @@ TYPES = {"openai": "/v1", "claude": "", "gemini": "", "grok": "/v1", "chatcomple
          "lmstudio": "/v1", "vllm": "/v1", "sglang": "/v1"}
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-# What a file asks for that is not there yet, and is said: a folder to write media into, or an input that the question is about and
+# What a file asks for that is not there yet, and is said: tools that make media, or an input that the question is about and
 # that an answer would be made up without.
-FOLDER_ASKED, INPUT_ASKED = "what it generates goes into a folder", "the question is about this input"
-NOT_YET = {"basic/multi/gpt4o_audio_generation.yaml": ("cwd", FOLDER_ASKED), "basic/multi/gpt4o_image_generation.yaml": ("cwd", FOLDER_ASKED),
-           "basic/single/single_gpt4o_audio_generation.yaml": ("cwd", FOLDER_ASKED), "basic/single/single_gpt4o_image_generation.yaml": ("cwd", FOLDER_ASKED),
-           "basic/single/single_gpt4o_video_generation.yaml": ("cwd", FOLDER_ASKED),
+MEDIA_ASKED, INPUT_ASKED = "it is to generate media", "the question is about this input"
+NOT_YET = {"basic/multi/gpt4o_audio_generation.yaml": ("enable_audio_generation", MEDIA_ASKED),
+           "basic/multi/gpt4o_image_generation.yaml": ("enable_image_generation", MEDIA_ASKED),
+           "basic/single/single_gpt4o_audio_generation.yaml": ("enable_audio_generation", MEDIA_ASKED),
+           "basic/single/single_gpt4o_image_generation.yaml": ("enable_image_generation", MEDIA_ASKED),
            "basic/single/single_openrouter_audio_understanding.yaml": ("audio_path", INPUT_ASKED),
            "basic/single/single_qwen_video_understanding.yaml": ("video_path", INPUT_ASKED)}
 
@@ -41,6 +42,11 @@ class Compat(unittest.TestCase):
                 image.parent.mkdir(parents=True)
                 image.write_bytes(PNG)
                 (work / "paper.pdf").write_bytes(PDF)
+                for example in ("v0.0.21-example", "v0.0.26-example"):
+                    folder = work / "massgen/configs/resources" / example
+                    folder.mkdir(parents=True)
+                    (folder / "styles.css").write_text("body {}\n")
+                    (folder / "index.html").write_text("<p>hello</p>\n")
                 # A page that cannot be had here.
                 text = re.sub(r'"https://[^"]*\.pdf"', '"paper.pdf"', file.read_text())
                 team = home.write(file.name, text)
@@ -67,6 +73,23 @@ class Compat(unittest.TestCase):
                 else:
                     self.assertEqual(r.returncode, 0, r.stderr)
                     self.assertIn("the final answer", r.stdout)
+
+
+    def test_each_file_with_a_folder_to_work_in_runs_or_says_what_it_lacks(self):
+        files = [p for p in sorted(FOLDER.rglob("*.yaml")) if re.search(r"^\s*cwd:", p.read_text(), re.M)]
+        self.assertEqual(len(files), 48)
+        ran = 0
+        for file in files:
+            with self.subTest(str(file.relative_to(FOLDER))):
+                r, calls = self.one(file)
+                text = re.sub("#.*", "", file.read_text())
+                lacks = re.search(r"type: *[\"']?claude_code|execution_mode: *[\"']?docker|enable_(image|audio)_generation: *true", text)
+                print(f"{file.relative_to(FOLDER)!s:76} {calls:3} calls, exit {r.returncode}{', lacks ' + lacks.group() if lacks else ''}", flush=True)
+                ran += not lacks
+                self.assertEqual((r.returncode, calls > 0), (1, False) if lacks else (0, True), r.stderr)
+                if lacks:
+                    self.assertIn("not available yet", r.stderr)
+        self.assertEqual(ran, 18)
 
 
 if __name__ == "__main__":

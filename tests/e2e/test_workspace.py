@@ -43,7 +43,10 @@ def results(home):
     for _, e in events:
         e = json.loads(e) if isinstance(e, (str, bytes)) else e
         if e["type"] == "call_ended" and e["target"] != "model":
-            out.append((e["agent"], e["target"].split("__")[-1], e["reason"], json.loads(bodies[e["said"][0]])["text"] if e.get("said") else ""))
+            text = json.loads(bodies[e["said"][0]])["text"] if e.get("said") else ""
+            if isinstance(text, list):  # a long one is kept in pieces
+                text = "".join(x if isinstance(x, str) else bodies[x["sha"]].decode() for x in text)
+            out.append((e["agent"], e["target"].split("__")[-1], e["reason"], text))
     return out, b"\n".join(bodies.values())
 
 

@@ -188,13 +188,13 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(content_part, "70dd552c05b9904e 29");
   PIN(tool_annotations, "d5b183c6aa4bb6ae 12");
   PIN(listed_tool, "d0880b9ef256aafc 33");
-  PIN(folder_change, "x");
-  PIN(kept_files, "x");
-  PIN(context_path, "x");
-  PIN(workspace_config, "x");
-  PIN(prepare_workspace, "x");
-  PIN(workspace_ready, "x");
-  PIN(keep_workspace, "x");
-  PIN(clear_workspace, "x");
-  PIN(workspace_cleared, "x");
+  PIN(folder_change, "b9a4b111a80e5da0 29");
+  PIN(kept_files, "aab27d8c5f4b3986 61");
+  PIN(context_path, "0f3ec5b7754dd256 16");
+  PIN(workspace_config, "c08ce8b9e37bf400 87");
+  PIN(prepare_workspace, "8e3ddff6f4540f0c 61");
+  PIN(workspace_ready, "4c576b688aa0c18d 7");
+  PIN(keep_workspace, "1044a8c148422032 24");
+  PIN(clear_workspace, "af63bc4c8601b62c 1");
+  PIN(workspace_cleared, "4c576b688aa0c18d 7");
 }
