@@ -291,50 +291,27 @@ CAF_TEST(no member of a full state has its default) {
     CAF_CHECK(says(text, std::string("\"") + key + "\":"));
 }
 
-CAF_TEST(a state of version 1 is read by every later build) {
-  state s;
-  std::string error;
-  CAF_REQUIRE(run::from_json(file("v1.json"), s, error));
-  auto then = full_state(); // without what came later
-  then.policy = then.workspace = then.snapshot = "";
+CAF_TEST(a state of each version is read by every later build) {
+  auto reads = [](const char* name, const state& then) {
+    state s;
+    std::string error;
+    CAF_REQUIRE(run::from_json(file(name), s, error));
+    CAF_CHECK(s == then);
+  };
+  auto then = full_state(); // then without what came later
+  reads("v4.json", then);
   without_files(then);
+  then.memory.left.clear();
+  reads("v3.json", then);
   then.long_results.clear();
   then.memory.backend = 0;
-  then.memory.left.clear();
+  reads("v2.json", then);
+  then.policy = then.workspace = then.snapshot = "";
   for (auto& p : then.pending) {
     p.policy = "";
     p.cleared = false;
   }
-  CAF_CHECK(s == then);
-}
-
-CAF_TEST(a state of version 2 is read by every later build) {
-  state s;
-  std::string error;
-  CAF_REQUIRE(run::from_json(file("v2.json"), s, error));
-  auto then = full_state();
-  then.long_results.clear();
-  then.memory.backend = 0;
-  then.memory.left.clear();
-  without_files(then);
-  CAF_CHECK(s == then);
-}
-
-CAF_TEST(a state of version 3 is read by every later build) {
-  state s;
-  std::string error;
-  CAF_REQUIRE(run::from_json(file("v3.json"), s, error));
-  auto then = full_state();
-  then.memory.left.clear();
-  without_files(then);
-  CAF_CHECK(s == then);
-}
-
-CAF_TEST(a state of version 4 is read by every later build) {
-  state s;
-  std::string error;
-  CAF_REQUIRE(run::from_json(file("v4.json"), s, error));
-  CAF_CHECK(s == full_state());
+  reads("v1.json", then);
 }
 
 CAF_TEST(what the log has is not stored with the state) {
