@@ -69,8 +69,8 @@ std::map<std::string, std::string> environment_in(const std::string& folder, con
 }
 
 /// Adds to what is held of a stream; what is too much goes at the front.
-void hold(std::string& held, std::uint64_t& start, std::string more) {
-  held += std::move(more);
+void hold(std::string& held, std::uint64_t& start, const std::string& more) {
+  held += more;
   if (held.size() <= max_job_output)
     return;
   auto gone = held.size() - max_job_output;
@@ -210,8 +210,8 @@ void workspace_state::run(const execute_command_background& c, answer say) {
                       auto& j = i->second;
                       j.running = false;
                       j.exit_code = end->why == command_end::reason::failed ? -1 : end->status;
-                      hold(j.out, j.out_start, std::move(end->out.text));
-                      hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : std::move(end->err.text));
+                      hold(j.out, j.out_start, end->out.text);
+                      hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : end->err.text);
                     },
                     [] {}, true});
   auto post = poster();
@@ -247,8 +247,8 @@ void workspace_state::run(const read_output& c, answer say) {
   auto news = std::make_shared<command_news>();
   auto id = expect({[this, job = c.job, news, tell] {
                       if (auto at = jobs.find(job); at != jobs.end()) {
-                        hold(at->second.out, at->second.out_start, std::move(news->out.text));
-                        hold(at->second.err, at->second.err_start, std::move(news->err.text));
+                        hold(at->second.out, at->second.out_start, news->out.text);
+                        hold(at->second.err, at->second.err_start, news->err.text);
                       }
                       tell();
                     },
