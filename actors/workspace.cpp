@@ -113,6 +113,8 @@ void workspace_state::end_run() {
   commands = nullptr;
   jobs.clear();
   std::vector<std::function<void()>> told;
+  if (auto waits = std::exchange(quiet, {}); waits.abandon)
+    told.push_back(std::move(waits.abandon));
   for (auto i = waiting.begin(); i != waiting.end();) {
     auto next = std::next(i);
     if (i->second.of_run) {
@@ -123,6 +125,18 @@ void workspace_state::end_run() {
   }
   for (auto& tell : told)
     tell();
+}
+
+void workspace_state::when_quiet(pending then) {
+  auto running = false;
+  for (auto& [key, job] : jobs)
+    if (job.running && commands) {
+      running = true;
+      commands->kill(job.id);
+    }
+  if (!running)
+    return then.finish();
+  quiet = std::move(then); // the end of the last of them calls it
 }
 
 caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
@@ -170,15 +184,19 @@ caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
   };
   if (!(k.of == of))
     return nothing("the run is over");
-  end_run(); // a write through a mapping may come at any time, and moves no time stamp
   auto promise = self->make_response_promise<kept_files>();
-  auto out = std::make_shared<kept_files>();
-  auto begun = on_disk(
-      true, [files = files, out, present = k.present, flag = cancel] { *out = files->disk.keep(present, flag.get()); },
-      [promise, out]() mutable { promise.deliver(std::move(*out)); },
-      [promise, nothing]() mutable { promise.deliver(nothing("cancelled")); });
-  if (!begun)
-    return nothing("the system gives no thread for the files of the agent");
+  auto abandon = [promise, nothing]() mutable { promise.deliver(nothing("cancelled")); };
+  auto take = [this, promise, nothing, abandon, present = k.present]() mutable {
+    end_run();
+    auto out = std::make_shared<kept_files>();
+    auto begun = on_disk(
+        true, [files = files, out, present, flag = cancel] { *out = files->disk.keep(present, flag.get()); },
+        [promise, out]() mutable { promise.deliver(std::move(*out)); }, abandon);
+    if (!begun)
+      promise.deliver(nothing("the system gives no thread for the files of the agent"));
+  };
+  // A write through a mapping may come as long as a process lives, and moves no time stamp.
+  when_quiet({std::move(take), std::move(abandon), true});
   return caf::delegated<kept_files>{};
 }
 

@@ -212,6 +212,9 @@ void workspace_state::run(const execute_command_background& c, answer say) {
                       j.exit_code = end->why == command_end::reason::failed ? -1 : end->status;
                       hold(j.out, j.out_start, end->out.text);
                       hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : end->err.text);
+                      auto left = std::any_of(jobs.begin(), jobs.end(), [](auto& x) { return x.second.running; });
+                      if (quiet.finish && !left)
+                        std::exchange(quiet, {}).finish();
                     },
                     [] {}, true});
   auto post = poster();

@@ -78,6 +78,8 @@ struct workspace_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending> waiting;
 
+  pending quiet; ///< what waits until no job in the background is left; `finish` empty = nothing
+
   tool_list offered() const;
   bool offers(const workspace_tools::tool_row& row) const;
   caf::result<workspace_ready> prepare(prepare_workspace p);
@@ -85,6 +87,8 @@ struct workspace_state {
   caf::result<tool_result> call(const tool_invocation& i);
   caf::result<workspace_cleared> clear();
   void end_run();
+  /// Ends the jobs in the background, then calls `finish`: once nothing of them is left.
+  void when_quiet(pending then);
   void close();
 
   /// Runs `job` on the disk's thread, then `finish` here. False if the system gives no thread.
