@@ -5,6 +5,7 @@
 /// A snapshot store, a folder to take snapshots of, and trees by chance.
 
 #include "caf/test/unit_test.hpp"
+#include "support/read_whole.hpp"
 #include "support/scratch_folder.hpp"
 #include "transports/snapshot_store.hpp"
 
@@ -59,10 +60,7 @@ struct snapshot_fixture {
     std::ofstream{full, std::ios::binary} << bytes;
   }
 
-  static std::string contents(const std::string& path) {
-    std::ifstream in{path, std::ios::binary};
-    return {std::istreambuf_iterator<char>{in}, {}};
-  }
+  static std::string contents(const std::string& path) { return read_whole(path); }
 
   void set_times(const std::string& path, long seconds) const {
     timeval t[2] = {{seconds, 0}, {seconds, 0}};

@@ -5,6 +5,7 @@
 /// A store in a folder of its own, calls of it that wait for their callback, and other processes that use it.
 
 #include "caf/test/unit_test.hpp"
+#include "support/read_whole.hpp"
 #include "transports/child_process.hpp"
 #include "transports/event_store.hpp"
 
@@ -39,8 +40,7 @@ struct temp_dir {
 };
 
 inline std::string contents(const std::filesystem::path& p) {
-  std::ifstream in{p, std::ios::binary};
-  return {std::istreambuf_iterator<char>{in}, {}};
+  return read_whole(p);
 }
 
 inline std::unique_ptr<event_store> open_store(const std::string& path, store_use use = store_use::everything) {

@@ -5,6 +5,7 @@
 /// A tree of folders for the tests of confined_dir and file_tools, worked on as the user that runs the test and, where that is
 /// root, as nobody; by openat2 and component by component.
 
+#include "support/read_whole.hpp"
 #include "transports/confined_dir.hpp"
 
 #include <atomic>
@@ -29,8 +30,7 @@ inline void put(const std::string& path, const std::string& bytes) {
 }
 
 inline std::string got(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>{in}, {}};
+  return read_whole(path);
 }
 
 inline bool there(const std::string& path) {
