@@ -18,7 +18,7 @@ namespace conclave {
 
 void agent_state::input(run::input in) {
   with.tools_stale = is_stale();
-  for (auto& action : run::step(with, run, std::move(in)))
+  for (auto& action : run::step(with, *run, std::move(in)))
     std::visit([this](auto& a) { carry_out(a); }, action);
 }
 
@@ -42,13 +42,13 @@ void agent_state::start(start_run t) {
   }
   s.talk = std::move(stored.talk);
   s.kept = s.talk.size();
-  run = std::move(s);
+  *run = std::move(s);
   with.unknown = t.on_unknown == "fail"     ? run::on_unknown::fail
                  : t.on_unknown == "repeat" ? run::on_unknown::repeat
                                             : run::on_unknown::tell;
   if (parts.watcher)
     parts.watcher->began(t);
-  if (!parts.workspace || run.workspace.empty())
+  if (!parts.workspace || run->workspace.empty())
     return go_on(std::move(t), std::move(stored));
   prepare_workspace msg{{t.task, t.fence, t.run}, t.kind == run_kind::present, true, {}, {}};
   for (auto& x : t.answers)
@@ -68,7 +68,7 @@ void agent_state::go_on(start_run t, stored_run stored) {
 }
 
 void agent_state::cancel(const cancel_run& c) {
-  if (c.of.task != run.task.task || c.of.fence != run.task.fence || c.of.run != run.task.run)
+  if (run.none() || c.of.task != run->task.task || c.of.fence != run->task.fence || c.of.run != run->task.run)
     return;
   end.why = c.reason;
   input(run::cancelled{c.reason});
@@ -77,15 +77,17 @@ void agent_state::cancel(const cancel_run& c) {
 /// The run is dropped as it is: its node has ended it.
 void agent_state::shut_down() {
   using run::stage;
-  if ((run.stage == stage::model || run.stage == stage::announced) && model().actor)
-    caf::anon_send(model().actor, cancel_call{run.task.task, run.task.agent, run.task.run, 0});
-  if (!run.pending.empty())
-    carry_out(run::cancel_all_tools{run.task.run});
-  if (run.stage != stage::idle) {
+  if (run.none())
+    return;
+  if ((run->stage == stage::model || run->stage == stage::announced) && model().actor)
+    caf::anon_send(model().actor, cancel_call{run->task.task, run->task.agent, run->task.run, 0});
+  if (!run->pending.empty())
+    carry_out(run::cancel_all_tools{run->task.run});
+  if (run->stage != stage::idle) {
     end = {"failed", ec::cancelled, "its task is over"};
     carry_out(run::over{});
   }
-  run = {};
+  run.drop();
 }
 
 namespace {
@@ -96,7 +98,8 @@ agent_impl::behavior_type agent(agent_ptr self, agent_parts parts) {
   self->state.with.number = parts.order.number;
   if (parts.models.empty())
     parts.models.push_back({parts.backend, ec::none, {}});
-  self->state.run.memory.backend = std::min(parts.order.backend, static_cast<std::uint32_t>(parts.models.size() - 1));
+  if (auto backend = std::min(parts.order.backend, static_cast<std::uint32_t>(parts.models.size() - 1)); backend != 0)
+    self->state.run->memory.backend = backend;
   for (auto& m : parts.models)
     self->state.with.unusable.push_back(m.actor ? "" : m.error);
   if (parts.policies != nullptr)

@@ -30,21 +30,21 @@ bool is_lost(ec code) {
 
 /// The connection that the run asks now.
 const model_link& agent_state::model() const {
-  return parts.models[std::min<std::size_t>(run.memory.backend, parts.models.size() - 1)];
+  return parts.models[run.none() ? 0 : std::min<std::size_t>(run->memory.backend, parts.models.size() - 1)];
 }
 
 void agent_state::carry_out(const run::prepare& a) {
   end = {};
   if (parts.watcher)
-    parts.watcher->began(run.task);
+    parts.watcher->began(run->task);
   auto& to = model();
   if (!to.actor) // an input is not put in while the actions of another are carried out
     return self->send(self, agent_input{run::unprepared{a.run, to.code, to.error}});
   if (!parts.workspace)
     return ask_backend(a.run, {});
   prepare_workspace msg{
-      {run.task.task, run.task.fence, a.run}, run.task.kind == run_kind::present, run.task.again, run.task.snapshot, {}};
-  for (auto& x : run.task.answers)
+      {run->task.task, run->task.fence, a.run}, run->task.kind == run_kind::present, run->task.again, run->task.snapshot, {}};
+  for (auto& x : run->task.answers)
     msg.shown.push_back({x.id, x.label, {}, x.snapshot});
   self->request(parts.workspace, tool_waits::workspace, std::move(msg))
       .then([this, run = a.run](workspace_ready& ready) { ask_backend(run, std::move(ready.place)); },
@@ -55,7 +55,7 @@ void agent_state::carry_out(const run::prepare& a) {
 
 void agent_state::ask_backend(std::uint64_t of, std::string place) {
   auto& to = model();
-  self->request(to.actor, info_limit, describe_backend{backend_at(with.agent, run.memory.backend).model})
+  self->request(to.actor, info_limit, describe_backend{backend_at(with.agent, run->memory.backend).model})
       .then(
           [this, run = of, place = std::move(place)](backend_info& info) {
             input(run::prepared{run, std::move(info), place});
@@ -94,12 +94,13 @@ void agent_state::ask_model(model_request req) {
 /// its own `timeout` is, as long as its run may last. Returns whether the call waits.
 bool agent_state::keep_back(std::uint64_t call, const caf::error& e) {
   auto again = again_after(e);
-  auto elsewhere = run.pauses == 0
-                   && std::any_of(parts.models.begin() + std::min<std::ptrdiff_t>(run.memory.backend + 1, std::ssize(parts.models)),
-                                  parts.models.end(), [](auto& m) { return bool(m.actor); });
+  auto elsewhere =
+      run->pauses == 0
+      && std::any_of(parts.models.begin() + std::min<std::ptrdiff_t>(run->memory.backend + 1, std::ssize(parts.models)),
+                     parts.models.end(), [](auto& m) { return bool(m.actor); });
   // A presentation does not wait: the answer is there, and is delivered as it is stored.
-  if (again < 0 || elsewhere || run.task.kind == run_kind::present || run.stage != run::stage::model || run.model_call != call
-      || run.cancelled)
+  if (again < 0 || elsewhere || run->task.kind == run_kind::present || run->stage != run::stage::model || run->model_call != call
+      || run->cancelled)
     return false;
   kept_back = call;
   auto why = text_of(e);
@@ -112,19 +113,19 @@ bool agent_state::keep_back(std::uint64_t call, const caf::error& e) {
 }
 
 void agent_state::ask_again(std::uint64_t call) {
-  if (kept_back == call && run.stage == run::stage::model && run.model_call == call)
-    ask_model(run::request_again(with, run));
+  if (kept_back == call && run->stage == run::stage::model && run->model_call == call)
+    ask_model(run::request_again(with, *run));
 }
 
 void agent_state::carry_out(run::send_tool& a) {
   if (a.source == run::built_in) { // as a message: an input is not put in while the actions of another are carried out
-    auto result = run::read_result(with, run, a.what);
+    auto result = run::read_result(with, *run, a.what);
     auto status = result.is_error ? "error" : "finished";
     self->send(self, agent_input{run::tool_done{a.call, std::move(result), status, {}}});
     return;
   }
   auto& from = parts.tools.at(a.source);
-  tool_invocation msg{run.task.task, run.task.agent, a.run, std::move(a.what), with.agent.backend.tool_timeout_ms};
+  tool_invocation msg{run->task.task, run->task.agent, a.run, std::move(a.what), with.agent.backend.tool_timeout_ms};
   if (from.call_limit.count() > 0)
     msg.timeout_ms = from.call_limit.count();
   auto limit = tool_waits::agent_call(from.start_limit, std::chrono::milliseconds(msg.timeout_ms));
@@ -149,7 +150,7 @@ void agent_state::carry_out(const run::cancel_model& a) {
   if (!to.actor) // its failure is on its way
     return;
   // The completion comes even if the cancel finds nothing.
-  self->request(to.actor, info_limit, cancel_call{run.task.task, run.task.agent, a.run, a.call})
+  self->request(to.actor, info_limit, cancel_call{run->task.task, run->task.agent, a.run, a.call})
       .then([](const cancel_done&) {},
             [this, call = a.call](const caf::error&) {
               input(run::model_failed{call, ec::cancelled, "cancelled", true});
@@ -158,11 +159,11 @@ void agent_state::carry_out(const run::cancel_model& a) {
 
 void agent_state::carry_out(const run::cancel_all_tools& a) {
   for (auto& source : parts.tools)
-    self->send(source.actor, cancel_tools{run.task.task, run.task.agent, a.run});
+    self->send(source.actor, cancel_tools{run->task.task, run->task.agent, a.run});
 }
 
 void agent_state::carry_out(run::tell& a) {
-  self->send(parts.chunks, chunk_batch{run.task.task, run.task.run, run.task.agent, {{chunk_kind::status, std::move(a.text)}}});
+  self->send(parts.chunks, chunk_batch{run->task.task, run->task.run, run->task.agent, {{chunk_kind::status, std::move(a.text)}}});
 }
 
 void agent_state::carry_out(const run::over&) {
@@ -189,7 +190,7 @@ void agent_state::carry_out(const run::ask_policy& a) {
 void agent_state::carry_out(const run::take_snapshot& a) {
   if (!parts.workspace) // the run is of before a crash, in another process
     return self->send(self, agent_input{run::snapshot_taken{a.run, "", "this process keeps no workspaces"}});
-  self->request(parts.workspace, tool_waits::workspace, keep_workspace{{run.task.task, run.task.fence, a.run}, a.final})
+  self->request(parts.workspace, tool_waits::workspace, keep_workspace{{run->task.task, run->task.fence, a.run}, a.final})
       .then(
           [this, run = a.run](kept_files& f) {
             input(

@@ -52,7 +52,7 @@ void agent_state::read_along(const run::report& a) {
     return;
   for (auto& e : a.ended)
     parts.watcher->call_ended(a.run, e);
-  if (!a.has_verdict || a.run != run.task.run)
+  if (!a.has_verdict || a.run != run->task.run)
     return;
   auto& v = a.handed_in;
   if (v.kind != verdict_kind::failed)
@@ -65,8 +65,8 @@ void agent_state::carry_out(run::report& a) {
   read_along(a);
   auto out_going = std::make_shared<outgoing>();
   auto* r = &out_going->report;
-  r->of = {run.task.task, run.task.fence, a.run};
-  r->agent = run.task.agent;
+  r->of = {run->task.task, run->task.fence, a.run};
+  r->agent = run->task.agent;
   r->number = a.number;
   run::keeper keep = [this, &names = out_going->names, r](std::string bytes) {
     auto sha = wire::sha256(bytes);
@@ -99,10 +99,10 @@ void agent_state::carry_out(run::report& a) {
     r->begun.push_back(std::move(out));
   }
   if (a.ask) { // the state to go on from after a crash
-    r->state = keep(run::to_json(run));
-    r->kept = run.kept;
-    for (auto i = run.kept; i < run.talk.size(); ++i)
-      r->said.push_back(run::keep_message(run.talk[i], keep));
+    r->state = keep(run::to_json(*run));
+    r->kept = run->kept;
+    for (auto i = run->kept; i < run->talk.size(); ++i)
+      r->said.push_back(run::keep_message(run->talk[i], keep));
   }
   r->backend = a.backend;
   r->moved = std::move(a.moved);

@@ -40,6 +40,23 @@ struct agent_state;
 using agent_impl = agent_actor::extend<caf::reacts_to<agent_input>, caf::reacts_to<agent_asks_again>>;
 using agent_ptr = agent_impl::stateful_pointer<agent_state>;
 
+/// What a run knows, made when it is first asked for: an agent that waits for its first run does without. Not null.
+class lazy_run {
+public:
+  run::state& operator*() const { return made(); }
+  run::state* operator->() const { return &made(); }
+  bool none() const { return !made_; }
+  void drop() { made_.reset(); }
+
+private:
+  run::state& made() const {
+    if (!made_)
+      made_ = std::make_unique<run::state>();
+    return *made_;
+  }
+  mutable std::unique_ptr<run::state> made_;
+};
+
 struct agent_state {
   static inline const char* name = "agent";
 
@@ -52,7 +69,7 @@ struct agent_state {
   agent_ptr self = nullptr;
   agent_links parts;
   run::setting with;
-  run::state run;
+  lazy_run run;
   run_end end;                       ///< of the run, for the node's log
   std::vector<std::uint64_t> listed; ///< version of each source's list as it was asked for last
   std::size_t listing = 0;           ///< sources that are being listed again
