@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace conclave::git {
 
@@ -30,13 +32,13 @@ constexpr const char* own_config =
     "[user]\n\tname = agent\n\temail = agent@conclave.invalid\n"
     "[gc]\n\tauto = 0\n";
 
-/// Puts what a tree holds into an index.
-struct filler {
+/// Looks at all that a commit holds, and at how much that is, before an index is made of it: that would know no end.
+struct survey {
   git_repository* repo;
   git_odb* odb;
-  git_index* index;
-  const std::function<std::string(const std::string&)>& left_out;
+  const name_judge& left_out;
   std::size_t seen = 0;
+  std::vector<std::pair<std::string, git_index_entry>> absent = {}; ///< what no copy has
 
   bool has_room(const git_oid* id, std::size_t limit, std::string& why) const {
     std::size_t size = 0;
@@ -60,7 +62,8 @@ struct filler {
     return !snapshots::leads_out(target, depth).empty();
   }
 
-  std::string fill(const git_oid* id, const std::string& path, unsigned depth) {
+  /// `gone`: the folder is in no copy.
+  std::string see(const git_oid* id, const std::string& path, bool gone, unsigned depth) {
     std::string why;
     handle<git_tree, git_tree_free> tree;
     if (depth > max_depth)
@@ -71,30 +74,29 @@ struct filler {
       return last_error();
     for (std::size_t i = 0; i < git_tree_entrycount(tree.get()); ++i) {
       const auto* e = git_tree_entry_byindex(tree.get(), i);
-      auto below = path + git_tree_entry_name(e);
+      std::string name = git_tree_entry_name(e);
+      auto below = path + name;
+      auto absent_here = gone || !left_out(name).empty();
       if (++seen > max_entries)
         return "its commit has more than " + std::to_string(max_entries) + " files and folders";
       if (git_tree_entry_type(e) == GIT_OBJECT_TREE) {
-        if (why = fill(git_tree_entry_id(e), below + "/", depth + 1); !why.empty())
+        if (why = see(git_tree_entry_id(e), below + "/", absent_here, depth + 1); !why.empty())
           return why;
         continue;
       }
       git_index_entry entry{};
       entry.mode = git_tree_entry_filemode(e);
       entry.id = *git_tree_entry_id(e);
-      entry.path = below.c_str();
-      if (!left_out(below).empty() || (entry.mode == GIT_FILEMODE_LINK && leads_out(&entry.id, depth)))
-        entry.flags_extended = GIT_INDEX_ENTRY_SKIP_WORKTREE;
-      if (git_index_add(index, &entry) != 0)
-        return last_error();
+      entry.flags_extended = GIT_INDEX_ENTRY_SKIP_WORKTREE;
+      if (absent_here || (entry.mode == GIT_FILEMODE_LINK && leads_out(&entry.id, depth)))
+        absent.emplace_back(std::move(below), entry);
     }
     return {};
   }
 };
 
 /// An index of a commit, written to `file`. The objects are read where they are; there is no configuration.
-std::string write_index(const repository& from, const std::string& file,
-                        const std::function<std::string(const std::string&)>& left_out) {
+std::string write_index(const repository& from, const std::string& file, const name_judge& left_out) {
   start_library();
   handle<git_odb, git_odb_free> odb;
   handle<git_repository, git_repository_free> repo;
@@ -104,15 +106,23 @@ std::string write_index(const repository& from, const std::string& file,
       || git_repository_wrap_odb(repo.out(), odb.get()) != 0 || git_index_open(index.out(), file.c_str()) != 0
       || git_oid_fromstr(&id, from.commit.c_str()) != 0)
     return last_error();
-  filler f{repo.get(), odb.get(), index.get(), left_out};
+  survey all{repo.get(), odb.get(), left_out};
   std::string why;
-  if (!f.has_room(&id, max_commit, why))
+  if (!all.has_room(&id, max_commit, why))
     return why;
   handle<git_commit, git_commit_free> commit;
+  handle<git_tree, git_tree_free> tree;
   if (git_commit_lookup(commit.out(), repo.get(), &id) != 0)
     return last_error();
-  if (why = f.fill(git_commit_tree_id(commit.get()), {}, 0); !why.empty())
+  if (why = all.see(git_commit_tree_id(commit.get()), {}, false, 0); !why.empty())
     return why;
+  if (git_commit_tree(tree.out(), commit.get()) != 0 || git_index_read_tree(index.get(), tree.get()) != 0)
+    return last_error();
+  for (auto& [path, entry] : all.absent) {
+    entry.path = path.c_str();
+    if (git_index_add(index.get(), &entry) != 0)
+      return last_error();
+  }
   return git_index_write(index.get()) == 0 ? std::string{} : last_error();
 }
 
@@ -122,8 +132,7 @@ std::string write(const std::string& path, const std::string& text) {
   return error == 0 ? std::string{} : shown_text(path, 200) + " cannot be written: " + std::strerror(error);
 }
 
-std::string fill_folder(const repository& from, const std::string& git_dir,
-                        const std::function<std::string(const std::string&)>& left_out) {
+std::string fill_folder(const repository& from, const std::string& git_dir, const name_judge& left_out) {
   for (auto* path : {"", "/objects", "/objects/info", "/objects/pack", "/refs", "/refs/heads", "/refs/tags", "/info"})
     if (::mkdir((git_dir + path).c_str(), 0755) != 0)
       return shown_text(git_dir + path, 200) + " cannot be made: " + std::strerror(errno);
@@ -148,8 +157,7 @@ std::string fill_folder(const repository& from, const std::string& git_dir,
 
 } // namespace
 
-std::string make_checkout(const repository& from, const std::string& work_tree,
-                          const std::function<std::string(const std::string& path)>& left_out) {
+std::string make_checkout(const repository& from, const std::string& work_tree, const name_judge& left_out) {
   if (from.objects().find('\n') != std::string::npos)
     return "the path of its objects has a line break, which git's list of borrowed objects cannot hold";
   auto git_dir = work_tree + "/.git";

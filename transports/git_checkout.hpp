@@ -14,12 +14,14 @@
 
 namespace conclave::git {
 
+/// Returns why nothing with this name (one component) is in a copy, or empty.
+using name_judge = std::function<std::string(const std::string& name)>;
+
 /// Makes `work_tree`/.git, which must not be there: refs as those of `from`, HEAD at its branch and commit, an index of that
 /// commit, a configuration of our own, and `from`'s objects, borrowed. So what differs in the work tree is what git calls changed.
-/// `left_out` returns why a path is in no copy, or empty: git is told not to look for it (skip-worktree). Returns what is wrong, or
+/// What `left_out` names is not looked for: git is told (skip-worktree). Returns what is wrong, or
 /// empty; then there is no .git.
-std::string make_checkout(const repository& from, const std::string& work_tree,
-                          const std::function<std::string(const std::string& path)>& left_out);
+std::string make_checkout(const repository& from, const std::string& work_tree, const name_judge& left_out);
 
 /// One path as a commit is to have it.
 struct path_change {
