@@ -148,7 +148,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   auto fault = std::make_shared<std::string>();
   struct granted {
     path_policy::rules rules;
-    std::vector<std::string> hidden, closed;
+    std::vector<std::string> hidden, closed, borrowed, notices;
   };
   auto now = std::make_shared<granted>();
   auto begun = on_disk(
@@ -157,6 +157,8 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
        commands_run = parts.config.commands] {
         *fault = files->disk.prepare(p, flag.get());
         now->rules = files->disk.rules();
+        now->borrowed = files->disk.borrowed();
+        now->notices = files->disk.take_notices();
         if (commands_run)
           files->disk.find_secrets(now->hidden, now->closed);
         files->tools = std::make_unique<file_tools>(file_tools::settings{now->rules, enforce, {}, {}});
@@ -165,6 +167,10 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
         rules = std::move(now->rules);
         hidden = std::move(now->hidden);
         closed = std::move(now->closed);
+        borrowed = std::move(now->borrowed);
+        for (auto& text : now->notices)
+          if (parts.tell)
+            parts.tell(text);
         if (fault->empty())
           promise.deliver(workspace_ready{parts.place});
         else

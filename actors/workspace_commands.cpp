@@ -35,11 +35,14 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   sandbox_profile p;
   p.tier = tier;
   p.readable = parts.config.readable;
+  p.readable.insert(p.readable.end(), st.borrowed.begin(), st.borrowed.end());
   p.hidden = st.hidden;
   for (auto& r : st.rules.roots) {
     if (std::find(st.closed.begin(), st.closed.end(), r.path) != st.closed.end())
       continue;
-    (r.writable ? p.writable : p.readable).push_back(r.path);
+    auto in_workspace = r.path.starts_with(workspace_paths::work(parts.place) + "/"); // its commands may write there anyway
+    if (!in_workspace)
+      (r.writable ? p.writable : p.readable).push_back(r.path);
     auto folder = r.kind == path_policy::root_kind::context_file ? r.path.substr(0, r.path.rfind('/')) : r.path;
     for (auto& x : r.protected_paths)
       if (r.writable && x.find_first_of("*?[!") == std::string::npos)

@@ -108,8 +108,9 @@ struct diff_options {
 };
 
 struct apply_options {
-  std::string task; ///< as in show
-  std::string to;   ///< another folder; empty = where the changes belong
+  std::string task;   ///< as in show
+  std::string to;     ///< another folder; empty = where the changes belong
+  std::string branch; ///< a new branch takes them as a commit, and no file is written; empty = none
   drift_policy on_drift = drift_policy::fail;
 };
 

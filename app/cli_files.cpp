@@ -23,10 +23,15 @@ void parse_apply(command_line& c, int argc, const char* const* argv) {
   auto& o = c.apply;
   std::string drift = "fail";
   app.add_option("task", o.task, "task id, the beginning of one, or last")->required();
-  app.add_option("--to", o.to, "another folder that takes the changes, or the files of the answer");
-  app.add_option("--on-drift", drift,
-                 "where you changed a file meanwhile: fail (nothing is written, the default), skip (yours stays), prefer_presenter")
-      ->check(CLI::IsMember({"fail", "skip", "prefer_presenter"}));
+  auto* to = app.add_option("--to", o.to, "another folder that takes the changes, or the files of the answer");
+  auto* branch = app.add_option("--branch", o.branch,
+                                "a new branch of your git repository that takes them as a commit; no file of yours is written");
+  auto* on_drift =
+      app.add_option(
+             "--on-drift", drift,
+             "where you changed a file meanwhile: fail (nothing is written, the default), skip (yours stays), prefer_presenter")
+          ->check(CLI::IsMember({"fail", "skip", "prefer_presenter"}));
+  branch->excludes(to)->excludes(on_drift);
   if (!parse(app, c, argc, argv, "conclave apply --help"))
     return;
   o.on_drift = drift == "skip"               ? drift_policy::skip

@@ -9,6 +9,7 @@
 #include "app/load_config.hpp"
 #include "app/plain_text.hpp"
 #include "app/stored_tasks.hpp"
+#include "app/task_branch.hpp"
 #include "app/task_changes.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
@@ -83,6 +84,23 @@ int carry_out(const task_changes& t, const std::string& home, const std::string&
   return written.empty() && t.changes.empty() && to.empty() ? wrong_usage : failed;
 }
 
+/// Writes all of it as commits on new branches. Returns the exit code.
+int apply_to_branch(const task_changes& t, const std::string& home, const std::string& name) {
+  std::vector<committed_folder> made;
+  auto fault = commit_changes(t, home, name, made);
+  std::string text;
+  for (auto& m : made) {
+    text += shown_text(m.folder, 4'096) + ": branch " + name + ", commit " + m.commit.substr(0, 12) + " by "
+            + shown_text(m.author, 200) + ", " + count_of(m.paths.size(), "path") + " changed\n" + names(m.paths);
+    for (auto& x : m.skipped)
+      text += "  left as it is: " + shown_text(x.path, 4'096) + ": " + x.why + "\n";
+    text += "take it back: git -C " + shown_text(m.folder, 4'096) + " branch -D " + name + "\n";
+  }
+  if (!fault.empty())
+    complain(fault);
+  return print(text, fault.empty() ? 0 : made.empty() ? wrong_usage : failed);
+}
+
 std::string word_of(const path_policy::verdict& v) {
   return v.ok()
              ? "yes"
@@ -113,6 +131,8 @@ int command_apply(const apply_options& o) {
   task_changes t;
   if (auto code = find_changes(o.task, s, t))
     return code;
+  if (!o.branch.empty())
+    return apply_to_branch(t, s.home, o.branch);
   auto how = o.on_drift == drift_policy::skip               ? delivery::policy::skip
              : o.on_drift == drift_policy::prefer_presenter ? delivery::policy::prefer_presenter
                                                             : delivery::policy::fail;

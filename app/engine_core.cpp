@@ -16,6 +16,7 @@
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
+#include "transports/git_repository.hpp"
 #include "transports/home.hpp"
 #include "transports/process_owner.hpp"
 
@@ -77,6 +78,14 @@ std::string cannot_run(const run_config& config) {
     if (p.severity != severity::warning)
       return to_string(p);
   return {};
+}
+
+/// Notes which folders agents get a checkout of. It is part of what the task is opened with, as prompts speak of it.
+void find_repositories(std::vector<agent_config>& agents) {
+  std::string why; // the workspace tells it, where there is no checkout
+  for (auto& a : agents)
+    for (auto& c : a.backend.workspace.context)
+      c.git = git_checkout_wanted(a.backend.workspace, c) && git::find(c.path, why);
 }
 
 } // namespace
@@ -167,10 +176,12 @@ std::string engine_core::start(const run_config& config, const question& q, list
     done(refused(ec::bad_config, std::move(why)));
     return {};
   }
+  auto settled = config;
+  find_repositories(settled.agents);
   if (!on_.turns)
-    return launch(config, whole, std::move(l), std::move(done), {});
+    return launch(settled, whole, std::move(l), std::move(done), {});
   std::string task;
-  on_.turns->inside([&] { task = launch(config, whole, std::move(l), std::move(done), {}); });
+  on_.turns->inside([&] { task = launch(settled, whole, std::move(l), std::move(done), {}); });
   return task;
 }
 

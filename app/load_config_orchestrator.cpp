@@ -44,7 +44,12 @@ void read_rules(const section& top, run_config& out) {
   read_pacing(s, out.rules);
   read_strategy(s, out.rules);
   read_shared_context(s, out);
-  s.below("coordination", key_scope::coordination).read_rows(out.rules);
+  auto coordination = s.below("coordination", key_scope::coordination);
+  coordination.read_rows(out.rules);
+  if (std::string mode; coordination.read("write_mode", mode))
+    for (auto& a : out.agents)
+      if (auto& own = a.backend.workspace.write_mode; own == "auto")
+        own = mode;
   std::string folder;
   if (s.read("snapshot_storage", folder) && s.read("agent_temporary_workspace", folder))
     return;

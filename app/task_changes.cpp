@@ -40,22 +40,6 @@ std::string empty_snapshot(const snapshots::store& store, const std::string& tas
   return std::get<snapshots::taken>(got).id;
 }
 
-/// Judges by the rules of a folder that may be written: protected, excluded and secret names stay as they are.
-delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign) {
-  path_policy::rules rules;
-  path_policy::root root;
-  root.path = folder;
-  root.kind = path_policy::root_kind::context;
-  root.writable = true;
-  for (auto& c : with.context)
-    if (!foreign && (c.path == folder || c.path.starts_with(folder + "/")))
-      root.protected_paths.insert(root.protected_paths.end(), c.protected_paths.begin(), c.protected_paths.end());
-  rules.roots.push_back(std::move(root));
-  return [rules, folder](const std::string& path, path_policy::access what) {
-    return path_policy::judge(rules, folder + "/" + path, what).text;
-  };
-}
-
 char letter(snapshots::change_kind k) {
   switch (k) {
   case snapshots::change_kind::added:
@@ -86,6 +70,21 @@ std::string difference_text(const snapshots::store& store, const std::string& be
 }
 
 } // namespace
+
+delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign) {
+  path_policy::rules rules;
+  path_policy::root root;
+  root.path = folder;
+  root.kind = path_policy::root_kind::context;
+  root.writable = true;
+  for (auto& c : with.context)
+    if (!foreign && (c.path == folder || c.path.starts_with(folder + "/")))
+      root.protected_paths.insert(root.protected_paths.end(), c.protected_paths.begin(), c.protected_paths.end());
+  rules.roots.push_back(std::move(root));
+  return [rules, folder](const std::string& path, path_policy::access what) {
+    return path_policy::judge(rules, folder + "/" + path, what).text;
+  };
+}
 
 task_changes changes_of(const std::string& task, const std::vector<event>& log, std::string& error) {
   task_changes out;

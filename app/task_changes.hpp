@@ -41,6 +41,10 @@ std::string journal_of(const std::string& home, const std::string& task);
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error);
 
+/// Judges paths of a folder of the user's by its rules: protected, excluded and secret names stay as they are. `foreign`: it takes
+/// the place of another folder, whose protected paths say nothing.
+delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign);
+
 /// One folder that was written.
 struct written_folder {
   std::string folder;

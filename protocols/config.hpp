@@ -59,6 +59,7 @@ struct context_path {
   std::string path;
   bool write = false; ///< the presenter may change a copy of it
   std::vector<std::string> protected_paths;
+  bool git = false; ///< the top of a git repository, of which each agent gets a checkout: found out when the task begins
   bool operator==(const context_path&) const = default;
 };
 
@@ -76,8 +77,14 @@ struct workspace_config {
   std::string sandbox = "required";
   std::string network = "none";
   std::vector<std::string> readable; ///< further folders that commands may read
+  std::string write_mode = "auto";   ///< auto | worktree | isolated | legacy: what agents change instead of the user's folders
   bool operator==(const workspace_config&) const = default;
 };
+
+/// Whether a folder that is a git repository is to be changed in a checkout.
+inline bool git_checkout_wanted(const workspace_config& w, const context_path& c) {
+  return c.write && !w.cwd.empty() && (w.write_mode == "auto" || w.write_mode == "worktree");
+}
 
 /// How a model is reached. Keys that are not ours are in `params` and go to the provider.
 struct backend_config {

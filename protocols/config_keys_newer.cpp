@@ -39,7 +39,6 @@ void tools_and_files(std::vector<key_info>& out) {
                             idle("use_no_roots_wrapper", "there are no built-in file servers"),
                             idle("agent_temporary_workspace_parent", "see `orchestrator`"),
                             later("use_two_tier_workspace", "two folders per agent"),
-                            later("write_mode", "isolation of writes"),
                             idle("drift_conflict_policy", "isolation of writes"),
                             later("enable_code_based_tools", "tools as code in the workspace"),
                             later("custom_tools_path", "tools in Python"),

@@ -24,7 +24,8 @@ inline constexpr auto table<context_path> = [] {
           .read_by_hand()
           .shown_as("read")
           .stored_as("write"),
-      field(&x::protected_paths, "protected_paths", texts, "never changed: paths below it, or patterns as in .gitignore"));
+      field(&x::protected_paths, "protected_paths", texts, "never changed: paths below it, or patterns as in .gitignore"),
+      inner(&x::git, "git"));
 }();
 
 template <>
@@ -58,7 +59,11 @@ inline constexpr auto table<workspace_config> = [] {
           .stored_as("sandbox"),
       field(&x::network, "network", choice, "none full", "what commands reach").in(s),
       field(&x::readable, "readable", texts, "further folders that commands may read, a toolchain outside of /usr for instance")
-          .in(s));
+          .in(s),
+      field(&x::write_mode, "write_mode", choice, "auto worktree isolated legacy",
+            "where folders with `permission: write` are changed: `auto` and `worktree`, a private checkout for every agent of what "
+            "is "
+            "a git repository, else a copy for who presents; `isolated`, always the copy; `legacy`, in place, by who presents"));
 }();
 
 template <>

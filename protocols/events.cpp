@@ -149,6 +149,7 @@ event changes_proposed(std::string agent, std::uint64_t run, const folder_change
   e.target = c.folder;
   e.labels = {c.before, c.after};
   e.number = c.files;
+  e.target_label = c.commit;
   return e;
 }
 
@@ -389,6 +390,7 @@ folder_change change_of(const event& e) {
   out.before = e.labels[0];
   out.after = e.labels[1];
   out.files = e.number;
+  out.commit = e.target_label;
   return out;
 }
 

@@ -58,7 +58,7 @@ CONCLAVE_INSPECT_CHECKED(event, static_cast<std::size_t>(x.type) < event_type_co
                          x.type, x.agent, x.run, x.round, x.epoch, x.label, x.target, x.target_label, x.text, x.reason, x.labels,
                          x.number, x.flag, x.code, x.step, x.use, x.extra, x.ms, x.said, x.state, x.kept, x.detail, x.cause, x.task)
 CONCLAVE_INSPECT(run_ref, x.task, x.fence, x.run)
-CONCLAVE_INSPECT(folder_change, x.folder, x.before, x.after, x.files)
+CONCLAVE_INSPECT(folder_change, x.folder, x.before, x.after, x.files, x.commit)
 CONCLAVE_INSPECT(kept_files, x.snapshot, x.files, x.bytes, x.why, x.mend, x.changes)
 CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.kind, x.text, x.target, x.reason,
                          x.code, x.truncated, x.step, x.files)

@@ -15,6 +15,7 @@ struct folder_change {
   std::string folder;        ///< absolute
   std::string before, after; ///< snapshots
   std::int64_t files = 0;    ///< that differ
+  std::string commit = {};   ///< of the folder's git repository, that HEAD was at when `before` was taken; empty = none
   bool operator==(const folder_change&) const = default;
 };
 

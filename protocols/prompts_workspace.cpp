@@ -32,6 +32,11 @@ std::string workspace(const start_run& t, const workspace_config& with, const st
     auto& c = with.context[i];
     if (!c.write)
       out += line("Context Path, read-only", c.path);
+    else if (c.git)
+      out += line("Target Path, make changes here: it is your own git checkout of " + shown_text(c.path, 4'096)
+                      + " with the changes its user has not committed, and what its files differ in goes with your answer; commits "
+                        "and branches that you make in it do not",
+                  workspace_paths::checkout(place, i));
     else if (copies)
       out += line("Target Path, make changes here: it is a copy of " + shown_text(c.path, 4'096)
                       + ", and what differs is what you deliver",

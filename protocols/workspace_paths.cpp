@@ -25,6 +25,14 @@ std::string target(const std::string& place, std::size_t number) {
   return place + "/target" + std::to_string(number + 1);
 }
 
+std::string checkout(const std::string& place, std::size_t number) {
+  return target(work(place), number);
+}
+
+std::string changed(const std::string& place, const workspace_config& with, std::size_t number) {
+  return with.context[number].git ? checkout(place, number) : target(place, number);
+}
+
 namespace {
 
 /// Whether a name goes on with this character: then what stands before it is only the beginning of a component. A dot that ends a

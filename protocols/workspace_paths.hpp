@@ -21,6 +21,10 @@ std::string work(const std::string& place);                       ///< its own f
 std::string view(const std::string& place);                       ///< agent1, agent2, ...: the files of the answers it is shown
 std::string home(const std::string& place);                       ///< of its commands, private
 std::string target(const std::string& place, std::size_t number); ///< its copy of a folder of the user's, by its place in the list
+/// Its checkout of a git repository of the user's: in the workspace, so its files go with answers.
+std::string checkout(const std::string& place, std::size_t number);
+/// Where it changes the `number`th of its context paths: a checkout or a copy.
+std::string changed(const std::string& place, const workspace_config& with, std::size_t number);
 
 /// Returns the text with places below `place` written so that they mean the same to every reader: the agent's own as
 /// workspace://agentN, shown ones as those of their agent, copies of the user's folders as these. Whole path components alone.

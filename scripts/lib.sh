@@ -33,7 +33,7 @@ need_packages() {
 }
 
 build_packages="g++ cmake ninja-build ccache git ca-certificates libcaf-dev nlohmann-json3-dev libsimdjson-dev libcurl4-openssl-dev libyaml-cpp-dev
-  libboost1.81-dev libre2-dev libsqlite3-dev zlib1g-dev libssl-dev libcli11-dev libseccomp-dev pkg-config"
+  libboost1.81-dev libre2-dev libsqlite3-dev zlib1g-dev libssl-dev libcli11-dev libseccomp-dev libgit2-dev pkg-config"
 check_packages="librapidcheck-dev libbenchmark-dev clang-format clang clang-tidy python3 python3-venv openssl patch spin"
 
 is_gguf() { [ -f "$1" ] && [ "$(head -c 4 "$1")" = GGUF ]; }

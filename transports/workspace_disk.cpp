@@ -6,6 +6,7 @@
 #include "protocols/text.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_checkout.hpp"
 #include "transports/home.hpp"
 
 #include <algorithm>
@@ -46,13 +47,6 @@ std::string name_of(const std::string& path) {
 bool is_file(const std::string& path) {
   std::error_code e;
   return fs::is_regular_file(path, e);
-}
-
-std::string read_line(const std::string& path) {
-  std::ifstream in{path};
-  std::string line;
-  std::getline(in, line);
-  return line;
 }
 
 /// What a model can do about too many files.
@@ -104,6 +98,9 @@ std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cance
     return fault;
   if (auto fault = show(p.shown, cancel); !fault.empty())
     return fault;
+  borrowed_.clear();
+  if (auto fault = check_out(p.as_it_is, cancel); !fault.empty())
+    return fault;
   if (p.present || f_.config.write_from_start)
     return copy_targets(p.as_it_is, cancel);
   return {};
@@ -153,39 +150,115 @@ std::string workspace_disk::show(const std::vector<shown_answer>& answers, snaps
   return {};
 }
 
-/// A private copy of each folder that may be changed, as it is now.
+snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::cancel_flag cancel) const {
+  auto& c = f_.config.context[i];
+  snapshots::take_options how;
+  how.holder = f_.task;
+  how.scan_cache = target(f_.place, i) + ".scan";
+  how.cancel = cancel;
+  auto one = is_file(c.path);
+  auto only = name_of(c.path);
+  how.leave_out = [one, only](const std::string& path, bool) {
+    return one ? (path == only ? std::string{} : "not the file") : left_out_of_copies(path);
+  };
+  return how;
+}
+
+/// What an earlier run began from. It stays the same for all runs of the agent: what it made is compared with that.
+bool workspace_disk::read_base(std::size_t i) {
+  std::ifstream in{base_file(i)};
+  base b;
+  std::getline(in, b.snapshot);
+  std::getline(in, b.branch);
+  std::getline(in, b.commit);
+  if (!wire::is_sha256(b.snapshot))
+    return false;
+  bases_[i] = std::move(b);
+  return true;
+}
+
+/// Keeps a folder of the user's as it is now.
+std::string workspace_disk::take_base(std::size_t i, const std::optional<git::repository>& of, snapshots::cancel_flag cancel) {
+  auto& c = f_.config.context[i];
+  auto got = store_.take(is_file(c.path) ? parent(c.path) : c.path, how_to_take(i, cancel));
+  auto* taken = std::get_if<snapshots::taken>(&got);
+  if (taken == nullptr)
+    return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
+  base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
+  if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
+    return fault;
+  bases_[i] = std::move(b);
+  return {};
+}
+
+std::optional<git::repository> workspace_disk::repository_of(std::size_t i, bool tell) {
+  auto& c = f_.config.context[i];
+  std::string why;
+  auto out = git::find(c.path, why);
+  if (tell && !why.empty())
+    notice("no git checkout of " + shown_text(c.path, 4'096) + " is made, agents get its files alone: " + why);
+  return out;
+}
+
+void workspace_disk::notice(std::string text) {
+  if (std::find(told_.begin(), told_.end(), text) != told_.end())
+    return;
+  told_.push_back(text);
+  notices_.push_back(std::move(text));
+}
+
+/// The agent's own checkout of each git repository, in its workspace. The files are those of its newest answer, else the user's as
+/// they are; refs and index are made anew.
+std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag cancel) {
+  for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
+    auto& c = f_.config.context[i];
+    if (!c.git)
+      continue;
+    auto from = repository_of(i, true);
+    if (!read_base(i))
+      if (auto fault = take_base(i, from, cancel); !fault.empty())
+        return fault;
+    auto to = checkout(f_.place, i);
+    struct stat s {};
+    if (::lstat(to.c_str(), &s) != 0) {
+      auto placed = store_.restore(bases_[i].snapshot, to, cancel);
+      if (auto* failed = std::get_if<snapshots::failure>(&placed))
+        return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
+    } else if (!S_ISDIR(s.st_mode)) {
+      return shown_text(to, 4'096) + " is no folder: its answer put something else in the place of the checkout";
+    }
+    if (!from)
+      continue;
+    borrowed_.push_back(from->objects());
+    if (as_it_is && ::lstat((to + "/.git").c_str(), &s) == 0)
+      continue;
+    from->branch = bases_[i].branch;
+    from->commit = bases_[i].commit;
+    if (auto fault = snapshots::remove_tree(to + "/.git", cancel); !fault.empty())
+      return fault;
+    if (auto why = git::make_checkout(*from, to, left_out_of_copies); !why.empty())
+      notice("no git checkout of " + shown_text(c.path, 4'096) + " is made, agents get its files alone: " + why);
+  }
+  return {};
+}
+
+/// A private copy of each other folder that may be changed, as it is now.
 std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!c.write)
+    if (!c.write || c.git)
       continue;
     auto copy = target(f_.place, i);
     std::error_code e;
-    if (auto base = read_line(base_file(i)); as_it_is && fs::is_directory(copy, e) && wire::is_sha256(base)) {
-      bases_[i] = base;
+    if (as_it_is && fs::is_directory(copy, e) && read_base(i))
       continue;
-    }
     if (auto fault = snapshots::remove_tree(copy, cancel); !fault.empty())
       return fault;
-    snapshots::take_options how;
-    how.holder = f_.task;
-    how.scan_cache = copy + ".scan";
-    how.cancel = cancel;
-    auto one = is_file(c.path);
-    auto only = name_of(c.path);
-    how.leave_out = [one, only](const std::string& path, bool) {
-      return one ? (path == only ? std::string{} : "not the file") : left_out_of_copies(path);
-    };
-    auto got = store_.take(one ? parent(c.path) : c.path, how);
-    auto* taken = std::get_if<snapshots::taken>(&got);
-    if (taken == nullptr)
-      return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
-    auto placed = store_.restore(taken->id, copy, cancel);
+    if (auto fault = take_base(i, repository_of(i, git_checkout_wanted(f_.config, c)), cancel); !fault.empty())
+      return fault;
+    auto placed = store_.restore(bases_[i].snapshot, copy, cancel);
     if (auto* failed = std::get_if<snapshots::failure>(&placed))
       return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
-    if (auto fault = write_atomically(base_file(i), taken->id + "\n"); !fault.empty())
-      return fault;
-    bases_[i] = taken->id;
   }
   return {};
 }
@@ -196,6 +269,16 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   how.holder = f_.task;
   how.cancel = cancel;
   how.scan_cache = work(f_.place) + ".scan";
+  std::vector<std::string> checkouts;
+  for (std::size_t i = 0; i < f_.config.context.size(); ++i)
+    if (f_.config.context[i].git)
+      checkouts.push_back(name_of(checkout(f_.place, i)) + "/");
+  how.leave_out = [checkouts](const std::string& path, bool) {
+    for (auto& folder : checkouts)
+      if (path.starts_with(folder))
+        return left_out_of_copies(path.substr(folder.size()));
+    return std::string{};
+  };
   auto failed = [&out, present](const snapshots::failure& f) {
     out.snapshot.clear();
     out.changes.clear();
@@ -211,29 +294,24 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   out.files = static_cast<std::int64_t>(taken.files);
   out.bytes = static_cast<std::int64_t>(taken.bytes);
   for (std::size_t i = 0; present && i < bases_.size(); ++i) {
-    if (bases_[i].empty())
+    auto& from = bases_[i];
+    if (from.snapshot.empty())
       continue;
     auto& c = f_.config.context[i];
-    how.scan_cache = target(f_.place, i) + ".scan";
-    auto one = is_file(c.path);
-    auto only = name_of(c.path);
-    how.leave_out = [one, only](const std::string& path, bool) {
-      return one ? (path == only ? std::string{} : "not the file") : left_out_of_copies(path);
-    };
-    auto after = store_.take(target(f_.place, i), how);
+    auto after = store_.take(changed(f_.place, f_.config, i), how_to_take(i, cancel));
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
     auto& id = std::get<snapshots::taken>(after).id;
-    if (id == bases_[i])
+    if (id == from.snapshot)
       continue;
-    auto diff = store_.diff(bases_[i], id);
+    auto diff = store_.diff(from.snapshot, id);
     if (auto* f = std::get_if<snapshots::failure>(&diff))
       return failed(*f);
     auto& all = std::get<snapshots::changes>(diff);
     auto files = std::count_if(all.begin(), all.end(), [](auto& x) {
       return x.before.kind != snapshots::entry_kind::folder && x.after.kind != snapshots::entry_kind::folder;
     });
-    out.changes.push_back({one ? parent(c.path) : c.path, bases_[i], id, files});
+    out.changes.push_back({is_file(c.path) ? parent(c.path) : c.path, from.snapshot, id, files, from.commit});
   }
   return out;
 }
@@ -250,13 +328,13 @@ path_policy::rules workspace_disk::rules() const {
     path_policy::root r{
         c.path, one ? root_kind::context_file : root_kind::context, false, c.write, c.protected_paths, f_.config.allow_secret_files,
         {}};
-    if (bases_[i].empty()) {
+    if (bases_[i].snapshot.empty()) {
       out.roots.push_back(std::move(r));
       continue;
     }
-    r.copy = target(f_.place, i) + (one ? "/" + name_of(c.path) : "");
+    r.copy = changed(f_.place, f_.config, i) + (one ? "/" + name_of(c.path) : "");
     path_policy::root t = r;
-    t.path = one ? r.copy : target(f_.place, i);
+    t.path = r.copy;
     t.kind = one ? root_kind::context_file : root_kind::target;
     t.writable = true;
     t.later = false;

@@ -9,6 +9,7 @@
 #include "protocols/internal.hpp"
 #include "protocols/operation_tracker.hpp"
 #include "protocols/path_policy.hpp"
+#include "transports/git_repository.hpp"
 #include "transports/snapshot_store.hpp"
 
 #include <cstdint>
@@ -46,6 +47,12 @@ public:
   using made = std::pair<std::string, file_identity>;
   std::vector<made> made_since(std::int64_t unix_ns) const;
 
+  /// Folders of objects of git that checkouts borrow from: commands are to read them.
+  const std::vector<std::string>& borrowed() const { return borrowed_; }
+
+  /// What a person is to know of the folders; each once.
+  std::vector<std::string> take_notices() { return std::exchange(notices_, {}); }
+
   /// Deletes the folders; snapshots stay. Returns what is wrong, or empty.
   std::string clear();
 
@@ -55,13 +62,26 @@ private:
   std::string make_folders();
   std::string fill_workspace(const prepare_workspace& p, snapshots::cancel_flag cancel);
   std::string show(const std::vector<shown_answer>& answers, snapshots::cancel_flag cancel);
+  /// What a copy of a folder of the user's is made from.
+  struct base {
+    std::string snapshot;       ///< empty = there is no copy
+    std::string branch, commit; ///< of its git repository
+  };
+
   std::string copy_targets(bool as_it_is, snapshots::cancel_flag cancel);
+  std::string check_out(bool as_it_is, snapshots::cancel_flag cancel);
+  std::string take_base(std::size_t i, const std::optional<git::repository>& of, snapshots::cancel_flag cancel);
+  bool read_base(std::size_t i);
+  std::optional<git::repository> repository_of(std::size_t i, bool tell);
+  void notice(std::string text);
   std::string base_file(std::size_t i) const;
+  snapshots::take_options how_to_take(std::size_t i, snapshots::cancel_flag cancel) const;
 
   workspace_folders f_;
   snapshots::store store_;
   std::vector<std::pair<std::string, std::string>> shown_; ///< id, snapshot
-  std::vector<std::string> bases_;                         ///< of each context path that has a copy; empty = has none
+  std::vector<base> bases_;                                ///< of each context path
+  std::vector<std::string> borrowed_, notices_, told_;
 };
 
 /// Where snapshots are kept below a home.

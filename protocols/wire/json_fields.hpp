@@ -31,6 +31,7 @@ struct fields<folder_change> {
     f("before", x.before, d.before);
     f("after", x.after, d.after);
     f("files", x.files, d.files);
+    f("commit", x.commit, d.commit);
   }
 };
 

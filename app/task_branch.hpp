@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What a task changes of git repositories of the user's, as commits on new branches. Blocks on the disk.
+
+#include "app/task_changes.hpp"
+
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+struct committed_folder {
+  std::string folder;
+  std::string commit, author;
+  std::vector<std::string> paths;               ///< that differ from the commit before it, or may
+  std::vector<delivery::left_out> skipped = {}; ///< may not be touched
+};
+
+/// Makes a branch `name` in the repository of each folder that the task changes, on top of the commit that agents began with: files
+/// that had changes which were not committed then have them in it. Nothing else there is written. Returns what is wrong, or empty;
+/// of several folders those before it have their branch.
+std::string commit_changes(const task_changes& t, const std::string& home, const std::string& name,
+                           std::vector<committed_folder>& out);
+
+} // namespace conclave

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders that are git repositories: each agent gets a checkout of its own, whose files go with its answers; the user's repository stays as it is,
+whatever agents, `apply` and `apply --branch` do. Real git, real sandbox, scripted models; as root also as nobody."""
+
+import shutil
+import re
+import unittest
+
+from support import *
+from test_workspace import CMD, FS, WS, call, results, step, team, tree
+
+USERS = [None, 65534] if os.geteuid() == 0 else [None]
+
+
+class GitHome(Home):
+    """Everything in it belongs to `user`, and is run by it."""
+
+    def __init__(self, user):
+        super().__init__()
+        self.who = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+        self.project = self.path / "project"
+        self.project.mkdir()
+        self.env.update(GIT_CONFIG_NOSYSTEM="1")
+        self.own()
+        self.git("init -q -b main . && git config user.name Ann && git config user.email ann@example.org && mkdir src locked && echo one > readme.txt "
+                 "&& echo 'print(1)' > src/a.py && echo old > old.txt && echo keep > keep.txt && echo x > locked/x && echo KEY=canary-4711 > .env.example "
+                 "&& git add -A && git commit -qm first && echo two >> readme.txt && git commit -qam second && git branch side HEAD~1 && git tag v1")
+        self.sh("echo dirty >> readme.txt; echo mine > untracked.txt; echo staged > staged.txt; git add staged.txt; "
+                 f"printf '#!/bin/sh\\ntouch {self.path}/ran\\n' > .git/hook; chmod +x .git/hook; for h in pre-commit post-commit reference-transaction "
+                 "post-index-change post-checkout; do cp .git/hook .git/hooks/$h; done; git config core.fsmonitor .git/hook; "
+                 "git config filter.x.clean .git/hook; git config core.hooksPath .git/hooks")
+        (self.path / "ran").unlink(missing_ok=True)
+
+    def own(self):
+        if self.who:
+            subprocess.run(["chown", "-R", f"{self.who['user']}:{self.who['group']}", str(self.path)], check=True)
+
+    def run(self, *args, **kw):
+        self.own()
+        return super().run(*args, **self.who, **kw)
+
+    def git(self, command, folder=None):
+        return self.sh("git " + command, folder)
+
+    def sh(self, command, folder=None):
+        r = subprocess.run(["sh", "-ec", command], cwd=folder or self.project, env=self.env, capture_output=True, text=True, **self.who)
+        assert r.returncode == 0, r.stderr
+        return r.stdout
+
+
+def shell(command):
+    return step(call(CMD + "execute_command", command=command))
+
+
+class Git(unittest.TestCase):
+    def ran(self, home, config, *more):
+        r = home.run("--config", home.write("team.json", config), "-q", "--apply", "no", *more, "make it")
+        self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+        return r
+
+    def commands(self, home, agent="ann secret-id"):
+        return [json.loads(text) for who, tool, _, text in results(home)[0] if who == agent and tool == "execute_command"]
+
+    def test_each_agent_has_a_checkout_and_the_repository_stays_as_it_is(self):
+        for user in USERS:
+            with self.subTest(user=user), GitHome(user) as home:
+                before = tree(home.project)
+                config = team(
+                    [step(call(FS + "read_text_file", path="target1/readme.txt")),
+                     step(call(FS + "write_file", path="target1/late.txt", content="late\n"),
+                          call(FS + "write_file", path="target1/.git/config", content="no\n"),
+                          call(FS + "write_file", path="target1/locked/y", content="no\n"),
+                          call(FS + "write_file", path=str(home.project / "late.txt"), content="no\n")),
+                     shell("cd target1 && git status --short && git log --format=%s -1")],
+                    home.project,
+                    first=[shell("cd target1 && git status --short && git log --format=%s --all | sort && git diff && git branch --format='%(refname:short)'"),
+                           shell("cd target1 && echo 'print(2)' > src/b.py && git rm -q old.txt && git add src && git commit -qm 'by the agent' && git log --format=%an:%s -1 && "
+                                 "git checkout -q -f side && git checkout -q -f main && git gc -q && git fsck 2>&1 | grep -v dangling; echo done >> readme.txt"),
+                           shell(f"cd {home.project}; git commit -am no; git branch no; echo no > .git/config; rm -rf .git; touch no")])
+                config["agents"][1]["backend"]["steps"] = [
+                    shell("cd target1 && git log --format=%s -1 && git status --short"),
+                    {"answer": "nothing to add"},
+                    step(call(FS + "read_text_file", path="../view/agent1/target1/src/b.py")),
+                    {"vote": "agent1"}]
+                r = self.ran(home, config)
+                self.assertEqual(tree(home.project), before, "a run changed the user's repository")
+                self.assertFalse((home.path / "ran").exists(), "a hook of the user's repository was run")
+                seen, did, _, last = self.commands(home)
+                self.assertEqual(seen["stdout"].splitlines()[:6], [" M readme.txt", "?? staged.txt", "?? untracked.txt", "first", "second", "diff --git a/readme.txt b/readme.txt"], seen)
+                self.assertIn("+dirty", seen["stdout"])
+                self.assertEqual(seen["stdout"].splitlines()[-2:], ["main", "side"], seen)
+                self.assertEqual((did["exit_code"], did["stdout"]), (0, "agent:by the agent\n"), did)
+                # Files go from the answer to the presentation; commits do not.
+                self.assertEqual(last["stdout"].splitlines(), [" D old.txt", " M readme.txt", "?? late.txt", "?? src/b.py", "?? staged.txt", "?? untracked.txt", "second"], last)
+                other, = self.commands(home, "bob")
+                self.assertEqual(other["stdout"].splitlines(), ["second", " M readme.txt", "?? staged.txt", "?? untracked.txt"], other)
+                got, bodies = results(home)
+                self.assertIn(("bob", "read_text_file", "finished", "print(2)\n"), got)
+                codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status == "error"]
+                self.assertEqual(codes, ["E_EXCLUDED", "E_PROTECTED", "E_READONLY"], got)
+                self.assertIn("/target1/late.txt instead", next(text for _, _, _, text in got if "E_READONLY" in text))
+                self.assertNotIn(b"canary-4711", bodies)
+                shown = home.run("diff", "last", "--name-only").stdout
+                self.assertEqual([line.split()[-1] for line in shown.splitlines()[1:]], ["late.txt", "old.txt", "readme.txt", "src/b.py"], shown)
+                self.assertEqual(list((home.path / "home" / "work").iterdir()), [], "checkouts are left")
+                self.assertNotIn(".git/", home.run("show", "last", "--files").stdout)
+
+                applied = home.run("apply", "last")
+                self.assertEqual(applied.returncode, 0, applied.stderr)
+                after = tree(home.project)
+                self.assertEqual({p for p in before.keys() | after.keys() if after.get(p) != before.get(p)}, {"late.txt", "old.txt", "readme.txt", "src/b.py"})
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                self.assertEqual(tree(home.project), before)
+
+                made = home.run("apply", "last", "--branch", "agents/one")
+                self.assertEqual(made.returncode, 0, made.stderr)
+                self.assertIn("by Ann <ann@example.org>", made.stdout)
+                after = tree(home.project)
+                self.assertEqual([p for p in before if before[p] != after.get(p)], [], "more than a branch was made")
+                self.assertEqual([p for p in after if p not in before and not p.startswith((".git/objects/", ".git/refs/heads/agents", ".git/logs/refs/heads/agents"))], [])
+                self.assertFalse((home.path / "ran").exists(), "a hook of the user's repository was run")
+                self.assertEqual(home.git("-c core.fsmonitor=false diff --name-status main agents/one").split(),
+                                 ["A", "late.txt", "D", "old.txt", "M", "readme.txt", "A", "src/b.py"])
+                self.assertEqual(home.git("show agents/one:readme.txt"), "one\ntwo\ndone\n")
+                now = tree(home.project)
+                again = home.run("apply", "last", "--branch", "agents/one")
+                self.assertEqual((again.returncode, tree(home.project)), (1, now), again.stderr)
+                self.assertIn("there is a branch of this name", again.stderr)
+                self.assertEqual(home.run("apply", "last", "--branch", "x", "--to", str(home.path)).returncode, 1)
+
+    def test_isolated_makes_a_copy_without_history(self):
+        with GitHome(None) as home:
+            config = team([shell("ls -A ../target1; ls -A"), step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], home.project,
+                          coordination={"write_mode": "isolated"})
+            self.ran(home, config)
+            listed, = self.commands(home)
+            self.assertEqual(listed["stdout"].split(), ["keep.txt", "locked", "old.txt", "readme.txt", "src", "staged.txt", "untracked.txt"], listed)
+            self.assertEqual(home.run("apply", "last", "--branch", "copy").returncode, 0)
+            self.assertEqual(home.git("diff --name-only main copy"), "new.txt\n")
+
+    def test_a_repository_that_leads_elsewhere_is_copied_without_history_and_said(self):
+        with GitHome(None) as home:
+            home.git("clone -q --shared project borrowed", home.path)
+            config = team([shell("git -C ../target1 log"), step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], home.path / "borrowed")
+            r = self.ran(home, config)
+            self.assertIn("it borrows objects itself", r.stderr)
+            self.assertNotEqual(self.commands(home)[0]["exit_code"], 0)
+            refused = home.run("apply", "last", "--branch", "x")
+            self.assertEqual(refused.returncode, 1, refused.stdout)
+            self.assertIn("it borrows objects itself", refused.stderr)
+            self.assertEqual(home.run("apply", "last").returncode, 0)
+
+    def test_a_branch_begins_at_the_commit_that_agents_saw(self):
+        with GitHome(None) as home:
+            self.ran(home, team([step(call(FS + "write_file", path="target1/new.txt", content="new\n"))], home.project))
+            home.git("rm -q --cached staged.txt && git -c core.hooksPath=/nonexistent commit -qam 'meanwhile'")
+            self.assertEqual(home.run("apply", "last", "--branch", "b").returncode, 0)
+            self.assertEqual(home.git("log --format=%s b").splitlines()[1:], ["second", "first"])
+            plain = home.path / "plain"
+            plain.mkdir()
+            self.ran(home, team([step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], plain))
+            refused = home.run("apply", "last", "--branch", "b2")
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("is not the top of a git repository", refused.stderr)
+
+
+if __name__ == "__main__":
+    need_binary()
+    for peer, found in (("git", shutil.which("git")), ("conclave-sandbox", (BUILD / "conclave-sandbox").exists())):
+        if not found:
+            print(f"skipped: {peer} is not there")
+            sys.exit(77)
+    probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        print("skipped: commands cannot be confined on this machine: " + probe.stdout.splitlines()[0])
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], "-v"])
