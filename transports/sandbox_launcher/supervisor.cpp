@@ -323,8 +323,43 @@ int supervisor::run() {
   return ready_ ? 0 : 1;
 }
 
-int supervisor::run_one(const sandbox_line& line) {
-  std::string why = read_profile(line, profile_);
+namespace {
+
+/// The profile is behind its length, in 8 digits: what follows it must be left unread.
+bool read_opening(sandbox_line& line) {
+  auto read_all = [](std::string& to) {
+    for (std::size_t at = 0; at < to.size();) {
+      auto n = ::read(0, to.data() + at, to.size() - at);
+      if (n == 0 || (n < 0 && errno != EINTR))
+        return false;
+      at += n < 0 ? 0 : static_cast<std::size_t>(n);
+    }
+    return true;
+  };
+  std::string digits(8, '\0');
+  if (!read_all(digits) || digits.find_first_not_of("0123456789") != std::string::npos)
+    return false;
+  auto size = std::strtoul(digits.c_str(), nullptr, 10);
+  if (size > max_line)
+    return false;
+  std::string text(size, '\0');
+  return read_all(text) && text.ends_with('\n') && sandbox_line::read(std::string_view{text}.substr(0, size - 1), line);
+}
+
+/// A tool server is asked to end like any program: it gets the signal that the launcher got.
+int warden_to_tell = -1;
+
+void pass_on(int signal) {
+  ::syscall(SYS_pidfd_send_signal, warden_to_tell, signal, nullptr, 0);
+}
+
+} // namespace
+
+int supervisor::run_one() {
+  sandbox_line line;
+  auto why = read_opening(line) ? read_profile(line, profile_) : std::string{"not a line of this version"};
+  if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
+    why = "the kernel has no Landlock";
   if (why.empty() && profile_.tier == 2)
     holder_ = start_holder(profile_, why);
   command c(0);
@@ -344,14 +379,28 @@ int supervisor::run_one(const sandbox_line& line) {
     std::fprintf(stderr, "conclave-sandbox: %s\n", why.c_str());
     return 126;
   }
+  warden_to_tell = c.pidfd;
+  ::signal(SIGTERM, pass_on);
   for (auto fd : {0, 1})
     ::close(fd); // else its reader never sees the end
   pollfd on{c.pidfd, POLLIN, 0};
-  while (::poll(&on, 1, -1) < 0 && errno == EINTR)
-    ;
+  const auto* end = "killed";
+  for (int n = 0; (n = ::poll(&on, 1, static_cast<int>(watch_ms))) <= 0;) {
+    if (n < 0 && errno != EINTR)
+      ::_exit(2);
+    auto used = group_.limits_memory() && group_.limits_processes() ? usage_of_tree{} : measure(c.pid);
+    auto full = !group_.limits_memory() && used.memory > profile_.memory;
+    if (full || (!group_.limits_processes() && profile_.tier == 1 && used.processes > profile_.processes)) {
+      end = full ? "killed: too much memory" : "killed: too many processes";
+      close_at(c.life_fd);
+      ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);
+    }
+  }
   if (::read(c.status_fd, &c.last, sizeof c.last) == sizeof c.last && c.last.what == 's')
     return c.last.status;
-  std::fprintf(stderr, "conclave-sandbox: %s\n", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : "killed");
+  if (group_.ran_out_of_memory())
+    end = "killed: too much memory";
+  std::fprintf(stderr, "conclave-sandbox: %s\n", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : end);
   return 126;
 }
 
