@@ -329,7 +329,8 @@ tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outsi
                                    std::vector<std::string> excluded, mcp_teller tell, list_version version,
                                    std::shared_ptr<const known_secrets> known, wall_actor walls) {
   return sys.spawn(mcp_server, std::move(from), std::move(config), std::move(env), std::move(stderr_path), has_allowed,
-                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version), std::move(known), std::move(walls));
+                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version), std::move(known),
+                   std::move(walls));
 }
 
 } // namespace conclave

@@ -59,9 +59,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::mcp_wait)
 
 namespace conclave {
 
-using mcp_impl = tool_source_actor::extend<caf::reacts_to<channel_text>, caf::reacts_to<channel_closed>, caf::reacts_to<channel_gone>,
-                                           caf::reacts_to<mcp_tick>, caf::reacts_to<mcp_wait>,
-                                           caf::replies_to<end_server>::with<server_ended>>;
+using mcp_impl =
+    tool_source_actor::extend<caf::reacts_to<channel_text>, caf::reacts_to<channel_closed>, caf::reacts_to<channel_gone>,
+                              caf::reacts_to<mcp_tick>, caf::reacts_to<mcp_wait>, caf::replies_to<end_server>::with<server_ended>>;
 
 /// What a request of ours was for.
 enum class purpose : std::uint8_t { initialize, list, call };

@@ -290,8 +290,8 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
         value = with_cwd(value, work);
       started.cwd = with_cwd(started.cwd, work);
     }
-    auto source = spawn_mcp_server(sys, with.outside, std::move(started), with.env, std::move(log), b.has_allowed_tools, b.allowed_tools,
-                                   b.exclude_tools, tell, version, hidden,
+    auto source = spawn_mcp_server(sys, with.outside, std::move(started), with.env, std::move(log), b.has_allowed_tools,
+                                   b.allowed_tools, b.exclude_tools, tell, version, hidden,
                                    workspace && runs_confined(server, b.workspace) ? walls_of(workspace) : wall_actor{});
     if (workspace && server.type == "stdio")
       source = spawn_policy_gate(sys, std::move(source), server, walls_of(workspace));

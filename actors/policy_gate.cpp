@@ -79,7 +79,8 @@ caf::result<tool_result> on_call(gate_ptr self, tool_invocation& i) {
   auto paths = wire::foreign_paths(i.call.arguments, wire::foreign_policy_of(said, reads), more);
   auto denied = [id = i.call.id](std::string text) { return tool_result{id, std::move(text), true}; };
   if (more)
-    return denied(workspace_tools::error_text(i.call.name, {path_policy::denial::args, "its arguments hold more than 1,000 paths"}));
+    return denied(
+        workspace_tools::error_text(i.call.name, {path_policy::denial::args, "its arguments hold more than 1,000 paths"}));
   auto promise = self->template make_response_promise<tool_result>();
   if (paths.empty()) {
     pass_on(self, std::move(i), promise);
@@ -102,7 +103,8 @@ caf::result<tool_result> on_call(gate_ptr self, tool_invocation& i) {
   self->request(st.judge, judge_limit, std::move(question))
       .then([settle](call_ruling& r) { settle(std::move(r.denial)); },
             [settle, tool = st.waiting[id].what.call.name](const caf::error& e) {
-              settle(workspace_tools::error_text(tool, {path_policy::denial::hook_failed, "its paths cannot be judged: " + text_of(e)}));
+              settle(workspace_tools::error_text(tool,
+                                                 {path_policy::denial::hook_failed, "its paths cannot be judged: " + text_of(e)}));
             });
   return caf::delegated<tool_result>{};
 }

@@ -102,7 +102,9 @@ caf::result<call_ruling> workspace_state::ruling(const ask_ruling& a) {
         *out = denied(v);
       },
       [promise, out]() mutable { promise.deliver(std::move(*out)); },
-      [promise, denied]() mutable { promise.deliver(denied({path_policy::denial::hook_failed, SIZE_MAX, "", "the run is over"})); });
+      [promise, denied]() mutable {
+        promise.deliver(denied({path_policy::denial::hook_failed, SIZE_MAX, "", "the run is over"}));
+      });
   if (!begun)
     return denied({path_policy::denial::hook_failed, SIZE_MAX, "", "the system gives no thread to look at its paths"});
   return caf::delegated<call_ruling>{};

@@ -230,9 +230,9 @@ std::string error_text(std::string_view tool, const tool_fault& fault) {
 
 std::string denial_in(std::string_view result) {
   auto head = result.substr(0, 20'000); // a command is repeated in front of why it was refused
-  auto at = head.starts_with("Error: Permission denied for tool ") ? head.find(": E_")
+  auto at = head.starts_with("Error: Permission denied for tool ")         ? head.find(": E_")
             : head.starts_with("{") && head.find("\"success\":false") < 20 ? head.find("\"stderr\":\"E_")
-                                                                        : std::string_view::npos;
+                                                                           : std::string_view::npos;
   at = at == std::string_view::npos ? at : head.find("E_", at);
   if (at == std::string_view::npos)
     return {};

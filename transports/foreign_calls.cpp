@@ -45,7 +45,8 @@ bool is_local(std::string& text) {
   }
   auto colon = text.find("://");
   auto in_scheme = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '-' || c == '.'; };
-  return colon == std::string::npos || colon < 2 || !std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(colon), in_scheme);
+  return colon == std::string::npos || colon < 2
+         || !std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(colon), in_scheme);
 }
 
 /// A text that only looks like a path is one if its first folder is there. Not the whole of it: who asks would learn what exists.
@@ -102,8 +103,8 @@ verdict judge_one(const path_policy::rules& rules, const std::string& work, cons
 
 } // namespace
 
-path_policy::verdict judge_foreign(const path_policy::rules& rules, const std::string& work, const std::vector<wire::foreign_path>& paths,
-                      std::string& where) {
+path_policy::verdict judge_foreign(const path_policy::rules& rules, const std::string& work,
+                                   const std::vector<wire::foreign_path>& paths, std::string& where) {
   for (auto& p : paths)
     if (auto v = judge_one(rules, work, p); !v.ok()) {
       where = p.where;

@@ -21,8 +21,8 @@ struct server_walls {
 };
 
 /// Rewrites the command of a server, with its variables expanded, into one that starts it within the walls. `base` is the
-/// environment it gets beside its own `env`. `opening` goes to its stdin first (open_mcp_channel). Returns what is wrong, for people,
-/// or empty.
+/// environment it gets beside its own `env`. `opening` goes to its stdin first (open_mcp_channel). Returns what is wrong, for
+/// people, or empty.
 std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::string, std::string> base, std::string& opening);
 
 /// What may help a server that ended before it was ready; the end of a sentence.

@@ -66,7 +66,9 @@ public:
         auto named = said_.named.find(key);
         if (named != said_.named.end() && named->second == path_use::none)
           continue;
-        auto below = named != said_.named.end() ? named->second : use == path_use::none && sounds_like_path(key) ? said_.otherwise : use;
+        auto below = named != said_.named.end()                       ? named->second
+                     : use == path_use::none && sounds_like_path(key) ? said_.otherwise
+                                                                      : use;
         visit(x, where.empty() ? key : where + "." + key, below, texts);
         if (looks_like_path(key)) // {"/etc/passwd": "text"}
           add(key, where, true, use == path_use::none ? said_.otherwise : use);

@@ -104,6 +104,164 @@ class Confined(unittest.TestCase):
             self.assertEqual(list((home.path / "home" / "work").iterdir()), [], "workspaces are left")
 
 
+    def test_the_weaker_tier_has_the_internet_and_no_other_socket(self):
+        with Home() as home:
+            (home.path / "secret.txt").write_text("canary-outside")
+            weak = home.path / "weak"  # no further user namespaces: the tier below is left
+            weak.write_text(f"#!/bin/sh\necho 0 >/proc/sys/user/max_user_namespaces || exit 99\nexec {BIN} \"$@\"\n")
+            weak.chmod(0o755)
+            weaker = lambda *a: subprocess.run(["unshare", "-Ur", str(weak), *a], env=home.env, cwd=home.path, capture_output=True, text=True, timeout=60)
+            tier = weaker("sandbox")
+            if "landlock" not in tier.stdout.splitlines()[0] if tier.stdout else True:
+                self.skipTest("skipped: the weaker tier cannot be had here: " + tier.stdout + tier.stderr)
+            with Web() as url:
+                r = weaker("--config", home.write("team.json", team([
+                    do("fetch", url=url), do("get", at=f"x:{home.path}/secret.txt"), do("put", at=f"x:{home.path}/new.txt", what="mine"),
+                    do("put", at="x:made.txt", what="by the server"), do("remember", what="one"), do("sockets")], {"probe": server()})), "-q", "make it")
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            got = self.texts(home)
+            self.assertEqual(got["fetch"], [("finished", "200")])
+            self.assertRegex(got["get"][0][1], "denied")
+            self.assertRegex(got["put"][0][1], "denied")
+            self.assertEqual(got["put"][1], ("finished", "written"))
+            self.assertEqual(got["remember"][0][1], "one\n")
+            self.assertEqual(json.loads(got["sockets"][0][1]), {"AF_INET": "made", "AF_INET6": "made", "AF_UNIX": "refused", "AF_PACKET": "refused"})
+
+    def test_as_an_ordinary_user(self):
+        if os.getuid() != 0:
+            self.skipTest("skipped: it is one that runs this")
+        with Home() as home:
+            os.chmod(home.path, 0o755)
+            for p in (home.path, home.path / "home"):
+                os.chown(p, 65534, 65534)
+            config = home.write("team.json", team([do("put", at="x:a.txt", what="by nobody"), do("look")], {"probe": server()}))
+            r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(BIN), "--config", config, "-q", "make it"],
+                               env=home.env, cwd=home.path, capture_output=True, text=True, timeout=60)
+            if "Permission denied" in r.stderr and not r.stdout:
+                self.skipTest("skipped: an ordinary user cannot reach the build: " + r.stderr)
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            got = self.texts(home)
+            self.assertEqual(got["put"], [("finished", "written")])
+            self.assertEqual(json.loads(got["look"][0][1])["uid"], 65534)
+
+    def test_its_home_lasts_from_run_to_run_and_is_its_own(self):
+        with Home() as home:
+            first = [do("remember", what="one"), do("remember", what="two"),
+                     step(call("mcp__command_line__execute_command", command="cat ../servers/probe/memory.txt; ls -d ../servers; echo evil > ../servers/probe/.npmrc"))]
+            self.ran(home, team(first, {"probe": server()}, commands=True, presenting=[do("remember", what="three")]))
+            got = self.texts(home)
+            self.assertEqual([t for _, t in got["remember"]], ["one\n", "one\ntwo\n", "one\ntwo\nthree\n"])
+            ran = json.loads(got["execute_command"][0][1])
+            self.assertNotIn("one", ran["stdout"], "a command reads what is a server's")
+            self.assertNotEqual(ran["exit_code"], 0)
+
+    def test_no_server_outlives_the_answer_it_worked_for(self):
+        """What writes without end into the workspace is gone when the snapshot is taken, and nothing of it is left at the end."""
+        with Home() as home:
+            self.ran(home, team([do("write_on"), do("starts")], {"probe": server()}, presenting=[do("starts")]))
+            got = self.texts(home)
+            self.assertEqual([t for _, t in got["starts"]], ["2", "3"])  # once to list its tools, once for each of the runs
+            self.assertEqual(subprocess.run(["pgrep", "-f", str(PROBE)], capture_output=True, text=True).stdout, "")
+            self.assertEqual(list((home.path / "home" / "work").iterdir()), [])
+
+    def test_a_server_that_cannot_start_says_why_and_what_helps(self):
+        with Home() as home:
+            (home.path / "bin").mkdir()
+            shutil.copy(PYTHON, home.path / "bin" / "python3")
+            needed = home.path / "needed.txt"
+            needed.write_text("x")
+            for entry, says in ((server(args=[str(PROBE), "refuse"]), ["this server does not want to", "status 3"]),
+                                (server(args=[str(PROBE), "need", str(needed)]), ["needed.txt", "readable", "sandbox: \"off\""]),
+                                (server(command=str(home.path / "bin" / "python3")), ["outside of what the sandbox shows", "readable", "sandbox: \"off\""]),
+                                (server(cwd=str(home.path / "bin")), ["cannot enter the folder"])):
+                r = home.run("--config", home.write("team.json", team([], {"probe": entry})), "--json", "make it")
+                for text in says:
+                    self.assertIn(text, (r.stdout + r.stderr).replace('\\"', '"'))
+            # and with what was named it starts
+            fine = team([do("look")], {"probe": server(args=[str(PROBE), "need", str(needed)])}, readable=[needed])
+            self.ran(home, fine)
+
+    def test_a_server_that_dies_says_its_own_reason(self):
+        with Home() as home:
+            self.ran(home, team([do("end", how="by itself"), do("end", how="kill"), do("remember", what="again")], {"probe": server()}))
+            got = self.texts(home)
+            self.assertIn("ended with status 7", got["end"][0][1])
+            self.assertIn("told to end: by itself", got["end"][0][1])
+            self.assertIn("told to end: kill", got["end"][1][1])
+            self.assertEqual(got["remember"][0][0], "finished")
+
+    def test_the_workspace_in_arguments_and_variables(self):
+        with Home() as home:
+            r = self.ran(home, team([do("look")], {"probe": server(args=[str(PROBE), "--in", "${cwd}/sub", "$${cwd}"], env={"PLACE": "${cwd}"}, cwd="${cwd}")}))
+            look = json.loads(self.texts(home)["look"][0][1])
+            self.assertEqual(look["args"], ["--in", look["cwd"] + "/sub", "${cwd}"])
+            self.assertEqual(look["place"], look["cwd"])
+
+    def test_paths_are_judged_before_a_server_sees_them(self):
+        with Home() as home:
+            project = home.path / "project"
+            project.mkdir()
+            (project / "a.txt").write_text("of the project")
+            (home.path / "secret.txt").write_text("canary-outside")
+            policies = {"get": {"paths": {"at": "read"}}, "put": {"access": "none"}, "touch_path": {"paths": {"path": "none"}}}
+            steps = [do("read_path", path=f"{project}/a.txt"), do("read_path", path=f"{home.path}/secret.txt"), do("read_path", path=f"file://{home.path}/secret.txt"),
+                     do("read_path", path="~/secret.txt"), do("touch_path", path=f"{project}/a.txt"), do("touch_path", path="mine.txt"),
+                     do("put", at=f"{project}/a.txt", what="x"), do("get", at="nothing/../../../etc/passwd")]
+            self.ran(home, team(steps, {"probe": server()}, project))
+            got = self.texts(home)
+            self.assertEqual([s for s, _ in got["read_path"]], ["finished", "denied:E_OUTSIDE", "denied:E_OUTSIDE", "denied:E_OUTSIDE"])
+            self.assertEqual([s for s, _ in got["touch_path"]], ["denied:E_READONLY", "finished"])
+            self.assertIn("tool_policies", got["touch_path"][0][1])
+            self.assertEqual(got["put"][0][0], "denied:E_READONLY")  # looks like a path
+            self.assertEqual(got["get"][0][0], "denied:E_OUTSIDE")
+            self.assertNotIn("canary", str(got))
+        with Home() as home:
+            project = home.path / "project"
+            project.mkdir()
+            (project / "a.txt").write_text("of the project")
+            steps = [do("get", at=f"{project}/a.txt"), do("get", at="/etc/passwd"), do("put", at=f"{project}/a.txt", what="x"),
+                     do("touch_path", path=f"{project}/a.txt")]
+            self.ran(home, team(steps, {"probe": server(tool_policies=policies)}, project))
+            got = self.texts(home)
+            self.assertEqual([s for s, _ in got["get"]], ["finished", "denied:E_OUTSIDE"])
+            for tool in ("put", "touch_path"):  # not judged, as the user says; the kernel has the last word
+                self.assertEqual(got[tool][0][0], "error")
+                self.assertIn("Read-only file system", got[tool][0][1])
+
+    def test_off_is_as_before(self):
+        with Home() as home:
+            (home.path / "open.txt").write_text("readable")
+            self.ran(home, team([do("get", at=f"x:{home.path}/open.txt"), do("look"), do("read_path", path=f"{home.path}/open.txt")],
+                                {"probe": server(sandbox="off")}, presenting=[do("look")]))
+            got = self.texts(home)
+            self.assertEqual(got["get"], [("finished", "readable")])
+            first, second = [json.loads(t) for _, t in got["look"]]
+            self.assertEqual(first["pid"], second["pid"], "it lasts as long as the task")
+            self.assertEqual(first["home"], str(home.path))
+            self.assertEqual(got["read_path"][0][0], "denied:E_OUTSIDE")  # the policy holds all the same
+
+    def test_one_of_our_names_takes_the_place_of_ours(self):
+        with Home() as home:
+            r = self.ran(home, team([step(call("mcp__filesystem__read_path", path="../none")), do("put", name="filesystem", at="x:a", what="x"),
+                                     step(call("mcp__workspace_tools__compare_files", file1="a", file2="a"))], {"filesystem": server()}))
+            got = self.texts(home)
+            self.assertEqual(got["put"], [("finished", "written")])
+            self.assertIn("compare_files", got)
+            r = home.run("--config", home.write("team.json", team([step(call("mcp__filesystem__write_file", path="a", content="x"))], {"filesystem": server()})),
+                         "--json", "make it")
+            self.assertIn("stands in the place of the built-in tools", r.stdout + r.stderr)
+
+    @unittest.skipUnless(EVERYTHING.exists() and shutil.which("node", path="/usr/bin:/bin"), "skipped: no server-everything in build/npm, or no node below /usr")
+    def test_the_reference_server_runs_inside(self):
+        with Home() as home:
+            everything = {"command": "node", "args": [str(EVERYTHING), "stdio"], "startup_timeout_seconds": 30}
+            self.ran(home, team([step(call("mcp__everything__get-sum", a=19, b=23)), step(call("mcp__everything__echo", message="hello"))],
+                                {"everything": everything}, readable=[NPM]))
+            got = self.texts(home)
+            self.assertEqual(got["get-sum"][0][0], "finished")
+            self.assertIn("42", got["get-sum"][0][1])
+
+
 if __name__ == "__main__":
     need_binary()
     probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)

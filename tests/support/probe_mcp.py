@@ -5,6 +5,7 @@ like one. Its whole protocol is below: no package is needed."""
 import json
 import os
 import signal
+import socket
 import sys
 import urllib.request
 
@@ -30,7 +31,7 @@ def fetch(url):
 
 
 def look():
-    return json.dumps({"cwd": os.getcwd(), "home": os.environ.get("HOME"), "env": sorted(os.environ), "uid": os.getuid(), "pid": os.getpid(),
+    return json.dumps({"cwd": os.getcwd(), "home": os.environ.get("HOME"), "env": sorted(os.environ), "uid": os.getuid(), "place": os.environ.get("PLACE"), "pid": os.getpid(),
                        "args": sys.argv[1:], "root": sorted(os.listdir("/"))})
 
 
@@ -40,6 +41,35 @@ def remember(what):
     with open(path, "a") as f:
         f.write(what + "\n")
     return get(path)
+
+
+def starts():
+    """How often the server was started for this workspace."""
+    return get(os.path.expanduser("~/starts")).count("s").__str__()
+
+
+def write_on():
+    """A process of its own session that writes into the workspace until it is ended, and hears no signal that can be caught."""
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        n = 0
+        while True:
+            n += 1
+            with open("growing.txt", "w") as f:
+                f.write(str(n))
+    return "begun"
+
+
+def sockets():
+    out = {}
+    for family in ("AF_INET", "AF_INET6", "AF_UNIX", "AF_PACKET"):
+        try:
+            socket.socket(getattr(socket, family), socket.SOCK_RAW if family == "AF_PACKET" else socket.SOCK_STREAM).close()
+            out[family] = "made"
+        except OSError:
+            out[family] = "refused"
+    return json.dumps(out)
 
 
 def touch_path(path):
@@ -57,7 +87,7 @@ def end(how):
     os._exit(7)
 
 
-TOOLS = {f.__name__: f for f in (get, put, fetch, look, remember, touch_path, read_path, end)}
+TOOLS = {f.__name__: f for f in (get, put, fetch, look, remember, touch_path, read_path, end, starts, write_on, sockets)}
 
 
 def main():
@@ -66,6 +96,9 @@ def main():
         sys.exit(3)
     if "need" in sys.argv:
         open(sys.argv[sys.argv.index("need") + 1]).close()
+    if os.environ.get("HOME", "").endswith("/servers/probe"):
+        with open(os.path.expanduser("~/starts"), "a") as f:
+            f.write("s")
     for line in sys.stdin:
         m = json.loads(line)
         if "id" not in m:
