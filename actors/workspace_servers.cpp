@@ -24,7 +24,7 @@ constexpr auto end_limit = std::chrono::seconds(15);
 
 caf::result<server_walls> workspace_state::walls(const ask_walls& a) {
   if (!parts.tier)
-    return make_error(ec::bad_config, "nothing on this machine confines it (see: conclave sandbox); `sandbox: \"off\"` in the "
+    return make_error(ec::bad_config, "nothing on this machine confines it (see: conclave sandbox); `sandbox: off` in the "
                                       "server's entry runs it unconfined");
   if (a.server.empty() || a.server.find('/') != std::string::npos || a.server.front() == '.')
     return make_error(ec::bad_config, "its name is no name of a folder");

@@ -187,7 +187,7 @@ std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
     if (auto found = sandbox_->find(sandbox_mode_of(w.sandbox)); !found.usable)
       return "agent '" + a.id + "' is to run "
              + (w.commands ? "commands (`enable_mcp_command_line`)"
-                           : "tool servers in the sandbox (`sandbox: \"off\"` in a server's entry runs it without)")
+                           : "tool servers in the sandbox (`sandbox: off` in a server's entry runs it without)")
              + ": " + found.error;
   }
   return {};

@@ -52,7 +52,7 @@ std::string absolute_folders(const std::string& path) {
 } // namespace
 
 const char* const server_walls_hint = "; it ran in the sandbox of its agent: a folder that it lacks can be named in `sandbox: "
-                                      "{readable: [...]}` of the backend, and `sandbox: \"off\"` of the server runs it without";
+                                      "{readable: [...]}` of the backend, and `sandbox: off` of the server runs it without";
 
 std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::string, std::string> base, std::string& opening) {
   if (w.profile.tier == sandbox_tier::off)
@@ -83,7 +83,7 @@ std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::s
     if (!shows(p, place))
       return "its program " + shown_text(place, 4'096)
              + " is outside of what the sandbox shows it: name its folder in `sandbox: {readable: [...]}` of the backend, or write "
-               "`sandbox: \"off\"` in the server's entry to run it without";
+               "`sandbox: off` in the server's entry to run it without";
   std::string command = "exec " + shell_word(program);
   for (std::size_t i = 1; i < c.command.size(); ++i)
     command += " " + shell_word(c.command[i]);

@@ -6,6 +6,7 @@ import http.server
 import re
 import shutil
 import threading
+import time
 import unittest
 
 from support import *
@@ -31,6 +32,28 @@ def team(steps, servers, project=None, readable=(), commands=False, sandbox=None
     if project:
         out["orchestrator"]["context_paths"] = [{"path": str(project), "permission": permission, "protected_paths": ["keep.txt"]}]
     return out
+
+
+def processes(*parts):
+    """Command lines that hold one of these; of processes that still run."""
+    out = []
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            line = (p / "cmdline").read_bytes().decode(errors="replace")
+            state = (p / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            continue
+        if line and state != "Z" and any(x in line for x in parts) and str(os.getpid()) != p.name and "test_confined" not in line:
+            out.append(line)
+    return out
+
+
+def until(true, what):
+    end = time.monotonic() + 20
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError("not within 20 s: " + what)
+        time.sleep(0.02)
 
 
 def do(tool, name="probe", **arguments):
@@ -127,6 +150,28 @@ class Confined(unittest.TestCase):
             self.assertEqual(got["remember"][0][1], "one\n")
             self.assertEqual(json.loads(got["sockets"][0][1]), {"AF_INET": "made", "AF_INET6": "made", "AF_UNIX": "refused", "AF_PACKET": "refused"})
 
+    def test_nothing_is_left_after_a_kill(self):
+        """Of the engine, in the midst of a call: server, what it started and the launcher are gone at once."""
+        with Home() as home:
+            p = home.start("--config", home.write("team.json", team([do("write_on"), do("stay", seconds=60)], {"probe": server()})), "-q", "make it")
+            try:
+                until(lambda: len(processes(str(home.path), str(PROBE))) >= 2, "the server works")
+            finally:
+                p.kill()
+                p.communicate()
+            until(lambda: not processes(str(home.path), str(PROBE)), "the server is gone")
+            shutil.rmtree(home.path / "home" / "work", ignore_errors=True)
+
+    def test_memory_is_bounded(self):
+        free = next(int(x.split()[1]) for x in open("/proc/meminfo") if x.startswith("MemAvailable")) >> 20
+        if free < 8:
+            self.skipTest(f"skipped: needs 8 GiB of memory, {free} are free")
+        with Home() as home:
+            self.ran(home, team([do("eat", mib=6000), do("remember", what="again")], {"probe": server()}), env={"PYTHONMALLOC": "malloc"})
+            got = self.texts(home)
+            self.assertRegex(got["eat"][0][1], "too much memory|ended with status 137|MemoryError")
+            self.assertEqual(got["remember"][0][0], "finished")
+
     def test_as_an_ordinary_user(self):
         if os.getuid() != 0:
             self.skipTest("skipped: it is one that runs this")
@@ -171,8 +216,8 @@ class Confined(unittest.TestCase):
             needed = home.path / "needed.txt"
             needed.write_text("x")
             for entry, says in ((server(args=[str(PROBE), "refuse"]), ["this server does not want to", "status 3"]),
-                                (server(args=[str(PROBE), "need", str(needed)]), ["needed.txt", "readable", "sandbox: \"off\""]),
-                                (server(command=str(home.path / "bin" / "python3")), ["outside of what the sandbox shows", "readable", "sandbox: \"off\""]),
+                                (server(args=[str(PROBE), "need", str(needed)]), ["needed.txt", "readable", "sandbox: off"]),
+                                (server(command=str(home.path / "bin" / "python3")), ["outside of what the sandbox shows", "readable", "sandbox: off"]),
                                 (server(cwd=str(home.path / "bin")), ["cannot enter the folder"])):
                 r = home.run("--config", home.write("team.json", team([], {"probe": entry})), "--json", "make it")
                 for text in says:

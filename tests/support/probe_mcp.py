@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import urllib.request
 
 
@@ -61,6 +62,18 @@ def write_on():
     return "begun"
 
 
+def stay(seconds):
+    time.sleep(seconds)
+    return "stayed"
+
+
+def eat(mib):
+    held = []
+    for _ in range(mib // 100):
+        held.append(b"x" * (100 << 20))
+    return str(len(held))
+
+
 def sockets():
     out = {}
     for family in ("AF_INET", "AF_INET6", "AF_UNIX", "AF_PACKET"):
@@ -87,7 +100,7 @@ def end(how):
     os._exit(7)
 
 
-TOOLS = {f.__name__: f for f in (get, put, fetch, look, remember, touch_path, read_path, end, starts, write_on, sockets)}
+TOOLS = {f.__name__: f for f in (get, put, fetch, look, remember, touch_path, read_path, end, starts, write_on, sockets, stay, eat)}
 
 
 def main():

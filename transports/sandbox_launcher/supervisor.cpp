@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::size_t max_line = 4u << 20, max_commands = 16, max_command = 100u << 10;
 constexpr std::int64_t watch_ms = 100, patience_ms = 3000;
+constexpr int server_watch_ms = 500; ///< a server is there for long, and each look costs
 
 std::int64_t now_ms() {
   timespec t{};
@@ -385,21 +386,36 @@ int supervisor::run_one() {
     ::close(fd); // else its reader never sees the end
   pollfd on{c.pidfd, POLLIN, 0};
   const auto* end = "killed";
-  for (int n = 0; (n = ::poll(&on, 1, static_cast<int>(watch_ms))) <= 0;) {
-    if (n < 0 && errno != EINTR)
+  auto kernel_counts = group_.limits_memory() && (group_.limits_processes() || profile_.tier == 2);
+  auto wait = kernel_counts || profile_.tier == 0 ? -1 : server_watch_ms;
+  for (int n = 0; (n = ::poll(&on, 1, wait)) <= 0;) {
+    if (n < 0 && errno == EINTR)
+      continue; // a signal was passed on
+    if (n < 0)
       ::_exit(2);
-    auto used = group_.limits_memory() && group_.limits_processes() ? usage_of_tree{} : measure(c.pid);
+    auto used = measure(c.pid);
     auto full = !group_.limits_memory() && used.memory > profile_.memory;
     if (full || (!group_.limits_processes() && profile_.tier == 1 && used.processes > profile_.processes)) {
       end = full ? "killed: too much memory" : "killed: too many processes";
-      close_at(c.life_fd);
-      ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);
+      close_at(c.life_fd); // its warden ends all of it
+      if (profile_.tier == 2)
+        ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);
     }
   }
-  if (::read(c.status_fd, &c.last, sizeof c.last) == sizeof c.last && c.last.what == 's')
-    return c.last.status;
-  if (group_.ran_out_of_memory())
+  if (int status = 0; profile_.tier < 2 && ::waitpid(c.pid, &status, 0) == c.pid && WIFSIGNALED(status)) {
+    std::vector<int> others; // somebody else ended the warden: who is left?
+    if (group_.sweeper() > 0)
+      others.push_back(group_.sweeper());
+    end_descendants(others);
+  }
+  auto no_memory = group_.ran_out_of_memory();
+  if (no_memory)
     end = "killed: too much memory";
+  if (::read(c.status_fd, &c.last, sizeof c.last) == sizeof c.last && c.last.what == 's') {
+    if (no_memory)
+      std::fprintf(stderr, "conclave-sandbox: %s\n", end);
+    return c.last.status;
+  }
   std::fprintf(stderr, "conclave-sandbox: %s\n", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : end);
   return 126;
 }
