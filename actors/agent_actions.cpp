@@ -8,6 +8,7 @@
 #include "protocols/caf_error.hpp"
 #include "protocols/run_results.hpp"
 #include "protocols/tool_waits.hpp"
+#include "protocols/workspace_tools.hpp"
 
 #include <caf/all.hpp>
 
@@ -24,6 +25,14 @@ constexpr auto least_wait = std::chrono::milliseconds(1'000); ///< before a gate
 /// Whether a call failed because of its source, which a person should know. A breaker that is open was preceded by what opened it.
 bool is_lost(ec code) {
   return code == ec::unavailable || code == ec::bad_reply || code == ec::bad_config || code == ec::version_mismatch;
+}
+
+/// How a call ended, for the log.
+std::string status_of(const tool_result& r) {
+  if (!r.is_error)
+    return "finished";
+  auto code = workspace_tools::denial_in(r.text);
+  return code.empty() ? "error" : "denied:" + code;
 }
 
 } // namespace
@@ -120,7 +129,7 @@ void agent_state::ask_again(std::uint64_t call) {
 void agent_state::carry_out(run::send_tool& a) {
   if (a.source == run::built_in) { // as a message: an input is not put in while the actions of another are carried out
     auto result = run::read_result(with, *run, a.what);
-    auto status = result.is_error ? "error" : "finished";
+    auto status = status_of(result);
     self->send(self, agent_input{run::tool_done{a.call, std::move(result), status, {}}});
     return;
   }
@@ -132,7 +141,7 @@ void agent_state::carry_out(run::send_tool& a) {
   self->request(from.actor, limit, std::move(msg))
       .then(
           [this, call = a.call](tool_result& r) {
-            auto status = r.is_error ? "error" : "finished";
+            auto status = status_of(r);
             input(run::tool_done{call, std::move(r), status, {}});
           },
           [this, call = a.call, source = from.name](const caf::error& e) {

@@ -4,11 +4,13 @@
 /// How an MCP connection begins, and what is said of one that has ended.
 
 #include "actors/mcp_state.hpp"
+#include "protocols/caf_error.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/wire/http_reply.hpp"
+#include "transports/child_command.hpp"
 #include "transports/home.hpp"
 
 #include <algorithm>
@@ -98,6 +100,41 @@ std::string last_words(mcp_ptr self, bool silence_counts) {
   return st.stderr_path.empty() ? out : out + "; log: " + st.stderr_path;
 }
 
+namespace {
+
+/// Starts what `config` says, within the walls if there are some.
+void start(mcp_ptr self, mcp_server_config config, const server_walls* walls) {
+  auto& st = self->state;
+  std::string opening;
+  st.confined = walls != nullptr && walls->profile.tier != sandbox_tier::off;
+  if (walls != nullptr)
+    if (auto fault = confine(config, *walls, safe_environment(), opening); !fault.empty())
+      return fail_all(self, ec::bad_config, "cannot be started: " + fault, false);
+  auto generation = st.generation;
+  auto weak = caf::actor_cast<caf::actor_addr>(self);
+  auto post = [weak](auto msg) {
+    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
+      caf::anon_send(caf::actor_cast<mcp_impl>(strong), std::move(msg));
+  };
+  mcp_channel::callbacks cb;
+  cb.on_message = [post, generation](std::string text) { post(channel_text{generation, std::move(text)}); };
+  cb.on_close = [post, generation](ec code, std::string why, bool was_there) {
+    post(channel_closed{generation, code, std::move(why), was_there});
+  };
+  cb.on_gone = [post, generation] { post(channel_gone{generation}); };
+  cb.clean_log = [hidden = st.hidden, known = st.known](std::string& text) { hide(text, hidden, known); };
+  std::string error;
+  st.channel = open_mcp_channel(*st.outside, config, st.stderr_path, std::move(cb), error, opening);
+  if (!st.channel)
+    return fail_all(self, ec::bad_config, "cannot be used: " + error, false);
+  st.alive.insert(generation);
+  send_request(self, purpose::initialize, tool_waits::step(st.config).count(), mcp::initialize);
+  if (st.tell)
+    self->delayed_send(self, first_wait, mcp_wait{generation});
+}
+
+} // namespace
+
 void connect(mcp_ptr self) {
   auto& st = self->state;
   if (st.now != link::down)
@@ -116,24 +153,18 @@ void connect(mcp_ptr self) {
   st.progress_told.reset();
   st.since = self->clock().now();
   auto generation = ++st.generation;
-  auto weak = caf::actor_cast<caf::actor_addr>(self);
-  auto post = [weak](auto msg) {
-    if (auto strong = caf::actor_cast<caf::strong_actor_ptr>(weak))
-      caf::anon_send(caf::actor_cast<mcp_impl>(strong), std::move(msg));
-  };
-  mcp_channel::callbacks cb;
-  cb.on_message = [post, generation](std::string text) { post(channel_text{generation, std::move(text)}); };
-  cb.on_close = [post, generation](ec code, std::string why, bool was_there) {
-    post(channel_closed{generation, code, std::move(why), was_there});
-  };
-  cb.clean_log = [hidden = st.hidden, known = st.known](std::string& text) { hide(text, hidden, known); };
-  std::string error;
-  st.channel = open_mcp_channel(*st.outside, config, st.stderr_path, std::move(cb), error);
-  if (!st.channel)
-    return fail_all(self, ec::bad_config, "cannot be used: " + error, false);
-  send_request(self, purpose::initialize, tool_waits::step(st.config).count(), mcp::initialize);
-  if (st.tell)
-    self->delayed_send(self, first_wait, mcp_wait{generation});
+  if (!st.walls)
+    return start(self, std::move(config), nullptr);
+  self->request(st.walls, tool_waits::workspace, ask_walls{config.name, caf::actor_cast<confined_server_actor>(self)})
+      .then(
+          [self, generation, config](const server_walls& w) {
+            if (self->state.generation == generation)
+              start(self, config, &w);
+          },
+          [self, generation](const caf::error& e) {
+            if (self->state.generation == generation)
+              fail_all(self, code_of(e), "cannot be started: " + text_of(e), false);
+          });
 }
 
 void on_wait(mcp_ptr self, const mcp_wait& w) {

@@ -53,6 +53,8 @@ void fail_all(mcp_ptr self, ec code, std::string why, bool was_there) {
   auto& st = self->state;
   if (was_there)
     why += last_words(self, code == ec::unavailable);
+  if (was_there && st.confined && st.now == link::connecting && code == ec::unavailable)
+    why += server_walls_hint;
   st.now = link::down;
   st.stale = false;
   ++st.generation;
@@ -242,10 +244,29 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
   return caf::delegated<tool_result>{};
 }
 
+/// The run that it works for is over, or about to be kept: another is started when it is needed.
+caf::result<server_ended> on_end(mcp_ptr self) {
+  auto& st = self->state;
+  if (st.now != link::down)
+    fail_all(self, ec::cancelled, "was ended with its run", false);
+  if (st.alive.empty())
+    return server_ended{};
+  st.ending.push_back(self->template make_response_promise<server_ended>());
+  return caf::delegated<server_ended>{};
+}
+
+void on_gone(mcp_ptr self, std::uint64_t generation) {
+  auto& st = self->state;
+  st.alive.erase(generation);
+  if (st.alive.empty())
+    for (auto& p : std::exchange(st.ending, {}))
+      p.deliver(server_ended{});
+}
+
 mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
                                    std::vector<std::string> excluded, mcp_teller tell, list_version version,
-                                   std::shared_ptr<const known_secrets> known) {
+                                   std::shared_ptr<const known_secrets> known, wall_actor walls) {
   auto& st = self->state;
   st.outside = std::move(from);
   st.config = std::move(config);
@@ -257,6 +278,7 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
   st.tell = std::move(tell);
   st.version = std::move(version);
   st.known = std::move(known);
+  st.walls = std::move(walls);
   self->set_exit_handler([self](caf::exit_msg& m) {
     fail_all(self, ec::cancelled, "is being closed", false);
     self->quit(m.reason);
@@ -293,8 +315,10 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
         if (c.generation == self->state.generation)
           fail_all(self, c.code == ec::none ? ec::unavailable : c.code, c.why, c.was_there);
       },
+      [self](const channel_gone& c) { on_gone(self, c.generation); },
       [self](const mcp_tick& t) { on_late(self, t); },
       [self](const mcp_wait& w) { on_wait(self, w); },
+      [self](end_server) { return on_end(self); },
   };
 }
 
@@ -303,9 +327,10 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
                                    std::vector<std::string> excluded, mcp_teller tell, list_version version,
-                                   std::shared_ptr<const known_secrets> known) {
+                                   std::shared_ptr<const known_secrets> known, wall_actor walls) {
   return sys.spawn(mcp_server, std::move(from), std::move(config), std::move(env), std::move(stderr_path), has_allowed,
-                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version), std::move(known));
+                   std::move(allowed), std::move(excluded), std::move(tell), std::move(version), std::move(known),
+                   std::move(walls));
 }
 
 } // namespace conclave

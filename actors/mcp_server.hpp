@@ -7,6 +7,7 @@
 
 #include "actors/known_secrets.hpp"
 #include "actors/parts.hpp"
+#include "actors/workspace_servers.hpp"
 #include "protocols/config_expand.hpp"
 
 namespace conclave {
@@ -18,10 +19,11 @@ using mcp_teller = std::function<void(std::string, bool lost)>;
 /// Its server is a child of `from`. `config` has its variables unexpanded; `env` expands them. `stderr_path` may be empty. With
 /// each change of the list `version` is another: the server says so, or lists other tools after it was started anew. The new list
 /// is read when it is asked for, so a server that says so without end is not asked any oftener. `known`: what nobody may read in
-/// the file of its stderr, nor in what is told, beside what the server itself was told.
+/// the file of its stderr, nor in what is told, beside what the server itself was told. `walls`: who says how it is confined; null
+/// = it is not.
 tool_source_actor spawn_mcp_server(caf::actor_system& sys, std::shared_ptr<outside> from, mcp_server_config config, lookup env,
                                    std::string stderr_path, bool has_allowed, std::vector<std::string> allowed,
                                    std::vector<std::string> excluded, mcp_teller tell = {}, list_version version = {},
-                                   std::shared_ptr<const known_secrets> known = {});
+                                   std::shared_ptr<const known_secrets> known = {}, wall_actor walls = {});
 
 } // namespace conclave

@@ -16,6 +16,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 
 namespace conclave {
 
@@ -38,6 +39,11 @@ struct mcp_tick {
   bool stray = false; ///< the moment for another reply that is nobody's is over
 };
 
+/// Nothing is left of the process behind a channel.
+struct channel_gone {
+  std::uint64_t generation = 0;
+};
+
 /// The server is slow to start.
 struct mcp_wait {
   std::uint64_t generation = 0;
@@ -47,13 +53,15 @@ struct mcp_wait {
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_text)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_closed)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::channel_gone)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::mcp_tick)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::mcp_wait)
 
 namespace conclave {
 
-using mcp_impl = tool_source_actor::extend<caf::reacts_to<channel_text>, caf::reacts_to<channel_closed>, caf::reacts_to<mcp_tick>,
-                                           caf::reacts_to<mcp_wait>>;
+using mcp_impl =
+    tool_source_actor::extend<caf::reacts_to<channel_text>, caf::reacts_to<channel_closed>, caf::reacts_to<channel_gone>,
+                              caf::reacts_to<mcp_tick>, caf::reacts_to<mcp_wait>, caf::replies_to<end_server>::with<server_ended>>;
 
 /// What a request of ours was for.
 enum class purpose : std::uint8_t { initialize, list, call };
@@ -82,6 +90,10 @@ struct mcp_state {
   mcp_teller tell;
   secrets hidden;                             ///< what the server was told and must not repeat in its errors
   std::shared_ptr<const known_secrets> known; ///< what others of the task were told; may be null
+  wall_actor walls;                           ///< null = it is not confined
+  bool confined = false;                      ///< the one that runs is
+  std::set<std::uint64_t> alive;              ///< channels whose process has not ended yet
+  std::vector<caf::typed_response_promise<server_ended>> ending;
   std::unique_ptr<mcp_channel> channel;
   std::uint64_t generation = 0, ids = 0;
   std::uint64_t first_call = UINT64_MAX; ///< id of the first call; those before started a server or listed its tools

@@ -102,12 +102,14 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
     lost = [keep = st.resources.note, cost = task.cost, task = order.task, agent = order.agent.id](const std::string& why) {
       note_lost(keep, *cost, task, agent, why);
     };
-  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden, lost);
   if (files) {
     files->tell = [status = parts.chunks, task = order.task, agent = id](std::string text) {
       caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
     };
     a.workspace = parts.workspace = spawn_workspace(self->home_system(), std::move(*files));
+  }
+  parts.tools = a.tools = spawn_tools(self->home_system(), order, st.resources, parts.chunks, task.hidden, lost, a.workspace);
+  if (a.workspace) {
     auto limit = tool_waits::native_start;
     a.tools.insert(a.tools.begin(), {spawn_guarded_tools(self->home_system(), caf::actor_cast<tool_source_actor>(a.workspace),
                                                          "its workspace", limit, task.hidden),

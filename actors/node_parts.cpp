@@ -6,6 +6,7 @@
 #include "actors/backend.hpp"
 #include "actors/circuit_breaker.hpp"
 #include "actors/mcp_server.hpp"
+#include "actors/policy_gate.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_tables.hpp"
@@ -17,6 +18,7 @@
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/http_reply.hpp"
+#include "protocols/workspace_paths.hpp"
 #include "transports/home.hpp"
 
 #include <caf/all.hpp>
@@ -209,6 +211,14 @@ secrets secrets_of(const backend_config& of, const connection& c, const node_res
   return out;
 }
 
+namespace {
+
+std::string place_of(const spawn_agent& order, const node_resources& with) {
+  return with.home + "/work/" + order.task + "/" + order.place;
+}
+
+} // namespace
+
 workspace_parts workspace_of(const spawn_agent& order, const node_resources& with, std::string& error) {
   auto& b = order.agent.backend;
   workspace_parts out;
@@ -224,7 +234,7 @@ workspace_parts workspace_of(const spawn_agent& order, const node_resources& wit
     return out;
   out.outside = with.outside;
   out.home = with.home;
-  out.place = with.home + "/work/" + order.task + "/" + order.place;
+  out.place = place_of(order, with);
   out.task = order.task;
   out.number = order.number;
   out.config = b.workspace;
@@ -241,7 +251,8 @@ workspace_parts workspace_of(const spawn_agent& order, const node_resources& wit
   for (auto& server : b.mcp_servers)
     if (server.name == "filesystem" || server.name == "workspace_tools" || server.name == "command_line")
       out.replaced.push_back(server.name);
-  if (out.config.commands && with.sandbox)
+  out.confines = needs_sandbox(b);
+  if (out.confines && with.sandbox)
     if (auto found = with.sandbox->known(sandbox_mode_of(out.config.sandbox))) {
       out.launcher = with.sandbox->launcher();
       if (found->usable)
@@ -256,7 +267,7 @@ workspace_parts workspace_of(const spawn_agent& order, const node_resources& wit
 
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
                                      const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden,
-                                     const std::function<void(const std::string&)>& lost) {
+                                     const std::function<void(const std::string&)>& lost, const workspace_actor& workspace) {
   auto& b = order.agent.backend;
   std::vector<tool_source> out;
   for (auto& server : b.mcp_servers) {
@@ -270,8 +281,20 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
         caf::anon_send(status, chunk_batch{task, 0, agent, {{chunk_kind::status, std::move(text)}}});
     };
     auto version = std::make_shared<std::atomic<std::uint64_t>>(0);
-    auto source = spawn_mcp_server(sys, with.outside, server, with.env, std::move(log), b.has_allowed_tools, b.allowed_tools,
-                                   b.exclude_tools, tell, version, hidden);
+    auto started = server;
+    if (workspace) {
+      auto work = workspace_paths::work(place_of(order, with));
+      for (auto& word : started.command)
+        word = with_cwd(word, work);
+      for (auto& [key, value] : started.env)
+        value = with_cwd(value, work);
+      started.cwd = with_cwd(started.cwd, work);
+    }
+    auto source = spawn_mcp_server(sys, with.outside, std::move(started), with.env, std::move(log), b.has_allowed_tools,
+                                   b.allowed_tools, b.exclude_tools, tell, version, hidden,
+                                   workspace && runs_confined(server, b.workspace) ? walls_of(workspace) : wall_actor{});
+    if (workspace && server.type == "stdio")
+      source = spawn_policy_gate(sys, std::move(source), server, walls_of(workspace));
     auto name = "MCP server '" + server.name + "'";
     auto limit = tool_waits::start(server);
     out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit, hidden), name, limit, version});

@@ -56,9 +56,9 @@ workspace_parts workspace_of(const spawn_agent& order, const node_resources& wit
 
 /// Spawns the tool sources an agent's configuration names, each behind its breaker, which takes `hidden` out of its results.
 /// `status`: who is told while one is slow to start. `lost` (may be empty): is told of one that was ended for good, on the thread
-/// of its actor.
+/// of its actor. `workspace`: of the agent; its servers run in the sandbox of that.
 std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& order, const node_resources& with,
                                      const chunk_sink_actor& status, const std::shared_ptr<const known_secrets>& hidden,
-                                     const std::function<void(const std::string&)>& lost);
+                                     const std::function<void(const std::string&)>& lost, const workspace_actor& workspace = {});
 
 } // namespace conclave

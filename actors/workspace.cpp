@@ -128,15 +128,19 @@ void workspace_state::end_run() {
 }
 
 void workspace_state::when_quiet(pending then) {
-  auto running = false;
+  held = true;
+  end_servers();
   for (auto& [key, job] : jobs)
-    if (job.running && commands) {
-      running = true;
+    if (job.running && commands)
       commands->kill(job.id);
-    }
-  if (!running)
-    return then.finish();
   quiet = std::move(then); // the end of the last of them calls it
+  maybe_quiet();
+}
+
+void workspace_state::maybe_quiet() {
+  auto running = commands && std::any_of(jobs.begin(), jobs.end(), [](auto& j) { return j.second.running; });
+  if (quiet.finish && !running && servers_ending == 0)
+    std::exchange(quiet, {}).finish();
 }
 
 caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
@@ -151,34 +155,43 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
     std::vector<std::string> hidden, closed, borrowed, notices;
   };
   auto now = std::make_shared<granted>();
-  auto begun = on_disk(
-      true,
-      [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete,
-       commands_run = parts.config.commands] {
-        *fault = files->disk.prepare(p, flag.get());
-        now->rules = files->disk.rules();
-        now->borrowed = files->disk.borrowed();
-        now->notices = files->disk.take_notices();
-        if (commands_run)
-          files->disk.find_secrets(now->hidden, now->closed);
-        files->tools = std::make_unique<file_tools>(file_tools::settings{now->rules, enforce, {}, {}});
-      },
-      [this, promise, fault, now]() mutable {
-        rules = std::move(now->rules);
-        hidden = std::move(now->hidden);
-        closed = std::move(now->closed);
-        borrowed = std::move(now->borrowed);
-        for (auto& text : now->notices)
-          if (parts.tell)
-            parts.tell(text);
-        if (fault->empty())
-          promise.deliver(workspace_ready{parts.place});
-        else
-          promise.deliver(make_error(ec::unavailable, *fault));
-      },
-      [promise]() mutable { promise.deliver(make_error(ec::cancelled, "another run began")); });
-  if (!begun)
-    return make_error(ec::unavailable, "the system gives no thread for the files of the agent");
+  auto abandon = [promise]() mutable { promise.deliver(make_error(ec::cancelled, "another run began")); };
+  auto begin = [this, promise, fault, now, abandon, p = std::move(p)]() mutable {
+    auto begun = on_disk(
+        true,
+        [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete,
+         confines = parts.confines] {
+          *fault = files->disk.prepare(p, flag.get());
+          now->rules = files->disk.rules();
+          now->borrowed = files->disk.borrowed();
+          now->notices = files->disk.take_notices();
+          if (confines)
+            files->disk.find_secrets(now->hidden, now->closed);
+          files->tools = std::make_unique<file_tools>(file_tools::settings{now->rules, enforce, {}, {}});
+        },
+        [this, promise, fault, now]() mutable {
+          rules = std::move(now->rules);
+          hidden = std::move(now->hidden);
+          closed = std::move(now->closed);
+          borrowed = std::move(now->borrowed);
+          for (auto& text : now->notices)
+            if (parts.tell)
+              parts.tell(text);
+          laid_out = true;
+          if (fault->empty())
+            promise.deliver(workspace_ready{parts.place});
+          else
+            promise.deliver(make_error(ec::unavailable, *fault));
+          release();
+        },
+        abandon);
+    if (!begun) {
+      promise.deliver(make_error(ec::unavailable, "the system gives no thread for the files of the agent"));
+      release();
+    }
+  };
+  // A server of the run before holds a folder that is about to go.
+  when_quiet({std::move(begin), std::move(abandon), true});
   return caf::delegated<workspace_ready>{};
 }
 
@@ -197,9 +210,15 @@ caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
     auto out = std::make_shared<kept_files>();
     auto begun = on_disk(
         true, [files = files, out, present, flag = cancel] { *out = files->disk.keep(present, flag.get()); },
-        [promise, out]() mutable { promise.deliver(std::move(*out)); }, abandon);
-    if (!begun)
-      promise.deliver(nothing("the system gives no thread for the files of the agent"));
+        [this, promise, out]() mutable {
+          promise.deliver(std::move(*out));
+          release();
+        },
+        abandon);
+    if (begun)
+      return;
+    promise.deliver(nothing("the system gives no thread for the files of the agent"));
+    release();
   };
   // A write through a mapping may come as long as a process lives, and moves no time stamp.
   when_quiet({std::move(take), std::move(abandon), true});
@@ -247,12 +266,15 @@ caf::result<workspace_cleared> workspace_state::clear() {
     return workspace_cleared{}; // it never had folders
   auto promise = self->make_response_promise<workspace_cleared>();
   auto fault = std::make_shared<std::string>();
-  auto begun = on_disk(
-      false, [files = files, fault] { *fault = files->disk.clear(); },
-      [promise, fault]() mutable { promise.deliver(workspace_cleared{*fault}); },
-      [promise]() mutable { promise.deliver(workspace_cleared{}); });
-  if (!begun)
-    return workspace_cleared{"the system gives no thread"};
+  auto begin = [this, promise, fault]() mutable {
+    auto begun = on_disk(
+        false, [files = files, fault] { *fault = files->disk.clear(); },
+        [promise, fault]() mutable { promise.deliver(workspace_cleared{*fault}); },
+        [promise]() mutable { promise.deliver(workspace_cleared{}); });
+    if (!begun)
+      promise.deliver(workspace_cleared{"the system gives no thread"});
+  };
+  when_quiet({std::move(begin), [promise]() mutable { promise.deliver(workspace_cleared{}); }, false});
   return caf::delegated<workspace_cleared>{};
 }
 
@@ -279,13 +301,17 @@ workspace_impl::behavior_type workspace(workspace_ptr self, workspace_parts part
       [self](list_tools) { return self->state.offered(); },
       [self](const tool_invocation& i) { return self->state.call(i); },
       [self](const cancel_tools& c) {
-        if (c.run == self->state.of.run && c.task == self->state.of.task)
-          self->state.end_run();
+        if (c.run != self->state.of.run || c.task != self->state.of.task)
+          return;
+        self->state.end_run();
+        self->state.release();
       },
       [self](prepare_workspace& p) { return self->state.prepare(std::move(p)); },
       [self](const keep_workspace& k) { return self->state.keep(k); },
       [self](clear_workspace) { return self->state.clear(); },
       [self](const workspace_news& n) { self->state.arrived(n.id); },
+      [self](const ask_walls& a) { return self->state.walls(a); },
+      [self](const ask_ruling& a) { return self->state.ruling(a); },
   };
 }
 
@@ -293,6 +319,10 @@ workspace_impl::behavior_type workspace(workspace_ptr self, workspace_parts part
 
 workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts) {
   return sys.spawn(workspace, std::move(parts));
+}
+
+wall_actor walls_of(const workspace_actor& w) {
+  return caf::actor_cast<wall_actor>(w);
 }
 
 } // namespace conclave

@@ -6,6 +6,7 @@
 /// heard at once; commands run in a sandbox (transports/sandbox.hpp). What it offers: docs/workspaces.md.
 
 #include "actors/parts.hpp"
+#include "actors/workspace_servers.hpp"
 #include "transports/sandbox.hpp"
 
 #include <caf/actor_system.hpp>
@@ -30,12 +31,16 @@ struct workspace_parts {
   std::vector<std::string> replaced;      ///< servers of the user's that stand for ours: filesystem, workspace_tools, command_line
   bool has_allowed_tools = false;         ///< as of tool servers
   std::vector<std::string> allowed_tools = {}, exclude_tools = {};
-  std::optional<sandbox_tier> tier;           ///< how commands are confined; none = they cannot be, and none is run
+  std::optional<sandbox_tier> tier;           ///< how commands and servers are confined; none = they cannot be, and none is run
+  bool confines = false;                      ///< there are commands, or tool servers that run confined
   std::string announce;                       ///< what a person is to know of that; empty = nothing
   std::string launcher;                       ///< path of conclave-sandbox
   std::function<void(std::string)> tell = {}; ///< what a person should know; any thread
 };
 
 workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts);
+
+/// The same actor, for the tool servers of its agent.
+wall_actor walls_of(const workspace_actor& w);
 
 } // namespace conclave

@@ -29,7 +29,8 @@ tool_fault failed_in_sandbox(std::string why) {
   return {denial::sandbox, std::move(why)};
 }
 
-/// What a command is granted: nothing but what the run may use. What must not be changed lies read-only on top.
+} // namespace
+
 sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   auto& parts = st.parts;
   sandbox_profile p;
@@ -57,6 +58,8 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   p.env["TMPDIR"] = "/tmp";
   return p;
 }
+
+namespace {
 
 /// Programs of a virtual environment in the folder come first.
 std::map<std::string, std::string> environment_in(const std::string& folder, const std::map<std::string, std::string>& base) {
@@ -215,9 +218,7 @@ void workspace_state::run(const execute_command_background& c, answer say) {
                       j.exit_code = end->why == command_end::reason::failed ? -1 : end->status;
                       hold(j.out, j.out_start, end->out.text);
                       hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : end->err.text);
-                      auto left = std::any_of(jobs.begin(), jobs.end(), [](auto& x) { return x.second.running; });
-                      if (quiet.finish && !left)
-                        std::exchange(quiet, {}).finish();
+                      maybe_quiet();
                     },
                     [] {}, true});
   auto post = poster();

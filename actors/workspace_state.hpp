@@ -35,7 +35,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::workspace_news)
 namespace conclave {
 
 struct workspace_state;
-using workspace_impl = workspace_actor::extend<caf::reacts_to<workspace_news>>;
+using workspace_impl = workspace_actor::extend<caf::reacts_to<workspace_news>, caf::replies_to<ask_walls>::with<server_walls>,
+                                               caf::replies_to<ask_ruling>::with<call_ruling>>;
 using workspace_ptr = workspace_impl::stateful_pointer<workspace_state>;
 
 /// What the disk's thread uses; nobody else does once it has begun.
@@ -79,7 +80,13 @@ struct workspace_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending> waiting;
 
-  pending quiet; ///< what waits until no job in the background is left; `finish` empty = nothing
+  pending quiet; ///< what waits until no job in the background and no server is left; `finish` empty = nothing
+
+  std::map<std::string, confined_server_actor> servers; ///< that were started and not ended since
+  std::size_t servers_ending = 0;
+  bool laid_out = false;                           ///< its folders are there, with grants: a run was prepared, or a server started
+  bool held = false;                               ///< no server is started: files are being kept, or put in place
+  std::vector<std::function<void()>> held_servers; ///< that wait for that
 
   tool_list offered() const;
   bool offers(const workspace_tools::tool_row& row) const;
@@ -88,8 +95,10 @@ struct workspace_state {
   caf::result<tool_result> call(const tool_invocation& i);
   caf::result<workspace_cleared> clear();
   void end_run();
-  /// Ends the jobs in the background, then calls `finish`: once nothing of them is left.
+  /// Ends the jobs in the background and the servers, then calls `finish`: once nothing of them is left. Servers are held from then
+  /// on, until release().
   void when_quiet(pending then);
+  void maybe_quiet();
   void close();
 
   /// Runs `job` on the disk's thread, then `finish` here. False if the system gives no thread.
@@ -107,6 +116,16 @@ struct workspace_state {
   void run(const workspace_tools::kill_job& c, answer say);
   std::string work_dir_of(const std::string& given, workspace_tools::tool_fault& fault) const;
   bool open_sandbox(std::string& error);
+
+  // workspace_servers.cpp
+  caf::result<server_walls> walls(const ask_walls& a);
+  void give_walls(const ask_walls& a, caf::typed_response_promise<server_walls> promise);
+  caf::result<call_ruling> ruling(const ask_ruling& a);
+  void end_servers();
+  void release();
 };
+
+/// What a command of the run is granted: nothing but what the run may use. What must not be changed lies read-only on top.
+sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier);
 
 } // namespace conclave

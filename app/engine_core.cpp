@@ -193,10 +193,13 @@ std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
     for (auto& c : w.context)
       if (std::error_code e; !std::filesystem::exists(c.path, e))
         return "context_paths: " + shown_text(c.path, 4'096) + " of agent '" + a.id + "' is not there";
-    if (!w.commands)
+    if (!needs_sandbox(a.backend))
       continue;
     if (auto found = sandbox_->find(sandbox_mode_of(w.sandbox)); !found.usable)
-      return "agent '" + a.id + "' is to run commands (`enable_mcp_command_line`): " + found.error;
+      return "agent '" + a.id + "' is to run "
+             + (w.commands ? "commands (`enable_mcp_command_line`)"
+                           : "tool servers in the sandbox (`sandbox: off` in a server's entry runs it without)")
+             + ": " + found.error;
   }
   return {};
 }

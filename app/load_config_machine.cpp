@@ -198,7 +198,8 @@ private:
       for (const auto& [name, value] : s.headers)
         references(value, server + ".headers." + name);
       references(s.url, server + ".url");
-      folder(references(s.cwd, server + ".cwd"), server + ".cwd");
+      if (auto cwd = references(s.cwd, server + ".cwd"); cwd.find("${cwd}") == std::string::npos) // the workspace is yet to be made
+        folder(cwd, server + ".cwd");
     }
     return keyless;
   }

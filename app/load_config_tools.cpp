@@ -99,6 +99,23 @@ void read_security_env(const section& security, const mcp_server_config& server)
   }
 }
 
+void read_policies(const section& s, mcp_server_config& out) {
+  const auto* all = s.map("tool_policies");
+  for (std::size_t i = 0; all && i < all->items.size(); ++i) {
+    const auto& e = all->items[i];
+    auto at = "tool_policies." + shown_text(e.key);
+    section one{e.value.get(), key_scope::tool_policy, s.path(at), s.canonical(at), s.to()};
+    tool_policy p;
+    p.tool = e.key;
+    one.read_rows(p);
+    for (const auto& [name, what] : p.paths)
+      if (what != "read" && what != "create" && what != "modify" && what != "delete" && what != "none")
+        one.error("paths", "server '" + shown_text(out.name) + "': '" + shown_text(what) + "' of the argument '" + shown_text(name)
+                               + "' is none of read, create, modify, delete, none");
+    out.tool_policies.push_back(std::move(p));
+  }
+}
+
 /// Only what the text shows (docs/protocol.md 11.5): where a name leads is known when a connection is made.
 void check_url(const section& s, const section& security, const mcp_server_config& server) {
   auto host = url_host(server.url);
@@ -142,6 +159,7 @@ mcp_server_config read_server(const tree& node, const std::string& name, const s
   if (security.get("allowed_executables") && out.allowed_executables.empty())
     security.error("allowed_executables", who + "an empty list allows nothing");
   read_security_env(security, out);
+  read_policies(s, out);
   if (out.type != "stdio")
     check_url(s, security, out);
   return out;

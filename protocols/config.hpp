@@ -36,6 +36,14 @@ struct script_step {
   bool operator==(const script_step&) const = default;
 };
 
+/// What a tool of a server does with paths in its arguments, where it does not say so or is not to be believed.
+struct tool_policy {
+  std::string tool;                         ///< as the server names it, or its public name
+  std::string access;                       ///< read | write | none (its arguments are no paths); empty = by what the server says
+  std::map<std::string, std::string> paths; ///< name of an argument, at any depth -> read | create | modify | delete | none
+  bool operator==(const tool_policy&) const = default;
+};
+
 struct mcp_server_config {
   std::string name;
   std::string type;                 ///< stdio | streamable-http | http
@@ -51,6 +59,8 @@ struct mcp_server_config {
   std::vector<std::string> exclude_tools;
   std::string security_level = "strict";
   std::vector<std::string> allowed_executables;
+  std::string sandbox = "on"; ///< off: it runs unconfined though its agent has a workspace
+  std::vector<tool_policy> tool_policies;
   bool operator==(const mcp_server_config&) const = default;
 };
 
@@ -141,6 +151,17 @@ struct backend_config {
   workspace_config workspace;                      ///< of the agent's own backend
   bool operator==(const backend_config&) const = default;
 };
+
+/// Whether the server is a program in the sandbox of its agent's workspace.
+inline bool runs_confined(const mcp_server_config& s, const workspace_config& w) {
+  return !w.cwd.empty() && s.type == "stdio" && s.sandbox != "off";
+}
+
+/// Whether anything of an agent's runs in a sandbox.
+inline bool needs_sandbox(const backend_config& b) {
+  return (!b.workspace.cwd.empty() && b.workspace.commands)
+         || std::any_of(b.mcp_servers.begin(), b.mcp_servers.end(), [&](auto& s) { return runs_confined(s, b.workspace); });
+}
 
 struct agent_config {
   std::string id;

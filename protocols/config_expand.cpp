@@ -67,6 +67,26 @@ bool expand(std::string& text, const lookup& env, std::string& missing) {
   return true;
 }
 
+std::string with_cwd(const std::string& text, const std::string& path) {
+  static constexpr std::string_view reference = "${cwd}";
+  std::string literal;
+  for (std::size_t i = 0; i < path.size(); ++i)
+    literal += path.compare(i, 2, "${") == 0 ? "$$" : std::string(1, path[i]);
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    if (text.compare(i, 3, "$${") == 0) {
+      out += "$${";
+      i += 3;
+    } else if (text.compare(i, reference.size(), reference) == 0) {
+      out += literal;
+      i += reference.size();
+    } else {
+      out += text[i++];
+    }
+  }
+  return out;
+}
+
 std::vector<std::string> references_in(const std::string& text) {
   std::vector<std::string> out;
   auto last = text.rfind('}');

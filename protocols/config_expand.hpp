@@ -22,6 +22,9 @@ inline constexpr const char* project_source = "./.env"; ///< of a folder one hap
 /// the variable in `missing`.
 bool expand(std::string& text, const lookup& env, std::string& missing);
 
+/// Returns the text with `${cwd}` as this path, so that expand() leaves it as it is; `$${cwd}` is none.
+std::string with_cwd(const std::string& text, const std::string& path);
+
 /// Returns the names of the variables a text refers to, in order.
 std::vector<std::string> references_in(const std::string& text);
 

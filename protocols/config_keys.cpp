@@ -66,6 +66,7 @@ const key_table& config_keys() {
     add_keys<workspace_config>(out);
     add_keys<context_path>(out);
     add_keys<mcp_server_config>(out);
+    add_keys<tool_policy>(out);
     add_keys<script_step>(out);
     add_keys<tool_call>(out);
     for (const auto& keys : {unbound_keys::general(), unbound_keys::backend(), unbound_keys::newer(), unbound_keys::tools()})
@@ -115,6 +116,8 @@ std::string to_string(key_scope scope) {
     return "cluster.tls";
   case key_scope::mcp_server:
     return "agents[].backend.mcp_servers[]";
+  case key_scope::tool_policy:
+    return "agents[].backend.mcp_servers[].tool_policies.*";
   case key_scope::security:
     return "agents[].backend.mcp_servers[].security";
   case key_scope::security_env:

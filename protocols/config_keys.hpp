@@ -29,6 +29,7 @@ enum class key_scope : std::uint8_t {
   rate_limits,
   sandbox,
   mcp_server,
+  tool_policy,
   security,
   security_env,
   upload,

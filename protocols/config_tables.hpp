@@ -17,6 +17,8 @@ inline constexpr auto scope_of<backend_config> = key_scope::backend;
 template <>
 inline constexpr auto scope_of<mcp_server_config> = key_scope::mcp_server;
 template <>
+inline constexpr auto scope_of<tool_policy> = key_scope::tool_policy;
+template <>
 inline constexpr auto scope_of<script_step> = key_scope::step;
 template <>
 inline constexpr auto scope_of<tool_call> = key_scope::step_call;
@@ -212,7 +214,28 @@ inline constexpr auto table<mcp_server_config> = [] {
             "which programs may be started; `high` is read as `strict`")
           .in(s)
           .stored_as("security_level"),
-      field(&x::allowed_executables, "allowed_executables", texts, "replaces the list of the level; names, or whole paths").in(s));
+      field(&x::allowed_executables, "allowed_executables", texts, "replaces the list of the level; names, or whole paths").in(s),
+      field(&x::sandbox, "sandbox", choice, "on off",
+            "where the agent has `cwd`: `on` runs the program in the sandbox of its workspace, with the network and a HOME of its "
+            "own; "
+            "`off` unconfined"),
+      field(&x::tool_policies, "tool_policies", map,
+            "where the agent has `cwd`: by the name of a tool, what it does with the paths in its arguments")
+          .read_by_hand());
+}();
+
+template <>
+inline constexpr auto table<tool_policy> = [] {
+  using enum key_type;
+  using x = tool_policy;
+  return std::make_tuple(
+      inner(&x::tool, "tool"),
+      field(
+          &x::access, "access", choice, "read write none",
+          "what it does with paths it is given: `read`, `write` (and read), or `none`: its arguments are no paths of this machine; "
+          "default: `read` if a confined server says that the tool is read-only, else `write`"),
+      field(&x::paths, "paths", text_map,
+            "arguments by name, at any depth: `read`, `create`, `modify`, `delete`, or `none` for what is no path"));
 }();
 
 template <>

@@ -168,6 +168,12 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
               + (s.type == "sse" ? "; sse was replaced by streamable-http" : ""));
     }
     config_rows::check(s, at, out);
+    auto names_cwd = [](const std::string& text) { return text.find("${cwd}") != std::string::npos; };
+    if (b.workspace.cwd.empty()
+        && (std::any_of(s.command.begin(), s.command.end(), names_cwd) || names_cwd(s.cwd)
+            || std::any_of(s.env.begin(), s.env.end(), [&](auto& x) { return names_cwd(x.second); })))
+      add(out, at, who + ": `${cwd}` is the workspace of an agent with `cwd`, which this one has not: it stays as it is",
+          severity::warning);
     if (s.env.size() > 200)
       add(out, at + ".env", who + ": more than 200 variables");
     for (const auto& [name, value] : s.env)

@@ -108,6 +108,7 @@ CONCLAVE_INSPECT_CHECKED(outcome, x.kind <= outcome_kind::interrupted && x.code 
   }
 
 CONCLAVE_INSPECT_ROWS(script_step, x.error <= ec::unknown)
+CONCLAVE_INSPECT_ROWS(tool_policy, true)
 CONCLAVE_INSPECT_ROWS(mcp_server_config, true)
 CONCLAVE_INSPECT_ROWS(context_path, true)
 CONCLAVE_INSPECT_ROWS(workspace_config, true)

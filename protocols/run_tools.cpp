@@ -52,11 +52,15 @@ policy_ruling not_a_loop(const setting&, const state& s, const tool_call&) {
                                   : policy_ruling{};
 }
 
-/// Its files are there to be read, also while it plans.
+/// Its files are there to be read, also while it plans. A server of the user's that stands for ours is as any other.
 bool is_of_workspace(const setting& with, const std::string& tool) {
   auto& rows = workspace_tools::table();
+  auto& servers = with.agent.backend.mcp_servers;
+  auto is_ours = [&](const workspace_tools::tool_row& r) {
+    return std::none_of(servers.begin(), servers.end(), [&](auto& s) { return s.name == r.server; });
+  };
   return !with.agent.backend.workspace.cwd.empty()
-         && std::any_of(rows.begin(), rows.end(), [&](auto& r) { return workspace_tools::public_name(r) == tool; });
+         && std::any_of(rows.begin(), rows.end(), [&](auto& r) { return workspace_tools::public_name(r) == tool && is_ours(r); });
 }
 
 /// While agents plan, what they would do with their tools is for them to describe.

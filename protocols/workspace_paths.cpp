@@ -21,6 +21,10 @@ std::string home(const std::string& place) {
   return place + "/home";
 }
 
+std::string server_home(const std::string& place, const std::string& server) {
+  return place + "/servers/" + server;
+}
+
 std::string target(const std::string& place, std::size_t number) {
   return place + "/target" + std::to_string(number + 1);
 }

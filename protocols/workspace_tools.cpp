@@ -228,4 +228,18 @@ std::string error_text(std::string_view tool, const tool_fault& fault) {
          + ": " + fault.text;
 }
 
+std::string denial_in(std::string_view result) {
+  auto head = result.substr(0, 20'000); // a command is repeated in front of why it was refused
+  auto at = head.starts_with("Error: Permission denied for tool ")         ? head.find(": E_")
+            : head.starts_with("{") && head.find("\"success\":false") < 20 ? head.find("\"stderr\":\"E_")
+                                                                           : std::string_view::npos;
+  at = at == std::string_view::npos ? at : head.find("E_", at);
+  if (at == std::string_view::npos)
+    return {};
+  auto end = head.find(':', at);
+  std::string code{head.substr(at, end == std::string_view::npos ? 0 : end - at)};
+  auto plain = std::all_of(code.begin(), code.end(), [](char c) { return (c >= 'A' && c <= 'Z') || c == '_'; });
+  return plain && code.size() <= 20 ? code : std::string{};
+}
+
 } // namespace conclave::workspace_tools

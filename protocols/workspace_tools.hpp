@@ -207,6 +207,9 @@ std::vector<path_use> uses(const call& c);
 /// What the model reads of a denial: tool, code, and the fault's text, which names the path as given and what it may do instead.
 std::string error_text(std::string_view tool, const tool_fault& fault);
 
+/// Returns the code of a denial from what the model reads of it, also that of a command that was refused; empty if it is none.
+std::string denial_in(std::string_view result);
+
 // -- what they give; written as JSON by protocols/wire/workspace_calls.hpp
 // ---------------------------------------------------------------
 

@@ -22,6 +22,7 @@ public:
     std::function<void(std::string)> on_message; ///< one line or body of the server's, whatever is in it
     std::function<void(ec, std::string, bool)>
         on_close;                                  ///< why, also after close(); whether there ever was a server at the other end
+    std::function<void()> on_gone{};               ///< nothing is left of the server; once, also after close()
     std::function<void(std::string&)> clean_log{}; ///< takes secrets out of what the server says beside the protocol
   };
 
@@ -41,8 +42,9 @@ public:
 };
 
 /// The table kind -> channel. What is at the other end comes from `from`. `config` has its variables expanded. Returns nullptr and
-/// sets `error` for an unknown kind or a refused command. `stderr_path`: where the server's stderr goes.
+/// sets `error` for an unknown kind or a refused command. `stderr_path`: where the server's stderr goes. `opening`: what a program
+/// reads before the first message (transports/server_walls.hpp).
 std::unique_ptr<mcp_channel> open_mcp_channel(outside& from, const mcp_server_config& config, const std::string& stderr_path,
-                                              mcp_channel::callbacks cb, std::string& error);
+                                              mcp_channel::callbacks cb, std::string& error, const std::string& opening = {});
 
 } // namespace conclave

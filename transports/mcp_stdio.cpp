@@ -17,7 +17,7 @@ constexpr std::size_t max_waiting = std::size_t{1} << 20;
 
 class stdio_channel final : public mcp_channel {
 public:
-  stdio_channel(outside& from, child_options options, callbacks cb) {
+  stdio_channel(outside& from, child_options options, callbacks cb, const std::string& opening) {
     child_process::callbacks c;
     c.on_lines = [on_message = cb.on_message](std::vector<std::string> lines) {
       for (auto& line : lines)
@@ -31,7 +31,9 @@ public:
     };
     c.on_silence = [half_closed] { half_closed("closed its output"); };
     c.on_deaf = [half_closed] { half_closed("closed its input and left unread what was sent to it"); };
-    c.on_exit = [told, on_close = cb.on_close](child_exit e) {
+    c.on_exit = [told, on_close = cb.on_close, on_gone = cb.on_gone](child_exit e) {
+      if (on_gone)
+        on_gone();
       if (std::exchange(*told, true))
         return;
       if (!e.started)
@@ -42,6 +44,8 @@ public:
         on_close(ec::unavailable, "ended with status " + std::to_string(e.status), true);
     };
     child_ = from.start_child(std::move(options), std::move(c));
+    if (child_ && !opening.empty())
+      child_->write(opening);
   }
 
   ~stdio_channel() override { close(); }
@@ -78,7 +82,7 @@ private:
 } // namespace
 
 std::unique_ptr<mcp_channel> open_mcp_stdio(outside& from, const mcp_server_config& config, const std::string& stderr_path,
-                                            mcp_channel::callbacks cb, std::string& error) {
+                                            mcp_channel::callbacks cb, std::string& error, const std::string& opening) {
   if (config.command.empty()) {
     error = "MCP server '" + config.name + "' has no command";
     return nullptr;
@@ -93,7 +97,7 @@ std::unique_ptr<mcp_channel> open_mcp_stdio(outside& from, const mcp_server_conf
   options.env = safe_environment();
   for (auto& [name, value] : config.env)
     options.env[name] = value;
-  return std::make_unique<stdio_channel>(from, std::move(options), std::move(cb));
+  return std::make_unique<stdio_channel>(from, std::move(options), std::move(cb), opening);
 }
 
 } // namespace conclave

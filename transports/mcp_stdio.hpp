@@ -8,5 +8,5 @@
 
 namespace conclave {
 std::unique_ptr<mcp_channel> open_mcp_stdio(outside& from, const mcp_server_config& config, const std::string& stderr_path,
-                                            mcp_channel::callbacks cb, std::string& error);
+                                            mcp_channel::callbacks cb, std::string& error, const std::string& opening);
 } // namespace conclave

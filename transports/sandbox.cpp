@@ -285,7 +285,8 @@ std::string to_string(sandbox_tier t) {
 
 std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cwd, const std::string& command, std::string& error) {
   sandbox_line line("profile");
-  line.add("tier", static_cast<std::int64_t>(p.tier)).add("network", p.network ? "full" : "none");
+  auto network = p.network && (p.tier != sandbox_tier::landlock || p.server);
+  line.add("tier", static_cast<std::int64_t>(p.tier)).add("network", network ? "full" : "none");
   line.add("home", p.home).add("tmp", p.tmp).add("cwd", cwd).add("command", command);
   for (const auto& [name, paths] :
        {std::pair{"readable", &p.readable}, {"writable", &p.writable}, {"protected", &p.protected_paths}, {"hidden", &p.hidden}})
@@ -299,7 +300,7 @@ std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cw
   line.add("processes", p.limits.processes).add("memory", p.limits.memory).add("file_size", p.limits.file_size);
   line.add("open_files", p.limits.open_files).add("output", p.limits.output);
   if (p.tier != sandbox_tier::off) {
-    auto filter = sandbox_filter{p.tier == sandbox_tier::namespaces, landlock_version()}.compile(error);
+    auto filter = sandbox_filter{p.tier == sandbox_tier::namespaces, landlock_version(), network}.compile(error);
     if (filter.empty())
       return {};
     line.add("filter", std::move(filter));

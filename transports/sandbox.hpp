@@ -46,7 +46,8 @@ struct sandbox_profile {
   std::vector<std::string> hidden;          ///< within those: neither
   std::string home;                         ///< a writable folder; empty = none. HOME in `env` is not set by it
   std::string tmp;                          ///< a writable folder, seen as /tmp at tier 2; empty = a tmpfs there, none at tier 1
-  bool network = false;                     ///< that of the machine; else none at all. Tier 1 has none ever
+  bool network = false;                     ///< that of the machine; else none at all. At tier 1 commands have none ever
+  bool server = false;                      ///< of a tool server, which at tier 1 can be given sockets of the internet
   std::map<std::string, std::string> env;   ///< the whole environment of the commands
   sandbox_limits limits;
 };
@@ -116,8 +117,8 @@ public:
 /// installed. Empty if it is in none of these.
 std::string find_sandbox_launcher();
 
-/// Returns the profile as the launcher gets it; empty with one sentence in `error`. For servers that are started by
-/// `conclave-sandbox exec`, with this in CONCLAVE_SANDBOX_PROFILE and fields for cwd and command.
+/// Returns the profile as the launcher gets it; empty with one sentence in `error`. `cwd` and `command` are for servers
+/// (transports/server_walls.hpp), else empty.
 std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cwd, const std::string& command, std::string& error);
 
 } // namespace conclave

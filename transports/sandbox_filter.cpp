@@ -150,26 +150,35 @@ void forbid_kernel(builder& b) {
   b.add(deny, "seccomp", {arg(0, SCMP_CMP_EQ, 1), arg(1, SCMP_CMP_MASKED_EQ, 8, 8)});
 }
 
-void forbid_sockets(builder& b, bool all) {
+/// Sockets of other families than these, and of routes.
+void forbid_families(builder& b, const char* call, bool with_unix) {
+  constexpr auto deny = SCMP_ACT_ERRNO(EAFNOSUPPORT);
+  for (std::uint64_t family = 0; family < AF_NETLINK; ++family)
+    if ((family != AF_UNIX || !with_unix) && family != AF_INET && family != AF_INET6)
+      b.add(deny, call, {arg(0, SCMP_CMP_EQ, family)});
+  b.add(deny, call, {arg(0, SCMP_CMP_GT, AF_NETLINK)});
+  b.add(deny, call, {arg(0, SCMP_CMP_EQ, AF_NETLINK), arg(2, SCMP_CMP_NE, 0)}); // other than routes
+}
+
+void forbid_sockets(builder& b, bool all, bool internet) {
   constexpr auto deny = SCMP_ACT_ERRNO(EAFNOSUPPORT), refuse = SCMP_ACT_ERRNO(EPERM);
   if (all) {
     // One that is addressed by a path reaches any service of this machine: Landlock does not see that.
-    b.add(refuse, "socket");
+    if (internet)
+      forbid_families(b, "socket", false);
+    else
+      b.add(refuse, "socket");
     b.add(deny, "socketpair", {arg(0, SCMP_CMP_NE, AF_UNIX)});
     b.add(refuse, "socketpair", {arg(1, SCMP_CMP_MASKED_EQ, 0xF, SOCK_DGRAM)}); // which can be sent to an address, too
     b.add(refuse, "socketpair", {arg(1, SCMP_CMP_MASKED_EQ, 0xF, SOCK_RAW)});
-    b.forbid({"connect", "bind"});
+    if (!internet)
+      b.forbid({"connect", "bind"});
     b.forbid({"shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
               "mq_open", "mq_unlink"}); // the machine's: there is no namespace
     return;
   }
-  for (const auto* call : {"socket", "socketpair"}) {
-    for (std::uint64_t family = 0; family < AF_NETLINK; ++family)
-      if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
-        b.add(deny, call, {arg(0, SCMP_CMP_EQ, family)});
-    b.add(deny, call, {arg(0, SCMP_CMP_GT, AF_NETLINK)});
-    b.add(deny, call, {arg(0, SCMP_CMP_EQ, AF_NETLINK), arg(2, SCMP_CMP_NE, 0)}); // other than routes
-  }
+  for (const auto* call : {"socket", "socketpair"})
+    forbid_families(b, call, true);
 }
 
 void watch_files(builder& b, int landlock) {
@@ -196,7 +205,7 @@ std::string sandbox_filter::compile(std::string& error) const {
   builder b;
   forbid_namespaces(b);
   forbid_kernel(b);
-  forbid_sockets(b, !namespaces);
+  forbid_sockets(b, !namespaces, internet);
   if (!namespaces)
     watch_files(b, landlock);
   return b.bytes(error);

@@ -10,6 +10,7 @@ namespace conclave {
 struct sandbox_filter {
   bool namespaces = true; ///< tier 2; else tier 1: no sockets, and modes and times of files are handed to the launcher
   int landlock = 0;       ///< the kernel's version of Landlock: before 3 it does not know truncation
+  bool internet = false;  ///< tier 1: sockets of the internet are left, and no others
 
   /// Returns the filter as the kernel takes it (struct sock_filter[]), empty with one sentence in `error`.
   std::string compile(std::string& error) const;

@@ -7,9 +7,13 @@
 /// other bytes are as they are. A name may stand more than once.
 ///
 /// To the launcher:
-///   profile  tier= network= cwd= tmp= home= readable=* writable=* protected=* hidden=* env=*  filter= (BPF)  processes= memory=
-///   ... run      id= cwd= command= timeout_ms= background=0|1 kill     id= read     id=                what a background command
-///   wrote since the last time
+///   profile  tier= network= cwd= tmp= home= readable=* writable=* protected=* hidden=* env=*  filter= (BPF), and limits
+///   run      id= cwd= command= timeout_ms= background=0|1
+///   kill     id=
+///   read     id=                what a background command wrote since the last time
+///
+/// To one that runs a tool server (`conclave-sandbox exec`): 8 digits, the length of what follows, and a profile with `command=`
+/// and `cwd=`. All behind it, and all that comes from it, is the server's.
 /// From it:
 ///   ready    how=*              what it confines with; once, after the profile
 ///   failed   why=               the profile cannot be had; it ends

@@ -91,6 +91,15 @@ std::string workspace_disk::make_folders() {
   return {};
 }
 
+std::string workspace_disk::lay_out(const std::string& home) {
+  if (auto fault = make_folders(); !fault.empty())
+    return fault;
+  for (auto& path : {work(f_.place), parent(home), home})
+    if (auto fault = make_own(path); !fault.empty())
+      return fault;
+  return {};
+}
+
 std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cancel_flag cancel) {
   if (auto fault = make_folders(); !fault.empty())
     return fault;

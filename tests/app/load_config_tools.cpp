@@ -40,6 +40,38 @@ mcp_servers:
   CAF_CHECK_EQUAL(b.timeout_ms, 2000);
 }
 
+CAF_TEST(what is said of the sandbox and the paths of a server) {
+  auto r = load(with(R"(mcp_servers:
+  a: {command: npx}
+  b:
+    command: npx
+    sandbox: off
+    tool_policies:
+      read_notes: {access: read, paths: {memo: read, url_path: none}}
+      move: {paths: {source: delete, destination: create}})"));
+  CAF_CHECK_EQUAL(all(r), "");
+  auto& servers = first(r).mcp_servers;
+  CAF_REQUIRE_EQUAL(servers.size(), 2u);
+  CAF_CHECK_EQUAL(servers[0].sandbox, "on");
+  CAF_CHECK_EQUAL(servers[1].sandbox, "off");
+  CAF_REQUIRE_EQUAL(servers[1].tool_policies.size(), 2u);
+  auto& notes = servers[1].tool_policies[0];
+  CAF_CHECK_EQUAL(notes.tool, "read_notes");
+  CAF_CHECK_EQUAL(notes.access, "read");
+  CAF_CHECK_EQUAL(notes.paths.at("url_path"), "none");
+  CAF_CHECK_EQUAL(servers[1].tool_policies[1].access, "");
+  CAF_CHECK_EQUAL(servers[1].tool_policies[1].paths.at("source"), "delete");
+  auto bad = load(with(R"(mcp_servers:
+  a: {command: npx, sandbox: strong}
+  b: {command: npx, tool_policies: {x: {access: all}, y: {paths: {p: write}}, z: {acess: read}}}
+  c: {command: npx, tool_policies: [x]})"));
+  CAF_CHECK(says(bad, "none of on, off"));
+  CAF_CHECK(says(bad, "none of read, write, none"));
+  CAF_CHECK(says(bad, "none of read, create, modify, delete, none"));
+  CAF_CHECK(says(bad, "acess"));
+  CAF_CHECK(where(bad).size() >= 4u);
+}
+
 CAF_TEST(bad tool servers are named where they stand) {
   auto r = load(with(R"(mcp_servers:
   shell: {command: bash -c x}

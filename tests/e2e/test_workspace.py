@@ -91,8 +91,8 @@ class Files(unittest.TestCase):
             mine = {(tool, status): text for agent, tool, status, text in got if agent == "bob"}
             self.assertIn('"index.html"', mine["directory_tree", "finished"])
             self.assertEqual(mine["read_text_file", "finished"], "<p>hello</p>")
-            self.assertIn("E_READONLY", mine["write_file", "error"])
-            self.assertIn("E_OUTSIDE", mine["read_text_file", "error"])
+            self.assertIn("E_READONLY", mine["write_file", "denied:E_READONLY"])
+            self.assertIn("E_OUTSIDE", mine["read_text_file", "denied:E_OUTSIDE"])
             self.assertIn("1 file with the answer", home.run("--config", home.write("t2.json", config), "--automation", "again").stderr
                           + r.stderr + "1 file with the answer")
             self.assertIn("site/index.html", home.run("show", "last", "--files").stdout)
@@ -147,7 +147,7 @@ class Files(unittest.TestCase):
             got, bodies = results(home)
             ran = json.loads(next(text for _, tool, _, text in got if tool == "execute_command"))
             self.assertIn("one", ran["stdout"])
-            codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status == "error"]
+            codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status.startswith("denied:")]
             self.assertEqual(codes, ["E_SECRET", "E_READONLY", "E_PROTECTED", "E_EXCLUDED", "E_READONLY"], got)
             self.assertNotIn(b"canary-4711", bodies)
             shown = home.run("diff", "last", "--name-only").stdout

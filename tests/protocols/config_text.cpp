@@ -66,6 +66,13 @@ CAF_TEST(a text full of open references is read in one go) {
   CAF_CHECK(is_literal_secret(text));
 }
 
+CAF_TEST(the workspace stands for its reference and is not expanded itself) {
+  variables vars{{"A", "x"}};
+  CAF_CHECK_EQUAL(with_cwd("${cwd}/a:${cwd}", "/w"), "/w/a:/w");
+  CAF_CHECK_EQUAL(expanded(with_cwd("${cwd}/${A}/$${cwd}/${CWD:-d}", "/w/${A}"), vars), "/w/${A}/x/${cwd}/d");
+  CAF_CHECK_EQUAL(with_cwd("$cwd ${cwd", "/w"), "$cwd ${cwd");
+}
+
 CAF_TEST(an unset or blank variable is named and the text is left alone) {
   variables vars{{"BLANK", " \t"}};
   CAF_CHECK_EQUAL(expanded("${NONE}", vars), "missing NONE");

@@ -141,6 +141,11 @@ std::string build(const profile& p, unsigned uid, unsigned gid) {
 
 [[noreturn]] void hold(const profile& p, int socket, unsigned uid, unsigned gid) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (int fd = 0; fd < 2; ++fd) { // a tool server's: whoever is at their other ends waits for their end
+    auto null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    ::dup3(null, fd, O_CLOEXEC);
+    ::close(null);
+  }
   ::prctl(PR_SET_DUMPABLE, 1); // for uid_map, which belongs to root otherwise
   auto why = build(p, uid, gid);
   ::prctl(PR_SET_DUMPABLE, 0);

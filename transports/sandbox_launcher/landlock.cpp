@@ -39,7 +39,7 @@ public:
   explicit rules(const profile& p) : profile_(p) {
     auto abi = landlock_abi();
     set_.handled_files = handled_by(abi);
-    set_.handled_net = abi >= 4 ? 3 : 0; // no port may be bound or connected to
+    set_.handled_net = abi >= 4 && !p.network ? 3 : 0; // no port may be bound or connected to
     set_.scoped = abi >= 6 ? scope_abstract_sockets | scope_signal : 0;
     auto size = abi >= 6 ? sizeof set_ : abi >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
     fd_ = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &set_, size, 0));
@@ -122,6 +122,9 @@ std::string set_landlock(const profile& p) {
     r.grant(path, reads, false, true);
   for (const auto* path : {"/etc/nsswitch.conf", "/etc/hosts", "/proc"})
     r.grant(path, reads, false, true);
+  for (const auto* path : {"/etc/resolv.conf", "/etc/gai.conf"})
+    if (p.network)
+      r.grant(path, reads, false, true);
   for (const auto& path : harmless_devices())
     r.grant(path, LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE, false);
   constexpr std::uint64_t all =

@@ -19,10 +19,8 @@ int main(int argc, char** argv) {
     return s.run();
   if (argc == 6 && std::string_view{argv[1]} == "probe")
     return launcher::probe({argv[2], argv[3], argv[4], std::atoi(argv[5])});
-  const auto* text = std::getenv("CONCLAVE_SANDBOX_PROFILE");
-  sandbox_line line;
-  if (argc == 2 && std::string_view{argv[1]} == "exec" && text && sandbox_line::read(text, line))
-    return s.run_one(line);
+  if (argc == 2 && std::string_view{argv[1]} == "exec")
+    return s.run_one();
   std::fputs("conclave-sandbox confines commands for conclave, which starts it; it is not started by hand.\n", stderr);
   return 1;
 }

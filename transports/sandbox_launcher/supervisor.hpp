@@ -30,8 +30,9 @@ public:
   /// Returns the exit code of the launcher.
   int run();
 
-  /// Runs one command with the descriptors 0 to 2 of this process and returns its exit code.
-  int run_one(const sandbox_line& line);
+  /// Runs one tool server with the descriptors 0 to 2 of this process and returns its exit code. Its input begins with the profile
+  /// (sandbox_lines.hpp); what follows is the server's.
+  int run_one();
 
 private:
   bool read_lines();

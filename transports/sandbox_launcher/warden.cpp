@@ -125,6 +125,12 @@ int receive_listener(int socket) {
   ::_exit(127);
 }
 
+int server = 0; ///< the first process of a tool server, and its session
+
+void pass_on(int signal) {
+  ::kill(-server, signal);
+}
+
 /// Tier 2: the kernel ends what is left when this process, the first of its namespace, ends.
 [[noreturn]] void wait_as_first(int shell) {
   while (true) {
@@ -140,7 +146,8 @@ int receive_listener(int socket) {
 [[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals) {
   std::array<pollfd, 3> on{{{life_fd, POLLIN, 0}, {signals, POLLIN, 0}, {listener, POLLIN, 0}}};
   while (true) {
-    ::poll(on.data(), on.size(), -1);
+    if (::poll(on.data(), on.size(), -1) < 0)
+      continue; // a signal that is passed on
     if (on[2].revents & POLLIN)
       answer_notification(listener, p);
     else if (on[2].revents)
@@ -203,6 +210,10 @@ int receive_listener(int socket) {
     become_shell(p, o, ends[1]);
   if (shell < 0)
     check(fault("cannot fork"));
+  if (o.in >= 0) {
+    server = shell;
+    ::signal(SIGTERM, pass_on);
+  }
   for (int fd = 0; fd < 3; ++fd)
     ::close(fd); // else the end of its output never shows
   if (first)
