@@ -9,6 +9,7 @@
 #include "protocols/internal.hpp"
 #include "protocols/operation_tracker.hpp"
 #include "protocols/path_policy.hpp"
+#include "transports/snapshot_measure.hpp"
 #include "transports/snapshot_store.hpp"
 
 #include <cstdint>
@@ -23,6 +24,7 @@ struct workspace_folders {
   std::string place; ///< the agent's own (protocols/workspace_paths.hpp)
   std::string task;  ///< holds the snapshots
   workspace_config config;
+  snapshots::bounds limits = {}; ///< of each folder of it
 };
 
 class workspace_disk {
@@ -45,6 +47,9 @@ public:
   /// A file that was made below a folder that may be written, at this time or later: its path and what it is.
   using made = std::pair<std::string, file_identity>;
   std::vector<made> made_since(std::int64_t unix_ns) const;
+
+  /// How much its folders hold that may be written, against `limits`.
+  snapshots::amount measure(snapshots::cancel_flag cancel) const;
 
   /// Deletes the folders; snapshots stay. Returns what is wrong, or empty.
   std::string clear();
