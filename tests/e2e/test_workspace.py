@@ -158,8 +158,25 @@ class Files(unittest.TestCase):
             after = tree(project)
             self.assertEqual({p for p in after if after.get(p) != before.get(p)} | (before.keys() - after.keys()),
                              {"readme.txt", "src/b.py", "src/prog.py", "old.txt"})
+            said = f"4 files in {project}, 20"
+            self.assertIn("\nApplied\n  " + said, home.run("show", "last").stdout)
+            self.assertIn("answered     " , home.run("list").stdout)
+            self.assertRegex(home.run("list").stdout, "  applied     make it")
             undone = home.run("undo", "last")
             self.assertEqual((undone.returncode, tree(project)), (0, before), undone.stderr)
+            self.assertRegex(home.run("show", "last", "--files").stdout, f"applied: {said}.* UTC, taken back 20.* UTC\n")
+            self.assertRegex(home.run("list").stdout, "  taken back  make it")
+            listed = json.loads(home.run("list", "--json").stdout)["applied"]
+            self.assertEqual([(x["folder"], x["files"], x["undone"] >= x["applied"] > 0) for x in listed], [(str(project), 4, True)])
+            logs = next((home.path / "home" / "logs").glob("*"))
+            labels = json.loads((logs / "snapshot_mappings.json").read_text())
+            self.assertEqual({k: v["type"] for k, v in labels.items()},
+                             {"agent1.1": "answer", "agent1.vote1": "vote", "agent2.vote1": "vote", "agent1.final": "final_answer", "agent2.1": "answer"})
+            for v in labels.values():
+                self.assertTrue(v["path"] is None or (home.path / "home" / v["path"]).is_file(), v)
+            self.assertNotIn("secret-id", json.dumps(labels))
+            status = json.loads((logs / "status.json").read_text())["results"]
+            self.assertEqual((status["files"]["agent1.final"]["files"], status["changes"]), (2, [{"folder": str(project), "files": 4}]))
 
     def test_a_file_the_user_changed_meanwhile_stops_an_apply(self):
         with Home() as home:
