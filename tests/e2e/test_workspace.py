@@ -8,6 +8,7 @@ import sqlite3
 import unittest
 
 import stored
+from provider import Provider
 from support import *
 
 FS, WS, CMD = "mcp__filesystem__", "mcp__workspace_tools__", "mcp__command_line__"
@@ -294,6 +295,38 @@ class Files(unittest.TestCase):
                 self.assertIn(said, r.stderr)
             r = home.run("--config", home.write("t.json", team([])), "--record", str(home.path / "c"), "make it")
             self.assertIn("cannot be recorded", r.stderr)
+
+
+class Quick(unittest.TestCase):
+    def test_paths_in_a_question_are_given_to_one_model(self):
+        async def behave(provider, request, reply):
+            text = json.dumps(request["messages"])
+            if "Target Path, make changes here" in text and '"tool"' not in text:
+                place = re.search(r"(/[^ \"\\]*/target1)", text)
+                return await reply.play("", [(FS + "write_file", {"path": place.group(1) + "/new.txt", "content": "new\n"})])
+            await reply.decide("done")
+
+        provider = Provider(behave)
+        try:
+            with Home() as home:
+                project = project_in(home)
+                ask = ["--backend", "chatcompletion", "--model", "m", "--base-url", provider.url + "/v1", "--apply", "yes"]
+                r = home.run(*ask, "Add a file to @project:w, mail ann@project", env={"OPENAI_API_KEY": "k"})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn(f"agents may change a copy of {project}, which the question names", r.stderr)
+                self.assertIn(f"Add a file to {project}, mail ann@project", json.dumps(provider.requests[0]["messages"]))
+                self.assertEqual((project / "new.txt").read_text(), "new\n")
+                provider.requests.clear()
+                for said, question in (("whole file system", "Look at @/ now"), ("keeps its own files", "Look at @./ now")):
+                    r = home.run(*ask, question, env={"OPENAI_API_KEY": "k"})
+                    self.assertEqual((r.returncode, len(provider.requests)), (1, 0), r.stderr)
+                    self.assertIn(said, r.stderr)
+                r = home.run(*ask, stdin="Look at @project", env={"OPENAI_API_KEY": "k"})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("Look at @project", json.dumps(provider.requests[0]["messages"]), "piped text grants something")
+                self.assertNotIn("write_file", json.dumps(provider.requests[0].get("tools", [])))
+        finally:
+            provider.stop()
 
 
 def select_wait():
