@@ -112,6 +112,8 @@ void workspace_state::end_run() {
     commands->close();
   commands = nullptr;
   jobs.clear();
+  watched.clear();
+  looking = counting = false;
   std::vector<std::function<void()>> told;
   if (auto waits = std::exchange(quiet, {}); waits.abandon)
     told.push_back(std::move(waits.abandon));
@@ -145,6 +147,7 @@ void workspace_state::maybe_quiet() {
 
 caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   end_run();
+  over.reset();
   of = p.of;
   if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
     parts.tell(text);
@@ -167,7 +170,13 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           now->notices = files->disk.take_notices();
           if (confines)
             files->disk.find_secrets(now->hidden, now->closed);
-          files->tools = std::make_unique<file_tools>(file_tools::settings{now->rules, enforce, {}, {}});
+          file_tools::settings with{now->rules, enforce, {}, {}};
+          with.bounds.keep_free = files->disk.folders().limits.keep_free;
+          with.full = [&disk = files->disk](const std::atomic<bool>& stop) {
+            auto held = disk.measure(&stop);
+            return held.over.empty() ? std::string{} : held.over + room_advice;
+          };
+          files->tools = std::make_unique<file_tools>(std::move(with));
         },
         [this, promise, fault, now]() mutable {
           rules = std::move(now->rules);
@@ -290,7 +299,7 @@ namespace {
 workspace_impl::behavior_type workspace(workspace_ptr self, workspace_parts parts) {
   auto& st = self->state;
   st.self = self;
-  st.files = std::make_shared<workspace_files>(workspace_folders{parts.home, parts.place, parts.task, parts.config});
+  st.files = std::make_shared<workspace_files>(workspace_folders{parts.home, parts.place, parts.task, parts.config, parts.limits});
   st.cancel = std::make_shared<std::atomic<bool>>(false);
   st.parts = std::move(parts);
   self->set_exit_handler([self](caf::exit_msg& m) {

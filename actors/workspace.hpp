@@ -8,6 +8,7 @@
 #include "actors/parts.hpp"
 #include "actors/workspace_servers.hpp"
 #include "transports/sandbox.hpp"
+#include "transports/snapshot_types.hpp"
 
 #include <caf/actor_system.hpp>
 
@@ -36,6 +37,7 @@ struct workspace_parts {
   std::string announce;                       ///< what a person is to know of that; empty = nothing
   std::string launcher;                       ///< path of conclave-sandbox
   std::function<void(std::string)> tell = {}; ///< what a person should know; any thread
+  snapshots::bounds limits = {};              ///< of its folders; looked at before what fills them, and while commands run
 };
 
 workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts);

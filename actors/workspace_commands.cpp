@@ -148,14 +148,22 @@ void workspace_state::run(const execute_command& c, answer say) {
     fault = *no;
     return refuse();
   }
+  auto full = [say, c](const std::string& why) {
+    say(wire::refused_command_json(c.command, c.work_dir, {denial::size, why}), true);
+  };
+  auto abandon = [say, c] { say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox("cancelled")), true); };
+  with_room([this, c, say, folder] { begin(c, folder, say); }, full, abandon);
+}
+
+void workspace_state::begin(const execute_command& c, const std::string& folder, const answer& say) {
   std::string error;
-  if (!open_sandbox(error)) {
-    fault = failed_in_sandbox(error);
-    return refuse();
-  }
+  if (!open_sandbox(error))
+    return say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox(error)), true);
   auto end = std::make_shared<command_end>();
+  auto number = std::make_shared<std::uint64_t>(0);            // with the sandbox
   auto since = (parts.outside->now_unix_ms() - 5) * 1'000'000; // the file system's clock ticks every 4 ms
-  auto finish = [this, say, end, c, folder, since] {
+  auto finish = [this, say, end, number, c, folder, since] {
+    auto full = unwatch(*number);
     if (end->why == command_end::reason::failed)
       return say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox(end->error)), true);
     on_disk( // what it made need not be read before it is changed
@@ -174,16 +182,18 @@ void workspace_state::run(const execute_command& c, answer say) {
     r.work_dir = folder;
     r.timed_out = end->why == command_end::reason::timed_out;
     r.truncated = end->out.left_out > 0 || end->err.left_out > 0;
-    r.note = why_of(end->why);
-    say(wire::to_json(r), false);
+    r.note = full.empty() ? why_of(end->why) : full;
+    say(wire::to_json(r), !full.empty());
   };
   auto abandon = [say, c] { say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox("cancelled")), true); };
   auto id = expect({finish, abandon, true});
   auto post = poster();
-  commands->run({c.command, folder, c.timeout * 1000, false, environment_in(folder, parts.env)}, [post, id, end](command_end e) {
-    *end = std::move(e);
-    post(id);
-  });
+  *number = commands->run({c.command, folder, c.timeout * 1000, false, environment_in(folder, parts.env)},
+                          [post, id, end](command_end e) {
+                            *end = std::move(e);
+                            post(id);
+                          });
+  watch(*number);
 }
 
 void workspace_state::run(const execute_command_background& c, answer say) {
@@ -197,16 +207,22 @@ void workspace_state::run(const execute_command_background& c, answer say) {
     fault = *no;
     return refuse();
   }
-  auto running = std::count_if(jobs.begin(), jobs.end(), [](auto& j) { return j.second.running; });
-  if (static_cast<std::size_t>(running) >= max_jobs) {
-    fault = {denial::size, std::to_string(max_jobs) + " jobs are under way, which is the most: end one with kill"};
-    return refuse();
-  }
+  auto denied = [say](const tool_fault& f) { say(error_text("execute_command_background", f), true); };
+  with_room([this, c, say, folder] { begin(c, folder, say); },
+            [denied](const std::string& why) {
+              denied({denial::size, why});
+            },
+            [denied] { denied(failed_in_sandbox("cancelled")); });
+}
+
+void workspace_state::begin(const execute_command_background& c, const std::string& folder, const answer& say) {
+  auto refuse = [&say](const tool_fault& f) { say(error_text("execute_command_background", f), true); };
+  auto under_way = std::count_if(jobs.begin(), jobs.end(), [](auto& j) { return j.second.running; });
+  if (static_cast<std::size_t>(under_way) >= max_jobs)
+    return refuse({denial::size, std::to_string(max_jobs) + " jobs are under way, which is the most: end one with kill"});
   std::string error;
-  if (!open_sandbox(error)) {
-    fault = failed_in_sandbox(error);
-    return refuse();
-  }
+  if (!open_sandbox(error))
+    return refuse(failed_in_sandbox(error));
   auto job = "job" + std::to_string(++job_names);
   auto end = std::make_shared<command_end>();
   auto id = expect({[this, job, end] {
@@ -214,10 +230,13 @@ void workspace_state::run(const execute_command_background& c, answer say) {
                       if (i == jobs.end())
                         return;
                       auto& j = i->second;
+                      auto full = unwatch(j.id);
                       j.running = false;
                       j.exit_code = end->why == command_end::reason::failed ? -1 : end->status;
                       hold(j.out, j.out_start, end->out.text);
                       hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : end->err.text);
+                      if (!full.empty())
+                        hold(j.err, j.err_start, (j.err.empty() || j.err.back() == '\n' ? "" : "\n") + full + "\n");
                       maybe_quiet();
                     },
                     [] {}, true});
@@ -227,6 +246,7 @@ void workspace_state::run(const execute_command_background& c, answer say) {
     *end = std::move(e);
     post(id);
   });
+  watch(j.id);
   jobs[job] = std::move(j);
   say(wire::to_json(job_started{job, c.command, folder}), false);
 }

@@ -16,8 +16,10 @@
 #include <caf/typed_response_promise.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -80,6 +82,13 @@ struct workspace_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending> waiting;
 
+  /// Commands and jobs that run, by their numbers with the sandbox: why they were ended for what their folders hold, or empty.
+  std::map<std::uint64_t, std::string> watched;
+  bool looking = false;                  ///< a timer is set for what runs
+  bool counting = false;                 ///< what the folders hold
+  std::optional<snapshots::amount> over; ///< what the folders held when they were found too full; none = they are not
+  bool over_grows = false;               ///< that was counted while commands still wrote
+
   pending quiet; ///< what waits until no job in the background and no server is left; `finish` empty = nothing
 
   std::map<std::string, confined_server_actor> servers; ///< that were started and not ended since
@@ -112,6 +121,8 @@ struct workspace_state {
   using answer = std::function<void(std::string text, bool is_error)>;
   void run(const workspace_tools::execute_command& c, answer say);
   void run(const workspace_tools::execute_command_background& c, answer say);
+  void begin(const workspace_tools::execute_command& c, const std::string& folder, const answer& say);
+  void begin(const workspace_tools::execute_command_background& c, const std::string& folder, const answer& say);
   void run(const workspace_tools::read_output& c, answer say);
   void run(const workspace_tools::kill_job& c, answer say);
   std::string work_dir_of(const std::string& given, workspace_tools::tool_fault& fault) const;
@@ -123,9 +134,21 @@ struct workspace_state {
   caf::result<call_ruling> ruling(const ask_ruling& a);
   void end_servers();
   void release();
+
+  // workspace_bounds.cpp: what the folders may hold
+  /// Calls `go` if a command may begin, `refuse` with the reason if the folders are too full for it, `abandon` if the run ends.
+  void with_room(std::function<void()> go, std::function<void(std::string)> refuse, std::function<void()> abandon);
+  void watch(std::uint64_t command);
+  std::string unwatch(std::uint64_t command); ///< Returns why it was ended for what it wrote, or empty.
+  void look_later();
+  void look();
 };
 
 /// What a command of the run is granted: nothing but what the run may use. What must not be changed lies read-only on top.
 sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier);
+
+/// What an agent that filled its folders can do.
+inline constexpr const char* room_advice =
+    ". Delete what is not needed: with delete_file, delete_files_batch or a command that only removes.";
 
 } // namespace conclave

@@ -154,7 +154,9 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);
   app.add_flag("--loopback-files", o.loopback_files, "let --file and upload_files fetch from this machine, for tests");
-  app.add_option("--path", o.paths, "DIR: a folder every agent may read; DIR:w: change a copy of; repeatable")
+  app.add_option(
+         "--path", o.paths,
+         "DIR: a folder every agent may read; DIR:w: change a copy of; repeatable. @DIR and @DIR:w in the question do the same")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);

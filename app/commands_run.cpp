@@ -11,10 +11,12 @@
 #include "app/load_config.hpp"
 #include "app/local_servers.hpp"
 #include "app/question.hpp"
+#include "app/question_paths.hpp"
 #include "app/run_session.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
+#include "protocols/text.hpp"
 #include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
@@ -77,36 +79,54 @@ void redirect_types(const run_options& o, run_config& config) {
   }
 }
 
-/// Adds the folders of the command line for every agent. An agent of the quick mode gets a workspace with them.
-bool add_paths(const run_options& o, run_config& config) {
+/// Adds the paths of the command line, and those that its question names, for every agent with a workspace; an agent of the quick
+/// mode gets one with them.
+bool add_paths(run_options& o, run_config& config) {
+  auto quick = !o.model.empty() || !o.backend.empty();
+  auto usable =
+      quick || std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); });
+  std::vector<context_path> all;
   for (const auto& given : o.paths) {
-    context_path c;
-    c.write = given.ends_with(":w");
-    c.path = c.write ? given.substr(0, given.size() - 2) : given;
-    std::error_code e;
-    auto found = std::filesystem::canonical(c.path, e);
-    if (e) {
-      complain("--path " + given + ": " + e.message());
+    std::string error;
+    auto x = read_path(given, error);
+    if (error.empty() && !usable)
+      error = "no agent has a workspace; give one `cwd` in the team file";
+    if (!error.empty()) {
+      complain("--path " + shown_text(given, 300) + ": " + error);
       return false;
     }
-    c.path = found.string();
-    for (auto& a : config.agents) {
-      auto& w = a.backend.workspace;
-      if (w.cwd.empty() && !o.model.empty())
-        w.cwd = "workspace";
-      if (!w.cwd.empty())
-        w.context.push_back(c);
+    all.push_back(std::move(x));
+  }
+  if (o.has_question && o.question != "-" && usable) {
+    auto named = paths_in(o.question);
+    if (!named.error.empty()) {
+      complain(named.error);
+      return false;
+    }
+    o.question = std::move(named.text);
+    for (auto& x : named.paths) {
+      if (!o.quiet && !o.automation)
+        complain("agents may " + std::string{x.write ? "change a copy of " : "read "} + shown_text(x.path, 4'096)
+                 + ", which the question names");
+      auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
+      if (same == all.end())
+        all.push_back(std::move(x));
+      else
+        same->write = same->write || x.write;
     }
   }
-  if (!o.paths.empty()
-      && std::none_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); })) {
-    complain("--path: no agent has a workspace; give one `cwd` in the team file");
-    return false;
+  for (auto& a : config.agents) {
+    auto& w = a.backend.workspace;
+    if (w.cwd.empty() && quick && !all.empty())
+      w.cwd = "workspace";
+    for (const auto& x : all)
+      if (!w.cwd.empty())
+        add_context(w.context, x);
   }
   return true;
 }
 
-bool configure(const run_options& o, run_config& config) {
+bool configure(run_options& o, run_config& config) {
   std::vector<problem> problems;
   auto env = environment::load(problems);
   if (!o.model.empty() || !o.backend.empty()) {
@@ -168,7 +188,8 @@ std::string default_config() {
   return {};
 }
 
-int command_run(const run_options& o) {
+int command_run(const run_options& given) {
+  auto o = given;
   block_signals(); // before threads start: they inherit it
   // Reading a question or opening the store may take its time; nothing is kept of a run that has not begun.
   std::optional<signal_watch> early(std::in_place);

@@ -78,6 +78,8 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
     if (all.more)
       out += "  and more\n";
   }
+  for (auto& p : delivery::history(journal_of(s.home, task)))
+    out += "applied: " + delivery_text(p) + "\n";
   return print(out.empty() ? "task " + task + " has no files\n" : out);
 }
 
@@ -102,12 +104,16 @@ int command_show(const show_options& o) {
     return code;
   if (o.files)
     return print_files(s, row.task, events);
+  std::vector<std::string> deliveries;
+  for (auto& p : delivery::history(journal_of(s.home, row.task)))
+    deliveries.push_back(delivery_text(p));
   return print(report(row.task, events,
                       {.running = row.live,
                        .resumable = is_resumable(row),
                        .full = o.full,
                        .width = terminal_width(1, 0),
                        .sources = sources_in(s, row.task, events),
+                       .deliveries = std::move(deliveries),
                        .raw = !is_terminal(1)}));
 }
 
@@ -115,7 +121,12 @@ int command_list(const list_options& o) {
   stored_tasks s;
   if (auto code = s.open())
     return code;
-  return print(o.json ? task_lines(s.rows) : task_table(s.rows, terminal_width(1, 0)));
+  task_deliveries applied;
+  for (const auto& r : s.rows)
+    if (is_task_id(r.task))
+      if (auto past = delivery::history(journal_of(s.home, r.task)); !past.empty())
+        applied.emplace(r.task, std::move(past));
+  return print(o.json ? task_lines(s.rows, applied) : task_table(s.rows, terminal_width(1, 0), applied));
 }
 
 int command_remove(const remove_options& o) {

@@ -10,6 +10,22 @@
 #include <algorithm>
 #include <filesystem>
 
+namespace conclave {
+
+std::string context_fault(const std::string& path) {
+  std::error_code e;
+  std::string ignored;
+  auto home = std::filesystem::weakly_canonical(home_path(ignored), e).string();
+  if (path == "/")
+    return "is the whole file system; name a folder below it";
+  if (!home.empty() && (home + "/").starts_with(path + "/"))
+    return "holds the folder where conclave keeps its own files (" + shown_text(home)
+           + "); name a folder below it, or set CONCLAVE_HOME elsewhere";
+  return {};
+}
+
+} // namespace conclave
+
 namespace conclave::loader {
 
 namespace {
@@ -26,15 +42,9 @@ std::string real_path(const section& s, const entry& at, const std::string& wher
     s.to().add(severity::warning, at.at, where, "'" + shown_text(given) + "' is not there: " + e.message(), true);
     return std::filesystem::absolute(given, e).lexically_normal().string();
   }
-  std::string ignored;
   auto path = found.string();
-  auto home = std::filesystem::weakly_canonical(home_path(ignored), e).string();
-  auto below = path == "/" ? path : path + "/";
-  if (path == "/" || (!home.empty() && (home + "/").starts_with(below))) {
-    s.to().error(at.at, where,
-                 path == "/" ? "is the whole file system; name a folder below it"
-                             : "holds the folder where conclave keeps its own files (" + shown_text(home)
-                                   + "); name a folder below it, or set CONCLAVE_HOME elsewhere");
+  if (auto fault = context_fault(path); !fault.empty()) {
+    s.to().error(at.at, where, fault);
     return {};
   }
   return path;

@@ -56,6 +56,7 @@ public:
     partials();
     calls();
     sources();
+    deliveries();
     final_answer();
     return std::move(out_);
   }
@@ -385,6 +386,13 @@ private:
         row(name(agent) + ":");
       row("  " + one_line(source, 320));
     }
+  }
+
+  void deliveries() {
+    if (!o_.deliveries.empty())
+      title("Applied");
+    for (const auto& line : o_.deliveries)
+      row(line);
   }
 
   void final_answer() {

@@ -20,12 +20,13 @@ struct report_options {
   std::size_t width = 0;  ///< columns of the terminal, lines break there between words; 0: they are not broken
   /// What the replies of an agent name as their sources, for people: pairs of agent and source, in order.
   std::vector<std::pair<std::string, std::string>> sources = {};
+  std::vector<std::string> deliveries = {}; ///< what was written into folders of the user's, a line each, for people
   bool raw = false; ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
 };
 
 /// Returns the explanation: question, outcome, what happened in order with who saw what, answers, votes, why the winner won,
-/// partial texts, calls and tokens, sources, the final answer. Lines of model text are prefixed "| ", so they can forge nothing. An
-/// empty list of events gives a text that says so.
+/// partial texts, calls and tokens, sources, what was applied, the final answer. Lines of model text are prefixed "| ", so they can
+/// forge nothing. An empty list of events gives a text that says so.
 std::string report(const std::string& task, const std::vector<event>& events, const report_options& options);
 
 } // namespace conclave

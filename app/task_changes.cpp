@@ -202,7 +202,7 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
   finish_broken(journal, tell);
   auto past = delivery::history(journal);
   for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
-    if (p->undone)
+    if (p->undone())
       continue;
     auto got = delivery::undo(journal, p->id);
     if (auto* f = std::get_if<snapshots::failure>(&got))
@@ -211,6 +211,11 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
       out->push_back({p->target, std::move(std::get<delivery::applied>(got))});
   }
   return {};
+}
+
+std::string delivery_text(const delivery::past& p) {
+  return count_of(static_cast<std::size_t>(p.files), "file") + " in " + shown_text(p.target, 4'096) + ", " + utc(p.applied_ms)
+         + (p.undone() ? ", taken back " + utc(p.undone_ms) : "");
 }
 
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error) {

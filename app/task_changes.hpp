@@ -60,6 +60,9 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out = nullptr,
                          const std::function<void(const std::string&)>& tell = {});
 
+/// What one apply of a task did, for people: how many files, where, when, and when it was taken back.
+std::string delivery_text(const delivery::past& p);
+
 /// The changes for people: a line for each file, and below it what differs unless only `names` are wanted. Names are escaped.
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error);
 

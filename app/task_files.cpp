@@ -3,8 +3,10 @@
 
 #include "app/task_files.hpp"
 
+#include "app/json_object.hpp"
 #include "app/plain_text.hpp"
 #include "app/usage_text.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/home.hpp"
 
@@ -26,21 +28,7 @@ namespace conclave {
 
 namespace {
 
-/// A JSON object under construction. Values are given as JSON text; names of agents are untrusted and quoted.
-class object {
-public:
-  object& add(const std::string& key, const std::string& json) {
-    text_ += (text_.empty() ? "" : ", ") + wire::quote(key) + ": " + json;
-    return *this;
-  }
-  object& text(const std::string& key, const std::string& value) { return add(key, wire::quote(value)); }
-  object& number(const std::string& key, std::int64_t n) { return add(key, std::to_string(n)); }
-  object& flag(const std::string& key, bool b) { return add(key, b ? "true" : "false"); }
-  std::string str() const { return "{" + text_ + "}"; }
-
-private:
-  std::string text_;
-};
+using object = json_object;
 
 /// What is read of the end of an events.jsonl, to find its last whole line: at first, and at most, which is more than an event can
 /// be.
@@ -218,6 +206,14 @@ std::string results_json(const task_view& v) {
   object o;
   o.add("votes", votes.str()).add("winner", or_null(v.winner));
   o.add("final_answer_preview", v.has_final ? wire::quote(preview(v.final_text, 200)) : "null");
+  object files;
+  for (const auto& a : v.agents)
+    for (const auto& f : a.files)
+      files.add(f.label, object{}.number("files", f.files).number("bytes", f.bytes).str());
+  std::string changes;
+  for (const auto& c : v.state.changes)
+    changes += (changes.empty() ? "" : ", ") + object{}.text("folder", shown_text(c.folder, 4'096)).number("files", c.files).str();
+  o.add("files", files.str()).add("changes", "[" + changes + "]");
   return o.str();
 }
 
@@ -314,8 +310,11 @@ struct task_files::impl {
   void write(std::unique_lock<std::mutex>& lock) {
     dirty = false;
     auto text = status_json(view, task, dir, world->now_unix_ms());
+    auto labels = std::exchange(new_labels, false) ? snapshot_mappings_json(view) : std::string{};
     lock.unlock(); // the disk may be slow; events go on meanwhile
     auto problem = write_atomically(dir + "/status.json", text);
+    if (problem.empty() && !labels.empty())
+      problem = write_atomically(dir + "/snapshot_mappings.json", labels);
     lock.lock();
     if (!problem.empty())
       fail(problem);
@@ -331,8 +330,9 @@ struct task_files::impl {
   int fd = -1;
   std::uint64_t written = 0; ///< number of the last event in the file
   bool dirty = false, stopping = false;
-  bool seen = false;   ///< an event
-  bool stored = false; ///< an event of the task is in the store
+  bool new_labels = false; ///< of answers or votes, since they were written
+  bool seen = false;       ///< an event
+  bool stored = false;     ///< an event of the task is in the store
   std::unique_ptr<host_thread> thread;
 };
 
@@ -361,6 +361,7 @@ void task_files::on(const event& e) {
   if (impl_->stopping)
     return;
   impl_->view.on(e);
+  impl_->new_labels = impl_->new_labels || e.type == event_type::snapshot_taken || e.type == event_type::vote_cast;
   impl_->seen = true;
   impl_->stored = impl_->stored || e.seq > 0;
   impl_->append(e);

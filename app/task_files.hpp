@@ -3,7 +3,8 @@
 #pragma once
 
 /// What a task leaves in its log folder for other programs: `events.jsonl`, every durable event in order, and `status.json`, a
-/// projection rewritten atomically at most every 2 s and at the end. Both are views; the store is the truth.
+/// projection rewritten atomically at most every 2 s and at the end; with answers that have files
+/// `snapshot_mappings.json` beside it. All are views; the store is the truth.
 ///
 ///   task_files files(log_dir(task, error), task);
 ///   files.on(e);     // each durable event, in order
@@ -24,6 +25,10 @@ namespace conclave {
 /// Returns status.json for a task so far. `now_ms` is Unix time; times in it are ISO 8601, durations seconds. Ends with a line
 /// feed.
 std::string status_json(const task_view& v, const std::string& task, const std::string& log_dir, std::int64_t now_ms);
+
+/// Returns snapshot_mappings.json: what each label of an answer with files, and of a vote, stands for, and where the store keeps
+/// these files, below the home of conclave. Agents are agentN in it. Empty while no answer has files.
+std::string snapshot_mappings_json(const task_view& v);
 
 class task_files {
 public:

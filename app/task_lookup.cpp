@@ -6,6 +6,7 @@
 #include "app/plain_text.hpp"
 #include "protocols/config.hpp"
 #include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
 #include <algorithm>
@@ -55,9 +56,30 @@ std::string outcome_of(const task_row& r) {
   return !r.outcome.empty() ? r.outcome : r.live ? "running" : "interrupted";
 }
 
+/// What became of what a task changes.
+std::string files_of(const task_row& r, const task_deliveries& applied) {
+  auto i = applied.find(r.task);
+  if (i == applied.end() || i->second.empty())
+    return {};
+  auto& all = i->second;
+  return std::all_of(all.begin(), all.end(), [](auto& p) { return p.undone(); }) ? "taken back" : "applied";
+}
+
+/// The same for programs: a member of an object, with the comma in front of it.
+std::string applied_json(const task_row& r, const task_deliveries& applied) {
+  auto i = applied.find(r.task);
+  std::string out;
+  if (i != applied.end())
+    for (auto& p : i->second)
+      out += (out.empty() ? "" : ",") + std::string{"{\"folder\":"} + wire::quote(shown_text(p.target, 4'096))
+             + ",\"files\":" + std::to_string(p.files) + ",\"applied\":" + std::to_string(p.applied_ms)
+             + (p.undone() ? ",\"undone\":" + std::to_string(p.undone_ms) : "") + "}";
+  return out.empty() ? out : ",\"applied\":[" + out + "]";
+}
+
 } // namespace
 
-std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
+std::string task_table(const std::vector<task_row>& rows, std::size_t width, const task_deliveries& applied) {
   if (rows.empty())
     return "no tasks are stored yet\n";
   std::size_t id_width = 4;
@@ -65,28 +87,30 @@ std::string task_table(const std::vector<task_row>& rows, std::size_t width) {
     id_width = std::max(id_width, columns(one_line(r.task, 60)));
   auto pad = [](const std::string& text, std::size_t n) { return text + std::string(n - std::min(n, columns(text)), ' '); };
   auto line = [&](const std::string& id, const std::string& started, const std::string& outcome, const std::string& events,
-                  const std::string& question) {
+                  const std::string& files, const std::string& question) {
     auto text = pad(id, id_width) + "  " + pad(started, 23) + "  " + pad(outcome, 11) + "  "
-                + std::string(6 - std::min<std::size_t>(6, events.size()), ' ') + events + "  " + question;
+                + std::string(6 - std::min<std::size_t>(6, events.size()), ' ') + events + "  "
+                + (applied.empty() ? "" : pad(files, 10) + "  ") + question;
     if (width > 0 && columns(text) > width)
       text = text.substr(0, prefix_within(text, width > 3 ? width - 3 : 1)) + "...";
     return text + "\n";
   };
-  auto out = line("task", "started", "outcome", "events", "question");
+  auto out = line("task", "started", "outcome", "events", "files", "question");
   for (const auto& r : rows)
     out += line(one_line(r.task, 60), utc(r.started_ms), is_resumable(r) ? "cut off" : one_line(outcome_of(r), 11),
-                std::to_string(r.events), one_line(r.question));
+                std::to_string(r.events), files_of(r, applied), one_line(r.question));
   if (std::any_of(rows.begin(), rows.end(), is_resumable))
     out += "tasks that were cut off go on where they stood with: conclave resume TASK\n";
   return out;
 }
 
-std::string task_lines(const std::vector<task_row>& rows) {
+std::string task_lines(const std::vector<task_row>& rows, const task_deliveries& applied) {
   std::string out;
   for (const auto& r : rows)
-    out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms) + ",\"last\":"
-           + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events) + ",\"outcome\":" + wire::quote(outcome_of(r))
-           + (is_resumable(r) ? ",\"resumable\":true" : "") + ",\"question\":" + wire::quote(r.question) + "}\n";
+    out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms)
+           + ",\"last\":" + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events)
+           + ",\"outcome\":" + wire::quote(outcome_of(r)) + (is_resumable(r) ? ",\"resumable\":true" : "")
+           + applied_json(r, applied) + ",\"question\":" + wire::quote(r.question) + "}\n";
   return out;
 }
 

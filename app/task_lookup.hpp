@@ -4,9 +4,11 @@
 
 /// Which stored task a user means, and the table of `conclave list`. Pure.
 
+#include "transports/delivery.hpp"
 #include "transports/event_store.hpp"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -19,11 +21,15 @@ std::string find_task(const std::vector<task_row>& rows, const std::string& want
 /// Returns whether a task was cut off and its log has what is needed to go on.
 bool is_resumable(const task_row& r);
 
-/// Returns one line per task, at most `width` columns each (0 = uncut), or one line that says there is none.
-std::string task_table(const std::vector<task_row>& rows, std::size_t width);
+/// What was applied of tasks, by their ids.
+using task_deliveries = std::map<std::string, std::vector<delivery::past>>;
+
+/// Returns one line per task, at most `width` columns each (0 = uncut), or one line that says there is none. Where something was
+/// applied a column says of which tasks.
+std::string task_table(const std::vector<task_row>& rows, std::size_t width, const task_deliveries& applied = {});
 
 /// Returns one JSON object per line.
-std::string task_lines(const std::vector<task_row>& rows);
+std::string task_lines(const std::vector<task_row>& rows, const task_deliveries& applied = {});
 
 /// Returns a line that says how to go on, if the newest task was cut off; else an empty text.
 std::string cut_off_notice(const std::vector<task_row>& rows);

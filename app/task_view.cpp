@@ -117,6 +117,12 @@ void on_agent(agent_view& a, const event& e) {
     a.votes.push_back({e.label, e.target, e.target_label, e.reason, e.run, e.epoch, round_of(a, e), e.time_ms});
     a.status = "voted";
     return;
+  case event_type::snapshot_taken: {
+    auto kept = events::kept_of(e);
+    a.files.push_back(
+        {e.label, std::move(kept.snapshot), kept.files, kept.bytes, e.run, round_of(a, e), e.label.ends_with(".final"), e.time_ms});
+    return;
+  }
   case event_type::restart_completed:
     a.restarts = events::restarts_of(e);
     return;

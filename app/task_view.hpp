@@ -49,6 +49,16 @@ struct vote_view {
   std::int64_t time_ms = 0;
 };
 
+/// The files that go with an answer.
+struct files_view {
+  std::string label, snapshot;
+  std::int64_t files = 0, bytes = 0;
+  std::uint64_t run = 0;
+  std::uint32_t round = 0;
+  bool final = false; ///< with the final answer
+  std::int64_t time_ms = 0;
+};
+
 struct agent_view {
   std::string id;
   std::uint32_t number = 0;       ///< agentN
@@ -58,6 +68,7 @@ struct agent_view {
   std::vector<run_view> runs;
   std::vector<answer_view> answers;
   std::vector<vote_view> votes;
+  std::vector<files_view> files;
   std::uint32_t failures = 0, restarts = 0;
   call_view model;
   std::map<std::string, call_view> tools;

@@ -453,9 +453,15 @@ std::vector<past> history(const std::string& journal_path) {
         continue;
       past p;
       p.id = id;
-      p.undone = look(folder.get(), "undo/done", undone) == 0;
+      p.applied_ms = done.modified / 1'000'000;
+      p.undone_ms = look(folder.get(), "undo/done", undone) == 0 ? undone.modified / 1'000'000 : 0;
       std::uint64_t inode = 0;
-      run{std::move(folder), id, false}.read_target(p.target, inode);
+      run past_run{std::move(folder), id, false};
+      past_run.read_target(p.target, inode);
+      std::vector<step> plan;
+      if (past_run.read_plan(plan) == 0)
+        p.files = static_cast<std::uint64_t>(std::count_if(
+            plan.begin(), plan.end(), [](auto& s) { return s.what != act::make_folder && s.what != act::remove_folder; }));
       all.emplace_back(done.modified, std::move(p));
     }
   std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.first < b.first; });

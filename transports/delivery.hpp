@@ -89,11 +89,14 @@ struct recovered {
 /// What cannot be reached now (a target that is not mounted) is left for the next time, and is said.
 result<std::vector<recovered>> recover(const std::string& journal);
 
-/// What can be undone, oldest first: ids and targets.
+/// What was applied, oldest first.
 struct past {
   std::string id;
   std::string target;
-  bool undone = false;
+  std::int64_t applied_ms = 0; ///< Unix time
+  std::int64_t undone_ms = 0;  ///< likewise; 0 = it was not
+  std::uint64_t files = 0;     ///< files and links that it wrote or removed; 0 = its plan cannot be read
+  bool undone() const { return undone_ms != 0; }
 };
 std::vector<past> history(const std::string& journal);
 

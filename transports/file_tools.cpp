@@ -49,6 +49,13 @@ constexpr bool is_command =
         T,
         wt::execute_command> || std::is_same_v<T, wt::execute_command_background> || std::is_same_v<T, wt::read_output> || std::is_same_v<T, wt::kill_job>;
 
+/// What may make a folder fuller. Reading, moving and deleting work in one that is too full.
+template <class T>
+constexpr bool adds =
+    std::is_same_v<
+        T,
+        wt::write_file> || std::is_same_v<T, wt::edit_file> || std::is_same_v<T, wt::create_directory> || std::is_same_v<T, wt::copy_file> || std::is_same_v<T, wt::copy_files_batch> || std::is_same_v<T, wt::deliver_files>;
+
 } // namespace
 
 void refuse(path_policy::denial code, std::string text) {
@@ -67,11 +74,15 @@ file_tool_result file_tools::run(const wt::call& c, const std::atomic<bool>& can
   try {
     pause();
     out.text = std::visit(
-        [this, name](auto& one) -> std::string {
+        [this, name, &cancel](auto& one) -> std::string {
           if constexpr (is_command<std::decay_t<decltype(one)>>)
             refuse(wt::denial::tool, path_policy::shown(name) + " is not a file tool.");
-          else
+          else {
+            if constexpr (adds<std::decay_t<decltype(one)>>)
+              if (auto why = settings_.full ? settings_.full(cancel) : std::string{}; !why.empty())
+                refuse(wt::denial::size, std::move(why));
             return carry_out(one);
+          }
         },
         c);
   } catch (const refusal& r) {

@@ -52,6 +52,8 @@ public:
     bool enforce_read_before_delete = true;
     file_tool_bounds bounds;
     confined_dir::way way = confined_dir::way::best;
+    /// Asked before each call that may make the folders fuller: why nothing may be added, or empty. May be empty: all may.
+    std::function<std::string(const std::atomic<bool>& cancel)> full = {};
   };
   explicit file_tools(settings s);
 

@@ -276,6 +276,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   kept_files out;
   snapshots::take_options how;
   how.holder = f_.task;
+  how.limits = f_.limits;
   how.cancel = cancel;
   how.scan_cache = work(f_.place) + ".scan";
   std::vector<std::string> checkouts;
@@ -413,6 +414,14 @@ std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_n
         return true;
       });
   return out;
+}
+
+snapshots::amount workspace_disk::measure(snapshots::cancel_flag cancel) const {
+  std::vector<std::string> folders{work(f_.place), workspace_paths::home(f_.place)};
+  for (std::size_t i = 0; i < bases_.size(); ++i)
+    if (!bases_[i].empty())
+      folders.push_back(target(f_.place, i));
+  return snapshots::measure(folders, f_.limits, cancel);
 }
 
 std::string workspace_disk::clear() {

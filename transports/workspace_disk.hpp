@@ -10,6 +10,7 @@
 #include "protocols/operation_tracker.hpp"
 #include "protocols/path_policy.hpp"
 #include "transports/git_repository.hpp"
+#include "transports/snapshot_measure.hpp"
 #include "transports/snapshot_store.hpp"
 
 #include <cstdint>
@@ -24,6 +25,7 @@ struct workspace_folders {
   std::string place; ///< the agent's own (protocols/workspace_paths.hpp)
   std::string task;  ///< holds the snapshots
   workspace_config config;
+  snapshots::bounds limits = {}; ///< of each folder of it
 };
 
 class workspace_disk {
@@ -56,6 +58,9 @@ public:
 
   /// What a person is to know of the folders; each once.
   std::vector<std::string> take_notices() { return std::exchange(notices_, {}); }
+
+  /// How much its folders hold that may be written, against `limits`.
+  snapshots::amount measure(snapshots::cancel_flag cancel) const;
 
   /// Deletes the folders; snapshots stay. Returns what is wrong, or empty.
   std::string clear();

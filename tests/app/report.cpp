@@ -208,6 +208,23 @@ CAF_TEST(the table of tasks keeps to the width and cleans what it shows) {
                 "{\"task\":\"t1\",\"started\":1790000000000,\"last\":1790000005000,\"events\":7,\"outcome\":\"interrupted\","));
 }
 
+CAF_TEST(the table tells of which tasks changes were applied or taken back) {
+  auto all = rows({"t1", "t2", "t3"});
+  CAF_CHECK(!has(task_table(all, 0), "files"));
+  task_deliveries applied;
+  applied["t1"] = {{"abcdef", "/home/u/a\x1b[31m", 1'790'000'000'000, 1'790'000'100'000, 3},
+                   {"abcdeg", "/home/u/b", 1'790'000'200'000, 0, 1}};
+  applied["t3"] = {{"abcdeh", "/home/u/a", 1'790'000'000'000, 1'790'000'100'000, 2}};
+  auto text = task_table(all, 0, applied);
+  CAF_CHECK(has(text, "events  files       question"));
+  CAF_CHECK(has(text, "  applied     "));
+  CAF_CHECK(has(text, "  taken back  "));
+  auto lines = task_lines(all, applied);
+  CAF_CHECK(has(lines, R"("applied":[{"folder":"/home/u/a?[31m","files":3,"applied":1790000000000,"undone":1790000100000},)"
+                       R"({"folder":"/home/u/b","files":1,"applied":1790000200000}])"));
+  CAF_CHECK(lines.find('\x1b') == std::string::npos);
+}
+
 CAF_TEST(only ids of ours are used as file names) {
   for (auto good : {"20261124-081638-abc123", "a_b"})
     CAF_CHECK(is_task_id(good));

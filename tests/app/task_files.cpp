@@ -6,6 +6,7 @@
 #include "app/task_files.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "protocols/wire/json.hpp"
 #include "support/scratch_folder.hpp"
 #include "tests/app/story.hpp"
@@ -55,6 +56,54 @@ std::size_t after(const std::vector<event>& events, event_type type, std::size_t
 }
 
 } // namespace
+
+CAF_TEST(labels stand for files and never name an agent by its id) {
+  auto told = story::teller{};
+  told.session("q", {"ann secret-id", "bob"});
+  told.run("ann secret-id", 1, 0, 0, {});
+  told.answer("ann secret-id", 1, "agent1.1", "see the files", 1);
+  CAF_CHECK_EQUAL(snapshot_mappings_json(view_of(told.events)), "");
+  auto add = [&](event e) {
+    e.seq = told.events.size() + 1;
+    e.time_ms = told.now_ms;
+    told.events.push_back(std::move(e));
+  };
+  kept_files kept;
+  kept.snapshot = std::string(64, 'a');
+  kept.files = 3;
+  kept.bytes = 1'234;
+  add(events::snapshot_taken("ann secret-id", 1, "agent1.1", kept));
+  told.run("bob", 2, 1, 1, {"agent1.1"});
+  events::vote vote{"bob", 2, "agent2.vote1", "ann secret-id", "agent1.1", "good", "tools", 1};
+  add(events::vote_cast(vote));
+  kept.snapshot = std::string(64, 'b');
+  add(events::snapshot_taken("ann secret-id", 3, "agent1.final", kept));
+  add(events::changes_proposed("ann secret-id", 3, {"/home/u/pro\x1bject", kept.snapshot, kept.snapshot, 2}));
+  auto text = snapshot_mappings_json(view_of(told.events));
+  CAF_CHECK(text.find("secret-id") == std::string::npos);
+  auto all = json::parse(text);
+  CAF_CHECK_EQUAL(all.size(), 3u);
+  CAF_CHECK_EQUAL(all["agent1.1"]["type"], "answer");
+  CAF_CHECK_EQUAL(all["agent1.1"]["agent_id"], "agent1");
+  CAF_CHECK_EQUAL(all["agent1.1"]["path"], "snapshots/trees/aa/" + std::string(64, 'a'));
+  CAF_CHECK_EQUAL(all["agent1.1"]["files"], 3);
+  CAF_CHECK_EQUAL(all["agent2.vote1"]["type"], "vote");
+  CAF_CHECK_EQUAL(all["agent2.vote1"]["voted_for"], "agent1");
+  CAF_CHECK_EQUAL(all["agent2.vote1"]["voted_for_label"], "agent1.1");
+  CAF_CHECK_EQUAL(all["agent1.final"]["type"], "final_answer");
+  auto results = status(told.events, told.events.size())["results"];
+  CAF_CHECK_EQUAL(results["files"]["agent1.1"]["files"], 3);
+  CAF_CHECK_EQUAL(results["files"]["agent1.final"]["bytes"], 1'234);
+  CAF_CHECK_EQUAL(results["changes"][0]["folder"], "/home/u/pro?ject");
+  folder f;
+  {
+    task_files files(f.dir(), "t1", 1ms);
+    for (auto& e : told.events)
+      files.on(e);
+  }
+  CAF_CHECK_EQUAL(f.read("snapshot_mappings.json"), text);
+  CAF_CHECK_EQUAL(f.mode("snapshot_mappings.json"), 0600u);
+}
 
 CAF_TEST(a run that the store could not begin leaves no folder that no command would delete) {
   folder f;

@@ -8,6 +8,7 @@ import sqlite3
 import unittest
 
 import stored
+from provider import Provider
 from support import *
 
 FS, WS, CMD = "mcp__filesystem__", "mcp__workspace_tools__", "mcp__command_line__"
@@ -158,8 +159,25 @@ class Files(unittest.TestCase):
             after = tree(project)
             self.assertEqual({p for p in after if after.get(p) != before.get(p)} | (before.keys() - after.keys()),
                              {"readme.txt", "src/b.py", "src/prog.py", "old.txt"})
+            said = f"4 files in {project}, 20"
+            self.assertIn("\nApplied\n  " + said, home.run("show", "last").stdout)
+            self.assertIn("answered     " , home.run("list").stdout)
+            self.assertRegex(home.run("list").stdout, "  applied     make it")
             undone = home.run("undo", "last")
             self.assertEqual((undone.returncode, tree(project)), (0, before), undone.stderr)
+            self.assertRegex(home.run("show", "last", "--files").stdout, f"applied: {said}.* UTC, taken back 20.* UTC\n")
+            self.assertRegex(home.run("list").stdout, "  taken back  make it")
+            listed = json.loads(home.run("list", "--json").stdout)["applied"]
+            self.assertEqual([(x["folder"], x["files"], x["undone"] >= x["applied"] > 0) for x in listed], [(str(project), 4, True)])
+            logs = next((home.path / "home" / "logs").glob("*"))
+            labels = json.loads((logs / "snapshot_mappings.json").read_text())
+            self.assertEqual({k: v["type"] for k, v in labels.items()},
+                             {"agent1.1": "answer", "agent1.vote1": "vote", "agent2.vote1": "vote", "agent1.final": "final_answer", "agent2.1": "answer"})
+            for v in labels.values():
+                self.assertTrue(v["path"] is None or (home.path / "home" / v["path"]).is_file(), v)
+            self.assertNotIn("secret-id", json.dumps(labels))
+            status = json.loads((logs / "status.json").read_text())["results"]
+            self.assertEqual((status["files"]["agent1.final"]["files"], status["changes"]), (2, [{"folder": str(project), "files": 4}]))
 
     def test_a_file_the_user_changed_meanwhile_stops_an_apply(self):
         with Home() as home:
@@ -216,6 +234,49 @@ class Files(unittest.TestCase):
             got, _ = results(home)
             self.assertEqual(sum(1 for g in got if g[1] == "execute_command" and g[2] == "finished"), 1, got)
 
+    def test_a_command_that_fills_its_workspace_is_ended(self):
+        with Home() as home:
+            over = "truncate -s 1500M a b; ls; sleep 600"  # sparse, but a snapshot counts them in full
+            config = team([], first=[step(call(CMD + "execute_command", command=over, timeout=60)),
+                                     step(call(FS + "write_file", path="more.txt", content="more")),
+                                     step(call(CMD + "execute_command", command="rm b; ls")),
+                                     step(call(CMD + "execute_command", command="d=x; for i in $(seq 66); do d=$d/x; done; mkdir -p $d; sleep 600", timeout=60)),
+                                     step(call(CMD + "execute_command", command="rm -r a x")),
+                                     step(call(FS + "write_file", path="more.txt", content="more"))])
+            self.ran(home, config)
+            got = [g for g in results(home)[0] if g[0] == "ann secret-id"]
+            full = [json.loads(got[i][3]) for i in (0, 3)]
+            for r in full:
+                self.assertIn("E_SIZE: ended because", r["note"])
+                self.assertFalse(r["success"] or "timed_out" in r)
+            self.assertIn("holds 3145728000 bytes, and 2147483648 are allowed", full[0]["note"])
+            self.assertIn("nested deeper than 64", full[1]["note"])
+            self.assertIn("E_SIZE", got[1][3])
+            self.assertEqual([g[2] for g in got], ["error", "error", "finished", "error", "finished", "finished"], got)
+            self.assertIn("more.txt  4", home.run("show", "last", "--files").stdout)
+            print("ended after", [r["execution_time"] for r in full], "s")
+
+    def test_a_command_that_takes_the_last_of_a_small_disk_is_ended(self):
+        with Home() as home:
+            disk = home.path / "home"
+            disk.mkdir(exist_ok=True)
+            if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1100m", "conclave-test", str(disk)], capture_output=True).returncode != 0:
+                self.skipTest("skipped: no file system can be mounted here")
+            try:
+                config = team([], first=[step(call(CMD + "execute_command", command="head -c 200M /dev/zero > big; sleep 600", timeout=60)),
+                                         step(call(CMD + "execute_command", command="rm big")),
+                                         step(call(CMD + "execute_command", command="seq 200001 | xargs touch; sleep 600", timeout=60)),
+                                         step(call(CMD + "execute_command", command="find . -type f -delete"))])
+                self.ran(home, config)
+                got = [g for g in results(home)[0] if g[0] == "ann secret-id"]
+                full = [json.loads(got[i][3]) for i in (0, 2)]
+                self.assertIn("E_SIZE: ended because less than 1024 MiB are free", full[0]["note"])
+                self.assertRegex(full[1]["note"], "E_SIZE: ended because .* holds 20.* and 200000 are allowed")
+                self.assertEqual([g[2] for g in got], ["error", "finished", "error", "finished"], got)
+                print("ended after", [r["execution_time"] for r in full], "s")
+            finally:
+                subprocess.run(["umount", "-l", str(disk)], check=True)
+
     def test_paths_tells_what_agents_may_do(self):
         with Home() as home:
             project = project_in(home)
@@ -234,6 +295,38 @@ class Files(unittest.TestCase):
                 self.assertIn(said, r.stderr)
             r = home.run("--config", home.write("t.json", team([])), "--record", str(home.path / "c"), "make it")
             self.assertIn("cannot be recorded", r.stderr)
+
+
+class Quick(unittest.TestCase):
+    def test_paths_in_a_question_are_given_to_one_model(self):
+        async def behave(provider, request, reply):
+            text = json.dumps(request["messages"])
+            if "Target Path, make changes here" in text and '"tool"' not in text:
+                place = re.search(r"(/[^ \"\\]*/target1)", text)
+                return await reply.play("", [(FS + "write_file", {"path": place.group(1) + "/new.txt", "content": "new\n"})])
+            await reply.decide("done")
+
+        provider = Provider(behave)
+        try:
+            with Home() as home:
+                project = project_in(home)
+                ask = ["--backend", "chatcompletion", "--model", "m", "--base-url", provider.url + "/v1", "--apply", "yes"]
+                r = home.run(*ask, "Add a file to @project:w, mail ann@project", env={"OPENAI_API_KEY": "k"})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn(f"agents may change a copy of {project}, which the question names", r.stderr)
+                self.assertIn(f"Add a file to {project}, mail ann@project", json.dumps(provider.requests[0]["messages"]))
+                self.assertEqual((project / "new.txt").read_text(), "new\n")
+                provider.requests.clear()
+                for said, question in (("whole file system", "Look at @/ now"), ("keeps its own files", "Look at @./ now")):
+                    r = home.run(*ask, question, env={"OPENAI_API_KEY": "k"})
+                    self.assertEqual((r.returncode, len(provider.requests)), (1, 0), r.stderr)
+                    self.assertIn(said, r.stderr)
+                r = home.run(*ask, stdin="Look at @project", env={"OPENAI_API_KEY": "k"})
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("Look at @project", json.dumps(provider.requests[0]["messages"]), "piped text grants something")
+                self.assertNotIn("write_file", json.dumps(provider.requests[0].get("tools", [])))
+        finally:
+            provider.stop()
 
 
 def select_wait():

@@ -261,7 +261,8 @@ CAF_TEST(undo refuses where the user went on) {
   CAF_CHECK_NOT_EQUAL(why(back, "new"), "");
   auto past = history(journal);
   CAF_REQUIRE_EQUAL(past.size(), 1u);
-  CAF_CHECK(past[0].undone);
+  CAF_CHECK(past[0].undone() && past[0].undone_ms >= past[0].applied_ms && past[0].applied_ms > 1'600'000'000'000);
+  CAF_CHECK(past[0].files > 0);
   CAF_CHECK_EQUAL(past[0].target, user);
   CAF_CHECK_EQUAL(forget(journal, got.id), "");
   CAF_CHECK_EQUAL(history(journal).size(), 0u);

@@ -119,7 +119,7 @@ CAF_TEST(a killed apply is the old tree or the new) {
     CAF_CHECK(now == old || now == next);
     if (now == next)
       for (auto& p : history(journal))
-        if (!p.undone)
+        if (!p.undone())
           good(undo(journal, p.id));
     CAF_CHECK_EQUAL(id_of(user), old);
     CAF_CHECK_EQUAL(good(recover(journal)).size(), 0u);

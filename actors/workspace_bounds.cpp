@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What the folders of an agent may hold, while its commands fill them.
+
+#include "actors/leaving.hpp"
+#include "actors/workspace_state.hpp"
+
+#include <caf/all.hpp>
+
+#include <utility>
+
+namespace conclave {
+
+namespace {
+
+constexpr std::chrono::milliseconds look_every{2'000}; ///< while commands run
+
+} // namespace
+
+/// Folders that are too full need not be for ever: what only removes may run in them. So a command begins there if they hold no
+/// more than when that was found, and goes on as long as that stays so.
+void workspace_state::with_room(std::function<void()> go, std::function<void(std::string)> refuse, std::function<void()> abandon) {
+  auto now = std::make_shared<snapshots::amount>();
+  auto begun = on_disk(
+      true, [files = files, now, flag = cancel] { *now = files->disk.measure(flag.get()); },
+      [this, now, go = std::move(go), refuse] {
+        if (now->over.empty())
+          over.reset();
+        else if (over && !over_grows && now->grown_from(*over))
+          return refuse(now->over + room_advice);
+        else
+          over = *now;
+        over_grows = false;
+        go();
+      },
+      std::move(abandon));
+  if (!begun)
+    refuse("the system gives no thread for the files of the agent");
+}
+
+void workspace_state::watch(std::uint64_t command) {
+  watched[command];
+  if (!std::exchange(looking, true))
+    look_later();
+}
+
+std::string workspace_state::unwatch(std::uint64_t command) {
+  auto i = watched.find(command);
+  if (i == watched.end())
+    return {};
+  auto why = std::move(i->second);
+  watched.erase(i);
+  return why;
+}
+
+void workspace_state::look_later() {
+  call_after(self, look_every, [this, flag = cancel] {
+    if (flag == cancel) // else the run it was for is over
+      look();
+  });
+}
+
+void workspace_state::look() {
+  looking = !watched.empty();
+  if (!looking)
+    return;
+  look_later(); // the next count is due whether this one takes its time or not
+  if (std::exchange(counting, true))
+    return; // a slow disk has no more than one of them to do
+  auto now = std::make_shared<snapshots::amount>();
+  counting = on_disk(
+      true, [files = files, now, flag = cancel] { *now = files->disk.measure(flag.get()); },
+      [this, now] {
+        counting = false;
+        if (now->over.empty())
+          return over.reset();
+        auto before = std::exchange(over, *now);
+        if (before && !now->grown_from(*before))
+          return;
+        if (before) // it was told once, and filled them further: less is asked for before anything runs again
+          over = before;
+        over_grows = !before;
+        for (auto& [command, why] : watched)
+          if (why.empty() && commands) {
+            why = "E_SIZE: ended because " + now->over + room_advice;
+            commands->kill(command);
+          }
+      },
+      [] {});
+}
+
+} // namespace conclave
