@@ -148,7 +148,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   auto fault = std::make_shared<std::string>();
   struct granted {
     path_policy::rules rules;
-    std::vector<std::string> hidden, closed;
+    std::vector<std::string> hidden, closed, guarded;
   };
   auto now = std::make_shared<granted>();
   auto begun = on_disk(
@@ -157,14 +157,17 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
        commands_run = parts.config.commands] {
         *fault = files->disk.prepare(p, flag.get());
         now->rules = files->disk.rules();
-        if (commands_run)
+        if (commands_run) {
           files->disk.find_secrets(now->hidden, now->closed);
+          now->guarded = files->disk.find_protected();
+        }
         files->tools = std::make_unique<file_tools>(file_tools::settings{now->rules, enforce, {}, {}});
       },
       [this, promise, fault, now]() mutable {
         rules = std::move(now->rules);
         hidden = std::move(now->hidden);
         closed = std::move(now->closed);
+        guarded = std::move(now->guarded);
         if (fault->empty())
           promise.deliver(workspace_ready{parts.place});
         else
