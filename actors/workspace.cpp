@@ -155,7 +155,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   auto fault = std::make_shared<std::string>();
   struct granted {
     path_policy::rules rules;
-    std::vector<std::string> hidden, closed, borrowed, notices;
+    std::vector<std::string> hidden, closed, borrowed, guarded, notices;
   };
   auto now = std::make_shared<granted>();
   auto abandon = [promise]() mutable { promise.deliver(make_error(ec::cancelled, "another run began")); };
@@ -168,8 +168,10 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           now->rules = files->disk.rules();
           now->borrowed = files->disk.borrowed();
           now->notices = files->disk.take_notices();
-          if (confines)
+          if (confines) {
             files->disk.find_secrets(now->hidden, now->closed);
+            now->guarded = files->disk.find_protected();
+          }
           file_tools::settings with{now->rules, enforce, {}, {}};
           with.bounds.keep_free = files->disk.folders().limits.keep_free;
           with.full = [&disk = files->disk](const std::atomic<bool>& stop) {
@@ -183,6 +185,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           hidden = std::move(now->hidden);
           closed = std::move(now->closed);
           borrowed = std::move(now->borrowed);
+          guarded = std::move(now->guarded);
           for (auto& text : now->notices)
             if (parts.tell)
               parts.tell(text);

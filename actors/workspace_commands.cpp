@@ -39,16 +39,14 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   p.readable.insert(p.readable.end(), st.borrowed.begin(), st.borrowed.end());
   p.hidden = st.hidden;
   for (auto& r : st.rules.roots) {
-    if (std::find(st.closed.begin(), st.closed.end(), r.path) != st.closed.end())
-      continue;
+    auto is_in = [&r](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), r.path) != list.end(); };
     auto in_workspace = r.path.starts_with(workspace_paths::work(parts.place) + "/"); // its commands may write there anyway
-    if (!in_workspace)
-      (r.writable ? p.writable : p.readable).push_back(r.path);
-    auto folder = r.kind == path_policy::root_kind::context_file ? r.path.substr(0, r.path.rfind('/')) : r.path;
-    for (auto& x : r.protected_paths)
-      if (r.writable && x.find_first_of("*?[!") == std::string::npos)
-        p.protected_paths.push_back(x.starts_with('/') ? x : folder + "/" + x);
+    if (!in_workspace && !is_in(st.closed))
+      (r.writable && !is_in(st.guarded) ? p.writable : p.readable).push_back(r.path);
   }
+  for (auto& x : st.guarded)
+    if (std::find(p.readable.begin(), p.readable.end(), x) == p.readable.end())
+      p.protected_paths.push_back(x);
   p.home = workspace_paths::home(parts.place);
   p.network = parts.config.network == "full";
   p.env = parts.env;

@@ -41,7 +41,7 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
   struct found {
     std::string fault;
     path_policy::rules rules;
-    std::vector<std::string> hidden, closed;
+    std::vector<std::string> hidden, closed, guarded;
   };
   auto now = std::make_shared<found>();
   auto home = workspace_paths::server_home(parts.place, a.server);
@@ -53,6 +53,7 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
         if (first) {
           now->rules = files->disk.rules();
           files->disk.find_secrets(now->hidden, now->closed);
+          now->guarded = files->disk.find_protected();
         }
       },
       [this, now, home, first, promise]() mutable {
@@ -60,6 +61,7 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
           rules = std::move(now->rules);
           hidden = std::move(now->hidden);
           closed = std::move(now->closed);
+          guarded = std::move(now->guarded);
           laid_out = true;
         }
         if (!now->fault.empty()) {

@@ -73,6 +73,7 @@ struct workspace_state {
   path_policy::rules rules;                  ///< of that run
   std::vector<std::string> hidden, closed;   ///< from its commands, see workspace_disk::find_secrets
   std::vector<std::string> borrowed;         ///< what its commands read, see workspace_disk::borrowed
+  std::vector<std::string> guarded;          ///< from their writing, see workspace_disk::find_protected
   std::shared_ptr<std::atomic<bool>> cancel; ///< of what the disk does for it
   std::shared_ptr<workspace_files> files;
   std::unique_ptr<lane> disk;                  ///< one thread, begun with the first job

@@ -125,6 +125,9 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.home = home_dir(ignored);
+  std::error_code code; // paths of workspaces are compared with what the kernel finds, so no link may be on the way
+  if (auto real = std::filesystem::canonical(r.home, code); !code)
+    r.home = real.string();
   sandbox_ = r.sandbox = std::make_shared<sandbox_finder>(outside_, r.home + "/work");
   if (on_.tape)
     attach_tape(r);

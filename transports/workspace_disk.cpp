@@ -361,6 +361,7 @@ path_policy::rules workspace_disk::rules() const {
 namespace {
 
 constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
+constexpr std::size_t max_protected = 1'000;   ///< each is a mount of its own
 constexpr int max_depth = 64;
 
 /// Calls `f(path, is a folder)` for everything below, links not followed, until it returns false for a folder: what is in that is
@@ -397,6 +398,30 @@ void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<
     if (!all)
       closed.push_back(c.path);
   }
+}
+
+std::vector<std::string> workspace_disk::find_protected() const {
+  using path_policy::access;
+  std::vector<std::string> out;
+  auto all = rules();
+  auto is_protected = [&](const std::string& path) {
+    return path_policy::judge(all, path, access::modify).code == path_policy::denial::protected_path;
+  };
+  for (auto& r : all.roots) {
+    if (!r.writable || r.protected_paths.empty())
+      continue;
+    std::vector<std::string> here;
+    auto whole = !is_protected(r.path) && look_through(r.path, [&](const std::string& path, bool) {
+      auto found = here.size() <= max_protected && is_protected(path);
+      if (found)
+        here.push_back(path);
+      return !found;
+    });
+    if (!whole || here.size() > max_protected)
+      here = {r.path};
+    out.insert(out.end(), here.begin(), here.end());
+  }
+  return out;
 }
 
 std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_ns) const {

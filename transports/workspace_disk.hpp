@@ -49,6 +49,10 @@ public:
   /// is in `closed`: it is not for commands at all.
   void find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const;
 
+  /// What commands are not to change in folders that may be written, as it is now: all that is protected there, by whatever
+  /// pattern. A folder with too much of that is in the list itself.
+  std::vector<std::string> find_protected() const;
+
   /// A file that was made below a folder that may be written, at this time or later: its path and what it is.
   using made = std::pair<std::string, file_identity>;
   std::vector<made> made_since(std::int64_t unix_ns) const;
