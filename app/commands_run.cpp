@@ -245,9 +245,9 @@ int command_run(const run_options& given) {
   });
   if (!recorded && !told)
     complain("the run is not recorded: there is no " + o.record);
-  if (auto fault = recorded && has_stand_ins ? fault_of_replay(o.record) : std::string{}; !fault.empty())
-    complain("warning: a replay of " + o.record
-             + " ends early, with exit code 1, for it has other texts than the run had: " + fault);
+  if (auto fault = recorded && !o.record.empty() ? fault_of_replay(o.record) : std::string{}; !fault.empty())
+    complain("warning: a replay of " + o.record + " ends early, with exit code 1"
+             + (has_stand_ins ? ", for it has other texts than the run had: " : ": ") + fault);
   if (!recorded && code == static_cast<int>(exit_code::answered))
     code = static_cast<int>(exit_code::failed); // what was asked for is not there
   return deliver_files(o, ended, code);

@@ -75,9 +75,9 @@ void tell_numbers(std::string_view t, std::size_t begin, std::size_t end, std::s
   dumped found;
   found.numbers = true;
   auto tell = [&] {
-    if (found.said.size() >= least)
-      use(std::move(found));
-    found.clear();
+    auto all = std::exchange(found, {});
+    if (found.numbers = true; all.said.size() >= least)
+      use(std::move(all));
   };
   each_word(t, begin, end, [&](std::size_t from, std::size_t first, std::size_t to) {
     auto byte = from == first ? byte_of(t.substr(first, to - first)) : -1;

@@ -2,8 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Finds secrets that a stream tells in pieces under several members, which take turns: each piece is all of a string, or a number.
-/// Pure.
+/// Finds secrets that a stream tells in pieces under several members, which take turns: each piece is all of a string, or a number,
+/// or what a string within JSON that is told as a text begins or ends with (a call's arguments). Pure.
 
 #include "protocols/wire/json_runs.hpp"
 
@@ -16,7 +16,8 @@
 namespace conclave {
 
 struct split_secret {
-  std::vector<std::size_t> leaves; ///< that make it up, in their order: positions in what was looked through
+  std::vector<std::size_t> leaves;    ///< that make it up, in their order: positions in what was looked through
+  std::vector<wire::text_span> parts; ///< what of each does, as it is escaped there: from its beginning on
   std::vector<std::pair<std::size_t, std::size_t>> doubles; ///< leaves in between that repeat one: position, position in `leaves`
 };
 

@@ -259,6 +259,25 @@ void stand_ins::add_config(const backend_config& b, const std::map<std::string, 
   }
 }
 
+/// Returns `text` with stand-ins that are as long as what stood there, escaped or encoded, as far as that can be. `plain`: where
+/// one begins or ends that stood there as it is.
+std::string stand_ins::of_same_length(const std::string& text, std::vector<std::size_t>* plain) const {
+  std::string out;
+  std::size_t done = 0;
+  for (auto& f : known_.find_in(text)) {
+    auto length = f.end - f.begin;
+    auto& name = names_[f.which];
+    if (plain != nullptr && f.form == secret_form::plain && length == known_.values()[f.which].size())
+      plain->insert(plain->end(), {f.begin, f.end});
+    out.append(text, done, f.begin - done);
+    out += f.form == secret_form::plain           ? escaped_to(name, length)
+           : f.form == secret_form::within_base64 ? std::string(length, 'x')
+                                                  : laid_out(name, text.substr(f.begin, length), f.form);
+    done = f.end;
+  }
+  return out.append(text, done);
+}
+
 /// What is put in the place of the base64 in which a secret is escaped. It keeps its length, so that what is
 /// behind the secret stands there in the same digits.
 text_edit stand_ins::in_base64(const std::string& all, const found_secret& there) const {
@@ -266,21 +285,8 @@ text_edit stand_ins::in_base64(const std::string& all, const found_secret& there
   while (end < all.size() && is_base64_digit(all[end]))
     ++end;
   auto digits = std::string_view{all}.substr(there.word, end - there.word);
-  auto meant = decoded_base64(digits);
   std::vector<std::size_t> as_it_is;
-  std::string out;
-  std::size_t done = 0;
-  for (auto& f : known_.find_in(meant)) {
-    auto length = f.end - f.begin;
-    if (f.form == secret_form::plain && length == known_.values()[f.which].size())
-      as_it_is.insert(as_it_is.end(), {f.begin, f.end});
-    out.append(meant, done, f.begin - done);
-    out += f.form == secret_form::plain           ? escaped_to(names_[f.which], length)
-           : f.form == secret_form::within_base64 ? std::string(length, 'x')
-                                                  : in_form(f.form, names_[f.which]);
-    done = f.end;
-  }
-  auto now = wire::encode_base64(out.append(meant, done));
+  auto now = wire::encode_base64(of_same_length(decoded_base64(digits), &as_it_is));
   now.resize(now.find_last_not_of('=') + 1);
   if (digits.find_first_of("-_") != std::string_view::npos)
     for (auto& c : now)

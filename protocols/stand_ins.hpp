@@ -44,8 +44,9 @@ public:
   bool put_in(const std::vector<std::string*>& pieces, bool* inexact = nullptr) const;
 
   /// The same in pieces of a stream of JSON texts, and in what a reader puts together from its strings and numbers: an answer comes
-  /// in deltas, of which none may hold the whole secret (protocols/wire/json_runs.hpp, protocols/split_secrets.hpp). Where there
-  /// was one, parts of it that are left (of a text that grows) are replaced, too, and of what `is_reply` of a model says beside its
+  /// in deltas, of which none may hold the whole secret (protocols/wire/json_runs.hpp, protocols/split_secrets.hpp); also in
+  /// strings that are base64 of something binary. Where there was one, parts of it that are left (of a text that grows) are
+  /// replaced, too, and of what `is_reply` of a model says beside its
   /// text no word stays. Returns whether there was one that no string held alone, or that a replay may not find.
   bool put_in_stream(const std::vector<std::string*>& pieces, bool is_reply = false) const;
 
@@ -61,13 +62,14 @@ public:
 private:
   void add_forms(std::vector<std::string> forms);
   std::string made_of(const std::string& form, const std::vector<std::string>& parts) const;
+  std::string of_same_length(const std::string& text, std::vector<std::size_t>* plain = nullptr) const;
   text_edit in_base64(const std::string& all, const found_secret& there) const;
   std::string name_in_place_of(const std::string& secret) const;
   void add(const std::string& core, const std::string& name);
   void edit_run(const std::string& all, const wire::string_run& run, std::vector<text_edit>& edits) const;
   bool edit_runs(const std::vector<std::string*>& pieces, bool by_index) const;
   bool edit_split(const std::vector<std::string*>& pieces, const std::string& all, const wire::json_leaves& leaves) const;
-  bool put_rest_in(std::string& said, std::size_t which) const;
+  bool edit_data(const std::vector<std::string*>& pieces, bool& inexact) const;
   void edit_rest(const std::vector<std::string*>& pieces, bool is_reply) const;
   std::vector<std::string> all_forms() const;
 

@@ -3,11 +3,12 @@
 
 // Secrets in streams of JSON texts.
 
-#include "protocols/key_route.hpp"
-#include "protocols/secret_judge.hpp"
+#include "protocols/secret_parts.hpp"
 #include "protocols/split_secrets.hpp"
 #include "protocols/stand_ins.hpp"
 #include "protocols/text.hpp"
+#include "protocols/tool_result.hpp"
+#include "protocols/wire/attachments.hpp"
 #include "protocols/wire/http_reply.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -63,6 +64,14 @@ void widen(const wire::json_leaves& leaves, const std::string& all, std::vector<
   blank_out(leaves, touched, all, edits);
 }
 
+/// What the strings of a run say together.
+std::string said_by(const wire::string_run& run, const std::string& all) {
+  std::string out;
+  for (auto [begin, end] : run)
+    out += conclave::said_by({begin, end}, all);
+  return out;
+}
+
 std::string number_of(unsigned char byte, int base) {
   constexpr std::string_view hex = "0123456789abcdef";
   return base == 16 ? std::string{hex[byte >> 4], hex[byte & 15]} : std::to_string(byte);
@@ -84,6 +93,7 @@ bool stand_ins::put_in_stream(const std::vector<std::string*>& pieces, bool is_r
     again = edit_split(pieces, all, wire::leaves_of(all, true));
     in_parts = in_parts || again;
   }
+  whole = edit_data(pieces, in_parts) || whole;
   if (whole || in_parts)
     edit_rest(pieces, is_reply);
   return in_parts;
@@ -93,7 +103,7 @@ bool stand_ins::is_needed_in_stream(const std::string& text) const {
   if (is_needed(text))
     return true;
   auto copy = text;
-  return put_in_stream({&copy});
+  return put_in_stream({&copy}) || copy != text;
 }
 
 bool stand_ins::edit_runs(const std::vector<std::string*>& pieces, bool by_index) const {
@@ -131,7 +141,7 @@ std::vector<std::string> stand_ins::all_forms() const {
     out.push_back(secret);
     if (auto escaped = wire::percent_encoded(secret); escaped != secret)
       out.push_back(std::move(escaped));
-    for (auto form : {secret_form::base64, secret_form::base64_1, secret_form::base64_2, secret_form::hex})
+    for (auto form : encoded_forms)
       out.push_back(in_form(form, secret));
     auto large = out.back();
     for (auto& c : large)
@@ -148,9 +158,13 @@ bool stand_ins::put_in_list(const std::vector<std::string*>& texts) const {
     put_in(*text);
   auto all = joined(texts);
   wire::json_leaves leaves;
-  for (std::size_t i = 0, begin = 0; i < texts.size(); begin = leaves.all.back().end, ++i) {
+  auto places = static_cast<std::uint32_t>(texts.size());
+  for (std::size_t i = 0, begin = 0; i < texts.size(); begin += texts[i++]->size()) {
     auto place = static_cast<std::uint32_t>(i + 1);
     leaves.all.push_back({begin, begin + texts[i]->size(), place, 0, place, 0});
+    for (auto base : {std::uint8_t{10}, std::uint8_t{16}})
+      if (wire::is_byte(*texts[i], base))
+        leaves.all.push_back({begin, begin + texts[i]->size(), place, 0, places + base, base});
   }
   return edit_split(texts, all, leaves);
 }
@@ -164,22 +178,24 @@ bool stand_ins::edit_split(const std::vector<std::string*>& pieces, const std::s
     std::vector<std::string> texts;
     std::vector<std::string*> parts;
     texts.reserve(split.leaves.size());
-    for (auto i : split.leaves) {
-      auto& leaf = leaves.all[i];
-      parts.push_back(&texts.emplace_back(leaf.is_number() ? said_by(leaf, all) : all.substr(leaf.begin, leaf.end - leaf.begin)));
+    for (std::size_t n = 0; n < split.leaves.size(); ++n) {
+      auto& leaf = leaves.all[split.leaves[n]];
+      auto [from, to] = split.parts[n];
+      parts.push_back(&texts.emplace_back(leaf.is_number() ? said_by(leaf, all) : all.substr(leaf.begin + from, to - from)));
     }
     put_in(parts);
-    auto replace = [&](std::size_t i, const std::string& text) {
+    auto replace = [&](std::size_t i, const std::string& text, wire::text_span part) {
       auto& leaf = leaves.all[i];
+      auto begin = leaf.begin + part.first, end = std::min(leaf.begin + part.second, leaf.end);
       auto now = !leaf.is_number() ? text : number_of(text.empty() ? ' ' : static_cast<unsigned char>(text[0]), leaf.base);
       taken[i] = true;
-      if (all.compare(leaf.begin, leaf.end - leaf.begin, now) != 0)
-        edits.push_back({leaf.begin, leaf.end, std::move(now)});
+      if (all.compare(begin, end - begin, now) != 0)
+        edits.push_back({begin, end, std::move(now)});
     };
     for (std::size_t n = 0; n < texts.size(); ++n)
-      replace(split.leaves[n], texts[n]);
+      replace(split.leaves[n], texts[n], split.parts[n]);
     for (auto [i, n] : split.doubles)
-      replace(i, texts[n]);
+      replace(i, texts[n], split.parts[n]);
   }
   if (edits.empty())
     return false;
@@ -189,55 +205,47 @@ bool stand_ins::edit_split(const std::vector<std::string*>& pieces, const std::s
   return true;
 }
 
-/// Once a secret was told: strings that are cut within it (of a text that grows, each time it is told again), and what is said
-/// beside the text.
+/// What is binary and tells a secret in another way than base64 does: a file with an address in it, say.
+/// Returns whether there was one; `inexact` is set where the data has another length now.
+bool stand_ins::edit_data(const std::vector<std::string*>& pieces, bool& inexact) const {
+  constexpr std::size_t least = 16;
+  auto all = joined(pieces);
+  std::vector<text_edit> edits;
+  for (auto& leaf : wire::leaves_of(all, false).all)
+    if (auto said = leaf.is_string() && leaf.end - leaf.begin >= least ? said_by(leaf, all) : std::string{}; is_base64(said))
+      if (auto bytes = decode_base64(said), now = of_same_length(bytes); now != bytes) {
+        inexact = inexact || now.size() != bytes.size();
+        edits.push_back({leaf.begin, leaf.end, wire::encode_base64(now)});
+      }
+  splice(pieces, all, edits);
+  return !edits.empty();
+}
+
+/// Once a secret was told: strings that have a part of it (a text that grows, each time it is told again), and what is said beside
+/// the text.
 void stand_ins::edit_rest(const std::vector<std::string*>& pieces, bool is_reply) const {
   auto all = joined(pieces);
   auto leaves = wire::leaves_of(all, false);
   std::vector<text_edit> edits;
   if (is_reply)
     blank_out(leaves, leaves.unread, all, edits);
+  secret_parts parts(known_.values(), names_);
+  for (auto& leaf : leaves.all)
+    if (leaf.is_string())
+      parts.learn(said_by(leaf, all));
+  for (auto& run : wire::string_runs(wire::leaves_of(all, true)))
+    if (run.size() > 1)
+      parts.learn(said_by(run, all));
   for (auto& leaf : leaves.all) {
-    if (leaf.is_number() || leaf.end - leaf.begin < usual)
+    if (leaf.is_number() || leaf.end - leaf.begin < secret_parts::least)
       continue;
-    auto said = said_by(leaf, all);
-    auto any = false;
-    for (std::size_t which = 0; which < names_.size(); ++which)
-      any = put_rest_in(said, which) || any;
-    if (any) {
+    if (auto said = said_by(leaf, all); parts.put_in(said)) {
       auto quoted = wire::quote(said);
       edits.push_back({leaf.begin, leaf.end, quoted.substr(1, quoted.size() - 2)});
     }
   }
   keep_apart(edits);
   splice(pieces, all, std::move(edits));
-}
-
-/// Replaces what a text holds of a secret at its end, at its beginning, or alone.
-bool stand_ins::put_rest_in(std::string& said, std::size_t which) const {
-  auto& secret = known_.values()[which];
-  auto& name = names_[which];
-  auto least = std::max(usual, key_start(secret).size() + usual / 2);
-  if (name.size() != secret.size() || name == secret)
-    return false;
-  if (auto at = said.size() < least || said.size() >= secret.size() ? std::string::npos : secret.find(said);
-      at != std::string::npos) {
-    said = name.substr(at, said.size());
-    return true;
-  }
-  auto any = false;
-  for (auto length = std::min(said.size(), secret.size() - 1); length >= least && !any; --length)
-    if (std::string_view{said}.ends_with(std::string_view{secret}.substr(0, length))) {
-      said.replace(said.size() - length, length, name, 0, length);
-      any = true;
-    }
-  auto begun = any;
-  for (auto length = std::min(said.size(), secret.size() - 1); length >= usual && any == begun; --length)
-    if (said.starts_with(std::string_view{secret}.substr(secret.size() - length))) {
-      said.replace(0, length, name, secret.size() - length, length);
-      return true;
-    }
-  return any;
 }
 
 } // namespace conclave

@@ -216,19 +216,16 @@ private:
     while (end < bytes_.size() && (is_digit(bytes_[end]) || bytes_[end] == '.' || (bytes_[end] | 0x20) == 'e'))
       ++end;
     auto alone = i == 0 || std::string_view{",[: \t\r\n"}.find(bytes_[i - 1]) != std::string_view::npos;
-    if (alone && is_byte(i, end, 10))
+    if (alone && is_byte(bytes_.substr(i, end - i), 10))
       add(i, end, 10);
     return end;
   }
 
-  bool is_byte(std::size_t i, std::size_t end, int base) const {
-    int value = 0;
-    auto read = std::from_chars(bytes_.data() + i, bytes_.data() + end, value, base);
-    return end - i <= 3 && read.ptr == bytes_.data() + end && value > 0 && value < 256;
-  }
-
   /// "112, 108, 97": a list of bytes that was made a text; also of two hexadecimal digits each, as dumps are.
   void numbers_within(std::size_t i, std::size_t end) {
+    for (auto base : {std::uint8_t{10}, std::uint8_t{16}})
+      if (is_byte(bytes_.substr(i, end - i), base))
+        add(i, end, base);
     row tens{10, i, {}}, hexes{16, i, {}};
     if (end - i < 3 * row::least - 1)
       return;
@@ -244,7 +241,7 @@ private:
         i = stop + 1;
         continue;
       }
-      put(tens, i, stop, is_byte(i, stop, 10));
+      put(tens, i, stop, is_byte(bytes_.substr(i, stop - i), 10));
       put(hexes, i, stop, stop - i == 2);
       i = stop;
     }
@@ -284,6 +281,13 @@ private:
 };
 
 } // namespace
+
+bool is_byte(std::string_view digits, int base) {
+  int value = 0;
+  auto end = digits.data() + digits.size();
+  return digits.size() <= 3 && (base == 10 || digits.size() == 2) && std::from_chars(digits.data(), end, value, base).ptr == end
+         && value > 0 && value < 256;
+}
 
 json_leaves leaves_of(std::string_view bytes, bool by_index) {
   return leaf_finder{bytes, by_index}.find();

@@ -40,9 +40,12 @@ struct json_leaves {
 };
 
 /// Returns the leaves of all JSON texts in `bytes` (lines of SSE, lines, or one), and what other lines of SSE say. `by_index`: with
-/// their positions. Numbers within a string are leaves where there are at least eight in a row. Takes anything, a string that does
-/// not end on its line is none. O(bytes).
+/// their positions. Numbers within a string are leaves where there are at least eight in a row, or it is one. Takes anything, a
+/// string that does not end on its line is none. O(bytes).
 json_leaves leaves_of(std::string_view bytes, bool by_index);
+
+/// Returns whether a text is a number of one byte and nothing else: in decimal, or of two hexadecimal digits.
+bool is_byte(std::string_view text, int base);
 
 /// Returns the strings among them, those of the same member name as a run, in their order. With positions a run is also of one, so
 /// that what is sent side by side stays apart.

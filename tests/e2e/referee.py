@@ -69,6 +69,61 @@ def mutations(value):
         yield value + "x"
 
 
+def leaves(value, place=()):
+    """Each leaf of a value with the names on the way to it; what is empty is one."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not inside:
+        yield place, value
+    for k, v in inside:
+        yield from leaves(v, (*place, k))
+
+
+def replaced(value, place, leaf=None, remove=False):
+    """The value with another leaf at the place, or without one."""
+    out = copy.deepcopy(value)
+    at = out
+    for k in place[:-1]:
+        at = at[k]
+    if remove:
+        del at[place[-1]]
+    else:
+        at[place[-1]] = leaf
+    return out
+
+
+def unlike(ours, theirs):
+    """The places at which two requests say something else: in canonical JSON, that is whatever the order of members."""
+    said = {json.dumps(p): json.dumps(v) for p, v in leaves(ours)}, {json.dumps(p): json.dumps(v) for p, v in leaves(theirs)}
+    return {p for p in said[0] | said[1] if said[0].get(p) != said[1].get(p)}
+
+
+def judge_sent(test, ours, theirs, strip=lambda request: request):
+    """Holds a request of ours against the one that the SDK sent, once `strip` took what is listed out of both: any leaf of ours that
+    is another one, or is missing, must be told. Returns how many leaves were judged."""
+    test.assertEqual(unlike(strip(ours), strip(theirs)), set(), (ours, theirs))
+    judged = 0
+    for place, leaf in leaves(strip(ours)):
+        other = {} if leaf is None else not leaf if isinstance(leaf, bool) else leaf + 1 if isinstance(leaf, (int, float)) else [leaf, "x"]
+        for wrong in (replaced(ours, place, other), replaced(ours, place, remove=True)):
+            test.assertTrue(unlike(strip(wrong), strip(theirs)), place)
+        judged += 1
+    return judged
+
+
+def takes_wrong_types(imports, kind, bodies, free):
+    """The places of the bodies at which `tsc --strict` takes a value of another type, by case: none, but for the members in `free`,
+    whose types say nothing of what is in them. Returns the places and how many were judged."""
+    wrong = {}
+    for name, body in bodies.items():
+        for place, leaf in leaves(body):
+            if free & set(place):
+                continue
+            other = {"wrong": 1} if isinstance(leaf, (bool, int, float)) or leaf is None else 7 if isinstance(leaf, str) else "wrong"
+            wrong[f"b{len(wrong)}"] = (name, place, replaced(body, place, other))
+    told = {int(line.split("(")[1].split(",")[0]) for line in type_errors(imports, kind, {k: v[2] for k, v in wrong.items()})}
+    return [(name, place) for i, (name, place, _) in enumerate(wrong.values()) if i + 3 not in told], len(wrong)
+
+
 def sent(request, headers):
     """What of a recorded request must be alike whoever sends it."""
     body = {k: v for k, v in request.items() if k not in ("path", "headers", "at")}

@@ -167,6 +167,10 @@ for line in sys.stdin:
     print(json.dumps({"jsonrpc": "2.0", "id": m["id"], "result": r}), flush=True)
 '''
 
+BLOBS = r'''{"type": "resource", "resource": {"uri": f"file:///{n}", "mimeType": "application/octet-stream", "blob": __import__("base64").b64encode(
+        b"\x00\xff" + b"\x01" * n + said.encode() + b"\x00\xff\x02").decode()}} for n in range(3)
+        for said in (key, __import__("urllib.parse").parse.quote("k=" + key, safe=""))'''
+
 
 def texts_of(cassette, turns=()):
     """What can be put together of the strings of one name in the lines of a cassette: of what came in by transfer and by child;
@@ -196,16 +200,32 @@ def texts_of(cassette, turns=()):
 class InPieces(cassette.Recorded):
     """A secret of which no piece of a stream has all: nothing in the cassette makes it up, and the replay comes to its end."""
 
-    def told(self, decide, kind="chatcompletion", model="m", turns=(), early=False, **more):
+    def told(self, decide, kind="chatcompletion", model="m", turns=(), early=False, numbers=False, parts=False, **more):
+        """`early`: whether a replay ends early, None = either, and the recording says which. `numbers`: the key is told in digits.
+        `parts`: no part of it stays, either."""
         async def behave(provider, request, reply):
             await (decide(reply) if len(provider.requests) <= 2 else reply.decide("x"))
 
         self.serve(behave)
+        self.cassette.unlink(missing_ok=True)  # of what failed before
         r = self.record([{"id": f"m{i}", "backend": self.backend(kind, model, **more)} for i in range(2)])
         self.assertEqual(r.returncode, 0, r.stderr)
         for text in texts_of(self.cassette, turns):
             for part in ("planted", KEY[5:13], KEY[-9:]):
                 self.assertNotIn(part, text)
+        told = self.cassette.read_text()
+        if numbers:
+            self.assertNotIn("planted", told)
+            values = [int(x, 16 if x.startswith("0x") else 10) for x in re.findall(r"(?<![\w.])(?:0x[0-9a-fA-F]{2}|\d{2,3})(?![\w.])", told)]
+            digits = "".join(re.findall(r"[0-9a-fA-F]+", re.sub(r"0x|\b[0-9a-f]{8}: ", "", "\n".join([told, *texts_of(self.cassette)]))))
+            for part in (KEY[5:13], KEY[-9:]):
+                self.assertNotIn(list(part.encode()), [values[i:i + len(part)] for i in range(len(values))])
+                self.assertNotIn(part.encode().hex(), digits)
+        if parts:
+            for part in (KEY[3:11], KEY[-9:], json.dumps(KEY[-9:])[1:-1], json.dumps(json.dumps(KEY[-9:])[1:-1])[1:-1]):
+                self.assertNotIn(part, told)
+        if early is None:
+            early = "ends early" in r.stderr
         self.assertEqual("ends early" in r.stderr, early, r.stderr)
         log = self.shown(self.home)
         r, again = self.replay()
@@ -342,6 +362,92 @@ class InPieces(cassette.Recorded):
         r, _ = self.replay()
         self.assertEqual(r.returncode, 1)
         self.assertIn(place[1], r.stderr)
+
+    def test_a_key_that_deltas_spell_in_numbers(self):
+        decimal, hexadecimal = [str(x) for x in KEY.encode()], [f"{x:02x}" for x in KEY.encode()]
+        for numbers in (decimal, hexadecimal, ["0x" + x for x in hexadecimal]):
+            said = "it is " + ", ".join(numbers) + "."
+            for size in (1, 5, 9):
+                with self.subTest(numbers[0], size=size):
+                    self.told(self.stream([said[i:i + size] for i in range(0, len(said), size)], '{"content":@}'), numbers=True)
+        self.told(self.events({"delta": {"content": "a"}}, note=[[str(x) for x in KEY.encode()]]), numbers=True)
+        self.told(self.events(*[{"delta": {"content": "a"}}] * len(KEY), note=[{"byte": str(x)} for x in KEY.encode()]), numbers=True)
+
+    def test_a_key_in_the_rows_of_a_dump(self):
+        """As xxd prints it: in the digits and beside them, with other bytes in front and behind."""
+        data = b"KEY=" + KEY.encode() + b" and more of it"
+        rows = "".join(f"{i:08x}: {data[i:i + 16].hex(' ', 2):<39}  {''.join(chr(c) for c in data[i:i + 16])}\n" for i in range(0, len(data), 16))
+        self.told(self.events({"delta": {"content": rows}}), numbers=True)
+        self.told(self.stream([rows[i:i + 7] for i in range(0, len(rows), 7)], '{"content":@}'), numbers=True)
+
+    def test_a_key_in_headers(self):
+        """In one as numbers, over several a number each, and in pieces."""
+        numbers = [str(x) for x in KEY.encode()]
+        for headers in ({"X-A": ", ".join(numbers)}, {f"X-{i:02}": x for i, x in enumerate(numbers)},
+                        {f"X-{i:02}": KEY[4 * i:4 * i + 4] for i in range((len(KEY) + 3) // 4)}):
+            async def decide(reply, headers=headers):
+                await reply.head(**{k.replace("-", "_"): v for k, v in headers.items()})
+                for x in ({"delta": {"content": "a"}}, {"delta": {}, "finish_reason": "stop"}):
+                    await reply.chunk(f"data: {json.dumps({'choices': [{'index': 0, **x}]})}\n\n".encode())
+                await reply.chunk(b"data: [DONE]\n\n")
+                await reply.end()
+            with self.subTest(len(headers)):
+                self.told(decide, numbers=True)
+
+    def test_a_text_that_grows_and_goes_on_behind(self):
+        pieces = [KEY[i:i + 4] for i in range(0, len(KEY), 4)]
+        growing = [f"it is {KEY[:i + 4]}\u2026 and more" for i in range(0, len(KEY), 4)]
+        self.told(self.events(*({"delta": {"content": x}} for x in pieces), snapshot=growing), parts=True)
+
+    def test_a_key_begun_in_a_text_and_ended_in_the_arguments_of_a_call(self):
+        """No reader puts that together; it is in no file, and the recording tells where a replay ends."""
+        def event(kind, **more):
+            return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
+
+        arguments = json.dumps({"n": 1, "content": KEY[9:] + " is the rest"})
+        for size in (1, 4, 500):
+            async def claude(reply, size=size):
+                if "new_answer" not in reply.tools():
+                    return await reply.decide("x")
+                await reply.head()
+                await reply.chunk(event("message_start", message={"id": "m", "role": "assistant", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}))
+                await reply.chunk(event("content_block_start", index=0, content_block={"type": "text", "text": ""}))
+                await reply.chunk(event("content_block_delta", index=0, delta={"type": "text_delta", "text": "it is " + KEY[:9]}))
+                await reply.chunk(event("content_block_stop", index=0))
+                await reply.chunk(event("content_block_start", index=1, content_block={"type": "tool_use", "id": "t", "name": "new_answer", "input": {}}))
+                for i in range(0, len(arguments), size):
+                    await reply.chunk(event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": arguments[i:i + size]}))
+                await reply.chunk(event("content_block_stop", index=1))
+                await reply.chunk(event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 9}))
+                await reply.chunk(event("message_stop"))
+                await reply.end()
+            with self.subTest(size):
+                self.told(claude, "claude", early=None, parts=True)
+
+    def test_a_key_in_the_binary_data_of_a_resource(self):
+        """The run leaves such data out, and so does a replay: whatever is in front of the key, and however it is told there."""
+        server = self.home.write("blob.py", PARTS.replace('{"type": "text", "text": key[i:i + 4]} for i in range(0, len(key), 4)', BLOBS))
+
+        async def behave(provider, request, reply):
+            asked = '"tool"' in json.dumps([m["role"] for m in request["messages"]])
+            await (reply.decide("x") if asked or tool not in reply.tools() else reply.play("Looking.", [(tool, {})]))
+
+        tool = cassette.tool("t")
+        self.serve(behave)
+        r = self.record([{"id": "a", "backend": self.backend("chatcompletion", "m", mcp_servers={
+            "s": {"command": sys.executable, "args": [server, "${TEST_KEY}"], "security": {"allowed_executables": [sys.executable]}}})}])
+        self.assertEqual(r.returncode, 0, r.stderr)
+        text = self.cassette.read_text()
+        words = re.findall(r"[A-Za-z0-9+/]{16,}", text.replace("\\/", "/"))
+        blobs = [base64.b64decode(x + "=" * (-len(x) % 4)) for x in words if len(x) % 4 != 1]
+        self.assertGreaterEqual(sum(b"\x00\xff" in x for x in blobs), 6)
+        for x in blobs:
+            for part in (KEY.encode(), urllib.parse.quote(KEY, safe="").encode(), KEY[4:].encode()):
+                self.assertNotIn(part, x)
+        self.assertNotIn("ends early", r.stderr)
+        log = self.shown(self.home)
+        r, again = self.replay()
+        self.assertEqual((r.returncode, sha(again)), (0, sha(log)), r.stderr)
 
 
 if __name__ == "__main__":

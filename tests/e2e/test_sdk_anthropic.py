@@ -81,6 +81,7 @@ class Referee(unittest.TestCase):
                         for x in theirs:
                             x["path"] = x["path"].removesuffix("?beta=true")  # of its beta client; the header is what counts
                         self.assertEqual(theirs, ours)
+                        judge_sent(self, ours[0], theirs[0])
         finally:
             provider.stop()
 

@@ -77,7 +77,9 @@ class Referee(unittest.TestCase):
                         bodies = [{"kind": {"azure_openai": "azure", "openai": "responses"}.get(kind, "openai"), "body": x["body"], "version": "2024-10-21"} for x in ours]
                         start = len(provider.requests)
                         script("sdk_chat.mjs", "send", provider.url, home.write("bodies.json", bodies))
-                        self.assertEqual([sent(x, HEADERS) for x in provider.requests[start:]], ours)
+                        theirs = [sent(x, HEADERS) for x in provider.requests[start:]]
+                        self.assertEqual(theirs, ours)
+                        judge_sent(self, ours[0], theirs[0])
                         self.assertIsNone(ours[0]["authorization" if kind == "azure_openai" else "api-key"])
         finally:
             provider.stop()

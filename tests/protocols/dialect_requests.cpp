@@ -6,8 +6,8 @@
 #define CAF_SUITE protocols.dialect_requests
 
 #include "caf/test/unit_test.hpp"
+#include "support/golden_requests.hpp"
 #include "support/places.hpp"
-#include "support/requests.hpp"
 
 #include <fstream>
 #include <sstream>
@@ -17,89 +17,44 @@ using namespace conclave::test;
 
 namespace {
 
-model_request tool_loop() {
-  auto r = plain();
-  r.messages.push_back(asks("I look.", {{"c1", "f", R"({"a":1})"}, {"c:2", "g", "not json"}, {"c3", "h", "{}"}}));
-  r.messages.push_back(answers("c1", "one"));
-  r.messages.push_back(answers("c:2", "Error: bad arguments", true));
-  r.messages.push_back(answers("orphan", "of nobody"));
-  r.messages.push_back(say(role::user, "Finish now."));
-  return r;
-}
-
-model_request thinking() {
-  auto r = plain();
-  r.messages.push_back(asks("", {{"call:0", "f", R"({"z":1,"a":2})"}},
-                            R"([{"type":"thinking","thinking":"hm","signature":"c2ln"},{"type":"redacted_thinking","data":"eA=="},)"
-                            R"({"type":"tool_use","id":"call:0","name":"f","input":{"z":1,"a":2}}])",
-                            "anthropic"));
-  r.messages.push_back(answers("call:0", "done"));
-  return r;
-}
-
-model_request decision() {
-  auto r = plain();
-  r.messages = {say(role::user, "Which?")};
-  r.schema = R"({"type":"object","properties":{"action":{"enum":["vote"]}}})";
-  return r;
-}
-
-/// What a tool gave that took a picture, recorded a sound and lists a file.
-model_request tool_images() {
-  auto r = plain();
-  r.messages.push_back(asks("", {{"c1", "f", "{}"}, {"c2", "f", "{}"}}));
-  r.messages.push_back(answers("c1", "before\n[image image/png, 70 bytes, not shown]\n[image image/x, 3 bytes, not shown]\n"
-                                     "[audio audio/wav, 3 bytes, not shown]\n[resource a: file:///a]\ninside"));
-  r.messages.back().parts = {
-      {content_kind::text, "before", "", "", ""},
-      {content_kind::image, "[image image/png, 70 bytes, not shown]", "image/jpeg",
-       "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABh6FO1AAAAABJRU5ErkJggg==", ""},
-      {content_kind::image, "[image image/x, 3 bytes, not shown]", "image/x", "AAAA", ""},
-      {content_kind::audio, "[audio audio/wav, 3 bytes, not shown]", "audio/wav", "iVBO", ""},
-      {content_kind::resource, "[resource a: file:///a]", "image/png", "", "file:///a"},
-      {content_kind::resource, "inside", "text/x", "", "file:///b"},
-      {content_kind::json, R"({"a":1})", "", "", ""},
-      {content_kind::text, " ", "", "", ""}};
-  r.messages.push_back(answers("c2", "[image image/gif, 6 bytes, not shown]"));
-  r.messages.back().parts = {{content_kind::image, "[image image/gif, 6 bytes, not shown]", "image/gif", "R0lGODlh", ""}};
-  return r;
-}
-
-/// A turn of the Responses API, with calls that are answered in two ways.
-model_request sealed() {
-  auto r = plain();
-  r.messages.push_back(asks("I look.", {{"call:1", "f", R"({ "z":1 })"}, {"call_2", "patch", "*** x"}},
-                            R"([{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA+/=="},{"type":"message",)"
-                            R"("id":"msg_1","role":"assistant","status":"completed","phase":"commentary","content":[{"type":)"
-                            R"("output_text","text":"I look.","annotations":[]}]},{"type":"function_call","id":"fc_1","call_id":)"
-                            R"("call:1","name":"f","arguments":"{ \"z\":1 }","caller":{"type":"program","caller_id":"p"}},{"type":)"
-                            R"("custom_tool_call","id":"ctc_1","call_id":"call_2","name":"patch","input":"*** x"}])",
-                            "openai_responses"));
-  r.messages.push_back(answers("call:1", "one"));
-  r.messages.push_back(answers("call_2", "two"));
-  return r;
-}
-
-struct golden_case {
-  const char* name;
-  model_request (*make)();
-};
-constexpr golden_case cases[] = {{"plain", plain},       {"tools", tools},       {"tool_loop", tool_loop},
-                                 {"thinking", thinking}, {"decision", decision}, {"tool_images", tool_images}};
-
 bool has_image(const std::string& body) {
   return body.find("\"image\"") != std::string::npos && body.find("iVBORw0KGgo") != std::string::npos;
 }
 
+/// A request as it is compared: whatever the order of its members.
+std::string canonical(const std::string& name, const json& body) {
+  return name + body.dump();
+}
+
+/// Returns a body with one leaf changed, or without it, once for each of all leaves.
+std::vector<json> mutations(const json& body) {
+  std::vector<json> out;
+  auto leaves = body.flatten();
+  for (auto& [place, leaf] : leaves.items()) {
+    auto other = leaf.is_string()    ? json(leaf.get<std::string>() + "x")
+                 : leaf.is_boolean() ? json(!leaf.get<bool>())
+                 : leaf.is_number()  ? json(leaf.get<double>() + 1)
+                                     : json("x");
+    out.push_back(body.patch(json::array({{{"op", "replace"}, {"path", place}, {"value", other}}})));
+    out.push_back(body.patch(json::array({{{"op", "remove"}, {"path", place}}})));
+  }
+  return out;
+}
+
 void run_golden(const std::string& dialect, std::vector<golden_case> more = {}) {
-  more.insert(more.begin(), std::begin(cases), std::end(cases));
+  more.insert(more.begin(), std::begin(golden_cases), std::end(golden_cases));
   for (auto& c : more) {
     std::ifstream in(test::source_dir() + "/tests/golden/" + dialect + "/" + c.name + ".request.json");
     std::ostringstream text;
     text << in.rdbuf();
     auto expected = json::parse(text.str(), nullptr, false);
     auto http = encode(dialect.c_str(), c.make());
-    CAF_CHECK_EQUAL(c.name + json::parse(http.body).dump(), c.name + expected.dump());
+    auto sent = canonical(c.name, json::parse(http.body));
+    CAF_CHECK_EQUAL(sent, canonical(c.name, expected));
+    auto wrong = mutations(expected);
+    CAF_CHECK(wrong.size() >= 8);
+    for (auto& body : wrong)
+      CAF_CHECK(canonical(c.name, body) != sent);
     CAF_CHECK(http.body.find("real_id_of_the_agent") == std::string::npos);
   }
 }

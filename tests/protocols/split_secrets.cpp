@@ -8,6 +8,7 @@
 #include "caf/test/unit_test.hpp"
 #include "protocols/secret_escapes.hpp"
 #include "protocols/stand_ins.hpp"
+#include "protocols/tool_result.hpp"
 #include "protocols/wire/attachments.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -47,6 +48,17 @@ std::string hidden(std::string text, bool is_reply = true) {
   s.add_key(key);
   s.put_in_stream({&text}, is_reply);
   return text;
+}
+
+/// What the strings of this name say together, as it is escaped there.
+std::string run_of(const std::string& stream, const std::string& name) {
+  std::string out;
+  auto before = name + "\":\"";
+  for (auto& run : wire::string_runs(wire::leaves_of(stream, true)))
+    if (stream.substr(0, run.front().first).ends_with(before))
+      for (auto [begin, end] : run)
+        out += stream.substr(begin, end - begin);
+  return out;
 }
 
 bool holds(const std::string& text, const std::string& piece) {
@@ -96,6 +108,84 @@ CAF_TEST(a secret in numbers has its stand in there) {
     other += std::string{"0123456789abcdef"[c >> 4], "0123456789abcdef"[c & 15]} + " ";
   for (std::string before : {"0000: ", "400, ", "12, [", "0x", ""})
     CAF_CHECK_EQUAL(hidden("{\"text\":\"" + before + dump + "\"}"), "{\"text\":\"" + before + other + "\"}");
+}
+
+CAF_TEST(a secret in numbers over several deltas has its stand in there) {
+  std::string decimal, hex, expected, other;
+  auto name = std::string{"sk-CassetteKey2x"};
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    decimal += std::to_string(static_cast<unsigned char>(key[i])) + ", ";
+    expected += std::to_string(static_cast<unsigned char>(name[i])) + ", ";
+    hex += "0x" + in_form(secret_form::hex, key.substr(i, 1)) + ", ";
+    other += "0x" + in_form(secret_form::hex, name.substr(i, 1)) + ", ";
+  }
+  for (auto& [said, want] : {std::pair{decimal, expected}, {hex, other}})
+    for (std::size_t size : {1, 3, 7}) {
+      std::string text;
+      for (std::size_t i = 0; i < said.size(); i += size)
+        text += delta("content", said.substr(i, size));
+      auto out = hidden(text);
+      auto all = run_of(out, "content");
+      CAF_CHECK(holds(all, want));
+      CAF_CHECK(!holds(all, said.substr(0, said.size() - 2)));
+    }
+  auto alone = [](auto piece, auto) { return "{\"byte\":\"" + std::to_string(static_cast<unsigned char>(piece[0])) + "\"}\n"; };
+  auto out = hidden(told(1, alone));
+  CAF_CHECK(!holds(out, "\"112\"}\n{\"byte\":\"108\"")); // "pl"
+  CAF_CHECK(holds(out, "\"67\"}\n{\"byte\":\"97\""));    // "Ca"
+}
+
+CAF_TEST(a secret in the values of headers has its stand in there) {
+  std::string numbers = bytes_of(key), rest = "none";
+  std::vector<std::string> one, pieces;
+  for (std::size_t i = 0; i < key.size(); ++i)
+    one.push_back(std::to_string(static_cast<unsigned char>(key[i])));
+  for (std::size_t i = 0; i < key.size(); i += 5)
+    pieces.push_back(key.substr(i, 5));
+  stand_ins s;
+  s.add_key(key);
+  CAF_CHECK(!s.put_in_list({&numbers, &rest})); // one holds all of it
+  CAF_CHECK_EQUAL(numbers, bytes_of("sk-CassetteKey1x"));
+  for (auto* values : {&one, &pieces}) {
+    std::vector<std::string*> all;
+    for (auto& x : *values)
+      all.push_back(&x);
+    CAF_CHECK(s.put_in_list(all));
+  }
+  CAF_CHECK_EQUAL(one[3] + " " + one[4] + " " + pieces[1], "67 97 ssett");
+}
+
+CAF_TEST(a secret that is begun in a text and ended in the arguments of a call has its stand in there) {
+  auto call = [](const std::string& arguments, std::size_t size) {
+    std::string out;
+    for (std::size_t i = 0; i < arguments.size(); i += size)
+      out += "data: {\"index\":1,\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":"
+             + wire::quote(arguments.substr(i, size)) + "}}\n\n";
+    return out;
+  };
+  auto text = [](const std::string& said) { return "data: {\"index\":0,\"delta\":{\"text\":" + wire::quote(said) + "}}\n\n"; };
+  for (std::size_t size : {1, 3, 8, 100})
+    for (std::string before : {R"({"content": ")", R"({"n":1,"more":{"a":"bc"},"content":")"}) {
+      if (size == 1 && before.size() > 20)
+        continue; // a value that is a piece of its own stands between
+
+      auto out = hidden(text("it is sk-plant") + call(before + R"(ed81Zq\/x so","b":"c"})", size));
+      CAF_CHECK_EQUAL(out.substr(0, 50), text("it is sk-Casse").substr(0, 50));
+      auto said = run_of(out, "partial_json");
+      CAF_CHECK(holds(said, "tteKey2x so") && !holds(said, "81Zq"));
+    }
+  auto none = text("it is sk-plant") + call(R"({"a":"ed81Zr/x","ed81Zq/":"x"})", 4);
+  CAF_CHECK_EQUAL(hidden(none), none);
+}
+
+CAF_TEST(binary data that tells a secret in another way has a stand in of the same length) {
+  for (std::string said : {"https://x/?key=sk-planted81Zq%2Fx&more", "{\"k\":\"sk-planted81Zq\\/x\"}", "sk-planted81Zq/x"}) {
+    auto bytes = std::string{"\x00\xff\x01\xfe", 4} + said + "\xff\xff";
+    auto out = hidden("{\"blob\":\"" + wire::encode_base64(bytes) + "\"}");
+    auto now = decode_base64(out.substr(9, out.find('"', 9) - 9));
+    CAF_CHECK(!holds(now, "planted") && holds(now, "CassetteKey2"));
+    CAF_CHECK_EQUAL(now.size(), bytes.size());
+  }
 }
 
 CAF_TEST(nothing of a secret is in what is said of the tokens of a reply that has it) {
@@ -168,7 +258,28 @@ CAF_TEST(of a text that grows no part of the secret stays) {
     growing += "data: {\"snapshot\":" + wire::quote("it is " + key.substr(0, n)) + "}\n\n";
   auto out = hidden(growing);
   CAF_CHECK(!holds(out, "planted8"));
+  std::string behind;
+  for (std::size_t n = 1; n <= key.size(); ++n)
+    behind += "data: {\"snapshot\":" + wire::quote("it is " + key.substr(0, n) + "... and more") + "}\n\n";
+  CAF_CHECK(!holds(hidden(behind), "planted8"));
   CAF_CHECK_EQUAL(hidden("{\"a\":\"sk-planted8\"}"), "{\"a\":\"sk-planted8\"}"); // where nothing else tells it, it is a word
+}
+
+CAF_TEST(of a text that grows beside its deltas no part of the secret stays) {
+  std::string text = delta("content", "it is ");
+  for (std::size_t n = 0; n < key.size(); n += 4)
+    text += delta("content", key.substr(n, 4));
+  for (std::size_t n = 1; n < key.size(); ++n) // the last is never told
+    text += "data: {\"snapshot\":" + wire::quote("it is " + key.substr(0, n) + "... and more") + "}\n\n";
+  CAF_CHECK(!holds(hidden(text), "planted8"));
+}
+
+CAF_TEST(a text that begins as a secret does stays) {
+  // A model was shown it as it is, and nothing hides it: another would be another request.
+  auto text = [](const std::string& secret) {
+    return "{\"text\":\"it is " + secret + ", once it was sk-planted81Zr/y and sk-planted8, as sk-planted81Z told\"}";
+  };
+  CAF_CHECK_EQUAL(hidden(text(key)), text("sk-CassetteKey2x"));
 }
 
 CAF_TEST(a long text by the letter does not make a secret up) {

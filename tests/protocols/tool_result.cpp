@@ -8,6 +8,8 @@
 #include "protocols/tool_result.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/stand_ins.hpp"
+#include "protocols/wire/attachments.hpp"
 
 using namespace conclave;
 
@@ -127,4 +129,28 @@ CAF_TEST(base64 is told from what is none) {
   for (auto* bad :
        {"", "A", "AA", "AAA", "A===", "====", "==", "=AAA", "AA=A", "A=A=", "AA-_", "AA A", "AAAAA===", "\xFF\xFF\xFF\xFF"})
     CAF_CHECK(!is_base64(bad));
+}
+
+CAF_TEST(data that holds a stand in as base64 has it is left out as that of the secret is) {
+  for (std::size_t before = 0; before < 6; ++before) {
+    tool_result r;
+    content_part blob;
+    blob.kind = content_kind::resource;
+    auto bytes = std::string{"\xff\x01\xfe\x02\xfd\x03"}.substr(0, before) + "sk-planted-key-1xy and more";
+    blob.data = wire::encode_base64(bytes);
+    stand_ins s;
+    s.add_key("sk-planted-key-1xy");
+    auto other = blob;
+    s.put_in(other.data);
+    CAF_CHECK(other.data != blob.data);
+    r.parts = {blob};
+    secrets known, later;
+    known.add_key("sk-planted-key-1xy");
+    later.add_key("sk-CassetteKey1xxx");
+    admit(r, known);
+    CAF_CHECK(r.parts[0].data.empty());
+    r.parts = {other};
+    admit(r, later);
+    CAF_CHECK(r.parts[0].data.empty());
+  }
 }
