@@ -26,7 +26,7 @@ ADDRESSES = {
     r"CLI/": ["app/cli", "app/main"],
     r"openssl/": ["protocols/wire/sha256", "transports/pki", "transports/tls_tunnel"],
     r"seccomp\.h": ["transports/sandbox_filter"],
-    r"git2": ["transports/git_checkout"],
+    r"git2": ["transports/git_library"],
     r"caf/io/": ["transports/node_link"],
     r"boost/": ["transports/child_", "transports/tls_tunnel", "transports/node_listener"],
 }

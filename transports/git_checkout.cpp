@@ -4,7 +4,7 @@
 #include "transports/git_checkout.hpp"
 
 #include "protocols/text.hpp"
-#include "transports/git_checkout_handles.hpp"
+#include "transports/git_library.hpp"
 #include "transports/snapshot_disk.hpp"
 #include "transports/snapshot_store.hpp"
 
@@ -97,7 +97,8 @@ struct survey {
 
 /// An index of a commit, written to `file`. The objects are read where they are; there is no configuration.
 std::string write_index(const repository& from, const std::string& file, const name_judge& left_out) {
-  start_library();
+  if (auto& wrong = load_library(); !wrong.empty())
+    return wrong;
   handle<git_odb, git_odb_free> odb;
   handle<git_repository, git_repository_free> repo;
   handle<git_index, git_index_free> index;

@@ -3,7 +3,7 @@
 
 #include "protocols/text.hpp"
 #include "transports/git_checkout.hpp"
-#include "transports/git_checkout_handles.hpp"
+#include "transports/git_library.hpp"
 #include "transports/snapshot_disk.hpp"
 
 #include <algorithm>
@@ -118,7 +118,8 @@ void signature_of(git_repository* repo, git_signature** out) {
 
 std::string commit(const repository& to, const std::string& parent, const std::string& ref, const std::string& message,
                    const std::vector<path_change>& changes, const content_opener& open, new_branch& out) {
-  start_library();
+  if (auto& wrong = load_library(); !wrong.empty())
+    return wrong;
   handle<git_repository, git_repository_free> repo;
   handle<git_odb, git_odb_free> odb;
   handle<git_commit, git_commit_free> from;
