@@ -29,6 +29,12 @@ tool_fault failed_in_sandbox(std::string why) {
   return {denial::sandbox, std::move(why)};
 }
 
+/// As the sandbox takes it: "." and ".." resolved, no '/' at the end.
+std::string plain_path(const std::string& path) {
+  auto out = std::filesystem::path{path}.lexically_normal().string();
+  return out.ends_with('/') ? out.substr(0, out.size() - 1) : out;
+}
+
 /// What a command is granted: nothing but what the run may use. What must not be changed lies read-only on top.
 sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   auto& parts = st.parts;
@@ -46,7 +52,8 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
     auto folder = r.kind == path_policy::root_kind::context_file ? r.path.substr(0, r.path.rfind('/')) : r.path;
     for (auto& x : r.protected_paths)
       if (r.writable && x.find_first_of("*?[!") == std::string::npos)
-        p.protected_paths.push_back(x.starts_with('/') ? x : folder + "/" + x);
+        if (auto path = plain_path(x.starts_with('/') ? x : folder + "/" + x); path.starts_with(folder + "/"))
+          p.protected_paths.push_back(std::move(path));
   }
   p.home = workspace_paths::home(parts.place);
   p.network = parts.config.network == "full";

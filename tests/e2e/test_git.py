@@ -54,7 +54,7 @@ def shell(command):
 
 class Git(unittest.TestCase):
     def ran(self, home, config, *more):
-        r = home.run("--config", home.write("team.json", config), "-q", "--apply", "no", *more, "make it")
+        r = home.run("--config", home.write("team.json", config), "--apply", "no", *more, "make it")
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         return r
 
