@@ -128,6 +128,24 @@ class Git(unittest.TestCase):
                 self.assertIn("there is a branch of this name", again.stderr)
                 self.assertEqual(home.run("apply", "last", "--branch", "x", "--to", str(home.path)).returncode, 1)
 
+    def test_a_link_in_the_place_of_a_checkout_leads_nowhere(self):
+        with GitHome(None) as home:
+            (home.path / "outside").mkdir()
+            (home.path / "outside" / "secret.txt").write_text("canary-outside")
+            swap = f"rm -rf target1 && ln -s {home.path}/outside target1 && echo swapped"
+            reads = step(call(FS + "read_text_file", path="target1/secret.txt"), call(FS + "write_file", path="target1/made.txt", content="no\n"))
+            config = team([shell("ls target1"), shell(swap), reads], home.project, first=[shell(swap), reads])
+            config["orchestrator"]["context_paths"][0]["protected_paths"] = []  # in the sandbox they are mounts, which would hold it
+            self.ran(home, config)
+            got, bodies = results(home)
+            first, listed, last = self.commands(home)
+            self.assertEqual((first["stdout"], last["stdout"]), ("swapped\n", "swapped\n"), "nothing was tried")
+            self.assertIn("readme.txt", listed["stdout"], "the link stayed in the place of the checkout")
+            self.assertEqual([status for _, tool, status, _ in got if tool in ("read_text_file", "write_file")], ["error"] * 4, got)
+            self.assertNotIn(b"canary-outside", bodies)
+            self.assertNotIn("secret.txt", home.run("diff", "last").stdout + home.run("show", "last", "--files").stdout)
+            self.assertEqual([p.name for p in (home.path / "outside").iterdir()], ["secret.txt"])
+
     def test_isolated_makes_a_copy_without_history(self):
         with GitHome(None) as home:
             config = team([shell("ls -A ../target1; ls -A"), step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], home.project,
