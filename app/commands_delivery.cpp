@@ -17,6 +17,7 @@
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -173,8 +174,12 @@ int command_paths(const paths_options& o) {
     return wrong_usage;
   std::string error, out;
   auto home = home_path(error);
+  find_repositories(loaded.config.agents);
   for (auto& a : loaded.config.agents) {
     auto& w = a.backend.workspace;
+    auto is_git = [&w](const std::string& path) {
+      return std::any_of(w.context.begin(), w.context.end(), [&](auto& c) { return c.git && c.path == path; });
+    };
     out += one_line(a.id) + ":\n";
     if (w.cwd.empty()) {
       out += "  no workspace\n";
@@ -186,9 +191,10 @@ int command_paths(const paths_options& o) {
     if (o.paths.empty())
       for (auto& r : rules.roots)
         out += "  " + shown_text(r.path, 4'096) + ": read"
-               + (r.writable ? ", write"
-                  : r.later  ? "; a copy is changed by who presents"
-                             : "")
+               + (r.writable       ? ", write"
+                  : is_git(r.path) ? "; each agent changes a checkout"
+                  : r.later        ? "; a copy is changed by who presents"
+                                   : "")
                + "\n";
     for (auto& given : o.paths) {
       std::error_code e;

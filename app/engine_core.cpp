@@ -8,6 +8,7 @@
 #include "actors/recorder.hpp"
 #include "app/attachments.hpp"
 #include "app/environment.hpp"
+#include "app/task_branch.hpp"
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
 #include "protocols/config_validate.hpp"
@@ -16,7 +17,6 @@
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
-#include "transports/git_repository.hpp"
 #include "transports/home.hpp"
 #include "transports/process_owner.hpp"
 
@@ -78,14 +78,6 @@ std::string cannot_run(const run_config& config) {
     if (p.severity != severity::warning)
       return to_string(p);
   return {};
-}
-
-/// Notes which folders agents get a checkout of. It is part of what the task is opened with, as prompts speak of it.
-void find_repositories(std::vector<agent_config>& agents) {
-  std::string why; // the workspace tells it, where there is no checkout
-  for (auto& a : agents)
-    for (auto& c : a.backend.workspace.context)
-      c.git = git_checkout_wanted(a.backend.workspace, c) && git::find(c.path, why);
 }
 
 } // namespace

@@ -55,6 +55,13 @@ std::string read_changes(const snapshots::store& store, const folder_change& c, 
 
 } // namespace
 
+void find_repositories(std::vector<agent_config>& agents) {
+  std::string why; // the workspace tells it, where there is no checkout
+  for (auto& a : agents)
+    for (auto& c : a.backend.workspace.context)
+      c.git = git_checkout_wanted(a.backend.workspace, c) && git::find(c.path, why);
+}
+
 std::string commit_changes(const task_changes& t, const std::string& home, const std::string& name,
                            std::vector<committed_folder>& out) {
   if (t.changes.empty())

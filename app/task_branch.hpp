@@ -2,7 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What a task changes of git repositories of the user's, as commits on new branches. Blocks on the disk.
+/// Git repositories of the user's: which agents have checkouts of, and what a task changes of them as commits on new branches.
+/// Blocks on the disk.
 
 #include "app/task_changes.hpp"
 
@@ -10,6 +11,9 @@
 #include <vector>
 
 namespace conclave {
+
+/// Notes which folders agents get a checkout of. It is part of what a task is opened with, as prompts speak of it.
+void find_repositories(std::vector<agent_config>& agents);
 
 struct committed_folder {
   std::string folder;

@@ -61,9 +61,9 @@ inline constexpr auto table<workspace_config> = [] {
       field(&x::readable, "readable", texts, "further folders that commands may read, a toolchain outside of /usr for instance")
           .in(s),
       field(&x::write_mode, "write_mode", choice, "auto worktree isolated legacy",
-            "where folders with `permission: write` are changed: `auto` and `worktree`, a private checkout for every agent of what "
-            "is "
-            "a git repository, else a copy for who presents; `isolated`, always the copy; `legacy`, in place, by who presents"));
+            "how folders with `permission: write` are changed: `auto` and `worktree`, in a private checkout for each agent "
+            "if it is a git repository, else in a copy for the presenter; `isolated`, always in the copy; `legacy` is "
+            "not available yet"));
 }();
 
 template <>

@@ -188,6 +188,10 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
   if (w.command_mode == "docker")
     add(out, path + ".command_line_execution_mode",
         "'docker' is not available yet; without the key commands run in the sandbox of this machine", severity::unavailable);
+  if (w.write_mode == "legacy")
+    add(out, path + ".write_mode",
+        "'legacy' is not available yet; without the key agents change a copy, and conclave apply writes the changes",
+        severity::unavailable);
   if (w.cwd.empty()) {
     if (w.commands)
       add(out, path + ".enable_mcp_command_line", "needs `cwd`: commands run in the agent's workspace");

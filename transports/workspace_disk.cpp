@@ -36,6 +36,12 @@ std::string make_own(const std::string& path) {
   return {};
 }
 
+/// Not what a link leads to.
+bool is_folder(const std::string& path) {
+  struct stat s {};
+  return ::lstat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode);
+}
+
 std::string parent(const std::string& path) {
   return path.substr(0, path.rfind('/'));
 }
@@ -228,18 +234,17 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
       if (auto fault = take_base(i, from, cancel); !fault.empty())
         return fault;
     auto to = checkout(f_.place, i);
-    struct stat s {};
-    if (::lstat(to.c_str(), &s) != 0) {
+    if (!is_folder(to)) { // its answer has none, or something else there: it was deleted
+      if (auto fault = snapshots::remove_tree(to, cancel); !fault.empty())
+        return fault;
       auto placed = store_.restore(bases_[i].snapshot, to, cancel);
       if (auto* failed = std::get_if<snapshots::failure>(&placed))
         return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
-    } else if (!S_ISDIR(s.st_mode)) {
-      return shown_text(to, 4'096) + " is no folder: its answer put something else in the place of the checkout";
     }
     if (!from)
       continue;
     borrowed_.push_back(from->objects());
-    if (as_it_is && ::lstat((to + "/.git").c_str(), &s) == 0)
+    if (as_it_is && is_folder(to + "/.git"))
       continue;
     from->branch = bases_[i].branch;
     from->commit = bases_[i].commit;
@@ -308,7 +313,10 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     if (from.snapshot.empty())
       continue;
     auto& c = f_.config.context[i];
-    auto after = store_.take(changed(f_.place, f_.config, i), how_to_take(i, cancel));
+    auto where = changed(f_.place, f_.config, i);
+    if (!is_folder(where)) // a checkout lies where commands may put a link in its place, to anywhere
+      return failed({snapshots::fault::io, shown_text(where, 4'096) + " is not there any more, or no folder: make it again", {}});
+    auto after = store_.take(where, how_to_take(i, cancel));
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
     auto& id = std::get<snapshots::taken>(after).id;
@@ -427,7 +435,7 @@ std::vector<std::string> workspace_disk::find_protected() const {
 std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_ns) const {
   std::vector<made> out;
   for (auto& r : rules().roots)
-    if (r.writable)
+    if (r.writable && !r.path.starts_with(work(f_.place) + "/")) // what lies in the workspace is looked through with it
       look_through(r.path, [&](const std::string& path, bool is_folder) {
         struct statx s {};
         if (is_folder || ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) != 0

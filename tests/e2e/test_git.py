@@ -7,7 +7,7 @@ import re
 import unittest
 
 from support import *
-from test_workspace import CMD, FS, WS, call, results, step, team, tree
+from test_workspace import CMD, FS, call, results, select_wait, step, team, tree
 
 USERS = [None, 65534] if os.geteuid() == 0 else [None]
 
@@ -54,12 +54,12 @@ def shell(command):
 
 class Git(unittest.TestCase):
     def ran(self, home, config, *more):
-        r = home.run("--config", home.write("team.json", config), "-q", "--apply", "no", *more, "make it")
+        r = home.run("--config", home.write("team.json", config), "--apply", "no", *more, "make it")
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         return r
 
     def commands(self, home, agent="ann secret-id"):
-        return [json.loads(text) for who, tool, _, text in results(home)[0] if who == agent and tool == "execute_command"]
+        return [json.loads(text) for who, tool, _, text in results(home)[0] if who == agent and tool == "execute_command" and text.startswith("{")]
 
     def test_each_agent_has_a_checkout_and_the_repository_stays_as_it_is(self):
         for user in USERS:
@@ -128,6 +128,45 @@ class Git(unittest.TestCase):
                 self.assertIn("there is a branch of this name", again.stderr)
                 self.assertEqual(home.run("apply", "last", "--branch", "x", "--to", str(home.path)).returncode, 1)
 
+    def test_a_run_that_was_cut_off_finds_its_checkout_as_it_was(self):
+        with GitHome(None) as home:
+            before = tree(home.project)
+            config = team([shell("cd target1 && git status --short && cat kept.txt && git log --format=%s -2")], home.project,
+                          first=[shell("cd target1 && echo kept > kept.txt && git add kept.txt && git commit -qm 'before the crash' && git checkout -q -b mine"),
+                                 shell("touch ready; sleep 20"), shell("cd target1 && git branch --show-current && git log --format=%s -1")])
+            p = home.start("--config", home.write("team.json", config), "--apply", "no", "make it")
+            deadline = time.monotonic() + 30
+            while not list((home.path / "home" / "work").glob("*/*/work/ready")):
+                self.assertLess(time.monotonic(), deadline, "the command does not begin")
+                select_wait()
+            p.kill()
+            p.wait()
+            p.stdout.close(), p.stderr.close()
+            r = home.run("resume", "last", "-q")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            *_, went_on, presented = self.commands(home)
+            self.assertEqual(went_on["stdout"], "mine\nbefore the crash\n", "the checkout was made anew")
+            self.assertEqual(presented["stdout"].splitlines(), [" M readme.txt", "?? kept.txt", "?? staged.txt", "?? untracked.txt", "kept", "second", "first"])
+            self.assertEqual(tree(home.project), before)
+
+    def test_a_link_in_the_place_of_a_checkout_leads_nowhere(self):
+        with GitHome(None) as home:
+            (home.path / "outside").mkdir()
+            (home.path / "outside" / "secret.txt").write_text("canary-outside")
+            swap = f"rm -rf target1 && ln -s {home.path}/outside target1 && echo swapped"
+            reads = step(call(FS + "read_text_file", path="target1/secret.txt"), call(FS + "write_file", path="target1/made.txt", content="no\n"))
+            config = team([shell("ls target1"), shell(swap), reads], home.project, first=[shell(swap), reads])
+            config["orchestrator"]["context_paths"][0]["protected_paths"] = []  # in the sandbox they are mounts, which would hold it
+            self.ran(home, config)
+            got, bodies = results(home)
+            first, listed, last = self.commands(home)
+            self.assertEqual((first["stdout"], last["stdout"]), ("swapped\n", "swapped\n"), "nothing was tried")
+            self.assertIn("readme.txt", listed["stdout"], "the link stayed in the place of the checkout")
+            self.assertEqual([status for _, tool, status, _ in got if tool in ("read_text_file", "write_file")], ["error"] * 4, got)
+            self.assertNotIn(b"canary-outside", bodies)
+            self.assertNotIn("secret.txt", home.run("diff", "last").stdout + home.run("show", "last", "--files").stdout)
+            self.assertEqual([p.name for p in (home.path / "outside").iterdir()], ["secret.txt"])
+
     def test_isolated_makes_a_copy_without_history(self):
         with GitHome(None) as home:
             config = team([shell("ls -A ../target1; ls -A"), step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], home.project,
@@ -137,6 +176,10 @@ class Git(unittest.TestCase):
             self.assertEqual(listed["stdout"].split(), ["keep.txt", "locked", "old.txt", "readme.txt", "src", "staged.txt", "untracked.txt"], listed)
             self.assertEqual(home.run("apply", "last", "--branch", "copy").returncode, 0)
             self.assertEqual(home.git("diff --name-only main copy"), "new.txt\n")
+            config["orchestrator"]["coordination"]["write_mode"] = "legacy"
+            r = home.run("--config", home.write("legacy.json", config), "make it")
+            self.assertEqual(r.returncode, 1)
+            self.assertIn("'legacy' is not available yet", r.stderr)
 
     def test_a_repository_that_leads_elsewhere_is_copied_without_history_and_said(self):
         with GitHome(None) as home:
