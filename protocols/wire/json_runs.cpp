@@ -299,6 +299,7 @@ std::vector<string_run> string_runs(const json_leaves& leaves) {
     if (s.is_string())
       runs[{s.name, s.position}].emplace_back(s.begin, s.end);
   std::vector<string_run> out;
+  out.reserve(runs.size());
   for (auto& [name, run] : runs)
     out.push_back(std::move(run));
   return out;

@@ -196,7 +196,7 @@ class Planted(planted.Case):
 
     def test_keys_told_back_by_tool_servers(self):
         for how in ("noise", "dies", "refuses", "names", "call_fails", "call_dies", "error_result", "result"):
-            for literal in (True, False):
+            for literal in (True, False):  # the second is told keys of the first, too (the file `bare`), which begin as its own do
                 with self.subTest(f"{how} {literal}"):
                     self.cores.clear()
                     self.recorded([how], literal)
