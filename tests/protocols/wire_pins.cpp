@@ -163,11 +163,11 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(agent_summary, "006c735658c8a534 142");
   PIN(outcome, "ebf0db39ad2e39b0 239");
   PIN(script_step, "254dd52c23e9e980 72");
-  PIN(mcp_server_config, "ee7589aa6ff9b7e4 114");
-  PIN(backend_config, "3f3a8ec692b82b41 639");
-  PIN(agent_config, "bff3edd92b542afa 1377");
+  PIN(mcp_server_config, "1263066fde9e36f0 153");
+  PIN(backend_config, "05f23b1ba3c236c8 678");
+  PIN(agent_config, "415d1d96b5fbbc68 1460");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "09f8f22067e5d180 1423");
+  PIN(spawn_agent, "4da5161eb285aaf6 1508");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");
