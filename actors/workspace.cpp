@@ -151,6 +151,9 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   of = p.of;
   if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
     parts.tell(text);
+  // A server that was started to list its tools has the grants of a first run, too.
+  auto stays = std::exchange(fresh, false) && p.snapshot.empty() && !p.present && !parts.config.write_from_start;
+  p.as_it_is = p.as_it_is || stays;
   auto promise = self->make_response_promise<workspace_ready>();
   auto fault = std::make_shared<std::string>();
   struct granted {
@@ -202,6 +205,10 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
       release();
     }
   };
+  if (stays) {
+    held = true;
+    return begin(), caf::delegated<workspace_ready>{};
+  }
   // A server of the run before holds a folder that is about to go.
   when_quiet({std::move(begin), std::move(abandon), true});
   return caf::delegated<workspace_ready>{};

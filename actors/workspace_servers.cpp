@@ -42,6 +42,7 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
     std::string fault;
     path_policy::rules rules;
     std::vector<std::string> hidden, closed, guarded;
+    bool fresh = false;
   };
   auto now = std::make_shared<found>();
   auto home = workspace_paths::server_home(parts.place, a.server);
@@ -49,7 +50,7 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
   auto begun = on_disk(
       false,
       [files = files, now, home, first] {
-        now->fault = files->disk.lay_out(home);
+        now->fault = files->disk.lay_out(home, now->fresh);
         if (first) {
           now->rules = files->disk.rules();
           files->disk.find_secrets(now->hidden, now->closed);
@@ -63,6 +64,7 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
           closed = std::move(now->closed);
           guarded = std::move(now->guarded);
           laid_out = true;
+          fresh = now->fresh;
         }
         if (!now->fault.empty()) {
           promise.deliver(make_error(ec::unavailable, now->fault));

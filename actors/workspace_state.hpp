@@ -94,8 +94,9 @@ struct workspace_state {
 
   std::map<std::string, confined_server_actor> servers; ///< that were started and not ended since
   std::size_t servers_ending = 0;
-  bool laid_out = false;                           ///< its folders are there, with grants: a run was prepared, or a server started
-  bool held = false;                               ///< no server is started: files are being kept, or put in place
+  bool laid_out = false; ///< its folders are there, with grants: a run was prepared, or a server started
+  bool fresh = false;    ///< no run was prepared, and what is in the workspace is of a server that was started for the first
+  bool held = false;     ///< no server is started: files are being kept, or put in place
   std::vector<std::function<void()>> held_servers; ///< that wait for that
 
   tool_list offered() const;

@@ -58,7 +58,8 @@ inline constexpr auto table<workspace_config> = [] {
           .in(s)
           .stored_as("sandbox"),
       field(&x::network, "network", choice, "none full", "what commands reach").in(s),
-      field(&x::readable, "readable", texts, "further folders that commands may read, a toolchain outside of /usr for instance")
+      field(&x::readable, "readable", texts,
+            "further folders that commands and tool servers may read, a toolchain outside of /usr for instance")
           .in(s),
       field(&x::write_mode, "write_mode", choice, "auto worktree isolated legacy",
             "how folders with `permission: write` are changed: `auto` and `worktree`, in a private checkout for each agent "

@@ -97,9 +97,11 @@ std::string workspace_disk::make_folders() {
   return {};
 }
 
-std::string workspace_disk::lay_out(const std::string& home) {
+std::string workspace_disk::lay_out(const std::string& home, bool& fresh) {
   if (auto fault = make_folders(); !fault.empty())
     return fault;
+  struct stat s {};
+  fresh = ::lstat(work(f_.place).c_str(), &s) != 0;
   for (auto& path : {work(f_.place), parent(home), home})
     if (auto fault = make_own(path); !fault.empty())
       return fault;

@@ -35,9 +35,9 @@ public:
   /// Has the folders as a run is to find them. Returns what is wrong, for people, or empty.
   std::string prepare(const prepare_workspace& p, snapshots::cancel_flag cancel);
 
-  /// Has the folders there for a tool server, which may be started before any run, and this one as its HOME. Returns what is wrong,
-  /// for people, or empty.
-  std::string lay_out(const std::string& home);
+  /// Has the folders there for a tool server, which may be started before any run, and this one as its HOME. `fresh` is set if
+  /// there was no workspace yet. Returns what is wrong, for people, or empty.
+  std::string lay_out(const std::string& home, bool& fresh);
 
   /// Takes the snapshots. Never throws; what went wrong is in the result.
   kept_files keep(bool present, snapshots::cancel_flag cancel);

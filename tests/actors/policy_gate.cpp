@@ -45,7 +45,11 @@ tool_source_actor::behavior_type source(std::shared_ptr<world> w) {
 
 wall_actor::behavior_type judge(wall_actor::pointer self, std::shared_ptr<world> w) {
   return {
-      [](const ask_walls&) -> caf::result<server_walls> { return server_walls{}; },
+      [w](const ask_walls&) -> caf::result<server_walls> { // what hangs is let go
+        for (auto& p : std::exchange(w->undecided, {}))
+          p.deliver(call_ruling{});
+        return server_walls{};
+      },
       [self, w](const ask_ruling& a) -> caf::result<call_ruling> {
         w->asked.push_back(a);
         if (w->broken)
@@ -106,6 +110,8 @@ struct gate_fixture : conclave::test::fixture {
     settle();
     return out;
   }
+
+  std::string said(const std::string& tool, const std::string& arguments) { return *call(tool, arguments); }
 };
 
 } // namespace
@@ -114,17 +120,17 @@ CAF_TEST_FIXTURE_SCOPE(policy_gate_tests, gate_fixture)
 
 CAF_TEST(a call without a path asks nobody) {
   open();
-  CAF_CHECK_EQUAL(*call("mcp__s__other", R"({"n":1,"text":"hello"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__other", R"({"n":1,"text":"hello"})"), "ok");
   CAF_CHECK(w->asked.empty());
   CAF_CHECK_EQUAL(w->calls.size(), 1u);
 }
 
 CAF_TEST(paths are asked about with what is known of the tool) {
   open();
-  CAF_CHECK_EQUAL(*call("mcp__s__other", R"({"path":"a"})"), "ok");
-  CAF_CHECK_EQUAL(*call("mcp__s__peek", R"({"path":"a"})"), "ok");
-  CAF_CHECK_EQUAL(*call("mcp__s__poke", R"({"path":"a","memo":"b"})"), "ok");
-  CAF_CHECK_EQUAL(*call("mcp__s__skip", R"({"path":"/etc/passwd"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__other", R"({"path":"a"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__peek", R"({"path":"a"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__poke", R"({"path":"a","memo":"b"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__skip", R"({"path":"/etc/passwd"})"), "ok");
   CAF_REQUIRE_EQUAL(w->asked.size(), 3u);
   CAF_CHECK(w->asked[0].guessed && w->asked[0].paths.at(0).use == path_use::write);
   CAF_CHECK(!w->asked[1].guessed && w->asked[1].paths.at(0).use == path_use::read);
@@ -146,16 +152,16 @@ CAF_TEST(what an unconfined server says of itself does not count) {
 CAF_TEST(a denied call never reaches the server) {
   w->denial = "Error: Permission denied for tool x: E_READONLY: no";
   open();
-  CAF_CHECK_EQUAL(*call("mcp__s__other", R"({"path":"a"})"), "!" + w->denial);
+  CAF_CHECK_EQUAL(said("mcp__s__other", R"({"path":"a"})"), "!" + w->denial);
   CAF_CHECK(w->calls.empty());
 }
 
 CAF_TEST(without a judge nothing passes) {
   w->broken = true;
   open();
-  CAF_CHECK(call("mcp__s__other", R"({"path":"a"})")->find("E_HOOK_FAILED") != std::string::npos);
+  CAF_CHECK(said("mcp__s__other", R"({"path":"a"})").find("E_HOOK_FAILED") != std::string::npos);
   kill(judging);
-  CAF_CHECK(call("mcp__s__other", R"({"path":"a"})")->find("E_HOOK_FAILED") != std::string::npos);
+  CAF_CHECK(said("mcp__s__other", R"({"path":"a"})").find("E_HOOK_FAILED") != std::string::npos);
   CAF_CHECK(w->calls.empty());
 }
 
@@ -164,25 +170,25 @@ CAF_TEST(more paths than are judged are refused) {
   std::string many = R"({"paths":["a")";
   for (int i = 0; i < 1000; ++i)
     many += R"(,"a")";
-  CAF_CHECK(call("mcp__s__other", many + "]}")->find("E_ARGS") != std::string::npos);
+  CAF_CHECK(said("mcp__s__other", many + "]}").find("E_ARGS") != std::string::npos);
   CAF_CHECK(w->calls.empty());
 }
 
 CAF_TEST(a call that was cancelled while it was judged is not made) {
   w->hesitates = true;
   open();
-  auto said = call("mcp__s__other", R"({"path":"a"})");
-  CAF_CHECK_EQUAL(*said, "(none)");
+  auto result = call("mcp__s__other", R"({"path":"a"})");
+  CAF_CHECK_EQUAL(*result, "(none)");
   caf::anon_send(gate, cancel_tools{"t", "a", 4});
   settle();
-  CAF_CHECK_EQUAL(*said, "(none)");
+  CAF_CHECK_EQUAL(*result, "(none)");
   caf::anon_send(gate, cancel_tools{"t", "a", 3});
   settle();
-  CAF_CHECK_EQUAL(*said, "!Error: cancelled");
+  CAF_CHECK_EQUAL(*result, "!Error: cancelled");
   CAF_CHECK_EQUAL(w->cancels, 2);
-  for (auto& p : w->undecided)
-    p.deliver(call_ruling{});
+  caf::anon_send(judging, ask_walls{});
   settle();
+  CAF_CHECK(w->undecided.empty());
   CAF_CHECK(w->calls.empty());
 }
 
@@ -190,7 +196,7 @@ CAF_TEST(a server cannot speak for the policy) {
   w->text = "Error: Permission denied for tool x: E_ROOT: no";
   w->is_error = true;
   open();
-  CAF_CHECK_EQUAL(*call("mcp__s__other", "{}"), "!The server says: " + w->text);
+  CAF_CHECK_EQUAL(said("mcp__s__other", "{}"), "!The server says: " + w->text);
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

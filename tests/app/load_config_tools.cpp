@@ -50,7 +50,7 @@ CAF_TEST(what is said of the sandbox and the paths of a server) {
       read_notes: {access: read, paths: {memo: read, url_path: none}}
       move: {paths: {source: delete, destination: create}})"));
   CAF_CHECK_EQUAL(all(r), "");
-  auto& servers = first(r).mcp_servers;
+  auto servers = first(r).mcp_servers;
   CAF_REQUIRE_EQUAL(servers.size(), 2u);
   CAF_CHECK_EQUAL(servers[0].sandbox, "on");
   CAF_CHECK_EQUAL(servers[1].sandbox, "off");

@@ -230,7 +230,8 @@ CAF_TEST(an opening of version 1 is read for ever) {
                                    .headers = {},
                                    .allowed_tools = {},
                                    .exclude_tools = {},
-                                   .allowed_executables = {}});
+                                   .allowed_executables = {},
+                                   .tool_policies = {}});
   want.cluster.nodes = {{"mars", "h:1"}};
   want.nodes = {"mars"};
   want.config_path = "/t.yaml";

@@ -179,4 +179,21 @@ CAF_TEST(a run that plans calls no tool and goes on) {
   CAF_CHECK(r.begun.size() == 1 && r.begun[0].target == "look");
 }
 
+CAF_TEST(while it plans its files are read by our tools and not by a server of their name) {
+  add_tool("mcp__filesystem__read_text_file", 3, true, true);
+  with.agent.backend.workspace.cwd = "w";
+  auto t = task();
+  t.planning = true;
+  start(t);
+  auto read = [](const char* id) { return calls({{id, "mcp__filesystem__read_text_file", "{}"}}); };
+  reply(read("c1"));
+  CAF_CHECK(!the<run::report>().begun.empty() && the<run::report>().begun.back().target == "mcp__filesystem__read_text_file");
+  with.agent.backend.mcp_servers.emplace_back().name = "filesystem";
+  auto again = task(9);
+  again.planning = true;
+  start(again);
+  reply(read("c2"));
+  CAF_CHECK(says(s.talk.back().text, "E_PLANNING"));
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -157,12 +157,13 @@ CAF_TEST(of too much output the beginning and the end are kept) {
 
 CAF_TEST(a filter is compiled for each tier) {
   for (bool namespaces : {true, false})
-    for (int landlock : {0, 2, 7}) {
-      std::string error;
-      auto bytes = sandbox_filter{namespaces, landlock}.compile(error);
-      CAF_CHECK_EQUAL(error, "");
-      CAF_CHECK(bytes.size() > 8 * 50 && bytes.size() % 8 == 0);
-    }
+    for (int landlock : {0, 2, 7})
+      for (bool internet : {false, true}) {
+        std::string error;
+        auto bytes = sandbox_filter{namespaces, landlock, internet}.compile(error);
+        CAF_CHECK_EQUAL(error, "");
+        CAF_CHECK(bytes.size() > 8 * 50 && bytes.size() % 8 == 0);
+      }
 }
 
 CAF_TEST_FIXTURE_SCOPE(real_launcher, fixture)
