@@ -55,6 +55,42 @@ std::string read_line(const std::string& path) {
   return line;
 }
 
+constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
+constexpr int max_depth = 64;
+
+/// Calls `f(path, is a folder)` for everything below, links not followed, until it returns false for a folder: what is in that is
+/// left out. Returns false if that is too much.
+template <class F>
+bool look_through(const std::string& folder, F f) {
+  std::error_code e;
+  std::size_t seen = 0;
+  fs::recursive_directory_iterator at{folder, fs::directory_options::skip_permission_denied, e}, end;
+  for (; !e && at != end; at.increment(e)) {
+    if (++seen > max_looked_at || at.depth() > max_depth)
+      return false;
+    std::error_code ignored;
+    auto is_folder = at->symlink_status(ignored).type() == fs::file_type::directory;
+    if (!f(at->path().string(), is_folder) && is_folder)
+      at.disable_recursion_pending();
+  }
+  return !e;
+}
+
+/// Deletes what a process that was killed while it wrote left beside the files: its temporary names
+/// (transports/confined_dir_write.cpp, file_tools_copy.cpp). Only while nobody else writes there.
+void sweep(const std::string& folder, snapshots::cancel_flag cancel) {
+  std::vector<std::string> left;
+  look_through(folder, [&](const std::string& path, bool) {
+    auto name = name_of(path);
+    auto ours = name.starts_with(".conclave-") && name.ends_with(".tmp");
+    if (ours)
+      left.push_back(path);
+    return !ours;
+  });
+  for (auto& path : left)
+    snapshots::remove_tree(path, cancel);
+}
+
 /// What a model can do about too many files.
 std::string too_much(const snapshots::failure& f) {
   std::string largest;
@@ -116,8 +152,10 @@ std::string workspace_disk::fill_workspace(const prepare_workspace& p, snapshots
   auto there = ::lstat(here.c_str(), &s) == 0;
   if (there && !S_ISDIR(s.st_mode))
     return shown_text(here, 4'096) + " is no folder: move it away";
-  if (there && p.as_it_is)
+  if (there && p.as_it_is) {
+    sweep(here, cancel);
     return {};
+  }
   if (auto fault = snapshots::remove_tree(here, cancel); !fault.empty())
     return fault;
   if (p.snapshot.empty())
@@ -163,6 +201,7 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
     std::error_code e;
     if (auto base = read_line(base_file(i)); as_it_is && fs::is_directory(copy, e) && wire::is_sha256(base)) {
       bases_[i] = base;
+      sweep(copy, cancel);
       continue;
     }
     if (auto fault = snapshots::remove_tree(copy, cancel); !fault.empty())
@@ -270,31 +309,6 @@ path_policy::rules workspace_disk::rules() const {
   }
   return out;
 }
-
-namespace {
-
-constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
-constexpr int max_depth = 64;
-
-/// Calls `f(path, is a folder)` for everything below, links not followed, until it returns false for a folder: what is in that is
-/// left out. Returns false if that is too much.
-template <class F>
-bool look_through(const std::string& folder, F f) {
-  std::error_code e;
-  std::size_t seen = 0;
-  fs::recursive_directory_iterator at{folder, fs::directory_options::skip_permission_denied, e}, end;
-  for (; !e && at != end; at.increment(e)) {
-    if (++seen > max_looked_at || at.depth() > max_depth)
-      return false;
-    std::error_code ignored;
-    auto is_folder = at->symlink_status(ignored).type() == fs::file_type::directory;
-    if (!f(at->path().string(), is_folder) && is_folder)
-      at.disable_recursion_pending();
-  }
-  return !e;
-}
-
-} // namespace
 
 void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
   for (auto& c : f_.config.context) {
