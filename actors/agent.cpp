@@ -13,6 +13,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace conclave {
 
@@ -24,6 +25,7 @@ void agent_state::input(run::input in) {
 
 /// Starts a run, or goes on with one of before a crash.
 void agent_state::start(start_run t) {
+  resumed = {};
   with.utc_offset_s = parts.outside->utc_offset_s(t.now_ms);
   for (auto& a : t.attachments) // the log has them, in the pieces that messages are kept in
     if (known.count(a.sha) == 0)
@@ -53,14 +55,22 @@ void agent_state::start(start_run t) {
   prepare_workspace msg{{t.task, t.fence, t.run}, t.kind == run_kind::present, true, {}, {}};
   for (auto& x : t.answers)
     msg.shown.push_back({x.id, x.label, {}, x.snapshot});
+  resumed_as = msg.of;
   auto kept = std::make_shared<std::pair<start_run, stored_run>>(std::move(t), std::move(stored));
-  auto then = [this, kept] { go_on(std::move(kept->first), std::move(kept->second)); };
+  resumed = [this, kept] { go_on(std::move(kept->first), std::move(kept->second)); };
+  auto then = [this, of = resumed_as] {
+    if (resumed && of == resumed_as) // else it was cancelled, and did not wait
+      std::exchange(resumed, {})();
+  };
   self->request(parts.workspace, tool_waits::workspace, std::move(msg))
-      .then([then](const workspace_ready&) { then(); }, [this, then](const caf::error& e) { // its tools will say the same
-        run::tell notice{"its workspace: " + text_of(e)};
-        carry_out(notice);
-        then();
-      });
+      .then([then](const workspace_ready&) { then(); },
+            [this, then, of = resumed_as](const caf::error& e) {
+              if (resumed && of == resumed_as) { // its tools will say the same
+                run::tell notice{"its workspace: " + text_of(e)};
+                carry_out(notice);
+              }
+              then();
+            });
 }
 
 void agent_state::go_on(start_run t, stored_run stored) {
@@ -68,6 +78,11 @@ void agent_state::go_on(start_run t, stored_run stored) {
 }
 
 void agent_state::cancel(const cancel_run& c) {
+  if (resumed) {
+    if (!(c.of == resumed_as))
+      return;
+    std::exchange(resumed, {})(); // its state is there, and says what it owes
+  }
   if (run.none() || c.of.task != run->task.task || c.of.fence != run->task.fence || c.of.run != run->task.run)
     return;
   end.why = c.reason;
@@ -76,6 +91,7 @@ void agent_state::cancel(const cancel_run& c) {
 
 /// The run is dropped as it is: its node has ended it.
 void agent_state::shut_down() {
+  resumed = {};
   using run::stage;
   if (run.none())
     return;

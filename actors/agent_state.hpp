@@ -12,6 +12,7 @@
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <set>
@@ -73,9 +74,11 @@ struct agent_state {
   run_end end;                       ///< of the run, for the node's log
   std::vector<std::uint64_t> listed; ///< version of each source's list as it was asked for last
   std::size_t listing = 0;           ///< sources that are being listed again
-  std::uint64_t kept_back = 0;       ///< the model call that waits for the gate of its provider's key; 0 = none
-  std::string kept_back_for;         ///< what was told of it
-  std::set<std::string> known;       ///< bodies the orchestrator has got from here
+  std::function<void()> resumed; ///< goes on with a run of before a crash, once its workspace is there; empty = none waits for that
+  run_ref resumed_as;            ///< which run it is now
+  std::uint64_t kept_back = 0;   ///< the model call that waits for the gate of its provider's key; 0 = none
+  std::string kept_back_for;     ///< what was told of it
+  std::set<std::string> known;   ///< bodies the orchestrator has got from here
   std::list<std::shared_ptr<outgoing>>
       outbox; ///< in order; not empty while bodies go ahead of a report. A deque takes 0.5 KiB empty
 

@@ -13,6 +13,7 @@
 #include "app/question.hpp"
 #include "app/question_paths.hpp"
 #include "app/run_session.hpp"
+#include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
@@ -198,6 +199,11 @@ int command_run(const run_options& given) {
     return usage_code;
   }
   run_config config;
+  if (std::string ignored, home = home_path(ignored); !home.empty())
+    finish_broken_deliveries(home, [&o](const std::string& text) {
+      if (!o.quiet && !o.automation)
+        complain("notice: " + text);
+    });
   if (!configure(o, config))
     return usage_code;
   if (auto error = output_problem(o.output_file); !error.empty()) {

@@ -43,6 +43,13 @@ bool forget_files(const std::string& home, const std::string& task) {
   if (!is_task_id(task))
     return true;
   std::string fault;
+  // A journal that goes takes with it what a broken apply needs to end.
+  auto rest = delivery::recover(journal_of(home, task));
+  if (auto* f = std::get_if<snapshots::failure>(&rest))
+    fault = f->text;
+  else
+    for (auto& r : std::get<std::vector<delivery::recovered>>(rest))
+      complain("notice: " + r.text);
   for (auto& folder : {home + "/work/" + task, journal_of(home, task)})
     if (fault.empty())
       fault = snapshots::remove_tree(folder);

@@ -155,17 +155,6 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
 
 namespace {
 
-/// Ends what a process that was killed had begun.
-void finish_broken(const std::string& journal, const std::function<void(const std::string&)>& tell) {
-  auto got = delivery::recover(journal);
-  if (!tell)
-    return;
-  if (auto* f = std::get_if<snapshots::failure>(&got))
-    return tell(f->text);
-  for (auto& r : std::get<std::vector<delivery::recovered>>(got))
-    tell(r.text);
-}
-
 std::string failure_text(const std::string& folder, const snapshots::failure& f) {
   auto out = shown_text(folder, 4'096) + ": " + f.text;
   for (auto& x : f.largest)
@@ -175,11 +164,26 @@ std::string failure_text(const std::string& folder, const snapshots::failure& f)
 
 } // namespace
 
+void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell) {
+  std::error_code e;
+  for (auto& x : std::filesystem::directory_iterator(home + "/deliveries", e)) {
+    auto got = delivery::recover(x.path().string());
+    if (auto* f = std::get_if<snapshots::failure>(&got)) {
+      if (tell && f->kind != snapshots::fault::busy)
+        tell(f->text);
+      continue;
+    }
+    for (auto& r : std::get<std::vector<delivery::recovered>>(got))
+      if (tell)
+        tell(r.text);
+  }
+}
+
 std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
                           std::vector<written_folder>* out, const std::function<void(const std::string&)>& tell) {
   std::error_code ignored;
   std::filesystem::create_directories(home + "/deliveries", ignored);
-  finish_broken(journal_of(home, t.task), tell);
+  finish_broken_deliveries(home, tell);
   snapshots::store store{snapshot_folder(home)};
   std::string error;
   auto jobs = jobs_of(t, store, home, to, on_drift, error);
@@ -199,7 +203,7 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out,
                          const std::function<void(const std::string&)>& tell) {
   auto journal = journal_of(home, task);
-  finish_broken(journal, tell);
+  finish_broken_deliveries(home, tell);
   auto past = delivery::history(journal);
   for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
     if (p->undone())

@@ -51,10 +51,14 @@ struct written_folder {
   delivery::applied what;
 };
 
-/// Writes what a task changes; what a killed process had begun is ended first. Returns what is wrong, or empty; `out` (may be null)
+/// Writes what a task changes; what killed processes had begun is ended first. Returns what is wrong, or empty; `out` (may be null)
 /// gets what was written, `tell` (may be empty) what was ended.
 std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
                           std::vector<written_folder>* out = nullptr, const std::function<void(const std::string&)>& tell = {});
+
+/// Ends what processes that were killed had begun, of all tasks: their half-written changes, and what lies beside files of the
+/// user's. What another process is at, or what cannot be reached now, is left for the next time.
+void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell = {});
 
 /// Takes back all that was applied of a task and was not taken back. As above.
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out = nullptr,

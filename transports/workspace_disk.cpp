@@ -8,6 +8,7 @@
 #include "protocols/workspace_paths.hpp"
 #include "transports/git_checkout.hpp"
 #include "transports/home.hpp"
+#include "transports/workspace_look.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -130,8 +131,10 @@ std::string workspace_disk::fill_workspace(const prepare_workspace& p, snapshots
   auto there = ::lstat(here.c_str(), &s) == 0;
   if (there && !S_ISDIR(s.st_mode))
     return shown_text(here, 4'096) + " is no folder: move it away";
-  if (there && p.as_it_is)
+  if (there && p.as_it_is) {
+    workspace_look::sweep(here, cancel);
     return {};
+  }
   if (auto fault = snapshots::remove_tree(here, cancel); !fault.empty())
     return fault;
   if (p.snapshot.empty())
@@ -266,8 +269,10 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
       continue;
     auto copy = target(f_.place, i);
     std::error_code e;
-    if (as_it_is && fs::is_directory(copy, e) && read_base(i))
+    if (as_it_is && fs::is_directory(copy, e) && read_base(i)) {
+      workspace_look::sweep(copy, cancel);
       continue;
+    }
     if (auto fault = snapshots::remove_tree(copy, cancel); !fault.empty())
       return fault;
     if (auto fault = take_base(i, repository_of(i, git_checkout_wanted(f_.config, c)), cancel); !fault.empty())
@@ -366,97 +371,6 @@ path_policy::rules workspace_disk::rules() const {
     out.roots.push_back(std::move(t));
   }
   return out;
-}
-
-namespace {
-
-constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
-constexpr std::size_t max_protected = 1'000;   ///< each is a mount of its own
-constexpr int max_depth = 64;
-
-/// Calls `f(path, is a folder)` for everything below, links not followed, until it returns false for a folder: what is in that is
-/// left out. Returns false if that is too much.
-template <class F>
-bool look_through(const std::string& folder, F f) {
-  std::error_code e;
-  std::size_t seen = 0;
-  fs::recursive_directory_iterator at{folder, fs::directory_options::skip_permission_denied, e}, end;
-  for (; !e && at != end; at.increment(e)) {
-    if (++seen > max_looked_at || at.depth() > max_depth)
-      return false;
-    std::error_code ignored;
-    auto is_folder = at->symlink_status(ignored).type() == fs::file_type::directory;
-    if (!f(at->path().string(), is_folder) && is_folder)
-      at.disable_recursion_pending();
-  }
-  return !e;
-}
-
-} // namespace
-
-void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
-  for (auto& c : f_.config.context) {
-    std::error_code e;
-    if (f_.config.allow_secret_files || !fs::is_directory(c.path, e))
-      continue;
-    auto all = look_through(c.path, [&](const std::string& path, bool) {
-      auto secret = path_policy::is_secret_name(name_of(path));
-      if (secret)
-        hidden.push_back(path);
-      return !secret;
-    });
-    if (!all)
-      closed.push_back(c.path);
-  }
-}
-
-std::vector<std::string> workspace_disk::find_protected() const {
-  using path_policy::access;
-  std::vector<std::string> out;
-  auto all = rules();
-  auto is_protected = [&](const std::string& path) {
-    return path_policy::judge(all, path, access::modify).code == path_policy::denial::protected_path;
-  };
-  for (auto& r : all.roots) {
-    if (!r.writable || r.protected_paths.empty())
-      continue;
-    std::vector<std::string> here;
-    auto whole = !is_protected(r.path) && look_through(r.path, [&](const std::string& path, bool) {
-      auto found = here.size() <= max_protected && is_protected(path);
-      if (found)
-        here.push_back(path);
-      return !found;
-    });
-    if (!whole || here.size() > max_protected)
-      here = {r.path};
-    out.insert(out.end(), here.begin(), here.end());
-  }
-  return out;
-}
-
-std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_ns) const {
-  std::vector<made> out;
-  for (auto& r : rules().roots)
-    if (r.writable && !r.path.starts_with(work(f_.place) + "/")) // what lies in the workspace is looked through with it
-      look_through(r.path, [&](const std::string& path, bool is_folder) {
-        struct statx s {};
-        if (is_folder || ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) != 0
-            || !S_ISREG(s.stx_mode) || (s.stx_mask & STATX_BTIME) == 0)
-          return true;
-        auto ns = [](const statx_timestamp& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
-        if (ns(s.stx_btime) >= unix_ns)
-          out.push_back({path, {s.stx_size, ns(s.stx_ctime)}});
-        return true;
-      });
-  return out;
-}
-
-snapshots::amount workspace_disk::measure(snapshots::cancel_flag cancel) const {
-  std::vector<std::string> folders{work(f_.place), workspace_paths::home(f_.place)};
-  for (std::size_t i = 0; i < bases_.size(); ++i)
-    if (!bases_[i].empty())
-      folders.push_back(target(f_.place, i));
-  return snapshots::measure(folders, f_.limits, cancel);
 }
 
 std::string workspace_disk::clear() {

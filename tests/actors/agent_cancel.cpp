@@ -57,6 +57,53 @@ CAF_TEST(every model call that began has an end) {
   CAF_CHECK_EQUAL(notices(true, "model"), 1u);
 }
 
+CAF_TEST(a resumed run that waits for its workspace hears a cancel) {
+  place = std::make_shared<place_state>();
+  spawn_with("tools");
+  model->hang = true;
+  run(task(false));
+  CAF_REQUIRE_EQUAL(boss->reports.size(), 1u);
+  auto& report = boss->reports[0];
+  stored_run stored;
+  stored.number = 7;
+  stored.calls_made = 1;
+  for (auto& b : report.bodies)
+    if (b.sha == report.state)
+      stored.state = b.bytes;
+  CAF_REQUIRE(!stored.state.empty());
+  end_all(); // a crash
+  model->hanging.clear();
+  boss->verdicts.clear();
+  boss->reports.clear();
+  model->asked.clear();
+  spawn_with("tools");
+  place->hang = true;
+  auto again = task(false);
+  again.run = 8;
+  again.stored = {stored};
+  run(again);
+  CAF_REQUIRE_EQUAL(place->hanging.size(), 1u);
+  CAF_CHECK(place->asked.back().as_it_is);
+  CAF_CHECK(boss->verdicts.empty() && model->asked.empty());
+  caf::anon_send(aut, cancel_run{{"t", 1, 7}, "writer", "not its number now"});
+  settle();
+  CAF_CHECK(boss->verdicts.empty());
+  caf::anon_send(aut, cancel_run{{"t", 1, 8}, "writer", "deadline"});
+  settle();
+  CAF_REQUIRE_EQUAL(boss->verdicts.size(), 1u); // at once, whatever the disk does
+  CAF_CHECK_EQUAL(boss->verdicts[0].run, 8u);
+  CAF_CHECK(boss->verdicts[0].code == ec::cancelled);
+  caf::anon_send(workspace, clear_workspace{});
+  settle();
+  CAF_CHECK_EQUAL(boss->verdicts.size(), 1u); // and nothing begins when the workspace is there after all
+  CAF_CHECK(model->asked.empty());
+  place->hang = false;
+  again.run = 9;
+  again.stored = {stored};
+  run(again); // another one goes on as ever
+  CAF_CHECK_EQUAL(model->asked.size(), 1u);
+}
+
 CAF_TEST(a tool call whose run is cancelled has an end and its run says cancelled) {
   spawn_with("tools");
   tool->hang = true;

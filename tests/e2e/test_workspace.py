@@ -198,6 +198,28 @@ class Files(unittest.TestCase):
             self.assertEqual(home.run("apply", "last", "--to", str(other)).returncode, 0)
             self.assertEqual((other / "readme.txt").read_text(), "two\n")
 
+    def test_what_a_killed_apply_left_goes_with_the_next_start_apply_or_undo(self):
+        with Home() as home:
+            project = project_in(home)
+            config = team([step(call(FS + "write_file", path="../target1/new.txt", content="new\n"))], project)
+            self.ran(home, config, "--apply", "no")
+            journals = home.path / "home" / "deliveries"
+
+            def killed():  # before its plan was written: nothing of the user's was touched
+                (journals / "of-another-task" / "abcdef" / "old").mkdir(parents=True, exist_ok=True)
+                (journals / "of-another-task" / "abcdef" / "target").write_text(f"{os.fsencode(project).hex()} {project.stat().st_ino}\n")
+                (project / ".conclave-abcdef").mkdir()
+                (project / ".conclave-abcdef" / "0").write_text("half")
+
+            before = tree(project)
+            for what in (["undo", "last"], ["apply", "last"], ["undo", "last"], ["--config", home.write("team.json", config), "--apply", "no", "again"]):
+                killed()
+                r = home.run(*what)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("nothing had been written to", r.stderr)
+                self.assertFalse((project / ".conclave-abcdef").exists() or (journals / "of-another-task" / "abcdef").exists(), what)
+            self.assertEqual(tree(project), before)
+
     def test_yes_writes_at_the_end_and_output_dir_makes_a_folder(self):
         with Home() as home:
             project = project_in(home)
@@ -227,8 +249,15 @@ class Files(unittest.TestCase):
             p.kill()
             p.wait()
             p.stdout.close(), p.stderr.close()
+            work = next((home.path / "home" / "work").glob("*/*/work/ready")).parent
+            (work / "sub" / ".conclave-copy-1.tmp").mkdir(parents=True)
+            for name in (".conclave-4711-1.tmp", "sub/.conclave-copy-1.tmp/half", "sub/.conclave-mine"):
+                (work / name).write_text("half a file")
             r = home.run("resume", "last", "-q")
             self.assertEqual(r.returncode, 0, r.stderr)
+            shown = home.run("show", "last", "--files").stdout
+            self.assertIn("sub/.conclave-mine", shown)
+            self.assertNotIn(".tmp", shown, "what a killed process had half written goes with the answer")
             self.assertIn("kept.txt  10", home.run("show", "last", "--files").stdout)
             self.assertIn("ready", home.run("show", "last", "--files").stdout)
             got, _ = results(home)

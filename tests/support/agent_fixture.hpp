@@ -176,6 +176,35 @@ inline tool_source_actor::behavior_type fake_tools(tool_source_actor::pointer se
   };
 }
 
+struct place_state {
+  bool hang = false;
+  std::vector<caf::typed_response_promise<workspace_ready>> hanging;
+  std::vector<prepare_workspace> asked;
+};
+
+inline workspace_actor::behavior_type fake_workspace(workspace_actor::pointer self, std::shared_ptr<place_state> st) {
+  return {
+      [](list_tools) { return tool_list{}; },
+      [](const tool_invocation& i) {
+        return tool_result{i.call.id, "", false, {}};
+      },
+      [](const cancel_tools&) {},
+      [self, st](const prepare_workspace& p) -> caf::result<workspace_ready> {
+        st->asked.push_back(p);
+        if (!st->hang)
+          return workspace_ready{"/place"};
+        st->hanging.push_back(self->make_response_promise<workspace_ready>());
+        return caf::delegated<workspace_ready>{};
+      },
+      [](const keep_workspace&) { return kept_files{}; },
+      [st](clear_workspace) { // the test's way to have what hangs answered
+        for (auto& p : std::exchange(st->hanging, {}))
+          p.deliver(workspace_ready{"/place"});
+        return workspace_cleared{};
+      },
+  };
+}
+
 inline chunk_sink_actor::behavior_type fake_sink(std::shared_ptr<tool_state> st) {
   return {[st](const chunk_batch& b) {
     for (auto& c : b.chunks)
@@ -193,6 +222,8 @@ struct agent_fixture : fixture {
   tool_source_actor source;
   chunk_sink_actor sink;
   agent_actor aut;
+  std::shared_ptr<place_state> place; ///< none = it has no workspace
+  workspace_actor workspace;
   std::int32_t max_tokens = 0;
   std::int64_t max_run_bytes = 33'554'432;
   const std::vector<run::policy>* policies = nullptr;
@@ -216,6 +247,8 @@ struct agent_fixture : fixture {
     p.boss = orch;
     p.policies = policies;
     p.ask = ask;
+    if (place)
+      p.workspace = workspace = sys.spawn(fake_workspace, place);
     aut = spawn_agent_actor(sys, p);
     self->request(aut, caf::infinite, get_ready{});
     settle();
@@ -225,6 +258,8 @@ struct agent_fixture : fixture {
     model->hanging.clear();
     tool->hanging.clear();
     tool->waiting.clear();
+    if (place)
+      place->hanging.clear();
     end_all();
   }
 
@@ -234,6 +269,7 @@ struct agent_fixture : fixture {
     kill(orch);
     kill(source);
     kill(sink);
+    kill(workspace);
   }
 
   start_run task(bool may_vote) {

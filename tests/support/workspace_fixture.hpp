@@ -56,6 +56,8 @@ public:
     cb_.on_lines({text});
   }
 
+  void dies() { cb_.on_exit({true, 137, {}}); }
+
   std::vector<sandbox_line> told;
   bool closed = false;
 

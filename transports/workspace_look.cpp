@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "transports/workspace_look.hpp"
+
+#include "protocols/workspace_paths.hpp"
+#include "transports/workspace_disk.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <utility>
+#include <vector>
+
+namespace conclave {
+
+namespace fs = std::filesystem;
+using namespace workspace_paths;
+using workspace_look::look_through;
+
+void workspace_look::sweep(const std::string& folder, snapshots::cancel_flag cancel) {
+  std::vector<std::string> left;
+  look_through(folder, [&](const std::string& path, bool) {
+    auto name = path.substr(path.rfind('/') + 1);
+    auto ours = name.starts_with(".conclave-") && name.ends_with(".tmp");
+    if (ours)
+      left.push_back(path);
+    return !ours;
+  });
+  for (auto& path : left)
+    snapshots::remove_tree(path, cancel);
+}
+
+namespace {
+
+constexpr std::size_t max_protected = 1'000; ///< each is a mount of its own
+
+} // namespace
+
+void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
+  for (auto& c : f_.config.context) {
+    std::error_code e;
+    if (f_.config.allow_secret_files || !fs::is_directory(c.path, e))
+      continue;
+    auto all = look_through(c.path, [&](const std::string& path, bool) {
+      auto secret = path_policy::is_secret_name(path.substr(path.rfind('/') + 1));
+      if (secret)
+        hidden.push_back(path);
+      return !secret;
+    });
+    if (!all)
+      closed.push_back(c.path);
+  }
+}
+
+std::vector<std::string> workspace_disk::find_protected() const {
+  using path_policy::access;
+  std::vector<std::string> out;
+  auto all = rules();
+  auto is_protected = [&](const std::string& path) {
+    return path_policy::judge(all, path, access::modify).code == path_policy::denial::protected_path;
+  };
+  for (auto& r : all.roots) {
+    if (!r.writable || r.protected_paths.empty())
+      continue;
+    std::vector<std::string> here;
+    auto whole = !is_protected(r.path) && look_through(r.path, [&](const std::string& path, bool) {
+      auto found = here.size() <= max_protected && is_protected(path);
+      if (found)
+        here.push_back(path);
+      return !found;
+    });
+    if (!whole || here.size() > max_protected)
+      here = {r.path};
+    out.insert(out.end(), here.begin(), here.end());
+  }
+  return out;
+}
+
+std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_ns) const {
+  std::vector<made> out;
+  for (auto& r : rules().roots)
+    if (r.writable && !r.path.starts_with(work(f_.place) + "/")) // what lies in the workspace is looked through with it
+      look_through(r.path, [&](const std::string& path, bool is_folder) {
+        struct statx s {};
+        if (is_folder || ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) != 0
+            || !S_ISREG(s.stx_mode) || (s.stx_mask & STATX_BTIME) == 0)
+          return true;
+        auto ns = [](const statx_timestamp& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
+        if (ns(s.stx_btime) >= unix_ns)
+          out.push_back({path, {s.stx_size, ns(s.stx_ctime)}});
+        return true;
+      });
+  return out;
+}
+
+snapshots::amount workspace_disk::measure(snapshots::cancel_flag cancel) const {
+  std::vector<std::string> folders{work(f_.place), workspace_paths::home(f_.place)};
+  for (std::size_t i = 0; i < bases_.size(); ++i)
+    if (!bases_[i].snapshot.empty())
+      folders.push_back(target(f_.place, i));
+  return snapshots::measure(folders, f_.limits, cancel);
+}
+
+} // namespace conclave
