@@ -178,8 +178,8 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           file_tools::settings with{now->rules, enforce, {}, {}};
           with.bounds.keep_free = files->disk.folders().limits.keep_free;
           with.full = [&disk = files->disk](const std::atomic<bool>& stop) {
-            auto held = disk.measure(&stop);
-            return held.over.empty() ? std::string{} : held.over + room_advice;
+            auto amount = disk.measure(&stop);
+            return amount.over.empty() ? std::string{} : amount.over + room_advice;
           };
           files->tools = std::make_unique<file_tools>(std::move(with));
         },

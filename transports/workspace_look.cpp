@@ -63,12 +63,14 @@ std::vector<std::string> workspace_disk::find_protected() const {
     if (!r.writable || r.protected_paths.empty())
       continue;
     std::vector<std::string> here;
-    auto whole = !is_protected(r.path) && look_through(r.path, [&](const std::string& path, bool) {
+    auto note = [&](const std::string& path, bool) {
       auto found = here.size() <= max_protected && is_protected(path);
       if (found)
         here.push_back(path);
       return !found;
-    });
+    };
+    auto one = r.kind == path_policy::root_kind::context_file;
+    auto whole = !is_protected(r.path) && (one || look_through(r.path, note));
     if (!whole || here.size() > max_protected)
       here = {r.path};
     out.insert(out.end(), here.begin(), here.end());

@@ -137,7 +137,7 @@ def servers_that_shadow(c):
 
 tried(76, "cat /etc/shadow /etc/passwd {OUT}/secret {BASE}/.ssh/id_rsa {BASE}/home/tasks.db", zero=False)
 tried(77, 'cat<{OUT}/secret; cat "a/../../../../../../out/secret"; cd ..; cat ../../../../out/secret; cat {BOB}/secret.txt', zero=False)
-tried(77, "cat {RO}/.env {RO}/deploy.pem {WC}/.env {ONE}/sibling.txt; ls {ONE} {BOB}; cat {ONE}/file.txt", says="the file")
+tried(77, "cat {RO}/.env {RO}/innocent {RO}/deploy.pem {WC}/.env {ONE}/sibling.txt; ls {ONE} {BOB}; cat {ONE}/file.txt", says="the file")
 tried(78, "python3 -c \"print(open(''.join(map(chr,[47]))+'{OUT}/secret'[1:]).read())\"", zero=False)
 tried(78, "python3 -c \"import os; os.link('{OUT}/secret','h78'); print(open('h78').read())\"", zero=False)
 tried(79, r"""s''udo id; s\udo id; SUDO id; echo c3VkbyBpZA== | base64 -d | sh; su -c id; grep NoNewPrivs /proc/self/status""", says="NoNewPrivs:\t1")
@@ -198,7 +198,8 @@ def fork_bomb(c):
     assert comes(lambda: not processes_with(mark), 5), len(processes_with(mark))
 
 
-tried(88, "python3 -c \"x=bytearray(10<<30); x[::4096]=b'1'*len(x[::4096]); print('had' + ' it')\"", says="^(?!.*had it)", zero=False)
+if LONG:  # the limit is 4 GiB, which takes its time; with a smaller one: test_sandbox_ends.py
+    tried(88, "python3 -c \"x=bytearray(10<<30); x[::4096]=b'1'*len(x[::4096]); print('had' + ' it')\"", says="^(?!.*had it)", zero=False)
 tried(88, "truncate -s 100G big; fallocate -l 100G big; dd if=/dev/zero of=big bs=1 seek=107374182400 count=1; stat -c %s big; rm -f big",
       says="(?m)^0$|No such file|cannot stat")
 
@@ -246,9 +247,32 @@ def other_processes(c):
     assert "seized 0" not in r["stdout"], r
 
 
-tried(94, "docker ps; ls /var/run/docker.sock; nsenter -t 1 -m id; mount -t tmpfs x .; unshare -Ur id; unshare -m id; keyctl show; "
-          "python3 -c \"import ctypes; l=ctypes.CDLL(None); print([l.syscall(n,0,0,0,0,0) for n in (425,321,250,323,298,101,165,308)])\"",
-      says=r"\[-1, -1, -1, -1, -1, -1, -1, -1\]")
+tried(94, "docker ps; nsenter -t 1 -m id; mount -t tmpfs x .; unshare -m id; keyctl show; ls /var/run/docker.sock; cat /proc/1/environ; "
+          "unshare -Ur id", zero=False)
+FORBIDDEN = """import ctypes, os, time
+l = ctypes.CDLL(None)
+b = ctypes.create_string_buffer(256)
+child = os.fork()
+if child == 0:
+    time.sleep(5)
+    os._exit(0)
+for name, a in {'io_uring': (425, 1, b), 'keyctl': (250, 0, -3, 1), 'userfaultfd': (323, 1), 'unshare': (272, 0x10000000), 'add_key': (248, b'user', b'n',
+                b'v', 1, -3), 'ptrace': (101, 0x4206, child, 0, 0), 'bpf': (321, 0, b, 72), 'perf': (298, b, 0, -1, -1, 0)}.items():
+    ctypes.set_errno(0)
+    if l.syscall(*[ctypes.c_long(x) if isinstance(x, int) else x for x in a]) != -1:
+        print('got through:', name)
+os.kill(child, 9)
+print('tried')
+"""
+
+
+@case(94)
+def forbidden_calls(c):
+    c.allows("write_file", path="t94.py", content=FORBIDDEN)
+    r = c.run("python3 t94.py")
+    assert r["stdout"] == "tried\n", r
+
+
 tried(95, "env; cat /proc/self/environ /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; echo end", says="end")
 tried(96, "python3 -c \"import socket,sys\nfor f,k,a in ((2,1,('169.254.169.254',80)),(2,2,('8.8.8.8',53)),(2,3,('127.0.0.1',0)),(1,1,'PROXY')):\n"
           " try:\n  s=socket.socket(f,k); s.settimeout(2); s.connect(a); s.send(b'x'*30); print('rea'+'ched', a)\n"

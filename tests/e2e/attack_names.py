@@ -109,7 +109,7 @@ def folder_with_a_repository(c):
 
 def kept_in_copy(c):
     t = c.work.parent / "target1"
-    for name in ("keep.txt", "locked/x", "deep/keep2.txt"):
+    for name in ("keep.txt", "locked/x", "deep/keep2.txt", "src/keep.txt", "src/a.lock"):
         assert (t / name).read_text() == (c.base / "wc" / name).read_text(), f"{name} is protected"
     assert sorted(os.listdir(t / "locked")) == ["x"]
 
@@ -123,6 +123,9 @@ def around_what_is_protected(c):
     c.denies("E_PROTECTED", "move_file", source="{T1}/deep", destination="taken")
     c.allows("write_file", path="d54/f", content="x")
     c.denies("E_PROTECTED", "copy_file", source_path="d54", destination_path="{T1}/deep", overwrite=True)
+    c.allows("write_file", path="{T1}/later/other", content="x")
+    for tool, a in (("delete_file", {"path": "{T1}/later", "recursive": True}), ("move_file", {"source": "{T1}/later", "destination": "{T1}/away"})):
+        c.denies("E_PROTECTED", tool, **a)  # what is protected there is not there yet
     kept_in_copy(c)
 
 
@@ -145,7 +148,9 @@ def replacing_what_is_protected(c):
     kept_in_copy(c)
     t = c.work.parent / "target1"
     c.run(f"ln -f f56 {t}/keep.txt; mv f56 {t}/keep.txt; cp f56 {t}/locked/y; mv {t}/deep {t}/away; rm -rf {t}/locked; chmod 777 {t}/keep.txt;"
-          f" touch -d 2001-01-01 {t}/keep.txt; truncate -s 0 {t}/deep/keep2.txt; ln -s /etc/passwd {t}/locked/l; echo > {t}/locked/.x")
+          f" touch -d 2001-01-01 {t}/keep.txt; truncate -s 0 {t}/deep/keep2.txt; ln -s /etc/passwd {t}/locked/l; echo > {t}/locked/.x;"
+          f" echo mine > {t}/src/keep.txt; rm -f {t}/src/a.lock; mv f56 {t}/src/a.lock; mv {t}/src {t}/gone; echo within > {t}/src/a.py")
+    assert (t / "src/a.py").read_text() == "within\n"
     kept_in_copy(c)
 
 

@@ -59,9 +59,10 @@ for where in ("{T1}", "{WC}"):
         deny(16, "E_EXCLUDED", "write_file", path=f"{where}/{p}", content="x", phase="final")
     for p in (".ENV", ".env.local", ".Git/config", "NODE_MODULES/x"):
         deny(17, "E_EXCLUDED", "write_file", path=f"{where}/{p}", content="x", phase="final")
-for p in ("{RO}/.env", "{RO}/deploy.pem", "{WC}/.env"):
+for p in ("{RO}/.env", "{RO}/deploy.pem", "{WC}/.env", "{RO}/innocent"):
     deny(18, "E_SECRET", "read_text_file", path=p)
-deny(18, "E_SECRET", "copy_file", source_path="{RO}/.env", destination_path="stolen")
+for p in ("{RO}/.env", "{RO}/innocent"):
+    deny(18, "E_SECRET", "copy_file", source_path=p, destination_path="stolen")
 allow(19, "write_file", path="{T2}/src/a", content="x", phase="final")
 allow(20, "read_text_file", path="{ONE}/file.txt", then=lambda c, t: t == "the file\n")
 deny(20, "E_SIBLING", "read_text_file", path="{ONE}/sibling.txt")

@@ -28,7 +28,7 @@ def config_of(rig, **more):
     own = {"ann": {"cwd": str(rig.base / "precious"), "mcp_servers": {"rogue": {"command": "python3", "args": [str(rogue)]}}},
            "bob": {"cwd": "/", "command_line_allowed_commands": ["python3? .*", "id --.*"]},
            "cat": {"command_line_blocked_commands": ["rm( .*)?"]}}
-    wc = {"path": str(rig.base / "wc"), "permission": "write", "protected_paths": ["keep.txt", "locked/", "deep/keep2.txt"]}
+    wc = {"path": str(rig.base / "wc"), "permission": "write", "protected_paths": ["keep.txt", "locked/", "deep/keep2.txt", "later/new.txt", "*.lock"]}
     return {"agents": [{"id": ids[n], "backend": rig.backend(n, **own[n])} for n in rig.agents],
             "orchestrator": {**PLAIN, "context_paths": [wc, {"path": str(rig.base / "venv/proj"), "permission": "write"},
                                                         {"path": str(rig.base / "ro"), "permission": "read"},
@@ -250,8 +250,7 @@ def bounds(c):
         text = json.dumps({"path": "f69", "content": ""})
         return text[:-2] + "a" * (n - len(text)) + text[-2:]
     assert len(sized(1 << 20)) == 1 << 20
-    c.allows("write_file", sized(1 << 20))
-    c.denies("E_SIZE", "write_file", sized((1 << 20) + 1))
+    c.call("write_file", sized(100))
     nested = lambda n: '{"paths":' + "[" * n + "]" * n + "}"
     c.denies("E_SIZE", "read_multiple_files", nested(6))
     c.denies("E_ARGS", "read_multiple_files", nested(5))
@@ -263,3 +262,5 @@ def bounds(c):
     c.denies("E_ARGS", "read_text_file", keys(100))
     c.denies("E_SIZE", "read_multiple_files", json.dumps({"paths": ["here-ann"] * 51}))
     c.allows("read_multiple_files", json.dumps({"paths": ["here-ann"] * 50}))
+    c.allows("write_file", sized(1 << 20))
+    c.denies("E_SIZE", "write_file", sized((1 << 20) + 1))

@@ -152,7 +152,7 @@ class Rig:
         (self.base / "bin").chmod(0o755)
         # Programs of the system alone: what lies in a home is not granted.
         self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": os.environ.get("LANG", "C.UTF-8"), "HOME": str(self.base), "NO_COLOR": "1",
-                    "CONCLAVE_HOME": str(self.base / "home"), "TEST_KEY": "sk-of-a-test", "SECRET_OF_HOST": CANARY + "variable"}
+                    "CONCLAVE_HOME": str(self.base / "home"), "TEST_KEY": "sk-of-a-test", "OF_THE_HOST": CANARY + "variable"}
         self.provider = Provider(self.behave)
         for a in self.agents.values():
             a.rig, a.loop = self, self.provider.loop
@@ -207,9 +207,9 @@ class Rig:
     def start(self, config, *args):
         path = self.base / "team.json"
         path.write_text(json.dumps(config))
-        self.out, self.err = (open(self.base / n, "w+") for n in ("stdout.txt", "stderr.txt"))
-        self.process = subprocess.Popen(self.argv("--config", str(path), *args, "make it"), cwd=self.base, env=self.env, stdout=self.out,
-                                        stderr=self.err, stdin=subprocess.DEVNULL)
+        with open(self.base / "stdout.txt", "w") as out, open(self.base / "stderr.txt", "w") as err:
+            self.process = subprocess.Popen(self.argv("--config", str(path), *args, "make it"), cwd=self.base, env=self.env, stdout=out,
+                                            stderr=err, stdin=subprocess.DEVNULL)
 
     def said(self):
         """What it printed; for messages of faults."""

@@ -127,6 +127,21 @@ class Ends(unittest.TestCase):
             self.assertNotIn("had it", end["out"])
             self.assertLess(end["ms"], 5000)
 
+    def test_limits_bite_within_a_second(self):
+        """What gets beyond a limit tells so with the time since its start, and would stay for long."""
+        begin = "import os,time\nt=float(os.environ['BEGUN'])\n"
+        memory = begin + ("x=[]\nwhile True:\n x.append(b'1'*(4<<20))\n if len(x)==60: print(time.time()-t, flush=True)\n"
+                          " if len(x)>60: time.sleep(60)\n")
+        many = begin + ("n=0\nfor i in range(700):\n try:\n  p=os.fork()\n except OSError: break\n if p==0: time.sleep(60); os._exit(0)\n"
+                        " n+=1\n if n==561: print(time.time()-t, flush=True)\nif n>561: time.sleep(60)\n")
+        for place, tier in self.each((2, 1)):
+            for why, program, most in (("out_of_memory", memory, 200 << 20), ("too_many_processes", many, 4 << 30)):
+                [end] = place.run(tier, f"BEGUN=$(date +%s.%N) {PYTHON} -c {quoted(program)}", memory=most)
+                if end["out"]:  # else it never got that far
+                    self.assertEqual(end["why"], why)
+                    self.assertLess(end["ms"] - 1000 * float(end["out"]), 1000, end)
+                self.assertLess(end["ms"], 30_000, end)
+
     def test_output(self):
         for place, tier in self.each():
             [end] = place.run(tier, "yes | head -c 50000000; echo last; (printf ab; yes é) 2>/dev/null | head -c 3000002 >&2")

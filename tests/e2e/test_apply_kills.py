@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`conclave apply` and `undo` of many files, killed at random moments: the next of them ends what was begun, and the folder is as it was
+before, or as it should be after, to the byte. At each change of the disk: tests/transports/delivery_kills.cpp."""
+
+import os
+import random
+import sys
+import time
+import unittest
+
+from support import *
+from test_workspace import CMD, call, step, team, tree
+
+LONG = "CONCLAVE_LONG" in os.environ
+FILES, KILLS = (1000, 100) if LONG else (200, 6)
+MAKE = r"""import os
+os.chdir('../target1')
+for i in range(FILES):
+ p=f'd{i%13}/f{i}'
+ if i%5==4: os.unlink(p)
+ else: open(p+('.new' if i%5==3 else ''),'w').write(f'changed {i}')
+""".replace("FILES", str(FILES))
+
+
+class Kills(unittest.TestCase):
+    def test_a_killed_apply_is_the_old_folder_or_the_new(self):
+        with Home() as home:
+            project = home.path / "project"
+            for i in range(FILES):
+                p = project / f"d{i % 13}" / f"f{i}"
+                p.parent.mkdir(parents=True, exist_ok=True)
+                p.write_text(f"base {i}")
+            (project / ".git").mkdir()
+            (project / ".git" / "index").write_text("index")
+            (project / ".env").write_text("KEY=1")
+            old = tree(project)
+            config = team([step(call(CMD + "execute_command", command=f"python3 -c {chr(34)}{MAKE}{chr(34)}"))], project)
+            r = home.run("--config", home.write("team.json", config), "-q", "--apply", "no", "make it")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(tree(project), old)
+            contents = lambda t: {p: what for p, (_, what) in t.items()}
+            begun = time.monotonic()
+            r = home.run("apply", "last")
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            took = time.monotonic() - begun
+            new = contents(tree(project))
+            self.assertEqual(len([p for p in new if p not in old]), FILES // 5)
+            self.assertEqual(home.run("undo", "last").returncode, 0)
+            self.assertEqual(tree(project), old)
+            chance, ended, between = random.Random(7), 0, 0
+            for i in range(KILLS):
+                undoing = i % 3 == 2
+                if undoing:
+                    self.assertEqual(home.run("apply", "last").returncode, 0)
+                p = home.start("undo" if undoing else "apply", "last")
+                try:
+                    p.communicate(timeout=chance.uniform(0, took))
+                    ended += 1
+                except subprocess.TimeoutExpired:
+                    p.kill()
+                    p.communicate()
+                now = contents(tree(project))
+                between += now != new and now != contents(old)
+                # The next one ends what was begun; what it is asked for itself may be nothing any more.
+                r = home.run("undo" if i % 2 else "apply", "last")
+                now = tree(project)
+                self.assertIn(contents(now), (contents(old), new), f"{i}: {r.stdout}{r.stderr}")
+                if contents(now) == new:
+                    r = home.run("undo", "last")
+                    self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertEqual(tree(project), old, f"{i}: {r.stdout}{r.stderr}")
+            print(f"{KILLS} kills within {took:.2f} s: {ended} had ended, {between} left it between the two")
+            self.assertLess(ended, KILLS)
+
+
+if __name__ == "__main__":
+    need_binary()
+    probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        print("skipped: commands cannot be confined on this machine: " + (probe.stdout.splitlines() or ["no answer"])[0])
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], "-v"])

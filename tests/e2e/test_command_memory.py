@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands that write without end cost the engine: their output is bounded in the launcher, so next to nothing."""
+
+import os
+import pathlib
+import re
+import sys
+import unittest
+
+from attack_support import NOBODY, Rig, tiers_of
+from support import BUILD, need_binary
+
+MOST_KIB = 16 << 10
+
+
+def peak_kib(pid):
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
+
+
+class Memory(unittest.TestCase):
+    def peak_of(self, tier, user, who, *commands):
+        """The most memory that an engine had whose agent ran these."""
+        with Rig(tier, user, who, ("ann",)) as rig:
+            ann = rig.agents["ann"]
+            rig.own()
+            rig.start({"agents": [{"id": "ann", "backend": rig.backend("ann")}],
+                       "orchestrator": {"snapshot_storage": "s", "agent_temporary_workspace": "t"}}, "--quiet")
+            ann.wait()
+            for command in commands:
+                text = ann.call("execute_command", command=command, timeout=2)
+                self.assertIn("exit_code", text)
+            self.assertNotIn("E_", text)
+            peak = peak_kib(rig.process.pid)
+            ann.answer("done"), ann.wait(), ann.vote(), ann.wait(), ann.say("the end")
+            self.assertEqual(rig.process.wait(60), 0, rig.said())
+            return peak
+
+    def test_yes_costs_the_engine_little(self):
+        for user, who in ({"root": [], "nobody": NOBODY} if os.geteuid() == 0 else {"user": []}).items():
+            for tier in (2, 1):
+                if why := tiers_of(who, tier):
+                    print(f"skipped: tier {tier} as {user}: {why}")
+                    continue
+                with self.subTest(user=user, tier=tier):
+                    calm = self.peak_of(tier, user, who, "echo 1", "echo 2")
+                    loud = self.peak_of(tier, user, who, "yes", "yes")
+                    print(f"tier {tier} as {user}: {calm} KiB without, {loud} KiB with endless output: {loud - calm} KiB more")
+                    self.assertLess(loud - calm, MOST_KIB)
+
+
+if __name__ == "__main__":
+    need_binary()
+    if not (BUILD / "conclave-sandbox").exists():
+        print("skipped: conclave-sandbox is not built")
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], "-v"])
