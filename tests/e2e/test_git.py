@@ -96,7 +96,7 @@ class Git(unittest.TestCase):
                 self.assertEqual(other["stdout"].splitlines(), ["second", " M readme.txt", "?? staged.txt", "?? untracked.txt"], other)
                 got, bodies = results(home)
                 self.assertIn(("bob", "read_text_file", "finished", "print(2)\n"), got)
-                codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status == "error"]
+                codes = [re.search(r"E_[A-Z]+", text).group() for _, _, status, text in got if status.startswith("denied:")]
                 self.assertEqual(codes, ["E_EXCLUDED", "E_PROTECTED", "E_READONLY"], got)
                 self.assertIn("/target1/late.txt instead", next(text for _, _, _, text in got if "E_READONLY" in text))
                 self.assertNotIn(b"canary-4711", bodies)

@@ -281,7 +281,7 @@ class Files(unittest.TestCase):
             self.assertIn("holds 3145728000 bytes, and 2147483648 are allowed", full[0]["note"])
             self.assertIn("nested deeper than 64", full[1]["note"])
             self.assertIn("E_SIZE", got[1][3])
-            self.assertEqual([g[2] for g in got], ["error", "error", "finished", "error", "finished", "finished"], got)
+            self.assertEqual([g[2] for g in got], ["error", "denied:E_SIZE", "finished", "error", "finished", "finished"], got)
             self.assertIn("more.txt  4", home.run("show", "last", "--files").stdout)
             print("ended after", [r["execution_time"] for r in full], "s")
 
