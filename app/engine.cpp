@@ -272,6 +272,10 @@ void engine::stop() {
     impl_->ear->close();
 }
 
+std::shared_ptr<outside> engine::outside_in_use() const {
+  return outside_of(impl_->options);
+}
+
 event_store& engine::store() {
   return *impl_->store;
 }

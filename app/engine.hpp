@@ -75,6 +75,12 @@ struct resume_request {
 struct apply_request {
   std::string to;                ///< a folder that takes them; empty = where they belong
   std::string on_drift = "fail"; ///< where the user changed a file meanwhile: fail | skip | prefer_presenter
+
+  /// Asked before anything is written, if it is set: each folder with how many files differ, and `text`, a line for each path
+  /// (A, M, D; names escaped). Nothing is written unless it returns true within `approve_within_ms`. On a thread of its own; one
+  /// that is late is left alone, so what it uses must live until it returns. An exception means no.
+  std::function<bool(const std::vector<folder_change>& changes, const std::string& text)> approve = {};
+  std::int64_t approve_within_ms = 60'000;
 };
 
 /// A reader of tasks, until it ends or this goes.
@@ -156,6 +162,7 @@ public:
   event_store& store(); ///< only if `error()` is empty
 
 private:
+  std::shared_ptr<conclave::outside> outside_in_use() const;
   struct impl;
   std::unique_ptr<impl> impl_;
 };

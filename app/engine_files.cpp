@@ -3,6 +3,7 @@
 
 /// What tasks make of files, for hosts.
 
+#include "app/approval.hpp"
 #include "app/engine.hpp"
 #include "app/task_changes.hpp"
 #include "protocols/wire/json.hpp"
@@ -10,6 +11,8 @@
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <chrono>
+#include <utility>
 #include <variant>
 
 namespace conclave {
@@ -45,6 +48,20 @@ std::string engine::apply(const std::string& task, const apply_request& how) {
   auto home = home_dir(fault);
   if (!fault.empty())
     return fault;
+  if (how.approve) {
+    snapshots::store files{snapshot_folder(home)};
+    auto text = changes_text(t, files, true, fault);
+    if (!fault.empty())
+      return fault;
+    auto changes = t.changes;
+    if (changes.empty() && !t.snapshot.empty())
+      changes.push_back({how.to, {}, t.snapshot, t.files});
+    else if (!how.to.empty() && changes.size() == 1)
+      changes.front().folder = how.to;
+    auto ask = [approve = how.approve, changes = std::move(changes), text = std::move(text)] { return approve(changes, text); };
+    if (auto why = ask_host(*outside_in_use(), std::move(ask), std::chrono::milliseconds(how.approve_within_ms)); !why.empty())
+      return "nothing was written: " + why;
+  }
   return apply_changes(t, home, how.to,
                        how.on_drift == "skip"               ? delivery::policy::skip
                        : how.on_drift == "prefer_presenter" ? delivery::policy::prefer_presenter
