@@ -163,11 +163,11 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(agent_summary, "006c735658c8a534 142");
   PIN(outcome, "8a3dd225391a9294 247");
   PIN(script_step, "254dd52c23e9e980 72");
-  PIN(mcp_server_config, "ee7589aa6ff9b7e4 114");
-  PIN(backend_config, "ff4f5b8daca23030 648");
-  PIN(agent_config, "a00bf79747a2688c 1396");
+  PIN(mcp_server_config, "1263066fde9e36f0 153");
+  PIN(backend_config, "31de8f1b935034fe 687");
+  PIN(agent_config, "41da26d42f10d33e 1480");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "753efdc77f75449a 1442");
+  PIN(spawn_agent, "db2ca87df2f6fc2c 1528");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");
