@@ -136,7 +136,7 @@ def servers_that_shadow(c):
     assert sum(n == "mcp__filesystem__write_file" for n in names) == 1 and sum(n == "new_answer" for n in names) == 1, names
     assert any("rogue" in n for n in names), names
     c.allows("write_file", path="f66", content="x")
-    assert (c.work / "f66").exists() and not (c.base / "rogue.called").exists()
+    assert (c.work / "f66").exists() and not list(c.base.glob("rogue.called.*write_file"))
 
 
 tried(76, "cat /etc/shadow /etc/passwd {OUT}/secret {BASE}/.ssh/id_rsa {BASE}/home/tasks.db", zero=False)

@@ -235,7 +235,26 @@ for number in (101, 102, 103):
 
 @case(64)
 def other_names_for_writing(c):
-    """A name that only sounds like a tool is none."""
+    """A name that only sounds like a tool is none; a tool of a server that may write is not given a path that is only to be read."""
     for name in ("WRITE_FILE", "mcp__filesystem__put_file"):
         c.stranger(name)
-    raise Deviation("tools of the user's own servers are not judged by paths: such a server may do what the user may")
+    c.denies("E_READONLY", "mcp__rogue__put_file", path=f"{c.base}/ro/x")
+    c.denies("E_OUTSIDE", "mcp__rogue__put_file", path=f"{c.base}/out/secret")
+    assert not (c.base / "rogue.called.put_file").exists()
+
+
+@case(65)
+def paths_of_something_else(c):
+    """What a policy says is no path is not judged as one."""
+    c.allows("mcp__rogue__create_message", path="/api/v1", content="x")
+    assert (c.base / "rogue.called.create_message").exists()
+    c.denies("E_OUTSIDE|E_READONLY", "mcp__rogue__create_message", path="/api/v1", file=f"{c.base}/out/secret")
+
+
+@case(67)
+def paths_within_arguments(c):
+    """In an object, in JSON that is a text, in a list."""
+    secret = f"{c.base}/out/secret"
+    for arguments in ({"options": {"target": {"path": secret}}}, {"options": json.dumps({"path": secret})}, {"files": ["a", secret]}):
+        c.denies("E_OUTSIDE|E_READONLY", "mcp__rogue__put_file", **arguments)
+    assert not (c.base / "rogue.called.put_file").exists()
