@@ -105,11 +105,15 @@ bool add_paths(run_options& o, run_config& config) {
       return false;
     }
     o.question = std::move(named.text);
+    for (auto& word : named.missing)
+      if (!o.quiet && !o.automation)
+        complain(shown_text(word, 300) + " in the question names no file or folder here: agents are given no path for it");
     for (auto& x : named.paths) {
+      auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
+      x.write = x.write || (same != all.end() && same->write);
       if (!o.quiet && !o.automation)
         complain("agents may " + std::string{x.write ? "change a copy of " : "read "} + shown_text(x.path, 4'096)
                  + ", which the question names");
-      auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
       if (same == all.end())
         all.push_back(std::move(x));
       else

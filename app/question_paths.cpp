@@ -37,6 +37,18 @@ bool is_there(std::string_view given) {
          && !e;
 }
 
+/// Whether somebody who writes it behind an `@` means a path: `@src/main`, `@notes:w`, not `@anna` or `@types/node` of a package.
+bool is_meant(std::string_view word) {
+  while (!word.empty() && std::string_view{".,;!?)]}>\"'`"}.find(word.back()) != std::string_view::npos)
+    word.remove_suffix(1);
+  return word.ends_with(":w") || word.ends_with(":r") || word.ends_with(":rw") || word.starts_with("./") || word.starts_with("../")
+         || word.starts_with("/") || word.starts_with("~/");
+}
+
+std::string_view first_word(std::string_view rest) {
+  return rest.substr(0, static_cast<std::size_t>(std::find_if(rest.begin(), rest.end(), is_blank) - rest.begin()));
+}
+
 candidate look(std::string_view rest) {
   if (rest.starts_with('"') || rest.starts_with('\'')) {
     auto end = rest.find(rest.front(), 1);
@@ -48,7 +60,7 @@ candidate look(std::string_view rest) {
       return {};
     return {path + (write ? ":w" : ""), end + 1 + (write ? 2 : 0)};
   }
-  auto word = rest.substr(0, static_cast<std::size_t>(std::find_if(rest.begin(), rest.end(), is_blank) - rest.begin()));
+  auto word = first_word(rest);
   for (; !word.empty(); word.remove_suffix(1)) {
     auto dots = word.find_first_not_of('.') == std::string_view::npos; // the end of a sentence, rather than the current folder
     if (!dots && is_there(word))
@@ -84,6 +96,8 @@ named_paths paths_in(std::string_view question) {
     auto at = i + (escaped ? 1 : 0);
     auto found = begins && question[at] == '@' ? look(question.substr(at + 1)) : candidate{};
     if (found.path.empty()) {
+      if (auto word = first_word(question.substr(at)); begins && !escaped && question[at] == '@' && is_meant(word.substr(1)))
+        out.missing.emplace_back(word);
       out.text += question[i++];
       continue;
     }

@@ -109,4 +109,16 @@ CAF_TEST(of a path the team has too the stricter permission counts) {
   CAF_CHECK(!all[1].write);
 }
 
+CAF_TEST(words that look meant as paths and name nothing are told) {
+  auto missing = [](const char* question) {
+    std::string out;
+    for (auto& x : paths_in(question).missing)
+      out += x + "|";
+    return out;
+  };
+  CAF_CHECK_EQUAL(missing("change @srk:w, please, and @./no or @/no/such"), "@srk:w,|@./no|@/no/such|");
+  CAF_CHECK_EQUAL(missing("change @src:rw"), "@src:rw|");
+  CAF_CHECK_EQUAL(missing("ask @anna, me@host:w, @types/node or \\@srk:w about @src:w"), "");
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()
