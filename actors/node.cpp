@@ -31,6 +31,7 @@ constexpr std::size_t max_task_text = std::size_t{256} << 20;
 constexpr std::size_t max_file_bytes = std::size_t{256} << 20; ///< of one task
 constexpr std::size_t max_files = 1'000;
 constexpr auto ask_limit = std::chrono::seconds(2);
+constexpr auto clear_limit = std::chrono::seconds(10); ///< tool servers that run in a workspace are ended first
 
 caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_actor& boss, event_sink_actor& sink) {
   auto& st = self->state;
@@ -236,14 +237,18 @@ caf::result<task_closed> close_task(node_ptr self, const end_task& e) {
   for (auto& [id, a] : hosted->agents)
     if (a.workspace) {
       ++*left;
-      self->request(a.workspace, ask_limit, clear_workspace{})
+      self->request(a.workspace, clear_limit, clear_workspace{})
           .then(
               [out, finish, agent = id](const workspace_cleared& c) mutable {
                 if (!c.fault.empty())
                   out->notes.push_back("the workspace of agent '" + agent + "' cannot be deleted: " + c.fault);
                 finish();
               },
-              [finish](const caf::error&) mutable { finish(); });
+              [out, finish, agent = id](const caf::error& why) mutable {
+                out->notes.push_back("the workspace of agent '" + agent
+                                     + "' is not deleted (conclave rm does it): " + text_of(why));
+                finish();
+              });
     }
   for (auto& [id, a] : hosted->agents) {
     if (!a.own_backend)

@@ -24,6 +24,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
 
 namespace conclave {
@@ -290,11 +291,14 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
         value = with_cwd(value, work);
       started.cwd = with_cwd(started.cwd, work);
     }
+    auto judged = started;
+    if (std::error_code e; judged.cwd.empty())
+      judged.cwd = std::filesystem::current_path(e).string();
     auto source = spawn_mcp_server(sys, with.outside, std::move(started), with.env, std::move(log), b.has_allowed_tools,
                                    b.allowed_tools, b.exclude_tools, tell, version, hidden,
                                    workspace && runs_confined(server, b.workspace) ? walls_of(workspace) : wall_actor{});
     if (workspace && server.type == "stdio")
-      source = spawn_policy_gate(sys, std::move(source), server, walls_of(workspace));
+      source = spawn_policy_gate(sys, std::move(source), judged, walls_of(workspace));
     auto name = "MCP server '" + server.name + "'";
     auto limit = tool_waits::start(server);
     out.push_back({spawn_guarded_tools(sys, std::move(source), name, limit, hidden), name, limit, version});

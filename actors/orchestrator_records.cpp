@@ -20,7 +20,8 @@ using ledger::command_kind;
 namespace {
 constexpr auto append_limit = std::chrono::seconds(30);
 constexpr auto close_limit = std::chrono::seconds(3);
-constexpr std::size_t max_listed = 8; ///< agents named in a warning
+constexpr auto close_files_limit = std::chrono::seconds(12); ///< where an agent has a workspace: what runs in it is ended first
+constexpr std::size_t max_listed = 8;                        ///< agents named in a warning
 } // namespace
 
 void orchestrator_state::commit(batch b) {
@@ -111,9 +112,11 @@ void orchestrator_state::close() {
   closing = true;
   ending = ledger::to_outcome(log, parts.task);
   add_missing(ending.warnings);
+  auto has_files = [](const placed_agent& a) { return !a.config.backend.workspace.cwd.empty(); };
+  auto files = std::any_of(parts.agents.begin(), parts.agents.end(), has_files);
   for (auto& a : parts.agents)
     if (auto addr = caf::actor_cast<caf::actor_addr>(a.node); a.node && unclosed.insert(addr).second)
-      self->request(a.node, close_limit, end_task{parts.task, parts.fence})
+      self->request(a.node, files ? close_files_limit : close_limit, end_task{parts.task, parts.fence})
           .then([this, addr](const task_closed& c) { closed(addr, &c); },
                 [this, addr](const caf::error&) { closed(addr, nullptr); });
   closed({}, nullptr);

@@ -82,11 +82,18 @@ caf::result<tool_result> on_call(gate_ptr self, tool_invocation& i) {
     return denied(
         workspace_tools::error_text(i.call.name, {path_policy::denial::args, "its arguments hold more than 1,000 paths"}));
   auto promise = self->template make_response_promise<tool_result>();
-  if (paths.empty()) {
+  auto adds = !reads && !(said && (said->access == "read" || said->access == "none"));
+  if (paths.empty() && !adds) {
     pass_on(self, std::move(i), promise);
     return caf::delegated<tool_result>{};
   }
-  ask_ruling question{i.task, i.run, i.call.name, std::move(paths), !reads && (!said || said->access.empty())};
+  ask_ruling question{i.task,
+                      i.run,
+                      i.call.name,
+                      std::move(paths),
+                      !reads && (!said || said->access.empty()),
+                      adds,
+                      st.server.sandbox == "off" ? st.server.cwd : ""};
   auto id = ++st.ids;
   st.waiting[id] = {std::move(i), promise};
   auto settle = [self, id](std::string denial) {

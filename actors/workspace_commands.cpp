@@ -53,7 +53,7 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   if (p.env.count("PATH") == 0)
     p.env["PATH"] = "/usr/local/bin:/usr/bin:/bin";
   p.env["HOME"] = p.home;
-  p.env["TMPDIR"] = "/tmp";
+  p.env["TMPDIR"] = temporary_folder(p);
   return p;
 }
 

@@ -95,7 +95,13 @@ caf::result<call_ruling> workspace_state::ruling(const ask_ruling& a) {
   auto out = std::make_shared<call_ruling>();
   auto begun = on_disk(
       true,
-      [out, denied, a, rules = rules, work = workspace_paths::work(parts.place)] {
+      [out, denied, a, rules = rules, files = files, flag = cancel,
+       work = a.base.empty() ? workspace_paths::work(parts.place) : a.base] {
+        if (a.adds)
+          if (auto amount = files->disk.measure(flag.get()); !amount.over.empty()) {
+            *out = denied({path_policy::denial::size, SIZE_MAX, "", amount.over + room_advice});
+            return;
+          }
         std::string where;
         auto v = judge_foreign(rules, work, a.paths, where);
         if (v.ok())

@@ -44,6 +44,8 @@ struct ask_ruling {
   std::string tool; ///< its public name
   std::vector<wire::foreign_path> paths;
   bool guessed = false; ///< that it writes: nobody says so
+  bool adds = false;    ///< it may make something, so there has to be room
+  std::string base;     ///< where relative paths begin for a server that does not start in the workspace; empty = there
 };
 struct call_ruling {
   std::string denial; ///< what the model is told; empty = it may

@@ -200,6 +200,10 @@ private:
       references(s.url, server + ".url");
       if (auto cwd = references(s.cwd, server + ".cwd"); cwd.find("${cwd}") == std::string::npos) // the workspace is yet to be made
         folder(cwd, server + ".cwd");
+      else if (s.sandbox == "off")
+        add(server + ".cwd",
+            "a server with `sandbox: off` runs on while the workspace is made anew for each run, so it cannot start "
+            "there: name another folder, or leave `sandbox: off` out");
     }
     return keyless;
   }

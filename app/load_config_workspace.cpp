@@ -21,6 +21,8 @@ std::string context_fault(const std::string& path) {
   if (!home.empty() && (home + "/").starts_with(path + "/"))
     return "holds the folder where conclave keeps its own files (" + shown_text(home)
            + "); name a folder below it, or set CONCLAVE_HOME elsewhere";
+  if (!home.empty() && (path + "/").starts_with(home + "/"))
+    return "is within the folder where conclave keeps its own files (" + shown_text(home) + "), which agents never see";
   return {};
 }
 

@@ -21,8 +21,12 @@ std::string home(const std::string& place) {
   return place + "/home";
 }
 
+std::string servers(const std::string& place) {
+  return place + "/servers";
+}
+
 std::string server_home(const std::string& place, const std::string& server) {
-  return place + "/servers/" + server;
+  return servers(place) + "/" + server;
 }
 
 std::string target(const std::string& place, std::size_t number) {

@@ -17,9 +17,10 @@ namespace conclave::workspace_paths {
 inline constexpr std::string_view scheme = "workspace://";
 
 /// The folders of an agent in a task, below `place`, which is made for it alone.
-std::string work(const std::string& place); ///< its own files; the current folder of its commands
-std::string view(const std::string& place); ///< agent1, agent2, ...: the files of the answers it is shown
-std::string home(const std::string& place); ///< of its commands, private
+std::string work(const std::string& place);    ///< its own files; the current folder of its commands
+std::string view(const std::string& place);    ///< agent1, agent2, ...: the files of the answers it is shown
+std::string home(const std::string& place);    ///< of its commands, private
+std::string servers(const std::string& place); ///< the folders of HOME of all tool servers
 std::string server_home(const std::string& place, const std::string& server); ///< of a tool server, which commands cannot reach
 std::string target(const std::string& place, std::size_t number); ///< its copy of a folder of the user's, by its place in the list
 /// Its checkout of a git repository of the user's: in the workspace, so its files go with answers.

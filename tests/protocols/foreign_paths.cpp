@@ -46,6 +46,12 @@ CAF_TEST(paths are found wherever they stand) {
   CAF_CHECK_EQUAL(found(R"({"file":"a","path":"/etc/passwd"})"), "file!=a path!=/etc/passwd");
 }
 
+CAF_TEST(texts that begin like paths) {
+  CAF_CHECK_EQUAL(found(R"({"a":" /etc/x","b":"FILE:///etc/y","c":"~/z","d":"~root/z","e":"~"})"),
+                  "a=/etc/x b=FILE:///etc/y c=~/z d=~root/z e=~");
+  CAF_CHECK_EQUAL(found(R"({"a":"~5 minutes","b":"~~old~~ new","c":"~5 of/10","d":"and/or"})"), "");
+}
+
 CAF_TEST(the word of the user counts for more) {
   using wire::path_use;
   tool_policy p{"tool", "", {{"path", "none"}}};

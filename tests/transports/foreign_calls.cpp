@@ -73,6 +73,7 @@ CAF_TEST(URLs of files are paths and others are none) {
   CAF_CHECK(judged("FILE://localhost" + base + "/out%2Fa", path_use::read) == denial::outside);
   CAF_CHECK(judged("file:" + project + "/a", path_use::read) == denial::none);
   CAF_CHECK(judged("https://example.org/../../etc/passwd", path_use::write) == denial::none);
+  CAF_CHECK(judged("https://example.org/../../../../../../../../etc/passwd", path_use::write) != denial::none);
 }
 
 CAF_TEST(what only looks like a path counts where its first folder exists) {
