@@ -41,9 +41,9 @@ std::string journal_of(const std::string& home, const std::string& task);
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error);
 
-/// Judges paths of a folder of the user's by its rules: protected, excluded and secret names stay as they are. `foreign`: it takes
-/// the place of another folder, whose protected paths say nothing.
-delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign);
+/// Judges paths of a folder: excluded and secret names stay as they are, and so does what is protected, or to be read alone, in the
+/// folders that agents were given, where the folder is one of these, is in one, or holds one.
+delivery::judge judge_for(const std::string& folder, const workspace_config& with);
 
 /// One folder that was written.
 struct written_folder {

@@ -380,3 +380,5 @@ std::string workspace_disk::clear() {
 }
 
 } // namespace conclave
+    auto read = read_below(f_.config, c.path);
+    t.protected_paths.insert(t.protected_paths.end(), read.begin(), read.end());
