@@ -260,12 +260,22 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
   return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, error);
 }
 
-std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder) {
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder, std::uint64_t& files,
+                        std::vector<snapshots::left_out>& left) {
   if (t.snapshot.empty())
     return "the answer has no files";
-  auto got = store.restore(t.snapshot, folder);
-  auto* f = std::get_if<snapshots::failure>(&got);
-  return f != nullptr ? f->text : std::string{};
+  auto allowed = judge_for(folder, t.workspace);
+  auto leave_out = [&](const std::string& path, bool) {
+    auto why = allowed(path, path_policy::access::create);
+    if (!why.empty())
+      left.push_back({path, why});
+    return why;
+  };
+  auto got = store.restore(t.snapshot, folder, nullptr, snapshots::default_keep_free, leave_out);
+  if (auto* f = std::get_if<snapshots::failure>(&got))
+    return f->text;
+  files = std::get<snapshots::placed>(got).files;
+  return {};
 }
 
 } // namespace conclave

@@ -70,7 +70,9 @@ std::string delivery_text(const delivery::past& p);
 /// The changes for people: a line for each file, and below it what differs unless only `names` are wanted. Names are escaped.
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error);
 
-/// Writes the files of the answer into a new folder, whole or not at all. Returns what is wrong, or empty.
-std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder);
+/// Writes the files of the answer into a new folder, whole or not at all, but for names that are not written outside of workspaces:
+/// these are in `left`. `files`: how many were written. Returns what is wrong, or empty.
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder, std::uint64_t& files,
+                        std::vector<snapshots::left_out>& left);
 
 } // namespace conclave
