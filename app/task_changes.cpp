@@ -12,6 +12,7 @@
 #include "transports/workspace_disk.hpp"
 
 #include <filesystem>
+#include <set>
 #include <stdlib.h>
 #include <system_error>
 #include <utility>
@@ -229,16 +230,20 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
   auto journal = journal_of(home, task);
   finish_broken_deliveries(home, tell);
   auto past = delivery::history(journal);
+  std::string faults;
+  std::set<std::string> stuck; // what was applied there before can only be taken back after what came later
   for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
-    if (p->undone())
+    if (p->undone() || stuck.contains(p->target))
       continue;
     auto got = delivery::undo(journal, p->id);
-    if (auto* f = std::get_if<snapshots::failure>(&got))
-      return failure_text(p->target, *f);
-    if (out != nullptr)
+    if (auto* f = std::get_if<snapshots::failure>(&got)) {
+      faults += (faults.empty() ? "" : "\n") + failure_text(p->target, *f);
+      stuck.insert(p->target);
+    } else if (out != nullptr) {
       out->push_back({p->target, std::move(std::get<delivery::applied>(got))});
+    }
   }
-  return {};
+  return faults;
 }
 
 std::string delivery_text(const delivery::past& p) {

@@ -60,7 +60,8 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
 /// user's. What another process is at, or what cannot be reached now, is left for the next time.
 void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell = {});
 
-/// Takes back all that was applied of a task and was not taken back. As above.
+/// Takes back all that was applied of a task and was not taken back, also where one folder cannot be: what is wrong
+/// there is returned. As above.
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out = nullptr,
                          const std::function<void(const std::string&)>& tell = {});
 
