@@ -147,7 +147,7 @@ int command_apply(const apply_options& o) {
                                                             : delivery::policy::fail;
   std::string text;
   auto code = carry_out(t, s.home, o.to, how, text);
-  return print(text + (code == 0 ? "take it back: conclave undo " + t.task + "\n" : ""), code);
+  return print(text + (code == 0 || !text.empty() ? "take it back: conclave undo " + t.task + "\n" : ""), code);
 }
 
 int command_undo(const undo_options& o) {
@@ -269,10 +269,10 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     return code;
   }
   std::string text;
-  if (carry_out(t, home, {}, delivery::policy::fail, text) != 0)
-    return failed;
-  complain(text + "take it back: conclave undo " + end.task);
-  return code;
+  auto written = carry_out(t, home, {}, delivery::policy::fail, text);
+  if (!text.empty()) // of the folders before one that could not be written, too
+    complain(text + "take it back: conclave undo " + end.task);
+  return written == 0 ? code : failed;
 }
 
 } // namespace conclave
