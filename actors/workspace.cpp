@@ -227,9 +227,17 @@ caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
   auto take = [this, promise, nothing, abandon, present = k.present]() mutable {
     end_run();
     auto out = std::make_shared<kept_files>();
+    auto notices = std::make_shared<std::vector<std::string>>();
     auto begun = on_disk(
-        true, [files = files, out, present, flag = cancel] { *out = files->disk.keep(present, flag.get()); },
-        [this, promise, out]() mutable {
+        true,
+        [files = files, out, notices, present, flag = cancel] {
+          *out = files->disk.keep(present, flag.get());
+          *notices = files->disk.take_notices();
+        },
+        [this, promise, out, notices]() mutable {
+          for (auto& text : *notices)
+            if (parts.tell)
+              parts.tell(text);
           promise.deliver(std::move(*out));
           release();
         },

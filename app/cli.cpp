@@ -162,7 +162,7 @@ void parse_run(command_line& c, int argc, const char* const* argv) {
       ->allow_extra_args(false);
   app.add_option("--apply", o.apply, "what the agents changed: ask (on a terminal, the default), yes (write it), no")
       ->check(CLI::IsMember({"ask", "yes", "no"}));
-  app.add_option("--output-dir", o.output_dir, "write the files of the answer into this new folder");
+  app.add_option("--output-dir", o.output_dir, "write the files of the answer into this new folder")->check(cli::not_empty);
   app.add_flag("--no-stdin", o.no_stdin, "leave standard input alone: for questions in loops that read it");
   app.add_flag("--json", o.json, "one durable event per line on standard output, no plain answer");
   app.add_flag("-q,--quiet", o.quiet, "no display, only errors");

@@ -23,9 +23,10 @@ void parse_apply(command_line& c, int argc, const char* const* argv) {
   auto& o = c.apply;
   std::string drift = "fail";
   app.add_option("task", o.task, "task id, the beginning of one, or last")->required();
-  auto* to = app.add_option("--to", o.to, "another folder that takes the changes, or the files of the answer");
+  auto* to = app.add_option("--to", o.to, "another folder that takes the changes, or the files of the answer")->check(not_empty);
   auto* branch = app.add_option("--branch", o.branch,
-                                "a new branch of your git repository that takes them as a commit; no file of yours is written");
+                                "a new branch of your git repository that takes them as a commit; no file of yours is written")
+                     ->check(not_empty);
   auto* on_drift =
       app.add_option(
              "--on-drift", drift,

@@ -18,6 +18,9 @@ void usage_error(command_line& c, const std::string& text, const std::string& he
 /// CLI11 without its surprises: one value per option, no abbreviations, help on -h and --help.
 void prepare(CLI::App& app);
 
+/// For names and folders: an empty one, of a variable that is not set perhaps, is not the same as none.
+inline const CLI::Validator not_empty{[](const std::string& x) { return x.empty() ? std::string{"is empty"} : std::string{}; }, ""};
+
 /// Runs CLI11's parser. Its codes (100..) are mapped to 1; a request for help becomes text on `out`, code 0.
 bool parse(CLI::App& app, command_line& c, int argc, const char* const* argv, const std::string& help);
 

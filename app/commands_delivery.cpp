@@ -73,6 +73,14 @@ std::string applied_text(const delivery::applied& a, const std::string& target) 
   return out;
 }
 
+/// What was not written, in one line each.
+std::string left_text(const std::vector<snapshots::left_out>& left) {
+  std::string out;
+  for (std::size_t i = 0; i < left.size() && i < listed; ++i)
+    out += "\n  left out: " + shown_text(left[i].path, 4'096) + ": " + left[i].why;
+  return out + (left.size() > listed ? "\n  and " + std::to_string(left.size() - listed) + " more" : "");
+}
+
 /// Writes all of it. Returns the exit code; `text` says what was done.
 int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text) {
   std::vector<written_folder> written;
@@ -139,7 +147,7 @@ int command_apply(const apply_options& o) {
                                                             : delivery::policy::fail;
   std::string text;
   auto code = carry_out(t, s.home, o.to, how, text);
-  return print(text + (code == 0 ? "take it back: conclave undo " + t.task + "\n" : ""), code);
+  return print(text + (code == 0 || !text.empty() ? "take it back: conclave undo " + t.task + "\n" : ""), code);
 }
 
 int command_undo(const undo_options& o) {
@@ -220,12 +228,16 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     return failed;
   if (!o.output_dir.empty()) {
     auto folder = std::filesystem::absolute(o.output_dir).lexically_normal().string();
-    if (auto fault = write_files(t, store, folder); !fault.empty()) {
+    if (folder.size() > 1 && folder.ends_with('/'))
+      folder.pop_back();
+    std::uint64_t files = 0;
+    std::vector<snapshots::left_out> left;
+    if (auto fault = write_files(t, store, folder, files, left); !fault.empty()) {
       complain("--output-dir " + o.output_dir + ": " + fault);
       return failed;
     }
-    if (!quiet)
-      complain(count_of(static_cast<std::size_t>(t.files), "file") + " of the answer: " + shown_text(folder, 4'096));
+    if (!quiet || !left.empty())
+      complain(count_of(files, "file") + " of the answer: " + shown_text(folder, 4'096) + left_text(left));
   }
   if (end.changes.empty()) {
     if (end.files > 0 && o.output_dir.empty() && !quiet)
@@ -257,10 +269,10 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     return code;
   }
   std::string text;
-  if (carry_out(t, home, {}, delivery::policy::fail, text) != 0)
-    return failed;
-  complain(text + "take it back: conclave undo " + end.task);
-  return code;
+  auto written = carry_out(t, home, {}, delivery::policy::fail, text);
+  if (!text.empty()) // of the folders before one that could not be written, too
+    complain(text + "take it back: conclave undo " + end.task);
+  return written == 0 ? code : failed;
 }
 
 } // namespace conclave

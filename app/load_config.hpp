@@ -66,7 +66,8 @@ std::vector<problem> ending_models(const run_config& c, std::int64_t now_unix_ms
 /// Returns a warning for each budget in which no call fits at all: the smallest of any backend that it counts may use more.
 std::vector<problem> small_budgets(const run_config& c, std::int64_t now_unix_ms);
 
-/// Returns why agents cannot be given this canonical path, or empty: the whole file system, or a folder that holds our own home.
+/// Returns why agents cannot be given this canonical path, or empty: the whole file system, a folder that holds our own home,
+/// or what git keeps for itself.
 std::string context_fault(const std::string& path);
 
 /// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not

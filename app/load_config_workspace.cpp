@@ -18,6 +18,8 @@ std::string context_fault(const std::string& path) {
   auto home = std::filesystem::weakly_canonical(home_path(ignored), e).string();
   if (path == "/")
     return "is the whole file system; name a folder below it";
+  if ((lower(path) + "/").find("/.git/") != std::string::npos)
+    return "is in the folder of a git repository itself: what is written there, git runs; name the folder that holds .git";
   if (!home.empty() && (home + "/").starts_with(path + "/"))
     return "holds the folder where conclave keeps its own files (" + shown_text(home)
            + "); name a folder below it, or set CONCLAVE_HOME elsewhere";

@@ -85,7 +85,7 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
     committed_folder made;
     made.folder = c.folder;
     std::vector<git::path_change> changes;
-    auto why = read_changes(store, c, judge_for(c.folder, t.workspace, false), changes, made);
+    auto why = read_changes(store, c, judge_for(c.folder, t.workspace), changes, made);
     git::new_branch branch;
     if (why.empty()) {
       branch = git::commit_branch(repositories[i], c.commit, name, "Changes of conclave task " + t.task + "\n", changes, open);

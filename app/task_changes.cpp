@@ -8,9 +8,11 @@
 #include "protocols/path_policy.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
+#include "protocols/workspace_paths.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <filesystem>
+#include <set>
 #include <stdlib.h>
 #include <system_error>
 #include <utility>
@@ -71,18 +73,41 @@ std::string difference_text(const snapshots::store& store, const std::string& be
 
 } // namespace
 
-delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign) {
-  path_policy::rules rules;
-  path_policy::root root;
-  root.path = folder;
-  root.kind = path_policy::root_kind::context;
-  root.writable = true;
-  for (auto& c : with.context)
-    if (!foreign && (c.path == folder || c.path.starts_with(folder + "/")))
-      root.protected_paths.insert(root.protected_paths.end(), c.protected_paths.begin(), c.protected_paths.end());
-  rules.roots.push_back(std::move(root));
-  return [rules, folder](const std::string& path, path_policy::access what) {
-    return path_policy::judge(rules, folder + "/" + path, what).text;
+delivery::judge judge_for(const std::string& folder, const workspace_config& with) {
+  using path_policy::root_kind;
+  auto one_root = [](const std::string& path, root_kind kind, std::vector<std::string> entries) {
+    path_policy::rules out;
+    out.roots.push_back({path, kind, true, false, std::move(entries)});
+    return out;
+  };
+  auto names = one_root(folder, root_kind::context, {});
+  std::vector<path_policy::rules> given; // each by itself: its entries count from its own folder
+  for (auto& c : with.context) {
+    if (c.path != folder && !c.path.starts_with(folder + "/") && !folder.starts_with(c.path + "/"))
+      continue;
+    std::error_code e;
+    auto one = std::filesystem::is_regular_file(c.path, e);
+    auto entries = c.protected_paths;
+    if (c.write && !one) {
+      auto without = with; // who names a folder himself may write into it, though agents may not
+      std::erase_if(without.context, [&](auto& x) { return x.path == folder || folder.starts_with(x.path + "/"); });
+      auto read = workspace_paths::read_below(without, c.path);
+      entries.insert(entries.end(), read.begin(), read.end());
+    }
+    if (!entries.empty())
+      given.push_back(one_root(c.path, one ? root_kind::context_file : root_kind::context, std::move(entries)));
+  }
+  return [names, given, folder](const std::string& path, path_policy::access what) {
+    auto full = folder + "/" + path;
+    auto said = path_policy::judge(names, full, what);
+    for (auto r = given.begin(); said.ok() && r != given.end(); ++r) {
+      auto by_entry = path_policy::judge(*r, full, path_policy::access::modify);
+      if (by_entry.ok())
+        by_entry = path_policy::judge(*r, full, what); // what is protected below it
+      if (by_entry.code == path_policy::denial::protected_path)
+        said = std::move(by_entry);
+    }
+    return said.text;
   };
 }
 
@@ -116,13 +141,13 @@ std::string journal_of(const std::string& home, const std::string& task) {
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
   std::vector<delivery::job> out;
-  auto add = [&](std::string base, std::string after, const std::string& target, bool foreign) {
-    out.push_back({store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace, foreign),
-                   journal_of(home, t.task)});
+  auto add = [&](std::string base, std::string after, const std::string& target) {
+    out.push_back(
+        {store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace), journal_of(home, t.task)});
   };
   if (to.empty()) {
     for (auto& c : t.changes)
-      add(c.before, c.after, c.folder, false);
+      add(c.before, c.after, c.folder);
     if (out.empty())
       error = t.snapshot.empty() ? "task " + t.task + " has no files"
                                  : "task " + t.task + " proposes no changes to a folder; its " + count_of(t.files, "file")
@@ -140,7 +165,7 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
     return {};
   }
   if (t.changes.size() == 1) {
-    add(t.changes.front().before, t.changes.front().after, target, true);
+    add(t.changes.front().before, t.changes.front().after, target);
     return out;
   }
   if (t.snapshot.empty()) {
@@ -149,7 +174,7 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
   }
   auto empty = empty_snapshot(store, t.task, error);
   if (error.empty())
-    add(std::move(empty), t.snapshot, target, true);
+    add(std::move(empty), t.snapshot, target);
   return out;
 }
 
@@ -205,16 +230,20 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
   auto journal = journal_of(home, task);
   finish_broken_deliveries(home, tell);
   auto past = delivery::history(journal);
+  std::string faults;
+  std::set<std::string> stuck; // what was applied there before can only be taken back after what came later
   for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
-    if (p->undone())
+    if (p->undone() || stuck.contains(p->target))
       continue;
     auto got = delivery::undo(journal, p->id);
-    if (auto* f = std::get_if<snapshots::failure>(&got))
-      return failure_text(p->target, *f);
-    if (out != nullptr)
+    if (auto* f = std::get_if<snapshots::failure>(&got)) {
+      faults += (faults.empty() ? "" : "\n") + failure_text(p->target, *f);
+      stuck.insert(p->target);
+    } else if (out != nullptr) {
       out->push_back({p->target, std::move(std::get<delivery::applied>(got))});
+    }
   }
-  return {};
+  return faults;
 }
 
 std::string delivery_text(const delivery::past& p) {
@@ -236,12 +265,22 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
   return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, error);
 }
 
-std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder) {
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder, std::uint64_t& files,
+                        std::vector<snapshots::left_out>& left) {
   if (t.snapshot.empty())
     return "the answer has no files";
-  auto got = store.restore(t.snapshot, folder);
-  auto* f = std::get_if<snapshots::failure>(&got);
-  return f != nullptr ? f->text : std::string{};
+  auto allowed = judge_for(folder, t.workspace);
+  auto leave_out = [&](const std::string& path, bool) {
+    auto why = allowed(path, path_policy::access::create);
+    if (!why.empty())
+      left.push_back({path, why});
+    return why;
+  };
+  auto got = store.restore(t.snapshot, folder, nullptr, snapshots::default_keep_free, leave_out);
+  if (auto* f = std::get_if<snapshots::failure>(&got))
+    return f->text;
+  files = std::get<snapshots::placed>(got).files;
+  return {};
 }
 
 } // namespace conclave

@@ -41,9 +41,9 @@ std::string journal_of(const std::string& home, const std::string& task);
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error);
 
-/// Judges paths of a folder of the user's by its rules: protected, excluded and secret names stay as they are. `foreign`: it takes
-/// the place of another folder, whose protected paths say nothing.
-delivery::judge judge_for(const std::string& folder, const workspace_config& with, bool foreign);
+/// Judges paths of a folder: excluded and secret names stay as they are, and so does what is protected, or to be read alone, in the
+/// folders that agents were given, where the folder is one of these, is in one, or holds one.
+delivery::judge judge_for(const std::string& folder, const workspace_config& with);
 
 /// One folder that was written.
 struct written_folder {
@@ -60,7 +60,8 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
 /// user's. What another process is at, or what cannot be reached now, is left for the next time.
 void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell = {});
 
-/// Takes back all that was applied of a task and was not taken back. As above.
+/// Takes back all that was applied of a task and was not taken back, also where one folder cannot be: what is wrong
+/// there is returned. As above.
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out = nullptr,
                          const std::function<void(const std::string&)>& tell = {});
 
@@ -70,7 +71,9 @@ std::string delivery_text(const delivery::past& p);
 /// The changes for people: a line for each file, and below it what differs unless only `names` are wanted. Names are escaped.
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error);
 
-/// Writes the files of the answer into a new folder, whole or not at all. Returns what is wrong, or empty.
-std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder);
+/// Writes the files of the answer into a new folder, whole or not at all, but for names that are not written outside of workspaces:
+/// these are in `left`. `files`: how many were written. Returns what is wrong, or empty.
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder, std::uint64_t& files,
+                        std::vector<snapshots::left_out>& left);
 
 } // namespace conclave

@@ -141,11 +141,27 @@ void check_cluster(const cluster_config& c, std::vector<problem>& out) {
     add(out, "cluster.tls.insecure_loopback", "cannot be combined with certificates");
 }
 
+/// Of two copies of the same files each would be proposed, and neither could be written once the other is.
+void check_overlaps(const workspace_config& w, const std::string& path, std::vector<problem>& out) {
+  for (const auto& inner : w.context) {
+    const context_path* around = nullptr; // the nearest: what lies in a folder to be read is not changed through one further up
+    for (const auto& x : w.context)
+      if (inner.path.starts_with(x.path + "/") && (around == nullptr || x.path.size() > around->path.size()))
+        around = &x;
+    if (inner.write && around != nullptr && around->write)
+      add(out, path,
+          "'" + shown_text(inner.path) + "' lies in '" + shown_text(around->path)
+              + "', and both have permission: write; leave out one of them, or let agents only read it");
+  }
+}
+
 } // namespace
 
 std::vector<problem> validate(const run_config& c, bool amends) {
   std::vector<problem> out;
   check_agents(c, amends, out);
+  for (std::size_t i = 0; i < c.agents.size(); ++i)
+    check_overlaps(c.agents[i].backend.workspace, "agents[" + std::to_string(i) + "].backend.context_paths", out);
   check_cluster(c.cluster, out);
   config_rows::check(c, "", out);
   config_rows::check(c.rules, "orchestrator", out);

@@ -28,7 +28,7 @@ constexpr std::string_view excluded[] = {
     "venv",     ".pytest_cache", ".mypy_cache", ".ruff_cache",  ".ds_store",   "massgen_logs",
 };
 constexpr std::string_view secret[] = {".env", ".ssh", ".aws", ".gnupg", ".netrc", ".npmrc", ".pypirc"};
-constexpr std::string_view secret_starts[] = {".env.", "id_rsa"};
+constexpr std::string_view secret_starts[] = {".env.", ".env-", ".env_", ".envrc", "id_rsa"};
 constexpr std::string_view secret_ends[] = {".pem", ".key"};
 
 /// In the own workspace: never deleted by themselves. Of these, what tools make again may go with the folder that holds it.

@@ -41,6 +41,19 @@ std::string changed(const std::string& place, const workspace_config& with, std:
   return with.context[number].git ? checkout(place, number) : target(place, number);
 }
 
+std::vector<std::string> read_below(const workspace_config& with, const std::string& folder) {
+  std::vector<std::string> out;
+  for (auto& c : with.context) {
+    if (c.write || !c.path.starts_with(folder + "/"))
+      continue;
+    std::string line;
+    for (auto x : c.path.substr(folder.size()))
+      line += (std::string_view{"\\*?[] "}.find(x) == std::string_view::npos ? "" : "\\") + std::string{x};
+    out.push_back(std::move(line));
+  }
+  return out;
+}
+
 namespace {
 
 /// Whether a name goes on with this character: then what stands before it is only the beginning of a component. A dot that ends a

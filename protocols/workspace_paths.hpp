@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace conclave::workspace_paths {
 
@@ -27,6 +28,9 @@ std::string target(const std::string& place, std::size_t number); ///< its copy 
 std::string checkout(const std::string& place, std::size_t number);
 /// Where it changes the `number`th of its context paths: a checkout or a copy.
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number);
+
+/// What is given to be read alone below a folder that may be changed, as lines of .gitignore for that folder.
+std::vector<std::string> read_below(const workspace_config& with, const std::string& folder);
 
 /// Returns the text with places below `place` written so that they mean the same to every reader: the agent's own as
 /// workspace://agentN, shown ones as those of their agent, copies of the user's folders as these. Whole path components alone.

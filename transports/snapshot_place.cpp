@@ -30,6 +30,8 @@ struct builder {
   const objects& kept;
   cancel_flag cancel;
   bool read_only;
+  const leaving& leave_out;
+  std::size_t root = 0; ///< bytes of the folder's own path, with the '/'
   placed out = {};
 
   std::optional<failure> fill(int folder, const wire::digest& hash, const std::string& path, unsigned depth);
@@ -48,6 +50,8 @@ std::optional<failure> builder::fill(int folder, const wire::digest& hash, const
       return failed("", "", ECANCELED);
     std::string name{e.name};
     auto below = path + "/" + name;
+    if (leave_out && !leave_out(below.substr(root), e.kind == entry_kind::folder).empty())
+      continue;
     if (e.kind == entry_kind::link) {
       std::string target;
       descriptor fd{kept.open_file(e.hash)};
@@ -110,7 +114,7 @@ int builder::copy(int folder, const std::string& name, const tree_entry& e, mode
 }
 
 result<placed> place(const std::string& home, const std::string& id, const std::string& folder, bool read_only, cancel_flag cancel,
-                     std::uint64_t keep_free) {
+                     std::uint64_t keep_free, const leaving& leave_out) {
   objects kept;
   wire::digest root;
   if (auto bad = open_snapshot(home, id, kept, root))
@@ -134,7 +138,7 @@ result<placed> place(const std::string& home, const std::string& id, const std::
                    "there is no room for " + std::to_string(note->bytes) + " bytes beside " + shown_text(folder, 200)
                        + "; free some room (conclave prune), then try again",
                    {}};
-  builder made{kept, cancel, read_only};
+  builder made{kept, cancel, read_only, leave_out, folder.size() + 1};
   if (auto bad = made.fill(in.get(), root, folder, 0))
     return std::move(*bad);
   if (!read_only && ::syncfs(in.get()) != 0)
@@ -151,11 +155,12 @@ result<placed> place(const std::string& home, const std::string& id, const std::
 } // namespace
 
 result<placed> store::materialise(const std::string& id, const std::string& folder, cancel_flag cancel) const {
-  return place(home_, id, folder, true, cancel, 0);
+  return place(home_, id, folder, true, cancel, 0, {});
 }
 
-result<placed> store::restore(const std::string& id, const std::string& folder, cancel_flag cancel, std::uint64_t keep_free) const {
-  return place(home_, id, folder, false, cancel, keep_free);
+result<placed> store::restore(const std::string& id, const std::string& folder, cancel_flag cancel, std::uint64_t keep_free,
+                              const leaving& leave_out) const {
+  return place(home_, id, folder, false, cancel, keep_free, leave_out);
 }
 
 } // namespace conclave::snapshots

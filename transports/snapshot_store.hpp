@@ -54,9 +54,9 @@ public:
   result<placed> materialise(const std::string& id, const std::string& folder, cancel_flag cancel = nullptr) const;
 
   /// As above, a writable copy (0644 or 0755) that shares nothing but extents of the disk. A new folder: one that was open is
-  /// not the same any more.
+  /// not the same any more. `leave_out` (may be empty) says why something is not written, with all that is in it, or nothing.
   result<placed> restore(const std::string& id, const std::string& folder, cancel_flag cancel = nullptr,
-                         std::uint64_t keep_free = default_keep_free) const;
+                         std::uint64_t keep_free = default_keep_free, const leaving& leave_out = {}) const;
 
   /// Calls `visit` for everything in a snapshot, folders before what is in them, names in byte order, until it returns false.
   result<placed> walk(const std::string& id, const std::function<bool(const std::string& path, const entry& e)>& visit) const;

@@ -60,13 +60,16 @@ struct bounds {
   std::uint64_t keep_free = default_keep_free;  ///< bytes of the disk
 };
 
+/// Returns why a relative path is left out, or empty.
+using leaving = std::function<std::string(const std::string& path, bool folder)>;
+
 struct take_options {
   std::string holder;          ///< who needs it, usually a task: 1 to 128 of A-Z a-z 0-9 . _ -, no dot in front
   std::string scan_cache = {}; ///< a file of our own, beside the folder and not in it; empty = read every file
   bounds limits = {};
   cancel_flag cancel = nullptr;
   /// Returns why something (a relative path) is left out, or empty. May be empty: nothing is.
-  std::function<std::string(const std::string& path, bool folder)> leave_out = {};
+  leaving leave_out = {};
 };
 
 /// Something that is not in a snapshot, or not among the changes, and why.

@@ -284,6 +284,24 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
   return {};
 }
 
+/// What was made in a copy and is in no proposal. What tools make again, and the checkout's own .git, nobody asks for.
+void workspace_disk::tell_left_out(std::size_t i, const snapshots::taken& of) {
+  constexpr std::size_t named = 5;
+  auto& c = f_.config.context[i];
+  std::string names;
+  std::size_t n = 0;
+  for (auto& x : of.skipped) {
+    auto name = name_of(x.path);
+    auto asked_for = name == ".git" ? !c.git : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
+    if (asked_for && ++n <= named)
+      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200) + " (" + x.why + ")";
+  }
+  n += of.skipped_more;
+  if (n > 0)
+    notice("not part of the changes of " + shown_text(c.path, 4'096) + ": " + names
+           + (n > named ? " and " + std::to_string(n - named) + " more" : ""));
+}
+
 kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   kept_files out;
   snapshots::take_options how;
@@ -326,6 +344,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     auto after = store_.take(where, how_to_take(i, cancel));
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
+    tell_left_out(i, std::get<snapshots::taken>(after));
     auto& id = std::get<snapshots::taken>(after).id;
     if (id == from.snapshot)
       continue;
@@ -367,6 +386,8 @@ path_policy::rules workspace_disk::rules() const {
     for (auto& p : t.protected_paths) // absolute ones speak of the original
       if (p.starts_with(c.path + "/"))
         p = p.substr(c.path.size() + 1);
+    auto read = read_below(f_.config, c.path);
+    t.protected_paths.insert(t.protected_paths.end(), read.begin(), read.end());
     out.roots.push_back(std::move(r));
     out.roots.push_back(std::move(t));
   }

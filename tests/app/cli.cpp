@@ -43,6 +43,15 @@ CAF_TEST(a question alone runs with no option set) {
   CAF_CHECK(c.run.nodes.empty());
 }
 
+CAF_TEST(an empty name of a folder or branch is a mistake) {
+  CAF_CHECK(usage({"--output-dir", "", "q"}, "--output-dir: is empty"));
+  CAF_CHECK(usage({"--output-dir=", "q"}, "--output-dir"));
+  CAF_CHECK(usage({"apply", "last", "--to", ""}, "--to: is empty"));
+  CAF_CHECK(usage({"apply", "last", "--to="}, "--to"));
+  CAF_CHECK(usage({"apply", "last", "--branch", ""}, "--branch: is empty"));
+  CAF_CHECK_EQUAL(parse({"apply", "last", "--branch", "b"}).apply.branch, "b");
+}
+
 CAF_TEST(questions arrive byte for byte) {
   for (auto text : {"[1,2]", "{}", "\"quoted\"", "'single'", "a\nb", "a, b", "%%", "x=y", "  spaces  ", "/opt", "\\n", "-"}) {
     auto c = parse({text});

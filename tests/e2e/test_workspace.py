@@ -319,9 +319,23 @@ class Files(unittest.TestCase):
 
     def test_a_place_that_cannot_be_given_is_refused_before_the_first_call(self):
         with Home() as home:
-            for path, said in ((str(home.path), "conclave keeps its own files"), ("/", "whole file system"), ("./nowhere", "is not there")):
+            (home.path / "r" / ".git" / "hooks").mkdir(parents=True)
+            for path, said in ((str(home.path), "conclave keeps its own files"), ("/", "whole file system"), ("./nowhere", "is not there"),
+                               ("./r/.git", "name the folder that holds .git"), ("./r/.git/hooks", "name the folder that holds .git")):
                 r = self.ran(home, team([], path), code=1)
                 self.assertIn(said, r.stderr)
+            for given in (["--path", "r/.git:w", "make it"], ["look at @r/.git"]):
+                r = home.run("--config", home.write("t.json", team([])), *given)
+                self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+                self.assertIn("name the folder that holds .git", r.stderr)
+            (home.path / "p" / "sub").mkdir(parents=True)
+            config = team([], "p")
+            config["orchestrator"]["context_paths"].append({"path": "p/sub", "permission": "write"})
+            r = self.ran(home, config, code=1)
+            self.assertIn(f"'{home.path}/p/sub' lies in '{home.path}/p', and both have permission: write", r.stderr)
+            r = home.run("--config", home.write("t.json", team([], "p")), "--path", "p/sub:w", "make it")
+            self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+            self.assertIn("both have permission: write", r.stderr)
             r = home.run("--config", home.write("t.json", team([])), "--record", str(home.path / "c"), "make it")
             self.assertIn("cannot be recorded", r.stderr)
 

@@ -58,6 +58,19 @@ std::vector<std::string> paths(const run_config& c, severity s = severity::error
 
 } // namespace
 
+CAF_TEST(folders that may be changed do not lie in each other) {
+  auto c = team(1);
+  auto& given = c.agents[0].backend.workspace.context;
+  given = {{"/p/sub", true, {}}, {"/p2", true, {}}, {"/p", true, {}}};
+  CAF_CHECK_EQUAL(paths(c), names{"agents[0].backend.context_paths"});
+  auto text = validate(c).front().text;
+  CAF_CHECK(text.find("'/p/sub' lies in '/p'") != std::string::npos);
+  given = {{"/p", true, {}}, {"/p/sub", false, {}}, {"/p/sub/x", true, {}}, {"/p2", true, {}}};
+  CAF_CHECK_EQUAL(paths(c), names{});
+  given = {{"/p", false, {}}, {"/p/sub", true, {}}};
+  CAF_CHECK_EQUAL(paths(c), names{});
+}
+
 CAF_TEST(a key pasted where a variable is named is an error that does not show it) {
   for (const auto* bad : {"sk-abc", "${KEY}", "$KEY", "1KEY", "MY KEY"}) {
     auto b = backend("chatcompletion");

@@ -63,7 +63,9 @@ bool secret(const std::string& name) {
   static const std::set<std::string> all{".env", ".ssh", ".aws", ".gnupg", ".netrc", ".npmrc", ".pypirc"};
   auto n = small(name);
   auto ends = [&n](const std::string& e) { return n.size() >= e.size() && n.substr(n.size() - e.size()) == e; };
-  return all.count(n) > 0 || n.rfind(".env.", 0) == 0 || n.rfind("id_rsa", 0) == 0 || ends(".pem") || ends(".key");
+  auto starts = [&n](const char* s) { return n.rfind(s, 0) == 0; };
+  return all.count(n) > 0 || starts(".env.") || starts(".env-") || starts(".env_") || starts(".envrc") || n.rfind("id_rsa", 0) == 0
+         || ends(".pem") || ends(".key");
 }
 
 bool excluded(const std::string& name) {
