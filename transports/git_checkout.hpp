@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace conclave::git {
@@ -38,12 +39,18 @@ struct new_branch {
   std::string commit; ///< its name
   std::string author; ///< "name <address>"
   std::string error;  ///< empty = it is there
+  /// Path and reason of what is not in it: git ignores it and the parent does not have it, or it lies in a submodule.
+  std::vector<std::pair<std::string, std::string>> left_out = {};
 };
 
 /// Writes the changes as one commit on top of `parent` (a commit name) and a branch `name` that stands for it, into a repository of
 /// the user's. HEAD, index, other refs and the work tree stay as they are. A branch that is there is refused. Author and committer
-/// are whom the user's configuration names, else Conclave.
+/// are whom the user's configuration names, else Conclave. A path with a `filter` attribute refuses all: nothing is run here.
 new_branch commit_branch(const repository& to, const std::string& parent, const std::string& name, const std::string& message,
                          const std::vector<path_change>& changes, const content_opener& open);
+
+/// Whether `commit_branch` would refuse them, without reading their bytes; nothing is written. Returns what is wrong, or empty.
+std::string check_branch(const repository& to, const std::string& parent, const std::string& name,
+                         const std::vector<path_change>& changes);
 
 } // namespace conclave::git

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 namespace conclave::git {
@@ -116,39 +117,141 @@ void signature_of(git_repository* repo, git_signature** out) {
     git_signature_now(out, "Conclave", "conclave@conclave.invalid");
 }
 
-std::string commit(const repository& to, const std::string& parent, const std::string& ref, const std::string& message,
-                   const std::vector<path_change>& changes, const content_opener& open, new_branch& out) {
-  if (auto& wrong = load_library(); !wrong.empty())
-    return wrong;
+/// What a branch is made in.
+struct place {
   handle<git_repository, git_repository_free> repo;
   handle<git_odb, git_odb_free> odb;
   handle<git_commit, git_commit_free> from;
   handle<git_tree, git_tree_free> base;
-  handle<git_reference, git_reference_free> taken, made;
-  handle<git_signature, git_signature_free> author;
-  git_oid id, top;
-  if (git_repository_open_ext(repo.out(), to.git_dir.c_str(), GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_NO_DOTGIT,
-                              nullptr)
-          != 0
-      || git_repository_odb(odb.out(), repo.get()) != 0)
+};
+
+std::string open_place(const repository& to, const std::string& parent, place& p) {
+  if (auto& wrong = load_library(); !wrong.empty())
+    return wrong;
+  git_oid id;
+  auto code = git_repository_open_ext(p.repo.out(), to.git_dir.c_str(),
+                                      GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_NO_DOTGIT, nullptr);
+  if (code == GIT_EOWNER)
+    return "it belongs to another user, so that git refuses it; where you trust it, see safe.directory in git help config";
+  if (code != 0 || git_repository_odb(p.odb.out(), p.repo.get()) != 0)
     return last_error();
-  if (git_reference_lookup(taken.out(), repo.get(), ref.c_str()) == 0)
-    return "there is a branch of this name already; name another one";
-  if (git_oid_fromstr(&id, parent.c_str()) != 0 || git_commit_lookup(from.out(), repo.get(), &id) != 0
-      || git_commit_tree(base.out(), from.get()) != 0)
+  if (git_oid_fromstr(&id, parent.c_str()) != 0 || git_commit_lookup(p.from.out(), p.repo.get(), &id) != 0
+      || git_commit_tree(p.base.out(), p.from.get()) != 0)
     return "the commit " + parent + " that the changes were made from cannot be read: " + last_error();
-  writer w{repo.get(), odb.get(), open};
-  std::size_t entries = 0;
-  if (auto why = w.tree(base.get(), tree_of(changes), top, entries); !why.empty())
+  return {};
+}
+
+/// Git cannot have a branch "a" and one "a/b".
+std::string check_name(const repository& to, git_repository* repo, const std::string& ref) {
+  constexpr std::string_view heads = "refs/heads/";
+  handle<git_reference, git_reference_free> taken;
+  if (git_reference_lookup(taken.out(), repo, ref.c_str()) == 0)
+    return "there is a branch of this name already; name another one";
+  auto refs = refs_of(to);
+  std::string other;
+  if (auto below = refs.lower_bound(ref + "/"); below != refs.end() && below->first.starts_with(ref + "/"))
+    other = below->first;
+  for (auto at = ref.find('/', heads.size()); at != std::string::npos && other.empty(); at = ref.find('/', at + 1))
+    if (refs.count(ref.substr(0, at)) != 0)
+      other = ref.substr(0, at);
+  return other.empty() ? std::string{}
+                       : "there is a branch '" + shown_text(other.substr(heads.size()), 200)
+                             + "', and git can have none of this name beside it; name another one";
+}
+
+enum class standing { absent, there, submodule };
+
+/// Whether the commit has a path, or a submodule at or above it.
+std::string look_up(const place& p, const std::string& path, standing& out) {
+  out = standing::absent;
+  std::vector<std::unique_ptr<handle<git_tree, git_tree_free>>> open;
+  const auto* tree = p.base.get();
+  for (std::size_t at = 0; at <= path.size();) {
+    auto end = std::min(path.find('/', at), path.size());
+    const auto* e = git_tree_entry_byname(tree, path.substr(at, end - at).c_str());
+    auto type = e == nullptr ? GIT_OBJECT_INVALID : git_tree_entry_type(e);
+    if (type == GIT_OBJECT_COMMIT || end == path.size()) {
+      out = type == GIT_OBJECT_COMMIT ? standing::submodule : e != nullptr ? standing::there : standing::absent;
+      return {};
+    }
+    if (type != GIT_OBJECT_TREE)
+      return {};
+    auto& next = *open.emplace_back(std::make_unique<handle<git_tree, git_tree_free>>());
+    if (git_tree_lookup(next.out(), p.repo.get(), git_tree_entry_id(e)) != 0)
+      return last_error();
+    tree = next.get();
+    at = end + 1;
+  }
+  return {};
+}
+
+/// Takes out of the changes what git would not commit. Returns why none of them can be.
+std::string sort_out(const place& p, const std::vector<path_change>& changes, std::vector<path_change>& kept, new_branch& out) {
+  for (auto& c : changes) {
+    standing now{};
+    if (auto why = look_up(p, c.path, now); !why.empty())
+      return why;
+    if (now == standing::submodule) {
+      out.left_out.emplace_back(c.path, "lies in a submodule, which has a repository of its own");
+      continue;
+    }
+    const char* filter = nullptr;
+    if (c.what == path_change::kind::file || c.what == path_change::kind::executable) {
+      if (git_attr_get(&filter, p.repo.get(), GIT_ATTR_CHECK_FILE_THEN_INDEX, c.path.c_str(), "filter") != 0)
+        return last_error();
+      if (auto set = git_attr_value(filter); set == GIT_ATTR_VALUE_STRING || set == GIT_ATTR_VALUE_TRUE)
+        return shown_text(c.path, 200) + " goes through the filter '"
+               + shown_text(set == GIT_ATTR_VALUE_STRING ? filter : "filter", 100)
+               + "' of git, which is not run here: its bytes would be committed as they are; use conclave apply without --branch, "
+                 "and "
+                 "commit it with git";
+    }
+    auto ignored = 0;
+    if (now == standing::absent && c.what != path_change::kind::removed
+        && git_ignore_path_is_ignored(&ignored, p.repo.get(), c.path.c_str()) != 0)
+      return last_error();
+    if (ignored != 0)
+      out.left_out.emplace_back(c.path, "git ignores it");
+    else
+      kept.push_back(c);
+  }
+  return kept.empty() ? "there is nothing to commit"
+                            + (out.left_out.empty() ? std::string{}
+                                                    : ": " + shown_text(out.left_out[0].first, 200) + " " + out.left_out[0].second)
+                      : std::string{};
+}
+
+std::string prepare(const repository& to, const std::string& parent, const std::string& name,
+                    const std::vector<path_change>& changes, place& p, std::vector<path_change>& kept, new_branch& out) {
+  auto ref = "refs/heads/" + name;
+  if (name.empty() || name.front() == '-' || name == "HEAD" || !is_ref_name(ref))
+    return "'" + shown_text(name, 100) + "' is no name for a branch";
+  if (!is_commit_name(parent))
+    return "there is no commit that the changes were made from";
+  if (auto why = open_place(to, parent, p); !why.empty())
     return why;
+  if (auto why = check_name(to, p.repo.get(), ref); !why.empty())
+    return why;
+  return sort_out(p, changes, kept, out);
+}
+
+std::string commit(const place& p, const std::string& ref, const std::string& message, const std::vector<path_change>& changes,
+                   const content_opener& open, new_branch& out) {
+  handle<git_reference, git_reference_free> made;
+  handle<git_signature, git_signature_free> author;
   handle<git_tree, git_tree_free> tree;
-  signature_of(repo.get(), author.out());
-  const git_commit* parents[] = {from.get()};
-  if (author.get() == nullptr || git_tree_lookup(tree.out(), repo.get(), &top) != 0
-      || git_commit_create(&id, repo.get(), nullptr, author.get(), author.get(), nullptr, message.c_str(), tree.get(), 1,
+  git_oid id, top;
+  writer w{p.repo.get(), p.odb.get(), open};
+  std::size_t entries = 0;
+  if (auto why = w.tree(p.base.get(), tree_of(changes), top, entries); !why.empty())
+    return why;
+  signature_of(p.repo.get(), author.out());
+  const git_commit* parents[] = {p.from.get()};
+  if (author.get() == nullptr || git_tree_lookup(tree.out(), p.repo.get(), &top) != 0
+      || git_commit_create(&id, p.repo.get(), nullptr, author.get(), author.get(), nullptr, message.c_str(), tree.get(), 1,
                            static_cast<const git_commit**>(parents))
              != 0
-      || git_reference_create(made.out(), repo.get(), ref.c_str(), &id, 0, "conclave apply") != 0)
+      || git_reference_create(made.out(), p.repo.get(), ref.c_str(), &id, 0, "conclave apply") != 0)
     return last_error();
   out.commit = std::string(40, '\0');
   git_oid_fmt(out.commit.data(), &id);
@@ -158,16 +261,22 @@ std::string commit(const repository& to, const std::string& parent, const std::s
 
 } // namespace
 
+std::string check_branch(const repository& to, const std::string& parent, const std::string& name,
+                         const std::vector<path_change>& changes) {
+  place p;
+  std::vector<path_change> kept;
+  new_branch ignored;
+  return prepare(to, parent, name, changes, p, kept, ignored);
+}
+
 new_branch commit_branch(const repository& to, const std::string& parent, const std::string& name, const std::string& message,
                          const std::vector<path_change>& changes, const content_opener& open) {
   new_branch out;
-  auto ref = "refs/heads/" + name;
-  if (name.empty() || name.front() == '-' || name == "HEAD" || !is_ref_name(ref))
-    out.error = "'" + shown_text(name, 100) + "' is no name for a branch";
-  else if (!is_commit_name(parent))
-    out.error = "there is no commit that the changes were made from";
-  else
-    out.error = commit(to, parent, ref, message, changes, open, out);
+  place p;
+  std::vector<path_change> kept;
+  out.error = prepare(to, parent, name, changes, p, kept, out);
+  if (out.error.empty())
+    out.error = commit(p, "refs/heads/" + name, message, kept, open, out);
   return out;
 }
 

@@ -10,6 +10,8 @@
 
 // Each call, and what takes away what it gives.
 #define CONCLAVE_GIT_CALLS(X)                                                                                                      \
+  X(git_attr_get)                                                                                                                  \
+  X(git_attr_value)                                                                                                                \
   X(git_blob_free)                                                                                                                 \
   X(git_blob_lookup)                                                                                                               \
   X(git_blob_rawcontent)                                                                                                           \
@@ -20,6 +22,7 @@
   X(git_commit_tree)                                                                                                               \
   X(git_commit_tree_id)                                                                                                            \
   X(git_error_last)                                                                                                                \
+  X(git_ignore_path_is_ignored)                                                                                                    \
   X(git_index_add)                                                                                                                 \
   X(git_index_free)                                                                                                                \
   X(git_index_open)                                                                                                                \

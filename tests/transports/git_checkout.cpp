@@ -323,3 +323,43 @@ CAF_TEST(a branch takes changes and nothing else moves) {
   }
   CAF_CHECK(has(git::commit_branch(*r, std::string(40, 'a'), "other", "m", changes, open).error, "cannot be read"));
 }
+
+CAF_TEST(a branch has what git itself would commit) {
+  project p;
+  auto base = p.folder.path;
+  sh(base, "git init -q -b main lib; cd lib; echo l > l.c; git add .; git commit -qm lib");
+  sh(p.path,
+     "git reset -q --hard; git -c protocol.file.allow=always submodule -q add ../lib sm; mkdir out; echo 1 > out/kept; "
+     "printf '*.log\\nout/\\n' > .gitignore; printf '*.bin filter=lfs\\n*.txt -filter\\n' > .gitattributes; git add -f out; "
+     "git add .; git commit -qm third; git branch taken/x");
+  std::string why;
+  auto r = git::find(p.path, why);
+  CAF_REQUIRE(r);
+  put(base + "/bytes", "line\r\n");
+  auto open = [&](const git::path_change&) { return ::open((base + "/bytes").c_str(), O_RDONLY); };
+  using kind = git::path_change::kind;
+  std::vector<git::path_change> changes{{kind::file, "a.txt", "", 6},   {kind::file, "run.log", "", 6},
+                                        {kind::file, "out/new", "", 6}, {kind::file, "out/kept", "", 6},
+                                        {kind::removed, "sm/l.c"},      {kind::file, "sm/n", "", 6}};
+  CAF_CHECK_EQUAL(git::check_branch(*r, r->commit, "one", changes), "");
+  auto made = git::commit_branch(*r, r->commit, "one", "m", changes, open);
+  CAF_REQUIRE_EQUAL(made.error, "");
+  std::string left;
+  for (auto& [path, reason] : made.left_out)
+    left += path + ": " + reason + "\n";
+  CAF_CHECK_EQUAL(left,
+                  "run.log: git ignores it\nout/new: git ignores it\nsm/l.c: lies in a submodule, which has a repository of its "
+                  "own\nsm/n: lies in a submodule, which has a repository of its own\n");
+  CAF_CHECK_EQUAL(sh(p.path, "git diff --name-status main one; git rev-parse one:sm"),
+                  "M\ta.txt\nM\tout/kept\n" + sh(base + "/lib", "git rev-parse HEAD"));
+  // The whole of a submodule gone, or a file in its place.
+  for (auto what : {kind::removed, kind::file})
+    CAF_CHECK(has(git::check_branch(*r, r->commit, "two", {{what, "sm", "", 6}}), "nothing to commit: sm lies in a submodule"));
+  auto filtered = changes;
+  filtered.push_back({kind::file, "deep/x.bin", "", 6});
+  CAF_CHECK(has(git::check_branch(*r, r->commit, "two", filtered), "deep/x.bin goes through the filter 'lfs'"));
+  CAF_CHECK(has(git::commit_branch(*r, r->commit, "two", "m", filtered, open).error, "filter 'lfs'"));
+  CAF_CHECK(has(git::check_branch(*r, r->commit, "taken", changes), "there is a branch 'taken/x'"));
+  CAF_CHECK(has(git::check_branch(*r, r->commit, "taken/x/y", changes), "there is a branch 'taken/x'"));
+  CAF_CHECK_EQUAL(sh(p.path, "git branch --list 'two*' 'taken*'"), "  taken/x\n");
+}
