@@ -138,7 +138,10 @@ std::string fill_folder(const repository& from, const std::string& git_dir, cons
     if (::mkdir((git_dir + path).c_str(), 0755) != 0)
       return shown_text(git_dir + path, 200) + " cannot be made: " + std::strerror(errno);
   std::string packed = "# pack-refs with: sorted \n";
-  auto refs = refs_of(from);
+  std::string why;
+  auto refs = refs_of(from, why);
+  if (!why.empty())
+    return why;
   if (!from.branch.empty() && !from.commit.empty())
     refs[from.branch] = from.commit; // as it was when the files were taken
   for (auto& [name, hash] : refs)
@@ -148,10 +151,13 @@ std::string fill_folder(const repository& from, const std::string& git_dir, cons
       {"/config", own_config},
       {"/packed-refs", packed},
       {"/objects/info/alternates", from.objects() + "\n"}};
-  if (auto shallow = shallow_of(from); !shallow.empty())
+  auto shallow = shallow_of(from, why);
+  if (!why.empty())
+    return why;
+  if (!shallow.empty())
     files.emplace_back("/shallow", shallow);
   for (auto& [name, text] : files)
-    if (auto why = write(git_dir + name, text); !why.empty())
+    if (why = write(git_dir + name, text); !why.empty())
       return why;
   return from.commit.empty() ? std::string{} : write_index(from, git_dir + "/index", left_out);
 }

@@ -147,7 +147,8 @@ std::string check_name(const repository& to, git_repository* repo, const std::st
   handle<git_reference, git_reference_free> taken;
   if (git_reference_lookup(taken.out(), repo, ref.c_str()) == 0)
     return "there is a branch of this name already; name another one";
-  auto refs = refs_of(to);
+  std::string ignored; // what is not seen here, the library refuses in its own words
+  auto refs = refs_of(to, ignored);
   std::string other;
   if (auto below = refs.lower_bound(ref + "/"); below != refs.end() && below->first.starts_with(ref + "/"))
     other = below->first;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <string_view>
@@ -27,6 +28,7 @@ constexpr std::size_t max_shallow = std::size_t{1} << 20;    ///< shallow
 constexpr std::size_t max_refs = 20'000, max_packs = 20'000; ///< names
 constexpr int max_ref_depth = 16;
 constexpr std::string_view heads = "refs/heads/";
+constexpr const char* too_many = "it has more than 20000 branches and tags";
 
 descriptor open_dir(const std::string& path) {
   return descriptor{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
@@ -54,15 +56,31 @@ int read_below(int folder, const std::string& path, std::string& out, std::size_
   auto file = snapshots::open_file(in ? in.get() : folder, path.substr(at).c_str());
   if (!file)
     return errno;
-  if (!look_at(file.get(), "").is_file())
+  auto what = look_at(file.get(), "");
+  if (what.is_folder())
+    return EISDIR;
+  if (!what.is_file())
     return ELOOP;
   return snapshots::read_whole(file.get(), out, limit);
 }
 
-std::string line_of(int folder, const std::string& path) {
-  std::string text;
-  if (read_below(folder, path, text, max_small) != 0)
+/// What a file that was looked for is not: empty = it was read, or is not there.
+std::string unread(const std::string& what, int error) {
+  if (error == 0 || error == ENOENT || error == ENOTDIR || error == EISDIR)
     return {};
+  return shown_text(what, 200) + " in its .git cannot be read: " + std::strerror(error);
+}
+
+/// The one line of a small file, "" if there is none. One that cannot be read whole is told in `why` (the first one stays), and is
+/// "".
+std::string line_of(int folder, const std::string& path, std::string& why) {
+  std::string text;
+  auto error = read_below(folder, path, text, max_small);
+  if (error != 0) {
+    if (why.empty())
+      why = unread(path, error);
+    return {};
+  }
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
     text.pop_back();
   return text;
@@ -72,12 +90,12 @@ bool is_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-/// Calls `f(name, hash)` for each line of packed-refs, until it returns false.
+/// Calls `f(name, hash)` for each line of packed-refs, until it returns false. Returns why they cannot be read.
 template <class F>
-void each_packed(int common, F f) {
+std::string each_packed(int common, F f) {
   std::string text;
-  if (read_below(common, "packed-refs", text, max_packed) != 0)
-    return;
+  if (auto error = read_below(common, "packed-refs", text, max_packed); error != 0)
+    return unread("packed-refs", error == EISDIR ? EIO : error);
   std::string_view rest = text;
   while (!rest.empty()) {
     auto end = std::min(rest.find('\n'), rest.size());
@@ -85,15 +103,17 @@ void each_packed(int common, F f) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.size() > 41 && line[40] == ' ' && is_hex(line.substr(0, 40)))
       if (!f(std::string{line.substr(41)}, std::string{line.substr(0, 40)}))
-        return;
+        return {};
   }
+  return {};
 }
 
-/// What a ref stands for; empty = nothing.
-std::string resolve(int common, const std::string& ref) {
-  auto text = line_of(common, ref);
-  if (text.empty())
-    each_packed(common, [&](const std::string& name, const std::string& hash) {
+/// What a ref stands for; empty = nothing, or `why` says what is wrong.
+std::string resolve(int common, const std::string& ref, std::string& why) {
+  // Git leaves empty folders of former branches: a branch of the name is a packed one then.
+  auto text = line_of(common, ref, why);
+  if (text.empty() && why.empty())
+    why = each_packed(common, [&](const std::string& name, const std::string& hash) {
       if (name == ref)
         text = hash;
       return text.empty();
@@ -103,7 +123,8 @@ std::string resolve(int common, const std::string& ref) {
 
 /// The repository of a `.git` file: that of a linked worktree, if both say so.
 std::string follow_file(int folder, const std::string& path, repository& r) {
-  auto text = line_of(folder, ".git");
+  std::string why;
+  auto text = line_of(folder, ".git", why);
   constexpr std::string_view mark = "gitdir: ";
   std::error_code e;
   auto given = text.starts_with(mark) ? std::filesystem::path{text.substr(mark.size())} : std::filesystem::path{};
@@ -112,12 +133,14 @@ std::string follow_file(int folder, const std::string& path, repository& r) {
     return "its .git is a file that names no repository";
   auto common = dir.parent_path().parent_path();
   auto own = open_dir(dir.string());
-  auto back = own ? std::filesystem::path{line_of(own.get(), "gitdir")} : std::filesystem::path{};
-  auto shared = own ? std::filesystem::path{line_of(own.get(), "commondir")} : std::filesystem::path{};
+  auto back = own ? std::filesystem::path{line_of(own.get(), "gitdir", why)} : std::filesystem::path{};
+  auto shared = own ? std::filesystem::path{line_of(own.get(), "commondir", why)} : std::filesystem::path{};
+  if (!why.empty())
+    return why;
   auto real_shared = std::filesystem::canonical(shared.is_absolute() ? shared : dir / shared, e);
   if (shared.empty() || e || real_shared != common || dir.parent_path().filename() != "worktrees")
     return "its .git is a file that names something else than a worktree (a submodule, for instance)";
-  auto real_back = std::filesystem::canonical(back.parent_path(), e);
+  auto real_back = std::filesystem::canonical(back.is_absolute() ? back.parent_path() : dir / back.parent_path(), e);
   if (e || back.filename() != ".git" || real_back != std::filesystem::path{path})
     return "its .git names a worktree of another folder";
   r.git_dir = dir.string();
@@ -148,8 +171,13 @@ std::string check_objects(const repository& r) {
     for (auto& x : inside)
       if (look_at(in.get(), x.c_str()).is_link())
         return "some of its objects are elsewhere: a link, " + shown_text("objects/" + name + "/" + x, 200);
-      else if (name == "info" && (x == "alternates" || x == "http-alternates") && !line_of(in.get(), x).empty())
-        return "it borrows objects itself (objects/info/" + x + ")";
+      else if (name == "info" && (x == "alternates" || x == "http-alternates")) {
+        std::string text;
+        if (auto error = read_below(in.get(), x, text, max_small); error != 0)
+          return unread("objects/info/" + x, error == ENOENT || error == EISDIR ? EIO : error);
+        if (text.find_first_not_of(" \t\r\n") != std::string::npos)
+          return "it borrows objects itself (objects/info/" + x + ")";
+      }
   }
   return {};
 }
@@ -159,13 +187,18 @@ std::string read_head(const repository& r, std::string& branch, std::string& com
   auto common = open_dir(r.common);
   if (!own || !common)
     return "it cannot be opened";
-  auto text = line_of(own.get(), "HEAD");
+  std::string why;
+  auto text = line_of(own.get(), "HEAD", why);
+  if (!why.empty())
+    return why;
   constexpr std::string_view mark = "ref: ";
   if (text.starts_with(mark)) {
     branch = text.substr(mark.size());
     if (!branch.starts_with(heads) || !is_ref_name(branch))
       return "its HEAD names no branch";
-    commit = resolve(common.get(), branch);
+    commit = resolve(common.get(), branch, why);
+    if (!why.empty())
+      return why;
     if (commit.empty())
       return {}; // nothing was committed yet
   } else {
@@ -228,28 +261,39 @@ std::optional<repository> find(const std::string& folder, std::string& why) {
   return {};
 }
 
-std::map<std::string, std::string> refs_of(const repository& r) {
+std::map<std::string, std::string> refs_of(const repository& r, std::string& why) {
   std::map<std::string, std::string> out;
+  why.clear();
   auto common = open_dir(r.common);
-  if (!common)
+  if (!common) {
+    why = "its refs cannot be read";
     return out;
+  }
   auto wanted = [](const std::string& name) {
     return (name.starts_with(heads) || name.starts_with("refs/tags/") || name.starts_with("refs/remotes/")) && is_ref_name(name);
   };
   auto walk = [&](auto& self, int folder, const std::string& path, int depth) -> void {
     std::vector<std::string> names;
-    if (depth > max_ref_depth || snapshots::names_in(folder, names) != 0)
+    if (depth > max_ref_depth)
       return;
+    if (auto error = snapshots::names_in(folder, names); error != 0 && why.empty())
+      why = unread(path, error);
     for (auto& name : names) {
-      if (out.size() >= max_refs)
+      if (!why.empty())
         return;
+      if (out.size() >= max_refs) {
+        why = too_many;
+        return;
+      }
       auto what = look_at(folder, name.c_str());
       auto below = path + name;
       if (what.is_folder()) {
         descriptor in{::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
         if (in)
           self(self, in.get(), below + "/", depth + 1);
-      } else if (auto hash = what.is_file() && wanted(below) ? line_of(folder, name) : std::string{}; is_commit_name(hash)) {
+        else
+          why = unread(below, errno);
+      } else if (auto hash = what.is_file() && wanted(below) ? line_of(folder, name, why) : std::string{}; is_commit_name(hash)) {
         out.emplace(below, hash);
       }
     }
@@ -260,20 +304,29 @@ std::map<std::string, std::string> refs_of(const repository& r) {
     descriptor in{refs ? ::openat(refs.get(), kind, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1};
     if (in)
       walk(walk, in.get(), path + "/", 0);
+    else if (why.empty())
+      why = unread(path, errno);
   }
-  each_packed(common.get(), [&](const std::string& name, const std::string& hash) {
-    if (wanted(name))
+  auto packed = each_packed(common.get(), [&](const std::string& name, const std::string& hash) {
+    if (wanted(name) && out.size() >= max_refs && out.count(name) == 0)
+      why = why.empty() ? too_many : why;
+    else if (wanted(name))
       out.emplace(name, hash); // a loose one is newer
-    return out.size() < max_refs;
+    return why.empty();
   });
+  if (why.empty())
+    why = packed;
   return out;
 }
 
-std::string shallow_of(const repository& r) {
+std::string shallow_of(const repository& r, std::string& why) {
+  why.clear();
   auto common = open_dir(r.common);
   std::string text, out;
-  if (!common || read_below(common.get(), "shallow", text, max_shallow) != 0)
+  if (auto error = common ? read_below(common.get(), "shallow", text, max_shallow) : errno; error != 0) {
+    why = unread("shallow", error == EISDIR ? EIO : error);
     return out;
+  }
   for (std::size_t at = 0; at < text.size();) {
     auto end = std::min(text.find('\n', at), text.size());
     if (auto line = text.substr(at, end - at); is_commit_name(line))

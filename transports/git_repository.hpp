@@ -25,12 +25,14 @@ struct repository {
 /// that cannot be borrowed from.
 std::optional<repository> find(const std::string& folder, std::string& why);
 
-/// Branches, tags and remote branches with the hashes they stand for; symbolic ones and names that git would refuse are left out,
-/// as is what is beyond 20,000. Sorted as git sorts packed refs.
-std::map<std::string, std::string> refs_of(const repository& r);
+/// Branches, tags and remote branches with the hashes they stand for; symbolic ones and names that git would refuse are left out.
+/// Sorted as git sorts packed refs. `why`: empty, or what cannot be read, or that there are more than 20,000; then not all are
+/// there.
+std::map<std::string, std::string> refs_of(const repository& r, std::string& why);
 
-/// The commits whose parents a shallow clone does not have, in git's form; empty = it is none.
-std::string shallow_of(const repository& r);
+/// The commits whose parents a shallow clone does not have, in git's form; empty = it is none, or `why` says
+/// that it cannot be read.
+std::string shallow_of(const repository& r, std::string& why);
 
 bool is_commit_name(const std::string& text); ///< 40 hexadecimal digits, lower case
 /// Whether git takes this as the full name of a ref, "refs/heads/x": no "..", no "@{", no control characters, and so on.

@@ -260,7 +260,8 @@ CAF_TEST(links and noise among refs are left out) {
   std::string why;
   auto r = git::find(p.path, why);
   CAF_REQUIRE(r);
-  auto refs = git::refs_of(*r);
+  auto refs = git::refs_of(*r, why);
+  CAF_CHECK_EQUAL(why, "");
   CAF_CHECK_EQUAL(refs.size(), 4u);
   CAF_CHECK_EQUAL(refs.count("refs/heads/dir/other"), 1u);
 }
@@ -362,4 +363,65 @@ CAF_TEST(a branch has what git itself would commit) {
   CAF_CHECK(has(git::check_branch(*r, r->commit, "taken", changes), "there is a branch 'taken/x'"));
   CAF_CHECK(has(git::check_branch(*r, r->commit, "taken/x/y", changes), "there is a branch 'taken/x'"));
   CAF_CHECK_EQUAL(sh(p.path, "git branch --list 'two*' 'taken*'"), "  taken/x\n");
+}
+
+CAF_TEST(what cannot be read whole is not taken for empty) {
+  project p;
+  auto base = fs::canonical(p.folder.path).string(), mine = base + "/mine", git = mine + "/.git/";
+  auto fresh = [&] {
+    fs::remove_all(mine);
+    sh(base, "git clone -q --no-hardlinks project mine; cd mine; git pack-refs --all");
+  };
+  fresh();
+  put(git + "objects/info/alternates", std::string(5'000, '#') + "\n" + p.path + "/.git/objects\n");
+  CAF_CHECK(has(why_not(mine), "objects/info/alternates in its .git cannot be read"));
+  for (auto* name : {"HEAD", "refs/heads/main"}) {
+    fresh();
+    put(git + name, std::string(5'000, ' ') + "\n");
+    CAF_CHECK(has(why_not(mine), std::string{name} + " in its .git cannot be read"));
+  }
+  fresh();
+  fs::remove(git + "packed-refs");
+  fs::create_symlink(p.path + "/.git/packed-refs", git + "packed-refs");
+  CAF_CHECK(has(why_not(mine), "packed-refs in its .git cannot be read"));
+  fresh();
+  fs::create_directories(git + "refs/heads/main"); // the branch is a packed one
+  std::string fine;
+  auto packed = git::find(mine, fine);
+  CAF_REQUIRE(packed);
+  CAF_CHECK_EQUAL(packed->commit + "\n", sh(p.path, "git rev-parse main"));
+  auto refused = [&] {
+    std::string why;
+    auto r = git::find(mine, why);
+    CAF_REQUIRE(r);
+    fs::remove_all(p.copy);
+    fs::create_directories(p.copy);
+    why = git::make_checkout(*r, p.copy, left_out_of_copies);
+    CAF_CHECK(!there(p.copy + "/.git"));
+    return why;
+  };
+  fresh();
+  fs::create_symlink("/etc/passwd", git + "shallow");
+  CAF_CHECK(has(refused(), "shallow in its .git cannot be read"));
+  fresh();
+  put(git + "refs/heads/side", std::string(5'000, ' ') + "\n");
+  CAF_CHECK(has(refused(), "side in its .git cannot be read"));
+  fresh();
+  sh(mine, "h=$(git rev-parse HEAD); for n in $(seq 20001); do echo $h refs/tags/t$n; done >> .git/packed-refs");
+  CAF_CHECK(has(refused(), "more than 20000 branches and tags"));
+}
+
+CAF_TEST(a linked worktree may name its folders relative to its own) {
+  project p;
+  auto base = fs::canonical(p.folder.path).string();
+  sh(p.path, "git worktree add -q ../linked side");
+  put(base + "/linked/.git", "gitdir: ../project/.git/worktrees/linked\n");
+  put(p.path + "/.git/worktrees/linked/gitdir", "../../../../linked/.git\n");
+  std::string why;
+  auto linked = git::find(base + "/linked", why);
+  CAF_CHECK_EQUAL(why, "");
+  CAF_REQUIRE(linked);
+  CAF_CHECK_EQUAL(linked->branch, "refs/heads/side");
+  put(p.path + "/.git/worktrees/linked/gitdir", "../../../../other/.git\n");
+  CAF_CHECK(has(why_not(base + "/linked"), "a worktree of another folder"));
 }
