@@ -254,6 +254,15 @@ bool cli::parse(CLI::App& app, command_line& c, int argc, const char* const* arg
   for (int i = argc - 1; i >= 1; --i)
     args.emplace_back(argv[i]);
   auto typed_in = std::vector<std::string>(args.rbegin(), args.rend());
+  for (const auto& x : typed_in) { // CLI11 takes the next argument for the value of "--name="
+    if (x == "--")
+      break;
+    auto name = x.substr(0, x.size() - (x.ends_with('=') ? 1 : 0));
+    if (name != x && name.starts_with("--") && name.find('=') == std::string::npos && app.get_option_no_throw(name) != nullptr) {
+      usage_error(c, name + ": is empty", help);
+      return false;
+    }
+  }
   try {
     app.parse(std::move(args));
     return true;

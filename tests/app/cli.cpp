@@ -45,11 +45,12 @@ CAF_TEST(a question alone runs with no option set) {
 
 CAF_TEST(an empty name of a folder or branch is a mistake) {
   CAF_CHECK(usage({"--output-dir", "", "q"}, "--output-dir: is empty"));
-  CAF_CHECK(usage({"--output-dir=", "q"}, "--output-dir"));
+  CAF_CHECK(usage({"--output-dir=", "q"}, "--output-dir: is empty"));
   CAF_CHECK(usage({"apply", "last", "--to", ""}, "--to: is empty"));
-  CAF_CHECK(usage({"apply", "last", "--to="}, "--to"));
+  CAF_CHECK(usage({"apply", "last", "--to="}, "--to: is empty"));
   CAF_CHECK(usage({"apply", "last", "--branch", ""}, "--branch: is empty"));
   CAF_CHECK_EQUAL(parse({"apply", "last", "--branch", "b"}).apply.branch, "b");
+  CAF_CHECK_EQUAL(parse({"--", "--output-dir="}).run.question, "--output-dir=");
 }
 
 CAF_TEST(questions arrive byte for byte) {
