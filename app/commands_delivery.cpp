@@ -103,6 +103,7 @@ int apply_to_branch(const task_changes& t, const std::string& home, const std::s
             + shown_text(m.author, 200) + ", " + count_of(m.paths.size(), "path") + " changed\n" + names(m.paths);
     for (auto& x : m.skipped)
       text += "  left as it is: " + shown_text(x.path, 4'096) + ": " + x.why + "\n";
+    text += "  what you had not committed when the work began: of these paths it is in the commit, of all others it is not\n";
     text += "take it back: git -C " + shown_text(m.folder, 4'096) + " branch -D " + name + "\n";
   }
   if (!fault.empty())

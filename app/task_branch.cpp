@@ -68,31 +68,42 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
     return "task " + t.task + " proposes no changes to a folder";
   snapshots::store store{snapshot_folder(home)};
   auto open = [&store](const git::path_change& c) { return store.open_object(c.sha256); };
-  std::vector<git::repository> repositories;
+  struct part {
+    git::repository repository;
+    committed_folder made;
+    std::vector<git::path_change> changes;
+  };
+  std::vector<part> parts;
   for (auto& c : t.changes) { // all of them first: else some folders would have a branch and others none
     std::string why;
     auto found = git::find(c.folder, why);
+    auto folder = shown_text(c.folder, 4'096) + ": ";
     if (!found)
-      return shown_text(c.folder, 4'096) + ": " + (why.empty() ? "is not the top of a git repository" : why)
-             + "; to write the files: conclave apply " + t.task;
+      return folder + (why.empty() ? "is not the top of a git repository" : why) + "; to write the files: conclave apply " + t.task;
     if (c.commit.empty())
-      return shown_text(c.folder, 4'096) + ": had no commit that the changes could be based on; to write the files: conclave apply "
-             + t.task;
-    repositories.push_back(std::move(*found));
-  }
-  for (std::size_t i = 0; i < t.changes.size(); ++i) {
-    auto& c = t.changes[i];
-    committed_folder made;
-    made.folder = c.folder;
-    std::vector<git::path_change> changes;
-    auto why = read_changes(store, c, judge_for(c.folder, t.workspace), changes, made);
-    git::new_branch branch;
-    if (why.empty()) {
-      branch = git::commit_branch(repositories[i], c.commit, name, "Changes of conclave task " + t.task + "\n", changes, open);
-      why = branch.error;
-    }
+      return folder + "had no commit that the changes could be based on; to write the files: conclave apply " + t.task;
+    for (auto& p : parts)
+      if (p.repository.common == found->common)
+        return folder + "is of the same repository as " + shown_text(p.made.folder, 4'096)
+               + ", which can have one branch of a name; nothing was written; to write the files: conclave apply " + t.task;
+    part p{std::move(*found), {}, {}};
+    p.made.folder = c.folder;
+    if (why = read_changes(store, c, judge_for(c.folder, t.workspace), p.changes, p.made); why.empty())
+      why = git::check_branch(p.repository, c.commit, name, p.changes);
     if (!why.empty())
-      return shown_text(c.folder, 4'096) + ": " + why;
+      return folder + why + (t.changes.size() > 1 ? "; nothing was written" : "");
+    parts.push_back(std::move(p));
+  }
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    auto& [repository, made, changes] = parts[i];
+    auto branch =
+        git::commit_branch(repository, t.changes[i].commit, name, "Changes of conclave task " + t.task + "\n", changes, open);
+    if (!branch.error.empty())
+      return shown_text(made.folder, 4'096) + ": " + branch.error;
+    for (auto& [path, why] : branch.left_out) {
+      std::erase(made.paths, path);
+      made.skipped.push_back({path, why});
+    }
     made.commit = std::move(branch.commit);
     made.author = std::move(branch.author);
     out.push_back(std::move(made));

@@ -206,6 +206,26 @@ class Git(unittest.TestCase):
             self.assertEqual(refused.returncode, 1)
             self.assertIn("is not the top of a git repository", refused.stderr)
 
+    def test_a_branch_is_made_in_all_folders_or_in_none(self):
+        with GitHome(None) as home:
+            other, linked = home.path / "other", home.path / "linked"
+            home.git(f"clone -q . {other} && git -C {other} branch taken && git worktree add -q {linked} side")
+            for second, said in ((other, "there is a branch of this name already"), (linked, "is of the same repository as")):
+                config = team([shell("cd target1 && echo 3 >> readme.txt; echo 3 >> ../target2/readme.txt")], home.project)
+                config["orchestrator"]["context_paths"].append({"path": str(second), "permission": "write"})
+                self.ran(home, config)
+                refused = home.run("apply", "last", "--branch", "taken")
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn(said, refused.stderr)
+                self.assertIn("nothing was written", refused.stderr)
+                self.assertEqual(home.git("branch --list taken"), "")
+                if second == other:
+                    made = home.run("apply", "last", "--branch", "free")
+                    self.assertEqual(made.returncode, 0, made.stderr)
+                    self.assertEqual(made.stdout.count("what you had not committed when the work began"), 2)
+                    self.assertIn("+dirty", home.git("diff main free"))
+                    self.assertEqual(home.git("ls-tree free untracked.txt"), "")
+
 
 if __name__ == "__main__":
     need_binary()
