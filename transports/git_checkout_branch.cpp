@@ -131,7 +131,8 @@ std::string open_place(const repository& to, const std::string& parent, place& p
   git_oid id;
   auto code = git_repository_open_ext(p.repo.out(), to.git_dir.c_str(),
                                       GIT_REPOSITORY_OPEN_NO_SEARCH | GIT_REPOSITORY_OPEN_NO_DOTGIT, nullptr);
-  if (code == GIT_EOWNER)
+  // Without any safe.directory in the configuration the library complains of that.
+  if (code == GIT_EOWNER || (code != 0 && last_error().find("safe.directory") != std::string::npos))
     return "it belongs to another user, so that git refuses it; where you trust it, see safe.directory in git help config";
   if (code != 0 || git_repository_odb(p.odb.out(), p.repo.get()) != 0)
     return last_error();
