@@ -91,7 +91,7 @@ std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::s
   auto line = sandbox_profile_line(p, c.cwd.empty() ? w.work : c.cwd, command, error);
   if (line.empty())
     return error;
-  char size[16];
+  char size[24];
   std::snprintf(size, sizeof size, "%08zu", line.size());
   opening = size + line;
   c.command = {w.launcher, "exec"};
