@@ -291,9 +291,12 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
         value = with_cwd(value, work);
       started.cwd = with_cwd(started.cwd, work);
     }
-    auto judged = started;
-    if (std::error_code e; judged.cwd.empty())
-      judged.cwd = std::filesystem::current_path(e).string();
+    auto judged = started; // with where it starts, if that is not the workspace: relative paths in its calls begin there
+    if (std::string missing; server.sandbox == "off" && expand(judged.cwd, with.env, missing)) {
+      std::error_code e;
+      auto here = std::filesystem::current_path(e);
+      judged.cwd = judged.cwd.empty() ? here.string() : (here / judged.cwd).lexically_normal().string();
+    }
     auto source = spawn_mcp_server(sys, with.outside, std::move(started), with.env, std::move(log), b.has_allowed_tools,
                                    b.allowed_tools, b.exclude_tools, tell, version, hidden,
                                    workspace && runs_confined(server, b.workspace) ? walls_of(workspace) : wall_actor{});

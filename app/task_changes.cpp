@@ -191,8 +191,8 @@ std::string failure_text(const std::string& folder, const snapshots::failure& f)
 
 void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell) {
   std::error_code e;
-  for (auto& x : std::filesystem::directory_iterator(home + "/deliveries", e)) {
-    auto got = delivery::recover(x.path().string());
+  for (std::filesystem::directory_iterator at{home + "/deliveries", e}, end; !e && at != end; at.increment(e)) {
+    auto got = delivery::recover(at->path().string());
     if (auto* f = std::get_if<snapshots::failure>(&got)) {
       if (tell && f->kind != snapshots::fault::busy)
         tell(f->text);

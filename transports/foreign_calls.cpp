@@ -3,6 +3,7 @@
 
 #include "transports/foreign_calls.hpp"
 
+#include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
 
 #include <algorithm>
@@ -18,29 +19,13 @@ using path_policy::denial;
 using path_policy::verdict;
 using wire::path_use;
 
-int hex(char c) {
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-std::string percent_decoded(const std::string& text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if (text[i] == '%' && i + 2 < text.size() && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
-      out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  return out;
-}
-
 /// Turns a file URL into its path. Returns false for a URL of something else, which is no path of this machine.
 bool is_local(std::string& text) {
   if (lower(text.substr(0, 5)) == "file:") {
     auto rest = text.substr(5);
     if (rest.starts_with("//"))
       rest = rest.find('/', 2) == std::string::npos ? "/" : rest.substr(rest.find('/', 2));
-    text = percent_decoded(rest);
+    text = secret_words::percent_decoded(rest);
     return true;
   }
   if (fs::path{text}.lexically_normal().string().starts_with("..")) // who takes it for a path gets out

@@ -68,6 +68,7 @@
 
 namespace conclave::git {
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a name that is declared
 #define CONCLAVE_GIT_POINTER(name) inline decltype(&::name) name = nullptr;
 CONCLAVE_GIT_CALLS(CONCLAVE_GIT_POINTER)
 #undef CONCLAVE_GIT_POINTER

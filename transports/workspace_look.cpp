@@ -7,6 +7,7 @@
 #include "transports/workspace_disk.hpp"
 
 #include <fcntl.h>
+#include <fstream>
 #include <sys/stat.h>
 #include <utility>
 #include <vector>
@@ -34,6 +35,15 @@ namespace {
 
 constexpr std::size_t max_protected = 1'000; ///< each is a mount of its own
 
+/// Programs bring certificates along, which they do not work without, in files named as keys are.
+bool holds_a_key(const std::string& path) {
+  std::ifstream in{path, std::ios::binary};
+  std::string start(std::size_t{64} << 10, '\0');
+  in.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<std::size_t>(in.gcount()));
+  return start.find("-----BEGIN CERTIFICATE") == std::string::npos || start.find("PRIVATE KEY") != std::string::npos;
+}
+
 } // namespace
 
 void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
@@ -49,7 +59,9 @@ void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<
     if (fs::is_directory(c.path, e) && !look_through(c.path, note))
       closed.push_back(c.path);
   for (auto& folder : f_.config.readable) // of programs: what is too large to be looked through is shown all the same
-    look_through(folder, note);
+    look_through(folder, [&](const std::string& path, fs::file_type type) {
+      return (type == fs::file_type::regular && path.ends_with(".pem") && !holds_a_key(path)) || note(path, type);
+    });
 }
 
 std::vector<std::string> workspace_disk::find_protected() const {

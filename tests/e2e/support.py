@@ -23,6 +23,18 @@ def need_binary():
         sys.exit(77)
 
 
+def need_sandbox():
+    """Ends a test, as skipped, where commands and tool servers of agents cannot be confined."""
+    need_binary()
+    if not (BUILD / "conclave-sandbox").exists():
+        print("skipped: conclave-sandbox is not built")
+        sys.exit(77)
+    probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        print("skipped: commands cannot be confined on this machine: " + (probe.stdout.splitlines() or ["no answer"])[0])
+        sys.exit(77)
+
+
 def verify_stores(folder, env=None):
     """Every task of every store below `folder` is played again by this build: no decision and no prompt may differ. One process a store."""
     for store in folder.rglob("tasks.db"):
@@ -142,5 +154,5 @@ def children_of(pid):
     return out
 
 
-__all__ = ["BIN", "BUILD", "ROOT", "Home", "Lines", "agent", "calm_team", "children_of", "events_of", "json", "model_calls", "need_binary",
+__all__ = ["BIN", "BUILD", "ROOT", "Home", "Lines", "agent", "calm_team", "children_of", "events_of", "json", "model_calls", "need_binary", "need_sandbox",
            "os", "pathlib", "question_of", "signal", "subprocess", "sys", "time", "verify_stores"]

@@ -74,9 +74,5 @@ class Kills(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    need_binary()
-    probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)
-    if probe.returncode != 0:
-        print("skipped: commands cannot be confined on this machine: " + (probe.stdout.splitlines() or ["no answer"])[0])
-        sys.exit(77)
+    need_sandbox()
     unittest.main(argv=[sys.argv[0], "-v"])

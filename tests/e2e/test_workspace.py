@@ -378,12 +378,5 @@ def select_wait():
 
 
 if __name__ == "__main__":
-    need_binary()
-    if not (BUILD / "conclave-sandbox").exists():
-        print("skipped: conclave-sandbox is not built")
-        sys.exit(77)
-    probe = subprocess.run([str(BIN), "sandbox"], capture_output=True, text=True)
-    if probe.returncode != 0:
-        print("skipped: commands cannot be confined on this machine: " + probe.stdout.splitlines()[0])
-        sys.exit(77)
+    need_sandbox()
     unittest.main(argv=[sys.argv[0], "-v"])
