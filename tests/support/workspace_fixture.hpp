@@ -58,6 +58,9 @@ public:
 
   void dies() { cb_.on_exit({true, 137, {}}); }
 
+  /// As after its end: a child holds on to nobody then.
+  void let_go() { cb_ = {}; }
+
   std::vector<sandbox_line> told;
   bool closed = false;
 
@@ -99,6 +102,8 @@ struct workspace_fixture : fixture {
     for (auto& c : callers)
       kill(c);
     kill(aut);
+    for (auto& l : launchers)
+      l->let_go();
   }
 
   /// Begins it, with a run prepared.

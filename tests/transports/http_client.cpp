@@ -154,7 +154,7 @@ CAF_TEST(cancel in mid stream closes the connection and ends once) {
 
 CAF_TEST(cancel before the connection stands ends once) {
   imposter server;
-  server.when("/", reply{"x"}.hang());
+  server.when("/", reply{}.raw().hang());
   http_client client;
   std::vector<probe> probes(50);
   for (auto& p : probes)
