@@ -126,7 +126,7 @@ class Readers(Case):
                     self.assertEqual(events_of(out.decode()), events)
                 else:
                     self.assertEqual(out, b"the final answer\n")
-                self.assertLess(ended - events[-1]["time"] / 1000, 2)  # one second on a machine that has nothing else to do
+                self.assertLess(ended - events[-1]["time"] / 1000, 6)  # under one second on a machine that has nothing else to do
                 err.close()
 
     def test_a_terminal_that_is_stopped(self):
