@@ -17,14 +17,15 @@ namespace conclave {
 
 namespace {
 
-/// A line of the data: one that names no provider is another price of the model above it.
+/// A line of the data: one that names no provider is another price of the model above it. Texts lie in the row: thousands of
+/// pointers to them would be relocated whenever the program starts, and most starts read none.
 struct data_row {
-  const char* provider;
-  const char* names;
+  char provider[16];
+  char names[240];
   std::int64_t context_tokens, max_output_tokens;
-  const char* traits;
+  char traits[12];
   std::int32_t ends;
-  const char* successor;
+  char successor[24];
   price_row priced;
 };
 
