@@ -109,7 +109,7 @@ CAF_TEST(a run that follows one without a verdict finds the files of that) {
   x.answer("b", "B");
   CAF_CHECK(!again("b"));
   x.fail("b");
-  x.fire(timer_kind::backoff);
+  x.fire(timer_kind::backoff, "b");
   CAF_CHECK(x.run_of("b") != 0 && again("b"));
   x.vote("a", "agent1");
   x.vote("b", "agent1");
