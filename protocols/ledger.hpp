@@ -105,6 +105,7 @@ struct member {
   std::uint32_t votes_cast = 0;
   std::uint32_t failures = 0; ///< in a row
   active_run run;
+  bool broke_off = false;       ///< its newest run ended without a verdict: the next one finds its files as that left them
   bool closed = false;          ///< this round needs nothing more of it
   bool restart_pending = false; ///< eager
   std::uint32_t restarts = 0;

@@ -109,8 +109,10 @@ void end_run(state& s, member& m, const event& e) {
   m.partial_bytes += e.text.size();
   if (events::ended_by_ledger(e))
     m.abandoned = e.run;
-  if (m.run.id == e.run)
+  if (m.run.id == e.run) {
     m.run = {};
+    m.broke_off = e.reason != "answered" && e.reason != "voted" && e.reason != "ignored";
+  }
   if (s.presentation.id == e.run)
     s.presentation = {};
 }

@@ -4,6 +4,7 @@
 /// The judgement of what a current run hands in: answers, votes, the presentation.
 
 #include "protocols/ledger_draft.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <algorithm>
 
@@ -51,6 +52,19 @@ decision refuse(state& s, const command& c, std::string reason, std::vector<std:
   return std::move(x.d);
 }
 
+const member* owner(const state& s, const std::string& label) {
+  for (auto& m : s.members)
+    if (anonymous(m) == shown_id(label))
+      return &m;
+  return nullptr;
+}
+
+/// A text as it is compared with others.
+struct comparable {
+  explicit comparable(const std::string& given) : text(folded(given)), key(key_of(text)) {}
+  std::string text, key;
+};
+
 // Why an answer is not taken; empty if it is. Names no real id.
 std::string objection(const state& s, const member& m, const std::string& text, const std::string& snapshot) {
   auto& r = s.rules;
@@ -64,16 +78,24 @@ std::string objection(const state& s, const member& m, const std::string& text, 
   if (r.max_answer_bytes > 0 && text.size() > r.max_answer_bytes)
     return "The answer has " + std::to_string(text.size()) + " bytes, the limit is " + std::to_string(r.max_answer_bytes)
            + ": hand in a shorter one.";
-  auto given = folded(text);
-  auto key = key_of(given);
+  comparable given{text};
   // With other files it is another answer.
-  auto equal = [&](const answer& a) { return a.key == key && a.snapshot == snapshot && folded(a.text) == given; };
+  auto equal = [&](const answer& a, const comparable& x) {
+    return a.key == x.key && a.snapshot == snapshot && folded(a.text) == x.text;
+  };
   for (auto& a : m.answers)
-    if (equal(a))
+    if (equal(a, given))
       return "This equals an answer you have handed in before: improve it" + instead(m.run);
-  for (auto& label : m.run.shown)
-    if (auto* a = find_answer(s, label); a != nullptr && equal(*a))
+  for (auto& label : m.run.shown) {
+    auto* a = find_answer(s, label);
+    if (a == nullptr)
+      continue;
+    // Where its own files lie does not make it another one.
+    auto* of = owner(s, label);
+    auto theirs = snapshot.empty() || of == nullptr ? text : workspace_paths::as_of(text, m.number, of->number);
+    if (equal(*a, given) || (theirs != text && equal(*a, comparable{theirs})))
       return "This equals the answer of " + shown_id(label) + ", which you were shown: improve it" + instead(m.run);
+  }
   return {};
 }
 
@@ -95,13 +117,6 @@ std::string resolve(const state& s, const active_run& run, const std::string& gi
       if (shown_id(label) == anonymous(*m))
         return label;
   return {};
-}
-
-const member* owner(const state& s, const std::string& label) {
-  for (auto& m : s.members)
-    if (anonymous(m) == shown_id(label))
-      return &m;
-  return nullptr;
 }
 
 decision ignore_vote(state& s, const command& c, const active_run& run, const std::string& label) {

@@ -89,7 +89,7 @@ start_run task_for(const state& s, const std::string& agent, bool present) {
       t.answers.push_back({shown_id(label), label, {}, a->snapshot});
   if (!m->answers.empty())
     t.snapshot = m->answers.back().snapshot;
-  t.again = m->failures > 0;
+  t.again = !present && m->broke_off; // who presents does so from its answer
   if (!present) {
     t.may_answer = may_answer(s, agent);
     t.may_vote = may_vote(s, agent);

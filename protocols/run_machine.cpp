@@ -184,6 +184,8 @@ void mover::open_talk() {
   auto t = s.task; // it speaks of files where this agent finds them
   for (auto& a : t.answers)
     a.text = workspace_paths::expanded(std::move(a.text), s.workspace);
+  for (auto& reason : t.vote_reasons)
+    reason = workspace_paths::expanded(std::move(reason), s.workspace);
   begin_talk(talk(t));
 }
 

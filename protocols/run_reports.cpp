@@ -36,9 +36,14 @@ void mover::hand_in(verdict v, std::string answers_call) {
   s.answers_call = std::move(answers_call);
   s.handed_in = std::move(v);
   auto answer = s.handed_in.kind == verdict_kind::answer;
+  auto neutral = [&](std::string& text) {
+    text = workspace_paths::neutral(std::move(text), s.workspace, with.number, with.agent.backend.workspace);
+  };
+  if (!s.workspace.empty() && s.handed_in.kind == verdict_kind::vote)
+    neutral(s.handed_in.reason); // the presenter reads it
   if (s.workspace.empty() || (!answer && s.handed_in.kind != verdict_kind::presented))
     return announce_verdict();
-  s.handed_in.text = workspace_paths::neutral(std::move(s.handed_in.text), s.workspace, with.number, with.agent.backend.workspace);
+  neutral(s.handed_in.text);
   s.stage = stage::snapshot;
   out.push_back(take_snapshot{s.task.run, s.workspace, !answer});
 }

@@ -68,9 +68,9 @@ bool goes_on(std::string_view text, std::size_t at) {
   return letter(c) || ((c == '-' || c == '.') && at + 1 < text.size() && letter(static_cast<unsigned char>(text[at + 1])));
 }
 
-/// Whether a path begins here and not somewhere in another one.
+/// Whether a path begins here and not somewhere in another one. It may be that of an address: file:///...
 bool begins(std::string_view text, std::size_t at) {
-  return at == 0 || (text[at - 1] != '/' && !goes_on(text, at - 1));
+  return at == 0 || text.substr(0, at).ends_with("://") || (text[at - 1] != '/' && !goes_on(text, at - 1));
 }
 
 using replacement = std::pair<std::string, std::string>;
@@ -107,6 +107,26 @@ std::string neutral(std::string text, const std::string& place, std::uint32_t nu
   for (auto at = text.find(shown); at != std::string::npos; at = text.find(shown, at + 1))
     if (begins(text, at))
       text.replace(at, shown.size(), std::string{scheme} + "agent");
+  // What else lies there no other agent can look at, and where that is tells whose it is.
+  auto rest = std::string{private_scheme} + "agent" + std::to_string(number);
+  for (auto at = text.find(place); at != std::string::npos; at = text.find(place, at))
+    if (goes_on(text, at + place.size()))
+      at += place.size();
+    else
+      text.replace(at, place.size(), rest);
+  return text;
+}
+
+std::string as_of(std::string text, std::uint32_t from, std::uint32_t to) {
+  if (from == to)
+    return text;
+  for (auto prefix : {scheme, private_scheme}) {
+    auto own = std::string{prefix} + "agent" + std::to_string(from);
+    auto by = std::string{prefix} + "agent" + std::to_string(to);
+    for (auto at = text.find(own); at != std::string::npos; at = text.find(own, at + 1))
+      if (!goes_on(text, at + own.size()))
+        text.replace(at, own.size(), by);
+  }
   return text;
 }
 

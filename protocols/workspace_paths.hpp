@@ -16,6 +16,7 @@
 namespace conclave::workspace_paths {
 
 inline constexpr std::string_view scheme = "workspace://";
+inline constexpr std::string_view private_scheme = "private://"; ///< what nobody but its agent can look at
 
 /// The folders of an agent in a task, below `place`, which is made for it alone.
 std::string work(const std::string& place);    ///< its own files; the current folder of its commands
@@ -33,8 +34,12 @@ std::string changed(const std::string& place, const workspace_config& with, std:
 std::vector<std::string> read_below(const workspace_config& with, const std::string& folder);
 
 /// Returns the text with places below `place` written so that they mean the same to every reader: the agent's own as
-/// workspace://agentN, shown ones as those of their agent, copies of the user's folders as these. Whole path components alone.
+/// workspace://agentN, shown ones as those of their agent, copies of the user's folders as these, all others (HOME, what is no
+/// place) as private://agentN. Whole path components alone. Nothing in the result leads below `place`.
 std::string neutral(std::string text, const std::string& place, std::uint32_t number, const workspace_config& with);
+
+/// Returns the neutral text with the places of agent `from` as if they were those of agent `to`.
+std::string as_of(std::string text, std::uint32_t from, std::uint32_t to);
 
 /// Returns the text with workspace://agentN where these files lie for the agent with this `place`.
 std::string expanded(std::string text, const std::string& place);

@@ -260,6 +260,24 @@ CAF_TEST(a duplicate of a shown or own answer is refused) {
   CAF_CHECK(y.vote("a", "agent2").kind == ruling_kind::accepted); // in the same run
 }
 
+CAF_TEST(an answer that differs in where its own files lie alone is a duplicate) {
+  auto x = ready({"zeta", "alpha", "mid"});
+  auto hand_in = [&](const std::string& who, const std::string& text, const std::string& files) {
+    auto c = x.of_run(command_kind::answer, who);
+    c.text = text;
+    c.files.snapshot = files;
+    return x.step(std::move(c));
+  };
+  hand_in("zeta", "see workspace://agent1/a, not workspace://agent10/a", "s1");
+  hand_in("alpha", "B", "s2");
+  hand_in("mid", "C", "s3");
+  CAF_CHECK(hand_in("alpha", "See  workspace://agent2/a, not workspace://agent10/a", "s1").kind == ruling_kind::refused);
+  CAF_CHECK(hand_in("alpha", "see workspace://agent2/a, not workspace://agent20/a", "s1").kind == ruling_kind::accepted);
+  CAF_CHECK(hand_in("mid", "see workspace://agent3/a, not workspace://agent10/a", "s4").kind
+            == ruling_kind::accepted); // other files
+  CAF_CHECK(ledger::check(x.s).empty());
+}
+
 CAF_TEST(a blank answer is refused) {
   auto x = ready({"a"});
   for (auto* text : {"", " ", "\n\t \r\n"})

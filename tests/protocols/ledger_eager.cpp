@@ -98,6 +98,27 @@ CAF_TEST(a stale run gets a fresh one instead of a correction) {
   CAF_CHECK(x.answer("b", " ").kind == ruling_kind::refused); // up to date now: corrected
 }
 
+CAF_TEST(a run that follows one without a verdict finds the files of that) {
+  auto x = eager({"a", "b"});
+  auto again = [&](const std::string& id) { return ledger::task_for(x.s, id, false).again; };
+  CAF_CHECK(!again("a"));
+  x.answer("a", "A");
+  CAF_CHECK(!again("a")); // from its answer
+  CAF_CHECK(x.answer("b", "  ").kind == ruling_kind::superseded);
+  CAF_CHECK(again("b"));
+  x.answer("b", "B");
+  CAF_CHECK(!again("b"));
+  x.fail("b");
+  x.fire(timer_kind::backoff, "b");
+  CAF_CHECK(x.run_of("b") != 0 && again("b"));
+  x.vote("a", "agent1");
+  x.vote("b", "agent1");
+  if (x.run_of("a") != 0)
+    x.vote("a", "agent1");
+  CAF_CHECK(x.s.phase == ledger::phase::presenting);
+  CAF_CHECK(!ledger::task_for(x.s, "a", true).again);
+}
+
 CAF_TEST(one answer of the last registered is agent3 everywhere) {
   auto x = eager({"zeta", "alpha", "mid"});
   x.answer("mid", "M");

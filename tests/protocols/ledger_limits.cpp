@@ -229,6 +229,7 @@ CAF_TEST(stragglers are asked again in the next round or abstain) {
   CAF_CHECK_EQUAL(x.s.round, 2u);
   CAF_CHECK_EQUAL(x.of("c").failures, 0u);
   CAF_CHECK_NOT_EQUAL(x.run_of("c"), run);
+  CAF_CHECK(ledger::task_for(x.s, "c", false).again); // it goes on with the files it has
   x.vote("a", "agent2");
   x.vote("b", "agent2");
   x.fire(timer_kind::patience);
