@@ -12,6 +12,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <type_traits>
 #include <utility>
 
@@ -289,8 +290,9 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
 
 caf::result<workspace_cleared> workspace_state::clear() {
   end_run();
-  if (!disk)
-    return workspace_cleared{}; // it never had folders
+  std::error_code e;
+  if (!disk && !std::filesystem::exists(std::filesystem::symlink_status(parts.place, e)))
+    return workspace_cleared{}; // it never had folders; of a task that was gone on with, a process before may have made them
   auto promise = self->make_response_promise<workspace_cleared>();
   auto fault = std::make_shared<std::string>();
   auto begin = [this, promise, fault]() mutable {

@@ -6,6 +6,7 @@
 #include "app/commands.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
+#include "app/left_workspaces.hpp"
 #include "app/load_config.hpp"
 #include "app/plain_text.hpp"
 #include "app/run_session.hpp"
@@ -180,6 +181,7 @@ int command_resume(const resume_options& o) {
   if (auto code = s.read(row.task, events, row.outcome.empty() ? &bodies : nullptr))
     return code;
   if (row.outcome == to_string(outcome_kind::answered)) {
+    remove_left_workspaces(s.home, [&s] { return s.rows; });
     run_output out(o.output);
     out.begin(row.task);
     for (const auto& e : events)

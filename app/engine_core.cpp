@@ -8,6 +8,7 @@
 #include "actors/recorder.hpp"
 #include "app/attachments.hpp"
 #include "app/environment.hpp"
+#include "app/left_workspaces.hpp"
 #include "app/task_branch.hpp"
 #include "app/version.hpp"
 #include "protocols/caf_error.hpp"
@@ -120,6 +121,10 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   std::error_code code; // paths of workspaces are compared with what the kernel finds, so no link may be on the way
   if (auto real = std::filesystem::canonical(r.home, code); !code)
     r.home = real.string();
+  remove_left_workspaces(r.home, [this] {
+    std::string none;
+    return store_->list(none);
+  });
   sandbox_ = r.sandbox = std::make_shared<sandbox_finder>(outside_, r.home + "/work");
   if (on_.tape)
     attach_tape(r);

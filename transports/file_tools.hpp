@@ -124,6 +124,7 @@ private:
   void copy_tree(const aim& from, const aim& to, copy_plan& plan);
   void copy_one(const aim& from, const std::string& source, const aim& to, const std::string& target, if_exists existing,
                 const std::optional<entry_facts>& expected, bool durable);
+  bool holds(const aim& a, const entry_facts& f, const std::string& content) const;
   void judge_replaced(const aim& to, const std::string& relative, const entry_facts& f) const;
   bool same_content(const opened_entry& a, const opened_entry& b) const;
   std::string diff_of(const opened_entry& a, const opened_entry& b, std::size_t limit, bool& whole) const;

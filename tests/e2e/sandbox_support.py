@@ -162,8 +162,8 @@ def processes_with(mark):
     return out
 
 
-def comes(what, seconds=20):
+def comes(what, seconds=20, pause=0.02):
     end = time.monotonic() + seconds
     while not (value := what()) and time.monotonic() < end:
-        time.sleep(0.02)
+        time.sleep(pause)
     return value

@@ -4,6 +4,7 @@
 import glob
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,27 @@ TIERS = (2, 1, 0)
 
 def groups():
     return set(glob.glob("/sys/fs/cgroup/**/conclave-[0-9]*", recursive=True))
+
+
+def parent_of(pid):
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    except OSError:
+        return 0
+
+
+def children_of(pid):
+    """As fast as can be."""
+    try:
+        return [int(p) for t in os.listdir(f"/proc/{pid}/task") for p in pathlib.Path(f"/proc/{pid}/task/{t}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def group_places():
+    """Where a launcher makes its groups."""
+    own = {line.split(":")[1]: line.split(":")[2].rstrip("/") for line in pathlib.Path("/proc/self/cgroup").read_text().split()}
+    return [f"/sys/fs/cgroup/{c}{own.get(c, '')}" for c in ("pids", "memory")] + ["/sys/fs/cgroup" + os.path.dirname(own.get("", ""))]
 
 
 def mark():
@@ -94,14 +116,29 @@ class Ends(unittest.TestCase):
 
     def test_the_launcher_is_killed(self):
         for place, tier in self.each():
-            launcher = lambda r: next(p for p in processes_with(f"{place.bin}/conclave-sandbox") if pathlib.Path(
-                f"/proc/{p}/stat").read_text().rsplit(")", 1)[1].split()[1] == str(r.pid))
+            launcher = lambda r: next(p for p in processes_with(f"{place.bin}/conclave-sandbox") if parent_of(p) == r.pid)
             out = self.killed(place, tier, launcher)
             self.assertIn('"failed"', out)
 
     def test_the_engine_is_killed(self):
         for place, tier in self.each():
             self.killed(place, tier, lambda r: r.pid)
+
+    def test_the_launcher_is_killed_while_it_begins(self):
+        """At a random moment, and just when it has made a control group: whatever it made by then goes."""
+        chance = random.Random(int(os.environ.get("CONCLAVE_SEED", "13")))
+        for place, tier in self.each((2, 1)):
+            for i in range(40 if "CONCLAVE_LONG" in os.environ else 10):
+                m, moment = mark(), chance.uniform(0, 0.02)
+                r = place.start(tier, f"sleep {m}")
+                launcher = next(iter(comes(lambda: children_of(r.pid), 2, pause=0) or comes(lambda: processes_with(f"{place.bin}/conclave-sandbox"))))
+                groups = lambda: [g for g in (f"{x}/conclave-{launcher}" for x in group_places()) if os.path.isdir(g)]
+                comes(lambda: i % 2 and groups(), moment, pause=0)  # the moment is the point
+                os.kill(launcher, signal.SIGKILL)
+                r.kill()
+                r.communicate(timeout=30)
+                self.gone(m)
+                self.assertTrue(comes(lambda: not groups()), f"{i}, {moment:.4f} s: {groups()}")
 
     def test_a_fork_bomb(self):
         for place, tier in self.each((2, 1)):

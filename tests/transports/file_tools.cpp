@@ -140,6 +140,25 @@ CAF_TEST(siblings of a granted file stay hidden) {
   });
 }
 
+CAF_TEST(to write what is there already is to have written it) {
+  each([](file_tools_fixture& f) {
+    put(f.W + "/a", "made before a crash");
+    auto times = [&] {
+      struct stat s {};
+      ::stat((f.W + "/a").c_str(), &s);
+      return std::pair{s.st_ino, s.st_mtim.tv_nsec};
+    };
+    auto before = times();
+    CAF_CHECK_EQUAL(f.write("a", "made before a crasH"), "E_UNREAD");
+    CAF_CHECK_EQUAL(f.write("a", "made before a crash"), "ok");
+    CAF_CHECK(times() == before);
+    CAF_CHECK_EQUAL(f.erase("a"), "ok"); // its author knows what is in it
+    put(f.WC + "/.env", "KEY=1");        // nobody learns so what he may not read
+    CAF_CHECK_EQUAL(f.write(f.WC + "/.env", "KEY=2"), f.write(f.WC + "/.env", "KEY=1"));
+    CAF_CHECK_EQUAL(f.write(f.WC + "/.env", "KEY=1").substr(0, 2), "E_");
+  });
+}
+
 CAF_TEST(nothing unread is deleted or overwritten) {
   each([](file_tools_fixture& f) {
     put(f.W + "/a", "a");

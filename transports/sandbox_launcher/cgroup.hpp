@@ -9,7 +9,7 @@
 namespace conclave::launcher {
 
 /// The control groups of one run: a limit on processes and one on memory, where this user may make them. A sweeper, a process of
-/// its own, removes them when the launcher has ended, in whatever way.
+/// its own that is there before them, removes them when the launcher has ended, in whatever way and whenever.
 class cgroup {
 public:
   /// Makes what can be made; without the right to, nothing.
@@ -28,7 +28,7 @@ public:
   bool ran_out_of_memory();
 
 private:
-  void start_sweeper();
+  bool start_sweeper(std::vector<std::string> folders);
 
   std::vector<std::string> folders_;
   std::string memory_folder_;
