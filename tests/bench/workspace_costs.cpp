@@ -9,7 +9,6 @@
 ///                                              plain spawn; at both tiers
 
 #include "actors/workspace.hpp"
-#include "app/engine_core.hpp"
 #include "protocols/type_ids.hpp"
 #include "support/process_cost.hpp"
 #include "transports/outside.hpp"
@@ -45,7 +44,7 @@ std::size_t threads_now() {
 
 int idle(std::size_t n, const std::string& home) {
   caf::actor_system_config cfg;
-  add_messages(cfg);
+  cfg.add_message_types<caf::id_block::conclave>();
   cfg.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system sys{cfg};
   auto world = outside::of_machine();

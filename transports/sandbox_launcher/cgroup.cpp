@@ -52,10 +52,12 @@ void cgroup::make(std::int64_t processes, std::int64_t memory) {
   auto pids = "/sys/fs/cgroup/pids" + own_group("pids") + name, room = "/sys/fs/cgroup/memory" + own_group("memory") + name;
   if (::mkdir(pids.c_str(), 0755) == 0) {
     folders_.push_back(pids);
+    open_entry(pids);
     processes_ = write_to(pids + "/pids.max", std::to_string(processes + 8)); // the wardens are among them
   }
   if (::mkdir(room.c_str(), 0755) == 0) {
     folders_.push_back(memory_folder_ = room);
+    open_entry(room);
     memory_ = write_to(room + "/memory.limit_in_bytes", std::to_string(memory));
     write_to(room + "/memory.swappiness", "0");
   }
@@ -64,6 +66,7 @@ void cgroup::make(std::int64_t processes, std::int64_t memory) {
   auto beside = "/sys/fs/cgroup" + own.substr(0, own.rfind('/') == std::string::npos ? 0 : own.rfind('/')) + name;
   if (folders_.empty() && ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0 && ::mkdir(beside.c_str(), 0755) == 0) {
     folders_.push_back(memory_folder_ = beside);
+    without_entry_.push_back(beside); // a thread cannot go there alone
     processes_ = write_to(beside + "/pids.max", std::to_string(processes + 8));
     memory_ = write_to(beside + "/memory.max", std::to_string(memory));
     write_to(beside + "/memory.swap.max", "0");
@@ -73,8 +76,16 @@ void cgroup::make(std::int64_t processes, std::int64_t memory) {
     start_sweeper();
 }
 
+void cgroup::open_entry(const std::string& folder) {
+  auto fd = ::open((folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    without_entry_.push_back(folder);
+  else
+    entries_.push_back(fd);
+}
+
 std::string cgroup::take_in(int pid) const {
-  for (const auto& folder : folders_)
+  for (const auto& folder : without_entry_)
     if (!write_to(folder + "/cgroup.procs", std::to_string(pid)))
       return fault("cannot put a command into " + folder);
   return {};
