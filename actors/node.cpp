@@ -269,6 +269,8 @@ caf::result<task_closed> close_task(node_ptr self, const end_task& e) {
 
 node_actor::behavior_type node(node_ptr self, node_resources resources) {
   self->state.resources = std::move(resources);
+  if (auto& r = self->state.resources; !r.disk)
+    r.disk = r.outside->open_lanes("disk", disk_threads);
   self->set_down_handler([self](caf::down_msg& d) { down(self, d); });
   self->set_exit_handler([self](caf::exit_msg& m) {
     auto& st = self->state;

@@ -234,6 +234,7 @@ workspace_parts workspace_of(const spawn_agent& order, const node_resources& wit
   if (!error.empty())
     return out;
   out.outside = with.outside;
+  out.lanes = with.disk;
   out.home = with.home;
   out.place = place_of(order, with);
   out.task = order.task;

@@ -101,7 +101,11 @@ struct node_resources {
   std::shared_ptr<caller_book> callers = {}; ///< filled by the door; empty = no caller has an address
   peer_book_actor peers = {};                ///< asked by the door
   std::shared_ptr<conclave::outside> outside = conclave::outside::of_machine();
+  std::shared_ptr<lane_group> disk = {}; ///< on which workspaces use the disk; empty = lanes of the outside that the node opens
 };
+
+/// Threads of one node that use the disk for the workspaces on it.
+inline constexpr std::size_t disk_threads = 4;
 
 /// Takes the answer to a question of a policy, on any thread as long as the actor system lives. A second one, or one that comes
 /// after the run, has no effect.

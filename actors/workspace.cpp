@@ -90,7 +90,7 @@ void workspace_state::arrived(std::uint64_t id) {
 
 bool workspace_state::on_disk(bool of_run, std::function<void()> job, std::function<void()> finish, std::function<void()> abandon) {
   if (!disk)
-    disk = parts.outside->open_lane("workspace of agent " + std::to_string(parts.number));
+    disk = parts.lanes->open_lane("workspace of agent " + std::to_string(parts.number));
   auto id = expect({std::move(finish), std::move(abandon), of_run});
   auto post = poster();
   auto begun = disk->run(

@@ -2,8 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// An agent's files and commands on its node, for one task. Event-based: the disk is used on a lane of its own, so that a cancel is
-/// heard at once; commands run in a sandbox (transports/sandbox.hpp). What it offers: docs/workspaces.md.
+/// An agent's files and commands on its node, for one task. Event-based: the disk is used on a lane, whose threads all workspaces
+/// of a node share, so that a cancel is heard at once; commands run in a sandbox (transports/sandbox.hpp). What it offers:
+/// docs/workspaces.md.
 
 #include "actors/parts.hpp"
 #include "actors/workspace_servers.hpp"
@@ -23,8 +24,9 @@ namespace conclave {
 
 struct workspace_parts {
   std::shared_ptr<conclave::outside> outside;
-  std::string home;  ///< where this process keeps workspaces and snapshots; readable to no agent
-  std::string place; ///< the agent's own folder below it (protocols/workspace_paths.hpp)
+  std::shared_ptr<lane_group> lanes; ///< for its disk
+  std::string home;                  ///< where this process keeps workspaces and snapshots; readable to no agent
+  std::string place;                 ///< the agent's own folder below it (protocols/workspace_paths.hpp)
   std::string task;
   std::uint32_t number = 0;               ///< of the agent
   workspace_config config;                ///< variables expanded

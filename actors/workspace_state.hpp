@@ -76,7 +76,7 @@ struct workspace_state {
   std::vector<std::string> guarded;          ///< from their writing, see workspace_disk::find_protected
   std::shared_ptr<std::atomic<bool>> cancel; ///< of what the disk does for it
   std::shared_ptr<workspace_files> files;
-  std::unique_ptr<lane> disk;                  ///< one thread, begun with the first job
+  std::unique_ptr<lane> disk;                  ///< none before the first job
   std::shared_ptr<conclave::sandbox> commands; ///< of the run; none until its first command
   std::map<std::string, background_job> jobs;  ///< of the run, by their names
   std::uint64_t job_names = 0;

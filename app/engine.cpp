@@ -254,7 +254,7 @@ void engine::cancel(const std::string& task, const std::string& reason) {
       w->core->cancel(task, reason);
 }
 
-void engine::stop() {
+std::string engine::stop() {
   std::unique_ptr<world> cluster, local;
   {
     std::unique_lock lock(impl_->mutex);
@@ -264,12 +264,18 @@ void engine::stop() {
     local = std::move(impl_->local);
   }
   // Without the lock: callbacks that call `cancel` meanwhile must not wait for the end they hold up.
+  std::string left;
+  for (auto* w : {cluster.get(), local.get()})
+    if (w != nullptr && w->core)
+      if (auto its = w->core->stop(); !its.empty())
+        left = std::move(its);
   cluster.reset();
   local.reset();
   if (impl_->hub)
     impl_->hub->close(reader_limit);
   if (impl_->ear)
     impl_->ear->close();
+  return left;
 }
 
 std::shared_ptr<outside> engine::outside_in_use() const {
@@ -342,13 +348,15 @@ void hosted_engine::cancel(const std::string& task, const std::string& reason) {
     core_->cancel(task, reason);
 }
 
-void hosted_engine::stop() {
+std::string hosted_engine::stop() {
+  std::string left;
   if (core_)
-    core_->stop();
+    left = core_->stop();
   if (hub_)
     hub_->close(reader_limit);
   if (ear_)
     ear_->close();
+  return left;
 }
 
 event_store& hosted_engine::store() {

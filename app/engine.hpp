@@ -145,8 +145,9 @@ public:
   void cancel(const std::string& task, const std::string& reason);
 
   /// Cancels every task, waits for them (5 s at most, then as long again for those it ends by force), ends all actors, children and
-  /// transfers. No task starts afterwards.
-  void stop();
+  /// transfers. No task starts afterwards. Returns what it left behind, for people, or empty: files of an agent on a disk that does
+  /// not answer, whose thread stays until it does.
+  std::string stop();
 
   /// Writes what a task that has ended changes (`outcome::changes`), or the files of its answer with `to`, in one step. Returns
   /// what is wrong, or empty. Blocks on the disk, as the two below; docs/workspaces.md.

@@ -43,7 +43,7 @@ public:
   std::vector<running_task> running() const;
   std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
   void cancel(const std::string& task, const std::string& reason);
-  void stop();
+  std::string stop();
   event_store& store(); ///< only if `error()` is empty
 
 private:

@@ -111,6 +111,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   register_->turns = on_.turns;
   node_resources r;
   r.outside = outside_;
+  r.disk = disk_ = outside_->open_lanes("disk", disk_threads);
   r.http = outside_->open_http();
   r.env = [env = env_](const std::string& name) { return env->find(name); };
   r.sources = [env = env_](const std::string& name) { return env->source(name); };
@@ -317,10 +318,10 @@ void engine_core::register_of_tasks::finished(const std::string& task) {
   hub->end_watch(gone.host, {});
 }
 
-void engine_core::stop() {
+std::string engine_core::stop() {
   std::unique_lock lock(register_->mutex);
   if (std::exchange(stopped_, true))
-    return;
+    return {};
   register_->idle.wait(lock, [this] { return starting_ == 0; });
   lock.unlock();
   cancel("", "the engine is being stopped");
@@ -334,6 +335,14 @@ void engine_core::stop() {
     register_->send([last = t] { end_all(last); });
   register_->send([node = node_] { caf::anon_send_exit(node, caf::exit_reason::user_shutdown); });
   node_ = nullptr;
+  lock.unlock();
+  // Workspaces that end tell what they have under way to stop; a disk that does not answer is waited for no longer.
+  std::string left;
+  for (auto& owner : disk_->close(stop_limit))
+    left += (left.empty() ? "" : ", ") + owner;
+  return left.empty()
+             ? left
+             : "the disk gave no answer within " + std::to_string(stop_limit.count()) + " s and is waited for no longer: " + left;
 }
 
 } // namespace conclave

@@ -49,7 +49,7 @@ public:
   std::string resume(resume_request request, const opening& o, listener l, std::function<void(outcome)> done);
   outcome ask(const run_config& config, const question& q, const listener& l);
   void cancel(const std::string& task, const std::string& reason);
-  void stop();
+  std::string stop(); ///< as engine::stop
 
 private:
   /// What is to be taken down behind a task.
@@ -125,6 +125,7 @@ private:
   std::shared_ptr<environment> env_;
   node_actor node_;
   std::shared_ptr<sandbox_finder> sandbox_;
+  std::shared_ptr<lane_group> disk_;
   const taped on_;
   std::shared_ptr<register_of_tasks> register_ = std::make_shared<register_of_tasks>();
   bool stopped_ = false;     ///< with the register's lock held, as the next

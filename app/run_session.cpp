@@ -4,6 +4,7 @@
 #include "app/run_session.hpp"
 
 #include "app/host_io.hpp"
+#include "protocols/text.hpp"
 
 #include <condition_variable>
 #include <mutex>
@@ -81,7 +82,8 @@ int run_session(engine& eng, run_output& out,
   });
   auto result = s.run(begin);
   auto code = out.finish(result);
-  eng.stop();
+  if (auto left = eng.stop(); !left.empty())
+    write_all(2, "conclave: " + for_terminal(left) + "\n");
   return code;
 }
 

@@ -3,6 +3,7 @@
 
 #include "transports/outside.hpp"
 
+#include "transports/disk_worker.hpp"
 #include "transports/http_client.hpp"
 #include "transports/http_client_trust.hpp"
 #include "transports/outside_lane.hpp"
@@ -30,6 +31,17 @@ public:
 
 private:
   std::thread thread_;
+};
+
+/// Lanes of an outside, each as it gives them.
+class plain_lanes final : public lane_group {
+public:
+  explicit plain_lanes(outside& from) : from_(from) {}
+  std::unique_ptr<lane> open_lane(const std::string& owner) override { return from_.open_lane(owner); }
+  std::vector<std::string> close(std::chrono::milliseconds) override { return {}; }
+
+private:
+  outside& from_;
 };
 
 class machine final : public outside {
@@ -67,6 +79,10 @@ public:
     return make_thread_lane([this, owner](std::function<void()> body) { return start_thread(owner, std::move(body)); });
   }
 
+  std::shared_ptr<lane_group> open_lanes(const std::string& owner, std::size_t threads) override {
+    return make_disk_worker([this, owner](std::function<void()> body) { return start_thread(owner, std::move(body)); }, {threads});
+  }
+
   std::unique_ptr<host_thread> start_thread(const std::string& name, std::function<void()> body) override {
     constexpr std::size_t longest = 15; // of the kernel
     try {
@@ -89,6 +105,10 @@ const std::shared_ptr<outside>& outside::of_machine() {
 
 std::shared_ptr<const tls_trust> outside::load_trust(const ca_choice& choice, std::string& error) {
   return conclave::load_trust(choice, error);
+}
+
+std::shared_ptr<lane_group> outside::open_lanes(const std::string&, std::size_t) {
+  return std::make_shared<plain_lanes>(*this);
 }
 
 std::string outside::new_task_id() {

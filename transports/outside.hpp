@@ -23,11 +23,13 @@
 #include "transports/local_model.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 namespace conclave {
 
@@ -57,6 +59,19 @@ public:
   /// the outside: a recorded run is played with the recorded result and without the job. Without it the outside is only told
   /// something. Returns false if the system gives no thread; nothing is called then.
   virtual bool run(job what, done then = {}) = 0;
+};
+
+/// Lanes that share a bounded number of threads.
+class lane_group {
+public:
+  virtual ~lane_group() = default; ///< as `close`, but it waits for nothing
+
+  /// A lane of it. Costs no thread; one is started for a job that finds none free, up to the bound. It may outlive the group.
+  virtual std::unique_ptr<lane> open_lane(const std::string& owner) = 0;
+
+  /// Takes no job any more, drops what waits, and waits for what is under way, so long at most. Returns the owners of the jobs that
+  /// it did not wait for: they are left alone, as those of a lane. Not from within a job.
+  virtual std::vector<std::string> close(std::chrono::milliseconds limit) = 0;
 };
 
 /// A thread beside the engine, whose doings no recorded run depends on: display, log files, signals, joining a node.
@@ -125,6 +140,10 @@ public:
 
   /// A lane for `owner` ("tool look"). Costs no thread before its first job.
   virtual std::unique_ptr<lane> open_lane(const std::string& owner) = 0;
+
+  /// Lanes of `owner` ("disk") on so many threads at most, together; an outside without threads gives them as `open_lane`
+  /// does. Not longer than this outside.
+  virtual std::shared_ptr<lane_group> open_lanes(const std::string& owner, std::size_t threads);
 
   /// Runs `body` on a thread with this name. Null if the system gives none. Signals come to it as to its starter.
   virtual std::unique_ptr<host_thread> start_thread(const std::string& name, std::function<void()> body) = 0;

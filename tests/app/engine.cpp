@@ -191,6 +191,31 @@ CAF_TEST(stop ends running tasks and starts no more) {
   eng.stop(); // again: nothing
 }
 
+CAF_TEST(an engine that stops says whose disk it waits for no longer) {
+  struct stuck final : test::forwarding_outside {
+    struct group final : lane_group {
+      std::unique_ptr<lane> open_lane(const std::string&) override { return nullptr; }
+      std::vector<std::string> close(std::chrono::milliseconds limit) override {
+        bounded = limit > std::chrono::milliseconds(0) && limit <= std::chrono::seconds(10);
+        return {"workspace of agent 1", "workspace of agent 3"};
+      }
+      bool bounded = false;
+    };
+    std::shared_ptr<lane_group> open_lanes(const std::string&, std::size_t) override { return disk; }
+    std::shared_ptr<group> disk = std::make_shared<group>();
+  };
+  folder f;
+  auto from = std::make_shared<stuck>();
+  auto options = f.options();
+  options.outside = from;
+  engine eng{options};
+  CAF_CHECK_EQUAL(eng.ask(team(), {"q", {}}).answer, "final");
+  auto left = eng.stop();
+  CAF_CHECK(from->disk->bounded);
+  CAF_CHECK(left.find("no longer: workspace of agent 1, workspace of agent 3") != std::string::npos);
+  CAF_CHECK_EQUAL(eng.stop(), "");
+}
+
 CAF_TEST(an engine destroyed with tasks under way calls back first) {
   folder f;
   std::vector<ending> ends(4);

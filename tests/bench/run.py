@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+import workspaces
+
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 BENCH = BUILD / "tests" / "bench"
 HOME = tempfile.TemporaryDirectory(prefix="conclave-bench-")
@@ -189,6 +191,7 @@ def main():
     row("resume of 10,000 events until the task goes on, wall / CPU", f"{wall * 1e3:.0f} / {cpu * 1e3:.0f} ms", "< 200 ms")
     out = subprocess.run([BENCH / "ledger_bench"], env=ENV, capture_output=True, text=True, check=True).stdout
     row("round change of 64 agents with answers of 256 KiB, slowest handler", f"{re.findall('slowest handler: ([0-9.]+)', out)[-1]} ms", "< 5 ms")
+    workspaces.rows(BUILD, pathlib.Path(HOME.name))
     if "--callgrind" in sys.argv:
         for readers in (1, 4, 16):
             row(f"instructions per chunk (1 stream, slope 200 to 2,000), {readers} readers", f"{a_chunk(readers):,.0f}")

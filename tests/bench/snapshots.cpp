@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Takes snapshots of a folder again and again: `snapshots FOLDER STORE [times]`. Prints what each cost, and how far memory grew.
+/// Takes snapshots of a folder again and again: `snapshots FOLDER STORE [times]`. Prints what each cost, what this process wrote
+/// for it in all, to any file, and how far memory grew.
 
 #include "transports/snapshot_store.hpp"
 
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <sys/resource.h>
+#include <utility>
 
 using namespace conclave::snapshots;
 
@@ -18,6 +20,17 @@ long peak_kib() {
   rusage u{};
   ::getrusage(RUSAGE_SELF, &u);
   return u.ru_maxrss;
+}
+
+/// Bytes given to write(), and bytes of pages that were made dirty.
+std::pair<unsigned long long, unsigned long long> written() {
+  unsigned long long given = 0, dirty = 0;
+  if (auto* f = std::fopen("/proc/self/io", "r")) {
+    if (std::fscanf(f, "rchar: %*u wchar: %llu syscr: %*u syscw: %*u read_bytes: %*u write_bytes: %llu", &given, &dirty) != 2)
+      given = dirty = 0;
+    std::fclose(f);
+  }
+  return {given, dirty};
 }
 
 } // namespace
@@ -33,6 +46,7 @@ int main(int argc, char** argv) {
   auto times = argc > 3 ? std::atoi(argv[3]) : 1;
   auto before = peak_kib();
   for (int i = 0; i < times; ++i) {
+    auto [given, dirty] = written();
     auto begun = std::chrono::steady_clock::now();
     auto got = kept.take(argv[1], options);
     auto took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count();
@@ -41,9 +55,12 @@ int main(int argc, char** argv) {
       return 1;
     }
     auto& t = std::get<taken>(got);
-    std::printf("%.1f ms, %llu files, %llu bytes, read %llu files, wrote %llu bytes, memory grew %ld KiB\n", took,
-                static_cast<unsigned long long>(t.files), static_cast<unsigned long long>(t.bytes),
-                static_cast<unsigned long long>(t.read_files), static_cast<unsigned long long>(t.new_bytes), peak_kib() - before);
+    auto [given_now, dirty_now] = written();
+    std::printf(
+        "%.1f ms, %llu files, %llu bytes, read %llu files, wrote %llu bytes, %llu in all, %llu in pages, memory grew %ld KiB\n",
+        took, static_cast<unsigned long long>(t.files), static_cast<unsigned long long>(t.bytes),
+        static_cast<unsigned long long>(t.read_files), static_cast<unsigned long long>(t.new_bytes), given_now - given,
+        dirty_now - dirty, peak_kib() - before);
   }
   return 0;
 }

@@ -30,6 +30,9 @@ public:
     return to_->open_store(path, error, use);
   }
   std::unique_ptr<lane> open_lane(const std::string& owner) override { return to_->open_lane(owner); }
+  std::shared_ptr<lane_group> open_lanes(const std::string& owner, std::size_t threads) override {
+    return to_->open_lanes(owner, threads);
+  }
   std::unique_ptr<host_thread> start_thread(const std::string& name, std::function<void()> body) override {
     return to_->start_thread(name, std::move(body));
   }

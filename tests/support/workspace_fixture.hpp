@@ -88,6 +88,7 @@ struct workspace_fixture : fixture {
     };
     world = std::make_shared<simulated_outside>(sys, std::move(w));
     parts.outside = world;
+    parts.lanes = world->open_lanes("disk", disk_threads);
     parts.home = folder.path;
     parts.place = folder.path + "/work/t/01234567";
     parts.task = "t";

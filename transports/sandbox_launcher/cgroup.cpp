@@ -72,15 +72,18 @@ void cgroup::make(std::int64_t processes, std::int64_t memory) {
     return;
   if (make_group(pids)) {
     folders_.push_back(pids);
+    open_entry(pids);
     processes_ = write_to(pids + "/pids.max", std::to_string(processes + 8)); // the wardens are among them
   }
   if (make_group(room)) {
     folders_.push_back(memory_folder_ = room);
+    open_entry(room);
     memory_ = write_to(room + "/memory.limit_in_bytes", std::to_string(memory));
     write_to(room + "/memory.swappiness", "0");
   }
   if (folders_.empty() && !beside.empty() && make_group(beside)) {
     folders_.push_back(memory_folder_ = beside);
+    without_entry_.push_back(beside); // a thread cannot go there alone
     processes_ = write_to(beside + "/pids.max", std::to_string(processes + 8));
     memory_ = write_to(beside + "/memory.max", std::to_string(memory));
     write_to(beside + "/memory.swap.max", "0");
@@ -88,8 +91,16 @@ void cgroup::make(std::int64_t processes, std::int64_t memory) {
   }
 }
 
+void cgroup::open_entry(const std::string& folder) {
+  auto fd = ::open((folder + "/tasks").c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    without_entry_.push_back(folder);
+  else
+    entries_.push_back(fd);
+}
+
 std::string cgroup::take_in(int pid) const {
-  for (const auto& folder : folders_)
+  for (const auto& folder : without_entry_)
     if (!write_to(folder + "/cgroup.procs", std::to_string(pid)))
       return fault("cannot put a command into " + folder);
   return {};

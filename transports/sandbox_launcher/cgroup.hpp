@@ -15,7 +15,11 @@ public:
   /// Makes what can be made; without the right to, nothing.
   void make(std::int64_t processes, std::int64_t memory);
 
-  /// Puts a process, and what it starts from now on, into them.
+  /// A process that writes "0" to each of these descriptors puts itself, and what it starts from now on, into them. To put itself
+  /// there costs 0.1 ms; for another the kernel waits until no process is just forking anywhere, 10 ms.
+  const std::vector<int>& entries() const { return entries_; }
+
+  /// Puts a process into those that have no entry (version 2).
   std::string take_in(int pid) const;
 
   bool limits_processes() const { return processes_; }
@@ -30,7 +34,10 @@ public:
 private:
   bool start_sweeper(std::vector<std::string> folders);
 
-  std::vector<std::string> folders_;
+  void open_entry(const std::string& folder);
+
+  std::vector<std::string> folders_, without_entry_;
+  std::vector<int> entries_;
   std::string memory_folder_;
   bool processes_ = false, memory_ = false;
   std::int64_t killed_ = 0;

@@ -7,6 +7,7 @@
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/system.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -25,7 +26,9 @@ namespace conclave::launcher {
 
 namespace {
 
-constexpr std::size_t max_message = 160u << 10;
+constexpr std::size_t max_message = 160u << 10, max_descriptors = 7;
+
+using descriptors = std::array<int, max_descriptors>;
 
 /// As fork(), into new namespaces.
 int fork_into(unsigned long namespaces, int* pidfd = nullptr) {
@@ -69,7 +72,8 @@ bool has_own_pid_max() {
 }
 
 std::string pack(const order& o) {
-  auto text = std::to_string(o.cpu_s) + '\0' + (o.in >= 0 ? "i" : "") + '\0' + o.cwd + '\0' + o.command + '\0';
+  auto text = std::to_string(o.cpu_s) + '\0' + (o.in >= 0 ? "i" : "") + '\0' + std::to_string(o.groups.size()) + '\0' + o.cwd + '\0'
+              + o.command + '\0';
   for (const auto& e : o.env)
     text += e + '\0';
   return text;
@@ -83,18 +87,19 @@ order unpack(std::string_view text) {
     at = end == std::string_view::npos ? text.size() : end + 1;
   }
   order o;
-  if (parts.size() < 4)
+  if (parts.size() < 5)
     return o;
   o.cpu_s = std::strtol(parts[0].c_str(), nullptr, 10);
   o.in = parts[1].empty() ? -1 : 0;
-  o.cwd = parts[2];
-  o.command = parts[3];
-  o.env.assign(parts.begin() + 4, parts.end());
+  o.groups.assign(std::min<std::size_t>(std::strtoul(parts[2].c_str(), nullptr, 10), 2), -1);
+  o.cwd = parts[3];
+  o.command = parts[4];
+  o.env.assign(parts.begin() + 5, parts.end());
   return o;
 }
 
 bool send_with(int socket, std::string_view text, const int* fds, std::size_t n) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(5 * sizeof(int))> space{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int))> space{};
   iovec part{const_cast<char*>(text.data()), text.size()};
   msghdr m{};
   m.msg_iov = &part;
@@ -112,9 +117,9 @@ bool send_with(int socket, std::string_view text, const int* fds, std::size_t n)
 }
 
 /// Returns the bytes received, and the descriptors in `fds` (-1 where there is none).
-ssize_t receive(int socket, char* to, std::size_t size, std::array<int, 5>& fds) {
+ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds) {
   fds.fill(-1);
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(5 * sizeof(int))> space{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int))> space{};
   iovec part{to, size};
   msghdr m{};
   m.msg_iov = &part;
@@ -154,7 +159,7 @@ std::string build(const profile& p, unsigned uid, unsigned gid) {
   ::signal(SIGCHLD, SIG_IGN); // wardens are reaped by the kernel; the launcher has their pidfds
   std::vector<char> buffer(max_message);
   while (true) {
-    std::array<int, 5> fds{};
+    descriptors fds{};
     auto n = receive(socket, buffer.data(), buffer.size(), fds);
     if (n <= 0)
       ::_exit(0); // the launcher is gone
@@ -163,7 +168,10 @@ std::string build(const profile& p, unsigned uid, unsigned gid) {
     o.err = fds[1];
     o.status = fds[2];
     o.life = fds[3];
-    o.in = o.in == 0 ? fds[4] : -1;
+    std::size_t next = 4;
+    o.in = o.in == 0 ? fds[next++] : -1;
+    for (auto& group : o.groups)
+      group = fds[next++];
     int pidfd = -1;
     auto pid = fork_into(CLONE_NEWPID | CLONE_NEWNS, &pidfd);
     if (pid == 0) {
@@ -237,23 +245,27 @@ int start_holder(const profile& p, std::string& why) {
     ::close(ends[0]);
     return -1;
   }
+  return ends[0];
+}
+
+std::string await_holder(int holder) {
   std::array<char, 512> said{};
-  std::array<int, 5> fds{};
-  auto n = receive(ends[0], said.data(), said.size(), fds);
+  descriptors fds{};
+  auto n = receive(holder, said.data(), said.size(), fds);
   if (n == 1 && said[0] == '+')
-    return ends[0];
-  why = n > 0 ? std::string(said.data(), static_cast<std::size_t>(n)) : "the first process of the sandbox died";
-  ::close(ends[0]);
-  ::waitpid(pid, nullptr, 0);
-  return -1;
+    return {};
+  return n > 0 ? std::string(said.data(), static_cast<std::size_t>(n)) : "the first process of the sandbox died";
 }
 
 int order_from_holder(int holder, const order& o) {
-  const std::array<int, 5> sent{o.out, o.err, o.status, o.life, o.in};
-  if (!send_with(holder, pack(o), sent.data(), o.in >= 0 ? 5 : 4))
+  std::vector<int> sent{o.out, o.err, o.status, o.life};
+  if (o.in >= 0)
+    sent.push_back(o.in);
+  sent.insert(sent.end(), o.groups.begin(), o.groups.end());
+  if (!send_with(holder, pack(o), sent.data(), sent.size()))
     return -1;
   char said[256];
-  std::array<int, 5> fds{};
+  descriptors fds{};
   return receive(holder, static_cast<char*>(said), sizeof said, fds) > 0 ? fds[0] : -1;
 }
 

@@ -40,6 +40,7 @@ struct order {
   std::int64_t cpu_s = 0;
   int out = -1, err = -1, status = -1, life = -1; ///< life: one byte = begin, its end = end everything
   int in = -1;                                    ///< -1 = /dev/null
+  std::vector<int> groups; ///< where a warden enters the control groups of the run, two at most: see cgroup::entries
 };
 
 /// What a warden writes to its status pipe, once.
@@ -51,8 +52,11 @@ struct last_word {
 
 [[noreturn]] void run_warden(const profile& p, const order& o);
 
-/// Makes the run's namespaces. Returns the socket of the holder, or -1 with the reason in `why`.
+/// Begins to make the run's namespaces. Returns the socket of the holder, or -1 with the reason in `why`.
 int start_holder(const profile& p, std::string& why);
+
+/// Waits until they are made. Returns why they cannot be, or empty.
+std::string await_holder(int holder);
 
 /// Has a warden started. Returns its pidfd, -1 if that failed.
 int order_from_holder(int holder, const order& o);

@@ -92,6 +92,7 @@ std::string supervisor::start(order& o, command& c) {
     o.err = err[1];
   o.status = status[1];
   o.life = life[0];
+  o.groups = group_.entries();
   for (auto fd : {c.out_fd, c.err_fd, c.status_fd})
     ::fcntl(fd, F_SETFL, O_NONBLOCK);
   std::string why;
@@ -123,18 +124,26 @@ void supervisor::refuse(const std::string& id, const std::string& why) {
   say(sandbox_line("ended").add("id", id).add("reason", "failed").add("why", why));
 }
 
+/// What the commands of the profile share. The groups are made while the holder makes the rest.
+std::string supervisor::make_walls() {
+  std::string why;
+  if (profile_.tier == 2)
+    holder_ = start_holder(profile_, why);
+  else
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  if (profile_.tier > 0 && why.empty())
+    group_.make(profile_.processes, profile_.memory);
+  return holder_ >= 0 ? await_holder(holder_) : why;
+}
+
 void supervisor::on_profile(const sandbox_line& line) {
   auto why = ready_ ? std::string("a second profile") : read_profile(line, profile_);
   if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
     why = "the kernel has no Landlock";
-  if (why.empty() && profile_.tier == 2)
-    holder_ = start_holder(profile_, why);
+  if (why.empty())
+    why = make_walls();
   sandbox_line answer(why.empty() ? "ready" : "failed");
   if (why.empty()) {
-    if (profile_.tier > 0)
-      group_.make(profile_.processes, profile_.memory);
-    if (profile_.tier < 2)
-      ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     answer.add("landlock", landlock_abi()).add("memory", group_.limits_memory() ? "cgroup" : "watched");
     answer.add("processes", group_.limits_processes() ? "cgroup" : profile_.tier == 2 ? "pid_max" : "watched");
   } else {
@@ -361,8 +370,8 @@ int supervisor::run_one() {
   auto why = read_opening(line) ? read_profile(line, profile_) : std::string{"not a line of this version"};
   if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
     why = "the kernel has no Landlock";
-  if (why.empty() && profile_.tier == 2)
-    holder_ = start_holder(profile_, why);
+  if (why.empty())
+    why = make_walls();
   command c(0);
   order o;
   o.cwd = line.get("cwd");
@@ -370,10 +379,6 @@ int supervisor::run_one() {
   o.in = 0;
   o.out = 1;
   o.err = 2;
-  if (why.empty() && profile_.tier > 0)
-    group_.make(profile_.processes, profile_.memory);
-  if (why.empty() && profile_.tier < 2)
-    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (why.empty())
     why = start(o, c);
   if (!why.empty()) {

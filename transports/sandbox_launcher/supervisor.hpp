@@ -37,6 +37,7 @@ public:
 private:
   bool read_lines();
   void on_line(std::string_view text);
+  std::string make_walls();
   void on_profile(const sandbox_line& line);
   void on_run(const sandbox_line& line);
   void on_read(const sandbox_line& line);

@@ -49,6 +49,13 @@ void arrange_descriptors(const order& o) {
   ::syscall(SYS_close_range, first_free, ~0U, 0);
 }
 
+std::string enter_groups(const order& o) {
+  for (auto fd : o.groups)
+    if (::write(fd, "0", 1) != 1)
+      return fault("cannot enter a control group");
+  return {};
+}
+
 void default_signals() {
   for (int sig = 1; sig < NSIG; ++sig)
     ::signal(sig, SIG_DFL);
@@ -176,8 +183,10 @@ void pass_on(int signal) {
 
 [[noreturn]] void run_warden(const profile& p, const order& o) {
   bool first = p.tier == 2;
+  auto outside = enter_groups(o);
   arrange_descriptors(o);
   default_signals();
+  check(outside);
   if (first) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     check(mount_proc(p));
