@@ -245,6 +245,10 @@ git commit -qm one && git clone -q . ../s && cd ../s && git log --oneline""", "o
         self.works("""node -e 'new WebAssembly.Memory({initial:1}); require("child_process").exec("echo child", (e, o) => console.log(o))'""",
                    "child", needs=("node",))
 
+    def test_javac(self):
+        self.works(r"""mkdir -p src/p out && printf 'package p; public class A { public static void main(String[] a) { System.out.println("built " + a[0]); } }' > src/p/A.java
+javac -d out src/p/A.java && java -cp out p.A here""", "built here", needs=("javac", "java"))
+
     def test_a_server_is_reached_by_the_next_command(self):
         for user, who in users().items():
             with self.subTest(user=user), Place(who) as place:
