@@ -66,11 +66,6 @@ def launchers(top):
     return sorted(pid for pid in found if (stat_of(pid) or (0, 0))[1] not in found)
 
 
-def orphaned_groups():
-    """Control groups of launchers that are gone: by their names, of any test that runs."""
-    return {g for g in glob.glob("/sys/fs/cgroup/**/conclave-[0-9]*", recursive=True) if not os.path.exists("/proc/" + g.rsplit("-", 1)[1])}
-
-
 def mounts_with(text):
     """Processes in whose view of the file system this is mounted somewhere."""
     out = []
@@ -83,11 +78,15 @@ def mounts_with(text):
     return out
 
 
+def all_groups():
+    return set(glob.glob("/sys/fs/cgroup/**/conclave-[0-9]*", recursive=True))
+
+
 class Place:
     """A $CONCLAVE_HOME below /var/tmp with what a user needs to run there; TMPDIR is a folder of its own."""
 
     def __init__(self, who, tier):
-        self.who, self.tier = who, tier
+        self.who, self.tier, self.before = who, tier, all_groups()
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="conclave-ends-", dir="/var/tmp"))
         self.base.chmod(0o755)
         for name in ("bin", "home", "tmp", "tools"):
@@ -115,6 +114,13 @@ class Place:
 
     def run(self, *args):
         return subprocess.run(self.argv(*args), cwd=self.base, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+
+    def groups(self):
+        """Control groups of launchers, which are called after them, but for those that were there before."""
+        return [g for g in all_groups() if g not in self.before]
+
+    def left_groups(self):
+        return [g for g in self.groups() if not os.path.exists("/proc/" + g.rsplit("-", 1)[1])]
 
     def __enter__(self):
         return self
@@ -202,6 +208,7 @@ class Ends(unittest.TestCase):
             time.sleep(moment)  # the moment is the point
             alive = self.here()
             counts["processes at the end"] += len(alive)
+            counts["control groups at the end"] += len(place.groups())
             self.assertIsNone(p.poll(), label)
             counts[way] += 1
             if way == "launcher":
@@ -233,7 +240,7 @@ class Ends(unittest.TestCase):
             label += ": " + err.decode(errors="replace")[-600:]
             since = time.monotonic()
             self.gone(self.here, label, since)
-            self.gone(lambda: orphaned_groups() - self.groups, label, since)
+            self.gone(place.left_groups, label, since)
             self.gone(lambda: mounts_with(place.base.name), label, since)
             temporary = lambda: [str(x) for m in marks for d in ("/tmp", "/dev/shm") for x in pathlib.Path(d).glob(m)] if tier > 0 else []
             self.gone(temporary, label, since)
@@ -253,7 +260,7 @@ class Ends(unittest.TestCase):
 
     def test_nothing_is_left_whatever_ends_a_run_and_when(self):
         self.rng, counts = random.Random(SEED), collections.Counter()
-        self.times, self.ended, self.groups = [], [], orphaned_groups()
+        self.times, self.ended = [], []
         users = {"root": [], "nobody": NOBODY} if os.geteuid() == 0 and shutil.which("setpriv") else {"user": []}
         places = []
         for tier in (2, 1, 0):
