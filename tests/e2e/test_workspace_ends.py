@@ -221,7 +221,7 @@ class Ends(unittest.TestCase):
                     below = descendants(victim)
                     os.kill(victim, signal.SIGKILL)
                     since = time.monotonic()
-                    self.gone(lambda: {k: v for k, v in below.items() if k in descendants(os.getpid())}, label, since)
+                    self.gone(lambda: below.keys() & self.here().keys(), label, since)
                     self.gone(lambda: self.astray(p.pid, marks), label, since)
                     self.assertIsNone(p.poll(), f"{label}: the engine ended")
                 os.killpg(p.pid, signal.SIGINT)
