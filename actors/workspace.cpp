@@ -80,12 +80,15 @@ std::function<void(std::uint64_t)> workspace_state::poster() const {
 }
 
 void workspace_state::arrived(std::uint64_t id) {
+  auto ended = alive.erase(id) > 0;
   auto i = waiting.find(id);
-  if (i == waiting.end())
-    return; // abandoned
-  auto finish = std::move(i->second.finish);
-  waiting.erase(i);
-  finish();
+  if (i != waiting.end()) { // else it was abandoned
+    auto finish = std::move(i->second.finish);
+    waiting.erase(i);
+    finish();
+  }
+  if (ended)
+    maybe_quiet();
 }
 
 bool workspace_state::on_disk(bool of_run, std::function<void()> job, std::function<void()> finish, std::function<void()> abandon) {
@@ -133,16 +136,15 @@ void workspace_state::end_run() {
 void workspace_state::when_quiet(pending then) {
   held = true;
   end_servers();
-  for (auto& [key, job] : jobs)
-    if (job.running && commands)
-      commands->kill(job.id);
+  for (auto& [command, why] : watched)
+    if (commands)
+      commands->kill(command);
   quiet = std::move(then); // the end of the last of them calls it
   maybe_quiet();
 }
 
 void workspace_state::maybe_quiet() {
-  auto running = commands && std::any_of(jobs.begin(), jobs.end(), [](auto& j) { return j.second.running; });
-  if (quiet.finish && !running && servers_ending == 0)
+  if (quiet.finish && alive.empty() && servers_ending == 0)
     std::exchange(quiet, {}).finish();
 }
 

@@ -185,6 +185,7 @@ void workspace_state::begin(const execute_command& c, const std::string& folder,
   };
   auto abandon = [say, c] { say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox("cancelled")), true); };
   auto id = expect({finish, abandon, true});
+  alive.insert(id);
   auto post = poster();
   *number = commands->run({c.command, folder, c.timeout * 1000, false, environment_in(folder, parts.env)},
                           [post, id, end](command_end e) {
@@ -235,9 +236,9 @@ void workspace_state::begin(const execute_command_background& c, const std::stri
                       hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : end->err.text);
                       if (!full.empty())
                         hold(j.err, j.err_start, (j.err.empty() || j.err.back() == '\n' ? "" : "\n") + full + "\n");
-                      maybe_quiet();
                     },
                     [] {}, true});
+  alive.insert(id);
   auto post = poster();
   background_job j;
   j.id = commands->run({c.command, folder, 0, true, environment_in(folder, parts.env)}, [post, id, end](command_end e) {

@@ -85,12 +85,13 @@ struct workspace_state {
 
   /// Commands and jobs that run, by their numbers with the sandbox: why they were ended for what their folders hold, or empty.
   std::map<std::uint64_t, std::string> watched;
+  std::set<std::uint64_t> alive;         ///< what is to come back of commands that may still write, also of runs that are over
   bool looking = false;                  ///< a timer is set for what runs
   bool counting = false;                 ///< what the folders hold
   std::optional<snapshots::amount> over; ///< what the folders held when they were found too full; none = they are not
   bool over_grows = false;               ///< that was counted while commands still wrote
 
-  pending quiet; ///< what waits until no job in the background and no server is left; `finish` empty = nothing
+  pending quiet; ///< what waits until no command and no server is left; `finish` empty = nothing
 
   std::map<std::string, confined_server_actor> servers; ///< that were started and not ended since
   std::size_t servers_ending = 0;
@@ -106,8 +107,8 @@ struct workspace_state {
   caf::result<tool_result> call(const tool_invocation& i);
   caf::result<workspace_cleared> clear();
   void end_run();
-  /// Ends the jobs in the background and the servers, then calls `finish`: once nothing of them is left. Servers are held from then
-  /// on, until release().
+  /// Ends the commands and the servers, then calls `finish`: once nothing of them is left, also of a run that is over. Servers are
+  /// held from then on, until release().
   void when_quiet(pending then);
   void maybe_quiet();
   void close();

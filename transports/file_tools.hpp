@@ -125,6 +125,7 @@ private:
   void copy_one(const aim& from, const std::string& source, const aim& to, const std::string& target, if_exists existing,
                 const std::optional<entry_facts>& expected, bool durable);
   bool holds(const aim& a, const entry_facts& f, const std::string& content) const;
+  bool is_copy(const aim& from, const entry_facts& f, const aim& to, const entry_facts& t) const;
   void judge_replaced(const aim& to, const std::string& relative, const entry_facts& f) const;
   bool same_content(const opened_entry& a, const opened_entry& b) const;
   std::string diff_of(const opened_entry& a, const opened_entry& b, std::size_t limit, bool& whole) const;

@@ -151,7 +151,10 @@ CAF_TEST(the end of a run leaves its timer without effect) {
   command("fill");
   write("big", 1'100);
   ++run.run;
-  prepare(); // the command of the run before is cancelled; the workspace is empty again
+  ask_to_prepare(); // the command of the run before is cancelled; the workspace is empty again
+  launchers[0]->ends(1, "killed", 137);
+  settle_disk();
+  CAF_REQUIRE(ready);
   CAF_CHECK(said("cancelled"));
   command("next");
   CAF_REQUIRE_EQUAL(launchers.size(), 2u);

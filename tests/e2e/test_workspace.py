@@ -263,6 +263,29 @@ class Files(unittest.TestCase):
             got, _ = results(home)
             self.assertEqual(sum(1 for g in got if g[1] == "execute_command" and g[2] == "finished"), 1, got)
 
+    def test_what_a_process_left_that_was_killed_at_the_end_of_its_task_goes(self):
+        with Home() as home:
+            config = team([], first=[step(call(FS + "write_file", path="made.txt", content="made"))])
+            again = ["--config", home.write("team.json", config), "-q", "once more"]
+            self.ran(home, config)
+            ended = json.loads(home.run("list", "--json").stdout)["task"]
+            config["agents"][0]["backend"]["steps"] = [{"text": "", "hang": True}]
+            p = home.start("--config", home.write("hangs.json", config), "--json", "make it")
+            Lines(p.stdout).until('"call_started"')
+            p.kill()
+            p.stdout.close(), p.stderr.close()
+            p.wait()
+            cut_off = json.loads(home.run("list", "--json").stdout.splitlines()[0])["task"]
+            work = home.path / "home" / "work"
+            self.assertTrue((work / cut_off).is_dir())
+            for command in (again, ["resume", ended]):
+                with self.subTest(command=command):
+                    for task in (ended, "of-nobody-here"):
+                        (work / task / "01234567" / "work").mkdir(parents=True, exist_ok=True)
+                        (work / task / "01234567" / "work" / "made.txt").write_text("made")
+                    self.assertEqual(home.run(*command).returncode, 0)
+                    self.assertEqual({x.name for x in work.iterdir()}, {cut_off, "of-nobody-here"})
+
     def test_a_command_that_fills_its_workspace_is_ended(self):
         with Home() as home:
             over = "truncate -s 1500M a b; ls; sleep 600"  # sparse, but a snapshot counts them in full

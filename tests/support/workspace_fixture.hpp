@@ -79,6 +79,7 @@ struct workspace_fixture : fixture {
   std::vector<kept_files> kept;
   std::vector<caf::error> errors;
   run_ref run{"t", 1, 7};
+  bool ready = false; ///< it is, for the run it was asked for last
 
   workspace_fixture() {
     simulated_world w;
@@ -114,9 +115,13 @@ struct workspace_fixture : fixture {
   }
 
   void prepare() {
-    auto ready = false;
-    ask<workspace_ready>(prepare_workspace{run, false, false, {}, {}}, [&ready](workspace_ready&) { ready = true; });
+    ask_to_prepare();
     CAF_REQUIRE(ready);
+  }
+
+  void ask_to_prepare() {
+    ready = false;
+    ask<workspace_ready>(prepare_workspace{run, false, false, {}, {}}, [this](workspace_ready&) { ready = true; });
   }
 
   template <class Reply, class Request, class F>

@@ -152,6 +152,13 @@ CAF_TEST(to write what is there already is to have written it) {
     CAF_CHECK_EQUAL(f.write("a", "made before a crasH"), "E_UNREAD");
     CAF_CHECK_EQUAL(f.write("a", "made before a crash"), "ok");
     CAF_CHECK(times() == before);
+    put(f.W + "/copied", "made before a crash");
+    put(f.W + "/other", "made before a crasH");
+    CAF_CHECK_EQUAL(f.copy("a", "copied"), "ok");
+    CAF_CHECK_EQUAL(f.copy("a", "other"), "error");
+    CAF_CHECK_EQUAL(f.copy("a", "other", true), "E_UNREAD");
+    CAF_CHECK_EQUAL(f.copy("a", "a"), "error");
+    CAF_CHECK_EQUAL(f.erase("copied"), "ok");
     CAF_CHECK_EQUAL(f.erase("a"), "ok"); // its author knows what is in it
     put(f.WC + "/.env", "KEY=1");        // nobody learns so what he may not read
     CAF_CHECK_EQUAL(f.write(f.WC + "/.env", "KEY=2"), f.write(f.WC + "/.env", "KEY=1"));
