@@ -155,7 +155,7 @@ void supervisor::on_profile(const sandbox_line& line) {
 }
 
 void supervisor::on_run(const sandbox_line& line) {
-  auto id = line.get("id");
+  const auto& id = line.get("id");
   order o;
   o.cwd = line.get("cwd");
   o.command = line.get("command");

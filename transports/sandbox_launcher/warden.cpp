@@ -72,6 +72,7 @@ std::vector<char*> environment(const profile& p, const order& o, std::vector<std
     text.push_back(e);
   }
   std::vector<char*> out;
+  out.reserve(text.size() + 1);
   for (auto& e : text)
     out.push_back(e.data());
   out.push_back(nullptr);
