@@ -311,8 +311,8 @@ std::vector<tool_source> spawn_tools(caf::actor_system& sys, const spawn_agent& 
     auto& wanted = b.native_tools;
     if (with.tools_for_all || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) {
       auto shown = "tool '" + name + "'";
-      out.push_back(
-          {spawn_guarded_tools(sys, make(sys), shown, tool_waits::native_start, hidden), shown, tool_waits::native_start});
+      out.push_back({spawn_guarded_tools(sys, make(sys, workspace), shown, tool_waits::native_start, hidden), shown,
+                     tool_waits::native_start});
     }
   }
   return out;

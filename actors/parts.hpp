@@ -41,8 +41,8 @@ struct trust_choice : std::shared_ptr<const tls_trust> {
   bool operator==(const trust_choice& o) const { return get() == o.get() || (*this && o && **this == *o); }
 };
 
-/// Spawns a C++ tool source; the node calls it once per agent that wants the tool.
-using tool_factory = std::function<tool_source_actor(caf::actor_system&)>;
+/// Spawns a C++ tool source; the node calls it once per agent that wants the tool, with the agent's workspace, if it has one.
+using tool_factory = std::function<tool_source_actor(caf::actor_system&, const workspace_actor&)>;
 
 /// Spawns the model connection of an agent; the node calls it once per agent.
 using model_factory = std::function<backend_actor(caf::actor_system&, const spawn_agent&)>;

@@ -343,6 +343,7 @@ workspace_impl::behavior_type workspace(workspace_ptr self, workspace_parts part
       [self](const workspace_news& n) { self->state.arrived(n.id); },
       [self](const ask_walls& a) { return self->state.walls(a); },
       [self](const ask_ruling& a) { return self->state.ruling(a); },
+      [self](use_files& u) { return self->state.use(std::move(u)); },
   };
 }
 

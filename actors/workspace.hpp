@@ -8,6 +8,7 @@
 
 #include "actors/parts.hpp"
 #include "actors/workspace_servers.hpp"
+#include "actors/workspace_use.hpp"
 #include "transports/sandbox.hpp"
 #include "transports/snapshot_types.hpp"
 
@@ -46,5 +47,8 @@ workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts);
 
 /// The same actor, for the tool servers of its agent.
 wall_actor walls_of(const workspace_actor& w);
+
+/// The same actor, for tools of the host's; none = none.
+file_user_actor files_of(const workspace_actor& w);
 
 } // namespace conclave

@@ -5,6 +5,7 @@
 /// Private to workspace*.cpp: an agent's workspace while it works.
 
 #include "actors/workspace.hpp"
+#include "actors/workspace_use.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/workspace_tools.hpp"
 #include "transports/file_tools.hpp"
@@ -37,8 +38,9 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(conclave::workspace_news)
 namespace conclave {
 
 struct workspace_state;
-using workspace_impl = workspace_actor::extend<caf::reacts_to<workspace_news>, caf::replies_to<ask_walls>::with<server_walls>,
-                                               caf::replies_to<ask_ruling>::with<call_ruling>>;
+using workspace_impl =
+    workspace_actor::extend<caf::reacts_to<workspace_news>, caf::replies_to<ask_walls>::with<server_walls>,
+                            caf::replies_to<ask_ruling>::with<call_ruling>, caf::replies_to<use_files>::with<files_used>>;
 using workspace_ptr = workspace_impl::stateful_pointer<workspace_state>;
 
 /// What the disk's thread uses; nobody else does once it has begun.
@@ -137,6 +139,8 @@ struct workspace_state {
   caf::result<call_ruling> ruling(const ask_ruling& a);
   void end_servers();
   void release();
+
+  caf::result<files_used> use(use_files u); // workspace_use.cpp
 
   // workspace_bounds.cpp: what the folders may hold
   /// Calls `go` if a command may begin, `refuse` with the reason if the folders are too full for it, `abandon` if the run ends.

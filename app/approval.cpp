@@ -14,13 +14,20 @@
 
 namespace conclave {
 
-namespace {
-
-struct answer {
+struct host_question::answer {
   std::mutex mutex;
   std::condition_variable said;
   std::optional<std::string> why; ///< empty text = yes
+
+  void say(std::string text) { // the first counts
+    std::lock_guard lock(mutex);
+    if (!why)
+      why = std::move(text);
+    said.notify_all();
+  }
 };
+
+namespace {
 
 std::string carry_out(const std::function<bool()>& question) {
   try {
@@ -34,20 +41,29 @@ std::string carry_out(const std::function<bool()>& question) {
 
 } // namespace
 
-std::string ask_host(outside& from, std::function<bool()> question, std::chrono::milliseconds within) {
-  auto a = std::make_shared<answer>();
-  auto thread = from.start_thread("approval", [a, question = std::move(question)] {
-    auto why = carry_out(question);
+host_question::host_question() : answer_(std::make_shared<answer>()) {}
+
+std::string host_question::ask(outside& from, std::function<bool()> question, std::chrono::milliseconds within) {
+  auto a = answer_;
+  {
     std::lock_guard lock(a->mutex);
-    a->why = std::move(why);
-    a->said.notify_one();
-  });
-  if (!thread)
+    if (a->why)
+      return *a->why;
+  }
+  if (!from.start_thread("approval", [a, question = std::move(question)] { a->say(carry_out(question)); }))
     return "the system gives no thread to ask the host on";
   std::unique_lock lock(a->mutex);
-  if (a->said.wait_for(lock, within, [&] { return a->why.has_value(); }))
-    return *a->why;
-  return "the host did not answer within " + std::to_string(within.count()) + " ms";
+  if (!a->said.wait_for(lock, within, [&] { return a->why.has_value(); }))
+    a->why = "the host did not answer within " + std::to_string(within.count()) + " ms";
+  return *a->why;
+}
+
+void host_question::give_up(const std::string& why) {
+  answer_->say(why.empty() ? "it was given up" : why); // empty text is a yes
+}
+
+std::string ask_host(outside& from, std::function<bool()> question, std::chrono::milliseconds within) {
+  return host_question{}.ask(from, std::move(question), within);
 }
 
 } // namespace conclave

@@ -299,7 +299,8 @@ hosted_engine::hosted_engine(caf::actor_system& sys, engine_options options) : e
     store_ = open_store(options, error_);
   if (!store_)
     return;
-  hub_ = std::make_shared<event_hub>(store_, outside_of(options));
+  outside_ = outside_of(options);
+  hub_ = std::make_shared<event_hub>(store_, outside_);
   core_ = std::make_unique<engine_core>(sys, store_, hub_, std::move(options), nullptr);
   ear_ = cancel_ear::at(*store_, [this](const std::string& task, const std::string& reason) { cancel(task, reason); });
 }

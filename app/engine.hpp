@@ -15,6 +15,7 @@
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
 #include "protocols/watching.hpp"
+#include "protocols/workspace_handle.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -42,6 +43,10 @@ struct native_tool {
   std::function<std::string(const std::string& arguments)> run;
   bool idempotent = false;     ///< a repetition has no further effect: a call cut off by a crash is made again
   std::int64_t timeout_ms = 0; ///< the smaller of it and `tool_timeout_seconds` counts; 0 = that alone
+
+  /// In place of `run`, for a tool that works on the files of the agent that calls it. The handle is for the time of the call; of
+  /// an agent without a workspace it is empty. That of a `read_only` tool writes nothing.
+  std::function<std::string(const std::string& arguments, workspace_handle files)> run_with_files = {};
 };
 
 struct engine_options {
@@ -81,6 +86,14 @@ struct apply_request {
   /// that is late is left alone, so what it uses must live until it returns. An exception means no.
   std::function<bool(const std::vector<folder_change>& changes, const std::string& text)> approve = {};
   std::int64_t approve_within_ms = 60'000;
+};
+
+/// What a task that has ended proposes, for people and programs.
+struct proposed_changes {
+  std::vector<folder_change> folders; ///< as `outcome::changes`
+  std::int64_t files = 0;             ///< that go with the answer
+  std::string names;                  ///< a line for each path that differs (A, M, D; names escaped), below its folder
+  std::string text;                   ///< the same with what differs
 };
 
 /// A reader of tasks, until it ends or this goes.
@@ -149,8 +162,12 @@ public:
   /// not answer, whose thread stays until it does.
   std::string stop();
 
+  /// Returns what a task that has ended changes in folders of the user's, or the files of its answer where it changes none. Empty
+  /// with `error` set if that cannot be told. Blocks on the disk, as the three below; docs/workspaces.md.
+  proposed_changes changes(const std::string& task, std::string& error);
+
   /// Writes what a task that has ended changes (`outcome::changes`), or the files of its answer with `to`, in one step. Returns
-  /// what is wrong, or empty. Blocks on the disk, as the two below; docs/workspaces.md.
+  /// what is wrong, or empty. `listener::approve` does it as part of the task.
   std::string apply(const std::string& task, const apply_request& how = {});
 
   /// Takes back what was applied of it. Returns what is wrong, or empty.

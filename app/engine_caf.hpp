@@ -23,6 +23,7 @@ namespace conclave {
 class cancel_ear;
 class engine_core;
 class event_hub;
+class outside;
 
 /// Registers the message types of Conclave with a host's configuration. Call it once, before the system is made.
 void init(caf::actor_system_config& config);
@@ -44,10 +45,15 @@ public:
   std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
   void cancel(const std::string& task, const std::string& reason);
   std::string stop();
+  proposed_changes changes(const std::string& task, std::string& error);
+  std::string apply(const std::string& task, const apply_request& how = {});
+  std::string undo(const std::string& task);
+  std::string read_file(const std::string& task, const std::string& label, const std::string& path, std::string& error);
   event_store& store(); ///< only if `error()` is empty
 
 private:
   std::string error_;
+  std::shared_ptr<outside> outside_;
   std::shared_ptr<event_store> store_;
   std::shared_ptr<event_hub> hub_;
   std::unique_ptr<engine_core> core_;

@@ -6,6 +6,7 @@
 #include "actors/leaving.hpp"
 #include "actors/native_tool.hpp"
 #include "actors/recorder.hpp"
+#include "actors/workspace.hpp"
 #include "app/attachments.hpp"
 #include "app/environment.hpp"
 #include "app/left_workspaces.hpp"
@@ -131,8 +132,10 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
     attach_tape(r);
   r.tools_for_all = options_.tools_for_all;
   for (auto& tool : options_.tools)
-    r.tools.emplace(tool.spec.name, [tool, from = outside_](caf::actor_system& s) {
-      return spawn_native_tool(s, from, {tool.spec, notes_of(tool)}, tool.run);
+    r.tools.emplace(tool.spec.name, [tool, from = outside_](caf::actor_system& s, const workspace_actor& files) {
+      listed_tool listed{tool.spec, notes_of(tool)};
+      return tool.run ? spawn_native_tool(s, from, std::move(listed), tool.run)
+                      : spawn_native_tool(s, from, std::move(listed), tool.run_with_files, files_of(files));
     });
   node_ = spawn_node(sys_, std::move(r));
 }
@@ -173,11 +176,14 @@ std::string engine_core::start(const run_config& config, const question& q, list
     done(refused(ec::bad_config, std::move(why)));
     return {};
   }
-  if (auto why = find_sandbox(config.agents); !why.empty()) {
-    done(refused(ec::bad_config, std::move(why)));
+  auto settled = config;
+  auto fault = settle_folders(settled.agents);
+  if (fault.empty())
+    fault = find_sandbox(settled.agents);
+  if (!fault.empty()) {
+    done(refused(ec::bad_config, std::move(fault)));
     return {};
   }
-  auto settled = config;
   find_repositories(settled.agents);
   if (!on_.turns)
     return launch(settled, whole, std::move(l), std::move(done), {});
@@ -191,9 +197,6 @@ std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
     auto& w = a.backend.workspace;
     if (w.cwd.empty() || !a.node.empty())
       continue;
-    for (auto& c : w.context)
-      if (std::error_code e; !std::filesystem::exists(c.path, e))
-        return "context_paths: " + shown_text(c.path, 4'096) + " of agent '" + a.id + "' is not there";
     if (!needs_sandbox(a.backend))
       continue;
     if (auto found = sandbox_->find(sandbox_mode_of(w.sandbox)); !found.usable)
@@ -210,6 +213,7 @@ void engine_core::begin(orchestrator_parts parts, const question& q, readers to)
   auto task = parts.task;
   running r;
   r.host = std::move(to.host);
+  r.consent = std::move(to.consent);
   r.recorder = parts.recorder = spawn_recorder(sys_, store_, task, parts.fence, this_process());
   r.events = spawn_event_door(sys_, hub_, task);
   parts.sinks = {r.events};
@@ -289,8 +293,11 @@ void engine_core::register_of_tasks::send(std::function<void()> what) const {
 
 void engine_core::register_of_tasks::cancel(const std::string& task, const std::string& reason) {
   for (auto& [id, t] : tasks)
-    if (id == task || task.empty())
+    if (id == task || task.empty()) {
       caf::anon_send(t.boss, cancel_task{reason});
+      if (t.consent)
+        t.consent->give_up(reason.empty() ? "the task was cancelled" : reason);
+    }
   for (auto& [id, asked] : arriving)
     if (id == task || task.empty())
       asked = reason;

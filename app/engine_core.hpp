@@ -12,6 +12,7 @@
 #include "actors/orchestrator.hpp"
 #include "actors/turns.hpp"
 #include "app/engine.hpp"
+#include "app/engine_files.hpp"
 #include "app/placement.hpp"
 #include "app/task_opening.hpp"
 #include "protocols/opening.hpp"
@@ -58,6 +59,7 @@ private:
     recorder_actor recorder;
     event_sink_actor events, chunks;
     std::shared_ptr<event_lane> host;
+    std::shared_ptr<conclave::consent> consent; ///< none = nobody is asked about its changes
   };
 
   /// What the end of a task needs. Shared with its lanes, whose last callback may outlive the engine.
@@ -84,6 +86,7 @@ private:
   struct readers {
     std::shared_ptr<event_lane> host;
     std::function<void(outcome)> end; ///< takes the outcome
+    std::shared_ptr<conclave::consent> consent = {};
   };
 
   /// A task on its way here, and whoever wants it.

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// What tasks make of files, for hosts.
+// What tasks make of files, for hosts.
 
-#include "app/approval.hpp"
-#include "app/engine.hpp"
+#include "app/engine_files.hpp"
+
+#include "app/engine_caf.hpp"
+#include "app/load_config.hpp"
 #include "app/task_changes.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 #include <variant>
 
@@ -38,12 +43,62 @@ std::string read_changes(event_store& store, const std::string& task, task_chang
   return error;
 }
 
+delivery::policy policy_of(const std::string& on_drift) {
+  return on_drift == "skip"               ? delivery::policy::skip
+         : on_drift == "prefer_presenter" ? delivery::policy::prefer_presenter
+                                          : delivery::policy::fail;
+}
+
 } // namespace
 
-std::string engine::apply(const std::string& task, const apply_request& how) {
+std::string settle_folders(std::vector<agent_config>& agents) {
+  for (auto& a : agents) {
+    auto& w = a.backend.workspace;
+    if (w.cwd.empty() || !a.node.empty())
+      continue;
+    auto settle = [&a](std::string& path, const char* key, bool needed) -> std::string {
+      std::error_code e;
+      if (path.empty() || path.front() != '/')
+        return {}; // validate() says so
+      auto found = std::filesystem::canonical(path, e).string();
+      auto named = std::string{key} + ": " + shown_text(path, 4'096) + " of agent '" + a.id + "' ";
+      if (e)
+        return needed ? named + "is not there" : std::string{};
+      path = std::move(found);
+      auto fault = context_fault(path);
+      return fault.empty() ? fault : named + fault;
+    };
+    for (auto& c : w.context)
+      if (auto fault = settle(c.path, "context_paths", true); !fault.empty())
+        return fault;
+    for (auto& path : w.readable)
+      if (auto fault = settle(path, "sandbox.readable", false); !fault.empty())
+        return fault;
+  }
+  return {};
+}
+
+proposed_changes changes_of_task(event_store& store, const std::string& task, std::string& error) {
+  task_changes t;
+  if (error = read_changes(store, task, t); !error.empty())
+    return {};
+  auto home = home_dir(error);
+  if (!error.empty())
+    return {};
+  snapshots::store files{snapshot_folder(home)};
+  proposed_changes out;
+  out.folders = t.changes;
+  out.files = t.files;
+  out.names = changes_text(t, files, true, error);
+  if (error.empty())
+    out.text = changes_text(t, files, false, error);
+  return error.empty() ? out : proposed_changes{};
+}
+
+std::string apply_task(event_store& store, outside& from, const std::string& task, const apply_request& how) {
   std::string fault;
   task_changes t;
-  if (auto why = read_changes(store(), task, t); !why.empty())
+  if (auto why = read_changes(store, task, t); !why.empty())
     return why;
   auto home = home_dir(fault);
   if (!fault.empty())
@@ -59,24 +114,22 @@ std::string engine::apply(const std::string& task, const apply_request& how) {
     else if (!how.to.empty() && changes.size() == 1)
       changes.front().folder = how.to;
     auto ask = [approve = how.approve, changes = std::move(changes), text = std::move(text)] { return approve(changes, text); };
-    if (auto why = ask_host(*outside_in_use(), std::move(ask), std::chrono::milliseconds(how.approve_within_ms)); !why.empty())
+    if (auto why = ask_host(from, std::move(ask), std::chrono::milliseconds(how.approve_within_ms)); !why.empty())
       return "nothing was written: " + why;
   }
-  return apply_changes(t, home, how.to,
-                       how.on_drift == "skip"               ? delivery::policy::skip
-                       : how.on_drift == "prefer_presenter" ? delivery::policy::prefer_presenter
-                                                            : delivery::policy::fail);
+  return apply_changes(t, home, how.to, policy_of(how.on_drift));
 }
 
-std::string engine::undo(const std::string& task) {
+std::string undo_task(const std::string& task) {
   std::string fault;
   auto home = home_dir(fault);
   return fault.empty() ? undo_changes(home, task) : fault;
 }
 
-std::string engine::read_file(const std::string& task, const std::string& label, const std::string& path, std::string& error) {
+std::string file_of_task(event_store& store, const std::string& task, const std::string& label, const std::string& path,
+                         std::string& error) {
   task_changes t;
-  if (error = read_changes(store(), task, t); !error.empty())
+  if (error = read_changes(store, task, t); !error.empty())
     return {};
   auto home = home_dir(error);
   if (!error.empty())
@@ -92,6 +145,81 @@ std::string engine::read_file(const std::string& task, const std::string& label,
     }
   error = "task " + task + " has no files with " + label;
   return {};
+}
+
+std::shared_ptr<consent> consent::of(const listener& l, std::shared_ptr<event_store> store, std::shared_ptr<outside> from) {
+  if (!l.approve)
+    return nullptr;
+  auto out = std::make_shared<consent>();
+  out->approve_ = l.approve;
+  out->within_ = l.approve_within;
+  out->store_ = std::move(store);
+  out->from_ = std::move(from);
+  return out;
+}
+
+void consent::carry_out(outcome& o) {
+  if (o.kind != outcome_kind::answered || o.changes.empty())
+    return;
+  std::string fault;
+  task_changes t;
+  auto why = read_changes(*store_, o.task, t);
+  auto home = why.empty() ? home_dir(why) : std::string{};
+  std::string text;
+  if (why.empty())
+    text = changes_text(t, snapshots::store{snapshot_folder(home)}, true, why);
+  auto said = false; // by the host itself: it knows
+  if (why.empty()) {
+    auto no = std::make_shared<std::atomic<bool>>(false);
+    why = question_.ask(
+        *from_,
+        [approve = approve_, end = o, text, no] {
+          auto yes = approve(end, text);
+          *no = !yes;
+          return yes;
+        },
+        within_);
+    said = *no && !why.empty();
+  }
+  if (why.empty())
+    why = apply_changes(t, home, {}, delivery::policy::fail);
+  else if (!said)
+    why = "nothing was written: " + why;
+  if (!why.empty() && !said)
+    o.warnings.push_back("changes: " + why);
+}
+
+proposed_changes engine::changes(const std::string& task, std::string& error) {
+  return changes_of_task(store(), task, error);
+}
+
+std::string engine::apply(const std::string& task, const apply_request& how) {
+  return apply_task(store(), *outside_in_use(), task, how);
+}
+
+std::string engine::undo(const std::string& task) {
+  return undo_task(task);
+}
+
+std::string engine::read_file(const std::string& task, const std::string& label, const std::string& path, std::string& error) {
+  return file_of_task(store(), task, label, path, error);
+}
+
+proposed_changes hosted_engine::changes(const std::string& task, std::string& error) {
+  return changes_of_task(*store_, task, error);
+}
+
+std::string hosted_engine::apply(const std::string& task, const apply_request& how) {
+  return apply_task(*store_, *outside_, task, how);
+}
+
+std::string hosted_engine::undo(const std::string& task) {
+  return undo_task(task);
+}
+
+std::string hosted_engine::read_file(const std::string& task, const std::string& label, const std::string& path,
+                                     std::string& error) {
+  return file_of_task(*store_, task, label, path, error);
 }
 
 } // namespace conclave

@@ -18,7 +18,8 @@ engine_core::readers engine_core::open_lanes(const std::string& task, const std:
   hub_->begin(task, question, seq);
   readers out;
   auto tell = std::make_shared<std::function<void(outcome)>>(std::move(done));
-  out.host = hub_->watch({task, seq}, {std::move(l), [reg = register_, task, tell](outcome o) {
+  auto ask = out.consent = consent::of(l, store_, outside_);
+  out.host = hub_->watch({task, seq}, {std::move(l), [reg = register_, task, tell, ask](outcome o) {
                                          // The host's callback first: once a task has left the register, an engine that is being
                                          // stopped waits for it no more.
                                          struct leaving {
@@ -27,6 +28,8 @@ engine_core::readers engine_core::open_lanes(const std::string& task, const std:
                                            ~leaving() { of.finished(task); }
                                          } guard{*reg, task};
                                          o.task = task;
+                                         if (ask)
+                                           ask->carry_out(o);
                                          (*tell)(std::move(o));
                                        }});
   if (!out.host) {

@@ -53,8 +53,10 @@ std::string fault_of(const std::vector<native_tool>& tools) {
       return shown + "names with mcp__ in front are those of MCP servers";
     if (!names.insert(name).second)
       return shown + "the name is given twice";
-    if (!t.run)
+    if (!t.run && !t.run_with_files)
       return shown + "it has no function";
+    if (t.run && t.run_with_files)
+      return shown + "it has two functions; `run_with_files` stands in place of `run`";
     if (t.timeout_ms < 0)
       return shown + "its deadline is negative; 0 means none";
     if (auto fault = schema_fault(t.spec.parameters); !fault.empty())

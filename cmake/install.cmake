@@ -21,7 +21,7 @@ set(CONCLAVE_PUBLIC_HEADERS
   protocols/budget.hpp protocols/catalogue_models.hpp protocols/chat.hpp protocols/config.hpp protocols/config_expand.hpp
   protocols/config_validate.hpp protocols/coordination.hpp protocols/error.hpp protocols/events.hpp protocols/kept_files.hpp protocols/ledger.hpp
   protocols/outcome.hpp
-  protocols/prices.hpp protocols/watching.hpp
+  protocols/prices.hpp protocols/watching.hpp protocols/workspace_handle.hpp
   transports/event_store.hpp)
 configure_file(cmake/install_headers.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake @ONLY)
 install(SCRIPT ${CMAKE_CURRENT_BINARY_DIR}/install_headers.cmake)

@@ -6,6 +6,7 @@
 
 #include "protocols/chat.hpp"
 #include "protocols/coordination.hpp"
+#include "protocols/outcome.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -15,10 +16,18 @@
 
 namespace conclave {
 
-/// Callbacks of one reader; both optional. They run on a thread of the reader's own, one at a time, and may block: nobody waits.
+/// Callbacks of one reader; all optional. They run on a thread of the reader's own, one at a time, and may block: nobody waits.
 struct listener {
   std::function<void(const event&)> on_event;       ///< durable events, of each task in order and once; `event.task` says which
   std::function<void(const chunk_batch&)> on_chunk; ///< for eyes only: a slow reader gets less, with a word on what is missing
+
+  /// Of whoever starts a task, or goes on with it: asked when it is answered and its answer changes folders of the user's
+  /// (`end.changes`), after its last event and before `done`. `text` has a line for each path (A, M, D; names escaped). All is
+  /// written if it returns true within `approve_within`, else nothing; not so where a file was changed meanwhile. That it was late,
+  /// threw, or that it said yes and not all could be written, is a warning of the outcome that begins with "changes: ". On a thread
+  /// of its own; one that is late, or whose task is cancelled meanwhile, is left alone, so what it uses must live until it returns.
+  std::function<bool(const outcome& end, const std::string& text)> approve = {};
+  std::chrono::milliseconds approve_within{60'000};
 };
 
 /// Which tasks, and from where on.

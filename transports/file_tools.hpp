@@ -45,6 +45,14 @@ struct file_tool_result {
   path_policy::denial code = path_policy::denial::none; ///< why it was denied; none = it was not
 };
 
+/// The same for a tool of the host's: bytes and entries instead of text.
+struct plain_file_result {
+  bool failed = false;
+  workspace_tools::tool_fault fault;
+  std::string bytes;
+  std::vector<dir_entry> entries;
+};
+
 class file_tools {
 public:
   struct settings {
@@ -67,6 +75,11 @@ public:
   /// Carries out one call, or says why not. Commands are no file tools: denial::tool. `name`: as it was called, if by an alias.
   file_tool_result run(const workspace_tools::call& c, const std::atomic<bool>& cancel, std::string_view name = {});
 
+  /// A file as it is, at most `limit` bytes; the entries of a folder by name, at most `bounds.list_entries`. More fails.
+  plain_file_result read_plain(const std::string& path, std::size_t limit, const std::atomic<bool>& cancel);
+  plain_file_result write_plain(const std::string& path, std::string bytes, std::size_t limit, const std::atomic<bool>& cancel);
+  plain_file_result list_plain(const std::string& path, const std::atomic<bool>& cancel);
+
 private:
   struct aim { ///< a path that was judged
     const confined_dir* dir = nullptr;
@@ -81,6 +94,9 @@ private:
     std::map<std::string, entry_facts> facts;
     std::vector<present_file> files;
   };
+
+  template <class F>
+  plain_file_result plainly(const std::atomic<bool>& cancel, F&& use);
 
   // file_tools_aim.cpp
   aim at(const std::string& given, path_policy::access what) const;

@@ -213,7 +213,7 @@ CAF_TEST_FIXTURE_SCOPE(node_tools_tests, conclave::test::fixture)
 
 CAF_TEST(a native tool tells the model no secret of its node) {
   node_resources with;
-  with.tools["tells"] = [](caf::actor_system& s) { return s.spawn(telling_tool); };
+  with.tools["tells"] = [](caf::actor_system& s, const workspace_actor&) { return s.spawn(telling_tool); };
   secrets keys;
   keys.add_key("sk-planted-1234");
   auto hidden = std::make_shared<known_secrets>(secrets{});

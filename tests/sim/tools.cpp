@@ -125,8 +125,9 @@ tool_impl::behavior_type tool(tool_ptr self, world* w, process_ptr p, std::strin
 std::map<std::string, tool_factory> tools_of(world& w, process_ptr p) {
   std::map<std::string, tool_factory> out;
   for (const auto* name : {"look", "put", "stamp"})
-    out.emplace(name,
-                [&w, p, name](caf::actor_system& sys) -> tool_source_actor { return sys.spawn(tool, &w, p, std::string(name)); });
+    out.emplace(name, [&w, p, name](caf::actor_system& sys, const workspace_actor&) -> tool_source_actor {
+      return sys.spawn(tool, &w, p, std::string(name));
+    });
   return out;
 }
 

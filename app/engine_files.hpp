@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+/// What both engines share of files: the folders that agents are given, and what tasks make of them. Blocks on the disk; any
+/// thread but one of an actor.
+
+#include "app/approval.hpp"
+#include "app/engine.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace conclave {
+
+/// Brings the folders of the user's that agents may use into the form that the sandbox compares: links resolved. Returns what is
+/// wrong with the first that no agent may have, or empty.
+std::string settle_folders(std::vector<agent_config>& agents);
+
+// As the members of `engine`.
+proposed_changes changes_of_task(event_store& store, const std::string& task, std::string& error);
+std::string apply_task(event_store& store, outside& from, const std::string& task, const apply_request& how);
+std::string undo_task(const std::string& task);
+std::string file_of_task(event_store& store, const std::string& task, const std::string& label, const std::string& path,
+                         std::string& error);
+
+/// Asks whoever started the task whether its changes are written, and writes them. What went wrong is a warning of the outcome.
+class consent {
+public:
+  /// Null if `l` asks nothing.
+  static std::shared_ptr<consent> of(const listener& l, std::shared_ptr<event_store> store, std::shared_ptr<outside> from);
+
+  void carry_out(outcome& o);
+
+  /// Nothing is written that was not begun; whoever waits for the host goes on.
+  void give_up(const std::string& why) { question_.give_up(why); }
+
+private:
+  std::function<bool(const outcome&, const std::string&)> approve_;
+  std::chrono::milliseconds within_{};
+  std::shared_ptr<event_store> store_;
+  std::shared_ptr<outside> from_;
+  host_question question_;
+};
+
+} // namespace conclave
