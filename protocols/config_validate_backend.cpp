@@ -174,6 +174,9 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
             || std::any_of(s.env.begin(), s.env.end(), [&](auto& x) { return names_cwd(x.second); })))
       add(out, at, who + ": `${cwd}` is the workspace of an agent with `cwd`, which this one has not: it stays as it is",
           severity::warning);
+    if (s.type == "stdio" && b.workspace.cwd.empty() && !s.tool_policies.empty())
+      add(out, at + ".tool_policies",
+          who + ": without `cwd` the agent has no workspace by whose grants paths are judged: no effect", severity::warning);
     if (s.env.size() > 200)
       add(out, at + ".env", who + ": more than 200 variables");
     for (const auto& [name, value] : s.env)

@@ -172,6 +172,14 @@ class Confined(unittest.TestCase):
             self.assertRegex(got["eat"][0][1], "too much memory|ended with status 137|MemoryError")
             self.assertEqual(got["remember"][0][0], "finished")
 
+    def test_a_policy_of_a_tool_that_is_not_there_is_told(self):
+        with Home() as home:
+            r = home.run("--config", home.write("team.json", team([do("look")], {"probe": server(tool_policies={"looks": {"access": "read"}, "get": {"access": "read"}})})),
+                         "make it")
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            self.assertEqual(r.stderr.count("tool_policies names the tool 'looks', which it does not offer (is 'look' meant?)"), 1, r.stderr)
+            self.assertEqual(r.stderr.count("tool_policies names"), 1, r.stderr)
+
     def test_as_an_ordinary_user(self):
         if os.getuid() != 0:
             self.skipTest("skipped: it is one that runs this")
