@@ -186,6 +186,20 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
   }
 }
 
+/// Places that the sandbox makes itself, of which the machine's own cannot be shown.
+std::string fault_of_readable(const std::string& path) {
+  auto is_in = [&](const char* folder) { return path == folder || path.starts_with(std::string{folder} + "/"); };
+  if (path == "/")
+    return "is the whole file system; name the folders that programs need";
+  if (path == "/tmp")
+    return "is each command's own in the sandbox; name a folder below it";
+  if (is_in("/proc"))
+    return "is the sandbox's own: commands see their own processes there; leave it out";
+  if (is_in("/dev"))
+    return "is the sandbox's own: commands have null, zero, full, random, urandom and shm there; leave it out";
+  return {};
+}
+
 void check_workspace(const workspace_config& w, const std::string& path, bool remote, std::vector<problem>& out) {
   config_rows::check(w, path, out);
   if (w.command_mode == "docker")
@@ -222,6 +236,8 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
   for (auto& folder : w.readable)
     if (folder.empty() || folder.front() != '/')
       add(out, path + ".sandbox.readable", "'" + shown_text(folder, 100) + "' is no absolute path");
+    else if (auto why = fault_of_readable(folder); !why.empty())
+      add(out, path + ".sandbox.readable", "'" + shown_text(folder, 100) + "' " + why);
   for (auto& [name, value] : w.command_env)
     if (auto text = vet_variable(name, value, false); !text.empty())
       add(out, path + ".command_env", text);
