@@ -72,6 +72,52 @@ CAF_TEST(modes and owners of the user stay) {
   CAF_CHECK_EQUAL(mode("run"), 0600u);
 }
 
+CAF_TEST(new files and folders have the modes that the umask gives) {
+  write("old", "1");
+  write("gone/x", "1");
+  ::chmod((work + "/gone/x").c_str(), 0755);
+  start();
+  ::chmod((user + "/gone").c_str(), 0751);
+  ::chmod((user + "/gone/x").c_str(), 0711);
+  auto mode = [&](const char* name) {
+    struct stat st {};
+    ::stat((user + "/" + name).c_str(), &st);
+    return st.st_mode & 07777;
+  };
+  fs::remove_all(work + "/gone");
+  write("new/sub/f", "2");
+  write("new/run", "2");
+  ::chmod((work + "/new/run").c_str(), 0755);
+  write("old", "2");
+  auto before = mode("old");
+  auto mask = ::umask(0027);
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(mode("new"), 0750u);
+  CAF_CHECK_EQUAL(mode("new/sub"), 0750u);
+  CAF_CHECK_EQUAL(mode("new/sub/f"), 0640u);
+  CAF_CHECK_EQUAL(mode("new/run"), 0750u);
+  CAF_CHECK_EQUAL(mode("old"), before);
+  ::umask(0002);
+  good(undo(journal, got.id));
+  CAF_CHECK_EQUAL(mode("gone"), 0751u); // as they were
+  CAF_CHECK_EQUAL(mode("gone/x"), 0711u);
+  good(apply(plan()));
+  CAF_CHECK_EQUAL(mode("new"), 0775u);
+  CAF_CHECK_EQUAL(mode("new/sub/f"), 0664u);
+  auto out = place("out");
+  good(kept.restore(plan().after, out, nullptr, 0, {}, true));
+  auto of = [](const std::string& path) {
+    struct stat st {};
+    ::stat(path.c_str(), &st);
+    return st.st_mode & 07777;
+  };
+  CAF_CHECK_EQUAL(of(out), 0775u);
+  CAF_CHECK_EQUAL(of(out + "/new/sub"), 0775u);
+  CAF_CHECK_EQUAL(of(out + "/new/run"), 0775u);
+  CAF_CHECK_EQUAL(of(out + "/old"), 0664u);
+  ::umask(mask);
+}
+
 CAF_TEST(what the user changed is treated as the policy says) {
   write("both", "base");
   write("gone", "base");
