@@ -70,6 +70,7 @@ public:
     }
     for (std::size_t i = 0; i < all_.size(); ++i)
       shape(i);
+    follow_links();
     return {};
   }
 
@@ -164,6 +165,21 @@ private:
       set(d, j_.on_drift == policy::fail ? verdict::drifted : verdict::denied, "the folder holds what is not part of the changes");
       leave_below(i, "its folder stays");
     }
+  }
+
+  /// What one of them is shall not hang on another one that is left out, so what is found is said at the end.
+  void follow_links() {
+    std::vector<std::pair<judged*, std::string>> out;
+    auto next = [this](const std::string& path) -> const entry* {
+      auto it = places_.find(path);
+      return it == places_.end() || !goes(all_[it->second]) ? nullptr : &all_[it->second].said.what.after;
+    };
+    for (auto& d : all_)
+      if (d.said.what.after.kind == entry_kind::link && d.said.state != verdict::already && goes(d))
+        if (auto why = leads_out_of(at_, j_.store, d.said.what, next); !why.empty())
+          out.emplace_back(&d, std::move(why));
+    for (auto& [d, why] : out)
+      set(*d, verdict::denied, std::move(why));
   }
 
   void leave_below(std::size_t i, const std::string& why) {

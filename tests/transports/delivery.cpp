@@ -245,6 +245,63 @@ CAF_TEST(a folder swapped for a link is not written through) {
   CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::denied);
 }
 
+CAF_TEST(a new link that goes on through an outward link of the user is left out and named) {
+  write("d/a", "base");
+  write("real/a", "base");
+  start();
+  fs::create_directory(place("outside"));
+  std::ofstream{place("outside") + "/a"} << "outside";
+  fs::create_directory_symlink(place("outside"), user + "/out"); // in no copy
+  fs::create_directory_symlink("../outside", user + "/up");
+  fs::create_directory_symlink("d", user + "/in");
+  fs::create_directory_symlink(user + "/real", user + "/absolute");
+  fs::create_symlink("out/a", work + "/direct");
+  fs::create_symlink("../up/a", work + "/d/above");
+  fs::create_symlink("direct", work + "/second"); // of the agents' own
+  fs::create_symlink("in/a", work + "/good");
+  fs::create_symlink("absolute/a", work + "/good too");
+  fs::create_symlink("gone", work + "/dangling");
+  fs::create_symlink("round", work + "/round");
+  for (auto p : {policy::fail, policy::prefer_presenter}) {
+    on_drift = p;
+    auto proposal = good(propose(plan()));
+    CAF_CHECK_EQUAL(std::count_if(proposal.begin(), proposal.end(), [](auto& x) { return x.state == verdict::denied; }), 3);
+    auto got = good(apply(plan()));
+    CAF_CHECK_EQUAL(got.skipped.size(), 3u);
+    CAF_CHECK_EQUAL(why(got, "direct"), "it leads out of the folder through out, which is a link there");
+    CAF_CHECK_EQUAL(why(got, "second"), "it leads out of the folder through out, which is a link there");
+    CAF_CHECK_EQUAL(why(got, "d/above"), "it leads out of the folder through up, which is a link there");
+    for (auto* name : {"good", "good too", "dangling", "round"})
+      CAF_CHECK(fs::is_symlink(user + "/" + name));
+    for (auto* name : {"direct", "second", "d/above"})
+      CAF_CHECK(!fs::is_symlink(user + "/" + name));
+    good(undo(journal, got.id));
+  }
+}
+
+CAF_TEST(what lies behind an outward link of the user is never written through it) {
+  write("a", "base");
+  start();
+  fs::create_directories(place("outside") + "/sub");
+  std::ofstream{place("outside") + "/a"} << "outside";
+  auto outside = id_of(place("outside"));
+  fs::create_directory_symlink(place("outside"), user + "/out");
+  write("out/a", "agents'");
+  write("out/sub/deep", "agents'");
+  write("a", "changed");
+  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::drifted);
+  for (auto p : {policy::skip, policy::prefer_presenter}) {
+    on_drift = p;
+    auto got = good(apply(plan()));
+    for (auto* name : {"out", "out/a", "out/sub", "out/sub/deep"})
+      CAF_CHECK_NOT_EQUAL(why(got, name), "");
+    CAF_CHECK_EQUAL(contents(user + "/a"), "changed");
+    CAF_CHECK_EQUAL(id_of(place("outside")), outside);
+    CAF_CHECK(fs::is_symlink(user + "/out"));
+    good(undo(journal, got.id));
+  }
+}
+
 CAF_TEST(links are never followed while somebody swaps folders) {
   for (int i = 0; i < 20; ++i)
     write("d/f" + std::to_string(i), "base");
