@@ -150,6 +150,11 @@ void agent_state::carry_out(run::send_tool& a) {
           });
 }
 
+/// As a message: an input is not put in while the actions of another are carried out.
+void agent_state::carry_out(run::refuse_tool& a) {
+  self->send(self, agent_input{run::tool_done{a.call, std::move(a.result), std::move(a.status), {}}});
+}
+
 void agent_state::carry_out(const run::cancel_model& a) {
   if (kept_back == a.call && a.call != 0) { // nobody else knows of it
     kept_back = 0;

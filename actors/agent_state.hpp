@@ -98,6 +98,7 @@ struct agent_state {
   void ask_again(std::uint64_t call);
   void carry_out(run::send_model& a);
   void carry_out(run::send_tool& a);
+  void carry_out(run::refuse_tool& a);
   void carry_out(const run::cancel_model& a);
   void carry_out(const run::cancel_all_tools& a);
   void carry_out(run::tell& a);

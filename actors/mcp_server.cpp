@@ -244,9 +244,25 @@ caf::result<tool_result> on_invocation(mcp_ptr self, tool_invocation& i) {
   return caf::delegated<tool_result>{};
 }
 
-/// The run that it works for is over, or about to be kept: another is started when it is needed.
-caf::result<server_ended> on_end(mcp_ptr self) {
+/// What waits for it gets an error result: the server is not lost, and may be started again.
+void end_calls(mcp_ptr self, const std::string& why) {
   auto& st = self->state;
+  note_line(self, why);
+  auto text = "Error: " + about(self, "was ended. " + why);
+  for (auto& [id, r] : st.open)
+    if (r.why == purpose::call)
+      r.promise.deliver(tool_result{r.asked.call.id, text, true});
+  for (auto& r : st.queued)
+    r.promise.deliver(tool_result{r.asked.call.id, text, true});
+  std::erase_if(st.open, [](auto& x) { return x.second.why == purpose::call; });
+  st.queued.clear();
+}
+
+/// The run that it works for is over, or about to be kept, or its folders are too full: another is started when it is needed.
+caf::result<server_ended> on_end(mcp_ptr self, const std::string& why) {
+  auto& st = self->state;
+  if (st.now != link::down && !why.empty())
+    end_calls(self, why);
   if (st.now != link::down)
     fail_all(self, ec::cancelled, "was ended with its run", false);
   if (st.alive.empty())
@@ -318,7 +334,7 @@ mcp_impl::behavior_type mcp_server(mcp_ptr self, std::shared_ptr<outside> from, 
       [self](const channel_gone& c) { on_gone(self, c.generation); },
       [self](const mcp_tick& t) { on_late(self, t); },
       [self](const mcp_wait& w) { on_wait(self, w); },
-      [self](end_server) { return on_end(self); },
+      [self](const end_server& e) { return on_end(self, e.why); },
   };
 }
 

@@ -5,6 +5,8 @@
 
 #include "actors/leaving.hpp"
 #include "protocols/caf_error.hpp"
+#include "protocols/spelling.hpp"
+#include "protocols/text.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/mcp.hpp"
@@ -40,13 +42,32 @@ struct gate_state {
   std::uint64_t ids = 0;
   std::map<std::uint64_t, judged> waiting;
 
+  bool names(const tool_policy& p, const std::string& tool) const {
+    return p.tool == tool || wire::mcp::public_name(server.name, p.tool) == tool
+           || wire::mcp::public_name(server.name, p.tool, true) == tool;
+  }
+
   const tool_policy* policy_of(const std::string& tool) const {
-    auto is = [&](const tool_policy& p) {
-      return p.tool == tool || wire::mcp::public_name(server.name, p.tool) == tool
-             || wire::mcp::public_name(server.name, p.tool, true) == tool;
-    };
+    auto is = [&](const tool_policy& p) { return names(p, tool); };
     auto i = std::find_if(server.tool_policies.begin(), server.tool_policies.end(), is);
     return i == server.tool_policies.end() ? nullptr : &*i;
+  }
+
+  /// Adds what a person is to know of policies that nothing is judged by.
+  void tell_unused(tool_list& list) const {
+    std::vector<std::string> offered;
+    auto start = "mcp__" + server.name + "__";
+    for (auto& t : list.tools)
+      offered.push_back(t.spec.name.starts_with(start) ? t.spec.name.substr(start.size()) : t.spec.name);
+    for (auto& p : server.tool_policies) {
+      auto is = [&](auto& t) { return names(p, t.spec.name); };
+      if (std::any_of(list.tools.begin(), list.tools.end(), is))
+        continue;
+      auto like = nearest(p.tool, offered);
+      list.notes.push_back("tool_policies names the tool '" + shown_text(p.tool, 100) + "', which it does not offer"
+                           + (like.empty() ? std::string{} : " (is '" + like + "' meant?)")
+                           + ", so nothing is judged by it: mend the name, or take it out");
+    }
   }
 };
 
@@ -136,6 +157,7 @@ tool_source_actor::behavior_type policy_gate(gate_ptr self, tool_source_actor gu
                   for (auto& tool : t.tools)
                     if (tool.notes.read_only)
                       self->state.readers.insert(tool.spec.name);
+                  self->state.tell_unused(t);
                   promise.deliver(std::move(t));
                 },
                 [promise](caf::error& e) mutable { promise.deliver(std::move(e)); });

@@ -131,6 +131,7 @@ void workspace_state::end_run() {
   }
   for (auto& tell : told)
     tell();
+  watch_servers(); // they go on until the next run, or until files are kept
 }
 
 void workspace_state::when_quiet(pending then) {

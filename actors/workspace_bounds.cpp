@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// What the folders of an agent may hold, while its commands fill them.
+// What the folders of an agent may hold, while its commands and tool servers fill them.
 
 #include "actors/leaving.hpp"
 #include "actors/workspace_state.hpp"
 
 #include <caf/all.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace conclave {
 
 namespace {
 
-constexpr std::chrono::milliseconds look_every{2'000}; ///< while commands run
+constexpr std::chrono::milliseconds look_every{2'000}; ///< while commands run, or servers
+constexpr int looks_share = 20;                        ///< of the time, one part at most goes into looks for servers alone
 
 } // namespace
 
@@ -45,6 +47,12 @@ void workspace_state::watch(std::uint64_t command) {
     look_later();
 }
 
+/// A server may write whenever it runs: nobody knows when it is done with what a call began.
+void workspace_state::watch_servers() {
+  if (!servers.empty() && !std::exchange(looking, true))
+    look_later();
+}
+
 std::string workspace_state::unwatch(std::uint64_t command) {
   auto i = watched.find(command);
   if (i == watched.end())
@@ -55,14 +63,15 @@ std::string workspace_state::unwatch(std::uint64_t command) {
 }
 
 void workspace_state::look_later() {
-  call_after(self, look_every, [this, flag = cancel] {
+  auto after = watched.empty() ? std::max(look_every, look_took * looks_share) : look_every;
+  call_after(self, after, [this, flag = cancel] {
     if (flag == cancel) // else the run it was for is over
       look();
   });
 }
 
 void workspace_state::look() {
-  looking = !watched.empty();
+  looking = !watched.empty() || !servers.empty();
   if (!looking)
     return;
   look_later(); // the next count is due whether this one takes its time or not
@@ -71,8 +80,9 @@ void workspace_state::look() {
   auto now = std::make_shared<snapshots::amount>();
   counting = on_disk(
       true, [files = files, now, flag = cancel] { *now = files->disk.measure(flag.get()); },
-      [this, now] {
+      [this, now, begun = self->clock().now()] {
         counting = false;
+        look_took = std::chrono::duration_cast<std::chrono::milliseconds>(self->clock().now() - begun);
         if (now->over.empty())
           return over.reset();
         auto before = std::exchange(over, *now);
@@ -81,11 +91,13 @@ void workspace_state::look() {
         if (before) // it was told once, and filled them further: less is asked for before anything runs again
           over = before;
         over_grows = !before;
+        auto said = "E_SIZE: ended because " + now->over + room_advice;
         for (auto& [command, why] : watched)
           if (why.empty() && commands) {
-            why = "E_SIZE: ended because " + now->over + room_advice;
+            why = said;
             commands->kill(command);
           }
+        end_servers(said);
       },
       [] {});
 }

@@ -38,6 +38,7 @@ caf::result<server_walls> workspace_state::walls(const ask_walls& a) {
 
 void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise<server_walls> promise) {
   servers[a.server] = a.who;
+  watch_servers();
   struct found {
     std::string fault;
     path_policy::rules rules;
@@ -120,14 +121,14 @@ caf::result<call_ruling> workspace_state::ruling(const ask_ruling& a) {
   return caf::delegated<call_ruling>{};
 }
 
-void workspace_state::end_servers() {
+void workspace_state::end_servers(const std::string& why) {
   for (auto& [of_server, who] : std::exchange(servers, {})) {
     ++servers_ending;
     auto gone = [this] {
       --servers_ending;
       maybe_quiet();
     };
-    self->request(who, end_limit, end_server{}).then([gone](server_ended) { gone(); }, [gone](const caf::error&) { gone(); });
+    self->request(who, end_limit, end_server{why}).then([gone](server_ended) { gone(); }, [gone](const caf::error&) { gone(); });
   }
 }
 

@@ -18,7 +18,9 @@
 namespace conclave {
 
 /// End, and answer once nothing of the server's process is left.
-struct end_server {};
+struct end_server {
+  std::string why = {}; ///< what calls under way are told; empty = their run is over
+};
 struct server_ended {};
 
 } // namespace conclave

@@ -88,8 +88,9 @@ struct workspace_state {
   /// Commands and jobs that run, by their numbers with the sandbox: why they were ended for what their folders hold, or empty.
   std::map<std::uint64_t, std::string> watched;
   std::set<std::uint64_t> alive;         ///< what is to come back of commands that may still write, also of runs that are over
-  bool looking = false;                  ///< a timer is set for what runs
+  bool looking = false;                  ///< a timer is set for commands and servers that run
   bool counting = false;                 ///< what the folders hold
+  std::chrono::milliseconds look_took{}; ///< the last time
   std::optional<snapshots::amount> over; ///< what the folders held when they were found too full; none = they are not
   bool over_grows = false;               ///< that was counted while commands still wrote
 
@@ -137,7 +138,7 @@ struct workspace_state {
   caf::result<server_walls> walls(const ask_walls& a);
   void give_walls(const ask_walls& a, caf::typed_response_promise<server_walls> promise);
   caf::result<call_ruling> ruling(const ask_ruling& a);
-  void end_servers();
+  void end_servers(const std::string& why = {});
   void release();
 
   caf::result<files_used> use(use_files u); // workspace_use.cpp
@@ -146,6 +147,7 @@ struct workspace_state {
   /// Calls `go` if a command may begin, `refuse` with the reason if the folders are too full for it, `abandon` if the run ends.
   void with_room(std::function<void()> go, std::function<void(std::string)> refuse, std::function<void()> abandon);
   void watch(std::uint64_t command);
+  void watch_servers();
   std::string unwatch(std::uint64_t command); ///< Returns why it was ended for what it wrote, or empty.
   void look_later();
   void look();

@@ -199,6 +199,9 @@ std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
       continue;
     if (!needs_sandbox(a.backend))
       continue;
+    for (auto& folder : w.readable) // no command would begin
+      if (std::error_code e; !std::filesystem::exists(folder, e))
+        return "sandbox.readable: " + shown_text(folder, 4'096) + " of agent '" + a.id + "' is not there";
     if (auto found = sandbox_->find(sandbox_mode_of(w.sandbox)); !found.usable)
       return "agent '" + a.id + "' is to run "
              + (w.commands ? "commands (`enable_mcp_command_line`)"

@@ -48,7 +48,7 @@ std::string real_path(const section& s, const entry& at, const std::string& wher
   }
   auto path = found.string();
   if (auto fault = context_fault(path); !fault.empty()) {
-    s.to().error(at.at, where, fault);
+    s.to().error(at.at, where, "'" + shown_text(path, 200) + "' " + fault);
     return {};
   }
   return path;

@@ -174,6 +174,9 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
             || std::any_of(s.env.begin(), s.env.end(), [&](auto& x) { return names_cwd(x.second); })))
       add(out, at, who + ": `${cwd}` is the workspace of an agent with `cwd`, which this one has not: it stays as it is",
           severity::warning);
+    if (s.type == "stdio" && b.workspace.cwd.empty() && !s.tool_policies.empty())
+      add(out, at + ".tool_policies",
+          who + ": without `cwd` the agent has no workspace by whose grants paths are judged: no effect", severity::warning);
     if (s.env.size() > 200)
       add(out, at + ".env", who + ": more than 200 variables");
     for (const auto& [name, value] : s.env)
@@ -181,6 +184,20 @@ void check_servers(const backend_config& b, const std::string& path, std::vector
         add(out, at + ".env", who + ": " + text);
     check_headers(s.headers, at + ".headers", out);
   }
+}
+
+/// Places that the sandbox makes itself, of which the machine's own cannot be shown.
+std::string fault_of_readable(const std::string& path) {
+  auto is_in = [&](const char* folder) { return path == folder || path.starts_with(std::string{folder} + "/"); };
+  if (path == "/")
+    return "is the whole file system; name the folders that programs need";
+  if (path == "/tmp")
+    return "is each command's own in the sandbox; name a folder below it";
+  if (is_in("/proc"))
+    return "is the sandbox's own: commands see their own processes there; leave it out";
+  if (is_in("/dev"))
+    return "is the sandbox's own: commands have null, zero, full, random, urandom and shm there; leave it out";
+  return {};
 }
 
 void check_workspace(const workspace_config& w, const std::string& path, bool remote, std::vector<problem>& out) {
@@ -219,6 +236,8 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
   for (auto& folder : w.readable)
     if (folder.empty() || folder.front() != '/')
       add(out, path + ".sandbox.readable", "'" + shown_text(folder, 100) + "' is no absolute path");
+    else if (auto why = fault_of_readable(folder); !why.empty())
+      add(out, path + ".sandbox.readable", "'" + shown_text(folder, 100) + "' " + why);
   for (auto& [name, value] : w.command_env)
     if (auto text = vet_variable(name, value, false); !text.empty())
       add(out, path + ".command_env", text);

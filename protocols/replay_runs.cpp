@@ -368,6 +368,7 @@ void run_follower::impl::end_model(followed& f, const event& e, std::uint64_t nu
     for (const auto& [unknown, gone] : choices) {
       ways.push_back(w);
       ways.back().offer(unknown, gone);
+      ways.back().without(missing);
       ways.back().end_model(reply, without);
     }
   f.ways = std::move(ways);

@@ -180,6 +180,8 @@ void run_way::feed(run::input in) {
         take(*r);
       else if (auto* t = std::get_if<run::send_tool>(&a))
         take(*t);
+      else if (auto* no = std::get_if<run::refuse_tool>(&a))
+        take(*no);
     }
   }
   next_.clear();
@@ -204,6 +206,20 @@ void run_way::take(run::send_tool& t) {
   auto p = std::find_if(state_.pending.begin(), state_.pending.end(), [&](const auto& c) { return c.number == t.call; });
   if (p == state_.pending.end())
     return;
+  auto place = p->at;
+  sent_[place] = t.call;
+  bring(place);
+}
+
+/// Its end is in the log as that of a call that was made, unless it is of a time when it was not.
+void run_way::take(run::refuse_tool& t) {
+  auto p = std::find_if(state_.pending.begin(), state_.pending.end(), [&](const auto& c) { return c.number == t.call; });
+  if (p == state_.pending.end())
+    return;
+  if (not_made_.contains(p->call.name)) {
+    next_.push_back(run::tool_done{t.call, std::move(t.result), std::move(t.status), {}});
+    return;
+  }
   auto place = p->at;
   sent_[place] = t.call;
   bring(place);

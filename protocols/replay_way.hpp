@@ -26,6 +26,8 @@ public:
   /// was called, not what was offered when.
   void offer(const std::set<std::string>& unknown, const std::set<std::string>& gone);
   std::vector<std::string> tools() const; ///< that it was made with
+  /// No calls of these, which its next reply asks for, are in the log: what is refused of them has no end there, as it was once.
+  void without(std::set<std::string> not_made) { not_made_ = std::move(not_made); }
 
   /// It begins as the run whose first stored state is `first`.
   void start(start_run task, const run::state& first);
@@ -72,6 +74,7 @@ private:
   void feed(run::input in);
   void take(run::report& r);
   void take(run::send_tool& t);
+  void take(run::refuse_tool& t);
   void rename();
   void bring(std::uint32_t place);
 
@@ -81,6 +84,7 @@ private:
   std::optional<run::report> report_; ///< awaits its ruling; of tool calls none does
   std::optional<verdict> failed_;
   std::vector<run::input> next_;
+  std::set<std::string> not_made_;
   std::map<std::uint64_t, std::uint32_t> begun_; ///< number in the log -> place in the reply
   std::map<std::uint32_t, std::uint64_t> sent_;  ///< place in the reply -> number with the machine
   std::map<std::uint32_t, tool_result> results_; ///< of calls the machine has not sent yet

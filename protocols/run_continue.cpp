@@ -136,6 +136,7 @@ void mover::after_crash(pending_call& p, call_effect effect, std::string& fatal)
     p.stage = call_stage::waiting;
     p.policy.clear();
     p.cleared = false;
+    p.refused.clear();
     return;
   }
   const std::string cut_off = "Error: this call was under way when the process that made it ended.";

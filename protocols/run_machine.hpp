@@ -15,6 +15,7 @@
 ///   started -> prepare;  prepared -> report{begin};  ruled -> send_model;  completion -> report{end, begin tools | begin model |
 ///   verdict};  ruled -> send_tool ...;  tool_done -> report{end} or report{end, begin};  ruled{refused} -> report{begin} ...
 ///
+/// A tool call that planning mode refuses is announced, and not made: refuse_tool, answered by tool_done.
 /// A policy may keep a call, or the result of one, on hold: ask_policy, answered by policy_said; what else there is to do goes on
 /// meanwhile. A hold that is open at a crash is asked about again. An answer of a run that has a workspace waits for a snapshot of
 /// it: take_snapshot, answered by snapshot_taken. Where a tool source says that its list is another one, the next model call waits
@@ -106,7 +107,9 @@ struct pending_call {
   std::string policy;     ///< where judging it goes on: the one that keeps it on hold; empty = at the first
   std::uint64_t hold = 0; ///< names the hold; not stored: after a crash it is another one
   bool cleared = false;   ///< it may begin: every policy let it pass, after a hold
-  tool_result result;     ///< stored only without a number: else the log has it
+  std::string
+      refused; ///< how its end stands in the log, if it is announced and not made; `result` says why. Not stored: judged again
+  tool_result result; ///< stored only without a number: else the log has it
   bool operator==(const pending_call&) const = default;
 };
 
@@ -314,6 +317,12 @@ struct send_tool {
   tool_call what;
   std::string key;
 };
+/// A call that was announced is not made: answered by tool_done, with this result and status.
+struct refuse_tool {
+  std::uint64_t call = 0;
+  tool_result result;
+  std::string status;
+};
 /// Answered by model_done, which brings the partial text; or by model_failed, if there is no connection any more.
 struct cancel_model {
   std::uint64_t run = 0;
@@ -349,8 +358,8 @@ struct take_snapshot {
 /// Have the tools of the sources that changed listed again: answered by tools_changed, whatever came of it.
 struct list_again {};
 
-using action = std::variant<prepare, report, send_model, send_tool, cancel_model, cancel_all_tools, tell, remember, over,
-                            ask_policy, take_snapshot, list_again>;
+using action = std::variant<prepare, report, send_model, send_tool, refuse_tool, cancel_model, cancel_all_tools, tell, remember,
+                            over, ask_policy, take_snapshot, list_again>;
 
 /// Takes one input. The conversation is hashed when a model call is announced, and copied once, into its request; else the cost is
 /// linear in what changes.
@@ -364,16 +373,17 @@ std::string key_of(const start_run& t, std::uint64_t first);
 
 /// What may stop or delay a call, in order: the one list of such rules. The first that denies counts; one that waits keeps the call
 /// on hold until `policy_said`, and those after it are asked then. A model call that is denied fails the run with code and text. A
-/// tool call that is denied is not announced, and the model gets the text as an error result; likewise instead of a result that is
-/// denied. A result is durable before a policy waits with it.
+/// tool call that is denied is not announced, unless the ruling has a status, and the model gets the text as an error result;
+/// likewise instead of a result that is denied. A result is durable before a policy waits with it.
 ///
 /// What they see is the state as it is then. After a crash those that may not have been asked are asked again, so what they say
 /// must follow from their arguments alone, and what `after_tool` makes of a result must leave its own work as it is.
 enum class policy_answer : std::uint8_t { go, deny, wait };
 struct policy_ruling {
   policy_answer answer = policy_answer::go;
-  std::string text;     ///< deny: why; wait: what is to be decided
-  ec code = ec::denied; ///< before_model only
+  std::string text;        ///< deny: why; wait: what is to be decided
+  ec code = ec::denied;    ///< before_model only
+  std::string status = {}; ///< before_tool, deny: the log has the call, with this end; empty = it has not
 };
 struct policy {
   const char* name;                                            ///< stored: one that gets another name is another policy

@@ -45,7 +45,7 @@ struct mover {
   void on(policy_said x);
   void judge_model(std::size_t at);                   ///< calls it, unless a rule is against it
   usage reserve_of(const model_request& r) const;     ///< what it may use at most
-  bool may_begin(pending_call& p);                    ///< else it is on hold or settled
+  bool may_begin(pending_call& p);                    ///< it is announced; else it is on hold or settled
   bool judge_result(pending_call& p, std::size_t at); ///< else it is on hold; `at`: the first policy that is asked
   void judge_logged(pending_call& p, std::size_t at); ///< as judge_result, of a result that the log has as it is now
   std::size_t place_of(const std::string& policy) const;

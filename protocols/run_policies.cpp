@@ -70,7 +70,7 @@ usage mover::reserve_of(const model_request& r) const {
   return most;
 }
 
-/// Returns whether every policy from there on lets the call pass.
+/// Returns whether the call is announced: every policy from there on lets it pass, or one refuses it so that the log has it.
 bool mover::judge_call(pending_call& p, std::size_t at) {
   for (; at < with.policies->size(); ++at) {
     auto& rule = (*with.policies)[at];
@@ -78,8 +78,12 @@ bool mover::judge_call(pending_call& p, std::size_t at) {
       continue;
     auto r = rule.before_tool(with, s, p.call);
     if (r.answer == policy_answer::deny) {
-      settle(p, "Error: not carried out: " + r.text + ".");
-      return false;
+      auto why = "Error: not carried out: " + r.text + ".";
+      if (r.status.empty())
+        return settle(p, std::move(why)), false;
+      p.refused = std::move(r.status);
+      p.result = {p.call.id, std::move(why), true};
+      return true;
     }
     if (r.answer == policy_answer::wait) {
       hold(p, rule, std::move(r.text));

@@ -69,8 +69,10 @@ policy_ruling only_plans(const setting& with, const state& s, const tool_call& c
   auto reads = tool != with.tools.end() && tool->second.read_only && (s.task.planning_reads || is_of_workspace(with, c.name));
   if (!s.task.planning || c.name == read_result_name || reads)
     return {};
-  return denied(
-      "E_PLANNING, blocked_by: planning_mode; describe instead what you would do with this tool, and with what arguments");
+  auto no =
+      denied("E_PLANNING, blocked_by: planning_mode; describe instead what you would do with this tool, and with what arguments");
+  no.status = "denied:E_PLANNING";
+  return no;
 }
 
 policy_ruling bound_result(const setting&, const state&, const tool_call&, tool_result& r) {
@@ -139,23 +141,23 @@ void mover::settle(pending_call& p, std::string error) {
   p.result = {p.call.id, std::move(error), true};
 }
 
-/// Announces a call, unless a rule is against it.
+/// Announces a call, unless a rule is against it that leaves no trace in the log.
 void mover::begin_tool(pending_call& p) {
   auto tool = with.tools.find(p.call.name);
   if (s.task.planning && !may_begin(p)) // whatever tool it is
     return;
-  if (tool == with.tools.end()) {
+  if (tool == with.tools.end() && p.refused.empty()) {
     out.push_back(tell{"the tool '" + p.call.name + "' is gone: its call got an error result"});
     return settle(p, no_such_tool(p.call.name));
   }
   if (!s.task.planning && !may_begin(p))
     return;
+  auto effect = p.refused.empty() ? tool->second.effect() : call_effect::none; // it is not made
   p.number = ++s.calls;
   p.stage = call_stage::announced;
   if (p.first == 0)
     p.first = p.number;
-  next.begun.push_back(
-      {p.number, p.call.name, wire::hash(p.call.name + '\n' + p.call.arguments), p.call.arguments, tool->second.effect()});
+  next.begun.push_back({p.number, p.call.name, wire::hash(p.call.name + '\n' + p.call.arguments), p.call.arguments, effect});
 }
 
 /// Starts what may run now: read-only calls side by side, others one at a time and in order, or in order per source where the user
@@ -177,6 +179,7 @@ void mover::next_tools() {
       begin_tool(p);
       running += p.stage == call_stage::done ? 0 : 1;
     }
+    read_only = read_only || !p.refused.empty();
     if (p.stage != call_stage::done) {
       ++open;
       if (!read_only && !is_held_result(p))
@@ -192,7 +195,10 @@ void mover::next_tools() {
 void mover::send_tools() {
   s.stage = stage::tools;
   for (auto& p : s.pending)
-    if (p.stage == call_stage::announced) {
+    if (p.stage == call_stage::announced && !p.refused.empty()) {
+      p.stage = call_stage::under_way;
+      out.push_back(refuse_tool{p.number, p.result, p.refused});
+    } else if (p.stage == call_stage::announced) {
       auto tool = with.tools.find(p.call.name);
       p.stage = tool == with.tools.end() ? call_stage::done : call_stage::under_way;
       if (p.stage == call_stage::under_way) {

@@ -70,6 +70,7 @@ public:
     }
     for (std::size_t i = 0; i < all_.size(); ++i)
       shape(i);
+    follow_links();
     return {};
   }
 
@@ -166,6 +167,21 @@ private:
     }
   }
 
+  /// What one of them is shall not hang on another one that is left out, so what is found is said at the end.
+  void follow_links() {
+    std::vector<std::pair<judged*, std::string>> out;
+    auto next = [this](const std::string& path) -> const entry* {
+      auto it = places_.find(path);
+      return it == places_.end() || !goes(all_[it->second]) ? nullptr : &all_[it->second].said.what.after;
+    };
+    for (auto& d : all_)
+      if (d.said.what.after.kind == entry_kind::link && d.said.state != verdict::already && goes(d))
+        if (auto why = leads_out_of(at_, j_.store, d.said.what, next); !why.empty())
+          out.emplace_back(&d, std::move(why));
+    for (auto& [d, why] : out)
+      set(*d, verdict::denied, std::move(why));
+  }
+
   void leave_below(std::size_t i, const std::string& why) {
     for (auto k = i + 1; k < all_.size() && below(all_[k].said.what.path, all_[i].said.what.path); ++k)
       if (all_[k].said.state != verdict::denied)
@@ -200,10 +216,11 @@ private:
   std::unordered_map<std::string, std::size_t> places_;
 };
 
-std::uint32_t mode_for(const state& now, const entry& after) {
+/// `mask`: of new files.
+std::uint32_t mode_for(const state& now, const entry& after, std::uint32_t mask) {
   auto executable = after.kind == entry_kind::executable;
   if (!is_plain(now.kind))
-    return executable ? 0755 : 0644;
+    return (executable ? 0777 : 0666) & ~mask;
   auto mode = now.mode & 0777;
   return executable ? mode | (mode & 0444) >> 2 | 0100 : mode & ~0111U;
 }
@@ -256,6 +273,8 @@ result<std::vector<judged>> judge_all(const job& j, const target& at) {
 
 std::vector<step> steps_of(const job& j, const target& at, const std::vector<judged>& all, std::vector<left_out>& skipped) {
   std::vector<step> removals, rest;
+  auto mask = static_cast<std::uint32_t>(snapshots::umask_now());
+  const state new_folder{entry_kind::folder, 0777 & ~mask, 0, 0, 0, 0, 0, {}};
   std::set<std::string> made;
   auto owner = [&](state& s) {
     s.uid = at.what().uid;
@@ -268,7 +287,7 @@ std::vector<step> steps_of(const job& j, const target& at, const std::vector<jud
       return;
     make(parent_of(path));
     made.insert(path);
-    step s{act::make_folder, path, {}, {entry_kind::folder, 0755, 0, 0, 0, 0, 0, {}}};
+    step s{act::make_folder, path, {}, new_folder};
     owner(s.after);
     rest.push_back(std::move(s));
   };
@@ -280,7 +299,7 @@ std::vector<step> steps_of(const job& j, const target& at, const std::vector<jud
       skipped.push_back({c.path, d.said.why});
       continue;
     }
-    state after{c.after.kind, mode_for(d.now, c.after), d.now.uid, d.now.gid, c.after.size, 0, 0, c.after.sha256};
+    state after{c.after.kind, mode_for(d.now, c.after, mask), d.now.uid, d.now.gid, c.after.size, 0, 0, c.after.sha256};
     if (d.now.kind == entry_kind::none || d.now.kind == entry_kind::folder)
       owner(after);
     auto folders = d.now.kind == entry_kind::folder || c.after.kind == entry_kind::folder;
@@ -297,7 +316,7 @@ std::vector<step> steps_of(const job& j, const target& at, const std::vector<jud
     if (c.after.kind == entry_kind::folder) {
       if (!made.insert(c.path).second)
         continue;
-      after = {entry_kind::folder, 0755, 0, 0, 0, 0, 0, {}};
+      after = new_folder;
       owner(after);
     }
     rest.push_back({c.after.kind == entry_kind::folder ? act::make_folder : act::add, c.path, {}, std::move(after)});

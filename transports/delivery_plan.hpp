@@ -25,6 +25,13 @@ bool matches(const state& now, const snapshots::entry& e);
 
 result<std::vector<judged>> judge_all(const job& j, const target& at);
 
+/// What a path becomes; nullptr = it stays as it is.
+using planned = std::function<const snapshots::entry*(const std::string& path)>;
+
+/// Returns why a link that is to be made may lead out of the target, or empty. Links that lead out are in no copy, so one that is
+/// named after the user's own one looked to agents as if it led nowhere.
+std::string leads_out_of(const target& at, const snapshots::store& store, const snapshots::change& link, const planned& next);
+
 /// The steps for what may be done: removals from the deepest up, then the rest from the top down.
 std::vector<step> steps_of(const job& j, const target& at, const std::vector<judged>& all, std::vector<left_out>& skipped);
 

@@ -24,7 +24,9 @@
   X(git_error_last)                                                                                                                \
   X(git_ignore_path_is_ignored)                                                                                                    \
   X(git_index_add)                                                                                                                 \
+  X(git_index_find_prefix)                                                                                                         \
   X(git_index_free)                                                                                                                \
+  X(git_index_get_bypath)                                                                                                          \
   X(git_index_open)                                                                                                                \
   X(git_index_read_tree)                                                                                                           \
   X(git_index_write)                                                                                                               \
@@ -44,8 +46,10 @@
   X(git_reference_free)                                                                                                            \
   X(git_reference_lookup)                                                                                                          \
   X(git_repository_free)                                                                                                           \
+  X(git_repository_index)                                                                                                          \
   X(git_repository_odb)                                                                                                            \
   X(git_repository_open_ext)                                                                                                       \
+  X(git_repository_workdir)                                                                                                        \
   X(git_repository_wrap_odb)                                                                                                       \
   X(git_signature_default)                                                                                                         \
   X(git_signature_free)                                                                                                            \

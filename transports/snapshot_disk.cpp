@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <memory>
+#include <string_view>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -210,6 +212,22 @@ int copy_bytes(int from, int to, std::uint64_t size, cancel_flag cancel) {
     at += static_cast<std::uint64_t>(n);
   }
   return 0;
+}
+
+mode_t umask_now() {
+  // umask() tells it only by setting another one, for the files of other threads, too.
+  descriptor fd{::open("/proc/self/status", O_RDONLY | O_CLOEXEC)};
+  std::string text(std::size_t{4} << 10, '\0');
+  auto n = fd ? read_at(fd.get(), text.data(), text.size(), 0) : -1;
+  text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  unsigned mask = 0;
+  constexpr std::string_view name = "\nUmask:\t";
+  auto at = text.find(name);
+  if (at != std::string::npos && std::sscanf(text.c_str() + at + name.size(), "%o", &mask) == 1)
+    return static_cast<mode_t>(mask & 0777);
+  auto now = ::umask(0022);
+  ::umask(now);
+  return now;
 }
 
 int make_folders(const std::string& path) {

@@ -79,6 +79,10 @@ int read_whole(int fd, std::string& out, std::size_t limit);
 /// source is shorter.
 int copy_bytes(int from, int to, std::uint64_t size, cancel_flag cancel);
 
+/// The umask of the process: what it takes off the modes of new files. Changes nothing, unless the kernel does not tell it (no
+/// /proc).
+mode_t umask_now();
+
 /// Makes every missing folder of an absolute path (0700). Returns 0 or errno.
 int make_folders(const std::string& path);
 

@@ -31,6 +31,7 @@ struct builder {
   cancel_flag cancel;
   bool read_only;
   const leaving& leave_out;
+  mode_t mask = 0;      ///< taken off what is writable
   std::size_t root = 0; ///< bytes of the folder's own path, with the '/'
   placed out = {};
 
@@ -70,6 +71,8 @@ std::optional<failure> builder::fill(int folder, const wire::digest& hash, const
       ++out.dirs;
       if (auto bad = fill(inside.get(), e.hash, below, depth + 1))
         return bad;
+      if (!read_only && ::fchmod(inside.get(), 0777 & ~mask) != 0)
+        return failed("close", below, errno);
     } else if (auto bad = file(folder, name, e, below)) {
       return bad;
     }
@@ -96,7 +99,7 @@ std::optional<failure> builder::file(int folder, const std::string& name, const 
       return error == ENOENT ? damaged(kept, e.hash, path) : failed("write", path, error);
   }
   if (error != 0)
-    error = copy(folder, name, e, read_only ? (executable ? 0555 : 0444) : (executable ? 0755 : 0644));
+    error = copy(folder, name, e, read_only ? (executable ? 0555 : 0444) : (executable ? 0777 : 0666) & ~mask);
   if (error == ENOENT || error == EIO)
     return damaged(kept, e.hash, path);
   return error == 0 ? std::nullopt : std::optional{failed("write", path, error)};
@@ -114,7 +117,7 @@ int builder::copy(int folder, const std::string& name, const tree_entry& e, mode
 }
 
 result<placed> place(const std::string& home, const std::string& id, const std::string& folder, bool read_only, cancel_flag cancel,
-                     std::uint64_t keep_free, const leaving& leave_out) {
+                     std::uint64_t keep_free, const leaving& leave_out, bool for_user = false) {
   objects kept;
   wire::digest root;
   if (auto bad = open_snapshot(home, id, kept, root))
@@ -138,9 +141,11 @@ result<placed> place(const std::string& home, const std::string& id, const std::
                    "there is no room for " + std::to_string(note->bytes) + " bytes beside " + shown_text(folder, 200)
                        + "; free some room (conclave prune), then try again",
                    {}};
-  builder made{kept, cancel, read_only, leave_out, folder.size() + 1};
+  builder made{kept, cancel, read_only, leave_out, for_user ? umask_now() : 0022, folder.size() + 1};
   if (auto bad = made.fill(in.get(), root, folder, 0))
     return std::move(*bad);
+  if (for_user && ::fchmod(in.get(), 0777 & ~made.mask) != 0)
+    return failed("make", folder, errno);
   if (!read_only && ::syncfs(in.get()) != 0)
     return failed("write", folder, errno);
   if (std::rename(path.c_str(), folder.c_str()) != 0) {
@@ -159,8 +164,8 @@ result<placed> store::materialise(const std::string& id, const std::string& fold
 }
 
 result<placed> store::restore(const std::string& id, const std::string& folder, cancel_flag cancel, std::uint64_t keep_free,
-                              const leaving& leave_out) const {
-  return place(home_, id, folder, false, cancel, keep_free, leave_out);
+                              const leaving& leave_out, bool for_user) const {
+  return place(home_, id, folder, false, cancel, keep_free, leave_out, for_user);
 }
 
 } // namespace conclave::snapshots

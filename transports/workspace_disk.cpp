@@ -7,6 +7,7 @@
 #include "protocols/wire/sha256.hpp"
 #include "protocols/workspace_paths.hpp"
 #include "transports/git_checkout.hpp"
+#include "transports/git_ignored.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_look.hpp"
 
@@ -26,6 +27,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace workspace_paths;
+
+constexpr std::size_t most_named = 5; ///< paths, in what a person is told
+const std::string git_ignores = "git ignores it";
 
 /// A folder of our own, and nobody else's. Returns what is wrong, or empty.
 std::string make_own(const std::string& path) {
@@ -178,10 +182,34 @@ snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::ca
   how.cancel = cancel;
   auto one = is_file(c.path);
   auto only = name_of(c.path);
-  how.leave_out = [one, only](const std::string& path, bool) {
-    return one ? (path == only ? std::string{} : "not the file") : left_out_of_copies(path);
+  if (one) {
+    how.leave_out = [only](const std::string& path, bool) { return path == only ? std::string{} : "not the file"; };
+    return how;
+  }
+  // What was there from the beginning stays in what it is compared with, whatever the rules are by then: it would be deleted else.
+  auto kept = [this, i](const std::string& path) {
+    return !bases_[i].snapshot.empty() && std::holds_alternative<snapshots::entry>(store_.find(bases_[i].snapshot, path));
+  };
+  how.leave_out = [kept, ignored = std::shared_ptr<git::ignored_paths>{git::ignored_paths::of(c.path)}](const std::string& path,
+                                                                                                        bool is_folder) {
+    auto why = left_out_of_copies(path);
+    return why.empty() && ignored && ignored->holds(path, is_folder) && !kept(path) ? git_ignores : why;
   };
   return how;
+}
+
+/// What git ignores is not what agents work on, and may be more than all the rest.
+void workspace_disk::tell_ignored(std::size_t i, const snapshots::taken& of) {
+  std::string names;
+  std::size_t n = 0;
+  for (auto& x : of.skipped)
+    if (x.why == git_ignores && ++n <= most_named)
+      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+  auto& c = f_.config.context[i];
+  if (n > 0)
+    notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096)
+           + ", because git ignores it: " + names
+           + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
 }
 
 /// What an earlier run began from. It stays the same for all runs of the agent: what it made is compared with that.
@@ -204,6 +232,7 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   auto* taken = std::get_if<snapshots::taken>(&got);
   if (taken == nullptr)
     return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
+  tell_ignored(i, *taken);
   base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
   if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
     return fault;
@@ -286,20 +315,19 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
 
 /// What was made in a copy and is in no proposal. What tools make again, and the checkout's own .git, nobody asks for.
 void workspace_disk::tell_left_out(std::size_t i, const snapshots::taken& of) {
-  constexpr std::size_t named = 5;
   auto& c = f_.config.context[i];
   std::string names;
   std::size_t n = 0;
   for (auto& x : of.skipped) {
     auto name = name_of(x.path);
     auto asked_for = name == ".git" ? !c.git : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
-    if (asked_for && ++n <= named)
+    if (asked_for && ++n <= most_named)
       names += (n == 1 ? "" : ", ") + shown_text(x.path, 200) + " (" + x.why + ")";
   }
   n += of.skipped_more;
   if (n > 0)
     notice("not part of the changes of " + shown_text(c.path, 4'096) + ": " + names
-           + (n > named ? " and " + std::to_string(n - named) + " more" : ""));
+           + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
 }
 
 kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {

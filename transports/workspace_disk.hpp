@@ -88,6 +88,7 @@ private:
   std::optional<git::repository> repository_of(std::size_t i, bool tell);
   void notice(std::string text);
   void tell_left_out(std::size_t i, const snapshots::taken& of);
+  void tell_ignored(std::size_t i, const snapshots::taken& of);
   std::string base_file(std::size_t i) const;
   snapshots::take_options how_to_take(std::size_t i, snapshots::cancel_flag cancel) const;
 

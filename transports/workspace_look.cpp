@@ -44,13 +44,21 @@ bool holds_a_key(const std::string& path) {
   return start.find("-----BEGIN CERTIFICATE") == std::string::npos || start.find("PRIVATE KEY") != std::string::npos;
 }
 
+/// What the system keeps from its users (passwords, keys of its services) is open to a command that has root's number.
+bool is_private_setting(const std::string& path, fs::file_type type) {
+  struct stat s {};
+  return type == fs::file_type::regular && path.starts_with("/etc/") && ::lstat(path.c_str(), &s) == 0
+         && (s.st_mode & S_IROTH) == 0;
+}
+
 } // namespace
 
 void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
   std::error_code e;
   // A socket or a pipe leads to whoever listens there, and a folder that is only to be read does not keep from that.
   auto note = [&](const std::string& path, fs::file_type type) {
-    auto secret = !f_.config.allow_secret_files && path_policy::is_secret_name(path.substr(path.rfind('/') + 1));
+    auto secret = !f_.config.allow_secret_files
+                  && (path_policy::is_secret_name(path.substr(path.rfind('/') + 1)) || is_private_setting(path, type));
     if (secret || type == fs::file_type::socket || type == fs::file_type::fifo)
       hidden.push_back(path);
     return !secret;

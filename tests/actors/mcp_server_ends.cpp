@@ -71,6 +71,25 @@ CAF_TEST(a server that does not start in time is told with its last words and it
   CAF_CHECK_EQUAL(told[0], "MCP server 'bad' is still starting, 5 s so far (at most 6 s, startup_timeout_seconds)");
 }
 
+CAF_TEST(a server that is ended for what it wrote tells the call under way and can be started again) {
+  plays(R"({"tools/call":""})");
+  CAF_REQUIRE(list());
+  auto under_way = me->request(aut, caf::infinite, asks("{}"));
+  auto ended = false;
+  me->request(caf::actor_cast<confined_server_actor>(aut), seconds(20), end_server{"E_SIZE: ended because it is full"})
+      .receive([&](const server_ended&) { ended = true; }, [](const caf::error&) {});
+  CAF_CHECK(ended);
+  under_way.receive(
+      [](const tool_result& r) {
+        CAF_CHECK(r.is_error);
+        CAF_CHECK_EQUAL(r.id, "c1");
+        CAF_CHECK_EQUAL(r.text, "Error: MCP server 'bad' was ended. E_SIZE: ended because it is full");
+      },
+      [](const caf::error& e) { CAF_ERROR(text_of(e)); });
+  CAF_CHECK(list());
+  CAF_CHECK_EQUAL(pids().size(), 2u);
+}
+
 CAF_TEST(a server that ends says its last words) {
   keep_log();
   auto words = "! MCP server 'bad' ended with status 3; its last words: \"RuntimeError: no more paper\"; log: " + log;

@@ -69,6 +69,7 @@ struct gate_fixture : conclave::test::fixture {
   tool_source_actor guarded, gate;
   wall_actor judging;
   std::vector<caf::actor> callers;
+  std::vector<std::string> notes; ///< of its newest list
 
   gate_fixture() {
     config.name = "s";
@@ -81,7 +82,8 @@ struct gate_fixture : conclave::test::fixture {
     judging = sys.spawn(judge, w);
     gate = spawn_policy_gate(sys, guarded, config, judging);
     callers.push_back(sys.spawn([this](caf::event_based_actor* me) {
-      me->request(gate, caf::infinite, list_tools{}).then([](const tool_list&) {}, [](const caf::error&) {});
+      me->request(gate, caf::infinite, list_tools{})
+          .then([this](const tool_list& l) { notes = l.notes; }, [](const caf::error&) {});
     }));
     settle();
   }
@@ -143,6 +145,14 @@ CAF_TEST(paths are asked about with what is known of the tool) {
   CAF_CHECK(w->asked[2].paths.at(1).use == path_use::read);
   CAF_CHECK_EQUAL(w->asked[0].task, "t");
   CAF_CHECK_EQUAL(w->asked[0].run, 3u);
+}
+
+CAF_TEST(a policy of a tool that is not offered is told with the name that may be meant) {
+  config.tool_policies = {{"poke", "read", {}}, {"mcp__s__peek", "read", {}}, {"peak", "read", {}}, {"unheard_of", "none", {}}};
+  open();
+  CAF_REQUIRE_EQUAL(notes.size(), 2u);
+  CAF_CHECK(notes[0].find("'peak', which it does not offer (is 'peek' meant?)") != std::string::npos);
+  CAF_CHECK(notes[1].find("'unheard_of', which") != std::string::npos && notes[1].find("meant") == std::string::npos);
 }
 
 CAF_TEST(what an unconfined server says of itself does not count) {

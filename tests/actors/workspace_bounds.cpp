@@ -136,6 +136,48 @@ CAF_TEST(in folders that are too full only what removes goes on) {
   CAF_CHECK(!results.back().is_error);
 }
 
+CAF_TEST(a tool server that writes too much is ended and told why) {
+  auto whys = std::make_shared<std::vector<std::string>>();
+  auto server = sys.spawn([whys](confined_server_actor::pointer) -> confined_server_actor::behavior_type {
+    return {[whys](const end_server& e) {
+      whys->push_back(e.why);
+      return server_ended{};
+    }};
+  });
+  auto starts = [&] {
+    callers.push_back(sys.spawn([to = walls_of(aut), server](caf::event_based_actor* me) {
+      me->request(to, caf::infinite, ask_walls{"notes", server}).then([](const server_walls&) {}, [](const caf::error&) {});
+    }));
+    settle_disk();
+  };
+  starts();
+  wait(10s);
+  CAF_CHECK(whys->empty());
+  write("big", 1'100);
+  wait(1900ms);
+  CAF_CHECK(whys->empty());
+  wait(100ms);
+  CAF_REQUIRE_EQUAL(whys->size(), 1u);
+  CAF_CHECK((*whys)[0].find("E_SIZE: ended because") == 0
+            && (*whys)[0].find("holds 1100 bytes, and 1000 are allowed") != std::string::npos);
+  wait(60s); // it is not there any more
+  CAF_CHECK_EQUAL(whys->size(), 1u);
+  starts();
+  wait(2s); // what only removes goes on
+  CAF_CHECK_EQUAL(whys->size(), 1u);
+  write("more", 10);
+  wait(2s);
+  CAF_CHECK_EQUAL(whys->size(), 2u);
+  remove("big");
+  starts();
+  caf::anon_send(aut, cancel_tools{run.task, "a", run.run}); // its run ends, and it stays
+  settle_disk();
+  write("big", 1'100);
+  wait(2s);
+  CAF_CHECK_EQUAL(whys->size(), 3u);
+  kill(server);
+}
+
 CAF_TEST(nothing is looked at while no command runs) {
   command("quick");
   launchers.at(0)->ends(1);

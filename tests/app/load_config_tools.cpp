@@ -49,7 +49,8 @@ CAF_TEST(what is said of the sandbox and the paths of a server) {
     tool_policies:
       read_notes: {access: read, paths: {memo: read, url_path: none}}
       move: {paths: {source: delete, destination: create}})"));
-  CAF_CHECK_EQUAL(all(r), "");
+  CAF_CHECK(says(r, "tool_policies") && says(r, "without `cwd` the agent has no workspace"));
+  CAF_CHECK_EQUAL(where(r, severity::warning).size(), 1u);
   auto servers = first(r).mcp_servers;
   CAF_REQUIRE_EQUAL(servers.size(), 2u);
   CAF_CHECK_EQUAL(servers[0].sandbox, "on");

@@ -172,6 +172,27 @@ class Confined(unittest.TestCase):
             self.assertRegex(got["eat"][0][1], "too much memory|ended with status 137|MemoryError")
             self.assertEqual(got["remember"][0][0], "finished")
 
+    def test_a_server_that_fills_the_workspace_within_one_call_is_ended(self):
+        with Home() as home:
+            began = time.monotonic()
+            self.ran(home, team([do("fill"), do("look"), do("starts"), step(call("mcp__command_line__execute_command", command="rm one two")), do("starts")],
+                                {"probe": server()}, commands=True))
+            got = self.texts(home)
+            self.assertIn("E_SIZE: ended because", got["fill"][0][1])
+            self.assertIn("are allowed", got["fill"][0][1])
+            self.assertIn("Delete what is not needed", got["fill"][0][1])
+            self.assertEqual(got["look"][0][0], "finished")  # it is started again, and what only reads may be asked
+            self.assertEqual([status for status, _ in got["starts"]], ["denied:E_SIZE", "finished"])
+            self.assertLess(time.monotonic() - began, 55, "the call came to its own end")
+
+    def test_a_policy_of_a_tool_that_is_not_there_is_told(self):
+        with Home() as home:
+            r = home.run("--config", home.write("team.json", team([do("look")], {"probe": server(tool_policies={"looks": {"access": "read"}, "get": {"access": "read"}})})),
+                         "make it")
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            self.assertEqual(r.stderr.count("tool_policies names the tool 'looks', which it does not offer (is 'look' meant?)"), 1, r.stderr)
+            self.assertEqual(r.stderr.count("tool_policies names"), 1, r.stderr)
+
     def test_as_an_ordinary_user(self):
         if os.getuid() != 0:
             self.skipTest("skipped: it is one that runs this")

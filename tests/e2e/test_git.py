@@ -181,6 +181,44 @@ class Git(unittest.TestCase):
             self.assertEqual(r.returncode, 1)
             self.assertIn("'legacy' is not available yet", r.stderr)
 
+    def test_what_git_ignores_is_not_copied_however_much_it_is(self):
+        with GitHome(None) as home:
+            home.sh("printf 'data/\\nout/\\n*.log\\n' > .gitignore; mkdir data out src/data; echo kept > out/kept; echo o > out/own; echo l > run.log; "
+                    "truncate -s 3G data/huge; truncate -s 1G src/data/more; git add -f out/kept .gitignore; git -c core.hooksPath=/nonexistent commit -qm ignore")
+            for mode, copy in (("auto", "target1"), ("isolated", "../target1")):
+                makes = (f"cd {copy} && ls -A && ls out && git status --short; mkdir data; echo mine > data/mine; echo mine > out/own; echo mine > out/new; "
+                         "echo mine > run.log; echo new > out/kept; echo new > new.txt")
+                config = team([shell(makes)], home.project, coordination={"write_mode": mode})
+                r = self.ran(home, config)
+                told = [x for x in r.stderr.splitlines() if "git ignores it" in x]
+                self.assertIn(f"not in the {'checkout' if mode == 'auto' else 'copy'} of {home.project}, because git ignores it: data, out/own, run.log, src/data", r.stderr)
+                listed = self.commands(home)[-1]["stdout"]
+                self.assertNotIn("data\n", listed)
+                self.assertIn("\nkept\n", listed)
+                names = home.run("diff", "last", "--name-only").stdout
+                self.assertEqual([x.split()[-1] for x in names.splitlines()[1:]], ["new.txt", "out/kept"], names)
+                left = next(x for x in told if "not part of the changes" in x)
+                for name in ("data", "out/new", "out/own", "run.log"):
+                    self.assertIn(f"{name} (git ignores it)", left)
+                self.assertEqual(home.run("apply", "last").returncode, 0)
+                self.assertEqual(home.sh("cat run.log out/own out/kept new.txt"), "l\no\nnew\nnew\n")
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                self.assertEqual(home.sh("cat run.log out/own out/kept; ls new.txt 2>/dev/null || true"), "l\no\nkept\n")
+                home.run("rm", "last")
+
+    def test_a_file_that_git_ignores_from_now_on_is_not_deleted(self):
+        with GitHome(None) as home:
+            config = team([shell("cd target1 && echo more >> readme.txt")], home.project,
+                          first=[shell(f"until grep -q untracked {home.project}/.gitignore; do sleep 0.02; done; ls target1")])
+            p = home.start("--config", home.write("team.json", config), "--json", "--apply", "no", "make it")
+            Lines(p.stdout).until(lambda line: '"call_started"' in line and "execute_command" in line)
+            (home.project / ".gitignore").write_text("untracked.txt\n")
+            self.assertEqual(p.wait(60), 0)
+            p.stdout.close(), p.stderr.close()
+            self.assertIn("untracked.txt", self.commands(home)[0]["stdout"])
+            names = home.run("diff", "last", "--name-only").stdout
+            self.assertEqual([x.split()[-1] for x in names.splitlines()[1:]], ["readme.txt"], names)
+
     def test_a_repository_that_leads_elsewhere_is_copied_without_history_and_said(self):
         with GitHome(None) as home:
             home.git("clone -q --shared project borrowed", home.path)

@@ -94,10 +94,10 @@ class LongResults(unittest.TestCase):
         r = self.home.run("--config", team, "--json", "q")
         self.assertEqual(r.returncode, 0, r.stderr)
         events = events_of(r.stdout)
-        called = [e for e in events if e["type"] == "call_started" and e["target"] == TOOL]
+        ended = [(i, e["reason"]) for i, e in enumerate(events) if e["type"] == "call_ended" and e["target"] == TOOL]
         presented = next(i for i, e in enumerate(events) if e["type"] == "presentation_started")
-        self.assertEqual(len(called), 1)
-        self.assertGreater(events.index(called[0]), presented)
+        self.assertEqual([status for _, status in ended], ["denied:E_PLANNING"] * (len(ended) - 1) + ["finished"])  # the log is the audit
+        self.assertTrue(len(ended) > 1 and ended[-2][0] < presented < ended[-1][0], ended)
         first = p.requests[0]["messages"]
         self.assertIn("Only plan.", first[0]["content"])
         self.assertIn("E_PLANNING", self.results(p.requests[1])[0])

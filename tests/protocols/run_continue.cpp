@@ -22,6 +22,7 @@ struct crash_fixture : run_driver {
   void crash(std::vector<known_end> ends, ruling refusal = {}) {
     run::state back;
     std::string error;
+    auto planning = s.task.planning; // comes with the task
     CAF_REQUIRE(run::from_json(run::to_json(s), back, error));
     for (auto& m : s.talk) {
       back.talk.emplace_back();
@@ -30,6 +31,7 @@ struct crash_fixture : run_driver {
     s = back;
     run::continued c;
     c.task = task(8, s.task.may_vote);
+    c.task.planning = planning;
     for (auto& p : s.pending) // as the log has them
       if (std::none_of(ends.begin(), ends.end(), [&](auto& e) { return e.call == p.number; }))
         ends.push_back({p.number, false, {}, {}, begun[p.number]});
@@ -108,6 +110,21 @@ CAF_TEST(a run fails over an unknown outcome where that is asked for) {
   CAF_CHECK(r.begun.empty() && !r.ask && r.handed_in.kind == verdict_kind::failed);
   CAF_CHECK(says(r.handed_in.reason, "'write'") && says(r.handed_in.reason, "not known"));
   CAF_CHECK(is_fatal(r.handed_in.code)); // asked again, the agent would write once more
+}
+
+CAF_TEST(a call that planning refuses is no unknown outcome and is refused again) {
+  with.unknown = run::on_unknown::fail;
+  auto t = task();
+  t.planning = true;
+  start(t);
+  auto c = calls({{"c1", "write", "{}"}});
+  reply(c);
+  for (int i = 0; i < 2; ++i) {
+    CAF_CHECK(the<run::report>().begun[0].effect == call_effect::none);
+    crash({ended(1, c)});
+  }
+  rule();
+  CAF_CHECK(got<run::send_tool>().empty() && the<run::refuse_tool>().call == 4);
 }
 
 CAF_TEST(a call is repeated where that is asked for) {

@@ -43,6 +43,7 @@ public:
     if (d.roll(2) == 1)
       x.with.policies = &waiting_policies();
     has_workspace = d.roll(3) == 2;
+    plans = d.roll(4) == 3;
     begin();
   }
 
@@ -81,6 +82,7 @@ private:
   void begin() {
     auto t = run_driver::task(++run, may_vote);
     t.kind = kind_of_run;
+    t.planning = plans;
     t.round = static_cast<std::uint32_t>(run); // requests in vain are another test's
     log.superseded = log.has_state = false;
     asked = 0;
@@ -268,6 +270,7 @@ private:
       log.talk.push_back(run::keep_message(x.s.talk[i], kept.keep()));
     auto whole = x.s; // what comes back is all but what the log has
     whole.task.question = {}, whole.task.history = {};
+    whole.task.planning = false;
     for (auto& a : whole.task.answers)
       a.text.clear();
     whole.reply = {}, whole.held = 0;
@@ -277,6 +280,7 @@ private:
     for (auto& p : whole.pending) {
       p.call = {};
       p.hold = 0;
+      p.refused.clear();
       if (p.number != 0)
         p.result = {};
     }
@@ -321,6 +325,14 @@ private:
     auto& tool = all_tools.at(a.what.name);
     MUST(x.with.policies != &waiting_policies() || a.what.name != "write" || said[a.what.id]);
     MUST(times == 1 || tool.read_only || tool.idempotent || x.with.unknown == run::on_unknown::repeat);
+    MUST(!plans);
+    tools.insert(a.call);
+  }
+
+  void carry_out(const run::refuse_tool& a) {
+    MUST(!log.calls.at(a.call).ended && sent.insert(a.call).second && plans && a.result.is_error
+         && a.status == "denied:E_PLANNING");
+    last_is_ruled = true;
     tools.insert(a.call);
   }
 
@@ -412,7 +424,7 @@ private:
   bool preparing = false;
   std::uint64_t cancelled = 0; ///< the run that was
   std::uint64_t asked = 0;     ///< report whose ruling is on its way
-  bool has_workspace = false, snapping = false, listing = false;
+  bool has_workspace = false, plans = false, snapping = false, listing = false;
   std::string snapshot;                       ///< that was taken last
   std::map<std::uint64_t, std::string> holds; ///< by number: what they are about
   std::map<std::string, bool> said;           ///< by call id: whether it may go on

@@ -161,7 +161,7 @@ CAF_TEST(calls of other sources wait as well unless the user lifts the order) {
   CAF_CHECK_EQUAL(begun_now(), "write send look "); // put is of write's source
 }
 
-CAF_TEST(a run that plans calls no tool and goes on) {
+CAF_TEST(a run that plans calls no tool and goes on and the log has what it wanted) {
   auto t = task();
   t.planning = true;
   t.planning_instruction = "Only plan, please.";
@@ -169,14 +169,25 @@ CAF_TEST(a run that plans calls no tool and goes on) {
   CAF_CHECK(says(s.talk[0].text, "Only plan, please."));
   reply(calls({{"c1", "write", "{}"}, {"c2", "look", "{}"}}));
   auto r = the<run::report>();
-  CAF_CHECK(r.begun.size() == 1 && r.begun[0].target == "model"); // nothing was announced
+  CAF_REQUIRE_EQUAL(r.begun.size(), 2u); // what they are does not matter: together
+  CAF_CHECK(r.begun[0].target == "write" && r.begun[0].effect == call_effect::none && r.begun[1].target == "look");
+  rule();
+  CAF_CHECK(got<run::send_tool>().empty());
+  for (auto& no : got<run::refuse_tool>())
+    put(run::tool_done{no.call, no.result, no.status, {}});
+  r = the<run::report>();
+  CAF_CHECK(r.begun.size() == 1 && r.begun[0].target == "model");
   for (auto i = s.talk.size() - 2; i < s.talk.size(); ++i)
     CAF_CHECK(s.talk[i].is_error && says(s.talk[i].text, "E_PLANNING, blocked_by: planning_mode"));
+  for (auto& e : r.ended)
+    CAF_CHECK(e.status == "denied:E_PLANNING" && says(e.result.text, "E_PLANNING"));
   rule();
   s.task.planning_reads = true;
   reply(calls({{"c3", "write", "{\"a\":1}"}, {"c4", "look", "{\"a\":1}"}}));
-  r = the<run::report>();
-  CAF_CHECK(r.begun.size() == 1 && r.begun[0].target == "look");
+  CAF_REQUIRE_EQUAL(the<run::report>().begun.size(), 2u);
+  rule();
+  CAF_CHECK_EQUAL(the<run::send_tool>().what.name, "look");
+  CAF_CHECK_EQUAL(got<run::refuse_tool>().size(), 1u);
 }
 
 CAF_TEST(while it plans its files are read by our tools and not by a server of their name) {
@@ -193,7 +204,8 @@ CAF_TEST(while it plans its files are read by our tools and not by a server of t
   again.planning = true;
   start(again);
   reply(read("c2"));
-  CAF_CHECK(says(s.talk.back().text, "E_PLANNING"));
+  rule();
+  CAF_CHECK_EQUAL(the<run::refuse_tool>().status, "denied:E_PLANNING");
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

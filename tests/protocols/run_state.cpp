@@ -105,7 +105,7 @@ run::memory full_memory() {
 
 run::pending_call full_call(std::uint64_t n) {
   run::pending_call p;
-  auto& [at, call, number, first, stage, policy, hold, cleared, result] = p;
+  auto& [at, call, number, first, stage, policy, hold, cleared, refused, result] = p;
   at = 1;
   call = {}; // the reply has it
   number = n;
@@ -114,6 +114,7 @@ run::pending_call full_call(std::uint64_t n) {
   policy = "approval";
   hold = 0; // another one after a crash
   cleared = true;
+  refused = {}; // judged again
   if (n == 0)
     result = {"c2", "Error: not carried out: \"why\".", true}; // else the log has it
   return p;

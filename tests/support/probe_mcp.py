@@ -67,6 +67,15 @@ def stay(seconds):
     return "stayed"
 
 
+def fill():
+    """Two files in the workspace that hold more than it may, and then goes on working. They take no room on the disk."""
+    for name in ("one", "two"):
+        with open(name, "w") as f:
+            f.truncate(1600 << 20)
+    time.sleep(60)
+    return "filled"
+
+
 def eat(mib):
     held = []
     for _ in range(mib // 100):
@@ -100,7 +109,7 @@ def end(how):
     os._exit(7)
 
 
-TOOLS = {f.__name__: f for f in (get, put, fetch, look, remember, touch_path, read_path, end, starts, write_on, sockets, stay, eat)}
+TOOLS = {f.__name__: f for f in (get, put, fetch, look, remember, touch_path, read_path, end, starts, write_on, sockets, stay, eat, fill)}
 
 
 def main():

@@ -72,6 +72,52 @@ CAF_TEST(modes and owners of the user stay) {
   CAF_CHECK_EQUAL(mode("run"), 0600u);
 }
 
+CAF_TEST(new files and folders have the modes that the umask gives) {
+  write("old", "1");
+  write("gone/x", "1");
+  ::chmod((work + "/gone/x").c_str(), 0755);
+  start();
+  ::chmod((user + "/gone").c_str(), 0751);
+  ::chmod((user + "/gone/x").c_str(), 0711);
+  auto mode = [&](const char* name) {
+    struct stat st {};
+    ::stat((user + "/" + name).c_str(), &st);
+    return st.st_mode & 07777;
+  };
+  fs::remove_all(work + "/gone");
+  write("new/sub/f", "2");
+  write("new/run", "2");
+  ::chmod((work + "/new/run").c_str(), 0755);
+  write("old", "2");
+  auto before = mode("old");
+  auto mask = ::umask(0027);
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(mode("new"), 0750u);
+  CAF_CHECK_EQUAL(mode("new/sub"), 0750u);
+  CAF_CHECK_EQUAL(mode("new/sub/f"), 0640u);
+  CAF_CHECK_EQUAL(mode("new/run"), 0750u);
+  CAF_CHECK_EQUAL(mode("old"), before);
+  ::umask(0002);
+  good(undo(journal, got.id));
+  CAF_CHECK_EQUAL(mode("gone"), 0751u); // as they were
+  CAF_CHECK_EQUAL(mode("gone/x"), 0711u);
+  good(apply(plan()));
+  CAF_CHECK_EQUAL(mode("new"), 0775u);
+  CAF_CHECK_EQUAL(mode("new/sub/f"), 0664u);
+  auto out = place("out");
+  good(kept.restore(plan().after, out, nullptr, 0, {}, true));
+  auto of = [](const std::string& path) {
+    struct stat st {};
+    ::stat(path.c_str(), &st);
+    return st.st_mode & 07777;
+  };
+  CAF_CHECK_EQUAL(of(out), 0775u);
+  CAF_CHECK_EQUAL(of(out + "/new/sub"), 0775u);
+  CAF_CHECK_EQUAL(of(out + "/new/run"), 0775u);
+  CAF_CHECK_EQUAL(of(out + "/old"), 0664u);
+  ::umask(mask);
+}
+
 CAF_TEST(what the user changed is treated as the policy says) {
   write("both", "base");
   write("gone", "base");
@@ -197,6 +243,63 @@ CAF_TEST(a folder swapped for a link is not written through) {
   fs::rename(user, place("moved"));
   fs::create_directory_symlink(place("moved"), user);
   CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::denied);
+}
+
+CAF_TEST(a new link that goes on through an outward link of the user is left out and named) {
+  write("d/a", "base");
+  write("real/a", "base");
+  start();
+  fs::create_directory(place("outside"));
+  std::ofstream{place("outside") + "/a"} << "outside";
+  fs::create_directory_symlink(place("outside"), user + "/out"); // in no copy
+  fs::create_directory_symlink("../outside", user + "/up");
+  fs::create_directory_symlink("d", user + "/in");
+  fs::create_directory_symlink(user + "/real", user + "/absolute");
+  fs::create_symlink("out/a", work + "/direct");
+  fs::create_symlink("../up/a", work + "/d/above");
+  fs::create_symlink("direct", work + "/second"); // of the agents' own
+  fs::create_symlink("in/a", work + "/good");
+  fs::create_symlink("absolute/a", work + "/good too");
+  fs::create_symlink("gone", work + "/dangling");
+  fs::create_symlink("round", work + "/round");
+  for (auto p : {policy::fail, policy::prefer_presenter}) {
+    on_drift = p;
+    auto proposal = good(propose(plan()));
+    CAF_CHECK_EQUAL(std::count_if(proposal.begin(), proposal.end(), [](auto& x) { return x.state == verdict::denied; }), 3);
+    auto got = good(apply(plan()));
+    CAF_CHECK_EQUAL(got.skipped.size(), 3u);
+    CAF_CHECK_EQUAL(why(got, "direct"), "it leads out of the folder through out, which is a link there");
+    CAF_CHECK_EQUAL(why(got, "second"), "it leads out of the folder through out, which is a link there");
+    CAF_CHECK_EQUAL(why(got, "d/above"), "it leads out of the folder through up, which is a link there");
+    for (auto* name : {"good", "good too", "dangling", "round"})
+      CAF_CHECK(fs::is_symlink(user + "/" + name));
+    for (auto* name : {"direct", "second", "d/above"})
+      CAF_CHECK(!fs::is_symlink(user + "/" + name));
+    good(undo(journal, got.id));
+  }
+}
+
+CAF_TEST(what lies behind an outward link of the user is never written through it) {
+  write("a", "base");
+  start();
+  fs::create_directories(place("outside") + "/sub");
+  std::ofstream{place("outside") + "/a"} << "outside";
+  auto outside = id_of(place("outside"));
+  fs::create_directory_symlink(place("outside"), user + "/out");
+  write("out/a", "agents'");
+  write("out/sub/deep", "agents'");
+  write("a", "changed");
+  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::drifted);
+  for (auto p : {policy::skip, policy::prefer_presenter}) {
+    on_drift = p;
+    auto got = good(apply(plan()));
+    for (auto* name : {"out", "out/a", "out/sub", "out/sub/deep"})
+      CAF_CHECK_NOT_EQUAL(why(got, name), "");
+    CAF_CHECK_EQUAL(contents(user + "/a"), "changed");
+    CAF_CHECK_EQUAL(id_of(place("outside")), outside);
+    CAF_CHECK(fs::is_symlink(user + "/out"));
+    good(undo(journal, got.id));
+  }
 }
 
 CAF_TEST(links are never followed while somebody swaps folders) {

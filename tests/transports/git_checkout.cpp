@@ -11,6 +11,7 @@
 #include "protocols/wire/sha256.hpp"
 #include "support/scratch_folder.hpp"
 #include "support/workspace_tree.hpp"
+#include "transports/git_ignored.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <cstdio>
@@ -323,6 +324,46 @@ CAF_TEST(a branch takes changes and nothing else moves) {
     CAF_CHECK(now == then);
   }
   CAF_CHECK(has(git::commit_branch(*r, std::string(40, 'a'), "other", "m", changes, open).error, "cannot be read"));
+}
+
+CAF_TEST(what git ignores is what git itself ignores) {
+  project p;
+  auto base = p.folder.path;
+  CAF_CHECK(git::ignored_paths::of(base) == nullptr);
+  sh(base, "git init -q -b main lib; cd lib; echo l > l.log; git add .; git commit -qm lib");
+  sh(p.path,
+     "git reset -q --hard; git -c protocol.file.allow=always submodule -q add ../lib sm; mkdir -p out sub/out own; "
+     "printf '*.log\\nout/\\n!keep.log\\n/own/*\\n' > .gitignore; echo 1 > out/kept; git add -f out/kept; git commit -qm ignore");
+  auto all = git::ignored_paths::of(p.path);
+  CAF_REQUIRE(all);
+  struct row {
+    const char* path;
+    bool folder, ignored;
+  };
+  for (auto& r : {row{"a.log", false, true},
+                  {"keep.log", false, false},
+                  {"out", true, false},
+                  {"out/kept", false, false},
+                  {"out/new", false, true},
+                  {"out/new", true, true},
+                  {"sub/out", true, true},
+                  {"sub/out/x", false, true},
+
+                  {"sub", true, false},
+                  {"own", true, false},
+                  {"own/x", false, true},
+                  {".gitignore", false, false},
+                  {"sm", true, false},
+                  {"sm/l.log", false, false},
+                  {"sm/new.log", false, false},
+                  {"not/there/b.log", false, true}}) {
+    CAF_MESSAGE(r.path);
+    CAF_CHECK_EQUAL(all->holds(r.path, r.folder), r.ignored);
+  }
+  auto below = git::ignored_paths::of(p.path + "/sub");
+  CAF_REQUIRE(below);
+  CAF_CHECK(below->holds("out", true) && below->holds("a.log", false) && !below->holds("keep.log", false));
+  CAF_CHECK(git::ignored_paths::of(p.path + "/sub/out") == nullptr); // ignored itself: who grants it means what is in it
 }
 
 CAF_TEST(a branch has what git itself would commit) {

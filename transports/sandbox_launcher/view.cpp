@@ -154,8 +154,9 @@ std::string fill_dev(int root) {
   return shm < 0 ? fault("cannot make /dev/shm") : put(root, shm, "/dev/shm", true);
 }
 
-/// On most systems /bin and /lib are links into /usr, and so they are in the view.
-void add_system(std::vector<entry>& entries, std::vector<std::pair<std::string, std::string>>& links) {
+/// On most systems /bin and /lib are links into /usr, and so they are in the view. Settings in a folder that is granted as it is
+/// are there already, with links where the system has them, and a link cannot be covered.
+void add_system(const profile& p, std::vector<entry>& entries, std::vector<std::pair<std::string, std::string>>& links) {
   for (const auto& path : program_folders()) {
     char target[256];
     auto n = ::readlink(path.c_str(), static_cast<char*>(target), sizeof target);
@@ -167,7 +168,8 @@ void add_system(std::vector<entry>& entries, std::vector<std::pair<std::string, 
   for (const auto& path : harmless_devices())
     entries.push_back({entry::kind::writable, path});
   for (const auto& path : settings_of_programs())
-    entries.push_back({entry::kind::readable, path, false});
+    if (innermost(p.readable, path).empty() && innermost(p.writable, path).empty())
+      entries.push_back({entry::kind::readable, path, false});
 }
 
 /// What is protected or hidden below a granted path. The folders on the way become mounts, too: one that is none could be renamed,
@@ -234,7 +236,7 @@ std::string build_view(const profile& p) {
     return fault("cannot make the mounts private");
   std::vector<entry> entries;
   std::vector<std::pair<std::string, std::string>> links;
-  add_system(entries, links);
+  add_system(p, entries, links);
   auto system = entries.size();
   for (const auto& path : p.readable)
     entries.push_back({entry::kind::readable, path});
