@@ -5,7 +5,6 @@
 
 #include "app/engine_files.hpp"
 
-#include "app/engine_caf.hpp"
 #include "app/load_config.hpp"
 #include "app/task_changes.hpp"
 #include "protocols/text.hpp"
@@ -203,23 +202,6 @@ std::string engine::undo(const std::string& task) {
 
 std::string engine::read_file(const std::string& task, const std::string& label, const std::string& path, std::string& error) {
   return file_of_task(store(), task, label, path, error);
-}
-
-proposed_changes hosted_engine::changes(const std::string& task, std::string& error) {
-  return changes_of_task(*store_, task, error);
-}
-
-std::string hosted_engine::apply(const std::string& task, const apply_request& how) {
-  return apply_task(*store_, *outside_, task, how);
-}
-
-std::string hosted_engine::undo(const std::string& task) {
-  return undo_task(task);
-}
-
-std::string hosted_engine::read_file(const std::string& task, const std::string& label, const std::string& path,
-                                     std::string& error) {
-  return file_of_task(*store_, task, label, path, error);
 }
 
 } // namespace conclave
