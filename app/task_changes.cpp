@@ -276,7 +276,7 @@ std::string write_files(const task_changes& t, const snapshots::store& store, co
       left.push_back({path, why});
     return why;
   };
-  auto got = store.restore(t.snapshot, folder, nullptr, snapshots::default_keep_free, leave_out, true);
+  auto got = store.restore(t.snapshot, folder, nullptr, snapshots::asked_keep_free, leave_out, true);
   if (auto* f = std::get_if<snapshots::failure>(&got))
     return f->text;
   files = std::get<snapshots::placed>(got).files;

@@ -44,7 +44,7 @@ struct job {
   judge allowed;       ///< empty: nothing is allowed
   std::string journal; ///< a folder of our own, made if missing
   cancel_flag cancel = nullptr;
-  std::uint64_t keep_free = snapshots::default_keep_free;
+  std::uint64_t keep_free = snapshots::asked_keep_free; ///< bytes, of the target's disk and the journal's
 };
 
 enum class verdict : std::uint8_t {

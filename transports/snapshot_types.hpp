@@ -52,6 +52,8 @@ template <class T>
 using result = std::variant<T, failure>;
 
 inline constexpr std::uint64_t default_keep_free = std::uint64_t{1} << 30;
+/// The same where somebody has asked for the files to be written: room for what a file system needs beside them.
+inline constexpr std::uint64_t asked_keep_free = std::uint64_t{16} << 20;
 
 struct bounds {
   std::uint64_t bytes = std::uint64_t{2} << 30; ///< of files, as their sizes say: a sparse one counts in full
