@@ -228,6 +228,11 @@ int command_run(const run_options& given) {
     return usage_code;
   }
   engine_options options;
+  if (!o.record.empty()
+      && std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); })) {
+    complain(no_tape_of_workspaces);
+    return usage_code;
+  }
   options.record_path = o.record;
   engine eng(std::move(options));
   if (!eng.error().empty()) {
