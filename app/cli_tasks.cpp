@@ -67,7 +67,7 @@ void parse_resume(command_line& c, int argc, const char* const* argv) {
   prepare(app);
   auto& o = c.resume;
   o.task = "last";
-  app.add_option("task", o.task, "task id, the beginning of one, or last (the default)");
+  app.add_option("task", o.task, "task id, the beginning of one, or last (the default): the newest without an answer");
   app.add_option(
          "--on-unknown", o.on_unknown,
          "a tool call that may have happened: tell (the model is told so), ask (you are asked), fail (its run fails), repeat")

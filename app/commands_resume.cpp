@@ -168,8 +168,7 @@ int command_resume(const resume_options& o) {
   block_signals();
   std::optional<signal_watch> early(std::in_place);
   stored_tasks s;
-  task_row row;
-  if (auto code = s.open(o.task, row))
+  if (auto code = s.open())
     return code;
   if (row.live && !is_gone(row.owner)) { // else somebody is just taking it over: the claim names them
     complain("task " + row.task + " is under way: " + owner_text(row.owner) + " works on it; end it with: conclave cancel "
@@ -179,6 +178,16 @@ int command_resume(const resume_options& o) {
   std::vector<event> events;
   std::unordered_map<std::string, std::string> bodies;
   if (auto code = s.read(row.task, events, row.outcome.empty() ? &bodies : nullptr))
+  auto unnamed = o.task == "last" && !s.rows.empty();
+  std::string error;
+  auto wanted = unnamed ? task_to_go_on_with(s.rows) : find_task(s.rows, o.task, error);
+  if (wanted.empty()) {
+    complain(error);
+    return wrong_usage;
+  }
+  auto row = s.row(wanted);
+  if (auto which = unnamed ? which_task(s.rows, wanted) : std::string{}; !which.empty() && !o.output.quiet && !o.output.automation)
+    complain("notice: " + which);
     return code;
   if (row.outcome == to_string(outcome_kind::answered)) {
     remove_left_workspaces(s.home, [&s] { return s.rows; });
@@ -201,6 +210,10 @@ int command_resume(const resume_options& o) {
     return wrong_usage;
   std::vector<problem> problems;
   team.models = load_models(own_models_file(), problems);
+  if (row.played) {
+    complain(why_not_for_real(row.task));
+    return wrong_usage;
+  }
   if (auto unread = blocking(problems); !unread.empty()) {
     for (const auto& p : unread)
       complain(to_string(p));

@@ -4,6 +4,7 @@
 #include "app/task_opening.hpp"
 
 #include "app/load_config.hpp"
+#include "app/task_lookup.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
 #include "protocols/run_state.hpp"
@@ -68,8 +69,13 @@ std::optional<ledger::restored> ended_task(event_store& store, const std::string
   std::string error;
   auto rows = store.list(error);
   auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
-  if (row == rows.end() || row->outcome.empty())
+  if (row == rows.end() || (row->outcome.empty() && !row->played))
     return {};
+  if (row->played && row->outcome != to_string(outcome_kind::answered)) {
+    ledger::restored never;
+    never.error = why_not_for_real(task);
+    return never;
+  }
   if (known.size() == row->events)
     return ledger::restore(known);
   std::vector<event> log;
