@@ -6,6 +6,7 @@
 #include "app/commands.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
+#include "app/left_logs.hpp"
 #include "app/left_workspaces.hpp"
 #include "app/load_config.hpp"
 #include "app/plain_text.hpp"
@@ -198,6 +199,8 @@ int command_resume(const resume_options& o) {
         out.on(e); // with --json the answer is printed as its event
       else
         out.known(e);
+    if (auto fault = mend_left_logs(s.home, row, *s.store); !fault.empty())
+      complain("notice: " + fault);
     return out.finish(outcome_of(row.task, events));
   }
   auto stored = ledger::restore(events);
