@@ -4,6 +4,7 @@
 #include "app/task_opening.hpp"
 
 #include "app/load_config.hpp"
+#include "app/start_folder.hpp"
 #include "app/task_lookup.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
@@ -42,6 +43,7 @@ opening opening_of(const run_config& config, const question& q, const std::vecto
   std::error_code ignored;
   if (!config.source.empty())
     o.config_path = is_standard_input(config.source) ? config.source : std::filesystem::absolute(config.source, ignored).string();
+  o.folder = folder_of_start(o);
   if (o.build.empty())
     o.build = version;
   o.on_unknown = config.on_unknown;
