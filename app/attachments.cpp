@@ -168,7 +168,7 @@ std::string fill(attachment& a, const std::string& source, const std::string& ke
     auto what = wire::other_type(bytes);
     return what.empty()
                ? "is neither an image (PNG, JPEG, GIF, WebP) nor a PDF, by its first bytes; documents of other types are not "
-                 "available yet: text files go with --file"
+                 "available yet: a text goes with --file PATH, or in a pipe"
                : "is " + what + (what.find(':') == std::string::npos ? ", which is not available yet" : "");
   }
   if (key == "image_path" && type == "application/pdf")

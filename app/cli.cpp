@@ -297,7 +297,7 @@ command_line parse_command_line(int argc, const char* const* argv) {
 }
 
 std::int64_t parse_age(const std::string& text) {
-  auto ms = text.find('.') == std::string::npos && !text.ends_with("ms") ? read_time(text, 0) : std::nullopt;
+  auto ms = read_time(text, 1000);
   return ms && *ms <= 100 * static_cast<double>(year_ms) ? std::llround(*ms) : -1;
 }
 

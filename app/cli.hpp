@@ -176,7 +176,7 @@ struct command_line {
 /// Reads the arguments; argv[0] is skipped. Never throws, never prints; usage errors have code 1.
 command_line parse_command_line(int argc, const char* const* argv);
 
-/// Reads "30d": a whole number and one of s, m, h, d, w. Returns milliseconds, -1 if it is nothing like that or beyond 100 years.
+/// Reads a time as parse_seconds does, also 0 and up to 100 years ("30d"), into milliseconds; -1 if it is none.
 std::int64_t parse_age(const std::string& text);
 
 /// Reads a time ("90", "0.5" seconds, "10m", see protocols/time_text.hpp), positive and up to a year, into milliseconds (at least

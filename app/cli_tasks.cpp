@@ -38,12 +38,12 @@ void parse_prune(command_line& c, int argc, const char* const* argv) {
   CLI::App app("Deletes the stored tasks that started longer ago than this, and their logs.", "conclave prune");
   prepare(app);
   std::string age;
-  app.add_option("--older-than", age, "age: a number and s, m, h, d or w (30d)")->required();
+  app.add_option("--older-than", age, "TIME since they started: 30d, 1.5h, 90s, or seconds")->required();
   if (!parse(app, c, argc, argv, "conclave prune --help"))
     return;
   c.prune.older_than_ms = parse_age(age);
   if (c.prune.older_than_ms < 0)
-    usage_error(c, "--older-than takes a number and s, m, h, d or w, such as 30d, not '" + age + "'", "conclave prune --help");
+    usage_error(c, "--older-than takes a time (30d, 1.5h, 90 or 90s), not '" + age + "'", "conclave prune --help");
 }
 
 namespace {
@@ -67,7 +67,7 @@ void parse_resume(command_line& c, int argc, const char* const* argv) {
   prepare(app);
   auto& o = c.resume;
   o.task = "last";
-  app.add_option("task", o.task, "task id, the beginning of one, or last (the default)");
+  app.add_option("task", o.task, "task id, the beginning of one, or last (the default): the newest without an answer");
   app.add_option(
          "--on-unknown", o.on_unknown,
          "a tool call that may have happened: tell (the model is told so), ask (you are asked), fail (its run fails), repeat")

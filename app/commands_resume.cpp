@@ -6,10 +6,12 @@
 #include "app/commands.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
+#include "app/left_logs.hpp"
 #include "app/left_workspaces.hpp"
 #include "app/load_config.hpp"
 #include "app/plain_text.hpp"
 #include "app/run_session.hpp"
+#include "app/start_folder.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/catalogue.hpp"
@@ -72,14 +74,15 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   return false;
 }
 
-/// Whether this machine has the keys and variables of the agents that are to go on here. Without one its agent would be out for the
-/// task, for good: that is said before anything changes.
+/// Whether this machine has the keys, variables, authorities and folders of the agents that are to go on here. Without one its
+/// agent would be out for the task, for good, or go on without its tools: that is said before anything changes.
 bool has_keys(const opening& o, const ledger::state& s, bool ended) {
   std::vector<problem> ignored; // the engine tells what is wrong with .env files
   auto env = environment::load(ignored);
   auto all = true;
-  for (std::size_t i = 0; i < o.agents.size(); ++i) {
-    const auto& a = o.agents[i];
+  auto agents = agents_at_start(o);
+  for (std::size_t i = 0; i < agents.size(); ++i) {
+    const auto& a = agents[i];
     auto here = i >= o.nodes.size() || o.nodes[i] == "local";
     const auto* m = ledger::find(s, a.id);
     if (!here || (!ended && m != nullptr && !m->live))
@@ -90,11 +93,16 @@ bool has_keys(const opening& o, const ledger::state& s, bool ended) {
       const auto* kind = find_backend_kind(b.type);
       auto keyless = kind == nullptr || !is_available(*kind) || b.type == "local" || b.type == "scripted";
       auto route = keyless ? key_route{} : route_key(b, env.lookup(), env.sources());
-      usable = usable || route.code == ec::none;
+      auto why = route.error;
+      if (route.code == ec::none)
+        outside::of_machine()->load_trust(route.ca, why);
+      usable = usable || why.empty();
       if (fault.empty())
-        fault = route.error;
+        fault = why;
     });
-    if (!usable) {
+    if (usable)
+      fault = lack_of_tools(o, i, env.lookup());
+    if (!fault.empty()) {
       complain("agent '" + shown_text(a.id) + "' cannot go on: " + fault);
       all = false;
     }
@@ -168,9 +176,18 @@ int command_resume(const resume_options& o) {
   block_signals();
   std::optional<signal_watch> early(std::in_place);
   stored_tasks s;
-  task_row row;
-  if (auto code = s.open(o.task, row))
+  if (auto code = s.open())
     return code;
+  auto unnamed = o.task == "last" && !s.rows.empty();
+  std::string error;
+  auto wanted = unnamed ? task_to_go_on_with(s.rows) : find_task(s.rows, o.task, error);
+  if (wanted.empty()) {
+    complain(error);
+    return wrong_usage;
+  }
+  auto row = s.row(wanted);
+  if (auto which = unnamed ? which_task(s.rows, wanted) : std::string{}; !which.empty() && !o.output.quiet && !o.output.automation)
+    complain("notice: " + which);
   if (row.live && !is_gone(row.owner)) { // else somebody is just taking it over: the claim names them
     complain("task " + row.task + " is under way: " + owner_text(row.owner) + " works on it; end it with: conclave cancel "
              + row.task);
@@ -182,6 +199,8 @@ int command_resume(const resume_options& o) {
     return code;
   if (row.outcome == to_string(outcome_kind::answered)) {
     remove_left_workspaces(s.home, [&s] { return s.rows; });
+    if (auto fault = mend_left_logs(s.home, row, *s.store); !fault.empty())
+      complain("notice: " + fault);
     run_output out(o.output);
     out.begin(row.task);
     for (const auto& e : events)
@@ -190,6 +209,10 @@ int command_resume(const resume_options& o) {
       else
         out.known(e);
     return out.finish(outcome_of(row.task, events));
+  }
+  if (row.played) {
+    complain(why_not_for_real(row.task));
+    return wrong_usage;
   }
   auto stored = ledger::restore(events);
   if (!stored.error.empty()) {

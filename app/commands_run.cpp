@@ -8,6 +8,7 @@
 #include "app/engine.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
+#include "app/left_logs.hpp"
 #include "app/load_config.hpp"
 #include "app/local_servers.hpp"
 #include "app/question.hpp"
@@ -227,6 +228,11 @@ int command_run(const run_options& given) {
     complain("a run with agents on nodes cannot be recorded: what happens on another machine is not seen here");
     return usage_code;
   }
+  if (!o.record.empty()
+      && std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); })) {
+    complain(no_tape_of_workspaces);
+    return usage_code;
+  }
   engine_options options;
   options.record_path = o.record;
   engine eng(std::move(options));
@@ -238,7 +244,10 @@ int command_run(const run_options& given) {
   shown.quiet = o.quiet || (config.ui.display_type == "silent" && !o.verbose);
   run_output out(shown);
   std::string ignored;
-  if (auto hint = cut_off_notice(eng.store().list(ignored)); !hint.empty() && !shown.quiet && !o.automation)
+  auto rows = eng.store().list(ignored);
+  if (auto home = home_dir(ignored); !home.empty())
+    mend_left_logs(home, rows, eng.store());
+  if (auto hint = cut_off_notice(rows); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line
   auto recorded = o.record.empty(), told = false, has_stand_ins = false;

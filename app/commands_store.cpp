@@ -3,6 +3,7 @@
 
 #include "app/commands.hpp"
 #include "app/host_io.hpp"
+#include "app/left_logs.hpp"
 #include "app/plain_text.hpp"
 #include "app/report.hpp"
 #include "app/stored_tasks.hpp"
@@ -90,6 +91,8 @@ int command_show(const show_options& o) {
   task_row row;
   if (auto code = s.open(o.task, row))
     return code;
+  if (auto fault = mend_left_logs(s.home, row, *s.store); !fault.empty())
+    complain("notice: " + fault);
   if (o.json) {
     std::string error, lines;
     for (const auto& e : s.store->read(row.task, 0, error))

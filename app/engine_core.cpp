@@ -256,6 +256,8 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   if (on_.tape)
     with.build = on_.tape->build(version);
   auto whole = opening_of(config, q, parts.agents, std::move(with));
+  if (on_.tape)
+    whole.folder = on_.tape->folder(whole.folder);
   if (auto fault = on_.tape ? begin_tape(task, whole, q) : std::string{}; !fault.empty()) {
     done(refused(ec::bad_request, std::move(fault)));
     return task;

@@ -6,6 +6,7 @@
 #include "actors/resumer.hpp"
 #include "app/attachments.hpp"
 #include "app/engine_core.hpp"
+#include "app/start_folder.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
 #include "transports/event_store.hpp"
@@ -92,7 +93,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   if (!enter(done))
     return {};
   run_config config;
-  config.agents = o.agents;
+  config.agents = agents_at_start(o);
   config.rules = o.rules;
   config.cluster = o.cluster;
   config.source = o.config_path;

@@ -5,6 +5,7 @@
 
 #include "app/engine_core.hpp"
 #include "app/environment.hpp"
+#include "transports/cassette_recorder.hpp"
 #include "transports/event_store.hpp"
 
 #include <utility>
@@ -36,8 +37,7 @@ void engine_core::start_tape() {
 std::string engine_core::begin_tape(const std::string& task, const opening& whole, const question& q) {
   for (auto& a : whole.agents)
     if (!a.backend.workspace.cwd.empty())
-      return "a run of agents with a workspace (`cwd`) cannot be recorded yet: what their commands and files do is not in a "
-             "cassette";
+      return no_tape_of_workspaces;
   return on_.tape->begin(task, whole, q.text);
 }
 

@@ -163,7 +163,14 @@ bool to_flag(const tree& node, bool& out) {
 }
 
 bool to_integer(const tree& node, std::int64_t& out) {
-  if (node.kind != tree::scalar || node.quoted || !is_integer(node.text))
+  if (node.kind != tree::scalar || node.quoted)
+    return false;
+  std::uint64_t based = 0;
+  if (to_based(node.text, based)) {
+    out = static_cast<std::int64_t>(based);
+    return out >= 0;
+  }
+  if (!is_integer(node.text))
     return false;
   auto from = node.text.data() + (node.text[0] == '+' ? 1 : 0);
   auto end = node.text.data() + node.text.size();
@@ -172,6 +179,11 @@ bool to_integer(const tree& node, std::int64_t& out) {
 }
 
 bool to_number(const tree& node, double& out) {
+  std::int64_t whole = 0;
+  if (to_integer(node, whole)) {
+    out = static_cast<double>(whole);
+    return true;
+  }
   if (node.kind != tree::scalar || node.quoted || node.text.size() > 400 || !is_float(node.text))
     return false;
   auto from = node.text.data() + (node.text[0] == '+' ? 1 : 0);

@@ -17,11 +17,12 @@ namespace conclave::loader {
 namespace {
 
 const char* kind_text(const tree& node) {
+  double number = 0;
   switch (node.kind) {
   case tree::null:
     return "nothing";
   case tree::scalar:
-    return node.quoted ? "quoted text" : "text";
+    return node.quoted ? "quoted text" : to_number(node, number) ? "a number" : "text";
   case tree::list:
     return "a list";
   case tree::map:

@@ -19,6 +19,12 @@
 
 namespace conclave {
 
+std::string taken_by_another(const outcome& o) {
+  if (o.kind != outcome_kind::failed || o.code != ec::denied || o.error.find(" is under way: ") == std::string::npos)
+    return {};
+  return o.error + "; it goes on there, and nothing was changed here";
+}
+
 exit_code code_of_outcome(const outcome& o, bool started) {
   switch (o.kind) {
   case outcome_kind::answered:
@@ -142,7 +148,12 @@ void run_output::report_end(const outcome& o) {
   auto seen = o.task.empty() ? std::string{} : "; see it: conclave show " + o.task;
   if (stdout_error_ == EPIPE && !options_.verbose) // the reader has what it wanted: end without a word
     return;
-  if (display_)
+  auto taken = events_ == 0 ? taken_by_another(o) : std::string{};
+  if (!taken.empty() && display_)
+    display_->note(taken);
+  else if (!taken.empty())
+    complain(taken);
+  else if (display_)
     display_->finish(o);
   else if (o.kind == outcome_kind::interrupted)
     complain("interrupted" + seen);

@@ -73,4 +73,8 @@ private:
 /// Returns the exit code of an outcome. `started`: at least one event was seen, so a bad_config is no matter of usage any more.
 exit_code code_of_outcome(const outcome& o, bool started);
 
+/// Of two who went on with one task at the same time, what the one who came second is told: that is no outcome of the task. Empty
+/// for any other.
+std::string taken_by_another(const outcome& o);
+
 } // namespace conclave

@@ -47,7 +47,34 @@ std::string find_task(const std::vector<task_row>& rows, const std::string& want
 }
 
 bool is_resumable(const task_row& r) {
-  return r.outcome.empty() && !r.live && r.log_version > 1;
+  return r.outcome.empty() && !r.live && r.log_version > 1 && !r.played;
+}
+
+std::string task_to_go_on_with(const std::vector<task_row>& rows) {
+  auto wants = [](const task_row& r) { return r.outcome != "answered" && !r.played; };
+  auto own = [](const task_row& r) { return !r.played; };
+  auto i = std::find_if(rows.begin(), rows.end(), wants);
+  if (i == rows.end())
+    i = std::find_if(rows.begin(), rows.end(), own);
+  return i != rows.end() ? i->task : rows.empty() ? std::string{} : rows.front().task;
+}
+
+std::string why_not_for_real(const std::string& task) {
+  return "task " + task
+         + " was played from a recording: its programs and addresses are those of whoever recorded it, so nobody goes on with it "
+           "here; see it: conclave show "
+         + task + ", or play the recording again";
+}
+
+std::string which_task(const std::vector<task_row>& rows, const std::string& task) {
+  if (rows.empty() || rows.front().task == task)
+    return {};
+  auto i = std::find_if(rows.begin(), rows.end(), [&](auto& r) { return r.task == task; });
+  if (i == rows.end())
+    return {};
+  auto why = i->outcome == "answered" ? "the newest of your own" : "the newest without an answer";
+  return std::string{"this is "} + why + ", task " + one_line(i->task, 60) + " (" + one_line(i->question, 60) + "); the newest is "
+         + one_line(rows.front().task, 60);
 }
 
 namespace {
@@ -98,7 +125,7 @@ std::string task_table(const std::vector<task_row>& rows, std::size_t width, con
   auto out = line("task", "started", "outcome", "events", "files", "question");
   for (const auto& r : rows)
     out += line(one_line(r.task, 60), utc(r.started_ms), is_resumable(r) ? "cut off" : one_line(outcome_of(r), 11),
-                std::to_string(r.events), files_of(r, applied), one_line(r.question));
+                std::to_string(r.events), files_of(r, applied), (r.played ? "(played) " : "") + one_line(r.question));
   if (std::any_of(rows.begin(), rows.end(), is_resumable))
     out += "tasks that were cut off go on where they stood with: conclave resume TASK\n";
   return out;
@@ -110,15 +137,16 @@ std::string task_lines(const std::vector<task_row>& rows, const task_deliveries&
     out += "{\"task\":" + wire::quote(r.task) + ",\"started\":" + std::to_string(r.started_ms)
            + ",\"last\":" + std::to_string(r.last_ms) + ",\"events\":" + std::to_string(r.events)
            + ",\"outcome\":" + wire::quote(outcome_of(r)) + (is_resumable(r) ? ",\"resumable\":true" : "")
-           + applied_json(r, applied) + ",\"question\":" + wire::quote(r.question) + "}\n";
+           + (r.played ? ",\"played\":true" : "") + applied_json(r, applied) + ",\"question\":" + wire::quote(r.question) + "}\n";
   return out;
 }
 
 std::string cut_off_notice(const std::vector<task_row>& rows) {
-  if (rows.empty() || !is_resumable(rows.front()))
+  auto own = std::find_if(rows.begin(), rows.end(), [](auto& r) { return !r.played; });
+  if (own == rows.end() || !is_resumable(*own))
     return {};
-  return "the last task was cut off (" + one_line(rows.front().question, 60) + "): conclave resume "
-         + one_line(rows.front().task, 60) + " goes on with it";
+  return "the last task was cut off (" + one_line(own->question, 60) + "): conclave resume " + one_line(own->task, 60)
+         + " goes on with it";
 }
 
 bool is_task_id(const std::string& text) {

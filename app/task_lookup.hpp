@@ -18,8 +18,18 @@ namespace conclave {
 /// string and a text for the user in `error`: the candidates, or the nearest id. `rows` is newest first.
 std::string find_task(const std::vector<task_row>& rows, const std::string& wanted, std::string& error);
 
-/// Returns whether a task was cut off and its log has what is needed to go on.
+/// Returns whether a task was cut off here, not in a recording that was played, and its log has what is needed to go on.
 bool is_resumable(const task_row& r);
+
+/// Returns the task that `resume` means where none is named: the newest without an answer that was not played from a recording; if
+/// all have theirs the newest, played ones last. Empty if there is none. `rows` is newest first.
+std::string task_to_go_on_with(const std::vector<task_row>& rows);
+
+/// Why a task that was played from a recording is not gone on with.
+std::string why_not_for_real(const std::string& task);
+
+/// Returns a line that says which task it is, if it is not the newest; else an empty text.
+std::string which_task(const std::vector<task_row>& rows, const std::string& task);
 
 /// What was applied of tasks, by their ids.
 using task_deliveries = std::map<std::string, std::vector<delivery::past>>;

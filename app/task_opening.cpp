@@ -4,6 +4,8 @@
 #include "app/task_opening.hpp"
 
 #include "app/load_config.hpp"
+#include "app/start_folder.hpp"
+#include "app/task_lookup.hpp"
 #include "app/version.hpp"
 #include "protocols/config.hpp"
 #include "protocols/run_state.hpp"
@@ -41,6 +43,7 @@ opening opening_of(const run_config& config, const question& q, const std::vecto
   std::error_code ignored;
   if (!config.source.empty())
     o.config_path = is_standard_input(config.source) ? config.source : std::filesystem::absolute(config.source, ignored).string();
+  o.folder = folder_of_start(o);
   if (o.build.empty())
     o.build = version;
   o.on_unknown = config.on_unknown;
@@ -68,8 +71,13 @@ std::optional<ledger::restored> ended_task(event_store& store, const std::string
   std::string error;
   auto rows = store.list(error);
   auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
-  if (row == rows.end() || row->outcome.empty())
+  if (row == rows.end() || (row->outcome.empty() && !row->played))
     return {};
+  if (row->played && row->outcome != to_string(outcome_kind::answered)) {
+    ledger::restored never;
+    never.error = why_not_for_real(task);
+    return never;
+  }
   if (known.size() == row->events)
     return ledger::restore(known);
   std::vector<event> log;

@@ -24,8 +24,8 @@ opening opening_of(const run_config& config, const question& q, const std::vecto
 /// it cannot be gone on with; empty if it can.
 outcome read_opening(event_store& store, const resume_request& request, opening& out);
 
-/// Returns a task that has ended, taken apart; nothing if it is to be gone on with. Reads on the caller's thread, but not the log
-/// if `known` is all of it.
+/// Returns a task that has ended, taken apart, or one with the `error` why nobody goes on with it; nothing if it is to be gone on
+/// with. Reads on the caller's thread, but not the log if `known` is all of it.
 std::optional<ledger::restored> ended_task(event_store& store, const std::string& task, const std::vector<event>& known);
 
 /// Reads the bytes of files that go with a stored task. Returns an empty text, or which are missing. Reads on the caller's thread.

@@ -60,8 +60,8 @@ inline constexpr auto table<opening> = [] {
   using x = opening;
   return std::make_tuple(is("rules", &x::rules), is("history", &x::history), is("agents", &x::agents), is("cluster", &x::cluster),
                          is("on_unknown", &x::on_unknown), is("nodes", &x::nodes), is("config_path", &x::config_path),
-                         is("build", &x::build), is("seed", &x::seed), is("answers", &x::answers), is("continues", &x::continues),
-                         is("attachments", &x::attachments));
+                         is("folder", &x::folder), is("build", &x::build), is("seed", &x::seed), is("answers", &x::answers),
+                         is("continues", &x::continues), is("attachments", &x::attachments));
 }();
 
 /// Whether T is a struct whose members are listed here.

@@ -36,6 +36,7 @@ struct opening {
   cluster_config cluster;
   std::vector<std::string> nodes; ///< where each agent was placed, "local" = the engine's process
   std::string config_path;        ///< absolute, or "-" = standard input; empty = built by hand
+  std::string folder;             ///< where it was started, absolute: relative paths count from there; empty = none does
   std::string build;
   std::uint64_t seed = 0;              ///< what the random numbers of its owners derive from: the jitter of back-offs
   std::string on_unknown = "tell";     ///< see run_config

@@ -194,6 +194,12 @@ std::string cassette_player::build(std::string) {
   return head().build;
 }
 
+std::string cassette_player::folder(std::string) {
+  opening recorded;
+  std::string ignored;
+  return from_json(head().opening, recorded, ignored) ? recorded.folder : std::string{};
+}
+
 void cassette_player::start() {}
 
 std::string cassette_player::begin(const std::string& task, const opening&, const std::string&) {

@@ -50,6 +50,7 @@ public:
   secrets known(secrets real) override;
   std::string log_folder(std::string real) override;
   std::string build(std::string real) override;
+  std::string folder(std::string real) override;
   void start() override;
   std::string begin(const std::string& task, const opening& o, const std::string& question) override;
   void cancel(const std::string& reason, const std::function<void()>& act) override;

@@ -83,6 +83,7 @@ public:
   played_store(std::unique_ptr<event_store> to, play_ptr p) : forwarding_store(std::move(to)), p_(std::move(p)) {}
 
   void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, append_batch batch, callback done) override {
+    batch.note.played = true; // not in the log, which is that of the recorded run to the byte
     if (!p_->here())
       return to_->append(std::move(task), fence, expected_seq, std::move(batch), std::move(done));
     auto id = ++p_->appends;

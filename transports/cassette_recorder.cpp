@@ -245,6 +245,10 @@ std::string cassette_recorder::build(std::string real) {
   return tape_->head.build = std::move(real);
 }
 
+std::string cassette_recorder::folder(std::string real) {
+  return real; // the opening has it
+}
+
 void cassette_recorder::start() {
   auto& h = tape_->head;
   h.start_unix_ms = machine_->now_unix_ms();

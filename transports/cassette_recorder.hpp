@@ -21,6 +21,11 @@ struct recording;
 
 /// How the errors of `create` begin.
 inline constexpr const char* cannot_record = "cannot record: ";
+
+/// Why a team whose agents have workspaces is not recorded.
+inline constexpr const char* no_tape_of_workspaces =
+    "a run of agents with a workspace (`cwd`) cannot be recorded yet: what their commands and files do is not in a cassette; leave "
+    "out --record, or `cwd`";
 /// How a warning begins that the task has ended and no cassette is there.
 inline constexpr const char* not_recorded = "recording: there is none: ";
 
@@ -55,6 +60,7 @@ public:
   secrets known(secrets real) override;
   std::string log_folder(std::string real) override;
   std::string build(std::string real) override;
+  std::string folder(std::string real) override;
   void start() override;
   std::string begin(const std::string& task, const opening& o, const std::string& question) override;
   void cancel(const std::string& reason, const std::function<void()>& act) override;

@@ -59,6 +59,7 @@ struct task_row {
   bool live = false;             ///< somebody owns it now, in this or another process
   std::uint32_t log_version = 1; ///< of its events; a log of version 1 lacks what `resume` needs
   task_owner owner;              ///< the last one; host empty = unknown
+  bool played = false;           ///< a cassette was played: what it did, it did elsewhere, and nobody goes on with it
 };
 
 /// Facts about the events of one append that the store keeps beside the JSON so that `list` reads no streams.
@@ -68,6 +69,7 @@ struct append_note {
   std::string outcome;           ///< set by the append that holds task_ended
   std::uint32_t log_version = 1; ///< read from the first append of a task, as the next
   task_owner owner = {};
+  bool played = false; ///< the same; see task_row
 };
 
 /// What becomes durable together, or not at all.

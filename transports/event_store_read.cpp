@@ -155,11 +155,14 @@ body_page store_reader::all_bodies(const std::string& task) {
 std::vector<task_row> store_reader::list(live_tasks& live, std::string& error) {
   // What a store of before lacks is given as it would be there now; it may be on a medium that nobody can write to.
   static constexpr const char* queries[] = {
-      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms"
+      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms,"
+      " task IN (SELECT task FROM played) FROM tasks LEFT JOIN starts USING(task)"
+      " ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
+      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms, 0"
       " FROM tasks LEFT JOIN starts USING(task) ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
-      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, 1, '', 0, 0"
+      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, 1, '', 0, 0, 0"
       " FROM tasks LEFT JOIN starts USING(task) ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
-      "SELECT task, started_ms, last_ms, seq, question, outcome, 0, 1, '', 0, 0 FROM tasks ORDER BY started_ms DESC, task DESC"};
+      "SELECT task, started_ms, last_ms, seq, question, outcome, 0, 1, '', 0, 0, 0 FROM tasks ORDER BY started_ms DESC, task DESC"};
   std::vector<task_row> out;
   std::vector<std::int64_t> numbers;
   auto failure = reading([&](connection& db) {
@@ -183,7 +186,8 @@ std::vector<task_row> store_reader::list(live_tasks& live, std::string& error) {
                      text_at(s.get(), 5),
                      false,
                      static_cast<std::uint32_t>(number(7)),
-                     {text_at(s.get(), 8), number(9), number(10)}});
+                     {text_at(s.get(), 8), number(9), number(10)},
+                     number(11) != 0});
     }
     return code;
   });

@@ -137,6 +137,8 @@ int store_writer::begin_task(const std::string& task, std::uint64_t fence, const
                " owner_started_ms) VALUES(?1, ?2, 0, ?3, ?3, ?4, '', ?5, ?6, ?7, ?8)",
                task, fence, note.time_ms, cut_question(note.question), std::uint64_t{note.log_version}, note.owner.host,
                note.owner.pid, note.owner.started_ms);
+  if (code == SQLITE_OK && note.played && (code = db_.run(sqlite::played_schema)) == SQLITE_OK)
+    code = run("INSERT OR IGNORE INTO played(task) VALUES(?1)", task);
   return code;
 }
 
@@ -235,6 +237,8 @@ int store_writer::erase(std::vector<std::string>& tasks) {
       code = run_if_there("DELETE FROM events WHERE task = ?1", id);
     if (code == SQLITE_OK && nr != 0)
       code = run("DELETE FROM starts WHERE task = ?1", id);
+    if (code == SQLITE_OK)
+      code = run_if_there("DELETE FROM played WHERE task = ?1", id);
     if (code == SQLITE_OK)
       code = run("DELETE FROM tasks WHERE task = ?1", id);
     if (code != SQLITE_OK)

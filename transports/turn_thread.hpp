@@ -59,6 +59,7 @@ public:
   virtual secrets known(secrets real) = 0;                                   ///< what results of tools must not show
   virtual std::string log_folder(std::string real) = 0;
   virtual std::string build(std::string real) = 0;
+  virtual std::string folder(std::string real) = 0; ///< in which the task was started
 
   virtual void start() = 0; ///< time begins
 

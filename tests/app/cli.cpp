@@ -340,7 +340,12 @@ CAF_TEST(times take units and keys are asked for) {
 CAF_TEST(ages and addresses are read strictly) {
   CAF_CHECK_EQUAL(parse_age("30d"), 30 * std::int64_t{86'400'000});
   CAF_CHECK_EQUAL(parse_age("0s"), 0);
-  for (auto bad : {"", "d", "30", "-1d", "1.5d", "30x", " 1d", "99999999999999999999d", "999999999d", "5ms"})
+  CAF_CHECK_EQUAL(parse_age("90"), 90'000);
+  CAF_CHECK_EQUAL(parse_age("1.5h"), 5'400'000);
+  CAF_CHECK_EQUAL(parse_age("250ms"), 250);
+  CAF_CHECK_EQUAL(parse({"prune", "--older-than", "1.5h"}).prune.older_than_ms, 5'400'000);
+  CAF_CHECK(usage({"prune", "--older-than", "1e3"}, "--older-than takes a time (30d, 1.5h, 90 or 90s), not '1e3'"));
+  for (auto bad : {"", "d", "-1d", "30x", " 1d", "99999999999999999999d", "999999999d", "1e3", "1d12h"})
     CAF_CHECK_EQUAL(parse_age(bad), -1);
   std::string host, error;
   std::uint16_t port = 0;

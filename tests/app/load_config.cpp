@@ -188,6 +188,17 @@ CAF_TEST(unknown backend keys pass with one warning each and our own are refused
   CAF_CHECK_EQUAL(where(load(with("extra_body: {messages: null}"))).size(), 1u);
 }
 
+CAF_TEST(numbers of keys have the forms of YAML and what is none is named by its kind) {
+  auto limits = [](const std::string& more) {
+    return load("agents: [{id: a, backend: {type: scripted, steps: [answer: x]}}]\n" + more);
+  };
+  CAF_CHECK_EQUAL(limits("orchestrator: {max_runs: 0x10}").config.rules.max_runs, 16u);
+  CAF_CHECK_EQUAL(limits("orchestrator: {max_runs: 0o17}").config.rules.max_runs, 15u);
+  CAF_CHECK(!limits("orchestrator: {max_runs: 0xffffffffffffffff}").ok());
+  CAF_CHECK(!limits("orchestrator: {max_runs: \"0x10\"}").ok());
+  CAF_CHECK(says(limits("budget: {tokens: 10, warn_at: 0.5}"), "expected a list, found a number"));
+}
+
 CAF_TEST(a budget of thinking below the least the provider takes is an error) {
   auto with_type = [](const char* type, const char* thinking) {
     return load(std::string{"agent: {backend: {type: "} + type + ", model: m, thinking: " + thinking + "}}");

@@ -190,6 +190,40 @@ CAF_TEST(tasks are found by id and prefix and last) {
   CAF_CHECK_EQUAL(find_task(rows({"abc", "ab"}), "ab", error), "ab");
 }
 
+CAF_TEST(without a name resume means the newest task without an answer that was not played) {
+  CAF_CHECK_EQUAL(task_to_go_on_with({}), "");
+  auto all = rows({"t4", "t3", "t2", "t1"});
+  for (auto& r : all) {
+    r.outcome = "answered";
+    r.log_version = 2;
+  }
+  CAF_CHECK_EQUAL(task_to_go_on_with(all), "t4");
+  CAF_CHECK_EQUAL(which_task(all, "t4"), "");
+  all[3].outcome.clear();
+  all[2].outcome.clear();
+  CAF_CHECK_EQUAL(task_to_go_on_with(all), "t2");
+  CAF_CHECK(has(which_task(all, "t2"), "the newest without an answer, task t2 ("));
+  CAF_CHECK(has(which_task(all, "t2"), "; the newest is t4"));
+  all[0].outcome.clear();
+  all[0].played = true;
+  all[1].played = true;
+  CAF_CHECK_EQUAL(task_to_go_on_with(all), "t2");
+  CAF_CHECK(!is_resumable(all[0]) && is_resumable(all[2]));
+  CAF_CHECK(has(cut_off_notice(all), "conclave resume t2"));
+  all[2].outcome = "answered";
+  all[3].outcome = "answered";
+  CAF_CHECK_EQUAL(task_to_go_on_with(all), "t2");
+  CAF_CHECK(has(which_task(all, "t2"), "the newest of your own"));
+  CAF_CHECK_EQUAL(cut_off_notice(all), "");
+  all[2].outcome = "failed"; // it ended, and a new task begins from its answers
+  CAF_CHECK_EQUAL(task_to_go_on_with(all), "t2");
+  CAF_CHECK_EQUAL(task_to_go_on_with({all[0]}), "t4"); // which is then refused with the reason
+  CAF_CHECK(has(why_not_for_real("t4"), "was played from a recording"));
+  CAF_CHECK(has(task_table(all, 0), "(played) "));
+  CAF_CHECK(has(task_lines({all[0]}), ",\"played\":true"));
+  CAF_CHECK(!has(task_lines({all[2]}), "played"));
+}
+
 CAF_TEST(the table of tasks keeps to the width and cleans what it shows) {
   CAF_CHECK_EQUAL(task_table({}, 80), "no tasks are stored yet\n");
   auto all = rows({"t1", "t2"});

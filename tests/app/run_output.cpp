@@ -53,6 +53,18 @@ CAF_TEST(outcomes become exit codes) {
   CAF_CHECK_EQUAL(code(outcome_kind::interrupted, ec::cancelled, true), 4);
 }
 
+CAF_TEST(who comes second is told who has the task and not that it failed) {
+  outcome o;
+  o.code = ec::denied;
+  o.error = "task t is under way: process 7 on here works on it";
+  CAF_CHECK_EQUAL(taken_by_another(o), o.error + "; it goes on there, and nothing was changed here");
+  o.error = "its unfinished runs hold more than 2 GiB";
+  CAF_CHECK_EQUAL(taken_by_another(o), "");
+  o = {};
+  o.kind = outcome_kind::answered;
+  CAF_CHECK_EQUAL(taken_by_another(o), "");
+}
+
 CAF_TEST(an answer replaces a file and keeps a link) {
   folder f;
   std::ofstream(f("old")) << "a much longer old text";

@@ -326,6 +326,15 @@ class AtTheCommandLine(Recorded):
         self.assertEqual(r.returncode, 1)
         self.assertFalse(list(self.home.path.glob("*.partial")))
 
+    def test_a_team_with_workspaces_is_refused_before_a_task(self):
+        r = self.record([agent("a", [{"answer": "x"}], **{"backend": {"type": "scripted", "steps": [{"answer": "x"}], "cwd": "ws"}})],
+                        orchestrator={"snapshot_storage": "s", "agent_temporary_workspace": "t"})
+        self.assertEqual(r.returncode, 1, r.stderr)
+        self.assertIn("`cwd`) cannot be recorded yet", r.stderr)
+        self.assertNotIn("TASK:", r.stderr)
+        self.assertEqual(self.home.run("list", "--json").stdout, "")
+        self.assertFalse(list(self.home.path.glob("run.cassette*")))
+
     def test_a_disk_that_is_full_at_the_end(self):
         """The answer is there and the recording is not: the exit code says so, with and without a display."""
         libc = ctypes.CDLL(None, use_errno=True)

@@ -56,6 +56,30 @@ CAF_TEST(owner in another process) {
   }
 }
 
+CAF_TEST(a task that was played from a cassette is marked and others are not ) {
+  temp_dir dir;
+  {
+    auto s = open_store(dir.path / "tasks.db");
+    append_note note{1000, "q", "", 2, this_process()};
+    CAF_REQUIRE(append(*s, "mine", 1, 0, {"a"}, note).code == ec::none);
+    std::string error;
+    CAF_CHECK(!s->list(error).at(0).played); // no such table yet
+    note.played = true;
+    CAF_REQUIRE(append(*s, "theirs", 1, 0, {"a"}, note).code == ec::none);
+    CAF_REQUIRE(append(*s, "theirs", 1, 1, {"b"}, {2000, "", "interrupted", 2, this_process()}).code == ec::none);
+    CAF_REQUIRE(append(*s, "later", 1, 0, {"a"}, {1000, "q", "", 2, this_process()}).code == ec::none);
+  }
+  std::string error;
+  auto s = open_store(dir.path / "tasks.db");
+  auto rows = s->list(error);
+  CAF_REQUIRE_EQUAL(rows.size(), 3u);
+  CAF_CHECK(!rows[0].played && rows[1].played && !rows[2].played);
+  CAF_CHECK_EQUAL(rows[1].owner.pid, this_process().pid);
+  CAF_CHECK(s->remove("theirs", error));
+  CAF_REQUIRE(append(*s, "theirs", 1, 0, {"a"}, {1000, "q", "", 2, this_process()}).code == ec::none);
+  CAF_CHECK(!s->list(error).at(0).played); // the mark went with the task
+}
+
 CAF_TEST(a task can be claimed once its owner was killed and not before) {
   temp_dir dir;
   auto s = open_store(dir.file());
