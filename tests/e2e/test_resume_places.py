@@ -136,7 +136,7 @@ class Places(unittest.TestCase):
             self.assertEqual(self.log(), before)
             os.rename(self.project / "away.pem", self.project / "c.pem")
             r = self.home.run("resume", cwd=self.other)
-            self.assertEqual((r.returncode, r.stdout), (0, "x\n"), r.stderr)
+            self.assertEqual((r.returncode, r.stdout), (0, "the final answer\n"), r.stderr)
         finally:
             provider.stop()
 
