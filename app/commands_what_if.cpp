@@ -45,6 +45,15 @@ std::vector<std::string> order_of(const load_result& given, const opening& o, st
   return given.amends && ids.size() < o.agents.size() ? std::vector<std::string>{} : ids;
 }
 
+/// No task was played with what a run refuses: such a key is another than the task's, and nobody judges it.
+void add_unavailable(const std::vector<problem>& found, ledger::rule_changes& to) {
+  for (const auto& p : found) {
+    auto known = std::find(to.unjudged.begin(), to.unjudged.end(), p.path) != to.unjudged.end();
+    if (p.severity == severity::unavailable && !p.path.empty() && !known)
+      to.unjudged.push_back(p.path);
+  }
+}
+
 } // namespace
 
 int command_what_if(const replay_options& o) {
@@ -80,6 +89,7 @@ int command_what_if(const replay_options& o) {
     return i == bodies.end() ? nullptr : &i->second;
   };
   r.changes = ledger::changes_between(stored.opening, config);
+  add_unavailable(given.problems, r.changes);
   ledger::other_rules other{config.rules, r.order};
   for (const auto& a : config.agents)
     other.budgets[a.id] = a.budget;

@@ -65,6 +65,24 @@ void check_extra_body(const section& s) {
   }
 }
 
+/// Replies beside the first would be paid for and not read. Gemini's name for them also stands in a mapping of its own.
+void check_candidates(const section& s) {
+  auto check = [&](const tree* in, const std::string& at, bool own) {
+    if (in == nullptr || in->kind != tree::map)
+      return;
+    for (const auto& e : in->items)
+      if ((e.key == "candidateCount" || (own && e.key == "candidate_count")) && e.value->kind != tree::null)
+        s.to().error(e.at, at + "." + e.key, "cannot be set: one reply is read");
+  };
+  const auto* body = s.map("extra_body");
+  check(body, s.path("extra_body"), false);
+  for (const auto* name : {"generationConfig", "generation_config"}) {
+    check(s.map(name), s.path(name), true);
+    if (body != nullptr)
+      check(body->find(name), s.path("extra_body") + "." + name, true);
+  }
+}
+
 /// The provider refuses a smaller budget: told before the first call. Source: https://docs.anthropic.com/en/api/messages,
 /// `thinking`.
 void check_thinking(const section& s, const backend_config& out) {
@@ -156,6 +174,7 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
   read_hosted(s, "enable_code_execution", "code_execution", out);
   read_hosted(s, "enable_url_context", "url_context", out);
   check_extra_body(s);
+  check_candidates(s);
   check_thinking(s, out);
   if (out.type == "scripted")
     read_script(s, out, options);

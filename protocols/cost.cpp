@@ -31,24 +31,73 @@ std::int64_t number_at(const std::string& object, const char* key) {
   return natural(n, most_tokens);
 }
 
-/// What the parameters of a provider say of the longest reply, 0 = nothing. Tokens of thought count as well.
-std::int64_t reply_bound(const std::string& params) {
+constexpr const char* bound_keys[] = {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"};
+constexpr const char* config_keys[] = {"generationConfig", "generation_config"}; // Gemini's
+
+bool is_null(const std::string& object, const char* key) {
+  std::string text;
+  return wire::get(object, key, text) && text == "null";
+}
+
+/// Whether a null in `extra_body` takes a member of the request away.
+bool takes_away(const std::string& extra_body, const char* key) {
+  if (extra_body.find("null") == std::string::npos)
+    return false;
+  if (is_null(extra_body, key))
+    return true;
+  std::string config;
+  return wire::get(extra_body, "generationConfig", config) && (config == "null" || is_null(config, key));
+}
+
+/// What the parameters of a provider say of the longest reply, 0 = nothing; what `extra_body` takes away does not count. Tokens of
+/// thought count as well.
+std::int64_t reply_bound(const std::string& params, const std::string& extra_body = {}) {
   if (params.find("okens") == std::string::npos) // cheaper than to read it
     return 0;
   std::int64_t bound = 0;
-  for (const auto* key : {"max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens"})
-    bound = std::max(bound, number_at(params, key));
-  if (std::string config; wire::get(params, "generationConfig", config))
-    bound = std::max(bound, number_at(config, "maxOutputTokens"));
+  for (const auto* key : bound_keys)
+    if (!takes_away(extra_body, key))
+      bound = std::max(bound, number_at(params, key));
+  for (const auto* name : config_keys)
+    if (std::string config; wire::get(params, name, config))
+      for (const auto* key : {"maxOutputTokens", "max_output_tokens"})
+        if (!takes_away(extra_body, "maxOutputTokens"))
+          bound = std::max(bound, number_at(config, key));
   if (std::string thinking; wire::get(params, "thinking", thinking))
     if (auto thought = number_at(thinking, "budget_tokens"); thought > 0)
       bound = std::max(bound, thought + default_reply_tokens);
   return bound;
 }
 
+/// Which models may answer a request: an aggregator's `models` are asked in turn, and `extra_body` has the last word.
+std::vector<std::string> models_of(const backend_config& b) {
+  std::vector<std::string> out{b.model};
+  for (const auto* text : {&b.params, &b.extra_body}) {
+    if (text->find("\"model") == std::string::npos) // cheaper than to read it
+      continue;
+    if (std::string model; text == &b.extra_body && wire::get(*text, "model", model) && model != "null")
+      out.front() = model;
+    auto more = wire::texts_at(*text, "models");
+    out.insert(out.end(), more.begin(), more.end());
+  }
+  return out;
+}
+
 /// The price of a token that is counted apart, by its own price or by the one that it is a part of.
 std::int64_t or_else(std::int64_t own, std::int64_t whole) {
   return own >= 0 ? own : whole;
+}
+
+/// A token at the dearer of two prices; unknown if one of them is.
+price dearer(const price& a, const price& b) {
+  auto most = [](std::int64_t x, std::int64_t y) { return x < 0 || y < 0 ? -1 : std::max(x, y); };
+  return {most(a.input, b.input),
+          most(or_else(a.cached_input, a.input), or_else(b.cached_input, b.input)),
+          most(or_else(a.cache_write, a.input), or_else(b.cache_write, b.input)),
+          most(a.output, b.output),
+          most(a.audio_in, b.audio_in),
+          most(a.audio_out, b.audio_out),
+          most(a.per_hosted_call, b.per_hosted_call)};
 }
 
 } // namespace
@@ -78,7 +127,10 @@ std::int64_t input_tokens_of(const model_request& r, const std::vector<message>&
 usage reserve_for(const model_request& r, const std::vector<message>& talk, const backend_config& config) {
   usage out;
   out.input_tokens = input_tokens_of(r, talk, config.extra_body.size(), bytes_per_token);
-  auto bound = std::max({r.max_output_tokens, reply_bound(r.params), reply_bound(config.extra_body)});
+  auto unbound = std::any_of(std::begin(bound_keys), std::end(bound_keys),
+                             [&](const char* key) { return takes_away(config.extra_body, key); });
+  auto bound =
+      std::max({unbound ? 0 : r.max_output_tokens, reply_bound(r.params, config.extra_body), reply_bound(config.extra_body)});
   out.output_tokens = natural(bound > 0 ? bound : default_reply_tokens, most_tokens);
   if (!config.hosted_tools.empty())
     out.hosted_calls = natural(wire::hosted_uses(config).most, most_tokens);
@@ -138,7 +190,14 @@ std::optional<price> price_for(const backend_config& b, std::int64_t unix_ms, st
                                const std::vector<model_row>& own) {
   if (b.type == "local" || b.type == "scripted")
     return price{0, 0, 0, 0, 0, 0, 0};
-  return price_of(provider_of(b), b.model, unix_ms, input_tokens, own);
+  std::optional<price> out;
+  for (const auto& model : models_of(b)) {
+    auto p = price_of(provider_of(b), model, unix_ms, input_tokens, own);
+    if (!p)
+      return {};
+    out = out ? dearer(*out, *p) : *p;
+  }
+  return out;
 }
 
 price_source prices_of(std::vector<model_row> own) {

@@ -45,7 +45,8 @@ void put_cost(usage& of, const std::optional<price>& p);
 /// The same of a reserve: the dearest that its tokens may be.
 void put_highest_cost(usage& of, const std::optional<price>& p);
 
-/// Returns what a model costs, see price_of. Models that the user runs cost nothing.
+/// Returns what a model costs, see price_of; where one of several may answer (`models` of an aggregator), the dearest of them,
+/// unknown if one is. Models that the user runs cost nothing.
 std::optional<price> price_for(const backend_config& b, std::int64_t unix_ms, std::int64_t input_tokens,
                                const std::vector<model_row>& own);
 

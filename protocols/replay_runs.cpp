@@ -5,11 +5,10 @@
 
 #include "protocols/events.hpp"
 #include "protocols/replay_book.hpp"
+#include "protocols/replay_calls.hpp"
 #include "protocols/replay_compare.hpp"
 #include "protocols/replay_way.hpp"
 #include "protocols/text.hpp"
-#include "protocols/wire/resolve.hpp"
-#include "protocols/wire/verdict.hpp"
 
 #include <algorithm>
 #include <optional>
@@ -46,11 +45,11 @@ struct run_follower::impl {
   run_check& counts;
   run_book book;
   std::map<std::uint64_t, followed> runs;
-  std::map<std::uint64_t, std::uint32_t> rounds;                                  ///< of all runs that began
-  std::map<std::uint64_t, run::state> first;                                      ///< state of each run at its first stored point
-  std::vector<std::map<std::string, tool_set>> tools;                             ///< by engine start, then agent
-  std::map<std::string, tool_set> all_tools;                                      ///< by agent
-  std::map<std::pair<std::uint64_t, std::uint64_t>, std::set<std::string>> begun; ///< run, its model call -> tools called next
+  std::map<std::uint64_t, std::uint32_t> rounds;      ///< of all runs that began
+  std::map<std::uint64_t, run::state> first;          ///< state of each run at its first stored point
+  std::vector<std::map<std::string, tool_set>> tools; ///< by engine start, then agent
+  std::map<std::string, tool_set> all_tools;          ///< by agent
+  reply_calls replies;
   std::size_t engine = 0;
   std::uint64_t fence = 0; ///< of whoever has the task; 0 = of the one it began with, which the log does not tell
 
@@ -77,17 +76,13 @@ struct run_follower::impl {
 
 /// What is needed before it comes: the state a run had at its first call, and the tools an agent had.
 void run_follower::impl::read_ahead(const std::vector<event>& log) {
+  replies.read(log);
   tools.emplace_back();
-  std::map<std::uint64_t, std::uint64_t> newest; // model call of each run
   for (const auto& e : log) {
     if (e.type == event_type::task_resumed)
       tools.emplace_back();
-    if (auto c = e.type == event_type::call_started ? events::call_of(e) : events::call{}; c.model) {
-      newest[e.run] = c.number;
-    } else if (c.number > 0) {
+    if (auto c = e.type == event_type::call_started ? events::call_of(e) : events::call{}; !c.model && c.number > 0)
       tools.back()[e.agent][e.target] = all_tools[e.agent][e.target] = c.effect;
-      begun[{e.run, newest[e.run]}].insert(e.target);
-    }
     std::string problem;
     if ((e.type == event_type::call_started || e.type == event_type::refused) && !e.state.empty() && first.count(e.run) == 0)
       if (auto* text = find(e.state); text != nullptr)
@@ -180,12 +175,23 @@ std::string run_follower::impl::go_on(const command& c, const event& e, const st
   followed f;
   f.agent = e.agent;
   f.told = true;
+  const completion* reply = nullptr; // that it acts on only now
+  for (const auto& end : from.ends)
+    if (end.ended && end.call == stored.model_call && stored.pending.empty() && !stored.handing_in)
+      reply = &end.reply;
   for (const auto& set : tool_sets(e.agent))
     for (auto unknown : {run::on_unknown::tell, run::on_unknown::repeat}) {
       run_way way{setting_of(e.agent, set, unknown)};
-      way.go_on(task_of(c, e, s), stored, from.ends, from.refused, from.refusal);
-      if (std::find(f.ways.begin(), f.ways.end(), way) == f.ways.end())
-        f.ways.push_back(std::move(way));
+      std::vector<tool_guess> guesses(1);
+      if (reply != nullptr && !reply->calls.empty())
+        guesses = replies.guesses(e.agent, stored.model_call, *reply, way.tools(), find);
+      for (const auto& guess : guesses) {
+        auto guessed = way;
+        guessed.offer(guess.unknown, guess.gone);
+        guessed.go_on(task_of(c, e, s), stored, from.ends, from.refused, from.refusal);
+        if (std::find(f.ways.begin(), f.ways.end(), guessed) == f.ways.end())
+          f.ways.push_back(std::move(guessed));
+      }
     }
   runs[e.run] = std::move(f);
   return {};
@@ -332,43 +338,18 @@ std::string run_follower::impl::begin_tool(followed& f, const event& e) {
   return wrong.empty() && !e.state.empty() ? same_state(f, e, "call " + std::to_string(number)) : wrong;
 }
 
-/// A reply with calls that were never made: a rule was against them, or their tools were not offered then, or no more. Which of
-/// these it was the next prompt tells.
+/// What became of the calls of a reply that were never made, the next prompt tells.
 void run_follower::impl::end_model(followed& f, const event& e, std::uint64_t number, const std::optional<completion>& reply,
                                    ec without) {
-  constexpr std::size_t most = 3; // of more names all are taken alike
-  std::set<std::string> missing;
-  auto made = begun.find({e.run, number});
-  if (reply && !reply->calls.empty() && !f.ways.empty()) {
-    auto meant = *reply;
-    auto offered = f.ways.front().tools();
-    offered.insert(offered.end(), {"new_answer", "vote"});
-    wire::resolve_calls(meant, offered);
-    for (const auto& c : meant.calls)
-      if (!wire::is_workflow_tool(c.name) && (made == begun.end() || made->second.count(c.name) == 0))
-        missing.insert(c.name);
-  }
-  std::vector<std::set<std::string>> parts;
-  for (const auto& name : missing)
-    if (missing.size() <= most || parts.empty())
-      parts.push_back({name});
-    else
-      parts.front().insert(name);
-  using choice = std::pair<std::set<std::string>, std::set<std::string>>; // unknown, gone
-  std::vector<choice> choices(1);
-  for (const auto& part : parts)
-    for (std::size_t i = 0, n = choices.size(); i < n; ++i)
-      for (auto member : {&choice::first, &choice::second}) {
-        auto c = choices[i];
-        (c.*member).insert(part.begin(), part.end());
-        choices.push_back(std::move(c));
-      }
+  std::vector<tool_guess> guesses(1);
+  if (reply && !reply->calls.empty() && !f.ways.empty())
+    guesses = replies.guesses(e.agent, number, *reply, f.ways.front().tools(), find);
   std::vector<run_way> ways;
   for (auto& w : f.ways)
-    for (const auto& [unknown, gone] : choices) {
+    for (const auto& guess : guesses) {
       ways.push_back(w);
-      ways.back().offer(unknown, gone);
-      ways.back().without(missing);
+      ways.back().offer(guess.unknown, guess.gone);
+      ways.back().without(guess.not_made);
       ways.back().end_model(reply, without);
     }
   f.ways = std::move(ways);

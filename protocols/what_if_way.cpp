@@ -92,9 +92,11 @@ void other_way::take(command c, const std::vector<event>& decision) {
   seq_ = decision.front().seq;
   c.now_ms = decision.front().time_ms;
   // The time that nobody worked on the task lets nothing become due.
-  fire_due(c.kind == command_kind::take_over ? was_.last_ms : c.now_ms);
+  const auto until = c.kind == command_kind::take_over ? was_.last_ms : c.now_ms;
+  fire_due(until);
   if (would_.phase == phase::coordinating || would_.phase == phase::idle) {
-    would_.last_ms = std::max(would_.last_ms, was_.last_ms);
+    // What follows from this decision happens when it was made: deadlines hang on it, and it may be long after the event before.
+    would_.last_ms = std::max(would_.last_ms, until);
     switch (c.kind) {
     case command_kind::start:
       c.opening.clear();

@@ -294,6 +294,17 @@ bool get(std::string_view object, std::string_view key, std::string& out) {
   return true;
 }
 
+std::vector<std::string> texts_at(std::string_view object, std::string_view key) {
+  std::vector<std::string> out;
+  auto v = parse(object);
+  auto* list = v ? member(*v, std::string(key).c_str()) : nullptr;
+  if (list != nullptr && list->is_array())
+    for (auto& element : *list)
+      if (element.is_string())
+        out.push_back(element.get<std::string>());
+  return out;
+}
+
 std::string hash(std::string_view bytes) {
   std::uint64_t h = 14695981039346656037ull; // FNV-1a, http://www.isthe.com/chongo/tech/comp/fnv/
   for (unsigned char c : bytes) {

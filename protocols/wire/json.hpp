@@ -31,6 +31,9 @@ bool is_object(std::string_view text);
 /// Returns the member `key` of a JSON object as text: strings unquoted, other values as JSON; false if absent or no object.
 bool get(std::string_view object, std::string_view key, std::string& out);
 
+/// Returns the texts in the list that is the member `key` of a JSON object; empty if there is no such list.
+std::vector<std::string> texts_at(std::string_view object, std::string_view key);
+
 /// Returns a 16-digit hex hash (FNV-1a 64) of the bytes; names a request in the log, is no signature.
 std::string hash(std::string_view bytes);
 

@@ -182,6 +182,9 @@ CAF_TEST(unknown backend keys pass with one warning each and our own are refused
     CAF_CHECK_EQUAL(where(load(with(std::string{key} + ": 1"))).size(), 1u);
     CAF_CHECK_EQUAL(where(load(with("extra_body: {" + std::string{key} + ": 1}"))).size(), 1u);
   }
+  for (const auto* text : {"extra_body: {candidateCount: 2}", "extra_body: {generationConfig: {candidateCount: 2}}",
+                           "extra_body: {generation_config: {candidate_count: 2}}", "generation_config: {candidateCount: 2}"})
+    CAF_CHECK_EQUAL(where(load(with(text))).size(), 1u);
   auto without = load(with("extra_body: {stream_options: null, n: ~}"));
   CAF_CHECK(without.ok());
   CAF_CHECK_EQUAL(first(without).extra_body, R"({"stream_options":null,"n":null})");

@@ -182,6 +182,16 @@ class WhatIf(unittest.TestCase):
         self.assertIn("agents[0].backend.rate_limits.rpm\n", text)
         self.assertIn("By the rules that were judged nothing would have gone another way", text)
 
+    def test_a_key_that_is_not_available_yet_is_named_as_not_judged(self):
+        task = self.run_team(improving_team())
+        rules = {"orchestrator": {"voting_sensitivity": "strict"}}
+        self.assertEqual(self.told(task, rules)["not_judged"], ["orchestrator.voting_sensitivity"])
+        rules = {"orchestrator": {"voting_sensitivity": "lenient"}}  # as it is without the key
+        self.assertEqual(self.told(task, rules)["not_judged"], [])
+        team = improving_team()
+        team["agents"][1]["backend"]["voting_sensitivity"] = "strict"
+        self.assertEqual(self.told(task, team)["not_judged"], ["agents[1].backend.voting_sensitivity"])
+
     def test_a_larger_cap_takes_what_the_log_refused(self):
         team = {"agents": [agent("ada", [{"answer": "first of ada"}, {"vote": "agent1", "reason": "r"}]),
                            agent("bob", [{"answer": "first of bob"}, {"answer": "second of bob"}, {"vote": "agent1", "reason": "r"}])],

@@ -95,6 +95,20 @@ CAF_TEST(a reserve is the bytes of the request and the bound of its reply) {
   CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, 800);
   b.extra_body = R"({"thinking": {"type": "enabled", "budget_tokens": 5000}})";
   CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, 5'000 + default_reply_tokens);
+  b.extra_body = R"({"max_tokens": null})"; // the request has no bound but that of the parameters
+  CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, 300);
+  r.params = R"({"max_tokens": 300})";
+  CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, default_reply_tokens);
+  b.extra_body = R"({"max_tokens": null, "max_completion_tokens": 20})";
+  CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, 20);
+  r.params = R"({"generation_config": {"max_output_tokens": 400}})";
+  b.extra_body = "";
+  CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, 400);
+  for (auto* taken : {R"({"generationConfig": null})", R"({"generationConfig": {"maxOutputTokens": null}})"}) {
+    b.extra_body = taken;
+    CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, default_reply_tokens);
+  }
+  r.params = R"({"max_completion_tokens": 70, "max_output_tokens": 300})";
   b.extra_body = R"({"max_tokens": "many"})";
   CAF_CHECK_EQUAL(reserve_for(r, {m}, b).output_tokens, 300);
   m.parts.push_back({content_kind::image, "[image]", "image/png", std::string(100'000, 'A'), ""});
@@ -232,3 +246,26 @@ CAF_TEST(a call whose connection is gone may have cost something and one that wa
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
+
+CAF_TEST(where one of several models may answer the dearest counts) {
+  model_row cheap, dear;
+  cheap.provider = dear.provider = "openrouter";
+  cheap.names = {"house/cheap"};
+  cheap.prices.push_back({0, 0, 0, 0, {10, -1, -1, 20, -1, -1, 5}});
+  dear.names = {"house/dear"};
+  dear.prices.push_back({0, 0, 0, 0, {30, 1, 40, 15, 7, 7, 2}});
+  backend_config b;
+  b.type = "openrouter";
+  b.model = "house/cheap";
+  auto asked = [&] { return price_for(b, 0, 0, {cheap, dear}); };
+  CAF_CHECK(asked() == price_of("openrouter", "house/cheap", 0, 0, {cheap}));
+  for (auto* text : {&b.params, &b.extra_body}) {
+    *text = R"({"models": ["house/cheap", "house/dear"]})";
+    CAF_CHECK(asked() == (price{30, 10, 40, 20, -1, -1, 5}));
+    *text = R"({"models": ["nobody/knows"]})";
+    CAF_CHECK(!asked());
+    *text = "";
+  }
+  b.extra_body = R"({"model": "house/dear"})";
+  CAF_CHECK(asked() == dear.prices.front().value);
+}

@@ -31,10 +31,10 @@ rules short_answers() {
 
 /// A run whose reports are decided and stored as an orchestrator does it.
 struct stored_run_fixture : conclave::test::run_driver {
-  stored_task t{short_answers(), {"writer", "other"}};
+  stored_task t;
   run_check runs;
 
-  stored_run_fixture() {
+  explicit stored_run_fixture(const rules& r = short_answers()) : t{r, {"writer", "other"}} {
     with.agent = conclave::test::played_by({}, {"writer"}).agents.front();
     begin_run();
   }
@@ -294,3 +294,36 @@ CAF_TEST(an agent that is placed elsewhere than the opening says is seen) {
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
+
+namespace {
+
+struct planning_fixture : stored_run_fixture {
+  planning_fixture() : stored_run_fixture(planning()) {}
+
+  static rules planning() {
+    rules r;
+    r.planning_mode = true;
+    return r;
+  }
+};
+
+} // namespace
+
+CAF_TEST(many calls that were not made for several reasons are made again) {
+  planning_fixture plans;
+  stored_run_fixture lacks;
+  lacks.with.gone = {"old", "older", "oldest"};
+  const std::vector<tool_call> asked{{"c1", "look", "{}"},  {"c2", "write", "{}"},  {"c3", "put", "{}"},   {"c4", "none", "{}"},
+                                     {"c5", "never", "{}"}, {"c6", "old", "{}"},    {"c7", "older", "{}"}, {"c8", "oldest", "{}"},
+                                     {"c9", "none", "{}"},  {"c10", "write", "{}"}, {"c11", "no", "{}"}};
+  for (auto* f : {&lacks, static_cast<stored_run_fixture*>(&plans)}) {
+    f->reply(test::calls(f == &plans ? std::vector<tool_call>(asked.begin(), asked.begin() + 4)
+                                     : std::vector<tool_call>(asked.begin() + 3, asked.begin() + 9)));
+    f->reply(test::calls({{"a1", "new_answer", R"({"content":"42"})"}}));
+    CAF_CHECK_EQUAL(f->t.x.count(event_type::new_answer), 1U);
+    CAF_CHECK_EQUAL(f->verify(f->t.log()), "");
+    CAF_CHECK_EQUAL(f->runs.prompts.first, "");
+    CAF_CHECK_EQUAL(f->runs.states.first, "");
+    CAF_CHECK_EQUAL(f->runs.prompts.compared, 2U);
+  }
+}

@@ -5,6 +5,7 @@
 
 #include "protocols/events.hpp"
 #include "protocols/replay.hpp"
+#include "protocols/what_if.hpp"
 #include "support/ledger_crash.hpp"
 
 #include <algorithm>
@@ -321,8 +322,9 @@ void world::check_end() {
       find("a call of the tool has an end and had no effect");
   }
   check_spent();
-  if (auto r = ledger::restore(log); !r.error.empty())
-    find("the log cannot be restored: " + r.error);
+  auto restored = ledger::restore(log);
+  if (!restored.error.empty())
+    find("the log cannot be restored: " + restored.error);
   auto found = [this](const std::string& sha) -> const std::string* {
     auto i = bodies.find(sha);
     return i == bodies.end() ? nullptr : &i->second;
@@ -340,6 +342,10 @@ void world::check_end() {
   for (auto& first : {runs.prompts.first, runs.states.first})
     if (!first.empty())
       find("verify: " + first);
+  auto same = ledger::ask_what_if(log, found, {restored.opening.rules, {}});
+  if (!same.error.empty() || same.winner != restored.state.winner || !same.notes.empty())
+    find("under its own rules: '" + same.winner + "' instead of '" + restored.state.winner + "' " + same.error
+         + (same.notes.empty() ? "" : same.notes.front().text));
   for (auto& m : models)
     if (m.open)
       find("model call " + std::to_string(m.call) + " of " + m.agent + " is still open outside");

@@ -38,8 +38,9 @@ struct stored_task {
   ledger_driver x;
 
   stored_task(const ledger::rules& r, const std::vector<std::string>& ids, std::vector<earlier_answer> answers = {},
-              const std::string& has_failover = "")
+              const std::string& has_failover = "", bool begins = true)
       : x(r, ids) {
+    x.begins = begins;
     x.told = [this](const command& c, const decision& d) { store(c, d); };
     command c;
     c.text = "why is the sky blue, and what would have to be another way for it to be green?";
