@@ -68,12 +68,16 @@ std::string resolve(mcp_ptr self, mcp_server_config& c) {
   for (std::size_t i = 1; i < c.command.size(); ++i)
     if (!expand(c.command[i], env, missing))
       return missing;
-  for (auto* values : {&c.env, &c.headers})
-    for (auto& [key, value] : *values)
-      if (expand(value, env, missing))
-        st.hidden.add_named(key, value);
-      else
-        return missing;
+  for (auto& [key, value] : c.env)
+    if (expand(value, env, missing))
+      st.hidden.add_server_variable(key, value);
+    else
+      return missing;
+  for (auto& [key, value] : c.headers)
+    if (expand(value, env, missing))
+      st.hidden.add_named(key, value);
+    else
+      return missing;
   if (!expand(c.cwd, env, missing) || !expand(c.url, env, missing))
     return missing;
   backend_config whole;

@@ -198,12 +198,16 @@ secrets secrets_of(const backend_config& of, const connection& c, const node_res
     for (auto& [name, value] : *values)
       put_in(value);
   for (auto& server : b.mcp_servers) {
-    for (auto* values : {&server.env, &server.headers})
-      for (auto& [name, value] : *values)
-        if (expand(value, with.env, missing))
-          out.add_named(name, value);
-        else
-          value.clear();
+    for (auto& [name, value] : server.env)
+      if (expand(value, with.env, missing))
+        out.add_server_variable(name, value);
+      else
+        value.clear();
+    for (auto& [name, value] : server.headers)
+      if (expand(value, with.env, missing))
+        out.add_named(name, value);
+      else
+        value.clear();
     for (auto& word : server.command)
       put_in(word);
     put_in(server.url);

@@ -12,6 +12,7 @@
 #include "protocols/tool_result.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 namespace conclave {
@@ -140,6 +141,49 @@ bool is_path(std::string_view value) {
     i += text.size() + 1;
   }
   return !whole.is_random(3);
+}
+
+namespace {
+
+bool has_key_shape(std::string_view word) {
+  constexpr std::size_t least = 16, least_hex = 32;
+  auto of_keys = [](char c) {
+    return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9')
+           || std::string_view{"-_.~+/"}.find(c) != std::string_view::npos;
+  };
+  if (word.size() < least || is_path(word) || !std::all_of(word.begin(), word.end(), of_keys))
+    return false;
+  std::string digits;
+  std::copy_if(word.begin(), word.end(), std::back_inserter(digits), [](char c) { return c != '-'; });
+  auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  auto mixed = std::any_of(digits.begin(), digits.end(), is_digit) && !std::all_of(digits.begin(), digits.end(), is_digit);
+  if (mixed && digits.size() >= least_hex && std::all_of(digits.begin(), digits.end(), [](char c) { return hex(c) >= 0; }))
+    return true;
+  for (std::size_t i = 0; i < word.size();) {
+    auto end = std::min(word.find_first_of("-_.~", i), word.size());
+    digit_mix part;
+    for (auto c : word.substr(i, end - i))
+      part.add(c);
+    if (part.size >= least && part.seen[digit_mix::digit] > 0 && part.seen[digit_mix::small] + part.seen[digit_mix::large] > 0
+        && 5 * part.changes >= part.pairs)
+      return true;
+    i = end + 1;
+  }
+  return false;
+}
+
+} // namespace
+
+std::vector<std::string> keys_by_shape(std::string_view text) {
+  std::vector<std::string> out;
+  constexpr std::string_view ends = " \t\n\v\f\r\"'`\\,;&(){}[]<>|:=?#@%";
+  for (std::size_t i = 0; i < text.size();) {
+    auto end = std::min(text.find_first_of(ends, i), text.size());
+    if (has_key_shape(text.substr(i, end - i)))
+      out.emplace_back(text.substr(i, end - i));
+    i = end + 1;
+  }
+  return out;
 }
 
 bool any_key_like(std::string_view text) {

@@ -21,6 +21,12 @@ bool is_key_like(std::string_view word);
 /// Returns whether one of the words in `text` is.
 bool any_key_like(std::string_view text);
 
+/// Returns the words in `text` that are shaped as keys are, whatever they begin with: 16 bytes and more in one piece (without `-`,
+/// `_`,
+/// `.`) in which letters and digits alternate often, or 32 hexadecimal digits and more, also with dashes between them. Names of
+/// models, regions, versions and days are not; neither are paths.
+std::vector<std::string> keys_by_shape(std::string_view text);
+
 /// Returns whether a value is a place in the file system: it begins with `/` or `~/`, and no part of it is a key in base64, which
 /// may begin so, too.
 bool is_path(std::string_view value);

@@ -100,6 +100,12 @@ void secrets::add_named(const std::string& name, const std::string& value) {
   }
 }
 
+void secrets::add_server_variable(const std::string& name, const std::string& value) {
+  add_named(name, value);
+  for (const auto& key : secret_words::keys_by_shape(value))
+    add_key(key);
+}
+
 void secrets::add_query(const std::string& url) {
   auto i = url.find('?');
   while (i < url.size()) {

@@ -45,6 +45,10 @@ public:
   /// scheme in front of it, say.
   void add_named(const std::string& name, const std::string& value);
 
+  /// Adds those in a variable of a tool server: what add_named() finds, and whatever its name is what is shaped as keys are
+  /// (protocols/secret_words.hpp).
+  void add_server_variable(const std::string& name, const std::string& value);
+
   /// Adds what the query of `url` holds under the names of keys.
   void add_query(const std::string& url);
 

@@ -153,7 +153,8 @@ CAF_TEST(connections with one key at one host have one gate however else they di
 }
 
 CAF_TEST(what is secret of an agent is known and what is not stays readable) {
-  const std::map<std::string, std::string> vars = {{"MY_TOKEN", "tok-of-a-variable"}, {"PROJECT", "conclave-demo"}};
+  const std::map<std::string, std::string> vars = {
+      {"MY_TOKEN", "tok-of-a-variable"}, {"PROJECT", "conclave-demo"}, {"PLAIN", "b7Q2x9Lm4Zp8Rt1Vw6"}};
   node_resources with;
   with.env = [&](const std::string& name) {
     auto i = vars.find(name);
@@ -176,17 +177,21 @@ CAF_TEST(what is secret of an agent is known and what is not stays readable) {
                "SOME_KEY=key-of-a-container",
                "--header=Authorization: Bearer bearer-of-a-header",
                "https://me:password-of-a-url@host/x?access_token=key-in-an-argument"};
-  m.env = {{"DB_PASSWORD", "password-of-the-server"}, {"REGION", "eu-central-1"}, {"TOKEN", "${NOT_SET}"}};
+  m.env = {{"DB_PASSWORD", "password-of-the-server"},
+           {"REGION", "eu-central-1"},
+           {"TOKEN", "${NOT_SET}"},
+           {"NOTION", "${PLAIN}"},
+           {"MODE", "gpt-4o-mini-2024-07-18"}};
   b.mcp_servers = {m};
   auto known = secrets_of(b, resolve_backend(b, with), with);
-  for (auto* secret :
-       {"key-of-the-query", "literal-key-in-the-file", "auth-of-a-header", "key-of-an-option", "tok-of-a-variable",
-        "password-of-the-server", "key-of-a-container", "bearer-of-a-header", "password-of-a-url", "key-in-an-argument"}) {
+  for (auto* secret : {"key-of-the-query", "literal-key-in-the-file", "auth-of-a-header", "key-of-an-option", "tok-of-a-variable",
+                       "password-of-the-server", "key-of-a-container", "bearer-of-a-header", "password-of-a-url",
+                       "key-in-an-argument", "b7Q2x9Lm4Zp8Rt1Vw6"}) {
     std::string text = secret;
     known.hide(text);
     CAF_CHECK_EQUAL(text, "***");
   }
-  for (std::string plain : {"conclave-demo", "eu-central-1", "server", "127.0.0.1"}) {
+  for (std::string plain : {"gpt-4o-mini-2024-07-18", "conclave-demo", "eu-central-1", "server", "127.0.0.1"}) {
     auto text = plain;
     known.hide(text);
     CAF_CHECK_EQUAL(text, plain);

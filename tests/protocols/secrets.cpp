@@ -271,6 +271,27 @@ CAF_TEST(values of variables are hidden unless they are short or a path) {
   CAF_CHECK_EQUAL(text, "*** /home/somebody 8080 ***");
 }
 
+CAF_TEST(variables of tool servers are hidden by their name or by the shape of what they hold) {
+  secrets s;
+  for (auto* value : {"b7Q2x9Lm4Zp8Rt1Vw6", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "0f9e8d7c6b5a49382716a5b4c3d2e1f0",
+                      "6f1c2a3b-4d5e-4f60-8a7b-9c0d1e2f3a4b", "prod_x8k2m4n6p9q1r3s5t7", "user:x1k2m4n6p9q1r3s5t7@h"})
+    s.add_server_variable("PLACE", value);
+  s.add_server_variable("PIN_CODE_TOKEN", "four words"); // by its name
+  std::string text = "b7Q2x9Lm4Zp8Rt1Vw6 wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY 0f9e8d7c6b5a49382716a5b4c3d2e1f0 "
+                     "6f1c2a3b-4d5e-4f60-8a7b-9c0d1e2f3a4b prod_x8k2m4n6p9q1r3s5t7 user:x1k2m4n6p9q1r3s5t7@h four words";
+  s.hide(text);
+  CAF_CHECK_EQUAL(text, "*** *** *** *** *** user:***@h ***");
+  secrets none;
+  for (auto* value :
+       {"gpt-4o-mini-2024-07-18", "claude-3-5-sonnet-20241022", "eu-central-1", "production2024release1", "2024-01-01T00:00:00Z",
+        "postgres15-alpine3.19", "https://api.example.com/v1/chat/completions", "/home/ann/0c5a2kz8v7jqhd3b9fnx1w4r6y8p",
+        "12345678901234567890", "@modelcontextprotocol/server-everything@2025.11.25", "internationalization",
+        "MyVeryLongClassNameForTests", "x86_64-unknown-linux-gnu"})
+    none.add_server_variable("PLACE", value);
+  for (auto& value : none.values())
+    CAF_ERROR(value);
+}
+
 CAF_TEST(a key that begins as a path does is none) {
   secrets all, s;
   for (auto* value : {"/bPxRfiCYEXAMPLEKEYwJalrXUtnFEMIK7MDENG0", "/x+7bPxRfiCYEXAMPLEKEY/Jal/Xc4tnFEMI=", "/run/secrets/Key2",
