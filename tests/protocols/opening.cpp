@@ -442,6 +442,78 @@ CAF_TEST(secrets come back from the file by agent and place) {
   CAF_CHECK(masked == before);
 }
 
+CAF_TEST(a secret that belongs to somebody else now is refused by name) {
+  auto team = [](const std::string& p, const std::string& q, const std::string& key_p, const std::string& key_q) {
+    agent_config a;
+    a.id = "a";
+    a.backend.type = "chatcompletion";
+    a.backend.base_url = p;
+    a.backend.api_key = key_p;
+    a.failover.emplace_back(a.backend);
+    a.failover[0].base_url = q;
+    a.failover[0].api_key = key_q;
+    a.backend.workspace.command_env["MY_TOKEN"] = "token-of-commands";
+    auto& s = a.backend.mcp_servers.emplace_back();
+    s.name = "s";
+    s.type = "stdio";
+    s.command = {"npx", "one", "--token", "token-of-one"};
+    s.env["A_KEY"] = "key-of-one";
+    a.backend.mcp_servers.push_back(s);
+    a.backend.mcp_servers[1] = {};
+    a.backend.mcp_servers[1].name = "web";
+    a.backend.mcp_servers[1].type = "streamable-http";
+    a.backend.mcp_servers[1].url = "https://web/mcp";
+    a.backend.mcp_servers[1].headers["Authorization"] = "Bearer token-of-web";
+    return std::vector<agent_config>{a};
+  };
+  const std::string p = "https://me:password1@p/v1", q = "http://q:81/v1";
+  opening masked;
+  masked.agents = team(p, q, "key-for-p", "key-for-q");
+  mask_secrets(masked);
+  auto tried = [&](auto change) {
+    run_config file;
+    file.agents = team(p, q, "key-for-p", "key-for-q");
+    change(file.agents[0]);
+    auto o = masked;
+    std::string error;
+    CAF_CHECK(restore_secrets(o, file, error) == error.empty());
+    CAF_CHECK(error.empty() || o == masked);
+    CAF_CHECK(!has(error, "key-") && !has(error, "token-of") && !has(error, "password1"));
+    return error;
+  };
+  auto refused = [&](auto change, const char* key, const char* why) {
+    auto error = tried(change);
+    CAF_CHECK(has(error, std::string{key} + " ('a') " + why));
+    if (!has(error, why))
+      CAF_ERROR(error);
+  };
+  refused([&](auto& a) { a.backend.base_url = "https://other/v1"; }, "agents[0].backend.api_key",
+          "for type chatcompletion, https://p, there it is for type chatcompletion, https://other now");
+  refused([&](auto& a) { a.backend.base_url = "http://p/v1"; }, "agents[0].backend.api_key", "for type chatcompletion, https://p");
+  refused([&](auto& a) { a.backend.type = "claude"; }, "agents[0].backend.api_key", "for type chatcompletion, https://p");
+  refused([&](auto& a) { a.backend.base_url.clear(); }, "agents[0].backend.api_key", "for type chatcompletion, https://p");
+  refused([&](auto& a) { a.failover[0].base_url = "http://q:82/v1"; }, "agents[0].failover[0].api_key",
+          "for type chatcompletion, http://q:81, there it is for type chatcompletion, http://q:82 now");
+  refused([&](auto& a) { std::swap(a.failover[0].base_url, a.backend.base_url); }, "agents[0].failover[0].api_key", "for type");
+  refused([](auto& a) { a.backend.mcp_servers[0].command[1] = "two"; }, "agents[0].backend.mcp_servers[0].env.A_KEY",
+          "of a server");
+  refused([](auto& a) { a.backend.mcp_servers[1].url = "https://other/mcp"; },
+          "agents[0].backend.mcp_servers[1].headers.Authorization",
+          "for type streamable-http, https://web, there it is for type streamable-http, https://other now");
+  // The same place in another spelling, or another path of it, and other keys.
+  CAF_CHECK_EQUAL(tried([](auto&) {}), "");
+  CAF_CHECK_EQUAL(tried([](auto& a) {
+                    a.backend.base_url = "HTTPS://me:password2@P:443/v2";
+                    a.backend.api_key = "key-of-today";
+                    a.backend.mcp_servers[0].command[3] = "${A_TOKEN}";
+                  }),
+                  "");
+  // Commands have theirs on this machine.
+  masked.agents[0].backend.api_key = "${K}";
+  masked.agents[0].backend.base_url = "https://p/v1";
+  CAF_CHECK_EQUAL(tried([](auto& a) { a.backend.base_url = "https://other/v1"; }), "");
+}
+
 CAF_TEST(a secret that is gone is named and nothing is changed) {
   const std::string key = "sk-PLANTED-1234567";
   auto masked = one(planted(key));
