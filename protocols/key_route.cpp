@@ -6,6 +6,8 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_url.hpp"
+#include "protocols/secret_judge.hpp"
+#include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -50,7 +52,8 @@ public:
 
   key_route run() {
     out_.base_url = with_lower_scheme(b_.base_url.empty() ? kind_.base_url : b_.base_url);
-    if (!find_target() || !expand_headers() || !find_redirect() || !find_address() || !find_key() || !check_sources())
+    if (!find_target() || !expand_headers() || !find_body_secrets() || !find_redirect() || !find_address() || !find_key()
+        || !check_sources())
       return std::move(out_);
     choose_ca();
     note_proxy();
@@ -135,7 +138,8 @@ private:
         auto before = secrets_.size();
         if (!expand(value, noting, missing))
           return fail(ec::bad_config, "variable " + missing + " is not set");
-        if (secrets_.size() == before && may_be_secret(name, value))
+        if (secrets_.size() == before
+            && (may_be_secret(name, value) || !find_secrets({name, values == &out_.headers}, value).empty()))
           use_literal(name); // written there, or the default of a variable that is not set
         auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; };
         if (secrets_.size() > before && std::any_of(value.begin(), value.end(), control))
@@ -147,6 +151,24 @@ private:
           secrets_.resize(before);
         }
       }
+    return true;
+  }
+
+  /// What the body carries goes along, too. It is the configuration's, whatever it was made of there.
+  bool find_body_secrets() {
+    std::string first;
+    each_secret(b_, [&](const secret_text& text, const std::string&) {
+      if (text.place == "extra_body" || text.place == "params")
+        for (const auto& s : text.spans) {
+          auto path = path_of(text, s);
+          first = first.empty() ? path : first;
+          use_literal(path);
+        }
+    });
+    if (has_placeholder_ && !first.empty())
+      return fail(ec::bad_config, shown(target_) + " sends the calls to " + url_place(out_.base_url) + ", and " + first
+                                      + " of the configuration holds a secret, which does not go there: take it out, or say "
+                                        "--send-keys with --base-url");
     return true;
   }
 
