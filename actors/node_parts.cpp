@@ -48,7 +48,7 @@ connection failure(ec code, std::string error) {
 
 /// Everything about an HTTP connection that the variables of this node decide.
 void resolve_route(const backend_config& b, const node_resources& with, connection& c) {
-  auto route = route_key(b, with.env, with.sources);
+  auto route = route_key(b, with.env, with.sources, &with.known);
   auto& p = c.parts;
   if (route.code == ec::none) {
     p.trust = with.outside->load_trust(route.ca, route.error);

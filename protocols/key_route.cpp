@@ -47,8 +47,8 @@ std::string shown(const used_variable& v) {
 
 class router {
 public:
-  router(const backend_config& b, const lookup& env, const source_lookup& source)
-      : b_(b), env_(env), source_(source), kind_(*find_backend_kind(b.type)) {}
+  router(const backend_config& b, const lookup& env, const source_lookup& source, const secrets* known)
+      : b_(b), env_(env), source_(source), known_(known), kind_(*find_backend_kind(b.type)) {}
 
   key_route run() {
     out_.base_url = with_lower_scheme(b_.base_url.empty() ? kind_.base_url : b_.base_url);
@@ -165,6 +165,11 @@ private:
           use_literal(path);
         }
     });
+    for (const auto& [text, path] : {std::pair{&b_.extra_body, "extra_body"}, {&b_.params, "a parameter of the provider's"}})
+      if (known_ != nullptr && first.empty() && !known_->find_in(*text).empty()) { // by a variable, under any name
+        first = path;
+        use_literal(path);
+      }
     if (has_placeholder_ && !first.empty())
       return fail(ec::bad_config, shown(target_) + " sends the calls to " + url_place(out_.base_url) + ", and " + first
                                       + " of the configuration holds a secret, which does not go there: take it out, or say "
@@ -458,6 +463,7 @@ private:
   const backend_config& b_;
   const lookup& env_;
   const source_lookup& source_;
+  const secrets* known_;
   const backend_kind& kind_;
   key_route out_;
   used_variable target_;               ///< what sends the bytes elsewhere, if anything does
@@ -483,8 +489,8 @@ std::string target_fault(const std::string& url) {
              : "";
 }
 
-key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source) {
-  return router{b, env, source}.run();
+key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source, const secrets* known) {
+  return router{b, env, source, known}.run();
 }
 
 } // namespace conclave

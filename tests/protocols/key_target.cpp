@@ -166,6 +166,17 @@ CAF_TEST(what else holds a secret stays at home) {
     CAF_CHECK(has(route(variable, {{"CONCLAVE_BASE_URL_CHATCOMPLETION", {mock, project}}}).error,
                   "CONCLAVE_BASE_URL_CHATCOMPLETION (./.env) sends the calls to http://127.0.0.1:4010, and " + std::string{named}));
   }
+  secrets known; // of the machine; a variable brought it there under a name of no secret
+  known.add_named("MY_API_KEY", "planted-of-a-variable");
+  const auto none = [](const std::string&) -> const std::string* { return nullptr; };
+  for (auto [params, body, named] :
+       {std::tuple{"", R"({"x":"planted-of-a-variable"})", "extra_body of the configuration"},
+        {R"({"x":"a planted-of-a-variable"})", "", "a parameter of the provider's of the configuration"}}) {
+    b.params = params;
+    b.extra_body = body;
+    r = route_key(b, none, {}, &known);
+    CAF_CHECK(r.code == ec::bad_config && has(r.error, named) && !has(r.error, "planted"));
+  }
   b.params = R"({"temperature":1,"user":"me"})";
   b.extra_body = R"({"provider":{"order":["a/b"]}})";
   CAF_CHECK_EQUAL(route(b, openai_key).error, "");
