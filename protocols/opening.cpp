@@ -45,16 +45,19 @@ struct found_secret {
 };
 using found_secrets = std::map<std::string, found_secret>;
 
-found_secrets secrets_of(const backend_config& b) {
+found_secrets secrets_of(const backend_config& b, const secrets* secret_values) {
   found_secrets out;
   numbered number;
-  each_secret(b, [&](const secret_text& text, const std::string& value) {
-    for (const auto& s : text.spans)
-      if (auto secret = value.substr(s.begin, s.end - s.begin); secret != mark_of(s))
-        out.emplace(number(text, s), found_secret{std::move(secret), s.quoted});
-      else
-        number(text, s);
-  });
+  each_secret(
+      b,
+      [&](const secret_text& text, const std::string& value) {
+        for (const auto& s : text.spans)
+          if (auto secret = value.substr(s.begin, s.end - s.begin); secret != mark_of(s))
+            out.emplace(number(text, s), found_secret{std::move(secret), s.quoted});
+          else
+            number(text, s);
+      },
+      secret_values);
   return out;
 }
 
@@ -84,8 +87,11 @@ std::string host_of(std::string url) {
   return scheme + host;
 }
 
-recipients recipients_of(backend_config b) { // by value: its secrets become marks, also references, and are no difference then
-  each_secret(b, [](const secret_text& place, std::string& text) { text = replaced(place, text, mark_of); });
+recipients
+recipients_of(backend_config b,
+              const secrets* secret_values) { // by value: its secrets become marks, also references, and are no difference then
+  each_secret(
+      b, [](const secret_text& place, std::string& text) { text = replaced(place, text, mark_of); }, secret_values);
   recipients out;
   out[""] = {b.type, host_of(b.base_url), ""};
   out["command_env"] = {}; // of commands in the workspace, whoever the provider is
@@ -119,14 +125,15 @@ std::string change_of(const recipient& stored, const recipient& now) {
 
 } // namespace
 
-void mask_secrets(opening& o) {
+void mask_secrets(opening& o, const secrets* known) {
   for (auto& a : o.agents)
-    each_backend(a, [](backend_config& b, const std::string&) {
-      each_secret(b, [](const secret_text& place, std::string& text) { text = with_marks(place, text); });
+    each_backend(a, [known](backend_config& b, const std::string&) {
+      each_secret(
+          b, [](const secret_text& place, std::string& text) { text = with_marks(place, text); }, known);
     });
 }
 
-bool restore_secrets(opening& o, const run_config& from, std::string& error) {
+bool restore_secrets(opening& o, const run_config& from, std::string& error, const secrets* secret_values) {
   constexpr std::size_t most_named = 5;
   auto restored = o.agents;
   std::vector<std::string> lacks;
@@ -138,12 +145,12 @@ bool restore_secrets(opening& o, const run_config& from, std::string& error) {
     for (const auto& x : from.agents)
       if (x.id == a.id)
         each_backend(x, [&](const backend_config& b, const std::string& path) {
-          known[path] = secrets_of(b);
-          there[path] = recipients_of(b);
+          known[path] = secrets_of(b, secret_values);
+          there[path] = recipients_of(b, secret_values);
         });
     each_backend(a, [&](backend_config& b, const std::string& path) {
       numbered number;
-      const auto stored = recipients_of(b);
+      const auto stored = recipients_of(b, nullptr);
       each_secret(b, [&](const secret_text& place, std::string& text) {
         const auto owner = owner_of(place.place, stored);
         text = replaced(place, text, [&](const secret_span& s) {

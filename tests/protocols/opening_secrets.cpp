@@ -147,3 +147,40 @@ CAF_TEST(forms of secrets without a telling name are not stored) {
   mask_secrets(o);
   CAF_CHECK(o == one(b));
 }
+
+CAF_TEST(secrets of variables are not stored under whatever name they stand) {
+  auto with = [](const std::string& key) {
+    backend_config b;
+    b.type = "chatcompletion";
+    b.base_url = "https://h/v1?foo=" + key + "&page=2";
+    b.extra_body = R"({"x":")" + key + R"(","list":["a )" + key + R"( b",")" + key + R"("],"api_key":")" + key + R"(","y":1})";
+    b.params = R"({"user":")" + key + R"("})";
+    b.workspace.command_env = {{"FOO", key}, {"BAR", "x " + key}, {"LANG", "C"}};
+    return b;
+  };
+  auto values = [](const std::string& key) {
+    secrets out;
+    out.add_key(key);
+    return out;
+  };
+  const std::string key = "planted of a variable";
+  auto known = values(key), now = values("of-the-next-day");
+  auto o = one(with(key));
+  mask_secrets(o, &known);
+  auto text = to_json(o);
+  CAF_CHECK(!has(text, "planted"));
+  CAF_CHECK(wire::is_object(o.agents[0].backend.extra_body) && has(o.agents[0].backend.extra_body, "\"y\":1"));
+  CAF_CHECK(has(o.agents[0].backend.base_url, "&page=2"));
+  opening stored;
+  std::string error;
+  CAF_REQUIRE(from_json(text, stored, error));
+  auto back = stored;
+  CAF_CHECK(restore_secrets(back, file_with(with(key)), error, &known));
+  CAF_CHECK_EQUAL(error, "");
+  CAF_CHECK(back == one(with(key)));
+  back = stored;
+  CAF_CHECK(restore_secrets(back, file_with(with("of-the-next-day")), error, &now));
+  CAF_CHECK(back == one(with("of-the-next-day")));
+  back = stored;
+  CAF_CHECK(!restore_secrets(back, file_with(with("plain text")), error, &now) && has(error, "agents[0].backend."));
+}
