@@ -54,9 +54,9 @@ private:
 std::string wait_text(std::int64_t ms);
 
 /// With a gate of its own (actors/provider_gate.hpp), for what no other connection leads to. `random`: by how much a wait is
-/// shorter than planned.
-backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random,
-                                    breaker_policy policy = {});
+/// shorter than planned. `hidden` is taken out of what is said of a failure: a server may name keys of other agents, too.
+backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, breaker_policy policy = {},
+                                    std::shared_ptr<const secrets_of_tasks> hidden = {});
 
 /// For tool sources: 3 failures, 30 s. Fed by lost connections and timeouts only, never by a tool's own error result; never
 /// retries. `start_limit`: how long the source may need until it can list its tools, see protocols/tool_waits.hpp. The one place

@@ -58,6 +58,7 @@ struct guard_state {
   provider_gate_actor gate;
   bool owns_gate = false;
   breaker_policy policy;
+  std::shared_ptr<const secrets_of_tasks> hidden;
   std::uint64_t ids = 0;
   std::map<std::uint64_t, guarded_call> calls;
   random_stream random;
@@ -134,6 +135,9 @@ void passed(guard_ptr self, std::uint64_t id) {
   asked.then(
       [self, id, timer = asked.id()](completion& c) {
         answered_in_time(self, timer);
+        if (auto& hidden = self->state.hidden; hidden && c.status != completion_status::finished)
+          for (auto* text : {&c.error, &c.said})
+            hidden->hide(*text);
         judge(self, id, std::move(c));
       },
       [self, id, timer = asked.id()](caf::error& e) {
@@ -250,12 +254,13 @@ usage used_by(const guarded_call& call) {
 }
 
 guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_stream random, provider_gate_actor gate,
-                                bool owns_gate, breaker_policy policy) {
+                                bool owns_gate, breaker_policy policy, std::shared_ptr<const secrets_of_tasks> hidden) {
   self->state.guarded = std::move(guarded);
   self->state.random = random;
   self->state.gate = std::move(gate);
   self->state.owns_gate = owns_gate;
   self->state.policy = policy;
+  self->state.hidden = std::move(hidden);
   self->monitor(self->state.guarded);
   self->monitor(self->state.gate);
   self->set_down_handler([self](const caf::down_msg& d) { // of the connection, or of the gate, without which nothing passes
@@ -347,12 +352,14 @@ guard_impl::behavior_type guard(guard_ptr self, backend_actor guarded, random_st
 } // namespace
 
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, provider_gate_actor gate,
-                                    breaker_policy policy) {
-  return sys.spawn(guard, std::move(guarded), random, std::move(gate), false, policy);
+                                    breaker_policy policy, std::shared_ptr<const secrets_of_tasks> hidden) {
+  return sys.spawn(guard, std::move(guarded), random, std::move(gate), false, policy, std::move(hidden));
 }
 
-backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, breaker_policy policy) {
-  return sys.spawn(guard, std::move(guarded), random, spawn_provider_gate(sys, "this model", policy), true, policy);
+backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, breaker_policy policy,
+                                    std::shared_ptr<const secrets_of_tasks> hidden) {
+  return sys.spawn(guard, std::move(guarded), random, spawn_provider_gate(sys, "this model", policy), true, policy,
+                   std::move(hidden));
 }
 
 } // namespace conclave

@@ -48,7 +48,7 @@ connection failure(ec code, std::string error) {
 
 /// Everything about an HTTP connection that the variables of this node decide.
 void resolve_route(const backend_config& b, const node_resources& with, connection& c) {
-  auto route = route_key(b, with.env, with.sources);
+  auto route = route_key(b, with.env, with.sources, &with.known);
   auto& p = c.parts;
   if (route.code == ec::none) {
     p.trust = with.outside->load_trust(route.ca, route.error);
@@ -159,7 +159,7 @@ connection resolve_backend(const backend_config& config, const node_resources& w
 }
 
 backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with,
-                               const provider_gate_actor& gate) {
+                               const std::shared_ptr<const secrets_of_tasks>& hidden, const provider_gate_actor& gate) {
   auto& b = order.agent.backend;
   if (c.kind == "scripted" && with.scripted)
     return with.scripted(sys, order);
@@ -174,11 +174,11 @@ backend_actor spawn_connection(caf::actor_system& sys, const connection& c, cons
     if (!with.log_dir.empty())
       o.log_path = with.log_dir + "/" + order.task + "/local_model.log";
     o.slots = static_cast<std::int32_t>(std::clamp<std::uint32_t>(order.team, 1, 8));
-    return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o), with.outside), random, c.gate.policy);
+    return spawn_guarded_backend(sys, spawn_local_backend(sys, c.parts, std::move(o), with.outside), random, c.gate.policy, hidden);
   }
   if (!gate)
-    return spawn_guarded_backend(sys, spawn_backend(sys, c.parts), random, c.gate.policy);
-  return spawn_guarded_backend(sys, spawn_backend(sys, c.parts, gate), random, gate, c.gate.policy);
+    return spawn_guarded_backend(sys, spawn_backend(sys, c.parts), random, c.gate.policy, hidden);
+  return spawn_guarded_backend(sys, spawn_backend(sys, c.parts, gate), random, gate, c.gate.policy, hidden);
 }
 
 secrets secrets_of(const backend_config& of, const connection& c, const node_resources& with) {

@@ -44,9 +44,9 @@ struct connection : connection_parts {
 /// Resolves an agent's backend: dialect, base URL, key (a provider's key goes only to that provider's hosts), decision step.
 connection resolve_backend(const backend_config& config, const node_resources& with);
 
-/// The kind -> actor table. `gate`: of the place and key; none = it has one of its own.
+/// The kind -> actor table. `gate`: of the place and key; none = it has one of its own. `hidden` is taken out of what failures say.
 backend_actor spawn_connection(caf::actor_system& sys, const connection& c, const spawn_agent& order, const node_resources& with,
-                               const provider_gate_actor& gate = {});
+                               const std::shared_ptr<const secrets_of_tasks>& hidden, const provider_gate_actor& gate = {});
 
 /// Returns what is secret of a backend: its keys, and what its configuration gives its tool servers under the names of secrets.
 secrets secrets_of(const backend_config& of, const connection& c, const node_resources& with);

@@ -126,7 +126,7 @@ provider_gate_actor gate_for(node_ptr self, const gate_parts& what) {
 backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent& order, hosted_agent& a) {
   auto& st = self->state;
   if (c.kind == "scripted") {
-    a.own_backend = spawn_connection(self->home_system(), c, order, st.resources);
+    a.own_backend = spawn_connection(self->home_system(), c, order, st.resources, st.hidden);
     self->monitor(a.own_backend);
     return a.own_backend;
   }
@@ -134,7 +134,7 @@ backend_actor backend_for(node_ptr self, const connection& c, const spawn_agent&
   auto i = std::find_if(st.backends.begin(), st.backends.end(), [&](auto& b) { return b.handle && b.what == what; });
   if (i == st.backends.end()) {
     auto gate = gate_for(self, c.gate);
-    i = st.backends.insert(i, {what, spawn_connection(self->home_system(), c, order, st.resources, gate), 0, gate});
+    i = st.backends.insert(i, {what, spawn_connection(self->home_system(), c, order, st.resources, st.hidden, gate), 0, gate});
     self->monitor(i->handle);
   } else if (i->gate) {
     gate_for(self, c.gate); // with these limits, too
@@ -163,6 +163,7 @@ hosted_task& task_of(node_ptr self, const spawn_agent& order, const orchestrator
   if (fresh) {
     task.boss = boss;
     task.hidden = std::make_shared<known_secrets>(self->state.resources.known);
+    self->state.hidden->add(task.hidden);
     task.fence = order.fence;
     task.since = self->clock().now();
     if (auto& book = self->state.resources.callers)

@@ -63,7 +63,8 @@ struct node_state {
   static inline const char* name = "node";
   node_resources resources;
   std::map<std::string, hosted_task> tasks;
-  std::list<shared_gate> gates;       ///< by place and key
+  std::shared_ptr<secrets_of_tasks> hidden = std::make_shared<secrets_of_tasks>(); ///< from failures of models
+  std::list<shared_gate> gates;                                                    ///< by place and key
   std::list<shared_backend> backends; ///< unused ones keep what they learned, up to a bound
   std::size_t agents = 0;
   std::map<std::string, std::uint64_t> fences; ///< the highest seen of each task: less is a former owner's

@@ -93,9 +93,9 @@ provider_gate_actor spawn_provider_gate(caf::actor_system& sys, std::string name
                                         rate_limits limits = {}, std::shared_ptr<outside> world = nullptr);
 
 /// A model connection behind the gate of its provider's key, which has the same policy. `random`: by how much a wait is shorter
-/// than planned.
+/// than planned. `hidden`: see actors/circuit_breaker.hpp.
 backend_actor spawn_guarded_backend(caf::actor_system& sys, backend_actor guarded, random_stream random, provider_gate_actor gate,
-                                    breaker_policy policy = {});
+                                    breaker_policy policy = {}, std::shared_ptr<const secrets_of_tasks> hidden = {});
 
 } // namespace conclave
 

@@ -115,8 +115,11 @@ judged_file judge_file(const std::string& file, const validate_options& o) {
     also(environment_problems(loaded.config, env.lookup(), env.sources()));
     also(missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine()));
     also(unfit_files(loaded.config));
-    if (o.explain)
-      out.explained = effective_text(loaded.config);
+    if (o.explain) {
+      secrets known;
+      known.add_for_results(env.known_secrets());
+      out.explained = effective_text(loaded.config, &known);
+    }
   }
   if (std::any_of(problems.begin(), problems.end(), [](const problem& p) { return p.severity == severity::error; }))
     for (auto& p : problems)

@@ -88,7 +88,10 @@ int command_what_if(const replay_options& o) {
     auto i = bodies.find(sha);
     return i == bodies.end() ? nullptr : &i->second;
   };
-  r.changes = ledger::changes_between(stored.opening, config);
+  std::vector<problem> ignored; // said when the file was read
+  secrets known;
+  known.add_for_results(environment::load(ignored).known_secrets());
+  r.changes = ledger::changes_between(stored.opening, config, &known);
   add_unavailable(given.problems, r.changes);
   ledger::other_rules other{config.rules, r.order};
   for (const auto& a : config.agents)

@@ -82,10 +82,10 @@ void hide(std::string& text) {
 
 } // namespace
 
-std::string effective_text(const run_config& c) {
+std::string effective_text(const run_config& c, const secrets* known) {
   opening masked;
   masked.agents = c.agents;
-  mask_secrets(masked);
+  mask_secrets(masked, known);
   view out{c.places};
   for (std::size_t i = 0; i < masked.agents.size(); ++i) {
     const auto& a = masked.agents[i];

@@ -262,7 +262,9 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     done(refused(ec::bad_request, std::move(fault)));
     return task;
   }
-  mask_secrets(whole);
+  secrets known;
+  known.add_for_results(env_->known_secrets());
+  mask_secrets(whole, &known);
   parts.attachments = whole.attachments;
   for (auto& a : whole.attachments)
     a.data.clear(); // bodies of the log hold it

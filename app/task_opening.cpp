@@ -3,6 +3,7 @@
 
 #include "app/task_opening.hpp"
 
+#include "app/environment.hpp"
 #include "app/load_config.hpp"
 #include "app/start_folder.hpp"
 #include "app/task_lookup.hpp"
@@ -115,7 +116,10 @@ std::string unreachable(const ledger::state& s, const std::vector<placed_agent>&
 outcome read_opening(event_store& store, const resume_request& request, opening& out) {
   std::string error;
   auto secrets_back = [&]() -> outcome {
-    if (restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error))
+    std::vector<problem> ignored; // whoever read the team told them
+    secrets known;
+    known.add_for_results(environment::load(ignored).known_secrets());
+    if (restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error, &known))
       return {};
     return refused(ec::bad_config, error + "; the team to resume with does not hold it");
   };

@@ -6,6 +6,8 @@
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_url.hpp"
+#include "protocols/secret_judge.hpp"
+#include "protocols/secret_places.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 
@@ -45,12 +47,13 @@ std::string shown(const used_variable& v) {
 
 class router {
 public:
-  router(const backend_config& b, const lookup& env, const source_lookup& source)
-      : b_(b), env_(env), source_(source), kind_(*find_backend_kind(b.type)) {}
+  router(const backend_config& b, const lookup& env, const source_lookup& source, const secrets* known)
+      : b_(b), env_(env), source_(source), known_(known), kind_(*find_backend_kind(b.type)) {}
 
   key_route run() {
     out_.base_url = with_lower_scheme(b_.base_url.empty() ? kind_.base_url : b_.base_url);
-    if (!find_target() || !expand_headers() || !find_redirect() || !find_address() || !find_key() || !check_sources())
+    if (!find_target() || !expand_headers() || !find_body_secrets() || !find_redirect() || !find_address() || !find_key()
+        || !check_sources())
       return std::move(out_);
     choose_ca();
     note_proxy();
@@ -135,7 +138,8 @@ private:
         auto before = secrets_.size();
         if (!expand(value, noting, missing))
           return fail(ec::bad_config, "variable " + missing + " is not set");
-        if (secrets_.size() == before && may_be_secret(name, value))
+        if (secrets_.size() == before
+            && (may_be_secret(name, value) || !find_secrets({name, values == &out_.headers}, value).empty()))
           use_literal(name); // written there, or the default of a variable that is not set
         auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; };
         if (secrets_.size() > before && std::any_of(value.begin(), value.end(), control))
@@ -147,6 +151,29 @@ private:
           secrets_.resize(before);
         }
       }
+    return true;
+  }
+
+  /// What the body carries goes along, too. It is the configuration's, whatever it was made of there.
+  bool find_body_secrets() {
+    std::string first;
+    each_secret(b_, [&](const secret_text& text, const std::string&) {
+      if (text.place == "extra_body" || text.place == "params")
+        for (const auto& s : text.spans) {
+          auto path = path_of(text, s);
+          first = first.empty() ? path : first;
+          use_literal(path);
+        }
+    });
+    for (const auto& [text, path] : {std::pair{&b_.extra_body, "extra_body"}, {&b_.params, "a parameter of the provider's"}})
+      if (known_ != nullptr && first.empty() && !known_->find_in(*text).empty()) { // by a variable, under any name
+        first = path;
+        use_literal(path);
+      }
+    if (has_placeholder_ && !first.empty())
+      return fail(ec::bad_config, shown(target_) + " sends the calls to " + url_place(out_.base_url) + ", and " + first
+                                      + " of the configuration holds a secret, which does not go there: take it out, or say "
+                                        "--send-keys with --base-url");
     return true;
   }
 
@@ -436,6 +463,7 @@ private:
   const backend_config& b_;
   const lookup& env_;
   const source_lookup& source_;
+  const secrets* known_;
   const backend_kind& kind_;
   key_route out_;
   used_variable target_;               ///< what sends the bytes elsewhere, if anything does
@@ -461,8 +489,8 @@ std::string target_fault(const std::string& url) {
              : "";
 }
 
-key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source) {
-  return router{b, env, source}.run();
+key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source, const secrets* known) {
+  return router{b, env, source, known}.run();
 }
 
 } // namespace conclave

@@ -55,8 +55,9 @@ std::string target_variable(const std::string& type);
 /// nothing.
 std::string target_fault(const std::string& url);
 
-/// Returns the route of an agent's HTTP connection on the machine whose variables these are.
-key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source);
+/// Returns the route of an agent's HTTP connection on the machine whose variables these are. `known`: the secrets of that machine,
+/// which `${NAME}` may have brought into the body under any name; may be null where nothing is sent.
+key_route route_key(const backend_config& b, const lookup& env, const source_lookup& source, const secrets* known = nullptr);
 
 /// Takes blanks, line feeds and quotes around a key off. Returns what is wrong with the rest, or empty. Never quotes the key.
 std::string clean_key(std::string& key);

@@ -7,6 +7,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
+#include "protocols/secrets.hpp"
 
 #include <cstdint>
 #include <string>
@@ -54,12 +55,15 @@ std::string to_json(const opening& o);
 /// was then.
 bool from_json(const std::string& text, opening& out, std::string& error);
 
-/// Replaces literal secrets by `secret_mark`: where protocols/secret_places.hpp finds one.
-void mask_secrets(opening& o);
+/// Replaces literal secrets by `secret_mark`: where protocols/secret_places.hpp finds one. `known` (may be null): secrets of
+/// this machine, which variables may have brought there under any name.
+void mask_secrets(opening& o, const secrets* known = nullptr);
 
-/// Puts the secrets of `from`, the same team read again, where marks stand: by the agent's id and the place of the key. What is a
-/// variable there now stays one. Returns false and names the keys in `error` (agents[0].backend.api_key, at most five) where there
-/// is none any more, for the caller to add what to do; `o` is as it was then.
-bool restore_secrets(opening& o, const run_config& from, std::string& error);
+/// Puts the secrets of `from`, the same team read again, where marks stand: by the agent's id and the place of the key, and only if
+/// who gets it is the same in both: the backend's type and the host of its base_url, of a tool server its type, host and command.
+/// What is a variable there now stays one. Returns false and names the keys in `error` (agents[0].backend.api_key, at most five)
+/// where there is none any more, or one for somebody else, for the caller to add what to do; `o` is as it was then. `known`: see
+/// mask_secrets; those of when `from` was read.
+bool restore_secrets(opening& o, const run_config& from, std::string& error, const secrets* known = nullptr);
 
 } // namespace conclave

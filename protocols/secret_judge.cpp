@@ -41,7 +41,8 @@ class text_judge {
 public:
   /// `argument`: a word of a command, where "Name: any words" is a header.
   text_judge(std::string_view text, spans& out, int depth, bool argument = false)
-      : text_(text), out_(out), last_brace_(text.rfind('}')), depth_(depth), argument_(argument) {}
+      : text_(text), out_(out), last_brace_(text.rfind('}')), depth_(depth), argument_(argument),
+        is_netrc_(text.find("machine ") != std::string_view::npos && text.find("login ") != std::string_view::npos) {}
 
   void setting(const secret_place& at, std::size_t begin, std::size_t end) {
     if (!value(at, begin, end))
@@ -150,6 +151,9 @@ private:
         if (has(i, secret_mark)) {
           add(under.name, i, i + std::string_view{secret_mark}.size());
           i += std::string_view{secret_mark}.size();
+        } else if (auto block = private_key(i, end); block > i) {
+          add(under.name, i, block);
+          i = block;
         } else if (is_reference(part(i, end)) && last_brace_ != std::string_view::npos && i < last_brace_) {
           i = reference(i, end);
         } else if (!is_in_name(text_[i])) {
@@ -163,6 +167,22 @@ private:
       }
     }
     --depth_;
+  }
+
+  /// Where a private key in PEM ends that begins at `i`, or `i`. One that is cut off takes the rest.
+  std::size_t private_key(std::size_t i, std::size_t end) const {
+    constexpr std::string_view first = "-----BEGIN ", last = "-----END ", dashes = "-----";
+    constexpr std::size_t longest = 64; // of what it is called
+    if (!has(i, first) || i + first.size() >= end)
+      return i;
+    auto name = part(i + first.size(), std::min(end, i + first.size() + longest));
+    if (name.substr(0, name.find(dashes)).find("PRIVATE KEY") == std::string_view::npos)
+      return i;
+    auto close = part(i, end).find(last);
+    if (close == std::string_view::npos)
+      return end;
+    auto stop = part(i + close + last.size(), end).find(dashes);
+    return stop == std::string_view::npos ? end : i + close + last.size() + stop + dashes.size();
   }
 
   /// ${NAME:-a default}, which stands in the file.
@@ -189,6 +209,11 @@ private:
     auto after = skip_blanks(to + (closed ? 1 : 0), end);
     if (after < end && (text_[after] == '=' || text_[after] == ':'))
       return assignment(under, std::move(name), after, end, begin == lead && ++names <= max_depth, lead);
+    if (name == "password" && is_netrc_ && after > to && after < end) {
+      auto last = word_end(after, end);
+      add(name, after, last);
+      return last;
+    }
     if (closed && after < end && text_[after] == ',') // ['--option', 'value']
       after = skip_blanks(after + 1, end);
     if (begin != lead && name.starts_with('-') && names_a_secret(name) && after > to && after < end && text_[after] != '-')
@@ -310,7 +335,37 @@ private:
   field field_{1, 0, 0}; ///< that was found last, `next` is where the text ended
   int depth_;
   bool argument_;
+  bool is_netrc_; ///< "machine h login me password x"
 };
+
+/// Finds what options without a telling name are given: `-u user:password` of curl, `-p password` of many. Returns whether it did.
+bool short_option(const std::string& before, std::string_view text, spans& out) {
+  std::string option = before;
+  std::size_t from = 0;
+  for (std::string_view with : {"--user=", "--proxy-user="})
+    if (text.starts_with(with)) {
+      option = with.substr(0, with.size() - 1);
+      from = with.size();
+    }
+  if (from == 0 && text.starts_with('-'))
+    return false;
+  auto given = text.substr(from);
+  auto found = [&](std::size_t begin) {
+    out.push_back({option, begin, text.size(), is_literal_secret(std::string{text.substr(begin)}), false, ""});
+    return true;
+  };
+  if (option == "-u" || option == "-U" || option == "--user" || option == "--proxy-user") {
+    auto colon = is_reference(given) ? given.find(':', given.find('}')) : given.find(':');
+    auto password = colon == std::string_view::npos ? std::string_view{} : given.substr(colon + 1);
+    auto number = password.find_first_not_of("0123456789") == std::string_view::npos; // 1000:1000, of user and group
+    if (!number && one_word(given) && password != given.substr(0, colon) && given.find("://") == std::string_view::npos)
+      return found(from + colon + 1);
+  }
+  // -p 8080:80/tcp is a port, -p my-project a project
+  if (option == "-p" && given.find_first_of(":/=$<") == std::string_view::npos && is_key_like(given))
+    return found(from);
+  return false;
+}
 
 } // namespace
 
@@ -339,6 +394,8 @@ std::vector<secret_span> find_secrets(const secret_place& at, std::string_view t
 
 std::vector<secret_span> find_argument_secrets(const std::string& before, std::string_view text) {
   spans out;
+  if (short_option(before, text, out))
+    return out;
   auto option = before.starts_with('-') && std::all_of(before.begin(), before.end(), is_in_name);
   auto name = option && !text.starts_with('-') ? before : std::string{};
   text_judge{text, out, 0, true}.setting({name, name == "-H" || is_header_place(name)}, 0, text.size());

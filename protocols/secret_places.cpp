@@ -69,8 +69,40 @@ spans found_again(const std::string& text, bool expanded, const judge& find) {
   return {{whole.empty() ? "" : whole.front().name, 0, text.size(), true, false, ""}};
 }
 
-void visit_all(const backend_config& b, const visitor& visit) {
-  auto tell = [&](std::string path, std::string place, const std::string& text, bool expanded, const judge& find) {
+/// The judge with `known` as marks: what stands there is found as the mark will be that is stored for it.
+judge with_known(judge find, const secrets* known) {
+  if (known == nullptr || known->empty())
+    return find;
+  return [find = std::move(find), known](std::string_view t) {
+    const std::string text{t}, mark = secret_mark;
+    auto there = known->find_in(text);
+    if (there.empty())
+      return find(t);
+    std::string masked;
+    std::size_t done = 0;
+    std::vector<std::pair<std::size_t, std::size_t>> shifts; // behind which byte of `masked`, and where that is in the text
+    for (const auto& f : there) {
+      masked.append(text, done, f.begin - done).append(mark);
+      done = f.end;
+      shifts.emplace_back(masked.size(), done);
+    }
+    masked.append(text, done);
+    auto out = find(masked);
+    for (auto& span : out)
+      for (auto* at : {&span.begin, &span.end}) {
+        std::pair<std::size_t, std::size_t> last;
+        for (auto& shift : shifts)
+          last = *at >= shift.first ? shift : last;
+        *at = *at - last.first + last.second;
+      }
+    return out;
+  };
+}
+
+void visit_all(const backend_config& b, const visitor& visit, const secrets* known) {
+  auto tell = [&](std::string path, std::string place, const std::string& text, bool expanded, const judge& plain_find) {
+    auto here = expanded || place.starts_with("command_env.");
+    const auto find = with_known(plain_find, here ? known : nullptr);
     if (auto found = found_again(text, expanded, find); !found.empty())
       visit({std::move(path), std::move(place), std::move(found), expanded}, text);
   };
@@ -115,28 +147,35 @@ void visit_all(const backend_config& b, const visitor& visit) {
 
 } // namespace
 
-void each_secret(const backend_config& b, const std::function<void(const secret_text&, const std::string&)>& visit) {
-  visit_all(b, visit);
+void each_secret(const backend_config& b, const std::function<void(const secret_text&, const std::string&)>& visit,
+                 const secrets* known) {
+  visit_all(b, visit, known);
 }
 
-void each_secret(backend_config& b, const std::function<void(const secret_text&, std::string&)>& visit) {
+void each_secret(backend_config& b, const std::function<void(const secret_text&, std::string&)>& visit, const secrets* known) {
   // Found first, changed later: an argument is judged by the one in front of it.
   std::vector<std::pair<secret_text, std::string*>> found;
-  visit_all(b, [&](secret_text x, const std::string& text) {
-    found.emplace_back(std::move(x), const_cast<std::string*>(&text)); // of `b`, which is not const here
-  });
+  visit_all(
+      b,
+      [&](secret_text x, const std::string& text) {
+        found.emplace_back(std::move(x), const_cast<std::string*>(&text)); // of `b`, which is not const here
+      },
+      known);
   for (auto& [x, text] : found)
     visit(x, *text);
 }
 
 void add_secrets(const backend_config& b, secrets& to) {
-  visit_all(b, [&to](const secret_text& x, const std::string& text) {
-    for (const auto& s : x.spans) {
-      auto value = text.substr(s.begin, s.end - s.begin);
-      for (const auto& form : secret_forms(s.quoted ? json_value(value) : value))
-        to.add_key(form);
-    }
-  });
+  visit_all(
+      b,
+      [&to](const secret_text& x, const std::string& text) {
+        for (const auto& s : x.spans) {
+          auto value = text.substr(s.begin, s.end - s.begin);
+          for (const auto& form : secret_forms(s.quoted ? json_value(value) : value))
+            to.add_key(form);
+        }
+      },
+      nullptr);
 }
 
 } // namespace conclave

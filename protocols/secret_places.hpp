@@ -34,11 +34,14 @@ std::string with_marks(const secret_text& place, const std::string& text);
 /// Returns where a secret stands below its backend, for people: "mcp_servers[0].env.HEADERS.Authorization".
 std::string path_of(const secret_text& text, const secret_span& s);
 
-/// Calls `visit` for every text of `b` that holds a value under the name of a secret.
-void each_secret(const backend_config& b, const std::function<void(const secret_text&, const std::string&)>& visit);
+/// Calls `visit` for every text of `b` that holds a value under the name of a secret. `known` (may be null): secrets of this
+/// machine, which `${NAME}` may have brought under any name into what is expanded when the file is read.
+void each_secret(const backend_config& b, const std::function<void(const secret_text&, const std::string&)>& visit,
+                 const secrets* known = nullptr);
 
 /// The same, for one that changes the texts. Spans are those of before.
-void each_secret(backend_config& b, const std::function<void(const secret_text&, std::string&)>& visit);
+void each_secret(backend_config& b, const std::function<void(const secret_text&, std::string&)>& visit,
+                 const secrets* known = nullptr);
 
 /// Adds what stands in these places, of a configuration whose variables are expanded: what is sent there may be told back.
 void add_secrets(const backend_config& b, secrets& to);

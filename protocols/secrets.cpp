@@ -26,17 +26,18 @@ bool names_a_secret(const std::string& name) {
     n += (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') ? lower(c) : '_';
   n += '_';
   // What only sounds like one.
-  for (const std::string innocent : {"tokenizer", "author", "keyboard", "keyword", "keynote", "monkey"})
+  for (const std::string innocent : {"tokenizer", "author", "keyboard", "keyword", "keynote", "monkey", "desktop_session"})
     for (auto at = n.find(innocent); at != std::string::npos; at = n.find(innocent, at + 1))
       if (n.compare(at, 7, "authori") != 0) // authorization, authorisation
         n.replace(at, innocent.size(), innocent.size(), '.');
-  for (const auto* part : {"key", "token", "secret", "passw", "passphrase", "pwd", "auth", "credential", "cookie", "signature",
-                           "bearer", "jwt", "creds", "passcode", "connection_string", "connectionstring",
-                           // whole words: Azure's shared access signatures, DB_PASS, GITHUB_PAT; not "design", "compass", "path"
-                           "_sig_", "_pass_", "_pat_", "_psk_", "_otp_", "_dsn_"})
+  for (const auto* part :
+       {"key", "token", "secret", "passw", "passphrase", "pwd", "auth", "credential", "cookie", "signature", "bearer", "jwt",
+        "creds", "passcode", "connection_string", "connectionstring",
+        // whole words: Azure's shared access signatures, DB_PASS, GITHUB_PAT; not "design", "compass", "path"
+        "_sig_", "_pass_", "_pat_", "_psk_", "_otp_", "_dsn_", "_cred_", "_pin_", "access_code", "session_id_", "sessionid_"})
     if (n.find(part) != std::string::npos)
       return true;
-  return false;
+  return n.ends_with("_session_"); // not SESSION_TIMEOUT
 }
 
 bool find_url_password(const std::string& value, std::size_t& begin, std::size_t& end) {

@@ -78,7 +78,7 @@ struct rule_changes {
 };
 
 /// Compares what a task was played by with a configuration, key by key. Of agents those that both have; secrets of `now` are
-/// compared by where they stand, and no value of an agent's key is told.
-rule_changes changes_between(const opening& then, const run_config& now);
+/// compared by where they stand, and no value of an agent's key is told. `known`: see mask_secrets.
+rule_changes changes_between(const opening& then, const run_config& now, const secrets* known = nullptr);
 
 } // namespace conclave::ledger

@@ -89,10 +89,10 @@ private:
 
 } // namespace
 
-rule_changes changes_between(const opening& then, const run_config& now) {
+rule_changes changes_between(const opening& then, const run_config& now, const secrets* known) {
   opening masked;
   masked.agents = now.agents;
-  mask_secrets(masked);
+  mask_secrets(masked, known);
   comparison c;
   c.rules(then.rules, now.rules);
   for (std::size_t i = 0; i < masked.agents.size(); ++i)

@@ -317,6 +317,43 @@ CAF_TEST(no try begins once the deadline of the call is over) {
   CAF_CHECK(done[0].error.find("its deadline (`timeout`) comes before another try") != std::string::npos);
 }
 
+CAF_TEST(keys of other agents are taken out of what a server says of a failure) {
+  auto hidden = std::make_shared<secrets_of_tasks>();
+  auto of_one = std::make_shared<known_secrets>(secrets{}), of_other = std::make_shared<known_secrets>(secrets{});
+  hidden->add(of_one);
+  hidden->add(of_other);
+  auto own = std::exchange(guard, spawn_guarded_backend(sys, sys.spawn(peer, st), random_stream{1}, {}, hidden));
+  auto told = broken(ec::unauthorized);
+  told.error = "used up by keys planted-key-1 and planted-key-2";
+  told.said = "planted-key-2 it is";
+  secrets later; // of agents that came after the connection
+  later.add_key("planted-key-1");
+  of_one->add(later);
+  secrets others;
+  others.add_key("planted-key-2");
+  of_other->add(others);
+  st->replies = {told};
+  call(1);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK_EQUAL(done[0].error, "used up by keys *** and ***");
+  CAF_CHECK_EQUAL(done[0].said, "*** it is");
+  // What is shown while it is tried again, too.
+  told.code = ec::unavailable;
+  st->replies = {told};
+  shown->clear();
+  call(2);
+  CAF_REQUIRE(!shown->empty());
+  for (auto& text : *shown)
+    CAF_CHECK(text.find("planted") == std::string::npos);
+  // Of a task that has ended nothing is kept.
+  of_other.reset();
+  std::string text = "planted-key-1 planted-key-2";
+  hidden->hide(text);
+  CAF_CHECK_EQUAL(text, "*** planted-key-2");
+  kill(guard);
+  guard = own;
+}
+
 CAF_TEST(calls through two connections to one key wait for the same gate) {
   auto shared = spawn_provider_gate(sys, "api.example");
   auto second = sys.spawn(peer, st);

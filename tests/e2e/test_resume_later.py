@@ -195,6 +195,41 @@ class Refusals(Case):
         finally:
             provider.stop()
 
+    def test_of_a_literal_key_that_is_for_another_host_now_sends_it_nowhere(self):
+        keys = ["sk-literal-of-the-first", "sk-literal-of-the-second", "sk-literal-of-the-third"]
+        first, second, third = Provider(Model(0.05)), Provider(Model(0.05)), Provider(Model(0.05))
+        try:
+            team = self.team(first, agents=1)
+            backend = team["agents"][0]["backend"]
+
+            def of(provider, key, **more):
+                return {**backend, "base_url": provider.url + "/v1", "api_key": key, **more}
+
+            def file(own, *failover):
+                return self.home.write("team.json", {**team, "agents": [{**team["agents"][0], "backend": own, "failover": list(failover)}]})
+
+            p = self.home.start("-c", file(of(first, keys[0]), of(second, keys[1]), of(third, keys[2])), "--json", "q")
+            self.assertIn(b"task_opened", p.stdout.readline())
+            self.killed(p, 0.5)
+            for provider in (first, second, third):
+                provider.requests.clear()
+            for path, own, *failover in [("backend", of(second, keys[1]), of(second, keys[1]), of(third, keys[2])),
+                                         ("backend", of(first, keys[0], type="openai"), of(second, keys[1]), of(third, keys[2])),
+                                         ("failover[0]", of(first, keys[0]), of(third, keys[2]), of(second, keys[1]))]:
+                file(own, *failover)
+                r = self.home.run("resume", "last")
+                self.assertEqual(r.returncode, 1, r.stderr)
+                self.assertIn(f"agents[0].{path}.api_key ('m0') for type chatcompletion, http://127.0.0.1:", r.stderr)
+                self.assertIn("--config", r.stderr)
+                self.assertNotIn("sk-literal", r.stderr)
+                self.assertEqual([first.requests, second.requests, third.requests], [[], [], []])
+            file(of(first, keys[0]), of(second, keys[1]), of(third, keys[2]))
+            r = self.home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual({q["headers"].get("authorization") for q in first.requests}, {"Bearer " + keys[0]})
+        finally:
+            first.stop(), second.stop(), third.stop()
+
     def test_of_a_team_from_standard_input_names_the_key_and_no_file(self):
         key = "sk-literal-1234567890"
         provider = Provider(Model(0.05))

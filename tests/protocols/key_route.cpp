@@ -336,3 +336,29 @@ CAF_TEST(a scheme in capitals was no scheme and a fragment swallowed the path) {
   m = {{{"OPENAI_BASE_URL", {gateway + "#x", process}}, {"OPENAI_API_KEY", {"k", process}}}};
   CAF_CHECK(m.route(backend("chatcompletion")).code != ec::none);
 }
+
+CAF_TEST(a project with a key of its own gets nothing else that is secret in the configuration) {
+  const machine of_project{{{"OPENAI_BASE_URL", {gateway, project}}, {"OPENAI_API_KEY", {"sk-of-project", project}}}};
+  const machine of_variable{{{"MINE", {"sk-of-project", project}}}};
+  auto refused = [&](auto change, const std::string& named) {
+    auto b = backend("chatcompletion");
+    change(b);
+    auto r = of_project.route(b);
+    CAF_CHECK(r.code == ec::bad_config);
+    CAF_CHECK(has(r.error, "OPENAI_BASE_URL (./.env) names https://gw.example, but " + named + " (the configuration) comes from"));
+    CAF_CHECK(!has(r.error, "planted"));
+    b.base_url = gateway;
+    b.base_url_source = project;
+    b.api_key_env = "MINE";
+    r = of_variable.route(b);
+    CAF_CHECK(r.code == ec::bad_config);
+    CAF_CHECK(has(r.error, "base_url was set by a variable of ./.env, but " + named + " (the configuration) comes from"));
+    b.base_url_source.clear(); // the user's own word
+    CAF_CHECK_EQUAL(of_variable.route(b).error, "");
+  };
+  CAF_CHECK_EQUAL(of_project.route(backend("chatcompletion")).error, "");
+  refused([](auto& b) { b.extra_headers["X-Bar"] = "Bearer planted1"; }, "X-Bar");
+  refused([](auto& b) { b.extra_query["hook"] = "https://h/?token=planted2"; }, "hook");
+  refused([](auto& b) { b.extra_body = R"({"auth":{"token":"planted3"}})"; }, "extra_body.auth.token");
+  refused([](auto& b) { b.params = R"({"webhook_secret":"planted4"})"; }, "webhook_secret");
+}

@@ -135,3 +135,49 @@ CAF_TEST(a target that is no address is named without what stands in it) {
     CAF_CHECK(has(r.error, "--base-url") && has(r.error, "is no address of an API") && !has(r.error, "secret"));
   }
 }
+
+CAF_TEST(what else holds a secret stays at home) {
+  auto b = sent_to("chatcompletion");
+  b.extra_headers = {{"X-Bar", "Bearer planted1"}, {"X-Proxy", "http://me:planted2@p"}, {"X-Title", "my app"}};
+  b.extra_query = {{"hook", "https://h/?token=planted3"}, {"page", "2"}};
+  auto r = route(b, openai_key);
+  CAF_CHECK_EQUAL(r.error, "");
+  for (auto* name : {"X-Bar", "X-Proxy"})
+    CAF_CHECK_EQUAL(r.headers[name], "conclave-placeholder-key");
+  CAF_CHECK_EQUAL(r.headers["X-Title"], "my app");
+  CAF_CHECK_EQUAL(r.query["hook"], "conclave-placeholder-key");
+  CAF_CHECK_EQUAL(r.query["page"], "2");
+  for (auto [params, body, named] : {std::tuple{R"({"webhook_secret":"planted4"})", "", "webhook_secret"},
+                                     {"", R"({"api_key":"planted5"})", "extra_body.api_key"},
+                                     {"", R"({"auth":{"token":"planted6"}})", "extra_body.auth.token"},
+                                     {"", R"({"headers":{"X-Foo":"Bearer planted7"}})", "extra_body.headers.X-Foo"}}) {
+    b.params = params;
+    b.extra_body = body;
+    r = route(b, openai_key);
+    CAF_CHECK(r.code == ec::bad_config);
+    CAF_CHECK(
+        has(r.error, "--base-url sends the calls to http://127.0.0.1:4010, and " + std::string{named} + " of the configuration"));
+    CAF_CHECK(has(r.error, "--send-keys") && !has(r.error, "planted"));
+    auto along = b;
+    along.key_goes_along = true;
+    CAF_CHECK_EQUAL(route(along, openai_key).error, "");
+    auto variable = b; // of a project's, say
+    variable.sent_to.clear();
+    CAF_CHECK(has(route(variable, {{"CONCLAVE_BASE_URL_CHATCOMPLETION", {mock, project}}}).error,
+                  "CONCLAVE_BASE_URL_CHATCOMPLETION (./.env) sends the calls to http://127.0.0.1:4010, and " + std::string{named}));
+  }
+  secrets known; // of the machine; a variable brought it there under a name of no secret
+  known.add_named("MY_API_KEY", "planted-of-a-variable");
+  const auto none = [](const std::string&) -> const std::string* { return nullptr; };
+  for (auto [params, body, named] :
+       {std::tuple{"", R"({"x":"planted-of-a-variable"})", "extra_body of the configuration"},
+        {R"({"x":"a planted-of-a-variable"})", "", "a parameter of the provider's of the configuration"}}) {
+    b.params = params;
+    b.extra_body = body;
+    r = route_key(b, none, {}, &known);
+    CAF_CHECK(r.code == ec::bad_config && has(r.error, named) && !has(r.error, "planted"));
+  }
+  b.params = R"({"temperature":1,"user":"me"})";
+  b.extra_body = R"({"provider":{"order":["a/b"]}})";
+  CAF_CHECK_EQUAL(route(b, openai_key).error, "");
+}
