@@ -208,7 +208,7 @@ int command_play(const replay_options& o) {
       complain(eng.error());
       return static_cast<int>(exit_code::failed);
     }
-    run_output out(run_options{});
+    run_output out(run_options{}, true);
     code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
       return eng.start(config, q, std::move(l), std::move(done));
     });

@@ -138,7 +138,7 @@ int command_replay(const replay_options& o) {
   std::vector<event> events;
   if (auto code = s.read(row.task, events))
     return code;
-  run_output out(run_options{});
+  run_output out(run_options{}, true);
   auto before = events.empty() ? 0 : events.front().time_ms;
   for (const auto& e : events) {
     if (o.speed > 0 && e.time_ms > before) // signals end the process as they would any program that waits

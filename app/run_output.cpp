@@ -39,7 +39,7 @@ exit_code code_of_outcome(const outcome& o, bool started) {
   return (o.code == ec::bad_config || o.code == ec::version_mismatch) && !started ? exit_code::usage : exit_code::failed;
 }
 
-run_output::run_output(const run_options& o) : options_(o) {
+run_output::run_output(const run_options& o, bool of_the_past) : options_(o) {
   if (o.quiet || o.automation)
     return;
   display_options d;
@@ -51,7 +51,8 @@ run_output::run_output(const run_options& o) : options_(o) {
   if (is_terminal(2))
     d.width_now = [] { return terminal_width(2, 0); };
   d.answer_follows = !o.json && is_terminal(1) && is_terminal(2);
-  d.now_ms = [machine = outside::of_machine()] { return machine->now_unix_ms(); };
+  if (!of_the_past)
+    d.now_ms = [machine = outside::of_machine()] { return machine->now_unix_ms(); };
   display_ = std::make_unique<display>(d, [this](std::string_view text) {
     if (!muted_)
       stderr_.write(text);

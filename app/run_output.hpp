@@ -21,7 +21,8 @@ namespace conclave {
 
 class run_output {
 public:
-  explicit run_output(const run_options& o);
+  /// With `of_the_past`, the time is that of the last event: what is shown happened before.
+  explicit run_output(const run_options& o, bool of_the_past = false);
   ~run_output();
   run_output(const run_output&) = delete;
   run_output& operator=(const run_output&) = delete;

@@ -213,6 +213,7 @@ class Corpus(unittest.TestCase):
                 with self.subTest(cassette.name):
                     r = home.run("replay", str(cassette))
                     self.assertNotEqual(r.returncode, 1, r.stderr)
+                    self.assertNotRegex(r.stderr, r"\d+h\d\dm", "a time of today")
                     log = home.run("show", "--json", "last").stdout
                     self.assertEqual(json.loads(cassette.read_text().splitlines()[-1])["text"], sha(log))
 
