@@ -7,6 +7,7 @@
 
 #include "caf/test/unit_test.hpp"
 #include "protocols/events.hpp"
+#include "protocols/replay_runs.hpp"
 #include "support/run_driver.hpp"
 #include "support/stored_task.hpp"
 
@@ -70,6 +71,8 @@ struct stored_run_fixture : conclave::test::run_driver {
       c.said.push_back(run::keep_message(s.talk[i], keep()));
   }
 
+  bool dies = false; ///< the engine, once the ends of a report are stored
+
   ruling store(const run::report& r) {
     for (auto& e : r.ended) {
       auto c = about(r, command_kind::end_call);
@@ -80,6 +83,8 @@ struct stored_run_fixture : conclave::test::run_driver {
       c.said.push_back(e.target == "model" ? run::keep_completion(e.reply, keep()) : run::keep_result(e.result, keep()));
       t.x.step(c);
     }
+    if (dies)
+      return {ruling_kind::superseded, "", {}};
     auto first = true;
     for (auto& b : r.begun) {
       auto c = about(r, command_kind::begin_call);
@@ -127,6 +132,34 @@ struct stored_run_fixture : conclave::test::run_driver {
   void reply(completion c) {
     c.usage = {100, 20, 7, 3, 1, 0};
     then(run::model_done{s.model_call, std::move(c)});
+    rule_all();
+  }
+
+  /// The engine dies when the reply is stored and nothing that follows from it; the next one goes on with the run.
+  void reply_and_crash(completion c) {
+    dies = true;
+    c.usage = {100, 20, 7, 3, 1, 0};
+    then(run::model_done{s.model_call, std::move(c)});
+    dies = false;
+    t.x.crash(5'000);
+    auto task = task_for(t.x.s, "writer", false);
+    stored_run from;
+    std::string problem;
+    for (const auto& r : unfinished(t.log())) {
+      std::set<std::uint64_t> calls;
+      for (const auto& call : r.calls)
+        calls.insert(call.call);
+      if (r.agent == "writer")
+        CAF_REQUIRE(rebuild(
+            r, calls, [this](const std::string& name) { return t.find(name); }, from, problem));
+    }
+    s = {};
+    CAF_REQUIRE(run::from_json(from.state, s, problem));
+    s.talk = from.talk;
+    s.kept = s.talk.size();
+    task.now_ms = t.x.now;
+    task.fence = t.x.s.fence;
+    then(run::continued{task, from.ends, false, {}});
     rule_all();
   }
 
@@ -326,4 +359,16 @@ CAF_TEST(many calls that were not made for several reasons are made again) {
     CAF_CHECK_EQUAL(f->runs.states.first, "");
     CAF_CHECK_EQUAL(f->runs.prompts.compared, 2U);
   }
+}
+
+CAF_TEST(calls that a run does not make after a crash are made again) {
+  planning_fixture f;
+  f.reply_and_crash(test::calls({{"c1", "look", "{}"}, {"c2", "none", "{}"}}));
+  f.reply(test::calls({{"a1", "new_answer", R"({"content":"42"})"}}));
+  CAF_CHECK_EQUAL(f.t.x.count(event_type::run_continued), 2U);
+  CAF_CHECK_EQUAL(f.t.x.count(event_type::new_answer), 1U);
+  CAF_CHECK_EQUAL(f.verify(f.t.log()), "");
+  CAF_CHECK_EQUAL(f.runs.prompts.first, "");
+  CAF_CHECK_EQUAL(f.runs.states.first, "");
+  CAF_CHECK_EQUAL(f.runs.prompts.compared, 2U);
 }
