@@ -64,7 +64,8 @@ CAF_TEST(relative paths count from the folder of the start) {
   CAF_CHECK_EQUAL(server_of(found).cwd, "/srv/$${odd}");
   auto cwd = server_of(found).cwd;
   std::string missing;
-  CAF_CHECK(expand(cwd, [](const std::string&) -> const std::string* { return nullptr; }, missing));
+  CAF_CHECK(expand(
+      cwd, [](const std::string&) -> const std::string* { return nullptr; }, missing));
   CAF_CHECK_EQUAL(cwd, o.folder);
   o.folder = "/srv";
   o.agents[0].backend.mcp_servers[0].cwd = "tools";
