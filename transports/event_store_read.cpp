@@ -33,11 +33,14 @@ std::string store_reader::reading(F&& f) {
   damage_.clear();
   auto attempt = [&](int flags, bool immutable) {
     auto code = db_.open(path_, flags, immutable);
-    if (code == SQLITE_OK) {
-      db_.run(sqlite::small_cache);
-      code = f(db_);
+    if (code != SQLITE_OK)
+      return code;
+    if (use_ == store_use::reading && db_.number("SELECT count(*) FROM sqlite_master") == 0) {
+      db_.close(); // whoever was about to make its tables may do so yet, or was killed before
+      return SQLITE_DONE;
     }
-    return code;
+    db_.run(sqlite::small_cache);
+    return f(db_);
   };
   auto code = db_.get() != nullptr ? f(db_) : attempt(SQLITE_OPEN_READWRITE, false);
   if (code == SQLITE_DONE)

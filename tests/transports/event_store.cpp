@@ -282,6 +282,20 @@ CAF_TEST(a file that is no store is refused and left as it was) {
   CAF_CHECK(!error.empty());
 }
 
+CAF_TEST(a store whose maker was killed before its tables were there holds nothing yet) {
+  temp_dir dir;
+  fs::create_directories(dir.path / "state");
+  std::ofstream{dir.file(), std::ios::binary};
+  std::string error;
+  auto reader = event_store::open(dir.file(), error, store_use::reading);
+  CAF_REQUIRE(reader != nullptr);
+  CAF_CHECK(reader->list(error).empty());
+  CAF_CHECK_EQUAL(error, "");
+  CAF_CHECK_EQUAL(append(*open_store(dir.file()), "t", 1, 0, {"first"}).error, "");
+  CAF_CHECK_EQUAL(reader->list(error).size(), 1u);
+  CAF_CHECK_EQUAL(error, "");
+}
+
 CAF_TEST(a store damaged inside gives an error and no wrong events) {
   temp_dir dir;
   {
