@@ -263,7 +263,8 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     return task;
   }
   secrets known;
-  known.add_for_results(env_->known_secrets());
+  if (!on_.tape) // who plays it has no such environment, and gets the same log; the recording tells of each place
+    known.add_for_results(env_->known_secrets());
   mask_secrets(whole, &known);
   parts.attachments = whole.attachments;
   for (auto& a : whole.attachments)
