@@ -197,10 +197,10 @@ class Refusals(Case):
 
     def test_of_a_literal_key_that_is_for_another_host_now_sends_it_nowhere(self):
         keys = ["sk-literal-of-the-first", "sk-literal-of-the-second", "sk-literal-of-the-third"]
-        first, second, third = Provider(Model(0.05)), Provider(Model(0.05)), Provider(Model(0.05))
+        first, second, third = Provider(Model(1)), Provider(Model(1)), Provider(Model(1))
         try:
             team = self.team(first, agents=1)
-            backend = team["agents"][0]["backend"]
+            backend = {k: v for k, v in team["agents"][0]["backend"].items() if k != "mcp_servers"}
 
             def of(provider, key, **more):
                 return {**backend, "base_url": provider.url + "/v1", "api_key": key, **more}
