@@ -122,11 +122,19 @@ struct stored_run_fixture : conclave::test::run_driver {
       if (r.ask)
         by_ = by;
     }
+    for (auto& no : got<run::refuse_tool>())
+      refused_.push_back(no);
   }
 
   void rule_all() {
-    while (s.awaited != 0)
-      then(run::ruled{s.awaited, by_});
+    while (s.awaited != 0 || !refused_.empty())
+      if (s.awaited != 0) {
+        then(run::ruled{s.awaited, by_});
+      } else {
+        auto no = std::move(refused_.front());
+        refused_.erase(refused_.begin());
+        then(run::tool_done{no.call, std::move(no.result), std::move(no.status), {}});
+      }
   }
 
   void reply(completion c) {
@@ -185,6 +193,7 @@ struct stored_run_fixture : conclave::test::run_driver {
 
 private:
   ruling by_;
+  std::vector<run::refuse_tool> refused_;
 };
 
 } // namespace
