@@ -74,7 +74,7 @@ void event_hub::on(const chunk_batch& b, std::uint64_t dropped) {
   t->second.keep(b, chunks);
   for (auto& r : readers_)
     if (r.task.empty() || r.task == b.task)
-      r.lane->push(b.task, b.run, b.agent, chunks);
+      r.lane->push(b.task, b.run, b.agent, chunks, holds_ > 0);
 }
 
 void event_hub::end(const std::string& task, const outcome& o) {
@@ -97,6 +97,7 @@ std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_ca
   std::lock_guard guard(mutex_);
   if (closed_)
     return nullptr;
+  auto pace_ms = callbacks.to.on_chunk ? bounds.pace.count() : longest_pace_ms;
   auto lane = std::make_shared<event_lane>(store_, std::move(callbacks), bounds);
   // With the lock held, so that what is told next follows on what is given here.
   auto is_running = tasks_.count(filter.task) > 0;
@@ -113,14 +114,35 @@ std::shared_ptr<event_lane> event_hub::watch(const watch_filter& filter, lane_ca
   }
   if (!lane->begin(*outside_))
     return nullptr;
-  readers_.push_back({filter.task, lane});
+  readers_.push_back({filter.task, lane, pace_ms});
+  set_pace();
   return lane;
+}
+
+void event_hub::hold() {
+  std::lock_guard guard(mutex_);
+  ++holds_;
+}
+
+void event_hub::go_on() {
+  std::lock_guard guard(mutex_);
+  if (--holds_ == 0)
+    for (auto& r : readers_)
+      r.lane->go_on();
+}
+
+void event_hub::set_pace() {
+  auto least = longest_pace_ms;
+  for (auto& r : readers_)
+    least = std::min(least, r.pace_ms);
+  pace_ms_.store(least, std::memory_order_relaxed);
 }
 
 bool event_hub::end_watch(const std::shared_ptr<event_lane>& lane, std::chrono::milliseconds limit) {
   {
     std::lock_guard guard(mutex_);
     std::erase_if(readers_, [&](auto& r) { return r.lane == lane; });
+    set_pace();
   }
   return lane->close(limit);
 }

@@ -10,10 +10,13 @@
 
 #include "actors/event_lane.hpp"
 #include "protocols/interfaces.hpp"
+#include "transports/http_transfers.hpp"
 
 #include <caf/actor_system.hpp>
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -24,7 +27,7 @@
 
 namespace conclave {
 
-class event_hub {
+class event_hub final : public text_readers {
 public:
   event_hub(std::shared_ptr<event_store> store, std::shared_ptr<outside> from)
       : store_(std::move(store)), outside_(std::move(from)) {}
@@ -50,6 +53,12 @@ public:
   /// Ends all readers once they have what there is; those that are not level after `limit` are left to themselves.
   void close(std::chrono::milliseconds limit);
 
+  std::chrono::milliseconds patience() const override {
+    return std::chrono::milliseconds(pace_ms_.load(std::memory_order_relaxed));
+  }
+  void hold() override;
+  void go_on() override;
+
 private:
   struct live_text {
     std::string agent;
@@ -68,13 +77,21 @@ private:
   struct reader {
     std::string task; ///< empty = all
     std::shared_ptr<event_lane> lane;
+    std::int64_t pace_ms; ///< of text
   };
+
+  /// A run waits for what is in a stream, too: not longer than for readers that did not choose.
+  static constexpr std::int64_t longest_pace_ms = watch_bounds{}.pace.count();
+
+  void set_pace(); ///< call with the lock held
 
   std::shared_ptr<event_store> store_;
   const std::shared_ptr<outside> outside_;
   mutable std::mutex mutex_;
   std::map<std::string, task_state> tasks_;
   std::vector<reader> readers_;
+  std::atomic<std::int64_t> pace_ms_{longest_pace_ms}; ///< the shortest of those that read text
+  int holds_ = 0;
   bool closed_ = false;
 };
 

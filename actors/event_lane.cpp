@@ -128,7 +128,8 @@ void event_lane::push(const std::shared_ptr<const event>& e) {
   wake();
 }
 
-void event_lane::push(const std::string& task, std::uint64_t run, const std::string& agent, const std::vector<chunk>& chunks) {
+void event_lane::push(const std::string& task, std::uint64_t run, const std::string& agent, const std::vector<chunk>& chunks,
+                      bool more_follows) {
   std::lock_guard guard(mutex_);
   if (closed_ || !wants_chunks_)
     return;
@@ -154,10 +155,22 @@ void event_lane::push(const std::string& task, std::uint64_t run, const std::str
     at->text.add(c, std::max(whole, bounds_.run_bytes));
   chunk_bytes_ += at->text.held() - before; // it may have become less: unsigned numbers wrap back
   make_room(*at);
-  if (waiting_ || at->text.bytes() > bounds_.run_bytes / 2 || chunk_bytes_ > bounds_.chunk_bytes / 2) {
+  if ((waiting_ && !more_follows) || at->text.bytes() > bounds_.run_bytes / 2 || chunk_bytes_ > bounds_.chunk_bytes / 2) {
     waiting_ = false; // one wake-up is enough
     wake();
   }
+}
+
+void event_lane::go_on() {
+  {
+    std::lock_guard guard(mutex_);
+    if (!waiting_ || queue_.empty())
+      return;
+    waiting_ = false;
+    in_step_ = true;
+    urgent_ = true;
+  }
+  changed_.notify_one(); // without the lock, which it would wait for first
 }
 
 event_lane::held_text* event_lane::open_text(const std::string& task, std::uint64_t run, std::string_view agent) {
@@ -278,7 +291,7 @@ void event_lane::hand_out(lock_type& lock) {
     next = {};
     lock.lock();
   }
-  if (streamed && bounds_.pace.count() > 0)
+  if (!std::exchange(in_step_, false) && streamed && bounds_.pace.count() > 0)
     changed_.wait_for(lock, bounds_.pace, [this] { return urgent_ || closed_; });
 }
 

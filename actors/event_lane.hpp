@@ -58,7 +58,11 @@ public:
   /// An event: durable and numbered, or one that the store could not take (seq 0), which is told after all others of its task.
   void push(const std::shared_ptr<const event>& e);
 
-  void push(const std::string& task, std::uint64_t run, const std::string& agent, const std::vector<chunk>& chunks);
+  /// Text. The reader is not woken for it when `more_follows`, but by `go_on`.
+  void push(const std::string& task, std::uint64_t run, const std::string& agent, const std::vector<chunk>& chunks,
+            bool more_follows = false);
+
+  void go_on();
 
   /// The task has ended: no event of it follows. `on_done` gets the outcome.
   void end(const std::string& task, outcome o);
@@ -124,6 +128,7 @@ private:
   std::size_t events_ = 0, event_bytes_ = 0, chunk_bytes_ = 0; ///< of what is in the queue
   bool waiting_ = false;                                       ///< the thread waits for anything at all
   bool urgent_ = false;                                        ///< something came that is not to be waited with
+  bool in_step_ = false;                                       ///< what it is woken for comes at a pace already
   bool closed_ = false, finishing_ = false, running_ = false;
   decltype(std::this_thread::get_id()) thread_{};
 

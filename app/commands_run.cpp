@@ -218,7 +218,7 @@ int command_run(const run_options& given) {
   question asked;
   if (auto code = read_question(o, asked))
     return code;
-  file_access by{[] { return outside::of_machine()->open_http(); },
+  file_access by{[] { return outside::of_machine()->open_http({}); },
                  o.loopback_files ? reachable::public_and_self : reachable::public_only};
   if (auto why = read_attachments(config, asked, by); !why.empty()) {
     complain(why);

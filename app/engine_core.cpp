@@ -113,7 +113,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   node_resources r;
   r.outside = outside_;
   r.disk = disk_ = outside_->open_lanes("disk", disk_threads);
-  r.http = outside_->open_http();
+  r.http = outside_->open_http(hub_);
   r.env = [env = env_](const std::string& name) { return env->find(name); };
   r.sources = [env = env_](const std::string& name) { return env->source(name); };
   r.known.add_for_results(env_->known_secrets());
@@ -170,7 +170,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
   } until_started{*this};
   auto whole = q;
   // Of the machine itself, and before a recording begins: what was read is part of the task.
-  file_access by{[] { return outside::of_machine()->open_http(); },
+  file_access by{[] { return outside::of_machine()->open_http({}); },
                  options_.loopback_files ? reachable::public_and_self : reachable::public_only};
   if (auto why = read_attachments(config, whole, by); !why.empty()) {
     done(refused(ec::bad_config, std::move(why)));

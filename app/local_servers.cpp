@@ -115,7 +115,7 @@ local_server answer(probe& q) {
 
 std::vector<local_server> ask_local_servers(const std::string& type, const lookup& env, const source_lookup& sources,
                                             outside& world) {
-  auto http = world.open_http();
+  auto http = world.open_http({});
   std::vector<probe> asked;
   std::vector<local_server> out;
   for (const auto& k : kinds)
@@ -145,7 +145,7 @@ std::vector<problem> missing_servers(const run_config& c, const lookup& env, con
       continue; // said elsewhere; another machine; a stand-in
     auto address = route.base_url;
     if (http == nullptr)
-      http = world.open_http();
+      http = world.open_http({});
     if (!asked.contains(address))
       asked.emplace(address, std::pair{ask(*http, *kind, std::move(route)), std::vector<std::size_t>{}});
     asked.at(address).second.push_back(i);

@@ -130,7 +130,7 @@ int run_node(const node_options& options) {
   auto system = std::make_unique<caf::actor_system>(config);
   auto& sys = *system;
   node_resources resources;
-  resources.http = resources.outside->open_http();
+  resources.http = resources.outside->open_http({});
   resources.env = [env](const std::string& name) { return env->find(name); };
   resources.sources = [env](const std::string& name) { return env->source(name); };
   resources.known.add_for_results(env->known_secrets());

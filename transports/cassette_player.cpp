@@ -118,7 +118,7 @@ std::uint32_t cassette_player::seed(const std::string& owner) {
   return play_->here() ? derived_seed(head().seed, owner, ++seeds_[owner]) : machine_->seed(owner);
 }
 
-std::shared_ptr<http_transfers> cassette_player::open_http() {
+std::shared_ptr<http_transfers> cassette_player::open_http(std::shared_ptr<text_readers>) {
   return make_played_http(play_);
 }
 

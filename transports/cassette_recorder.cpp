@@ -146,8 +146,8 @@ std::uint32_t cassette_recorder::seed(const std::string& owner) {
   return derived_seed(tape_->head.seed, name, ++seeds_[name]);
 }
 
-std::shared_ptr<http_transfers> cassette_recorder::open_http() {
-  return make_recorded_http(machine_->open_http(), tape_);
+std::shared_ptr<http_transfers> cassette_recorder::open_http(std::shared_ptr<text_readers> readers) {
+  return make_recorded_http(machine_->open_http(std::move(readers)), tape_);
 }
 
 std::shared_ptr<child_process> cassette_recorder::start_child(child_options options, child_process::callbacks cb) {

@@ -45,7 +45,7 @@ public:
   std::chrono::nanoseconds now_steady() override;
   std::int32_t utc_offset_s(std::int64_t unix_ms) override;
   std::uint32_t seed(const std::string& owner) override;
-  std::shared_ptr<http_transfers> open_http() override;
+  std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers> readers) override;
   std::shared_ptr<child_process> start_child(child_options options, child_process::callbacks cb) override;
   std::shared_ptr<local_model> acquire_local_model(local_model_options options, std::shared_ptr<http_transfers> http,
                                                    local_model::callbacks cb) override;

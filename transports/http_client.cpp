@@ -3,13 +3,13 @@
 #include "transports/http_client.hpp"
 
 #include "transports/http_client_slow_lane.hpp"
+#include "transports/http_client_sockets.hpp"
 #include "transports/http_client_transfer.hpp"
 #include "transports/process_room.hpp"
 
 #include <climits>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -36,10 +36,8 @@ public:
   explicit impl(options o)
       : options_(std::move(o)), lane_(std::make_unique<slow_lane>([this](std::uint64_t id) { push(go_on{id}); })) {
     curl_global_init(CURL_GLOBAL_DEFAULT); // counted and thread-safe in this libcurl
-    epoll_ = epoll_create1(EPOLL_CLOEXEC);
-    wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     multi_ = curl_multi_init();
-    usable_ = multi_ != nullptr && watch(EPOLL_CTL_ADD, wake_, EPOLLIN);
+    usable_ = multi_ != nullptr && sockets_.usable();
     if (usable_)
       set_multi();
     thread_ = start_without_signals([this] { run(); });
@@ -50,9 +48,8 @@ public:
     thread_.join();
     lane_.reset();
     curl_multi_cleanup(multi_);
-    for (auto fd : {epoll_, wake_})
-      if (fd >= 0)
-        close(fd);
+    if (wake_ >= 0)
+      close(wake_);
     curl_global_cleanup();
   }
 
@@ -114,22 +111,14 @@ private:
       curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, options_.max_connections);
   }
 
-  bool watch(int operation, int fd, std::uint32_t events) {
-    epoll_event event{};
-    event.events = events;
-    event.data.fd = fd;
-    return epoll_ctl(epoll_, operation, fd, &event) == 0;
-  }
-
   static int on_socket(CURL*, curl_socket_t fd, int what, void* user, void*) {
     auto& self = *static_cast<impl*>(user);
     if (what == CURL_POLL_REMOVE) {
-      self.watch(EPOLL_CTL_DEL, fd, 0);
+      self.sockets_.remove(fd);
       return 0;
     }
     std::uint32_t events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0U) | ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0U);
-    if (!self.watch(EPOLL_CTL_MOD, fd, events))
-      self.watch(EPOLL_CTL_ADD, fd, events);
+    self.sockets_.watch(fd, events);
     return 0;
   }
 
@@ -140,13 +129,12 @@ private:
   }
 
   void run() {
-    std::array<epoll_event, 256> events;
     while (take_commands()) {
       if (!usable_)
         continue;
-      auto count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_ms());
-      for (int i = 0; i < count; ++i)
-        serve(events[static_cast<std::size_t>(i)]);
+      for (auto& event : sockets_.wait(due()))
+        serve(event);
+      sockets_.served();
       serve_deadlines();
       reap();
       resume_held();
@@ -163,20 +151,25 @@ private:
     }
     int what = ((event.events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) | ((event.events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0)
                | ((event.events & (EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-    act(event.data.fd, what);
+    sockets_.brought(event.data.fd, act(event.data.fd, what));
   }
 
-  void act(curl_socket_t fd, int what) {
+  /// Returns how many bytes of bodies came.
+  std::size_t act(curl_socket_t fd, int what) {
     ++turn_;
     int still_running = 0;
     curl_multi_socket_action(multi_, fd, what, &still_running);
-    flush_dirty();
+    return flush_dirty();
   }
 
-  void flush_dirty() {
-    for (auto* t : dirty_)
+  std::size_t flush_dirty() {
+    std::size_t bytes = 0;
+    for (auto* t : dirty_) {
+      bytes += t->pending.size();
       flush(*t);
+    }
     dirty_.clear();
+    return bytes;
   }
 
   /// Those that had more for us than one turn takes go on, now that the others were served.
@@ -189,14 +182,10 @@ private:
     flush_dirty();
   }
 
-  int wait_ms() const {
+  clock_type::time_point due() const {
     if (!held_.empty())
-      return 0;
-    auto due = deadlines_.empty() ? curl_due_ : std::min(curl_due_, deadlines_.begin()->first);
-    if (due == clock_type::time_point::max())
-      return -1;
-    auto left = std::chrono::ceil<milliseconds>(due - clock_type::now()).count();
-    return static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX));
+      return clock_type::time_point::min();
+    return deadlines_.empty() ? curl_due_ : std::min(curl_due_, deadlines_.begin()->first);
   }
 
   void serve_deadlines() {
@@ -337,8 +326,8 @@ private:
   std::mutex mutex_;
   std::condition_variable wake_up_; ///< instead of `wake_` where there is none
   std::vector<command> queue_;      ///< guarded by `mutex_`
-  int epoll_ = -1;
-  int wake_ = -1;
+  const int wake_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  socket_set sockets_{wake_, options_.readers};
   bool usable_ = false;
   CURLM* multi_ = nullptr;
   clock_type::time_point curl_due_ = clock_type::time_point::max();

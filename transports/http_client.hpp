@@ -16,9 +16,10 @@ namespace conclave {
 class http_client final : public http_transfers {
 public:
   struct options {
-    long max_connections = 0; ///< 0 = unlimited
-    std::string ca_bundle;    ///< empty = system
-    bool verify_tls = true;   ///< tests only
+    long max_connections = 0;              ///< 0 = unlimited
+    std::string ca_bundle;                 ///< empty = system
+    bool verify_tls = true;                ///< tests only
+    std::shared_ptr<text_readers> readers; ///< of streams; null = every byte is handed on as it comes
   };
 
   http_client();

@@ -11,11 +11,27 @@
 
 #include "protocols/wire/http.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace conclave {
+
+/// The readers of streams, as the transport sees them: how long text that flows fast may wait, so that what comes meanwhile costs
+/// no wake-up. All members from any thread; none waits.
+class text_readers {
+public:
+  virtual ~text_readers() = default;
+
+  /// Asked again and again. 0 = nothing waits.
+  virtual std::chrono::milliseconds patience() const = 0;
+
+  /// More text follows at once: nobody is woken before as many calls of `go_on`.
+  virtual void hold() = 0;
+  virtual void go_on() = 0;
+};
 
 class http_transfers {
 public:

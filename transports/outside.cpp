@@ -60,7 +60,11 @@ public:
 
   std::uint32_t seed(const std::string&) override { return static_cast<std::uint32_t>(std::random_device{}()); }
 
-  std::shared_ptr<http_transfers> open_http() override { return std::make_shared<http_client>(); }
+  std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers> readers) override {
+    http_client::options o;
+    o.readers = std::move(readers);
+    return std::make_shared<http_client>(std::move(o));
+  }
 
   std::shared_ptr<child_process> start_child(child_options options, child_process::callbacks cb) override {
     return child_process::start(std::move(options), std::move(cb));

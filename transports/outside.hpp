@@ -116,7 +116,8 @@ public:
   // -- the network --
 
   /// HTTP with connections and a thread of its own. Null and `error` never: what is missing shows in on_done.
-  virtual std::shared_ptr<http_transfers> open_http() = 0;
+  /// `readers` of streams, or null: every byte is handed on as it comes.
+  virtual std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers> readers) = 0;
 
   // -- other programs --
 

@@ -42,7 +42,7 @@ struct world_fixture : fixture {
     };
     backend_parts parts;
     parts.dialect = wire::find_dialect("openai_chat");
-    parts.http = std::make_shared<simulated_outside>(sys, world)->open_http();
+    parts.http = std::make_shared<simulated_outside>(sys, world)->open_http({});
     parts.endpoint.base_url = "http://model.example/v1";
     model = spawn_backend(sys, std::move(parts));
     model_request r;
@@ -154,7 +154,7 @@ CAF_TEST(an outside that is cut runs nothing any more and says nothing) {
   from->start_child({}, {nullptr, [](child_exit) { CAF_FAIL("told of a child"); }});
   http_transfers::callbacks cb;
   cb.on_done = [](http_end) { CAF_FAIL("told of a transfer"); };
-  from->open_http()->start({}, std::move(cb));
+  from->open_http({})->start({}, std::move(cb));
   wait(2s);
   kill(tool);
 }

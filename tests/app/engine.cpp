@@ -73,9 +73,9 @@ CAF_TEST(an engine asks the outside it is given and no other) {
       ++stores;
       return forwarding_outside::open_store(path, error, use);
     }
-    std::shared_ptr<http_transfers> open_http() override {
+    std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers> readers) override {
       ++clients;
-      return forwarding_outside::open_http();
+      return forwarding_outside::open_http(std::move(readers));
     }
     std::unique_ptr<lane> open_lane(const std::string& owner) override {
       std::lock_guard lock(mutex);

@@ -68,8 +68,8 @@ int main(int argc, char** argv) {
   };
   config cfg;
   caf::actor_system sys{cfg};
-  auto http = std::make_shared<http_client>();
   auto hub = std::make_shared<event_hub>(nullptr, outside::of_machine());
+  auto http = outside::of_machine()->open_http(hub);
   hub->begin("bench", "", 0);
   watch_bounds bounds;
   bounds.pace = std::chrono::milliseconds(pace);

@@ -58,7 +58,7 @@ public:
 
   std::uint32_t seed(const std::string& owner) override { return derived_seed(world_.seed, owner, ++asked_[owner]); }
 
-  std::shared_ptr<http_transfers> open_http() override {
+  std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers>) override {
     return std::make_shared<transfers>(world_.http, world_.http_cancel, cut_);
   }
 
