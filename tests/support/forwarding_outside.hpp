@@ -18,7 +18,9 @@ public:
   std::chrono::nanoseconds now_steady() override { return to_->now_steady(); }
   std::int32_t utc_offset_s(std::int64_t unix_ms) override { return to_->utc_offset_s(unix_ms); }
   std::uint32_t seed(const std::string& owner) override { return to_->seed(owner); }
-  std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers> readers) override { return to_->open_http(std::move(readers)); }
+  std::shared_ptr<http_transfers> open_http(std::shared_ptr<text_readers> readers) override {
+    return to_->open_http(std::move(readers));
+  }
   std::shared_ptr<child_process> start_child(child_options options, child_process::callbacks cb) override {
     return to_->start_child(std::move(options), std::move(cb));
   }
