@@ -184,7 +184,7 @@ private:
 
   clock_type::time_point due() const {
     if (!held_.empty())
-      return clock_type::time_point::min();
+      return {}; // long past
     return deadlines_.empty() ? curl_due_ : std::min(curl_due_, deadlines_.begin()->first);
   }
 
