@@ -107,7 +107,7 @@ bool agent_state::keep_back(std::uint64_t call, const caf::error& e) {
       run->pauses == 0
       && std::any_of(parts.models.begin() + std::min<std::ptrdiff_t>(run->memory.backend + 1, std::ssize(parts.models)),
                      parts.models.end(), [](auto& m) { return bool(m.actor); });
-  // A presentation does not wait: the answer is there, and is delivered as it is stored.
+  // A presentation does not wait so long: the answer is there, and is delivered as it is stored.
   if (again < 0 || elsewhere || run->task.kind == run_kind::present || run->stage != run::stage::model || run->model_call != call
       || run->cancelled)
     return false;

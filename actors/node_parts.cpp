@@ -103,6 +103,8 @@ gate_parts gate_of(const backend_config& b, const wire::endpoint& to, bool share
   if (!shared)
     return out;
   out.place = place_of_url(to.base_url);
+  if (!to.home.empty()) // one host stands for several providers, and is sent one placeholder for all their keys
+    out.place += " for " + place_of_url(to.home);
   out.name = url_host(to.base_url);
   out.key = to.api_key;
   for (auto* values : {&to.headers, &to.query})

@@ -40,11 +40,9 @@ constexpr std::array<server_kind, 4> kinds = {{{"lmstudio", "LM Studio", "lms se
                                                {"sglang", "SGLang", "python -m sglang.launch_server --model-path MODEL", "", ""},
                                                {"ollama", "Ollama", "ollama serve", "ollama pull", "/api/version"}}};
 
-/// Ollama is also reached as a chat API like any: it is known by its port.
 const server_kind* kind_of(const backend_config& b) {
-  auto ollama = b.type == "chatcompletion" && b.base_url.find(":11434") != std::string::npos;
   for (const auto& k : kinds)
-    if (b.type == k.type || (ollama && std::string_view{k.type} == "ollama"))
+    if (b.type == k.type || (is_ollama(b) && std::string_view{k.type} == "ollama"))
       return &k;
   return nullptr;
 }

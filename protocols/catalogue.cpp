@@ -248,10 +248,20 @@ bool takes_documents_in_chat(std::string_view provider_id) {
   return provider_id == "openai" || provider_id == "openrouter";
 }
 
+bool is_ollama(const backend_config& b) {
+  if (b.type != "chatcompletion")
+    return b.type == "ollama";
+  auto scheme = b.base_url.find("://");
+  auto host = scheme == std::string::npos ? 0 : scheme + 3;
+  return b.base_url.substr(0, b.base_url.find_first_of("/?#", host)).ends_with(":11434");
+}
+
 std::string provider_of(const backend_config& b) {
   auto host = url_host(base_url_of(b));
   if (const auto* row = find_host(host))
     return row->provider;
+  if (is_ollama(b))
+    return "ollama";
   if (is_own_server(b.type) || b.base_url.empty())
     return provider_id(b.type);
   return host;

@@ -55,6 +55,9 @@ bool takes_documents_in_chat(std::string_view provider_id);
 /// Returns whether this is a backend type of servers that people run themselves, where a token costs nothing.
 bool is_own_server(std::string_view type);
 
+/// Ollama is also reached as a chat API like any: it is known by its port, 11434.
+bool is_ollama(const backend_config& b);
+
 /// Returns the type for a model name by how it begins, empty if unknown.
 std::string infer_backend_type(const std::string& model);
 

@@ -145,7 +145,7 @@ void put_cost(usage& of, const std::optional<price>& p) {
   of.cost_nano_usd = 0;
   auto input = natural(of.input_tokens, most_tokens), output = natural(of.output_tokens, most_tokens);
   auto hosted = natural(of.hosted_calls, most_tokens);
-  of.unpriced = of.unreported > 0 ? 1 : 0;
+  of.unpriced = of.unreported > 0 && p != no_price ? 1 : 0; // what nobody counted costs nothing there, too
   if (!p) {
     of.unpriced = of.unreported > 0 || input > 0 || output > 0 || hosted > 0 ? 1 : 0;
     return;
@@ -189,7 +189,7 @@ void put_highest_cost(usage& of, const std::optional<price>& p) {
 std::optional<price> price_for(const backend_config& b, std::int64_t unix_ms, std::int64_t input_tokens,
                                const std::vector<model_row>& own) {
   if (b.type == "local" || b.type == "scripted")
-    return price{0, 0, 0, 0, 0, 0, 0};
+    return no_price;
   std::optional<price> out;
   for (const auto& model : models_of(b)) {
     auto p = price_of(provider_of(b), model, unix_ms, input_tokens, own);

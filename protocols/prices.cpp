@@ -12,7 +12,7 @@ std::optional<price> price_of(std::string_view provider_or_type, std::string_vie
                               std::int64_t input_tokens, const std::vector<model_row>& own) {
   if (const auto* row = find_model(provider_or_type, model, own))
     return price_at(*row, unix_ms, input_tokens);
-  return is_own_server(provider_or_type) ? std::optional{price{0, 0, 0, 0, 0, 0, 0}} : std::nullopt;
+  return is_own_server(provider_or_type) ? std::optional{no_price} : std::nullopt;
 }
 
 std::optional<price> price_of(std::string_view provider_or_type, std::string_view model, std::int64_t unix_ms,

@@ -27,6 +27,9 @@ struct price {
   bool operator==(const price&) const = default;
 };
 
+/// Of servers of one's own.
+constexpr price no_price{0, 0, 0, 0, 0, 0, 0};
+
 /// Returns what this model costs at this provider, nullopt if nobody knows: unknown is not free.
 /// @param provider_or_type a provider's id or display name ("Groq"), a backend type ("claude"), or a host ("api.groq.com"); of a
 ///   backend: provider_of(b) (protocols/catalogue.hpp). Servers of one's own (vllm, lmstudio, ollama, ...) cost nothing

@@ -18,7 +18,7 @@ constexpr int quick_before = 8;
 constexpr int quick_again = -256;             ///< after one that flows faster than anybody writes
 constexpr std::size_t much = 4096;            ///< bytes at once: waking for them is not what they cost
 constexpr std::size_t most_per_ms = 512;      ///< bytes of a stream that is written as it is read
-constexpr int quiet_after = 4;                ///< steps without a byte
+constexpr int quiet_after = 2;                ///< times the patience, without a byte
 constexpr milliseconds longest_patience{100}; ///< a call that ends waits as well
 
 int wait_ms(std::chrono::steady_clock::time_point now, std::chrono::steady_clock::time_point due) {
@@ -68,6 +68,7 @@ void socket_set::move(int fd, watched& w, bool in_step) {
   control(w.in_step ? paced_ : ready_, EPOLL_CTL_DEL, fd, 0);
   control(in_step ? paced_ : ready_, EPOLL_CTL_ADD, fd, w.events);
   w.in_step = in_step;
+  w.quick = std::min(w.quick, 0);
   w.last = now_;
   if (!in_step) {
     --in_step_;
@@ -120,15 +121,13 @@ void socket_set::brought(int fd, std::size_t bytes) {
     auto most = most_per_ms * static_cast<std::size_t>(std::chrono::ceil<milliseconds>(since_look_).count());
     if (bytes > 0 && bytes <= most)
       return;
-    quick_ = bytes > most ? quick_again : 0;
+    w.quick = bytes > most ? quick_again : 0;
     return move(fd, w, false);
   }
-  if (bytes == 0 || bytes > much || w.events != EPOLLIN) {
-    quick_ = std::min(quick_, 0);
-    return;
-  }
-  quick_ = now_ - std::exchange(small_, now_) < patience_ ? quick_ + 1 : std::min(quick_, 0);
-  if (quick_ >= quick_before)
+  auto quick = bytes > 0 && bytes <= much && w.events == EPOLLIN && now_ - w.last < patience_;
+  w.quick = quick ? w.quick + 1 : std::min(w.quick, 0);
+  w.last = now_;
+  if (w.quick >= quick_before)
     move(fd, w, true);
 }
 

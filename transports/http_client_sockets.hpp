@@ -4,10 +4,10 @@
 
 /// The sockets of http_client's thread. Internal to http_client.cpp; every function runs on the client's thread.
 ///
-/// Streams that come in many small packets would wake the thread for each. Once eight came in a row, each within the patience of
-/// the readers (text_readers) after the one before, the sockets that bring them are looked at in steps instead, which grow to that
-/// patience: until one brings nothing, or more than any model writes, or is quiet. Every other socket is served when it is ready:
-/// nothing but text that flows faster than anybody reads it ever waits.
+/// A stream that comes in many small packets would wake the thread for each. Once eight of one socket came in a row, each within
+/// the patience of the readers (text_readers) after the one before, that socket is looked at in steps instead, which grow to that
+/// patience: until it brings nothing, or more than any model writes, or slows down. Every other socket is served when it is ready:
+/// nothing but text that flows faster than anybody reads it waits.
 
 #include "transports/http_transfers.hpp"
 
@@ -51,8 +51,9 @@ public:
 private:
   struct watched {
     std::uint32_t events = 0;
+    int quick = 0; ///< small reads in a row, each soon after the one before
     bool in_step = false;
-    clock_type::time_point last; ///< when it was ready, while in step
+    clock_type::time_point last; ///< of them, or of the last that came in step
   };
 
   static constexpr std::size_t most_ = 256; ///< events of each kind in one turn
@@ -68,10 +69,9 @@ private:
   bool usable_ = false;
   bool held_ = false;       ///< the readers, until all was served
   std::size_t in_step_ = 0; ///< sockets
-  int quick_ = 0;           ///< small reads in a row, each soon after the one before
   std::chrono::milliseconds patience_{0}, step_{0};
-  clock_type::duration since_look_{};                  ///< from the look before to the last
-  clock_type::time_point now_, small_, looked_, look_; ///< after the last wait; of the last small read; of looks: last, next
+  clock_type::duration since_look_{};          ///< from the look before to the last
+  clock_type::time_point now_, looked_, look_; ///< after the last wait; of looks: last, next
   std::unordered_map<int, watched> sockets_;
   std::array<epoll_event, 2 * most_> events_;
 };

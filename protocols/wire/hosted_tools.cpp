@@ -145,7 +145,7 @@ bool is_gemini_before_3(const std::string& model) {
 void add_hosted_tools(json& body, std::string_view dialect, const endpoint& to, const std::string& model) {
   for (auto key = std::rbegin(keys); key != std::rend(keys); ++key) { // each in front of the last
     auto& given = to.hosted.*(key->options);
-    auto* f = given.empty() ? nullptr : find_form(key->which, dialect, to.base_url, model);
+    auto* f = given.empty() ? nullptr : find_form(key->which, dialect, home_of(to), model);
     if (f == nullptr)
       continue;
     auto part = parse(f->body).value_or(json::object());

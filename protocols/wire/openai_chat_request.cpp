@@ -185,8 +185,8 @@ private:
 };
 
 /// Whose API knows `prompt_cache_key`; others refuse what they do not know, and most of them cache without being asked.
-bool takes_cache_key(const std::string& base_url) {
-  auto provider = provider_of_host(url_host(base_url));
+bool takes_cache_key(const std::string& home) {
+  auto provider = provider_of_host(url_host(home));
   return provider == "OpenAI" || provider == "Azure OpenAI" || provider == "Kimi";
 }
 
@@ -229,7 +229,7 @@ http_request encode_openai_chat(const model_request& req, const endpoint& to, co
     if (!req.schema.empty()) // a decision is a few tokens: a model whose template can do without thinking starts with them
       body["chat_template_kwargs"] = {{"enable_thinking", false}};
   }
-  if (auto key = cache_key(req); !key.empty() && takes_cache_key(to.base_url))
+  if (auto key = cache_key(req); !key.empty() && takes_cache_key(home_of(to)))
     body["prompt_cache_key"] = std::move(key);
   for (auto* name : unasked_members)
     if (known.left_out.count(name) > 0)

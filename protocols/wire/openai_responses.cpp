@@ -32,6 +32,9 @@ private:
     std::string_view thought; ///< which of its two texts a thought streams
     std::int64_t index = 0;   ///< place in the reply
     std::int64_t part = 0;    ///< of a thought
+    std::size_t said_at = 0;  ///< where its text begins in the answer
+    std::int64_t told = -1;   ///< the part of a message that was told by its end
+    bool flows = false;       ///< pieces of this part came
     bool aside = false;       ///< commentary: what a model says on its way is no part of its answer
     bool done = false;        ///< `value` is whole
   };
@@ -97,6 +100,15 @@ private:
         refusal_ += text;
         advance(true);
       }
+    } else if (type == "output_text.done") {
+      on_part_end(v, ref_at(v, "text"), out);
+    } else if (type == "content_part.done") {
+      if (auto* part = member(v, "part"); part != nullptr && ref_at(*part, "type") == "output_text")
+        on_part_end(v, ref_at(*part, "text"), out);
+    } else if (type == "function_call_arguments.done") {
+      if (auto* b = find(v); b != nullptr && b->type == "function_call" && !b->done && b->arguments.empty())
+        write(*b, ref_at(v, "arguments"), out);
+      advance(false);
     } else if (type == "custom_tool_call_input.delta") {
       on_arguments(v, "custom_tool_call", out);
     } else if (type == "created" || type == "in_progress") {
@@ -166,6 +178,8 @@ private:
       b = &items_[place->second];
     if (b == nullptr || b->type != ref_at(value, "type"))
       b = start(value, index, out);
+    if (b != nullptr && b->done && whole && b->type == "message")
+      set_aside(*b, value);
     if (b == nullptr || b->done || !whole || !grow(weight(value)))
       return;
     b->done = true;
@@ -174,7 +188,7 @@ private:
       name_call(*b, ref_at(value, "name"), out);
       settle_arguments(*b, given_arguments(value), out);
     } else if (b->type == "message") {
-      b->aside = b->aside || (b->text.empty() && ref_at(value, "phase") == "commentary");
+      set_aside(*b, value);
       if (auto text = message_refusal(value); refusal_.find(text) == std::string::npos)
         refusal_ += text;
       tell_rest(*b, message_text(value), out);
@@ -195,11 +209,40 @@ private:
   void tell(item& b, std::string text, std::vector<chunk>& out) {
     if (!fits(text.size()))
       return;
+    if (b.text.empty())
+      b.said_at = result_.text.size();
     b.text += text;
+    b.flows = true;
     if (b.type == "reasoning" || b.aside)
       think(std::move(text), out);
     else
       say(std::move(text), out);
+  }
+
+  /// Some servers say that a message is commentary when it has ended, or at the end of all.
+  void set_aside(item& b, const json& value) {
+    if (b.aside || ref_at(value, "phase") != "commentary")
+      return;
+    b.aside = true;
+    if (b.text.empty() || b.said_at > result_.text.size() || result_.text.compare(b.said_at, b.text.size(), b.text) != 0)
+      return;
+    result_.text.erase(b.said_at, b.text.size());
+    result_.reasoning += b.text;
+    for (auto& x : items_)
+      x.said_at -= x.said_at > b.said_at ? b.text.size() : 0;
+  }
+
+  /// A part that ends: it comes whole here where no piece of it came, and maybe twice.
+  void on_part_end(const json& v, const std::string& text, std::vector<chunk>& out) {
+    auto* b = find(v);
+    auto part = int_at(v, "content_index");
+    if (b == nullptr || b->type != "message" || b->done)
+      return;
+    if (!std::exchange(b->flows, false) && b->told != part && !text.empty())
+      tell(*b, text, out);
+    b->flows = false;
+    b->told = part;
+    advance(false);
   }
 
   /// What did not stream of a text; one that differs from what did is not told twice.
@@ -287,8 +330,12 @@ private:
   /// The whole reply comes once more at its end: what no event told is taken from there.
   void take_missing(const json& output, std::vector<chunk>& out) {
     auto whole = std::count_if(items_.begin(), items_.end(), [](auto& b) { return b.done; });
-    if (static_cast<std::size_t>(whole) >= output.size())
+    if (static_cast<std::size_t>(whole) >= output.size()) {
+      for (std::size_t i = 0; i < output.size(); ++i)
+        if (auto* b = find(ref_at(output[i], "id"), static_cast<std::int64_t>(i)); b != nullptr && b->type == "message")
+          set_aside(*b, output[i]);
       return;
+    }
     for (std::size_t i = 0; i < output.size() && !failed_; ++i)
       if (output[i].is_object())
         on_item(output[i], static_cast<std::int64_t>(i), true, out);

@@ -148,6 +148,12 @@ CAF_TEST(connections with one key at one host have one gate however else they di
   CAF_CHECK(!same([](auto& x) { x.base_url = "https://api.example:8443/v1"; }));
   CAF_CHECK(!same([](auto& x) { x.base_url = "https://other.example/v1"; }));
   CAF_CHECK(!same([](auto& x) { x.extra_headers["Authorization"] = "Bearer k3"; })); // goes instead of the key
+  // One host may stand for several providers, and is sent one placeholder for all their keys.
+  const std::string elsewhere = "http://127.0.0.1:9/v1";
+  with.env = [&](const std::string& name) { return name.starts_with("CONCLAVE_BASE_URL_") ? &elsewhere : nullptr; };
+  CAF_CHECK(same([](auto& x) { x.model = "another"; }));
+  CAF_CHECK(!same([](auto& x) { x.base_url = "https://other.example/v1"; }));
+  CAF_CHECK(gate(b).first.starts_with("http://127.0.0.1:9"));
   b.type = "local";
   CAF_CHECK(resolve_backend(b, with).gate.place.empty()); // a server of its own
 }

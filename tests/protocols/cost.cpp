@@ -190,6 +190,20 @@ CAF_TEST(models that the user runs cost nothing and unknown ones have no price) 
   }
   b.type = "chatcompletion";
   CAF_CHECK(!price_for(b, 0, 0, {}));
+  for (auto* url : {"http://localhost:11434/v1", "http://10.0.0.7:11434", "localhost:11434/v1?x=y"}) { // Ollama
+    b.base_url = url;
+    CAF_CHECK(price_for(b, 0, 0, {}) == no_price);
+  }
+  for (auto* url : {"http://localhost:1143/v1", "http://localhost/v1?at=:11434", "http://localhost:4000/:11434"}) {
+    b.base_url = url;
+    CAF_CHECK(!price_for(b, 0, 0, {}));
+  }
+  usage nobody_counted;
+  nobody_counted.unreported = 1;
+  put_cost(nobody_counted, no_price);
+  CAF_CHECK_EQUAL(nobody_counted.unpriced, 0);
+  put_cost(nobody_counted, price{0, 0, 0, 1, 0, 0, 0});
+  CAF_CHECK_EQUAL(nobody_counted.unpriced, 1);
 }
 
 CAF_TEST(sums of money are read as people write them) {

@@ -83,6 +83,8 @@ CAF_TEST(every API is asked for its own tools in its own form) {
     wire::endpoint to{url, "", "", "", "", {}, {}, false, false};
     to.hosted = std::move(hosted);
     auto http = encode(dialect, r, to);
+    to.home = std::exchange(to.base_url, "http://127.0.0.1:1/v1");
+    CAF_CHECK_EQUAL(encode(dialect, r, to).body, http.body); // wherever the bytes go
     auto body = json::parse(http.body);
     auto out = json::object();
     for (auto* key : {"tools", "plugins", "enable_search", "search_options", "web_search_options", "toolConfig"})
@@ -136,7 +138,11 @@ CAF_TEST(every API is asked for its own tools in its own form) {
 CAF_TEST(a key of the cache is the same for one agent in one task and says nothing of them) {
   auto r = plain();
   auto key_at = [&](const char* dialect, const std::string& url) {
-    return json::parse(encode(dialect, r, {url, "", "", "", "", {}, {}, false, false}).body).value("prompt_cache_key", "");
+    wire::endpoint to{url, "", "", "", "", {}, {}, false, false};
+    auto body = encode(dialect, r, to).body;
+    to.home = std::exchange(to.base_url, "http://127.0.0.1:1/v1");
+    CAF_CHECK_EQUAL(encode(dialect, r, to).body, body); // wherever the bytes go
+    return json::parse(body).value("prompt_cache_key", "");
   };
   const std::string home = "https://api.openai.com/v1";
   CAF_CHECK_EQUAL(key_at("openai_responses", home), ""); // no task, no key
