@@ -79,6 +79,8 @@ void engine_core::go_on(arrival& a, resumed_task& t) {
   parts.attachments = std::move(t.opening.attachments);
   parts.revived = std::make_shared<revived_task>(std::move(t.from));
   auto task = parts.task;
+  if (std::any_of(parts.agents.begin(), parts.agents.end(), [](auto& x) { return written_in_place(x.config.backend.workspace); }))
+    a.done = telling_in_place(store_, std::move(a.done));
   if (auto to = open_lanes(task, q.text, std::move(a.listener), std::move(a.done), std::move(t.log)); to.host)
     begin(std::move(parts), q, std::move(to));
   else

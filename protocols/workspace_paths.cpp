@@ -3,11 +3,17 @@
 
 #include "protocols/workspace_paths.hpp"
 
+#include "protocols/wire/sha256.hpp"
+
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 namespace conclave::workspace_paths {
+
+std::string place_name(const std::string& task, std::uint64_t seed, std::uint32_t number) {
+  return wire::sha256("workspace " + task + ' ' + std::to_string(seed) + ' ' + std::to_string(number)).substr(0, 8);
+}
 
 std::string work(const std::string& place) {
   return place + "/work";

@@ -18,6 +18,9 @@ namespace conclave::workspace_paths {
 inline constexpr std::string_view scheme = "workspace://";
 inline constexpr std::string_view private_scheme = "private://"; ///< what nobody but its agent can look at
 
+/// Eight hex digits: what an agent's place is called below the folder of its task. The same whenever the task is gone on with.
+std::string place_name(const std::string& task, std::uint64_t seed, std::uint32_t number);
+
 /// The folders of an agent in a task, below `place`, which is made for it alone.
 std::string work(const std::string& place);    ///< its own files; the current folder of its commands
 std::string view(const std::string& place);    ///< agent1, agent2, ...: the files of the answers it is shown
