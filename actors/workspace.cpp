@@ -197,13 +197,15 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           guarded = std::move(now->guarded);
           in_place = now->in_place;
           if (in_place && parts.tier == sandbox_tier::off && parts.config.commands)
-            now->notices.emplace_back("commands of this presentation run unconfined and write in place: nothing keeps them from what "
-                                      "is protected there, from .git and names of secrets, or from any other folder of yours");
+            now->notices.emplace_back(
+                "commands of this presentation run unconfined and write in place: nothing keeps them from what "
+                "is protected there, from .git and names of secrets, or from any other folder of yours");
           for (auto& r : rules.roots)
             if (in_place && parts.config.commands && r.kind == path_policy::root_kind::context && r.writable
                 && std::find(guarded.begin(), guarded.end(), r.path) != guarded.end())
-              now->notices.push_back("commands of this presentation cannot write in " + path_policy::shown(r.path)
-                                     + ": too much in it is protected or never written to keep them from that alone. File tools can");
+              now->notices.push_back(
+                  "commands of this presentation cannot write in " + path_policy::shown(r.path)
+                  + ": too much in it is protected or never written to keep them from that alone. File tools can");
           for (auto& text : now->notices)
             if (parts.tell)
               parts.tell(text);

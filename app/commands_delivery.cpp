@@ -217,11 +217,11 @@ int command_paths(const paths_options& o) {
     if (o.paths.empty())
       for (auto& r : rules.roots)
         out += "  " + shown_text(r.path, 4'096) + ": read"
-               + (r.writable       ? ", write"
-                  : is_git(r.path) ? "; each agent changes a checkout"
+               + (r.writable                            ? ", write"
+                  : is_git(r.path)                      ? "; each agent changes a checkout"
                   : r.later && w.write_mode == "legacy" ? "; who presents writes in it, in place"
-                  : r.later        ? "; a copy is changed by who presents"
-                                   : "")
+                  : r.later                             ? "; a copy is changed by who presents"
+                                                        : "")
                + "\n";
     for (auto& given : o.paths) {
       std::error_code e;

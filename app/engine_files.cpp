@@ -24,7 +24,7 @@ namespace conclave {
 
 namespace {
 
-constexpr std::size_t most_named = 10; ///< paths, in one line
+constexpr std::size_t most_named = 10;                  ///< paths, in one line
 constexpr std::size_t max_read = std::size_t{16} << 20; ///< of one file
 
 /// Reads what a task made. Returns why that cannot be told, or empty.

@@ -24,7 +24,8 @@ struct in_place_writes {
   std::size_t others = 0;           ///< calls of tools that are not ours, which may have, too
 };
 
-/// Returns who presented with write_mode legacy, and the folders that it could write in; `paths` and what follows are not looked for.
+/// Returns who presented with write_mode legacy, and the folders that it could write in; `paths` and what follows are not looked
+/// for.
 in_place_writes in_place_of(const opening& o, const std::vector<event>& log);
 
 /// Reads a task's log on the caller's thread. `home`: of the process that ran it, for relative paths. What cannot be read is left

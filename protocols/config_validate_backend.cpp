@@ -211,14 +211,15 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
     return;
   }
   if (w.write_mode == "legacy") {
-    std::string text = "'legacy': who presents the final answer writes into folders with `permission: write` itself, nobody is asked "
-                       "before, and it cannot be taken back; without the key agents change a copy, and conclave apply writes the "
-                       "changes";
+    std::string text =
+        "'legacy': who presents the final answer writes into folders with `permission: write` itself, nobody is asked "
+        "before, and it cannot be taken back; without the key agents change a copy, and conclave apply writes the "
+        "changes";
     if (std::none_of(out.begin(), out.end(), [&](auto& p) { return p.text == text; })) // of a team with it, once
       add(out, path + ".write_mode", text, severity::warning);
     if (w.write_from_start)
-      add(out, path + ".context_write_access_enabled", "has no effect with `write_mode: legacy`: before the presentation nobody writes",
-          severity::warning);
+      add(out, path + ".context_write_access_enabled",
+          "has no effect with `write_mode: legacy`: before the presentation nobody writes", severity::warning);
   }
   if (w.cwd.find('\0') != std::string::npos || w.cwd.size() > 4'096)
     add(out, path + ".cwd", "is no path");

@@ -108,8 +108,8 @@ private:
   std::vector<base> bases_;                                ///< of each context path
   bool presenting_ = false;                                ///< the run presents
   struct original {
-    snapshots::amount held;          ///< when the presentation began
-    std::vector<std::string> names;  ///< of what is never written, that were there then
+    snapshots::amount held;         ///< when the presentation began
+    std::vector<std::string> names; ///< of what is never written, that were there then
   };
   std::vector<original> originals_; ///< of each context path that is written in place, while someone presents
   std::vector<std::string> borrowed_, notices_, told_;

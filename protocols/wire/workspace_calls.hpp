@@ -41,8 +41,8 @@ std::string to_json(const std::vector<workspace_tools::tree_node>& top, const st
 /// A failure of a tool of `workspace_tools`: {"success":false,"operation":...,"error":...,"code":"E_..."}.
 std::string failure_json(std::string_view operation, const workspace_tools::tool_fault& fault);
 
-/// Returns the paths that a result of copy_file, delete_file, copy_files_batch, delete_files_batch or deliver_files says it changed,
-/// as the tool named them; none of a text that is no such result.
+/// Returns the paths that a result of copy_file, delete_file, copy_files_batch, delete_files_batch or deliver_files says it
+/// changed, as the tool named them; none of a text that is no such result.
 std::vector<std::string> paths_changed(const std::string& result);
 
 /// A command that was not run: exit_code -1, nothing on stdout, the reason on stderr, no time.

@@ -84,8 +84,8 @@ CAF_TEST(a team that writes in place is warned once) {
   CAF_CHECK_EQUAL(paths(c, severity::warning), names{"agents[0].backend.write_mode"});
   CAF_CHECK(validate(c).front().text.find("cannot be taken back") != std::string::npos);
   c.agents[1].backend.workspace.write_from_start = true;
-  CAF_CHECK((paths(c, severity::warning)
-             == names{"agents[0].backend.write_mode", "agents[1].backend.context_write_access_enabled"}));
+  CAF_CHECK(
+      (paths(c, severity::warning) == names{"agents[0].backend.write_mode", "agents[1].backend.context_write_access_enabled"}));
   c.agents[0].backend.workspace.context.front().write = false;
   CAF_CHECK(!written_in_place(c.agents[0].backend.workspace));
   c.agents[1].backend.workspace.write_mode = "isolated";

@@ -258,22 +258,6 @@ CAF_TEST(a verdict under way counts although its run is cancelled) {
   CAF_CHECK(got<run::report>().empty());
 }
 
-CAF_TEST(what a presentation that writes in place left running ends with it) {
-  auto& w = with.agent.backend.workspace;
-  w.cwd = "w";
-  w.context = {{"/p", true, {}}};
-  for (auto kind : {run_kind::coordinate, run_kind::present})
-    for (auto* mode : {"auto", "legacy"}) {
-      w.write_mode = mode;
-      auto t = task();
-      t.kind = kind;
-      start(t);
-      put(run::cancelled{"deadline"});
-      the<run::over>();
-      CAF_CHECK_EQUAL(got<run::cancel_all_tools>().size(), kind == run_kind::present && w.write_mode == "legacy" ? 1u : 0u);
-    }
-}
-
 CAF_TEST(a cancel leaves no tool running and their ends are reported) {
   start();
   reply(calls({{"c1", "look", "{}"}, {"c2", "write", "{}"}, {"c3", "write", "{}"}}));
