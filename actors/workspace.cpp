@@ -153,6 +153,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   end_run();
   over.reset();
   of = p.of;
+  in_place = p.present && written_in_place(parts.config); // a cancel before it is ready revokes it, too
   if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
     parts.tell(text);
   // A server that was started to list its tools has the grants of a first run, too.
@@ -249,10 +250,8 @@ caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
         true,
         [files = files, out, notices, present, flag = cancel] {
           *out = files->disk.keep(present, flag.get());
-          if (present) {
-            files->disk.end_presentation();
-            files->tools->set_rules(files->disk.rules());
-          }
+          if (present)
+            files->end_presentation();
           *notices = files->disk.take_notices();
         },
         [this, promise, out, notices, present]() mutable {
@@ -293,8 +292,7 @@ void workspace_state::revoke() {
     auto begun = on_disk(
         false,
         [files = files, notices] {
-          files->disk.end_presentation();
-          files->tools->set_rules(files->disk.rules());
+          files->end_presentation();
           *notices = files->disk.take_notices();
         },
         [this, notices, run] {
@@ -357,7 +355,7 @@ caf::result<workspace_cleared> workspace_state::clear() {
     auto begun = on_disk(
         false,
         [files = files, fault, tell = parts.tell] {
-          files->disk.end_presentation();
+          files->end_presentation();
           for (auto& text : files->disk.take_notices())
             if (tell)
               tell(text);

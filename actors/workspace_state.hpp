@@ -48,6 +48,12 @@ struct workspace_files {
   explicit workspace_files(workspace_folders f) : disk(std::move(f)) {}
   workspace_disk disk;
   std::unique_ptr<file_tools> tools; ///< of the run
+
+  void end_presentation() {
+    disk.end_presentation();
+    if (tools)
+      tools->set_rules(disk.rules());
+  }
 };
 
 struct workspace_state {
