@@ -49,7 +49,8 @@ class InPlace(unittest.TestCase):
                 (project / "src" / "given" / "x").write_text("x\n")
                 (project / "sub").mkdir()
                 before = tree(project)
-                tried = [step(call(FS + "write_file", path=str(project / "a.txt"), content="no\n"),
+                tried = [step(call(FS + "write_file", path="mine.txt", content="mine\n")),
+                         step(call(FS + "write_file", path=str(project / "a.txt"), content="no\n"),
                               call(WS + "copy_file", source_path="mine.txt", destination_path=str(project / "sub/b.txt")))]
                 if tier > 0:
                     tried.append(step(call(CMD + "execute_command", command=f"cd {project}; echo no > readme.txt; echo no > sub/c.txt; rm -rf src; true")))
@@ -70,7 +71,7 @@ class InPlace(unittest.TestCase):
                                 "rm -rf .git .env locked keep.txt; mv locked l2; mv .git g2; mv keep.txt k2; echo no > src/given/y; mv src src2; rm -rf src/given; "
                                 "chmod 777 keep.txt .git .git/config; ln -f sub/deep/made.txt keep.txt; echo no > ../beside2.txt; true")
                     steps.append(step(call(CMD + "execute_command", command=mischief)))
-                config = legacy(steps, project, tier, first=[step(call(FS + "write_file", path="mine.txt", content="mine\n")), *tried])
+                config = legacy(steps, project, tier, first=tried)
                 config["orchestrator"]["context_paths"].append({"path": str(project / "src/given"), "permission": "read"})
                 config["agents"][1]["backend"]["steps"][0:0] = tried
                 r = run_at(home, tier, "--config", home.write("team.json", config), "make it")
@@ -78,7 +79,7 @@ class InPlace(unittest.TestCase):
                 got, bodies = results(home)
                 codes = [status for _, _, status, _ in got if status.startswith("denied:")]
                 self.assertEqual(codes[:4], ["denied:E_READONLY"] * 4, got)
-                self.assertEqual(codes[4:], ["denied:" + x for x in ("E_PROTECTED", "E_EXCLUDED", "E_EXCLUDED", "E_PROTECTED", "E_ROOT", "E_OUTSIDE")], got)
+                self.assertEqual(codes[4:], ["denied:" + x for x in ("E_PROTECTED", "E_EXCLUDED", "E_EXCLUDED", "E_PROTECTED", "E_PROTECTED", "E_OUTSIDE")], got)
                 for _, _, status, text in got:
                     self.assertIn(str(home.path if status.endswith("OUTSIDE") else project) if status.startswith("denied:") else "", text)
                 after = tree(project)
