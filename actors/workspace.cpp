@@ -153,7 +153,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   end_run();
   over.reset();
   of = p.of;
-  in_place = p.present && written_in_place(parts.config); // a cancel before it is ready revokes it, too
+  in_place = p.present && workspace_paths::written_in_place(parts.config); // a cancel before it is ready revokes it, too
   if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
     parts.tell(text);
   // A server that was started to list its tools has the grants of a first run, too.

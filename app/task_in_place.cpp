@@ -67,7 +67,7 @@ in_place_writes in_place_of(const opening& o, const std::vector<event>& log) {
   for (auto& a : o.agents)
     if (a.id == i->agent)
       for (auto& c : a.backend.workspace.context)
-        if (written_in_place(a.backend.workspace, c))
+        if (workspace_paths::written_in_place(a.backend.workspace, c))
           out.folders.push_back(c.path);
   if (!out.folders.empty())
     out.agent = i->agent;

@@ -67,7 +67,7 @@ struct mcp_server_config {
 /// A file or folder of the user's that an agent may read.
 struct context_path {
   std::string path;
-  bool write = false; ///< the presenter may change a copy of it; with `write_mode: legacy`, the folder itself
+  bool write = false; ///< the presenter may change a copy of it
   std::vector<std::string> protected_paths;
   bool git = false; ///< the top of a git repository, of which each agent gets a checkout: found out when the task begins
   bool operator==(const context_path&) const = default;
@@ -94,14 +94,6 @@ struct workspace_config {
 /// Whether a folder that is a git repository is to be changed in a checkout.
 inline bool git_checkout_wanted(const workspace_config& w, const context_path& c) {
   return c.write && !w.cwd.empty() && (w.write_mode == "auto" || w.write_mode == "worktree");
-}
-
-/// Whether who presents the final answer writes in the folder itself.
-inline bool written_in_place(const workspace_config& w, const context_path& c) {
-  return c.write && !w.cwd.empty() && w.write_mode == "legacy";
-}
-inline bool written_in_place(const workspace_config& w) {
-  return std::any_of(w.context.begin(), w.context.end(), [&w](auto& c) { return written_in_place(w, c); });
 }
 
 /// How a model is reached. Keys that are not ours are in `params` and go to the provider.

@@ -135,7 +135,7 @@ void mover::over() {
       s.late.push_back({p.number, s.task.run, s.task.round, p.call.name, false});
     }
   // What it left running may write in the user's folders no longer.
-  auto in_place = s.task.kind == run_kind::present && written_in_place(with.agent.backend.workspace);
+  auto in_place = s.task.kind == run_kind::present && workspace_paths::written_in_place(with.agent.backend.workspace);
   if (busy || in_place)
     out.push_back(cancel_all_tools{s.task.run});
   state n;

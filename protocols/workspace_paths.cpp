@@ -47,6 +47,14 @@ std::string changed(const std::string& place, const workspace_config& with, std:
   return with.context[number].git ? checkout(place, number) : target(place, number);
 }
 
+bool written_in_place(const workspace_config& with, const context_path& c) {
+  return c.write && !with.cwd.empty() && with.write_mode == "legacy";
+}
+
+bool written_in_place(const workspace_config& with) {
+  return std::any_of(with.context.begin(), with.context.end(), [&with](auto& c) { return written_in_place(with, c); });
+}
+
 std::vector<std::string> read_below(const workspace_config& with, const std::string& folder) {
   std::vector<std::string> out;
   for (auto& c : with.context) {

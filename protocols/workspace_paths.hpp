@@ -33,6 +33,10 @@ std::string checkout(const std::string& place, std::size_t number);
 /// Where it changes the `number`th of its context paths: a checkout or a copy.
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number);
 
+/// Whether who presents the final answer writes in the user's folder itself (`write_mode: legacy`); of any of an agent's folders.
+bool written_in_place(const workspace_config& with, const context_path& c);
+bool written_in_place(const workspace_config& with);
+
 /// What is given to be read alone below a folder that may be changed, as lines of .gitignore for that folder.
 std::vector<std::string> read_below(const workspace_config& with, const std::string& folder);
 

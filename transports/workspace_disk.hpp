@@ -58,7 +58,7 @@ public:
   std::vector<made> made_since(std::int64_t unix_ns) const;
 
   /// Whether the run that it was prepared for writes in folders of the user's themselves (`write_mode: legacy`).
-  bool writes_in_place() const { return presenting_ && written_in_place(f_.config); }
+  bool writes_in_place() const;
 
   /// Nobody presents any more: from now on the user's folders are only read. Notes what was made in them under names that are never
   /// written, which no sandbox keeps a command from where nothing of that name was there. Nothing if nobody did.

@@ -76,12 +76,16 @@ std::vector<std::string> workspace_disk::never_written(std::size_t i) const {
   return out;
 }
 
+bool workspace_disk::writes_in_place() const {
+  return presenting_ && workspace_paths::written_in_place(f_.config);
+}
+
 void workspace_disk::begin_presentation(bool as_it_is, snapshots::cancel_flag cancel) {
   presenting_ = true;
   originals_.assign(f_.config.context.size(), {});
   for (std::size_t i = 0; i < originals_.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!written_in_place(f_.config, c))
+    if (!workspace_paths::written_in_place(f_.config, c))
       continue;
     auto& x = originals_[i];
     auto kept = list_file(f_.place, i);
@@ -108,7 +112,7 @@ void workspace_disk::end_presentation() {
     return;
   for (std::size_t i = 0; i < originals_.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!written_in_place(f_.config, c))
+    if (!workspace_paths::written_in_place(f_.config, c))
       continue;
     std::vector<std::string> now = never_written(i), added;
     std::set_difference(now.begin(), now.end(), originals_[i].names.begin(), originals_[i].names.end(), std::back_inserter(added));
@@ -127,7 +131,7 @@ void workspace_disk::end_presentation() {
 /// Beside what was there, each may hold as much as a copy.
 void workspace_disk::measure_in_place(snapshots::amount& all) const {
   for (std::size_t i = 0; i < originals_.size() && presenting_; ++i) {
-    if (!written_in_place(f_.config, f_.config.context[i]))
+    if (!workspace_paths::written_in_place(f_.config, f_.config.context[i]))
       continue;
     auto& before = originals_[i].held;
     auto here = held_by(f_.config.context[i].path);

@@ -11,6 +11,7 @@
 #include "protocols/config_url.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/config_vetting.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <set>
 
@@ -72,6 +73,7 @@ CAF_TEST(folders that may be changed do not lie in each other) {
 }
 
 CAF_TEST(a team that writes in place is warned once) {
+  using workspace_paths::written_in_place;
   auto c = team(2);
   for (auto& a : c.agents) {
     a.backend.workspace.write_mode = "legacy";
