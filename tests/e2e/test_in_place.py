@@ -99,6 +99,7 @@ class InPlace(unittest.TestCase):
                 diff = home.run("diff", "last")
                 self.assertIn(f"{project}/src/b.py", diff.stdout)
                 self.assertIn("nothing takes that back", diff.stdout)
+                self.assertRegex(home.run("show", "last", "--files").stdout, "in place: .*src/b.py")
                 applied = home.run("apply", "last")
                 self.assertNotEqual(applied.returncode, 0)
                 self.assertIn(f"nothing to apply: its presenter wrote in {project} itself", applied.stderr)
