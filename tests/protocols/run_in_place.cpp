@@ -23,7 +23,7 @@ CAF_TEST(what a presentation that writes in place left running ends with it) {
       auto t = task();
       t.kind = kind;
       start(t);
-      put(run::cancelled{"deadline"});
+      put(run::model_failed{s.model_call, ec::unauthorized, "no"});
       the<run::over>();
       CAF_CHECK_EQUAL(got<run::cancel_all_tools>().size(), kind == run_kind::present && w.write_mode == "legacy" ? 1u : 0u);
     }
