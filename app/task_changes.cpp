@@ -153,8 +153,8 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
   std::vector<delivery::job> out;
   auto add = [&](std::string base, std::string after, const std::string& target) {
-    delivery::job one{store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace),
-                      journal_of(home, t.task)};
+    delivery::job one{
+        store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace), journal_of(home, t.task)};
     out.push_back(std::move(one));
   };
   if (to.empty()) {
