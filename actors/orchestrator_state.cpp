@@ -8,6 +8,7 @@
 #include "protocols/replay.hpp"
 #include "protocols/tool_waits.hpp"
 #include "protocols/wire/sha256.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <caf/all.hpp>
 
@@ -101,8 +102,7 @@ void orchestrator_state::hire() {
     if (parts.revived)
       order.played = parts.revived->played[a.config.id];
     order.backend = in_use[a.config.id];
-    order.place =
-        wire::sha256("workspace " + parts.task + ' ' + std::to_string(parts.seed) + ' ' + std::to_string(i + 1)).substr(0, 8);
+    order.place = workspace_paths::place_name(parts.task, parts.seed, order.number);
     self->request(a.node, tool_waits::hire(a.config.backend), std::move(order), caf::actor_cast<orchestrator_actor>(self),
                   parts.chunks)
         .then(

@@ -153,6 +153,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   end_run();
   over.reset();
   of = p.of;
+  in_place = p.present && workspace_paths::written_in_place(parts.config); // a cancel before it is ready revokes it, too
   if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
     parts.tell(text);
   // A server that was started to list its tools has the grants of a first run, too.
@@ -163,6 +164,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   struct granted {
     path_policy::rules rules;
     std::vector<std::string> hidden, closed, borrowed, guarded, notices;
+    bool in_place = false;
   };
   auto now = std::make_shared<granted>();
   auto abandon = [promise]() mutable { promise.deliver(make_error(ec::cancelled, "another run began")); };
@@ -172,6 +174,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
         [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete,
          confines = parts.confines] {
           *fault = files->disk.prepare(p, flag.get());
+          now->in_place = files->disk.writes_in_place();
           now->rules = files->disk.rules();
           now->borrowed = files->disk.borrowed();
           now->notices = files->disk.take_notices();
@@ -193,6 +196,17 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           closed = std::move(now->closed);
           borrowed = std::move(now->borrowed);
           guarded = std::move(now->guarded);
+          in_place = now->in_place;
+          if (in_place && parts.tier == sandbox_tier::off && parts.config.commands)
+            now->notices.emplace_back(
+                "commands of this presentation run unconfined and write in place: nothing keeps them from what "
+                "is protected there, from .git and names of secrets, or from any other folder of yours");
+          for (auto& r : rules.roots)
+            if (in_place && parts.config.commands && r.kind == path_policy::root_kind::context && r.writable
+                && std::find(guarded.begin(), guarded.end(), r.path) != guarded.end())
+              now->notices.push_back(
+                  "commands of this presentation cannot write in " + path_policy::shown(r.path)
+                  + ": too much in it is protected or never written to keep them from that alone. File tools can");
           for (auto& text : now->notices)
             if (parts.tell)
               parts.tell(text);
@@ -236,9 +250,13 @@ caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
         true,
         [files = files, out, notices, present, flag = cancel] {
           *out = files->disk.keep(present, flag.get());
+          if (present)
+            files->end_presentation();
           *notices = files->disk.take_notices();
         },
-        [this, promise, out, notices]() mutable {
+        [this, promise, out, notices, present]() mutable {
+          if (present)
+            only_read();
           for (auto& text : *notices)
             if (parts.tell)
               parts.tell(text);
@@ -254,6 +272,41 @@ caf::result<kept_files> workspace_state::keep(const keep_workspace& k) {
   // A write through a mapping may come as long as a process lives, and moves no time stamp.
   when_quiet({std::move(take), std::move(abandon), true});
   return caf::delegated<kept_files>{};
+}
+
+/// What a sandbox that begins from now on is granted.
+void workspace_state::only_read() {
+  if (!std::exchange(in_place, false))
+    return;
+  for (auto& r : rules.roots) // who writes in place has no copies
+    if (r.kind == path_policy::root_kind::context || r.kind == path_policy::root_kind::context_file)
+      r.writable = false;
+}
+
+void workspace_state::revoke() {
+  if (!in_place)
+    return;
+  only_read();
+  auto finish = [this, run = of] {
+    auto notices = std::make_shared<std::vector<std::string>>();
+    auto begun = on_disk(
+        false,
+        [files = files, notices] {
+          files->end_presentation();
+          *notices = files->disk.take_notices();
+        },
+        [this, notices, run] {
+          for (auto& text : *notices)
+            if (parts.tell)
+              parts.tell(text);
+          if (run == of) // else another run is being prepared, and releases them
+            release();
+        },
+        [] {});
+    if (!begun)
+      release();
+  };
+  when_quiet({std::move(finish), [] {}, true});
 }
 
 caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
@@ -300,7 +353,14 @@ caf::result<workspace_cleared> workspace_state::clear() {
   auto fault = std::make_shared<std::string>();
   auto begin = [this, promise, fault]() mutable {
     auto begun = on_disk(
-        false, [files = files, fault] { *fault = files->disk.clear(); },
+        false,
+        [files = files, fault, tell = parts.tell] {
+          files->end_presentation();
+          for (auto& text : files->disk.take_notices())
+            if (tell)
+              tell(text);
+          *fault = files->disk.clear();
+        },
         [promise, fault]() mutable { promise.deliver(workspace_cleared{*fault}); },
         [promise]() mutable { promise.deliver(workspace_cleared{}); });
     if (!begun)
@@ -337,6 +397,7 @@ workspace_impl::behavior_type workspace(workspace_ptr self, workspace_parts part
           return;
         self->state.end_run();
         self->state.release();
+        self->state.revoke();
       },
       [self](prepare_workspace& p) { return self->state.prepare(std::move(p)); },
       [self](const keep_workspace& k) { return self->state.keep(k); },

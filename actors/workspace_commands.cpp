@@ -41,6 +41,9 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   for (auto& r : st.rules.roots) {
     auto is_in = [&r](const std::vector<std::string>& list) { return std::find(list.begin(), list.end(), r.path) != list.end(); };
     auto in_workspace = r.path.starts_with(workspace_paths::work(parts.place) + "/"); // its commands may write there anyway
+    auto holds = [&r](const path_policy::root& w) { return w.writable && r.path.starts_with(w.path + "/"); };
+    if (!r.writable && is_in(st.guarded) && std::any_of(st.rules.roots.begin(), st.rules.roots.end(), holds))
+      continue; // it is protected in a folder that may be written
     if (!in_workspace && !is_in(st.closed))
       (r.writable && !is_in(st.guarded) ? p.writable : p.readable).push_back(r.path);
   }

@@ -48,6 +48,12 @@ struct workspace_files {
   explicit workspace_files(workspace_folders f) : disk(std::move(f)) {}
   workspace_disk disk;
   std::unique_ptr<file_tools> tools; ///< of the run
+
+  void end_presentation() {
+    disk.end_presentation();
+    if (tools)
+      tools->set_rules(disk.rules());
+  }
 };
 
 struct workspace_state {
@@ -100,6 +106,7 @@ struct workspace_state {
   std::size_t servers_ending = 0;
   bool laid_out = false; ///< its folders are there, with grants: a run was prepared, or a server started
   bool fresh = false;    ///< no run was prepared, and what is in the workspace is of a server that was started for the first
+  bool in_place = false; ///< the run writes in folders of the user's themselves
   bool held = false;     ///< no server is started: files are being kept, or put in place
   std::vector<std::function<void()>> held_servers; ///< that wait for that
 
@@ -110,6 +117,9 @@ struct workspace_state {
   caf::result<tool_result> call(const tool_invocation& i);
   caf::result<workspace_cleared> clear();
   void end_run();
+  /// The run is over: nobody writes in the user's folders any more, and servers that could are ended.
+  void revoke();
+  void only_read();
   /// Ends the commands and the servers, then calls `finish`: once nothing of them is left, also of a run that is over. Servers are
   /// held from then on, until release().
   void when_quiet(pending then);

@@ -11,6 +11,7 @@
 #include "app/stored_tasks.hpp"
 #include "app/task_branch.hpp"
 #include "app/task_changes.hpp"
+#include "app/task_in_place.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
 #include "protocols/workspace_paths.hpp"
@@ -111,6 +112,14 @@ int apply_to_branch(const task_changes& t, const std::string& home, const std::s
   return print(text, fault.empty() ? 0 : made.empty() ? wrong_usage : failed);
 }
 
+/// What a presenter wrote in the user's folders itself.
+std::string in_place_lines(const stored_tasks& s, const task_changes& t) {
+  if (t.in_place.empty())
+    return {};
+  auto found = in_place_of(*s.store, t.task, s.home);
+  return in_place_text(found, 0) + (found.paths.empty() ? "\n" : ":\n") + names(found.paths);
+}
+
 std::string word_of(const path_policy::verdict& v) {
   return v.ok()
              ? "yes"
@@ -124,11 +133,12 @@ int command_diff(const diff_options& o) {
   task_changes t;
   if (auto code = find_changes(o.task, s, t))
     return code;
+  auto there = in_place_lines(s, t);
   if (t.snapshot.empty() && t.changes.empty())
-    return print("task " + t.task + " has no files\n");
+    return print(there.empty() ? "task " + t.task + " has no files\n" : there);
   snapshots::store store{snapshot_folder(s.home)};
   std::string error;
-  auto text = changes_text(t, store, o.names, error);
+  auto text = there + changes_text(t, store, o.names, error);
   if (!error.empty()) {
     complain(error);
     return failed;
@@ -165,7 +175,14 @@ int command_undo(const undo_options& o) {
     complain(fault);
     return print(text, failed);
   }
-  return print(text.empty() ? "nothing of task " + row.task + " was applied\n" : text);
+  if (text.empty())
+    text = "nothing of task " + row.task + " was applied\n";
+  std::vector<event> events;
+  std::string unread;
+  if (s.read(row.task, events) == 0)
+    for (auto& folder : changes_of(row.task, events, unread).in_place)
+      text += "what its presenter wrote in " + shown_text(folder, 4'096) + " itself (write_mode: legacy) is not taken back\n";
+  return print(text);
 }
 
 int command_paths(const paths_options& o) {
@@ -200,10 +217,11 @@ int command_paths(const paths_options& o) {
     if (o.paths.empty())
       for (auto& r : rules.roots)
         out += "  " + shown_text(r.path, 4'096) + ": read"
-               + (r.writable       ? ", write"
-                  : is_git(r.path) ? "; each agent changes a checkout"
-                  : r.later        ? "; a copy is changed by who presents"
-                                   : "")
+               + (r.writable                            ? ", write"
+                  : is_git(r.path)                      ? "; each agent changes a checkout"
+                  : r.later && w.write_mode == "legacy" ? "; who presents writes in it, in place"
+                  : r.later                             ? "; a copy is changed by who presents"
+                                                        : "")
                + "\n";
     for (auto& given : o.paths) {
       std::error_code e;

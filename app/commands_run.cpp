@@ -87,6 +87,8 @@ bool add_paths(run_options& o, run_config& config) {
   auto quick = !o.model.empty() || !o.backend.empty();
   auto usable =
       quick || std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); });
+  auto in_place =
+      std::any_of(config.agents.begin(), config.agents.end(), [](auto& a) { return a.backend.workspace.write_mode == "legacy"; });
   std::vector<context_path> all;
   for (const auto& given : o.paths) {
     std::string error;
@@ -113,8 +115,9 @@ bool add_paths(run_options& o, run_config& config) {
       auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
       x.write = x.write || (same != all.end() && same->write);
       if (!o.quiet && !o.automation)
-        complain("agents may " + std::string{x.write ? "change a copy of " : "read "} + shown_text(x.path, 4'096)
-                 + ", which the question names");
+        complain((x.write && in_place ? "who presents may change "
+                                      : "agents may " + std::string{x.write ? "change a copy of " : "read "})
+                 + shown_text(x.path, 4'096) + ", which the question names");
       if (same == all.end())
         all.push_back(std::move(x));
       else

@@ -8,6 +8,7 @@
 #include "app/report.hpp"
 #include "app/stored_tasks.hpp"
 #include "app/task_changes.hpp"
+#include "app/task_in_place.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/events.hpp"
 #include "protocols/run_state.hpp"
@@ -26,6 +27,7 @@ namespace {
 
 constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 constexpr int failed = static_cast<int>(exit_code::failed);
+constexpr std::size_t most_named = 20; ///< paths that were written in place
 
 /// What the replies of the agents name as their sources; what cannot be read of them is no matter here.
 std::vector<std::pair<std::string, std::string>> sources_in(const stored_tasks& s, const std::string& task,
@@ -81,6 +83,8 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
   }
   for (auto& p : delivery::history(journal_of(s.home, task)))
     out += "applied: " + delivery_text(p) + "\n";
+  if (!made.in_place.empty())
+    out += "in place: " + in_place_text(in_place_of(*s.store, task, s.home), most_named) + "\n";
   return print(out.empty() ? "task " + task + " has no files\n" : out);
 }
 

@@ -17,6 +17,7 @@
 #include "protocols/text.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/workspace_paths.hpp"
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/home.hpp"
@@ -270,6 +271,9 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   for (auto& a : whole.attachments)
     a.data.clear(); // bodies of the log hold it
   parts.opening = to_json(whole);
+  if (std::any_of(parts.agents.begin(), parts.agents.end(),
+                  [](auto& x) { return workspace_paths::written_in_place(x.config.backend.workspace); }))
+    done = telling_in_place(store_, std::move(done));
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));
   return task;

@@ -7,6 +7,7 @@
 
 #include "app/load_config.hpp"
 #include "app/task_changes.hpp"
+#include "app/task_in_place.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
@@ -23,6 +24,7 @@ namespace conclave {
 
 namespace {
 
+constexpr std::size_t most_named = 10;                  ///< paths, in one line
 constexpr std::size_t max_read = std::size_t{16} << 20; ///< of one file
 
 /// Reads what a task made. Returns why that cannot be told, or empty.
@@ -144,6 +146,17 @@ std::string file_of_task(event_store& store, const std::string& task, const std:
     }
   error = "task " + task + " has no files with " + label;
   return {};
+}
+
+std::function<void(outcome)> telling_in_place(std::shared_ptr<event_store> store, std::function<void(outcome)> done) {
+  return [store = std::move(store), done = std::move(done)](outcome o) {
+    std::string fault;
+    auto home = home_path(fault);
+    auto text = o.task.empty() ? std::string{} : in_place_text(in_place_of(*store, o.task, home), most_named);
+    if (!text.empty())
+      o.warnings.push_back("in place: " + text);
+    done(std::move(o));
+  };
 }
 
 std::shared_ptr<consent> consent::of(const listener& l, std::shared_ptr<event_store> store, std::shared_ptr<outside> from) {

@@ -8,6 +8,7 @@
 #include "app/approval.hpp"
 #include "app/engine.hpp"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
 std::string undo_task(const std::string& task);
 std::string file_of_task(event_store& store, const std::string& task, const std::string& label, const std::string& path,
                          std::string& error);
+
+/// Returns `done` with a warning in its outcome that begins with "in place: " where the presenter could write in folders of the
+/// user's itself (`write_mode: legacy`), however the task ended. It reads the task's log.
+std::function<void(outcome)> telling_in_place(std::shared_ptr<event_store> store, std::function<void(outcome)> done);
 
 /// Asks whoever started the task whether its changes are written, and writes them. What went wrong is a warning of the outcome.
 class consent {

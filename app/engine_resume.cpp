@@ -9,6 +9,7 @@
 #include "app/start_folder.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
+#include "protocols/workspace_paths.hpp"
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
 #include "transports/process_owner.hpp"
@@ -79,6 +80,9 @@ void engine_core::go_on(arrival& a, resumed_task& t) {
   parts.attachments = std::move(t.opening.attachments);
   parts.revived = std::make_shared<revived_task>(std::move(t.from));
   auto task = parts.task;
+  if (std::any_of(parts.agents.begin(), parts.agents.end(),
+                  [](auto& x) { return workspace_paths::written_in_place(x.config.backend.workspace); }))
+    a.done = telling_in_place(store_, std::move(a.done));
   if (auto to = open_lanes(task, q.text, std::move(a.listener), std::move(a.done), std::move(t.log)); to.host)
     begin(std::move(parts), q, std::move(to));
   else

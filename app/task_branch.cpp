@@ -65,7 +65,7 @@ void find_repositories(std::vector<agent_config>& agents) {
 std::string commit_changes(const task_changes& t, const std::string& home, const std::string& name,
                            std::vector<committed_folder>& out) {
   if (t.changes.empty())
-    return "task " + t.task + " proposes no changes to a folder";
+    return t.in_place.empty() ? "task " + t.task + " proposes no changes to a folder" : nothing_to_apply(t);
   snapshots::store store{snapshot_folder(home)};
   auto open = [&store](const git::path_change& c) { return store.open_object(c.sha256); };
   struct part {

@@ -4,6 +4,7 @@
 #include "app/task_changes.hpp"
 
 #include "app/plain_text.hpp"
+#include "app/task_in_place.hpp"
 #include "protocols/events.hpp"
 #include "protocols/path_policy.hpp"
 #include "protocols/replay.hpp"
@@ -126,12 +127,22 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
   for (auto& a : stored.opening.agents)
     if (a.id == end.winner)
       out.workspace = a.backend.workspace;
+  out.in_place = in_place_of(stored.opening, log).folders;
   for (auto& e : log)
     if (e.type == event_type::snapshot_taken) {
       auto kept = events::kept_of(e);
       out.answers.push_back({e.label, kept.snapshot, kept.files, kept.bytes});
     }
   return out;
+}
+
+std::string nothing_to_apply(const task_changes& t) {
+  std::string folders;
+  for (auto& f : t.in_place)
+    folders += (folders.empty() ? "" : ", ") + shown_text(f, 4'096);
+  return folders.empty() ? folders
+                         : "task " + t.task + " has nothing to apply: its presenter wrote in " + folders
+                               + " itself (write_mode: legacy); what is known of that: conclave diff " + t.task;
 }
 
 std::string journal_of(const std::string& home, const std::string& task) {
@@ -142,13 +153,16 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
   std::vector<delivery::job> out;
   auto add = [&](std::string base, std::string after, const std::string& target) {
-    out.push_back(
-        {store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace), journal_of(home, t.task)});
+    delivery::job one{
+        store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace), journal_of(home, t.task)};
+    out.push_back(std::move(one));
   };
   if (to.empty()) {
     for (auto& c : t.changes)
       add(c.before, c.after, c.folder);
-    if (out.empty())
+    if (out.empty() && !t.in_place.empty())
+      error = nothing_to_apply(t);
+    else if (out.empty())
       error = t.snapshot.empty() ? "task " + t.task + " has no files"
                                  : "task " + t.task + " proposes no changes to a folder; its " + count_of(t.files, "file")
                                        + " can go into one: conclave apply " + t.task + " --to DIR";

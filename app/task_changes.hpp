@@ -2,7 +2,8 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// What a task made of files, and how that gets into folders of the user's. Nothing else writes there. Blocks on the disk.
+/// What a task made of files, and how that gets into folders of the user's. Nothing else writes there, but a presentation with
+/// `write_mode: legacy` (app/task_in_place.hpp). Blocks on the disk.
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
@@ -28,10 +29,14 @@ struct task_changes {
   std::vector<folder_change> changes;
   std::vector<answer_files> answers; ///< all that have files, in the order of the log
   workspace_config workspace;        ///< of the winner: what is protected
+  std::vector<std::string> in_place; ///< folders that the presenter could write in itself, so nothing is proposed of them
 };
 
 /// Reads a task's log. `error` says why it tells nothing.
 task_changes changes_of(const std::string& task, const std::vector<event>& log, std::string& error);
+
+/// Why there is nothing to apply where the presenter wrote in place; empty if it did not.
+std::string nothing_to_apply(const task_changes& t);
 
 /// Where undo finds what an apply of this task replaced.
 std::string journal_of(const std::string& home, const std::string& task);

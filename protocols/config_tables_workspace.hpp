@@ -63,8 +63,8 @@ inline constexpr auto table<workspace_config> = [] {
           .in(s),
       field(&x::write_mode, "write_mode", choice, "auto worktree isolated legacy",
             "how folders with `permission: write` are changed: `auto` and `worktree`, in a private checkout for each agent "
-            "if it is a git repository, else in a copy for the presenter; `isolated`, always in the copy; `legacy` is "
-            "not available yet"));
+            "if it is a git repository, else in a copy for the presenter; `isolated`, always in the copy; `legacy`, by the "
+            "presenter in the folder itself, which nothing takes back"));
 }();
 
 template <>

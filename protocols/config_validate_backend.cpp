@@ -205,14 +205,21 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
   if (w.command_mode == "docker")
     add(out, path + ".command_line_execution_mode",
         "'docker' is not available yet; without the key commands run in the sandbox of this machine", severity::unavailable);
-  if (w.write_mode == "legacy")
-    add(out, path + ".write_mode",
-        "'legacy' is not available yet; without the key agents change a copy, and conclave apply writes the changes",
-        severity::unavailable);
   if (w.cwd.empty()) {
     if (w.commands)
       add(out, path + ".enable_mcp_command_line", "needs `cwd`: commands run in the agent's workspace");
     return;
+  }
+  if (w.write_mode == "legacy") {
+    std::string text =
+        "'legacy': who presents the final answer writes into folders with `permission: write` itself, nobody is asked "
+        "before, and it cannot be taken back; without the key agents change a copy, and conclave apply writes the "
+        "changes";
+    if (std::none_of(out.begin(), out.end(), [&](auto& p) { return p.text == text; })) // of a team with it, once
+      add(out, path + ".write_mode", text, severity::warning);
+    if (w.write_from_start)
+      add(out, path + ".context_write_access_enabled",
+          "has no effect with `write_mode: legacy`: before the presentation nobody writes", severity::warning);
   }
   if (w.cwd.find('\0') != std::string::npos || w.cwd.size() > 4'096)
     add(out, path + ".cwd", "is no path");

@@ -37,6 +37,10 @@ std::string workspace(const start_run& t, const workspace_config& with, const st
                       + " with the changes its user has not committed, and what its files differ in goes with your answer; commits "
                         "and branches that you make in it do not",
                   workspace_paths::checkout(place, i));
+    else if (workspace_paths::written_in_place(with, c))
+      out += line(present ? "Target Path, make changes here: it is the user's own folder, and what you do to it is done"
+                          : "Target Path, read-only now; whoever presents the final answer changes it",
+                  c.path);
     else if (copies)
       out += line("Target Path, make changes here: it is a copy of " + shown_text(c.path, 4'096)
                       + ", and what differs is what you deliver",

@@ -134,7 +134,9 @@ void mover::over() {
       busy = true;
       s.late.push_back({p.number, s.task.run, s.task.round, p.call.name, false});
     }
-  if (busy)
+  // What it left running may write in the user's folders no longer.
+  auto in_place = s.task.kind == run_kind::present && workspace_paths::written_in_place(with.agent.backend.workspace);
+  if (busy || in_place)
     out.push_back(cancel_all_tools{s.task.run});
   state n;
   n.memory = std::move(s.memory);

@@ -3,11 +3,17 @@
 
 #include "protocols/workspace_paths.hpp"
 
+#include "protocols/wire/sha256.hpp"
+
 #include <algorithm>
 #include <utility>
 #include <vector>
 
 namespace conclave::workspace_paths {
+
+std::string place_name(const std::string& task, std::uint64_t seed, std::uint32_t number) {
+  return wire::sha256("workspace " + task + ' ' + std::to_string(seed) + ' ' + std::to_string(number)).substr(0, 8);
+}
 
 std::string work(const std::string& place) {
   return place + "/work";
@@ -39,6 +45,14 @@ std::string checkout(const std::string& place, std::size_t number) {
 
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number) {
   return with.context[number].git ? checkout(place, number) : target(place, number);
+}
+
+bool written_in_place(const workspace_config& with, const context_path& c) {
+  return c.write && !with.cwd.empty() && with.write_mode == "legacy";
+}
+
+bool written_in_place(const workspace_config& with) {
+  return std::any_of(with.context.begin(), with.context.end(), [&with](auto& c) { return written_in_place(with, c); });
 }
 
 std::vector<std::string> read_below(const workspace_config& with, const std::string& folder) {

@@ -18,6 +18,9 @@ namespace conclave::workspace_paths {
 inline constexpr std::string_view scheme = "workspace://";
 inline constexpr std::string_view private_scheme = "private://"; ///< what nobody but its agent can look at
 
+/// Eight hex digits: what an agent's place is called below the folder of its task. The same whenever the task is gone on with.
+std::string place_name(const std::string& task, std::uint64_t seed, std::uint32_t number);
+
 /// The folders of an agent in a task, below `place`, which is made for it alone.
 std::string work(const std::string& place);    ///< its own files; the current folder of its commands
 std::string view(const std::string& place);    ///< agent1, agent2, ...: the files of the answers it is shown
@@ -29,6 +32,10 @@ std::string target(const std::string& place, std::size_t number); ///< its copy 
 std::string checkout(const std::string& place, std::size_t number);
 /// Where it changes the `number`th of its context paths: a checkout or a copy.
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number);
+
+/// Whether who presents the final answer writes in the user's folder itself (`write_mode: legacy`); of any of an agent's folders.
+bool written_in_place(const workspace_config& with, const context_path& c);
+bool written_in_place(const workspace_config& with);
 
 /// What is given to be read alone below a folder that may be changed, as lines of .gitignore for that folder.
 std::vector<std::string> read_below(const workspace_config& with, const std::string& folder);

@@ -114,6 +114,7 @@ std::string workspace_disk::lay_out(const std::string& home, bool& fresh) {
 }
 
 std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cancel_flag cancel) {
+  end_presentation(); // of a run that did not get to its end
   if (auto fault = make_folders(); !fault.empty())
     return fault;
   if (auto fault = fill_workspace(p, cancel); !fault.empty())
@@ -124,7 +125,10 @@ std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cance
   if (auto fault = check_out(p.as_it_is, cancel); !fault.empty())
     return fault;
   if (p.present || f_.config.write_from_start)
-    return copy_targets(p.as_it_is, cancel);
+    if (auto fault = copy_targets(p.as_it_is, cancel); !fault.empty())
+      return fault;
+  if (p.present)
+    begin_presentation(p.as_it_is, cancel);
   return {};
 }
 
@@ -294,7 +298,7 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
 std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!c.write || c.git)
+    if (!c.write || c.git || written_in_place(f_.config, c))
       continue;
     auto copy = target(f_.place, i);
     std::error_code e;
@@ -401,6 +405,12 @@ path_policy::rules workspace_disk::rules() const {
         c.path, one ? root_kind::context_file : root_kind::context, false, c.write, c.protected_paths, f_.config.allow_secret_files,
         {}};
     if (bases_[i].snapshot.empty()) {
+      if (written_in_place(f_.config, c)) {
+        r.writable = presenting_;
+        r.later = !presenting_;
+        auto read = read_below(f_.config, c.path);
+        r.protected_paths.insert(r.protected_paths.end(), read.begin(), read.end());
+      }
       out.roots.push_back(std::move(r));
       continue;
     }

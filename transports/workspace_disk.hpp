@@ -57,6 +57,13 @@ public:
   using made = std::pair<std::string, file_identity>;
   std::vector<made> made_since(std::int64_t unix_ns) const;
 
+  /// Whether the run that it was prepared for writes in folders of the user's themselves (`write_mode: legacy`).
+  bool writes_in_place() const;
+
+  /// Nobody presents any more: from now on the user's folders are only read. Notes what was made in them under names that are never
+  /// written, which no sandbox keeps a command from where nothing of that name was there. Nothing if nobody did.
+  void end_presentation();
+
   /// Folders of objects of git that checkouts borrow from: commands are to read them.
   const std::vector<std::string>& borrowed() const { return borrowed_; }
 
@@ -90,12 +97,21 @@ private:
   void tell_left_out(std::size_t i, const snapshots::taken& of);
   void tell_ignored(std::size_t i, const snapshots::taken& of);
   std::string base_file(std::size_t i) const;
+  void begin_presentation(bool as_it_is, snapshots::cancel_flag cancel);
+  std::vector<std::string> never_written(std::size_t i) const;
+  void measure_in_place(snapshots::amount& all) const;
   snapshots::take_options how_to_take(std::size_t i, snapshots::cancel_flag cancel) const;
 
   workspace_folders f_;
   snapshots::store store_;
   std::vector<std::pair<std::string, std::string>> shown_; ///< id, snapshot
   std::vector<base> bases_;                                ///< of each context path
+  bool presenting_ = false;                                ///< the run presents
+  struct original {
+    snapshots::amount held;         ///< when the presentation began
+    std::vector<std::string> names; ///< of what is never written, that were there then
+  };
+  std::vector<original> originals_; ///< of each context path that is written in place, while someone presents
   std::vector<std::string> borrowed_, notices_, told_;
 };
 

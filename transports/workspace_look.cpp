@@ -76,12 +76,15 @@ std::vector<std::string> workspace_disk::find_protected() const {
   using path_policy::access;
   std::vector<std::string> out;
   auto all = rules();
-  auto is_protected = [&](const std::string& path) {
-    return path_policy::judge(all, path, access::modify).code == path_policy::denial::protected_path;
-  };
   for (auto& r : all.roots) {
-    if (!r.writable || r.protected_paths.empty())
+    // In a copy, names that are never written are left out when it is applied.
+    auto in_place = r.kind == path_policy::root_kind::context;
+    if (!r.writable || (r.protected_paths.empty() && !in_place))
       continue;
+    auto is_protected = [&](const std::string& path) {
+      auto code = path_policy::judge(all, path, access::modify).code;
+      return code == path_policy::denial::protected_path || (in_place && code == path_policy::denial::excluded);
+    };
     std::vector<std::string> here;
     auto note = [&](const std::string& path, fs::file_type) {
       auto found = here.size() <= max_protected && is_protected(path);
@@ -121,7 +124,9 @@ snapshots::amount workspace_disk::measure(snapshots::cancel_flag cancel) const {
   for (std::size_t i = 0; i < bases_.size(); ++i)
     if (!bases_[i].snapshot.empty())
       folders.push_back(target(f_.place, i));
-  return snapshots::measure(folders, f_.limits, cancel);
+  auto all = snapshots::measure(folders, f_.limits, cancel);
+  measure_in_place(all);
+  return all;
 }
 
 } // namespace conclave

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace conclave::wire {
 
@@ -39,6 +40,10 @@ std::string to_json(const std::vector<workspace_tools::tree_node>& top, const st
 
 /// A failure of a tool of `workspace_tools`: {"success":false,"operation":...,"error":...,"code":"E_..."}.
 std::string failure_json(std::string_view operation, const workspace_tools::tool_fault& fault);
+
+/// Returns the paths that a result of copy_file, delete_file, copy_files_batch, delete_files_batch or deliver_files says it
+/// changed, as the tool named them; none of a text that is no such result.
+std::vector<std::string> paths_changed(const std::string& result);
 
 /// A command that was not run: exit_code -1, nothing on stdout, the reason on stderr, no time.
 std::string refused_command_json(const std::string& command, const std::string& work_dir, const workspace_tools::tool_fault& fault);

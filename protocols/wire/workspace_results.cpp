@@ -4,6 +4,8 @@
 #include "protocols/wire/json_util.hpp"
 #include "protocols/wire/workspace_calls.hpp"
 
+#include <algorithm>
+
 namespace conclave::wire {
 
 using namespace workspace_tools;
@@ -216,6 +218,28 @@ std::string refused_command_json(const std::string& command, const std::string& 
                {"execution_time", 0}, {"command", command},
                {"work_dir", work_dir}};
   return written(v);
+}
+
+std::vector<std::string> paths_changed(const std::string& result) {
+  std::vector<std::string> out;
+  auto v = parse(result);
+  if (!v || !v->is_object() || v->value("dry_run", json()) == true)
+    return out;
+  auto details = v->find("details");
+  if (details == v->end() || !details->is_object())
+    return out;
+  auto add = [&out](const json& one) {
+    if (!one.is_object() || one.value("change", json()) == "identical")
+      return;
+    for (auto* key : {"destination", "path"})
+      if (auto i = one.find(key); i != one.end() && i->is_string())
+        out.push_back(i->get<std::string>());
+  };
+  add(*details);
+  for (auto* list : {"files", "copied_files", "deleted_files"})
+    if (auto i = details->find(list); i != details->end() && i->is_array())
+      std::for_each(i->begin(), i->end(), add);
+  return out;
 }
 
 } // namespace conclave::wire

@@ -176,10 +176,6 @@ class Git(unittest.TestCase):
             self.assertEqual(listed["stdout"].split(), ["keep.txt", "locked", "old.txt", "readme.txt", "src", "staged.txt", "untracked.txt"], listed)
             self.assertEqual(home.run("apply", "last", "--branch", "copy").returncode, 0)
             self.assertEqual(home.git("diff --name-only main copy"), "new.txt\n")
-            config["orchestrator"]["coordination"]["write_mode"] = "legacy"
-            r = home.run("--config", home.write("legacy.json", config), "make it")
-            self.assertEqual(r.returncode, 1)
-            self.assertIn("'legacy' is not available yet", r.stderr)
 
     def test_what_git_ignores_is_not_copied_however_much_it_is(self):
         with GitHome(None) as home:

@@ -11,6 +11,7 @@
 #include "protocols/config_url.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/config_vetting.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <set>
 
@@ -69,6 +70,28 @@ CAF_TEST(folders that may be changed do not lie in each other) {
   CAF_CHECK_EQUAL(paths(c), names{});
   given = {{"/p", false, {}}, {"/p/sub", true, {}}};
   CAF_CHECK_EQUAL(paths(c), names{});
+}
+
+CAF_TEST(a team that writes in place is warned once) {
+  using workspace_paths::written_in_place;
+  auto c = team(2);
+  for (auto& a : c.agents) {
+    a.backend.workspace.write_mode = "legacy";
+    a.backend.workspace.context = {{"/p", true, {}}};
+    CAF_CHECK(!written_in_place(a.backend.workspace)); // without a workspace nobody writes
+    a.backend.workspace.cwd = "w";
+    CAF_CHECK(written_in_place(a.backend.workspace));
+  }
+  CAF_CHECK_EQUAL(paths(c), names{});
+  CAF_CHECK_EQUAL(paths(c, severity::warning), names{"agents[0].backend.write_mode"});
+  CAF_CHECK(validate(c).front().text.find("cannot be taken back") != std::string::npos);
+  c.agents[1].backend.workspace.write_from_start = true;
+  CAF_CHECK(
+      (paths(c, severity::warning) == names{"agents[0].backend.write_mode", "agents[1].backend.context_write_access_enabled"}));
+  c.agents[0].backend.workspace.context.front().write = false;
+  CAF_CHECK(!written_in_place(c.agents[0].backend.workspace));
+  c.agents[1].backend.workspace.write_mode = "isolated";
+  CAF_CHECK(!written_in_place(c.agents[1].backend.workspace));
 }
 
 CAF_TEST(a key pasted where a variable is named is an error that does not show it) {

@@ -287,6 +287,22 @@ CAF_TEST(the presenter sees its own answer marked and why it was chosen) {
   CAF_CHECK(!has(presentation(t, "", 0).back().text, "Your answer got"));
 }
 
+CAF_TEST(who may write in the folder itself is told so and nobody else is) {
+  workspace_config with;
+  with.cwd = "w";
+  with.write_mode = "legacy";
+  with.write_from_start = true;
+  with.context = {{"/home/u/p", true, {"keep"}}};
+  auto t = task();
+  auto says = [&](const char* what) { return workspace(t, with, "/h/work/t/01234567").find(what) != std::string::npos; };
+  CAF_CHECK(says("read-only now; whoever presents the final answer changes it: /home/u/p"));
+  CAF_CHECK(!says("make changes here"));
+  t.kind = run_kind::present;
+  CAF_CHECK(says("it is the user's own folder, and what you do to it is done: /home/u/p"));
+  CAF_CHECK(says("never changed below it: keep"));
+  CAF_CHECK(!says("target1") && !says("copy"));
+}
+
 CAF_TEST(answers are cut evenly to the budget and short ones leave their share) {
   start_run t = task();
   t.history.clear();

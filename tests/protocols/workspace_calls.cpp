@@ -308,6 +308,28 @@ CAF_TEST(reading tools are said to read) {
       CAF_CHECK(!row.executes);
 }
 
+CAF_TEST(what a result says was changed is read from it) {
+  using list = std::vector<std::string>;
+  using wire::paths_changed;
+  using wire::to_json;
+  batch_result batch{{{"/a/x", "/b/x", "x", 4, "added", "+x"}, {"/a/y", "/b/y", "y", 5, "identical", ""}},
+                     {{"s", "there"}},
+                     {{"e", "no"}},
+                     false,
+                     "more"};
+  CAF_CHECK((paths_changed(to_json(deliver_files{}, batch)) == list{"/b/x"}));
+  CAF_CHECK((paths_changed(to_json(delete_files_batch{}, batch)) == list{"/a/x", "/a/y"}));
+  batch.done[1].change.clear();
+  CAF_CHECK((paths_changed(to_json(copy_files_batch{}, batch)) == list{"/b/x", "/b/y"}));
+  CAF_CHECK((paths_changed(to_json(copy_file{}, copy_result{true, "/a", "/b", 0, 2, {{"l", "leads out"}}})) == list{"/b"}));
+  CAF_CHECK((paths_changed(to_json(delete_file{}, delete_result{false, true, "/a", 3, 0})) == list{"/a"}));
+  deliver_files tried;
+  tried.dry_run = true;
+  CAF_CHECK(paths_changed(to_json(tried, batch)).empty());
+  for (auto* text : {"", "Error: no", "[]", "{}", R"({"details":7})", R"({"details":{"files":{"a":1},"path":3}})"})
+    CAF_CHECK(paths_changed(text).empty());
+}
+
 CAF_TEST(results as JSON) {
   using wire::to_json;
   CAF_CHECK_EQUAL(
