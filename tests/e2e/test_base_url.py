@@ -87,6 +87,14 @@ class BaseUrl(unittest.TestCase):
         (self.home.path / ".env").write_text("CONCLAVE_BASE_URL_GEMIN=\nCONCLAVE_BASE_URL_LOCAL=http://127.0.0.1:1\n")
         self.ask("-c", team, env={"ANTHROPIC_API_KEY": "sk-real"})  # a blank one is not set, and one without effect redirects nothing
 
+    def test_a_task_does_not_go_on_under_a_variable_of_no_type(self):
+        team = self.home.write("t.yaml", "agent: {backend: {type: scripted, steps: [{hang: true}]}}\norchestrator: {skip_coordination_rounds: true}\n"
+                                         "timeout_settings: {presentation_timeout_seconds: 200ms, orchestrator_timeout_seconds: 100ms}\n")
+        self.ask("-c", team, code=3)
+        r = self.home.run("resume", env={"CONCLAVE_BASE_URL_CLAUD": "http://127.0.0.1:1"})
+        self.assertEqual(r.returncode, 1, r.stderr)
+        self.assertIn("CONCLAVE_BASE_URL_CLAUD (the environment): 'CLAUD' is no backend type", r.stderr)
+
     def test_usage(self):
         team = self.team({"type": "claude", "model": "m"})
         for args, said in [(["nosuch=http://h"], "'nosuch' is no backend type"), (["scripted=http://h"], "'scripted' is no backend type"),
