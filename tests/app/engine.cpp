@@ -346,8 +346,8 @@ CAF_TEST(a variable that would send calls elsewhere and names no type stops ever
   folder f;
   ::setenv("CONCLAVE_BASE_URL_CLAUD", "http://user:secret@127.0.0.1:1", 1);
   engine eng{f.options()};
-  ::unsetenv("CONCLAVE_BASE_URL_CLAUD");
   auto out = eng.ask(team(), {"q", {}});
+  ::unsetenv("CONCLAVE_BASE_URL_CLAUD");
   CAF_CHECK(out.code == ec::bad_config);
   CAF_CHECK_EQUAL(out.error.find("CONCLAVE_BASE_URL_CLAUD (the environment): 'CLAUD' is no backend type"), 0u);
   CAF_CHECK(out.error.find("secret") == std::string::npos);
