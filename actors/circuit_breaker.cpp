@@ -53,8 +53,14 @@ std::int64_t breaker::remaining_ms(std::int64_t now_ms) const {
 }
 
 std::string wait_text(std::int64_t ms) {
-  auto in = [ms](std::int64_t unit) { return std::to_string((ms + unit - 1) / unit); };
-  return ms < 120'000 ? in(1'000) + " s" : ms < 7'200'000 ? in(60'000) + " min" : in(3'600'000) + " h";
+  auto in = [ms](std::int64_t unit) { return (ms + unit - 1) / unit; };
+  auto seconds = in(1'000);
+  if (ms < 120'000)
+    return std::to_string(seconds) + " s";
+  if (ms >= 7'200'000)
+    return std::to_string(in(3'600'000)) + " h";
+  // Beside a limit of whole minutes a wait that is a little longer must not look like another minute.
+  return std::to_string(seconds / 60) + " min" + (seconds % 60 == 0 ? "" : " " + std::to_string(seconds % 60) + " s");
 }
 
 } // namespace conclave

@@ -166,10 +166,11 @@ std::string fill(attachment& a, const std::string& source, const std::string& ke
     return "is empty";
   if (type.empty()) {
     auto what = wire::other_type(bytes);
-    return what.empty()
-               ? "is neither an image (PNG, JPEG, GIF, WebP) nor a PDF, by its first bytes; documents of other types are not "
-                 "available yet: a text goes with --file PATH, or in a pipe"
-               : "is " + what + (what.find(':') == std::string::npos ? ", which is not available yet" : "");
+    auto text = key.empty() && !is_url(source) && is_named_as_shown(source)
+                    ? ", whatever its name says; a text needs another name for --file, or goes in a pipe"
+                    : "; documents of other types are not available yet: a text goes with --file PATH, or in a pipe";
+    return what.empty() ? std::string{"is neither an image (PNG, JPEG, GIF, WebP) nor a PDF, by its first bytes"} + text
+                        : "is " + what + (what.find(':') == std::string::npos ? ", which is not available yet" : "");
   }
   if (key == "image_path" && type == "application/pdf")
     return "is a PDF by its first bytes and no image: write `file_path`";
@@ -229,6 +230,12 @@ std::string shown_source(const std::string& source) {
     return scheme + "://...";
   auto name = is_web(source) ? source.substr(0, source.find_first_of("?#")) : source;
   return shown_text(name, 300);
+}
+
+bool is_named_as_shown(const std::string& path) {
+  auto name = lower(path);
+  constexpr const char* endings[] = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".pdf"};
+  return std::any_of(std::begin(endings), std::end(endings), [&](const char* ending) { return name.ends_with(ending); });
 }
 
 bool is_file_url(const std::string& source) {

@@ -28,6 +28,9 @@ bool is_file_url(const std::string& source);
 /// may be a path.
 std::string no_path(const std::string& source);
 
+/// Returns whether a file is called as images and PDF files are that can be shown: by its ending, in any case.
+bool is_named_as_shown(const std::string& path);
+
 /// Returns how a file is called, for people and models: neither a user's password nor what follows '?', which may be a key, nor a
 /// file as text.
 std::string shown_source(const std::string& source);

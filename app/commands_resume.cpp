@@ -82,6 +82,10 @@ bool has_keys(const opening& o, const ledger::state& s, bool ended) {
   std::vector<problem> ignored; // the engine tells what is wrong with .env files
   auto env = environment::load(ignored);
   auto all = true;
+  for (const auto& p : env.target_faults()) {
+    complain(to_string(p));
+    all = false;
+  }
   auto agents = agents_at_start(o);
   for (std::size_t i = 0; i < agents.size(); ++i) {
     const auto& a = agents[i];

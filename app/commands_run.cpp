@@ -138,6 +138,8 @@ bool add_paths(run_options& o, run_config& config) {
 bool configure(run_options& o, run_config& config) {
   std::vector<problem> problems;
   auto env = environment::load(problems);
+  auto astray = env.target_faults();
+  problems.insert(problems.end(), astray.begin(), astray.end());
   if (!o.model.empty() || !o.backend.empty()) {
     config = quick_config(o.model, o.backend, o.base_url, o.system_message, problems, o.api_key_env);
     add_nodes(config, o.nodes);

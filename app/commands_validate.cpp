@@ -104,6 +104,7 @@ judged_file judge_file(const std::string& file, const validate_options& o) {
   auto loaded = load_config(file, {.env = env.lookup(), .unset = severity::warning, .sources = env.sources()});
   problems = loaded.problems;
   auto also = [&problems](std::vector<problem> more) { problems.insert(problems.end(), more.begin(), more.end()); };
+  also(env.target_faults());
   if (loaded.ok()) {
     for (const auto& text : key_notes_of(loaded.config, env.lookup(), env.sources()).redirects)
       out.notices += "notice: " + one_line(text) + "\n";

@@ -3,8 +3,11 @@
 
 #include "app/environment.hpp"
 
+#include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
+#include "protocols/key_route.hpp"
 #include "protocols/secrets.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
 
@@ -169,6 +172,28 @@ secrets environment::known_secrets() const {
   secrets out;
   for (auto& [name, v] : values_)
     out.add_named(name, v.value);
+  return out;
+}
+
+std::vector<problem> environment::target_faults() const {
+  std::vector<problem> out;
+  const auto prefix = target_variable("");
+  for (auto i = values_.lower_bound(prefix); i != values_.end() && i->first.starts_with(prefix); ++i) {
+    auto word = i->first.substr(prefix.size()), type = lower(word);
+    const auto known = find_backend_kind(type) != nullptr;
+    if (is_blank(i->second.value) || (known && i->first == target_variable(type)))
+      continue;
+    auto hint = known ? "write " + target_variable(type) : type_hint(type);
+    std::vector<std::string> types;
+    for (const auto& kind : backend_kinds())
+      types.emplace_back(kind.type);
+    if (auto near = nearest(type, types); hint.empty() && !near.empty())
+      hint = "did you mean '" + near + "'?";
+    out.push_back({severity::error, "", 0, shown_text(i->first, 200) + " (" + i->second.source + ")",
+                   (known ? "the name of a backend type stands in capitals here: "
+                          : "'" + shown_text(word, 100) + "' is no backend type, so nothing would go there; ")
+                       + (hint.empty() ? "all of them: conclave backends" : hint)});
+  }
   return out;
 }
 

@@ -46,6 +46,10 @@ public:
   /// Returns the values of variables whose names say that they are secret.
   secrets known_secrets() const;
 
+  /// Returns an error for each variable CONCLAVE_BASE_URL_<X> whose X is no backend type: what it was to send elsewhere would go to
+  /// the vendor, with the key. None shows a value.
+  std::vector<problem> target_faults() const;
+
   /// Returns the .env files that were read, in order.
   const std::vector<std::string>& files() const { return files_; }
 

@@ -68,6 +68,9 @@ constexpr remark remarks[] = {
 /// Variables of the environment are called so, with a name in front: `groq_api_key`.
 constexpr std::string_view endings[] = {"apikey", "baseurl", "apiurl", "apibase", "apitoken", "endpointurl"};
 
+/// What others call the budget of an agent where they describe its model.
+constexpr const char* budgets = "budget budgets budgetusd maxbudget maxbudgetusd";
+
 std::string_view without_name(std::string_view word) {
   for (auto ending : endings)
     if (word.ends_with(ending))
@@ -123,11 +126,13 @@ key_hint hint_of(const std::string& key, key_scope at, const std::string& type, 
                 + to_string(key_scope::backend) + "`",
             s->connection};
   }
+  if (at == key_scope::backend && holds(budgets, folded(key)))
+    return {"a `budget` stands at the top of the file or in agents[], beside `backend`", false, true};
   if (at == key_scope::backend)
     for (const auto& r : remarks)
       if (holds(r.foreign, folded(key)))
-        return {r.text, false};
-  return {elsewhere(keys, at, key), false};
+        return {r.text};
+  return {elsewhere(keys, at, key)};
 }
 
 } // namespace conclave

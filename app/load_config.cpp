@@ -41,7 +41,9 @@ void read_uploads(const section& s, backend_config& out) {
   for (std::size_t i = 0; i < uploads->value->items.size(); ++i) {
     const auto& e = uploads->value->items[i];
     auto at = "upload_files[" + std::to_string(i) + "]";
-    section u{e.value.get(), key_scope::upload, s.path(at), s.canonical(at), s.to()};
+    // What validate() counts is what is kept: an entry that is not available yet has the number of the next one.
+    auto kept = "upload_files[" + std::to_string(out.upload_files.size()) + "]";
+    section u{e.value.get(), key_scope::upload, s.path(at), s.canonical(kept), s.to()};
     auto fit = e.value->items.size() == 1 && e.value->items.front().value->kind != tree::null;
     if (e.value->kind == tree::null || (e.value->kind == tree::map && !fit))
       s.to().error(e.at, s.path(at), "needs exactly one of image_path, audio_path, video_path, file_path");

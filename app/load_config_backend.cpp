@@ -96,16 +96,29 @@ void check_thinking(const section& s, const backend_config& out) {
     s.to().error(budget->at, s.path("thinking") + ".budget_tokens", "must be at least 1024");
 }
 
-/// Of two spellings of one thing that say different things one counts, and a person is told which.
 void read_azure(const section& s, backend_config& out) {
   if (out.type != "azure_openai")
     return;
   s.read("azure_endpoint", out.base_url);
   s.read("deployment_name", out.model);
-  for (const auto& [counts, other] : {std::pair{"azure_endpoint", "base_url"}, std::pair{"deployment_name", "model"}}) {
-    const auto *a = s.get(counts), *b = s.get(other);
-    if (a && b && a->value->text != b->value->text)
-      s.warning(other, std::string{"has no effect: `"} + counts + "` beside it says something else, and counts");
+}
+
+/// Of two spellings of one thing one counts: a person is told which where they say different things, and faults of the value are
+/// told by it.
+void place_spellings(const section& s) {
+  struct row {
+    const char *ours, *other;
+    bool other_counts;
+  };
+  for (const auto& [ours, other, other_counts] :
+       {row{"base_url", "azure_endpoint", true}, row{"model", "deployment_name", true},
+        row{"api_version", "anthropic_version", false}, row{"provider", "provider_name", false}}) {
+    const auto *a = s.get(ours), *b = s.get(other);
+    if (b != nullptr && (other_counts || a == nullptr))
+      s.to().place(s.canonical(ours), s.path(other), s.at(other));
+    if (a != nullptr && b != nullptr && a->value->text != b->value->text)
+      s.warning(other_counts ? ours : other,
+                std::string{"has no effect: `"} + (other_counts ? other : ours) + "` beside it says something else, and counts");
   }
 }
 
@@ -168,6 +181,7 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
   read_workspace(s, out.workspace);
   out.has_allowed_tools = s.get("allowed_tools") != nullptr;
   read_connection(s, out);
+  place_spellings(s);
   read_parameters(s, out);
   read_hosted(s, "enable_web_search", "web_search", out);
   read_hosted(s, "enable_code_interpreter", "code_execution", out);

@@ -76,6 +76,13 @@ void read_ui(const section& top, run_config& out) {
 void read_budget(const section& owner, budget& out) {
   auto s = owner.below("budget", key_scope::budget);
   s.read_rows(out);
+  // Of one that says what holds anyway nothing is left to see for validate().
+  auto says = [&](const char* key) {
+    const auto* value = owner.map("budget")->find(key);
+    return value != nullptr && value->kind != tree::null;
+  };
+  if (owner.map("budget") != nullptr && out == budget{} && !says("tokens") && !says("usd"))
+    owner.warning("budget", "limits nothing: it says neither `tokens` nor `usd`");
   const auto* marks = s.get("warn_at");
   if (!marks)
     return;

@@ -239,7 +239,8 @@ void section::unknown(const entry& e) {
     return;
   auto meant = hint_of(e.key, scope_, type_, keys_);
   auto near = to_.full() ? std::string{} : nearest(e.key, keys_.names_in(scope_));
-  auto slip = !near.empty() && !meant.connection && is_one_slip(e.key, near); // else the table knows better than the spelling
+  auto slip = !near.empty() && !meant.connection && !meant.limits
+              && is_one_slip(e.key, near); // else the table knows better than the spelling
   auto hint = !meant.text.empty() && !slip ? "; " + meant.text : near.empty() ? "" : "; did you mean '" + near + "'?";
   auto name = path(shown_text(e.key));
   if (e.key.starts_with("//") || e.key.starts_with("/*")) {
@@ -253,7 +254,7 @@ void section::unknown(const entry& e) {
   } else if (scope_ == key_scope::backend) {
     if (e.value->kind == tree::null)
       return;
-    if (meant.connection && !is_empty(*e.value))
+    if (meant.limits || (meant.connection && !is_empty(*e.value)))
       return to_.error(e.at, name, "unknown key, and not the provider's" + hint);
     if (is_clients_own(e.key)) {
       to_.add(is_empty(*e.value) ? severity::warning : severity::unavailable, e.at, name,

@@ -124,6 +124,8 @@ int run_node(const node_options& options) {
   if (!options.quiet)
     for (auto& p : problems)
       complain(to_string(p), 0);
+  if (auto astray = env->target_faults(); !astray.empty())
+    return complain(to_string(astray.front()), 1);
   auto log = std::make_shared<node_log>(options.json, options.quiet     ? note_weight::trouble
                                                       : options.verbose ? note_weight::detail
                                                                         : note_weight::info);

@@ -73,18 +73,22 @@ bool is_input(const std::string& path) {
   return path == "-" || (fstat(0, &a) == 0 && ::stat(path.c_str(), &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
-/// Whether a file is an image or a PDF, by its bytes.
+/// Whether a file is an image or a PDF, by its bytes, or is called like one: then its bytes are judged where it is read, for as
+/// text it would go along in place of the picture that is not in it.
 bool shows(const std::string& path) {
   int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0)
     return false;
   char bytes[2'048]; // beginning and end
   struct stat st {};
-  auto n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, bytes, sizeof bytes) : 0;
+  auto regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  auto n = regular ? read(fd, bytes, sizeof bytes) : 0;
   if (n == static_cast<ssize_t>(sizeof bytes))
     n = sizeof bytes / 2
         + std::max<ssize_t>(pread(fd, bytes + sizeof bytes / 2, sizeof bytes / 2, st.st_size - sizeof bytes / 2), 0);
   close(fd);
+  if (regular && is_named_as_shown(path))
+    return true;
   return n > 0 && !wire::file_type({bytes, static_cast<std::size_t>(n)}).empty();
 }
 

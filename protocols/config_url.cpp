@@ -129,10 +129,9 @@ std::string version_fault(const std::string& type, const std::string& version) {
              return digit(c) || letter(c) || std::string_view{tail}.find(c) != std::string_view::npos;
            });
   };
-  auto numbered = version.size() >= 2 && version.size() <= 20 && version[0] == 'v' && digit(version[1]);
   std::string fault = "'" + shown_text(version) + "' is no version of this API: ";
   if (type == "gemini")
-    return numbered && known("_") ? "" : fault + "v1beta or v1";
+    return version == "v1beta" || version == "v1" || version == "v1alpha" ? "" : fault + "v1beta or v1";
   if (type == "claude")
     return dated && version.size() == 10 ? "" : fault + "a date, such as 2026-10-21";
   auto word = version == "v1" || version == "preview" || version == "latest";

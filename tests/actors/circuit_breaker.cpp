@@ -263,6 +263,17 @@ CAF_TEST(the end of the guard answers every call and ends what it guards) {
   CAF_CHECK(done[1].status == completion_status::cancelled);
 }
 
+CAF_TEST(a wait that is a little too long is told to the second) {
+  const std::pair<std::int64_t, const char*> waits[] = {{120'001, "2 min 1 s"}, {120'400, "2 min 1 s"}, {121'000, "2 min 1 s"},
+                                                        {179'001, "3 min"},     {3'600'000, "60 min"},  {119'001, "120 s"}};
+  for (auto& [ms, text] : waits)
+    CAF_CHECK_EQUAL(wait_text(ms), text);
+  st->replies = {broken(ec::rate_limited, 120'400)};
+  call(1);
+  CAF_REQUIRE_EQUAL(done.size(), 1u);
+  CAF_CHECK(done[0].error.find("the server asks for a wait of 2 min 1 s, a call waits 2 min at most") != std::string::npos);
+}
+
 CAF_TEST(a long wait fails the call now and holds whatever else succeeds) {
   for (auto code : {ec::rate_limited, ec::unavailable}) {
     st->hang = true;

@@ -342,6 +342,17 @@ CAF_TEST(a host lends its own actor system) {
   caf::anon_send_exit(own, caf::exit_reason::user_shutdown);
 }
 
+CAF_TEST(a variable that would send calls elsewhere and names no type stops every start) {
+  folder f;
+  ::setenv("CONCLAVE_BASE_URL_CLAUD", "http://user:secret@127.0.0.1:1", 1);
+  engine eng{f.options()};
+  auto out = eng.ask(team(), {"q", {}});
+  ::unsetenv("CONCLAVE_BASE_URL_CLAUD");
+  CAF_CHECK(out.code == ec::bad_config);
+  CAF_CHECK_EQUAL(out.error.find("CONCLAVE_BASE_URL_CLAUD (the environment): 'CLAUD' is no backend type"), 0u);
+  CAF_CHECK(out.error.find("secret") == std::string::npos);
+}
+
 CAF_TEST(a tool that cannot be offered is an error of the engine and of every start) {
   folder f;
   auto good = [] {

@@ -321,7 +321,8 @@ CAF_TEST(a deployment of Azure is found by any of its names) {
     CAF_CHECK_EQUAL(where(load("agent: {backend: {type: azure_openai, model: d, api_version: " + std::string{bad} + "}}")),
                     strings{"1 agent.backend.api_version"});
   CAF_CHECK_EQUAL(where(load("agent: {backend: {type: azure_openai}}")), strings{"1 agent.backend.model"});
-  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: claude, anthropic_version: v1}}")), strings{"1 agent.backend.api_version"});
+  CAF_CHECK_EQUAL(where(load("agent: {backend: {type: claude, anthropic_version: v1}}")),
+                  strings{"1 agent.backend.anthropic_version"});
 }
 
 CAF_TEST(a display of another program is no error) {

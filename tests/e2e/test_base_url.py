@@ -65,6 +65,36 @@ class BaseUrl(unittest.TestCase):
                      "grok=http://127.0.0.1:1")
         self.assertIn("grok=...: no agent has this backend type", r.stderr)
 
+    def test_a_variable_of_no_type_left_the_calls_and_the_key_with_the_vendor(self):
+        team = self.team({"type": "claude", "model": "m", "base_url": self.provider.url})
+        for name, said in (("CLAUD", "'CLAUD' is no backend type, so nothing would go there; did you mean 'claude'?"),
+                           ("claude", "the name of a backend type stands in capitals here: write CONCLAVE_BASE_URL_CLAUDE"),
+                           ("AZURE", "'AZURE' is no backend type, so nothing would go there; its models are reached by type 'azure_openai'"),
+                           ("", "'' is no backend type"),
+                           ("XYZZY", "'XYZZY' is no backend type, so nothing would go there; all of them: conclave backends")):
+            name = "CONCLAVE_BASE_URL_" + name
+            env = {name: "http://user:secret@127.0.0.1:1", "ANTHROPIC_API_KEY": "sk-real"}
+            for args in (("validate", team), ("-c", team, "q"), ("-c", team, "--quiet", "q"), ("--model", "claude-x", "--base-url", self.provider.url, "q"),
+                         ("node", "--insecure-loopback", "--listen", "127.0.0.1:0")):
+                r = self.home.run(*args, env=env)
+                self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+                self.assertIn(f"{name} (the environment): {said}", r.stdout + r.stderr)
+                self.assertNotIn("secret", r.stdout + r.stderr)
+        (self.home.path / ".env").write_text("CONCLAVE_BASE_URL_GEMIN=http://127.0.0.1:1\n")
+        r = self.ask("-c", team, code=1)
+        self.assertIn("CONCLAVE_BASE_URL_GEMIN (./.env): 'GEMIN' is no backend type, so nothing would go there; did you mean 'gemini'?", r.stderr)
+        self.assertEqual(self.provider.requests, [])
+        (self.home.path / ".env").write_text("CONCLAVE_BASE_URL_GEMIN=\nCONCLAVE_BASE_URL_LOCAL=http://127.0.0.1:1\n")
+        self.ask("-c", team, env={"ANTHROPIC_API_KEY": "sk-real"})  # a blank one is not set, and one without effect redirects nothing
+
+    def test_a_task_does_not_go_on_under_a_variable_of_no_type(self):
+        team = self.home.write("t.yaml", "agent: {backend: {type: scripted, steps: [{hang: true}]}}\norchestrator: {skip_coordination_rounds: true}\n"
+                                         "timeout_settings: {presentation_timeout_seconds: 200ms, orchestrator_timeout_seconds: 100ms}\n")
+        self.ask("-c", team, code=3)
+        r = self.home.run("resume", env={"CONCLAVE_BASE_URL_CLAUD": "http://127.0.0.1:1"})
+        self.assertEqual(r.returncode, 1, r.stderr)
+        self.assertIn("CONCLAVE_BASE_URL_CLAUD (the environment): 'CLAUD' is no backend type", r.stderr)
+
     def test_usage(self):
         team = self.team({"type": "claude", "model": "m"})
         for args, said in [(["nosuch=http://h"], "'nosuch' is no backend type"), (["scripted=http://h"], "'scripted' is no backend type"),

@@ -324,6 +324,26 @@ class Budgets(RealServers):
                      "budget.token: unknown key; did you mean 'tokens'?", "agents[0].budget: limits nothing"):
             self.assertIn(text, r.stdout + r.stderr)
 
+    def test_a_budget_of_a_backend_was_sent_to_the_provider_and_held_nothing(self):
+        backend = {"type": "chatcompletion", "model": "m", "base_url": "http://127.0.0.1:1/v1"}
+        for key, value in (("budget", {"usd": 1}), ("budget", {}), ("max_budget_usd", 5)):
+            wrong = {**backend, key: value}
+            for agent, where in (({"backend": wrong}, "agents[0].backend"), ({"backend": backend, "failover": [wrong]}, "agents[0].failover[0]")):
+                path = self.home.write("bad.json", {"agents": [agent]})
+                for args in (("validate", path), ("--config", path, "q")):
+                    r = self.home.run(*args)
+                    self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+                    self.assertIn(f"{where}.{key}: unknown key, and not the provider's; a `budget` stands at the top of the file or in agents[]",
+                                  r.stdout + r.stderr)
+
+    def test_a_budget_that_says_what_holds_anyway_was_silent(self):
+        team = "agents:\n  - backend: {type: scripted, steps: [{answer: x}]}\n"
+        for given, warned in (("{}", True), ("{on_exceed: block}", True), ("{on_exceed: terminate}", True), ("{tokens: 5}", False), ("", False)):
+            for text, where in ((f"budget: {given}\n{team}", "budget"), (f"{team}    budget: {given}\n", "agents[0].budget")):
+                r = self.home.run("validate", self.home.write("t.yaml", text))
+                self.assertEqual(r.returncode, 0, r.stdout)
+                self.assertEqual(r.stdout.count(f": {where}: limits nothing: it says neither `tokens` nor `usd` [warning]"), int(warned), r.stdout)
+
 
 if __name__ == "__main__":
     need_binary()

@@ -186,6 +186,13 @@ class Files(unittest.TestCase):
             r = self.home.run("--config", self.team(self.agent(kind, p)), *[x for f in files for x in ("-f", f)], "q")
             self.assertEqual(r.returncode, 1, r.stderr)
             self.assertIn(said, r.stderr)
+        for name, data, said in (("i.png", b"hello", "is neither an image"), ("i.PDF", b"hello", "is neither an image"), ("e.jpeg", b"", "is empty"),
+                                 ("w.webp", b"RIFF....WAVEfmt ", "is a sound"), ("h.jpg", b"<html>", "whatever its name says; a text needs another")):
+            (self.home.path / name).write_bytes(data)
+            for given in (name, f"file://{self.home.path}/{name}"):
+                r = self.home.run("--config", self.team(self.agent("claude", p)), "-f", "a.png", "-f", given, "q")
+                self.assertEqual(r.returncode, 1, r.stderr)
+                self.assertRegex(r.stderr, f"{name}: .*{said}")
         r = self.home.run("--config", self.team(self.agent("claude", p, upload_files=[{"image_path": "x.png"}])), "q")
         self.assertEqual(r.returncode, 1)
         self.assertIn("agents[0].backend.upload_files: x.png: is neither an image", r.stderr)
@@ -218,6 +225,14 @@ class Files(unittest.TestCase):
         self.assertEqual(p.requests, [])
         r = self.home.run("validate", self.team(self.agent("claude", p, upload_files=[{"image_path": "a.png"}, {"file_path": "b.dat"}])))
         self.assertNotIn("upload_files", r.stdout)
+
+    def test_a_file_behind_a_sound_is_told_by_its_own_place(self):
+        team = "agent:\n  backend:\n    type: claude\n    model: m\n    upload_files:\n" + "".join(
+            f"      - {{{entry}}}\n" for entry in ("audio_path: x.mp3", "image_path: /no/a.png", "video_path: x.mp4", "file_path: /no/b.pdf"))
+        r = self.home.run("validate", self.home.write("t.yaml", team))
+        for line, where in ((6, "[0].audio_path: will"), (7, "[1].image_path: will not run here: /no/a.png: cannot be opened"), (8, "[2].video_path: will"),
+                            (9, "[3].file_path: will not run here: /no/b.pdf: cannot be opened")):
+            self.assertIn(f"t.yaml:{line}: agent.backend.upload_files{where}", r.stdout)
 
     def test_models_yaml_says_what_a_model_can_see(self):
         p = self.serve()

@@ -129,10 +129,11 @@ class Gemini(unittest.TestCase):
         good = self.home.write("good.yaml", "agents:\n  - backend: {type: gemini, model: gemini-2.5-pro, api_version: v1}\n")
         r = self.home.run("validate", good, env={"GOOGLE_API_KEY": "x"})
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
-        bad = self.home.write("bad.yaml", "agents:\n  - backend: {type: gemini, model: gemini-2.5-pro, api_version: latest}\n")
-        r = self.home.run("validate", bad, env={"GOOGLE_API_KEY": "x"})
-        self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
-        self.assertIn("'latest' is no version of this API: v1beta or v1", r.stdout + r.stderr)
+        for version in ("latest", "v9"):
+            bad = self.home.write("bad.yaml", f"agents:\n  - backend: {{type: gemini, model: gemini-2.5-pro, api_version: {version}}}\n")
+            r = self.home.run("validate", bad, env={"GOOGLE_API_KEY": "x"})
+            self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+            self.assertIn(f"'{version}' is no version of this API: v1beta or v1", r.stdout + r.stderr)
         r = self.home.run("validate", good)
         self.assertIn("set GOOGLE_API_KEY or GEMINI_API_KEY", r.stdout + r.stderr)
 

@@ -96,6 +96,24 @@ class Judged(Keys):
             self.assertIn(f"agents[0].{key}: unknown key; write `{key}` under `agents[].backend`" if key != "model" else "'model' stands in agents[].backend",
                           self.judged(agents=[{"id": "a", "backend": azure, key: "x"}]))
 
+    def test_a_fault_names_the_spelling_that_the_file_has(self):
+        azure = "type: azure_openai, deployment_name: d"
+        for keys, where in ((f'{azure}, azure_endpoint: "nonsense"', "azure_endpoint: 'nonsense' is no address"),
+                            (f'{azure}, base_url: "nonsense"', "base_url: 'nonsense' is no address"),
+                            (f'{azure}, azure_endpoint: "http://h.example", api_key: x', "azure_endpoint: http:// sends the key"),
+                            ("type: claude, model: m, anthropic_version: foo", "anthropic_version: 'foo' is no version of this API"),
+                            ("type: claude, model: m, api_version: foo", "api_version: 'foo' is no version of this API"),
+                            ("type: claude, model: m, api_version: foo, anthropic_version: 2023-06-01", "api_version: 'foo' is no version of this API"),
+                            ("type: claude, model: m, api_version: 2023-06-01, anthropic_version: 2026-10-21",
+                             "anthropic_version: has no effect: `api_version` beside it says something else, and counts")):
+            text = f"agent:\n  backend: {{{keys}}}\n"
+            r = self.home.run("validate", self.home.write("t.yaml", text))
+            self.assertIn(f"t.yaml:2: agent.backend.{where}", r.stdout)
+        explained = self.home.run("validate", "--explain", self.home.write("t.yaml", "agent:\n  backend:\n    type: azure_openai\n"
+                                  "    deployment_name: d\n    azure_endpoint: https://h.example\n")).stdout
+        self.assertIn("backend.model: d (line 4)\n", explained)
+        self.assertIn("backend.base_url: https://h.example (line 5)\n", explained)
+
     def test_an_option_is_named_by_itself_and_not_by_a_key(self):
         name = self.home.write("team.yaml", "agent: {backend: {type: scripted, steps: [{answer: x}, {vote: agent1}, {text: x}]}}\n"
                                             "cluster: {tls: {cert: c, key: k, ca: a}}\n")
