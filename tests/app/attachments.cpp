@@ -119,7 +119,8 @@ CAF_TEST(what is no file to be shown is said with a way out) {
   CAF_CHECK(refuses("/dev/zero", "is no regular file"));
   CAF_CHECK(refuses(file("empty.png", ""), "is empty"));
   CAF_CHECK(refuses(file("fake.png", "GIF88a"), "neither an image"));
-  CAF_CHECK(refuses(file("fake.pdf", "hello"), "a text goes with --file PATH, or in a pipe"));
+  CAF_CHECK(refuses(file("fake", "hello"), "a text goes with --file PATH, or in a pipe"));
+  CAF_CHECK(refuses(file("fake.pdf", "hello"), "whatever its name says; a text needs another name for --file"));
   CAF_CHECK(refuses(file("a.wav", std::string("RIFF\x10\0\0\0WAVEfmt ", 16)), "is a sound, which is not available yet"));
   for (auto* bad : {"data:", "data:image/png;base64", "data:image/png,AAAA", "data:image/png;base64,A", "data:image/png;base64,"})
     CAF_CHECK(refuses(bad, "data URL: "));
