@@ -73,9 +73,7 @@ tool_annotations notes_of(const native_tool& t) {
 }
 
 /// The first thing that keeps this configuration from running, or empty.
-std::string cannot_run(const run_config& config, const environment& env) {
-  for (auto& p : env.target_faults())
-    return to_string(p);
+std::string cannot_run(const run_config& config) {
   for (auto& p : config.notes)
     if (p.severity != severity::warning)
       return to_string(p);
@@ -243,7 +241,9 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   if (on_.turns)
     start_tape();
   auto task = outside_->new_task_id();
-  auto error = cannot_run(config, *env_);
+  auto error = cannot_run(config);
+  if (auto astray = options_.play ? std::vector<problem>{} : env_->target_faults(); error.empty() && !astray.empty())
+    error = to_string(astray.front());
   if (!error.empty()) {
     done(refused(ec::bad_config, std::move(error)));
     return task;
