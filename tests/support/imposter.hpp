@@ -144,6 +144,7 @@ private:
     std::size_t number = 0;
     std::string in;
     std::string out;
+    std::size_t sent = 0; ///< of it
     std::optional<reply> script;
     std::size_t next = 0;
     clock::time_point resume{};
@@ -242,17 +243,17 @@ private:
     }
   }
 
-  /// Returns whether everything was sent.
+  /// Returns whether everything was sent. The other connections have their turn after each piece of a long reply.
   bool drain(connection& c) {
-    while (!c.out.empty()) {
-      auto count = ::send(c.fd, c.out.data(), c.out.size(), MSG_NOSIGNAL);
-      if (count > 0) {
-        c.out.erase(0, static_cast<std::size_t>(count));
-        continue;
-      }
-      if (errno != EAGAIN && errno != EINTR)
+    if (!c.out.empty()) {
+      auto count = ::send(c.fd, c.out.data() + c.sent, c.out.size() - c.sent, MSG_NOSIGNAL);
+      if (count < 0 && errno != EAGAIN && errno != EINTR)
         leave(c);
-      return false;
+      c.sent += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
+      if (c.sent < c.out.size())
+        return false;
+      c.out.clear();
+      c.sent = 0;
     }
     c.dead = c.dead || c.close_when_sent;
     return !c.dead;
