@@ -42,8 +42,9 @@ struct watch_bounds {
   std::size_t event_bytes = std::size_t{384} << 10; ///< one event more may be larger
   std::size_t run_bytes = std::size_t{64} << 10;    ///< text of one run; the oldest is dropped
   std::size_t chunk_bytes = std::size_t{256} << 10; ///< text of all runs
-  /// Text that flows waits so long at most: what comes meanwhile costs no wake-up. 0 = each piece at once. The shortest pace of all
-  /// readers holds for the reading of streams, too. As it stands: a frame of a usual screen.
+  /// Text that flows waits so long: what comes meanwhile costs no wake-up. 0 = each piece at once. The shortest pace of all readers
+  /// holds for the reading of streams, too: text that is read just after its reader was woken for other text waits twice. As it
+  /// stands: a frame of a usual screen.
   std::chrono::milliseconds pace{15};
 };
 

@@ -121,7 +121,7 @@ void workspace_disk::end_presentation() {
       named += (n == 0 ? "" : ", ") + shown_text(added[n].substr(c.path.size() + 1), 200);
     if (!added.empty())
       notice("while " + shown_text(c.path, 4'096)
-             + " was written in place, this was made there, under names that are protected or never " + "written: " + named
+             + " was written in place, this was made there, under names that are protected or never written: " + named
              + (added.size() > most_named ? " and " + std::to_string(added.size() - most_named) + " more" : "")
              + "; look at it before you run git or anything else there");
   }
