@@ -16,18 +16,52 @@ namespace {
 // within the same moment.
 constexpr moment young = 2'000'000'000;
 
+constexpr std::size_t max_path = 0xFFFF;
+
 struct head {
-  char magic[8] = {'s', 'c', 'a', 'n', ' ', '1', '\n', '\0'};
+  char magic[8] = {'s', 'c', 'a', 'n', ' ', '2', '\n', '\0'};
   std::uint64_t device = 0, inode = 0;
   char id[64] = {};
 };
 
-struct record {
-  std::uint16_t shared = 0, more = 0; // bytes of the path that are those of the path before; bytes that follow
-  std::uint32_t none = 0;
-  seen what;
-};
-static_assert(std::is_trivially_copyable_v<head> && std::is_trivially_copyable_v<record>);
+static_assert(std::is_trivially_copyable_v<head>);
+
+// A file is a row of numbers, its hash and the end of its path. Each number is how far it is from the one before, in groups of
+// seven bits: neighbours were mostly made together, and all of this is written anew with each snapshot.
+void put(std::FILE* to, std::uint64_t n) {
+  char bytes[10];
+  std::size_t size = 0;
+  for (; n >= 0x80; n >>= 7)
+    bytes[size++] = static_cast<char>(n | 0x80);
+  bytes[size++] = static_cast<char>(n);
+  std::fwrite(bytes, 1, size, to);
+}
+
+void put_from(std::FILE* to, std::uint64_t before, std::uint64_t now) {
+  auto away = now - before;
+  put(to, (away << 1) ^ (0 - (away >> 63))); // small for either direction
+}
+
+bool get(std::FILE* from, std::uint64_t& n) {
+  n = 0;
+  for (unsigned shift = 0; shift < 64; shift += 7) {
+    auto c = std::getc(from);
+    if (c == EOF)
+      return false;
+    n |= static_cast<std::uint64_t>(c & 0x7F) << shift;
+    if (c < 0x80)
+      return true;
+  }
+  return false;
+}
+
+template <class T>
+bool get_from(std::FILE* from, std::uint64_t before, T& now) {
+  std::uint64_t away = 0;
+  auto good = get(from, away);
+  now = static_cast<T>(before + ((away >> 1) ^ (0 - (away & 1))));
+  return good;
+}
 
 // The order of a scan: a folder before its next sibling, so '/' comes before everything.
 bool before(const std::string& a, const std::string& b) {
@@ -73,13 +107,14 @@ void scan::forget() {
 }
 
 bool scan::advance() {
-  record r;
-  if (old_ == nullptr || std::fread(&r, sizeof(r), 1, old_.get()) != 1 || r.shared > at_.size() || r.more == 0)
+  std::uint64_t shared = 0, more = 0;
+  auto* from = old_.get();
+  if (from == nullptr || !get(from, shared) || !get(from, more) || shared > at_.size() || more == 0 || more > max_path)
     return false;
-  at_.resize(r.shared);
-  at_.resize(std::size_t{r.shared} + r.more);
-  now_ = r.what;
-  return std::fread(at_.data() + r.shared, r.more, 1, old_.get()) == 1;
+  at_.resize(shared + more);
+  return get_from(from, now_.inode, now_.inode) && get(from, now_.size) && get_from(from, now_.modified, now_.modified)
+         && get_from(from, now_.modified, now_.changed) && std::fread(now_.hash.data(), now_.hash.size(), 1, from) == 1
+         && std::fread(at_.data() + shared, more, 1, from) == 1;
 }
 
 const wire::digest* scan::unchanged(const std::string& path, const found& now) {
@@ -93,15 +128,20 @@ const wire::digest* scan::unchanged(const std::string& path, const found& now) {
 
 void scan::note(const std::string& path, const found& now, const wire::digest& hash) {
   if (new_ == nullptr || now.changed >= begun_ - young || (now.modified >= begun_ - young && now.modified <= begun_ + young)
-      || path.size() > 0xFFFF)
+      || path.size() > max_path)
     return;
-  record r;
-  auto same = std::mismatch(path.begin(), path.end(), written_.begin(), written_.end()).first;
-  r.shared = static_cast<std::uint16_t>(same - path.begin());
-  r.more = static_cast<std::uint16_t>(path.size() - r.shared);
-  r.what = {now.inode, now.size, now.modified, now.changed, hash};
-  std::fwrite(&r, sizeof(r), 1, new_.get());
-  std::fwrite(path.data() + r.shared, 1, r.more, new_.get());
+  auto shared =
+      static_cast<std::size_t>(std::mismatch(path.begin(), path.end(), written_.begin(), written_.end()).first - path.begin());
+  auto* to = new_.get();
+  put(to, shared);
+  put(to, path.size() - shared);
+  put_from(to, noted_.inode, now.inode);
+  put(to, now.size);
+  put_from(to, noted_.modified, now.modified);
+  put_from(to, now.modified, now.changed);
+  std::fwrite(hash.data(), hash.size(), 1, to);
+  std::fwrite(path.data() + shared, 1, path.size() - shared, to);
+  noted_ = {now.inode, now.size, now.modified, now.changed, hash};
   written_ = path;
 }
 

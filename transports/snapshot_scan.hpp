@@ -56,7 +56,7 @@ private:
   moment begun_ = 0;
   file old_{nullptr, &std::fclose}, new_{nullptr, &std::fclose};
   std::string at_, written_; ///< the paths last read and written
-  seen now_;
+  seen now_, noted_;         ///< what it said of them
   bool any_ = false;
 };
 
