@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
+#include <compare>
 #include <string>
 
 namespace conclave {
@@ -13,7 +14,10 @@ struct sandbox_filter {
   bool internet = false;  ///< tier 1: sockets of the internet are left, and no others
 
   /// Returns the filter as the kernel takes it (struct sock_filter[]), empty with one sentence in `error`.
+  /// Compiled once in a process.
   std::string compile(std::string& error) const;
+
+  auto operator<=>(const sandbox_filter&) const = default;
 };
 
 /// Returns the kernel's version of Landlock, 0 if it has none.

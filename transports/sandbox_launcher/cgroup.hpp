@@ -19,7 +19,8 @@ public:
   /// there costs 0.1 ms; for another the kernel waits until no process is just forking anywhere, 10 ms.
   const std::vector<int>& entries() const { return entries_; }
 
-  /// Puts a process into those that have no entry (version 2).
+  /// Whether there are any without such an entry (version 2): a process is put there by take_in().
+  bool takes_in() const { return !without_entry_.empty(); }
   std::string take_in(int pid) const;
 
   bool limits_processes() const { return processes_; }

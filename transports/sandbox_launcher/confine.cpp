@@ -53,10 +53,14 @@ long install(const std::string& filter, unsigned flags) {
 
 } // namespace
 
+void drop_bounds() {
+  for (int cap = 0, there = 0; (there = ::prctl(PR_CAPBSET_READ, cap, 0, 0, 0)) >= 0; ++cap) // until behind the last
+    if (there == 1)
+      ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); // fails for who has none
+}
+
 std::string drop_rights() {
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-  for (int cap = 0; cap < 64; ++cap)
-    ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); // fails for who has none, and behind the last
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2]{};
   if (::syscall(SYS_capset, &header, none) != 0)

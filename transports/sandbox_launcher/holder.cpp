@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <memory>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -134,18 +135,59 @@ ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds) {
   return n;
 }
 
+/// Makes the network namespace in a process beside this one: it takes the kernel as long as all the rest. Returns a socket on which
+/// it comes, or -1 with the reason.
+int begin_network(std::string& why) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0) {
+    why = fault("no socket");
+    return -1;
+  }
+  auto pid = ::fork();
+  if (pid == 0) {
+    auto failed = ::unshare(CLONE_NEWNET) != 0 ? fault("cannot make a network of its own") : raise_loopback();
+    auto made = failed.empty() ? ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC) : -1;
+    if (made < 0 && failed.empty())
+      failed = fault("cannot open a network of its own");
+    send_with(ends[1], failed.empty() ? "+" : failed, &made, failed.empty() ? 1 : 0);
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  if (pid > 0)
+    return ends[0];
+  why = fault("cannot fork");
+  ::close(ends[0]);
+  return -1;
+}
+
+std::string enter_network(int socket) {
+  std::array<char, 512> said{};
+  descriptors fds{};
+  auto n = receive(socket, said.data(), said.size(), fds);
+  ::close(socket);
+  if (n <= 0)
+    return "the process that makes the network died";
+  if (fds[0] < 0)
+    return {said.data(), static_cast<std::size_t>(n)};
+  auto why = ::setns(fds[0], CLONE_NEWNET) != 0 ? fault("cannot enter a network of its own") : std::string{};
+  ::close(fds[0]);
+  return why;
+}
+
 std::string build(const profile& p, unsigned uid, unsigned gid) {
-  if (auto why = map_user(uid, gid); !why.empty())
-    return why;
+  std::string why;
+  auto network = p.network ? -1 : begin_network(why);
+  if (why.empty())
+    why = map_user(uid, gid);
   ::sethostname("sandbox", 7);
-  if (!p.network)
-    if (auto why = raise_loopback(); !why.empty())
-      return why;
-  return build_view(p);
+  if (why.empty())
+    why = build_view(p);
+  return why.empty() && !p.network ? enter_network(network) : why;
 }
 
 [[noreturn]] void hold(const profile& p, int socket, unsigned uid, unsigned gid) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::signal(SIGCHLD, SIG_IGN);      // what is started here is reaped by the kernel; the launcher has the pidfds of wardens
   for (int fd = 0; fd < 2; ++fd) { // a tool server's: whoever is at their other ends waits for their end
     auto null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     ::dup3(null, fd, O_CLOEXEC);
@@ -156,14 +198,14 @@ std::string build(const profile& p, unsigned uid, unsigned gid) {
   ::prctl(PR_SET_DUMPABLE, 0);
   if (!send_with(socket, why.empty() ? "+" : why, nullptr, 0) || !why.empty())
     ::_exit(1);
-  ::signal(SIGCHLD, SIG_IGN); // wardens are reaped by the kernel; the launcher has their pidfds
-  std::vector<char> buffer(max_message);
+  drop_bounds();                                         // for all wardens
+  std::unique_ptr<char[]> buffer{new char[max_message]}; // not zeroed: few orders are long
   while (true) {
     descriptors fds{};
-    auto n = receive(socket, buffer.data(), buffer.size(), fds);
+    auto n = receive(socket, buffer.get(), max_message, fds);
     if (n <= 0)
       ::_exit(0); // the launcher is gone
-    auto o = unpack({buffer.data(), static_cast<std::size_t>(n)});
+    auto o = unpack({buffer.get(), static_cast<std::size_t>(n)});
     o.out = fds[0];
     o.err = fds[1];
     o.status = fds[2];
@@ -233,8 +275,7 @@ int start_holder(const profile& p, std::string& why) {
   int size = 1 << 20;
   ::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   auto uid = ::getuid(), gid = ::getgid();
-  auto pid = fork_into(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
-                       | (p.network ? 0 : CLONE_NEWNET));
+  auto pid = fork_into(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP);
   if (pid == 0) {
     ::close(ends[0]);
     hold(p, ends[1], uid, gid);

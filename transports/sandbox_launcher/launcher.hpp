@@ -65,7 +65,8 @@ int order_from_holder(int holder, const order& o);
 
 std::string build_view(const profile& p);
 std::string mount_proc(const profile& p); ///< for a new pid namespace
-std::string drop_rights();                ///< capabilities, no_new_privs
+void drop_bounds();                       ///< no capability for what runs a program from now on
+std::string drop_rights();                ///< those there are, and no_new_privs
 std::string set_limits(const profile& p, const order& o);
 std::string set_filter(const std::string& filter);
 std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications

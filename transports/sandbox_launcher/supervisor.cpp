@@ -59,14 +59,17 @@ void drain(int& fd, bounded_output& to, std::size_t most) {
   }
 }
 
-int pid_of(int pidfd) {
+/// Of its warden. At tier 2 it is looked up when somebody asks for it first.
+int pid_of(command& c) {
+  if (c.pid != 0)
+    return c.pid;
   char text[512];
-  auto fd = ::open(("/proc/self/fdinfo/" + std::to_string(pidfd)).c_str(), O_RDONLY | O_CLOEXEC);
+  auto fd = ::open(("/proc/self/fdinfo/" + std::to_string(c.pidfd)).c_str(), O_RDONLY | O_CLOEXEC);
   auto n = ::read(fd, static_cast<char*>(text), sizeof text - 1);
   ::close(fd);
   text[n < 0 ? 0 : n] = '\0';
   const auto* at = std::strstr(static_cast<const char*>(text), "Pid:");
-  return at ? static_cast<int>(std::strtol(at + 4, nullptr, 10)) : 0;
+  return c.pid = at ? static_cast<int>(std::strtol(at + 4, nullptr, 10)) : 0;
 }
 
 void add_output(sandbox_line& line, command& c) {
@@ -96,13 +99,14 @@ std::string supervisor::start(order& o, command& c) {
   for (auto fd : {c.out_fd, c.err_fd, c.status_fd})
     ::fcntl(fd, F_SETFL, O_NONBLOCK);
   std::string why;
-  if (profile_.tier == 2) {
+  auto begin = [&c] { return ::write(c.life_fd, "b", 1) == 1 ? std::string{} : fault("cannot begin"); };
+  if (!group_.takes_in())
+    why = begin(); // it need not wait for us
+  if (profile_.tier == 2 && why.empty()) {
     c.pidfd = order_from_holder(holder_, o);
     if (c.pidfd < 0)
       why = "the first process of the sandbox does not answer";
-    else
-      c.pid = pid_of(c.pidfd);
-  } else {
+  } else if (why.empty()) {
     c.pid = ::fork();
     if (c.pid == 0)
       run_warden(profile_, o);
@@ -112,10 +116,9 @@ std::string supervisor::start(order& o, command& c) {
   }
   for (auto fd : {out[1], err[1], status[1], life[0]})
     ::close(fd);
-  if (why.empty())
-    why = group_.take_in(c.pid);
-  if (why.empty() && ::write(c.life_fd, "b", 1) != 1)
-    why = fault("cannot begin");
+  if (why.empty() && group_.takes_in())
+    if (why = group_.take_in(pid_of(c)); why.empty())
+      why = begin();
   c.began_ms = now_ms();
   return why;
 }
@@ -286,7 +289,7 @@ void supervisor::watch() {
       ::syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, nullptr, 0);
     if (!due || profile_.tier == 0 || (group_.limits_memory() && (group_.limits_processes() || profile_.tier == 2)))
       continue;
-    auto used = measure(c->pid);
+    auto used = measure(pid_of(*c));
     if (!group_.limits_memory() && used.memory > profile_.memory)
       end(*c, "memory");
     if (!group_.limits_processes() && profile_.tier < 2 && used.processes > profile_.processes)
@@ -297,19 +300,23 @@ void supervisor::watch() {
 void supervisor::step(int wait_ms) {
   std::vector<pollfd> on{{over_ ? -1 : 0, POLLIN, 0}};
   for (auto& c : commands_)
-    for (auto fd : {c->pidfd, c->out_fd, c->err_fd})
+    // At tier 2 the last word is behind the end of all that the command was, and the kernel still takes the warden's mounts apart.
+    for (auto fd : {c->pidfd, c->out_fd, c->err_fd, profile_.tier == 2 ? c->status_fd : -1})
       on.push_back({fd, POLLIN, 0});
   if (::poll(on.data(), on.size(), wait_ms) < 0 && errno != EINTR)
     ::_exit(2);
   auto n = commands_.size();
   for (std::size_t i = 0; i < n; ++i) {
     auto& c = *commands_[i];
-    if (on[3 * i + 2].revents)
+    const auto* of = &on[1 + 4 * i];
+    if (of[1].revents)
       drain(c.out_fd, c.out, 256u << 10);
-    if (on[3 * i + 3].revents)
+    if (of[2].revents)
       drain(c.err_fd, c.err, 256u << 10);
-    if (on[3 * i + 1].revents & POLLIN)
+    if ((of[0].revents | of[3].revents) & POLLIN)
       finish(c);
+    else if (of[3].revents)
+      close_at(c.status_fd); // no last word: the end itself is what is left to wait for
   }
   std::erase_if(commands_, [](const auto& c) { return c->pidfd < 0; });
   if (on[0].revents && !over_ && !read_lines())
@@ -398,7 +405,7 @@ int supervisor::run_one() {
       continue; // a signal was passed on
     if (n < 0)
       ::_exit(2);
-    auto used = measure(c.pid);
+    auto used = measure(pid_of(c));
     auto full = !group_.limits_memory() && used.memory > profile_.memory;
     if (full || (!group_.limits_processes() && profile_.tier == 1 && used.processes > profile_.processes)) {
       end = full ? "killed: too much memory" : "killed: too many processes";

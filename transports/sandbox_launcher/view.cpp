@@ -20,6 +20,7 @@ namespace conclave::launcher {
 
 namespace {
 
+constexpr std::size_t small_file = 16 << 10;
 constexpr std::uint64_t base_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 
 /// One path of the view, in the order in which they are put there: what lies deeper covers what lies above it.
@@ -64,26 +65,61 @@ std::string set_attributes(int fd, std::uint64_t set, unsigned flags, const std:
   return {};
 }
 
-/// Makes the folders of a path below `root` where they are missing, and the path itself a folder or an empty file.
-int make_place(int root, const std::string& path, bool folder) {
-  std::size_t at = 0;
-  while (at != std::string::npos) {
-    at = path.find('/', at + 1);
-    auto part = path.substr(1, at == std::string::npos ? at : at - 1);
-    auto slash = part.rfind('/');
-    auto above =
-        slash == std::string::npos ? ::dup(root) : open_plain(root, part.substr(0, slash), RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-    if (above < 0)
-      return -1;
-    auto name = slash == std::string::npos ? part : part.substr(slash + 1);
-    if (at != std::string::npos || folder)
-      ::mkdirat(above, name.c_str(), 0755);
-    else
-      ::mknodat(above, name.c_str(), S_IFREG | 0644, 0);
-    ::close(above);
+/// Where the mounts of the view go. The folder of the last one stays open: the next is mostly beside it.
+class places {
+public:
+  explicit places(int root) : root_(root) {}
+  ~places() { forget(); }
+  places(const places&) = delete;
+  places& operator=(const places&) = delete;
+
+  /// Mounts a detached tree, which it closes, at a path of the view. The folders on the way are made where they are missing.
+  std::string put(int tree, const std::string& path, bool folder) {
+    auto place = make(path, folder);
+    auto done = place < 0 ? -1 : ::syscall(SYS_move_mount, tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+    auto why = done == 0 ? std::string{} : fault((place < 0 ? "no place in the sandbox for " : "cannot mount ") + path);
+    if (place >= 0)
+      ::close(place);
+    ::close(tree);
+    if ((above_ + "/").starts_with(path + "/"))
+      forget(); // it is covered now
+    return why;
   }
-  return open_plain(root, path.substr(1), RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-}
+
+private:
+  void forget() {
+    if (fd_ >= 0)
+      ::close(fd_);
+    fd_ = -1;
+  }
+
+  int open_in_root(const std::string& path) const {
+    return open_plain(root_, path.empty() ? "." : path.substr(1), RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+  }
+
+  /// Returns the path opened, a folder or an empty file where there was none, or -1.
+  int make(const std::string& path, bool folder) {
+    auto slash = path.rfind('/');
+    if (auto above = path.substr(0, slash); fd_ < 0 || above != above_) {
+      forget();
+      fd_ = open_in_root(above);
+      if (fd_ < 0 && errno == ENOENT)
+        fd_ = make(above, true);
+      if (fd_ < 0)
+        return -1;
+      above_ = above;
+    }
+    const auto* name = path.c_str() + slash + 1;
+    if (folder)
+      ::mkdirat(fd_, name, 0755);
+    else
+      ::mknodat(fd_, name, S_IFREG | 0644, 0);
+    return open_plain(fd_, name, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+  }
+
+  int root_, fd_ = -1;
+  std::string above_; ///< the path of fd_; empty = the root
+};
 
 int new_tmpfs(const char* size, std::uint64_t attributes) {
   auto fs = static_cast<int>(::syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC));
@@ -98,17 +134,6 @@ int new_tmpfs(const char* size, std::uint64_t attributes) {
   return mount;
 }
 
-std::string put(int root, int tree, const std::string& path, bool folder) {
-  auto place = make_place(root, path, folder);
-  if (place < 0)
-    return fault("no place for " + path + " in the sandbox");
-  auto done = ::syscall(SYS_move_mount, tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  auto why = done != 0 ? fault("cannot mount " + path) : std::string{};
-  ::close(place);
-  ::close(tree);
-  return why;
-}
-
 std::string write_file(int root, const char* path, const std::string& text) {
   auto fd = ::openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0)
@@ -119,7 +144,7 @@ std::string write_file(int root, const char* path, const std::string& text) {
 }
 
 std::string read_small(const char* path) {
-  std::string text(16 << 10, '\0');
+  std::string text(small_file, '\0');
   auto fd = ::open(path, O_RDONLY | O_CLOEXEC);
   auto n = fd < 0 ? 0 : ::read(fd, text.data(), text.size());
   if (fd >= 0)
@@ -128,7 +153,29 @@ std::string read_small(const char* path) {
   return text;
 }
 
-std::string fill_etc(const profile& p, int root) {
+/// A small file of the system's settings is copied, and a link into /usr made again. A mount costs thrice that, and each command
+/// pays for it anew. Returns false where only a mount will do.
+bool copy_setting(int root, const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) != 0)
+    return true; // not there
+  if (S_ISLNK(st.st_mode)) {
+    char text[256];
+    auto n = ::readlink(path.c_str(), static_cast<char*>(text), sizeof text);
+    std::string target(static_cast<const char*>(text), n < 0 ? 0 : static_cast<std::size_t>(n));
+    auto into_usr = target.starts_with("/usr/") || (target.starts_with("../usr/") && path.rfind('/') == 4); // from /etc itself
+    return into_usr && ::symlinkat(target.c_str(), root, path.c_str() + 1) == 0;
+  }
+  if (!S_ISREG(st.st_mode) || st.st_size > static_cast<off_t>(small_file))
+    return false;
+  auto text = read_small(path.c_str());
+  for (auto at = path.find('/', 1); at != std::string::npos; at = path.find('/', at + 1))
+    ::mkdirat(root, path.substr(1, at - 1).c_str(), 0755);
+  return static_cast<off_t>(text.size()) == st.st_size && write_file(root, path.c_str() + 1, text).empty();
+}
+
+/// What of it needs a mount is added to the entries.
+std::string fill_etc(const profile& p, int root, std::vector<entry>& entries) {
   auto uid = std::to_string(::getuid()), gid = std::to_string(::getgid());
   ::mkdirat(root, "etc", 0755);
   for (const auto& [path, text] : std::vector<std::pair<const char*, std::string>>{
@@ -140,10 +187,16 @@ std::string fill_etc(const profile& p, int root) {
            {"etc/resolv.conf", p.network ? read_small("/etc/resolv.conf") : ""}})
     if (auto why = write_file(root, path, text); !why.empty())
       return why;
+  // Settings in a folder that is granted as it is are there already, with links where the system has them; a link cannot be
+  // covered.
+  for (const auto& path : settings_of_programs())
+    if (innermost(p.readable, path).empty() && innermost(p.writable, path).empty() && !copy_setting(root, path))
+      if (entry e{entry::kind::readable, path}; take(e, true).empty())
+        entries.push_back(e);
   return {};
 }
 
-std::string fill_dev(int root) {
+std::string fill_dev(int root, places& at) {
   ::mkdirat(root, "dev", 0755);
   for (auto [name, target] : {std::pair{"dev/fd", "/proc/self/fd"},
                               {"dev/stdin", "/proc/self/fd/0"},
@@ -151,12 +204,11 @@ std::string fill_dev(int root) {
                               {"dev/stderr", "/proc/self/fd/2"}})
     ::symlinkat(target, root, name);
   auto shm = new_tmpfs("64m", base_attributes | MOUNT_ATTR_NOEXEC);
-  return shm < 0 ? fault("cannot make /dev/shm") : put(root, shm, "/dev/shm", true);
+  return shm < 0 ? fault("cannot make /dev/shm") : at.put(shm, "/dev/shm", true);
 }
 
-/// On most systems /bin and /lib are links into /usr, and so they are in the view. Settings in a folder that is granted as it is
-/// are there already, with links where the system has them, and a link cannot be covered.
-void add_system(const profile& p, std::vector<entry>& entries, std::vector<std::pair<std::string, std::string>>& links) {
+/// On most systems /bin and /lib are links into /usr, and so they are in the view.
+void add_system(std::vector<entry>& entries, std::vector<std::pair<std::string, std::string>>& links) {
   for (const auto& path : program_folders()) {
     char target[256];
     auto n = ::readlink(path.c_str(), static_cast<char*>(target), sizeof target);
@@ -167,9 +219,6 @@ void add_system(const profile& p, std::vector<entry>& entries, std::vector<std::
   }
   for (const auto& path : harmless_devices())
     entries.push_back({entry::kind::writable, path});
-  for (const auto& path : settings_of_programs())
-    if (innermost(p.readable, path).empty() && innermost(p.writable, path).empty())
-      entries.push_back({entry::kind::readable, path, false});
 }
 
 /// What is protected or hidden below a granted path. The folders on the way become mounts, too: one that is none could be renamed,
@@ -191,32 +240,30 @@ void add_exceptions(const profile& p, std::vector<entry>& entries) {
     add(entry::kind::hidden, path);
 }
 
-std::string put_entry(int root, entry& e) {
+std::string put_entry(int root, places& at, entry& e) {
   if (e.what == entry::kind::hidden) {
     if (e.folder) {
       auto fs = new_tmpfs("1m", base_attributes | MOUNT_ATTR_NOEXEC);
-      return fs < 0 ? fault("cannot hide " + e.path) : put(root, fs, e.path, true);
+      return fs < 0 ? fault("cannot hide " + e.path) : at.put(fs, e.path, true);
     }
     auto tree = static_cast<int>(::syscall(SYS_open_tree, root, ".empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     auto why = tree < 0 ? fault("cannot hide " + e.path) : set_attributes(tree, base_attributes | MOUNT_ATTR_RDONLY, 0, e.path);
-    return why.empty() ? put(root, tree, e.path, false) : why;
+    return why.empty() ? at.put(tree, e.path, false) : why;
   }
   bool device = e.path.starts_with("/dev/");
   auto set = (device ? std::uint64_t{MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC} : base_attributes)
              | (e.what == entry::kind::writable ? 0 : std::uint64_t{MOUNT_ATTR_RDONLY});
   auto why = set_attributes(e.tree, set, AT_RECURSIVE, e.path);
-  return why.empty() ? put(root, e.tree, e.path, e.folder) : why;
+  return why.empty() ? at.put(e.tree, e.path, e.folder) : why;
 }
 
-std::string attach_root(int& root, std::string& place) {
+std::string attach_root(int& root) {
   root = new_tmpfs("16m", base_attributes);
   if (root < 0)
     return fault("cannot make a tmpfs");
   for (const auto* path : {"/tmp", "/var/tmp", "/mnt", "/run"})
-    if (::syscall(SYS_move_mount, root, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0) {
-      place = path;
+    if (::syscall(SYS_move_mount, root, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
       return {};
-    }
   return fault("cannot mount a tmpfs");
 }
 
@@ -236,7 +283,7 @@ std::string build_view(const profile& p) {
     return fault("cannot make the mounts private");
   std::vector<entry> entries;
   std::vector<std::pair<std::string, std::string>> links;
-  add_system(p, entries, links);
+  add_system(entries, links);
   auto system = entries.size();
   for (const auto& path : p.readable)
     entries.push_back({entry::kind::readable, path});
@@ -257,13 +304,13 @@ std::string build_view(const profile& p) {
   if (!p.tmp.empty() && !(why = take(tmp, false)).empty())
     return why;
   int root = -1;
-  std::string place;
-  if (why = attach_root(root, place); !why.empty())
+  if (why = attach_root(root); !why.empty())
     return why;
+  places at{root};
   if (why = write_file(root, ".empty", ""); why.empty())
-    why = fill_etc(p, root);
+    why = fill_etc(p, root, entries);
   if (why.empty())
-    why = fill_dev(root);
+    why = fill_dev(root, at);
   ::mkdirat(root, "proc", 0555);
   for (const auto& [target, name] : links)
     ::symlinkat(target.c_str(), root, name.c_str());
@@ -274,7 +321,7 @@ std::string build_view(const profile& p) {
     tmp.tree = new_tmpfs("256m", base_attributes);
     tmp.folder = true;
   }
-  if (why = put_entry(root, tmp); !why.empty())
+  if (why = put_entry(root, at, tmp); !why.empty())
     return why;
   std::stable_sort(entries.begin(), entries.end(),
                    [](const entry& a, const entry& b) { return a.path != b.path ? a.path < b.path : a.what < b.what; });
@@ -283,7 +330,7 @@ std::string build_view(const profile& p) {
     bool again = last && last->path == e.path && last->what == e.what; // on the way to several
     last = &e;
     if (!e.path.empty() && !again)
-      if (why = put_entry(root, e); !why.empty())
+      if (why = put_entry(root, at, e); !why.empty())
         return why;
   }
   for (const auto& e : entries) // places within it have been made by now

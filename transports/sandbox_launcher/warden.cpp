@@ -56,9 +56,7 @@ std::string enter_groups(const order& o) {
   return {};
 }
 
-void default_signals() {
-  for (int sig = 1; sig < NSIG; ++sig)
-    ::signal(sig, SIG_DFL);
+void unblock_signals() {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -113,13 +111,12 @@ int receive_listener(int socket) {
   return fd;
 }
 
-[[noreturn]] void become_shell(const profile& p, const order& o, int listener_to) {
-  default_signals();
+/// `env` as execve takes it. At tier 2 this runs in the memory of the warden, which waits.
+[[noreturn]] void become_shell(const profile& p, const order& o, char* const* env, int listener_to) {
+  unblock_signals();
   ::setsid();
   if (::chdir(o.cwd.c_str()) != 0)
     check(fault("cannot enter the folder " + o.cwd));
-  std::vector<std::string> text;
-  auto env = environment(p, o, text);
   std::array<char*, 4> argv{const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(o.command.c_str()), nullptr};
   if (p.tier == 1) {
     check(set_landlock(p));
@@ -128,7 +125,7 @@ int receive_listener(int socket) {
     send_listener(listener_to, listener);
     ::close(listener);
   }
-  ::execve("/bin/sh", argv.data(), env.data());
+  ::execve("/bin/sh", argv.data(), env);
   check(fault("cannot run /bin/sh"));
   ::_exit(127);
 }
@@ -139,16 +136,16 @@ void pass_on(int signal) {
   ::kill(-server, signal);
 }
 
-/// Tier 2: the kernel ends what is left when this process, the first of its namespace, ends.
+/// Tier 2. The kernel would end what is left with this process, the first of its namespace. But that process' own end waits until
+/// the namespace's mounts are taken apart, for which nobody needs to wait: so it does it itself and has the last word behind it.
 [[noreturn]] void wait_as_first(int shell) {
-  while (true) {
-    int status = 0;
-    auto pid = ::waitpid(-1, &status, 0);
-    if (pid == shell)
-      end_with('s', WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), {});
-    if (pid < 0 && errno == ECHILD)
-      end_with('s', 255, {});
-  }
+  int code = 255, status = 0;
+  for (int pid = 0; (pid = ::waitpid(-1, &status, 0)) > 0 || errno == EINTR;)
+    if (pid == shell) {
+      code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+      ::kill(-1, SIGKILL); // all but this one, and what one of them is just starting
+    }
+  end_with('s', code, {});
 }
 
 [[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals) {
@@ -186,7 +183,9 @@ void pass_on(int signal) {
   bool first = p.tier == 2;
   auto outside = enter_groups(o);
   arrange_descriptors(o);
-  default_signals();
+  for (int sig = 1; sig < NSIG; ++sig) // for the shell, too: there is no handler before it is there
+    ::signal(sig, SIG_DFL);
+  unblock_signals();
   check(outside);
   if (first) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -199,6 +198,8 @@ void pass_on(int signal) {
   if (::read(life_fd, &begin, 1) != 1)
     ::_exit(0);
   check(set_limits(p, o));
+  if (p.tier == 1)
+    drop_bounds(); // at tier 2 the holder did
   if (p.tier > 0)
     check(drop_rights());
   if (first) {
@@ -215,9 +216,11 @@ void pass_on(int signal) {
   if (!first)
     ::sigprocmask(SIG_BLOCK, &child, nullptr);
   auto signals = first ? -1 : ::signalfd(-1, &child, SFD_CLOEXEC);
-  auto shell = ::fork();
+  std::vector<std::string> text;
+  auto env = environment(p, o, text);
+  auto shell = first ? ::vfork() : ::fork();
   if (shell == 0)
-    become_shell(p, o, ends[1]);
+    become_shell(p, o, env.data(), ends[1]);
   if (shell < 0)
     check(fault("cannot fork"));
   if (o.in >= 0) {
