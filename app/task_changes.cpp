@@ -10,9 +10,11 @@
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_folders.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <stdlib.h>
 #include <system_error>
@@ -98,7 +100,10 @@ delivery::judge judge_for(const std::string& folder, const workspace_config& wit
     if (!entries.empty())
       given.push_back(one_root(c.path, one ? root_kind::context_file : root_kind::context, std::move(entries)));
   }
-  return [names, given, folder](const std::string& path, path_policy::access what) {
+  auto repositories = std::make_shared<git::repository_folders>(folder);
+  return [names, given, folder, repositories](const std::string& path, path_policy::access what) {
+    if (auto why = repositories->judge(path, what == path_policy::access::remove); !why.empty())
+      return why;
     auto full = folder + "/" + path;
     auto said = path_policy::judge(names, full, what);
     for (auto r = given.begin(); said.ok() && r != given.end(); ++r) {

@@ -26,14 +26,46 @@ class Delivery(unittest.TestCase):
 
     def test_names_that_are_run_or_secret_are_not_in_an_output_dir(self):
         with Home() as home:
-            hostile = "mkdir -p .git/hooks .ssh d; echo hook > .git/hooks/post-checkout; echo K=1 > .env; echo k > .ssh/authorized_keys; echo K > d/.envrc; echo site > index.html"
+            hostile = "mkdir -p .git/hooks .ssh d bare; echo x > bare/HEAD; echo hook > .git/hooks/post-checkout; echo K=1 > .env; echo k > .ssh/authorized_keys; echo K > d/.envrc; echo site > index.html"
             config = team([], first=[step(call(CMD + "execute_command", command=hostile))])
             out = home.path / "out"
             r = self.ran(home, config, "--apply", "no", "--output-dir", str(out) + "/")
-            self.assertEqual(tree(out).keys(), {"index.html", "d"}, r.stderr)
+            self.assertEqual(tree(out).keys(), {"index.html", "d", "bare"}, r.stderr)
             self.assertIn(f"1 file of the answer: {out}\n", r.stderr)
-            for name in (".git", ".env", ".ssh", "d/.envrc"):
+            for name in (".git", ".env", ".ssh", "d/.envrc", "bare/HEAD"):
                 self.assertIn(f"  left out: {name}: ", r.stderr)
+
+    def test_no_folder_becomes_a_repository_and_none_that_is_one_is_written(self):
+        make = ("mkdir -p {0}refs/heads {0}objects; echo 'ref: refs/heads/main' > {0}HEAD; "
+                "printf '[core]\\nrepositoryformatversion = 0\\nbare = false\\nworktree = .\\nfsmonitor = \"touch /tmp/$$; false\"\\n' > {0}config; "
+                "echo k > {0}refs/heads/k; echo k > {0}objects/k; mkdir -p fixture.git/hooks; echo run > fixture.git/hooks/post-receive; echo f > f")
+        for git in (False, True):
+            with self.subTest(git=git), Home() as home:
+                project = self.folder(home, a="a\n")
+                shell = lambda c: subprocess.run(c, shell=True, check=True, cwd=project, env=home.env, capture_output=True, text=True).stdout
+                if git:
+                    shell("git init -q . && git add . && git -c user.name=A -c user.email=a@b.c commit -qm 1")
+                shell("git init -q --bare fixture.git")
+                before = tree(project / "fixture.git")
+                command = f"cd {'target1' if git else '../target1'} && {make.format('')}; mkdir d; {make.format('d/').split(' mkdir -p fixture')[0]}"
+                config = team([step(call(CMD + "execute_command", command=command))], project)
+                r = self.ran(home, config, "--apply", "yes")
+                for name in ("HEAD", "d/HEAD", "fixture.git/hooks/post-receive"):
+                    self.assertIn(f"left as it is: {name}: ", r.stderr)
+                self.assertEqual((tree(project / "fixture.git"), (project / "f").read_text()), (before, "f\n"))
+                self.assertFalse((project / "HEAD").exists() or (project / "d/HEAD").exists())
+                asked = subprocess.run(["git", "rev-parse", "--absolute-git-dir"], cwd=project / "d", env=home.env, capture_output=True, text=True)
+                self.assertEqual(asked.stdout.strip(), str(project / ".git") if git else "")
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                if git:
+                    r = home.run("apply", "last", "--branch", "theirs")
+                    self.assertEqual(r.returncode, 0, r.stderr)
+                    names = shell("git ls-tree -r --name-only theirs").split()
+                    self.assertIn("f", names)
+                    self.assertFalse([n for n in names if n.endswith("HEAD") or n.startswith("fixture.git")], names)
+                (home.path / "other").mkdir()
+                r = home.run("apply", "last", "--to", str(home.path / "other"), "--on-drift", "skip")
+                self.assertFalse((home.path / "other/HEAD").exists(), r.stdout + r.stderr)
 
     def test_a_folder_to_be_read_stays_so_in_a_folder_that_may_be_changed(self):
         for git in (False, True):

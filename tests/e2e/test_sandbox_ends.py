@@ -226,6 +226,15 @@ printf 'a: a.c\n\tgcc -O1 -o a a.c\n' > Makefile; make && ./a && touch -d '2001-
         self.works("""git init -q r && cd r && git config user.email a@b.c && git config user.name n && echo 1 > f && git add f &&
 git commit -qm one && git clone -q . ../s && cd ../s && git log --oneline""", "one", needs=("git",))
 
+    def test_programs_out_of_reach_are_not_searched_for(self):
+        for user, who in users().items():
+            with self.subTest(user=user), Place(who) as place:
+                b = place.base
+                (b / "outside" / "python3").write_text("#!/bin/sh\n")
+                (b / "outside" / "python3").chmod(0o755)
+                [end] = place.run(1, 'echo "$PATH"; python3 -c "print(6 * 7)"', env=f"PATH={b}/outside:{b}/read:{b}/nothing:of/work:/usr/bin:/bin")
+                self.assertEqual(end["out"], f"{b}/read:of/work:/usr/bin:/bin\n42\n", end["err"])
+
     def test_python_venv(self):
         if subprocess.run([PYTHON, "-c", "import venv, ensurepip"], capture_output=True).returncode != 0:
             self.skipTest("skipped: python3-venv is not installed")

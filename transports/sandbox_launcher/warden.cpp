@@ -4,11 +4,17 @@
 /// The process above a command's shell: it confines, starts the shell, and sees to it that nothing outlives it.
 
 #include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/paths.hpp"
 #include "transports/sandbox_launcher/system.hpp"
+#include "transports/sandbox_launcher/system_paths.hpp"
 
+#include <climits>
+
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -62,6 +68,26 @@ void unblock_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+/// Of a search path what can be entered. At tier 1 the rest is there to see, and programs take what they find there for theirs.
+std::string within_reach(const profile& p, const std::string& search) {
+  std::string out;
+  auto granted = program_folders();
+  for (const auto* more : {&p.readable, &p.writable})
+    granted.insert(granted.end(), more->begin(), more->end());
+  for (const auto* one : {&p.home, &p.tmp})
+    if (!one->empty())
+      granted.push_back(*one);
+  for (std::size_t at = 0; at <= search.size();) {
+    auto end = std::min(search.find(':', at), search.size());
+    auto folder = search.substr(at, end - at);
+    char real[PATH_MAX];
+    if (!folder.starts_with('/') || (::realpath(folder.c_str(), static_cast<char*>(real)) && !innermost(granted, real).empty()))
+      out += (out.empty() ? "" : ":") + folder;
+    at = end + 1;
+  }
+  return out;
+}
+
 std::vector<char*> environment(const profile& p, const order& o, std::vector<std::string>& text) {
   text = p.env;
   for (const auto& e : o.env) {
@@ -71,8 +97,11 @@ std::vector<char*> environment(const profile& p, const order& o, std::vector<std
   }
   std::vector<char*> out;
   out.reserve(text.size() + 1);
-  for (auto& e : text)
+  for (auto& e : text) {
+    if (p.tier == 1 && e.starts_with("PATH="))
+      e = "PATH=" + within_reach(p, e.substr(5));
     out.push_back(e.data());
+  }
   out.push_back(nullptr);
   return out;
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+#pragma once
+
+#include <map>
+#include <string>
+
+namespace conclave::git {
+
+/// Judges paths that are to be written below a folder of the user's. Git takes any folder with a HEAD, objects and references for a
+/// repository, whatever its name, and whoever runs git in it or below executes what its settings and hooks name. So nothing makes
+/// such a folder, and nothing is written into one. Looks at the disk, follows links as git does. One thread.
+class repository_folders {
+public:
+  explicit repository_folders(std::string root) : root_(std::move(root)) {}
+
+  /// `path`: relative to the folder. Returns why it may not be written or removed, or empty.
+  std::string judge(const std::string& path, bool removes);
+
+private:
+  struct kind {
+    bool head = false, repository = false;
+  };
+  const kind& look(const std::string& folder);
+
+  std::string root_;
+  std::map<std::string, kind> known_; ///< by the folder's path from the root
+};
+
+} // namespace conclave::git
