@@ -104,6 +104,8 @@ const char* why_of(command_end::reason r) {
     return "it was ended: too much memory";
   case command_end::reason::too_many_processes:
     return "it was ended: too many processes";
+  case command_end::reason::too_much_disk:
+    return "it was ended: too much in deleted files";
   default:
     return "";
   }

@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <future>
+#include <stdlib.h>
 #include <unistd.h>
 
 namespace conclave {
@@ -67,8 +68,11 @@ std::string as_json(const sandbox_choice& c, const std::string& launcher) {
 int command_sandbox(const sandbox_options& o) {
   auto launcher = find_sandbox_launcher();
   std::error_code e;
-  auto folder = (std::filesystem::temp_directory_path(e) / ("conclave-canary-" + std::to_string(::getpid()))).string();
-  auto choice = choice_of(sandbox_mode::required, try_all(launcher, folder));
+  auto folder = (std::filesystem::temp_directory_path(e) / "conclave-canary-XXXXXX").string();
+  auto made = ::mkdtemp(folder.data()) != nullptr;
+  auto choice = choice_of(sandbox_mode::required, try_all(launcher, folder + "/test"));
+  if (made)
+    std::filesystem::remove_all(folder, e);
   auto text = o.json ? as_json(choice, launcher) : as_text(choice, launcher);
   return print(text, choice.usable ? 0 : static_cast<int>(exit_code::usage));
 }

@@ -71,7 +71,8 @@ command_end read_end(const sandbox_line& line) {
                                                      {"timeout", reason::timed_out},
                                                      {"killed", reason::killed},
                                                      {"memory", reason::out_of_memory},
-                                                     {"processes", reason::too_many_processes}};
+                                                     {"processes", reason::too_many_processes},
+                                                     {"disk", reason::too_much_disk}};
   command_end e;
   auto r = reasons.find(line.get("reason"));
   e.why = r == reasons.end() ? reason::failed : r->second;

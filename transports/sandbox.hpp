@@ -78,6 +78,7 @@ struct command_end {
     killed,             ///< by kill() or close()
     out_of_memory,      ///<
     too_many_processes, ///<
+    too_much_disk,      ///< in files that have no name any more
     failed              ///< it was not started, or the sandbox broke down; `error` says why
   };
   reason why = reason::failed;

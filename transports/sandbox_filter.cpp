@@ -13,9 +13,12 @@
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #ifndef CLONE_NEWTIME
@@ -27,6 +30,7 @@ namespace conclave {
 namespace {
 
 constexpr std::uint32_t tioclinux = 0x541C, tiocsti = 0x5412;
+constexpr int first_unknown = 470;
 
 class builder {
 public:
@@ -102,6 +106,7 @@ void forbid_namespaces(builder& b) {
             "move_mount",    "open_tree",  "fsopen",  "fsconfig",          "fsmount",           "fspick",
             "mount_setattr", "swapon",     "swapoff", "open_by_handle_at", "name_to_handle_at", "fanotify_init",
             "quotactl",      "quotactl_fd"});
+  b.forbid_number(467, ENOSYS); // open_tree_attr
 }
 
 void forbid_kernel(builder& b) {
@@ -151,6 +156,11 @@ void forbid_kernel(builder& b) {
   constexpr auto deny = SCMP_ACT_ERRNO(EPERM);
   for (auto request : {tiocsti, tioclinux})
     b.add(deny, "ioctl", {arg(1, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, request)});
+  // A lease keeps the owner of a file from it, which needs no right to write either; the other tells of what happens in a folder.
+  for (std::uint64_t request : {F_SETLEASE, F_NOTIFY})
+    b.add(deny, "fcntl", {arg(1, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, request)});
+  for (int number = first_unknown; number < 512; ++number) // what a newer kernel has, nobody here has looked at
+    b.forbid_number(number, ENOSYS);
   // Another filter may hand calls to a process of the command's own: in tier 1 the youngest filter would win over ours.
   b.add(deny, "seccomp", {arg(0, SCMP_CMP_EQ, 1), arg(1, SCMP_CMP_MASKED_EQ, 8, 8)});
 }
@@ -186,18 +196,61 @@ void forbid_sockets(builder& b, bool all, bool internet) {
     forbid_families(b, call, true);
 }
 
+/// A program that gets the rights of its file's owner would have them outside of the sandbox, too, where a folder is the user's
+/// own.
+void forbid_setuid(builder& b, bool modes) {
+  constexpr auto deny = SCMP_ACT_ERRNO(EPERM);
+  constexpr std::uint64_t nameless = O_TMPFILE & ~O_DIRECTORY;
+  for (std::uint64_t bit : {S_ISUID, S_ISGID}) {
+    auto has = [bit](unsigned n) { return arg(n, SCMP_CMP_MASKED_EQ, bit, bit); };
+    for (std::uint64_t makes : {std::uint64_t{O_CREAT}, nameless}) { // otherwise the mode means nothing
+      b.add(deny, "open", {arg(1, SCMP_CMP_MASKED_EQ, makes, makes), has(2)});
+      b.add(deny, "openat", {arg(2, SCMP_CMP_MASKED_EQ, makes, makes), has(3)});
+    }
+    b.add(deny, "creat", {has(1)});
+    b.add(deny, "mknod", {has(1)});
+    b.add(deny, "mknodat", {has(2)});
+    if (!modes)
+      continue; // the launcher sets them, without these bits
+    b.add(deny, "chmod", {has(1)});
+    b.add(deny, "fchmod", {has(1)});
+    b.add(deny, "fchmodat", {has(2)});
+  }
+  b.forbid({"openat2"}, ENOSYS); // its mode is in memory; programs fall back on openat
+  b.forbid_number(452, ENOSYS);  // fchmodat2, and on fchmodat
+}
+
+/// Limits, priorities and processors of others. Without a namespace these are all that the user runs; whom a number means is found
+/// out by the launcher.
+void watch_processes(builder& b) {
+  auto other = [](unsigned n, std::uint64_t than) { return arg(n, SCMP_CMP_NE, than); };
+  b.add(SCMP_ACT_NOTIFY, "prlimit64", {other(0, 0), other(2, 0)});
+  for (const auto* call : {"sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr"})
+    b.add(SCMP_ACT_NOTIFY, call, {other(0, 0)});
+  for (auto [call, process] : {std::pair{"setpriority", std::uint64_t{PRIO_PROCESS}}, {"ioprio_set", 1}}) {
+    b.add(SCMP_ACT_NOTIFY, call, {other(0, process)});
+    b.add(SCMP_ACT_NOTIFY, call, {other(1, 0)});
+  }
+}
+
 void watch_files(builder& b, int landlock) {
   for (const auto* call : {"chmod", "fchmod", "fchmodat", "utimes", "futimesat", "utimensat"})
     b.add(SCMP_ACT_NOTIFY, call);
-  b.forbid_number(452, ENOSYS); // fchmodat2
   b.forbid({"utime"}, ENOSYS);
   b.forbid({"chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr",
             "fremovexattr"});
-  for (auto number : {463, 466}) // setxattrat, removexattrat
+  // By a path they tell of files that cannot be opened. Programs take the first for a file system without attributes.
+  b.forbid({"getxattr", "lgetxattr", "listxattr", "llistxattr"}, EOPNOTSUPP);
+  b.forbid({"inotify_add_watch"});
+  for (auto number :
+       {463, 464, 465, 466, 468, 469}) // setxattrat, getxattrat, listxattrat, removexattrat, file_getattr, file_setattr
     b.forbid_number(number, ENOSYS);
+  for (std::uint64_t request : {0x40086602, 0x40046602, 0x401C5820, 0x40087602, 0x40047602, 0x40086604, 0x40806685})
+    b.add(SCMP_ACT_ERRNO(EPERM), "ioctl",
+          {arg(1, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, request)}); // flags, versions, verity: need no right to write
   if (landlock < 3) {
     constexpr auto deny = SCMP_ACT_ERRNO(EPERM);
-    b.forbid({"truncate", "truncate64", "openat2"}, ENOSYS);
+    b.forbid({"truncate", "truncate64"}, ENOSYS);
     constexpr std::uint64_t mask = O_TRUNC | O_ACCMODE;
     b.add(deny, "open", {arg(1, SCMP_CMP_MASKED_EQ, mask, O_TRUNC | O_RDONLY)});
     b.add(deny, "openat", {arg(2, SCMP_CMP_MASKED_EQ, mask, O_TRUNC | O_RDONLY)});
@@ -216,8 +269,11 @@ std::string sandbox_filter::compile(std::string& error) const {
   forbid_namespaces(b);
   forbid_kernel(b);
   forbid_sockets(b, !namespaces, internet);
-  if (!namespaces)
+  forbid_setuid(b, namespaces);
+  if (!namespaces) {
     watch_files(b, landlock);
+    watch_processes(b);
+  }
   auto bytes = b.bytes(error);
   if (!bytes.empty())
     known.emplace(*this, bytes);

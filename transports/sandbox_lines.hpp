@@ -17,7 +17,8 @@
 /// From it:
 ///   ready    how=*              what it confines with; once, after the profile
 ///   failed   why=               the profile cannot be had; it ends
-///   ended    id= reason= status= ms= out= out_cut= err= err_cut=       reason: exit timeout killed memory processes failed (why=)
+///   ended    id= reason= status= ms= out= out_cut= err= err_cut=       reason: exit timeout killed memory processes disk
+///                                                                      failed (why=)
 ///   output   id= running=0|1 and as above; or error=
 ///
 /// Standard C++ alone: the launcher is linked with nothing else. Pure.

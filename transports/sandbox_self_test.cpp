@@ -3,6 +3,7 @@
 
 #include "transports/sandbox_self_test.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -58,6 +59,7 @@ void judge(trial& t, const command_end& e) {
   for (const auto& p : t.report.probes)
     if (!p.held)
       open += (open.empty() ? "" : ", ") + p.name;
+  t.report.tried = e.why != command_end::reason::timed_out;
   if (e.why != command_end::reason::exited)
     t.report.why = e.error.empty() ? "the test did not end in time" : e.error;
   else if (t.report.probes.size() != all_probes)
@@ -104,6 +106,7 @@ void test_sandbox(std::shared_ptr<outside> world, std::string launcher, sandbox_
     made = made && fs::create_directory(path(name), e);
   if (!made || !write_file(path("read") / "file", "kept") || !write_file(path("outside") / "file", "secret")) {
     t->report.why = "no files can be made in " + t->folder.string();
+    t->report.tried = false;
     if (!made) { // it may be another's
       done = std::move(t->done);
       return done(std::move(t->report));
@@ -143,6 +146,9 @@ sandbox_choice choice_of(sandbox_mode mode, std::vector<sandbox_report> reports)
   if (mode == sandbox_mode::off) {
     c.usable = true;
     c.error = "the sandbox is off: commands of agents can do whatever you may";
+  } else if (auto at = std::find_if(reports.begin(), reports.end(), [](auto& r) { return !r.tried; });
+             !c.usable && at != reports.end()) {
+    c.error = "whether a sandbox holds here could not be found out (" + to_string(at->tier) + ": " + at->why + "); try again";
   } else if (!c.usable && mode == sandbox_mode::automatic) {
     c.usable = true;
     c.error = "no sandbox holds here, so commands of agents can do whatever you may" + remedy(reports);
@@ -158,7 +164,7 @@ void choose_sandbox(std::shared_ptr<outside> world, std::string launcher, sandbo
   if (mode == sandbox_mode::off)
     return done(choice_of(mode, {}));
   test_sandbox(world, launcher, sandbox_tier::namespaces, folder, [=](sandbox_report first) {
-    if (first.passed)
+    if (first.passed || !first.tried)
       return done(choice_of(mode, {first}));
     test_sandbox(world, launcher, sandbox_tier::landlock, folder, [=](sandbox_report second) {
       done(choice_of(mode, {first, second}));

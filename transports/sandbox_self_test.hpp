@@ -27,6 +27,7 @@ struct sandbox_report {
   std::string why;                   ///< why not, one sentence
   std::vector<sandbox_probe> probes; ///< empty if it could not even be started
   sandbox_traits traits;
+  bool tried = true; ///< false: the test could not be carried out, so it says nothing of the tier
 };
 
 enum class sandbox_mode {
@@ -42,11 +43,11 @@ struct sandbox_choice {
   std::string error;                   ///< not usable: what failed and what to do; else what is to be announced, if anything
 };
 
-/// Tries one tier. `folder` is made, used and removed; its parent must be there.
+/// Tries one tier. `folder` is made, used and removed; its parent must be there, and nobody else may use this name.
 void test_sandbox(std::shared_ptr<outside> world, std::string launcher, sandbox_tier tier, std::string folder,
                   std::function<void(sandbox_report)> done);
 
-/// Finds the strongest tier that passes.
+/// Finds the strongest tier that passes. A test that could not be carried out is never a reason for a weaker one, nor for none.
 void choose_sandbox(std::shared_ptr<outside> world, std::string launcher, sandbox_mode mode, std::string folder,
                     std::function<void(sandbox_choice)> done);
 

@@ -280,6 +280,8 @@ def reads_key():
     return fails_with((errno.EPERM, errno.ENOSYS), lambda: call(250, 0, -3, 0, 0, 0))
 
 
+from sandbox_probes_rights import *  # its file lies beside this one; needs what is above
+
 PROBES = {
     # reading
     "read_outside": lambda: secret(T["outside"]),
@@ -318,6 +320,13 @@ PROBES = {
     "times_read_only": lambda: done(os.utime, T["ro"], (1, 1)),
     "times_by_descriptor": futimens_read_only,
     "xattr_read_only": lambda: done(os.setxattr, T["ro"], "user.x", b"1"),
+    "xattr_of_outside": lambda: os.getxattr(T["outside"], "user.secret") == b"SECRET",
+    "xattrs_of_outside": lambda: done(os.listxattr, T["outside"]),
+    "watch_outside": lambda: watches(os.path.dirname(T["outside"])),
+    "flags_of_read_only": lambda: flags(T["ro"]),
+    "flags_of_protected": lambda: flags(T["protected"]),
+    "attributes_of_outside": lambda: attributes(T["outside"]),
+    "lease": lease,
     "rename_read_only": lambda: done(os.rename, T["ro_2"], "taken"),
     "delete_read_only": lambda: done(os.unlink, T["ro_2"]),
     "create_in_read_only": lambda: done(os.symlink, "x", os.path.dirname(T["ro"]) + "/new"),
@@ -363,6 +372,15 @@ PROBES = {
     "lower_nice": lowers_nice,
     "raise_limit": raise_limit,
     "new_privileges": makes_setuid,
+    **{f"setuid_{make.__name__}": (lambda m: lambda: setuid_file(m))(make)
+       for make in (by_chmod, by_fchmod, by_open, by_openat2, by_creat, by_mknod, by_fchmodat2, by_a_link, by_a_folder)},
+    "limit_of_host": lambda: prlimit(PID),
+    "limit_of_the_one_above": lambda: T["tier"] != 2 and prlimit(above()),
+    "priority_of_host": lambda: done(os.setpriority, os.PRIO_PROCESS, PID, 19),
+    "priority_of_all": lambda: T["tier"] != 2 and done(os.setpriority, os.PRIO_USER, 0, 19),
+    "processors_of_host": lambda: done(os.sched_setaffinity, PID, os.sched_getaffinity(0)),
+    "scheduler_of_host": lambda: done(os.sched_setscheduler, PID, os.SCHED_BATCH, os.sched_param(0)),
+    "io_priority_of_host": lambda: done(call, 251, 1, PID, 3 << 13),
     "capabilities": has_capabilities,
     # network
     "abstract_socket": lambda: connects(socket.AF_UNIX, socket.SOCK_STREAM, T["abstract"].replace("@", "\0")),

@@ -83,6 +83,11 @@ class Place:
         self.tmp_file, self.shm_file = pathlib.Path(f"/tmp/{self.base.name}"), pathlib.Path(f"/dev/shm/{self.base.name}")
         for extra in (self.tmp_file, self.shm_file):
             extra.write_text("SECRET")
+        for name in ("outside/secret", "read/file"):
+            try:
+                os.setxattr(self.base / name, "user.secret", b"SECRET")
+            except OSError:
+                pass  # a file system without them
         if who:
             for root, folders, files in os.walk(self.base):
                 for name in [root] + [os.path.join(root, f) for f in files]:

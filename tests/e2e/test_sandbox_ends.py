@@ -2,6 +2,7 @@
 """What a command leaves behind is gone, in whatever way it ends; limits bite; and programs that people use work in a sandbox."""
 
 import glob
+import json
 import os
 import pathlib
 import random
@@ -163,6 +164,51 @@ class Ends(unittest.TestCase):
             self.assertEqual(end["why"], "out_of_memory", end)
             self.assertNotIn("had it", end["out"])
             self.assertLess(end["ms"], 5000)
+
+    def test_memory_that_no_process_has_mapped(self):
+        eat = {"memfd": "f=os.memfd_create('x')\nfor i in range(900): os.write(f, b'1' * (1 << 20))",
+               "shared": "for i in range(8):\n m=mmap.mmap(-1, 120 << 20)\n if os.fork() == 0:\n  for k in range(0, 120 << 20, 4096): m[k] = 1\n"
+                         "  time.sleep(20); os._exit(0)\n m.close()\nif any(os.wait()[1] for i in range(8)): os._exit(0)"}
+        for place, tier in self.each((2, 1)):
+            for name, program in eat.items():  # a control group ends one of them only
+                program = f"import mmap,os,time\n{program}\ntime.sleep(20)\nprint('had it')"
+                [end] = place.run(tier, f"{PYTHON} -c {quoted(program)}", memory=400 << 20)
+                self.assertEqual((end["why"], end["out"]), ("out_of_memory", ""), (name, end))
+
+    def test_memory_that_is_shared_counts_once(self):
+        program = ("import mmap,os,time\nm=mmap.mmap(-1, 150 << 20)\nfor k in range(0, 150 << 20, 4096): m[k] = 1\n"
+                   "for i in range(7):\n if os.fork() == 0:\n  for k in range(0, 150 << 20, 4096): m[k]\n  time.sleep(1); os._exit(0)\n"
+                   "for i in range(7): os.wait()\nprint('fine')")
+        for place, tier in self.each((2, 1)):
+            [end] = place.run(tier, f"{PYTHON} -c {quoted(program)}", memory=400 << 20)
+            self.assertEqual((end["why"], end["out"]), ("exited", "fine\n"), end)
+
+    def test_files_that_have_no_name(self):
+        ways = {"deleted": "f=os.open('gone', os.O_RDWR | os.O_CREAT); os.unlink('gone')", "nameless": "f=os.open('.', os.O_TMPFILE | os.O_RDWR)"}
+        for place, tier in self.each((2, 1)):
+            for name, make in ways.items():
+                program = f"import os,time\nfor i in range(3):\n {make}\n os.posix_fallocate(f, 0, 900 << 20)\ntime.sleep(20)\nprint('had it')"
+                [end] = place.run(tier, f"{PYTHON} -c {quoted(program)}")
+                self.assertEqual((end["why"], end["out"]), ("too_much_disk", ""), (name, end))
+
+    def test_what_covers_a_file_is_taken_away(self):
+        """A file of the user's that is saved anew, by a rename: what it was covered with goes, in all namespaces."""
+        for path in ("work/.env", "work/sub/protected"):
+            for place, tier in self.each((2,)):
+                f = place.base / path
+                loop = f"touch {place.base}/work/open/begun; sleep 5; echo HACK >> {f}"
+                r = place.start(tier, loop, f"cat {f}; echo HACK >> {f}; echo on", timeout=60_000)
+                self.assertTrue(comes(lambda: (place.base / "work/open/begun").exists()))
+                new = f.with_name("new")
+                new.write_text("NEWSECRET")
+                shutil.chown(new, f.stat().st_uid, f.stat().st_gid)
+                new.rename(f)
+                out, err = r.communicate(timeout=60)
+                first, second = (json.loads(x) for x in out.splitlines())
+                self.assertEqual(first["why"], "failed", first)
+                self.assertIn("was replaced", first["error"])
+                self.assertEqual(second["why"], "exited", second)
+                self.assertEqual((second["out"], f.read_text()), (("" if "env" in path else "NEWSECRET") + "on\n", "NEWSECRET"), second)
 
     def test_limits_bite_within_a_second(self):
         """What gets beyond a limit tells so with the time since its start, and would stay for long."""

@@ -13,6 +13,12 @@ from sandbox_support import *
 
 PROBES = pathlib.Path(__file__).resolve().parent / "sandbox_probes.py"
 
+
+def copy_probes(place):
+    shutil.copy(PROBES, place.base / "read" / "probes.py")
+    shutil.copy(PROBES.with_name("sandbox_probes_rights.py"), place.base / "read")
+
+
 # What must work where nothing confines: else a probe that holds would say nothing.
 PLANTED = {"read_outside", "read_by_link", "read_by_proc_root", "read_hidden", "list_outside", "read_host_tmp", "read_host_shm",
            "write_outside", "create_outside", "write_read_only", "append_read_only", "open_truncating", "truncate_read_only",
@@ -21,12 +27,14 @@ PLANTED = {"read_outside", "read_by_link", "read_by_proc_root", "read_hidden", "
            "environ_of_host", "any_environ", "memory_of_host", "descriptors_of_host", "cwd_of_host", "pidfd_steal", "pidfd_signal",
            "shared_memory", "abstract_socket", "pathname_socket", "pathname_datagram", "pair_to_pathname", "host_loopback_tcp",
            "unshare_user", "clone_user", "clone3_user", "io_uring", "tiocsti", "new_privileges", "ptrace_child", "userfaultfd", "keyctl",
-           "file_handle", "delete_outside", "rename_outside"}
+           "file_handle", "delete_outside", "rename_outside", "limit_of_host", "limit_of_the_one_above", "priority_of_host", "priority_of_all",
+           "processors_of_host", "scheduler_of_host", "io_priority_of_host", "watch_outside", "lease", "setuid_by_chmod", "setuid_by_fchmod",
+           "setuid_by_open", "setuid_by_openat2", "setuid_by_creat", "setuid_by_mknod", "setuid_by_a_link", "setuid_by_a_folder"}
 
 
 def tries(place, tier):
-    shutil.copy(PROBES, place.base / "read" / "probes.py")
-    command = f"{PYTHON} {place.base}/read/probes.py {quoted(json.dumps(place.targets))}"
+    copy_probes(place)
+    command = f"{PYTHON} {place.base}/read/probes.py {quoted(json.dumps({**place.targets, 'tier': tier}))}"
     [end] = place.run(tier, command, limit=200, timeout=120_000)
     if end["why"] != "exited" or end["status"] != 0:
         raise AssertionError(f"the probes did not run: {end}")
@@ -72,7 +80,7 @@ class Escapes(unittest.TestCase):
             with Place(who) as place:
                 ours, _ = tries(place, 2)
             with Place(who) as place:
-                shutil.copy(PROBES, place.base / "read" / "probes.py")
+                copy_probes(place)
                 b = place.base
                 r = subprocess.run([*who, "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind",
                                     "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib", "--symlink",
@@ -80,7 +88,7 @@ class Escapes(unittest.TestCase):
                                     f"{b}/read", f"{b}/read", "--bind", f"{b}/work", f"{b}/work", "--ro-bind",
                                     f"{b}/work/sub/protected", f"{b}/work/sub/protected", "--ro-bind", "/dev/null", f"{b}/work/.env",
                                     "--tmpfs", f"{b}/work/keys", "--chdir", f"{b}/work/open", PYTHON, f"{b}/read/probes.py",
-                                    json.dumps(place.targets)], capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL,
+                                    json.dumps({**place.targets, "tier": 2})], capture_output=True, text=True, timeout=200, stdin=subprocess.DEVNULL,
                                    env={"PATH": "/usr/bin:/bin"})
                 if r.returncode != 0:
                     self.skipTest("skipped: bubblewrap does not run here: " + r.stderr[:200])

@@ -34,6 +34,8 @@ const char* name_of(command_end::reason r) {
     return "out_of_memory";
   case command_end::reason::too_many_processes:
     return "too_many_processes";
+  case command_end::reason::too_much_disk:
+    return "too_much_disk";
   case command_end::reason::failed:
     break;
   }

@@ -7,10 +7,12 @@
 
 #include "caf/test/unit_test.hpp"
 #include "transports/sandbox_filter.hpp"
+#include "transports/sandbox_finder.hpp"
 #include "transports/sandbox_launcher/output.hpp"
 #include "transports/sandbox_lines.hpp"
 #include "transports/sandbox_self_test.hpp"
 
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -284,9 +286,33 @@ CAF_TEST(the self test fails where nothing confines) {
   CAF_CHECK(!fs::exists(base / "canary"));
 }
 
+CAF_TEST(a test is in the way of no other one) {
+  auto home = base / "home";
+  fs::create_directories(home / "canary0" / "work"); // of a process that was killed
+  fs::create_directories(home / "canary-killed");
+  std::array<sandbox_choice, 4> got;
+  std::vector<std::thread> all;
+  for (auto& one : got)
+    all.emplace_back([&] { one = sandbox_finder{outside::of_machine(), home.string()}.find(sandbox_mode::required); });
+  for (auto& t : all)
+    t.join();
+  for (const auto& one : got) {
+    CAF_CHECK(one.usable);
+    CAF_CHECK_EQUAL(one.error, "");
+    CAF_CHECK_EQUAL(to_string(one.tier), to_string(got[0].tier));
+  }
+  CAF_CHECK(fs::is_empty(home));
+  fs::remove(home);
+  std::ofstream{home} << "no folder"; // nothing can be made: that is no reason for less
+  for (auto mode : {sandbox_mode::required, sandbox_mode::automatic})
+    CAF_CHECK(!(sandbox_finder{outside::of_machine(), home.string()}.find(mode).usable));
+}
+
 CAF_TEST(the strongest tier that holds is taken) {
-  sandbox_report good{sandbox_tier::namespaces, true, "", {}, {}}, bad{sandbox_tier::namespaces, false, "no namespaces", {}, {}};
-  sandbox_report weaker{sandbox_tier::landlock, true, "", {}, {}}, none{sandbox_tier::landlock, false, "no Landlock", {}, {}};
+  sandbox_report good{sandbox_tier::namespaces, true, "", {}, {}, true},
+      bad{sandbox_tier::namespaces, false, "no namespaces", {}, {}, true};
+  sandbox_report weaker{sandbox_tier::landlock, true, "", {}, {}, true},
+      none{sandbox_tier::landlock, false, "no Landlock", {}, {}, true};
   auto c = choice_of(sandbox_mode::required, {good});
   CAF_CHECK(c.usable && c.tier == sandbox_tier::namespaces && c.error.empty());
   c = choice_of(sandbox_mode::required, {bad, weaker});
@@ -297,6 +323,13 @@ CAF_TEST(the strongest tier that holds is taken) {
     CAF_CHECK_NOT_EQUAL(c.error.find(part), std::string::npos);
   c = choice_of(sandbox_mode::automatic, {bad, none});
   CAF_CHECK(c.usable && c.tier == sandbox_tier::off && !c.error.empty());
+  none.tried = false; // what could not be found out is no reason for less
+  none.why = "no files can be made";
+  for (auto mode : {sandbox_mode::required, sandbox_mode::automatic}) {
+    c = choice_of(mode, {bad, none});
+    CAF_CHECK(!c.usable);
+    CAF_CHECK_NOT_EQUAL(c.error.find("could not be found out (landlock: no files can be made)"), std::string::npos);
+  }
   c = choice_of(sandbox_mode::off, {});
   CAF_CHECK(c.usable && c.tier == sandbox_tier::off && !c.error.empty());
 }

@@ -14,7 +14,11 @@
 #include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <map>
+#include <set>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -41,20 +45,28 @@ bool reap() {
   return pid < 0 && errno == ECHILD;
 }
 
+/// The parent of a process that lives, 0 = it does not.
+int parent_if_alive(int pid, bool zombies) {
+  auto stat = read_proc("/proc/" + std::to_string(pid) + "/stat");
+  auto name_end = stat.rfind(')');
+  int parent = 0;
+  char state = 0;
+  auto read = name_end != std::string::npos && std::sscanf(stat.c_str() + name_end + 1, " %c %d", &state, &parent) == 2;
+  return read && (zombies || state != 'Z') ? parent : 0;
+}
+
 } // namespace
+
+int parent_of(int pid) {
+  return parent_if_alive(pid, true);
+}
 
 std::vector<int> descendants_of(int root) {
   std::multimap<int, int> children;
   auto* dir = ::opendir("/proc");
   for (auto* e = dir ? ::readdir(dir) : nullptr; e; e = ::readdir(dir)) {
     auto pid = static_cast<int>(std::strtol(static_cast<const char*>(e->d_name), nullptr, 10));
-    if (pid <= 0)
-      continue;
-    auto stat = read_proc("/proc/" + std::to_string(pid) + "/stat");
-    auto name_end = stat.rfind(')');
-    int parent = 0;
-    char state = 0;
-    if (name_end != std::string::npos && std::sscanf(stat.c_str() + name_end + 1, " %c %d", &state, &parent) == 2 && state != 'Z')
+    if (auto parent = pid > 0 ? parent_if_alive(pid, false) : 0; parent > 0)
       children.emplace(parent, pid);
   }
   if (dir)
@@ -67,22 +79,64 @@ std::vector<int> descendants_of(int root) {
   return out;
 }
 
-usage_of_tree measure(int root) {
-  usage_of_tree u;
-  std::int64_t most_shared = 0;
+namespace {
+
+/// Bytes that are resident; -1 = there is no such process.
+std::int64_t resident_of(int pid) {
   static const auto page = static_cast<std::int64_t>(::sysconf(_SC_PAGESIZE));
-  auto all = descendants_of(root);
-  for (auto pid : all) {
-    long long size = 0, resident = 0, shared = 0;
-    auto text = read_proc("/proc/" + std::to_string(pid) + "/statm");
-    if (std::sscanf(text.c_str(), "%lld %lld %lld", &size, &resident, &shared) != 3)
-      continue;
-    ++u.processes;
-    u.memory += std::max<std::int64_t>(0, resident - shared) * page;
-    most_shared = std::max<std::int64_t>(most_shared, shared * page); // pages of files count once, as most of them share them
-  }
-  u.memory += most_shared;
+  long long size = 0, resident = 0;
+  auto text = read_proc("/proc/" + std::to_string(pid) + "/statm");
+  return std::sscanf(text.c_str(), "%lld %lld", &size, &resident) == 2 ? resident * page : -1;
+}
+
+/// What a process has of its own, and its share of what it has with others.
+std::int64_t share_of(int pid) {
+  auto text = read_proc("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  auto at = text.find("\nPss:");
+  // One that is just ending has none; one that lets nobody look counts whole.
+  return at == std::string::npos ? std::max<std::int64_t>(0, resident_of(pid))
+                                 : std::strtoll(text.c_str() + at + 5, nullptr, 10) * 1024;
+}
+
+} // namespace
+
+usage_of_tree measure(int root, std::int64_t memory_limit) {
+  usage_of_tree u;
+  std::vector<int> all;
+  for (auto pid : descendants_of(root))
+    if (auto resident = resident_of(pid); resident >= 0) {
+      u.memory += resident;
+      all.push_back(pid);
+    }
+  u.processes = static_cast<int>(all.size());
+  if (u.memory <= memory_limit)
+    return u;
+  u.memory = 0;
+  for (auto pid : all)
+    u.memory += share_of(pid);
   return u;
+}
+
+held_files measure_files(int root) {
+  held_files held;
+  std::set<std::pair<dev_t, ino_t>> seen;
+  for (auto pid : descendants_of(root)) {
+    auto folder = "/proc/" + std::to_string(pid) + "/fd";
+    auto* dir = ::opendir(folder.c_str());
+    for (auto* e = dir ? ::readdir(dir) : nullptr; e; e = ::readdir(dir)) {
+      struct stat st {};
+      if (::fstatat(::dirfd(dir), static_cast<const char*>(e->d_name), &st, 0) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 0
+          || !seen.emplace(st.st_dev, st.st_ino).second)
+        continue;
+      struct statfs fs {};
+      auto path = folder + "/" + static_cast<const char*>(e->d_name);
+      auto in_memory = ::statfs(path.c_str(), &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
+      (in_memory ? held.memory : held.disk) += st.st_blocks * std::int64_t{512};
+    }
+    if (dir)
+      ::closedir(dir);
+  }
+  return held;
 }
 
 void end_descendants(const std::vector<int>& but) {

@@ -15,6 +15,7 @@
 #include <linux/mount.h>
 #include <memory>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -27,6 +28,7 @@ namespace conclave::launcher {
 
 namespace {
 
+constexpr std::int64_t max_shared_pages = (std::int64_t{256} << 20) / 4096;
 constexpr std::size_t max_message = 160u << 10, max_descriptors = 7;
 
 using descriptors = std::array<int, max_descriptors>;
@@ -36,12 +38,16 @@ int fork_into(unsigned long namespaces, int* pidfd = nullptr) {
   return static_cast<int>(::syscall(SYS_clone, namespaces | SIGCHLD | (pidfd ? CLONE_PIDFD : 0), nullptr, pidfd, nullptr, nullptr));
 }
 
-bool write_to(const char* path, const std::string& text) {
-  auto fd = ::open(path, O_WRONLY | O_CLOEXEC);
+bool write_at(int folder, const char* path, const std::string& text) {
+  auto fd = ::openat(folder, path, O_WRONLY | O_CLOEXEC);
   auto n = fd < 0 ? -1 : ::write(fd, text.data(), text.size());
   if (fd >= 0)
     ::close(fd);
   return n == static_cast<ssize_t>(text.size());
+}
+
+bool write_to(const char* path, const std::string& text) {
+  return write_at(AT_FDCWD, path, text);
 }
 
 /// Within the user namespace one is who one was outside, without what a root of the host may do.
@@ -200,7 +206,16 @@ std::string build(const profile& p, unsigned uid, unsigned gid) {
     ::_exit(1);
   drop_bounds();                                         // for all wardens
   std::unique_ptr<char[]> buffer{new char[max_message]}; // not zeroed: few orders are long
+  auto mounts = ::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
   while (true) {
+    // A file of the host that is renamed over one that is covered here takes what covers it away. So none of this view goes on.
+    std::array<pollfd, 2> on{{{socket, POLLIN, 0}, {mounts, POLLPRI, 0}}};
+    if (::poll(on.data(), on.size(), -1) < 0 && errno != EINTR)
+      ::_exit(2);
+    if (on[1].revents != 0)
+      ::_exit(3);
+    if (on[0].revents == 0)
+      continue;
     descriptors fds{};
     auto n = receive(socket, buffer.get(), max_message, fds);
     if (n <= 0)
@@ -241,14 +256,12 @@ std::string mount_at(int root, const char* name, std::int64_t processes) {
   ::close(fs);
   if (mount < 0)
     return fault("cannot mount a /proc of its own");
+  if (processes
+      == 0) // memory of System V is nobody's: what nobody uses stays until the end of the run. The limit is the namespace's
+    write_at(mount, "sys/kernel/shmall", std::to_string(max_shared_pages)); // since Linux 5.19; before that it is not ours to set
   if (processes > 0 && has_own_pid_max()) {
     // The numbers up to 300 are given once only: those are not counted.
-    auto text = std::to_string(300 + processes);
-    auto fd = ::openat(mount, "sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
-    auto done = fd >= 0 && ::write(fd, text.data(), text.size()) > 0;
-    if (fd >= 0)
-      ::close(fd);
-    if (!done)
+    if (!write_at(mount, "sys/kernel/pid_max", std::to_string(300 + processes)))
       return fault("cannot limit the processes");
   }
   mount_attr attr{};

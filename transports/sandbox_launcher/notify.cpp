@@ -3,8 +3,10 @@
 
 /// Modes and times of files at tier 1. Landlock knows nothing of them, so the filter hands these calls to the warden, which
 /// performs them itself: on a descriptor of its own, if what that stands for lies in a writable folder. The caller may change its
-/// arguments meanwhile; they are read once.
+/// arguments meanwhile; they are read once. And limits and priorities of processes, which are left to the kernel where the number
+/// is that of the command's own: it is in a register, so it stays what it is.
 
+#include "transports/sandbox_launcher/descendants.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
 #include "transports/sandbox_launcher/system.hpp"
@@ -17,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 
@@ -138,9 +141,33 @@ int set_times(const call& c, const profile& p) {
   }
 }
 
+constexpr int carry_on = 1; ///< the kernel may do it
+
+/// Whether a process or thread descends from this process. Who lost its parent is a child of it.
+bool is_below(int pid) {
+  for (int depth = 0; pid > 1 && depth < 4096; ++depth) {
+    auto parent = parent_of(pid);
+    if (parent == ::getpid())
+      return true;
+    pid = parent;
+  }
+  return false;
+}
+
 int perform(const call& c, const profile& p) {
   auto fd = static_cast<int>(c.arg(0));
+  auto to_process = [](int pid) { return pid == 0 || is_below(pid) ? carry_on : -EPERM; };
   switch (c.n.data.nr) {
+  case SYS_prlimit64:
+  case SYS_sched_setaffinity:
+  case SYS_sched_setscheduler:
+  case SYS_sched_setparam:
+  case SYS_sched_setattr:
+    return to_process(fd);
+  case SYS_setpriority:
+    return fd == PRIO_PROCESS ? to_process(static_cast<int>(c.arg(1))) : -EPERM;
+  case SYS_ioprio_set:
+    return fd == 1 ? to_process(static_cast<int>(c.arg(1))) : -EPERM; // 1: of a process
 #ifdef SYS_chmod
   case SYS_chmod:
     return change_mode(c.open_path(AT_FDCWD, c.arg(0), true), c.arg(1), p);
@@ -170,6 +197,14 @@ void answer_notification(int listener, const profile& p) {
     answer.error = -EPERM;
   if (c.memory >= 0)
     ::close(c.memory);
+  if (answer.error == carry_on) {
+    answer.error = 0;
+    answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0 || errno == ENOENT)
+      return;
+    answer.flags = 0; // before Linux 5.5
+    answer.error = -EPERM;
+  }
   ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 

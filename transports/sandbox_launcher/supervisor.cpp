@@ -20,8 +20,11 @@ namespace conclave::launcher {
 namespace {
 
 constexpr std::size_t max_line = 4u << 20, max_commands = 16, max_command = 100u << 10;
-constexpr std::int64_t watch_ms = 100, patience_ms = 3000;
-constexpr int server_watch_ms = 500; ///< a server is there for long, and each look costs
+constexpr const char* lost = "a file that is protected or hidden was replaced, or the first process of the sandbox was killed: all "
+                             "that ran was ended, and the next command starts "
+                             "anew";
+constexpr std::int64_t watch_ms = 100, files_watch_ms = 500, patience_ms = 3000;
+constexpr int server_watch_ms = 500, server_files_ms = 5000; ///< a server is there for long, and each look costs
 
 std::int64_t now_ms() {
   timespec t{};
@@ -136,7 +139,18 @@ std::string supervisor::make_walls() {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (profile_.tier > 0 && why.empty())
     group_.make(profile_.processes, profile_.memory);
-  return holder_ >= 0 ? await_holder(holder_) : why;
+  if (holder_ < 0)
+    return why;
+  why = await_holder(holder_);
+  for (int again = 0; again < 5 && why.ends_with(std::strerror(ENOENT)); ++again) { // a file may be just being replaced
+    timespec moment{0, 2'000'000};
+    ::nanosleep(&moment, nullptr);
+    close_at(holder_);
+    holder_ = start_holder(profile_, why);
+    if (holder_ >= 0)
+      why = await_holder(holder_);
+  }
+  return why;
 }
 
 void supervisor::on_profile(const sandbox_line& line) {
@@ -183,6 +197,8 @@ void supervisor::on_run(const sandbox_line& line) {
   }
   if (c->background)
     say(sandbox_line("started").add("id", id));
+  if (commands_.empty())
+    watched_ms_ = files_ms_ = c->began_ms;
   commands_.push_back(std::move(c));
 }
 
@@ -276,39 +292,60 @@ void supervisor::finish(command& c) {
   say(line);
 }
 
-/// What no limit of the kernel does for us.
+/// Which limit a command is over that the kernel does not hold for us; null = none.
+const char* supervisor::over(command& c, bool files) {
+  if (profile_.tier == 0)
+    return nullptr;
+  bool memory = !group_.limits_memory(), processes = !group_.limits_processes() && profile_.tier < 2;
+  if (files || memory || processes) {
+    auto pid = pid_of(c);
+    auto used = memory || processes ? measure(pid, profile_.memory) : usage_of_tree{};
+    if (files)
+      c.held = measure_files(pid);
+    if (memory && used.memory + c.held.memory > profile_.memory)
+      return "memory";
+    if (processes && used.processes > profile_.processes)
+      return "processes";
+    if (c.held.disk > profile_.file_size)
+      return "disk";
+  }
+  return nullptr;
+}
+
 void supervisor::watch() {
   auto now = now_ms();
-  bool due = now - watched_ms_ >= watch_ms;
+  bool due = now - watched_ms_ >= watch_ms, files = now - files_ms_ >= files_watch_ms;
   if (due)
     watched_ms_ = now;
+  if (files)
+    files_ms_ = now;
   for (auto& c : commands_) {
     if (c->deadline_ms > 0 && now >= c->deadline_ms)
       end(*c, "timeout");
     if (!c->reason.empty() && now - c->ended_ms > patience_ms)
       ::syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, nullptr, 0);
-    if (!due || profile_.tier == 0 || (group_.limits_memory() && (group_.limits_processes() || profile_.tier == 2)))
-      continue;
-    auto used = measure(pid_of(*c));
-    if (!group_.limits_memory() && used.memory > profile_.memory)
-      end(*c, "memory");
-    if (!group_.limits_processes() && profile_.tier < 2 && used.processes > profile_.processes)
-      end(*c, "processes");
+    if (const auto* what = due && c->reason.empty() ? over(*c, files) : nullptr)
+      end(*c, what);
   }
 }
 
 void supervisor::step(int wait_ms) {
-  std::vector<pollfd> on{{over_ ? -1 : 0, POLLIN, 0}};
+  std::vector<pollfd> on{{over_ ? -1 : 0, POLLIN, 0}, {holder_, POLLRDHUP, 0}};
   for (auto& c : commands_)
     // At tier 2 the last word is behind the end of all that the command was, and the kernel still takes the warden's mounts apart.
     for (auto fd : {c->pidfd, c->out_fd, c->err_fd, profile_.tier == 2 ? c->status_fd : -1})
       on.push_back({fd, POLLIN, 0});
   if (::poll(on.data(), on.size(), wait_ms) < 0 && errno != EINTR)
     ::_exit(2);
+  if (on[1].revents
+      != 0) { // with it the kernel ended all that ran: whoever waits for that is told by our end, and can start anew then
+    say(sandbox_line("failed").add("why", lost));
+    ::_exit(1);
+  }
   auto n = commands_.size();
   for (std::size_t i = 0; i < n; ++i) {
     auto& c = *commands_[i];
-    const auto* of = &on[1 + 4 * i];
+    const auto* of = &on[2 + 4 * i];
     if (of[1].revents)
       drain(c.out_fd, c.out, 256u << 10);
     if (of[2].revents)
@@ -399,16 +436,16 @@ int supervisor::run_one() {
   pollfd on{c.pidfd, POLLIN, 0};
   const auto* end = "killed";
   auto kernel_counts = group_.limits_memory() && (group_.limits_processes() || profile_.tier == 2);
-  auto wait = kernel_counts || profile_.tier == 0 ? -1 : server_watch_ms;
+  auto wait = profile_.tier == 0 ? -1 : kernel_counts ? server_files_ms : server_watch_ms;
   for (int n = 0; (n = ::poll(&on, 1, wait)) <= 0;) {
     if (n < 0 && errno == EINTR)
       continue; // a signal was passed on
     if (n < 0)
       ::_exit(2);
-    auto used = measure(pid_of(c));
-    auto full = !group_.limits_memory() && used.memory > profile_.memory;
-    if (full || (!group_.limits_processes() && profile_.tier == 1 && used.processes > profile_.processes)) {
-      end = full ? "killed: too much memory" : "killed: too many processes";
+    if (const auto* what = over(c, true)) {
+      end = what == std::string_view{"memory"} ? "killed: too much memory"
+            : what == std::string_view{"disk"} ? "killed: too much in deleted files"
+                                               : "killed: too many processes";
       close_at(c.life_fd); // its warden ends all of it
       if (profile_.tier == 2)
         ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);

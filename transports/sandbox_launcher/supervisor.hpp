@@ -3,6 +3,7 @@
 #pragma once
 
 #include "transports/sandbox_launcher/cgroup.hpp"
+#include "transports/sandbox_launcher/descendants.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/output.hpp"
 
@@ -22,6 +23,7 @@ struct command {
   std::string reason; ///< why it was ended; empty = by itself
   std::int64_t began_ms = 0, deadline_ms = 0, ended_ms = 0;
   bool background = false;
+  held_files held;
 };
 
 /// The launcher's loop: lines in, commands, lines out.
@@ -45,6 +47,7 @@ private:
   void refuse(const std::string& id, const std::string& why);
   void end(command& c, const std::string& reason);
   void finish(command& c);
+  const char* over(command& c, bool files);
   void watch();
   void step(int wait_ms);
 
@@ -54,7 +57,7 @@ private:
   cgroup group_;
   std::string unread_;
   std::vector<std::unique_ptr<command>> commands_;
-  std::int64_t watched_ms_ = 0;
+  std::int64_t watched_ms_ = 0, files_ms_ = 0;
   bool over_ = false;
 };
 
