@@ -107,9 +107,27 @@ std::string replaced(std::string text, const std::vector<replacement>& by) {
   return done == 0 ? std::move(text) : out.append(text, done);
 }
 
+std::string with_each(std::string text, std::string_view what, std::string_view by) {
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+    text.replace(at, what.size(), by);
+  return text;
+}
+
+/// Paths of the place as JSON may have them, with "\\/" for each slash, become what they mean.
+std::string plain_slashes(std::string text, const std::string& place) {
+  auto escaped = with_each(place, "/", "\\/");
+  for (auto at = text.find(escaped); at != std::string::npos; at = text.find(escaped, at + 1)) {
+    auto end = std::min(text.find_first_of(" \t\r\n\"'", at), text.size());
+    text.replace(at, end - at, with_each(text.substr(at, end - at), "\\/", "/"));
+  }
+  return text;
+}
+
 } // namespace
 
 std::string neutral(std::string text, const std::string& place, std::uint32_t number, const workspace_config& with) {
+  if (!place.empty())
+    text = plain_slashes(std::move(text), place);
   if (place.empty() || text.find(place) == std::string::npos)
     return text;
   std::vector<replacement> by{{work(place), std::string{scheme} + "agent" + std::to_string(number)}};

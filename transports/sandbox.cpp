@@ -162,7 +162,7 @@ private:
     if (child_)
       return {};
     if (launcher_.empty())
-      return "conclave-sandbox is missing beside conclave: install it there";
+      return no_sandbox_launcher();
     std::string error;
     auto profile = sandbox_profile_line(profile_, {}, {}, error);
     if (profile.empty())

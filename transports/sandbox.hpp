@@ -123,6 +123,9 @@ public:
 /// installed. Empty if it is in none of these.
 std::string find_sandbox_launcher();
 
+/// One sentence for where there is none: where it was looked for.
+std::string no_sandbox_launcher();
+
 /// Returns the profile as the launcher gets it; empty with one sentence in `error`. `cwd` and `command` are for servers
 /// (transports/server_walls.hpp), else empty.
 std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cwd, const std::string& command, std::string& error);

@@ -161,6 +161,8 @@ sandbox_choice choice_of(sandbox_mode mode, std::vector<sandbox_report> reports)
 
 void choose_sandbox(std::shared_ptr<outside> world, std::string launcher, sandbox_mode mode, std::string folder,
                     std::function<void(sandbox_choice)> done) {
+  if (launcher.empty()) // it runs commands without a sandbox, too
+    return done({false, sandbox_tier::off, {}, "agents get no commands: " + no_sandbox_launcher()});
   if (mode == sandbox_mode::off)
     return done(choice_of(mode, {}));
   test_sandbox(world, launcher, sandbox_tier::namespaces, folder, [=](sandbox_report first) {

@@ -58,7 +58,7 @@ std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::s
   if (w.profile.tier == sandbox_tier::off)
     return {};
   if (w.launcher.empty())
-    return "conclave-sandbox is missing beside conclave: install it there";
+    return no_sandbox_launcher();
   if (c.command.empty())
     return "it has no command";
   auto p = w.profile;

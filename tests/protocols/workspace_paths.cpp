@@ -60,6 +60,14 @@ CAF_TEST(nothing that leads below the place of an agent is told to others) {
   CAF_CHECK_EQUAL(of_ann("HOME is " + ann + "/home."), "HOME is private://agent1/home.");
 }
 
+CAF_TEST(slashes may be written as in JSON) {
+  std::string escaped;
+  for (auto c : ann + "/work/a/b")
+    escaped += c == '/' ? std::string{"\\/"} : std::string(1, c);
+  CAF_CHECK_EQUAL(of_ann("{\"path\": \"" + escaped + "\", \"re\": \"a\\/b\"}"),
+                  "{\"path\": \"workspace://agent1/a/b\", \"re\": \"a\\/b\"}");
+}
+
 CAF_TEST(a neutral text can be read as if another had written it) {
   CAF_CHECK_EQUAL(as_of("workspace://agent1/a private://agent1 workspace://agent10/b workspace://agent2/c", 1, 3),
                   "workspace://agent3/a private://agent3 workspace://agent10/b workspace://agent2/c");

@@ -286,6 +286,16 @@ CAF_TEST(the self test fails where nothing confines) {
   CAF_CHECK(!fs::exists(base / "canary"));
 }
 
+CAF_TEST(without a launcher nothing is run in any mode) {
+  for (auto mode : {sandbox_mode::required, sandbox_mode::automatic, sandbox_mode::off}) {
+    answer<sandbox_choice> a;
+    choose_sandbox(outside::of_machine(), "", mode, (base / "canary").string(), a.callback());
+    auto c = a.get();
+    CAF_CHECK(!c.usable);
+    CAF_CHECK_NOT_EQUAL(c.error.find("conclave-sandbox is missing: it is looked for in /"), std::string::npos);
+  }
+}
+
 CAF_TEST(a test is in the way of no other one) {
   auto home = base / "home";
   fs::create_directories(home / "canary0" / "work"); // of a process that was killed
