@@ -377,7 +377,7 @@ PROBES = {
     "limit_of_host": lambda: prlimit(PID),
     "limit_of_the_one_above": lambda: T["tier"] != 2 and prlimit(above()),
     "priority_of_host": lambda: done(os.setpriority, os.PRIO_PROCESS, PID, 19),
-    "priority_of_all": lambda: T["tier"] != 2 and done(os.setpriority, os.PRIO_USER, 0, 19),
+    "priority_of_group_of_host": lambda: done(os.setpriority, os.PRIO_PGRP, PID, 19),
     "processors_of_host": lambda: done(os.sched_setaffinity, PID, os.sched_getaffinity(0)),
     "scheduler_of_host": lambda: done(os.sched_setscheduler, PID, os.SCHED_BATCH, os.sched_param(0)),
     "io_priority_of_host": lambda: done(call, 251, 1, PID, 3 << 13),

@@ -27,7 +27,7 @@ PLANTED = {"read_outside", "read_by_link", "read_by_proc_root", "read_hidden", "
            "environ_of_host", "any_environ", "memory_of_host", "descriptors_of_host", "cwd_of_host", "pidfd_steal", "pidfd_signal",
            "shared_memory", "abstract_socket", "pathname_socket", "pathname_datagram", "pair_to_pathname", "host_loopback_tcp",
            "unshare_user", "clone_user", "clone3_user", "io_uring", "tiocsti", "new_privileges", "ptrace_child", "userfaultfd", "keyctl",
-           "file_handle", "delete_outside", "rename_outside", "limit_of_host", "limit_of_the_one_above", "priority_of_host", "priority_of_all",
+           "file_handle", "delete_outside", "rename_outside", "limit_of_host", "limit_of_the_one_above", "priority_of_host", "priority_of_group_of_host",
            "processors_of_host", "scheduler_of_host", "io_priority_of_host", "watch_outside", "lease", "setuid_by_chmod", "setuid_by_fchmod",
            "setuid_by_open", "setuid_by_openat2", "setuid_by_creat", "setuid_by_mknod", "setuid_by_a_link", "setuid_by_a_folder"}
 
