@@ -30,8 +30,9 @@ public:
 
   /// Takes a snapshot of `folder` and holds it for `options.holder`. It is durable when this returns. Reads the files whose
   /// identity, size or times changed since the scan of `options.scan_cache`. Entered by descriptors, no link is followed, no mount
-  /// point crossed. Sockets, FIFOs, devices, mount points, unreadable files and links that lead out are left out and listed. A
-  /// failure leaves every snapshot as it was, and holds nothing. Failures: over_limit, unsettled, disk_full, io, cancelled.
+  /// point crossed. Sockets, FIFOs, devices, mount points, links that lead out, and what cannot be read in a folder that is not
+  /// `ours`, are left out and listed. A failure leaves every snapshot as it was, and holds nothing. Failures: over_limit,
+  /// unsettled, disk_full, io, cancelled.
   result<taken> take(const std::string& folder, const take_options& options) const;
 
   /// Holds a snapshot that someone holds for one more holder. Failures: missing, disk_full, io.
