@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// Folders of users in which not everything is a file that may be read and written.
+
+#define CAF_SUITE transports.delivery_oddities
+
+#include "caf/test/unit_test.hpp"
+#include "support/delivery_fixture.hpp"
+#include "support/workspace_tree.hpp"
+
+#include <iostream>
+#include <sys/mount.h>
+
+using namespace conclave;
+using namespace conclave::delivery;
+using namespace conclave::snapshots;
+using namespace conclave::test;
+namespace fs = std::filesystem;
+
+CAF_TEST_FIXTURE_SCOPE(delivery_oddities, delivery_fixture)
+
+CAF_TEST(a file that is a FIFO by now stops an apply that stops at drift) {
+  write("a", "base");
+  write("b", "base");
+  start();
+  write("a", "changed");
+  write("b", "changed");
+  write("new", "new");
+  auto fifo = [&](const std::string& name) {
+    fs::remove(user + "/" + name);
+    CAF_REQUIRE_EQUAL(::mkfifo((user + "/" + name).c_str(), 0600), 0);
+  };
+  fifo("a");
+  fifo("new");
+  auto refused = apply(plan());
+  CAF_REQUIRE_EQUAL(kind_of(refused), fault::drifted);
+  auto& bad = std::get<failure>(refused);
+  CAF_CHECK_EQUAL(bad.largest.size(), 2u);
+  CAF_CHECK_NOT_EQUAL(bad.text.find("a (it is a FIFO, a socket or a device), new (it is"), std::string::npos);
+  CAF_CHECK_EQUAL(contents(user + "/b"), "base");
+  for (auto p : {policy::skip, policy::prefer_presenter}) {
+    on_drift = p;
+    auto got = good(apply(plan()));
+    CAF_CHECK_EQUAL(got.modified, std::vector<std::string>{"b"});
+    CAF_CHECK_EQUAL(why(got, "a"), "it is a FIFO, a socket or a device");
+    CAF_CHECK_EQUAL(why(got, "new"), "it is a FIFO, a socket or a device");
+    CAF_CHECK(fs::is_fifo(user + "/a"));
+    good(undo(journal, got.id));
+  }
+}
+
+CAF_TEST(a folder that is a mount point by now stops an apply that stops at drift) {
+  write("d/a", "base");
+  write("b", "base");
+  start();
+  fs::create_directory(user + "/m");
+  write("d/a", "changed");
+  write("b", "changed");
+  if (::mount("none", (user + "/d").c_str(), "tmpfs", 0, nullptr) != 0) {
+    std::cout << "skipped: mounting needs root" << std::endl;
+    return;
+  }
+  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::drifted);
+  CAF_CHECK_EQUAL(contents(user + "/b"), "base");
+  on_drift = policy::skip;
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(why(got, "d/a"), "a mount point");
+  CAF_CHECK(fs::is_empty(user + "/d"));
+  CAF_CHECK_EQUAL(contents(user + "/b"), "changed");
+  good(undo(journal, got.id));
+  // One that was always there is in no copy: what agents make under its name is left out, and no drift.
+  write("d/a", "base");
+  write("m/x", "new");
+  CAF_REQUIRE_EQUAL(::umount((user + "/d").c_str()), 0);
+  CAF_REQUIRE_EQUAL(::mount("none", (user + "/m").c_str(), "tmpfs", 0, nullptr), 0);
+  on_drift = policy::fail;
+  got = good(apply(plan()));
+  CAF_CHECK_EQUAL(why(got, "m/x"), "a mount point");
+  CAF_CHECK(fs::is_empty(user + "/m"));
+  CAF_CHECK_EQUAL(contents(user + "/b"), "changed");
+  CAF_CHECK_EQUAL(::umount((user + "/m").c_str()), 0);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
