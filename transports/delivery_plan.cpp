@@ -123,6 +123,10 @@ private:
       set(d, j_.on_drift == policy::fail ? verdict::drifted : verdict::denied, "it changes while it is read");
       return {};
     }
+    if ((error == EACCES || error == EPERM) && j_.on_drift != policy::fail) {
+      set(d, verdict::denied, "it cannot be read"); // nor kept, so that undo could put it back
+      return {};
+    }
     if (error != 0 && error != ENOENT)
       return failed("read", c.path, error);
     d.folder_missing = error == ENOENT;

@@ -83,3 +83,54 @@ CAF_TEST(a folder that is a mount point by now stops an apply that stops at drif
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
+
+namespace {
+
+/// Nobody in all of it: root reads whatever the modes say.
+struct unprivileged {
+  as_nobody who;
+};
+
+struct users_fixture : unprivileged, delivery_fixture {
+  void mode(const std::string& path, mode_t m) const { CAF_REQUIRE_EQUAL(::chmod((user + "/" + path).c_str(), m), 0); }
+  ~users_fixture() { remove_tree(user); } // with the modes that tests leave
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(delivery_users, users_fixture)
+
+CAF_TEST(one unreadable file does not fail an apply that leaves out what drifted) {
+  write("a", "base");
+  write("b", "base");
+  write("d/x", "base");
+  write("d/y", "base");
+  start();
+  write("a", "changed");
+  write("b", "changed");
+  write("d/x", "changed");
+  fs::remove(work + "/d/y");
+  auto before = id_of(user);
+  mode("a", 0);
+  mode("d", 0);
+  auto refused = apply(plan());
+  CAF_REQUIRE_EQUAL(kind_of(refused), fault::io);
+  CAF_CHECK_EQUAL(std::get<failure>(refused).text, "cannot read a: Permission denied");
+  for (auto p : {policy::skip, policy::prefer_presenter}) {
+    on_drift = p;
+    auto got = good(apply(plan()));
+    CAF_CHECK_EQUAL(got.modified, std::vector<std::string>{"b"});
+    for (auto* path : {"a", "d/x", "d/y"})
+      CAF_CHECK_EQUAL(why(got, path), "it cannot be read");
+    good(undo(journal, got.id));
+  }
+  fs::remove_all(work + "/d"); // a folder of which nobody can tell what is in it stays
+  auto got = good(apply(plan()));
+  CAF_CHECK_NOT_EQUAL(why(got, "d"), "");
+  good(undo(journal, got.id));
+  mode("a", 0644);
+  mode("d", 0755);
+  CAF_CHECK_EQUAL(id_of(user), before);
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
