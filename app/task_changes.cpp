@@ -214,6 +214,8 @@ void finish_broken_deliveries(const std::string& home, const std::function<void(
       tell(said);
   std::error_code e;
   for (std::filesystem::directory_iterator at{home + "/deliveries", e}, end; !e && at != end; at.increment(e)) {
+    if (at->path().filename().string().starts_with("."))
+      continue; // no journal
     auto got = delivery::recover(at->path().string());
     if (auto* f = std::get_if<snapshots::failure>(&got)) {
       if (tell && f->kind != snapshots::fault::busy)

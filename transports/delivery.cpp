@@ -266,6 +266,8 @@ result<applied> apply(const job& j) {
   target at;
   if (auto bad = at.open(j.target))
     return std::move(*bad);
+  if (auto bad = at.lock(j.journal))
+    return std::move(*bad);
   auto got = judge_all(j, at);
   if (auto* bad = std::get_if<failure>(&got))
     return std::move(*bad);
@@ -317,6 +319,8 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
     return std::move(*bad);
   if (at.what().inode != inode)
     return failure{fault::drifted, shown_text(path, 200) + " is another folder now; nothing was undone", {}};
+  if (auto bad = at.lock(journal_path))
+    return std::move(*bad);
   std::vector<step> plan, steps;
   std::vector<std::size_t> source;
   if (auto error = done.read_plan(plan); error != 0)
@@ -356,7 +360,7 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
 namespace {
 
 /// Ends one run that was broken off. Returns whether there was one.
-bool end_run(run& r, const std::string& id, recovered& out) {
+bool end_run(run& r, const std::string& journal, const std::string& id, recovered& out) {
   std::uint64_t inode = 0;
   out.id = id;
   out.undo = r.undo();
@@ -368,6 +372,8 @@ bool end_run(run& r, const std::string& id, recovered& out) {
   auto bad = at.open(out.target);
   if (!bad && at.what().inode != inode)
     bad = failure{fault::denied, shown_text(out.target, 200) + " is another folder now", {}};
+  if (!bad)
+    bad = at.lock(journal);
   if (bad) {
     out.text = "left for later: " + bad->text;
     return false;
@@ -389,13 +395,13 @@ bool end_run(run& r, const std::string& id, recovered& out) {
 }
 
 /// What was finished and not cleared up.
-void clear_rests(run& r) {
+void clear_rests(run& r, const std::string& journal) {
   std::string path;
   std::uint64_t inode = 0;
   found f;
   target at;
   if (r.read_target(path, inode) && look(AT_FDCWD, (path + "/" + r.stage_name()).c_str(), f) == 0 && !at.open(path)
-      && at.what().inode == inode)
+      && at.what().inode == inode && !at.lock(journal))
     r.clear(at);
 }
 
@@ -419,22 +425,22 @@ result<std::vector<recovered>> recover(const std::string& journal_path) {
     run r{descriptor{::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)}, id, false};
     if (!r.has("done")) {
       recovered what;
-      if (end_run(r, id, what) && !what.completed)
+      if (end_run(r, journal_path, id, what) && !what.completed)
         remove_below(journal.get(), id.c_str(), nullptr);
       out.push_back(std::move(what));
       continue;
     }
-    clear_rests(r);
+    clear_rests(r, journal_path);
     auto undone = open_in(folder.get(), "undo");
     if (!undone)
       continue;
     run u{std::move(undone), id, true};
     if (u.has("done")) {
-      clear_rests(u);
+      clear_rests(u, journal_path);
       continue;
     }
     recovered what;
-    if (end_run(u, id, what) && !what.completed)
+    if (end_run(u, journal_path, id, what) && !what.completed)
       remove_below(folder.get(), "undo", nullptr);
     out.push_back(std::move(what));
   }

@@ -9,8 +9,8 @@
 ///   delivery::job j{store, base, after, target, policy::fail, judge, journal};
 ///   auto got = delivery::apply(j);
 ///
-/// Every function blocks on the disk: for a worker thread. One apply, undo or recover at a time per journal and per target; others
-/// are told `busy`. Texts are escaped already.
+/// Every function blocks on the disk: for a worker thread. One apply, undo or recover at a time per journal, and per target among
+/// journals in one folder; others are told `busy`. Texts are escaped already.
 
 #include "protocols/path_policy.hpp"
 #include "transports/snapshot_store.hpp"
