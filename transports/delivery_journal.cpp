@@ -78,6 +78,10 @@ failure changed_meanwhile(const std::string& path) {
   return {fault::drifted, shown_text(path, 200) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
 }
 
+descriptor open_in(int in, const std::string& name) {
+  return descriptor{::openat(in, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+}
+
 bool is_id(const std::string& id) {
   return id.size() == 6 && std::all_of(id.begin(), id.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

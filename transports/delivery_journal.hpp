@@ -118,6 +118,9 @@ private:
 /// Opens the journal and locks it. Failures: busy, io, missing (if not `make`).
 std::optional<failure> open_journal(const std::string& path, bool make, descriptor& folder, descriptor& lock);
 
+/// A folder in a folder; no link.
+descriptor open_in(int in, const std::string& name);
+
 /// Six letters and digits.
 bool is_id(const std::string& id);
 

@@ -133,4 +133,47 @@ CAF_TEST(one unreadable file does not fail an apply that leaves out what drifted
   CAF_CHECK_EQUAL(id_of(user), before);
 }
 
+CAF_TEST(files of another user that are ours by apply or undo are told) {
+  if (!who.active()) {
+    std::cout << "skipped: a file of somebody else's needs root" << std::endl;
+    return;
+  }
+  for (auto* path : {"a", "b", "gone", "link"})
+    write(path, "base");
+  fs::remove(work + "/link");
+  fs::create_symlink("a", work + "/link");
+  start();
+  auto owner = [&](const std::string& path) {
+    struct stat st {};
+    CAF_REQUIRE_EQUAL(::lstat((user + "/" + path).c_str(), &st), 0);
+    return st.st_uid;
+  };
+  CAF_REQUIRE_EQUAL(::seteuid(0), 0);
+  for (auto* path : {"/a", "/gone", "/link"})
+    CAF_REQUIRE_EQUAL(::lchown((user + path).c_str(), 0, 0), 0);
+  CAF_REQUIRE_EQUAL(::seteuid(65534), 0);
+  for (auto* path : {"a", "b", "new"})
+    write(path, "changed");
+  fs::remove(work + "/gone");
+  fs::remove(work + "/link");
+  fs::create_symlink("b", work + "/link");
+  using paths = std::vector<std::string>;
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(got.yours, (paths{"a", "link"}));
+  CAF_CHECK_EQUAL(owner("a"), 65534u);
+  auto back = good(undo(journal, got.id));
+  std::sort(back.yours.begin(), back.yours.end());
+  CAF_CHECK_EQUAL(back.yours, (paths{"a", "gone", "link"}));
+  CAF_CHECK_EQUAL(owner("gone"), 65534u);
+  CAF_CHECK_EQUAL(contents(user + "/a"), "base");
+  // Root gives each back to whom it belongs.
+  CAF_REQUIRE_EQUAL(::seteuid(0), 0);
+  got = good(apply(plan()));
+  CAF_CHECK_EQUAL(got.yours, paths{});
+  CAF_CHECK_EQUAL(owner("a"), 65534u);
+  CAF_CHECK_EQUAL(good(undo(journal, got.id)).yours, paths{});
+  CAF_CHECK_EQUAL(owner("gone"), 65534u);
+  CAF_REQUIRE_EQUAL(::seteuid(65534), 0);
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()
