@@ -254,7 +254,7 @@ bool taker::sub_folder(int folder, std::string& path, const std::string& name, c
       return fail(unsettled(path, 0)); // it became something else meanwhile
     if (error != EXDEV && (error != EACCES || options_.ours))
       return fail("open", path, error);
-    return skip(path, error == EXDEV ? "a mount point" : "not readable", e);
+    return skip(path, error == EXDEV ? "a mount point" : std::string{not_readable}, e);
   }
   ++out_.dirs;
   e.kind = entry_kind::folder;
@@ -306,7 +306,7 @@ bool taker::file(int folder, const std::string& path, const std::string& name, f
     if (error == ENOENT || refused) {
       out_.bytes -= size;
       --out_.files;
-      return !refused || skip(path, "not readable", e);
+      return !refused || skip(path, std::string{not_readable}, e);
     }
     if (error != 0)
       return fail("open", path, error);

@@ -90,6 +90,9 @@ struct left_out {
   std::string why;
 };
 
+/// Why a file or folder of the user's is left out that this user may not read.
+inline constexpr std::string_view not_readable = "not readable";
+
 struct taken {
   std::string id;                ///< 64 hexadecimal digits
   std::uint64_t files = 0;       ///< files and links

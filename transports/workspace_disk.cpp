@@ -203,17 +203,21 @@ snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::ca
 }
 
 /// What git ignores is not what agents work on, and may be more than all the rest.
-void workspace_disk::tell_ignored(std::size_t i, const snapshots::taken& of) {
-  std::string names;
-  std::size_t n = 0;
-  for (auto& x : of.skipped)
-    if (x.why == git_ignores && ++n <= most_named)
-      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+void workspace_disk::tell_not_copied(std::size_t i, const snapshots::taken& of) {
   auto& c = f_.config.context[i];
-  if (n > 0)
-    notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096)
-           + ", because git ignores it: " + names
-           + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
+  auto tell = [&](std::string_view why, const std::string& because) {
+    std::string names;
+    std::size_t n = 0;
+    for (auto& x : of.skipped)
+      if (x.why == why && ++n <= most_named)
+        names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+    if (n > 0)
+      notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096) + ", because "
+             + because + ": " + names
+             + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
+  };
+  tell(git_ignores, git_ignores);
+  tell(snapshots::not_readable, "you may not read it");
 }
 
 /// What an earlier run began from. It stays the same for all runs of the agent: what it made is compared with that.
@@ -236,7 +240,7 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   auto* taken = std::get_if<snapshots::taken>(&got);
   if (taken == nullptr)
     return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
-  tell_ignored(i, *taken);
+  tell_not_copied(i, *taken);
   base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
   if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
     return fault;

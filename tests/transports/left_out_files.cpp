@@ -56,7 +56,7 @@ struct presenter {
   }
   ~presenter() { remove_tree(tree.path); }
 
-  void begin() {
+  std::vector<std::string> begin() {
     workspace_folders f{tree / "home", place, "task", {}, {}};
     f.config.cwd = "w";
     f.config.context.push_back({project, true, {}, false});
@@ -67,7 +67,7 @@ struct presenter {
     CAF_REQUIRE_EQUAL(disk->prepare(p, nullptr), "");
     CAF_REQUIRE_EQUAL(disk->rules().roots.size(), 4u);
     copy = disk->rules().roots[3].path;
-    disk->take_notices();
+    return disk->take_notices();
   }
   static void mode(const std::string& path, mode_t m) { CAF_REQUIRE_EQUAL(::chmod(path.c_str(), m), 0); }
   static void fifo(const std::string& path) { CAF_REQUIRE_EQUAL(::mkfifo(path.c_str(), 0600), 0); }
@@ -191,6 +191,18 @@ CAF_TEST(what replaces a file and cannot be kept deletes nothing of the user) {
   CAF_CHECK_EQUAL(p.changed(got), std::vector<std::string>{"modified run"});
   auto told = p.disk->take_notices();
   CAF_CHECK(has(told, "a (a FIFO), d (a link to an absolute path)"));
+}
+
+CAF_TEST(what the user may not read is told to be in no copy and stays) {
+  presenter p;
+  p.mode(p.project + "/a", 0);
+  p.mode(p.project + "/d", 0);
+  auto told = p.begin();
+  CAF_CHECK(has(told, "not in the copy of " + p.project + ", because you may not read it: a, d"));
+  put(p.copy + "/new", "n");
+  auto got = p.disk->keep(true, nullptr);
+  CAF_CHECK_EQUAL(p.changed(got), std::vector<std::string>{"added new"});
+  p.mode(p.project + "/d", 0755);
 }
 
 CAF_TEST(what is left out of the files of an answer is told) {
