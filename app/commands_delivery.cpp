@@ -69,6 +69,8 @@ std::string applied_text(const delivery::applied& a, const std::string& target) 
     out += count_of(a.added.size(), "path") + " added, " + std::to_string(a.modified.size()) + " changed, "
            + std::to_string(a.removed.size()) + " removed\n";
   out += names(a.added) + names(a.modified) + names(a.removed);
+  for (auto& path : a.yours)
+    out += "  yours now, it was another user's: " + shown_text(path, 4'096) + "\n";
   for (auto& x : a.skipped)
     out += "  left as it is: " + shown_text(x.path, 4'096) + ": " + x.why + "\n";
   return out;

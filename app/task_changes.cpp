@@ -209,8 +209,13 @@ std::string failure_text(const std::string& folder, const snapshots::failure& f)
 } // namespace
 
 void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell) {
+  for (auto& said : snapshots::store{snapshot_folder(home)}.clear_broken_places())
+    if (tell)
+      tell(said);
   std::error_code e;
   for (std::filesystem::directory_iterator at{home + "/deliveries", e}, end; !e && at != end; at.increment(e)) {
+    if (at->path().filename().string().starts_with("."))
+      continue; // no journal
     auto got = delivery::recover(at->path().string());
     if (auto* f = std::get_if<snapshots::failure>(&got)) {
       if (tell && f->kind != snapshots::fault::busy)

@@ -61,8 +61,9 @@ struct written_folder {
 std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
                           std::vector<written_folder>* out = nullptr, const std::function<void(const std::string&)>& tell = {});
 
-/// Ends what processes that were killed had begun, of all tasks: their half-written changes, and what lies beside files of the
-/// user's. What another process is at, or what cannot be reached now, is left for the next time.
+/// Ends what processes that were killed had begun, of all tasks: their half-written changes, folders that `write_files` was
+/// making, and what lies beside files of the user's. What another process is at, or what cannot be reached now, is left for the
+/// next time.
 void finish_broken_deliveries(const std::string& home, const std::function<void(const std::string&)>& tell = {});
 
 /// Takes back all that was applied of a task and was not taken back, also where one folder cannot be: what is wrong

@@ -27,9 +27,13 @@ constexpr std::string_view excluded[] = {
     ".massgen", ".git",          ".env",        "node_modules", "__pycache__", ".venv",
     "venv",     ".pytest_cache", ".mypy_cache", ".ruff_cache",  ".ds_store",   "massgen_logs",
 };
-constexpr std::string_view secret[] = {".env", ".ssh", ".aws", ".gnupg", ".netrc", ".npmrc", ".pypirc"};
-constexpr std::string_view secret_starts[] = {".env.", ".env-", ".env_", ".envrc", "id_rsa"};
-constexpr std::string_view secret_ends[] = {".pem", ".key"};
+constexpr std::string_view secret[] = {".env",    ".ssh", ".aws", ".gnupg", ".netrc", ".npmrc", ".pypirc", ".git-credentials",
+                                       ".pgpass", ".kube"};
+constexpr std::string_view secret_starts[] = {".env.", ".env-", ".env_", ".envrc", "id_rsa", "id_ed25519", "id_ecdsa", "id_dsa"};
+constexpr std::string_view secret_ends[] = {".pem", ".key", ".p12", ".pfx"};
+// What editors and people call copies of a file. A lock of Emacs (a link) is ".#name", what it saves by itself "#name#".
+constexpr std::string_view copy_ends[] = {"~", ".bak", ".old", ".orig", ".swp", "#"};
+constexpr std::string_view copy_starts[] = {".#", "#"};
 
 /// In the own workspace: never deleted by themselves. Of these, what tools make again may go with the folder that holds it.
 constexpr std::string_view lasting[] = {".git", ".env", ".massgen", "massgen_logs", ".venv", "venv"};
@@ -294,9 +298,19 @@ std::string_view to_string(denial d) {
 }
 
 bool is_secret_name(std::string_view component) {
-  auto name = lower(std::string(component));
+  auto whole = lower(std::string(component));
+  std::string_view name = whole;
   auto starts = [&name](std::string_view s) { return name.starts_with(s); };
   auto ends = [&name](std::string_view s) { return name.ends_with(s); };
+  if (auto s = std::find_if(std::begin(copy_starts), std::end(copy_starts), starts); s != std::end(copy_starts))
+    name.remove_prefix(s->size());
+  for (auto e = std::begin(copy_ends); e != std::end(copy_ends);)
+    if (ends(*e)) {
+      name.remove_suffix(e->size());
+      e = std::begin(copy_ends);
+    } else {
+      ++e;
+    }
   return is_one_of(secret, name) || std::any_of(std::begin(secret_starts), std::end(secret_starts), starts)
          || std::any_of(std::begin(secret_ends), std::end(secret_ends), ends);
 }

@@ -97,7 +97,8 @@ verdict absolute(const std::string& workspace, std::string_view argument, std::s
 /// Names that no write touches outside of a workspace, whatever the grants say (.git, .env, node_modules, ...); case does not
 /// count.
 bool is_excluded_name(std::string_view component);
-/// Names that are not read outside of a workspace unless `allow_secrets` (.env, .ssh, id_rsa*, *.pem, ...); case does not count.
+/// Names that are not read outside of a workspace unless `allow_secrets` (.env, .ssh, id_rsa*, *.pem, ...), and copies of them
+/// (*~, *.bak, ...); case does not count.
 bool is_secret_name(std::string_view component);
 
 /// An argument or file name as it may stand in a message: escaped, at most 200 characters.

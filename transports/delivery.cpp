@@ -142,10 +142,6 @@ std::optional<failure> carry_out(run& r, const std::vector<step>& steps, const t
   return bad;
 }
 
-descriptor open_in(int in, const std::string& name) {
-  return descriptor{::openat(in, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-}
-
 std::optional<failure> prepare(const job& j, run& r, std::vector<step>& steps, const target& at) {
   std::uint64_t news = 0, old_bytes = 0;
   for (auto& s : steps) {
@@ -266,6 +262,8 @@ result<applied> apply(const job& j) {
   target at;
   if (auto bad = at.open(j.target))
     return std::move(*bad);
+  if (auto bad = at.lock(j.journal))
+    return std::move(*bad);
   auto got = judge_all(j, at);
   if (auto* bad = std::get_if<failure>(&got))
     return std::move(*bad);
@@ -294,6 +292,9 @@ result<applied> apply(const job& j) {
     return std::move(*bad);
   }
   report(steps, out);
+  for (auto& s : steps)
+    if (s.what == act::replace && s.after.uid != s.before.uid)
+      out.yours.push_back(s.path);
   return out;
 }
 
@@ -317,6 +318,8 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
     return std::move(*bad);
   if (at.what().inode != inode)
     return failure{fault::drifted, shown_text(path, 200) + " is another folder now; nothing was undone", {}};
+  if (auto bad = at.lock(journal_path))
+    return std::move(*bad);
   std::vector<step> plan, steps;
   std::vector<std::size_t> source;
   if (auto error = done.read_plan(plan); error != 0)
@@ -329,13 +332,16 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
   run r{open_in(past.get(), "undo"), id, true};
   auto olds = open_in(past.get(), "old");
   auto error = r.begin(at);
+  applied out;
+  out.id = id;
   for (std::size_t n = 0; n < steps.size() && error == 0; ++n)
     if (has_new(steps[n])) {
       auto from = snapshots::open_file(olds.get(), std::to_string(source[n]).c_str());
+      auto owner = steps[n].after.uid;
       error = snapshots::is_set(cancel) ? ECANCELED : from ? put_aside(r, n, steps[n], from.get(), cancel) : errno;
+      if (steps[n].after.uid != owner)
+        out.yours.push_back(steps[n].path);
     }
-  applied out;
-  out.id = id;
   std::optional<failure> bad;
   if (error != 0) {
     r.clear(at);
@@ -356,7 +362,7 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
 namespace {
 
 /// Ends one run that was broken off. Returns whether there was one.
-bool end_run(run& r, const std::string& id, recovered& out) {
+bool end_run(run& r, const std::string& journal, const std::string& id, recovered& out) {
   std::uint64_t inode = 0;
   out.id = id;
   out.undo = r.undo();
@@ -368,6 +374,8 @@ bool end_run(run& r, const std::string& id, recovered& out) {
   auto bad = at.open(out.target);
   if (!bad && at.what().inode != inode)
     bad = failure{fault::denied, shown_text(out.target, 200) + " is another folder now", {}};
+  if (!bad)
+    bad = at.lock(journal);
   if (bad) {
     out.text = "left for later: " + bad->text;
     return false;
@@ -389,13 +397,13 @@ bool end_run(run& r, const std::string& id, recovered& out) {
 }
 
 /// What was finished and not cleared up.
-void clear_rests(run& r) {
+void clear_rests(run& r, const std::string& journal) {
   std::string path;
   std::uint64_t inode = 0;
   found f;
   target at;
   if (r.read_target(path, inode) && look(AT_FDCWD, (path + "/" + r.stage_name()).c_str(), f) == 0 && !at.open(path)
-      && at.what().inode == inode)
+      && at.what().inode == inode && !at.lock(journal))
     r.clear(at);
 }
 
@@ -419,71 +427,26 @@ result<std::vector<recovered>> recover(const std::string& journal_path) {
     run r{descriptor{::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)}, id, false};
     if (!r.has("done")) {
       recovered what;
-      if (end_run(r, id, what) && !what.completed)
+      if (end_run(r, journal_path, id, what) && !what.completed)
         remove_below(journal.get(), id.c_str(), nullptr);
       out.push_back(std::move(what));
       continue;
     }
-    clear_rests(r);
+    clear_rests(r, journal_path);
     auto undone = open_in(folder.get(), "undo");
     if (!undone)
       continue;
     run u{std::move(undone), id, true};
     if (u.has("done")) {
-      clear_rests(u);
+      clear_rests(u, journal_path);
       continue;
     }
     recovered what;
-    if (end_run(u, id, what) && !what.completed)
+    if (end_run(u, journal_path, id, what) && !what.completed)
       remove_below(folder.get(), "undo", nullptr);
     out.push_back(std::move(what));
   }
   return out;
-}
-
-std::vector<past> history(const std::string& journal_path) {
-  std::vector<std::pair<snapshots::moment, past>> all;
-  auto journal = open_in(AT_FDCWD, journal_path);
-  std::vector<std::string> names;
-  if (journal && snapshots::names_in(journal.get(), names) == 0)
-    for (auto& id : names) {
-      auto folder = is_id(id) ? open_in(journal.get(), id) : descriptor{};
-      found done, undone;
-      if (!folder || look(folder.get(), "done", done) != 0)
-        continue;
-      past p;
-      p.id = id;
-      p.applied_ms = done.modified / 1'000'000;
-      p.undone_ms = look(folder.get(), "undo/done", undone) == 0 ? undone.modified / 1'000'000 : 0;
-      std::uint64_t inode = 0;
-      run past_run{std::move(folder), id, false};
-      past_run.read_target(p.target, inode);
-      std::vector<step> plan;
-      if (past_run.read_plan(plan) == 0)
-        p.files = static_cast<std::uint64_t>(std::count_if(
-            plan.begin(), plan.end(), [](auto& s) { return s.what != act::make_folder && s.what != act::remove_folder; }));
-      all.emplace_back(done.modified, std::move(p));
-    }
-  std::stable_sort(all.begin(), all.end(), [](auto& a, auto& b) { return a.first < b.first; });
-  std::vector<past> out;
-  out.reserve(all.size());
-  for (auto& [when, p] : all)
-    out.push_back(std::move(p));
-  return out;
-}
-
-std::string forget(const std::string& journal_path, const std::string& id) {
-  descriptor journal, lock;
-  if (auto bad = open_journal(journal_path, false, journal, lock))
-    return bad->kind == fault::missing ? std::string{} : bad->text;
-  auto folder = is_id(id) ? open_in(journal.get(), id) : descriptor{};
-  if (!folder)
-    return {};
-  // What is not finished is not forgotten.
-  if (::faccessat(folder.get(), "done", F_OK, 0) != 0)
-    return "it is not finished: it ends at the next start";
-  auto error = remove_below(journal.get(), id.c_str(), nullptr);
-  return error == 0 ? std::string{} : failed("delete", journal_path + "/" + id, error).text;
 }
 
 } // namespace conclave::delivery

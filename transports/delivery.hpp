@@ -9,8 +9,8 @@
 ///   delivery::job j{store, base, after, target, policy::fail, judge, journal};
 ///   auto got = delivery::apply(j);
 ///
-/// Every function blocks on the disk: for a worker thread. One apply, undo or recover at a time per journal and per target; others
-/// are told `busy`. Texts are escaped already.
+/// Every function blocks on the disk: for a worker thread. One apply, undo or recover at a time per journal, and per target among
+/// journals in one folder; others are told `busy`. Texts are escaped already.
 
 #include "protocols/path_policy.hpp"
 #include "transports/snapshot_store.hpp"
@@ -66,7 +66,8 @@ result<std::vector<proposed>> propose(const job& j);
 struct applied {
   std::string id; ///< for undo; empty if there was nothing to do
   std::vector<std::string> added, modified, removed;
-  std::vector<left_out> skipped; ///< denied or drifted; and folders that stay because something is in them
+  std::vector<left_out> skipped;  ///< denied or drifted; and folders that stay because something is in them
+  std::vector<std::string> yours; ///< files of another user that are of this one now: only root gives them back
 };
 
 /// Carries out what `propose` says. Failures: missing, drifted (policy fail), denied (the target itself), disk_full, busy, io,
@@ -74,7 +75,8 @@ struct applied {
 result<applied> apply(const job& j);
 
 /// Puts back what an apply replaced. Refuses, with nothing changed, if anything that it wrote is not as it left it (drifted, names
-/// them), or if it was undone already (missing). Bytes, modes, owners and times of files are as they were.
+/// them), or if it was undone already (missing). Bytes, modes and times of files are as they were, and
+/// for root their owners.
 result<applied> undo(const std::string& journal, const std::string& id, cancel_flag cancel = nullptr);
 
 struct recovered {

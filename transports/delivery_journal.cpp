@@ -78,6 +78,10 @@ failure changed_meanwhile(const std::string& path) {
   return {fault::drifted, shown_text(path, 200) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
 }
 
+descriptor open_in(int in, const std::string& name) {
+  return descriptor{::openat(in, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
+}
+
 bool is_id(const std::string& id) {
   return id.size() == 6 && std::all_of(id.begin(), id.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -109,9 +113,35 @@ std::optional<failure> target::open(const std::string& path) {
     return failure{fault::denied, shown_text(path, 200) + " is no folder; nothing was written", {}};
   if (error != 0)
     return failed("open", path, error);
-  if (::flock(root_.get(), LOCK_EX | LOCK_NB) != 0)
-    return failure{fault::busy, "something else writes into " + shown_text(path, 200) + "; try again when it has ended", {}};
   return {};
+}
+
+std::optional<failure> target::lock(const std::string& journal) {
+  auto folder = journal.substr(0, journal.rfind('/') + 1) + ".targets";
+  if (auto error = snapshots::make_folders(folder); error != 0)
+    return failed("make", folder, error);
+  locks_.reset(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  auto name = std::to_string(what_.device) + "-" + std::to_string(what_.inode);
+  for (;;) {
+    descriptor fd{locks_ ? ::openat(locks_.get(), name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600) : -1};
+    found f;
+    if (!fd)
+      return failed("open", folder + "/" + name, errno);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+      return failure{fault::busy, "something else writes into " + shown_text(path_, 200) + "; try again when it has ended", {}};
+    if (auto error = look(fd.get(), "", f); error != 0)
+      return failed("open", folder + "/" + name, error);
+    if (f.links == 0)
+      continue; // whoever had it deleted it meanwhile: it locks nobody out any more
+    lock_ = std::move(fd);
+    lock_name_ = std::move(name);
+    return {};
+  }
+}
+
+target::~target() {
+  if (lock_)
+    ::unlinkat(locks_.get(), lock_name_.c_str(), 0); // while it is locked
 }
 
 descriptor target::parent(const std::string& path, std::string& name) const {

@@ -11,6 +11,8 @@
 ///   <id>/done       written when the target is durable
 ///   <id>/undo/      the same for an undo
 ///
+/// The folders that are being written are locked in ../.targets.
+///
 /// New files wait in <target>/.conclave-<id>/<n>; what they replaced lies there too until the end ("<n>" exchanged, "<n>.old"
 /// moved).
 
@@ -49,11 +51,19 @@ struct step {
   state before, after;
 };
 
-/// A folder of the user's, held open and locked against others that deliver.
+/// A folder of the user's, held open.
 class target {
 public:
-  /// Failures: denied (no folder, a link), busy, io.
+  target() = default;
+  ~target();
+  target(const target&) = delete;
+  target& operator=(const target&) = delete;
+
+  /// Failures: denied (no folder, a link), io.
   std::optional<failure> open(const std::string& path);
+  /// Keeps others out that deliver to it by a journal beside this one. By a file of our own, named after the folder's device and
+  /// inode: whoever may read the folder could lock that itself. Failures: busy, io, disk_full.
+  std::optional<failure> lock(const std::string& journal);
   /// Opens the folder that a path is in, one component after the other; no link, no other disk. `name` gets what is behind.
   descriptor parent(const std::string& path, std::string& name) const;
   int root() const { return root_.get(); }
@@ -62,7 +72,8 @@ public:
 
 private:
   std::string path_;
-  descriptor root_;
+  descriptor root_, locks_, lock_;
+  std::string lock_name_;
   found what_;
 };
 
@@ -106,6 +117,9 @@ private:
 
 /// Opens the journal and locks it. Failures: busy, io, missing (if not `make`).
 std::optional<failure> open_journal(const std::string& path, bool make, descriptor& folder, descriptor& lock);
+
+/// A folder in a folder; no link.
+descriptor open_in(int in, const std::string& name);
 
 /// Six letters and digits.
 bool is_id(const std::string& id);

@@ -110,15 +110,21 @@ private:
       return failed("", "", error);
     if ((error == ENOTDIR || error == ELOOP) && made_here(c.path))
       error = ENOENT; // what is in the folder's place goes first, and is judged by itself
-    if (error == EXDEV || error == ENOTDIR || error == ELOOP) {
-      // Nothing is written through it, whatever the policy is.
-      auto fails = j_.on_drift == policy::fail && error != EXDEV;
+    if (error == EXDEV || error == ENXIO || error == ENOTDIR || error == ELOOP) {
+      // Nothing is written through it, whatever the policy is. Mount points are in no copy: what agents add there is no drift.
+      auto fails = j_.on_drift == policy::fail && (error != EXDEV || c.before.kind != entry_kind::none);
       set(d, fails ? verdict::drifted : verdict::denied,
-          error == EXDEV ? "a mount point or a device" : "its folder is a link or a file now");
+          error == EXDEV   ? "a mount point"
+          : error == ENXIO ? "it is a FIFO, a socket or a device"
+                           : "its folder is a link or a file now");
       return {};
     }
     if (error == EAGAIN) {
       set(d, j_.on_drift == policy::fail ? verdict::drifted : verdict::denied, "it changes while it is read");
+      return {};
+    }
+    if ((error == EACCES || error == EPERM) && j_.on_drift != policy::fail) {
+      set(d, verdict::denied, "it cannot be read"); // nor kept, so that undo could put it back
       return {};
     }
     if (error != 0 && error != ENOENT)
@@ -249,7 +255,7 @@ int look_at(const target& at, const std::string& path, bool read, state& out, ca
       return error;
     out.sha256 = wire::sha256(names);
   } else if (!f.is_folder()) {
-    return EXDEV; // a device, a FIFO: not ours to touch
+    return ENXIO; // a device, a FIFO: not ours to touch
   }
   return 0;
 }

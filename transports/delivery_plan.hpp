@@ -17,7 +17,7 @@ struct judged {
 };
 
 /// Looks at one path. `read`: whether a file's bytes matter. Returns 0 or errno; ENOENT and a state of kind none for a missing
-/// parent, ENOTDIR, ELOOP, EXDEV for one that is not entered.
+/// parent, ENOTDIR, ELOOP, EXDEV for one that is not entered; ENXIO for a FIFO, a socket, a device.
 int look_at(const target& at, const std::string& path, bool read, state& out, cancel_flag cancel);
 
 /// Whether a name is as an entry says: kind, who may execute, bytes.

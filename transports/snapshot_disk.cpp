@@ -101,6 +101,17 @@ descriptor open_file(int in, const char* name) {
   return descriptor{::openat(in, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
 }
 
+int make_readable(int in, const char* name) {
+  descriptor self{::openat(in, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+  found what;
+  if (auto error = self ? look(self.get(), "", what) : errno; error != 0)
+    return error;
+  auto wanted = static_cast<mode_t>(what.is_folder() ? S_IRWXU : S_IRUSR);
+  if ((what.mode & wanted) == wanted || (!what.is_folder() && !what.is_file()))
+    return 0;
+  return ::chmod(("/proc/self/fd/" + std::to_string(self.get())).c_str(), (what.mode & 07777) | wanted) == 0 ? 0 : errno;
+}
+
 int names_in(int folder, std::vector<std::string>& out) {
   out.clear();
   auto again = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -294,9 +305,7 @@ int remove_name(removal& r, int folder, const char* name, unsigned depth) {
   if (!what.is_folder())
     return ::unlinkat(folder, name, 0) == 0 || errno == ENOENT ? 0 : errno;
   if ((what.mode & S_IRWXU) != S_IRWXU)
-    // By its own descriptor, so that no link that took its place is followed.
-    if (descriptor self{::openat(folder, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)})
-      ::chmod(("/proc/self/fd/" + std::to_string(self.get())).c_str(), 0700);
+    make_readable(folder, name);
   if (depth > deepest)
     return move_up(r, folder, name);
   auto inside = open_folder(folder, name, what.device);

@@ -62,6 +62,10 @@ descriptor open_folder(int in, const char* name, std::uint64_t device);
 /// Opens a file in a folder for reading; never waits for a FIFO, follows no link.
 descriptor open_file(int in, const char* name);
 
+/// Lets the owner of a file read it, of a folder read, search and change it; by its own descriptor, so that no link is followed.
+/// Returns 0 or errno.
+int make_readable(int in, const char* name);
+
 /// All names in a folder but "." and "..", in byte order. Returns 0 or errno.
 int names_in(int folder, std::vector<std::string>& out);
 

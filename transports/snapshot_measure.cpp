@@ -30,12 +30,10 @@ struct counter {
   void name(int in, const char* name, unsigned depth);
 };
 
-/// Opens a folder, also one that may not be read: its owner is who counts. By its own descriptor, so that no link that took its
-/// place is followed.
+/// Opens a folder, also one that may not be read: its owner is who counts.
 descriptor open_own(int in, const char* name, const found& what) {
   if ((what.mode & S_IRWXU) != S_IRWXU)
-    if (descriptor self{::openat(in, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)})
-      ::chmod(("/proc/self/fd/" + std::to_string(self.get())).c_str(), (what.mode & 07777) | S_IRWXU);
+    make_readable(in, name);
   return open_folder(in, name, what.device);
 }
 

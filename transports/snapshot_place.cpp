@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/text.hpp"
+#include "transports/snapshot_placing.hpp"
 #include "transports/snapshot_read.hpp"
 #include "transports/snapshot_store.hpp"
 
@@ -15,15 +16,6 @@
 namespace conclave::snapshots {
 
 namespace {
-
-/// A folder beside the place it shall have, which goes with it unless it got there.
-struct scaffold {
-  std::string path;
-  ~scaffold() {
-    if (!path.empty())
-      remove_tree(path);
-  }
-};
 
 /// Makes the tree of one snapshot.
 struct builder {
@@ -129,31 +121,26 @@ result<placed> place(const std::string& home, const std::string& id, const std::
   auto note = kept.held_by_anyone(id);
   if (!note)
     return no_snapshot(id);
-  auto path = folder + ".XXXXXX";
-  if (::mkdtemp(path.data()) == nullptr)
-    return failed("make", path, errno);
-  scaffold rests{path};
-  descriptor in{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
-  if (!in)
-    return failed("open", path, errno);
-  if (!read_only && !has_room(in.get(), note->bytes, keep_free))
+  placing in;
+  if (auto bad = in.begin(kept, folder, for_user))
+    return std::move(*bad);
+  if (!read_only && !has_room(in.folder(), note->bytes, keep_free))
     return failure{fault::disk_full,
                    "there is no room for " + std::to_string(note->bytes) + " bytes beside " + shown_text(folder, 200)
                        + "; free some room (conclave prune), then try again",
                    {}};
   builder made{kept, cancel, read_only, leave_out, for_user ? umask_now() : 0022, folder.size() + 1};
-  if (auto bad = made.fill(in.get(), root, folder, 0))
+  if (auto bad = made.fill(in.folder(), root, folder, 0))
     return std::move(*bad);
-  if (for_user && ::fchmod(in.get(), 0777 & ~made.mask) != 0)
+  if (for_user && ::fchmod(in.folder(), 0777 & ~made.mask) != 0)
     return failed("make", folder, errno);
-  if (!read_only && ::syncfs(in.get()) != 0)
+  if (!read_only && ::syncfs(in.folder()) != 0)
     return failed("write", folder, errno);
-  if (std::rename(path.c_str(), folder.c_str()) != 0) {
-    if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
-      return failure{fault::exists, shown_text(folder, 200) + " is there already and not empty", {}};
-    return failed("make", folder, errno);
-  }
-  rests.path.clear();
+  auto error = in.finish(folder);
+  if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR)
+    return failure{fault::exists, shown_text(folder, 200) + " is there already and not empty", {}};
+  if (error != 0)
+    return failed("make", folder, error);
   return made.out;
 }
 

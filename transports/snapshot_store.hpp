@@ -30,8 +30,9 @@ public:
 
   /// Takes a snapshot of `folder` and holds it for `options.holder`. It is durable when this returns. Reads the files whose
   /// identity, size or times changed since the scan of `options.scan_cache`. Entered by descriptors, no link is followed, no mount
-  /// point crossed. Sockets, FIFOs, devices, mount points, unreadable files and links that lead out are left out and listed. A
-  /// failure leaves every snapshot as it was, and holds nothing. Failures: over_limit, unsettled, disk_full, io, cancelled.
+  /// point crossed. Sockets, FIFOs, devices, mount points, links that lead out, and what cannot be read in a folder that is not
+  /// `ours`, are left out and listed. A failure leaves every snapshot as it was, and holds nothing. Failures: over_limit,
+  /// unsettled, disk_full, io, cancelled.
   result<taken> take(const std::string& folder, const take_options& options) const;
 
   /// Holds a snapshot that someone holds for one more holder. Failures: missing, disk_full, io.
@@ -55,9 +56,14 @@ public:
 
   /// As above, a writable copy (0644 or 0755) that shares nothing but extents of the disk. A new folder: one that was open is
   /// not the same any more. `leave_out` (may be empty) says why something is not written, with all that is in it, or nothing.
-  /// `for_user`: the folder is to be the user's, so it and all in it have the modes that the umask of the process gives.
+  /// `for_user`: the folder is to be the user's, so it and all in it have the modes that the umask of the process gives, and what a
+  /// killed process leaves beside it is known to `clear_broken_places`.
   result<placed> restore(const std::string& id, const std::string& folder, cancel_flag cancel = nullptr,
                          std::uint64_t keep_free = default_keep_free, const leaving& leave_out = {}, bool for_user = false) const;
+
+  /// Deletes what killed processes left beside folders of the user's that they were making. Returns a sentence for each. While
+  /// others take or place snapshots nothing is done, and the next call does it.
+  std::vector<std::string> clear_broken_places() const;
 
   /// Calls `visit` for everything in a snapshot, folders before what is in them, names in byte order, until it returns false.
   result<placed> walk(const std::string& id, const std::function<bool(const std::string& path, const entry& e)>& visit) const;

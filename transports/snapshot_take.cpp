@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <unordered_map>
 
 namespace conclave::snapshots {
 
@@ -59,12 +60,15 @@ private:
   bool fail(const std::string& doing, const std::string& path, int error) {
     return fail(failed(doing, error == ENOSPC || error == EDQUOT ? kept_.home() : root_ + "/" + path, error));
   }
-  void skip(const std::string& path, std::string why) {
+  /// Leaves a path out. `e` gets what the base has there, if that has something.
+  bool skip(const std::string& path, std::string why, tree_entry& e) {
     if (out_.skipped.size() < most_listed)
       out_.skipped.push_back({path, std::move(why)});
     else
       ++out_.skipped_more;
+    return as_in_base(path, e);
   }
+  bool as_in_base(const std::string& path, tree_entry& e);
 
   void remember(sized s, bool file) {
     auto& all = file ? large_files_ : large_parts_;
@@ -129,11 +133,50 @@ private:
   std::unique_ptr<char[]> buffer_;
   wire::sha256_stream stream_;
   std::string root_, too_deep_;
+  std::optional<std::string> base_folder_; ///< whose entries are in `base_`
+  std::string base_text_;
+  std::unordered_map<std::string_view, tree_entry> base_;
   std::uint64_t device_ = 0, room_ = 0, count_ = 0;
   bool over_ = false, stopped_ = false, clones_ = true;
   std::vector<sized> large_parts_, large_files_;
   std::optional<failure> bad_;
 };
+
+bool taker::as_in_base(const std::string& path, tree_entry& e) {
+  auto base = std::find_if(options_.bases.begin(), options_.bases.end(), [&](auto& b) { return path.starts_with(b.at); });
+  if (base == options_.bases.end())
+    return true;
+  auto name = path.rfind('/') + 1; // 0 if there is none
+  auto above = path.substr(0, name);
+  if (base_folder_ != above) { // what is skipped in one folder comes one after the other
+    base_folder_ = above;
+    base_.clear();
+    auto got = store{kept_.home()}.find(base->on, above.substr(base->at.size()));
+    auto* bad = std::get_if<failure>(&got);
+    if (bad != nullptr && bad->kind != fault::missing)
+      return fail(std::move(*bad));
+    wire::digest hash{};
+    if (auto* was = std::get_if<entry>(&got);
+        was != nullptr && was->kind == entry_kind::folder && wire::from_hex(was->sha256, hash)) {
+      if (auto unread = kept_.read_tree(hash, base_text_))
+        return fail(std::move(*unread));
+      tree_entry one;
+      for (tree_reader in{base_text_}; in.next(one);)
+        base_.emplace(one.name, one);
+    }
+  }
+  auto was = base_.find(std::string_view{path}.substr(name));
+  if (was == base_.end())
+    return true;
+  e = was->second;
+  if (e.kind == entry_kind::folder) {
+    ++out_.dirs;
+  } else {
+    ++out_.files;
+    out_.bytes += e.kind == entry_kind::link ? 0 : e.size;
+  }
+  return true;
+}
 
 bool taker::scan_folder(int folder, std::string& path, unsigned depth, wire::digest& hash) {
   std::vector<std::string> names;
@@ -178,18 +221,12 @@ bool taker::scan_name(int folder, std::string& path, const std::string& name, un
   if (auto error = look(folder, name.c_str(), what); error != 0)
     return error == ENOENT || fail("look at", path, error); // gone meanwhile: as if it had never been there
   if (options_.leave_out)
-    if (auto why = options_.leave_out(path, what.is_folder()); !why.empty()) {
-      skip(path, std::move(why));
-      return true;
-    }
-  if (what.mount_point || what.device != device_) {
-    skip(path, "a mount point");
-    return true;
-  }
-  if (what.kind() == entry_kind::none) {
-    skip(path, S_ISFIFO(what.mode) ? "a FIFO" : S_ISSOCK(what.mode) ? "a socket" : "a device");
-    return true;
-  }
+    if (auto why = options_.leave_out(path, what.is_folder()); !why.empty())
+      return skip(path, std::move(why), e);
+  if (what.mount_point || what.device != device_)
+    return skip(path, "a mount point", e);
+  if (what.kind() == entry_kind::none)
+    return skip(path, S_ISFIFO(what.mode) ? "a FIFO" : S_ISSOCK(what.mode) ? "a socket" : "a device", e);
   if (++count_ > options_.limits.files)
     over_ = true;
   stopped_ = count_ > 4 * options_.limits.files + 1000; // enough is known
@@ -206,6 +243,8 @@ bool taker::sub_folder(int folder, std::string& path, const std::string& name, c
     over_ = true;
     return true;
   }
+  if (options_.ours && (what.mode & S_IRWXU) != S_IRWXU)
+    make_readable(folder, name.c_str()); // where it cannot be, opening or listing it says so
   auto inside = open_folder(folder, name.c_str(), what.device);
   if (!inside) {
     auto error = errno;
@@ -213,10 +252,9 @@ bool taker::sub_folder(int folder, std::string& path, const std::string& name, c
       return true;
     if (error == ELOOP || error == ENOTDIR)
       return fail(unsettled(path, 0)); // it became something else meanwhile
-    if (error != EACCES && error != EXDEV)
+    if (error != EXDEV && (error != EACCES || options_.ours))
       return fail("open", path, error);
-    skip(path, error == EXDEV ? "a mount point" : "not readable");
-    return true;
+    return skip(path, error == EXDEV ? "a mount point" : std::string{not_readable}, e);
   }
   ++out_.dirs;
   e.kind = entry_kind::folder;
@@ -228,9 +266,8 @@ bool taker::link(int folder, const std::string& path, const std::string& name, u
   if (auto error = read_link(folder, name.c_str(), target); error != 0)
     return error == ENOENT || error == EINVAL || fail("read", path, error);
   if (auto why = leads_out(target, depth); !why.empty()) {
-    skip(path, std::move(why));
     --out_.files;
-    return true;
+    return skip(path, std::move(why), e);
   }
   e.kind = entry_kind::link;
   e.size = target.size();
@@ -256,20 +293,20 @@ bool taker::file(int folder, const std::string& path, const std::string& name, f
     last_scan.note(path, what, *known);
     return true;
   }
+  if (options_.ours && (what.mode & S_IRUSR) == 0)
+    make_readable(folder, name.c_str());
   for (int i = 0; i < tries; ++i) {
     auto fd = open_file(folder, name.c_str());
     auto error = fd ? look(fd.get(), "", what) : errno;
     if (error == 0 && (!what.is_file() || what.device != device_ || what.mount_point))
       continue; // swapped meanwhile
-    if (error == EACCES || error == EPERM || error == ENOENT || error == ELOOP || error == ENXIO) {
-      if (error == ENOENT || error == EACCES || error == EPERM) {
-        out_.bytes -= size;
-        --out_.files;
-        if (error != ENOENT)
-          skip(path, "not readable");
-        return true;
-      }
+    if (error == ELOOP || error == ENXIO)
       continue;
+    auto refused = !options_.ours && (error == EACCES || error == EPERM);
+    if (error == ENOENT || refused) {
+      out_.bytes -= size;
+      --out_.files;
+      return !refused || skip(path, std::string{not_readable}, e);
     }
     if (error != 0)
       return fail("open", path, error);
@@ -358,6 +395,8 @@ result<taken> store::take(const std::string& folder, const take_options& options
   auto lock = kept.lock(false, true, options.cancel);
   if (!lock)
     return failed("lock the snapshot store", home_, errno);
+  if (options.ours)
+    make_readable(AT_FDCWD, folder.c_str());
   descriptor root{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   found what;
   if (auto error = root ? look(root.get(), "", what) : errno; error != 0)

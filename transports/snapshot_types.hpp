@@ -65,6 +65,12 @@ struct bounds {
 /// Returns why a relative path is left out, or empty.
 using leaving = std::function<std::string(const std::string& path, bool folder)>;
 
+/// What a folder in a folder was made from.
+struct based {
+  std::string on;      ///< a snapshot that is held as long as the new one is
+  std::string at = {}; ///< where, with '/' at its end; empty = all of the folder
+};
+
 struct take_options {
   std::string holder;          ///< who needs it, usually a task: 1 to 128 of A-Z a-z 0-9 . _ -, no dot in front
   std::string scan_cache = {}; ///< a file of our own, beside the folder and not in it; empty = read every file
@@ -72,6 +78,10 @@ struct take_options {
   cancel_flag cancel = nullptr;
   /// Returns why something (a relative path) is left out, or empty. May be empty: nothing is.
   leaving leave_out = {};
+  /// A folder of our own: what may not be read in it is given to its owner to read, and where that cannot be, the snapshot fails.
+  bool ours = false;
+  /// What of these is left out stays in the new snapshot as it is there, and so is no change.
+  std::vector<based> bases = {};
 };
 
 /// Something that is not in a snapshot, or not among the changes, and why.
@@ -80,6 +90,9 @@ struct left_out {
   std::string why;
 };
 
+/// Why a file or folder of the user's is left out that this user may not read.
+inline constexpr std::string_view not_readable = "not readable";
+
 struct taken {
   std::string id;                ///< 64 hexadecimal digits
   std::uint64_t files = 0;       ///< files and links
@@ -87,7 +100,7 @@ struct taken {
   std::uint64_t bytes = 0;       ///< of files
   std::uint64_t read_files = 0;  ///< how many were read
   std::uint64_t new_bytes = 0;   ///< that this one added to the store
-  std::vector<left_out> skipped; ///< at most 1,000
+  std::vector<left_out> skipped; ///< at most 1,000; also what stays as it is in one of `bases`
   std::uint64_t skipped_more = 0;
 };
 

@@ -203,17 +203,21 @@ snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::ca
 }
 
 /// What git ignores is not what agents work on, and may be more than all the rest.
-void workspace_disk::tell_ignored(std::size_t i, const snapshots::taken& of) {
-  std::string names;
-  std::size_t n = 0;
-  for (auto& x : of.skipped)
-    if (x.why == git_ignores && ++n <= most_named)
-      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+void workspace_disk::tell_not_copied(std::size_t i, const snapshots::taken& of) {
   auto& c = f_.config.context[i];
-  if (n > 0)
-    notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096)
-           + ", because git ignores it: " + names
-           + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
+  auto tell = [&](std::string_view why, const std::string& because) {
+    std::string names;
+    std::size_t n = 0;
+    for (auto& x : of.skipped)
+      if (x.why == why && ++n <= most_named)
+        names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+    if (n > 0)
+      notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096) + ", because "
+             + because + ": " + names
+             + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
+  };
+  tell(git_ignores, git_ignores);
+  tell(snapshots::not_readable, "you may not read it");
 }
 
 /// What an earlier run began from. It stays the same for all runs of the agent: what it made is compared with that.
@@ -236,7 +240,7 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   auto* taken = std::get_if<snapshots::taken>(&got);
   if (taken == nullptr)
     return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
-  tell_ignored(i, *taken);
+  tell_not_copied(i, *taken);
   base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
   if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
     return fault;
@@ -317,21 +321,22 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
   return {};
 }
 
-/// What was made in a copy and is in no proposal. What tools make again, and the checkout's own .git, nobody asks for.
-void workspace_disk::tell_left_out(std::size_t i, const snapshots::taken& of) {
-  auto& c = f_.config.context[i];
+/// What was made and is in no snapshot, so that nobody gets it. What tools make again, and a checkout's own .git, nobody asks for.
+/// `checkouts`: what paths in one begin with; `told_with_changes`: what lies in these is told elsewhere.
+void workspace_disk::tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
+                                   bool told_with_changes) {
   std::string names;
   std::size_t n = 0;
   for (auto& x : of.skipped) {
     auto name = name_of(x.path);
-    auto asked_for = name == ".git" ? !c.git : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
-    if (asked_for && ++n <= most_named)
+    auto in_checkout = std::any_of(checkouts.begin(), checkouts.end(), [&](auto& folder) { return x.path.starts_with(folder); });
+    auto asked_for = name == ".git" ? !in_checkout : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
+    if (asked_for && !(in_checkout && told_with_changes) && ++n <= most_named)
       names += (n == 1 ? "" : ", ") + shown_text(x.path, 200) + " (" + x.why + ")";
   }
   n += of.skipped_more;
   if (n > 0)
-    notice("not part of the changes of " + shown_text(c.path, 4'096) + ": " + names
-           + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
+    notice("not part of the " + where + ": " + names + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
 }
 
 kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
@@ -341,10 +346,14 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   how.limits = f_.limits;
   how.cancel = cancel;
   how.scan_cache = work(f_.place) + ".scan";
+  how.ours = true; // agents' programs have their way with modes: what is not readable is not gone
   std::vector<std::string> checkouts;
   for (std::size_t i = 0; i < f_.config.context.size(); ++i)
-    if (f_.config.context[i].git)
+    if (f_.config.context[i].git) {
       checkouts.push_back(name_of(checkout(f_.place, i)) + "/");
+      if (!bases_[i].snapshot.empty())
+        how.bases.push_back({bases_[i].snapshot, checkouts.back()});
+    }
   how.leave_out = [checkouts](const std::string& path, bool) {
     for (auto& folder : checkouts)
       if (path.starts_with(folder))
@@ -362,6 +371,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   if (auto* f = std::get_if<snapshots::failure>(&got))
     return failed(*f);
   auto& taken = std::get<snapshots::taken>(got);
+  tell_left_out("files of the answer", taken, checkouts, present);
   out.snapshot = taken.id;
   out.files = static_cast<std::int64_t>(taken.files);
   out.bytes = static_cast<std::int64_t>(taken.bytes);
@@ -373,10 +383,14 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     auto where = changed(f_.place, f_.config, i);
     if (!is_folder(where)) // a checkout lies where commands may put a link in its place, to anywhere
       return failed({snapshots::fault::io, shown_text(where, 4'096) + " is not there any more, or no folder: make it again", {}});
-    auto after = store_.take(where, how_to_take(i, cancel));
+    auto take = how_to_take(i, cancel);
+    take.ours = true;
+    take.bases = {{from.snapshot}};
+    auto after = store_.take(where, take);
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
-    tell_left_out(i, std::get<snapshots::taken>(after));
+    tell_left_out("changes of " + shown_text(c.path, 4'096), std::get<snapshots::taken>(after),
+                  c.git ? std::vector<std::string>{""} : std::vector<std::string>{}, false);
     auto& id = std::get<snapshots::taken>(after).id;
     if (id == from.snapshot)
       continue;

@@ -94,8 +94,9 @@ private:
   bool read_base(std::size_t i);
   std::optional<git::repository> repository_of(std::size_t i, bool tell);
   void notice(std::string text);
-  void tell_left_out(std::size_t i, const snapshots::taken& of);
-  void tell_ignored(std::size_t i, const snapshots::taken& of);
+  void tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
+                     bool told_with_changes);
+  void tell_not_copied(std::size_t i, const snapshots::taken& of);
   std::string base_file(std::size_t i) const;
   void begin_presentation(bool as_it_is, snapshots::cancel_flag cancel);
   std::vector<std::string> never_written(std::size_t i) const;

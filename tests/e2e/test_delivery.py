@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stays as it is when files of a task are written into folders of the user's, and what is told of it. Scripted models, real files."""
 
+import os
 import shutil
 import subprocess
 import sys
 import unittest
 
 from support import *
+from sandbox_support import NOBODY
 from test_workspace import CMD, FS, call, step, team, tree
 
 
@@ -23,6 +25,35 @@ class Delivery(unittest.TestCase):
             (p / path).parent.mkdir(parents=True, exist_ok=True)
             (p / path).write_text(text)
         return p
+
+    def test_modes_and_kinds_that_an_agent_changes_delete_nothing(self):
+        as_user = NOBODY if os.geteuid() == 0 else []
+        for git in (False, True):
+            with self.subTest(git=git), Home() as home:
+                project = self.folder(home, **{"a.txt": "a\n", "fifo": "f\n", "out": "o\n", "d/b": "b\n", "d/e/c": "c\n"})
+                if git:
+                    subprocess.run("git init -q . && git add . && git -c user.name=A -c user.email=a@b.c commit -qm 1", shell=True, check=True,
+                                   cwd=project, env=home.env)
+                command = f"cd {'target1' if git else '../target1'}; chmod 0 a.txt d/e; chmod 0 d; rm fifo out; mkfifo fifo; ln -s /etc out; echo n > new"
+                config = home.write("team.json", team([step(call(CMD + "execute_command", command=command))], project,
+                                                      first=[step(call(CMD + "execute_command", command="echo x > f; chmod 0 f; mkfifo p"))]))
+                subprocess.run(["chmod", "755", str(home.path)], check=True)
+                if as_user:
+                    subprocess.run(["chown", "-hR", "65534:65534", str(home.path)], check=True)
+                run = lambda *args: subprocess.run([*as_user, str(BIN), *args], cwd=home.path, env=home.env, capture_output=True, text=True,
+                                                   stdin=subprocess.DEVNULL, timeout=120)
+                before = tree(project)
+                r = run("--config", config, "--apply", "yes", "make it")
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("not part of the files of the answer: p (a FIFO)", r.stderr)
+                self.assertRegex(r.stderr, "not part of the changes of .*fifo \\(a FIFO\\), out \\(a link to an absolute path\\)")
+                self.assertNotIn("not readable", r.stderr)
+                after = tree(project)
+                self.assertEqual({p: x for p, x in after.items() if p != "new"}, before)
+                self.assertIn("new", after)
+                self.assertIn("  f  ", run("show", "last", "--files").stdout.replace("\n", "  \n"))
+                if as_user:
+                    subprocess.run(["chown", "-hR", "0:0", str(home.path)], check=True)
 
     def test_names_that_are_run_or_secret_are_not_in_an_output_dir(self):
         with Home() as home:

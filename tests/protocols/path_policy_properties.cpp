@@ -16,6 +16,7 @@
 #include <cctype>
 #include <cstdint>
 #include <iostream>
+#include <regex>
 #include <set>
 #include <string>
 #include <utility>
@@ -60,12 +61,18 @@ std::string small(std::string s) {
 }
 
 bool secret(const std::string& name) {
-  static const std::set<std::string> all{".env", ".ssh", ".aws", ".gnupg", ".netrc", ".npmrc", ".pypirc"};
+  static const std::set<std::string> all{".env",    ".ssh", ".aws", ".gnupg", ".netrc", ".npmrc", ".pypirc", ".git-credentials",
+                                         ".pgpass", ".kube"};
   auto n = small(name);
+  static const std::regex copy{"(\\.#|#)?(.*?)(~|\\.bak|\\.old|\\.orig|\\.swp|#)*"};
+  std::smatch parts;
+  if (std::regex_match(n, parts, copy))
+    n = std::string{parts[2]};
   auto ends = [&n](const std::string& e) { return n.size() >= e.size() && n.substr(n.size() - e.size()) == e; };
   auto starts = [&n](const char* s) { return n.rfind(s, 0) == 0; };
-  return all.count(n) > 0 || starts(".env.") || starts(".env-") || starts(".env_") || starts(".envrc") || n.rfind("id_rsa", 0) == 0
-         || ends(".pem") || ends(".key");
+  return all.count(n) > 0 || starts(".env.") || starts(".env-") || starts(".env_") || starts(".envrc") || starts("id_rsa")
+         || starts("id_dsa") || starts("id_ecdsa") || starts("id_ed25519") || ends(".pem") || ends(".key") || ends(".p12")
+         || ends(".pfx");
 }
 
 bool excluded(const std::string& name) {
@@ -148,7 +155,8 @@ denial naive(const rules& r, const std::string& text, may what) {
   return denial::none;
 }
 
-const names words{"a", "b", "c", "ab", "A", ".env", ".Env.x", "node_modules", ".git", "id_rsa1", "x.KEY", "README", "k"};
+const names words{"a",     "b",      "c", "ab",         "A",     ".env",  ".Env.x", "node_modules", ".git", "id_rsa1",
+                  "x.KEY", "README", "k", "id_ed25519", ".kube", ".env~", ".#.env", "x.pem.bak~",   "#x#",  "a.bak"};
 
 std::string random_path(dice& d, std::uint32_t most) {
   std::string out;

@@ -375,11 +375,36 @@ CAF_TEST(one at a time) {
   write("a", "base");
   start();
   write("a", "changed");
+  auto j = plan(), other = j, elsewhere = j;
+  other.journal = place("journal2");
+  elsewhere.journal = place("journal3");
+  elsewhere.target = place("user2");
+  fs::copy(user, elsewhere.target, fs::copy_options::recursive);
+  int asked = 0;
+  j.allowed = [&](const std::string&, path_policy::access) {
+    ++asked;
+    CAF_CHECK_EQUAL(kind_of(apply(j)), fault::busy);     // by its journal
+    CAF_CHECK_EQUAL(kind_of(apply(other)), fault::busy); // by its folder
+    CAF_CHECK_EQUAL(good(propose(other)).size(), 1u);    // writes nothing
+    CAF_CHECK_EQUAL(good(apply(elsewhere)).modified.size(), 1u);
+    return std::string{};
+  };
+  CAF_CHECK_EQUAL(good(apply(j)).modified.size(), 1u);
+  CAF_CHECK_EQUAL(asked, 1);
+  CAF_CHECK_EQUAL(good(apply(other)).modified.size(), 0u);
+  CAF_CHECK(fs::is_empty(place(".targets")));
+}
+
+CAF_TEST(a lock of somebody who may read the folder stops nothing) {
+  write("a", "base");
+  start();
+  write("a", "changed");
   auto held = ::open(user.c_str(), O_RDONLY | O_DIRECTORY);
-  ::flock(held, LOCK_EX);
-  CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::busy);
+  CAF_REQUIRE_EQUAL(::flock(held, LOCK_EX), 0);
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(got.modified.size(), 1u);
+  good(undo(journal, got.id));
   ::close(held);
-  good(apply(plan()));
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

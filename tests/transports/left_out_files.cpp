@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+// What agents' programs leave in their folders that is in no snapshot, or seems so.
+
+#define CAF_SUITE transports.left_out_files
+
+#include "caf/test/unit_test.hpp"
+#include "support/snapshot_fixture.hpp"
+#include "support/workspace_tree.hpp"
+#include "transports/workspace_disk.hpp"
+
+#include <algorithm>
+#include <iostream>
+
+using namespace conclave;
+using namespace conclave::snapshots;
+using namespace conclave::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Nobody in all of it: root reads whatever the modes say.
+struct unprivileged {
+  as_nobody user;
+};
+
+struct fixture : unprivileged, snapshot_fixture {
+  ~fixture() { remove_tree(work); } // with the modes that tests leave
+
+  result<taken> take_ours(std::vector<based> bases = {}) {
+    auto o = options;
+    o.ours = true;
+    o.bases = std::move(bases);
+    return kept.take(work, o);
+  }
+  void mode(const std::string& path, mode_t m) const { CAF_REQUIRE_EQUAL(::chmod((work + "/" + path).c_str(), m), 0); }
+};
+
+bool has(const std::vector<std::string>& texts, const std::string& part) {
+  return std::any_of(texts.begin(), texts.end(), [&](auto& t) { return t.find(part) != std::string::npos; });
+}
+
+/// An agent that presents, and a folder of the user's that it may change.
+struct presenter {
+  workspace_tree tree;
+  std::string project = tree / "project", place = tree / "home/work/task/0123abcd", work = place + "/work", copy;
+  std::optional<workspace_disk> disk;
+
+  presenter() {
+    put(project + "/a", "a");
+    put(project + "/d/b", "b");
+    put(project + "/d/c", "c");
+    put(project + "/run", "x");
+    fs::create_directories(tree / "home");
+  }
+  ~presenter() { remove_tree(tree.path); }
+
+  std::vector<std::string> begin() {
+    workspace_folders f{tree / "home", place, "task", {}, {}};
+    f.config.cwd = "w";
+    f.config.context.push_back({project, true, {}, false});
+    f.limits.keep_free = 0;
+    disk.emplace(std::move(f));
+    prepare_workspace p;
+    p.present = true;
+    CAF_REQUIRE_EQUAL(disk->prepare(p, nullptr), "");
+    CAF_REQUIRE_EQUAL(disk->rules().roots.size(), 4u);
+    copy = disk->rules().roots[3].path;
+    return disk->take_notices();
+  }
+  static void mode(const std::string& path, mode_t m) { CAF_REQUIRE_EQUAL(::chmod(path.c_str(), m), 0); }
+  static void fifo(const std::string& path) { CAF_REQUIRE_EQUAL(::mkfifo(path.c_str(), 0600), 0); }
+  /// The changes of one folder, "D path" each.
+  std::vector<std::string> changed(const kept_files& k) const {
+    std::vector<std::string> out;
+    snapshots::store kept{snapshot_folder(tree / "home")};
+    for (auto& c : k.changes) {
+      auto all = kept.diff(c.before, c.after);
+      for (auto& x : std::get<snapshots::changes>(all))
+        out.push_back(std::string{to_string(x.kind())} + " " + x.path);
+    }
+    return out;
+  }
+};
+
+} // namespace
+
+CAF_TEST_FIXTURE_SCOPE(left_out_files, fixture)
+
+CAF_TEST(what may not be read in a folder of our own is made readable) {
+  if (!user.active() && ::geteuid() == 0)
+    CAF_FAIL("root cannot become nobody here");
+  write("a", "one");
+  write("d/b", "two");
+  write("d/e/c", "three");
+  write("s/x", "four");
+  auto before = take();
+  mode("a", 0);
+  mode("d/e/c", 0200);
+  mode("d/e", 0100);
+  mode("d", 0);
+  mode("s", 0400); // lists names, which nobody may look at
+  mode(".", 0);
+  auto after = good(take_ours());
+  CAF_CHECK_EQUAL(after.id, before.id);
+  CAF_CHECK_EQUAL(after.skipped.size(), 0u);
+  CAF_CHECK_EQUAL(take().id, before.id); // it is readable by now
+}
+
+CAF_TEST(what stays unreadable in a folder of our own fails the snapshot) {
+  if (!user.active()) {
+    std::cout << "skipped: a file of somebody else's needs root" << std::endl;
+    return;
+  }
+  write("a", "one");
+  mode("a", 0);
+  CAF_REQUIRE_EQUAL(::seteuid(0), 0);
+  CAF_REQUIRE_EQUAL(::chown((work + "/a").c_str(), 0, 0), 0);
+  CAF_REQUIRE_EQUAL(::seteuid(65534), 0);
+  auto got = take_ours();
+  auto* bad = std::get_if<failure>(&got);
+  CAF_REQUIRE(bad != nullptr);
+  CAF_CHECK_NOT_EQUAL(bad->text.find("/a: Permission denied"), std::string::npos);
+  CAF_CHECK_EQUAL(take().skipped.size(), 1u); // in a folder of the user's it is left out
+}
+
+CAF_TEST(what is left out and in the base is no change) {
+  write("a", "one");
+  write("b", "two");
+  write("d/x", "x");
+  write("d/y", "y");
+  write("n/z", "z");
+  auto base = take().id;
+  for (auto* path : {"a", "b", "n/z"})
+    fs::remove(work + "/" + path);
+  fs::remove_all(work + "/d");
+  CAF_REQUIRE_EQUAL(::mkfifo((work + "/a").c_str(), 0600), 0);
+  CAF_REQUIRE_EQUAL(::mkfifo((work + "/n/z").c_str(), 0600), 0);
+  CAF_REQUIRE_EQUAL(::mkfifo((work + "/n/new").c_str(), 0600), 0);
+  fs::create_symlink("/etc/passwd", work + "/b");
+  fs::create_directory_symlink("/etc", work + "/d");
+  auto after = good(take_ours({{base}}));
+  CAF_CHECK_EQUAL(after.id, base);
+  CAF_CHECK_EQUAL(after.skipped.size(), 5u);
+  good(kept.verify(after.id));
+  for (auto* path : {"a", "b", "d"}) // what is really gone is
+    fs::remove(work + "/" + path);
+  CAF_CHECK_EQUAL(good(kept.diff(base, good(take_ours({{base}})).id)).size(), 5u);
+}
+
+CAF_TEST(what is left out and in the base of a folder in it is no change) {
+  write("a", "one");
+  write("d/x", "x");
+  auto base = take().id;
+  fs::rename(work, place("in"));
+  fs::create_directory(work);
+  fs::rename(place("in"), work + "/in");
+  write("a", "beside");
+  auto before = take().id;
+  for (auto* path : {"/in/a", "/in/d/x", "/in/d/y", "/p"}) {
+    fs::remove(work + path);
+    CAF_REQUIRE_EQUAL(::mkfifo((work + path).c_str(), 0600), 0);
+  }
+  CAF_CHECK_EQUAL(good(take_ours({{base, "in/"}})).id, before);
+}
+
+CAF_TEST(modes that an agent takes away delete nothing of the user) {
+  presenter p;
+  p.begin();
+  put(p.copy + "/new", "n");
+  p.fifo(p.copy + "/p");
+  for (auto* path : {"/a", "/d", "/."})
+    p.mode(p.copy + path, 0);
+  auto got = p.disk->keep(true, nullptr);
+  CAF_CHECK_EQUAL(got.why, "");
+  CAF_CHECK_EQUAL(p.changed(got), std::vector<std::string>{"added new"});
+  CAF_CHECK(has(p.disk->take_notices(), "not part of the changes of " + p.project + ": p (a FIFO)"));
+}
+
+CAF_TEST(what replaces a file and cannot be kept deletes nothing of the user) {
+  presenter p;
+  p.begin();
+  fs::remove(p.copy + "/a");
+  p.fifo(p.copy + "/a");
+  fs::remove_all(p.copy + "/d");
+  fs::create_directory_symlink("/etc", p.copy + "/d");
+  put(p.copy + "/run", "y");
+  auto got = p.disk->keep(true, nullptr);
+  CAF_CHECK_EQUAL(got.why, "");
+  CAF_CHECK_EQUAL(p.changed(got), std::vector<std::string>{"modified run"});
+  auto told = p.disk->take_notices();
+  CAF_CHECK(has(told, "a (a FIFO), d (a link to an absolute path)"));
+}
+
+CAF_TEST(what the user may not read is told to be in no copy and stays) {
+  presenter p;
+  p.mode(p.project + "/a", 0);
+  p.mode(p.project + "/d", 0);
+  auto told = p.begin();
+  CAF_CHECK(has(told, "not in the copy of " + p.project + ", because you may not read it: a, d"));
+  put(p.copy + "/new", "n");
+  auto got = p.disk->keep(true, nullptr);
+  CAF_CHECK_EQUAL(p.changed(got), std::vector<std::string>{"added new"});
+  p.mode(p.project + "/d", 0755);
+}
+
+CAF_TEST(what is left out of the files of an answer is told) {
+  presenter p;
+  p.begin();
+  put(p.work + "/f", "x");
+  put(p.work + "/s/x", "x");
+  p.mode(p.work + "/f", 0);
+  p.mode(p.work + "/s", 0);
+  p.fifo(p.work + "/p");
+  fs::create_symlink("/etc/passwd", p.work + "/l");
+  auto got = p.disk->keep(false, nullptr);
+  CAF_CHECK_EQUAL(got.why, "");
+  CAF_CHECK_EQUAL(got.files, 2);
+  auto told = p.disk->take_notices();
+  CAF_REQUIRE_EQUAL(told.size(), 1u);
+  CAF_CHECK_EQUAL(told[0], "not part of the files of the answer: l (a link to an absolute path), p (a FIFO)");
+}
+
+CAF_TEST_FIXTURE_SCOPE_END()
