@@ -6,6 +6,7 @@
 #include "app/engine_files.hpp"
 
 #include "app/load_config.hpp"
+#include "app/question_paths.hpp"
 #include "app/task_changes.hpp"
 #include "app/task_in_place.hpp"
 #include "protocols/text.hpp"
@@ -69,9 +70,13 @@ std::string settle_folders(std::vector<agent_config>& agents) {
       auto fault = context_fault(path);
       return fault.empty() ? fault : named + fault;
     };
-    for (auto& c : w.context)
+    std::vector<context_path> settled; // two names of one folder are one grant
+    for (auto& c : w.context) {
       if (auto fault = settle(c.path, "context_paths", true); !fault.empty())
         return fault;
+      add_context(settled, c);
+    }
+    w.context = std::move(settled);
     for (auto& path : w.readable)
       if (auto fault = settle(path, "sandbox.readable", false); !fault.empty())
         return fault;

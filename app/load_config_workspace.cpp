@@ -4,6 +4,7 @@
 // Workspaces: folders of the user's that agents may use, and how commands are confined.
 
 #include "app/load_config_parts.hpp"
+#include "app/question_paths.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
 
@@ -64,6 +65,16 @@ void read_permission(const section& c, context_path& out) {
     c.warning("permission", "'" + shown_text(word) + "' is neither read nor write: it counts as read");
 }
 
+/// Adds a path to those of the agent, and says which permission holds if it was given another one before.
+void add_told(std::vector<context_path>& to, const context_path& x, report& say, mark at, const std::string& where) {
+  auto same = std::find_if(to.begin(), to.end(), [&](auto& y) { return y.path == x.path; });
+  if (same != to.end() && same->write != x.write)
+    say.warning(at, where,
+                "'" + shown_text(x.path, 200)
+                    + "' is given with `permission: read` and with `write`: `read` counts; leave out one of the two");
+  add_context(to, x);
+}
+
 std::vector<context_path> read_context(const section& s) {
   std::vector<context_path> out;
   const auto* paths = s.get("context_paths");
@@ -96,24 +107,9 @@ std::vector<context_path> read_context(const section& s) {
     }
     x.path = real_path(s, e, where, x.path);
     if (!x.path.empty())
-      out.push_back(std::move(x));
+      add_told(out, x, s.to(), e.at, s.path(at));
   }
   return out;
-}
-
-/// Adds what is new; of the same path the stricter permission counts, and what either protects is protected.
-void merge(std::vector<context_path>& into, const std::vector<context_path>& more) {
-  for (const auto& x : more) {
-    auto same = std::find_if(into.begin(), into.end(), [&](auto& y) { return y.path == x.path; });
-    if (same == into.end()) {
-      into.push_back(x);
-      continue;
-    }
-    same->write = same->write && x.write;
-    for (const auto& p : x.protected_paths)
-      if (std::find(same->protected_paths.begin(), same->protected_paths.end(), p) == same->protected_paths.end())
-        same->protected_paths.push_back(p);
-  }
 }
 
 } // namespace
@@ -139,7 +135,8 @@ void read_shared_context(const section& s, run_config& out) {
   for (auto& a : out.agents) {
     auto& own = a.backend.workspace.context;
     auto all = shared;
-    merge(all, own);
+    for (const auto& x : own)
+      add_told(all, x, s.to(), s.at("context_paths"), s.path("context_paths"));
     own = std::move(all);
   }
 }

@@ -126,10 +126,14 @@ named_paths paths_in(std::string_view question) {
 
 void add_context(std::vector<context_path>& to, const context_path& x) {
   auto same = std::find_if(to.begin(), to.end(), [&](auto& y) { return y.path == x.path; });
-  if (same == to.end())
+  if (same == to.end()) {
     to.push_back(x);
-  else
-    same->write = same->write && x.write;
+    return;
+  }
+  same->write = same->write && x.write;
+  for (const auto& p : x.protected_paths)
+    if (std::find(same->protected_paths.begin(), same->protected_paths.end(), p) == same->protected_paths.end())
+      same->protected_paths.push_back(p);
 }
 
 } // namespace conclave

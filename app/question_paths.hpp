@@ -29,7 +29,7 @@ struct named_paths {
 /// never for text from elsewhere.
 named_paths paths_in(std::string_view question);
 
-/// Adds a path to an agent's. Of one that is there already the stricter permission counts.
+/// Adds a path to an agent's. Of one that is there already the stricter permission counts, and what either protects is protected.
 void add_context(std::vector<context_path>& to, const context_path& x);
 
 } // namespace conclave
