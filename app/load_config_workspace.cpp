@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 namespace conclave {
 
@@ -112,6 +113,27 @@ std::vector<context_path> read_context(const section& s) {
   return out;
 }
 
+/// The lists of commands have two spellings each, and may stand under both. What either blocks is blocked; of two lists of all that
+/// is allowed none can be guessed.
+void read_patterns(const section& s, workspace_config& out) {
+  for (auto& [ours, other, list, unites] :
+       {std::tuple{"command_line_blocked_commands", "command_line_blacklist_patterns", &out.blocked_commands, true},
+        std::tuple{"command_line_allowed_commands", "command_line_whitelist_patterns", &out.allowed_commands, false}}) {
+    std::vector<std::string> more;
+    if (!s.read(other, more))
+      continue;
+    if (!s.get(ours))
+      s.to().place(s.canonical(ours), s.path(other), s.at(other));
+    else if (!unites && more != *list)
+      s.error(other,
+              std::string{"says something else than `"} + ours + "`, which is another spelling of it: put all patterns into one");
+    else if (unites)
+      for (auto& x : more)
+        if (std::find(list->begin(), list->end(), x) == list->end())
+          list->push_back(std::move(x));
+  }
+}
+
 } // namespace
 
 void read_sandbox(const section& owner, workspace_config& out) {
@@ -125,6 +147,7 @@ void read_sandbox(const section& owner, workspace_config& out) {
 
 void read_workspace(const section& s, workspace_config& out) {
   s.read_rows(out);
+  read_patterns(s, out);
   s.read("command_line_execution_mode", out.command_mode);
   read_sandbox(s, out);
   out.context = read_context(s);

@@ -73,7 +73,7 @@ inline constexpr auto again<workspace_config> = [] {
   using x = workspace_config;
   return std::make_tuple(
       field(&x::allowed_commands, "command_line_whitelist_patterns", texts, "another spelling of `command_line_allowed_commands`"),
-      field(&x::blocked_commands, "command_line_blacklist_patterns", texts, "another spelling of `command_line_blocked_commands`"));
+      field(&x::blocked_commands, "command_line_blacklist_patterns", texts, "another spelling of `command_line_blocked_commands`; both lists count"));
 }();
 
 } // namespace conclave::config_rows

@@ -67,4 +67,15 @@ CAF_TEST(of a folder given twice the stricter permission counts however it is na
   CAF_CHECK_EQUAL(all(same), "");
 }
 
+CAF_TEST(what either spelling blocks is blocked) {
+  auto r = team("enable_mcp_command_line: true\ncommand_line_blocked_commands: [a, b]\ncommand_line_blacklist_patterns: [b, c]");
+  CAF_CHECK_EQUAL(all(r), "");
+  CAF_CHECK_EQUAL(first(r).workspace.blocked_commands, (strings{"a", "b", "c"}));
+  r = team("enable_mcp_command_line: true\ncommand_line_blacklist_patterns: [c, '(']");
+  CAF_CHECK_EQUAL(where(r), strings{"8 agents[0].backend.command_line_blacklist_patterns"});
+  auto allowed = "enable_mcp_command_line: true\ncommand_line_allowed_commands: [a]\ncommand_line_whitelist_patterns: ";
+  CAF_CHECK_EQUAL(where(team(allowed + std::string{"[b]"})), strings{"9 agents[0].backend.command_line_whitelist_patterns"});
+  CAF_CHECK_EQUAL(all(team(allowed + std::string{"[a]"})), "");
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()
