@@ -119,6 +119,7 @@ CAF_TEST(words that look meant as paths and name nothing are told) {
   };
   CAF_CHECK_EQUAL(missing("change @srk:w, please, and @./no or @/no/such"), "@srk:w,|@./no|@/no/such|");
   CAF_CHECK_EQUAL(missing("change @src:rw"), "@src:rw|");
+  CAF_CHECK_EQUAL(missing("see @. and @.., not @..., nor @./src"), "@.|@..,|");
   CAF_CHECK_EQUAL(missing("ask @anna, me@host:w, @types/node or \\@srk:w about @src:w"), "");
 }
 
