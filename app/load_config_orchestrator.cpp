@@ -64,6 +64,7 @@ void read_rules(const section& top, run_config& out) {
   read_pacing(s, out.rules);
   read_strategy(s, out.rules);
   read_shared_context(s, out);
+  judge_cwds(out, top.to());
   auto coordination = s.below("coordination", key_scope::coordination);
   coordination.read_rows(out.rules);
   read_shared(
