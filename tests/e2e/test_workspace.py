@@ -262,6 +262,8 @@ class Files(unittest.TestCase):
             r = home.run("--config", plain, "--output-dir", "out", "make it")
             self.assertEqual((r.returncode, "no agent has a workspace" in r.stderr), (1, True), r.stderr)
             self.assertEqual(home.run("list", "--json").stdout, "", "a task was begun")
+            r = home.run("--config", plain, "Look at @full and ann@full")
+            self.assertEqual((r.returncode, r.stderr.count("but no agent has a workspace: it stays text")), (0, 1), r.stderr)
             r = home.run("--config", path, "--output-dir", "empty", "make it")
             self.assertEqual((r.returncode, tree(home.path / "empty").keys()), (0, {"mine.txt"}), r.stderr)
             # One that is filled meanwhile: the answer is there, and so is the way to its files.
