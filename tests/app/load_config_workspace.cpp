@@ -133,7 +133,8 @@ CAF_TEST(of two that say how folders are written the nearer holds and is named) 
   CAF_CHECK(says(r, "agent 'a': 'isolated'"));
   r = team("write_mode: auto", "  coordination: {write_mode: legacy}\n");
   CAF_CHECK_EQUAL(first(r).workspace.write_mode, "auto");
-  CAF_CHECK_EQUAL(first(team("", "  coordination: {write_mode: legacy}\n")).workspace.write_mode, "legacy");
+  for (auto* absent : {"", "write_mode: null"})
+    CAF_CHECK_EQUAL(first(team(absent, "  coordination: {write_mode: legacy}\n")).workspace.write_mode, "legacy");
 }
 
 CAF_TEST(what becomes of files that the user changed may be said for all or for one) {
