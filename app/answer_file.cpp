@@ -5,7 +5,9 @@
 
 #include "app/host_io.hpp"
 #include "app/paced_output.hpp"
+#include "protocols/text.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -162,6 +164,28 @@ std::string write_answer(const std::string& path, const std::string& text) {
   if (problem == ECANCELED)
     return "cannot write " + path + ": its reader takes nothing";
   return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
+}
+
+std::string output_folder_problem(const std::string& path, const run_config& team) {
+  if (path.empty())
+    return {};
+  if (std::none_of(team.agents.begin(), team.agents.end(), [](auto& a) { return !a.backend.workspace.cwd.empty(); }))
+    return "no agent has a workspace, so the answer will have no files; give agents `cwd`, or one model a --path";
+  std::error_code e;
+  auto folder = std::filesystem::absolute(path, e).lexically_normal();
+  if (!folder.has_filename())
+    folder = folder.parent_path();
+  auto found = std::filesystem::symlink_status(folder, e);
+  if (std::filesystem::exists(found)) {
+    if (!std::filesystem::is_directory(found))
+      return "is there already and no folder; name a new one";
+    auto empty = std::filesystem::is_empty(folder, e);
+    return empty && !e ? std::string{} : "is there already and not empty; name a new folder";
+  }
+  auto parent = folder.parent_path();
+  if (!std::filesystem::is_directory(parent, e))
+    return shown_text(parent.string(), 4'096) + " is not there; make it first";
+  return ::access(parent.c_str(), W_OK) == 0 ? std::string{} : "nothing can be made in " + shown_text(parent.string(), 4'096);
 }
 
 } // namespace conclave

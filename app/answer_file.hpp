@@ -2,7 +2,9 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// The file that `--output-file` names.
+/// The file that `--output-file` names, and the folder of `--output-dir`.
+
+#include "protocols/config.hpp"
 
 #include <string>
 
@@ -17,5 +19,9 @@ std::string output_problem(const std::string& path);
 /// (another owner, several hard links, an access list, a folder nobody may add to) the file is written in place. Anything else
 /// (/dev/stderr, a FIFO) is appended to. Returns an empty string or what went wrong.
 std::string write_answer(const std::string& path, const std::string& text);
+
+/// Returns why the files of an answer could not be written into this folder, empty if they probably can be (or `path` is empty): it
+/// is there and not empty, it has no folder to be made in, or no agent has a workspace.
+std::string output_folder_problem(const std::string& path, const run_config& team);
 
 } // namespace conclave

@@ -99,19 +99,16 @@ struct replay_options {
   bool json = false; ///< with other rules: one JSON object
 };
 
-/// What becomes of a path that the user changed since the agents got their copy.
-enum class drift_policy { fail, skip, prefer_presenter };
-
 struct diff_options {
   std::string task; ///< as in show
   bool names = false;
 };
 
 struct apply_options {
-  std::string task;   ///< as in show
-  std::string to;     ///< another folder; empty = where the changes belong
-  std::string branch; ///< a new branch takes them as a commit, and no file is written; empty = none
-  drift_policy on_drift = drift_policy::fail;
+  std::string task;     ///< as in show
+  std::string to;       ///< another folder; empty = where the changes belong
+  std::string branch;   ///< a new branch takes them as a commit, and no file is written; empty = none
+  std::string on_drift; ///< fail | skip | prefer_presenter; empty = as the task says
 };
 
 struct undo_options {

@@ -21,7 +21,6 @@ void parse_apply(command_line& c, int argc, const char* const* argv) {
       "conclave apply");
   prepare(app);
   auto& o = c.apply;
-  std::string drift = "fail";
   app.add_option("task", o.task, "task id, the beginning of one, or last")->required();
   auto* to = app.add_option("--to", o.to, "another folder that takes the changes, or the files of the answer")->check(not_empty);
   auto* branch = app.add_option("--branch", o.branch,
@@ -29,15 +28,12 @@ void parse_apply(command_line& c, int argc, const char* const* argv) {
                      ->check(not_empty);
   auto* on_drift =
       app.add_option(
-             "--on-drift", drift,
-             "where you changed a file meanwhile: fail (nothing is written, the default), skip (yours stays), prefer_presenter")
+             "--on-drift", o.on_drift,
+             "where you changed a file meanwhile: fail (nothing is written), skip (yours stays), prefer_presenter; else what "
+             "drift_conflict_policy of the team file said, or fail")
           ->check(CLI::IsMember({"fail", "skip", "prefer_presenter"}));
   branch->excludes(to)->excludes(on_drift);
-  if (!parse(app, c, argc, argv, "conclave apply --help"))
-    return;
-  o.on_drift = drift == "skip"               ? drift_policy::skip
-               : drift == "prefer_presenter" ? drift_policy::prefer_presenter
-                                             : drift_policy::fail;
+  parse(app, c, argc, argv, "conclave apply --help");
 }
 
 void parse_undo(command_line& c, int argc, const char* const* argv) {

@@ -128,6 +128,21 @@ std::string word_of(const path_policy::verdict& v) {
              : "no (" + std::string{path_policy::to_string(v.code)} + (v.rule.empty() ? "" : ": " + shown_text(v.rule, 200)) + ")";
 }
 
+/// Behind what agents may do with a path of a folder that may be changed: whether that comes back.
+std::string delivered_word(const path_policy::rules& rules, const std::string& path, const std::string& write_mode) {
+  auto within = [&](const path_policy::root& r) { return r.later && (path + "/").starts_with(r.path + "/"); };
+  if (std::none_of(rules.roots.begin(), rules.roots.end(), within))
+    return {};
+  auto then = rules;
+  for (auto& r : then.roots)
+    r.writable = r.writable || r.later;
+  auto write = path_policy::judge(then, path, path_policy::access::modify);
+  auto in_place = write_mode == "legacy";
+  if (write.ok())
+    return in_place ? "; who presents may write it, in place" : "; a copy of it may be changed, which apply writes back";
+  return std::string{in_place ? "; in the presentation: " : "; apply writes it: "} + word_of(write);
+}
+
 } // namespace
 
 int command_diff(const diff_options& o) {
@@ -155,11 +170,8 @@ int command_apply(const apply_options& o) {
     return code;
   if (!o.branch.empty())
     return apply_to_branch(t, s.home, o.branch);
-  auto how = o.on_drift == drift_policy::skip               ? delivery::policy::skip
-             : o.on_drift == drift_policy::prefer_presenter ? delivery::policy::prefer_presenter
-                                                            : delivery::policy::fail;
   std::string text;
-  auto code = carry_out(t, s.home, o.to, how, text);
+  auto code = carry_out(t, s.home, o.to, drift_policy_of(t, o.on_drift), text);
   return print(text + (code == 0 || !text.empty() ? "take it back: conclave undo " + t.task + "\n" : ""), code);
 }
 
@@ -230,7 +242,8 @@ int command_paths(const paths_options& o) {
       auto path = std::filesystem::weakly_canonical(std::filesystem::absolute(given, e), e).string();
       auto read = path_policy::judge(rules, path, path_policy::access::read);
       auto write = path_policy::judge(rules, path, path_policy::access::modify);
-      out += "  " + shown_text(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write) + "\n";
+      out += "  " + shown_text(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write)
+             + delivered_word(rules, path, w.write_mode) + "\n";
     }
   }
   return print(out);
@@ -254,10 +267,12 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     std::uint64_t files = 0;
     std::vector<snapshots::left_out> left;
     if (auto fault = write_files(t, store, folder, files, left); !fault.empty()) {
-      complain("--output-dir " + o.output_dir + ": " + fault);
-      return failed;
-    }
-    if (!quiet || !left.empty())
+      complain("--output-dir " + shown_text(o.output_dir, 4'096) + ": " + fault
+               + (t.snapshot.empty() ? std::string{}
+                                     : ". The files are kept: see them: conclave diff " + end.task + "; write them: conclave apply "
+                                           + end.task + " --to DIR"));
+      code = failed;
+    } else if (!quiet || !left.empty())
       complain(count_of(files, "file") + " of the answer: " + shown_text(folder, 4'096) + left_text(left));
   }
   if (end.changes.empty()) {
@@ -290,7 +305,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     return code;
   }
   std::string text;
-  auto written = carry_out(t, home, {}, delivery::policy::fail, text);
+  auto written = carry_out(t, home, {}, drift_policy_of(t), text);
   if (!text.empty()) // of the folders before one that could not be written, too
     complain(text + "take it back: conclave undo " + end.task);
   return written == 0 ? code : failed;

@@ -99,9 +99,18 @@ bool add_paths(run_options& o, run_config& config) {
       complain("--path " + shown_text(given, 300) + ": " + error);
       return false;
     }
-    all.push_back(std::move(x));
+    auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
+    if (same == all.end())
+      all.push_back(std::move(x));
+    else
+      same->write = same->write || x.write; // as in a question
   }
-  if (o.has_question && o.question != "-" && usable) {
+  auto typed = o.has_question && o.question != "-";
+  if (typed && !usable && !o.quiet && !o.automation)
+    for (auto& x : paths_in(o.question).paths)
+      complain("the question names " + shown_text(x.path, 4'096)
+               + ", but no agent has a workspace: it stays text, and nobody can read it; give agents `cwd` in the team file");
+  if (typed && usable) {
     auto named = paths_in(o.question);
     if (!named.error.empty()) {
       complain(named.error);
@@ -110,7 +119,11 @@ bool add_paths(run_options& o, run_config& config) {
     o.question = std::move(named.text);
     for (auto& word : named.missing)
       if (!o.quiet && !o.automation)
-        complain(shown_text(word, 300) + " in the question names no file or folder here: agents are given no path for it");
+        complain(
+            shown_text(word, 300) + " in the question "
+            + (word.starts_with("@./") || word.starts_with("@../") || !word.starts_with("@.")
+                   ? "names no file or folder here: agents are given no path for it"
+                   : "stays text, as at the end of a sentence: write @./ for the folder you are in, @../ for the one around it"));
     for (auto& x : named.paths) {
       auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
       x.write = x.write || (same != all.end() && same->write);
@@ -124,6 +137,9 @@ bool add_paths(run_options& o, run_config& config) {
         same->write = same->write || x.write;
     }
   }
+  for (std::size_t i = 0; i < config.agents.size() && !all.empty(); ++i) // what is wrong with them is told by how they were given
+    config.places.emplace("agents[" + std::to_string(i) + "].backend.context_paths",
+                          place{"", o.paths.empty() ? "@ in the question" : "--path"});
   for (auto& a : config.agents) {
     auto& w = a.backend.workspace;
     if (w.cwd.empty() && quick && !all.empty())
@@ -218,6 +234,10 @@ int command_run(const run_options& given) {
     return usage_code;
   if (auto error = output_problem(o.output_file); !error.empty()) {
     complain(error);
+    return usage_code;
+  }
+  if (auto error = output_folder_problem(o.output_dir, config); !error.empty()) {
+    complain("--output-dir " + shown_text(o.output_dir, 4'096) + ": " + error);
     return usage_code;
   }
   question asked;

@@ -78,8 +78,8 @@ struct resume_request {
 
 /// How the changes of a task are written.
 struct apply_request {
-  std::string to;                ///< a folder that takes them; empty = where they belong
-  std::string on_drift = "fail"; ///< where the user changed a file meanwhile: fail | skip | prefer_presenter
+  std::string to;       ///< a folder that takes them; empty = where they belong
+  std::string on_drift; ///< where the user changed a file meanwhile: fail | skip | prefer_presenter; empty = as the task says
 
   /// Asked before anything is written, if it is set: each folder with how many files differ, and `text`, a line for each path
   /// (A, M, D; names escaped). Nothing is written unless it returns true within `approve_within_ms`. On a thread of its own; one

@@ -6,6 +6,7 @@
 #include "app/engine_files.hpp"
 
 #include "app/load_config.hpp"
+#include "app/question_paths.hpp"
 #include "app/task_changes.hpp"
 #include "app/task_in_place.hpp"
 #include "protocols/text.hpp"
@@ -14,6 +15,7 @@
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -44,39 +46,48 @@ std::string read_changes(event_store& store, const std::string& task, task_chang
   return error;
 }
 
-delivery::policy policy_of(const std::string& on_drift) {
-  return on_drift == "skip"               ? delivery::policy::skip
-         : on_drift == "prefer_presenter" ? delivery::policy::prefer_presenter
-                                          : delivery::policy::fail;
-}
-
 } // namespace
 
 std::string settle_folders(std::vector<agent_config>& agents) {
+  std::vector<std::string> missing; // of all agents, each once
+  std::string whose;                // the first agent without one
   for (auto& a : agents) {
     auto& w = a.backend.workspace;
     if (w.cwd.empty() || !a.node.empty())
       continue;
-    auto settle = [&a](std::string& path, const char* key, bool needed) -> std::string {
+    auto settle = [&](std::string& path, const char* key, bool needed) -> std::string {
       std::error_code e;
       if (path.empty() || path.front() != '/')
         return {}; // validate() says so
       auto found = std::filesystem::canonical(path, e).string();
       auto named = std::string{key} + ": " + shown_text(path, 4'096) + " of agent '" + a.id + "' ";
-      if (e)
-        return needed ? named + "is not there" : std::string{};
+      if (e) {
+        if (needed && std::find(missing.begin(), missing.end(), path) == missing.end())
+          missing.push_back(path);
+        whose = whose.empty() && needed ? a.id : whose;
+        return {};
+      }
       path = std::move(found);
       auto fault = context_fault(path);
       return fault.empty() ? fault : named + fault;
     };
-    for (auto& c : w.context)
+    std::vector<context_path> settled; // two names of one folder are one grant
+    for (auto& c : w.context) {
       if (auto fault = settle(c.path, "context_paths", true); !fault.empty())
         return fault;
+      add_context(settled, c);
+    }
+    w.context = std::move(settled);
     for (auto& path : w.readable)
       if (auto fault = settle(path, "sandbox.readable", false); !fault.empty())
         return fault;
   }
-  return {};
+  std::string named;
+  for (auto& path : missing)
+    named += (named.empty() ? "" : ", ") + shown_text(path, 4'096);
+  return missing.empty()       ? named
+         : missing.size() == 1 ? "context_paths: " + named + " of agent '" + whose + "' is not there"
+                               : "context_paths: " + named + " are not there";
 }
 
 proposed_changes changes_of_task(event_store& store, const std::string& task, std::string& error) {
@@ -118,7 +129,7 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
     if (auto why = ask_host(from, std::move(ask), std::chrono::milliseconds(how.approve_within_ms)); !why.empty())
       return "nothing was written: " + why;
   }
-  return apply_changes(t, home, how.to, policy_of(how.on_drift));
+  return apply_changes(t, home, how.to, drift_policy_of(t, how.on_drift));
 }
 
 std::string undo_task(const std::string& task) {

@@ -107,9 +107,11 @@ void read_failover(const entry& list, std::size_t index, const std::string& path
     to.place(canonical, path + within, item.at);
     auto& all = agents[index].failover;
     if (item.kind == tree::map) {
-      for (const auto* key : {"allowed_tools", "exclude_tools", "native_tools", "max_tool_iterations", "max_concurrent_tools",
-                              "concurrent_tool_execution", "max_tool_result_chars", "max_mcp_message_history", "max_run_bytes",
-                              "mcp_tool_timeout_seconds", "media_max_file_size_mb"})
+      for (const auto* key :
+           {"allowed_tools", "exclude_tools", "native_tools", "max_tool_iterations", "max_concurrent_tools",
+            "concurrent_tool_execution", "max_tool_result_chars", "max_mcp_message_history", "max_run_bytes",
+            "mcp_tool_timeout_seconds", "media_max_file_size_mb", "cwd", "context_paths", "sandbox", "write_mode",
+            "enable_mcp_command_line", "command_line_allowed_commands", "command_line_blocked_commands", "command_env"})
         if (const auto* given = item.find(key); given && given->kind != tree::null)
           to.warning(given->at, path + within + "." + key,
                      "has no effect in `failover`: what `backend` says counts for the whole run");
@@ -175,6 +177,7 @@ agent_config read_agent(const tree& node, const std::string& path, std::size_t i
     return out;
   }
   out.backend = read_one_backend(*backend, s.path("backend"), canonical + ".backend", base, options, to);
+  tell_idle_keys(*backend, s.path("backend"), out.backend, to);
   return out;
 }
 
@@ -217,6 +220,8 @@ run_config read_config(const tree& root, report& to, const load_options& options
     if (failovers[i] != nullptr)
       read_failover(*failovers[i], i, agents[i].second, base, options, to, out.agents);
   read_orchestrator(top, out);
+  if (!amends)
+    tell_idle_keys(top, out);
   out.places = to.places();
   add_nodes(out, options.nodes);
   const auto* given = root.find("agents");

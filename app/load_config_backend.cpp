@@ -193,6 +193,7 @@ void read_backend(const section& s, backend_config& out, const load_options& opt
   if (out.type == "scripted")
     read_script(s, out, options);
   read_servers(s, out);
+  read_file_tools(s, out);
   const auto* kind = find_backend_kind(out.type);
   if (out.model.empty() && kind)
     out.model = kind->default_model;

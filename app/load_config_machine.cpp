@@ -14,6 +14,7 @@
 #include "transports/http_client_trust.hpp"
 #include "transports/local_model.hpp"
 #include "transports/pki.hpp"
+#include "transports/server_walls.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -159,6 +160,46 @@ private:
       add(at + ".server", shown_text(program.error, 300));
   }
 
+  /// What a server in the sandbox is started with and will not find there.
+  void judge_walls(const mcp_server_config& s, const workspace_config& w, const std::string& at) {
+    if (!runs_confined(s, w) || w.sandbox == "off" || s.command.empty())
+      return;
+    auto shown = [&w](const std::string& path) {
+      auto within = [&](const std::string& folder) { return path == folder || path.starts_with(folder + "/"); };
+      return walls_show_always(path) || std::any_of(w.readable.begin(), w.readable.end(), within)
+             || std::any_of(w.context.begin(), w.context.end(), [&](auto& c) { return within(c.path); });
+    };
+    auto hidden = [&](const std::string& path) {
+      std::error_code e;
+      auto real = std::filesystem::canonical(path, e).string();
+      return e || path.front() != '/' ? std::string{} : !shown(path) ? path : !shown(real) ? real : std::string{};
+    };
+    auto tell = [&](const std::string& key, const std::string& path) {
+      if (!path.empty())
+        add(at + key,
+            "'" + shown_text(path, 200)
+                + "' is outside of what the sandbox shows this server: name its folder in `sandbox: {readable: [...]}` of the "
+                  "backend, or "
+                  "write `sandbox: off` in the server's entry",
+            false);
+    };
+    const auto* path = env_("PATH");
+    const auto& name = s.command.front();
+    auto program = name.find('/') != std::string::npos ? name : find_program(name, path ? path->c_str() : "");
+    tell(".command", program.empty() ? program : hidden(program));
+    for (std::size_t i = 1; i < s.command.size(); ++i) {
+      const auto& word = s.command[i];
+      if (word.starts_with('/'))
+        tell(".args", hidden(word));
+      else if (s.cwd.empty() && (word.starts_with("./") || word.starts_with("../")))
+        add(at + ".args",
+            "'" + shown_text(word, 200)
+                + "' is not in the folder where conclave is started, so the server looks for it in the workspace, which is empty "
+                  "at first",
+            false);
+    }
+  }
+
   /// Returns where it is said that the backend has no key, SIZE_MAX if that is not said.
   std::size_t judge_backend(const backend_config& b, const std::string& at) {
     auto before = out_.size(), keyless = SIZE_MAX;
@@ -188,6 +229,7 @@ private:
     for (std::size_t i = 0; i < b.mcp_servers.size(); ++i) {
       const auto& s = b.mcp_servers[i];
       auto server = at + ".mcp_servers[" + std::to_string(i) + "]";
+      judge_walls(s, b.workspace, server);
       auto program = s.command.empty() ? std::string{} : path_of(s.command.front(), server + ".command");
       if (!program.empty() && !is_program(program, env_))
         add(server + ".command", "'" + shown_text(s.command.front(), 200) + "' is not installed");

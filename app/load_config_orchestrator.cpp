@@ -4,6 +4,7 @@
 // Rules, deadlines, display and cluster. Defaults are those of the structs; the rules: docs/protocol.md 2 to 5.
 
 #include "app/load_config_parts.hpp"
+#include "protocols/text.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -37,6 +38,36 @@ void read_strategy(const section& s, ledger::rules& rules) {
   rules.strategy = ledger::strategy::winner_reuse;
 }
 
+/// Whether the backend of this agent has a key; null counts as absent.
+bool says_itself(const section& top, std::size_t agent, const char* key) {
+  const auto* many = top.get("agents");
+  const auto* node = top.map("agent");
+  if (node == nullptr && many != nullptr && agent < many->value->items.size())
+    node = many->value->items[agent].value.get();
+  for (const auto* name : {"backend", key})
+    node = node != nullptr && node->kind == tree::map ? node->find(name) : nullptr;
+  return node != nullptr && node->kind != tree::null;
+}
+
+/// A word for all agents, but for those whose backend says it itself.
+template <class F>
+void read_shared(const section& top, const section& s, const char* key, run_config& out, F member) {
+  std::string word;
+  if (!s.read(key, word))
+    return;
+  std::string others;
+  for (std::size_t i = 0; i < out.agents.size(); ++i) {
+    auto& a = out.agents[i];
+    auto& own = member(a.backend.workspace);
+    if (!says_itself(top, i, key))
+      own = word;
+    else if (own != word && !a.backend.workspace.cwd.empty())
+      others += (others.empty() ? "agent '" : ", agent '") + shown_text(a.id, 64) + "': '" + own + "'";
+  }
+  if (!others.empty())
+    s.warning(key, "'" + word + "' is not for agents that say it themselves, of which each has its own (" + others + ")");
+}
+
 void read_rules(const section& top, run_config& out) {
   auto s = top.below("orchestrator", key_scope::orchestrator);
   s.read_rows(out);
@@ -44,12 +75,15 @@ void read_rules(const section& top, run_config& out) {
   read_pacing(s, out.rules);
   read_strategy(s, out.rules);
   read_shared_context(s, out);
+  judge_cwds(out, top.to());
   auto coordination = s.below("coordination", key_scope::coordination);
   coordination.read_rows(out.rules);
-  if (std::string mode; coordination.read("write_mode", mode))
-    for (auto& a : out.agents)
-      if (auto& own = a.backend.workspace.write_mode; own == "auto")
-        own = mode;
+  read_shared(
+      top, coordination, "write_mode", out, [](auto& w) -> auto& { return w.write_mode; });
+  // Where both say it, the nearer one.
+  auto& inner = coordination.get("drift_conflict_policy") ? coordination : s;
+  read_shared(
+      top, inner, "drift_conflict_policy", out, [](auto& w) -> auto& { return w.on_drift; });
   std::string folder;
   if (s.read("snapshot_storage", folder) && s.read("agent_temporary_workspace", folder))
     return;

@@ -75,9 +75,6 @@ public:
   /// Takes over problems of another file.
   void take(const std::vector<problem>& found);
 
-  /// Reports an error at the place of a field; `canonical` as validate() writes it.
-  void error_at(const std::string& canonical, const std::string& text);
-
   /// Leaves out everything said of this path from now on: what is wrong there is said already.
   void excuse(const std::string& path) { excused_.insert(path); }
   bool is_excused(const std::string& path) const { return excused_.contains(path); }
@@ -256,6 +253,16 @@ void read_servers(const section& backend, backend_config& out);
 void read_workspace(const section& backend, workspace_config& out);
 void read_sandbox(const section& owner, workspace_config& out);         ///< under the key `sandbox` of the file or of a backend
 void read_shared_context(const section& orchestrator, run_config& out); ///< `context_paths`, for all agents that have a workspace
+
+/// Judges the `cwd` that are absolute: none may be a folder that somebody else has files in. Once folders are read.
+void judge_cwds(const run_config& c, report& to);
+
+/// Warns of what an agent's backend says of a workspace that does nothing there. `backend` as the file has it, at `path`.
+void tell_idle_keys(const tree& backend, const std::string& path, const backend_config& b, report& to);
+/// The same of what the file says for all agents, once these are read.
+void tell_idle_keys(const section& top, const run_config& c);
+/// Leaves out the built-in tools for files, if the key asks for it.
+void read_file_tools(const section& backend, backend_config& out);
 std::vector<script_step> read_steps(const tree& list, const std::string& path, const std::string& canonical, report& to);
 std::vector<script_step> read_script_file(const std::string& path, const section& backend, const load_options& options);
 void read_orchestrator(const section& top, run_config& out);

@@ -9,6 +9,7 @@
 #include "protocols/wire/error_kind.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
 
 namespace conclave::loader {
@@ -165,6 +166,46 @@ mcp_server_config read_server(const tree& node, const std::string& name, const s
   return out;
 }
 
+/// As text of a configuration, in which `${` would be a variable.
+std::string as_written(std::string path) {
+  for (auto at = path.find("${"); at != std::string::npos; at = path.find("${", at + 3))
+    path.insert(at, "$");
+  return path;
+}
+
+/// Makes a word absolute that names what is there in the folder: a path with a slash, or a file as `notes.py`. Of an option
+/// (`--config=./a.json`) what follows the sign.
+void settle_word(std::string& word, const std::string& folder) {
+  auto from = word.starts_with('-') ? word.find('=') : std::string::npos;
+  auto path = from == std::string::npos ? word : word.substr(from + 1);
+  std::error_code e;
+  if (path.empty() || std::string_view{"/~$-"}.find(path.front()) != std::string_view::npos || path.find('\0') != std::string::npos)
+    return;
+  auto found = std::filesystem::path(folder) / path;
+  auto meant = path.find('/') != std::string::npos ? std::filesystem::exists(found, e)
+                                                   : found.has_extension() && std::filesystem::is_regular_file(found, e);
+  if (meant)
+    word = (from == std::string::npos ? "" : word.substr(0, from + 1)) + as_written(found.lexically_normal().string());
+}
+
+/// A server in the sandbox starts in the workspace, which no relative path of a file can mean: it counts from where conclave is
+/// started, as it does for a server without a sandbox.
+void settle_paths(backend_config& out) {
+  std::error_code unknown;
+  auto here = std::filesystem::current_path(unknown).string();
+  for (auto& s : out.mcp_servers) {
+    if (unknown || !runs_confined(s, out.workspace))
+      continue;
+    if (!s.cwd.empty() && std::string_view{"/~$"}.find(s.cwd.front()) == std::string_view::npos)
+      s.cwd = as_written((std::filesystem::path(here) / s.cwd).lexically_normal().string());
+    if (!s.cwd.empty() && s.cwd.front() != '/')
+      continue;
+    for (std::size_t i = 0; i < s.command.size(); ++i)
+      if (i > 0 || s.command[i].find('/') != std::string::npos) // else looked for on the PATH
+        settle_word(s.command[i], s.cwd.empty() ? here : s.cwd);
+  }
+}
+
 } // namespace
 
 void read_servers(const section& backend, backend_config& out) {
@@ -183,7 +224,7 @@ void read_servers(const section& backend, backend_config& out) {
   if (v.kind == tree::list) {
     for (std::size_t i = 0; i < v.items.size(); ++i)
       add(*v.items[i].value, "server_" + std::to_string(i), path + "[" + std::to_string(i) + "]", v.items[i].at);
-    return;
+    return settle_paths(out);
   }
   if (v.kind != tree::map) {
     backend.to().error(all->at, path, "expected a list of servers, a map of servers by name, or one server");
@@ -196,10 +237,11 @@ void read_servers(const section& backend, backend_config& out) {
   };
   if (is_value("type") || is_value("command") || is_value("url")) {
     add(v, "server_0", path, all->at);
-    return;
+    return settle_paths(out);
   }
   for (const auto& e : v.items)
     add(*e.value, e.key, path + "." + shown_text(e.key), e.at);
+  settle_paths(out);
 }
 
 } // namespace conclave::loader

@@ -4,11 +4,13 @@
 // Workspaces: folders of the user's that agents may use, and how commands are confined.
 
 #include "app/load_config_parts.hpp"
+#include "app/question_paths.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 namespace conclave {
 
@@ -36,7 +38,8 @@ namespace {
 
 /// The path as agents and the sandbox see it: absolute, links resolved. Empty where there is none; that was reported.
 std::string real_path(const section& s, const entry& at, const std::string& where, std::string given) {
-  if (auto fault = expand_home(given); !fault.empty()) {
+  auto fault = given.empty() ? "is empty: name a file or folder, or leave the entry out" : expand_home(given);
+  if (!fault.empty()) {
     s.to().error(at.at, where, fault);
     return {};
   }
@@ -47,7 +50,7 @@ std::string real_path(const section& s, const entry& at, const std::string& wher
     return std::filesystem::absolute(given, e).lexically_normal().string();
   }
   auto path = found.string();
-  if (auto fault = context_fault(path); !fault.empty()) {
+  if (fault = context_fault(path); !fault.empty()) {
     s.to().error(at.at, where, "'" + shown_text(path, 200) + "' " + fault);
     return {};
   }
@@ -62,6 +65,43 @@ void read_permission(const section& c, context_path& out) {
   out.write = word == "write";
   if (!out.write && word != "read")
     c.warning("permission", "'" + shown_text(word) + "' is neither read nor write: it counts as read");
+}
+
+/// Adds a path to those of the agent, and says which permission holds if it was given another one before.
+void add_told(std::vector<context_path>& to, const context_path& x, report& say, mark at, const std::string& where) {
+  auto same = std::find_if(to.begin(), to.end(), [&](auto& y) { return y.path == x.path; });
+  if (same != to.end() && same->write != x.write)
+    say.warning(at, where,
+                "'" + shown_text(x.path, 200)
+                    + "' is given with `permission: read` and with `write`: `read` counts; leave out one of the two");
+  add_context(to, x);
+}
+
+/// Makes what `protected_paths` says count from the path as it was found, and tells of entries that protect nothing.
+void settle_protected(const section& s, context_path& x, const std::string& given) {
+  std::error_code e;
+  auto asked = std::filesystem::absolute(given, e).lexically_normal().string();
+  if (asked.size() > 1 && asked.ends_with('/'))
+    asked.pop_back();
+  auto base = std::filesystem::is_directory(x.path, e) ? x.path : std::filesystem::path(x.path).parent_path().string();
+  for (auto& p : x.protected_paths) {
+    auto tell = [&](const std::string& text) { s.warning("protected_paths", "'" + shown_text(p, 200) + "' " + text); };
+    if (p.find_first_not_of(" \t") == std::string::npos) {
+      tell("is empty and protects nothing: name a path below '" + shown_text(x.path, 200) + "', or leave it out");
+      continue;
+    }
+    if (asked != x.path && (p == asked || p.starts_with(asked + "/")))
+      p = x.path + p.substr(asked.size());
+    auto absolute = p.front() == '/';
+    auto inside = (absolute ? std::filesystem::path(p) : base / std::filesystem::path(p)).lexically_normal().string();
+    auto out = inside != base && !(inside + "/").starts_with(base + "/");
+    if (out && !absolute)
+      tell("leads out of '" + shown_text(base, 200) + "' and protects nothing: name a path below that folder");
+    else if (out && std::filesystem::exists(p, e) && !std::filesystem::exists(base + p, e))
+      tell("stands for '" + shown_text(base + p, 200)
+           + "', as in a .gitignore, not for what lies there on this machine, which is outside of "
+             "the folder and not written anyway");
+  }
 }
 
 std::vector<context_path> read_context(const section& s) {
@@ -82,41 +122,116 @@ std::vector<context_path> read_context(const section& s) {
     auto at = "context_paths[" + std::to_string(i) + "]";
     context_path x;
     auto where = s.path(at);
+    if (e.value->kind == tree::null) {
+      s.to().error(e.at, where, "is empty: name a file or folder, or leave the entry out");
+      continue;
+    }
     if (e.value->kind == tree::scalar) {
       x.path = e.value->text;
     } else {
       section c{e.value.get(), key_scope::context_path, s.path(at), s.canonical(at), s.to()};
       c.read_rows(x);
       read_permission(c, x);
-      if (e.value->kind == tree::map && !c.get("path")) {
-        s.to().error(e.at, s.path(at), "needs a path");
+      if (!c.get("path")) {
+        if (e.value->kind == tree::map)
+          s.to().error(e.at, s.path(at), "needs a path");
         continue;
       }
       where += ".path";
+      auto given = x.path;
+      x.path = real_path(s, e, where, given);
+      if (expand_home(given); !x.path.empty())
+        settle_protected(c, x, given);
+      if (!x.path.empty())
+        add_told(out, x, s.to(), e.at, s.path(at));
+      continue;
     }
     x.path = real_path(s, e, where, x.path);
     if (!x.path.empty())
-      out.push_back(std::move(x));
+      add_told(out, x, s.to(), e.at, s.path(at));
   }
   return out;
 }
 
-/// Adds what is new; of the same path the stricter permission counts, and what either protects is protected.
-void merge(std::vector<context_path>& into, const std::vector<context_path>& more) {
-  for (const auto& x : more) {
-    auto same = std::find_if(into.begin(), into.end(), [&](auto& y) { return y.path == x.path; });
-    if (same == into.end()) {
-      into.push_back(x);
+/// The lists of commands have two spellings each, and may stand under both. What either blocks is blocked; of two lists of all that
+/// is allowed none can be guessed.
+void read_patterns(const section& s, workspace_config& out) {
+  for (auto& [ours, other, list, unites] :
+       {std::tuple{"command_line_blocked_commands", "command_line_blacklist_patterns", &out.blocked_commands, true},
+        std::tuple{"command_line_allowed_commands", "command_line_whitelist_patterns", &out.allowed_commands, false}}) {
+    std::vector<std::string> more;
+    if (!s.read(other, more))
       continue;
-    }
-    same->write = same->write && x.write;
-    for (const auto& p : x.protected_paths)
-      if (std::find(same->protected_paths.begin(), same->protected_paths.end(), p) == same->protected_paths.end())
-        same->protected_paths.push_back(p);
+    if (!s.get(ours))
+      s.to().place(s.canonical(ours), s.path(other), s.at(other));
+    else if (!unites && more != *list)
+      s.error(other,
+              std::string{"says something else than `"} + ours + "`, which is another spelling of it: put all patterns into one");
+    else if (unites)
+      for (auto& x : more)
+        if (std::find(list->begin(), list->end(), x) == list->end())
+          list->push_back(std::move(x));
   }
 }
 
+std::string absolute_cwd(const agent_config& a) {
+  auto path = a.backend.workspace.cwd;
+  if (path.find('\0') != std::string::npos || !expand_home(path).empty() || path.empty() || path.front() != '/')
+    return {};
+  std::error_code e;
+  auto found = std::filesystem::weakly_canonical(path, e).string();
+  return found.size() > 1 && found.ends_with('/') ? found.substr(0, found.size() - 1) : found;
+}
+
+bool holds(const std::string& folder, const std::string& path) {
+  return (path + "/").starts_with(folder == "/" ? folder : folder + "/");
+}
+
+/// Why an absolute `cwd` cannot be meant as a folder of the agent's own, or empty.
+std::string cwd_fault(const std::string& path, std::size_t agent, const std::vector<agent_config>& agents) {
+  const std::string instead =
+      "; a workspace is a folder of its own: write a name (`cwd: work`), and give agents your files by `context_paths`";
+  std::error_code e;
+  if (path != "/" && holds(path, std::filesystem::weakly_canonical(user_home(), e).string()))
+    return "is or holds your home" + instead;
+  if (auto fault = context_fault(path); !fault.empty())
+    return fault;
+  if (auto here = std::filesystem::current_path(e).string(); !e && holds(path, here))
+    return "is or holds the folder where conclave was started" + instead;
+  for (const auto& c : agents[agent].backend.workspace.context)
+    if (holds(path, c.path) || holds(c.path, path))
+      return "overlaps with '" + shown_text(c.path, 200) + "' of `context_paths`" + instead;
+  for (std::size_t i = 0; i < agents.size(); ++i)
+    if (auto other = i == agent ? std::string{} : absolute_cwd(agents[i]); !other.empty() && holds(other, path))
+      return (other == path ? "is the `cwd` of agent '" : "lies in the `cwd` of agent '") + shown_text(agents[i].id, 64)
+             + "' too: agents do not share a workspace, they read each other's answers; give each a `cwd` of its own";
+  return {};
+}
+
 } // namespace
+
+void judge_cwds(const run_config& c, report& to) {
+  bool told = false;
+  for (std::size_t i = 0; i < c.agents.size(); ++i) {
+    auto key = "agents[" + std::to_string(i) + "].backend.cwd";
+    auto path = to.places().contains(key) ? absolute_cwd(c.agents[i]) : std::string{};
+    if (path.empty())
+      continue;
+    auto named = "'" + shown_text(path, 200) + "' ";
+    auto at = place_of(to.places(), key);
+    if (auto fault = cwd_fault(path, i, c.agents); !fault.empty()) {
+      to.error({at.line, at.column}, at.path, named + fault);
+      continue;
+    }
+    if (!told)
+      to.warning(
+          {at.line, at.column}, at.path,
+          named
+              + "itself is neither read nor written: the agent works in a fresh folder below $CONCLAVE_HOME/work, as with a mere "
+                "name. Its files at the end: --output-dir DIR, or conclave apply TASK --to DIR; files for it: `context_paths`");
+    told = true;
+  }
+}
 
 void read_sandbox(const section& owner, workspace_config& out) {
   auto s = owner.below("sandbox", key_scope::sandbox);
@@ -129,6 +244,7 @@ void read_sandbox(const section& owner, workspace_config& out) {
 
 void read_workspace(const section& s, workspace_config& out) {
   s.read_rows(out);
+  read_patterns(s, out);
   s.read("command_line_execution_mode", out.command_mode);
   read_sandbox(s, out);
   out.context = read_context(s);
@@ -139,7 +255,8 @@ void read_shared_context(const section& s, run_config& out) {
   for (auto& a : out.agents) {
     auto& own = a.backend.workspace.context;
     auto all = shared;
-    merge(all, own);
+    for (const auto& x : own)
+      add_told(all, x, s.to(), s.at("context_paths"), s.path("context_paths"));
     own = std::move(all);
   }
 }

@@ -39,10 +39,14 @@ bool is_there(std::string_view given) {
 
 /// Whether somebody who writes it behind an `@` means a path: `@src/main`, `@notes:w`, not `@anna` or `@types/node` of a package.
 bool is_meant(std::string_view word) {
-  while (!word.empty() && std::string_view{".,;!?)]}>\"'`"}.find(word.back()) != std::string_view::npos)
-    word.remove_suffix(1);
-  return word.ends_with(":w") || word.ends_with(":r") || word.ends_with(":rw") || word.starts_with("./") || word.starts_with("../")
-         || word.starts_with("/") || word.starts_with("~/");
+  auto dots = word.find_first_not_of('.');
+  if (auto rest = word.substr(std::min(dots, word.size())); rest.find_first_not_of(",;!?)]}>\"'`") == std::string_view::npos)
+    word = word.substr(0, dots); // dots alone
+  else
+    while (!word.empty() && std::string_view{".,;!?)]}>\"'`"}.find(word.back()) != std::string_view::npos)
+      word.remove_suffix(1);
+  return word == "." || word == ".." || word.ends_with(":w") || word.ends_with(":r") || word.ends_with(":rw")
+         || word.starts_with("./") || word.starts_with("../") || word.starts_with("/") || word.starts_with("~/");
 }
 
 std::string_view first_word(std::string_view rest) {
@@ -126,10 +130,14 @@ named_paths paths_in(std::string_view question) {
 
 void add_context(std::vector<context_path>& to, const context_path& x) {
   auto same = std::find_if(to.begin(), to.end(), [&](auto& y) { return y.path == x.path; });
-  if (same == to.end())
+  if (same == to.end()) {
     to.push_back(x);
-  else
-    same->write = same->write && x.write;
+    return;
+  }
+  same->write = same->write && x.write;
+  for (const auto& p : x.protected_paths)
+    if (std::find(same->protected_paths.begin(), same->protected_paths.end(), p) == same->protected_paths.end())
+      same->protected_paths.push_back(p);
 }
 
 } // namespace conclave

@@ -17,10 +17,11 @@ namespace conclave {
 context_path read_path(const std::string& given, std::string& error);
 
 struct named_paths {
-  std::string text;                 ///< the question, with each such word as the path that agents see
-  std::vector<context_path> paths;  ///< in the order of the text, each once; one `:w` is enough
-  std::vector<std::string> missing; ///< words that look meant as paths (`@x:w`, `@./x`, `@/x`) and name nothing: they stay text
-  std::string error;                ///< of a path that is there and may not be given
+  std::string text;                ///< the question, with each such word as the path that agents see
+  std::vector<context_path> paths; ///< in the order of the text, each once; one `:w` is enough
+  std::vector<std::string>
+      missing;       ///< words that look meant as paths (`@x:w`, `@./x`, `@/x`, `@.`) and name nothing: they stay text
+  std::string error; ///< of a path that is there and may not be given
 };
 
 /// A word is one if it begins with `@`, at the beginning or behind a blank, a quote or a bracket, and what follows is there, once
@@ -29,7 +30,7 @@ struct named_paths {
 /// never for text from elsewhere.
 named_paths paths_in(std::string_view question);
 
-/// Adds a path to an agent's. Of one that is there already the stricter permission counts.
+/// Adds a path to an agent's. Of one that is there already the stricter permission counts, and what either protects is protected.
 void add_context(std::vector<context_path>& to, const context_path& x);
 
 } // namespace conclave

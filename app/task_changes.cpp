@@ -141,6 +141,13 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
   return out;
 }
 
+delivery::policy drift_policy_of(const task_changes& t, const std::string& given) {
+  auto& on_drift = given.empty() ? t.workspace.on_drift : given;
+  return on_drift == "skip"               ? delivery::policy::skip
+         : on_drift == "prefer_presenter" ? delivery::policy::prefer_presenter
+                                          : delivery::policy::fail;
+}
+
 std::string nothing_to_apply(const task_changes& t) {
   std::string folders;
   for (auto& f : t.in_place)

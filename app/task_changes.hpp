@@ -38,6 +38,10 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
 /// Why there is nothing to apply where the presenter wrote in place; empty if it did not.
 std::string nothing_to_apply(const task_changes& t);
 
+/// What apply does where the user changed a file since: `given` (fail, skip, prefer_presenter), if it says anything, else what the
+/// configuration of who presented says.
+delivery::policy drift_policy_of(const task_changes& t, const std::string& given = {});
+
 /// Where undo finds what an apply of this task replaced.
 std::string journal_of(const std::string& home, const std::string& task);
 

@@ -88,6 +88,7 @@ struct workspace_config {
   std::string network = "none";
   std::vector<std::string> readable; ///< further folders that commands may read
   std::string write_mode = "auto";   ///< auto | worktree | isolated | legacy: what agents change instead of the user's folders
+  std::string on_drift = "fail";     ///< fail | skip | prefer_presenter: what apply does where the user changed a file meanwhile
   bool operator==(const workspace_config&) const = default;
 };
 

@@ -34,12 +34,12 @@ key_info idle(const char* name, const char* help) {
 
 void tools_and_files(std::vector<key_info>& out) {
   out.insert(out.end(), {
-                            idle("exclude_file_operation_mcps", "there are no built-in file servers"),
+                            {key_scope::backend, "exclude_file_operation_mcps", type::flag, status::live, 0, 0, "", "false", "",
+                             "leaves out the built-in tools for files (`filesystem`, `workspace_tools`): commands are to do it"},
                             idle("use_mcpwrapped_for_tool_filtering", "`exclude_tools` is enough"),
-                            idle("use_no_roots_wrapper", "there are no built-in file servers"),
+                            idle("use_no_roots_wrapper", "the built-in file servers have fixed folders"),
                             idle("agent_temporary_workspace_parent", "see `orchestrator`"),
                             later("use_two_tier_workspace", "two folders per agent"),
-                            idle("drift_conflict_policy", "isolation of writes"),
                             later("enable_code_based_tools", "tools as code in the workspace"),
                             later("custom_tools_path", "tools in Python"),
                             later("auto_discover_custom_tools", "tools in Python"),

@@ -64,7 +64,10 @@ inline constexpr auto table<workspace_config> = [] {
       field(&x::write_mode, "write_mode", choice, "auto worktree isolated legacy",
             "how folders with `permission: write` are changed: `auto` and `worktree`, in a private checkout for each agent "
             "if it is a git repository, else in a copy for the presenter; `isolated`, always in the copy; `legacy`, by the "
-            "presenter in the folder itself, which nothing takes back"));
+            "presenter in the folder itself, which nothing takes back"),
+      field(&x::on_drift, "drift_conflict_policy", choice, "fail skip prefer_presenter",
+            "of who presents: what `apply` does where you changed a file since the agents got their copy, if `--on-drift` does not "
+            "say: `fail` writes nothing, `skip` keeps yours, `prefer_presenter` replaces it"));
 }();
 
 template <>
@@ -73,7 +76,8 @@ inline constexpr auto again<workspace_config> = [] {
   using x = workspace_config;
   return std::make_tuple(
       field(&x::allowed_commands, "command_line_whitelist_patterns", texts, "another spelling of `command_line_allowed_commands`"),
-      field(&x::blocked_commands, "command_line_blacklist_patterns", texts, "another spelling of `command_line_blocked_commands`"));
+      field(&x::blocked_commands, "command_line_blacklist_patterns", texts,
+            "another spelling of `command_line_blocked_commands`; both lists count"));
 }();
 
 } // namespace conclave::config_rows

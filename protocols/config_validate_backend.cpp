@@ -12,10 +12,12 @@
 #include "protocols/config_vetting.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
+#include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/anthropic_version.hpp"
 #include "protocols/wire/hosted_tools.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/workspace_tools.hpp"
 
 #include <algorithm>
 #include <set>
@@ -250,6 +252,33 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
       add(out, path + ".command_env", text);
 }
 
+/// Names in the lists of tools that were meant for a built-in one of a workspace, or for none there is.
+void check_tool_names(const backend_config& b, const std::string& path, std::vector<problem>& out) {
+  const auto* kind = find_backend_kind(b.type);
+  if (b.workspace.cwd.empty() || kind == nullptr || !is_available(*kind)) // those of Claude Code are its own
+    return;
+  std::vector<std::string> known;
+  std::set<std::string> servers;
+  for (const auto& row : workspace_tools::table())
+    if (std::none_of(b.mcp_servers.begin(), b.mcp_servers.end(), [&](auto& s) { return s.name == row.server; })) {
+      known.emplace_back(row.name);
+      known.push_back(workspace_tools::public_name(row));
+      servers.insert("mcp__" + std::string{row.server} + "__");
+    }
+  auto others = !b.mcp_servers.empty() || !b.native_tools.empty();
+  for (const auto& [key, list] : {std::pair{".allowed_tools", &b.allowed_tools}, {".exclude_tools", &b.exclude_tools}})
+    for (const auto& name : *list) {
+      auto ours = std::any_of(servers.begin(), servers.end(), [&](auto& s) { return name.starts_with(s); });
+      if ((others && !ours) || std::find(known.begin(), known.end(), name) != known.end())
+        continue;
+      auto near = nearest(name, known);
+      add(out, path + key,
+          "'" + shown_text(name, 100) + "' names no tool of this agent, so it has no effect"
+              + (near.empty() ? "; docs/workspaces.md lists the tools" : "; did you mean '" + near + "'?"),
+          severity::warning);
+    }
+}
+
 } // namespace
 
 void validate_backend(const backend_config& b, const std::string& path, bool remote, std::vector<problem>& out) {
@@ -261,6 +290,7 @@ void validate_backend(const backend_config& b, const std::string& path, bool rem
   for (std::size_t i = 0; i < b.script.size(); ++i)
     config_rows::check(b.script[i], path + ".steps[" + std::to_string(i) + "]", out);
   check_servers(b, path, out);
+  check_tool_names(b, path, out);
   if (remote)
     check_secrets(b, path, out);
 }

@@ -32,9 +32,8 @@ bool is_within(const std::string& path, const std::string& folder) {
 
 /// Whether the walls let it see a path.
 bool shows(const sandbox_profile& p, const std::string& path) {
-  for (auto* folder : {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives"})
-    if (is_within(path, folder))
-      return true;
+  if (walls_show_always(path))
+    return true;
   auto within = [&](const std::string& folder) { return is_within(path, folder); };
   return std::any_of(p.readable.begin(), p.readable.end(), within) || std::any_of(p.writable.begin(), p.writable.end(), within);
 }
@@ -53,6 +52,13 @@ std::string absolute_folders(const std::string& path) {
 
 const char* const server_walls_hint = "; it ran in the sandbox of its agent: a folder that it lacks can be named in `sandbox: "
                                       "{readable: [...]}` of the backend, and `sandbox: off` of the server runs it without";
+
+bool walls_show_always(const std::string& path) {
+  for (auto* folder : {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives"})
+    if (is_within(path, folder))
+      return true;
+  return false;
+}
 
 std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::string, std::string> base, std::string& opening) {
   if (w.profile.tier == sandbox_tier::off)

@@ -25,6 +25,9 @@ struct server_walls {
 /// people, or empty.
 std::string confine(mcp_server_config& c, const server_walls& w, std::map<std::string, std::string> base, std::string& opening);
 
+/// Whether a path of this machine (absolute) is one of those that every server sees: programs and libraries of the system.
+bool walls_show_always(const std::string& path);
+
 /// What may help a server that ended before it was ready; the end of a sentence.
 extern const char* const server_walls_hint;
 

@@ -268,6 +268,17 @@ CAF_TEST(a folder that agents may not have is refused however a host names it) {
   CAF_CHECK_NOT_EQUAL(refused("project").find("no absolute path"), std::string::npos);
 }
 
+CAF_TEST(a folder that a host gives twice is not written unless both say so) {
+  engine eng{home.options()};
+  std::filesystem::create_directory_symlink(project, project + "-link");
+  auto with = team();
+  for (auto& a : with.agents)
+    a.backend.workspace.context.push_back({project + "-link", false, {}});
+  auto end = eng.ask(with, {"make it", {}});
+  CAF_CHECK(end.changes.empty());
+  CAF_CHECK(!written());
+}
+
 CAF_TEST(a tool of the host works on the files of the agent that calls it) {
   std::map<std::string, std::string> told;
   workspace_handle stolen;

@@ -270,10 +270,11 @@ display: {type: simple}
                   (strings{"2 agents[0].backend.upload_files[0].audio_path", "2 agents[0].backend.type",
                            "3 agents[1].backend.mcp_servers[0].type", "5 orchestrator.final_answer_strategy",
                            "7 orchestrator.coordination.enable_subagents"}));
-  CAF_CHECK_EQUAL(where(r, severity::warning), (strings{"6 orchestrator.session_storage", "8 orchestrator.context_paths[0].path",
-                                                        "9 ui.type", "9 ui.logging_enabled", "10 display"}));
+  CAF_CHECK_EQUAL(where(r, severity::warning),
+                  (strings{"6 orchestrator.session_storage", "8 orchestrator.context_paths[0].path", "8 orchestrator.context_paths",
+                           "9 ui.type", "9 ui.logging_enabled", "10 display"}));
   CAF_CHECK_EQUAL(blocking(r.problems).size(), 5u);
-  CAF_CHECK_EQUAL(r.config.notes.size(), 10u);
+  CAF_CHECK_EQUAL(r.config.notes.size(), 11u);
   CAF_CHECK_EQUAL(r.config.ui.display_type, "rich_terminal");
 }
 
@@ -446,15 +447,17 @@ CAF_TEST(a key of a newer version that asks for nothing is no error) {
 }
 
 CAF_TEST(settings of the program never reach a provider) {
-  for (auto key : {"exclude_file_operation_mcps", "enable_code_based_tools", "use_two_tier_workspace", "instance_id", "vote_only",
-                   "command_line_srt_deny_read", "multimodal_config", "enable_rate_limit", "main_agent",
-                   "command_line_docker_enable_sudo", "_has_files_api_files", "custom_tools_path", "websocket_mode"})
+  for (auto key : {"enable_code_based_tools", "use_two_tier_workspace", "instance_id", "vote_only", "command_line_srt_deny_read",
+                   "multimodal_config", "enable_rate_limit", "main_agent", "command_line_docker_enable_sudo",
+                   "_has_files_api_files", "custom_tools_path", "websocket_mode"})
     for (auto value : {"true", "false", "[a, b]", "{}", "x"}) {
       auto r = load(with(std::string{key} + ": " + value + "\ntemperature: 1"));
       CAF_CHECK_EQUAL(where(r), strings{});
       CAF_CHECK_EQUAL(first(r).params, R"({"temperature":1})");
     }
-  CAF_CHECK(blocking(load(with("exclude_file_operation_mcps: true")).problems).empty());
+  auto files = load(with("exclude_file_operation_mcps: true"));
+  CAF_CHECK(blocking(files.problems).empty());
+  CAF_CHECK_EQUAL(first(files).params, "");
   CAF_CHECK(!blocking(load(with("enable_code_based_tools: true")).problems).empty());
 }
 

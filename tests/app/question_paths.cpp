@@ -102,10 +102,11 @@ CAF_TEST(of a path the team has too the stricter permission counts) {
   std::vector<context_path> all;
   add_context(all, {"/a", true, {"keep"}});
   add_context(all, {"/b", false, {}});
-  add_context(all, {"/a", false, {}});
+  add_context(all, {"/a", false, {"keep", "too"}});
   add_context(all, {"/b", true, {}});
   CAF_REQUIRE_EQUAL(all.size(), 2u);
-  CAF_CHECK(!all[0].write && all[0].protected_paths.size() == 1);
+  CAF_CHECK(!all[0].write);
+  CAF_CHECK_EQUAL(all[0].protected_paths, (std::vector<std::string>{"keep", "too"}));
   CAF_CHECK(!all[1].write);
 }
 
@@ -118,6 +119,7 @@ CAF_TEST(words that look meant as paths and name nothing are told) {
   };
   CAF_CHECK_EQUAL(missing("change @srk:w, please, and @./no or @/no/such"), "@srk:w,|@./no|@/no/such|");
   CAF_CHECK_EQUAL(missing("change @src:rw"), "@src:rw|");
+  CAF_CHECK_EQUAL(missing("see @. and @.., not @..., nor @./src"), "@.|@..,|");
   CAF_CHECK_EQUAL(missing("ask @anna, me@host:w, @types/node or \\@srk:w about @src:w"), "");
 }
 

@@ -127,6 +127,25 @@ class Confined(unittest.TestCase):
             self.assertEqual(list((home.path / "home" / "work").iterdir()), [], "workspaces are left")
 
 
+    def test_a_relative_script_counts_from_where_conclave_is_started(self):
+        with Home() as home:
+            tools = home.path / "tools"
+            tools.mkdir()
+            shutil.copy(PROBE, tools / "notes.py")
+            config = team([do("look", name="notes")], {"notes": {"command": PYTHON, "args": ["./tools/notes.py", "--dir", "${cwd}/notes"]}})
+            config["agents"][0]["backend"]["sandbox"] = {"readable": ["./tools"]}
+            path = home.write("team.json", config)
+            r = home.run("validate", "--explain", path)
+            self.assertIn(f"{tools.resolve()}/notes.py", r.stdout)
+            self.assertIn("no problems", r.stdout)
+            self.ran(home, config)
+            status, text = self.texts(home)["look"][0]
+            self.assertEqual(status, "finished", text)
+            self.assertTrue(json.loads(text)["cwd"].endswith("/work"), text)
+            del config["agents"][0]["backend"]["sandbox"]
+            r = home.run("validate", home.write("hidden.json", config))
+            self.assertRegex(r.stdout, "notes.py' is outside of what the sandbox shows this server: name its folder in")
+
     def test_the_weaker_tier_has_the_internet_and_no_other_socket(self):
         with Home() as home:
             (home.path / "secret.txt").write_text("canary-outside")

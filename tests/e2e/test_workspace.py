@@ -192,6 +192,21 @@ class Files(unittest.TestCase):
             self.assertIn("readme.txt", stopped.stderr)
             self.assertEqual(home.run("apply", "last", "--on-drift", "skip").returncode, 0)
             self.assertEqual(((project / "readme.txt").read_text(), (project / "new.txt").read_text()), ("the user's own\n", "new\n"))
+            self.assertEqual(home.run("undo", "last").returncode, 0)
+            # What the team file said when the task began holds for an apply that says nothing else.
+            (project / "readme.txt").write_text("one\n")
+            for where in ("backend", "orchestrator"):
+                config = team([step(call(FS + "read_text_file", path="../target1/readme.txt")),
+                               step(call(FS + "write_file", path="../target1/readme.txt", content="two\n"))], project)
+                for holder in [config["orchestrator"]] if where == "orchestrator" else [a["backend"] for a in config["agents"]]:
+                    holder["drift_conflict_policy"] = "prefer_presenter"
+                self.ran(home, config, "--apply", "no")
+                (project / "readme.txt").write_text("the user's own\n")
+                self.assertEqual(home.run("apply", "last", "--on-drift", "fail").returncode, 2, where)
+                r = home.run("apply", "last")
+                self.assertEqual((r.returncode, (project / "readme.txt").read_text()), (0, "two\n"), where + r.stderr)
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                (project / "readme.txt").write_text("one\n")
             other = home.path / "other"
             other.mkdir()
             (other / "readme.txt").write_text("one\n")
@@ -231,6 +246,33 @@ class Files(unittest.TestCase):
             self.assertIn("conclave undo", r.stderr)
             self.assertEqual(home.run("rm", "last").returncode, 0)
             self.assertEqual([p for p in (home.path / "home" / "snapshots" / "files").rglob("*") if p.is_file()], [], "rm leaves snapshots")
+
+    def test_an_output_dir_that_cannot_be_is_told_before_the_first_call(self):
+        with Home() as home:
+            files = [step(call(FS + "write_file", path="mine.txt", content="mine\n"))]
+            path = home.write("team.json", team([], first=files))
+            (home.path / "full").mkdir()
+            (home.path / "full" / "x").write_text("x")
+            (home.path / "empty").mkdir()
+            for out, why in (("full", "is there already and not empty"), ("team.json", "no folder"), ("no/such/out", "is not there; make it first")):
+                r = home.run("--config", path, "--output-dir", out, "make it")
+                self.assertEqual((r.returncode, r.stdout), (1, ""), out)
+                self.assertIn(why, r.stderr)
+            plain = home.write("plain.json", {"agents": [{"id": "a", "backend": {"type": "scripted", "steps": [{"answer": "x"}, {"text": "y"}]}}]})
+            r = home.run("--config", plain, "--output-dir", "out", "make it")
+            self.assertEqual((r.returncode, "no agent has a workspace" in r.stderr), (1, True), r.stderr)
+            self.assertEqual(home.run("list", "--json").stdout, "", "a task was begun")
+            r = home.run("--config", plain, "Look at @full and ann@full")
+            self.assertEqual((r.returncode, r.stderr.count("but no agent has a workspace: it stays text")), (0, 1), r.stderr)
+            r = home.run("--config", path, "--output-dir", "empty", "make it")
+            self.assertEqual((r.returncode, tree(home.path / "empty").keys()), (0, {"mine.txt"}), r.stderr)
+            # One that is filled meanwhile: the answer is there, and so is the way to its files.
+            fills = [step(call(CMD + "execute_command", command=f"mkdir {home.path}/late; echo x > {home.path}/late/x; echo mine > mine.txt"))]
+            config = team([], first=fills)
+            config["sandbox"] = {"mode": "off"}
+            r = home.run("--config", home.write("late.json", config), "-q", "--output-dir", "late", "make it")
+            self.assertEqual(r.returncode, 2, r.stderr)
+            self.assertRegex(r.stderr, "not empty. The files are kept: .*conclave apply .* --to DIR")
 
     def test_a_run_that_was_cut_off_keeps_its_files(self):
         with Home() as home:
@@ -336,7 +378,18 @@ class Files(unittest.TestCase):
             r = home.run("paths", "--config", path, str(project / "readme.txt"), str(project / ".env"), "/etc/passwd")
             self.assertEqual(r.returncode, 0, r.stderr)
             readme, env, passwd = r.stdout.splitlines()[1:4]
-            self.assertRegex(readme, "readme.txt: read yes, write no .E_READONLY")
+            self.assertRegex(readme, "readme.txt: read yes, write no .E_READONLY: .*; a copy of it may be changed, which apply writes back$")
+            config = team([], project)
+            config["orchestrator"]["context_paths"][0]["protected_paths"] = ["readme.txt"]
+            protected = home.run("paths", "--config", home.write("p.json", config), str(project / "readme.txt"), str(project / "new")).stdout.splitlines()
+            self.assertRegex(protected[1], "; apply writes it: no .E_PROTECTED: readme.txt.$")
+            self.assertRegex(protected[2], "which apply writes back$")
+            for mode, said in (("read", "write no .E_READONLY: [^;]*$"), ("legacy", "; who presents may write it, in place$")):
+                config = team([], project, permission="read" if mode == "read" else "write")
+                for a in config["agents"] if mode == "legacy" else []:
+                    a["backend"]["write_mode"] = "legacy"
+                told = home.run("paths", "--config", home.write("r.json", config), str(project / "readme.txt")).stdout.splitlines()[1]
+                self.assertRegex(told, said)
             self.assertRegex(env, "read no .E_SECRET")
             self.assertRegex(passwd, "read no .E_OUTSIDE")
 
@@ -387,6 +440,14 @@ class Quick(unittest.TestCase):
                     r = home.run(*ask, question, env={"OPENAI_API_KEY": "k"})
                     self.assertEqual((r.returncode, len(provider.requests)), (1, 0), r.stderr)
                     self.assertIn(said, r.stderr)
+                r = home.run(*ask, "Look at @project:w and @project/src:w", env={"OPENAI_API_KEY": "k"})
+                self.assertEqual((r.returncode, "conclave: @ in the question: '" in r.stderr), (1, True), r.stderr)
+                r = home.run(*ask, "--path", "project", "--path", "project:w", "--path", "project/src:w", "x", env={"OPENAI_API_KEY": "k"})
+                self.assertEqual((r.returncode, "conclave: --path: '" in r.stderr), (1, True), r.stderr)  # the second :w counts
+                provider.requests.clear()
+                r = home.run(*ask, "See @. and go on", env={"OPENAI_API_KEY": "k"})
+                self.assertIn("@. in the question stays text", r.stderr)
+                provider.requests.clear()
                 r = home.run(*ask, stdin="Look at @project", env={"OPENAI_API_KEY": "k"})
                 self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertIn("Look at @project", json.dumps(provider.requests[0]["messages"]), "piped text grants something")

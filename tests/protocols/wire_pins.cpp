@@ -164,10 +164,10 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(outcome, "8a3dd225391a9294 247");
   PIN(script_step, "254dd52c23e9e980 72");
   PIN(mcp_server_config, "1263066fde9e36f0 153");
-  PIN(backend_config, "31de8f1b935034fe 687");
-  PIN(agent_config, "41da26d42f10d33e 1480");
+  PIN(backend_config, "2f8d0917c939aaf8 695");
+  PIN(agent_config, "510be233d4c2403c 1498");
   PIN(hello, "9370ae462531b16c 15");
-  PIN(spawn_agent, "db2ca87df2f6fc2c 1528");
+  PIN(spawn_agent, "aaf6693ff018386a 1546");
   PIN(agent_ready, "b58d153b5e6d20f8 38");
   PIN(cancel_call, "7bf4f90f7068f6e9 30");
   PIN(cancel_done, "af63bc4c8601b62c 1");
@@ -191,7 +191,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(folder_change, "4bbbe1c48d91698a 36");
   PIN(kept_files, "78d7f0999a0a28fc 68");
   PIN(context_path, "499bf7d6c0484b7f 17");
-  PIN(workspace_config, "35278999756ca565 96");
+  PIN(workspace_config, "63aa52367cd2e494 104");
   PIN(prepare_workspace, "8e3ddff6f4540f0c 61");
   PIN(workspace_ready, "4c576b688aa0c18d 7");
   PIN(keep_workspace, "1044a8c148422032 24");
