@@ -44,7 +44,11 @@ std::string checkout(const std::string& place, std::size_t number) {
 }
 
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number) {
-  return with.context[number].git ? checkout(place, number) : target(place, number);
+  return goes_with_answers(with, with.context[number]) ? checkout(place, number) : target(place, number);
+}
+
+bool goes_with_answers(const workspace_config& with, const context_path& c) {
+  return c.write && !written_in_place(with, c) && (c.git || with.write_from_start);
 }
 
 bool written_in_place(const workspace_config& with, const context_path& c) {

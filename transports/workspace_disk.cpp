@@ -124,7 +124,7 @@ std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cance
   borrowed_.clear();
   if (auto fault = check_out(p.as_it_is, cancel); !fault.empty())
     return fault;
-  if (p.present || f_.config.write_from_start)
+  if (p.present)
     if (auto fault = copy_targets(p.as_it_is, cancel); !fault.empty())
       return fault;
   if (p.present)
@@ -260,14 +260,14 @@ void workspace_disk::notice(std::string text) {
   notices_.push_back(std::move(text));
 }
 
-/// The agent's own checkout of each git repository, in its workspace. The files are those of its newest answer, else the user's as
-/// they are; refs and index are made anew.
+/// What the agent may change from its first run on, in its workspace: a checkout of each git repository, a copy of other folders.
+/// The files are those of its newest answer, else the user's as they are; refs and index are made anew.
 std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!c.git)
+    if (!goes_with_answers(f_.config, c))
       continue;
-    auto from = repository_of(i, true);
+    auto from = repository_of(i, git_checkout_wanted(f_.config, c));
     if (!read_base(i))
       if (auto fault = take_base(i, from, cancel); !fault.empty())
         return fault;
@@ -279,7 +279,7 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
       if (auto* failed = std::get_if<snapshots::failure>(&placed))
         return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
     }
-    if (!from)
+    if (!from || !c.git)
       continue;
     borrowed_.push_back(from->objects());
     if (as_it_is && is_folder(to + "/.git"))
@@ -294,11 +294,11 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
   return {};
 }
 
-/// A private copy of each other folder that may be changed, as it is now.
+/// For the presentation: a private copy of each other folder that may be changed, as it is now.
 std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!c.write || c.git || written_in_place(f_.config, c))
+    if (!c.write || goes_with_answers(f_.config, c) || written_in_place(f_.config, c))
       continue;
     auto copy = target(f_.place, i);
     std::error_code e;
@@ -343,7 +343,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   how.scan_cache = work(f_.place) + ".scan";
   std::vector<std::string> checkouts;
   for (std::size_t i = 0; i < f_.config.context.size(); ++i)
-    if (f_.config.context[i].git)
+    if (goes_with_answers(f_.config, f_.config.context[i]))
       checkouts.push_back(name_of(checkout(f_.place, i)) + "/");
   how.leave_out = [checkouts](const std::string& path, bool) {
     for (auto& folder : checkouts)
