@@ -201,10 +201,12 @@ int command_paths(const paths_options& o) {
   std::string error, out;
   auto home = home_path(error);
   find_repositories(loaded.config.agents);
+  workspace_paths::without_presenter(loaded.config);
   for (auto& a : loaded.config.agents) {
     auto& w = a.backend.workspace;
-    auto is_git = [&w](const std::string& path) {
-      return std::any_of(w.context.begin(), w.context.end(), [&](auto& c) { return c.git && c.path == path; });
+    auto of_each = [&w](const std::string& path, bool git) {
+      return std::any_of(w.context.begin(), w.context.end(),
+                         [&](auto& c) { return c.git == git && c.path == path && workspace_paths::goes_with_answers(w, c); });
     };
     out += one_line(a.id) + ":\n";
     if (w.cwd.empty()) {
@@ -218,7 +220,8 @@ int command_paths(const paths_options& o) {
       for (auto& r : rules.roots)
         out += "  " + shown_text(r.path, 4'096) + ": read"
                + (r.writable                            ? ", write"
-                  : is_git(r.path)                      ? "; each agent changes a checkout"
+                  : of_each(r.path, true)               ? "; each agent changes a checkout"
+                  : of_each(r.path, false)              ? "; each agent changes a copy"
                   : r.later && w.write_mode == "legacy" ? "; who presents writes in it, in place"
                   : r.later                             ? "; a copy is changed by who presents"
                                                         : "")

@@ -51,6 +51,19 @@ bool goes_with_answers(const workspace_config& with, const context_path& c) {
   return c.write && !written_in_place(with, c) && (c.git || with.write_from_start);
 }
 
+void without_presenter(run_config& c) {
+  if (c.rules.strategy != ledger::strategy::winner_reuse || c.rules.skip_coordination) // who answers alone presents
+    return;
+  for (auto& a : c.agents) {
+    auto& w = a.backend.workspace;
+    for (auto& x : w.context)
+      if (written_in_place(w, x))
+        x.write = false;
+    if (std::any_of(w.context.begin(), w.context.end(), [](auto& x) { return x.write; }))
+      w.write_from_start = true;
+  }
+}
+
 bool written_in_place(const workspace_config& with, const context_path& c) {
   return c.write && !with.cwd.empty() && with.write_mode == "legacy";
 }

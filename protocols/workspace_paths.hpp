@@ -33,6 +33,9 @@ std::string target(const std::string& place, std::size_t number); ///< its copy 
 std::string checkout(const std::string& place, std::size_t number);
 /// Whether it may change a copy, or a checkout, of this from its first run on, and not only when it presents.
 bool goes_with_answers(const workspace_config& with, const context_path& c);
+/// With `winner_reuse` nobody presents: what agents may change, they may change from their first run on, and nothing is written in
+/// place.
+void without_presenter(run_config& c);
 /// Where it changes the `number`th of its context paths.
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number);
 

@@ -334,6 +334,16 @@ void workspace_disk::tell_left_out(std::size_t i, const snapshots::taken& of) {
            + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
 }
 
+/// Whether a snapshot of the workspace says by itself that a folder in it is as it was at first: then it is not read once more.
+bool workspace_disk::holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const {
+  auto below = [&](auto& x) { return x.path.starts_with(folder + "/") && x.path != folder + "/.git"; };
+  if (all.skipped_more > 0 || std::any_of(all.skipped.begin(), all.skipped.end(), below)) // what is left out is to be told
+    return false;
+  auto found = store_.find(all.id, folder);
+  auto* e = std::get_if<snapshots::entry>(&found);
+  return e != nullptr && e->sha256 == as;
+}
+
 kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   kept_files out;
   snapshots::take_options how;
@@ -365,14 +375,19 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   out.snapshot = taken.id;
   out.files = static_cast<std::int64_t>(taken.files);
   out.bytes = static_cast<std::int64_t>(taken.bytes);
-  for (std::size_t i = 0; present && i < bases_.size(); ++i) {
+  for (std::size_t i = 0; i < bases_.size(); ++i) {
     auto& from = bases_[i];
-    if (from.snapshot.empty())
-      continue;
     auto& c = f_.config.context[i];
+    if (from.snapshot.empty() || (!present && !goes_with_answers(f_.config, c)))
+      continue;
     auto where = changed(f_.place, f_.config, i);
-    if (!is_folder(where)) // a checkout lies where commands may put a link in its place, to anywhere
+    auto there = is_folder(where); // a checkout lies where commands may put a link in its place, to anywhere
+    if (!there && !present)        // the next run finds it as it was at first
+      continue;
+    if (!there)
       return failed({snapshots::fault::io, shown_text(where, 4'096) + " is not there any more, or no folder: make it again", {}});
+    if (goes_with_answers(f_.config, c) && holds_unchanged(taken, name_of(where), from.snapshot))
+      continue;
     auto after = store_.take(where, how_to_take(i, cancel));
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What agents change of a folder before anybody presents: it goes with the answer, and the answer proposes it. Scripted models, real files, real git."""
 
+import subprocess
 import unittest
 
 from support import *
@@ -9,7 +10,7 @@ from test_workspace import CMD, FS, call, results, select_wait, step, team, tree
 
 class KeptChanges(unittest.TestCase):
     def ran(self, home, config, *more):
-        r = home.run("--config", home.write("team.json", config), "--apply", "no", *more, "make it")
+        r = home.run("--config", home.write("team.json", config), *(more or ("--apply", "no")), "make it")
         self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         return r
 
@@ -75,6 +76,81 @@ class KeptChanges(unittest.TestCase):
             self.ran(home, config)
             self.assertEqual(json.loads(results(home)[0][0][3])["stdout"], "a.txt\n")
             self.assertEqual(self.names(home), [f"folder {project}", "M  a.txt"])
+
+    def without_a_presenter(self, config, how):
+        """The team with `winner_reuse`, or with a winner whose presentation fails."""
+        ann = config["agents"][0]["backend"]["steps"]
+        del ann[-1]
+        if how == "reuse":
+            config["orchestrator"]["final_answer_strategy"] = "winner_reuse"
+        else:
+            ann += [step(call(CMD + "execute_command", command="echo no > $(ls -d target1 ../target1 2>/dev/null)/of_the_presentation")),
+                    {"error": "unavailable", "repeat": 9, "optional": True}]
+        return config
+
+    def test_a_stored_answer_proposes_what_it_changed_in_a_repository(self):
+        for how in ("reuse", "fallback"):
+            with self.subTest(how=how), Home() as home:
+                project = self.folder(home)
+                git = lambda command: subprocess.run("git -c user.name=A -c user.email=a@b.c " + command, shell=True, check=True, cwd=project, env=home.env,
+                                                     capture_output=True, text=True).stdout
+                git("init -q -b main . && git add a.txt keep.txt locked && git -c user.name=A -c user.email=a@b.c commit -qm first")
+                before = tree(project)
+                change = "cd target1 && echo two >> a.txt && echo new > new.txt && mkdir __pycache__ && echo K > .env.local && git add -A && git -c user.name=B -c user.email=b@c.d commit -qm x"
+                config = self.without_a_presenter(team([], project, first=[step(call(CMD + "execute_command", command=change))]), how)
+                config["agents"][1]["backend"]["steps"][:0] = [step(call(CMD + "execute_command", command="echo bob > target1/bob.txt"))]
+                r = self.ran(home, config)
+                self.assertEqual(self.names(home), [f"folder {project}", "M  a.txt", "A  new.txt"], r.stderr)
+                self.assertIn("write them: conclave apply", r.stderr)
+                self.assertNotIn("--to DIR", r.stderr)
+                self.assertIn(f"not part of the changes of {project}: .env.local", r.stderr)
+                self.assertEqual(home.run("apply", "last").returncode, 0)
+                self.assertEqual(((project / "a.txt").read_text(), (project / "new.txt").read_text()), ("a\ntwo\n", "new\n"))
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                self.assertEqual(tree(project), before)
+                made = home.run("apply", "last", "--branch", "agents/one")
+                self.assertEqual(made.returncode, 0, made.stderr)
+                self.assertEqual(git("diff --name-status main agents/one").split(), ["M", "a.txt", "A", "new.txt"])
+
+    def test_a_stored_answer_proposes_what_it_changed_in_a_folder(self):
+        for how in ("reuse", "fallback"):
+            with self.subTest(how=how), Home() as home:
+                project = self.folder(home)
+                config = self.without_a_presenter(team([], project, first=[step(call(CMD + "execute_command", command="echo early > target1/early.txt"))]), how)
+                if how == "fallback":
+                    self.from_start(config)  # with winner_reuse it is so by itself: nobody comes who could change it later
+                self.ran(home, config, "--apply", "yes")
+                self.assertEqual(self.names(home), [f"folder {project}", "A  early.txt"])
+                self.assertEqual((project / "early.txt").read_text(), "early\n")
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                self.assertFalse((project / "early.txt").exists())
+
+    def test_a_copy_that_is_gone_proposes_nothing(self):
+        with Home() as home:
+            config = self.without_a_presenter(team([], self.folder(home), first=[
+                step(call(CMD + "execute_command", command="rm -rf target1; ln -s /etc target1"))]), "reuse")
+            del config["orchestrator"]["context_paths"][0]["protected_paths"]  # they could not be removed
+            r = self.ran(home, config)
+            self.assertNotIn("changes", r.stderr)
+            self.assertNotIn("folder", self.names(home)[0])
+
+    def test_a_team_that_was_cut_off_while_its_winner_presents_proposes_the_stored_answer(self):
+        with Home() as home:
+            project = self.folder(home)
+            config = self.from_start(self.without_a_presenter(team([], project, first=[
+                step(call(CMD + "execute_command", command="echo early > target1/early.txt"))]), "fallback"))
+            config["agents"][0]["backend"]["steps"][3] = step(call(CMD + "execute_command", command="touch ready; echo no > target1/no; sleep 20"))
+            p = home.start("--config", home.write("team.json", config), "--apply", "no", "make it")
+            deadline = time.monotonic() + 30
+            while not list((home.path / "home" / "work").glob("*/*/work/ready")):
+                self.assertLess(time.monotonic(), deadline, "the command does not begin")
+                select_wait()
+            p.kill()
+            p.wait()
+            p.stdout.close(), p.stderr.close()
+            r = home.run("resume", "last")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual(self.names(home), [f"folder {project}", "A  early.txt"], r.stderr)
 
     def test_a_run_that_was_cut_off_goes_on_in_its_copy(self):
         with Home() as home:
