@@ -64,9 +64,10 @@ std::string difference_text(const snapshots::store& store, const std::string& be
   }
   std::string out;
   for (auto& c : std::get<snapshots::changes>(got)) {
-    auto folder = c.before.kind == snapshots::entry_kind::folder || c.after.kind == snapshots::entry_kind::folder;
-    out += std::string{letter(c.kind())} + "  " + shown_text(c.path, 4'096) + (folder ? "/" : "") + "\n";
-    if (!names && !folder)
+    using snapshots::entry_kind;
+    auto now = c.after.kind == entry_kind::none ? c.before.kind : c.after.kind;
+    out += std::string{letter(c.kind())} + "  " + shown_text(c.path, 4'096) + (now == entry_kind::folder ? "/" : "") + "\n";
+    if (!names && (snapshots::has_bytes(c.before) || snapshots::has_bytes(c.after)))
       out += store.text_diff(c, shown_lines);
   }
   return out;

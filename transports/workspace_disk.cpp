@@ -399,9 +399,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     if (auto* f = std::get_if<snapshots::failure>(&diff))
       return failed(*f);
     auto& all = std::get<snapshots::changes>(diff);
-    auto files = std::count_if(all.begin(), all.end(), [](auto& x) {
-      return x.before.kind != snapshots::entry_kind::folder && x.after.kind != snapshots::entry_kind::folder;
-    });
+    auto files = std::count_if(all.begin(), all.end(), [](auto& x) { return has_bytes(x.before) || has_bytes(x.after); });
     out.changes.push_back({is_file(c.path) ? parent(c.path) : c.path, from.snapshot, id, files, from.commit});
   }
   return out;

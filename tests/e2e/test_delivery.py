@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stays as it is when files of a task are written into folders of the user's, and what is told of it. Scripted models, real files."""
 
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -72,6 +74,45 @@ class Delivery(unittest.TestCase):
                     self.assertIn(name, told[0])
                 for name in ("__pycache__", ".git ", "more"):
                     self.assertNotIn(name, told[0])
+
+    def test_what_takes_the_place_of_something_else_is_shown_before_it_is_approved(self):
+        with Home() as home:
+            project = self.folder(home, **{"sub/c": "c\n", "a.txt": "old text\n"})
+            change = "cd ../target1; rm -r sub; echo HIDDEN-1 > sub; rm a.txt; mkdir a.txt; echo inner > a.txt/in"
+            config = home.write("team.json", team([step(call(CMD + "execute_command", command=change))], project))
+            said = self.on_terminal(home, ["--config", config, "make it"], ["d\n", "n\n"])
+            names, text = said.split("Write this?")[:2]
+            for piped in (home.run("diff", "last", "--name-only").stdout, names):
+                self.assertEqual([x for x in piped.splitlines() if x[:3] in ("A  ", "M  ", "D  ")], ["M  a.txt/", "A  a.txt/in", "M  sub", "D  sub/c"], said)
+            self.assertIn(f"changes 4 files in {project}", names)
+            for piped in (home.run("diff", "last").stdout, text):
+                self.assertEqual([x for x in piped.splitlines() if x[:1] in "+-" and x[:3] not in ("+++", "---")],
+                                 ["-old text", "+inner", "+HIDDEN-1", "-c"], piped)
+
+    def on_terminal(self, home, arguments, answers):
+        """Runs it on a terminal, types one of `answers` at each question, and returns what is on the screen."""
+        master, slave = pty.openpty()
+        p = subprocess.Popen([str(BIN), *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=home.path, env={**home.env, "TERM": "dumb"})
+        os.close(slave)
+        said, seen = "", 0
+        deadline = time.monotonic() + 60
+        while True:
+            self.assertLess(time.monotonic(), deadline, said)
+            if not select.select([master], [], [], 1)[0]:
+                continue
+            try:
+                more = os.read(master, 65536)
+            except OSError:
+                more = b""
+            if not more:
+                break
+            said += more.decode(errors="replace").replace("\r", "")
+            if answers and said.find("[d]iff ", seen) >= 0:
+                seen = len(said)
+                os.write(master, answers.pop(0).encode())
+        os.close(master)
+        self.assertEqual(p.wait(), 0, said)
+        return said
 
     def test_protected_paths_hold_however_the_folder_is_named(self):
         with Home() as home:
