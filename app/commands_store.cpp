@@ -11,6 +11,7 @@
 #include "app/task_in_place.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/events.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/turn_sources.hpp"
@@ -77,7 +78,7 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
     auto& all = std::get<snapshots::listing>(got);
     for (const auto& x : all.entries)
       if (x.what.kind != snapshots::entry_kind::folder)
-        out += "  " + shown_text(x.path, 4'096) + "  " + std::to_string(x.what.size) + "\n";
+        out += "  " + path_policy::shown(x.path, 4'096) + "  " + std::to_string(x.what.size) + "\n";
     if (all.more)
       out += "  and more\n";
   }

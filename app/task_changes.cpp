@@ -66,7 +66,7 @@ std::string difference_text(const snapshots::store& store, const std::string& be
   for (auto& c : std::get<snapshots::changes>(got)) {
     using snapshots::entry_kind;
     auto now = c.after.kind == entry_kind::none ? c.before.kind : c.after.kind;
-    out += std::string{letter(c.kind())} + "  " + shown_text(c.path, 4'096) + (now == entry_kind::folder ? "/" : "") + "\n";
+    out += std::string{letter(c.kind())} + "  " + path_policy::shown(c.path, 4'096) + (now == entry_kind::folder ? "/" : "") + "\n";
     if (!names && (snapshots::has_bytes(c.before) || snapshots::has_bytes(c.after)))
       out += store.text_diff(c, shown_lines);
   }
@@ -140,7 +140,7 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
 std::string nothing_to_apply(const task_changes& t) {
   std::string folders;
   for (auto& f : t.in_place)
-    folders += (folders.empty() ? "" : ", ") + shown_text(f, 4'096);
+    folders += (folders.empty() ? "" : ", ") + path_policy::shown(f, 4'096);
   return folders.empty() ? folders
                          : "task " + t.task + " has nothing to apply: its presenter wrote in " + folders
                                + " itself (write_mode: legacy); what is known of that: conclave diff " + t.task;
@@ -172,7 +172,7 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
   std::error_code e;
   auto target = std::filesystem::canonical(to, e).string();
   if (e || !std::filesystem::is_directory(target, e)) {
-    error = "'" + shown_text(to) + "' is no folder; make it, then try again";
+    error = "'" + path_policy::shown(to) + "' is no folder; make it, then try again";
     return {};
   }
   if (t.changes.size() > 1) {
@@ -196,9 +196,9 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
 namespace {
 
 std::string failure_text(const std::string& folder, const snapshots::failure& f) {
-  auto out = shown_text(folder, 4'096) + ": " + f.text;
+  auto out = path_policy::shown(folder, 4'096) + ": " + f.text;
   for (auto& x : f.largest)
-    out += "\n  " + shown_text(x.path, 4'096);
+    out += "\n  " + path_policy::shown(x.path, 4'096);
   return out;
 }
 
@@ -262,14 +262,14 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
 }
 
 std::string delivery_text(const delivery::past& p) {
-  return count_of(static_cast<std::size_t>(p.files), "file") + " in " + shown_text(p.target, 4'096) + ", " + utc(p.applied_ms)
-         + (p.undone() ? ", taken back " + utc(p.undone_ms) : "");
+  return count_of(static_cast<std::size_t>(p.files), "file") + " in " + path_policy::shown(p.target, 4'096) + ", "
+         + utc(p.applied_ms) + (p.undone() ? ", taken back " + utc(p.undone_ms) : "");
 }
 
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error) {
   std::string out;
   for (auto& c : t.changes) {
-    out += "folder " + shown_text(c.folder, 4'096) + "\n";
+    out += "folder " + path_policy::shown(c.folder, 4'096) + "\n";
     out += difference_text(store, c.before, c.after, names, error);
   }
   if (!t.changes.empty() || t.snapshot.empty() || !error.empty())

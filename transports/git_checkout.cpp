@@ -3,7 +3,7 @@
 
 #include "transports/git_checkout.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/git_library.hpp"
 #include "transports/snapshot_disk.hpp"
 #include "transports/snapshot_store.hpp"
@@ -130,13 +130,13 @@ std::string write_index(const repository& from, const std::string& file, const n
 std::string write(const std::string& path, const std::string& text) {
   snapshots::descriptor fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)};
   auto error = fd ? snapshots::write_all(fd.get(), text.data(), text.size()) : errno;
-  return error == 0 ? std::string{} : shown_text(path, 200) + " cannot be written: " + std::strerror(error);
+  return error == 0 ? std::string{} : path_policy::shown(path) + " cannot be written: " + std::strerror(error);
 }
 
 std::string fill_folder(const repository& from, const std::string& git_dir, const name_judge& left_out) {
   for (auto* path : {"", "/objects", "/objects/info", "/objects/pack", "/refs", "/refs/heads", "/refs/tags", "/info"})
     if (::mkdir((git_dir + path).c_str(), 0755) != 0)
-      return shown_text(git_dir + path, 200) + " cannot be made: " + std::strerror(errno);
+      return path_policy::shown(git_dir + path) + " cannot be made: " + std::strerror(errno);
   std::string packed = "# pack-refs with: sorted \n";
   std::string why;
   auto refs = refs_of(from, why);

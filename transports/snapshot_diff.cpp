@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/line_diff.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/snapshot_read.hpp"
 #include "transports/snapshot_store.hpp"
@@ -129,7 +130,7 @@ result<changes> store::diff(const std::string& before, const std::string& after)
 }
 
 std::string store::text_diff(const change& c, std::size_t lines) const {
-  auto name = shown_text(c.path, 4096);
+  auto name = path_policy::shown(c.path, 4096);
   std::string out;
   if (c.before.kind != c.after.kind
       && (c.before.kind != entry_kind::none || c.after.kind == entry_kind::folder || c.after.kind == entry_kind::executable)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/snapshot_read.hpp"
 #include "transports/snapshot_store.hpp"
 
@@ -138,7 +138,7 @@ result<placed> place(const std::string& home, const std::string& id, const std::
     return failed("open", path, errno);
   if (!read_only && !has_room(in.get(), note->bytes, keep_free))
     return failure{fault::disk_full,
-                   "there is no room for " + std::to_string(note->bytes) + " bytes beside " + shown_text(folder, 200)
+                   "there is no room for " + std::to_string(note->bytes) + " bytes beside " + path_policy::shown(folder)
                        + "; free some room (conclave prune), then try again",
                    {}};
   builder made{kept, cancel, read_only, leave_out, for_user ? umask_now() : 0022, folder.size() + 1};
@@ -150,7 +150,7 @@ result<placed> place(const std::string& home, const std::string& id, const std::
     return failed("write", folder, errno);
   if (std::rename(path.c_str(), folder.c_str()) != 0) {
     if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
-      return failure{fault::exists, shown_text(folder, 200) + " is there already and not empty", {}};
+      return failure{fault::exists, path_policy::shown(folder) + " is there already and not empty", {}};
     return failed("make", folder, errno);
   }
   rests.path.clear();

@@ -3,7 +3,7 @@
 
 #include "transports/workspace_disk.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "protocols/workspace_paths.hpp"
 #include "transports/git_checkout.hpp"
@@ -34,10 +34,10 @@ const std::string git_ignores = "git ignores it";
 /// A folder of our own, and nobody else's. Returns what is wrong, or empty.
 std::string make_own(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-    return "the folder " + shown_text(path, 4'096) + " cannot be made: " + std::strerror(errno);
+    return "the folder " + path_policy::shown(path, 4'096) + " cannot be made: " + std::strerror(errno);
   struct stat s {};
   if (::lstat(path.c_str(), &s) != 0 || !S_ISDIR(s.st_mode) || s.st_uid != ::geteuid())
-    return shown_text(path, 4'096) + " is no folder of this user: move it away";
+    return path_policy::shown(path, 4'096) + " is no folder of this user: move it away";
   return {};
 }
 
@@ -64,7 +64,8 @@ bool is_file(const std::string& path) {
 std::string too_much(const snapshots::failure& f) {
   std::string largest;
   for (auto& x : f.largest)
-    largest += "\n  " + shown_text(x.path, 200) + ": " + std::to_string(x.bytes) + " bytes, " + std::to_string(x.files) + " files";
+    largest +=
+        "\n  " + path_policy::shown(x.path) + ": " + std::to_string(x.bytes) + " bytes, " + std::to_string(x.files) + " files";
   return f.text + (largest.empty() ? "" : "\nThe largest:" + largest)
          + "\nDelete what does not belong to the answer, then hand it in again.";
 }
@@ -138,7 +139,7 @@ std::string workspace_disk::fill_workspace(const prepare_workspace& p, snapshots
   struct stat s {};
   auto there = ::lstat(here.c_str(), &s) == 0;
   if (there && !S_ISDIR(s.st_mode))
-    return shown_text(here, 4'096) + " is no folder: move it away";
+    return path_policy::shown(here, 4'096) + " is no folder: move it away";
   if (there && p.as_it_is) {
     workspace_look::sweep(here, cancel);
     return {};
@@ -208,10 +209,10 @@ void workspace_disk::tell_ignored(std::size_t i, const snapshots::taken& of) {
   std::size_t n = 0;
   for (auto& x : of.skipped)
     if (x.why == git_ignores && ++n <= most_named)
-      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+      names += (n == 1 ? "" : ", ") + path_policy::shown(x.path);
   auto& c = f_.config.context[i];
   if (n > 0)
-    notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096)
+    notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + path_policy::shown(c.path, 4'096)
            + ", because git ignores it: " + names
            + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
 }
@@ -235,7 +236,7 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   auto got = store_.take(is_file(c.path) ? parent(c.path) : c.path, how_to_take(i, cancel));
   auto* taken = std::get_if<snapshots::taken>(&got);
   if (taken == nullptr)
-    return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
+    return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
   tell_ignored(i, *taken);
   base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
   if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
@@ -249,7 +250,7 @@ std::optional<git::repository> workspace_disk::repository_of(std::size_t i, bool
   std::string why;
   auto out = git::find(c.path, why);
   if (tell && !why.empty())
-    notice("no git checkout of " + shown_text(c.path, 4'096) + " is made, agents get its files alone: " + why);
+    notice("no git checkout of " + path_policy::shown(c.path, 4'096) + " is made, agents get its files alone: " + why);
   return out;
 }
 
@@ -277,7 +278,7 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
         return fault;
       auto placed = store_.restore(bases_[i].snapshot, to, cancel);
       if (auto* failed = std::get_if<snapshots::failure>(&placed))
-        return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
+        return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + failed->text;
     }
     if (!from || !c.git)
       continue;
@@ -289,7 +290,7 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
     if (auto fault = snapshots::remove_tree(to + "/.git", cancel); !fault.empty())
       return fault;
     if (auto why = git::make_checkout(*from, to, left_out_of_copies); !why.empty())
-      notice("no git checkout of " + shown_text(c.path, 4'096) + " is made, agents get its files alone: " + why);
+      notice("no git checkout of " + path_policy::shown(c.path, 4'096) + " is made, agents get its files alone: " + why);
   }
   return {};
 }
@@ -312,7 +313,7 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
       return fault;
     auto placed = store_.restore(bases_[i].snapshot, copy, cancel);
     if (auto* failed = std::get_if<snapshots::failure>(&placed))
-      return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
+      return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + failed->text;
   }
   return {};
 }
@@ -326,11 +327,11 @@ void workspace_disk::tell_left_out(std::size_t i, const snapshots::taken& of) {
     auto name = name_of(x.path);
     auto asked_for = name == ".git" ? !c.git : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
     if (asked_for && ++n <= most_named)
-      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200) + " (" + x.why + ")";
+      names += (n == 1 ? "" : ", ") + path_policy::shown(x.path) + " (" + x.why + ")";
   }
   n += of.skipped_more;
   if (n > 0)
-    notice("not part of the changes of " + shown_text(c.path, 4'096) + ": " + names
+    notice("not part of the changes of " + path_policy::shown(c.path, 4'096) + ": " + names
            + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
 }
 
@@ -385,7 +386,8 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     if (!there && !present)        // the next run finds it as it was at first
       continue;
     if (!there)
-      return failed({snapshots::fault::io, shown_text(where, 4'096) + " is not there any more, or no folder: make it again", {}});
+      return failed(
+          {snapshots::fault::io, path_policy::shown(where, 4'096) + " is not there any more, or no folder: make it again", {}});
     if (goes_with_answers(f_.config, c) && holds_unchanged(taken, name_of(where), from.snapshot))
       continue;
     auto after = store_.take(where, how_to_take(i, cancel));

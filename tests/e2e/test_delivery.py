@@ -114,6 +114,32 @@ class Delivery(unittest.TestCase):
         self.assertEqual(p.wait(), 0, said)
         return said
 
+    def test_names_are_shown_escaped_and_no_two_look_the_same(self):
+        names = {"a\nb": "a\\nb", "a?b": "a?b", "a\\nb": "a\\\\nb", "e\x1b[31m": "e\\u{1b}[31m", "rtl\u202etxt": "rtl\\u{202e}txt",
+                 "z\u200bw": "z\\u{200b}w", "zw": "zw", "tag\U000e0041": "tag\\u{e0041}", "no\xa0break": "no\\u{a0}break", "end ": "end\\u{20}",
+                 "h\xe4user": "h\xe4user", "r\udcff": "r\\xff"}
+        make = ";".join(f"open({os.fsencode(n)!r}, 'w')" for n in names)
+        with Home() as home:
+            project = self.folder(home, a="a\n")
+            config = team([step(call(FS + "write_file", path="make.py", content=f"import os;os.chdir('../target1');{make}\n")),
+                           step(call(CMD + "execute_command", command="python3 make.py"))], project)
+            r = self.ran(home, config, "--apply", "no")
+            expected = sorted(names.values())
+            listed = home.run("diff", "last", "--name-only").stdout.splitlines()[1:]
+            self.assertEqual(sorted(x.removeprefix("A  ") for x in listed), expected, r.stderr)
+            for command in ("apply", "undo"):
+                done = home.run(command, "last")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(sorted(x.removeprefix("  ") for x in done.stdout.splitlines() if x.startswith("  ")), expected)
+
+    def test_names_of_the_files_of_an_answer_are_shown_escaped(self):
+        with Home() as home:
+            make = "open('a\\nb', 'w'); open('rtl\\u202etxt', 'w')"
+            self.ran(home, team([], first=[step(call(FS + "write_file", path="m.py", content=make)), step(call(CMD + "execute_command", command="python3 m.py; rm m.py"))]))
+            for shown in (home.run("show", "last", "--files").stdout, home.run("diff", "last").stdout):
+                self.assertIn("  a\\nb", shown)
+                self.assertIn("  rtl\\u{202e}txt", shown)
+
     def test_protected_paths_hold_however_the_folder_is_named(self):
         with Home() as home:
             project = self.folder(home, **{"a.txt": "a\n", "LICENSE": "l\n", "sub/a": "a\n"})
