@@ -150,6 +150,23 @@ std::string journal_of(const std::string& home, const std::string& task) {
   return home + "/deliveries/" + task;
 }
 
+namespace {
+
+/// Returns why no files of a task belong into a folder that is there, or empty.
+std::string target_fault(const std::string& target, const std::string& home) {
+  std::error_code e;
+  auto own = std::filesystem::weakly_canonical(home, e).string();
+  if (target == "/")
+    return "is the whole file system";
+  if (!own.empty() && (target + "/").starts_with(own + "/"))
+    return "is in the folder where conclave keeps its own files (" + path_policy::shown(own) + ")";
+  if ((lower(target) + "/").find("/.git/") != std::string::npos)
+    return "is in the folder of a git repository itself: what is written there, git runs";
+  return {};
+}
+
+} // namespace
+
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
   std::vector<delivery::job> out;
@@ -173,6 +190,10 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
   auto target = std::filesystem::canonical(to, e).string();
   if (e || !std::filesystem::is_directory(target, e)) {
     error = "'" + path_policy::shown(to) + "' is no folder; make it, then try again";
+    return {};
+  }
+  if (auto why = target_fault(target, home); !why.empty()) {
+    error = "--to: " + path_policy::shown(target) + " " + why + "; name another folder. Nothing was written";
     return {};
   }
   if (t.changes.size() > 1) {

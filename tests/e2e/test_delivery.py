@@ -132,6 +132,21 @@ class Delivery(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(sorted(x.removeprefix("  ") for x in done.stdout.splitlines() if x.startswith("  ")), expected)
 
+    def test_places_that_are_nobodys_folder_are_refused(self):
+        with Home() as home:
+            project = self.folder(home, a="a\n")
+            (project / ".git" / "hooks").mkdir(parents=True)
+            (home.path / "link").symlink_to(home.path / "home")
+            self.ran(home, team([step(call(FS + "write_file", path="../target1/n", content="n\n"))], project), "--apply", "no")
+            before = tree(home.path / "home").keys()
+            for place, why in (("/", "is the whole file system"), (home.path / "home", "conclave keeps its own files"), (home.path / "home" / "logs", "conclave keeps"),
+                               (home.path / "link", "conclave keeps"), (project / ".git" / "hooks", "git runs")):
+                r = home.run("apply", "last", "--to", str(place))
+                self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+                self.assertIn(why, r.stderr)
+                self.assertIn("name another folder. Nothing was written", r.stderr)
+            self.assertEqual({x for x in tree(home.path / "home") if x.endswith("/n") or x == "n"} - before, set())
+
     def test_names_of_the_files_of_an_answer_are_shown_escaped(self):
         with Home() as home:
             make = "open('a\\nb', 'w'); open('rtl\\u202etxt', 'w')"
