@@ -66,7 +66,7 @@ std::string settle_folders(std::vector<agent_config>& agents) {
       if (e)
         return needed ? named + "is not there" : std::string{};
       path = std::move(found);
-      auto fault = context_fault(path);
+      auto fault = context_fault(path, !needed);
       return fault.empty() ? fault : named + fault;
     };
     for (auto& c : w.context)
