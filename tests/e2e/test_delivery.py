@@ -147,6 +147,19 @@ class Delivery(unittest.TestCase):
                 self.assertIn("name another folder. Nothing was written", r.stderr)
             self.assertEqual({x for x in tree(home.path / "home") if x.endswith("/n") or x == "n"} - before, set())
 
+    def test_who_deletes_a_task_is_told_what_cannot_be_taken_back_any_more(self):
+        for command in (["rm", "last"], ["prune", "--older-than", "0"]):
+            with self.subTest(command=command), Home() as home:
+                project = self.folder(home, a="a\n")
+                config = team([step(call(FS + "write_file", path="../target1/n", content="n\n"))], project)
+                self.ran(home, config, "--apply", "yes")
+                r = home.run(*command)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertRegex(r.stderr, f"wrote stays and cannot be taken back any more: 1 file in {project}, ")
+                self.ran(home, config, "--apply", "no")  # of this one nothing is there to be taken back
+                self.ran(home, team([]), "--apply", "no")
+                self.assertEqual(home.run(*command).stderr, "")
+
     def test_names_of_the_files_of_an_answer_are_shown_escaped(self):
         with Home() as home:
             make = "open('a\\nb', 'w'); open('rtl\\u202etxt', 'w')"
