@@ -13,6 +13,7 @@
 #include "app/task_changes.hpp"
 #include "app/task_in_place.hpp"
 #include "protocols/config_validate.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "protocols/workspace_paths.hpp"
 #include "transports/home.hpp"
@@ -55,14 +56,14 @@ int find_changes(const std::string& wanted, stored_tasks& s, task_changes& out) 
 std::string names(const std::vector<std::string>& paths) {
   std::string out;
   for (std::size_t i = 0; i < paths.size() && i < listed; ++i)
-    out += "  " + shown_text(paths[i], 4'096) + "\n";
+    out += "  " + path_policy::shown(paths[i], 4'096) + "\n";
   if (paths.size() > listed)
     out += "  and " + std::to_string(paths.size() - listed) + " more\n";
   return out;
 }
 
 std::string applied_text(const delivery::applied& a, const std::string& target) {
-  std::string out = shown_text(target, 4'096) + ": ";
+  std::string out = path_policy::shown(target, 4'096) + ": ";
   if (a.added.empty() && a.modified.empty() && a.removed.empty())
     out += "nothing to write\n";
   else
@@ -70,9 +71,9 @@ std::string applied_text(const delivery::applied& a, const std::string& target) 
            + std::to_string(a.removed.size()) + " removed\n";
   out += names(a.added) + names(a.modified) + names(a.removed);
   for (auto& path : a.yours)
-    out += "  yours now, it was another user's: " + shown_text(path, 4'096) + "\n";
+    out += "  yours now, it was another user's: " + path_policy::shown(path, 4'096) + "\n";
   for (auto& x : a.skipped)
-    out += "  left as it is: " + shown_text(x.path, 4'096) + ": " + x.why + "\n";
+    out += "  left as it is: " + path_policy::shown(x.path, 4'096) + ": " + x.why + "\n";
   return out;
 }
 
@@ -80,7 +81,7 @@ std::string applied_text(const delivery::applied& a, const std::string& target) 
 std::string left_text(const std::vector<snapshots::left_out>& left) {
   std::string out;
   for (std::size_t i = 0; i < left.size() && i < listed; ++i)
-    out += "\n  left out: " + shown_text(left[i].path, 4'096) + ": " + left[i].why;
+    out += "\n  left out: " + path_policy::shown(left[i].path, 4'096) + ": " + left[i].why;
   return out + (left.size() > listed ? "\n  and " + std::to_string(left.size() - listed) + " more" : "");
 }
 
@@ -102,12 +103,12 @@ int apply_to_branch(const task_changes& t, const std::string& home, const std::s
   auto fault = commit_changes(t, home, name, made);
   std::string text;
   for (auto& m : made) {
-    text += shown_text(m.folder, 4'096) + ": branch " + name + ", commit " + m.commit.substr(0, 12) + " by "
+    text += path_policy::shown(m.folder, 4'096) + ": branch " + name + ", commit " + m.commit.substr(0, 12) + " by "
             + shown_text(m.author, 200) + ", " + count_of(m.paths.size(), "path") + " changed\n" + names(m.paths);
     for (auto& x : m.skipped)
-      text += "  left as it is: " + shown_text(x.path, 4'096) + ": " + x.why + "\n";
+      text += "  left as it is: " + path_policy::shown(x.path, 4'096) + ": " + x.why + "\n";
     text += "  what you had not committed when the work began: of these paths it is in the commit, of all others it is not\n";
-    text += "take it back: git -C " + shown_text(m.folder, 4'096) + " branch -D " + name + "\n";
+    text += "take it back: git -C " + path_policy::shown(m.folder, 4'096) + " branch -D " + name + "\n";
   }
   if (!fault.empty())
     complain(fault);
@@ -195,7 +196,8 @@ int command_undo(const undo_options& o) {
   std::string unread;
   if (s.read(row.task, events) == 0)
     for (auto& folder : changes_of(row.task, events, unread).in_place)
-      text += "what its presenter wrote in " + shown_text(folder, 4'096) + " itself (write_mode: legacy) is not taken back\n";
+      text +=
+          "what its presenter wrote in " + path_policy::shown(folder, 4'096) + " itself (write_mode: legacy) is not taken back\n";
   return print(text);
 }
 
@@ -215,10 +217,12 @@ int command_paths(const paths_options& o) {
   std::string error, out;
   auto home = home_path(error);
   find_repositories(loaded.config.agents);
+  workspace_paths::without_presenter(loaded.config);
   for (auto& a : loaded.config.agents) {
     auto& w = a.backend.workspace;
-    auto is_git = [&w](const std::string& path) {
-      return std::any_of(w.context.begin(), w.context.end(), [&](auto& c) { return c.git && c.path == path; });
+    auto of_each = [&w](const std::string& path, bool git) {
+      return std::any_of(w.context.begin(), w.context.end(),
+                         [&](auto& c) { return c.git == git && c.path == path && workspace_paths::goes_with_answers(w, c); });
     };
     out += one_line(a.id) + ":\n";
     if (w.cwd.empty()) {
@@ -230,9 +234,10 @@ int command_paths(const paths_options& o) {
     auto rules = disk.rules();
     if (o.paths.empty())
       for (auto& r : rules.roots)
-        out += "  " + shown_text(r.path, 4'096) + ": read"
+        out += "  " + path_policy::shown(r.path, 4'096) + ": read"
                + (r.writable                            ? ", write"
-                  : is_git(r.path)                      ? "; each agent changes a checkout"
+                  : of_each(r.path, true)               ? "; each agent changes a checkout"
+                  : of_each(r.path, false)              ? "; each agent changes a copy"
                   : r.later && w.write_mode == "legacy" ? "; who presents writes in it, in place"
                   : r.later                             ? "; a copy is changed by who presents"
                                                         : "")
@@ -242,7 +247,7 @@ int command_paths(const paths_options& o) {
       auto path = std::filesystem::weakly_canonical(std::filesystem::absolute(given, e), e).string();
       auto read = path_policy::judge(rules, path, path_policy::access::read);
       auto write = path_policy::judge(rules, path, path_policy::access::modify);
-      out += "  " + shown_text(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write)
+      out += "  " + path_policy::shown(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write)
              + delivered_word(rules, path, w.write_mode) + "\n";
     }
   }
@@ -267,13 +272,13 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     std::uint64_t files = 0;
     std::vector<snapshots::left_out> left;
     if (auto fault = write_files(t, store, folder, files, left); !fault.empty()) {
-      complain("--output-dir " + shown_text(o.output_dir, 4'096) + ": " + fault
+      complain("--output-dir " + path_policy::shown(o.output_dir, 4'096) + ": " + fault
                + (t.snapshot.empty() ? std::string{}
                                      : ". The files are kept: see them: conclave diff " + end.task + "; write them: conclave apply "
                                            + end.task + " --to DIR"));
       code = failed;
     } else if (!quiet || !left.empty())
-      complain(count_of(files, "file") + " of the answer: " + shown_text(folder, 4'096) + left_text(left));
+      complain(count_of(files, "file") + " of the answer: " + path_policy::shown(folder, 4'096) + left_text(left));
   }
   if (end.changes.empty()) {
     if (end.files > 0 && o.output_dir.empty() && !quiet)
@@ -285,8 +290,8 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   if (o.apply == "ask" && is_terminal(0) && is_terminal(2) && !quiet) {
     std::string text;
     for (auto& c : end.changes)
-      text += "The answer changes " + count_of(static_cast<std::size_t>(c.files), "file") + " in " + shown_text(c.folder, 4'096)
-              + ".\n";
+      text += "The answer changes " + count_of(static_cast<std::size_t>(c.files), "file") + " in "
+              + path_policy::shown(c.folder, 4'096) + ".\n";
     std::string fault;
     text += changes_text(t, store, true, fault);
     write_all(2, for_terminal(text));

@@ -11,6 +11,7 @@
 #include "app/task_in_place.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/events.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/run_state.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/turn_sources.hpp"
@@ -28,6 +29,7 @@ namespace {
 constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 constexpr int failed = static_cast<int>(exit_code::failed);
 constexpr std::size_t most_named = 20; ///< paths that were written in place
+constexpr std::size_t most_told = 20;  ///< deliveries that can be taken back no more
 
 /// What the replies of the agents name as their sources; what cannot be read of them is no matter here.
 std::vector<std::pair<std::string, std::string>> sources_in(const stored_tasks& s, const std::string& task,
@@ -77,7 +79,7 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
     auto& all = std::get<snapshots::listing>(got);
     for (const auto& x : all.entries)
       if (x.what.kind != snapshots::entry_kind::folder)
-        out += "  " + shown_text(x.path, 4'096) + "  " + std::to_string(x.what.size) + "\n";
+        out += "  " + path_policy::shown(x.path, 4'096) + "  " + std::to_string(x.what.size) + "\n";
     if (all.more)
       out += "  and more\n";
   }
@@ -86,6 +88,29 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
   if (!made.in_place.empty())
     out += "in place: " + in_place_text(in_place_of(*s.store, task, s.home), most_named) + "\n";
   return print(out.empty() ? "task " + task + " has no files\n" : out);
+}
+
+/// What of these tasks is applied, and could be taken back as long as they are kept: a line for each folder.
+std::map<std::string, std::vector<std::string>> applied_of(const stored_tasks& s, const std::vector<std::string>& tasks) {
+  std::map<std::string, std::vector<std::string>> out;
+  for (const auto& task : tasks)
+    if (is_task_id(task))
+      for (auto& p : delivery::history(journal_of(s.home, task)))
+        if (!p.undone())
+          out[task].push_back(delivery_text(p));
+  return out;
+}
+
+/// Says of the tasks that were deleted what stays as they made it.
+void tell_lasting(const std::map<std::string, std::vector<std::string>>& applied, const std::vector<std::string>& deleted) {
+  std::size_t n = 0;
+  for (const auto& task : deleted)
+    if (auto i = applied.find(task); i != applied.end())
+      for (auto& text : i->second)
+        if (++n <= most_told)
+          complain("notice: what task " + one_line(task) + " wrote stays and cannot be taken back any more: " + text);
+  if (n > most_told)
+    complain("notice: nor what " + std::to_string(n - most_told) + " more wrote");
 }
 
 } // namespace
@@ -155,7 +180,9 @@ int command_remove(const remove_options& o) {
     }
   }
   std::vector<std::string> deleted;
+  auto applied = applied_of(s, tasks);
   auto code = s.forget(tasks, deleted);
+  tell_lasting(applied, deleted);
   std::string out;
   for (const auto& task : deleted)
     out += "deleted " + one_line(task) + "\n";
@@ -171,7 +198,9 @@ int command_prune(const prune_options& o) {
   for (const auto& r : s.rows)
     if (r.started_ms < now - o.older_than_ms && !r.live)
       old.push_back(r.task);
+  auto applied = applied_of(s, old);
   auto code = s.forget(old, deleted);
+  tell_lasting(applied, deleted);
   if (code != 0 && deleted.empty())
     return code; // it was said why
   return print("deleted " + count_of(deleted.size(), "task") + "\n", code);

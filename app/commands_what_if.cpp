@@ -12,6 +12,7 @@
 #include "app/what_if_text.hpp"
 #include "protocols/opening.hpp"
 #include "protocols/replay.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <algorithm>
 #include <map>
@@ -79,6 +80,7 @@ int command_what_if(const replay_options& o) {
   load_result given;
   if (!read_rules(o.rules, stored.opening, given))
     return wrong_usage;
+  workspace_paths::without_presenter(given.config); // as in what is stored
   const auto& config = given.config;
   what_if_report r{row.task, o.rules, {}, {}, {}, {}, {}};
   for (const auto& a : stored.opening.agents)

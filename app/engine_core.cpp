@@ -186,6 +186,7 @@ std::string engine_core::start(const run_config& config, const question& q, list
     return {};
   }
   find_repositories(settled.agents);
+  workspace_paths::without_presenter(settled);
   if (!on_.turns)
     return launch(settled, whole, std::move(l), std::move(done), {});
   std::string task;

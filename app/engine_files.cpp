@@ -68,7 +68,7 @@ std::string settle_folders(std::vector<agent_config>& agents) {
         return {};
       }
       path = std::move(found);
-      auto fault = context_fault(path);
+      auto fault = context_fault(path, !needed);
       return fault.empty() ? fault : named + fault;
     };
     std::vector<context_path> settled; // two names of one folder are one grant

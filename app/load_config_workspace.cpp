@@ -14,12 +14,19 @@
 
 namespace conclave {
 
-std::string context_fault(const std::string& path) {
+std::string context_fault(const std::string& path, bool of_programs) {
   std::error_code e;
   std::string ignored;
   auto home = std::filesystem::weakly_canonical(home_path(ignored), e).string();
   if (path == "/")
     return "is the whole file system; name a folder below it";
+  for (auto* place : {"/proc", "/dev"})
+    if (!of_programs && (path + "/").starts_with(std::string{place} + "/"))
+      return std::string{"is in "} + place + ", which is made of no files that could be copied or kept; name another folder";
+  auto found = std::filesystem::status(path, e);
+  if (!of_programs && std::filesystem::exists(found) && !std::filesystem::is_directory(found)
+      && !std::filesystem::is_regular_file(found))
+    return "is neither a file nor a folder (but a pipe, a socket or a device); name a file or a folder";
   if ((lower(path) + "/").find("/.git/") != std::string::npos)
     return "is in the folder of a git repository itself: what is written there, git runs; name the folder that holds .git";
   if (!home.empty() && (home + "/").starts_with(path + "/"))
@@ -37,7 +44,7 @@ namespace conclave::loader {
 namespace {
 
 /// The path as agents and the sandbox see it: absolute, links resolved. Empty where there is none; that was reported.
-std::string real_path(const section& s, const entry& at, const std::string& where, std::string given) {
+std::string real_path(const section& s, const entry& at, const std::string& where, std::string given, bool of_programs = false) {
   auto fault = given.empty() ? "is empty: name a file or folder, or leave the entry out" : expand_home(given);
   if (!fault.empty()) {
     s.to().error(at.at, where, fault);
@@ -50,7 +57,7 @@ std::string real_path(const section& s, const entry& at, const std::string& wher
     return std::filesystem::absolute(given, e).lexically_normal().string();
   }
   auto path = found.string();
-  if (fault = context_fault(path); !fault.empty()) {
+  if (fault = context_fault(path, of_programs); !fault.empty()) {
     s.to().error(at.at, where, "'" + shown_text(path, 200) + "' " + fault);
     return {};
   }
@@ -238,7 +245,7 @@ void read_sandbox(const section& owner, workspace_config& out) {
   s.read_rows(out);
   if (const auto* readable = s.get("readable"))
     for (auto& folder : out.readable)
-      folder = real_path(s, *readable, s.path("readable"), folder);
+      folder = real_path(s, *readable, s.path("readable"), folder, true);
   std::erase(out.readable, std::string{});
 }
 

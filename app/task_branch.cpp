@@ -3,7 +3,7 @@
 
 #include "app/task_branch.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/git_checkout.hpp"
 #include "transports/workspace_disk.hpp"
 
@@ -77,14 +77,14 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
   for (auto& c : t.changes) { // all of them first: else some folders would have a branch and others none
     std::string why;
     auto found = git::find(c.folder, why);
-    auto folder = shown_text(c.folder, 4'096) + ": ";
+    auto folder = path_policy::shown(c.folder, 4'096) + ": ";
     if (!found)
       return folder + (why.empty() ? "is not the top of a git repository" : why) + "; to write the files: conclave apply " + t.task;
     if (c.commit.empty())
       return folder + "had no commit that the changes could be based on; to write the files: conclave apply " + t.task;
     for (auto& p : parts)
       if (p.repository.common == found->common)
-        return folder + "is of the same repository as " + shown_text(p.made.folder, 4'096)
+        return folder + "is of the same repository as " + path_policy::shown(p.made.folder, 4'096)
                + ", which can have one branch of a name; nothing was written; to write the files: conclave apply " + t.task;
     part p{std::move(*found), {}, {}};
     p.made.folder = c.folder;
@@ -99,7 +99,7 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
     auto branch =
         git::commit_branch(repository, t.changes[i].commit, name, "Changes of conclave task " + t.task + "\n", changes, open);
     if (!branch.error.empty())
-      return shown_text(made.folder, 4'096) + ": " + branch.error;
+      return path_policy::shown(made.folder, 4'096) + ": " + branch.error;
     for (auto& [path, why] : branch.left_out) {
       std::erase(made.paths, path);
       made.skipped.push_back({path, why});

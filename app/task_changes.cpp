@@ -30,7 +30,7 @@ constexpr std::size_t shown_lines = 500; ///< of one file's difference
 std::string empty_snapshot(const snapshots::store& store, const std::string& task, std::string& error) {
   auto folder = store.home() + "-empty-XXXXXX";
   if (::mkdtemp(folder.data()) == nullptr) {
-    error = "no folder can be made beside " + shown_text(store.home(), 4'096);
+    error = "no folder can be made beside " + path_policy::shown(store.home(), 4'096);
     return {};
   }
   snapshots::take_options how;
@@ -66,9 +66,10 @@ std::string difference_text(const snapshots::store& store, const std::string& be
   }
   std::string out;
   for (auto& c : std::get<snapshots::changes>(got)) {
-    auto folder = c.before.kind == snapshots::entry_kind::folder || c.after.kind == snapshots::entry_kind::folder;
-    out += std::string{letter(c.kind())} + "  " + shown_text(c.path, 4'096) + (folder ? "/" : "") + "\n";
-    if (!names && !folder)
+    using snapshots::entry_kind;
+    auto now = c.after.kind == entry_kind::none ? c.before.kind : c.after.kind;
+    out += std::string{letter(c.kind())} + "  " + path_policy::shown(c.path, 4'096) + (now == entry_kind::folder ? "/" : "") + "\n";
+    if (!names && (snapshots::has_bytes(c.before) || snapshots::has_bytes(c.after)))
       out += store.text_diff(c, shown_lines);
   }
   return out;
@@ -151,7 +152,7 @@ delivery::policy drift_policy_of(const task_changes& t, const std::string& given
 std::string nothing_to_apply(const task_changes& t) {
   std::string folders;
   for (auto& f : t.in_place)
-    folders += (folders.empty() ? "" : ", ") + shown_text(f, 4'096);
+    folders += (folders.empty() ? "" : ", ") + path_policy::shown(f, 4'096);
   return folders.empty() ? folders
                          : "task " + t.task + " has nothing to apply: its presenter wrote in " + folders
                                + " itself (write_mode: legacy); what is known of that: conclave diff " + t.task;
@@ -160,6 +161,23 @@ std::string nothing_to_apply(const task_changes& t) {
 std::string journal_of(const std::string& home, const std::string& task) {
   return home + "/deliveries/" + task;
 }
+
+namespace {
+
+/// Returns why no files of a task belong into a folder that is there, or empty.
+std::string target_fault(const std::string& target, const std::string& home) {
+  std::error_code e;
+  auto own = std::filesystem::weakly_canonical(home, e).string();
+  if (target == "/")
+    return "is the whole file system";
+  if (!own.empty() && (target + "/").starts_with(own + "/"))
+    return "is in the folder where conclave keeps its own files (" + path_policy::shown(own) + ")";
+  if ((lower(target) + "/").find("/.git/") != std::string::npos)
+    return "is in the folder of a git repository itself: what is written there, git runs";
+  return {};
+}
+
+} // namespace
 
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
@@ -183,7 +201,11 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
   std::error_code e;
   auto target = std::filesystem::canonical(to, e).string();
   if (e || !std::filesystem::is_directory(target, e)) {
-    error = "'" + shown_text(to) + "' is no folder; make it, then try again";
+    error = "'" + path_policy::shown(to) + "' is no folder; make it, then try again";
+    return {};
+  }
+  if (auto why = target_fault(target, home); !why.empty()) {
+    error = "--to: " + path_policy::shown(target) + " " + why + "; name another folder. Nothing was written";
     return {};
   }
   if (t.changes.size() > 1) {
@@ -207,9 +229,9 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
 namespace {
 
 std::string failure_text(const std::string& folder, const snapshots::failure& f) {
-  auto out = shown_text(folder, 4'096) + ": " + f.text;
+  auto out = path_policy::shown(folder, 4'096) + ": " + f.text;
   for (auto& x : f.largest)
-    out += "\n  " + shown_text(x.path, 4'096);
+    out += "\n  " + path_policy::shown(x.path, 4'096);
   return out;
 }
 
@@ -278,14 +300,14 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
 }
 
 std::string delivery_text(const delivery::past& p) {
-  return count_of(static_cast<std::size_t>(p.files), "file") + " in " + shown_text(p.target, 4'096) + ", " + utc(p.applied_ms)
-         + (p.undone() ? ", taken back " + utc(p.undone_ms) : "");
+  return count_of(static_cast<std::size_t>(p.files), "file") + " in " + path_policy::shown(p.target, 4'096) + ", "
+         + utc(p.applied_ms) + (p.undone() ? ", taken back " + utc(p.undone_ms) : "");
 }
 
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error) {
   std::string out;
   for (auto& c : t.changes) {
-    out += "folder " + shown_text(c.folder, 4'096) + "\n";
+    out += "folder " + path_policy::shown(c.folder, 4'096) + "\n";
     out += difference_text(store, c.before, c.after, names, error);
   }
   if (!t.changes.empty() || t.snapshot.empty() || !error.empty())

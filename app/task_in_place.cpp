@@ -5,6 +5,7 @@
 
 #include "app/plain_text.hpp"
 #include "app/task_tools.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/path_text.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
@@ -134,12 +135,12 @@ std::string in_place_text(const in_place_writes& w, std::size_t named) {
     return {};
   std::string folders, paths;
   for (auto& f : w.folders)
-    folders += (folders.empty() ? "" : ", ") + shown_text(f, 4'096);
+    folders += (folders.empty() ? "" : ", ") + path_policy::shown(f, 4'096);
   auto one = w.folders.size() == 1;
   for (std::size_t i = 0; i < w.paths.size() && i < named; ++i)
-    paths +=
-        (i == 0 ? "" : ", ")
-        + shown_text(one && w.paths[i].size() > w.folders[0].size() ? w.paths[i].substr(w.folders[0].size() + 1) : w.paths[i], 200);
+    paths += (i == 0 ? "" : ", ")
+             + path_policy::shown(one && w.paths[i].size() > w.folders[0].size() ? w.paths[i].substr(w.folders[0].size() + 1)
+                                                                                 : w.paths[i]);
   if (w.paths.size() > named)
     paths += named == 0 ? count_of(w.paths.size(), "path") : " and " + std::to_string(w.paths.size() - named) + " more";
   auto who = "agent '" + shown_text(w.agent, 80) + "', who presented, ";

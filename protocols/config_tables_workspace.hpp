@@ -38,7 +38,7 @@ inline constexpr auto table<workspace_config> = [] {
             "gives the agent a workspace of its own, file tools and, if wanted, commands; the folder itself is made for each task"),
       field(&x::context, "context_paths", any, "files and folders of this agent, beside those of `orchestrator`").read_by_hand(),
       field(&x::write_from_start, "context_write_access_enabled", flag,
-            "every run gets copies of the folders with `permission: write`, not only the presentation"),
+            "agents have copies of the folders with `permission: write` from their first run on; they go with answers"),
       field(&x::commands, "enable_mcp_command_line", flag, "a tool that runs commands, confined by the sandbox"),
       field(&x::command_mode, "command_line_execution_mode", choice, "local sandbox docker",
             "`local` and `sandbox` mean the same; `docker` is not available yet")

@@ -12,6 +12,7 @@
 #include "protocols/spelling.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/hosted_tools.hpp"
+#include "protocols/workspace_paths.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -155,6 +156,19 @@ void check_overlaps(const workspace_config& w, const std::string& path, std::vec
   }
 }
 
+/// Of a team with both, once.
+void check_presenter(const run_config& c, std::vector<problem>& out) {
+  if (c.rules.strategy != ledger::strategy::winner_reuse || c.rules.skip_coordination)
+    return;
+  for (std::size_t i = 0; i < c.agents.size(); ++i)
+    if (workspace_paths::written_in_place(c.agents[i].backend.workspace))
+      return add(
+          out, "agents[" + std::to_string(i) + "].backend.write_mode",
+          "'legacy' lets who presents write, and with `final_answer_strategy: winner_reuse` nobody presents: agents can only "
+          "read the folders; without write_mode they change copies",
+          severity::warning);
+}
+
 } // namespace
 
 std::vector<problem> validate(const run_config& c, bool amends) {
@@ -162,6 +176,7 @@ std::vector<problem> validate(const run_config& c, bool amends) {
   check_agents(c, amends, out);
   for (std::size_t i = 0; i < c.agents.size(); ++i)
     check_overlaps(c.agents[i].backend.workspace, "agents[" + std::to_string(i) + "].backend.context_paths", out);
+  check_presenter(c, out);
   check_cluster(c.cluster, out);
   config_rows::check(c, "", out);
   config_rows::check(c.rules, "orchestrator", out);

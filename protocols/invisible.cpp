@@ -133,11 +133,15 @@ std::size_t needed_invisible(const std::string& text, std::size_t i, std::uint32
   return belongs(c, before, after) ? length : 0;
 }
 
+bool is_other_blank(std::uint32_t c) {
+  return in(blanks, c);
+}
+
 std::uint32_t hidden_character(const std::string& text) {
   for (std::size_t i = 0; i < text.size();) {
     std::uint32_t c = 0;
     auto length = decode_utf8(text, i, c);
-    if (length > 0 && (is_invisible(c) || in(blanks, c)))
+    if (length > 0 && (is_invisible(c) || is_other_blank(c)))
       return c;
     i += std::max<std::size_t>(length, 1);
   }

@@ -14,6 +14,9 @@ namespace conclave {
 /// Controls, the bidirectional ones too, are not meant: nobody needs them.
 bool is_invisible(std::uint32_t c);
 
+/// Returns whether `c` is a blank other than the space, or shows as one.
+bool is_other_blank(std::uint32_t c);
+
 /// Returns how many bytes from `i` on are invisible characters that belong there: a joiner inside an emoji or a script that joins,
 /// a selector behind what it selects of, the tags of a flag. `before`: the character in front, 0 at the beginning. 0 = a stray one.
 std::size_t needed_invisible(const std::string& text, std::size_t i, std::uint32_t before);

@@ -25,7 +25,7 @@ struct kept_files {
   std::int64_t files = 0, bytes = 0;
   std::string why;                    ///< they could not be kept; empty = they were, or there is no workspace
   bool mend = false;                  ///< the answer is not taken until they can be: `why` tells the model what to do
-  std::vector<folder_change> changes; ///< of a presentation
+  std::vector<folder_change> changes; ///< that they make: of a presentation, and of what agents may change from the start
   bool operator==(const kept_files&) const = default;
 };
 

@@ -59,10 +59,11 @@ enum class phase : std::uint8_t { idle, coordinating, presenting, cancelling, cl
 struct answer {
   std::string label;
   std::string text;
-  std::uint64_t epoch = 0;   ///< epoch after its acceptance; also its age
-  std::string key;           ///< hash of the folded text: only equal keys can be duplicates
-  std::string snapshot = {}; ///< of the files that go with it; empty = none
-  std::int64_t files = 0;    ///< in it
+  std::uint64_t epoch = 0;                 ///< epoch after its acceptance; also its age
+  std::string key;                         ///< hash of the folded text: only equal keys can be duplicates
+  std::string snapshot = {};               ///< of the files that go with it; empty = none
+  std::int64_t files = 0;                  ///< in it
+  std::vector<folder_change> changes = {}; ///< that it proposes if it is delivered as it is
   bool operator==(const answer&) const = default;
 };
 

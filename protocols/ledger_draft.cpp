@@ -114,7 +114,7 @@ void draft::select(const std::string& winner, const std::string& how, std::uint3
   if (!m->live)
     return fall_back("the winner is out: " + m->out_reason, outcome_kind::failed, m->out_code);
   if (s.rules.strategy == strategy::winner_reuse && !m->answers.empty())
-    return deliver(m->answers.back().text, false);
+    return deliver(answer{m->answers.back()});
   if (!s.over_budget.empty())
     fall_back("the budget has no room for a presentation", outcome_kind::failed, ec::budget_exceeded);
 }
@@ -123,9 +123,15 @@ void draft::fall_back(const std::string& reason, outcome_kind without_answer, ec
   auto* m = find(s, s.winner);
   if (m->answers.empty()) // only when coordination was skipped
     return finish(without_answer, no_answer(reason), code);
-  auto& text = m->answers.back().text;
-  emit(events::presentation_fallback(s.winner, reason, text));
-  deliver(text, false);
+  auto stored = m->answers.back();
+  emit(events::presentation_fallback(s.winner, reason, stored.text));
+  deliver(stored);
+}
+
+void draft::deliver(const answer& stored) {
+  for (auto& change : stored.changes)
+    emit(events::changes_proposed(s.winner, 0, change));
+  deliver(stored.text, false);
 }
 
 void draft::deliver(const std::string& text, bool truncated) {
@@ -133,9 +139,12 @@ void draft::deliver(const std::string& text, bool truncated) {
   finish(outcome_kind::answered, std::string{s.finish_reason}, ec::none);
 }
 
-void draft::keep_files(const command& c, const std::string& label) {
-  if (!c.files.snapshot.empty())
-    emit(events::snapshot_taken(c.agent, c.run, label, c.files));
+void draft::keep_files(const command& c, const std::string& label, bool changes) {
+  auto kept = c.files;
+  if (!changes)
+    kept.changes.clear();
+  if (!kept.snapshot.empty())
+    emit(events::snapshot_taken(c.agent, c.run, label, kept));
   else if (!c.files.why.empty())
     emit(events::snapshot_failed(c.agent, c.run, label, c.files.why));
 }

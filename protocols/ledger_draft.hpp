@@ -46,8 +46,11 @@ struct draft {
   /// The winner cannot present: the stored answer is delivered, or there is none and the task fails.
   void fall_back(const std::string& reason, outcome_kind without_answer, ec code);
 
-  void keep_files(const command& c, const std::string& label);
+  /// `changes`: keep with it what it changes, which is proposed only if this answer is delivered.
+  void keep_files(const command& c, const std::string& label, bool changes);
   void deliver(const std::string& text, bool truncated);
+  /// The stored answer as it is, and what its files change.
+  void deliver(const answer& stored);
 
   /// Ends the task: at once, or first awaits the ends of calls under way, where that is worth it.
   void finish(outcome_kind how, const std::string& text, ec code);

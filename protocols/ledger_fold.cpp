@@ -92,6 +92,7 @@ void take_snapshot(state& s, member& m, const event& e) {
     if (a.label == e.label) {
       a.snapshot = e.target;
       a.files = e.number;
+      a.changes = events::kept_of(e).changes;
       return;
     }
   s.final_snapshot = e.target;

@@ -141,7 +141,7 @@ decision hand_in_answer(state& s, const command& c) {
   draft x{s, c.now_ms};
   auto label = anonymous(m) + "." + std::to_string(m.answers.size() + 1);
   x.emit(events::new_answer(c.agent, c.run, label, c.text, c.step, s.epoch + 1));
-  x.keep_files(c, label);
+  x.keep_files(c, label, true);
   x.end_run(c.agent, c.run, "answered");
   if (s.rules.pacing == pacing::eager) {
     std::vector<std::string> live;
@@ -198,7 +198,7 @@ decision hand_in_presentation(state& s, const command& c) {
   auto most = s.rules.max_answer_bytes;
   auto text = most > 0 ? cut_utf8(c.text, most) : c.text;
   x.end_run(c.agent, c.run, "presented");
-  x.keep_files(c, anonymous(*find(s, c.agent)) + ".final");
+  x.keep_files(c, anonymous(*find(s, c.agent)) + ".final", false); // its changes are proposed at once
   for (auto& change : c.files.changes)
     x.emit(events::changes_proposed(c.agent, c.run, change));
   x.deliver(blank(text) ? c.text : text, c.truncated || text.size() < c.text.size());

@@ -101,7 +101,9 @@ bool is_excluded_name(std::string_view component);
 /// (*~, *.bak, ...); case does not count.
 bool is_secret_name(std::string_view component);
 
-/// An argument or file name as it may stand in a message: escaped, at most 200 characters.
-std::string shown(std::string_view path);
+/// An argument or file name as it may stand in a message, a list or a difference: what shows nothing by itself (controls, marks of
+/// the direction, blanks but the space, bytes that are no UTF-8) is escaped as \n, \xNN or \u{...}, the backslash as \\, so that no
+/// two names look the same for it. At most `most` characters, then a mark.
+std::string shown(std::string_view path, std::size_t most = 200);
 
 } // namespace conclave::path_policy

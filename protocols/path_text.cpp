@@ -16,7 +16,7 @@ namespace conclave::path_policy {
 
 namespace {
 
-constexpr std::size_t max_bytes = 4096, max_components = 256, max_shown = 200;
+constexpr std::size_t max_bytes = 4096, max_components = 256;
 
 /// Whether it turns the direction of writing, or ends a line without being a control character.
 bool misleads(std::uint32_t c) {
@@ -64,7 +64,10 @@ std::string shown_character(std::string_view text, std::size_t& at) {
     return "\\n";
   if (c == '\t')
     return "\\t";
-  if (c < 0x20 || (c >= 0x7F && c < 0xA0) || misleads(c) || is_invisible(c))
+  if (c == '\\')
+    return "\\\\";
+  auto at_end = c == ' ' && at == text.size();
+  if (at_end || c < 0x20 || (c >= 0x7F && c < 0xA0) || misleads(c) || is_invisible(c) || is_other_blank(c))
     return escape(c);
   return std::string(text.substr(at - n, n));
 }
@@ -146,17 +149,17 @@ verdict absolute(const std::string& workspace, std::string_view argument, std::s
   return {};
 }
 
-std::string shown(std::string_view path) {
+std::string shown(std::string_view path, std::size_t most) {
   std::string out;
   std::size_t length = 0, room = 0; // characters; bytes of what fits with the mark behind it
   for (std::size_t at = 0; at < path.size();) {
     auto piece = shown_character(path, at);
     auto n = static_cast<std::size_t>(std::count_if(piece.begin(), piece.end(), [](char c) { return !continues_character(c); }));
-    if (length + n > max_shown)
+    if (length + n > most)
       return out.substr(0, room) + "...";
     length += n;
     out += piece;
-    if (length <= max_shown - 3)
+    if (length + 3 <= most)
       room = out.size();
   }
   return out;

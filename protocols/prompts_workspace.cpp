@@ -20,7 +20,6 @@ std::string line(const std::string& what, const std::string& path) {
 
 std::string workspace(const start_run& t, const workspace_config& with, const std::string& place) {
   auto present = t.kind == run_kind::present;
-  auto copies = present || with.write_from_start;
   std::string out = "You can work on files.";
   out += line("Your workspace, where relative paths resolve", workspace_paths::work(place));
   if (!t.answers.empty()) {
@@ -41,7 +40,11 @@ std::string workspace(const start_run& t, const workspace_config& with, const st
       out += line(present ? "Target Path, make changes here: it is the user's own folder, and what you do to it is done"
                           : "Target Path, read-only now; whoever presents the final answer changes it",
                   c.path);
-    else if (copies)
+    else if (workspace_paths::goes_with_answers(with, c))
+      out += line("Target Path, make changes here: it is your own copy of " + shown_text(c.path, 4'096)
+                      + ", and what its files differ in goes with your answer",
+                  workspace_paths::checkout(place, i));
+    else if (present)
       out += line("Target Path, make changes here: it is a copy of " + shown_text(c.path, 4'096)
                       + ", and what differs is what you deliver",
                   workspace_paths::target(place, i));

@@ -263,8 +263,8 @@ struct snapshot_taken {
   std::string id;        ///< empty = it failed, `why` says how
   std::string why;
   std::int64_t files = 0, bytes = 0;
-  std::vector<folder_change> changes = {}; ///< of a presentation
-  bool mend = false;                       ///< without these files the answer is not taken: `why` tells the model what to do
+  std::vector<folder_change> changes = {};
+  bool mend = false; ///< without these files the answer is not taken: `why` tells the model what to do
 };
 
 using input = std::variant<started, prepared, unprepared, ruled, model_done, model_failed, tool_done, cancelled, continued,

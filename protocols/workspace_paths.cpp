@@ -44,7 +44,24 @@ std::string checkout(const std::string& place, std::size_t number) {
 }
 
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number) {
-  return with.context[number].git ? checkout(place, number) : target(place, number);
+  return goes_with_answers(with, with.context[number]) ? checkout(place, number) : target(place, number);
+}
+
+bool goes_with_answers(const workspace_config& with, const context_path& c) {
+  return c.write && !written_in_place(with, c) && (c.git || with.write_from_start);
+}
+
+void without_presenter(run_config& c) {
+  if (c.rules.strategy != ledger::strategy::winner_reuse || c.rules.skip_coordination) // who answers alone presents
+    return;
+  for (auto& a : c.agents) {
+    auto& w = a.backend.workspace;
+    for (auto& x : w.context)
+      if (written_in_place(w, x))
+        x.write = false;
+    if (std::any_of(w.context.begin(), w.context.end(), [](auto& x) { return x.write; }))
+      w.write_from_start = true;
+  }
 }
 
 bool written_in_place(const workspace_config& with, const context_path& c) {

@@ -28,9 +28,15 @@ std::string home(const std::string& place);    ///< of its commands, private
 std::string servers(const std::string& place); ///< the folders of HOME of all tool servers
 std::string server_home(const std::string& place, const std::string& server); ///< of a tool server, which commands cannot reach
 std::string target(const std::string& place, std::size_t number); ///< its copy of a folder of the user's, by its place in the list
-/// Its checkout of a git repository of the user's: in the workspace, so its files go with answers.
+/// What it may change from its first run on: its checkout of a git repository of the user's, or its copy of another folder. It is
+/// in the workspace, so its files go with answers.
 std::string checkout(const std::string& place, std::size_t number);
-/// Where it changes the `number`th of its context paths: a checkout or a copy.
+/// Whether it may change a copy, or a checkout, of this from its first run on, and not only when it presents.
+bool goes_with_answers(const workspace_config& with, const context_path& c);
+/// With `winner_reuse` nobody presents: what agents may change, they may change from their first run on, and nothing is written in
+/// place.
+void without_presenter(run_config& c);
+/// Where it changes the `number`th of its context paths.
 std::string changed(const std::string& place, const workspace_config& with, std::size_t number);
 
 /// Whether who presents the final answer writes in the user's folder itself (`write_mode: legacy`); of any of an agent's folders.

@@ -3,6 +3,7 @@
 
 #include "transports/delivery.hpp"
 
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/delivery_plan.hpp"
 
@@ -98,7 +99,7 @@ std::optional<failure> drift_of(const std::vector<judged>& all) {
       continue;
     if (++count <= most_named) {
       bad.largest.push_back({d.said.what.path, d.now.size, 1});
-      bad.text += (count == 1 ? "" : ", ") + shown_text(d.said.what.path, 100) + " (" + d.said.why + ")";
+      bad.text += (count == 1 ? "" : ", ") + path_policy::shown(d.said.what.path, 100) + " (" + d.said.why + ")";
     }
   }
   if (count == 0)
@@ -150,7 +151,7 @@ std::optional<failure> prepare(const job& j, run& r, std::vector<step>& steps, c
   }
   if (!snapshots::has_room(at.root(), news, j.keep_free) || !snapshots::has_room(r.folder(), old_bytes, j.keep_free))
     return failure{fault::disk_full,
-                   "there is no room to write " + std::to_string(news) + " bytes into " + shown_text(at.path(), 200)
+                   "there is no room to write " + std::to_string(news) + " bytes into " + path_policy::shown(at.path())
                        + " and to keep what is there; nothing was written",
                    {}};
   if (::mkdirat(r.folder(), "old", 0700) != 0)
@@ -221,7 +222,7 @@ std::optional<failure> reverse(const std::vector<step>& plan, const target& at, 
       break;
     }
     if (!good) {
-      bad.text += (bad.largest.empty() ? "" : ", ") + shown_text(s.path, 100);
+      bad.text += (bad.largest.empty() ? "" : ", ") + path_policy::shown(s.path, 100);
       bad.largest.push_back({s.path, now.size, 1});
       if (bad.largest.size() >= most_named)
         break;
@@ -317,7 +318,7 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
   if (auto bad = at.open(path))
     return std::move(*bad);
   if (at.what().inode != inode)
-    return failure{fault::drifted, shown_text(path, 200) + " is another folder now; nothing was undone", {}};
+    return failure{fault::drifted, path_policy::shown(path) + " is another folder now; nothing was undone", {}};
   if (auto bad = at.lock(journal_path))
     return std::move(*bad);
   std::vector<step> plan, steps;
@@ -373,7 +374,7 @@ bool end_run(run& r, const std::string& journal, const std::string& id, recovere
   target at;
   auto bad = at.open(out.target);
   if (!bad && at.what().inode != inode)
-    bad = failure{fault::denied, shown_text(out.target, 200) + " is another folder now", {}};
+    bad = failure{fault::denied, path_policy::shown(out.target) + " is another folder now", {}};
   if (!bad)
     bad = at.lock(journal);
   if (bad) {
@@ -387,12 +388,12 @@ bool end_run(run& r, const std::string& journal, const std::string& id, recovere
     out.completed = !bad;
     auto error = bad ? (take_back(r, steps, at, *bad) ? 0 : EIO) : r.finish(at);
     out.text = bad          ? "taken back: " + bad->text
-               : error == 0 ? "completed what had been begun in " + shown_text(out.target, 200)
+               : error == 0 ? "completed what had been begun in " + path_policy::shown(out.target)
                             : failed("finish writing", out.target, error).text;
     return error == 0;
   }
   r.clear(at);
-  out.text = "nothing had been written to " + shown_text(out.target, 200);
+  out.text = "nothing had been written to " + path_policy::shown(out.target);
   return true;
 }
 

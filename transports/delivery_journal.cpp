@@ -3,7 +3,7 @@
 
 #include "transports/delivery_journal.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -75,7 +75,7 @@ state state_of(const found& f) {
 }
 
 failure changed_meanwhile(const std::string& path) {
-  return {fault::drifted, shown_text(path, 200) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
+  return {fault::drifted, path_policy::shown(path) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
 }
 
 descriptor open_in(int in, const std::string& name) {
@@ -94,7 +94,7 @@ std::optional<failure> open_journal(const std::string& path, bool make, descript
   if (!folder) {
     error = error != 0 ? error : errno;
     if (error == ENOENT)
-      return failure{fault::missing, "nothing was ever applied: " + shown_text(path, 200) + " is not there", {}};
+      return failure{fault::missing, "nothing was ever applied: " + path_policy::shown(path) + " is not there", {}};
     return failed("open", path, error);
   }
   lock.reset(::openat(folder.get(), "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -110,7 +110,7 @@ std::optional<failure> target::open(const std::string& path) {
   root_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   auto error = root_ ? look(root_.get(), "", what_) : errno;
   if (error == ELOOP || error == ENOTDIR || error == ENOENT)
-    return failure{fault::denied, shown_text(path, 200) + " is no folder; nothing was written", {}};
+    return failure{fault::denied, path_policy::shown(path) + " is no folder; nothing was written", {}};
   if (error != 0)
     return failed("open", path, error);
   return {};
@@ -128,7 +128,7 @@ std::optional<failure> target::lock(const std::string& journal) {
     if (!fd)
       return failed("open", folder + "/" + name, errno);
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
-      return failure{fault::busy, "something else writes into " + shown_text(path_, 200) + "; try again when it has ended", {}};
+      return failure{fault::busy, "something else writes into " + path_policy::shown(path_) + "; try again when it has ended", {}};
     if (auto error = look(fd.get(), "", f); error != 0)
       return failed("open", folder + "/" + name, error);
     if (f.links == 0)

@@ -3,7 +3,7 @@
 
 // Where a new link would lead in the target, whose own links no copy has.
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/delivery_plan.hpp"
 
 #include <deque>
@@ -58,7 +58,7 @@ std::string leads_out_of(const target& at, const snapshots::store& store, const 
   std::string through;
   auto out = [&through] {
     return "it leads out of the folder"
-           + (through.empty() ? std::string{} : " through " + shown_text(through, 200) + ", which is a link there");
+           + (through.empty() ? std::string{} : " through " + path_policy::shown(through) + ", which is a link there");
   };
   for (int links = 0; !left.empty() && links <= max_links;) {
     auto name = std::move(left.front());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/delivery_journal.hpp"
 
 #include <cerrno>
@@ -69,7 +69,8 @@ std::optional<failure> run::take(const step& s, std::size_t n, const target& at,
   if (!in) {
     if (errno == ENOENT ? s.what == act::remove_file || s.what == act::remove_folder : s.what == act::remove_folder)
       return {};
-    return failure{fault::denied, shown_text(s.path, 200) + ": its folder is none any more; nothing was written", {{s.path, 0, 1}}};
+    return failure{
+        fault::denied, path_policy::shown(s.path) + ": its folder is none any more; nothing was written", {{s.path, 0, 1}}};
   }
   int error = 0;
   switch (s.what) {

@@ -3,7 +3,7 @@
 
 #include "transports/git_checkout.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/git_library.hpp"
 #include "transports/snapshot_disk.hpp"
 #include "transports/snapshot_store.hpp"
@@ -37,6 +37,8 @@ struct survey {
   git_repository* repo;
   git_odb* odb;
   const name_judge& left_out;
+  git_index* users;             ///< nullptr = it cannot be read
+  const std::string& work_tree; ///< the checkout's
   std::size_t seen = 0;
   std::vector<std::pair<std::string, git_index_entry>> absent = {}; ///< what no copy has
 
@@ -60,6 +62,14 @@ struct survey {
       return true;
     std::string target(static_cast<const char*>(git_blob_rawcontent(blob.get())), git_blob_rawsize(blob.get()));
     return !snapshots::leads_out(target, depth).empty();
+  }
+
+  /// What the user has left out of the work tree (a sparse checkout): it is not deleted.
+  bool is_sparse(const std::string& path) const {
+    struct stat s {};
+    const auto* e = users == nullptr ? nullptr : git_index_get_bypath(users, path.c_str(), 0);
+    return e != nullptr && (e->flags_extended & GIT_INDEX_ENTRY_SKIP_WORKTREE) != 0
+           && ::lstat((work_tree + "/" + path).c_str(), &s) != 0 && (errno == ENOENT || errno == ENOTDIR);
   }
 
   /// `gone`: the folder is in no copy.
@@ -88,7 +98,7 @@ struct survey {
       entry.mode = git_tree_entry_filemode(e);
       entry.id = *git_tree_entry_id(e);
       entry.flags_extended = GIT_INDEX_ENTRY_SKIP_WORKTREE;
-      if (absent_here || (entry.mode == GIT_FILEMODE_LINK && leads_out(&entry.id, depth)))
+      if (absent_here || is_sparse(below) || (entry.mode == GIT_FILEMODE_LINK && leads_out(&entry.id, depth)))
         absent.emplace_back(std::move(below), entry);
     }
     return {};
@@ -96,18 +106,20 @@ struct survey {
 };
 
 /// An index of a commit, written to `file`. The objects are read where they are; there is no configuration.
-std::string write_index(const repository& from, const std::string& file, const name_judge& left_out) {
+std::string write_index(const repository& from, const std::string& work_tree, const name_judge& left_out) {
   if (auto& wrong = load_library(); !wrong.empty())
     return wrong;
   handle<git_odb, git_odb_free> odb;
   handle<git_repository, git_repository_free> repo;
-  handle<git_index, git_index_free> index;
+  handle<git_index, git_index_free> index, users;
   git_oid id;
+  auto file = work_tree + "/.git/index";
   if (git_odb_new(odb.out()) != 0 || git_odb_add_disk_alternate(odb.get(), from.objects().c_str()) != 0
       || git_repository_wrap_odb(repo.out(), odb.get()) != 0 || git_index_open(index.out(), file.c_str()) != 0
       || git_oid_fromstr(&id, from.commit.c_str()) != 0)
     return last_error();
-  survey all{repo.get(), odb.get(), left_out};
+  git_index_open(users.out(), (from.git_dir + "/index").c_str());
+  survey all{repo.get(), odb.get(), left_out, users.get(), work_tree};
   std::string why;
   if (!all.has_room(&id, max_commit, why))
     return why;
@@ -130,13 +142,14 @@ std::string write_index(const repository& from, const std::string& file, const n
 std::string write(const std::string& path, const std::string& text) {
   snapshots::descriptor fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644)};
   auto error = fd ? snapshots::write_all(fd.get(), text.data(), text.size()) : errno;
-  return error == 0 ? std::string{} : shown_text(path, 200) + " cannot be written: " + std::strerror(error);
+  return error == 0 ? std::string{} : path_policy::shown(path) + " cannot be written: " + std::strerror(error);
 }
 
-std::string fill_folder(const repository& from, const std::string& git_dir, const name_judge& left_out) {
+std::string fill_folder(const repository& from, const std::string& work_tree, const name_judge& left_out) {
+  auto git_dir = work_tree + "/.git";
   for (auto* path : {"", "/objects", "/objects/info", "/objects/pack", "/refs", "/refs/heads", "/refs/tags", "/info"})
     if (::mkdir((git_dir + path).c_str(), 0755) != 0)
-      return shown_text(git_dir + path, 200) + " cannot be made: " + std::strerror(errno);
+      return path_policy::shown(git_dir + path) + " cannot be made: " + std::strerror(errno);
   std::string packed = "# pack-refs with: sorted \n";
   std::string why;
   auto refs = refs_of(from, why);
@@ -159,7 +172,7 @@ std::string fill_folder(const repository& from, const std::string& git_dir, cons
   for (auto& [name, text] : files)
     if (why = write(git_dir + name, text); !why.empty())
       return why;
-  return from.commit.empty() ? std::string{} : write_index(from, git_dir + "/index", left_out);
+  return from.commit.empty() ? std::string{} : write_index(from, work_tree, left_out);
 }
 
 } // namespace
@@ -168,7 +181,7 @@ std::string make_checkout(const repository& from, const std::string& work_tree, 
   if (from.objects().find('\n') != std::string::npos)
     return "the path of its objects has a line break, which git's list of borrowed objects cannot hold";
   auto git_dir = work_tree + "/.git";
-  auto why = fill_folder(from, git_dir, left_out);
+  auto why = fill_folder(from, work_tree, left_out);
   if (!why.empty())
     if (auto left = snapshots::remove_tree(git_dir); !left.empty())
       why += "; " + left;

@@ -20,8 +20,8 @@ using name_judge = std::function<std::string(const std::string& name)>;
 
 /// Makes `work_tree`/.git, which must not be there: refs as those of `from`, HEAD at its branch and commit, an index of that
 /// commit, a configuration of our own, and `from`'s objects, borrowed. So what differs in the work tree is what git calls changed.
-/// What `left_out` names is not looked for: git is told (skip-worktree). Returns what is wrong, or
-/// empty; then there is no .git.
+/// What `left_out` names, and what `from`'s index says is not in its work tree (a sparse checkout) and is not in this one, is not
+/// looked for: git is told (skip-worktree). Returns what is wrong, or empty; then there is no .git.
 std::string make_checkout(const repository& from, const std::string& work_tree, const name_judge& left_out);
 
 /// One path as a commit is to have it.

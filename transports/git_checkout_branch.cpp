@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/git_checkout.hpp"
 #include "transports/git_library.hpp"
@@ -56,7 +57,7 @@ struct writer {
   std::string blob(const path_change& c, git_oid& id) const {
     snapshots::descriptor from{open(c)};
     if (!from)
-      return shown_text(c.path, 200) + " cannot be read: " + std::strerror(errno);
+      return path_policy::shown(c.path) + " cannot be read: " + std::strerror(errno);
     handle<git_odb_stream, git_odb_stream_free> to;
     if (git_odb_open_wstream(to.out(), odb, static_cast<git_object_size_t>(c.size), GIT_OBJECT_BLOB) != 0)
       return last_error();
@@ -64,7 +65,7 @@ struct writer {
       auto want = static_cast<std::size_t>(std::min<std::uint64_t>(block, c.size - at));
       auto n = snapshots::read_at(from.get(), buffer.get(), want, at);
       if (n != static_cast<std::int64_t>(want))
-        return shown_text(c.path, 200) + " cannot be read: " + (n < 0 ? std::strerror(errno) : "it is shorter than it was");
+        return path_policy::shown(c.path) + " cannot be read: " + (n < 0 ? std::strerror(errno) : "it is shorter than it was");
       if (git_odb_stream_write(to.get(), buffer.get(), want) != 0)
         return last_error();
       at += want;
@@ -202,7 +203,7 @@ std::string sort_out(const place& p, const std::vector<path_change>& changes, st
       if (git_attr_get(&filter, p.repo.get(), GIT_ATTR_CHECK_FILE_THEN_INDEX, c.path.c_str(), "filter") != 0)
         return last_error();
       if (auto set = git_attr_value(filter); set == GIT_ATTR_VALUE_STRING || set == GIT_ATTR_VALUE_TRUE)
-        return shown_text(c.path, 200) + " goes through the filter '"
+        return path_policy::shown(c.path) + " goes through the filter '"
                + shown_text(set == GIT_ATTR_VALUE_STRING ? filter : "filter", 100)
                + "' of git, which is not run here: its bytes would be committed as they are; use conclave apply without --branch, "
                  "and "
@@ -217,10 +218,11 @@ std::string sort_out(const place& p, const std::vector<path_change>& changes, st
     else
       kept.push_back(c);
   }
-  return kept.empty() ? "there is nothing to commit"
-                            + (out.left_out.empty() ? std::string{}
-                                                    : ": " + shown_text(out.left_out[0].first, 200) + " " + out.left_out[0].second)
-                      : std::string{};
+  return kept.empty()
+             ? "there is nothing to commit"
+                   + (out.left_out.empty() ? std::string{}
+                                           : ": " + path_policy::shown(out.left_out[0].first) + " " + out.left_out[0].second)
+             : std::string{};
 }
 
 std::string prepare(const repository& to, const std::string& parent, const std::string& name,

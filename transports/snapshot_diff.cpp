@@ -2,6 +2,7 @@
 // Part of Conclave. See LICENSE.
 
 #include "protocols/line_diff.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/snapshot_read.hpp"
 #include "transports/snapshot_store.hpp"
@@ -85,7 +86,7 @@ std::optional<failure> comparer::both(const wire::digest& before, const wire::di
 
 /// Reads one side of a change for being looked at. Returns why it cannot be, or empty.
 std::string text_of(const store& s, const entry& e, std::string& out) {
-  if (e.kind == entry_kind::none || e.kind == entry_kind::folder)
+  if (!has_bytes(e))
     return {};
   if (e.size > most_text)
     return "too large to be shown";
@@ -129,7 +130,7 @@ result<changes> store::diff(const std::string& before, const std::string& after)
 }
 
 std::string store::text_diff(const change& c, std::size_t lines) const {
-  auto name = shown_text(c.path, 4096);
+  auto name = path_policy::shown(c.path, 4096);
   std::string out;
   if (c.before.kind != c.after.kind
       && (c.before.kind != entry_kind::none || c.after.kind == entry_kind::folder || c.after.kind == entry_kind::executable)
@@ -146,8 +147,8 @@ std::string store::text_diff(const change& c, std::size_t lines) const {
   auto hunks = unified_diff(a, b, lines);
   if (hunks.empty())
     return out;
-  out += c.before.kind == entry_kind::none ? "--- /dev/null\n" : "--- a/" + name + "\n";
-  out += c.after.kind == entry_kind::none ? "+++ /dev/null\n" : "+++ b/" + name + "\n";
+  out += has_bytes(c.before) ? "--- a/" + name + "\n" : "--- /dev/null\n";
+  out += has_bytes(c.after) ? "+++ b/" + name + "\n" : "+++ /dev/null\n";
   return out + hunks;
 }
 

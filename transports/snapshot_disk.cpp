@@ -3,7 +3,7 @@
 
 #include "transports/snapshot_disk.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/snapshot_store.hpp"
 
 #include <algorithm>
@@ -352,7 +352,7 @@ failure failed(const std::string& doing, const std::string& path, int error) {
   auto kind = error == ENOSPC || error == EDQUOT ? fault::disk_full : error == ECANCELED ? fault::cancelled : fault::io;
   if (kind == fault::cancelled)
     return {kind, "cancelled", {}};
-  auto text = "cannot " + doing + " " + shown_text(path, 200) + ": " + std::strerror(error);
+  auto text = "cannot " + doing + " " + path_policy::shown(path) + ": " + std::strerror(error);
   if (kind == fault::disk_full)
     text += "; free some room (conclave prune), then try again";
   return {kind, std::move(text), {}};

@@ -3,7 +3,7 @@
 
 #include "transports/snapshot_measure.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/snapshot_disk.hpp"
 
 #include <algorithm>
@@ -70,7 +70,7 @@ void counter::folder(descriptor self, unsigned depth) {
 }
 
 std::string beyond(const amount& a, const bounds& limits, const std::string& folder) {
-  auto where = shown_text(folder, 200);
+  auto where = path_policy::shown(folder);
   if (a.files > limits.files)
     return where + " holds " + (a.whole ? "" : "more than ") + std::to_string(a.files) + " files and folders, and "
            + std::to_string(limits.files) + " are allowed";
@@ -94,7 +94,7 @@ amount measure(const std::vector<std::string>& folders, const bounds& limits, ca
     if (!fd)
       continue;
     if (!disk_seen && !has_room(fd.get(), 0, limits.keep_free))
-      all.over = "less than " + std::to_string(limits.keep_free >> 20) + " MiB are free on the disk of " + shown_text(path, 200);
+      all.over = "less than " + std::to_string(limits.keep_free >> 20) + " MiB are free on the disk of " + path_policy::shown(path);
     disk_seen = true;
     counter c{limits, cancel, what.device};
     c.folder(std::move(fd), 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/snapshot_placing.hpp"
 #include "transports/snapshot_read.hpp"
 #include "transports/snapshot_store.hpp"
@@ -126,7 +126,7 @@ result<placed> place(const std::string& home, const std::string& id, const std::
     return std::move(*bad);
   if (!read_only && !has_room(in.folder(), note->bytes, keep_free))
     return failure{fault::disk_full,
-                   "there is no room for " + std::to_string(note->bytes) + " bytes beside " + shown_text(folder, 200)
+                   "there is no room for " + std::to_string(note->bytes) + " bytes beside " + path_policy::shown(folder)
                        + "; free some room (conclave prune), then try again",
                    {}};
   builder made{kept, cancel, read_only, leave_out, for_user ? umask_now() : 0022, folder.size() + 1};
@@ -138,7 +138,7 @@ result<placed> place(const std::string& home, const std::string& id, const std::
     return failed("write", folder, errno);
   auto error = in.finish(folder);
   if (error == ENOTEMPTY || error == EEXIST || error == ENOTDIR)
-    return failure{fault::exists, shown_text(folder, 200) + " is there already and not empty", {}};
+    return failure{fault::exists, path_policy::shown(folder) + " is there already and not empty", {}};
   if (error != 0)
     return failed("make", folder, error);
   return made.out;

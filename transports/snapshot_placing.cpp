@@ -41,7 +41,7 @@ std::string end_noted(int notes, const std::string& name) {
       ::rmdir(path.c_str()); // nothing had been written into it, so it is empty or not ours
     else if (f.device == device && f.inode == inode) {
       error = remove_below(AT_FDCWD, path.c_str(), nullptr);
-      out = error == 0 ? "deleted " + shown_text(path, 200) + ", which a process that was killed had begun to write"
+      out = error == 0 ? "deleted " + path_policy::shown(path) + ", which a process that was killed had begun to write"
                        : failed("delete", path, error).text;
     }
   }

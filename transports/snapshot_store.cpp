@@ -3,6 +3,7 @@
 
 #include "transports/snapshot_store.hpp"
 
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/snapshot_objects.hpp"
 #include "transports/snapshot_read.hpp"
@@ -109,7 +110,7 @@ result<placed> walked(const objects& kept, const wire::digest& root, const visit
 
 /// Goes down a path; `out` has no name.
 std::optional<failure> go_down(const objects& kept, const wire::digest& root, const std::string& path, tree_entry& out) {
-  auto absent = [&] { return failure{fault::missing, "the snapshot has no " + shown_text(path, 200), {}}; };
+  auto absent = [&] { return failure{fault::missing, "the snapshot has no " + path_policy::shown(path), {}}; };
   out = {entry_kind::folder, 0, root, {}};
   for (std::size_t i = 0; i < path.size();) {
     auto end = std::min(path.find('/', i), path.size());
@@ -223,7 +224,7 @@ result<piece> store::read(const std::string& id, const std::string& path, std::u
   if (auto bad = go_down(kept, root, path, e))
     return std::move(*bad);
   if (e.kind == entry_kind::folder)
-    return failure{fault::not_a_file, shown_text(path, 200) + " is a folder", {}};
+    return failure{fault::not_a_file, path_policy::shown(path) + " is a folder", {}};
   descriptor fd{kept.open_file(e.hash)};
   if (!fd)
     return damaged(kept, e.hash, path);
@@ -232,7 +233,7 @@ result<piece> store::read(const std::string& id, const std::string& path, std::u
     auto error = read_whole(fd.get(), out.bytes, 4096);
     if (error != 0)
       return failed("read", path, error);
-    return failure{fault::not_a_file, shown_text(path, 200) + " is a link to " + shown_text(out.bytes, 200), {}};
+    return failure{fault::not_a_file, path_policy::shown(path) + " is a link to " + path_policy::shown(out.bytes), {}};
   }
   found what;
   if (look(fd.get(), "", what) != 0 || what.size != e.size)
@@ -250,7 +251,7 @@ result<piece> store::read(const std::string& id, const std::string& path, std::u
 failure damaged(const objects& kept, const wire::digest& hash, const std::string& path) {
   return {fault::damaged,
           "the snapshot store is damaged: " + kept.home() + "/files/" + objects::place(hash) + ", which holds "
-              + shown_text(path, 200) + ", is missing or altered",
+              + path_policy::shown(path) + ", is missing or altered",
           {{path, 0, 0}}};
 }
 

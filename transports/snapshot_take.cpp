@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/snapshot_objects.hpp"
 #include "transports/snapshot_scan.hpp"
@@ -27,8 +28,9 @@ constexpr int tries = 4;
 constexpr std::uint64_t between_looks = std::uint64_t{64} << 20;
 
 failure unsettled(const std::string& path, std::uint64_t size) {
-  return {
-      fault::unsettled, shown_text(path, 200) + " changes while it is read; end what writes it, then try again", {{path, size, 1}}};
+  return {fault::unsettled,
+          path_policy::shown(path) + " changes while it is read; end what writes it, then try again",
+          {{path, size, 1}}};
 }
 
 /// One scan of one folder.
@@ -84,9 +86,9 @@ private:
   failure too_much() {
     failure f{fault::over_limit, {}, {}};
     auto limits = options_.limits;
-    f.text = "the folder " + shown_text(root_, 200) + " ";
+    f.text = "the folder " + path_policy::shown(root_) + " ";
     if (!too_deep_.empty())
-      f.text += "is nested deeper than " + std::to_string(limits.depth) + " folders: " + shown_text(too_deep_, 200);
+      f.text += "is nested deeper than " + std::to_string(limits.depth) + " folders: " + path_policy::shown(too_deep_);
     else if (out_.bytes > limits.bytes)
       f.text += "holds " + std::to_string(out_.bytes) + " bytes" + (stopped_ ? " or more" : "") + ", "
                 + std::to_string(limits.bytes) + " are allowed";
@@ -99,8 +101,9 @@ private:
         f.largest.push_back(std::move(file));
     f.text += "; delete what is not needed, then try again";
     for (std::size_t i = 0; i < f.largest.size(); ++i)
-      f.text += (i == 0 ? ". Largest: " : ", ") + shown_text(f.largest[i].path, 100) + " (" + std::to_string(f.largest[i].bytes)
-                + " bytes" + (f.largest[i].path.ends_with('/') ? ", " + std::to_string(f.largest[i].files) + " files)" : ")");
+      f.text += (i == 0 ? ". Largest: " : ", ") + path_policy::shown(f.largest[i].path, 100) + " ("
+                + std::to_string(f.largest[i].bytes) + " bytes"
+                + (f.largest[i].path.ends_with('/') ? ", " + std::to_string(f.largest[i].files) + " files)" : ")");
     return f;
   }
 

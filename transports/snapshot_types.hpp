@@ -119,6 +119,11 @@ struct entry {
   bool operator==(const entry&) const = default;
 };
 
+/// Whether it is a file or a link, of which there is something to be read; of a folder there is what is in it.
+inline bool has_bytes(const entry& e) {
+  return e.kind != entry_kind::none && e.kind != entry_kind::folder;
+}
+
 /// How much a tree holds.
 struct placed {
   std::uint64_t files = 0;

@@ -3,7 +3,7 @@
 
 #include "transports/workspace_disk.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "protocols/workspace_paths.hpp"
 #include "transports/git_checkout.hpp"
@@ -34,10 +34,10 @@ const std::string git_ignores = "git ignores it";
 /// A folder of our own, and nobody else's. Returns what is wrong, or empty.
 std::string make_own(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
-    return "the folder " + shown_text(path, 4'096) + " cannot be made: " + std::strerror(errno);
+    return "the folder " + path_policy::shown(path, 4'096) + " cannot be made: " + std::strerror(errno);
   struct stat s {};
   if (::lstat(path.c_str(), &s) != 0 || !S_ISDIR(s.st_mode) || s.st_uid != ::geteuid())
-    return shown_text(path, 4'096) + " is no folder of this user: move it away";
+    return path_policy::shown(path, 4'096) + " is no folder of this user: move it away";
   return {};
 }
 
@@ -64,7 +64,8 @@ bool is_file(const std::string& path) {
 std::string too_much(const snapshots::failure& f) {
   std::string largest;
   for (auto& x : f.largest)
-    largest += "\n  " + shown_text(x.path, 200) + ": " + std::to_string(x.bytes) + " bytes, " + std::to_string(x.files) + " files";
+    largest +=
+        "\n  " + path_policy::shown(x.path) + ": " + std::to_string(x.bytes) + " bytes, " + std::to_string(x.files) + " files";
   return f.text + (largest.empty() ? "" : "\nThe largest:" + largest)
          + "\nDelete what does not belong to the answer, then hand it in again.";
 }
@@ -124,7 +125,7 @@ std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cance
   borrowed_.clear();
   if (auto fault = check_out(p.as_it_is, cancel); !fault.empty())
     return fault;
-  if (p.present || f_.config.write_from_start)
+  if (p.present)
     if (auto fault = copy_targets(p.as_it_is, cancel); !fault.empty())
       return fault;
   if (p.present)
@@ -138,7 +139,7 @@ std::string workspace_disk::fill_workspace(const prepare_workspace& p, snapshots
   struct stat s {};
   auto there = ::lstat(here.c_str(), &s) == 0;
   if (there && !S_ISDIR(s.st_mode))
-    return shown_text(here, 4'096) + " is no folder: move it away";
+    return path_policy::shown(here, 4'096) + " is no folder: move it away";
   if (there && p.as_it_is) {
     workspace_look::sweep(here, cancel);
     return {};
@@ -210,9 +211,9 @@ void workspace_disk::tell_not_copied(std::size_t i, const snapshots::taken& of) 
     std::size_t n = 0;
     for (auto& x : of.skipped)
       if (x.why == why && ++n <= most_named)
-        names += (n == 1 ? "" : ", ") + shown_text(x.path, 200);
+        names += (n == 1 ? "" : ", ") + path_policy::shown(x.path);
     if (n > 0)
-      notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + shown_text(c.path, 4'096) + ", because "
+      notice(std::string{"not in the "} + (c.git ? "checkout" : "copy") + " of " + path_policy::shown(c.path, 4'096) + ", because "
              + because + ": " + names
              + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
   };
@@ -239,7 +240,7 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   auto got = store_.take(is_file(c.path) ? parent(c.path) : c.path, how_to_take(i, cancel));
   auto* taken = std::get_if<snapshots::taken>(&got);
   if (taken == nullptr)
-    return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
+    return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
   tell_not_copied(i, *taken);
   base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
   if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
@@ -253,7 +254,7 @@ std::optional<git::repository> workspace_disk::repository_of(std::size_t i, bool
   std::string why;
   auto out = git::find(c.path, why);
   if (tell && !why.empty())
-    notice("no git checkout of " + shown_text(c.path, 4'096) + " is made, agents get its files alone: " + why);
+    notice("no git checkout of " + path_policy::shown(c.path, 4'096) + " is made, agents get its files alone: " + why);
   return out;
 }
 
@@ -264,14 +265,14 @@ void workspace_disk::notice(std::string text) {
   notices_.push_back(std::move(text));
 }
 
-/// The agent's own checkout of each git repository, in its workspace. The files are those of its newest answer, else the user's as
-/// they are; refs and index are made anew.
+/// What the agent may change from its first run on, in its workspace: a checkout of each git repository, a copy of other folders.
+/// The files are those of its newest answer, else the user's as they are; refs and index are made anew.
 std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!c.git)
+    if (!goes_with_answers(f_.config, c))
       continue;
-    auto from = repository_of(i, true);
+    auto from = repository_of(i, git_checkout_wanted(f_.config, c));
     if (!read_base(i))
       if (auto fault = take_base(i, from, cancel); !fault.empty())
         return fault;
@@ -281,9 +282,9 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
         return fault;
       auto placed = store_.restore(bases_[i].snapshot, to, cancel);
       if (auto* failed = std::get_if<snapshots::failure>(&placed))
-        return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
+        return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + failed->text;
     }
-    if (!from)
+    if (!from || !c.git)
       continue;
     borrowed_.push_back(from->objects());
     if (as_it_is && is_folder(to + "/.git"))
@@ -293,16 +294,16 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
     if (auto fault = snapshots::remove_tree(to + "/.git", cancel); !fault.empty())
       return fault;
     if (auto why = git::make_checkout(*from, to, left_out_of_copies); !why.empty())
-      notice("no git checkout of " + shown_text(c.path, 4'096) + " is made, agents get its files alone: " + why);
+      notice("no git checkout of " + path_policy::shown(c.path, 4'096) + " is made, agents get its files alone: " + why);
   }
   return {};
 }
 
-/// A private copy of each other folder that may be changed, as it is now.
+/// For the presentation: a private copy of each other folder that may be changed, as it is now.
 std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
-    if (!c.write || c.git || written_in_place(f_.config, c))
+    if (!c.write || goes_with_answers(f_.config, c) || written_in_place(f_.config, c))
       continue;
     auto copy = target(f_.place, i);
     std::error_code e;
@@ -316,7 +317,7 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
       return fault;
     auto placed = store_.restore(bases_[i].snapshot, copy, cancel);
     if (auto* failed = std::get_if<snapshots::failure>(&placed))
-      return "no copy of " + shown_text(c.path, 4'096) + " can be made: " + failed->text;
+      return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + failed->text;
   }
   return {};
 }
@@ -332,11 +333,21 @@ void workspace_disk::tell_left_out(const std::string& where, const snapshots::ta
     auto in_checkout = std::any_of(checkouts.begin(), checkouts.end(), [&](auto& folder) { return x.path.starts_with(folder); });
     auto asked_for = name == ".git" ? !in_checkout : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
     if (asked_for && !(in_checkout && told_with_changes) && ++n <= most_named)
-      names += (n == 1 ? "" : ", ") + shown_text(x.path, 200) + " (" + x.why + ")";
+      names += (n == 1 ? "" : ", ") + path_policy::shown(x.path) + " (" + x.why + ")";
   }
   n += of.skipped_more;
   if (n > 0)
     notice("not part of the " + where + ": " + names + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
+}
+
+/// Whether a snapshot of the workspace says by itself that a folder in it is as it was at first: then it is not read once more.
+bool workspace_disk::holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const {
+  auto below = [&](auto& x) { return x.path.starts_with(folder + "/") && x.path != folder + "/.git"; };
+  if (all.skipped_more > 0 || std::any_of(all.skipped.begin(), all.skipped.end(), below)) // what is left out is to be told
+    return false;
+  auto found = store_.find(all.id, folder);
+  auto* e = std::get_if<snapshots::entry>(&found);
+  return e != nullptr && e->sha256 == as;
 }
 
 kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
@@ -349,7 +360,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   how.ours = true; // agents' programs have their way with modes: what is not readable is not gone
   std::vector<std::string> checkouts;
   for (std::size_t i = 0; i < f_.config.context.size(); ++i)
-    if (f_.config.context[i].git) {
+    if (goes_with_answers(f_.config, f_.config.context[i])) {
       checkouts.push_back(name_of(checkout(f_.place, i)) + "/");
       if (!bases_[i].snapshot.empty())
         how.bases.push_back({bases_[i].snapshot, checkouts.back()});
@@ -371,25 +382,31 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   if (auto* f = std::get_if<snapshots::failure>(&got))
     return failed(*f);
   auto& taken = std::get<snapshots::taken>(got);
-  tell_left_out("files of the answer", taken, checkouts, present);
+  tell_left_out("files of the answer", taken, checkouts, true);
   out.snapshot = taken.id;
   out.files = static_cast<std::int64_t>(taken.files);
   out.bytes = static_cast<std::int64_t>(taken.bytes);
-  for (std::size_t i = 0; present && i < bases_.size(); ++i) {
+  for (std::size_t i = 0; i < bases_.size(); ++i) {
     auto& from = bases_[i];
-    if (from.snapshot.empty())
-      continue;
     auto& c = f_.config.context[i];
+    if (from.snapshot.empty() || (!present && !goes_with_answers(f_.config, c)))
+      continue;
     auto where = changed(f_.place, f_.config, i);
-    if (!is_folder(where)) // a checkout lies where commands may put a link in its place, to anywhere
-      return failed({snapshots::fault::io, shown_text(where, 4'096) + " is not there any more, or no folder: make it again", {}});
+    auto there = is_folder(where); // a checkout lies where commands may put a link in its place, to anywhere
+    if (!there && !present)        // the next run finds it as it was at first
+      continue;
+    if (!there)
+      return failed(
+          {snapshots::fault::io, path_policy::shown(where, 4'096) + " is not there any more, or no folder: make it again", {}});
+    if (goes_with_answers(f_.config, c) && holds_unchanged(taken, name_of(where), from.snapshot))
+      continue;
     auto take = how_to_take(i, cancel);
     take.ours = true;
     take.bases = {{from.snapshot}};
     auto after = store_.take(where, take);
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
-    tell_left_out("changes of " + shown_text(c.path, 4'096), std::get<snapshots::taken>(after),
+    tell_left_out("changes of " + path_policy::shown(c.path, 4'096), std::get<snapshots::taken>(after),
                   c.git ? std::vector<std::string>{""} : std::vector<std::string>{}, false);
     auto& id = std::get<snapshots::taken>(after).id;
     if (id == from.snapshot)
@@ -398,9 +415,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     if (auto* f = std::get_if<snapshots::failure>(&diff))
       return failed(*f);
     auto& all = std::get<snapshots::changes>(diff);
-    auto files = std::count_if(all.begin(), all.end(), [](auto& x) {
-      return x.before.kind != snapshots::entry_kind::folder && x.after.kind != snapshots::entry_kind::folder;
-    });
+    auto files = std::count_if(all.begin(), all.end(), [](auto& x) { return has_bytes(x.before) || has_bytes(x.after); });
     out.changes.push_back({is_file(c.path) ? parent(c.path) : c.path, from.snapshot, id, files, from.commit});
   }
   return out;

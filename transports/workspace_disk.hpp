@@ -94,6 +94,7 @@ private:
   bool read_base(std::size_t i);
   std::optional<git::repository> repository_of(std::size_t i, bool tell);
   void notice(std::string text);
+  bool holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const;
   void tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
                      bool told_with_changes);
   void tell_not_copied(std::size_t i, const snapshots::taken& of);

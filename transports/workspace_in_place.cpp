@@ -3,7 +3,7 @@
 
 // Folders of the user's that who presents writes in themselves (`write_mode: legacy`).
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "protocols/workspace_paths.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
@@ -43,7 +43,7 @@ snapshots::amount held_by(const std::string& folder) {
 /// Which bound was passed by what came to what was there; empty = none.
 std::string beyond(const snapshots::amount& now, const snapshots::amount& before, const snapshots::bounds& limits,
                    const std::string& folder) {
-  auto where = shown_text(folder, 200);
+  auto where = path_policy::shown(folder);
   std::error_code e;
   if (auto space = std::filesystem::space(folder, e); !e && space.available < limits.keep_free)
     return "less than " + std::to_string(limits.keep_free >> 20) + " MiB are free on the disk of " + where;
@@ -118,9 +118,9 @@ void workspace_disk::end_presentation() {
     std::set_difference(now.begin(), now.end(), originals_[i].names.begin(), originals_[i].names.end(), std::back_inserter(added));
     std::string named;
     for (std::size_t n = 0; n < added.size() && n < most_named; ++n)
-      named += (n == 0 ? "" : ", ") + shown_text(added[n].substr(c.path.size() + 1), 200);
+      named += (n == 0 ? "" : ", ") + path_policy::shown(added[n].substr(c.path.size() + 1));
     if (!added.empty())
-      notice("while " + shown_text(c.path, 4'096)
+      notice("while " + path_policy::shown(c.path, 4'096)
              + " was written in place, this was made there, under names that are protected or never written: " + named
              + (added.size() > most_named ? " and " + std::to_string(added.size() - most_named) + " more" : "")
              + "; look at it before you run git or anything else there");

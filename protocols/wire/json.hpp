@@ -34,6 +34,12 @@ bool get(std::string_view object, std::string_view key, std::string& out);
 /// Returns the texts in the list that is the member `key` of a JSON object; empty if there is no such list.
 std::vector<std::string> texts_at(std::string_view object, std::string_view key);
 
+/// Returns {"changes": [{"folder", "before", "after", "files", "commit"}, ...]}, empty if there are none.
+std::string changes_object(const std::vector<folder_change>& changes);
+
+/// Reads what `changes_object` wrote; none if it is anything else.
+std::vector<folder_change> changes_at(std::string_view object);
+
 /// Returns a 16-digit hex hash (FNV-1a 64) of the bytes; names a request in the log, is no signature.
 std::string hash(std::string_view bytes);
 

@@ -3,6 +3,8 @@
 
 #include "protocols/wire/json_fields.hpp"
 
+#include "protocols/wire/json.hpp"
+
 #include <algorithm>
 #include <string_view>
 
@@ -78,6 +80,22 @@ std::string read_pieces(const json& v, const run::finder& find, std::size_t& lef
     to += *bytes;
   }
   return {};
+}
+
+std::string changes_object(const std::vector<folder_change>& changes) {
+  kept_files only;
+  only.changes = changes;
+  return changes.empty() ? std::string{} : dump(field_writer{}.value(only));
+}
+
+std::vector<folder_change> changes_at(std::string_view object) {
+  kept_files out;
+  auto v = parse(object);
+  if (!v)
+    return {};
+  field_reader r;
+  r.members(*v, out, "");
+  return r.error.empty() ? std::move(out.changes) : std::vector<folder_change>{};
 }
 
 } // namespace conclave::wire

@@ -2,6 +2,8 @@
 """What stays as it is when files of a task are written into folders of the user's, and what is told of it. Scripted models, real files."""
 
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -135,6 +137,99 @@ class Delivery(unittest.TestCase):
                     self.assertIn(name, told[0])
                 for name in ("__pycache__", ".git ", "more"):
                     self.assertNotIn(name, told[0])
+
+    def test_what_takes_the_place_of_something_else_is_shown_before_it_is_approved(self):
+        with Home() as home:
+            project = self.folder(home, **{"sub/c": "c\n", "a.txt": "old text\n"})
+            change = "cd ../target1; rm -r sub; echo HIDDEN-1 > sub; rm a.txt; mkdir a.txt; echo inner > a.txt/in"
+            config = home.write("team.json", team([step(call(CMD + "execute_command", command=change))], project))
+            said = self.on_terminal(home, ["--config", config, "make it"], ["d\n", "n\n"])
+            names, text = said.split("Write this?")[:2]
+            for piped in (home.run("diff", "last", "--name-only").stdout, names):
+                self.assertEqual([x for x in piped.splitlines() if x[:3] in ("A  ", "M  ", "D  ")], ["M  a.txt/", "A  a.txt/in", "M  sub", "D  sub/c"], said)
+            self.assertIn(f"changes 4 files in {project}", names)
+            for piped in (home.run("diff", "last").stdout, text):
+                self.assertEqual([x for x in piped.splitlines() if x[:1] in "+-" and x[:3] not in ("+++", "---")],
+                                 ["-old text", "+inner", "+HIDDEN-1", "-c"], piped)
+
+    def on_terminal(self, home, arguments, answers):
+        """Runs it on a terminal, types one of `answers` at each question, and returns what is on the screen."""
+        master, slave = pty.openpty()
+        p = subprocess.Popen([str(BIN), *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=home.path, env={**home.env, "TERM": "dumb"})
+        os.close(slave)
+        said, seen = "", 0
+        deadline = time.monotonic() + 60
+        while True:
+            self.assertLess(time.monotonic(), deadline, said)
+            if not select.select([master], [], [], 1)[0]:
+                continue
+            try:
+                more = os.read(master, 65536)
+            except OSError:
+                more = b""
+            if not more:
+                break
+            said += more.decode(errors="replace").replace("\r", "")
+            if answers and said.find("[d]iff ", seen) >= 0:
+                seen = len(said)
+                os.write(master, answers.pop(0).encode())
+        os.close(master)
+        self.assertEqual(p.wait(), 0, said)
+        return said
+
+    def test_names_are_shown_escaped_and_no_two_look_the_same(self):
+        names = {"a\nb": "a\\nb", "a?b": "a?b", "a\\nb": "a\\\\nb", "e\x1b[31m": "e\\u{1b}[31m", "rtl\u202etxt": "rtl\\u{202e}txt",
+                 "z\u200bw": "z\\u{200b}w", "zw": "zw", "tag\U000e0041": "tag\\u{e0041}", "no\xa0break": "no\\u{a0}break", "end ": "end\\u{20}",
+                 "h\xe4user": "h\xe4user", "r\udcff": "r\\xff"}
+        make = ";".join(f"open({os.fsencode(n)!r}, 'w')" for n in names)
+        with Home() as home:
+            project = self.folder(home, a="a\n")
+            config = team([step(call(FS + "write_file", path="make.py", content=f"import os;os.chdir('../target1');{make}\n")),
+                           step(call(CMD + "execute_command", command="python3 make.py"))], project)
+            r = self.ran(home, config, "--apply", "no")
+            expected = sorted(names.values())
+            listed = home.run("diff", "last", "--name-only").stdout.splitlines()[1:]
+            self.assertEqual(sorted(x.removeprefix("A  ") for x in listed), expected, r.stderr)
+            for command in ("apply", "undo"):
+                done = home.run(command, "last")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(sorted(x.removeprefix("  ") for x in done.stdout.splitlines() if x.startswith("  ")), expected)
+
+    def test_places_that_are_nobodys_folder_are_refused(self):
+        with Home() as home:
+            project = self.folder(home, a="a\n")
+            (project / ".git" / "hooks").mkdir(parents=True)
+            (home.path / "link").symlink_to(home.path / "home")
+            self.ran(home, team([step(call(FS + "write_file", path="../target1/n", content="n\n"))], project), "--apply", "no")
+            before = tree(home.path / "home").keys()
+            for place, why in (("/", "is the whole file system"), (home.path / "home", "conclave keeps its own files"), (home.path / "home" / "logs", "conclave keeps"),
+                               (home.path / "link", "conclave keeps"), (project / ".git" / "hooks", "git runs")):
+                r = home.run("apply", "last", "--to", str(place))
+                self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+                self.assertIn(why, r.stderr)
+                self.assertIn("name another folder. Nothing was written", r.stderr)
+            self.assertEqual({x for x in tree(home.path / "home") if x.endswith("/n") or x == "n"} - before, set())
+
+    def test_who_deletes_a_task_is_told_what_cannot_be_taken_back_any_more(self):
+        for command in (["rm", "last"], ["prune", "--older-than", "0"]):
+            with self.subTest(command=command), Home() as home:
+                project = self.folder(home, a="a\n")
+                config = team([step(call(FS + "write_file", path="../target1/n", content="n\n"))], project)
+                self.ran(home, config, "--apply", "yes")
+                r = home.run(*command)
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertRegex(r.stderr, f"wrote stays and cannot be taken back any more: 1 file in {project}, ")
+                self.ran(home, config, "--apply", "no")  # of this one nothing is there to be taken back
+                self.ran(home, team([]), "--apply", "no")
+                self.assertEqual(home.run(*command).stderr, "")
+
+    def test_names_of_the_files_of_an_answer_are_shown_escaped(self):
+        with Home() as home:
+            make = "open('a\\nb', 'w'); open('rtl\\u202etxt', 'w')"
+            self.ran(home, team([], first=[step(call(FS + "write_file", path="m.py", content=make)), step(call(CMD + "execute_command", command="python3 m.py; rm m.py"))]))
+            for shown in (home.run("show", "last", "--files").stdout, home.run("diff", "last").stdout):
+                self.assertIn("  a\\nb", shown)
+                self.assertIn("  rtl\\u{202e}txt", shown)
 
     def test_protected_paths_hold_however_the_folder_is_named(self):
         with Home() as home:

@@ -202,6 +202,22 @@ class Git(unittest.TestCase):
                 self.assertEqual(home.sh("cat run.log out/own out/kept; ls new.txt 2>/dev/null || true"), "l\no\nkept\n")
                 home.run("rm", "last")
 
+    def test_what_a_sparse_checkout_leaves_out_is_not_deleted(self):
+        with GitHome(None) as home:
+            home.sh("mkdir other && echo o > other/o && echo p > other/p && git add other && git commit -qm other && git sparse-checkout set --no-cone '/*' '!/other/' && rm old.txt")
+            self.assertFalse((home.project / "other").exists())
+            config = team([shell("cd target1 && git status --short && git add -A && git commit -qm all && git show --format= --name-status && mkdir other && echo new > other/o && git status --short other")],
+                          home.project)
+            self.ran(home, config)
+            seen, = self.commands(home)
+            # What the user has deleted is; what is left out of the work tree is not.
+            self.assertEqual(seen["stdout"].split()[:2], ["D", "old.txt"], seen)
+            self.assertNotIn("other/p", seen["stdout"])
+            self.assertNotIn("D\tother", seen["stdout"])
+            made = home.run("apply", "last", "--branch", "agents")
+            self.assertEqual(made.returncode, 0, made.stderr)
+            self.assertEqual(home.git("diff --name-status main agents").split(), ["M", "other/o"])
+
     def test_a_file_that_git_ignores_from_now_on_is_not_deleted(self):
         with GitHome(None) as home:
             config = team([shell("cd target1 && echo more >> readme.txt")], home.project,

@@ -396,6 +396,15 @@ class Files(unittest.TestCase):
     def test_a_place_that_cannot_be_given_is_refused_before_the_first_call(self):
         with Home() as home:
             (home.path / "r" / ".git" / "hooks").mkdir(parents=True)
+            os.mkfifo(home.path / "fifo")
+            for path in ("fifo", "/dev/null", "/dev", "/proc", "/proc/self/fd"):
+                for permission in ("read", "write"):
+                    r = self.ran(home, team([], path, permission), code=1)
+                    self.assertRegex(r.stderr, "is neither a file nor a folder|is in /(dev|proc), which is made of no files")
+                    r = home.run("validate", "--config", home.write("t.json", team([], path, permission)))
+                    self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
+            r = home.run("--config", home.write("t.json", team([])), "look at @fifo")
+            self.assertIn("is neither a file nor a folder", r.stderr)
             for path, said in ((str(home.path), "conclave keeps its own files"), ("/", "whole file system"), ("./nowhere", "is not there"),
                                ("./r/.git", "name the folder that holds .git"), ("./r/.git/hooks", "name the folder that holds .git")):
                 r = self.ran(home, team([], path), code=1)

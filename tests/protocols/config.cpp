@@ -85,6 +85,9 @@ CAF_TEST(a team that writes in place is warned once) {
   CAF_CHECK_EQUAL(paths(c), names{});
   CAF_CHECK_EQUAL(paths(c, severity::warning), names{"agents[0].backend.write_mode"});
   CAF_CHECK(validate(c).front().text.find("cannot be taken back") != std::string::npos);
+  auto reuse = c; // nobody presents
+  reuse.rules.strategy = ledger::strategy::winner_reuse;
+  CAF_CHECK((paths(reuse, severity::warning) == names{"agents[0].backend.write_mode", "agents[0].backend.write_mode"}));
   c.agents[1].backend.workspace.write_from_start = true;
   CAF_CHECK(
       (paths(c, severity::warning) == names{"agents[0].backend.write_mode", "agents[1].backend.context_write_access_enabled"}));

@@ -6,6 +6,7 @@
 #define CAF_SUITE protocols.ledger_ending
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/wire/json.hpp"
 #include "tests/support/ledger_driver.hpp"
 
 using namespace conclave;
@@ -116,6 +117,74 @@ CAF_TEST(winner_reuse delivers the stored answer without a call) {
   CAF_CHECK_EQUAL(x.result().finish_reason, "completed");
   CAF_CHECK_EQUAL(x.presentation_runs, 0u);
   CAF_CHECK_EQUAL(x.count(event_type::presentation_fallback), 0u);
+}
+
+namespace {
+
+const folder_change in_repo{"/home/u/repo", std::string(64, 'a'), std::string(64, 'b'), 3, "c0ffee"};
+
+// Each answer changes the repository; that of the first agent wins.
+ledger_driver with_changes(const ledger::rules& r) {
+  auto x = ready({"a", "b"}, r);
+  for (std::string id : {"a", "b"}) {
+    auto c = x.of_run(command_kind::answer, id);
+    c.text = "A" + id;
+    c.files.snapshot = std::string(64, id.front());
+    c.files.files = 5;
+    c.files.changes = {in_repo};
+    c.files.changes.front().commit += id;
+    CAF_REQUIRE(x.step(c).kind == ruling_kind::accepted);
+  }
+  CAF_CHECK_EQUAL(x.count(event_type::changes_proposed), 0u);
+  for (std::string id : {"a", "b"})
+    x.vote(id, "agent1");
+  return x;
+}
+
+} // namespace
+
+CAF_TEST(a stored answer that is delivered proposes what its files change) {
+  ledger::rules reuse;
+  reuse.strategy = ledger::strategy::winner_reuse;
+  auto check = [&](const ledger_driver& x, const char* what) {
+    CAF_MESSAGE(what);
+    CAF_CHECK_EQUAL(x.result().answer, "Aa");
+    CAF_CHECK_EQUAL(x.result().snapshot, std::string(64, 'a'));
+    auto expected = in_repo;
+    expected.commit += "a";
+    CAF_CHECK(x.result().changes == std::vector<folder_change>{expected});
+    CAF_CHECK_EQUAL(x.last(event_type::changes_proposed).run, 0u);
+    ledger::state again; // as somebody else reads it from the store
+    again.rules = x.s.rules;
+    for (auto e : x.log) {
+      e.seq = 1;
+      event stored;
+      CAF_REQUIRE(wire::from_json(wire::to_json(e), stored));
+      ledger::fold(again, stored);
+    }
+    CAF_CHECK(ledger::to_outcome(again, "").changes == x.result().changes);
+  };
+  check(with_changes(reuse), "reused");
+  auto x = with_changes({});
+  x.fail("a");
+  x.fail("a");
+  check(x, "after two presentations that failed");
+  auto y = with_changes({});
+  y.fire(timer_kind::presentation);
+  check(y, "after the deadline");
+  auto z = with_changes({});
+  z.lose("a", ec::unavailable, "its node is lost");
+  check(z, "with the winner out");
+}
+
+CAF_TEST(a presentation proposes what it changes and nothing of its answer) {
+  auto x = with_changes({});
+  auto c = x.of_run(command_kind::present, "a");
+  c.text = "P";
+  c.files.snapshot = std::string(64, 'f');
+  x.step(c);
+  CAF_CHECK(x.result().changes.empty());
+  CAF_CHECK_EQUAL(x.result().snapshot, std::string(64, 'f'));
 }
 
 CAF_TEST(each kind of run takes its own verdicts only) {

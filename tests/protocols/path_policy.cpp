@@ -381,6 +381,11 @@ CAF_TEST(names are shown escaped and short) {
   CAF_CHECK_EQUAL(shown("a\nb\tc\x1B[1m\x7F"), "a\\nb\\tc\\u{1b}[1m\\u{7f}");
   CAF_CHECK_EQUAL(shown("a\u202Eb\u200Bc\u2066\u0085"), "a\\u{202e}b\\u{200b}c\\u{2066}\\u{85}");
   CAF_CHECK_EQUAL(shown("a\xFF\xC0"), "a\\xff\\xc0");
+  CAF_CHECK_EQUAL(shown("a\\nb"), "a\\\\nb"); // not as one with a line break
+  CAF_CHECK_EQUAL(shown("a\u00A0b c\u3000"), "a\\u{a0}b c\\u{3000}");
+  CAF_CHECK_EQUAL(shown(" a "), " a\\u{20}");
+  CAF_CHECK_EQUAL(shown("tag\U000E0041"), "tag\\u{e0041}");
+  CAF_CHECK_EQUAL(shown(std::string(201, 'a'), 4'096), std::string(201, 'a'));
   CAF_CHECK_EQUAL(shown(std::string(200, 'a')), std::string(200, 'a'));
   CAF_CHECK_EQUAL(shown(std::string(201, 'a')), std::string(197, 'a') + "...");
   std::string wide;

@@ -303,6 +303,23 @@ CAF_TEST(who may write in the folder itself is told so and nobody else is) {
   CAF_CHECK(!says("target1") && !says("copy"));
 }
 
+CAF_TEST(who may change a copy from the start is told where it is and that it goes with the answer) {
+  workspace_config with;
+  with.cwd = "w";
+  with.context = {{"/home/u/p", true, {}}, {"/home/u/q", false, {}}};
+  auto t = task();
+  auto says = [&](const char* what) { return workspace(t, with, "/h/work/t/01234567").find(what) != std::string::npos; };
+  CAF_CHECK(says("read-only now; whoever presents the final answer changes a copy of it: /home/u/p"));
+  with.write_from_start = true;
+  for (auto kind : {run_kind::coordinate, run_kind::present}) {
+    t.kind = kind;
+    CAF_CHECK(says("it is your own copy of /home/u/p, and what its files differ in goes with your answer: "
+                   "/h/work/t/01234567/work/target1\n"));
+    CAF_CHECK(says("Context Path, read-only: /home/u/q"));
+    CAF_CHECK(!says("whoever presents") && !says("target2"));
+  }
+}
+
 CAF_TEST(answers are cut evenly to the budget and short ones leave their share) {
   start_run t = task();
   t.history.clear();

@@ -44,6 +44,32 @@ CAF_TEST(a copy of a folder is told as that folder) {
   CAF_CHECK_EQUAL(of_ann(ann + "/target2/a"), "private://agent1/target2/a"); // there is none
 }
 
+CAF_TEST(without a presenter folders are changed from the start and never in place) {
+  run_config c;
+  c.agents.resize(3);
+  for (auto& a : c.agents) {
+    a.backend.workspace = with_folder();
+    a.backend.workspace.cwd = "w";
+  }
+  c.agents[1].backend.workspace.write_mode = "legacy";
+  c.agents[2].backend.workspace.context.front().write = false;
+  auto presented = c;
+  without_presenter(presented);
+  CAF_CHECK(presented == c);
+  c.rules.strategy = ledger::strategy::winner_reuse;
+  c.rules.skip_coordination = true; // then the first agent presents
+  presented = c;
+  without_presenter(presented);
+  CAF_CHECK(presented == c);
+  c.rules.skip_coordination = false;
+  without_presenter(c);
+  auto& w = c.agents[0].backend.workspace;
+  CAF_CHECK(w.write_from_start && w.context.front().write);
+  CAF_CHECK_EQUAL(changed(ann, w, 0), ann + "/work/target1");
+  CAF_CHECK(!c.agents[1].backend.workspace.context.front().write && !c.agents[1].backend.workspace.write_from_start);
+  CAF_CHECK(!c.agents[2].backend.workspace.write_from_start);
+}
+
 CAF_TEST(only whole components are places) {
   for (std::string text : {"/home/u/c/work/t1/0a1b2c3d4/work/a", "/home/u/c/work/t1/0a1b2c3d-1/x", "/home/u/c/work/t1", "work/a"})
     CAF_CHECK_EQUAL(of_ann(text), text);

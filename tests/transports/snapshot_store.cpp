@@ -426,6 +426,24 @@ CAF_TEST(diffs are texts for people) {
   CAF_CHECK_EQUAL(kept.text_diff(all[3]), "--- a/gone/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n");
 }
 
+CAF_TEST(the text of a file that becomes a folder or takes its place is shown) {
+  write("a", "gone\n");
+  write("b/x", "x\n");
+  write("c/x", "x\n");
+  auto before = take().id;
+  fs::remove(work + "/a");
+  write("a/in", "in\n");
+  fs::remove_all(work + "/b");
+  write("b", "new\n");
+  fs::remove_all(work + "/c");
+  fs::create_symlink("b", work + "/c");
+  auto all = good(kept.diff(before, take().id));
+  CAF_REQUIRE_EQUAL(all.size(), 6u); // a a/in b b/x c c/x
+  CAF_CHECK_EQUAL(kept.text_diff(all[0]), "a: file becomes folder\n--- a/a\n+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n");
+  CAF_CHECK_EQUAL(kept.text_diff(all[2]), "b: folder becomes file\n--- /dev/null\n+++ b/b\n@@ -0,0 +1 @@\n+new\n");
+  CAF_CHECK_EQUAL(kept.text_diff(all[4]), "c: folder becomes link\n--- /dev/null\n+++ b/c\n@@ -0,0 +1 @@\n+link to b\n");
+}
+
 CAF_TEST(a cancelled attempt leaves nothing) {
   write("a", "x");
   std::atomic<bool> told = true;
