@@ -4,6 +4,7 @@
 // What tasks make of files: shown, written into folders of the user's, taken back.
 
 #include "app/commands.hpp"
+#include "app/delivery_log.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
 #include "app/load_config.hpp"
@@ -15,8 +16,10 @@
 #include "protocols/config_validate.hpp"
 #include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
+#include "protocols/wire/json.hpp"
 #include "protocols/workspace_paths.hpp"
 #include "transports/home.hpp"
+#include "transports/outside.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <algorithm>
@@ -38,7 +41,7 @@ int find_changes(const std::string& wanted, stored_tasks& s, task_changes& out) 
   task_row row;
   if (auto code = s.open(wanted, row))
     return code;
-  if (row.live) {
+  if (row.live && row.outcome.empty()) { // else somebody adds to its log what was done with its files
     complain("task " + row.task + " is under way: ask again when it has ended");
     return wrong_usage;
   }
@@ -97,10 +100,28 @@ int carry_out(const task_changes& t, const std::string& home, const std::string&
   return written.empty() && t.changes.empty() && to.empty() ? wrong_usage : failed;
 }
 
+/// Has the log of a task tell what was done with its files. Where it cannot, that is a notice: what was written stands.
+void tell_log(const stored_tasks& s, const std::function<std::string(event_store&)>& tell) {
+  std::string fault;
+  auto store = event_store::open(s.path(), fault);
+  fault =
+      store ? tell(*store) : "what was written stands, but no log tells of it: " + fault + "; the next run, apply or undo adds it";
+  if (!fault.empty())
+    complain("notice: " + fault);
+}
+
+/// The same of what its journal has; `told` (may be null) gets the events.
+void tell_journal(const stored_tasks& s, const std::string& task, std::vector<event>* told = nullptr) {
+  if (delivery::has_unnoted(journal_of(s.home, task)))
+    tell_log(s, [&](event_store& store) { return log_deliveries(store, s.home, task, told); });
+}
+
 /// Writes all of it as commits on new branches. Returns the exit code.
-int apply_to_branch(const task_changes& t, const std::string& home, const std::string& name) {
+int apply_to_branch(const stored_tasks& s, const task_changes& t, const std::string& name) {
   std::vector<committed_folder> made;
-  auto fault = commit_changes(t, home, name, made);
+  auto fault = commit_changes(t, s.home, name, made);
+  if (!made.empty())
+    tell_log(s, [&](event_store& store) { return log_branches(store, t.task, name, made, outside::of_machine()->now_unix_ms()); });
   std::string text;
   for (auto& m : made) {
     text += path_policy::shown(m.folder, 4'096) + ": branch " + name + ", commit " + m.commit.substr(0, 12) + " by "
@@ -170,9 +191,10 @@ int command_apply(const apply_options& o) {
   if (auto code = find_changes(o.task, s, t))
     return code;
   if (!o.branch.empty())
-    return apply_to_branch(t, s.home, o.branch);
+    return apply_to_branch(s, t, o.branch);
   std::string text;
   auto code = carry_out(t, s.home, o.to, drift_policy_of(t, o.on_drift), text);
+  tell_journal(s, t.task);
   return print(text + (code == 0 || !text.empty() ? "take it back: conclave undo " + t.task + "\n" : ""), code);
 }
 
@@ -183,6 +205,7 @@ int command_undo(const undo_options& o) {
     return code;
   std::vector<written_folder> undone;
   auto fault = undo_changes(s.home, row.task, &undone, [](const std::string& x) { complain("notice: " + x); });
+  tell_journal(s, row.task);
   std::string text;
   for (auto& w : undone)
     text += applied_text(w.what, w.folder);
@@ -313,6 +336,13 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   auto written = carry_out(t, home, {}, drift_policy_of(t), text);
   if (!text.empty()) // of the folders before one that could not be written, too
     complain(text + "take it back: conclave undo " + end.task);
+  std::vector<event> told;
+  tell_journal(s, end.task, &told);
+  std::string lines; // the display is over, but who reads the events gets these, too
+  for (auto& e : told)
+    lines += wire::to_json(e) + "\n";
+  if (o.json && !lines.empty())
+    print(lines);
   return written == 0 ? code : failed;
 }
 

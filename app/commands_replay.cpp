@@ -141,6 +141,8 @@ int command_replay(const replay_options& o) {
   run_output out(run_options{}, true);
   auto before = events.empty() ? 0 : events.front().time_ms;
   for (const auto& e : events) {
+    if (is_delivery(e.type)) // behind the end, maybe by days
+      break;
     if (o.speed > 0 && e.time_ms > before) // signals end the process as they would any program that waits
       std::this_thread::sleep_for(
           std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(e.time_ms - before) / o.speed)));
@@ -148,7 +150,7 @@ int command_replay(const replay_options& o) {
     out.on(e);
   }
   auto end = outcome_of(row.task, events);
-  if (row.live)
+  if (row.live && row.outcome.empty())
     end.error = "it is under way: " + owner_text(row.owner) + " works on it";
   else if (is_resumable(row))
     end.error = "it was cut off: conclave resume " + row.task + " goes on with it";

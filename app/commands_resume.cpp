@@ -194,7 +194,7 @@ int command_resume(const resume_options& o) {
   auto row = s.row(wanted);
   if (auto which = unnamed ? which_task(s.rows, wanted) : std::string{}; !which.empty() && !o.output.quiet && !o.output.automation)
     complain("notice: " + which);
-  if (row.live && !is_gone(row.owner)) { // else somebody is just taking it over: the claim names them
+  if (row.outcome.empty() && row.live && !is_gone(row.owner)) { // else somebody is just taking it over: the claim names them
     complain("task " + row.task + " is under way: " + owner_text(row.owner) + " works on it; end it with: conclave cancel "
              + row.task);
     return failed;
@@ -210,7 +210,9 @@ int command_resume(const resume_options& o) {
     run_output out(o.output);
     out.begin(row.task);
     for (const auto& e : events)
-      if (o.output.json && (e.type == event_type::final_answer || e.type == event_type::task_ended))
+      if (is_delivery(e.type))
+        continue; // no part of what was asked
+      else if (o.output.json && (e.type == event_type::final_answer || e.type == event_type::task_ended))
         out.on(e); // with --json the answer is printed as its event
       else
         out.known(e);

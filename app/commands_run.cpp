@@ -4,6 +4,7 @@
 #include "app/answer_file.hpp"
 #include "app/attachments.hpp"
 #include "app/commands.hpp"
+#include "app/delivery_log.hpp"
 #include "app/display.hpp"
 #include "app/engine.hpp"
 #include "app/environment.hpp"
@@ -270,8 +271,11 @@ int command_run(const run_options& given) {
   run_output out(shown);
   std::string ignored;
   auto rows = eng.store().list(ignored);
-  if (auto home = home_dir(ignored); !home.empty())
+  if (auto home = home_dir(ignored); !home.empty()) {
     mend_left_logs(home, rows, eng.store());
+    if (auto fault = log_left_deliveries(eng.store(), home); !fault.empty() && !shown.quiet && !o.automation)
+      out.note(fault);
+  }
   if (auto hint = cut_off_notice(rows); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
   early.reset(); // a signal from here on waits for the next line

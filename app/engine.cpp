@@ -369,7 +369,7 @@ std::string hosted_engine::apply(const std::string& task, const apply_request& h
 }
 
 std::string hosted_engine::undo(const std::string& task) {
-  return undo_task(task);
+  return undo_task(*store_, task);
 }
 
 std::string hosted_engine::read_file(const std::string& task, const std::string& label, const std::string& path,

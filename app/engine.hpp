@@ -167,10 +167,12 @@ public:
   proposed_changes changes(const std::string& task, std::string& error);
 
   /// Writes what a task that has ended changes (`outcome::changes`), or the files of its answer with `to`, in one step. Returns
-  /// what is wrong, or empty. `listener::approve` does it as part of the task.
+  /// what is wrong, or empty. `listener::approve` does it as part of the task. The log of the task gets a `changes_applied` for
+  /// each folder; where that cannot be now, the next apply, undo or run of a process adds it. No listener is told: who watches the
+  /// task later reads it.
   std::string apply(const std::string& task, const apply_request& how = {});
 
-  /// Takes back what was applied of it. Returns what is wrong, or empty.
+  /// Takes back what was applied of it; its log gets a `changes_undone` for each. Returns what is wrong, or empty.
   std::string undo(const std::string& task);
 
   /// Returns a file (16 MiB at most) that goes with an answer of a task: by its label ("agent1.2", "agent1.final") and its path.

@@ -5,6 +5,7 @@
 
 #include "app/engine_files.hpp"
 
+#include "app/delivery_log.hpp"
 #include "app/load_config.hpp"
 #include "app/question_paths.hpp"
 #include "app/task_changes.hpp"
@@ -129,13 +130,19 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
     if (auto why = ask_host(from, std::move(ask), std::chrono::milliseconds(how.approve_within_ms)); !why.empty())
       return "nothing was written: " + why;
   }
-  return apply_changes(t, home, how.to, drift_policy_of(t, how.on_drift));
+  fault = apply_changes(t, home, how.to, drift_policy_of(t, how.on_drift));
+  log_deliveries(store, home, task); // what it cannot be told now the next one tells it: what was written stands
+  return fault;
 }
 
-std::string undo_task(const std::string& task) {
+std::string undo_task(event_store& store, const std::string& task) {
   std::string fault;
   auto home = home_dir(fault);
-  return fault.empty() ? undo_changes(home, task) : fault;
+  if (!fault.empty())
+    return fault;
+  fault = undo_changes(home, task);
+  log_deliveries(store, home, task);
+  return fault;
 }
 
 std::string file_of_task(event_store& store, const std::string& task, const std::string& label, const std::string& path,
@@ -175,6 +182,7 @@ std::shared_ptr<consent> consent::of(const listener& l, std::shared_ptr<event_st
     return nullptr;
   auto out = std::make_shared<consent>();
   out->approve_ = l.approve;
+  out->on_event_ = l.on_event;
   out->within_ = l.approve_within;
   out->store_ = std::move(store);
   out->from_ = std::move(from);
@@ -204,12 +212,29 @@ void consent::carry_out(outcome& o) {
         within_);
     said = *no && !why.empty();
   }
-  if (why.empty())
+  if (why.empty()) {
     why = apply_changes(t, home, {}, delivery::policy::fail);
-  else if (!said)
+    tell_log(o, home);
+  } else if (!said)
     why = "nothing was written: " + why;
   if (!why.empty() && !said)
     o.warnings.push_back("changes: " + why);
+}
+
+/// Whoever was asked hears of it as of all that is in the log of the task.
+void consent::tell_log(outcome& o, const std::string& home) {
+  std::vector<event> told;
+  if (auto fault = log_deliveries(*store_, home, o.task, &told); !fault.empty())
+    o.warnings.push_back("log: " + fault);
+  for (auto& e : told)
+    try {
+      if (on_event_)
+        on_event_(e);
+    } catch (const std::exception& x) {
+      o.warnings.push_back("the host's on_event threw: " + shown_text(x.what(), 300));
+    } catch (...) {
+      o.warnings.push_back("the host's on_event threw: something that is no std::exception");
+    }
 }
 
 proposed_changes engine::changes(const std::string& task, std::string& error) {
@@ -221,7 +246,7 @@ std::string engine::apply(const std::string& task, const apply_request& how) {
 }
 
 std::string engine::undo(const std::string& task) {
-  return undo_task(task);
+  return undo_task(store(), task);
 }
 
 std::string engine::read_file(const std::string& task, const std::string& label, const std::string& path, std::string& error) {

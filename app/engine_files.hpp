@@ -22,7 +22,7 @@ std::string settle_folders(std::vector<agent_config>& agents);
 // As the members of `engine`.
 proposed_changes changes_of_task(event_store& store, const std::string& task, std::string& error);
 std::string apply_task(event_store& store, outside& from, const std::string& task, const apply_request& how);
-std::string undo_task(const std::string& task);
+std::string undo_task(event_store& store, const std::string& task);
 std::string file_of_task(event_store& store, const std::string& task, const std::string& label, const std::string& path,
                          std::string& error);
 
@@ -43,9 +43,12 @@ public:
 
 private:
   std::function<bool(const outcome&, const std::string&)> approve_;
+  std::function<void(const event&)> on_event_;
   std::chrono::milliseconds within_{};
   std::shared_ptr<event_store> store_;
   std::shared_ptr<outside> from_;
+  void tell_log(outcome& o, const std::string& home);
+
   host_question question_;
 };
 

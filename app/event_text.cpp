@@ -37,6 +37,14 @@ std::string pause_text(std::int64_t ms) {
   return ms <= 0 ? "a break" : "a break of " + seconds(ms);
 }
 
+std::string delivery_text(const event& e) {
+  auto d = events::delivery_of(e);
+  auto paths = count_of(d.paths, "path");
+  return !d.branch.empty() ? paths + " in " + one_line(d.folder) + " went to the branch " + one_line(d.branch, 80)
+         : e.type == event_type::changes_applied ? paths + " written in " + one_line(d.folder)
+                                                 : paths + " put back in " + one_line(d.folder);
+}
+
 /// What answers for an agent, and where: "chatcompletion gpt-5 on mars"; empty if that is not known.
 std::string place_text(const std::string& id, const task_view& v) {
   auto i = v.placed.find(id);
@@ -50,6 +58,7 @@ std::string place_text(const std::string& id, const task_view& v) {
 std::string cast_begin(const std::vector<std::string>& ids, const task_view& v) {
   constexpr std::size_t most_places = 8; // of a larger team only what they all have in common
   std::vector<std::string> places;
+  places.reserve(ids.size());
   for (auto& id : ids)
     places.push_back(place_text(id, v));
   auto same = !places.empty() && std::all_of(places.begin(), places.end(), [&](auto& p) { return p == places.front(); });
@@ -136,6 +145,9 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
   case event_type::changes_proposed:
     return "changes " + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file") + " in "
            + one_line(e.target) + ", once you apply that";
+  case event_type::changes_applied:
+  case event_type::changes_undone:
+    return delivery_text(e);
   case event_type::vote_cast:
     return "voted for " + (e.target_label.empty() ? name(e.target) : v.answer_name(e.target_label))
            + because(e.reason, longest_reason);

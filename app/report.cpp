@@ -169,6 +169,9 @@ private:
     case event_type::changes_proposed:
       return name(e.agent) + " changes " + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file") + " in "
              + one_line(e.target);
+    case event_type::changes_applied:
+    case event_type::changes_undone:
+      return event_text(e, v_);
     case event_type::vote_cast:
       return name(e.agent) + " votes for " + v_.answer_name(e.target_label);
     case event_type::vote_ignored:

@@ -358,7 +358,7 @@ task_files::~task_files() {
 
 void task_files::on(const event& e) {
   std::lock_guard lock(impl_->mutex);
-  if (impl_->stopping)
+  if (impl_->stopping || is_delivery(e.type))
     return;
   impl_->view.on(e);
   impl_->new_labels = impl_->new_labels || e.type == event_type::snapshot_taken || e.type == event_type::vote_cast;

@@ -228,6 +228,8 @@ void on_task(task_view& v, const event& e) {
 } // namespace
 
 void task_view::on(const event& e) {
+  if (is_delivery(e.type)) // all that is told here was over
+    return;
   ++events;
   if (e.time_ms > last_ms)
     last_ms = e.time_ms;

@@ -53,6 +53,8 @@ constexpr std::array<std::string_view, event_type_count> event_names{
     "snapshot_taken",
     "snapshot_failed",
     "changes_proposed",
+    "changes_applied",
+    "changes_undone",
 };
 static_assert(!event_names.back().empty());
 

@@ -7,7 +7,8 @@
 /// once; epoch = number of answers accepted so far.
 ///
 /// The event list is the single one: store, `--json`, events.jsonl, `conclave show` and displays share it. Events are made by the
-/// ledger alone (protocols/ledger.hpp), by the constructors of protocols/events.hpp, which also reads what a type's fields mean.
+/// ledger alone (protocols/ledger.hpp), but for deliveries (`is_delivery`), by the constructors of protocols/events.hpp, which also
+/// reads what a type's fields mean.
 
 #include "protocols/chat.hpp"
 #include "protocols/kept_files.hpp"
@@ -56,8 +57,8 @@ enum class event_type : std::uint8_t {
   final_answer,          ///< agent, label = agentN.final, text, flag = truncated
   cancel_requested,      ///< reason = signal or host
   session_end,           ///< bookkeeping: closes the session, just before the terminal event
-  task_ended, ///< the one terminal event. reason = outcome, see `outcome_kind`; text = finish reason if answered, else one
-              ///< sentence saying why there is no answer, with code
+  task_ended, ///< the one terminal event; deliveries alone may follow it. reason = outcome, see `outcome_kind`; text = finish
+              ///< reason if answered, else one sentence saying why there is no answer, with code
   unknown,    ///< from a newer version; kept as it is
   // Since version 2 of the log. The numbers travel between nodes: append only.
   task_opened,   ///< before session_start: what the task is judged and replayed by. detail = an opening (protocols/opening.hpp),
@@ -76,10 +77,19 @@ enum class event_type : std::uint8_t {
   snapshot_failed,  ///< agent, run, label, reason: the answer goes without its files
   changes_proposed, ///< agent, run (0 = its stored answer is delivered), target = a folder of the user's, labels = its snapshot
                     ///< before and after, number = files that differ
+  // What was done with an answer's files since: behind the end of the task, and no part of it.
+  changes_applied, ///< target = the folder that was written, number = paths that were added, changed and removed, label = of the
+                   ///< delivery in its journal; of a branch target_label = its name, label = its commit
+  changes_undone,  ///< the same, of a delivery that was taken back
 };
 
 /// How many types there are.
-inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::changes_proposed) + 1;
+inline constexpr std::size_t event_type_count = static_cast<std::size_t>(event_type::changes_undone) + 1;
+
+/// Whether an event tells what was done with the files of a task that had ended. No rule knows of these.
+constexpr bool is_delivery(event_type x) {
+  return x == event_type::changes_applied || x == event_type::changes_undone;
+}
 
 std::string to_string(event_type x);
 event_type event_type_from_string(std::string_view name);

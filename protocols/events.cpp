@@ -154,6 +154,27 @@ event changes_proposed(std::string agent, std::uint64_t run, const folder_change
   return e;
 }
 
+namespace {
+
+event of_delivery(event_type type, delivery_note&& d) {
+  auto e = of(type);
+  e.target = std::move(d.folder);
+  e.number = static_cast<std::int64_t>(std::min<std::uint64_t>(d.paths, INT64_MAX));
+  e.label = std::move(d.id);
+  e.target_label = std::move(d.branch);
+  return e;
+}
+
+} // namespace
+
+event changes_applied(delivery_note d) {
+  return of_delivery(event_type::changes_applied, std::move(d));
+}
+
+event changes_undone(delivery_note d) {
+  return of_delivery(event_type::changes_undone, std::move(d));
+}
+
 event vote_cast(vote v) {
   auto e = of(event_type::vote_cast, std::move(v.agent), v.run);
   e.label = std::move(v.label);
@@ -394,6 +415,10 @@ folder_change change_of(const event& e) {
   out.files = e.number;
   out.commit = e.target_label;
   return out;
+}
+
+delivery_note delivery_of(const event& e) {
+  return is_delivery(e.type) ? delivery_note{e.target, natural(e.number), e.label, e.target_label} : delivery_note{};
 }
 
 placement placed_of(const event& e) {

@@ -73,6 +73,15 @@ struct budget_mark {
   bool ends_task = false;
 };
 
+/// What was written into a folder of the user's, or taken back there (`changes_applied`, `changes_undone`).
+struct delivery_note {
+  std::string folder;
+  std::uint64_t paths = 0; ///< that were added, changed and removed
+  std::string id;          ///< of the delivery in the journal of its task; of a branch its commit. With the type, one event per id
+  std::string branch = {}; ///< its name, where a commit was made instead of files; empty = files were written
+  bool operator==(const delivery_note&) const = default;
+};
+
 event task_opened(std::string opening, std::vector<std::string> files = {}); ///< `files`: names of their bodies
 event agent_placed(const placement& p);
 event session_start(std::string question, ids agents);
@@ -85,6 +94,8 @@ event call_ended(call_name c, std::string status, const usage& use, std::vector<
 event snapshot_taken(std::string agent, std::uint64_t run, std::string label, const kept_files& kept);
 event snapshot_failed(std::string agent, std::uint64_t run, std::string label, std::string why);
 event changes_proposed(std::string agent, std::uint64_t run, const folder_change& c);
+event changes_applied(delivery_note d);
+event changes_undone(delivery_note d);
 event new_answer(std::string agent, std::uint64_t run, std::string label, std::string text, std::string step,
                  std::uint64_t epoch_after);
 event vote_cast(vote v);
@@ -157,6 +168,7 @@ std::optional<budget_mark> budget_mark_of(const event& e); ///< agent_notice; no
 
 kept_files kept_of(const event& e);          ///< snapshot_taken
 folder_change change_of(const event& e);     ///< changes_proposed
+delivery_note delivery_of(const event& e);   ///< changes_applied, changes_undone
 placement placed_of(const event& e);         ///< agent_placed
 std::uint32_t attempt_of(const event& e);    ///< run_started
 std::uint32_t restarts_of(const event& e);   ///< restart_completed

@@ -308,6 +308,8 @@ void fold_member(state& s, member& m, const event& e) {
 } // namespace
 
 void fold(state& s, const event& e) {
+  if (is_delivery(e.type)) // it came when all was over: the time of the task is not its time either
+    return;
   if (e.time_ms < 0 || e.time_ms > max_time_ms) { // of a log that was meddled with: sums of it must stay numbers
     auto sane = e;
     sane.time_ms = std::clamp<std::int64_t>(e.time_ms, 0, max_time_ms);

@@ -57,6 +57,11 @@ std::string disorder(const std::vector<event>& log) {
     return "it was written by a version of conclave that did not store how a task is played (it does not begin with task_opened)";
   auto ended = false;
   for (std::size_t i = 0; i < log.size(); ++i) {
+    if (is_delivery(log[i].type)) {
+      if (!ended)
+        return at(log[i].seq) + " tells what was done with the files of the task before it had ended";
+      continue;
+    }
     if (ended)
       return at(log[i].seq) + " stands behind the end of the task";
     if (i > 0 && log[i].type == event_type::task_opened)
@@ -101,7 +106,8 @@ restored restore(const std::vector<event>& log, const opening* known) {
       open_task(r.state, r.opening);
     else
       fold(r.state, e);
-    r.last_ms = std::max(r.last_ms, e.time_ms);
+    if (!is_delivery(e.type))
+      r.last_ms = std::max(r.last_ms, e.time_ms);
   }
   r.seq = log.back().seq;
   return r;
@@ -213,6 +219,8 @@ std::string verify(const std::vector<event>& log, const std::function<const std:
   run_follower follower{r.opening, log, bodies.find(), runs != nullptr ? *runs : unused};
   std::vector<event> group;
   for (const auto& e : log) {
+    if (is_delivery(e.type)) // nobody decided that
+      break;
     if (!e.cause.empty() && !group.empty()) {
       if (auto text = verify_decision(r.opening, group, bodies, r.state, follower); !text.empty())
         return text;

@@ -36,12 +36,12 @@ struct restored {
   ledger::state state;
   conclave::opening opening;
   std::uint64_t seq = 0;    ///< of the last event
-  std::int64_t last_ms = 0; ///< the latest time of an event
+  std::int64_t last_ms = 0; ///< the latest time of an event, but for deliveries
   std::string error;
 };
 
-/// Returns the state that the whole log, of seq 1 and on, leads to. Costs what the log is long. `known`: what its first event says,
-/// by whoever has read it already; it may be long.
+/// Returns the state that the whole log, of seq 1 and on, leads to; deliveries behind its end change none. Costs what the log is
+/// long. `known`: what its first event says, by whoever has read it already; it may be long.
 restored restore(const std::vector<event>& log, const opening* known = nullptr);
 
 /// A call of an unfinished run, as the log knows it.

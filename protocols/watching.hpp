@@ -24,8 +24,9 @@ struct listener {
   /// Of whoever starts a task, or goes on with it: asked when it is answered and its answer changes folders of the user's
   /// (`end.changes`), after its last event and before `done`. `text` has a line for each path (A, M, D; names escaped). All is
   /// written if it returns true within `approve_within`, else nothing; not so where a file was changed meanwhile. That it was late,
-  /// threw, or that it said yes and not all could be written, is a warning of the outcome that begins with "changes: ". On a thread
-  /// of its own; one that is late, or whose task is cancelled meanwhile, is left alone, so what it uses must live until it returns.
+  /// threw, or that it said yes and not all could be written, is a warning of the outcome that begins with "changes: ". What was
+  /// written is in the log of the task (`changes_applied`), which `on_event` is told before `done`. On a thread of its own; one
+  /// that is late, or whose task is cancelled meanwhile, is left alone, so what it uses must live until it returns.
   std::function<bool(const outcome& end, const std::string& text)> approve = {};
   std::chrono::milliseconds approve_within{60'000};
 };

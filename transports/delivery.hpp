@@ -95,12 +95,20 @@ result<std::vector<recovered>> recover(const std::string& journal);
 struct past {
   std::string id;
   std::string target;
-  std::int64_t applied_ms = 0; ///< Unix time
-  std::int64_t undone_ms = 0;  ///< likewise; 0 = it was not
-  std::uint64_t files = 0;     ///< files and links that it wrote or removed; 0 = its plan cannot be read
+  std::int64_t applied_ms = 0;    ///< Unix time
+  std::int64_t undone_ms = 0;     ///< likewise; 0 = it was not
+  std::uint64_t files = 0;        ///< files and links that it wrote or removed; 0 = its plan cannot be read
+  std::uint64_t paths = 0;        ///< folders, too
+  std::uint64_t paths_undone = 0; ///< of the undo
   bool undone() const { return undone_ms != 0; }
 };
 std::vector<past> history(const std::string& journal);
+
+/// Whether the journal has an apply or an undo that nobody has noted yet. Reads no plans.
+bool has_unnoted(const std::string& journal);
+
+/// Marks these as noted somewhere else, for `has_unnoted`, as they stand in `all`. What cannot be marked is found again.
+void mark_noted(const std::string& journal, const std::vector<past>& all);
 
 /// Forgets an apply: it cannot be undone any more. Returns what went wrong, or empty.
 std::string forget(const std::string& journal, const std::string& id);

@@ -9,6 +9,7 @@
 ///   <id>/old/<n>    the bytes of the n-th step's file as it was
 ///   <id>/plan       written when everything is put aside and durable; from then on it is done to the end, or undone
 ///   <id>/done       written when the target is durable
+///   <id>/noted      it is told elsewhere, too (the log of the task)
 ///   <id>/undo/      the same for an undo
 ///
 /// The folders that are being written are locked in ../.targets.

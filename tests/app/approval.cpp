@@ -8,6 +8,7 @@
 #include "app/approval.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "support/engine_fixture.hpp"
 #include "support/forwarding_outside.hpp"
 
@@ -152,6 +153,27 @@ CAF_TEST(changes are written once the host approves them) {
   CAF_CHECK(written());
   CAF_CHECK_EQUAL(eng.undo(end.task), "");
   CAF_CHECK(!written());
+  CAF_CHECK_EQUAL(eng.undo(end.task), ""); // nothing more
+  std::vector<event> behind;               // a reader of later reads it, too
+  test::signal over;
+  listener l;
+  l.on_event = [&behind, p = over.promise, ended = false](const event& e) mutable {
+    if (ended)
+      behind.push_back(e);
+    ended = ended || e.type == event_type::task_ended;
+    if (behind.size() == 2 && e.type == event_type::changes_undone)
+      p->set_value();
+  };
+  {
+    auto reader = eng.watch({end.task, 0}, l);
+    CAF_REQUIRE(over.came());
+  }
+  CAF_REQUIRE_EQUAL(behind.size(), 2u);
+  CAF_CHECK(behind[0].type == event_type::changes_applied && behind[1].type == event_type::changes_undone);
+  auto d = events::delivery_of(behind[0]);
+  CAF_CHECK_EQUAL(d.folder, project);
+  CAF_CHECK_EQUAL(d.paths, 1u);
+  CAF_CHECK(d == events::delivery_of(behind[1]));
 }
 
 CAF_TEST(whoever starts a task may approve its changes before it is done) {
@@ -180,9 +202,25 @@ CAF_TEST(whoever starts a task may approve its changes before it is done) {
   CAF_CHECK_EQUAL(eng.changes(no.task, error).names, text);
   CAF_CHECK_EQUAL(error, "");
   yes = true;
+  std::vector<event> told;
+  l.on_event = [&told](const event& e) { told.push_back(e); };
   auto end = eng.ask(team(), {"make it", {}}, l);
   CAF_CHECK(end.warnings.empty());
   CAF_CHECK(!was_there);
+  CAF_REQUIRE(told.size() > 2); // it hears of it before `done`, behind the end of the task
+  CAF_CHECK(told[told.size() - 2].type == event_type::task_ended);
+  CAF_CHECK(told.back().type == event_type::changes_applied);
+  CAF_CHECK_EQUAL(told.back().target, project);
+  CAF_CHECK_EQUAL(told.back().task, end.task);
+  CAF_CHECK_EQUAL(told.back().seq, told.size());
+  l.on_event = [](const event& e) {
+    if (is_delivery(e.type))
+      throw std::runtime_error("no screen");
+  };
+  CAF_CHECK_EQUAL(eng.undo(end.task), "");
+  end = eng.ask(team(), {"make it", {}}, l);
+  CAF_REQUIRE_EQUAL(end.warnings.size(), 1u);
+  CAF_CHECK_EQUAL(end.warnings[0], "the host's on_event threw: no screen");
   CAF_CHECK(written()); // before `done`
   CAF_CHECK_EQUAL(eng.undo(end.task), "");
   CAF_CHECK(!written());

@@ -10,6 +10,7 @@
 #include "app/task_view.hpp"
 #include "app/usage_text.hpp"
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "protocols/text.hpp"
 #include "tests/app/story.hpp"
 
@@ -74,6 +75,29 @@ CAF_TEST(a whole task is explained) {
   CAF_CHECK(has(text, "mcp__calc__multiply: 1 call (1 failed)\n"));
   CAF_CHECK(has(text, "all: 7 model calls, 3,110 tokens in, 101 out\n"));
   CAF_CHECK(has(text, "Final answer\n    | 6 x 7 is 42.\n"));
+}
+
+CAF_TEST(what was done with the files of a task is told and no part of its course in time) {
+  auto t = whole_task();
+  auto before = report("t1", t.events, {});
+  for (auto e : {events::changes_applied({"/home/u/pro\x1bject", 1, "abcdef"}), events::changes_undone({"/home/u", 2, "abcdef"}),
+                 events::changes_applied({"/home/u", 3, "c0ffee", "mi\x1bne"})}) {
+    e.seq = t.events.size() + 1;
+    e.time_ms = t.events.back().time_ms + 86'400'000;
+    t.events.push_back(std::move(e));
+  }
+  auto text = report("t1", t.events, {});
+  auto took = before.substr(before.find("took "), before.find('\n', before.find("took ")) - before.find("took "));
+  CAF_CHECK(has(text, took));
+  CAF_CHECK(has(text, "  outcome   answered, completed\n"));
+  for (auto* line : {"   24h00m  1 path written in /home/u/project\n", "  2 paths put back in /home/u\n",
+                     "  3 paths in /home/u went to the branch mine\n"})
+    CAF_CHECK(has(text, line));
+  CAF_CHECK(text.find('\x1b') == std::string::npos);
+  auto v = view_of(t.events);
+  CAF_CHECK(v.ended && v.outcome == "answered");
+  CAF_CHECK_EQUAL(v.last_ms, view_of(whole_task().events).last_ms);
+  CAF_CHECK_EQUAL(v.events, whole_task().events.size());
 }
 
 CAF_TEST(without a terminal event a task is interrupted) {

@@ -249,6 +249,28 @@ CAF_TEST(events are appended as they come and the last status is on disk after c
   CAF_CHECK_EQUAL(f.mode("events.jsonl"), 0600u);
 }
 
+CAF_TEST(the log files of a task end with its end whatever was done with its files since) {
+  folder f;
+  auto events = story::whole_task().events;
+  auto applied = events::changes_applied({"/home/u", 3, "abcdef"});
+  applied.seq = events.size() + 1;
+  applied.time_ms = events.back().time_ms + 86'400'000;
+  {
+    task_files files(f.dir(), "t1", 1h);
+    for (auto& e : events)
+      files.on(e);
+    files.on(applied); // of a log that is brought up to date from the store
+    files.finish();
+    CAF_CHECK_EQUAL(files.error(), "");
+  }
+  auto text = f.read("events.jsonl");
+  CAF_CHECK_EQUAL(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')), events.size());
+  CAF_CHECK(text.find("changes_applied") == std::string::npos);
+  auto last = json::parse(f.read("status.json")), as_it_ended = status(events, events.size());
+  CAF_CHECK_EQUAL(last["is_complete"], true);
+  CAF_CHECK_EQUAL(last["meta"]["elapsed_seconds"], as_it_ended["meta"]["elapsed_seconds"]);
+}
+
 CAF_TEST(a change is on disk within the period without further events) {
   folder f;
   auto events = story::whole_task().events;

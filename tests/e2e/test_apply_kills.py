@@ -69,6 +69,13 @@ class Kills(unittest.TestCase):
                     r = home.run("undo", "last")
                     self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertEqual(tree(project), old, f"{i}: {r.stdout}{r.stderr}")
+            # Whenever each was killed, the log has what the journal has: once, and in order.
+            events = events_of(home.run("show", "last", "--json").stdout)
+            told = [(e["type"], e["label"]) for e in events[[e["type"] for e in events].index("task_ended") + 1:]]
+            journal, = (home.path / "home" / "deliveries").iterdir()
+            done = {p.name for p in journal.iterdir() if (p / "undo" / "done").exists()}
+            self.assertEqual(told, [(what, x) for _, x in told[::2] for what in ("changes_applied", "changes_undone")])
+            self.assertEqual((len(told), {x for _, x in told}), (2 * len(done), done))
             print(f"{KILLS} kills within {took:.2f} s: {ended} had ended, {between} left it between the two")
             self.assertLess(ended, KILLS)
 

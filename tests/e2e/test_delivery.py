@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import shutil
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -295,6 +296,88 @@ class Delivery(unittest.TestCase):
             self.assertIn("take it back: conclave undo", said)
             self.assertEqual(home.run("undo", "last").returncode, 0)
             self.assertFalse((one / "n").exists())
+
+    def behind(self, home, task="last"):
+        """What stands behind the end of a task: (type, label)."""
+        events = events_of(home.run("show", task, "--json").stdout)
+        self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
+        end = next(i for i, e in enumerate(events) if e["type"] == "task_ended")
+        return [(e["type"], e["label"]) for e in events[end + 1:]]
+
+    def changed(self, home):
+        project = self.folder(home, a="a\n")
+        edits = [step(call(FS + "read_text_file", path="../target1/a")), step(call(FS + "write_file", path="../target1/a", content="new\n"))]
+        return project, team(edits, project)
+
+    def test_a_json_run_that_writes_shows_it_behind_its_end(self):
+        with Home() as home:
+            project, config = self.changed(home)
+            r = self.ran(home, config, "--apply", "yes", "--json")
+            events = events_of(r.stdout)
+            self.assertEqual([e["type"] for e in events[-2:]], ["task_ended", "changes_applied"])
+            self.assertEqual((events[-1]["target"], events[-1]["number"]), (str(project), 1))
+            self.assertEqual(events_of(home.run("show", "last", "--json").stdout), events)
+
+    def test_a_log_that_cannot_be_written_is_a_notice_and_the_next_start_tells_it(self):
+        with Home() as home:
+            project, config = self.changed(home)
+            self.ran(home, config, "--apply", "no")
+            task = json.loads(home.run("list", "--json").stdout)["task"]
+            db = sqlite3.connect(home.path / "home" / "tasks.db", isolation_level=None)
+            db.execute("BEGIN IMMEDIATE")
+            r = home.run("apply", task)
+            self.assertEqual((r.returncode, (project / "a").read_text()), (0, "new\n"), r.stderr)
+            notices = [x for x in r.stderr.splitlines() if "notice: " in x]
+            self.assertEqual(len(notices), 1, r.stderr)
+            self.assertIn("what was written stands", notices[0])
+            self.assertIn("the next run, apply or undo adds it", notices[0])
+            self.assertIn("Applied", home.run("show", task).stdout)
+            db.execute("ROLLBACK")
+            self.assertEqual(self.behind(home, task), [])
+            self.ran(home, config, "--apply", "no")
+            self.assertEqual([x for x, _ in self.behind(home, task)], ["changes_applied"])
+            self.assertEqual(self.behind(home), [])
+
+    def test_a_kill_between_the_journal_and_the_log_is_made_good(self):
+        with Home() as home:
+            project, config = self.changed(home)
+            self.ran(home, config, "--apply", "no")
+            for what, mark in (("apply", "done"), ("undo", "undo/done")):
+                db = sqlite3.connect(home.path / "home" / "tasks.db", isolation_level=None)
+                db.execute("BEGIN IMMEDIATE")  # so the log is not written before the kill
+                p = home.start(what, "last")
+                deadline = time.monotonic() + 60
+                while not list((home.path / "home" / "deliveries").glob(f"*/*/{mark}")):
+                    self.assertLess(time.monotonic(), deadline, f"{what} wrote nothing")
+                    self.assertIsNone(p.poll(), "it ended before it was killed")
+                    time.sleep(0.005)
+                p.kill()
+                p.communicate(timeout=60)
+                db.execute("ROLLBACK")
+                db.close()
+            self.assertEqual((self.behind(home), (project / "a").read_text()), ([], "a\n"))
+            r = home.run("undo", "last")
+            self.assertEqual((r.returncode, r.stderr), (0, ""))
+            (_, one), (_, two) = told = self.behind(home)
+            self.assertEqual(told, [("changes_applied", one), ("changes_undone", one)])
+
+    def test_applies_and_undos_at_once_are_each_told_once(self):
+        with Home() as home:
+            project, config = self.changed(home)
+            self.ran(home, config, "--apply", "no")
+            for _ in range(3):
+                crowd = [home.start(what, "last") for what in ("apply", "undo", "apply", "undo")]
+                for p in crowd:
+                    said = p.communicate(timeout=60)[1].decode()
+                    self.assertNotIn("what was written stands", said)  # each waited for the other's log
+                    self.assertNotRegex(said, r"task \S+ is under way")
+                self.assertEqual(home.run("undo", "last").returncode, 0)
+                journal = {p.name: (p / "undo" / "done").exists() for p in next((home.path / "home" / "deliveries").iterdir()).iterdir()
+                           if (p / "done").exists()}
+                told = self.behind(home)
+                self.assertEqual(len(told), len(set(told)), told)
+                self.assertEqual(set(told), {("changes_applied", x) for x in journal} | {("changes_undone", x) for x, undone in journal.items() if undone})
+            self.assertEqual((project / "a").read_text(), "a\n")
 
 
 if __name__ == "__main__":

@@ -115,6 +115,10 @@ class Git(unittest.TestCase):
                 made = home.run("apply", "last", "--branch", "agents/one")
                 self.assertEqual(made.returncode, 0, made.stderr)
                 self.assertIn("by Ann <ann@example.org>", made.stdout)
+                behind = events_of(home.run("show", "last", "--json").stdout)[-3:]
+                self.assertEqual([e["type"] for e in behind], ["changes_applied", "changes_undone", "changes_applied"])
+                self.assertEqual((behind[2]["target"], behind[2]["number"], behind[2]["target_label"], behind[2]["label"]),
+                                 (str(home.project), 4, "agents/one", home.git("rev-parse agents/one").strip()))
                 after = tree(home.project)
                 self.assertEqual([p for p in before if before[p] != after.get(p)], [], "more than a branch was made")
                 self.assertEqual([p for p in after if p not in before and not p.startswith((".git/objects/", ".git/refs/heads/agents", ".git/logs/refs/heads/agents"))], [])

@@ -154,8 +154,9 @@ class Files(unittest.TestCase):
             shown = home.run("diff", "last", "--name-only").stdout
             self.assertEqual([line.split()[-1] for line in shown.splitlines()[1:]], ["old.txt", "readme.txt", "src/b.py", "src/prog.py"], shown)
             self.assertIn("+two", home.run("diff", "last").stdout)
+            replayed, row = home.run("replay", "last").stderr, json.loads(home.run("list", "--json").stdout)
             applied = home.run("apply", "last")
-            self.assertEqual(applied.returncode, 0, applied.stderr)
+            self.assertEqual((applied.returncode, applied.stderr), (0, ""))
             after = tree(project)
             self.assertEqual({p for p in after if after.get(p) != before.get(p)} | (before.keys() - after.keys()),
                              {"readme.txt", "src/b.py", "src/prog.py", "old.txt"})
@@ -169,7 +170,28 @@ class Files(unittest.TestCase):
             self.assertRegex(home.run("list").stdout, "  taken back  make it")
             listed = json.loads(home.run("list", "--json").stdout)["applied"]
             self.assertEqual([(x["folder"], x["files"], x["undone"] >= x["applied"] > 0) for x in listed], [(str(project), 4, True)])
+            self.assertEqual(home.run("apply", "last").returncode, 0)
+            self.assertEqual((home.run("apply", "last").stdout.splitlines()[0], tree(project)), (f"{project}: nothing to write", after))
+            events = events_of(home.run("show", "last", "--json").stdout)
+            self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
+            end = next(i for i, e in enumerate(events) if e["type"] == "task_ended")
+            self.assertEqual([(e["type"], e["target"], e["number"]) for e in events[end + 1:]],
+                             [(f"changes_{x}", str(project), 4) for x in ("applied", "undone", "applied")], "what was done is not in the log, once")
+            first, back, second = (e["label"] for e in events[end + 1:])
+            self.assertEqual((first == back, first == second), (True, False))
+            self.assertIn(f"  4 paths put back in {project}\n", home.run("show", "last").stdout)
+            now = json.loads(home.run("list", "--json").stdout)
+            for key in ("outcome", "last", "started", "question"):
+                self.assertEqual(now[key], row[key])
+            self.assertEqual(now["events"], row["events"] + 3)
+            again = home.run("replay", "last", "--speed", "1000")
+            self.assertEqual((again.returncode, home.run("replay", "last").stderr), (0, replayed), again.stderr)
+            verified = home.run("replay", "last", "--verify")
+            self.assertIn("no difference", verified.stdout, verified.stderr)
+            resumed = home.run("resume", "last", "--json")
+            self.assertEqual([e["type"] for e in events_of(resumed.stdout)], ["final_answer", "task_ended"], resumed.stderr)
             logs = next((home.path / "home" / "logs").glob("*"))
+            self.assertEqual(json.loads((logs / "events.jsonl").read_text().splitlines()[-1])["type"], "task_ended")
             labels = json.loads((logs / "snapshot_mappings.json").read_text())
             self.assertEqual({k: v["type"] for k, v in labels.items()},
                              {"agent1.1": "answer", "agent1.vote1": "vote", "agent2.vote1": "vote", "agent1.final": "final_answer", "agent2.1": "answer"})
@@ -244,6 +266,7 @@ class Files(unittest.TestCase):
             self.assertEqual((project / "new.txt").read_text(), "new\n", r.stderr)
             self.assertEqual(tree(home.path / "out").keys(), {"mine.txt"})
             self.assertIn("conclave undo", r.stderr)
+            self.assertEqual(events_of(home.run("show", "last", "--json").stdout)[-1]["type"], "changes_applied")
             self.assertEqual(home.run("rm", "last").returncode, 0)
             self.assertEqual([p for p in (home.path / "home" / "snapshots" / "files").rglob("*") if p.is_file()], [], "rm leaves snapshots")
 

@@ -6,6 +6,7 @@
 #define CAF_SUITE protocols.json_events
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/json_event.hpp"
 
@@ -76,6 +77,7 @@ const line version_1[] = {
 };
 
 #define SHA_A "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+#define COMMIT "0b1b4a1f7a4f0d2f5f4a4e5c8a2a0c64d7d0c1d2"
 #define SHA_B "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"
 
 // Of version 2: types and fields that it brought.
@@ -98,6 +100,11 @@ const line version_2[] = {
     {R"({"agent":"a","kept":4,"labels":["agent2"],"reason":"blank","run":3,"said":[")" SHA_A R"("],"seq":10,"state":")" SHA_B
      R"(","time":5,"type":"refused","v":2})",
      nullptr},
+    {R"({"label":"kX3f9a","number":4,"seq":11,"target":"/home/u/project","time":5,"type":"changes_applied","v":2})", nullptr},
+    {R"({"label":")" COMMIT
+     R"(","number":2,"seq":12,"target":"/home/u/project","target_label":"agents/one","time":5,"type":"changes_applied","v":2})",
+     nullptr},
+    {R"({"label":"kX3f9a","number":4,"seq":13,"target":"/home/u/project","time":5,"type":"changes_undone","v":2})", nullptr},
 };
 
 std::string in_version_2(std::string text) {
@@ -133,6 +140,27 @@ CAF_TEST(every line of version 1 is read and printed as this version says it) {
 
 CAF_TEST(every type and field of version 2 is read and printed as it was) {
   check(version_2);
+}
+
+CAF_TEST(a delivery comes back from its event and from no other) {
+  events::delivery_note applied{"/home/u/pro\xff", 4, "kX3f9a"}, branch{"/home/u/project", 2, COMMIT, "agents/one"};
+  CAF_CHECK(events::delivery_of(events::changes_applied(applied)) == applied);
+  CAF_CHECK(events::delivery_of(events::changes_applied(branch)) == branch);
+  CAF_CHECK(events::delivery_of(events::changes_undone(applied)) == applied);
+  auto line = to_json(events::changes_applied(applied)); // a name that is no UTF-8
+  event back;
+  CAF_REQUIRE(from_json(line, back));
+  CAF_CHECK_EQUAL(events::delivery_of(back).id, "kX3f9a");
+  for (int i = 0; i < static_cast<int>(event_type_count); ++i) {
+    auto e = events::changes_applied(applied);
+    e.type = static_cast<event_type>(i);
+    CAF_CHECK_EQUAL(is_delivery(e.type), i >= static_cast<int>(event_type::changes_applied));
+    CAF_CHECK_EQUAL(events::delivery_of(e) == events::delivery_note{}, !is_delivery(e.type));
+  }
+  auto odd = events::changes_undone({"/x", UINT64_MAX, "kX3f9a"});
+  CAF_CHECK_EQUAL(events::delivery_of(odd).paths, static_cast<std::uint64_t>(INT64_MAX));
+  odd.number = -7;
+  CAF_CHECK_EQUAL(events::delivery_of(odd).paths, 0u);
 }
 
 CAF_TEST(a flag of version 1 is a type of its own and a wait is a number) {

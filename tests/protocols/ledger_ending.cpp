@@ -323,6 +323,22 @@ CAF_TEST(a timer nobody waits for does nothing) {
     CAF_CHECK(x.fire(ledger::timer_key{kind, "a", 77, x.now}).events.empty());
 }
 
+CAF_TEST(what is done with the files of a task changes nothing of it) {
+  auto x = presenting({"a", "b"});
+  x.present("the final words");
+  CAF_REQUIRE(x.s.phase == ledger::phase::done);
+  for (auto& e : {events::changes_applied({"/home/u", 3, "abcdef"}), events::changes_undone({"/home/u", 3, "abcdef"}),
+                  events::changes_applied({"/home/u", 3, "c0ffee", "mine"})}) {
+    auto before = x.s;
+    auto late = e;
+    late.agent = "a";
+    late.time_ms = x.s.last_ms + 86'400'000;
+    ledger::fold(x.s, late);
+    CAF_CHECK(x.s == before);
+  }
+  CAF_CHECK_EQUAL(ledger::check(x.s), "");
+}
+
 CAF_TEST(unknown events change nothing) {
   auto x = presenting({"a", "b"});
   auto before = x.s;

@@ -8,6 +8,7 @@
 #include "protocols/replay.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "support/stored_task.hpp"
@@ -363,6 +364,48 @@ CAF_TEST(a log that cannot be gone on with says why) {
   log[log.size() - 2].seq = log.size() - 1;
   log.back().seq = log.size();
   CAF_CHECK(has(error_of(log), "behind the end"));
+}
+
+CAF_TEST(what was done with the files behind the end of a task changes nothing of it) {
+  std::size_t ended = 0;
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    stored_task t{odd_rules(), {"a", "b"}};
+    play(t, seed);
+    const auto log = t.log();
+    auto more = log;
+    for (auto e : {events::changes_applied({"/home/u", 3, "abcdef"}), events::changes_undone({"/home/u", 3, "abcdef"}),
+                   events::changes_applied({"/home/u", 3, "c0ffee", "mine"})}) {
+      e.seq = more.size() + 1;
+      e.time_ms = more.back().time_ms + 86'400'000;
+      more.push_back(std::move(e));
+    }
+    if (log.back().type != event_type::task_ended) {
+      CAF_CHECK(has(error_of(more), "before it had ended"));
+      CAF_CHECK(has(t.verify(more), "before it had ended"));
+      continue;
+    }
+    ++ended;
+    auto was = restore(log), is = restore(more);
+    CAF_CHECK_EQUAL(is.error, "");
+    CAF_CHECK(is.state == was.state);
+    CAF_CHECK_EQUAL(is.last_ms, was.last_ms);
+    CAF_CHECK_EQUAL(is.seq, was.seq + 3);
+    CAF_CHECK_EQUAL(t.verify(more), "");
+    CAF_CHECK(unfinished(more).empty());
+    CAF_CHECK(played(more) == played(log));
+    auto astray = more;
+    astray.push_back(of(event_type::backoff_over, "a", 0));
+    astray.back().seq = astray.size();
+    CAF_CHECK(has(error_of(astray), "behind the end"));
+    astray = more;
+    std::swap(astray[log.size() - 1], astray[log.size()]); // an apply, then the end
+    std::swap(astray[log.size() - 1].seq, astray[log.size()].seq);
+    CAF_CHECK(has(error_of(astray), "before it had ended"));
+    astray = more;
+    astray[2].reason += "x"; // what stands before is compared as ever
+    CAF_CHECK(!t.verify(astray).empty());
+  }
+  CAF_CHECK(ended > 5);
 }
 
 CAF_TEST(a long log is restored in time that grows with its length) {

@@ -8,6 +8,7 @@
 #include "protocols/what_if.hpp"
 
 #include "caf/test/unit_test.hpp"
+#include "protocols/events.hpp"
 #include "support/stored_task.hpp"
 
 #include <algorithm>
@@ -107,6 +108,26 @@ CAF_TEST(the same rules give the same winner at whatever event the log stops) {
     ++(winners.back().empty() ? none : chosen);
   }
   CAF_CHECK(chosen > 30 && none > 3);
+}
+
+CAF_TEST(what was done with the files of a task is no part of what would have been) {
+  auto t = improved();
+  const auto log = t.log();
+  CAF_REQUIRE(log.back().type == event_type::task_ended);
+  auto more = log;
+  for (auto e : {events::changes_applied({"/home/u", 3, "abcdef"}), events::changes_undone({"/home/u", 3, "abcdef"})}) {
+    e.seq = more.size() + 1;
+    e.time_ms = more.back().time_ms + 86'400'000;
+    more.push_back(std::move(e));
+  }
+  for (auto cap : {1u, 5u}) {
+    rules r;
+    r.max_answers_per_agent = cap;
+    auto was = ask(t, log, r), is = ask(t, more, r);
+    CAF_CHECK_EQUAL(is.error, "");
+    CAF_CHECK(is.winner == was.winner && is.label == was.label && is.notes == was.notes && is.answers == was.answers);
+    CAF_CHECK_EQUAL(is.known_until, was.known_until);
+  }
 }
 
 CAF_TEST(a tie goes to the first of the other order) {

@@ -371,6 +371,43 @@ CAF_TEST(undo refuses where the user went on) {
   CAF_CHECK_EQUAL(history(journal).size(), 0u);
 }
 
+CAF_TEST(a journal tells how many paths were written and what of it was noted) {
+  CAF_CHECK(!has_unnoted(journal)); // there is none
+  write("a", "base");
+  write("gone", "base");
+  start();
+  write("a", "changed");
+  write("new/x", "new");
+  fs::remove(work + "/gone");
+  auto one = good(apply(plan()));
+  auto past = history(journal);
+  CAF_REQUIRE_EQUAL(past.size(), 1u);
+  CAF_CHECK_EQUAL(past[0].files, 3u);
+  CAF_CHECK_EQUAL(past[0].paths, one.added.size() + one.modified.size() + one.removed.size());
+  CAF_CHECK_EQUAL(past[0].paths, 4u);
+  CAF_CHECK_EQUAL(past[0].paths_undone, 0u);
+  CAF_CHECK(has_unnoted(journal));
+  mark_noted(journal, past);
+  CAF_CHECK(!has_unnoted(journal));
+  auto back = good(undo(journal, one.id));
+  CAF_CHECK(has_unnoted(journal)); // the undo
+  mark_noted(journal, past);       // as it was before
+  CAF_CHECK(has_unnoted(journal));
+  past = history(journal);
+  CAF_CHECK_EQUAL(past[0].paths_undone, back.added.size() + back.modified.size() + back.removed.size());
+  CAF_CHECK_EQUAL(past[0].paths_undone, 4u);
+  mark_noted(journal, past);
+  CAF_CHECK(!has_unnoted(journal));
+  auto two = good(apply(plan()));
+  CAF_CHECK(has_unnoted(journal));
+  CAF_CHECK_EQUAL(history(journal).size(), 2u);
+  CAF_CHECK_EQUAL(good(recover(journal)).size(), 0u); // nothing of it stands in the way
+  CAF_CHECK_EQUAL(forget(journal, one.id) + forget(journal, two.id), "");
+  mark_noted(journal, past); // they are gone
+  CAF_CHECK(!has_unnoted(journal));
+  CAF_CHECK_EQUAL(history(journal).size(), 0u);
+}
+
 CAF_TEST(one at a time) {
   write("a", "base");
   start();
