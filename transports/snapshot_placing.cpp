@@ -3,7 +3,7 @@
 
 #include "transports/snapshot_placing.hpp"
 
-#include "protocols/text.hpp"
+#include "protocols/path_policy.hpp"
 #include "transports/snapshot_store.hpp"
 
 #include <cerrno>
