@@ -5,7 +5,9 @@
 
 #include "app/host_io.hpp"
 #include "app/paced_output.hpp"
+#include "app/task_changes.hpp"
 #include "protocols/text.hpp"
+#include "transports/home.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -175,6 +177,10 @@ std::string output_folder_problem(const std::string& path, const run_config& tea
   auto folder = std::filesystem::absolute(path, e).lexically_normal();
   if (!folder.has_filename())
     folder = folder.parent_path();
+  std::string no_home;
+  auto home = home_path(no_home);
+  if (auto fault = target_fault(std::filesystem::weakly_canonical(folder, e).string(), home); !fault.empty())
+    return fault + "; name another folder";
   auto found = std::filesystem::symlink_status(folder, e);
   if (std::filesystem::exists(found)) {
     if (!std::filesystem::is_directory(found))

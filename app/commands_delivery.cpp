@@ -294,7 +294,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
       folder.pop_back();
     std::uint64_t files = 0;
     std::vector<snapshots::left_out> left;
-    if (auto fault = write_files(t, store, folder, files, left); !fault.empty()) {
+    if (auto fault = write_files(t, store, home, folder, files, left); !fault.empty()) {
       complain("--output-dir " + path_policy::shown(o.output_dir, 4'096) + ": " + fault
                + (t.snapshot.empty() ? std::string{}
                                      : ". The files are kept: see them: conclave diff " + end.task + "; write them: conclave apply "

@@ -213,7 +213,7 @@ void consent::carry_out(outcome& o) {
     said = *no && !why.empty();
   }
   if (why.empty()) {
-    why = apply_changes(t, home, {}, delivery::policy::fail);
+    why = apply_changes(t, home, {}, drift_policy_of(t));
     tell_log(o, home);
   } else if (!said)
     why = "nothing was written: " + why;

@@ -162,9 +162,6 @@ std::string journal_of(const std::string& home, const std::string& task) {
   return home + "/deliveries/" + task;
 }
 
-namespace {
-
-/// Returns why no files of a task belong into a folder that is there, or empty.
 std::string target_fault(const std::string& target, const std::string& home) {
   std::error_code e;
   auto own = std::filesystem::weakly_canonical(home, e).string();
@@ -172,12 +169,12 @@ std::string target_fault(const std::string& target, const std::string& home) {
     return "is the whole file system";
   if (!own.empty() && (target + "/").starts_with(own + "/"))
     return "is in the folder where conclave keeps its own files (" + path_policy::shown(own) + ")";
-  if ((lower(target) + "/").find("/.git/") != std::string::npos)
+  if (!own.empty() && own.starts_with(target + "/"))
+    return "holds the folder where conclave keeps its own files (" + path_policy::shown(own) + ")";
+  if (lower(target + "/").find("/.git/") != std::string::npos || git::repository_folders::lies_in_repository(target))
     return "is in the folder of a git repository itself: what is written there, git runs";
   return {};
 }
-
-} // namespace
 
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
@@ -318,10 +315,13 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
   return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, error);
 }
 
-std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder, std::uint64_t& files,
-                        std::vector<snapshots::left_out>& left) {
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& folder,
+                        std::uint64_t& files, std::vector<snapshots::left_out>& left) {
   if (t.snapshot.empty())
     return "the answer has no files";
+  std::error_code e;
+  if (auto fault = target_fault(std::filesystem::weakly_canonical(folder, e).string(), home); !fault.empty())
+    return fault;
   auto allowed = judge_for(folder, t.workspace);
   auto leave_out = [&](const std::string& path, bool) {
     auto why = allowed(path, path_policy::access::create);

@@ -42,6 +42,9 @@ std::string nothing_to_apply(const task_changes& t);
 /// configuration of who presented says.
 delivery::policy drift_policy_of(const task_changes& t, const std::string& given = {});
 
+/// Why no files of a task belong into a folder (absolute, links resolved; it need not be there), or empty. `home`: conclave's own.
+std::string target_fault(const std::string& target, const std::string& home);
+
 /// Where undo finds what an apply of this task replaced.
 std::string journal_of(const std::string& home, const std::string& task);
 
@@ -83,7 +86,7 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
 
 /// Writes the files of the answer into a new folder, whole or not at all, but for names that are not written outside of workspaces:
 /// these are in `left`. `files`: how many were written. Returns what is wrong, or empty.
-std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& folder, std::uint64_t& files,
-                        std::vector<snapshots::left_out>& left);
+std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& folder,
+                        std::uint64_t& files, std::vector<snapshots::left_out>& left);
 
 } // namespace conclave

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 namespace conclave::git {
@@ -17,6 +18,9 @@ public:
   /// `path`: relative to the folder. Returns why it may not be written or removed, or empty.
   std::string judge(const std::string& path, bool removes);
 
+  /// Whether the folder itself lies in what git takes for a repository: then nothing is written in it at all.
+  static bool lies_in_repository(const std::string& folder);
+
 private:
   struct kind {
     bool head = false, repository = false;
@@ -24,6 +28,7 @@ private:
   const kind& look(const std::string& folder);
 
   std::string root_;
+  std::optional<bool> inside_;        ///< whether the root lies in one
   std::map<std::string, kind> known_; ///< by the folder's path from the root
 };
 

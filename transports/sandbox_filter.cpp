@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <tuple>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -261,9 +262,10 @@ void watch_files(builder& b, int landlock) {
 
 std::string sandbox_filter::compile(std::string& error) const {
   static std::mutex mutex;
-  static std::map<sandbox_filter, std::string> known; // there are few, and each start of a sandbox wants one
+  static std::map<std::tuple<bool, int, bool>, std::string> known; // there are few, and each start of a sandbox wants one
   std::lock_guard lock{mutex};
-  if (auto at = known.find(*this); at != known.end())
+  const std::tuple which{namespaces, landlock, internet};
+  if (auto at = known.find(which); at != known.end())
     return at->second;
   builder b;
   forbid_namespaces(b);
@@ -276,7 +278,7 @@ std::string sandbox_filter::compile(std::string& error) const {
   }
   auto bytes = b.bytes(error);
   if (!bytes.empty())
-    known.emplace(*this, bytes);
+    known.emplace(which, bytes);
   return bytes;
 }
 

@@ -2,7 +2,6 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-#include <compare>
 #include <string>
 
 namespace conclave {
@@ -16,8 +15,6 @@ struct sandbox_filter {
   /// Returns the filter as the kernel takes it (struct sock_filter[]), empty with one sentence in `error`.
   /// Compiled once in a process.
   std::string compile(std::string& error) const;
-
-  auto operator<=>(const sandbox_filter&) const = default;
 };
 
 /// Returns the kernel's version of Landlock, 0 if it has none.

@@ -103,6 +103,9 @@ std::optional<failure> placing::begin(const objects& kept, const std::string& fo
 }
 
 int placing::finish(const std::string& folder) {
+  found there;
+  if (look(AT_FDCWD, folder.c_str(), there) == 0 && there.is_folder()) // an empty one gives way, not what it allows to whom
+    ::fchmod(fd_.get(), there.mode & 07777);
   if (std::rename(path_.c_str(), folder.c_str()) != 0)
     return errno;
   path_.clear();

@@ -393,8 +393,11 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
       continue;
     auto where = changed(f_.place, f_.config, i);
     auto there = is_folder(where); // a checkout lies where commands may put a link in its place, to anywhere
-    if (!there && !present)        // the next run finds it as it was at first
+    if (!there && !present) {      // the next run finds it as it was at first
+      notice("the copy of " + path_policy::shown(c.path, 4'096) + " is not there any more (" + name_of(where)
+             + "): with this answer nothing of it is proposed");
       continue;
+    }
     if (!there)
       return failed(
           {snapshots::fault::io, path_policy::shown(where, 4'096) + " is not there any more, or no folder: make it again", {}});

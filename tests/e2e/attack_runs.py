@@ -28,7 +28,7 @@ def config_of(rig, **more):
     ids = {"ann": "ann", "bob": "a b", "cat": "c" * 64}
     own = {"ann": {"cwd": str(rig.base / "precious"), "mcp_servers": {"rogue": {
         "command": "python3", "args": [str(rogue)], "sandbox": "off", "tool_policies": {"create_message": {"paths": {"path": "none"}}}}}},
-           "bob": {"cwd": "/", "command_line_allowed_commands": ["python3? .*", "id --.*"]},
+           "bob": {"command_line_allowed_commands": ["python3? .*", "id --.*"]},
            "cat": {"command_line_blocked_commands": ["rm( .*)?"]}}
     wc = {"path": str(rig.base / "wc"), "permission": "write", "protected_paths": ["keep.txt", "locked/", "deep/keep2.txt", "later/new.txt", "*.lock"]}
     return {"agents": [{"id": ids[n], "backend": rig.backend(n, **own[n])} for n in rig.agents],
@@ -74,9 +74,15 @@ def docker(c):
 
 @case(99, "after")
 def cwd_with_files_of_the_user(c):
-    """ann's cwd is a folder with files, bob's is /: nothing there is emptied."""
+    """ann's cwd is a folder with files: nothing there is emptied. What can be nobody's workspace is refused."""
     c.guard()
-    assert os.path.exists("/usr/bin/env")
+    for bad in ("/", str(c.base / "home"), str(c.base / "wc"), str(c.base / "precious"), os.path.expanduser("~")):
+        config = config_of(c.rig)
+        config["agents"][1]["backend"]["cwd"] = bad
+        (c.base / "cwd.json").write_text(json.dumps(config))
+        r = c.rig.run("--config", str(c.base / "cwd.json"), "q")
+        assert r.returncode == 1 and ".cwd" in r.stderr, f"{bad}: {r.stderr}"
+    c.guard()
 
 
 @case(100, "after")

@@ -72,7 +72,7 @@ class Kills(unittest.TestCase):
             # Whenever each was killed, the log has what the journal has: once, and in order.
             events = events_of(home.run("show", "last", "--json").stdout)
             told = [(e["type"], e["label"]) for e in events[[e["type"] for e in events].index("task_ended") + 1:]]
-            journal, = (home.path / "home" / "deliveries").iterdir()
+            journal, = (d for d in (home.path / "home" / "deliveries").iterdir() if not d.name.startswith("."))
             done = {p.name for p in journal.iterdir() if (p / "undo" / "done").exists()}
             self.assertEqual(told, [(what, x) for _, x in told[::2] for what in ("changes_applied", "changes_undone")])
             self.assertEqual((len(told), {x for _, x in told}), (2 * len(done), done))

@@ -101,6 +101,26 @@ class Delivery(unittest.TestCase):
                 r = home.run("apply", "last", "--to", str(home.path / "other"), "--on-drift", "skip")
                 self.assertFalse((home.path / "other/HEAD").exists(), r.stdout + r.stderr)
 
+    def test_no_output_dir_where_git_or_conclave_keep_their_files(self):
+        with Home() as home:
+            config = team([], first=[step(call(CMD + "execute_command", command="echo '#!/bin/sh' > post-receive; chmod +x post-receive"))])
+            for make in ("git init -q --bare bare && rm -r bare/hooks && mkdir bare/hooks", "git init -q tree && mkdir tree/.git/new"):
+                subprocess.run(make, shell=True, check=True, cwd=home.path, env=home.env)
+            before = tree(home.path / "bare"), tree(home.path / "tree")
+            for where in ("bare/hooks", "bare/hooks/new", "tree/.git/new", "home/out"):
+                r = self.ran(home, config, "--output-dir", where, code=1)
+                self.assertIn("--output-dir", r.stderr)
+                self.assertIn("name another folder", r.stderr)
+            self.ran(home, config, "--apply", "no")
+            for to in ("bare/hooks", "tree/.git/new", "."):
+                r = home.run("apply", "last", "--to", str(home.path / to))
+                self.assertEqual(r.returncode, 2, r.stdout + r.stderr)
+            self.assertEqual((tree(home.path / "bare"), tree(home.path / "tree")), before)
+            mine = home.path / "mine"
+            mine.mkdir(mode=0o700)
+            self.ran(home, config, "--output-dir", "mine")
+            self.assertEqual((mine.stat().st_mode & 0o7777, (mine / "post-receive").exists()), (0o700, True))
+
     def test_a_folder_to_be_read_stays_so_in_a_folder_that_may_be_changed(self):
         for git in (False, True):
             with self.subTest(git=git), Home() as home:

@@ -62,6 +62,10 @@ CAF_TEST(nothing is written into one that is there) {
   git::repository_folders itself{root + "/odd name"};
   CAF_CHECK(!itself.judge("config", false).empty());
   CAF_CHECK_EQUAL(itself.judge("config", false).substr(0, 10), "the folder");
+  for (const auto* in : {"/odd name", "/odd name/hooks", "/odd name/new/deep"})
+    CAF_CHECK(git::repository_folders::lies_in_repository(root + in));
+  for (const auto* out : {"", "/other", "/other/new"})
+    CAF_CHECK(!git::repository_folders::lies_in_repository(root + out));
 }
 
 CAF_TEST(one whose data lie elsewhere is one as well) {
