@@ -184,8 +184,9 @@ void settle_word(std::string& word, const std::string& folder) {
   auto found = std::filesystem::path(folder) / path;
   auto meant = path.find('/') != std::string::npos ? std::filesystem::exists(found, e)
                                                    : found.has_extension() && std::filesystem::is_regular_file(found, e);
-  if (meant)
-    word = (from == std::string::npos ? "" : word.substr(0, from + 1)) + as_written(found.lexically_normal().string());
+  auto real = meant ? std::filesystem::canonical(found, e) : found; // what is readable is shown where it really lies
+  if (meant && !e)
+    word = (from == std::string::npos ? "" : word.substr(0, from + 1)) + as_written(real.string());
 }
 
 /// A server in the sandbox starts in the workspace, which no relative path of a file can mean: it counts from where conclave is
@@ -196,13 +197,16 @@ void settle_paths(backend_config& out) {
   for (auto& s : out.mcp_servers) {
     if (unknown || !runs_confined(s, out.workspace))
       continue;
+    std::error_code e;
     if (!s.cwd.empty() && std::string_view{"/~$"}.find(s.cwd.front()) == std::string_view::npos)
-      s.cwd = as_written((std::filesystem::path(here) / s.cwd).lexically_normal().string());
-    if (!s.cwd.empty() && s.cwd.front() != '/')
+      if (auto found = std::filesystem::canonical(std::filesystem::path(here) / s.cwd, e); !e)
+        s.cwd = as_written(found.string());
+    auto in_workspace = s.cwd.empty() || s.cwd.starts_with("${cwd}");
+    if (!in_workspace && s.cwd.front() != '/')
       continue;
     for (std::size_t i = 0; i < s.command.size(); ++i)
       if (i > 0 || s.command[i].find('/') != std::string::npos) // else looked for on the PATH
-        settle_word(s.command[i], s.cwd.empty() ? here : s.cwd);
+        settle_word(s.command[i], in_workspace ? here : s.cwd);
   }
 }
 
