@@ -262,8 +262,14 @@ void read_shared_context(const section& s, run_config& out) {
   for (auto& a : out.agents) {
     auto& own = a.backend.workspace.context;
     auto all = shared;
-    for (const auto& x : own)
-      add_told(all, x, s.to(), s.at("context_paths"), s.path("context_paths"));
+    for (const auto& x : own) {
+      auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
+      if (same != all.end() && x.write && !same->write) // one who is given less than all is meant to have less
+        s.to().warning(s.at("context_paths"), s.path("context_paths"),
+                       "'" + shown_text(x.path, 200) + "' is given to agent '" + shown_text(a.id)
+                           + "' with `permission: write` and to all with `read`: `read` counts; leave out one of the two");
+      add_context(all, x);
+    }
     own = std::move(all);
   }
 }

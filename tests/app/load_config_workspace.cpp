@@ -65,6 +65,9 @@ CAF_TEST(of a folder given twice the stricter permission counts however it is na
   auto both = first(r);
   CAF_CHECK(!both.workspace.context.at(0).write);
   CAF_CHECK(says(r, "`read` counts"));
+  r = team("context_paths: [" + read("proj") + "]\n", "  context_paths: [" + write("link") + "]\n"); // who is meant to have less
+  CAF_CHECK(!first(r).workspace.context.at(0).write);
+  CAF_CHECK(!says(r, "`read` counts"));
   auto same = team("context_paths: [" + write("proj") + "]\n", "  context_paths: [" + write("link") + "]\n");
   CAF_CHECK_EQUAL(first(same).workspace.context.size(), 1u);
   auto twice = first(same);
