@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <tuple>
 
 namespace conclave {
@@ -171,7 +172,10 @@ void read_patterns(const section& s, workspace_config& out) {
       continue;
     if (!s.get(ours))
       s.to().place(s.canonical(ours), s.path(other), s.at(other));
-    else if (!unites && more != *list)
+    else if (!unites && list->empty())
+      *list = std::move(more);
+    else if (!unites && !more.empty()
+             && std::set<std::string>(more.begin(), more.end()) != std::set<std::string>(list->begin(), list->end()))
       s.error(other,
               std::string{"says something else than `"} + ours + "`, which is another spelling of it: put all patterns into one");
     else if (unites)

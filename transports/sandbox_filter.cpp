@@ -212,10 +212,10 @@ void forbid_setuid(builder& b, bool modes) {
     b.add(deny, "mknod", {has(1)});
     b.add(deny, "mknodat", {has(2)});
     if (!modes)
-      continue; // the launcher sets them, without these bits
-    b.add(deny, "chmod", {has(1)});
-    b.add(deny, "fchmod", {has(1)});
-    b.add(deny, "fchmodat", {has(2)});
+      continue;
+    b.add(SCMP_ACT_NOTIFY, "chmod", {has(1)});
+    b.add(SCMP_ACT_NOTIFY, "fchmod", {has(1)});
+    b.add(SCMP_ACT_NOTIFY, "fchmodat", {has(2)});
   }
   b.forbid({"openat2"}, ENOSYS); // its mode is in memory; programs fall back on openat
   b.forbid_number(452, ENOSYS);  // fchmodat2, and on fchmodat
@@ -235,14 +235,14 @@ void watch_processes(builder& b) {
 }
 
 void watch_files(builder& b, int landlock) {
-  for (const auto* call : {"chmod", "fchmod", "fchmodat", "utimes", "futimesat", "utimensat"})
+  for (const auto* call :
+       {"chmod", "fchmod", "fchmodat", "utimes", "futimesat", "utimensat", "chown", "fchown", "lchown", "fchownat"})
     b.add(SCMP_ACT_NOTIFY, call);
   b.forbid({"utime"}, ENOSYS);
-  b.forbid({"chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr",
-            "fremovexattr"});
-  // By a path they tell of files that cannot be opened. Programs take the first for a file system without attributes.
-  b.forbid({"getxattr", "lgetxattr", "listxattr", "llistxattr"}, EOPNOTSUPP);
-  b.forbid({"inotify_add_watch"});
+  // Programs take this for a file system without attributes.
+  b.forbid({"setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"}, EOPNOTSUPP);
+  b.forbid({"getxattr", "lgetxattr", "listxattr", "llistxattr"}, EOPNOTSUPP); // by a path they tell of files that cannot be opened
+  b.forbid({"inotify_add_watch"}, ENOSPC);                                    // so does this; programs look from time to time then
   for (auto number :
        {463, 464, 465, 466, 468, 469}) // setxattrat, getxattrat, listxattrat, removexattrat, file_getattr, file_setattr
     b.forbid_number(number, ENOSYS);

@@ -92,6 +92,13 @@ def futimens_read_only():
     return True
 
 
+def chown_read_only():
+    """To whom it belongs already; it is changed by that all the same."""
+    before = os.stat(T["ro"]).st_ctime_ns
+    os.chown(T["ro"], os.getuid(), os.getgid())
+    return os.stat(T["ro"]).st_ctime_ns != before
+
+
 def map_shared():
     import mmap
     fd = os.open(T["ro"], os.O_RDONLY)
@@ -316,7 +323,7 @@ PROBES = {
     "fchmod_read_only": fchmod_read_only,
     "chmod_by_link": chmod_by_link,
     "chmod_outside": lambda: done(os.chmod, T["outside"], 0o777),
-    "chown_read_only": lambda: done(os.chown, T["ro"], os.getuid(), os.getgid()),
+    "chown_read_only": chown_read_only,
     "times_read_only": lambda: done(os.utime, T["ro"], (1, 1)),
     "times_by_descriptor": futimens_read_only,
     "xattr_read_only": lambda: done(os.setxattr, T["ro"], "user.x", b"1"),

@@ -184,10 +184,13 @@ class Ends(unittest.TestCase):
             self.assertEqual((end["why"], end["out"]), ("exited", "fine\n"), end)
 
     def test_files_that_have_no_name(self):
-        ways = {"deleted": "f=os.open('gone', os.O_RDWR | os.O_CREAT); os.unlink('gone')", "nameless": "f=os.open('.', os.O_TMPFILE | os.O_RDWR)"}
+        deleted = "f=os.open('gone', os.O_RDWR | os.O_CREAT); os.unlink('gone')"
+        fill = "os.posix_fallocate(f, 0, 900 << 20)"
+        ways = {"deleted": (deleted, fill), "nameless": ("f=os.open('.', os.O_TMPFILE | os.O_RDWR)", fill),
+                "mapped": (deleted, fill + "; maps.append(mmap.mmap(f, 900 << 20)); os.close(f)")}
         for place, tier in self.each((2, 1)):
-            for name, make in ways.items():
-                program = f"import os,time\nfor i in range(3):\n {make}\n os.posix_fallocate(f, 0, 900 << 20)\ntime.sleep(20)\nprint('had it')"
+            for name, (make, take) in ways.items():
+                program = f"import mmap,os,time\nmaps=[]\nfor i in range(3):\n {make}\n {take}\ntime.sleep(20)\nprint('had it')"
                 [end] = place.run(tier, f"{PYTHON} -c {quoted(program)}")
                 self.assertEqual((end["why"], end["out"]), ("too_much_disk", ""), (name, end))
 
@@ -280,6 +283,13 @@ git commit -qm one && git clone -q . ../s && cd ../s && git log --oneline""", "o
                 (b / "outside" / "python3").chmod(0o755)
                 [end] = place.run(1, 'echo "$PATH"; python3 -c "print(6 * 7)"', env=f"PATH={b}/outside:{b}/read:{b}/nothing:of/work:/usr/bin:/bin")
                 self.assertEqual(end["out"], f"{b}/read:of/work:/usr/bin:/bin\n42\n", end["err"])
+
+    def test_modes_owners_and_attributes(self):
+        """What everyday copies do; setuid and setgid bits alone are not set."""
+        self.works("""set -e; echo 1 > f; chmod 751 f; install -m 755 f g; cp -p f h; cp -a f i; mkdir -m 2755 d; install -d -m 2755 e; chmod g+s e
+git init -q --shared=group r; mkdir s; echo x > s/x; chmod 6755 s/x s; tar cf t.tar --mode=6755 s; rm -r s; tar xpf t.tar
+python3 -c "import os; os.chmod('f', 0o700, follow_symlinks=False); os.chown('f', -1, -1)"
+stat -c %a f g h i d e s s/x | tr '\\n' ' '; find . -perm /6000 | wc -l""", "700 755 751 751 755 755 755 755 0", needs=("git", "tar", "python3"))
 
     def test_python_venv(self):
         if subprocess.run([PYTHON, "-c", "import venv, ensurepip"], capture_output=True).returncode != 0:

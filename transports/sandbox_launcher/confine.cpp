@@ -84,10 +84,6 @@ std::string set_limits(const profile& p, const order& o) {
   return ok ? std::string{} : fault("cannot set the limits");
 }
 
-std::string set_filter(const std::string& filter) {
-  return install(filter, 0) < 0 ? fault("cannot install the system call filter") : std::string{};
-}
-
 std::string set_filter(const std::string& filter, int& listener) {
   listener = static_cast<int>(install(filter, SECCOMP_FILTER_FLAG_NEW_LISTENER));
   return listener < 0 ? fault("cannot install the system call filter") : std::string{};

@@ -16,8 +16,11 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <map>
+#include <memory>
 #include <set>
+#include <string_view>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -117,6 +120,35 @@ usage_of_tree measure(int root, std::int64_t memory_limit) {
   return u;
 }
 
+namespace {
+
+/// Bytes of deleted files that a process has mapped and holds no descriptor of, each file once.
+std::int64_t mapped_only(int pid, std::set<std::pair<dev_t, ino_t>>& seen) {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> in{std::fopen(("/proc/" + std::to_string(pid) + "/maps").c_str(), "re"),
+                                                     &std::fclose};
+  std::map<std::pair<dev_t, ino_t>, std::int64_t> found;
+  char line[4600];
+  while (in && std::fgets(static_cast<char*>(line), sizeof line, in.get())) {
+    unsigned long long from = 0, to = 0, inode = 0;
+    unsigned major = 0, minor = 0;
+    int path = 0;
+    std::string_view text = static_cast<const char*>(line);
+    if (!text.ends_with(" (deleted)\n")
+        || std::sscanf(line, "%llx-%llx %*s %*s %x:%x %llu %n", &from, &to, &major, &minor, &inode, &path) != 5)
+      continue;
+    text.remove_prefix(static_cast<std::size_t>(path));
+    if (text.starts_with("/memfd:") || text.starts_with("/dev/") || text.starts_with("/SYSV"))
+      continue; // memory: it is resident, or it is no matter
+    found[{makedev(major, minor), inode}] += static_cast<std::int64_t>(to - from);
+  }
+  std::int64_t sum = 0;
+  for (auto& [which, bytes] : found)
+    sum += seen.insert(which).second ? bytes : 0;
+  return sum;
+}
+
+} // namespace
+
 held_files measure_files(int root) {
   held_files held;
   std::set<std::pair<dev_t, ino_t>> seen;
@@ -135,6 +167,7 @@ held_files measure_files(int root) {
     }
     if (dir)
       ::closedir(dir);
+    held.disk += mapped_only(pid, seen);
   }
   return held;
 }
@@ -143,12 +176,12 @@ void end_descendants(const std::vector<int>& but) {
   if (reap())
     return; // the usual case, and /proc need not be read
   for (int round = 0; round < 2000; ++round) {
+    auto all = descendants_of(::getpid()); // first: what the spared start from now on is not in it
     std::vector<int> spared = but;
     for (auto pid : but) {
       auto more = descendants_of(pid);
       spared.insert(spared.end(), more.begin(), more.end());
     }
-    auto all = descendants_of(::getpid());
     std::erase_if(all, [&](int pid) { return std::find(spared.begin(), spared.end(), pid) != spared.end(); });
     for (auto pid : all)
       ::kill(pid, SIGSTOP); // so that none of them forks while the others are ended

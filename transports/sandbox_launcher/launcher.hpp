@@ -68,7 +68,6 @@ std::string mount_proc(const profile& p); ///< for a new pid namespace
 void drop_bounds();                       ///< no capability for what runs a program from now on
 std::string drop_rights();                ///< those there are, and no_new_privs
 std::string set_limits(const profile& p, const order& o);
-std::string set_filter(const std::string& filter);
 std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications
 std::string scope_signals(); ///< Landlock: no signal and no abstract socket beyond; if the kernel can
 std::string set_landlock(const profile& p);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Modes and times of files at tier 1. Landlock knows nothing of them, so the filter hands these calls to the warden, which
-/// performs them itself: on a descriptor of its own, if what that stands for lies in a writable folder. The caller may change its
-/// arguments meanwhile; they are read once. And limits and priorities of processes, which are left to the kernel where the number
-/// is that of the command's own: it is in a register, so it stays what it is.
+/// Modes and times of files at tier 1; at tier 2 modes that would give a program the rights of its owner. Landlock knows nothing of
+/// them, so the filter hands these calls to the warden, which performs them itself: on a descriptor of its own, if what that stands
+/// for lies in a writable folder. The caller may change its arguments meanwhile; they are read once. And limits and priorities of
+/// processes, which are left to the kernel where the number is that of the command's own: it is in a register, so it stays what it
+/// is.
 
 #include "transports/sandbox_launcher/descendants.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
@@ -63,6 +65,9 @@ struct call {
     std::string path;
     if (!read_path(at, path))
       return errno = EFAULT, -1;
+    if (int own = 0, end = 0;
+        std::sscanf(path.c_str(), "/proc/self/fd/%d%n", &own, &end) == 1 && path.size() == static_cast<std::size_t>(end))
+      return open_fd(own); // how a C library sets the mode of a descriptor, or of what is no link
     auto base = base_fd == AT_FDCWD ? ::open(of_proc("cwd").c_str(), O_PATH | O_CLOEXEC) : open_fd(base_fd);
     open_how how{};
     how.flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
@@ -83,8 +88,9 @@ bool is_ours(int fd, const profile& p) {
   if (n <= 0)
     return false;
   std::string path(target.data(), static_cast<std::size_t>(n));
-  bool writable = !innermost(p.writable, path).empty() || (!p.home.empty() && is_within(path, p.home))
-                  || (!p.tmp.empty() && is_within(path, p.tmp));
+  bool writable =
+      !innermost(p.writable, path).empty() || (!p.home.empty() && is_within(path, p.home))
+      || (p.tier == 2 ? is_within(path, "/tmp") || is_within(path, "/dev/shm") : !p.tmp.empty() && is_within(path, p.tmp));
   return writable && innermost(p.protected_paths, path).empty() && innermost(p.hidden, path).empty();
 }
 
@@ -154,6 +160,14 @@ bool is_below(int pid) {
   return false;
 }
 
+/// To whom a file belongs stays as it is: who asks for that is told that it is done.
+int keep_owner(std::uint64_t uid, std::uint64_t gid) {
+  auto same = [](std::uint64_t asked, unsigned own) {
+    return static_cast<unsigned>(asked) == own || static_cast<unsigned>(asked) == ~0U;
+  };
+  return same(uid, ::geteuid()) && same(gid, ::getegid()) ? 0 : -EPERM;
+}
+
 int perform(const call& c, const profile& p) {
   auto fd = static_cast<int>(c.arg(0));
   auto to_process = [](int pid) { return pid == 0 || is_below(pid) ? carry_on : -EPERM; };
@@ -165,9 +179,17 @@ int perform(const call& c, const profile& p) {
   case SYS_sched_setattr:
     return to_process(fd);
   case SYS_setpriority:
-    return fd == PRIO_PROCESS ? to_process(static_cast<int>(c.arg(1))) : -EPERM;
-  case SYS_ioprio_set:
-    return fd == 1 ? to_process(static_cast<int>(c.arg(1))) : -EPERM; // 1: of a process
+    return fd == PRIO_PROCESS ? to_process(static_cast<int>(c.arg(1))) : fd == PRIO_PGRP && c.arg(1) == 0 ? carry_on : -EPERM;
+  case SYS_ioprio_set: // 1: of a process, 2: of a group
+    return fd == 1 ? to_process(static_cast<int>(c.arg(1))) : fd == 2 && c.arg(1) == 0 ? carry_on : -EPERM;
+#ifdef SYS_chown
+  case SYS_chown:
+  case SYS_lchown:
+#endif
+  case SYS_fchown:
+    return keep_owner(c.arg(1), c.arg(2));
+  case SYS_fchownat:
+    return keep_owner(c.arg(2), c.arg(3));
 #ifdef SYS_chmod
   case SYS_chmod:
     return change_mode(c.open_path(AT_FDCWD, c.arg(0), true), c.arg(1), p);

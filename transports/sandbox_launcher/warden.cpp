@@ -147,8 +147,9 @@ int receive_listener(int socket) {
   if (::chdir(o.cwd.c_str()) != 0)
     check(fault("cannot enter the folder " + o.cwd));
   std::array<char*, 4> argv{const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(o.command.c_str()), nullptr};
-  if (p.tier == 1) {
+  if (p.tier == 1)
     check(set_landlock(p));
+  if (p.tier > 0) {
     int listener = -1;
     check(set_filter(p.filter, listener));
     send_listener(listener_to, listener);
@@ -167,14 +168,27 @@ void pass_on(int signal) {
 
 /// Tier 2. The kernel would end what is left with this process, the first of its namespace. But that process' own end waits until
 /// the namespace's mounts are taken apart, for which nobody needs to wait: so it does it itself and has the last word behind it.
-[[noreturn]] void wait_as_first(int shell) {
-  int code = 255, status = 0;
-  for (int pid = 0; (pid = ::waitpid(-1, &status, 0)) > 0 || errno == EINTR;)
-    if (pid == shell) {
-      code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-      ::kill(-1, SIGKILL); // all but this one, and what one of them is just starting
-    }
-  end_with('s', code, {});
+[[noreturn]] void wait_as_first(int shell, const profile& p, int listener, int signals) {
+  std::array<pollfd, 2> on{{{signals, POLLIN, 0}, {listener, POLLIN, 0}}};
+  for (int code = 255;;) {
+    if (::poll(on.data(), on.size(), -1) < 0)
+      continue; // a signal that is passed on
+    if (on[1].revents & POLLIN)
+      answer_notification(listener, p);
+    else if (on[1].revents)
+      on[1].fd = -1;
+    signalfd_siginfo ignored;
+    if ((on[0].revents & POLLIN) && ::read(signals, &ignored, sizeof ignored) < 0)
+      continue;
+    int status = 0, pid = 0;
+    while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0)
+      if (pid == shell) {
+        code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+        ::kill(-1, SIGKILL); // all but this one, and what one of them is just starting
+      }
+    if (pid < 0 && errno == ECHILD)
+      end_with('s', code, {});
+  }
 }
 
 [[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals) {
@@ -231,20 +245,17 @@ void pass_on(int signal) {
     drop_bounds(); // at tier 2 the holder did
   if (p.tier > 0)
     check(drop_rights());
-  if (first) {
+  if (first)
     check(scope_signals());
-    check(set_filter(p.filter));
-  }
   ::prctl(PR_SET_DUMPABLE, 0); // what runs below may not look into this process
   int ends[2] = {-1, -1};
-  if (p.tier == 1 && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0)
+  if (p.tier > 0 && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0)
     check(fault("no socket"));
   sigset_t child;
   ::sigemptyset(&child);
   ::sigaddset(&child, SIGCHLD);
-  if (!first)
-    ::sigprocmask(SIG_BLOCK, &child, nullptr);
-  auto signals = first ? -1 : ::signalfd(-1, &child, SFD_CLOEXEC);
+  ::sigprocmask(SIG_BLOCK, &child, nullptr);
+  auto signals = ::signalfd(-1, &child, SFD_CLOEXEC);
   std::vector<std::string> text;
   auto env = environment(p, o, text);
   // NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): one thread, and nothing is run between it and the program
@@ -259,10 +270,10 @@ void pass_on(int signal) {
   }
   for (int fd = 0; fd < 3; ++fd)
     ::close(fd); // else the end of its output never shows
-  if (first)
-    wait_as_first(shell);
   ::close(ends[1]);
-  auto listener = p.tier == 1 ? receive_listener(ends[0]) : -1;
+  auto listener = p.tier > 0 ? receive_listener(ends[0]) : -1;
+  if (first)
+    wait_as_first(shell, p, listener, signals);
   wait_as_subreaper(shell, p, listener, signals);
 }
 
