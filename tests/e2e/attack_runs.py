@@ -76,7 +76,7 @@ def docker(c):
 def cwd_with_files_of_the_user(c):
     """ann's cwd is a folder with files: nothing there is emptied. What can be nobody's workspace is refused."""
     c.guard()
-    for bad in ("/", str(c.base / "home"), str(c.base / "wc"), str(c.base / "precious"), os.path.expanduser("~")):
+    for bad in ("/", str(c.base / "home"), str(c.base / "wc"), str(c.base / "precious")):
         config = config_of(c.rig)
         config["agents"][1]["backend"]["cwd"] = bad
         (c.base / "cwd.json").write_text(json.dumps(config))
