@@ -147,7 +147,7 @@ class OneSite(unittest.TestCase):
             (home.path / "home").symlink_to("real")  # paths are ours by either name
             project = home.path / "project"
             (project / "img").mkdir(parents=True)
-            for name, text in {"index.html": "<p>old</p>\n", "stale.css": "p {}\n", "keep.txt": "keep\n", ".env": "KEY=canary-4711\n", "deploy.sh": "#!/bin/sh\n"}.items():
+            for name, text in {"index.html": "<p>old</p>\n", "stale.css": "p {}\n", "keep.txt": "keep\n", ".env": "KEY=songbird-of-site-4711\n", "deploy.sh": "#!/bin/sh\n"}.items():
                 (project / name).write_text(text)
             (project / "deploy.sh").chmod(0o755)
             (project / "img" / "logo.png").write_bytes(b"\x89PNG\0old!")
@@ -174,7 +174,7 @@ class OneSite(unittest.TestCase):
         for request in played.requests:
             [own] = places[request["model"]]
             self.assertEqual(leaks(told(request), NEVER, homes, every, own), [], request["model"])
-            self.assertNotIn("canary", told(request))
+            self.assertNotIn("songbird-of-site", told(request))
             self.assertIn(own, told(request))  # what is looked for would be found
         for name in site.names:
             self.assertEqual([w for w in NEVER if w in name.lower()], [], "a name on the disk")
