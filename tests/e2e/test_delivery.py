@@ -392,7 +392,7 @@ class Delivery(unittest.TestCase):
                     self.assertNotIn("what was written stands", said)  # each waited for the other's log
                     self.assertNotRegex(said, r"task \S+ is under way")
                 self.assertEqual(home.run("undo", "last").returncode, 0)
-                journal = {p.name: (p / "undo" / "done").exists() for p in next((home.path / "home" / "deliveries").iterdir()).iterdir()
+                journal = {p.name: (p / "undo" / "done").exists() for p in next(d for d in (home.path / "home" / "deliveries").iterdir() if d.name[0] != ".").iterdir()
                            if (p / "done").exists()}
                 told = self.behind(home)
                 self.assertEqual(len(told), len(set(told)), told)
