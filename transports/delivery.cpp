@@ -105,8 +105,7 @@ std::optional<failure> drift_of(const std::vector<judged>& all) {
   if (count == 0)
     return {};
   bad.text = std::to_string(count) + (count == 1 ? " path was" : " paths were")
-             + " changed since the work began, so nothing was written: " + bad.text
-             + "; apply elsewhere (--to DIR), or set drift_conflict_policy to skip or prefer_presenter";
+             + " changed since the work began, so nothing was written: " + bad.text + "; or apply elsewhere: --to DIR";
   return bad;
 }
 

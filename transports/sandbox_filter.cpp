@@ -244,12 +244,12 @@ void watch_files(builder& b, int landlock) {
   b.forbid({"setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"}, EOPNOTSUPP);
   b.forbid({"getxattr", "lgetxattr", "listxattr", "llistxattr"}, EOPNOTSUPP); // by a path they tell of files that cannot be opened
   b.forbid({"inotify_add_watch"}, ENOSPC);                                    // so does this; programs look from time to time then
-  for (auto number :
-       {463, 464, 465, 466, 468, 469}) // setxattrat, getxattrat, listxattrat, removexattrat, file_getattr, file_setattr
+  // setxattrat, getxattrat, listxattrat, removexattrat, file_getattr, file_setattr
+  for (auto number : {463, 464, 465, 466, 468, 469})
     b.forbid_number(number, ENOSYS);
+  // Flags, versions, verity of a file: they need no right to write.
   for (std::uint64_t request : {0x40086602, 0x40046602, 0x401C5820, 0x40087602, 0x40047602, 0x40086604, 0x40806685})
-    b.add(SCMP_ACT_ERRNO(EPERM), "ioctl",
-          {arg(1, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, request)}); // flags, versions, verity: need no right to write
+    b.add(SCMP_ACT_ERRNO(EPERM), "ioctl", {arg(1, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, request)});
   if (landlock < 3) {
     constexpr auto deny = SCMP_ACT_ERRNO(EPERM);
     b.forbid({"truncate", "truncate64"}, ENOSYS);

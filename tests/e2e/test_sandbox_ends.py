@@ -289,6 +289,7 @@ git commit -qm one && git clone -q . ../s && cd ../s && git log --oneline""", "o
         self.works("""set -e; echo 1 > f; chmod 751 f; install -m 755 f g; cp -p f h; cp -a f i; mkdir -m 2755 d; install -d -m 2755 e; chmod g+s e
 git init -q --shared=group r; mkdir s; echo x > s/x; chmod 6755 s/x s; tar cf t.tar --mode=6755 s; rm -r s; tar xpf t.tar
 python3 -c "import os; os.chmod('f', 0o700, follow_symlinks=False); os.chown('f', -1, -1)"
+! chown $(id -u) not-there 2>/dev/null; ! chown $(id -u) /usr/bin 2>/dev/null || [ $(id -u) = 0 ]
 stat -c %a f g h i d e s s/x | tr '\\n' ' '; find . -perm /6000 | wc -l""", "700 755 751 751 755 755 755 755 0", needs=("git", "tar", "python3"))
 
     def test_python_venv(self):

@@ -256,9 +256,10 @@ std::string mount_at(int root, const char* name, std::int64_t processes) {
   ::close(fs);
   if (mount < 0)
     return fault("cannot mount a /proc of its own");
-  if (processes
-      == 0) // memory of System V is nobody's: what nobody uses stays until the end of the run. The limit is the namespace's
-    write_at(mount, "sys/kernel/shmall", std::to_string(max_shared_pages)); // since Linux 5.19; before that it is not ours to set
+  // Memory of System V is nobody's: what nobody uses stays until the end of the run. The limit is the namespace's own since
+  // Linux 5.19; before that it is not ours to set.
+  if (processes == 0)
+    write_at(mount, "sys/kernel/shmall", std::to_string(max_shared_pages));
   if (processes > 0 && has_own_pid_max()) {
     // The numbers up to 300 are given once only: those are not counted.
     if (!write_at(mount, "sys/kernel/pid_max", std::to_string(300 + processes)))

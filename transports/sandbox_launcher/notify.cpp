@@ -79,6 +79,14 @@ struct call {
     errno = e;
     return base < 0 && !path.starts_with('/') ? -1 : fd;
   }
+
+  /// With the flags of those calls that may mean the descriptor itself.
+  int open_at(int base_fd, std::uint64_t at, std::uint64_t flags) const {
+    char first = 1;
+    if ((flags & AT_EMPTY_PATH) != 0 && read(at, &first, 1) && first == '\0' && base_fd != AT_FDCWD)
+      return open_fd(base_fd);
+    return open_path(base_fd, at, (flags & AT_SYMLINK_NOFOLLOW) == 0);
+  }
 };
 
 /// Whether the command may change this file at all.
@@ -160,12 +168,16 @@ bool is_below(int pid) {
   return false;
 }
 
-/// To whom a file belongs stays as it is: who asks for that is told that it is done.
-int keep_owner(std::uint64_t uid, std::uint64_t gid) {
-  auto same = [](std::uint64_t asked, unsigned own) {
-    return static_cast<unsigned>(asked) == own || static_cast<unsigned>(asked) == ~0U;
+/// To whom a file belongs stays as it is: who asks for the owner that it has is told that it is done.
+int keep_owner(int fd, std::uint64_t uid, std::uint64_t gid) {
+  struct stat st {};
+  auto error = fd < 0 || ::fstat(fd, &st) != 0 ? errno : 0;
+  if (fd >= 0)
+    ::close(fd);
+  auto same = [](std::uint64_t asked, unsigned now) {
+    return static_cast<unsigned>(asked) == now || static_cast<unsigned>(asked) == ~0U;
   };
-  return same(uid, ::geteuid()) && same(gid, ::getegid()) ? 0 : -EPERM;
+  return error != 0 ? -error : same(uid, st.st_uid) && same(gid, st.st_gid) ? 0 : -EPERM;
 }
 
 int perform(const call& c, const profile& p) {
@@ -184,12 +196,14 @@ int perform(const call& c, const profile& p) {
     return fd == 1 ? to_process(static_cast<int>(c.arg(1))) : fd == 2 && c.arg(1) == 0 ? carry_on : -EPERM;
 #ifdef SYS_chown
   case SYS_chown:
+    return keep_owner(c.open_path(AT_FDCWD, c.arg(0), true), c.arg(1), c.arg(2));
   case SYS_lchown:
+    return keep_owner(c.open_path(AT_FDCWD, c.arg(0), false), c.arg(1), c.arg(2));
 #endif
   case SYS_fchown:
-    return keep_owner(c.arg(1), c.arg(2));
+    return keep_owner(c.open_fd(fd), c.arg(1), c.arg(2));
   case SYS_fchownat:
-    return keep_owner(c.arg(2), c.arg(3));
+    return keep_owner(c.open_at(fd, c.arg(1), c.arg(4)), c.arg(2), c.arg(3));
 #ifdef SYS_chmod
   case SYS_chmod:
     return change_mode(c.open_path(AT_FDCWD, c.arg(0), true), c.arg(1), p);

@@ -21,8 +21,7 @@ namespace {
 
 constexpr std::size_t max_line = 4u << 20, max_commands = 16, max_command = 100u << 10;
 constexpr const char* lost = "a file that is protected or hidden was replaced, or the first process of the sandbox was killed: all "
-                             "that ran was ended, and the next command starts "
-                             "anew";
+                             "that ran was ended, and the next command starts anew";
 constexpr std::int64_t watch_ms = 100, files_watch_ms = 500, patience_ms = 3000;
 constexpr int server_watch_ms = 500, server_files_ms = 5000; ///< a server is there for long, and each look costs
 
@@ -337,8 +336,7 @@ void supervisor::step(int wait_ms) {
       on.push_back({fd, POLLIN, 0});
   if (::poll(on.data(), on.size(), wait_ms) < 0 && errno != EINTR)
     ::_exit(2);
-  if (on[1].revents
-      != 0) { // with it the kernel ended all that ran: whoever waits for that is told by our end, and can start anew then
+  if (on[1].revents != 0) { // with it the kernel ended all that ran. Whoever waits is told by our end and can start anew then.
     say(sandbox_line("failed").add("why", lost));
     ::_exit(1);
   }

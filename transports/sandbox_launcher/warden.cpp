@@ -258,7 +258,7 @@ void pass_on(int signal) {
   auto signals = ::signalfd(-1, &child, SFD_CLOEXEC);
   std::vector<std::string> text;
   auto env = environment(p, o, text);
-  // NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): one thread, and nothing is run between it and the program
+  // NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): of one thread, which waits while become_shell() runs
   auto shell = first ? ::vfork() : ::fork();
   if (shell == 0)
     become_shell(p, o, env.data(), ends[1]);
