@@ -56,6 +56,7 @@ class Case(unittest.TestCase):
         self.home = Home()
         self.addCleanup(self.home.__exit__)
         self.logs = self.home.path / "home" / "logs"
+        self.seen_logs = set()
         self.db = self.home.path / "home" / "tasks.db"
 
     def launch(self, *args, out=subprocess.PIPE, err=subprocess.PIPE, **kw):
@@ -70,6 +71,12 @@ class Case(unittest.TestCase):
         db = sqlite3.connect(self.db)
         self.assertEqual(db.execute("PRAGMA integrity_check").fetchone()[0], "ok")
         db.close()
+
+    def new_log(self):
+        """The log of the one task begun since the last call; names of one second have no order."""
+        log, = set(self.logs.iterdir()) - self.seen_logs
+        self.seen_logs.add(log)
+        return log
 
     def event_types(self, task):
         return [e["type"] for e in events_of((self.logs / task / "events.jsonl").read_text())]
@@ -104,7 +111,7 @@ class Readers(Case):
                 out, _ = p.communicate(timeout=30)
                 self.assertEqual((p.returncode, out), (0, b"the final answer\n"))
                 self.assertLess(time.monotonic() - began, 10)
-                newest = max(self.logs.iterdir())
+                newest = self.new_log()
                 self.assertEqual(self.event_types(newest.name)[-1], "task_ended")
                 self.assertTrue(json.loads((newest / "status.json").read_text())["is_complete"])
                 err.close()
@@ -119,7 +126,7 @@ class Readers(Case):
                 out, _ = p.communicate(timeout=60)
                 ended = time.time()
                 self.assertEqual(p.returncode, 0)
-                events = events_of((max(self.logs.iterdir()) / "events.jsonl").read_text())
+                events = events_of((self.new_log() / "events.jsonl").read_text())
                 self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
                 self.assertEqual(events[-1]["type"], "task_ended")
                 if flags[:1] == ("--json",):
