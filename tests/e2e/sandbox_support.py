@@ -73,12 +73,12 @@ class Place:
         self.who = who
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="conclave-sandbox-", dir="/var/tmp"))
         self.bin = self.base / "bin"
-        for name in ("bin", "outside", "read", "work", "work/open", "work/sub", "work/keys", "home", "tmp"):
+        for name in ("bin", "outside", "read", "work", "work/open", "work/sub", "work/keys", "read/deep", "read/deep/keys", "home", "tmp"):
             (self.base / name).mkdir()
         for binary in (RUNNER, LAUNCHER):
             shutil.copy(binary, self.bin / binary.name)
         for name in ("outside/secret", "outside/second", "outside/third", "read/file", "read/second", "work/sub/protected", "work/.env",
-                     "work/keys/key"):
+                     "work/keys/key", "read/.env", "read/deep/keys/key"):
             (self.base / name).write_text("SECRET")
         self.tmp_file, self.shm_file = pathlib.Path(f"/tmp/{self.base.name}"), pathlib.Path(f"/dev/shm/{self.base.name}")
         for extra in (self.tmp_file, self.shm_file):
@@ -120,10 +120,10 @@ class Place:
 
     def options(self, tier, **more):
         b = self.base
+        hidden = [x for name in ("work/.env", "work/keys", "read/.env") for x in ("--hidden", f"{b}/{name}")]
         out = [str(tier), "--work", f"{b}/work/open", "--readable", f"{b}/read", "--writable", f"{b}/work", "--protected",
-               f"{b}/work/sub/protected", "--hidden", f"{b}/work/.env", "--hidden", f"{b}/work/keys", "--home", f"{b}/home", "--tmp",
-               f"{b}/tmp", "--env", "PATH=/usr/bin:/bin", "--env", f"HOME={b}/home", "--env", "LANG=C.UTF-8", "--env",
-               f"TMPDIR={'/tmp' if tier == 2 else str(b) + '/tmp'}"]
+               f"{b}/work/sub/protected", *hidden, "--home", f"{b}/home", "--tmp", f"{b}/tmp", "--env", "PATH=/usr/bin:/bin", "--env",
+               f"HOME={b}/home", "--env", "LANG=C.UTF-8", "--env", f"TMPDIR={'/tmp' if tier == 2 else str(b) + '/tmp'}"]
         for name, value in more.items():
             out += [f"--{name}"] + ([] if value is True else [str(value)])
         return out

@@ -94,17 +94,4 @@ int landlock_abi() {
   return abi < 0 ? 0 : static_cast<int>(abi);
 }
 
-std::string scope_signals() {
-  if (landlock_abi() < 6)
-    return {};
-  landlock_rules rules;
-  rules.scoped = scope_abstract_sockets | scope_signal;
-  auto fd = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0));
-  auto done = fd >= 0 && ::syscall(SYS_landlock_restrict_self, fd, 0) == 0;
-  auto why = done ? std::string{} : fault("cannot scope signals");
-  if (fd >= 0)
-    ::close(fd);
-  return why;
-}
-
 } // namespace conclave::launcher

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-/// Tier 1: what a command may touch, by Landlock. A rule holds for a folder with all below it and nothing can be taken out again,
-/// so a folder in which something is protected or hidden gets no rule: what stands in it does, one by one.
+/// What a command may touch, by Landlock: at tier 1 all of it, at tier 2 what is hidden in folders that one may only read. A rule
+/// holds for a folder with all below it and nothing can be taken out again, so a folder in which something is protected or hidden
+/// gets no rule: what stands in it does, one by one.
 
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
@@ -22,6 +23,7 @@ constexpr std::uint64_t reads = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_
 constexpr std::uint64_t of_files = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE
                                    | LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_IOCTL_DEV;
 constexpr int max_rules = 50'000;
+constexpr const char* too_many = "too many files stand beside protected or hidden ones";
 
 std::uint64_t handled_by(int abi) {
   auto all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
@@ -36,10 +38,12 @@ std::uint64_t handled_by(int abi) {
 
 class rules {
 public:
-  explicit rules(const profile& p) : profile_(p) {
-    auto abi = landlock_abi();
-    set_.handled_files = handled_by(abi);
-    set_.handled_net = abi >= 4 && !p.network ? 3 : 0; // no port may be bound or connected to
+  /// `files`: the rights that nothing has but what is granted here.
+  rules(const std::vector<std::string>& protected_paths, const std::vector<std::string>& hidden, int abi, std::uint64_t files,
+        bool network)
+      : protected_(protected_paths), hidden_(hidden) {
+    set_.handled_files = files;
+    set_.handled_net = abi >= 4 && !network ? 3 : 0; // no port may be bound or connected to
     set_.scoped = abi >= 6 ? scope_abstract_sockets | scope_signal : 0;
     auto size = abi >= 6 ? sizeof set_ : abi >= 4 ? 2 * sizeof(std::uint64_t) : sizeof(std::uint64_t);
     fd_ = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &set_, size, 0));
@@ -49,6 +53,8 @@ public:
 
   /// `links`: whether a link on the way is followed, as those of the system are. Not where a command may have put one.
   void grant(const std::string& path, std::uint64_t rights, bool required, bool links = false) {
+    if ((rights &= set_.handled_files) == 0)
+      return; // all have it
     open_how how{};
     how.flags = O_PATH | O_CLOEXEC;
     how.resolve = links ? 0 : RESOLVE_NO_SYMLINKS;
@@ -61,27 +67,27 @@ public:
     struct stat st {};
     ::fstat(fd, &st);
     landlock_path_beneath_attr rule{};
-    rule.allowed_access = rights & set_.handled_files & (S_ISDIR(st.st_mode) ? ~0ULL : of_files);
+    rule.allowed_access = rights & (S_ISDIR(st.st_mode) ? ~0ULL : of_files);
     rule.parent_fd = fd;
     if (++count_ > max_rules)
-      why_ = "too many files stand beside protected or hidden ones";
+      why_ = too_many;
     else if (::syscall(SYS_landlock_add_rule, fd_, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0 && why_.empty())
       why_ = fault("cannot grant " + path);
     ::close(fd);
   }
 
   void grant_around(const std::string& path, std::uint64_t rights, bool required, int depth = 0) {
-    if (std::find(profile_.hidden.begin(), profile_.hidden.end(), path) != profile_.hidden.end())
+    if (std::find(hidden_.begin(), hidden_.end(), path) != hidden_.end())
       return;
-    if (std::find(profile_.protected_paths.begin(), profile_.protected_paths.end(), path) != profile_.protected_paths.end())
+    if (std::find(protected_.begin(), protected_.end(), path) != protected_.end())
       rights &= reads;
     bool in_way = false, hides_folder = false;
-    for (const auto* list : {&profile_.protected_paths, &profile_.hidden})
+    for (const auto* list : {&protected_, &hidden_})
       for (const auto& e : *list)
-        if (e != path && is_within(e, path) && (list == &profile_.hidden || (rights & ~reads) != 0)) {
+        if (e != path && is_within(e, path) && (list == &hidden_ || (rights & ~reads) != 0)) {
           in_way = true;
           struct stat st {};
-          hides_folder = hides_folder || (list == &profile_.hidden && ::lstat(e.c_str(), &st) == 0 && S_ISDIR(st.st_mode));
+          hides_folder = hides_folder || (list == &hidden_ && ::lstat(e.c_str(), &st) == 0 && S_ISDIR(st.st_mode));
         }
     if (!in_way)
       return grant(path, rights, required);
@@ -106,7 +112,7 @@ public:
   }
 
 private:
-  const profile& profile_;
+  const std::vector<std::string>&protected_, &hidden_;
   landlock_rules set_;
   int fd_ = -1, count_ = 0;
   std::string why_;
@@ -115,7 +121,8 @@ private:
 } // namespace
 
 std::string set_landlock(const profile& p) {
-  rules r(p);
+  auto abi = landlock_abi();
+  rules r(p.protected_paths, p.hidden, abi, handled_by(abi), p.network);
   for (const auto& path : program_folders())
     r.grant(path, reads, path == "/usr", true);
   for (const auto& path : settings_of_programs())
@@ -137,6 +144,34 @@ std::string set_landlock(const profile& p) {
     if (!path->empty())
       r.grant_around(*path, all, true);
   return r.enforce();
+}
+
+std::string set_scope(const profile& p) {
+  auto abi = landlock_abi();
+  const std::vector<std::string> none;
+  std::vector<std::string> hidden;
+  for (const auto& path : p.hidden)
+    if (innermost(p.writable, path).empty() && innermost({p.home, "/tmp"}, path).empty())
+      hidden.push_back(path);
+  if (!hidden.empty() && abi >= 2) { // before, no file could be moved from folder to folder
+    constexpr auto content = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE;
+    rules r(none, hidden, abi, content | LANDLOCK_ACCESS_FS_REFER, true);
+    r.grant("/", LANDLOCK_ACCESS_FS_REFER, true);
+    r.grant(cover, content, true);
+    for (const auto* path : {"/etc", "/dev", "/proc", "/tmp"})
+      r.grant(path, content, true);
+    for (const auto& path : program_folders())
+      r.grant(path, content, false, true);
+    for (const auto& path : p.readable)
+      r.grant_around(path, content, true);
+    for (const auto& path : p.writable)
+      r.grant(path, content, true);
+    if (!p.home.empty())
+      r.grant(p.home, content, true);
+    if (auto why = r.enforce(); why != too_many) // what covers them is there for that
+      return why;
+  }
+  return abi < 6 ? "" : rules(none, none, abi, 0, true).enforce();
 }
 
 } // namespace conclave::launcher

@@ -69,8 +69,13 @@ void drop_bounds();                       ///< no capability for what runs a pro
 std::string drop_rights();                ///< those there are, and no_new_privs
 std::string set_limits(const profile& p, const order& o);
 std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications
-std::string scope_signals(); ///< Landlock: no signal and no abstract socket beyond; if the kernel can
-std::string set_landlock(const profile& p);
+std::string set_landlock(const profile& p);                       ///< tier 1
+
+/// Tier 2, as far as the kernel can: no signal and no abstract socket beyond. And what is hidden where nothing may be written
+/// cannot be read, whatever becomes of the mount that covers it; there a file that is new is read by the commands behind it.
+std::string set_scope(const profile& p);
+constexpr const char* cover = "/.empty"; ///< what a hidden file is at tier 2
+
 int landlock_abi();
 
 /// Performs, if it is within a writable folder, what the filter handed to us (chmod, times). One notification.

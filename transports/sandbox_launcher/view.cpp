@@ -246,7 +246,7 @@ std::string put_entry(int root, places& at, entry& e) {
       auto fs = new_tmpfs("1m", base_attributes | MOUNT_ATTR_NOEXEC);
       return fs < 0 ? fault("cannot hide " + e.path) : at.put(fs, e.path, true);
     }
-    auto tree = static_cast<int>(::syscall(SYS_open_tree, root, ".empty", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    auto tree = static_cast<int>(::syscall(SYS_open_tree, root, cover + 1, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     auto why = tree < 0 ? fault("cannot hide " + e.path) : set_attributes(tree, base_attributes | MOUNT_ATTR_RDONLY, 0, e.path);
     return why.empty() ? at.put(tree, e.path, false) : why;
   }
@@ -307,7 +307,7 @@ std::string build_view(const profile& p) {
   if (why = attach_root(root); !why.empty())
     return why;
   places at{root};
-  if (why = write_file(root, ".empty", ""); why.empty())
+  if (why = write_file(root, cover + 1, ""); why.empty())
     why = fill_etc(p, root, entries);
   if (why.empty())
     why = fill_dev(root, at);

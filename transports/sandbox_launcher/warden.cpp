@@ -246,7 +246,7 @@ void pass_on(int signal) {
   if (p.tier > 0)
     check(drop_rights());
   if (first)
-    check(scope_signals());
+    check(set_scope(p));
   ::prctl(PR_SET_DUMPABLE, 0); // what runs below may not look into this process
   int ends[2] = {-1, -1};
   if (p.tier > 0 && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0)
