@@ -19,17 +19,10 @@ namespace conclave::launcher {
 
 namespace {
 
-constexpr std::size_t max_line = 4u << 20, max_commands = 16, max_command = 100u << 10;
+constexpr std::size_t max_commands = 16, max_command = 100u << 10;
 constexpr const char* lost = "a file that is protected or hidden was replaced, or the first process of the sandbox was killed: all "
                              "that ran was ended, and the next command starts anew";
 constexpr std::int64_t watch_ms = 100, files_watch_ms = 500, patience_ms = 3000;
-constexpr int server_watch_ms = 500, server_files_ms = 5000; ///< a server is there for long, and each look costs
-
-std::int64_t now_ms() {
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC, &t);
-  return std::int64_t{t.tv_sec} * 1000 + t.tv_nsec / 1'000'000;
-}
 
 void say(const sandbox_line& line) {
   auto text = line.text();
@@ -39,45 +32,6 @@ void say(const sandbox_line& line) {
       ::_exit(0); // the engine is gone
     at += n < 0 ? 0 : static_cast<std::size_t>(n);
   }
-}
-
-void close_at(int& fd) {
-  if (fd >= 0)
-    ::close(fd);
-  fd = -1;
-}
-
-/// Reads what is there, `most` bytes at most. Closes at the end.
-void drain(int& fd, bounded_output& to, std::size_t most) {
-  static char buffer[64 << 10];
-  while (fd >= 0 && most > 0) {
-    auto n = ::read(fd, static_cast<char*>(buffer), std::min(most, sizeof buffer));
-    if (n < 0)
-      return errno == EAGAIN ? void() : close_at(fd);
-    if (n == 0)
-      return close_at(fd);
-    to.add({static_cast<const char*>(buffer), static_cast<std::size_t>(n)});
-    most -= static_cast<std::size_t>(n);
-  }
-}
-
-/// Of its warden. At tier 2 it is looked up when somebody asks for it first.
-int pid_of(command& c) {
-  if (c.pid != 0)
-    return c.pid;
-  char text[512];
-  auto fd = ::open(("/proc/self/fdinfo/" + std::to_string(c.pidfd)).c_str(), O_RDONLY | O_CLOEXEC);
-  auto n = ::read(fd, static_cast<char*>(text), sizeof text - 1);
-  ::close(fd);
-  text[n < 0 ? 0 : n] = '\0';
-  const auto* at = std::strstr(static_cast<const char*>(text), "Pid:");
-  return c.pid = at ? static_cast<int>(std::strtol(at + 4, nullptr, 10)) : 0;
-}
-
-void add_output(sandbox_line& line, command& c) {
-  auto out = c.out.take(), err = c.err.take();
-  line.add("out", std::move(out.text)).add("out_cut", out.cut).add("out_at", out.at);
-  line.add("err", std::move(err.text)).add("err_cut", err.cut).add("err_at", err.at);
 }
 
 } // namespace
@@ -252,9 +206,7 @@ void supervisor::end(command& c, const std::string& reason) {
     return;
   c.reason = reason;
   c.ended_ms = now_ms();
-  close_at(c.life_fd);
-  if (profile_.tier == 2)
-    ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);
+  kill_command(c, profile_.tier);
 }
 
 /// Its warden has ended, and with it all that the command was.
@@ -373,98 +325,6 @@ int supervisor::run() {
     step(static_cast<int>(watch_ms));
   close_at(holder_);
   return ready_ ? 0 : 1;
-}
-
-namespace {
-
-/// The profile is behind its length, in 8 digits: what follows it must be left unread.
-bool read_opening(sandbox_line& line) {
-  auto read_all = [](std::string& to) {
-    for (std::size_t at = 0; at < to.size();) {
-      auto n = ::read(0, to.data() + at, to.size() - at);
-      if (n == 0 || (n < 0 && errno != EINTR))
-        return false;
-      at += n < 0 ? 0 : static_cast<std::size_t>(n);
-    }
-    return true;
-  };
-  std::string digits(8, '\0');
-  if (!read_all(digits) || digits.find_first_not_of("0123456789") != std::string::npos)
-    return false;
-  auto size = std::strtoul(digits.c_str(), nullptr, 10);
-  if (size > max_line)
-    return false;
-  std::string text(size, '\0');
-  return read_all(text) && text.ends_with('\n') && sandbox_line::read(std::string_view{text}.substr(0, size - 1), line);
-}
-
-/// A tool server is asked to end like any program: it gets the signal that the launcher got.
-int warden_to_tell = -1;
-
-void pass_on(int signal) {
-  ::syscall(SYS_pidfd_send_signal, warden_to_tell, signal, nullptr, 0);
-}
-
-} // namespace
-
-int supervisor::run_one() {
-  sandbox_line line;
-  auto why = read_opening(line) ? read_profile(line, profile_) : std::string{"not a line of this version"};
-  if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
-    why = "the kernel has no Landlock";
-  if (why.empty())
-    why = make_walls();
-  command c(0);
-  order o;
-  o.cwd = line.get("cwd");
-  o.command = line.get("command");
-  o.in = 0;
-  o.out = 1;
-  o.err = 2;
-  if (why.empty())
-    why = start(o, c);
-  if (!why.empty()) {
-    std::fprintf(stderr, "conclave-sandbox: %s\n", why.c_str());
-    return 126;
-  }
-  warden_to_tell = c.pidfd;
-  ::signal(SIGTERM, pass_on);
-  for (auto fd : {0, 1})
-    ::close(fd); // else its reader never sees the end
-  pollfd on{c.pidfd, POLLIN, 0};
-  const auto* end = "killed";
-  auto kernel_counts = group_.limits_memory() && (group_.limits_processes() || profile_.tier == 2);
-  auto wait = profile_.tier == 0 ? -1 : kernel_counts ? server_files_ms : server_watch_ms;
-  for (int n = 0; (n = ::poll(&on, 1, wait)) <= 0;) {
-    if (n < 0 && errno == EINTR)
-      continue; // a signal was passed on
-    if (n < 0)
-      ::_exit(2);
-    if (const auto* what = over(c, true)) {
-      end = what == std::string_view{"memory"} ? "killed: too much memory"
-            : what == std::string_view{"disk"} ? "killed: too much in deleted files"
-                                               : "killed: too many processes";
-      close_at(c.life_fd); // its warden ends all of it
-      if (profile_.tier == 2)
-        ::syscall(SYS_pidfd_send_signal, c.pidfd, SIGKILL, nullptr, 0);
-    }
-  }
-  if (int status = 0; profile_.tier < 2 && ::waitpid(c.pid, &status, 0) == c.pid && WIFSIGNALED(status)) {
-    std::vector<int> others; // somebody else ended the warden: who is left?
-    if (group_.sweeper() > 0)
-      others.push_back(group_.sweeper());
-    end_descendants(others);
-  }
-  auto no_memory = group_.ran_out_of_memory();
-  if (no_memory)
-    end = "killed: too much memory";
-  if (::read(c.status_fd, &c.last, sizeof c.last) == sizeof c.last && c.last.what == 's') {
-    if (no_memory)
-      std::fprintf(stderr, "conclave-sandbox: %s\n", end);
-    return c.last.status;
-  }
-  std::fprintf(stderr, "conclave-sandbox: %s\n", c.last.what == 'e' ? static_cast<const char*>(c.last.text) : end);
-  return 126;
 }
 
 } // namespace conclave::launcher

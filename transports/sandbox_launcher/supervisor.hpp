@@ -3,28 +3,14 @@
 #pragma once
 
 #include "transports/sandbox_launcher/cgroup.hpp"
-#include "transports/sandbox_launcher/descendants.hpp"
+#include "transports/sandbox_launcher/command.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
-#include "transports/sandbox_launcher/output.hpp"
 
 #include <memory>
 
 namespace conclave::launcher {
 
-/// A command under way.
-struct command {
-  explicit command(std::size_t limit) : out(limit), err(limit) {}
-
-  std::string id;
-  int pidfd = -1, pid = 0;
-  int out_fd = -1, err_fd = -1, status_fd = -1, life_fd = -1;
-  bounded_output out, err;
-  last_word last;
-  std::string reason; ///< why it was ended; empty = by itself
-  std::int64_t began_ms = 0, deadline_ms = 0, ended_ms = 0;
-  bool background = false;
-  held_files held;
-};
+constexpr std::size_t max_line = 4u << 20; ///< bytes
 
 /// The launcher's loop: lines in, commands, lines out.
 class supervisor {
