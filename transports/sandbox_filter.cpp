@@ -285,6 +285,7 @@ std::string sandbox_filter::compile(std::string& error) const {
     watch_files(b, landlock);
     watch_processes(b);
   }
+  b.add(SCMP_ACT_NOTIFY, "setsid"); // so many at most: each has as much of the processors as all of another
   auto bytes = b.bytes(error);
   if (!bytes.empty())
     known.emplace(which, bytes = without_unknown(bytes));

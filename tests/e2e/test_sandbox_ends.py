@@ -143,11 +143,30 @@ class Ends(unittest.TestCase):
                 self.assertTrue(comes(lambda: not groups()), f"{i}, {moment:.4f} s: {groups()}")
 
     def test_a_fork_bomb(self):
+        """Also one whose processes are sessions, or lose their parents. The next command is there at once."""
+        breed = "import os\nm='{}'\nwhile True:\n try:\n  if os.fork() == 0: {}\n except OSError: pass"
         for place, tier in self.each((2, 1)):
             m = mark()
-            [end] = place.run(tier, f"f() {{ sleep {m} & f & f; }}; f; wait", timeout=3000)
-            self.assertIn(end["why"], ("exited", "timed_out", "too_many_processes"))
-            self.gone(m)
+            for bomb in (f"f() {{ sleep {m} & f & f; }}; f; wait", f"{PYTHON} -c {quoted(breed.format(m, 'os.setsid()'))}",
+                         f"{PYTHON} -c {quoted(breed.format(m, 'os.fork() and os._exit(0)'))}"):
+                end, after = place.run(tier, bomb, "echo on", timeout=3000)
+                self.assertIn(end["why"], ("exited", "timed_out", "too_many_processes"))
+                self.assertLess(end["ms"], 20_000)  # it hung for minutes once, far beyond its timeout
+                self.assertEqual(after["out"], "on\n")
+                self.gone(m)
+
+    def test_how_many_processes_and_sessions(self):
+        """Without a namespace the kernel's limit on processes of the user is set, whoever that is; who asks for many sessions is told that
+        it has them."""
+        count = ("import os,subprocess,time\nps=[subprocess.Popen(['sleep','9'], start_new_session=True) for _ in range(60)]\n"
+                 "print(len({os.getsid(p.pid) for p in ps}), all(p.poll() is None for p in ps))")
+        for place, tier in self.each((2, 1)):
+            limit, many = place.run(tier, "ulimit -p", f"{PYTHON} -c {quoted(count)}")
+            if tier == 1:
+                threads = int(pathlib.Path("/proc/loadavg").read_text().split()[3].split("/")[1])
+                self.assertLess(int(limit["out"]), threads + 3000)
+            sessions, alive = many["out"].split()
+            self.assertEqual((alive, 20 < int(sessions) < 40), ("True", True), many)
 
     def test_processes(self):
         """As many as are allowed can be there, twice as many cannot."""

@@ -172,6 +172,19 @@ held_files measure_files(int root) {
   return held;
 }
 
+namespace {
+
+/// The process groups of these, but for our own.
+std::set<int> groups_of(const std::vector<int>& all) {
+  std::set<int> out;
+  for (auto pid : all)
+    if (auto group = ::getpgid(pid); group > 1 && group != ::getpgrp())
+      out.insert(group);
+  return out;
+}
+
+} // namespace
+
 void end_descendants(const std::vector<int>& but) {
   if (reap())
     return; // the usual case, and /proc need not be read
@@ -183,6 +196,9 @@ void end_descendants(const std::vector<int>& but) {
       spared.insert(spared.end(), more.begin(), more.end());
     }
     std::erase_if(all, [&](int pid) { return std::find(spared.begin(), spared.end(), pid) != spared.end(); });
+    // A whole group first: of one that breeds none escapes. Each shell began a session, so no group has others in it.
+    for (auto group : groups_of(all))
+      ::kill(-group, SIGKILL);
     for (auto pid : all)
       ::kill(pid, SIGSTOP); // so that none of them forks while the others are ended
     for (auto pid : all)

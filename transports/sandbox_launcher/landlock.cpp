@@ -146,7 +146,15 @@ std::string set_landlock(const profile& p) {
   return r.enforce();
 }
 
-std::string set_scope(const profile& p) {
+std::string scope_signals(bool& scoped) {
+  const std::vector<std::string> none;
+  auto abi = landlock_abi();
+  auto why = abi < 6 ? std::string{} : rules(none, none, abi, 0, true).enforce();
+  scoped = abi >= 6 && why.empty();
+  return why;
+}
+
+std::string scope_and_hide(const profile& p) {
   auto abi = landlock_abi();
   const std::vector<std::string> none;
   std::vector<std::string> hidden;
@@ -171,7 +179,8 @@ std::string set_scope(const profile& p) {
     if (auto why = r.enforce(); why != too_many) // what covers them is there for that
       return why;
   }
-  return abi < 6 ? "" : rules(none, none, abi, 0, true).enforce();
+  bool scoped = false;
+  return scope_signals(scoped);
 }
 
 } // namespace conclave::launcher

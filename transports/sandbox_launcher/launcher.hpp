@@ -10,6 +10,7 @@
 ///       warden      one per command; tier 2: first process of a pid namespace. Ends when the command's shell does, and then
 ///         shell     nothing that the command started is left
 ///     warden        tiers 1 and 0: a child of the launcher and a subreaper, which takes down what is left by hand
+///     looker        sees how much memory and disk commands hold, which can take long
 ///     sweeper       removes the cgroups once everything has ended, also when the launcher was killed
 
 #include "transports/sandbox_lines.hpp"
@@ -71,9 +72,12 @@ std::string set_limits(const profile& p, const order& o);
 std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications
 std::string set_landlock(const profile& p);                       ///< tier 1
 
-/// Tier 2, as far as the kernel can: no signal and no abstract socket beyond. And what is hidden where nothing may be written
-/// cannot be read, whatever becomes of the mount that covers it; there a file that is new is read by the commands behind it.
-std::string set_scope(const profile& p);
+/// No signal and no abstract socket beyond this process and its descendants, as far as the kernel can; `scoped`: whether it can.
+std::string scope_signals(bool& scoped);
+
+/// Tier 2: the same, and what is hidden where nothing may be written cannot be read, whatever becomes of the mount that covers it;
+/// there a file that is new is read by the commands behind it.
+std::string scope_and_hide(const profile& p);
 constexpr const char* cover = "/.empty"; ///< what a hidden file is at tier 2
 
 int landlock_abi();

@@ -214,8 +214,9 @@ void supervisor::finish(command& c) {
   int status = 0;
   if (profile_.tier < 2 && ::waitpid(c.pid, &status, 0) == c.pid && WIFSIGNALED(status)) { // somebody else ended it: who is left?
     std::vector<int> others;
-    if (group_.sweeper() > 0)
-      others.push_back(group_.sweeper());
+    for (auto pid : {group_.sweeper(), looker_.pid()})
+      if (pid > 0)
+        others.push_back(pid);
     for (auto& other : commands_)
       if (other.get() != &c)
         others.push_back(other->pid);
@@ -243,45 +244,59 @@ void supervisor::finish(command& c) {
   say(line);
 }
 
+/// What is to be seen of a command; nothing where the kernel counts all of it.
+look supervisor::look_at(command& c, bool files) const {
+  look l;
+  l.count = !group_.limits_memory() || (!group_.limits_processes() && profile_.tier < 2);
+  l.files = files;
+  if (profile_.tier == 0 || (!l.count && !l.files))
+    return {};
+  l.pid = pid_of(c);
+  return l;
+}
+
 /// Which limit a command is over that the kernel does not hold for us; null = none.
-const char* supervisor::over(command& c, bool files) {
-  if (profile_.tier == 0)
-    return nullptr;
-  bool memory = !group_.limits_memory(), processes = !group_.limits_processes() && profile_.tier < 2;
-  if (files || memory || processes) {
-    auto pid = pid_of(c);
-    auto used = memory || processes ? measure(pid, profile_.memory) : usage_of_tree{};
-    if (files)
-      c.held = measure_files(pid);
-    if (memory && used.memory + c.held.memory > profile_.memory)
-      return "memory";
-    if (processes && used.processes > profile_.processes)
-      return "processes";
-    if (c.held.disk > profile_.file_size)
-      return "disk";
-  }
-  return nullptr;
+const char* supervisor::over(command& c, const look& l) const {
+  if (l.files)
+    c.held = l.held;
+  if (l.count && !group_.limits_memory() && l.used.memory + c.held.memory > profile_.memory)
+    return "memory";
+  if (l.count && !group_.limits_processes() && profile_.tier < 2 && l.used.processes > profile_.processes)
+    return "processes";
+  return c.held.disk > profile_.file_size ? "disk" : nullptr;
 }
 
 void supervisor::watch() {
   auto now = now_ms();
-  bool due = now - watched_ms_ >= watch_ms, files = now - files_ms_ >= files_watch_ms;
-  if (due)
-    watched_ms_ = now;
-  if (files)
-    files_ms_ = now;
   for (auto& c : commands_) {
     if (c->deadline_ms > 0 && now >= c->deadline_ms)
       end(*c, "timeout");
     if (!c->reason.empty() && now - c->ended_ms > patience_ms)
       ::syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, nullptr, 0);
-    if (const auto* what = due && c->reason.empty() ? over(*c, files) : nullptr)
-      end(*c, what);
   }
+  if (now - watched_ms_ < watch_ms || looker_.awaited() >= 0)
+    return;
+  bool files = now - files_ms_ >= files_watch_ms;
+  watched_ms_ = now;
+  if (files)
+    files_ms_ = now;
+  std::vector<look> wanted;
+  for (auto& c : commands_)
+    if (auto l = c->reason.empty() ? look_at(*c, files) : look{}; l.pid > 0)
+      wanted.push_back(l);
+  looker_.ask(wanted, profile_.memory);
+}
+
+void supervisor::on_looks() {
+  for (const auto& l : looker_.take())
+    for (auto& c : commands_)
+      if (c->pid == l.pid && c->reason.empty())
+        if (const auto* what = over(*c, l))
+          end(*c, what);
 }
 
 void supervisor::step(int wait_ms) {
-  std::vector<pollfd> on{{over_ ? -1 : 0, POLLIN, 0}, {holder_, POLLRDHUP, 0}};
+  std::vector<pollfd> on{{over_ ? -1 : 0, POLLIN, 0}, {holder_, POLLRDHUP, 0}, {looker_.awaited(), POLLIN, 0}};
   for (auto& c : commands_)
     // At tier 2 the last word is behind the end of all that the command was, and the kernel still takes the warden's mounts apart.
     for (auto fd : {c->pidfd, c->out_fd, c->err_fd, profile_.tier == 2 ? c->status_fd : -1})
@@ -295,7 +310,7 @@ void supervisor::step(int wait_ms) {
   auto n = commands_.size();
   for (std::size_t i = 0; i < n; ++i) {
     auto& c = *commands_[i];
-    const auto* of = &on[2 + 4 * i];
+    const auto* of = &on[3 + 4 * i];
     if (of[1].revents)
       drain(c.out_fd, c.out, 256u << 10);
     if (of[2].revents)
@@ -308,6 +323,8 @@ void supervisor::step(int wait_ms) {
   std::erase_if(commands_, [](const auto& c) { return c->pidfd < 0; });
   if (on[0].revents && !over_ && !read_lines())
     over_ = true;
+  if (on[2].revents)
+    on_looks();
   watch();
 }
 
@@ -315,7 +332,7 @@ int supervisor::run() {
   while (!over_) {
     auto wait = commands_.empty() ? -1 : static_cast<int>(watch_ms);
     for (auto& c : commands_)
-      if (c->deadline_ms > 0)
+      if (c->deadline_ms > 0 && c->reason.empty())
         wait = std::max(0, std::min(wait, static_cast<int>(c->deadline_ms - now_ms())));
     step(wait);
   }

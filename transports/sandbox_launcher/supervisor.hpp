@@ -5,6 +5,7 @@
 #include "transports/sandbox_launcher/cgroup.hpp"
 #include "transports/sandbox_launcher/command.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/looker.hpp"
 
 #include <memory>
 
@@ -33,7 +34,9 @@ private:
   void refuse(const std::string& id, const std::string& why);
   void end(command& c, const std::string& reason);
   void finish(command& c);
-  const char* over(command& c, bool files);
+  look look_at(command& c, bool files) const;
+  const char* over(command& c, const look& l) const;
+  void on_looks();
   void watch();
   void step(int wait_ms);
 
@@ -43,6 +46,7 @@ private:
   cgroup group_;
   std::string unread_;
   std::vector<std::unique_ptr<command>> commands_;
+  looker looker_;
   std::int64_t watched_ms_ = 0, files_ms_ = 0;
   bool over_ = false;
 };

@@ -82,7 +82,9 @@ int supervisor::run_one() {
       continue; // a signal was passed on
     if (n < 0)
       ::_exit(2);
-    if (const auto* what = over(c, true)) {
+    auto l = look_at(c, true);
+    perform(l, profile_.memory);
+    if (const auto* what = over(c, l)) {
       end = what == std::string_view{"memory"} ? "killed: too much memory"
             : what == std::string_view{"disk"} ? "killed: too much in deleted files"
                                                : "killed: too many processes";

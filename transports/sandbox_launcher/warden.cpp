@@ -191,7 +191,14 @@ void pass_on(int signal) {
   }
 }
 
-[[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals) {
+/// `scoped`: this process reaches nobody but those below it, so one call ends them all, also those who are just starting others.
+void end_all(bool scoped) {
+  if (scoped)
+    ::kill(-1, SIGKILL);
+  end_descendants();
+}
+
+[[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals, bool scoped) {
   std::array<pollfd, 3> on{{{life_fd, POLLIN, 0}, {signals, POLLIN, 0}, {listener, POLLIN, 0}}};
   while (true) {
     if (::poll(on.data(), on.size(), -1) < 0)
@@ -209,12 +216,12 @@ void pass_on(int signal) {
         if (WIFSTOPPED(status)) {
           ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr); // at tier 0 it may have asked its parent to trace it
         } else if (pid == shell) {
-          end_descendants();
+          end_all(scoped);
           end_with('s', WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), {});
         }
     }
     if (on[0].revents) { // the launcher says so, or is gone
-      end_descendants();
+      end_all(scoped);
       ::_exit(0);
     }
   }
@@ -245,9 +252,13 @@ void pass_on(int signal) {
     drop_bounds(); // at tier 2 the holder did
   if (p.tier > 0)
     check(drop_rights());
+  bool scoped = false;
   if (first)
-    check(set_scope(p));
-  ::prctl(PR_SET_DUMPABLE, 0); // what runs below may not look into this process
+    check(scope_and_hide(p));
+  else if (p.tier == 1)
+    check(scope_signals(scoped));
+  scoped = scoped && ::kill(::getppid(), 0) != 0 && errno == EPERM; // the launcher is of the same user, and beyond
+  ::prctl(PR_SET_DUMPABLE, 0);                                      // what runs below may not look into this process
   int ends[2] = {-1, -1};
   if (p.tier > 0 && ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, static_cast<int*>(ends)) != 0)
     check(fault("no socket"));
@@ -274,7 +285,7 @@ void pass_on(int signal) {
   auto listener = p.tier > 0 ? receive_listener(ends[0]) : -1;
   if (first)
     wait_as_first(shell, p, listener, signals);
-  wait_as_subreaper(shell, p, listener, signals);
+  wait_as_subreaper(shell, p, listener, signals, scoped);
 }
 
 } // namespace conclave::launcher
