@@ -5,7 +5,7 @@
 
 #include "app/host_io.hpp"
 #include "app/paced_output.hpp"
-#include "app/task_changes.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
 
@@ -179,8 +179,8 @@ std::string output_folder_problem(const std::string& path, const run_config& tea
     folder = folder.parent_path();
   std::string no_home;
   auto home = home_path(no_home);
-  if (auto fault = target_fault(std::filesystem::weakly_canonical(folder, e).string(), home); !fault.empty())
-    return fault + "; name another folder";
+  if (auto fault = folder_fault(std::filesystem::weakly_canonical(folder, e).string(), folder_use::target, home); !fault.empty())
+    return fault;
   auto found = std::filesystem::symlink_status(folder, e);
   if (std::filesystem::exists(found)) {
     if (!std::filesystem::is_directory(found))

@@ -42,9 +42,6 @@ std::string nothing_to_apply(const task_changes& t);
 /// configuration of who presented says.
 delivery::policy drift_policy_of(const task_changes& t, const std::string& given = {});
 
-/// Why no files of a task belong into a folder (absolute, links resolved; it need not be there), or empty. `home`: conclave's own.
-std::string target_fault(const std::string& target, const std::string& home);
-
 /// Where undo finds what an apply of this task replaced.
 std::string journal_of(const std::string& home, const std::string& task);
 

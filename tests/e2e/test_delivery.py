@@ -110,7 +110,7 @@ class Delivery(unittest.TestCase):
             for where in ("bare/hooks", "bare/hooks/new", "tree/.git/new", "home/out"):
                 r = self.ran(home, config, "--output-dir", where, code=1)
                 self.assertIn("--output-dir", r.stderr)
-                self.assertIn("name another folder", r.stderr)
+                self.assertRegex(r.stderr, "; name (another folder|the folder that holds .git)")
             self.ran(home, config, "--apply", "no")
             for to in ("bare/hooks", "tree/.git/new", "."):
                 r = home.run("apply", "last", "--to", str(home.path / to))
@@ -220,15 +220,19 @@ class Delivery(unittest.TestCase):
         with Home() as home:
             project = self.folder(home, a="a\n")
             (project / ".git" / "hooks").mkdir(parents=True)
+            bare = home.path / "bare"
+            for inside in ("objects", "refs"):
+                (bare / inside).mkdir(parents=True)
+            (bare / "HEAD").write_text("ref: refs/heads/main\n")
             (home.path / "link").symlink_to(home.path / "home")
             self.ran(home, team([step(call(FS + "write_file", path="../target1/n", content="n\n"))], project), "--apply", "no")
             before = tree(home.path / "home").keys()
             for place, why in (("/", "is the whole file system"), (home.path / "home", "conclave keeps its own files"), (home.path / "home" / "logs", "conclave keeps"),
-                               (home.path / "link", "conclave keeps"), (project / ".git" / "hooks", "git runs")):
+                               (home.path / "link", "conclave keeps"), (project / ".git" / "hooks", "git runs"), ("/proc/self", "made of no files"), (bare, "is a git repository itself")):
                 r = home.run("apply", "last", "--to", str(place))
                 self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
                 self.assertIn(why, r.stderr)
-                self.assertIn("name another folder. Nothing was written", r.stderr)
+                self.assertRegex(r.stderr, "; name (another folder|a folder below it.*|the folder that holds .git)\\. Nothing was written")
             self.assertEqual({x for x in tree(home.path / "home") if x.endswith("/n") or x == "n"} - before, set())
 
     def test_who_deletes_a_task_is_told_what_cannot_be_taken_back_any_more(self):
