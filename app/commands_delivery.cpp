@@ -151,15 +151,21 @@ std::string word_of(const path_policy::verdict& v) {
 }
 
 /// Behind what agents may do with a path of a folder that may be changed: whether that comes back.
-std::string delivered_word(const path_policy::rules& rules, const std::string& path, const std::string& write_mode) {
+std::string delivered_word(const path_policy::rules& rules, const std::string& path, const workspace_config& with) {
   auto within = [&](const path_policy::root& r) { return r.later && (path + "/").starts_with(r.path + "/"); };
-  if (std::none_of(rules.roots.begin(), rules.roots.end(), within))
+  auto root = std::find_if(rules.roots.begin(), rules.roots.end(), within);
+  if (root == rules.roots.end())
     return {};
   auto then = rules;
   for (auto& r : then.roots)
     r.writable = r.writable || r.later;
   auto write = path_policy::judge(then, path, path_policy::access::modify);
-  auto in_place = write_mode == "legacy";
+  auto in_place = with.write_mode == "legacy";
+  auto folder = root->kind == path_policy::root_kind::context_file ? root->path.substr(0, root->path.rfind('/')) : root->path;
+  auto below = path.size() > folder.size() ? path.substr(folder.size() + 1) : std::string{};
+  auto why = in_place || below.empty() ? std::string{} : judge_for(folder, with)(below, path_policy::access::modify); // as apply
+  if (write.ok() && !why.empty())
+    return "; apply writes it: no (" + why + ")";
   if (write.ok())
     return in_place ? "; who presents may write it, in place" : "; a copy of it may be changed, which apply writes back";
   return std::string{in_place ? "; in the presentation: " : "; apply writes it: "} + word_of(write);
@@ -271,7 +277,7 @@ int command_paths(const paths_options& o) {
       auto read = path_policy::judge(rules, path, path_policy::access::read);
       auto write = path_policy::judge(rules, path, path_policy::access::modify);
       out += "  " + path_policy::shown(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write)
-             + delivered_word(rules, path, w.write_mode) + "\n";
+             + delivered_word(rules, path, w) + "\n";
     }
   }
   return print(out);

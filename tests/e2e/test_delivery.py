@@ -83,6 +83,12 @@ class Delivery(unittest.TestCase):
                 before = tree(project / "fixture.git")
                 command = f"cd {'target1' if git else '../target1'} && {make.format('')}; mkdir d; {make.format('d/').split(' mkdir -p fixture')[0]}"
                 config = team([step(call(CMD + "execute_command", command=command))], project)
+                asked = [project, project / "a", *(project / name for name in ("HEAD", "d/HEAD", "fixture.git/hooks/post-receive"))]
+                said = home.run("paths", "--config", home.write("p.json", config), *map(str, asked)).stdout.splitlines()[1:6]
+                self.assertEqual([x.endswith("which apply writes back") for x in said], [True, True, False, False, False], said)
+                self.assertRegex(said[2], "; apply writes it: no .a folder with HEAD, objects and refs is a git repository, and ")
+                alone = home.write("p.json", team([], project / "a"))
+                self.assertIn("which apply writes back\n", home.run("paths", "--config", alone, str(project / "a")).stdout)
                 r = self.ran(home, config, "--apply", "yes")
                 for name in ("HEAD", "d/HEAD", "fixture.git/hooks/post-receive"):
                     self.assertIn(f"left as it is: {name}: ", r.stderr)
