@@ -88,12 +88,14 @@ std::string left_text(const std::vector<snapshots::left_out>& left) {
   return out + (left.size() > listed ? "\n  and " + std::to_string(left.size() - listed) + " more" : "");
 }
 
-/// Writes all of it. Returns the exit code; `text` says what was done.
+/// Writes all of it. Returns the exit code; `text` says what was done, and how it is taken back if anything was.
 int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text) {
   std::vector<written_folder> written;
   auto fault = apply_changes(t, home, to, on_drift, &written, [](const std::string& x) { complain("notice: " + x); });
   for (auto& w : written)
     text += applied_text(w.what, w.folder);
+  if (std::any_of(written.begin(), written.end(), [](auto& w) { return !w.what.id.empty(); }))
+    text += "take it back: conclave undo " + t.task + "\n";
   if (fault.empty())
     return 0;
   complain(fault);
@@ -201,7 +203,7 @@ int command_apply(const apply_options& o) {
   std::string text;
   auto code = carry_out(t, s.home, o.to, drift_policy_of(t, o.on_drift), text);
   tell_journal(s, t.task);
-  return print(text + (code == 0 || !text.empty() ? "take it back: conclave undo " + t.task + "\n" : ""), code);
+  return print(text, code);
 }
 
 int command_undo(const undo_options& o) {
@@ -341,7 +343,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   std::string text;
   auto written = carry_out(t, home, {}, drift_policy_of(t), text);
   if (!text.empty()) // of the folders before one that could not be written, too
-    complain(text + "take it back: conclave undo " + end.task);
+    complain(text.substr(0, text.size() - 1));
   std::vector<event> told;
   tell_journal(s, end.task, &told);
   std::string lines; // the display is over, but who reads the events gets these, too
