@@ -241,6 +241,11 @@ CAF_TEST(relative scripts of confined servers count from where conclave is start
   auto r = team(server(words));
   CAF_CHECK_EQUAL(command(r), (strings{"python3", here + "/tools/n.py", here + "/n.py", "--config=" + here + "/tools/n.py", "tools",
                                        "./gone.py", "-x", "${cwd}/n.py", "/etc"}));
+  auto settings =
+      command(team(server("command: python3, args: [DATA=./tools/n.py, d-b.x=../" + std::filesystem::path(here).filename().string()
+                          + "/n.py, DATA=tools/n.py, K=n.py, 'a b=./n.py', =./n.py, -c./n.py]")));
+  CAF_CHECK_EQUAL(settings, (strings{"python3", "DATA=" + here + "/tools/n.py", "d-b.x=" + here + "/n.py", "DATA=tools/n.py",
+                                     "K=n.py", "a b=./n.py", "=./n.py", "-c./n.py"}));
   auto first_word = [&](const load_result& of) { return command(of).at(1); };
   CAF_CHECK_EQUAL(first_word(team(server(std::string{words} + ", sandbox: 'off'"))), "./tools/n.py");
   CAF_CHECK_EQUAL(first_word(load(with(server(words)))), "./tools/n.py"); // without a workspace it starts here
@@ -259,6 +264,12 @@ CAF_TEST(relative scripts of confined servers count from where conclave is start
   problems =
       environment_problems(team(server(words) + "\nsandbox: {readable: [" + here + "/tools, " + here + "/n.py]}").config, unset);
   CAF_CHECK(!told("n.py' is outside"));
+  problems = environment_problems(
+      team(server("command: python3, args: [-c./n.py, -c./gone, K=./gone, --k=../gone, K=./n.py]")).config, unset);
+  CAF_CHECK(told("'-c./n.py' stays as it is, so the server looks for that path in the workspace"));
+  CAF_CHECK(told("'K=./gone' is not in the folder where conclave is started"));
+  CAF_CHECK(told("'--k=../gone' is not in the folder where conclave is started"));
+  CAF_CHECK(told("'" + here + "/n.py' is outside of what the sandbox shows this server"));
   std::filesystem::current_path(before);
 }
 
