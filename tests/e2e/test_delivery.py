@@ -113,6 +113,7 @@ class Delivery(unittest.TestCase):
             for make in ("git init -q --bare bare && rm -r bare/hooks && mkdir bare/hooks", "git init -q tree && mkdir tree/.git/new"):
                 subprocess.run(make, shell=True, check=True, cwd=home.path, env=home.env)
             before = tree(home.path / "bare"), tree(home.path / "tree")
+            self.assertIn("has too long a name: at most 248 bytes", self.ran(home, config, "--output-dir", "n" * 252, code=1).stderr)
             for where in ("bare/hooks", "bare/hooks/new", "tree/.git/new", "home/out"):
                 r = self.ran(home, config, "--output-dir", where, code=1)
                 self.assertIn("--output-dir", r.stderr)
@@ -126,6 +127,34 @@ class Delivery(unittest.TestCase):
             mine.mkdir(mode=0o700)
             self.ran(home, config, "--output-dir", "mine")
             self.assertEqual((mine.stat().st_mode & 0o7777, (mine / "post-receive").exists()), (0o700, True))
+
+    @unittest.skipIf(os.geteuid() != 0, "skipped: another user's folders take root")
+    def test_an_output_dir_is_refused_at_the_start_where_nothing_can_be_made(self):
+        with Home() as home:
+            config = home.write("team.json", team([], first=[step(call(FS + "write_file", path="f", content="f"))]))
+            for name, mode in (("closed", 0o555), ("sticky", 0o1777)):
+                (home.path / name / "empty").mkdir(parents=True)
+                (home.path / name / "empty").chmod(0o777)
+                (home.path / name).chmod(mode)
+            (home.path / "mounted").mkdir()
+            subprocess.run(["chown", "-hR", "65534:65534", str(home.path / "home"), str(home.path / "closed")], check=True)
+            subprocess.run(["chmod", "755", str(home.path)], check=True)
+            mount = subprocess.run(["mount", "-t", "tmpfs", "none", str(home.path / "mounted")], capture_output=True, text=True)
+            try:
+                cases = [(NOBODY, "closed/new", "nothing can be made in "), (NOBODY, "closed/empty", "nothing can be made in "),
+                         (NOBODY, "sticky/empty", "is another user's, in a folder where only its owner may replace it")]
+                if mount.returncode == 0:
+                    cases.append(([], "mounted", "is a mount point"))
+                else:
+                    print("skipped: no mount here:", mount.stderr.strip())
+                for user, out, why in cases:
+                    r = subprocess.run([*user, str(BIN), "--config", config, "--output-dir", str(home.path / out), "make it"], cwd=home.path, env=home.env,
+                                       capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+                    self.assertEqual((r.returncode, r.stdout), (1, ""), out)
+                    self.assertIn(why, r.stderr)
+            finally:
+                subprocess.run(["umount", "-l", str(home.path / "mounted")], capture_output=True)
+                subprocess.run(["chown", "-hR", "0:0", str(home.path)], check=True)
 
     def test_a_folder_to_be_read_stays_so_in_a_folder_that_may_be_changed(self):
         for git in (False, True):
