@@ -227,6 +227,13 @@ CAF_TEST(a name in a list of tools that fits none is told) {
   auto server = "\nmcp_servers: {s: {command: npx}}";
   CAF_CHECK_EQUAL(all(team(std::string{"exclude_tools: [nope, mcp__s__x]"} + server)), "");
   CAF_CHECK(says(team(std::string{"exclude_tools: [mcp__workspace_tools__copy]"} + server), "names no tool"));
+  for (const auto* names : {"exclude_tools: [write_file]", "allowed_tools: [mcp__filesystem__write_file]"})
+    CAF_CHECK(says(load(with(names)), "is a tool of workspaces, and without `cwd` the agent has none"));
+  CAF_CHECK(says(load(with(std::string{"exclude_tools: [mcp__command_line__execute_command]"} + server)), "without `cwd`"));
+  auto own = std::string{"\nmcp_servers: {filesystem: {command: npx}}"};
+  for (auto words :
+       {"exclude_tools: [write_file, nope]" + std::string{server}, "exclude_tools: [mcp__filesystem__write_file]" + own})
+    CAF_CHECK_EQUAL(all(load(with(words))), "");
 }
 
 CAF_TEST(relative scripts of confined servers count from where conclave is started) {
