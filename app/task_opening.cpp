@@ -70,9 +70,8 @@ std::string bring_files(event_store& store, const std::string& task, std::vector
 
 std::optional<ledger::restored> ended_task(event_store& store, const std::string& task, const std::vector<event>& known) {
   std::string error;
-  auto rows = store.list(error);
-  auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
-  if (row == rows.end() || (row->outcome.empty() && !row->played))
+  auto row = store.find(task, error);
+  if (!row || (row->outcome.empty() && !row->played))
     return {};
   if (row->played && row->outcome != to_string(outcome_kind::answered)) {
     ledger::restored never;
