@@ -41,7 +41,7 @@ std::string read_changes(event_store& store, const std::string& task, task_chang
     log.push_back(std::move(e));
   }
   if (error.empty() && log.empty())
-    error = "there is no task " + task;
+    error = "there is no task " + shown_text(task, 200);
   if (error.empty())
     out = changes_of(task, log, error);
   return error;
@@ -114,7 +114,9 @@ proposed_changes changes_of_task(event_store& store, const std::string& task, st
 }
 
 std::string apply_task(event_store& store, outside& from, const std::string& task, const apply_request& how) {
-  std::string fault;
+  auto fault = drift_policy_fault(how.on_drift);
+  if (!fault.empty())
+    return fault;
   task_changes t;
   if (auto why = read_changes(store, task, t); !why.empty())
     return why;
@@ -142,6 +144,8 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
 
 std::string undo_task(event_store& store, const std::string& task) {
   std::string fault;
+  if (auto row = store.find(task, fault); !row)
+    return fault.empty() ? "there is no task " + shown_text(task, 200) : fault;
   auto home = home_dir(fault);
   if (!fault.empty())
     return fault;

@@ -143,6 +143,12 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
   return out;
 }
 
+std::string drift_policy_fault(const std::string& given) {
+  return given.empty() || given == "fail" || given == "skip" || given == "prefer_presenter"
+             ? std::string{}
+             : "on_drift: '" + shown_text(given, 100) + "' is none of fail, skip and prefer_presenter. Nothing was written";
+}
+
 delivery::policy drift_policy_of(const task_changes& t, const std::string& given) {
   auto& on_drift = given.empty() ? t.workspace.on_drift : given;
   return on_drift == "skip"               ? delivery::policy::skip

@@ -149,12 +149,23 @@ CAF_TEST(changes are written once the host approves them) {
   CAF_CHECK(shown == end.changes);
   CAF_CHECK_EQUAL(text, "folder " + project + "\nA  new.txt\n");
   yes = true;
+  how.on_drift = "overwrite";
+  CAF_CHECK_EQUAL(eng.apply(end.task, how),
+                  "on_drift: 'overwrite' is none of fail, skip and prefer_presenter. Nothing was written");
+  CAF_CHECK(!written());
+  how.on_drift = "skip";
   CAF_CHECK_EQUAL(eng.apply(end.task, how), "");
   CAF_CHECK(written());
   CAF_CHECK_EQUAL(eng.undo(end.task), "");
   CAF_CHECK(!written());
   CAF_CHECK_EQUAL(eng.undo(end.task), ""); // nothing more
-  std::vector<event> behind;               // a reader of later reads it, too
+  CAF_CHECK_EQUAL(eng.undo("nobody"), "there is no task nobody");
+  CAF_CHECK_EQUAL(eng.undo("../" + end.task), "there is no task ../" + end.task);
+  auto bogus = team();
+  for (auto& a : bogus.agents)
+    a.backend.workspace.on_drift = "overwrite";
+  CAF_CHECK_NOT_EQUAL(eng.ask(bogus, {"make it", {}}).error.find("drift_conflict_policy"), std::string::npos);
+  std::vector<event> behind; // a reader of later reads it, too
   test::signal over;
   listener l;
   l.on_event = [&behind, p = over.promise, ended = false](const event& e) mutable {
