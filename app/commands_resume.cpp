@@ -61,8 +61,7 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   auto loaded = load_config(file, {.nodes = {}, .env = env.lookup(), .sources = env.sources()});
   team = std::move(loaded.config);
   trial = stored;
-  secrets known;
-  known.add_for_results(env.known_secrets());
+  auto known = env.known_secrets();
   if (restore_secrets(trial, team, error, &known))
     return true;
   auto unread = blocking(loaded.problems);

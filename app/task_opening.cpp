@@ -116,8 +116,7 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
   std::string error;
   auto secrets_back = [&]() -> outcome {
     std::vector<problem> ignored; // whoever read the team told them
-    secrets known;
-    known.add_for_results(environment::load(ignored).known_secrets());
+    auto known = environment::load(ignored).known_secrets();
     if (restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error, &known))
       return {};
     return refused(ec::bad_config, error + "; the team to resume with does not hold it");
