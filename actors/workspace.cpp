@@ -23,11 +23,6 @@ namespace {
 using workspace_tools::tool_fault;
 using workspace_tools::tool_row;
 
-bool names_tool(const std::vector<std::string>& list, const tool_row& row) {
-  auto full = workspace_tools::public_name(row);
-  return std::any_of(list.begin(), list.end(), [&](auto& x) { return x == row.name || x == full; });
-}
-
 /// The row of a public name, or nullptr: no other tool is near enough.
 const tool_row* row_of(const std::string& public_name) {
   auto& rows = workspace_tools::table();
@@ -45,7 +40,7 @@ constexpr bool is_command =
 } // namespace
 
 bool workspace_state::offers(const tool_row& row) const {
-  auto has = [&](const std::vector<std::string>& list) { return names_tool(list, row); };
+  auto has = [&](const std::vector<std::string>& list) { return workspace_tools::is_named(row, list); };
   return std::find(parts.replaced.begin(), parts.replaced.end(), row.server) == parts.replaced.end()
          && (row.server != "command_line" || parts.config.commands) && !has(parts.exclude_tools)
          && (!parts.has_allowed_tools || has(parts.allowed_tools));

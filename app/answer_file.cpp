@@ -5,9 +5,11 @@
 
 #include "app/host_io.hpp"
 #include "app/paced_output.hpp"
-#include "app/task_changes.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
+
+#include <climits>
 
 #include <algorithm>
 #include <atomic>
@@ -168,6 +170,34 @@ std::string write_answer(const std::string& path, const std::string& text) {
   return problem == 0 ? "" : "cannot write " + path + ": " + std::strerror(problem);
 }
 
+namespace {
+
+constexpr std::size_t made_beside = 7; ///< bytes of `.XXXXXX` behind the name of a folder that is being made
+
+/// Why what is there in the place of the new folder cannot give way to it, or empty.
+std::string in_the_way(const fs::path& folder, const fs::file_status& found) {
+  if (!fs::is_directory(found))
+    return "is there already and no folder; name a new one";
+  std::error_code e;
+  auto empty = fs::is_empty(folder, e);
+  if (e)
+    return "is there already and cannot be read: " + e.message() + "; name a new folder";
+  if (!empty)
+    return "is there already and not empty; name a new folder";
+  struct statx own {};
+  struct stat above {};
+  if (::statx(AT_FDCWD, folder.c_str(), AT_SYMLINK_NOFOLLOW, STATX_UID, &own) != 0
+      || ::stat(folder.parent_path().c_str(), &above) != 0)
+    return "cannot be looked at: " + std::string{std::strerror(errno)};
+  if ((own.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0)
+    return "is a mount point, which nothing takes the place of; name a new folder in it";
+  if (auto me = ::geteuid(); (above.st_mode & S_ISVTX) != 0 && me != 0 && own.stx_uid != me && above.st_uid != me)
+    return "is another user's, in a folder where only its owner may replace it; name a new folder";
+  return {};
+}
+
+} // namespace
+
 std::string output_folder_problem(const std::string& path, const run_config& team) {
   if (path.empty())
     return {};
@@ -179,19 +209,21 @@ std::string output_folder_problem(const std::string& path, const run_config& tea
     folder = folder.parent_path();
   std::string no_home;
   auto home = home_path(no_home);
-  if (auto fault = target_fault(std::filesystem::weakly_canonical(folder, e).string(), home); !fault.empty())
-    return fault + "; name another folder";
+  if (auto fault = folder_fault(std::filesystem::weakly_canonical(folder, e).string(), folder_use::target, home); !fault.empty())
+    return fault;
   auto found = std::filesystem::symlink_status(folder, e);
-  if (std::filesystem::exists(found)) {
-    if (!std::filesystem::is_directory(found))
-      return "is there already and no folder; name a new one";
-    auto empty = std::filesystem::is_empty(folder, e);
-    return empty && !e ? std::string{} : "is there already and not empty; name a new folder";
-  }
+  if (std::filesystem::exists(found))
+    if (auto fault = in_the_way(folder, found); !fault.empty())
+      return fault;
   auto parent = folder.parent_path();
   if (!std::filesystem::is_directory(parent, e))
     return shown_text(parent.string(), 4'096) + " is not there; make it first";
-  return ::access(parent.c_str(), W_OK) == 0 ? std::string{} : "nothing can be made in " + shown_text(parent.string(), 4'096);
+  if (folder.filename().string().size() + made_beside > NAME_MAX)
+    return "has too long a name: at most " + std::to_string(NAME_MAX - made_beside)
+           + " bytes, as the files are put together beside it";
+  if (::faccessat(AT_FDCWD, parent.c_str(), W_OK | X_OK, AT_EACCESS) != 0) // an empty folder gives way to one made beside it, too
+    return "nothing can be made in " + shown_text(parent.string(), 4'096) + ": " + std::strerror(errno);
+  return {};
 }
 
 } // namespace conclave

@@ -88,12 +88,14 @@ std::string left_text(const std::vector<snapshots::left_out>& left) {
   return out + (left.size() > listed ? "\n  and " + std::to_string(left.size() - listed) + " more" : "");
 }
 
-/// Writes all of it. Returns the exit code; `text` says what was done.
+/// Writes all of it. Returns the exit code; `text` says what was done, and how it is taken back if anything was.
 int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text) {
   std::vector<written_folder> written;
   auto fault = apply_changes(t, home, to, on_drift, &written, [](const std::string& x) { complain("notice: " + x); });
   for (auto& w : written)
     text += applied_text(w.what, w.folder);
+  if (std::any_of(written.begin(), written.end(), [](auto& w) { return !w.what.id.empty(); }))
+    text += "take it back: conclave undo " + t.task + "\n";
   if (fault.empty())
     return 0;
   complain(fault);
@@ -151,15 +153,21 @@ std::string word_of(const path_policy::verdict& v) {
 }
 
 /// Behind what agents may do with a path of a folder that may be changed: whether that comes back.
-std::string delivered_word(const path_policy::rules& rules, const std::string& path, const std::string& write_mode) {
+std::string delivered_word(const path_policy::rules& rules, const std::string& path, const workspace_config& with) {
   auto within = [&](const path_policy::root& r) { return r.later && (path + "/").starts_with(r.path + "/"); };
-  if (std::none_of(rules.roots.begin(), rules.roots.end(), within))
+  auto root = std::find_if(rules.roots.begin(), rules.roots.end(), within);
+  if (root == rules.roots.end())
     return {};
   auto then = rules;
   for (auto& r : then.roots)
     r.writable = r.writable || r.later;
   auto write = path_policy::judge(then, path, path_policy::access::modify);
-  auto in_place = write_mode == "legacy";
+  auto in_place = with.write_mode == "legacy";
+  auto folder = root->kind == path_policy::root_kind::context_file ? root->path.substr(0, root->path.rfind('/')) : root->path;
+  auto below = path.size() > folder.size() ? path.substr(folder.size() + 1) : std::string{};
+  auto why = in_place || below.empty() ? std::string{} : judge_for(folder, with)(below, path_policy::access::modify); // as apply
+  if (write.ok() && !why.empty())
+    return "; apply writes it: no (" + why + ")";
   if (write.ok())
     return in_place ? "; who presents may write it, in place" : "; a copy of it may be changed, which apply writes back";
   return std::string{in_place ? "; in the presentation: " : "; apply writes it: "} + word_of(write);
@@ -195,7 +203,7 @@ int command_apply(const apply_options& o) {
   std::string text;
   auto code = carry_out(t, s.home, o.to, drift_policy_of(t, o.on_drift), text);
   tell_journal(s, t.task);
-  return print(text + (code == 0 || !text.empty() ? "take it back: conclave undo " + t.task + "\n" : ""), code);
+  return print(text, code);
 }
 
 int command_undo(const undo_options& o) {
@@ -271,7 +279,7 @@ int command_paths(const paths_options& o) {
       auto read = path_policy::judge(rules, path, path_policy::access::read);
       auto write = path_policy::judge(rules, path, path_policy::access::modify);
       out += "  " + path_policy::shown(path, 4'096) + ": read " + word_of(read) + ", write " + word_of(write)
-             + delivered_word(rules, path, w.write_mode) + "\n";
+             + delivered_word(rules, path, w) + "\n";
     }
   }
   return print(out);
@@ -335,7 +343,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   std::string text;
   auto written = carry_out(t, home, {}, drift_policy_of(t), text);
   if (!text.empty()) // of the folders before one that could not be written, too
-    complain(text + "take it back: conclave undo " + end.task);
+    complain(text.substr(0, text.size() - 1));
   std::vector<event> told;
   tell_journal(s, end.task, &told);
   std::string lines; // the display is over, but who reads the events gets these, too

@@ -26,7 +26,6 @@
 #include "transports/outside.hpp"
 #include "transports/process_owner.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -62,8 +61,7 @@ bool read_team(const resume_options& o, const opening& stored, run_config& team)
   auto loaded = load_config(file, {.nodes = {}, .env = env.lookup(), .sources = env.sources()});
   team = std::move(loaded.config);
   trial = stored;
-  secrets known;
-  known.add_for_results(env.known_secrets());
+  auto known = env.known_secrets();
   if (restore_secrets(trial, team, error, &known))
     return true;
   auto unread = blocking(loaded.problems);
@@ -158,17 +156,16 @@ std::optional<task_row> await_end(event_store& store, const std::string& task, s
   auto machine = outside::of_machine();
   auto until = machine->now_steady() + cancel_limit;
   for (auto gone = false; machine->now_steady() < until;) {
-    auto rows = store.list(error);
-    auto now = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
+    auto now = store.find(task, error);
     if (!error.empty())
       return {};
-    if (now == rows.end()) {
+    if (!now) {
       error = "task " + task + " is not in the store any more: somebody deleted it";
       return {};
     }
     // One that ends writes so and goes then: whoever saw it gone looks once more for what it wrote.
     if (!now->outcome.empty() || (!now->live && gone))
-      return *now;
+      return now;
     gone = !now->live;
     if (!gone)
       std::this_thread::sleep_for(std::chrono::milliseconds(100)); // a person waits, nothing else on this thread

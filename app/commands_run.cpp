@@ -35,6 +35,7 @@ namespace conclave {
 namespace {
 
 constexpr int usage_code = static_cast<int>(exit_code::usage);
+constexpr std::size_t most_agents_named = 5; ///< in one line
 
 /// Prints what is wrong with a configuration. Returns whether it can run.
 bool judge(const std::vector<problem>& problems, bool quiet) {
@@ -82,6 +83,25 @@ void redirect_types(const run_options& o, run_config& config) {
   }
 }
 
+/// The agents of the team file that have this path with the other permission, named; `all` says whether that is everyone with a
+/// workspace.
+std::string otherwise_given(const run_config& config, const context_path& x, bool& all) {
+  std::string out;
+  std::size_t named = 0, more = 0;
+  all = true;
+  for (auto& a : config.agents) {
+    auto& w = a.backend.workspace;
+    auto differs = std::any_of(w.context.begin(), w.context.end(), [&](auto& y) { return y.path == x.path && y.write != x.write; });
+    all = all && (differs || w.cwd.empty());
+    if (differs && named++ < most_agents_named)
+      out += (out.empty() ? "'" : ", '") + shown_text(a.id, 64) + "'";
+    else if (differs)
+      ++more;
+  }
+  all = all && named > 0;
+  return out + (more > 0 ? " and " + std::to_string(more) + " more" : "");
+}
+
 /// Adds the paths of the command line, and those that its question names, for every agent with a workspace; an agent of the quick
 /// mode gets one with them.
 bool add_paths(run_options& o, run_config& config) {
@@ -107,10 +127,16 @@ bool add_paths(run_options& o, run_config& config) {
       same->write = same->write || x.write; // as in a question
   }
   auto typed = o.has_question && o.question != "-";
-  if (typed && !usable && !o.quiet && !o.automation)
-    for (auto& x : paths_in(o.question).paths)
+  if (typed && !usable && !o.quiet && !o.automation) {
+    auto named = paths_in(o.question);
+    for (auto& x : named.paths)
       complain("the question names " + shown_text(x.path, 4'096)
                + ", but no agent has a workspace: it stays text, and nobody can read it; give agents `cwd` in the team file");
+    for (auto& word : named.missing)
+      if (word.find_first_not_of("@.") != std::string::npos) // a mere end of a sentence
+        complain(shown_text(word, 300)
+                 + " in the question names no file or folder here, and no agent has a workspace: it stays text");
+  }
   if (typed && usable) {
     auto named = paths_in(o.question);
     if (!named.error.empty()) {
@@ -128,16 +154,26 @@ bool add_paths(run_options& o, run_config& config) {
     for (auto& x : named.paths) {
       auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
       x.write = x.write || (same != all.end() && same->write);
+      auto read_by_all = false;
+      otherwise_given(config, x, read_by_all);
+      auto writes = x.write && !read_by_all;
       if (!o.quiet && !o.automation)
-        complain((x.write && in_place ? "who presents may change "
-                                      : "agents may " + std::string{x.write ? "change a copy of " : "read "})
-                 + shown_text(x.path, 4'096) + ", which the question names");
+        complain(
+            (writes && in_place ? "who presents may change " : "agents may " + std::string{writes ? "change a copy of " : "read "})
+            + shown_text(x.path, 4'096) + ", which the question names");
       if (same == all.end())
         all.push_back(std::move(x));
       else
         same->write = same->write || x.write;
     }
   }
+  for (auto& x : all)
+    if (auto everyone = false; !o.quiet && !o.automation)
+      if (auto agents = otherwise_given(config, x, everyone); !agents.empty())
+        complain(shown_text(x.path, 4'096) + ": "
+                 + (x.write ? "`:w` here, but the team file gives it to be read alone"
+                            : "given here to be read alone, but by the team file with `permission: write`")
+                 + (everyone ? "" : ", to " + agents) + ": it is read alone; for the other, say the same in both");
   for (std::size_t i = 0; i < config.agents.size() && !all.empty(); ++i) // what is wrong with them is told by how they were given
     config.places.emplace("agents[" + std::to_string(i) + "].backend.context_paths",
                           place{"", o.paths.empty() ? "@ in the question" : "--path"});

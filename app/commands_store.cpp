@@ -69,7 +69,16 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
   }
   snapshots::store store{snapshot_folder(s.home)};
   for (const auto& a : made.answers) {
+    std::size_t files = 0;
+    auto all_there = store.walk(a.snapshot, [&](const std::string&, const snapshots::entry& e) {
+      files += has_bytes(e) ? 1 : 0;
+      return true;
+    });
+    auto came = std::holds_alternative<snapshots::placed>(all_there) && files > static_cast<std::size_t>(a.files)
+                    ? files - static_cast<std::size_t>(a.files)
+                    : 0;
     out += a.label + ": " + count_of(static_cast<std::size_t>(a.files), "file") + ", " + std::to_string(a.bytes) + " bytes"
+           + (came > 0 ? ", and " + std::to_string(came) + " of your folders as they were" : "")
            + (a.snapshot == made.snapshot ? ", delivered" : "") + "\n";
     auto got = store.list(a.snapshot);
     if (auto* f = std::get_if<snapshots::failure>(&got)) {

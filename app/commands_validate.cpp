@@ -117,8 +117,7 @@ judged_file judge_file(const std::string& file, const validate_options& o) {
     also(missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine()));
     also(unfit_files(loaded.config));
     if (o.explain) {
-      secrets known;
-      known.add_for_results(env.known_secrets());
+      auto known = env.known_secrets();
       out.explained = effective_text(loaded.config, &known);
     }
   }

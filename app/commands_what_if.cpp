@@ -91,8 +91,7 @@ int command_what_if(const replay_options& o) {
     return i == bodies.end() ? nullptr : &i->second;
   };
   std::vector<problem> ignored; // said when the file was read
-  secrets known;
-  known.add_for_results(environment::load(ignored).known_secrets());
+  auto known = environment::load(ignored).known_secrets();
   r.changes = ledger::changes_between(stored.opening, config, &known);
   add_unavailable(given.problems, r.changes);
   ledger::other_rules other{config.rules, r.order};

@@ -108,11 +108,10 @@ ending append_lacking(event_store& store, const std::string& task, const lacking
     if (n > 0)
       std::this_thread::sleep_for(pause); // the other one is about to let go
     error.clear();
-    auto rows = store.list(error);
+    auto row = store.find(task, error);
     if (!error.empty())
       return ending::unreadable;
-    auto row = std::find_if(rows.begin(), rows.end(), [&task](auto& r) { return r.task == task; });
-    if (row == rows.end())
+    if (!row)
       return ending::not_here;
     if (row->outcome.empty())
       return ending::not_ended;

@@ -172,7 +172,8 @@ public:
   /// task later reads it.
   std::string apply(const std::string& task, const apply_request& how = {});
 
-  /// Takes back what was applied of it; its log gets a `changes_undone` for each. Returns what is wrong, or empty.
+  /// Takes back what was applied of it; its log gets a `changes_undone` for each. Returns what is wrong (also: there is no such
+  /// task), or empty.
   std::string undo(const std::string& task);
 
   /// Returns a file (16 MiB at most) that goes with an answer of a task: by its label ("agent1.2", "agent1.final") and its path.

@@ -117,7 +117,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   r.http = outside_->open_http(hub_);
   r.env = [env = env_](const std::string& name) { return env->find(name); };
   r.sources = [env = env_](const std::string& name) { return env->source(name); };
-  r.known.add_for_results(env_->known_secrets());
+  r.known = env_->known_secrets();
   std::string ignored;
   r.log_dir = options_.write_logs ? (options_.log_root.empty() ? log_dir("", ignored) : options_.log_root) : std::string{};
   r.home = home_dir(ignored);
@@ -268,7 +268,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   }
   secrets known;
   if (!on_.tape) // who plays it has no such environment, and gets the same log; the recording tells of each place
-    known.add_for_results(env_->known_secrets());
+    known = env_->known_secrets();
   mask_secrets(whole, &known);
   parts.attachments = whole.attachments;
   for (auto& a : whole.attachments)

@@ -6,10 +6,10 @@
 #include "app/engine_files.hpp"
 
 #include "app/delivery_log.hpp"
-#include "app/load_config.hpp"
 #include "app/question_paths.hpp"
 #include "app/task_changes.hpp"
 #include "app/task_in_place.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/event_store.hpp"
@@ -41,7 +41,7 @@ std::string read_changes(event_store& store, const std::string& task, task_chang
     log.push_back(std::move(e));
   }
   if (error.empty() && log.empty())
-    error = "there is no task " + task;
+    error = "there is no task " + shown_text(task, 200);
   if (error.empty())
     out = changes_of(task, log, error);
   return error;
@@ -56,7 +56,8 @@ std::string settle_folders(std::vector<agent_config>& agents) {
     auto& w = a.backend.workspace;
     if (w.cwd.empty() || !a.node.empty())
       continue;
-    auto settle = [&](std::string& path, const char* key, bool needed) -> std::string {
+    auto settle = [&](std::string& path, const char* key, folder_use use) -> std::string {
+      auto needed = use != folder_use::programs;
       std::error_code e;
       if (path.empty() || path.front() != '/')
         return {}; // validate() says so
@@ -69,20 +70,24 @@ std::string settle_folders(std::vector<agent_config>& agents) {
         return {};
       }
       path = std::move(found);
-      auto fault = context_fault(path, !needed);
+      auto fault = folder_fault(path, use);
       return fault.empty() ? fault : named + fault;
     };
     std::vector<context_path> settled; // two names of one folder are one grant
     for (auto& c : w.context) {
-      if (auto fault = settle(c.path, "context_paths", true); !fault.empty())
+      if (auto fault = settle(c.path, "context_paths", c.write ? folder_use::writing : folder_use::reading); !fault.empty())
         return fault;
       add_context(settled, c);
     }
     w.context = std::move(settled);
     for (auto& path : w.readable)
-      if (auto fault = settle(path, "sandbox.readable", false); !fault.empty())
+      if (auto fault = settle(path, "sandbox.readable", folder_use::programs); !fault.empty())
         return fault;
   }
+  for (std::size_t i = 0; i < agents.size(); ++i)
+    if (auto path = agents[i].node.empty() ? absolute_cwd(agents[i]) : std::string{}; !path.empty())
+      if (auto fault = cwd_fault(path, i, agents); !fault.empty())
+        return "cwd: " + shown_text(path, 4'096) + " of agent '" + agents[i].id + "' " + fault;
   std::string named;
   for (auto& path : missing)
     named += (named.empty() ? "" : ", ") + shown_text(path, 4'096);
@@ -109,7 +114,9 @@ proposed_changes changes_of_task(event_store& store, const std::string& task, st
 }
 
 std::string apply_task(event_store& store, outside& from, const std::string& task, const apply_request& how) {
-  std::string fault;
+  auto fault = drift_policy_fault(how.on_drift);
+  if (!fault.empty())
+    return fault;
   task_changes t;
   if (auto why = read_changes(store, task, t); !why.empty())
     return why;
@@ -137,6 +144,8 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
 
 std::string undo_task(event_store& store, const std::string& task) {
   std::string fault;
+  if (auto row = store.find(task, fault); !row)
+    return fault.empty() ? "there is no task " + shown_text(task, 200) : fault;
   auto home = home_dir(fault);
   if (!fault.empty())
     return fault;

@@ -16,7 +16,7 @@
 namespace conclave {
 
 /// Brings the folders of the user's that agents may use into the form that the sandbox compares: links resolved. Returns what is
-/// wrong with the first that no agent may have, or empty.
+/// wrong with the first that no agent may have, or with an absolute `cwd`, as a team file is told; or empty.
 std::string settle_folders(std::vector<agent_config>& agents);
 
 // As the members of `engine`.

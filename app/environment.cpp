@@ -169,9 +169,10 @@ environment environment::load(std::vector<problem>& problems) {
 }
 
 secrets environment::known_secrets() const {
-  secrets out;
+  secrets all, out;
   for (auto& [name, v] : values_)
-    out.add_named(name, v.value);
+    all.add_named(name, v.value);
+  out.add_for_results(all);
   return out;
 }
 

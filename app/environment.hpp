@@ -43,7 +43,8 @@ public:
   /// Returns find() as a function for expand() and key look-ups; keep this object alive meanwhile.
   conclave::lookup lookup() const;
 
-  /// Returns the values of variables whose names say that they are secret.
+  /// Returns the values of variables whose names say that they are secret, as far as they may be taken out of what tools give
+  /// (secrets::add_for_results).
   secrets known_secrets() const;
 
   /// Returns an error for each variable CONCLAVE_BASE_URL_<X> whose X is no backend type: what it was to send elsewhere would go to

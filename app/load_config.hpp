@@ -66,11 +66,6 @@ std::vector<problem> ending_models(const run_config& c, std::int64_t now_unix_ms
 /// Returns a warning for each budget in which no call fits at all: the smallest of any backend that it counts may use more.
 std::vector<problem> small_budgets(const run_config& c, std::int64_t now_unix_ms);
 
-/// Returns why agents cannot be given this canonical path, or empty: the whole file system, a folder that holds our own home,
-/// what git keeps for itself, or what is neither a file nor a folder. `of_programs`: it is to be seen by commands alone
-/// (`sandbox.readable`, of which `validate` says more).
-std::string context_fault(const std::string& path, bool of_programs = false);
-
 /// Returns the problems that keep a configuration from running: errors, and keys that would change what the run does but are not
 /// available yet. Cosmetic keys are warnings and never here.
 std::vector<problem> blocking(const std::vector<problem>& problems);

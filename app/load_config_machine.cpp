@@ -4,6 +4,7 @@
 // What this machine lacks for a configuration: keys, files and programs. Never an error: another machine may have them.
 
 #include "app/load_config.hpp"
+#include "app/load_config_parts.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
@@ -188,16 +189,27 @@ private:
     auto program = name.find('/') != std::string::npos ? name : find_program(name, path ? path->c_str() : "");
     tell(".command", program.empty() ? program : hidden(program));
     for (std::size_t i = 1; i < s.command.size(); ++i) {
-      const auto& word = s.command[i];
+      const auto& whole = s.command[i];
+      auto word = whole.substr(loader::path_in_word(whole));
+      auto from_workspace = s.cwd.empty() || s.cwd.starts_with("${cwd}");
+      auto is_relative = [](std::string_view x) { return x.starts_with("./") || x.starts_with("../"); };
       // Of these something is shown: what, nobody but the server's start can tell.
       auto partly = [&word](std::string_view folder) { return word.starts_with(folder); };
       if (word == "/tmp" || partly("/dev/") || partly("/proc/") || partly("/etc/"))
         continue;
       if (word.starts_with('/'))
         tell(".args", hidden(word));
-      else if ((s.cwd.empty() || s.cwd.starts_with("${cwd}")) && (word.starts_with("./") || word.starts_with("../")))
+      else if (from_workspace && word.size() > 2 && word[0] == '-' && word[1] != '-'
+               && is_relative(std::string_view{word}.substr(2)))
         add(at + ".args",
-            "'" + shown_text(word, 200)
+            "'" + shown_text(whole, 200)
+                + "' stays as it is, so the server looks for that path in the workspace, which is empty at first: write the path "
+                  "as "
+                  "a word of its own, or an absolute one",
+            false);
+      else if (from_workspace && is_relative(word))
+        add(at + ".args",
+            "'" + shown_text(whole, 200)
                 + "' is not in the folder where conclave is started, so the server looks for it in the workspace, which is empty "
                   "at first",
             false);

@@ -250,6 +250,9 @@ void section::read_rows(T& out) const {
 /// `out.type` is set already, and the timeouts of the file.
 void read_backend(const section& s, backend_config& out, const load_options& options);
 void read_servers(const section& backend, backend_config& out);
+/// Where the path begins in a word of a server's command: behind the sign of an option (`--config=a.json`), or of a setting with
+/// what is a path without doubt (`DATA=./a.db`); 0 = the word is one, if anything is.
+std::size_t path_in_word(const std::string& word);
 void read_workspace(const section& backend, workspace_config& out);
 void read_sandbox(const section& owner, workspace_config& out);         ///< under the key `sandbox` of the file or of a backend
 void read_shared_context(const section& orchestrator, run_config& out); ///< `context_paths`, for all agents that have a workspace

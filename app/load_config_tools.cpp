@@ -173,11 +173,10 @@ std::string as_written(std::string path) {
   return path;
 }
 
-/// Makes a word absolute that names what is there in the folder: a path with a slash, or a file as `notes.py`. Of an option
-/// (`--config=./a.json`) what follows the sign.
+/// Makes a word absolute that names what is there in the folder: a path with a slash, or a file as `notes.py`.
 void settle_word(std::string& word, const std::string& folder) {
-  auto from = word.starts_with('-') ? word.find('=') : std::string::npos;
-  auto path = from == std::string::npos ? word : word.substr(from + 1);
+  auto from = path_in_word(word);
+  auto path = word.substr(from);
   std::error_code e;
   if (path.empty() || std::string_view{"/~$-"}.find(path.front()) != std::string_view::npos || path.find('\0') != std::string::npos)
     return;
@@ -186,7 +185,7 @@ void settle_word(std::string& word, const std::string& folder) {
                                                    : found.has_extension() && std::filesystem::is_regular_file(found, e);
   auto real = meant ? std::filesystem::canonical(found, e) : found; // what is readable is shown where it really lies
   if (meant && !e)
-    word = (from == std::string::npos ? "" : word.substr(0, from + 1)) + as_written(real.string());
+    word = word.substr(0, from) + as_written(real.string());
 }
 
 /// A server in the sandbox starts in the workspace, which no relative path of a file can mean: it counts from where conclave is
@@ -211,6 +210,16 @@ void settle_paths(backend_config& out) {
 }
 
 } // namespace
+
+std::size_t path_in_word(const std::string& word) {
+  auto sign = word.find('=');
+  if (sign == std::string::npos || sign == 0)
+    return 0;
+  auto value = std::string_view{word}.substr(sign + 1);
+  auto is_path = value.starts_with("./") || value.starts_with("../") || value.starts_with("/");
+  auto is_name = word.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == sign;
+  return word.starts_with('-') || (is_path && is_name) ? sign + 1 : 0;
+}
 
 void read_servers(const section& backend, backend_config& out) {
   const auto* all = backend.get("mcp_servers");

@@ -5,6 +5,7 @@
 
 #include "app/load_config_parts.hpp"
 #include "app/question_paths.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
 
@@ -13,39 +14,12 @@
 #include <set>
 #include <tuple>
 
-namespace conclave {
-
-std::string context_fault(const std::string& path, bool of_programs) {
-  std::error_code e;
-  std::string ignored;
-  auto home = std::filesystem::weakly_canonical(home_path(ignored), e).string();
-  if (path == "/")
-    return "is the whole file system; name a folder below it";
-  for (auto* place : {"/proc", "/dev"})
-    if (!of_programs && (path + "/").starts_with(std::string{place} + "/"))
-      return std::string{"is in "} + place + ", which is made of no files that could be copied or kept; name another folder";
-  auto found = std::filesystem::status(path, e);
-  if (!of_programs && std::filesystem::exists(found) && !std::filesystem::is_directory(found)
-      && !std::filesystem::is_regular_file(found))
-    return "is neither a file nor a folder (but a pipe, a socket or a device); name a file or a folder";
-  if ((lower(path) + "/").find("/.git/") != std::string::npos)
-    return "is in the folder of a git repository itself: what is written there, git runs; name the folder that holds .git";
-  if (!home.empty() && (home + "/").starts_with(path + "/"))
-    return "holds the folder where conclave keeps its own files (" + shown_text(home)
-           + "); name a folder below it, or set CONCLAVE_HOME elsewhere";
-  if (!home.empty() && (path + "/").starts_with(home + "/"))
-    return "is within the folder where conclave keeps its own files (" + shown_text(home) + "), which agents never see";
-  return {};
-}
-
-} // namespace conclave
-
 namespace conclave::loader {
 
 namespace {
 
 /// The path as agents and the sandbox see it: absolute, links resolved. Empty where there is none; that was reported.
-std::string real_path(const section& s, const entry& at, const std::string& where, std::string given, bool of_programs = false) {
+std::string real_path(const section& s, const entry& at, const std::string& where, std::string given, folder_use use) {
   auto fault = given.empty() ? "is empty: name a file or folder, or leave the entry out" : expand_home(given);
   if (!fault.empty()) {
     s.to().error(at.at, where, fault);
@@ -58,7 +32,7 @@ std::string real_path(const section& s, const entry& at, const std::string& wher
     return std::filesystem::absolute(given, e).lexically_normal().string();
   }
   auto path = found.string();
-  if (fault = context_fault(path, of_programs); !fault.empty()) {
+  if (fault = folder_fault(path, use); !fault.empty()) {
     s.to().error(at.at, where, "'" + shown_text(path, 200) + "' " + fault);
     return {};
   }
@@ -147,14 +121,14 @@ std::vector<context_path> read_context(const section& s) {
       }
       where += ".path";
       auto given = x.path;
-      x.path = real_path(s, e, where, given);
+      x.path = real_path(s, e, where, given, x.write ? folder_use::writing : folder_use::reading);
       if (expand_home(given); !x.path.empty())
         settle_protected(c, x, given);
       if (!x.path.empty())
         add_told(out, x, s.to(), e.at, s.path(at));
       continue;
     }
-    x.path = real_path(s, e, where, x.path);
+    x.path = real_path(s, e, where, x.path, folder_use::reading);
     if (!x.path.empty())
       add_told(out, x, s.to(), e.at, s.path(at));
   }
@@ -183,40 +157,6 @@ void read_patterns(const section& s, workspace_config& out) {
         if (std::find(list->begin(), list->end(), x) == list->end())
           list->push_back(std::move(x));
   }
-}
-
-std::string absolute_cwd(const agent_config& a) {
-  auto path = a.backend.workspace.cwd;
-  if (path.find('\0') != std::string::npos || !expand_home(path).empty() || path.empty() || path.front() != '/')
-    return {};
-  std::error_code e;
-  auto found = std::filesystem::weakly_canonical(path, e).string();
-  return found.size() > 1 && found.ends_with('/') ? found.substr(0, found.size() - 1) : found;
-}
-
-bool holds(const std::string& folder, const std::string& path) {
-  return (path + "/").starts_with(folder == "/" ? folder : folder + "/");
-}
-
-/// Why an absolute `cwd` cannot be meant as a folder of the agent's own, or empty.
-std::string cwd_fault(const std::string& path, std::size_t agent, const std::vector<agent_config>& agents) {
-  const std::string instead =
-      "; a workspace is a folder of its own: write a name (`cwd: work`), and give agents your files by `context_paths`";
-  std::error_code e;
-  if (path != "/" && holds(path, std::filesystem::weakly_canonical(user_home(), e).string()))
-    return "is or holds your home" + instead;
-  if (auto fault = context_fault(path); !fault.empty())
-    return fault;
-  if (auto here = std::filesystem::current_path(e).string(); !e && holds(path, here))
-    return "is or holds the folder where conclave was started" + instead;
-  for (const auto& c : agents[agent].backend.workspace.context)
-    if (holds(path, c.path) || holds(c.path, path))
-      return "overlaps with '" + shown_text(c.path, 200) + "' of `context_paths`" + instead;
-  for (std::size_t i = 0; i < agents.size(); ++i)
-    if (auto other = i == agent ? std::string{} : absolute_cwd(agents[i]); !other.empty() && holds(other, path))
-      return (other == path ? "is the `cwd` of agent '" : "lies in the `cwd` of agent '") + shown_text(agents[i].id, 64)
-             + "' too: agents do not share a workspace, they read each other's answers; give each a `cwd` of its own";
-  return {};
 }
 
 } // namespace
@@ -249,7 +189,7 @@ void read_sandbox(const section& owner, workspace_config& out) {
   s.read_rows(out);
   if (const auto* readable = s.get("readable"))
     for (auto& folder : out.readable)
-      folder = real_path(s, *readable, s.path("readable"), folder, true);
+      folder = real_path(s, *readable, s.path("readable"), folder, folder_use::programs);
   std::erase(out.readable, std::string{});
 }
 

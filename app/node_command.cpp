@@ -135,7 +135,7 @@ int run_node(const node_options& options) {
   resources.http = resources.outside->open_http({});
   resources.env = [env](const std::string& name) { return env->find(name); };
   resources.sources = [env](const std::string& name) { return env->source(name); };
-  resources.known.add_for_results(env->known_secrets());
+  resources.known = env->known_secrets();
   resources.log_dir = log_dir("", error);
   resources.note = [log](const node_note& n) { log->keep(n); };
   resources.callers = std::make_shared<caller_book>();

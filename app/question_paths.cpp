@@ -3,7 +3,7 @@
 
 #include "app/question_paths.hpp"
 
-#include "app/load_config.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/text.hpp"
 #include "transports/home.hpp"
 
@@ -88,7 +88,7 @@ context_path read_path(const std::string& given, std::string& error) {
   if (e)
     error = e.message();
   else
-    error = context_fault(out.path = found.string());
+    error = folder_fault(out.path = found.string(), out.write ? folder_use::writing : folder_use::reading);
   return out;
 }
 

@@ -5,6 +5,7 @@
 
 #include "app/plain_text.hpp"
 #include "app/task_in_place.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/events.hpp"
 #include "protocols/path_policy.hpp"
 #include "protocols/replay.hpp"
@@ -142,6 +143,12 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
   return out;
 }
 
+std::string drift_policy_fault(const std::string& given) {
+  return given.empty() || given == "fail" || given == "skip" || given == "prefer_presenter"
+             ? std::string{}
+             : "on_drift: '" + shown_text(given, 100) + "' is none of fail, skip and prefer_presenter. Nothing was written";
+}
+
 delivery::policy drift_policy_of(const task_changes& t, const std::string& given) {
   auto& on_drift = given.empty() ? t.workspace.on_drift : given;
   return on_drift == "skip"               ? delivery::policy::skip
@@ -160,20 +167,6 @@ std::string nothing_to_apply(const task_changes& t) {
 
 std::string journal_of(const std::string& home, const std::string& task) {
   return home + "/deliveries/" + task;
-}
-
-std::string target_fault(const std::string& target, const std::string& home) {
-  std::error_code e;
-  auto own = std::filesystem::weakly_canonical(home, e).string();
-  if (target == "/")
-    return "is the whole file system";
-  if (!own.empty() && (target + "/").starts_with(own + "/"))
-    return "is in the folder where conclave keeps its own files (" + path_policy::shown(own) + ")";
-  if (!own.empty() && own.starts_with(target + "/"))
-    return "holds the folder where conclave keeps its own files (" + path_policy::shown(own) + ")";
-  if (lower(target + "/").find("/.git/") != std::string::npos || git::repository_folders::lies_in_repository(target))
-    return "is in the folder of a git repository itself: what is written there, git runs";
-  return {};
 }
 
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
@@ -201,8 +194,8 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
     error = "'" + path_policy::shown(to) + "' is no folder; make it, then try again";
     return {};
   }
-  if (auto why = target_fault(target, home); !why.empty()) {
-    error = "--to: " + path_policy::shown(target) + " " + why + "; name another folder. Nothing was written";
+  if (auto why = folder_fault(target, folder_use::target, home); !why.empty()) {
+    error = "--to: " + path_policy::shown(target) + " " + why + ". Nothing was written";
     return {};
   }
   if (t.changes.size() > 1) {
@@ -320,7 +313,7 @@ std::string write_files(const task_changes& t, const snapshots::store& store, co
   if (t.snapshot.empty())
     return "the answer has no files";
   std::error_code e;
-  if (auto fault = target_fault(std::filesystem::weakly_canonical(folder, e).string(), home); !fault.empty())
+  if (auto fault = folder_fault(std::filesystem::weakly_canonical(folder, e).string(), folder_use::target, home); !fault.empty())
     return fault;
   auto allowed = judge_for(folder, t.workspace);
   auto leave_out = [&](const std::string& path, bool) {

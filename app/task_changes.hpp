@@ -38,12 +38,12 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
 /// Why there is nothing to apply where the presenter wrote in place; empty if it did not.
 std::string nothing_to_apply(const task_changes& t);
 
+/// Why a word says nothing of what apply does where the user changed a file since, or empty; an empty one says nothing else.
+std::string drift_policy_fault(const std::string& given);
+
 /// What apply does where the user changed a file since: `given` (fail, skip, prefer_presenter), if it says anything, else what the
 /// configuration of who presented says.
 delivery::policy drift_policy_of(const task_changes& t, const std::string& given = {});
-
-/// Why no files of a task belong into a folder (absolute, links resolved; it need not be there), or empty. `home`: conclave's own.
-std::string target_fault(const std::string& target, const std::string& home);
 
 /// Where undo finds what an apply of this task replaced.
 std::string journal_of(const std::string& home, const std::string& task);

@@ -70,9 +70,8 @@ std::string bring_files(event_store& store, const std::string& task, std::vector
 
 std::optional<ledger::restored> ended_task(event_store& store, const std::string& task, const std::vector<event>& known) {
   std::string error;
-  auto rows = store.list(error);
-  auto row = std::find_if(rows.begin(), rows.end(), [&](const task_row& r) { return r.task == task; });
-  if (row == rows.end() || (row->outcome.empty() && !row->played))
+  auto row = store.find(task, error);
+  if (!row || (row->outcome.empty() && !row->played))
     return {};
   if (row->played && row->outcome != to_string(outcome_kind::answered)) {
     ledger::restored never;
@@ -117,8 +116,7 @@ outcome read_opening(event_store& store, const resume_request& request, opening&
   std::string error;
   auto secrets_back = [&]() -> outcome {
     std::vector<problem> ignored; // whoever read the team told them
-    secrets known;
-    known.add_for_results(environment::load(ignored).known_secrets());
+    auto known = environment::load(ignored).known_secrets();
     if (restore_secrets(out, request.team != nullptr ? *request.team : run_config{}, error, &known))
       return {};
     return refused(ec::bad_config, error + "; the team to resume with does not hold it");

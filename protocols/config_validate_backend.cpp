@@ -255,7 +255,7 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
 /// Names in the lists of tools that were meant for a built-in one of a workspace, or for none there is.
 void check_tool_names(const backend_config& b, const std::string& path, std::vector<problem>& out) {
   const auto* kind = find_backend_kind(b.type);
-  if (b.workspace.cwd.empty() || kind == nullptr || !is_available(*kind)) // those of Claude Code are its own
+  if (kind == nullptr || !is_available(*kind)) // those of Claude Code are its own
     return;
   std::vector<std::string> known;
   std::set<std::string> servers;
@@ -266,10 +266,20 @@ void check_tool_names(const backend_config& b, const std::string& path, std::vec
       servers.insert("mcp__" + std::string{row.server} + "__");
     }
   auto others = !b.mcp_servers.empty() || !b.native_tools.empty();
+  auto has_workspace = !b.workspace.cwd.empty();
   for (const auto& [key, list] : {std::pair{".allowed_tools", &b.allowed_tools}, {".exclude_tools", &b.exclude_tools}})
     for (const auto& name : *list) {
+      auto is_known = std::find(known.begin(), known.end(), name) != known.end();
+      if (!has_workspace && is_known && (!others || name.starts_with("mcp__")))
+        add(out, path + key,
+            "'" + shown_text(name, 100)
+                + "' is a tool of workspaces, and without `cwd` the agent has none: give it one (`cwd: work`), or leave the name "
+                  "out",
+            severity::warning);
+      if (!has_workspace)
+        continue;
       auto ours = std::any_of(servers.begin(), servers.end(), [&](auto& s) { return name.starts_with(s); });
-      if ((others && !ours) || std::find(known.begin(), known.end(), name) != known.end())
+      if ((others && !ours) || is_known)
         continue;
       auto near = nearest(name, known);
       add(out, path + key,

@@ -21,8 +21,8 @@ struct folder_change {
 
 /// The files that go with a verdict.
 struct kept_files {
-  std::string snapshot; ///< of the workspace; empty = none
-  std::int64_t files = 0, bytes = 0;
+  std::string snapshot;               ///< of the workspace; empty = none
+  std::int64_t files = 0, bytes = 0;  ///< that were made or changed: copies of the user's that are as they were do not count
   std::string why;                    ///< they could not be kept; empty = they were, or there is no workspace
   bool mend = false;                  ///< the answer is not taken until they can be: `why` tells the model what to do
   std::vector<folder_change> changes; ///< that they make: of a presentation, and of what agents may change from the start

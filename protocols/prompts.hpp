@@ -38,8 +38,9 @@ std::vector<message> decision(const start_run& t, const std::string& system_mess
 /// reasons for the winner. Never a real id.
 std::vector<message> presentation(const start_run& t, const std::string& system_message, std::size_t budget_bytes);
 
-/// What an agent with a workspace at `place` is told of its files. Follows from the task and its configuration alone.
-std::string workspace(const start_run& t, const workspace_config& with, const std::string& place);
+/// What an agent with a workspace at `place` is told of its files. Follows from the task and its configuration alone. Tools that
+/// the configuration leaves out are not spoken of.
+std::string workspace(const start_run& t, const backend_config& backend, const std::string& place);
 
 /// Cuts `text` to about `most` bytes, between characters, and says so at its end.
 void cut(std::string& text, std::size_t most);

@@ -6,6 +6,9 @@
 #include "protocols/prompts.hpp"
 #include "protocols/text.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "protocols/workspace_tools.hpp"
+
+#include <algorithm>
 
 namespace conclave::prompts {
 
@@ -16,9 +19,17 @@ std::string line(const std::string& what, const std::string& path) {
   return "\n" + what + ": " + shown_text(path, 4'096);
 }
 
+bool offers(const backend_config& b, std::string_view name) {
+  const auto* row = workspace_tools::find(name);
+  return row != nullptr && !workspace_tools::is_named(*row, b.exclude_tools)
+         && (!b.has_allowed_tools || workspace_tools::is_named(*row, b.allowed_tools))
+         && std::none_of(b.mcp_servers.begin(), b.mcp_servers.end(), [&](auto& s) { return s.name == row->server; });
+}
+
 } // namespace
 
-std::string workspace(const start_run& t, const workspace_config& with, const std::string& place) {
+std::string workspace(const start_run& t, const backend_config& backend, const std::string& place) {
+  const auto& with = backend.workspace;
   auto present = t.kind == run_kind::present;
   std::string out = "You can work on files.";
   out += line("Your workspace, where relative paths resolve", workspace_paths::work(place));
@@ -55,15 +66,16 @@ std::string workspace(const start_run& t, const workspace_config& with, const st
   }
   out += "\nUse absolute paths outside of your workspace.";
   if (present)
-    out += " Your workspace holds the files of your answer. Put what belongs into a Target Path there, with deliver_files or by "
-           "writing it, and look whether it is complete. In the final answer name the files and do not paste them.";
+    out += " Your workspace holds the files of your answer. Put what belongs into a Target Path there, "
+           + std::string{offers(backend, "deliver_files") ? "with deliver_files or " : ""}
+           + "by writing it, and look whether it is complete. In the final answer name the files and do not paste them.";
   else if (t.answers.empty())
     out += " Keep only what belongs to your answer in the workspace when you call new_answer; in the answer name the files and do "
            "not paste them.";
   else
     out += " Look at the others' files before you vote. If you improve on an answer, copy what you take from its files into your "
            "workspace; keep only what belongs to your answer there, and name the files in it.";
-  if (with.commands) {
+  if (with.commands && offers(backend, "execute_command")) {
     out += " execute_command runs a shell command in your workspace, confined: it reads what you may read and writes only there";
     out += with.network == "none" ? ", without network." : ".";
     out += " Programs of a .venv in the workspace are found first. Test what you make, and say how it is run.";

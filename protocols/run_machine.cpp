@@ -193,7 +193,7 @@ void mover::open_talk() {
 std::string mover::instructions() const {
   auto text = with.agent.system_message;
   if (!s.workspace.empty() && s.step == ladder::tools)
-    text += (text.empty() ? "" : "\n\n") + prompts::workspace(s.task, with.agent.backend.workspace, s.workspace);
+    text += (text.empty() ? "" : "\n\n") + prompts::workspace(s.task, with.agent.backend, s.workspace);
   return text;
 }
 

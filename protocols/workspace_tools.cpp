@@ -215,6 +215,11 @@ std::string public_name(const tool_row& row) {
   return "mcp__" + std::string(row.server) + "__" + std::string(row.name);
 }
 
+bool is_named(const tool_row& row, const std::vector<std::string>& list) {
+  auto full = public_name(row);
+  return std::any_of(list.begin(), list.end(), [&](auto& x) { return x == row.name || x == full; });
+}
+
 std::vector<path_use> uses(const call& c) {
   user u;
   std::visit(u, c);

@@ -191,6 +191,9 @@ const tool_row* find(std::string_view name);
 
 std::string public_name(const tool_row& row);
 
+/// Whether a list of tools (`exclude_tools`, `allowed_tools`) names this one, by its own name or the public one.
+bool is_named(const tool_row& row, const std::vector<std::string>& list);
+
 // -- what a call touches
 // ----------------------------------------------------------------------------------------------------------------
 

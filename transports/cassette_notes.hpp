@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -94,6 +95,7 @@ public:
     return to_->bodies(task, shas, error);
   }
   std::vector<task_row> list(std::string& error) override { return to_->list(error); }
+  std::optional<task_row> find(const std::string& task, std::string& error) override { return to_->find(task, error); }
   bool remove(const std::string& task, std::string& error) override { return to_->remove(task, error); }
   std::vector<std::string> prune(std::int64_t before_ms, std::string& error) override { return to_->prune(before_ms, error); }
   std::vector<std::string> remove_all(const std::vector<std::string>& tasks, std::string& error) override {

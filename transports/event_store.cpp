@@ -150,11 +150,18 @@ public:
 
   std::vector<task_row> list(std::string& error) override { return store_reader(path_, use_).list(live_, error); }
 
+  std::optional<task_row> find(const std::string& task, std::string& error) override {
+    if (task.empty())
+      return {};
+    auto rows = store_reader(path_, use_).list(live_, error, task);
+    return rows.empty() ? std::nullopt : std::optional{std::move(rows.front())};
+  }
+
   bool remove(const std::string& task, std::string& error) override {
-    auto rows = list(error);
+    auto row = find(task, error);
     if (!error.empty())
       return false;
-    if (std::any_of(rows.begin(), rows.end(), [&](auto& row) { return row.task == task && row.live; })) {
+    if (row && row->live) {
       error = "task " + task + " is still running: end it first";
       return false;
     }

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -162,6 +163,14 @@ public:
 
   /// Newest first, by the order in which tasks began, whatever the clock said.
   virtual std::vector<task_row> list(std::string& error) = 0;
+
+  /// One of these; nothing if there is no such task, or with `error` set.
+  virtual std::optional<task_row> find(const std::string& task, std::string& error) {
+    for (auto& row : list(error))
+      if (row.task == task)
+        return row;
+    return {};
+  }
 
   /// Deletes one task, or all that started before `before_ms`, and returns their pages to the disk. Returns the ids deleted (with
   /// `error` set: those before it happened). A task under way is never deleted: for one that is an error, of many it is left out.

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <sys/stat.h>
 #include <system_error>
+#include <utility>
 
 namespace conclave {
 
@@ -155,28 +156,34 @@ body_page store_reader::all_bodies(const std::string& task) {
   return page;
 }
 
-std::vector<task_row> store_reader::list(live_tasks& live, std::string& error) {
+std::vector<task_row> store_reader::list(live_tasks& live, std::string& error, const std::string& only) {
   // What a store of before lacks is given as it would be there now; it may be on a medium that nobody can write to.
-  static constexpr const char* queries[] = {
-      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms,"
-      " task IN (SELECT task FROM played) FROM tasks LEFT JOIN starts USING(task)"
-      " ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
-      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms, 0"
-      " FROM tasks LEFT JOIN starts USING(task) ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
-      "SELECT task, started_ms, last_ms, seq, question, outcome, nr, 1, '', 0, 0, 0"
-      " FROM tasks LEFT JOIN starts USING(task) ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC",
-      "SELECT task, started_ms, last_ms, seq, question, outcome, 0, 1, '', 0, 0, 0 FROM tasks ORDER BY started_ms DESC, task DESC"};
+  static constexpr const char* by_number = " ORDER BY nr IS NULL DESC, nr DESC, started_ms DESC, task DESC";
+  static constexpr std::pair<const char*, const char*> queries[] = {
+      {"SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms,"
+       " task IN (SELECT task FROM played) FROM tasks LEFT JOIN starts USING(task)",
+       by_number},
+      {"SELECT task, started_ms, last_ms, seq, question, outcome, nr, log_version, owner_host, owner_pid, owner_started_ms, 0"
+       " FROM tasks LEFT JOIN starts USING(task)",
+       by_number},
+      {"SELECT task, started_ms, last_ms, seq, question, outcome, nr, 1, '', 0, 0, 0 FROM tasks LEFT JOIN starts USING(task)",
+       by_number},
+      {"SELECT task, started_ms, last_ms, seq, question, outcome, 0, 1, '', 0, 0, 0 FROM tasks",
+       " ORDER BY started_ms DESC, task DESC"}};
   std::vector<task_row> out;
   std::vector<std::int64_t> numbers;
   auto failure = reading([&](connection& db) {
     out.clear();
     numbers.clear();
     sqlite::statement s;
-    for (auto* sql : queries)
-      if (s = prepared(db, sql); s || db.last() != SQLITE_ERROR)
+    for (auto& [rows, order] : queries)
+      if (s = prepared(db, (std::string{rows} + (only.empty() ? order : " WHERE task = ?1")).c_str());
+          s || db.last() != SQLITE_ERROR)
         break;
     if (!s)
       return db.last();
+    if (!only.empty())
+      put(s.get(), 1, only);
     auto code = first_row(db, s.get());
     for (; code == SQLITE_ROW; code = sqlite3_step(s.get())) {
       auto number = [&](int i) { return sqlite3_column_int64(s.get(), i); };

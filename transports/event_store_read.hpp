@@ -39,7 +39,7 @@ public:
                     std::vector<stored_body>* on_the_way = nullptr);
   body_page bodies(const std::string& task, const std::vector<std::string>& shas, std::size_t max_bytes);
   body_page all_bodies(const std::string& task);
-  std::vector<task_row> list(live_tasks& live, std::string& error);
+  std::vector<task_row> list(live_tasks& live, std::string& error, const std::string& only = {}); ///< `only`: one task's
 
 private:
   /// Runs `f`, which returns SQLITE_DONE or an error and is run again where the store has to be opened in another way. Returns why

@@ -24,14 +24,16 @@ public:
   explicit canary(const std::string& below) {
     ::mkdir(below.c_str(), 0700); // if it cannot be made, the test says so
     sweep(below);
-    auto made = below + "/new-canary-XXXXXX";
-    path_ = below + "/canary"; // where it could not be made
-    if (::mkdtemp(made.data()) == nullptr)
-      return;
-    lock_ = lock(made);
-    path_ += made.substr(made.rfind('-')); // only a locked one has a name that others look for
-    if (::rename(made.c_str(), path_.c_str()) != 0)
+    path_ = below + "/canary";                                      // where it could not be made
+    for (int tries = 0; tries < most_tries && lock_ < 0; ++tries) { // one that is not locked yet another's sweep may take
+      auto made = below + "/canary-XXXXXX";
+      if (::mkdtemp(made.data()) == nullptr)
+        return;
       path_ = made;
+      lock_ = lock(made);
+      if (lock_ >= 0 && !is_at(lock_, made))
+        ::close(std::exchange(lock_, -1));
+    }
   }
   ~canary() { remove(); }
   canary(const canary&) = delete;
@@ -48,6 +50,15 @@ public:
   }
 
 private:
+  static constexpr int most_tries = 8;
+
+  static bool is_at(int fd, const std::string& path) {
+    struct stat opened {
+    }, there{};
+    return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev
+           && opened.st_ino == there.st_ino;
+  }
+
   static int lock(const std::string& path) {
     auto fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -61,7 +72,9 @@ private:
     std::error_code e;
     for (fs::directory_iterator at{below, e}, end; !e && at != end; at.increment(e)) {
       auto path = at->path().string();
-      if (auto fd = at->path().filename().string().starts_with("canary") ? lock(path) : -1; fd >= 0) {
+      auto name = at->path().filename().string();
+      auto is_test = name.starts_with("canary") || name.starts_with("new-canary-"); // the latter of an earlier version
+      if (auto fd = is_test ? lock(path) : -1; fd >= 0) {
         std::error_code ignored;
         fs::remove_all(path, ignored);
         ::close(fd);

@@ -228,6 +228,7 @@ bool workspace_disk::read_base(std::size_t i) {
   std::getline(in, b.snapshot);
   std::getline(in, b.branch);
   std::getline(in, b.commit);
+  in >> b.files >> b.bytes;
   if (!wire::is_sha256(b.snapshot))
     return false;
   bases_[i] = std::move(b);
@@ -242,8 +243,11 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   if (taken == nullptr)
     return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
   tell_not_copied(i, *taken);
-  base b{taken->id, of ? of->branch : "", of ? of->commit : ""};
-  if (auto fault = write_atomically(base_file(i), b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n"); !fault.empty())
+  base b{taken->id, of ? of->branch : "", of ? of->commit : "", static_cast<std::int64_t>(taken->files),
+         static_cast<std::int64_t>(taken->bytes)};
+  auto text =
+      b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n" + std::to_string(b.files) + " " + std::to_string(b.bytes) + "\n";
+  if (auto fault = write_atomically(base_file(i), text); !fault.empty())
     return fault;
   bases_[i] = std::move(b);
   return {};
@@ -401,8 +405,22 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     if (!there)
       return failed(
           {snapshots::fault::io, path_policy::shown(where, 4'096) + " is not there any more, or no folder: make it again", {}});
-    if (goes_with_answers(f_.config, c) && holds_unchanged(taken, name_of(where), from.snapshot))
+    auto came_along = [&](const snapshots::changes& differs) { // what is as it was nobody made
+      if (!goes_with_answers(f_.config, c))
+        return;
+      auto files = from.files, bytes = from.bytes;
+      for (auto& x : differs)
+        if (has_bytes(x.before)) {
+          --files;
+          bytes -= x.before.kind == snapshots::entry_kind::link ? 0 : static_cast<std::int64_t>(x.before.size);
+        }
+      out.files = std::max<std::int64_t>(out.files - files, 0);
+      out.bytes = std::max<std::int64_t>(out.bytes - bytes, 0);
+    };
+    if (goes_with_answers(f_.config, c) && holds_unchanged(taken, name_of(where), from.snapshot)) {
+      came_along({});
       continue;
+    }
     auto take = how_to_take(i, cancel);
     take.ours = true;
     take.bases = {{from.snapshot}};
@@ -412,12 +430,15 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     tell_left_out("changes of " + path_policy::shown(c.path, 4'096), std::get<snapshots::taken>(after),
                   c.git ? std::vector<std::string>{""} : std::vector<std::string>{}, false);
     auto& id = std::get<snapshots::taken>(after).id;
-    if (id == from.snapshot)
+    if (id == from.snapshot) {
+      came_along({});
       continue;
+    }
     auto diff = store_.diff(from.snapshot, id);
     if (auto* f = std::get_if<snapshots::failure>(&diff))
       return failed(*f);
     auto& all = std::get<snapshots::changes>(diff);
+    came_along(all);
     auto files = std::count_if(all.begin(), all.end(), [](auto& x) { return has_bytes(x.before) || has_bytes(x.after); });
     out.changes.push_back({is_file(c.path) ? parent(c.path) : c.path, from.snapshot, id, files, from.commit});
   }

@@ -86,6 +86,7 @@ private:
   struct base {
     std::string snapshot;       ///< empty = there is no copy
     std::string branch, commit; ///< of its git repository
+    std::int64_t files = 0, bytes = 0;
   };
 
   std::string copy_targets(bool as_it_is, snapshots::cancel_flag cancel);

@@ -149,12 +149,23 @@ CAF_TEST(changes are written once the host approves them) {
   CAF_CHECK(shown == end.changes);
   CAF_CHECK_EQUAL(text, "folder " + project + "\nA  new.txt\n");
   yes = true;
+  how.on_drift = "overwrite";
+  CAF_CHECK_EQUAL(eng.apply(end.task, how),
+                  "on_drift: 'overwrite' is none of fail, skip and prefer_presenter. Nothing was written");
+  CAF_CHECK(!written());
+  how.on_drift = "skip";
   CAF_CHECK_EQUAL(eng.apply(end.task, how), "");
   CAF_CHECK(written());
   CAF_CHECK_EQUAL(eng.undo(end.task), "");
   CAF_CHECK(!written());
   CAF_CHECK_EQUAL(eng.undo(end.task), ""); // nothing more
-  std::vector<event> behind;               // a reader of later reads it, too
+  CAF_CHECK_EQUAL(eng.undo("nobody"), "there is no task nobody");
+  CAF_CHECK_EQUAL(eng.undo("../" + end.task), "there is no task ../" + end.task);
+  auto bogus = team();
+  for (auto& a : bogus.agents)
+    a.backend.workspace.on_drift = "overwrite";
+  CAF_CHECK_NOT_EQUAL(eng.ask(bogus, {"make it", {}}).error.find("drift_conflict_policy"), std::string::npos);
+  std::vector<event> behind; // a reader of later reads it, too
   test::signal over;
   listener l;
   l.on_event = [&behind, p = over.promise, ended = false](const event& e) mutable {
@@ -304,6 +315,42 @@ CAF_TEST(a folder that agents may not have is refused however a host names it) {
   CAF_CHECK_NOT_EQUAL(refused("/").find("whole file system"), std::string::npos);
   CAF_CHECK_NOT_EQUAL(refused(project + "/none").find("is not there"), std::string::npos);
   CAF_CHECK_NOT_EQUAL(refused("project").find("no absolute path"), std::string::npos);
+}
+
+CAF_TEST(a workspace that a host names by an absolute path is judged as that of a file) {
+  engine eng{home.options()};
+  auto refused = [&](const std::string& cwd) {
+    auto with = team();
+    with.agents[0].backend.workspace.cwd = cwd;
+    auto end = eng.ask(with, {"make it", {}});
+    CAF_CHECK(end.code == ec::bad_config);
+    return end.error;
+  };
+  CAF_CHECK_NOT_EQUAL(refused(project + "/sub").find("overlaps with '" + project + "' of `context_paths`"), std::string::npos);
+  CAF_CHECK_NOT_EQUAL(refused(own).find("keeps its own files"), std::string::npos);
+  CAF_CHECK_NOT_EQUAL(refused("/").find("whole file system"), std::string::npos);
+  CAF_CHECK_NOT_EQUAL(refused(std::filesystem::current_path().string()).find("where conclave was started"), std::string::npos);
+  auto with = team();
+  for (auto& a : with.agents)
+    a.backend.workspace.cwd = home.path + "/shared";
+  CAF_CHECK_NOT_EQUAL(eng.ask(with, {"make it", {}}).error.find("is the `cwd` of agent"), std::string::npos);
+}
+
+CAF_TEST(a folder in which git keeps its own is given to be read alone) {
+  engine eng{home.options()};
+  for (const auto* name : {"/bare/objects", "/bare/refs"})
+    std::filesystem::create_directories(project + name);
+  std::ofstream{project + "/bare/HEAD"} << "ref: refs/heads/main\n";
+  auto error = [&](bool write) {
+    auto with = test::team();
+    for (auto& a : with.agents) {
+      a.backend.workspace.cwd = "w";
+      a.backend.workspace.context = {{project + "/bare", write, {}}};
+    }
+    return eng.ask(with, {"read it", {}}).error;
+  };
+  CAF_CHECK_NOT_EQUAL(error(true).find("is a git repository itself"), std::string::npos);
+  CAF_CHECK_EQUAL(error(false), "");
 }
 
 CAF_TEST(a folder that a host gives twice is not written unless both say so) {

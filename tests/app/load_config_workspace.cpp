@@ -227,6 +227,13 @@ CAF_TEST(a name in a list of tools that fits none is told) {
   auto server = "\nmcp_servers: {s: {command: npx}}";
   CAF_CHECK_EQUAL(all(team(std::string{"exclude_tools: [nope, mcp__s__x]"} + server)), "");
   CAF_CHECK(says(team(std::string{"exclude_tools: [mcp__workspace_tools__copy]"} + server), "names no tool"));
+  for (const auto* names : {"exclude_tools: [write_file]", "allowed_tools: [mcp__filesystem__write_file]"})
+    CAF_CHECK(says(load(with(names)), "is a tool of workspaces, and without `cwd` the agent has none"));
+  CAF_CHECK(says(load(with(std::string{"exclude_tools: [mcp__command_line__execute_command]"} + server)), "without `cwd`"));
+  auto own = std::string{"\nmcp_servers: {filesystem: {command: npx}}"};
+  for (auto words :
+       {"exclude_tools: [write_file, nope]" + std::string{server}, "exclude_tools: [mcp__filesystem__write_file]" + own})
+    CAF_CHECK_EQUAL(all(load(with(words))), "");
 }
 
 CAF_TEST(relative scripts of confined servers count from where conclave is started) {
@@ -241,6 +248,11 @@ CAF_TEST(relative scripts of confined servers count from where conclave is start
   auto r = team(server(words));
   CAF_CHECK_EQUAL(command(r), (strings{"python3", here + "/tools/n.py", here + "/n.py", "--config=" + here + "/tools/n.py", "tools",
                                        "./gone.py", "-x", "${cwd}/n.py", "/etc"}));
+  auto settings =
+      command(team(server("command: python3, args: [DATA=./tools/n.py, d-b.x=../" + std::filesystem::path(here).filename().string()
+                          + "/n.py, DATA=tools/n.py, K=n.py, 'a b=./n.py', =./n.py, -c./n.py]")));
+  CAF_CHECK_EQUAL(settings, (strings{"python3", "DATA=" + here + "/tools/n.py", "d-b.x=" + here + "/n.py", "DATA=tools/n.py",
+                                     "K=n.py", "a b=./n.py", "=./n.py", "-c./n.py"}));
   auto first_word = [&](const load_result& of) { return command(of).at(1); };
   CAF_CHECK_EQUAL(first_word(team(server(std::string{words} + ", sandbox: 'off'"))), "./tools/n.py");
   CAF_CHECK_EQUAL(first_word(load(with(server(words)))), "./tools/n.py"); // without a workspace it starts here
@@ -259,6 +271,12 @@ CAF_TEST(relative scripts of confined servers count from where conclave is start
   problems =
       environment_problems(team(server(words) + "\nsandbox: {readable: [" + here + "/tools, " + here + "/n.py]}").config, unset);
   CAF_CHECK(!told("n.py' is outside"));
+  problems = environment_problems(
+      team(server("command: python3, args: [-c./n.py, -c./gone, K=./gone, --k=../gone, K=./n.py]")).config, unset);
+  CAF_CHECK(told("'-c./n.py' stays as it is, so the server looks for that path in the workspace"));
+  CAF_CHECK(told("'K=./gone' is not in the folder where conclave is started"));
+  CAF_CHECK(told("'--k=../gone' is not in the folder where conclave is started"));
+  CAF_CHECK(told("'" + here + "/n.py' is outside of what the sandbox shows this server"));
   std::filesystem::current_path(before);
 }
 

@@ -83,6 +83,12 @@ class Delivery(unittest.TestCase):
                 before = tree(project / "fixture.git")
                 command = f"cd {'target1' if git else '../target1'} && {make.format('')}; mkdir d; {make.format('d/').split(' mkdir -p fixture')[0]}"
                 config = team([step(call(CMD + "execute_command", command=command))], project)
+                asked = [project, project / "a", *(project / name for name in ("HEAD", "d/HEAD", "fixture.git/hooks/post-receive"))]
+                said = home.run("paths", "--config", home.write("p.json", config), *map(str, asked)).stdout.splitlines()[1:6]
+                self.assertEqual([x.endswith("which apply writes back") for x in said], [True, True, False, False, False], said)
+                self.assertRegex(said[2], "; apply writes it: no .a folder with HEAD, objects and refs is a git repository, and ")
+                alone = home.write("p.json", team([], project / "a"))
+                self.assertIn("which apply writes back\n", home.run("paths", "--config", alone, str(project / "a")).stdout)
                 r = self.ran(home, config, "--apply", "yes")
                 for name in ("HEAD", "d/HEAD", "fixture.git/hooks/post-receive"):
                     self.assertIn(f"left as it is: {name}: ", r.stderr)
@@ -107,10 +113,11 @@ class Delivery(unittest.TestCase):
             for make in ("git init -q --bare bare && rm -r bare/hooks && mkdir bare/hooks", "git init -q tree && mkdir tree/.git/new"):
                 subprocess.run(make, shell=True, check=True, cwd=home.path, env=home.env)
             before = tree(home.path / "bare"), tree(home.path / "tree")
+            self.assertIn("has too long a name: at most 248 bytes", self.ran(home, config, "--output-dir", "n" * 252, code=1).stderr)
             for where in ("bare/hooks", "bare/hooks/new", "tree/.git/new", "home/out"):
                 r = self.ran(home, config, "--output-dir", where, code=1)
                 self.assertIn("--output-dir", r.stderr)
-                self.assertIn("name another folder", r.stderr)
+                self.assertRegex(r.stderr, "; name (another folder|the folder that holds .git)")
             self.ran(home, config, "--apply", "no")
             for to in ("bare/hooks", "tree/.git/new", "."):
                 r = home.run("apply", "last", "--to", str(home.path / to))
@@ -120,6 +127,34 @@ class Delivery(unittest.TestCase):
             mine.mkdir(mode=0o700)
             self.ran(home, config, "--output-dir", "mine")
             self.assertEqual((mine.stat().st_mode & 0o7777, (mine / "post-receive").exists()), (0o700, True))
+
+    @unittest.skipIf(os.geteuid() != 0, "skipped: another user's folders take root")
+    def test_an_output_dir_is_refused_at_the_start_where_nothing_can_be_made(self):
+        with Home() as home:
+            config = home.write("team.json", team([], first=[step(call(FS + "write_file", path="f", content="f"))]))
+            for name, mode in (("closed", 0o555), ("sticky", 0o1777)):
+                (home.path / name / "empty").mkdir(parents=True)
+                (home.path / name / "empty").chmod(0o777)
+                (home.path / name).chmod(mode)
+            (home.path / "mounted").mkdir()
+            subprocess.run(["chown", "-hR", "65534:65534", str(home.path / "home"), str(home.path / "closed")], check=True)
+            subprocess.run(["chmod", "755", str(home.path)], check=True)
+            mount = subprocess.run(["mount", "-t", "tmpfs", "none", str(home.path / "mounted")], capture_output=True, text=True)
+            try:
+                cases = [(NOBODY, "closed/new", "nothing can be made in "), (NOBODY, "closed/empty", "nothing can be made in "),
+                         (NOBODY, "sticky/empty", "is another user's, in a folder where only its owner may replace it")]
+                if mount.returncode == 0:
+                    cases.append(([], "mounted", "is a mount point"))
+                else:
+                    print("skipped: no mount here:", mount.stderr.strip())
+                for user, out, why in cases:
+                    r = subprocess.run([*user, str(BIN), "--config", config, "--output-dir", str(home.path / out), "make it"], cwd=home.path, env=home.env,
+                                       capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+                    self.assertEqual((r.returncode, r.stdout), (1, ""), out)
+                    self.assertIn(why, r.stderr)
+            finally:
+                subprocess.run(["umount", "-l", str(home.path / "mounted")], capture_output=True)
+                subprocess.run(["chown", "-hR", "0:0", str(home.path)], check=True)
 
     def test_a_folder_to_be_read_stays_so_in_a_folder_that_may_be_changed(self):
         for git in (False, True):
@@ -220,15 +255,19 @@ class Delivery(unittest.TestCase):
         with Home() as home:
             project = self.folder(home, a="a\n")
             (project / ".git" / "hooks").mkdir(parents=True)
+            bare = home.path / "bare"
+            for inside in ("objects", "refs"):
+                (bare / inside).mkdir(parents=True)
+            (bare / "HEAD").write_text("ref: refs/heads/main\n")
             (home.path / "link").symlink_to(home.path / "home")
             self.ran(home, team([step(call(FS + "write_file", path="../target1/n", content="n\n"))], project), "--apply", "no")
             before = tree(home.path / "home").keys()
             for place, why in (("/", "is the whole file system"), (home.path / "home", "conclave keeps its own files"), (home.path / "home" / "logs", "conclave keeps"),
-                               (home.path / "link", "conclave keeps"), (project / ".git" / "hooks", "git runs")):
+                               (home.path / "link", "conclave keeps"), (project / ".git" / "hooks", "git runs"), ("/proc/self", "made of no files"), (bare, "is a git repository itself")):
                 r = home.run("apply", "last", "--to", str(place))
                 self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
                 self.assertIn(why, r.stderr)
-                self.assertIn("name another folder. Nothing was written", r.stderr)
+                self.assertRegex(r.stderr, "; name (another folder|a folder below it.*|the folder that holds .git)\\. Nothing was written")
             self.assertEqual({x for x in tree(home.path / "home") if x.endswith("/n") or x == "n"} - before, set())
 
     def test_who_deletes_a_task_is_told_what_cannot_be_taken_back_any_more(self):

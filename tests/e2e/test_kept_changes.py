@@ -104,6 +104,12 @@ class KeptChanges(unittest.TestCase):
                 self.assertIn("write them: conclave apply", r.stderr)
                 self.assertNotIn("--to DIR", r.stderr)
                 self.assertIn(f"not part of the changes of {project}: .env.local", r.stderr)
+                shown = home.run("show", "last", "--files").stdout  # the copies that are as they were are nobody's work
+                self.assertIn("agent1.1: 2 files, 10 bytes, and 2 of your folders as they were, delivered\n", shown)
+                self.assertIn("agent2.1: 1 file, 4 bytes, and 3 of your folders as they were\n", shown)
+                kept = next((home.path / "home" / "logs").glob("*/status.json"))
+                self.assertEqual({k: (x["files"], x["bytes"]) for k, x in json.loads(kept.read_text())["results"]["files"].items()},
+                                 {"agent1.1": (2, 10), "agent2.1": (1, 4)})
                 self.assertEqual(home.run("apply", "last").returncode, 0)
                 self.assertEqual(((project / "a.txt").read_text(), (project / "new.txt").read_text()), ("a\ntwo\n", "new\n"))
                 self.assertEqual(home.run("undo", "last").returncode, 0)

@@ -171,7 +171,7 @@ class Files(unittest.TestCase):
             listed = json.loads(home.run("list", "--json").stdout)["applied"]
             self.assertEqual([(x["folder"], x["files"], x["undone"] >= x["applied"] > 0) for x in listed], [(str(project), 4, True)])
             self.assertEqual(home.run("apply", "last").returncode, 0)
-            self.assertEqual((home.run("apply", "last").stdout.splitlines()[0], tree(project)), (f"{project}: nothing to write", after))
+            self.assertEqual((home.run("apply", "last").stdout, tree(project)), (f"{project}: nothing to write\n", after))
             events = events_of(home.run("show", "last", "--json").stdout)
             self.assertEqual([e["seq"] for e in events], list(range(1, len(events) + 1)))
             end = next(i for i, e in enumerate(events) if e["type"] == "task_ended")

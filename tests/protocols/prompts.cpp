@@ -288,13 +288,14 @@ CAF_TEST(the presenter sees its own answer marked and why it was chosen) {
 }
 
 CAF_TEST(who may write in the folder itself is told so and nobody else is) {
-  workspace_config with;
+  backend_config backend;
+  auto& with = backend.workspace;
   with.cwd = "w";
   with.write_mode = "legacy";
   with.write_from_start = true;
   with.context = {{"/home/u/p", true, {"keep"}}};
   auto t = task();
-  auto says = [&](const char* what) { return workspace(t, with, "/h/work/t/01234567").find(what) != std::string::npos; };
+  auto says = [&](const char* what) { return workspace(t, backend, "/h/work/t/01234567").find(what) != std::string::npos; };
   CAF_CHECK(says("read-only now; whoever presents the final answer changes it: /home/u/p"));
   CAF_CHECK(!says("make changes here"));
   t.kind = run_kind::present;
@@ -304,11 +305,12 @@ CAF_TEST(who may write in the folder itself is told so and nobody else is) {
 }
 
 CAF_TEST(who may change a copy from the start is told where it is and that it goes with the answer) {
-  workspace_config with;
+  backend_config backend;
+  auto& with = backend.workspace;
   with.cwd = "w";
   with.context = {{"/home/u/p", true, {}}, {"/home/u/q", false, {}}};
   auto t = task();
-  auto says = [&](const char* what) { return workspace(t, with, "/h/work/t/01234567").find(what) != std::string::npos; };
+  auto says = [&](const char* what) { return workspace(t, backend, "/h/work/t/01234567").find(what) != std::string::npos; };
   CAF_CHECK(says("read-only now; whoever presents the final answer changes a copy of it: /home/u/p"));
   with.write_from_start = true;
   for (auto kind : {run_kind::coordinate, run_kind::present}) {
@@ -318,6 +320,29 @@ CAF_TEST(who may change a copy from the start is told where it is and that it go
     CAF_CHECK(says("Context Path, read-only: /home/u/q"));
     CAF_CHECK(!says("whoever presents") && !says("target2"));
   }
+}
+
+CAF_TEST(a tool that is left out is not spoken of) {
+  backend_config b;
+  b.workspace.cwd = "w";
+  b.workspace.commands = true;
+  auto t = task();
+  t.kind = run_kind::present;
+  auto says = [&](const char* what) { return workspace(t, b, "/h/work/t/01234567").find(what) != std::string::npos; };
+  CAF_CHECK(says("a Target Path there, with deliver_files or by writing it, and") && says("execute_command runs"));
+  for (const auto* name : {"deliver_files", "mcp__workspace_tools__deliver_files"}) {
+    b.exclude_tools = {name};
+    CAF_CHECK(says("a Target Path there, by writing it, and") && !says("deliver_files") && says("execute_command runs"));
+  }
+  b.exclude_tools = {"execute_command"};
+  CAF_CHECK(says("deliver_files") && !says("execute_command"));
+  b.exclude_tools.clear();
+  b.has_allowed_tools = true;
+  b.allowed_tools = {"mcp__command_line__execute_command"};
+  CAF_CHECK(!says("deliver_files") && says("execute_command runs"));
+  b.has_allowed_tools = false;
+  b.mcp_servers.emplace_back().name = "workspace_tools"; // the user's own stands in its place
+  CAF_CHECK(!says("deliver_files") && says("execute_command runs"));
 }
 
 CAF_TEST(answers are cut evenly to the budget and short ones leave their share) {

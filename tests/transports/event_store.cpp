@@ -350,6 +350,7 @@ CAF_TEST(a task under way is known as such everywhere and is not deleted) {
   for (auto* s : {engine.get(), visitor.get()}) {
     CAF_REQUIRE_EQUAL(s->list(error).size(), 1u);
     CAF_CHECK(s->list(error)[0].live);
+    CAF_CHECK(s->find(s->list(error)[0].task, error)->live);
     CAF_CHECK(s->prune(5000, error).empty());
     CAF_CHECK_EQUAL(error, "");
     CAF_CHECK(!s->remove("t", error));
@@ -392,6 +393,15 @@ CAF_TEST(tasks are listed removed and pruned) {
   CAF_CHECK_EQUAL(rows[1].outcome, "answered");
   CAF_CHECK_EQUAL(rows[2].question, std::string(199, 'q'));
   CAF_CHECK_EQUAL(rows[2].outcome, "");
+  for (const auto& row : rows) { // one alone is as it is in the list
+    auto found = s->find(row.task, error);
+    CAF_REQUIRE(found);
+    CAF_CHECK(found->task == row.task && found->started_ms == row.started_ms && found->events == row.events
+              && found->question == row.question && found->outcome == row.outcome && found->owner.pid == row.owner.pid);
+  }
+  for (const auto* unknown : {"", "ne", "NEW", "x' OR '1'='1"})
+    CAF_CHECK(!s->find(unknown, error));
+  CAF_CHECK_EQUAL(error, "");
   CAF_CHECK(s->remove("new", error));
   CAF_CHECK(!s->remove("new", error));
   CAF_CHECK(!s->remove("x' OR '1'='1", error));

@@ -47,6 +47,9 @@ void check_contents(event_store& s, std::size_t others = 0) {
   CAF_CHECK_EQUAL(row.owner.host, "");
   CAF_CHECK(!row.live);
   CAF_CHECK_EQUAL(row_of(s, interrupted).outcome, "");
+  auto found = s.find(answered, error);
+  CAF_CHECK(found && found->question == row.question && found->events == row.events && found->log_version == 1 && !found->live);
+  CAF_CHECK(!s.find("nobody", error));
   auto all = texts(s, answered);
   CAF_REQUIRE_EQUAL(all.size(), 38u);
   CAF_CHECK(all[0].find(R"("type":"session_start")") != std::string::npos);

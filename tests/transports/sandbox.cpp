@@ -300,6 +300,7 @@ CAF_TEST(a test is in the way of no other one) {
   auto home = base / "home";
   fs::create_directories(home / "canary0" / "work"); // of a process that was killed
   fs::create_directories(home / "canary-killed");
+  fs::create_directories(home / "new-canary-killed");
   std::array<sandbox_choice, 4> got;
   std::vector<std::thread> all;
   for (auto& one : got)

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Part of Conclave. See LICENSE.
+
+#include "app/user_folders.hpp"
+
+#include "protocols/text.hpp"
+#include "transports/git_folders.hpp"
+#include "transports/home.hpp"
+
+#include <filesystem>
+
+namespace conclave {
+
+namespace {
+
+bool holds(const std::string& folder, const std::string& path) {
+  return (path + "/").starts_with(folder == "/" ? folder : folder + "/");
+}
+
+} // namespace
+
+std::string folder_fault(const std::string& path, folder_use use, const std::string& given_home) {
+  std::error_code e;
+  std::string ignored;
+  auto home = std::filesystem::weakly_canonical(given_home.empty() ? home_path(ignored) : given_home, e).string();
+  if (path == "/")
+    return "is the whole file system; name a folder below it";
+  for (auto* place : {"/proc", "/dev"}) // in a sandbox /dev/shm is its own, too, but what is written there is kept for a while
+    if (use != folder_use::programs && holds(place, path) && !(use == folder_use::target && holds("/dev/shm", path)))
+      return std::string{"is in "} + place + ", which is made of no files that could be copied or kept; name another folder";
+  auto found = std::filesystem::status(path, e);
+  if ((use == folder_use::reading || use == folder_use::writing) && std::filesystem::exists(found)
+      && !std::filesystem::is_directory(found) && !std::filesystem::is_regular_file(found))
+    return "is neither a file nor a folder (but a pipe, a socket or a device); name a file or a folder";
+  if ((lower(path) + "/").find("/.git/") != std::string::npos)
+    return "is in the folder of a git repository itself: what is written there, git runs; name the folder that holds .git";
+  if ((use == folder_use::writing || use == folder_use::target) && git::repository_folders::lies_in_repository(path))
+    return "is or lies in a folder with HEAD, objects and refs, which is a git repository itself: what is written there, git runs; "
+           "name another folder";
+  if (!home.empty() && holds(path, home))
+    return "holds the folder where conclave keeps its own files (" + shown_text(home)
+           + "); name a folder below it, or set CONCLAVE_HOME elsewhere";
+  if (!home.empty() && holds(home, path))
+    return "is within the folder where conclave keeps its own files (" + shown_text(home)
+           + "), which is no place for other files; name another folder";
+  return {};
+}
+
+std::string absolute_cwd(const agent_config& a) {
+  auto path = a.backend.workspace.cwd;
+  if (path.find('\0') != std::string::npos || !expand_home(path).empty() || path.empty() || path.front() != '/')
+    return {};
+  std::error_code e;
+  auto found = std::filesystem::weakly_canonical(path, e).string();
+  return found.size() > 1 && found.ends_with('/') ? found.substr(0, found.size() - 1) : found;
+}
+
+std::string cwd_fault(const std::string& path, std::size_t agent, const std::vector<agent_config>& agents) {
+  const std::string instead =
+      "; a workspace is a folder of its own: write a name (`cwd: work`), and give agents your files by `context_paths`";
+  std::error_code e;
+  if (path != "/" && holds(path, std::filesystem::weakly_canonical(user_home(), e).string()))
+    return "is or holds your home" + instead;
+  if (auto fault = folder_fault(path, folder_use::writing); !fault.empty())
+    return fault;
+  if (auto here = std::filesystem::current_path(e).string(); !e && holds(path, here))
+    return "is or holds the folder where conclave was started" + instead;
+  for (const auto& c : agents[agent].backend.workspace.context)
+    if (holds(path, c.path) || holds(c.path, path))
+      return "overlaps with '" + shown_text(c.path, 200) + "' of `context_paths`" + instead;
+  for (std::size_t i = 0; i < agents.size(); ++i)
+    if (auto other = i == agent ? std::string{} : absolute_cwd(agents[i]); !other.empty() && holds(other, path))
+      return (other == path ? "is the `cwd` of agent '" : "lies in the `cwd` of agent '") + shown_text(agents[i].id, 64)
+             + "' too: agents do not share a workspace, they read each other's answers; give each a `cwd` of its own";
+  return {};
+}
+
+} // namespace conclave
