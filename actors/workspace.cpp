@@ -111,6 +111,10 @@ void workspace_state::end_run() {
     commands->close();
   commands = nullptr;
   jobs.clear();
+  ended_jobs.clear();
+  written.clear();
+  reads.clear();
+  reading = 0;
   watched.clear();
   looking = counting = false;
   std::vector<std::function<void()>> told;

@@ -11,6 +11,7 @@
 #include <caf/all.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <utility>
 
@@ -21,9 +22,10 @@ namespace {
 using namespace workspace_tools;
 using path_policy::denial;
 
-constexpr std::size_t max_jobs = 8;                            ///< in the background, at a time
-constexpr std::size_t max_job_output = std::size_t{4} << 20;   ///< bytes of a stream of a job that are held
-constexpr std::size_t max_shown_output = std::size_t{1} << 20; ///< that one read gives
+constexpr std::size_t max_jobs = 8;                              ///< in the background, at a time
+constexpr std::size_t max_ended_jobs = 256;                      ///< that are known by their names
+constexpr std::size_t max_reads = 3;                             ///< of the output of jobs, at a time
+constexpr std::size_t max_shown_output = std::size_t{256} << 10; ///< bytes of a stream that one read gives
 
 tool_fault failed_in_sandbox(std::string why) {
   return {denial::sandbox, std::move(why)};
@@ -73,25 +75,6 @@ std::map<std::string, std::string> environment_in(const std::string& folder, con
   out["PATH"] = venv + "/bin:" + (path == base.end() ? "/usr/local/bin:/usr/bin:/bin" : path->second);
   out["VIRTUAL_ENV"] = venv;
   return out;
-}
-
-/// Adds to what is held of a stream; what is too much goes at the front.
-void hold(std::string& held, std::uint64_t& start, const std::string& more) {
-  held += more;
-  if (held.size() <= max_job_output)
-    return;
-  auto gone = held.size() - max_job_output;
-  held.erase(0, gone);
-  start += gone;
-}
-
-/// What is held from `offset` on.
-std::string from(const std::string& held, std::uint64_t start, std::uint64_t offset, std::uint64_t& next, bool& cut) {
-  cut = cut || offset < start;
-  auto at = offset < start ? 0 : std::min<std::uint64_t>(offset - start, held.size());
-  auto text = held.substr(at, max_shown_output);
-  next = start + at + text.size();
-  return text;
 }
 
 const char* why_of(command_end::reason r) {
@@ -233,14 +216,7 @@ void workspace_state::begin(const execute_command_background& c, const std::stri
                       auto i = jobs.find(job);
                       if (i == jobs.end())
                         return;
-                      auto& j = i->second;
-                      auto full = unwatch(j.id);
-                      j.running = false;
-                      j.exit_code = end->why == command_end::reason::failed ? -1 : end->status;
-                      hold(j.out, j.out_start, end->out.text);
-                      hold(j.err, j.err_start, end->why == command_end::reason::failed ? end->error : end->err.text);
-                      if (!full.empty())
-                        hold(j.err, j.err_start, (j.err.empty() || j.err.back() == '\n' ? "" : "\n") + full + "\n");
+                      ended(job, i->second, std::move(*end));
                     },
                     [] {}, true});
   alive.insert(id);
@@ -255,48 +231,100 @@ void workspace_state::begin(const execute_command_background& c, const std::stri
   say(wire::to_json(job_started{job, c.command, folder}), false);
 }
 
+void workspace_state::ended(const std::string& job, background_job& j, command_end end) {
+  auto failed = end.why == command_end::reason::failed;
+  j.running = false;
+  j.exit_code = failed ? -1 : end.status;
+  j.note = unwatch(j.id);
+  if (j.note.empty() && end.why != command_end::reason::killed)
+    j.note = why_of(end.why);
+  written.add(job, job_stream::out, std::move(end.out.text));
+  written.add(job, job_stream::err, std::move(failed ? end.error : end.err.text));
+  written.ended(job);
+  ended_jobs.push_back(job);
+  if (ended_jobs.size() <= max_ended_jobs)
+    return;
+  written.forget(ended_jobs.front());
+  jobs.erase(ended_jobs.front());
+  ended_jobs.pop_front();
+}
+
+/// What is said of a job that is not known.
+workspace_tools::tool_fault workspace_state::no_job(const std::string& job) const {
+  std::uint64_t n = 0;
+  auto [end, e] = std::from_chars(job.data() + std::min<std::size_t>(job.size(), 3), job.data() + job.size(), n);
+  auto was = job.starts_with("job") && e == std::errc{} && end == job.data() + job.size() && n > 0 && n <= job_names;
+  return {denial::args,
+          was ? "this job ended long ago, and its output is no longer kept" : "there is no job of this name in this run"};
+}
+
 void workspace_state::run(const read_output& c, answer say) {
   auto i = jobs.find(c.job);
   if (i == jobs.end())
-    return say(error_text("read_output", {denial::args, "there is no job of this name in this run"}), true);
-  auto tell = [this, c, say] {
-    auto at = jobs.find(c.job);
-    if (at == jobs.end())
-      return say(error_text("read_output", {denial::args, "the run is over"}), true);
-    auto& j = at->second;
-    job_output r;
-    r.job = c.job;
-    r.running = j.running;
-    if (!j.running)
-      r.exit_code = j.exit_code;
-    r.out = from(j.out, j.out_start, static_cast<std::uint64_t>(c.offset), r.next_offset, r.truncated);
-    r.err = from(j.err, j.err_start, static_cast<std::uint64_t>(c.error_offset), r.next_error_offset, r.truncated);
-    say(wire::to_json(r), false);
-  };
+    return say(error_text("read_output", no_job(c.job)), true);
   if (!i->second.running || !commands)
-    return tell();
+    return tell(c, say);
   auto news = std::make_shared<command_news>();
-  auto id = expect({[this, job = c.job, news, tell] {
-                      if (auto at = jobs.find(job); at != jobs.end()) {
-                        hold(at->second.out, at->second.out_start, news->out.text);
-                        hold(at->second.err, at->second.err_start, news->err.text);
+  auto id = expect({[this, c, news, say] {
+                      --reading;
+                      if (jobs.count(c.job) > 0) {
+                        written.add(c.job, job_stream::out, std::move(news->out.text));
+                        written.add(c.job, job_stream::err, std::move(news->err.text));
                       }
-                      tell();
+                      tell(c, say);
+                      read_next();
                     },
                     [say] {
                       say(error_text("read_output", {denial::none, "cancelled"}), true);
                     },
                     true});
-  commands->read_output(i->second.id, [post = poster(), id, news](command_news n) {
-    *news = std::move(n);
-    post(id);
+  reads.push_back([this, number = i->second.id, news, id] {
+    commands->read_output(number, [post = poster(), id, news](command_news n) {
+      *news = std::move(n);
+      post(id);
+    });
   });
+  read_next();
+}
+
+/// Few at a time: what a job wrote may be megabytes, of which little is kept.
+void workspace_state::read_next() {
+  while (reading < max_reads && !reads.empty() && commands) {
+    ++reading;
+    auto next = std::move(reads.front());
+    reads.pop_front();
+    next();
+  }
+}
+
+void workspace_state::tell(const read_output& c, const answer& say) const {
+  auto at = jobs.find(c.job);
+  if (at == jobs.end())
+    return say(error_text("read_output", no_job(c.job)), true);
+  auto& j = at->second;
+  job_output r;
+  r.job = c.job;
+  r.running = j.running;
+  if (!j.running)
+    r.exit_code = j.exit_code;
+  auto out = written.from(c.job, job_stream::out, static_cast<std::uint64_t>(c.offset), max_shown_output);
+  auto err = written.from(c.job, job_stream::err, static_cast<std::uint64_t>(c.error_offset), max_shown_output);
+  r.out = std::move(out.text);
+  r.err = std::move(err.text);
+  r.next_offset = out.next;
+  r.next_error_offset = err.next;
+  r.truncated = out.cut || err.cut;
+  r.note = j.note;
+  if (r.truncated)
+    r.note += (r.note.empty() ? "" : "; ") + std::string("some of its output is no longer kept: all jobs of a run together keep ")
+              + std::to_string(max_held_output >> 20) + " MiB of it";
+  say(wire::to_json(r), false);
 }
 
 void workspace_state::run(const kill_job& c, answer say) {
   auto i = jobs.find(c.job);
   if (i == jobs.end())
-    return say(error_text("kill", {denial::args, "there is no job of this name in this run"}), true);
+    return say(error_text("kill", no_job(c.job)), true);
   job_killed r;
   r.job = c.job;
   r.was_running = i->second.running;

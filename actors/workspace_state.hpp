@@ -6,6 +6,7 @@
 
 #include "actors/workspace.hpp"
 #include "actors/workspace_use.hpp"
+#include "protocols/job_outputs.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/workspace_tools.hpp"
 #include "transports/file_tools.hpp"
@@ -18,6 +19,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -56,6 +58,8 @@ struct workspace_files {
   }
 };
 
+inline constexpr std::size_t max_held_output = std::size_t{2} << 20; ///< bytes of all background jobs of a run together
+
 struct workspace_state {
   workspace_state() {} // no aggregate: CAF would hand the actor itself to the first member
   static inline const char* name = "workspace";
@@ -71,8 +75,7 @@ struct workspace_state {
     std::uint64_t id = 0; ///< with the sandbox
     bool running = true;
     int exit_code = -1;
-    std::string out, err;                       ///< so far
-    std::uint64_t out_start = 0, err_start = 0; ///< bytes before them that are not held any more
+    std::string note; ///< why it was ended
   };
 
   workspace_ptr self = nullptr;
@@ -87,6 +90,10 @@ struct workspace_state {
   std::unique_ptr<lane> disk;                  ///< none before the first job
   std::shared_ptr<conclave::sandbox> commands; ///< of the run; none until its first command
   std::map<std::string, background_job> jobs;  ///< of the run, by their names
+  std::deque<std::string> ended_jobs;          ///< of those, the first that ended in front
+  job_outputs written{max_held_output};        ///< what they wrote
+  std::deque<std::function<void()>> reads;     ///< of the output of jobs, that wait for those under way
+  std::size_t reading = 0;                     ///< under way
   std::uint64_t job_names = 0;
   std::uint64_t ids = 0;
   std::map<std::uint64_t, pending> waiting;
@@ -141,6 +148,10 @@ struct workspace_state {
   void begin(const workspace_tools::execute_command_background& c, const std::string& folder, const answer& say);
   void run(const workspace_tools::read_output& c, answer say);
   void run(const workspace_tools::kill_job& c, answer say);
+  void ended(const std::string& job, background_job& j, command_end end);
+  void read_next();
+  void tell(const workspace_tools::read_output& c, const answer& say) const;
+  workspace_tools::tool_fault no_job(const std::string& job) const;
   std::string work_dir_of(const std::string& given, workspace_tools::tool_fault& fault) const;
   bool open_sandbox(std::string& error);
 

@@ -24,7 +24,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <iostream>
 #include <set>
 
 namespace conclave {
@@ -328,7 +327,12 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     write_all(2, for_terminal(text));
     for (std::string line = "?"; !yes;) {
       write_all(2, "Write this? [y]es, [n]o, [d]iff ");
-      if (!std::getline(std::cin, line) || line.empty() || line.starts_with("n"))
+      auto said = read_line(line);
+      if (said != asked::answered)
+        write_all(2, "\n"); // the question's line has no end yet
+      if (said == asked::interrupted)
+        code = static_cast<int>(exit_code::interrupted);
+      if (said != asked::answered || line.empty() || line.starts_with("n"))
         break;
       yes = line.starts_with("y");
       if (line.starts_with("d"))

@@ -170,6 +170,39 @@ void block_signals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
+asked read_line(std::string& line) {
+  constexpr std::size_t most = 4'096; // of an answer; the rest of the line counts as more answers
+  line.clear();
+  auto set = watched_signals();
+  auto signals = signalfd(-1, &set, SFD_CLOEXEC);
+  auto end = asked::at_end;
+  for (auto going_on = true; going_on;) {
+    pollfd fds[2]{{0, POLLIN, 0}, {signals, POLLIN, 0}}; // a descriptor of -1 is passed over
+    if (poll(fds, 2, -1) < 0)
+      continue; // EINTR
+    char c = 0;
+    signalfd_siginfo info{};
+    if (fds[1].revents != 0) {
+      end = asked::interrupted;
+      [[maybe_unused]] auto taken = ::read(signals, &info, sizeof info);
+      break;
+    }
+    auto n = ::read(0, &c, 1); // byte by byte: what follows the line is not ours
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+      continue;
+    going_on = n == 1 && c != '\n' && line.size() < most;
+    if (n == 1 && c != '\n')
+      line += c;
+    if (n == 1)
+      end = asked::answered;
+    else if (line.empty())
+      end = asked::at_end;
+  }
+  if (signals >= 0)
+    close(signals);
+  return end;
+}
+
 struct signal_watch::impl {
   int signals = -1, wake = -1;
   std::mutex mutex;

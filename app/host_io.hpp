@@ -42,6 +42,12 @@ int wait_readable(int fd, int ms);
 /// start.
 void block_signals();
 
+enum class asked { answered, at_end, interrupted };
+
+/// Reads a line of standard input without its LF, while the signals are blocked and nobody else takes them: one of them, also one
+/// that came before, is `interrupted`. What was read of a line is lost then.
+asked read_line(std::string& line);
+
 /// Takes the blocked signals on a thread of its own. The first goes to `on_signal`, the second ends the process with code 4 at
 /// once.
 class signal_watch {

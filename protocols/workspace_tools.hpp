@@ -281,7 +281,8 @@ struct job_output { // read_output
   std::optional<int> exit_code;
   std::string out, err;
   std::uint64_t next_offset = 0, next_error_offset = 0;
-  bool truncated = false; ///< something before the offsets, or of what is given, is no longer held
+  bool truncated = false; ///< something behind the offsets is no longer held
+  std::string note;
 };
 struct job_killed { // kill
   std::string job;

@@ -91,8 +91,12 @@ std::string file_tools::read_part(const wt::read_text_file& c, std::size_t limit
   }
   if (text.size() > limit && !tail)
     end = whole_lines(text, limit);
-  if (c.head)
-    end = std::min(end, begin + first_lines(std::string_view(text).substr(begin, end - begin), *c.head));
+  auto wants_more = !c.head; // than is given here
+  if (c.head) {
+    auto given = std::string_view(text).substr(begin, end - begin);
+    wants_more = std::count(given.begin(), given.end(), '\n') < *c.head;
+    end = std::min(end, begin + first_lines(given, *c.head));
+  }
   std::string hint;
   if (tail) {
     auto start = begin + last_lines(std::string_view(text).substr(begin, end - begin), *c.tail);
@@ -102,7 +106,7 @@ std::string file_tools::read_part(const wt::read_text_file& c, std::size_t limit
       hint = "\n[the last " + std::to_string(end - start) + " of " + std::to_string(size) + " bytes; a call gives no more]";
     }
     begin = start;
-  } else if (from + end < size && !c.head) {
+  } else if (from + end < size && wants_more) {
     auto next = std::to_string(from + end);
     hint = "\n[cut at byte " + next + " of " + std::to_string(size) + "; call read_text_file with \"offset\": " + next
            + " for what follows]";

@@ -16,10 +16,8 @@ namespace {
 
 constexpr std::size_t max_line = 32u << 20; ///< two streams of a megabyte each, every byte of them escaped, fit
 
-/// Replaces what is no UTF-8, and nothing else.
-std::string as_utf8(std::string_view bytes) {
-  std::string out;
-  out.reserve(bytes.size());
+/// Appends what is UTF-8, and in place of what is none its sign.
+void append_utf8(std::string& out, std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size();) {
     std::uint32_t c = 0;
     auto n = static_cast<unsigned char>(bytes[i]) < 0x80 ? 1 : decode_utf8(bytes, i, c);
@@ -29,6 +27,12 @@ std::string as_utf8(std::string_view bytes) {
       out += "\xEF\xBF\xBD";
     i += n > 0 ? n : 1;
   }
+}
+
+std::string as_utf8(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size());
+  append_utf8(out, bytes);
   return out;
 }
 
@@ -44,9 +48,9 @@ std::string_view without_half(std::string_view text) {
   return text;
 }
 
-stream_text read_stream(const sandbox_line& line, const std::string& name) {
+stream_text read_stream(sandbox_line& line, const std::string& name) {
   stream_text s;
-  const auto& bytes = line.get(name);
+  const auto bytes = line.take(name); // there may be megabytes of it
   s.left_out = line.number(name + "_cut");
   auto at = line.number(name + "_at");
   if (s.left_out <= 0 || at < 0 || static_cast<std::size_t>(at) > bytes.size()) {
@@ -61,11 +65,14 @@ stream_text read_stream(const sandbox_line& line, const std::string& name) {
     if (!continues_character(tail[i]))
       begin = i;
   tail.remove_prefix(begin);
-  s.text = as_utf8(head) + "\n[... " + std::to_string(s.left_out) + " bytes left out ...]\n" + as_utf8(tail);
+  s.text.reserve(bytes.size() + 64);
+  append_utf8(s.text, head);
+  s.text += "\n[... " + std::to_string(s.left_out) + " bytes left out ...]\n";
+  append_utf8(s.text, tail);
   return s;
 }
 
-command_end read_end(const sandbox_line& line) {
+command_end read_end(sandbox_line& line) {
   using reason = command_end::reason;
   static const std::map<std::string, reason> reasons{{"exit", reason::exited},
                                                      {"timeout", reason::timed_out},
@@ -177,8 +184,8 @@ private:
     auto child =
         world_->start_child(std::move(o), {[self, number](std::vector<std::string> lines) {
                                              if (auto s = self.lock())
-                                               for (const auto& l : lines)
-                                                 s->on_line(number, l);
+                                               for (auto& l : lines)
+                                                 s->on_line(number, std::move(l));
                                            },
                                            [self = shared_from_this(), number](child_exit e) { self->on_exit(number, e); }});
     if (!child || number != starts_)
@@ -188,10 +195,11 @@ private:
     return {};
   }
 
-  void on_line(std::uint64_t number, const std::string& text) {
+  void on_line(std::uint64_t number, std::string text) {
     sandbox_line line;
     if (!sandbox_line::read(text, line))
       return;
+    std::string().swap(text); // its memory is needed no more
     std::unique_lock lock{mutex_};
     if (number != starts_)
       return;

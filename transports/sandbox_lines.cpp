@@ -30,7 +30,10 @@ void escape(std::string_view value, std::string& out) {
 }
 
 bool unescape(std::string_view value, std::string& out) {
-  out.reserve(value.size());
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < value.size(); ++i, ++size)
+    i += value[i] == '\\' ? 1 : 0;
+  out.reserve(size);
   for (std::size_t i = 0; i < value.size(); ++i) {
     if (value[i] != '\\') {
       out += value[i];
@@ -66,6 +69,13 @@ const std::string& sandbox_line::get(std::string_view name) const {
     if (n == name)
       return v;
   return none;
+}
+
+std::string sandbox_line::take(std::string_view name) {
+  for (auto& [n, v] : fields)
+    if (n == name)
+      return std::exchange(v, {});
+  return {};
 }
 
 std::int64_t sandbox_line::number(std::string_view name, std::int64_t otherwise) const {

@@ -47,6 +47,8 @@ public:
 
   /// The first of this name; empty if there is none.
   const std::string& get(std::string_view name) const;
+  /// The same; it is empty from then on.
+  std::string take(std::string_view name);
   /// As a number; `otherwise` if it is none.
   std::int64_t number(std::string_view name, std::int64_t otherwise = 0) const;
   std::vector<std::string> all(std::string_view name) const;

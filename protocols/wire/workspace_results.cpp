@@ -171,6 +171,7 @@ std::string to_json(const job_output& r) {
   v["next_error_offset"] = r.next_error_offset;
   if (r.truncated)
     v["truncated"] = true;
+  add_note(v, r.note);
   return written(v);
 }
 

@@ -9,6 +9,12 @@
 
 using namespace conclave;
 
+namespace {
+
+constexpr std::size_t max_held = std::size_t{2} << 20; ///< bytes of the output of all jobs of a run
+
+} // namespace
+
 CAF_TEST_FIXTURE_SCOPE(workspace_tests, test::workspace_fixture)
 
 CAF_TEST(no snapshot is taken before the last job has ended) {
@@ -96,6 +102,88 @@ CAF_TEST(folders of an agent that had nothing to do after a crash go with its ta
   ask<workspace_cleared>(clear_workspace{}, [&faults](workspace_cleared& c) { faults.push_back(c.fault); });
   CAF_CHECK((faults == std::vector<std::string>{""}));
   CAF_CHECK(!std::filesystem::exists(folder.path + "/work/t"));
+}
+
+CAF_TEST(jobs that ended leave no more than a bound behind) {
+  start();
+  constexpr std::uint64_t size = 1'000'000, rounds = 10;
+  const std::string much(size, 'x');
+  auto held = [this](std::uint64_t job) { // bytes of it that can still be read
+    std::uint64_t first = 0, next = 0, sum = 0;
+    do {
+      first = next;
+      call("mcp__command_line__read_output",
+           "{\"job\":\"job" + std::to_string(job) + "\",\"offset\":" + std::to_string(next) + "}");
+      auto& text = results.back().text;
+      auto at = text.find("\"stdout\":\"") + 10;
+      sum += text.find('"', at) - at;
+      next = std::stoul(text.substr(text.find("\"next_offset\":") + 14));
+      CAF_CHECK_EQUAL(said("its output is no longer kept"), said("\"truncated\":true"));
+    } while (next > first);
+    CAF_CHECK_EQUAL(next, 2 * size);
+    return sum;
+  };
+  for (std::uint64_t i = 1; i <= rounds; ++i) {
+    job("write much");
+    auto& box = *launchers.at(0);
+    auto id = static_cast<std::int64_t>(i);
+    call("mcp__command_line__read_output", "{\"job\":\"job" + std::to_string(i) + "\",\"offset\":900000000}");
+    box.wrote(id, much);
+    box.ends(id, "exit", 3, much);
+    settle_disk();
+    CAF_REQUIRE_EQUAL(results.size(), 2 * i);
+  }
+  std::uint64_t sum = 0;
+  for (std::uint64_t i = 1; i <= rounds; ++i)
+    sum += held(i);
+  CAF_CHECK(sum <= max_held);
+  CAF_CHECK(sum > max_held / 2);
+  CAF_CHECK_EQUAL(held(rounds), 2 * size);
+  CAF_CHECK(said("\"exit_code\":3"));
+}
+
+CAF_TEST(output of few jobs is asked for at a time) {
+  start();
+  for (auto name : {"one", "two", "three", "four", "five"})
+    job(name);
+  for (auto n : {1, 2, 3, 4, 5})
+    call("mcp__command_line__read_output", "{\"job\":\"job" + std::to_string(n) + "\"}");
+  auto& box = *launchers.at(0);
+  using ids = std::vector<std::int64_t>;
+  CAF_CHECK((box.ids_of("read") == ids{1, 2, 3}));
+  box.wrote(2, "second");
+  settle_disk();
+  CAF_CHECK(results.size() == 6 && said("second"));
+  CAF_CHECK((box.ids_of("read") == ids{1, 2, 3, 4}));
+  box.ends(1, "exit", 0, "first"); // who waits for it is told too
+  settle_disk();
+  CAF_REQUIRE_EQUAL(results.size(), 7u);
+  CAF_CHECK((box.ids_of("read") == ids{1, 2, 3, 4, 5}));
+  call("mcp__command_line__read_output", R"({"job":"job2"})");
+  caf::anon_send(aut, cancel_tools{run.task, "a", run.run}); // under way or waiting, all are told
+  settle_disk();
+  CAF_REQUIRE_EQUAL(results.size(), 11u);
+  CAF_CHECK(said("cancelled"));
+}
+
+CAF_TEST(a job that ended long ago is told from one that never was) {
+  start();
+  constexpr int known = 256;
+  for (int i = 1; i <= known + 1; ++i) {
+    job("say");
+    launchers.at(0)->ends(i, "exit", 0, "said");
+    settle_disk();
+  }
+  call("mcp__command_line__read_output", R"({"job":"job2"})");
+  CAF_CHECK(said("\"stdout\":\"said\""));
+  for (auto tool : {"read_output", "kill"}) {
+    call(std::string("mcp__command_line__") + tool, R"({"job":"job1"})");
+    CAF_CHECK(results.back().is_error && said("ended long ago"));
+    for (auto no : {"job258", "job0", "job", "job1x", "jo", "x"}) {
+      call(std::string("mcp__command_line__") + tool, std::string(R"({"job":")") + no + "\"}");
+      CAF_CHECK(results.back().is_error && !said("ended long ago"));
+    }
+  }
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()

@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -208,10 +209,11 @@ class Delivery(unittest.TestCase):
                 self.assertEqual([x for x in piped.splitlines() if x[:1] in "+-" and x[:3] not in ("+++", "---")],
                                  ["-old text", "+inner", "+HIDDEN-1", "-c"], piped)
 
-    def on_terminal(self, home, arguments, answers):
-        """Runs it on a terminal, types one of `answers` at each question, and returns what is on the screen."""
+    def on_terminal(self, home, arguments, answers, code=0):
+        """Runs it on a terminal, types one of `answers` at each question (or sends it, a signal), and returns what is on the screen."""
         master, slave = pty.openpty()
-        p = subprocess.Popen([str(BIN), *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=home.path, env={**home.env, "TERM": "dumb"})
+        p = subprocess.Popen(["setsid", "-c", str(BIN), *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=home.path,
+                             env={**home.env, "TERM": "dumb"})
         os.close(slave)
         said, seen = "", 0
         deadline = time.monotonic() + 60
@@ -228,10 +230,24 @@ class Delivery(unittest.TestCase):
             said += more.decode(errors="replace").replace("\r", "")
             if answers and said.find("[d]iff ", seen) >= 0:
                 seen = len(said)
-                os.write(master, answers.pop(0).encode())
+                answer = answers.pop(0)
+                p.send_signal(answer) if isinstance(answer, signal.Signals) else os.write(master, answer.encode())
         os.close(master)
-        self.assertEqual(p.wait(), 0, said)
+        self.assertEqual(p.wait(), code, said)
         return said
+
+    def test_a_signal_at_the_question_means_no(self):
+        with Home() as home:
+            project = self.folder(home, a="a\n")
+            write = step(call(CMD + "execute_command", command="echo b >> ../target1/a"))
+            config = home.write("team.json", team([write], project))
+            for answers, code in ((["\x03"], 4), ([signal.SIGINT], 4), ([signal.SIGTERM], 4), (["d\n", "\x03"], 4), (["\x04"], 0), (["n\n"], 0)):
+                with self.subTest(answers=answers):
+                    said = self.on_terminal(home, ["--config", config, "--apply", "ask", "make it"], list(answers), code)
+                    self.assertIn("nothing was written into your folders. See the changes: conclave diff", said)
+                    self.assertEqual((project / "a").read_text(), "a\n")
+            self.on_terminal(home, ["--config", config, "--apply", "ask", "make it"], ["d\n", "y\n"])
+            self.assertEqual((project / "a").read_text(), "a\nb\n")
 
     def test_names_are_shown_escaped_and_no_two_look_the_same(self):
         names = {"a\nb": "a\\nb", "a?b": "a?b", "a\\nb": "a\\\\nb", "e\x1b[31m": "e\\u{1b}[31m", "rtl\u202etxt": "rtl\\u{202e}txt",

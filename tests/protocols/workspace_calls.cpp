@@ -374,9 +374,11 @@ CAF_TEST(results as JSON) {
   auto late = read(to_json(command_result{0, "\xFF", "", 60'000, "ls", "/w", true, true, "n"}));
   CAF_CHECK(late["success"] == false && late["timed_out"] == true && late["truncated"] == true && late["note"] == "n");
   CAF_CHECK_EQUAL(late["stdout"], "\uFFFD");
-  CAF_CHECK_EQUAL(to_json(job_output{"j", true, {}, "o", "", 1, 0, false}),
+  CAF_CHECK_EQUAL(to_json(job_output{"j", true, {}, "o", "", 1, 0, false, ""}),
                   R"({"success":true,"operation":"read_output","job":"j","running":true,"exit_code":null,"stdout":"o","stderr":"",)"
                   R"("next_offset":1,"next_error_offset":0})");
+  auto cut = read(to_json(job_output{"j", false, 137, "", "", 1, 0, true, "ended"}));
+  CAF_CHECK(cut["truncated"] == true && cut["note"] == "ended" && cut["exit_code"] == 137);
   CAF_CHECK_EQUAL(to_json(job_killed{"j", true, 137}),
                   R"({"success":true,"operation":"kill","job":"j","was_running":true,"exit_code":137})");
   CAF_CHECK_EQUAL(to_json(job_started{"j", "c", "/w"}),

@@ -48,12 +48,17 @@ public:
     return out;
   }
 
-  void ends(std::int64_t id, const std::string& reason = "exit", int status = 0) {
+  void ends(std::int64_t id, const std::string& reason = "exit", int status = 0, const std::string& out = "") {
     sandbox_line line{"ended"};
-    line.add("id", id).add("reason", reason).add("status", status).add("ms", 5).add("out", "").add("err", "");
-    auto text = line.text();
-    text.pop_back();
-    cb_.on_lines({text});
+    line.add("id", id).add("reason", reason).add("status", status).add("ms", 5).add("out", out).add("err", "");
+    say(line);
+  }
+
+  /// Answers a "read".
+  void wrote(std::int64_t id, const std::string& out) {
+    sandbox_line line{"output"};
+    line.add("id", id).add("running", "1").add("out", out).add("err", "");
+    say(line);
   }
 
   void dies() { cb_.on_exit({true, 137, {}}); }
@@ -65,6 +70,12 @@ public:
   bool closed = false;
 
 private:
+  void say(const sandbox_line& line) {
+    auto text = line.text();
+    text.pop_back();
+    cb_.on_lines({text});
+  }
+
   callbacks cb_;
 };
 

@@ -73,6 +73,13 @@ CAF_TEST(a long file is read in parts that end with a line) {
     CAF_CHECK_EQUAL(f.text[f.text.rfind("\n[cut at byte ") - 1], '\n');
     CAF_CHECK_EQUAL(f.call("read_text_file", R"({"path":"lines","head":2})"), "ok");
     CAF_CHECK_EQUAL(f.text, "line 0\nline 1\n");
+    auto fits = static_cast<std::size_t>(std::count(lines.begin(), lines.begin() + (1 << 20), '\n')); // lines in one part
+    for (auto asked : {fits, fits + 1, fits + 10'000}) {
+      CAF_CHECK_EQUAL(f.call("read_text_file", R"({"path":"lines","head":)" + std::to_string(asked) + "}"), "ok");
+      auto cut = f.text.rfind("\n[cut at byte ");
+      CAF_CHECK_EQUAL(cut == std::string::npos, asked == fits); // what was asked for is there, or it is told
+      CAF_CHECK(lines.starts_with(f.text.substr(0, cut)) && f.text.substr(0, cut).ends_with('\n'));
+    }
     CAF_CHECK_EQUAL(f.call("read_text_file", R"({"path":"lines","tail":2})"), "ok");
     CAF_CHECK_EQUAL(lines_of(f.text), 2u);
     CAF_CHECK(lines.ends_with(f.text));
