@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cctype>
 #include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace conclave::shell {
 
@@ -32,21 +35,35 @@ constexpr wrapper wrappers[] = {
     {"command", "p", "", ""},
     {"doas", "Lns", "Cu", ""},
     {"env", "0iv", "uC", "--unset --chdir ", 0, true},
+    {"fakeroot", "", "", ""},
     {"exec", "cl", "a", ""},
     {"flock", "eFnosux", "cEw", "--command --timeout --conflict-exit-code ", 1},
     {"ionice", "t", "cn", "--class --classdata "},
+    {"ld.so", "", "", "--library-path --preload --audit --argv0 --inhibit-rpath --glibc-hwcaps-prepend --glibc-hwcaps-mask "},
+    {"linux32", "", "", ""},
+    {"linux64", "", "", ""},
+    {"ltrace", "", "", ""},
     {"nice", "0123456789", "n", "--adjustment "},
     {"nohup", "", "", ""},
+    {"nsenter", "", "", ""},
+    {"parallel", "", "", ""},
+    {"pkexec", "", "", ""},
+    {"prlimit", "", "p", "--pid "},
+    {"setarch", "", "", "", 1},
+    {"setpriv", "d", "",
+     "--ruid --euid --reuid --rgid --egid --regid --groups --inh-caps --ambient-caps --bounding-set --securebits --pdeathsig "},
     {"setsid", "cfw", "", ""},
     {"stdbuf", "", "ioe", "--input --output --error "},
+    {"strace", "", "", ""},
     {"sudo", "AbEHKknPSi", "CDghpRrTtUu", "--user --group --chdir --host --prompt ", 0, true},
     {"taskset", "ac", "", "", 1},
-    {"time", "pqv", "fo", "--format --output "},
+    {"time", "apqv", "fo", "--format --output "},
     {"timeout", "v", "ks", "--kill-after --signal ", 1},
     {"toybox", "", "", ""},
     {"unbuffer", "p", "", ""},
-    {"xargs", "0oprtx", "aEdIiLlnPs",
-     "--arg-file --delimiter --max-args --max-procs --max-chars --max-lines --replace --process-slot-var "},
+    {"unshare", "imnpuUCTrcf", "wGSR", "--root --wd --setuid --setgid --propagation --setgroups --map-user --map-group "},
+    {"valgrind", "", "", ""},
+    {"xargs", "0oprtx", "aEdIiLlnPs", "--arg-file --delimiter --max-args --max-procs --max-chars --process-slot-var "},
 };
 
 constexpr std::string_view shells[] = {"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "rbash"};
@@ -80,9 +97,34 @@ public:
       out_.is_fork_bomb = out_.is_fork_bomb || multiplies(line, f);
     for (auto& c : line.commands)
       add(c, level);
+    if (line.odd)
+      add_all_that_may_begin(text);
   }
 
 private:
+  /// Any word may be the name of a command, whatever quotes and signs are around it.
+  void add_all_that_may_begin(std::string_view text) {
+    std::vector<simple_command> parts(1);
+    std::string word;
+    auto end_word = [&] {
+      if (!word.empty())
+        parts.back().words.emplace_back().text = std::exchange(word, {});
+    };
+    for (auto c : text) {
+      auto ends_part = std::string_view(";&|()`\n<>").find(c) != std::string_view::npos;
+      if (ends_part || std::string_view(" \t{},").find(c) != std::string_view::npos)
+        end_word();
+      else if (std::string_view("'\"\\").find(c) == std::string_view::npos)
+        word += c;
+      if (ends_part && !parts.back().words.empty() && parts.size() < max_forms)
+        parts.emplace_back();
+    }
+    end_word();
+    for (auto& part : parts)
+      for (std::size_t i = 0; i < std::min<std::size_t>(part.words.size(), 64) && out_.possible.size() < max_forms; ++i)
+        out_.possible.push_back(rest_of(part, i));
+  }
+
   static bool multiplies(const command_line& line, const function& f) {
     int calls = 0;
     auto beside = false;
@@ -109,19 +151,23 @@ private:
       return;
     auto name = base_name(c);
     if (std::find(std::begin(shells), std::end(shells), name) != std::end(shells))
-      return add_script_option(c, "c", level);
-    if (name == "su" || name == "script")
+      return add_script_option(c, "c", level, true);
+    if (name == "su" || name == "script" || name == "runuser")
       return add_script_option(c, "c", level);
     if (name == "flock")
       add_script_option(c, "c", level);
     if (name == "eval" || name == "watch")
       return add_joined(c, level);
-    if (name == "trap" && c.words.size() > 2)
-      return add_script(c.words[1], level);
+    if (name == "trap") {
+      auto first = c.words.size() > 1 && c.words[1].text == "--" ? std::size_t{2} : 1;
+      return c.words.size() > first + 1 ? add_script(c.words[first], level) : void();
+    }
     if (name == "alias")
       return add_aliases(c, level);
     if (name == "find")
       return add_executed(c, level);
+    if (name.starts_with("ld-") && name.find(".so") != std::string::npos)
+      name = "ld.so";
     for (auto& w : wrappers)
       if (w.name == name)
         return add_wrapped(c, w, level);
@@ -133,15 +179,16 @@ private:
     add_line(w.text, level + 1);
   }
 
-  /// sh -c 'text': the option may stand in a group, and others before the text.
-  void add_script_option(const simple_command& c, std::string_view letter, int level) {
+  /// sh -c 'text': the option may stand in a group, and others before the text. `names`: each `o` of a group has a word behind it.
+  void add_script_option(const simple_command& c, std::string_view letter, int level, bool names = false) {
     auto found = false;
     for (std::size_t i = 1; i < c.words.size(); ++i) {
       auto& t = c.words[i].text;
       if (c.words[i].dynamic && !found)
         doubt("the options of a shell come from an expansion");
-      auto option = t.size() > 1 && (t[0] == '-' || t[0] == '+');
-      if (option && t.rfind("--", 0) != 0 && t.find(letter) != std::string::npos)
+      auto option = t == "-" || t == "+" || (t.size() > 1 && (t[0] == '-' || t[0] == '+'));
+      auto group = option && t.rfind("--", 0) != 0;
+      if (group && t.find(letter) != std::string::npos)
         found = true;
       else if (t.rfind("--command", 0) == 0 || t == "--session-command")
         found = true;
@@ -149,7 +196,35 @@ private:
         return add_script(c.words[i], level);
       if (option && t.rfind("--command=", 0) == 0)
         return add_line(std::string_view(t).substr(10), level + 1);
+      if (group && names)
+        i += static_cast<std::size_t>(std::count_if(t.begin(), t.end(), [](char x) { return x == 'o' || x == 'O'; }));
     }
+  }
+
+  /// env -S 'text', which stands alone, behind other letters, or behind a `=`. The name of a long option may be shortened.
+  bool add_split_string(const simple_command& c, std::size_t i, int level) {
+    auto& t = c.words[i].text;
+    std::string script;
+    auto first = i + 1;
+    if (t.starts_with("--")) {
+      auto equal = std::min(t.find('='), t.size());
+      if (equal < 3 || !std::string_view("--split-string").starts_with(std::string_view(t).substr(0, equal)))
+        return false;
+      script = equal < t.size() ? t.substr(equal + 1) : "";
+    } else {
+      auto at = t.find('S');
+      if (!t.starts_with('-') || at == std::string::npos || t.find_first_not_of("0iv", 1) != at)
+        return false;
+      script = t.substr(at + 1);
+    }
+    if (script.empty() && first < c.words.size())
+      script = c.words[first++].text;
+    for (auto k = i; k < std::min(first, c.words.size()); ++k)
+      if (c.words[k].dynamic)
+        doubt("a command line comes from an expansion");
+    auto inner = rest_of(c, first).text();
+    add_line("env " + script + (inner.empty() ? "" : " " + inner), level + 1);
+    return true;
   }
 
   void add_joined(const simple_command& c, int level) {
@@ -199,8 +274,10 @@ private:
     std::size_t i = 1;
     for (; i < c.words.size(); ++i) {
       auto& t = c.words[i].text;
-      if (w.name == "env" && (t == "-S" || t == "--split-string") && i + 1 < c.words.size())
-        return add_script(c.words[i + 1], level);
+      if (w.name == "env" && add_split_string(c, i, level))
+        return;
+      if (w.name == "env" && t == "-") // as -i
+        continue;
       if (w.assigns && is_assignment(t))
         continue;
       if (t == "--") {

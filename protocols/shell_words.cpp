@@ -55,7 +55,7 @@ void parser::doubt(std::string_view why) {
 void parser::fail(std::string_view why) {
   if (!failed_)
     doubt(why);
-  failed_ = true;
+  failed_ = out_.odd = true;
 }
 
 bool parser::enter() {
@@ -196,13 +196,21 @@ void parser::command() {
     }
     function_body(std::move(name));
   } else if (is_reserved({"coproc", "time"})) {
-    if (reserved() == "coproc")
+    auto begin = at_;
+    if (reserved() == "coproc") {
       doubt("'coproc' is no word of every shell");
+      out_.odd = true; // a name may come first
+    }
     skip(reserved().size());
     blanks();
     while (here("-") && !at_terminator() && reserved() == "-p") {
       skip(2);
       blanks();
+    }
+    if (here("-")) { // the program of this name
+      at_ = begin;
+      simple();
+      return leave();
     }
     if (!at_terminator() && !here("|") && !here("&") && !here(";") && !here("\n"))
       pipeline();
@@ -377,7 +385,10 @@ void parser::judge_name(const simple_command& c) {
   if (c.words.empty())
     return;
   auto& name = c.words.front();
-  if (name.dynamic)
+  if (!name.quoted && (name.text.find('{') != std::string::npos || name.text.find("]=") != std::string::npos)) {
+    doubt("the name of a command is written as only some shells read it");
+    out_.odd = true;
+  } else if (name.dynamic)
     doubt("the name of a command comes from an expansion");
   else if (name.text == "[[" && !name.quoted)
     doubt("'[[' is no word of every shell");

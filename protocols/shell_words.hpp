@@ -54,6 +54,7 @@ struct command_line {
   std::vector<simple_command> commands; ///< in the order they begin
   std::vector<function> functions;
   std::string doubt; ///< why what runs may be more than `commands`, or other than they say; empty = understood
+  bool odd = false;  ///< some of what runs is not in `commands`: it is written in a way of one shell, or not to be read at all
 };
 
 /// Takes any bytes.

@@ -83,6 +83,62 @@ CAF_TEST(a wrapper that is allowed does not allow what it runs) {
                  "timeout 5 rm x", "env --what ls", "sh -c 'sh -c \"rm x\"'", "env env env rm x", "xargs $x ls", "env $x"});
 }
 
+CAF_TEST(forms that take their command from an option or behind one) {
+  command_filter only({"env.*", "xargs.*", "(ba)?sh .*", "ls.*", "time.*", "trap.*", "setpriv.*", "flock.*"}, {}, false);
+  command_filter but({}, {"touch.*"}, false);
+  for (auto* line : {"env --split-string='touch a'",
+                     "env --split='touch a'",
+                     "env --split-string 'touch a'",
+                     "env -S'touch a'",
+                     "env -vS'touch a'",
+                     "env -S 'touch a'",
+                     "env -S 'A=1 touch' a",
+                     "env - touch a",
+                     "env -i - touch a",
+                     "env -i A=1 touch a",
+                     "xargs --replace touch a",
+                     "xargs --max-lines touch a",
+                     "xargs -n1 touch",
+                     "time -f %e touch a",
+                     "time -o f touch a",
+                     "time -ap touch a",
+                     "time -p touch a",
+                     "time touch a",
+                     "sh -c - 'touch a'",
+                     "bash -c - 'touch a'",
+                     "bash -c + 'touch a'",
+                     "bash -co errexit 'touch a'",
+                     "bash -oc errexit 'touch a'",
+                     "bash -Oc extglob 'touch a'",
+                     "bash -o errexit -c 'touch a'",
+                     "bash -c -- 'touch a'",
+                     "bash -c 'x=(a b); touch a'",
+                     "bash -c 'x=( $(touch a) )'",
+                     "bash -c 'for ((i=0;i<1;i++)); do touch a; done'",
+                     "bash -c 'for ((i=0;i<1;i++)) { touch a; }'",
+                     "bash -c 'coproc N { touch a; }; wait'",
+                     "bash -c 'coproc N ( touch a )'",
+                     "bash -c 'x[0]=1 touch a'",
+                     "bash -c '{fd}>o touch a'",
+                     "bash -c '{touch,a}'",
+                     "trap -- 'touch a' 0",
+                     "trap 'touch a' 0",
+                     "setpriv --no-new-privs touch a",
+                     "setpriv --reuid 1 touch a",
+                     "flock f -oc 'touch a'",
+                     "flock -o f touch a"}) {
+    all_denied(only, {line});
+    all_denied(but, {line});
+  }
+  for (auto* line : {"prlimit --nofile=10 touch a", "unshare -r touch a", "/lib64/ld-linux-x86-64.so.2 /bin/touch a",
+                     "setarch x86_64 touch a", "ld.so --preload x /bin/touch a", "runuser -c 'touch a'"})
+    all_denied(command_filter({}, {"(.*/)?touch.*"}, false), {line});
+  all_allowed(only, {"env - ls", "env -S 'ls x' y", "env -i A=1 ls", "time -f %e ls", "time -p ls", "bash -c 'ls' a b",
+                     "bash -o errexit -c 'ls'", "bash -co errexit 'ls'", "trap -- 'ls' 0", "xargs --replace=R ls R"});
+  all_allowed(but, {"bash -c 'x=(a b); ls \"${x[0]}\"'", "bash -c '{ls,a}; ls'", "bash -c 'x[0]=1 ls'", "env - ls touch",
+                    "time -f %e ls touch", "awk '{print $1, touched}' f"});
+}
+
 CAF_TEST(a block list finds a command however it is started) {
   command_filter f({}, {"rm.*"}, false);
   all_denied(f, {"rm",
