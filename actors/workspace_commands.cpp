@@ -77,20 +77,22 @@ std::map<std::string, std::string> environment_in(const std::string& folder, con
   return out;
 }
 
-const char* why_of(command_end::reason r) {
-  switch (r) {
+std::string why_of(const command_end& e) {
+  const sandbox_profile bounds;
+  switch (e.why) {
   case command_end::reason::timed_out:
     return "it was ended at its time limit";
   case command_end::reason::killed:
     return "it was ended";
-  case command_end::reason::out_of_memory:
-    return "it was ended: too much memory";
+  case command_end::reason::out_of_memory: // where the kernel counts, it ends one process, and what waited for that may go on
+    return std::string(e.status == 137 ? "it was ended" : "one of its processes was ended")
+           + ": too much memory (all commands of a run may use " + std::to_string(bounds.memory >> 30) + " GiB together)";
   case command_end::reason::too_many_processes:
-    return "it was ended: too many processes";
+    return "it was ended: too many processes (all commands of a run may have " + std::to_string(bounds.processes) + " together)";
   case command_end::reason::too_much_disk:
-    return "it was ended: too much in deleted files";
+    return "it was ended: too much in deleted files (" + std::to_string(bounds.file_size >> 30) + " GiB at most)";
   default:
-    return "";
+    return {};
   }
 }
 
@@ -168,7 +170,7 @@ void workspace_state::begin(const execute_command& c, const std::string& folder,
     r.work_dir = folder;
     r.timed_out = end->why == command_end::reason::timed_out;
     r.truncated = end->out.left_out > 0 || end->err.left_out > 0;
-    r.note = full.empty() ? why_of(end->why) : full;
+    r.note = full.empty() ? why_of(*end) : full;
     say(wire::to_json(r), !full.empty());
   };
   auto abandon = [say, c] { say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox("cancelled")), true); };
@@ -237,7 +239,7 @@ void workspace_state::ended(const std::string& job, background_job& j, command_e
   j.exit_code = failed ? -1 : end.status;
   j.note = unwatch(j.id);
   if (j.note.empty() && end.why != command_end::reason::killed)
-    j.note = why_of(end.why);
+    j.note = why_of(end);
   written.add(job, job_stream::out, std::move(end.out.text));
   written.add(job, job_stream::err, std::move(failed ? end.error : end.err.text));
   written.ended(job);
