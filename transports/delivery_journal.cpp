@@ -74,8 +74,8 @@ state state_of(const found& f) {
   return {f.kind(), f.mode & 07777, f.uid, f.gid, f.is_folder() ? 0 : f.size, f.inode, f.modified, {}};
 }
 
-failure changed_meanwhile(const std::string& path) {
-  return {fault::drifted, path_policy::shown(path) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
+failure changed_meanwhile(const std::string& path, const char* so) {
+  return {fault::drifted, path_policy::shown(path) + " was changed meanwhile" + so, {{path, 0, 1}}};
 }
 
 descriptor open_in(int in, const std::string& name) {
@@ -218,15 +218,20 @@ int run::read_plan(std::vector<step>& out) const {
   return 0;
 }
 
-int run::finish(const target& at) {
+int run::finish(const target& at, std::size_t paths) {
   if (::syncfs(at.root()) != 0)
     return errno;
-  if (auto error = write_durably(folder(), "done", "done\n"); error != 0) {
+  if (auto error = write_durably(folder(), "done", "done " + std::to_string(paths) + "\n"); error != 0) {
     ::unlinkat(folder(), "done", 0);
     return error;
   }
   clear(at); // what cannot be deleted now is at the next start
   return 0;
+}
+
+void run::end_plan() const {
+  ::unlinkat(folder(), "plan", 0);
+  ::fsync(folder());
 }
 
 int run::clear(const target& at) const {
