@@ -339,12 +339,12 @@ class Delivery(unittest.TestCase):
             self.assertEqual(events_of(home.run("show", "last", "--json").stdout), events)
 
     def test_a_task_that_resume_ends_is_delivered_as_that_of_a_run(self):
-        # Killed when the first call has ended, and when the task has and nothing is written yet.
-        for last in ("call_ended", "task_ended"):
+        # Killed when a model is about to reply, and when the task has ended and nothing is written yet.
+        for last in ("call_started", "task_ended"):
             with self.subTest(last=last), Home() as home:
                 project = self.folder(home, a="a\n")
                 config = home.write("team.json", team([step(call(CMD + "execute_command", command="cd ../target1; echo more >> a; echo n > n"))], project,
-                                                      first=[step(call(CMD + "execute_command", command="echo own > own"))]))
+                                                      first=[{**step(call(CMD + "execute_command", command="echo own > own")), "first_delay_ms": 1500}]))
                 run = home.start("--config", config, "--json", "--apply", "yes", "--output-dir", str(home.path / "first"), "make it")
                 for line in run.stdout:
                     if f'"{last}"'.encode() in line:
