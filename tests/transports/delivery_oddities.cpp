@@ -84,6 +84,17 @@ CAF_TEST(a folder that is a mount point by now stops an apply that stops at drif
   CAF_CHECK_EQUAL(::umount((user + "/m").c_str()), 0);
 }
 
+CAF_TEST(locks of folders that are gone do not pile up) {
+  write("a", "base");
+  start();
+  write("a", "changed");
+  auto locks = scratch.path + "/.targets";
+  fs::create_directory(locks);
+  std::ofstream{locks + "/1-2"}; // of a process that was killed
+  good(apply(plan()));
+  CAF_CHECK(fs::is_empty(locks));
+}
+
 CAF_TEST(what became of a folder is no drift when it is applied again) {
   for (auto* made : {"file", "link"}) {
     write("e/s/in", "base");
@@ -222,6 +233,18 @@ CAF_TEST(why a folder cannot be made is told) {
   CAF_REQUIRE_EQUAL(kind_of(refused), fault::io);
   CAF_CHECK_EQUAL(std::get<failure>(refused).text, "cannot write ro/new: Permission denied; nothing was written");
   CAF_CHECK_EQUAL(id_of(user), before);
+}
+
+CAF_TEST(why nothing can be kept of a task is told) {
+  write("a", "base");
+  take();
+  CAF_REQUIRE_EQUAL(::chmod((home + "/held").c_str(), 0555), 0);
+  options.holder = "another";
+  auto got = kept.take(work, options);
+  ::chmod((home + "/held").c_str(), 0755);
+  auto* bad = std::get_if<failure>(&got);
+  CAF_REQUIRE(bad != nullptr);
+  CAF_CHECK(bad->text.ends_with("Permission denied"));
 }
 
 CAF_TEST(a folder that its owner may not write comes back so) {
