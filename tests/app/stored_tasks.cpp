@@ -139,6 +139,8 @@ CAF_TEST(a task whose half - written changes cannot be taken back is kept) {
   CAF_CHECK_EQUAL(deleted.size(), 0u);
   CAF_CHECK(has_files(task));
   CAF_CHECK(fs::exists(stage + "/0"));
+  CAF_CHECK_NOT_EQUAL(undo_changes(home, task).find("1 path could not be taken back: d/f (its folder is not there)"),
+                      std::string::npos);
   fs::rename(user + "/e", user + "/d");
   CAF_CHECK_EQUAL(s.forget({task}, deleted), 0);
   CAF_CHECK_EQUAL(deleted.size(), 1u);
