@@ -78,7 +78,7 @@ std::map<std::string, std::string> environment_in(const std::string& folder, con
 }
 
 std::string why_of(const command_end& e) {
-  const sandbox_profile bounds;
+  const sandbox_limits bounds;
   switch (e.why) {
   case command_end::reason::timed_out:
     return "it was ended at its time limit";

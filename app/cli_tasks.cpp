@@ -74,6 +74,9 @@ void parse_resume(command_line& c, int argc, const char* const* argv) {
       ->check(CLI::IsMember(words(config_keys().find(key_scope::orchestrator, "on_unknown_outcome")->choices)));
   app.add_option("-c,--config", o.output.config, "where its team file is now; needed for keys that stand in it literally");
   app.add_option("-o,--output-file", o.output.output_file, "write the answer to this file, too");
+  app.add_option("--apply", o.output.apply, "what the agents changed: ask (on a terminal, the default), yes (write it), no")
+      ->check(CLI::IsMember({"ask", "yes", "no"}));
+  app.add_option("--output-dir", o.output.output_dir, "write the files of the answer into this new folder")->check(cli::not_empty);
   app.add_flag("--json", o.output.json, "one durable event per line on standard output, no plain answer");
   app.add_flag("-q,--quiet", o.output.quiet, "no display, only errors");
   app.add_flag("--automation", o.output.automation, "quiet, with a few KEY: value lines (log folder, status file, result)");

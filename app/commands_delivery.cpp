@@ -87,12 +87,17 @@ std::string left_text(const std::vector<snapshots::left_out>& left) {
   return out + (left.size() > listed ? "\n  and " + std::to_string(left.size() - listed) + " more" : "");
 }
 
-/// Writes all of it. Returns the exit code; `text` says what was done, and how it is taken back if anything was.
-int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text) {
+/// Writes all of it. Returns the exit code; `text` says what was done, and how it is taken back if anything was; `ids` (may be
+/// null) gets the names of these deliveries.
+int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text,
+              std::set<std::string>* ids = nullptr) {
   std::vector<written_folder> written;
   auto fault = apply_changes(t, home, to, on_drift, &written, [](const std::string& x) { complain("notice: " + x); });
-  for (auto& w : written)
+  for (auto& w : written) {
     text += applied_text(w.what, w.folder);
+    if (ids != nullptr)
+      ids->insert(w.what.id);
+  }
   if (std::any_of(written.begin(), written.end(), [](auto& w) { return !w.what.id.empty(); }))
     text += "take it back: conclave undo " + t.task + "\n";
   if (fault.empty())
@@ -111,10 +116,10 @@ void tell_log(const stored_tasks& s, const std::function<std::string(event_store
     complain("notice: " + fault);
 }
 
-/// The same of what its journal has; `told` (may be null) gets the events.
-void tell_journal(const stored_tasks& s, const std::string& task, std::vector<event>* told = nullptr) {
+/// The same of what its journal has.
+void tell_journal(const stored_tasks& s, const std::string& task) {
   if (delivery::has_unnoted(journal_of(s.home, task)))
-    tell_log(s, [&](event_store& store) { return log_deliveries(store, s.home, task, told); });
+    tell_log(s, [&](event_store& store) { return log_deliveries(store, s.home, task); });
 }
 
 /// Writes all of it as commits on new branches. Returns the exit code.
@@ -345,15 +350,20 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
     return code;
   }
   std::string text;
-  auto written = carry_out(t, home, {}, drift_policy_of(t), text);
+  std::set<std::string> ids;
+  auto written = carry_out(t, home, {}, drift_policy_of(t), text, &ids);
   if (!text.empty()) // of the folders before one that could not be written, too
     complain(text.substr(0, text.size() - 1));
-  std::vector<event> told;
-  tell_journal(s, end.task, &told);
-  std::string lines; // the display is over, but who reads the events gets these, too
-  for (auto& e : told)
-    lines += wire::to_json(e) + "\n";
-  if (o.json && !lines.empty())
+  tell_journal(s, end.task);
+  std::vector<event> log;
+  std::string lines; // the display is over, but who reads the events gets these, too, whoever added them to the log
+  if (o.json && s.read(end.task, log) == 0)
+    for (auto& e : log)
+      if (e.type == event_type::changes_applied && ids.contains(e.label)) {
+        e.task = end.task;
+        lines += wire::to_json(e) + "\n";
+      }
+  if (!lines.empty())
     print(lines);
   return written == 0 ? code : failed;
 }

@@ -3,6 +3,7 @@
 
 /// The commands that go on with stored tasks, or end them.
 
+#include "app/answer_file.hpp"
 #include "app/commands.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
@@ -13,6 +14,7 @@
 #include "app/run_session.hpp"
 #include "app/start_folder.hpp"
 #include "app/stored_tasks.hpp"
+#include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
@@ -213,7 +215,13 @@ int command_resume(const resume_options& o) {
         out.on(e); // with --json the answer is printed as its event
       else
         out.known(e);
-    return out.finish(outcome_of(row.task, events));
+    auto end = outcome_of(row.task, events);
+    auto code = out.finish(end);
+    // What was written already is not asked about, nor said not to be.
+    auto past = delivery::history(journal_of(s.home, row.task));
+    if (row.played || (o.output.apply == "ask" && std::any_of(past.begin(), past.end(), [](auto& p) { return !p.undone(); })))
+      end.changes.clear();
+    return deliver_files(o.output, end, code);
   }
   if (row.played) {
     complain(why_not_for_real(row.task));
@@ -222,6 +230,12 @@ int command_resume(const resume_options& o) {
   auto stored = ledger::restore(events);
   if (!stored.error.empty()) {
     complain("task " + row.task + " cannot be gone on with: " + stored.error + "; see it: conclave show " + row.task);
+    return wrong_usage;
+  }
+  run_config stored_team;
+  stored_team.agents = stored.opening.agents;
+  if (auto why = output_folder_problem(o.output.output_dir, stored_team); !why.empty()) {
+    complain("--output-dir " + shown_text(o.output.output_dir, 4'096) + ": " + why);
     return wrong_usage;
   }
   run_config team;
@@ -257,9 +271,14 @@ int command_resume(const resume_options& o) {
   request.opening = std::make_shared<opening>(std::move(stored.opening));
   request.tell = [&out](const std::string& text) { out.note(text); };
   early.reset();
-  return run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
-    return eng.resume(std::move(request), std::move(l), std::move(done));
+  outcome ended;
+  auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
+    return eng.resume(std::move(request), std::move(l), [&ended, done = std::move(done)](outcome end) {
+      ended = end;
+      done(std::move(end));
+    });
   });
+  return deliver_files(o.output, ended, code);
 }
 
 int command_cancel(const cancel_options& o) {

@@ -5,6 +5,7 @@
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "transports/outside.hpp"
+#include "transports/sandbox_canary.hpp"
 #include "transports/sandbox_self_test.hpp"
 
 #include <filesystem>
@@ -68,11 +69,9 @@ std::string as_json(const sandbox_choice& c, const std::string& launcher) {
 int command_sandbox(const sandbox_options& o) {
   auto launcher = find_sandbox_launcher();
   std::error_code e;
-  auto folder = (std::filesystem::temp_directory_path(e) / "conclave-canary-XXXXXX").string();
-  auto made = ::mkdtemp(folder.data()) != nullptr;
-  auto choice = choice_of(sandbox_mode::required, try_all(launcher, folder + "/test"));
-  if (made)
-    std::filesystem::remove_all(folder, e);
+  canary folder{std::filesystem::temp_directory_path(e).string(), "conclave-canary"};
+  auto choice = choice_of(sandbox_mode::required, try_all(launcher, folder.path() + "/test"));
+  folder.remove();
   auto text = o.json ? as_json(choice, launcher) : as_text(choice, launcher);
   return print(text, choice.usable ? 0 : static_cast<int>(exit_code::usage));
 }

@@ -208,7 +208,7 @@ int command_prune(const prune_options& o) {
     if (r.started_ms < now - o.older_than_ms && !r.live)
       old.push_back(r.task);
   auto applied = applied_of(s, old);
-  auto code = s.forget(old, deleted);
+  auto code = s.forget(old, deleted, true);
   tell_lasting(applied, deleted);
   if (code != 0 && deleted.empty())
     return code; // it was said why

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sys/file.h>
@@ -41,6 +42,10 @@ std::string mend_left_logs(const std::string& home, const task_row& row, event_s
   // Its owner may be at it still; and of two who mend at once one would write what the other has written.
   if (!has_last_status(dir) && is_gone(row.owner) && ::flock(fd, LOCK_EX | LOCK_NB) == 0 && !has_last_status(dir)) {
     auto log = store.read(row.task, 0, error);
+    if (log.empty()) {
+      ::close(fd);
+      return error;
+    }
     task_files files(dir, row.task);
     for (auto& stored : log)
       if (event e; wire::from_json(stored.json, e))
@@ -48,6 +53,11 @@ std::string mend_left_logs(const std::string& home, const task_row& row, event_s
     files.finish();
     if (error.empty())
       error = files.error();
+    std::string unread;
+    if (store.read(row.task, log.back().seq - 1, unread).empty() && unread.empty()) { // somebody deleted it meanwhile
+      std::error_code left;
+      std::filesystem::remove_all(dir, left);
+    }
   }
   ::close(fd);
   return error.empty() ? error : "the log files of task " + row.task + " lack its end, and cannot be brought up to date: " + error;

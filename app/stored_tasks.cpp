@@ -48,8 +48,12 @@ bool forget_files(const std::string& home, const std::string& task) {
   if (auto* f = std::get_if<snapshots::failure>(&rest))
     fault = f->text;
   else
-    for (auto& r : std::get<std::vector<delivery::recovered>>(rest))
-      complain("notice: " + r.text);
+    for (auto& r : std::get<std::vector<delivery::recovered>>(rest)) {
+      if (r.half)
+        fault = r.text;
+      else
+        complain("notice: " + r.text);
+    }
   for (auto& folder : {home + "/work/" + task, journal_of(home, task)})
     if (fault.empty())
       fault = snapshots::remove_tree(folder);
@@ -131,21 +135,39 @@ int stored_tasks::read_bodies(const std::string& task, std::map<std::string, std
   return failed;
 }
 
-int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const {
+int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted, bool leave_running) const {
   if (::access(path().c_str(), W_OK) != 0 && errno != ENOENT) {
     complain("event store " + path() + " cannot be written: " + std::strerror(errno));
     return failed;
   }
+  std::string error;
+  auto writing = rows.empty() ? nullptr : event_store::open(path(), error, store_use::deleting);
+  if (!error.empty()) {
+    complain(error);
+    return failed;
+  }
   int code = 0;
   std::vector<std::string> ready;
+  auto is_ours = [&](const std::string& task) { // who takes it up from then on is told that somebody is at it
+    auto out = true;
+    if (writing)
+      writing->claim(task, {}, [&out](const claim_result& r) { out = r.code != ec::denied; }); // called before it returns
+    return out;
+  };
   for (const auto& task : tasks)
-    if (forget_logs(home, task) && forget_files(home, task))
+    if (!is_ours(task)) {
+      if (!leave_running) {
+        complain("task " + task + " is still running: end it first");
+        code = failed;
+      }
+    } else if (forget_files(home, task) && forget_logs(home, task))
       ready.push_back(task);
     else
       code = failed;
-  std::string error;
-  if (auto writing = rows.empty() ? nullptr : event_store::open(path(), error, store_use::deleting))
+  if (writing)
     deleted = writing->remove_all(ready, error);
+  for (const auto& task : deleted)
+    forget_logs(home, task); // somebody may just have completed what they lacked
   if (error.empty())
     return code;
   complain(error);

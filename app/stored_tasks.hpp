@@ -39,9 +39,10 @@ struct stored_tasks {
   int read_bodies(const std::string& task, std::map<std::string, std::string>& out) const;
 
   /// Deletes tasks: first their logs, so that a full disk has room for what deleting from the store writes, and so that a call that
-  /// was ended half-way leaves the tasks in the list for the next one. Sets `deleted`. Returns 0, or the exit code after a
-  /// complaint.
-  int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted) const;
+  /// was ended half-way leaves the tasks in the list for the next one. Nothing of a task that somebody works on is deleted, and
+  /// nobody takes up one that is; that is a complaint unless `leave_running`. Sets `deleted`. Returns 0, or the
+  /// exit code after a complaint.
+  int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted, bool leave_running = false) const;
 };
 
 /// Returns how a stored task ended, as its host was told; interrupted if it has not.

@@ -271,9 +271,20 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out,
                          const std::function<void(const std::string&)>& tell) {
   auto journal = journal_of(home, task);
-  finish_broken_deliveries(home, tell);
+  std::string faults; // what is half written of this one is no notice
+  auto rest = delivery::recover(journal);
+  if (auto* got = std::get_if<std::vector<delivery::recovered>>(&rest))
+    for (auto& r : *got) {
+      if (r.half)
+        faults += (faults.empty() ? "" : "\n") + r.text;
+      else if (tell)
+        tell(r.text);
+    }
+  finish_broken_deliveries(home, [&](const std::string& text) {
+    if (tell && faults.find(text) == std::string::npos)
+      tell(text);
+  });
   auto past = delivery::history(journal);
-  std::string faults;
   std::set<std::string> stuck; // what was applied there before can only be taken back after what came later
   for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
     if (p->undone() || stuck.contains(p->target))

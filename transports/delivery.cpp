@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,71 +26,6 @@ using snapshots::remove_below;
 namespace {
 
 constexpr std::size_t most_named = 8;
-
-/// Puts a new file aside and notes which one it is.
-int put_aside(const run& r, std::size_t n, step& s, int source, cancel_flag cancel) {
-  auto slot = std::to_string(n);
-  int error = 0;
-  if (s.after.kind == entry_kind::link) {
-    std::string names;
-    error = snapshots::read_whole(source, names, 4096);
-    if (error == 0 && ::symlinkat(names.c_str(), r.stage(), slot.c_str()) != 0)
-      error = errno;
-    if (error == 0 && ::geteuid() == 0 && ::fchownat(r.stage(), slot.c_str(), s.after.uid, s.after.gid, AT_SYMLINK_NOFOLLOW) != 0)
-      error = errno;
-  } else {
-    descriptor to{::openat(r.stage(), slot.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
-    error = to ? copy_bytes(source, to.get(), s.after.size, cancel) : errno;
-    if (error == 0 && ::geteuid() == 0 && ::fchown(to.get(), s.after.uid, s.after.gid) != 0)
-      error = errno;
-    if (error == 0 && ::fchmod(to.get(), s.after.mode & 07777) != 0)
-      error = errno;
-    auto at = [&](snapshots::moment m) { return timespec{m / 1'000'000'000, m % 1'000'000'000}; };
-    timespec times[2] = {at(s.after.modified), at(s.after.modified)};
-    if (error == 0 && s.after.modified != 0 && ::futimens(to.get(), times) != 0)
-      error = errno;
-  }
-  found f;
-  if (error == 0)
-    error = look(r.stage(), slot.c_str(), f);
-  auto sha256 = s.after.sha256;
-  if (error == 0)
-    s.after = state_of(f);
-  s.after.sha256 = sha256;
-  return error;
-}
-
-/// Keeps the bytes of what a step takes away. EAGAIN: it is not what was judged any more.
-int keep_old(int olds, std::size_t n, const step& s, const target& at, cancel_flag cancel) {
-  std::string name, slot = std::to_string(n);
-  auto in = at.parent(s.path, name);
-  if (!in)
-    return EAGAIN;
-  descriptor to{::openat(olds, slot.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
-  if (!to)
-    return errno;
-  if (s.before.kind == entry_kind::link) {
-    std::string names;
-    if (snapshots::read_link(in.get(), name.c_str(), names) != 0 || wire::sha256(names) != s.before.sha256)
-      return EAGAIN;
-    return snapshots::write_all(to.get(), names.data(), names.size());
-  }
-  auto from = snapshots::open_file(in.get(), name.c_str());
-  found f;
-  if (!from || look(from.get(), "", f) != 0 || !s.before.is(f))
-    return EAGAIN;
-  auto error = copy_bytes(from.get(), to.get(), s.before.size, cancel);
-  if (error == EIO && look(from.get(), "", f) == 0 && f.size != s.before.size)
-    return EAGAIN;
-  return error != 0 ? error : look(from.get(), "", f) == 0 && s.before.is(f) ? 0 : EAGAIN;
-}
-
-bool has_old(const step& s) {
-  return s.before.kind != entry_kind::none && s.before.kind != entry_kind::folder;
-}
-bool has_new(const step& s) {
-  return s.what == act::add || s.what == act::replace;
-}
 
 std::optional<failure> drift_of(const std::vector<judged>& all) {
   failure bad{fault::drifted, {}, {}};
@@ -109,36 +45,43 @@ std::optional<failure> drift_of(const std::vector<judged>& all) {
   return bad;
 }
 
-void report(const std::vector<step>& steps, applied& out) {
+/// `kept`: folders that stay.
+void report(const std::vector<step>& steps, const std::vector<left_out>& kept, applied& out) {
+  std::set<std::string> stay;
+  for (auto& k : kept)
+    stay.insert(k.path);
   for (auto& s : steps)
     if (s.what == act::replace)
       out.modified.push_back(s.path);
-    else
+    else if (s.what != act::remove_folder || !stay.contains(s.path))
       (s.what == act::add || s.what == act::make_folder ? out.added : out.removed).push_back(s.path);
+  out.skipped.insert(out.skipped.end(), kept.begin(), kept.end());
 }
 
-/// Takes a plan back. Where the disk refuses that, all of it stays for `recover`.
-bool take_back(run& r, const std::vector<step>& steps, const target& at, failure& why) {
-  if (r.back(steps, at)) {
-    r.clear(at);
-    return true;
-  }
-  why.text += "; what was written could not be taken back either: it is at the next start";
-  return false;
-}
-
-/// Carries out a plan that was put aside, and takes it back if that cannot be.
-std::optional<failure> carry_out(run& r, const std::vector<step>& steps, const target& at, std::vector<left_out>& kept) {
+/// Carries out a plan that was put aside, and takes it back if that cannot be. Then the plan is gone, or it is for `recover`.
+std::optional<failure> carry_out(run& r, const std::vector<step>& steps, const target& at, applied& out) {
+  auto none = r.undo() ? "; nothing was undone" : "; nothing was written";
   if (auto error = r.write_plan(steps, at); error != 0) {
+    r.end_plan();
     r.clear(at);
-    return failed("write the journal of", at.path(), error);
+    auto bad = failed("write the journal of", at.path(), error);
+    bad.text += none;
+    return bad;
   }
-  auto bad = r.forward(steps, at, kept);
+  std::vector<left_out> kept;
+  std::size_t reached = 0;
+  auto bad = r.forward(steps, at, kept, reached);
   if (!bad)
-    if (auto error = r.finish(at); error != 0)
+    if (auto error = r.finish(at, steps.size() - kept.size()); error != 0)
       bad = failed("finish writing", at.path(), error);
-  if (bad)
-    take_back(r, steps, at, *bad);
+  if (!bad) {
+    report(steps, kept, out);
+    return {};
+  }
+  if (auto rest = r.take_back(steps, at, reached); rest.empty())
+    bad->text += none;
+  else
+    bad = failure{fault::io, bad->text + "; " + rest, {}};
   return bad;
 }
 
@@ -165,11 +108,11 @@ std::optional<failure> prepare(const job& j, run& r, std::vector<step>& steps, c
     if (has_old(s)) {
       auto error = keep_old(olds.get(), n, s, at, j.cancel);
       if (error != 0)
-        return error == EAGAIN ? changed_meanwhile(s.path) : failed("keep a copy of", s.path, error);
+        return error == EAGAIN ? changed_meanwhile(s.path, "; nothing was written") : failed("keep a copy of", s.path, error);
     }
     if (has_new(s)) {
       descriptor source{j.store.open_object(s.after.sha256)};
-      auto error = source ? put_aside(r, n, s, source.get(), j.cancel) : errno;
+      auto error = source ? put_aside(r.stage(), std::to_string(n), s.after, source.get(), j.cancel) : errno;
       if (error != 0)
         return failed("write", s.path, error);
     }
@@ -284,14 +227,12 @@ result<applied> apply(const job& j) {
   if (bad)
     r.clear(at);
   else
-    bad = carry_out(r, steps, at, out.skipped);
+    bad = carry_out(r, steps, at, out);
   if (bad) {
-    // A plan that was carried out and not finished is for `recover`.
-    if (!r.has("plan") || !descriptor{snapshots::open_folder(at.root(), r.stage_name().c_str(), at.what().device)})
+    if (!r.has("plan"))
       remove_below(journal.get(), out.id.c_str(), nullptr);
     return std::move(*bad);
   }
-  report(steps, out);
   for (auto& s : steps)
     if (s.what == act::replace && s.after.uid != s.before.uid)
       out.yours.push_back(s.path);
@@ -311,8 +252,13 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
   std::uint64_t inode = 0;
   if (!done.has("done") || !done.read_target(path, inode))
     return absent;
-  if (auto before = open_in(past.get(), "undo"); before && ::faccessat(before.get(), "done", F_OK, 0) == 0)
-    return failure{fault::missing, "that was undone already", {}};
+  if (auto before = open_in(past.get(), "undo")) {
+    run first{std::move(before), id, true};
+    if (first.has("done"))
+      return failure{fault::missing, "that was undone already", {}};
+    if (first.has("plan")) // what it holds is needed to end it
+      return failure{fault::busy, "an undo of it was broken off, and cannot be ended yet", {}};
+  }
   target at;
   if (auto bad = at.open(path))
     return std::move(*bad);
@@ -338,7 +284,9 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
     if (has_new(steps[n])) {
       auto from = snapshots::open_file(olds.get(), std::to_string(source[n]).c_str());
       auto owner = steps[n].after.uid;
-      error = snapshots::is_set(cancel) ? ECANCELED : from ? put_aside(r, n, steps[n], from.get(), cancel) : errno;
+      error = snapshots::is_set(cancel) ? ECANCELED
+              : from                    ? put_aside(r.stage(), std::to_string(n), steps[n].after, from.get(), cancel)
+                                        : errno;
       if (steps[n].after.uid != owner)
         out.yours.push_back(steps[n].path);
     }
@@ -347,105 +295,14 @@ result<applied> undo(const std::string& journal_path, const std::string& id, can
     r.clear(at);
     bad = failed("put back what was in", path, error);
   } else {
-    bad = carry_out(r, steps, at, out.skipped);
+    bad = carry_out(r, steps, at, out);
   }
   if (bad) {
-    if (!r.has("plan") || !descriptor{snapshots::open_folder(at.root(), r.stage_name().c_str(), at.what().device)})
+    if (!r.has("plan"))
       remove_below(past.get(), "undo", nullptr);
     return std::move(*bad);
   }
   remove_below(past.get(), "old", nullptr);
-  report(steps, out);
-  return out;
-}
-
-namespace {
-
-/// Ends one run that was broken off. Returns whether there was one.
-bool end_run(run& r, const std::string& journal, const std::string& id, recovered& out) {
-  std::uint64_t inode = 0;
-  out.id = id;
-  out.undo = r.undo();
-  if (!r.read_target(out.target, inode)) {
-    out.text = "nothing had been written";
-    return true;
-  }
-  target at;
-  auto bad = at.open(out.target);
-  if (!bad && at.what().inode != inode)
-    bad = failure{fault::denied, path_policy::shown(out.target) + " is another folder now", {}};
-  if (!bad)
-    bad = at.lock(journal);
-  if (bad) {
-    out.text = "left for later: " + bad->text;
-    return false;
-  }
-  std::vector<step> steps;
-  std::vector<left_out> kept;
-  if (r.has("plan") && r.open_stage(at) == 0 && r.read_plan(steps) == 0) {
-    bad = r.forward(steps, at, kept);
-    out.completed = !bad;
-    auto error = bad ? (take_back(r, steps, at, *bad) ? 0 : EIO) : r.finish(at);
-    out.text = bad          ? "taken back: " + bad->text
-               : error == 0 ? "completed what had been begun in " + path_policy::shown(out.target)
-                            : failed("finish writing", out.target, error).text;
-    return error == 0;
-  }
-  r.clear(at);
-  out.text = "nothing had been written to " + path_policy::shown(out.target);
-  return true;
-}
-
-/// What was finished and not cleared up.
-void clear_rests(run& r, const std::string& journal) {
-  std::string path;
-  std::uint64_t inode = 0;
-  found f;
-  target at;
-  if (r.read_target(path, inode) && look(AT_FDCWD, (path + "/" + r.stage_name()).c_str(), f) == 0 && !at.open(path)
-      && at.what().inode == inode && !at.lock(journal))
-    r.clear(at);
-}
-
-} // namespace
-
-result<std::vector<recovered>> recover(const std::string& journal_path) {
-  std::vector<recovered> out;
-  descriptor journal, lock;
-  if (auto bad = open_journal(journal_path, false, journal, lock)) {
-    if (bad->kind == fault::missing)
-      return out;
-    return std::move(*bad);
-  }
-  std::vector<std::string> names;
-  if (auto error = snapshots::names_in(journal.get(), names); error != 0)
-    return failed("list", journal_path, error);
-  for (auto& id : names) {
-    auto folder = is_id(id) ? open_in(journal.get(), id) : descriptor{};
-    if (!folder)
-      continue;
-    run r{descriptor{::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)}, id, false};
-    if (!r.has("done")) {
-      recovered what;
-      if (end_run(r, journal_path, id, what) && !what.completed)
-        remove_below(journal.get(), id.c_str(), nullptr);
-      out.push_back(std::move(what));
-      continue;
-    }
-    clear_rests(r, journal_path);
-    auto undone = open_in(folder.get(), "undo");
-    if (!undone)
-      continue;
-    run u{std::move(undone), id, true};
-    if (u.has("done")) {
-      clear_rests(u, journal_path);
-      continue;
-    }
-    recovered what;
-    if (end_run(u, journal_path, id, what) && !what.completed)
-      remove_below(folder.get(), "undo", nullptr);
-    out.push_back(std::move(what));
-  }
   return out;
 }
 

@@ -75,8 +75,8 @@ struct applied {
 result<applied> apply(const job& j);
 
 /// Puts back what an apply replaced. Refuses, with nothing changed, if anything that it wrote is not as it left it (drifted, names
-/// them), or if it was undone already (missing). Bytes, modes and times of files are as they were, and
-/// for root their owners.
+/// them), or if it was undone already (missing). Bytes, modes and times of what it replaced or removed are as they were, and
+/// for root the owners.
 result<applied> undo(const std::string& journal, const std::string& id, cancel_flag cancel = nullptr);
 
 struct recovered {
@@ -84,6 +84,7 @@ struct recovered {
   std::string target;
   bool completed = false; ///< true: the tree is the new one; false: the old one
   bool undo = false;      ///< what was under way was an undo
+  bool half = false;      ///< some of it is neither, for now: the journal has what is needed to put that right
   std::string text;       ///< one sentence
 };
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <sstream>
 #include <unistd.h>
 
 namespace conclave::delivery {
@@ -40,6 +41,17 @@ std::vector<step> plan_of(const run& r) {
   return r.read_plan(out) == 0 ? out : std::vector<step>{};
 }
 
+/// How many paths were written: not the folders that stayed.
+std::uint64_t paths_of(const run& r, const std::vector<step>& plan) {
+  descriptor fd{snapshots::open_file(r.folder(), "done")};
+  std::string text, word;
+  std::uint64_t count = 0;
+  if (!fd || snapshots::read_whole(fd.get(), text, 64) != 0)
+    return plan.size();
+  std::istringstream in{text};
+  return in >> word >> count ? count : plan.size(); // those of old say no more than that they are done
+}
+
 } // namespace
 
 std::vector<past> history(const std::string& journal_path) {
@@ -53,13 +65,14 @@ std::vector<past> history(const std::string& journal_path) {
     p.applied_ms = done.modified / 1'000'000;
     if (auto undo = open_in(folder.get(), "undo"); undo && look(undo.get(), "done", undone) == 0) {
       p.undone_ms = undone.modified / 1'000'000;
-      p.paths_undone = plan_of(run{std::move(undo), id, true}).size();
+      run undoing{std::move(undo), id, true};
+      p.paths_undone = paths_of(undoing, plan_of(undoing));
     }
     std::uint64_t inode = 0;
     run past_run{std::move(folder), id, false};
     past_run.read_target(p.target, inode);
     auto plan = plan_of(past_run);
-    p.paths = plan.size();
+    p.paths = paths_of(past_run, plan);
     p.files = static_cast<std::uint64_t>(std::count_if(
         plan.begin(), plan.end(), [](auto& s) { return s.what != act::make_folder && s.what != act::remove_folder; }));
     all.emplace_back(done.modified, std::move(p));

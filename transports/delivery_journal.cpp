@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <fcntl.h>
+#include <sched.h>
 #include <sstream>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -74,8 +75,8 @@ state state_of(const found& f) {
   return {f.kind(), f.mode & 07777, f.uid, f.gid, f.is_folder() ? 0 : f.size, f.inode, f.modified, {}};
 }
 
-failure changed_meanwhile(const std::string& path) {
-  return {fault::drifted, path_policy::shown(path) + " was changed meanwhile; nothing was written", {{path, 0, 1}}};
+failure changed_meanwhile(const std::string& path, const char* so) {
+  return {fault::drifted, path_policy::shown(path) + " was changed meanwhile" + so, {{path, 0, 1}}};
 }
 
 descriptor open_in(int in, const std::string& name) {
@@ -116,18 +117,38 @@ std::optional<failure> target::open(const std::string& path) {
   return {};
 }
 
+namespace {
+
+/// Deletes the files of folders that nobody writes into: whoever was killed left them, and its folder may never be written again.
+void sweep_locks(int folder, const std::string& mine) {
+  std::vector<std::string> names;
+  if (snapshots::names_in(folder, names) != 0)
+    return;
+  for (auto& name : names) {
+    descriptor fd{name == mine ? -1 : ::openat(folder, name.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC)};
+    if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0)
+      ::unlinkat(folder, name.c_str(), 0); // while it is locked
+  }
+}
+
+} // namespace
+
 std::optional<failure> target::lock(const std::string& journal) {
   auto folder = journal.substr(0, journal.rfind('/') + 1) + ".targets";
   if (auto error = snapshots::make_folders(folder); error != 0)
     return failed("make", folder, error);
   locks_.reset(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   auto name = std::to_string(what_.device) + "-" + std::to_string(what_.inode);
-  for (;;) {
+  for (int tries = 0;;) {
     descriptor fd{locks_ ? ::openat(locks_.get(), name.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600) : -1};
     found f;
     if (!fd)
       return failed("open", folder + "/" + name, errno);
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0)
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && ++tries < 8) { // somebody may just be deleting it
+      ::sched_yield();
+      continue;
+    }
+    if (tries >= 8)
       return failure{fault::busy, "something else writes into " + path_policy::shown(path_) + "; try again when it has ended", {}};
     if (auto error = look(fd.get(), "", f); error != 0)
       return failed("open", folder + "/" + name, error);
@@ -135,6 +156,7 @@ std::optional<failure> target::lock(const std::string& journal) {
       continue; // whoever had it deleted it meanwhile: it locks nobody out any more
     lock_ = std::move(fd);
     lock_name_ = std::move(name);
+    sweep_locks(locks_.get(), lock_name_);
     return {};
   }
 }
@@ -218,15 +240,20 @@ int run::read_plan(std::vector<step>& out) const {
   return 0;
 }
 
-int run::finish(const target& at) {
+int run::finish(const target& at, std::size_t paths) {
   if (::syncfs(at.root()) != 0)
     return errno;
-  if (auto error = write_durably(folder(), "done", "done\n"); error != 0) {
+  if (auto error = write_durably(folder(), "done", "done " + std::to_string(paths) + "\n"); error != 0) {
     ::unlinkat(folder(), "done", 0);
     return error;
   }
   clear(at); // what cannot be deleted now is at the next start
   return 0;
+}
+
+void run::end_plan() const {
+  ::unlinkat(folder(), "plan", 0);
+  ::fsync(folder());
 }
 
 int run::clear(const target& at) const {

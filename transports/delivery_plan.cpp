@@ -108,6 +108,10 @@ private:
     auto error = look_at(at_, c.path, true, d.now, j_.cancel);
     if (error == ECANCELED)
       return failed("", "", error);
+    if ((error == ENOTDIR || error == ELOOP) && c.after.kind == entry_kind::none && is_replaced(parent_of(c.path))) {
+      set(d, verdict::already, {});
+      return {};
+    }
     if ((error == ENOTDIR || error == ELOOP) && made_here(c.path))
       error = ENOENT; // what is in the folder's place goes first, and is judged by itself
     if (error == EXDEV || error == ENXIO || error == ENOTDIR || error == ELOOP) {
@@ -137,6 +141,12 @@ private:
     else if (d.folder_missing && !made_here(c.path))
       set(d, verdict::drifted, "its folder is gone");
     return {};
+  }
+
+  /// Whether a folder, or one that it is in, is what the changes make of it already.
+  bool is_replaced(const std::string& folder) const {
+    auto it = places_.find(folder);
+    return it != places_.end() && all_[it->second].said.state == verdict::already;
   }
 
   bool made_here(const std::string& path) const {

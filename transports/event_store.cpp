@@ -76,6 +76,11 @@ public:
   }
 
   void claim(std::string task, task_owner owner, std::function<void(claim_result)> done) override {
+    if (use_ == store_use::deleting) {
+      std::lock_guard writing(write_mutex_);
+      return done(writer_.keep_to_erase(task) ? claim_result{}
+                                              : claim_result{ec::denied, "task " + task + " is under way", 0, 0, {}});
+    }
     if (use_ != store_use::everything)
       return done({ec::unavailable, not_for_writing(), 0, 0, {}});
     write_job j;
@@ -185,6 +190,7 @@ public:
       else
         gone.insert(gone.end(), batch.begin(), batch.end());
     }
+    writer_.let_go_of_kept();
     // Also if nothing was deleted: what a kill kept from being done is done now.
     if (use_ != store_use::reading && (error.empty() || writer_.was_full())) {
       give_pages_back(writer_.db(), live_.is_any_live());

@@ -107,7 +107,7 @@ struct body_page {
 /// What a store is opened for.
 enum class store_use : std::uint8_t {
   everything,
-  deleting, ///< tasks are to be deleted, also on a full disk: what is kept aside for that is used. Nothing is created.
+  deleting, ///< tasks are to be claimed and deleted, also on a full disk: what is kept aside for that is used. Nothing is created.
   reading,  ///< also where nothing can be written (permissions, a read-only or full file system); no store yet = no tasks
 };
 
@@ -128,7 +128,7 @@ public:
   /// by `note.owner` with this fence; later appends must come with exactly the fence of the task's owner.
   virtual void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, append_batch batch, callback done) = 0;
 
-  /// Takes over a task nobody works on: raises its fence and holds its live lock. A task that has ended can be claimed too.
+  /// Takes over a task nobody works on, an ended one too: raises its fence (but not to delete it) and holds its live lock.
   virtual void claim(std::string task, task_owner owner, std::function<void(claim_result)> done) = 0;
 
   /// Lets go of a task that is given up without a terminal event, once what was appended before is written.

@@ -215,20 +215,44 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
   return SQLITE_OK;
 }
 
+int store_writer::number_of(const std::string& task, std::int64_t& nr) {
+  auto at = statement("SELECT nr FROM starts WHERE task = ?1"); // a store of before may have no order of its own
+  nr = 0;
+  if (!at)
+    return db_.last() == SQLITE_ERROR ? SQLITE_OK : db_.last();
+  at.bind(task);
+  auto code = sqlite3_step(at.get());
+  if (code == SQLITE_ROW)
+    nr = sqlite3_column_int64(at.get(), 0);
+  return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+bool store_writer::keep_to_erase(const std::string& task) {
+  std::int64_t nr = 0;
+  std::string ignored;
+  auto known = number_of(task, nr) == SQLITE_OK && nr != 0;
+  if (live_.is_live(task, nr))
+    return false;
+  // One without a number, or where there are no locks, is looked at once more when it is deleted.
+  auto lock = known ? live_.hold(task, nr, ignored) : live_tasks::taking::failed;
+  if (lock == live_tasks::taking::done)
+    to_erase_.insert(task);
+  return lock != live_tasks::taking::taken;
+}
+
+void store_writer::let_go_of_kept() {
+  for (auto& id : to_erase_)
+    live_.let_go(id);
+  to_erase_.clear();
+}
+
 int store_writer::erase(std::vector<std::string>& tasks) {
   std::vector<std::string> gone;
   for (auto& id : tasks) {
     std::int64_t nr = 0;
-    if (auto at = statement("SELECT nr FROM starts WHERE task = ?1")) { // a store of before may have no order of its own
-      at.bind(id);
-      auto code = sqlite3_step(at.get());
-      if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return code;
-      nr = code == SQLITE_ROW ? sqlite3_column_int64(at.get(), 0) : 0;
-    } else if (db_.last() != SQLITE_ERROR) {
-      return db_.last();
-    }
-    if (live_.is_live(id, nr))
+    if (auto code = number_of(id, nr); code != SQLITE_OK)
+      return code;
+    if (to_erase_.count(id) == 0 && live_.is_live(id, nr))
       continue;
     auto code = erase_bodies(id);
     if (code == SQLITE_OK && nr != 0)

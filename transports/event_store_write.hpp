@@ -52,6 +52,8 @@ public:
   int append(const std::string& task, std::uint64_t fence, std::uint64_t expected, const append_batch& batch,
              append_result& result);
   int claim(const std::string& task, const task_owner& owner, claim_result& result);
+  bool keep_to_erase(const std::string& task); ///< false: somebody works on it; else nobody takes it up from now on
+  void let_go_of_kept();
   int erase(std::vector<std::string>& tasks); ///< takes those under way, and unknown ones, out of the list
 
   /// A task is let go of: what was kept in memory for its next append ends.
@@ -113,6 +115,7 @@ private:
   int add_record(const std::string& task, std::int64_t nr, const record_text& record);
   int add_body(const std::string& task, const stored_body& body);
   int erase_bodies(const std::string& task);
+  int number_of(const std::string& task, std::int64_t& nr);
 
   /// The group of records that the next one of a task goes on with. One that is not at hand is not looked up: a new one begins.
   struct record_group {
@@ -127,6 +130,7 @@ private:
   std::map<std::string, record_group> groups_;          ///< of tasks under way here: less than group_bytes each
   std::map<const char*, sqlite::statement> statements_; ///< ends before the connection
   std::vector<std::string> taken_;                      ///< locks taken in this transaction
+  std::set<std::string> to_erase_;                      ///< locks taken so that nobody else does
   std::string failure_;
   bool was_full_ = false;
   std::int64_t seen_ = -1;      ///< what the data version was when requests were last looked for

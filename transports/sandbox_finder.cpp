@@ -3,90 +3,12 @@
 
 #include "transports/sandbox_finder.hpp"
 
-#include <cstdlib>
-#include <fcntl.h>
-#include <filesystem>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "transports/sandbox_canary.hpp"
+
+#include <memory>
 #include <utility>
 
 namespace conclave {
-
-namespace {
-
-namespace fs = std::filesystem;
-
-/// A folder for one test, locked as long as it is used: what a process that was killed left is nobody's, and the next one removes
-/// it.
-class canary {
-public:
-  explicit canary(const std::string& below) {
-    ::mkdir(below.c_str(), 0700); // if it cannot be made, the test says so
-    sweep(below);
-    path_ = below + "/canary";                                      // where it could not be made
-    for (int tries = 0; tries < most_tries && lock_ < 0; ++tries) { // one that is not locked yet another's sweep may take
-      auto made = below + "/canary-XXXXXX";
-      if (::mkdtemp(made.data()) == nullptr)
-        return;
-      path_ = made;
-      lock_ = lock(made);
-      if (lock_ >= 0 && !is_at(lock_, made))
-        ::close(std::exchange(lock_, -1));
-    }
-  }
-  ~canary() { remove(); }
-  canary(const canary&) = delete;
-  canary& operator=(const canary&) = delete;
-
-  const std::string& path() const { return path_; }
-
-  void remove() {
-    std::error_code ignored;
-    if (lock_ < 0)
-      return;
-    fs::remove_all(path_, ignored);
-    ::close(std::exchange(lock_, -1));
-  }
-
-private:
-  static constexpr int most_tries = 8;
-
-  static bool is_at(int fd, const std::string& path) {
-    struct stat opened {
-    }, there{};
-    return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &there) == 0 && opened.st_dev == there.st_dev
-           && opened.st_ino == there.st_ino;
-  }
-
-  static int lock(const std::string& path) {
-    auto fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0)
-      return fd;
-    if (fd >= 0)
-      ::close(fd);
-    return -1;
-  }
-
-  static void sweep(const std::string& below) {
-    std::error_code e;
-    for (fs::directory_iterator at{below, e}, end; !e && at != end; at.increment(e)) {
-      auto path = at->path().string();
-      auto name = at->path().filename().string();
-      auto is_test = name.starts_with("canary") || name.starts_with("new-canary-"); // the latter of an earlier version
-      if (auto fd = is_test ? lock(path) : -1; fd >= 0) {
-        std::error_code ignored;
-        fs::remove_all(path, ignored);
-        ::close(fd);
-      }
-    }
-  }
-
-  std::string path_;
-  int lock_ = -1;
-};
-
-} // namespace
 
 sandbox_choice sandbox_finder::find(sandbox_mode mode) {
   std::unique_lock lock{book_->mutex};

@@ -258,6 +258,8 @@ int arrival::publish(const std::string& holder, const std::string& id, const pla
   if (error != 0)
     return error;
   auto made = ::mkdirat(store_->holders(), holder.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST)
+    return errno;
   descriptor own{::openat(store_->holders(), holder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)};
   if (!own || ::renameat(folder(), "note", own.get(), id.c_str()) != 0 || ::fsync(own.get()) != 0)
     return errno;

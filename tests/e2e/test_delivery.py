@@ -393,6 +393,37 @@ class Delivery(unittest.TestCase):
             self.assertEqual((events[-1]["target"], events[-1]["number"]), (str(project), 1))
             self.assertEqual(events_of(home.run("show", "last", "--json").stdout), events)
 
+    def test_a_task_that_resume_ends_is_delivered_as_that_of_a_run(self):
+        # Killed when a model is about to reply, and when the task has ended and nothing is written yet.
+        for last in ("call_started", "task_ended"):
+            with self.subTest(last=last), Home() as home:
+                project = self.folder(home, a="a\n")
+                config = home.write("team.json", team([step(call(CMD + "execute_command", command="cd ../target1; echo more >> a; echo n > n"))], project,
+                                                      first=[{**step(call(CMD + "execute_command", command="echo own > own")), "first_delay_ms": 1500}]))
+                run = home.start("--config", config, "--json", "--apply", "yes", "--output-dir", str(home.path / "first"), "make it")
+                for line in run.stdout:
+                    if f'"{last}"'.encode() in line:
+                        break
+                run.kill()
+                run.communicate()
+                if (project / "n").exists() or (home.path / "first").exists():
+                    print("it was quicker than the kill")
+                    continue
+                r = home.run("resume", "last", "-q")
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("nothing was written into your folders", r.stderr)
+                self.assertRegex(r.stderr, "write them: conclave apply 2")
+                self.assertEqual((project / "a").read_text(), "a\n")
+                r = home.run("resume", "last", "-q", "--apply", "yes", "--output-dir", str(home.path / "out"))
+                self.assertEqual(r.returncode, 0, r.stderr)
+                self.assertIn("take it back: conclave undo", r.stderr)
+                self.assertEqual((project / "a").read_text(), "a\nmore\n")
+                self.assertEqual((home.path / "out" / "own").read_text(), "own\n")
+                r = home.run("resume", "last", "-q")
+                self.assertEqual((r.returncode, r.stderr), (0, ""))  # it is written
+                r = home.run("resume", "last", "-q", "--output-dir", str(home.path / "out"))
+                self.assertEqual(r.returncode, 2, r.stderr)
+
     def test_a_log_that_cannot_be_written_is_a_notice_and_the_next_start_tells_it(self):
         with Home() as home:
             project, config = self.changed(home)

@@ -5,74 +5,19 @@
 
 #include "caf/test/unit_test.hpp"
 #include "support/delivery_fixture.hpp"
+#include "support/traced.hpp"
 #include "transports/delivery.hpp"
 
 #include <algorithm>
-#include <csignal>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <vector>
 
 using namespace conclave;
 using namespace conclave::delivery;
 using namespace conclave::snapshots;
 using namespace conclave::test;
 namespace fs = std::filesystem;
-
-namespace {
-
-/// Lets the tracer stop this process at each call that changes something on a disk.
-bool stop_at_changes() {
-  static constexpr long changing[] = {SYS_openat,    SYS_renameat2, SYS_renameat,       SYS_unlinkat, SYS_mkdirat,
-                                      SYS_symlinkat, SYS_write,     SYS_fchmod,         SYS_fsync,    SYS_syncfs,
-                                      SYS_linkat,    SYS_ftruncate, SYS_copy_file_range};
-  std::vector<sock_filter> program{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
-  for (auto call : changing) {
-    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1));
-    program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE));
-  }
-  program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-  sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0
-         && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
-
-/// Runs `what` in a child that is killed before its `last`-th change of the disk. Returns how many it came to, -1 if that cannot be
-/// done here.
-template <class F>
-long changes_until_end(F what, long last = -1) {
-  auto child = ::fork();
-  if (child == 0) {
-    if (!stop_at_changes())
-      ::_exit(1);
-    ::raise(SIGSTOP);
-    what();
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  if (!WIFSTOPPED(status))
-    return -1;
-  ::ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL);
-  for (long count = 0;; ++count) {
-    if (count == last)
-      ::kill(child, SIGKILL);
-    ::ptrace(PTRACE_CONT, child, nullptr, nullptr);
-    ::waitpid(child, &status, 0);
-    if (WIFEXITED(status) || WIFSIGNALED(status))
-      return count;
-  }
-}
-
-} // namespace
 
 CAF_TEST_FIXTURE_SCOPE(delivery_kills, delivery_fixture)
 

@@ -9,8 +9,10 @@
 #include "support/delivery_fixture.hpp"
 #include "support/workspace_tree.hpp"
 
+#include <fcntl.h>
 #include <iostream>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 using namespace conclave;
 using namespace conclave::delivery;
@@ -82,6 +84,91 @@ CAF_TEST(a folder that is a mount point by now stops an apply that stops at drif
   CAF_CHECK_EQUAL(::umount((user + "/m").c_str()), 0);
 }
 
+CAF_TEST(locks of folders that are gone do not pile up) {
+  write("a", "base");
+  start();
+  write("a", "changed");
+  auto locks = scratch.path + "/.targets";
+  fs::create_directory(locks);
+  std::ofstream{locks + "/1-2"}; // of a process that was killed
+  good(apply(plan()));
+  CAF_CHECK(fs::is_empty(locks));
+}
+
+CAF_TEST(what became of a folder is no drift when it is applied again) {
+  for (auto* made : {"file", "link"}) {
+    write("e/s/in", "base");
+    write("e/other", "base");
+    write("keep", "base");
+    start();
+    fs::remove_all(work + "/e");
+    if (std::string{made} == "file")
+      write("e", "a file");
+    else
+      fs::create_symlink("keep", work + "/e");
+    auto first = good(apply(plan()));
+    CAF_CHECK_NOT_EQUAL(first.id, "");
+    auto again = good(apply(plan()));
+    CAF_CHECK_EQUAL(again.id, "");
+    CAF_CHECK_EQUAL(again.skipped.size(), 0u);
+    good(undo(journal, first.id));
+    // One that leads elsewhere is none of these, and drift.
+    fs::remove_all(user + "/e");
+    fs::create_symlink(user, user + "/e");
+    CAF_CHECK_EQUAL(kind_of(apply(plan())), fault::drifted);
+    fs::remove(work + "/e");
+  }
+}
+
+CAF_TEST(a folder that stays is not told as removed) {
+  write("e/x", "base");
+  write("keep", "base");
+  start();
+  fs::remove_all(work + "/e");
+  user_writes("e/mine", "the user's");
+  auto got = good(apply(plan()));
+  CAF_CHECK_EQUAL(got.removed, std::vector<std::string>{"e/x"});
+  CAF_CHECK_EQUAL(why(got, "e"), "the folder stays: something is in it");
+  auto told = history(journal);
+  CAF_REQUIRE_EQUAL(told.size(), 1u);
+  CAF_CHECK_EQUAL(told[0].paths, 1u);
+  CAF_CHECK_EQUAL(told[0].files, 1u);
+  auto back = good(undo(journal, got.id));
+  CAF_CHECK_EQUAL(back.added, std::vector<std::string>{"e/x"});
+  CAF_CHECK_EQUAL(history(journal)[0].paths_undone, 1u);
+}
+
+CAF_TEST(links and folders that undo brings back have their times) {
+  write("d/e/x", "base");
+  write("a", "base");
+  fs::create_symlink("a", work + "/link");
+  fs::create_symlink("a", work + "/gone");
+  start();
+  auto dated = [&](const char* name) {
+    timespec times[2] = {{1'000'000'000, 5}, {1'000'000'000, 5}};
+    CAF_REQUIRE_EQUAL(::utimensat(AT_FDCWD, (user + "/" + name).c_str(), times, AT_SYMLINK_NOFOLLOW), 0);
+  };
+  auto modified = [&](const char* name) {
+    struct stat st {};
+    ::lstat((user + "/" + name).c_str(), &st);
+    return st.st_mtim.tv_sec;
+  };
+  const auto all = {"d/e/x", "d/e", "d", "link", "gone"};
+  for (auto* name : all)
+    dated(name);
+  fs::remove_all(work + "/d");
+  fs::remove(work + "/gone");
+  fs::remove(work + "/link");
+  fs::create_symlink("d", work + "/link");
+  auto got = good(apply(plan()));
+  CAF_CHECK_NOT_EQUAL(modified("link"), 1'000'000'000);
+  good(undo(journal, got.id));
+  for (auto* name : all) {
+    CAF_MESSAGE(name);
+    CAF_CHECK_EQUAL(modified(name), 1'000'000'000);
+  }
+}
+
 CAF_TEST_FIXTURE_SCOPE_END()
 
 namespace {
@@ -131,6 +218,50 @@ CAF_TEST(one unreadable file does not fail an apply that leaves out what drifted
   mode("a", 0644);
   mode("d", 0755);
   CAF_CHECK_EQUAL(id_of(user), before);
+}
+
+CAF_TEST(why a folder cannot be made is told) {
+  write("a", "base");
+  write("ro/x", "base");
+  start();
+  write("a", "changed");
+  write("ro/new/f", "new");
+  auto before = id_of(user);
+  mode("ro", 0555);
+  auto refused = apply(plan());
+  mode("ro", 0755);
+  CAF_REQUIRE_EQUAL(kind_of(refused), fault::io);
+  CAF_CHECK_EQUAL(std::get<failure>(refused).text, "cannot write ro/new: Permission denied; nothing was written");
+  CAF_CHECK_EQUAL(id_of(user), before);
+}
+
+CAF_TEST(why nothing can be kept of a task is told) {
+  write("a", "base");
+  take();
+  CAF_REQUIRE_EQUAL(::chmod((home + "/held").c_str(), 0555), 0);
+  options.holder = "another";
+  auto got = kept.take(work, options);
+  ::chmod((home + "/held").c_str(), 0755);
+  auto* bad = std::get_if<failure>(&got);
+  CAF_REQUIRE(bad != nullptr);
+  CAF_CHECK(bad->text.ends_with("Permission denied"));
+}
+
+CAF_TEST(a folder that its owner may not write comes back so) {
+  write("a", "base");
+  write("d/x", "base");
+  start();
+  fs::create_directory(work + "/locked");
+  fs::create_directory(user + "/locked");
+  base = take().id;
+  mode("locked", 0555);
+  fs::remove(work + "/locked");
+  auto got = good(apply(plan()));
+  CAF_CHECK(!fs::exists(user + "/locked"));
+  good(undo(journal, got.id));
+  struct stat st {};
+  CAF_REQUIRE_EQUAL(::stat((user + "/locked").c_str(), &st), 0);
+  CAF_CHECK_EQUAL(st.st_mode & 07777, 0555u);
 }
 
 CAF_TEST(files of another user that are ours by apply or undo are told) {
