@@ -109,10 +109,11 @@ int stored_tasks::read(const std::string& task, std::vector<event>& out,
     complain(error);
     return failed;
   }
-  if (bodies != nullptr)
+  if (bodies != nullptr) {
     bodies->reserve(on_the_way.size());
-  for (auto& b : on_the_way)
-    bodies->emplace(std::move(b.sha), std::move(b.bytes));
+    for (auto& b : on_the_way)
+      bodies->emplace(std::move(b.sha), std::move(b.bytes));
+  }
   out.reserve(out.size() + stored.size());
   for (auto& e : stored) {
     event x;

@@ -18,9 +18,7 @@
 
 namespace conclave::delivery {
 
-using snapshots::copy_bytes;
 using snapshots::failed;
-using snapshots::look;
 using snapshots::remove_below;
 
 namespace {
