@@ -149,7 +149,7 @@ class Ends(unittest.TestCase):
             m = mark()
             for bomb in (f"f() {{ sleep {m} & f & f; }}; f; wait", f"{PYTHON} -c {quoted(breed.format(m, 'os.setsid()'))}",
                          f"{PYTHON} -c {quoted(breed.format(m, 'os.fork() and os._exit(0)'))}"):
-                end, after = place.run(tier, bomb, "echo on", timeout=3000)
+                end, after = place.run(tier, bomb, "echo on", timeout=1000)
                 self.assertIn(end["why"], ("exited", "timed_out", "too_many_processes"))
                 self.assertLess(end["ms"], 20_000)  # it hung for minutes once, far beyond its timeout
                 self.assertEqual(after["out"], "on\n")
