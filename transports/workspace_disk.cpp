@@ -144,7 +144,12 @@ std::string workspace_disk::fill_workspace(const prepare_workspace& p, snapshots
     workspace_look::sweep(here, cancel);
     return {};
   }
-  if (auto fault = snapshots::remove_tree(here, cancel); !fault.empty())
+  auto aside = here + ".old"; // in one step: a run that goes on after a crash takes what is there for whole
+  if (auto fault = snapshots::remove_tree(aside, cancel); !fault.empty())
+    return fault;
+  if (there && ::rename(here.c_str(), aside.c_str()) != 0)
+    return "cannot put " + path_policy::shown(here, 4'096) + " aside: " + std::strerror(errno);
+  if (auto fault = snapshots::remove_tree(aside, cancel); !fault.empty())
     return fault;
   if (p.snapshot.empty())
     return make_own(here);

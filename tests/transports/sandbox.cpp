@@ -298,7 +298,7 @@ CAF_TEST(without a launcher nothing is run in any mode) {
 
 CAF_TEST(a test is in the way of no other one) {
   auto home = base / "home";
-  fs::create_directories(home / "canary0" / "work"); // of a process that was killed
+  fs::create_directories(home / "canary-0" / "work"); // of a process that was killed
   fs::create_directories(home / "canary-killed");
   fs::create_directories(home / "new-canary-killed");
   std::array<sandbox_choice, 4> got;
