@@ -135,7 +135,8 @@ CAF_TEST(a folder that stays is not told as removed) {
   CAF_CHECK_EQUAL(told[0].files, 1u);
   auto back = good(undo(journal, got.id));
   CAF_CHECK_EQUAL(back.added, std::vector<std::string>{"e/x"});
-  CAF_CHECK_EQUAL(history(journal)[0].paths_undone, 1u);
+  told = history(journal);
+  CAF_CHECK_EQUAL(told[0].paths_undone, 1u);
 }
 
 CAF_TEST(links and folders that undo brings back have their times) {
