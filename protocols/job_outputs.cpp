@@ -90,9 +90,11 @@ void job_outputs::make_room() {
   while (size_ > most_) {
     stream* largest = nullptr;
     for (auto& [name, both] : jobs_)
-      for (auto& s : both)
-        if (!largest || s.text.size() > largest->text.size())
-          largest = &s;
+      for (std::size_t i = 0; i < both.size(); ++i)
+        if (!largest || both[i].text.size() > largest->text.size())
+          largest = &both[i];
+    if (!largest)
+      return;
     auto over = size_ - most_;
     shorten(*largest, largest->text.size() - std::min(over, largest->text.size()));
   }

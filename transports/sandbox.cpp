@@ -117,14 +117,15 @@ public:
     line.add("timeout_ms", c.timeout_ms).add("background", std::int64_t{c.background});
     for (const auto& [name, value] : c.env)
       line.add("env", name + "=" + value);
-    if (why.empty())
-      ends_[id] = std::move(ended);
-    if (why.empty() && child_->write(line.text()))
-      return id;
     if (why.empty()) {
-      ended = std::move(ends_[id]);
+      ends_[id] = std::move(ended);
+      if (child_->write(line.text()))
+        return id;
+      auto last = std::move(ends_[id]);
       ends_.erase(id);
-      why = "the launcher of the sandbox does not listen";
+      lock.unlock();
+      last(failure("the launcher of the sandbox does not listen"));
+      return id;
     }
     lock.unlock();
     ended(failure(std::move(why)));
