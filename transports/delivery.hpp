@@ -84,7 +84,7 @@ struct recovered {
   std::string target;
   bool completed = false; ///< true: the tree is the new one; false: the old one
   bool undo = false;      ///< what was under way was an undo
-  bool half = false;      ///< some of it is neither, for now: the journal has what is needed to put that right
+  bool half = false;      ///< part of the tree is new and part old, and could not be mended now: the journal stays for the next try
   std::string text;       ///< one sentence
 };
 

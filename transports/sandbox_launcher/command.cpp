@@ -25,7 +25,6 @@ void close_at(int& fd) {
   fd = -1;
 }
 
-/// Reads what is there, `most` bytes at most. Closes at the end.
 void drain(int& fd, bounded_output& to, std::size_t most) {
   static char buffer[64 << 10];
   while (fd >= 0 && most > 0) {
@@ -39,7 +38,6 @@ void drain(int& fd, bounded_output& to, std::size_t most) {
   }
 }
 
-/// Of its warden. At tier 2 it is looked up when somebody asks for it first.
 int pid_of(command& c) {
   if (c.pid != 0)
     return c.pid;

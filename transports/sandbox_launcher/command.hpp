@@ -26,6 +26,7 @@ struct command {
 /// Since the machine's start.
 std::int64_t now_ms();
 
+/// Closes it if it is open; -1 from then on.
 void close_at(int& fd);
 
 /// Reads what is there, `most` bytes at most. Closes at the end.
@@ -37,7 +38,7 @@ int pid_of(command& c);
 /// What it wrote since the last time.
 void add_output(sandbox_line& line, command& c);
 
-/// Takes it down, as its warden's own end does at tier 2.
+/// Has it ended with all it started: by its warden, which hears of it, or at tier 2 by the kernel with the warden.
 void kill_command(command& c, int tier);
 
 } // namespace conclave::launcher

@@ -56,7 +56,7 @@ looker::~looker() {
 void looker::drop() {
   if (socket_ >= 0)
     ::close(socket_);
-  if (pid_ > 0) {
+  if (pid_ > 0 && ::waitpid(pid_, nullptr, WNOHANG) == 0) { // still ours: its number may be another's once it was reaped
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, WNOHANG);
   }

@@ -7,8 +7,6 @@
 #include "transports/sandbox_launcher/system.hpp"
 
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/prctl.h>
