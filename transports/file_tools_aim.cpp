@@ -6,6 +6,7 @@
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace conclave {
@@ -127,6 +128,17 @@ void file_tools::open_root(const path_policy::root& r) {
     return;
   if (auto dir = confined_dir::open(folder, settings_.way); dir.ok())
     dirs_.emplace(std::move(folder), std::move(dir.value));
+}
+
+void file_tools::judge_depth(const aim& a, std::string_view folder) const {
+  if (!folder.empty() && std::count(folder.begin(), folder.end(), '/') >= settings_.bounds.depth)
+    refuse(denial::size, shown(a.given) + " would make more than " + std::to_string(settings_.bounds.depth)
+                             + " folders in each other. Use a path of fewer folders.");
+}
+
+void file_tools::make_folders(const aim& a, const std::string& folder) const {
+  judge_depth(a, folder);
+  check(a, a.dir->make_folders(folder));
 }
 
 file_tools::aim file_tools::at(const std::string& given, access what) const {

@@ -112,7 +112,7 @@ void file_tools::copy_one(const aim& from, const std::string& source, const aim&
   o.expected = expected;
   o.mode = (file.value.facts.mode & 0777U) | 0600U; // views are read-only, copies of them are not
   o.durable = durable;
-  check(to, to.dir->make_folders(parent_path(target)));
+  make_folders(to, parent_path(target));
   auto written = to.dir->write_from(target, file.value.fd.get(), settings_.bounds.copy_bytes, o, cancel_);
   check(to, written.error);
   if (existing == if_exists::fail)
@@ -122,9 +122,9 @@ void file_tools::copy_one(const aim& from, const std::string& source, const aim&
 }
 
 void file_tools::copy_tree(const aim& from, const aim& to, copy_plan& plan) {
-  check(to, to.dir->make_folders(to.relative));
+  make_folders(to, to.relative);
   for (auto& f : plan.folders)
-    check(to, to.dir->make_folders(under(to.relative, f.path)));
+    make_folders(to, under(to.relative, f.path));
   for (auto& f : plan.files) {
     pause();
     copy_one(from, under(from.relative, f.path), to, under(to.relative, f.path), if_exists::fail, std::nullopt, false);
@@ -207,7 +207,7 @@ std::string file_tools::carry_out(const wt::copy_file& c) {
     for (auto& i : *list)
       if (auto v = path_policy::judge(settings_.rules, to.absolute + "/" + i.path, access::create); !v.ok())
         refuse(v.code, v.text);
-  check(to, to.dir->make_folders(parent_path(to.relative)));
+  make_folders(to, parent_path(to.relative));
   auto beside = to; // complete before it gets its name
   beside.relative = copy_name(to.relative);
   beside.absolute = beside.below(beside.relative);

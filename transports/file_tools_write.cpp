@@ -70,7 +70,7 @@ std::string file_tools::carry_out(const wt::write_file& c) {
     o.existing = if_exists::replace;
     o.expected = old.value;
   } else if (old.error.what == dir_fault::absent) {
-    check(a, a.dir->make_folders(parent_path(a.relative)));
+    make_folders(a, parent_path(a.relative));
   } else {
     fail(a, old.error);
   }
@@ -129,7 +129,7 @@ std::string file_tools::carry_out(const wt::edit_file& c) {
 
 std::string file_tools::carry_out(const wt::create_directory& c) {
   auto a = at(c.path, access::create);
-  check(a, a.dir->make_folders(a.relative));
+  make_folders(a, a.relative);
   return "Successfully created directory " + line_of(c.path);
 }
 
@@ -152,6 +152,11 @@ std::string file_tools::carry_out(const wt::move_file& c) {
   for (auto& p : below.paths)
     if (auto v = path_policy::judge(settings_.rules, to.absolute + "/" + p, access::create); !v.ok())
       refuse(v.code, v.text);
+  if (source.value.kind == entry_kind::folder)
+    judge_depth(to, to.relative);
+  for (auto& [path, facts] : below.facts)
+    if (facts.kind == entry_kind::folder)
+      judge_depth(to, to.relative + "/" + path);
   if (from.root != to.root) {
     auto is_link = [](const entry_facts& f) { return f.kind == entry_kind::link; };
     for (auto& [path, facts] : below.facts)
@@ -161,7 +166,7 @@ std::string file_tools::carry_out(const wt::move_file& c) {
     if (is_link(source.value))
       fail(from, {dir_fault::link, from.relative, 0});
   }
-  check(to, to.dir->make_folders(parent_path(to.relative)));
+  make_folders(to, parent_path(to.relative));
   auto moved = from.dir->move(from.relative, *to.dir, to.relative);
   if (moved.what == dir_fault::mount && from.base != to.base) { // another file system
     if (source.value.kind == entry_kind::folder) {

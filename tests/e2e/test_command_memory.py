@@ -18,8 +18,8 @@ def peak_kib(pid):
 
 
 class Memory(unittest.TestCase):
-    def peak_of(self, tier, user, who, *commands):
-        """The most memory that an engine had whose agent ran these."""
+    def peak_of(self, tier, user, who, *commands, jobs=()):
+        """The most memory that an engine had whose agent ran these, then started those jobs, asked each three times, and ended it."""
         with Rig(tier, user, who, ("ann",)) as rig:
             ann = rig.agents["ann"]
             rig.own()
@@ -29,7 +29,14 @@ class Memory(unittest.TestCase):
             for command in commands:
                 text = ann.call("execute_command", command=command, timeout=2)
                 self.assertIn("exit_code", text)
-            self.assertNotIn("E_", text)
+                self.assertNotIn("E_", text)
+            told = [ann.call("execute_command_background", command=command) for command in jobs]
+            names = [re.search(r'"job": *"(\w+)"', text)[1] for text in told]
+            for _ in range(3):
+                for name in names:
+                    self.assertNotIn("E_", ann.call("read_output", job=name))
+            for name in names:
+                self.assertNotIn("E_", ann.call("kill", job=name))
             peak = peak_kib(rig.process.pid)
             ann.answer("done"), ann.wait(), ann.vote(), ann.wait(), ann.say("the end")
             self.assertEqual(rig.process.wait(60), 0, rig.said())
@@ -43,9 +50,10 @@ class Memory(unittest.TestCase):
                     continue
                 with self.subTest(user=user, tier=tier):
                     calm = self.peak_of(tier, user, who, "echo 1", "echo 2")
-                    loud = self.peak_of(tier, user, who, "yes", "yes")
-                    print(f"tier {tier} as {user}: {calm} KiB without, {loud} KiB with endless output: {loud - calm} KiB more")
-                    self.assertLess(loud - calm, MOST_KIB)
+                    for what, loud in (("yes", self.peak_of(tier, user, who, "yes", "yes")),
+                                       ("8 jobs of it", self.peak_of(tier, user, who, jobs=[f"yes {i}" for i in range(8)]))):
+                        print(f"tier {tier} as {user}: {calm} KiB without, {loud} KiB with {what}: {loud - calm} KiB more")
+                        self.assertLess(loud - calm, MOST_KIB)
 
 
 if __name__ == "__main__":

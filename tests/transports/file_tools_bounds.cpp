@@ -260,3 +260,22 @@ CAF_TEST(a reader sees a file whole while it is written) {
     CAF_CHECK_EQUAL(torn, 0);
   });
 }
+
+CAF_TEST(nothing is put deeper than a workspace may be) {
+  file_tool_bounds b;
+  b.depth = 3;
+  each(b, [](file_tools_fixture& f) {
+    CAF_CHECK_EQUAL(f.on("create_directory", "a/b/c"), "ok");
+    CAF_CHECK_EQUAL(f.on("create_directory", "a/b/c/d"), "E_SIZE");
+    CAF_CHECK(f.text.find("more than 3 folders in each other") != std::string::npos);
+    CAF_CHECK_EQUAL(f.write("a/b/c/file", "x"), "ok");
+    CAF_CHECK_EQUAL(f.write("a/b/c/d/file", "x"), "E_SIZE");
+    CAF_CHECK_EQUAL(f.write("one/two/file", "x"), "ok");
+    CAF_CHECK_EQUAL(f.move("one", "a/b/one"), "E_SIZE");
+    CAF_CHECK_EQUAL(f.move("one/two", "a/b/c/two"), "E_SIZE");
+    CAF_CHECK_EQUAL(f.move("one/two/file", "a/b/c/two"), "ok");
+    CAF_CHECK_EQUAL(f.copy(f.W + "/a", "one/a"), "E_SIZE");
+    CAF_CHECK(!fs::exists(f.W + "/a/b/c/d") && !fs::exists(f.W + "/one/a"));
+    CAF_CHECK_EQUAL(names_in(f.W + "/one"), 1u); // nothing half copied is left
+  });
+}

@@ -312,13 +312,15 @@ std::string await_holder(int holder) {
   return n > 0 ? std::string(said.data(), static_cast<std::size_t>(n)) : "the first process of the sandbox died";
 }
 
-int order_from_holder(int holder, const order& o) {
+bool send_order(int holder, const order& o) {
   std::vector<int> sent{o.out, o.err, o.status, o.life};
   if (o.in >= 0)
     sent.push_back(o.in);
   sent.insert(sent.end(), o.groups.begin(), o.groups.end());
-  if (!send_with(holder, pack(o), sent.data(), sent.size()))
-    return -1;
+  return send_with(holder, pack(o), sent.data(), sent.size());
+}
+
+int receive_warden(int holder) {
   char said[256];
   descriptors fds{};
   return receive(holder, static_cast<char*>(said), sizeof said, fds) > 0 ? fds[0] : -1;

@@ -59,8 +59,11 @@ int start_holder(const profile& p, std::string& why);
 /// Waits until they are made. Returns why they cannot be, or empty.
 std::string await_holder(int holder);
 
-/// Has a warden started. Returns its pidfd, -1 if that failed.
-int order_from_holder(int holder, const order& o);
+/// Asks for a warden, which is started once the namespaces are made. False if the holder does not listen.
+bool send_order(int holder, const order& o);
+
+/// The answer: the pidfd of the warden, -1 if there is none.
+int receive_warden(int holder);
 
 // -- steps of the two above; each returns an empty text, or what failed and what the system said --
 

@@ -17,6 +17,7 @@ namespace conclave::launcher {
 
 namespace {
 
+constexpr std::int64_t background_share = 4; ///< of the bound of output: several run at once, and their output is asked for in pieces
 constexpr std::size_t max_commands = 16, max_command = 100u << 10;
 constexpr const char* lost = "a file that is protected or hidden was replaced, or the first process of the sandbox was killed: all "
                              "that ran was ended, and the next command starts anew";
@@ -57,8 +58,12 @@ std::string supervisor::start(order& o, command& c) {
   if (!group_.takes_in())
     why = begin(); // it need not wait for us
   if (profile_.tier == 2 && why.empty()) {
-    c.pidfd = order_from_holder(holder_, o);
-    if (c.pidfd < 0)
+    auto sent = send_order(holder_, o);
+    if (building_)
+      why = await_walls(&o);
+    if (why.empty())
+      c.pidfd = sent ? receive_warden(holder_) : -1;
+    if (why.empty() && c.pidfd < 0)
       why = "the first process of the sandbox does not answer";
   } else if (why.empty()) {
     c.pid = ::fork();
@@ -81,8 +86,8 @@ void supervisor::refuse(const std::string& id, const std::string& why) {
   say(sandbox_line("ended").add("id", id).add("reason", "failed").add("why", why));
 }
 
-/// What the commands of the profile share. The groups are made while the holder makes the rest.
-std::string supervisor::make_walls() {
+/// Begins to make what the commands of the profile share. The groups are made while the holder makes the rest.
+std::string supervisor::begin_walls() {
   std::string why;
   if (profile_.tier == 2)
     holder_ = start_holder(profile_, why);
@@ -90,26 +95,30 @@ std::string supervisor::make_walls() {
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (profile_.tier > 0 && why.empty())
     group_.make(profile_.processes, profile_.memory);
-  if (holder_ < 0)
-    return why;
-  why = await_holder(holder_);
+  building_ = holder_ >= 0;
+  return why;
+}
+
+/// Until the holder has made it. `sent`: an order that it has been given already.
+std::string supervisor::await_walls(const order* sent) {
+  building_ = false;
+  auto why = await_holder(holder_);
   for (int again = 0; again < 5 && why.ends_with(std::strerror(ENOENT)); ++again) { // a file may be just being replaced
     timespec moment{0, 2'000'000};
     ::nanosleep(&moment, nullptr);
     close_at(holder_);
     holder_ = start_holder(profile_, why);
-    if (holder_ >= 0)
+    if (holder_ >= 0 && sent != nullptr && !send_order(holder_, *sent))
+      why = fault("the first process of the sandbox does not listen");
+    else if (holder_ >= 0)
       why = await_holder(holder_);
   }
+  if (serves_)
+    tell_ready(why);
   return why;
 }
 
-void supervisor::on_profile(const sandbox_line& line) {
-  auto why = ready_ ? std::string("a second profile") : read_profile(line, profile_);
-  if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
-    why = "the kernel has no Landlock";
-  if (why.empty())
-    why = make_walls();
+void supervisor::tell_ready(const std::string& why) {
   sandbox_line answer(why.empty() ? "ready" : "failed");
   if (why.empty()) {
     answer.add("landlock", landlock_abi()).add("memory", group_.limits_memory() ? "cgroup" : "watched");
@@ -122,6 +131,17 @@ void supervisor::on_profile(const sandbox_line& line) {
   say(answer);
 }
 
+void supervisor::on_profile(const sandbox_line& line) {
+  auto why = ready_ ? std::string("a second profile") : read_profile(line, profile_);
+  if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
+    why = "the kernel has no Landlock";
+  if (why.empty())
+    why = begin_walls();
+  if (!building_)
+    return tell_ready(why);
+  ready_ = true; // for a command that came along: its order is there by the time the walls are
+}
+
 void supervisor::on_run(const sandbox_line& line) {
   const auto& id = line.get("id");
   order o;
@@ -129,9 +149,10 @@ void supervisor::on_run(const sandbox_line& line) {
   o.command = line.get("command");
   o.env = line.all("env");
   auto timeout = line.number("timeout_ms");
-  auto c = std::make_unique<command>(static_cast<std::size_t>(profile_.output));
+  bool background = line.number("background") == 1;
+  auto c = std::make_unique<command>(static_cast<std::size_t>(background ? profile_.output / background_share : profile_.output));
   c->id = id;
-  c->background = line.number("background") == 1;
+  c->background = background;
   if (o.command.size() > max_command || o.command.find('\0') != std::string::npos)
     return refuse(id, "a command has at most " + std::to_string(max_command) + " bytes, and no NUL");
   if (commands_.size() >= max_commands)
@@ -144,7 +165,7 @@ void supervisor::on_run(const sandbox_line& line) {
       ::syscall(SYS_pidfd_send_signal, c->pidfd, SIGKILL, nullptr, 0);
     for (auto* fd : {&c->out_fd, &c->err_fd, &c->status_fd, &c->life_fd, &c->pidfd})
       close_at(*fd);
-    return refuse(id, why);
+    return over_ ? void() : refuse(id, why); // there are no walls, and that has been told
   }
   if (c->background)
     say(sandbox_line("started").add("id", id));
@@ -196,6 +217,8 @@ bool supervisor::read_lines() {
   for (std::size_t lf; (lf = unread_.find('\n', at)) != std::string::npos && !over_; at = lf + 1)
     on_line(std::string_view{unread_}.substr(at, lf - at));
   unread_.erase(0, at);
+  if (building_)
+    await_walls(nullptr);
   return unread_.size() <= max_line;
 }
 
@@ -327,6 +350,7 @@ void supervisor::step(int wait_ms) {
 }
 
 int supervisor::run() {
+  serves_ = true;
   while (!over_) {
     auto wait = commands_.empty() ? -1 : static_cast<int>(watch_ms);
     for (auto& c : commands_)

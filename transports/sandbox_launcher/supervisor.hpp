@@ -26,7 +26,9 @@ public:
 private:
   bool read_lines();
   void on_line(std::string_view text);
-  std::string make_walls();
+  std::string begin_walls();
+  std::string await_walls(const order* sent);
+  void tell_ready(const std::string& why);
   void on_profile(const sandbox_line& line);
   void on_run(const sandbox_line& line);
   void on_read(const sandbox_line& line);
@@ -41,7 +43,8 @@ private:
   void step(int wait_ms);
 
   profile profile_;
-  bool ready_ = false;
+  bool serves_ = false; ///< by lines; else one tool server
+  bool ready_ = false, building_ = false;
   int holder_ = -1;
   cgroup group_;
   std::string unread_;

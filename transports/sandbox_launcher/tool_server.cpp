@@ -55,7 +55,7 @@ int supervisor::run_one() {
   if (why.empty() && profile_.tier == 1 && landlock_abi() < 1)
     why = "the kernel has no Landlock";
   if (why.empty())
-    why = make_walls();
+    why = begin_walls();
   command c(0);
   order o;
   o.cwd = line.get("cwd");
