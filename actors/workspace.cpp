@@ -176,11 +176,11 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           now->in_place = files->disk.writes_in_place();
           now->rules = files->disk.rules();
           now->borrowed = files->disk.borrowed();
-          now->notices = files->disk.take_notices();
           if (confines) {
             files->disk.find_secrets(now->hidden, now->closed);
             now->guarded = files->disk.find_protected();
           }
+          now->notices = files->disk.take_notices();
           file_tools::settings with{now->rules, enforce, {}, {}};
           with.bounds.keep_free = files->disk.folders().limits.keep_free;
           with.full = [&disk = files->disk](const std::atomic<bool>& stop) {

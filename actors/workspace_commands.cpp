@@ -37,7 +37,9 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
   auto& parts = st.parts;
   sandbox_profile p;
   p.tier = tier;
-  p.readable = parts.config.readable;
+  for (auto& folder : parts.config.readable)
+    if (std::find(st.closed.begin(), st.closed.end(), folder) == st.closed.end())
+      p.readable.push_back(folder);
   p.readable.insert(p.readable.end(), st.borrowed.begin(), st.borrowed.end());
   p.hidden = st.hidden;
   for (auto& r : st.rules.roots) {

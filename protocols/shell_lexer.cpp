@@ -48,13 +48,15 @@ void parser::blanks() {
   }
 }
 
-bool parser::at_redirection(std::size_t& digits) const {
+bool parser::at_redirection(std::size_t& digits) {
   digits = 0;
   while (std::isdigit(static_cast<unsigned char>(peek(digits))) != 0)
     ++digits;
   auto c = peek(digits);
-  if (digits == 0 && c == '&')
-    return peek(1) == '>';
+  if (digits == 0 && c == '&' && peek(1) == '>') {
+    how_.two_ways = true;
+    return !how_.begins_anew;
+  }
   return (c == '<' || c == '>') && (digits > 0 || peek(1) != '(');
 }
 
@@ -304,7 +306,7 @@ bool parser::read_arithmetic() {
     skip(2);
     return true;
   }
-  if (++retries_ > max_retries) {
+  if (++how_.retries > max_retries) {
     fail("it has too many brackets");
     return true;
   }
@@ -352,7 +354,7 @@ void parser::read_backticks(word& w, bool in_quotes) {
   skip(1);
   w.dynamic = true;
   w.text += text_.substr(from, at_ - from);
-  parser(inner, out_, depth_, retries_).run();
+  parser(inner, out_, depth_, how_).run();
 }
 
 /// The here-documents that begin behind this line feed.
@@ -380,7 +382,7 @@ void parser::read_documents() {
     if (!closed)
       doubt("a here-document has no end");
     if (!d.literal)
-      parser(body, out_, depth_, retries_).run_expansions();
+      parser(body, out_, depth_, how_).run_expansions();
   }
 }
 

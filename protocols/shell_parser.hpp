@@ -10,10 +10,16 @@
 
 namespace conclave::shell {
 
+/// How one line is read, the texts within it, too.
+struct reading {
+  int retries = 0;          ///< texts that were read twice
+  bool two_ways = false;    ///< it holds "&>": a redirection of some shells, in others '&' and a redirection behind it
+  bool begins_anew = false; ///< read as those others do
+};
+
 class parser {
 public:
-  parser(std::string_view text, command_line& out, int depth, int& retries)
-      : text_(text), out_(out), depth_(depth), retries_(retries) {}
+  parser(std::string_view text, command_line& out, int depth, reading& how) : text_(text), out_(out), depth_(depth), how_(how) {}
 
   /// All of the text as commands.
   void run();
@@ -48,7 +54,7 @@ private:
 
   // words (shell_lexer.cpp)
   word read_word();
-  bool at_redirection(std::size_t& digits) const;
+  bool at_redirection(std::size_t& digits);
   bool read_redirection(simple_command& to);
   void read_quoted(word& w);
   void read_dollar(word& w, bool in_quotes);
@@ -77,7 +83,7 @@ private:
   std::size_t at_ = 0;
   command_line& out_;
   int depth_;
-  int& retries_; ///< texts that were read twice
+  reading& how_;
   bool failed_ = false;
   std::vector<here_document> documents_; ///< begun on this line
   std::size_t outer_documents_ = 0;      ///< begun by what a substitution stands in

@@ -406,10 +406,14 @@ void parser::finish(simple_command c) {
 
 command_line parse(std::string_view text) {
   command_line out;
-  int retries = 0;
+  reading how;
   if (text.find('\0') != std::string_view::npos)
     out.doubt = "it holds a NUL character";
-  parser(text, out, 0, retries).run();
+  parser(text, out, 0, how).run();
+  if (how.two_ways) { // what runs is among the commands of both
+    how = {.begins_anew = true};
+    parser(text, out, 0, how).run();
+  }
   return out;
 }
 

@@ -140,11 +140,20 @@ std::string plain_slashes(std::string text, const std::string& place) {
   return text;
 }
 
+/// Programs name files without the first slash, too (`tar` does): it is put there.
+std::string with_first_slash(std::string text, const std::string& folder) {
+  auto bare = folder.substr(1);
+  for (auto at = text.find(bare); at != std::string::npos; at = text.find(bare, at + folder.size()))
+    if (begins(text, at))
+      text.insert(at, 1, '/');
+  return text;
+}
+
 } // namespace
 
 std::string neutral(std::string text, const std::string& place, std::uint32_t number, const workspace_config& with) {
   if (!place.empty())
-    text = plain_slashes(std::move(text), place);
+    text = with_first_slash(plain_slashes(std::move(text), place), place);
   if (place.empty() || text.find(place) == std::string::npos)
     return text;
   std::vector<replacement> by{{work(place), std::string{scheme} + "agent" + std::to_string(number)}};

@@ -45,9 +45,9 @@ public:
   /// What the run may read and write now.
   path_policy::rules rules() const;
 
-  /// What commands are to find hidden: names of secrets below the user's folders. A folder that is too large to be looked through
-  /// is in `closed`: it is not for commands at all.
-  void find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const;
+  /// What commands are to find hidden: names of secrets below the user's folders, and folders there that are too much to be looked
+  /// into. A folder with too many of those is in `closed`: it is not for commands at all. Both are noticed.
+  void find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed);
 
   /// What commands are not to change in folders that may be written, as it is now: all that is protected there, by whatever
   /// pattern. A folder with too much of that is in the list itself.

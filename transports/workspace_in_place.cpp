@@ -30,13 +30,14 @@ std::string list_file(const std::string& place, std::size_t i) {
 /// Counts what is below, and changes nothing there, as snapshots::measure() may.
 snapshots::amount held_by(const std::string& folder) {
   snapshots::amount out;
-  out.whole = workspace_look::look_through(folder, [&out](const std::string& path, std::filesystem::file_type) {
+  auto all = workspace_look::look_through(folder, [&out](const std::string& path, std::filesystem::file_type) {
     struct stat s {};
     ++out.files;
     if (::lstat(path.c_str(), &s) == 0 && S_ISREG(s.st_mode))
       out.bytes += static_cast<std::uint64_t>(s.st_size);
     return true;
   });
+  out.whole = all.whole();
   return out;
 }
 

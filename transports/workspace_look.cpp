@@ -6,8 +6,12 @@
 #include "protocols/workspace_paths.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <cerrno>
+#include <deque>
+#include <dirent.h>
 #include <fcntl.h>
 #include <fstream>
+#include <memory>
 #include <sys/stat.h>
 #include <utility>
 #include <vector>
@@ -17,6 +21,82 @@ namespace conclave {
 namespace fs = std::filesystem;
 using namespace workspace_paths;
 using workspace_look::look_through;
+
+namespace {
+
+constexpr std::size_t longest_path = 3000; ///< of a folder that is named in a profile
+constexpr std::size_t most_unseen = 1'000;
+
+fs::file_type type_of(int folder, const dirent& e) {
+  switch (e.d_type) {
+  case DT_REG:
+    return fs::file_type::regular;
+  case DT_DIR:
+    return fs::file_type::directory;
+  case DT_LNK:
+    return fs::file_type::symlink;
+  case DT_SOCK:
+    return fs::file_type::socket;
+  case DT_FIFO:
+    return fs::file_type::fifo;
+  case DT_UNKNOWN:
+    break;
+  default:
+    return fs::file_type::unknown;
+  }
+  struct stat s {};
+  if (::fstatat(folder, static_cast<const char*>(e.d_name), &s, AT_SYMLINK_NOFOLLOW) != 0)
+    return fs::file_type::none;
+  return S_ISREG(s.st_mode)    ? fs::file_type::regular
+         : S_ISDIR(s.st_mode)  ? fs::file_type::directory
+         : S_ISLNK(s.st_mode)  ? fs::file_type::symlink
+         : S_ISSOCK(s.st_mode) ? fs::file_type::socket
+         : S_ISFIFO(s.st_mode) ? fs::file_type::fifo
+                               : fs::file_type::unknown;
+}
+
+} // namespace
+
+workspace_look::looked workspace_look::look_through(const std::string& folder,
+                                                    const std::function<bool(const std::string&, fs::file_type)>& f,
+                                                    std::size_t most) {
+  looked out;
+  auto give_up = [&](std::string path) {
+    while (path.size() > std::max(longest_path, folder.size()))
+      path.resize(path.rfind('/'));
+    auto within = [&path](const std::string& known) { return path == known || path.starts_with(known + "/"); };
+    if (std::none_of(out.unseen.begin(), out.unseen.end(), within))
+      out.unseen.push_back(std::move(path));
+  };
+  std::deque<std::string> left{folder};
+  std::size_t seen = 0;
+  for (; !left.empty() && seen <= most; left.pop_front()) {
+    const auto& at = left.front();
+    auto fd = ::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (at == folder ? 0 : O_NOFOLLOW));
+    std::unique_ptr<DIR, int (*)(DIR*)> dir{fd < 0 ? nullptr : ::fdopendir(fd), &::closedir};
+    if (!dir) {
+      if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+        give_up(at);
+      continue;
+    }
+    const dirent* e = nullptr;
+    while (seen <= most && (errno = 0, e = ::readdir(dir.get())) != nullptr) {
+      std::string_view name{static_cast<const char*>(e->d_name)};
+      if (name == "." || name == ".." || ++seen > most)
+        continue;
+      auto path = at + "/" + std::string(name);
+      if (auto type = type_of(fd, *e); f(path, type) && type == fs::file_type::directory)
+        left.push_back(std::move(path));
+    }
+    if ((errno != 0 && errno != ENOENT) || seen > most)
+      give_up(at);
+    if (seen > most)
+      break;
+  }
+  for (auto i = left.begin(); seen > most && i != left.end() && out.unseen.size() < most_unseen; ++i)
+    give_up(*i);
+  return out;
+}
 
 void workspace_look::sweep(const std::string& folder, snapshots::cancel_flag cancel) {
   std::vector<std::string> left;
@@ -34,6 +114,7 @@ void workspace_look::sweep(const std::string& folder, snapshots::cancel_flag can
 namespace {
 
 constexpr std::size_t max_protected = 1'000; ///< each is a mount of its own
+constexpr std::size_t max_unseen = 200;      ///< so is each folder that was not looked into
 
 /// Programs bring certificates along, which they do not work without, in files named as keys are.
 bool holds_a_key(const std::string& path) {
@@ -53,7 +134,7 @@ bool is_private_setting(const std::string& path, fs::file_type type) {
 
 } // namespace
 
-void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) const {
+void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) {
   std::error_code e;
   // A socket or a pipe leads to whoever listens there, and a folder that is only to be read does not keep from that.
   auto note = [&](const std::string& path, fs::file_type type) {
@@ -63,13 +144,31 @@ void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<
       hidden.push_back(path);
     return !secret;
   };
+  auto look = [&](const std::string& folder, const auto& f) {
+    auto all = look_through(folder, f);
+    if (all.whole())
+      return;
+    auto none = all.unseen.size() > max_unseen || std::find(all.unseen.begin(), all.unseen.end(), folder) != all.unseen.end();
+    if (none)
+      closed.push_back(folder);
+    else
+      hidden.insert(hidden.end(), all.unseen.begin(), all.unseen.end());
+    notice("commands do not see " + std::string(none ? "" : "all of ") + path_policy::shown(folder)
+           + ": it holds too much to look for secrets in it (" + std::to_string(workspace_look::max_looked_at)
+           + " files and folders at most); "
+           + (none ? ""
+                   : "not " + path_policy::shown(all.unseen.front())
+                         + (all.unseen.size() > 1 ? " and " + std::to_string(all.unseen.size() - 1) + " more; " : "; "))
+           + "name the folders in it that they need");
+  };
   for (auto& c : f_.config.context)
-    if (fs::is_directory(c.path, e) && !look_through(c.path, note))
-      closed.push_back(c.path);
-  for (auto& folder : f_.config.readable) // of programs: what is too large to be looked through is shown all the same
-    look_through(folder, [&](const std::string& path, fs::file_type type) {
-      return (type == fs::file_type::regular && path.ends_with(".pem") && !holds_a_key(path)) || note(path, type);
-    });
+    if (fs::is_directory(c.path, e))
+      look(c.path, note);
+  for (auto& folder : f_.config.readable)
+    if (fs::is_directory(folder, e))
+      look(folder, [&](const std::string& path, fs::file_type type) {
+        return (type == fs::file_type::regular && path.ends_with(".pem") && !holds_a_key(path)) || note(path, type);
+      });
 }
 
 std::vector<std::string> workspace_disk::find_protected() const {
@@ -93,7 +192,7 @@ std::vector<std::string> workspace_disk::find_protected() const {
       return !found;
     };
     auto one = r.kind == path_policy::root_kind::context_file;
-    auto whole = !is_protected(r.path) && (one || look_through(r.path, note));
+    auto whole = !is_protected(r.path) && (one || look_through(r.path, note).whole());
     if (!whole || here.size() > max_protected)
       here = {r.path};
     out.insert(out.end(), here.begin(), here.end());

@@ -7,31 +7,23 @@
 #include "transports/snapshot_store.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace conclave::workspace_look {
 
-inline constexpr std::size_t max_looked_at = 200'000; ///< entries of one folder
-inline constexpr int max_depth = 64;
+inline constexpr std::size_t max_looked_at = 1'000'000; ///< entries of one folder
 
-/// Calls `f(path, type)` for everything below, links not followed, until it returns false for a folder: what is in that is
-/// left out. Returns false if that is too much.
-template <class F>
-bool look_through(const std::string& folder, F f) {
-  namespace fs = std::filesystem;
-  std::error_code e;
-  std::size_t seen = 0;
-  fs::recursive_directory_iterator at{folder, fs::directory_options::skip_permission_denied, e}, end;
-  for (; !e && at != end; at.increment(e)) {
-    if (++seen > max_looked_at || at.depth() > max_depth)
-      return false;
-    std::error_code ignored;
-    auto type = at->symlink_status(ignored).type();
-    if (!f(at->path().string(), type) && type == fs::file_type::directory)
-      at.disable_recursion_pending();
-  }
-  return !e;
-}
+struct looked {
+  std::vector<std::string> unseen; ///< folders that were not looked into, or not to their end: a thousand at most
+  bool whole() const { return unseen.empty(); }
+};
+
+/// Calls `f(path, type)` for everything below, what lies higher first, links not followed, until it returns false for a folder:
+/// what is in that is left out. What goes meanwhile, and what may not be read, is not there.
+looked look_through(const std::string& folder, const std::function<bool(const std::string&, std::filesystem::file_type)>& f,
+                    std::size_t most = max_looked_at);
 
 /// Deletes what a process that was killed while it wrote left beside the files: its temporary names
 /// (transports/confined_dir_write.cpp, file_tools_copy.cpp). Only while nobody else writes there.

@@ -18,6 +18,11 @@ std::string written(const ordered& v) {
   return v.dump(-1, ' ', false, ordered::error_handler_t::replace);
 }
 
+/// It has failed where nothing of what was to be done could be.
+bool any_done(const batch_result& r) {
+  return !r.done.empty() || r.errors.empty();
+}
+
 ordered envelope(std::string_view operation, bool success = true) {
   return {{"success", success}, {"operation", operation}};
 }
@@ -63,7 +68,7 @@ std::string to_json(const delete_file&, const delete_result& r) {
 }
 
 std::string to_json(const copy_files_batch&, const batch_result& r) {
-  auto v = envelope("copy_files_batch");
+  auto v = envelope("copy_files_batch", any_done(r));
   v["summary"] = {{"copied", r.done.size()}, {"skipped", r.skipped.size()}, {"errors", r.errors.size()}};
   auto done = ordered::array();
   for (auto& f : r.done)
@@ -75,7 +80,7 @@ std::string to_json(const copy_files_batch&, const batch_result& r) {
 }
 
 std::string to_json(const delete_files_batch&, const batch_result& r) {
-  auto v = envelope("delete_files_batch");
+  auto v = envelope("delete_files_batch", any_done(r));
   v["summary"] = {{"deleted", r.done.size()}, {"skipped", r.skipped.size()}, {"errors", r.errors.size()}};
   auto done = ordered::array();
   for (auto& f : r.done)
@@ -87,7 +92,7 @@ std::string to_json(const delete_files_batch&, const batch_result& r) {
 }
 
 std::string to_json(const deliver_files& c, const batch_result& r) {
-  auto v = envelope("deliver_files");
+  auto v = envelope("deliver_files", any_done(r));
   v["dry_run"] = c.dry_run;
   std::size_t added = 0, modified = 0, identical = 0;
   auto files = ordered::array();

@@ -115,11 +115,20 @@ CAF_TEST(here documents are no commands but what they expand is) {
 
 CAF_TEST(redirections are told from words) {
   auto line = shell::parse("a 2>&1 >|f <> g 3<h &>i b >>'j k'");
-  CAF_REQUIRE_EQUAL(line.commands.size(), 1u);
+  CAF_REQUIRE_EQUAL(line.commands.size(), 3u);
   CAF_CHECK_EQUAL(line.commands[0].text(), "a b");
   CAF_CHECK_EQUAL(line.commands[0].whole_text(), "a b 2>&1 >| f <> g 3< h &> i >> j k");
   CAF_CHECK_EQUAL(commands("a2>f"), "<a2>");
   CAF_CHECK_EQUAL(commands(">f"), "{> f}");
+}
+
+CAF_TEST(what shells read in two ways is read in both) {
+  CAF_CHECK_EQUAL(commands("a &>f b c"), "<a><b><c> <a> <b><c>");
+  CAF_CHECK_EQUAL(commands("a &>>f b"), "<a><b> <a> <b>");
+  CAF_CHECK_EQUAL(commands("if a &> f; then b; fi"), "<a> <b> <a> {> f} <b>");
+  CAF_CHECK_EQUAL(commands("x $(a &>f b)"), "<x><$(a &>f b)> <a><b> <x><$(a &>f b)> <a> <b>");
+  CAF_CHECK_EQUAL(commands("a '&>f' b"), "<a><&>f><b>");
+  CAF_CHECK(understood("a &>f && b &>> f | c"));
 }
 
 CAF_TEST(assignments are told from words) {

@@ -340,6 +340,9 @@ CAF_TEST(results as JSON) {
       R"({"success":true,"operation":"copy_file","details":{"type":"directory","source":"/a","destination":"/b","file_count":2,"dropped":[{"path":"l","reason":"leads out"}]}})");
   CAF_CHECK_EQUAL(to_json(delete_file{}, delete_result{false, true, "/a", 3, 0}),
                   R"({"success":true,"operation":"delete_file","details":{"type":"link","path":"/a","size":3}})");
+  CAF_CHECK(to_json(deliver_files{}, batch_result{{}, {}, {{"e", "no"}}, false, ""}).find("\"success\":false")
+            != std::string::npos);
+  CAF_CHECK(to_json(copy_files_batch{}, batch_result{{}, {}, {}, false, ""}).find("\"success\":true") != std::string::npos);
   batch_result batch{{{"/a/x", "/b/x", "x", 4, "added", "+x"}, {"/a/y", "/b/y", "y", 5, "identical", ""}},
                      {{"s", "there"}},
                      {{"e", "no"}},

@@ -84,6 +84,8 @@ CAF_TEST(nothing that leads below the place of an agent is told to others) {
         ann + "/view", ann + "/view/x", "file://" + ann + "/home", ann + "." + ann + ",", ann + "/work" + ann + "/work"})
     CAF_CHECK(of_ann(text).find(ann) == std::string::npos);
   CAF_CHECK_EQUAL(of_ann("HOME is " + ann + "/home."), "HOME is private://agent1/home.");
+  CAF_CHECK_EQUAL(of_ann("tar: " + ann.substr(1) + "/work/a"), "tar: workspace://agent1/a");
+  CAF_CHECK_EQUAL(of_ann("my" + ann.substr(1) + "/work/a"), "my" + ann.substr(1) + "/work/a");
 }
 
 CAF_TEST(slashes may be written as in JSON) {

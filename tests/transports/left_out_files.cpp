@@ -9,6 +9,7 @@
 #include "support/snapshot_fixture.hpp"
 #include "support/workspace_tree.hpp"
 #include "transports/workspace_disk.hpp"
+#include "transports/workspace_look.hpp"
 
 #include <algorithm>
 #include <iostream>
@@ -223,3 +224,57 @@ CAF_TEST(what is left out of the files of an answer is told) {
 }
 
 CAF_TEST_FIXTURE_SCOPE_END()
+
+CAF_TEST(secrets are found however deep they lie and whatever goes meanwhile) {
+  workspace_tree tree;
+  std::string deep = tree / "project";
+  for (int i = 0; i < 100; ++i)
+    deep += "/d";
+  put(deep + "/.env", "k");
+  put(tree / "project/gone/x", "x");
+  put(tree / "project/other/id_rsa", "k");
+  std::vector<std::string> seen;
+  auto all = workspace_look::look_through(tree / "project", [&](const std::string& path, fs::file_type) {
+    if (path.ends_with("/gone"))
+      fs::remove_all(path);
+    seen.push_back(path);
+    return true;
+  });
+  CAF_CHECK(all.whole());
+  CAF_CHECK(has(seen, "/d/.env") && has(seen, "/other/id_rsa"));
+  auto most = workspace_look::look_through(
+      tree / "project", [](const std::string&, fs::file_type) { return true; }, 50);
+  CAF_CHECK(!most.whole() && most.unseen.size() < 3);
+  workspace_disk disk{workspace_folders{tree / "home", tree / "home/work/task/0123abcd", "task", {}, {}}};
+  std::vector<std::string> hidden, closed;
+  disk.find_secrets(hidden, closed);
+  CAF_CHECK(hidden.empty() && closed.empty());
+}
+
+CAF_TEST(a folder that cannot be looked into is hidden and a person is told) {
+  workspace_tree tree;
+  auto long_one = std::string(tree / "project");
+  auto at = ::open(long_one.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0) {
+    fs::create_directories(long_one);
+    at = ::open(long_one.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  }
+  const std::string name(200, 'n');
+  for (int i = 0; i < 25; ++i) { // its path is longer than the system takes
+    CAF_REQUIRE_EQUAL(::mkdirat(at, name.c_str(), 0700), 0);
+    auto below = ::openat(at, name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    ::close(at);
+    at = below;
+  }
+  ::close(at);
+  put(tree / "project/plain/.env", "k");
+  workspace_folders f{tree / "home", tree / "home/work/task/0123abcd", "task", {}, {}};
+  f.config.readable = {tree / "project"};
+  workspace_disk disk{f};
+  std::vector<std::string> hidden, closed;
+  disk.find_secrets(hidden, closed);
+  CAF_CHECK(closed.empty());
+  CAF_CHECK(has(hidden, "/plain/.env"));
+  CAF_CHECK(has(hidden, "/" + name) && hidden.size() == 2 && hidden.back().size() <= 3000);
+  CAF_CHECK(has(disk.take_notices(), "commands do not see all of"));
+}

@@ -121,11 +121,13 @@ private:
   std::string above_; ///< the path of fd_; empty = the root
 };
 
-int new_tmpfs(const char* size, std::uint64_t attributes) {
+/// Its names are memory of the kernel that nobody is charged for where no control group counts: hence a bound for them, too.
+int new_tmpfs(const char* size, const char* names, std::uint64_t attributes) {
   auto fs = static_cast<int>(::syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC));
   if (fs < 0)
     return -1;
   ::syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", size, 0);
+  ::syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "nr_inodes", names, 0);
   ::syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0755", 0);
   auto mount = ::syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0
                    ? -1
@@ -203,7 +205,7 @@ std::string fill_dev(int root, places& at) {
                               {"dev/stdout", "/proc/self/fd/1"},
                               {"dev/stderr", "/proc/self/fd/2"}})
     ::symlinkat(target, root, name);
-  auto shm = new_tmpfs("64m", base_attributes | MOUNT_ATTR_NOEXEC);
+  auto shm = new_tmpfs("64m", "10000", base_attributes | MOUNT_ATTR_NOEXEC);
   return shm < 0 ? fault("cannot make /dev/shm") : at.put(shm, "/dev/shm", true);
 }
 
@@ -243,7 +245,7 @@ void add_exceptions(const profile& p, std::vector<entry>& entries) {
 std::string put_entry(int root, places& at, entry& e) {
   if (e.what == entry::kind::hidden) {
     if (e.folder) {
-      auto fs = new_tmpfs("1m", base_attributes | MOUNT_ATTR_NOEXEC);
+      auto fs = new_tmpfs("1m", "1000", base_attributes | MOUNT_ATTR_NOEXEC);
       return fs < 0 ? fault("cannot hide " + e.path) : at.put(fs, e.path, true);
     }
     auto tree = static_cast<int>(::syscall(SYS_open_tree, root, cover + 1, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
@@ -258,7 +260,7 @@ std::string put_entry(int root, places& at, entry& e) {
 }
 
 std::string attach_root(int& root) {
-  root = new_tmpfs("16m", base_attributes);
+  root = new_tmpfs("16m", "10000", base_attributes);
   if (root < 0)
     return fault("cannot make a tmpfs");
   for (const auto* path : {"/tmp", "/var/tmp", "/mnt", "/run"})
@@ -318,7 +320,7 @@ std::string build_view(const profile& p) {
     return why;
   tmp.path = "/tmp";
   if (p.tmp.empty()) {
-    tmp.tree = new_tmpfs("256m", base_attributes);
+    tmp.tree = new_tmpfs("256m", "100000", base_attributes);
     tmp.folder = true;
   }
   if (why = put_entry(root, at, tmp); !why.empty())
