@@ -169,9 +169,9 @@ private:
       return;
     auto name = base_name(c);
     if (std::find(std::begin(shells), std::end(shells), name) != std::end(shells))
-      return add_script_option(c, "c", level, true);
+      return add_shell(c, level);
     if (name == "su" || name == "script" || name == "runuser")
-      return add_script_option(c, "c", level);
+      return static_cast<void>(add_script_option(c, "c", level));
     if (name == "flock")
       add_script_option(c, "c", level);
     if (name == "eval" || name == "watch")
@@ -191,6 +191,17 @@ private:
         return add_wrapped(c, w, level);
   }
 
+  /// What it is given to read is commands, too, where it is not data of those it has got.
+  void add_shell(const simple_command& c, int level) {
+    if (add_script_option(c, "c", level, true))
+      return;
+    for (auto& text : c.documents)
+      add_line(text, level + 1);
+    for (auto& r : c.redirections)
+      if (r.op.ends_with("<<<"))
+        add_script(r.target, level);
+  }
+
   void add_script(const word& w, int level) {
     if (w.dynamic)
       doubt("a command line comes from an expansion");
@@ -198,7 +209,8 @@ private:
   }
 
   /// sh -c 'text': the option may stand in a group, and others before the text. `names`: each `o` of a group has a word behind it.
-  void add_script_option(const simple_command& c, std::string_view letter, int level, bool names = false) {
+  /// Returns whether there is one.
+  bool add_script_option(const simple_command& c, std::string_view letter, int level, bool names = false) {
     auto found = false;
     for (std::size_t i = 1; i < c.words.size(); ++i) {
       auto& t = c.words[i].text;
@@ -210,13 +222,18 @@ private:
         found = true;
       else if (t.rfind("--command", 0) == 0 || t == "--session-command")
         found = true;
-      else if (found && !option)
-        return add_script(c.words[i], level);
-      if (option && t.rfind("--command=", 0) == 0)
-        return add_line(std::string_view(t).substr(10), level + 1);
+      else if (found && !option) {
+        add_script(c.words[i], level);
+        return true;
+      }
+      if (option && t.rfind("--command=", 0) == 0) {
+        add_line(std::string_view(t).substr(10), level + 1);
+        return true;
+      }
       if (group && names)
         i += static_cast<std::size_t>(std::count_if(t.begin(), t.end(), [](char x) { return x == 'o' || x == 'O'; }));
     }
+    return false;
   }
 
   /// env -S 'text', which stands alone, behind other letters, or behind a `=`. The name of a long option may be shortened.

@@ -383,6 +383,8 @@ void parser::read_documents() {
       doubt("a here-document has no end");
     if (!d.literal)
       parser(body, out_, depth_, how_).run_expansions();
+    if (d.of < out_.commands.size())
+      out_.commands[d.of].documents.push_back(std::move(body));
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "protocols/shell_words.hpp"
 
+#include <cstdint>
 #include <initializer_list>
 
 namespace conclave::shell {
@@ -30,6 +31,7 @@ private:
   struct here_document {
     std::string delimiter;
     bool strips_tabs = false, literal = false;
+    std::size_t of = SIZE_MAX; ///< which command's
   };
 
   // grammar (shell_words.cpp)

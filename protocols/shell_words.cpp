@@ -340,8 +340,11 @@ void parser::simple() {
   out_.commands.emplace_back();
   auto is_function = false;
   for (blanks(); !done() && !is_function; blanks()) {
-    if (read_redirection(c))
+    if (read_redirection(c)) {
+      if (c.redirections.back().op.ends_with("<<") || c.redirections.back().op.ends_with("<<-"))
+        documents_.back().of = index;
       continue;
+    }
     if (peek() == '(') {
       is_function = c.words.size() == 1 && c.assignments.empty() && c.redirections.empty() && begins_function();
       if (!is_function)

@@ -36,8 +36,9 @@ struct simple_command {
   std::vector<std::string> assignments; ///< "A=b"
   std::vector<word> words;              ///< none: only assignments or redirections
   std::vector<redirection> redirections;
-  bool background = false; ///< it, or what it is part of, ends in '&'
-  bool piped = false;      ///< it is part of a pipeline
+  std::vector<std::string> documents; ///< its here-documents, as they stand; those of a compound command are nobody's
+  bool background = false;            ///< it, or what it is part of, ends in '&'
+  bool piped = false;                 ///< it is part of a pipeline
 
   /// The words with a space between each two.
   std::string text() const;
