@@ -69,6 +69,13 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
   }
   snapshots::store store{snapshot_folder(s.home)};
   for (const auto& a : made.answers) {
+    out += a.label + ": " + count_of(static_cast<std::size_t>(a.files), "file") + ", " + std::to_string(a.bytes) + " bytes";
+    if (a.earlier)
+      out += ", of task " + one_line(made.continues);
+    if (a.snapshot.empty()) {
+      out += ", gone before this task began\n";
+      continue;
+    }
     std::size_t files = 0;
     auto all_there = store.walk(a.snapshot, [&](const std::string&, const snapshots::entry& e) {
       files += has_bytes(e) ? 1 : 0;
@@ -77,9 +84,8 @@ int print_files(const stored_tasks& s, const std::string& task, const std::vecto
     auto came = std::holds_alternative<snapshots::placed>(all_there) && files > static_cast<std::size_t>(a.files)
                     ? files - static_cast<std::size_t>(a.files)
                     : 0;
-    out += a.label + ": " + count_of(static_cast<std::size_t>(a.files), "file") + ", " + std::to_string(a.bytes) + " bytes"
-           + (came > 0 ? ", and " + std::to_string(came) + " of your folders as they were" : "")
-           + (a.snapshot == made.snapshot ? ", delivered" : "") + "\n";
+    out += (came > 0 ? ", and " + std::to_string(came) + " of your folders as they were" : "")
+           + std::string{a.label == made.label ? ", delivered\n" : "\n"};
     auto got = store.list(a.snapshot);
     if (auto* f = std::get_if<snapshots::failure>(&got)) {
       out += "  " + f->text + "\n";

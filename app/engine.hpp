@@ -69,8 +69,9 @@ struct resume_request {
   std::string on_unknown;           ///< tell | fail | repeat, see docs/configuration.md; empty = as configured
   const run_config* team = nullptr; ///< the team read again, for the keys that stood in it literally; used during the call alone
   std::vector<event> log;           ///< its events from the first on, where the host has read them: only what follows is read
-  std::function<void(std::string)> tell =
-      {}; ///< what is waited for before the first event: a node that is away; on an engine thread
+  /// What a person is to know before the first event: a node that is waited for, files of an answer that are gone (without it they
+  /// are warnings of the outcome). On an engine thread, or during the call.
+  std::function<void(std::string)> tell = {};
   std::unordered_map<std::string, std::string> bodies =
       {}; ///< what its log points to, by SHA-256, as far as the host has read it; the rest is read
   std::shared_ptr<const conclave::opening> opening = {}; ///< what its first event says, where the host has read it

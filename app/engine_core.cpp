@@ -8,6 +8,7 @@
 #include "actors/recorder.hpp"
 #include "actors/workspace.hpp"
 #include "app/attachments.hpp"
+#include "app/carried_files.hpp"
 #include "app/environment.hpp"
 #include "app/left_workspaces.hpp"
 #include "app/task_branch.hpp"
@@ -124,6 +125,7 @@ engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> st
   std::error_code code; // paths of workspaces are compared with what the kernel finds, so no link may be on the way
   if (auto real = std::filesystem::canonical(r.home, code); !code)
     r.home = real.string();
+  home_ = r.home;
   remove_left_workspaces(r.home, [this] {
     std::string none;
     return store_->list(none);
@@ -178,20 +180,26 @@ std::string engine_core::start(const run_config& config, const question& q, list
     return {};
   }
   auto settled = config;
-  auto fault = settle_folders(settled.agents);
-  if (fault.empty())
-    fault = find_sandbox(settled.agents);
-  if (!fault.empty()) {
+  if (auto fault = settle(settled); !fault.empty()) {
     done(refused(ec::bad_config, std::move(fault)));
     return {};
   }
-  find_repositories(settled.agents);
-  workspace_paths::without_presenter(settled);
   if (!on_.turns)
     return launch(settled, whole, std::move(l), std::move(done), {});
   std::string task;
   on_.turns->inside([&] { task = launch(settled, whole, std::move(l), std::move(done), {}); });
   return task;
+}
+
+std::string engine_core::settle(run_config& config) {
+  auto fault = settle_folders(config.agents);
+  if (fault.empty())
+    fault = find_sandbox(config.agents);
+  if (!fault.empty())
+    return fault;
+  find_repositories(config.agents);
+  workspace_paths::without_presenter(config);
+  return {};
 }
 
 std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
@@ -238,7 +246,7 @@ void engine_core::begin(orchestrator_parts parts, const question& q, readers to)
 }
 
 std::string engine_core::launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done,
-                                opening with) {
+                                opening with, const std::function<void(std::string)>& tell) {
   if (on_.turns)
     start_tape();
   auto task = outside_->new_task_id();
@@ -257,6 +265,21 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
   parts.agents = place_agents(config, node_, find_, *outside_);
   parts.on_unknown = config.on_unknown;
   parts.seed = with.seed = outside_->seed("orchestrator " + task);
+  const carrying_task into{home_, task, parts.seed, config.agents};
+  auto carries = !with.answers.empty();
+  std::vector<std::string> gone;
+  if (auto fault = carries ? carry_files(with.answers, into, gone) : std::string{}; !fault.empty()) {
+    drop_carried_files(into);
+    done(refused(ec::unavailable, std::move(fault)));
+    return task;
+  }
+  if (tell)
+    std::for_each(gone.begin(), gone.end(), tell);
+  else if (!gone.empty())
+    done = [gone, done = std::move(done)](outcome o) {
+      o.warnings.insert(o.warnings.begin(), gone.begin(), gone.end());
+      done(std::move(o));
+    };
   if (on_.tape)
     with.build = on_.tape->build(version);
   auto whole = opening_of(config, q, parts.agents, std::move(with));
@@ -279,6 +302,8 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     done = telling_in_place(store_, std::move(done));
   if (auto to = open_lanes(task, q.text, std::move(l), std::move(done), {}); to.host)
     begin(std::move(parts), q, std::move(to));
+  else if (carries)
+    drop_carried_files(into);
   return task;
 }
 

@@ -102,9 +102,13 @@ private:
   static void end_all(const running& r);
   /// Finds out how the commands of these agents are confined. Returns why they cannot be, or empty. Waits; no actor's thread.
   std::string find_sandbox(const std::vector<agent_config>& agents);
+  /// Makes a configuration what a task may be launched with. Returns why it cannot be, or empty. Waits, as above.
+  std::string settle(run_config& config);
   bool enter(const std::function<void(outcome)>& done);
   void leave();
-  std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with);
+  /// `config` is settled. `tell` (may be empty): what a person is to know before it begins.
+  std::string launch(const run_config& config, const question& q, listener l, std::function<void(outcome)> done, opening with,
+                     const std::function<void(std::string)>& tell = {});
   /// `before`: events of a task that goes on, for its files. Without a thread to be had `host` is null, and `done` was told.
   readers open_lanes(const std::string& task, const std::string& question, listener l, std::function<void(outcome)> done,
                      std::vector<event> before);
@@ -127,6 +131,7 @@ private:
   node_finder find_;
   std::shared_ptr<environment> env_;
   node_actor node_;
+  std::string home_;
   std::shared_ptr<sandbox_finder> sandbox_;
   std::shared_ptr<lane_group> disk_;
   const taped on_;

@@ -117,7 +117,11 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
         done(refused(ec::bad_request, std::move(why)));
         return request.task;
       }
-      return launch(config, again, std::move(l), std::move(done), std::move(next));
+      if (auto why = settle(config); !why.empty()) {
+        done(refused(ec::bad_config, std::move(why)));
+        return request.task;
+      }
+      return launch(config, again, std::move(l), std::move(done), std::move(next), request.tell);
     }
     done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));
     return request.task;

@@ -135,10 +135,16 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
     if (a.id == end.winner)
       out.workspace = a.backend.workspace;
   out.in_place = in_place_of(stored.opening, log).folders;
+  out.continues = stored.opening.continues;
+  for (auto& a : stored.opening.answers)
+    if (!a.snapshot.empty() || a.files > 0)
+      out.answers.push_back({a.label, a.snapshot, a.files, a.bytes, true});
+  if (auto* m = ledger::find(stored.state, end.winner); m != nullptr && !end.snapshot.empty())
+    out.label = !stored.state.final_snapshot.empty() ? "agent" + std::to_string(m->number) + ".final" : m->answers.back().label;
   for (auto& e : log)
     if (e.type == event_type::snapshot_taken) {
       auto kept = events::kept_of(e);
-      out.answers.push_back({e.label, kept.snapshot, kept.files, kept.bytes});
+      out.answers.push_back({e.label, kept.snapshot, kept.files, kept.bytes, false});
     }
   return out;
 }

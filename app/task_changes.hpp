@@ -18,8 +18,9 @@ namespace conclave {
 /// The files of one answer.
 struct answer_files {
   std::string label;
-  std::string snapshot;
+  std::string snapshot; ///< empty = they are of an earlier task, and were gone when this one began
   std::int64_t files = 0, bytes = 0;
+  bool earlier = false; ///< of the task that this one goes on from
 };
 
 struct task_changes {
@@ -27,6 +28,8 @@ struct task_changes {
   std::string snapshot; ///< of the files that go with the answer; empty = none
   std::int64_t files = 0;
   std::vector<folder_change> changes;
+  std::string label;                 ///< of the answer they go with
+  std::string continues;             ///< the task this one goes on from; empty = none
   std::vector<answer_files> answers; ///< all that have files, in the order of the log
   workspace_config workspace;        ///< of the winner: what is protected
   std::vector<std::string> in_place; ///< folders that the presenter could write in itself, so nothing is proposed of them

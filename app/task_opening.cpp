@@ -93,7 +93,7 @@ std::vector<earlier_answer> answers_of(const ledger::state& s) {
   std::vector<earlier_answer> out;
   for (auto& m : s.members)
     for (auto& a : m.answers)
-      out.push_back({m.id, a.label, a.text, a.epoch});
+      out.push_back({m.id, a.label, a.text, a.epoch, a.snapshot, a.files, a.bytes, a.changes});
   std::sort(out.begin(), out.end(), [](auto& a, auto& b) { return a.epoch < b.epoch; });
   return out;
 }

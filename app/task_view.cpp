@@ -160,6 +160,10 @@ void begin(task_view& v, const event& e) {
     v.agents.back().number = static_cast<std::uint32_t>(v.agents.size());
     if (auto p = v.placed.find(id); p != v.placed.end())
       v.agents.back().placed = p->second;
+    if (const auto* m = ledger::find(v.state, id))
+      for (const auto& x : m->answers) // none of its own yet
+        if (!x.snapshot.empty())
+          v.agents.back().files.push_back({x.label, x.snapshot, x.files, x.bytes, 0, 0, false, e.time_ms});
   }
 }
 

@@ -63,6 +63,7 @@ struct answer {
   std::string key;                         ///< hash of the folded text: only equal keys can be duplicates
   std::string snapshot = {};               ///< of the files that go with it; empty = none
   std::int64_t files = 0;                  ///< in it
+  std::int64_t bytes = 0;                  ///< of them
   std::vector<folder_change> changes = {}; ///< that it proposes if it is delivered as it is
   bool operator==(const answer&) const = default;
 };

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace conclave::ledger {
 
@@ -91,8 +92,10 @@ void take_snapshot(state& s, member& m, const event& e) {
   for (auto& a : m.answers)
     if (a.label == e.label) {
       a.snapshot = e.target;
-      a.files = e.number;
-      a.changes = events::kept_of(e).changes;
+      auto kept = events::kept_of(e);
+      a.files = kept.files;
+      a.bytes = kept.bytes;
+      a.changes = std::move(kept.changes);
       return;
     }
   s.final_snapshot = e.target;

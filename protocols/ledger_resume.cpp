@@ -60,6 +60,13 @@ void open_task(state& s, opening o) {
       continue;
     auto key = key_of(folded(given.text));
     m->answers.push_back({std::move(given.label), std::move(given.text), ++s.epoch, std::move(key)});
+    if (!given.snapshot.empty()) {
+      auto& a = m->answers.back();
+      a.snapshot = std::move(given.snapshot);
+      a.files = given.files;
+      a.bytes = given.bytes;
+      a.changes = std::move(given.changes);
+    }
     ++m->earlier;
   }
   s.earlier = s.epoch;

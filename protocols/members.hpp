@@ -51,9 +51,18 @@ inline constexpr auto table<attachment> = [] {
 }();
 
 template <>
-inline constexpr auto
-    table<earlier_answer> = std::make_tuple(is("agent", &earlier_answer::agent), is("label", &earlier_answer::label),
-                                            is("text", &earlier_answer::text), is("epoch", &earlier_answer::epoch));
+inline constexpr auto table<folder_change> = [] {
+  using x = folder_change;
+  return std::make_tuple(is("folder", &x::folder), is("before", &x::before), is("after", &x::after), is("files", &x::files),
+                         is("commit", &x::commit));
+}();
+
+template <>
+inline constexpr auto table<earlier_answer> = [] {
+  using x = earlier_answer;
+  return std::make_tuple(is("agent", &x::agent), is("label", &x::label), is("text", &x::text), is("epoch", &x::epoch),
+                         is("snapshot", &x::snapshot), is("files", &x::files), is("bytes", &x::bytes), is("changes", &x::changes));
+}();
 
 template <>
 inline constexpr auto table<opening> = [] {

@@ -27,6 +27,9 @@ struct earlier_answer {
   std::string label;
   std::string text;
   std::uint64_t epoch = 0;
+  std::string snapshot = {};               ///< of the files that go with it, which this task holds; empty = none, or none any more
+  std::int64_t files = 0, bytes = 0;       ///< that went with it
+  std::vector<folder_change> changes = {}; ///< that it proposes if it is delivered as it is
   bool operator==(const earlier_answer&) const = default;
 };
 

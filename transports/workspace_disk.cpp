@@ -16,7 +16,6 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
-#include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -92,10 +91,6 @@ std::string left_out_of_copies(const std::string& path) {
 workspace_disk::workspace_disk(workspace_folders f)
     : f_(std::move(f)), store_(snapshot_folder(f_.home)), bases_(f_.config.context.size()) {}
 
-std::string workspace_disk::base_file(std::size_t i) const {
-  return target(f_.place, i) + ".base";
-}
-
 std::string workspace_disk::make_folders() {
   for (auto& path : {f_.home + "/work", parent(f_.place), f_.place, workspace_paths::home(f_.place), view(f_.place)})
     if (auto fault = make_own(path); !fault.empty())
@@ -123,7 +118,7 @@ std::string workspace_disk::prepare(const prepare_workspace& p, snapshots::cance
   if (auto fault = show(p.shown, cancel); !fault.empty())
     return fault;
   borrowed_.clear();
-  if (auto fault = check_out(p.as_it_is, cancel); !fault.empty())
+  if (auto fault = check_out(p, cancel); !fault.empty())
     return fault;
   if (p.present)
     if (auto fault = copy_targets(p.as_it_is, cancel); !fault.empty())
@@ -226,20 +221,6 @@ void workspace_disk::tell_not_copied(std::size_t i, const snapshots::taken& of) 
   tell(snapshots::not_readable, "you may not read it");
 }
 
-/// What an earlier run began from. It stays the same for all runs of the agent: what it made is compared with that.
-bool workspace_disk::read_base(std::size_t i) {
-  std::ifstream in{base_file(i)};
-  base b;
-  std::getline(in, b.snapshot);
-  std::getline(in, b.branch);
-  std::getline(in, b.commit);
-  in >> b.files >> b.bytes;
-  if (!wire::is_sha256(b.snapshot))
-    return false;
-  bases_[i] = std::move(b);
-  return true;
-}
-
 /// Keeps a folder of the user's as it is now.
 std::string workspace_disk::take_base(std::size_t i, const std::optional<git::repository>& of, snapshots::cancel_flag cancel) {
   auto& c = f_.config.context[i];
@@ -250,12 +231,7 @@ std::string workspace_disk::take_base(std::size_t i, const std::optional<git::re
   tell_not_copied(i, *taken);
   base b{taken->id, of ? of->branch : "", of ? of->commit : "", static_cast<std::int64_t>(taken->files),
          static_cast<std::int64_t>(taken->bytes)};
-  auto text =
-      b.snapshot + "\n" + b.branch + "\n" + b.commit + "\n" + std::to_string(b.files) + " " + std::to_string(b.bytes) + "\n";
-  if (auto fault = write_atomically(base_file(i), text); !fault.empty())
-    return fault;
-  bases_[i] = std::move(b);
-  return {};
+  return write_base(i, std::move(b));
 }
 
 std::optional<git::repository> workspace_disk::repository_of(std::size_t i, bool tell) {
@@ -276,7 +252,7 @@ void workspace_disk::notice(std::string text) {
 
 /// What the agent may change from its first run on, in its workspace: a checkout of each git repository, a copy of other folders.
 /// The files are those of its newest answer, else the user's as they are; refs and index are made anew.
-std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag cancel) {
+std::string workspace_disk::check_out(const prepare_workspace& p, snapshots::cancel_flag cancel) {
   for (std::size_t i = 0; i < f_.config.context.size(); ++i) {
     auto& c = f_.config.context[i];
     if (!goes_with_answers(f_.config, c))
@@ -286,7 +262,8 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
       if (auto fault = take_base(i, from, cancel); !fault.empty())
         return fault;
     auto to = checkout(f_.place, i);
-    if (!is_folder(to)) { // its answer has none, or something else there: it was deleted
+    // Its answer has none, or something else there: it was deleted. Or it has the user's files as they were for an earlier task.
+    if (!is_folder(to) || (!p.as_it_is && carried_unchanged(i, p.snapshot))) {
       if (auto fault = snapshots::remove_tree(to, cancel); !fault.empty())
         return fault;
       auto placed = store_.restore(bases_[i].snapshot, to, cancel);
@@ -296,7 +273,7 @@ std::string workspace_disk::check_out(bool as_it_is, snapshots::cancel_flag canc
     if (!from || !c.git)
       continue;
     borrowed_.push_back(from->objects());
-    if (as_it_is && is_folder(to + "/.git"))
+    if (p.as_it_is && is_folder(to + "/.git"))
       continue;
     from->branch = bases_[i].branch;
     from->commit = bases_[i].commit;

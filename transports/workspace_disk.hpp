@@ -35,6 +35,11 @@ public:
   /// Has the folders as a run is to find them. Returns what is wrong, for people, or empty.
   std::string prepare(const prepare_workspace& p, snapshots::cancel_flag cancel);
 
+  /// Before the first run of a task that goes on from answers of another: these are the files of its agent's newest one. What it
+  /// had changed in folders of the user's is compared with what it was made from; what it had not is made anew. Returns what is
+  /// wrong, for people, or empty.
+  std::string carry(const std::string& snapshot, const std::vector<folder_change>& changes);
+
   /// Has the folders there for a tool server, which may be started before any run, and this one as its HOME. `fresh` is set if
   /// there was no workspace yet. Returns what is wrong, for people, or empty.
   std::string lay_out(const std::string& home, bool& fresh);
@@ -90,9 +95,12 @@ private:
   };
 
   std::string copy_targets(bool as_it_is, snapshots::cancel_flag cancel);
-  std::string check_out(bool as_it_is, snapshots::cancel_flag cancel);
+  std::string check_out(const prepare_workspace& p, snapshots::cancel_flag cancel);
   std::string take_base(std::size_t i, const std::optional<git::repository>& of, snapshots::cancel_flag cancel);
   bool read_base(std::size_t i);
+  std::string write_base(std::size_t i, base b);
+  const folder_change* change_in(std::size_t i, const std::vector<folder_change>& changes) const;
+  bool carried_unchanged(std::size_t i, const std::string& snapshot) const;
   std::optional<git::repository> repository_of(std::size_t i, bool tell);
   void notice(std::string text);
   bool holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const;

@@ -230,4 +230,18 @@ CAF_TEST(a task may go on from the answers of another) {
   z.start();
   z.lose_node("n", {"a", "b"});
   CAF_CHECK_EQUAL(z.result().answer, "old A");
+  // Nor are its files.
+  auto id = std::string(64, 'a');
+  folder_change change{"/home/u/repo", std::string(64, 'b'), std::string(64, 'c'), 1, "c0ffee"};
+  auto w = opened({"a", "b"});
+  w.played_by.answers = {{"a", "agent1.1", "old A", 1, id, 2, 7, {change}}};
+  w.start();
+  auto own = ledger::task_for(w.s, "a", false), other = ledger::task_for(w.s, "b", false);
+  CAF_CHECK_EQUAL(own.snapshot, id);
+  CAF_CHECK_EQUAL(other.snapshot, "");
+  CAF_CHECK_EQUAL(other.answers.at(0).snapshot, id);
+  w.lose_node("n", {"a", "b"});
+  CAF_CHECK_EQUAL(w.result().snapshot, id);
+  CAF_CHECK_EQUAL(w.result().files, 2);
+  CAF_CHECK(w.result().changes == std::vector<folder_change>{change});
 }
