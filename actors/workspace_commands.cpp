@@ -50,6 +50,9 @@ sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier) {
       continue; // it is protected in a folder that may be written
     if (!in_workspace && !is_in(st.closed))
       (r.writable && !is_in(st.guarded) ? p.writable : p.readable).push_back(r.path);
+    using kind = path_policy::root_kind;
+    if (r.writable && (r.kind == kind::context || r.kind == kind::context_file)) // in place
+      p.shared.push_back(r.path);
   }
   for (auto& x : st.guarded)
     if (std::find(p.readable.begin(), p.readable.end(), x) == p.readable.end())

@@ -298,8 +298,11 @@ std::string sandbox_profile_line(const sandbox_profile& p, const std::string& cw
   auto network = p.network && (p.tier != sandbox_tier::landlock || p.server);
   line.add("tier", static_cast<std::int64_t>(p.tier)).add("network", network ? "full" : "none");
   line.add("home", p.home).add("tmp", p.tmp).add("cwd", cwd).add("command", command);
-  for (const auto& [name, paths] :
-       {std::pair{"readable", &p.readable}, {"writable", &p.writable}, {"protected", &p.protected_paths}, {"hidden", &p.hidden}})
+  for (const auto& [name, paths] : {std::pair{"readable", &p.readable},
+                                    {"writable", &p.writable},
+                                    {"shared", &p.shared},
+                                    {"protected", &p.protected_paths},
+                                    {"hidden", &p.hidden}})
     for (const auto& path : *paths)
       line.add(name, path);
   for (const auto& [name, value] : p.env)

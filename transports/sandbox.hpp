@@ -43,6 +43,7 @@ struct sandbox_profile {
   sandbox_tier tier = sandbox_tier::namespaces;
   std::vector<std::string> readable;        ///< folders and files; to be executed, too
   std::vector<std::string> writable;        ///< folders and files
+  std::vector<std::string> shared;          ///< of those what others write in, too: no socket there is connected to
   std::vector<std::string> protected_paths; ///< within those: readable alone. One that is not there cannot be protected
   std::vector<std::string> hidden;          ///< within those: neither
   std::string home;                         ///< a writable folder; empty = none. HOME in `env` is not set by it

@@ -194,8 +194,12 @@ void forbid_sockets(builder& b, bool all, bool internet) {
               "mq_open", "mq_unlink"}); // the machine's: there is no namespace
     return;
   }
-  for (const auto* call : {"socket", "socketpair"})
+  for (const auto* call : {"socket", "socketpair"}) {
     forbid_families(b, call, true);
+    for (std::uint64_t kind : {SOCK_DGRAM, SOCK_RAW}) // those can be sent to an address, which connect() alone is asked for
+      b.add(SCMP_ACT_ERRNO(EACCES), call, {arg(0, SCMP_CMP_EQ, AF_UNIX), arg(1, SCMP_CMP_MASKED_EQ, 0xF, kind)});
+  }
+  b.add(SCMP_ACT_NOTIFY, "connect");
 }
 
 /// A program that gets the rights of its file's owner would have them outside of the sandbox, too, where a folder is the user's

@@ -7,7 +7,7 @@
 /// other bytes are as they are. A name may stand more than once.
 ///
 /// To the launcher:
-///   profile  tier= network= cwd= tmp= home= readable=* writable=* protected=* hidden=* env=*  filter= (BPF), and limits
+///   profile  tier= network= cwd= tmp= home= readable=* writable=* shared=* protected=* hidden=* env=*  filter= (BPF), and limits
 ///   run      id= cwd= command= timeout_ms= background=0|1
 ///   kill     id=
 ///   read     id=                what a background command wrote since the last time

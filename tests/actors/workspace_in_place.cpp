@@ -97,6 +97,7 @@ CAF_TEST(before the presentation the folder is only read) {
   CAF_CHECK_EQUAL(write_to("new"), "E_READONLY");
   CAF_CHECK(results.back().text.find("final phase") != std::string::npos);
   CAF_CHECK((granted("writable") == names{}));
+  CAF_CHECK((granted("shared") == names{}));
   CAF_CHECK((granted("readable") == names{"", "/given"}));
   CAF_CHECK(!fs::exists(project + "/new"));
 }
@@ -111,6 +112,7 @@ CAF_TEST(who presents writes and what is protected or never written stays) {
     CAF_CHECK_EQUAL(write_to(name), "E_EXCLUDED");
   CAF_CHECK(fs::exists(project + "/new") && fs::exists(project + "/src/new"));
   CAF_CHECK((granted("writable") == names{""}));
+  CAF_CHECK((granted("shared") == names{""}));
   CAF_CHECK((granted("readable") == names{}));
   CAF_CHECK((granted("protected") == names{"/.env", "/.git", "/given", "/keep"}));
   CAF_CHECK((granted("hidden") == names{"/.env"}));

@@ -76,7 +76,10 @@ int main(int argc, char** argv) {
       p.readable.push_back(value);
     else if (option == "--writable")
       p.writable.push_back(value);
-    else if (option == "--protected")
+    else if (option == "--shared") {
+      p.writable.push_back(value);
+      p.shared.push_back(value);
+    } else if (option == "--protected")
       p.protected_paths.push_back(value);
     else if (option == "--hidden")
       p.hidden.push_back(value);

@@ -54,11 +54,13 @@ void drop_bounds() {
       ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); // fails for who has none
 }
 
-std::string drop_rights() {
+std::string drop_rights(bool but_look) {
   ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct none[2]{};
-  if (::syscall(SYS_capset, &header, none) != 0)
+  __user_cap_data_struct kept[2]{};
+  if (but_look)
+    kept[0].effective = kept[0].permitted = 1U << CAP_SYS_PTRACE; // of this user namespace
+  if (::syscall(SYS_capset, &header, kept) != 0)
     return fault("cannot drop the capabilities");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
     return fault("no_new_privs");

@@ -118,6 +118,28 @@ private:
   std::string why_;
 };
 
+/// Folders that may only be read, by a mount: what is hidden in them, and FIFOs.
+std::string guard_readable(const profile& p, const std::vector<std::string>& hidden, int abi) {
+  const std::vector<std::string> none;
+  constexpr std::uint64_t content = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE,
+                          write = LANDLOCK_ACCESS_FS_WRITE_FILE;
+  rules r(none, hidden, abi, (hidden.empty() ? 0 : content) | write | LANDLOCK_ACCESS_FS_REFER, true);
+  r.grant("/", LANDLOCK_ACCESS_FS_REFER, true);
+  r.grant(cover, content, true);
+  r.grant("/etc", content, true);
+  for (const auto* path : {"/dev", "/proc", "/tmp"})
+    r.grant(path, content | write, true);
+  for (const auto& path : program_folders())
+    r.grant(path, content, false, true);
+  for (const auto& path : p.readable)
+    r.grant_around(path, content, true);
+  for (const auto& path : p.writable)
+    r.grant(path, content | write, true);
+  if (!p.home.empty())
+    r.grant(p.home, content | write, true);
+  return r.enforce();
+}
+
 } // namespace
 
 std::string set_landlock(const profile& p) {
@@ -161,23 +183,9 @@ std::string scope_and_hide(const profile& p) {
   for (const auto& path : p.hidden)
     if (innermost(p.writable, path).empty() && innermost({p.home, "/tmp"}, path).empty())
       hidden.push_back(path);
-  if (!hidden.empty() && abi >= 2) { // before, no file could be moved from folder to folder
-    constexpr auto content = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE;
-    rules r(none, hidden, abi, content | LANDLOCK_ACCESS_FS_REFER, true);
-    r.grant("/", LANDLOCK_ACCESS_FS_REFER, true);
-    r.grant(cover, content, true);
-    for (const auto* path : {"/etc", "/dev", "/proc", "/tmp"})
-      r.grant(path, content, true);
-    for (const auto& path : program_folders())
-      r.grant(path, content, false, true);
-    for (const auto& path : p.readable)
-      r.grant_around(path, content, true);
-    for (const auto& path : p.writable)
-      r.grant(path, content, true);
-    if (!p.home.empty())
-      r.grant(p.home, content, true);
-    if (auto why = r.enforce(); why != too_many) // what covers them is there for that
-      return why;
+  if ((!hidden.empty() || !p.readable.empty()) && abi >= 2) { // before, no file could be moved from folder to folder
+    auto why = guard_readable(p, hidden, abi);
+    return why == too_many ? guard_readable(p, none, abi) : why; // what covers them is there for that
   }
   bool scoped = false;
   return scope_signals(scoped);

@@ -25,7 +25,7 @@ struct profile {
   int tier = 2;
   bool network = false;
   std::string home, tmp; ///< seen as /tmp at tier 2; empty = a small tmpfs
-  std::vector<std::string> readable, writable, protected_paths, hidden, env;
+  std::vector<std::string> readable, writable, shared, protected_paths, hidden, env;
   std::string filter; ///< struct sock_filter[]
   std::int64_t processes = 256, memory = std::int64_t{4} << 30, file_size = std::int64_t{2} << 30, open_files = 1024;
   std::int64_t output = 1 << 20; ///< bytes kept of each stream
@@ -70,7 +70,9 @@ int receive_warden(int holder);
 std::string build_view(const profile& p);
 std::string mount_proc(const profile& p); ///< for a new pid namespace
 void drop_bounds();                       ///< no capability for what runs a program from now on
-std::string drop_rights();                ///< those there are, and no_new_privs
+/// Those there are, and no_new_privs. `but_look`: that to look at what runs below stays, also where a system allows it to nobody
+/// else.
+std::string drop_rights(bool but_look = false);
 std::string set_limits(const profile& p, const order& o);
 std::string set_filter(const std::string& filter, int& listener); ///< with a descriptor for its notifications
 std::string set_landlock(const profile& p);                       ///< tier 1
@@ -79,14 +81,16 @@ std::string set_landlock(const profile& p);                       ///< tier 1
 std::string scope_signals(bool& scoped);
 
 /// Tier 2: the same, and what is hidden where nothing may be written cannot be read, whatever becomes of the mount that covers it;
-/// there a file that is new is read by the commands behind it.
+/// there a file that is new is read by the commands behind it. And no FIFO is written to there, which no mount forbids.
 std::string scope_and_hide(const profile& p);
 constexpr const char* cover = "/.empty"; ///< what a hidden file is at tier 2
 
 int landlock_abi();
 
-/// Performs, if it is within a writable folder, what the filter handed to us (chmod, times). One notification.
-void answer_notification(int listener, const profile& p);
+class connections;
+
+/// Performs, if it is within a writable folder, what the filter handed to us (chmod, times), or a connect(). One notification.
+void answer_notification(int listener, const profile& p, connections& c);
 
 /// Ends every descendant of this process, which is a subreaper. `but` are spared, with what descends from them.
 void end_descendants(const std::vector<int>& but = {});

@@ -7,6 +7,7 @@
 /// processes, which are left to the kernel where the number is that of the command's own: it is in a register, so it stays what it
 /// is. And sessions: the kernel gives each as much of the processors as all of another's, so many are a way to starve the machine.
 
+#include "transports/sandbox_launcher/connections.hpp"
 #include "transports/sandbox_launcher/descendants.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
@@ -234,10 +235,12 @@ bool takes_session() {
 
 } // namespace
 
-void answer_notification(int listener, const profile& p) {
+void answer_notification(int listener, const profile& p, connections& connects) {
   seccomp_notif n{};
   if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n) != 0)
     return; // the caller is gone already
+  if (n.data.nr == SYS_connect)
+    return connects.answer(n);
   seccomp_notif_resp answer{};
   answer.id = n.id;
   call c{n, ::open(("/proc/" + std::to_string(n.pid) + "/mem").c_str(), O_RDONLY | O_CLOEXEC)};

@@ -27,6 +27,7 @@ std::string read_profile(const sandbox_line& line, profile& out) {
   out.tmp = line.get("tmp");
   out.readable = line.all("readable");
   out.writable = line.all("writable");
+  out.shared = line.all("shared");
   out.protected_paths = line.all("protected");
   out.hidden = line.all("hidden");
   out.env = line.all("env");
@@ -37,7 +38,7 @@ std::string read_profile(const sandbox_line& line, profile& out) {
   out.open_files = line.number("open_files", out.open_files);
   out.output = line.number("output", out.output);
   std::size_t n = 0;
-  for (const auto* paths : {&out.readable, &out.writable, &out.protected_paths, &out.hidden})
+  for (const auto* paths : {&out.readable, &out.writable, &out.shared, &out.protected_paths, &out.hidden})
     for (const auto& path : *paths) {
       if (!is_plain(path))
         return "not a plain absolute path: " + path;

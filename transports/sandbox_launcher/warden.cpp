@@ -3,6 +3,7 @@
 
 /// The process above a command's shell: it confines, starts the shell, and sees to it that nothing outlives it.
 
+#include "transports/sandbox_launcher/connections.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
 #include "transports/sandbox_launcher/system.hpp"
@@ -149,6 +150,8 @@ int receive_listener(int socket) {
   std::array<char*, 4> argv{const_cast<char*>("sh"), const_cast<char*>("-c"), const_cast<char*>(o.command.c_str()), nullptr};
   if (p.tier == 1)
     check(set_landlock(p));
+  if (p.tier == 2)
+    check(drop_rights());
   if (p.tier > 0) {
     int listener = -1;
     check(set_filter(p.filter, listener));
@@ -170,11 +173,12 @@ void pass_on(int signal) {
 /// the namespace's mounts are taken apart, for which nobody needs to wait: so it does it itself and has the last word behind it.
 [[noreturn]] void wait_as_first(int shell, const profile& p, int listener, int signals) {
   std::array<pollfd, 2> on{{{signals, POLLIN, 0}, {listener, POLLIN, 0}}};
+  connections under_way{listener, p};
   for (int code = 255;;) {
-    if (::poll(on.data(), on.size(), -1) < 0)
+    if (::poll(on.data(), on.size(), under_way.look()) < 0)
       continue; // a signal that is passed on
     if (on[1].revents & POLLIN)
-      answer_notification(listener, p);
+      answer_notification(listener, p, under_way);
     else if (on[1].revents)
       on[1].fd = -1;
     signalfd_siginfo ignored;
@@ -182,7 +186,9 @@ void pass_on(int signal) {
       continue;
     int status = 0, pid = 0;
     while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0)
-      if (pid == shell) {
+      if (pid != shell) {
+        under_way.reaped(pid, status);
+      } else {
         code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         ::kill(-1, SIGKILL); // all but this one, and what one of them is just starting
       }
@@ -200,11 +206,12 @@ void end_all(bool scoped) {
 
 [[noreturn]] void wait_as_subreaper(int shell, const profile& p, int listener, int signals, bool scoped) {
   std::array<pollfd, 3> on{{{life_fd, POLLIN, 0}, {signals, POLLIN, 0}, {listener, POLLIN, 0}}};
+  connections none{listener, p};
   while (true) {
     if (::poll(on.data(), on.size(), -1) < 0)
       continue; // a signal that is passed on
     if (on[2].revents & POLLIN)
-      answer_notification(listener, p);
+      answer_notification(listener, p, none);
     else if (on[2].revents)
       on[2].fd = -1; // nobody uses the filter any more
     if (on[1].revents & POLLIN) {
@@ -251,7 +258,7 @@ void end_all(bool scoped) {
   if (p.tier == 1)
     drop_bounds(); // at tier 2 the holder did
   if (p.tier > 0)
-    check(drop_rights());
+    check(drop_rights(first));
   bool scoped = false;
   if (first)
     check(scope_and_hide(p));
