@@ -165,6 +165,8 @@ CAF_TEST(protected paths that protect nothing are told) {
   auto context = first(r).workspace.context;
   CAF_REQUIRE_EQUAL(context.size(), 1u);
   CAF_CHECK_EQUAL(context[0].protected_paths, strings{here + "/proj/a.txt"});
+  CAF_CHECK_EQUAL(where(list("'[[:digits:]]x'")), strings{"8 agents[0].backend.context_paths[0].protected_paths"});
+  CAF_CHECK_EQUAL(all(list("'[[:digit:]]x'")), "");
   CAF_CHECK_EQUAL(all(list("../proj/a.txt", "/proj/a.txt")), ""); // of a single file its folder counts
 }
 
