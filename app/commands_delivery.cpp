@@ -18,6 +18,7 @@
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_ignored.hpp"
 #include "transports/home.hpp"
 #include "transports/outside.hpp"
 #include "transports/workspace_disk.hpp"
@@ -156,6 +157,18 @@ std::string word_of(const path_policy::verdict& v) {
              : "no (" + std::string{path_policy::to_string(v.code)} + (v.rule.empty() ? "" : ": " + shown_text(v.rule, 200)) + ")";
 }
 
+/// Whether git ignores a path of a folder, by itself or with a folder around it: then it is in no copy.
+bool is_ignored(const std::string& folder, const std::string& below) {
+  auto rules = git::ignored_paths::of(folder);
+  if (!rules)
+    return false;
+  for (auto at = below.find('/'); at != std::string::npos; at = below.find('/', at + 1))
+    if (rules->holds(below.substr(0, at), true))
+      return true;
+  std::error_code e;
+  return rules->holds(below, std::filesystem::is_directory(folder + "/" + below, e));
+}
+
 /// Behind what agents may do with a path of a folder that may be changed: whether that comes back.
 std::string delivered_word(const path_policy::rules& rules, const std::string& path, const workspace_config& with) {
   auto within = [&](const path_policy::root& r) { return r.later && (path + "/").starts_with(r.path + "/"); };
@@ -172,6 +185,8 @@ std::string delivered_word(const path_policy::rules& rules, const std::string& p
   auto why = in_place || below.empty() ? std::string{} : judge_for(folder, with)(below, path_policy::access::modify); // as apply
   if (write.ok() && !why.empty())
     return "; apply writes it: no (" + why + ")";
+  if (write.ok() && !in_place && !below.empty() && root->kind != path_policy::root_kind::context_file && is_ignored(folder, below))
+    return "; git ignores it: it is not in the copy, and nothing of it is written back";
   if (write.ok())
     return in_place ? "; who presents may write it, in place" : "; a copy of it may be changed, which apply writes back";
   return std::string{in_place ? "; in the presentation: " : "; apply writes it: "} + word_of(write);

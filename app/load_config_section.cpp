@@ -174,7 +174,9 @@ bool section::check_value(const entry& e, const key_info& key) {
     if (v.kind != tree::scalar)
       return wrong("text");
     auto fault = choice_fault(key, v.text);
-    if (!fault.empty())
+    if (path(e.key).ends_with("sandbox.network") && lower(v.text) == "allowlist") // known, and of a later version
+      to_.add(severity::unavailable, e.at, path(e.key), "'allowlist' is not available yet; `none` reaches nothing, `full` all");
+    else if (!fault.empty())
       to_.error(e.at, path(e.key), fault);
     return fault.empty();
   }

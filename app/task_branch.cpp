@@ -91,7 +91,8 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
     if (why = read_changes(store, c, judge_for(c.folder, t.workspace), p.changes, p.made); why.empty())
       why = git::check_branch(p.repository, c.commit, name, p.changes);
     if (!why.empty())
-      return folder + why + (t.changes.size() > 1 ? "; nothing was written" : "");
+      return folder + why + (t.changes.size() > 1 ? "; nothing was written" : "") + "; to write the files: conclave apply "
+             + t.task;
     parts.push_back(std::move(p));
   }
   for (std::size_t i = 0; i < parts.size(); ++i) {

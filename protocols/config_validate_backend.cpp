@@ -10,6 +10,7 @@
 #include "protocols/config_tables.hpp"
 #include "protocols/config_url.hpp"
 #include "protocols/config_vetting.hpp"
+#include "protocols/glob.hpp"
 #include "protocols/key_route.hpp"
 #include "protocols/secret_places.hpp"
 #include "protocols/spelling.hpp"
@@ -232,6 +233,12 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
       add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is no absolute path");
     else if (c.path == "/")
       add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is the whole file system; name a folder below it");
+    else
+      for (auto& entry : c.protected_paths)
+        if (auto bad = glob::unknown_class(entry); !bad.empty())
+          add(out, path + ".context_paths[" + std::to_string(i) + "].protected_paths",
+              "'" + shown_text(entry, 100) + "': " + shown_text(bad, 100)
+                  + " is no class of characters (alpha, digit, alnum, ...); write '\\[' for a bracket that is part of a name");
   if (w.context.size() > max_context_paths)
     add(out, path + ".context_paths", "more than " + std::to_string(max_context_paths) + " files and folders");
   for (auto& [key, patterns] : {std::pair{".command_line_allowed_commands", &w.allowed_commands},

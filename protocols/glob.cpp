@@ -25,6 +25,18 @@ std::uint32_t next(std::string_view text, std::size_t& at) {
   return c;
 }
 
+/// The classes of POSIX, of ASCII alone, as git has them.
+struct class_range {
+  std::string_view name;
+  std::uint32_t first, last;
+};
+constexpr class_range class_ranges[] = {
+    {"alnum", '0', '9'}, {"alnum", 'A', 'Z'}, {"alnum", 'a', 'z'},  {"alpha", 'A', 'Z'},  {"alpha", 'a', 'z'},  {"blank", ' ', ' '},
+    {"blank", 9, 9},     {"cntrl", 0, 31},    {"cntrl", 127, 127},  {"digit", '0', '9'},  {"graph", '!', '~'},  {"lower", 'a', 'z'},
+    {"print", ' ', '~'}, {"punct", '!', '/'}, {"punct", ':', '@'},  {"punct", '[', '`'},  {"punct", '{', '~'},  {"space", 9, 13},
+    {"space", ' ', ' '}, {"upper", 'A', 'Z'}, {"xdigit", '0', '9'}, {"xdigit", 'A', 'F'}, {"xdigit", 'a', 'f'},
+};
+
 std::uint32_t folded(std::uint32_t c) {
   return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
@@ -40,7 +52,15 @@ std::optional<glob> glob::compile(std::string_view pattern, style how, bool fold
     g.compile_shell(pattern);
   else
     g.compile_ignore(pattern);
+  if (!g.no_class_.empty())
+    return std::nullopt;
   return g;
+}
+
+std::string glob::unknown_class(std::string_view pattern) {
+  glob g;
+  g.compile_ignore(pattern);
+  return g.no_class_;
 }
 
 void glob::compile_shell(std::string_view p) {
@@ -54,7 +74,7 @@ void glob::compile_shell(std::string_view p) {
     } else if (p[i] == '?') {
       tokens_.push_back({kind::any, true, 0});
       ++i;
-    } else if (auto end = p[i] == '[' ? read_set(p, i, false, true) : 0; end != 0) {
+    } else if (auto end = p[i] == '[' ? read_set(p, i, style::shell) : 0; end != 0) {
       i = end;
     } else {
       auto c = next(p, i);
@@ -78,7 +98,7 @@ void glob::compile_ignore(std::string_view p) {
     } else if (p[i] == '?') {
       tokens_.push_back({kind::any, false, 0});
       ++i;
-    } else if (auto end = p[i] == '[' ? read_set(p, i, true, false) : 0; end != 0) {
+    } else if (auto end = p[i] == '[' ? read_set(p, i, style::ignore) : 0; end != 0) {
       i = end;
     } else {
       if (p[i] == '\\' && i + 1 < p.size())
@@ -89,8 +109,29 @@ void glob::compile_ignore(std::string_view p) {
   }
 }
 
+/// Reads "[:name:]" at `at`, within a set. Returns false if there is none.
+bool glob::read_class(char_set& s, std::string_view p, std::size_t& at) {
+  if (!p.substr(at).starts_with("[:"))
+    return false;
+  auto end = p.find(":]", at + 2);
+  if (end == std::string_view::npos || p.substr(at, end - at).find('/') != std::string_view::npos)
+    return false;
+  auto name = p.substr(at + 2, end - at - 2);
+  auto known = false;
+  for (auto& r : class_ranges)
+    if (r.name == name) {
+      s.ranges.push_back({r.first, r.last});
+      known = true;
+    }
+  if (!known)
+    no_class_ = p.substr(at, end + 2 - at);
+  at = end + 2;
+  return true;
+}
+
 /// Reads "[...]" at `at`. Returns where it ends; 0 if it is not closed, and then is no set.
-std::size_t glob::read_set(std::string_view p, std::size_t at, bool escapes, bool crosses) {
+std::size_t glob::read_set(std::string_view p, std::size_t at, style how) {
+  auto escapes = how == style::ignore;
   char_set s;
   auto i = at + 1;
   if (i < p.size() && (p[i] == '!' || p[i] == '^')) {
@@ -98,6 +139,8 @@ std::size_t glob::read_set(std::string_view p, std::size_t at, bool escapes, boo
     ++i;
   }
   for (auto first = i; i < p.size() && (p[i] != ']' || i == first);) {
+    if (how == style::ignore && read_class(s, p, i))
+      continue;
     auto one = [&]() -> std::uint32_t {
       if (escapes && p[i] == '\\' && i + 1 < p.size())
         ++i;
@@ -114,7 +157,7 @@ std::size_t glob::read_set(std::string_view p, std::size_t at, bool escapes, boo
   }
   if (i >= p.size())
     return 0;
-  tokens_.push_back({kind::set, crosses, static_cast<std::uint32_t>(sets_.size())});
+  tokens_.push_back({kind::set, how == style::shell, static_cast<std::uint32_t>(sets_.size())});
   sets_.push_back(std::move(s));
   return i + 1;
 }
@@ -195,8 +238,9 @@ bool glob_list::matches(std::string_view relative_path) const {
   return std::any_of(globs_.begin(), globs_.end(), [&](const glob& g) { return g.matches(relative_path); });
 }
 
-bool ignore_list::add(std::string_view text) {
+bool ignore_list::add(std::string_view text, std::string_view named) {
   line l;
+  l.named = named;
   while (text.ends_with(' ') && !text.ends_with("\\ "))
     text.remove_suffix(1);
   if (text.starts_with('!')) {
@@ -228,6 +272,8 @@ bool ignore_list::add(std::string_view text) {
 std::optional<std::size_t> ignore_list::match_one(std::string_view path, std::string_view name) const {
   for (auto i = lines_.size(); i-- > 0;) {
     auto& l = lines_[i];
+    if (!path.empty() && l.named == path)
+      return i;
     if (l.all ? path.empty() : l.pattern && !path.empty() && l.pattern->matches(l.anchored ? path : name))
       return l.negated ? std::nullopt : std::optional(i);
   }

@@ -24,12 +24,18 @@ public:
   static constexpr std::size_t max_bytes = 256;
 
   enum class style : std::uint8_t {
-    shell,  ///< `*` and `?` also match '/', "**/" also nothing; `[...]`, `[!...]`; an unclosed '[' and '\' stand for themselves
-    ignore, ///< `*`, `?` and `[...]` stay within a component, "**" crosses; '\' takes the next character as it is
+    shell, ///< `*` and `?` also match '/', "**/" also nothing; `[...]`, `[!...]`; an unclosed '[' and '\' stand for themselves
+    /// `*`, `?` and `[...]` stay within a component, "**" crosses; '\' takes the next character as it is; `[[:alpha:]]` and the
+    /// like
+    ignore,
   };
 
-  /// Returns nothing for an empty pattern or one of more than `max_bytes`. `fold`: letters match whatever their case.
+  /// Returns nothing for an empty pattern, one of more than `max_bytes`, and in `ignore` one with a class of characters that is
+  /// none. `fold`: letters match whatever their case.
   static std::optional<glob> compile(std::string_view pattern, style how, bool fold = false);
+
+  /// Returns the "[:...:]" of a pattern of .gitignore that is no class of characters; empty if all are.
+  static std::string unknown_class(std::string_view pattern);
 
   /// Returns whether the whole path matches.
   bool matches(std::string_view path) const;
@@ -64,13 +70,15 @@ private:
 
   void compile_shell(std::string_view pattern);
   void compile_ignore(std::string_view pattern);
-  std::size_t read_set(std::string_view pattern, std::size_t at, bool escapes, bool crosses);
+  std::size_t read_set(std::string_view pattern, std::size_t at, style how);
+  bool read_class(char_set& s, std::string_view pattern, std::size_t& at);
   void enter(states& to, std::size_t at) const;
   bool takes(const token& t, std::uint32_t c) const;
 
   std::vector<token> tokens_;
   std::vector<char_set> sets_;
   bool fold_ = false;
+  std::string no_class_; ///< the "[:...:]" that names none
 };
 
 /// At most 50 patterns of one list of a call. An empty list matches nothing.
@@ -91,9 +99,9 @@ class ignore_list {
 public:
   explicit ignore_list(bool fold = false) : fold_(fold) {}
 
-  /// Returns false for a pattern that is too long. A blank one matches nothing; '#' is a name's character: this is no file. "/" and
-  /// "." stand for everything.
-  bool add(std::string_view line);
+  /// Returns false for a pattern that cannot be one (glob::compile). A blank one matches nothing; '#' is a name's character: this
+  /// is no file. "/" and "." stand for everything. `named`: a path that matches the line whatever its characters mean in a pattern.
+  bool add(std::string_view line, std::string_view named = {});
 
   /// Returns the index of the line that matches the path or a folder above it; nothing if none does. "" is the folder itself. A
   /// last component may be a folder or not: patterns that only match folders match it, too.
@@ -107,7 +115,7 @@ private:
   struct line {
     std::optional<glob> pattern;
     bool negated = false, anchored = false, all = false;
-    std::string literal;
+    std::string literal, named;
   };
   std::optional<std::size_t> match_one(std::string_view path, std::string_view name) const;
 

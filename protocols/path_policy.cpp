@@ -62,25 +62,19 @@ std::string_view base_of(const root& r) {
   return r.kind == root_kind::context_file ? parent_of(r.path) : std::string_view(r.path);
 }
 
-/// A protected entry as a line of .gitignore, relative to `base`; empty if it leads out of it.
-std::string as_line(std::string_view base, std::string_view entry) {
-  auto parts = components(entry);
-  auto dotted = [](std::string_view c) { return c == "." || c == ".."; };
-  std::string resolved(entry);
-  if (std::any_of(parts.begin(), parts.end(), dotted)) {
-    if (!absolute(std::string(base), entry, resolved).ok() || !is_within(resolved, base))
-      return {};
-  }
-  if (resolved != entry || (resolved.starts_with(base) && is_within(resolved, base)))
-    return "/" + std::string(below(resolved, base));
-  return resolved;
+/// The path below its folder that a line names, read as a path: no character of it means anything.
+std::string named_by(std::string_view line) {
+  std::string out;
+  for (auto c : components(line))
+    out += (out.empty() ? "" : "/") + std::string(c);
+  return out;
 }
 
 ignore_list protection(const root& r) {
   ignore_list list(r.folds_names);
   for (auto& entry : r.protected_paths) {
-    auto line = comparable(r, as_line(base_of(r), entry));
-    if (!list.add(line)) // too long to be a pattern: all is protected rather than nothing
+    auto line = comparable(r, entry_below(base_of(r), entry));
+    if (!list.add(line, named_by(line))) // it can be no pattern: all is protected rather than nothing
       list.add("/");
   }
   return list;
@@ -317,6 +311,19 @@ bool is_secret_name(std::string_view component) {
 
 bool is_excluded_name(std::string_view component) {
   return is_one_of(excluded, lower(std::string(component))) || is_secret_name(component);
+}
+
+std::string entry_below(std::string_view base, std::string_view entry) {
+  auto parts = components(entry);
+  auto dotted = [](std::string_view c) { return c == "." || c == ".."; };
+  std::string resolved(entry);
+  if (std::any_of(parts.begin(), parts.end(), dotted)) {
+    if (!absolute(std::string(base), entry, resolved).ok() || !is_within(resolved, base))
+      return {};
+  }
+  if (resolved != entry || (resolved.starts_with(base) && is_within(resolved, base)))
+    return "/" + std::string(below(resolved, base));
+  return resolved;
 }
 
 verdict judge(const rules& r, std::string_view path, access what) {

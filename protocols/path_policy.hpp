@@ -61,7 +61,8 @@ struct root {
   root_kind kind = root_kind::context;
   bool writable = false;
   bool later = false; ///< becomes writable for the presenter
-  /// Patterns as in .gitignore, relative to the root (to its folder, of a file); or absolute ones below it.
+  /// Each protects the path that it names, character by character, and what it matches as a pattern of .gitignore. Relative to the
+  /// root (to its folder, of a file), or absolute below it.
   std::vector<std::string> protected_paths = {};
   bool allow_secrets = false; ///< secret names below it may be read
   std::string copy = {};      ///< where to write instead; empty = nowhere
@@ -88,6 +89,9 @@ verdict judge(const rules& r, std::string_view path, access what);
 /// could be below by the rules. `below`: paths of what is there, relative to `path`, as far as the caller walked; the entries that
 /// stand in the rules count whether they are among them or not.
 verdict judge_tree(const rules& r, std::string_view path, access what, const std::vector<std::string>& below);
+
+/// A protected entry as a line of .gitignore, relative to the folder `base`; empty if it leads out of it.
+std::string entry_below(std::string_view base, std::string_view entry);
 
 /// Makes an argument an absolute path by its text alone: relative to `workspace`, "~" and "~name" literal and so outside, "." and
 /// ".." resolved, '//' and a trailing '/' dropped. Returns args for NUL, more than 4,096 bytes, more than 256 components, bytes

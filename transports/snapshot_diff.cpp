@@ -94,7 +94,7 @@ std::string text_of(const store& s, const entry& e, std::string& out) {
   if (!fd || read_whole(fd.get(), out, most_text) != 0 || wire::sha256(out) != e.sha256)
     return "the snapshot store is damaged";
   if (e.kind == entry_kind::link)
-    out = "link to " + out + "\n";
+    out = "link to " + path_policy::shown(out, 4'096) + "\n"; // as names are: it may hold what a terminal obeys
   return looks_binary(out) ? "binary" : "";
 }
 

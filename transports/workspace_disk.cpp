@@ -457,8 +457,7 @@ path_policy::rules workspace_disk::rules() const {
     t.later = false;
     t.copy.clear();
     for (auto& p : t.protected_paths) // absolute ones speak of the original
-      if (p.starts_with(c.path + "/"))
-        p = p.substr(c.path.size() + 1);
+      p = path_policy::entry_below(one ? parent(c.path) : c.path, p);
     auto read = read_below(f_.config, c.path);
     t.protected_paths.insert(t.protected_paths.end(), read.begin(), read.end());
     out.roots.push_back(std::move(r));

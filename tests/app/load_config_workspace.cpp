@@ -151,6 +151,13 @@ CAF_TEST(what becomes of files that the user changed may be said for all or for 
   CAF_CHECK_EQUAL(where(team("drift_conflict_policy: ask")), strings{"7 agents[0].backend.drift_conflict_policy"});
 }
 
+CAF_TEST(a network of a later version is told to be that) {
+  auto r =
+      load(with("cwd: w") + "orchestrator: {snapshot_storage: s, agent_temporary_workspace: t}\nsandbox: {network: allowlist}\n");
+  CAF_CHECK_EQUAL(where(r, severity::unavailable).size(), 1u);
+  CAF_CHECK(says(r, "'allowlist' is not available yet"));
+}
+
 CAF_TEST(protected paths that protect nothing are told) {
   std::ofstream{here + "/proj/a.txt"} << "a";
   auto list = [&](const std::string& paths, const std::string& name = "/proj") {
@@ -165,6 +172,8 @@ CAF_TEST(protected paths that protect nothing are told) {
   auto context = first(r).workspace.context;
   CAF_REQUIRE_EQUAL(context.size(), 1u);
   CAF_CHECK_EQUAL(context[0].protected_paths, strings{here + "/proj/a.txt"});
+  CAF_CHECK_EQUAL(where(list("'[[:digits:]]x'")), strings{"8 agents[0].backend.context_paths[0].protected_paths"});
+  CAF_CHECK_EQUAL(all(list("'[[:digit:]]x'")), "");
   CAF_CHECK_EQUAL(all(list("../proj/a.txt", "/proj/a.txt")), ""); // of a single file its folder counts
 }
 

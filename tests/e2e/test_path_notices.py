@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user is told of paths that the command line gives agents, and of those it does not. Scripted models, real files."""
 
+import subprocess
 import sys
 import unittest
 
@@ -20,6 +21,20 @@ class PathNotices(unittest.TestCase):
         r = self.home.run("--config", self.home.write("team.json", config), *quiet, "--apply", "no", *given)
         self.assertEqual(r.returncode, 0, r.stderr)
         return r.stderr
+
+    def test_paths_tells_what_git_ignores(self):
+        with Home() as home:
+            project = home.path / "project"
+            (project / "build").mkdir(parents=True)
+            (project / ".gitignore").write_text("build/\n*.o\n")
+            (project / "forced.o").write_text("o\n")
+            for command in (["init", "-q"], ["add", ".gitignore"], ["add", "-f", "forced.o"]):
+                subprocess.run(["git", *command], cwd=project, env=home.env, check=True)
+            config = home.write("t.json", team([], project, "write"))
+            asked = ["build", "build/new", "x.o", "forced.o", "a"]
+            told = home.run("paths", "--config", config, *[str(project / x) for x in asked]).stdout.splitlines()[1:6]
+            self.assertEqual([line.endswith("git ignores it: it is not in the copy, and nothing of it is written back") for line in told],
+                             [True, True, True, False, False], told)
 
     def test_a_permission_that_the_team_file_says_otherwise_is_told_once(self):
         write, read = "`:w` here, but the team file gives it to be read alone", "but by the team file with `permission: write`"

@@ -74,6 +74,39 @@ CAF_TEST(a pattern of gitignore stays within a folder) {
   CAF_CHECK(!ignore("README", "readme"));
 }
 
+CAF_TEST(classes of characters are those of ASCII) {
+  auto taken = [](const std::string& name) {
+    std::string out;
+    for (int c = 1; c < 128; ++c)
+      if (c != '/' && ignore("[[:" + name + ":]]", std::string(1, static_cast<char>(c))))
+        out += static_cast<char>(c);
+    return out;
+  };
+  const std::string digits = "0123456789", upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", lower = "abcdefghijklmnopqrstuvwxyz";
+  CAF_CHECK_EQUAL(taken("digit"), digits);
+  CAF_CHECK_EQUAL(taken("alnum"), digits + upper + lower);
+  CAF_CHECK_EQUAL(taken("alpha"), upper + lower);
+  CAF_CHECK_EQUAL(taken("upper"), upper);
+  CAF_CHECK_EQUAL(taken("lower"), lower);
+  CAF_CHECK_EQUAL(taken("xdigit"), digits + "ABCDEFabcdef");
+  CAF_CHECK_EQUAL(taken("blank"), "\t ");
+  CAF_CHECK_EQUAL(taken("space"), "\t\n\v\f\r ");
+  CAF_CHECK_EQUAL(taken("punct"), "!\"#$%&'()*+,-.:;<=>?@[\\]^_`{|}~"); // and '/', which no set takes
+  CAF_CHECK_EQUAL(taken("graph").size(), 93u);
+  CAF_CHECK_EQUAL(taken("print").size(), 94u);
+  CAF_CHECK_EQUAL(taken("cntrl").size(), 32u);
+  CAF_CHECK(ignore("[[:digit:]]*", "1x") && !ignore("[[:digit:]]*", "x1"));
+  CAF_CHECK(ignore("[_[:digit:]a-c]", "_") && ignore("[_[:digit:]a-c]", "7") && ignore("[_[:digit:]a-c]", "b"));
+  CAF_CHECK(!ignore("[_[:digit:]a-c]", "d"));
+  CAF_CHECK(ignore("[![:digit:]]", "a") && !ignore("[^[:digit:]]", "1"));
+  CAF_CHECK(ignore("[[:upper:]]", "a", true));
+  CAF_CHECK(ignore("[[:x]", ":") && ignore("[[:x]", "["));             // no class
+  CAF_CHECK(shell("[[:digit:]]", ":]") && !shell("[[:digit:]]", "1")); // as Python's fnmatch
+  CAF_CHECK(!glob::compile("a[[:digits:]]", glob::style::ignore));
+  CAF_CHECK_EQUAL(glob::unknown_class("a[[:digits:]]"), "[:digits:]");
+  CAF_CHECK_EQUAL(glob::unknown_class("[[:digit:]][:x:]"), "");
+}
+
 CAF_TEST(lines overrule each other but not above) {
   CAF_CHECK_EQUAL(first({"*.log", "!keep.log"}, "a/x.log"), "*.log");
   CAF_CHECK_EQUAL(first({"*.log", "!keep.log"}, "a/keep.log"), "");
@@ -90,8 +123,23 @@ CAF_TEST(lines overrule each other but not above) {
   CAF_CHECK(!list.add(std::string(257, 'a')));
   CAF_CHECK(list.add(std::string(256, 'a')));
   CAF_CHECK(list.add("/a/b"));
+  CAF_CHECK(!list.add("[[:none:]]"));
   CAF_CHECK_EQUAL(list.literal(1), "a/b");
   CAF_CHECK(list.literal(0).empty());
+}
+
+CAF_TEST(a line may also name a path) {
+  ignore_list list;
+  CAF_CHECK(list.add("d/[id].x ", "d/[id].x "));
+  CAF_CHECK(list.add("!y", "!y"));
+  CAF_CHECK(list.add("y"));
+  CAF_CHECK(list.add("!d/i.x"));
+  CAF_CHECK_EQUAL(list.match("d/[id].x ").value_or(9), 0u);
+  CAF_CHECK_EQUAL(list.match("d/[id].x /below").value_or(9), 0u);
+  CAF_CHECK_EQUAL(list.match("d/d.x").value_or(9), 0u);
+  CAF_CHECK_EQUAL(list.match("!y").value_or(9), 1u);
+  CAF_CHECK_EQUAL(list.match("y").value_or(9), 2u);
+  CAF_CHECK(!list.match("d/[id].x") && !list.match("x/!y") && !list.match("d/i.x"));
 }
 
 CAF_TEST(lists of a call are checked) {

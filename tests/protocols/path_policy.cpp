@@ -138,6 +138,17 @@ constexpr row table[] = {
     {"/x/venv/proj/README", "..PPP"},
     {"/x/venv/proj/sub/README", "..PPP"},
     {"/x/venv/proj/readme", "..RRR", "....."},
+    {"/x/venv/proj/app/[id].tsx", "..PPP"},
+    {"/x/venv/proj/app/i.tsx", "..PPP"},
+    {"/x/venv/proj/app/id.tsx", "..RRR", "....."},
+    {"/x/venv/proj/app", "..RRR", "....."},
+    {"/x/venv/proj/!keep.lock", "..PPP"},
+    {"/x/venv/proj/sub/!keep.lock", "..PPP"}, // by *.lock
+    {"/x/venv/proj/7up", "..PPP"},
+    {"/x/venv/proj/sub/7up", "..PPP"},
+    {"/x/venv/proj/up7", "..RRR", "....."},
+    {"/x/venv/proj/[[:digit:]]up", "..PPP"},
+    {"/x/venv/proj/sub/[[:digit:]]up", "..RRR", "....."},
     {"/x/venv/proj/a/b.lock", "..PPP"},
     {"/x/venv/proj/b.lock/c", "..PPP"},
     {"/x/venv/proj/keep.lock", "..RRR", "....."},
@@ -351,6 +362,36 @@ CAF_TEST(protected entries are read in every spelling) {
   CAF_CHECK(!at("../a", "/p/a"));
   CAF_CHECK(!at("", "/p/a"));
   CAF_CHECK(at(std::string(300, 'a'), "/p/b")); // no pattern: all is, rather than nothing
+  CAF_CHECK(at("[[:none:]]", "/p/b"));
+  CAF_CHECK(at("[[:digit:]]*", "/p/x/1a"));
+  CAF_CHECK_EQUAL(entry_below("/p", "/p/[a] "), "/[a] ");
+  CAF_CHECK_EQUAL(entry_below("/p", "x/../!a"), "/!a");
+  CAF_CHECK_EQUAL(entry_below("/p", "!a"), "!a");
+  CAF_CHECK_EQUAL(entry_below("/p", "/p"), "/");
+  CAF_CHECK_EQUAL(entry_below("/p", "../a"), "");
+}
+
+CAF_TEST(a protected entry holds for the path that it names) {
+  auto at = [](const std::vector<std::string>& entries, const std::string& path) {
+    rules r{{{"/p", root_kind::context, true, false, entries}}, {}};
+    return judge(r, path, may::modify).code == denial::protected_path;
+  };
+  for (std::string name : {"[id].tsx", "pages/[id].tsx", "notes*.txt", "what?", "a\\b", "a\\*", "#x", "!y", "d/!y", " lead",
+                           "trail ", "d/trail  ", "a[b", "[!a]", "[[:digit:]]", "x**y", "**", "{a,b}", "end\\"}) {
+    CAF_CHECK(at({name}, "/p/" + name));
+    CAF_CHECK(at({"/p/" + name}, "/p/" + name + "/below"));
+    CAF_CHECK(at({"./" + name + "/"}, "/p/" + name));
+    CAF_CHECK(at({"x//.././" + name}, "/p/" + name));
+  }
+  CAF_CHECK(at({"pages/[id].tsx"}, "/p/pages/i.tsx")); // and as a pattern
+  CAF_CHECK(!at({"pages/[id].tsx"}, "/p/x/pages/[id].tsx"));
+  CAF_CHECK(!at({"[id].tsx"}, "/p/x/[id].tsx")); // a path alone, not a name anywhere
+  CAF_CHECK(at({"*.lock", "!a.lock"}, "/p/!a.lock"));
+  CAF_CHECK(!at({"*.lock", "!a.lock"}, "/p/a.lock"));
+  CAF_CHECK(!at({"!y"}, "/p/y"));
+  rules folds{{{"/p", root_kind::context, true, false, {"[Id].tsx"}}}, {}};
+  folds.roots[0].folds_names = true;
+  CAF_CHECK(judge(folds, "/p/[iD].TSX", may::modify).code == denial::protected_path);
 }
 
 CAF_TEST(a denial says what may be done instead and nothing of the disk) {

@@ -87,7 +87,18 @@ bool never_deleted(const std::string& name) {
   return all.count(small(name)) > 0;
 }
 
-/// Protected entries here are "/a/b" (there alone) or "a" (anywhere).
+const names words{"a",       "b",     "c",      "ab",          "A",          ".env",  ".Env.x", "node_modules", ".git",
+                  "id_rsa1", "x.KEY", "README", "k",           "id_ed25519", ".kube", ".env~",  ".#.env",       "x.pem.bak~",
+                  "#x#",     "a.bak", "[ab]",   "[[:upper:]]", "a ",         "\\b",   "?",      "!a",           "!b"};
+/// Those of them that mean themselves in a pattern.
+const names plain(words.begin(), words.begin() + 20);
+
+/// Entries with characters that mean something in a pattern, and the names that they match as one, anywhere below their folder.
+const std::vector<std::pair<std::string, names>> patterns{
+    {"[ab]", {"a", "b"}}, {"[[:upper:]]", {"A"}}, {"a ", {"a"}}, {"\\b", {"b"}}, {"?", {"a", "b", "c", "A", "k", "?", "\\"}}};
+
+/// Protected entries here are "/a/b" (there alone), "a" (anywhere), those of `patterns`, and "!a", which takes back what those
+/// before it say of "a". Each but "a" and "/a/b" is the name of a file in the folder itself, too.
 bool is_protected(const root& r, const names& path) {
   auto base = split(r.path);
   if (r.kind == root_kind::context_file ? path != base : !starts(path, base))
@@ -95,9 +106,19 @@ bool is_protected(const root& r, const names& path) {
   if (r.kind == root_kind::context_file)
     base.pop_back();
   names below(path.begin() + static_cast<std::ptrdiff_t>(base.size()), path.end());
-  for (auto& entry : r.protected_paths)
-    if (entry.front() == '/' ? starts(below, split(entry)) : std::find(below.begin(), below.end(), entry) != below.end())
-      return true;
+  for (std::size_t n = 1; n <= below.size(); ++n) {
+    names at(below.begin(), below.begin() + static_cast<std::ptrdiff_t>(n));
+    for (auto entry = r.protected_paths.rbegin(); entry != r.protected_paths.rend(); ++entry) {
+      if (at == split(*entry) || at.back() == *entry)
+        if (entry->front() == '/' || at.size() == 1 || std::find(plain.begin(), plain.end(), *entry) != plain.end())
+          return true;
+      if (entry->front() == '!' && at.back() == entry->substr(1))
+        break;
+      for (auto& [pattern, matched] : patterns)
+        if (pattern == *entry && std::find(matched.begin(), matched.end(), at.back()) != matched.end())
+          return true;
+    }
+  }
   return false;
 }
 
@@ -155,13 +176,10 @@ denial naive(const rules& r, const std::string& text, may what) {
   return denial::none;
 }
 
-const names words{"a",     "b",      "c", "ab",         "A",     ".env",  ".Env.x", "node_modules", ".git", "id_rsa1",
-                  "x.KEY", "README", "k", "id_ed25519", ".kube", ".env~", ".#.env", "x.pem.bak~",   "#x#",  "a.bak"};
-
-std::string random_path(dice& d, std::uint32_t most) {
+std::string random_path(dice& d, std::uint32_t most, const names& of = words) {
   std::string out;
   for (auto n = 1 + d.roll(most); n > 0; --n)
-    out += "/" + words[d.roll(3) == 0 ? d.roll(static_cast<std::uint32_t>(words.size())) : d.roll(3)];
+    out += "/" + of[d.roll(3) == 0 ? d.roll(static_cast<std::uint32_t>(of.size())) : d.roll(3)];
   return out;
 }
 
@@ -175,7 +193,17 @@ rules random_rules(dice& d) {
     root x{path, static_cast<root_kind>(d.roll(5)), d.roll(2) == 0, d.roll(2) == 0};
     x.allow_secrets = d.roll(4) == 0;
     for (auto m = d.roll(3); m > 0; --m)
-      x.protected_paths.push_back(d.roll(2) == 0 ? random_path(d, 2) : words[d.roll(5)]);
+      switch (d.roll(4)) {
+      case 0:
+      case 1:
+        x.protected_paths.push_back(random_path(d, 2, plain));
+        break;
+      case 2:
+        x.protected_paths.push_back(words[d.roll(5)]);
+        break;
+      default:
+        x.protected_paths.push_back(words[plain.size() + d.roll(static_cast<std::uint32_t>(words.size() - plain.size()))]);
+      }
     // an entry that could be read as an absolute one below the root is another thing
     std::erase_if(x.protected_paths, [&](const std::string& e) { return is_within(e, path) || is_within(e, parent_of(path)); });
     r.roots.push_back(x);

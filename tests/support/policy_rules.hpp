@@ -25,7 +25,7 @@ inline path_policy::rules policy_rules(bool final_phase) {
   add("/h/work/t1/views", root_kind::view, false);
   add("/data/ro", root_kind::context, false);
   add_later("/x/venv/proj", root_kind::context).protected_paths = {
-      "README", "/src/gen", "*.lock", "!keep.lock", "docs/", "/x/venv/proj/conf/x", "na\u00EFve"};
+      "README", "/src/gen", "*.lock", "!keep.lock", "docs/", "/x/venv/proj/conf/x", "na\u00EFve", "app/[id].tsx", "[[:digit:]]up"};
   add("/x/venv/proj/vendor", root_kind::context, false);
   add("/docs/spec.md", root_kind::context_file, false);
   add_later("/srv/.env", root_kind::context_file);

@@ -442,6 +442,12 @@ CAF_TEST(the text of a file that becomes a folder or takes its place is shown) {
   CAF_CHECK_EQUAL(kept.text_diff(all[0]), "a: file becomes folder\n--- a/a\n+++ /dev/null\n@@ -1 +0,0 @@\n-gone\n");
   CAF_CHECK_EQUAL(kept.text_diff(all[2]), "b: folder becomes file\n--- /dev/null\n+++ b/b\n@@ -0,0 +1 @@\n+new\n");
   CAF_CHECK_EQUAL(kept.text_diff(all[4]), "c: folder becomes link\n--- /dev/null\n+++ b/c\n@@ -0,0 +1 @@\n+link to b\n");
+  fs::remove(work + "/c");
+  auto without = take().id;
+  fs::create_symlink("x\x1b[2J\ny", work + "/c");
+  auto link = good(kept.diff(without, take().id));
+  CAF_REQUIRE_EQUAL(link.size(), 1u);
+  CAF_CHECK_EQUAL(kept.text_diff(link[0]), "--- /dev/null\n+++ b/c\n@@ -0,0 +1 @@\n+link to x\\u{1b}[2J\\ny\n");
 }
 
 CAF_TEST(a cancelled attempt leaves nothing) {
