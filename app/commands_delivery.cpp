@@ -24,6 +24,7 @@
 #include "transports/workspace_disk.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <set>
 
@@ -33,6 +34,7 @@ namespace {
 
 constexpr int wrong_usage = static_cast<int>(exit_code::usage);
 constexpr int failed = static_cast<int>(exit_code::failed);
+constexpr int interrupted = static_cast<int>(exit_code::interrupted);
 
 constexpr std::size_t listed = 20; ///< paths of one kind that are named
 
@@ -88,12 +90,41 @@ std::string left_text(const std::vector<snapshots::left_out>& left) {
   return out + (left.size() > listed ? "\n  and " + std::to_string(left.size() - listed) + " more" : "");
 }
 
+/// Hears signals while files are written: what is under way is left as it was, or written whole, and the process ends then. The
+/// second one ends it at once, and the journal has the rest.
+class heard_signals {
+public:
+  heard_signals() {
+    watch_.arm([this](const char* name) {
+      name_ = name;
+      set_ = true;
+    });
+  }
+
+  const std::atomic<bool>* flag() const { return &set_; }
+
+  /// Returns the exit code: `code`, but where a signal kept it from all being done. Then a line says what does the rest.
+  int end(int code, const std::string& again) const {
+    if (set_)
+      complain("interrupted by " + std::string(name_)
+               + (code == 0 ? ", too late: all was done" : "; for what is not told as done: conclave " + again));
+    return set_ && code != 0 ? interrupted : code;
+  }
+
+private:
+  std::atomic<const char*> name_{""};
+  std::atomic<bool> set_{false};
+  signal_watch watch_;
+};
+
 /// Writes all of it. Returns the exit code; `text` says what was done, and how it is taken back if anything was; `ids` (may be
 /// null) gets the names of these deliveries.
 int carry_out(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift, std::string& text,
               std::set<std::string>* ids = nullptr) {
   std::vector<written_folder> written;
-  auto fault = apply_changes(t, home, to, on_drift, &written, [](const std::string& x) { complain("notice: " + x); });
+  heard_signals heard;
+  auto fault = apply_changes(
+      t, home, to, on_drift, &written, [](const std::string& x) { complain("notice: " + x); }, heard.flag());
   for (auto& w : written) {
     text += applied_text(w.what, w.folder);
     if (ids != nullptr)
@@ -102,9 +133,9 @@ int carry_out(const task_changes& t, const std::string& home, const std::string&
   if (std::any_of(written.begin(), written.end(), [](auto& w) { return !w.what.id.empty(); }))
     text += "take it back: conclave undo " + t.task + "\n";
   if (fault.empty())
-    return 0;
+    return heard.end(0, {});
   complain(fault);
-  return written.empty() && t.changes.empty() && to.empty() ? wrong_usage : failed;
+  return heard.end(written.empty() && t.changes.empty() && to.empty() ? wrong_usage : failed, "apply " + t.task);
 }
 
 /// Has the log of a task tell what was done with its files. Where it cannot, that is a notice: what was written stands.
@@ -213,6 +244,7 @@ int command_diff(const diff_options& o) {
 }
 
 int command_apply(const apply_options& o) {
+  block_signals();
   stored_tasks s;
   task_changes t;
   if (auto code = find_changes(o.task, s, t))
@@ -226,20 +258,24 @@ int command_apply(const apply_options& o) {
 }
 
 int command_undo(const undo_options& o) {
+  block_signals();
   stored_tasks s;
   task_row row;
   if (auto code = s.open(o.task, row))
     return code;
   std::vector<written_folder> undone;
-  auto fault = undo_changes(s.home, row.task, &undone, [](const std::string& x) { complain("notice: " + x); });
+  heard_signals heard;
+  auto fault = undo_changes(
+      s.home, row.task, &undone, [](const std::string& x) { complain("notice: " + x); }, heard.flag());
   tell_journal(s, row.task);
   std::string text;
   for (auto& w : undone)
     text += applied_text(w.what, w.folder);
   if (!fault.empty()) {
     complain(fault);
-    return print(text, failed);
+    return print(text, heard.end(failed, "undo " + row.task));
   }
+  heard.end(0, {});
   if (text.empty())
     text = "nothing of task " + row.task + " was applied\n";
   std::vector<event> events;

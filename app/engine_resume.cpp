@@ -57,9 +57,9 @@ void engine_core::await_nodes(const ledger::state& s, arrival& a) {
       return std::none_of(agents.begin(), agents.end(), [&](auto& y) { return y.config.id == x.id && away(y); });
     });
     for (auto& found : place_agents(missing, node_, find_, *outside_))
-      for (auto& x : agents)
-        if (x.config.id == found.config.id)
-          x = std::move(found);
+      if (auto at = std::find_if(agents.begin(), agents.end(), [&](auto& x) { return x.config.id == found.config.id; });
+          at != agents.end())
+        *at = std::move(found);
   }
   for (auto& x : agents)
     if (away(x))

@@ -254,7 +254,8 @@ void finish_broken_deliveries(const std::string& home, const std::function<void(
 }
 
 std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
-                          std::vector<written_folder>* out, const std::function<void(const std::string&)>& tell) {
+                          std::vector<written_folder>* out, const std::function<void(const std::string&)>& tell,
+                          snapshots::cancel_flag cancel) {
   std::error_code ignored;
   std::filesystem::create_directories(home + "/deliveries", ignored);
   finish_broken_deliveries(home, tell);
@@ -262,6 +263,7 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
   std::string error;
   auto jobs = jobs_of(t, store, home, to, on_drift, error);
   for (auto& j : jobs) {
+    j.cancel = cancel;
     auto got = delivery::apply(j);
     if (auto* f = std::get_if<snapshots::failure>(&got))
       return failure_text(j.target, *f)
@@ -275,7 +277,7 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
 }
 
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out,
-                         const std::function<void(const std::string&)>& tell) {
+                         const std::function<void(const std::string&)>& tell, snapshots::cancel_flag cancel) {
   auto journal = journal_of(home, task);
   std::string faults; // what is half written of this one is no notice
   auto rest = delivery::recover(journal);
@@ -295,7 +297,7 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
   for (auto p = past.rbegin(); p != past.rend(); ++p) { // the newest first
     if (p->undone() || stuck.contains(p->target))
       continue;
-    auto got = delivery::undo(journal, p->id);
+    auto got = delivery::undo(journal, p->id, cancel);
     if (auto* f = std::get_if<snapshots::failure>(&got)) {
       faults += (faults.empty() ? "" : "\n") + failure_text(p->target, *f);
       stuck.insert(p->target);

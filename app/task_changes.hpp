@@ -67,9 +67,11 @@ struct written_folder {
 };
 
 /// Writes what a task changes; what killed processes had begun is ended first. Returns what is wrong, or empty; `out` (may be null)
-/// gets what was written, `tell` (may be empty) what was ended.
+/// gets what was written, `tell` (may be empty) what was ended. Once `cancel` is set, no further folder is begun, and the one under
+/// way is left as it was, or written whole.
 std::string apply_changes(const task_changes& t, const std::string& home, const std::string& to, delivery::policy on_drift,
-                          std::vector<written_folder>* out = nullptr, const std::function<void(const std::string&)>& tell = {});
+                          std::vector<written_folder>* out = nullptr, const std::function<void(const std::string&)>& tell = {},
+                          snapshots::cancel_flag cancel = nullptr);
 
 /// Ends what processes that were killed had begun, of all tasks: their half-written changes, folders that `write_files` was
 /// making, and what lies beside files of the user's. What another process is at, or what cannot be reached now, is left for the
@@ -79,7 +81,7 @@ void finish_broken_deliveries(const std::string& home, const std::function<void(
 /// Takes back all that was applied of a task and was not taken back, also where one folder cannot be: what is wrong
 /// there is returned. As above.
 std::string undo_changes(const std::string& home, const std::string& task, std::vector<written_folder>* out = nullptr,
-                         const std::function<void(const std::string&)>& tell = {});
+                         const std::function<void(const std::string&)>& tell = {}, snapshots::cancel_flag cancel = nullptr);
 
 /// What one apply of a task did, for people: how many files, where, when, and when it was taken back.
 std::string delivery_text(const delivery::past& p);

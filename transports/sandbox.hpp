@@ -33,8 +33,8 @@ struct sandbox_limits {
   std::int64_t memory = std::int64_t{4} << 30;    ///< bytes that are resident, of all commands of the run together
   std::int64_t file_size = std::int64_t{2} << 30; ///< bytes
   std::int64_t open_files = 1024;                 ///< of one process
-  std::int64_t output = 1 << 20; ///< bytes kept of each stream of a command, a fourth of it for one in the background: 3/4 from its
-                                 ///< beginning, 1/4 from its end
+  std::int64_t output = 1 << 20; ///< bytes kept of each stream of a command, a fourth of it for one in the background: 3/4 from
+                                 ///< its beginning, 1/4 from its end
 };
 
 /// What is granted. Paths are absolute and canonical; one that is granted and is not there is an error. Of two that concern the

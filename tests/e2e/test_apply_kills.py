@@ -4,6 +4,7 @@ before, or as it should be after, to the byte. At each change of the disk: tests
 
 import os
 import random
+import signal
 import sys
 import time
 import unittest
@@ -69,6 +70,23 @@ class Kills(unittest.TestCase):
                     r = home.run("undo", "last")
                     self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertEqual(tree(project), old, f"{i}: {r.stdout}{r.stderr}")
+            # A signal is heard: all is as it was, with nothing beside it, or all was done.
+            heard = 0
+            for name in (signal.SIGINT, signal.SIGTERM) * 3:
+                p = home.start("apply", "last")
+                while p.poll() is None and not any(x.name.startswith(".conclave-") for x in project.iterdir()):
+                    time.sleep(0.001)
+                p.send_signal(name)
+                err = p.communicate(timeout=60)[1].decode()
+                now = tree(project)
+                self.assertIn((p.returncode, contents(now)), ((4, contents(old)), (0, new)), err)
+                if p.returncode == 0:
+                    self.assertEqual(home.run("undo", "last").returncode, 0)
+                else:
+                    heard += 1
+                    self.assertIn(f"interrupted by {name.name}; for what is not told as done: conclave apply ", err)
+                self.assertEqual(tree(project), old)
+            self.assertGreater(heard, 0)
             # Whenever each was killed, the log has what the journal has: once, and in order.
             events = events_of(home.run("show", "last", "--json").stdout)
             told = [(e["type"], e["label"]) for e in events[[e["type"] for e in events].index("task_ended") + 1:]]

@@ -109,9 +109,9 @@ std::string supervisor::await_walls(const order* sent) {
     ::nanosleep(&moment, nullptr);
     close_at(holder_);
     holder_ = start_holder(profile_, why);
-    if (holder_ >= 0 && sent != nullptr && !send_order(holder_, *sent))
-      why = fault("the first process of the sandbox does not listen");
-    else if (holder_ >= 0)
+    if (holder_ >= 0 && sent != nullptr)
+      send_order(holder_, *sent); // where that fails, the holder has told why
+    if (holder_ >= 0)
       why = await_holder(holder_);
   }
   if (serves_)
