@@ -244,7 +244,8 @@ int command_diff(const diff_options& o) {
 }
 
 int command_apply(const apply_options& o) {
-  block_signals();
+  if (o.branch.empty()) // else nobody hears them: git leaves no half of a branch
+    block_signals();
   stored_tasks s;
   task_changes t;
   if (auto code = find_changes(o.task, s, t))
@@ -259,12 +260,12 @@ int command_apply(const apply_options& o) {
 
 int command_undo(const undo_options& o) {
   block_signals();
+  heard_signals heard;
   stored_tasks s;
   task_row row;
   if (auto code = s.open(o.task, row))
     return code;
   std::vector<written_folder> undone;
-  heard_signals heard;
   auto fault = undo_changes(
       s.home, row.task, &undone, [](const std::string& x) { complain("notice: " + x); }, heard.flag());
   tell_journal(s, row.task);

@@ -107,10 +107,11 @@ private:
   bool may(const std::string& absolute, path_policy::access what) const;
   opened_entry open_to_read(const aim& a) const;
   void need_room(const aim& a, std::uint64_t bytes) const;
-  void judge_depth(const aim& a,
-                   std::string_view folder) const; ///< which is to be, relative to the root: refused where it is too deep
-  void make_folders(const aim& a, const std::string& folder) const; ///< and those above it; the same
-  void pause() const;                                               ///< throws once the call is cancelled
+  /// Of a folder that is to be, relative to the root.
+  void judge_depth(const aim& a, std::string_view folder) const;
+  /// With those above it, where that is not too deep.
+  void make_folders(const aim& a, const std::string& folder) const;
+  void pause() const; ///< throws once the call is cancelled
   walk_bounds walking() const { return {settings_.bounds.depth, cancel_}; }
   present_file present(const aim& a, const std::string& relative, const entry_facts& f) const;
   files_below everything_below(const aim& a) const;

@@ -17,8 +17,8 @@ namespace conclave::launcher {
 
 namespace {
 
-constexpr std::int64_t background_share =
-    4; ///< of the bound of output: several run at once, and their output is asked for in pieces
+/// Several run in the background at once, and their output is asked for in pieces: each keeps this part of the bound.
+constexpr std::int64_t background_share = 4;
 constexpr std::size_t max_commands = 16, max_command = 100u << 10;
 constexpr const char* lost = "a file that is protected or hidden was replaced, or the first process of the sandbox was killed: all "
                              "that ran was ended, and the next command starts anew";
