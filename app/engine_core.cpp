@@ -199,7 +199,7 @@ std::string engine_core::settle(run_config& config) {
     return fault;
   find_repositories(config.agents);
   workspace_paths::without_presenter(config);
-  return {};
+  return measure_folders(config.agents);
 }
 
 std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {

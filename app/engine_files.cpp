@@ -12,6 +12,7 @@
 #include "app/user_folders.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
+#include "protocols/workspace_paths.hpp"
 #include "transports/event_store.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
@@ -20,6 +21,7 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -94,6 +96,23 @@ std::string settle_folders(std::vector<agent_config>& agents) {
   return missing.empty()       ? named
          : missing.size() == 1 ? "context_paths: " + named + " of agent '" + whose + "' is not there"
                                : "context_paths: " + named + " are not there";
+}
+
+std::string measure_folders(const std::vector<agent_config>& agents) {
+  std::set<std::string> seen;
+  for (auto& a : agents) {
+    auto& w = a.backend.workspace;
+    if (w.cwd.empty() || !a.node.empty())
+      continue;
+    for (auto& c : w.context)
+      if (c.write && !workspace_paths::written_in_place(w, c) && seen.insert(c.path).second)
+        if (auto fault = copy_fault(c.path); !fault.empty())
+          return "context_paths: " + shown_text(c.path, 4'096)
+                 + " may be written, so agents get a copy of it, and it is too much for that: " + fault
+                 + ". Name a folder below it, let agents only read it (`permission: read`), or have git ignore what they do not "
+                   "need";
+  }
+  return {};
 }
 
 proposed_changes changes_of_task(event_store& store, const std::string& task, std::string& error) {

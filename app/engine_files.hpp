@@ -19,6 +19,9 @@ namespace conclave {
 /// wrong with the first that no agent may have, or with an absolute `cwd`, as a team file is told; or empty.
 std::string settle_folders(std::vector<agent_config>& agents);
 
+/// Why a folder that agents get a copy of is too much for that, or empty: told before a call is paid for. Looks at all of each.
+std::string measure_folders(const std::vector<agent_config>& agents);
+
 // As the members of `engine`.
 proposed_changes changes_of_task(event_store& store, const std::string& task, std::string& error);
 std::string apply_task(event_store& store, outside& from, const std::string& task, const apply_request& how);

@@ -88,7 +88,7 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
                + ", which can have one branch of a name; nothing was written; to write the files: conclave apply " + t.task;
     part p{std::move(*found), {}, {}};
     p.made.folder = c.folder;
-    if (why = read_changes(store, c, judge_for(c.folder, t.workspace), p.changes, p.made); why.empty())
+    if (why = read_changes(store, c, delivery::judge_for(c.folder, t.workspace), p.changes, p.made); why.empty())
       why = git::check_branch(p.repository, c.commit, name, p.changes);
     if (!why.empty())
       return folder + why + (t.changes.size() > 1 ? "; nothing was written" : "") + "; to write the files: conclave apply "

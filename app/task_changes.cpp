@@ -10,12 +10,10 @@
 #include "protocols/path_policy.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
-#include "protocols/workspace_paths.hpp"
-#include "transports/git_folders.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <algorithm>
 #include <filesystem>
-#include <memory>
 #include <set>
 #include <stdlib.h>
 #include <system_error>
@@ -26,6 +24,7 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t shown_lines = 500; ///< of one file's difference
+constexpr std::size_t shown_left = 100;  ///< paths that apply leaves as they are
 
 /// The snapshot of an empty folder: what everything that is delivered to another place is compared with.
 std::string empty_snapshot(const snapshots::store& store, const std::string& task, std::string& error) {
@@ -57,67 +56,34 @@ char letter(snapshots::change_kind k) {
   }
 }
 
-/// One folder's differences.
+/// One folder's differences, and what of them apply leaves as it is. `allowed` may be empty: then it leaves nothing.
 std::string difference_text(const snapshots::store& store, const std::string& before, const std::string& after, bool names,
-                            std::string& error) {
+                            const delivery::judge& allowed, std::string& error) {
   auto got = store.diff(before, after);
   if (auto* f = std::get_if<snapshots::failure>(&got)) {
     error = f->text;
     return {};
   }
+  auto& all = std::get<snapshots::changes>(got);
+  auto left = allowed ? delivery::take_denied(allowed, all) : std::vector<snapshots::left_out>{};
   std::string out;
-  for (auto& c : std::get<snapshots::changes>(got)) {
+  for (auto& c : all) {
     using snapshots::entry_kind;
     auto now = c.after.kind == entry_kind::none ? c.before.kind : c.after.kind;
     out += std::string{letter(c.kind())} + "  " + path_policy::shown(c.path, 4'096) + (now == entry_kind::folder ? "/" : "") + "\n";
     if (!names && (snapshots::has_bytes(c.before) || snapshots::has_bytes(c.after)))
       out += store.text_diff(c, shown_lines);
   }
+  if (!left.empty())
+    out += "not part of the changes, apply leaves it as it is:\n";
+  for (std::size_t i = 0; i < std::min(left.size(), shown_left); ++i)
+    out += "   " + path_policy::shown(left[i].path, 4'096) + ": " + left[i].why + "\n";
+  if (left.size() > shown_left)
+    out += "   and " + std::to_string(left.size() - shown_left) + " more\n";
   return out;
 }
 
 } // namespace
-
-delivery::judge judge_for(const std::string& folder, const workspace_config& with) {
-  using path_policy::root_kind;
-  auto one_root = [](const std::string& path, root_kind kind, std::vector<std::string> entries) {
-    path_policy::rules out;
-    out.roots.push_back({path, kind, true, false, std::move(entries)});
-    return out;
-  };
-  auto names = one_root(folder, root_kind::context, {});
-  std::vector<path_policy::rules> given; // each by itself: its entries count from its own folder
-  for (auto& c : with.context) {
-    if (c.path != folder && !c.path.starts_with(folder + "/") && !folder.starts_with(c.path + "/"))
-      continue;
-    std::error_code e;
-    auto one = std::filesystem::is_regular_file(c.path, e);
-    auto entries = c.protected_paths;
-    if (c.write && !one) {
-      auto without = with; // who names a folder himself may write into it, though agents may not
-      std::erase_if(without.context, [&](auto& x) { return x.path == folder || folder.starts_with(x.path + "/"); });
-      auto read = workspace_paths::read_below(without, c.path);
-      entries.insert(entries.end(), read.begin(), read.end());
-    }
-    if (!entries.empty())
-      given.push_back(one_root(c.path, one ? root_kind::context_file : root_kind::context, std::move(entries)));
-  }
-  auto repositories = std::make_shared<git::repository_folders>(folder);
-  return [names, given, folder, repositories](const std::string& path, path_policy::access what) {
-    if (auto why = repositories->judge(path, what == path_policy::access::remove); !why.empty())
-      return why;
-    auto full = folder + "/" + path;
-    auto said = path_policy::judge(names, full, what);
-    for (auto r = given.begin(); said.ok() && r != given.end(); ++r) {
-      auto by_entry = path_policy::judge(*r, full, path_policy::access::modify);
-      if (by_entry.ok())
-        by_entry = path_policy::judge(*r, full, what); // what is protected below it
-      if (by_entry.code == path_policy::denial::protected_path)
-        said = std::move(by_entry);
-    }
-    return said.text;
-  };
-}
 
 task_changes changes_of(const std::string& task, const std::vector<event>& log, std::string& error) {
   task_changes out;
@@ -179,8 +145,13 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
                                    const std::string& to, delivery::policy on_drift, std::string& error) {
   std::vector<delivery::job> out;
   auto add = [&](std::string base, std::string after, const std::string& target) {
-    delivery::job one{
-        store, std::move(base), std::move(after), target, on_drift, judge_for(target, t.workspace), journal_of(home, t.task)};
+    delivery::job one{store,
+                      std::move(base),
+                      std::move(after),
+                      target,
+                      on_drift,
+                      delivery::judge_for(target, t.workspace),
+                      journal_of(home, t.task)};
     out.push_back(std::move(one));
   };
   if (to.empty()) {
@@ -317,14 +288,14 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
   std::string out;
   for (auto& c : t.changes) {
     out += "folder " + path_policy::shown(c.folder, 4'096) + "\n";
-    out += difference_text(store, c.before, c.after, names, error);
+    out += difference_text(store, c.before, c.after, names, delivery::judge_for(c.folder, t.workspace), error);
   }
   if (!t.changes.empty() || t.snapshot.empty() || !error.empty())
     return out;
   auto empty = empty_snapshot(store, t.task, error);
   if (!error.empty())
     return out;
-  return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, error);
+  return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, {}, error);
 }
 
 std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& folder,
@@ -334,7 +305,7 @@ std::string write_files(const task_changes& t, const snapshots::store& store, co
   std::error_code e;
   if (auto fault = folder_fault(std::filesystem::weakly_canonical(folder, e).string(), folder_use::target, home); !fault.empty())
     return fault;
-  auto allowed = judge_for(folder, t.workspace);
+  auto allowed = delivery::judge_for(folder, t.workspace);
   auto leave_out = [&](const std::string& path, bool) {
     auto why = allowed(path, path_policy::access::create);
     if (!why.empty())

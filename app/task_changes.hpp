@@ -7,7 +7,7 @@
 
 #include "protocols/config.hpp"
 #include "protocols/coordination.hpp"
-#include "transports/delivery.hpp"
+#include "transports/delivery_judge.hpp"
 
 #include <functional>
 #include <string>
@@ -55,10 +55,6 @@ std::string journal_of(const std::string& home, const std::string& task);
 /// Returns nothing with `error` set where that cannot be. The jobs hold a reference to the store.
 std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store& store, const std::string& home,
                                    const std::string& to, delivery::policy on_drift, std::string& error);
-
-/// Judges paths of a folder: excluded and secret names stay as they are, and so does what is protected, or to be read alone, in the
-/// folders that agents were given, where the folder is one of these, is in one, or holds one.
-delivery::judge judge_for(const std::string& folder, const workspace_config& with);
 
 /// One folder that was written.
 struct written_folder {

@@ -3,6 +3,7 @@
 
 #include "app/user_folders.hpp"
 
+#include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
 #include "transports/git_folders.hpp"
 #include "transports/home.hpp"
@@ -32,6 +33,12 @@ std::string folder_fault(const std::string& path, folder_use use, const std::str
   if ((use == folder_use::reading || use == folder_use::writing) && std::filesystem::exists(found)
       && !std::filesystem::is_directory(found) && !std::filesystem::is_regular_file(found))
     return "is neither a file nor a folder (but a pipe, a socket or a device); name a file or a folder";
+  auto name = path.substr(path.rfind('/') + 1);
+  if (use == folder_use::writing && std::filesystem::is_regular_file(found)
+      && (path_policy::is_secret_name(name) || path_policy::is_excluded_name(name)))
+    return std::string{"is a file with the name of "}
+           + (path_policy::is_secret_name(name) ? "a secret" : "what programs keep for themselves")
+           + ": nothing is ever written there; let agents only read it (`permission: read`)";
   if ((lower(path) + "/").find("/.git/") != std::string::npos)
     return "is in the folder of a git repository itself: what is written there, git runs; name the folder that holds .git";
   if ((use == folder_use::writing || use == folder_use::target) && git::repository_folders::lies_in_repository(path))

@@ -4,6 +4,7 @@
 #include "transports/delivery_plan.hpp"
 
 #include "protocols/text.hpp"
+#include "transports/delivery_judge.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -83,25 +84,9 @@ private:
     d.said.state = v;
     d.said.why = std::move(why);
   }
-  std::string denied(const change& c) const {
-    if (!j_.allowed)
-      return "nothing may be written here";
-    auto removes =
-        c.before.kind != entry_kind::none
-        && (c.after.kind == entry_kind::none || (c.before.kind == entry_kind::folder) != (c.after.kind == entry_kind::folder));
-    auto why = removes ? j_.allowed(c.path, path_policy::access::remove) : std::string{};
-    if (why.empty() && c.after.kind != entry_kind::none)
-      why = j_.allowed(c.path, c.before.kind == entry_kind::none ? path_policy::access::create : path_policy::access::modify);
-    return why;
-  }
-
   std::optional<failure> one(judged& d) {
     auto& c = d.said.what;
-    if (c.path.starts_with(".conclave-")) {
-      set(d, verdict::denied, "names of this kind are used while changes are written");
-      return {};
-    }
-    if (auto why = denied(c); !why.empty()) {
+    if (auto why = denied(j_.allowed, c); !why.empty()) {
       set(d, verdict::denied, std::move(why));
       return {};
     }

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -100,5 +101,9 @@ private:
 /// Deletes a folder and everything below it, read-only folders too; follows no link and crosses no mount point. What is not there
 /// is deleted. Returns what went wrong, or empty.
 std::string remove_tree(const std::string& folder, cancel_flag cancel = nullptr);
+
+/// Whether a snapshot of a folder (without what `options` leave out) is beyond its limits, or cannot be taken: over_limit with the
+/// largest, io, cancelled. Looks at all of it, reads no file, changes nothing.
+std::optional<failure> over_limits(const std::string& folder, const take_options& options);
 
 } // namespace conclave::snapshots

@@ -39,6 +39,20 @@ public:
   taker(const objects& kept, arrival& box, const take_options& options, taken& out)
       : kept_(kept), box_(box), options_(options), out_(out), buffer_(std::make_unique<char[]>(block)) {}
 
+  /// Looks whether it is within the limits, and no more.
+  std::optional<failure> count(int folder, const found& root, const std::string& shown) {
+    root_ = shown;
+    device_ = root.device;
+    counts_only_ = true;
+    std::string path;
+    wire::digest ignored{};
+    if (!scan_folder(folder, path, 0, ignored))
+      return std::move(bad_);
+    if (over_)
+      return too_much();
+    return {};
+  }
+
   std::optional<failure> run(int folder, const found& root, const std::string& shown, wire::digest& hash) {
     root_ = shown;
     device_ = root.device;
@@ -121,6 +135,8 @@ private:
     return true;
   }
 
+  /// Nothing is read or kept: it is too much already, or is only counted.
+  bool only_counts() const { return over_ || counts_only_; }
   bool scan_folder(int folder, std::string& path, unsigned depth, wire::digest& hash);
   bool scan_name(int folder, std::string& path, const std::string& name, unsigned depth, tree_entry& e);
   bool sub_folder(int folder, std::string& path, const std::string& name, const found& what, unsigned depth, tree_entry& e);
@@ -140,7 +156,7 @@ private:
   std::string base_text_;
   std::unordered_map<std::string_view, tree_entry> base_;
   std::uint64_t device_ = 0, room_ = 0, count_ = 0;
-  bool over_ = false, stopped_ = false, clones_ = true;
+  bool over_ = false, stopped_ = false, clones_ = true, counts_only_ = false;
   std::vector<sized> large_parts_, large_files_;
   std::optional<failure> bad_;
 };
@@ -201,13 +217,13 @@ bool taker::scan_folder(int folder, std::string& path, unsigned depth, wire::dig
       return false;
     if (depth == 0)
       remember({path + (e.kind == entry_kind::folder ? "/" : ""), out_.bytes - bytes, out_.files - files}, false);
-    if (e.kind != entry_kind::none && !over_) {
+    if (e.kind != entry_kind::none && !only_counts()) {
       e.name = name;
       add_entry(tree, e);
     }
     path.resize(length);
   }
-  if (over_)
+  if (only_counts())
     return true;
   hash = wire::sha256_digest(tree);
   if (!kept_.has('t', hash)) {
@@ -275,7 +291,7 @@ bool taker::link(int folder, const std::string& path, const std::string& name, u
   e.kind = entry_kind::link;
   e.size = target.size();
   e.hash = wire::sha256_digest(target);
-  if (over_ || kept_.has('f', e.hash))
+  if (only_counts() || kept_.has('f', e.hash))
     return true;
   if (!room_for(target.size()))
     return false;
@@ -289,7 +305,7 @@ bool taker::file(int folder, const std::string& path, const std::string& name, f
   if (out_.bytes > options_.limits.bytes)
     over_ = true;
   remember({path, size, 1}, true);
-  if (over_)
+  if (only_counts())
     return true;
   if (auto* known = last_scan.unchanged(path, what)) {
     e = {what.kind(), what.size, *known, {}};
@@ -418,6 +434,17 @@ result<taken> store::take(const std::string& folder, const take_options& options
       return failed("keep a snapshot in", home_, error);
   scanned.last_scan.keep(out.id);
   return out;
+}
+
+std::optional<failure> over_limits(const std::string& folder, const take_options& options) {
+  descriptor root{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  found what;
+  if (auto error = root ? look(root.get(), "", what) : errno; error != 0)
+    return failed("open", folder, error);
+  objects none;
+  arrival nothing;
+  taken out;
+  return taker{none, nothing, options, out}.count(root.get(), what, folder);
 }
 
 } // namespace conclave::snapshots

@@ -92,6 +92,8 @@ struct left_out {
 
 /// Why a file or folder of the user's is left out that this user may not read.
 inline constexpr std::string_view not_readable = "not readable";
+/// Why it is that git does not track and is not to.
+inline constexpr std::string_view git_ignores = "git ignores it";
 
 struct taken {
   std::string id;                ///< 64 hexadecimal digits

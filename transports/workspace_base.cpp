@@ -3,13 +3,16 @@
 
 // What an agent's copies of the user's folders began from: the same for all its runs, as what it made is compared with that.
 
+#include "protocols/path_policy.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_ignored.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -17,6 +20,85 @@
 namespace conclave {
 
 using namespace workspace_paths;
+
+namespace {
+
+bool is_file(const std::string& path) {
+  std::error_code e;
+  return std::filesystem::is_regular_file(path, e);
+}
+
+std::string parent(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+
+/// What no copy of a folder has.
+snapshots::leaving left_out_of_copy(const std::string& folder) {
+  return [ignored = std::shared_ptr<git::ignored_paths>{git::ignored_paths::of(folder)}](const std::string& path, bool is_folder) {
+    auto why = left_out_of_copies(path);
+    return why.empty() && ignored && ignored->holds(path, is_folder) ? std::string{snapshots::git_ignores} : why;
+  };
+}
+
+} // namespace
+
+std::string left_out_of_copies(const std::string& path) {
+  for (std::size_t at = 0; at <= path.size();) {
+    auto end = std::min(path.find('/', at), path.size());
+    auto name = std::string_view{path}.substr(at, end - at);
+    if (path_policy::is_secret_name(name))
+      return "the name of a secret";
+    if (path_policy::is_excluded_name(name))
+      return "the name of what programs keep for themselves";
+    at = end + 1;
+  }
+  return {};
+}
+
+std::string copy_fault(const std::string& folder) {
+  if (is_file(folder))
+    return {};
+  snapshots::take_options how;
+  how.leave_out = left_out_of_copy(folder);
+  auto found = snapshots::over_limits(folder, how);
+  return !found || found->kind != snapshots::fault::over_limit ? std::string{} : found->text;
+}
+
+snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::cancel_flag cancel) const {
+  auto& c = f_.config.context[i];
+  snapshots::take_options how;
+  how.holder = f_.task;
+  how.scan_cache = target(f_.place, i) + ".scan";
+  how.cancel = cancel;
+  auto one = is_file(c.path);
+  auto only = c.path.substr(c.path.rfind('/') + 1);
+  if (one) {
+    how.leave_out = [only](const std::string& path, bool) { return path == only ? std::string{} : "not the file"; };
+    return how;
+  }
+  // What was there from the beginning stays in what it is compared with, whatever the rules are by then: it would be deleted else.
+  auto kept = [this, i](const std::string& path) {
+    return !bases_[i].snapshot.empty() && std::holds_alternative<snapshots::entry>(store_.find(bases_[i].snapshot, path));
+  };
+  how.leave_out = [kept, rule = left_out_of_copy(c.path)](const std::string& path, bool is_folder) {
+    auto why = rule(path, is_folder);
+    return why == snapshots::git_ignores && kept(path) ? std::string{} : why;
+  };
+  return how;
+}
+
+/// Keeps a folder of the user's as it is now.
+std::string workspace_disk::take_base(std::size_t i, const std::optional<git::repository>& of, snapshots::cancel_flag cancel) {
+  auto& c = f_.config.context[i];
+  auto got = store_.take(is_file(c.path) ? parent(c.path) : c.path, how_to_take(i, cancel));
+  auto* taken = std::get_if<snapshots::taken>(&got);
+  if (taken == nullptr)
+    return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
+  tell_not_copied(i, *taken);
+  base b{taken->id, of ? of->branch : "", of ? of->commit : "", static_cast<std::int64_t>(taken->files),
+         static_cast<std::int64_t>(taken->bytes)};
+  return write_base(i, std::move(b));
+}
 
 std::string workspace_disk::base_file(std::size_t i) const {
   return target(f_.place, i) + ".base";
@@ -47,10 +129,9 @@ std::string workspace_disk::write_base(std::size_t i, base b) {
 /// Of a file the change is one of its folder, as others are: the snapshots hold the file alone.
 const folder_change* workspace_disk::change_in(std::size_t i, const std::vector<folder_change>& changes) const {
   auto& path = f_.config.context[i].path;
-  std::error_code e;
-  auto one = std::filesystem::is_regular_file(path, e);
+  auto one = is_file(path);
   auto cut = path.rfind('/');
-  auto folder = one ? path.substr(0, cut) : path;
+  auto folder = one ? parent(path) : path;
   auto holds = [&](const std::string& id) {
     return std::holds_alternative<snapshots::entry>(store_.find(id, path.substr(cut + 1)));
   };

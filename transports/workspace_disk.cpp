@@ -6,8 +6,8 @@
 #include "protocols/path_policy.hpp"
 #include "protocols/wire/sha256.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/delivery_judge.hpp"
 #include "transports/git_checkout.hpp"
-#include "transports/git_ignored.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_look.hpp"
 
@@ -28,7 +28,6 @@ namespace fs = std::filesystem;
 using namespace workspace_paths;
 
 constexpr std::size_t most_named = 5; ///< paths, in what a person is told
-const std::string git_ignores = "git ignores it";
 
 /// A folder of our own, and nobody else's. Returns what is wrong, or empty.
 std::string make_own(const std::string& path) {
@@ -73,19 +72,6 @@ std::string too_much(const snapshots::failure& f) {
 
 std::string snapshot_folder(const std::string& home) {
   return home + "/snapshots";
-}
-
-std::string left_out_of_copies(const std::string& path) {
-  for (std::size_t at = 0; at <= path.size();) {
-    auto end = std::min(path.find('/', at), path.size());
-    auto name = std::string_view{path}.substr(at, end - at);
-    if (path_policy::is_secret_name(name))
-      return "the name of a secret";
-    if (path_policy::is_excluded_name(name))
-      return "the name of what programs keep for themselves";
-    at = end + 1;
-  }
-  return {};
 }
 
 workspace_disk::workspace_disk(workspace_folders f)
@@ -179,30 +165,6 @@ std::string workspace_disk::show(const std::vector<shown_answer>& answers, snaps
   return {};
 }
 
-snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::cancel_flag cancel) const {
-  auto& c = f_.config.context[i];
-  snapshots::take_options how;
-  how.holder = f_.task;
-  how.scan_cache = target(f_.place, i) + ".scan";
-  how.cancel = cancel;
-  auto one = is_file(c.path);
-  auto only = name_of(c.path);
-  if (one) {
-    how.leave_out = [only](const std::string& path, bool) { return path == only ? std::string{} : "not the file"; };
-    return how;
-  }
-  // What was there from the beginning stays in what it is compared with, whatever the rules are by then: it would be deleted else.
-  auto kept = [this, i](const std::string& path) {
-    return !bases_[i].snapshot.empty() && std::holds_alternative<snapshots::entry>(store_.find(bases_[i].snapshot, path));
-  };
-  how.leave_out = [kept, ignored = std::shared_ptr<git::ignored_paths>{git::ignored_paths::of(c.path)}](const std::string& path,
-                                                                                                        bool is_folder) {
-    auto why = left_out_of_copies(path);
-    return why.empty() && ignored && ignored->holds(path, is_folder) && !kept(path) ? git_ignores : why;
-  };
-  return how;
-}
-
 /// What git ignores is not what agents work on, and may be more than all the rest.
 void workspace_disk::tell_not_copied(std::size_t i, const snapshots::taken& of) {
   auto& c = f_.config.context[i];
@@ -217,21 +179,8 @@ void workspace_disk::tell_not_copied(std::size_t i, const snapshots::taken& of) 
              + because + ": " + names
              + (n > most_named ? " and " + std::to_string(n - most_named) + (of.skipped_more > 0 ? " or more" : " more") : ""));
   };
-  tell(git_ignores, git_ignores);
+  tell(snapshots::git_ignores, std::string{snapshots::git_ignores});
   tell(snapshots::not_readable, "you may not read it");
-}
-
-/// Keeps a folder of the user's as it is now.
-std::string workspace_disk::take_base(std::size_t i, const std::optional<git::repository>& of, snapshots::cancel_flag cancel) {
-  auto& c = f_.config.context[i];
-  auto got = store_.take(is_file(c.path) ? parent(c.path) : c.path, how_to_take(i, cancel));
-  auto* taken = std::get_if<snapshots::taken>(&got);
-  if (taken == nullptr)
-    return "no copy of " + path_policy::shown(c.path, 4'096) + " can be made: " + std::get<snapshots::failure>(got).text;
-  tell_not_copied(i, *taken);
-  base b{taken->id, of ? of->branch : "", of ? of->commit : "", static_cast<std::int64_t>(taken->files),
-         static_cast<std::int64_t>(taken->bytes)};
-  return write_base(i, std::move(b));
 }
 
 std::optional<git::repository> workspace_disk::repository_of(std::size_t i, bool tell) {
@@ -312,17 +261,22 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
 /// `checkouts`: what paths in one begin with; `told_with_changes`: what lies in these is told elsewhere.
 void workspace_disk::tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
                                    bool told_with_changes) {
-  std::string names;
-  std::size_t n = 0;
+  std::vector<snapshots::left_out> asked_for;
   for (auto& x : of.skipped) {
     auto name = name_of(x.path);
     auto in_checkout = std::any_of(checkouts.begin(), checkouts.end(), [&](auto& folder) { return x.path.starts_with(folder); });
-    auto asked_for = name == ".git" ? !in_checkout : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
-    if (asked_for && !(in_checkout && told_with_changes) && ++n <= most_named)
-      names += (n == 1 ? "" : ", ") + path_policy::shown(x.path) + " (" + x.why + ")";
+    auto wanted = name == ".git" ? !in_checkout : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
+    if (wanted && !(in_checkout && told_with_changes))
+      asked_for.push_back(x);
   }
-  n += of.skipped_more;
-  if (n > 0)
+  tell_not_part(where, asked_for, of.skipped_more);
+}
+
+void workspace_disk::tell_not_part(const std::string& where, const std::vector<snapshots::left_out>& all, std::uint64_t more) {
+  std::string names;
+  for (std::size_t i = 0; i < std::min(all.size(), most_named); ++i)
+    names += (i == 0 ? "" : ", ") + path_policy::shown(all[i].path) + " (" + all[i].why + ")";
+  if (auto n = all.size() + more; n > 0)
     notice("not part of the " + where + ": " + names + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
 }
 
@@ -409,8 +363,9 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     auto after = store_.take(where, take);
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
-    tell_left_out("changes of " + path_policy::shown(c.path, 4'096), std::get<snapshots::taken>(after),
-                  c.git ? std::vector<std::string>{""} : std::vector<std::string>{}, false);
+    auto where_told = "changes of " + path_policy::shown(c.path, 4'096);
+    tell_left_out(where_told, std::get<snapshots::taken>(after), c.git ? std::vector<std::string>{""} : std::vector<std::string>{},
+                  false);
     auto& id = std::get<snapshots::taken>(after).id;
     if (id == from.snapshot) {
       came_along({});
@@ -421,8 +376,12 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
       return failed(*f);
     auto& all = std::get<snapshots::changes>(diff);
     came_along(all);
+    auto folder = is_file(c.path) ? parent(c.path) : c.path;
+    tell_not_part(where_told, delivery::take_denied(delivery::judge_for(folder, f_.config), all));
+    if (all.empty())
+      continue;
     auto files = std::count_if(all.begin(), all.end(), [](auto& x) { return has_bytes(x.before) || has_bytes(x.after); });
-    out.changes.push_back({is_file(c.path) ? parent(c.path) : c.path, from.snapshot, id, files, from.commit});
+    out.changes.push_back({std::move(folder), from.snapshot, id, files, from.commit});
   }
   return out;
 }

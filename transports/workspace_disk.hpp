@@ -106,6 +106,7 @@ private:
   bool holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const;
   void tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
                      bool told_with_changes);
+  void tell_not_part(const std::string& where, const std::vector<snapshots::left_out>& all, std::uint64_t more = 0);
   void tell_not_copied(std::size_t i, const snapshots::taken& of);
   std::string base_file(std::size_t i) const;
   void begin_presentation(bool as_it_is, snapshots::cancel_flag cancel);
@@ -131,5 +132,8 @@ std::string snapshot_folder(const std::string& home);
 
 /// Returns why a path below a folder of the user's is in no copy of it, or empty: keys and the like, and what programs keep there.
 std::string left_out_of_copies(const std::string& path);
+
+/// Why a folder of the user's is too much to be copied, without what is in no copy, or empty. Looks at all of it.
+std::string copy_fault(const std::string& folder);
 
 } // namespace conclave

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user is told of paths that the command line gives agents, and of those it does not. Scripted models, real files."""
 
+import shutil
 import subprocess
 import sys
 import unittest
 
 from support import *
-from test_workspace import team
+from test_workspace import CMD, call, step, team
 
 
 class PathNotices(unittest.TestCase):
@@ -54,6 +55,63 @@ class PathNotices(unittest.TestCase):
         self.assertIn("to be read alone, to 'bob': it is read alone", err)
         for permission, given in (("write", "project:w"), ("read", "project")):
             self.assertNotIn("the team file", self.told(team([], self.project, permission), "--path", given, "make it"))
+
+    def test_what_apply_leaves_is_not_counted_among_the_changes(self):
+        command = ("cd ../target1; echo x > new.lock; mkdir d.lock .conclave-x; echo x > d.lock/in; echo x > .conclave-x/in; echo x > sub/later")
+        (self.project / "sub").mkdir()
+        for more, files in (("", 0), ("; echo b > a; echo n > new", 2)):
+            with self.subTest(files=files):
+                config = team([step(call(CMD + "execute_command", command=command + more))], self.project)
+                config["orchestrator"]["context_paths"][0]["protected_paths"] = ["*.lock", "later"]
+                err = self.told(config, "make it")
+                self.assertIn(f"not part of the changes of {self.project}: ", err)
+                self.assertIn(f"changes {files} files in" if files else "final answer", err)
+                names = self.home.run("diff", "last", "--name-only").stdout.splitlines()
+                applied = self.home.run("apply", "last")
+                if not files:
+                    self.assertNotIn("once you apply that", err)
+                    self.assertEqual((applied.returncode, names), (1, ["files of the answer"]), names)
+                    continue
+                self.assertEqual(names[1:3], ["M  a", "A  new"], names)
+                self.assertEqual(names[3], "not part of the changes, apply leaves it as it is:")
+                left = [line.split(":")[0].strip() for line in names[4:]]
+                self.assertEqual(left, [".conclave-x/", "d.lock/", "new.lock", "sub/later"])
+                said = applied.stdout.splitlines()
+                self.assertIn("1 path added, 1 changed, 0 removed", said[0])
+                kept = [line.split(": ")[1] for line in said if "left as it is" in line]
+                self.assertEqual(kept, [".conclave-x", ".conclave-x/in", "d.lock", "d.lock/in", "new.lock", "sub/later"])
+
+    def test_a_folder_that_is_too_much_for_a_copy_is_told_before_the_first_call(self):
+        subprocess.run(["truncate", "-s", "3G", self.project / "big.img"], check=True)
+        for git, more in ((False, {}), (True, {}), (False, {"context_write_access_enabled": True})):
+            with self.subTest(git=git, more=more):
+                if git:
+                    subprocess.run(["git", "init", "-q", "."], cwd=self.project, env=self.home.env, check=True)
+                config = team([step(call(CMD + "execute_command", command="true"))], self.project, "write")
+                for a in config["agents"]:
+                    a["backend"].update(more)
+                r = self.home.run("--config", self.home.write("team.json", config), "--apply", "no", "make it")
+                self.assertEqual(r.returncode, 1, r.stderr)
+                self.assertIn("context_paths: " + str(self.project), r.stderr)
+                self.assertIn("Largest: big.img (3221225472 bytes)", r.stderr)
+                self.assertNotIn("asks for a vote", r.stderr)
+                shutil.rmtree(self.project / ".git", ignore_errors=True)
+        # To be read it may be as large as it is, and what git ignores is in no copy.
+        self.told(team([], self.project, "read"), "make it")
+        subprocess.run(["git", "init", "-q", "."], cwd=self.project, env=self.home.env, check=True)
+        (self.project / ".gitignore").write_text("*.img\n")
+        self.told(team([], self.project, "write"), "make it")
+
+    def test_a_file_that_is_never_written_is_no_file_to_write(self):
+        for name in (".env", "id_rsa", ".git"):
+            with self.subTest(name=name):
+                (self.project / name).write_text("K=1\n")
+                r = self.home.run("validate", self.home.write("team.json", team([], self.project / name, "write")))
+                self.assertEqual(r.returncode, 1, r.stdout)
+                self.assertIn("nothing is ever written there; let agents only read it (`permission: read`)", r.stdout)
+                r = self.home.run("--config", self.home.write("team.json", team([])), "--path", f"project/{name}:w", "make it")
+                self.assertEqual(r.returncode, 1, r.stderr)
+                self.assertIn("nothing is ever written there", r.stderr)
 
     def test_a_word_that_names_nothing_is_told_without_a_workspace_too(self):
         plain = {"agents": [{"id": "a", "backend": {"type": "scripted", "steps": [{"answer": "x"}, {"text": "y"}]}}]}

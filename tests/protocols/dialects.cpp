@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
-// Replies of all dialects: every golden case whole, byte by byte and cut at each place; what needs no file of its own is below.
+// Replies of all dialects: every golden case whole, byte by byte and cut in two; what needs no file of its own is below.
 
 #define CAF_SUITE protocols.dialects
 
