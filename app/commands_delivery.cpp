@@ -359,14 +359,20 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
       folder.pop_back();
     std::uint64_t files = 0;
     std::vector<snapshots::left_out> left;
-    if (auto fault = write_files(t, store, home, folder, files, left); !fault.empty()) {
+    heard_signals heard;
+    auto fault = write_files(t, store, home, folder, files, left, heard.flag());
+    auto is_kept = !fault.empty() && std::holds_alternative<snapshots::entry>(store.find(t.snapshot, "")); // rm may have been here
+    if (!fault.empty()) {
       complain("--output-dir " + path_policy::shown(o.output_dir, 4'096) + ": " + fault
-               + (t.snapshot.empty() ? std::string{}
-                                     : ". The files are kept: see them: conclave diff " + end.task + "; write them: conclave apply "
-                                           + end.task + " --to DIR"));
-      code = failed;
-    } else if (!quiet || !left.empty())
-      complain(count_of(files, "file") + " of the answer: " + path_policy::shown(folder, 4'096) + left_text(left));
+               + (is_kept ? ". The files are kept: see them: conclave diff " + end.task + "; write them: conclave apply " + end.task
+                                + " --to DIR"
+                          : std::string{}));
+      code = heard.end(failed, "apply " + end.task + " --to DIR");
+    } else {
+      if (!quiet || !left.empty())
+        complain(count_of(files, "file") + " of the answer: " + path_policy::shown(folder, 4'096) + left_text(left));
+      heard.end(0, {});
+    }
   }
   if (end.changes.empty()) {
     if (end.files > 0 && o.output_dir.empty() && !quiet)
@@ -374,8 +380,8 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
                + "; write them: conclave apply " + end.task + " --to DIR");
     return code;
   }
-  auto yes = o.apply == "yes";
-  if (o.apply == "ask" && is_terminal(0) && is_terminal(2) && !quiet) {
+  auto yes = o.apply == "yes" && code != interrupted;
+  if (o.apply == "ask" && code != interrupted && is_terminal(0) && is_terminal(2) && !quiet) {
     std::string text;
     for (auto& c : end.changes)
       text += "The answer changes " + count_of(static_cast<std::size_t>(c.files), "file") + " in "
@@ -389,7 +395,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
       if (said != asked::answered)
         write_all(2, "\n"); // the question's line has no end yet
       if (said == asked::interrupted)
-        code = static_cast<int>(exit_code::interrupted);
+        code = interrupted;
       if (said != asked::answered || line.empty() || line.starts_with("n"))
         break;
       yes = line.starts_with("y");
@@ -418,7 +424,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
       }
   if (!lines.empty())
     print(lines);
-  return written == 0 ? code : failed;
+  return written == 0 ? code : written == interrupted ? interrupted : failed;
 }
 
 } // namespace conclave

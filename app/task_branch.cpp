@@ -59,7 +59,8 @@ void find_repositories(std::vector<agent_config>& agents) {
   std::string why; // the workspace tells it, where there is no checkout
   for (auto& a : agents)
     for (auto& c : a.backend.workspace.context)
-      c.git = git_checkout_wanted(a.backend.workspace, c) && git::find(c.path, why);
+      // One that is no repository any more goes with answers as it did, where a task goes on.
+      c.git = git_checkout_wanted(a.backend.workspace, c) && (c.git || git::find(c.path, why));
 }
 
 std::string commit_changes(const task_changes& t, const std::string& home, const std::string& name,

@@ -295,11 +295,12 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
   auto empty = empty_snapshot(store, t.task, error);
   if (!error.empty())
     return out;
-  return "files of the answer\n" + difference_text(store, empty, t.snapshot, names, {}, error);
+  auto files = difference_text(store, empty, t.snapshot, names, {}, error);
+  return files.empty() ? files : "files of the answer\n" + files;
 }
 
 std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& folder,
-                        std::uint64_t& files, std::vector<snapshots::left_out>& left) {
+                        std::uint64_t& files, std::vector<snapshots::left_out>& left, snapshots::cancel_flag cancel) {
   if (t.snapshot.empty())
     return "the answer has no files";
   std::error_code e;
@@ -312,7 +313,7 @@ std::string write_files(const task_changes& t, const snapshots::store& store, co
       left.push_back({path, why});
     return why;
   };
-  auto got = store.restore(t.snapshot, folder, nullptr, snapshots::asked_keep_free, leave_out, true);
+  auto got = store.restore(t.snapshot, folder, cancel, snapshots::asked_keep_free, leave_out, true);
   if (auto* f = std::get_if<snapshots::failure>(&got))
     return f->text;
   files = std::get<snapshots::placed>(got).files;

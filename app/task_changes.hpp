@@ -86,8 +86,8 @@ std::string delivery_text(const delivery::past& p);
 std::string changes_text(const task_changes& t, const snapshots::store& store, bool names, std::string& error);
 
 /// Writes the files of the answer into a new folder, whole or not at all, but for names that are not written outside of workspaces:
-/// these are in `left`. `files`: how many were written. Returns what is wrong, or empty.
+/// these are in `left`. `files`: how many were written. Once `cancel` is set, nothing is there. Returns what is wrong, or empty.
 std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& folder,
-                        std::uint64_t& files, std::vector<snapshots::left_out>& left);
+                        std::uint64_t& files, std::vector<snapshots::left_out>& left, snapshots::cancel_flag cancel = nullptr);
 
 } // namespace conclave

@@ -164,7 +164,7 @@ void forbid_kernel(builder& b) {
   for (std::uint64_t request : {F_SETLEASE, F_NOTIFY})
     b.add(deny, "fcntl", {arg(1, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, request)});
   // Another filter may hand calls to a process of the command's own: in tier 1 the youngest filter would win over ours.
-  b.add(deny, "seccomp", {arg(0, SCMP_CMP_EQ, 1), arg(1, SCMP_CMP_MASKED_EQ, 8, 8)});
+  b.add(deny, "seccomp", {arg(0, SCMP_CMP_MASKED_EQ, 0xFFFFFFFF, 1), arg(1, SCMP_CMP_MASKED_EQ, 8, 8)});
 }
 
 /// Sockets of other families than these, and of routes.

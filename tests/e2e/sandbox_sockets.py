@@ -38,9 +38,11 @@ def ask(family, address, timeout=None):
 
 def unix(folder):
     path = tempfile.mkdtemp(dir=os.path.abspath(folder)) + "/a"
-    with echo(socket.AF_UNIX, path, 3):
+    with echo(socket.AF_UNIX, path, 6):
         os.chdir(os.path.dirname(path))
-        return ask(socket.AF_UNIX, path) and ask(socket.AF_UNIX, "a", 5) and ask(socket.AF_UNIX, "./a")
+        here = os.open(".", os.O_PATH)
+        return all(ask(socket.AF_UNIX, name, wait) for name, wait in (
+            (path, None), ("a", 5), ("./a", None), (f"/dev/fd/{here}/a", 5), (f"/proc/self/fd/{here}/a", None), ("/proc/self/cwd/a", 5)))
 
 
 def abstract():

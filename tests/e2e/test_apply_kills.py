@@ -4,6 +4,7 @@ before, or as it should be after, to the byte. At each change of the disk: tests
 
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -96,6 +97,30 @@ class Kills(unittest.TestCase):
             self.assertEqual((len(told), {x for _, x in told}), (2 * len(done), done))
             print(f"{KILLS} kills within {took:.2f} s: {ended} had ended, {between} left it between the two")
             self.assertLess(ended, KILLS)
+
+    def test_a_signal_while_a_new_folder_is_written_leaves_none_or_all_of_it(self):
+        make = "mkdir m; cd m; python3 -c \"for i in range(3000): open(f'f{i}', 'w').write(f'x{i}')\""
+        with Home() as home:
+            config = home.write("team.json", team([], first=[step(call(CMD + "execute_command", command=make))]))
+            heard = 0
+            for name in (signal.SIGINT, signal.SIGTERM) * 2:
+                out = home.path / "out"
+                p = home.start("--config", config, "-q", "--output-dir", str(out), "make it")
+                while p.poll() is None and not any(x.name.startswith("out.") for x in home.path.iterdir()):
+                    time.sleep(0.001)
+                p.send_signal(name)
+                err = p.communicate(timeout=60)[1].decode()
+                beside = [x.name for x in home.path.iterdir() if x.name.startswith("out.")]
+                self.assertEqual(beside, [], err)
+                if p.returncode == 0:
+                    self.assertEqual(len(list((out / "m").iterdir())), 3000)
+                    shutil.rmtree(out)
+                    continue
+                heard += 1
+                self.assertEqual((p.returncode, out.exists()), (4, False), err)
+                self.assertIn(f"interrupted by {name.name}", err)
+                self.assertIn("write them: conclave apply ", err)
+            self.assertGreater(heard, 0)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,17 @@ class Folders(unittest.TestCase):
                 self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertEqual(self.sh(project, "cat a n; ls"), "one\nlater\nn\na\nn\n")
 
+    def test_a_folder_that_is_no_repository_any_more_gets_what_the_answer_changed(self):
+        with Home() as home:
+            project = self.project(home)
+            config = team([], project, first=[step(call(FS + "write_file", path="target1/n", content="n\n"))])
+            self.run_and_end(home, config)
+            shutil.rmtree(project / ".git")
+            r = home.run("resume", "--apply", "no")
+            self.assertEqual(home.run("diff", "last", "--name-only").stdout, f"folder {project}\nA  n\n", r.stderr)
+            self.assertEqual(home.run("apply", "last").returncode, 0)
+            self.assertEqual(self.sh(project, "ls"), "a\nb\nn\n")
+
     def test_a_folder_that_is_gone_is_refused(self):
         with Home() as home:
             project = self.project(home)

@@ -45,7 +45,9 @@ for folder in sys.argv[1:]:
     said.append(knock(link, socket.SOCK_STREAM))
     fd = os.open(folder, os.O_PATH)
     said.append(knock(f"/proc/self/fd/{fd}/s.sock", socket.SOCK_STREAM))
+    said.append(knock(f"/dev/fd/{fd}/s.sock", socket.SOCK_STREAM))
     os.chdir(folder)
+    said.append(knock("/proc/self/cwd/s.sock", socket.SOCK_STREAM))
     said.append(knock("s.sock", socket.SOCK_STREAM))
     said.append(knock("./../" + os.path.basename(folder) + "/s.sock", socket.SOCK_STREAM))
     print(folder, *said, "fifo", push(f"{folder}/pipe", os.O_WRONLY), push(f"{folder}/pipe", os.O_RDWR))
@@ -173,7 +175,7 @@ class Sockets(unittest.TestCase):
         self.assertEqual(len(lines), len(granted), end)
         for folder in granted:
             fifo = ["open", "open"] if folder in more[1:] else ["EACCES", "EACCES"] # what others and we write in
-            self.assertEqual(lines[str(folder)], ["EACCES"] * 7 + ["fifo"] + fifo, folder)
+            self.assertEqual(lines[str(folder)], ["EACCES"] * 9 + ["fifo"] + fifo, folder)
         self.assertEqual([name for name in host.reached() if not name.startswith(("shared/pipe", "deep/pipe"))], [])
 
     @for_each_user

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <string_view>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -98,14 +99,19 @@ int open_path(std::uint32_t caller, std::string path) {
     return ::open(("/proc/" + std::to_string(caller) + "/" + what).c_str(), O_PATH | O_CLOEXEC);
   };
   int base = AT_FDCWD, own = 0, end = 0;
-  if (std::sscanf(path.c_str(), "/proc/self/fd/%d%n", &own, &end) == 1 // so a long path is made a short one
+  if ((std::sscanf(path.c_str(), "/proc/self/fd/%d%n", &own, &end) == 1 // so a long path is made a short one
+       || std::sscanf(path.c_str(), "/dev/fd/%d%n", &own, &end) == 1)
       && (path.size() == static_cast<std::size_t>(end) || path[static_cast<std::size_t>(end)] == '/')) {
     base = of_proc("fd/" + std::to_string(own));
     if (base < 0 || path.size() == static_cast<std::size_t>(end))
       return base;
     path.replace(0, static_cast<std::size_t>(end), ".");
-  } else if (!path.starts_with('/') && (base = of_proc("cwd")) < 0) {
-    return -1;
+  } else {
+    constexpr std::string_view own_cwd = "/proc/self/cwd/";
+    if (path.starts_with(own_cwd))
+      path.replace(0, own_cwd.size(), "./");
+    if (!path.starts_with('/') && (base = of_proc("cwd")) < 0)
+      return -1;
   }
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
