@@ -234,13 +234,36 @@ void workspace_state::begin(const execute_command_background& c, const std::stri
     post(id);
   });
   watch(j.id);
+  auto number = j.id;
   jobs[job] = std::move(j);
-  say(wire::to_json(job_started{job, c.command, folder}), false);
+  // Whether it began is known once the launcher has gone on to what is asked of it behind that.
+  auto news = std::make_shared<command_news>();
+  auto begun = expect({[this, job, started = job_started{job, c.command, folder}, news, say] {
+                         auto at = jobs.find(job);
+                         if (at != jobs.end() && at->second.fault.empty()) {
+                           add(job, std::move(*news));
+                           return say(wire::to_json(started), false);
+                         }
+                         auto why = at != jobs.end() ? at->second.fault : "it was ended";
+                         say(error_text("execute_command_background", failed_in_sandbox(why)), true);
+                       },
+                       [say] { say(error_text("execute_command_background", failed_in_sandbox("cancelled")), true); }, true});
+  commands->read_output(number, [post, begun, news](command_news n) {
+    *news = std::move(n);
+    post(begun);
+  });
+}
+
+void workspace_state::add(const std::string& job, command_news news) {
+  written.add(job, job_stream::out, std::move(news.out.text));
+  written.add(job, job_stream::err, std::move(news.err.text));
 }
 
 void workspace_state::ended(const std::string& job, background_job& j, command_end end) {
   auto failed = end.why == command_end::reason::failed;
   j.running = false;
+  if (failed)
+    j.fault = end.error.empty() ? "the sandbox gave no reason" : end.error;
   j.exit_code = failed ? -1 : end.status;
   j.note = unwatch(j.id);
   if (j.note.empty() && end.why != command_end::reason::killed)
@@ -274,10 +297,8 @@ void workspace_state::run(const read_output& c, answer say) {
   auto news = std::make_shared<command_news>();
   auto id = expect({[this, c, news, say] {
                       --reading;
-                      if (jobs.count(c.job) > 0) {
-                        written.add(c.job, job_stream::out, std::move(news->out.text));
-                        written.add(c.job, job_stream::err, std::move(news->err.text));
-                      }
+                      if (jobs.count(c.job) > 0)
+                        add(c.job, std::move(*news));
                       tell(c, say);
                       read_next();
                     },

@@ -75,7 +75,8 @@ struct workspace_state {
     std::uint64_t id = 0; ///< with the sandbox
     bool running = true;
     int exit_code = -1;
-    std::string note; ///< why it was ended
+    std::string note;  ///< why it was ended
+    std::string fault; ///< why it was not begun, or broke down
   };
 
   workspace_ptr self = nullptr;
@@ -149,6 +150,7 @@ struct workspace_state {
   void run(const workspace_tools::read_output& c, answer say);
   void run(const workspace_tools::kill_job& c, answer say);
   void ended(const std::string& job, background_job& j, command_end end);
+  void add(const std::string& job, command_news news);
   void read_next();
   void tell(const workspace_tools::read_output& c, const answer& say) const;
   workspace_tools::tool_fault no_job(const std::string& job) const;

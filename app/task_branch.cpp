@@ -5,8 +5,10 @@
 
 #include "protocols/path_policy.hpp"
 #include "transports/git_checkout.hpp"
+#include "transports/snapshot_disk.hpp"
 #include "transports/workspace_disk.hpp"
 
+#include <cerrno>
 #include <utility>
 #include <variant>
 
@@ -68,7 +70,13 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
   if (t.changes.empty())
     return t.in_place.empty() ? "task " + t.task + " proposes no changes to a folder" : nothing_to_apply(t);
   snapshots::store store{snapshot_folder(home)};
-  auto open = [&store](const git::path_change& c) { return store.open_object(c.sha256); };
+  auto open = [&store](const git::path_change& c) {
+    snapshots::descriptor fd{store.open_object(c.sha256)};
+    wire::digest hash{};
+    auto error = fd ? snapshots::hash_bytes(fd.get(), hash, nullptr) : errno;
+    errno = error != 0 || wire::to_hex(hash) == c.sha256 ? error : EIO; // the store is damaged
+    return errno == 0 ? fd.release() : -1;
+  };
   struct part {
     git::repository repository;
     committed_folder made;

@@ -83,6 +83,21 @@ std::optional<failure> carry_out(run& r, const std::vector<step>& steps, const t
   return bad;
 }
 
+/// Whether what was put aside is not what the snapshot says: the store may be on a disk that lies, or somebody was in it.
+std::optional<failure> differs(int stage, std::size_t n, const step& s, cancel_flag cancel) {
+  if (s.after.kind == entry_kind::link)
+    return {};
+  auto fd = snapshots::open_file(stage, std::to_string(n).c_str());
+  wire::digest hash{};
+  if (auto error = fd ? snapshots::hash_bytes(fd.get(), hash, cancel) : errno; error != 0)
+    return failed("check", s.path, error);
+  if (wire::to_hex(hash) == s.after.sha256)
+    return {};
+  return failure{fault::damaged,
+                 "the snapshot store is damaged: its bytes of " + path_policy::shown(s.path) + " are altered; nothing was written",
+                 {}};
+}
+
 std::optional<failure> prepare(const job& j, run& r, std::vector<step>& steps, const target& at) {
   std::uint64_t news = 0, old_bytes = 0;
   for (auto& s : steps) {
@@ -113,6 +128,8 @@ std::optional<failure> prepare(const job& j, run& r, std::vector<step>& steps, c
       auto error = source ? put_aside(r.stage(), std::to_string(n), s.after, source.get(), j.cancel) : errno;
       if (error != 0)
         return failed("write", s.path, error);
+      if (auto bad = differs(r.stage(), n, s, j.cancel))
+        return bad;
     }
   }
   return {};

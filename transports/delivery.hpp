@@ -71,7 +71,7 @@ struct applied {
 };
 
 /// Carries out what `propose` says. Failures: missing, drifted (policy fail), denied (the target itself), disk_full, busy, io,
-/// cancelled (before anything was written); each leaves the old tree.
+/// damaged (the store), cancelled (before anything was written); each leaves the old tree.
 result<applied> apply(const job& j);
 
 /// Puts back what an apply replaced. Refuses, with nothing changed, if anything that it wrote is not as it left it (drifted, names

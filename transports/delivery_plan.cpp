@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 #include <set>
 #include <unordered_map>
 
@@ -32,22 +31,10 @@ int hash_of(int folder, const std::string& name, const found& expected, std::str
   auto error = fd ? look(fd.get(), "", now) : errno;
   if (error != 0 || !now.same_state(expected))
     return error != 0 ? error : EAGAIN;
-  constexpr std::size_t block = std::size_t{1} << 20;
-  auto buffer = std::make_unique<char[]>(block);
-  wire::sha256_stream all;
-  for (std::uint64_t offset = 0;;) {
-    if (snapshots::is_set(cancel))
-      return ECANCELED;
-    auto n = snapshots::read_at(fd.get(), buffer.get(), block, offset);
-    if (n < 0)
-      return errno;
-    all.add({buffer.get(), static_cast<std::size_t>(n)});
-    offset += static_cast<std::uint64_t>(n);
-    if (static_cast<std::size_t>(n) < block)
-      break;
-  }
-  out = wire::to_hex(all.end());
-  return 0;
+  wire::digest hash{};
+  error = snapshots::hash_bytes(fd.get(), hash, cancel);
+  out = wire::to_hex(hash);
+  return error;
 }
 
 std::string parent_of(const std::string& path) {

@@ -220,9 +220,9 @@ private:
       ends_.erase(at);
       news_.erase(id);
       lock.unlock();
+      ended(read_end(line)); // first, so that who asks for its output knows why there is no more
       for (auto& news : waiting)
         news({});
-      ended(read_end(line));
     } else if (line.word == "output") {
       auto at = news_.find(id);
       if (at == news_.end() || at->second.empty())
@@ -248,11 +248,11 @@ private:
     news_.clear();
     auto last = std::move(child_); // released without the lock
     lock.unlock();
+    for (auto& [id, ended] : ends)
+      ended(failure(why));
     for (auto& [id, waiting] : news)
       for (auto& n : waiting)
         n({});
-    for (auto& [id, ended] : ends)
-      ended(failure(why));
   }
 
   std::shared_ptr<outside> world_;

@@ -189,6 +189,24 @@ int read_whole(int fd, std::string& out, std::size_t limit) {
   return 0;
 }
 
+int hash_bytes(int fd, wire::digest& out, cancel_flag cancel) {
+  auto buffer = std::make_unique<char[]>(chunk);
+  wire::sha256_stream all;
+  for (std::uint64_t at = 0;;) {
+    if (is_set(cancel))
+      return ECANCELED;
+    auto n = read_at(fd, buffer.get(), chunk, at);
+    if (n < 0)
+      return errno;
+    all.add({buffer.get(), static_cast<std::size_t>(n)});
+    at += static_cast<std::uint64_t>(n);
+    if (static_cast<std::size_t>(n) < chunk)
+      break;
+  }
+  out = all.end();
+  return 0;
+}
+
 int copy_bytes(int from, int to, std::uint64_t size, cancel_flag cancel) {
   if (size == 0)
     return 0;

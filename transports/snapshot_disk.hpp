@@ -79,6 +79,9 @@ std::int64_t read_at(int fd, char* to, std::size_t size, std::uint64_t offset);
 /// All of a file, `limit` bytes at most (EFBIG). Returns 0 or errno.
 int read_whole(int fd, std::string& out, std::size_t limit);
 
+/// The hash of all of a file, whatever its offset is. Returns 0 or errno; ECANCELED if told to end.
+int hash_bytes(int fd, wire::digest& out, cancel_flag cancel);
+
 /// Copies `size` bytes: shares them where the disk can, else copies. Returns 0 or errno; ECANCELED if told to end, EIO if the
 /// source is shorter.
 int copy_bytes(int from, int to, std::uint64_t size, cancel_flag cancel);

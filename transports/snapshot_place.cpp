@@ -23,8 +23,9 @@ struct builder {
   cancel_flag cancel;
   bool read_only;
   const leaving& leave_out;
-  mode_t mask = 0;      ///< taken off what is writable
-  std::size_t root = 0; ///< bytes of the folder's own path, with the '/'
+  mode_t mask = 0;       ///< taken off what is writable
+  std::size_t root = 0;  ///< bytes of the folder's own path, with the '/'
+  bool verifies = false; ///< the bytes of files, not only which there are
   placed out = {};
 
   std::optional<failure> fill(int folder, const wire::digest& hash, const std::string& path, unsigned depth);
@@ -101,10 +102,12 @@ int builder::copy(int folder, const std::string& name, const tree_entry& e, mode
   descriptor from{kept.open_file(e.hash)};
   if (!from)
     return errno;
-  descriptor to{::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)};
+  descriptor to{::openat(folder, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)};
   if (!to)
     return errno;
   auto error = copy_bytes(from.get(), to.get(), e.size, cancel);
+  if (wire::digest hash{}; error == 0 && verifies && (error = hash_bytes(to.get(), hash, cancel)) == 0 && hash != e.hash)
+    error = EIO;
   return error == 0 && ::fchmod(to.get(), mode) != 0 ? errno : error;
 }
 
@@ -129,7 +132,7 @@ result<placed> place(const std::string& home, const std::string& id, const std::
                    "there is no room for " + std::to_string(note->bytes) + " bytes beside " + path_policy::shown(folder)
                        + "; free some room (conclave prune), then try again",
                    {}};
-  builder made{kept, cancel, read_only, leave_out, for_user ? umask_now() : 0022, folder.size() + 1};
+  builder made{kept, cancel, read_only, leave_out, for_user ? umask_now() : 0022, folder.size() + 1, for_user};
   if (auto bad = made.fill(in.folder(), root, folder, 0))
     return std::move(*bad);
   if (for_user && ::fchmod(in.folder(), 0777 & ~made.mask) != 0)

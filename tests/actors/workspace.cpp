@@ -166,6 +166,21 @@ CAF_TEST(output of few jobs is asked for at a time) {
   CAF_CHECK(said("cancelled"));
 }
 
+CAF_TEST(a job that could not begin is none) {
+  start();
+  call("mcp__command_line__execute_command_background", R"({"command":"say"})");
+  CAF_CHECK_EQUAL(results.size(), 0u);
+  launchers.at(0)->ends(1, "failed");
+  settle_disk();
+  CAF_REQUIRE_EQUAL(results.size(), 1u);
+  CAF_CHECK(results.back().is_error && said("E_SANDBOX"));
+  call("mcp__command_line__execute_command_background", R"({"command":"say"})");
+  launchers.at(0)->dies();
+  settle_disk();
+  CAF_REQUIRE_EQUAL(results.size(), 2u);
+  CAF_CHECK(results.back().is_error && said("E_SANDBOX: the launcher of the sandbox ended"));
+}
+
 CAF_TEST(a job that ended long ago is told from one that never was) {
   start();
   constexpr int known = 256;

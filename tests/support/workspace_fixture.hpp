@@ -163,6 +163,13 @@ struct workspace_fixture : fixture {
   void command(const std::string& text) { call("mcp__command_line__execute_command", "{\"command\":" + wire::quote(text) + "}"); }
   void job(const std::string& text) {
     call("mcp__command_line__execute_command_background", "{\"command\":" + wire::quote(text) + "}");
+    if (!launchers.empty() && !launchers.back()->told.empty() && launchers.back()->told.back().word == "read") {
+      auto& box = *launchers.back(); // whether it began
+      auto id = box.told.back().number("id");
+      box.told.pop_back();
+      box.wrote(id, "");
+      settle_disk();
+    }
   }
   void keep() {
     ask<kept_files>(keep_workspace{run, false}, [this](kept_files& f) { kept.push_back(std::move(f)); });

@@ -120,6 +120,23 @@ CAF_TEST(what became of a folder is no drift when it is applied again) {
   }
 }
 
+CAF_TEST(bytes of the store that were altered are not written) {
+  write("a", "base");
+  start();
+  write("a", "changed");
+  write("b", "also");
+  auto j = plan();
+  auto hash = good(kept.find(j.after, "b")).sha256;
+  auto object = home + "/files/" + hash.substr(0, 2) + "/" + hash;
+  ::chmod(object.c_str(), 0600);
+  std::ofstream{object} << "ALSO";
+  CAF_CHECK_EQUAL(kind_of(apply(j)), fault::damaged);
+  CAF_CHECK_EQUAL(id_of(user), base);
+  CAF_CHECK(no_rests());
+  std::ofstream{object} << "also";
+  CAF_CHECK_NOT_EQUAL(good(apply(j)).id, "");
+}
+
 CAF_TEST(a folder that stays is not told as removed) {
   write("e/x", "base");
   write("keep", "base");

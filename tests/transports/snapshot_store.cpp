@@ -382,6 +382,8 @@ CAF_TEST(damage is found and named) {
   auto bad = kept.verify(t.id);
   CAF_REQUIRE_EQUAL(kind_of(bad), fault::damaged);
   CAF_CHECK_EQUAL(std::get<failure>(bad).largest[0].path, "d/a");
+  CAF_CHECK_EQUAL(kind_of(kept.restore(t.id, place("copy"), nullptr, 0, {}, true)), fault::damaged); // of the same size
+  CAF_CHECK(!fs::exists(place("copy")));
   fs::remove(object);
   CAF_CHECK_EQUAL(kind_of(kept.verify(t.id)), fault::damaged);
   CAF_CHECK_EQUAL(kind_of(kept.restore(t.id, place("copy"), nullptr, 0)), fault::damaged);
