@@ -55,6 +55,12 @@ bool may_be_stream(const word& w) {
          || (w.pattern && base.find_first_of("*?[{") != std::string::npos);
 }
 
+/// Whether its name is a variable in which a shell has its own.
+bool is_own_shell(const simple_command& c) {
+  static constexpr std::string_view names[] = {"$0", "${0}", "$SHELL", "${SHELL}", "$BASH", "${BASH}"};
+  return c.words.front().dynamic && is_one_of(names, c.words.front().text);
+}
+
 /// Whether an option of xargs has a part of the name replaced by what is read.
 bool is_read_by_xargs(const std::string& name, const simple_command& c, std::size_t options_end) {
   auto holds = [&name](const std::string& part) { return name.find(part) != std::string::npos; };
@@ -162,7 +168,7 @@ private:
     if (c.words.empty())
       return;
     auto name = base_name(c);
-    if (is_one_of(shells, name))
+    if (is_one_of(shells, name) || is_own_shell(c))
       return add_shell(c, level);
     if (name == "su" || name == "script" || name == "runuser" || name == "sg") {
       if (add_script_option(c, "c", level))
@@ -201,10 +207,15 @@ private:
         || ((name == "." || name == "source") && c.words.size() > 1 && may_be_stream(c.words[1])))
       reads_commands_ = true;
     auto holds_document = [](std::string_view t) { return t.find("<<") != std::string_view::npos; };
-    fills_variable_ = fills_variable_ || name == "read" || name == "mapfile" || name == "readarray"
-                      || std::any_of(c.assignments.begin(), c.assignments.end(), holds_document);
-    runs_variable_ = runs_variable_ || (!c.words.empty() && c.words.front().dynamic);
-    if (runs_variable_ && (fills_variable_ || (!c.words.empty() && holds_document(c.words.front().text))))
+    fills_variable_ =
+        fills_variable_ || name == "read" || name == "mapfile" || name == "readarray"
+        || std::any_of(c.assignments.begin(), c.assignments.end(), holds_document)
+        || std::any_of(c.words.begin(), c.words.end(), [&](const word& w) { return w.dynamic && holds_document(w.text); });
+    auto is_variable = !c.words.empty() && c.words.front().dynamic;
+    runs_variable_ = runs_variable_ || is_variable;
+    auto is_fed =
+        std::any_of(c.redirections.begin(), c.redirections.end(), [&](const redirection& r) { return holds_document(r.op); });
+    if ((runs_variable_ && fills_variable_) || (is_variable && c.words.size() == 1 && is_fed))
       reads_commands_ = true;
   }
 

@@ -292,11 +292,28 @@ CAF_TEST(a document is commands where one of the line runs what it reads) {
     all_denied(only, {whole});
     all_denied(but, {whole});
   }
-  all_denied(but, {"exec <<E\nrm f\nE\nsh", "cat > g <<E\nrm f\nE\nsh < g", "bash -c 'nohup bash <<< \"rm f\"'",
-                   "bash -c 'cat <<< \"rm f\" | bash'", "bash -c 'cat <<<x\nrm f\nx'", "sh <<E\n\\\\rm f\nE", "sh <<E\nr\\\nm f\nE",
-                   "sh <<A\ncat <<B | sh\nrm f\nB\nA", "sh <<E\n'\nrm f\nE", "x=$(cat <<E\nrm f\nE\n); $x",
-                   "echo | split --filter='rm f' -", "split --filter 'rm f' x", "split --fil='rm f' x", "sg root 'rm f'",
-                   "sg root -c 'rm f'", "i386 rm f", "logsave g rm f"});
+  all_denied(but, {"exec <<E\nrm f\nE\nsh",
+                   "cat > g <<E\nrm f\nE\nsh < g",
+                   "bash -c 'nohup bash <<< \"rm f\"'",
+                   "bash -c 'cat <<< \"rm f\" | bash'",
+                   "bash -c 'cat <<<x\nrm f\nx'",
+                   "sh <<E\n\\\\rm f\nE",
+                   "sh <<E\nr\\\nm f\nE",
+                   "sh <<A\ncat <<B | sh\nrm f\nB\nA",
+                   "sh <<E\n'\nrm f\nE",
+                   "x=$(cat <<E\nrm f\nE\n); $x",
+                   "set -- $(cat <<E\nrm f\nE\n); \"$@\"",
+                   "x=sh; $x <<E\nrm f\nE",
+                   "$0 -s <<E\nrm f\nE",
+                   "cat <<E | \"$SHELL\"\nrm f\nE",
+                   "$0 -c 'rm f'",
+                   "echo | split --filter='rm f' -",
+                   "split --filter 'rm f' x",
+                   "split --fil='rm f' x",
+                   "sg root 'rm f'",
+                   "sg root -c 'rm f'",
+                   "i386 rm f",
+                   "logsave g rm f"});
   all_denied(only, {"sh <<E\n$x\nE", "sh <<E\ncat '$(cat g)'\nE"});
   all_allowed(only, {"sh <<'E'\ncat '$x'\nE", "{ sh; } <<E\ncat x\nE", "cat <<E\nrm f\nE", "sh -c true <<E\nrm f\nE"});
   all_allowed(but, {"cat > f <<EOF\nrm f\n'\nEOF", "python3 - <<EOF\nrm = 1\nprint('rm x')\nEOF",
