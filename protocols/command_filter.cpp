@@ -11,6 +11,7 @@
 #include <iterator>
 #include <re2/re2.h>
 #include <string_view>
+#include <utility>
 
 namespace conclave {
 
@@ -43,13 +44,36 @@ std::string matchable(const std::string& text) {
   return out;
 }
 
+constexpr std::size_t max_assignments = 32; ///< in front of one command
+
+/// A command without what is assigned in front of it, and with each of that alone: an assignment may change what runs, too.
+std::vector<std::string> parts(shell::simple_command c) {
+  std::vector<std::string> out;
+  auto assignments = std::exchange(c.assignments, {});
+  if (!c.words.empty() || !c.redirections.empty())
+    out.push_back(matchable(c.whole_text()));
+  for (auto& a : assignments) {
+    c.assignments = {a};
+    out.push_back(matchable(c.whole_text()));
+  }
+  return out;
+}
+
 /// The ways to write one command that a pattern may be meant for.
-std::vector<std::string> spellings(const shell::simple_command& c) {
-  std::vector<std::string> out{matchable(c.whole_text()), matchable(c.text())};
+std::vector<std::string> spellings(shell::simple_command c) {
+  std::vector<std::string> out;
+  auto add = [&out, &c] {
+    for (auto& p : parts(c))
+      out.push_back(std::move(p));
+    if (c.assignments.size() > 1)
+      out.push_back(matchable(c.whole_text()));
+    if (!c.redirections.empty())
+      out.push_back(matchable(c.text()));
+  };
+  add();
   if (auto base = shell::base_name(c); !c.words.empty() && base != c.words.front().text) {
-    auto short_name = c;
-    short_name.words.front().text = base;
-    out.push_back(matchable(short_name.text()));
+    c.words.front().text = base;
+    add();
   }
   return out;
 }
@@ -121,7 +145,12 @@ std::optional<tool_fault> command_filter::judge(std::string_view command) const 
   if (!has_allowed_ && blocked_.empty() && !fixed_words_)
     return std::nullopt;
   auto line = shell::all_forms(command);
+  auto refused = [command](const std::string& why) {
+    return tool_fault{path_policy::denial::command, "the command " + shown(command) + " is not run: " + why};
+  };
   auto judge_one = [this](const shell::simple_command& c) -> std::optional<tool_fault> {
+    if (c.assignments.size() > max_assignments)
+      return denied(c, "it has more than " + std::to_string(max_assignments) + " assignments");
     auto texts = spellings(c);
     for (auto& p : blocked_)
       if (std::any_of(texts.begin(), texts.end(), [&p](const std::string& t) { return matches(*p, t); }))
@@ -135,19 +164,22 @@ std::optional<tool_fault> command_filter::judge(std::string_view command) const 
       if (auto fault = judge_one(c))
         return fault;
   if (fixed_words_ && line.is_fork_bomb)
-    return tool_fault{path_policy::denial::command, "the command " + shown(command)
-                                                        + " is not run: a function in it starts itself "
-                                                          "again and again. Use other commands."};
+    return refused("a function in it starts itself again and again. Use other commands.");
+  if (line.cut && (fixed_words_ || !blocked_.empty()))
+    return refused("it is too long or too deep to be looked at as a whole. Write it as several.");
   if (!has_allowed_)
     return std::nullopt;
+  auto is_listed = [this](const std::string& text) {
+    return std::any_of(allowed_.begin(), allowed_.end(), [&text](const pattern& p) { return matches(*p, text); });
+  };
   for (auto& c : line.commands) {
-    auto text = matchable(c.whole_text());
-    if (std::none_of(allowed_.begin(), allowed_.end(), [&text](const pattern& p) { return matches(*p, text); }))
-      return denied(c, "it is not in the list of allowed commands, each of which is matched as a whole");
+    auto texts = parts(c);
+    if (!std::all_of(texts.begin(), texts.end(), is_listed))
+      return denied(c, c.assignments.empty() ? "it is not in the list of allowed commands, each of which is matched as a whole"
+                                             : "the list of allowed commands must have it without assignments, and with each");
   }
   if (!line.doubt.empty())
-    return tool_fault{path_policy::denial::command, "the command " + shown(command) + " is not run: only listed commands are, and "
-                                                        + line.doubt + ". Write it as plain commands."};
+    return refused("only listed commands are, and " + line.doubt + ". Write it as plain commands.");
   return std::nullopt;
 }
 

@@ -16,6 +16,7 @@ struct forms {
   std::vector<simple_command> commands; ///< those of the line, and those that they run
   std::vector<simple_command> possible; ///< what may be run by a command whose options are not known
   std::string doubt;                    ///< as command_line::doubt
+  bool cut = false;                     ///< it holds more than is looked at
   bool is_fork_bomb = false;            ///< a function that starts itself more than once, or beside itself
 };
 

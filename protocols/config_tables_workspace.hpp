@@ -45,7 +45,8 @@ inline constexpr auto table<workspace_config> = [] {
           .read_by_hand()
           .shown_as("sandbox"),
       field(&x::allowed_commands, "command_line_allowed_commands", texts,
-            "patterns (RE2) of the only commands that are run; each must match a simple command as a whole"),
+            "patterns (RE2) of the only commands that are run; each must match a simple command as a whole, with and without what "
+            "is assigned in front of it"),
       field(&x::blocked_commands, "command_line_blocked_commands", texts, "patterns (RE2) of commands that are refused"),
       field(&x::command_env, "command_env", text_map, "further variables of commands; `${NAME}` is expanded"),
       field(&x::read_before_delete, "enforce_read_before_delete", flag,

@@ -23,9 +23,25 @@ bool is_name_char(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
 }
 
+bool is_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_name_char);
+}
+
 int digit_of(char c, int base) {
   auto d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
   return d < base ? d : -1;
+}
+
+/// A here-document as it is read by its command, but for what is expanded.
+std::string without_escapes(std::string_view body) {
+  std::string out;
+  for (std::size_t i = 0; i < body.size(); ++i) {
+    if (body[i] == '\\' && i + 1 < body.size() && std::string_view("$`\\\n").find(body[i + 1]) != std::string_view::npos
+        && body[++i] == '\n')
+      continue;
+    out += body[i];
+  }
+  return out;
 }
 
 /// The operators, longest first.
@@ -80,7 +96,9 @@ bool parser::read_redirection(simple_command& to) {
     fail("a redirection goes nowhere");
     return false;
   }
-  if (r.op.ends_with("<<") || r.op.ends_with("<<-"))
+  if (r.op.ends_with("<<<"))
+    out_.documents.push_back(r.target);
+  else if (r.op.ends_with("<<") || r.op.ends_with("<<-"))
     documents_.push_back({r.target.text, r.op.back() == '-', r.target.quoted});
   to.redirections.push_back(std::move(r));
   return true;
@@ -89,6 +107,7 @@ bool parser::read_redirection(simple_command& to) {
 word parser::read_word() {
   word w;
   auto plain = true;
+  int subscripts = 0; // NAME[ and what is open within
   while (!done()) {
     auto c = peek();
     if ((c == '<' || c == '>') && peek(1) == '(') {
@@ -135,12 +154,18 @@ word parser::read_word() {
       read_backticks(w, false);
     } else {
       w.pattern = w.pattern || c == '*' || c == '?' || c == '[' || c == '{';
+      if (c == '[' && (subscripts > 0 || (plain && is_name(w.text))))
+        ++subscripts;
+      else if (c == ']' && subscripts > 0)
+        --subscripts;
       w.text += c;
       skip(1);
     }
     if (plain)
       w.plain = w.text.size();
   }
+  if (subscripts > 0) // up to its end, blanks, line feeds and '<<' are part of it
+    differ("shells differ on a '[' that is not closed");
   return w;
 }
 
@@ -188,10 +213,12 @@ void parser::read_dollar(word& w, bool in_quotes) {
   } else if (c != '\0' && std::string_view("@*#?-$!").find(c) != std::string_view::npos) {
     skip(2);
   } else {
-    if (c == '[')
+    if (c == '[') {
       doubt("'$[' is no form of every shell");
+      how_.has_sums = true;
+    }
     if (c == '\\' && peek(2) == '\n')
-      doubt("a line goes on within an expansion");
+      differ("a line goes on within an expansion");
     w.text += '$';
     skip(1);
     return;
@@ -211,6 +238,8 @@ void parser::read_ansi(word& w) {
     }
     skip(1);
     auto c = peek();
+    if (c == '\'')
+      differ("shells differ on \"\\'\" within \"$'\"");
     auto number = [&](int base, int most) {
       std::uint32_t n = 0;
       int d = 0;
@@ -251,7 +280,7 @@ void parser::read_brace(bool in_quotes) {
       skip(2);
     } else if (c == '\'') {
       if (in_quotes)
-        doubt("shells differ on a quote within \"${...}\"");
+        differ("shells differ on a quote within \"${...}\"");
       auto end = text_.find('\'', at_ + 1);
       at_ = in_quotes ? at_ + 1 : end == std::string_view::npos ? text_.size() : end + 1;
     } else if (c == '"') {
@@ -262,7 +291,7 @@ void parser::read_brace(bool in_quotes) {
       read_backticks(ignored, in_quotes);
     } else {
       if (c == '<' || c == '>')
-        doubt("shells differ on '<' and '>' within ${...}");
+        differ("shells differ on '<' and '>' within ${...}");
       skip(1);
     }
   }
@@ -277,6 +306,7 @@ bool parser::read_arithmetic() {
   auto from = at_;
   auto before = out_.commands.size();
   auto functions = out_.functions.size();
+  auto documents = out_.documents.size();
   auto doubted = out_.doubt;
   if (!enter()) {
     leave();
@@ -314,8 +344,9 @@ bool parser::read_arithmetic() {
   failed_ = false;
   out_.commands.resize(before);
   out_.functions.resize(functions);
+  out_.documents.resize(documents);
   out_.doubt = doubted;
-  doubt("shells differ on '$((' that is no sum");
+  differ("shells differ on '$((' that is no sum");
   return false;
 }
 
@@ -333,7 +364,7 @@ void parser::read_substitution(std::size_t open) {
   else
     skip(1);
   if (!documents_.empty())
-    doubt("a here-document begins in a substitution and ends outside of it");
+    differ("a here-document begins in a substitution and ends outside of it");
   outer_documents_ -= outer.size();
   outer.insert(outer.end(), documents_.begin(), documents_.end());
   documents_ = std::move(outer);
@@ -360,7 +391,7 @@ void parser::read_backticks(word& w, bool in_quotes) {
 /// The here-documents that begin behind this line feed.
 void parser::read_documents() {
   if (outer_documents_ > 0)
-    doubt("a here-document begins around a substitution of several lines");
+    differ("a here-document begins around a substitution of several lines");
   for (auto& d : std::exchange(documents_, {})) {
     std::string body;
     auto closed = false, joined = false;
@@ -381,21 +412,23 @@ void parser::read_documents() {
     }
     if (!closed)
       doubt("a here-document has no end");
-    if (!d.literal)
-      parser(body, out_, depth_, how_).run_expansions();
-    if (d.of < out_.commands.size())
-      out_.commands[d.of].documents.push_back(std::move(body));
+    word given;
+    if (!d.literal) {
+      parser(body, out_, depth_, how_).run_expansions(given);
+      body = without_escapes(body);
+    }
+    given.text = std::move(body);
+    out_.documents.push_back(std::move(given));
   }
 }
 
-void parser::run_expansions() {
+void parser::run_expansions(word& found) {
   if (enter()) {
-    word ignored;
     while (!done()) {
       if (peek() == '$')
-        read_dollar(ignored, true);
+        read_dollar(found, true);
       else if (peek() == '`')
-        read_backticks(ignored, true);
+        read_backticks(found, true);
       else
         skip(peek() == '\\' ? 2 : 1);
     }

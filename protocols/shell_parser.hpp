@@ -16,6 +16,7 @@ struct reading {
   int retries = 0;          ///< texts that were read twice
   bool two_ways = false;    ///< it holds "&>": a redirection of some shells, in others '&' and a redirection behind it
   bool begins_anew = false; ///< read as those others do
+  bool has_sums = false;    ///< it holds "((" or "$[": sums of some shells, in which '<<' and '#' are other signs than in commands
 };
 
 class parser {
@@ -24,14 +25,13 @@ public:
 
   /// All of the text as commands.
   void run();
-  /// All of the text as the inside of a here-document: only substitutions run.
-  void run_expansions();
+  /// All of the text as the inside of a here-document: only substitutions run. Tells `found` whether it is expanded.
+  void run_expansions(word& found);
 
 private:
   struct here_document {
     std::string delimiter;
     bool strips_tabs = false, literal = false;
-    std::size_t of = SIZE_MAX; ///< which command's
   };
 
   // grammar (shell_words.cpp)
@@ -77,6 +77,7 @@ private:
   bool is_reserved(std::initializer_list<std::string_view> words) const;
   bool at_terminator() const;
   void doubt(std::string_view why);
+  void differ(std::string_view why); ///< what one shell runs is data for another
   void fail(std::string_view why);
   bool enter();
   void leave() { --depth_; }

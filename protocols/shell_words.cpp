@@ -26,6 +26,23 @@ std::size_t assigned_name(const word& w) {
   return rest.starts_with('=') || rest.starts_with("+=") ? n : 0;
 }
 
+/// Whether it has a sign that makes data of what follows, unless it stands in a sum.
+bool hides_commands(std::string_view text) {
+  if (text.find("<<") != std::string_view::npos)
+    return true;
+  auto comment = text.find('#');
+  while (comment != std::string_view::npos && comment > 0
+         && std::string_view(" \t\n;&|()<>").find(text[comment - 1]) == std::string_view::npos)
+    comment = text.find('#', comment + 1);
+  return comment != std::string_view::npos;
+}
+
+/// Whether a variable that is there from the start decides which program a name stands for, or what it does.
+bool changes_what_runs(std::string_view name) {
+  return name == "PATH" || name == "HOME" || name == "ENV" || name == "IFS" || name == "PS4" || name == "SHELLOPTS"
+         || name.starts_with("LD_") || name.starts_with("BASH");
+}
+
 } // namespace
 
 std::string simple_command::text() const {
@@ -50,6 +67,11 @@ std::string simple_command::whole_text() const {
 void parser::doubt(std::string_view why) {
   if (out_.doubt.empty())
     out_.doubt = why;
+}
+
+void parser::differ(std::string_view why) {
+  doubt(why);
+  out_.odd = true;
 }
 
 void parser::fail(std::string_view why) {
@@ -198,8 +220,7 @@ void parser::command() {
   } else if (is_reserved({"coproc", "time"})) {
     auto begin = at_;
     if (reserved() == "coproc") {
-      doubt("'coproc' is no word of every shell");
-      out_.odd = true; // a name may come first
+      differ("'coproc' is no word of every shell"); // a name may come first
     }
     skip(reserved().size());
     blanks();
@@ -221,6 +242,7 @@ void parser::command() {
 }
 
 void parser::subshell() {
+  how_.has_sums = how_.has_sums || peek(1) == '(';
   skip(1);
   list();
   blanks();
@@ -264,7 +286,11 @@ void parser::for_clause() {
   blanks();
   if (here("("))
     return fail("'for ((' is no form of every shell");
-  read_word();
+  if (auto name = read_word().text; changes_what_runs(name)) { // as an assignment does
+    simple_command c;
+    c.assignments.push_back(name + "=");
+    finish(std::move(c));
+  }
   newlines();
   if (reserved() == "in") {
     skip(2);
@@ -340,11 +366,8 @@ void parser::simple() {
   out_.commands.emplace_back();
   auto is_function = false;
   for (blanks(); !done() && !is_function; blanks()) {
-    if (read_redirection(c)) {
-      if (c.redirections.back().op.ends_with("<<") || c.redirections.back().op.ends_with("<<-"))
-        documents_.back().of = index;
+    if (read_redirection(c))
       continue;
-    }
     if (peek() == '(') {
       is_function = c.words.size() == 1 && c.assignments.empty() && c.redirections.empty() && begins_function();
       if (!is_function)
@@ -388,9 +411,10 @@ void parser::judge_name(const simple_command& c) {
   if (c.words.empty())
     return;
   auto& name = c.words.front();
-  if (!name.quoted && (name.text.find('{') != std::string::npos || name.text.find("]=") != std::string::npos)) {
-    doubt("the name of a command is written as only some shells read it");
-    out_.odd = true;
+  if (!name.quoted
+      && (name.text.find('{') != std::string::npos || name.text.find("]=") != std::string::npos
+          || name.text.find("]+=") != std::string::npos)) {
+    differ("the name of a command is written as only some shells read it");
   } else if (name.dynamic)
     doubt("the name of a command comes from an expansion");
   else if (name.text == "[[" && !name.quoted)
@@ -416,6 +440,11 @@ command_line parse(std::string_view text) {
   if (how.two_ways) { // what runs is among the commands of both
     how = {.begins_anew = true};
     parser(text, out, 0, how).run();
+  }
+  if (how.has_sums && hides_commands(text)) {
+    if (out.doubt.empty())
+      out.doubt = "shells differ on where a sum ends";
+    out.odd = true;
   }
   return out;
 }

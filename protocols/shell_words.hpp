@@ -36,9 +36,8 @@ struct simple_command {
   std::vector<std::string> assignments; ///< "A=b"
   std::vector<word> words;              ///< none: only assignments or redirections
   std::vector<redirection> redirections;
-  std::vector<std::string> documents; ///< its here-documents, as they stand; those of a compound command are nobody's
-  bool background = false;            ///< it, or what it is part of, ends in '&'
-  bool piped = false;                 ///< it is part of a pipeline
+  bool background = false; ///< it, or what it is part of, ends in '&'
+  bool piped = false;      ///< it is part of a pipeline
 
   /// The words with a space between each two.
   std::string text() const;
@@ -54,8 +53,9 @@ struct function {
 struct command_line {
   std::vector<simple_command> commands; ///< in the order they begin
   std::vector<function> functions;
-  std::string doubt; ///< why what runs may be more than `commands`, or other than they say; empty = understood
-  bool odd = false;  ///< some of what runs is not in `commands`: it is written in a way of one shell, or not to be read at all
+  std::vector<word> documents; ///< what its here-documents and here-strings hold, whoever reads them
+  std::string doubt;           ///< why what runs may be more than `commands`, or other than they say; empty = understood
+  bool odd = false; ///< some of what runs is not in `commands`: it is written in a way of one shell, or not to be read at all
 };
 
 /// Takes any bytes.

@@ -218,6 +218,143 @@ CAF_TEST(a block list finds a command however it is started) {
                   "git rm-x", "echo \"rm\"", "ls # rm x"});
 }
 
+CAF_TEST(an assignment in front allows nothing and hides nothing) {
+  command_filter only({"python.*", "echo.*", "(CC=\\w+ )?make( > f)?", "ls"}, {}, false);
+  all_allowed(only, {"python x", "CC=gcc make", "CC=gcc make > f", "echo=1", "for x in 1; do ls; done"});
+  all_denied(only, {"python=1 rm f", "echo=1 touch g", "echo=2 rm f", "echo+=x rm f", "python3=x\nrm f", "FOO=1 python x",
+                    "python=1 PATH=. python x", "PATH=. python x", "LD_PRELOAD=x ls", "CC=gcc ls", "CC=gcc PATH=. make",
+                    "PATH=.; ls", "echo=1 PATH=.; echo x", "python=1 > f", "for PATH in .; do ls; done"});
+  command_filter but({}, {"rm.*", "mv x y > f", "LD_PRELOAD=.*"}, false);
+  all_denied(but, {"A=1 rm x", "A=1 B=2 rm x", "A=1 /bin/rm x", "A=1 mv x y > f", "/bin/mv x y > f", "A=1 LD_PRELOAD=x ls",
+                   "LD_PRELOAD=x", "A=1 LD_PRELOAD=x"});
+  all_allowed(but, {"A=1 ls", "x=1 ls > f", "A=rm ls"});
+  std::string many;
+  for (int i = 0; i < 10'000; ++i)
+    many += "a=1 ";
+  all_denied(but, {many + "ls"});
+}
+
+CAF_TEST(a document is commands where one of the line runs what it reads) {
+  command_filter only({".*sh.*", "cat.*", "<<.*", "while .*", "env.*", "xargs.*", "find.*", "true", "exec.*", "eval.*", "[.g] ?.*"},
+                      {}, false);
+  command_filter but({}, {"rm( .*)?"}, false);
+  for (std::string line : {"env sh <<E",
+                           "command sh <<E",
+                           "exec sh <<E",
+                           "timeout 5 sh <<E",
+                           "timeout --foreground 5 sh <<E",
+                           "env -S sh <<E",
+                           "eval sh <<E",
+                           "eval \"$(cat)\" <<E",
+                           "find . -exec sh ';' <<E",
+                           "{ sh; } <<E",
+                           "(sh) <<E",
+                           "while sh; do break; done <<E",
+                           "if true; then sh; fi <<E",
+                           "case x in x) sh;; esac <<E",
+                           "for x in 1; do sh; done <<E",
+                           "g() { sh; } <<E",
+                           "g() { sh; }; g <<E",
+                           "sh -c sh <<E",
+                           "sh -c 'true; sh' <<E",
+                           "sh /dev/stdin -c true <<E",
+                           "sh -s a <<E",
+                           "sh - <<E",
+                           "sh 3<<E <&3",
+                           "sh /dev/fd/3 3<<E",
+                           "sh -- /proc/self/fd/0 <<E",
+                           "cd /dev; sh ./stdin <<E",
+                           "sh $empty <<E",
+                           "bash --rcfile /dev/fd/3 -i x 3<<E",
+                           "bash -o posix <<E",
+                           "BASH_ENV=/dev/fd/3 bash x 3<<E",
+                           "fish <<E",
+                           "su <<E",
+                           "script f <<E",
+                           "chroot . <<E",
+                           "unshare -r <<E",
+                           ". /dev/stdin <<E",
+                           "source /dev/fd/0 <<E",
+                           "command . \"$x\" <<E",
+                           "xargs -I@ sh -c @ <<E",
+                           "xargs -I@ @ <<E",
+                           "xargs env <<E",
+                           "xargs -n 2 timeout 5 <<E",
+                           "parallel <<E",
+                           "cat <<E | sh",
+                           "cat <<E | sh 2>&1 | cat",
+                           "cat <<E | while read c; do $c; done",
+                           "cat <<E | while read c; do eval \"$c\"; done",
+                           "true & cat <<X <<-E | sh\nx\nX",
+                           "bash <(cat <<E"}) {
+    auto whole =
+        line + "\n" + (line.find("<<-") != std::string::npos ? "\t" : "") + "rm f\nE" + (line.ends_with("(cat <<E") ? "\n)" : "");
+    all_denied(only, {whole});
+    all_denied(but, {whole});
+  }
+  all_denied(but, {"exec <<E\nrm f\nE\nsh",
+                   "cat > g <<E\nrm f\nE\nsh < g",
+                   "bash -c 'nohup bash <<< \"rm f\"'",
+                   "bash -c 'cat <<< \"rm f\" | bash'",
+                   "bash -c 'cat <<<x\nrm f\nx'",
+                   "sh <<E\n\\\\rm f\nE",
+                   "sh <<E\nr\\\nm f\nE",
+                   "sh <<A\ncat <<B | sh\nrm f\nB\nA",
+                   "sh <<E\n'\nrm f\nE",
+                   "x=$(cat <<E\nrm f\nE\n); $x",
+                   "set -- $(cat <<E\nrm f\nE\n); \"$@\"",
+                   "x=sh; $x <<E\nrm f\nE",
+                   "$0 -s <<E\nrm f\nE",
+                   "cat <<E | \"$SHELL\"\nrm f\nE",
+                   "$0 -c 'rm f'",
+                   "echo | split --filter='rm f' -",
+                   "split --filter 'rm f' x",
+                   "split --fil='rm f' x",
+                   "sg root 'rm f'",
+                   "sg root -c 'rm f'",
+                   "i386 rm f",
+                   "logsave g rm f"});
+  all_denied(only, {"sh <<E\n$x\nE", "sh <<E\ncat '$(cat g)'\nE"});
+  all_allowed(only, {"sh <<'E'\ncat '$x'\nE", "{ sh; } <<E\ncat x\nE", "cat <<E\nrm f\nE", "sh -c true <<E\nrm f\nE"});
+  all_allowed(but, {"cat > f <<EOF\nrm f\n'\nEOF", "python3 - <<EOF\nrm = 1\nprint('rm x')\nEOF",
+                    "cat > a.sh <<E\nrm f\nE\nsh a.sh", "cat > a.sh <<E\nrm f\nE\nbash -e ./a.sh x; . ./a.sh",
+                    "cat > f <<'E'\nrm f\nE\nenv A=1 timeout 5 make", "cat > f <<'E'\nrm f\nE\nbash -c 'make'",
+                    "xargs -I{} cp {} d <<E\nrm\nE", "timeout --foreground 5 python3 - <<E\nrm\nE", "$PY - <<E\nrm\nE",
+                    "{ cat; ls; } <<E\nrm f\nE", "while read x; do echo $x; done <<E\nrm f\nE", "exec > log; cat > f <<E\nrm f\nE",
+                    "(flock -n 9; cat > f <<E\nrm f\nE\n) 9> l", "sh -c 'true' <<E\nrm f\nE", "git commit -F - <<E\nrm f\nE",
+                    "split --filter='ls' x", "split -l 5 x rm"});
+}
+
+CAF_TEST(what is data to one shell and a command to another is found) {
+  command_filter only({"bash .*", "echo .*", "sh.*", "x=.*"}, {}, false), but({}, {"rm f|touch a"}, false);
+  for (std::string line : {"((x=1<<2))\nrm f\n", "((x=1<<2))\nrm f\n2\n", "((1 #$(rm f)\n))", "echo $[1<<2]\nrm f\n",
+                           "a[1<<2]=1\nrm f\n", "a[ 1 << 2 ]=1\nrm f\n", "a[1\n<<2]=1\nrm f\n", "a[ #$(rm f)\n]=1", "a[0]+=1 rm f",
+                           "a[1 2]=3 rm f", "echo \"${x#'}\"'}\"; rm f #'", "echo $\\\n(rm f)", "echo ${x:-<(rm f)}",
+                           "echo $(cat <<A)\nrm f\nA\n", "echo $'\\'; rm f #'"}) {
+    std::string quoted;
+    for (auto c : line)
+      quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    all_denied(only, {line, "bash -c '" + quoted + "'"});
+    all_denied(but, {line, "bash -c '" + quoted + "'"});
+  }
+  all_allowed(but, {"((cd a; ls); cat rm)", "bash -c '((i++)); echo \"rm f\"'", "bash -c 'x[1]=2; ls a[bc] x[[:alpha:]]*'",
+                    "[ -f x ] && cat > f <<E\nrm f\nE", "if [ \"$#\" -gt 1 ]; then cat <<E\nrm f\nE\nfi # rm f",
+                    "x=$((1<<2))\necho 'rm f'"});
+}
+
+CAF_TEST(what is more than is looked at is not run where something is blocked) {
+  command_filter but({}, {"rm.*"}, false), words({}, {}, true);
+  std::string envs, commands, assigned;
+  for (int i = 0; i < 100; ++i)
+    envs += "env ";
+  for (int i = 0; i < 30'000; ++i)
+    commands += "a;";
+  for (int i = 0; i < 100; ++i)
+    assigned += "x[0]=1 ";
+  all_denied(but, {envs + "rm x", commands + "rm x", "bash -c '" + assigned + "rm x'"});
+  all_denied(words, {envs + "sudo x", commands + "sudo x", "bash -c '" + assigned + "sudo x'"});
+}
+
 CAF_TEST(a denial names the simple command and the pattern) {
   command_filter f({}, {"curl .*"}, false);
   auto text = judged(f, "ls; env curl http://x");

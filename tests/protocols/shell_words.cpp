@@ -107,10 +107,21 @@ CAF_TEST(here documents are no commands but what they expand is) {
   CAF_CHECK_EQUAL(commands("cat <<'E'\n$(c)\nE\nd"), "<cat> <d>");
   CAF_CHECK_EQUAL(commands("cat <<-E\n\tx\n\tE\nd"), "<cat> <d>");
   CAF_CHECK_EQUAL(commands("cat <<A <<B\na\nA\nb\nB\nd"), "<cat> <d>");
+  CAF_CHECK_EQUAL(commands("cat <<<x; a\nb\nx"), "<cat> <a> <b> <x>");
   CAF_CHECK(understood("cat <<E\nx\nE"));
   CAF_CHECK(!understood("cat <<E\nx"));
   CAF_CHECK(!understood("cat <<E\na\\\nE\nE\n"));
   CAF_CHECK(!understood("cat <<E $(a\nb)\nE\n"));
+}
+
+CAF_TEST(documents are kept as they are read) {
+  auto line = shell::parse("{ a; } <<A; b <<-'B' | c <<<\"d e\"\n\\$x\\\\\\\n\\y\nA\n\t\\$z\n\tB\ne $(f <<C\n$g\nC\n)");
+  CAF_REQUIRE_EQUAL(line.documents.size(), 4u);
+  CAF_CHECK_EQUAL(line.documents[0].text, "d e");
+  CAF_CHECK_EQUAL(line.documents[1].text, "$x\\\\y\n");
+  CAF_CHECK_EQUAL(line.documents[2].text, "\\$z\n");
+  CAF_CHECK_EQUAL(line.documents[3].text, "$g\n");
+  CAF_CHECK(!line.documents[1].dynamic && !line.documents[2].dynamic && line.documents[3].dynamic);
 }
 
 CAF_TEST(redirections are told from words) {
@@ -169,14 +180,24 @@ CAF_TEST(what is not understood is said) {
                      "a $\"b\"",
                      "a >",
                      "case x in a) b",
+                     "((a<<2))\nb\n",
+                     "((a #b\n))",
+                     "a[1<<2]=1",
+                     "a[1 2]=1",
+                     "a $[1<<2]\nb\n",
+                     "a $'\\''",
                      "a \"${x:-'y'}\"",
                      ";",
                      "&"})
     if (understood(text))
       CAF_ERROR("understood: " << text);
   CAF_CHECK(!understood(std::string("a\0b", 3)));
-  for (auto* text : {"", "  ", "# a", "a", "a;", "a &", "[ -f x ] && b", "a \"$x\" ${y%.*} $((1+2)) $1 $? $@", "echo }",
-                     "\n\na\n\n", "a \\", "time a", "a ~/b *.c [x]", "a {b,c}"})
+  for (auto* text : {"((a<<2))", "a[1 2]=1", "a[0]+=1 b", "a \"${x:-'y'}\"", "a ${x<}", "a $(b <<E)", "a $'\\''"})
+    if (!shell::parse(text).odd)
+      CAF_ERROR("not odd: " << text);
+  for (auto* text :
+       {"", "  ", "# a", "a", "a;", "a &", "[ -f x ] && b", "a \"$x\" ${y%.*} $((1+2)) $1 $? $@", "echo }", "\n\na\n\n", "a \\",
+        "time a", "a ~/b *.c [x] y[z] y[[:alpha:]]", "((a); b)", "( (a) <<E\nE\n) # b", "a {b,c}"})
     if (!understood(text))
       CAF_ERROR(doubt(text) << ": " << text);
 }
