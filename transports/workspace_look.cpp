@@ -13,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -55,7 +56,16 @@ fs::file_type type_of(int folder, const dirent& e) {
                                : fs::file_type::unknown;
 }
 
+bool may_enter(const std::string& folder) {
+  return ::faccessat(AT_FDCWD, folder.c_str(), X_OK, AT_EACCESS) == 0;
+}
+
 } // namespace
+
+bool workspace_look::can_be_reached_into(const std::string& folder) {
+  struct stat s {};
+  return ::lstat(folder.c_str(), &s) == 0 && (s.st_uid == ::geteuid() || may_enter(folder));
+}
 
 workspace_look::looked workspace_look::look_through(const std::string& folder,
                                                     const std::function<bool(const std::string&, fs::file_type)>& f,
@@ -74,8 +84,13 @@ workspace_look::looked workspace_look::look_through(const std::string& folder,
     const auto& at = left.front();
     auto fd = ::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (at == folder ? 0 : O_NOFOLLOW));
     std::unique_ptr<DIR, int (*)(DIR*)> dir{fd < 0 ? nullptr : ::fdopendir(fd), &::closedir};
+    // To list a folder and to go into it are two rights.
+    if (dir ? !may_enter(at) : errno == EACCES) {
+      out.shut.push_back(at);
+      continue;
+    }
     if (!dir) {
-      if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+      if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
         give_up(at);
       continue;
     }
@@ -146,19 +161,27 @@ void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<
   };
   auto look = [&](const std::string& folder, const auto& f) {
     auto all = look_through(folder, f);
+    std::erase_if(all.shut, [](auto& path) { return !workspace_look::can_be_reached_into(path); });
     if (all.whole())
       return;
-    auto none = all.unseen.size() > max_unseen || std::find(all.unseen.begin(), all.unseen.end(), folder) != all.unseen.end();
+    auto is_in = [&folder](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), folder) != list.end();
+    };
+    auto none = all.unseen.size() + all.shut.size() > max_unseen || is_in(all.unseen) || is_in(all.shut);
+    auto many = !all.unseen.empty();
+    auto not_seen = std::move(all.unseen);
+    not_seen.insert(not_seen.end(), all.shut.begin(), all.shut.end());
     if (none)
       closed.push_back(folder);
     else
-      hidden.insert(hidden.end(), all.unseen.begin(), all.unseen.end());
-    notice("commands do not see " + std::string(none ? "" : "all of ") + path_policy::shown(folder)
-           + ": it holds too much to look for secrets in it (" + std::to_string(workspace_look::max_looked_at)
-           + " files and folders at most); "
+      hidden.insert(hidden.end(), not_seen.begin(), not_seen.end());
+    notice("commands do not see " + std::string(none ? "" : "all of ") + path_policy::shown(folder) + ": "
+           + (many ? "it holds too much to look for secrets in it (" + std::to_string(workspace_look::max_looked_at)
+                         + " files and folders at most); "
+                   : "what you may not list cannot be looked through for secrets; ")
            + (none ? ""
-                   : "not " + path_policy::shown(all.unseen.front())
-                         + (all.unseen.size() > 1 ? " and " + std::to_string(all.unseen.size() - 1) + " more; " : "; "))
+                   : "not " + path_policy::shown(not_seen.front())
+                         + (not_seen.size() > 1 ? " and " + std::to_string(not_seen.size() - 1) + " more; " : "; "))
            + "name the folders in it that they need");
   };
   for (auto& c : f_.config.context)
@@ -191,8 +214,12 @@ std::vector<std::string> workspace_disk::find_protected() const {
         here.push_back(path);
       return !found;
     };
-    auto one = r.kind == path_policy::root_kind::context_file;
-    auto whole = !is_protected(r.path) && (one || look_through(r.path, note).whole());
+    auto whole = !is_protected(r.path);
+    if (whole && r.kind != path_policy::root_kind::context_file) {
+      auto seen = look_through(r.path, note);
+      whole = seen.unseen.empty();
+      here.insert(here.end(), seen.shut.begin(), seen.shut.end()); // whose is whatever is in there: who renames it moves that
+    }
     if (!whole || here.size() > max_protected)
       here = {r.path};
     out.insert(out.end(), here.begin(), here.end());

@@ -278,3 +278,101 @@ CAF_TEST(a folder that cannot be looked into is hidden and a person is told) {
   CAF_CHECK(has(hidden, "/" + name) && hidden.size() == 2 && hidden.back().size() <= 3000);
   CAF_CHECK(has(disk.take_notices(), "commands do not see all of"));
 }
+
+namespace {
+
+/// A folder of the user's with folders in it that may not be listed, looked at by nobody.
+struct shut_folders {
+  workspace_tree tree;
+  std::string project = tree / "project";
+  std::vector<std::string> hidden, closed, guarded, told;
+  std::optional<workspace_disk> disk;
+
+  shut_folders() {
+    for (const auto* name : {"open/.env", "pub/.env", "pub/sub/id_rsa", "theirs/.env", "own/.env", "own/keep.lock", "seen/.env"})
+      put(project + "/" + name, "k");
+    if (::geteuid() == 0)
+      for (const auto* name : {"", "/open", "/own", "/seen"})
+        CAF_REQUIRE_EQUAL(::chown((project + name).c_str(), 65534, 65534), 0);
+    mode("pub", 0711);
+    mode("theirs", 0700);
+    mode("own", 0);
+    mode("seen", 0600);
+  }
+  ~shut_folders() {
+    for (const auto* name : {"pub", "theirs", "own", "seen"})
+      mode(name, 0755);
+  }
+  void mode(const std::string& name, mode_t m) const { CAF_CHECK_EQUAL(::chmod((project + "/" + name).c_str(), m), 0); }
+
+  void look(bool in_place) {
+    workspace_folders f{tree / "home", tree / "home/work/task/0123abcd", "task", {}, {}};
+    f.config.cwd = "w";
+    f.config.write_mode = in_place ? "legacy" : "auto";
+    f.config.context = {{project, in_place, {}, false}};
+    f.limits.keep_free = 0;
+    fs::create_directories(tree / "home");
+    if (::geteuid() == 0)
+      CAF_REQUIRE_EQUAL(::chown((tree / "home").c_str(), 65534, 65534), 0);
+    as_nobody user;
+    disk.emplace(f);
+    prepare_workspace p;
+    p.present = in_place;
+    CAF_REQUIRE_EQUAL(disk->prepare(p, nullptr), "");
+    disk->find_secrets(hidden, closed);
+    guarded = disk->find_protected();
+    told = disk->take_notices();
+    for (auto* list : {&hidden, &guarded})
+      std::sort(list->begin(), list->end());
+  }
+  std::vector<std::string> below(std::vector<std::string> names) const {
+    for (auto& n : names)
+      n = project + "/" + n;
+    return names;
+  }
+};
+
+} // namespace
+
+CAF_TEST(what may not be listed is hidden where it can be reached all the same) {
+  if (::geteuid() != 0) {
+    std::cout << "skipped: no folder can be given to another user (not root)" << std::endl;
+    return;
+  }
+  shut_folders s;
+  s.look(false);
+  CAF_CHECK_EQUAL(s.closed, std::vector<std::string>{});
+  CAF_CHECK_EQUAL(s.hidden, s.below({"open/.env", "own", "pub", "seen"}));
+  CAF_REQUIRE_EQUAL(s.told.size(), 1u);
+  CAF_CHECK(has(s.told, "what you may not list cannot be looked through for secrets; not "));
+}
+
+CAF_TEST(what may not be listed is protected where a folder is written in place) {
+  if (::geteuid() != 0) {
+    std::cout << "skipped: no folder can be given to another user (not root)" << std::endl;
+    return;
+  }
+  shut_folders s;
+  s.look(true);
+  CAF_CHECK_EQUAL(s.hidden, s.below({"open/.env", "own", "pub", "seen"}));
+  CAF_CHECK_EQUAL(s.guarded, s.below({"open/.env", "own", "pub", "seen", "theirs"}));
+  as_nobody user;
+  s.mode("own", 0755); // by the user himself
+  fs::create_directories(s.project + "/late");
+  s.mode("late", 0300);
+  s.disk->end_presentation();
+  CAF_CHECK(has(s.disk->take_notices(), "that you may not look into: late;"));
+}
+
+CAF_TEST(a folder that may not be listed at all is not for commands) {
+  if (::geteuid() != 0) {
+    std::cout << "skipped: no folder can be given to another user (not root)" << std::endl;
+    return;
+  }
+  shut_folders s;
+  s.project += "/pub";
+  s.look(false);
+  CAF_CHECK_EQUAL(s.closed, std::vector<std::string>{s.project});
+  CAF_CHECK(s.hidden.empty() && has(s.told, "commands do not see " + s.project + ": what you may not list"));
+  s.project = s.tree / "project";
+}
