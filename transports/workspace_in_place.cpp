@@ -5,6 +5,7 @@
 
 #include "protocols/path_policy.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_folders.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 #include "transports/workspace_look.hpp"
@@ -61,15 +62,19 @@ std::string beyond(const snapshots::amount& now, const snapshots::amount& before
 
 } // namespace
 
-/// What is in the folder under names that are never written, what is protected there, and what cannot be looked into: the uppermost
-/// of each, sorted.
+/// What is in the folder under names that are never written, what is protected there, what git takes for a repository, and what
+/// cannot be looked into: the uppermost of each, sorted.
 std::vector<std::string> workspace_disk::never_written(std::size_t i) const {
   auto all = rules();
   for (auto& r : all.roots)
     r.writable = true; // what is asked is the names' part alone
   std::vector<std::string> out;
-  auto seen = workspace_look::look_through(f_.config.context[i].path, [&](const std::string& path, std::filesystem::file_type) {
-    auto ok = path_policy::judge(all, path, path_policy::access::modify).ok();
+  auto& folder = f_.config.context[i].path;
+  if (git::is_repository(folder))
+    out.push_back(folder);
+  auto seen = workspace_look::look_through(folder, [&](const std::string& path, std::filesystem::file_type type) {
+    auto ok = path_policy::judge(all, path, path_policy::access::modify).ok()
+              && (type != std::filesystem::file_type::directory || !git::is_repository(path));
     if (!ok)
       out.push_back(path);
     return ok;
@@ -129,8 +134,8 @@ void workspace_disk::end_presentation() {
       named += (n == 0 ? "" : ", ") + path_policy::shown(added[n] == c.path ? "." : added[n].substr(c.path.size() + 1));
     if (!added.empty())
       notice("while " + path_policy::shown(c.path, 4'096)
-             + " was written in place, this was made there, under names that are protected or never written, or that you may not "
-               "look into: "
+             + " was written in place, this was made there, under names that are protected or never written, as a git "
+               "repository, or closed to a look: "
              + named + (added.size() > most_named ? " and " + std::to_string(added.size() - most_named) + " more" : "")
              + "; look at it before you run git or anything else there");
   }

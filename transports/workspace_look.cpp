@@ -4,6 +4,7 @@
 #include "transports/workspace_look.hpp"
 
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_folders.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <cerrno>
@@ -200,7 +201,8 @@ std::vector<std::string> workspace_disk::find_protected() const {
   auto all = rules();
   for (auto& r : all.roots) {
     // In a copy, names that are never written are left out when it is applied.
-    auto in_place = r.kind == path_policy::root_kind::context;
+    auto one = r.kind == path_policy::root_kind::context_file;
+    auto in_place = one || r.kind == path_policy::root_kind::context;
     if (!r.writable || (r.protected_paths.empty() && !in_place))
       continue;
     auto is_protected = [&](const std::string& path) {
@@ -208,14 +210,15 @@ std::vector<std::string> workspace_disk::find_protected() const {
       return code == path_policy::denial::protected_path || (in_place && code == path_policy::denial::excluded);
     };
     std::vector<std::string> here;
-    auto note = [&](const std::string& path, fs::file_type) {
-      auto found = here.size() <= max_protected && is_protected(path);
+    auto note = [&](const std::string& path, fs::file_type type) {
+      auto found = here.size() <= max_protected
+                   && (is_protected(path) || (in_place && type == fs::file_type::directory && git::is_repository(path)));
       if (found)
         here.push_back(path);
       return !found;
     };
-    auto whole = !is_protected(r.path);
-    if (whole && r.kind != path_policy::root_kind::context_file) {
+    auto whole = !is_protected(r.path) && !(in_place && git::repository_folders::lies_in_repository(r.path));
+    if (whole && !one) {
       auto seen = look_through(r.path, note);
       whole = seen.unseen.empty();
       here.insert(here.end(), seen.shut.begin(), seen.shut.end()); // whose is whatever is in there: who renames it moves that

@@ -361,7 +361,7 @@ CAF_TEST(what may not be listed is protected where a folder is written in place)
   fs::create_directories(s.project + "/late");
   s.mode("late", 0300);
   s.disk->end_presentation();
-  CAF_CHECK(has(s.disk->take_notices(), "that you may not look into: late;"));
+  CAF_CHECK(has(s.disk->take_notices(), "closed to a look: late;"));
 }
 
 CAF_TEST(a folder that may not be listed at all is not for commands) {
