@@ -376,3 +376,68 @@ CAF_TEST(a folder that may not be listed at all is not for commands) {
   CAF_CHECK(s.hidden.empty() && has(s.told, "commands do not see " + s.project + ": what you may not list"));
   s.project = s.tree / "project";
 }
+
+namespace {
+
+struct looked_for {
+  std::vector<std::string> hidden, closed, told;
+
+  looked_for(const workspace_tree& tree, bool by_grants) {
+    workspace_folders f{tree / "home", tree / "home/work/task/0123abcd", "task", {}, {}};
+    f.config.context = {{tree / "project", false, {}, false}};
+    workspace_disk disk{f};
+    disk.find_secrets(hidden, closed, by_grants);
+    std::sort(hidden.begin(), hidden.end());
+    told = disk.take_notices();
+  }
+};
+
+} // namespace
+
+CAF_TEST(names of secrets that are too many are hidden with their folder) {
+  workspace_tree tree;
+  put(tree / "project/.env", "k");
+  put(tree / "project/few/x.key", "k");
+  for (int i = 0; i < 4'900; ++i)
+    put(tree / "project/many/" + std::to_string(i) + ".key", "k");
+  CAF_CHECK_EQUAL(looked_for(tree, false).hidden.size(), 4'902u);
+  for (int i = 0; i < 200; ++i)
+    put(tree / "project/other/" + std::to_string(i) + ".key", "k");
+  looked_for some{tree, false};
+  CAF_CHECK(some.closed.empty());
+  CAF_CHECK_EQUAL(some.hidden.size(), 203u);
+  CAF_CHECK(has(some.hidden, "/.env") && has(some.hidden, "/few/x.key") && has(some.hidden, "/project/many"));
+  CAF_REQUIRE_EQUAL(some.told.size(), 1u);
+  CAF_CHECK(has(some.told, "too many in it") && has(some.told, "not " + (tree / "project/many;")));
+  for (int i = 0; i < 5'000; ++i)
+    put(tree / "project/" + std::to_string(i) + ".key", "k");
+  looked_for all{tree, false};
+  CAF_CHECK(all.hidden.empty());
+  CAF_CHECK_EQUAL(all.closed, std::vector<std::string>{tree / "project"});
+  CAF_CHECK(has(all.told, "commands do not see " + (tree / "project:")));
+}
+
+CAF_TEST(names of secrets that are too long are hidden with their folder) {
+  workspace_tree tree;
+  for (int i = 0; i < 4'500; ++i)
+    put(tree / "project/" + (i % 2 == 0 ? "a/" : "b/") + std::string(240, 'k') + std::to_string(i) + ".key", "k");
+  looked_for found{tree, false};
+  CAF_CHECK(found.closed.empty());
+  CAF_CHECK_EQUAL(found.hidden.size(), 2'251u);
+}
+
+CAF_TEST(where all beside a secret is granted it goes with a folder that holds too much) {
+  workspace_tree tree;
+  put(tree / "project/d/.env", "k");
+  put(tree / "project/x.key", "k");
+  for (int i = 0; i < 40'000; ++i)
+    std::ofstream{tree / "project/d/" + std::to_string(i)};
+  CAF_CHECK_EQUAL(looked_for(tree, false).hidden, (std::vector<std::string>{tree / "project/d/.env", tree / "project/x.key"}));
+  looked_for found{tree, true};
+  CAF_CHECK_EQUAL(found.hidden, (std::vector<std::string>{tree / "project/d", tree / "project/x.key"}));
+  CAF_CHECK(found.closed.empty() && has(found.told, "too much stands beside them"));
+  fs::rename(tree / "project/d", tree / "flat");
+  fs::remove_all(tree / "project");
+  fs::rename(tree / "flat", tree / "project");
+  CAF_CHECK_EQUAL(looked_for(tree, true).closed, std::vector<std::string>{tree / "project"});
+}
