@@ -171,13 +171,13 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
     auto begun = on_disk(
         true,
         [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete,
-         confines = parts.confines] {
+         confines = parts.confines, by_grants = parts.tier == sandbox_tier::landlock] {
           *fault = files->disk.prepare(p, flag.get());
           now->in_place = files->disk.writes_in_place();
           now->rules = files->disk.rules();
           now->borrowed = files->disk.borrowed();
           if (confines) {
-            files->disk.find_secrets(now->hidden, now->closed);
+            files->disk.find_secrets(now->hidden, now->closed, by_grants);
             now->guarded = files->disk.find_protected();
           }
           now->notices = files->disk.take_notices();

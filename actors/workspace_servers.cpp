@@ -50,11 +50,11 @@ void workspace_state::give_walls(const ask_walls& a, caf::typed_response_promise
   auto first = !laid_out;
   auto begun = on_disk(
       false,
-      [files = files, now, home, first] {
+      [files = files, now, home, first, by_grants = parts.tier == sandbox_tier::landlock] {
         now->fault = files->disk.lay_out(home, now->fresh);
         if (first) {
           now->rules = files->disk.rules();
-          files->disk.find_secrets(now->hidden, now->closed);
+          files->disk.find_secrets(now->hidden, now->closed, by_grants);
           now->guarded = files->disk.find_protected();
         }
       },

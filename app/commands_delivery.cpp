@@ -213,15 +213,15 @@ std::string delivered_word(const path_policy::rules& rules, const std::string& p
   auto in_place = with.write_mode == "legacy";
   auto folder = root->kind == path_policy::root_kind::context_file ? root->path.substr(0, root->path.rfind('/')) : root->path;
   auto below = path.size() > folder.size() ? path.substr(folder.size() + 1) : std::string{};
-  auto why =
-      in_place || below.empty() ? std::string{} : delivery::judge_for(folder, with)(below, path_policy::access::modify); // as apply
+  auto word = std::string{in_place ? "; in the presentation: " : "; apply writes it: "};
+  auto why = below.empty() ? std::string{} : delivery::judge_for(folder, with)(below, path_policy::access::modify); // as apply
   if (write.ok() && !why.empty())
-    return "; apply writes it: no (" + why + ")";
+    return word + "no (" + why + ")";
   if (write.ok() && !in_place && !below.empty() && root->kind != path_policy::root_kind::context_file && is_ignored(folder, below))
     return "; git ignores it: it is not in the copy, and nothing of it is written back";
   if (write.ok())
     return in_place ? "; who presents may write it, in place" : "; a copy of it may be changed, which apply writes back";
-  return std::string{in_place ? "; in the presentation: " : "; apply writes it: "} + word_of(write);
+  return word + word_of(write);
 }
 
 } // namespace

@@ -51,7 +51,7 @@ std::optional<glob> glob::compile(std::string_view pattern, style how, bool fold
   if (how == style::shell)
     g.compile_shell(pattern);
   else
-    g.compile_ignore(pattern);
+    g.compile_ignore(pattern, how == style::ignore);
   if (!g.no_class_.empty())
     return std::nullopt;
   return g;
@@ -59,7 +59,7 @@ std::optional<glob> glob::compile(std::string_view pattern, style how, bool fold
 
 std::string glob::unknown_class(std::string_view pattern) {
   glob g;
-  g.compile_ignore(pattern);
+  g.compile_ignore(pattern, true);
   return g.no_class_;
 }
 
@@ -83,7 +83,7 @@ void glob::compile_shell(std::string_view p) {
   }
 }
 
-void glob::compile_ignore(std::string_view p) {
+void glob::compile_ignore(std::string_view p, bool sets) {
   for (std::size_t i = 0; i < p.size();) {
     if (p[i] == '*') {
       auto stars = p.find_first_not_of('*', i);
@@ -98,7 +98,7 @@ void glob::compile_ignore(std::string_view p) {
     } else if (p[i] == '?') {
       tokens_.push_back({kind::any, false, 0});
       ++i;
-    } else if (auto end = p[i] == '[' ? read_set(p, i, style::ignore) : 0; end != 0) {
+    } else if (auto end = sets && p[i] == '[' ? read_set(p, i, style::ignore) : 0; end != 0) {
       i = end;
     } else {
       if (p[i] == '\\' && i + 1 < p.size())
@@ -261,6 +261,9 @@ bool ignore_list::add(std::string_view text, std::string_view named) {
     l.pattern = glob::compile(text, glob::style::ignore, fold_);
     if (!l.pattern)
       return false;
+    auto wild = text.find_first_of("*?") != std::string_view::npos; // without, `named` is the name
+    if (!named.empty() && !l.negated && wild && text.find('[') != std::string_view::npos)
+      l.bracketed = glob::compile(text, glob::style::plain_brackets, fold_);
     if (l.anchored && !l.negated && l.pattern->plain() && text.find('\\') == std::string_view::npos)
       l.literal = text;
   }
@@ -274,7 +277,8 @@ std::optional<std::size_t> ignore_list::match_one(std::string_view path, std::st
     auto& l = lines_[i];
     if (!path.empty() && l.named == path)
       return i;
-    if (l.all ? path.empty() : l.pattern && !path.empty() && l.pattern->matches(l.anchored ? path : name))
+    auto matches = [&, of = l.anchored ? path : name](const std::optional<glob>& g) { return g && g->matches(of); };
+    if (l.all ? path.empty() : !path.empty() && (matches(l.pattern) || matches(l.bracketed)))
       return l.negated ? std::nullopt : std::optional(i);
   }
   return std::nullopt;

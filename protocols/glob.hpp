@@ -28,6 +28,7 @@ public:
     /// `*`, `?` and `[...]` stay within a component, "**" crosses; '\' takes the next character as it is; `[[:alpha:]]` and the
     /// like
     ignore,
+    plain_brackets, ///< as `ignore`, but '[' and ']' stand for themselves
   };
 
   /// Returns nothing for an empty pattern, one of more than `max_bytes`, and in `ignore` one with a class of characters that is
@@ -69,7 +70,7 @@ private:
   };
 
   void compile_shell(std::string_view pattern);
-  void compile_ignore(std::string_view pattern);
+  void compile_ignore(std::string_view pattern, bool sets);
   std::size_t read_set(std::string_view pattern, std::size_t at, style how);
   bool read_class(char_set& s, std::string_view pattern, std::size_t& at);
   void enter(states& to, std::size_t at) const;
@@ -100,7 +101,8 @@ public:
   explicit ignore_list(bool fold = false) : fold_(fold) {}
 
   /// Returns false for a pattern that cannot be one (glob::compile). A blank one matches nothing; '#' is a name's character: this
-  /// is no file. "/" and "." stand for everything. `named`: a path that matches the line whatever its characters mean in a pattern.
+  /// is no file. "/" and "." stand for everything. `named`: a path that matches the line whatever its characters mean in a pattern;
+  /// with one, a line with wildcards also matches what it does where its brackets are characters of a name.
   bool add(std::string_view line, std::string_view named = {});
 
   /// Returns the index of the line that matches the path or a folder above it; nothing if none does. "" is the folder itself. A
@@ -113,7 +115,7 @@ public:
 
 private:
   struct line {
-    std::optional<glob> pattern;
+    std::optional<glob> pattern, bracketed; ///< as it is; with brackets as characters
     bool negated = false, anchored = false, all = false;
     std::string literal, named;
   };

@@ -5,6 +5,7 @@
 #include "protocols/wire/workspace_calls.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
+#include "transports/git_folders.hpp"
 
 #include <map>
 #include <utility>
@@ -99,7 +100,7 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
       auto folder = w.facts.kind == entry_kind::folder;
       if (path_policy::is_excluded_name(w.name))
         return walk_step::over;
-      auto v = path_policy::judge(settings_.rules, side.below(under(side.relative, w.path)), folder ? access::list : access::read);
+      auto v = git::judge(settings_.rules, side.below(under(side.relative, w.path)), folder ? access::list : access::read);
       if (!v.ok())
         return skip(reason_of({v.code, v.text}));
       if (w.fault != dir_fault::none)
@@ -191,7 +192,7 @@ std::string file_tools::carry_out(const wt::deliver_files& c) {
     try {
       auto one = to;
       one.given = to.below(target);
-      if (auto v = path_policy::judge(settings_.rules, one.given, access::create); !v.ok())
+      if (auto v = git::judge(settings_.rules, one.given, access::create); !v.ok())
         refuse(v.code, v.text);
       auto old = to.dir->look(target);
       if (!old.ok() && old.error.what != dir_fault::absent)

@@ -4,6 +4,7 @@
 #include "protocols/line_diff.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
+#include "transports/git_folders.hpp"
 
 #include <utility>
 
@@ -150,7 +151,7 @@ std::string file_tools::carry_out(const wt::move_file& c) {
     below = everything_below(from);
   may_go(from, access::remove, below, false);
   for (auto& p : below.paths)
-    if (auto v = path_policy::judge(settings_.rules, to.absolute + "/" + p, access::create); !v.ok())
+    if (auto v = git::judge(settings_.rules, to.absolute + "/" + p, access::create); !v.ok())
       refuse(v.code, v.text);
   if (source.value.kind == entry_kind::folder)
     judge_depth(to, to.relative);

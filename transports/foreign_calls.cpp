@@ -5,6 +5,7 @@
 
 #include "protocols/secret_words.hpp"
 #include "protocols/text.hpp"
+#include "transports/git_folders.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -47,17 +48,19 @@ verdict judge_use(const path_policy::rules& rules, const std::string& path, path
   switch (use) {
   case path_use::read:
     return path_policy::judge(rules, path, access::read);
-  case path_use::remove:
-    return path_policy::judge_tree(rules, path, access::remove, {});
+  case path_use::remove: {
+    auto v = path_policy::judge_tree(rules, path, access::remove, {});
+    return v.ok() ? git::judge(rules, path, access::remove) : v;
+  }
   case path_use::create:
-    return path_policy::judge(rules, path, access::create);
+    return git::judge(rules, path, access::create);
   case path_use::modify:
-    return path_policy::judge(rules, path, access::modify);
+    return git::judge(rules, path, access::modify);
   default: {
     auto v = path_policy::judge(rules, path, access::read); // what may not be read is not looked at
     if (!v.ok() && v.code != denial::secret)
       return v;
-    return path_policy::judge(rules, path, fs::is_regular_file(fs::symlink_status(path, e)) ? access::modify : access::create);
+    return git::judge(rules, path, fs::is_regular_file(fs::symlink_status(path, e)) ? access::modify : access::create);
   }
   }
 }

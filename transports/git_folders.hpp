@@ -2,9 +2,12 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
+#include "protocols/path_policy.hpp"
+
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace conclave::git {
 
@@ -31,5 +34,12 @@ private:
   std::optional<bool> inside_;        ///< whether the root lies in one
   std::map<std::string, kind> known_; ///< by the folder's path from the root
 };
+
+/// Whether git takes this folder for a repository by itself.
+bool is_repository(const std::string& folder);
+
+/// As path_policy::judge(), and where a folder of the user's is written in place, by the rule above, too. What it denies goes with
+/// what is never written.
+path_policy::verdict judge(const path_policy::rules& r, std::string_view path, path_policy::access what);
 
 } // namespace conclave::git

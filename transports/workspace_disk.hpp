@@ -51,8 +51,9 @@ public:
   path_policy::rules rules() const;
 
   /// What commands are to find hidden: names of secrets below the user's folders, and folders there that are too much to be looked
-  /// into. A folder with too many of those is in `closed`: it is not for commands at all. Both are noticed.
-  void find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed);
+  /// into, or hold too many such names. A folder with too many of those is in `closed`: it is not for commands at all. Both are
+  /// noticed. `by_grants`: what is hidden is not covered, all beside it is granted (the tier `landlock`).
+  void find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed, bool by_grants = false);
 
   /// What commands are not to change in folders that may be written, as it is now: all that is protected there, by whatever
   /// pattern. A folder with too much of that is in the list itself.

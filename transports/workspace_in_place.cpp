@@ -5,6 +5,7 @@
 
 #include "protocols/path_policy.hpp"
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_folders.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 #include "transports/workspace_look.hpp"
@@ -37,7 +38,7 @@ snapshots::amount held_by(const std::string& folder) {
       out.bytes += static_cast<std::uint64_t>(s.st_size);
     return true;
   });
-  out.whole = all.whole();
+  out.whole = all.unseen.empty(); // what folders hold that we may not list is not counted
   return out;
 }
 
@@ -61,18 +62,25 @@ std::string beyond(const snapshots::amount& now, const snapshots::amount& before
 
 } // namespace
 
-/// What is in the folder under names that are never written, and what is protected there: the uppermost of each, sorted.
+/// What is in the folder under names that are never written, what is protected there, what git takes for a repository, and what
+/// cannot be looked into: the uppermost of each, sorted.
 std::vector<std::string> workspace_disk::never_written(std::size_t i) const {
   auto all = rules();
   for (auto& r : all.roots)
     r.writable = true; // what is asked is the names' part alone
   std::vector<std::string> out;
-  workspace_look::look_through(f_.config.context[i].path, [&](const std::string& path, std::filesystem::file_type) {
-    auto ok = path_policy::judge(all, path, path_policy::access::modify).ok();
+  auto& folder = f_.config.context[i].path;
+  if (git::is_repository(folder))
+    out.push_back(folder);
+  auto seen = workspace_look::look_through(folder, [&](const std::string& path, std::filesystem::file_type type) {
+    auto ok = path_policy::judge(all, path, path_policy::access::modify).ok()
+              && (type != std::filesystem::file_type::directory || !git::is_repository(path));
     if (!ok)
       out.push_back(path);
     return ok;
   });
+  for (auto* list : {&seen.unseen, &seen.shut})
+    out.insert(out.end(), list->begin(), list->end());
   std::sort(out.begin(), out.end());
   return out;
 }
@@ -116,14 +124,19 @@ void workspace_disk::end_presentation() {
     if (!workspace_paths::written_in_place(f_.config, c))
       continue;
     std::vector<std::string> now = never_written(i), added;
-    std::set_difference(now.begin(), now.end(), originals_[i].names.begin(), originals_[i].names.end(), std::back_inserter(added));
+    auto& before = originals_[i].names;
+    std::set_difference(now.begin(), now.end(), before.begin(), before.end(), std::back_inserter(added));
+    std::erase_if(added, [&](auto& path) { // its owner opened meanwhile what could not be looked into
+      return std::any_of(before.begin(), before.end(), [&](auto& b) { return path.starts_with(b + "/"); });
+    });
     std::string named;
     for (std::size_t n = 0; n < added.size() && n < most_named; ++n)
-      named += (n == 0 ? "" : ", ") + path_policy::shown(added[n].substr(c.path.size() + 1));
+      named += (n == 0 ? "" : ", ") + path_policy::shown(added[n] == c.path ? "." : added[n].substr(c.path.size() + 1));
     if (!added.empty())
       notice("while " + path_policy::shown(c.path, 4'096)
-             + " was written in place, this was made there, under names that are protected or never written: " + named
-             + (added.size() > most_named ? " and " + std::to_string(added.size() - most_named) + " more" : "")
+             + " was written in place, this was made there, under names that are protected or never written, as a git "
+               "repository, or closed to a look: "
+             + named + (added.size() > most_named ? " and " + std::to_string(added.size() - most_named) + " more" : "")
              + "; look at it before you run git or anything else there");
   }
   originals_.clear();

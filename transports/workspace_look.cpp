@@ -4,6 +4,7 @@
 #include "transports/workspace_look.hpp"
 
 #include "protocols/workspace_paths.hpp"
+#include "transports/git_folders.hpp"
 #include "transports/workspace_disk.hpp"
 
 #include <cerrno>
@@ -11,8 +12,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -55,7 +58,16 @@ fs::file_type type_of(int folder, const dirent& e) {
                                : fs::file_type::unknown;
 }
 
+bool may_enter(const std::string& folder) {
+  return ::faccessat(AT_FDCWD, folder.c_str(), X_OK, AT_EACCESS) == 0;
+}
+
 } // namespace
+
+bool workspace_look::can_be_reached_into(const std::string& folder) {
+  struct stat s {};
+  return ::lstat(folder.c_str(), &s) == 0 && (s.st_uid == ::geteuid() || may_enter(folder));
+}
 
 workspace_look::looked workspace_look::look_through(const std::string& folder,
                                                     const std::function<bool(const std::string&, fs::file_type)>& f,
@@ -74,8 +86,13 @@ workspace_look::looked workspace_look::look_through(const std::string& folder,
     const auto& at = left.front();
     auto fd = ::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (at == folder ? 0 : O_NOFOLLOW));
     std::unique_ptr<DIR, int (*)(DIR*)> dir{fd < 0 ? nullptr : ::fdopendir(fd), &::closedir};
+    // To list a folder and to go into it are two rights.
+    if (dir ? !may_enter(at) : errno == EACCES) {
+      out.shut.push_back(at);
+      continue;
+    }
     if (!dir) {
-      if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+      if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
         give_up(at);
       continue;
     }
@@ -114,7 +131,8 @@ void workspace_look::sweep(const std::string& folder, snapshots::cancel_flag can
 namespace {
 
 constexpr std::size_t max_protected = 1'000; ///< each is a mount of its own
-constexpr std::size_t max_unseen = 200;      ///< so is each folder that was not looked into
+constexpr std::size_t max_protected_letters = std::size_t{512} << 10;
+constexpr std::size_t max_unseen = 200; ///< so is each folder that was not looked into
 
 /// Programs bring certificates along, which they do not work without, in files named as keys are.
 bool holds_a_key(const std::string& path) {
@@ -134,50 +152,184 @@ bool is_private_setting(const std::string& path, fs::file_type type) {
 
 } // namespace
 
-void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed) {
-  std::error_code e;
-  // A socket or a pipe leads to whoever listens there, and a folder that is only to be read does not keep from that.
-  auto note = [&](const std::string& path, fs::file_type type) {
-    auto secret = !f_.config.allow_secret_files
-                  && (path_policy::is_secret_name(path.substr(path.rfind('/') + 1)) || is_private_setting(path, type));
-    if (secret || type == fs::file_type::socket || type == fs::file_type::fifo)
-      hidden.push_back(path);
-    return !secret;
+namespace {
+
+/// How much of what commands are not to see can be told to a launcher, name by name.
+struct room {
+  std::size_t names = 5'000, letters = std::size_t{1} << 20; ///< in all folders: they go in one line, beside other things
+  std::size_t grants = 40'000; ///< at the tier `landlock`: what stands beside a hidden name is granted by itself
+};
+
+/// What is to be hidden below one folder.
+class hidden_names {
+public:
+  hidden_names(std::string top, bool by_grants) : top_(std::move(top)), by_grants_(by_grants) {}
+
+  void seen(const std::string& path) {
+    if (by_grants_)
+      ++entries_[above(path)];
+  }
+  void add(std::string path) { names_.push_back(std::move(path)); }
+
+  /// Hides folders that hold most of it as wholes, until there is room for what is left. Returns false if that will not do.
+  bool fit(room& left) {
+    std::map<std::string, amount> held;
+    auto all = amount{};
+    for (auto& name : names_)
+      for (auto* of : {&all, &held[above(name)]})
+        of->add(name);
+    auto weight = [&left](const amount& of) {
+      return static_cast<double>(of.names) / static_cast<double>(left.names + 1)
+             + static_cast<double>(of.letters) / static_cast<double>(left.letters + 1);
+    };
+    std::vector<std::pair<double, std::string>> most;
+    most.reserve(held.size());
+    for (auto& [folder, of] : held)
+      most.emplace_back(weight(of), folder);
+    std::sort(most.rbegin(), most.rend());
+    for (auto at = most.begin(); all.names > left.names || all.letters > left.letters; ++at) {
+      if (at == most.end() || !fold(at->second))
+        return false;
+      all = {};
+      for (auto& name : names_)
+        all.add(name);
+    }
+    if (by_grants_ && !fit_grants(left.grants))
+      return false;
+    left.names -= all.names; // of the grants' folding more than need be
+    left.letters -= all.letters;
+    return true;
+  }
+
+  const std::vector<std::string>& names() const { return names_; }
+  const std::vector<std::string>& folded() const { return folded_; }
+
+private:
+  struct amount {
+    std::size_t names = 0, letters = 0;
+    void add(const std::string& name) {
+      ++names;
+      letters += name.size() + 1;
+    }
   };
-  auto look = [&](const std::string& folder, const auto& f) {
-    auto all = look_through(folder, f);
-    if (all.whole())
-      return;
-    auto none = all.unseen.size() > max_unseen || std::find(all.unseen.begin(), all.unseen.end(), folder) != all.unseen.end();
+
+  static std::string above(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+  bool fold(const std::string& folder) {
+    if (folder == top_ || folded_.size() == max_unseen)
+      return false;
+    auto within = [&folder](const std::string& path) { return path.starts_with(folder + "/"); };
+    auto covered = std::any_of(folded_.begin(), folded_.end(), [&](auto& f) { return f == folder || folder.starts_with(f + "/"); });
+    std::erase_if(names_, within);
+    std::erase_if(folded_, within);
+    if (!covered) {
+      names_.push_back(folder);
+      folded_.push_back(folder);
+    }
+    return true;
+  }
+
+  bool fit_grants(std::size_t& left) {
+    for (;;) {
+      std::map<std::string, std::size_t> around; // the folders that are granted entry by entry
+      for (auto& name : names_)
+        for (auto at = above(name); at.size() >= top_.size() && around.emplace(at, entries_[at]).second;)
+          at = above(at);
+      std::size_t all = 0;
+      auto most = around.begin();
+      for (auto i = around.begin(); i != around.end(); ++i) {
+        all += i->second;
+        most = i->second > most->second ? i : most;
+      }
+      if (all <= left) {
+        left -= all;
+        return true;
+      }
+      if (!fold(most->first))
+        return false;
+    }
+  }
+
+  std::string top_;
+  bool by_grants_;
+  std::vector<std::string> names_, folded_;
+  std::map<std::string, std::size_t> entries_; ///< of each folder
+};
+
+} // namespace
+
+void workspace_disk::find_secrets(std::vector<std::string>& hidden, std::vector<std::string>& closed, bool by_grants) {
+  std::error_code e;
+  room left;
+  // A socket or a pipe leads to whoever listens there, and a folder that is only to be read does not keep from that.
+  auto is_hidden = [&](const std::string& path, fs::file_type type, bool& secret) {
+    secret = !f_.config.allow_secret_files
+             && (path_policy::is_secret_name(path.substr(path.rfind('/') + 1)) || is_private_setting(path, type));
+    return secret || type == fs::file_type::socket || type == fs::file_type::fifo;
+  };
+  auto tell = [&](const std::string& folder, bool none, const std::string& why, const std::vector<std::string>& not_seen) {
+    notice("commands do not see " + std::string(none ? "" : "all of ") + path_policy::shown(folder) + ": " + why + "; "
+           + (none ? ""
+                   : "not " + path_policy::shown(not_seen.front())
+                         + (not_seen.size() > 1 ? " and " + std::to_string(not_seen.size() - 1) + " more; " : "; "))
+           + "name the folders in it that they need");
+  };
+  auto look = [&](const std::string& folder, bool readable) {
+    hidden_names found{folder, by_grants};
+    auto all = look_through(folder, [&](const std::string& path, fs::file_type type) {
+      found.seen(path);
+      auto secret = false;
+      if (readable && type == fs::file_type::regular && path.ends_with(".pem") && !holds_a_key(path))
+        return true;
+      if (is_hidden(path, type, secret))
+        found.add(path);
+      return !secret;
+    });
+    std::erase_if(all.shut, [](auto& path) { return !workspace_look::can_be_reached_into(path); });
+    auto is_in = [&folder](const std::vector<std::string>& list) {
+      return std::find(list.begin(), list.end(), folder) != list.end();
+    };
+    auto none = all.unseen.size() + all.shut.size() > max_unseen || is_in(all.unseen) || is_in(all.shut);
+    auto many = !all.unseen.empty();
+    auto not_seen = std::move(all.unseen);
+    not_seen.insert(not_seen.end(), all.shut.begin(), all.shut.end());
+    if (!not_seen.empty())
+      tell(folder, none,
+           many ? "it holds too much to look for secrets in it (" + std::to_string(workspace_look::max_looked_at)
+                      + " files and folders at most)"
+                : "what you may not list cannot be looked through for secrets",
+           not_seen);
+    for (auto& path : not_seen)
+      found.add(path);
+    if (!none) {
+      none = !found.fit(left);
+      if (none || !found.folded().empty())
+        tell(folder, none,
+             "names of secrets and the like are too many in it, or too much stands beside them, to hide each by itself",
+             found.folded());
+    }
     if (none)
       closed.push_back(folder);
     else
-      hidden.insert(hidden.end(), all.unseen.begin(), all.unseen.end());
-    notice("commands do not see " + std::string(none ? "" : "all of ") + path_policy::shown(folder)
-           + ": it holds too much to look for secrets in it (" + std::to_string(workspace_look::max_looked_at)
-           + " files and folders at most); "
-           + (none ? ""
-                   : "not " + path_policy::shown(all.unseen.front())
-                         + (all.unseen.size() > 1 ? " and " + std::to_string(all.unseen.size() - 1) + " more; " : "; "))
-           + "name the folders in it that they need");
+      hidden.insert(hidden.end(), found.names().begin(), found.names().end());
   };
   for (auto& c : f_.config.context)
     if (fs::is_directory(c.path, e))
-      look(c.path, note);
+      look(c.path, false);
   for (auto& folder : f_.config.readable)
     if (fs::is_directory(folder, e))
-      look(folder, [&](const std::string& path, fs::file_type type) {
-        return (type == fs::file_type::regular && path.ends_with(".pem") && !holds_a_key(path)) || note(path, type);
-      });
+      look(folder, true);
 }
 
 std::vector<std::string> workspace_disk::find_protected() const {
   using path_policy::access;
   std::vector<std::string> out;
+  std::size_t letters = 0;
   auto all = rules();
   for (auto& r : all.roots) {
     // In a copy, names that are never written are left out when it is applied.
-    auto in_place = r.kind == path_policy::root_kind::context;
+    auto one = r.kind == path_policy::root_kind::context_file;
+    auto in_place = one || r.kind == path_policy::root_kind::context;
     if (!r.writable || (r.protected_paths.empty() && !in_place))
       continue;
     auto is_protected = [&](const std::string& path) {
@@ -185,15 +337,22 @@ std::vector<std::string> workspace_disk::find_protected() const {
       return code == path_policy::denial::protected_path || (in_place && code == path_policy::denial::excluded);
     };
     std::vector<std::string> here;
-    auto note = [&](const std::string& path, fs::file_type) {
-      auto found = here.size() <= max_protected && is_protected(path);
+    auto note = [&](const std::string& path, fs::file_type type) {
+      auto found = here.size() <= max_protected
+                   && (is_protected(path) || (in_place && type == fs::file_type::directory && git::is_repository(path)));
       if (found)
         here.push_back(path);
       return !found;
     };
-    auto one = r.kind == path_policy::root_kind::context_file;
-    auto whole = !is_protected(r.path) && (one || look_through(r.path, note).whole());
-    if (!whole || here.size() > max_protected)
+    auto whole = !is_protected(r.path) && !(in_place && git::repository_folders::lies_in_repository(r.path));
+    if (whole && !one) {
+      auto seen = look_through(r.path, note);
+      whole = seen.unseen.empty();
+      here.insert(here.end(), seen.shut.begin(), seen.shut.end()); // whose is whatever is in there: who renames it moves that
+    }
+    for (auto& path : here)
+      letters += path.size() + 1;
+    if (!whole || here.size() > max_protected || letters > max_protected_letters)
       here = {r.path};
     out.insert(out.end(), here.begin(), here.end());
   }

@@ -158,6 +158,28 @@ CAF_TEST(what was made under a name that is never written is told) {
   CAF_CHECK(was_told(".venv, not-there, src/.git;"));
 }
 
+CAF_TEST(git repositories by any name stay as they are and one that was made is told) {
+  for (const auto* name : {"/srv.git/objects", "/srv.git/refs", "/src/new/objects", "/src/new/refs"})
+    fs::create_directories(project + name);
+  std::ofstream{project + "/srv.git/HEAD"} << "ref: refs/heads/main";
+  begin(true);
+  for (const auto* name : {"HEAD", "srv.git/hooks/post-receive", "srv.git/config"})
+    CAF_CHECK_EQUAL(write_to(name), "E_EXCLUDED");
+  CAF_CHECK((granted("protected") == names{"/.env", "/.git", "/given", "/keep", "/srv.git"}));
+  std::ofstream{project + "/src/new/HEAD"} << "ref: refs/heads/main"; // by a command
+  keep_all(true);
+  CAF_CHECK(was_told("as a git repository, or closed to a look: src/new;"));
+  told.clear();
+  ends();
+  begin(true);
+  CAF_CHECK((granted("protected") == names{"/.env", "/.git", "/given", "/keep", "/src/new", "/srv.git"}));
+  for (const auto* name : {"/objects", "/refs"})
+    fs::create_directories(project + name);
+  std::ofstream{project + "/HEAD"} << "ref: refs/heads/main";
+  keep_all(true);
+  CAF_CHECK(was_told("closed to a look: .;"));
+}
+
 CAF_TEST(without walls it is told what nothing keeps commands from) {
   parts.tier = sandbox_tier::off;
   begin(false);

@@ -88,6 +88,13 @@ class Delivery(unittest.TestCase):
                 said = home.run("paths", "--config", home.write("p.json", config), *map(str, asked)).stdout.splitlines()[1:6]
                 self.assertEqual([x.endswith("which apply writes back") for x in said], [True, True, False, False, False], said)
                 self.assertRegex(said[2], "; apply writes it: no .a folder with HEAD, objects and refs is a git repository, and ")
+                for a in config["agents"]:
+                    a["backend"]["write_mode"] = "legacy"
+                said = home.run("paths", "--config", home.write("p.json", config), *map(str, asked)).stdout.splitlines()[1:6]
+                self.assertEqual([x.endswith("who presents may write it, in place") for x in said], [True, True, False, False, False], said)
+                self.assertRegex(said[2], "; in the presentation: no .a folder with HEAD, objects and refs is a git repository, and ")
+                for a in config["agents"]:
+                    del a["backend"]["write_mode"]
                 alone = home.write("p.json", team([], project / "a"))
                 self.assertIn("which apply writes back\n", home.run("paths", "--config", alone, str(project / "a")).stdout)
                 r = self.ran(home, config, "--apply", "yes")

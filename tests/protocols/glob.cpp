@@ -142,6 +142,22 @@ CAF_TEST(a line may also name a path) {
   CAF_CHECK(!list.match("d/[id].x") && !list.match("x/!y") && !list.match("d/i.x"));
 }
 
+CAF_TEST(with a name brackets may be characters of it where wildcards stand beside them) {
+  ignore_list list;
+  for (const auto* line : {"[...slug]/*.ts", "/a/[id]/**", "*.[x]", "![b]/*.c"})
+    CAF_CHECK(list.add(line, line));
+  CAF_CHECK_EQUAL(list.match("[...slug]/a.ts").value_or(9), 0u);
+  CAF_CHECK_EQUAL(list.match("s/a.ts").value_or(9), 0u);
+  CAF_CHECK_EQUAL(list.match("a/[id]/deep/x").value_or(9), 1u);
+  CAF_CHECK_EQUAL(list.match("a/d/x").value_or(9), 1u);
+  CAF_CHECK_EQUAL(list.match("d/name.[x]").value_or(9), 2u);
+  CAF_CHECK_EQUAL(list.match("d/name.x").value_or(9), 2u);
+  CAF_CHECK(!list.match("[...slug]/a.js") && !list.match("[b]/x.c") && !list.match("name.[y]"));
+  ignore_list plain; // as in a .gitignore
+  CAF_CHECK(plain.add("[...slug]/*.ts"));
+  CAF_CHECK(!plain.match("[...slug]/a.ts") && plain.match("s/a.ts"));
+}
+
 CAF_TEST(lists of a call are checked) {
   std::string bad;
   for (auto* p : {"../*", "/etc/*", "a/../b", "..", "a/..", ""}) {

@@ -385,6 +385,7 @@ CAF_TEST(a protected entry holds for the path that it names) {
   }
   CAF_CHECK(at({"pages/[id].tsx"}, "/p/pages/i.tsx")); // and as a pattern
   CAF_CHECK(!at({"pages/[id].tsx"}, "/p/x/pages/[id].tsx"));
+  CAF_CHECK(at({"[...slug]/*.ts"}, "/p/[...slug]/a.ts"));
   CAF_CHECK(!at({"[id].tsx"}, "/p/x/[id].tsx")); // a path alone, not a name anywhere
   CAF_CHECK(at({"*.lock", "!a.lock"}, "/p/!a.lock"));
   CAF_CHECK(!at({"*.lock", "!a.lock"}, "/p/a.lock"));

@@ -313,3 +313,33 @@ CAF_TEST(files are delivered to the folders of the user alone) {
     CAF_CHECK(!there(f.WC + "/.env"));
   });
 }
+
+CAF_TEST(no folder that is written in place becomes a git repository and none that is one is touched) {
+  each([](file_tools_fixture& f) {
+    auto git = f.WC + "/around/deep/srv.git";
+    fs::create_directories(f.WC + "/around/deep");
+    CAF_REQUIRE_EQUAL(std::system(("git init -q --bare '" + git + "'").c_str()), 0);
+    put(f.WC + "/half/HEAD", "x"); // the user's own
+    for (auto& path : {f.WC + "/HEAD", f.WC + "/new/HEAD", f.WC + "/half/refs/x", git + "/hooks/post-receive", git + "/new"})
+      CAF_CHECK_EQUAL(f.write(path), "E_EXCLUDED");
+    CAF_CHECK(f.says("is a git repository by itself"));
+    for (auto& path : {f.WC + "/half/objects", git + "/d"})
+      CAF_CHECK_EQUAL(f.on("create_directory", path), "E_EXCLUDED");
+    CAF_CHECK_EQUAL(f.read(git + "/config"), "ok");
+    CAF_CHECK_EQUAL(f.edit(git + "/config", "bare = true", "bare = false"), "E_EXCLUDED");
+    for (auto& path : {f.W + "/made/HEAD", f.W + "/made/config", f.WC + "/around/a"})
+      CAF_CHECK_EQUAL(f.write(path), "ok");
+    CAF_CHECK_EQUAL(f.copy(f.W + "/made", f.WC + "/made"), "E_EXCLUDED");
+    CAF_CHECK_EQUAL(f.move(f.W + "/made", f.WC + "/made"), "E_EXCLUDED");
+    CAF_CHECK_EQUAL(f.copy(f.W + "/made/config", f.WC + "/HEAD"), "E_EXCLUDED");
+    CAF_CHECK_EQUAL(f.copy_batch(f.W + "/made", f.WC + "/made"), "ok");
+    CAF_CHECK(f.says("E_EXCLUDED"));
+    for (auto& path : {git, f.WC + "/around"}) {
+      CAF_CHECK_EQUAL(f.erase(path, true), "E_EXCLUDED");
+      CAF_CHECK_EQUAL(f.move(path, f.WC + "/moved"), "E_EXCLUDED");
+    }
+    f.erase_batch(f.WC + "/around");
+    CAF_CHECK(there(git + "/HEAD") && there(git + "/config") && !there(f.WC + "/around/a"));
+    CAF_CHECK(there(f.WC + "/made/config") && !there(f.WC + "/made/HEAD"));
+  });
+}

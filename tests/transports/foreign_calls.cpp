@@ -47,6 +47,21 @@ struct fixture {
 
 CAF_TEST_FIXTURE_SCOPE(foreign_calls_tests, fixture)
 
+CAF_TEST(in place nothing makes a git repository) {
+  rules.roots[1].writable = true;
+  for (const auto* name : {"/bare/objects", "/bare/refs"})
+    fs::create_directories(project + name);
+  std::ofstream{project + "/bare/HEAD"} << "x";
+  for (auto use : {path_use::write, path_use::create, path_use::modify}) {
+    CAF_CHECK(judged(project + "/HEAD", use) == denial::excluded);
+    CAF_CHECK(judged(project + "/bare/hooks/x", use) == denial::excluded);
+    CAF_CHECK(judged(project + "/a", use) == denial::none);
+    CAF_CHECK(judged(work + "/HEAD", use) == denial::none);
+  }
+  CAF_CHECK(judged(project + "/bare", path_use::remove) == denial::excluded);
+  CAF_CHECK(judged(project + "/bare/HEAD", path_use::read) == denial::none);
+}
+
 CAF_TEST(each use is judged as such) {
   CAF_CHECK(judged("a", path_use::write) == denial::none);
   CAF_CHECK(judged("new/b", path_use::write) == denial::none);

@@ -278,3 +278,166 @@ CAF_TEST(a folder that cannot be looked into is hidden and a person is told) {
   CAF_CHECK(has(hidden, "/" + name) && hidden.size() == 2 && hidden.back().size() <= 3000);
   CAF_CHECK(has(disk.take_notices(), "commands do not see all of"));
 }
+
+namespace {
+
+/// A folder of the user's with folders in it that may not be listed, looked at by nobody.
+struct shut_folders {
+  workspace_tree tree;
+  std::string project = tree / "project";
+  std::vector<std::string> hidden, closed, guarded, told;
+  std::optional<workspace_disk> disk;
+
+  shut_folders() {
+    for (const auto* name : {"open/.env", "pub/.env", "pub/sub/id_rsa", "theirs/.env", "own/.env", "own/keep.lock", "seen/.env"})
+      put(project + "/" + name, "k");
+    if (::geteuid() == 0)
+      for (const auto* name : {"", "/open", "/own", "/seen"})
+        CAF_REQUIRE_EQUAL(::chown((project + name).c_str(), 65534, 65534), 0);
+    mode("pub", 0711);
+    mode("theirs", 0700);
+    mode("own", 0);
+    mode("seen", 0600);
+  }
+  ~shut_folders() {
+    for (const auto* name : {"pub", "theirs", "own", "seen"})
+      mode(name, 0755);
+  }
+  void mode(const std::string& name, mode_t m) const { CAF_CHECK_EQUAL(::chmod((project + "/" + name).c_str(), m), 0); }
+
+  void look(bool in_place) {
+    workspace_folders f{tree / "home", tree / "home/work/task/0123abcd", "task", {}, {}};
+    f.config.cwd = "w";
+    f.config.write_mode = in_place ? "legacy" : "auto";
+    f.config.context = {{project, in_place, {}, false}};
+    f.limits.keep_free = 0;
+    fs::create_directories(tree / "home");
+    if (::geteuid() == 0)
+      CAF_REQUIRE_EQUAL(::chown((tree / "home").c_str(), 65534, 65534), 0);
+    as_nobody user;
+    disk.emplace(f);
+    prepare_workspace p;
+    p.present = in_place;
+    CAF_REQUIRE_EQUAL(disk->prepare(p, nullptr), "");
+    disk->find_secrets(hidden, closed);
+    guarded = disk->find_protected();
+    told = disk->take_notices();
+    for (auto* list : {&hidden, &guarded})
+      std::sort(list->begin(), list->end());
+  }
+  std::vector<std::string> below(std::vector<std::string> names) const {
+    for (auto& n : names)
+      n = project + "/" + n;
+    return names;
+  }
+};
+
+} // namespace
+
+CAF_TEST(what may not be listed is hidden where it can be reached all the same) {
+  if (::geteuid() != 0) {
+    std::cout << "skipped: no folder can be given to another user (not root)" << std::endl;
+    return;
+  }
+  shut_folders s;
+  s.look(false);
+  CAF_CHECK_EQUAL(s.closed, std::vector<std::string>{});
+  CAF_CHECK_EQUAL(s.hidden, s.below({"open/.env", "own", "pub", "seen"}));
+  CAF_REQUIRE_EQUAL(s.told.size(), 1u);
+  CAF_CHECK(has(s.told, "what you may not list cannot be looked through for secrets; not "));
+}
+
+CAF_TEST(what may not be listed is protected where a folder is written in place) {
+  if (::geteuid() != 0) {
+    std::cout << "skipped: no folder can be given to another user (not root)" << std::endl;
+    return;
+  }
+  shut_folders s;
+  s.look(true);
+  CAF_CHECK_EQUAL(s.hidden, s.below({"open/.env", "own", "pub", "seen"}));
+  CAF_CHECK_EQUAL(s.guarded, s.below({"open/.env", "own", "pub", "seen", "theirs"}));
+  as_nobody user;
+  s.mode("own", 0755); // by the user himself
+  fs::create_directories(s.project + "/late");
+  s.mode("late", 0300);
+  s.disk->end_presentation();
+  CAF_CHECK(has(s.disk->take_notices(), "closed to a look: late;"));
+}
+
+CAF_TEST(a folder that may not be listed at all is not for commands) {
+  if (::geteuid() != 0) {
+    std::cout << "skipped: no folder can be given to another user (not root)" << std::endl;
+    return;
+  }
+  shut_folders s;
+  s.project += "/pub";
+  s.look(false);
+  CAF_CHECK_EQUAL(s.closed, std::vector<std::string>{s.project});
+  CAF_CHECK(s.hidden.empty() && has(s.told, "commands do not see " + s.project + ": what you may not list"));
+  s.project = s.tree / "project";
+}
+
+namespace {
+
+struct looked_for {
+  std::vector<std::string> hidden, closed, told;
+
+  looked_for(const workspace_tree& tree, bool by_grants) {
+    workspace_folders f{tree / "home", tree / "home/work/task/0123abcd", "task", {}, {}};
+    f.config.context = {{tree / "project", false, {}, false}};
+    workspace_disk disk{f};
+    disk.find_secrets(hidden, closed, by_grants);
+    std::sort(hidden.begin(), hidden.end());
+    told = disk.take_notices();
+  }
+};
+
+} // namespace
+
+CAF_TEST(names of secrets that are too many are hidden with their folder) {
+  workspace_tree tree;
+  put(tree / "project/.env", "k");
+  put(tree / "project/few/x.key", "k");
+  for (int i = 0; i < 4'900; ++i)
+    put(tree / "project/many/" + std::to_string(i) + ".key", "k");
+  CAF_CHECK_EQUAL(looked_for(tree, false).hidden.size(), 4'902u);
+  for (int i = 0; i < 200; ++i)
+    put(tree / "project/other/" + std::to_string(i) + ".key", "k");
+  looked_for some{tree, false};
+  CAF_CHECK(some.closed.empty());
+  CAF_CHECK_EQUAL(some.hidden.size(), 203u);
+  CAF_CHECK(has(some.hidden, "/.env") && has(some.hidden, "/few/x.key") && has(some.hidden, "/project/many"));
+  CAF_REQUIRE_EQUAL(some.told.size(), 1u);
+  CAF_CHECK(has(some.told, "too many in it") && has(some.told, "not " + (tree / "project/many;")));
+  for (int i = 0; i < 5'000; ++i)
+    put(tree / "project/" + std::to_string(i) + ".key", "k");
+  looked_for all{tree, false};
+  CAF_CHECK(all.hidden.empty());
+  CAF_CHECK_EQUAL(all.closed, std::vector<std::string>{tree / "project"});
+  CAF_CHECK(has(all.told, "commands do not see " + (tree / "project:")));
+}
+
+CAF_TEST(names of secrets that are too long are hidden with their folder) {
+  workspace_tree tree;
+  for (int i = 0; i < 4'500; ++i)
+    put(tree / "project/" + (i % 2 == 0 ? "a/" : "b/") + std::string(240, 'k') + std::to_string(i) + ".key", "k");
+  looked_for found{tree, false};
+  CAF_CHECK(found.closed.empty());
+  CAF_CHECK_EQUAL(found.hidden.size(), 2'251u);
+}
+
+CAF_TEST(where all beside a secret is granted it goes with a folder that holds too much) {
+  workspace_tree tree;
+  put(tree / "project/d/.env", "k");
+  put(tree / "project/x.key", "k");
+  for (int i = 0; i < 40'000; ++i)
+    std::ofstream{tree / "project/d/" + std::to_string(i)};
+  CAF_CHECK_EQUAL(looked_for(tree, false).hidden, (std::vector<std::string>{tree / "project/d/.env", tree / "project/x.key"}));
+  looked_for found{tree, true};
+  CAF_CHECK_EQUAL(found.hidden, (std::vector<std::string>{tree / "project/d", tree / "project/x.key"}));
+  CAF_CHECK(found.closed.empty() && has(found.told, "too much stands beside them"));
+  fs::rename(tree / "project/d", tree / "flat");
+  fs::remove_all(tree / "project");
+  fs::rename(tree / "flat", tree / "project");
+  CAF_CHECK_EQUAL(looked_for(tree, true).closed, std::vector<std::string>{tree / "project"});
+}
