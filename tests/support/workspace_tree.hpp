@@ -99,7 +99,8 @@ inline void each_way(const std::function<void(confined_dir::way, const workspace
 }
 
 /// Exchanges two names again and again on a thread of its own while `work` is called, until there were enough exchanges.
-inline void while_swapping(const std::string& a, const std::string& b, const std::function<void()>& work) {
+inline void while_swapping(const std::string& a, const std::string& b, const std::function<void()>& work,
+                           const std::function<bool()>& enough = {}) {
   std::atomic<bool> done{false};
   std::atomic<int> count{0};
   std::thread swapper([&] {
@@ -111,7 +112,7 @@ inline void while_swapping(const std::string& a, const std::string& b, const std
     }
   });
   int calls = 0;
-  for (; count < swaps() || calls < 500; ++calls)
+  for (; count < swaps() || calls < 500 || (enough && !enough() && calls < 200'000); ++calls)
     work();
   done = true;
   swapper.join();

@@ -367,7 +367,7 @@ CAF_TEST(a file swapped for a link is not written through) {
     fs::create_symlink(t / "out/f", t / "w/swap");
     auto dir = opened(t / "w", how);
     int escaped = 0, read = 0;
-    while_swapping(t / "w/f", t / "w/swap", [&] {
+    auto attempt = [&] {
       static_cast<void>(dir.write("f", "in", {if_exists::replace, {}, 0, false}));
       auto text = text_of(dir, "f");
       escaped += text == "out";
@@ -378,7 +378,8 @@ CAF_TEST(a file swapped for a link is not written through) {
         fs::create_symlink(t / "out/f", t / "w/new");
         fs::rename(t / "w/new", t / "w/swap");
       }
-    });
+    };
+    while_swapping(t / "w/f", t / "w/swap", attempt, [&] { return read > 0; });
     CAF_CHECK_EQUAL(escaped, 0);
     CAF_CHECK(read > 0);
     CAF_CHECK_EQUAL(got(t / "out/f"), "out");
