@@ -121,7 +121,13 @@ struct user {
     cb.on_failed = [h, with](ec c, std::string s) { with([&] { h->failed.emplace_back(c, std::move(s)); }); };
     model = local_model::acquire(std::move(o), std::move(http), std::move(cb));
   }
-  bool ready() { return said->wait(false); }
+  bool ready() {
+    auto is = said->wait(false);
+    std::lock_guard lock{said->m};
+    for (auto& [code, why] : said->failed)
+      CAF_MESSAGE(to_string(code) << ": " << why);
+    return is;
+  }
   bool failed() { return said->wait(true); }
 };
 
