@@ -102,10 +102,6 @@ void cancel_ear::close() {
   tell_ = nullptr;
 }
 
-void add_messages(caf::actor_system_config& config) {
-  config.add_message_types<caf::id_block::conclave>();
-}
-
 engine_core::engine_core(caf::actor_system& sys, std::shared_ptr<event_store> store, std::shared_ptr<event_hub> hub,
                          engine_options options, node_finder find, taped on)
     : sys_(sys), store_(std::move(store)), hub_(std::move(hub)), options_(std::move(options)), outside_(outside_of(options_)),

@@ -8,6 +8,7 @@
 /// Thread rule: all members from any thread.
 
 #include "actors/event_hub.hpp"
+#include "actors/message_types.hpp"
 #include "actors/node.hpp"
 #include "actors/orchestrator.hpp"
 #include "actors/turns.hpp"
@@ -161,8 +162,5 @@ std::string fault_of(const std::vector<native_tool>& tools);
 
 /// Returns the outside of an engine with these options.
 std::shared_ptr<outside> outside_of(const engine_options& o);
-
-/// Registers the types of our messages; nothing else of the configuration is touched.
-void add_messages(caf::actor_system_config& config);
 
 } // namespace conclave

@@ -8,6 +8,7 @@
 
 #include "actors/backend.hpp"
 
+#include "actors/message_types.hpp"
 #include "caf/test/dsl.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/dialect.hpp"
@@ -25,7 +26,7 @@ namespace {
 
 struct config : caf::actor_system_config {
   config() {
-    add_message_types<caf::id_block::conclave>();
+    add_messages(*this);
     set("scheduler.policy", caf::atom("sharing"));
   }
 };

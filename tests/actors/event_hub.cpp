@@ -5,6 +5,7 @@
 
 #include "actors/event_hub.hpp"
 
+#include "actors/message_types.hpp"
 #include "caf/test/unit_test.hpp"
 #include "protocols/type_ids.hpp"
 #include "protocols/wire/json.hpp"
@@ -416,7 +417,7 @@ CAF_TEST(tasks under way are listed) {
 
 CAF_TEST(a node speaks of its own task alone and tells no events) {
   caf::actor_system_config config;
-  config.add_message_types<caf::id_block::conclave>();
+  add_messages(config);
   caf::actor_system sys{config};
   place p;
   p.hub->begin("other", "", 0);

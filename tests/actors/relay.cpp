@@ -7,6 +7,7 @@
 
 #include "actors/relay.hpp"
 
+#include "actors/message_types.hpp"
 #include "caf/test/io_dsl.hpp"
 #include "protocols/type_ids.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 
 struct config : caf::actor_system_config {
   config() {
-    add_message_types<caf::id_block::conclave>();
+    add_messages(*this);
     load<caf::io::middleman>();
   }
 };

@@ -5,6 +5,7 @@
 
 #include "actors/resumer.hpp"
 
+#include "actors/message_types.hpp"
 #include "caf/test/unit_test.hpp"
 #include "protocols/events.hpp"
 #include "protocols/replay.hpp"
@@ -26,7 +27,7 @@ bool has(const std::string& text, const std::string& part) {
 }
 
 struct config : caf::actor_system_config {
-  config() { add_message_types<caf::id_block::conclave>(); }
+  config() { add_messages(*this); }
 };
 
 /// A task of two agents that have begun, in a store, as its owner left it.

@@ -5,6 +5,7 @@
 /// A deterministic actor system with our message types. Never `run()` while an actor ticks: use consume_messages() and
 /// advance_time().
 
+#include "actors/message_types.hpp"
 #include "caf/test/dsl.hpp"
 #include "protocols/type_ids.hpp"
 
@@ -13,7 +14,7 @@
 namespace conclave::test {
 
 struct config : caf::actor_system_config {
-  config() { add_message_types<caf::id_block::conclave>(); }
+  config() { add_messages(*this); }
 };
 
 /// For tests with threads and time of their own.
