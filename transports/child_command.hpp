@@ -14,6 +14,8 @@ struct child_command {
   std::vector<std::string> argv;          ///< argv[0] resolved on PATH; no shell
   std::map<std::string, std::string> env; ///< the whole environment of the child; its PATH counts, else ours
   std::string cwd;                        ///< empty = inherit
+  std::string fork_server;                ///< the argument with which the program forks such children (child_fork_server.hpp);
+                                          ///< empty = it cannot
 };
 
 /// Finds the program of a command. Returns why it cannot run; empty if nothing speaks against it.

@@ -3,6 +3,8 @@
 
 #include "transports/child_launch.hpp"
 
+#include "transports/child_fork_server.hpp"
+
 #include <boost/type_traits/remove_pointer.hpp> // environment.hpp of 1.81 needs it and does not include it
 
 #define BOOST_PROCESS_USE_STD_FS 1 // no compiled Boost library is needed
@@ -20,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 namespace conclave {
 
@@ -77,13 +80,31 @@ unique_fd open_pipe(launched_child::stream& ours, int end) {
 
 } // namespace
 
+int execute_child(const child_command& o, const std::string& program, child_bond bond, int in, int out, int err) {
+  process::process_environment env{o.env};
+  process::posix::vfork_launcher launcher;
+  launcher.env = env.env.data(); // by hand: as an initializer it is only declared in the headers of 1.81
+  try {
+    // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked
+    // there. A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
+    boost::asio::io_context none{1};
+    launcher(none.get_executor(), std::filesystem::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
+             process::process_stdio{in, out, err}, become_child{o.cwd.c_str(), bond})
+        .detach();
+  } catch (const boost::system::system_error&) { // Boost's pidfd may be one descriptor too many for a program that runs
+    if (launcher.pid > 0) {
+      ::kill(-launcher.pid, SIGKILL);
+      ::waitpid(launcher.pid, nullptr, 0); // Boost leaves a zombie
+    }
+    throw;
+  }
+  return launcher.pid;
+}
+
 std::string launch_child(const child_command& o, child_bond bond, launched_child& child) {
   std::string program;
   if (auto why = resolve_command(o, program); !why.empty())
     return why;
-  process::process_environment env{o.env};
-  process::posix::vfork_launcher launcher;
-  launcher.env = env.env.data(); // by hand: as an initializer it is only declared in the headers of 1.81
   std::string step = "no descriptors for the program's pipes: ";
   try {
     // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
@@ -92,22 +113,22 @@ std::string launch_child(const child_command& o, child_bond bond, launched_child
       null.emplace_back(checked(::open("/dev/null", O_RDWR | O_CLOEXEC)));
     while (null.back().get() <= 2);
     auto in = open_pipe(child.in, 1), out = open_pipe(child.out, 0), err = open_pipe(child.err, 0);
-    step = "cannot fork: ";
-    // vfork, because Boost allocates in the child: after a fork, a lock that another thread held in that moment would stay locked
-    // there. A context of its own: the reactor's would open its descriptors anew in the child, and throw there if it cannot.
-    boost::asio::io_context none{1};
-    launcher(none.get_executor(), std::filesystem::path{program}, std::vector(o.argv.begin() + 1, o.argv.end()),
-             process::process_stdio{in.get(), out.get(), err.get()}, become_child{o.cwd.c_str(), bond})
-        .detach();
-    unique_fd{checked(::syscall(SYS_pidfd_open, launcher.pid, 0))}.give_to(child.end); // glibc 2.36: not declared for C++
-    child.pid = launcher.pid;
+    step = "cannot run '" + o.argv[0] + "': ";
+    auto& forks = child_fork_server::get();
+    child.pid = o.fork_server.empty() ? 0 : forks.fork(o, program, in.get(), out.get(), err.get());
+    if (child.pid == 0) {
+      child.pid = execute_child(o, program, bond, in.get(), out.get(), err.get());
+      if (!o.fork_server.empty())
+        forks.start(o, program); // for the next
+    }
+    unique_fd{checked(::syscall(SYS_pidfd_open, child.pid, 0))}.give_to(child.end); // glibc 2.36: not declared for C++
     return {};
-  } catch (const boost::system::system_error& e) { // Boost's pidfd, too, may be one too many for a program that runs
-    if (launcher.pid <= 0)
-      return step + e.code().message();
-    ::kill(-launcher.pid, SIGKILL);
-    ::waitpid(launcher.pid, nullptr, 0); // Boost leaves a zombie
-    return "cannot run '" + o.argv[0] + "': " + e.code().message();
+  } catch (const boost::system::system_error& e) {
+    if (child.pid > 0) { // no pidfd for it
+      ::kill(-child.pid, SIGKILL);
+      ::waitpid(std::exchange(child.pid, 0), nullptr, 0);
+    }
+    return step + e.code().message();
   }
 }
 

@@ -27,4 +27,8 @@ enum class child_bond : std::uint8_t { dependent, keeper };
 /// Starts the program. Returns once the program runs, or why it does not. Call it on the reactor thread only.
 std::string launch_child(const child_command& command, child_bond bond, launched_child& child);
 
+/// Executes the program of a command with these as its stdin, stdout and stderr. Returns its pid, which is also its group; throws
+/// what the system says against it.
+int execute_child(const child_command& command, const std::string& program, child_bond bond, int in, int out, int err);
+
 } // namespace conclave

@@ -3,6 +3,7 @@
 
 #include "transports/child_nursery.hpp"
 
+#include "transports/child_fork_server.hpp"
 #include "transports/child_reactor.hpp"
 #include "transports/child_reaper.hpp"
 
@@ -47,6 +48,7 @@ void child_nursery::leave(const std::shared_ptr<child_process>& who) {
 void child_nursery::close() {
   if (!std::exchange(open_, false))
     return;
+  child_fork_server::get().close();
   if (living_.empty())
     return emptied_.set_value();
   for (auto& [who, group] : living_)

@@ -178,6 +178,7 @@ private:
     child_options o;
     o.argv = {launcher_, "serve"};
     o.cwd = "/";
+    o.fork_server = "forks";
     o.max_line = max_line;
     auto number = ++starts_;
     fault_.clear();

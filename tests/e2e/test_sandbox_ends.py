@@ -118,7 +118,7 @@ class Ends(unittest.TestCase):
 
     def test_the_launcher_is_killed(self):
         for place, tier in self.each():
-            launcher = lambda r: next(p for p in processes_with(f"{place.bin}/conclave-sandbox") if parent_of(p) == r.pid)
+            launcher = lambda r: next(p for p in processes_with(f"{place.bin}/conclave-sandbox\0serve") if parent_of(p) == r.pid)
             out = self.killed(place, tier, launcher)
             self.assertIn('"failed"', out)
 

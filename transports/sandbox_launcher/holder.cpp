@@ -5,6 +5,7 @@
 /// launcher and, as it is the first of its pid namespace, everything below it.
 
 #include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/passing.hpp"
 #include "transports/sandbox_launcher/system.hpp"
 
 #include <algorithm>
@@ -29,9 +30,7 @@ namespace conclave::launcher {
 namespace {
 
 constexpr std::int64_t max_shared_pages = (std::int64_t{256} << 20) / 4096;
-constexpr std::size_t max_message = 160u << 10, max_descriptors = 7;
-
-using descriptors = std::array<int, max_descriptors>;
+constexpr std::size_t max_message = 160u << 10;
 
 /// As fork(), into new namespaces.
 int fork_into(unsigned long namespaces, int* pidfd = nullptr) {
@@ -103,42 +102,6 @@ order unpack(std::string_view text) {
   o.command = parts[4];
   o.env.assign(parts.begin() + 5, parts.end());
   return o;
-}
-
-bool send_with(int socket, std::string_view text, const int* fds, std::size_t n) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int))> space{};
-  iovec part{const_cast<char*>(text.data()), text.size()};
-  msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
-  if (n > 0) {
-    m.msg_control = space.data();
-    m.msg_controllen = CMSG_SPACE(n * sizeof(int));
-    auto* c = CMSG_FIRSTHDR(&m);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(n * sizeof(int));
-    std::memcpy(CMSG_DATA(c), fds, n * sizeof(int));
-  }
-  return ::sendmsg(socket, &m, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-}
-
-/// Returns the bytes received, and the descriptors in `fds` (-1 where there is none).
-ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds) {
-  fds.fill(-1);
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int))> space{};
-  iovec part{to, size};
-  msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
-  m.msg_control = space.data();
-  m.msg_controllen = space.size();
-  ssize_t n = 0;
-  while ((n = ::recvmsg(socket, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
-    ;
-  if (auto* c = n > 0 ? CMSG_FIRSTHDR(&m) : nullptr; c && c->cmsg_type == SCM_RIGHTS)
-    std::memcpy(fds.data(), CMSG_DATA(c), std::min(c->cmsg_len - CMSG_LEN(0), sizeof fds));
-  return n;
 }
 
 /// Makes the network namespace in a process beside this one: it takes the kernel as long as all the rest. Returns a socket on which

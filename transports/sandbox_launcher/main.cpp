@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Part of Conclave. See LICENSE.
 
+#include "transports/sandbox_launcher/fork_server.hpp"
 #include "transports/sandbox_launcher/probe.hpp"
 #include "transports/sandbox_launcher/supervisor.hpp"
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 #include <sys/prctl.h>
 
@@ -14,6 +16,11 @@ int main(int argc, char** argv) {
   using namespace conclave;
   ::signal(SIGPIPE, SIG_IGN);
   ::prctl(PR_SET_DUMPABLE, 0); // its memory holds the environment of commands, and of others none may look in
+  if (argc == 2 && std::string_view{argv[1]} == "forks") {
+    if (!launcher::fork_on_request())
+      return 0;
+    std::memcpy(argv[1], "serve", 5); // what it is now, also to `ps`
+  }
   launcher::supervisor s;
   if (argc == 2 && std::string_view{argv[1]} == "serve")
     return s.run();
