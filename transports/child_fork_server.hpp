@@ -7,8 +7,9 @@
 /// only.
 ///
 /// The program is started with the single argument `child_command::fork_server` and a SOCK_SEQPACKET socket as its stdin. It says
-/// "+" there; to each message of one byte and three descriptors it answers the pid of a child that has them as its stdin, stdout
-/// and stderr, or an errno below zero. It ends when the socket does, and with us.
+/// "+" there; to each message of one byte and three descriptors that is of this process itself, and not of a fork of it, it answers
+/// the pid of a child of its own group that has them as its stdin, stdout and stderr, or an errno below zero. It ends when the
+/// socket does, and with us.
 
 #include "transports/child_launch.hpp"
 
@@ -21,21 +22,24 @@ public:
   /// That of the process. Never destroyed, like the reactor.
   static child_fork_server& get();
 
-  /// Returns the pid of a new child, 0 if there is none to be had in this way now: it is to be executed then. Throws
-  /// (boost::system::system_error) if the server was ended before it told whether there is a child.
+  /// Returns the pid of a new child that leads its group, 0 if there is none to be had in this way now: it is to be executed then.
+  /// In that case a server is started a moment later, for the next of such commands.
   int fork(const child_command& command, const std::string& program, int in, int out, int err);
 
-  /// Sees to it that there is one for commands like this. Returns before it is ready; does nothing where that fails.
-  void start(const child_command& command, const std::string& program);
-
-  /// It starts no more and ends.
+  /// For the end of the process: there is none any more.
   void close();
 
 private:
   struct running;
 
+  int ask(int in, int out, int err);
+  void start_soon(const child_command& command, const std::string& program);
+  void start(const child_command& command, const std::string& program);
+  void stop();
+
   std::shared_ptr<running> running_; ///< null = none
-  int failed_ = 0;                   ///< how many ended without a child
+  bool open_ = true, starting_ = false;
+  int failed_ = 0; ///< how many ended without having been asked, or did not answer
 };
 
 } // namespace conclave

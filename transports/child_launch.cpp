@@ -80,6 +80,14 @@ unique_fd open_pipe(launched_child::stream& ours, int end) {
 
 } // namespace
 
+std::vector<unique_fd> open_null() {
+  std::vector<unique_fd> null;
+  do
+    null.emplace_back(checked(::open("/dev/null", O_RDWR | O_CLOEXEC)));
+  while (null.back().get() <= 2);
+  return null;
+}
+
 int execute_child(const child_command& o, const std::string& program, child_bond bond, int in, int out, int err) {
   process::process_environment env{o.env};
   process::posix::vfork_launcher launcher;
@@ -107,20 +115,12 @@ std::string launch_child(const child_command& o, child_bond bond, launched_child
     return why;
   std::string step = "no descriptors for the program's pipes: ";
   try {
-    // A host may run with stdin, stdout or stderr closed; an end numbered 0 to 2 would be overwritten by the dup2 of another.
-    std::vector<unique_fd> null;
-    do
-      null.emplace_back(checked(::open("/dev/null", O_RDWR | O_CLOEXEC)));
-    while (null.back().get() <= 2);
+    auto null = open_null();
     auto in = open_pipe(child.in, 1), out = open_pipe(child.out, 0), err = open_pipe(child.err, 0);
     step = "cannot run '" + o.argv[0] + "': ";
-    auto& forks = child_fork_server::get();
-    child.pid = o.fork_server.empty() ? 0 : forks.fork(o, program, in.get(), out.get(), err.get());
-    if (child.pid == 0) {
+    child.pid = o.fork_server.empty() ? 0 : child_fork_server::get().fork(o, program, in.get(), out.get(), err.get());
+    if (child.pid == 0)
       child.pid = execute_child(o, program, bond, in.get(), out.get(), err.get());
-      if (!o.fork_server.empty())
-        forks.start(o, program); // for the next
-    }
     unique_fd{checked(::syscall(SYS_pidfd_open, child.pid, 0))}.give_to(child.end); // glibc 2.36: not declared for C++
     return {};
   } catch (const boost::system::system_error& e) {

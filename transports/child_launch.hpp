@@ -27,6 +27,10 @@ enum class child_bond : std::uint8_t { dependent, keeper };
 /// Starts the program. Returns once the program runs, or why it does not. Call it on the reactor thread only.
 std::string launch_child(const child_command& command, child_bond bond, launched_child& child);
 
+/// Opens /dev/null, until its number is above 2: a host may run with stdin, stdout or stderr closed, and an end of a pipe with such
+/// a number would be overwritten by the dup2 of another. Throws what the system says against it.
+std::vector<unique_fd> open_null();
+
 /// Executes the program of a command with these as its stdin, stdout and stderr. Returns its pid, which is also its group; throws
 /// what the system says against it.
 int execute_child(const child_command& command, const std::string& program, child_bond bond, int in, int out, int err);

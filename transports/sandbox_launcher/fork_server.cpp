@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <poll.h>
 #include <sched.h>
 #include <string>
 #include <sys/prctl.h>
@@ -20,9 +21,8 @@ namespace conclave::launcher {
 
 namespace {
 
-/// What a program that is executed has from its parent (transports/child_launch.cpp).
+/// What a program that is executed has from its parent (transports/child_launch.cpp). Its group it has from the engine.
 void become_launcher(const descriptors& fds, pid_t engine) {
-  ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL); // a fork does not have it from its parent
   if (::getppid() != engine)
     ::_exit(127); // it died before that: nobody would ever end us
@@ -33,28 +33,46 @@ void become_launcher(const descriptors& fds, pid_t engine) {
       ::close(fd);
 }
 
+/// Not a fork of the engine, which has its end of the socket, too, and may have given up rights that we have.
+bool is_engine(const ucred& sender, pid_t engine) {
+  return sender.pid == engine && sender.uid == ::getuid() && sender.gid == ::getgid();
+}
+
 } // namespace
 
 bool fork_on_request() {
   auto engine = ::getppid();
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  auto its_end =
+      static_cast<int>(::syscall(SYS_pidfd_open, engine, 0)); // the signal does not come from who gave up the right to send it
+  int yes = 1;
+  if (its_end < 0 || ::setsockopt(0, SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes) != 0)
+    return false;
   char request = 0;
   descriptors fds{};
   send_with(0, "+", nullptr, 0);
-  while (receive(0, &request, 1, fds) > 0) {
-    auto whole = fds[2] >= 0;
-    auto pid = whole ? static_cast<pid_t>(::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr)) : -1;
+  while (true) {
+    std::array<pollfd, 2> on{{{0, POLLIN, 0}, {its_end, POLLIN, 0}}};
+    if (::poll(on.data(), on.size(), -1) < 0 && errno == EINTR)
+      continue;
+    ucred sender{};
+    if (on[1].revents != 0 || receive(0, &request, 1, fds, &sender) <= 0)
+      return false;
+    errno = fds[2] < 0 ? EINVAL : EPERM;
+    auto asked = fds[2] >= 0 && is_engine(sender, engine);
+    auto pid = asked ? static_cast<pid_t>(::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr)) : -1;
     if (pid == 0) {
+      ::close(its_end);
       become_launcher(fds, engine);
       return true;
     }
-    auto said = std::to_string(pid > 0 ? pid : -(whole ? errno : EINVAL));
+    auto said = std::to_string(pid > 0 ? pid : -errno);
     for (auto fd : fds)
       if (fd >= 0)
         ::close(fd);
     if (!send_with(0, said, nullptr, 0))
-      break;
+      return false;
   }
-  return false;
 }
 
 } // namespace conclave::launcher

@@ -28,9 +28,9 @@ bool send_with(int socket, std::string_view text, const int* fds, std::size_t n)
   return ::sendmsg(socket, &m, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
 }
 
-ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds) {
+ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds, ucred* sender) {
   fds.fill(-1);
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int))> space{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(max_descriptors * sizeof(int)) + CMSG_SPACE(sizeof(ucred))> space{};
   iovec part{to, size};
   msghdr m{};
   m.msg_iov = &part;
@@ -40,8 +40,11 @@ ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds) {
   ssize_t n = 0;
   while ((n = ::recvmsg(socket, &m, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
     ;
-  if (auto* c = n > 0 ? CMSG_FIRSTHDR(&m) : nullptr; c && c->cmsg_type == SCM_RIGHTS)
-    std::memcpy(fds.data(), CMSG_DATA(c), std::min(c->cmsg_len - CMSG_LEN(0), sizeof fds));
+  for (auto* c = n > 0 ? CMSG_FIRSTHDR(&m) : nullptr; c != nullptr; c = CMSG_NXTHDR(&m, c))
+    if (c->cmsg_type == SCM_RIGHTS)
+      std::memcpy(fds.data(), CMSG_DATA(c), std::min(c->cmsg_len - CMSG_LEN(0), sizeof fds));
+    else if (c->cmsg_type == SCM_CREDENTIALS && sender != nullptr)
+      std::memcpy(sender, CMSG_DATA(c), sizeof *sender);
   return n;
 }
 

@@ -7,7 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <string_view>
-#include <sys/types.h>
+#include <sys/socket.h>
 
 namespace conclave::launcher {
 
@@ -18,7 +18,8 @@ using descriptors = std::array<int, max_descriptors>;
 /// False if not all of it was sent.
 bool send_with(int socket, std::string_view text, const int* fds, std::size_t n);
 
-/// Returns the bytes received, and the descriptors in `fds` (-1 where there is none).
-ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds);
+/// Returns the bytes received, the descriptors in `fds` (-1 where there is none), and who sent it where the socket asks for that
+/// (SO_PASSCRED).
+ssize_t receive(int socket, char* to, std::size_t size, descriptors& fds, ucred* sender = nullptr);
 
 } // namespace conclave::launcher
