@@ -246,6 +246,8 @@ bool taker::scan_name(int folder, std::string& path, const std::string& name, un
     return skip(path, "a mount point", e);
   if (what.kind() == entry_kind::none)
     return skip(path, S_ISFIFO(what.mode) ? "a FIFO" : S_ISSOCK(what.mode) ? "a socket" : "a device", e);
+  if (!options_.ours && !what.is_link() && !may_read(folder, name.c_str(), what.is_folder()))
+    return skip(path, std::string{not_readable}, e); // before it is counted: what is not copied is not too much
   if (++count_ > options_.limits.files)
     over_ = true;
   stopped_ = count_ > 4 * options_.limits.files + 1000; // enough is known
