@@ -60,6 +60,11 @@ NAMES_OF_OUTSIDE = re.compile(
 MACHINE = re.compile(r"\bof_machine\b")
 MACHINE_HOMES = ["app/", "transports/outside", "actors/parts.hpp", "actors/orchestrator.hpp"]
 
+# Files (prefix match) -> what they may call in one of them alone, so that no other forgets a part of it.
+ONE_DOOR = {
+    "transports/file_tools": (re.compile(r"\b(?:path_policy|git)::(?:judge\w*|is_repository)\b"), "transports/file_tools_judge.cpp"),
+}
+
 
 # A document as text names it, with sections if any: "docs/protocol.md 8.2, 8.3".
 DOCUMENT = re.compile(
@@ -102,6 +107,14 @@ def check_outside(path, text, problems):
             problems.append(f"{path}:{n}: the outside is handed on by the parts structs, this machine is not asked for here")
 
 
+def check_doors(path, text, problems):
+    for files, (names, door) in ONE_DOOR.items():
+        if str(path).startswith(files) and str(path) != door:
+            for n, line in enumerate(text.splitlines(), 1):
+                if found := names.search(code_of(line)):
+                    problems.append(f"{path}:{n}: {found.group()} is called in {door} alone")
+
+
 def check(path, text, problems):
     folder = path.parts[0]
     if path.suffix in LIMITS:
@@ -113,6 +126,7 @@ def check(path, text, problems):
     if folder not in ORDER or path.suffix not in LIMITS:
         return
     check_outside(path, text, problems)
+    check_doors(path, text, problems)
     for n, quoted, name in includes(text):
         where = f"{path}:{n}"
         if quoted:

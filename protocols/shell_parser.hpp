@@ -2,7 +2,7 @@
 // Part of Conclave. See LICENSE.
 #pragma once
 
-/// Private to shell_words.cpp and shell_lexer.cpp: one text of shell commands, read once from its beginning.
+/// Private to shell_words.cpp, shell_clauses.cpp and shell_lexer.cpp: one text of shell commands, read once from its beginning.
 
 #include "protocols/shell_words.hpp"
 
@@ -38,10 +38,16 @@ private:
   void list();
   void and_or();
   void pipeline();
-  void command();
   void simple();
   bool begins_function();
   void judge_name(const simple_command& c);
+  void separators();
+  void newlines();
+  void expect(std::string_view reserved);
+  void finish(simple_command c);
+
+  // commands that hold others (shell_clauses.cpp)
+  void command();
   void compound_redirections();
   void if_clause();
   void loop();
@@ -49,10 +55,6 @@ private:
   void case_clause();
   void subshell();
   void function_body(std::string name);
-  void separators();
-  void newlines();
-  void expect(std::string_view reserved);
-  void finish(simple_command c);
 
   // words (shell_lexer.cpp)
   word read_word();

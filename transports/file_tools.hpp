@@ -98,13 +98,19 @@ private:
   template <class F>
   plain_file_result plainly(const std::atomic<bool>& cancel, F&& use);
 
+  // file_tools_judge.cpp: no other way leads to the rules
+  path_policy::verdict judge(const std::string& absolute, path_policy::access what) const;
+  void need(const std::string& absolute, path_policy::access what) const; ///< refuses what may not be
+  bool may(const std::string& absolute, path_policy::access what) const;
+  void check_found(const aim& a, const std::string& found, path_policy::access what) const;
+  /// For all of a tree that is to be deleted, moved or replaced. `unread`: refuses what the agent has not read, too.
+  void may_go(const aim& a, path_policy::access what, const files_below& below, bool unread) const;
+
   // file_tools_aim.cpp
   aim at(const std::string& given, path_policy::access what) const;
   void open_root(const path_policy::root& r);
   [[noreturn]] void fail(const aim& a, const dir_error& e) const;
   void check(const aim& a, const dir_error& e) const;
-  void check_found(const aim& a, const std::string& found, path_policy::access what) const;
-  bool may(const std::string& absolute, path_policy::access what) const;
   opened_entry open_to_read(const aim& a) const;
   void need_room(const aim& a, std::uint64_t bytes) const;
   /// Of a folder that is to be, relative to the root.
@@ -115,7 +121,6 @@ private:
   walk_bounds walking() const { return {settings_.bounds.depth, cancel_}; }
   present_file present(const aim& a, const std::string& relative, const entry_facts& f) const;
   files_below everything_below(const aim& a) const;
-  void may_go(const aim& a, path_policy::access what, const files_below& below, bool unread) const;
   void remove_known(const aim& a, const files_below& below) const;
 
   // one per tool: text for the model

@@ -5,7 +5,6 @@
 #include "protocols/text.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
-#include "transports/git_folders.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -149,7 +148,7 @@ file_tools::aim file_tools::at(const std::string& given, access what) const {
   auto workspace = roots.empty() ? std::string("/") : roots.front().path;
   auto v = path_policy::absolute(workspace, given, a.absolute);
   if (v.ok())
-    v = git::judge(settings_.rules, a.absolute, what);
+    v = judge(a.absolute, what);
   if (!v.ok())
     refuse(v.code, v.text);
   a.root = &roots[v.root];
@@ -165,8 +164,7 @@ file_tools::aim file_tools::at(const std::string& given, access what) const {
 void file_tools::fail(const aim& a, const dir_error& e) const {
   // What a link led to is judged before anything is told of it.
   if (!e.path.empty() && e.path != a.relative && e.what != dir_fault::escapes && e.what != dir_fault::link)
-    if (auto v = git::judge(settings_.rules, a.below(e.path), access::list); !v.ok())
-      refuse(v.code, v.text);
+    need(a.below(e.path), access::list);
   if (e.what == dir_fault::cancelled)
     refuse(denial::none, "The call was cancelled.");
   refuse(code_of(e.what), shown(a.given) + " " + to_text(e) + "." + remedy(e.what));
@@ -175,17 +173,6 @@ void file_tools::fail(const aim& a, const dir_error& e) const {
 void file_tools::check(const aim& a, const dir_error& e) const {
   if (!e.ok())
     fail(a, e);
-}
-
-void file_tools::check_found(const aim& a, const std::string& found, access what) const {
-  if (found == a.relative)
-    return;
-  if (auto v = git::judge(settings_.rules, a.below(found), what); !v.ok())
-    refuse(v.code, v.text);
-}
-
-bool file_tools::may(const std::string& absolute, access what) const {
-  return git::judge(settings_.rules, absolute, what).ok();
 }
 
 opened_entry file_tools::open_to_read(const aim& a) const {
@@ -230,19 +217,6 @@ file_tools::files_below file_tools::everything_below(const aim& a) const {
   check(a, a.dir->walk(a.relative, walking(), visit));
   check(a, bad);
   return out;
-}
-
-void file_tools::may_go(const aim& a, access what, const files_below& below, bool unread) const {
-  if (auto v = path_policy::judge_tree(settings_.rules, a.absolute, what, below.paths); !v.ok())
-    refuse(v.code, v.text);
-  if (a.root->kind == root_kind::context)
-    for (auto& [path, facts] : below.facts)
-      if (facts.kind == entry_kind::folder && git::is_repository(a.absolute + "/" + path))
-        refuse(denial::excluded, shown(a.given) + " cannot be deleted, moved or replaced as a whole: in it, " + shown(path)
-                                     + " is a git repository.");
-  if (unread)
-    if (auto fault = tracker_.judge_removal(a.given, below.files))
-      throw refusal{*fault};
 }
 
 void file_tools::remove_known(const aim& a, const files_below& below) const {

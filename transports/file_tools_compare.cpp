@@ -5,7 +5,6 @@
 #include "protocols/wire/workspace_calls.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
-#include "transports/git_folders.hpp"
 
 #include <map>
 #include <utility>
@@ -100,7 +99,7 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
       auto folder = w.facts.kind == entry_kind::folder;
       if (path_policy::is_excluded_name(w.name))
         return walk_step::over;
-      auto v = git::judge(settings_.rules, side.below(under(side.relative, w.path)), folder ? access::list : access::read);
+      auto v = judge(side.below(under(side.relative, w.path)), folder ? access::list : access::read);
       if (!v.ok())
         return skip(reason_of({v.code, v.text}));
       if (w.fault != dir_fault::none)
@@ -192,8 +191,7 @@ std::string file_tools::carry_out(const wt::deliver_files& c) {
     try {
       auto one = to;
       one.given = to.below(target);
-      if (auto v = git::judge(settings_.rules, one.given, access::create); !v.ok())
-        refuse(v.code, v.text);
+      need(one.given, access::create);
       auto old = to.dir->look(target);
       if (!old.ok() && old.error.what != dir_fault::absent)
         fail(one, old.error);

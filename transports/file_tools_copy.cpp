@@ -4,7 +4,6 @@
 #include "protocols/wire/workspace_calls.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
-#include "transports/git_folders.hpp"
 
 #include <atomic>
 #include <utility>
@@ -72,7 +71,7 @@ file_tools::copy_plan file_tools::plan_copy(const aim& from, const std::vector<s
         plan.dropped.push_back({w.path, std::move(why)});
       return walk_step::over;
     };
-    auto v = git::judge(settings_.rules, from.below(under(from.relative, w.path)), folder ? access::list : access::read);
+    auto v = judge(from.below(under(from.relative, w.path)), folder ? access::list : access::read);
     if (!v.ok())
       return drop(reason_of({v.code, v.text}));
     if (w.fault != dir_fault::none)
@@ -106,8 +105,7 @@ void file_tools::copy_one(const aim& from, const std::string& source, const aim&
                           const std::optional<entry_facts>& expected, bool durable) {
   auto file = from.dir->open_file(source);
   check(from, file.error);
-  if (auto v = git::judge(settings_.rules, from.below(file.value.path), access::read); !v.ok())
-    refuse(v.code, v.text);
+  need(from.below(file.value.path), access::read);
   write_options o;
   o.existing = existing;
   o.expected = expected;
@@ -206,8 +204,7 @@ std::string file_tools::carry_out(const wt::copy_file& c) {
   need_room(to, plan.bytes);
   for (auto* list : {&plan.folders, &plan.files})
     for (auto& i : *list)
-      if (auto v = git::judge(settings_.rules, to.absolute + "/" + i.path, access::create); !v.ok())
-        refuse(v.code, v.text);
+      need(to.absolute + "/" + i.path, access::create);
   make_folders(to, parent_path(to.relative));
   auto beside = to; // complete before it gets its name
   beside.relative = copy_name(to.relative);
@@ -253,8 +250,7 @@ std::string file_tools::carry_out(const wt::copy_files_batch& c) {
     try {
       auto one = to;
       one.given = to.below(target);
-      if (auto v = git::judge(settings_.rules, one.given, access::create); !v.ok())
-        refuse(v.code, v.text);
+      need(one.given, access::create);
       auto old = to.dir->look(target);
       if (!old.ok() && old.error.what != dir_fault::absent)
         fail(one, old.error);

@@ -4,7 +4,6 @@
 #include "protocols/wire/workspace_calls.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
-#include "transports/git_folders.hpp"
 
 #include <utility>
 
@@ -77,7 +76,7 @@ std::string file_tools::carry_out(const wt::delete_files_batch& c) {
       return walk_step::on;
     if (w.fault != dir_fault::none)
       return skip("it " + to_text({w.fault, w.path, 0}));
-    auto v = git::judge(settings_.rules, a.below(under(w.path)), access::remove);
+    auto v = judge(a.below(under(w.path)), access::remove);
     if (folder) // stays, but what lies below a name that is never deleted is not looked at
       return v.code == denial::excluded ? skip(reason_of({v.code, v.text})) : walk_step::on;
     if (!v.ok())

@@ -4,7 +4,6 @@
 #include "protocols/line_diff.hpp"
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
-#include "transports/git_folders.hpp"
 
 #include <utility>
 
@@ -151,8 +150,7 @@ std::string file_tools::carry_out(const wt::move_file& c) {
     below = everything_below(from);
   may_go(from, access::remove, below, false);
   for (auto& p : below.paths)
-    if (auto v = git::judge(settings_.rules, to.absolute + "/" + p, access::create); !v.ok())
-      refuse(v.code, v.text);
+    need(to.absolute + "/" + p, access::create);
   if (source.value.kind == entry_kind::folder)
     judge_depth(to, to.relative);
   for (auto& [path, facts] : below.facts)

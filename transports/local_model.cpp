@@ -7,18 +7,16 @@
 #include "transports/child_reactor.hpp"
 #include "transports/home.hpp"
 #include "transports/http_transfers.hpp"
+#include "transports/local_model_port.hpp"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <netinet/in.h>
 #include <set>
-#include <sys/socket.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -29,6 +27,7 @@ namespace {
 
 constexpr auto poll_every = std::chrono::milliseconds(200);
 constexpr auto start_limit = std::chrono::seconds(120);
+constexpr int most_ports = 3; ///< tried, if others take them
 
 /// 32 random hexadecimal digits; empty if the system has no randomness to give.
 std::string random_key() {
@@ -51,22 +50,6 @@ std::map<std::string, std::string> server_environment() {
     if (auto* value = std::getenv(name))
       env.emplace(name, value);
   return env;
-}
-
-/// A free loopback port. llama-server cannot be asked for "any"; the gap until it binds is closed by its health check.
-int free_port() {
-  auto fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in a{};
-  a.sin_family = AF_INET;
-  a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof a;
-  int port = 0;
-  if (fd >= 0 && ::bind(fd, reinterpret_cast<sockaddr*>(&a), sizeof a) == 0
-      && ::getsockname(fd, reinterpret_cast<sockaddr*>(&a), &size) == 0)
-    port = ntohs(a.sin_port);
-  if (fd >= 0)
-    ::close(fd);
-  return port;
 }
 
 class server;
@@ -92,8 +75,7 @@ public:
     auto plan = command(error);
     {
       std::lock_guard guard(mutex_);
-      base_ = plan.base;
-      key_ = plan.key;
+      plan_ = std::move(plan);
     }
     if (!error.empty())
       return fail(ec::bad_config, error);
@@ -106,25 +88,8 @@ public:
       if (auto self = weak.lock(); self && !self->ready())
         self->fail(ec::timeout, "the local model server was not ready within 120 s" + self->see_log());
     });
-    child_process::callbacks cb;
-    cb.on_lines = [weak](std::vector<std::string> lines) {
-      if (auto self = weak.lock())
-        self->said(lines);
-    };
-    cb.on_exit = [weak](child_exit e) {
-      if (auto self = weak.lock())
-        self->ended(e);
-    };
     progress("starting a local model server for " + name());
-    auto child = child_process::start(std::move(plan.child), std::move(cb));
-    {
-      std::lock_guard guard(mutex_);
-      child_ = std::move(child);
-      if (failed_ && child_) // ended, or late, before it was ours to close
-        child_->close();
-    }
-    if (!plan.base.empty())
-      check();
+    launch();
   }
 
   void join(user* u) {
@@ -173,15 +138,77 @@ private:
   }
 
   /// Call with the lock held.
-  local_endpoint endpoint() const { return {base_ + "/v1", key_, options_.slots}; }
+  local_endpoint endpoint() const { return {base() + "/v1", plan_.key, options_.slots}; }
+  std::string base() const { return "http://127.0.0.1:" + std::to_string(port_); }
 
   std::string see_log() const { return options_.log_path.empty() ? "" : "; see " + options_.log_path; }
 
   struct start_plan {
     child_options child;
-    std::string base; ///< empty = it will say where it listens
+    std::size_t port_at = 0; ///< which argument says where it is to listen; 0 = it will say where it does
     std::string key;
   };
+
+  /// Starts the process, at a port that is free now.
+  void launch() {
+    child_options how;
+    int start = 0, port = 0;
+    {
+      std::lock_guard guard(mutex_);
+      how = plan_.child;
+      start = starts_;
+      if (plan_.port_at > 0) {
+        port_ = port = free_port();
+        how.argv[plan_.port_at] = std::to_string(port);
+      }
+    }
+    std::weak_ptr<server> weak = weak_from_this();
+    child_process::callbacks cb;
+    cb.on_lines = [weak, start](std::vector<std::string> lines) {
+      if (auto self = weak.lock())
+        self->said(lines, start);
+    };
+    cb.on_exit = [weak, start](child_exit e) {
+      if (auto self = weak.lock())
+        self->ended(e, start);
+    };
+    auto child = child_process::start(std::move(how), std::move(cb));
+    {
+      std::lock_guard guard(mutex_);
+      if (start != starts_ || failed_) { // ended, or late, before it was ours to close
+        if (child)
+          child->close();
+        return;
+      }
+      child_ = std::move(child);
+    }
+    if (port > 0)
+      check(start);
+  }
+
+  /// Somebody else has its port: another one.
+  void again(int start) {
+    std::shared_ptr<child_process> before;
+    bool last = false;
+    {
+      std::lock_guard guard(mutex_);
+      if (start != starts_ || ready_ || failed_)
+        return;
+      last = starts_ == most_ports;
+      if (!last) {
+        ++starts_;
+        port_ = 0;
+        before.swap(child_);
+      }
+    }
+    if (last)
+      return fail(ec::unavailable, "another program listens where the local model server was to, at " + std::to_string(most_ports)
+                                       + " free ports one after the other" + see_log());
+    if (before)
+      before->close();
+    progress("starting the local model server again: another program took its port");
+    launch();
+  }
 
   /// How the server is started; sets `error` with what to do if it cannot be. Reads files; touches nothing of ours.
   start_plan command(std::string& error) const {
@@ -201,12 +228,11 @@ private:
     if (plan.key.empty()) {
       error = "the system gives no random bytes for the server's key";
     } else if (!program.binary.empty()) {
-      auto port = std::to_string(free_port());
-      plan.base = "http://127.0.0.1:" + port;
       // llama.cpp reads LLAMA_API_KEY as it does --api-key; the command line would show the key to other users.
       c.env["LLAMA_API_KEY"] = plan.key;
       auto context = std::to_string(std::int64_t{options_.context_tokens} * options_.slots); // llama.cpp divides it among the slots
-      c.argv = {program.binary, "-m", model, "-c", context, "-np", slots, "--host", "127.0.0.1", "--port", port, "--jinja"};
+      c.argv = {program.binary, "-m", model, "-c", context, "-np", slots, "--host", "127.0.0.1", "--jinja", "--port", ""};
+      plan.port_at = c.argv.size() - 1;
     } else {
       c.env["CONCLAVE_LOCAL_KEY"] = plan.key;
       c.argv = {program.python, program.script, model, std::to_string(options_.context_tokens), slots};
@@ -215,7 +241,7 @@ private:
   }
 
   /// Our script prints where it listens, on a line of its own.
-  void said(const std::vector<std::string>& lines) {
+  void said(const std::vector<std::string>& lines, int now) {
     constexpr std::string_view start = "http://127.0.0.1:";
     for (auto& line : lines) {
       auto port = std::string_view{line}.substr(0, line.find_last_not_of("/\r ") + 1);
@@ -226,17 +252,26 @@ private:
         continue;
       {
         std::lock_guard guard(mutex_);
-        if (!base_.empty())
+        if (port_ != 0 || now != starts_)
           return;
-        base_ = std::string{start} + std::string{port};
+        port_ = std::atoi(std::string{port}.c_str());
       }
       progress("loading " + name());
-      check();
+      check(now);
       return;
     }
   }
 
-  void ended(const child_exit& e) {
+  void ended(const child_exit& e, int start) {
+    int port = 0;
+    {
+      std::lock_guard guard(mutex_);
+      if (start != starts_) // it was given up
+        return;
+      port = plan_.port_at > 0 && !ready_ ? port_ : 0;
+    }
+    if (port > 0 && e.started && port_taken(port))
+      return again(start);
     // What ends by itself before it was ever ready, was set up wrongly: a wrong file, a missing library. Signals (128 and more) may
     // come from outside, for one because memory ran out, and so may the end of a server that did run.
     bool setup = !ready() && (!e.started || (e.error.empty() && e.status < 128));
@@ -244,21 +279,32 @@ private:
     fail(setup ? ec::bad_config : ec::unavailable, "the local model server " + how + see_log());
   }
 
-  void check() {
+  /// Asks it whether it is ready, once it listens: nobody else is asked, or told its key.
+  void check(int start) {
     http_request r;
-    r.method = "GET";
-    r.max_bytes = 64 << 10;
+    int port = 0, group = 0;
     {
       std::lock_guard guard(mutex_);
-      r.url = base_ + "/health";
-      r.headers = {{"Authorization", "Bearer " + key_}};
+      if (start != starts_ || failed_ || ready_)
+        return;
+      port = port_;
+      group = child_ ? child_->pid() : 0;
+      r.url = base() + "/health";
+      r.headers = {{"Authorization", "Bearer " + plan_.key}};
     }
+    auto holder = holder_of(port, group);
+    if (holder == port_holder::others)
+      return again(start);
+    if (holder == port_holder::nobody)
+      return check_later(start);
+    r.method = "GET";
+    r.max_bytes = 64 << 10;
     r.total_timeout_ms = 2'000;
     std::weak_ptr<server> weak = weak_from_this();
     http_transfers::callbacks cb;
-    cb.on_done = [weak](http_end end) {
+    cb.on_done = [weak, start](http_end end) {
       if (auto self = weak.lock())
-        self->checked(end);
+        self->checked(end, start);
     };
     if (auto http = http_.lock())
       http->start(std::move(r), std::move(cb));
@@ -266,33 +312,33 @@ private:
       fail(ec::cancelled, "the engine is being closed");
   }
 
-  void checked(const http_end& end) {
+  void checked(const http_end& end, int start) {
+    if (end.code != ec::none || end.status != 200)
+      return check_later(start);
     std::vector<std::function<void(local_endpoint)>> tell;
     local_endpoint now;
-    bool healthy = end.code == ec::none && end.status == 200;
     {
       std::lock_guard guard(mutex_);
-      if (failed_ || ready_)
+      if (start != starts_ || failed_ || ready_)
         return;
-      if (healthy) {
-        ready_ = true;
-        now = endpoint();
-        for (auto* u : users_)
-          if (u->call.on_ready)
-            tell.push_back(u->call.on_ready);
-      }
+      ready_ = true;
+      now = endpoint();
+      for (auto* u : users_)
+        if (u->call.on_ready)
+          tell.push_back(u->call.on_ready);
     }
     for (auto& f : tell)
       f(now);
-    if (healthy)
-      return;
-    std::weak_ptr<server> weak = weak_from_this();
+  }
+
+  void check_later(int start) {
     auto* reactor = child_reactor::get();
     if (reactor == nullptr)
       return fail(ec::unavailable, "no thread to wait for the local model server with");
-    reactor->after(poll_every, [weak] {
-      if (auto self = weak.lock(); self && !self->failed())
-        self->check();
+    std::weak_ptr<server> weak = weak_from_this();
+    reactor->after(poll_every, [weak, start] {
+      if (auto self = weak.lock())
+        self->check(start);
     });
   }
 
@@ -333,7 +379,9 @@ private:
   std::mutex mutex_;
   std::shared_ptr<child_process> child_;
   std::set<user*> users_;
-  std::string base_, key_;
+  start_plan plan_;
+  int starts_ = 1; ///< of the process: which one is the one that counts
+  int port_ = 0;   ///< where it listens; 0 = it did not say yet
   bool ready_ = false, failed_ = false;
   ec code_ = ec::none; ///< why it failed, for who joins late
   std::string text_;

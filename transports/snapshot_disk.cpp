@@ -101,6 +101,10 @@ descriptor open_file(int in, const char* name) {
   return descriptor{::openat(in, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
 }
 
+bool may_read(int in, const char* name, bool folder) {
+  return ::faccessat(in, name, folder ? R_OK | X_OK : R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0 || errno != EACCES;
+}
+
 int make_readable(int in, const char* name) {
   descriptor self{::openat(in, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)};
   found what;

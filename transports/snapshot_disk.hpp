@@ -62,6 +62,9 @@ descriptor open_folder(int in, const char* name, std::uint64_t device);
 /// Opens a file in a folder for reading; never waits for a FIFO, follows no link.
 descriptor open_file(int in, const char* name);
 
+/// Whether this process may read a file, or list a folder and enter it. What cannot be told is readable: opening it says why not.
+bool may_read(int in, const char* name, bool folder);
+
 /// Lets the owner of a file read it, of a folder read, search and change it; by its own descriptor, so that no link is followed.
 /// Returns 0 or errno.
 int make_readable(int in, const char* name);

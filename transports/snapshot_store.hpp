@@ -102,8 +102,8 @@ private:
 /// is deleted. Returns what went wrong, or empty.
 std::string remove_tree(const std::string& folder, cancel_flag cancel = nullptr);
 
-/// Whether a snapshot of a folder (without what `options` leave out) is beyond its limits, or cannot be taken: over_limit with the
-/// largest, io, cancelled. Looks at all of it, reads no file, changes nothing.
+/// Whether a snapshot of a folder (without what `options` leave out, or what may not be read) is beyond its limits, or cannot be
+/// taken: over_limit with the largest, io, cancelled. Looks at all of it, reads no file, changes nothing.
 std::optional<failure> over_limits(const std::string& folder, const take_options& options);
 
 } // namespace conclave::snapshots

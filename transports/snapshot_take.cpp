@@ -6,6 +6,7 @@
 #include "transports/snapshot_objects.hpp"
 #include "transports/snapshot_scan.hpp"
 #include "transports/snapshot_store.hpp"
+#include "transports/snapshot_tally.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -37,7 +38,7 @@ failure unsettled(const std::string& path, std::uint64_t size) {
 class taker {
 public:
   taker(const objects& kept, arrival& box, const take_options& options, taken& out)
-      : kept_(kept), box_(box), options_(options), out_(out), buffer_(std::make_unique<char[]>(block)) {}
+      : kept_(kept), box_(box), options_(options), out_(out), tally_(options.limits), buffer_(std::make_unique<char[]>(block)) {}
 
   /// Looks whether it is within the limits, and no more.
   std::optional<failure> count(int folder, const found& root, const std::string& shown) {
@@ -48,8 +49,8 @@ public:
     wire::digest ignored{};
     if (!scan_folder(folder, path, 0, ignored))
       return std::move(bad_);
-    if (over_)
-      return too_much();
+    if (tally_.over())
+      return tally_.too_much(root_, out_.bytes);
     return {};
   }
 
@@ -61,8 +62,8 @@ public:
     std::string path;
     if (!scan_folder(folder, path, 0, hash))
       return std::move(bad_);
-    if (over_)
-      return too_much();
+    if (tally_.over())
+      return tally_.too_much(root_, out_.bytes);
     return {};
   }
 
@@ -86,41 +87,6 @@ private:
   }
   bool as_in_base(const std::string& path, tree_entry& e);
 
-  void remember(sized s, bool file) {
-    auto& all = file ? large_files_ : large_parts_;
-    auto by_count = count_ > options_.limits.files;
-    auto less = [by_count](const sized& a, const sized& b) {
-      return by_count && a.files != b.files ? a.files > b.files : a.bytes > b.bytes;
-    };
-    all.insert(std::upper_bound(all.begin(), all.end(), s, less), std::move(s));
-    if (all.size() > 4)
-      all.pop_back();
-  }
-
-  failure too_much() {
-    failure f{fault::over_limit, {}, {}};
-    auto limits = options_.limits;
-    f.text = "the folder " + path_policy::shown(root_) + " ";
-    if (!too_deep_.empty())
-      f.text += "is nested deeper than " + std::to_string(limits.depth) + " folders: " + path_policy::shown(too_deep_);
-    else if (out_.bytes > limits.bytes)
-      f.text += "holds " + std::to_string(out_.bytes) + " bytes" + (stopped_ ? " or more" : "") + ", "
-                + std::to_string(limits.bytes) + " are allowed";
-    else
-      f.text += "holds " + std::to_string(count_) + (stopped_ ? " or more" : "") + " files and folders, "
-                + std::to_string(limits.files) + " are allowed";
-    f.largest = std::move(large_parts_);
-    for (auto& file : large_files_)
-      if (std::none_of(f.largest.begin(), f.largest.end(), [&](const sized& s) { return s.path == file.path; }))
-        f.largest.push_back(std::move(file));
-    f.text += "; delete what is not needed, then try again";
-    for (std::size_t i = 0; i < f.largest.size(); ++i)
-      f.text += (i == 0 ? ". Largest: " : ", ") + path_policy::shown(f.largest[i].path, 100) + " ("
-                + std::to_string(f.largest[i].bytes) + " bytes"
-                + (f.largest[i].path.ends_with('/') ? ", " + std::to_string(f.largest[i].files) + " files)" : ")");
-    return f;
-  }
-
   bool room_for(std::uint64_t size) {
     if (size < room_) {
       room_ -= size;
@@ -136,7 +102,7 @@ private:
   }
 
   /// Nothing is read or kept: it is too much already, or is only counted.
-  bool only_counts() const { return over_ || counts_only_; }
+  bool only_counts() const { return tally_.over() || counts_only_; }
   bool scan_folder(int folder, std::string& path, unsigned depth, wire::digest& hash);
   bool scan_name(int folder, std::string& path, const std::string& name, unsigned depth, tree_entry& e);
   bool sub_folder(int folder, std::string& path, const std::string& name, const found& what, unsigned depth, tree_entry& e);
@@ -149,15 +115,15 @@ private:
   arrival& box_;
   const take_options& options_;
   taken& out_;
+  tally tally_;
   std::unique_ptr<char[]> buffer_;
   wire::sha256_stream stream_;
-  std::string root_, too_deep_;
+  std::string root_;
   std::optional<std::string> base_folder_; ///< whose entries are in `base_`
   std::string base_text_;
   std::unordered_map<std::string_view, tree_entry> base_;
-  std::uint64_t device_ = 0, room_ = 0, count_ = 0;
-  bool over_ = false, stopped_ = false, clones_ = true, counts_only_ = false;
-  std::vector<sized> large_parts_, large_files_;
+  std::uint64_t device_ = 0, room_ = 0;
+  bool clones_ = true, counts_only_ = false;
   std::optional<failure> bad_;
 };
 
@@ -205,7 +171,7 @@ bool taker::scan_folder(int folder, std::string& path, unsigned depth, wire::dig
   for (auto& name : names) {
     if (is_set(options_.cancel))
       return fail(failed("", "", ECANCELED));
-    if (stopped_)
+    if (tally_.enough())
       break;
     auto length = path.size();
     if (length > 0)
@@ -216,7 +182,7 @@ bool taker::scan_folder(int folder, std::string& path, unsigned depth, wire::dig
     if (!scan_name(folder, path, name, depth, e))
       return false;
     if (depth == 0)
-      remember({path + (e.kind == entry_kind::folder ? "/" : ""), out_.bytes - bytes, out_.files - files}, false);
+      tally_.remember_part({path + (e.kind == entry_kind::folder ? "/" : ""), out_.bytes - bytes, out_.files - files});
     if (e.kind != entry_kind::none && !only_counts()) {
       e.name = name;
       add_entry(tree, e);
@@ -246,9 +212,9 @@ bool taker::scan_name(int folder, std::string& path, const std::string& name, un
     return skip(path, "a mount point", e);
   if (what.kind() == entry_kind::none)
     return skip(path, S_ISFIFO(what.mode) ? "a FIFO" : S_ISSOCK(what.mode) ? "a socket" : "a device", e);
-  if (++count_ > options_.limits.files)
-    over_ = true;
-  stopped_ = count_ > 4 * options_.limits.files + 1000; // enough is known
+  if (!options_.ours && !what.is_link() && !may_read(folder, name.c_str(), what.is_folder()))
+    return skip(path, std::string{not_readable}, e); // before it is counted: what is not copied is not too much
+  tally_.another();
   if (what.is_folder())
     return sub_folder(folder, path, name, what, depth, e);
   ++out_.files;
@@ -257,9 +223,7 @@ bool taker::scan_name(int folder, std::string& path, const std::string& name, un
 
 bool taker::sub_folder(int folder, std::string& path, const std::string& name, const found& what, unsigned depth, tree_entry& e) {
   if (depth >= options_.limits.depth) {
-    if (too_deep_.empty())
-      too_deep_ = path;
-    over_ = true;
+    tally_.too_deep(path);
     return true;
   }
   if (options_.ours && (what.mode & S_IRWXU) != S_IRWXU)
@@ -302,9 +266,8 @@ bool taker::link(int folder, const std::string& path, const std::string& name, u
 bool taker::file(int folder, const std::string& path, const std::string& name, found what, tree_entry& e) {
   auto size = what.size;
   out_.bytes += size;
-  if (out_.bytes > options_.limits.bytes)
-    over_ = true;
-  remember({path, size, 1}, true);
+  tally_.holds(out_.bytes);
+  tally_.remember_file({path, size, 1});
   if (only_counts())
     return true;
   if (auto* known = last_scan.unchanged(path, what)) {
@@ -331,10 +294,9 @@ bool taker::file(int folder, const std::string& path, const std::string& name, f
       return fail("open", path, error);
     out_.bytes = out_.bytes - size + what.size;
     size = what.size;
-    if (out_.bytes > options_.limits.bytes) {
-      over_ = true;
+    tally_.holds(out_.bytes);
+    if (tally_.over())
       return true;
-    }
     bool steady = true;
     if (!read_file(fd.get(), path, what, e.hash, steady))
       return false;

@@ -9,28 +9,19 @@
 #include "transports/git_ignored.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
+#include "transports/workspace_files.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <memory>
-#include <system_error>
 #include <utility>
 #include <variant>
 
 namespace conclave {
 
+using namespace workspace_files;
 using namespace workspace_paths;
 
 namespace {
-
-bool is_file(const std::string& path) {
-  std::error_code e;
-  return std::filesystem::is_regular_file(path, e);
-}
-
-std::string parent(const std::string& path) {
-  return path.substr(0, path.rfind('/'));
-}
 
 /// What no copy of a folder has.
 snapshots::leaving left_out_of_copy(const std::string& folder) {
@@ -71,7 +62,7 @@ snapshots::take_options workspace_disk::how_to_take(std::size_t i, snapshots::ca
   how.scan_cache = target(f_.place, i) + ".scan";
   how.cancel = cancel;
   auto one = is_file(c.path);
-  auto only = c.path.substr(c.path.rfind('/') + 1);
+  auto only = name_of(c.path);
   if (one) {
     how.leave_out = [only](const std::string& path, bool) { return path == only ? std::string{} : "not the file"; };
     return how;
@@ -130,11 +121,8 @@ std::string workspace_disk::write_base(std::size_t i, base b) {
 const folder_change* workspace_disk::change_in(std::size_t i, const std::vector<folder_change>& changes) const {
   auto& path = f_.config.context[i].path;
   auto one = is_file(path);
-  auto cut = path.rfind('/');
   auto folder = one ? parent(path) : path;
-  auto holds = [&](const std::string& id) {
-    return std::holds_alternative<snapshots::entry>(store_.find(id, path.substr(cut + 1)));
-  };
+  auto holds = [&](const std::string& id) { return std::holds_alternative<snapshots::entry>(store_.find(id, name_of(path))); };
   for (auto& c : changes)
     if (c.folder == folder && (!one || holds(c.before) || holds(c.after)))
       return &c;

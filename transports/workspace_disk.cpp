@@ -9,6 +9,7 @@
 #include "transports/delivery_judge.hpp"
 #include "transports/git_checkout.hpp"
 #include "transports/home.hpp"
+#include "transports/workspace_files.hpp"
 #include "transports/workspace_look.hpp"
 
 #include <algorithm>
@@ -25,6 +26,7 @@ namespace conclave {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace workspace_files;
 using namespace workspace_paths;
 
 constexpr std::size_t most_named = 5; ///< paths, in what a person is told
@@ -43,19 +45,6 @@ std::string make_own(const std::string& path) {
 bool is_folder(const std::string& path) {
   struct stat s {};
   return ::lstat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode);
-}
-
-std::string parent(const std::string& path) {
-  return path.substr(0, path.rfind('/'));
-}
-
-std::string name_of(const std::string& path) {
-  return path.substr(path.rfind('/') + 1);
-}
-
-bool is_file(const std::string& path) {
-  std::error_code e;
-  return fs::is_regular_file(path, e);
 }
 
 /// What a model can do about too many files.

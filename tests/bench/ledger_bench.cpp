@@ -5,6 +5,7 @@
 ///
 ///   ledger_bench     one decision; and the round change in one handler of the orchestrator: judge the last answer, begin 64 runs
 
+#include "actors/message_types.hpp"
 #include "actors/orchestrator.hpp"
 #include "protocols/type_ids.hpp"
 
@@ -120,7 +121,7 @@ event_sink_actor::behavior_type sink(event_sink_actor::pointer) {
 
 void round_change() {
   caf::actor_system_config cfg;
-  cfg.add_message_types<caf::id_block::conclave>();
+  add_messages(cfg);
   cfg.set("scheduler.policy", caf::atom("testing"));
   caf::actor_system sys{cfg};
   auto& sched = dynamic_cast<caf::scheduler::test_coordinator&>(sys.scheduler());

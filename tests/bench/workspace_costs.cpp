@@ -8,6 +8,7 @@
 ///   there, a
 ///                                              plain spawn; at both tiers
 
+#include "actors/message_types.hpp"
 #include "actors/workspace.hpp"
 #include "protocols/type_ids.hpp"
 #include "support/process_cost.hpp"
@@ -44,7 +45,7 @@ std::size_t threads_now() {
 
 int idle(std::size_t n, const std::string& home) {
   caf::actor_system_config cfg;
-  cfg.add_message_types<caf::id_block::conclave>();
+  add_messages(cfg);
   cfg.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system sys{cfg};
   auto world = outside::of_machine();

@@ -3,6 +3,7 @@
 
 #include "sim/simulator.hpp"
 
+#include "actors/message_types.hpp"
 #include "protocols/type_ids.hpp"
 
 #include <caf/all.hpp>
@@ -15,7 +16,7 @@ using std::chrono::milliseconds;
 
 config::config() {
   set("scheduler.policy", caf::atom("testing"));
-  add_message_types<caf::id_block::conclave>();
+  add_messages(*this);
 }
 
 simulator::simulator(std::uint64_t seed, bool tracing)

@@ -67,6 +67,17 @@ struct snapshot_fixture {
     ::utimes((work + "/" + path).c_str(), t);
   }
 
+  /// Where the store keeps the bytes of a file of a snapshot.
+  std::string object_of(const std::string& id, const std::string& path) {
+    auto hash = good(kept.find(id, path)).sha256;
+    return home + "/files/" + hash.substr(0, 2) + "/" + hash;
+  }
+  /// Writes over what the store keeps, which is read-only, or behind it.
+  static void alter(const std::string& object, const std::string& bytes, std::ios::openmode how = std::ios::trunc) {
+    CAF_REQUIRE_EQUAL(::chmod(object.c_str(), 0600), 0);
+    std::ofstream{object, std::ios::binary | how} << bytes;
+  }
+
   /// Takes again and again until nothing is too young to be trusted.
   void make_scan_older() {
     for (int i = 0; i < 400 && take().read_files > 0; ++i)

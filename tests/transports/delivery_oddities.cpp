@@ -126,14 +126,12 @@ CAF_TEST(bytes of the store that were altered are not written) {
   write("a", "changed");
   write("b", "also");
   auto j = plan();
-  auto hash = good(kept.find(j.after, "b")).sha256;
-  auto object = home + "/files/" + hash.substr(0, 2) + "/" + hash;
-  ::chmod(object.c_str(), 0600);
-  std::ofstream{object} << "ALSO";
+  auto object = object_of(j.after, "b");
+  alter(object, "ALSO");
   CAF_CHECK_EQUAL(kind_of(apply(j)), fault::damaged);
   CAF_CHECK_EQUAL(id_of(user), base);
   CAF_CHECK(no_rests());
-  std::ofstream{object} << "also";
+  alter(object, "also");
   CAF_CHECK_NOT_EQUAL(good(apply(j)).id, "");
 }
 

@@ -126,6 +126,36 @@ CAF_TEST(what stays unreadable in a folder of our own fails the snapshot) {
   CAF_CHECK_EQUAL(take().skipped.size(), 1u); // in a folder of the user's it is left out
 }
 
+CAF_TEST(what may not be read in a folder of the user is not counted for a copy) {
+  write("a", "one");
+  write("big", std::string(3000, 'x'));
+  write("d/x", "two");
+  write("l/x", "three");
+  mode("big", 0);
+  mode("d", 0);
+  mode("l", 0400); // lists names, which nobody may look at
+  options.limits = {.bytes = 100, .files = 1, .depth = 0, .keep_free = 0};
+  CAF_CHECK(!over_limits(work, options));
+  auto t = take();
+  CAF_CHECK_EQUAL(t.files, 1u);
+  CAF_CHECK_EQUAL(t.bytes, 3u);
+  CAF_CHECK_EQUAL(t.skipped.size(), 3u);
+  for (auto& s : t.skipped)
+    CAF_CHECK_EQUAL(s.why, not_readable);
+  mode("big", 0600);
+  auto over = over_limits(work, options);
+  CAF_CHECK(over && over->kind == fault::over_limit);
+}
+
+CAF_TEST(a file that the user may not read makes no folder too large) {
+  presenter p;
+  fs::resize_file(p.project + "/a", std::uintmax_t{3} << 30);
+  CAF_CHECK_NOT_EQUAL(copy_fault(p.project), "");
+  p.mode(p.project + "/a", 0);
+  CAF_CHECK_EQUAL(copy_fault(p.project), "");
+  CAF_CHECK(has(p.begin(), "because you may not read it: a"));
+}
+
 CAF_TEST(what is left out and in the base is no change) {
   write("a", "one");
   write("b", "two");

@@ -27,11 +27,12 @@ namespace fs = std::filesystem;
 namespace {
 
 // A server with llama-server's command line. What it does is written beside it: `ok`, `die`, `mute`. It notes its pid, its
-// arguments and its key in files, is loading for its first two health checks, and ends with its stdin.
+// arguments and its key in files, is loading for its first two health checks, and ends with its stdin. `taken N`: at its first N
+// starts another program listens at its port before it does; `shared N`: and both can.
 constexpr const char* fake = R"PY(#!/usr/bin/python3
-import http.server, os, sys, threading
+import http.server, os, socket, subprocess, sys, threading
 here = os.path.dirname(os.path.abspath(__file__))
-mode = open(here + "/mode").read()
+mode, _, times = open(here + "/mode").read().partition(" ")
 if mode == "die":
     sys.stderr.write("no such device\n")
     sys.exit(3)
@@ -44,16 +45,51 @@ class handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         global checks
         checks += 1
-        self.send_response(200 if checks > 2 and mode == "ok" else 503)
+        self.send_response(200 if checks > 2 and mode != "mute" else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
     def log_message(self, *a):
         pass
-port = int(sys.argv[sys.argv.index("--port") + 1])
-server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+port = sys.argv[sys.argv.index("--port") + 1]
+with open(here + "/ports", "a") as f:
+    f.write(port + "\n")
+if times and len(open(here + "/started").readlines()) <= int(times):
+    other = subprocess.Popen([sys.executable, here + "/other", port, mode], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             start_new_session=True)
+    other.stdout.readline()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler, bind_and_activate=False)
+if mode == "shared":
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+server.server_bind()
+server.server_activate()
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.buffer.read()
 os._exit(0)
+)PY";
+
+// Whoever else listens: ready for everybody. Notes its pid and who asked it something.
+constexpr const char* other = R"PY(
+import http.server, os, socket, sys, threading
+here = os.path.dirname(os.path.abspath(__file__))
+class handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        with open(here + "/asked", "a") as f:
+            f.write(self.path + " " + self.headers.get("Authorization", "") + "\n")
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *a):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), handler, bind_and_activate=False)
+if sys.argv[2] == "shared":
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+server.server_bind()
+server.server_activate()
+with open(here + "/others", "a") as f:
+    f.write("%d\n" % os.getpid())
+threading.Timer(60, lambda: os._exit(0)).start()
+print("there", flush=True)
+server.serve_forever()
 )PY";
 
 // A directory with a fake server and a file that passes for a model; also the home of the process meanwhile.
@@ -63,11 +99,14 @@ struct place {
     std::string name = (fs::temp_directory_path() / "conclave-local-XXXXXX").string();
     dir = ::mkdtemp(name.data());
     write("server", fake);
+    write("other", other);
     fs::permissions(dir / "server", fs::perms::owner_all);
     write("mode", mode);
     write("model.gguf", "GGUF and so on");
   }
   ~place() {
+    for (auto& pid : lines("others"))
+      ::kill(std::atoi(pid.c_str()), SIGKILL);
     std::error_code ignored;
     fs::remove_all(dir, ignored);
   }
@@ -235,6 +274,37 @@ CAF_TEST(a server that dies tells all users and the next one starts another) {
   user c{p.options(), http};
   CAF_CHECK(c.ready());
   CAF_CHECK_EQUAL(p.lines("started").size(), 2u);
+}
+
+CAF_TEST(a server whose port was taken is started at another one and nobody else is asked) {
+  for (const auto* mode : {"taken 2", "shared 1"}) {
+    place p{mode};
+    auto http = std::make_shared<http_client>();
+    user u{p.options(), http};
+    CAF_REQUIRE(u.ready());
+    auto ports = p.lines("ports");
+    CAF_REQUIRE_EQUAL(ports.size(), mode[0] == 't' ? 3u : 2u);
+    CAF_CHECK_EQUAL(u.said->ready[0].base_url, "http://127.0.0.1:" + ports.back() + "/v1");
+    CAF_CHECK_EQUAL(p.lines("others").size(), ports.size() - 1);
+    CAF_CHECK_EQUAL(p.lines("asked"), std::vector<std::string>{});
+    u.model.reset();
+    for (auto& pid : p.lines("started"))
+      CAF_CHECK(gone(std::atoi(pid.c_str())));
+    CAF_CHECK(u.said->failed.empty());
+  }
+}
+
+CAF_TEST(a server whose ports are taken again and again says so) {
+  place p{"taken 9"};
+  auto http = std::make_shared<http_client>();
+  user u{p.options(), http};
+  CAF_REQUIRE(u.failed());
+  CAF_CHECK_EQUAL(u.said->failed[0].first, ec::unavailable);
+  CAF_CHECK_EQUAL(u.said->failed[0].second,
+                  "another program listens where the local model server was to, at 3 free ports one after the other; see "
+                      + (p.dir / "log").string());
+  CAF_CHECK_EQUAL(p.lines("started").size(), 3u);
+  CAF_CHECK_EQUAL(p.lines("asked"), std::vector<std::string>{});
 }
 
 CAF_TEST(what cannot work says what to do) {

@@ -375,10 +375,8 @@ CAF_TEST(damage is found and named) {
   write("d/a", "text");
   write("b", "other");
   auto t = take();
-  auto hash = good(kept.find(t.id, "d/a")).sha256;
-  auto object = home + "/files/" + hash.substr(0, 2) + "/" + hash;
-  ::chmod(object.c_str(), 0600);
-  std::ofstream{object} << "TEXT";
+  auto object = object_of(t.id, "d/a");
+  alter(object, "TEXT");
   auto bad = kept.verify(t.id);
   CAF_REQUIRE_EQUAL(kind_of(bad), fault::damaged);
   CAF_CHECK_EQUAL(std::get<failure>(bad).largest[0].path, "d/a");
@@ -388,9 +386,7 @@ CAF_TEST(damage is found and named) {
   CAF_CHECK_EQUAL(kind_of(kept.verify(t.id)), fault::damaged);
   CAF_CHECK_EQUAL(kind_of(kept.restore(t.id, place("copy"), nullptr, 0)), fault::damaged);
   CAF_CHECK(!fs::exists(place("copy")));
-  auto tree = home + "/trees/" + t.id.substr(0, 2) + "/" + t.id;
-  ::chmod(tree.c_str(), 0600);
-  std::ofstream{tree, std::ios::app} << "x";
+  alter(home + "/trees/" + t.id.substr(0, 2) + "/" + t.id, "x", std::ios::app);
   CAF_CHECK_EQUAL(kind_of(kept.list(t.id)), fault::damaged);
   // Nothing is freed by somebody who cannot tell what is needed.
   CAF_CHECK_EQUAL(kind_of(kept.sweep()), fault::damaged);
