@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <iostream>
+#include <sys/wait.h>
 #include <thread>
 
 using namespace conclave;
@@ -154,6 +155,32 @@ CAF_TEST(a second claim in one process is denied from the same store and from an
   auto none = claim(*b, "unknown");
   CAF_CHECK_EQUAL(none.code, ec::bad_request);
   CAF_CHECK(has(none.error, "has no task unknown"));
+}
+
+CAF_TEST(a store that is opened again leaves the locks of those before it) {
+  temp_dir dir;
+  auto first = open_store(dir.file());
+  CAF_REQUIRE(first);
+  append(*first, "t", 1, 0, {"a"});
+  auto is_locked = [&] { // for another process; who closes the last connection deletes the log of one that is not
+    auto pid = ::fork();
+    if (pid == 0) {
+      struct flock f {};
+      f.l_type = F_WRLCK;
+      auto fd = ::open(dir.file().c_str(), O_RDWR | O_CLOEXEC);
+      ::_exit(::fcntl(fd, F_GETLK, &f) == 0 && f.l_type != F_UNLCK ? 1 : 0);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+  };
+  CAF_CHECK(is_locked());
+  for (auto use : {store_use::everything, store_use::deleting, store_use::reading}) {
+    auto second = open_store(dir.file(), use);
+    CAF_CHECK(is_locked());
+    second.reset();
+    CAF_CHECK(is_locked());
+  }
 }
 
 CAF_TEST(a claim says what the bodies of the task take and of no other) {
