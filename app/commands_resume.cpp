@@ -4,6 +4,7 @@
 /// The commands that go on with stored tasks, or end them.
 
 #include "app/answer_file.hpp"
+#include "app/carried_files.hpp"
 #include "app/commands.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
@@ -16,6 +17,7 @@
 #include "app/stored_tasks.hpp"
 #include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
+#include "app/task_opening.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_expand.hpp"
@@ -244,6 +246,11 @@ int command_resume(const resume_options& o) {
   std::vector<problem> problems;
   team.models = load_models(own_models_file(), problems);
   if (auto unread = blocking(problems); !unread.empty()) {
+  // The engine looks, too: here nothing was said yet of what is about to begin.
+  if (auto why = damaged_files(s.home, row.task, answers_of(stored.state), row.outcome.empty()); !why.empty()) {
+    complain(why);
+    return wrong_usage;
+  }
     for (const auto& p : unread)
       complain(to_string(p));
     return wrong_usage;

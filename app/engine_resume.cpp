@@ -5,6 +5,7 @@
 
 #include "actors/resumer.hpp"
 #include "app/attachments.hpp"
+#include "app/carried_files.hpp"
 #include "app/engine_core.hpp"
 #include "app/start_folder.hpp"
 #include "protocols/replay.hpp"
@@ -75,6 +76,10 @@ void engine_core::go_on(arrival& a, resumed_task& t) {
     return a.done(register_->refusal(a.arriving, ec::unavailable, std::move(why)));
   }
   await_nodes(t.from.log, a);
+  if (auto why = damaged_files(home_, parts.task, answers_of(t.from.log), true); !why.empty()) {
+    store_->release(parts.task);
+    return a.done(register_->refusal(a.arriving, ec::bad_config, std::move(why)));
+  }
   parts.fence = t.fence;
   question q{t.from.log.question, std::move(t.opening.history)};
   parts.attachments = std::move(t.opening.attachments);
@@ -128,6 +133,10 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   }
   auto arriving = [&] {
     std::lock_guard guard(register_->mutex);
+      if (auto why = damaged_files(home_, request.task, next.answers, false); !why.empty()) {
+        done(refused(ec::bad_config, std::move(why)));
+        return request.task;
+      }
     return register_->arriving.emplace(request.task, std::nullopt);
   }();
   orchestrator_parts parts;
