@@ -3,6 +3,7 @@
 
 #include "transports/event_store.hpp"
 
+#include "transports/event_store_names.hpp"
 #include "transports/event_store_queue.hpp"
 #include "transports/event_store_read.hpp"
 #include "transports/event_store_space.hpp"
@@ -167,7 +168,7 @@ public:
     if (!error.empty())
       return false;
     if (row && row->live) {
-      error = "task " + task + " is still running: end it first";
+      error = why_kept(*row);
       return false;
     }
     return !remove_all({task}, error).empty();
@@ -316,7 +317,6 @@ std::unique_ptr<event_store> event_store::open(const std::string& path, std::str
       error = sqlite::explain_open(path, reason);
       return nullptr;
     }
-    ::close(fd);
   }
   auto store = std::make_unique<sqlite_store>(path, use);
   error = store->start();

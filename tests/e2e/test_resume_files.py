@@ -146,6 +146,28 @@ class Carried(unittest.TestCase):
         (self.home.path / "kept").rename(kept)
         self.resumed()
 
+    def test_only_one_process_at_a_time_goes_on_from_it(self):
+        old = self.interrupted()
+
+        async def wait(provider, request, reply):
+            await asyncio.sleep(1000)
+        self.provider.behave = wait
+        for end in (signal.SIGINT, signal.SIGKILL):
+            asked = len(self.provider.requests)
+            first = self.home.start("resume", old)
+            self.assertTrue(self.provider.wait(lambda: len(self.provider.requests) == asked + 2))
+            tasks, asked = len(self.tasks()), len(self.provider.requests)
+            for command in ("resume", "rm") * 2:
+                r = self.home.run(command, old)
+                self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+                self.assertRegex(r.stderr, rf"^conclave: task {old} is in use: process {first.pid} on \S+ \(begun .* UTC\) works on it; [^\n]*\n$")
+            self.assertEqual((len(self.tasks()), len(self.provider.requests)), (tasks, asked))
+            first.send_signal(end)
+            first.communicate(timeout=30)
+        self.provider.behave = self.behave
+        self.resumed(old)
+        self.assertEqual(self.home.run("rm", old).returncode, 0)
+
     def test_a_second_end_loses_nothing(self):
         self.interrupted()
         self.waiting = True

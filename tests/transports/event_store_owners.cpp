@@ -285,7 +285,7 @@ CAF_TEST(a number that is used again keeps no task from beginning) {
     CAF_CHECK_EQUAL(append(*s, task, 1, 0, {"a"}, {1, "", "failed"}).error, "");
     CAF_CHECK_EQUAL(claim(*other, task).fence, 2u);
     CAF_CHECK(!s->remove(task, error));
-    CAF_CHECK(has(error, "still running"));
+    CAF_CHECK(has(error, "is in use: process"));
     error.clear();
     other->release(task);
     claim(*other, "nobody");
