@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -17,14 +18,23 @@ namespace conclave {
 
 namespace {
 
-/// Holds all that goes with an answer. Returns what failed.
-std::optional<snapshots::failure> hold(const snapshots::store& store, const earlier_answer& a, const std::string& task) {
+/// All snapshots that go with an answer; it has files.
+std::vector<std::string> snapshots_of(const earlier_answer& a) {
   std::vector<std::string> ids{a.snapshot};
   for (auto& c : a.changes) {
     ids.push_back(c.before);
     ids.push_back(c.after);
   }
-  for (auto& id : ids) {
+  return ids;
+}
+
+std::string files_of(const earlier_answer& a) {
+  return "the files of '" + shown_text(a.agent) + "' (" + shown_text(a.label) + ") ";
+}
+
+/// Holds all that goes with an answer. Returns what failed.
+std::optional<snapshots::failure> hold(const snapshots::store& store, const earlier_answer& a, const std::string& task) {
+  for (auto& id : snapshots_of(a)) {
     auto got = store.hold(id, task);
     if (auto* f = std::get_if<snapshots::failure>(&got))
       return std::move(*f);
@@ -34,9 +44,28 @@ std::optional<snapshots::failure> hold(const snapshots::store& store, const earl
 
 } // namespace
 
+std::string damaged_files(const std::string& home, const std::string& task, const std::vector<earlier_answer>& answers,
+                          bool or_gone) {
+  snapshots::store store{snapshot_folder(home)};
+  std::set<std::string> whole;
+  for (auto& a : answers) {
+    std::optional<snapshots::failure> lack;
+    if (!a.snapshot.empty())
+      for (auto& id : snapshots_of(a))
+        if (!lack)
+          lack = store.lack(id, whole);
+    if (!lack || (lack->kind == snapshots::fault::missing && !or_gone))
+      continue;
+    auto how = lack->kind == snapshots::fault::missing   ? "are gone: "
+               : lack->kind == snapshots::fault::damaged ? "are damaged: "
+                                                         : "cannot be looked at: ";
+    return files_of(a) + how + lack->text + "; put that back, or ask again: conclave show " + task + " has the answers";
+  }
+  return {};
+}
+
 std::string carry_files(std::vector<earlier_answer>& answers, const carrying_task& into, std::vector<std::string>& gone) {
   snapshots::store store{snapshot_folder(into.home)};
-  auto named = [](const earlier_answer& a) { return "the files of '" + shown_text(a.agent) + "' (" + shown_text(a.label) + ") "; };
   for (auto& a : answers) {
     if (a.snapshot.empty())
       continue;
@@ -44,8 +73,8 @@ std::string carry_files(std::vector<earlier_answer>& answers, const carrying_tas
     if (!failed)
       continue;
     if (failed->kind != snapshots::fault::missing)
-      return named(a) + "cannot be kept for the new task: " + failed->text;
-    gone.push_back(named(a) + "are not there any more: of that answer the new task has the text alone");
+      return files_of(a) + "cannot be kept for the new task: " + failed->text;
+    gone.push_back(files_of(a) + "are not there any more: of that answer the new task has the text alone");
     a.snapshot.clear();
     a.changes.clear();
   }
@@ -59,7 +88,7 @@ std::string carry_files(std::vector<earlier_answer>& answers, const carrying_tas
                          into.home + "/work/" + into.task + "/" + workspace_paths::place_name(into.task, into.seed, number),
                          into.task, agent.backend.workspace}};
     if (auto fault = disk.carry(newest->snapshot, newest->changes); !fault.empty())
-      return named(*newest) + "cannot be kept for the new task: " + fault;
+      return files_of(*newest) + "cannot be kept for the new task: " + fault;
   }
   return {};
 }

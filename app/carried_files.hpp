@@ -20,6 +20,12 @@ struct carrying_task {
   const std::vector<agent_config>& agents;
 };
 
+/// Looks, before a call is paid for, whether the files of these answers are whole in the store of this home, by existence and size.
+/// Returns which answer's are not and what to do, or empty. `or_gone`: also if nothing is left of them, which carry_files() tells.
+/// `task`: whose they are.
+std::string damaged_files(const std::string& home, const std::string& task, const std::vector<earlier_answer>& answers,
+                          bool or_gone);
+
 /// Holds the files of these answers for the task, so that they stay when the one they come from is deleted, and has its agents
 /// begin from theirs. An answer whose files are gone goes on without: `gone` gets a sentence for each. Returns why the task
 /// cannot begin, or empty.

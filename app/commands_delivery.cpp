@@ -155,9 +155,10 @@ void tell_journal(const stored_tasks& s, const std::string& task) {
 }
 
 /// Writes all of it as commits on new branches. Returns the exit code.
-int apply_to_branch(const stored_tasks& s, const task_changes& t, const std::string& name) {
+int apply_to_branch(stored_tasks& s, const task_changes& t, const std::string& name) {
   std::vector<committed_folder> made;
   auto fault = commit_changes(t, s.home, name, made);
+  s.let_go();
   if (!made.empty())
     tell_log(s, [&](event_store& store) { return log_branches(store, t.task, name, made, outside::of_machine()->now_unix_ms()); });
   std::string text;
@@ -251,10 +252,13 @@ int command_apply(const apply_options& o) {
   task_changes t;
   if (auto code = find_changes(o.task, s, t))
     return code;
+  if (auto code = s.hold(t.task))
+    return code;
   if (!o.branch.empty())
     return apply_to_branch(s, t, o.branch);
   std::string text;
   auto code = carry_out(t, s.home, o.to, drift_policy_of(t, o.on_drift), text);
+  s.let_go();
   tell_journal(s, t.task);
   return print(text, code);
 }
@@ -266,9 +270,12 @@ int command_undo(const undo_options& o) {
   task_row row;
   if (auto code = s.open(o.task, row))
     return code;
+  if (auto code = s.hold(row.task))
+    return code;
   std::vector<written_folder> undone;
   auto fault = undo_changes(
       s.home, row.task, &undone, [](const std::string& x) { complain("notice: " + x); }, heard.flag());
+  s.let_go();
   tell_journal(s, row.task);
   std::string text;
   for (auto& w : undone)
@@ -349,9 +356,13 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   auto home = home_path(error);
   snapshots::store store{snapshot_folder(home)};
   auto quiet = o.quiet || o.automation || o.json;
+  auto yes = o.apply == "yes" && code != interrupted;
+  auto asks = o.apply == "ask" && code != interrupted && is_terminal(0) && is_terminal(2) && !quiet;
   task_changes t;
   stored_tasks s;
   if ((!o.output_dir.empty() || !end.changes.empty()) && find_changes(end.task, s, t) != 0)
+    return failed;
+  if ((!o.output_dir.empty() || ((yes || asks) && !end.changes.empty())) && s.hold(end.task) != 0)
     return failed;
   if (!o.output_dir.empty()) {
     auto folder = std::filesystem::absolute(o.output_dir).lexically_normal().string();
@@ -380,8 +391,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
                + "; write them: conclave apply " + end.task + " --to DIR");
     return code;
   }
-  auto yes = o.apply == "yes" && code != interrupted;
-  if (o.apply == "ask" && code != interrupted && is_terminal(0) && is_terminal(2) && !quiet) {
+  if (asks) {
     std::string text;
     for (auto& c : end.changes)
       text += "The answer changes " + count_of(static_cast<std::size_t>(c.files), "file") + " in "
@@ -413,6 +423,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   auto written = carry_out(t, home, {}, drift_policy_of(t), text, &ids);
   if (!text.empty()) // of the folders before one that could not be written, too
     complain(text.substr(0, text.size() - 1));
+  s.let_go();
   tell_journal(s, end.task);
   std::vector<event> log;
   std::string lines; // the display is over, but who reads the events gets these, too, whoever added them to the log

@@ -4,6 +4,7 @@
 /// The commands that go on with stored tasks, or end them.
 
 #include "app/answer_file.hpp"
+#include "app/carried_files.hpp"
 #include "app/commands.hpp"
 #include "app/environment.hpp"
 #include "app/host_io.hpp"
@@ -16,6 +17,7 @@
 #include "app/stored_tasks.hpp"
 #include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
+#include "app/task_opening.hpp"
 #include "protocols/catalogue.hpp"
 #include "protocols/config.hpp"
 #include "protocols/config_expand.hpp"
@@ -194,8 +196,7 @@ int command_resume(const resume_options& o) {
   if (auto which = unnamed ? which_task(s.rows, wanted) : std::string{}; !which.empty() && !o.output.quiet && !o.output.automation)
     complain("notice: " + which);
   if (row.outcome.empty() && row.live && !is_gone(row.owner)) { // else somebody is just taking it over: the claim names them
-    complain("task " + row.task + " is under way: " + owner_text(row.owner) + " works on it; end it with: conclave cancel "
-             + row.task);
+    complain(in_use_text(row.task, row.owner, false) + "; end it with: conclave cancel " + row.task);
     return failed;
   }
   std::vector<event> events;
@@ -227,6 +228,10 @@ int command_resume(const resume_options& o) {
     complain(why_not_for_real(row.task));
     return wrong_usage;
   }
+  if (!row.outcome.empty() && row.live) {
+    complain(in_use_text(row.task, row.owner, true) + in_use_advice);
+    return failed;
+  }
   auto stored = ledger::restore(events);
   if (!stored.error.empty()) {
     complain("task " + row.task + " cannot be gone on with: " + stored.error + "; see it: conclave show " + row.task);
@@ -241,6 +246,11 @@ int command_resume(const resume_options& o) {
   run_config team;
   if (!read_team(o, stored.opening, team) || !has_keys(stored.opening, stored.state, !row.outcome.empty()))
     return wrong_usage;
+  // The engine looks, too: here nothing was said yet of what is about to begin.
+  if (auto why = damaged_files(s.home, row.task, answers_of(stored.state), row.outcome.empty()); !why.empty()) {
+    complain(why);
+    return wrong_usage;
+  }
   std::vector<problem> problems;
   team.models = load_models(own_models_file(), problems);
   if (auto unread = blocking(problems); !unread.empty()) {

@@ -15,6 +15,7 @@
 #include "protocols/run_state.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/turn_sources.hpp"
+#include "transports/event_store_names.hpp"
 #include "transports/outside.hpp"
 #include "transports/workspace_disk.hpp"
 
@@ -155,7 +156,7 @@ int command_show(const show_options& o) {
   for (auto& p : delivery::history(journal_of(s.home, row.task)))
     deliveries.push_back(delivery_text(p));
   return print(report(row.task, events,
-                      {.running = row.live,
+                      {.running = row.live && row.outcome.empty(),
                        .resumable = is_resumable(row),
                        .full = o.full,
                        .width = terminal_width(1, 0),
@@ -189,8 +190,8 @@ int command_remove(const remove_options& o) {
       complain(error);
       return wrong_usage;
     }
-    if (s.row(tasks.back()).live) {
-      complain("task " + tasks.back() + " is still running: end it first");
+    if (auto row = s.row(tasks.back()); row.live) {
+      complain(why_kept(row));
       return failed;
     }
   }

@@ -62,8 +62,8 @@ int command_what_if(const replay_options& o) {
   task_row row;
   if (auto code = s.open(o.tasks.front(), row))
     return code;
-  if (row.live) {
-    complain("task " + row.task + " is under way: " + owner_text(row.owner) + " works on it; ask again when it has ended");
+  if (row.live && row.outcome.empty()) { // else somebody has its files in hand
+    complain(in_use_text(row.task, row.owner, false) + "; ask again when it has ended");
     return wrong_usage;
   }
   std::vector<event> events;

@@ -4,6 +4,7 @@
 #include "app/delivery_log.hpp"
 
 #include "app/task_changes.hpp"
+#include "app/task_hold.hpp"
 #include "protocols/events.hpp"
 #include "protocols/text.hpp"
 #include "protocols/wire/json.hpp"
@@ -94,13 +95,6 @@ bool append(event_store& store, const std::string& task, std::uint64_t fence, co
   return got.code == ec::none;
 }
 
-claim_result claim(event_store& store, const std::string& task, const task_owner& owner) {
-  auto reply = std::make_shared<std::promise<claim_result>>();
-  auto result = reply->get_future();
-  store.claim(task, owner, [reply](claim_result r) { reply->set_value(std::move(r)); });
-  return result.get();
-}
-
 /// Appends what the log lacks: as the task's owner, for nobody else adds to it then.
 ending append_lacking(event_store& store, const std::string& task, const lacking& of, std::vector<event>* told,
                       std::string& error) {
@@ -120,8 +114,8 @@ ending append_lacking(event_store& store, const std::string& task, const lacking
       return how;
     if (of(at.deliveries).empty())
       return ending::told;
-    // Its row goes on to name who played the task: what that process left is looked after by its name.
-    auto own = claim(store, task, row->owner);
+    task_hold hold(store, task);
+    auto& own = hold.claim();
     error = own.error;
     if (own.code == ec::denied)
       continue;
@@ -131,7 +125,7 @@ ending append_lacking(event_store& store, const std::string& task, const lacking
     auto events = how == ending::told ? of(at.deliveries) : std::vector<event>{};
     if (!events.empty() && !append(store, task, own.fence, at, row->last_ms, events, error))
       how = ending::unwritable;
-    store.release(task);
+    hold.release();
     if (how == ending::told && told != nullptr)
       *told = std::move(events);
     return how;

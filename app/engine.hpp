@@ -143,8 +143,8 @@ public:
   /// Goes on with a task that was cut off (by the end of its process, however it ended): what was decided stays, unfinished runs
   /// continue where they stood, no model call whose reply is stored is made again. The listener gets what is new. Of a task that
   /// has ended `done` gets the outcome it had. `done` as with `start`; denied = another process works on it, bad_request = there is
-  /// no such task or it cannot be gone on with, bad_config = a key is missing. Returns the id of the task that goes on: a new one
-  /// where a task that ended without an answer is begun again from the answers it has.
+  /// no such task or it cannot be gone on with, bad_config = a key is missing, or files of its answers. Returns the id of the task
+  /// that goes on: a new one where a task that ended without an answer is begun again from the answers it has.
   std::string resume(resume_request request, listener l, std::function<void(outcome)> done);
 
   /// Follows tasks, beside the listener that one was started with: a reader that is slow, or blocks, delays neither task nor other

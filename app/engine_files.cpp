@@ -8,6 +8,7 @@
 #include "app/delivery_log.hpp"
 #include "app/question_paths.hpp"
 #include "app/task_changes.hpp"
+#include "app/task_hold.hpp"
 #include "app/task_in_place.hpp"
 #include "app/user_folders.hpp"
 #include "protocols/text.hpp"
@@ -142,6 +143,9 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
   auto home = home_dir(fault);
   if (!fault.empty())
     return fault;
+  auto hold = task_hold::of_ended(store, task, fault);
+  if (!fault.empty())
+    return fault + ". Nothing was written";
   if (how.approve) {
     snapshots::store files{snapshot_folder(home)};
     auto text = changes_text(t, files, true, fault);
@@ -157,6 +161,7 @@ std::string apply_task(event_store& store, outside& from, const std::string& tas
       return "nothing was written: " + why;
   }
   fault = apply_changes(t, home, how.to, drift_policy_of(t, how.on_drift));
+  hold.reset();
   log_deliveries(store, home, task); // what it cannot be told now the next one tells it: what was written stands
   return fault;
 }
@@ -168,7 +173,11 @@ std::string undo_task(event_store& store, const std::string& task) {
   auto home = home_dir(fault);
   if (!fault.empty())
     return fault;
+  auto hold = task_hold::of_ended(store, task, fault);
+  if (!fault.empty())
+    return fault;
   fault = undo_changes(home, task);
+  hold.reset();
   log_deliveries(store, home, task);
   return fault;
 }
@@ -224,6 +233,7 @@ void consent::carry_out(outcome& o) {
   task_changes t;
   auto why = read_changes(*store_, o.task, t);
   auto home = why.empty() ? home_dir(why) : std::string{};
+  auto hold = why.empty() ? task_hold::of_ended(*store_, o.task, why) : nullptr;
   std::string text;
   if (why.empty())
     text = changes_text(t, snapshots::store{snapshot_folder(home)}, true, why);
@@ -242,6 +252,7 @@ void consent::carry_out(outcome& o) {
   }
   if (why.empty()) {
     why = apply_changes(t, home, {}, drift_policy_of(t));
+    hold.reset();
     tell_log(o, home);
   } else if (!said)
     why = "nothing was written: " + why;

@@ -5,8 +5,10 @@
 
 #include "actors/resumer.hpp"
 #include "app/attachments.hpp"
+#include "app/carried_files.hpp"
 #include "app/engine_core.hpp"
 #include "app/start_folder.hpp"
+#include "app/task_hold.hpp"
 #include "protocols/replay.hpp"
 #include "protocols/text.hpp"
 #include "protocols/workspace_paths.hpp"
@@ -74,6 +76,10 @@ void engine_core::go_on(arrival& a, resumed_task& t) {
     store_->release(parts.task);
     return a.done(register_->refusal(a.arriving, ec::unavailable, std::move(why)));
   }
+  if (auto why = damaged_files(home_, parts.task, answers_of(t.from.log), true); !why.empty()) {
+    store_->release(parts.task);
+    return a.done(register_->refusal(a.arriving, ec::bad_config, std::move(why)));
+  }
   await_nodes(t.from.log, a);
   parts.fence = t.fence;
   question q{t.from.log.question, std::move(t.opening.history)};
@@ -109,9 +115,28 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
       ~mark() { of.leave(); }
     } until_started{*this};
     if (ended->error.empty() && ended->state.outcome != outcome_kind::answered) {
+      struct held { // until the new task has ended: each other one would begin one of its own, and pay for it
+        std::shared_ptr<event_store> store;
+        std::unique_ptr<task_hold> hold;
+      };
+      auto from = std::make_shared<held>(held{store_, nullptr});
+      std::string in_use;
+      from->hold = task_hold::of_ended(*store_, request.task, in_use);
+      if (!in_use.empty()) {
+        done(refused(ec::denied, std::move(in_use)));
+        return request.task;
+      }
+      done = [from, done = std::move(done)](outcome end) {
+        from->hold.reset();
+        done(std::move(end));
+      };
       opening next;
       next.continues = request.task;
       next.answers = answers_of(ended->state);
+      if (auto why = damaged_files(home_, request.task, next.answers, false); !why.empty()) {
+        done(refused(ec::bad_config, std::move(why)));
+        return request.task;
+      }
       question again{ended->state.question, o.history, o.attachments};
       if (auto why = bring_files(*store_, request.task, again.attachments); !why.empty()) {
         done(refused(ec::bad_request, std::move(why)));

@@ -9,6 +9,7 @@
 #include "app/task_lookup.hpp"
 #include "protocols/ledger.hpp"
 #include "protocols/wire/json.hpp"
+#include "transports/event_store_names.hpp"
 #include "transports/home.hpp"
 #include "transports/workspace_disk.hpp"
 
@@ -136,6 +137,25 @@ int stored_tasks::read_bodies(const std::string& task, std::map<std::string, std
   return failed;
 }
 
+int stored_tasks::hold(const std::string& task) {
+  std::string why;
+  writing_ = event_store::open(path(), why);
+  if (!writing_)
+    return 0; // whoever tells the log says so
+  held_ = task_hold::of_ended(*writing_, task, why);
+  if (held_)
+    return 0;
+  writing_.reset();
+  if (!why.empty())
+    complain(why);
+  return why.empty() ? 0 : failed;
+}
+
+void stored_tasks::let_go() {
+  held_.reset();
+  writing_.reset();
+}
+
 int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted, bool leave_running) const {
   if (::access(path().c_str(), W_OK) != 0 && errno != ENOENT) {
     complain("event store " + path() + " cannot be written: " + std::strerror(errno));
@@ -158,7 +178,9 @@ int stored_tasks::forget(const std::vector<std::string>& tasks, std::vector<std:
   for (const auto& task : tasks)
     if (!is_ours(task)) {
       if (!leave_running) {
-        complain("task " + task + " is still running: end it first");
+        std::string unread;
+        auto now = store->find(task, unread);
+        complain(why_kept(now ? *now : row(task)));
         code = failed;
       }
     } else if (forget_files(home, task) && forget_logs(home, task))

@@ -4,6 +4,7 @@
 
 /// The store of this user as the commands on stored tasks use it. Complains for itself.
 
+#include "app/task_hold.hpp"
 #include "protocols/coordination.hpp"
 #include "transports/event_store.hpp"
 #include "transports/event_store_names.hpp"
@@ -38,11 +39,20 @@ struct stored_tasks {
   /// Reads all bodies of a task by their SHA-256. Returns 0, or the exit code after a complaint.
   int read_bodies(const std::string& task, std::map<std::string, std::string>& out) const;
 
+  /// Keeps a task for this process until `let_go` (see task_hold::of_ended): nobody deletes its files while they are asked about,
+  /// or written. Returns 0, or the exit code after a complaint.
+  int hold(const std::string& task);
+  void let_go();
+
   /// Deletes tasks: first their logs, so that a full disk has room for what deleting from the store writes, and so that a call that
   /// was ended half-way leaves the tasks in the list for the next one. Nothing of a task that somebody works on is deleted, and
   /// nobody takes up one that is; that is a complaint unless `leave_running`. Sets `deleted`. Returns 0, or the
   /// exit code after a complaint.
   int forget(const std::vector<std::string>& tasks, std::vector<std::string>& deleted, bool leave_running = false) const;
+
+private:
+  std::unique_ptr<event_store> writing_;
+  std::unique_ptr<task_hold> held_; ///< of that
 };
 
 /// Returns how a stored task ended, as its host was told; interrupted if it has not.

@@ -111,7 +111,10 @@ std::string commit_changes(const task_changes& t, const std::string& home, const
     if (!branch.error.empty())
       return path_policy::shown(made.folder, 4'096) + ": " + branch.error;
     for (auto& [path, why] : branch.left_out) {
-      std::erase(made.paths, path);
+      if (path.ends_with('/'))
+        std::erase_if(made.paths, [&p = path](auto& x) { return x.starts_with(p); });
+      else
+        std::erase(made.paths, path);
       made.skipped.push_back({path, why});
     }
     made.commit = std::move(branch.commit);

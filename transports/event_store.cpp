@@ -3,6 +3,7 @@
 
 #include "transports/event_store.hpp"
 
+#include "transports/event_store_names.hpp"
 #include "transports/event_store_queue.hpp"
 #include "transports/event_store_read.hpp"
 #include "transports/event_store_space.hpp"
@@ -167,7 +168,7 @@ public:
     if (!error.empty())
       return false;
     if (row && row->live) {
-      error = "task " + task + " is still running: end it first";
+      error = why_kept(*row);
       return false;
     }
     return !remove_all({task}, error).empty();
@@ -303,13 +304,19 @@ std::unique_ptr<event_store> event_store::open(const std::string& path, std::str
     auto slash = path.rfind('/');
     if (slash != std::string::npos && slash > 0)
       ::mkdir(path.substr(0, slash).c_str(), 0700);
-    // Created with the right mode from the start: SQLite would use the umask.
-    auto fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-      error = sqlite::explain_open(path, errno);
+    // Created with the right mode from the start: SQLite would use the umask. One that is there is not opened here: to close it
+    // again would take away the locks that other connections of this process have on it, and others would believe it unused.
+    auto reason = ::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS) == 0 ? 0 : errno;
+    if (reason == ENOENT) {
+      auto fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+      reason = fd >= 0 || errno == EEXIST ? 0 : errno;
+      if (fd >= 0)
+        ::close(fd);
+    }
+    if (reason != 0) {
+      error = sqlite::explain_open(path, reason);
       return nullptr;
     }
-    ::close(fd);
   }
   auto store = std::make_unique<sqlite_store>(path, use);
   error = store->start();

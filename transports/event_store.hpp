@@ -128,7 +128,8 @@ public:
   /// by `note.owner` with this fence; later appends must come with exactly the fence of the task's owner.
   virtual void append(std::string task, std::uint64_t fence, std::uint64_t expected_seq, append_batch batch, callback done) = 0;
 
-  /// Takes over a task nobody works on, an ended one too: raises its fence (but not to delete it) and holds its live lock.
+  /// Takes over a task nobody works on, an ended one too: raises its fence (but not to delete it) and holds its live lock. The row
+  /// of an ended one names `owner` until `release`, then who played it.
   virtual void claim(std::string task, task_owner owner, std::function<void(claim_result)> done) = 0;
 
   /// Lets go of a task that is given up without a terminal event, once what was appended before is written.

@@ -50,4 +50,13 @@ std::string owner_text(const task_owner& owner) {
   return text;
 }
 
+std::string in_use_text(const std::string& task, const task_owner& owner, bool ended) {
+  return "task " + task + (ended ? " is in use: " : " is under way: ") + owner_text(owner) + " works on it";
+}
+
+std::string why_kept(const task_row& row) {
+  return row.outcome.empty() ? "task " + row.task + " is still running: end it first"
+                             : in_use_text(row.task, row.owner, true) + in_use_advice;
+}
+
 } // namespace conclave

@@ -30,4 +30,13 @@ std::string body_name(std::string_view key);
 /// Returns who this is, for a sentence: "process 4711 on mars (begun 2026-11-26 06:51:11 UTC)".
 std::string owner_text(const task_owner& owner);
 
+/// Returns that somebody works on a task, for a sentence that may go on: before its end it is under way, behind that it is in use.
+std::string in_use_text(const std::string& task, const task_owner& owner, bool ended);
+
+/// What to do about a task that is in use: for such a sentence to go on with.
+inline constexpr const char* in_use_advice = "; answer what it asks, or wait until it has ended";
+
+/// Returns why a task is not deleted that somebody works on.
+std::string why_kept(const task_row& row);
+
 } // namespace conclave

@@ -51,7 +51,7 @@ std::vector<write_job> next_batch(std::deque<write_job>& queue) {
 
 void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& batch) {
   if (auto& first = batch.front(); !first.appended && !first.claimed) {
-    writer.forget(first.task);
+    writer.release(first.task);
     return live.let_go(first.task);
   }
   auto write = [&] {

@@ -165,9 +165,11 @@ int store_writer::add(const std::string& task, std::int64_t nr, std::uint64_t se
 
 int store_writer::claim(const std::string& task, const task_owner& owner, claim_result& result) {
   std::int64_t nr = 0;
+  auto ended = false;
   {
-    auto at = statement("SELECT fence, seq, owner_host, owner_pid, owner_started_ms, nr FROM tasks LEFT JOIN starts USING(task)"
-                        " WHERE task = ?1");
+    auto at =
+        statement("SELECT fence, seq, owner_host, owner_pid, owner_started_ms, nr, outcome FROM tasks LEFT JOIN starts USING(task)"
+                  " WHERE task = ?1");
     if (!at)
       return db_.last();
     at.bind(task);
@@ -180,6 +182,7 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
     result.seq = static_cast<std::uint64_t>(sqlite3_column_int64(at.get(), 1));
     result.owner = {text_at(at.get(), 2), sqlite3_column_int64(at.get(), 3), sqlite3_column_int64(at.get(), 4)};
     nr = sqlite3_column_int64(at.get(), 5);
+    ended = !text_at(at.get(), 6).empty();
   }
   if (nr == 0) { // written by a program that gives no numbers
     if (auto code = run("INSERT INTO starts(task) VALUES(?1)", task); code != SQLITE_OK)
@@ -191,12 +194,14 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
   auto lock = old ? live_tasks::taking::taken : live_.hold(task, nr, fault);
   if (lock == live_tasks::taking::taken) {
     result.owner = old ? task_owner{} : result.owner;
-    result = {ec::denied, "task " + task + " is under way: " + owner_text(result.owner) + " works on it", 0, 0, result.owner};
+    result = {ec::denied, in_use_text(task, result.owner, ended), 0, 0, result.owner};
   } else if (lock == live_tasks::taking::failed) {
     result = {ec::unavailable, std::move(fault), 0, 0, {}};
   } else {
     taken_.push_back(task);
     forget(task); // others may have gone on with it
+    if (ended)
+      lent_.insert_or_assign(task, result.owner);
     result.owner = {};
     auto bodies = statement("SELECT short_bytes + (SELECT coalesce(sum(CASE WHEN size > 0 THEN size ELSE (SELECT"
                             " sum(length(bytes)) FROM pieces WHERE nr BETWEEN first AND last) END), 0) FROM bodies"
@@ -213,6 +218,19 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
     return code == SQLITE_OK ? run("DELETE FROM cancels WHERE task = ?1", task) : code;
   }
   return SQLITE_OK;
+}
+
+void store_writer::release(const std::string& task) {
+  forget(task);
+  auto of = lent_.extract(task);
+  if (of.empty())
+    return;
+  // Where it cannot be written the row goes on to name who held the task last.
+  transaction([&] {
+    auto& owner = of.mapped();
+    return run("UPDATE tasks SET owner_host = ?2, owner_pid = ?3, owner_started_ms = ?4 WHERE task = ?1", task, owner.host,
+               owner.pid, owner.started_ms);
+  });
 }
 
 int store_writer::number_of(const std::string& task, std::int64_t& nr) {

@@ -56,7 +56,11 @@ public:
   void let_go_of_kept();
   int erase(std::vector<std::string>& tasks); ///< takes those under way, and unknown ones, out of the list
 
-  /// A task is let go of: what was kept in memory for its next append ends.
+  /// A task is about to be let go of, in a transaction of its own: the row of one that had ended when it was claimed names again
+  /// who played it, by whom the rest of that process is looked after.
+  void release(const std::string& task);
+
+  /// What was kept in memory for the next append of a task ends.
   void forget(const std::string& task) { groups_.erase(task); }
 
   /// Returns the requests for tasks held here that were not returned before. Costs next to nothing while no other connection has
@@ -130,6 +134,7 @@ private:
   std::map<std::string, record_group> groups_;          ///< of tasks under way here: less than group_bytes each
   std::map<const char*, sqlite::statement> statements_; ///< ends before the connection
   std::vector<std::string> taken_;                      ///< locks taken in this transaction
+  std::map<std::string, task_owner> lent_;              ///< of tasks held here that had ended: who owned them before
   std::set<std::string> to_erase_;                      ///< locks taken so that nobody else does
   std::string failure_;
   bool was_full_ = false;

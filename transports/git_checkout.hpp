@@ -39,7 +39,9 @@ struct new_branch {
   std::string commit; ///< its name
   std::string author; ///< "name <address>"
   std::string error;  ///< empty = it is there
-  /// Path and reason of what is not in it: git ignores it and the parent does not have it, or it lies in a submodule.
+  /// Path and reason of what is not in it: git ignores it and the parent does not have it, or it lies in a submodule. A folder,
+  /// with
+  /// '/' at its end, that is a repository of its own, which the parent knows nothing of, stands for all that is in it.
   std::vector<std::pair<std::string, std::string>> left_out = {};
 };
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -124,6 +125,8 @@ struct place {
   handle<git_odb, git_odb_free> odb;
   handle<git_commit, git_commit_free> from;
   handle<git_tree, git_tree_free> base;
+  std::string top;                   ///< the user's folder
+  std::map<std::string, bool> known; ///< folders below it: whether they are repositories
 };
 
 std::string open_place(const repository& to, const std::string& parent, place& p) {
@@ -162,10 +165,24 @@ std::string check_name(const repository& to, git_repository* repo, const std::st
                              + "', and git can have none of this name beside it; name another one";
 }
 
-enum class standing { absent, there, submodule };
+/// The first folder on the way to a path, from its `end` on, that is a repository by itself; empty if none is.
+std::string repository_around(place& p, const std::string& path, std::size_t end) {
+  for (; end < path.size(); end = std::min(path.find('/', end + 1), path.size())) {
+    auto folder = path.substr(0, end);
+    auto [at, is_new] = p.known.try_emplace(folder, false);
+    if (std::string why; is_new)
+      at->second = find(p.top + "/" + folder, why) || !why.empty();
+    if (at->second)
+      return folder + "/";
+  }
+  return {};
+}
 
-/// Whether the commit has a path, or a submodule at or above it.
-std::string look_up(const place& p, const std::string& path, standing& out) {
+enum class standing { absent, there, submodule, repository };
+
+/// Whether the commit has a path, or a submodule at or above it; else whether it lies in a repository of its own, which is set in
+/// `around`: of that git adds no file.
+std::string look_up(place& p, const std::string& path, standing& out, std::string& around) {
   out = standing::absent;
   std::vector<std::unique_ptr<handle<git_tree, git_tree_free>>> open;
   const auto* tree = p.base.get();
@@ -177,8 +194,11 @@ std::string look_up(const place& p, const std::string& path, standing& out) {
       out = type == GIT_OBJECT_COMMIT ? standing::submodule : e != nullptr ? standing::there : standing::absent;
       return {};
     }
-    if (type != GIT_OBJECT_TREE)
+    if (type != GIT_OBJECT_TREE) {
+      around = repository_around(p, path, end);
+      out = around.empty() ? standing::absent : standing::repository;
       return {};
+    }
     auto& next = *open.emplace_back(std::make_unique<handle<git_tree, git_tree_free>>());
     if (git_tree_lookup(next.out(), p.repo.get(), git_tree_entry_id(e)) != 0)
       return last_error();
@@ -189,11 +209,18 @@ std::string look_up(const place& p, const std::string& path, standing& out) {
 }
 
 /// Takes out of the changes what git would not commit. Returns why none of them can be.
-std::string sort_out(const place& p, const std::vector<path_change>& changes, std::vector<path_change>& kept, new_branch& out) {
+std::string sort_out(place& p, const std::vector<path_change>& changes, std::vector<path_change>& kept, new_branch& out) {
+  std::set<std::string> told; // of repositories: each once
   for (auto& c : changes) {
     standing now{};
-    if (auto why = look_up(p, c.path, now); !why.empty())
+    std::string around;
+    if (auto why = look_up(p, c.path, now, around); !why.empty())
       return why;
+    if (now == standing::repository) {
+      if (told.insert(around).second)
+        out.left_out.emplace_back(around, "is a git repository of its own, and git adds no file of it to yours");
+      continue;
+    }
     if (now == standing::submodule) {
       out.left_out.emplace_back(c.path, "lies in a submodule, which has a repository of its own");
       continue;
@@ -232,6 +259,7 @@ std::string prepare(const repository& to, const std::string& parent, const std::
     return "'" + shown_text(name, 100) + "' is no name for a branch";
   if (!is_commit_name(parent))
     return "there is no commit that the changes were made from";
+  p.top = to.top;
   if (auto why = open_place(to, parent, p); !why.empty())
     return why;
   if (auto why = check_name(to, p.repo.get(), ref); !why.empty())

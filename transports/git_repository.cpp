@@ -241,7 +241,7 @@ std::optional<repository> find(const std::string& folder, std::string& why) {
   auto what = look_at(top.get(), ".git");
   if (what.mode == 0)
     return {};
-  repository r{folder + "/.git", folder + "/.git", {}, {}};
+  repository r{folder + "/.git", folder + "/.git", {}, {}, folder};
   if (what.is_link())
     why = "its .git is a link";
   else if (what.is_file())

@@ -17,6 +17,7 @@ struct repository {
   std::string common;  ///< where refs and objects are; as `git_dir` unless it is a linked worktree
   std::string branch;  ///< what HEAD names, "refs/heads/main"; empty = HEAD is detached
   std::string commit;  ///< 40 hexadecimal digits; empty = there is none yet
+  std::string top;     ///< the folder that was looked at
 
   std::string objects() const { return common + "/objects"; }
 };

@@ -291,6 +291,42 @@ result<placed> store::verify(const std::string& id, cancel_flag cancel) const {
   return all;
 }
 
+namespace {
+
+std::optional<failure> lack_of(const objects& kept, const wire::digest& tree, const std::string& path,
+                               std::set<std::string>& whole) {
+  auto name = wire::to_hex(tree);
+  if (whole.count(name) > 0)
+    return {};
+  std::string text;
+  if (auto bad = kept.read_tree(tree, text))
+    return bad;
+  tree_reader in{text};
+  tree_entry e;
+  while (in.next(e)) {
+    auto at = path.empty() ? std::string{e.name} : path + "/" + std::string{e.name};
+    if (e.kind == entry_kind::folder) {
+      if (auto bad = lack_of(kept, e.hash, at, whole))
+        return bad;
+    } else if (found what;
+               look(kept.files(), objects::place(e.hash).c_str(), what) != 0 || !what.is_file() || what.size != e.size) {
+      return damaged(kept, e.hash, at);
+    }
+  }
+  whole.insert(std::move(name));
+  return {};
+}
+
+} // namespace
+
+std::optional<failure> store::lack(const std::string& id, std::set<std::string>& whole) const {
+  objects kept;
+  wire::digest root;
+  if (auto bad = open_snapshot(home_, id, kept, root))
+    return bad;
+  return lack_of(kept, root, {}, whole);
+}
+
 int store::open_object(const std::string& sha256) const {
   objects kept;
   wire::digest hash;

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -81,6 +82,10 @@ public:
 
   /// Reads all of a snapshot again. Failures: missing, damaged (names the first paths that are), io, cancelled.
   result<placed> verify(const std::string& id, cancel_flag cancel = nullptr) const;
+
+  /// What is lacking of a snapshot, by existence and size: reads its folders, and no file. Folders that were found whole are in
+  /// `whole`, and are not looked at again. Failures: missing, damaged (names the first path that is), io.
+  std::optional<failure> lack(const std::string& id, std::set<std::string>& whole) const;
 
   /// What leads from one snapshot to another, by path. Costs as much as what differs. Failures: missing, damaged, io.
   result<changes> diff(const std::string& before, const std::string& after) const;

@@ -7,6 +7,7 @@
 
 #include "app/stored_tasks.hpp"
 
+#include "app/engine.hpp"
 #include "app/task_changes.hpp"
 #include "support/delivery_fixture.hpp"
 #include "support/store_fixture.hpp"
@@ -16,6 +17,8 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <thread>
+#include <unistd.h>
 
 using namespace conclave;
 using namespace conclave::test;
@@ -36,11 +39,11 @@ struct deleting_fixture {
   }
   ~deleting_fixture() { ::unsetenv("CONCLAVE_HOME"); }
 
-  /// One that was cut off, with a log and a workspace.
-  void keep(const std::string& task) {
-    stored_task played{ledger::rules{}, {"a"}};
+  /// One that was cut off, or that has ended so, with a log and a workspace.
+  void keep(const std::string& task, const std::string& outcome = "", std::vector<earlier_answer> answers = {}) {
+    stored_task played{ledger::rules{}, {"a"}, std::move(answers)};
     played.x.answer("a", "one");
-    append_note note{1, "why?", "", 2, {"here", 1, 1}};
+    append_note note{1, "why?", outcome, 2, {"here", 1, 1}};
     CAF_REQUIRE(append(*other, task, 1, 0, played.lines, note).code == ec::none);
     other.reset(); // and nobody works on it any more
     other = open_store(home + "/tasks.db");
@@ -101,6 +104,83 @@ CAF_TEST(nobody takes up a task that is about to be deleted) {
   CAF_CHECK(kept == ec::denied);
   CAF_CHECK_EQUAL(deleting->remove_all({task}, error).size(), 0u);
   other->release(task);
+}
+
+CAF_TEST(a task that has ended is held by one at a time and is kept until then) {
+  const std::string task = "20260101-000000-aaaaaa", open = "20260101-000001-bbbbbb";
+  keep(task, "answered");
+  keep(open);
+  std::string why;
+  auto hold = task_hold::of_ended(*other, task, why);
+  CAF_REQUIRE(hold);
+  CAF_CHECK_EQUAL(why, "");
+  auto named = "is in use: process " + std::to_string(::getpid()) + " on ";
+  auto another = open_store(home + "/tasks.db");
+  for (auto* in : {other.get(), another.get()}) {
+    CAF_CHECK(!task_hold::of_ended(*in, task, why));
+    CAF_CHECK_NOT_EQUAL(why.find(named), std::string::npos);
+    CAF_CHECK_NOT_EQUAL(why.find("answer what it asks, or wait until it has ended"), std::string::npos);
+  }
+  CAF_CHECK(!another->remove(task, why));
+  CAF_CHECK_NOT_EQUAL(why.find(named), std::string::npos);
+  stored_tasks s;
+  CAF_REQUIRE_EQUAL(s.open(), 0);
+  std::vector<std::string> deleted;
+  CAF_CHECK_EQUAL(s.hold(task), 2);
+  CAF_CHECK_EQUAL(s.forget({task}, deleted), 2);
+  CAF_CHECK_EQUAL(deleted.size(), 0u);
+  CAF_CHECK(has_files(task));
+  hold.reset();
+  while (row_of(*another, task).live)
+    std::this_thread::yield();
+  CAF_CHECK_EQUAL(row_of(*another, task).owner.pid, 1); // by whom the rest of that process is looked after
+  // Who was killed holds nothing, and leaves its name.
+  another = nullptr;
+  {
+    auto killed = open_store(home + "/tasks.db");
+    CAF_CHECK(claim(*killed, task, {"here", 7, 7}).code == ec::none);
+  }
+  CAF_CHECK_EQUAL(row_of(*other, task).owner.pid, 7);
+  // One that has not ended is nothing to be held: what is to be done with it is refused for that.
+  auto before = claim(*other, open).fence;
+  other->release(open);
+  while (row_of(*other, open).live)
+    std::this_thread::yield();
+  CAF_CHECK(!task_hold::of_ended(*other, open, why));
+  CAF_CHECK_EQUAL(why, "");
+  CAF_CHECK_EQUAL(claim(*other, open).fence, before + 1);
+  CAF_CHECK_EQUAL(s.hold(task), 0);
+  CAF_CHECK_EQUAL(row_of(*other, task).owner.pid, ::getpid());
+  s.let_go();
+  CAF_CHECK_EQUAL(s.forget({task}, deleted), 0);
+  CAF_CHECK(!has_files(task));
+  CAF_CHECK(!task_hold::of_ended(*other, task, why));
+  CAF_CHECK_NOT_EQUAL(why.find("has no task " + task), std::string::npos);
+}
+
+CAF_TEST(an engine goes on with no task that is in use and from no answer whose files are gone) {
+  const std::string ended = "20260101-000000-aaaaaa", open = "20260101-000001-bbbbbb";
+  keep(ended, "failed");
+  keep(open, "", {{"a", "agent1.1", "text", 1, std::string(64, '0'), 1, 3}});
+  engine eng;
+  CAF_REQUIRE_EQUAL(eng.error(), "");
+  auto resumed = [&](const std::string& task) {
+    std::promise<outcome> end;
+    eng.resume({task, {}, nullptr, {}}, {}, [&](outcome o) { end.set_value(std::move(o)); });
+    return end.get_future().get();
+  };
+  std::string why;
+  auto hold = task_hold::of_ended(*other, ended, why);
+  CAF_REQUIRE(hold);
+  auto o = resumed(ended);
+  CAF_CHECK(o.code == ec::denied);
+  CAF_CHECK_NOT_EQUAL(o.error.find("is in use: process " + std::to_string(::getpid())), std::string::npos);
+  for (auto i = 0; i < 2; ++i) { // it was let go of
+    o = resumed(open);
+    CAF_CHECK(o.code == ec::bad_config);
+    CAF_CHECK_NOT_EQUAL(o.error.find("the files of 'a' (agent1.1) are gone: there is no snapshot 0000"), std::string::npos);
+  }
+  CAF_CHECK_EQUAL(eng.store().list(why).size(), 2u);
 }
 
 CAF_TEST(a task whose half - written changes cannot be taken back is kept) {

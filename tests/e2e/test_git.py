@@ -260,6 +260,23 @@ class Git(unittest.TestCase):
             self.assertEqual(refused.returncode, 1)
             self.assertIn("is not the top of a git repository", refused.stderr)
 
+    def test_what_lies_in_another_repository_is_in_no_branch(self):
+        with GitHome(None) as home:
+            home.sh("git init -q -b main ../real; for at in mine deep/mine; do git init -q -b main $at; echo m > $at/m; git -C $at add .; done; "
+                    "git init -q --separate-git-dir ../real-git file; echo m > file/m; mkdir plain; echo p > plain/p; "
+                    # Git knows files in this one by itself, and goes on to.
+                    "mkdir known; echo k > known/k; git add known; git -c core.hooksPath=/nonexistent commit -qm known; git init -q -b main known")
+            change = "; ".join(f"echo new >> {d}/{f}" for d in ("mine", "deep/mine", "file", "plain", "known") for f in ("m", "n"))
+            self.ran(home, team([shell(f"cd target1 && mkdir -p mine/sub && echo s > mine/sub/s && rm -f file/m && {change}")], home.project))
+            made = home.run("apply", "last", "--branch", "agents")
+            self.assertEqual(made.returncode, 0, made.stderr)
+            self.assertEqual(home.git("diff --name-only main agents").split(), ["known/m", "known/n", "plain/m", "plain/n"], made.stdout)
+            left = [x for x in made.stdout.splitlines() if "left as it is" in x]
+            self.assertEqual(left, [f"  left as it is: {x}: is a git repository of its own, and git adds no file of it to yours" for x in ("deep/mine/", "file/", "mine/")])
+            self.assertIn("4 paths changed\n  known/m\n  known/n\n  plain/m\n  plain/n\n  left", made.stdout)
+            self.assertEqual(home.run("apply", "last").returncode, 0)  # the files themselves are written
+            self.assertEqual(home.sh("cat mine/n deep/mine/n"), "new\nnew\n")
+
     def test_a_branch_is_made_in_all_folders_or_in_none(self):
         with GitHome(None) as home:
             other, linked = home.path / "other", home.path / "linked"

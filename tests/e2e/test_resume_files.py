@@ -111,6 +111,63 @@ class Carried(unittest.TestCase):
         self.assertIn("the files of 'ann' (agent1.1) are not there any more: of that answer the new task has the text alone", r.stderr)
         self.assertIn(f"agent1.1: 1 file, 3 bytes, of task {old}, gone before this task began\n", self.home.run("show", "last", "--files").stdout)
 
+    def test_files_that_are_damaged_stop_it_before_the_first_call(self):
+        old = self.interrupted()
+        files = self.home.path / "home" / "snapshots" / "files"
+        kept, = [p for p in files.rglob("*") if p.is_file() and p.read_bytes() == b"42\n"]
+        asked = len(self.provider.requests)
+        for damage in ("missing", "longer"):
+            with self.subTest(damage):
+                kept.unlink(missing_ok=True)
+                if damage == "longer":
+                    kept.write_bytes(b"42\n\n")
+                r = self.home.run("resume", old)
+                self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+                self.assertIn(f"conclave: the files of 'ann' (agent1.1) are damaged: the snapshot store is damaged: {kept}, which holds report.txt, is missing or "
+                              "altered; put that back, ", r.stderr)
+                self.assertNotIn("begins", r.stderr)
+                self.assertEqual([x["task"] for x in self.tasks()], [old])
+                self.assertEqual(list((self.home.path / "home" / "work").iterdir()), [])
+        self.assertEqual(len(self.provider.requests), asked)
+        kept.unlink()
+        kept.write_bytes(b"42\n")
+        self.resumed()
+
+    def test_damaged_files_of_a_task_that_was_cut_off_stop_it_before_the_first_call(self):
+        self.interrupted(signal.SIGKILL)
+        kept, = [p for p in (self.home.path / "home" / "snapshots" / "files").rglob("*") if p.is_file()]
+        kept.rename(self.home.path / "kept")
+        asked = len(self.provider.requests)
+        for _ in range(2):  # it can be tried again
+            r = self.home.run("resume")
+            self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+            self.assertRegex(r.stderr, r"^conclave: the files of 'ann' \(agent1.1\) are damaged: [^\n]*\n$")
+        self.assertEqual(len(self.provider.requests), asked)
+        (self.home.path / "kept").rename(kept)
+        self.resumed()
+
+    def test_only_one_process_at_a_time_goes_on_from_it(self):
+        old = self.interrupted()
+
+        async def wait(provider, request, reply):
+            await asyncio.sleep(1000)
+        self.provider.behave = wait
+        for end in (signal.SIGINT, signal.SIGKILL):
+            asked = len(self.provider.requests)
+            first = self.home.start("resume", old)
+            self.assertTrue(self.provider.wait(lambda: len(self.provider.requests) == asked + 2))
+            tasks, asked = len(self.tasks()), len(self.provider.requests)
+            for command in ("resume", "rm") * 2:
+                r = self.home.run(command, old)
+                self.assertEqual((r.returncode, r.stdout), (2, ""), r.stderr)
+                self.assertRegex(r.stderr, rf"^conclave: task {old} is in use: process {first.pid} on \S+ \(begun .* UTC\) works on it; [^\n]*\n$")
+            self.assertEqual((len(self.tasks()), len(self.provider.requests)), (tasks, asked))
+            first.send_signal(end)
+            first.communicate(timeout=30)
+        self.provider.behave = self.behave
+        self.resumed(old)
+        self.assertEqual(self.home.run("rm", old).returncode, 0)
+
     def test_a_second_end_loses_nothing(self):
         self.interrupted()
         self.waiting = True

@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <iostream>
+#include <sys/wait.h>
 #include <thread>
 
 using namespace conclave;
@@ -156,6 +157,32 @@ CAF_TEST(a second claim in one process is denied from the same store and from an
   CAF_CHECK(has(none.error, "has no task unknown"));
 }
 
+CAF_TEST(a store that is opened again leaves the locks of those before it) {
+  temp_dir dir;
+  auto first = open_store(dir.file());
+  CAF_REQUIRE(first);
+  append(*first, "t", 1, 0, {"a"});
+  auto is_locked = [&] { // for another process; who closes the last connection deletes the log of one that is not
+    auto pid = ::fork();
+    if (pid == 0) {
+      struct flock f {};
+      f.l_type = F_WRLCK;
+      auto fd = ::open(dir.file().c_str(), O_RDWR | O_CLOEXEC);
+      ::_exit(::fcntl(fd, F_GETLK, &f) == 0 && f.l_type != F_UNLCK ? 1 : 0);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+  };
+  CAF_CHECK(is_locked());
+  for (auto use : {store_use::everything, store_use::deleting, store_use::reading}) {
+    auto second = open_store(dir.file(), use);
+    CAF_CHECK(is_locked());
+    second.reset();
+    CAF_CHECK(is_locked());
+  }
+}
+
 CAF_TEST(a claim says what the bodies of the task take and of no other) {
   temp_dir dir;
   auto s = open_store(dir.file());
@@ -258,7 +285,7 @@ CAF_TEST(a number that is used again keeps no task from beginning) {
     CAF_CHECK_EQUAL(append(*s, task, 1, 0, {"a"}, {1, "", "failed"}).error, "");
     CAF_CHECK_EQUAL(claim(*other, task).fence, 2u);
     CAF_CHECK(!s->remove(task, error));
-    CAF_CHECK(has(error, "still running"));
+    CAF_CHECK(has(error, "is in use: process"));
     error.clear();
     other->release(task);
     claim(*other, "nobody");

@@ -296,6 +296,40 @@ CAF_TEST(bounds name what is large and leave nothing) {
   CAF_CHECK(fs::is_empty(home + "/incoming"));
 }
 
+CAF_TEST(what a snapshot lacks is named without a file being read) {
+  write("a", "one");
+  write("d/e/b", "two");
+  fs::create_symlink("a", work + "/d/link");
+  auto first = take().id;
+  write("d/f/c", "three");
+  auto id = take().id;
+  std::set<std::string> whole;
+  CAF_CHECK(!kept.lack(first, whole));
+  CAF_CHECK_EQUAL(whole.size(), 3u);
+  CAF_CHECK(!kept.lack(id, whole));
+  CAF_CHECK_EQUAL(whole.size(), 6u); // d/e was known
+  auto object = [&](const std::string& path) {
+    auto hash = std::get<entry>(kept.find(id, path)).sha256;
+    return home + "/files/" + hash.substr(0, 2) + "/" + hash;
+  };
+  auto lacks = [&](const std::string& of, const std::string& path) {
+    std::set<std::string> none;
+    auto bad = kept.lack(of, none);
+    return bad && bad->kind == fault::damaged
+           && bad->text.find("which holds " + path + ", is missing or altered") != std::string::npos;
+  };
+  for (auto* path : {"a", "d/e/b", "d/link", "d/f/c"}) {
+    auto at = object(path);
+    fs::rename(at, place("aside"));
+    CAF_CHECK(lacks(id, path));
+    CAF_CHECK_EQUAL(lacks(first, path), path != std::string{"d/f/c"});
+    std::ofstream{at} << "longer than it was";
+    CAF_CHECK(lacks(id, path));
+    fs::rename(place("aside"), at);
+  }
+  CAF_CHECK(kept.lack(std::string(64, '0'), whole)->kind == fault::missing);
+}
+
 CAF_TEST(a nest deeper than any path is refused and deleted) {
   auto at = ::open(work.c_str(), O_RDONLY | O_DIRECTORY);
   for (int i = 0; i < 3000; ++i) {
