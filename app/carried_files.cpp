@@ -52,9 +52,10 @@ std::string damaged_files(const std::string& home, const std::string& task, cons
     std::optional<snapshots::failure> lack;
     if (!a.snapshot.empty())
       for (auto& id : snapshots_of(a))
-        if (!lack)
-          lack = store.lack(id, whole);
-    if (!lack || (lack->kind == snapshots::fault::missing && !or_gone))
+        if (!lack && (lack = store.lack(id, whole)) && lack->kind == snapshots::fault::missing)
+          if (auto all = store.held(task); !or_gone && std::find(all.begin(), all.end(), id) == all.end())
+            lack->text.clear(); // deleted with its task, as a whole
+    if (!lack || lack->text.empty())
       continue;
     auto how = lack->kind == snapshots::fault::missing   ? "are gone: "
                : lack->kind == snapshots::fault::damaged ? "are damaged: "

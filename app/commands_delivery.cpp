@@ -360,9 +360,10 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   auto asks = o.apply == "ask" && code != interrupted && is_terminal(0) && is_terminal(2) && !quiet;
   task_changes t;
   stored_tasks s;
+  if (!o.output_dir.empty() || ((yes || asks) && !end.changes.empty())) // before anything that takes its time
+    if (task_row row; s.open(end.task, row) != 0 || s.hold(end.task) != 0)
+      return failed;
   if ((!o.output_dir.empty() || !end.changes.empty()) && find_changes(end.task, s, t) != 0)
-    return failed;
-  if ((!o.output_dir.empty() || ((yes || asks) && !end.changes.empty())) && s.hold(end.task) != 0)
     return failed;
   if (!o.output_dir.empty()) {
     auto folder = std::filesystem::absolute(o.output_dir).lexically_normal().string();

@@ -274,8 +274,8 @@ int command_resume(const resume_options& o) {
     for (const auto& e : events)
       out.known(e);
   else if (!o.output.quiet && !o.output.automation)
-    out.note("task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
-             + count_of(stored.state.epoch, "answer") + " of it");
+    request.begins = [&out, text = "task " + row.task + " has ended (" + row.outcome + "): a new task begins with "
+                                   + count_of(stored.state.epoch, "answer") + " of it"] { out.note(text); };
   request.log = std::move(events);
   request.bodies = std::move(bodies);
   request.opening = std::make_shared<opening>(std::move(stored.opening));

@@ -75,6 +75,7 @@ struct resume_request {
   std::unordered_map<std::string, std::string> bodies =
       {}; ///< what its log points to, by SHA-256, as far as the host has read it; the rest is read
   std::shared_ptr<const conclave::opening> opening = {}; ///< what its first event says, where the host has read it
+  std::function<void()> begins = {}; ///< the task has ended, and a new one is about to begin from it. During the call.
 };
 
 /// How the changes of a task are written.

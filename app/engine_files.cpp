@@ -20,9 +20,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <fcntl.h>
 #include <filesystem>
 #include <set>
+#include <unistd.h>
 #include <utility>
 #include <variant>
 
@@ -106,12 +109,19 @@ std::string measure_folders(const std::vector<agent_config>& agents) {
     if (w.cwd.empty() || !a.node.empty())
       continue;
     for (auto& c : w.context)
-      if (c.write && !workspace_paths::written_in_place(w, c) && seen.insert(c.path).second)
+      if (c.write && !workspace_paths::written_in_place(w, c) && seen.insert(c.path).second) {
+        std::error_code none;
+        auto wanted = std::filesystem::is_directory(c.path, none) ? R_OK | X_OK : R_OK;
+        if (::faccessat(AT_FDCWD, c.path.c_str(), wanted, AT_EACCESS) != 0 && errno == EACCES)
+          return "context_paths: " + shown_text(c.path, 4'096)
+                 + " may be written, so agents get a copy of it, and this process may not read it. Give it the permission, or take "
+                   "the path out";
         if (auto fault = copy_fault(c.path); !fault.empty())
           return "context_paths: " + shown_text(c.path, 4'096)
                  + " may be written, so agents get a copy of it, and it is too much for that: " + fault
                  + ". Name a folder below it, let agents only read it (`permission: read`), or have git ignore what they do not "
                    "need";
+      }
   }
   return {};
 }

@@ -121,7 +121,7 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
       };
       auto from = std::make_shared<held>(held{store_, nullptr});
       std::string in_use;
-      from->hold = task_hold::of_ended(*store_, request.task, in_use);
+      from->hold = task_hold::of_ended(*store_, request.task, in_use, false); // who has it may be doing the same
       if (!in_use.empty()) {
         done(refused(ec::denied, std::move(in_use)));
         return request.task;
@@ -146,6 +146,8 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
         done(refused(ec::bad_config, std::move(why)));
         return request.task;
       }
+      if (request.begins)
+        request.begins();
       return launch(config, again, std::move(l), std::move(done), std::move(next), request.tell);
     }
     done(ended->error.empty() ? ledger::to_outcome(ended->state, request.task) : refused(ec::bad_request, ended->error));

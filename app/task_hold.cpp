@@ -33,22 +33,20 @@ void task_hold::release() {
     store_.release(task_);
 }
 
-std::unique_ptr<task_hold> task_hold::of_ended(event_store& store, const std::string& task, std::string& why) {
+std::unique_ptr<task_hold> task_hold::of_ended(event_store& store, const std::string& task, std::string& why, bool waits) {
   why.clear();
   std::string unread;
   auto row = store.find(task, unread);
   if (!unread.empty() || (row && row->outcome.empty()))
     return nullptr;
-  for (auto n = 0; n < tries; ++n) {
+  for (auto n = 0; n < (waits ? tries : 1); ++n) {
     if (n > 0)
       std::this_thread::sleep_for(pause);
     auto hold = std::make_unique<task_hold>(store, task);
     auto& got = hold->claim();
+    why = got.code == ec::none || got.code == ec::unavailable ? std::string{} : got.error;
     if (got.code == ec::none)
       return hold;
-    if (got.code == ec::unavailable)
-      return nullptr;
-    why = got.error;
     if (got.code != ec::denied)
       return nullptr;
   }

@@ -83,6 +83,31 @@ class Readable(unittest.TestCase):
             self.assertEqual(r.returncode, 1, r.stdout + r.stderr)
             self.assertIn("not there of agent 'ann' is not there", r.stderr)
 
+    def test_few_descriptors_are_enough(self):
+        with Home() as home:
+            run = [str(BIN), "--config", home.write("team.json", team([], ["echo here"])), "-q", "make it"]
+            r = subprocess.run(["sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *run], env=home.env, cwd=home.path, capture_output=True, text=True, timeout=120)
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+
+    def test_a_folder_to_write_that_may_not_be_read_is_told_before_the_first_call(self):
+        if os.getuid() != 0:
+            self.skipTest("skipped: root makes the folder of somebody else")
+        with Home() as home:
+            for p in (home.path, home.path / "home"):
+                os.chown(p, 65534, 65534)
+                p.chmod(0o755)
+            closed = home.path / "closed"
+            closed.mkdir(mode=0o711)
+            closed.chmod(0o711)
+            with_folder = team([], ["true"])
+            with_folder["orchestrator"]["context_paths"] = [{"path": str(closed), "permission": "write"}]
+            r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", str(BIN), "--config", home.write("team.json", with_folder), "-q",
+                                "make it"], env=home.env, cwd=home.path, capture_output=True, text=True, timeout=60)
+            if "exec" in r.stderr and "Permission denied" in r.stderr:
+                self.skipTest("skipped: an ordinary user cannot reach the build: " + r.stderr)
+            self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+            self.assertIn(f"{closed} may be written, so agents get a copy of it, and this process may not read it. Give it the permission", r.stderr)
+
 
 if __name__ == "__main__":
     need_sandbox()

@@ -131,6 +131,14 @@ class Carried(unittest.TestCase):
         self.assertEqual(len(self.provider.requests), asked)
         kept.unlink()
         kept.write_bytes(b"42\n")
+        snapshots = self.home.path / "home" / "snapshots"
+        top = next(t for h in (snapshots / "held" / old).iterdir() for t in (snapshots / "trees").rglob(h.name))
+        top.rename(self.home.path / "top")  # the task is there, so that is no snapshot that went with its task
+        r = self.home.run("resume", old)
+        self.assertEqual((r.returncode, r.stdout), (1, ""), r.stderr)
+        self.assertIn(f"conclave: the files of 'ann' (agent1.1) are gone: there is no snapshot {top.name}; put that back, ", r.stderr)
+        self.assertEqual(len(self.provider.requests), asked)
+        (self.home.path / "top").rename(top)
         self.resumed()
 
     def test_damaged_files_of_a_task_that_was_cut_off_stop_it_before_the_first_call(self):

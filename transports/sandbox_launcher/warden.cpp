@@ -45,12 +45,12 @@ void check(const std::string& why) {
     end_with('e', 0, why);
 }
 
-/// 0 to 2 are the command's, 3 and 4 ours, nothing else is open. Via high numbers: one may stand where another is to go.
+/// 0 to 2 are the command's, 3 and 4 ours, nothing else is open. Via numbers above: one may stand where another is to go.
 void arrange_descriptors(const order& o) {
   auto in = o.in >= 0 ? o.in : ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   std::array<int, 5> from{in, o.out, o.err, o.status, o.life};
   for (auto& fd : from)
-    fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 64);
+    fd = ::fcntl(fd, F_DUPFD_CLOEXEC, first_free);
   for (int i = 0; i < 5; ++i)
     ::dup3(from[static_cast<std::size_t>(i)], i, i > 2 ? O_CLOEXEC : 0) < 0 ? ::_exit(2) : void();
   ::syscall(SYS_close_range, first_free, ~0U, 0);
