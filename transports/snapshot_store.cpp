@@ -313,6 +313,8 @@ std::optional<failure> lack_of(const objects& kept, const wire::digest& tree, co
       return damaged(kept, e.hash, at);
     }
   }
+  if (!in.good())
+    return failure{fault::damaged, "the snapshot store is damaged: " + kept.home() + "/trees/" + objects::place(tree), {}};
   whole.insert(std::move(name));
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include "transports/sandbox_launcher/connections.hpp"
 #include "transports/sandbox_launcher/launcher.hpp"
+#include "transports/sandbox_launcher/passing.hpp"
 #include "transports/sandbox_launcher/paths.hpp"
 #include "transports/sandbox_launcher/system.hpp"
 #include "transports/sandbox_launcher/system_paths.hpp"
@@ -109,36 +110,14 @@ std::vector<char*> environment(const profile& p, const order& o, std::vector<std
 
 /// Hands the descriptor of notifications to the warden; the filter lets no other process get one.
 void send_listener(int socket, int listener) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
-  char byte = 'n';
-  iovec part{&byte, 1};
-  msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
-  m.msg_control = space.data();
-  m.msg_controllen = space.size();
-  auto* c = CMSG_FIRSTHDR(&m);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(c), &listener, sizeof listener);
-  ::sendmsg(socket, &m, MSG_NOSIGNAL);
+  send_with(socket, "n", &listener, 1);
 }
 
 int receive_listener(int socket) {
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
   char byte = 0;
-  iovec part{&byte, 1};
-  msghdr m{};
-  m.msg_iov = &part;
-  m.msg_iovlen = 1;
-  m.msg_control = space.data();
-  m.msg_controllen = space.size();
-  int fd = -1;
-  if (::recvmsg(socket, &m, MSG_CMSG_CLOEXEC) > 0)
-    if (auto* c = CMSG_FIRSTHDR(&m); c && c->cmsg_type == SCM_RIGHTS)
-      std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
-  return fd;
+  descriptors fds{};
+  receive(socket, &byte, 1, fds);
+  return fds[0];
 }
 
 /// `env` as execve takes it. At tier 2 this runs in the memory of the warden, which waits.
