@@ -13,6 +13,8 @@
 
 namespace conclave {
 
+class event_store;
+
 int command_run(const run_options& o);
 int command_validate(const validate_options& o);
 int command_keys(const keys_options& o);
@@ -41,9 +43,12 @@ int command_paths(const paths_options& o);
 int command_sandbox(const sandbox_options& o);
 int command_node(const node_options& o);
 
-/// What is to be done about the files of a task that has ended: as the options say, or as the person at the terminal does. Returns
-/// `code`, or another one after a complaint.
-int deliver_files(const run_options& o, const outcome& end, int code);
+/// Whether files of a task may be written when it has ended: then its store keeps it until they are (event_store::keep_ended).
+bool may_deliver(const run_options& o);
+
+/// What is to be done about the files of a task that has ended: as the options say, or as the person at the terminal does. `in`:
+/// the store in which it ended just now. Returns `code`, or another one after a complaint.
+int deliver_files(const run_options& o, const outcome& end, int code, event_store* in = nullptr);
 
 /// Returns what `conclave validate` prints: a line per problem and a summary, or a JSON array.
 std::string validation_text(const std::string& file, const std::vector<problem>& problems, bool json);

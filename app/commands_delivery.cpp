@@ -138,20 +138,22 @@ int carry_out(const task_changes& t, const std::string& home, const std::string&
   return heard.end(written.empty() && t.changes.empty() && to.empty() ? wrong_usage : failed, "apply " + t.task);
 }
 
-/// Has the log of a task tell what was done with its files. Where it cannot, that is a notice: what was written stands.
-void tell_log(const stored_tasks& s, const std::function<std::string(event_store&)>& tell) {
+/// Has the log of a task tell what was done with its files, in `store`, or one opened for it. Where it cannot, that is a notice:
+/// what was written stands.
+void tell_log(const stored_tasks& s, event_store* store, const std::function<std::string(event_store&)>& tell) {
   std::string fault;
-  auto store = event_store::open(s.path(), fault);
-  fault =
-      store ? tell(*store) : "what was written stands, but no log tells of it: " + fault + "; the next run, apply or undo adds it";
+  auto own = store == nullptr ? event_store::open(s.path(), fault) : nullptr;
+  store = own ? own.get() : store;
+  fault = store != nullptr ? tell(*store)
+                           : "what was written stands, but no log tells of it: " + fault + "; the next run, apply or undo adds it";
   if (!fault.empty())
     complain("notice: " + fault);
 }
 
 /// The same of what its journal has.
-void tell_journal(const stored_tasks& s, const std::string& task) {
+void tell_journal(const stored_tasks& s, const std::string& task, event_store* store = nullptr) {
   if (delivery::has_unnoted(journal_of(s.home, task)))
-    tell_log(s, [&](event_store& store) { return log_deliveries(store, s.home, task); });
+    tell_log(s, store, [&](event_store& by) { return log_deliveries(by, s.home, task); });
 }
 
 /// Writes all of it as commits on new branches. Returns the exit code.
@@ -160,7 +162,8 @@ int apply_to_branch(stored_tasks& s, const task_changes& t, const std::string& n
   auto fault = commit_changes(t, s.home, name, made);
   s.let_go();
   if (!made.empty())
-    tell_log(s, [&](event_store& store) { return log_branches(store, t.task, name, made, outside::of_machine()->now_unix_ms()); });
+    tell_log(s, nullptr,
+             [&](event_store& store) { return log_branches(store, t.task, name, made, outside::of_machine()->now_unix_ms()); });
   std::string text;
   for (auto& m : made) {
     text += path_policy::shown(m.folder, 4'096) + ": branch " + name + ", commit " + m.commit.substr(0, 12) + " by "
@@ -223,6 +226,14 @@ std::string delivered_word(const path_policy::rules& rules, const std::string& p
   if (write.ok())
     return in_place ? "; who presents may write it, in place" : "; a copy of it may be changed, which apply writes back";
   return word + word_of(write);
+}
+
+bool is_quiet(const run_options& o) {
+  return o.quiet || o.automation || o.json;
+}
+
+bool asks_about_files(const run_options& o) {
+  return o.apply == "ask" && is_terminal(0) && is_terminal(2) && !is_quiet(o);
 }
 
 } // namespace
@@ -349,19 +360,23 @@ int command_paths(const paths_options& o) {
   return print(out);
 }
 
-int deliver_files(const run_options& o, const outcome& end, int code) {
+bool may_deliver(const run_options& o) {
+  return !o.output_dir.empty() || o.apply == "yes" || asks_about_files(o);
+}
+
+int deliver_files(const run_options& o, const outcome& end, int code, event_store* in) {
   if (end.kind != outcome_kind::answered || end.task.empty())
     return code;
   std::string error;
   auto home = home_path(error);
   snapshots::store store{snapshot_folder(home)};
-  auto quiet = o.quiet || o.automation || o.json;
+  auto quiet = is_quiet(o);
   auto yes = o.apply == "yes" && code != interrupted;
-  auto asks = o.apply == "ask" && code != interrupted && is_terminal(0) && is_terminal(2) && !quiet;
+  auto asks = asks_about_files(o) && code != interrupted;
   task_changes t;
   stored_tasks s;
   if (!o.output_dir.empty() || ((yes || asks) && !end.changes.empty())) // before anything that takes its time
-    if (task_row row; s.open(end.task, row) != 0 || s.hold(end.task) != 0)
+    if (task_row row; s.open(end.task, row) != 0 || s.hold(end.task, in) != 0)
       return failed;
   if ((!o.output_dir.empty() || !end.changes.empty()) && find_changes(end.task, s, t) != 0)
     return failed;
@@ -425,7 +440,7 @@ int deliver_files(const run_options& o, const outcome& end, int code) {
   if (!text.empty()) // of the folders before one that could not be written, too
     complain(text.substr(0, text.size() - 1));
   s.let_go();
-  tell_journal(s, end.task);
+  tell_journal(s, end.task, in);
   std::vector<event> log;
   std::string lines; // the display is over, but who reads the events gets these, too, whoever added them to the log
   if (o.json && s.read(end.task, log) == 0)

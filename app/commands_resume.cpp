@@ -280,6 +280,7 @@ int command_resume(const resume_options& o) {
   request.bodies = std::move(bodies);
   request.opening = std::make_shared<opening>(std::move(stored.opening));
   request.tell = [&out](const std::string& text) { out.note(text); };
+  eng.store().keep_ended(may_deliver(o.output));
   early.reset();
   outcome ended;
   auto code = run_session(eng, out, [&](listener l, std::function<void(outcome)> done) {
@@ -288,7 +289,7 @@ int command_resume(const resume_options& o) {
       done(std::move(end));
     });
   });
-  return deliver_files(o.output, ended, code);
+  return deliver_files(o.output, ended, code, &eng.store());
 }
 
 int command_cancel(const cancel_options& o) {

@@ -314,6 +314,7 @@ int command_run(const run_options& given) {
   }
   if (auto hint = cut_off_notice(rows); !hint.empty() && !shown.quiet && !o.automation)
     out.note(hint);
+  eng.store().keep_ended(may_deliver(o));
   early.reset(); // a signal from here on waits for the next line
   auto recorded = o.record.empty(), told = false, has_stand_ins = false;
   outcome ended;
@@ -334,7 +335,7 @@ int command_run(const run_options& given) {
              + (has_stand_ins ? ", for it has other texts than the run had: " : ": ") + fault);
   if (!recorded && code == static_cast<int>(exit_code::answered))
     code = static_cast<int>(exit_code::failed); // what was asked for is not there
-  return deliver_files(o, ended, code);
+  return deliver_files(o, ended, code, &eng.store());
 }
 
 } // namespace conclave

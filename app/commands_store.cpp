@@ -210,12 +210,19 @@ int command_prune(const prune_options& o) {
   if (auto code = s.open())
     return code;
   auto now = outside::of_machine()->now_unix_ms();
-  std::vector<std::string> old, deleted;
+  std::vector<std::string> old, deleted, kept;
   for (const auto& r : s.rows)
-    if (r.started_ms < now - o.older_than_ms && !r.live)
-      old.push_back(r.task);
+    if (r.started_ms < now - o.older_than_ms)
+      (r.live ? kept : old).push_back(r.task);
   auto applied = applied_of(s, old);
   auto code = s.forget(old, deleted, true);
+  if (code == 0) // else it was said why the others are there
+    for (auto& task : old)
+      if (std::find(deleted.begin(), deleted.end(), task) == deleted.end())
+        kept.push_back(task);
+  if (!kept.empty())
+    complain("notice: " + count_of(kept.size(), "task") + " left alone, as a process works on " + (kept.size() == 1 ? "it" : "them")
+             + ": " + one_line(kept.front()) + (kept.size() == 1 ? "" : ", ..."));
   tell_lasting(applied, deleted);
   if (code != 0 && deleted.empty())
     return code; // it was said why

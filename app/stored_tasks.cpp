@@ -137,12 +137,15 @@ int stored_tasks::read_bodies(const std::string& task, std::map<std::string, std
   return failed;
 }
 
-int stored_tasks::hold(const std::string& task) {
+int stored_tasks::hold(const std::string& task, event_store* by) {
   std::string why;
-  writing_ = event_store::open(path(), why);
-  if (!writing_)
+  if (by == nullptr) {
+    writing_ = event_store::open(path(), why);
+    by = writing_.get();
+  }
+  if (by == nullptr)
     return 0; // whoever tells the log says so
-  held_ = task_hold::of_ended(*writing_, task, why);
+  held_ = task_hold::of_ended(*by, task, why);
   if (held_)
     return 0;
   writing_.reset();

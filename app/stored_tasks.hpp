@@ -40,8 +40,9 @@ struct stored_tasks {
   int read_bodies(const std::string& task, std::map<std::string, std::string>& out) const;
 
   /// Keeps a task for this process until `let_go` (see task_hold::of_ended): nobody deletes its files while they are asked about,
-  /// or written. Returns 0, or the exit code after a complaint.
-  int hold(const std::string& task);
+  /// or written. `by`: the store in which it ended (event_store::keep_ended), null = one of its own, which ends with `let_go`; it
+  /// outlives this. Returns 0, or the exit code after a complaint.
+  int hold(const std::string& task, event_store* by = nullptr);
   void let_go();
 
   /// Deletes tasks: first their logs, so that a full disk has room for what deleting from the store writes, and so that a call that

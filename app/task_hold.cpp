@@ -18,6 +18,14 @@ namespace {
 constexpr int tries = 10;
 constexpr auto pause = std::chrono::milliseconds(100);
 
+/// Whether another process has it, which shows also where nothing can be written: in its lock.
+bool is_with_others(event_store& store, const std::string& task) {
+  std::string unread;
+  auto row = store.find(task, unread);
+  auto own = this_process();
+  return row && row->live && (row->owner.host != own.host || row->owner.pid != own.pid);
+}
+
 } // namespace
 
 task_hold::task_hold(event_store& store, std::string task) : store_(store), task_(std::move(task)) {
@@ -47,6 +55,10 @@ std::unique_ptr<task_hold> task_hold::of_ended(event_store& store, const std::st
     why = got.code == ec::none || got.code == ec::unavailable ? std::string{} : got.error;
     if (got.code == ec::none)
       return hold;
+    if (got.code == ec::unavailable && is_with_others(store, task)) {
+      why = in_use_text(task, row ? row->owner : task_owner{}, true) + in_use_advice;
+      return nullptr;
+    }
     if (got.code != ec::denied)
       return nullptr;
   }

@@ -21,7 +21,7 @@ public:
   task_hold& operator=(const task_hold&) = delete;
 
   /// The same of a task that has ended, for what is done with its files or goes on from it. Who has it for a moment, to add to its
-  /// log, is waited for. Returns nothing, with a sentence in `why`, if somebody else has it or it is not there; and where it has
+  /// log, is waited for. Returns nothing, with a sentence in `why`, if another process has it or it is not there; and where it has
   /// not ended, or the store cannot be written (as on a full disk): then nobody can be kept off, and `why` is empty. Without
   /// `waits` nobody is waited for.
   static std::unique_ptr<task_hold> of_ended(event_store& store, const std::string& task, std::string& why, bool waits = true);

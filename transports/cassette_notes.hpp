@@ -78,6 +78,7 @@ public:
     to_->claim(std::move(task), std::move(owner), std::move(done));
   }
   void release(const std::string& task) override { to_->release(task); }
+  void keep_ended(bool on) override { to_->keep_ended(on); }
   void read(std::string task, std::uint64_t after, std::size_t limit, std::function<void(event_page)> done) override {
     to_->read(std::move(task), after, limit, std::move(done));
   }

@@ -99,8 +99,8 @@ private:
       set(d, j_.on_drift == policy::fail ? verdict::drifted : verdict::denied, "it changes while it is read");
       return {};
     }
-    if ((error == EACCES || error == EPERM) && j_.on_drift != policy::fail) {
-      set(d, verdict::denied, "it cannot be read"); // nor kept, so that undo could put it back
+    if (error == EACCES || error == EPERM) { // nor can it be kept, so that undo could put it back
+      set(d, j_.on_drift == policy::fail ? verdict::drifted : verdict::denied, "it cannot be read");
       return {};
     }
     if (error != 0 && error != ENOENT)

@@ -10,6 +10,7 @@
 #include "transports/event_store_write.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -98,6 +99,8 @@ public:
     j.task = task;
     push(std::move(j));
   }
+
+  void keep_ended(bool on) override { keep_ended_ = on; }
 
   void read(std::string task, std::uint64_t after, std::size_t limit, std::function<void(event_page)> done) override {
     auto error = reads_.post([task = std::move(task), after, limit, done, closed = closed()](store_reader* reader) {
@@ -256,7 +259,7 @@ private:
   void carry_out(std::vector<write_job>& batch) {
     {
       std::lock_guard writing(write_mutex_);
-      write_all(writer_, live_, batch);
+      write_all(writer_, live_, batch, keep_ended_);
     }
     for (auto& j : batch)
       if (j.claimed)
@@ -290,6 +293,7 @@ private:
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<write_job> queue_;
+  std::atomic<bool> keep_ended_{false};
   bool look_ = false; ///< for a request of this object
   bool stop_ = false;
   std::function<void(std::string, std::string)> told_;

@@ -135,6 +135,10 @@ public:
   /// Lets go of a task that is given up without a terminal event, once what was appended before is written.
   virtual void release(const std::string& task) = 0;
 
+  /// Whether a task that ends here goes on to be held, until a `claim` here and then `release`: nobody else gets it before who does
+  /// something with its files. Set before it ends; any thread. A store that no other process knows may ignore it.
+  virtual void keep_ended(bool) {}
+
   /// Reads at most `limit` events (and about 4 MiB) with seq > after.
   virtual void read(std::string task, std::uint64_t after, std::size_t limit, std::function<void(event_page)> done) = 0;
 

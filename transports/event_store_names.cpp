@@ -3,6 +3,8 @@
 
 #include "transports/event_store_names.hpp"
 
+#include "transports/process_owner.hpp"
+
 #include <ctime>
 
 namespace conclave {
@@ -51,7 +53,8 @@ std::string owner_text(const task_owner& owner) {
 }
 
 std::string in_use_text(const std::string& task, const task_owner& owner, bool ended) {
-  return "task " + task + (ended ? " is in use: " : " is under way: ") + owner_text(owner) + " works on it";
+  return "task " + task + (ended ? " is in use: " : " is under way: ") + (is_gone(owner) ? "another process" : owner_text(owner))
+         + " works on it"; // who deletes it writes no name: a disk may be full
 }
 
 std::string why_kept(const task_row& row) {

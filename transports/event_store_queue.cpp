@@ -23,10 +23,10 @@ std::size_t size_of(const append_batch& b) {
 std::string nobody_there(live_tasks& live, const std::string& task, std::int64_t nr, const std::string& outcome, bool resumable) {
   if (live.is_live_by_name(task))
     return "task " + task + " is run by an older conclave, which cannot be asked: end it where it runs";
+  if (!outcome.empty()) // who holds it then is about its files
+    return "task " + task + " has ended (" + outcome + "): there is nothing to cancel";
   if (live.is_live(task, nr))
     return {};
-  if (!outcome.empty())
-    return "task " + task + " has ended (" + outcome + "): there is nothing to cancel";
   return "nobody works on task " + task + ": it was interrupted"
          + (resumable ? "; `conclave resume " + task + "` goes on with it" : std::string{});
 }
@@ -49,7 +49,7 @@ std::vector<write_job> next_batch(std::deque<write_job>& queue) {
   return batch;
 }
 
-void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& batch) {
+void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& batch, bool keep_ended) {
   if (auto& first = batch.front(); !first.appended && !first.claimed) {
     writer.release(first.task);
     return live.let_go(first.task);
@@ -69,8 +69,11 @@ void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& b
     if (code != SQLITE_OK) {
       j.append = {ec::unavailable, writer.failure(), 0};
       j.claim = {ec::unavailable, writer.failure(), 0, 0, {}};
+    } else if (j.claimed) {
+      if (j.claim.code == ec::none)
+        writer.is_claimed(j.task);
     } else if (j.append.code == ec::none && !j.batch.note.outcome.empty()) {
-      live.let_go(j.task);
+      keep_ended ? writer.keep_ended(j.task) : live.let_go(j.task);
     }
 }
 

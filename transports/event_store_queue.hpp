@@ -31,8 +31,8 @@ struct write_job {
 /// those before it let go of.
 std::vector<write_job> next_batch(std::deque<write_job>& queue);
 
-/// Writes a batch in one transaction and sets the results.
-void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& batch);
+/// Writes a batch in one transaction and sets the results. Lets go of the tasks that end with it, unless `keep_ended`.
+void write_all(store_writer& writer, live_tasks& live, std::vector<write_job>& batch, bool keep_ended);
 
 /// Writes a request to cancel, on a connection of its own. Returns false with `error` set if it cannot be, or nobody would heed it.
 bool ask_to_cancel(const std::string& path, live_tasks& live, const std::string& task, const std::string& reason,

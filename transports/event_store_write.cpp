@@ -191,14 +191,16 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
   }
   auto old = live_.is_live_by_name(task);
   std::string fault;
-  auto lock = old ? live_tasks::taking::taken : live_.hold(task, nr, fault);
+  auto kept = kept_ended_.contains(task);
+  auto lock = old ? live_tasks::taking::taken : kept ? live_tasks::taking::done : live_.hold(task, nr, fault);
   if (lock == live_tasks::taking::taken) {
     result.owner = old ? task_owner{} : result.owner;
     result = {ec::denied, in_use_text(task, result.owner, ended), 0, 0, result.owner};
   } else if (lock == live_tasks::taking::failed) {
     result = {ec::unavailable, std::move(fault), 0, 0, {}};
   } else {
-    taken_.push_back(task);
+    if (!kept)
+      taken_.push_back(task);
     forget(task); // others may have gone on with it
     if (ended)
       lent_.insert_or_assign(task, result.owner);
@@ -222,6 +224,7 @@ int store_writer::claim(const std::string& task, const task_owner& owner, claim_
 
 void store_writer::release(const std::string& task) {
   forget(task);
+  kept_ended_.erase(task);
   auto of = lent_.extract(task);
   if (of.empty())
     return;

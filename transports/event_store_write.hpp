@@ -54,6 +54,11 @@ public:
   int claim(const std::string& task, const task_owner& owner, claim_result& result);
   bool keep_to_erase(const std::string& task); ///< false: somebody works on it; else nobody takes it up from now on
   void let_go_of_kept();
+
+  /// A task that has just ended stays held: the next claim here gets it, as if nobody held it.
+  void keep_ended(const std::string& task) { kept_ended_.insert(task); }
+  void is_claimed(const std::string& task) { kept_ended_.erase(task); } ///< its claim is written
+
   int erase(std::vector<std::string>& tasks); ///< takes those under way, and unknown ones, out of the list
 
   /// A task is about to be let go of, in a transaction of its own: the row of one that had ended when it was claimed names again
@@ -135,6 +140,7 @@ private:
   std::map<const char*, sqlite::statement> statements_; ///< ends before the connection
   std::vector<std::string> taken_;                      ///< locks taken in this transaction
   std::map<std::string, task_owner> lent_;              ///< of tasks held here that had ended: who owned them before
+  std::set<std::string> kept_ended_;                    ///< held here since before they ended, and nobody's
   std::set<std::string> to_erase_;                      ///< locks taken so that nobody else does
   std::string failure_;
   bool was_full_ = false;

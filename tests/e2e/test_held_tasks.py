@@ -2,8 +2,10 @@
 """A stored task that a process has in its hands after the end, as it asks about its files, writes them or goes on from its answers: others can
 look at it, and nobody deletes it, writes its changes or goes on with it until that process has ended, however it ends."""
 
+import contextlib
 import pty
 import select
+import sqlite3
 import unittest
 
 from support import *
@@ -64,6 +66,7 @@ class Held(unittest.TestCase):
                 self.refused(home.run("rm", "last"), asked.p)
                 r = home.run("prune", "--older-than", "0")
                 self.assertEqual((r.returncode, r.stdout), (0, "deleted 0 tasks\n"), r.stderr)
+                self.assertRegex(r.stderr, r"^conclave: notice: 1 task left alone, as a process works on it: \S+\n$")
                 self.refused(home.run("apply", "last"), asked.p)
                 self.refused(home.run("undo", "last"), asked.p)
                 self.assertEqual((project / "a").read_text(), "a\n")
@@ -81,6 +84,30 @@ class Held(unittest.TestCase):
                 r = home.run("rm", "last")
                 self.assertEqual(r.returncode, 0, r.stderr)
                 self.assertEqual([x for x in (home.path / "home" / "snapshots" / "files").rglob("*") if x.is_file()], [])
+
+    def test_between_the_end_of_a_task_and_its_delivery_nobody_gets_it(self):
+        for n in range(2):
+            with self.subTest(n=n), Home() as home:
+                project, config = self.changing(home)
+                more = ("--output-dir", "out") if n % 2 else ()
+                p = home.start("--config", config, "-q", "--apply", "yes", *more, "make it")
+                ended = False
+                while not ended and p.poll() is None:
+                    try:
+                        with contextlib.closing(sqlite3.connect(f"file:{home.path}/home/tasks.db?mode=ro", uri=True)) as db:
+                            ended = db.execute("SELECT count(*) FROM tasks WHERE outcome = 'answered'").fetchone()[0] > 0
+                    except sqlite3.OperationalError:
+                        time.sleep(0.01)  # there is none yet
+                p.send_signal(signal.SIGSTOP)
+                try:
+                    self.refused(home.run("rm", "last"), p)
+                    self.refused(home.run("apply", "last"), p)
+                finally:
+                    p.send_signal(signal.SIGCONT)
+                self.assertEqual((p.communicate(timeout=60), p.returncode)[1], 0)
+                self.assertEqual((project / "a").read_text(), "a\nb\n")
+                self.assertEqual(events_of(home.run("show", "last", "--json").stdout)[-1]["type"], "changes_applied")
+                self.assertEqual(home.run("rm", "last").returncode, 0)
 
     def test_who_asks_again_about_an_answered_task_holds_it_too(self):
         with Home() as home:

@@ -6,6 +6,7 @@
 #define CAF_SUITE transports.event_store_owners
 
 #include "support/store_fixture.hpp"
+#include "transports/event_store_names.hpp"
 #include "transports/process_owner.hpp"
 
 #include <fcntl.h>
@@ -133,6 +134,42 @@ CAF_TEST(who is let go of can be claimed by another process while this one lives
   CAF_CHECK(next.write("go\n"));
   next.wait_for("released");
   CAF_CHECK_EQUAL(claim(*s, "t").fence, 3u);
+}
+
+CAF_TEST(a task that ends stays with its store where that keeps it until somebody there has claimed and released it) {
+  temp_dir dir;
+  auto s = open_store(dir.file());
+  auto other = open_store(dir.file());
+  CAF_REQUIRE(s && other);
+  s->keep_ended(true);
+  append(*s, "t", 1, 0, {"a"}, {1000, "q", "", 2, this_process()});
+  CAF_CHECK_EQUAL(claim(*s, "t").code, ec::denied); // under way
+  append(*s, "t", 1, 1, {"b"}, {1, "", "answered"});
+  std::string error;
+  CAF_CHECK(!s->request_cancel("t", "why", error));
+  CAF_CHECK(has(error, "has ended (answered)"));
+  auto denied = claim(*other, "t");
+  CAF_CHECK_EQUAL(denied.code, ec::denied);
+  CAF_CHECK(has(denied.error, "is in use: process " + std::to_string(this_process().pid)));
+  CAF_CHECK(!other->remove("t", error));
+  CAF_CHECK_EQUAL(claim(*s, "t", this_process()).fence, 2u);
+  CAF_CHECK_EQUAL(claim(*s, "t").code, ec::denied); // one here has it
+  s->release("t");
+  CAF_CHECK_EQUAL(claim(*s, "t").fence, 3u); // as any other task from here on
+  s->release("t");
+  claim(*s, "nobody");
+  CAF_CHECK_EQUAL(claim(*other, "t", {"here", 1 << 30, 8}).fence, 4u);
+  // A name of which nobody is there says less than none.
+  CAF_CHECK(!has(in_use_text("t", {this_process().host, 1 << 30, 8}, true), std::to_string(1 << 30)));
+  other->release("t");
+  claim(*other, "nobody");
+  append(*s, "let go without a claim", 1, 0, {"a"}, {1000, "q", "answered"});
+  s->release("let go without a claim");
+  claim(*s, "nobody");
+  CAF_CHECK_EQUAL(claim(*other, "let go without a claim").code, ec::none);
+  append(*s, "left", 1, 0, {"a"}, {1000, "q", "answered"});
+  s.reset();
+  CAF_CHECK_EQUAL(claim(*other, "left").code, ec::none);
 }
 
 CAF_TEST(a second claim in one process is denied from the same store and from another) {
