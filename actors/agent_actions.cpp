@@ -207,8 +207,8 @@ void agent_state::carry_out(const run::take_snapshot& a) {
   self->request(parts.workspace, tool_waits::workspace, keep_workspace{{run->task.task, run->task.fence, a.run}, a.final})
       .then(
           [this, run = a.run](kept_files& f) {
-            input(
-                run::snapshot_taken{run, std::move(f.snapshot), std::move(f.why), f.files, f.bytes, std::move(f.changes), f.mend});
+            input(run::snapshot_taken{run, std::move(f.snapshot), std::move(f.why), f.files, f.bytes, std::move(f.changes), f.mend,
+                                      std::move(f.left)});
           },
           [this, run = a.run](const caf::error& e) {
             input(run::snapshot_taken{run, "", text_of(e)});

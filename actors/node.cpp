@@ -85,6 +85,8 @@ caf::result<agent_ready> hire(node_ptr self, spawn_agent& order, orchestrator_ac
     files = workspace_of(order, st.resources, why);
     if (!why.empty())
       return refuse(make_error(ec::bad_config, why));
+    if (!files->announce.empty())
+      notices.push_back(files->announce);
   }
   auto& task = task_of(self, order, boss);
   auto& a = task.agents[id];

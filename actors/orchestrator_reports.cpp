@@ -25,6 +25,7 @@ namespace {
 
 constexpr std::size_t max_reports = 64;                  ///< of one run that are remembered, in case they are sent again
 constexpr std::size_t max_changes = 64;                  ///< folders that a presentation changes
+constexpr std::size_t max_left = 4'096;                  ///< bytes of what was made and goes nowhere
 constexpr std::size_t max_moved = 4'096;                 ///< bytes of why an agent goes on with another backend
 constexpr std::size_t max_parts = std::size_t{64} << 20; ///< of bodies of one agent that no report has named yet
 
@@ -88,6 +89,7 @@ command from(run_report& r, verdict& v) {
   c.step = std::move(v.step);
   if (sound(v.files) && (kind == command_kind::answer || kind == command_kind::present))
     c.files = std::move(v.files);
+  prompts::cut(c.files.left, max_left);
   c.state = r.state;
   c.kept = r.kept;
   c.said = r.said;

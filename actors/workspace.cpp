@@ -153,8 +153,6 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
   over.reset();
   of = p.of;
   in_place = p.present && workspace_paths::written_in_place(parts.config); // a cancel before it is ready revokes it, too
-  if (auto text = std::exchange(parts.announce, {}); !text.empty() && parts.tell)
-    parts.tell(text);
   // A server that was started to list its tools has the grants of a first run, too.
   auto stays = std::exchange(fresh, false) && p.snapshot.empty() && !p.present && !parts.config.write_from_start;
   p.as_it_is = p.as_it_is || stays;
@@ -322,7 +320,10 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
     return denied(*fault);
   auto promise = self->make_response_promise<tool_result>();
   auto say = [promise, id = i.call.id](std::string text, bool is_error) mutable {
-    promise.deliver(tool_result{id, std::move(text), is_error, {}});
+    if (text.empty()) // it was given up with its run
+      promise.deliver(make_error(ec::cancelled, "cancelled"));
+    else
+      promise.deliver(tool_result{id, std::move(text), is_error, {}});
   };
   std::visit(
       [&](auto& c) {
@@ -334,7 +335,7 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
           auto begun = on_disk(
               true,
               [files = files, c, out, flag = cancel, name = std::string{row->name}] { *out = files->tools->run(c, *flag, name); },
-              [say, out]() mutable { say(std::move(out->text), out->failed); }, [say]() mutable { say("Error: cancelled", true); });
+              [say, out]() mutable { say(std::move(out->text), out->failed); }, [say]() mutable { say({}, true); });
           if (!begun)
             say("Error: the system gives no thread for the files of the agent", true);
         }

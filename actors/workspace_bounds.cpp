@@ -30,7 +30,7 @@ void workspace_state::with_room(std::function<void()> go, std::function<void(std
         if (now->over.empty())
           over.reset();
         else if (over && !over_grows && now->grown_from(*over))
-          return refuse(now->over + room_advice);
+          return refuse(now->over + no_command_advice);
         else
           over = *now;
         over_grows = false;

@@ -142,6 +142,7 @@ struct workspace_state {
   void arrived(std::uint64_t id);
 
   // workspace_commands.cpp
+  /// Of a call; an empty text: it was given up with its run.
   using answer = std::function<void(std::string text, bool is_error)>;
   void run(const workspace_tools::execute_command& c, answer say);
   void run(const workspace_tools::execute_command_background& c, answer say);
@@ -179,8 +180,11 @@ struct workspace_state {
 /// What a command of the run is granted: nothing but what the run may use. What must not be changed lies read-only on top.
 sandbox_profile profile_of(const workspace_state& st, sandbox_tier tier);
 
-/// What an agent that filled its folders can do.
+/// What an agent that filled its folders can do; and one whose commands filled them once more after that, so that none begins.
 inline constexpr const char* room_advice =
     ". Delete what is not needed: with delete_file, delete_files_batch or a command that only removes.";
+inline constexpr const char* no_command_advice =
+    ". Delete what is not needed with delete_file or delete_files_batch: commands filled the folders once more after they had been "
+    "found too full, so none runs until there is room.";
 
 } // namespace conclave

@@ -130,6 +130,8 @@ int carry_out(const task_changes& t, const std::string& home, const std::string&
     if (ids != nullptr)
       ids->insert(w.what.id);
   }
+  if (!written.empty() && !t.left.empty())
+    text += "  " + one_line(t.left, 4'096) + "\n";
   if (std::any_of(written.begin(), written.end(), [](auto& w) { return !w.what.id.empty(); }))
     text += "take it back: conclave undo " + t.task + "\n";
   if (fault.empty())

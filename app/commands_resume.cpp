@@ -177,6 +177,19 @@ std::optional<task_row> await_end(event_store& store, const std::string& task, s
   return {};
 }
 
+/// Whether a later task began from the answers of one that ended. Both have the same question.
+bool is_continued(const stored_tasks& s, const task_row& ended) {
+  for (auto& r : s.rows) {
+    if (r.task == ended.task)
+      break; // those after it are older
+    std::vector<event> log;
+    if (r.question == ended.question && !r.played && s.read(r.task, log) == 0
+        && ledger::restore(log).opening.continues == ended.task)
+      return true;
+  }
+  return false;
+}
+
 } // namespace
 
 int command_resume(const resume_options& o) {
@@ -187,7 +200,8 @@ int command_resume(const resume_options& o) {
     return code;
   auto unnamed = o.task == "last" && !s.rows.empty();
   std::string error;
-  auto wanted = unnamed ? task_to_go_on_with(s.rows) : find_task(s.rows, o.task, error);
+  auto wanted =
+      unnamed ? task_to_go_on_with(s.rows, [&](auto& r) { return is_continued(s, r); }) : find_task(s.rows, o.task, error);
   if (wanted.empty()) {
     complain(error);
     return wrong_usage;

@@ -17,6 +17,7 @@
 #include "app/run_session.hpp"
 #include "app/task_changes.hpp"
 #include "app/task_lookup.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
@@ -233,9 +234,13 @@ bool configure(run_options& o, run_config& config) {
   note_keys(o, config, env);
   if (!judge(validate(config), true))
     return false;
-  if (!o.quiet && !o.automation)
-    for (const auto& p : missing_servers(config, env.lookup(), env.sources(), *outside::of_machine()))
+  if (!o.quiet && !o.automation) {
+    auto found = missing_servers(config, env.lookup(), env.sources(), *outside::of_machine());
+    auto closed = unwritable_folders(config);
+    found.insert(found.end(), closed.begin(), closed.end());
+    for (const auto& p : found)
       complain("warning: " + to_string(p));
+  }
   return true;
 }
 

@@ -9,6 +9,7 @@
 #include "app/load_config.hpp"
 #include "app/local_servers.hpp"
 #include "app/plain_text.hpp"
+#include "app/user_folders.hpp"
 #include "protocols/config_expand.hpp"
 #include "protocols/config_validate.hpp"
 #include "protocols/text.hpp"
@@ -116,6 +117,7 @@ judged_file judge_file(const std::string& file, const validate_options& o) {
     also(environment_problems(loaded.config, env.lookup(), env.sources()));
     also(missing_servers(loaded.config, env.lookup(), env.sources(), *outside::of_machine()));
     also(unfit_files(loaded.config));
+    also(unwritable_folders(loaded.config));
     if (o.explain) {
       auto known = env.known_secrets();
       out.explained = effective_text(loaded.config, &known);

@@ -217,6 +217,15 @@ std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
   return {};
 }
 
+std::string engine_core::unconfined(const std::vector<agent_config>& agents) const {
+  for (auto& a : agents)
+    if (auto mode = sandbox_mode_of(a.backend.workspace.sandbox);
+        a.node.empty() && mode == sandbox_mode::automatic && needs_sandbox(a.backend))
+      if (auto found = sandbox_->known(mode); found && found->usable && found->tier == sandbox_tier::off)
+        return "sandbox: " + found->error;
+  return {};
+}
+
 /// Spawns the actors of a task and asks the question; of a task that goes on it is not read.
 void engine_core::begin(orchestrator_parts parts, const question& q, readers to) {
   auto task = parts.task;
@@ -253,6 +262,11 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     done(refused(ec::bad_config, std::move(error)));
     return task;
   }
+  if (auto fallen = unconfined(config.agents); !fallen.empty())
+    done = [fallen, done = std::move(done)](outcome o) {
+      o.warnings.insert(o.warnings.begin(), fallen);
+      done(std::move(o));
+    };
   orchestrator_parts parts;
   parts.outside = outside_;
   parts.task = task;

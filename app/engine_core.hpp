@@ -103,6 +103,9 @@ private:
   static void end_all(const running& r);
   /// Finds out how the commands of these agents are confined. Returns why they cannot be, or empty. Waits; no actor's thread.
   std::string find_sandbox(const std::vector<agent_config>& agents);
+
+  /// Returns a warning if commands run without a sandbox, though nobody said `off`; else empty.
+  std::string unconfined(const std::vector<agent_config>& agents) const;
   /// Makes a configuration what a task may be launched with. Returns why it cannot be, or empty. Waits, as above.
   std::string settle(run_config& config);
   bool enter(const std::function<void(outcome)>& done);

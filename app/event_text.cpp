@@ -137,9 +137,10 @@ std::string event_text(const event& e, const task_view& v, std::string_view said
                                       : "answered (" + size + ")";
   }
   case event_type::snapshot_taken:
-    return e.number <= 0
-               ? ""
-               : count_of(static_cast<std::size_t>(e.number), "file") + (e.number == 1 ? " goes" : " go") + " with the answer";
+    return (e.number <= 0
+                ? std::string{}
+                : count_of(static_cast<std::size_t>(e.number), "file") + (e.number == 1 ? " goes" : " go") + " with the answer")
+           + (e.reason.empty() ? "" : (e.number <= 0 ? "" : "; ") + one_line(e.reason, longest_error));
   case event_type::snapshot_failed:
     return "the answer goes without its files" + because(e.reason, longest_reason);
   case event_type::changes_proposed:

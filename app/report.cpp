@@ -163,7 +163,8 @@ private:
              + count_of(characters(e.text), "character") + ")";
     case event_type::snapshot_taken:
       return name(e.agent) + "'s answer comes with "
-             + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file");
+             + count_of(static_cast<std::size_t>(std::max<std::int64_t>(e.number, 0)), "file")
+             + (e.reason.empty() ? "" : "; " + one_line(e.reason, 4'096));
     case event_type::snapshot_failed:
       return name(e.agent) + "'s answer comes without its files" + because(e.reason);
     case event_type::changes_proposed:

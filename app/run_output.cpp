@@ -161,10 +161,10 @@ void run_output::report_end(const outcome& o) {
   else if (o.kind != outcome_kind::answered)
     complain(why_no_answer(o, 0) + seen);
   if (!display_) // what is said even then: the reason of the exit code, that the answer was made without tools, what a recording
-                 // lacks, what was written into the user's folders
+                 // lacks, what was written into the user's folders, that nothing confined commands although it was not asked for
     for (const auto& w : o.warnings)
       if ((w.starts_with("script: ") && o.kind == outcome_kind::answered) || w.starts_with("tools of ")
-          || w.starts_with("recording: ") || w.starts_with("in place: "))
+          || w.starts_with("recording: ") || w.starts_with("in place: ") || w.starts_with("sandbox: "))
         complain(one_line(w));
   if (!options_.automation)
     return;

@@ -24,7 +24,8 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t shown_lines = 500; ///< of one file's difference
-constexpr std::size_t shown_left = 100;  ///< paths that apply leaves as they are
+constexpr std::size_t longest_left = 4'096;
+constexpr std::size_t shown_left = 100; ///< paths that apply leaves as they are
 
 /// The snapshot of an empty folder: what everything that is delivered to another place is compared with.
 std::string empty_snapshot(const snapshots::store& store, const std::string& task, std::string& error) {
@@ -111,6 +112,8 @@ task_changes changes_of(const std::string& task, const std::vector<event>& log, 
     if (e.type == event_type::snapshot_taken) {
       auto kept = events::kept_of(e);
       out.answers.push_back({e.label, kept.snapshot, kept.files, kept.bytes, false});
+      if (e.label == out.label)
+        out.left = std::move(kept.left);
     }
   return out;
 }
@@ -290,13 +293,14 @@ std::string changes_text(const task_changes& t, const snapshots::store& store, b
     out += "folder " + path_policy::shown(c.folder, 4'096) + "\n";
     out += difference_text(store, c.before, c.after, names, delivery::judge_for(c.folder, t.workspace), error);
   }
+  auto left = t.left.empty() ? std::string{} : one_line(t.left, longest_left) + "\n";
   if (!t.changes.empty() || t.snapshot.empty() || !error.empty())
-    return out;
+    return out + left;
   auto empty = empty_snapshot(store, t.task, error);
   if (!error.empty())
     return out;
   auto files = difference_text(store, empty, t.snapshot, names, {}, error);
-  return files.empty() ? files : "files of the answer\n" + files;
+  return (files.empty() ? files : "files of the answer\n" + files) + left;
 }
 
 std::string write_files(const task_changes& t, const snapshots::store& store, const std::string& home, const std::string& folder,

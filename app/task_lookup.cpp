@@ -50,8 +50,10 @@ bool is_resumable(const task_row& r) {
   return r.outcome.empty() && !r.live && r.log_version > 1 && !r.played;
 }
 
-std::string task_to_go_on_with(const std::vector<task_row>& rows) {
-  auto wants = [](const task_row& r) { return r.outcome != "answered" && !r.played; };
+std::string task_to_go_on_with(const std::vector<task_row>& rows, const std::function<bool(const task_row&)>& is_continued) {
+  auto wants = [&](const task_row& r) {
+    return r.outcome != "answered" && !r.played && (r.outcome.empty() || !is_continued || !is_continued(r));
+  };
   auto own = [](const task_row& r) { return !r.played; };
   auto i = std::find_if(rows.begin(), rows.end(), wants);
   if (i == rows.end())

@@ -8,6 +8,7 @@
 #include "transports/event_store.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,9 +22,10 @@ std::string find_task(const std::vector<task_row>& rows, const std::string& want
 /// Returns whether a task was cut off here, not in a recording that was played, and its log has what is needed to go on.
 bool is_resumable(const task_row& r);
 
-/// Returns the task that `resume` means where none is named: the newest without an answer that was not played from a recording; if
-/// all have theirs the newest, played ones last. Empty if there is none. `rows` is newest first.
-std::string task_to_go_on_with(const std::vector<task_row>& rows);
+/// Returns the task that `resume` means where none is named: the newest without an answer that was not played from a recording and
+/// that no later one went on from (`is_continued`, asked about those that ended; may be empty); if all have theirs the newest,
+/// played ones last. Empty if there is none. `rows` is newest first.
+std::string task_to_go_on_with(const std::vector<task_row>& rows, const std::function<bool(const task_row&)>& is_continued = {});
 
 /// Why a task that was played from a recording is not gone on with.
 std::string why_not_for_real(const std::string& task);

@@ -8,7 +8,11 @@
 #include "transports/git_folders.hpp"
 #include "transports/home.hpp"
 
+#include <cerrno>
+#include <fcntl.h>
 #include <filesystem>
+#include <set>
+#include <unistd.h>
 
 namespace conclave {
 
@@ -80,6 +84,27 @@ std::string cwd_fault(const std::string& path, std::size_t agent, const std::vec
       return (other == path ? "is the `cwd` of agent '" : "lies in the `cwd` of agent '") + shown_text(agents[i].id, 64)
              + "' too: agents do not share a workspace, they read each other's answers; give each a `cwd` of its own";
   return {};
+}
+
+std::vector<problem> unwritable_folders(const run_config& c) {
+  std::vector<problem> out;
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < c.agents.size(); ++i) {
+    auto& a = c.agents[i];
+    for (auto& x : a.backend.workspace.context)
+      if (a.node.empty() && !a.backend.workspace.cwd.empty() && x.write && seen.insert(x.path).second
+          && ::faccessat(AT_FDCWD, x.path.c_str(), W_OK, AT_EACCESS) != 0 && (errno == EACCES || errno == EROFS)) {
+        problem p;
+        p.severity = severity::warning;
+        p.path = "agents[" + std::to_string(i) + "].backend.context_paths";
+        p.text =
+            shown_text(x.path, 4'096)
+            + " has `permission: write`, and this user may not write there: agents change a copy, and conclave apply fails; it can "
+              "write the changes into another folder with --to DIR";
+        out.push_back(std::move(p));
+      }
+  }
+  return out;
 }
 
 } // namespace conclave

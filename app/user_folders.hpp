@@ -31,4 +31,7 @@ std::string absolute_cwd(const agent_config& a);
 /// Why the absolute `cwd` of an agent of a team cannot be meant as a folder of its own, or empty.
 std::string cwd_fault(const std::string& path, std::size_t agent, const std::vector<agent_config>& agents);
 
+/// A warning for each folder or file that may be changed by the team file, and not by this user: nothing can be written back there.
+std::vector<problem> unwritable_folders(const run_config& c);
+
 } // namespace conclave

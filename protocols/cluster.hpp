@@ -11,8 +11,8 @@
 
 namespace conclave {
 
-inline constexpr std::uint32_t protocol_min = 5;
-inline constexpr std::uint32_t protocol_max = 5;
+inline constexpr std::uint32_t protocol_min = 6;
+inline constexpr std::uint32_t protocol_max = 6;
 
 /// Engine -> door. FROZEN.
 struct hello {

@@ -229,7 +229,9 @@ void check_workspace(const workspace_config& w, const std::string& path, bool re
   if (remote)
     add(out, path + ".cwd", "a workspace on another node is not available yet; leave out `node`", severity::unavailable);
   for (std::size_t i = 0; i < w.context.size(); ++i)
-    if (auto& c = w.context[i]; c.path.empty() || c.path.front() != '/')
+    if (auto& c = w.context[i]; c.path.find('\0') != std::string::npos)
+      add(out, path + ".context_paths[" + std::to_string(i) + "].path", "holds a NUL character, which no path can");
+    else if (c.path.empty() || c.path.front() != '/')
       add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is no absolute path");
     else if (c.path == "/")
       add(out, path + ".context_paths[" + std::to_string(i) + "].path", "is the whole file system; name a folder below it");

@@ -73,7 +73,7 @@ enum class event_type : std::uint8_t {
   task_closing,  ///< how the task ends is decided while calls are under way; fields as in task_ended. Only their ends follow
   // Since agents have workspaces.
   snapshot_taken, ///< agent, run, label = of the answer these files go with, target = snapshot, number = files, kept = their bytes;
-                  ///< detail = {"changes": [...]}, the folders that it changes, if it does
+                  ///< detail = {"changes": [...]}, the folders that it changes, if it does; reason = what goes nowhere
   snapshot_failed,  ///< agent, run, label, reason: the answer goes without its files
   changes_proposed, ///< agent, run (0 = its stored answer is delivered), target = a folder of the user's, labels = its snapshot
                     ///< before and after, number = files that differ

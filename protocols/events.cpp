@@ -135,6 +135,7 @@ event snapshot_taken(std::string agent, std::uint64_t run, std::string label, co
   e.number = kept.files;
   e.kept = static_cast<std::uint64_t>(std::max<std::int64_t>(kept.bytes, 0));
   e.detail = wire::changes_object(kept.changes);
+  e.reason = kept.left;
   return e;
 }
 
@@ -402,6 +403,7 @@ kept_files kept_of(const event& e) {
   out.files = e.number;
   out.bytes = static_cast<std::int64_t>(std::min<std::uint64_t>(e.kept, INT64_MAX));
   out.changes = wire::changes_at(e.detail);
+  out.left = e.reason;
   return out;
 }
 

@@ -59,7 +59,7 @@ CONCLAVE_INSPECT_CHECKED(event, static_cast<std::size_t>(x.type) < event_type_co
                          x.number, x.flag, x.code, x.step, x.use, x.extra, x.ms, x.said, x.state, x.kept, x.detail, x.cause, x.task)
 CONCLAVE_INSPECT(run_ref, x.task, x.fence, x.run)
 CONCLAVE_INSPECT(folder_change, x.folder, x.before, x.after, x.files, x.commit)
-CONCLAVE_INSPECT(kept_files, x.snapshot, x.files, x.bytes, x.why, x.mend, x.changes)
+CONCLAVE_INSPECT(kept_files, x.snapshot, x.files, x.bytes, x.why, x.mend, x.changes, x.left)
 CONCLAVE_INSPECT_CHECKED(verdict, x.kind <= verdict_kind::presented && x.code <= ec::unknown, x.kind, x.text, x.target, x.reason,
                          x.code, x.truncated, x.step, x.files)
 CONCLAVE_INSPECT_CHECKED(ruling, x.kind <= ruling_kind::superseded && x.code <= ec::unknown, x.kind, x.reason, x.allowed, x.code)

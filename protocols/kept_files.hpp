@@ -26,6 +26,7 @@ struct kept_files {
   std::string why;                    ///< they could not be kept; empty = they were, or there is no workspace
   bool mend = false;                  ///< the answer is not taken until they can be: `why` tells the model what to do
   std::vector<folder_change> changes; ///< that they make: of a presentation, and of what agents may change from the start
+  std::string left = {};              ///< what was made and goes nowhere, for people; one line, empty = nothing
   bool operator==(const kept_files&) const = default;
 };
 

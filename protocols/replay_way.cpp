@@ -36,7 +36,7 @@ void run_way::start(start_run task, const run::state& first) {
 
 void run_way::keep_files(const kept_files& f) {
   if (state_.stage == run::stage::snapshot)
-    feed(run::snapshot_taken{state_.task.run, f.snapshot, f.why, f.files, f.bytes, f.changes, f.mend});
+    feed(run::snapshot_taken{state_.task.run, f.snapshot, f.why, f.files, f.bytes, f.changes, f.mend, f.left});
 }
 
 void run_way::go_on(start_run task, run::state stored, std::vector<known_end> ends, bool refused, ruling refusal) {

@@ -265,6 +265,7 @@ struct snapshot_taken {
   std::int64_t files = 0, bytes = 0;
   std::vector<folder_change> changes = {};
   bool mend = false; ///< without these files the answer is not taken: `why` tells the model what to do
+  std::string left = {};
 };
 
 using input = std::variant<started, prepared, unprepared, ruled, model_done, model_failed, tool_done, cancelled, continued,

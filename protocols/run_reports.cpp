@@ -54,7 +54,7 @@ void mover::on(snapshot_taken x) {
   s.snapshot = std::move(x.id);
   if (s.snapshot.empty() && x.why.empty())
     x.why = "no reason given";
-  s.handed_in.files = {s.snapshot, x.files, x.bytes, std::move(x.why), x.mend, std::move(x.changes)};
+  s.handed_in.files = {s.snapshot, x.files, x.bytes, std::move(x.why), x.mend, std::move(x.changes), std::move(x.left)};
   announce_verdict();
 }
 

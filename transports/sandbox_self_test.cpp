@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace conclave {
@@ -75,6 +76,10 @@ void judge(trial& t, const command_end& e) {
 
 void finish(const std::shared_ptr<trial>& t) {
   std::error_code ignored;
+  struct stat s {};
+  // Within a user namespace root is not above the modes of others' folders.
+  if (auto home = t->folder.parent_path(); !t->report.passed && ::stat(home.c_str(), &s) == 0 && s.st_uid != ::geteuid())
+    t->report.why += "; " + home.string() + " belongs to another user: set CONCLAVE_HOME to a folder of your own";
   fs::remove_all(t->folder, ignored);
   t->box.reset();
   auto done = std::move(t->done);

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -55,6 +56,47 @@ std::string too_much(const snapshots::failure& f) {
         "\n  " + path_policy::shown(x.path) + ": " + std::to_string(x.bytes) + " bytes, " + std::to_string(x.files) + " files";
   return f.text + (largest.empty() ? "" : "\nThe largest:" + largest)
          + "\nDelete what does not belong to the answer, then hand it in again.";
+}
+
+/// To what goes nowhere.
+void add_sentence(std::string& left, const std::string& text) {
+  left += (left.empty() ? "" : "; ") + text;
+}
+
+/// `made_again`: names of what programs make when they need it.
+void add_not_part(const std::string& where, const std::vector<snapshots::left_out>& all, std::uint64_t more,
+                  const std::set<std::string>& made_again, std::string& left) {
+  std::string names;
+  for (std::size_t i = 0; i < std::min(all.size(), most_named); ++i)
+    names += (i == 0 ? "" : ", ") + path_policy::shown(all[i].path) + " (" + all[i].why + ")";
+  auto n = all.size() + more;
+  names += n > most_named ? " and " + std::to_string(n - most_named) + " more" : "";
+  std::string again;
+  for (auto& name : made_again)
+    again += (again.empty() ? "" : ", ") + name;
+  if (!again.empty())
+    names += (names.empty() ? "" : ", ") + ("what programs make again (" + again + ")");
+  if (!names.empty())
+    add_sentence(left, "not part of the " + where + ": " + names);
+}
+
+/// What was made and is in no snapshot, so that nobody gets it; a checkout's own .git nobody asks for. `checkouts`: what paths in
+/// one begin with; `told_with_changes`: what lies in these is told elsewhere.
+void add_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
+                  bool told_with_changes, std::string& left) {
+  std::vector<snapshots::left_out> asked_for;
+  std::set<std::string> made_again;
+  for (auto& x : of.skipped) {
+    auto name = name_of(x.path);
+    auto in_checkout = std::any_of(checkouts.begin(), checkouts.end(), [&](auto& folder) { return x.path.starts_with(folder); });
+    if ((in_checkout && told_with_changes) || (in_checkout && name == ".git"))
+      continue;
+    if (path_policy::is_excluded_name(name) && !path_policy::is_secret_name(name) && name != ".git")
+      made_again.insert(name);
+    else
+      asked_for.push_back(x);
+  }
+  add_not_part(where, asked_for, of.skipped_more, made_again, left);
 }
 
 } // namespace
@@ -246,29 +288,6 @@ std::string workspace_disk::copy_targets(bool as_it_is, snapshots::cancel_flag c
   return {};
 }
 
-/// What was made and is in no snapshot, so that nobody gets it. What tools make again, and a checkout's own .git, nobody asks for.
-/// `checkouts`: what paths in one begin with; `told_with_changes`: what lies in these is told elsewhere.
-void workspace_disk::tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
-                                   bool told_with_changes) {
-  std::vector<snapshots::left_out> asked_for;
-  for (auto& x : of.skipped) {
-    auto name = name_of(x.path);
-    auto in_checkout = std::any_of(checkouts.begin(), checkouts.end(), [&](auto& folder) { return x.path.starts_with(folder); });
-    auto wanted = name == ".git" ? !in_checkout : path_policy::is_secret_name(name) || !path_policy::is_excluded_name(name);
-    if (wanted && !(in_checkout && told_with_changes))
-      asked_for.push_back(x);
-  }
-  tell_not_part(where, asked_for, of.skipped_more);
-}
-
-void workspace_disk::tell_not_part(const std::string& where, const std::vector<snapshots::left_out>& all, std::uint64_t more) {
-  std::string names;
-  for (std::size_t i = 0; i < std::min(all.size(), most_named); ++i)
-    names += (i == 0 ? "" : ", ") + path_policy::shown(all[i].path) + " (" + all[i].why + ")";
-  if (auto n = all.size() + more; n > 0)
-    notice("not part of the " + where + ": " + names + (n > most_named ? " and " + std::to_string(n - most_named) + " more" : ""));
-}
-
 /// Whether a snapshot of the workspace says by itself that a folder in it is as it was at first: then it is not read once more.
 bool workspace_disk::holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const {
   auto below = [&](auto& x) { return x.path.starts_with(folder + "/") && x.path != folder + "/.git"; };
@@ -311,7 +330,7 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
   if (auto* f = std::get_if<snapshots::failure>(&got))
     return failed(*f);
   auto& taken = std::get<snapshots::taken>(got);
-  tell_left_out("files of the answer", taken, checkouts, true);
+  add_left_out("files of the answer", taken, checkouts, true, out.left);
   out.snapshot = taken.id;
   out.files = static_cast<std::int64_t>(taken.files);
   out.bytes = static_cast<std::int64_t>(taken.bytes);
@@ -323,8 +342,8 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     auto where = changed(f_.place, f_.config, i);
     auto there = is_folder(where); // a checkout lies where commands may put a link in its place, to anywhere
     if (!there && !present) {      // the next run finds it as it was at first
-      notice("the copy of " + path_policy::shown(c.path, 4'096) + " is not there any more (" + name_of(where)
-             + "): with this answer nothing of it is proposed");
+      add_sentence(out.left, "the copy of " + path_policy::shown(c.path, 4'096) + " is not there any more (" + name_of(where)
+                                 + "): with this answer nothing of it is proposed");
       continue;
     }
     if (!there)
@@ -353,8 +372,8 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     if (auto* f = std::get_if<snapshots::failure>(&after))
       return failed(*f);
     auto where_told = "changes of " + path_policy::shown(c.path, 4'096);
-    tell_left_out(where_told, std::get<snapshots::taken>(after), c.git ? std::vector<std::string>{""} : std::vector<std::string>{},
-                  false);
+    add_left_out(where_told, std::get<snapshots::taken>(after), c.git ? std::vector<std::string>{""} : std::vector<std::string>{},
+                 false, out.left);
     auto& id = std::get<snapshots::taken>(after).id;
     if (id == from.snapshot) {
       came_along({});
@@ -366,7 +385,10 @@ kept_files workspace_disk::keep(bool present, snapshots::cancel_flag cancel) {
     auto& all = std::get<snapshots::changes>(diff);
     came_along(all);
     auto folder = is_file(c.path) ? parent(c.path) : c.path;
-    tell_not_part(where_told, delivery::take_denied(delivery::judge_for(folder, f_.config), all));
+    std::string denied; // in the snapshots it is, so whoever looks at the changes is told again
+    add_not_part(where_told, delivery::take_denied(delivery::judge_for(folder, f_.config), all), 0, {}, denied);
+    if (!denied.empty())
+      notice(std::move(denied));
     if (all.empty())
       continue;
     auto files = std::count_if(all.begin(), all.end(), [](auto& x) { return has_bytes(x.before) || has_bytes(x.after); });

@@ -105,9 +105,6 @@ private:
   std::optional<git::repository> repository_of(std::size_t i, bool tell);
   void notice(std::string text);
   bool holds_unchanged(const snapshots::taken& all, const std::string& folder, const std::string& as) const;
-  void tell_left_out(const std::string& where, const snapshots::taken& of, const std::vector<std::string>& checkouts,
-                     bool told_with_changes);
-  void tell_not_part(const std::string& where, const std::vector<snapshots::left_out>& all, std::uint64_t more = 0);
   void tell_not_copied(std::size_t i, const snapshots::taken& of);
   std::string base_file(std::size_t i) const;
   void begin_presentation(bool as_it_is, snapshots::cancel_flag cancel);

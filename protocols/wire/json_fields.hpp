@@ -44,6 +44,7 @@ struct fields<kept_files> {
     f("why", x.why, d.why);
     f("mend", x.mend, d.mend);
     f("changes", x.changes, d.changes);
+    f("left", x.left, d.left);
   }
 };
 
