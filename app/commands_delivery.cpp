@@ -172,7 +172,8 @@ int apply_to_branch(stored_tasks& s, const task_changes& t, const std::string& n
             + shown_text(m.author, 200) + ", " + count_of(m.paths.size(), "path") + " changed\n" + names(m.paths);
     for (auto& x : m.skipped)
       text += "  left as it is: " + path_policy::shown(x.path, 4'096) + ": " + x.why + "\n";
-    text += "  what you had not committed when the work began: of these paths it is in the commit, of all others it is not\n";
+    text += "  what you had not committed when the work began, if anything: of these paths it is in the commit, of all others it "
+            "is not\n";
     text += "take it back: git -C " + path_policy::shown(m.folder, 4'096) + " branch -D " + name + "\n";
   }
   if (!fault.empty())
@@ -298,8 +299,13 @@ int command_undo(const undo_options& o) {
     return print(text, heard.end(failed, "undo " + row.task));
   }
   heard.end(0, {});
-  if (text.empty())
-    text = "nothing of task " + row.task + " was applied\n";
+  if (text.empty()) {
+    auto past = delivery::history(journal_of(s.home, row.task));
+    text = past.empty() ? "nothing of task " + row.task + " was applied\n"
+                        : "what was applied of task " + row.task + " is taken back already:\n";
+    for (auto& p : past)
+      text += "  " + delivery_text(p) + "\n";
+  }
   std::vector<event> events;
   std::string unread;
   if (s.read(row.task, events) == 0)
@@ -340,6 +346,11 @@ int command_paths(const paths_options& o) {
     auto place = home + "/work/TASK/PLACE";
     workspace_disk disk{{home, place, "TASK", w}};
     auto rules = disk.rules();
+    auto is_gone = [&w](const std::string& path) {
+      std::error_code e;
+      return std::any_of(w.context.begin(), w.context.end(), [&](auto& c) { return c.path == path; })
+             && !std::filesystem::exists(path, e);
+    };
     if (o.paths.empty())
       for (auto& r : rules.roots)
         out += "  " + path_policy::shown(r.path, 4'096) + ": read"
@@ -349,7 +360,7 @@ int command_paths(const paths_options& o) {
                   : r.later && w.write_mode == "legacy" ? "; who presents writes in it, in place"
                   : r.later                             ? "; a copy is changed by who presents"
                                                         : "")
-               + "\n";
+               + (is_gone(r.path) ? "; it is not there, and no run begins without it" : "") + "\n";
     for (auto& given : o.paths) {
       std::error_code e;
       auto path = std::filesystem::weakly_canonical(std::filesystem::absolute(given, e), e).string();

@@ -175,16 +175,20 @@ bool add_paths(run_options& o, run_config& config) {
                  + (x.write ? "`:w` here, but the team file gives it to be read alone"
                             : "given here to be read alone, but by the team file with `permission: write`")
                  + (everyone ? "" : ", to " + agents) + ": it is read alone; for the other, say the same in both");
-  for (std::size_t i = 0; i < config.agents.size() && !all.empty(); ++i) // what is wrong with them is told by how they were given
+  for (std::size_t i = 0; i < config.agents.size() && !all.empty(); ++i)
     config.places.emplace("agents[" + std::to_string(i) + "].backend.context_paths",
                           place{"", o.paths.empty() ? "@ in the question" : "--path"});
-  for (auto& a : config.agents) {
-    auto& w = a.backend.workspace;
+  for (std::size_t i = 0; i < config.agents.size(); ++i) {
+    auto& w = config.agents[i].backend.workspace;
     if (w.cwd.empty() && quick && !all.empty())
       w.cwd = "workspace";
+    auto given = w.context.size();
     for (const auto& x : all)
       if (!w.cwd.empty())
         add_context(w.context, x);
+    for (; given < w.context.size(); ++given) // what is wrong with them is told by how they were given
+      config.places["agents[" + std::to_string(i) + "].backend.context_paths[" + std::to_string(given) + "]"] =
+          place{"", o.paths.empty() ? "@ in the question" : "--path"};
   }
   return true;
 }

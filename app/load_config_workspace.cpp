@@ -102,6 +102,9 @@ std::vector<context_path> read_context(const section& s) {
   for (std::size_t i = 0; i < value.items.size(); ++i) {
     const auto& e = value.items[i];
     auto at = "context_paths[" + std::to_string(i) + "]";
+    // As validate() counts them: it sees none that is wrong or was given before.
+    auto counted = s.canonical("context_paths[" + std::to_string(out.size()) + "]");
+    s.to().place(counted, s.path(at), e.at);
     context_path x;
     auto where = s.path(at);
     if (e.value->kind == tree::null) {
@@ -111,7 +114,7 @@ std::vector<context_path> read_context(const section& s) {
     if (e.value->kind == tree::scalar) {
       x.path = e.value->text;
     } else {
-      section c{e.value.get(), key_scope::context_path, s.path(at), s.canonical(at), s.to()};
+      section c{e.value.get(), key_scope::context_path, s.path(at), counted, s.to()};
       c.read_rows(x);
       read_permission(c, x);
       if (!c.get("path")) {
@@ -203,18 +206,34 @@ void read_workspace(const section& s, workspace_config& out) {
 
 void read_shared_context(const section& s, run_config& out) {
   auto shared = read_context(s);
-  for (auto& a : out.agents) {
+  for (std::size_t i = 0; i < out.agents.size() && !shared.empty(); ++i) {
+    auto& a = out.agents[i];
     auto& own = a.backend.workspace.context;
     auto all = shared;
-    for (const auto& x : own) {
+    auto key = "agents[" + std::to_string(i) + "].backend.context_paths";
+    place_map moved; // where the entries of both lists stand, by where they are in one
+    auto stands = [&](std::size_t n, const std::string& list, std::size_t at) {
+      for (const auto* part : {"", ".path", ".protected_paths"})
+        moved[key + "[" + std::to_string(n) + "]" + part] = place_of(s.to().places(), list + "[" + std::to_string(at) + "]" + part);
+    };
+    for (std::size_t n = 0; n < shared.size(); ++n)
+      stands(n, s.canonical("context_paths"), n);
+    if (own.empty())
+      moved[key] = place_of(s.to().places(), s.canonical("context_paths"));
+    for (std::size_t n = 0; n < own.size(); ++n) {
+      const auto& x = own[n];
       auto same = std::find_if(all.begin(), all.end(), [&](auto& y) { return y.path == x.path; });
       if (same != all.end() && x.write && !same->write) // one who is given less than all is meant to have less
         s.to().warning(s.at("context_paths"), s.path("context_paths"),
                        "'" + shown_text(x.path, 200) + "' is given to agent '" + shown_text(a.id)
                            + "' with `permission: write` and to all with `read`: `read` counts; leave out one of the two");
+      if (same == all.end())
+        stands(all.size(), key, n);
       add_context(all, x);
     }
     own = std::move(all);
+    for (auto& [at, p] : moved)
+      s.to().place(at, p.path, {p.line, p.column});
   }
 }
 

@@ -86,7 +86,11 @@ context_path read_path(const std::string& given, std::string& error) {
   std::error_code e;
   auto found = std::filesystem::canonical(path, e);
   if (e)
-    error = e.message();
+    error =
+        e.message()
+        + (path.ends_with(":rw")  ? "; ':w' is the suffix for writing: " + shown_text(path.substr(0, path.size() - 3), 300) + ":w"
+           : path.ends_with(":r") ? "; what has no suffix is read: " + shown_text(path.substr(0, path.size() - 2), 300)
+                                  : "");
   else
     error = folder_fault(out.path = found.string(), out.write ? folder_use::writing : folder_use::reading);
   return out;

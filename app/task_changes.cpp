@@ -164,14 +164,16 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
       error = nothing_to_apply(t);
     else if (out.empty())
       error = t.snapshot.empty() ? "task " + t.task + " has no files"
+              : t.files == 0     ? "task " + t.task + " proposes no changes to a folder, and its answer has no files"
                                  : "task " + t.task + " proposes no changes to a folder; its " + count_of(t.files, "file")
-                                       + " can go into one: conclave apply " + t.task + " --to DIR";
+                                   + " can go into one: conclave apply " + t.task + " --to DIR";
     return out;
   }
   std::error_code e;
   auto target = std::filesystem::canonical(to, e).string();
   if (e || !std::filesystem::is_directory(target, e)) {
-    error = "'" + path_policy::shown(to) + "' is no folder; make it, then try again";
+    error = "'" + path_policy::shown(to)
+            + (std::filesystem::exists(to, e) ? "' is a file: name a folder" : "' is no folder; make it, then try again");
     return {};
   }
   if (auto why = folder_fault(target, folder_use::target, home); !why.empty()) {
@@ -198,8 +200,18 @@ std::vector<delivery::job> jobs_of(const task_changes& t, const snapshots::store
 
 namespace {
 
+bool begins_with_folder(const std::string& folder, const snapshots::failure& f) {
+  return f.text.starts_with(path_policy::shown(folder) + " ");
+}
+
+/// Whether the folder is gone, or none any more.
+bool is_gone(const std::string& folder, const snapshots::failure& f) {
+  return f.kind == snapshots::fault::denied && begins_with_folder(folder, f);
+}
+
 std::string failure_text(const std::string& folder, const snapshots::failure& f) {
-  auto out = path_policy::shown(folder, 4'096) + ": " + f.text;
+  auto out = path_policy::shown(folder, 4'096);
+  out = begins_with_folder(folder, f) ? f.text : out + ": " + f.text;
   for (auto& x : f.largest)
     out += "\n  " + path_policy::shown(x.path, 4'096);
   return out;
@@ -243,6 +255,9 @@ std::string apply_changes(const task_changes& t, const std::string& home, const 
       return failure_text(j.target, *f)
              + (f->kind == snapshots::fault::drifted
                     ? "\nNothing was written there. To keep yours: --on-drift skip; to replace it: --on-drift prefer_presenter"
+                    : "")
+             + (is_gone(j.target, *f)
+                    ? "; nothing was written there. Put it back, or write elsewhere: conclave apply " + t.task + " --to DIR"
                     : "");
     if (out != nullptr)
       out->push_back({j.target, std::move(std::get<delivery::applied>(got))});
@@ -273,7 +288,8 @@ std::string undo_changes(const std::string& home, const std::string& task, std::
       continue;
     auto got = delivery::undo(journal, p->id, cancel);
     if (auto* f = std::get_if<snapshots::failure>(&got)) {
-      faults += (faults.empty() ? "" : "\n") + failure_text(p->target, *f);
+      faults += (faults.empty() ? "" : "\n") + failure_text(p->target, *f)
+                + (is_gone(p->target, *f) ? "; nothing was undone there. Put it back, then try again: conclave undo " + task : "");
       stuck.insert(p->target);
     } else if (out != nullptr) {
       out->push_back({p->target, std::move(std::get<delivery::applied>(got))});

@@ -17,6 +17,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <set>
+#include <string>
+#include <tuple>
 
 namespace conclave {
 
@@ -144,13 +146,14 @@ void check_cluster(const cluster_config& c, std::vector<problem>& out) {
 
 /// Of two copies of the same files each would be proposed, and neither could be written once the other is.
 void check_overlaps(const workspace_config& w, const std::string& path, std::vector<problem>& out) {
-  for (const auto& inner : w.context) {
+  for (std::size_t i = 0; i < w.context.size(); ++i) {
+    const auto& inner = w.context[i];
     const context_path* around = nullptr; // the nearest: what lies in a folder to be read is not changed through one further up
     for (const auto& x : w.context)
       if (inner.path.starts_with(x.path + "/") && (around == nullptr || x.path.size() > around->path.size()))
         around = &x;
     if (inner.write && around != nullptr && around->write)
-      add(out, path,
+      add(out, path + "[" + std::to_string(i) + "]",
           "'" + shown_text(inner.path) + "' lies in '" + shown_text(around->path)
               + "', and both have permission: write; leave out one of them, or let agents only read it");
   }
@@ -188,6 +191,9 @@ std::vector<problem> validate(const run_config& c, bool amends) {
     p.line = at.line;
     p.column = at.column;
   }
+  // What stands in one place for all agents is wrong once.
+  std::set<std::tuple<std::string, int, std::string, std::string>> told;
+  std::erase_if(out, [&](const problem& p) { return !told.emplace(p.file, p.line, p.path, p.text).second; });
   return out;
 }
 

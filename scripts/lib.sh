@@ -6,6 +6,16 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+# A clone that was moved or copied has build folders that belong to the other one, and so would be what is built.
+own_builds() { # own_builds PRESET...
+  local p source
+  for p in "$@"; do
+    source=$(sed -n 's/^CMAKE_HOME_DIRECTORY:INTERNAL=//p' "build/$p/CMakeCache.txt" 2>/dev/null || true)
+    [ -z "$source" ] || [ "$source" -ef "$root" ] ||
+      die "build/$p was made for the sources in $source: delete that folder and try again: rm -r $root/build/$p"
+  done
+}
+
 as_root() {
   if [ "$(id -u)" -eq 0 ]; then
     "$@"

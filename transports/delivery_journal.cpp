@@ -111,7 +111,8 @@ std::optional<failure> target::open(const std::string& path) {
   root_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   auto error = root_ ? look(root_.get(), "", what_) : errno;
   if (error == ELOOP || error == ENOTDIR || error == ENOENT)
-    return failure{fault::denied, path_policy::shown(path) + " is no folder; nothing was written", {}};
+    return failure{
+        fault::denied, path_policy::shown(path) + (error == ENOENT ? " is not there any more" : " is no folder any more"), {}};
   if (error != 0)
     return failed("open", path, error);
   return {};

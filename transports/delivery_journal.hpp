@@ -69,7 +69,7 @@ public:
   target(const target&) = delete;
   target& operator=(const target&) = delete;
 
-  /// Failures: denied (no folder, a link), io.
+  /// Failures: denied (it is gone, no folder, a link), io.
   std::optional<failure> open(const std::string& path);
   /// Keeps others out that deliver to it by a journal beside this one. By a file of our own, named after the folder's device and
   /// inode: whoever may read the folder could lock that itself. Failures: busy, io, disk_full.

@@ -58,7 +58,7 @@ std::string in_use_text(const std::string& task, const task_owner& owner, bool e
 }
 
 std::string why_kept(const task_row& row) {
-  return row.outcome.empty() ? "task " + row.task + " is still running: end it first"
+  return row.outcome.empty() ? "task " + row.task + " is still running: end it first: conclave cancel " + row.task
                              : in_use_text(row.task, row.owner, true) + in_use_advice;
 }
 

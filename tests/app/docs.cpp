@@ -82,6 +82,13 @@ CAF_TEST(the table of events has a row for every type and every field) {
     CAF_CHECK(page.find("`" + to_string(static_cast<ec>(i)) + "`") != std::string::npos);
 }
 
+CAF_TEST(what is shown of a run with files is what the program prints) {
+  auto page = read("docs/workspaces.md");
+  CAF_CHECK(page.find("The answer changes 2 files in /home/u/project.\n    folder /home/u/project\n    M  main.py")
+            != std::string::npos);
+  CAF_CHECK(read("docs/cli.md").find("conclave show TASK [--full] [--json | --files]\n") != std::string::npos);
+}
+
 CAF_TEST(a scripted team is asked what its script answers) {
   auto script = read("configs/offline.yaml");
   auto own = questions(script, "configs/offline.yaml");

@@ -177,6 +177,27 @@ CAF_TEST(protected paths that protect nothing are told) {
   CAF_CHECK_EQUAL(all(list("../proj/a.txt", "/proj/a.txt")), ""); // of a single file its folder counts
 }
 
+CAF_TEST(what is wrong with a folder of all agents is told once where it stands) {
+  std::filesystem::create_directories(here + "/proj/sub/own");
+  auto team = [&](const std::string& own, const std::string& shared) {
+    std::string text = "agents:\n";
+    for (auto* id : {"a", "b"})
+      text += "  - id: " + std::string{id} + "\n    backend: {type: chatcompletion, model: m, cwd: " + id
+              + (*id == 'b' ? ", context_paths: [" + own + "]" : "") + "}\n";
+    return load(text + "orchestrator:\n  snapshot_storage: s\n  agent_temporary_workspace: t\n  context_paths:\n" + shared);
+  };
+  auto write = [&](const std::string& name, const std::string& keep = {}) {
+    return "{path: " + here + "/" + name + ", permission: write, protected_paths: ['" + (keep.empty() ? "a" : keep) + "']}";
+  };
+  CAF_CHECK_EQUAL(where(team("", "    - " + write("proj", "[[:foo:]]") + "\n    - " + write("proj/sub") + "\n")),
+                  (strings{"10 orchestrator.context_paths[0].protected_paths", "11 orchestrator.context_paths[1]"}));
+  // One that is given twice counts once, and those of an agent come behind those of all.
+  auto twice = "    - " + here + "/./link\n    - " + write("proj") + "\n    - " + write("proj/sub", "[[:bar:]]") + "\n";
+  CAF_CHECK_EQUAL(where(team("", twice)), strings{"12 orchestrator.context_paths[2].protected_paths"});
+  CAF_CHECK_EQUAL(where(team(here + "/link, " + write("proj/sub/own", "[[:foo:]]"), "    - " + write("proj/sub") + "\n")),
+                  (strings{"5 agents[1].backend.context_paths[1].protected_paths", "5 agents[1].backend.context_paths[1]"}));
+}
+
 CAF_TEST(an entry without a path is an error) {
   for (auto* bad : {"{path: ''}", "''", "null", "~", "{path: null}", "[a]", "{permission: write}"}) {
     auto r = team(std::string{"context_paths: ["} + bad + ", " + here + "/proj]");

@@ -96,6 +96,10 @@ CAF_TEST(what cannot be given is an error that says how to go on) {
   std::string error;
   read_path("nowhere", error);
   CAF_CHECK_EQUAL(error, "No such file or directory");
+  read_path("src:rw", error);
+  CAF_CHECK_EQUAL(error, "No such file or directory; ':w' is the suffix for writing: src:w");
+  read_path("src:r", error);
+  CAF_CHECK_EQUAL(error, "No such file or directory; what has no suffix is read: src");
 }
 
 CAF_TEST(of a path the team has too the stricter permission counts) {

@@ -293,7 +293,7 @@ class Git(unittest.TestCase):
                 if second == other:
                     made = home.run("apply", "last", "--branch", "free")
                     self.assertEqual(made.returncode, 0, made.stderr)
-                    self.assertEqual(made.stdout.count("what you had not committed when the work began"), 2)
+                    self.assertEqual(made.stdout.count("what you had not committed when the work began, if anything: of these paths"), 2)
                     self.assertIn("+dirty", home.git("diff main free"))
                     self.assertEqual(home.git("ls-tree free untracked.txt"), "")
 

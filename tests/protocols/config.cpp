@@ -63,7 +63,7 @@ CAF_TEST(folders that may be changed do not lie in each other) {
   auto c = team(1);
   auto& given = c.agents[0].backend.workspace.context;
   given = {{"/p/sub", true, {}}, {"/p2", true, {}}, {"/p", true, {}}};
-  CAF_CHECK_EQUAL(paths(c), names{"agents[0].backend.context_paths"});
+  CAF_CHECK_EQUAL(paths(c), names{"agents[0].backend.context_paths[0]"});
   auto text = validate(c).front().text;
   CAF_CHECK(text.find("'/p/sub' lies in '/p'") != std::string::npos);
   given = {{"/p", true, {}}, {"/p/sub", false, {}}, {"/p/sub/x", true, {}}, {"/p2", true, {}}};
