@@ -27,6 +27,7 @@
 #include <atomic>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 namespace conclave {
 
@@ -249,6 +250,8 @@ int command_diff(const diff_options& o) {
   auto there = in_place_lines(s, t);
   if (t.snapshot.empty() && t.changes.empty())
     return print(there.empty() ? "task " + t.task + " has no files\n" : there);
+  if (o.names && !t.left.empty()) // programs read the list
+    complain("notice: " + one_line(std::exchange(t.left, {}), 4'096));
   snapshots::store store{snapshot_folder(s.home)};
   std::string error;
   auto text = there + changes_text(t, store, o.names, error);

@@ -241,7 +241,9 @@ CAF_TEST(without a name resume means the newest task without an answer that was 
   CAF_CHECK_EQUAL(cut_off_notice(all), "");
   all[2].outcome = "failed"; // it ended, and a new task begins from its answers
   CAF_CHECK_EQUAL(task_to_go_on_with(all), "t2");
-  CAF_CHECK_EQUAL(task_to_go_on_with(all, [](auto& r) { return r.task == "t2"; }), "t3"); // a later one went on from it
+  all[1].played = false;
+  CAF_CHECK_EQUAL(task_to_go_on_with(all, [](auto& r) { return r.task == "t2"; }), "t3"); // which went on from it
+  all[1].played = true;
   all[2].outcome.clear();
   CAF_CHECK_EQUAL(task_to_go_on_with(all, [](auto&) { return true; }), "t2"); // cut off: it goes on itself
   all[2].outcome = "failed";

@@ -197,10 +197,14 @@ class Delivery(unittest.TestCase):
                 self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
                 told = [x for x in r.stderr.splitlines() if "not part of the changes of" in x]
                 self.assertEqual(len(told), 1, r.stderr)
-                for name in (".env.example (", "certs/server.pem (", "out ("):
-                    self.assertIn(name, told[0])
-                for name in ("__pycache__", ".git ", "more"):
+                # Whoever looks later is told, too: nothing of it is kept anywhere.
+                later = [home.run(*x) for x in (("diff", "last"), ("show", "last"), ("apply", "last"), ("diff", "last", "--name-only"))]
+                for said in (told[0], *(x.stdout for x in later[:3]), later[3].stderr):
+                    for name in (".env.example (", "certs/server.pem (", "out (", "what programs make again (__pycache__)"):
+                        self.assertIn(name, said)
+                for name in (".git ", "more"):
                     self.assertNotIn(name, told[0])
+                self.assertEqual(later[3].stdout.splitlines()[1:], ["A  b", "A  certs/"])
 
     def test_what_takes_the_place_of_something_else_is_shown_before_it_is_approved(self):
         with Home() as home:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import unittest
 
+from attack_support import NOBODY
 from support import *
 from test_workspace import CMD, call, step, team
 
@@ -55,6 +56,28 @@ class PathNotices(unittest.TestCase):
         self.assertIn("to be read alone, to 'bob': it is read alone", err)
         for permission, given in (("write", "project:w"), ("read", "project")):
             self.assertNotIn("the team file", self.told(team([], self.project, permission), "--path", given, "make it"))
+
+    def test_a_folder_that_this_user_may_not_write_is_warned_of_before_the_first_call(self):
+        os.chmod(self.project, 0o555)
+        os.chmod(self.home.path, 0o755)
+        file = self.home.write("team.json", team([], self.project, "write"))
+        who = NOBODY if os.geteuid() == 0 else []  # root may write everywhere
+        if who and shutil.which("setpriv") is None:
+            self.skipTest("root may write everywhere, and there is no setpriv")
+        os.chmod(file, 0o644)
+        said = subprocess.run([*who, str(BIN), "validate", file], env=self.home.env, cwd="/", capture_output=True, text=True)
+        self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
+        self.assertEqual((said.stdout + said.stderr).count("has `permission: write`, and this user may not write there"), 1, said.stdout)
+        self.assertIn("--to DIR", said.stdout + said.stderr)
+
+    def test_commands_that_nothing_confines_are_in_the_log(self):
+        config = team([])
+        for a in config["agents"]:
+            a["backend"]["sandbox"] = {"mode": "off"}
+        self.assertEqual(self.told(config, "make it", quiet=["-q"]), "")  # it was asked for
+        log = events_of(self.home.run("show", "last", "--json").stdout)
+        said = [x["reason"] for x in log if x["type"] == "agent_notice"]
+        self.assertEqual(said, ["the sandbox is off: commands of agents can do whatever you may"] * 2)
 
     def test_what_apply_leaves_is_not_counted_among_the_changes(self):
         command = ("cd ../target1; echo x > new.lock; mkdir d.lock .conclave-x; echo x > d.lock/in; echo x > .conclave-x/in; echo x > sub/later")

@@ -138,13 +138,13 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(completion, "9f7de0bd2565b729 202");
   PIN(event, "ad2841fa333a6bd2 277");
   PIN(run_ref, "7caa7d847351725a 23");
-  PIN(verdict, "32055e6261a63b5d 102");
+  PIN(verdict, "cbec890613dbaf22 110");
   PIN(ruling, "99ebc2cbfd5d6155 17");
   PIN(tool_trouble, "8e613267ad695c7c 14");
   PIN(body, "8e613267ad695c7c 14");
   PIN(call_end, "1d98a489c367ac83 151");
   PIN(call_begin, "48f23bbb8cb7da5c 135");
-  PIN(run_report, "8159a392375a8ea7 493");
+  PIN(run_report, "7f803c8731a878c7 501");
   PIN(body_part, "fe3a7b23b6d6cdfa 53");
   PIN(body_ack, "af63bc4c8601b62c 1");
   PIN(known_end, "35319b7c37816c6f 263");
@@ -189,7 +189,7 @@ CAF_TEST(the bytes of each message between nodes are these) {
   PIN(tool_annotations, "d5b183c6aa4bb6ae 12");
   PIN(listed_tool, "d0880b9ef256aafc 33");
   PIN(folder_change, "4bbbe1c48d91698a 36");
-  PIN(kept_files, "78d7f0999a0a28fc 68");
+  PIN(kept_files, "7d617b9172af6004 76");
   PIN(context_path, "499bf7d6c0484b7f 17");
   PIN(workspace_config, "63aa52367cd2e494 104");
   PIN(prepare_workspace, "8e3ddff6f4540f0c 61");
