@@ -148,24 +148,33 @@ void workspace_state::run(const execute_command& c, answer say) {
   with_room([this, c, say, folder] { begin(c, folder, say); }, full, abandon);
 }
 
+std::int64_t workspace_state::file_time() const {
+  return (parts.outside->now_unix_ms() - 5) * 1'000'000; // the file system's clock ticks every 4 ms
+}
+
+/// What a command made need not be read before it is changed.
+void workspace_state::note_made(std::int64_t since) {
+  on_disk(
+      true,
+      [files = files, since] {
+        for (auto& [path, identity] : files->disk.made_since(since))
+          files->tools->tracker().created(path, identity);
+      },
+      [] {}, [] {});
+}
+
 void workspace_state::begin(const execute_command& c, const std::string& folder, const answer& say) {
   std::string error;
   if (!open_sandbox(error))
     return say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox(error)), true);
   auto end = std::make_shared<command_end>();
-  auto number = std::make_shared<std::uint64_t>(0);            // with the sandbox
-  auto since = (parts.outside->now_unix_ms() - 5) * 1'000'000; // the file system's clock ticks every 4 ms
+  auto number = std::make_shared<std::uint64_t>(0); // with the sandbox
+  auto since = file_time();
   auto finish = [this, say, end, number, c, folder, since] {
     auto full = unwatch(*number);
     if (end->why == command_end::reason::failed)
       return say(wire::refused_command_json(c.command, c.work_dir, failed_in_sandbox(end->error)), true);
-    on_disk( // what it made need not be read before it is changed
-        true,
-        [files = files, since] {
-          for (auto& [path, identity] : files->disk.made_since(since))
-            files->tools->tracker().created(path, identity);
-        },
-        [] {}, [] {});
+    note_made(since);
     command_result r;
     r.exit_code = end->status;
     r.out = std::move(end->out.text);
@@ -229,6 +238,7 @@ void workspace_state::begin(const execute_command_background& c, const std::stri
   alive.insert(id);
   auto post = poster();
   background_job j;
+  j.since = file_time();
   j.id = commands->run({c.command, folder, 0, true, environment_in(folder, parts.env)}, [post, id, end](command_end e) {
     *end = std::move(e);
     post(id);
@@ -266,6 +276,7 @@ void workspace_state::ended(const std::string& job, background_job& j, command_e
     j.fault = end.error.empty() ? "the sandbox gave no reason" : end.error;
   j.exit_code = failed ? -1 : end.status;
   j.note = unwatch(j.id);
+  note_made(j.since);
   if (j.note.empty() && end.why != command_end::reason::killed)
     j.note = why_of(end);
   written.add(job, job_stream::out, std::move(end.out.text));

@@ -72,7 +72,8 @@ struct workspace_state {
   };
 
   struct background_job {
-    std::uint64_t id = 0; ///< with the sandbox
+    std::uint64_t id = 0;   ///< with the sandbox
+    std::int64_t since = 0; ///< Unix time in nanoseconds from which on a file may be of it
     bool running = true;
     int exit_code = -1;
     std::string note;  ///< why it was ended
@@ -146,6 +147,8 @@ struct workspace_state {
   using answer = std::function<void(std::string text, bool is_error)>;
   void run(const workspace_tools::execute_command& c, answer say);
   void run(const workspace_tools::execute_command_background& c, answer say);
+  std::int64_t file_time() const;
+  void note_made(std::int64_t since);
   void begin(const workspace_tools::execute_command& c, const std::string& folder, const answer& say);
   void begin(const workspace_tools::execute_command_background& c, const std::string& folder, const answer& say);
   void run(const workspace_tools::read_output& c, answer say);

@@ -25,7 +25,7 @@ struct answer_files {
 
 struct task_changes {
   std::string task;
-  std::string left; ///< what was made and is not part of the answer's files and changes, one line; empty = nothing
+  std::string left;     ///< what was made and is not part of the answer's files and changes, one line; empty = nothing
   std::string snapshot; ///< of the files that go with the answer; empty = none
   std::int64_t files = 0;
   std::vector<folder_change> changes;

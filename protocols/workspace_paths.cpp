@@ -140,6 +140,31 @@ std::string plain_slashes(std::string text, const std::string& place) {
   return text;
 }
 
+/// A path of the place in which slashes stand twice, or `/./`, is written as it is meant.
+std::string single_slashes(std::string text, const std::string& place) {
+  constexpr std::size_t longest = 4'096; // bytes of a path on either side of the name
+  constexpr std::string_view path_ends = " \t\r\n\"'`";
+  auto name = place.substr(place.rfind('/')); // nothing else has it, so few paths are looked at
+  for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
+    auto before = at == 0 ? std::string::npos : text.find_last_of(path_ends, at - 1);
+    auto from = std::max(before == std::string::npos ? 0 : before + 1, at - std::min(at, longest));
+    auto end = std::min({text.find_first_of(path_ends, at), text.size(), at + longest});
+    auto head = at + name.size() - std::min(at + name.size(), place.size());
+    if (head >= from && text.compare(head, place.size(), place) == 0)
+      from = head; // what stands in front of it, as "file://", stays
+    auto meant = text.substr(from, end - from);
+    for (auto* twice : {"/./", "//"})
+      for (auto i = meant.find(twice); i != std::string::npos; i = meant.find(twice, i))
+        meant.erase(i, std::string_view{twice}.size() - 1);
+    auto i = meant.find(place);
+    if (i == std::string::npos || meant.size() == end - from)
+      continue;
+    text.replace(from, end - from, meant);
+    at = from + i + place.size() - name.size();
+  }
+  return text;
+}
+
 /// Programs name files without the first slash, too (`tar` does): it is put there.
 std::string with_first_slash(std::string text, const std::string& folder) {
   auto bare = folder.substr(1);
@@ -153,7 +178,7 @@ std::string with_first_slash(std::string text, const std::string& folder) {
 
 std::string neutral(std::string text, const std::string& place, std::uint32_t number, const workspace_config& with) {
   if (!place.empty())
-    text = with_first_slash(plain_slashes(std::move(text), place), place);
+    text = with_first_slash(single_slashes(plain_slashes(std::move(text), place), place), place);
   if (place.empty() || text.find(place) == std::string::npos)
     return text;
   std::vector<replacement> by{{work(place), std::string{scheme} + "agent" + std::to_string(number)}};

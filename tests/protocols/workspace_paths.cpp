@@ -88,6 +88,17 @@ CAF_TEST(nothing that leads below the place of an agent is told to others) {
   CAF_CHECK_EQUAL(of_ann("my" + ann.substr(1) + "/work/a"), "my" + ann.substr(1) + "/work/a");
 }
 
+CAF_TEST(slashes may stand twice) {
+  CAF_CHECK_EQUAL(of_ann("in /home//u/c/./work/t1/0a1b2c3d//work//a.txt, as//ever"), "in workspace://agent1/a.txt, as//ever");
+  CAF_CHECK_EQUAL(of_ann("file://" + ann + "//work/./b (" + ann + "/work///c)"),
+                  "file://workspace://agent1/b (workspace://agent1/c)");
+  CAF_CHECK_EQUAL(of_ann("https://x.example//0a1b2c3d//y"), "https://x.example//0a1b2c3d//y");
+  std::string many; // in one word: each is looked at for itself
+  for (int i = 0; i < 20'000; ++i)
+    many += "//0a1b2c3d";
+  CAF_CHECK_EQUAL(of_ann(many), many);
+}
+
 CAF_TEST(slashes may be written as in JSON) {
   std::string escaped;
   for (auto c : ann + "/work/a/b")
