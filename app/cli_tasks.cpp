@@ -14,7 +14,7 @@ void parse_show(command_line& c, int argc, const char* const* argv) {
                "conclave show");
   prepare(app);
   app.add_option("task", c.show.task, "task id, the beginning of one, or last")->required();
-  app.add_flag("--full", c.show.full, "do not shorten answers");
+  app.add_flag("--full", c.show.full, "do not shorten answers; each call, that of a tool with its arguments");
   auto* json = app.add_flag("--json", c.show.json, "the stored events, one JSON object per line");
   app.add_flag("--files", c.show.files, "the files that go with each answer")->excludes(json);
   parse(app, c, argc, argv, "conclave show --help");

@@ -60,6 +60,20 @@ std::vector<std::pair<std::string, std::string>> sources_in(const stored_tasks& 
   return out;
 }
 
+/// The arguments of the tool calls, by their names.
+std::map<std::string, std::string> arguments_in(const stored_tasks& s, const std::string& task, const std::vector<event>& events) {
+  std::vector<std::string> names;
+  for (const auto& e : events)
+    if (e.type == event_type::call_started && !e.said.empty() && !events::call_of(e).model)
+      names.push_back(e.said.back());
+  std::map<std::string, std::string> out;
+  std::string ignored;
+  if (!names.empty()) // else it would be all there are
+    for (auto& b : s.store->bodies(task, names, ignored))
+      out.emplace(std::move(b.sha), std::move(b.bytes));
+  return out;
+}
+
 /// The files of each answer. Returns the exit code.
 int print_files(const stored_tasks& s, const std::string& task, const std::vector<event>& events) {
   std::string error, out;
@@ -161,6 +175,7 @@ int command_show(const show_options& o) {
                        .full = o.full,
                        .width = terminal_width(1, 0),
                        .sources = sources_in(s, row.task, events),
+                       .arguments = o.full ? arguments_in(s, row.task, events) : std::map<std::string, std::string>{},
                        .deliveries = std::move(deliveries),
                        .raw = !is_terminal(1)}));
 }

@@ -20,6 +20,7 @@ namespace conclave {
 namespace {
 
 constexpr std::size_t short_lines = 24;
+constexpr std::size_t longest_arguments = 500; ///< columns of a tool call's arguments
 constexpr std::size_t short_bytes = 2'000;
 
 std::string name(const std::string& id) {
@@ -352,11 +353,25 @@ private:
     budgets();
   }
 
+  /// The arguments of a tool's call are those that it was begun with.
   void each_call(const std::string& agent) {
-    for (const auto& e : events_)
-      if (auto c = e.type == event_type::call_ended && e.agent == agent ? events::call_of(e) : events::call{}; c.model)
-        row("  call " + std::to_string(c.number) + " (run " + std::to_string(e.run) + "): " + one_line(e.reason, 40)
-            + (e.use == usage{} ? "" : ", " + tokens_text(e.use, 0, true) + cost_text(e.use)));
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> sent; // run and number
+    for (const auto& e : events_) {
+      if ((e.type != event_type::call_started && e.type != event_type::call_ended) || e.agent != agent)
+        continue;
+      auto c = events::call_of(e);
+      if (e.type == event_type::call_started) {
+        if (auto i = e.said.empty() ? o_.arguments.end() : o_.arguments.find(e.said.back()); !c.model && i != o_.arguments.end())
+          sent[{e.run, c.number}] = i->second;
+        continue;
+      }
+      auto head = "  call " + std::to_string(c.number) + " (run " + std::to_string(e.run) + "): ";
+      if (c.model)
+        row(head + one_line(e.reason, 40) + (e.use == usage{} ? "" : ", " + tokens_text(e.use, 0, true) + cost_text(e.use)));
+      else
+        row(head + one_line(e.target, 60) + " " + one_line(e.reason, 40) + ": "
+            + one_line(sent[{e.run, c.number}], longest_arguments));
+    }
   }
 
   /// How the budgets of the task and of its agents stand.

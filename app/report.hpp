@@ -7,6 +7,7 @@
 #include "protocols/coordination.hpp"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,8 @@ struct report_options {
   std::size_t width = 0;  ///< columns of the terminal, lines break there between words; 0: they are not broken
   /// What the replies of an agent name as their sources, for people: pairs of agent and source, in order.
   std::vector<std::pair<std::string, std::string>> sources = {};
-  std::vector<std::string> deliveries = {}; ///< what was written into folders of the user's, a line each, for people
+  std::map<std::string, std::string> arguments = {}; ///< of tool calls, by the SHA-256 that starts of calls name; those of `full`
+  std::vector<std::string> deliveries = {};          ///< what was written into folders of the user's, a line each, for people
   bool raw = false; ///< model text as it is, for a target that is no terminal; ids and reasons are cleaned always
 };
 

@@ -117,6 +117,8 @@ class Files(unittest.TestCase):
             self.ran(home, config)
             got, _ = results(home)
             deleted, = [status for agent, tool, status, _ in got if tool == "delete_file"]
+            self.assertRegex(home.run("show", "last", "--full").stdout,
+                             r'\n    call \d+ \(run 1\): mcp__command_line__execute_command finished: \{"command": ?"python3 prog\.py')
             self.assertEqual(deleted, "finished", got)  # what a job of the agent's made need not be read first
             ran = [json.loads(text) for agent, tool, _, text in got if tool == "execute_command"]
             self.assertEqual((ran[0]["exit_code"], ran[0]["stdout"].splitlines()[0]), (0, "42"))
