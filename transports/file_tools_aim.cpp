@@ -76,18 +76,18 @@ std::string line_of(const std::string& name) {
   return out;
 }
 
-glob_list patterns(const std::vector<std::string>& list) {
+glob_walk patterns(const std::vector<std::string>& list) {
   glob_list out;
   std::string bad;
   if (!out.add_all(list, bad))
     refuse(denial::args, "The pattern '" + shown(bad)
                              + "' is empty, too long, absolute or leads up. Patterns are relative to the "
                                "directory of the call, like *.py or src/**.");
-  return out;
+  return glob_walk(std::move(out));
 }
 
-bool left_out(const glob_list& exclude, const std::string& path, const std::string& name) {
-  return !exclude.empty() && (exclude.matches(path) || exclude.matches(name));
+bool left_out(glob_walk& exclude, const std::string& path, const std::string& name) {
+  return !exclude.empty() && (exclude.matches(path) || (name.size() != path.size() && exclude.matches_name(name)));
 }
 
 std::string parent_path(const std::string& relative) {

@@ -54,8 +54,8 @@ std::string copy_name(const std::string& beside) {
 file_tools::copy_plan file_tools::plan_copy(const aim& from, const std::vector<std::string>* include,
                                             const std::vector<std::string>* exclude) const {
   copy_plan plan;
-  auto wanted = include != nullptr ? patterns(*include) : glob_list();
-  auto unwanted = exclude != nullptr ? patterns(*exclude) : glob_list();
+  auto wanted = include != nullptr ? patterns(*include) : glob_walk();
+  auto unwanted = exclude != nullptr ? patterns(*exclude) : glob_walk();
   std::size_t seen = 0;
   auto visit = [&](const walked& w) {
     if (++seen > settings_.bounds.walked) {
@@ -63,8 +63,7 @@ file_tools::copy_plan file_tools::plan_copy(const aim& from, const std::vector<s
       return walk_step::stop;
     }
     auto folder = w.facts.kind == entry_kind::folder;
-    auto selected = include == nullptr || (wanted.matches(w.path) && !unwanted.matches(w.path));
-    if (!folder && !selected)
+    if (!folder && include != nullptr && (!wanted.matches(w.path) || unwanted.matches(w.path)))
       return walk_step::on;
     auto drop = [&](std::string why) {
       if (plan.dropped.size() < settings_.bounds.batch_files)

@@ -70,9 +70,8 @@ std::string file_tools::carry_out(const wt::delete_files_batch& c) {
         r.skipped.push_back({w.path, std::move(why)});
       return walk_step::over;
     };
-    auto selected = include.matches(w.path) && !exclude.matches(w.path);
     auto folder = w.facts.kind == entry_kind::folder;
-    if (!folder && !selected)
+    if (!folder && (!include.matches(w.path) || exclude.matches(w.path)))
       return walk_step::on;
     if (w.fault != dir_fault::none)
       return skip("it " + to_text({w.fault, w.path, 0}));
