@@ -40,7 +40,13 @@ std::string file_tools::carry_out(const wt::delete_file& c) {
       refuse(denial::none, shown(c.path) + " is not empty. Set recursive to delete it with all that it holds.");
     may_go(a, access::remove, below, true);
     r.file_count = below.files.size();
-    remove_known(a, below);
+    try {
+      remove_known(a, below, false);
+    } catch (refusal& why) {
+      if (why.fault.code == denial::timeout)
+        why.fault.text += " Part of " + shown(c.path) + " is deleted already: call it again for the rest.";
+      throw;
+    }
     break;
   }
   }
@@ -94,8 +100,10 @@ std::string file_tools::carry_out(const wt::delete_files_batch& c) {
   check(a, a.dir->walk(a.relative, walking(), visit));
   if (auto fault = tracker_.judge_removal(c.base, files))
     throw refusal{*fault};
+  std::size_t number = 0;
   for (auto& f : chosen) {
-    pause();
+    if (cut_short(r, chosen.size() - number++))
+      break;
     auto e = a.dir->remove(under(f.path), f.facts);
     if (!e.ok()) {
       r.errors.push_back({f.path, "it " + to_text(e)});
