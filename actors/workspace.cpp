@@ -114,9 +114,10 @@ bool workspace_state::on_disk_in_time(std::function<void(const early_end&)> job,
                        },
                        [] {}, true});
   auto stop = [end] { end->now = true; };
+  auto post = poster();
   auto queued = on_disk(
       true,
-      [job = std::move(job), end, post = poster(), begun] {
+      [job = std::move(job), end, post, begun] {
         post(begun);
         job(*end);
       },
