@@ -102,6 +102,35 @@ bool workspace_state::on_disk(bool of_run, std::function<void()> job, std::funct
   return begun;
 }
 
+/// Its time begins with the job: what waits for the jobs of others must not be too late before it has begun.
+bool workspace_state::on_disk_in_time(std::function<void(const early_end&)> job, std::function<void()> finish,
+                                      std::function<void()> abandon) {
+  auto end = std::make_shared<early_end>();
+  auto begun = expect({[this, end] {
+                         call_after(self, parts.file_time, [end] {
+                           end->late = true;
+                           end->now = true;
+                         });
+                       },
+                       [] {}, true});
+  auto stop = [end] { end->now = true; };
+  auto post = poster();
+  auto queued = on_disk(
+      true,
+      [job = std::move(job), end, post, begun] {
+        post(begun);
+        job(*end);
+      },
+      std::move(finish),
+      [stop, abandon = std::move(abandon)] {
+        stop();
+        abandon();
+      });
+  if (!queued)
+    waiting.erase(begun);
+  return queued;
+}
+
 /// Everything that is under way for the run ends; whoever waits for it is told.
 void workspace_state::end_run() {
   if (cancel)
@@ -169,7 +198,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
     auto begun = on_disk(
         true,
         [files = files, p = std::move(p), fault, now, flag = cancel, enforce = parts.config.read_before_delete,
-         confines = parts.confines, by_grants = parts.tier == sandbox_tier::landlock] {
+         confines = parts.confines, time = parts.file_time, by_grants = parts.tier == sandbox_tier::landlock] {
           *fault = files->disk.prepare(p, flag.get());
           now->in_place = files->disk.writes_in_place();
           now->rules = files->disk.rules();
@@ -181,6 +210,7 @@ caf::result<workspace_ready> workspace_state::prepare(prepare_workspace p) {
           now->notices = files->disk.take_notices();
           file_tools::settings with{now->rules, enforce, {}, {}};
           with.bounds.keep_free = files->disk.folders().limits.keep_free;
+          with.bounds.time = time;
           with.full = [&disk = files->disk](const std::atomic<bool>& stop) {
             auto amount = disk.measure(&stop);
             return amount.over.empty() ? std::string{} : amount.over + room_advice;
@@ -332,10 +362,10 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
           run(c, say);
         } else {
           auto out = std::make_shared<file_tool_result>();
-          auto begun = on_disk(
-              true,
-              [files = files, c, out, flag = cancel, name = std::string{row->name}] { *out = files->tools->run(c, *flag, name); },
-              [say, out]() mutable { say(std::move(out->text), out->failed); }, [say]() mutable { say({}, true); });
+          auto begun =
+              on_disk_in_time([files = files, c, out,
+                               name = std::string{row->name}](const early_end& end) { *out = files->tools->run(c, end, name); },
+                              [say, out]() mutable { say(std::move(out->text), out->failed); }, [say]() mutable { say({}, true); });
           if (!begun)
             say("Error: the system gives no thread for the files of the agent", true);
         }

@@ -9,11 +9,13 @@
 #include "actors/parts.hpp"
 #include "actors/workspace_servers.hpp"
 #include "actors/workspace_use.hpp"
+#include "transports/file_tools.hpp"
 #include "transports/sandbox.hpp"
 #include "transports/snapshot_types.hpp"
 
 #include <caf/actor_system.hpp>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,6 +43,7 @@ struct workspace_parts {
   std::string launcher;                       ///< path of conclave-sandbox
   std::function<void(std::string)> tell = {}; ///< what a person should know; any thread
   snapshots::bounds limits = {};              ///< of its folders; looked at before what fills them, and while commands run
+  std::chrono::milliseconds file_time = file_tool_bounds{}.time; ///< of one call of a file tool, once it has begun
 };
 
 workspace_actor spawn_workspace(caf::actor_system& sys, workspace_parts parts);

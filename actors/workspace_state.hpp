@@ -137,6 +137,8 @@ struct workspace_state {
 
   /// Runs `job` on the disk's thread, then `finish` here. False if the system gives no thread.
   bool on_disk(bool of_run, std::function<void()> job, std::function<void()> finish, std::function<void()> abandon);
+  /// The same for a call of a file tool of the run, which is ended with the run, or when its time is over.
+  bool on_disk_in_time(std::function<void(const early_end&)> job, std::function<void()> finish, std::function<void()> abandon);
   /// Names something that is to come back: `post(id)` may be called on any thread.
   std::uint64_t expect(pending p);
   std::function<void(std::uint64_t)> poster() const;

@@ -33,16 +33,16 @@ files_used used(plain_file_result r) {
   return out;
 }
 
-plain_file_result carry_out(file_tools& tools, use_files& u, const std::atomic<bool>& cancel) {
+plain_file_result carry_out(file_tools& tools, use_files& u, const early_end& end) {
   switch (u.what) {
   case use_files::kind::write:
-    return tools.write_plain(u.path, std::move(u.bytes), workspace_handle::max_bytes, cancel);
+    return tools.write_plain(u.path, std::move(u.bytes), workspace_handle::max_bytes, end);
   case use_files::kind::list:
-    return tools.list_plain(u.path, cancel);
+    return tools.list_plain(u.path, end);
   case use_files::kind::read:
     break;
   }
-  return tools.read_plain(u.path, workspace_handle::max_bytes, cancel);
+  return tools.read_plain(u.path, workspace_handle::max_bytes, end);
 }
 
 } // namespace
@@ -52,8 +52,8 @@ caf::result<files_used> workspace_state::use(use_files u) {
     return failed("the run is over");
   auto promise = self->make_response_promise<files_used>();
   auto out = std::make_shared<files_used>();
-  auto begun = on_disk(
-      true, [files = files, u = std::move(u), out, flag = cancel]() mutable { *out = used(carry_out(*files->tools, u, *flag)); },
+  auto begun = on_disk_in_time(
+      [files = files, u = std::move(u), out](const early_end& end) mutable { *out = used(carry_out(*files->tools, u, end)); },
       [promise, out]() mutable { promise.deliver(std::move(*out)); },
       [promise]() mutable { promise.deliver(failed("the run was cancelled")); });
   if (!begun)

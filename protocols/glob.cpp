@@ -41,6 +41,10 @@ std::uint32_t folded(std::uint32_t c) {
   return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
+constexpr void add(glob::places& to, std::size_t at) {
+  to[at / 64] |= std::uint64_t{1} << (at % 64);
+}
+
 } // namespace
 
 std::optional<glob> glob::compile(std::string_view pattern, style how, bool fold) {
@@ -54,6 +58,7 @@ std::optional<glob> glob::compile(std::string_view pattern, style how, bool fold
     g.compile_ignore(pattern, how == style::ignore);
   if (!g.no_class_.empty())
     return std::nullopt;
+  g.prepare();
   return g;
 }
 
@@ -162,18 +167,6 @@ std::size_t glob::read_set(std::string_view p, std::size_t at, style how) {
   return i + 1;
 }
 
-/// Adds the state in front of token `at`, and what follows without taking a character.
-void glob::enter(states& to, std::size_t at) const {
-  for (;; ++at) {
-    to.in.set(at);
-    to.high = std::max(to.high, at);
-    if (at == tokens_.size() || (tokens_[at].what != kind::star && tokens_[at].what != kind::dirs))
-      return;
-    if (tokens_[at].what == kind::star && tokens_[at].crosses)
-      to.low = std::max(to.low, at); // it takes whatever those before it would, and all of them lead through it
-  }
-}
-
 bool glob::takes(const token& t, std::uint32_t c) const {
   if (c == '/' && !t.crosses)
     return false;
@@ -190,110 +183,97 @@ bool glob::takes(const token& t, std::uint32_t c) const {
   return found != s.negated;
 }
 
-bool glob::matches(std::string_view path) const {
-  states now;
-  enter(now, 0);
-  for (std::size_t i = 0; i < path.size();) {
-    auto c = next(path, i);
-    states then;
-    for (auto at = now.low; at <= now.high && at < tokens_.size(); ++at) {
-      if (!now.in[at] || !takes(tokens_[at], c))
-        continue;
-      if (tokens_[at].what == kind::star) {
-        enter(then, at);
-      } else if (tokens_[at].what == kind::dirs) {
-        then.in.set(at); // goes on only behind a '/'
-        then.high = std::max(then.high, at);
-        if (c == '/')
-          enter(then, at + 1);
-      } else {
-        enter(then, at + 1);
-      }
-    }
-    if (then.in.none())
-      return false;
-    now = then;
-  }
-  return now.in[tokens_.size()];
-}
-
 bool glob::plain() const {
   return std::all_of(tokens_.begin(), tokens_.end(), [](const token& t) { return t.what == kind::one; });
 }
 
-bool glob_list::add_all(const std::vector<std::string>& patterns, std::string& bad) {
-  for (auto& p : patterns) {
-    auto g = glob::compile(p, glob::style::shell);
-    auto up = p == ".." || p.starts_with("../") || p.ends_with("/..") || p.find("/../") != std::string::npos;
-    if (!g || up || p.front() == '/') {
-      bad = p;
-      return false;
+/// Sorts all characters into ranges of such that the same tokens take, so that one look tells which do.
+void glob::prepare() {
+  std::vector<std::uint32_t> begins = {0, '/', '/' + 1};
+  auto apart = [&begins](std::uint32_t first, std::uint32_t last) {
+    begins.push_back(first);
+    begins.push_back(last + 1);
+  };
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    auto& t = tokens_[i];
+    if (t.what == kind::one)
+      apart(t.code, t.code);
+    else if (t.what == kind::star)
+      add(stars_, i);
+    else if (t.what == kind::dirs)
+      add(dirs_, i);
+  }
+  for (auto& s : sets_)
+    for (auto& r : s.ranges)
+      apart(r.first, r.last);
+  for (std::uint32_t c = 'A'; fold_ && c <= 'Z'; ++c) {
+    apart(c, c);
+    apart(folded(c), folded(c));
+  }
+  std::sort(begins.begin(), begins.end());
+  begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
+  for (auto first : begins) {
+    places takers{};
+    for (std::size_t i = 0; i < tokens_.size(); ++i)
+      if (takes(tokens_[i], first))
+        add(takers, i);
+    takers_.push_back(takers);
+  }
+  ranges_ = std::move(begins);
+  for (std::uint32_t c = 0; c < ascii_.size(); ++c)
+    ascii_[c] = range_of(c);
+}
+
+std::uint16_t glob::range_of(std::uint32_t c) const {
+  return static_cast<std::uint16_t>(std::upper_bound(ranges_.begin(), ranges_.end(), c) - ranges_.begin() - 1);
+}
+
+/// Adds the places behind tokens that may take nothing. An addition carries a bit to the end of a row of such tokens.
+std::uint64_t glob::passed(std::uint64_t at, std::size_t word, std::uint64_t& carry) const {
+  auto free = stars_[word] | dirs_[word];
+  auto sum = free + (at & free);
+  auto over = sum < free;
+  sum += carry;
+  carry = over || (carry != 0 && sum == 0);
+  return at | (sum ^ free);
+}
+
+glob::places glob::begin() const {
+  places out{};
+  std::uint64_t carry = 0;
+  for (std::size_t w = 0; w <= tokens_.size() / 64; ++w)
+    out[w] = passed(w == 0 ? 1 : 0, w, carry);
+  return out;
+}
+
+void glob::read(places& at, std::string_view text) const {
+  const auto used = tokens_.size() / 64 + 1;
+  for (std::size_t i = 0; i < text.size();) {
+    auto byte = static_cast<unsigned char>(text[i]);
+    std::uint32_t c = byte;
+    if (byte < ascii_.size())
+      ++i;
+    else
+      c = next(text, i);
+    auto& takers = takers_[c < ascii_.size() ? ascii_[c] : range_of(c)];
+    std::uint64_t any = 0, shifted = 0, carry = 0;
+    for (std::size_t w = 0; w < used; ++w) {
+      auto taken = at[w] & takers[w];
+      auto within = taken & dirs_[w]; // goes on only behind a '/'
+      auto moved = c == '/' ? taken & ~stars_[w] : taken & ~(stars_[w] | dirs_[w]);
+      auto reached = (taken & stars_[w]) | (moved << 1) | shifted;
+      shifted = moved >> 63;
+      any |= at[w] = passed(reached, w, carry) | within;
     }
-    globs_.push_back(std::move(*g));
+    if (any == 0)
+      return;
   }
-  return true;
 }
 
-bool glob_list::matches(std::string_view relative_path) const {
-  return std::any_of(globs_.begin(), globs_.end(), [&](const glob& g) { return g.matches(relative_path); });
-}
-
-bool ignore_list::add(std::string_view text, std::string_view named) {
-  line l;
-  l.named = named;
-  while (text.ends_with(' ') && !text.ends_with("\\ "))
-    text.remove_suffix(1);
-  if (text.starts_with('!')) {
-    l.negated = true;
-    text.remove_prefix(1);
-  }
-  while (text.starts_with("./")) {
-    l.anchored = true;
-    text.remove_prefix(2);
-  }
-  l.all = text == "." || (!text.empty() && text.find_first_not_of('/') == std::string_view::npos);
-  while (text.ends_with('/')) // whether a path is a folder is not known here
-    text.remove_suffix(1);
-  l.anchored = l.anchored || text.find('/') != std::string_view::npos;
-  while (text.starts_with('/'))
-    text.remove_prefix(1);
-  if (!l.all && !text.empty()) {
-    l.pattern = glob::compile(text, glob::style::ignore, fold_);
-    if (!l.pattern)
-      return false;
-    auto wild = text.find_first_of("*?") != std::string_view::npos; // without, `named` is the name
-    if (!named.empty() && !l.negated && wild && text.find('[') != std::string_view::npos)
-      l.bracketed = glob::compile(text, glob::style::plain_brackets, fold_);
-    if (l.anchored && !l.negated && l.pattern->plain() && text.find('\\') == std::string_view::npos)
-      l.literal = text;
-  }
-  lines_.push_back(std::move(l));
-  return true;
-}
-
-/// The last line that speaks of this very path decides; nothing = none does, or it takes back.
-std::optional<std::size_t> ignore_list::match_one(std::string_view path, std::string_view name) const {
-  for (auto i = lines_.size(); i-- > 0;) {
-    auto& l = lines_[i];
-    if (!path.empty() && l.named == path)
-      return i;
-    auto matches = [&, of = l.anchored ? path : name](const std::optional<glob>& g) { return g && g->matches(of); };
-    if (l.all ? path.empty() : !path.empty() && (matches(l.pattern) || matches(l.bracketed)))
-      return l.negated ? std::nullopt : std::optional(i);
-  }
-  return std::nullopt;
-}
-
-std::optional<std::size_t> ignore_list::match(std::string_view path) const {
-  if (auto all = match_one({}, {}))
-    return all;
-  for (std::size_t begin = 0; begin < path.size();) {
-    auto end = std::min(path.find('/', begin), path.size());
-    if (auto found = match_one(path.substr(0, end), path.substr(begin, end - begin)))
-      return found;
-    begin = end + 1;
-  }
-  return std::nullopt;
+bool glob::matches(std::string_view path) const {
+  auto at = begin();
+  read(at, path);
+  return accepts(at);
 }
 
 } // namespace conclave

@@ -8,12 +8,13 @@
 ///   auto g = glob::compile("*.py", glob::style::shell);     // g->matches("a/b.py")
 ///   ignore_list l;  l.add("/vendor/");                      // l.match("vendor/x/y") == 0
 
-#include <bitset>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace conclave {
@@ -41,6 +42,15 @@ public:
   /// Returns whether the whole path matches.
   bool matches(std::string_view path) const;
 
+  /// What a pattern makes of the text read so far: a bit for each of its places that the text may have led to.
+  static constexpr std::size_t words = max_bytes / 64 + 1;
+  using places = std::array<std::uint64_t, words>;
+  places begin() const;
+  /// Reads on. A text may be given in parts that end behind a '/'. Some operations for each character, whatever the pattern.
+  void read(places& at, std::string_view text) const;
+  /// Returns whether what was read matches.
+  bool accepts(const places& at) const { return (at[tokens_.size() / 64] >> (tokens_.size() % 64) & 1U) != 0; }
+
   /// Returns whether the pattern has none but plain characters.
   bool plain() const;
 
@@ -64,22 +74,23 @@ private:
     bool negated = false;
     std::vector<range> ranges;
   };
-  struct states {
-    std::bitset<max_bytes + 2> in;
-    std::size_t low = 0, high = 0; ///< those that count
-  };
-
   void compile_shell(std::string_view pattern);
   void compile_ignore(std::string_view pattern, bool sets);
   std::size_t read_set(std::string_view pattern, std::size_t at, style how);
   bool read_class(char_set& s, std::string_view pattern, std::size_t& at);
-  void enter(states& to, std::size_t at) const;
+  void prepare();
+  std::uint16_t range_of(std::uint32_t c) const;
+  std::uint64_t passed(std::uint64_t at, std::size_t word, std::uint64_t& carry) const;
   bool takes(const token& t, std::uint32_t c) const;
 
   std::vector<token> tokens_;
   std::vector<char_set> sets_;
   bool fold_ = false;
   std::string no_class_; ///< the "[:...:]" that names none
+  places stars_{}, dirs_{};
+  std::vector<std::uint32_t> ranges_;      ///< where characters begin that other tokens take than those before
+  std::vector<places> takers_;             ///< the tokens that take those of a range
+  std::array<std::uint16_t, 128> ascii_{}; ///< the ranges of these
 };
 
 /// At most 50 patterns of one list of a call. An empty list matches nothing.
@@ -91,7 +102,27 @@ public:
   bool empty() const { return globs_.empty(); }
 
 private:
+  friend class glob_walk;
   std::vector<glob> globs_;
+};
+
+/// A list and the paths of a walk, one after the other: of folders that the path before had, too, nothing is read again.
+class glob_walk {
+public:
+  glob_walk() = default;
+  explicit glob_walk(glob_list list) : list_(std::move(list)) {}
+
+  bool matches(std::string_view relative_path);
+  bool matches_name(std::string_view name) const { return list_.matches(name); }
+  bool empty() const { return list_.empty(); }
+  std::uint64_t bytes_read() const { return bytes_; } ///< of paths, by the whole list; for tests
+
+private:
+  glob_list list_;
+  std::string folders_;              ///< of the path before, each with its '/'
+  std::vector<std::size_t> ends_;    ///< where each ends
+  std::vector<glob::places> places_; ///< behind each, one for each pattern
+  std::uint64_t bytes_ = 0;
 };
 
 /// The patterns of a .gitignore, in order: a later one overrules, '!' takes back, but nothing below a folder that matched. What
@@ -119,7 +150,7 @@ private:
     bool negated = false, anchored = false, all = false;
     std::string literal, named;
   };
-  std::optional<std::size_t> match_one(std::string_view path, std::string_view name) const;
+  std::optional<std::size_t> match_root() const;
 
   std::vector<line> lines_;
   bool fold_;

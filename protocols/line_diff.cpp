@@ -12,6 +12,9 @@ namespace conclave {
 namespace {
 
 constexpr int most_differences = 1000;
+constexpr std::size_t most_lines = 200'000; // between the first and the last difference, on either side
+constexpr std::size_t most_steps = std::size_t{1} << 26;
+constexpr std::size_t most_bytes = std::size_t{1} << 20; // of what is returned
 
 using lines = std::vector<std::string_view>;
 
@@ -47,14 +50,18 @@ void shortest(const std::vector<int>& a, const std::vector<int>& b, std::size_t 
   const int most = std::min(n + m, most_differences);
   std::vector<std::vector<int>> trace; // how far each diagonal reached, before each round
   std::vector<int> reach(static_cast<std::size_t>(2 * most + 3), 0);
-  auto at = [most](std::vector<int>& v, int k) -> int& { return v[static_cast<std::size_t>(k + most + 1)]; };
+  auto at = [most](std::vector<int>& v, int k) -> int& {
+    auto i = k + most + 1;
+    return v[static_cast<std::size_t>(i)];
+  };
   int found = -1;
-  for (int d = 0; d <= most && found < 0; ++d) {
+  std::size_t steps = 0;
+  for (int d = 0; d <= most && found < 0 && steps <= most_steps; ++d) {
     trace.emplace_back(reach.begin() + (most + 1 - d), reach.begin() + (most + 2 + d));
     for (int k = -d; k <= d; k += 2) {
       int x = k == -d || (k != d && at(reach, k - 1) < at(reach, k + 1)) ? at(reach, k + 1) : at(reach, k - 1) + 1;
       while (x < n && x - k < m && a[start + static_cast<std::size_t>(x)] == b[start + static_cast<std::size_t>(x - k)])
-        ++x;
+        ++x, ++steps;
       at(reach, k) = x;
       if (x >= n && x - k >= m) {
         found = d;
@@ -69,7 +76,10 @@ void shortest(const std::vector<int>& a, const std::vector<int>& b, std::size_t 
   auto number = [start](int v) { return start + static_cast<std::size_t>(v); };
   for (int d = found; d > 0; --d) {
     auto& was = trace[static_cast<std::size_t>(d)]; // diagonals -d to d
-    auto reached = [&](int k) { return was[static_cast<std::size_t>(k + d)]; };
+    auto reached = [&](int k) {
+      auto i = k + d;
+      return was[static_cast<std::size_t>(i)];
+    };
     int k = x - y;
     bool down = k == -d || (k != d && reached(k - 1) < reached(k + 1));
     int from = down ? k + 1 : k - 1, from_x = reached(from), from_y = from_x - from;
@@ -118,31 +128,113 @@ std::string range(std::size_t first, std::size_t count) {
   return count == 1 ? shown : shown + "," + std::to_string(count);
 }
 
-} // namespace
+std::size_t count_lines(std::string_view text) {
+  auto ends = static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  return ends + (text.empty() || text.back() == '\n' ? 0 : 1);
+}
 
-std::string unified_diff(std::string_view before, std::string_view after, std::size_t limit, std::size_t around,
-                         diff_counts* counts) {
-  auto a = split(before), b = split(after);
-  auto steps = way(a, b);
-  for (auto& s : steps) {
-    if (counts != nullptr) {
-      counts->added += s.sign == '+';
-      counts->removed += s.sign == '-';
+/// Two texts without the lines that both begin and end with, but for some around.
+struct compared {
+  std::string_view before, after;
+  std::string_view above, below; ///< equal lines around
+  std::size_t first = 0;         ///< number of the first line of `above`
+
+  compared(std::string_view a, std::string_view b, std::size_t around) {
+    auto same = static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
+    auto line = same == 0 ? std::string_view::npos : a.rfind('\n', same - 1);
+    auto begin = line == std::string_view::npos ? 0 : line + 1;
+    if (same == a.size() && same == b.size())
+      begin = same;
+    above = a.substr(0, begin);
+    a.remove_prefix(begin);
+    b.remove_prefix(begin);
+    same = static_cast<std::size_t>(std::mismatch(a.rbegin(), a.rend(), b.rbegin(), b.rend()).first - a.rbegin());
+    auto whole = [&same](std::string_view t) { return same == t.size() || t[t.size() - same - 1] == '\n'; };
+    if (!whole(a) || !whole(b)) {
+      line = a.find('\n', a.size() - same);
+      same = line == std::string_view::npos ? 0 : a.size() - line - 1;
     }
+    below = a.substr(a.size() - same);
+    before = a.substr(0, a.size() - same);
+    after = b.substr(0, b.size() - same);
+    auto from = above.size();
+    for (std::size_t n = 0; n < around && from > 0; ++n) {
+      line = from < 2 ? std::string_view::npos : above.rfind('\n', from - 2);
+      from = line == std::string_view::npos ? 0 : line + 1;
+    }
+    first = count_lines(above.substr(0, from));
+    above.remove_prefix(from);
+    std::size_t end = 0;
+    for (std::size_t n = 0; n < around && end < below.size(); ++n) {
+      line = below.find('\n', end);
+      end = line == std::string_view::npos ? below.size() : line + 1;
+    }
+    below = below.substr(0, end);
   }
-  std::string out;
+};
+
+/// What is shown of a diff, line by line.
+struct shown_lines {
+  std::size_t limit;
+  std::string text;
   std::size_t shown = 0, left = 0;
-  auto line = [&](std::string_view text, std::string_view rest) {
+
+  void add(std::string_view sign, std::string_view rest) {
+    if (shown < limit && text.size() + rest.size() > most_bytes)
+      limit = shown;
     if (shown >= limit) {
       ++left;
       return;
     }
     ++shown;
-    out += text;
-    out += rest;
+    text += sign;
+    text += rest;
     if (!rest.ends_with('\n'))
-      out += rest.empty() ? "\n" : "\n\\ No newline at end of file\n";
+      text += rest.empty() ? "\n" : "\n\\ No newline at end of file\n";
+  }
+  void add_all(std::string_view sign, std::string_view rest) {
+    while (!rest.empty()) {
+      if (shown >= limit) {
+        left += count_lines(rest);
+        return;
+      }
+      auto end = std::min(rest.find('\n'), rest.size() - 1) + 1;
+      add(sign, rest.substr(0, end));
+      rest.remove_prefix(end);
+    }
+  }
+  void add_range(std::size_t old, std::size_t olds, std::size_t now, std::size_t news) {
+    add("@@ -" + range(old, olds) + " +" + range(now, news) + " @@", {});
+  }
+};
+
+/// All that differs as one hunk.
+void replaced(const compared& c, shown_lines& out, diff_counts& counts) {
+  counts.removed = count_lines(c.before);
+  counts.added = count_lines(c.after);
+  auto same = count_lines(c.above) + count_lines(c.below);
+  out.add_range(c.first, counts.removed + same, c.first, counts.added + same);
+  out.add_all(" ", c.above);
+  out.add_all("-", c.before);
+  out.add_all("+", c.after);
+  out.add_all(" ", c.below);
+}
+
+void hunks(const compared& c, std::size_t around, shown_lines& out, diff_counts& counts) {
+  auto a = split(c.above), b = a;
+  auto append = [](lines& to, std::string_view text) {
+    auto more = split(text);
+    to.insert(to.end(), more.begin(), more.end());
   };
+  append(a, c.before);
+  append(a, c.below);
+  append(b, c.after);
+  append(b, c.below);
+  auto steps = way(a, b);
+  for (auto& s : steps) {
+    counts.added += s.sign == '+';
+    counts.removed += s.sign == '-';
+  }
   for (std::size_t i = 0; i < steps.size();) {
     if (steps[i].sign == ' ') {
       ++i;
@@ -158,16 +250,30 @@ std::string unified_diff(std::string_view before, std::string_view after, std::s
       olds += steps[s].sign != '+';
       news += steps[s].sign != '-';
     }
-    line("@@ -" + range(steps[begin].before, olds) + " +" + range(steps[begin].after, news) + " @@", {});
+    out.add_range(c.first + steps[begin].before, olds, c.first + steps[begin].after, news);
     for (auto s = begin; s < end; ++s)
-      line(std::string(1, steps[s].sign), steps[s].sign == '+' ? b[steps[s].after] : a[steps[s].before]);
+      out.add(std::string_view(&steps[s].sign, 1), steps[s].sign == '+' ? b[steps[s].after] : a[steps[s].before]);
     i = end;
   }
-  if (left > 0)
-    out += "... " + std::to_string(left) + " more lines\n";
+}
+
+} // namespace
+
+std::string unified_diff(std::string_view before, std::string_view after, std::size_t limit, std::size_t around,
+                         diff_counts* counts) {
+  compared c(before, after, around);
+  shown_lines out{limit, {}};
+  diff_counts n;
+  if (count_lines(c.before) > most_lines || count_lines(c.after) > most_lines)
+    replaced(c, out, n);
+  else
+    hunks(c, around, out, n);
+  n.left_out = out.left;
+  if (out.left > 0)
+    out.text += "... " + std::to_string(out.left) + " more lines\n";
   if (counts != nullptr)
-    counts->left_out = left;
-  return out;
+    *counts = n;
+  return std::move(out.text);
 }
 
 bool looks_binary(std::string_view bytes) {

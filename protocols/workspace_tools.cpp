@@ -229,6 +229,8 @@ std::vector<path_use> uses(const call& c) {
 std::string error_text(std::string_view tool, const tool_fault& fault) {
   if (fault.code == denial::none)
     return "Error: " + fault.text;
+  if (fault.code == denial::timeout) // nothing was denied
+    return "Error: " + std::string(path_policy::to_string(fault.code)) + ": " + fault.text;
   return "Error: Permission denied for tool " + path_policy::shown(tool) + ": " + std::string(path_policy::to_string(fault.code))
          + ": " + fault.text;
 }

@@ -66,21 +66,22 @@ file_tools::file_tools(settings s) : settings_(std::move(s)), tracker_(settings_
   set_rules(std::move(settings_.rules));
 }
 
-file_tool_result file_tools::run(const wt::call& c, const std::atomic<bool>& cancel, std::string_view name) {
+file_tool_result file_tools::run(const wt::call& c, const early_end& end, std::string_view name) {
   if (name.empty())
     name = names[c.index()];
-  cancel_ = &cancel;
+  end_ = &end;
   file_tool_result out;
   try {
     pause();
     out.text = std::visit(
-        [this, name, &cancel](auto& one) -> std::string {
+        [this, name, &end](auto& one) -> std::string {
           if constexpr (is_command<std::decay_t<decltype(one)>>)
             refuse(wt::denial::tool, path_policy::shown(name) + " is not a file tool.");
           else {
             if constexpr (adds<std::decay_t<decltype(one)>>)
-              if (auto why = settings_.full ? settings_.full(cancel) : std::string{}; !why.empty())
+              if (auto why = settings_.full ? settings_.full(end.now) : std::string{}; !why.empty())
                 refuse(wt::denial::size, std::move(why));
+            pause(); // a look that was ended found nothing
             return carry_out(one);
           }
         },
@@ -92,7 +93,7 @@ file_tool_result file_tools::run(const wt::call& c, const std::atomic<bool>& can
     out.code = r.fault.code;
     out.text = as_json ? wire::failure_json(name, r.fault) : wt::error_text(name, r.fault);
   }
-  cancel_ = nullptr;
+  end_ = nullptr;
   return out;
 }
 

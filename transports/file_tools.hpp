@@ -14,6 +14,7 @@
 #include "transports/confined_dir.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -36,7 +37,15 @@ struct file_tool_bounds {
   int depth = 64;
   std::size_t diff_lines = 500, small_diff_lines = 100; ///< of compare_files; of one file among several
   std::uint64_t copy_bytes = std::uint64_t{2} << 30;    ///< copied by one call
+  std::uint64_t compare_bytes = std::uint64_t{1} << 30; ///< read to compare directories, by one call
   std::uint64_t keep_free = std::uint64_t{1} << 30;     ///< bytes of the disk that no call takes
+  std::chrono::milliseconds time{30'000};               ///< of one call, once it has begun; who makes it ends it (early_end)
+};
+
+/// How a call is ended before it is done, from any thread: what it wrote until then is whole. `late`: set before `now`, if its time
+/// is over; else it was cancelled.
+struct early_end {
+  std::atomic<bool> now{false}, late{false};
 };
 
 struct file_tool_result {
@@ -73,12 +82,12 @@ public:
   operation_tracker& tracker() { return tracker_; }
 
   /// Carries out one call, or says why not. Commands are no file tools: denial::tool. `name`: as it was called, if by an alias.
-  file_tool_result run(const workspace_tools::call& c, const std::atomic<bool>& cancel, std::string_view name = {});
+  file_tool_result run(const workspace_tools::call& c, const early_end& end, std::string_view name = {});
 
   /// A file as it is, at most `limit` bytes; the entries of a folder by name, at most `bounds.list_entries`. More fails.
-  plain_file_result read_plain(const std::string& path, std::size_t limit, const std::atomic<bool>& cancel);
-  plain_file_result write_plain(const std::string& path, std::string bytes, std::size_t limit, const std::atomic<bool>& cancel);
-  plain_file_result list_plain(const std::string& path, const std::atomic<bool>& cancel);
+  plain_file_result read_plain(const std::string& path, std::size_t limit, const early_end& end);
+  plain_file_result write_plain(const std::string& path, std::string bytes, std::size_t limit, const early_end& end);
+  plain_file_result list_plain(const std::string& path, const early_end& end);
 
 private:
   struct aim { ///< a path that was judged
@@ -96,7 +105,7 @@ private:
   };
 
   template <class F>
-  plain_file_result plainly(const std::atomic<bool>& cancel, F&& use);
+  plain_file_result plainly(const early_end& end, F&& use);
 
   // file_tools_judge.cpp: no other way leads to the rules
   path_policy::verdict judge(const std::string& absolute, path_policy::access what) const;
@@ -117,11 +126,17 @@ private:
   void judge_depth(const aim& a, std::string_view folder) const;
   /// With those above it, where that is not too deep.
   void make_folders(const aim& a, const std::string& folder) const;
-  void pause() const; ///< throws once the call is cancelled
-  walk_bounds walking() const { return {settings_.bounds.depth, cancel_}; }
+  void pause() const; ///< throws once the call is to end
+  [[noreturn]] void ended() const;
+  std::string time_is_over() const;
+  /// Between two files of a batch: whether its time is over, and then says what is left. Throws where nothing was done yet.
+  bool cut_short(workspace_tools::batch_result& r, std::size_t left) const;
+  const std::atomic<bool>* stop() const { return end_ != nullptr ? &end_->now : nullptr; }
+  walk_bounds walking() const { return {settings_.bounds.depth, stop()}; }
   present_file present(const aim& a, const std::string& relative, const entry_facts& f) const;
   files_below everything_below(const aim& a) const;
-  void remove_known(const aim& a, const files_below& below) const;
+  /// `whole`: goes on when the call is to end, as what comes after it belongs to it.
+  void remove_known(const aim& a, const files_below& below, bool whole) const;
 
   // one per tool: text for the model
   std::string carry_out(const workspace_tools::read_text_file& c);
@@ -147,6 +162,8 @@ private:
   std::string whole_text(const aim& a, const opened_entry& file);
   copy_plan plan_copy(const aim& from, const std::vector<std::string>* include, const std::vector<std::string>* exclude) const;
   void copy_tree(const aim& from, const aim& to, copy_plan& plan);
+  /// Copies to a name beside, then calls `make_way`, and gives the copy its name. Nothing of it is left if that fails.
+  void copy_whole(const aim& from, const aim& to, copy_plan& plan, const std::function<void()>& make_way);
   void copy_one(const aim& from, const std::string& source, const aim& to, const std::string& target, if_exists existing,
                 const std::optional<entry_facts>& expected, bool durable);
   bool holds(const aim& a, const entry_facts& f, const std::string& content) const;
@@ -158,7 +175,7 @@ private:
   settings settings_;
   operation_tracker tracker_;
   std::map<std::string, confined_dir> dirs_; ///< by folder
-  const std::atomic<bool>* cancel_ = nullptr;
+  const early_end* end_ = nullptr;           ///< of the call under way
 };
 
 } // namespace conclave

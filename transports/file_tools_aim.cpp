@@ -76,18 +76,18 @@ std::string line_of(const std::string& name) {
   return out;
 }
 
-glob_list patterns(const std::vector<std::string>& list) {
+glob_walk patterns(const std::vector<std::string>& list) {
   glob_list out;
   std::string bad;
   if (!out.add_all(list, bad))
     refuse(denial::args, "The pattern '" + shown(bad)
                              + "' is empty, too long, absolute or leads up. Patterns are relative to the "
                                "directory of the call, like *.py or src/**.");
-  return out;
+  return glob_walk(std::move(out));
 }
 
-bool left_out(const glob_list& exclude, const std::string& path, const std::string& name) {
-  return !exclude.empty() && (exclude.matches(path) || exclude.matches(name));
+bool left_out(glob_walk& exclude, const std::string& path, const std::string& name) {
+  return !exclude.empty() && (exclude.matches(path) || (name.size() != path.size() && exclude.matches_name(name)));
 }
 
 std::string parent_path(const std::string& relative) {
@@ -166,7 +166,7 @@ void file_tools::fail(const aim& a, const dir_error& e) const {
   if (!e.path.empty() && e.path != a.relative && e.what != dir_fault::escapes && e.what != dir_fault::link)
     need(a.below(e.path), access::list);
   if (e.what == dir_fault::cancelled)
-    refuse(denial::none, "The call was cancelled.");
+    ended();
   refuse(code_of(e.what), shown(a.given) + " " + to_text(e) + "." + remedy(e.what));
 }
 
@@ -192,8 +192,33 @@ void file_tools::need_room(const aim& a, std::uint64_t bytes) const {
 }
 
 void file_tools::pause() const {
-  if (cancel_ != nullptr && *cancel_)
+  if (end_ != nullptr && end_->now)
+    ended();
+}
+
+std::string file_tools::time_is_over() const {
+  auto ms = settings_.bounds.time.count();
+  return "ended after " + (ms < 1000 ? std::to_string(ms) + " ms" : std::to_string(ms / 1000) + " s")
+         + ", which is what one call may take";
+}
+
+void file_tools::ended() const {
+  if (end_ == nullptr || !end_->late)
     refuse(denial::none, "The call was cancelled.");
+  refuse(denial::timeout,
+         "The call was " + time_is_over()
+             + ". Ask for less: a directory below, fewer or smaller files, a narrower pattern; or use a command, if "
+               "you have them.");
+}
+
+bool file_tools::cut_short(workspace_tools::batch_result& r, std::size_t left) const {
+  if (end_ == nullptr || !end_->now)
+    return false;
+  if (!end_->late || r.done.empty())
+    ended();
+  r.note = reason_of({denial::timeout, time_is_over() + "; " + std::to_string(left)
+                                           + " files were not come to: call it again, or on a directory below"});
+  return true;
 }
 
 present_file file_tools::present(const aim& a, const std::string& relative, const entry_facts& f) const {
@@ -219,7 +244,7 @@ file_tools::files_below file_tools::everything_below(const aim& a) const {
   return out;
 }
 
-void file_tools::remove_known(const aim& a, const files_below& below) const {
+void file_tools::remove_known(const aim& a, const files_below& below, bool whole) const {
   // What appeared or changed since it was judged stays, and ends it.
   auto may = [&below](const walked& w) {
     auto known = below.facts.find(w.path);
@@ -228,7 +253,7 @@ void file_tools::remove_known(const aim& a, const files_below& below) const {
                     || (known->second.size == w.facts.size && known->second.mtime_ns == w.facts.mtime_ns));
     return same ? walk_step::on : walk_step::stop;
   };
-  check(a, a.dir->remove_tree(a.relative, walking(), may));
+  check(a, a.dir->remove_tree(a.relative, {settings_.bounds.depth, whole ? nullptr : stop()}, may));
 }
 
 } // namespace conclave

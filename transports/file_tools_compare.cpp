@@ -6,7 +6,11 @@
 #include "transports/file_tools.hpp"
 #include "transports/file_tools_parts.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <map>
+#include <unistd.h>
 #include <utility>
 
 namespace conclave {
@@ -26,6 +30,22 @@ std::string under(const std::string& folder, const std::string& path) {
   return folder.empty() ? path : path.empty() ? folder : folder + "/" + path;
 }
 
+/// Reads as much as there is, or the buffer holds. Negative: it cannot be read.
+ssize_t fill(std::string& buffer, int fd, std::uint64_t at) {
+  std::size_t have = 0;
+  while (have < buffer.size()) {
+    auto n = ::pread(fd, buffer.data() + have, buffer.size() - have, static_cast<off_t>(at + have));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return n;
+    if (n == 0)
+      break;
+    have += static_cast<std::size_t>(n);
+  }
+  return static_cast<ssize_t>(have);
+}
+
 } // namespace
 
 bool file_tools::same_content(const opened_entry& a, const opened_entry& b) const {
@@ -34,12 +54,13 @@ bool file_tools::same_content(const opened_entry& a, const opened_entry& b) cons
   if (a.facts.size != b.facts.size)
     return false;
   constexpr std::size_t step = std::size_t{1} << 20;
-  for (std::uint64_t at = 0;; at += step) {
+  std::string left(static_cast<std::size_t>(std::min<std::uint64_t>(step, a.facts.size + 1)), '\0'), right = left;
+  for (std::uint64_t at = 0;; at += left.size()) {
     pause();
-    auto l = read_bytes(a.fd.get(), at, step), r = read_bytes(b.fd.get(), at, step);
-    if (!l.ok() || !r.ok() || l.value != r.value)
+    auto l = fill(left, a.fd.get(), at), r = fill(right, b.fd.get(), at);
+    if (l < 0 || l != r || std::memcmp(left.data(), right.data(), static_cast<std::size_t>(l)) != 0)
       return false;
-    if (l.value.size() < step)
+    if (static_cast<std::size_t>(l) < left.size())
       return true;
   }
 }
@@ -50,9 +71,10 @@ std::string file_tools::diff_of(const opened_entry& a, const opened_entry& b, st
   if (a.facts.size > most || b.facts.size > most)
     return "the files differ; they are too large for a diff\n";
   auto read = [this, most](const opened_entry& e) {
-    return e.fd ? read_bytes(e.fd.get(), 0, most, cancel_) : dir_result<std::string>{};
+    return e.fd ? read_bytes(e.fd.get(), 0, most, stop()) : dir_result<std::string>{};
   };
   auto l = read(a), r = read(b);
+  pause();
   if (!l.ok() || !r.ok())
     return "the files could not be read\n";
   whole = true;
@@ -119,7 +141,13 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
     return files;
   };
   auto left = collect(a), right = collect(b);
-  std::size_t shown_bytes = 0;
+  std::size_t shown_bytes = 0, not_compared = 0;
+  std::uint64_t read = 0;
+  auto fits = [&](std::uint64_t bytes) {
+    auto yes = bytes <= settings_.bounds.compare_bytes - read;
+    read += yes ? bytes : 0;
+    return yes;
+  };
   for (auto& [path, facts] : left) {
     pause();
     if (right.count(path) == 0) {
@@ -131,6 +159,12 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
       out.skipped.push_back({path, "it cannot be read, or was changed meanwhile"});
       continue;
     }
+    auto& lf = l.value.facts;
+    if (lf.size == r.value.facts.size && !lf.same_file(r.value.facts) && !fits(lf.size)) {
+      out.skipped.push_back({path, "it has the same size in both; its bytes were not compared"});
+      ++not_compared;
+      continue;
+    }
     if (same_content(l.value, r.value)) {
       out.identical.push_back(path);
       continue;
@@ -138,7 +172,7 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
     out.different.push_back(path);
     if (!c.show_content_diff)
       continue;
-    if (shown_bytes > all_diffs) {
+    if (shown_bytes > all_diffs || !fits(std::min<std::uint64_t>(lf.size + r.value.facts.size, 2 * settings_.bounds.edit_bytes))) {
       out.note = "not all diffs are shown: compare the files one by one";
       continue;
     }
@@ -150,6 +184,10 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
   for (auto& [path, facts] : right)
     if (left.count(path) == 0)
       out.only_in_dir2.push_back(path);
+  if (not_compared > 0)
+    out.note += (out.note.empty() ? "" : "; ") + std::to_string(not_compared) + " files were not compared: one call reads at most "
+                + std::to_string(settings_.bounds.compare_bytes)
+                + " bytes. Compare directories below, or use cmp in a command, if you have them";
   return wire::to_json(c, out);
 }
 
@@ -183,9 +221,10 @@ std::string file_tools::carry_out(const wt::deliver_files& c) {
   r.skipped = std::move(plan.dropped);
   if (plan.cut)
     r.note = "cut at " + std::to_string(plan.files.size()) + " files: deliver directories below, or use narrower patterns";
-  std::size_t shown_bytes = 0;
+  std::size_t shown_bytes = 0, number = 0;
   for (auto& f : plan.files) {
-    pause();
+    if (cut_short(r, plan.files.size() - number++))
+      break;
     auto target = under(to.relative, f.path);
     auto name = f.path.empty() ? target : f.path;
     try {

@@ -54,8 +54,8 @@ std::string copy_name(const std::string& beside) {
 file_tools::copy_plan file_tools::plan_copy(const aim& from, const std::vector<std::string>* include,
                                             const std::vector<std::string>* exclude) const {
   copy_plan plan;
-  auto wanted = include != nullptr ? patterns(*include) : glob_list();
-  auto unwanted = exclude != nullptr ? patterns(*exclude) : glob_list();
+  auto wanted = include != nullptr ? patterns(*include) : glob_walk();
+  auto unwanted = exclude != nullptr ? patterns(*exclude) : glob_walk();
   std::size_t seen = 0;
   auto visit = [&](const walked& w) {
     if (++seen > settings_.bounds.walked) {
@@ -63,8 +63,7 @@ file_tools::copy_plan file_tools::plan_copy(const aim& from, const std::vector<s
       return walk_step::stop;
     }
     auto folder = w.facts.kind == entry_kind::folder;
-    auto selected = include == nullptr || (wanted.matches(w.path) && !unwanted.matches(w.path));
-    if (!folder && !selected)
+    if (!folder && include != nullptr && (!wanted.matches(w.path) || unwanted.matches(w.path)))
       return walk_step::on;
     auto drop = [&](std::string why) {
       if (plan.dropped.size() < settings_.bounds.batch_files)
@@ -112,7 +111,7 @@ void file_tools::copy_one(const aim& from, const std::string& source, const aim&
   o.mode = (file.value.facts.mode & 0777U) | 0600U; // views are read-only, copies of them are not
   o.durable = durable;
   make_folders(to, parent_path(target));
-  auto written = to.dir->write_from(target, file.value.fd.get(), settings_.bounds.copy_bytes, o, cancel_);
+  auto written = to.dir->write_from(target, file.value.fd.get(), settings_.bounds.copy_bytes, o, stop());
   check(to, written.error);
   if (existing == if_exists::fail)
     tracker_.created(to.below(target), identity_of(written.value));
@@ -135,6 +134,24 @@ void file_tools::copy_tree(const aim& from, const aim& to, copy_plan& plan) {
       check(to, to.dir->make_link(under(to.relative, l.path), l.link));
   }
   check(to, to.dir->sync());
+}
+
+void file_tools::copy_whole(const aim& from, const aim& to, copy_plan& plan, const std::function<void()>& make_way) {
+  make_folders(to, parent_path(to.relative));
+  auto beside = to; // complete before it gets its name
+  beside.relative = copy_name(to.relative);
+  beside.absolute = beside.below(beside.relative);
+  try {
+    copy_tree(from, beside, plan);
+    make_way();
+    check(to, beside.dir->move(beside.relative, *to.dir, to.relative));
+  } catch (const refusal&) {
+    static_cast<void>(
+        beside.dir->remove_tree(beside.relative, {settings_.bounds.depth, nullptr}, [](const walked&) { return walk_step::on; }));
+    tracker_.removed(beside.absolute);
+    throw;
+  }
+  tracker_.moved(beside.absolute, to.absolute);
 }
 
 bool file_tools::is_copy(const aim& from, const entry_facts& f, const aim& to, const entry_facts& t) const {
@@ -203,26 +220,17 @@ std::string file_tools::carry_out(const wt::copy_file& c) {
                              + " files of " + std::to_string(settings_.bounds.copy_bytes) + " bytes. Copy directories below it.");
   need_room(to, plan.bytes);
   for (auto* list : {&plan.folders, &plan.files})
-    for (auto& i : *list)
+    for (auto& i : *list) {
+      pause();
       need(to.absolute + "/" + i.path, access::create);
-  make_folders(to, parent_path(to.relative));
-  auto beside = to; // complete before it gets its name
-  beside.relative = copy_name(to.relative);
-  beside.absolute = beside.below(beside.relative);
-  try {
-    copy_tree(from, beside, plan);
-    if (old.ok()) {
-      remove_known(to, replaced);
-      tracker_.removed(to.absolute);
     }
-    check(to, beside.dir->move(beside.relative, *to.dir, to.relative));
-  } catch (const refusal&) {
-    static_cast<void>(
-        beside.dir->remove_tree(beside.relative, {settings_.bounds.depth, nullptr}, [](const walked&) { return walk_step::on; }));
-    tracker_.removed(beside.absolute);
-    throw;
-  }
-  tracker_.moved(beside.absolute, to.absolute);
+  copy_whole(from, to, plan, [&] {
+    pause();
+    if (!old.ok())
+      return;
+    remove_known(to, replaced, true);
+    tracker_.removed(to.absolute);
+  });
   r.file_count = plan.files.size();
   r.dropped = std::move(plan.dropped);
   return wire::to_json(c, r);
@@ -244,8 +252,10 @@ std::string file_tools::carry_out(const wt::copy_files_batch& c) {
   r.skipped = std::move(plan.dropped);
   if (plan.cut)
     r.note = "cut at " + std::to_string(plan.files.size()) + " files: copy directories below, or use narrower patterns";
+  std::size_t number = 0;
   for (auto& f : plan.files) {
-    pause();
+    if (cut_short(r, plan.files.size() - number++))
+      break;
     auto target = under(to.relative, f.path);
     try {
       auto one = to;

@@ -40,7 +40,13 @@ std::string file_tools::carry_out(const wt::delete_file& c) {
       refuse(denial::none, shown(c.path) + " is not empty. Set recursive to delete it with all that it holds.");
     may_go(a, access::remove, below, true);
     r.file_count = below.files.size();
-    remove_known(a, below);
+    try {
+      remove_known(a, below, false);
+    } catch (refusal& why) {
+      if (why.fault.code == denial::timeout)
+        why.fault.text += " Part of " + shown(c.path) + " is deleted already: call it again for the rest.";
+      throw;
+    }
     break;
   }
   }
@@ -70,9 +76,8 @@ std::string file_tools::carry_out(const wt::delete_files_batch& c) {
         r.skipped.push_back({w.path, std::move(why)});
       return walk_step::over;
     };
-    auto selected = include.matches(w.path) && !exclude.matches(w.path);
     auto folder = w.facts.kind == entry_kind::folder;
-    if (!folder && !selected)
+    if (!folder && (!include.matches(w.path) || exclude.matches(w.path)))
       return walk_step::on;
     if (w.fault != dir_fault::none)
       return skip("it " + to_text({w.fault, w.path, 0}));
@@ -95,8 +100,10 @@ std::string file_tools::carry_out(const wt::delete_files_batch& c) {
   check(a, a.dir->walk(a.relative, walking(), visit));
   if (auto fault = tracker_.judge_removal(c.base, files))
     throw refusal{*fault};
+  std::size_t number = 0;
   for (auto& f : chosen) {
-    pause();
+    if (cut_short(r, chosen.size() - number++))
+      break;
     auto e = a.dir->remove(under(f.path), f.facts);
     if (!e.ok()) {
       r.errors.push_back({f.path, "it " + to_text(e)});

@@ -17,8 +17,8 @@ using path_policy::denial;
 using path_policy::shown;
 
 template <class F>
-plain_file_result file_tools::plainly(const std::atomic<bool>& cancel, F&& use) {
-  cancel_ = &cancel;
+plain_file_result file_tools::plainly(const early_end& end, F&& use) {
+  end_ = &end;
   plain_file_result out;
   try {
     pause();
@@ -28,15 +28,15 @@ plain_file_result file_tools::plainly(const std::atomic<bool>& cancel, F&& use) 
     out.failed = true;
     out.fault = r.fault;
   }
-  cancel_ = nullptr;
+  end_ = nullptr;
   return out;
 }
 
-plain_file_result file_tools::read_plain(const std::string& path, std::size_t limit, const std::atomic<bool>& cancel) {
-  return plainly(cancel, [&](plain_file_result& out) {
+plain_file_result file_tools::read_plain(const std::string& path, std::size_t limit, const early_end& end) {
+  return plainly(end, [&](plain_file_result& out) {
     auto a = at(path, access::read);
     auto file = open_to_read(a);
-    auto read = read_bytes(file.fd.get(), 0, limit + 1, cancel_);
+    auto read = read_bytes(file.fd.get(), 0, limit + 1, stop());
     check(a, {read.error.what, a.relative, read.error.number});
     if (read.value.size() > limit)
       refuse(denial::size, shown(path) + " has more than " + std::to_string(limit) + " bytes.");
@@ -45,19 +45,19 @@ plain_file_result file_tools::read_plain(const std::string& path, std::size_t li
   });
 }
 
-plain_file_result file_tools::write_plain(const std::string& path, std::string bytes, std::size_t limit,
-                                          const std::atomic<bool>& cancel) {
-  return plainly(cancel, [&](plain_file_result&) {
+plain_file_result file_tools::write_plain(const std::string& path, std::string bytes, std::size_t limit, const early_end& end) {
+  return plainly(end, [&](plain_file_result&) {
     if (bytes.size() > limit)
       refuse(denial::size, shown(path) + " is not written: these are more than " + std::to_string(limit) + " bytes.");
-    if (auto why = settings_.full ? settings_.full(cancel) : std::string{}; !why.empty())
+    if (auto why = settings_.full ? settings_.full(end.now) : std::string{}; !why.empty())
       refuse(denial::size, std::move(why));
+    pause();
     carry_out(wt::write_file{path, std::move(bytes)});
   });
 }
 
-plain_file_result file_tools::list_plain(const std::string& path, const std::atomic<bool>& cancel) {
-  return plainly(cancel, [&](plain_file_result& out) {
+plain_file_result file_tools::list_plain(const std::string& path, const early_end& end) {
+  return plainly(end, [&](plain_file_result& out) {
     auto a = at(path, access::list);
     auto folder = a.dir->find(a.relative); // judged before it is listed
     check(a, folder.error);

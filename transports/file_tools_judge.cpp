@@ -36,10 +36,12 @@ void file_tools::may_go(const aim& a, access what, const files_below& below, boo
   if (auto v = path_policy::judge_tree(settings_.rules, a.absolute, what, below.paths); !v.ok())
     refuse(v.code, v.text);
   if (a.root->kind == root_kind::context)
-    for (auto& [path, facts] : below.facts)
+    for (auto& [path, facts] : below.facts) {
+      pause();
       if (facts.kind == entry_kind::folder && git::is_repository(a.absolute + "/" + path))
         refuse(denial::excluded, shown(a.given) + " cannot be deleted, moved or replaced as a whole: in it, " + shown(path)
                                      + " is a git repository.");
+    }
   if (unread)
     if (auto fault = tracker_.judge_removal(a.given, below.files))
       throw refusal{*fault};

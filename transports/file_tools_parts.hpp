@@ -26,9 +26,9 @@ file_identity identity_of(const entry_facts& f);
 std::string line_of(const std::string& name);
 
 /// The patterns of an argument; refuses those that are absolute or lead up.
-glob_list patterns(const std::vector<std::string>& list);
+glob_walk patterns(const std::vector<std::string>& list);
 /// Whether patterns that leave something out match its path or its name.
-bool left_out(const glob_list& exclude, const std::string& path, const std::string& name);
+bool left_out(glob_walk& exclude, const std::string& path, const std::string& name);
 
 std::string parent_path(const std::string& relative);
 /// "file", "directory", "symlink", "other"

@@ -79,7 +79,7 @@ std::string file_tools::read_part(const wt::read_text_file& c, std::size_t limit
     from = size > limit ? size - limit : 0;
   if (from > size)
     refuse(denial::args, shown(c.path) + " has " + std::to_string(size) + " bytes: the offset lies behind its end.");
-  auto read = read_bytes(file.fd.get(), from, limit + 1, cancel_); // one more byte tells whether that is all
+  auto read = read_bytes(file.fd.get(), from, limit + 1, stop()); // one more byte tells whether that is all
   check(a, {read.error.what, a.relative, read.error.number});
   auto& text = read.value;
   auto note = [&] { tracker_.read(a.below(file.path), identity_of(file.facts)); };
@@ -147,7 +147,7 @@ std::string file_tools::whole_text(const aim& a, const opened_entry& file) {
   if (file.facts.size > settings_.bounds.edit_bytes)
     refuse(denial::size, shown(a.given) + " has " + std::to_string(file.facts.size) + " bytes; the limit here is "
                              + std::to_string(settings_.bounds.edit_bytes) + ".");
-  auto read = read_bytes(file.fd.get(), 0, settings_.bounds.edit_bytes + 1, cancel_);
+  auto read = read_bytes(file.fd.get(), 0, settings_.bounds.edit_bytes + 1, stop());
   check(a, {read.error.what, a.relative, read.error.number});
   if (!is_text(read.value) || read.value.size() > settings_.bounds.edit_bytes)
     refuse(denial::none, binary_text(a.given, file.facts.size));

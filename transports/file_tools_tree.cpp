@@ -143,7 +143,7 @@ std::string file_tools::carry_out(const wt::search_files& c) {
       return walk_step::over;
     auto path = a.below(folder.value.path.empty() ? w.path : folder.value.path + "/" + w.path);
     // "a*" is meant as a name wherever it is, "src/*.py" as a path.
-    auto matches = include.matches(w.path) || (w.depth > 0 && include.matches(w.name))
+    auto matches = include.matches(w.path) || (w.depth > 0 && include.matches_name(w.name))
                    || (plain && lower(w.name).find(wanted) != std::string::npos);
     if (matches && found == settings_.bounds.found) {
       out += "[cut at " + std::to_string(found) + " results: search a directory below, or with a narrower pattern]\n";

@@ -50,7 +50,7 @@ bool file_tools::holds(const aim& a, const entry_facts& f, const std::string& co
   auto file = a.dir->open_file(a.relative);
   if (!file.ok() || identity_of(file.value.facts) != identity_of(f))
     return false;
-  auto read = read_bytes(file.value.fd.get(), 0, content.size() + 1, cancel_);
+  auto read = read_bytes(file.value.fd.get(), 0, content.size() + 1, stop());
   return read.ok() && read.value == content;
 }
 
@@ -149,8 +149,10 @@ std::string file_tools::carry_out(const wt::move_file& c) {
   if (source.value.kind == entry_kind::folder)
     below = everything_below(from);
   may_go(from, access::remove, below, false);
-  for (auto& p : below.paths)
+  for (auto& p : below.paths) {
+    pause();
     need(to.absolute + "/" + p, access::create);
+  }
   if (source.value.kind == entry_kind::folder)
     judge_depth(to, to.relative);
   for (auto& [path, facts] : below.facts)
@@ -173,8 +175,8 @@ std::string file_tools::carry_out(const wt::move_file& c) {
       if (plan.cut || !plan.dropped.empty())
         refuse(denial::size, shown(c.source) + " cannot be moved there whole. Copy what you need of it.");
       need_room(to, plan.bytes);
-      copy_tree(from, to, plan);
-      remove_known(from, below);
+      copy_whole(from, to, plan, [this] { pause(); });
+      remove_known(from, below, true);
     } else {
       need_room(to, source.value.size);
       copy_one(from, from.relative, to, to.relative, if_exists::fail, std::nullopt, true);

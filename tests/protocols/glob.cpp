@@ -183,4 +183,32 @@ CAF_TEST(no pattern takes long) {
     found += g->matches(name) ? 1 : 0;
   CAF_CHECK_EQUAL(found, 0);
   CAF_CHECK(g->matches(name + "b"));
+  // One that keeps all its places at once does as much for each character as one that keeps few.
+  g = glob::compile("*" + std::string(254, 'a') + "b", glob::style::shell);
+  CAF_REQUIRE(g);
+  for (int i = 0; i < 100'000; ++i)
+    found += g->matches(name) ? 1 : 0;
+  CAF_CHECK_EQUAL(found, 0);
+  CAF_CHECK(g->matches(name + name + "b"));
+}
+
+CAF_TEST(what lies in a deep folder costs its name alone) {
+  std::string bad, deep;
+  for (int i = 0; i < 12; ++i)
+    deep += std::string(200, 'x') + "/";
+  std::vector<std::string> patterns;
+  for (std::size_t i = 0; i < 50; ++i)
+    patterns.push_back("*" + std::string(200 + i, 'x') + "y");
+  glob_list list;
+  CAF_REQUIRE(list.add_all(patterns, bad));
+  glob_walk walk(std::move(list));
+  std::size_t names = 0;
+  for (int i = 0; i < 1000; ++i) {
+    auto name = std::string(240, 'x') + std::to_string(i);
+    names += name.size();
+    CAF_CHECK(!walk.matches(deep + name));
+  }
+  CAF_CHECK_EQUAL(walk.bytes_read(), deep.size() + names);
+  CAF_CHECK(walk.matches(deep + std::string(201, 'x') + "y"));
+  CAF_CHECK(!walk.matches("xy") && !walk.matches(deep) && walk.matches(std::string(205, 'x') + "y"));
 }

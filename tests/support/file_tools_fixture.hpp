@@ -32,7 +32,7 @@ struct file_tools_fixture {
   const workspace_tree& t;
   std::string W, RO, V, WC, F, OUT;
   std::unique_ptr<file_tools> tools;
-  std::atomic<bool> cancel{false};
+  early_end end;
   std::string text; ///< of the last call
 
   file_tools_fixture(confined_dir::way how, const workspace_tree& tree, file_tool_bounds bounds = {})
@@ -70,7 +70,7 @@ struct file_tools_fixture {
       text = fault->text;
       return std::string(path_policy::to_string(fault->code));
     }
-    auto r = tools->run(std::get<workspace_tools::call>(d), cancel, name);
+    auto r = tools->run(std::get<workspace_tools::call>(d), end, name);
     text = r.text;
     if (!r.failed)
       return "ok";

@@ -7,8 +7,11 @@
 #include "support/file_tools_fixture.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <sched.h>
 #include <sys/mount.h>
+#include <thread>
 
 using namespace conclave;
 using namespace conclave::test;
@@ -188,16 +191,117 @@ CAF_TEST(a diff is cut and counted whole) {
 CAF_TEST(a cancelled call does nothing more) {
   each({}, [](file_tools_fixture& f) {
     CAF_CHECK_EQUAL(f.write("d/a", "a"), "ok");
-    f.cancel = true;
+    f.end.now = true;
     CAF_CHECK_EQUAL(f.read("d/a"), "error");
     CAF_CHECK_EQUAL(f.write("new"), "error");
     CAF_CHECK_EQUAL(f.erase("d", true), "error");
     CAF_CHECK_EQUAL(f.copy("d", "c"), "error");
     CAF_CHECK_EQUAL(f.copy_batch("d", "c"), "error");
     CAF_CHECK(f.says("cancelled"));
-    f.cancel = false;
+    f.end.now = false;
     CAF_CHECK_EQUAL(got(f.W + "/d/a"), "a");
     CAF_CHECK_EQUAL(names_in(f.W), 1u);
+  });
+}
+
+CAF_TEST(a call whose time is over says so and leaves nothing half done) {
+  each({}, [](file_tools_fixture& f) {
+    for (int i = 0; i < 3; ++i)
+      put(f.W + "/d/" + std::to_string(i), "x");
+    CAF_CHECK_EQUAL(f.read("d/0"), "ok");
+    f.end.late = f.end.now = true;
+    for (auto& code : {f.read("d/0"), f.write("new"), f.erase("d", true), f.copy("d", "c"), f.copy_batch("d", "c"),
+                       f.erase_batch("d"), f.compare("d/0", "d/1"), f.on("directory_tree", "."), f.on("list_directory", "d")}) {
+      CAF_CHECK_EQUAL(code, "E_TIMEOUT");
+      CAF_CHECK(f.says("ended after 30 s") && f.says("Ask for less"));
+      CAF_CHECK(!f.says("Permission denied"));
+    }
+    f.end.late = f.end.now = false;
+    CAF_CHECK_EQUAL(names_in(f.W), 1u);
+    CAF_CHECK_EQUAL(names_in(f.W + "/d"), 3u);
+  });
+}
+
+/// Makes a call that is ended from beside once `begun` holds; again, with another number, where a busy machine let it be done
+/// first.
+std::string ended_late(file_tools_fixture& f, const std::function<bool(int)>& begun, const std::function<std::string(int)>& call) {
+  std::string code;
+  for (int n = 0; n < 20; ++n) {
+    std::atomic<bool> over{false};
+    std::thread beside([&] {
+      while (!over && !begun(n))
+        std::this_thread::yield();
+      f.end.late = true;
+      f.end.now = true;
+    });
+    code = call(n);
+    over = true;
+    beside.join();
+    f.end.late = f.end.now = false;
+    if (f.says("E_TIMEOUT"))
+      break;
+  }
+  return code;
+}
+
+CAF_TEST(a batch whose time is over says what it did) {
+  each({}, [](file_tools_fixture& f) {
+    constexpr std::size_t all = 200;
+    for (std::size_t i = 0; i < all; ++i)
+      put(f.W + "/d/" + std::to_string(i), "x");
+    std::string to;
+    auto code = ended_late(
+        f, [&f](int n) { return there(f.W + "/c" + std::to_string(n) + "/0"); },
+        [&](int n) { return f.copy_batch("d", to = "c" + std::to_string(n)); });
+    auto done = names_in(f.W + "/" + to);
+    CAF_CHECK_EQUAL(code, "ok");
+    CAF_CHECK(done > 0 && done < all);
+    CAF_CHECK(f.says("\"copied\":" + std::to_string(done)) && f.says("E_TIMEOUT: ended after 30 s"));
+    for (auto& e : fs::directory_iterator(f.W + "/" + to))
+      CAF_CHECK_EQUAL(got(e.path()), "x");
+    CAF_CHECK_EQUAL(f.copy_batch("d", to), "ok"); // goes on where it stood
+    CAF_CHECK_EQUAL(names_in(f.W + "/" + to), all);
+    CAF_CHECK(!f.says("E_TIMEOUT"));
+  });
+}
+
+CAF_TEST(a directory that is copied too slowly leaves nothing) {
+  each({}, [](file_tools_fixture& f) {
+    for (int i = 0; i < 200; ++i)
+      put(f.W + "/d/" + std::to_string(i), "x");
+    std::atomic<std::size_t> before{0};
+    ended_late(
+        f, [&](int) { return before != 0 && names_in(f.W) > before; }, // a copy has a name of its own until it is whole
+        [&](int n) {
+          before = names_in(f.W);
+          return f.copy("d", "c" + std::to_string(n));
+        });
+    CAF_CHECK(f.says("E_TIMEOUT"));
+    CAF_CHECK_EQUAL(names_in(f.W), before.load());
+    CAF_CHECK_EQUAL(names_in(f.W + "/d"), 200u);
+  });
+}
+
+CAF_TEST(directories are compared up to a bound of bytes) {
+  file_tool_bounds b;
+  b.compare_bytes = 3 << 20;
+  each(b, [](file_tools_fixture& f) {
+    auto text = std::string(std::size_t{1} << 20, 'x');
+    for (auto* side : {"a", "b"})
+      for (int i = 0; i < 5; ++i)
+        put(f.W + "/" + side + "/" + std::to_string(i), text);
+    put(f.W + "/a/other", text);
+    put(f.W + "/b/other", text + "y"); // no byte of it need be read
+    fs::create_hard_link(f.W + "/a/0", f.W + "/a/same");
+    fs::create_hard_link(f.W + "/a/0", f.W + "/b/same");
+    auto compare = [&f](const std::string& more = {}) {
+      return f.call("compare_directories", R"({"dir1":"a","dir2":"b")" + more + "}");
+    };
+    CAF_CHECK_EQUAL(compare(), "ok");
+    CAF_CHECK(f.says(R"("identical":["0","1","2","same"])") && f.says(R"("different":["other"])"));
+    CAF_CHECK(f.says("2 files were not compared") && f.says(R"("path":"3")") && f.says(R"("path":"4")"));
+    CAF_CHECK_EQUAL(compare(R"(,"show_content_diff":true)"), "ok");
+    CAF_CHECK(f.says("not all diffs are shown") && f.says("2 files were not compared"));
   });
 }
 
@@ -207,10 +311,10 @@ CAF_TEST(part of the disk is kept free) {
     s.rules = f.rules(true);
     s.bounds.keep_free = std::uint64_t{1} << 62;
     file_tools full(std::move(s));
-    auto r = full.run(workspace_tools::write_file{"x", "x"}, f.cancel);
+    auto r = full.run(workspace_tools::write_file{"x", "x"}, f.end);
     CAF_CHECK(r.failed && r.code == path_policy::denial::size);
     CAF_CHECK(!there(f.W + "/x"));
-    r = full.run(workspace_tools::execute_command{"true"}, f.cancel);
+    r = full.run(workspace_tools::execute_command{"true"}, f.end);
     CAF_CHECK(r.code == path_policy::denial::tool);
   });
 }
