@@ -144,7 +144,10 @@ std::string plain_slashes(std::string text, const std::string& place) {
 std::string single_slashes(std::string text, const std::string& place) {
   constexpr std::size_t longest = 4'096; // bytes of a path on either side of the name
   constexpr std::string_view path_ends = " \t\r\n\"'`";
-  auto name = place.substr(place.rfind('/')); // nothing else has it, so few paths are looked at
+  auto slash = place.rfind('/');
+  if (slash == std::string::npos)
+    return text;
+  auto name = place.substr(slash); // nothing else has it, so few paths are looked at
   for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
     auto before = at == 0 ? std::string::npos : text.find_last_of(path_ends, at - 1);
     auto from = std::max(before == std::string::npos ? 0 : before + 1, at - std::min(at, longest));
