@@ -114,10 +114,15 @@ cassette_recorder::cassette_recorder(std::string path, int fd, std::unique_ptr<u
       tape_(std::make_shared<recording>()) {}
 
 cassette_recorder::~cassette_recorder() {
+  remove_file();
+}
+
+void cassette_recorder::remove_file() {
   if (fd_ < 0)
     return;
   ::unlink((path_ + unfinished_end).c_str());
-  ::close(fd_);
+  partial_.reset();
+  ::close(std::exchange(fd_, -1));
 }
 
 bool cassette_recorder::here() const {
@@ -319,8 +324,10 @@ std::string cassette_recorder::finish(const std::vector<std::string>& log) {
     if (x.value.size() < stand_ins::usual)
       tape_->brief.put_in(x.value);
   }
-  if (auto fault = write_file(); !fault.empty())
+  if (auto fault = write_file(); !fault.empty()) {
+    remove_file(); // others may hold this for longer than the process lasts
     return not_recorded + fault;
+  }
   if (!places.empty())
     return std::string{stands_in} + "stands where nothing hides it: " + places + "; " + path_
            + " has a stand-in there, and a replay other hashes of what it is in"

@@ -69,6 +69,7 @@ public:
 private:
   bool here() const;
   std::string write_file();
+  void remove_file(); ///< what is not a cassette yet
 
   const std::string path_;
   int fd_;
