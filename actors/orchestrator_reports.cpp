@@ -8,6 +8,7 @@
 #include "protocols/events.hpp"
 #include "protocols/prompts.hpp"
 #include "protocols/run_state.hpp"
+#include "protocols/text.hpp"
 #include "protocols/wire/sha256.hpp"
 
 #include <caf/all.hpp>
@@ -89,7 +90,7 @@ command from(run_report& r, verdict& v) {
   c.step = std::move(v.step);
   if (sound(v.files) && (kind == command_kind::answer || kind == command_kind::present))
     c.files = std::move(v.files);
-  prompts::cut(c.files.left, max_left);
+  c.files.left.resize(whole_characters(c.files.left, max_left));
   c.state = r.state;
   c.kept = r.kept;
   c.said = r.said;

@@ -349,11 +349,11 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
   if (auto* fault = std::get_if<tool_fault>(&decoded))
     return denied(*fault);
   auto promise = self->make_response_promise<tool_result>();
-  auto say = [promise, id = i.call.id](std::string text, bool is_error) mutable {
-    if (text.empty()) // it was given up with its run
-      promise.deliver(make_error(ec::cancelled, "cancelled"));
+  auto say = [promise, id = i.call.id](std::optional<std::string> text, bool is_error) mutable {
+    if (text)
+      promise.deliver(tool_result{id, std::move(*text), is_error, {}});
     else
-      promise.deliver(tool_result{id, std::move(text), is_error, {}});
+      promise.deliver(make_error(ec::cancelled, "cancelled"));
   };
   std::visit(
       [&](auto& c) {
@@ -362,10 +362,10 @@ caf::result<tool_result> workspace_state::call(const tool_invocation& i) {
           run(c, say);
         } else {
           auto out = std::make_shared<file_tool_result>();
-          auto begun =
-              on_disk_in_time([files = files, c, out,
-                               name = std::string{row->name}](const early_end& end) { *out = files->tools->run(c, end, name); },
-                              [say, out]() mutable { say(std::move(out->text), out->failed); }, [say]() mutable { say({}, true); });
+          auto begun = on_disk_in_time([files = files, c, out, name = std::string{row->name}](
+                                           const early_end& end) { *out = files->tools->run(c, end, name); },
+                                       [say, out]() mutable { say(std::move(out->text), out->failed); },
+                                       [say]() mutable { say(std::nullopt, true); });
           if (!begun)
             say("Error: the system gives no thread for the files of the agent", true);
         }

@@ -144,7 +144,7 @@ void workspace_state::run(const execute_command& c, answer say) {
   auto full = [say, c](const std::string& why) {
     say(wire::refused_command_json(c.command, c.work_dir, {denial::size, why}), true);
   };
-  auto abandon = [say] { say({}, true); };
+  auto abandon = [say] { say(std::nullopt, true); };
   with_room([this, c, say, folder] { begin(c, folder, say); }, full, abandon);
 }
 
@@ -187,7 +187,7 @@ void workspace_state::begin(const execute_command& c, const std::string& folder,
     r.note = full.empty() ? why_of(*end) : full;
     say(wire::to_json(r), !full.empty());
   };
-  auto abandon = [say] { say({}, true); };
+  auto abandon = [say] { say(std::nullopt, true); };
   auto id = expect({finish, abandon, true});
   alive.insert(id);
   auto post = poster();
@@ -215,7 +215,7 @@ void workspace_state::run(const execute_command_background& c, answer say) {
             [denied](const std::string& why) {
               denied({denial::size, why});
             },
-            [say] { say({}, true); });
+            [say] { say(std::nullopt, true); });
 }
 
 void workspace_state::begin(const execute_command_background& c, const std::string& folder, const answer& say) {
@@ -257,7 +257,7 @@ void workspace_state::begin(const execute_command_background& c, const std::stri
                          auto why = at != jobs.end() ? at->second.fault : "it was ended";
                          say(error_text("execute_command_background", failed_in_sandbox(why)), true);
                        },
-                       [say] { say({}, true); }, true});
+                       [say] { say(std::nullopt, true); }, true});
   commands->read_output(number, [post, begun, news](command_news n) {
     *news = std::move(n);
     post(begun);
@@ -313,7 +313,7 @@ void workspace_state::run(const read_output& c, answer say) {
                       tell(c, say);
                       read_next();
                     },
-                    [say] { say({}, true); }, true});
+                    [say] { say(std::nullopt, true); }, true});
   reads.push_back([this, number = i->second.id, news, id] {
     commands->read_output(number, [post = poster(), id, news](command_news n) {
       *news = std::move(n);

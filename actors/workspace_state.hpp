@@ -145,8 +145,8 @@ struct workspace_state {
   void arrived(std::uint64_t id);
 
   // workspace_commands.cpp
-  /// Of a call; an empty text: it was given up with its run.
-  using answer = std::function<void(std::string text, bool is_error)>;
+  /// Of a call; no text: it was given up with its run.
+  using answer = std::function<void(std::optional<std::string> text, bool is_error)>;
   void run(const workspace_tools::execute_command& c, answer say);
   void run(const workspace_tools::execute_command_background& c, answer say);
   std::int64_t file_time() const;

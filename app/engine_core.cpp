@@ -217,13 +217,17 @@ std::string engine_core::find_sandbox(const std::vector<agent_config>& agents) {
   return {};
 }
 
-std::string engine_core::unconfined(const std::vector<agent_config>& agents) const {
+std::function<void(outcome)> engine_core::warning_unconfined(const std::vector<agent_config>& agents,
+                                                             std::function<void(outcome)> done) const {
   for (auto& a : agents)
     if (auto mode = sandbox_mode_of(a.backend.workspace.sandbox);
         a.node.empty() && mode == sandbox_mode::automatic && needs_sandbox(a.backend))
       if (auto found = sandbox_->known(mode); found && found->usable && found->tier == sandbox_tier::off)
-        return "sandbox: " + found->error;
-  return {};
+        return [text = "sandbox: " + found->error, done = std::move(done)](outcome o) {
+          o.warnings.insert(o.warnings.begin(), text);
+          done(std::move(o));
+        };
+  return done;
 }
 
 /// Spawns the actors of a task and asks the question; of a task that goes on it is not read.
@@ -262,11 +266,7 @@ std::string engine_core::launch(const run_config& config, const question& q, lis
     done(refused(ec::bad_config, std::move(error)));
     return task;
   }
-  if (auto fallen = unconfined(config.agents); !fallen.empty())
-    done = [fallen, done = std::move(done)](outcome o) {
-      o.warnings.insert(o.warnings.begin(), fallen);
-      done(std::move(o));
-    };
+  done = warning_unconfined(config.agents, std::move(done));
   orchestrator_parts parts;
   parts.outside = outside_;
   parts.task = task;

@@ -104,8 +104,8 @@ private:
   /// Finds out how the commands of these agents are confined. Returns why they cannot be, or empty. Waits; no actor's thread.
   std::string find_sandbox(const std::vector<agent_config>& agents);
 
-  /// Returns a warning if commands run without a sandbox, though nobody said `off`; else empty.
-  std::string unconfined(const std::vector<agent_config>& agents) const;
+  /// Adds a warning to the outcome if commands run without a sandbox, though nobody said `off`.
+  std::function<void(outcome)> warning_unconfined(const std::vector<agent_config>& agents, std::function<void(outcome)> done) const;
   /// Makes a configuration what a task may be launched with. Returns why it cannot be, or empty. Waits, as above.
   std::string settle(run_config& config);
   bool enter(const std::function<void(outcome)>& done);

@@ -166,7 +166,8 @@ std::string engine_core::resume(resume_request request, const opening& o, listen
   parts.on_unknown = config.on_unknown;
   parts.seed = o.seed;
   parts.owner = owner_text(this_process());
-  find_sandbox(config.agents);                                  // where there is none its commands say so
+  find_sandbox(config.agents); // where there is none its commands say so
+  done = warning_unconfined(config.agents, std::move(done));
   parts.agents = place_agents(config, node_, find_, *outside_); // before the claim: joining nodes takes its time
   resumer_parts r;
   r.task = request.task;

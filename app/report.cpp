@@ -355,23 +355,30 @@ private:
 
   /// The arguments of a tool's call are those that it was begun with.
   void each_call(const std::string& agent) {
-    std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> sent; // run and number
-    for (const auto& e : events_) {
-      if ((e.type != event_type::call_started && e.type != event_type::call_ended) || e.agent != agent)
-        continue;
-      auto c = events::call_of(e);
-      if (e.type == event_type::call_started) {
-        if (auto i = e.said.empty() ? o_.arguments.end() : o_.arguments.find(e.said.back()); !c.model && i != o_.arguments.end())
-          sent[{e.run, c.number}] = i->second;
-        continue;
-      }
-      auto head = "  call " + std::to_string(c.number) + " (run " + std::to_string(e.run) + "): ";
+    std::map<std::pair<std::uint64_t, std::uint64_t>, const event*> open; // by run and number
+    auto line = [&](const event& begun, const event* end) {
+      auto c = events::call_of(begun);
+      auto text = "  call " + std::to_string(c.number) + " (run " + std::to_string(begun.run) + "): ";
+      auto how = end == nullptr ? "no end is known" : one_line(end->reason, 40);
       if (c.model)
-        row(head + one_line(e.reason, 40) + (e.use == usage{} ? "" : ", " + tokens_text(e.use, 0, true) + cost_text(e.use)));
-      else
-        row(head + one_line(e.target, 60) + " " + one_line(e.reason, 40) + ": "
-            + one_line(sent[{e.run, c.number}], longest_arguments));
+        return row(text + how
+                   + (end == nullptr || end->use == usage{} ? "" : ", " + tokens_text(end->use, 0, true) + cost_text(end->use)));
+      auto sent = begun.said.empty() ? o_.arguments.end() : o_.arguments.find(begun.said.back());
+      row(text + one_line(begun.target, 60) + " " + how
+          + (sent == o_.arguments.end() ? "" : ": " + one_line(sent->second, longest_arguments)));
+    };
+    for (const auto& e : events_) {
+      if (e.agent != agent)
+        continue;
+      if (e.type == event_type::call_started)
+        open[{e.run, events::call_of(e).number}] = &e;
+      if (e.type != event_type::call_ended)
+        continue;
+      auto begun = open.extract({e.run, events::call_of(e).number});
+      line(begun ? *begun.mapped() : e, &e);
     }
+    for (auto& [at, begun] : open)
+      line(*begun, nullptr);
   }
 
   /// How the budgets of the task and of its agents stand.

@@ -5,6 +5,7 @@
 
 #include "protocols/path_policy.hpp"
 #include "protocols/text.hpp"
+#include "protocols/workspace_paths.hpp"
 #include "transports/git_folders.hpp"
 #include "transports/home.hpp"
 
@@ -98,9 +99,10 @@ std::vector<problem> unwritable_folders(const run_config& c) {
         p.severity = severity::warning;
         p.path = "agents[" + std::to_string(i) + "].backend.context_paths";
         p.text =
-            shown_text(x.path, 4'096)
-            + " has `permission: write`, and this user may not write there: agents change a copy, and conclave apply fails; it can "
-              "write the changes into another folder with --to DIR";
+            shown_text(x.path, 4'096) + " has `permission: write`, and this user may not write there: "
+            + (workspace_paths::written_in_place(a.backend.workspace, x)
+                   ? "who presents cannot, either (write_mode: legacy)"
+                   : "agents change a copy, and conclave apply fails; it can write the changes into another folder with --to DIR");
         out.push_back(std::move(p));
       }
   }

@@ -140,29 +140,41 @@ std::string plain_slashes(std::string text, const std::string& place) {
   return text;
 }
 
+/// A slash for each row of slashes, and for each `/./`, but behind a scheme ("file:///").
+std::string joined(std::string_view text) {
+  std::string out;
+  auto scheme = false; // the row began behind one
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    auto rest = text.substr(i);
+    scheme = out.ends_with('/') ? scheme : out.ends_with(':');
+    auto joins = out.ends_with('/') && !scheme;
+    if (joins && (rest.starts_with('/') || rest.starts_with("./")))
+      i += rest.starts_with('/') ? 0 : 1;
+    else
+      out += text[i];
+  }
+  return out;
+}
+
 /// A path of the place in which slashes stand twice, or `/./`, is written as it is meant.
 std::string single_slashes(std::string text, const std::string& place) {
-  constexpr std::size_t longest = 4'096; // bytes of a path on either side of the name
-  constexpr std::string_view path_ends = " \t\r\n\"'`";
+  constexpr std::string_view path_ends = " \t\r\n\"'`,;|<>()[]{}";
+  const auto most_before = 2 * place.size() + 64, most_behind = std::size_t{1'024};
   auto slash = place.rfind('/');
   if (slash == std::string::npos)
     return text;
   auto name = place.substr(slash); // nothing else has it, so few paths are looked at
   for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + 1)) {
-    auto before = at == 0 ? std::string::npos : text.find_last_of(path_ends, at - 1);
-    auto from = std::max(before == std::string::npos ? 0 : before + 1, at - std::min(at, longest));
-    auto end = std::min({text.find_first_of(path_ends, at), text.size(), at + longest});
-    auto head = at + name.size() - std::min(at + name.size(), place.size());
-    if (head >= from && text.compare(head, place.size(), place) == 0)
-      from = head; // what stands in front of it, as "file://", stays
-    auto meant = text.substr(from, end - from);
-    for (auto* twice : {"/./", "//"})
-      for (auto i = meant.find(twice); i != std::string::npos; i = meant.find(twice, i))
-        meant.erase(i, std::string_view{twice}.size() - 1);
+    auto from = at - std::min(at, most_before);
+    if (auto end = std::string_view{text}.substr(from, at - from).find_last_of(path_ends); end != std::string_view::npos)
+      from += end + 1;
+    auto path = std::string_view{text}.substr(from, at - from + name.size() + most_behind);
+    path = path.substr(0, path.find_first_of(path_ends));
+    auto meant = joined(path);
     auto i = meant.find(place);
-    if (i == std::string::npos || meant.size() == end - from)
+    if (i == std::string::npos || meant == path)
       continue;
-    text.replace(from, end - from, meant);
+    text.replace(from, path.size(), meant);
     at = from + i + place.size() - name.size();
   }
   return text;

@@ -216,8 +216,9 @@ bool file_tools::cut_short(workspace_tools::batch_result& r, std::size_t left) c
     return false;
   if (!end_->late || r.done.empty())
     ended();
-  r.note = reason_of({denial::timeout, time_is_over() + "; " + std::to_string(left)
-                                           + " files were not come to: call it again, or on a directory below"});
+  r.note += (r.note.empty() ? "" : "; ")
+            + reason_of({denial::timeout, time_is_over() + "; " + std::to_string(left)
+                                              + " files were not come to: call it again, or on a directory below"});
   return true;
 }
 

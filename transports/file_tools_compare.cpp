@@ -185,8 +185,8 @@ std::string file_tools::carry_out(const wt::compare_directories& c) {
     if (left.count(path) == 0)
       out.only_in_dir2.push_back(path);
   if (not_compared > 0)
-    out.note += (out.note.empty() ? "" : "; ") + std::to_string(not_compared) + " files were not compared: one call reads at most "
-                + std::to_string(settings_.bounds.compare_bytes)
+    out.note += (out.note.empty() ? "" : "; ") + std::to_string(not_compared)
+                + " files were not compared: one call compares at most " + std::to_string(settings_.bounds.compare_bytes)
                 + " bytes. Compare directories below, or use cmp in a command, if you have them";
   return wire::to_json(c, out);
 }

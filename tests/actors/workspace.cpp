@@ -143,6 +143,14 @@ CAF_TEST(jobs that ended leave no more than a bound behind) {
   CAF_CHECK(said("\"exit_code\":3"));
 }
 
+CAF_TEST(an empty file is an empty text and nothing that was given up) {
+  start();
+  write("empty", 0);
+  call("mcp__filesystem__read_text_file", R"({"path":"empty"})");
+  CAF_REQUIRE_EQUAL(results.size(), 1u);
+  CAF_CHECK(!results[0].is_error && results[0].text.empty() && errors.empty());
+}
+
 CAF_TEST(output of few jobs is asked for at a time) {
   start();
   for (auto name : {"one", "two", "three", "four", "five"})

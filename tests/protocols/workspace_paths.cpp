@@ -93,6 +93,8 @@ CAF_TEST(slashes may stand twice) {
   CAF_CHECK_EQUAL(of_ann("file://" + ann + "//work/./b (" + ann + "/work///c)"),
                   "file://workspace://agent1/b (workspace://agent1/c)");
   CAF_CHECK_EQUAL(of_ann("https://x.example//0a1b2c3d//y"), "https://x.example//0a1b2c3d//y");
+  CAF_CHECK_EQUAL(of_ann(ann + "//work/a,https://x.example//y " + ann + "/work//b|c//d"),
+                  "workspace://agent1/a,https://x.example//y workspace://agent1/b|c//d");
   std::string many; // in one word: each is looked at for itself
   for (int i = 0; i < 20'000; ++i)
     many += "//0a1b2c3d";
