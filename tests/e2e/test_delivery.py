@@ -13,15 +13,10 @@ import unittest
 
 from support import *
 from sandbox_support import NOBODY
-from test_workspace import CMD, FS, call, step, team, tree
+from test_workspace import CMD, FS, Runs, call, step, team, tree
 
 
-class Delivery(unittest.TestCase):
-    def ran(self, home, config, *more, code=0):
-        r = home.run("--config", home.write("team.json", config), "-q", *more, "make it")
-        self.assertEqual(r.returncode, code, r.stdout + r.stderr)
-        return r
-
+class Delivery(Runs, unittest.TestCase):
     def folder(self, home, name="project", **files):
         p = home.path / name
         p.mkdir()

@@ -6,15 +6,10 @@ import sys
 import unittest
 
 from support import *
-from test_workspace import CMD, FS, WS, call, results, step, team
+from test_workspace import CMD, FS, WS, Runs, call, results, step, team
 
 
-class FullFolders(unittest.TestCase):
-    def ran(self, home, config, *more, code=0):
-        r = home.run("--config", home.write("team.json", config), "-q", *more, "make it")
-        self.assertEqual(r.returncode, code, r.stdout + r.stderr)
-        return r
-
+class FullFolders(Runs, unittest.TestCase):
     def test_a_command_that_fills_its_workspace_is_ended(self):
         with Home() as home:
             over = "truncate -s 1500M a b; ls; sleep 600"  # sparse, but a snapshot counts them in full

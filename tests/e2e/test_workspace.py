@@ -72,12 +72,16 @@ def project_in(home):
     return project
 
 
-class Files(unittest.TestCase):
+class Runs:
+    """For a test that runs teams."""
+
     def ran(self, home, config, *more, code=0):
         r = home.run("--config", home.write("team.json", config), "-q", *more, "make it")
         self.assertEqual(r.returncode, code, r.stdout + r.stderr)
         return r
 
+
+class Files(Runs, unittest.TestCase):
     def test_files_go_with_answers_and_are_shown_to_the_others(self):
         with Home() as home:
             config = team([], first=[step(call(FS + "write_file", path="site/index.html", content="<p>hello</p>"))])
